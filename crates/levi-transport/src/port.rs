@@ -1,0 +1,102 @@
+//! The port: what Levi asks of a Supabase project.
+
+use std::borrow::Cow;
+
+use async_trait::async_trait;
+use levi_types::{AccessToken, RefreshToken, UserId};
+
+use crate::answer::{Answer, Failure};
+
+/// The five tables, with the names and keys of `docs/protocol.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// `devices`
+    Devices,
+    /// `repositories`
+    Repositories,
+    /// `agent_coding_sessions`
+    Sessions,
+    /// `agent_coding_session_messages`
+    Messages,
+    /// `agent_coding_session_secrets`
+    Secrets,
+}
+
+/// One upsert: one POST, one INSERT, all rows or none.
+#[derive(Clone, Debug)]
+pub struct Upsert {
+    /// Where to.
+    pub table: Table,
+    /// The columns every row names, comma separated (`columns=`).
+    pub columns: Cow<'static, str>,
+    /// A JSON array of rows, ready to send.
+    pub body: Vec<u8>,
+}
+
+/// One read.
+#[derive(Clone, Debug)]
+pub struct Select {
+    /// Where from.
+    pub table: Table,
+    /// Query parameters after `?`, already percent-encoded where needed: filters, `select`, `order`, `limit`.
+    pub query: String,
+}
+
+/// A Supabase project, as one signed-in user sees it.
+///
+/// An implementation reports what came back and decides nothing else: no retry, no token refresh.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait Supabase: Send + Sync {
+    /// Upserts rows (`resolution=merge-duplicates`).
+    async fn upsert(&self, token: &AccessToken, upsert: Upsert) -> Answer;
+
+    /// Reads rows: the body is a JSON array.
+    ///
+    /// # Errors
+    /// [`Failure`], whose verdict is never `Accepted`.
+    async fn select(&self, token: &AccessToken, select: Select) -> Result<Vec<u8>, Failure>;
+}
+
+/// What sign-in and refresh hand back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// For requests, about an hour.
+    pub access_token: AccessToken,
+    /// For the next refresh, once.
+    pub refresh_token: RefreshToken,
+    /// Whose they are.
+    pub user_id: UserId,
+}
+
+/// Why there are no tokens.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignInError {
+    /// Wrong password, revoked or reused refresh token: a person must sign in again.
+    #[error("the sign-in was refused ({code}); sign in again")]
+    Refused {
+        /// GoTrue's error code, or the HTTP status.
+        code: String,
+    },
+    /// No answer, or one that a later try may better.
+    #[error("the sign-in server cannot be used now: {0}")]
+    Unavailable(Failure),
+}
+
+/// Sign-in and refresh (`/auth/v1/token`).
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait SignIn: Send + Sync {
+    /// `grant_type=password`.
+    ///
+    /// # Errors
+    /// [`SignInError`].
+    async fn with_password(&self, email: &str, password: &levi_types::SecretString) -> Result<Tokens, SignInError>;
+
+    /// `grant_type=refresh_token`. The refresh token is used up by it.
+    ///
+    /// # Errors
+    /// [`SignInError`].
+    async fn refresh(&self, refresh_token: &RefreshToken) -> Result<Tokens, SignInError>;
+}

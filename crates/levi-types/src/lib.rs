@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod clock;
+mod context;
+mod id;
+mod message;
+mod ports;
+mod secret;
+mod session;
+
+pub use clock::{Clock, Monotonic, Now, Wall};
+pub use context::SyncContext;
+pub use id::{DeviceId, MessageId, RepositoryId, SessionId, UserId};
+pub use message::{InvalidMessage, MAX_ID_BYTES, MessageSyncRequest};
+pub use ports::{
+    CredentialName, Credentials, CredentialsError, Delivery, DeliveryReport, PortErrorKind, SessionStore,
+    StoreError,
+};
+pub use secret::{AccessToken, RefreshToken, SecretString};
+pub use session::{CodingSession, Repository, SessionStatus, UnknownStatus};
