@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod at_rest;
+pub mod envelope;
+pub mod message;
+
+mod context;
+mod device_key;
+mod error;
+mod key;
+mod secret;
+mod xchacha;
+
+pub use error::{OpenError, SealError};
+pub use key::{KeyTextError, MessageKey};
+pub use secret::{SessionSecret, SessionSecretError};
