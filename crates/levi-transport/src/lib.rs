@@ -3,8 +3,10 @@
 
 mod answer;
 mod port;
+pub mod rows;
+mod table;
 
 pub use answer::{Answer, Failure, Verdict};
-pub use port::{Select, SignIn, SignInError, Supabase, Table, Tokens, Upsert};
 #[cfg(feature = "mock")]
 pub use port::{MockSignIn, MockSupabase};
+pub use port::{Select, SignIn, SignInError, Supabase, Table, Tokens, Upsert};

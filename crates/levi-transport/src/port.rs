@@ -92,7 +92,11 @@ pub trait SignIn: Send + Sync {
     ///
     /// # Errors
     /// [`SignInError`].
-    async fn with_password(&self, email: &str, password: &levi_types::SecretString) -> Result<Tokens, SignInError>;
+    async fn with_password(
+        &self,
+        email: &str,
+        password: &levi_types::SecretString,
+    ) -> Result<Tokens, SignInError>;
 
     /// `grant_type=refresh_token`. The refresh token is used up by it.
     ///

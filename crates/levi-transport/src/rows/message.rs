@@ -1,0 +1,258 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::io::Write;
+
+use levi_types::SessionId;
+use serde::{Deserialize, Deserializer, de};
+
+use crate::port::{Table, Upsert};
+
+/// Appends one message row to `out` as a JSON object: what [`MessageBatch::push`] takes.
+///
+/// Ciphertext and nonce become base64 (RFC 4648, standard alphabet, padded); the sequence number is written
+/// as an integer, exact over the whole of `i64`. Nothing is allocated but `out`'s growth.
+///
+/// ```
+/// use levi_transport::rows::encode_message_row;
+///
+/// let mut row = Vec::new();
+/// encode_message_row(&mut row, &"s".into(), 7, b"sealed", b"nonce");
+/// assert_eq!(
+///     String::from_utf8(row)?,
+///     r#"{"session_id":"s","sequence_number":7,"content_encrypted":"c2VhbGVk","content_nonce":"bm9uY2U="}"#
+/// );
+/// # Ok::<(), std::string::FromUtf8Error>(())
+/// ```
+pub fn encode_message_row(
+    out: &mut Vec<u8>,
+    session_id: &SessionId,
+    sequence_number: i64,
+    ciphertext: &[u8],
+    nonce: &[u8],
+) {
+    let base64 = base64_simd::STANDARD;
+    out.reserve(
+        128 + session_id.as_str().len()
+            + base64.encoded_length(ciphertext.len())
+            + base64.encoded_length(nonce.len()),
+    );
+    out.extend_from_slice(br#"{"session_id":"#);
+    write_prefix(out, session_id, sequence_number);
+    out.extend_from_slice(br#","content_encrypted":""#);
+    base64.encode_append(ciphertext, out);
+    out.extend_from_slice(br#"","content_nonce":""#);
+    base64.encode_append(nonce, out);
+    out.extend_from_slice(br#""}"#);
+}
+
+/// The session id as a JSON string, and the sequence number with its key.
+#[expect(clippy::expect_used, reason = "writing text and numbers to a Vec cannot fail")]
+fn write_prefix(out: &mut Vec<u8>, session_id: &SessionId, sequence_number: i64) {
+    serde_json::to_writer(&mut *out, session_id.as_str()).expect("a Vec takes every write");
+    write!(out, r#","sequence_number":{sequence_number}"#).expect("a Vec takes every write");
+}
+
+/// The body of one message upsert, strung together from rows that are JSON already.
+///
+/// ```
+/// use levi_transport::rows::{MessageBatch, encode_message_row};
+///
+/// let mut stored = Vec::new();
+/// encode_message_row(&mut stored, &"s".into(), 1, b"sealed", b"nonce");
+///
+/// let mut batch = MessageBatch::new();
+/// batch.push(&stored);
+/// batch.push(&stored);
+/// assert_eq!(batch.rows(), 2);
+/// assert_eq!(batch.len(), 2 * stored.len() + "[,]".len());
+/// assert_eq!(batch.into_upsert().body.len(), 2 * stored.len() + 3);
+/// ```
+#[derive(Default)]
+pub struct MessageBatch {
+    body: Vec<u8>,
+    rows: usize,
+}
+
+impl MessageBatch {
+    /// An empty batch.
+    pub const fn new() -> Self {
+        Self { body: Vec::new(), rows: 0 }
+    }
+
+    /// An empty batch whose body takes `bytes` bytes before it grows.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { body: Vec::with_capacity(bytes), rows: 0 }
+    }
+
+    /// Appends one row, as [`encode_message_row`] wrote it. It is not parsed or checked.
+    pub fn push(&mut self, row: &[u8]) {
+        self.body.push(if self.rows == 0 { b'[' } else { b',' });
+        self.body.extend_from_slice(row);
+        self.rows += 1;
+    }
+
+    /// Rows so far.
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Bytes of the finished body.
+    pub const fn len(&self) -> usize {
+        if self.rows == 0 { 2 } else { self.body.len() + 1 }
+    }
+
+    /// Whether there is no row yet.
+    pub const fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// The finished upsert.
+    pub fn into_upsert(mut self) -> Upsert {
+        if self.rows == 0 {
+            self.body.push(b'[');
+        }
+        self.body.push(b']');
+        Upsert { table: Table::Messages, columns: Cow::Borrowed(Table::Messages.columns()), body: self.body }
+    }
+}
+
+impl fmt::Debug for MessageBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageBatch").field("rows", &self.rows).field("bytes", &self.len()).finish()
+    }
+}
+
+/// A message row as it is read back.
+///
+/// What another writer left out or put in badly is kept as it came, so that one bad row does not make its
+/// page unreadable: opening that row fails, and only that one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct MessageRow {
+    /// The session, where the query selected it.
+    #[serde(default)]
+    pub session_id: Option<SessionId>,
+    /// Its place there. Exact over the whole of `i64`, whether the server writes a number or, as some do for
+    /// `bigint`, text.
+    #[serde(deserialize_with = "bigint")]
+    pub sequence_number: i64,
+    /// base64 of ciphertext and tag; empty where the server has NULL.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub content_encrypted: String,
+    /// base64 of the nonce; empty where the server has NULL.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub content_nonce: String,
+}
+
+/// A column that should hold base64 (RFC 4648, standard alphabet, padded) and does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{column} is not padded base64; the row was damaged or written by something else than Levi")]
+pub struct NotBase64 {
+    /// Which column.
+    pub column: &'static str,
+}
+
+impl MessageRow {
+    /// Ciphertext and tag.
+    ///
+    /// # Errors
+    /// [`NotBase64`].
+    pub fn ciphertext(&self) -> Result<Vec<u8>, NotBase64> {
+        decode("content_encrypted", &self.content_encrypted)
+    }
+
+    /// The nonce; its length is not checked here.
+    ///
+    /// # Errors
+    /// [`NotBase64`].
+    pub fn nonce(&self) -> Result<Vec<u8>, NotBase64> {
+        decode("content_nonce", &self.content_nonce)
+    }
+}
+
+fn decode(column: &'static str, text: &str) -> Result<Vec<u8>, NotBase64> {
+    base64_simd::STANDARD.decode_to_vec(text).map_err(|_| NotBase64 { column })
+}
+
+fn null_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn bigint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    struct Bigint;
+
+    impl de::Visitor<'_> for Bigint {
+        type Value = i64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a bigint")
+        }
+
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<i64, E> {
+            Ok(number)
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<i64, E> {
+            i64::try_from(number).map_err(|_| E::custom("a bigint out of range"))
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<i64, E> {
+            text.parse().map_err(|_| E::custom("a bigint as text that is no number"))
+        }
+    }
+
+    deserializer.deserialize_any(Bigint)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rows::decode_rows;
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_read_back(
+            rows in prop::collection::vec((".*", any::<i64>(), any::<Vec<u8>>(), any::<[u8; 24]>()), 0..5),
+        ) {
+            let mut batch = MessageBatch::new();
+            for (session, sequence_number, ciphertext, nonce) in &rows {
+                let mut row = Vec::new();
+                encode_message_row(&mut row, &session.as_str().into(), *sequence_number, ciphertext, nonce);
+                batch.push(&row);
+            }
+            let (count, bytes) = (batch.rows(), batch.len());
+            let upsert = batch.into_upsert();
+            prop_assert_eq!((count, bytes), (rows.len(), upsert.body.len()));
+
+            let read: Vec<MessageRow> = decode_rows(&upsert.body).unwrap();
+            prop_assert_eq!(read.len(), rows.len());
+            for (read, (session, sequence_number, ciphertext, nonce)) in read.iter().zip(&rows) {
+                prop_assert_eq!(read.session_id.as_ref().unwrap().as_str(), session);
+                prop_assert_eq!(read.sequence_number, *sequence_number);
+                prop_assert_eq!(&read.ciphertext().unwrap(), ciphertext);
+                prop_assert_eq!(read.nonce().unwrap(), nonce);
+            }
+        }
+    }
+
+    #[test]
+    fn bigints_past_two_to_the_53_survive_as_numbers_and_as_text() {
+        let body = br#"[{"sequence_number":9007199254740993,"content_encrypted":"","content_nonce":""},
+                        {"sequence_number":"9223372036854775807","content_encrypted":"","content_nonce":""}]"#;
+        let read: Vec<MessageRow> = decode_rows(body).unwrap();
+        assert_eq!(read[0].sequence_number, 9_007_199_254_740_993);
+        assert_eq!(read[1].sequence_number, i64::MAX);
+    }
+
+    #[test]
+    fn a_damaged_row_leaves_its_page_readable() {
+        let body = br#"[{"sequence_number":1,"content_encrypted":null,"content_nonce":"!"},
+                        {"sequence_number":2,"content_encrypted":"YQ==","content_nonce":"YQ"}]"#;
+        let read: Vec<MessageRow> = decode_rows(body).unwrap();
+        assert_eq!(read[0].ciphertext(), Ok(vec![]));
+        assert_eq!(read[0].nonce(), Err(NotBase64 { column: "content_nonce" }));
+        assert_eq!(read[1].ciphertext(), Ok(b"a".to_vec()));
+        assert_eq!(read[1].nonce(), Err(NotBase64 { column: "content_nonce" }), "padding is required");
+    }
+}

@@ -1,0 +1,209 @@
+use std::fmt::Write;
+
+use levi_types::{DeviceId, SessionId, UserId};
+use serde::de::DeserializeOwned;
+
+use crate::answer::{Answer, Failure, Verdict};
+use crate::port::{Select, Table};
+
+/// Queries are PostgREST's horizontal filters (`docs.postgrest.org`, *Tables and Views*).
+impl Select {
+    /// The active devices of `user` that have a public key, as [`DeviceRow`](super::DeviceRow)s.
+    pub fn active_devices(user: &UserId) -> Self {
+        Query::of(Table::Devices)
+            .eq("user_id", user.as_str())
+            .raw("&is_active=eq.true&public_key=not.is.null&order=id")
+            .all_columns()
+    }
+
+    /// One device, active or not, as a [`DeviceRow`](super::DeviceRow).
+    pub fn device(device: &DeviceId) -> Self {
+        Query::of(Table::Devices).eq("id", device.as_str()).all_columns()
+    }
+
+    /// The session's owner, as a [`SessionOwner`](super::SessionOwner).
+    pub fn session_owner(session: &SessionId) -> Self {
+        Query::of(Table::Sessions).eq("id", session.as_str()).columns("id,device_id")
+    }
+
+    /// The secret of `session` for `device`, as a [`SecretRow`](super::SecretRow).
+    pub fn secret(session: &SessionId, device: &DeviceId) -> Self {
+        Query::of(Table::Secrets)
+            .eq("session_id", session.as_str())
+            .eq("device_id", device.as_str())
+            .all_columns()
+    }
+
+    /// At most `limit` secrets for `device`, ordered by session, past `after` if given, as
+    /// [`SecretRow`](super::SecretRow)s: the sessions this device may read.
+    pub fn secrets_for(device: &DeviceId, after: Option<&SessionId>, limit: u32) -> Self {
+        let mut query = Query::of(Table::Secrets).eq("device_id", device.as_str());
+        if let Some(after) = after {
+            query = query.filter("session_id", "gt", after.as_str());
+        }
+        query.raw(&format!("&order=session_id&limit={limit}")).all_columns()
+    }
+
+    /// At most `limit` messages of `session` past the cursor, in order, as
+    /// [`MessageRow`](super::MessageRow)s without their `session_id`.
+    ///
+    /// A server may hand out fewer than `limit` (its own row limit): the end is reached when a page is empty.
+    pub fn messages_after(session: &SessionId, after: Option<i64>, limit: u32) -> Self {
+        let mut query = Query::of(Table::Messages).eq("session_id", session.as_str());
+        if let Some(after) = after {
+            query = query.filter("sequence_number", "gt", &after.to_string());
+        }
+        query
+            .raw(&format!("&order=sequence_number&limit={limit}"))
+            .columns("sequence_number,content_encrypted,content_nonce")
+    }
+
+    /// No row of `table`, but every column that Levi uses: fails if one of them is missing.
+    pub fn probe(table: Table) -> Self {
+        Query::of(table).raw("&limit=0").all_columns()
+    }
+}
+
+struct Query {
+    table: Table,
+    text: String,
+}
+
+impl Query {
+    const fn of(table: Table) -> Self {
+        Self { table, text: String::new() }
+    }
+
+    fn eq(self, column: &str, value: &str) -> Self {
+        self.filter(column, "eq", value)
+    }
+
+    fn filter(mut self, column: &str, operator: &str, value: &str) -> Self {
+        self.text.push('&');
+        self.text.push_str(column);
+        self.text.push('=');
+        self.text.push_str(operator);
+        self.text.push('.');
+        percent_encode(&mut self.text, value);
+        self
+    }
+
+    fn raw(mut self, parameters: &str) -> Self {
+        self.text.push_str(parameters);
+        self
+    }
+
+    fn all_columns(self) -> Select {
+        let columns = self.table.columns();
+        self.columns(columns)
+    }
+
+    fn columns(self, columns: &str) -> Select {
+        Select { table: self.table, query: format!("select={columns}{}", self.text) }
+    }
+}
+
+/// Percent-encodes all but RFC 3986's unreserved characters.
+fn percent_encode(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+/// The rows of a select's body.
+///
+/// # Errors
+/// [`Failure`] with [`Verdict::Unreachable`] and the code `bad_response` where the body is no JSON array of
+/// such rows. It says where, and quotes nothing.
+pub fn decode_rows<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, Failure> {
+    serde_json::from_slice(body).map_err(|error| {
+        let what = match error.classify() {
+            serde_json::error::Category::Eof => "the answer ends too early",
+            serde_json::error::Category::Data => "the answer holds other rows than asked for",
+            _ => "the answer is not JSON",
+        };
+        Failure(Answer {
+            verdict: Verdict::Unreachable,
+            code: "bad_response".to_owned(),
+            detail: format!("{what} (line {}, column {})", error.line(), error.column()),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::{DeviceRow, MessageRow};
+
+    #[test]
+    fn queries_are_exactly_these() {
+        let session = SessionId::from("a b&c=d,e.%(\u{e9})");
+        let encoded = "a%20b%26c%3Dd%2Ce.%25%28%C3%A9%29";
+        let table = [
+            (
+                Select::active_devices(&"u".into()),
+                "select=id,user_id,name,device_type,public_key,is_active\
+                 &user_id=eq.u&is_active=eq.true&public_key=not.is.null&order=id"
+                    .to_owned(),
+            ),
+            (
+                Select::device(&"d".into()),
+                "select=id,user_id,name,device_type,public_key,is_active&id=eq.d".to_owned(),
+            ),
+            (Select::session_owner(&session), format!("select=id,device_id&id=eq.{encoded}")),
+            (
+                Select::secret(&session, &"d".into()),
+                format!(
+                    "select=session_id,device_id,ephemeral_public_key,encrypted_secret,sender_device_id\
+                     &session_id=eq.{encoded}&device_id=eq.d"
+                ),
+            ),
+            (
+                Select::secrets_for(&"d".into(), Some(&session), 9),
+                format!(
+                    "select=session_id,device_id,ephemeral_public_key,encrypted_secret,sender_device_id\
+                     &device_id=eq.d&session_id=gt.{encoded}&order=session_id&limit=9"
+                ),
+            ),
+            (
+                Select::messages_after(&session, Some(i64::MAX), 100),
+                format!(
+                    "select=sequence_number,content_encrypted,content_nonce&session_id=eq.{encoded}\
+                     &sequence_number=gt.9223372036854775807&order=sequence_number&limit=100"
+                ),
+            ),
+            (
+                Select::messages_after(&"s".into(), None, 1),
+                "select=sequence_number,content_encrypted,content_nonce\
+                 &session_id=eq.s&order=sequence_number&limit=1"
+                    .to_owned(),
+            ),
+        ];
+        for (select, expected) in table {
+            assert_eq!(select.query, expected);
+        }
+    }
+
+    #[test]
+    fn garbage_is_a_bad_response_that_quotes_nothing() {
+        let bodies: [&[u8]; 6] = [
+            b"",
+            b"<html>hidden words</html>",
+            b"{\"hidden words\":1}",
+            b"[{\"id\":\"hidden words\"",
+            b"[{\"id\":\"d\",\"is_active\":\"hidden words\"}]",
+            b"[\xff\xfe]",
+        ];
+        for body in bodies {
+            let Failure(answer) = decode_rows::<DeviceRow>(body).unwrap_err();
+            assert_eq!((answer.verdict, answer.code.as_str()), (Verdict::Unreachable, "bad_response"));
+            assert!(!answer.detail.contains("hidden"), "{}", answer.detail);
+        }
+        assert_eq!(decode_rows::<MessageRow>(b" [] "), Ok(vec![]));
+    }
+}
