@@ -1,0 +1,106 @@
+//! `cargo xtask ci`: a table of steps.
+//!
+//! Tests and the checks of single crates share one profile and one target folder. Warnings are denied through
+//! clippy's own arguments and not through `RUSTFLAGS`, which would compile every dependency a second time.
+
+use crate::failure::Failure;
+use crate::metadata::{self, Package};
+use crate::step::{self, Step};
+use crate::tests::{self, HEAVY_FEATURES};
+
+/// Runs every step; stops at the first that fails.
+pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
+    if let Some(arg) = args.first() {
+        return Err(Failure::Usage(format!("`ci` takes no arguments, but there is `{arg}`")));
+    }
+    step::run_all(&steps(&metadata::members()?))
+}
+
+fn steps(members: &[Package]) -> Vec<Step> {
+    let features = tests::light_features(members);
+    let mut steps = vec![
+        // First, so that a later step does not rewrite a lock file that was forgotten.
+        Step::new("lock file", &["fetch", "--locked"]),
+        Step::new("format", &["fmt", "--all", "--check"]),
+        Step::new("tidy", &["xtask", "tidy"]),
+        tests::step(members),
+    ];
+    steps.extend(members.iter().flat_map(heavy_tests));
+    steps.push(clippy("clippy", &["--workspace", "--all-targets", "--features", &features]));
+    steps.extend(members.iter().filter(|member| is_published(member)).flat_map(alone));
+    let docs = Step::new("docs", &["doc", "--workspace", "--no-deps", "--features", &features]);
+    steps.push(docs.with_env("RUSTDOCFLAGS", "-D warnings"));
+    if members.iter().any(|member| member.name == "levi-cli") {
+        steps.push(Step::new("demo", &["run", "--release", "--", "demo", "--messages", "300"]));
+    }
+    steps
+}
+
+fn is_published(member: &Package) -> bool {
+    member.name != "xtask"
+}
+
+/// The tests of a heavy feature, in the crate that has the dependency and not in those that pass it on.
+fn heavy_tests(member: &Package) -> Vec<Step> {
+    let own = |feature: &&str| {
+        let enables = member.features.get(*feature);
+        HEAVY_FEATURES.contains(feature)
+            && enables.is_some_and(|list| list.iter().any(|to| to.starts_with("dep:")))
+    };
+    let step = |feature: &str| {
+        let name = format!("test {} with {feature}", member.name);
+        Step::new(name, &["test", "--package", &member.name, "--features", feature])
+    };
+    member.named_features().filter(own).map(step).collect()
+}
+
+/// A crate by itself: no other crate of the workspace switches on a feature that it forgot to ask for.
+fn alone(member: &Package) -> Vec<Step> {
+    let name = &member.name;
+    let mut steps = vec![clippy(format!("{name} alone"), &["--package", name, "--all-targets"])];
+    if member.named_features().next().is_some() {
+        steps.push(clippy(
+            format!("{name} alone, no features"),
+            &["--package", name, "--no-default-features"],
+        ));
+        steps.push(clippy(format!("{name} alone, all features"), &["--package", name, "--all-features"]));
+    }
+    steps
+}
+
+fn clippy(name: impl Into<String>, args: &[&str]) -> Step {
+    let mut all = vec!["clippy", "--quiet"];
+    all.extend(args);
+    all.extend(["--", "-D", "warnings"]);
+    Step::new(name, &all)
+}
+
+#[cfg(test)]
+mod tests_of_the_table {
+    use super::{Package, alone, heavy_tests};
+
+    fn package(features: &[(&str, &[&str])]) -> Package {
+        let features = features
+            .iter()
+            .map(|(name, enables)| ((*name).to_owned(), enables.iter().map(|&e| e.to_owned()).collect()))
+            .collect();
+        Package { name: "levi-x".to_owned(), features, ..Package::default() }
+    }
+
+    #[test]
+    fn a_crate_with_features_is_checked_with_and_without_them() {
+        let lines: Vec<String> = alone(&package(&[("default", &["sqlite"]), ("sqlite", &[])]))
+            .iter()
+            .map(|s| s.command_line())
+            .collect();
+        assert!(lines[1].contains("--no-default-features"), "{lines:?}");
+        assert!(lines[2].contains("--all-features"), "{lines:?}");
+        assert_eq!(alone(&package(&[])).len(), 1);
+    }
+
+    #[test]
+    fn a_heavy_feature_is_tested_where_its_dependency_is() {
+        assert_eq!(heavy_tests(&package(&[("keyring", &["dep:keyring-core"])])).len(), 1);
+        assert_eq!(heavy_tests(&package(&[("keyring", &["levi-store/keyring"])])).len(), 0);
+    }
+}
