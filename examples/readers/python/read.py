@@ -1,0 +1,82 @@
+"""Prints a session that another device wrote: one JSON line per message, in order.
+
+    python read.py SESSION_ID > session.ndjson
+
+Environment: SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY, LEVI_EMAIL, LEVI_PASSWORD, and this device's
+LEVI_DEVICE_ID and LEVI_DEVICE_PRIVATE_KEY (X25519, base64).
+Exit codes: 0 all read, 1 nothing could be read, 2 some rows could not be opened (each named on stderr).
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+
+from account import Account, setting
+from levi import Ids, open_envelope, open_message, parse_secret
+
+PAGE = 500
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        raise RuntimeError("say which session: python read.py SESSION_ID")
+    account = Account()
+    session = account.one("agent_coding_sessions", select="id,device_id", id=f"eq.{arguments[0]}")
+    if session is None:
+        raise RuntimeError("this user has no session with that id")
+    key = session_key(account, session)
+    exit_code = 0
+    for row in messages(account, session["id"]):
+        try:
+            content = open_message(key, session["id"], row["sequence_number"], row)
+        except Exception:  # whatever is wrong with it, the other rows still count
+            print(f"read: message {row['sequence_number']} could not be opened", file=sys.stderr)
+            exit_code = 2
+            continue
+        line = {"sequence_number": row["sequence_number"], "content": content}
+        text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+        sys.stdout.buffer.write(text.encode("utf-8") + b"\n")
+    return exit_code
+
+
+def session_key(account: Account, session: dict) -> bytes:
+    device_id = setting("LEVI_DEVICE_ID").lower()
+    envelope = account.one(
+        "agent_coding_session_secrets",
+        select="ephemeral_public_key,encrypted_secret,sender_device_id",
+        session_id=f"eq.{session['id']}",
+        device_id=f"eq.{device_id}",
+    )
+    if envelope is None:
+        raise RuntimeError("this device has no envelope for the session; share the session with it first")
+    # No sender named: the device that owns the session sealed it.
+    sender_id = envelope["sender_device_id"] or session["device_id"]
+    sender = account.one("devices", select="public_key", id=f"eq.{sender_id}")
+    if sender is None or sender["public_key"] is None:
+        raise RuntimeError(f"device {sender_id}, which sealed the envelope, has no public key")
+    ids = Ids(account.user_id, session["id"], sender_id, device_id)
+    return parse_secret(open_envelope(envelope, ids, sender["public_key"], setting("LEVI_DEVICE_PRIVATE_KEY")))
+
+
+def messages(account: Account, session_id: str) -> Iterator[dict]:
+    """Pages by cursor, not by offset: rows that arrive meanwhile shift nothing."""
+    last = -1
+    while page := account.select(
+        "agent_coding_session_messages",
+        select="sequence_number,content_encrypted,content_nonce",
+        session_id=f"eq.{session_id}",
+        sequence_number=f"gt.{last}",
+        order="sequence_number",
+        limit=str(PAGE),
+    ):
+        yield from page
+        # The server may hand out fewer than asked for, so only an empty page is the end.
+        last = page[-1]["sequence_number"]
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Exception as error:
+        print(f"read: {error or type(error).__name__}", file=sys.stderr)
+        sys.exit(1)
