@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod classify;
 mod port;
 pub mod rows;
 mod table;
 
 pub use answer::{Answer, Failure, Verdict};
+pub use classify::{ResponseHead, classify, culprits};
 #[cfg(feature = "mock")]
 pub use port::{MockSignIn, MockSupabase};
 pub use port::{Select, SignIn, SignInError, Supabase, Table, Tokens, Upsert};

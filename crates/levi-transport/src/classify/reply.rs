@@ -1,0 +1,70 @@
+use serde_json::{Map, Value};
+
+use super::detail::one_line;
+
+/// What a body is, apart from the status.
+pub(super) enum Reply<'a> {
+    Empty,
+    Error(ServerError),
+    Html,
+    /// JSON that is no error object.
+    Json,
+    /// Anything else, as far as it is UTF-8.
+    Text(&'a str),
+}
+
+/// An error object of PostgREST, of the gateway before it, or of GoTrue.
+pub(super) struct ServerError {
+    /// `code`, if it is text that can be one.
+    pub(super) code: Option<String>,
+    /// Message, details and hint in one line.
+    pub(super) detail: String,
+}
+
+impl<'a> Reply<'a> {
+    pub(super) fn of(content_type: Option<&str>, body: &'a [u8]) -> Self {
+        let body = body.trim_ascii();
+        let html_type = content_type.is_some_and(|value| {
+            let value = value.trim_ascii_start().to_ascii_lowercase();
+            value.starts_with("text/html") || value.starts_with("application/xhtml")
+        });
+        // JSON is looked for even where the type says HTML: a code is worth more than a header.
+        match serde_json::from_slice::<Value>(body) {
+            Ok(Value::Object(object)) if is_error(&object) => Self::Error(ServerError::of(&object)),
+            _ if html_type || body.first() == Some(&b'<') => Self::Html,
+            _ if body.is_empty() => Self::Empty,
+            Ok(_) => Self::Json,
+            Err(_) => Self::Text(text_prefix(body)),
+        }
+    }
+}
+
+fn is_error(object: &Map<String, Value>) -> bool {
+    ["code", "message", "msg", "error"].iter().any(|key| object.contains_key(*key))
+}
+
+impl ServerError {
+    fn of(object: &Map<String, Value>) -> Self {
+        let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+        let code = object.get("code").and_then(Value::as_str).filter(|code| is_code(code));
+        let message = ["message", "msg", "error_description", "error"]
+            .map(text)
+            .into_iter()
+            .find(|text| !text.is_empty());
+        let detail = one_line(&[message.unwrap_or_default(), text("details"), text("hint")]);
+        Self { code: code.map(str::to_owned), detail }
+    }
+}
+
+/// A code goes into logs, tables and comparisons, so it has to look like one.
+fn is_code(code: &str) -> bool {
+    (1..=40).contains(&code.len())
+        && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+fn text_prefix(body: &[u8]) -> &str {
+    match std::str::from_utf8(body) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&body[..error.valid_up_to()]).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,186 @@
+//! The verdict table of `docs/protocol.md`, one recorded body per row and code.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const BUSY: Verdict = Verdict::Busy { retry_after: None };
+
+/// PostgREST's form of an error.
+fn error(code: &str, message: &str, details: &str) -> String {
+    format!(r#"{{"code":"{code}","details":{details},"hint":null,"message":"{message}"}}"#)
+}
+
+#[track_caller]
+fn check(status: u16, body: &str, verdict: Verdict, code: &str) -> Answer {
+    let answer = classify(status, ResponseHead::default(), body.as_bytes(), Wall::default());
+    assert_eq!((answer.verdict, answer.code.as_str()), (verdict, code), "{status} {body}");
+    answer
+}
+
+#[test]
+fn recorded_bodies() {
+    use Verdict::*;
+    let no = "null";
+    let row = r#""Failing row contains (s-1, 1, YQ==, YQ==).""#;
+    let parent = r#""Key (session_id)=(s-1) is not present in table \"agent_coding_sessions\".""#;
+    #[rustfmt::skip]
+    let table = [
+        (503, "PGRST000", "Database connection error. Retrying the connection.", no, BUSY),
+        (503, "PGRST001", "no connection to the server", no, BUSY),
+        (503, "PGRST002", "Could not query the database for the schema cache. Retrying.", no, BUSY),
+        (504, "PGRST003", "Timed out acquiring connection from connection pool.", no, BUSY),
+        (503, "08006", "server closed the connection unexpectedly", no, BUSY),
+        (500, "40001", "could not serialize access due to concurrent update", no, BUSY),
+        (500, "40P01", "deadlock detected", no, BUSY),
+        (503, "53100", "could not extend file: No space left on device", no, BUSY),
+        (503, "53300", "sorry, too many clients already", no, BUSY),
+        (500, "55P03", "could not obtain lock on relation", no, BUSY),
+        (500, "57014", "canceling statement due to statement timeout", no, BUSY),
+        (503, "57P03", "the database system is starting up", no, BUSY),
+        (500, "58030", "could not read block", no, BUSY),
+        (500, "XX000", "internal error", no, BUSY),
+        (401, "PGRST301", "JWT expired", no, SignedOut),
+        (401, "PGRST302", "Anonymous access is disabled", no, SignedOut),
+        (401, "PGRST303", "JWT expired", no, SignedOut),
+        (401, "42501", "new row violates row-level security policy for table \\\"x\\\"", no, SignedOut),
+        (403, "42501", "new row violates row-level security policy for table \\\"x\\\"", no, Forbidden),
+        (400, "42501", "permission denied for table x", no, Forbidden),
+        (409, "23503", "insert or update violates foreign key constraint", parent, MissingParent),
+        (500, "21000", "ON CONFLICT DO UPDATE command cannot affect row a second time", no, DuplicateInBatch),
+        (400, "21000", "ON CONFLICT DO UPDATE command cannot affect row a second time", no, DuplicateInBatch),
+        (400, "22P02", "invalid input syntax for type uuid: \\\"s-1\\\"", no, Rejected),
+        (400, "22P05", "unsupported Unicode escape sequence", no, Rejected),
+        (400, "22003", "value out of range for type bigint", no, Rejected),
+        (400, "22001", "value too long for type character varying(10)", no, Rejected),
+        (400, "23502", "null value in column violates not-null constraint", row, Rejected),
+        (409, "23505", "duplicate key value violates unique constraint", no, Rejected),
+        (400, "23514", "new row violates check constraint", row, Rejected),
+        (400, "23P01", "conflicting key value violates exclusion constraint", no, Rejected),
+        (400, "44000", "new row violates check option for view", no, Rejected),
+        (400, "P0001", "sessions that ended take no messages", no, Rejected),
+        (400, "428C9", "cannot insert a non-DEFAULT value into column", no, Rejected),
+        (500, "54000", "index row size 2800 exceeds btree version 4 maximum 2704", no, Rejected),
+        (400, "PGRST102", "All object keys must match", no, Rejected),
+        (400, "PGRST204", "Could not find the 'content_nonce' column of 'x' in the schema cache", no, SchemaMismatch),
+        (404, "PGRST205", "Could not find the table 'public.x' in the schema cache", no, SchemaMismatch),
+        (406, "PGRST106", "The schema must be one of the following: api", no, SchemaMismatch),
+        (404, "42P01", "relation \\\"public.x\\\" does not exist", no, SchemaMismatch),
+        (400, "42703", "column \\\"content_nonce\\\" does not exist", no, SchemaMismatch),
+        (400, "42P10", "there is no unique or exclusion constraint matching", no, SchemaMismatch),
+        (405, "25006", "cannot execute INSERT in a read-only transaction", no, ProjectUnavailable),
+        // Known codes count for more than a wrong status, in either direction.
+        (200, "23503", "a lie", parent, MissingParent),
+        (500, "22P02", "a lie", no, Rejected),
+        (401, "22023", "role \\\"gone\\\" does not exist", no, SignedOut),
+        // Codes that say nothing about a row leave it to the status.
+        (400, "PGRST100", "failed to parse order", no, Unexpected),
+        (200, "PGRST999", "a lie", no, Unexpected),
+        (500, "42P17", "infinite recursion detected in policy for relation", no, BUSY),
+        (429, "over_request_rate_limit", "slow down", no, BUSY),
+        (404, "NOT_FOUND", "Requested function was not found", no, Unexpected),
+    ];
+    for (status, code, message, details, verdict) in table {
+        check(status, &error(code, message, details), verdict, code);
+    }
+}
+
+#[test]
+fn a_status_decides_where_there_is_no_code() {
+    use Verdict::*;
+    for status in (200..=599).chain([100, 999]) {
+        let expected = match status {
+            200..=299 => Accepted,
+            401 => SignedOut,
+            402 | 540 => ProjectUnavailable,
+            413 => TooLarge,
+            408 | 425 | 429 | 500..=599 => BUSY,
+            _ => Unexpected,
+        };
+        check(status, "", expected, &status.to_string());
+        check(status, "  \r\n", expected, &status.to_string());
+    }
+    let answer = check(401, r#"{"message":"Invalid API key","hint":"Double check it."}"#, SignedOut, "401");
+    assert_eq!(answer.detail, "Invalid API key: Double check it.");
+    check(400, r#"{"code":400,"msg":"a number is no code"}"#, Unexpected, "400");
+    check(400, r#"{"code":"a sentence, not a code"}"#, Unexpected, "400");
+    let answer = check(503, "upstream connect error or\ndisconnect", BUSY, "503");
+    assert_eq!(answer.detail, "HTTP 503: upstream connect error or disconnect");
+    assert!(check(307, "", Unexpected, "307").detail.contains("redirect"));
+}
+
+#[test]
+fn pages_for_people_are_not_believed_to_be_the_project() {
+    let page = "<!DOCTYPE html>\n<html><head><title>example.com | 520: Web server is returning an \
+                unknown error</title></head><body>cloudflare</body></html>";
+    for status in [200, 201, 400, 401, 403, 404, 409, 500, 502, 503, 520, 522, 525, 526, 530, 544] {
+        let code = if status < 300 { "html".to_owned() } else { status.to_string() };
+        let answer = check(status, page, BUSY, &code);
+        assert!(!answer.detail.contains("cloudflare"), "pages are not quoted");
+    }
+    let nginx = "<html>\r\n<head><title>413 Request Entity Too Large</title></head></html>";
+    check(413, nginx, Verdict::TooLarge, "413");
+    check(540, page, Verdict::ProjectUnavailable, "540");
+    check(402, page, Verdict::ProjectUnavailable, "402");
+
+    let html = ResponseHead { content_type: Some("Text/HTML; charset=utf-8"), retry_after: Some("7") };
+    let answer = classify(200, html, b"", Wall::default());
+    assert_eq!(answer.verdict, Verdict::Busy { retry_after: Some(Duration::from_secs(7)) });
+    let answer = classify(409, html, error("23503", "m", "null").as_bytes(), Wall::default());
+    assert_eq!(answer.verdict, Verdict::MissingParent, "a code counts for more than a content type");
+}
+
+#[test]
+fn lies_with_a_2xx_are_not_accepted() {
+    let bad = ["[{\"session_id\":\"s-1\"", "success", "{\"a\":", "\u{feff}[]", "[]]"];
+    for body in bad {
+        let answer = check(201, body, Verdict::Unreachable, "bad_response");
+        assert!(!answer.detail.contains("s-1"), "rows are not quoted");
+    }
+    for body in ["[]", "[{\"session_id\":\"s-1\"}]", "null", "{}"] {
+        check(201, body, Verdict::Accepted, "201");
+    }
+    let binary = classify(200, ResponseHead::default(), b"\x1f\x8b\x08\x00", Wall::default());
+    assert_eq!(binary.verdict, Verdict::Unreachable);
+}
+
+#[test]
+fn retry_after_reaches_every_busy() {
+    let head = ResponseHead { retry_after: Some("30"), content_type: None };
+    let busy = Verdict::Busy { retry_after: Some(Duration::from_secs(30)) };
+    for (status, body) in
+        [(503, error("PGRST002", "m", "null")), (429, String::new()), (502, "<html>".to_owned())]
+    {
+        assert_eq!(classify(status, head, body.as_bytes(), Wall::default()).verdict, busy, "{body}");
+    }
+}
+
+#[test]
+fn a_schema_mismatch_says_what_the_server_says_is_missing() {
+    let body =
+        error("PGRST204", "Could not find the 'content_nonce' column of 'x' in the schema cache", "null");
+    let answer = check(400, &body, Verdict::SchemaMismatch, "PGRST204");
+    assert!(answer.detail.contains("'content_nonce' column of 'x'"));
+}
+
+proptest! {
+    #[test]
+    fn never_panics_and_accepts_nothing_but_a_2xx(
+        status in any::<u16>(),
+        code in prop::sample::select(vec!["23503", "22P02", "42501", "PGRST301", "?", "", "08"]),
+        message in any::<String>(),
+        garbage in any::<Vec<u8>>(),
+        retry_after in any::<Option<String>>(),
+        content_type in prop::sample::select(vec![None, Some("text/html"), Some("application/json")]),
+    ) {
+        let head = ResponseHead { retry_after: retry_after.as_deref(), content_type };
+        let json = serde_json::json!({ "code": code, "message": message }).to_string();
+        for body in [json.as_bytes(), message.as_bytes(), &garbage, b""] {
+            let answer = classify(status, head, body, Wall::default());
+            prop_assert!(answer.verdict != Verdict::Accepted || (200..300).contains(&status));
+            prop_assert!(answer.detail.chars().count() <= 300);
+            prop_assert!(!answer.detail.chars().chain(answer.code.chars()).any(char::is_control));
+            prop_assert!(!answer.code.is_empty());
+        }
+    }
+}
