@@ -35,6 +35,9 @@ use crate::{SessionSecret, SessionSecretError};
 
 const LABEL: &str = "levi/envelope/v1";
 
+/// The HPKE crate documents a panic for `info` of 64 KiB and more. Levi's ids have 256 bytes at the most.
+const MAX_INFO_BYTES: usize = 60_000;
+
 type PrivateKey = <X25519HkdfSha256 as Kem>::PrivateKey;
 type PublicKey = <X25519HkdfSha256 as Kem>::PublicKey;
 type EncappedKey = <X25519HkdfSha256 as Kem>::EncappedKey;
@@ -54,11 +57,12 @@ pub struct Route<'a> {
 
 impl Route<'_> {
     fn info(&self) -> Result<Context, NameTooLong> {
-        Context::new(LABEL)
+        let info = Context::new(LABEL)
             .name(self.user_id.as_str())?
             .name(self.session_id.as_str())?
             .name(self.sender_device_id.as_str())?
-            .name(self.recipient_device_id.as_str())
+            .name(self.recipient_device_id.as_str())?;
+        if info.as_bytes().len() > MAX_INFO_BYTES { Err(NameTooLong) } else { Ok(info) }
     }
 }
 
@@ -97,7 +101,7 @@ impl Envelope {
 /// Seals `secret` so that only the recipient can open it and knows that `sender` sealed it.
 ///
 /// # Errors
-/// [`EnvelopeError::TooLong`] for an id beyond what the format can express, [`EnvelopeError::Sealing`] where the
+/// [`EnvelopeError::TooLong`] for ids beyond 60,000 bytes, [`EnvelopeError::Sealing`] where the
 /// HPKE implementation refuses, which it has no reason to do for a valid recipient key.
 pub fn seal(
     secret: &SessionSecret,
@@ -208,8 +212,8 @@ pub enum EnvelopeError {
     /// The sender sealed something else than a session secret.
     #[error("the envelope is authentic but holds no session secret; the sending device needs an update: {0}")]
     NotASecret(#[source] SessionSecretError),
-    /// An id is beyond what the format can express.
-    #[error("an id is too long to seal an envelope for: ids must stay under 4 GiB")]
+    /// The ids are longer than an envelope can be bound to.
+    #[error("the ids are too long to seal an envelope for: together they must stay under 60,000 bytes")]
     TooLong,
     /// The HPKE implementation refused to seal.
     #[error("the envelope could not be sealed: {0}")]

@@ -79,3 +79,6 @@ fn short_nonce(nonce: &ExtendedNonce) -> Nonce {
     short[4..].copy_from_slice(&nonce[16..]);
     Nonce::assume_unique_for_key(short)
 }
+
+#[cfg(test)]
+mod tests;
