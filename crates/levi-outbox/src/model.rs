@@ -1,5 +1,7 @@
 //! What an outbox holds: rows in lanes, parked rows, and tasks.
 
+use std::fmt;
+
 use levi_types::{MessageId, SessionId, Wall};
 
 /// One row on disk. Ids of committed rows are never used again, not even after a deletion.
@@ -29,7 +31,7 @@ pub enum Protection {
     AtRest,
 }
 
-/// A row to be written.
+/// A row to be written. `Debug` shows the payload's length, never the payload.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewRow {
     /// The session, and so the lane.
@@ -44,6 +46,19 @@ pub struct NewRow {
     pub protection: Protection,
     /// When the daemon handed it in.
     pub enqueued_at: Wall,
+}
+
+impl fmt::Debug for NewRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewRow")
+            .field("session_id", &self.session_id)
+            .field("sequence_number", &self.sequence_number)
+            .field("message_id", &self.message_id)
+            .field("payload_bytes", &self.payload.len())
+            .field("protection", &self.protection)
+            .field("enqueued_at", &self.enqueued_at)
+            .finish()
+    }
 }
 
 /// What became of a [`NewRow`].
@@ -274,7 +289,7 @@ pub struct Totals {
     pub lanes: u64,
     /// Tasks waiting, parked ones included.
     pub tasks: u64,
-    /// When the oldest waiting row was handed in.
+    /// When the waiting row with the lowest id was handed in.
     pub oldest: Option<Wall>,
 }
 
@@ -294,6 +309,8 @@ pub enum RowState {
 pub struct ListedRow {
     /// Which row.
     pub id: RowId,
+    /// Which payload of it, as [`RowKey`] has it.
+    pub version: u32,
     /// Its session.
     pub session_id: SessionId,
     /// Its place there.

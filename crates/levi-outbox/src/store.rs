@@ -22,6 +22,9 @@ pub struct DueQuery<'a> {
     pub max_heads: usize,
 }
 
+/// Takes one row at a time: its key, the daemon's name for the message, its payload.
+pub type PayloadSink<'a> = &'a mut dyn FnMut(RowKey, &str, &[u8]);
+
 /// Where rows wait until the server has them.
 ///
 /// One writer. Every read shows what was last committed. `commit` is all or nothing and durable once it
@@ -52,12 +55,13 @@ pub trait OutboxStore: Send {
     /// [`OutboxError`] when the store cannot be read.
     fn heads(&self, lane: LaneId, after: Option<i64>, limit: usize) -> Result<Vec<RowHead>, OutboxError>;
 
-    /// Hands each row's payload to `sink`, in the order asked for. A row that is gone or has another version
-    /// is passed over: the sink is not called for it.
+    /// Hands each row's message id and payload to `sink`, in the order asked for. A row that is gone or has
+    /// another version is passed over: the sink is not called for it. Parked rows have payloads too, for those
+    /// who export them.
     ///
     /// # Errors
     /// [`OutboxError`] when the store cannot be read.
-    fn payloads(&self, rows: &[RowKey], sink: &mut dyn FnMut(RowKey, &[u8])) -> Result<(), OutboxError>;
+    fn payloads(&self, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<(), OutboxError>;
 
     /// The full rows of `lane` that are wrapped at rest, ordered by sequence number, at most `limit`, with their keys.
     ///

@@ -1,0 +1,195 @@
+//! Changes to rows and lanes, each inside the caller's transaction.
+
+use levi_types::{SessionId, Wall};
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::ledger::Ledger;
+use super::tasks;
+use crate::model::{Change, LaneId, Protection, Reason, RowId, RowKey};
+
+const TAKE: &str = "DELETE FROM levi_outbox WHERE id = ?1 AND version = ?2 AND lane = ?3 RETURNING bytes";
+const SETTLE: &str = "UPDATE levi_lanes SET row_count = row_count - ?2, attempts = 0, reason_code = NULL, \
+     reason_detail = NULL, due_at = CASE WHEN row_count > ?2 THEN ?3 END WHERE lane = ?1 RETURNING row_count";
+const DEFER: &str = "UPDATE levi_lanes SET due_at = ?2, attempts = ?3, reason_code = ?4, reason_detail = ?5 \
+     WHERE lane = ?1 AND row_count > 0";
+pub(super) const DROP_EMPTY_LANE: &str = "DELETE FROM levi_lanes WHERE lane = ?1 AND due_at IS NULL \
+     AND NOT EXISTS (SELECT 1 FROM levi_parked WHERE levi_parked.lane = levi_lanes.lane)";
+const SET_ASIDE: &str = "INSERT INTO levi_parked (id, lane, sequence_number, version, bytes, protection, \
+     enqueued_at, message_id, parked_at, reason_code, reason_detail, payload) \
+     SELECT id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, ?4, ?5, ?6, payload \
+     FROM levi_outbox WHERE id = ?1 AND version = ?2 AND lane = ?3";
+const PUT_BACK: &str = "INSERT INTO levi_outbox \
+     (id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload) \
+     SELECT id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload \
+     FROM levi_parked WHERE id = ?1";
+const DROP_PARKED: &str = "DELETE FROM levi_parked WHERE id = ?1 RETURNING lane, bytes";
+const REVIVE_LANE: &str = "UPDATE levi_lanes SET row_count = row_count + 1, attempts = 0, reason_code = NULL, \
+     reason_detail = NULL, due_at = min(coalesce(due_at, ?2), ?2) WHERE lane = ?1 RETURNING row_count";
+const DISCARD: &str = "DELETE FROM levi_outbox WHERE id = ?1 RETURNING lane, sequence_number, bytes";
+const SHRINK_LANE: &str = "UPDATE levi_lanes SET row_count = row_count - 1, \
+     due_at = CASE WHEN row_count > 1 THEN due_at END WHERE lane = ?1 RETURNING row_count";
+const HAS_EARLIER: &str =
+    "SELECT EXISTS (SELECT 1 FROM levi_outbox WHERE lane = ?1 AND sequence_number < ?2)";
+const FORGIVE_LANE: &str =
+    "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL WHERE lane = ?1";
+const LENGTH: &str = "SELECT bytes FROM levi_outbox WHERE id = ?1 AND version = ?2";
+const RESEAL: &str = "UPDATE levi_outbox SET payload = ?2, bytes = ?3, protection = ?4 WHERE id = ?1";
+const RETRY_LANES: &str = "UPDATE levi_lanes SET due_at = ?1 WHERE due_at > ?1";
+const RETRY_LANE: &str = "UPDATE levi_lanes SET due_at = ?2 WHERE session_id = ?1 AND due_at > ?2";
+
+/// Applies one change. A change for a version that is gone does nothing.
+pub(super) fn apply(conn: &Connection, ledger: &mut Ledger, change: &Change) -> Result<()> {
+    match change {
+        Change::Acknowledge { lane, rows, at } => acknowledge(conn, ledger, *lane, rows, *at),
+        Change::Defer { lane, due_at, attempts, reason } => defer(conn, *lane, *due_at, *attempts, reason),
+        Change::Park { lane, row, reason, at } => park(conn, ledger, *lane, *row, reason, *at),
+        Change::Reseal { row, payload } => reseal(conn, ledger, *row, payload),
+        Change::RetryNow { at } => retry_now(conn, *at),
+        Change::RetrySession { session_id, at } => retry_session(conn, session_id, *at),
+        Change::Unpark { row, at } => unpark(conn, ledger, *row, *at),
+        Change::Discard { row } => discard(conn, ledger, *row),
+        Change::PutTask(task) => tasks::put(conn, ledger, task),
+        Change::FinishTask { name, version } => tasks::finish(conn, ledger, name, *version),
+        Change::DeferTask { name, version, due_at, attempts, reason } => {
+            tasks::defer(conn, (name, *version), *due_at, *attempts, reason)
+        }
+        Change::ParkTask { name, version, reason } => tasks::park(conn, (name, *version), reason),
+    }
+}
+
+fn acknowledge(
+    conn: &Connection,
+    ledger: &mut Ledger,
+    lane: LaneId,
+    rows: &[RowKey],
+    at: Wall,
+) -> Result<()> {
+    let mut take = conn.prepare_cached(TAKE)?;
+    let mut taken = 0;
+    for row in rows {
+        let bytes = take.query_row(params![row.id.0, row.version, lane.0], |row| row.get(0)).optional()?;
+        if let Some(bytes) = bytes {
+            ledger.remove_pending(bytes);
+            taken += 1;
+        }
+    }
+    settle(conn, ledger, lane, taken, at)
+}
+
+/// After an answer: `taken` rows are gone, what is left is due again, and a lane with nothing left goes too.
+fn settle(conn: &Connection, ledger: &mut Ledger, lane: LaneId, taken: i64, at: Wall) -> Result<()> {
+    let left: Option<i64> = conn
+        .prepare_cached(SETTLE)?
+        .query_row([lane.0, taken, at.as_millis()], |row| row.get(0))
+        .optional()?;
+    if left == Some(0) {
+        ledger.lanes -= i64::from(taken > 0);
+        drop_if_empty(conn, lane)?;
+    }
+    Ok(())
+}
+
+fn drop_if_empty(conn: &Connection, lane: LaneId) -> Result<()> {
+    conn.prepare_cached(DROP_EMPTY_LANE)?.execute([lane.0])?;
+    Ok(())
+}
+
+fn defer(conn: &Connection, lane: LaneId, due_at: Wall, attempts: u32, reason: &Reason) -> Result<()> {
+    let changed = conn.prepare_cached(DEFER)?.execute(params![
+        lane.0,
+        due_at.as_millis(),
+        attempts,
+        reason.code,
+        reason.detail
+    ])?;
+    if changed == 0 { drop_if_empty(conn, lane) } else { Ok(()) }
+}
+
+fn park(
+    conn: &Connection,
+    ledger: &mut Ledger,
+    lane: LaneId,
+    row: RowKey,
+    reason: &Reason,
+    at: Wall,
+) -> Result<()> {
+    let moved = conn.prepare_cached(SET_ASIDE)?.execute(params![
+        row.id.0,
+        row.version,
+        lane.0,
+        at.as_millis(),
+        reason.code,
+        reason.detail
+    ])?;
+    if moved == 0 {
+        return drop_if_empty(conn, lane);
+    }
+    let bytes =
+        conn.prepare_cached(TAKE)?.query_row(params![row.id.0, row.version, lane.0], |row| row.get(0))?;
+    ledger.remove_pending(bytes);
+    ledger.add_parked(bytes);
+    settle(conn, ledger, lane, 1, at)
+}
+
+fn unpark(conn: &Connection, ledger: &mut Ledger, row: RowId, at: Wall) -> Result<()> {
+    if conn.prepare_cached(PUT_BACK)?.execute([row.0])? == 0 {
+        return Ok(());
+    }
+    let (lane, bytes): (i64, i64) =
+        conn.prepare_cached(DROP_PARKED)?.query_row([row.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    ledger.remove_parked(bytes);
+    ledger.add_pending(bytes);
+    let rows: i64 = conn.prepare_cached(REVIVE_LANE)?.query_row([lane, at.as_millis()], |row| row.get(0))?;
+    ledger.lanes += i64::from(rows == 1);
+    Ok(())
+}
+
+/// Removes a row wherever it is. An emptied lane stays until an answer settles it or the outbox is opened again:
+/// the row may be on its way, and a new lane for the session could then be sent beside it.
+fn discard(conn: &Connection, ledger: &mut Ledger, row: RowId) -> Result<()> {
+    let parked = conn.prepare_cached(DROP_PARKED)?.query_row([row.0], |row| row.get(1)).optional()?;
+    if let Some(bytes) = parked {
+        ledger.remove_parked(bytes);
+        return Ok(());
+    }
+    let pending = conn
+        .prepare_cached(DISCARD)?
+        .query_row([row.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((lane, sequence_number, bytes)) = pending else { return Ok(()) };
+    let (lane, sequence_number): (i64, i64) = (lane, sequence_number);
+    ledger.remove_pending(bytes);
+    let left: i64 = conn.prepare_cached(SHRINK_LANE)?.query_row([lane], |row| row.get(0))?;
+    ledger.lanes -= i64::from(left == 0);
+    // Attempts are the first row's: its successor starts afresh, or it would be given up too early.
+    let has_earlier: bool =
+        conn.prepare_cached(HAS_EARLIER)?.query_row([lane, sequence_number], |row| row.get(0))?;
+    if !has_earlier {
+        conn.prepare_cached(FORGIVE_LANE)?.execute([lane])?;
+    }
+    Ok(())
+}
+
+fn reseal(conn: &Connection, ledger: &mut Ledger, row: RowKey, payload: &[u8]) -> Result<()> {
+    let before: Option<i64> = conn
+        .prepare_cached(LENGTH)?
+        .query_row(params![row.id.0, row.version], |row| row.get(0))
+        .optional()?;
+    let Some(before) = before else { return Ok(()) };
+    let bytes = i64::try_from(payload.len()).unwrap_or(i64::MAX);
+    let sealed = super::columns::protection_code(Protection::Sealed);
+    conn.prepare_cached(RESEAL)?.execute(params![row.id.0, payload, bytes, sealed])?;
+    ledger.pending_bytes += bytes - before;
+    Ok(())
+}
+
+/// Rare and for everything, so a pass over all lanes is fine.
+fn retry_now(conn: &Connection, at: Wall) -> Result<()> {
+    conn.prepare_cached(RETRY_LANES)?.execute([at.as_millis()])?;
+    tasks::retry_now(conn, at)
+}
+
+fn retry_session(conn: &Connection, session_id: &SessionId, at: Wall) -> Result<()> {
+    conn.prepare_cached(RETRY_LANE)?.execute(params![session_id.as_str(), at.as_millis()])?;
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! What is due: range queries over one partial index, whatever waits behind them.
+
+use levi_types::Wall;
+use rusqlite::{Connection, Result};
+
+use super::columns::{self, head_columns};
+use crate::model::{Due, DueLane, LaneId, RowHead};
+use crate::store::DueQuery;
+
+/// `ORDER BY due_at, lane` is the index's own order: with any other one SQLite would sort every due lane.
+pub(super) const DUE: &str = "SELECT lane, session_id, attempts, row_count, due_at FROM levi_lanes \
+     WHERE held = 0 AND due_at <= ?1 ORDER BY due_at, lane";
+/// Lanes whose time lies so far ahead that the clock must have jumped back since it was written.
+pub(super) const DUE_BEYOND: &str = "SELECT lane, session_id, attempts, row_count, due_at FROM levi_lanes \
+     WHERE held = 0 AND due_at > ?1 ORDER BY due_at, lane";
+pub(super) const NEXT_DUE: &str = "SELECT due_at, lane FROM levi_lanes \
+     WHERE held = 0 AND due_at > ?1 AND due_at <= ?2 ORDER BY due_at, lane";
+pub(super) const HEADS: &str = concat!(
+    "SELECT ",
+    head_columns!(),
+    " FROM levi_outbox WHERE lane = ?1 AND sequence_number > ?2 ORDER BY sequence_number LIMIT ?3"
+);
+pub(super) const FIRST_HEADS: &str = concat!(
+    "SELECT ",
+    head_columns!(),
+    " FROM levi_outbox WHERE lane = ?1 ORDER BY sequence_number LIMIT ?2"
+);
+
+pub(super) fn due(conn: &Connection, query: DueQuery<'_>) -> Result<Due> {
+    let horizon = query.horizon.max(query.now);
+    let mut due = Due { next_due: next_due(conn, &query, horizon)?, ..Due::default() };
+    let mut heads_collected = 0;
+    for (sql, bound) in [(DUE, query.now), (DUE_BEYOND, horizon)] {
+        let mut statement = conn.prepare_cached(sql)?;
+        let mut rows = statement.query([bound.as_millis()])?;
+        while let Some(row) = rows.next()? {
+            let lane = LaneId(row.get(0)?);
+            if query.except.contains(&lane) {
+                continue;
+            }
+            if due.lanes.len() >= query.max_lanes || heads_collected >= query.max_heads {
+                due.more = true;
+                return Ok(due);
+            }
+            let heads = heads(conn, lane, None, query.heads_per_lane)?;
+            heads_collected += heads.len();
+            let session_id = row.get_ref(1)?.as_str()?.into();
+            let rows = columns::count(row, 3)?;
+            due.lanes.push(DueLane { lane, session_id, attempts: row.get(2)?, rows, heads });
+        }
+    }
+    Ok(due)
+}
+
+fn next_due(conn: &Connection, query: &DueQuery<'_>, horizon: Wall) -> Result<Option<Wall>> {
+    let mut statement = conn.prepare_cached(NEXT_DUE)?;
+    let mut rows = statement.query([query.now.as_millis(), horizon.as_millis()])?;
+    while let Some(row) = rows.next()? {
+        if !query.except.contains(&LaneId(row.get(1)?)) {
+            return columns::wall(row, 0).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn heads(
+    conn: &Connection,
+    lane: LaneId,
+    after: Option<i64>,
+    limit: usize,
+) -> Result<Vec<RowHead>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    match after {
+        Some(after) => {
+            conn.prepare_cached(HEADS)?.query_map([lane.0, after, limit], columns::head)?.collect()
+        }
+        None => conn.prepare_cached(FIRST_HEADS)?.query_map([lane.0, limit], columns::head)?.collect(),
+    }
+}

@@ -1,0 +1,56 @@
+//! From what SQLite says to what the caller can do about it.
+
+use std::io;
+use std::path::Path;
+
+use rusqlite::{Error, ErrorCode, ffi};
+
+use crate::error::OutboxError;
+
+/// Names the kind of trouble. `path` is for the error's text.
+pub(super) fn from_sqlite(error: Error, path: &Path) -> OutboxError {
+    match &error {
+        Error::SqliteFailure(code, _) | Error::SqlInputError { error: code, .. } => match code.code {
+            ErrorCode::DiskFull => OutboxError::DiskFull(error.into()),
+            ErrorCode::ReadOnly | ErrorCode::PermissionDenied => OutboxError::ReadOnly(error.into()),
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
+                OutboxError::Locked(error.into())
+            }
+            ErrorCode::CannotOpen => cannot_open(error, path),
+            ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => OutboxError::Corrupt(error.into()),
+            ErrorCode::SystemIoFailure => from_io_failure(code.extended_code, error),
+            _ => OutboxError::Other(error.into()),
+        },
+        // The tables are STRICT, so a value of another type or out of its range was not written by us.
+        Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::InvalidColumnType(..)
+        | Error::Utf8Error(..)
+        | Error::QueryReturnedNoRows => OutboxError::Corrupt(error.into()),
+        Error::InvalidPath(_) => cannot_open(error, path),
+        _ => OutboxError::Other(error.into()),
+    }
+}
+
+/// SQLite reports a full disk as an I/O error where it grows the WAL's index, and damage where it can tell.
+fn from_io_failure(extended_code: i32, error: Error) -> OutboxError {
+    match extended_code {
+        ffi::SQLITE_IOERR_SHMSIZE => OutboxError::DiskFull(error.into()),
+        ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_SHORT_READ => OutboxError::Corrupt(error.into()),
+        _ => OutboxError::Other(error.into()),
+    }
+}
+
+/// Names the kind of trouble with a file that is no database: the lock, or the file before SQLite has it.
+pub(super) fn from_io(error: io::Error, path: &Path) -> OutboxError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OutboxError::DiskFull(error.into()),
+        io::ErrorKind::ReadOnlyFilesystem => OutboxError::ReadOnly(error.into()),
+        _ => cannot_open(error, path),
+    }
+}
+
+/// The file is out of reach.
+pub(super) fn cannot_open(source: impl Into<crate::error::Source>, path: &Path) -> OutboxError {
+    OutboxError::CannotOpen { path: path.to_owned(), source: source.into() }
+}

@@ -1,0 +1,86 @@
+//! Looking at an outbox that somebody else may own.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Result};
+
+use super::open::refuse_newer;
+use super::schema::{self, Found};
+use super::{failure, integrity, read};
+use crate::error::OutboxError;
+use crate::model::{ListedRow, RowId, RowKey, RowState, Totals};
+use crate::store::PayloadSink;
+
+/// Reads an outbox without owning it and without writing to it, for `levi status` while a daemon runs and when
+/// none does.
+#[derive(Debug)]
+pub struct Inspector {
+    conn: Connection,
+    path: PathBuf,
+}
+
+impl Inspector {
+    /// Opens an existing outbox, of its own file or in a daemon's database, for reading only.
+    ///
+    /// # Errors
+    /// [`OutboxError::CannotOpen`] if there is no such file or no outbox in it; the others as named.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OutboxError> {
+        let path = path.as_ref().to_owned();
+        let fail = |error| failure::from_sqlite(error, &path);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(&path, flags).map_err(fail)?;
+        conn.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
+        let found = schema::find(&conn).map_err(fail)?;
+        refuse_newer(found)?;
+        match found {
+            Found::Older(0) => Err(failure::cannot_open("there is no outbox in this file yet", &path)),
+            Found::Older(_) => Err(failure::cannot_open("an older Levi wrote it; start Levi once", &path)),
+            _ => Ok(Self { conn, path }),
+        }
+    }
+
+    /// As [`OutboxStore::totals`](crate::OutboxStore::totals).
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the file cannot be read.
+    pub fn totals(&self) -> Result<Totals, OutboxError> {
+        self.read(read::totals)
+    }
+
+    /// As [`OutboxStore::list`](crate::OutboxStore::list).
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the file cannot be read.
+    pub fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
+        self.read(|conn| read::list(conn, after, limit))
+    }
+
+    /// As [`OutboxStore::row_state`](crate::OutboxStore::row_state).
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the file cannot be read.
+    pub fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
+        self.read(|conn| read::row_state(conn, row))
+    }
+
+    /// As [`OutboxStore::payloads`](crate::OutboxStore::payloads).
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the file cannot be read.
+    pub fn payloads(&self, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<(), OutboxError> {
+        self.read(|conn| read::payloads(conn, rows, sink))
+    }
+
+    /// Reads the whole file and says, one line each, what does not add up. Empty for a sound outbox.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the file cannot be read at all.
+    pub fn problems(&self) -> Result<Vec<String>, OutboxError> {
+        self.read(integrity::problems)
+    }
+
+    fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T, OutboxError> {
+        query(&self.conn).map_err(|error| failure::from_sqlite(error, &self.path))
+    }
+}

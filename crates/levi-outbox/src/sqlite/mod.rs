@@ -1,0 +1,169 @@
+//! The outbox on disk.
+//!
+//! Tables with a `levi_` prefix, in a file of their own ([`SqliteOutbox::open`]) or inside the database of the
+//! daemon ([`SqliteOutbox::attach`], [`migrate_in`], [`enqueue_in`]).
+
+mod change;
+mod columns;
+mod due;
+mod enqueue;
+mod failure;
+mod host;
+mod inspect;
+mod integrity;
+mod ledger;
+mod open;
+mod owner;
+mod read;
+mod schema;
+mod tasks;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+pub use self::host::{enqueue_in, migrate_in};
+pub use self::inspect::Inspector;
+use self::ledger::Ledger;
+use self::owner::Owner;
+pub use self::owner::lock_path;
+use crate::error::OutboxError;
+use crate::model::{
+    Change, Due, DueTasks, Enqueued, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Totals,
+};
+use crate::store::{DueQuery, OutboxStore, PayloadSink};
+
+/// When a commit counts as done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Synchronous {
+    /// When the disk has it: survives the process, the system and the power. SQLite's `FULL`.
+    #[default]
+    Full,
+    /// When the system has it: survives the process, and after a power cut the last commits may be missing,
+    /// never something older. SQLite's `NORMAL` in WAL mode.
+    Normal,
+}
+
+/// How an outbox on disk is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// When a commit counts as done. Default: [`Synchronous::Full`].
+    pub synchronous: Synchronous,
+    /// Payload bytes, pending and parked, beyond which rows are refused. Default: 1 GiB.
+    pub max_pending_bytes: u64,
+    /// How long to wait for another writer of the same file, such as the daemon. Default: 5 s.
+    pub busy_timeout: Duration,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            synchronous: Synchronous::Full,
+            max_pending_bytes: 1 << 30,
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// An outbox in an SQLite database. It owns the outbox for as long as it lives (see [`lock_path`]).
+#[derive(Debug)]
+pub struct SqliteOutbox {
+    // Before `_owner`: the database is closed before the next owner may come.
+    conn: Connection,
+    /// For the text of errors; empty in memory.
+    path: PathBuf,
+    max_pending_bytes: u64,
+    _owner: Option<Owner>,
+}
+
+impl SqliteOutbox {
+    fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, OutboxError> {
+        query(&self.conn).map_err(|error| failure::from_sqlite(error, &self.path))
+    }
+
+    /// SQLite goes on writing into a file that was deleted or moved under it. What such a write acknowledges
+    /// would be gone with the process, so it is refused here.
+    #[cfg(unix)]
+    fn check_still_there(&self) -> Result<(), OutboxError> {
+        let mut moved = 0;
+        let asked = self.conn.file_control(None::<&str>, rusqlite::FileControl::HasMoved(&mut moved));
+        match asked {
+            Ok(()) if moved != 0 => {
+                Err(failure::cannot_open("the file was moved or deleted while it was open", &self.path))
+            }
+            // In memory there is no file to ask about.
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn check_still_there(&self) -> Result<(), OutboxError> {
+        Ok(())
+    }
+
+    fn write(&mut self, changes: &[Change], rows: &[NewRow]) -> rusqlite::Result<Vec<Enqueued>> {
+        let transaction = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = Ledger::load(&transaction)?;
+        let mut ledger = before;
+        for change in changes {
+            change::apply(&transaction, &mut ledger, change)?;
+        }
+        let answers = enqueue::store_rows(&transaction, &mut ledger, rows, self.max_pending_bytes)?;
+        if ledger != before {
+            ledger.store(&transaction)?;
+        }
+        transaction.commit()?;
+        Ok(answers)
+    }
+}
+
+impl OutboxStore for SqliteOutbox {
+    fn commit(&mut self, changes: &[Change], rows: &[NewRow]) -> Result<Vec<Enqueued>, OutboxError> {
+        if changes.is_empty() && rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.check_still_there()?;
+        self.write(changes, rows).map_err(|error| failure::from_sqlite(error, &self.path))
+    }
+
+    fn due(&self, query: DueQuery<'_>) -> Result<Due, OutboxError> {
+        self.read(|conn| due::due(conn, query))
+    }
+
+    fn heads(&self, lane: LaneId, after: Option<i64>, limit: usize) -> Result<Vec<RowHead>, OutboxError> {
+        self.read(|conn| due::heads(conn, lane, after, limit))
+    }
+
+    fn payloads(&self, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<(), OutboxError> {
+        self.read(|conn| read::payloads(conn, rows, sink))
+    }
+
+    fn at_rest(&self, lane: LaneId, limit: usize) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
+        self.read(|conn| read::at_rest(conn, lane, limit))
+    }
+
+    fn due_tasks(
+        &self,
+        now: levi_types::Wall,
+        horizon: levi_types::Wall,
+        limit: usize,
+    ) -> Result<DueTasks, OutboxError> {
+        self.read(|conn| tasks::due(conn, now, horizon, limit))
+    }
+
+    fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
+        self.read(|conn| read::row_state(conn, row))
+    }
+
+    fn totals(&self) -> Result<Totals, OutboxError> {
+        self.read(read::totals)
+    }
+
+    fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
+        self.read(|conn| read::list(conn, after, limit))
+    }
+}

@@ -1,0 +1,150 @@
+//! Opening: first the lock, then a look, and only then a write.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::owner::{self, Owner};
+use super::schema::{self, Found};
+use super::{SqliteOptions, SqliteOutbox, Synchronous, failure};
+use crate::error::OutboxError;
+
+/// Statements kept prepared: all of ours.
+const STATEMENTS: usize = 64;
+
+/// Pages of WAL after which a commit moves them into the database: 4 MiB at the usual page size.
+const CHECKPOINT_PAGES: u32 = 1_000;
+
+/// What is left of the WAL file after a checkpoint that found it longer.
+const WAL_BYTES_KEPT: u32 = 16 << 20;
+
+/// Lanes that lost their rows while the outbox was closed, or whose last row was discarded.
+const SWEEP: &str = "DELETE FROM levi_lanes WHERE due_at IS NULL \
+     AND NOT EXISTS (SELECT 1 FROM levi_parked WHERE levi_parked.lane = levi_lanes.lane)";
+
+impl SqliteOutbox {
+    /// Opens the outbox in a file of its own, which is created if need be, readable by its owner only.
+    ///
+    /// # Errors
+    /// [`OutboxError::Owned`] if somebody has it open: nothing was touched then.
+    /// [`OutboxError::NewerSchema`], [`OutboxError::Corrupt`], [`OutboxError::CannotOpen`] and the others as named.
+    pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OutboxError> {
+        let path = resolve(path.as_ref())?;
+        let owner = Owner::claim(&path)?;
+        drop(owner::open_private(&path).map_err(|error| failure::from_io(error, &path))?);
+        Self::with_owner(path, &options, owner, JournalMode::Wal)
+    }
+
+    /// Opens the outbox inside a database that belongs to the daemon, beside the daemon's own connections.
+    ///
+    /// The file must exist. Its journal mode and permissions stay as they are; only WAL lets readers and Levi work
+    /// side by side. After [`enqueue_in`](super::enqueue_in) the daemon wakes Levi itself.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn attach(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OutboxError> {
+        let path = resolve(path.as_ref())?;
+        fs::metadata(&path).map_err(|error| failure::from_io(error, &path))?;
+        let owner = Owner::claim(&path)?;
+        Self::with_owner(path, &options, owner, JournalMode::AsFound)
+    }
+
+    /// An outbox that is gone with the process: for simulations and tests of the SQLite code itself.
+    ///
+    /// # Errors
+    /// [`OutboxError::Other`] if SQLite has no memory for it.
+    pub fn in_memory(options: SqliteOptions) -> Result<Self, OutboxError> {
+        let path = PathBuf::new();
+        let conn = Connection::open_in_memory().map_err(|error| failure::from_sqlite(error, &path))?;
+        Self::prepare(conn, path, &options, None, JournalMode::AsFound)
+    }
+
+    fn with_owner(
+        path: PathBuf,
+        options: &SqliteOptions,
+        owner: Owner,
+        mode: JournalMode,
+    ) -> Result<Self, OutboxError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn =
+            Connection::open_with_flags(&path, flags).map_err(|error| failure::from_sqlite(error, &path))?;
+        Self::prepare(conn, path, options, Some(owner), mode)
+    }
+
+    fn prepare(
+        mut conn: Connection,
+        path: PathBuf,
+        options: &SqliteOptions,
+        owner: Option<Owner>,
+        mode: JournalMode,
+    ) -> Result<Self, OutboxError> {
+        let fail = |error| failure::from_sqlite(error, &path);
+        conn.busy_timeout(options.busy_timeout).map_err(fail)?;
+        conn.set_prepared_statement_cache_capacity(STATEMENTS);
+        // A newer file must stay as it is, so its schema is read before anything is set or written.
+        refuse_newer(schema::find(&conn).map_err(fail)?)?;
+        configure(&conn, options.synchronous, mode).map_err(fail)?;
+        upgrade(&mut conn).map_err(fail)??;
+        conn.execute(SWEEP, []).map_err(fail)?;
+        Ok(Self { conn, path, max_pending_bytes: options.max_pending_bytes, _owner: owner })
+    }
+}
+
+/// Whether the journal mode is ours to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum JournalMode {
+    Wal,
+    AsFound,
+}
+
+fn configure(conn: &Connection, synchronous: Synchronous, mode: JournalMode) -> rusqlite::Result<()> {
+    if mode == JournalMode::Wal {
+        conn.pragma_update(None, "journal_mode", "WAL")?;
+    }
+    let level = match synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
+    };
+    conn.pragma_update(None, "synchronous", level)?;
+    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    conn.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)
+}
+
+/// All scripts in one transaction, which looks again: the host may have migrated in the meantime.
+fn upgrade(conn: &mut Connection) -> rusqlite::Result<Result<(), OutboxError>> {
+    if schema::find(conn)? == Found::Current {
+        return Ok(Ok(()));
+    }
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = schema::find(&transaction)?;
+    if let Found::Older(from) = found {
+        schema::upgrade(&transaction, from)?;
+    }
+    transaction.commit()?;
+    Ok(refuse_newer(found))
+}
+
+/// Says so where the file is of a newer Levi.
+pub(super) fn refuse_newer(found: Found) -> Result<(), OutboxError> {
+    match found {
+        Found::Newer(found) => Err(OutboxError::NewerSchema { found, known: schema::KNOWN }),
+        Found::Current | Found::Older(_) => Ok(()),
+    }
+}
+
+/// The path that everybody arrives at who means this file, so that a link does not make a second lock.
+fn resolve(path: &Path) -> Result<PathBuf, OutboxError> {
+    if let Ok(resolved) = fs::canonicalize(path) {
+        return Ok(resolved);
+    }
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let folder = fs::canonicalize(folder).map_err(|error| failure::from_io(error, path))?;
+    match path.file_name() {
+        Some(name) => Ok(folder.join(name)),
+        None => Err(failure::cannot_open("the path names no file", path)),
+    }
+}

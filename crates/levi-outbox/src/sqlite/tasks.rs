@@ -1,0 +1,113 @@
+//! Tasks. What waits for what is worked out when a task changes, so that asking what is due reads one index.
+
+use levi_types::Wall;
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::columns::wall;
+use super::ledger::Ledger;
+use crate::model::{DueTask, DueTasks, NewTask, Reason};
+
+const FIND: &str = "SELECT holds FROM levi_tasks WHERE name = ?1";
+const PUT: &str = "INSERT INTO levi_tasks (name, version, attempts, due_at, waits, parent, holds, payload) \
+     VALUES (?1, 1, 0, ?2, EXISTS (SELECT 1 FROM levi_tasks WHERE name = ?3), ?3, ?4, ?5) \
+     ON CONFLICT (name) DO UPDATE SET version = version + 1, attempts = 0, due_at = excluded.due_at, \
+     waits = excluded.waits, parent = excluded.parent, holds = excluded.holds, payload = excluded.payload, \
+     reason_code = NULL, reason_detail = NULL";
+const MAKE_CHILDREN_WAIT: &str = "UPDATE levi_tasks SET waits = ?2 WHERE parent = ?1";
+const FINISH: &str = "DELETE FROM levi_tasks WHERE name = ?1 AND version = ?2 RETURNING holds";
+const DEFER: &str = "UPDATE levi_tasks SET due_at = ?3, attempts = ?4, reason_code = ?5, reason_detail = ?6 \
+     WHERE name = ?1 AND version = ?2 RETURNING holds";
+const PARK: &str = "UPDATE levi_tasks SET due_at = NULL, reason_code = ?3, reason_detail = ?4 \
+     WHERE name = ?1 AND version = ?2 RETURNING holds";
+const RETRY: &str = "UPDATE levi_tasks SET due_at = ?1 WHERE due_at > ?1";
+const REFRESH_HELD: &str = "UPDATE levi_lanes SET held = \
+     EXISTS (SELECT 1 FROM levi_tasks WHERE holds = ?1 AND due_at IS NOT NULL) WHERE session_id = ?1";
+pub(super) const DUE: &str = "SELECT name, version, attempts, payload FROM levi_tasks \
+     WHERE waits = 0 AND due_at <= ?1 ORDER BY due_at, name LIMIT ?2";
+pub(super) const DUE_BEYOND: &str = "SELECT name, version, attempts, payload FROM levi_tasks \
+     WHERE waits = 0 AND due_at > ?1 ORDER BY due_at, name LIMIT ?2";
+pub(super) const NEXT_DUE: &str = "SELECT due_at FROM levi_tasks \
+     WHERE waits = 0 AND due_at > ?1 AND due_at <= ?2 ORDER BY due_at LIMIT 1";
+
+pub(super) fn put(conn: &Connection, ledger: &mut Ledger, task: &NewTask) -> Result<()> {
+    let old: Option<Option<String>> =
+        conn.prepare_cached(FIND)?.query_row([&task.name], |row| row.get(0)).optional()?;
+    let holds = task.holds.as_ref().map(levi_types::SessionId::as_str);
+    conn.prepare_cached(PUT)?.execute(params![
+        task.name,
+        task.at.as_millis(),
+        task.parent,
+        holds,
+        task.payload
+    ])?;
+    if old.is_none() {
+        ledger.tasks += 1;
+        conn.prepare_cached(MAKE_CHILDREN_WAIT)?.execute(params![task.name, 1])?;
+    }
+    refresh_held(conn, old.flatten().as_deref())?;
+    refresh_held(conn, holds)
+}
+
+pub(super) fn finish(conn: &Connection, ledger: &mut Ledger, name: &str, version: u32) -> Result<()> {
+    let done: Option<Option<String>> =
+        conn.prepare_cached(FINISH)?.query_row(params![name, version], |row| row.get(0)).optional()?;
+    let Some(holds) = done else { return Ok(()) };
+    ledger.tasks -= 1;
+    conn.prepare_cached(MAKE_CHILDREN_WAIT)?.execute(params![name, 0])?;
+    refresh_held(conn, holds.as_deref())
+}
+
+pub(super) fn defer(
+    conn: &Connection,
+    (name, version): (&str, u32),
+    due_at: Wall,
+    attempts: u32,
+    reason: &Reason,
+) -> Result<()> {
+    let params = params![name, version, due_at.as_millis(), attempts, reason.code, reason.detail];
+    // A parked task is back with this, and so holds its session again.
+    let deferred: Option<Option<String>> =
+        conn.prepare_cached(DEFER)?.query_row(params, |row| row.get(0)).optional()?;
+    refresh_held(conn, deferred.flatten().as_deref())
+}
+
+pub(super) fn park(conn: &Connection, (name, version): (&str, u32), reason: &Reason) -> Result<()> {
+    let parked: Option<Option<String>> = conn
+        .prepare_cached(PARK)?
+        .query_row(params![name, version, reason.code, reason.detail], |row| row.get(0))
+        .optional()?;
+    refresh_held(conn, parked.flatten().as_deref())
+}
+
+pub(super) fn retry_now(conn: &Connection, at: Wall) -> Result<()> {
+    conn.prepare_cached(RETRY)?.execute([at.as_millis()])?;
+    Ok(())
+}
+
+/// Works out anew whether a session's lane is held.
+fn refresh_held(conn: &Connection, session_id: Option<&str>) -> Result<()> {
+    let Some(session_id) = session_id else { return Ok(()) };
+    conn.prepare_cached(REFRESH_HELD)?.execute([session_id])?;
+    Ok(())
+}
+
+pub(super) fn due(conn: &Connection, now: Wall, horizon: Wall, limit: usize) -> Result<DueTasks> {
+    let horizon = horizon.max(now);
+    let mut tasks = Vec::new();
+    for (sql, bound) in [(DUE, now), (DUE_BEYOND, horizon)] {
+        let room = i64::try_from(limit.saturating_sub(tasks.len())).unwrap_or(i64::MAX);
+        let mut statement = conn.prepare_cached(sql)?;
+        for task in statement.query_map([bound.as_millis(), room], due_task)? {
+            tasks.push(task?);
+        }
+    }
+    let next_due = conn
+        .prepare_cached(NEXT_DUE)?
+        .query_row([now.as_millis(), horizon.as_millis()], |row| wall(row, 0))
+        .optional()?;
+    Ok(DueTasks { tasks, next_due })
+}
+
+fn due_task(row: &rusqlite::Row<'_>) -> Result<DueTask> {
+    Ok(DueTask { name: row.get(0)?, version: row.get(1)?, attempts: row.get(2)?, payload: row.get(3)? })
+}
