@@ -3,12 +3,16 @@
 
 mod answer;
 mod classify;
+#[cfg(feature = "http")]
+mod http;
 mod port;
 pub mod rows;
 mod table;
 
 pub use answer::{Answer, Failure, Verdict};
 pub use classify::{ResponseHead, classify, culprits};
+#[cfg(feature = "http")]
+pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};
 #[cfg(feature = "mock")]
 pub use port::{MockSignIn, MockSupabase};
 pub use port::{Select, SignIn, SignInError, Supabase, Table, Tokens, Upsert};

@@ -1,0 +1,95 @@
+//! What ureq says went wrong, as an answer.
+
+use std::io::ErrorKind;
+
+use ureq::Error;
+
+use crate::answer::{Answer, Verdict};
+use crate::classify::one_line;
+
+/// Where in the exchange it went wrong.
+#[derive(Clone, Copy)]
+pub(super) enum Phase {
+    /// Before the response's head was complete.
+    Request,
+    /// In the response's body.
+    Body,
+}
+
+/// No answer that can be read. The text is ureq's or the system's, which know neither token nor key.
+pub(super) fn unreachable(error: &Error, phase: Phase) -> Answer {
+    answer(code(error, phase), &error.to_string())
+}
+
+pub(super) fn answer(code: &str, text: &str) -> Answer {
+    Answer { verdict: Verdict::Unreachable, code: code.to_owned(), detail: one_line(&[text]) }
+}
+
+fn code(error: &Error, phase: Phase) -> &'static str {
+    match error {
+        Error::Timeout(_) => "timeout",
+        Error::HostNotFound => "dns",
+        Error::ConnectionFailed | Error::ConnectProxyFailed(_) | Error::InvalidProxyUrl => "connect",
+        Error::Tls(_) | Error::TlsRequired | Error::Rustls(_) | Error::Pem(_) => "tls",
+        Error::BodyExceedsLimit(_) | Error::LargeResponseHeader(..) => "too_long",
+        Error::BodyStalled => "truncated",
+        Error::Protocol(_) | Error::Http(_) => match phase {
+            Phase::Request => "bad_response",
+            Phase::Body => "truncated",
+        },
+        Error::Io(error) => io_code(error, phase),
+        _ => "io",
+    }
+}
+
+fn io_code(error: &std::io::Error, phase: Phase) -> &'static str {
+    match (error.kind(), phase) {
+        (ErrorKind::TimedOut | ErrorKind::WouldBlock, _) => "timeout",
+        (ErrorKind::UnexpectedEof, Phase::Body) => "truncated",
+        (
+            ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof,
+            _,
+        ) => "reset",
+        (
+            ErrorKind::ConnectionRefused
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::AddrNotAvailable,
+            _,
+        ) => "connect",
+        // rustls reports a failed handshake, a wrong certificate included, as invalid data.
+        (ErrorKind::InvalidData, _) => "tls",
+        // Name resolution has no kind of its own; its text is the standard library's.
+        _ if error.to_string().contains("lookup address") => "dns",
+        _ => "io",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn failures_that_a_loopback_socket_cannot_show() {
+        let lookup = io::Error::other("failed to lookup address information: Name or service not known");
+        let table = [
+            (Error::HostNotFound, "dns"),
+            (Error::Io(lookup), "dns"),
+            (Error::Io(ErrorKind::NetworkUnreachable.into()), "connect"),
+            (Error::Io(ErrorKind::InvalidData.into()), "tls"),
+            (Error::Tls("no name"), "tls"),
+            (Error::LargeResponseHeader(2, 1), "too_long"),
+            (Error::Io(ErrorKind::PermissionDenied.into()), "io"),
+        ];
+        for (error, expected) in table {
+            let answer = unreachable(&error, Phase::Request);
+            assert_eq!((answer.verdict, answer.code.as_str()), (Verdict::Unreachable, expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+use std::fmt;
+use std::time::Duration;
+
+/// How to reach a project. `new` sets the defaults; change what differs.
+///
+/// ```
+/// use levi_transport::HttpOptions;
+///
+/// let mut options = HttpOptions::new("https://abcd.supabase.co", "sb_publishable_xyz");
+/// options.max_idle_connections = 16;
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct HttpOptions {
+    /// The project's address, such as `https://abcd.supabase.co`: no `/rest/v1`, no query.
+    pub api_url: String,
+    /// The publishable key (`sb_publishable_...`), or the older anon key. Sent as `apikey`, never as `Bearer`.
+    pub publishable_key: String,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+    /// Connections kept open between requests; set it to at least the number of requests in flight. Default 8.
+    pub max_idle_connections: usize,
+    /// A response body longer than this is given up with the code `too_long`. Default 8 MiB.
+    pub max_response_bytes: u64,
+    /// Whether tokens may travel unencrypted. Default: to this machine only.
+    pub plain_http: PlainHttp,
+    /// Whether proxies are used. Default: those that the environment names.
+    pub proxy: ProxyUse,
+}
+
+impl HttpOptions {
+    /// The defaults, for this project.
+    pub fn new(api_url: impl Into<String>, publishable_key: impl Into<String>) -> Self {
+        Self {
+            api_url: api_url.into(),
+            publishable_key: publishable_key.into(),
+            timeouts: Timeouts::default(),
+            max_idle_connections: 8,
+            max_response_bytes: 8 * 1024 * 1024,
+            plain_http: PlainHttp::LoopbackOnly,
+            proxy: ProxyUse::Environment,
+        }
+    }
+}
+
+impl fmt::Debug for HttpOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither the key nor the address, which may hold a password by mistake.
+        f.debug_struct("HttpOptions")
+            .field("timeouts", &self.timeouts)
+            .field("max_idle_connections", &self.max_idle_connections)
+            .field("max_response_bytes", &self.max_response_bytes)
+            .field("plain_http", &self.plain_http)
+            .field("proxy", &self.proxy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long to wait for what, within one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// For name resolution, and again for the connection with its TLS handshake. Default 5 s.
+    pub connect: Duration,
+    /// From the request sent to the response's head. Default 15 s, more than the 8 s that hosted projects
+    /// give a statement.
+    pub response: Duration,
+    /// For the whole request. Default 30 s.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            response: Duration::from_secs(15),
+            total: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Whether tokens may travel unencrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlainHttp {
+    /// To this machine only: `localhost`, `127.0.0.0/8`, `::1`.
+    #[default]
+    LoopbackOnly,
+    /// Anywhere. For a network that is private by other means.
+    Anywhere,
+}
+
+/// Whether proxies are used. Never for this machine's own addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyUse {
+    /// `ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, with the exceptions of `NO_PROXY`.
+    #[default]
+    Environment,
+    /// None.
+    Direct,
+}
+
+/// Why [`HttpOptions`] cannot be used. Echoes neither the key nor the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpConfigError {
+    /// Not an absolute `https` or `http` address.
+    #[error("api_url is not a web address; give the project's, such as https://abcd.supabase.co")]
+    NotAnAddress,
+    /// `http` to another machine.
+    #[error(
+        "api_url is plain http to another machine, where anybody on the way could read the user's token; use https"
+    )]
+    PlainHttp,
+    /// A user name or password before the host.
+    #[error("api_url holds a user name or password; leave it out")]
+    Credentials,
+    /// A query after the path.
+    #[error("api_url holds a query; leave out everything from the question mark on")]
+    Query,
+    /// The address of one API rather than of the project.
+    #[error("api_url is the address of one API; leave out /rest/v1 and /auth/v1")]
+    ApiPath,
+    /// Empty, or with characters that no key has.
+    #[error(
+        "the publishable key is empty or holds characters that no key has; copy it from the project's API settings"
+    )]
+    BadKey,
+    /// A key that passes by row level security.
+    #[error(
+        "this is a secret key, which must never be on a user's device; use the publishable key (sb_publishable_...)"
+    )]
+    SecretKey,
+}

@@ -1,0 +1,135 @@
+use std::fmt;
+
+use async_trait::async_trait;
+use levi_types::{RefreshToken, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use ureq::http::Method;
+use zeroize::Zeroizing;
+
+use super::exchange::{Call, Exchange, Response};
+use super::options::{HttpConfigError, HttpOptions};
+use crate::answer::{Answer, Failure, Verdict};
+use crate::port::{SignIn, SignInError, Tokens};
+
+/// Sign-in to a Supabase project over HTTPS (GoTrue, `/auth/v1/token`). Clones share its connections.
+///
+/// To be used within a tokio runtime, as [`HttpSupabase`](crate::HttpSupabase) is.
+#[derive(Clone)]
+pub struct HttpSignIn {
+    exchange: Exchange,
+}
+
+impl HttpSignIn {
+    /// Checks the options; connects when it is first used.
+    ///
+    /// # Errors
+    /// [`HttpConfigError`], which says what to put right.
+    pub fn new(options: &HttpOptions) -> Result<Self, HttpConfigError> {
+        Ok(Self { exchange: Exchange::new(options)? })
+    }
+
+    pub(super) const fn over(exchange: Exchange) -> Self {
+        Self { exchange }
+    }
+
+    async fn token(&self, grant: &str, request: &impl Serialize) -> Result<Tokens, SignInError> {
+        let mut body = Zeroizing::new(Vec::with_capacity(1024));
+        if let Err(error) = serde_json::to_writer(&mut *body, request) {
+            return Err(unavailable("bad_request", error.to_string()));
+        }
+        let call = Call {
+            method: Method::POST,
+            path: format!("/auth/v1/token?grant_type={grant}"),
+            bearer: None,
+            prefer: None,
+            body: Some(body),
+        };
+        let response =
+            self.exchange.run(call).await.map_err(|answer| SignInError::Unavailable(Failure(answer)))?;
+        if response.is_success() { tokens(&response) } else { Err(refusal(&response)) }
+    }
+}
+
+#[async_trait]
+impl SignIn for HttpSignIn {
+    async fn with_password(&self, email: &str, password: &SecretString) -> Result<Tokens, SignInError> {
+        // Exposed to be sent to the sign-in server, which is what the password is for.
+        self.token("password", &PasswordGrant { email, password: password.expose() }).await
+    }
+
+    async fn refresh(&self, refresh_token: &RefreshToken) -> Result<Tokens, SignInError> {
+        // Exposed to be sent to the sign-in server, which is what the token is for.
+        self.token("refresh_token", &RefreshGrant { refresh_token: refresh_token.expose() }).await
+    }
+}
+
+#[derive(Serialize)]
+struct PasswordGrant<'a> {
+    email: &'a str,
+    password: &'a str,
+}
+
+#[derive(Serialize)]
+struct RefreshGrant<'a> {
+    refresh_token: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    access_token: String,
+    refresh_token: String,
+    user: User,
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: String,
+}
+
+fn tokens(response: &Response) -> Result<Tokens, SignInError> {
+    // The parser's own words could quote a token, so they are not passed on.
+    let granted: Granted = serde_json::from_slice(&response.body).map_err(|_| {
+        unavailable("bad_response", format!("HTTP {} without the tokens asked for", response.status))
+    })?;
+    if granted.access_token.is_empty() || granted.refresh_token.is_empty() || granted.user.id.is_empty() {
+        return Err(unavailable("bad_response", "the server granted empty tokens".to_owned()));
+    }
+    Ok(Tokens {
+        access_token: granted.access_token.into(),
+        refresh_token: granted.refresh_token.into(),
+        user_id: granted.user.id.into(),
+    })
+}
+
+/// Refused only where GoTrue itself says so in its own form: a gateway that knows no such key, a proxy's
+/// page or a wrong address must not cost anybody the sign-in.
+fn refusal(response: &Response) -> SignInError {
+    let answer = response.answer();
+    match gotrue_code(&response.body) {
+        Some(code) if matches!(response.status, 400 | 401 | 403 | 404 | 422) => SignInError::Refused { code },
+        _ => SignInError::Unavailable(Failure(match answer.verdict {
+            // Not a word about whether the user is signed in, and nothing was accepted.
+            Verdict::Accepted | Verdict::SignedOut => Answer { verdict: Verdict::Unexpected, ..answer },
+            _ => answer,
+        })),
+    }
+}
+
+/// `error_code` (since 2024), or `error` (OAuth's, before that).
+fn gotrue_code(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let code = ["error_code", "error"].iter().find_map(|key| body.get(key)?.as_str())?;
+    let is_code = code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    (is_code && !code.is_empty()).then(|| code.to_owned())
+}
+
+fn unavailable(code: &str, detail: String) -> SignInError {
+    SignInError::Unavailable(Failure(Answer { verdict: Verdict::Unreachable, code: code.to_owned(), detail }))
+}
+
+impl fmt::Debug for HttpSignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSignIn").finish_non_exhaustive()
+    }
+}

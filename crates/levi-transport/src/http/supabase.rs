@@ -1,0 +1,96 @@
+use std::fmt;
+
+use async_trait::async_trait;
+use levi_types::AccessToken;
+use ureq::http::Method;
+use zeroize::Zeroizing;
+
+use super::exchange::{Call, Exchange};
+use super::options::{HttpConfigError, HttpOptions};
+use super::sign_in::HttpSignIn;
+use crate::answer::{Answer, Failure, Verdict};
+use crate::port::{Select, Supabase, Upsert};
+
+/// A Supabase project over HTTPS. Clones share its connections.
+///
+/// Each call runs on a thread of tokio's blocking pool, so it must be made within a tokio runtime. A call that
+/// is dropped before it answers goes on there, and may have been applied.
+#[derive(Clone)]
+pub struct HttpSupabase {
+    exchange: Exchange,
+}
+
+impl HttpSupabase {
+    /// Checks the options; connects when it is first used.
+    ///
+    /// ```
+    /// use levi_transport::{HttpConfigError, HttpOptions, HttpSupabase};
+    ///
+    /// let options = HttpOptions::new("https://abcd.supabase.co/rest/v1", "sb_publishable_xyz");
+    /// assert_eq!(HttpSupabase::new(&options).unwrap_err(), HttpConfigError::ApiPath);
+    /// ```
+    ///
+    /// # Errors
+    /// [`HttpConfigError`], which says what to put right.
+    pub fn new(options: &HttpOptions) -> Result<Self, HttpConfigError> {
+        Ok(Self { exchange: Exchange::new(options)? })
+    }
+
+    /// Sign-in to the same project, over the same connections.
+    pub fn sign_in(&self) -> HttpSignIn {
+        HttpSignIn::over(self.exchange.clone())
+    }
+
+    async fn try_upsert(&self, token: &AccessToken, upsert: Upsert) -> Result<Answer, Answer> {
+        let Upsert { table, columns, body } = upsert;
+        let conflict = table.conflict_columns();
+        let call = Call {
+            method: Method::POST,
+            path: format!("/rest/v1/{}?on_conflict={conflict}&columns={columns}", table.name()),
+            bearer: Some(self.exchange.bearer(token)?),
+            prefer: Some("resolution=merge-duplicates,return=minimal"),
+            body: Some(Zeroizing::new(body)),
+        };
+        Ok(self.exchange.run(call).await?.answer())
+    }
+
+    async fn try_select(&self, token: &AccessToken, select: Select) -> Result<Vec<u8>, Answer> {
+        let call = Call {
+            method: Method::GET,
+            path: format!("/rest/v1/{}?{}", select.table.name(), select.query),
+            bearer: Some(self.exchange.bearer(token)?),
+            prefer: None,
+            body: None,
+        };
+        let mut response = self.exchange.run(call).await?;
+        if response.is_success() && response.body.trim_ascii_start().first() == Some(&b'[') {
+            return Ok(std::mem::take(&mut *response.body));
+        }
+        let answer = response.answer();
+        if answer.verdict == Verdict::Accepted {
+            return Err(Answer {
+                verdict: Verdict::Unreachable,
+                code: "bad_response".to_owned(),
+                detail: format!("HTTP {} without an array of rows", response.status),
+            });
+        }
+        Err(answer)
+    }
+}
+
+#[async_trait]
+impl Supabase for HttpSupabase {
+    async fn upsert(&self, token: &AccessToken, upsert: Upsert) -> Answer {
+        self.try_upsert(token, upsert).await.unwrap_or_else(|answer| answer)
+    }
+
+    async fn select(&self, token: &AccessToken, select: Select) -> Result<Vec<u8>, Failure> {
+        self.try_select(token, select).await.map_err(Failure)
+    }
+}
+
+impl fmt::Debug for HttpSupabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSupabase").finish_non_exhaustive()
+    }
+}
