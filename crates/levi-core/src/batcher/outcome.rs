@@ -1,0 +1,318 @@
+//! What an answer means for the rows it was about.
+
+use std::time::Duration;
+
+use levi_outbox::{LaneId, Reason};
+use levi_transport::{Answer, Verdict};
+use levi_types::{Now, SessionId};
+
+use super::gate::SignIn;
+use super::io::{Action, Batch, BatchId, Notice, Part, PauseReason, SealResult, TaskEnd};
+use super::trial::{Finding, Trial};
+use super::{Batcher, MOST_LANES, Wait};
+
+impl Batcher {
+    pub(super) fn outcome(
+        &mut self,
+        now: Now,
+        id: BatchId,
+        answer: Answer,
+        culprits: &[SessionId],
+        draw: f64,
+    ) {
+        let Some(flight) = self.flights.remove(&id) else { return };
+        let batch = flight.batch;
+        match answer.verdict {
+            Verdict::Accepted => self.accepted(now, batch),
+            Verdict::SignedOut => {
+                self.put_back(batch);
+                self.token_refused(flight.epoch);
+            }
+            Verdict::SchemaMismatch | Verdict::ProjectUnavailable => {
+                self.put_back(batch);
+                self.pause_project(now, &answer, draw);
+            }
+            Verdict::MissingParent => self.missing_parent(now, batch, &answer, culprits, draw),
+            Verdict::Forbidden | Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
+                self.refused(now, batch, &answer, culprits, draw);
+            }
+            Verdict::Busy { retry_after } => self.unavailable(now, batch, &answer, retry_after, draw),
+            // `Unreachable`, `Unexpected`, and whatever a later version may add: wait and try again.
+            _ => self.unavailable(now, batch, &answer, None, draw),
+        }
+    }
+
+    fn accepted(&mut self, now: Now, batch: Batch) {
+        self.gate.accepted();
+        self.trial = None;
+        for Part { lane, session_id, rows } in batch.parts {
+            let count = rows.len();
+            self.actions.push_back(Action::Acknowledge { lane, session_id, rows, at: now.wall });
+            self.lanes.landed(lane, count);
+            let others_wait = self.dirty && self.lanes.len() >= MOST_LANES;
+            if others_wait {
+                self.lanes.remove(lane);
+            }
+        }
+    }
+
+    /// The batch was never sent: its lanes start over from what is on disk.
+    pub(super) fn vanished(&mut self, id: BatchId) {
+        let Some(flight) = self.flights.remove(&id) else { return };
+        for part in flight.batch.parts {
+            let lane = part.lane;
+            self.lanes.put_back(part);
+            self.lanes.reload(lane);
+        }
+    }
+
+    fn put_back(&mut self, batch: Batch) {
+        for part in batch.parts {
+            self.lanes.put_back(part);
+        }
+    }
+
+    /// A token was refused: ask for a fresh one, once. An answer to an older token proves nothing.
+    fn token_refused(&mut self, epoch: u64) {
+        if epoch != self.gate.epoch || self.gate.sign_in != SignIn::In {
+            return;
+        }
+        if self.gate.refreshed_in_vain {
+            self.gate.sign_in = SignIn::Out;
+        } else {
+            self.gate.refreshed_in_vain = true;
+            self.gate.sign_in = SignIn::Refreshing;
+            self.actions.push_back(Action::Refresh);
+        }
+    }
+
+    fn pause_project(&mut self, now: Now, answer: &Answer, draw: f64) {
+        self.gate.project_attempts = self.gate.project_attempts.saturating_add(1);
+        let delay = self.config.backoff().delay(self.gate.project_attempts, draw);
+        let reason = PauseReason::Project { code: answer.code.clone(), detail: answer.detail.clone() };
+        self.gate.pause_project(now.monotonic, delay, reason);
+        self.gate.probing = Some(answer.code.clone());
+    }
+
+    fn unavailable(
+        &mut self,
+        now: Now,
+        batch: Batch,
+        answer: &Answer,
+        retry_after: Option<Duration>,
+        draw: f64,
+    ) {
+        self.gate.troubled = true;
+        if let Some(asked) = retry_after {
+            let asked = asked.min(self.config.longest_delay());
+            let reason = PauseReason::RetryAfter { code: answer.code.clone() };
+            self.gate.pause_project(now.monotonic, asked, reason);
+        }
+        let at_least = retry_after.unwrap_or_default();
+        for part in batch.parts {
+            self.defer(now, part.lane, Wait { reason: &reason(answer), at_least, draw });
+        }
+    }
+
+    fn missing_parent(
+        &mut self,
+        now: Now,
+        mut batch: Batch,
+        answer: &Answer,
+        culprits: &[SessionId],
+        draw: f64,
+    ) {
+        match batch.parts.pop() {
+            Some(part) if batch.parts.is_empty() => self.wait_for_parent(now, part, answer, draw),
+            Some(part) => {
+                batch.parts.push(part);
+                self.isolate(batch, answer, culprits);
+            }
+            None => {}
+        }
+    }
+
+    fn wait_for_parent(&mut self, now: Now, part: Part, answer: &Answer, draw: f64) {
+        self.actions.push_back(Action::EnsureParent { session_id: part.session_id });
+        self.defer(now, part.lane, Wait { reason: &reason(answer), at_least: Duration::ZERO, draw });
+    }
+
+    /// A row of the batch is bad, or the project is. Narrow it down until it is clear which.
+    fn refused(
+        &mut self,
+        now: Now,
+        mut batch: Batch,
+        answer: &Answer,
+        culprits: &[SessionId],
+        draw: f64,
+    ) {
+        if answer.verdict == Verdict::DuplicateInBatch {
+            self.actions.push_back(Action::Notice(Notice::DuplicateInBatch));
+        }
+        if self.gate.probing.as_ref() == Some(&answer.code) {
+            for part in batch.parts {
+                let lane = part.lane;
+                self.lanes.put_back(part);
+                self.lanes.to_back(lane);
+            }
+            self.pause_project(now, answer, draw);
+            return;
+        }
+        if self.trial.as_ref().is_none_or(|trial| trial.code != answer.code) {
+            self.trial = Some(Trial::open(&answer.code, batch.rows(), self.config.batch_size));
+        }
+        match batch.parts.pop() {
+            Some(part) if !batch.parts.is_empty() => {
+                batch.parts.push(part);
+                self.isolate(batch, answer, culprits);
+            }
+            Some(part) if part.rows.len() > 1 => self.halve(part, answer),
+            Some(part) if answer.verdict == Verdict::Forbidden => self.forbidden(now, part, answer, draw),
+            Some(part) => self.park(now, &part, answer, draw),
+            None => {}
+        }
+    }
+
+    /// Several sessions shared a refused batch: the ones the answer names go alone; if it names none, each
+    /// half goes by itself.
+    fn isolate(&mut self, batch: Batch, answer: &Answer, culprits: &[SessionId]) {
+        self.notice_split(batch.rows(), answer);
+        let named = batch.parts.iter().filter(|part| culprits.contains(&part.session_id)).count();
+        let names_some = named > 0 && named < batch.parts.len();
+        let middle = batch.parts.len() / 2;
+        let halves = [self.lanes.new_group(), self.lanes.new_group()];
+        for (index, part) in batch.parts.into_iter().enumerate() {
+            let group = if !names_some {
+                halves[usize::from(index >= middle)]
+            } else if culprits.contains(&part.session_id) {
+                self.lanes.new_group()
+            } else {
+                halves[0]
+            };
+            if let Some(lane) = self.lanes.lane(part.lane) {
+                lane.group = group;
+            }
+            self.lanes.put_back(part);
+        }
+    }
+
+    /// One session's rows were refused: send fewer, until the bad one is alone.
+    fn halve(&mut self, part: Part, answer: &Answer) {
+        self.notice_split(part.rows.len(), answer);
+        let one_by_one = self.trial.as_ref().is_some_and(Trial::looks_like_the_project);
+        let suspects = if one_by_one { 1 } else { part.rows.len() };
+        let group = self.lanes.new_group();
+        if let Some(lane) = self.lanes.lane(part.lane) {
+            lane.suspects = suspects;
+            lane.group = group;
+        }
+        self.lanes.put_back(part);
+    }
+
+    /// Row level security refused one row. Its session may not be there yet, so it gets a few attempts.
+    fn forbidden(&mut self, now: Now, part: Part, answer: &Answer, draw: f64) {
+        let attempts = self.lanes.lane(part.lane).map_or(0, |lane| lane.attempts);
+        if attempts.saturating_add(1) >= self.config.max_attempts_rejected {
+            self.park(now, &part, answer, draw);
+        } else {
+            self.wait_for_parent(now, part, answer, draw);
+        }
+    }
+
+    fn park(&mut self, now: Now, part: &Part, answer: &Answer, draw: f64) {
+        let Some(row) = part.rows.first() else { return };
+        let reason = reason(answer);
+        self.actions.push_back(Action::Park { lane: part.lane, row: row.key, reason, at: now.wall });
+        let Some(trial) = &mut self.trial else { return };
+        match trial.refused(row.key.id) {
+            Finding::Rows => {
+                let one_by_one = trial.looks_like_the_project();
+                self.lanes.without_first(part.lane, usize::from(one_by_one));
+            }
+            Finding::Project(rows) => {
+                self.trial = None;
+                self.lanes.without_first(part.lane, 0);
+                for row in rows {
+                    self.actions.push_back(Action::Unpark { row, at: now.wall });
+                }
+                // The windows miss the rows that were put back.
+                self.lanes.distrust();
+                self.dirty = true;
+                self.pause_project(now, answer, draw);
+            }
+        }
+    }
+
+    pub(super) fn sealed(&mut self, now: Now, lane: LaneId, result: SealResult, draw: f64) {
+        let Some(known) = self.lanes.lane(lane) else { return };
+        known.asked = false;
+        match result {
+            SealResult::Sealed => self.lanes.reload(lane),
+            SealResult::Waiting(reason) => {
+                self.defer(now, lane, Wait { reason: &reason, at_least: Duration::ZERO, draw });
+            }
+            SealResult::Unsealable(row, reason) => {
+                self.actions.push_back(Action::Park { lane, row, reason, at: now.wall });
+                self.lanes.reload(lane);
+            }
+        }
+    }
+
+    pub(super) fn task_ended(
+        &mut self,
+        now: Now,
+        (name, version, attempts): (String, u32, u32),
+        end: TaskEnd,
+        draw: f64,
+    ) {
+        self.tasks.ended();
+        let answer = match end {
+            TaskEnd::Done => {
+                self.dirty = true;
+                return self.actions.push_back(Action::FinishTask { name, version });
+            }
+            TaskEnd::Waiting(reason) => {
+                return self.defer_task(now, (name, version, attempts), reason, draw);
+            }
+            TaskEnd::Impossible(reason) => {
+                self.dirty = true;
+                return self.actions.push_back(Action::ParkTask { name, version, reason });
+            }
+            TaskEnd::Answered(answer) => answer,
+        };
+        let tries_left = attempts.saturating_add(1) < self.config.max_attempts_rejected;
+        match answer.verdict {
+            Verdict::SignedOut => self.token_refused(self.gate.epoch),
+            Verdict::SchemaMismatch | Verdict::ProjectUnavailable => self.pause_project(now, &answer, draw),
+            Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
+                self.dirty = true;
+                self.actions.push_back(Action::ParkTask { name, version, reason: reason(&answer) });
+            }
+            Verdict::Forbidden if !tries_left => {
+                self.dirty = true;
+                self.actions.push_back(Action::ParkTask { name, version, reason: reason(&answer) });
+            }
+            _ => self.defer_task(now, (name, version, attempts), reason(&answer), draw),
+        }
+    }
+
+    fn defer_task(
+        &mut self,
+        now: Now,
+        (name, version, attempts): (String, u32, u32),
+        reason: Reason,
+        draw: f64,
+    ) {
+        let attempts = attempts.saturating_add(1);
+        let due_at = now.wall.after(self.config.backoff().delay(attempts, draw));
+        self.actions.push_back(Action::DeferTask { name, version, due_at, attempts, reason });
+    }
+
+    fn notice_split(&mut self, rows: usize, answer: &Answer) {
+        self.actions.push_back(Action::Notice(Notice::Split { rows, code: answer.code.clone() }));
+    }
+}
+
+fn reason(answer: &Answer) -> Reason {
+    Reason { code: answer.code.clone(), detail: answer.detail.clone() }
+}

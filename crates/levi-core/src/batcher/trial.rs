@@ -1,0 +1,48 @@
+//! Is it the row or the project? A row refused by itself is parked, but where row after row is refused for
+//! one and the same code and nothing is accepted in between, it is the project that is wrong: those rows are
+//! put back and the project is paused.
+
+use levi_outbox::RowId;
+
+/// Fewer refusals than this never convict the project: a lone bad row must not stop the others.
+const FEWEST_TO_CONVICT: usize = 3;
+
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub(super) code: String,
+    /// Rows parked for `code` since anything was last accepted.
+    parked: Vec<RowId>,
+    needed: usize,
+}
+
+/// What a refusal proves.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// As far as is known, only these rows are bad.
+    Rows,
+    /// Everything is refused: put these back.
+    Project(Vec<RowId>),
+}
+
+impl Trial {
+    /// Opens when a batch of `rows` is first refused with `code`; every one of them (up to `most`) must be
+    /// refused before the project is blamed.
+    pub(super) fn open(code: &str, rows: usize, most: usize) -> Self {
+        let needed = rows.min(most).max(FEWEST_TO_CONVICT);
+        Self { code: code.to_owned(), parked: Vec::new(), needed }
+    }
+
+    /// One more row was refused by itself.
+    pub(super) fn refused(&mut self, row: RowId) -> Finding {
+        self.parked.push(row);
+        if self.parked.len() < self.needed {
+            return Finding::Rows;
+        }
+        Finding::Project(std::mem::take(&mut self.parked))
+    }
+
+    /// Whether so many rows fell in a row that looking for the bad one by halves is a waste.
+    pub(super) fn looks_like_the_project(&self) -> bool {
+        self.parked.len() >= 2
+    }
+}

@@ -1,0 +1,130 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use levi_outbox::backoff::Backoff;
+
+/// How Levi batches, retries and bounds itself. Every field has a default that suits a desktop daemon.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeviConfig {
+    /// Maximum messages per batch (default: 50).
+    pub batch_size: usize,
+    /// Time before flushing incomplete batches (default: 500 ms).
+    pub flush_interval: Duration,
+    /// Initial retry delay (default: 2 s).
+    pub backoff_base: Duration,
+    /// Maximum retry delay (default: 300 s).
+    pub backoff_max: Duration,
+    /// Share of a delay that chance may add to it, 0 to 1 (default: 0.1). It never takes anything away.
+    pub backoff_jitter: f64,
+    /// Bytes of one request's body (default: 1 MB). One message larger than this goes alone.
+    pub max_batch_bytes: usize,
+    /// Messages per batch while a backlog is drained (default: 500).
+    pub catch_up_batch_size: usize,
+    /// Requests under way at once, each for other sessions (default: 4).
+    pub max_in_flight: usize,
+    /// Attempts at a row that row level security refuses before it is parked (default: 8).
+    pub max_attempts_rejected: u32,
+    /// Bytes of plaintext in one message (default: 1 MiB).
+    pub max_message_bytes: usize,
+    /// Bytes accepted but not on disk yet (default: 8 MiB). At the bound `enqueue` refuses, `enqueue_durable` waits.
+    pub max_queued_bytes: usize,
+    /// Bytes waiting on disk (default: 1 GiB). At the bound intake refuses.
+    pub max_pending_bytes: u64,
+    /// The folder of the default outbox; `None` (the default) is the user's data folder.
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Default for LeviConfig {
+    fn default() -> Self {
+        Self {
+            batch_size: 50,
+            flush_interval: Duration::from_millis(500),
+            backoff_base: Duration::from_secs(2),
+            backoff_max: Duration::from_secs(300),
+            backoff_jitter: 0.1,
+            max_batch_bytes: 1_000_000,
+            catch_up_batch_size: 500,
+            max_in_flight: 4,
+            max_attempts_rejected: 8,
+            max_message_bytes: 1 << 20,
+            max_queued_bytes: 8 << 20,
+            max_pending_bytes: 1 << 30,
+            data_dir: None,
+        }
+    }
+}
+
+/// A setting that cannot work, and what it must be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidConfig {
+    /// A count or a size of zero.
+    #[error("{field} is zero; it must be at least 1")]
+    Zero {
+        /// Which setting.
+        field: &'static str,
+    },
+    /// `backoff_jitter` outside 0 to 1.
+    #[error("backoff_jitter must be between 0 and 1")]
+    Jitter,
+    /// The longest delay is shorter than the first.
+    #[error("backoff_max is shorter than backoff_base")]
+    BackoffOrder,
+    /// Batches while catching up would be smaller than ordinary ones.
+    #[error("catch_up_batch_size is smaller than batch_size")]
+    CatchUpOrder,
+    /// One message of the largest size would never fit the queue.
+    #[error("max_queued_bytes must be at least max_message_bytes + {overhead}")]
+    QueueTooSmall {
+        /// What the queue charges for a message besides its content.
+        overhead: usize,
+    },
+}
+
+/// What the intake queue charges for a message besides its content.
+pub const QUEUE_OVERHEAD: usize = 1024;
+
+impl LeviConfig {
+    /// Checks what can be invalid, once, before anything starts.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`], naming the setting.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        let counts = [
+            ("batch_size", self.batch_size),
+            ("max_batch_bytes", self.max_batch_bytes),
+            ("max_in_flight", self.max_in_flight),
+            ("max_message_bytes", self.max_message_bytes),
+            ("max_attempts_rejected", self.max_attempts_rejected as usize),
+            ("backoff_base", usize::from(!self.backoff_base.is_zero())),
+            ("max_pending_bytes", usize::from(self.max_pending_bytes > 0)),
+        ];
+        if let Some((field, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
+            return Err(InvalidConfig::Zero { field });
+        }
+        if !(0.0..=1.0).contains(&self.backoff_jitter) {
+            return Err(InvalidConfig::Jitter);
+        }
+        if self.backoff_max < self.backoff_base {
+            return Err(InvalidConfig::BackoffOrder);
+        }
+        if self.catch_up_batch_size < self.batch_size {
+            return Err(InvalidConfig::CatchUpOrder);
+        }
+        if self.max_queued_bytes < self.max_message_bytes.saturating_add(QUEUE_OVERHEAD) {
+            return Err(InvalidConfig::QueueTooSmall { overhead: QUEUE_OVERHEAD });
+        }
+        Ok(())
+    }
+
+    /// The retry schedule these settings describe.
+    pub fn backoff(&self) -> Backoff {
+        Backoff { base: self.backoff_base, max: self.backoff_max, jitter: self.backoff_jitter }
+    }
+
+    /// The longest delay the schedule can give, jitter included. A due time further away than this means
+    /// that the wall clock jumped.
+    pub fn longest_delay(&self) -> Duration {
+        self.backoff_max.saturating_add(self.backoff_max.mul_f64(self.backoff_jitter.clamp(0.0, 1.0)))
+    }
+}

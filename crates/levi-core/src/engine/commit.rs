@@ -1,0 +1,226 @@
+//! One transaction a turn: what the server took is removed and what came in is stored, together.
+
+use std::sync::Arc;
+
+use levi_outbox::{Change, Enqueued, NewRow, NewTask, OutboxError, Reason, RowId};
+use levi_types::{Delivery, DeliveryReport, Now};
+use tokio::sync::oneshot;
+
+use super::event::{Intake, Receipt};
+use super::ingest::Unsealed;
+use super::Engine;
+use crate::batcher::{Input, Touched};
+use crate::error::EnqueueError;
+
+type TaskReply = oneshot::Sender<Result<(), Arc<OutboxError>>>;
+
+/// What waits for the next commit.
+#[derive(Default)]
+pub(super) struct Uncommitted {
+    pub(super) changes: Vec<Change>,
+    rows: Vec<NewRow>,
+    /// Whose the rows are, in the same order.
+    intakes: Vec<Intake>,
+    tasks: Vec<TaskReply>,
+    /// Rows that somebody may be waiting for and that the changes are about.
+    settled: Vec<RowId>,
+    pub(super) reports: Vec<DeliveryReport>,
+    /// Whether the changes may make lanes due that the batcher does not know of.
+    pub(super) wakes: bool,
+}
+
+impl Uncommitted {
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.rows.is_empty()
+    }
+
+    pub(super) fn change(&mut self, change: Change) {
+        match &change {
+            Change::Acknowledge { rows, .. } => self.settled.extend(rows.iter().map(|row| row.id)),
+            Change::Park { row, .. } => self.settled.push(row.id),
+            _ => {}
+        }
+        self.changes.push(change);
+    }
+
+    pub(super) fn put_tasks(&mut self, tasks: Vec<NewTask>, reply: TaskReply) {
+        self.changes.extend(tasks.into_iter().map(Change::PutTask));
+        self.tasks.push(reply);
+        self.wakes = true;
+    }
+
+    /// Messages accepted by `enqueue` that could not be stored so far.
+    pub(super) fn held(&self) -> usize {
+        self.intakes.len()
+    }
+}
+
+impl Engine {
+    /// Seals a message for the next commit.
+    pub(super) fn take_in(&mut self, now: Now, intake: Intake) {
+        if let Some(error) = &self.outbox_error
+            && intake.reply.is_some()
+        {
+            return answer(intake, Err(EnqueueError::Outbox(Arc::clone(error))));
+        }
+        match self.sealer.seal(&intake.request, now.wall) {
+            Ok(row) => {
+                self.uncommitted.rows.push(row);
+                self.uncommitted.intakes.push(intake);
+            }
+            Err(Unsealed::NoKey) => {
+                let session_id = intake.request.session_id.clone();
+                self.refuse(intake, "no_key", EnqueueError::NoKey { session_id });
+            }
+            Err(Unsealed::Failed(reason)) => {
+                let error = OutboxError::Other(reason.detail.into());
+                self.refuse(intake, &reason.code, EnqueueError::Outbox(Arc::new(error)));
+            }
+        }
+    }
+
+    /// Commits what there is, and tells everybody concerned. While the outbox fails, only the batcher's
+    /// own timer tries again.
+    pub(super) fn commit(&mut self, now: Now) {
+        if self.uncommitted.is_empty() || !self.batcher.trusts_outbox() {
+            return;
+        }
+        let Uncommitted { changes, rows, .. } = &self.uncommitted;
+        match self.store.commit(changes, rows) {
+            Ok(answers) => self.committed(now, answers),
+            Err(error) => self.commit_failed(now, error),
+        }
+    }
+
+    fn committed(&mut self, now: Now, answers: Vec<Enqueued>) {
+        let done = std::mem::take(&mut self.uncommitted);
+        self.outbox_error = None;
+        self.batcher.handle(now, Input::Committed);
+        let mut touched: Vec<_> = Vec::new();
+        for ((intake, row), enqueued) in done.intakes.into_iter().zip(&done.rows).zip(answers) {
+            if let Enqueued::Stored { .. } = enqueued {
+                match touched.last_mut() {
+                    Some((session, lowest)) if *session == row.session_id => {
+                        *lowest = row.sequence_number.min(*lowest);
+                    }
+                    _ => touched.push((row.session_id.clone(), row.sequence_number)),
+                }
+            }
+            self.stored(intake, enqueued);
+        }
+        if !touched.is_empty() || done.wakes {
+            self.batcher.handle(now, Input::Wake(Touched::Sessions(touched)));
+        }
+        for reply in done.tasks {
+            // Nobody waits any more: the tasks are on disk all the same.
+            let _ = reply.send(Ok(()));
+        }
+        for row in done.settled {
+            self.receipts.check(&*self.store, row);
+        }
+        self.record(&done.reports);
+        self.changed = true;
+    }
+
+    fn stored(&mut self, intake: Intake, enqueued: Enqueued) {
+        let request = &intake.request;
+        match enqueued {
+            Enqueued::Stored { key, replaced } => {
+                let receipt = Receipt {
+                    session_id: request.session_id.clone(),
+                    sequence_number: request.sequence_number,
+                    key,
+                    replaced,
+                };
+                answer(intake, Ok(receipt));
+            }
+            Enqueued::PlaceTaken { holder } => {
+                let error = EnqueueError::PlaceTaken {
+                    session_id: request.session_id.clone(),
+                    sequence_number: request.sequence_number,
+                    holder,
+                };
+                self.refuse(intake, "place_taken", error);
+            }
+            Enqueued::Full { pending_bytes, limit } => {
+                self.refuse(intake, "outbox_full", EnqueueError::OutboxFull { pending_bytes, limit });
+            }
+        }
+    }
+
+    /// A message that cannot be stored: whoever waits is told; where nobody does, the daemon's store is.
+    fn refuse(&mut self, intake: Intake, code: &str, error: EnqueueError) {
+        let request = &intake.request;
+        tracing::warn!(
+            session_id = %request.session_id,
+            sequence_number = request.sequence_number,
+            code,
+            "message refused: {error}"
+        );
+        let report = DeliveryReport {
+            session_id: request.session_id.clone(),
+            sequence_number: request.sequence_number,
+            message_id: request.message_id.clone(),
+            delivery: Delivery::Failed { code: code.to_owned() },
+        };
+        self.record(&[report]);
+        answer(intake, Err(error));
+    }
+
+    /// The changes stay for the next try. New rows whose callers wait are refused now, for nothing is
+    /// accepted into the void; those accepted before are kept in memory, within the queue's bound.
+    fn commit_failed(&mut self, now: Now, error: OutboxError) {
+        let reason = reason_of(&error);
+        tracing::error!(code = reason.code, "the outbox cannot be written: {error}");
+        let error = Arc::new(error);
+        let rows = std::mem::take(&mut self.uncommitted.rows);
+        let intakes = std::mem::take(&mut self.uncommitted.intakes);
+        for (row, intake) in rows.into_iter().zip(intakes) {
+            if intake.reply.is_some() {
+                answer(intake, Err(EnqueueError::Outbox(Arc::clone(&error))));
+            } else {
+                self.uncommitted.rows.push(row);
+                self.uncommitted.intakes.push(intake);
+            }
+        }
+        for reply in self.uncommitted.tasks.drain(..) {
+            // The tasks stay among the changes: they will be recorded when the disk allows it.
+            let _ = reply.send(Err(Arc::clone(&error)));
+        }
+        self.outbox_error = Some(error);
+        let draw = self.draw();
+        self.batcher.handle(now, Input::StoreFailed { reason, draw });
+        self.changed = true;
+    }
+
+    /// Tells the daemon's own store what became of messages. Its failure changes nothing here.
+    pub(super) fn record(&self, reports: &[DeliveryReport]) {
+        if reports.is_empty() {
+            return;
+        }
+        if let Err(error) = self.sealer.store.record(reports) {
+            tracing::warn!("the session store did not take {} delivery reports: {error}", reports.len());
+        }
+    }
+}
+
+fn answer(intake: Intake, result: Result<Receipt, EnqueueError>) {
+    if let Some(reply) = intake.reply {
+        // The caller went away: the message is stored (or refused) all the same.
+        let _ = reply.send(result);
+    }
+}
+
+pub(super) fn reason_of(error: &OutboxError) -> Reason {
+    let code = match error {
+        OutboxError::DiskFull(_) => "disk_full",
+        OutboxError::ReadOnly(_) => "read_only",
+        OutboxError::Locked(_) => "locked",
+        OutboxError::Owned { .. } => "owned",
+        OutboxError::CannotOpen { .. } => "cannot_open",
+        OutboxError::NewerSchema { .. } => "newer_schema",
+        OutboxError::Corrupt(_) => "corrupt",
+        _ => "outbox",
+    };
+    Reason { code: code.into(), detail: error.to_string() }
+}

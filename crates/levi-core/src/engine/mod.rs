@@ -1,0 +1,225 @@
+//! The engine: one turn takes in what happened, asks the batcher, does what it says to the outbox, and hands
+//! back what must be done outside. It blocks on the disk only; it owns no thread, no clock and no socket, so
+//! the simulator drives this very code.
+
+mod act;
+mod commit;
+mod event;
+mod ingest;
+mod receipts;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use levi_crypto::at_rest::DatabaseKey;
+use levi_outbox::{Change, OutboxError, OutboxStore, RowId};
+use levi_transport::{Answer, Verdict, culprits};
+use levi_types::{Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore};
+use rand_core::CryptoRng;
+
+pub use self::event::{Effect, Event, Intake, Receipt};
+
+use self::commit::Uncommitted;
+use self::ingest::Sealer;
+use self::receipts::Receipts;
+use crate::batcher::{BatchId, Batcher, Input, Touched};
+use crate::config::LeviConfig;
+use crate::secrets_cache::SecretsCache;
+use crate::status::{LastAnswer, Status};
+
+/// What an engine is made of.
+pub struct EngineParts {
+    /// How to batch and retry.
+    pub config: LeviConfig,
+    /// Where rows wait.
+    pub outbox: Box<dyn OutboxStore>,
+    /// The daemon's own record.
+    pub session_store: Arc<dyn SessionStore>,
+    /// Keys known already; shared.
+    pub cache: SecretsCache,
+    /// What wraps messages whose session key is not known.
+    pub database_key: Option<DatabaseKey>,
+    /// For nonces and jitter.
+    pub random: Box<dyn CryptoRng + Send>,
+}
+
+/// The engine. See the [module](self).
+pub struct Engine {
+    config: LeviConfig,
+    batcher: Batcher,
+    store: Box<dyn OutboxStore>,
+    sealer: Sealer,
+    uncommitted: Uncommitted,
+    receipts: Receipts,
+    flights: HashMap<BatchId, Vec<Sent>>,
+    /// The rows of the batch whose answer is being dealt with: one of them may be parked.
+    parkable: Vec<Sent>,
+    /// The outbox's last failure, until a commit goes through.
+    outbox_error: Option<Arc<OutboxError>>,
+    effects: Vec<Effect>,
+    status: Status,
+    /// Whether the status may differ from what was last shown.
+    changed: bool,
+    stop_at: Option<Monotonic>,
+}
+
+/// A row under way.
+struct Sent {
+    row: RowId,
+    session_id: SessionId,
+    sequence_number: i64,
+    message_id: MessageId,
+}
+
+impl Sent {
+    fn report(&self, delivery: Delivery) -> DeliveryReport {
+        DeliveryReport {
+            session_id: self.session_id.clone(),
+            sequence_number: self.sequence_number,
+            message_id: self.message_id.clone(),
+            delivery,
+        }
+    }
+}
+
+impl Engine {
+    /// An engine on an open outbox, with nobody signed in.
+    pub fn new(parts: EngineParts) -> Self {
+        let EngineParts { config, outbox, session_store, cache, database_key, random } = parts;
+        Self {
+            batcher: Batcher::new(config.clone()),
+            config,
+            store: outbox,
+            sealer: Sealer { cache, store: session_store, database_key, random },
+            uncommitted: Uncommitted::default(),
+            receipts: Receipts::default(),
+            flights: HashMap::new(),
+            parkable: Vec::new(),
+            outbox_error: None,
+            effects: Vec::new(),
+            status: Status::default(),
+            changed: true,
+            stop_at: None,
+        }
+    }
+
+    /// Takes in what happened and says what is to be done outside.
+    pub fn turn(&mut self, now: Now, events: impl IntoIterator<Item = Event>) -> Vec<Effect> {
+        for event in events {
+            self.changed = true;
+            self.take(now, event);
+        }
+        if self.batcher.poll_timeout().is_some_and(|at| at <= now.monotonic) {
+            self.changed = true;
+            self.batcher.handle_timeout(now);
+        }
+        self.run(now);
+        self.status.next_attempt =
+            self.batcher.poll_timeout().map(|at| now.wall.after(at.since(now.monotonic)));
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`turn`](Self::turn) must be called even if nothing happens. `None`: not before something does.
+    pub fn timeout(&self) -> Option<Monotonic> {
+        [self.batcher.poll_timeout(), self.stop_at].into_iter().flatten().min()
+    }
+
+    /// Whether a stop was asked for and all that could be done is done, or its time is over.
+    pub fn is_finished(&self, now: Now) -> bool {
+        let Some(deadline) = self.stop_at else { return false };
+        let drained = self.batcher.is_drained() && self.uncommitted.is_empty();
+        drained || deadline <= now.monotonic
+    }
+
+    /// Messages accepted by `enqueue` that are not on disk.
+    pub fn not_stored(&self) -> usize {
+        self.uncommitted.held()
+    }
+
+    /// The present status, if it may have changed since it was last asked for.
+    pub fn status_if_changed(&mut self) -> Option<Status> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        // A failing outbox keeps the counts of before; the failure itself is in the status.
+        if let Ok(totals) = self.store.totals() {
+            self.status.totals = totals;
+        }
+        (self.status.requests_in_flight, self.status.rows_in_flight) = self.batcher.in_flight();
+        self.status.paused = self.batcher.paused();
+        self.status.held_in_memory = self.uncommitted.held();
+        self.status.outbox_failure = self.outbox_error.as_deref().map(commit::reason_of);
+        Some(self.status.clone())
+    }
+
+    fn take(&mut self, now: Now, event: Event) {
+        match event {
+            Event::Enqueue(intake) => self.take_in(now, intake),
+            Event::Outcome { batch, answer } => self.outcome(now, batch, answer),
+            Event::TaskEnded { task, end } => {
+                let draw = self.draw();
+                let (name, version, attempts) = (task.name, task.version, task.attempts);
+                self.batcher.handle(now, Input::TaskEnded { name, version, attempts, end, draw });
+            }
+            Event::PutTasks { tasks, reply } => self.uncommitted.put_tasks(tasks, reply),
+            Event::Barrier(reply) => {
+                // Whoever asked may be gone.
+                let _ = reply.send(());
+            }
+            Event::Watch { receipt, reply } => {
+                self.receipts.watch(&*self.store, receipt.key.id, reply);
+            }
+            Event::SignedIn => self.batcher.handle(now, Input::SignedIn),
+            Event::SignedOut => self.batcher.handle(now, Input::SignedOut),
+            Event::RefreshFailed { transient } => {
+                let draw = self.draw();
+                self.batcher.handle(now, Input::RefreshFailed { transient, draw });
+            }
+            Event::KeyArrived(session_id) => {
+                self.uncommitted.change(Change::RetrySession { session_id, at: now.wall });
+                self.uncommitted.wakes = true;
+            }
+            Event::WrittenElsewhere => {
+                self.receipts.check_all(&*self.store);
+                self.batcher.handle(now, Input::Wake(Touched::Anything));
+            }
+            Event::NetworkChanged => self.batcher.handle(now, Input::NetworkChanged),
+            Event::Stop { within } => {
+                self.stop_at = Some(now.monotonic.after(within));
+                self.batcher.handle(now, Input::Stop);
+            }
+        }
+    }
+
+    fn outcome(&mut self, now: Now, batch: BatchId, answer: Answer) {
+        let sent = self.flights.remove(&batch).unwrap_or_default();
+        let accepted = answer.verdict == Verdict::Accepted;
+        if accepted {
+            self.status.batches_accepted += 1;
+            self.status.rows_accepted += sent.len() as u64;
+            tracing::debug!(rows = sent.len(), "batch accepted");
+        } else {
+            self.status.batches_failed += 1;
+            tracing::debug!(rows = sent.len(), code = answer.code, verdict = ?answer.verdict, "batch refused");
+        }
+        self.status.last_answer =
+            Some(LastAnswer { verdict: answer.verdict, code: answer.code.clone(), at: now.wall });
+        let delivery =
+            || if accepted { Delivery::Sent } else { Delivery::Failed { code: answer.code.clone() } };
+        // A missing sign-in is nobody's failure: the rows just wait.
+        if answer.verdict != Verdict::SignedOut {
+            self.uncommitted.reports.extend(sent.iter().map(|row| row.report(delivery())));
+        }
+        let mut sessions: Vec<SessionId> = sent.iter().map(|row| row.session_id.clone()).collect();
+        sessions.dedup();
+        let culprits = if accepted { Vec::new() } else { culprits(&answer, &sessions).into_iter().cloned().collect() };
+        let draw = self.draw();
+        self.parkable = sent;
+        self.batcher.handle(now, Input::Outcome { batch, answer, culprits, draw });
+    }
+
+    /// A random number in `[0, 1)`, for jitter.
+    fn draw(&mut self) -> f64 {
+        (self.sealer.random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}

@@ -1,0 +1,47 @@
+//! Who waits for which row to reach the server.
+
+use std::collections::HashMap;
+
+use levi_outbox::{OutboxStore, RowId, RowState};
+use tokio::sync::oneshot;
+
+use crate::error::SyncedError;
+
+type Waiter = oneshot::Sender<Result<(), SyncedError>>;
+
+#[derive(Debug, Default)]
+pub(super) struct Receipts {
+    waiting: HashMap<RowId, Vec<Waiter>>,
+}
+
+impl Receipts {
+    pub(super) fn watch(&mut self, store: &dyn OutboxStore, row: RowId, waiter: Waiter) {
+        self.waiting.entry(row).or_default().push(waiter);
+        self.check(store, row);
+    }
+
+    /// Looks at every row that is waited for: somebody else may have changed any of them.
+    pub(super) fn check_all(&mut self, store: &dyn OutboxStore) {
+        let rows: Vec<RowId> = self.waiting.keys().copied().collect();
+        for row in rows {
+            self.check(store, row);
+        }
+    }
+
+    /// Looks at the row again and tells those who wait for it, if it left the outbox or was set aside.
+    pub(super) fn check(&mut self, store: &dyn OutboxStore, row: RowId) {
+        if !self.waiting.contains_key(&row) {
+            return;
+        }
+        let answer = match store.row_state(row) {
+            Ok(RowState::Gone) => Ok(()),
+            Ok(RowState::Parked(reason)) => Err(SyncedError::Parked(reason)),
+            // A row that cannot be looked at is looked at again with the next commit.
+            Ok(RowState::Pending(_)) | Err(_) => return,
+        };
+        for waiter in self.waiting.remove(&row).unwrap_or_default() {
+            // Nobody waits any more: fine.
+            let _ = waiter.send(answer.clone());
+        }
+    }
+}

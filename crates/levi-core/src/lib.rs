@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod account;
+pub mod batcher;
+mod clock;
+mod config;
+pub mod engine;
+mod error;
+mod reader;
+mod secrets_cache;
+mod server;
+mod session_sync;
+mod status;
+mod worker;
+
+pub use account::{Account, Accounts, NoAccount, StoredAccount};
+pub use clock::SystemClock;
+pub use config::{InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
+pub use engine::Receipt;
+pub use error::{EnqueueError, StartError, SyncedError};
+pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, UnreadableMessage};
+pub use secrets_cache::SecretsCache;
+pub use session_sync::{
+    Distribution, EncryptionError, NewSession, SessionSyncService, Step, SyncError, TaskOutbox, TaskRunner,
+    Welcome,
+};
+pub use status::{LastAnswer, Status};
+pub use worker::{MessageSyncer, Opened, Opener, ShutdownReport, Worker, WorkerParts};

@@ -1,0 +1,199 @@
+//! The receiving device: fetch the envelope, open it, pull messages after a cursor in order, decrypt. A row
+//! that cannot be read is named with the reason, and the next one is read all the same.
+
+use std::sync::Arc;
+
+use levi_crypto::envelope::{self, DevicePrivateKey, DevicePublicKey, Envelope, EnvelopeError, Route};
+use levi_crypto::message::{self, Place};
+use levi_crypto::{MessageKey, OpenError, SessionSecret};
+use levi_transport::rows::{MessageRow, NotBase64, SecretRow, decode_rows};
+use levi_transport::{Failure, Select, Supabase};
+use levi_types::{DeviceId, SessionId};
+
+use crate::account::{Account, Accounts, NoAccount};
+use crate::secrets_cache::SecretsCache;
+use crate::server::{Server, ThisDevice};
+
+/// Reads on one device what was written on another.
+pub struct Reader {
+    server: Server,
+    device: ThisDevice,
+    cache: SecretsCache,
+}
+
+/// One message that could be read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PulledMessage {
+    /// Its place in the session.
+    pub sequence_number: i64,
+    /// What was written.
+    pub content: String,
+}
+
+impl std::fmt::Debug for PulledMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PulledMessage")
+            .field("sequence_number", &self.sequence_number)
+            .field("content_bytes", &self.content.len())
+            .finish()
+    }
+}
+
+/// One row that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("message {sequence_number} cannot be read: {error}")]
+pub struct UnreadableMessage {
+    /// Its place in the session.
+    pub sequence_number: i64,
+    /// Why.
+    pub error: MessageError,
+}
+
+/// Why a row could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// A column is not base64.
+    #[error(transparent)]
+    Encoding(#[from] NotBase64),
+    /// It was not sealed under this session's key for this place, or was altered since.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// Some messages, in order.
+#[derive(Debug)]
+pub struct Page {
+    /// What was read, and what could not be.
+    pub messages: Vec<Result<PulledMessage, UnreadableMessage>>,
+    /// Ask for the next page after this. `None`: there was nothing past the cursor.
+    pub cursor: Option<i64>,
+}
+
+/// Why a session cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Nobody is signed in, or it cannot be told.
+    #[error(transparent)]
+    Account(#[from] NoAccount),
+    /// The server did not answer as hoped.
+    #[error("Supabase did not answer: {0}")]
+    Supabase(#[from] Failure),
+    /// No envelope for this device: the session's owner has not shared it (yet).
+    #[error("session {session_id} has no secret for device {device_id}; ask a device that has it to share it")]
+    NoEnvelope {
+        /// The session.
+        session_id: SessionId,
+        /// This device.
+        device_id: DeviceId,
+    },
+    /// The envelope names a sender whose public key is not there or cannot be used.
+    #[error("the device that sealed the secret has no usable public key")]
+    UnknownSender,
+    /// The envelope cannot be opened: another sender, recipient or session, or altered.
+    #[error("the session's secret cannot be opened: {0}")]
+    Envelope(#[from] EnvelopeError),
+}
+
+impl Reader {
+    /// A reader for `device_id`, which holds `device_private_key`.
+    pub fn new(
+        supabase: Arc<dyn Supabase>,
+        accounts: Arc<dyn Accounts>,
+        device_id: DeviceId,
+        device_private_key: DevicePrivateKey,
+        secrets_cache: SecretsCache,
+    ) -> Self {
+        Self {
+            server: Server { supabase, accounts },
+            device: ThisDevice { id: device_id, key: Arc::new(device_private_key) },
+            cache: secrets_cache,
+        }
+    }
+
+    /// The session's key: from memory, else from this device's envelope.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn session_key(&self, session: &SessionId) -> Result<MessageKey, ReadError> {
+        if let Some(key) = self.cache.key(session) {
+            return Ok(key);
+        }
+        let secret = self.session_secret(session).await?;
+        self.cache.remember(session.clone(), &secret);
+        Ok(secret.message_key())
+    }
+
+    /// The session's secret, from this device's envelope.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn session_secret(&self, session: &SessionId) -> Result<SessionSecret, ReadError> {
+        let account = self.server.account().await?;
+        let select = Select::secret(session, &self.device.id);
+        let rows: Vec<SecretRow> = decode_rows(&self.server.select(&account, select).await?)?;
+        let row = rows.into_iter().next().ok_or_else(|| ReadError::NoEnvelope {
+            session_id: session.clone(),
+            device_id: self.device.id.clone(),
+        })?;
+        let sender = match row.sender_device_id.clone() {
+            Some(sender) => Some(sender),
+            None => self.server.session_owner(&account, session).await?,
+        };
+        open_secret(&self.server, &self.device, &account, &row, sender).await
+    }
+
+    /// At most `limit` messages past `after` (from the beginning, for `None`), in order.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the page cannot be had. A row that cannot be read is in the page, as an error.
+    pub async fn pull(
+        &self,
+        session: &SessionId,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Page, ReadError> {
+        let key = self.session_key(session).await?;
+        let account = self.server.account().await?;
+        let select = Select::messages_after(session, after, limit);
+        let rows: Vec<MessageRow> = decode_rows(&self.server.select(&account, select).await?)?;
+        let cursor = rows.last().map(|row| row.sequence_number);
+        let messages = rows.into_iter().map(|row| read(&key, session, &row)).collect();
+        Ok(Page { messages, cursor })
+    }
+}
+
+fn read(key: &MessageKey, session: &SessionId, row: &MessageRow) -> Result<PulledMessage, UnreadableMessage> {
+    let sequence_number = row.sequence_number;
+    let place = Place { session_id: session, sequence_number };
+    let open = || -> Result<String, MessageError> {
+        Ok(message::open(key, place, &row.ciphertext()?, &row.nonce()?)?)
+    };
+    match open() {
+        Ok(content) => Ok(PulledMessage { sequence_number, content }),
+        Err(error) => Err(UnreadableMessage { sequence_number, error }),
+    }
+}
+
+/// Opens an envelope for this device, sealed by `sender`.
+pub(crate) async fn open_secret(
+    server: &Server,
+    device: &ThisDevice,
+    account: &Account,
+    row: &SecretRow,
+    sender: Option<DeviceId>,
+) -> Result<SessionSecret, ReadError> {
+    let sender = sender.ok_or(ReadError::UnknownSender)?;
+    let known = server.device(account, &sender).await?.ok_or(ReadError::UnknownSender)?;
+    let key = DevicePublicKey::from_base64(known.public_key.as_deref().unwrap_or_default())
+        .map_err(|_| ReadError::UnknownSender)?;
+    let envelope = Envelope::from_wire(&row.ephemeral_public_key, &row.encrypted_secret)?;
+    let route = Route {
+        user_id: &account.user_id,
+        session_id: &row.session_id,
+        sender_device_id: &sender,
+        recipient_device_id: &device.id,
+    };
+    Ok(envelope::open(&envelope, route, &device.key, &key)?)
+}

@@ -1,0 +1,87 @@
+//! The server as the signed-in user sees it: a refused token is refreshed once, and the request repeated.
+
+use std::sync::Arc;
+
+use levi_crypto::envelope::DevicePrivateKey;
+use levi_transport::rows::{DeviceRow, Record, SessionOwner, decode_rows, upsert_of};
+use levi_transport::{Answer, Failure, Select, Supabase, Verdict};
+use levi_types::{AccessToken, DeviceId, SessionId};
+
+use crate::account::{Account, Accounts, NoAccount};
+
+/// The server and who is signed in there.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) supabase: Arc<dyn Supabase>,
+    pub(crate) accounts: Arc<dyn Accounts>,
+}
+
+/// The device this runs on.
+#[derive(Clone)]
+pub(crate) struct ThisDevice {
+    pub(crate) id: DeviceId,
+    pub(crate) key: Arc<DevicePrivateKey>,
+}
+
+impl Server {
+    pub(crate) async fn account(&self) -> Result<Account, NoAccount> {
+        self.accounts.account().await
+    }
+
+    pub(crate) async fn upsert<T: Record>(&self, account: &Account, rows: &[T]) -> Result<(), Failure> {
+        let answer = self.supabase.upsert(&account.access_token, upsert_of(rows)).await;
+        if answer.verdict != Verdict::SignedOut {
+            return accepted(answer);
+        }
+        let account = self.fresh(&account.access_token, Failure(answer)).await?;
+        accepted(self.supabase.upsert(&account.access_token, upsert_of(rows)).await)
+    }
+
+    pub(crate) async fn select(&self, account: &Account, select: Select) -> Result<Vec<u8>, Failure> {
+        match self.supabase.select(&account.access_token, select.clone()).await {
+            Err(failure) if failure.0.verdict == Verdict::SignedOut => {
+                let account = self.fresh(&account.access_token, failure).await?;
+                self.supabase.select(&account.access_token, select).await
+            }
+            result => result,
+        }
+    }
+
+    /// The user's active devices that have a public key.
+    pub(crate) async fn active_devices(&self, account: &Account) -> Result<Vec<DeviceRow>, Failure> {
+        decode_rows(&self.select(account, Select::active_devices(&account.user_id)).await?)
+    }
+
+    /// One device, active or not.
+    pub(crate) async fn device(
+        &self,
+        account: &Account,
+        device: &DeviceId,
+    ) -> Result<Option<DeviceRow>, Failure> {
+        let rows: Vec<DeviceRow> = decode_rows(&self.select(account, Select::device(device)).await?)?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// The device that owns the session, if the server knows the session.
+    pub(crate) async fn session_owner(
+        &self,
+        account: &Account,
+        session: &SessionId,
+    ) -> Result<Option<DeviceId>, Failure> {
+        let owners: Vec<SessionOwner> =
+            decode_rows(&self.select(account, Select::session_owner(session)).await?)?;
+        Ok(owners.into_iter().next().map(|owner| owner.device_id))
+    }
+
+    /// A token other than the refused one, or the refusal where there is none.
+    async fn fresh(&self, stale: &AccessToken, refusal: Failure) -> Result<Account, Failure> {
+        self.accounts.fresh(stale).await.map_err(|error| {
+            tracing::info!("no fresh token: {error}");
+            refusal
+        })
+    }
+}
+
+fn accepted(answer: Answer) -> Result<(), Failure> {
+    if answer.verdict == Verdict::Accepted { Ok(()) } else { Err(Failure(answer)) }
+}

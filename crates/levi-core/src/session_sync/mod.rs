@@ -1,0 +1,245 @@
+//! Sessions and their secrets: the rows that must be on the server before messages are, and the secret that
+//! lets the user's other devices read them.
+
+mod error;
+mod record;
+mod runner;
+mod steps;
+mod task;
+mod welcome;
+
+use std::sync::{Arc, Mutex};
+
+use levi_crypto::SessionSecret;
+use levi_crypto::envelope::DevicePrivateKey;
+use levi_transport::Supabase;
+use levi_types::{Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore};
+use rand::SeedableRng as _;
+use rand_core::CryptoRng;
+
+pub use self::error::{EncryptionError, SyncError};
+pub use self::record::TaskOutbox;
+pub use self::runner::TaskRunner;
+pub use self::steps::Distribution;
+pub(crate) use self::task::SyncTask;
+pub use self::welcome::Welcome;
+
+use self::record::Recorder;
+use self::runner::SessionTasks;
+use self::steps::Steps;
+use crate::account::{Accounts, StoredAccount};
+use crate::clock::SystemClock;
+use crate::secrets_cache::SecretsCache;
+use crate::server::{Server, ThisDevice};
+
+/// Syncs repositories and sessions, and hands session secrets to all of the user's devices.
+///
+/// By itself it tries once and says what happened. Joined to an outbox ([`with_outbox`](Self::with_outbox), or
+/// `Levi::session_sync`) it records every step before it tries, and what fails is tried again like a message.
+pub struct SessionSyncService {
+    steps: Steps,
+    cache: SecretsCache,
+    recorder: Option<Recorder>,
+}
+
+/// What became of one step.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Step {
+    /// The server has it.
+    Done,
+    /// Not yet; it is in the outbox and is tried again by itself.
+    WillRetry(SyncError),
+    /// Not, and nothing will try again by itself.
+    Failed(SyncError),
+}
+
+impl Step {
+    /// Whether the server has it.
+    pub const fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+}
+
+/// What became of the three steps of a new session.
+#[derive(Debug)]
+pub struct NewSession {
+    /// The repository's row.
+    pub repository: Step,
+    /// The session's row.
+    pub session: Step,
+    /// The envelopes for all devices.
+    pub secret: Step,
+}
+
+impl NewSession {
+    /// Whether the server has all of it.
+    pub const fn is_done(&self) -> bool {
+        self.repository.is_done() && self.session.is_done() && self.secret.is_done()
+    }
+}
+
+impl SessionSyncService {
+    /// A service that acts as the user whose sign-in lies in `secrets_manager`, for this device.
+    ///
+    /// `db_pool` is the daemon's own record of repositories and sessions, and `secrets_cache` is shared with the
+    /// message worker so that a new session's messages can be sealed at once.
+    pub fn new(
+        supabase_client: Arc<dyn Supabase>,
+        db_pool: Arc<dyn SessionStore>,
+        secrets_manager: Arc<dyn Credentials>,
+        device_id: DeviceId,
+        device_private_key: DevicePrivateKey,
+        secrets_cache: SecretsCache,
+    ) -> Self {
+        let steps = Steps {
+            server: Server {
+                supabase: supabase_client,
+                accounts: Arc::new(StoredAccount::new(secrets_manager)),
+            },
+            store: db_pool,
+            device: ThisDevice { id: device_id, key: Arc::new(device_private_key) },
+            clock: Arc::new(SystemClock::new()),
+            random: Arc::new(Mutex::new(rand::rngs::StdRng::from_rng(&mut rand::rng()))),
+        };
+        Self { steps, cache: secrets_cache, recorder: None }
+    }
+
+    /// Takes the account from `accounts`, which can refresh its token, instead of the stored sign-in.
+    #[must_use]
+    pub fn with_accounts(mut self, accounts: Arc<dyn Accounts>) -> Self {
+        self.steps.server.accounts = accounts;
+        self
+    }
+
+    /// Reads time from `clock`.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.steps.clock = clock;
+        self
+    }
+
+    /// Draws ephemeral keys from `random`.
+    #[must_use]
+    pub fn with_random(mut self, random: impl CryptoRng + Send + 'static) -> Self {
+        self.steps.random = Arc::new(Mutex::new(random));
+        self
+    }
+
+    /// Records every step in the outbox before it is tried, so that what fails is tried again. Without a
+    /// database key in `outbox`, a secret must be in the daemon's store before it is handed out.
+    #[must_use]
+    pub fn with_outbox(mut self, outbox: Arc<dyn TaskOutbox>) -> Self {
+        let recorder = Recorder::new(outbox);
+        recorder.join(Arc::new(SessionTasks::new(self.steps.clone(), &recorder)));
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// Syncs everything for a new session: the repository's row, the session's row (`active`), the secret.
+    ///
+    /// # Errors
+    /// [`SyncError`] where no step could be tried or recorded; otherwise the report says what became of each.
+    pub async fn sync_new_session(
+        &self,
+        session_id: &SessionId,
+        repository_id: &RepositoryId,
+        session_secret: &SessionSecret,
+    ) -> Result<NewSession, SyncError> {
+        if self.steps.store.repository(repository_id)?.is_none() {
+            return Err(SyncError::RepositoryNotFound(repository_id.clone()));
+        }
+        self.cache.remember(session_id.clone(), session_secret);
+        let tasks = [
+            SyncTask::Repository { repository_id: repository_id.clone() },
+            SyncTask::Session {
+                session_id: session_id.clone(),
+                repository_id: repository_id.clone(),
+                status: SessionStatus::Active,
+            },
+            SyncTask::Secret { session_id: session_id.clone(), wrapped: None },
+        ];
+        let [repository, session, secret] = match &self.recorder {
+            Some(recorder) => recorder.perform(&self.steps, tasks, Some(session_secret)).await?,
+            None => self.try_once(tasks, session_secret).await?,
+        };
+        Ok(NewSession { repository, session, secret })
+    }
+
+    /// Syncs a repository's row.
+    ///
+    /// # Errors
+    /// [`SyncError`]; joined to an outbox, what may succeed later is tried again all the same.
+    pub async fn sync_repository(&self, repository_id: &RepositoryId) -> Result<(), SyncError> {
+        if self.steps.store.repository(repository_id)?.is_none() {
+            return Err(SyncError::RepositoryNotFound(repository_id.clone()));
+        }
+        let Some(recorder) = &self.recorder else { return self.steps.repository(repository_id).await };
+        let task = SyncTask::Repository { repository_id: repository_id.clone() };
+        recorder.perform_one(&self.steps, task, None).await
+    }
+
+    /// Syncs a session's row with its status: `active`, `paused` or `ended`.
+    ///
+    /// # Errors
+    /// [`SyncError`]; joined to an outbox, what may succeed later is tried again all the same.
+    pub async fn sync_session(
+        &self,
+        session_id: &SessionId,
+        repository_id: &RepositoryId,
+        status: &str,
+    ) -> Result<(), SyncError> {
+        let status: SessionStatus = status.parse()?;
+        let Some(recorder) = &self.recorder else {
+            return self.steps.session(session_id, repository_id, status).await;
+        };
+        let (session_id, repository_id) = (session_id.clone(), repository_id.clone());
+        let task = SyncTask::Session { session_id, repository_id, status };
+        recorder.perform_one(&self.steps, task, None).await
+    }
+
+    /// Hands a session's secret to all of the user's active devices, in one request.
+    ///
+    /// # Errors
+    /// [`SyncError`]; joined to an outbox, what may succeed later is tried again all the same.
+    pub async fn distribute_secret(
+        &self,
+        session_id: &SessionId,
+        session_secret: &SessionSecret,
+    ) -> Result<(), SyncError> {
+        self.cache.remember(session_id.clone(), session_secret);
+        let Some(recorder) = &self.recorder else {
+            return self.steps.secret(session_id, session_secret).await.map(|_| ());
+        };
+        let task = SyncTask::Secret { session_id: session_id.clone(), wrapped: None };
+        recorder.perform_one(&self.steps, task, Some(session_secret)).await
+    }
+
+    /// Hands a session's secret out once, right now, and says which devices got it.
+    ///
+    /// # Errors
+    /// [`SyncError`]; nothing is tried again.
+    pub async fn distribute_secret_now(
+        &self,
+        session_id: &SessionId,
+        session_secret: &SessionSecret,
+    ) -> Result<Distribution, SyncError> {
+        self.steps.secret(session_id, session_secret).await
+    }
+
+    async fn try_once(&self, tasks: [SyncTask; 3], secret: &SessionSecret) -> Result<[Step; 3], SyncError> {
+        // Where nobody is signed in, nothing can be tried.
+        self.steps.server.account().await?;
+        let mut steps = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            let parent_failed = steps.iter().any(|step: &Step| !step.is_done());
+            let result = if parent_failed {
+                Err(record::waits_for_parent())
+            } else {
+                runner::run(&self.steps, &task, Some(secret)).await
+            };
+            steps.push(result.map_or_else(Step::Failed, |()| Step::Done));
+        }
+        steps.try_into().map_err(|_| record::waits_for_parent())
+    }
+}

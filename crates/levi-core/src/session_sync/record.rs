@@ -1,0 +1,193 @@
+//! Steps that survive a failure: recorded in the outbox first, run by the worker, awaited here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use levi_crypto::SessionSecret;
+use levi_crypto::at_rest::{self, DatabaseKey, Slot};
+use levi_outbox::{NewTask, Reason};
+use levi_types::SessionId;
+use tokio::sync::oneshot;
+
+use super::error::{EncryptionError, SyncError};
+use super::runner::TaskRunner;
+use super::steps::Steps;
+use super::task::SyncTask;
+use super::Step;
+
+/// An outbox with a worker behind it, as session sync sees it.
+#[async_trait]
+pub trait TaskOutbox: Send + Sync {
+    /// Records tasks; returns once they are on disk.
+    ///
+    /// # Errors
+    /// Why they could not be, in words.
+    async fn put_tasks(&self, tasks: Vec<NewTask>) -> Result<(), String>;
+
+    /// Returns when nothing is being sent for a reason that only somebody else can end, with that reason.
+    async fn paused(&self) -> Reason;
+
+    /// Says who runs the tasks.
+    fn run_with(&self, runner: Arc<dyn TaskRunner>);
+
+    /// What wraps secrets on this device's disk, if there is a key for it.
+    fn database_key(&self) -> Option<DatabaseKey>;
+}
+
+/// How a task ended, once.
+pub(super) struct Ended {
+    pub(super) result: Result<(), SyncError>,
+    /// Whether the worker tries it again.
+    pub(super) retried: bool,
+}
+
+type Waiting = HashMap<String, Vec<oneshot::Sender<Ended>>>;
+
+#[derive(Clone)]
+pub(super) struct Recorder {
+    outbox: Arc<dyn TaskOutbox>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+impl Recorder {
+    pub(super) fn new(outbox: Arc<dyn TaskOutbox>) -> Self {
+        Self { outbox, waiting: Arc::default() }
+    }
+
+    pub(super) fn join(&self, runner: Arc<dyn TaskRunner>) {
+        self.outbox.run_with(runner);
+    }
+
+    /// Records the tasks together, then waits until each was tried once, parents first.
+    pub(super) async fn perform<const N: usize>(
+        &self,
+        steps: &Steps,
+        tasks: [SyncTask; N],
+        secret: Option<&SessionSecret>,
+    ) -> Result<[Step; N], SyncError> {
+        let now = steps.clock.now().wall;
+        let mut recorded = Vec::with_capacity(N);
+        let mut ends = Vec::with_capacity(N);
+        for task in tasks {
+            let task = self.with_secret(steps, task, secret)?;
+            let (sender, receiver) = oneshot::channel();
+            self.waiting().entry(task.name()).or_default().push(sender);
+            ends.push(receiver);
+            recorded.push(task.recorded(now));
+        }
+        self.outbox.put_tasks(recorded).await.map_err(SyncError::NotRecorded)?;
+        let mut done: Vec<Step> = Vec::with_capacity(N);
+        for end in ends {
+            let parent_waits = done.iter().any(|step| !step.is_done());
+            let step =
+                if parent_waits { Step::WillRetry(waits_for_parent()) } else { self.outcome(end).await };
+            done.push(step);
+        }
+        done.try_into().map_err(|_| waits_for_parent())
+    }
+
+    pub(super) async fn perform_one(
+        &self,
+        steps: &Steps,
+        task: SyncTask,
+        secret: Option<&SessionSecret>,
+    ) -> Result<(), SyncError> {
+        let [step] = self.perform(steps, [task], secret).await?;
+        match step {
+            Step::Done => Ok(()),
+            Step::WillRetry(error) | Step::Failed(error) => Err(error),
+        }
+    }
+
+    /// Tells whoever waits for the task how it ended.
+    pub(super) fn tell(&self, name: &str, ended: Ended) {
+        let Some(mut waiting) = self.waiting().remove(name) else { return };
+        // One caller gets the error itself; were there several, the others hear that it ended.
+        if let Some(first) = waiting.pop() {
+            for other in waiting {
+                let result = if ended.result.is_ok() { Ok(()) } else { Err(waits_for_parent()) };
+                let _ = other.send(Ended { result, retried: ended.retried });
+            }
+            let _ = first.send(ended);
+        }
+    }
+
+    /// The secret a task hands out: from its record, else from the daemon's store.
+    pub(super) fn secret_of(
+        &self,
+        steps: &Steps,
+        task: &SyncTask,
+    ) -> Result<Option<SessionSecret>, SyncError> {
+        let SyncTask::Secret { session_id, wrapped } = task else { return Ok(None) };
+        let Some(wrapped) = wrapped else {
+            let stored = steps.store.session_secret(session_id)?;
+            // Exposed to be parsed; it goes on as a `SessionSecret`.
+            let parsed = stored.map(|secret| SessionSecret::parse(secret.expose())).transpose();
+            return Ok(parsed.map_err(EncryptionError::from)?);
+        };
+        let key = self.outbox.database_key().ok_or_else(|| SyncError::SecretNotFound(session_id.clone()))?;
+        let unreadable = || SyncError::SecretNotFound(session_id.clone());
+        let wrapped = BASE64.decode(wrapped).map_err(|_| unreadable())?;
+        let text = at_rest::unwrap(&key, slot(session_id), &wrapped).map_err(EncryptionError::from)?;
+        let text = std::str::from_utf8(&text).map_err(|_| unreadable())?;
+        Ok(Some(SessionSecret::parse(text).map_err(EncryptionError::from)?))
+    }
+
+    /// Puts the secret into the record, wrapped, unless the daemon's store has it anyway.
+    fn with_secret(
+        &self,
+        steps: &Steps,
+        task: SyncTask,
+        secret: Option<&SessionSecret>,
+    ) -> Result<SyncTask, SyncError> {
+        let (SyncTask::Secret { session_id, .. }, Some(secret)) = (&task, secret) else { return Ok(task) };
+        if steps.store.session_secret(session_id)?.is_some() {
+            return Ok(task);
+        }
+        let Some(key) = self.outbox.database_key() else {
+            return Err(SyncError::NotRecorded(
+                "without a database key, save the secret in the session store first".into(),
+            ));
+        };
+        let wrapped = {
+            let mut random = steps.random.lock().unwrap_or_else(PoisonError::into_inner);
+            // Exposed to be wrapped for the disk.
+            at_rest::wrap(&key, slot(session_id), secret.expose().as_bytes(), &mut *random)
+                .map_err(EncryptionError::from)?
+        };
+        Ok(SyncTask::Secret { session_id: session_id.clone(), wrapped: Some(BASE64.encode(wrapped)) })
+    }
+
+    async fn outcome(&self, end: oneshot::Receiver<Ended>) -> Step {
+        tokio::select! {
+            biased;
+            ended = end => match ended {
+                Ok(Ended { result: Ok(()), .. }) => Step::Done,
+                Ok(Ended { result: Err(error), retried: true }) => Step::WillRetry(error),
+                Ok(Ended { result: Err(error), retried: false }) => Step::Failed(error),
+                Err(_) => Step::WillRetry(waits_for_parent()),
+            },
+            reason = self.outbox.paused() => Step::WillRetry(pause(reason)),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // A thread that panicked left the map whole: every change to it is one call.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn pause(reason: Reason) -> SyncError {
+    if reason.code == "signed_out" { SyncError::NotAuthenticated } else { SyncError::Waiting(reason) }
+}
+
+pub(super) fn waits_for_parent() -> SyncError {
+    SyncError::Waiting(Reason { code: "parent".into(), detail: "an earlier step must succeed first".into() })
+}
+
+fn slot(session_id: &SessionId) -> Slot<'_> {
+    Slot { table: "levi_tasks", row_key: session_id.as_str(), column: "secret" }
+}

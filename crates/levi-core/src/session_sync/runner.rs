@@ -1,0 +1,101 @@
+//! Running a recorded task, for the worker.
+
+use async_trait::async_trait;
+use levi_crypto::SessionSecret;
+use levi_outbox::Reason;
+use levi_transport::Verdict;
+
+use super::error::SyncError;
+use super::record::{Ended, Recorder};
+use super::steps::Steps;
+use super::task::SyncTask;
+use crate::batcher::TaskEnd;
+
+/// Runs what the outbox recorded.
+#[async_trait]
+pub trait TaskRunner: Send + Sync {
+    /// Runs one task once. `payload` is what was recorded.
+    async fn run(&self, payload: &[u8]) -> TaskEnd;
+}
+
+/// The tasks of session sync.
+pub(super) struct SessionTasks {
+    steps: Steps,
+    recorder: Recorder,
+}
+
+impl SessionTasks {
+    pub(super) fn new(steps: Steps, recorder: &Recorder) -> Self {
+        Self { steps, recorder: recorder.clone() }
+    }
+}
+
+#[async_trait]
+impl TaskRunner for SessionTasks {
+    async fn run(&self, payload: &[u8]) -> TaskEnd {
+        let Some(task) = SyncTask::parse(payload) else {
+            return TaskEnd::Impossible(Reason {
+                code: "unknown_task".into(),
+                detail: "this version of Levi does not know the task".into(),
+            });
+        };
+        let secret = match self.recorder.secret_of(&self.steps, &task) {
+            Ok(secret) => secret,
+            Err(error) => return self.ended(&task, Err(error)),
+        };
+        let result = run(&self.steps, &task, secret.as_ref()).await;
+        self.ended(&task, result)
+    }
+}
+
+impl SessionTasks {
+    fn ended(&self, task: &SyncTask, result: Result<(), SyncError>) -> TaskEnd {
+        let end = end_of(&result);
+        let retried = matches!(end, TaskEnd::Waiting(_)) || matches!(&end, TaskEnd::Answered(answer) if is_transient(answer.verdict));
+        self.recorder.tell(&task.name(), Ended { result, retried });
+        end
+    }
+}
+
+/// Runs one step once.
+pub(super) async fn run(
+    steps: &Steps,
+    task: &SyncTask,
+    secret: Option<&SessionSecret>,
+) -> Result<(), SyncError> {
+    match task {
+        SyncTask::Repository { repository_id } => steps.repository(repository_id).await,
+        SyncTask::Session { session_id, repository_id, status } => {
+            steps.session(session_id, repository_id, *status).await
+        }
+        SyncTask::Secret { session_id, .. } => {
+            let secret = secret.ok_or_else(|| SyncError::SecretNotFound(session_id.clone()))?;
+            steps.secret(session_id, secret).await.map(|_| ())
+        }
+    }
+}
+
+/// What the batcher makes of it: the server's answers by the verdict table, local trouble by whether waiting
+/// may help.
+fn end_of(result: &Result<(), SyncError>) -> TaskEnd {
+    let error = match result {
+        Ok(()) => return TaskEnd::Done,
+        Err(error) => error,
+    };
+    let reason = |code: &str| Reason { code: code.into(), detail: error.to_string() };
+    match error {
+        SyncError::Supabase(failure) => TaskEnd::Answered(failure.0.clone()),
+        SyncError::NotAuthenticated => TaskEnd::Waiting(reason("signed_out")),
+        SyncError::NoDeviceIdentity => TaskEnd::Waiting(reason("no_device")),
+        SyncError::SecretNotFound(_) => TaskEnd::Waiting(reason("missing_secret")),
+        SyncError::Store(_) => TaskEnd::Waiting(reason("session_store")),
+        SyncError::SignInUnavailable(_) => TaskEnd::Waiting(reason("sign_in")),
+        SyncError::RepositoryNotFound(_) => TaskEnd::Impossible(reason("repository_not_found")),
+        SyncError::SessionNotFound(_) => TaskEnd::Impossible(reason("session_not_found")),
+        _ => TaskEnd::Impossible(reason("encryption")),
+    }
+}
+
+const fn is_transient(verdict: Verdict) -> bool {
+    !matches!(verdict, Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch)
+}

@@ -1,0 +1,147 @@
+//! The steps of session sync against a live server: one repository's row, one session's row, one secret to
+//! all devices.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use levi_crypto::SessionSecret;
+use levi_crypto::envelope::{self, DevicePublicKey, Route};
+use levi_transport::rows::{DeviceRow, RepositoryRow, SecretRow, SessionRow};
+use levi_types::{Clock, CodingSession, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore};
+use rand_core::CryptoRng;
+
+use super::error::{EncryptionError, SyncError};
+use crate::account::Account;
+use crate::server::{Server, ThisDevice};
+
+/// The random source, shared by steps that run side by side.
+pub(crate) type SharedRandom = Arc<Mutex<dyn CryptoRng + Send>>;
+
+/// What the steps need.
+#[derive(Clone)]
+pub(crate) struct Steps {
+    pub(crate) server: Server,
+    pub(crate) store: Arc<dyn SessionStore>,
+    pub(crate) device: ThisDevice,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: SharedRandom,
+}
+
+/// What became of a secret that was handed out.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Distribution {
+    /// Devices that have an envelope now.
+    pub delivered: Vec<DeviceId>,
+    /// Devices whose public key cannot be used, and why. They get none; the others did.
+    pub skipped: Vec<(DeviceId, EncryptionError)>,
+}
+
+impl Steps {
+    pub(crate) async fn repository(&self, repository: &RepositoryId) -> Result<(), SyncError> {
+        let known = self.store.repository(repository)?;
+        let known = known.ok_or_else(|| SyncError::RepositoryNotFound(repository.clone()))?;
+        let account = self.server.account().await?;
+        let row = RepositoryRow::new(account.user_id.clone(), self.device.id.clone(), &known);
+        Ok(self.server.upsert(&account, &[row]).await?)
+    }
+
+    pub(crate) async fn session(
+        &self,
+        session: &SessionId,
+        repository: &RepositoryId,
+        status: SessionStatus,
+    ) -> Result<(), SyncError> {
+        let account = self.server.account().await?;
+        let known = self.store.session(session)?;
+        let known = known.unwrap_or_else(|| bare_session(session, repository));
+        let known = CodingSession { repository_id: repository.clone(), status, ..known };
+        let now = self.clock.now().wall;
+        let row = SessionRow::new(account.user_id.clone(), self.device.id.clone(), &known, now);
+        Ok(self.server.upsert(&account, &[row]).await?)
+    }
+
+    /// Seals the secret for every active device of the user and sends all envelopes in one request.
+    pub(crate) async fn secret(
+        &self,
+        session: &SessionId,
+        secret: &SessionSecret,
+    ) -> Result<Distribution, SyncError> {
+        let account = self.server.account().await?;
+        let devices = self.server.active_devices(&account).await?;
+        if !devices.iter().any(|device| device.id == self.device.id) {
+            return Err(SyncError::NoDeviceIdentity);
+        }
+        let owner = self.server.session_owner(&account, session).await?;
+        let (distribution, rows) = self.envelopes(&account, session, owner.as_ref(), secret, &devices);
+        if !rows.is_empty() {
+            self.server.upsert(&account, &rows).await?;
+        }
+        Ok(distribution)
+    }
+
+    /// An envelope for each device whose key can be used. A bad key costs its own device only.
+    pub(crate) fn envelopes(
+        &self,
+        account: &Account,
+        session: &SessionId,
+        owner: Option<&DeviceId>,
+        secret: &SessionSecret,
+        devices: &[DeviceRow],
+    ) -> (Distribution, Vec<SecretRow>) {
+        let mut distribution = Distribution::default();
+        let mut rows = Vec::with_capacity(devices.len());
+        let sender_is_owner = owner.is_none_or(|owner| *owner == self.device.id);
+        for device in devices {
+            match self.envelope(account, session, secret, device) {
+                Ok((ephemeral_public_key, encrypted_secret)) => {
+                    distribution.delivered.push(device.id.clone());
+                    rows.push(SecretRow {
+                        session_id: session.clone(),
+                        device_id: device.id.clone(),
+                        ephemeral_public_key,
+                        encrypted_secret,
+                        sender_device_id: (!sender_is_owner).then(|| self.device.id.clone()),
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(device_id = %device.id, "no secret for this device: {error}");
+                    distribution.skipped.push((device.id.clone(), error));
+                }
+            }
+        }
+        (distribution, rows)
+    }
+
+    fn envelope(
+        &self,
+        account: &Account,
+        session: &SessionId,
+        secret: &SessionSecret,
+        device: &DeviceRow,
+    ) -> Result<(String, String), EncryptionError> {
+        let key = DevicePublicKey::from_base64(device.public_key.as_deref().unwrap_or_default())?;
+        let route = Route {
+            user_id: &account.user_id,
+            session_id: session,
+            sender_device_id: &self.device.id,
+            recipient_device_id: &device.id,
+        };
+        // A thread that panicked left the generator usable: every draw is one call.
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(envelope::seal(secret, route, &self.device.key, &key, &mut *random)?.to_wire())
+    }
+}
+
+/// A session of which the daemon's store knows no more than its ids.
+fn bare_session(session: &SessionId, repository: &RepositoryId) -> CodingSession {
+    CodingSession {
+        id: session.clone(),
+        repository_id: repository.clone(),
+        owner_device_id: None,
+        status: SessionStatus::Active,
+        title: None,
+        current_branch: None,
+        working_directory: None,
+        worktree_path: None,
+    }
+}

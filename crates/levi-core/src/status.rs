@@ -1,0 +1,53 @@
+use levi_outbox::{Reason, Totals};
+use levi_transport::Verdict;
+use levi_types::{Now, Wall};
+
+use crate::batcher::PauseReason;
+
+/// What Levi is doing, cheap to take at any time.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Counts of what waits and what was set aside, as last committed.
+    pub totals: Totals,
+    /// Requests under way.
+    pub requests_in_flight: usize,
+    /// Rows in those requests.
+    pub rows_in_flight: usize,
+    /// Why nothing is being sent, if so.
+    pub paused: Option<PauseReason>,
+    /// The last answer of the server.
+    pub last_answer: Option<LastAnswer>,
+    /// When Levi will do something by itself next, by the wall clock; `None` while it sleeps.
+    pub next_attempt: Option<Wall>,
+    /// Requests answered with success since the start.
+    pub batches_accepted: u64,
+    /// Rows in those.
+    pub rows_accepted: u64,
+    /// Requests that failed since the start, whatever the reason.
+    pub batches_failed: u64,
+    /// Bytes of bodies sent since the start.
+    pub bytes_sent: u64,
+    /// Messages accepted by `enqueue` that are not on disk yet because the outbox fails.
+    pub held_in_memory: usize,
+    /// The outbox's last failure, until it works again.
+    pub outbox_failure: Option<Reason>,
+}
+
+/// One answer of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastAnswer {
+    /// What it meant.
+    pub verdict: Verdict,
+    /// Its code.
+    pub code: String,
+    /// When it came.
+    pub at: Wall,
+}
+
+impl Status {
+    /// How long the oldest waiting message has been waiting.
+    pub fn oldest_age(&self, now: Now) -> Option<std::time::Duration> {
+        self.totals.oldest.map(|oldest| now.wall.since(oldest))
+    }
+}

@@ -1,0 +1,89 @@
+//! How the rest of the daemon reaches the worker's thread: a queue that wakes it, and nothing else does.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::engine::Event;
+
+/// Messages taken out at once: one transaction's worth.
+const MESSAGES_AT_ONCE: usize = 256;
+
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<Event>,
+    /// Answers and commands: few, and never behind a crowd of messages.
+    others: VecDeque<Event>,
+    closed: bool,
+}
+
+/// The worker has ended.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+/// What the thread found.
+pub(super) struct Delivery {
+    pub(super) events: Vec<Event>,
+    /// Nobody will send anything any more, and nothing is left.
+    pub(super) closed: bool,
+}
+
+impl Inbox {
+    /// Puts an event in. After [`close`](Self::close) it is dropped, its reply channel with it, and the answer
+    /// is `Closed`.
+    pub(super) fn push(&self, event: Event) -> Result<(), Closed> {
+        let mut queue = self.queue();
+        if queue.closed {
+            return Err(Closed);
+        }
+        match event {
+            Event::Enqueue(_) => queue.messages.push_back(event),
+            other => queue.others.push_back(other),
+        }
+        drop(queue);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Closes unless something is still to be taken out; says whether it is closed now.
+    pub(super) fn close_if_empty(&self) -> bool {
+        let mut queue = self.queue();
+        queue.closed |= queue.messages.is_empty() && queue.others.is_empty();
+        queue.closed
+    }
+
+    pub(super) fn close(&self) {
+        self.queue().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits for events, at most for `timeout` (without end, for `None`).
+    pub(super) fn wait(&self, timeout: Option<Duration>) -> Delivery {
+        let queue = self.queue();
+        let idle = |queue: &mut Queue| {
+            queue.messages.is_empty() && queue.others.is_empty() && !queue.closed
+        };
+        let mut queue = match timeout {
+            None => self.wake.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner),
+            Some(timeout) => {
+                let waited = self.wake.wait_timeout_while(queue, timeout, idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        let mut events: Vec<Event> = queue.others.drain(..).collect();
+        let messages = queue.messages.len().min(MESSAGES_AT_ONCE);
+        events.extend(queue.messages.drain(..messages));
+        Delivery { closed: queue.closed && queue.messages.is_empty(), events }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // A thread that panicked left the queue whole: every change to it is one call.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

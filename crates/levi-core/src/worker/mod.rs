@@ -1,0 +1,333 @@
+//! The shell around the engine: the one place that owns a thread, channels, the clock and the random source.
+//! The thread sleeps until something happens or the engine's next deadline; requests run on tokio.
+
+mod inbox;
+mod outside;
+mod thread;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use levi_crypto::at_rest::DatabaseKey;
+use levi_outbox::{NewTask, OutboxStore, Reason};
+use levi_transport::Supabase;
+use levi_types::{Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
+
+use self::inbox::{Closed, Inbox};
+use self::outside::Outside;
+use self::thread::Thread;
+use crate::account::Accounts;
+use crate::batcher::PauseReason;
+use crate::config::{LeviConfig, QUEUE_OVERHEAD};
+use crate::engine::{Engine, EngineParts, Event, Intake, Receipt};
+use crate::error::{EnqueueError, StartError, SyncedError};
+use crate::secrets_cache::SecretsCache;
+use crate::session_sync::{TaskOutbox, TaskRunner};
+use crate::status::Status;
+
+/// Takes messages. Implemented by whatever can sync them, so that the rest of a daemon need not know what does.
+pub trait MessageSyncer: Send + Sync {
+    /// Hands a message over; it is sealed, stored and sent in the background.
+    ///
+    /// # Errors
+    /// [`EnqueueError`]; the message was not taken.
+    fn enqueue(&self, request: MessageSyncRequest) -> Result<(), EnqueueError>;
+}
+
+/// What is opened when the worker starts.
+pub struct Opened {
+    /// Where rows wait.
+    pub outbox: Box<dyn OutboxStore>,
+    /// Where they go.
+    pub supabase: Arc<dyn Supabase>,
+    /// Where fresh tokens come from; `None`: only `set_context` brings them.
+    pub accounts: Option<Arc<dyn Accounts>>,
+}
+
+/// Opens what the worker needs, when it starts.
+pub type Opener = Box<dyn FnOnce() -> Result<Opened, StartError> + Send>;
+
+/// What a worker is made of.
+pub struct WorkerParts {
+    /// How to batch and retry.
+    pub config: LeviConfig,
+    /// Opens the outbox and the way to the server.
+    pub open: Opener,
+    /// The daemon's own record.
+    pub session_store: Arc<dyn SessionStore>,
+    /// Session keys, in memory only.
+    pub cache: SecretsCache,
+    /// What wraps messages whose session key is not known.
+    pub database_key: Option<DatabaseKey>,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What a shutdown left behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Messages still in the outbox; the next start sends them.
+    pub pending: u64,
+    /// Messages set aside.
+    pub parked: u64,
+    /// Messages accepted by `enqueue` (not `enqueue_durable`) that never reached the disk. They are lost.
+    pub not_stored: usize,
+}
+
+/// The message sync worker. Dropping the last handle stops it; what was accepted is stored first.
+pub struct Worker {
+    shared: Arc<Shared>,
+    /// What `start` takes.
+    parts: Mutex<Option<(Opener, Arc<dyn Clock>)>>,
+}
+
+/// What handles and the thread's helpers have in common.
+pub(crate) struct Shared {
+    config: LeviConfig,
+    inbox: Arc<Inbox>,
+    queue: Arc<Semaphore>,
+    accepting: AtomicBool,
+    session_store: Arc<dyn SessionStore>,
+    cache: SecretsCache,
+    database_key: Option<DatabaseKey>,
+    outside: Arc<Outside>,
+    status: watch::Sender<Status>,
+    ended: watch::Sender<Option<ShutdownReport>>,
+}
+
+impl Worker {
+    /// A worker at rest: nothing is opened before [`start`](Self::start).
+    pub fn new(parts: WorkerParts) -> Self {
+        let WorkerParts { config, open, session_store, cache, database_key, clock } = parts;
+        let inbox = Arc::new(Inbox::default());
+        let shared = Shared {
+            queue: Arc::new(Semaphore::new(config.max_queued_bytes.min(Semaphore::MAX_PERMITS))),
+            outside: Arc::new(Outside::new(Arc::clone(&inbox))),
+            inbox,
+            config,
+            accepting: AtomicBool::new(false),
+            session_store,
+            cache,
+            database_key,
+            status: watch::Sender::new(Status::default()),
+            ended: watch::Sender::new(None),
+        };
+        Self { shared: Arc::new(shared), parts: Mutex::new(Some((open, clock))) }
+    }
+
+    /// Opens the outbox and starts the worker's thread. Must be called where tokio runs.
+    ///
+    /// # Errors
+    /// [`StartError`]. After an error other than `NoRuntime` make a new worker.
+    pub fn start(&self) -> Result<(), StartError> {
+        self.shared.config.check()?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let parts = lock(&self.parts).take();
+        let (open, clock) = parts.ok_or(StartError::AlreadyStarted)?;
+        let Opened { outbox, supabase, accounts } = open()?;
+        let shared = &self.shared;
+        let engine = Engine::new(EngineParts {
+            config: shared.config.clone(),
+            outbox,
+            session_store: Arc::clone(&shared.session_store),
+            cache: shared.cache.clone(),
+            database_key: shared.database_key.clone(),
+            random: Box::new(rand::rand_core::UnwrapErr(rand::rngs::SysRng)),
+        });
+        shared.outside.open(runtime, supabase, accounts);
+        Thread::spawn(engine, Arc::clone(shared), clock)?;
+        shared.accepting.store(true, Ordering::Release);
+        shared.outside.sign_in_from_accounts();
+        Ok(())
+    }
+
+    /// Hands a message over; it is sealed, stored and sent in the background.
+    ///
+    /// `Ok` means accepted, not yet on disk: a crash within the next moment may lose it. Use
+    /// [`enqueue_durable`](Self::enqueue_durable) where that matters.
+    ///
+    /// # Errors
+    /// [`EnqueueError`]; the message was not taken.
+    pub fn enqueue(&self, request: MessageSyncRequest) -> Result<(), EnqueueError> {
+        let cost = self.admit(&request)?;
+        let permit = match Arc::clone(&self.shared.queue).try_acquire_many_owned(cost) {
+            Ok(permit) => permit,
+            Err(TryAcquireError::NoPermits) => {
+                return Err(EnqueueError::QueueFull { limit: self.shared.config.max_queued_bytes });
+            }
+            Err(TryAcquireError::Closed) => return Err(EnqueueError::Stopped),
+        };
+        self.push(request, permit, None)
+    }
+
+    /// Hands a message over and returns once it is on disk. Where the queue is full, it waits for room.
+    ///
+    /// # Errors
+    /// [`EnqueueError`]; the message is not on disk.
+    pub async fn enqueue_durable(&self, request: MessageSyncRequest) -> Result<Receipt, EnqueueError> {
+        let cost = self.admit(&request)?;
+        let permit = Arc::clone(&self.shared.queue).acquire_many_owned(cost).await;
+        let permit = permit.map_err(|_| EnqueueError::Stopped)?;
+        let (reply, stored) = oneshot::channel();
+        self.push(request, permit, Some(reply))?;
+        stored.await.unwrap_or(Err(EnqueueError::Stopped))
+    }
+
+    /// Returns once Supabase has the message of this receipt (or a later payload that replaced it).
+    ///
+    /// # Errors
+    /// [`SyncedError`] where it was set aside, or Levi stopped first.
+    pub async fn synced(&self, receipt: &Receipt) -> Result<(), SyncedError> {
+        let (reply, synced) = oneshot::channel();
+        let watch = Event::Watch { receipt: receipt.clone(), reply };
+        self.shared.inbox.push(watch).map_err(|Closed| SyncedError::Stopped)?;
+        synced.await.unwrap_or(Err(SyncedError::Stopped))
+    }
+
+    /// Hands over the token of the signed-in user. Sending begins, or goes on with it.
+    pub fn set_context(&self, context: SyncContext) {
+        self.shared.outside.set_context(context);
+    }
+
+    /// Takes the token away, on sign-out. At most the requests already under way still go through.
+    pub fn clear_context(&self) {
+        self.shared.outside.clear_context();
+    }
+
+    /// The network may be back: forget delays and try now. Attempts stay counted.
+    pub fn network_changed(&self) {
+        self.tell(Event::NetworkChanged);
+    }
+
+    /// A session's secret is in the session store now: seal and send what waited for it.
+    pub fn secret_arrived(&self, session: &SessionId) {
+        self.tell(Event::KeyArrived(session.clone()));
+    }
+
+    /// Rows were written to the outbox by somebody else in this process (`enqueue_in`): look for them.
+    pub fn written_elsewhere(&self) {
+        self.tell(Event::WrittenElsewhere);
+    }
+
+    /// What Levi is doing now.
+    pub fn status(&self) -> Status {
+        self.shared.status.borrow().clone()
+    }
+
+    /// Tells whenever the status changes.
+    pub fn watch_status(&self) -> watch::Receiver<Status> {
+        self.shared.status.subscribe()
+    }
+
+    /// Stops intake, sends what can be sent until `deadline` is over, and says what stays in the outbox.
+    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        self.shared.accepting.store(false, Ordering::Release);
+        self.shared.queue.close();
+        if lock(&self.parts).take().is_some() {
+            return ShutdownReport::default();
+        }
+        self.tell(Event::Stop { within: deadline });
+        let mut ended = self.shared.ended.subscribe();
+        // The sender lives in `self`, so the wait ends with the thread.
+        let report = ended.wait_for(Option::is_some).await.ok().and_then(|report| *report);
+        report.unwrap_or_default()
+    }
+
+    /// Session sync that records its steps in this worker's outbox.
+    pub fn task_outbox(&self) -> Arc<dyn TaskOutbox> {
+        Arc::new(Tasks(Arc::clone(&self.shared)))
+    }
+
+    /// What a message costs the queue, if it can be taken at all.
+    fn admit(&self, request: &MessageSyncRequest) -> Result<u32, EnqueueError> {
+        let shared = &self.shared;
+        if !shared.accepting.load(Ordering::Acquire) {
+            let started = lock(&self.parts).is_none();
+            return Err(if started { EnqueueError::Stopped } else { EnqueueError::NotStarted });
+        }
+        request.check(shared.config.max_message_bytes)?;
+        if shared.database_key.is_none() && !self.has_key(&request.session_id) {
+            return Err(EnqueueError::NoKey { session_id: request.session_id.clone() });
+        }
+        Ok(u32::try_from(request.content.len().saturating_add(QUEUE_OVERHEAD)).unwrap_or(u32::MAX))
+    }
+
+    fn has_key(&self, session: &SessionId) -> bool {
+        let shared = &self.shared;
+        shared.cache.key(session).is_some() || matches!(shared.session_store.session_secret(session), Ok(Some(_)))
+    }
+
+    fn push(
+        &self,
+        request: MessageSyncRequest,
+        permit: OwnedSemaphorePermit,
+        reply: Option<oneshot::Sender<Result<Receipt, EnqueueError>>>,
+    ) -> Result<(), EnqueueError> {
+        let intake = Intake { request, permit: Some(permit), reply };
+        self.shared.inbox.push(Event::Enqueue(intake)).map_err(|Closed| EnqueueError::Stopped)
+    }
+
+    /// Tells the thread, if there is one: a worker that has ended has nothing to do with it.
+    fn tell(&self, event: Event) {
+        let _ = self.shared.inbox.push(event);
+    }
+}
+
+impl MessageSyncer for Worker {
+    fn enqueue(&self, request: MessageSyncRequest) -> Result<(), EnqueueError> {
+        Self::enqueue(self, request)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shared.inbox.close();
+    }
+}
+
+/// The worker's outbox, as session sync sees it.
+struct Tasks(Arc<Shared>);
+
+#[async_trait]
+impl TaskOutbox for Tasks {
+    async fn put_tasks(&self, tasks: Vec<NewTask>) -> Result<(), String> {
+        let (reply, recorded) = oneshot::channel();
+        let stopped = || EnqueueError::Stopped.to_string();
+        self.0.inbox.push(Event::PutTasks { tasks, reply }).map_err(|Closed| stopped())?;
+        recorded.await.map_err(|_| stopped())?.map_err(|error| error.to_string())
+    }
+
+    async fn paused(&self) -> Reason {
+        let (reply, reached) = oneshot::channel();
+        // A status from before the caller's last call must not be taken for the present one.
+        if self.0.inbox.push(Event::Barrier(reply)).is_err() || reached.await.is_err() {
+            return stopped();
+        }
+        let mut status = self.0.status.subscribe();
+        let lasting = |status: &Status| status.paused.as_ref().is_some_and(PauseReason::is_lasting);
+        let paused = status.wait_for(lasting).await.ok().and_then(|status| status.paused.clone());
+        paused.map_or_else(stopped, |paused| paused.to_reason())
+    }
+
+    fn run_with(&self, runner: Arc<dyn TaskRunner>) {
+        self.0.outside.run_tasks_with(runner);
+        let _ = self.0.inbox.push(Event::WrittenElsewhere);
+    }
+
+    fn database_key(&self) -> Option<DatabaseKey> {
+        self.0.database_key.clone()
+    }
+}
+
+fn stopped() -> Reason {
+    Reason { code: "stopped".into(), detail: "Levi has been shut down".into() }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is whole after a panic: every change is one assignment.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

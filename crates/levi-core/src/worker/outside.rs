@@ -1,0 +1,176 @@
+//! What the engine wants done outside its thread: requests, token refreshes, tasks. Each runs on tokio and
+//! reports back through the inbox, also if it is cancelled or panics.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use levi_outbox::{DueTask, Reason};
+use levi_transport::{Answer, Supabase, Upsert, Verdict};
+use levi_types::SyncContext;
+use tokio::runtime::Handle;
+
+use super::inbox::Inbox;
+use super::lock;
+use crate::account::{Accounts, NoAccount};
+use crate::batcher::{BatchId, TaskEnd};
+use crate::engine::{Effect, Event};
+use crate::session_sync::TaskRunner;
+
+pub(super) struct Outside {
+    inbox: Arc<Inbox>,
+    context: Mutex<Option<SyncContext>>,
+    runner: Mutex<Option<Arc<dyn TaskRunner>>>,
+    way: OnceLock<Way>,
+}
+
+/// The way to the server, open from the start on.
+struct Way {
+    runtime: Handle,
+    supabase: Arc<dyn Supabase>,
+    accounts: Option<Arc<dyn Accounts>>,
+}
+
+impl Outside {
+    pub(super) fn new(inbox: Arc<Inbox>) -> Self {
+        Self { inbox, context: Mutex::new(None), runner: Mutex::new(None), way: OnceLock::new() }
+    }
+
+    pub(super) fn open(&self, runtime: Handle, supabase: Arc<dyn Supabase>, accounts: Option<Arc<dyn Accounts>>) {
+        // Called once, by `start`, which runs once.
+        let _ = self.way.set(Way { runtime, supabase, accounts });
+    }
+
+    pub(super) fn set_context(&self, context: SyncContext) {
+        *lock(&self.context) = Some(context);
+        self.tell(Event::SignedIn);
+    }
+
+    pub(super) fn clear_context(&self) {
+        *lock(&self.context) = None;
+        self.tell(Event::SignedOut);
+    }
+
+    pub(super) fn run_tasks_with(&self, runner: Arc<dyn TaskRunner>) {
+        *lock(&self.runner) = Some(runner);
+    }
+
+    /// Where nobody called `set_context` yet, the stored sign-in is as good.
+    pub(super) fn sign_in_from_accounts(self: &Arc<Self>) {
+        let Some(way) = self.way.get() else { return };
+        let Some(accounts) = way.accounts.clone() else { return };
+        let outside = Arc::clone(self);
+        way.runtime.spawn(async move {
+            let Ok(account) = accounts.account().await else { return };
+            let mut context = lock(&outside.context);
+            if context.is_none() {
+                *context = Some(SyncContext { access_token: account.access_token });
+                drop(context);
+                outside.tell(Event::SignedIn);
+            }
+        });
+    }
+
+    pub(super) fn perform(self: &Arc<Self>, effect: Effect) {
+        match effect {
+            Effect::Send { batch, upsert } => self.send(batch, upsert),
+            Effect::Refresh => self.refresh(),
+            Effect::RunTask(task) => self.run_task(task),
+        }
+    }
+
+    fn send(self: &Arc<Self>, batch: BatchId, upsert: Upsert) {
+        let lost = Event::Outcome { batch, answer: answer(Verdict::Unreachable, "cancelled") };
+        let report = Report::new(&self.inbox, lost);
+        let context = lock(&self.context).clone();
+        let (Some(way), Some(context)) = (self.way.get(), context) else {
+            return report.send(Event::Outcome { batch, answer: answer(Verdict::SignedOut, "signed_out") });
+        };
+        let supabase = Arc::clone(&way.supabase);
+        way.runtime.spawn(async move {
+            let answer = supabase.upsert(&context.access_token, upsert).await;
+            report.send(Event::Outcome { batch, answer });
+        });
+    }
+
+    fn refresh(self: &Arc<Self>) {
+        let report = Report::new(&self.inbox, Event::RefreshFailed { transient: true });
+        let stale = lock(&self.context).clone();
+        let accounts = self.way.get().and_then(|way| Some((way, way.accounts.clone()?)));
+        let (Some((way, accounts)), Some(stale)) = (accounts, stale) else {
+            return report.send(Event::RefreshFailed { transient: false });
+        };
+        let outside = Arc::clone(self);
+        way.runtime.spawn(async move {
+            match accounts.fresh(&stale.access_token).await {
+                Ok(account) => report.send(outside.adopt(&stale, SyncContext { access_token: account.access_token })),
+                Err(NoAccount::SignedOut) => report.send(Event::RefreshFailed { transient: false }),
+                Err(NoAccount::Unavailable(why)) => {
+                    tracing::warn!("no fresh token for now: {why}");
+                    report.send(Event::RefreshFailed { transient: true });
+                }
+            }
+        });
+    }
+
+    /// Takes a refreshed token, unless the daemon signed out or handed over another in the meantime.
+    fn adopt(&self, stale: &SyncContext, fresh: SyncContext) -> Event {
+        let mut context = lock(&self.context);
+        match &mut *context {
+            None => Event::SignedOut,
+            Some(current) => {
+                if current == stale {
+                    *current = fresh;
+                }
+                Event::SignedIn
+            }
+        }
+    }
+
+    fn run_task(self: &Arc<Self>, task: DueTask) {
+        let cancelled = TaskEnd::Answered(answer(Verdict::Unreachable, "cancelled"));
+        let report = Report::new(&self.inbox, Event::TaskEnded { task: task.clone(), end: cancelled });
+        let runner = lock(&self.runner).clone();
+        let (Some(way), Some(runner)) = (self.way.get(), runner) else {
+            let detail = "no session sync service runs in this process".into();
+            let end = TaskEnd::Waiting(Reason { code: "no_session_sync".into(), detail });
+            return report.send(Event::TaskEnded { task, end });
+        };
+        way.runtime.spawn(async move {
+            let end = runner.run(&task.payload).await;
+            report.send(Event::TaskEnded { task, end });
+        });
+    }
+
+    /// Tells the thread; one that has ended has nothing to do with it.
+    fn tell(&self, event: Event) {
+        let _ = self.inbox.push(event);
+    }
+}
+
+/// A promise to report back: if it is dropped unkept, the engine hears of the loss instead of waiting forever.
+struct Report {
+    inbox: Arc<Inbox>,
+    lost: Option<Event>,
+}
+
+impl Report {
+    fn new(inbox: &Arc<Inbox>, lost: Event) -> Self {
+        Self { inbox: Arc::clone(inbox), lost: Some(lost) }
+    }
+
+    fn send(mut self, event: Event) {
+        self.lost = Some(event);
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if let Some(event) = self.lost.take() {
+            // The thread may have ended: then nobody waits.
+            let _ = self.inbox.push(event);
+        }
+    }
+}
+
+fn answer(verdict: Verdict, code: &str) -> Answer {
+    Answer { verdict, code: code.into(), detail: String::new() }
+}

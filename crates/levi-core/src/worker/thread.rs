@@ -1,0 +1,82 @@
+//! The worker's thread: sleep, take in, decide, hand out.
+
+use std::sync::Arc;
+
+use levi_types::{Clock, Monotonic};
+
+use super::{Shared, ShutdownReport};
+use crate::engine::Engine;
+use crate::error::StartError;
+
+pub(super) struct Thread {
+    engine: Engine,
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Thread {
+    pub(super) fn spawn(
+        engine: Engine,
+        shared: Arc<Shared>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(), StartError> {
+        let thread = Self { engine, shared, clock };
+        let builder = std::thread::Builder::new().name("levi".into());
+        builder.spawn(move || thread.run()).map(drop).map_err(StartError::Thread)
+    }
+
+    fn run(mut self) {
+        // However this thread ends, nobody waits for it in vain.
+        let ending = Ending { shared: Arc::clone(&self.shared), report: ShutdownReport::default() };
+        let report = self.work();
+        // The outbox is closed, and its lock released, before anybody is told.
+        drop(self.engine);
+        Ending::tell(ending, report);
+    }
+
+    fn work(&mut self) -> ShutdownReport {
+        loop {
+            let now = self.clock.now().monotonic;
+            let timeout = self.engine.timeout().map(|at: Monotonic| at.since(now));
+            let delivery = self.shared.inbox.wait(timeout);
+            let now = self.clock.now();
+            for effect in self.engine.turn(now, delivery.events) {
+                self.shared.outside.perform(effect);
+            }
+            if let Some(status) = self.engine.status_if_changed() {
+                self.shared.status.send_replace(status);
+            }
+            let finished = self.engine.is_finished(now) && self.shared.inbox.close_if_empty();
+            if finished || delivery.closed {
+                return self.report();
+            }
+        }
+    }
+
+    fn report(&self) -> ShutdownReport {
+        let totals = self.shared.status.borrow().totals;
+        ShutdownReport {
+            pending: totals.pending_rows,
+            parked: totals.parked_rows,
+            not_stored: self.engine.not_stored(),
+        }
+    }
+}
+
+struct Ending {
+    shared: Arc<Shared>,
+    report: ShutdownReport,
+}
+
+impl Ending {
+    fn tell(mut self, report: ShutdownReport) {
+        self.report = report;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.shared.inbox.close();
+        self.shared.ended.send_replace(Some(self.report));
+    }
+}
