@@ -1,0 +1,168 @@
+//! Levi's own vectors: every file in `docs/vectors` is what the generator makes, and every case in it does what it
+//! says. An implementation in another language needs the second half of this file and nothing else of it.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure that names its line")]
+
+use std::fs;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use levi_crypto::at_rest::{self as wrapping, DatabaseKey, Slot};
+use levi_crypto::envelope::{
+    DeviceKeyError, DevicePrivateKey, DevicePublicKey, Envelope, EnvelopeError, Route, open as open_envelope,
+};
+use levi_crypto::message::{Place, open as open_message};
+use levi_crypto::{OpenError, SessionSecret, SessionSecretError};
+use levi_types::{DeviceId, SessionId, UserId};
+use serde::de::DeserializeOwned;
+
+#[path = "../examples/vectors/files/mod.rs"]
+mod files;
+
+use files::{VectorFile, at_rest, device_key, envelope, message, session_secret};
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors")).join(name)
+}
+
+fn read<Case: DeserializeOwned>(name: &str, at_least: usize) -> Vec<Case> {
+    let file: VectorFile<Case> = serde_json::from_str(&fs::read_to_string(path(name)).unwrap()).unwrap();
+    // A file that went empty would prove nothing.
+    assert!(file.vectors.len() >= at_least, "{name} holds {} cases", file.vectors.len());
+    file.vectors
+}
+
+fn decoded(text: &str) -> Vec<u8> {
+    STANDARD.decode(text).unwrap()
+}
+
+#[test]
+fn the_checked_in_files_are_what_the_generator_makes() {
+    for (name, made) in files::all().unwrap() {
+        let found = fs::read_to_string(path(name)).unwrap();
+        assert!(
+            found == made,
+            "{name} differs; if the change is meant: cargo run -p levi-crypto --example vectors"
+        );
+    }
+}
+
+#[test]
+fn every_message_vector_does_what_it_says() {
+    for case in read::<message::Case>("message.json", 30) {
+        let session_id = SessionId::from(case.session_id.as_str());
+        let place = Place { session_id: &session_id, sequence_number: case.sequence_number.parse().unwrap() };
+        let key = SessionSecret::parse(&case.session_secret).unwrap().message_key();
+        let opened =
+            open_message(&key, place, &decoded(&case.content_encrypted), &decoded(&case.content_nonce));
+        assert_eq!(
+            opened.as_ref().err().map_or("opens", |error| open_kind(*error)),
+            case.expected,
+            "{}",
+            case.name
+        );
+        assert_eq!(opened.ok(), case.content, "{}", case.name);
+    }
+}
+
+#[test]
+fn every_session_secret_vector_does_what_it_says() {
+    for case in read::<session_secret::Case>("session-secret.json", 20) {
+        let parsed = SessionSecret::parse(&case.text);
+        let kind = match &parsed {
+            Ok(_) => "parses",
+            Err(SessionSecretError::Prefix) => "prefix",
+            Err(SessionSecretError::Padding) => "padding",
+            Err(SessionSecretError::Length { .. }) => "length",
+            Err(SessionSecretError::Alphabet) => "alphabet",
+            Err(SessionSecretError::TrailingBits) => "trailing-bits",
+            Err(other) => panic!("{other:?} has no name in the vectors"),
+        };
+        assert_eq!(kind, case.expected, "{}", case.name);
+        assert_eq!(parsed.is_ok(), case.key.is_some(), "{}", case.name);
+        if let (Ok(secret), Some(key)) = (parsed, case.key) {
+            let key: [u8; 32] = decoded(&key).try_into().unwrap();
+            assert_eq!(secret.message_key(), levi_crypto::MessageKey::from_bytes(key), "{}", case.name);
+            assert_eq!(secret.expose(), case.text, "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn every_device_key_vector_does_what_it_says() {
+    for case in read::<device_key::Case>("device-key.json", 20) {
+        let kind = match DevicePublicKey::from_base64(&case.public_key) {
+            Ok(_) => "accepted",
+            Err(DeviceKeyError::NotBase64) => "not-base64",
+            Err(DeviceKeyError::WrongLength { .. }) => "wrong-length",
+            Err(DeviceKeyError::LowOrder) => "low-order",
+            Err(other) => panic!("{other:?} has no name in the vectors"),
+        };
+        assert_eq!(kind, case.expected, "{}", case.name);
+        if let Some(private_key) = case.private_key {
+            let private_key = DevicePrivateKey::from_base64(&private_key).unwrap();
+            assert_eq!(private_key.public_key().to_base64(), case.public_key, "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn every_envelope_vector_does_what_it_says() {
+    for case in read::<envelope::Case>("envelope.json", 25) {
+        let route = Route {
+            user_id: &UserId::from(case.user_id.as_str()),
+            session_id: &SessionId::from(case.session_id.as_str()),
+            sender_device_id: &DeviceId::from(case.sender_device_id.as_str()),
+            recipient_device_id: &DeviceId::from(case.recipient_device_id.as_str()),
+        };
+        let sender = DevicePublicKey::from_base64(&case.sender_public_key).unwrap();
+        let recipient = DevicePrivateKey::from_base64(&case.recipient_private_key).unwrap();
+        let opened = Envelope::from_wire(&case.ephemeral_public_key, &case.encrypted_secret)
+            .and_then(|envelope| open_envelope(&envelope, route, &recipient, &sender));
+        let kind = match &opened {
+            Ok(_) => "opens",
+            Err(EnvelopeError::NotBase64 { .. }) => "not-base64",
+            Err(EnvelopeError::WrongKeyLength { .. }) => "wrong-key-length",
+            Err(EnvelopeError::Truncated { .. }) => "truncated",
+            Err(EnvelopeError::LowOrder) => "low-order",
+            Err(EnvelopeError::Forged) => "forged",
+            Err(EnvelopeError::NotASecret(_)) => "not-a-secret",
+            Err(other) => panic!("{other:?} has no name in the vectors"),
+        };
+        assert_eq!(kind, case.expected, "{}", case.name);
+        let secret = opened.ok();
+        assert_eq!(
+            secret.as_ref().map(SessionSecret::expose),
+            case.session_secret.as_deref(),
+            "{}",
+            case.name
+        );
+    }
+}
+
+#[test]
+fn every_at_rest_vector_does_what_it_says() {
+    for case in read::<at_rest::Case>("at-rest.json", 15) {
+        let key = DatabaseKey::from_base64(&case.database_key).unwrap();
+        let slot = Slot { table: &case.table, row_key: &case.row_key, column: &case.column };
+        let opened = wrapping::unwrap(&key, slot, &decoded(&case.wrapped));
+        assert_eq!(
+            opened.as_ref().err().map_or("opens", |error| open_kind(*error)),
+            case.expected,
+            "{}",
+            case.name
+        );
+        assert_eq!(opened.ok().map(|plain| STANDARD.encode(&*plain)), case.plain, "{}", case.name);
+    }
+}
+
+fn open_kind(error: OpenError) -> &'static str {
+    match error {
+        OpenError::WrongNonceLength { .. } => "wrong-nonce-length",
+        OpenError::Truncated { .. } => "truncated",
+        OpenError::Forged => "forged",
+        OpenError::NotUtf8 => "not-utf8",
+        other => panic!("{other:?} has no name in the vectors"),
+    }
+}
