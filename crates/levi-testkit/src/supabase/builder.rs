@@ -1,0 +1,115 @@
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use levi_types::Clock;
+
+use super::auth::AuthState;
+use super::database::Database;
+use super::faults::Faults;
+use super::gateway::Keys;
+use super::listener::Listener;
+use super::record::{Bodies, Keep, Record};
+use super::server::{Ending, Server};
+use super::stand_in::StandIn;
+use crate::clock::SystemClock;
+
+/// Why a stand-in could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// No port or no thread could be had.
+    #[error("the stand-in could not listen on 127.0.0.1")]
+    Listen(#[from] io::Error),
+    /// SQLite in memory could not be set up.
+    #[error("the stand-in could not set up its tables")]
+    Tables(#[from] rusqlite::Error),
+}
+
+/// A stand-in to be started, with what differs from the defaults.
+pub struct StandInBuilder {
+    clock: Arc<dyn Clock>,
+    token_lifetime: Duration,
+    max_rows: u64,
+    max_body_bytes: usize,
+    keep: Keep,
+}
+
+impl Default for StandInBuilder {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock::new()),
+            token_lifetime: Duration::from_secs(3600),
+            max_rows: 1000,
+            max_body_bytes: 64 << 20,
+            keep: Keep { requests: 10_000, bodies: Bodies::Forget },
+        }
+    }
+}
+
+impl StandInBuilder {
+    /// The clock by which tokens expire. The default is the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// How long an access token lives. The default is an hour.
+    #[must_use]
+    pub const fn token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.token_lifetime = lifetime;
+        self
+    }
+
+    /// The most rows that one read answers with, whatever its `limit`. The default is 1,000, as on hosted Supabase.
+    #[must_use]
+    pub const fn max_rows(mut self, rows: u64) -> Self {
+        self.max_rows = rows;
+        self
+    }
+
+    /// Bodies over so many bytes are refused with 413. The default is 64 MiB.
+    #[must_use]
+    pub const fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.max_body_bytes = bytes;
+        self
+    }
+
+    /// How many requests the log holds; older ones are dropped. The default is 10,000.
+    #[must_use]
+    pub const fn keep_requests(mut self, requests: usize) -> Self {
+        self.keep.requests = requests;
+        self
+    }
+
+    /// Keeps the bodies of the requests in the log too. By default they are forgotten.
+    #[must_use]
+    pub const fn keep_bodies(mut self) -> Self {
+        self.keep.bodies = Bodies::Keep;
+        self
+    }
+
+    /// Starts listening on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// [`StartError`] when there is no port, no thread or no memory to be had.
+    pub fn start(self) -> Result<StandIn, StartError> {
+        let server = Arc::new(Server {
+            database: Database::open()?,
+            auth: Mutex::new(AuthState::new(self.token_lifetime)),
+            keys: Keys {
+                publishable: "sb_publishable_stand_in".to_owned(),
+                secret: "sb_secret_stand_in".to_owned(),
+            },
+            faults: Faults::default(),
+            record: Record::new(self.keep),
+            clock: self.clock,
+            max_rows: self.max_rows,
+            max_body: self.max_body_bytes,
+            ending: Ending::default(),
+        });
+        let listener = Listener::start(Arc::clone(&server))?;
+        Ok(StandIn::new(server, listener))
+    }
+}

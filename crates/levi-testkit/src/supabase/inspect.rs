@@ -1,0 +1,104 @@
+//! Looking into the tables from the test, past policies and HTTP.
+
+use levi_transport::Table;
+use levi_types::SessionId;
+use rusqlite::params;
+
+use super::rest;
+use super::schema::TableDef;
+use super::stand_in::StandIn;
+use super::value::Uuid;
+
+/// A table could not be read; a fault of the stand-in itself.
+#[derive(Debug, thiserror::Error)]
+#[error("the stand-in could not read its own tables")]
+pub struct InspectError(#[from] Box<dyn std::error::Error + Send + Sync>);
+
+/// One message as the server has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// Its place in the session.
+    pub sequence_number: i64,
+    /// As it was sent.
+    pub content_encrypted: String,
+    /// As it was sent.
+    pub content_nonce: String,
+}
+
+/// A message that became visible after a later one of its session had: a reader that had asked for more than `highest`
+/// would never see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderViolation {
+    /// The session.
+    pub session_id: SessionId,
+    /// The message that came late.
+    pub sequence_number: i64,
+    /// The highest number that was visible before it.
+    pub highest: i64,
+}
+
+impl StandIn {
+    /// Every row of a table with every column, in the order in which rows first arrived.
+    ///
+    /// # Errors
+    /// [`InspectError`]
+    pub fn rows(
+        &self,
+        table: Table,
+    ) -> Result<Vec<serde_json::Map<String, serde_json::Value>>, InspectError> {
+        let json = rest::all_rows(&self.server.database, TableDef::of(table))?;
+        Ok(serde_json::from_slice(&json).map_err(Box::from)?)
+    }
+
+    /// How many rows a table has.
+    ///
+    /// # Errors
+    /// [`InspectError`]
+    pub fn row_count(&self, table: Table) -> Result<u64, InspectError> {
+        let sql = format!("SELECT count(*) FROM {}", TableDef::of(table).name);
+        let count = self.server.database.read(|c| c.query_row(&sql, [], |row| row.get::<_, i64>(0)));
+        Ok(u64::try_from(count.map_err(Box::from)?).unwrap_or(0))
+    }
+
+    /// The messages of one session, in the order in which they first arrived. None for an id that is no uuid.
+    ///
+    /// # Errors
+    /// [`InspectError`]
+    pub fn messages(&self, session: &SessionId) -> Result<Vec<StoredMessage>, InspectError> {
+        let Some(session) = Uuid::parse(session.as_str()) else { return Ok(Vec::new()) };
+        let read = |connection: &rusqlite::Connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT sequence_number, content_encrypted, content_nonce
+                 FROM agent_coding_session_messages WHERE session_id = ? ORDER BY arrival",
+            )?;
+            let rows = statement.query_map(params![&session.0[..]], |row| {
+                Ok(StoredMessage {
+                    sequence_number: row.get(0)?,
+                    content_encrypted: row.get(1)?,
+                    content_nonce: row.get(2)?,
+                })
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        Ok(self.server.database.read(read).map_err(Box::from)?)
+    }
+
+    /// Messages that became visible after a later one of their session, in the order in which that happened. Rows of
+    /// one request become visible together. A deletion starts the record afresh.
+    pub fn order_violations(&self) -> Vec<OrderViolation> {
+        let violations = self.server.database.violations().into_iter();
+        violations
+            .map(|(session, sequence_number, highest)| OrderViolation {
+                session_id: session.to_string().into(),
+                sequence_number,
+                highest,
+            })
+            .collect()
+    }
+
+    /// How often a message was written that was there already. The unique key makes that harmless; a retry after a lost
+    /// answer does it, and so does replacing a message.
+    pub fn messages_rewritten(&self) -> u64 {
+        self.server.database.rewritten()
+    }
+}

@@ -1,0 +1,36 @@
+//! A Supabase project in this process, on loopback.
+
+mod auth;
+mod builder;
+mod connection;
+mod database;
+mod faults;
+mod gateway;
+mod http;
+mod inspect;
+mod listener;
+mod record;
+mod rest;
+mod role;
+mod schema;
+mod server;
+mod stand_in;
+mod stats;
+mod timestamp;
+mod value;
+mod watch;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use builder::{StandInBuilder, StartError};
+pub use faults::{Canned, Fault, Faults, Scope, Times};
+pub use inspect::{InspectError, OrderViolation, StoredMessage};
+pub use record::{RequestRecord, TimedOut};
+pub use stand_in::StandIn;
+pub use stats::{Stats, TableStats};
+pub use watch::{Form, Sighting, Watch};
+
+/// What a thread that panicked left behind is no worse for a test than its panic, which was printed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,78 @@
+//! PATCH and DELETE: what a user may not see, they cannot change, and nobody is told.
+
+use rusqlite::{Connection, params_from_iter};
+
+use super::constraint;
+use super::error::RestError;
+use super::insert::read_row;
+use super::payload::Payload;
+use super::policy::Policy;
+use crate::supabase::role::Role;
+use crate::supabase::schema::TableDef;
+use crate::supabase::value::Cell;
+
+/// Writes the payload's one row over each row at `arrivals`.
+pub(crate) fn update(
+    connection: &Connection,
+    table: &'static TableDef,
+    payload: &Payload<'_>,
+    arrivals: &[i64],
+    role: Role,
+) -> Result<(), RestError> {
+    let Some(changes) = payload.rows.first() else { return Ok(()) };
+    if payload.columns.is_empty() {
+        return Ok(());
+    }
+    let sets: Vec<_> =
+        payload.columns.iter().map(|index| format!("{} = ?", table.columns[*index].name)).collect();
+    let sql = format!("UPDATE {} SET {} WHERE arrival = ?", table.name, sets.join(", "));
+    let mut policy = Policy::new(connection, role);
+    let mut changed = Vec::with_capacity(arrivals.len());
+    for arrival in arrivals {
+        let old = read_row(connection, table, *arrival)?;
+        let mut row = old.clone();
+        for (index, cell) in payload.columns.iter().zip(changes) {
+            row[*index] = cell.clone().unwrap_or(Cell::Null).into_owned();
+        }
+        policy.check_new(table, &row)?;
+        constraint::check_row(table, &row)?;
+        let place = Cell::Int(*arrival);
+        let values = payload.columns.iter().map(|index| &row[*index]).chain([&place]);
+        if let Err(error) = connection.prepare_cached(&sql)?.execute(params_from_iter(values)) {
+            let violated = constraint::unique_violation(connection, table, &row, Some(*arrival))?;
+            return Err(violated.unwrap_or_else(|| error.into()));
+        }
+        if key_changed(table, &old, &row)
+            && let Some(error) = constraint::still_referenced(connection, table, &old)?
+        {
+            return Err(error);
+        }
+        changed.push(row);
+    }
+    constraint::check_parents(connection, table, &changed)
+}
+
+fn key_changed(table: &TableDef, old: &[Cell<'_>], new: &[Cell<'_>]) -> bool {
+    let differs = |name: &str| table.column(name).is_some_and(|index| old[index] != new[index]);
+    differs("id") || differs("user_id")
+}
+
+/// Removes the rows at `arrivals`, and their children where the foreign key says so.
+pub(crate) fn delete(
+    connection: &Connection,
+    table: &'static TableDef,
+    arrivals: &[i64],
+) -> Result<(), RestError> {
+    let sql = format!("DELETE FROM {} WHERE arrival = ?", table.name);
+    let mut gone = Vec::with_capacity(arrivals.len());
+    for arrival in arrivals {
+        gone.push(read_row(connection, table, *arrival)?);
+        connection.prepare_cached(&sql)?.execute([arrival])?;
+    }
+    for row in &gone {
+        if let Some(error) = constraint::still_referenced(connection, table, row)? {
+            return Err(error);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! From a body to typed rows.
+//!
+//! Values are borrowed from the body wherever JSON allows it: a 500 KB batch is scanned, not copied.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::error::RestError;
+use crate::supabase::schema::TableDef;
+use crate::supabase::value::{BadInput, Cell, Kind};
+
+/// Rows and the columns that they name.
+pub(crate) struct Payload<'a> {
+    /// Indices into the table's columns.
+    pub(crate) columns: Vec<usize>,
+    /// For each row a value for each of `columns`; `None` where the row does not name it.
+    pub(crate) rows: Vec<Vec<Option<Cell<'a>>>>,
+}
+
+/// Reads `body` as rows of `table`. `columns` is the query's `columns=`.
+///
+/// As in PostgREST, the body is looked at before PostgreSQL gets it only where `columns` is absent: a body that is no
+/// JSON is PGRST102 without it, and PostgreSQL's 22P02 with it.
+pub(crate) fn parse<'a>(
+    table: &'static TableDef,
+    columns: Option<&[String]>,
+    body: &'a [u8],
+) -> Result<Payload<'a>, RestError> {
+    let objects = match columns {
+        None => read_objects(body).ok_or_else(RestError::unreadable_body)?,
+        Some(_) => {
+            check_encoding(body)?;
+            read_objects(body).ok_or_else(RestError::bad_json)?
+        }
+    };
+    let named: Vec<Cow<'_, str>> = match columns {
+        Some(columns) => columns.iter().map(|c| Cow::Borrowed(c.as_str())).collect(),
+        None => shared_keys(&objects)?,
+    };
+    let indices = named
+        .iter()
+        .map(|name| table.column(name).ok_or_else(|| RestError::unknown_column(table, name)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let rows = objects
+        .iter()
+        .map(|object| {
+            let cells = named.iter().zip(&indices).map(|(name, index)| {
+                let value = object.field(name);
+                value.map(|raw| read_cell(table.columns[*index].kind, raw.get())).transpose()
+            });
+            cells.collect::<Result<Vec<_>, _>>()
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Payload { columns: indices, rows })
+}
+
+fn check_encoding(body: &[u8]) -> Result<(), RestError> {
+    if let Err(error) = std::str::from_utf8(body) {
+        return Err(RestError::bad_utf8(body.get(error.valid_up_to()).copied().unwrap_or_default()));
+    }
+    if body.contains(&0) { Err(RestError::bad_utf8(0)) } else { Ok(()) }
+}
+
+fn read_objects(body: &[u8]) -> Option<Vec<Object<'_>>> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace())?;
+    if *first == b'[' {
+        serde_json::from_slice(body).ok()
+    } else {
+        serde_json::from_slice(body).ok().map(|object| vec![object])
+    }
+}
+
+fn shared_keys<'a>(objects: &[Object<'a>]) -> Result<Vec<Cow<'a, str>>, RestError> {
+    let Some(first) = objects.first() else { return Ok(Vec::new()) };
+    let same = |object: &Object<'a>| {
+        object.0.len() == first.0.len() && first.0.iter().all(|(name, _)| object.field(name).is_some())
+    };
+    if objects.iter().all(same) {
+        Ok(first.0.iter().map(|(name, _)| name.clone()).collect())
+    } else {
+        Err(RestError::unequal_keys())
+    }
+}
+
+/// A JSON object in the order in which it was written, its values unread.
+struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Object<'a> {
+    /// The last value under `name`, as PostgreSQL takes it.
+    fn field(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::with_capacity(8);
+                while let Some((Key(name), value)) = map.next_entry()? {
+                    fields.push((name, value));
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// A key that is borrowed unless it holds an escape.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn read_cell(kind: Kind, raw: &str) -> Result<Cell<'_>, RestError> {
+    if raw == "null" {
+        return Ok(Cell::Null);
+    }
+    cell_from_text(kind, unquote(raw)?)
+}
+
+/// Reads `text` as a value of `kind`, with PostgreSQL's error where it is none.
+pub(crate) fn cell_from_text(kind: Kind, text: Cow<'_, str>) -> Result<Cell<'_>, RestError> {
+    // Text takes everything, so what is quoted in an error is an id, a number or a date.
+    if kind == Kind::Text {
+        return Ok(Cell::Text(text));
+    }
+    let shown = text.clone();
+    kind.parse(text).map_err(|bad| match bad {
+        BadInput::Syntax => RestError::bad_value(kind.name(), &shown),
+        BadInput::Range => RestError::out_of_range(kind.name(), &shown),
+        BadInput::Date => RestError::bad_date(kind.name(), &shown),
+    })
+}
+
+/// A JSON string's content; any other value's own text, as `json_to_recordset` hands it to the type's input function.
+fn unquote(raw: &str) -> Result<Cow<'_, str>, RestError> {
+    let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return Ok(Cow::Borrowed(raw));
+    };
+    if !inner.contains('\\') {
+        return Ok(Cow::Borrowed(inner));
+    }
+    let text: String = serde_json::from_str(raw).map_err(|_| RestError::bad_json())?;
+    if text.contains('\0') { Err(RestError::nul_in_text()) } else { Ok(Cow::Owned(text)) }
+}

@@ -1,0 +1,134 @@
+//! GET, and reading back what a write touched.
+
+use rusqlite::{Connection, params_from_iter};
+
+use super::error::RestError;
+use super::policy;
+use super::query::Query;
+use crate::supabase::role::Role;
+use crate::supabase::schema::TableDef;
+use crate::supabase::value::Cell;
+
+/// Rows as a JSON array.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) json: Vec<u8>,
+    pub(crate) count: usize,
+}
+
+/// The rows that `role` may see and `query` asks for, at most `max_rows`.
+pub(crate) fn select(
+    connection: &Connection,
+    table: &'static TableDef,
+    query: &Query,
+    role: Role,
+    max_rows: u64,
+) -> Result<Rows, RestError> {
+    let (condition, values) = restriction(table, query, role);
+    let columns = columns(table, &query.select);
+    let order = if query.order.is_empty() { "arrival".to_owned() } else { query.order.join(", ") };
+    let limit = query.limit.unwrap_or(max_rows).min(max_rows);
+    let sql = format!(
+        "SELECT {} FROM {} WHERE {condition} ORDER BY {order} LIMIT {limit} OFFSET {}",
+        names(table, &columns),
+        table.name,
+        query.offset
+    );
+    read(connection, table, &columns, &sql, &values)
+}
+
+/// How many rows `role` may see that pass the filters, whatever the limit.
+pub(crate) fn count(
+    connection: &Connection,
+    table: &'static TableDef,
+    query: &Query,
+    role: Role,
+) -> Result<u64, RestError> {
+    let (condition, values) = restriction(table, query, role);
+    let sql = format!("SELECT count(*) FROM {} WHERE {condition}", table.name);
+    let count: i64 =
+        connection.prepare_cached(&sql)?.query_row(params_from_iter(&values), |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// Where the rows are that `role` may touch and that pass the filters.
+pub(crate) fn arrivals(
+    connection: &Connection,
+    table: &'static TableDef,
+    query: &Query,
+    role: Role,
+) -> Result<Vec<i64>, RestError> {
+    let (condition, values) = restriction(table, query, role);
+    let sql = format!("SELECT arrival FROM {} WHERE {condition} ORDER BY arrival", table.name);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let found = statement.query_map(params_from_iter(&values), |row| row.get(0))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Rows by place, for `return=representation`.
+pub(crate) fn by_arrival(
+    connection: &Connection,
+    table: &'static TableDef,
+    query: &Query,
+    arrivals: &[i64],
+) -> Result<Rows, RestError> {
+    let columns = columns(table, &query.select);
+    let sql = format!("SELECT {} FROM {} WHERE arrival = ?", names(table, &columns), table.name);
+    let mut all = Rows { json: vec![b'['], count: 0 };
+    for arrival in arrivals {
+        let one = read(connection, table, &columns, &sql, &[Cell::Int(*arrival)])?;
+        if all.count > 0 {
+            all.json.push(b',');
+        }
+        all.json.extend_from_slice(&one.json[1..one.json.len() - 1]);
+        all.count += one.count;
+    }
+    all.json.push(b']');
+    Ok(all)
+}
+
+fn restriction(table: &TableDef, query: &Query, role: Role) -> (String, Vec<Cell<'static>>) {
+    let (visible, user) = policy::visible(table, role);
+    let mut conditions = query.conditions.clone();
+    let mut values = query.values.clone();
+    conditions.push(visible);
+    values.extend(user.map(Cell::Uuid));
+    (conditions.join(" AND "), values)
+}
+
+fn columns(table: &TableDef, select: &[usize]) -> Vec<usize> {
+    if select.is_empty() { (0..table.columns.len()).collect() } else { select.to_vec() }
+}
+
+fn names(table: &TableDef, columns: &[usize]) -> String {
+    columns.iter().map(|index| table.columns[*index].name).collect::<Vec<_>>().join(", ")
+}
+
+fn read(
+    connection: &Connection,
+    table: &TableDef,
+    columns: &[usize],
+    sql: &str,
+    values: &[Cell<'_>],
+) -> Result<Rows, RestError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = statement.query(params_from_iter(values))?;
+    let mut rows = Rows { json: vec![b'['], count: 0 };
+    while let Some(row) = found.next()? {
+        if rows.count > 0 {
+            rows.json.push(b',');
+        }
+        rows.count += 1;
+        for (place, index) in columns.iter().enumerate() {
+            let column = &table.columns[*index];
+            rows.json.push(if place == 0 { b'{' } else { b',' });
+            rows.json.push(b'"');
+            rows.json.extend_from_slice(column.name.as_bytes());
+            rows.json.extend_from_slice(b"\":");
+            Cell::from_stored(column.kind, row.get_ref(place)?).write_json(&mut rows.json);
+        }
+        rows.json.push(b'}');
+    }
+    rows.json.push(b']');
+    Ok(rows)
+}

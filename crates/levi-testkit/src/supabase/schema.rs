@@ -1,0 +1,333 @@
+//! The five tables, as `supabase/migrations` creates them, and the DDL that gives SQLite the same.
+
+use std::fmt::Write as _;
+
+use levi_transport::Table;
+
+use super::value::Kind;
+
+/// One table.
+pub(crate) struct TableDef {
+    pub(crate) table: Table,
+    pub(crate) name: &'static str,
+    pub(crate) columns: &'static [Column],
+    /// The primary key first.
+    pub(crate) uniques: &'static [Unique],
+    pub(crate) foreign: &'static [Foreign],
+    pub(crate) owner: Owner,
+}
+
+/// One column.
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) nullable: Nullable,
+    pub(crate) default: Default,
+    pub(crate) check: Option<Check>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nullable {
+    Yes,
+    No,
+}
+
+/// What a column holds when a row does not name it.
+#[derive(Clone, Copy)]
+pub(crate) enum Default {
+    Null,
+    Now,
+    True,
+    False,
+    Text(&'static str),
+}
+
+/// A check constraint and its name.
+pub(crate) enum Check {
+    OneOf(&'static str, &'static [&'static str]),
+    NotNegative(&'static str),
+}
+
+/// A unique constraint, and the columns in the order its errors name them.
+pub(crate) struct Unique {
+    pub(crate) name: &'static str,
+    pub(crate) columns: &'static [&'static str],
+}
+
+/// A foreign key.
+pub(crate) struct Foreign {
+    pub(crate) name: &'static str,
+    pub(crate) columns: &'static [&'static str],
+    pub(crate) parent: &'static str,
+    pub(crate) parent_columns: &'static [&'static str],
+    pub(crate) on_delete: OnDelete,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnDelete {
+    Refuse,
+    Cascade,
+}
+
+/// Which rows a policy lets a user touch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Those whose `user_id` is the user's.
+    UserId,
+    /// Those whose session is the user's, and (for writing) whose devices are.
+    ThroughSession,
+}
+
+impl TableDef {
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|table| table.name == name).copied()
+    }
+
+    pub(crate) fn of(table: Table) -> &'static Self {
+        match table {
+            Table::Devices => &DEVICES,
+            Table::Repositories => &REPOSITORIES,
+            Table::Sessions => &SESSIONS,
+            Table::Messages => &MESSAGES,
+            Table::Secrets => &SECRETS,
+        }
+    }
+
+    pub(crate) fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The unique constraint over exactly these columns, in whatever order.
+    pub(crate) fn unique_over(&self, columns: &[&str]) -> Option<&'static Unique> {
+        self.uniques.iter().find(|unique| {
+            unique.columns.len() == columns.len() && unique.columns.iter().all(|c| columns.contains(c))
+        })
+    }
+}
+
+/// In an order in which parents come before children.
+pub(crate) static ALL: [&TableDef; 5] = [&DEVICES, &REPOSITORIES, &SESSIONS, &MESSAGES, &SECRETS];
+
+const fn required(name: &'static str, kind: Kind) -> Column {
+    Column { name, kind, nullable: Nullable::No, default: Default::Null, check: None }
+}
+
+const fn optional(name: &'static str, kind: Kind) -> Column {
+    Column { name, kind, nullable: Nullable::Yes, default: Default::Null, check: None }
+}
+
+const fn defaulted(name: &'static str, kind: Kind, default: Default) -> Column {
+    Column { name, kind, nullable: Nullable::No, default, check: None }
+}
+
+const CREATED_AT: Column = defaulted("created_at", Kind::Timestamp, Default::Now);
+
+macro_rules! owned_by_user {
+    ($constraint:literal) => {
+        Foreign {
+            name: $constraint,
+            columns: &["user_id"],
+            parent: "users",
+            parent_columns: &["id"],
+            on_delete: OnDelete::Cascade,
+        }
+    };
+}
+
+macro_rules! parent_of_same_user {
+    ($constraint:literal, $column:literal, $parent:literal) => {
+        Foreign {
+            name: $constraint,
+            columns: &[$column, "user_id"],
+            parent: $parent,
+            parent_columns: &["id", "user_id"],
+            on_delete: OnDelete::Refuse,
+        }
+    };
+}
+
+macro_rules! reference {
+    ($constraint:literal, $column:literal, $parent:literal, $on_delete:expr) => {
+        Foreign {
+            name: $constraint,
+            columns: &[$column],
+            parent: $parent,
+            parent_columns: &["id"],
+            on_delete: $on_delete,
+        }
+    };
+}
+
+static DEVICES: TableDef = TableDef {
+    table: Table::Devices,
+    name: "devices",
+    columns: &[
+        required("id", Kind::Uuid),
+        required("user_id", Kind::Uuid),
+        required("name", Kind::Text),
+        required("device_type", Kind::Text),
+        optional("public_key", Kind::Text),
+        defaulted("is_active", Kind::Bool, Default::True),
+        CREATED_AT,
+    ],
+    uniques: &[
+        Unique { name: "devices_pkey", columns: &["id"] },
+        Unique { name: "devices_id_user_id_key", columns: &["id", "user_id"] },
+    ],
+    foreign: &[owned_by_user!("devices_user_id_fkey")],
+    owner: Owner::UserId,
+};
+
+static REPOSITORIES: TableDef = TableDef {
+    table: Table::Repositories,
+    name: "repositories",
+    columns: &[
+        required("id", Kind::Uuid),
+        required("user_id", Kind::Uuid),
+        required("device_id", Kind::Uuid),
+        required("name", Kind::Text),
+        required("local_path", Kind::Text),
+        optional("remote_url", Kind::Text),
+        optional("default_branch", Kind::Text),
+        defaulted("is_worktree", Kind::Bool, Default::False),
+        optional("worktree_branch", Kind::Text),
+        defaulted("status", Kind::Text, Default::Text("active")),
+        CREATED_AT,
+    ],
+    uniques: &[
+        Unique { name: "repositories_pkey", columns: &["id"] },
+        Unique { name: "repositories_id_user_id_key", columns: &["id", "user_id"] },
+        Unique { name: "repositories_device_id_local_path_key", columns: &["device_id", "local_path"] },
+    ],
+    foreign: &[
+        owned_by_user!("repositories_user_id_fkey"),
+        parent_of_same_user!("repositories_device_id_user_id_fkey", "device_id", "devices"),
+    ],
+    owner: Owner::UserId,
+};
+
+static SESSIONS: TableDef = TableDef {
+    table: Table::Sessions,
+    name: "agent_coding_sessions",
+    columns: &[
+        required("id", Kind::Uuid),
+        required("user_id", Kind::Uuid),
+        required("device_id", Kind::Uuid),
+        required("repository_id", Kind::Uuid),
+        Column {
+            name: "status",
+            kind: Kind::Text,
+            nullable: Nullable::No,
+            default: Default::Text("active"),
+            check: Some(Check::OneOf("agent_coding_sessions_status_check", &["active", "paused", "ended"])),
+        },
+        optional("title", Kind::Text),
+        optional("current_branch", Kind::Text),
+        optional("working_directory", Kind::Text),
+        defaulted("is_worktree", Kind::Bool, Default::False),
+        optional("worktree_path", Kind::Text),
+        defaulted("last_heartbeat_at", Kind::Timestamp, Default::Now),
+        CREATED_AT,
+    ],
+    uniques: &[Unique { name: "agent_coding_sessions_pkey", columns: &["id"] }],
+    foreign: &[
+        owned_by_user!("agent_coding_sessions_user_id_fkey"),
+        parent_of_same_user!("agent_coding_sessions_device_id_user_id_fkey", "device_id", "devices"),
+        parent_of_same_user!(
+            "agent_coding_sessions_repository_id_user_id_fkey",
+            "repository_id",
+            "repositories"
+        ),
+    ],
+    owner: Owner::UserId,
+};
+
+static MESSAGES: TableDef = TableDef {
+    table: Table::Messages,
+    name: "agent_coding_session_messages",
+    columns: &[
+        required("session_id", Kind::Uuid),
+        Column {
+            name: "sequence_number",
+            kind: Kind::BigInt,
+            nullable: Nullable::No,
+            default: Default::Null,
+            check: Some(Check::NotNegative("agent_coding_session_messages_sequence_number_check")),
+        },
+        required("content_encrypted", Kind::Text),
+        required("content_nonce", Kind::Text),
+        CREATED_AT,
+    ],
+    uniques: &[Unique {
+        name: "agent_coding_session_messages_pkey",
+        columns: &["session_id", "sequence_number"],
+    }],
+    foreign: &[reference!(
+        "agent_coding_session_messages_session_id_fkey",
+        "session_id",
+        "agent_coding_sessions",
+        OnDelete::Cascade
+    )],
+    owner: Owner::ThroughSession,
+};
+
+static SECRETS: TableDef = TableDef {
+    table: Table::Secrets,
+    name: "agent_coding_session_secrets",
+    columns: &[
+        required("session_id", Kind::Uuid),
+        required("device_id", Kind::Uuid),
+        required("ephemeral_public_key", Kind::Text),
+        required("encrypted_secret", Kind::Text),
+        optional("sender_device_id", Kind::Uuid),
+        CREATED_AT,
+    ],
+    uniques: &[Unique { name: "agent_coding_session_secrets_pkey", columns: &["session_id", "device_id"] }],
+    foreign: &[
+        reference!(
+            "agent_coding_session_secrets_session_id_fkey",
+            "session_id",
+            "agent_coding_sessions",
+            OnDelete::Cascade
+        ),
+        reference!("agent_coding_session_secrets_device_id_fkey", "device_id", "devices", OnDelete::Cascade),
+        reference!(
+            "agent_coding_session_secrets_sender_device_id_fkey",
+            "sender_device_id",
+            "devices",
+            OnDelete::Refuse
+        ),
+    ],
+    owner: Owner::ThroughSession,
+};
+
+/// Every table for SQLite. `arrival` is the rowid: rows in the order in which they first arrived.
+pub(crate) fn ddl() -> String {
+    let mut sql = String::from("CREATE TABLE users (id BLOB PRIMARY KEY) STRICT;\n");
+    for def in ALL {
+        // Writing into a String has no way to fail.
+        let _ = write!(sql, "CREATE TABLE {} (arrival INTEGER PRIMARY KEY", def.name);
+        for column in def.columns {
+            let not_null = if column.nullable == Nullable::No { " NOT NULL" } else { "" };
+            let _ = write!(sql, ", {} {}{not_null}", column.name, column.kind.stored_as());
+        }
+        for unique in def.uniques {
+            let _ = write!(sql, ", UNIQUE ({})", unique.columns.join(", "));
+        }
+        for key in def.foreign {
+            let on_delete = if key.on_delete == OnDelete::Cascade { " ON DELETE CASCADE" } else { "" };
+            let _ = write!(
+                sql,
+                ", FOREIGN KEY ({}) REFERENCES {} ({}){on_delete} DEFERRABLE INITIALLY DEFERRED",
+                key.columns.join(", "),
+                key.parent,
+                key.parent_columns.join(", "),
+            );
+        }
+        sql.push_str(") STRICT;\n");
+    }
+    sql.push_str("CREATE INDEX secrets_of_device ON agent_coding_session_secrets (device_id);\n");
+    sql.push_str("CREATE INDEX sessions_of_device ON agent_coding_sessions (device_id);\n");
+    sql.push_str("CREATE INDEX sessions_of_repository ON agent_coding_sessions (repository_id);\n");
+    sql
+}

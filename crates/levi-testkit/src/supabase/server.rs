@@ -1,0 +1,81 @@
+//! What all connections share.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use levi_types::Clock;
+
+use super::auth::{self, AuthEvent, AuthState};
+use super::database::Database;
+use super::faults::Faults;
+use super::gateway::{self, Keys};
+use super::http::{Request, Response};
+use super::lock;
+use super::record::Record;
+use super::rest::{self, Outcome};
+
+pub(crate) struct Server {
+    pub(crate) database: Database,
+    pub(crate) auth: Mutex<AuthState>,
+    pub(crate) keys: Keys,
+    pub(crate) faults: Faults,
+    pub(crate) record: Record,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) max_rows: u64,
+    pub(crate) max_body: usize,
+    pub(crate) ending: Ending,
+}
+
+impl Server {
+    /// Does what a request asks for and says what to answer.
+    pub(crate) fn carry_out(&self, request: &Request) -> Response {
+        let (outcome, event) = self.outcome(request);
+        self.record.carried_out(&outcome, event);
+        outcome.response
+    }
+
+    fn outcome(&self, request: &Request) -> (Outcome, AuthEvent) {
+        let key = match self.keys.check(request) {
+            Ok(key) => key,
+            Err(refusal) => return (Outcome::plain(refusal, None), AuthEvent::Other),
+        };
+        let now = self.clock.now().wall;
+        let path = request.path();
+        if path.starts_with("/auth/v1/") {
+            let (response, event) = auth::answer(&mut lock(&self.auth), request, now);
+            return (Outcome::plain(response, None), event);
+        }
+        if !path.starts_with("/rest/v1/") {
+            let body = br#"{"message":"no Route matched with those values"}"#.to_vec();
+            return (Outcome::plain(Response::json(404, body), None), AuthEvent::Other);
+        }
+        let role = match gateway::role(&lock(&self.auth), key, request, now) {
+            Ok(role) => role,
+            Err(refusal) => return (Outcome::plain(refusal.into_response(), None), AuthEvent::Other),
+        };
+        let micros = now.as_millis().saturating_mul(1000);
+        (rest::answer(&self.database, request, role, self.max_rows, micros), AuthEvent::Other)
+    }
+}
+
+/// Where a thread waits that something may tell to end.
+#[derive(Default)]
+pub(crate) struct Ending {
+    gate: Mutex<()>,
+    bell: Condvar,
+}
+
+impl Ending {
+    pub(crate) fn ring(&self) {
+        // Under the lock, or a waiter that has just looked and not yet slept would miss it.
+        let _gate = lock(&self.gate);
+        self.bell.notify_all();
+    }
+
+    /// Returns after `delay`, or sooner if `over` is true when the bell rings.
+    pub(crate) fn wait(&self, delay: Duration, over: impl Fn() -> bool) {
+        let gate = lock(&self.gate);
+        let waited = self.bell.wait_timeout_while(gate, delay, |()| !over());
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
