@@ -1,1 +1,55 @@
-//! What every store must do.
+//! What every [`OutboxStore`] must do, as one suite.
+//!
+//! Each case gets a fresh store and panics where the store breaks its word.
+//!
+//! ```
+//! use levi_outbox::{conformance, memory::MemoryOutbox};
+//!
+//! conformance::run(|max_pending_bytes| Box::new(MemoryOutbox::new(max_pending_bytes)));
+//! ```
+
+// A failing case has nothing to say but where it failed; the harness shows the rest.
+#![allow(clippy::expect_used, clippy::panic, reason = "a suite says no by panicking")]
+
+mod fixture;
+mod intake;
+mod lanes;
+mod parked;
+mod tasks;
+mod views;
+
+use crate::store::OutboxStore;
+
+/// The bound that [`run`] asks each store to be made with, in bytes.
+pub const MAX_PENDING_BYTES: u64 = 1_000;
+
+/// One promise of a store.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// The promise.
+    pub name: &'static str,
+    /// Panics if the store, fresh and bounded by [`MAX_PENDING_BYTES`], breaks it.
+    pub run: fn(&mut dyn OutboxStore),
+}
+
+/// Runs every case against a store of its own, made with the bound it is given.
+pub fn run(mut make: impl FnMut(u64) -> Box<dyn OutboxStore>) {
+    for case in cases() {
+        println!("{}", case.name);
+        (case.run)(&mut *make(MAX_PENDING_BYTES));
+    }
+}
+
+/// The suite, for those who run each case as a test of its own.
+pub fn cases() -> impl Iterator<Item = Case> {
+    [intake::CASES, lanes::CASES, parked::CASES, tasks::CASES, views::CASES].into_iter().flatten().copied()
+}
+
+/// Lists functions as cases under their own names.
+macro_rules! list_cases {
+    ($($name:ident),+ $(,)?) => {
+        pub(super) const CASES: &[super::Case] =
+            &[$(super::Case { name: stringify!($name), run: $name }),+];
+    };
+}
+use list_cases;

@@ -249,3 +249,14 @@ impl OutboxStore for MemoryOutbox {
         Ok(listed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::MemoryOutbox;
+    use crate::conformance;
+
+    #[test]
+    fn memory_passes_the_suite() {
+        conformance::run(|max_pending_bytes| Box::new(MemoryOutbox::new(max_pending_bytes)));
+    }
+}

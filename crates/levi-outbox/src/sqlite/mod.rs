@@ -81,6 +81,14 @@ pub struct SqliteOutbox {
 }
 
 impl SqliteOutbox {
+    /// Reads the whole outbox and says, one line each, what does not add up. Empty for a sound one.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when it cannot be read at all.
+    pub fn problems(&self) -> Result<Vec<String>, OutboxError> {
+        self.read(integrity::problems)
+    }
+
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, OutboxError> {
         query(&self.conn).map_err(|error| failure::from_sqlite(error, &self.path))
     }

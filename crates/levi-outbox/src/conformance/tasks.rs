@@ -1,0 +1,129 @@
+//! Tasks, and what waits for them.
+
+use super::fixture::{Words, at, reason, row, sessions, task};
+use super::list_cases;
+use crate::model::{Change, DueTasks, NewTask};
+use crate::store::OutboxStore;
+
+list_cases![
+    a_child_waits_until_its_parent_is_done,
+    a_parked_parent_holds_its_child,
+    a_task_holds_its_session_until_it_is_done_or_parked,
+    a_session_is_held_by_any_of_its_tasks,
+    a_task_put_again_survives_the_end_of_the_older_one,
+    a_deferred_task_waits_and_says_when,
+    a_parked_task_is_never_due_until_it_is_put_again,
+];
+
+fn due(store: &dyn OutboxStore, seconds: i64) -> DueTasks {
+    store.due_tasks(at(seconds), at(seconds + 3_600), 9).expect("tasks can be read")
+}
+
+fn names(store: &dyn OutboxStore, seconds: i64) -> Vec<String> {
+    due(store, seconds).tasks.into_iter().map(|task| task.name).collect()
+}
+
+fn finish(store: &mut dyn OutboxStore, name: &str, version: u32) {
+    store.change(Change::FinishTask { name: name.to_owned(), version });
+}
+
+fn park(store: &mut dyn OutboxStore, name: &str) {
+    store.change(Change::ParkTask { name: name.to_owned(), version: 1, reason: reason("23514") });
+}
+
+fn a_child_waits_until_its_parent_is_done(store: &mut dyn OutboxStore) {
+    // Whichever comes first.
+    let child = |name: &str| NewTask { parent: Some("parent".into()), ..task(name) };
+    store.change(Change::PutTask(child("early")));
+    assert_eq!(names(store, 0), ["early"], "a parent that is not there holds nobody");
+    store.change(Change::PutTask(task("parent")));
+    store.change(Change::PutTask(child("late")));
+    assert_eq!(names(store, 0), ["parent"]);
+    finish(store, "parent", 1);
+    assert_eq!(names(store, 0), ["early", "late"]);
+}
+
+fn a_parked_parent_holds_its_child(store: &mut dyn OutboxStore) {
+    store.change(Change::PutTask(task("parent")));
+    store.change(Change::PutTask(NewTask { parent: Some("parent".into()), ..task("child") }));
+    park(store, "parent");
+    assert_eq!(due(store, 99), DueTasks::default());
+    store.change(Change::PutTask(task("parent")));
+    assert_eq!(names(store, 99), ["parent"]);
+    finish(store, "parent", 2);
+    assert_eq!(names(store, 99), ["child"]);
+}
+
+fn a_task_holds_its_session_until_it_is_done_or_parked(store: &mut dyn OutboxStore) {
+    let holding = |name: &str| NewTask { holds: Some("a".into()), ..task(name) };
+    store.store(row("a", 1));
+    store.store(row("b", 1));
+    store.change(Change::PutTask(holding("t")));
+    let due = store.due_at(0);
+    assert_eq!((sessions(&due), due.next_due), (vec!["b"], None));
+    finish(store, "t", 1);
+    assert_eq!(sessions(&store.due_at(0)), ["a", "b"]);
+    store.change(Change::PutTask(holding("t")));
+    assert_eq!(sessions(&store.due_at(0)), ["b"]);
+    park(store, "t");
+    assert_eq!(sessions(&store.due_at(0)), ["a", "b"], "a parked task holds nobody");
+    store.change(Change::PutTask(NewTask { holds: Some("b".into()), ..task("t") }));
+    assert_eq!(sessions(&store.due_at(0)), ["a"], "a task may change its mind");
+}
+
+fn a_session_is_held_by_any_of_its_tasks(store: &mut dyn OutboxStore) {
+    let holding = |name: &str| NewTask { holds: Some("a".into()), ..task(name) };
+    store.change(Change::PutTask(holding("one")));
+    store.change(Change::PutTask(holding("two")));
+    store.store(row("a", 1));
+    assert!(store.due_at(0).lanes.is_empty(), "also where the rows come after the task");
+    finish(store, "one", 1);
+    assert!(store.due_at(0).lanes.is_empty());
+    finish(store, "two", 1);
+    assert_eq!(sessions(&store.due_at(0)), ["a"]);
+}
+
+fn a_task_put_again_survives_the_end_of_the_older_one(store: &mut dyn OutboxStore) {
+    store.change(Change::PutTask(task("t")));
+    store.change(Change::PutTask(NewTask { payload: b"newer".to_vec(), ..task("t") }));
+    finish(store, "t", 1);
+    park(store, "t");
+    let again =
+        Change::DeferTask { name: "t".into(), version: 1, due_at: at(9), attempts: 1, reason: reason("503") };
+    store.change(again);
+    let task = due(store, 0).tasks.remove(0);
+    assert_eq!((task.version, task.attempts, task.payload.as_slice()), (2, 0, b"newer".as_slice()));
+    assert_eq!(store.totals().map(|totals| totals.tasks).ok(), Some(1));
+    finish(store, "t", 2);
+    assert_eq!(store.totals().map(|totals| totals.tasks).ok(), Some(0));
+}
+
+fn a_deferred_task_waits_and_says_when(store: &mut dyn OutboxStore) {
+    for (name, until) in [("soon", 8), ("later", 30), ("far", 86_400)] {
+        store.change(Change::PutTask(task(name)));
+        store.change(Change::DeferTask {
+            name: name.into(),
+            version: 1,
+            due_at: at(until),
+            attempts: 3,
+            reason: reason("503"),
+        });
+    }
+    assert_eq!((names(store, 7), due(store, 7).next_due), (vec!["far".to_owned()], Some(at(8))));
+    assert_eq!(names(store, 8), ["soon", "far"], "what lies beyond the horizon is due, last");
+    assert_eq!(store.due_tasks(at(8), at(99), 1).map(|due| due.tasks.len()).ok(), Some(1));
+    assert_eq!(due(store, 8).tasks[0].attempts, 3);
+    store.change(Change::RetryNow { at: at(9) });
+    assert_eq!(names(store, 9), ["soon", "far", "later"]);
+    assert_eq!(due(store, 9).tasks[1].attempts, 3, "attempts stay");
+}
+
+fn a_parked_task_is_never_due_until_it_is_put_again(store: &mut dyn OutboxStore) {
+    store.change(Change::PutTask(task("t")));
+    park(store, "t");
+    store.change(Change::RetryNow { at: at(9) });
+    assert_eq!(due(store, 99), DueTasks::default());
+    assert_eq!(store.totals().map(|totals| totals.tasks).ok(), Some(1), "it still counts");
+    store.change(Change::PutTask(task("t")));
+    assert_eq!(names(store, 99), ["t"]);
+}
