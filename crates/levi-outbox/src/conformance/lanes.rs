@@ -81,7 +81,7 @@ fn limits_cut_the_answer_and_say_so(store: &mut dyn OutboxStore) {
     assert!(!all.more);
     let ids: Vec<LaneId> = all.lanes.iter().map(|lane| lane.lane).collect();
     // max_lanes, heads_per_lane, max_heads, except; lanes, heads of the first lane, more
-    let table: [(usize, usize, usize, &[LaneId], usize, Option<usize>, bool); 7] = [
+    let table: [(_, _, _, &[LaneId], _, _, _); 7] = [
         (2, 9, 99, &[], 2, Some(3), true),
         (3, 9, 99, &[], 3, Some(3), false),
         (9, 2, 99, &[], 3, Some(2), false),

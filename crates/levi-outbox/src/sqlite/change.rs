@@ -7,35 +7,38 @@ use super::ledger::Ledger;
 use super::tasks;
 use crate::model::{Change, LaneId, Protection, Reason, RowId, RowKey};
 
-const TAKE: &str = "DELETE FROM levi_outbox WHERE id = ?1 AND version = ?2 AND lane = ?3 RETURNING bytes";
-const SETTLE: &str = "UPDATE levi_lanes SET row_count = row_count - ?2, attempts = 0, reason_code = NULL, \
+pub(super) const TAKE: &str =
+    "DELETE FROM levi_outbox WHERE id = ?1 AND version = ?2 AND lane = ?3 RETURNING bytes";
+pub(super) const SETTLE: &str = "UPDATE levi_lanes SET row_count = row_count - ?2, attempts = 0, reason_code = NULL, \
      reason_detail = NULL, due_at = CASE WHEN row_count > ?2 THEN ?3 END WHERE lane = ?1 RETURNING row_count";
-const DEFER: &str = "UPDATE levi_lanes SET due_at = ?2, attempts = ?3, reason_code = ?4, reason_detail = ?5 \
+pub(super) const DEFER: &str = "UPDATE levi_lanes SET due_at = ?2, attempts = ?3, reason_code = ?4, reason_detail = ?5 \
      WHERE lane = ?1 AND row_count > 0";
 pub(super) const DROP_EMPTY_LANE: &str = "DELETE FROM levi_lanes WHERE lane = ?1 AND due_at IS NULL \
      AND NOT EXISTS (SELECT 1 FROM levi_parked WHERE levi_parked.lane = levi_lanes.lane)";
-const SET_ASIDE: &str = "INSERT INTO levi_parked (id, lane, sequence_number, version, bytes, protection, \
+pub(super) const SET_ASIDE: &str = "INSERT INTO levi_parked (id, lane, sequence_number, version, bytes, protection, \
      enqueued_at, message_id, parked_at, reason_code, reason_detail, payload) \
      SELECT id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, ?4, ?5, ?6, payload \
      FROM levi_outbox WHERE id = ?1 AND version = ?2 AND lane = ?3";
-const PUT_BACK: &str = "INSERT INTO levi_outbox \
+pub(super) const PUT_BACK: &str = "INSERT INTO levi_outbox \
      (id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload) \
      SELECT id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload \
      FROM levi_parked WHERE id = ?1";
-const DROP_PARKED: &str = "DELETE FROM levi_parked WHERE id = ?1 RETURNING lane, bytes";
-const REVIVE_LANE: &str = "UPDATE levi_lanes SET row_count = row_count + 1, attempts = 0, reason_code = NULL, \
+pub(super) const DROP_PARKED: &str = "DELETE FROM levi_parked WHERE id = ?1 RETURNING lane, bytes";
+pub(super) const REVIVE_LANE: &str = "UPDATE levi_lanes SET row_count = row_count + 1, attempts = 0, reason_code = NULL, \
      reason_detail = NULL, due_at = min(coalesce(due_at, ?2), ?2) WHERE lane = ?1 RETURNING row_count";
-const DISCARD: &str = "DELETE FROM levi_outbox WHERE id = ?1 RETURNING lane, sequence_number, bytes";
-const SHRINK_LANE: &str = "UPDATE levi_lanes SET row_count = row_count - 1, \
+pub(super) const DISCARD: &str =
+    "DELETE FROM levi_outbox WHERE id = ?1 RETURNING lane, sequence_number, bytes";
+pub(super) const SHRINK_LANE: &str = "UPDATE levi_lanes SET row_count = row_count - 1, \
      due_at = CASE WHEN row_count > 1 THEN due_at END WHERE lane = ?1 RETURNING row_count";
-const HAS_EARLIER: &str =
+pub(super) const HAS_EARLIER: &str =
     "SELECT EXISTS (SELECT 1 FROM levi_outbox WHERE lane = ?1 AND sequence_number < ?2)";
-const FORGIVE_LANE: &str =
+pub(super) const FORGIVE_LANE: &str =
     "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL WHERE lane = ?1";
-const LENGTH: &str = "SELECT bytes FROM levi_outbox WHERE id = ?1 AND version = ?2";
-const RESEAL: &str = "UPDATE levi_outbox SET payload = ?2, bytes = ?3, protection = ?4 WHERE id = ?1";
-const RETRY_LANES: &str = "UPDATE levi_lanes SET due_at = ?1 WHERE due_at > ?1";
-const RETRY_LANE: &str = "UPDATE levi_lanes SET due_at = ?2 WHERE session_id = ?1 AND due_at > ?2";
+pub(super) const LENGTH: &str = "SELECT bytes FROM levi_outbox WHERE id = ?1 AND version = ?2";
+pub(super) const RESEAL: &str =
+    "UPDATE levi_outbox SET payload = ?2, bytes = ?3, protection = ?4 WHERE id = ?1";
+pub(super) const RETRY_LANES: &str = "UPDATE levi_lanes SET due_at = ?1 WHERE due_at > ?1";
+pub(super) const RETRY_LANE: &str = "UPDATE levi_lanes SET due_at = ?2 WHERE session_id = ?1 AND due_at > ?2";
 
 /// Applies one change. A change for a version that is gone does nothing.
 pub(super) fn apply(conn: &Connection, ledger: &mut Ledger, change: &Change) -> Result<()> {

@@ -8,21 +8,21 @@ use super::columns::protection_code;
 use super::ledger::Ledger;
 use crate::model::{Enqueued, NewRow, RowId, RowKey};
 
-const INSERT: &str = "INSERT INTO levi_outbox \
+pub(super) const INSERT: &str = "INSERT INTO levi_outbox \
      (id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-const REPLACE: &str =
+pub(super) const REPLACE: &str =
     "UPDATE levi_outbox SET version = ?2, bytes = ?3, protection = ?4, payload = ?5 WHERE id = ?1";
-const FIND_LANE: &str = "SELECT lane, row_count FROM levi_lanes WHERE session_id = ?1";
-const NEW_LANE: &str = "INSERT INTO levi_lanes (session_id, row_count, attempts, held) VALUES (?1, 0, 0, \
+pub(super) const FIND_LANE: &str = "SELECT lane, row_count FROM levi_lanes WHERE session_id = ?1";
+pub(super) const NEW_LANE: &str = "INSERT INTO levi_lanes (session_id, row_count, attempts, held) VALUES (?1, 0, 0, \
      EXISTS (SELECT 1 FROM levi_tasks WHERE holds = ?1 AND due_at IS NOT NULL))";
-const GROW_LANE: &str =
+pub(super) const GROW_LANE: &str =
     "UPDATE levi_lanes SET row_count = row_count + ?2, due_at = coalesce(due_at, ?3) WHERE lane = ?1";
-const TAIL: &str = "SELECT max(sequence_number) FROM levi_outbox WHERE lane = ?1";
-const PARKED_TAIL: &str = "SELECT max(sequence_number) FROM levi_parked WHERE lane = ?1";
-const PENDING_AT: &str = "SELECT id, version, bytes, enqueued_at, message_id FROM levi_outbox \
+pub(super) const TAIL: &str = "SELECT max(sequence_number) FROM levi_outbox WHERE lane = ?1";
+pub(super) const PARKED_TAIL: &str = "SELECT max(sequence_number) FROM levi_parked WHERE lane = ?1";
+pub(super) const PENDING_AT: &str = "SELECT id, version, bytes, enqueued_at, message_id FROM levi_outbox \
      WHERE lane = ?1 AND sequence_number = ?2";
-const PARKED_AT: &str = "SELECT id, version, bytes, enqueued_at, message_id FROM levi_parked \
+pub(super) const PARKED_AT: &str = "SELECT id, version, bytes, enqueued_at, message_id FROM levi_parked \
      WHERE lane = ?1 AND sequence_number = ?2";
 
 /// Stores `rows` inside the caller's transaction. The answers are in their order.

@@ -8,8 +8,9 @@ use super::ledger::Ledger;
 use crate::model::{LaneId, ListedRow, NewRow, Protection, RowHead, RowId, RowKey, RowState, Totals};
 use crate::store::PayloadSink;
 
-const PAYLOAD: &str = "SELECT message_id, payload FROM levi_outbox WHERE id = ?1 AND version = ?2";
-const PARKED_PAYLOAD: &str = "SELECT message_id, payload FROM levi_parked WHERE id = ?1 AND version = ?2";
+pub(super) const PAYLOAD: &str = "SELECT message_id, payload FROM levi_outbox WHERE id = ?1 AND version = ?2";
+pub(super) const PARKED_PAYLOAD: &str =
+    "SELECT message_id, payload FROM levi_parked WHERE id = ?1 AND version = ?2";
 pub(super) const AT_REST: &str = concat!(
     "SELECT ",
     head_columns!(),

@@ -7,20 +7,20 @@ use super::columns::wall;
 use super::ledger::Ledger;
 use crate::model::{DueTask, DueTasks, NewTask, Reason};
 
-const FIND: &str = "SELECT holds FROM levi_tasks WHERE name = ?1";
-const PUT: &str = "INSERT INTO levi_tasks (name, version, attempts, due_at, waits, parent, holds, payload) \
+pub(super) const FIND: &str = "SELECT holds FROM levi_tasks WHERE name = ?1";
+pub(super) const PUT: &str = "INSERT INTO levi_tasks (name, version, attempts, due_at, waits, parent, holds, payload) \
      VALUES (?1, 1, 0, ?2, EXISTS (SELECT 1 FROM levi_tasks WHERE name = ?3), ?3, ?4, ?5) \
      ON CONFLICT (name) DO UPDATE SET version = version + 1, attempts = 0, due_at = excluded.due_at, \
      waits = excluded.waits, parent = excluded.parent, holds = excluded.holds, payload = excluded.payload, \
      reason_code = NULL, reason_detail = NULL";
-const MAKE_CHILDREN_WAIT: &str = "UPDATE levi_tasks SET waits = ?2 WHERE parent = ?1";
-const FINISH: &str = "DELETE FROM levi_tasks WHERE name = ?1 AND version = ?2 RETURNING holds";
-const DEFER: &str = "UPDATE levi_tasks SET due_at = ?3, attempts = ?4, reason_code = ?5, reason_detail = ?6 \
+pub(super) const MAKE_CHILDREN_WAIT: &str = "UPDATE levi_tasks SET waits = ?2 WHERE parent = ?1";
+pub(super) const FINISH: &str = "DELETE FROM levi_tasks WHERE name = ?1 AND version = ?2 RETURNING holds";
+pub(super) const DEFER: &str = "UPDATE levi_tasks SET due_at = ?3, attempts = ?4, reason_code = ?5, reason_detail = ?6 \
      WHERE name = ?1 AND version = ?2 RETURNING holds";
-const PARK: &str = "UPDATE levi_tasks SET due_at = NULL, reason_code = ?3, reason_detail = ?4 \
+pub(super) const PARK: &str = "UPDATE levi_tasks SET due_at = NULL, reason_code = ?3, reason_detail = ?4 \
      WHERE name = ?1 AND version = ?2 RETURNING holds";
-const RETRY: &str = "UPDATE levi_tasks SET due_at = ?1 WHERE due_at > ?1";
-const REFRESH_HELD: &str = "UPDATE levi_lanes SET held = \
+pub(super) const RETRY: &str = "UPDATE levi_tasks SET due_at = ?1 WHERE due_at > ?1";
+pub(super) const REFRESH_HELD: &str = "UPDATE levi_lanes SET held = \
      EXISTS (SELECT 1 FROM levi_tasks WHERE holds = ?1 AND due_at IS NOT NULL) WHERE session_id = ?1";
 pub(super) const DUE: &str = "SELECT name, version, attempts, payload FROM levi_tasks \
      WHERE waits = 0 AND due_at <= ?1 ORDER BY due_at, name LIMIT ?2";
