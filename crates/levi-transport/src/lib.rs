@@ -8,6 +8,8 @@ mod http;
 mod port;
 pub mod rows;
 mod table;
+#[cfg(feature = "http")]
+mod tokens;
 
 pub use answer::{Answer, Failure, Verdict};
 pub use classify::{ResponseHead, classify, culprits};
@@ -16,3 +18,5 @@ pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp
 #[cfg(feature = "mock")]
 pub use port::{MockSignIn, MockSupabase};
 pub use port::{Select, SignIn, SignInError, Supabase, Table, Tokens, Upsert};
+#[cfg(feature = "http")]
+pub use tokens::{SignedIn, TokenError, TokenKeeper};

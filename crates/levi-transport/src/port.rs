@@ -1,6 +1,7 @@
 //! The port: what Levi asks of a Supabase project.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use async_trait::async_trait;
 use levi_types::{AccessToken, RefreshToken, UserId};
@@ -22,8 +23,8 @@ pub enum Table {
     Secrets,
 }
 
-/// One upsert: one POST, one INSERT, all rows or none.
-#[derive(Clone, Debug)]
+/// One upsert: one POST, one INSERT, all rows or none. `Debug` shows the body's length only.
+#[derive(Clone)]
 pub struct Upsert {
     /// Where to.
     pub table: Table,
@@ -31,6 +32,17 @@ pub struct Upsert {
     pub columns: Cow<'static, str>,
     /// A JSON array of rows, ready to send.
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Upsert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, columns, body } = self;
+        f.debug_struct("Upsert")
+            .field("table", table)
+            .field("columns", columns)
+            .field("body_bytes", &body.len())
+            .finish()
+    }
 }
 
 /// One read.

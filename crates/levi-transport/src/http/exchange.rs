@@ -196,7 +196,7 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
 }
 
 /// Overwrites every occurrence of `secret` with asterisks, which keeps JSON what it is.
-fn blot_out(body: &mut [u8], secret: &[u8]) {
+pub(super) fn blot_out(body: &mut [u8], secret: &[u8]) {
     // Shorter than any key or token; blotting such text out would only make messages unreadable.
     if secret.len() < 8 {
         return;

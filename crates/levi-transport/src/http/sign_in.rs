@@ -7,7 +7,7 @@ use serde_json::Value;
 use ureq::http::Method;
 use zeroize::Zeroizing;
 
-use super::exchange::{Call, Exchange, Response};
+use super::exchange::{Call, Exchange, Response, blot_out};
 use super::options::{HttpConfigError, HttpOptions};
 use crate::answer::{Answer, Failure, Verdict};
 use crate::port::{SignIn, SignInError, Tokens};
@@ -33,7 +33,13 @@ impl HttpSignIn {
         Self { exchange }
     }
 
-    async fn token(&self, grant: &str, request: &impl Serialize) -> Result<Tokens, SignInError> {
+    /// `secret` is what `request` carries; a proxy may echo it, so it is blotted out of what is reported.
+    async fn token(
+        &self,
+        grant: &str,
+        request: &impl Serialize,
+        secret: &str,
+    ) -> Result<Tokens, SignInError> {
         let mut body = Zeroizing::new(Vec::with_capacity(1024));
         if let Err(error) = serde_json::to_writer(&mut *body, request) {
             return Err(unavailable("bad_request", error.to_string()));
@@ -45,9 +51,13 @@ impl HttpSignIn {
             prefer: None,
             body: Some(body),
         };
-        let response =
+        let mut response =
             self.exchange.run(call).await.map_err(|answer| SignInError::Unavailable(Failure(answer)))?;
-        if response.is_success() { tokens(&response) } else { Err(refusal(&response)) }
+        if response.is_success() {
+            return tokens(&response);
+        }
+        blot_out(&mut response.body, secret.as_bytes());
+        Err(refusal(&response))
     }
 }
 
@@ -55,12 +65,14 @@ impl HttpSignIn {
 impl SignIn for HttpSignIn {
     async fn with_password(&self, email: &str, password: &SecretString) -> Result<Tokens, SignInError> {
         // Exposed to be sent to the sign-in server, which is what the password is for.
-        self.token("password", &PasswordGrant { email, password: password.expose() }).await
+        let password = password.expose();
+        self.token("password", &PasswordGrant { email, password }, password).await
     }
 
     async fn refresh(&self, refresh_token: &RefreshToken) -> Result<Tokens, SignInError> {
         // Exposed to be sent to the sign-in server, which is what the token is for.
-        self.token("refresh_token", &RefreshGrant { refresh_token: refresh_token.expose() }).await
+        let refresh_token = refresh_token.expose();
+        self.token("refresh_token", &RefreshGrant { refresh_token }, refresh_token).await
     }
 }
 
@@ -120,7 +132,8 @@ fn refusal(response: &Response) -> SignInError {
 fn gotrue_code(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let code = ["error_code", "error"].iter().find_map(|key| body.get(key)?.as_str())?;
-    let is_code = code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    let is_code = code.len() <= 64
+        && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     (is_code && !code.is_empty()).then(|| code.to_owned())
 }
 

@@ -1,0 +1,317 @@
+//! A sign-in that lasts, against a sign-in server and a credentials store that misbehave on command.
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use levi_transport::{Answer, Failure, SignIn, SignInError, TokenError, TokenKeeper, Tokens, Verdict};
+use levi_types::{
+    AccessToken, CredentialName, Credentials, CredentialsError, PortErrorKind, RefreshToken, SecretString,
+};
+use tokio::sync::Semaphore;
+
+/// Everything that happened, in order.
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// Grants `a2`, `a3`, ... for `r1`, `r2`, ...; each refresh waits for a permit.
+struct Server {
+    log: Log,
+    permits: Semaphore,
+    refuses: Mutex<Option<SignInError>>,
+    /// Run while a refresh is under way: what another process does meanwhile.
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+#[async_trait]
+impl SignIn for Server {
+    async fn with_password(&self, email: &str, _: &SecretString) -> Result<Tokens, SignInError> {
+        self.log.lock().unwrap().push(format!("password {email}"));
+        Ok(tokens(1))
+    }
+
+    async fn refresh(&self, refresh_token: &RefreshToken) -> Result<Tokens, SignInError> {
+        self.log.lock().unwrap().push(format!("refresh {}", refresh_token.expose()));
+        self.permits.acquire().await.unwrap().forget();
+        if let Some(meanwhile) = self.meanwhile.lock().unwrap().take() {
+            meanwhile();
+        }
+        match self.refuses.lock().unwrap().clone() {
+            Some(error) => Err(error),
+            None => Ok(tokens(refresh_token.expose()[1..].parse::<u32>().unwrap() + 1)),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Store {
+    log: Log,
+    secret: Mutex<Option<SecretString>>,
+    broken: Mutex<bool>,
+}
+
+impl Store {
+    fn check(&self) -> Result<(), CredentialsError> {
+        if *self.broken.lock().unwrap() {
+            return Err(CredentialsError::new(PortErrorKind::Unavailable, "disk full"));
+        }
+        Ok(())
+    }
+}
+
+impl Credentials for Store {
+    fn load(&self, name: &CredentialName) -> Result<Option<SecretString>, CredentialsError> {
+        assert_eq!(*name, CredentialName::SignIn);
+        Ok(self.secret.lock().unwrap().clone())
+    }
+
+    fn save(&self, _: &CredentialName, secret: &SecretString) -> Result<(), CredentialsError> {
+        self.check()?;
+        let json: serde_json::Value = serde_json::from_str(secret.expose()).unwrap();
+        self.log.lock().unwrap().push(format!("save {}", json["refresh_token"].as_str().unwrap()));
+        *self.secret.lock().unwrap() = Some(secret.clone());
+        Ok(())
+    }
+
+    fn remove(&self, _: &CredentialName) -> Result<(), CredentialsError> {
+        self.check()?;
+        *self.secret.lock().unwrap() = None;
+        Ok(())
+    }
+}
+
+fn tokens(number: u32) -> Tokens {
+    Tokens {
+        access_token: format!("a{number}").into(),
+        refresh_token: format!("r{number}").into(),
+        user_id: "u-1".into(),
+    }
+}
+
+fn json(number: u32) -> SecretString {
+    format!(r#"{{"access_token":"a{number}","refresh_token":"r{number}","user_id":"u-1"}}"#).into()
+}
+
+fn access(number: u32) -> AccessToken {
+    format!("a{number}").into()
+}
+
+struct World {
+    log: Log,
+    server: Arc<Server>,
+    store: Arc<Store>,
+    keeper: TokenKeeper,
+}
+
+impl World {
+    /// Signed in with the first tokens; refreshes are answered at once.
+    fn new() -> Self {
+        let log = Log::default();
+        let store = Arc::new(Store { log: log.clone(), ..Store::default() });
+        *store.secret.lock().unwrap() = Some(json(1));
+        let server = Arc::new(Server {
+            log: log.clone(),
+            permits: Semaphore::new(100),
+            refuses: Mutex::default(),
+            meanwhile: Mutex::default(),
+        });
+        let keeper = TokenKeeper::new(server.clone(), store.clone());
+        Self { log, server, store, keeper }
+    }
+
+    fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    fn refuse(&self, error: Option<SignInError>) {
+        *self.server.refuses.lock().unwrap() = error;
+    }
+
+    fn break_store(&self, broken: bool) {
+        *self.store.broken.lock().unwrap() = broken;
+    }
+
+    /// What `fresh` says to the token with this number: the number of the new one, or the error.
+    async fn fresh(&self, stale: u32) -> Result<String, TokenError> {
+        let context = self.keeper.fresh(&access(stale)).await?;
+        Ok(context.access_token.expose().to_owned())
+    }
+}
+
+fn refused() -> Option<SignInError> {
+    Some(SignInError::Refused { code: "session_not_found".to_owned() })
+}
+
+fn unavailable() -> Option<SignInError> {
+    Some(SignInError::Unavailable(Failure(Answer {
+        verdict: Verdict::Unreachable,
+        code: "timeout".to_owned(),
+        detail: String::new(),
+    })))
+}
+
+/// A hundred callers with the same stale token, all waiting before the server answers.
+async fn hundred_callers(world: &World) -> Vec<Result<String, TokenError>> {
+    let permits = 100_u32;
+    world.server.permits.acquire_many(permits).await.unwrap().forget();
+    let callers: Vec<_> = (0..100)
+        .map(|_| {
+            let keeper = world.keeper.clone();
+            tokio::spawn(async move { keeper.fresh(&access(1)).await })
+        })
+        .collect();
+    // The runtime has one thread and polls in the order of spawning, so by now every caller has asked.
+    while world.log().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    world.server.permits.add_permits(100);
+    let mut outcomes = Vec::new();
+    for caller in callers {
+        outcomes.push(caller.await.unwrap().map(|context| context.access_token.expose().to_owned()));
+    }
+    outcomes
+}
+
+#[tokio::test]
+async fn a_hundred_callers_with_one_stale_token_make_one_refresh() {
+    let world = World::new();
+    for outcome in hundred_callers(&world).await {
+        assert_eq!(outcome.unwrap(), "a2");
+    }
+    assert_eq!(world.log(), ["refresh r1", "save r2"]);
+}
+
+#[tokio::test]
+async fn a_hundred_callers_share_one_failure_and_the_next_caller_tries_again() {
+    let world = World::new();
+    world.refuse(unavailable());
+    for outcome in hundred_callers(&world).await {
+        assert!(matches!(outcome, Err(TokenError::Unavailable(_))), "{outcome:?}");
+    }
+    assert_eq!(world.log(), ["refresh r1"]);
+
+    world.refuse(None);
+    assert_eq!(world.fresh(1).await.unwrap(), "a2");
+}
+
+#[tokio::test]
+async fn a_token_that_was_replaced_already_costs_no_request() {
+    let world = World::new();
+    assert_eq!(world.fresh(0).await.unwrap(), "a1");
+    *world.store.secret.lock().unwrap() = Some(json(5));
+    assert_eq!(world.fresh(1).await.unwrap(), "a5", "another process refreshed it");
+    assert_eq!(world.log(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn tokens_that_cannot_be_saved_are_kept_and_saved_later() {
+    let world = World::new();
+    world.break_store(true);
+    for _ in 0..2 {
+        let error = world.fresh(1).await.unwrap_err();
+        assert!(matches!(error, TokenError::NotSaved(_)) && error.is_transient(), "{error:?}");
+    }
+    assert!(matches!(world.keeper.current().await, Err(TokenError::NotSaved(_))));
+    assert_eq!(world.log(), ["refresh r1"], "the used-up token is not sent again");
+
+    world.break_store(false);
+    assert_eq!(world.fresh(1).await.unwrap(), "a2");
+    assert_eq!(world.log(), ["refresh r1", "save r2"]);
+    assert_eq!(*world.store.secret.lock().unwrap(), Some(json(2)));
+}
+
+#[tokio::test]
+async fn unsaved_tokens_give_way_to_a_newer_sign_in_elsewhere() {
+    for newer in [Some(json(7)), None] {
+        let world = World::new();
+        world.break_store(true);
+        world.fresh(1).await.unwrap_err();
+        world.break_store(false);
+        world.store.secret.lock().unwrap().clone_from(&newer);
+        let current = world.keeper.current().await.unwrap();
+        assert_eq!(current.map(|who| who.context.access_token), newer.as_ref().map(|_| access(7)));
+        assert_eq!(*world.store.secret.lock().unwrap(), newer);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_remembered_until_somebody_signs_in() {
+    let world = World::new();
+    world.refuse(refused());
+    for _ in 0..3 {
+        let error = world.fresh(1).await.unwrap_err();
+        assert!(matches!(&error, TokenError::Refused { code } if code == "session_not_found"));
+        assert!(!error.is_transient());
+    }
+    assert_eq!(world.log(), ["refresh r1"]);
+    assert!(world.keeper.current().await.unwrap().is_some(), "what is stored stays until somebody decides");
+
+    world.refuse(None);
+    let who = world.keeper.sign_in("a@example.com", &"password".into()).await.unwrap();
+    assert_eq!((who.context.access_token, who.user_id.as_str()), (access(1), "u-1"));
+    assert_eq!(world.fresh(1).await.unwrap(), "a2", "the same tokens, adopted anew, are tried again");
+}
+
+#[tokio::test]
+async fn a_refresh_token_used_up_by_another_process_signs_nobody_out() {
+    let world = World::new();
+    world.refuse(refused());
+    let store = world.store.clone();
+    *world.server.meanwhile.lock().unwrap() =
+        Some(Box::new(move || *store.secret.lock().unwrap() = Some(json(9))));
+    assert_eq!(world.fresh(1).await.unwrap(), "a9");
+}
+
+#[tokio::test]
+async fn a_refresh_is_finished_even_if_nobody_waits_for_it_any_more() {
+    let world = World::new();
+    world.server.permits.acquire_many(100).await.unwrap().forget();
+    let keeper = world.keeper.clone();
+    let caller = tokio::spawn(async move { keeper.fresh(&access(1)).await });
+    while world.log().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    world.server.permits.add_permits(1);
+
+    assert_eq!(world.fresh(1).await.unwrap(), "a2");
+    assert_eq!(world.log(), ["refresh r1", "save r2"]);
+}
+
+#[tokio::test]
+async fn signing_out_and_in() {
+    let world = World::new();
+    world.break_store(true);
+    assert!(matches!(world.keeper.sign_out().await, Err(TokenError::NotRemoved(_))));
+    world.break_store(false);
+    world.keeper.sign_out().await.unwrap();
+    assert_eq!(world.keeper.current().await.unwrap(), None);
+    assert!(matches!(world.fresh(1).await, Err(TokenError::NotSignedIn)));
+
+    world.keeper.adopt(tokens(3)).await.unwrap();
+    let other_process = TokenKeeper::new(world.server.clone(), world.store.clone());
+    let who = other_process.current().await.unwrap().unwrap();
+    assert_eq!(who.context.access_token, access(3));
+}
+
+#[tokio::test]
+async fn a_sign_out_drops_tokens_that_could_not_be_saved() {
+    let world = World::new();
+    world.break_store(true);
+    world.fresh(1).await.unwrap_err();
+    world.break_store(false);
+    world.keeper.sign_out().await.unwrap();
+    assert_eq!(world.keeper.current().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_unreadable_sign_in_is_told_without_quoting_it() {
+    let world = World::new();
+    *world.store.secret.lock().unwrap() = Some(r#"{"access_token":"hidden-words","refresh_token":7}"#.into());
+    let error = world.fresh(1).await.unwrap_err();
+    assert!(matches!(error, TokenError::Unreadable(_)));
+    assert!(!format!("{error} {error:?}").contains("hidden"), "{error:?}");
+    world.keeper.adopt(tokens(2)).await.unwrap();
+    assert_eq!(world.fresh(1).await.unwrap(), "a2", "signing in again puts it right");
+}
