@@ -1,0 +1,67 @@
+//! Runs the contract suite against a project and prints what came out, case by case.
+//!
+//! ```text
+//! LEVI_CONTRACT_URL=https://<ref>.supabase.co LEVI_CONTRACT_KEY=sb_publishable_... \
+//! LEVI_CONTRACT_EMAIL_1=... LEVI_CONTRACT_PASSWORD_1=... \
+//! LEVI_CONTRACT_EMAIL_2=... LEVI_CONTRACT_PASSWORD_2=... \
+//! cargo run -p levi-testkit --features contract --example contract [-- REPORT.json]
+//! ```
+//!
+//! Two users that differ; their own rows are left alone. `LEVI_CONTRACT_SIGN_UP=1` instead makes two new ones.
+//! `LEVI_CONTRACT_EXPIRED_TOKEN` (an old access token) or `LEVI_CONTRACT_JWT_SECRET` adds the cases that need one.
+//! `LEVI_CONTRACT_SERVER` is `supabase` unless set to `lite` or `stand-in`, whose known differences are then expected.
+//!
+//! Exit codes: 0 the contract holds, 1 it does not, 2 it could not be run.
+
+use std::env::{args, var};
+use std::error::Error;
+use std::process::ExitCode;
+
+use levi_testkit::contract::{Accounts, Report, Server, Target, run};
+
+fn main() -> ExitCode {
+    match report() {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::from(u8::from(report.broken().next().is_some()))
+        }
+        Err(error) => {
+            eprintln!("contract: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn report() -> Result<Report, Box<dyn Error>> {
+    let report = run(&target()?)?;
+    if let Some(path) = args().nth(1) {
+        let mut json = serde_json::to_string_pretty(&report)?;
+        json.push('\n');
+        std::fs::write(path, json)?;
+    }
+    Ok(report)
+}
+
+fn target() -> Result<Target, Box<dyn Error>> {
+    let name = var("LEVI_CONTRACT_SERVER").unwrap_or_else(|_| Server::Supabase.name().to_owned());
+    let server = Server::named(&name).ok_or("LEVI_CONTRACT_SERVER is one of supabase, lite, stand-in")?;
+    let target = Target::sign_in(server, &setting("URL")?, &setting("KEY")?, accounts()?)?;
+    Ok(match (var("LEVI_CONTRACT_EXPIRED_TOKEN"), var("LEVI_CONTRACT_JWT_SECRET")) {
+        (Ok(token), _) => target.with_expired_token(token),
+        (_, Ok(secret)) => target.with_jwt_secret(&secret),
+        _ => target,
+    })
+}
+
+fn accounts() -> Result<Accounts, Box<dyn Error>> {
+    if var("LEVI_CONTRACT_SIGN_UP").is_ok_and(|value| value == "1") {
+        return Ok(Accounts::SignUp);
+    }
+    let user =
+        |n| Ok::<_, Box<dyn Error>>((setting(&format!("EMAIL_{n}"))?, setting(&format!("PASSWORD_{n}"))?));
+    Ok(Accounts::Existing([user(1)?, user(2)?]))
+}
+
+fn setting(name: &str) -> Result<String, Box<dyn Error>> {
+    var(format!("LEVI_CONTRACT_{name}")).map_err(|_| format!("LEVI_CONTRACT_{name} is not set").into())
+}

@@ -1,0 +1,174 @@
+use std::mem::discriminant;
+
+use levi_transport::{Answer, Verdict};
+
+use super::client::Reply;
+use super::stage::Stage;
+use super::target::Server;
+use super::trouble::Trouble;
+
+/// What Levi makes of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Meaning {
+    Verdict(Verdict),
+    SignedIn,
+    SignInRefused,
+}
+
+impl Meaning {
+    pub(super) fn name(self) -> String {
+        match self {
+            // `Busy` carries a time, which is of no interest here.
+            Self::Verdict(verdict) => {
+                let shown = format!("{verdict:?}");
+                shown.split(' ').next().unwrap_or_default().to_owned()
+            }
+            Self::SignedIn => "signed in".to_owned(),
+            Self::SignInRefused => "sign-in refused".to_owned(),
+        }
+    }
+
+    fn is(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Verdict(a), Self::Verdict(b)) => discriminant(&a) == discriminant(&b),
+            _ => discriminant(&self) == discriminant(&other),
+        }
+    }
+}
+
+/// What a case brought to light.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) status: u16,
+    pub(super) code: String,
+    pub(super) meaning: Meaning,
+    pub(super) detail: String,
+    /// What was on the server afterwards, where that is not what should be.
+    pub(super) effect: Option<String>,
+}
+
+impl Seen {
+    /// An answer of `/rest/v1`.
+    pub(super) fn rest(reply: &Reply) -> Self {
+        let Answer { verdict, code, detail } = reply.answer();
+        Self { status: reply.status, code, meaning: Meaning::Verdict(verdict), detail, effect: None }
+    }
+
+    /// An answer of `/auth/v1/token`.
+    pub(super) fn auth(reply: &Reply) -> Self {
+        let body = reply.json();
+        let signed_in = reply.status == 200 && body["access_token"].is_string();
+        let meaning = if signed_in { Meaning::SignedIn } else { Meaning::SignInRefused };
+        let code = body["error_code"].as_str().map_or_else(|| reply.status.to_string(), str::to_owned);
+        let detail = if signed_in { String::new() } else { reply.answer().detail };
+        Self { status: reply.status, code, meaning, detail, effect: None }
+    }
+
+    /// Adds what is to be said where `found` is not `expected`.
+    pub(super) fn effect<T: PartialEq + std::fmt::Debug>(
+        mut self,
+        what: &str,
+        found: T,
+        expected: T,
+    ) -> Self {
+        if found != expected && self.effect.is_none() {
+            self.effect = Some(format!("{what}: {found:?} instead of {expected:?}"));
+        }
+        self
+    }
+}
+
+/// How one server is known to answer otherwise, and why that is no harm or whose fault it is.
+#[derive(Clone, Copy)]
+pub(super) struct Difference {
+    server: Server,
+    meaning: Meaning,
+    code: &'static str,
+    effect: Option<&'static str>,
+    pub(super) why: &'static str,
+}
+
+type Play = Box<dyn Fn(&Stage<'_>) -> Result<Seen, Trouble>>;
+
+/// One case of the contract.
+pub(super) struct Case {
+    pub(super) group: &'static str,
+    pub(super) name: String,
+    pub(super) meaning: Meaning,
+    /// Codes that are documented for it; empty where only the meaning counts.
+    pub(super) codes: &'static [&'static str],
+    pub(super) needs_expired_token: bool,
+    differences: Vec<Difference>,
+    play: Play,
+}
+
+impl Case {
+    pub(super) fn new(
+        group: &'static str,
+        name: impl Into<String>,
+        play: impl Fn(&Stage<'_>) -> Result<Seen, Trouble> + 'static,
+    ) -> Self {
+        Self {
+            group,
+            name: name.into(),
+            meaning: Meaning::Verdict(Verdict::Accepted),
+            codes: &[],
+            needs_expired_token: false,
+            differences: vec![],
+            play: Box::new(play),
+        }
+    }
+
+    pub(super) fn means(mut self, verdict: Verdict, codes: &'static [&'static str]) -> Self {
+        (self.meaning, self.codes) = (Meaning::Verdict(verdict), codes);
+        self
+    }
+
+    pub(super) fn signs_in(mut self) -> Self {
+        self.meaning = Meaning::SignedIn;
+        self
+    }
+
+    pub(super) fn refuses_sign_in(mut self, codes: &'static [&'static str]) -> Self {
+        (self.meaning, self.codes) = (Meaning::SignInRefused, codes);
+        self
+    }
+
+    pub(super) const fn with_an_expired_token(mut self) -> Self {
+        self.needs_expired_token = true;
+        self
+    }
+
+    /// On `server` it is known to come out otherwise.
+    pub(super) fn differs(
+        mut self,
+        server: Server,
+        (verdict, code): (Verdict, &'static str),
+        effect: Option<&'static str>,
+        why: &'static str,
+    ) -> Self {
+        self.differences.push(Difference { server, meaning: Meaning::Verdict(verdict), code, effect, why });
+        self
+    }
+
+    pub(super) fn play(&self, stage: &Stage<'_>) -> Result<Seen, Trouble> {
+        (self.play)(stage)
+    }
+
+    pub(super) fn difference(&self, server: Server) -> Option<Difference> {
+        self.differences.iter().find(|difference| difference.server == server).copied()
+    }
+
+    /// Whether what was seen is what the contract says.
+    pub(super) fn holds(&self, seen: &Seen) -> bool {
+        let code = self.codes.is_empty() || self.codes.contains(&seen.code.as_str());
+        self.meaning.is(seen.meaning) && code && seen.effect.is_none()
+    }
+}
+
+impl Difference {
+    /// Whether what was seen is this very difference.
+    pub(super) fn is(&self, seen: &Seen) -> bool {
+        self.meaning.is(seen.meaning) && self.code == seen.code && self.effect == seen.effect.as_deref()
+    }
+}

@@ -1,0 +1,53 @@
+//! A project that was not set up, or for another version: what `levi doctor --server` goes by.
+
+use levi_transport::{Table, Verdict};
+
+use crate::contract::case::{Case, Seen};
+use crate::contract::client::Call;
+use crate::contract::stage::{message_row, upsert};
+use crate::contract::token::uuid;
+
+const MESSAGES: &str = Table::Messages.name();
+const KEY: &str = Table::Messages.conflict_columns();
+const COLUMNS: &str = Table::Messages.columns();
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("schema", "an upsert to a table that is missing", |stage| {
+            let call = Call::upsert_with("levi_no_such_table", "on_conflict=id&columns=id", r#"[{"id":1}]"#);
+            Ok(Seen::rest(&stage.send(call)?))
+        })
+        .means(Verdict::SchemaMismatch, &["PGRST205"]),
+        Case::new("schema", "an upsert to a column that is missing", |stage| {
+            let query = format!("on_conflict={KEY}&columns={COLUMNS},levi_no_such_column");
+            let body = upsert(Table::Messages, &[stage.mine.message_row(1, "YQ==")]).body;
+            Ok(Seen::rest(&stage.send(Call::upsert_with(MESSAGES, &query, body))?))
+        })
+        .means(Verdict::SchemaMismatch, &["PGRST204"]),
+        Case::new("schema", "an upsert by a unique key that is missing", |stage| {
+            // No policy lets this row in, so nothing is written even where the key is there.
+            let row = message_row(&uuid()?, 1, "YQ==");
+            let query = format!("on_conflict=content_nonce&columns={COLUMNS}");
+            Ok(Seen::rest(&stage.send(Call::upsert_with(
+                MESSAGES,
+                &query,
+                upsert(Table::Messages, &[row]).body,
+            ))?))
+        })
+        .means(Verdict::SchemaMismatch, &["42P10"]),
+        Case::new("schema", "a select from a table that is missing", |stage| {
+            Ok(Seen::rest(&stage.send(Call::new("GET", "/rest/v1/levi_no_such_table?select=id&limit=0"))?))
+        })
+        .means(Verdict::SchemaMismatch, &["PGRST205"]),
+        Case::new("schema", "a select of a column that is missing", |stage| {
+            let path = format!("/rest/v1/{MESSAGES}?select=levi_no_such_column&limit=0");
+            Ok(Seen::rest(&stage.send(Call::new("GET", path))?))
+        })
+        .means(Verdict::SchemaMismatch, &["42703"]),
+        Case::new("schema", "a schema that is not exposed", |stage| {
+            let call = Call::new("GET", format!("/rest/v1/{MESSAGES}?select=session_id&limit=0"));
+            Ok(Seen::rest(&stage.send(call.header("Accept-Profile", "levi_no_such_schema"))?))
+        })
+        .means(Verdict::SchemaMismatch, &["PGRST106"]),
+    ]
+}

@@ -1,0 +1,174 @@
+use std::time::Duration;
+
+use levi_transport::{Answer, ResponseHead, Select, Upsert, classify};
+use levi_types::Wall;
+use serde_json::Value;
+use ureq::http;
+
+use super::trouble::Trouble;
+
+/// The headers of Levi's upserts.
+const PREFER: &str = "resolution=merge-duplicates,return=minimal";
+
+/// One request, on its way to becoming anything that Levi or a stranger could send.
+#[derive(Clone)]
+pub(super) struct Call {
+    method: &'static str,
+    path: String,
+    body: Option<Vec<u8>>,
+    headers: Vec<(&'static str, String)>,
+    key: Key,
+    token: Option<String>,
+}
+
+/// What goes into `apikey`.
+#[derive(Clone)]
+enum Key {
+    Publishable,
+    Missing,
+    Other(String),
+}
+
+impl Call {
+    pub(super) fn new(method: &'static str, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), body: None, headers: vec![], key: Key::Publishable, token: None }
+    }
+
+    pub(super) fn post(path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        Self { body: Some(body.into()), ..Self::new("POST", path) }
+    }
+
+    /// As Levi sends it.
+    pub(super) fn upsert(upsert: Upsert) -> Self {
+        let Upsert { table, columns, body } = upsert;
+        let conflict = table.conflict_columns();
+        Self::post(format!("/rest/v1/{}?on_conflict={conflict}&columns={columns}", table.name()), body)
+            .prefer(PREFER)
+    }
+
+    /// An upsert with a query of its own.
+    pub(super) fn upsert_with(table: &str, query: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self::post(format!("/rest/v1/{table}?{query}"), body).prefer(PREFER)
+    }
+
+    /// As Levi sends it.
+    pub(super) fn select(select: &Select) -> Self {
+        Self::new("GET", format!("/rest/v1/{}?{}", select.table.name(), select.query))
+    }
+
+    pub(super) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    pub(super) fn prefer(self, prefer: &str) -> Self {
+        self.header("Prefer", prefer)
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    pub(super) fn token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    pub(super) fn no_token(mut self) -> Self {
+        self.token = None;
+        self
+    }
+
+    pub(super) fn key(mut self, key: &str) -> Self {
+        self.key = Key::Other(key.to_owned());
+        self
+    }
+
+    pub(super) fn no_key(mut self) -> Self {
+        self.key = Key::Missing;
+        self
+    }
+}
+
+/// An answer, read to its end.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    retry_after: Option<String>,
+    content_type: Option<String>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(super) fn answer(&self) -> Answer {
+        let head = ResponseHead {
+            retry_after: self.retry_after.as_deref(),
+            content_type: self.content_type.as_deref(),
+        };
+        classify(self.status, head, &self.body, Wall::default())
+    }
+
+    /// The body, `null` where it is not JSON.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The rows of a select, none where it is something else.
+    pub(super) fn rows(&self) -> Vec<Value> {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// This answer as the reason why something could not be prepared.
+    pub(super) fn preparation(&self, what: &str) -> Trouble {
+        Trouble::Preparation { what: what.to_owned(), status: self.status, detail: self.answer().detail }
+    }
+}
+
+/// Plain HTTP to one project: no retry, no interpretation.
+pub(super) struct Client {
+    agent: ureq::Agent,
+    url: String,
+    publishable_key: String,
+}
+
+impl Client {
+    pub(super) fn new(url: &str, publishable_key: &str) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build();
+        Self { agent: config.into(), url: url.to_owned(), publishable_key: publishable_key.to_owned() }
+    }
+
+    pub(super) fn send(&self, call: Call) -> Result<Reply, Trouble> {
+        let name = format!("{} {}", call.method, call.path.split('?').next().unwrap_or_default());
+        self.exchange(call).map_err(|error| Trouble::NoAnswer { request: name, source: Box::new(error) })
+    }
+
+    fn exchange(&self, call: Call) -> Result<Reply, ureq::Error> {
+        let mut request =
+            http::Request::builder().method(call.method).uri(format!("{}{}", self.url, call.path));
+        match &call.key {
+            Key::Publishable => request = request.header("apikey", &self.publishable_key),
+            Key::Other(key) => request = request.header("apikey", key),
+            Key::Missing => {}
+        }
+        if let Some(token) = &call.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        let response = match call.body {
+            Some(body) => self.agent.run(request.header("Content-Type", "application/json").body(body)?)?,
+            None => self.agent.run(request.body(())?)?,
+        };
+        let header =
+            |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let (retry_after, content_type) = (header("retry-after"), header("content-type"));
+        let status = response.status().as_u16();
+        let body = response.into_body().with_config().limit(64 << 20).read_to_vec()?;
+        Ok(Reply { status, retry_after, content_type, body })
+    }
+}

@@ -1,0 +1,100 @@
+use std::fmt;
+
+use serde::Serialize;
+
+use super::target::Server;
+
+/// How a case came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// As the contract says.
+    AsDocumented,
+    /// Otherwise, in the way this server is known to differ.
+    KnownDifference,
+    /// Not run, for want of something the line's note names.
+    NotRun,
+    /// Otherwise. The run fails.
+    Broken,
+}
+
+/// One case, as it came out on one server. Holds no id, token or address.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// What the case is about.
+    pub group: &'static str,
+    /// The case.
+    pub name: String,
+    /// What Levi must understand.
+    pub expected: String,
+    /// HTTP status; 0 where nothing was sent.
+    pub status: u16,
+    /// The answer's code.
+    pub code: String,
+    /// What Levi understood.
+    pub understood: String,
+    /// The server's words, ids left out.
+    pub detail: String,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// Why it differs, what was wrong on the server, or what was missing.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// A whole run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The server's name.
+    pub server: &'static str,
+    /// One line per case, in the suite's order.
+    pub lines: Vec<Line>,
+}
+
+impl Report {
+    pub(super) const fn new(server: Server, lines: Vec<Line>) -> Self {
+        Self { server: server.name(), lines }
+    }
+
+    /// The cases that came out otherwise than the contract says, and not in a known way.
+    pub fn broken(&self) -> impl Iterator<Item = &Line> {
+        self.with(Outcome::Broken)
+    }
+
+    /// The cases with this outcome.
+    pub fn with(&self, outcome: Outcome) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(move |line| line.outcome == outcome)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.lines {
+            let mark = match line.outcome {
+                Outcome::AsDocumented => "ok",
+                Outcome::KnownDifference => "differs",
+                Outcome::NotRun => "not run",
+                Outcome::Broken => "BROKEN",
+            };
+            let case = format!("{}: {}", line.group, line.name);
+            writeln!(f, "{mark:<8} {case:<64} {:>3} {:<10} {}", line.status, line.code, line.understood)?;
+            if line.outcome == Outcome::Broken {
+                writeln!(f, "         must be {}; {} {}", line.expected, line.note, line.detail)?;
+            } else if line.outcome != Outcome::AsDocumented {
+                writeln!(f, "         {}", line.note)?;
+            }
+        }
+        let count = |outcome| self.with(outcome).count();
+        write!(
+            f,
+            "{}: {} cases, {} as documented, {} known differences, {} not run, {} broken",
+            self.server,
+            self.lines.len(),
+            count(Outcome::AsDocumented),
+            count(Outcome::KnownDifference),
+            count(Outcome::NotRun),
+            count(Outcome::Broken),
+        )
+    }
+}

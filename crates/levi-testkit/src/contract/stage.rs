@@ -1,0 +1,144 @@
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use levi_transport::{Table, Upsert};
+use serde_json::{Value, json};
+
+use super::client::{Call, Client, Reply};
+use super::target::{Target, User};
+use super::token;
+use super::trouble::Trouble;
+
+/// What a case plays on: a session with its parents and its secret, once for each of the two users.
+pub(super) struct Stage<'t> {
+    pub(super) client: &'t Client,
+    pub(super) target: &'t Target,
+    pub(super) mine: Scene<'t>,
+    pub(super) theirs: Scene<'t>,
+}
+
+/// One user's rows.
+pub(super) struct Scene<'t> {
+    pub(super) user: &'t User,
+    pub(super) device: String,
+    pub(super) repository: String,
+    pub(super) session: String,
+}
+
+impl<'t> Stage<'t> {
+    pub(super) fn set(client: &'t Client, target: &'t Target) -> Result<Self, Trouble> {
+        let [mine, theirs] = &target.users;
+        Ok(Self { client, target, mine: Scene::set(client, mine)?, theirs: Scene::set(client, theirs)? })
+    }
+
+    /// Sends as the first user.
+    pub(super) fn send(&self, call: Call) -> Result<Reply, Trouble> {
+        self.client.send(call.token(&self.mine.user.access_token))
+    }
+
+    /// Sends with the call's own token, or none.
+    pub(super) fn send_as_is(&self, call: Call) -> Result<Reply, Trouble> {
+        self.client.send(call)
+    }
+
+    /// The content of a scene's messages, by sequence number, as their owner sees them.
+    pub(super) fn messages(&self, scene: &Scene<'_>) -> Result<Vec<(String, String)>, Trouble> {
+        let mut seen = Vec::new();
+        let mut last = "-1".to_owned();
+        loop {
+            // As text, so that no JSON reader or writer on the way rounds it.
+            let path = format!(
+                "/rest/v1/agent_coding_session_messages?select=n:sequence_number::text,content_encrypted\
+                 &session_id=eq.{}&sequence_number=gt.{last}&order=sequence_number&limit=1000",
+                scene.session
+            );
+            let reply = self.client.send(Call::new("GET", path).token(&scene.user.access_token))?;
+            let rows = reply.rows();
+            let Some(end) = rows.last().and_then(|row| row["n"].as_str()) else {
+                return if reply.status == 200 {
+                    Ok(seen)
+                } else {
+                    Err(reply.preparation("reading messages"))
+                };
+            };
+            last = end.to_owned();
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            seen.extend(rows.iter().map(|row| (text(&row["n"]), text(&row["content_encrypted"]))));
+        }
+    }
+}
+
+impl<'t> Scene<'t> {
+    fn set(client: &Client, user: &'t User) -> Result<Self, Trouble> {
+        let scene =
+            Self { user, device: token::uuid()?, repository: token::uuid()?, session: token::uuid()? };
+        for (table, row) in [
+            (Table::Devices, scene.device_row(&scene.device)),
+            (Table::Repositories, scene.repository_row(&scene.repository, &scene.device)),
+            (Table::Sessions, scene.session_row(&scene.session, &scene.device, &scene.repository)),
+            (Table::Secrets, scene.secret_row(&scene.session, &scene.device)),
+        ] {
+            let reply = client.send(Call::upsert(upsert(table, &[row])).token(&user.access_token))?;
+            if !(200..300).contains(&reply.status) {
+                return Err(reply.preparation(&format!("preparing a row of {}", table.name())));
+            }
+        }
+        Ok(scene)
+    }
+
+    /// Deletes what the scene was made of, children first.
+    pub(super) fn strike(&self, client: &Client) -> Result<(), Trouble> {
+        for (table, column, id) in [
+            (Table::Sessions, "device_id", &self.device),
+            (Table::Repositories, "device_id", &self.device),
+            (Table::Devices, "id", &self.device),
+        ] {
+            let call = Call::new("DELETE", format!("/rest/v1/{}?{column}=eq.{id}", table.name()));
+            client.send(call.token(&self.user.access_token))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn device_row(&self, id: &str) -> Value {
+        json!({"id": id, "user_id": self.user.id, "name": "contract", "device_type": "desktop",
+               "public_key": "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=", "is_active": true})
+    }
+
+    pub(super) fn repository_row(&self, id: &str, device: &str) -> Value {
+        json!({"id": id, "user_id": self.user.id, "device_id": device, "name": "contract",
+               "local_path": format!("/contract/{id}"), "remote_url": null, "default_branch": "main",
+               "is_worktree": false, "worktree_branch": null, "status": "active"})
+    }
+
+    pub(super) fn session_row(&self, id: &str, device: &str, repository: &str) -> Value {
+        json!({"id": id, "user_id": self.user.id, "device_id": device, "repository_id": repository,
+               "status": "active", "title": null, "current_branch": null, "working_directory": null,
+               "is_worktree": false, "worktree_path": null, "last_heartbeat_at": "2026-01-02T03:04:05.678Z"})
+    }
+
+    pub(super) fn secret_row(&self, session: &str, device: &str) -> Value {
+        json!({"session_id": session, "device_id": device, "ephemeral_public_key": "ZW5j",
+               "encrypted_secret": "c2VhbGVk", "sender_device_id": null})
+    }
+
+    pub(super) fn message_row(&self, sequence_number: i64, content: &str) -> Value {
+        message_row(&self.session, sequence_number, content)
+    }
+}
+
+pub(super) fn message_row(session: &str, sequence_number: i64, content: &str) -> Value {
+    json!({"session_id": session, "sequence_number": sequence_number,
+           "content_encrypted": content, "content_nonce": "bm9uY2U="})
+}
+
+/// An upsert in Levi's form, with rows that Levi might never write.
+pub(super) fn upsert(table: Table, rows: &[Value]) -> Upsert {
+    let mut body = String::from("[");
+    for (index, row) in rows.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        // Writing to a String cannot fail.
+        let _ = write!(body, "{comma}{row}");
+    }
+    body.push(']');
+    Upsert { table, columns: Cow::Borrowed(table.columns()), body: body.into_bytes() }
+}
