@@ -195,7 +195,7 @@ impl Lanes {
     }
 
     /// Lanes whose next row waits for its session's key.
-    pub(super) fn to_seal(&mut self) -> Vec<(LaneId, SessionId)> {
+    pub(super) fn take_unsealed(&mut self) -> Vec<(LaneId, SessionId)> {
         let waits = |lane: &Lane| {
             !lane.in_flight
                 && !lane.asked
@@ -212,7 +212,7 @@ impl Lanes {
     }
 
     /// Lanes whose window runs low: `(lane, after, how many)`.
-    pub(super) fn to_refill(&mut self, low: usize, full: usize) -> Vec<(LaneId, Option<i64>, usize)> {
+    pub(super) fn take_low(&mut self, low: usize, full: usize) -> Vec<(LaneId, Option<i64>, usize)> {
         let mut found = Vec::new();
         for id in &self.order {
             let Some(lane) = self.lanes.get_mut(id) else { continue };
@@ -274,7 +274,7 @@ impl Lanes {
             lane.group = Group::COMMON;
         }
         self.settle(id);
-        self.to_back(id);
+        self.send_back(id);
     }
 
     /// The lane's first row is gone (parked). The others go on by themselves until something of theirs is
@@ -306,7 +306,7 @@ impl Lanes {
         }
     }
 
-    pub(super) fn to_back(&mut self, id: LaneId) {
+    pub(super) fn send_back(&mut self, id: LaneId) {
         if self.lanes.contains_key(&id) {
             self.order.retain(|other| *other != id);
             self.order.push_back(id);

@@ -248,7 +248,7 @@ impl Batcher {
         if self.gate.outbox.is_some() {
             return;
         }
-        for (lane, session_id) in self.lanes.to_seal() {
+        for (lane, session_id) in self.lanes.take_unsealed() {
             self.actions.push_back(Action::Seal { lane, session_id });
         }
         if !self.gate.is_open() {
@@ -284,7 +284,7 @@ impl Batcher {
 
     fn load(&mut self) {
         let most = self.config.catch_up_batch_size;
-        for (lane, after, limit) in self.lanes.to_refill(most, 2 * most) {
+        for (lane, after, limit) in self.lanes.take_low(most, 2 * most) {
             self.actions.push_back(Action::LoadLane { lane, after, limit });
         }
         let room = MOST_LANES.saturating_sub(self.lanes.len());

@@ -153,7 +153,7 @@ impl Batcher {
             for part in batch.parts {
                 let lane = part.lane;
                 self.lanes.put_back(part);
-                self.lanes.to_back(lane);
+                self.lanes.send_back(lane);
             }
             self.pause_project(now, answer, draw);
             return;

@@ -14,7 +14,8 @@ use levi_crypto::SessionSecret;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_transport::Supabase;
 use levi_types::{Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore};
-use rand::SeedableRng as _;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
 use rand_core::CryptoRng;
 
 pub use self::error::{EncryptionError, SyncError};
@@ -92,24 +93,27 @@ impl SessionSyncService {
         device_private_key: DevicePrivateKey,
         secrets_cache: SecretsCache,
     ) -> Self {
-        let steps = Steps {
-            server: Server {
-                supabase: supabase_client,
-                accounts: Arc::new(StoredAccount::new(secrets_manager)),
-            },
-            store: db_pool,
-            device: ThisDevice { id: device_id, key: Arc::new(device_private_key) },
-            clock: Arc::new(SystemClock::new()),
-            random: Arc::new(Mutex::new(rand::rngs::StdRng::from_rng(&mut rand::rng()))),
-        };
-        Self { steps, cache: secrets_cache, recorder: None }
+        let accounts = Arc::new(StoredAccount::new(secrets_manager));
+        Self::with_parts(supabase_client, db_pool, accounts, device_id, device_private_key, secrets_cache)
     }
 
-    /// Takes the account from `accounts`, which can refresh its token, instead of the stored sign-in.
-    #[must_use]
-    pub fn with_accounts(mut self, accounts: Arc<dyn Accounts>) -> Self {
-        self.steps.server.accounts = accounts;
-        self
+    /// As [`new`](Self::new), with an account that can refresh its token instead of the stored sign-in.
+    pub fn with_parts(
+        supabase: Arc<dyn Supabase>,
+        store: Arc<dyn SessionStore>,
+        accounts: Arc<dyn Accounts>,
+        device_id: DeviceId,
+        device_private_key: DevicePrivateKey,
+        secrets_cache: SecretsCache,
+    ) -> Self {
+        let steps = Steps {
+            server: Server { supabase, accounts },
+            store,
+            device: ThisDevice { id: device_id, key: Arc::new(device_private_key) },
+            clock: Arc::new(SystemClock::new()),
+            random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
+        };
+        Self { steps, cache: secrets_cache, recorder: None }
     }
 
     /// Reads time from `clock`.

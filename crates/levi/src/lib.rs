@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod accounts;
+mod builder;
+mod levi;
+
+pub use builder::{BuildError, LeviBuilder, data_dir, outbox_path};
+pub use levi::{Levi, NotConnected};
+
+pub use levi_core::batcher::PauseReason;
+pub use levi_core::{
+    Account, Accounts, Distribution, EncryptionError, EnqueueError, InvalidConfig, LastAnswer, LeviConfig,
+    MessageError, MessageSyncer, NewSession, NoAccount, Page, PulledMessage, ReadError, Reader, Receipt,
+    SecretsCache, SessionSyncService, ShutdownReport, StartError, Status, Step, StoredAccount, SyncError,
+    SyncedError, SystemClock, UnreadableMessage, Welcome, Worker, WorkerParts,
+};
+pub use levi_crypto::at_rest::DatabaseKey;
+pub use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
+pub use levi_crypto::{MessageKey, SessionSecret};
+pub use levi_outbox::sqlite::{Inspector, SqliteOptions, SqliteOutbox, Synchronous, enqueue_in};
+pub use levi_outbox::{OutboxError, OutboxStore, Reason, Totals};
+pub use levi_store::{FileCredentials, SqliteSessionStore, database_key, device_private_key};
+pub use levi_transport::{
+    Answer, Failure, HttpOptions, HttpSignIn, HttpSupabase, SignIn, SignInError, Supabase, TokenError,
+    TokenKeeper, Tokens, Verdict,
+};
+pub use levi_types::{
+    AccessToken, Clock, CodingSession, CredentialName, Credentials, CredentialsError, Delivery,
+    DeliveryReport, DeviceId, InvalidMessage, MessageId, MessageSyncRequest, Now, RefreshToken, Repository,
+    RepositoryId, SecretString, SessionId, SessionStatus, SessionStore, StoreError, SyncContext, UserId,
+};
