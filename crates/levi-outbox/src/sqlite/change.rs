@@ -86,7 +86,7 @@ fn settle(conn: &Connection, ledger: &mut Ledger, lane: LaneId, taken: i64, at: 
         .query_row([lane.0, taken, at.as_millis()], |row| row.get(0))
         .optional()?;
     if left == Some(0) {
-        ledger.lanes -= i64::from(taken > 0);
+        ledger.add_lanes(-i64::from(taken > 0));
         drop_if_empty(conn, lane)?;
     }
     Ok(())
@@ -143,7 +143,7 @@ fn unpark(conn: &Connection, ledger: &mut Ledger, row: RowId, at: Wall) -> Resul
     ledger.remove_parked(bytes);
     ledger.add_pending(bytes);
     let rows: i64 = conn.prepare_cached(REVIVE_LANE)?.query_row([lane, at.as_millis()], |row| row.get(0))?;
-    ledger.lanes += i64::from(rows == 1);
+    ledger.add_lanes(i64::from(rows == 1));
     Ok(())
 }
 
@@ -163,7 +163,7 @@ fn discard(conn: &Connection, ledger: &mut Ledger, row: RowId) -> Result<()> {
     let (lane, sequence_number): (i64, i64) = (lane, sequence_number);
     ledger.remove_pending(bytes);
     let left: i64 = conn.prepare_cached(SHRINK_LANE)?.query_row([lane], |row| row.get(0))?;
-    ledger.lanes -= i64::from(left == 0);
+    ledger.add_lanes(-i64::from(left == 0));
     // Attempts are the first row's: its successor starts afresh, or it would be given up too early.
     let has_earlier: bool =
         conn.prepare_cached(HAS_EARLIER)?.query_row([lane, sequence_number], |row| row.get(0))?;
@@ -182,7 +182,7 @@ fn reseal(conn: &Connection, ledger: &mut Ledger, row: RowKey, payload: &[u8]) -
     let bytes = i64::try_from(payload.len()).unwrap_or(i64::MAX);
     let sealed = super::columns::protection_code(Protection::Sealed);
     conn.prepare_cached(RESEAL)?.execute(params![row.id.0, payload, bytes, sealed])?;
-    ledger.pending_bytes += bytes - before;
+    ledger.resize_pending(before, bytes);
     Ok(())
 }
 

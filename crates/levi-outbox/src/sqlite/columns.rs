@@ -1,7 +1,6 @@
 //! How values lie in columns.
 
 use levi_types::Wall;
-use rusqlite::types::Type;
 use rusqlite::{Error, Result, Row};
 
 use crate::model::{Protection, Reason, RowHead, RowId, RowKey};
@@ -53,9 +52,7 @@ pub(super) fn reason(row: &Row<'_>, column: usize) -> Result<Option<Reason>> {
     Ok(Some(Reason { code, detail: row.get(column + 1)? }))
 }
 
-/// Id out of range of what an API type can carry.
-pub(super) fn count(row: &Row<'_>, column: usize) -> Result<u64> {
-    let count: i64 = row.get(column)?;
-    u64::try_from(count)
-        .map_err(|error| Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error)))
+/// A count that cannot be negative on a sound disk.
+pub(super) fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
 }

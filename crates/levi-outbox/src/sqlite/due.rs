@@ -45,7 +45,7 @@ pub(super) fn due(conn: &Connection, query: DueQuery<'_>) -> Result<Due> {
             let heads = heads(conn, lane, None, query.heads_per_lane)?;
             heads_collected += heads.len();
             let session_id = row.get_ref(1)?.as_str()?.into();
-            let rows = columns::count(row, 3)?;
+            let rows = columns::unsigned(row.get(3)?);
             due.lanes.push(DueLane { lane, session_id, attempts: row.get(2)?, rows, heads });
         }
     }

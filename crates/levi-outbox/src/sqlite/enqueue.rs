@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
 
-use super::columns::protection_code;
+use super::columns::{protection_code, unsigned};
 use super::ledger::Ledger;
 use crate::model::{Enqueued, NewRow, RowId, RowKey};
 
@@ -32,9 +32,13 @@ pub(super) fn store_rows(
     rows: &[NewRow],
     max_pending_bytes: u64,
 ) -> Result<Vec<Enqueued>> {
-    let limit = i64::try_from(max_pending_bytes).unwrap_or(i64::MAX);
-    let mut intake =
-        Intake { conn, ledger, limit, lanes: HashMap::new(), insert: conn.prepare_cached(INSERT)? };
+    let mut intake = Intake {
+        conn,
+        ledger,
+        max_pending_bytes,
+        lanes: HashMap::new(),
+        insert: conn.prepare_cached(INSERT)?,
+    };
     let answers = rows.iter().map(|row| intake.store(row)).collect::<Result<_>>()?;
     intake.settle()?;
     Ok(answers)
@@ -43,7 +47,7 @@ pub(super) fn store_rows(
 struct Intake<'a> {
     conn: &'a Connection,
     ledger: &'a mut Ledger,
-    limit: i64,
+    max_pending_bytes: u64,
     lanes: HashMap<&'a str, OpenLane>,
     insert: CachedStatement<'a>,
 }
@@ -83,11 +87,11 @@ impl<'a> Intake<'a> {
         {
             return Ok(Enqueued::PlaceTaken { holder: holder.message_id.as_str().into() });
         }
-        let growth = length(row) - holder.as_ref().map_or(0, |holder| holder.bytes);
-        if growth > 0 && self.ledger.held_bytes().saturating_add(growth) > self.limit {
+        let growth = length(row).saturating_sub(holder.as_ref().map_or(0, |holder| holder.bytes));
+        if growth > 0 && unsigned(self.ledger.held_bytes().saturating_add(growth)) > self.max_pending_bytes {
             return Ok(Enqueued::Full {
-                pending_bytes: self.ledger.held_bytes().unsigned_abs(),
-                limit: self.limit.unsigned_abs(),
+                pending_bytes: unsigned(self.ledger.held_bytes()),
+                limit: self.max_pending_bytes,
             });
         }
         let lane = match lane {
@@ -197,7 +201,7 @@ impl<'a> Intake<'a> {
             protection_code(row.protection),
             row.payload
         ])?;
-        self.ledger.pending_bytes += length(row) - old.bytes;
+        self.ledger.resize_pending(old.bytes, length(row));
         Ok(stored(old.id, version, true))
     }
 
@@ -206,7 +210,7 @@ impl<'a> Intake<'a> {
         let mut grow = self.conn.prepare_cached(GROW_LANE)?;
         for open in self.lanes.values().filter(|open| open.added > 0) {
             grow.execute([open.lane, open.added, open.due_at])?;
-            self.ledger.lanes += i64::from(open.was_empty);
+            self.ledger.add_lanes(i64::from(open.was_empty));
         }
         Ok(())
     }

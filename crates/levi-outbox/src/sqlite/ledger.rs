@@ -3,6 +3,8 @@
 use rusqlite::{Connection, Result};
 
 /// What there is. Loaded when a transaction starts, changed beside the rows, stored before it ends.
+///
+/// Saturating throughout: on a damaged disk the counts may be anything, and a count is no reason to panic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ledger {
     pub(super) pending_rows: i64,
@@ -47,27 +49,42 @@ impl Ledger {
     }
 
     pub(super) fn add_pending(&mut self, bytes: i64) {
-        self.pending_rows += 1;
-        self.pending_bytes += bytes;
+        self.pending_rows = self.pending_rows.saturating_add(1);
+        self.pending_bytes = self.pending_bytes.saturating_add(bytes);
     }
 
     pub(super) fn remove_pending(&mut self, bytes: i64) {
-        self.pending_rows -= 1;
-        self.pending_bytes -= bytes;
+        self.pending_rows = self.pending_rows.saturating_sub(1);
+        self.pending_bytes = self.pending_bytes.saturating_sub(bytes);
+    }
+
+    /// A pending payload of `before` bytes now has `after`.
+    pub(super) fn resize_pending(&mut self, before: i64, after: i64) {
+        self.pending_bytes = self.pending_bytes.saturating_sub(before).saturating_add(after);
+    }
+
+    /// `change` lanes more have rows.
+    pub(super) fn add_lanes(&mut self, change: i64) {
+        self.lanes = self.lanes.saturating_add(change);
+    }
+
+    /// `change` tasks more are there.
+    pub(super) fn add_tasks(&mut self, change: i64) {
+        self.tasks = self.tasks.saturating_add(change);
     }
 
     pub(super) fn add_parked(&mut self, bytes: i64) {
-        self.parked_rows += 1;
-        self.parked_bytes += bytes;
+        self.parked_rows = self.parked_rows.saturating_add(1);
+        self.parked_bytes = self.parked_bytes.saturating_add(bytes);
     }
 
     pub(super) fn remove_parked(&mut self, bytes: i64) {
-        self.parked_rows -= 1;
-        self.parked_bytes -= bytes;
+        self.parked_rows = self.parked_rows.saturating_sub(1);
+        self.parked_bytes = self.parked_bytes.saturating_sub(bytes);
     }
 
     /// Bytes that count against `max_pending_bytes`.
     pub(super) fn held_bytes(&self) -> i64 {
-        self.pending_bytes + self.parked_bytes
+        self.pending_bytes.saturating_add(self.parked_bytes)
     }
 }

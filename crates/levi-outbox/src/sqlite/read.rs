@@ -96,12 +96,12 @@ pub(super) fn totals(conn: &Connection) -> Result<Totals> {
     let ledger = Ledger::load(conn)?;
     let oldest = conn.prepare_cached(OLDEST)?.query_row([], |row| row.get(0)).optional()?;
     Ok(Totals {
-        pending_rows: ledger.pending_rows.unsigned_abs(),
-        pending_bytes: ledger.pending_bytes.unsigned_abs(),
-        parked_rows: ledger.parked_rows.unsigned_abs(),
-        parked_bytes: ledger.parked_bytes.unsigned_abs(),
-        lanes: ledger.lanes.unsigned_abs(),
-        tasks: ledger.tasks.unsigned_abs(),
+        pending_rows: columns::unsigned(ledger.pending_rows),
+        pending_bytes: columns::unsigned(ledger.pending_bytes),
+        parked_rows: columns::unsigned(ledger.parked_rows),
+        parked_bytes: columns::unsigned(ledger.parked_bytes),
+        lanes: columns::unsigned(ledger.lanes),
+        tasks: columns::unsigned(ledger.tasks),
         oldest: oldest.map(Wall::from_millis),
     })
 }

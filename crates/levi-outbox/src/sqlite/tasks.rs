@@ -41,7 +41,7 @@ pub(super) fn put(conn: &Connection, ledger: &mut Ledger, task: &NewTask) -> Res
         task.payload
     ])?;
     if old.is_none() {
-        ledger.tasks += 1;
+        ledger.add_tasks(1);
         conn.prepare_cached(MAKE_CHILDREN_WAIT)?.execute(params![task.name, 1])?;
     }
     refresh_held(conn, old.flatten().as_deref())?;
@@ -52,7 +52,7 @@ pub(super) fn finish(conn: &Connection, ledger: &mut Ledger, name: &str, version
     let done: Option<Option<String>> =
         conn.prepare_cached(FINISH)?.query_row(params![name, version], |row| row.get(0)).optional()?;
     let Some(holds) = done else { return Ok(()) };
-    ledger.tasks -= 1;
+    ledger.add_tasks(-1);
     conn.prepare_cached(MAKE_CHILDREN_WAIT)?.execute(params![name, 0])?;
     refresh_held(conn, holds.as_deref())
 }

@@ -18,11 +18,13 @@ fn wall() -> impl Strategy<Value = Wall> {
 }
 
 fn lane() -> impl Strategy<Value = LaneId> {
-    (1..=LANES).prop_map(LaneId)
+    prop_oneof![3 => 1..=3_i64, 1 => 4..=LANES].prop_map(LaneId)
 }
 
 fn key() -> impl Strategy<Value = RowKey> {
-    (1..=ROWS, 1..=3_u32).prop_map(|(id, version)| RowKey { id: RowId(id), version })
+    let id = prop_oneof![3 => 1..=6_i64, 1 => 7..=ROWS];
+    let version = prop_oneof![3 => Just(1_u32), 1 => 2..=3_u32];
+    (id, version).prop_map(|(id, version)| RowKey { id: RowId(id), version })
 }
 
 fn session() -> impl Strategy<Value = levi_types::SessionId> {
