@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::connection::Connection;
 use super::lock;
@@ -124,6 +124,10 @@ fn accept(
     loop {
         let accepted = listener.accept();
         if closing.load(Ordering::SeqCst) {
+            // It may be a client's, and those are to see a reset, not an orderly end.
+            if let Ok((stream, _)) = &accepted {
+                let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            }
             return;
         }
         match accepted.and_then(|(stream, _)| Connection::new(stream)) {

@@ -145,7 +145,7 @@ impl Record {
     pub(crate) fn carried_out(&self, outcome: &Outcome, event: AuthEvent) {
         let mut kept = lock(&self.kept);
         match event {
-            AuthEvent::SignedIn => kept.stats.sign_ins += 1,
+            AuthEvent::SignedIn | AuthEvent::SignedUp(_) => kept.stats.sign_ins += 1,
             AuthEvent::Refreshed => kept.stats.refreshes += 1,
             AuthEvent::Other => {}
         }

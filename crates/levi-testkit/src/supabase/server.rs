@@ -12,6 +12,7 @@ use super::gateway::{self, Keys};
 use super::http::{Request, Response};
 use super::lock;
 use super::record::Record;
+use super::rest::error::RestError;
 use super::rest::{self, Outcome};
 
 pub(crate) struct Server {
@@ -43,6 +44,11 @@ impl Server {
         let path = request.path();
         if path.starts_with("/auth/v1/") {
             let (response, event) = auth::answer(&mut lock(&self.auth), request, now);
+            if let AuthEvent::SignedUp(user) = event
+                && let Err(error) = self.database.add_user(user)
+            {
+                return (Outcome::plain(RestError::from(error).into_response(), None), AuthEvent::Other);
+            }
             return (Outcome::plain(response, None), event);
         }
         if !path.starts_with("/rest/v1/") {

@@ -58,6 +58,9 @@ impl StandIn {
     }
 
     /// Adds a user who may sign in, or gives the one of that email another password. The id follows from the email.
+    ///
+    /// # Errors
+    /// [`StartError::Tables`] when SQLite in memory fails.
     pub fn add_user(&self, email: &str, password: &str) -> Result<UserId, StartError> {
         let id = lock(&self.server.auth).put_user(email, password);
         self.server.database.add_user(id)?;

@@ -15,7 +15,7 @@ pub struct Stats {
     pub accepted: u64,
     /// Answers with a status of 400 or more, planned ones included.
     pub refused: u64,
-    /// Successful password sign-ins.
+    /// Successful sign-ins by password, sign-ups included.
     pub sign_ins: u64,
     /// Successful refreshes.
     pub refreshes: u64,

@@ -10,6 +10,9 @@ pub(crate) use state::{AuthState, Bearer, Issued, Refusal, User};
 
 use super::http::{Request, Response};
 use super::rest::decode;
+use super::value::Uuid;
+
+const MIN_PASSWORD_BYTES: usize = 6;
 
 #[derive(Deserialize)]
 struct PasswordGrant {
@@ -26,6 +29,8 @@ struct RefreshGrant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AuthEvent {
     SignedIn,
+    /// With a new user, whom the tables have to know too.
+    SignedUp(Uuid),
     Refreshed,
     Other,
 }
@@ -35,6 +40,7 @@ pub(crate) fn answer(state: &mut AuthState, request: &Request, now: Wall) -> (Re
     let now = now.as_millis();
     let response = match (request.method.as_str(), request.path()) {
         ("POST", "/auth/v1/token") => return token(state, request, now),
+        ("POST", "/auth/v1/signup") => return sign_up(state, request, now),
         ("GET", "/auth/v1/user") => who(state, request, now),
         ("POST", "/auth/v1/logout") => sign_out(state, request, now),
         ("GET", "/auth/v1/health") => Response::json(200, br#"{"name":"GoTrue"}"#.to_vec()),
@@ -62,6 +68,28 @@ fn token(state: &mut AuthState, request: &Request, now: i64) -> (Response, AuthE
     match issued {
         Ok(issued) => (issued_response(&issued), event),
         Err(refusal) => (refusal_response(refusal), AuthEvent::Other),
+    }
+}
+
+/// Without confirmation by mail: a new user is signed in at once.
+fn sign_up(state: &mut AuthState, request: &Request, now: i64) -> (Response, AuthEvent) {
+    let Ok(grant) = serde_json::from_slice::<PasswordGrant>(&request.body) else {
+        return (bad_json(), AuthEvent::Other);
+    };
+    if state.user_of_email(&grant.email).is_some() {
+        return (refuse(422, "user_already_exists", "User already registered"), AuthEvent::Other);
+    }
+    if grant.password.len() < MIN_PASSWORD_BYTES {
+        let message = "Password should be at least 6 characters.";
+        return (refuse(422, "weak_password", message), AuthEvent::Other);
+    }
+    let user = state.put_user(&grant.email, &grant.password);
+    match state.user(user).cloned() {
+        Some(user) => {
+            let id = user.id;
+            (issued_response(&state.start_session(user, now)), AuthEvent::SignedUp(id))
+        }
+        None => (refuse(500, "unexpected_failure", "Unexpected failure"), AuthEvent::Other),
     }
 }
 

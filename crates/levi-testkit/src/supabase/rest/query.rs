@@ -7,11 +7,28 @@ use super::payload::cell_from_text;
 use crate::supabase::schema::TableDef;
 use crate::supabase::value::Cell;
 
+/// One item of `select=`: `name:column::cast`.
+#[derive(Clone)]
+pub(crate) struct Selected {
+    pub(crate) column: usize,
+    /// What it is called in the answer.
+    pub(crate) name: String,
+    pub(crate) cast: Cast,
+}
+
+/// How a selected value is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cast {
+    None,
+    /// `::text`, which keeps big integers whole in readers whose numbers are doubles.
+    Text,
+}
+
 /// What a query string asks for.
 #[derive(Default)]
 pub(crate) struct Query {
-    /// Columns to answer with, in order; empty for all.
-    pub(crate) select: Vec<usize>,
+    /// What to answer with, in order; empty for every column.
+    pub(crate) select: Vec<Selected>,
     /// `column operator ?`, joined by AND.
     pub(crate) conditions: Vec<String>,
     /// Values for the question marks.
@@ -95,12 +112,22 @@ fn sql_operator(name: &str) -> &'static str {
     }
 }
 
-fn select(table: &TableDef, value: &str) -> Result<Vec<usize>, RestError> {
+fn select(table: &TableDef, value: &str) -> Result<Vec<Selected>, RestError> {
     if value == "*" || value.is_empty() {
         return Ok(Vec::new());
     }
-    let index = |name: &str| table.column(name).ok_or_else(|| RestError::no_such_column(table, name));
-    value.split(',').map(|name| index(name.trim())).collect()
+    value.split(',').map(|item| selected(table, item.trim())).collect()
+}
+
+fn selected(table: &TableDef, item: &str) -> Result<Selected, RestError> {
+    let (item, cast) = match item.rsplit_once("::") {
+        None => (item, Cast::None),
+        Some((item, "text")) => (item, Cast::Text),
+        Some(_) => return Err(RestError::unreadable_query("select parameter", item)),
+    };
+    let (name, column) = item.split_once(':').unwrap_or((item, item));
+    let index = table.column(column).ok_or_else(|| RestError::no_such_column(table, column))?;
+    Ok(Selected { column: index, name: name.to_owned(), cast })
 }
 
 fn order(table: &TableDef, value: &str) -> Result<Vec<String>, RestError> {

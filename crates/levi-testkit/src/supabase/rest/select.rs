@@ -4,10 +4,10 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::error::RestError;
 use super::policy;
-use super::query::Query;
+use super::query::{Cast, Query, Selected};
 use crate::supabase::role::Role;
 use crate::supabase::schema::TableDef;
-use crate::supabase::value::Cell;
+use crate::supabase::value::{Cell, write_json_text};
 
 /// Rows as a JSON array.
 #[derive(Debug)]
@@ -96,18 +96,24 @@ fn restriction(table: &TableDef, query: &Query, role: Role) -> (String, Vec<Cell
     (conditions.join(" AND "), values)
 }
 
-fn columns(table: &TableDef, select: &[usize]) -> Vec<usize> {
-    if select.is_empty() { (0..table.columns.len()).collect() } else { select.to_vec() }
+fn columns(table: &TableDef, select: &[Selected]) -> Vec<Selected> {
+    if !select.is_empty() {
+        return select.to_vec();
+    }
+    let every = table.columns.iter().enumerate();
+    every
+        .map(|(column, def)| Selected { column, name: def.name.to_owned(), cast: Cast::None })
+        .collect()
 }
 
-fn names(table: &TableDef, columns: &[usize]) -> String {
-    columns.iter().map(|index| table.columns[*index].name).collect::<Vec<_>>().join(", ")
+fn names(table: &TableDef, columns: &[Selected]) -> String {
+    columns.iter().map(|selected| table.columns[selected.column].name).collect::<Vec<_>>().join(", ")
 }
 
 fn read(
     connection: &Connection,
     table: &TableDef,
-    columns: &[usize],
+    columns: &[Selected],
     sql: &str,
     values: &[Cell<'_>],
 ) -> Result<Rows, RestError> {
@@ -119,13 +125,16 @@ fn read(
             rows.json.push(b',');
         }
         rows.count += 1;
-        for (place, index) in columns.iter().enumerate() {
-            let column = &table.columns[*index];
+        for (place, selected) in columns.iter().enumerate() {
             rows.json.push(if place == 0 { b'{' } else { b',' });
-            rows.json.push(b'"');
-            rows.json.extend_from_slice(column.name.as_bytes());
-            rows.json.extend_from_slice(b"\":");
-            Cell::from_stored(column.kind, row.get_ref(place)?).write_json(&mut rows.json);
+            write_json_text(&selected.name, &mut rows.json);
+            rows.json.push(b':');
+            let cell = Cell::from_stored(table.columns[selected.column].kind, row.get_ref(place)?);
+            match (selected.cast, &cell) {
+                (Cast::Text, Cell::Int(n)) => write_json_text(&n.to_string(), &mut rows.json),
+                (Cast::Text, Cell::Bool(b)) => write_json_text(&b.to_string(), &mut rows.json),
+                _ => cell.write_json(&mut rows.json),
+            }
         }
         rows.json.push(b'}');
     }

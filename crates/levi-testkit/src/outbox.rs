@@ -1,0 +1,230 @@
+//! An outbox whose disk fails on command.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use levi_outbox::{
+    Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore,
+    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
+};
+use levi_types::Wall;
+
+/// Wraps a store and fails what it is told to.
+///
+/// A commit that fails has changed nothing: [`OutboxStore::commit`] promises that, and a store that broke the promise
+/// would test its caller against something that no store may do. (A process that dies after the commit and before the
+/// answer is another matter: drop the store and open it again.)
+#[derive(Debug)]
+pub struct FaultyOutbox<S> {
+    inner: S,
+    faults: OutboxFaults,
+}
+
+/// The switch of a [`FaultyOutbox`]; stays with the test when the outbox has moved into a worker.
+#[derive(Clone, Debug, Default)]
+pub struct OutboxFaults(Arc<Mutex<Plan>>);
+
+#[derive(Debug, Default)]
+struct Plan {
+    commits: Failing,
+    reads: Failing,
+    counts: OutboxCounts,
+}
+
+/// What was asked of a [`FaultyOutbox`] so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutboxCounts {
+    /// Commits that the store carried out.
+    pub commits: u64,
+    /// Commits that were made to fail.
+    pub failed_commits: u64,
+    /// Reads of every kind that the store carried out.
+    pub reads: u64,
+    /// Reads that were made to fail.
+    pub failed_reads: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Failing {
+    #[default]
+    Never,
+    Next(u64, OutboxFailure),
+    Always(OutboxFailure),
+}
+
+/// What a failing outbox says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutboxFailure {
+    /// [`OutboxError::DiskFull`]
+    DiskFull,
+    /// [`OutboxError::ReadOnly`]
+    ReadOnly,
+    /// [`OutboxError::Locked`]
+    Locked,
+    /// [`OutboxError::Owned`]
+    Owned,
+    /// [`OutboxError::Corrupt`]
+    Corrupt,
+    /// [`OutboxError::Other`]
+    Other,
+}
+
+impl OutboxFailure {
+    /// The error itself.
+    pub fn error(self) -> OutboxError {
+        let because = || io::Error::other("made to fail by a test").into();
+        match self {
+            Self::DiskFull => OutboxError::DiskFull(because()),
+            Self::ReadOnly => OutboxError::ReadOnly(because()),
+            Self::Locked => OutboxError::Locked(because()),
+            Self::Owned => OutboxError::Owned { path: PathBuf::from("faulty-outbox") },
+            Self::Corrupt => OutboxError::Corrupt(because()),
+            Self::Other => OutboxError::Other(because()),
+        }
+    }
+}
+
+impl Failing {
+    fn take(&mut self) -> Option<OutboxFailure> {
+        match *self {
+            Self::Never | Self::Next(0, _) => None,
+            Self::Always(failure) => Some(failure),
+            Self::Next(left, failure) => {
+                *self = Self::Next(left - 1, failure);
+                Some(failure)
+            }
+        }
+    }
+}
+
+impl OutboxFaults {
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next `times` commits fail, in place of what was planned for commits before.
+    pub fn fail_commits(&self, times: u64, failure: OutboxFailure) {
+        self.plan().commits = Failing::Next(times, failure);
+    }
+
+    /// The next `times` reads of any kind fail, in place of what was planned for reads before.
+    pub fn fail_reads(&self, times: u64, failure: OutboxFailure) {
+        self.plan().reads = Failing::Next(times, failure);
+    }
+
+    /// Every commit fails until [`OutboxFaults::heal`]; reads go on.
+    pub fn refuse_commits(&self, failure: OutboxFailure) {
+        self.plan().commits = Failing::Always(failure);
+    }
+
+    /// Everything fails until [`OutboxFaults::heal`].
+    pub fn break_down(&self, failure: OutboxFailure) {
+        let mut plan = self.plan();
+        (plan.commits, plan.reads) = (Failing::Always(failure), Failing::Always(failure));
+    }
+
+    /// Nothing fails any more.
+    pub fn heal(&self) {
+        let mut plan = self.plan();
+        (plan.commits, plan.reads) = (Failing::Never, Failing::Never);
+    }
+
+    /// What was asked so far.
+    pub fn counts(&self) -> OutboxCounts {
+        self.plan().counts
+    }
+
+    fn commit(&self) -> Result<(), OutboxError> {
+        let mut plan = self.plan();
+        match plan.commits.take() {
+            None => {
+                plan.counts.commits += 1;
+                Ok(())
+            }
+            Some(failure) => {
+                plan.counts.failed_commits += 1;
+                Err(failure.error())
+            }
+        }
+    }
+
+    fn read(&self) -> Result<(), OutboxError> {
+        let mut plan = self.plan();
+        match plan.reads.take() {
+            None => {
+                plan.counts.reads += 1;
+                Ok(())
+            }
+            Some(failure) => {
+                plan.counts.failed_reads += 1;
+                Err(failure.error())
+            }
+        }
+    }
+}
+
+impl<S> FaultyOutbox<S> {
+    /// Wraps `inner`. Nothing fails yet.
+    pub fn new(inner: S) -> Self {
+        Self { inner, faults: OutboxFaults::default() }
+    }
+
+    /// The switch.
+    pub fn faults(&self) -> OutboxFaults {
+        self.faults.clone()
+    }
+
+    /// The store without its faults.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
+    fn commit(&mut self, changes: &[Change], rows: &[NewRow]) -> Result<Vec<Enqueued>, OutboxError> {
+        self.faults.commit()?;
+        self.inner.commit(changes, rows)
+    }
+
+    fn due(&self, query: DueQuery<'_>) -> Result<Due, OutboxError> {
+        self.faults.read()?;
+        self.inner.due(query)
+    }
+
+    fn heads(&self, lane: LaneId, after: Option<i64>, limit: usize) -> Result<Vec<RowHead>, OutboxError> {
+        self.faults.read()?;
+        self.inner.heads(lane, after, limit)
+    }
+
+    fn payloads(&self, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<(), OutboxError> {
+        self.faults.read()?;
+        self.inner.payloads(rows, sink)
+    }
+
+    fn at_rest(&self, lane: LaneId, limit: usize) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
+        self.faults.read()?;
+        self.inner.at_rest(lane, limit)
+    }
+
+    fn due_tasks(&self, now: Wall, horizon: Wall, limit: usize) -> Result<DueTasks, OutboxError> {
+        self.faults.read()?;
+        self.inner.due_tasks(now, horizon, limit)
+    }
+
+    fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
+        self.faults.read()?;
+        self.inner.row_state(row)
+    }
+
+    fn totals(&self) -> Result<Totals, OutboxError> {
+        self.faults.read()?;
+        self.inner.totals()
+    }
+
+    fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
+        self.faults.read()?;
+        self.inner.list(after, limit)
+    }
+}
