@@ -19,7 +19,7 @@ export function fromBase64(text, length) {
 }
 
 /** x, with its length in front: u32be(len(x)) || x */
-function lp(text) {
+export function lp(text) {
   const bytes = utf8(text);
   const length = new DataView(new ArrayBuffer(4));
   length.setUint32(0, bytes.length);

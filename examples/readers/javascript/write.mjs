@@ -64,6 +64,8 @@ async function distribute(supabase, put, secret, ids) {
     devices.map(async (device) => ({
       session_id: ids.sessionId,
       device_id: device.id,
+      // We own the session. Said outright, so that no earlier sender's name is left in a row that is there.
+      sender_device_id: null,
       ...(await sealEnvelope(secret, { ...ids, recipientDeviceId: device.id }, privateKey, device.public_key)),
     })),
   );

@@ -23,7 +23,7 @@ def from_base64(text: str, length: int | None = None) -> bytes:
     return data
 
 
-def _lp(text: str) -> bytes:
+def lp(text: str) -> bytes:
     """x, with its length in front: u32be(len(x)) || x"""
     data = text.encode("utf-8")
     return struct.pack(">I", len(data)) + data
@@ -56,7 +56,7 @@ def parse_secret(secret: str) -> bytes:
 
 def _place(session_id: str, sequence_number: int) -> bytes:
     """Ties a ciphertext to its place: a row moved elsewhere by the server cannot be opened."""
-    return b"levi/message/v1" + _lp(session_id) + struct.pack(">q", sequence_number)
+    return b"levi/message/v1" + lp(session_id) + struct.pack(">q", sequence_number)
 
 
 def seal_message(
@@ -95,7 +95,7 @@ class Ids:
 
     def info(self) -> bytes:
         parts = (self.user_id, self.session_id, self.sender_device_id, self.recipient_device_id)
-        return b"levi/envelope/v1" + b"".join(map(_lp, parts))
+        return b"levi/envelope/v1" + b"".join(map(lp, parts))
 
 
 def public_key_of(private_key: str) -> str:

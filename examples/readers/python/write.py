@@ -53,7 +53,9 @@ def distribute(account: Account, secret: str, device_id: str, session_id: str) -
     for device in devices:
         ids = Ids(account.user_id, session_id, device_id, device["id"])
         sealed = seal_envelope(secret, ids, setting("LEVI_DEVICE_PRIVATE_KEY"), device["public_key"])
-        envelopes.append({"session_id": session_id, "device_id": device["id"]} | sealed)
+        # We own the session. Said outright, so that no earlier sender's name is left in a row that is there.
+        row = {"session_id": session_id, "device_id": device["id"], "sender_device_id": None}
+        envelopes.append(row | sealed)
     account.upsert("agent_coding_session_secrets", "session_id,device_id", envelopes)
     return len(devices)
 
