@@ -1,0 +1,166 @@
+//! Credentials in the keychain of the operating system.
+
+use std::fmt;
+use std::sync::Arc;
+
+use keyring_core::{CredentialStore, Entry, Error};
+use levi_types::{CredentialName, Credentials, CredentialsError, PortErrorKind, SecretString};
+
+/// One keychain entry per credential, under a service name of the daemon's choice.
+///
+/// Keychain on macOS, Credential Manager on Windows, the Secret Service (over D-Bus) on other Unix systems.
+/// A locked keychain is an error and never the same as an empty one. No global of the keyring crates is set.
+pub struct KeyringCredentials {
+    store: Arc<CredentialStore>,
+    service: String,
+}
+
+impl KeyringCredentials {
+    /// The keychain of this operating system. `service` is what a person sees there, such as the daemon's name.
+    ///
+    /// # Errors
+    /// [`PortErrorKind::Unavailable`] where no keychain runs, as on most servers: use
+    /// [`FileCredentials`](crate::FileCredentials) there.
+    pub fn open(service: impl Into<String>) -> Result<Self, CredentialsError> {
+        Ok(Self::with_store(system_store()?, service))
+    }
+
+    /// Any store of the keyring ecosystem: another keychain, or `keyring_core::mock` in a test.
+    pub fn with_store(store: Arc<CredentialStore>, service: impl Into<String>) -> Self {
+        Self { store, service: service.into() }
+    }
+
+    fn entry(&self, name: &CredentialName) -> Result<Entry, CredentialsError> {
+        self.store.build(&self.service, name.as_str(), None).map_err(failure)
+    }
+}
+
+impl fmt::Debug for KeyringCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyringCredentials").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
+impl Credentials for KeyringCredentials {
+    fn load(&self, name: &CredentialName) -> Result<Option<SecretString>, CredentialsError> {
+        match self.entry(name)?.get_password() {
+            Ok(secret) => Ok(Some(SecretString::new(secret))),
+            Err(Error::NoEntry) => Ok(None),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    fn save(&self, name: &CredentialName, secret: &SecretString) -> Result<(), CredentialsError> {
+        // Exposed to the keychain, which is where secrets belong.
+        self.entry(name)?.set_password(secret.expose()).map_err(failure)
+    }
+
+    fn remove(&self, name: &CredentialName) -> Result<(), CredentialsError> {
+        match self.entry(name)?.delete_credential() {
+            Ok(()) | Err(Error::NoEntry) => Ok(()),
+            Err(error) => Err(failure(error)),
+        }
+    }
+}
+
+#[cfg(target_os = "macos")]
+fn system_store() -> Result<Arc<CredentialStore>, CredentialsError> {
+    Ok(apple_native_keyring_store::keychain::Store::new().map_err(failure)?)
+}
+
+#[cfg(windows)]
+fn system_store() -> Result<Arc<CredentialStore>, CredentialsError> {
+    Ok(windows_native_keyring_store::Store::new().map_err(failure)?)
+}
+
+#[cfg(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android"))))]
+fn system_store() -> Result<Arc<CredentialStore>, CredentialsError> {
+    Ok(zbus_secret_service_keyring_store::Store::new().map_err(failure)?)
+}
+
+#[cfg(not(any(windows, all(unix, not(any(target_os = "ios", target_os = "android"))))))]
+fn system_store() -> Result<Arc<CredentialStore>, CredentialsError> {
+    Err(failure(Error::NoDefaultStore))
+}
+
+/// What the keychain said, without the bytes that some of its errors carry.
+#[derive(Debug, thiserror::Error)]
+enum KeychainError {
+    #[error("the keychain is locked or refuses access: {0}; unlock it and allow this program")]
+    Locked(Box<dyn std::error::Error + Send + Sync>),
+    #[error("the keychain cannot be used: {0}; check that it runs, or keep credentials in a folder")]
+    Failed(String),
+    #[error("what the keychain holds for Levi is not text; remove that entry and sign in again")]
+    NotText,
+    #[error("the keychain holds several entries for the same name; remove all but one")]
+    Ambiguous,
+}
+
+fn failure(error: Error) -> CredentialsError {
+    let (kind, error) = match error {
+        Error::NoStorageAccess(source) => (PortErrorKind::Denied, KeychainError::Locked(source)),
+        // These two hold the stored bytes, so nothing of them goes on.
+        Error::BadEncoding(_) | Error::BadDataFormat(..) => (PortErrorKind::Corrupt, KeychainError::NotText),
+        Error::Ambiguous(_) => (PortErrorKind::Corrupt, KeychainError::Ambiguous),
+        other => (PortErrorKind::Unavailable, KeychainError::Failed(other.to_string())),
+    };
+    CredentialsError::new(kind, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use keyring_core::mock;
+    use levi_types::{CredentialName, Credentials, PortErrorKind};
+
+    use super::{Arc, CredentialStore, Error, KeyringCredentials};
+
+    const NAME: CredentialName = CredentialName::DatabaseKey;
+
+    /// The mock's next call on the entry answers with `error`.
+    fn inject(store: &Arc<CredentialStore>, error: Error) {
+        let entry = store.build("levi-test", NAME.as_str(), None).unwrap();
+        entry.as_any().downcast_ref::<mock::Cred>().unwrap().set_error(error);
+    }
+
+    fn store() -> Arc<CredentialStore> {
+        mock::Store::new().unwrap()
+    }
+
+    #[test]
+    fn what_was_saved_is_loaded_until_it_is_removed() {
+        let keychain = KeyringCredentials::with_store(store(), "levi-test");
+        assert_eq!(keychain.load(&NAME).unwrap(), None);
+        keychain.save(&NAME, &"one".into()).unwrap();
+        keychain.save(&NAME, &"two".into()).unwrap();
+        assert_eq!(keychain.load(&NAME).unwrap(), Some("two".into()));
+        assert_eq!(keychain.load(&CredentialName::SignIn).unwrap(), None);
+        keychain.remove(&NAME).unwrap();
+        keychain.remove(&NAME).unwrap();
+        assert_eq!(keychain.load(&NAME).unwrap(), None);
+    }
+
+    #[test]
+    fn a_locked_keychain_is_never_an_empty_one() {
+        let store = store();
+        let keychain = KeyringCredentials::with_store(store.clone(), "levi-test");
+        keychain.save(&NAME, &"kept".into()).unwrap();
+        inject(&store, Error::NoStorageAccess("the collection is locked".into()));
+        let refused = keychain.load(&NAME).unwrap_err();
+        assert_eq!(refused.kind(), PortErrorKind::Denied);
+        assert!(refused.to_string().contains("unlock it"), "{refused}");
+        inject(&store, Error::PlatformFailure("no bus".into()));
+        assert_eq!(keychain.load(&NAME).unwrap_err().kind(), PortErrorKind::Unavailable);
+        assert_eq!(keychain.load(&NAME).unwrap(), Some("kept".into()));
+    }
+
+    #[test]
+    fn an_error_that_carries_the_stored_bytes_does_not_pass_them_on() {
+        let store = store();
+        let keychain = KeyringCredentials::with_store(store.clone(), "levi-test");
+        inject(&store, Error::BadEncoding(b"hunter2".to_vec()));
+        let error = keychain.load(&NAME).unwrap_err();
+        assert_eq!(error.kind(), PortErrorKind::Corrupt);
+        let bytes = format!("{:?}", b"hunter2");
+        assert!(!format!("{error:?} {error}").contains(bytes.trim_matches(['[', ']'])));
+    }
+}

@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod credentials;
+mod keys;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+pub use credentials::FileCredentials;
+#[cfg(feature = "keyring")]
+pub use credentials::KeyringCredentials;
+pub use keys::{database_key, device_private_key};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Progress, SqliteSessionStore, Unsent, UnsentState};

@@ -1,0 +1,143 @@
+//! What became of messages. Grows with sessions and with what is stuck, never with what was sent.
+
+use levi_types::{Delivery, DeliveryReport, MessageId, SessionId};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+
+use super::failure::Failure;
+
+/// How far a session has been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The highest sequence number that Supabase has.
+    pub last_sent: i64,
+    /// How many messages it has. One is counted once however often it is reported, and not at all if it was handed
+    /// in after a later one of its session had been sent.
+    pub sent: u64,
+}
+
+/// A message that Supabase does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsent {
+    /// Its place in the session.
+    pub sequence_number: i64,
+    /// The daemon's own name for it.
+    pub message_id: MessageId,
+    /// Whether Levi goes on trying.
+    pub state: UnsentState,
+    /// The last reason, as in [`Delivery`].
+    pub code: String,
+}
+
+/// Whether Levi goes on trying to send a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnsentState {
+    /// It does.
+    Failed,
+    /// It waits for a person.
+    Parked,
+}
+
+impl UnsentState {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Parked => "parked",
+        }
+    }
+}
+
+/// Writes the reports down in one transaction, in order.
+pub(super) fn record(connection: &mut Connection, reports: &[DeliveryReport]) -> Result<(), Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for report in reports {
+        match &report.delivery {
+            Delivery::Sent => sent(&transaction, report)?,
+            Delivery::Failed { code } => stuck(&transaction, report, UnsentState::Failed, code)?,
+            Delivery::Parked { code } => stuck(&transaction, report, UnsentState::Parked, code)?,
+            // A later version's news that this one has no place for.
+            _ => {}
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+fn sent(transaction: &Transaction<'_>, report: &DeliveryReport) -> Result<(), Failure> {
+    let place = (report.session_id.as_str(), report.sequence_number);
+    let was_stuck = transaction
+        .prepare_cached("DELETE FROM levi_store_unsent WHERE session_id = ?1 AND sequence_number = ?2")?
+        .execute(place)?;
+    // Reports may come twice, so one at or below `last_sent` is news only if the message was known to be stuck.
+    transaction
+        .prepare_cached(
+            "INSERT INTO levi_store_progress (session_id, last_sent, sent) VALUES (?1, ?2, 1)
+             ON CONFLICT (session_id) DO UPDATE SET
+                 sent = sent + (excluded.last_sent > last_sent OR ?3),
+                 last_sent = max(last_sent, excluded.last_sent)",
+        )?
+        .execute((place.0, place.1, was_stuck > 0))?;
+    Ok(())
+}
+
+fn stuck(
+    transaction: &Transaction<'_>,
+    report: &DeliveryReport,
+    state: UnsentState,
+    code: &str,
+) -> Result<(), Failure> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO levi_store_unsent (session_id, sequence_number, message_id, state, code)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (session_id, sequence_number) DO UPDATE SET
+                 message_id = excluded.message_id, state = excluded.state, code = excluded.code",
+        )?
+        .execute((
+            report.session_id.as_str(),
+            report.sequence_number,
+            report.message_id.as_str(),
+            state.as_str(),
+            code,
+        ))?;
+    Ok(())
+}
+
+pub(super) fn progress(connection: &Connection, session: &SessionId) -> Result<Option<Progress>, Failure> {
+    let mut statement =
+        connection.prepare_cached("SELECT last_sent, sent FROM levi_store_progress WHERE session_id = ?1")?;
+    let found = statement
+        .query_row([session.as_str()], |row| {
+            Ok(Progress { last_sent: row.get(0)?, sent: row.get::<_, i64>(1)?.cast_unsigned() })
+        })
+        .optional()?;
+    Ok(found)
+}
+
+pub(super) fn unsent(connection: &Connection, session: &SessionId) -> Result<Vec<Unsent>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT sequence_number, message_id, state = 'parked', code FROM levi_store_unsent
+         WHERE session_id = ?1 ORDER BY sequence_number",
+    )?;
+    let rows = statement.query_map([session.as_str()], |row| {
+        Ok(Unsent {
+            sequence_number: row.get(0)?,
+            message_id: row.get::<_, String>(1)?.into(),
+            state: if row.get(2)? { UnsentState::Parked } else { UnsentState::Failed },
+            code: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn remove_session(connection: &mut Connection, session: &SessionId) -> Result<(), Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for statement in [
+        "DELETE FROM levi_store_sessions WHERE id = ?1",
+        "DELETE FROM levi_store_secrets WHERE id = ?1",
+        "DELETE FROM levi_store_progress WHERE session_id = ?1",
+        "DELETE FROM levi_store_unsent WHERE session_id = ?1",
+    ] {
+        transaction.execute(statement, [session.as_str()])?;
+    }
+    Ok(transaction.commit()?)
+}

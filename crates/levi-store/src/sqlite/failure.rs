@@ -1,0 +1,86 @@
+use std::io;
+use std::path::PathBuf;
+
+use levi_crypto::{OpenError, SealError};
+use levi_types::{PortErrorKind, StoreError};
+use rusqlite::ErrorCode;
+
+/// What went wrong, before it is told in the port's words. No variant carries what is stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("cannot open {path}: {source}; check that its folder exists and belongs to you", path = .path.display())]
+    CannotOpen {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "the database key does not fit this store; restore the key it was made with, or set the file aside"
+    )]
+    WrongKey,
+    #[error("it has schema {found}, this Levi knows up to {known}; update Levi")]
+    NewerSchema { found: i64, known: i64 },
+    #[error("{id} in {table} does not open: {source}; save it again or restore the file from a backup")]
+    Record {
+        table: &'static str,
+        id: String,
+        #[source]
+        source: OpenError,
+    },
+    #[error("a secret is not text; save it again")]
+    NotText,
+    // The text of serde_json's error can quote a value, so it is not shown.
+    #[error("a record is not what this version of Levi writes; save it again")]
+    Json(serde_json::Error),
+    #[error(transparent)]
+    TooLong(#[from] SealError),
+    #[error("{advice} ({0})", advice = advice(.0))]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+impl Failure {
+    fn kind(&self) -> PortErrorKind {
+        match self {
+            Self::CannotOpen { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => PortErrorKind::Unavailable,
+                _ => PortErrorKind::Denied,
+            },
+            Self::WrongKey | Self::NewerSchema { .. } => PortErrorKind::Denied,
+            Self::Record { .. } | Self::NotText | Self::Json(_) | Self::TooLong(_) => PortErrorKind::Corrupt,
+            Self::Sqlite(error) => sqlite_kind(error),
+        }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.kind(), failure)
+    }
+}
+
+fn sqlite_kind(error: &rusqlite::Error) -> PortErrorKind {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => PortErrorKind::Corrupt,
+        Some(
+            ErrorCode::PermissionDenied
+            | ErrorCode::ReadOnly
+            | ErrorCode::CannotOpen
+            | ErrorCode::AuthorizationForStatementDenied,
+        ) => PortErrorKind::Denied,
+        Some(_) => PortErrorKind::Unavailable,
+        // Not SQLite but what it holds: a column of another type, a row too few.
+        None => PortErrorKind::Corrupt,
+    }
+}
+
+fn advice(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another process is writing to it",
+        Some(ErrorCode::DiskFull) => "the disk is full, free some space",
+        Some(ErrorCode::ReadOnly) => "it cannot be written, check the permissions of the file and its folder",
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "the file is damaged or no database, set it aside or restore it from a backup"
+        }
+        _ => "SQLite failed",
+    }
+}

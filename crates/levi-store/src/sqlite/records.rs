@@ -1,0 +1,128 @@
+//! Tables of an id and one wrapped value.
+
+use levi_crypto::at_rest::Slot;
+use levi_types::SecretString;
+use rusqlite::{Connection, OptionalExtension as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use super::failure::Failure;
+use super::vault::Vault;
+
+/// One such table.
+pub(super) struct Records {
+    table: &'static str,
+    column: &'static str,
+    select: &'static str,
+    list: &'static str,
+    upsert: &'static str,
+}
+
+macro_rules! records {
+    ($table:literal, $column:literal) => {
+        Records {
+            table: $table,
+            column: $column,
+            select: concat!("SELECT ", $column, " FROM ", $table, " WHERE id = ?1"),
+            list: concat!("SELECT id, ", $column, " FROM ", $table, " ORDER BY id"),
+            upsert: concat!(
+                "INSERT INTO ",
+                $table,
+                " (id, ",
+                $column,
+                ") VALUES (?1, ?2) ",
+                "ON CONFLICT (id) DO UPDATE SET ",
+                $column,
+                " = excluded.",
+                $column
+            ),
+        }
+    };
+}
+
+pub(super) const REPOSITORIES: Records = records!("levi_store_repositories", "record");
+pub(super) const SESSIONS: Records = records!("levi_store_sessions", "record");
+pub(super) const SECRETS: Records = records!("levi_store_secrets", "secret");
+
+impl Records {
+    pub(super) fn save(
+        &self,
+        connection: &Connection,
+        vault: &Vault,
+        id: &str,
+        record: &impl Serialize,
+    ) -> Result<(), Failure> {
+        let json = serde_json::to_vec(record).map_err(Failure::Json)?;
+        self.save_bytes(connection, vault, id, &json)
+    }
+
+    pub(super) fn save_bytes(
+        &self,
+        connection: &Connection,
+        vault: &Vault,
+        id: &str,
+        plain: &[u8],
+    ) -> Result<(), Failure> {
+        let wrapped = vault.wrap(self.slot(id), plain)?;
+        connection.prepare_cached(self.upsert)?.execute((id, wrapped))?;
+        Ok(())
+    }
+
+    pub(super) fn load<T: DeserializeOwned>(
+        &self,
+        connection: &Connection,
+        vault: &Vault,
+        id: &str,
+    ) -> Result<Option<T>, Failure> {
+        let plain = self.load_bytes(connection, vault, id)?;
+        plain.map(|plain| serde_json::from_slice(&plain).map_err(Failure::Json)).transpose()
+    }
+
+    pub(super) fn load_text(
+        &self,
+        connection: &Connection,
+        vault: &Vault,
+        id: &str,
+    ) -> Result<Option<SecretString>, Failure> {
+        let Some(plain) = self.load_bytes(connection, vault, id)? else { return Ok(None) };
+        let text = str::from_utf8(&plain).map_err(|_| Failure::NotText)?;
+        Ok(Some(SecretString::from(text)))
+    }
+
+    pub(super) fn all<T: DeserializeOwned>(
+        &self,
+        connection: &Connection,
+        vault: &Vault,
+    ) -> Result<Vec<T>, Failure> {
+        let mut statement = connection.prepare_cached(self.list)?;
+        let mut rows = statement.query([])?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (id, wrapped): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let plain = self.unwrap(vault, &id, &wrapped)?;
+            records.push(serde_json::from_slice(&plain).map_err(Failure::Json)?);
+        }
+        Ok(records)
+    }
+
+    fn load_bytes(
+        &self,
+        connection: &Connection,
+        vault: &Vault,
+        id: &str,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+        let wrapped: Option<Vec<u8>> =
+            connection.prepare_cached(self.select)?.query_row([id], |row| row.get(0)).optional()?;
+        wrapped.map(|wrapped| self.unwrap(vault, id, &wrapped)).transpose()
+    }
+
+    fn unwrap(&self, vault: &Vault, id: &str, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let opened = vault.unwrap(self.slot(id), wrapped);
+        opened.map_err(|source| Failure::Record { table: self.table, id: id.to_owned(), source })
+    }
+
+    fn slot<'a>(&self, id: &'a str) -> Slot<'a> {
+        Slot { table: self.table, row_key: id, column: self.column }
+    }
+}
