@@ -178,6 +178,7 @@ async fn a_stalled_server_is_given_up() {
     options.timeouts.response = Duration::from_millis(50);
     let answer = upsert(&HttpSupabase::new(&options).unwrap()).await;
     assert_eq!((answer.verdict, answer.code.as_str()), (Verdict::Unreachable, "timeout"));
+    assert!(answer.detail.contains("response"), "not only the total: {}", answer.detail);
 
     // Also where the head came in time and the body does not.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
