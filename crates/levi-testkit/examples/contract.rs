@@ -9,7 +9,8 @@
 //!
 //! Two users that differ; their own rows are left alone. `LEVI_CONTRACT_SIGN_UP=1` instead makes two new ones.
 //! `LEVI_CONTRACT_EXPIRED_TOKEN` (an old access token) or `LEVI_CONTRACT_JWT_SECRET` adds the cases that need one.
-//! `LEVI_CONTRACT_SERVER` is `supabase` unless set to `lite` or `stand-in`, whose known differences are then expected.
+//! `LEVI_CONTRACT_SERVER` is `supabase` unless set to `lite`, whose known differences are then expected, or to
+//! `stand-in`, which is started in this process and needs nothing else.
 //!
 //! Exit codes: 0 the contract holds, 1 it does not, 2 it could not be run.
 
@@ -18,6 +19,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use levi_testkit::contract::{Accounts, Report, Server, Target, run};
+use levi_testkit::supabase::StandIn;
 
 fn main() -> ExitCode {
     match report() {
@@ -33,7 +35,12 @@ fn main() -> ExitCode {
 }
 
 fn report() -> Result<Report, Box<dyn Error>> {
-    let report = run(&target()?)?;
+    let name = var("LEVI_CONTRACT_SERVER").unwrap_or_else(|_| Server::Supabase.name().to_owned());
+    let report = match Server::named(&name) {
+        Some(Server::StandIn) => in_process()?,
+        Some(server) => run(&elsewhere(server)?)?,
+        None => return Err("LEVI_CONTRACT_SERVER is one of supabase, lite, stand-in".into()),
+    };
     if let Some(path) = args().nth(1) {
         let mut json = serde_json::to_string_pretty(&report)?;
         json.push('\n');
@@ -42,9 +49,22 @@ fn report() -> Result<Report, Box<dyn Error>> {
     Ok(report)
 }
 
-fn target() -> Result<Target, Box<dyn Error>> {
-    let name = var("LEVI_CONTRACT_SERVER").unwrap_or_else(|_| Server::Supabase.name().to_owned());
-    let server = Server::named(&name).ok_or("LEVI_CONTRACT_SERVER is one of supabase, lite, stand-in")?;
+fn in_process() -> Result<Report, Box<dyn Error>> {
+    let stand_in = StandIn::start()?;
+    let accounts =
+        ["first", "second"].map(|name| (format!("{name}@example.com"), format!("{name} password")));
+    for (email, password) in &accounts {
+        stand_in.add_user(email, password)?;
+    }
+    let accounts = Accounts::Existing(accounts);
+    let sign_in =
+        || Target::sign_in(Server::StandIn, &stand_in.url(), stand_in.publishable_key(), accounts.clone());
+    let before = sign_in()?;
+    stand_in.expire_tokens(&before.user_id());
+    Ok(run(&sign_in()?.with_expired_token(before.access_token().to_owned()))?)
+}
+
+fn elsewhere(server: Server) -> Result<Target, Box<dyn Error>> {
     let target = Target::sign_in(server, &setting("URL")?, &setting("KEY")?, accounts()?)?;
     Ok(match (var("LEVI_CONTRACT_EXPIRED_TOKEN"), var("LEVI_CONTRACT_JWT_SECRET")) {
         (Ok(token), _) => target.with_expired_token(token),

@@ -102,5 +102,5 @@ def main(directory: Path) -> int:
 
 
 if __name__ == "__main__":
-    default = Path(__file__).resolve().parents[3] / "docs" / "vectors"
-    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else default))
+    arguments = [Path(argument) for argument in sys.argv[1:]]
+    sys.exit(main(arguments[0] if arguments else Path(__file__).resolve().parents[3] / "docs" / "vectors"))

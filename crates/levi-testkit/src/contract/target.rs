@@ -1,3 +1,4 @@
+use levi_types::UserId;
 use serde_json::json;
 
 use super::client::{Call, Client};
@@ -94,7 +95,12 @@ impl Target {
         self
     }
 
-    /// The first user's access token: so that a server of one's own can let it expire.
+    /// The first user, whose token a server of one's own can let expire.
+    pub fn user_id(&self) -> UserId {
+        self.users[0].id.as_str().into()
+    }
+
+    /// The first user's access token.
     pub fn access_token(&self) -> &str {
         &self.users[0].access_token
     }

@@ -1,0 +1,28 @@
+//! The stand-in keeps the contract with PostgREST, but for what the suite lists as its differences.
+#![cfg(feature = "contract")]
+
+use levi_testkit::contract::{Accounts, Outcome, Server, Target, run};
+use levi_testkit::supabase::StandIn;
+
+#[test]
+fn the_stand_in_keeps_the_contract() {
+    let stand_in = StandIn::start().unwrap();
+    let accounts =
+        ["first", "second"].map(|name| (format!("{name}@example.com"), format!("{name} password")));
+    for (email, password) in &accounts {
+        stand_in.add_user(email, password).unwrap();
+    }
+    let sign_in = || {
+        let accounts = Accounts::Existing(accounts.clone());
+        Target::sign_in(Server::StandIn, &stand_in.url(), stand_in.publishable_key(), accounts).unwrap()
+    };
+    let before = sign_in();
+    stand_in.expire_tokens(&before.user_id());
+    let target = sign_in().with_expired_token(before.access_token().to_owned());
+
+    let report = run(&target).unwrap();
+
+    assert_eq!(report.broken().count(), 0, "{report}");
+    assert_eq!(report.with(Outcome::NotRun).count(), 0, "{report}");
+    assert!(report.lines.len() > 90, "{report}");
+}
