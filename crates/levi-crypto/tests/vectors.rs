@@ -45,6 +45,12 @@ fn the_checked_in_files_are_what_the_generator_makes() {
             found == made,
             "{name} differs; if the change is meant: cargo run -p levi-crypto --example vectors"
         );
+
+        let file: VectorFile<serde_json::Value> = serde_json::from_str(&found).unwrap();
+        let mut names: Vec<&str> = file.vectors.iter().filter_map(|case| case["name"].as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), file.vectors.len(), "{name}: a name is what a failing case is found by");
     }
 }
 
