@@ -119,6 +119,12 @@ impl Engine {
         std::mem::take(&mut self.effects)
     }
 
+    /// Tells those who wait for a row what became of it. Called after the status was shown, so that they find
+    /// there what they are told.
+    pub fn announce(&mut self) {
+        self.receipts.announce();
+    }
+
     /// When [`turn`](Self::turn) must be called even if nothing happens. `None`: not before something does.
     pub fn timeout(&self) -> Option<Monotonic> {
         [self.batcher.poll_timeout(), self.stop_at].into_iter().flatten().min()

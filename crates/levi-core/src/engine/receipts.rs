@@ -12,6 +12,8 @@ type Waiter = oneshot::Sender<Result<(), SyncedError>>;
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
     waiting: HashMap<RowId, Vec<Waiter>>,
+    /// Answers that are known and not told yet: whoever hears of them should find them in the status.
+    ready: Vec<(Waiter, Result<(), SyncedError>)>,
 }
 
 impl Receipts {
@@ -28,7 +30,15 @@ impl Receipts {
         }
     }
 
-    /// Looks at the row again and tells those who wait for it, if it left the outbox or was set aside.
+    /// Tells everybody whose answer is known.
+    pub(super) fn announce(&mut self) {
+        for (waiter, answer) in self.ready.drain(..) {
+            // Nobody waits any more: fine.
+            let _ = waiter.send(answer);
+        }
+    }
+
+    /// Looks at the row again: those who wait for it have their answer if it left the outbox or was set aside.
     pub(super) fn check(&mut self, store: &dyn OutboxStore, row: RowId) {
         if !self.waiting.contains_key(&row) {
             return;
@@ -39,9 +49,7 @@ impl Receipts {
             // A row that cannot be looked at is looked at again with the next commit.
             Ok(RowState::Pending(_)) | Err(_) => return,
         };
-        for waiter in self.waiting.remove(&row).unwrap_or_default() {
-            // Nobody waits any more: fine.
-            let _ = waiter.send(answer.clone());
-        }
+        let waiters = self.waiting.remove(&row).unwrap_or_default();
+        self.ready.extend(waiters.into_iter().map(|waiter| (waiter, answer.clone())));
     }
 }

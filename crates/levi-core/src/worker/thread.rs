@@ -46,6 +46,7 @@ impl Thread {
             if let Some(status) = self.engine.status_if_changed() {
                 self.shared.status.send_replace(status);
             }
+            self.engine.announce();
             let finished = self.engine.is_finished(now) && self.shared.inbox.close_if_empty();
             if finished || delivery.closed {
                 return self.report();

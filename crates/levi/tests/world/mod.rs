@@ -1,0 +1,214 @@
+//! A user with devices on a stand-in: what every end-to-end test starts from.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the world")]
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use levi::{
+    Account, Accounts, CodingSession, DatabaseKey, DeviceId, DevicePrivateKey, HttpOptions, Levi, LeviConfig,
+    MessageSyncRequest, NoAccount, Reader, Repository, RepositoryId, SecretsCache, SessionId, SessionSecret,
+    SessionStatus, SqliteSessionStore, Supabase, UserId,
+};
+use levi_testkit::fixtures::uuid_of;
+use levi_testkit::supabase::StandIn;
+use levi_transport::rows::{DeviceRow, upsert_of};
+use levi_types::AccessToken;
+
+pub const EMAIL: &str = "ada@example.org";
+pub const PATH: &str = "/home/ada/projects/levi";
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// The account of a signed-in user; `fresh` signs in anew and counts how often.
+pub struct TestAccount {
+    server: Arc<StandIn>,
+    user_id: UserId,
+    token: Mutex<AccessToken>,
+    pub refreshes: Mutex<u32>,
+}
+
+impl TestAccount {
+    pub fn token(&self) -> AccessToken {
+        self.token.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Accounts for TestAccount {
+    async fn account(&self) -> Result<Account, NoAccount> {
+        Ok(Account { user_id: self.user_id.clone(), access_token: self.token() })
+    }
+
+    async fn fresh(&self, _stale: &AccessToken) -> Result<Account, NoAccount> {
+        *self.refreshes.lock().unwrap() += 1;
+        let tokens = self.server.sign_in(&self.user_id).ok_or(NoAccount::SignedOut)?;
+        *self.token.lock().unwrap() = tokens.access_token;
+        self.account().await
+    }
+}
+
+pub struct World {
+    pub server: Arc<StandIn>,
+    pub user_id: UserId,
+    pub account: Arc<TestAccount>,
+    pub devices: Vec<(DeviceId, [u8; 32])>,
+    pub repository: RepositoryId,
+    pub folder: tempfile::TempDir,
+}
+
+impl World {
+    /// A server, a user, and `devices` registered devices.
+    pub async fn new(devices: usize) -> Self {
+        let server = Arc::new(StandIn::start().unwrap());
+        let user_id = server.add_user(EMAIL, PASSWORD).unwrap();
+        let token = server.sign_in(&user_id).unwrap().access_token;
+        let account = Arc::new(TestAccount {
+            server: Arc::clone(&server),
+            user_id: user_id.clone(),
+            token: Mutex::new(token),
+            refreshes: Mutex::new(0),
+        });
+        let mut world = Self {
+            server,
+            user_id,
+            account,
+            devices: Vec::new(),
+            repository: uuid_of("repository", "levi").as_str().into(),
+            folder: tempfile::tempdir().unwrap(),
+        };
+        for number in 0..devices {
+            world.register(number).await;
+        }
+        world
+    }
+
+    /// Registers a device, as a daemon does at its first sign-in.
+    pub async fn register(&mut self, number: usize) -> DeviceId {
+        let id: DeviceId = uuid_of("device", &number.to_string()).as_str().into();
+        let key = DevicePrivateKey::generate(&mut rand::rng());
+        self.register_with(&id, Some(key.public_key().to_base64())).await;
+        self.devices.push((id.clone(), *key.expose_bytes()));
+        id
+    }
+
+    pub async fn register_with(&self, id: &DeviceId, public_key: Option<String>) {
+        let row = DeviceRow {
+            id: id.clone(),
+            user_id: self.user_id.clone(),
+            name: Some(format!("device {id}")),
+            device_type: Some("desktop".into()),
+            public_key,
+            is_active: true,
+        };
+        let answer = self.supabase().upsert(&self.account.token(), upsert_of(&[row])).await;
+        assert_eq!(answer.verdict, levi::Verdict::Accepted, "{answer:?}");
+    }
+
+    pub fn supabase(&self) -> levi::HttpSupabase {
+        levi::HttpSupabase::new(&self.http()).unwrap()
+    }
+
+    pub fn http(&self) -> HttpOptions {
+        HttpOptions::new(self.server.url(), self.server.publishable_key())
+    }
+
+    /// The session store of the first device, with the repository in it.
+    pub fn store(&self, key: &DatabaseKey) -> Arc<SqliteSessionStore> {
+        let store = SqliteSessionStore::open(self.path("store.sqlite"), key.clone()).unwrap();
+        store
+            .save_repository(&Repository {
+                id: self.repository.clone(),
+                name: "levi".into(),
+                local_path: PATH.into(),
+                remote_url: None,
+                default_branch: Some("main".into()),
+                worktree_branch: None,
+            })
+            .unwrap();
+        Arc::new(store)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn config(&self) -> LeviConfig {
+        LeviConfig {
+            data_dir: Some(self.folder.path().to_path_buf()),
+            flush_interval: std::time::Duration::from_millis(10),
+            backoff_base: std::time::Duration::from_millis(20),
+            backoff_max: std::time::Duration::from_millis(200),
+            ..LeviConfig::default()
+        }
+    }
+
+    /// A Levi on the first device, started and signed in.
+    pub fn levi(&self, config: LeviConfig, store: Arc<SqliteSessionStore>, key: &DatabaseKey) -> Levi {
+        let levi = Levi::builder(self.http(), store)
+            .config(config)
+            .database_key(key.clone())
+            .accounts(self.account.clone())
+            .build()
+            .unwrap();
+        levi.start().unwrap();
+        levi
+    }
+
+    pub fn session(&self, name: &str) -> CodingSession {
+        CodingSession {
+            id: uuid_of("session", name).as_str().into(),
+            repository_id: self.repository.clone(),
+            owner_device_id: None,
+            status: SessionStatus::Active,
+            title: Some(format!("session {name}")),
+            current_branch: None,
+            working_directory: None,
+            worktree_path: None,
+        }
+    }
+
+    pub fn reader(&self, device: usize) -> Reader {
+        let (id, key) = &self.devices[device];
+        let supabase = Arc::new(self.supabase());
+        let key = DevicePrivateKey::from_bytes(*key);
+        Reader::new(supabase, self.account.clone(), id.clone(), key, SecretsCache::new())
+    }
+
+    pub fn device_key(&self, device: usize) -> (DeviceId, DevicePrivateKey) {
+        let (id, key) = &self.devices[device];
+        (id.clone(), DevicePrivateKey::from_bytes(*key))
+    }
+}
+
+pub fn request(session: &SessionId, sequence_number: i64, content: &str) -> MessageSyncRequest {
+    MessageSyncRequest {
+        message_id: format!("message-{sequence_number}").as_str().into(),
+        session_id: session.clone(),
+        sequence_number,
+        content: content.into(),
+    }
+}
+
+pub fn secret() -> SessionSecret {
+    SessionSecret::generate(&mut rand::rng())
+}
+
+pub fn database_key() -> DatabaseKey {
+    DatabaseKey::generate(&mut rand::rng())
+}
+
+/// Everything of a session, as a device reads it.
+pub async fn read_all(reader: &Reader, session: &SessionId) -> Vec<(i64, String)> {
+    let (mut messages, mut after) = (Vec::new(), None);
+    loop {
+        let page = reader.pull(session, after, 500).await.unwrap();
+        if page.cursor.is_none() {
+            return messages;
+        }
+        after = page.cursor;
+        messages.extend(page.messages.into_iter().map(|message| {
+            let message = message.unwrap();
+            (message.sequence_number, message.content)
+        }));
+    }
+}
