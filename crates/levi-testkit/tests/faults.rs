@@ -1,4 +1,5 @@
 //! Each fault, shown to happen: what the client sees, and what is in the tables afterwards.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod raw;
 
@@ -198,7 +199,8 @@ fn a_client_that_gives_up_on_a_stalled_request_leaves_nothing_behind() {
     server.faults().next(1, Fault::StallBeforeWrite);
     let mut connection = Raw::connect(&server).unwrap();
     connection.send(&bytes).unwrap();
-    let requests = server.wait_for(PATIENCE, |stats| stats.table(Table::Messages).posts == 1).unwrap().requests;
+    let requests =
+        server.wait_for(PATIENCE, |stats| stats.table(Table::Messages).posts == 1).unwrap().requests;
     drop(connection);
     server.wait_for(PATIENCE, |stats| stats.finished == requests).unwrap();
     assert_eq!(stored(&server), 0);

@@ -1,4 +1,5 @@
 //! Each request form and each error body that Levi has to understand, over a real socket.
+#![allow(clippy::type_complexity, reason = "a table of cases reads best as it is")]
 
 mod raw;
 

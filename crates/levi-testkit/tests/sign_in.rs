@@ -1,4 +1,5 @@
 //! Sign-in and refresh by GoTrue's rules, over a real socket and a clock that the test moves.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod raw;
 
@@ -32,7 +33,11 @@ fn text(answer: &Answer, name: &str) -> String {
 
 fn assert_refused(answer: &Answer, code: &str) {
     let body = answer.json();
-    assert_eq!((answer.status, &body["code"], &body["error_code"]), (400, &json!(400), &json!(code)), "{body}");
+    assert_eq!(
+        (answer.status, &body["code"], &body["error_code"]),
+        (400, &json!(400), &json!(code)),
+        "{body}"
+    );
     assert!(body["msg"].is_string(), "{body}");
 }
 

@@ -35,9 +35,14 @@ struct Accepting {
 
 #[derive(Default)]
 struct Connections {
-    /// Weak, so that a connection closes when its thread is done with it.
-    open: Mutex<HashMap<u64, (Weak<Connection>, JoinHandle<()>)>>,
+    open: Mutex<HashMap<u64, Served>>,
     done: Mutex<Vec<u64>>,
+}
+
+struct Served {
+    /// Weak, so that a connection closes when its thread is done with it.
+    connection: Weak<Connection>,
+    thread: JoinHandle<()>,
 }
 
 impl Listener {
@@ -142,8 +147,8 @@ impl Connections {
     fn serve(self: &Arc<Self>, connection: Arc<Connection>, server: &Arc<Server>) {
         let mut open = lock(&self.open);
         for done in lock(&self.done).drain(..) {
-            if let Some((_, thread)) = open.remove(&done) {
-                let _ = thread.join();
+            if let Some(served) = open.remove(&done) {
+                let _ = served.thread.join();
             }
         }
         let id = server.record.connected();
@@ -158,19 +163,19 @@ impl Connections {
         });
         // Without a thread the connection is dropped, and so closed.
         if let Ok(thread) = spawned {
-            open.insert(id, (watched, thread));
+            open.insert(id, Served { connection: watched, thread });
         }
     }
 
     fn end_all(&self, server: &Server) {
-        let ended: Vec<_> = lock(&self.open).drain().map(|(_, entry)| entry).collect();
-        for connection in ended.iter().filter_map(|(connection, _)| connection.upgrade()) {
+        let ended: Vec<_> = lock(&self.open).drain().map(|(_, served)| served).collect();
+        for connection in ended.iter().filter_map(|served| served.connection.upgrade()) {
             connection.end();
         }
         server.ending.ring();
         server.faults.released.notify_all();
-        for (_, thread) in ended {
-            let _ = thread.join();
+        for served in ended {
+            let _ = served.thread.join();
         }
         lock(&self.done).clear();
     }

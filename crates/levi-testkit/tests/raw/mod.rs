@@ -1,4 +1,5 @@
 //! A client that sends exactly the bytes it is told to and reads exactly what comes back.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
 use std::io::{self, BufRead, BufReader, Read, Write};

@@ -101,9 +101,7 @@ fn columns(table: &TableDef, select: &[Selected]) -> Vec<Selected> {
         return select.to_vec();
     }
     let every = table.columns.iter().enumerate();
-    every
-        .map(|(column, def)| Selected { column, name: def.name.to_owned(), cast: Cast::None })
-        .collect()
+    every.map(|(column, def)| Selected { column, name: def.name.to_owned(), cast: Cast::None }).collect()
 }
 
 fn names(table: &TableDef, columns: &[Selected]) -> String {
