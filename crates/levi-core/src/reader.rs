@@ -137,11 +137,7 @@ impl Reader {
             session_id: session.clone(),
             device_id: self.device.id.clone(),
         })?;
-        let sender = match row.sender_device_id.clone() {
-            Some(sender) => Some(sender),
-            None => self.server.session_owner(&account, session).await?,
-        };
-        open_secret(&self.server, &self.device, &account, &row, sender).await
+        open_secret(&self.server, &self.device, &account, &row).await
     }
 
     /// At most `limit` messages past `after` (from the beginning, for `None`), in order.
@@ -176,24 +172,43 @@ fn read(key: &MessageKey, session: &SessionId, row: &MessageRow) -> Result<Pulle
     }
 }
 
-/// Opens an envelope for this device, sealed by `sender`.
+/// Opens an envelope for this device.
+///
+/// It was sealed by the device it names or by the session's own. Both are tried where they differ: a row first
+/// written by another device keeps that name when the session's own device writes it again without one.
 pub(crate) async fn open_secret(
     server: &Server,
     device: &ThisDevice,
     account: &Account,
     row: &SecretRow,
-    sender: Option<DeviceId>,
 ) -> Result<SessionSecret, ReadError> {
-    let sender = sender.ok_or(ReadError::UnknownSender)?;
-    let known = server.device(account, &sender).await?.ok_or(ReadError::UnknownSender)?;
+    let envelope = Envelope::from_wire(&row.ephemeral_public_key, &row.encrypted_secret)?;
+    if let Some(named) = &row.sender_device_id {
+        match open_from(server, device, account, row, &envelope, named).await {
+            Err(ReadError::UnknownSender | ReadError::Envelope(EnvelopeError::Forged)) => {}
+            result => return result,
+        }
+    }
+    let owner = server.session_owner(account, &row.session_id).await?.ok_or(ReadError::UnknownSender)?;
+    open_from(server, device, account, row, &envelope, &owner).await
+}
+
+async fn open_from(
+    server: &Server,
+    device: &ThisDevice,
+    account: &Account,
+    row: &SecretRow,
+    envelope: &Envelope,
+    sender: &DeviceId,
+) -> Result<SessionSecret, ReadError> {
+    let known = server.device(account, sender).await?.ok_or(ReadError::UnknownSender)?;
     let key = DevicePublicKey::from_base64(known.public_key.as_deref().unwrap_or_default())
         .map_err(|_| ReadError::UnknownSender)?;
-    let envelope = Envelope::from_wire(&row.ephemeral_public_key, &row.encrypted_secret)?;
     let route = Route {
         user_id: &account.user_id,
         session_id: &row.session_id,
-        sender_device_id: &sender,
+        sender_device_id: sender,
         recipient_device_id: &device.id,
     };
-    Ok(envelope::open(&envelope, route, &device.key, &key)?)
+    Ok(envelope::open(envelope, route, &device.key, &key)?)
 }

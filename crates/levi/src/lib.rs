@@ -18,15 +18,21 @@ pub use levi_core::{
 pub use levi_crypto::at_rest::DatabaseKey;
 pub use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
 pub use levi_crypto::{MessageKey, SessionSecret};
-pub use levi_outbox::sqlite::{Inspector, SqliteOptions, SqliteOutbox, Synchronous, enqueue_in};
-pub use levi_outbox::{OutboxError, OutboxStore, Reason, Totals};
+pub use levi_outbox::sqlite::{
+    Inspector, SqliteOptions, SqliteOutbox, Synchronous, enqueue_in, lock_path, migrate_in,
+};
+pub use levi_outbox::{
+    Change, ListedRow, OutboxError, OutboxStore, Protection, Reason, RowId, RowKey, RowState, Totals,
+};
 pub use levi_store::{FileCredentials, SqliteSessionStore, database_key, device_private_key};
+pub use levi_transport::rows::{DeviceRow, MessageRow, SecretRow, SessionOwner, decode_rows, upsert_of};
 pub use levi_transport::{
-    Answer, Failure, HttpOptions, HttpSignIn, HttpSupabase, SignIn, SignInError, Supabase, TokenError,
-    TokenKeeper, Tokens, Verdict,
+    Answer, Failure, HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Select,
+    SignIn, SignInError, SignedIn, Supabase, Table, Timeouts, TokenError, TokenKeeper, Tokens, Upsert,
+    Verdict,
 };
 pub use levi_types::{
     AccessToken, Clock, CodingSession, CredentialName, Credentials, CredentialsError, Delivery,
     DeliveryReport, DeviceId, InvalidMessage, MessageId, MessageSyncRequest, Now, RefreshToken, Repository,
-    RepositoryId, SecretString, SessionId, SessionStatus, SessionStore, StoreError, SyncContext, UserId,
+    RepositoryId, SecretString, SessionId, SessionStatus, SessionStore, StoreError, SyncContext, UserId, Wall,
 };

@@ -64,8 +64,7 @@ async fn share(
     for row in own {
         let session = row.session_id.clone();
         let owner = steps.server.session_owner(account, &session).await?;
-        let sender = row.sender_device_id.clone().or_else(|| owner.clone());
-        match open_secret(&steps.server, &steps.device, account, row, sender).await {
+        match open_secret(&steps.server, &steps.device, account, row).await {
             Ok(secret) => {
                 let (distribution, mut made) =
                     steps.envelopes(account, &session, owner.as_ref(), &secret, newcomer);
