@@ -5,7 +5,7 @@
 //! texts are looked for, so a hundred thousand messages can be watched for while they are synced.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -21,7 +21,8 @@ const WINDOW: usize = 16;
 /// Longest stretch of a text that makes one pattern.
 const STRETCH: usize = 48;
 const BASE: u64 = 0x9E37_79B9_7F4A_7C15 | 1;
-const FILTER_BITS: usize = 1 << 20;
+const MIN_FILTER_BITS: usize = 1 << 16;
+const MAX_FILTER_BITS: usize = 1 << 26;
 
 /// Texts that somebody watches for. What it finds, it finds from now on.
 #[derive(Clone, Debug)]
@@ -78,20 +79,45 @@ pub(crate) struct Needles {
     patterns: AtomicUsize,
 }
 
+/// Two steps, so that a hundred thousand texts that begin alike cost no more than one: from the window to the lengths
+/// that patterns with it have, and from the hash of that much to whoever looks for it.
 struct Index {
     filter: Vec<u64>,
-    by_window: HashMap<u64, Vec<Pattern>>,
+    lengths: HashMap<u64, Vec<u32>, HashedAlready>,
+    wanted: HashMap<u64, Vec<Wanted>, HashedAlready>,
 }
+
+type HashedAlready = BuildHasherDefault<Identity>;
 
 impl Default for Index {
     fn default() -> Self {
-        Self { filter: vec![0; FILTER_BITS / 64], by_window: HashMap::new() }
+        Self {
+            filter: vec![0; MIN_FILTER_BITS / 64],
+            lengths: HashMap::default(),
+            wanted: HashMap::default(),
+        }
     }
 }
 
-struct Pattern {
-    length: u32,
-    whole: u64,
+/// The keys are hashes.
+#[derive(Default)]
+struct Identity(u64);
+
+impl Hasher for Identity {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = hash(bytes);
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+struct Wanted {
     sighting: Sighting,
     sightings: Arc<Mutex<Vec<Sighting>>>,
 }
@@ -113,7 +139,8 @@ impl Needles {
                 }
             }
         }
-        self.patterns.store(index.by_window.len(), Ordering::SeqCst);
+        index.grow_filter();
+        self.patterns.store(index.wanted.len(), Ordering::SeqCst);
         watch
     }
 
@@ -131,17 +158,25 @@ impl Needles {
 impl Index {
     fn add(&mut self, pattern: &[u8], sighting: Sighting, sightings: &Arc<Mutex<Vec<Sighting>>>) {
         let Some(window) = pattern.get(..WINDOW) else { return };
-        let window = hash(window);
-        let (word, bit) = filter_place(window);
-        self.filter[word] |= bit;
-        let whole = fingerprint(pattern);
+        let lengths = self.lengths.entry(hash(window)).or_default();
         let length = u32::try_from(pattern.len()).unwrap_or(u32::MAX);
-        let patterns = self.by_window.entry(window).or_default();
+        if !lengths.contains(&length) {
+            lengths.push(length);
+        }
+        let wanted = self.wanted.entry(fingerprint(pattern)).or_default();
         // The same text handed in many times is one pattern: its first place stands for all.
-        let known =
-            |p: &Pattern| p.whole == whole && p.length == length && Arc::ptr_eq(&p.sightings, sightings);
-        if !patterns.iter().any(known) {
-            patterns.push(Pattern { length, whole, sighting, sightings: Arc::clone(sightings) });
+        if !wanted.iter().any(|known| Arc::ptr_eq(&known.sightings, sightings)) {
+            wanted.push(Wanted { sighting, sightings: Arc::clone(sightings) });
+        }
+    }
+
+    /// Sixteen bits for each window keep all but one byte in sixteen away from the maps.
+    fn grow_filter(&mut self) {
+        let bits = (self.lengths.len() * 16).next_power_of_two().clamp(MIN_FILTER_BITS, MAX_FILTER_BITS);
+        self.filter = vec![0; bits / 64];
+        for window in self.lengths.keys() {
+            let (word, bit) = filter_place(*window, self.filter.len());
+            self.filter[word] |= bit;
         }
     }
 
@@ -160,18 +195,19 @@ impl Index {
     }
 
     fn look(&self, bytes: &[u8], start: usize, rolling: u64) {
-        let (word, bit) = filter_place(rolling);
+        let (word, bit) = filter_place(rolling, self.filter.len());
         if self.filter[word] & bit == 0 {
             return;
         }
-        let Some(patterns) = self.by_window.get(&rolling) else { return };
-        for pattern in patterns {
-            let end = start + pattern.length as usize;
-            if bytes.get(start..end).is_some_and(|found| fingerprint(found) == pattern.whole) {
-                let mut sightings = lock(&pattern.sightings);
+        let Some(lengths) = self.lengths.get(&rolling) else { return };
+        for length in lengths {
+            let found = bytes.get(start..start + *length as usize).map(fingerprint);
+            let Some(wanted) = found.and_then(|found| self.wanted.get(&found)) else { continue };
+            for Wanted { sighting, sightings } in wanted {
+                let mut sightings = lock(sightings);
                 // One leak seen a million times should not fill the memory.
-                if !sightings.contains(&pattern.sighting) {
-                    sightings.push(pattern.sighting);
+                if !sightings.contains(sighting) {
+                    sightings.push(*sighting);
                 }
             }
         }
@@ -228,10 +264,10 @@ const fn term(byte: u8) -> u64 {
     (byte as u64).wrapping_add(0x1_0001)
 }
 
-const fn filter_place(hash: u64) -> (usize, u64) {
-    // The high bits, which every byte of the window reaches.
-    let place = (hash >> 44) as usize % FILTER_BITS;
-    (place / 64, 1 << (place % 64))
+/// By the high bits, which every byte of the window reaches. `words` is a power of two.
+const fn filter_place(hash: u64, words: usize) -> (usize, u64) {
+    let place = (hash >> 36) as usize;
+    ((place / 64) & (words - 1), 1 << (place % 64))
 }
 
 fn fingerprint(pattern: &[u8]) -> u64 {
