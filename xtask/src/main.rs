@@ -3,6 +3,7 @@
 
 mod ci;
 mod failure;
+mod interop;
 mod metadata;
 mod step;
 mod tests;
@@ -29,6 +30,11 @@ const COMMANDS: &[Command] = &[
         name: "tidy",
         about: "The rules no compiler checks: who may depend on whom, sources, documents, licences.",
         run: tidy::run,
+    },
+    Command {
+        name: "interop",
+        about: "Levi against Supabase Lite and the JavaScript and Python readers; `--write` records new answers.",
+        run: interop::run,
     },
     Command {
         name: "ci",
@@ -66,7 +72,7 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
 fn help() -> String {
     let mut text = String::from("Usage: cargo xtask <command>\n\n");
     for Command { name, about, .. } in COMMANDS {
-        text.push_str(&format!("  {name:<6} {about}\n"));
+        text.push_str(&format!("  {name:<8} {about}\n"));
     }
     text
 }

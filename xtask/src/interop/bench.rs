@@ -1,0 +1,139 @@
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use super::answers::{self, Record};
+use super::install::Programs;
+use super::lite::Lite;
+use crate::failure::Failure;
+use crate::metadata::{cargo, root};
+
+/// What the steps share.
+pub(super) struct Bench {
+    pub(super) programs: Programs,
+    record: Record,
+    /// `target/interop`: packages, the server's database and log, fresh answers.
+    folder: PathBuf,
+    lite: Option<Lite>,
+}
+
+impl Bench {
+    pub(super) fn new(programs: Programs, record: Record) -> Result<Self, Failure> {
+        let folder = root().join("target/interop");
+        fs::create_dir_all(&folder).map_err(Failure::io(folder.display().to_string()))?;
+        Ok(Self { programs, record, folder, lite: None })
+    }
+
+    pub(super) fn python_packages(&self) -> PathBuf {
+        self.folder.join("python")
+    }
+
+    pub(super) fn vectors_in_javascript(&mut self) -> Result<(), Failure> {
+        let script = root().join("examples/readers/javascript/vectors.mjs");
+        succeed("vectors.mjs", Command::new(self.programs.node).arg(script))
+    }
+
+    pub(super) fn vectors_in_python(&mut self) -> Result<(), Failure> {
+        let script = root().join("examples/readers/python/vectors.py");
+        let mut python = Command::new(self.programs.python);
+        succeed("vectors.py", python.arg(script).env("PYTHONPATH", self.python_packages()))
+    }
+
+    pub(super) fn contract_of_the_stand_in(&mut self) -> Result<(), Failure> {
+        self.contract("stand-in", &[])
+    }
+
+    pub(super) fn start_lite(&mut self) -> Result<(), Failure> {
+        let (dir, log) = (self.folder.join("lite"), self.folder.join("lite.log"));
+        self.lite = Some(Lite::start(self.programs.node, &dir, &log)?);
+        Ok(())
+    }
+
+    pub(super) fn contract_of_lite(&mut self) -> Result<(), Failure> {
+        let ready = &self.lite()?.ready;
+        let settings = [
+            ("LEVI_CONTRACT_URL", ready.url.as_str()),
+            ("LEVI_CONTRACT_KEY", &ready.publishable_key),
+            ("LEVI_CONTRACT_JWT_SECRET", &ready.jwt_secret),
+            ("LEVI_CONTRACT_SIGN_UP", "1"),
+        ];
+        self.contract("lite", &settings)
+    }
+
+    /// Every program that writes, against every program that reads. A program joins by a line here.
+    pub(super) fn round_trips(&mut self) -> Result<(), Failure> {
+        let readers = root().join("examples/readers");
+        let script = |path: &str| readers.join(path).display().to_string();
+        let (node, python) = (self.programs.node, self.programs.python);
+        let participants = json!([
+            { "name": "JavaScript",
+              "write": [node, script("javascript/write.mjs")], "read": [node, script("javascript/read.mjs")] },
+            { "name": "Python", "env": { "PYTHONPATH": self.python_packages() },
+              "write": [python, script("python/write.py")], "read": [python, script("python/read.py")] },
+        ]);
+        let [list, ready] = ["participants.json", "ready.json"].map(|name| self.folder.join(name));
+        write(&list, &participants.to_string())?;
+        write(&ready, &self.lite()?.line)?;
+        let input = fs::File::open(&ready).map_err(Failure::io(ready.display().to_string()))?;
+        let script = root().join("interop/roundtrip.mjs");
+        run("roundtrip.mjs", Command::new(node).arg(script).arg(list).stdin(input))
+    }
+
+    pub(super) fn stop_lite(&mut self) -> Result<(), Failure> {
+        self.lite = None;
+        Ok(())
+    }
+
+    pub(super) fn schema(&mut self) -> Result<(), Failure> {
+        let mut node = Command::new(self.programs.node);
+        succeed("schema.mjs", node.arg(root().join("interop/schema.mjs")).arg(self.folder.join("lite")))
+    }
+
+    pub(super) fn answers(&mut self) -> Result<(), Failure> {
+        answers::settle(&self.folder, self.record)
+    }
+
+    fn contract(&self, server: &str, settings: &[(&str, &str)]) -> Result<(), Failure> {
+        let mut suite = Command::new(cargo());
+        suite.args([
+            "run",
+            "--quiet",
+            "-p",
+            "levi-testkit",
+            "--features",
+            "contract",
+            "--example",
+            "contract",
+            "--",
+        ]);
+        suite.arg(self.folder.join(format!("{server}.json")));
+        suite.env("LEVI_CONTRACT_SERVER", server).envs(settings.iter().copied());
+        succeed("the contract suite", suite.current_dir(root()))
+    }
+
+    fn lite(&self) -> Result<&Lite, Failure> {
+        self.lite.as_ref().ok_or_else(|| Failure::Tool {
+            what: "Supabase Lite".to_owned(),
+            detail: "a step needs it after it was stopped".to_owned(),
+        })
+    }
+}
+
+/// Runs a command without input; its output is ours.
+pub(super) fn succeed(name: &str, command: &mut Command) -> Result<(), Failure> {
+    run(name, command.stdin(Stdio::null()))
+}
+
+fn run(name: &str, command: &mut Command) -> Result<(), Failure> {
+    let status = command.status().map_err(Failure::io(name))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::Tool { what: name.to_owned(), detail: format!("failed ({status}); see above") })
+}
+
+pub(super) fn write(path: &std::path::Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text).map_err(Failure::io(path.display().to_string()))
+}

@@ -1,0 +1,52 @@
+//! `cargo xtask interop`: Levi against software that is not ours.
+//!
+//! Supabase Lite is the server, the readers of `examples/readers` are the other programs. A table of steps over one
+//! bench; the first failure ends the run, and the server ends with the bench whatever happens.
+
+mod answers;
+mod bench;
+mod install;
+mod lite;
+
+use std::time::Instant;
+
+use crate::failure::Failure;
+use bench::Bench;
+
+/// One step: its name, and what it does with the bench.
+struct Step {
+    name: &'static str,
+    run: fn(&mut Bench) -> Result<(), Failure>,
+}
+
+/// In this order: what needs no server first, what needs the server gone last.
+const STEPS: &[Step] = &[
+    Step { name: "install the pinned packages", run: install::packages },
+    Step { name: "test vectors in JavaScript", run: Bench::vectors_in_javascript },
+    Step { name: "test vectors in Python", run: Bench::vectors_in_python },
+    Step { name: "contract: the stand-in", run: Bench::contract_of_the_stand_in },
+    Step { name: "start Supabase Lite, migrations applied twice", run: Bench::start_lite },
+    Step { name: "contract: Supabase Lite", run: Bench::contract_of_lite },
+    Step { name: "round trips between the programs", run: Bench::round_trips },
+    Step { name: "stop Supabase Lite", run: Bench::stop_lite },
+    Step { name: "what the migrations left in the database", run: Bench::schema },
+    Step { name: "recorded answers and docs/supabase.md", run: Bench::answers },
+];
+
+/// Runs every step. With `--write`, answers that changed are recorded instead of reported.
+pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
+    let record = match args {
+        [] => answers::Record::Compare,
+        [flag] if flag == "--write" => answers::Record::Write,
+        _ => return Err(Failure::Usage("`interop` takes nothing, or --write".to_owned())),
+    };
+    let mut bench = Bench::new(install::programs()?, record)?;
+    for (index, step) in STEPS.iter().enumerate() {
+        println!("\n=== {}/{} {}", index + 1, STEPS.len(), step.name);
+        let started = Instant::now();
+        (step.run)(&mut bench)?;
+        println!("    {:.1} s", started.elapsed().as_secs_f64());
+    }
+    println!("\n{} passed, 0 failed", STEPS.len());
+    Ok(())
+}
