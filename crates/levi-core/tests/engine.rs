@@ -1,0 +1,233 @@
+//! What the engine promises, on an in-memory outbox with virtual time.
+
+mod rig;
+
+use std::time::Duration;
+
+use levi_core::batcher::PauseReason;
+use levi_core::engine::Event;
+use levi_core::{LeviConfig, SyncedError};
+use levi_transport::Verdict;
+use rig::{Rig, accepted, answer};
+use tokio::sync::oneshot;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The seed's retry table, to the second, as it is lived through: request by request.
+#[test]
+fn a_server_that_stays_down_is_asked_again_after_2_4_8_16_32_64_128_and_then_every_300_seconds() {
+    let mut rig = Rig::new(LeviConfig { backoff_jitter: 0.0, ..LeviConfig::default() });
+    let session = rig.session("s");
+    rig.enqueue(&session, 1).unwrap();
+    let mut asked = Vec::new();
+    let clock = std::sync::Arc::clone(&rig.clock);
+    rig.settle(Duration::from_secs(1200), |_| {
+        asked.push(levi_types::Clock::now(&*clock).monotonic.since_start());
+        answer(Verdict::Unreachable, "reset")
+    });
+    let waits: Vec<u64> = asked.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+    assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 300, 300, 300]);
+}
+
+#[test]
+fn fewer_than_a_batch_wait_for_company_and_a_full_batch_does_not() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let session = rig.session("s");
+    rig.enqueue_all(&session, 1..=49);
+    assert!(rig.open.is_empty(), "49 of 50 wait");
+    assert_eq!(rig.engine.timeout().map(|at| at.since_start()), Some(Duration::from_millis(500)));
+    rig.enqueue(&session, 50).unwrap();
+    assert_eq!(rig.open.len(), 1, "50 leave at once");
+    assert_eq!(rig.open[0].1.len(), 50);
+}
+
+/// G8.
+#[test]
+fn with_nothing_to_do_there_is_no_timer() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let session = rig.session("s");
+    assert_eq!(rig.engine.timeout(), None, "before the first message");
+    rig.enqueue_all(&session, 1..=120);
+    rig.settle(HOUR, |_| accepted());
+    assert_eq!(rig.engine.timeout(), None, "after the last");
+    rig.tell(Event::SignedOut);
+    rig.enqueue(&session, 121).unwrap();
+    assert_eq!(rig.engine.timeout(), None, "while nobody is signed in");
+}
+
+/// G4: logarithmic for its own session, nothing for another.
+#[test]
+fn a_bad_row_is_found_by_halves_and_the_rest_of_its_session_goes_on_around_it() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let (bad, good) = (rig.session("bad"), rig.session("good"));
+    rig.enqueue_all(&bad, 1..=50);
+    rig.enqueue_all(&good, 1..=20);
+    rig.settle(HOUR, |rows| {
+        let poisoned = rows.iter().any(|row| row.session_id == "bad" && row.sequence_number == 37);
+        if poisoned { answer(Verdict::Rejected, "23514") } else { accepted() }
+    });
+    let without_37: Vec<i64> = (1..=50).filter(|number| *number != 37).collect();
+    assert_eq!(rig.arrived["bad"], without_37);
+    assert_eq!(rig.arrived["good"], (1..=20).collect::<Vec<_>>());
+    assert!(rig.requests <= 2 + 2 * 6, "{} requests for two batches and one bad row of 50", rig.requests);
+    let totals = rig.status().totals;
+    assert_eq!((totals.pending_rows, totals.parked_rows), (0, 1));
+}
+
+/// Sessions that shared a batch with a bad one that the answer names are sent again at once, all together.
+#[test]
+fn a_session_that_the_answer_names_costs_the_others_one_round_trip() {
+    let mut rig = Rig::new(LeviConfig::default());
+    for number in 0..49 {
+        let session = rig.session(&format!("good-{number}"));
+        rig.enqueue(&session, 1).unwrap();
+    }
+    let bad = rig.session("not-a-uuid");
+    rig.enqueue(&bad, 1).unwrap();
+    let mut round_trips = 0;
+    while rig.arrived.len() < 49 {
+        round_trips += 1;
+        let open = rig.open.len();
+        assert!(open > 0, "stuck after {round_trips} round trips");
+        for _ in 0..open {
+            rig.answer(|rows| {
+                let mut refusal = answer(Verdict::Rejected, "22P02");
+                refusal.detail = "invalid input syntax for type uuid: \"not-a-uuid\"".into();
+                if rows.iter().any(|row| row.session_id == "not-a-uuid") { refusal } else { accepted() }
+            });
+        }
+    }
+    assert_eq!(round_trips, 2);
+}
+
+#[test]
+fn where_every_row_is_refused_alike_the_project_is_paused_and_nothing_stays_parked() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let session = rig.session("s");
+    rig.enqueue_all(&session, 1..=10);
+    rig.settle(Duration::from_secs(100), |_| answer(Verdict::Rejected, "23514"));
+    let status = rig.status();
+    assert_eq!((status.totals.pending_rows, status.totals.parked_rows), (10, 0));
+    rig.settle(HOUR, |_| accepted());
+    assert_eq!(rig.arrived["s"], (1..=10).collect::<Vec<_>>());
+}
+
+/// G5.
+#[test]
+fn an_expired_token_is_refreshed_once_however_many_requests_fail_and_costs_no_attempt() {
+    let mut rig = Rig::new(LeviConfig::default());
+    for number in 0..4 {
+        let session = rig.session(&format!("s{number}"));
+        rig.enqueue_all(&session, 1..=600);
+    }
+    assert!(rig.open.len() > 1, "several requests are under way");
+    let open = rig.open.len();
+    for _ in 0..open {
+        rig.answer(|_| answer(Verdict::SignedOut, "PGRST303"));
+    }
+    assert_eq!((rig.refreshes, rig.open.len()), (1, 0));
+    assert_eq!(rig.status().paused, Some(PauseReason::Refreshing));
+    rig.tell(Event::SignedIn);
+    rig.settle(HOUR, |_| accepted());
+    assert_eq!(rig.arrived.values().map(Vec::len).sum::<usize>(), 2400);
+    assert_eq!(rig.refreshes, 1);
+}
+
+#[test]
+fn a_fresh_token_that_is_refused_too_is_not_refreshed_again_and_again() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let session = rig.session("s");
+    rig.enqueue_all(&session, 1..=50);
+    rig.answer(|_| answer(Verdict::SignedOut, "PGRST301"));
+    rig.tell(Event::SignedIn);
+    rig.answer(|_| answer(Verdict::SignedOut, "PGRST301"));
+    assert_eq!((rig.refreshes, rig.status().paused), (1, Some(PauseReason::SignedOut)));
+    rig.tell(Event::SignedIn);
+    rig.settle(HOUR, |_| accepted());
+    assert_eq!(rig.arrived["s"].len(), 50);
+}
+
+#[test]
+fn a_message_replaced_while_its_first_payload_is_under_way_is_sent_again() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let session = rig.session("s");
+    rig.enqueue_all(&session, 1..=50);
+    let receipt = rig.enqueue(&session, 7).unwrap();
+    assert!(receipt.replaced());
+    let (reply, mut synced) = oneshot::channel();
+    rig.tell(Event::Watch { receipt, reply });
+    rig.answer(|_| accepted());
+    assert!(synced.try_recv().is_err(), "only the older payload is there");
+    rig.settle(HOUR, |_| accepted());
+    assert_eq!(synced.try_recv().unwrap(), Ok(()));
+    assert_eq!(rig.arrived["s"].iter().filter(|number| **number == 7).count(), 2);
+    assert_eq!(rig.status().totals.pending_rows, 0);
+}
+
+#[test]
+fn a_session_without_its_secret_waits_alone_and_goes_on_when_the_secret_comes() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let known = rig.session("known");
+    let unknown = levi_types::SessionId::from("unknown");
+    rig.enqueue_all(&unknown, 1..=5);
+    rig.enqueue_all(&known, 1..=5);
+    rig.settle(Duration::from_secs(1), |_| accepted());
+    assert_eq!(rig.arrived.keys().collect::<Vec<_>>(), ["known"]);
+    let waiting = rig.status();
+    assert_eq!(waiting.totals.pending_rows, 5);
+
+    let unknown = rig.session("unknown");
+    rig.tell(Event::KeyArrived(unknown));
+    rig.settle(Duration::from_secs(1), |_| accepted());
+    assert_eq!(rig.arrived["unknown"], [1, 2, 3, 4, 5]);
+}
+
+/// G3: what follows a row in backoff waits with it, also when it comes later.
+#[test]
+fn later_rows_never_overtake_an_earlier_one_that_waits() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let session = rig.session("s");
+    rig.enqueue_all(&session, 1..=50);
+    rig.answer(|_| answer(Verdict::Busy { retry_after: None }, "503"));
+    rig.enqueue_all(&session, 51..=150);
+    assert!(rig.open.is_empty());
+    rig.settle(HOUR, |_| accepted());
+    assert_eq!(rig.arrived["s"], (1..=150).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_row_that_comes_out_of_order_is_sent_before_those_that_follow_it() {
+    let mut rig = Rig::new(LeviConfig { max_in_flight: 1, ..LeviConfig::default() });
+    let session = rig.session("s");
+    rig.enqueue_all(&session, (1..=2000).filter(|number| *number != 1500));
+    rig.enqueue(&session, 1500).unwrap();
+    rig.settle(HOUR, |_| accepted());
+    let arrived = &rig.arrived["s"];
+    assert_eq!(arrived.len(), 2000);
+    assert!(arrived.is_sorted(), "1500 was there before its successors were sent");
+}
+
+#[test]
+fn whoever_waits_for_a_row_hears_that_it_was_set_aside() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let session = rig.session("s");
+    let receipt = rig.enqueue(&session, 1).unwrap();
+    let (reply, mut synced) = oneshot::channel();
+    rig.tell(Event::Watch { receipt, reply });
+    rig.settle(Duration::from_secs(1), |_| answer(Verdict::Rejected, "23514"));
+    assert!(matches!(synced.try_recv(), Ok(Err(SyncedError::Parked(reason))) if reason.code == "23514"));
+}
+
+/// G9.
+#[test]
+fn a_stop_sends_what_waits_for_company_and_is_over_when_all_is_sent() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let session = rig.session("s");
+    rig.enqueue_all(&session, 1..=3);
+    rig.tell(Event::Stop { within: HOUR });
+    assert_eq!(rig.open.len(), 1, "nothing waits for company any more");
+    let now = levi_types::Clock::now(&*rig.clock);
+    assert!(!rig.engine.is_finished(now));
+    rig.answer(|_| accepted());
+    assert!(rig.engine.is_finished(now));
+}

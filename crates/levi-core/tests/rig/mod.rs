@@ -1,0 +1,190 @@
+//! An engine on an in-memory outbox, driven by hand: virtual time, and a server that is a closure.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the rig")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use levi_core::batcher::BatchId;
+use levi_core::engine::{Effect, Engine, EngineParts, Event, Intake};
+use levi_core::{EnqueueError, LeviConfig, Receipt, SecretsCache};
+use levi_crypto::SessionSecret;
+use levi_crypto::at_rest::DatabaseKey;
+use levi_outbox::memory::MemoryOutbox;
+use levi_transport::{Answer, Upsert, Verdict};
+use levi_types::{
+    Clock, CodingSession, DeliveryReport, MessageSyncRequest, Repository, RepositoryId, SecretString,
+    SessionId, SessionStore, StoreError,
+};
+use levi_testkit::clock::VirtualClock;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+/// A row of a request, as the server sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Row {
+    pub session_id: String,
+    pub sequence_number: i64,
+    pub content_nonce: String,
+}
+
+/// Secrets that may come later, and everything that was reported.
+#[derive(Default)]
+pub struct Store {
+    pub secrets: Mutex<HashMap<SessionId, SecretString>>,
+    pub sessions: Mutex<HashMap<SessionId, CodingSession>>,
+    pub reports: Mutex<Vec<DeliveryReport>>,
+}
+
+impl SessionStore for Store {
+    fn session_secret(&self, session: &SessionId) -> Result<Option<SecretString>, StoreError> {
+        Ok(self.secrets.lock().unwrap().get(session).cloned())
+    }
+    fn repository(&self, _: &RepositoryId) -> Result<Option<Repository>, StoreError> {
+        Ok(None)
+    }
+    fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
+        Ok(self.sessions.lock().unwrap().get(session).cloned())
+    }
+    fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {
+        self.reports.lock().unwrap().extend_from_slice(reports);
+        Ok(())
+    }
+}
+
+pub struct Rig {
+    pub engine: Engine,
+    pub clock: Arc<VirtualClock>,
+    pub store: Arc<Store>,
+    /// Requests that went out and were not answered yet.
+    pub open: Vec<(BatchId, Vec<Row>)>,
+    pub refreshes: u32,
+    /// What the server took: the order of arrival, for each session.
+    pub arrived: BTreeMap<String, Vec<i64>>,
+    pub requests: usize,
+}
+
+impl Rig {
+    /// Signed in, with nothing to do.
+    pub fn new(config: LeviConfig) -> Self {
+        let store = Arc::new(Store::default());
+        let engine = Engine::new(EngineParts {
+            outbox: Box::new(MemoryOutbox::new(config.max_pending_bytes)),
+            config,
+            session_store: Arc::clone(&store) as Arc<dyn SessionStore>,
+            cache: SecretsCache::new(),
+            database_key: Some(DatabaseKey::from_bytes([7; 32])),
+            random: Box::new(StdRng::seed_from_u64(1)),
+        });
+        let mut rig = Self {
+            engine,
+            clock: Arc::new(VirtualClock::default()),
+            store,
+            open: Vec::new(),
+            refreshes: 0,
+            arrived: BTreeMap::new(),
+            requests: 0,
+        };
+        rig.tell(Event::SignedIn);
+        rig
+    }
+
+    pub fn session(&mut self, name: &str) -> SessionId {
+        let secret = SessionSecret::generate(&mut StdRng::seed_from_u64(2));
+        let id = SessionId::from(name);
+        self.store.secrets.lock().unwrap().insert(id.clone(), secret.expose().into());
+        id
+    }
+
+    pub fn enqueue(&mut self, session: &SessionId, sequence_number: i64) -> Result<Receipt, EnqueueError> {
+        self.enqueue_all(session, [sequence_number]).remove(0)
+    }
+
+    /// Hands in messages in one transaction.
+    pub fn enqueue_all(
+        &mut self,
+        session: &SessionId,
+        sequence_numbers: impl IntoIterator<Item = i64>,
+    ) -> Vec<Result<Receipt, EnqueueError>> {
+        let (events, replies): (Vec<_>, Vec<_>) = sequence_numbers
+            .into_iter()
+            .map(|sequence_number| {
+                let (reply, stored) = oneshot::channel();
+                let request = MessageSyncRequest {
+                    message_id: format!("m{sequence_number}").as_str().into(),
+                    session_id: session.clone(),
+                    sequence_number,
+                    content: format!("content {sequence_number}"),
+                };
+                (Event::Enqueue(Intake { request, permit: None, reply: Some(reply) }), stored)
+            })
+            .unzip();
+        self.turn(events);
+        replies.into_iter().map(|mut reply| reply.try_recv().unwrap()).collect()
+    }
+
+    pub fn tell(&mut self, event: Event) {
+        self.turn(vec![event]);
+    }
+
+    fn turn(&mut self, events: Vec<Event>) {
+        let effects = self.engine.turn(self.clock.now(), events);
+        self.engine.announce();
+        for effect in effects {
+            match effect {
+                Effect::Send { batch, upsert } => self.open.push((batch, rows(&upsert))),
+                Effect::Refresh => self.refreshes += 1,
+                Effect::RunTask(_) => {}
+            }
+        }
+    }
+
+    /// Answers the oldest open request.
+    pub fn answer(&mut self, server: impl FnOnce(&[Row]) -> Answer) {
+        let (batch, rows) = self.open.remove(0);
+        self.requests += 1;
+        let answer = server(&rows);
+        if answer.verdict == Verdict::Accepted {
+            for row in &rows {
+                self.arrived.entry(row.session_id.clone()).or_default().push(row.sequence_number);
+            }
+        }
+        self.tell(Event::Outcome { batch, answer });
+    }
+
+    /// Answers and waits until nothing is open and nothing will happen by itself within `patience`.
+    pub fn settle(&mut self, patience: Duration, mut server: impl FnMut(&[Row]) -> Answer) {
+        let until = self.clock.now().monotonic.after(patience);
+        loop {
+            while !self.open.is_empty() {
+                self.answer(&mut server);
+            }
+            match self.engine.timeout() {
+                Some(at) if at <= until => {
+                    self.clock.advance_to(at);
+                    self.turn(Vec::new());
+                }
+                _ => return,
+            }
+        }
+    }
+
+    pub fn status(&mut self) -> levi_core::Status {
+        self.tell(Event::Barrier(oneshot::channel().0));
+        self.engine.status_if_changed().unwrap()
+    }
+}
+
+fn rows(upsert: &Upsert) -> Vec<Row> {
+    serde_json::from_slice(&upsert.body).unwrap()
+}
+
+pub fn accepted() -> Answer {
+    answer(Verdict::Accepted, "201")
+}
+
+pub fn answer(verdict: Verdict, code: &str) -> Answer {
+    Answer { verdict, code: code.into(), detail: String::new() }
+}
