@@ -12,7 +12,7 @@ pub use levi_core::batcher::PauseReason;
 pub use levi_core::{
     Account, Accounts, Distribution, EncryptionError, EnqueueError, InvalidConfig, LastAnswer, LeviConfig,
     MessageError, MessageSyncer, NewSession, NoAccount, Page, PulledMessage, ReadError, Reader, Receipt,
-    SecretsCache, SessionSyncService, ShutdownReport, StartError, Status, Step, StoredAccount, SyncError,
+    QUEUE_OVERHEAD, SecretsCache, SessionSyncService, ShutdownReport, StartError, Status, Step, StoredAccount, SyncError,
     SyncedError, SystemClock, UnreadableMessage, Welcome, Worker, WorkerParts,
 };
 pub use levi_crypto::at_rest::DatabaseKey;

@@ -1,0 +1,158 @@
+//! The reading devices: fetch the secret, pull, decrypt, compare.
+
+use std::time::{Duration, Instant};
+
+use levi::{Page, Reader, Table};
+
+use super::devices::Devices;
+use super::ledger::{SessionLedger, fingerprint};
+use super::send::Sent;
+use super::stage::{Server, Stage};
+use crate::console::Console;
+use crate::error::CliError;
+
+/// Messages asked for at once; the server may hand out fewer.
+const PAGE: u32 = 1000;
+
+/// What the reading devices found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Read {
+    /// Messages that a device read as they were written.
+    pub(crate) same: u64,
+    /// Messages that some device did not get, or could not open, or got with another content.
+    pub(crate) lost: u64,
+    /// Messages that are there more than once.
+    pub(crate) duplicated: u64,
+    /// Messages that came after a later one.
+    pub(crate) out_of_order: u64,
+    /// Texts and keys that the server saw.
+    pub(crate) leaked: u64,
+    pub(crate) took: Duration,
+}
+
+pub(crate) async fn check(
+    stage: &Stage,
+    devices: &Devices,
+    sent: &mut Sent,
+    console: Console,
+) -> Result<Read, CliError> {
+    let began = Instant::now();
+    let mut progress =
+        console.progress("reading", Some(sent.ledger.messages * devices.readers().len() as u64));
+    let mut read = Read::default();
+    let sessions = sent.ledger.close();
+    for device in devices.readers() {
+        let reader = device.reader(stage)?;
+        for session in &sessions {
+            let mut compared = Compared::new(session);
+            let mut after = None;
+            while let Some(cursor) = compared.pull(&reader, after).await? {
+                after = Some(cursor);
+                progress.reached(read.same + compared.read.same);
+            }
+            compared.finish(&mut read);
+        }
+    }
+    progress.finish();
+    read.took = began.elapsed();
+    let Server::StandIn(server) = &stage.server;
+    let stored = server.row_count(Table::Messages)?;
+    read.duplicated += stored.saturating_sub(sent.ledger.messages);
+    read.out_of_order += server.order_violations().len() as u64;
+    read.leaked = sent.needles.seen_by_server();
+    Ok(read)
+}
+
+/// One session on one device, beside what was written.
+struct Compared<'a> {
+    session: &'a SessionLedger,
+    /// The first message that was not read yet.
+    next: usize,
+    last: Option<i64>,
+    read: Read,
+}
+
+impl<'a> Compared<'a> {
+    fn new(session: &'a SessionLedger) -> Self {
+        Self { session, next: 0, last: None, read: Read::default() }
+    }
+
+    /// Reads the next page; `None` at the end.
+    async fn pull(&mut self, reader: &Reader, after: Option<i64>) -> Result<Option<i64>, CliError> {
+        let Page { messages, cursor } = reader.pull(&self.session.id, after, PAGE).await?;
+        for message in messages {
+            match message {
+                Ok(message) => self.compare(message.sequence_number, Some(&message.content)),
+                Err(unreadable) => self.compare(unreadable.sequence_number, None),
+            }
+        }
+        Ok(cursor)
+    }
+
+    fn compare(&mut self, number: i64, content: Option<&str>) {
+        if let Some(last) = self.last {
+            self.read.duplicated += u64::from(number == last);
+            self.read.out_of_order += u64::from(number < last);
+            if number <= last {
+                return;
+            }
+        }
+        self.last = Some(number);
+        let written = &self.session.messages;
+        while written.get(self.next).is_some_and(|(expected, _)| *expected < number) {
+            self.read.lost += 1;
+            self.next += 1;
+        }
+        match written.get(self.next) {
+            Some((expected, print)) if *expected == number => {
+                self.next += 1;
+                let same = content.is_some_and(|content| fingerprint(content) == *print);
+                self.read.same += u64::from(same);
+                self.read.lost += u64::from(!same);
+            }
+            // Nobody wrote it.
+            _ => self.read.duplicated += 1,
+        }
+    }
+
+    fn finish(self, total: &mut Read) {
+        total.same += self.read.same;
+        total.lost += self.read.lost + (self.session.messages.len() - self.next) as u64;
+        total.duplicated += self.read.duplicated;
+        total.out_of_order += self.read.out_of_order;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(read: &[(i64, Option<&str>)]) -> Read {
+        let messages = [(1, "a"), (2, "b"), (3, "c")].map(|(n, content)| (n, fingerprint(content)));
+        let session = SessionLedger { id: "s".into(), messages: messages.to_vec() };
+        let mut compared = Compared::new(&session);
+        for (number, content) in read {
+            compared.compare(*number, *content);
+        }
+        let mut total = Read::default();
+        compared.finish(&mut total);
+        total
+    }
+
+    #[test]
+    fn each_way_to_go_wrong_is_counted() {
+        let whole = [(1, Some("a")), (2, Some("b")), (3, Some("c"))];
+        assert_eq!(compared(&whole), Read { same: 3, ..Read::default() });
+        let table: [(&[(i64, Option<&str>)], Read); 6] = [
+            (&[], Read { lost: 3, ..Read::default() }),
+            (&[(1, Some("a")), (3, Some("c"))], Read { same: 2, lost: 1, ..Read::default() }),
+            (&[(1, Some("a")), (2, Some("x")), (3, None)], Read { same: 1, lost: 2, ..Read::default() }),
+            (&[whole[0], whole[0], whole[1], whole[2]], Read { same: 3, duplicated: 1, ..Read::default() }),
+            (&[whole[0], whole[2], whole[1]], Read { same: 2, lost: 1, out_of_order: 1, ..Read::default() }),
+            (&[whole[0], whole[1], whole[2], (9, Some("z"))], Read { same: 3, duplicated: 1, ..Read::default() }),
+        ];
+        for (read, expected) in table {
+            assert_eq!(compared(read), expected, "{read:?}");
+        }
+    }
+}

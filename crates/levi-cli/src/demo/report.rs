@@ -1,0 +1,142 @@
+//! How the demo went, for a person or a machine.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::check::Read;
+use super::send::Sent;
+use super::stage::Stage;
+use crate::console::Console;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::text::{bytes, count, plural, seconds};
+
+pub(crate) struct Figures {
+    pub(crate) seed: u64,
+    pub(crate) devices: u16,
+    /// Until the server had everything.
+    pub(crate) written: Duration,
+    pub(crate) took: Duration,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    seed: u64,
+    server: &'static str,
+    devices: u16,
+    sessions: u64,
+    messages: u64,
+    bad_lines: u64,
+    batches: u64,
+    retries: u64,
+    plaintext_bytes: u64,
+    sent_bytes: u64,
+    outage_seconds: f64,
+    write_seconds: f64,
+    read_seconds: f64,
+    total_seconds: f64,
+    messages_read: u64,
+    texts_watched_for: u64,
+    lost: u64,
+    duplicated: u64,
+    out_of_order: u64,
+    plaintext_seen_by_server: u64,
+}
+
+impl Report {
+    pub(crate) fn new(stage: &Stage, figures: &Figures, sent: &Sent, read: &Read) -> Result<Self, CliError> {
+        Ok(Self {
+            seed: figures.seed,
+            server: stage.server.name(),
+            devices: figures.devices,
+            sessions: sent.ledger.sessions(),
+            messages: sent.ledger.messages,
+            bad_lines: sent.bad_lines,
+            batches: sent.status.batches_accepted,
+            retries: sent.status.batches_failed,
+            plaintext_bytes: sent.ledger.bytes,
+            sent_bytes: sent.status.bytes_sent,
+            outage_seconds: sent.down.unwrap_or_default().as_secs_f64(),
+            write_seconds: figures.written.as_secs_f64(),
+            read_seconds: read.took.as_secs_f64(),
+            total_seconds: figures.took.as_secs_f64(),
+            messages_read: read.same,
+            texts_watched_for: sent.needles.watched(),
+            lost: read.lost,
+            duplicated: read.duplicated,
+            out_of_order: read.out_of_order,
+            plaintext_seen_by_server: read.leaked,
+        })
+    }
+
+    pub(crate) fn print(&self, console: Console) -> Result<(), CliError> {
+        console.json(self)?;
+        for line in self.lines() {
+            console.say(line)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        let broken = [self.lost, self.duplicated, self.out_of_order, self.plaintext_seen_by_server];
+        if broken.iter().any(|count| *count > 0) {
+            Exit::CheckFailed
+        } else if self.bad_lines > 0 {
+            Exit::BadInput
+        } else {
+            Exit::Done
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let readers = u64::from(self.devices) - 1;
+        let outage = if self.outage_seconds > 0.0 {
+            format!(", through an outage of {}", seconds(self.outage_seconds))
+        } else {
+            String::new()
+        };
+        let mut lines = vec![
+            String::new(),
+            format!("Levi demo, seed {}, against {}", self.seed, self.server),
+            String::new(),
+            format!(
+                "  written   {} in {}, on 1 device",
+                plural(self.messages, "message"),
+                plural(self.sessions, "session")
+            ),
+            format!(
+                "  sent      {} ({} of text, {} on the wire){outage}",
+                plural(self.batches, "batch"),
+                bytes(self.plaintext_bytes),
+                bytes(self.sent_bytes)
+            ),
+            format!("  retried   {}", plural(self.retries, "request")),
+            format!(
+                "  read      {} on {}, decrypted and compared",
+                plural(self.messages_read, "message"),
+                plural(readers, "other device")
+            ),
+            format!(
+                "  time      {} ({} to write, {} to read)",
+                seconds(self.total_seconds),
+                seconds(self.write_seconds),
+                seconds(self.read_seconds)
+            ),
+        ];
+        if self.bad_lines > 0 {
+            lines.push(format!("  left out  {}, named above", plural(self.bad_lines, "bad line")));
+        }
+        lines.push(String::new());
+        for (what, number) in [
+            ("lost", self.lost),
+            ("duplicated", self.duplicated),
+            ("out of order", self.out_of_order),
+            ("plaintext seen by the server", self.plaintext_seen_by_server),
+        ] {
+            lines.push(format!("  {what:<30}{:>8}", count(number)));
+        }
+        lines.push(format!("  ({} watched for in every byte that arrived)", plural(self.texts_watched_for, "text")));
+        lines
+    }
+}

@@ -1,0 +1,65 @@
+//! This device among the user's devices.
+
+use levi::{
+    DeviceId, DeviceRow, HttpOptions, HttpSupabase, NoAccount, SignedIn, Supabase as _, TokenKeeper, Upsert,
+    Verdict, upsert_of,
+};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+
+use crate::error::CliError;
+use crate::home::Home;
+use crate::ids::random_uuid;
+
+/// What people read in a list of devices.
+pub(crate) struct Description<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) device_type: &'a str,
+}
+
+/// Writes this device's row: with its id and its public key, which it makes if there are none yet.
+pub(crate) async fn register(
+    home: &Home,
+    http: &HttpOptions,
+    keeper: &TokenKeeper,
+    description: Description<'_>,
+) -> Result<DeviceId, CliError> {
+    let signed_in = keeper.current().await?.ok_or(CliError::NotSignedIn)?;
+    let known = home.device_id()?;
+    let id = known.clone().unwrap_or_else(|| DeviceId::from(random_uuid(&mut UnwrapErr(SysRng))));
+    if known.is_none() {
+        // Before the server has it: a device that is registered and does not know it would be one too many.
+        home.save_device_id(&id)?;
+    }
+    let row = DeviceRow {
+        id: id.clone(),
+        user_id: signed_in.user_id.clone(),
+        name: Some(description.name.to_owned()),
+        device_type: Some(description.device_type.to_owned()),
+        public_key: Some(home.private_key()?.public_key().to_base64()),
+        is_active: true,
+    };
+    write(http, keeper, &signed_in, &row).await?;
+    Ok(id)
+}
+
+async fn write(
+    http: &HttpOptions,
+    keeper: &TokenKeeper,
+    signed_in: &SignedIn,
+    row: &DeviceRow,
+) -> Result<(), CliError> {
+    let supabase = HttpSupabase::new(http)?;
+    let body = || -> Upsert { upsert_of(std::slice::from_ref(row)) };
+    let token = &signed_in.context.access_token;
+    let mut answer = supabase.upsert(token, body()).await;
+    if answer.verdict == Verdict::SignedOut {
+        let fresh = keeper.fresh(token).await?;
+        answer = supabase.upsert(&fresh.access_token, body()).await;
+    }
+    match answer.verdict {
+        Verdict::Accepted => Ok(()),
+        Verdict::SignedOut => Err(NoAccount::SignedOut.into()),
+        _ => Err(levi::Failure(answer).into()),
+    }
+}

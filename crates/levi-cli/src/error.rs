@@ -1,0 +1,162 @@
+use std::io;
+use std::path::PathBuf;
+
+use levi::{
+    BuildError, CredentialsError, Failure, HttpConfigError, NoAccount, NotConnected, OutboxError, ReadError,
+    SessionId, SignInError, StartError, StoreError, SyncError, TokenError,
+};
+
+use crate::exit::Exit;
+
+/// Why a command ended without doing what it was asked. Its text says what to do and holds no secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum CliError {
+    #[error(
+        "no project named; give --url and --key (or LEVI_URL and LEVI_PUBLISHABLE_KEY), or run `levi login` with them once"
+    )]
+    NoProject,
+    #[error("this data folder is signed in to another project; log in to the new one with another --data-dir")]
+    OtherProject,
+    #[error("this data folder belongs to another user; use another --data-dir for this one")]
+    OtherUser,
+    #[error("nobody is signed in; run `levi login`")]
+    NotSignedIn,
+    #[error("this device is not registered; run `levi login` again")]
+    NoDevice,
+    #[error(transparent)]
+    Http(#[from] HttpConfigError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Start(StartError),
+    #[error(transparent)]
+    Outbox(OutboxError),
+    #[error(
+        "another process owns the outbox at {path}: a daemon, or another `levi`; let it do the work, or stop it and run this again",
+        path = .path.display()
+    )]
+    Owned { path: PathBuf },
+    #[error("there is no outbox at {path} yet; nothing was ever handed in there (see --data-dir)", path = .path.display())]
+    NoOutbox { path: PathBuf },
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+    #[error(transparent)]
+    Token(TokenError),
+    #[error("the sign-in cannot be used now: {0}")]
+    SignInUnavailable(String),
+    #[error("Supabase did not answer as hoped: {0}; run `levi doctor --server`")]
+    Server(Failure),
+    #[error(transparent)]
+    Read(ReadError),
+    #[error(transparent)]
+    Sync(SyncError),
+    #[error(transparent)]
+    NotConnected(#[from] NotConnected),
+    #[error("{what} is not a session's id; the server takes uuids, such as 4be0643f-1d98-473b-97cd-ca98a65347dd")]
+    NotASession { what: &'static str },
+    #[error("the server has no session {0}, or it belongs to another user; check the id, and who is signed in")]
+    UnknownSession(SessionId),
+    #[error("{0}")]
+    Usage(&'static str),
+    #[error("cannot read {path}: {source}", path = .path.display())]
+    Input { path: PathBuf, source: io::Error },
+    #[error("cannot write {path}: {source}", path = .path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{path} was not written by Levi, or is damaged; move it away and run `levi login` again", path = .path.display())]
+    ProjectFile { path: PathBuf },
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+    #[error("cannot {what}: {source}")]
+    System { what: &'static str, source: io::Error },
+    #[error(transparent)]
+    StandIn(#[from] levi_testkit::supabase::StartError),
+    #[error("the server's tables cannot be looked into: {0}")]
+    Inspect(#[from] levi_testkit::supabase::InspectError),
+    #[error("{0}")]
+    Demo(String),
+}
+
+impl CliError {
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::OtherProject | Self::OtherUser | Self::NotSignedIn | Self::NoDevice => Exit::NotSignedIn,
+            Self::SignIn(SignInError::Refused { .. }) => Exit::NotSignedIn,
+            Self::Token(TokenError::NotSignedIn | TokenError::Refused { .. }) => Exit::NotSignedIn,
+            Self::Token(TokenError::Unavailable(_)) | Self::SignIn(_) | Self::SignInUnavailable(_) => {
+                Exit::Server
+            }
+            Self::Server(_) | Self::Sync(_) | Self::Read(_) | Self::UnknownSession(_) => Exit::Server,
+            Self::Owned { .. } => Exit::Owned,
+            _ => Exit::Trouble,
+        }
+    }
+}
+
+impl From<OutboxError> for CliError {
+    fn from(error: OutboxError) -> Self {
+        match error {
+            OutboxError::Owned { path } => Self::Owned { path },
+            other => Self::Outbox(other),
+        }
+    }
+}
+
+impl From<StartError> for CliError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Outbox(error) => error.into(),
+            other => Self::Start(other),
+        }
+    }
+}
+
+impl From<TokenError> for CliError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::NotSignedIn => Self::NotSignedIn,
+            other => Self::Token(other),
+        }
+    }
+}
+
+impl From<NoAccount> for CliError {
+    fn from(error: NoAccount) -> Self {
+        match error {
+            NoAccount::Unavailable(why) => Self::SignInUnavailable(why),
+            _ => Self::NotSignedIn,
+        }
+    }
+}
+
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        if failure.0.verdict == levi::Verdict::SignedOut { Self::NotSignedIn } else { Self::Server(failure) }
+    }
+}
+
+impl From<SyncError> for CliError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::NotAuthenticated => Self::NotSignedIn,
+            SyncError::NoDeviceIdentity => Self::NoDevice,
+            SyncError::SignInUnavailable(why) => Self::SignInUnavailable(why),
+            SyncError::Store(error) => Self::Store(error),
+            other => Self::Sync(other),
+        }
+    }
+}
+
+impl From<ReadError> for CliError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Account(error) => error.into(),
+            ReadError::Supabase(failure) => failure.into(),
+            other => Self::Read(other),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Ids that follow from what they name, so that a second run means the same messages.
+
+use std::fmt::Write as _;
+
+use ring::digest::{SHA256, digest};
+
+/// A name space that no other program uses.
+const NAME_SPACE: &[u8] = b"levi-cli/ids/v1";
+
+/// A uuid that follows from `kind` and `parts` alone: version 8 (RFC 9562) over SHA-256.
+pub(crate) fn stable_uuid(kind: &str, parts: &[&str]) -> String {
+    let mut name = Vec::with_capacity(128);
+    for part in std::iter::once(&kind).chain(parts) {
+        // With their lengths, so that no two lists of parts run together.
+        name.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        name.extend_from_slice(part.as_bytes());
+    }
+    name.extend_from_slice(NAME_SPACE);
+    uuid_text(digest(&SHA256, &name).as_ref())
+}
+
+/// A uuid drawn by `random`, which fills 16 bytes.
+pub(crate) fn random_uuid(rng: &mut impl rand::Rng) -> String {
+    let mut bytes = [0; 16];
+    rng.fill_bytes(&mut bytes);
+    uuid_of(bytes, 4)
+}
+
+fn uuid_text(hash: &[u8]) -> String {
+    let mut bytes = [0; 16];
+    for (byte, from) in bytes.iter_mut().zip(hash) {
+        *byte = *from;
+    }
+    uuid_of(bytes, 8)
+}
+
+fn uuid_of(mut bytes: [u8; 16], version: u8) -> String {
+    bytes[6] = (bytes[6] & 0x0f) | (version << 4);
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let mut text = String::with_capacity(36);
+    for (place, byte) in bytes.iter().enumerate() {
+        if matches!(place, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// `text` as the server writes it, if it is a uuid. The server's columns take nothing else, and hand it out in lower
+/// case, which is what a ciphertext must be bound to.
+pub(crate) fn canonical_uuid(text: &str) -> Option<String> {
+    let shape = |(place, byte): (usize, u8)| match place {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    (text.len() == 36 && text.bytes().enumerate().all(shape)).then(|| text.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_follows_from_its_parts_and_from_nothing_else() {
+        let id = stable_uuid("session", &["user", "/a"]);
+        assert_eq!(id, stable_uuid("session", &["user", "/a"]));
+        assert_eq!(canonical_uuid(&id), Some(id.clone()));
+        for (kind, parts) in [("repository", ["user", "/a"]), ("session", ["user/", "a"]), ("session", ["/a", "user"])] {
+            assert_ne!(id, stable_uuid(kind, &parts));
+        }
+        // Written down: were it to change, a second run of a file would send everything under new ids.
+        assert_eq!(stable_uuid("session", &["u", "/p"]), "c9fe83b6-2fbd-8407-998a-f4056fbe4a0c");
+    }
+
+    #[test]
+    fn only_what_the_server_would_take_is_a_uuid() {
+        let good = "4BE0643F-1d98-473b-97cd-ca98a65347dd";
+        assert_eq!(canonical_uuid(good).as_deref(), Some("4be0643f-1d98-473b-97cd-ca98a65347dd"));
+        for bad in ["", "4be0643f1d98473b97cdca98a65347dd", "4be0643f-1d98-473b-97cd-ca98a65347dg", "é", &good[1..]] {
+            assert_eq!(canonical_uuid(bad), None, "{bad}");
+        }
+    }
+}

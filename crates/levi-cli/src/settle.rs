@@ -1,0 +1,88 @@
+//! Waiting until the server has everything.
+
+use std::time::Duration;
+
+use levi::{Levi, Reason, Status};
+use tokio::time::Instant;
+
+use crate::progress::Progress;
+
+/// How the waiting ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// Nothing waits any more; some may be set aside.
+    Empty,
+    /// The server takes nothing, and here is why.
+    Stuck(Stuck),
+}
+
+/// Why nothing moves.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stuck {
+    /// Somebody must sign in.
+    SignedOut,
+    /// Nothing was accepted for as long as we were to wait.
+    NoProgress(Option<Reason>),
+}
+
+impl std::fmt::Display for Stuck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SignedOut => f.write_str("nobody is signed in any more; run `levi login`"),
+            Self::NoProgress(Some(reason)) => write!(f, "{} ({})", reason.code, reason.detail),
+            Self::NoProgress(None) => f.write_str("the server does not answer"),
+        }
+    }
+}
+
+/// Waits until nothing is pending, for as long as the server takes something every `patience`.
+pub(crate) async fn settle(levi: &Levi, patience: Duration, mut progress: Progress) -> Settled {
+    let mut watch = levi.watch_status();
+    let mut accepted = u64::MAX;
+    let mut deadline = Instant::now() + patience;
+    let settled = loop {
+        let status = watch.borrow_and_update().clone();
+        if status.rows_accepted != accepted {
+            accepted = status.rows_accepted;
+            deadline = Instant::now() + patience;
+        }
+        progress.reached(status.rows_accepted);
+        progress.state(state(&status));
+        if is_empty(&status) {
+            break Settled::Empty;
+        }
+        if matches!(status.paused, Some(levi::PauseReason::SignedOut)) {
+            break Settled::Stuck(Stuck::SignedOut);
+        }
+        if tokio::time::timeout_at(deadline, watch.changed()).await.is_err() {
+            break Settled::Stuck(Stuck::NoProgress(reason(&status)));
+        }
+    };
+    progress.finish();
+    settled
+}
+
+/// Nothing waits, and of what is to be done besides only what waits for a person is left.
+fn is_empty(status: &Status) -> bool {
+    let tasks_rest = status.totals.tasks == 0 || status.next_attempt.is_none();
+    status.totals.pending_rows == 0
+        && status.held_in_memory == 0
+        && status.requests_in_flight == 0
+        && tasks_rest
+}
+
+fn state(status: &Status) -> String {
+    match (&status.paused, &status.last_answer) {
+        (Some(paused), _) => format!("paused: {}", paused.to_reason().detail),
+        (None, Some(answer)) if answer.verdict != levi::Verdict::Accepted => {
+            format!("will try again ({})", answer.code)
+        }
+        _ => String::new(),
+    }
+}
+
+fn reason(status: &Status) -> Option<Reason> {
+    let paused = status.paused.as_ref().map(levi::PauseReason::to_reason);
+    let answer = status.last_answer.as_ref().filter(|answer| answer.verdict != levi::Verdict::Accepted);
+    paused.or_else(|| answer.map(|a| Reason { code: a.code.clone(), detail: "the server's last answer".into() }))
+}

@@ -1,0 +1,59 @@
+//! Numbers as people write them.
+
+/// `1,234,567`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 message`, `2 messages`, `3 batches`.
+pub(crate) fn plural(number: u64, noun: &str) -> String {
+    let ending = match noun {
+        _ if number == 1 => "",
+        noun if noun.ends_with("ch") => "es",
+        _ => "s",
+    };
+    format!("{} {noun}{ending}", count(number))
+}
+
+/// `812 B`, `1.4 MB`.
+pub(crate) fn bytes(number: u64) -> String {
+    let (unit, scale) = match number {
+        0..1_000 => return format!("{number} B"),
+        1_000..1_000_000 => ("kB", 1e3),
+        1_000_000..1_000_000_000 => ("MB", 1e6),
+        _ => ("GB", 1e9),
+    };
+    format!("{:.1} {unit}", number as f64 / scale)
+}
+
+/// `0.34 s`, `12.1 s`, `3 min 5 s`.
+pub(crate) fn seconds(seconds: f64) -> String {
+    if seconds < 1.0 {
+        format!("{seconds:.2} s")
+    } else if seconds < 120.0 {
+        format!("{seconds:.1} s")
+    } else {
+        format!("{} min {} s", (seconds / 60.0).floor(), (seconds % 60.0).floor())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([plural(1, "batch"), plural(2, "batch"), plural(0, "line")], ["1 batch", "2 batches", "0 lines"]);
+        assert_eq!([812, 1_400_000, 2_000_000_000].map(bytes), ["812 B", "1.4 MB", "2.0 GB"]);
+        assert_eq!([0.344, 12.06, 185.0].map(seconds), ["0.34 s", "12.1 s", "3 min 5 s"]);
+    }
+}
