@@ -87,8 +87,9 @@ create index if not exists agent_coding_session_secrets_sender_device_id_idx
 
 -- ---------------------------------------------------------------- who may come in at all
 
+-- Hosted projects grant everything on a new table, TRUNCATE included, which no policy looks at.
 revoke all on public.devices, public.repositories, public.agent_coding_sessions,
-  public.agent_coding_session_messages, public.agent_coding_session_secrets from anon;
+  public.agent_coding_session_messages, public.agent_coding_session_secrets from anon, authenticated;
 
 grant select, insert, update, delete on public.devices, public.repositories, public.agent_coding_sessions,
   public.agent_coding_session_messages, public.agent_coding_session_secrets to authenticated;
