@@ -13,6 +13,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("levi", &["levi-types", "levi-crypto", "levi-outbox", "levi-transport", "levi-store", "levi-core"]),
     ("levi-testkit", &["levi-types", "levi-outbox", "levi-transport"]),
     ("levi-cli", &["levi", "levi-testkit"]),
+    (
+        "levi-bench",
+        &[
+            "levi",
+            "levi-types",
+            "levi-crypto",
+            "levi-outbox",
+            "levi-transport",
+            "levi-core",
+            "levi-testkit",
+        ],
+    ),
+    (
+        "levi-torture",
+        &["levi", "levi-testkit", "levi-types", "levi-crypto", "levi-outbox", "levi-transport", "levi-store", "levi-core"],
+    ),
     ("xtask", &[]),
 ];
 

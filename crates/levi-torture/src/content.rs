@@ -1,0 +1,52 @@
+//! What each message says and which secret its session has: both follow from their names, so that whoever checks
+//! need not be told.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use levi::{MessageSyncRequest, SessionId, SessionSecret};
+use levi_testkit::fixtures::SeededRandom;
+
+use crate::Trouble;
+
+/// The secret of a session. For tests only: it follows from the session's id.
+///
+/// # Errors
+/// None in practice; the text is well formed.
+pub fn secret_of(session: &SessionId) -> Result<SessionSecret, Trouble> {
+    let mut bytes = [0; 32];
+    SeededRandom::new(seed_of(session.as_str(), -1)).fill(&mut bytes);
+    Ok(SessionSecret::parse(&format!("sess_{}", URL_SAFE_NO_PAD.encode(bytes)))?)
+}
+
+/// The message at one place of a session, with a content of about `bytes`.
+pub fn message(session: &SessionId, sequence_number: i64, bytes: usize) -> MessageSyncRequest {
+    MessageSyncRequest {
+        message_id: format!("{session}-{sequence_number}").as_str().into(),
+        session_id: session.clone(),
+        sequence_number,
+        content: content(session, sequence_number, bytes),
+    }
+}
+
+/// Whether `content` is that of the message at this place, whatever its length.
+pub fn is_content(session: &SessionId, sequence_number: i64, text: &str) -> bool {
+    content(session, sequence_number, text.len()) == text
+}
+
+/// A line that names the place, and then as many letters as it takes.
+fn content(session: &SessionId, sequence_number: i64, bytes: usize) -> String {
+    let mut text = format!("{session} {sequence_number} ");
+    let mut random = SeededRandom::new(seed_of(session.as_str(), sequence_number));
+    while text.len() < bytes {
+        text.push_str(&format!("{:016x}", random.next_u64()));
+    }
+    // A text shorter than the line that names the place is still one.
+    text.truncate(bytes.max(session.as_str().len() + 2));
+    text
+}
+
+/// FNV-1a of both.
+fn seed_of(name: &str, number: i64) -> u64 {
+    let bytes = name.bytes().chain(number.to_be_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,48 @@
+//! The commands behind `cargo xtask crash`.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use levi_torture::Trouble;
+use levi_torture::child::{self, Job};
+use levi_torture::crash;
+
+const USAGE: &str = "levi-torture crash [--kills N] [--seed S]";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args).await {
+        Ok(code) => code,
+        Err(trouble) => {
+            eprintln!("{trouble}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(args: &[String]) -> Result<ExitCode, Trouble> {
+    match args {
+        [name, job] if name == "child" => {
+            let job: Job = serde_json::from_str(job)?;
+            // What went wrong was said where the parent listens.
+            Ok(if child::run(job).await.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        [name, rest @ ..] if name == "crash" => {
+            let kills = number(rest, "--kills")?.unwrap_or(300);
+            let seed = number(rest, "--seed")?.unwrap_or(1);
+            let options = crash::Options { kills: usize::try_from(kills)?, seed };
+            let figures = crash::run(&std::env::current_exe()?, options).await?;
+            print!("seed {seed}: {figures}");
+            Ok(if figures.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        _ => Err(USAGE.into()),
+    }
+}
+
+/// The number after `name`, if it is there.
+fn number(args: &[String], name: &str) -> Result<Option<u64>, Trouble> {
+    let Some(at) = args.iter().position(|arg| arg == name) else { return Ok(None) };
+    let value = args.get(at + 1).ok_or_else(|| format!("{name} needs a number; {USAGE}"))?;
+    Ok(Some(value.parse().map_err(|_| format!("{name} needs a number, not {value}"))?))
+}
