@@ -36,8 +36,11 @@ impl Engine {
     fn act(&mut self, now: Now, action: Action) {
         match action {
             Action::Send(batch) => self.send(now, batch),
+            // What is on disk must not be read as if decisions that did not get there were never made. The
+            // batcher was told of the failure, and asks again when the outbox is trusted again.
+            Action::Load { .. } | Action::LoadLane { .. } | Action::LoadTasks | Action::Seal { .. }
+                if !self.is_committed(now) => {}
             Action::Load { except, max_lanes, heads_per_lane, max_heads } => {
-                self.commit(now);
                 let horizon = now.wall.after(self.config.longest_delay());
                 let query = DueQuery {
                     now: now.wall,
@@ -51,21 +54,16 @@ impl Engine {
                 self.feed(now, loaded);
             }
             Action::LoadLane { lane, after, limit } => {
-                self.commit(now);
                 let rows = self.store.heads(lane, after, limit);
                 let loaded = rows.map(|rows| Input::LaneLoaded { lane, complete: rows.len() < limit, rows });
                 self.feed(now, loaded);
             }
             Action::LoadTasks => {
-                self.commit(now);
                 let horizon = now.wall.after(self.config.longest_delay());
                 let due = self.store.due_tasks(now.wall, horizon, TASKS_AT_ONCE);
                 self.feed(now, due.map(Input::TasksLoaded));
             }
-            Action::Seal { lane, session_id } => {
-                self.commit(now);
-                self.seal_lane(now, lane, &session_id);
-            }
+            Action::Seal { lane, session_id } => self.seal_lane(now, lane, &session_id),
             Action::EnsureParent { session_id } => self.ensure_parent(now, &session_id),
             Action::RunTask(task) => self.effects.push(Effect::RunTask(task)),
             Action::Refresh => self.effects.push(Effect::Refresh),
@@ -80,6 +78,12 @@ impl Engine {
             | Action::ParkTask { .. }
             | Action::RetryNow { .. } => self.write_down(now, action),
         }
+    }
+
+    /// Commits, and says whether the disk now shows everything that was decided.
+    fn is_committed(&mut self, now: Now) -> bool {
+        self.commit(now);
+        self.uncommitted.is_empty() && self.batcher.trusts_outbox()
     }
 
     /// Decisions that become changes of the next commit.
