@@ -21,6 +21,7 @@ pub use engine::Receipt;
 pub use error::{EnqueueError, StartError, SyncedError};
 pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, UnreadableMessage};
 pub use secrets_cache::SecretsCache;
+pub use server::DeviceTrust;
 pub use session_sync::{
     Distribution, EncryptionError, NewSession, SessionSyncService, Step, SyncError, TaskOutbox, TaskRunner,
     Welcome,

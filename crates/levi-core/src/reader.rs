@@ -12,7 +12,7 @@ use levi_types::{DeviceId, SessionId};
 
 use crate::account::{Account, Accounts, NoAccount};
 use crate::secrets_cache::SecretsCache;
-use crate::server::{Server, ThisDevice};
+use crate::server::{DeviceTrust, Server, ThisDevice};
 
 /// Reads on one device what was written on another.
 pub struct Reader {
@@ -89,7 +89,7 @@ pub enum ReadError {
         device_id: DeviceId,
     },
     /// The envelope names a sender whose public key is not there or cannot be used.
-    #[error("the device that sealed the secret has no usable public key")]
+    #[error("the device that sealed the secret has no public key that can be used and is trusted")]
     UnknownSender,
     /// The envelope cannot be opened: another sender, recipient or session, or altered.
     #[error("the session's secret cannot be opened: {0}")]
@@ -107,9 +107,16 @@ impl Reader {
     ) -> Self {
         Self {
             server: Server { supabase, accounts },
-            device: ThisDevice { id: device_id, key: Arc::new(device_private_key) },
+            device: ThisDevice { id: device_id, key: Arc::new(device_private_key), trust: None },
             cache: secrets_cache,
         }
+    }
+
+    /// Opens only envelopes of senders that `trust` vouches for, for daemons that check public keys out of band.
+    #[must_use]
+    pub fn with_trust(mut self, trust: DeviceTrust) -> Self {
+        self.device.trust = Some(trust);
+        self
     }
 
     /// The session's key: from memory, else from this device's envelope.
@@ -204,6 +211,9 @@ async fn open_from(
     let known = server.device(account, sender).await?.ok_or(ReadError::UnknownSender)?;
     let key = DevicePublicKey::from_base64(known.public_key.as_deref().unwrap_or_default())
         .map_err(|_| ReadError::UnknownSender)?;
+    if !device.trusts(sender, &key) {
+        return Err(ReadError::UnknownSender);
+    }
     let route = Route {
         user_id: &account.user_id,
         session_id: &row.session_id,

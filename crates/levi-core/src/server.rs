@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use levi_crypto::envelope::DevicePrivateKey;
+use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
 use levi_transport::rows::{DeviceRow, Record, SessionOwner, decode_rows, upsert_of};
 use levi_transport::{Answer, Failure, Select, Supabase, Verdict};
 use levi_types::{AccessToken, DeviceId, SessionId};
@@ -21,6 +21,16 @@ pub(crate) struct Server {
 pub(crate) struct ThisDevice {
     pub(crate) id: DeviceId,
     pub(crate) key: Arc<DevicePrivateKey>,
+    pub(crate) trust: Option<DeviceTrust>,
+}
+
+/// Says whether a device, with the public key that the server shows for it, is really one of the user's.
+pub type DeviceTrust = Arc<dyn Fn(&DeviceId, &DevicePublicKey) -> bool + Send + Sync>;
+
+impl ThisDevice {
+    pub(crate) fn trusts(&self, device: &DeviceId, key: &DevicePublicKey) -> bool {
+        self.trust.as_ref().is_none_or(|trust| trust(device, key))
+    }
 }
 
 impl Server {

@@ -10,7 +10,7 @@ pub use levi::{Levi, NotConnected};
 
 pub use levi_core::batcher::PauseReason;
 pub use levi_core::{
-    Account, Accounts, Distribution, EncryptionError, EnqueueError, InvalidConfig, LastAnswer, LeviConfig,
+    Account, Accounts, DeviceTrust, Distribution, EncryptionError, EnqueueError, InvalidConfig, LastAnswer, LeviConfig,
     MessageError, MessageSyncer, NewSession, NoAccount, Page, PulledMessage, ReadError, Reader, Receipt,
     QUEUE_OVERHEAD, SecretsCache, SessionSyncService, ShutdownReport, StartError, Status, Step, StoredAccount, SyncError,
     SyncedError, SystemClock, UnreadableMessage, Welcome, Worker, WorkerParts,

@@ -103,6 +103,8 @@ pub enum Input {
         /// A random number in `[0, 1)` for the jitter.
         draw: f64,
     },
+    /// There may be a stored sign-in: ask for its token, if there is none yet.
+    SignInStored,
     /// There is a token to send with.
     SignedIn,
     /// There is none, or it was taken away.

@@ -92,6 +92,12 @@ impl Batcher {
             Input::TaskEnded { name, version, attempts, end, draw } => {
                 self.task_ended(now, (name, version, attempts), end, draw);
             }
+            Input::SignInStored if self.gate.sign_in == SignIn::Out => {
+                self.gate.sign_in = SignIn::Refreshing;
+                self.actions.push_back(Action::Refresh);
+            }
+            // Somebody was quicker.
+            Input::SignInStored => {}
             Input::SignedIn => self.signed_in(),
             Input::SignedOut => self.gate.sign_in = SignIn::Out,
             Input::RefreshFailed { transient, draw } => self.refresh_failed(now, transient, draw),

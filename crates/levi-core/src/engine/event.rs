@@ -81,6 +81,8 @@ pub enum Event {
         /// Who waits.
         reply: oneshot::Sender<Result<(), SyncedError>>,
     },
+    /// A stored sign-in may be there: ask for its token.
+    SignInStored,
     /// A token is there.
     SignedIn,
     /// The token was taken away.

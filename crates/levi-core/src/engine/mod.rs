@@ -175,6 +175,7 @@ impl Engine {
             Event::Watch { receipt, reply } => {
                 self.receipts.watch(&*self.store, receipt.key.id, reply);
             }
+            Event::SignInStored => self.batcher.handle(now, Input::SignInStored),
             Event::SignedIn => self.batcher.handle(now, Input::SignedIn),
             Event::SignedOut => self.batcher.handle(now, Input::SignedOut),
             Event::RefreshFailed { transient } => {

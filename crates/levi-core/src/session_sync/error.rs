@@ -58,6 +58,9 @@ pub enum EncryptionError {
     /// The device's public key cannot be used.
     #[error("the device's public key cannot be used: {0}")]
     Device(#[from] levi_crypto::envelope::DeviceKeyError),
+    /// The daemon does not trust the device's public key.
+    #[error("the daemon does not trust the device's public key")]
+    Untrusted,
     /// The envelope could not be made.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),

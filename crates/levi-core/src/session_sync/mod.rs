@@ -31,7 +31,7 @@ use self::steps::Steps;
 use crate::account::{Accounts, StoredAccount};
 use crate::clock::SystemClock;
 use crate::secrets_cache::SecretsCache;
-use crate::server::{Server, ThisDevice};
+use crate::server::{DeviceTrust, Server, ThisDevice};
 
 /// Syncs repositories and sessions, and hands session secrets to all of the user's devices.
 ///
@@ -109,11 +109,19 @@ impl SessionSyncService {
         let steps = Steps {
             server: Server { supabase, accounts },
             store,
-            device: ThisDevice { id: device_id, key: Arc::new(device_private_key) },
+            device: ThisDevice { id: device_id, key: Arc::new(device_private_key), trust: None },
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
         };
         Self { steps, cache: secrets_cache, recorder: None }
+    }
+
+    /// Hands secrets only to devices that `trust` vouches for, for daemons that check public keys out of band.
+    /// Call it before [`with_outbox`](Self::with_outbox).
+    #[must_use]
+    pub fn with_trust(mut self, trust: DeviceTrust) -> Self {
+        self.steps.device.trust = Some(trust);
+        self
     }
 
     /// Reads time from `clock`.

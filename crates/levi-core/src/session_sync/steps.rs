@@ -120,6 +120,9 @@ impl Steps {
         device: &DeviceRow,
     ) -> Result<(String, String), EncryptionError> {
         let key = DevicePublicKey::from_base64(device.public_key.as_deref().unwrap_or_default())?;
+        if !self.device.trusts(&device.id, &key) {
+            return Err(EncryptionError::Untrusted);
+        }
         let route = Route {
             user_id: &account.user_id,
             session_id: session,

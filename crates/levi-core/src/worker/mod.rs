@@ -130,7 +130,7 @@ impl Worker {
         let (open, clock) = parts.ok_or(StartError::AlreadyStarted)?;
         let Opened { outbox, supabase, accounts } = open()?;
         let shared = &self.shared;
-        let engine = Engine::new(EngineParts {
+        let mut engine = Engine::new(EngineParts {
             config: shared.config.clone(),
             outbox,
             session_store: Arc::clone(&shared.session_store),
@@ -138,6 +138,10 @@ impl Worker {
             database_key: shared.database_key.clone(),
             random: Box::new(rand::rand_core::UnwrapErr(rand::rngs::SysRng)),
         });
+        // What waits from the last time is known from the first moment on.
+        if let Some(status) = engine.status_if_changed() {
+            shared.status.send_replace(status);
+        }
         shared.outside.open(runtime, supabase, accounts);
         Thread::spawn(engine, Arc::clone(shared), clock)?;
         shared.accepting.store(true, Ordering::Release);

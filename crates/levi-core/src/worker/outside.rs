@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use levi_outbox::{DueTask, Reason};
 use levi_transport::{Answer, Supabase, Upsert, Verdict};
-use levi_types::SyncContext;
+use levi_types::{AccessToken, SyncContext};
 use tokio::runtime::Handle;
 
 use super::inbox::Inbox;
@@ -17,9 +17,17 @@ use crate::session_sync::TaskRunner;
 
 pub(super) struct Outside {
     inbox: Arc<Inbox>,
-    context: Mutex<Option<SyncContext>>,
+    context: Mutex<Context>,
     runner: Mutex<Option<Arc<dyn TaskRunner>>>,
     way: OnceLock<Way>,
+}
+
+/// The token to send with.
+#[derive(Default)]
+struct Context {
+    current: Option<SyncContext>,
+    /// Raised whenever the daemon sets or clears it: a refresh that began before has nothing to say then.
+    changes: u64,
 }
 
 /// The way to the server, open from the start on.
@@ -31,7 +39,7 @@ struct Way {
 
 impl Outside {
     pub(super) fn new(inbox: Arc<Inbox>) -> Self {
-        Self { inbox, context: Mutex::new(None), runner: Mutex::new(None), way: OnceLock::new() }
+        Self { inbox, context: Mutex::default(), runner: Mutex::new(None), way: OnceLock::new() }
     }
 
     pub(super) fn open(&self, runtime: Handle, supabase: Arc<dyn Supabase>, accounts: Option<Arc<dyn Accounts>>) {
@@ -40,12 +48,12 @@ impl Outside {
     }
 
     pub(super) fn set_context(&self, context: SyncContext) {
-        *lock(&self.context) = Some(context);
+        self.replace_context(Some(context));
         self.tell(Event::SignedIn);
     }
 
     pub(super) fn clear_context(&self) {
-        *lock(&self.context) = None;
+        self.replace_context(None);
         self.tell(Event::SignedOut);
     }
 
@@ -53,20 +61,18 @@ impl Outside {
         *lock(&self.runner) = Some(runner);
     }
 
+    fn replace_context(&self, new: Option<SyncContext>) {
+        let mut context = lock(&self.context);
+        context.current = new;
+        context.changes += 1;
+    }
+
     /// Where nobody called `set_context` yet, the stored sign-in is as good.
-    pub(super) fn sign_in_from_accounts(self: &Arc<Self>) {
-        let Some(way) = self.way.get() else { return };
-        let Some(accounts) = way.accounts.clone() else { return };
-        let outside = Arc::clone(self);
-        way.runtime.spawn(async move {
-            let Ok(account) = accounts.account().await else { return };
-            let mut context = lock(&outside.context);
-            if context.is_none() {
-                *context = Some(SyncContext { access_token: account.access_token });
-                drop(context);
-                outside.tell(Event::SignedIn);
-            }
-        });
+    pub(super) fn sign_in_from_accounts(&self) {
+        let has_accounts = self.way.get().is_some_and(|way| way.accounts.is_some());
+        if has_accounts && lock(&self.context).current.is_none() {
+            self.tell(Event::SignInStored);
+        }
     }
 
     pub(super) fn perform(self: &Arc<Self>, effect: Effect) {
@@ -80,7 +86,7 @@ impl Outside {
     fn send(self: &Arc<Self>, batch: BatchId, upsert: Upsert) {
         let lost = Event::Outcome { batch, answer: answer(Verdict::Unreachable, "cancelled") };
         let report = Report::new(&self.inbox, lost);
-        let context = lock(&self.context).clone();
+        let context = lock(&self.context).current.clone();
         let (Some(way), Some(context)) = (self.way.get(), context) else {
             return report.send(Event::Outcome { batch, answer: answer(Verdict::SignedOut, "signed_out") });
         };
@@ -91,38 +97,40 @@ impl Outside {
         });
     }
 
+    /// Asks for a token other than the present one or, where there is none, for the stored one.
     fn refresh(self: &Arc<Self>) {
         let report = Report::new(&self.inbox, Event::RefreshFailed { transient: true });
-        let stale = lock(&self.context).clone();
-        let accounts = self.way.get().and_then(|way| Some((way, way.accounts.clone()?)));
-        let (Some((way, accounts)), Some(stale)) = (accounts, stale) else {
+        let (stale, changes) = {
+            let context = lock(&self.context);
+            (context.current.clone(), context.changes)
+        };
+        let Some((way, accounts)) = self.way.get().and_then(|way| Some((way, way.accounts.clone()?))) else {
             return report.send(Event::RefreshFailed { transient: false });
         };
         let outside = Arc::clone(self);
         way.runtime.spawn(async move {
-            match accounts.fresh(&stale.access_token).await {
-                Ok(account) => report.send(outside.adopt(&stale, SyncContext { access_token: account.access_token })),
+            let account = match &stale {
+                Some(stale) => accounts.fresh(&stale.access_token).await,
+                None => accounts.account().await,
+            };
+            match account {
+                Ok(account) => report.send(outside.adopt(account.access_token, changes)),
                 Err(NoAccount::SignedOut) => report.send(Event::RefreshFailed { transient: false }),
                 Err(NoAccount::Unavailable(why)) => {
-                    tracing::warn!("no fresh token for now: {why}");
+                    tracing::warn!("no token for now: {why}");
                     report.send(Event::RefreshFailed { transient: true });
                 }
             }
         });
     }
 
-    /// Takes a refreshed token, unless the daemon signed out or handed over another in the meantime.
-    fn adopt(&self, stale: &SyncContext, fresh: SyncContext) -> Event {
+    /// Takes the token that was asked for, unless the daemon set or cleared it in the meantime.
+    fn adopt(&self, access_token: AccessToken, changes: u64) -> Event {
         let mut context = lock(&self.context);
-        match &mut *context {
-            None => Event::SignedOut,
-            Some(current) => {
-                if current == stale {
-                    *current = fresh;
-                }
-                Event::SignedIn
-            }
+        if context.changes == changes {
+            context.current = Some(SyncContext { access_token });
         }
+        if context.current.is_some() { Event::SignedIn } else { Event::SignedOut }
     }
 
     fn run_task(self: &Arc<Self>, task: DueTask) {
