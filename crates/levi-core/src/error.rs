@@ -11,13 +11,17 @@ pub enum EnqueueError {
     #[error(transparent)]
     Invalid(#[from] InvalidMessage),
     /// Too much is on its way to the disk.
-    #[error("the queue is full ({limit} bytes); wait a moment, or use enqueue_durable, which waits by itself")]
+    #[error(
+        "the queue is full ({limit} bytes); wait a moment, or use enqueue_durable, which waits by itself"
+    )]
     QueueFull {
         /// `max_queued_bytes`.
         limit: usize,
     },
     /// Too much waits on disk for the server.
-    #[error("{pending_bytes} bytes wait for the server, the limit is {limit} (max_pending_bytes); check `levi status`")]
+    #[error(
+        "{pending_bytes} bytes wait for the server, the limit is {limit} (max_pending_bytes); check `levi status`"
+    )]
     OutboxFull {
         /// What waits.
         pending_bytes: u64,
@@ -25,7 +29,9 @@ pub enum EnqueueError {
         limit: u64,
     },
     /// Another message holds this place in the session.
-    #[error("{session_id} has another message, {holder}, at sequence number {sequence_number}; number messages uniquely")]
+    #[error(
+        "{session_id} has another message, {holder}, at sequence number {sequence_number}; number messages uniquely"
+    )]
     PlaceTaken {
         /// The session.
         session_id: SessionId,
@@ -35,7 +41,9 @@ pub enum EnqueueError {
         holder: MessageId,
     },
     /// There is neither the session's key nor a database key, and nothing is ever written in the clear.
-    #[error("no key for {session_id} yet, and no database key to keep its messages under; give Levi one of them")]
+    #[error(
+        "no key for {session_id} yet, and no database key to keep its messages under; give Levi one of them"
+    )]
     NoKey {
         /// The session.
         session_id: SessionId,

@@ -81,7 +81,9 @@ pub enum ReadError {
     #[error("Supabase did not answer: {0}")]
     Supabase(#[from] Failure),
     /// No envelope for this device: the session's owner has not shared it (yet).
-    #[error("session {session_id} has no secret for device {device_id}; ask a device that has it to share it")]
+    #[error(
+        "session {session_id} has no secret for device {device_id}; ask a device that has it to share it"
+    )]
     NoEnvelope {
         /// The session.
         session_id: SessionId,
@@ -107,15 +109,16 @@ impl Reader {
     ) -> Self {
         Self {
             server: Server { supabase, accounts },
-            device: ThisDevice { id: device_id, key: Arc::new(device_private_key), trust: None },
+            device: ThisDevice::new(device_id, device_private_key),
             cache: secrets_cache,
         }
     }
 
     /// Opens only envelopes of senders that `trust` vouches for, for daemons that check public keys out of band.
+    /// The first call decides.
     #[must_use]
-    pub fn with_trust(mut self, trust: DeviceTrust) -> Self {
-        self.device.trust = Some(trust);
+    pub fn with_trust(self, trust: DeviceTrust) -> Self {
+        self.device.trust_only(trust);
         self
     }
 
@@ -151,12 +154,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`ReadError`] where the page cannot be had. A row that cannot be read is in the page, as an error.
-    pub async fn pull(
-        &self,
-        session: &SessionId,
-        after: Option<i64>,
-        limit: u32,
-    ) -> Result<Page, ReadError> {
+    pub async fn pull(&self, session: &SessionId, after: Option<i64>, limit: u32) -> Result<Page, ReadError> {
         let key = self.session_key(session).await?;
         let account = self.server.account().await?;
         let select = Select::messages_after(session, after, limit);

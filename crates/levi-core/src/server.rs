@@ -1,6 +1,6 @@
 //! The server as the signed-in user sees it: a refused token is refreshed once, and the request repeated.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
 use levi_transport::rows::{DeviceRow, Record, SessionOwner, decode_rows, upsert_of};
@@ -21,15 +21,25 @@ pub(crate) struct Server {
 pub(crate) struct ThisDevice {
     pub(crate) id: DeviceId,
     pub(crate) key: Arc<DevicePrivateKey>,
-    pub(crate) trust: Option<DeviceTrust>,
+    /// Shared by all clones, so that tasks recorded before it was set are held to it too.
+    trust: Arc<OnceLock<DeviceTrust>>,
 }
 
 /// Says whether a device, with the public key that the server shows for it, is really one of the user's.
 pub type DeviceTrust = Arc<dyn Fn(&DeviceId, &DevicePublicKey) -> bool + Send + Sync>;
 
 impl ThisDevice {
+    pub(crate) fn new(id: DeviceId, key: DevicePrivateKey) -> Self {
+        Self { id, key: Arc::new(key), trust: Arc::default() }
+    }
+
+    /// The first judge stays.
+    pub(crate) fn trust_only(&self, trust: DeviceTrust) {
+        let _ = self.trust.set(trust);
+    }
+
     pub(crate) fn trusts(&self, device: &DeviceId, key: &DevicePublicKey) -> bool {
-        self.trust.as_ref().is_none_or(|trust| trust(device, key))
+        self.trust.get().is_none_or(|trust| trust(device, key))
     }
 }
 

@@ -1,7 +1,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use levi_core::{Accounts, InvalidConfig, LeviConfig, Opened, SecretsCache, StartError, SystemClock, Worker, WorkerParts};
+use levi_core::{
+    Accounts, InvalidConfig, LeviConfig, Opened, SecretsCache, StartError, SystemClock, Worker, WorkerParts,
+};
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::OutboxStore;
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
@@ -161,7 +163,8 @@ impl LeviBuilder {
             let outbox = match outbox {
                 Some(outbox) => outbox,
                 None => {
-                    let options = SqliteOptions { synchronous, max_pending_bytes, ..SqliteOptions::default() };
+                    let options =
+                        SqliteOptions { synchronous, max_pending_bytes, ..SqliteOptions::default() };
                     Box::new(SqliteOutbox::open(path, options)?)
                 }
             };

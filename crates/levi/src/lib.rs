@@ -10,10 +10,10 @@ pub use levi::{Levi, NotConnected};
 
 pub use levi_core::batcher::PauseReason;
 pub use levi_core::{
-    Account, Accounts, DeviceTrust, Distribution, EncryptionError, EnqueueError, InvalidConfig, LastAnswer, LeviConfig,
-    MessageError, MessageSyncer, NewSession, NoAccount, Page, PulledMessage, ReadError, Reader, Receipt,
-    QUEUE_OVERHEAD, SecretsCache, SessionSyncService, ShutdownReport, StartError, Status, Step, StoredAccount, SyncError,
-    SyncedError, SystemClock, UnreadableMessage, Welcome, Worker, WorkerParts,
+    Account, Accounts, DeviceTrust, Distribution, EncryptionError, EnqueueError, InvalidConfig, LastAnswer,
+    LeviConfig, MessageError, MessageSyncer, NewSession, NoAccount, Page, PulledMessage, QUEUE_OVERHEAD,
+    ReadError, Reader, Receipt, SecretsCache, SessionSyncService, ShutdownReport, StartError, Status, Step,
+    StoredAccount, SyncError, SyncedError, SystemClock, UnreadableMessage, Welcome, Worker, WorkerParts,
 };
 pub use levi_crypto::at_rest::DatabaseKey;
 pub use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
@@ -34,5 +34,6 @@ pub use levi_transport::{
 pub use levi_types::{
     AccessToken, Clock, CodingSession, CredentialName, Credentials, CredentialsError, Delivery,
     DeliveryReport, DeviceId, InvalidMessage, MessageId, MessageSyncRequest, Now, RefreshToken, Repository,
-    RepositoryId, SecretString, SessionId, SessionStatus, SessionStore, StoreError, SyncContext, UserId, Wall,
+    RepositoryId, SecretString, SessionId, SessionStatus, SessionStore, StoreError, SyncContext, UserId,
+    Wall,
 };

@@ -116,8 +116,7 @@ impl Gate {
             SignIn::RefreshAt(at) => Some(at),
             _ => None,
         };
-        let project =
-            self.project.as_ref().filter(|_| self.sign_in == SignIn::In).map(|pause| pause.until);
+        let project = self.project.as_ref().filter(|_| self.sign_in == SignIn::In).map(|pause| pause.until);
         [outbox, refresh, project].into_iter().flatten().min()
     }
 

@@ -18,10 +18,8 @@ use std::time::Duration;
 use levi_outbox::{Due, LaneId, Reason, RowHead};
 use levi_types::{Monotonic, Now, Wall};
 
-pub use self::io::{
-    Action, Batch, BatchId, Input, Notice, Part, PauseReason, SealResult, TaskEnd, Touched,
-};
 use self::gate::{Gate, Pause, SignIn};
+pub use self::io::{Action, Batch, BatchId, Input, Notice, Part, PauseReason, SealResult, TaskEnd, Touched};
 use self::lanes::{Lanes, Limits};
 use self::tasks::TaskBoard;
 use self::trial::Trial;

@@ -138,14 +138,7 @@ impl Batcher {
     }
 
     /// A row of the batch is bad, or the project is. Narrow it down until it is clear which.
-    fn refused(
-        &mut self,
-        now: Now,
-        mut batch: Batch,
-        answer: &Answer,
-        culprits: &[SessionId],
-        draw: f64,
-    ) {
+    fn refused(&mut self, now: Now, mut batch: Batch, answer: &Answer, culprits: &[SessionId], draw: f64) {
         if answer.verdict == Verdict::DuplicateInBatch {
             self.actions.push_back(Action::Notice(Notice::DuplicateInBatch));
         }

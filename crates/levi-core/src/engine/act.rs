@@ -148,8 +148,7 @@ impl Engine {
         if message_ids.len() != keys.len() {
             return self.batcher.handle(now, Input::Vanished { batch: batch.id });
         }
-        let sessions =
-            batch.parts.iter().flat_map(|part| part.rows.iter().map(|_| part.session_id.clone()));
+        let sessions = batch.parts.iter().flat_map(|part| part.rows.iter().map(|_| part.session_id.clone()));
         let sent = sessions.zip(&wanted).zip(message_ids).map(|((session_id, row), message_id)| Sent {
             row: row.key.id,
             session_id,
@@ -221,8 +220,12 @@ impl Engine {
                 }
                 self.uncommitted.wakes = true;
             }
-            Ok(None) => tracing::warn!(%session_id, "the server does not know this session, nor does the daemon's store"),
-            Err(error) => tracing::warn!(%session_id, "the session store cannot say what this session is: {error}"),
+            Ok(None) => {
+                tracing::warn!(%session_id, "the server does not know this session, nor does the daemon's store")
+            }
+            Err(error) => {
+                tracing::warn!(%session_id, "the session store cannot say what this session is: {error}")
+            }
         }
     }
 }
@@ -231,7 +234,9 @@ fn log(notice: &Notice) {
     match notice {
         Notice::Paused(reason) => tracing::warn!(?reason, "sending is paused"),
         Notice::Resumed => tracing::info!("sending goes on"),
-        Notice::Split { rows, code } => tracing::info!(rows, code, "batch refused, looking for the row at fault"),
+        Notice::Split { rows, code } => {
+            tracing::info!(rows, code, "batch refused, looking for the row at fault")
+        }
         Notice::DuplicateInBatch => tracing::error!("the server saw one key twice in a batch"),
         Notice::Delayed { delay, code } => tracing::info!(?delay, code, "will try again"),
     }

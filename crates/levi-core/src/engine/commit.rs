@@ -6,9 +6,9 @@ use levi_outbox::{Change, Enqueued, NewRow, NewTask, OutboxError, Reason, RowId}
 use levi_types::{Delivery, DeliveryReport, Now};
 use tokio::sync::oneshot;
 
+use super::Engine;
 use super::event::{Intake, Receipt};
 use super::ingest::Unsealed;
-use super::Engine;
 use crate::batcher::{Input, Touched};
 use crate::error::EnqueueError;
 

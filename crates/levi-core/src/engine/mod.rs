@@ -219,7 +219,8 @@ impl Engine {
         }
         let mut sessions: Vec<SessionId> = sent.iter().map(|row| row.session_id.clone()).collect();
         sessions.dedup();
-        let culprits = if accepted { Vec::new() } else { culprits(&answer, &sessions).into_iter().cloned().collect() };
+        let culprits =
+            if accepted { Vec::new() } else { culprits(&answer, &sessions).into_iter().cloned().collect() };
         let draw = self.draw();
         self.parkable = sent;
         self.batcher.handle(now, Input::Outcome { batch, answer, culprits, draw });

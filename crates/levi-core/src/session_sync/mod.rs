@@ -109,7 +109,7 @@ impl SessionSyncService {
         let steps = Steps {
             server: Server { supabase, accounts },
             store,
-            device: ThisDevice { id: device_id, key: Arc::new(device_private_key), trust: None },
+            device: ThisDevice::new(device_id, device_private_key),
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
         };
@@ -117,10 +117,10 @@ impl SessionSyncService {
     }
 
     /// Hands secrets only to devices that `trust` vouches for, for daemons that check public keys out of band.
-    /// Call it before [`with_outbox`](Self::with_outbox).
+    /// The first call decides.
     #[must_use]
-    pub fn with_trust(mut self, trust: DeviceTrust) -> Self {
-        self.steps.device.trust = Some(trust);
+    pub fn with_trust(self, trust: DeviceTrust) -> Self {
+        self.steps.device.trust_only(trust);
         self
     }
 

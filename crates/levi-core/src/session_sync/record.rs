@@ -12,11 +12,11 @@ use levi_outbox::{NewTask, Reason};
 use levi_types::SessionId;
 use tokio::sync::oneshot;
 
+use super::Step;
 use super::error::{EncryptionError, SyncError};
 use super::runner::TaskRunner;
 use super::steps::Steps;
 use super::task::SyncTask;
-use super::Step;
 
 /// An outbox with a worker behind it, as session sync sees it.
 #[async_trait]

@@ -51,7 +51,8 @@ impl TaskRunner for SessionTasks {
 impl SessionTasks {
     fn ended(&self, task: &SyncTask, result: Result<(), SyncError>) -> TaskEnd {
         let end = end_of(&result);
-        let retried = matches!(end, TaskEnd::Waiting(_)) || matches!(&end, TaskEnd::Answered(answer) if is_transient(answer.verdict));
+        let retried = matches!(end, TaskEnd::Waiting(_))
+            || matches!(&end, TaskEnd::Answered(answer) if is_transient(answer.verdict));
         self.recorder.tell(&task.name(), Ended { result, retried });
         end
     }

@@ -1,7 +1,7 @@
 //! A device that was registered after the fact gets the secrets of the sessions this device can read.
 
-use levi_transport::rows::{DeviceRow, SecretRow, decode_rows};
 use levi_transport::Select;
+use levi_transport::rows::{DeviceRow, SecretRow, decode_rows};
 use levi_types::{DeviceId, SessionId};
 
 use super::SessionSyncService;

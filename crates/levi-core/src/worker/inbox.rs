@@ -66,9 +66,7 @@ impl Inbox {
     /// Waits for events, at most for `timeout` (without end, for `None`).
     pub(super) fn wait(&self, timeout: Option<Duration>) -> Delivery {
         let queue = self.queue();
-        let idle = |queue: &mut Queue| {
-            queue.messages.is_empty() && queue.others.is_empty() && !queue.closed
-        };
+        let idle = |queue: &mut Queue| queue.messages.is_empty() && queue.others.is_empty() && !queue.closed;
         let mut queue = match timeout {
             None => self.wake.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner),
             Some(timeout) => {

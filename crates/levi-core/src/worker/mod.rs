@@ -262,7 +262,8 @@ impl Worker {
 
     fn has_key(&self, session: &SessionId) -> bool {
         let shared = &self.shared;
-        shared.cache.key(session).is_some() || matches!(shared.session_store.session_secret(session), Ok(Some(_)))
+        shared.cache.key(session).is_some()
+            || matches!(shared.session_store.session_secret(session), Ok(Some(_)))
     }
 
     fn push(

@@ -42,7 +42,12 @@ impl Outside {
         Self { inbox, context: Mutex::default(), runner: Mutex::new(None), way: OnceLock::new() }
     }
 
-    pub(super) fn open(&self, runtime: Handle, supabase: Arc<dyn Supabase>, accounts: Option<Arc<dyn Accounts>>) {
+    pub(super) fn open(
+        &self,
+        runtime: Handle,
+        supabase: Arc<dyn Supabase>,
+        accounts: Option<Arc<dyn Accounts>>,
+    ) {
         // Called once, by `start`, which runs once.
         let _ = self.way.set(Way { runtime, supabase, accounts });
     }

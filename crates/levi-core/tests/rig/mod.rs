@@ -11,12 +11,12 @@ use levi_core::{EnqueueError, LeviConfig, Receipt, SecretsCache};
 use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::memory::MemoryOutbox;
+use levi_testkit::clock::VirtualClock;
 use levi_transport::{Answer, Upsert, Verdict};
 use levi_types::{
     Clock, CodingSession, DeliveryReport, MessageSyncRequest, Repository, RepositoryId, SecretString,
     SessionId, SessionStore, StoreError,
 };
-use levi_testkit::clock::VirtualClock;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::Deserialize;

@@ -1,0 +1,136 @@
+//! What Levi takes, refuses and keeps, and what lies on the disk meanwhile.
+
+mod world;
+
+use std::path::Path;
+use std::time::Duration;
+
+use levi::{
+    EnqueueError, InvalidMessage, Levi, LeviConfig, OutboxError, SessionStore, StartError, outbox_path,
+};
+use world::{World, database_key, request, secret};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bad_request_is_refused_with_its_reason_and_the_next_good_one_is_taken() {
+    let world = World::new(1).await;
+    let key = database_key();
+    let store = world.store(&key);
+    let config = LeviConfig { max_message_bytes: 1000, max_queued_bytes: 3000, ..world.config() };
+    let waiting = Levi::new(config.clone(), world.server.url(), "key", store.clone(), key.clone());
+    let session = world.session("one").id;
+    assert!(matches!(waiting.enqueue(request(&session, 1, "")), Err(EnqueueError::NotStarted)));
+
+    let levi = world.levi(config, store, &key);
+    let refusal = |request| levi.enqueue(request).unwrap_err();
+    let big = "x".repeat(1001);
+    let nameless = levi::MessageSyncRequest { message_id: "".into(), ..request(&session, 1, "") };
+    assert!(matches!(refusal(nameless), EnqueueError::Invalid(InvalidMessage::EmptyId { .. })));
+    assert!(matches!(
+        refusal(request(&session, -1, "")),
+        EnqueueError::Invalid(InvalidMessage::NegativeSequenceNumber(-1))
+    ));
+    assert!(matches!(
+        refusal(request(&session, 1, &big)),
+        EnqueueError::Invalid(InvalidMessage::TooLarge { bytes: 1001, limit: 1000 })
+    ));
+    levi.enqueue_durable(request(&session, 1, "good")).await.unwrap();
+    let other = levi::MessageSyncRequest { message_id: "another".into(), ..request(&session, 1, "other") };
+    let taken = levi.enqueue_durable(other).await;
+    assert!(matches!(taken, Err(EnqueueError::PlaceTaken { sequence_number: 1, .. })), "{taken:?}");
+
+    levi.shutdown(Duration::from_secs(1)).await;
+    assert!(matches!(levi.enqueue(request(&session, 2, "late")), Err(EnqueueError::Stopped)));
+    assert!(matches!(levi.start(), Err(StartError::AlreadyStarted)));
+}
+
+/// Nothing is ever written in the clear: with neither key there, intake says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_any_key_a_message_is_refused() {
+    let world = World::new(1).await;
+    let store = world.store(&database_key());
+    let levi = Levi::builder(world.http(), store).config(world.config()).build().unwrap();
+    levi.start().unwrap();
+    let session = world.session("one").id;
+    assert!(matches!(levi.enqueue(request(&session, 1, "x")), Err(EnqueueError::NoKey { .. })));
+    assert!(matches!(levi.enqueue_durable(request(&session, 1, "x")).await, Err(EnqueueError::NoKey { .. })));
+    levi.shutdown(Duration::from_secs(1)).await;
+}
+
+/// G7 at rest: neither a sealed message nor one that waits for its key can be found on the disk, nor a secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_on_the_disk_shows_no_content_and_no_secret() {
+    let world = World::new(1).await;
+    let key = database_key();
+    let store = world.store(&key);
+    let secret = secret();
+    let (with_key, without) = (world.session("with key").id, world.session("without key").id);
+    store.save_secret(&with_key, &secret).unwrap();
+    let levi = world.levi(world.config(), store.clone(), &key);
+    levi.clear_context().await;
+    for session in [&with_key, &without] {
+        levi.enqueue_durable(request(session, 1, "the treasure lies under the oak")).await.unwrap();
+    }
+    let stored = store.session_secret(&with_key).unwrap().unwrap();
+    assert_eq!(stored.expose(), secret.expose());
+    let mut files = 0;
+    for entry in std::fs::read_dir(world.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        files += 1;
+        for needle in ["treasure", secret.expose(), world::PATH] {
+            assert!(!holds(&path, needle.as_bytes()), "{} shows {needle}", path.display());
+        }
+        // The search is not blind: the session's id is there in the clear.
+        if path.ends_with("outbox.sqlite-wal") {
+            assert!(holds(&path, with_key.as_str().as_bytes()));
+        }
+    }
+    assert!(files >= 4, "outbox and store, each with its log");
+    levi.shutdown(Duration::from_secs(1)).await;
+}
+
+fn holds(path: &Path, needle: &[u8]) -> bool {
+    std::fs::read(path).unwrap().windows(needle.len()).any(|window| window == needle)
+}
+
+/// G10.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_levi_on_the_same_outbox_is_told_and_touches_nothing() {
+    let world = World::new(1).await;
+    let key = database_key();
+    let store = world.store(&key);
+    let levi = world.levi(world.config(), store.clone(), &key);
+    levi.clear_context().await;
+    let session = world.session("one").id;
+    levi.enqueue_durable(request(&session, 1, "mine")).await.unwrap();
+    let before = std::fs::read(outbox_path(&world.config())).unwrap();
+
+    let second = Levi::new(world.config(), world.server.url(), "key", store, key);
+    let refused = second.start();
+    assert!(matches!(refused, Err(StartError::Outbox(OutboxError::Owned { .. }))), "{refused:?}");
+    assert_eq!(std::fs::read(outbox_path(&world.config())).unwrap(), before);
+    levi.shutdown(Duration::from_secs(1)).await;
+}
+
+/// G6: at the queue's bound the caller is told at once; one who waits gets room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_is_refused_at_the_bound_and_nothing_that_was_taken_is_lost() {
+    let world = World::new(1).await;
+    let key = database_key();
+    let store = world.store(&key);
+    let config = LeviConfig { max_message_bytes: 10_000, max_queued_bytes: 40_000, ..world.config() };
+    let levi = world.levi(config, store, &key);
+    levi.clear_context().await;
+    let session = world.session("one").id;
+    let content = "x".repeat(10_000);
+    let (mut taken, mut refused) = (0_u64, 0);
+    while refused == 0 {
+        match levi.enqueue(request(&session, taken as i64, &content)) {
+            Ok(()) => taken += 1,
+            Err(EnqueueError::QueueFull { limit: 40_000 }) => refused += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    levi.enqueue_durable(request(&session, taken as i64, &content)).await.unwrap();
+    let left = levi.shutdown(Duration::from_secs(5)).await;
+    assert_eq!((left.pending, left.not_stored), (taken + 1, 0));
+}
