@@ -102,13 +102,17 @@ impl Outside {
         });
     }
 
-    /// Asks for a token other than the present one or, where there is none, for the stored one.
+    /// Asks for a token other than the present one or, where there never was one, for the stored one. After the
+    /// daemon cleared the context, the stored sign-in is not taken up behind its back.
     fn refresh(self: &Arc<Self>) {
         let report = Report::new(&self.inbox, Event::RefreshFailed { transient: true });
         let (stale, changes) = {
             let context = lock(&self.context);
             (context.current.clone(), context.changes)
         };
+        if stale.is_none() && changes > 0 {
+            return report.send(Event::RefreshFailed { transient: false });
+        }
         let Some((way, accounts)) = self.way.get().and_then(|way| Some((way, way.accounts.clone()?))) else {
             return report.send(Event::RefreshFailed { transient: false });
         };
