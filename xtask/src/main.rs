@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ci;
+mod crash;
 mod failure;
 mod interop;
 mod metadata;
@@ -35,6 +36,11 @@ const COMMANDS: &[Command] = &[
         name: "interop",
         about: "Levi against Supabase Lite and the JavaScript and Python readers; `--write` records new answers.",
         run: interop::run,
+    },
+    Command {
+        name: "crash",
+        about: "A daemon killed by SIGKILL over the same files: `--kills N`, `--seed S`. Or `flood --minutes M`.",
+        run: crash::run,
     },
     Command {
         name: "ci",

@@ -76,17 +76,21 @@ impl Ledger {
             if !places.is_sorted() {
                 self.violations.push(format!("{session}: messages arrived out of order"));
             }
-            let lost: Vec<&i64> = promises.acknowledged.difference(&there).collect();
-            if !lost.is_empty() {
-                self.violations.push(format!("{session}: acknowledged and lost: {lost:?}"));
-            }
-            let extra: Vec<&i64> =
-                there.iter().filter(|place| **place < 1 || **place > promises.tried).collect();
-            if !extra.is_empty() {
-                self.violations.push(format!("{session}: never handed over: {extra:?}"));
-            }
+            let lost = promises.acknowledged.difference(&there);
+            self.violations
+                .extend(summary(lost).map(|lost| format!("{session}: acknowledged and lost: {lost}")));
+            let extra = there.iter().filter(|place| **place < 1 || **place > promises.tried);
+            self.violations
+                .extend(summary(extra).map(|extra| format!("{session}: never handed over: {extra}")));
         }
         self.violations.extend(scene.server.order_violations().iter().map(|late| format!("{late:?}")));
         Ok(rows)
     }
+}
+
+/// How many, and the first and the last of them; nothing for none.
+fn summary<'a>(mut places: impl Iterator<Item = &'a i64>) -> Option<String> {
+    let first = places.next()?;
+    let (count, last) = places.fold((1, first), |(count, _), place| (count + 1, place));
+    Some(format!("{count} from {first} to {last}"))
 }

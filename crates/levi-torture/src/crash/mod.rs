@@ -229,8 +229,8 @@ impl fmt::Display for Figures {
             writeln!(f, "  {count:>6}  aimed at {}", aim.name())?;
         }
         writeln!(f, "{:>8}  messages acknowledged", self.acknowledged)?;
-        writeln!(f, "{:>8}  messages on the server, each once", self.delivered)?;
-        writeln!(f, "{:>8}  of them sent again after a lost answer", self.rewritten)?;
+        writeln!(f, "{:>8}  messages on the server, each once, in order", self.delivered)?;
+        writeln!(f, "{:>8}  writes of messages that were there already", self.rewritten)?;
         writeln!(f, "{:>8}  token refreshes", self.refreshes)?;
         writeln!(f, "{:>8}  requests, {} of which met a fault", self.requests, self.faults)?;
         writeln!(f, "{:>8}  violations", self.violations.len())?;
