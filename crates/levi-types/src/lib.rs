@@ -12,7 +12,7 @@ mod session;
 pub use clock::{Clock, Monotonic, Now, Wall};
 pub use context::SyncContext;
 pub use id::{DeviceId, MessageId, RepositoryId, SessionId, UserId};
-pub use message::{InvalidMessage, MAX_ID_BYTES, MessageSyncRequest};
+pub use message::{InvalidMessage, MAX_ID_BYTES, MessageSyncRequest, is_upper_case_uuid};
 pub use ports::{
     CredentialName, Credentials, CredentialsError, Delivery, DeliveryReport, PortErrorKind, SessionStore,
     StoreError,

@@ -29,6 +29,9 @@ impl MessageSyncRequest {
     pub fn check(&self, max_message_bytes: usize) -> Result<(), InvalidMessage> {
         check_id("message_id", self.message_id.as_str())?;
         check_id("session_id", self.session_id.as_str())?;
+        if is_upper_case_uuid(self.session_id.as_str()) {
+            return Err(InvalidMessage::UpperCaseUuid { field: "session_id" });
+        }
         if self.sequence_number < 0 {
             return Err(InvalidMessage::NegativeSequenceNumber(self.sequence_number));
         }
@@ -50,6 +53,18 @@ fn check_id(field: &'static str, id: &str) -> Result<(), InvalidMessage> {
         return Err(InvalidMessage::ControlInId { field });
     }
     Ok(())
+}
+
+/// Whether `id` is a uuid (RFC 9562) written with upper-case letters.
+///
+/// PostgreSQL hands uuids back in lower case, and ids are sealed as text: what is sealed under the upper-case form
+/// cannot be opened by a reader who learned the id from the server.
+pub fn is_upper_case_uuid(id: &str) -> bool {
+    let shape = |(at, byte): (usize, u8)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    id.len() == 36 && id.bytes().enumerate().all(shape) && id.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
 impl fmt::Debug for MessageSyncRequest {
@@ -87,6 +102,14 @@ pub enum InvalidMessage {
         /// Which id.
         field: &'static str,
     },
+    /// A uuid in upper case.
+    #[error(
+        "{field} is a uuid with upper-case letters; the server hands it back in lower case, so write it so"
+    )]
+    UpperCaseUuid {
+        /// Which id.
+        field: &'static str,
+    },
     /// Sequence numbers start at zero.
     #[error("sequence_number is {0}; it must be zero or more")]
     NegativeSequenceNumber(i64),
@@ -104,7 +127,12 @@ pub enum InvalidMessage {
 mod tests {
     use super::*;
 
-    fn request(message_id: &str, session_id: &str, sequence_number: i64, content: &str) -> MessageSyncRequest {
+    fn request(
+        message_id: &str,
+        session_id: &str,
+        sequence_number: i64,
+        content: &str,
+    ) -> MessageSyncRequest {
         MessageSyncRequest {
             message_id: message_id.into(),
             session_id: session_id.into(),
@@ -127,6 +155,12 @@ mod tests {
                 request("m", &long, 0, ""),
                 Err(InvalidMessage::LongId { field: "session_id", bytes: MAX_ID_BYTES + 1 }),
             ),
+            (
+                request("m", "8F14E45F-CEEA-467F-A8D5-2F0C1C1D6A03", 0, ""),
+                Err(InvalidMessage::UpperCaseUuid { field: "session_id" }),
+            ),
+            (request("m", "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a03", 0, ""), Ok(())),
+            (request("m", "DRAFT", 0, ""), Ok(())),
             (request("m", "s", 0, "123456789"), Err(InvalidMessage::TooLarge { bytes: 9, limit: 8 })),
         ];
         for (request, expected) in table {

@@ -39,6 +39,8 @@ pub(super) struct Gate {
     /// request at a time feels its way.
     pub(super) probing: Option<String>,
     pub(super) project_attempts: u32,
+    /// So many rows were refused one by one before the project was blamed; zero if it was not rows.
+    pub(super) convicted_for: usize,
     /// The last answers were `Unreachable` or `Busy`: one request at a time until something is accepted.
     pub(super) troubled: bool,
     pub(super) outbox: Option<Pause>,
@@ -56,6 +58,7 @@ impl Default for Gate {
             project: None,
             probing: None,
             project_attempts: 0,
+            convicted_for: 0,
             troubled: false,
             outbox: None,
             outbox_attempts: 0,
@@ -78,6 +81,7 @@ impl Gate {
         self.troubled = false;
         self.probing = None;
         self.project_attempts = 0;
+        self.convicted_for = 0;
         self.refresh_attempts = 0;
         self.refreshed_in_vain = false;
     }

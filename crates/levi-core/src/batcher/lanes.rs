@@ -183,6 +183,11 @@ impl Lanes {
         ready.flat_map(Lane::sealed).take(enough).count()
     }
 
+    /// Rows that are loaded and not under way.
+    pub(super) fn waiting_rows(&self) -> usize {
+        self.lanes.values().map(|lane| lane.window.len()).sum()
+    }
+
     /// Whether any lane that could be sent has more rows on disk than in its window.
     pub(super) fn ready_lane_has_more(&self) -> bool {
         self.lanes.values().any(|lane| lane.is_ready() && lane.more)

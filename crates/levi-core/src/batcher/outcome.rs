@@ -142,17 +142,8 @@ impl Batcher {
         if answer.verdict == Verdict::DuplicateInBatch {
             self.actions.push_back(Action::Notice(Notice::DuplicateInBatch));
         }
-        if self.gate.probing.as_ref() == Some(&answer.code) {
-            for part in batch.parts {
-                let lane = part.lane;
-                self.lanes.put_back(part);
-                self.lanes.send_back(lane);
-            }
-            self.pause_project(now, answer, draw);
-            return;
-        }
         if self.trial.as_ref().is_none_or(|trial| trial.code != answer.code) {
-            self.trial = Some(Trial::open(&answer.code, batch.rows(), self.config.batch_size));
+            self.open_trial(&batch, &answer.code);
         }
         match batch.parts.pop() {
             Some(part) if !batch.parts.is_empty() => {
@@ -164,6 +155,20 @@ impl Batcher {
             Some(part) => self.park(now, &part, answer, draw),
             None => {}
         }
+    }
+
+    /// A project that was convicted before and refuses again gets a larger trial than the last one, as far as
+    /// there are rows: good ones may wait behind bad ones.
+    fn open_trial(&mut self, batch: &Batch, code: &str) {
+        let trial = match &self.gate.probing {
+            Some(probing) if probing == code && self.gate.convicted_for > 0 => {
+                let known = batch.rows() + self.lanes.waiting_rows();
+                let most = self.config.catch_up_batch_size.min(known);
+                Trial::open(code, 2 * self.gate.convicted_for, most)
+            }
+            _ => Trial::open(code, batch.rows(), self.config.batch_size),
+        };
+        self.trial = Some(trial);
     }
 
     /// Several sessions shared a refused batch: the ones the answer names go alone; if it names none, each
@@ -224,6 +229,7 @@ impl Batcher {
             }
             Finding::Project(rows) => {
                 self.trial = None;
+                self.gate.convicted_for = rows.len();
                 self.lanes.without_first(part.lane, 0);
                 for row in rows {
                     self.actions.push_back(Action::Unpark { row, at: now.wall });

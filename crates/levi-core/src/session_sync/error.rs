@@ -37,6 +37,9 @@ pub enum SyncError {
     /// No such status.
     #[error(transparent)]
     UnknownStatus(#[from] UnknownStatus),
+    /// A uuid in upper case.
+    #[error("{0} is a uuid with upper-case letters; the server hands it back in lower case, so write it so")]
+    UpperCaseUuid(String),
     /// The sign-in cannot be used now.
     #[error("{0}")]
     SignInUnavailable(String),

@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex};
 use levi_crypto::SessionSecret;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_transport::Supabase;
-use levi_types::{Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore};
+use levi_types::{
+    Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore, is_upper_case_uuid,
+};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rand_core::CryptoRng;
@@ -158,6 +160,7 @@ impl SessionSyncService {
         repository_id: &RepositoryId,
         session_secret: &SessionSecret,
     ) -> Result<NewSession, SyncError> {
+        check_ids([session_id.as_str(), repository_id.as_str()])?;
         if self.steps.store.repository(repository_id)?.is_none() {
             return Err(SyncError::RepositoryNotFound(repository_id.clone()));
         }
@@ -183,6 +186,7 @@ impl SessionSyncService {
     /// # Errors
     /// [`SyncError`]; joined to an outbox, what may succeed later is tried again all the same.
     pub async fn sync_repository(&self, repository_id: &RepositoryId) -> Result<(), SyncError> {
+        check_ids([repository_id.as_str()])?;
         if self.steps.store.repository(repository_id)?.is_none() {
             return Err(SyncError::RepositoryNotFound(repository_id.clone()));
         }
@@ -201,6 +205,7 @@ impl SessionSyncService {
         repository_id: &RepositoryId,
         status: &str,
     ) -> Result<(), SyncError> {
+        check_ids([session_id.as_str(), repository_id.as_str()])?;
         let status: SessionStatus = status.parse()?;
         let Some(recorder) = &self.recorder else {
             return self.steps.session(session_id, repository_id, status).await;
@@ -219,6 +224,7 @@ impl SessionSyncService {
         session_id: &SessionId,
         session_secret: &SessionSecret,
     ) -> Result<(), SyncError> {
+        check_ids([session_id.as_str()])?;
         self.cache.remember(session_id.clone(), session_secret);
         let Some(recorder) = &self.recorder else {
             return self.steps.secret(session_id, session_secret).await.map(|_| ());
@@ -236,6 +242,7 @@ impl SessionSyncService {
         session_id: &SessionId,
         session_secret: &SessionSecret,
     ) -> Result<Distribution, SyncError> {
+        check_ids([session_id.as_str()])?;
         self.steps.secret(session_id, session_secret).await
     }
 
@@ -253,5 +260,13 @@ impl SessionSyncService {
             steps.push(result.map_or_else(Step::Failed, |()| Step::Done));
         }
         steps.try_into().map_err(|_| record::waits_for_parent())
+    }
+}
+
+/// Ids are sealed into envelopes as text, so they must be written as the server hands them back.
+fn check_ids<const N: usize>(ids: [&str; N]) -> Result<(), SyncError> {
+    match ids.into_iter().find(|id| is_upper_case_uuid(id)) {
+        Some(id) => Err(SyncError::UpperCaseUuid(id.to_owned())),
+        None => Ok(()),
     }
 }
