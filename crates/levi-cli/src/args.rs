@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::demo::DemoArgs;
+use crate::login::{LoginArgs, LogoutArgs};
+use crate::pull::PullArgs;
+use crate::sync::SyncArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -33,6 +36,17 @@ pub(crate) enum Command {
     /// See it work: sync a coding session through an outage, and read it on other devices.
     #[command(after_help = EXIT_CODES)]
     Demo(DemoArgs),
+    /// Sync messages from a file or stdin to your project.
+    #[command(after_help = EXIT_CODES)]
+    Sync(SyncArgs),
+    /// Read on this device what was written on another.
+    #[command(after_help = EXIT_CODES)]
+    Pull(PullArgs),
+    /// Sign in to a project and register this device.
+    #[command(after_help = EXIT_CODES)]
+    Login(LoginArgs),
+    /// Forget the sign-in; keys, sessions and outbox stay.
+    Logout(LogoutArgs),
 }
 
 /// Which project.

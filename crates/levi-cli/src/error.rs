@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use levi::{
     BuildError, CredentialsError, Failure, HttpConfigError, NoAccount, NotConnected, OutboxError, ReadError,
-    SessionId, SignInError, StartError, StoreError, SyncError, TokenError,
+    SignInError, StartError, StoreError, SyncError, TokenError,
 };
 
 use crate::exit::Exit;
@@ -59,12 +59,12 @@ pub(crate) enum CliError {
     NotConnected(#[from] NotConnected),
     #[error("{what} is not a session's id; the server takes uuids, such as 4be0643f-1d98-473b-97cd-ca98a65347dd")]
     NotASession { what: &'static str },
-    #[error("the server has no session {0}, or it belongs to another user; check the id, and who is signed in")]
-    UnknownSession(SessionId),
     #[error("{0}")]
     Usage(&'static str),
     #[error("cannot read {path}: {source}", path = .path.display())]
     Input { path: PathBuf, source: io::Error },
+    #[error("line {line} could not be stored: {error}; what came before it is safe, run this again from the start")]
+    NotStored { line: u64, error: levi::EnqueueError },
     #[error("cannot write {path}: {source}", path = .path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("{path} was not written by Levi, or is damaged; move it away and run `levi login` again", path = .path.display())]
@@ -90,7 +90,7 @@ impl CliError {
             Self::Token(TokenError::Unavailable(_)) | Self::SignIn(_) | Self::SignInUnavailable(_) => {
                 Exit::Server
             }
-            Self::Server(_) | Self::Sync(_) | Self::Read(_) | Self::UnknownSession(_) => Exit::Server,
+            Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
             Self::Owned { .. } => Exit::Owned,
             _ => Exit::Trouble,
         }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod connection;
 mod console;
 mod demo;
 mod device;
@@ -10,11 +11,14 @@ mod exit;
 mod feed;
 mod home;
 mod ids;
+mod login;
 mod ndjson;
 mod places;
 mod progress;
+mod pull;
 mod run;
 mod settle;
+mod sync;
 mod text;
 
 pub use exit::Exit;

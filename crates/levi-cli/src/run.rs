@@ -38,6 +38,10 @@ fn run_with(args: impl IntoIterator<Item = OsString>) -> Exit {
 async fn perform(command: Command, console: Console) -> Result<Exit, CliError> {
     match command {
         Command::Demo(args) => crate::demo::run(args, console).await,
+        Command::Sync(args) => crate::sync::run(args, console).await,
+        Command::Pull(args) => crate::pull::run(args, console).await,
+        Command::Login(args) => crate::login::login(args, console).await,
+        Command::Logout(args) => crate::login::logout(&args, console),
     }
 }
 
