@@ -31,8 +31,8 @@ pub(super) struct Gate {
     pub(super) sign_in: SignIn,
     /// Raised with every sign-in, so that an answer to an older token is not held against a newer one.
     pub(super) epoch: u64,
-    /// Whether a token was refreshed and nothing has been accepted since.
-    pub(super) refreshed_in_vain: bool,
+    /// When a token was refreshed, if nothing has been accepted since.
+    pub(super) refreshed_at: Option<Monotonic>,
     pub(super) refresh_attempts: u32,
     pub(super) project: Option<Pause>,
     /// The code that the project was last paused for, until something is accepted: while it stands, one
@@ -53,7 +53,7 @@ impl Default for Gate {
         Self {
             sign_in: SignIn::Out,
             epoch: 0,
-            refreshed_in_vain: false,
+            refreshed_at: None,
             refresh_attempts: 0,
             project: None,
             probing: None,
@@ -83,7 +83,7 @@ impl Gate {
         self.project_attempts = 0;
         self.convicted_for = 0;
         self.refresh_attempts = 0;
-        self.refreshed_in_vain = false;
+        self.refreshed_at = None;
     }
 
     pub(super) fn pause_project(&mut self, now: Monotonic, delay: Duration, reason: PauseReason) {

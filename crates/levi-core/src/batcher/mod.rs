@@ -96,7 +96,7 @@ impl Batcher {
             }
             // Somebody was quicker.
             Input::SignInStored => {}
-            Input::SignedIn => self.signed_in(),
+            Input::SignedIn => self.signed_in(now),
             Input::SignedOut => self.gate.sign_in = SignIn::Out,
             Input::RefreshFailed { transient, draw } => self.refresh_failed(now, transient, draw),
             Input::StoreFailed { reason, draw } => self.store_failed(now, reason, draw),
@@ -203,10 +203,9 @@ impl Batcher {
         }
     }
 
-    fn signed_in(&mut self) {
-        if self.gate.sign_in != SignIn::Refreshing {
-            self.gate.refreshed_in_vain = false;
-        }
+    fn signed_in(&mut self, now: Now) {
+        let refreshed = self.gate.sign_in == SignIn::Refreshing;
+        self.gate.refreshed_at = refreshed.then_some(now.monotonic);
         self.gate.sign_in = SignIn::In;
         self.gate.epoch += 1;
         self.dirty = true;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use levi_outbox::{LaneId, Reason};
 use levi_transport::{Answer, Verdict};
-use levi_types::{Now, SessionId};
+use levi_types::{Monotonic, Now, SessionId};
 
 use super::gate::SignIn;
 use super::io::{Action, Batch, BatchId, Notice, Part, PauseReason, SealResult, TaskEnd};
@@ -26,7 +26,7 @@ impl Batcher {
             Verdict::Accepted => self.accepted(now, batch),
             Verdict::SignedOut => {
                 self.put_back(batch);
-                self.token_refused(flight.epoch);
+                self.token_refused(now, flight.epoch);
             }
             Verdict::SchemaMismatch | Verdict::ProjectUnavailable => {
                 self.put_back(batch);
@@ -73,14 +73,15 @@ impl Batcher {
     }
 
     /// A token was refused: ask for a fresh one, once. An answer to an older token proves nothing.
-    fn token_refused(&mut self, epoch: u64) {
+    fn token_refused(&mut self, now: Now, epoch: u64) {
         if epoch != self.gate.epoch || self.gate.sign_in != SignIn::In {
             return;
         }
-        if self.gate.refreshed_in_vain {
+        // One that worked for nothing since, but long ago, has merely expired: the network was away meanwhile.
+        let fresh = |at: Monotonic| now.monotonic.since(at) < self.config.longest_delay();
+        if self.gate.refreshed_at.is_some_and(fresh) {
             self.gate.sign_in = SignIn::Out;
         } else {
-            self.gate.refreshed_in_vain = true;
             self.gate.sign_in = SignIn::Refreshing;
             self.actions.push_back(Action::Refresh);
         }
@@ -281,7 +282,7 @@ impl Batcher {
         };
         let tries_left = attempts.saturating_add(1) < self.config.max_attempts_rejected;
         match answer.verdict {
-            Verdict::SignedOut => self.token_refused(self.gate.epoch),
+            Verdict::SignedOut => self.token_refused(now, self.gate.epoch),
             Verdict::SchemaMismatch | Verdict::ProjectUnavailable => self.pause_project(now, &answer, draw),
             Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
                 self.dirty = true;

@@ -26,6 +26,10 @@ impl Engine {
             while let Some(action) = self.batcher.poll_action() {
                 self.act(now, action);
             }
+            if let Some(error) = self.receipts.take_failure() {
+                self.outbox_unreadable(now, error);
+                continue;
+            }
             if self.uncommitted.is_empty() || !self.batcher.trusts_outbox() {
                 return;
             }
@@ -67,7 +71,10 @@ impl Engine {
             Action::EnsureParent { session_id } => self.ensure_parent(now, &session_id),
             Action::RunTask(task) => self.effects.push(Effect::RunTask(task)),
             Action::Refresh => self.effects.push(Effect::Refresh),
-            Action::Commit => self.commit(now),
+            Action::Commit => {
+                self.commit(now);
+                self.receipts.check_all(&*self.store);
+            }
             Action::Notice(notice) => log(&notice),
             Action::Acknowledge { .. }
             | Action::Defer { .. }

@@ -112,10 +112,10 @@ fn missing(detail: String) -> Reason {
 }
 
 /// Unambiguous, for the number follows the last slash.
-fn row_key(session: &SessionId, sequence_number: i64) -> String {
+pub(super) fn row_key(session: &SessionId, sequence_number: i64) -> String {
     format!("{session}/{sequence_number}")
 }
 
-fn slot(row_key: &str) -> Slot<'_> {
+pub(super) fn slot(row_key: &str) -> Slot<'_> {
     Slot { table: "levi_outbox", row_key, column: "payload" }
 }

@@ -7,6 +7,7 @@ mod commit;
 mod event;
 mod ingest;
 mod receipts;
+mod stored;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use levi_types::{Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId,
 use rand_core::CryptoRng;
 
 pub use self::event::{Effect, Event, Intake, Receipt};
+pub use self::stored::{StoredError, open_stored};
 
 use self::commit::Uncommitted;
 use self::ingest::Sealer;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use levi_outbox::{OutboxStore, RowId, RowState};
+use levi_outbox::{OutboxError, OutboxStore, RowId, RowState};
 use tokio::sync::oneshot;
 
 use crate::error::SyncedError;
@@ -14,6 +14,8 @@ pub(super) struct Receipts {
     waiting: HashMap<RowId, Vec<Waiter>>,
     /// Answers that are known and not told yet: whoever hears of them should find them in the status.
     ready: Vec<(Waiter, Result<(), SyncedError>)>,
+    /// Why some row could not be looked at. All must be looked at again, or somebody waits for ever.
+    failure: Option<OutboxError>,
 }
 
 impl Receipts {
@@ -28,6 +30,11 @@ impl Receipts {
         for row in rows {
             self.check(store, row);
         }
+    }
+
+    /// Why a look at a row failed since this was last asked.
+    pub(super) fn take_failure(&mut self) -> Option<OutboxError> {
+        self.failure.take()
     }
 
     /// Tells everybody whose answer is known.
@@ -46,8 +53,11 @@ impl Receipts {
         let answer = match store.row_state(row) {
             Ok(RowState::Gone) => Ok(()),
             Ok(RowState::Parked(reason)) => Err(SyncedError::Parked(reason)),
-            // A row that cannot be looked at is looked at again with the next commit.
-            Ok(RowState::Pending(_)) | Err(_) => return,
+            Ok(RowState::Pending(_)) => return,
+            Err(error) => {
+                self.failure = Some(error);
+                return;
+            }
         };
         let waiters = self.waiting.remove(&row).unwrap_or_default();
         self.ready.extend(waiters.into_iter().map(|waiter| (waiter, answer.clone())));

@@ -1,0 +1,140 @@
+//! Reading back what waits in an outbox: for whoever exports it.
+
+use levi_crypto::at_rest::{self, DatabaseKey};
+use levi_crypto::message::{self, Place};
+use levi_crypto::{MessageKey, OpenError};
+use levi_outbox::{ListedRow, Protection};
+use levi_transport::rows::{MessageRow, NotBase64};
+
+use super::ingest::{row_key, slot};
+
+/// Why a stored row cannot be read back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoredError {
+    /// It is sealed, and the session's key is not here.
+    #[error("the session's key is not on this device")]
+    NoMessageKey,
+    /// It is wrapped, and the database key is not here.
+    #[error("the database key is not here")]
+    NoDatabaseKey,
+    /// It is not what Levi writes.
+    #[error("the row was not written by Levi, or is damaged")]
+    Malformed,
+    /// A column is not base64.
+    #[error(transparent)]
+    Encoding(#[from] NotBase64),
+    /// Another key, another place, or altered since.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// The content of a row of the outbox, given its payload and the key that its protection asks for.
+///
+/// # Errors
+/// [`StoredError`], which holds neither content nor key.
+pub fn open_stored(
+    row: &ListedRow,
+    payload: &[u8],
+    message_key: Option<&MessageKey>,
+    database_key: Option<&DatabaseKey>,
+) -> Result<String, StoredError> {
+    match row.protection {
+        Protection::Sealed => {
+            let key = message_key.ok_or(StoredError::NoMessageKey)?;
+            let sealed: MessageRow = serde_json::from_slice(payload).map_err(|_| StoredError::Malformed)?;
+            let place = Place { session_id: &row.session_id, sequence_number: row.sequence_number };
+            Ok(message::open(key, place, &sealed.ciphertext()?, &sealed.nonce()?)?)
+        }
+        Protection::AtRest => {
+            let key = database_key.ok_or(StoredError::NoDatabaseKey)?;
+            let name = row_key(&row.session_id, row.sequence_number);
+            let content = at_rest::unwrap(key, slot(&name), payload)?;
+            let content = std::str::from_utf8(&content).map_err(|_| StoredError::Malformed)?;
+            Ok(content.to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use levi_crypto::SessionSecret;
+    use levi_outbox::RowId;
+    use levi_types::{
+        CodingSession, DeliveryReport, MessageSyncRequest, Repository, RepositoryId, SecretString, SessionId,
+        SessionStore, StoreError, Wall,
+    };
+    use rand::rand_core::UnwrapErr;
+    use rand::rngs::SysRng;
+
+    use super::*;
+    use crate::engine::ingest::Sealer;
+    use crate::secrets_cache::SecretsCache;
+
+    struct NoSessions;
+
+    impl SessionStore for NoSessions {
+        fn session_secret(&self, _: &SessionId) -> Result<Option<SecretString>, StoreError> {
+            Ok(None)
+        }
+
+        fn repository(&self, _: &RepositoryId) -> Result<Option<Repository>, StoreError> {
+            Ok(None)
+        }
+
+        fn session(&self, _: &SessionId) -> Result<Option<CodingSession>, StoreError> {
+            Ok(None)
+        }
+
+        fn record(&self, _: &[DeliveryReport]) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_ingest_stored_is_read_back_with_the_right_key_at_its_own_place_only() {
+        let secret = SessionSecret::generate(&mut UnwrapErr(SysRng));
+        let database_key = DatabaseKey::generate(&mut UnwrapErr(SysRng));
+        let cache = SecretsCache::new();
+        let mut sealer = Sealer {
+            cache: cache.clone(),
+            store: Arc::new(NoSessions),
+            database_key: Some(database_key.clone()),
+            random: Box::new(UnwrapErr(SysRng)),
+        };
+        let request = MessageSyncRequest {
+            message_id: "m".into(),
+            session_id: "s".into(),
+            sequence_number: 7,
+            content: "\0 \u{1F680} the content".into(),
+        };
+        let wrapped = sealer.seal(&request, Wall::default()).unwrap();
+        cache.remember("s".into(), &secret);
+        let sealed = sealer.seal(&request, Wall::default()).unwrap();
+        let (key, database_key) = (Some(&secret.message_key()), Some(&database_key));
+        for (new, protection) in [(wrapped, Protection::AtRest), (sealed, Protection::Sealed)] {
+            assert_eq!(new.protection, protection);
+            let mut row = ListedRow {
+                id: RowId(1),
+                version: 0,
+                session_id: new.session_id,
+                sequence_number: 7,
+                message_id: new.message_id,
+                bytes: 0,
+                protection,
+                enqueued_at: Wall::default(),
+                parked: false,
+                attempts: 0,
+                due_at: None,
+                reason: None,
+            };
+            assert_eq!(open_stored(&row, &new.payload, key, database_key).unwrap(), request.content);
+            let missing = open_stored(&row, &new.payload, None, None).unwrap_err();
+            assert!(matches!(missing, StoredError::NoMessageKey | StoredError::NoDatabaseKey), "{missing}");
+            row.sequence_number = 8;
+            assert!(matches!(open_stored(&row, &new.payload, key, database_key), Err(StoredError::Open(_))));
+        }
+    }
+}
