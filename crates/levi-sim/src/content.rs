@@ -1,0 +1,123 @@
+//! What simulated messages say: which version they are and whether the server will take them. Sealed by Levi,
+//! opened here again, on the disk and on the server, so that every byte that leaves is looked at.
+
+use levi_crypto::at_rest::{self, DatabaseKey, Slot};
+use levi_crypto::message::{self, Place};
+use levi_crypto::{MessageKey, SessionSecret};
+use levi_outbox::{NewRow, Protection};
+use levi_transport::rows::MessageRow;
+use levi_types::SessionId;
+
+use crate::random::Random;
+
+/// What every content starts with. Where these bytes are found outside a cipher, something leaked.
+pub(crate) const MARK: &str = "in plain sight";
+
+/// How the server takes a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Nature {
+    /// It takes it.
+    #[default]
+    Good,
+    /// It refuses it and does not say which row it was.
+    Poison,
+    /// It refuses it and names its session.
+    NamedPoison,
+}
+
+/// A message's content, read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub(crate) version: u32,
+    pub(crate) nature: Nature,
+}
+
+impl Content {
+    /// As text, padded to about `size` bytes.
+    pub(crate) fn text(self, size: usize) -> String {
+        let letter = match self.nature {
+            Nature::Good => 'g',
+            Nature::Poison => 'p',
+            Nature::NamedPoison => 'n',
+        };
+        let mut text = format!("{MARK} {letter} {} ", self.version);
+        while text.len() < size {
+            text.push('.');
+        }
+        text
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.strip_prefix(MARK)?.split_whitespace();
+        let nature = match words.next()? {
+            "g" => Nature::Good,
+            "p" => Nature::Poison,
+            "n" => Nature::NamedPoison,
+            _ => return None,
+        };
+        Some(Self { version: words.next()?.parse().ok()?, nature })
+    }
+}
+
+/// The name of a session.
+pub(crate) fn session_id(session: usize) -> SessionId {
+    format!("s{session}").into()
+}
+
+/// Which session a name means.
+pub(crate) fn session_number(id: &SessionId) -> usize {
+    id.as_str().get(1..).and_then(|digits| digits.parse().ok()).unwrap_or(usize::MAX)
+}
+
+/// Every key of a world.
+pub(crate) struct Keys {
+    pub(crate) secrets: Vec<SessionSecret>,
+    keys: Vec<MessageKey>,
+    pub(crate) database: DatabaseKey,
+}
+
+impl Keys {
+    pub(crate) fn new(sessions: usize, random: &mut Random) -> Self {
+        let secrets: Vec<_> = (0..sessions).map(|_| SessionSecret::generate(random)).collect();
+        let keys = secrets.iter().map(SessionSecret::message_key).collect();
+        Self { secrets, keys, database: DatabaseKey::generate(random) }
+    }
+
+    /// Opens one row of a request.
+    pub(crate) fn open(&self, row: &MessageRow) -> Result<(usize, i64, Content), String> {
+        let id = row.session_id.clone().ok_or("a row without its session")?;
+        let session = session_number(&id);
+        let key = self.keys.get(session).ok_or("a row of a session that nobody made")?;
+        let place = Place { session_id: &id, sequence_number: row.sequence_number };
+        let ciphertext = row.ciphertext().map_err(|error| error.to_string())?;
+        let nonce = row.nonce().map_err(|error| error.to_string())?;
+        let text = message::open(key, place, &ciphertext, &nonce).map_err(|error| error.to_string())?;
+        let content = Content::parse(&text).ok_or("a content that nobody wrote")?;
+        Ok((session, row.sequence_number, content))
+    }
+
+    /// Opens a row on its way to the disk.
+    pub(crate) fn open_stored(&self, row: &NewRow) -> Result<Content, String> {
+        if row.payload.windows(MARK.len()).any(|bytes| bytes == MARK.as_bytes()) {
+            return Err("plaintext in a payload".to_owned());
+        }
+        match row.protection {
+            Protection::Sealed => self.open_fragment(&row.payload).map(|(_, _, content)| content),
+            Protection::AtRest => {
+                let name = format!("{}/{}", row.session_id, row.sequence_number);
+                let slot = Slot { table: "levi_outbox", row_key: &name, column: "payload" };
+                let plain = at_rest::unwrap(&self.database, slot, &row.payload);
+                let plain = plain.map_err(|error| error.to_string())?;
+                let text = std::str::from_utf8(&plain).map_err(|error| error.to_string())?;
+                Content::parse(text).ok_or_else(|| "a content that nobody wrote".to_owned())
+            }
+        }
+    }
+
+    /// Opens a sealed payload as it lies on disk.
+    pub(crate) fn open_fragment(&self, payload: &[u8]) -> Result<(usize, i64, Content), String> {
+        let row: MessageRow =
+            serde_json::from_slice(payload).map_err(|error| format!("a payload that is no row: {error}"))?;
+        self.open(&row)
+    }
+}

@@ -1,0 +1,129 @@
+//! The daemon's own store: session secrets as they arrive, sessions as it knows them, and what it is told.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use levi_types::{
+    CodingSession, Delivery, DeliveryReport, PortErrorKind, Repository, RepositoryId, SecretString, SessionId,
+    SessionStatus, SessionStore, StoreError,
+};
+
+use crate::content::{Keys, session_number};
+use crate::disk::Disk;
+use crate::plan::{SessionSetup, Standing};
+
+pub(crate) struct Daemon {
+    keys: Arc<Keys>,
+    sessions: Vec<SessionSetup>,
+    disk: Disk,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    silent: bool,
+    key_here: Vec<bool>,
+}
+
+impl Daemon {
+    pub(crate) fn new(keys: Arc<Keys>, sessions: Vec<SessionSetup>, disk: Disk) -> Self {
+        let key_here = sessions.iter().map(|session| session.key).collect();
+        let daemon = Self { keys, sessions, disk, state: Mutex::new(State { silent: false, key_here }) };
+        daemon.publish();
+        daemon
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the truth know which keys Levi can have at this moment.
+    fn publish(&self) {
+        let state = self.state();
+        let mut inner = self.disk.inner();
+        for (session, here) in inner.truth.sessions.iter_mut().zip(&state.key_here) {
+            session.key_here = *here && !state.silent;
+        }
+    }
+
+    pub(crate) fn key_arrives(&self, session: usize) {
+        if let Some(here) = self.state().key_here.get_mut(session) {
+            *here = true;
+        }
+        self.publish();
+    }
+
+    pub(crate) fn set_silent(&self, silent: bool) {
+        self.state().silent = silent;
+        self.publish();
+    }
+
+    fn answers(&self) -> Result<(), StoreError> {
+        let silent = self.state().silent;
+        if silent { Err(StoreError::new(PortErrorKind::Unavailable, "the store does not answer")) } else { Ok(()) }
+    }
+}
+
+impl SessionStore for Daemon {
+    fn session_secret(&self, session: &SessionId) -> Result<Option<SecretString>, StoreError> {
+        self.answers()?;
+        let number = session_number(session);
+        let here = self.state().key_here.get(number).copied().unwrap_or(false);
+        let secret = self.keys.secrets.get(number).filter(|_| here);
+        // Exposed as the daemon's store hands it out.
+        Ok(secret.map(|secret| secret.expose().into()))
+    }
+
+    fn repository(&self, repository: &RepositoryId) -> Result<Option<Repository>, StoreError> {
+        self.answers()?;
+        Ok(Some(Repository {
+            id: repository.clone(),
+            name: "repository".to_owned(),
+            local_path: format!("/home/{repository}"),
+            remote_url: None,
+            default_branch: None,
+            worktree_branch: None,
+        }))
+    }
+
+    fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
+        self.answers()?;
+        let setup = self.sessions.get(session_number(session));
+        Ok(setup.filter(|setup| setup.standing != Standing::Foreign).map(|setup| CodingSession {
+            id: session.clone(),
+            repository_id: format!("r{}", setup.repository).into(),
+            owner_device_id: None,
+            status: SessionStatus::Active,
+            title: None,
+            current_branch: None,
+            working_directory: None,
+            worktree_path: None,
+        }))
+    }
+
+    fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {
+        self.answers()?;
+        let inner = &mut *self.disk.inner();
+        if inner.dead {
+            return Ok(());
+        }
+        for report in reports {
+            let number = session_number(&report.session_id);
+            let place = report.sequence_number;
+            let Some(session) = inner.truth.sessions.get_mut(number) else { continue };
+            match &report.delivery {
+                Delivery::Sent => {
+                    session.told_sent.insert(place);
+                    let shown = session.shown.contains_key(&place);
+                    inner.truth.expect(shown, "reports", || {
+                        format!("s{number}/{place} is reported as sent, the server does not have it")
+                    });
+                }
+                Delivery::Parked { code } => {
+                    inner.truth.note(|| format!("report: s{number}/{place} was set aside: {code}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

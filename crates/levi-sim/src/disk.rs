@@ -1,0 +1,223 @@
+//! The disk: a real outbox that outlives the engine, dies in the middle of a commit when told to, and shows
+//! everything that is done to it to the world.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use levi_outbox::memory::MemoryOutbox;
+use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
+use levi_outbox::{
+    Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore,
+    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
+};
+use levi_types::Wall;
+
+use crate::content::session_number;
+use crate::plan::StoreKind;
+use crate::truth::Truth;
+
+/// Calls in one turn beyond which it is a loop.
+const MOST_CALLS: u32 = 20_000;
+
+/// A handle on the disk and on the truth about it.
+#[derive(Clone)]
+pub(crate) struct Disk(Arc<Mutex<Inner>>);
+
+pub(crate) struct Inner {
+    store: Store,
+    pub(crate) truth: Truth,
+    /// The process is dead: nothing it does reaches the disk any more.
+    pub(crate) dead: bool,
+    death: Option<Death>,
+}
+
+/// When the process dies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Death {
+    /// So many commits go through first.
+    pub(crate) after: u32,
+    /// Whether the last of them is still answered.
+    pub(crate) answered: bool,
+}
+
+enum Store {
+    Memory(MemoryOutbox),
+    Sqlite(SqliteOutbox),
+    /// Between a crash and the next start.
+    Closed,
+}
+
+impl Store {
+    fn get(&self) -> Result<&dyn OutboxStore, OutboxError> {
+        match self {
+            Self::Memory(store) => Ok(store),
+            Self::Sqlite(store) => Ok(store),
+            Self::Closed => Err(gone()),
+        }
+    }
+
+    fn get_mut(&mut self) -> Result<&mut dyn OutboxStore, OutboxError> {
+        match self {
+            Self::Memory(store) => Ok(store),
+            Self::Sqlite(store) => Ok(store),
+            Self::Closed => Err(gone()),
+        }
+    }
+}
+
+fn gone() -> OutboxError {
+    OutboxError::Other("the process is dead".into())
+}
+
+impl Disk {
+    pub(crate) fn new(kind: StoreKind, file: Option<&PathBuf>, truth: Truth) -> Result<Self, OutboxError> {
+        let store = open(kind, file, truth.config.max_pending_bytes)?;
+        Ok(Self(Arc::new(Mutex::new(Inner { store, truth, dead: false, death: None }))))
+    }
+
+    pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process starts again. A file is closed and opened anew.
+    pub(crate) fn reopen(&self, kind: StoreKind, file: Option<&PathBuf>) -> Result<(), OutboxError> {
+        let mut inner = self.inner();
+        inner.dead = false;
+        inner.death = None;
+        if kind == StoreKind::SqliteFile {
+            // Closed before it is opened: the outbox belongs to one process at a time.
+            inner.store = Store::Closed;
+            inner.store = open(kind, file, inner.truth.config.max_pending_bytes)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn die(&self, death: Death) {
+        self.inner().death = Some(death);
+    }
+
+    /// Writes past the engine, as another part of the daemon or a person's tool does.
+    pub(crate) fn write_elsewhere(&self, changes: &[Change]) {
+        let inner = &mut *self.inner();
+        if let Ok(store) = inner.store.get_mut()
+            && store.commit(changes, &[]).is_ok()
+        {
+            inner.truth.committed(changes, &[], &[]);
+        }
+    }
+
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&dyn OutboxStore) -> Result<T, OutboxError>) -> Option<T> {
+        self.inner().store.get().and_then(read).ok()
+    }
+
+    /// What SQLite's own check of itself says.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        match &self.inner().store {
+            Store::Sqlite(store) => store.problems().unwrap_or_else(|error| vec![error.to_string()]),
+            Store::Memory(_) | Store::Closed => Vec::new(),
+        }
+    }
+}
+
+fn open(kind: StoreKind, file: Option<&PathBuf>, max_pending_bytes: u64) -> Result<Store, OutboxError> {
+    let options =
+        SqliteOptions { synchronous: Synchronous::Normal, max_pending_bytes, ..SqliteOptions::default() };
+    Ok(match (kind, file) {
+        (StoreKind::SqliteFile, Some(file)) => Store::Sqlite(SqliteOutbox::open(file, options)?),
+        (StoreKind::Memory, _) => Store::Memory(MemoryOutbox::new(max_pending_bytes)),
+        _ => Store::Sqlite(SqliteOutbox::in_memory(options)?),
+    })
+}
+
+impl Inner {
+    fn call(&mut self) -> Result<(), OutboxError> {
+        self.truth.calls += 1;
+        let endless = self.truth.calls > MOST_CALLS;
+        if endless {
+            self.truth.fail("G8 idle", format!("more than {MOST_CALLS} calls to the outbox in one turn"));
+            self.dead = true;
+        }
+        if self.dead { Err(gone()) } else { Ok(()) }
+    }
+
+    fn commit(&mut self, changes: &[Change], rows: &[NewRow]) -> Result<Vec<Enqueued>, OutboxError> {
+        self.call()?;
+        if let Some(Death { after: 0, .. }) = self.death {
+            self.dead = true;
+            self.truth.note(|| "the process dies before a commit".to_owned());
+            return Err(gone());
+        }
+        let answers = self.store.get_mut()?.commit(changes, rows)?;
+        self.truth.committed(changes, rows, &answers);
+        let totals = self.store.get()?.totals()?;
+        self.truth.check_totals(&totals);
+        if let Some(death) = &mut self.death {
+            death.after -= 1;
+            if death.after == 0 && !death.answered {
+                self.dead = true;
+                self.truth.note(|| "the process dies after a commit".to_owned());
+                return Err(gone());
+            }
+        }
+        Ok(answers)
+    }
+}
+
+impl OutboxStore for Disk {
+    fn commit(&mut self, changes: &[Change], rows: &[NewRow]) -> Result<Vec<Enqueued>, OutboxError> {
+        self.inner().commit(changes, rows)
+    }
+
+    fn due(&self, query: DueQuery<'_>) -> Result<Due, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        let due = inner.store.get()?.due(query)?;
+        for lane in &due.lanes {
+            inner.truth.lanes.insert(lane.lane.0, session_number(&lane.session_id));
+        }
+        Ok(due)
+    }
+
+    fn heads(&self, lane: LaneId, after: Option<i64>, limit: usize) -> Result<Vec<RowHead>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.heads(lane, after, limit)
+    }
+
+    fn payloads(&self, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<(), OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.truth.payloads_read(rows);
+        inner.store.get()?.payloads(rows, sink)
+    }
+
+    fn at_rest(&self, lane: LaneId, limit: usize) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.at_rest(lane, limit)
+    }
+
+    fn due_tasks(&self, now: Wall, horizon: Wall, limit: usize) -> Result<DueTasks, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.due_tasks(now, horizon, limit)
+    }
+
+    fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.row_state(row)
+    }
+
+    fn totals(&self) -> Result<Totals, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.totals()
+    }
+
+    fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.list(after, limit)
+    }
+}

@@ -1,0 +1,226 @@
+//! Plans from seeds.
+
+use std::time::Duration;
+
+use levi_core::LeviConfig;
+use levi_testkit::outbox::OutboxFailure;
+
+use super::{
+    DiskFault, Happening, Moment, Nature, Plan, Planned, RefreshEnd, ServerFault, SessionSetup, Setup,
+    Standing, StoreKind,
+};
+use crate::random::Random;
+
+/// One seed in so many runs on SQLite, and one in four of those in a file.
+const ONE_IN_SQLITE: u64 = 40;
+
+const DAY: i64 = 86_400_000;
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn generate(seed: u64) -> Self {
+        let mut random = Random::new(seed, 1);
+        let setup = setup(seed, &mut random);
+        // Most trouble comes close together: that is where it meets other trouble.
+        let span = random.pick(&[2_000, 20_000, 60_000, 600_000]).max(2_000);
+        let mut events = Vec::new();
+        let mut draft = Draft { random, span, sessions: setup.sessions.len(), events: &mut events };
+        draft.messages();
+        draft.trouble();
+        events.sort_by_key(|planned| planned.at);
+        let heal_at = Duration::from_millis(span + 1_000);
+        Self { seed, setup, events, heal_at }
+    }
+}
+
+fn setup(seed: u64, random: &mut Random) -> Setup {
+    let store = match seed % ONE_IN_SQLITE {
+        7 if seed % (4 * ONE_IN_SQLITE) == 7 => StoreKind::SqliteFile,
+        7 => StoreKind::Sqlite,
+        _ => StoreKind::Memory,
+    };
+    let sessions = random.between(1, 5);
+    let calm = random.chance(25);
+    let sessions = (0..sessions).map(|_| session(random, calm)).collect();
+    Setup {
+        config: config(random),
+        store,
+        sessions,
+        database_key: random.chance(85),
+        latency: random.pick(&[1, 30, 200, 2_000]).max(1),
+        lateness: random.pick(&[0, 0, 3, 50]),
+        signed_in: random.chance(90),
+    }
+}
+
+fn session(random: &mut Random, calm: bool) -> SessionSetup {
+    let standing = match random.below(10) {
+        _ if calm => Standing::Known,
+        0 => Standing::Foreign,
+        1 | 2 => Standing::Local,
+        3 => Standing::Forbidden,
+        _ => Standing::Known,
+    };
+    let repository = u8::try_from(random.below(2)).unwrap_or(0);
+    SessionSetup { key: calm || random.chance(80), standing, repository }
+}
+
+fn config(random: &mut Random) -> LeviConfig {
+    let batch_size = random.between(1, 8) as usize;
+    let (base, max) = random.pick(&[(2, 300), (2, 300), (1, 10), (1, 60)]);
+    LeviConfig {
+        batch_size,
+        flush_interval: Duration::from_millis(random.pick(&[0, 100, 500])),
+        backoff_base: Duration::from_secs(base.max(1)),
+        backoff_max: Duration::from_secs(max.max(10)),
+        backoff_jitter: random.pick(&[0.0, 0.1, 1.0]),
+        max_batch_bytes: random.pick(&[600, 1_500, 100_000]).max(600),
+        catch_up_batch_size: batch_size * random.between(1, 4) as usize,
+        max_in_flight: random.between(1, 4) as usize,
+        max_attempts_rejected: random.pick(&[3, 8, 8]).max(3),
+        max_message_bytes: 2_000,
+        max_queued_bytes: random.pick(&[8_000, 100_000]).max(8_000),
+        max_pending_bytes: random.pick(&[6_000, 1 << 30, 1 << 30, 1 << 30]).max(6_000),
+        data_dir: None,
+    }
+}
+
+struct Draft<'a> {
+    random: Random,
+    span: u64,
+    sessions: usize,
+    events: &'a mut Vec<Planned>,
+}
+
+impl Draft<'_> {
+    fn push(&mut self, at: u64, what: Happening) {
+        self.events.push(Planned { at: Duration::from_millis(at), what });
+    }
+
+    fn moment(&mut self) -> u64 {
+        self.random.below(self.span)
+    }
+
+    fn session(&mut self) -> usize {
+        self.random.below(self.sessions as u64) as usize
+    }
+
+    fn for_a_while(&mut self) -> Duration {
+        let most = self.random.pick(&[500, 5_000, 60_000, 400_000]);
+        Duration::from_millis(self.random.below(most.max(500)))
+    }
+
+    /// Bursts of messages, in order mostly, with gaps, late-comers and second versions.
+    fn messages(&mut self) {
+        let mut next = vec![0_i64; self.sessions];
+        let poison = self.random.pick(&[0, 0, 0, 2, 10]);
+        let bursts = self.random.between(1, 8);
+        for _ in 0..bursts {
+            let (session, start) = (self.session(), self.moment());
+            let gap = self.random.pick(&[0, 1, 50, 700]);
+            for nth in 0..self.random.between(1, 12) {
+                let place = next.get(session).copied().unwrap_or(0);
+                let sequence_number = match self.random.below(20) {
+                    0 if place > 0 => self.random.below(place.unsigned_abs()) as i64,
+                    1 => place + 2,
+                    _ => place,
+                };
+                if let Some(next) = next.get_mut(session) {
+                    *next = place.max(sequence_number + 1);
+                }
+                let nature = match self.random.chance(poison) {
+                    false => Nature::Good,
+                    true => self.random.pick(&[Nature::Poison, Nature::NamedPoison]),
+                };
+                let size = self.random.pick(&[0, 30, 100, 400]);
+                let durable = self.random.chance(70);
+                let what = Happening::Enqueue { session, sequence_number, nature, size, durable };
+                self.push((start + nth * gap).min(self.span), what);
+            }
+        }
+    }
+
+    fn trouble(&mut self) {
+        let most = self.random.pick(&[0, 3, 8, 15]);
+        for _ in 0..self.random.below(most + 1) {
+            let at = self.moment();
+            let what = self.happening();
+            self.push(at, what);
+        }
+    }
+
+    fn happening(&mut self) -> Happening {
+        match self.random.below(40) {
+            0..=11 => {
+                let fault = self.server_fault();
+                Happening::Server(fault, self.for_a_while())
+            }
+            12 | 13 => Happening::TokenExpires,
+            14 => Happening::Refresh(self.random.pick(&[
+                RefreshEnd::Unavailable,
+                RefreshEnd::Refused,
+                RefreshEnd::Fresh,
+            ])),
+            15 => Happening::SignOut,
+            16 => Happening::SignIn,
+            17..=19 => {
+                let fault = self.disk_fault();
+                Happening::Disk(fault, self.for_a_while())
+            }
+            20..=23 => Happening::Crash(self.moment_of_death()),
+            24 => Happening::Stop { within: Duration::from_millis(self.random.pick(&[0, 300, 5_000, 60_000])) },
+            25 | 26 => Happening::JumpWall(self.random.pick(&[-DAY, DAY, -3_600_000, -10_000, 10_000, 365 * DAY])),
+            27 | 28 => Happening::SessionAppears(self.session()),
+            29 | 30 => Happening::SyncSession(self.session()),
+            31 | 32 => Happening::KeyArrives { session: self.session(), told: self.random.chance(60) },
+            33 | 34 => Happening::NetworkChanged,
+            35 => Happening::WrittenElsewhere,
+            36 => Happening::DaemonStore(self.for_a_while()),
+            37 => Happening::RetryParked { told: self.random.chance(70) },
+            38 => Happening::Discard(self.session()),
+            _ => Happening::Server(ServerFault::LostAnswer, self.for_a_while()),
+        }
+    }
+
+    fn server_fault(&mut self) -> ServerFault {
+        let seconds = self.random.pick(&[0, 1, 30, 1_000]);
+        match self.random.below(14) {
+            0 | 1 => ServerFault::Outage,
+            2 => ServerFault::LostAnswer,
+            3 => ServerFault::Busy,
+            4 => ServerFault::RetryAfter(seconds),
+            5 => ServerFault::Unexpected,
+            6 => ServerFault::Schema,
+            7 => ServerFault::ProjectDown,
+            8 => ServerFault::RejectAll,
+            9 => ServerFault::Unauthorized,
+            10 => ServerFault::BodyLimit(self.random.pick(&[400, 800, 1_200]).max(400)),
+            11 => ServerFault::Slow(self.random.between(1, 25)),
+            _ => ServerFault::Flaky,
+        }
+    }
+
+    fn disk_fault(&mut self) -> DiskFault {
+        let failure = match self.random.below(4) {
+            0 => OutboxFailure::DiskFull,
+            1 => OutboxFailure::ReadOnly,
+            2 => OutboxFailure::Locked,
+            _ => OutboxFailure::Other,
+        };
+        match self.random.below(4) {
+            0 => DiskFault::Writes(failure),
+            1 => DiskFault::Everything(failure),
+            2 => DiskFault::FewWrites(self.random.between(1, 3)),
+            _ => DiskFault::FewReads(self.random.between(1, 3)),
+        }
+    }
+
+    fn moment_of_death(&mut self) -> Moment {
+        match self.random.below(5) {
+            0 => Moment::Now,
+            1 => Moment::BeforeCommit(self.random.below(3) as u32),
+            2 | 3 => Moment::AfterCommit(self.random.between(1, 3) as u32),
+            _ => Moment::BeforeEffects,
+        }
+    }
+}

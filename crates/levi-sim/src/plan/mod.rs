@@ -1,0 +1,236 @@
+//! What will happen in a world, as a list: generated from a seed, replayed, and shrunk by leaving things out.
+
+mod generate;
+
+use std::fmt;
+use std::time::Duration;
+
+use levi_core::LeviConfig;
+use levi_testkit::outbox::OutboxFailure;
+
+pub use crate::content::Nature;
+
+/// Everything that is to happen, and to whom.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where it came from; latencies and jitter are drawn from it while it runs.
+    pub seed: u64,
+    /// What the world is made of.
+    pub setup: Setup,
+    /// What happens, by time.
+    pub events: Vec<Planned>,
+    /// When everything that is broken is mended; from here on all must arrive.
+    pub heal_at: Duration,
+}
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How Levi is set up.
+    pub config: LeviConfig,
+    /// Where rows wait.
+    pub store: StoreKind,
+    /// The sessions.
+    pub sessions: Vec<SessionSetup>,
+    /// Whether Levi has a database key, so that it can take messages before their session's key.
+    pub database_key: bool,
+    /// Requests take up to so many milliseconds each way.
+    pub latency: u64,
+    /// Timers fire up to so many milliseconds late.
+    pub lateness: u64,
+    /// Whether Levi starts signed in.
+    pub signed_in: bool,
+}
+
+/// Which outbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreKind {
+    /// The one in memory; it outlives the engine as a file would.
+    #[default]
+    Memory,
+    /// SQLite in memory, likewise.
+    Sqlite,
+    /// SQLite in a file, opened anew after every crash.
+    SqliteFile,
+}
+
+/// One session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionSetup {
+    /// Whether its key is there from the start.
+    pub key: bool,
+    /// How the server knows it.
+    pub standing: Standing,
+    /// Which repository it works in.
+    pub repository: u8,
+}
+
+/// How the server takes a session's messages at first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// As it should.
+    #[default]
+    Known,
+    /// The server does not know it, nor does the daemon's store: another device will record it.
+    Foreign,
+    /// The server does not know it; the daemon's store does, so Levi can record it.
+    Local,
+    /// Row level security refuses it for now.
+    Forbidden,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// When, from the start.
+    pub at: Duration,
+    /// What.
+    pub what: Happening,
+}
+
+/// What can happen.
+#[derive(Clone, Copy, Debug)]
+pub enum Happening {
+    /// The daemon hands a message over; a second one for the same place replaces the first.
+    Enqueue {
+        /// Of which session.
+        session: usize,
+        /// At which place.
+        sequence_number: i64,
+        /// How the server will take it.
+        nature: Nature,
+        /// Length of the content.
+        size: usize,
+        /// Whether the daemon waits for the disk.
+        durable: bool,
+    },
+    /// The server, or the way to it, misbehaves for a while.
+    Server(ServerFault, Duration),
+    /// The token is refused from now on.
+    TokenExpires,
+    /// From now on a refresh ends like this.
+    Refresh(RefreshEnd),
+    /// The user signs out.
+    SignOut,
+    /// The user signs in.
+    SignIn,
+    /// The disk misbehaves for a while.
+    Disk(DiskFault, Duration),
+    /// The process dies.
+    Crash(Moment),
+    /// The daemon shuts Levi down, and starts it again later.
+    Stop {
+        /// How long it waits.
+        within: Duration,
+    },
+    /// The wall clock jumps by so many milliseconds.
+    JumpWall(i64),
+    /// Another device records the session, or its rights are put in order.
+    SessionAppears(usize),
+    /// The daemon syncs a session: repository, session and secret.
+    SyncSession(usize),
+    /// The session's key arrives.
+    KeyArrives {
+        /// Whose.
+        session: usize,
+        /// Whether Levi is told.
+        told: bool,
+    },
+    /// The network may be back.
+    NetworkChanged,
+    /// Somebody says that the outbox was written to.
+    WrittenElsewhere,
+    /// The daemon's own store does not answer for a while.
+    DaemonStore(Duration),
+    /// A person puts every parked row back.
+    RetryParked {
+        /// Whether Levi is told.
+        told: bool,
+    },
+    /// A person throws the first waiting row of a session away.
+    Discard(usize),
+}
+
+/// What a server can do wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerFault {
+    /// Nothing gets there.
+    #[default]
+    Outage,
+    /// The write happens, the answer is lost.
+    LostAnswer,
+    /// 503.
+    Busy,
+    /// 429 or 503 with `Retry-After` in seconds.
+    RetryAfter(u64),
+    /// Something nobody knows.
+    Unexpected,
+    /// A column is missing.
+    Schema,
+    /// Read-only, restricted or paused.
+    ProjectDown,
+    /// Every row is refused, always for the same reason.
+    RejectAll,
+    /// Every token is refused, fresh ones too.
+    Unauthorized,
+    /// Bodies over so many bytes are refused.
+    BodyLimit(usize),
+    /// Answers take up to so many seconds.
+    Slow(u64),
+    /// Any of the passing failures, each request its own.
+    Flaky,
+}
+
+/// How a token refresh ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RefreshEnd {
+    /// With a fresh token.
+    #[default]
+    Fresh,
+    /// Never again: a person must sign in.
+    Refused,
+    /// Not now.
+    Unavailable,
+}
+
+/// What a disk can do wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFault {
+    /// Writes fail, reads go on.
+    Writes(OutboxFailure),
+    /// Everything fails.
+    Everything(OutboxFailure),
+    /// The next few writes fail.
+    FewWrites(u64),
+    /// The next few reads fail.
+    FewReads(u64),
+}
+
+/// When exactly a process dies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Moment {
+    /// Between two turns.
+    #[default]
+    Now,
+    /// In the next turn that commits, before so many commits went through.
+    BeforeCommit(u32),
+    /// In the next turn that commits, when so many commits went through and nobody heard of it.
+    AfterCommit(u32),
+    /// After the next turn that wants something done outside, before it is done.
+    BeforeEffects,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Setup { store, database_key, latency, lateness, signed_in, config, sessions } = &self.setup;
+        writeln!(f, "seed {}: {store:?}, database key: {database_key}, latency {latency} ms, timers late by {lateness} ms, signed in: {signed_in}", self.seed)?;
+        writeln!(f, "{config:?}")?;
+        for (number, session) in sessions.iter().enumerate() {
+            writeln!(f, "s{number}: {session:?}")?;
+        }
+        for Planned { at, what } in &self.events {
+            writeln!(f, "{:>9.3} s  {what:?}", at.as_secs_f64())?;
+        }
+        writeln!(f, "{:>9.3} s  everything is mended", self.heal_at.as_secs_f64())
+    }
+}

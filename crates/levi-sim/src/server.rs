@@ -1,0 +1,251 @@
+//! A Supabase project that misbehaves as planned: the whole vocabulary of the verdict table.
+
+use std::time::Duration;
+
+use levi_transport::{Answer, Verdict};
+
+use crate::content::{Content, Nature};
+use crate::plan::{ServerFault, SessionSetup, Standing};
+use crate::random::Random;
+use crate::truth::Truth;
+
+pub(crate) const REJECT_ALL: &str = "P0001";
+pub(crate) const POISON: &str = "22P02";
+
+pub(crate) struct Server {
+    /// The one token that is valid.
+    pub(crate) token: u32,
+    /// What is wrong, until when.
+    faults: Vec<(ServerFault, Duration)>,
+    known: Vec<bool>,
+    forbidden: Vec<bool>,
+    repositories: [bool; 4],
+    pub(crate) requests: u64,
+}
+
+/// One request's rows as the server reads them.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows {
+    pub(crate) rows: Vec<(usize, i64, Content)>,
+    pub(crate) bytes: usize,
+}
+
+/// What became of a request.
+pub(crate) struct Served {
+    pub(crate) answer: Answer,
+    /// How much longer than usual the answer takes.
+    pub(crate) delay: Duration,
+}
+
+impl Server {
+    pub(crate) fn new(sessions: &[SessionSetup]) -> Self {
+        Self {
+            token: 1,
+            faults: Vec::new(),
+            known: sessions.iter().map(|s| matches!(s.standing, Standing::Known | Standing::Forbidden)).collect(),
+            forbidden: sessions.iter().map(|s| s.standing == Standing::Forbidden).collect(),
+            repositories: [false; 4],
+            requests: 0,
+        }
+    }
+
+    pub(crate) fn misbehave(&mut self, fault: ServerFault, until: Duration) {
+        self.faults.push((fault, until));
+    }
+
+    pub(crate) fn session_appears(&mut self, session: usize) {
+        if let (Some(known), Some(forbidden)) = (self.known.get_mut(session), self.forbidden.get_mut(session)) {
+            (*known, *forbidden) = (true, false);
+        }
+    }
+
+    /// Everything that is wrong is mended. What Levi itself can record stays for Levi to record.
+    pub(crate) fn heal(&mut self, sessions: &[SessionSetup]) {
+        self.faults.clear();
+        for (number, session) in sessions.iter().enumerate() {
+            if session.standing != Standing::Local {
+                self.session_appears(number);
+            }
+        }
+    }
+
+    /// The fault in force, if any.
+    fn fault(&self, now: Duration, matches: impl Fn(&ServerFault) -> bool) -> Option<ServerFault> {
+        self.faults.iter().filter(|(_, until)| *until > now).map(|(fault, _)| *fault).find(matches)
+    }
+
+    /// Serves one upsert of messages.
+    pub(crate) fn messages(
+        &mut self,
+        truth: &mut Truth,
+        random: &mut Random,
+        token: u32,
+        request: &Rows,
+    ) -> Served {
+        let now = truth.now.monotonic.since_start();
+        self.requests += 1;
+        if let Some(served) = self.before_the_table(now, random, token) {
+            return served;
+        }
+        let limit = self.fault(now, |fault| matches!(fault, ServerFault::BodyLimit(_)));
+        if let Some(ServerFault::BodyLimit(limit)) = limit
+            && request.bytes > limit
+        {
+            return self.refuse(truth, request, Verdict::TooLarge, "413", String::new(), true);
+        }
+        if self.fault(now, |fault| *fault == ServerFault::RejectAll).is_some() {
+            let detail = "a trigger says no".to_owned();
+            return self.refuse(truth, request, Verdict::Rejected, REJECT_ALL, detail, false);
+        }
+        if let Some(served) = self.refused_rows(truth, request) {
+            return served;
+        }
+        if has_twins(request) {
+            truth.fail("G2 once", "one request has the same place twice");
+        }
+        for (session, place, content) in &request.rows {
+            show(truth, *session, *place, *content);
+        }
+        match self.fault(now, |fault| matches!(fault, ServerFault::LostAnswer)) {
+            Some(_) => late(Verdict::Unreachable, "timeout", Duration::from_secs(10)),
+            None if self.flaky(now) && random.chance(30) => late(Verdict::Unreachable, "reset", Duration::ZERO),
+            None => self.in_time(now, random, Verdict::Accepted, "201"),
+        }
+    }
+
+    /// Serves one row of session sync. `Done` is `Accepted`.
+    pub(crate) fn task(&mut self, now: Duration, random: &mut Random, token: u32, name: &str, sessions: &[SessionSetup]) -> Served {
+        if let Some(served) = self.before_the_table(now, random, token) {
+            return served;
+        }
+        let (kind, id) = name.split_once('/').unwrap_or_default();
+        let number: usize = id.get(1..).and_then(|digits| digits.parse().ok()).unwrap_or(usize::MAX);
+        if kind == "repository" {
+            if let Some(repository) = self.repositories.get_mut(number) {
+                *repository = true;
+            }
+            return self.in_time(now, random, Verdict::Accepted, "201");
+        }
+        let missing = || late(Verdict::MissingParent, "23503", Duration::ZERO);
+        let Some(setup) = sessions.get(number) else { return missing() };
+        if self.forbidden.get(number) == Some(&true) {
+            return late(Verdict::Forbidden, "42501", Duration::ZERO);
+        }
+        let parent = match kind {
+            "session" => self.repositories.get(usize::from(setup.repository)).copied(),
+            _ => self.known.get(number).copied(),
+        };
+        if parent != Some(true) {
+            return missing();
+        }
+        if let Some(known) = self.known.get_mut(number) {
+            *known = true;
+        }
+        self.in_time(now, random, Verdict::Accepted, "201")
+    }
+
+    /// What goes wrong before a row is looked at.
+    fn before_the_table(&self, now: Duration, random: &mut Random, token: u32) -> Option<Served> {
+        let found = self.fault(now, |fault| {
+            matches!(fault, ServerFault::Outage | ServerFault::Busy | ServerFault::RetryAfter(_) | ServerFault::Unexpected)
+        });
+        let zero = Duration::ZERO;
+        match found {
+            Some(ServerFault::Outage) => return Some(late(Verdict::Unreachable, "connect", zero)),
+            Some(ServerFault::Busy) => return Some(late(Verdict::Busy { retry_after: None }, "503", zero)),
+            Some(ServerFault::RetryAfter(seconds)) => {
+                let retry_after = Some(Duration::from_secs(seconds));
+                return Some(late(Verdict::Busy { retry_after }, "429", zero));
+            }
+            Some(_) => return Some(late(Verdict::Unexpected, "418", zero)),
+            None => {}
+        }
+        if self.flaky(now) && random.chance(50) {
+            let verdict = match random.below(3) {
+                0 => Verdict::Unreachable,
+                1 => Verdict::Unexpected,
+                _ => Verdict::Busy { retry_after: random.chance(30).then_some(Duration::from_secs(3)) },
+            };
+            return Some(late(verdict, "flaky", zero));
+        }
+        if token != self.token || self.fault(now, |fault| *fault == ServerFault::Unauthorized).is_some() {
+            return Some(late(Verdict::SignedOut, "PGRST301", zero));
+        }
+        if self.fault(now, |fault| *fault == ServerFault::Schema).is_some() {
+            return Some(late(Verdict::SchemaMismatch, "PGRST204", zero));
+        }
+        if self.fault(now, |fault| *fault == ServerFault::ProjectDown).is_some() {
+            return Some(late(Verdict::ProjectUnavailable, "25006", zero));
+        }
+        None
+    }
+
+    fn refused_rows(&self, truth: &mut Truth, request: &Rows) -> Option<Served> {
+        let rows = &request.rows;
+        if let Some((session, _, content)) = rows.iter().find(|(_, _, content)| content.nature != Nature::Good) {
+            let detail = match content.nature {
+                Nature::NamedPoison => format!("invalid input syntax for type uuid: \"s{session}\""),
+                _ => "invalid input".to_owned(),
+            };
+            return Some(self.refuse(truth, request, Verdict::Rejected, POISON, detail, true));
+        }
+        let is = |list: &[bool], session: usize| list.get(session) == Some(&true);
+        if rows.iter().any(|(session, ..)| is(&self.forbidden, *session)) {
+            return Some(self.refuse(truth, request, Verdict::Forbidden, "42501", String::new(), true));
+        }
+        let (orphan, ..) = rows.iter().find(|(session, ..)| !is(&self.known, *session))?;
+        let detail = format!("Key (session_id)=(s{orphan}) is not present in table \"agent_coding_sessions\".");
+        Some(self.refuse(truth, request, Verdict::MissingParent, "23503", detail, false))
+    }
+
+    /// Refuses all rows. Where there is only one, the truth remembers that it was refused by itself.
+    fn refuse(
+        &self,
+        truth: &mut Truth,
+        request: &Rows,
+        verdict: Verdict,
+        code: &str,
+        detail: String,
+        deserved: bool,
+    ) -> Served {
+        if let [(session, place, _)] = request.rows.as_slice()
+            && let Some(id) = truth.sessions.get(*session).and_then(|session| session.pending.get(place)).copied()
+            && let Some(row) = truth.rows.get_mut(&id)
+        {
+            row.refused_alone = Some((code.to_owned(), deserved));
+        }
+        Served { answer: Answer { verdict, code: code.to_owned(), detail }, delay: Duration::ZERO }
+    }
+
+    fn flaky(&self, now: Duration) -> bool {
+        self.fault(now, |fault| *fault == ServerFault::Flaky).is_some()
+    }
+
+    fn in_time(&self, now: Duration, random: &mut Random, verdict: Verdict, code: &str) -> Served {
+        let slow = self.fault(now, |fault| matches!(fault, ServerFault::Slow(_)));
+        let delay = match slow {
+            Some(ServerFault::Slow(seconds)) => Duration::from_millis(random.below(seconds * 1_000)),
+            _ => Duration::ZERO,
+        };
+        late(verdict, code, delay)
+    }
+}
+
+/// Writes a row, as an upsert does.
+fn show(truth: &mut Truth, number: usize, place: i64, content: Content) {
+    let Some(session) = truth.sessions.get_mut(number) else { return };
+    let before = session.shown.insert(place, content);
+    truth.expect(before.is_none_or(|before| before.version <= content.version), "G2 latest", || {
+        format!("s{number}/{place} goes back from {before:?} to v{} on the server", content.version)
+    });
+}
+
+fn has_twins(request: &Rows) -> bool {
+    let mut places: Vec<_> = request.rows.iter().map(|(session, place, _)| (*session, *place)).collect();
+    places.sort_unstable();
+    places.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+fn late(verdict: Verdict, code: &str, delay: Duration) -> Served {
+    Served { answer: Answer { verdict, code: code.to_owned(), detail: String::new() }, delay }
+}

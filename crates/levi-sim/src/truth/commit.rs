@@ -1,0 +1,217 @@
+//! What a commit may do, given what really happened.
+
+use levi_outbox::{Change, Enqueued, LaneId, NewRow, Protection, Reason, RowId, RowKey, Totals};
+use levi_types::Wall;
+
+use super::{Parked, Row, Truth};
+use crate::content::session_number;
+
+impl Truth {
+    /// A commit went through.
+    pub(crate) fn committed(&mut self, changes: &[Change], rows: &[NewRow], answers: &[Enqueued]) {
+        for change in changes {
+            self.apply(change);
+        }
+        for (row, answer) in rows.iter().zip(answers) {
+            self.stored(row, answer);
+        }
+    }
+
+    /// The outbox's own counts against ours.
+    pub(crate) fn check_totals(&mut self, totals: &Totals) {
+        let ours = (self.pending_rows() as u64, self.pending_bytes(), self.parked_rows() as u64);
+        let its = (totals.pending_rows, totals.pending_bytes, totals.parked_rows);
+        self.expect(ours == its, "G1 disk", || {
+            format!("the outbox counts (rows, bytes, parked) = {its:?}, it should be {ours:?}")
+        });
+        let tasks = self.tasks.len() as u64;
+        self.expect(totals.tasks == tasks, "G1 disk", || {
+            format!("the outbox counts {} tasks, it should be {tasks}", totals.tasks)
+        });
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Acknowledge { lane, rows, .. } => self.acknowledged(*lane, rows),
+            Change::Defer { lane, due_at, attempts, reason } => {
+                self.deferred(*lane, *due_at, *attempts, reason);
+            }
+            Change::Park { lane, row, reason, .. } => self.set_aside(*lane, *row, reason),
+            Change::Reseal { row, payload } => self.resealed(*row, payload),
+            Change::RetryNow { .. } => {
+                self.note(|| "disk: every wait is over".to_owned());
+                self.void_delays();
+            }
+            Change::RetrySession { session_id, .. } => {
+                if let Some(session) = self.sessions.get_mut(session_number(session_id)) {
+                    session.not_before = None;
+                }
+            }
+            Change::Unpark { row, .. } => self.put_back(*row),
+            Change::Discard { row } => self.discarded(*row),
+            task => self.apply_task(task),
+        }
+    }
+
+    fn stored(&mut self, new: &NewRow, answer: &Enqueued) {
+        let number = session_number(&new.session_id);
+        let content = match self.keys.open_stored(new) {
+            Ok(content) => content,
+            Err(error) => return self.fail("G7 sealed", format!("a row was written that nobody can open: {error}")),
+        };
+        self.note(|| {
+            format!("disk: s{number}/{} v{} {:?}: {answer:?}", new.sequence_number, content.version, new.protection)
+        });
+        let Enqueued::Stored { key, .. } = answer else { return };
+        let Some(session) = self.sessions.get_mut(number) else { return };
+        session.pending.insert(new.sequence_number, key.id);
+        session.parked.remove(&new.sequence_number);
+        session.discarded.remove(&new.sequence_number);
+        let latest = session.latest.entry(new.sequence_number).or_default();
+        *latest = content.version.max(*latest);
+        let key_here = session.key_here;
+        let fresh = self.rows.get(&key.id).map_or(self.turn, |row| row.stored_in_turn);
+        self.rows.insert(
+            key.id,
+            Row {
+                session: number,
+                sequence_number: new.sequence_number,
+                version: key.version,
+                content,
+                bytes: new.payload.len() as u64,
+                stored_in_turn: fresh,
+                refused_alone: None,
+            },
+        );
+        // A row that a failing disk held up was wrapped when it came.
+        let needless = key_here && new.protection == Protection::AtRest && !self.delays_void;
+        self.expect(!needless, "sealing", || format!("{} waits for a key that is here", self_name(new)));
+    }
+
+    fn acknowledged(&mut self, lane: LaneId, keys: &[RowKey]) {
+        for key in keys {
+            let Some(row) = self.rows.get(&key.id).cloned() else { continue };
+            let Some(session) = self.sessions.get_mut(row.session) else { continue };
+            let shown = session.shown.get(&row.sequence_number).copied();
+            let is_current = key.version == row.version;
+            let pending = session.pending.get(&row.sequence_number) == Some(&key.id);
+            if is_current && pending {
+                session.pending.remove(&row.sequence_number);
+                let told = session.told_sent.contains(&row.sequence_number);
+                let name = self.name(key.id);
+                self.expect(shown == Some(row.content), "acknowledgement", || {
+                    format!("{name} leaves the outbox, but the server shows {shown:?}")
+                });
+                self.note(|| format!("disk: {name} is acknowledged (reported: {told})"));
+            }
+        }
+        self.settled(lane);
+    }
+
+    /// After an answer the lane's attempts are forgotten.
+    fn settled(&mut self, lane: LaneId) {
+        let Some(session) = self.session_of(lane) else { return };
+        session.attempts = 0;
+        session.not_before = None;
+        session.meddled = false;
+    }
+
+    fn session_of(&mut self, lane: LaneId) -> Option<&mut super::Session> {
+        let number = *self.lanes.get(&lane.0)?;
+        self.sessions.get_mut(number)
+    }
+
+    fn deferred(&mut self, lane: LaneId, due_at: Wall, attempts: u32, reason: &Reason) {
+        let Some(number) = self.lanes.get(&lane.0).copied() else {
+            return self.fail("attempts", format!("lane {} waits, which nobody asked for", lane.0));
+        };
+        let delay = self.delay_until(due_at);
+        self.note(|| format!("disk: s{number} waits {delay:?}, attempt {attempts}, {}", reason.code));
+        let Some(session) = self.sessions.get_mut(number) else { return };
+        if session.pending.is_empty() {
+            return;
+        }
+        let before = session.attempts;
+        let meddled = std::mem::take(&mut session.meddled);
+        let keyless = reason.code == "missing_secret";
+        let caused = if keyless { !session.key_here } else { session.causes > 0 };
+        session.causes = if keyless { session.causes } else { session.causes.saturating_sub(1) };
+        session.attempts = attempts;
+        session.not_before = Some(self.now.monotonic.after(delay));
+        self.expect(meddled || attempts == before + 1, "attempts", || {
+            format!("s{number} had {before} attempts and now has {attempts}")
+        });
+        self.expect(caused, "attempts", || {
+            format!("s{number} is charged an attempt for {} without a failure of its own", reason.code)
+        });
+        // Commits that a failing disk held up carry due times that were chosen earlier.
+        if !self.delays_void {
+            self.check_delay(&format!("s{number}"), attempts, due_at);
+        }
+    }
+
+    fn set_aside(&mut self, lane: LaneId, key: RowKey, reason: &Reason) {
+        let name = self.name(key.id);
+        let Some(row) = self.rows.get(&key.id).filter(|row| row.version == key.version).cloned() else { return };
+        let verdict = row.refused_alone.clone();
+        let Some(session) = self.sessions.get_mut(row.session) else { return };
+        if session.pending.remove(&row.sequence_number).is_none() {
+            return;
+        }
+        let attempts = session.attempts;
+        let deserved = matches!(&verdict, Some((code, true)) if *code == reason.code);
+        let parked = Parked { row: key.id, reason: reason.clone(), deserved };
+        session.parked.insert(row.sequence_number, parked);
+        self.note(|| format!("disk: {name} is set aside: {} (deserved: {deserved})", reason.code));
+        self.expect(verdict.is_some_and(|(code, _)| code == reason.code), "parking", || {
+            format!("{name} is set aside for {} without having been refused for it alone", reason.code)
+        });
+        let most = self.config.max_attempts_rejected;
+        self.expect(reason.code != "42501" || attempts + 1 >= most, "parking", || {
+            format!("{name} is given up after {attempts} attempts, {most} are due to it")
+        });
+        self.settled(lane);
+    }
+
+    fn resealed(&mut self, key: RowKey, payload: &[u8]) {
+        let opened = self.keys.open_fragment(payload);
+        let name = self.name(key.id);
+        let Some(row) = self.rows.get_mut(&key.id).filter(|row| row.version == key.version) else { return };
+        row.bytes = payload.len() as u64;
+        let same = opened == Ok((row.session, row.sequence_number, row.content));
+        self.note(|| format!("disk: {name} is sealed"));
+        self.expect(same, "G7 sealed", || format!("{name} was sealed as something else: {opened:?}"));
+    }
+
+    fn put_back(&mut self, id: RowId) {
+        let Some(row) = self.rows.get(&id) else { return };
+        let Some(session) = self.sessions.get_mut(row.session) else { return };
+        if session.parked.remove(&row.sequence_number).is_some() {
+            session.pending.insert(row.sequence_number, id);
+            session.attempts = 0;
+            session.not_before = None;
+            let name = self.name(id);
+            self.note(|| format!("disk: {name} is put back"));
+        }
+    }
+
+    fn discarded(&mut self, id: RowId) {
+        let Some(row) = self.rows.get(&id) else { return };
+        let Some(session) = self.sessions.get_mut(row.session) else { return };
+        let first = session.pending.first_key_value().is_some_and(|(place, _)| *place == row.sequence_number);
+        if session.pending.remove(&row.sequence_number).is_some() {
+            session.discarded.insert(row.sequence_number);
+            session.meddled = true;
+            if first {
+                session.attempts = 0;
+            }
+        }
+        session.parked.remove(&row.sequence_number);
+        let name = self.name(id);
+        self.note(|| format!("disk: {name} is thrown away"));
+    }
+}
+
+fn self_name(row: &NewRow) -> String {
+    format!("{}/{}", row.session_id, row.sequence_number)
+}

@@ -1,0 +1,117 @@
+//! How processes end, and how the world does.
+
+use std::time::Duration;
+
+use levi_core::engine::Engine;
+use levi_outbox::DueQuery;
+
+use super::{Coming, Outcome, World};
+
+impl World {
+    /// The process is gone, with everything it had in memory. Requests under way are over one way or the other
+    /// before a new process sends anything: what is on the wire then is nobody's promise.
+    pub(super) fn crash(&mut self, when: &str) {
+        if self.engine.take().is_none() {
+            return;
+        }
+        self.note(|| format!("world: the process dies {when}"));
+        self.end_process();
+    }
+
+    fn end_process(&mut self) {
+        self.counts.restarts += 1;
+        self.disk.inner().dead = true;
+        self.incarnation += 1;
+        for (batch, flight) in std::mem::take(&mut self.flights) {
+            if !flight.arrived && self.random.chance(50) {
+                self.note(|| format!("server: {batch} arrives after the process is gone"));
+                let truth = &mut self.disk.inner().truth;
+                self.server.messages(truth, &mut self.random, flight.token, &flight.rows);
+            }
+        }
+        self.truth(|truth| {
+            for session in &mut truth.sessions {
+                (session.in_flight, session.causes, session.meddled) = (None, 0, false);
+            }
+            for task in truth.tasks.values_mut() {
+                (task.causes, task.done) = (0, false);
+            }
+        });
+        self.events.clear();
+        self.task_running = false;
+        self.die_before_effects = false;
+        // Whoever waited for the disk cannot know: some hand their message over again.
+        for waiting in std::mem::take(&mut self.waiting_for_disk) {
+            if self.random.chance(50) {
+                let later = self.now + Duration::from_secs(6);
+                self.schedule_at(later, 0, Coming::Again(waiting.event));
+            }
+        }
+        self.waiting_for_server.clear();
+        let pause = Duration::from_millis(self.random.between(1, 3_000));
+        self.schedule_at(self.now + pause, 0, Coming::Boot);
+    }
+
+    pub(super) fn stop_if_finished(&mut self) {
+        let Some(stop_at) = self.stop_at else { return };
+        let now = self.clocks();
+        let finished = self.engine.as_ref().is_none_or(|engine| engine.is_finished(now));
+        if !finished {
+            let overdue = now.monotonic >= stop_at;
+            return self.expect(!overdue, "G9 shutdown", || "the deadline is over and Levi goes on".to_owned());
+        }
+        if now.monotonic < stop_at {
+            self.check_drained();
+        }
+        let left = self.engine.as_ref().map_or(0, Engine::not_stored);
+        let broken = self.disk_fault.is_some();
+        self.expect(left == 0 || broken, "G9 shutdown", || {
+            format!("{left} messages were accepted and are not on a disk that works")
+        });
+        self.note(|| format!("Levi stops; {left} not stored"));
+        self.engine = None;
+        self.stop_at = None;
+        self.end_process();
+    }
+
+    /// Levi says that all that could leave has left.
+    fn check_drained(&mut self) {
+        let under_way = self.flights.len();
+        self.expect(under_way == 0, "G9 shutdown", || {
+            format!("Levi stops before its time with {under_way} requests under way")
+        });
+        let open = self.paused.is_none();
+        let now = self.clocks().wall;
+        if !open || self.disk_fault.is_some() {
+            return;
+        }
+        let horizon = now.after(self.plan.setup.config.longest_delay());
+        let query =
+            DueQuery { now, horizon, except: &[], max_lanes: 100, heads_per_lane: 1, max_heads: 100 };
+        let due = self.disk.read(|store| store.due(query)).unwrap_or_default();
+        let names: Vec<_> = due.lanes.iter().map(|lane| lane.session_id.to_string()).collect();
+        self.expect(names.is_empty(), "G9 shutdown", || {
+            format!("Levi stops before its time, and {names:?} could still have been sent")
+        });
+    }
+
+    /// How long everything may take once everything is mended.
+    fn patience(&self) -> Duration {
+        3 * self.plan.setup.config.longest_delay() + Duration::from_secs(120)
+    }
+
+    /// Whether waiting until `at` would be waiting too long.
+    pub(super) fn is_over(&self, at: Duration) -> bool {
+        self.healed && at > self.mended_at.max(self.booted_at) + self.patience()
+    }
+
+    pub(super) fn outcome(&mut self) -> Outcome {
+        let parked = self.truth(|truth| truth.parked_rows() as u64);
+        let stored = self.truth(|truth| truth.rows.len() as u64);
+        self.counts.requests = self.server.requests;
+        (self.counts.parked, self.counts.stored) = (parked, stored);
+        let (violation, trace) =
+            self.truth(|truth| (truth.violation.clone(), truth.trace.take().unwrap_or_default()));
+        Outcome { violation, trace, counts: self.counts }
+    }
+}

@@ -1,0 +1,470 @@
+//! The world: virtual time, one engine at a time, and everything around it.
+
+mod check;
+mod finish;
+mod happen;
+mod outside;
+mod person;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use levi_core::batcher::PauseReason;
+use levi_core::engine::{Effect, Engine, EngineParts, Event};
+use levi_core::{EnqueueError, Receipt, SecretsCache, SyncedError};
+use levi_outbox::DueTask;
+use levi_testkit::outbox::{FaultyOutbox, OutboxFaults};
+use levi_transport::Answer;
+use levi_types::{Monotonic, Now, SessionStore, Wall};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::content::{Content, Keys};
+use crate::daemon::Daemon;
+use crate::disk::Disk;
+use crate::plan::{DiskFault, Plan, RefreshEnd, StoreKind};
+use crate::random::Random;
+use crate::server::{Rows, Server};
+use crate::truth::{Truth, Violation};
+
+/// 2026-01-01T00:00:00Z, where every world's wall clock starts.
+const START: i64 = 1_767_225_600_000;
+
+/// Turns beyond which a world goes nowhere.
+const MOST_TURNS: u64 = 50_000;
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The first promise that was broken, if any.
+    pub violation: Option<Violation>,
+    /// What happened, where it was asked for.
+    pub trace: Vec<String>,
+    /// What it took.
+    pub counts: Counts,
+}
+
+/// What a run took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Turns of engines.
+    pub turns: u64,
+    /// Requests that reached the server.
+    pub requests: u64,
+    /// Messages stored.
+    pub stored: u64,
+    /// Messages set aside at the end.
+    pub parked: u64,
+    /// Times the process died or was stopped.
+    pub restarts: u64,
+}
+
+/// Something that will happen.
+enum Coming {
+    Planned(usize),
+    Heal,
+    Boot,
+    /// A request reaches the server.
+    Arrives(u64),
+    Answered(u64, Answer),
+    Refreshed,
+    TaskArrives(DueTask),
+    TaskEnded(DueTask, levi_core::batcher::TaskEnd),
+    DiskMends(u64),
+    DaemonStoreMends(u64),
+    /// The daemon tries a message again that was refused.
+    Again(usize),
+    /// Only time passes.
+    Nothing,
+}
+
+/// By time, and what was scheduled first comes first.
+struct Scheduled {
+    at: Duration,
+    nth: u64,
+    /// Which engine it is meant for; zero for any.
+    incarnation: u64,
+    coming: Coming,
+}
+
+/// A request under way.
+struct Flight {
+    rows: Rows,
+    token: u32,
+    arrived: bool,
+}
+
+/// Whether Levi may send, as far as it can know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    Open,
+    Out,
+    /// A fresh token was asked for.
+    Refreshing,
+    /// It could not be had; not to be asked for again before this.
+    Later(Monotonic),
+}
+
+struct WaitingForDisk {
+    event: usize,
+    session: usize,
+    place: i64,
+    content: Content,
+    reply: oneshot::Receiver<Result<Receipt, EnqueueError>>,
+}
+
+struct WaitingForServer {
+    session: usize,
+    place: i64,
+    version: u32,
+    reply: oneshot::Receiver<Result<(), SyncedError>>,
+}
+
+pub(crate) struct World {
+    plan: Plan,
+    random: Random,
+    now: Duration,
+    wall_offset: i64,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    scheduled: u64,
+    incarnation: u64,
+    engine: Option<Engine>,
+    keys: Arc<Keys>,
+    disk: Disk,
+    file: Option<PathBuf>,
+    _folder: Option<tempfile::TempDir>,
+    faults: OutboxFaults,
+    disk_fault: Option<(DiskFault, u64)>,
+    daemon: Arc<Daemon>,
+    daemon_silence: u64,
+    server: Server,
+    token: Option<u32>,
+    needs_person: bool,
+    refresh_end: RefreshEnd,
+    gate: Gate,
+    /// When a token was refreshed, if nothing has been accepted since.
+    refreshed_at: Option<Duration>,
+    /// A token in use was refused in this turn.
+    refused: bool,
+    flights: BTreeMap<u64, Flight>,
+    task_running: bool,
+    versions: BTreeMap<(usize, i64), u32>,
+    waiting_for_disk: Vec<WaitingForDisk>,
+    waiting_for_server: Vec<WaitingForServer>,
+    queue_room: Arc<Semaphore>,
+    die_before_effects: bool,
+    stop_at: Option<Monotonic>,
+    boots: u64,
+    healed: bool,
+    mended_at: Duration,
+    booted_at: Duration,
+    events: Vec<Event>,
+    paused: Option<PauseReason>,
+    spins: u32,
+    idle_turns: u32,
+    counts: Counts,
+}
+
+impl World {
+    /// Runs a plan to its end.
+    pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
+        match Self::new(plan.clone(), traced) {
+            Ok(mut world) => {
+                world.live();
+                world.outcome()
+            }
+            Err(error) => {
+                let at = Monotonic::default();
+                let violation = Violation { oracle: "setup", what: error.to_string(), at };
+                Outcome { violation: Some(violation), trace: Vec::new(), counts: Counts::default() }
+            }
+        }
+    }
+
+    fn new(plan: Plan, traced: bool) -> Result<Self, Box<dyn std::error::Error>> {
+        let setup = &plan.setup;
+        let keys = Arc::new(Keys::new(setup.sessions.len(), &mut Random::new(plan.seed, 2)));
+        let truth = Truth::new(setup.config.clone(), Arc::clone(&keys), setup.sessions.len(), traced);
+        let folder = match setup.store {
+            StoreKind::SqliteFile => Some(folder()?),
+            _ => None,
+        };
+        let file = folder.as_ref().map(|folder| folder.path().join("outbox.db"));
+        let disk = Disk::new(setup.store, file.as_ref(), truth)?;
+        let daemon = Daemon::new(Arc::clone(&keys), setup.sessions.clone(), disk.clone());
+        let mut world = Self {
+            random: Random::new(plan.seed, 3),
+            now: Duration::ZERO,
+            wall_offset: START,
+            queue: BinaryHeap::new(),
+            scheduled: 0,
+            incarnation: 0,
+            engine: None,
+            disk,
+            file,
+            _folder: folder,
+            faults: OutboxFaults::default(),
+            disk_fault: None,
+            daemon: Arc::new(daemon),
+            daemon_silence: 0,
+            server: Server::new(&setup.sessions),
+            keys,
+            token: setup.signed_in.then_some(1),
+            needs_person: !setup.signed_in,
+            refresh_end: RefreshEnd::default(),
+            gate: Gate::Out,
+            refreshed_at: None,
+            refused: false,
+            flights: BTreeMap::new(),
+            task_running: false,
+            versions: BTreeMap::new(),
+            waiting_for_disk: Vec::new(),
+            waiting_for_server: Vec::new(),
+            queue_room: Arc::new(Semaphore::new(setup.config.max_queued_bytes)),
+            die_before_effects: false,
+            stop_at: None,
+            boots: 0,
+            healed: false,
+            mended_at: Duration::ZERO,
+            booted_at: Duration::ZERO,
+            events: Vec::new(),
+            paused: None,
+            spins: 0,
+            idle_turns: 0,
+            counts: Counts::default(),
+            plan,
+        };
+        for index in 0..world.plan.events.len() {
+            let at = world.plan.events[index].at;
+            world.schedule_at(at, 0, Coming::Planned(index));
+        }
+        world.schedule_at(world.plan.heal_at, 0, Coming::Heal);
+        world.boot();
+        Ok(world)
+    }
+
+    fn schedule_at(&mut self, at: Duration, incarnation: u64, coming: Coming) {
+        self.scheduled += 1;
+        self.queue.push(Reverse(Scheduled { at, nth: self.scheduled, incarnation, coming }));
+    }
+
+    fn schedule(&mut self, after: Duration, coming: Coming) {
+        let incarnation = self.incarnation;
+        self.schedule_at(self.now + after, incarnation, coming);
+    }
+
+    fn clocks(&self) -> Now {
+        let millis = i64::try_from(self.now.as_millis()).unwrap_or(i64::MAX);
+        let wall = Wall::from_millis(self.wall_offset.saturating_add(millis));
+        Now { monotonic: Monotonic::from_start(self.now), wall }
+    }
+
+    /// A fresh process on the same disk.
+    fn boot(&mut self) {
+        self.boots += 1;
+        self.booted_at = self.now;
+        self.incarnation += 1;
+        if self.boots > 1
+            && let Err(error) = self.disk.reopen(self.plan.setup.store, self.file.as_ref())
+        {
+            return self.fail("G1 disk", format!("the outbox cannot be opened again: {error}"));
+        }
+        self.check_disk();
+        let outbox = FaultyOutbox::new(self.disk.clone());
+        self.faults = outbox.faults();
+        self.engine = Some(Engine::new(EngineParts {
+            config: self.plan.setup.config.clone(),
+            outbox: Box::new(outbox),
+            session_store: Arc::clone(&self.daemon) as Arc<dyn SessionStore>,
+            cache: SecretsCache::new(),
+            database_key: self.plan.setup.database_key.then(|| self.keys.database.clone()),
+            random: Box::new(Random::new(self.plan.seed, 100 + self.boots)),
+        }));
+        self.apply_disk_fault();
+        (self.gate, self.stop_at, self.refreshed_at) = (Gate::Out, None, None);
+        self.queue_room = Arc::new(Semaphore::new(self.plan.setup.config.max_queued_bytes));
+        self.note(|| "Levi starts".to_owned());
+        if self.token.is_some() {
+            self.events.push(Event::SignedIn);
+        }
+        self.turn();
+    }
+
+    fn live(&mut self) {
+        while self.violation().is_none() && self.counts.turns < MOST_TURNS {
+            let timeout = self.engine.as_ref().and_then(Engine::timeout);
+            let timeout = timeout.map(|at| at.since_start() + self.lateness());
+            let next = self.queue.peek().map(|Reverse(next)| next.at);
+            let Some(at) = [timeout, next].into_iter().flatten().min() else { break };
+            if self.is_over(at) {
+                break;
+            }
+            self.spins = if at > self.now { 0 } else { self.spins + 1 };
+            self.now = self.now.max(at);
+            if self.spins > 2_000 {
+                self.fail("G8 idle", "Levi spins: turn after turn, and no time passes".to_owned());
+            }
+            self.take_what_is_due();
+            // As the worker does: it wakes for an event or for the engine's timer, and for nothing else.
+            let now = self.clocks().monotonic;
+            let due = self.engine.as_ref().and_then(Engine::timeout).is_some_and(|at| at <= now);
+            if self.engine.is_some() && (due || !self.events.is_empty()) {
+                self.turn();
+            }
+        }
+        self.check_end();
+    }
+
+    fn lateness(&mut self) -> Duration {
+        Duration::from_millis(self.random.below(self.plan.setup.lateness + 1))
+    }
+
+    /// Takes one thing that is due, or all of them: both happen.
+    fn take_what_is_due(&mut self) {
+        self.publish_time();
+        let all = self.random.chance(50);
+        while let Some(Reverse(next)) = self.queue.peek() {
+            if next.at > self.now {
+                break;
+            }
+            let Some(Reverse(next)) = self.queue.pop() else { break };
+            if next.incarnation == 0 || next.incarnation == self.incarnation {
+                self.come(next.coming);
+            }
+            if !all {
+                break;
+            }
+        }
+    }
+
+    fn come(&mut self, coming: Coming) {
+        match coming {
+            Coming::Planned(index) => self.planned(index),
+            Coming::Heal => self.heal(),
+            Coming::Boot => {
+                if self.engine.is_none() {
+                    self.boot();
+                }
+            }
+            Coming::Arrives(batch) => self.arrives(batch),
+            Coming::Answered(batch, answer) => self.answered(batch, answer),
+            Coming::Refreshed => self.refresh_ends(),
+            Coming::TaskArrives(task) => self.task_arrives(task),
+            Coming::TaskEnded(task, end) => self.task_ended(task, end),
+            Coming::DiskMends(nth) => self.disk_mends(nth),
+            Coming::DaemonStoreMends(nth) => {
+                if nth == self.daemon_silence {
+                    self.daemon.set_silent(false);
+                }
+            }
+            Coming::Again(index) => self.planned(index),
+            Coming::Nothing => {}
+        }
+    }
+
+    /// One turn of the engine, and everything that follows from it at once.
+    fn turn(&mut self) {
+        self.publish_time();
+        let Some(mut engine) = self.engine.take() else { return };
+        self.counts.turns += 1;
+        {
+            let truth = &mut self.disk.inner().truth;
+            truth.turn += 1;
+            truth.calls = 0;
+        }
+        let mut events = std::mem::take(&mut self.events);
+        // As in the worker: answers and commands are never behind a crowd of messages.
+        events.sort_by_key(|event| matches!(event, Event::Enqueue(_)));
+        let gate_changes = events.iter().any(|event| matches!(event, Event::SignedIn | Event::SignedOut));
+        let had_events = !events.is_empty();
+        for event in &events {
+            match event {
+                Event::SignedIn => self.gate = Gate::Open,
+                Event::SignedOut => self.gate = Gate::Out,
+                _ => {}
+            }
+        }
+        let effects = engine.turn(self.clocks(), events);
+        let dead = self.disk.inner().dead || (self.die_before_effects && !effects.is_empty());
+        let status = engine.status_if_changed();
+        if !dead {
+            engine.announce();
+        }
+        self.engine = Some(engine);
+        if dead {
+            self.die_before_effects = false;
+            self.replies(true);
+            return self.crash("in a turn");
+        }
+        self.perform(effects, gate_changes);
+        self.refused = false;
+        self.replies(false);
+        self.check_turn(status, had_events);
+        self.stop_if_finished();
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>, gate_changes: bool) {
+        for effect in effects {
+            match effect {
+                Effect::Send { batch, upsert } => self.send(batch.0, &upsert, gate_changes),
+                Effect::Refresh => self.refresh(),
+                Effect::RunTask(task) => self.run_task(task),
+            }
+        }
+    }
+
+    fn publish_time(&mut self) {
+        let now = self.clocks();
+        self.disk.inner().truth.now = now;
+    }
+
+    fn truth<T>(&self, act: impl FnOnce(&mut Truth) -> T) -> T {
+        act(&mut self.disk.inner().truth)
+    }
+
+    fn violation(&self) -> Option<Violation> {
+        self.truth(|truth| truth.violation.clone())
+    }
+
+    fn fail(&self, oracle: &'static str, what: String) {
+        self.truth(|truth| truth.fail(oracle, what));
+    }
+
+    fn expect(&self, holds: bool, oracle: &'static str, what: impl FnOnce() -> String) {
+        if !holds {
+            self.fail(oracle, what());
+        }
+    }
+
+    fn note(&self, line: impl FnOnce() -> String) {
+        self.truth(|truth| truth.note(line));
+    }
+}
+
+/// A folder for a file that need not survive: in memory, where the system has such a place.
+fn folder() -> std::io::Result<tempfile::TempDir> {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.nth == other.nth
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.nth).cmp(&(other.at, other.nth))
+    }
+}

@@ -1,0 +1,84 @@
+//! Signing in and out, and the token in between.
+
+use std::time::Duration;
+
+use levi_core::engine::Event;
+use levi_types::Monotonic;
+
+use super::{Coming, Gate, World};
+use crate::plan::RefreshEnd;
+
+impl World {
+    pub(super) fn sign_out(&mut self) {
+        self.token = None;
+        self.needs_person = true;
+        self.tell(Event::SignedOut);
+        if self.engine.is_some() {
+            self.gate = Gate::Out;
+        }
+    }
+
+    pub(super) fn sign_in(&mut self) {
+        self.token = Some(self.server.token);
+        self.needs_person = false;
+        self.refreshed_at = None;
+        self.refresh_end = RefreshEnd::Fresh;
+        self.tell(Event::SignedIn);
+    }
+
+    /// A token that dies young, right after it was refreshed, looks like a project that takes none: then a
+    /// person is asked.
+    pub(super) fn token_expires(&mut self) {
+        self.server.token += 1;
+        let young = self.plan.setup.config.longest_delay() + Duration::from_secs(60);
+        let refreshed = self.refreshed_at.is_some_and(|at| self.now < at + young);
+        self.needs_person |= refreshed || self.gate == Gate::Refreshing;
+    }
+
+    /// Levi asks for a fresh token: once for a token that was refused, and again only as the schedule has it.
+    pub(super) fn refresh(&mut self) {
+        self.note(|| "Levi asks for a fresh token".to_owned());
+        let now = Monotonic::from_start(self.now);
+        let allowed = match self.gate {
+            Gate::Open => self.refused && !self.just_refreshed(),
+            Gate::Later(at) => at <= now,
+            Gate::Out | Gate::Refreshing => false,
+        };
+        self.expect(allowed, "G5 sign-in", || format!("a fresh token is asked for while {:?}", self.gate));
+        self.gate = Gate::Refreshing;
+        let latency = self.latency();
+        self.schedule(latency, Coming::Refreshed);
+    }
+
+    pub(super) fn refresh_ends(&mut self) {
+        if self.token.is_none() {
+            return self.tell(Event::SignedOut);
+        }
+        match self.refresh_end {
+            RefreshEnd::Fresh => {
+                self.token = Some(self.server.token);
+                self.refreshed_at = Some(self.now);
+                self.tell(Event::SignedIn);
+            }
+            RefreshEnd::Refused => {
+                self.needs_person = true;
+                self.gate = Gate::Out;
+                self.tell(Event::RefreshFailed { transient: false });
+            }
+            RefreshEnd::Unavailable => {
+                let wait = self.plan.setup.config.backoff().unjittered(1);
+                self.gate = Gate::Later(Monotonic::from_start(self.now).after(wait));
+                self.tell(Event::RefreshFailed { transient: true });
+            }
+        }
+    }
+
+    fn just_refreshed(&self) -> bool {
+        self.refreshed_at.is_some_and(|at| self.now < at + self.plan.setup.config.longest_delay())
+    }
+
+    pub(super) fn latency(&mut self) -> Duration {
+        let most = self.plan.setup.latency;
+        Duration::from_millis(self.random.between(1, most.max(1)))
+    }
+}
