@@ -233,7 +233,8 @@ impl Lanes {
     pub(super) fn draft(&mut self, limits: Limits, flush_at: impl Fn(&RowHead) -> Monotonic) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();
         let mut group = None;
-        let (mut rows_left, mut bytes) = (limits.rows, 0);
+        // A body is one byte longer than its rows with a comma each: brackets for the last comma.
+        let (mut rows_left, mut bytes) = (limits.rows, 1);
         for id in &self.order {
             let Some(lane) = self.lanes.get_mut(id).filter(|lane| lane.is_ready()) else { continue };
             if group.is_some_and(|group| group != lane.group) {
