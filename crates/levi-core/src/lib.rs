@@ -17,7 +17,7 @@ mod worker;
 pub use account::{Account, Accounts, NoAccount, StoredAccount};
 pub use clock::SystemClock;
 pub use config::{InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
-pub use engine::Receipt;
+pub use engine::{Receipt, StoredError, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};
 pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, UnreadableMessage};
 pub use secrets_cache::SecretsCache;
