@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::demo::DemoArgs;
+use crate::doctor::DoctorArgs;
 use crate::login::{LoginArgs, LogoutArgs};
+use crate::outbox::OutboxArgs;
 use crate::pull::PullArgs;
+use crate::status::StatusArgs;
 use crate::sync::SyncArgs;
 
 const EXIT_CODES: &str = "\
@@ -47,6 +50,15 @@ pub(crate) enum Command {
     Login(LoginArgs),
     /// Forget the sign-in; keys, sessions and outbox stay.
     Logout(LogoutArgs),
+    /// What waits, what is set aside, and whether anybody is at work. Works while a daemon runs.
+    #[command(after_help = EXIT_CODES)]
+    Status(StatusArgs),
+    /// List, retry, discard or export what waits.
+    #[command(after_help = EXIT_CODES)]
+    Outbox(OutboxArgs),
+    /// Find out what is wrong and what to do. Looks only. Works while a daemon runs.
+    #[command(after_help = EXIT_CODES)]
+    Doctor(DoctorArgs),
 }
 
 /// Which project.

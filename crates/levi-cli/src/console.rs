@@ -53,13 +53,6 @@ impl Console {
         let _ = writeln!(io::stderr(), "{line}");
     }
 
-    /// Something worth knowing that is no result.
-    pub(crate) fn note(self, line: impl AsRef<str>) {
-        if self.format == Format::Text {
-            let _ = writeln!(io::stderr(), "{}", line.as_ref());
-        }
-    }
-
     /// How far a long job is: a bar on a terminal, plain lines elsewhere, nothing for machines.
     pub(crate) fn progress(self, what: &'static str, total: Option<u64>) -> Progress {
         match self.format {

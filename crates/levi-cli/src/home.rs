@@ -67,12 +67,13 @@ impl Home {
         Ok(Self { folder, credentials })
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     pub(crate) fn credentials(&self) -> Arc<FileCredentials> {
         Arc::clone(&self.credentials)
+    }
+
+    /// Whether somebody is signed in, as far as this folder knows.
+    pub(crate) fn has_sign_in(&self) -> Result<bool, CliError> {
+        Ok(self.credentials.load(&CredentialName::SignIn)?.is_some())
     }
 
     pub(crate) fn database_key(&self) -> Result<DatabaseKey, CliError> {

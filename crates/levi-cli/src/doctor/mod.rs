@@ -1,0 +1,95 @@
+//! What is wrong, and what to do about it. Looks only: nothing is changed, here or on the server.
+
+mod local;
+mod server;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::args::{DataArgs, ProjectArgs};
+use crate::console::Console;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::home;
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    project: ProjectArgs,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Check the project too: its tables, columns, unique keys and policies, and this device's row.
+    #[arg(long)]
+    server: bool,
+}
+
+/// What one check found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    /// Works, but a person may want to know.
+    Note,
+    Problem,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: String,
+    verdict: Verdict,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+/// Findings, told as they come.
+struct Findings {
+    console: Console,
+    problems: u64,
+}
+
+impl Findings {
+    fn ok(&mut self, check: &str, detail: impl Into<String>) -> Result<(), CliError> {
+        self.tell(check, Verdict::Ok, detail.into(), None)
+    }
+
+    fn note(&mut self, check: &str, detail: impl Into<String>, advice: &str) -> Result<(), CliError> {
+        self.tell(check, Verdict::Note, detail.into(), Some(advice.to_owned()))
+    }
+
+    fn problem(&mut self, check: &str, detail: impl Into<String>, advice: &str) -> Result<(), CliError> {
+        self.tell(check, Verdict::Problem, detail.into(), Some(advice.to_owned()))
+    }
+
+    fn tell(
+        &mut self,
+        check: &str,
+        verdict: Verdict,
+        detail: String,
+        advice: Option<String>,
+    ) -> Result<(), CliError> {
+        self.problems += u64::from(verdict == Verdict::Problem);
+        let finding = Finding { check: check.to_owned(), verdict, detail, advice };
+        self.console.json(&finding)?;
+        let mark = match verdict {
+            Verdict::Ok => "ok      ",
+            Verdict::Note => "note    ",
+            Verdict::Problem => "PROBLEM ",
+        };
+        self.console.say(format!("{mark} {}: {}", finding.check, finding.detail))?;
+        if let Some(advice) = &finding.advice {
+            self.console.say(format!("         -> {advice}"))?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) async fn run(args: DoctorArgs, console: Console) -> Result<Exit, CliError> {
+    let folder = home::folder(args.data.data_dir.as_deref());
+    let mut findings = Findings { console, problems: 0 };
+    local::check(&folder, &mut findings)?;
+    if args.server {
+        server::check(&args.project, &args.data, &mut findings).await?;
+    }
+    Ok(if findings.problems > 0 { Exit::CheckFailed } else { Exit::Done })
+}

@@ -1,0 +1,81 @@
+use levi::{Clock as _, ListedRow, Protection, SystemClock, Wall};
+use serde::Serialize;
+
+use super::{ListArgs, each_row, existing, open};
+use crate::console::Console;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::text::{bytes, plural, seconds};
+
+#[derive(Serialize)]
+struct Row<'a> {
+    row: i64,
+    session_id: &'a str,
+    sequence_number: i64,
+    message_id: &'a str,
+    state: &'static str,
+    protection: &'static str,
+    bytes: u32,
+    age_seconds: f64,
+    attempts: u32,
+    due_in_seconds: Option<f64>,
+    code: Option<&'a str>,
+    detail: Option<&'a str>,
+}
+
+pub(super) fn run(args: &ListArgs, console: Console) -> Result<Exit, CliError> {
+    let (_, path) = existing(&args.data)?;
+    let inspector = open(&path)?;
+    let now = SystemClock::new().now().wall;
+    let shown = each_row(&inspector, args, |listed| {
+        let row = Row::new(listed, now);
+        console.json(&row)?;
+        console.say(row.text())
+    })?;
+    console.say(plural(shown, "message"))?;
+    Ok(Exit::Done)
+}
+
+impl<'a> Row<'a> {
+    fn new(row: &'a ListedRow, now: Wall) -> Self {
+        Self {
+            row: row.id.0,
+            session_id: row.session_id.as_str(),
+            sequence_number: row.sequence_number,
+            message_id: row.message_id.as_str(),
+            state: if row.parked { "parked" } else { "pending" },
+            protection: match row.protection {
+                Protection::Sealed => "sealed",
+                Protection::AtRest => "at_rest",
+            },
+            bytes: row.bytes,
+            age_seconds: now.since(row.enqueued_at).as_secs_f64(),
+            attempts: row.attempts,
+            due_in_seconds: row.due_at.map(|due| due.since(now).as_secs_f64()),
+            code: row.reason.as_ref().map(|reason| reason.code.as_str()),
+            detail: row.reason.as_ref().map(|reason| reason.detail.as_str()),
+        }
+    }
+
+    fn text(&self) -> String {
+        let reason = match (self.code, self.detail) {
+            (Some(code), Some(detail)) => format!("  {code} ({detail})"),
+            _ => String::new(),
+        };
+        let when = match self.due_in_seconds {
+            Some(due) if self.attempts > 0 => {
+                format!(", {}, next in {}", plural(u64::from(self.attempts), "attempt"), seconds(due))
+            }
+            _ => String::new(),
+        };
+        format!(
+            "{:>8}  {}  {:>8}  {:<7}  {:>9}  for {}{when}{reason}",
+            self.row,
+            self.session_id,
+            self.sequence_number,
+            self.state,
+            bytes(u64::from(self.bytes)),
+            seconds(self.age_seconds),
+        )
+    }
+}
