@@ -307,6 +307,7 @@ impl Batcher {
             return;
         }
         if let Some(task) = self.tasks.next() {
+            self.tasks.epoch = self.gate.epoch;
             self.actions.push_back(Action::RunTask(task));
         } else if self.tasks.dirty && !self.tasks.asked {
             self.tasks.dirty = false;

@@ -282,7 +282,7 @@ impl Batcher {
         };
         let tries_left = attempts.saturating_add(1) < self.config.max_attempts_rejected;
         match answer.verdict {
-            Verdict::SignedOut => self.token_refused(now, self.gate.epoch),
+            Verdict::SignedOut => self.token_refused(now, self.tasks.epoch),
             Verdict::SchemaMismatch | Verdict::ProjectUnavailable => self.pause_project(now, &answer, draw),
             Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
                 self.dirty = true;

@@ -7,6 +7,8 @@ use levi_types::{Monotonic, Now};
 #[derive(Debug, Default)]
 pub(super) struct TaskBoard {
     pub(super) running: bool,
+    /// The sign-in that the running task started under.
+    pub(super) epoch: u64,
     /// Whether the outbox must be asked what is due.
     pub(super) dirty: bool,
     pub(super) asked: bool,
