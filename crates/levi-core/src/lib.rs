@@ -7,6 +7,8 @@ mod clock;
 mod config;
 pub mod engine;
 mod error;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod reader;
 mod secrets_cache;
 mod server;

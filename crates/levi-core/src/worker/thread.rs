@@ -44,6 +44,8 @@ impl Thread {
                 self.shared.outside.perform(effect);
             }
             if let Some(status) = self.engine.status_if_changed() {
+                #[cfg(feature = "metrics")]
+                crate::metrics::publish(&status);
                 self.shared.status.send_replace(status);
             }
             self.engine.announce();
