@@ -1,6 +1,7 @@
 //! What this repository checks about itself. `cargo xtask help` lists it.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ci;
 mod crash;
 mod failure;
@@ -41,6 +42,11 @@ const COMMANDS: &[Command] = &[
         name: "crash",
         about: "A daemon killed by SIGKILL over the same files: `--kills N`, `--seed S`. Or `flood --minutes M`.",
         run: crash::run,
+    },
+    Command {
+        name: "bench",
+        about: "How close to the limit: `--quick`, groups by name, `--write` for docs. Or `--instructions`.",
+        run: bench::run,
     },
     Command {
         name: "ci",

@@ -1,0 +1,205 @@
+//! From a message to its place in a request's body: seal, base64, JSON.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use chacha20::R20;
+use chacha20::cipher::Array;
+use levi_core::LeviConfig;
+use levi_core::engine::{Effect, Engine, EngineParts, Event, Intake};
+use levi_crypto::MessageKey;
+use levi_crypto::message::{self, Place};
+use levi_outbox::memory::MemoryOutbox;
+use levi_transport::rows::{MessageBatch, encode_message_row};
+use levi_transport::{Answer, Verdict};
+use levi_types::{MessageSyncRequest, Monotonic, Now, SessionId, Wall};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use rand::{Rng, RngExt as _};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+
+use crate::report::{Figure, Mark, Report};
+use crate::{Effort, Fallible, fixture};
+
+const ROWS: usize = 50;
+
+pub(crate) fn measure(report: &mut Report, effort: Effort) -> Fallible<()> {
+    let messages = Messages::new()?;
+    let mut engine = Rig::new()?;
+    let (mut floor, mut levi, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    let mut buffer = Vec::new();
+    for _ in 0..effort.pick(9, 31) {
+        floor.push(micros_a_message(|| messages.bare(&mut buffer)));
+        levi.push(micros_a_message(|| messages.levi()));
+        whole.push(micros_a_message(|| engine.turns()));
+    }
+    report.figure(Figure {
+        group: "body",
+        what: format!("seal + base64 + JSON, {ROWS} rows of 1 KiB, a message"),
+        against: "the same primitives written straight into one buffer".into(),
+        unit: "µs",
+        levi,
+        rival: floor.clone(),
+        mark: Mark::AtMost(1.3),
+        note: "the functions that intake and sending call, without a disk between".into(),
+    });
+    report.figure(Figure {
+        group: "body",
+        what:
+            "enqueue to request and its acknowledgement through the whole engine, outbox in memory, a message"
+                .into(),
+        against: "the same floor".into(),
+        unit: "µs",
+        levi: whole,
+        rival: floor,
+        mark: Mark::None,
+        note: "besides sealing: request, lanes, batcher, two commits in memory, status".into(),
+    });
+    Ok(())
+}
+
+/// Microseconds a message, of as many batches as take 20 ms.
+fn micros_a_message(mut batch: impl FnMut() -> usize) -> f64 {
+    let start = Instant::now();
+    let mut rows = 0;
+    while start.elapsed().as_millis() < 20 {
+        rows += batch();
+    }
+    start.elapsed().as_secs_f64() * 1e6 / rows as f64
+}
+
+pub(crate) struct Messages {
+    key: MessageKey,
+    session: SessionId,
+    content: String,
+}
+
+impl Messages {
+    pub(crate) fn new() -> Fallible<Self> {
+        Ok(Self { key: fixture::message_key()?, session: fixture::session(0), content: fixture::content() })
+    }
+
+    /// The floor: no types, no errors, no vectors of its own.
+    fn bare(&self, body: &mut Vec<u8>) -> usize {
+        let base64 = base64_simd::STANDARD;
+        let mut sealed = Vec::with_capacity(self.content.len() + 16);
+        body.clear();
+        for number in 0..ROWS as i64 {
+            let mut nonce = [0; 24];
+            UnwrapErr(SysRng).fill(&mut nonce);
+            let mut aad = [0; 64];
+            aad[..15].copy_from_slice(b"levi/message/v1");
+            aad[15..19].copy_from_slice(&36_u32.to_be_bytes());
+            aad[19..55].copy_from_slice(self.session.as_str().as_bytes());
+            aad[55..63].copy_from_slice(&number.to_be_bytes());
+            sealed.clear();
+            sealed.extend_from_slice(self.content.as_bytes());
+            seal_bare(&nonce, &aad[..63], &mut sealed);
+            body.extend_from_slice(if number == 0 { b"[" } else { b"," });
+            body.extend_from_slice(br#"{"session_id":""#);
+            body.extend_from_slice(self.session.as_str().as_bytes());
+            body.extend_from_slice(br#"","sequence_number":"#);
+            body.extend_from_slice(number.to_string().as_bytes());
+            body.extend_from_slice(br#","content_encrypted":""#);
+            base64.encode_append(&sealed, body);
+            body.extend_from_slice(br#"","content_nonce":""#);
+            base64.encode_append(&nonce, body);
+            body.extend_from_slice(br#""}"#);
+        }
+        body.push(b']');
+        black_box(&*body);
+        ROWS
+    }
+
+    /// As intake makes a stored row of a message, and sending a body of stored rows.
+    pub(crate) fn levi(&self) -> usize {
+        let mut random = UnwrapErr(SysRng);
+        let mut body = MessageBatch::with_capacity(ROWS * 1_600);
+        let mut ciphertext = Vec::new();
+        for sequence_number in 0..ROWS as i64 {
+            let place = Place { session_id: &self.session, sequence_number };
+            let mut nonce = [0; message::NONCE_BYTES];
+            random.fill_bytes(&mut nonce);
+            ciphertext.clear();
+            ciphertext.extend_from_slice(self.content.as_bytes());
+            if message::seal_in_place(&self.key, place, nonce, &mut ciphertext).is_err() {
+                return 0;
+            }
+            let mut payload = Vec::new();
+            encode_message_row(&mut payload, &self.session, sequence_number, &ciphertext, &nonce);
+            body.push(&payload);
+        }
+        black_box(body.into_upsert());
+        ROWS
+    }
+}
+
+fn seal_bare(nonce: &[u8; 24], aad: &[u8], buffer: &mut Vec<u8>) {
+    let mut head = Array::default();
+    head.copy_from_slice(&nonce[..16]);
+    let subkey = chacha20::hchacha::<R20>(&Array([0; 32]), &head);
+    let mut short = [0; 12];
+    short[4..].copy_from_slice(&nonce[16..]);
+    let Ok(key) = UnboundKey::new(&CHACHA20_POLY1305, &subkey).map(LessSafeKey::new) else { return };
+    let nonce = Nonce::assume_unique_for_key(short);
+    if let Ok(tag) = key.seal_in_place_separate_tag(nonce, Aad::from(aad), buffer) {
+        buffer.extend_from_slice(tag.as_ref());
+    }
+}
+
+/// An engine without a thread, a disk or a network.
+pub(crate) struct Rig {
+    engine: Engine,
+    session: SessionId,
+    content: String,
+    next: i64,
+}
+
+impl Rig {
+    pub(crate) fn new() -> Fallible<Self> {
+        let cache = levi::SecretsCache::new();
+        let session = fixture::session(0);
+        cache.remember(session.clone(), &fixture::secret()?);
+        let mut engine = Engine::new(EngineParts {
+            config: LeviConfig::default(),
+            outbox: Box::new(MemoryOutbox::new(u64::MAX)),
+            session_store: fixture::secrets(),
+            cache,
+            database_key: None,
+            random: Box::new(UnwrapErr(SysRng)),
+        });
+        engine.turn(now(), [Event::SignedIn]);
+        Ok(Self { engine, session, content: fixture::content(), next: 0 })
+    }
+
+    /// A batch in, a request out, its answer in.
+    pub(crate) fn turns(&mut self) -> usize {
+        let first = self.next;
+        self.next += ROWS as i64;
+        let intake = |number| {
+            let request: MessageSyncRequest = fixture::request(&self.session, number, &self.content);
+            Event::Enqueue(Intake { request, permit: None, reply: None })
+        };
+        let messages: Vec<Event> = (first..self.next).map(intake).collect();
+        let sent = self.engine.turn(now(), messages);
+        let batches = sent.iter().filter_map(|effect| match effect {
+            Effect::Send { batch, .. } => Some(*batch),
+            _ => None,
+        });
+        let answers: Vec<Event> = batches.map(|batch| Event::Outcome { batch, answer: accepted() }).collect();
+        black_box(self.engine.turn(now(), answers));
+        black_box(self.engine.status_if_changed());
+        ROWS
+    }
+}
+
+fn accepted() -> Answer {
+    Answer { verdict: Verdict::Accepted, code: String::new(), detail: String::new() }
+}
+
+fn now() -> Now {
+    Now {
+        monotonic: Monotonic::from_start(std::time::Duration::ZERO),
+        wall: Wall::from_millis(1_700_000_000_000),
+    }
+}

@@ -1,0 +1,148 @@
+//! What is measured with: messages of 1 KiB, sessions with known secrets, outboxes with a backlog.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use levi::{CodingSession, Repository, RepositoryId, SecretString, SessionId, SessionStore, StoreError};
+use levi_crypto::message::{self, Place};
+use levi_crypto::{MessageKey, SessionSecret};
+use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
+use levi_outbox::{NewRow, OutboxStore, Protection};
+use levi_testkit::fixtures::uuid_of;
+use levi_transport::rows::encode_message_row;
+use levi_types::{DeliveryReport, MessageSyncRequest, Wall};
+
+use crate::Fallible;
+
+/// Bytes of plaintext in a message.
+pub(crate) const MESSAGE_BYTES: usize = 1024;
+
+/// `sess_` and base64url of 32 zero bytes: measured is the work, not the key.
+const SECRET: &str = "sess_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// A store that knows the same secret for every session and takes every report.
+#[derive(Debug)]
+pub(crate) struct Secrets;
+
+impl SessionStore for Secrets {
+    fn session_secret(&self, _: &SessionId) -> Result<Option<SecretString>, StoreError> {
+        Ok(Some(SecretString::new(SECRET.to_owned())))
+    }
+
+    fn repository(&self, _: &RepositoryId) -> Result<Option<Repository>, StoreError> {
+        Ok(None)
+    }
+
+    fn session(&self, _: &SessionId) -> Result<Option<CodingSession>, StoreError> {
+        Ok(None)
+    }
+
+    fn record(&self, _: &[DeliveryReport]) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+pub(crate) fn secret() -> Fallible<SessionSecret> {
+    Ok(SessionSecret::parse(SECRET)?)
+}
+
+pub(crate) fn message_key() -> Fallible<MessageKey> {
+    Ok(secret()?.message_key())
+}
+
+pub(crate) fn session(number: usize) -> SessionId {
+    uuid_of("session", &number.to_string()).as_str().into()
+}
+
+/// Text of a message's size, as an agent writes it: mostly ASCII.
+pub(crate) fn content() -> String {
+    "The agent edited src/main.rs and ran the tests; all of them passed. "
+        .chars()
+        .cycle()
+        .take(MESSAGE_BYTES)
+        .collect()
+}
+
+pub(crate) fn request(session: &SessionId, sequence_number: i64, content: &str) -> MessageSyncRequest {
+    MessageSyncRequest {
+        message_id: message_id(sequence_number).as_str().into(),
+        session_id: session.clone(),
+        sequence_number,
+        content: content.to_owned(),
+    }
+}
+
+/// As long as a uuid.
+fn message_id(sequence_number: i64) -> String {
+    format!("00000000-0000-7000-8000-{sequence_number:012}")
+}
+
+/// A row as Levi stores it.
+pub(crate) fn sealed_row(key: &MessageKey, session: &SessionId, sequence_number: i64) -> Fallible<NewRow> {
+    let place = Place { session_id: session, sequence_number };
+    let sealed = message::seal(key, place, &content(), &mut rand::rng())?;
+    let mut payload = Vec::new();
+    encode_message_row(&mut payload, session, sequence_number, &sealed.ciphertext, &sealed.nonce);
+    Ok(NewRow {
+        session_id: session.clone(),
+        sequence_number,
+        message_id: message_id(sequence_number).as_str().into(),
+        payload,
+        protection: Protection::Sealed,
+        enqueued_at: Wall::from_millis(1_700_000_000_000),
+    })
+}
+
+/// Room for ten million rows.
+pub(crate) fn options(synchronous: Synchronous) -> SqliteOptions {
+    SqliteOptions { synchronous, max_pending_bytes: 1 << 36, ..SqliteOptions::default() }
+}
+
+/// Writes an outbox in which `rows` rows wait, spread over `sessions` sessions round robin. All rows of a session
+/// carry one ciphertext: nobody opens them, and sealing is measured elsewhere.
+pub(crate) fn backlog(path: &Path, rows: usize, sessions: usize) -> Fallible<()> {
+    let mut store = SqliteOutbox::open(path, options(Synchronous::Normal))?;
+    let key = message_key()?;
+    let ids: Vec<SessionId> = (0..sessions).map(session).collect();
+    let template = sealed_row(&key, &ids[0], 0)?;
+    let tail = template.payload.len() - payload_tail(&template.payload);
+    let mut batch = Vec::with_capacity(1000);
+    for number in 0..rows {
+        let id = &ids[number % sessions];
+        let sequence_number = (number / sessions) as i64;
+        let mut payload =
+            format!(r#"{{"session_id":"{id}","sequence_number":{sequence_number}"#).into_bytes();
+        payload.extend_from_slice(&template.payload[tail..]);
+        let message_id = message_id(sequence_number).as_str().into();
+        batch.push(NewRow {
+            session_id: id.clone(),
+            sequence_number,
+            message_id,
+            payload,
+            ..template.clone()
+        });
+        if batch.len() == 1000 {
+            store.commit(&[], &batch)?;
+            batch.clear();
+        }
+    }
+    store.commit(&[], &batch)?;
+    Ok(())
+}
+
+/// Length of a payload from the end of its sequence number on.
+fn payload_tail(payload: &[u8]) -> usize {
+    let mark = br#","content_encrypted""#;
+    let at = payload.windows(mark.len()).position(|window| window == mark).unwrap_or_default();
+    payload.len() - at
+}
+
+/// Copies an outbox that nobody has open, into a folder where [`levi::outbox_path`] finds it.
+pub(crate) fn copy_outbox(template: &Path, folder: &Path) -> Fallible<()> {
+    std::fs::copy(template, folder.join("outbox.sqlite"))?;
+    Ok(())
+}
+
+pub(crate) fn secrets() -> Arc<dyn SessionStore> {
+    Arc::new(Secrets)
+}

@@ -1,0 +1,189 @@
+//! Instructions that the hot paths take, counted by callgrind: the same on a busy machine as on an idle one, so that
+//! a regression shows without a clock.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use levi_core::LeviConfig;
+use levi_core::batcher::{Action, Batcher, Input};
+use levi_outbox::sqlite::SqliteOutbox;
+use levi_outbox::{
+    Change, Due, DueLane, Enqueued, LaneId, NewRow, OutboxStore, Protection, RowHead, RowId, RowKey,
+};
+use levi_transport::{Answer, Verdict};
+use levi_types::{Monotonic, Now, Wall};
+
+use crate::cases::body::{Messages, Rig};
+use crate::{Fallible, fixture};
+
+/// How far a count may be from what is expected, as a share of it. Compilers and allocators differ a little.
+const TOLERANCE: f64 = 0.05;
+
+const ROWS: usize = 50;
+const REPEATS: usize = 20;
+
+/// The paths, each with how many messages one call of it deals with.
+const PATHS: [(&str, usize); 4] = [("seal", ROWS), ("engine", ROWS), ("batcher", 500), ("outbox", ROWS)];
+
+const NOW: Now = Now {
+    monotonic: Monotonic::from_start(std::time::Duration::ZERO),
+    wall: Wall::from_millis(1_700_000_000_000),
+};
+
+/// Everything inside is counted, nothing outside: callgrind is told this function's name.
+#[inline(never)]
+fn counted<T>(work: impl FnOnce() -> T) -> T {
+    std::hint::black_box(work())
+}
+
+/// Runs one path often enough to be counted. Callgrind runs this.
+pub(crate) fn count(path: &str) -> Fallible<()> {
+    match path {
+        "seal" => {
+            let messages = Messages::new()?;
+            messages.levi();
+            repeat(|| Ok(counted(|| messages.levi()) > 0))
+        }
+        "engine" => {
+            let mut rig = Rig::new()?;
+            rig.turns();
+            repeat(|| Ok(counted(|| rig.turns()) > 0))
+        }
+        "batcher" => repeat(|| {
+            let due = due();
+            Ok(counted(|| one_batch(due)))
+        }),
+        "outbox" => outbox(),
+        _ => Err(format!("there is no path `{path}`").into()),
+    }
+}
+
+fn repeat(mut once: impl FnMut() -> Fallible<bool>) -> Fallible<()> {
+    for _ in 0..REPEATS {
+        if !once()? {
+            return Err("the path did not do its work".into());
+        }
+    }
+    Ok(())
+}
+
+/// A lane with a full batch and as much again.
+fn due() -> Due {
+    let head = |number: i64| RowHead {
+        key: RowKey { id: RowId(number), version: 1 },
+        sequence_number: number,
+        bytes: 1_500,
+        protection: Protection::Sealed,
+        enqueued_at: NOW.wall,
+    };
+    let heads: Vec<RowHead> = (0..1_000).map(head).collect();
+    let lane = DueLane { lane: LaneId(1), session_id: fixture::session(0), attempts: 0, rows: 1_000, heads };
+    Due { lanes: vec![lane], more: false, next_due: None }
+}
+
+/// From a loaded lane to a batch, and its acknowledgement.
+fn one_batch(due: Due) -> bool {
+    let mut batcher = Batcher::new(LeviConfig::default());
+    batcher.handle(NOW, Input::SignedIn);
+    batcher.handle(NOW, Input::Loaded(due));
+    let mut acknowledged = false;
+    while let Some(action) = batcher.poll_action() {
+        match action {
+            Action::Send(batch) if !acknowledged => {
+                let answer =
+                    Answer { verdict: Verdict::Accepted, code: String::new(), detail: String::new() };
+                let outcome = Input::Outcome { batch: batch.id, answer, culprits: Vec::new(), draw: 0.0 };
+                batcher.handle(NOW, outcome);
+            }
+            Action::Acknowledge { .. } => acknowledged = true,
+            _ => {}
+        }
+    }
+    acknowledged
+}
+
+/// Rows stored in one commit, removed in the next.
+fn outbox() -> Fallible<()> {
+    let mut store = SqliteOutbox::in_memory(levi_outbox::sqlite::SqliteOptions::default())?;
+    let key = fixture::message_key()?;
+    let mut next = 0;
+    let mut waiting: Option<(LaneId, Vec<RowKey>)> = None;
+    let mut step = || {
+        let rows: Fallible<Vec<NewRow>> = (next..next + ROWS as i64)
+            .map(|number| fixture::sealed_row(&key, &fixture::session(0), number))
+            .collect();
+        let rows = rows?;
+        next += ROWS as i64;
+        let changes: Vec<Change> = waiting
+            .take()
+            .map(|(lane, rows)| Change::Acknowledge { lane, rows, at: NOW.wall })
+            .into_iter()
+            .collect();
+        let answers = counted(|| store.commit(&changes, &rows))?;
+        let keys: Vec<RowKey> = answers
+            .into_iter()
+            .filter_map(|answer| match answer {
+                Enqueued::Stored { key, .. } => Some(key),
+                _ => None,
+            })
+            .collect();
+        let stored = keys.len() == ROWS;
+        // The only session's lane: the first there was.
+        waiting = Some((LaneId(1), keys));
+        Ok(stored)
+    };
+    repeat(&mut step)
+}
+
+/// Counts every path and holds the counts against the file, or writes it.
+pub(crate) fn compare(file: &Path, write: bool) -> Fallible<ExitCode> {
+    let mut counts = BTreeMap::new();
+    for (path, messages) in PATHS {
+        let count = callgrind(path)? as f64 / (REPEATS * messages) as f64;
+        counts.insert(path.to_owned(), count.round());
+    }
+    if write {
+        std::fs::write(file, serde_json::to_string_pretty(&counts)? + "\n")?;
+    }
+    let expected: BTreeMap<String, f64> = serde_json::from_slice(&std::fs::read(file)?)?;
+    println!("| path | instructions a message | expected | change |\n| --- | --- | --- | --- |");
+    let mut off = 0;
+    for (path, count) in &counts {
+        let wanted = expected.get(path).copied().unwrap_or_default();
+        let change = count / wanted - 1.0;
+        println!("| {path} | {count} | {wanted} | {:+.1} % |", change * 100.0);
+        off += usize::from(change.is_nan() || change.abs() > TOLERANCE);
+    }
+    if off == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!(
+        "{off} path(s) differ by more than {:.0} %: find out why, and where it is meant, `cargo xtask bench \
+         --instructions --write`",
+        TOLERANCE * 100.0
+    );
+    Ok(ExitCode::FAILURE)
+}
+
+fn callgrind(path: &str) -> Fallible<u64> {
+    let output = Command::new("valgrind")
+        .args([
+            "--tool=callgrind",
+            "--callgrind-out-file=/dev/null",
+            "--toggle-collect=*instructions::counted*",
+        ])
+        .arg(std::env::current_exe()?)
+        .args(["count", path])
+        .output()
+        .map_err(|error| {
+            format!("valgrind is needed to count instructions and cannot be started: {error}")
+        })?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let collected = text.lines().find_map(|line| line.split_once("Collected :"));
+    let count = collected.and_then(|(_, count)| count.split_whitespace().next()?.parse().ok());
+    match count {
+        Some(count) if count > 0 && output.status.success() => Ok(count),
+        _ => Err(format!("callgrind did not count `{path}`: {text}").into()),
+    }
+}

@@ -1,0 +1,60 @@
+//! What a process used and how often it ran, from the system's own accounts.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::Fallible;
+
+/// Processor time of this process so far, all threads, those that ended included.
+#[cfg(unix)]
+pub(crate) fn cpu_time() -> Duration {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return Duration::ZERO };
+    let micros = |time: nix::sys::time::TimeVal| {
+        u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap_or_default()
+    };
+    Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn cpu_time() -> Duration {
+    Duration::ZERO
+}
+
+/// A line of `/proc/<pid>/status` in KiB, such as `VmHWM` (the most memory that was ever resident). Linux only.
+pub(crate) fn memory_kib(pid: u32, field: &str) -> Fallible<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    field_of(&status, field).ok_or_else(|| format!("/proc has no {field}").into())
+}
+
+/// How often threads of a process were put on a processor: the sum over its threads of voluntary and forced
+/// switches. A thread that was never switched to made no system call and ran no query. Linux only.
+pub(crate) fn switches(pid: u32) -> Fallible<Vec<(String, u64)>> {
+    let mut threads = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = fs::read_to_string(task?.path().join("status"))?;
+        let name = status.lines().next().unwrap_or_default().replace("Name:", "").trim().to_owned();
+        let count = |field| field_of(&status, field).unwrap_or_default();
+        threads.push((name, count("voluntary_ctxt_switches") + count("nonvoluntary_ctxt_switches")));
+    }
+    threads.sort();
+    Ok(threads)
+}
+
+fn field_of(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find(|line| line.split(':').next() == Some(field))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field_of;
+
+    #[test]
+    fn fields_are_found_by_their_whole_name() {
+        let status = "VmHWM:\t  123 kB\nnonvoluntary_ctxt_switches:\t7\nvoluntary_ctxt_switches:\t5\n";
+        assert_eq!(field_of(status, "VmHWM"), Some(123));
+        assert_eq!(field_of(status, "voluntary_ctxt_switches"), Some(5));
+        assert_eq!(field_of(status, "VmRSS"), None);
+    }
+}

@@ -1,0 +1,39 @@
+//! Summing up repeated measurements.
+
+use serde::Serialize;
+
+/// The smallest, the middle and the largest of some numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// Of `values`; zeros where there is none.
+    pub(crate) fn of(values: &[f64]) -> Self {
+        Self { min: percentile(values, 0.0), median: percentile(values, 0.5), max: percentile(values, 1.0) }
+    }
+}
+
+/// The value that a share of `share` (0 to 1) of `values` does not pass. Zero where there is none.
+pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
+    sorted.get(place).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_of_unsorted_numbers() {
+        let values = [5.0, 1.0, 3.0, 2.0, 4.0];
+        assert_eq!(Spread::of(&values), Spread { min: 1.0, median: 3.0, max: 5.0 });
+        assert_eq!(percentile(&values, 0.99), 5.0);
+        assert_eq!(percentile(&[], 0.5), 0.0);
+    }
+}
