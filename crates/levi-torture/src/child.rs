@@ -121,7 +121,7 @@ async fn work(job: Job) -> Result<(), Trouble> {
     }
     say(&Line::Stopping)?;
     let left = levi.shutdown(Duration::from_millis(200)).await;
-    Ok(say(&Line::Stopped(left.pending, left.parked))?)
+    say(&Line::Stopped(left.pending, left.parked))
 }
 
 /// What a daemon keeps beside the outbox.

@@ -1,0 +1,217 @@
+//! Power that goes off between any two operations on the disk.
+//!
+//! SQLite runs unchanged on a file layer of this test that records every write, truncation, creation, removal and
+//! sync. The record is cut at every place; what was not synced there is lost, kept, or torn sector by sector; the
+//! outbox is opened on what is left. Sound, because below SQLite's file layer there is nothing but the disk, and
+//! needing no privileges. Not covered: a disk that lies about syncs.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+#![allow(unreachable_pub, reason = "modules of one test")]
+
+#[path = "power/disk.rs"]
+mod disk;
+#[path = "power/vfs.rs"]
+mod vfs;
+
+use std::path::{Path, PathBuf};
+
+use disk::{Kept, Operation, Unsynced};
+use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
+use levi_outbox::{Change, DueQuery, NewRow, OutboxStore, Protection, Reason, RowKey};
+use levi_testkit::fixtures::SeededRandom;
+use levi_types::Wall;
+
+/// Everything a reader of the outbox can tell.
+type View = String;
+
+/// A life of an outbox: what was done to the disk, and what the outbox looked like after each commit.
+struct Life {
+    log: Vec<Operation>,
+    /// How much of the log was done when a commit returned, and what it had made.
+    commits: Vec<(usize, View)>,
+}
+
+/// Short lives, each of which ends with a checkpoint, and one whose log grows until a commit makes one.
+const LIVES: &[(i64, u64)] = &[(20, 3_000), (20, 3_000), (15, 9_000), (24, 400_000)];
+
+/// G1, with FULL: whenever the power goes, what a commit acknowledged is there, and what was not acknowledged is there
+/// whole or not at all.
+#[test]
+fn with_full_every_acknowledged_commit_survives_power_loss_at_any_instant() {
+    let life = live(Synchronous::Full);
+    assert!(commits_make_a_checkpoint(&life), "a commit must meet a checkpoint too");
+    let (mut kept, mut cuts) = (Kept::default(), 0);
+    for cut in 0..=life.log.len() {
+        for unsynced in interesting(&life.log, cut) {
+            let found = reopen(&kept, unsynced);
+            let last = life.commits.partition_point(|(done, _)| *done <= cut);
+            let allowed = &life.commits[last.saturating_sub(1)..life.commits.len().min(last + 1)];
+            let fits = allowed.iter().any(|(_, view)| *view == found) || (last == 0 && found == empty());
+            assert!(
+                fits,
+                "cut {cut} of {}, {unsynced:?}: after commit {last} there is\n{found}",
+                life.log.len()
+            );
+            cuts += 1;
+        }
+        life.log.get(cut).into_iter().for_each(|operation| kept.take(operation));
+    }
+    println!("{} operations, {} commits, {cuts} power cuts", life.log.len(), life.commits.len());
+}
+
+/// What `Normal` says it does: commits may be missing, the latest ones; nothing in between. It also shows that this
+/// disk does forget.
+#[test]
+fn with_normal_the_last_commits_may_be_missing_and_nothing_else() {
+    let life = live(Synchronous::Normal);
+    let (mut kept, mut missing) = (Kept::default(), 0);
+    for cut in 0..=life.log.len() {
+        let unsynced = if cut % 2 == 0 { Unsynced::Lost } else { Unsynced::Torn(cut as u64) };
+        if cut % 13 == 0 {
+            let found = reopen(&kept, unsynced);
+            let last = life.commits.partition_point(|(done, _)| *done <= cut);
+            let at = life.commits.iter().take(last + 1).rposition(|(_, view)| *view == found);
+            assert!(at.is_some() || found == empty(), "cut {cut}, {unsynced:?}: no commit made\n{found}");
+            missing += usize::from(at.map_or(0, |at| at + 1) < last);
+        }
+        life.log.get(cut).into_iter().for_each(|operation| kept.take(operation));
+    }
+    assert!(missing > 0, "a disk that forgets nothing shows nothing");
+}
+
+/// Around a sync every kind of loss; in a checkpoint and elsewhere one of them; in a long log a sample.
+fn interesting(log: &[Operation], cut: usize) -> Vec<Unsynced> {
+    let around = &log[cut.saturating_sub(1)..log.len().min(cut + 1)];
+    let seed = cut as u64;
+    if around.iter().any(|operation| matches!(operation, Operation::Sync(_))) {
+        return vec![Unsynced::Lost, Unsynced::Kept, Unsynced::Torn(seed), Unsynced::Torn(!seed)];
+    }
+    let place = cut % 16;
+    if log.len() > 1_500 && cut > 1_500 && place != 0 {
+        return Vec::new();
+    }
+    let kinds = [Unsynced::Lost, Unsynced::Torn(seed), Unsynced::Torn(!seed), Unsynced::Kept];
+    vec![kinds[(cut / 16 + place) % kinds.len()]]
+}
+
+/// Enqueues, acknowledges, defers and parks, through several lives of the process.
+fn live(synchronous: Synchronous) -> Life {
+    let folder = folder();
+    let path = folder.path().join("outbox.db");
+    let mut random = SeededRandom::new(11);
+    let (mut commits, mut round) = (Vec::new(), 0);
+    for (rounds, bytes) in LIVES {
+        let mut outbox = open(&path, synchronous);
+        for _ in 0..*rounds {
+            round += 1;
+            let (changes, rows) = step(&outbox, round, *bytes, &mut random);
+            if changes.is_empty() && rows.is_empty() {
+                continue;
+            }
+            outbox.commit(&changes, &rows).unwrap();
+            commits.push((vfs::progress(&home(&path)), view(&outbox)));
+        }
+    }
+    Life { log: vfs::log(&home(&path)), commits }
+}
+
+fn step(
+    outbox: &SqliteOutbox,
+    round: i64,
+    bytes: u64,
+    random: &mut SeededRandom,
+) -> (Vec<Change>, Vec<NewRow>) {
+    let now = Wall::from_millis(1_000_000 + round);
+    let rows =
+        (0..random.below(3)).map(|n| row(round * 10 + i64::try_from(n).unwrap(), bytes, random)).collect();
+    let query = DueQuery { now, horizon: now, except: &[], max_lanes: 4, heads_per_lane: 8, max_heads: 16 };
+    let reason = Reason { code: "503".into(), detail: "busy".into() };
+    let mut changes = Vec::new();
+    for lane in outbox.due(query).unwrap().lanes {
+        let keys: Vec<RowKey> = lane.heads.iter().map(|head| head.key).collect();
+        match random.below(5) {
+            0..=2 => changes.push(Change::Acknowledge { lane: lane.lane, rows: keys, at: now }),
+            3 => changes.push(Change::Defer {
+                lane: lane.lane,
+                due_at: now,
+                attempts: 1,
+                reason: reason.clone(),
+            }),
+            _ => {
+                changes.push(Change::Park { lane: lane.lane, row: keys[0], reason: reason.clone(), at: now })
+            }
+        }
+    }
+    (changes, rows)
+}
+
+fn row(place: i64, bytes: u64, random: &mut SeededRandom) -> NewRow {
+    let mut payload = vec![0; usize::try_from(random.below(bytes)).unwrap()];
+    random.fill(&mut payload);
+    NewRow {
+        session_id: format!("session-{}", random.below(5)).as_str().into(),
+        sequence_number: place,
+        message_id: format!("message-{place}").into(),
+        payload,
+        protection: Protection::Sealed,
+        enqueued_at: Wall::from_millis(place),
+    }
+}
+
+fn open(path: &Path, synchronous: Synchronous) -> SqliteOutbox {
+    SqliteOutbox::open(path, SqliteOptions { synchronous, ..SqliteOptions::default() }).unwrap()
+}
+
+/// What an outbox shows that is opened on what the power loss left.
+fn reopen(kept: &Kept, unsynced: Unsynced) -> View {
+    let folder = folder();
+    let path = folder.path().join("outbox.db");
+    vfs::place(&home(&path), kept.clone().settle(unsynced));
+    let outbox = open(&path, Synchronous::Full);
+    assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
+    let view = view(&outbox);
+    drop(outbox);
+    vfs::forget(&home(&path));
+    view
+}
+
+fn view(outbox: &SqliteOutbox) -> View {
+    let rows = outbox.list(None, 100_000).unwrap();
+    let keys: Vec<RowKey> = rows.iter().map(|row| RowKey { id: row.id, version: row.version }).collect();
+    let mut payloads = 0_u64;
+    let mut add = |key: RowKey, _: &str, payload: &[u8]| {
+        let sum =
+            payload.iter().fold(key.id.0.unsigned_abs(), |sum, byte| sum.rotate_left(5) ^ u64::from(*byte));
+        payloads = payloads.wrapping_add(sum);
+    };
+    outbox.payloads(&keys, &mut add).unwrap();
+    let mut text = format!("{:?} {payloads:x}\n", outbox.totals().unwrap());
+    for row in rows {
+        text.push_str(&format!("{row:?}\n"));
+    }
+    text
+}
+
+fn empty() -> View {
+    vfs::install();
+    view(&SqliteOutbox::in_memory(SqliteOptions::default()).unwrap())
+}
+
+fn folder() -> tempfile::TempDir {
+    vfs::install();
+    tempfile::tempdir().unwrap()
+}
+
+/// The folder of `path` under the name that Levi arrives at.
+fn home(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path.parent().unwrap()).unwrap()
+}
+
+/// In WAL mode the database itself (the first file) is written by checkpoints only.
+fn commits_make_a_checkpoint(life: &Life) -> bool {
+    let between = |pair: &[(usize, View)]| &life.log[pair[0].0..pair[1].0];
+    // A removal of the log in between is the end of a life and the checkpoint that comes with it.
+    let is_one_life =
+        |log: &[Operation]| !log.iter().any(|operation| matches!(operation, Operation::Remove(_)));
+    let writes = |log: &[Operation]| log.iter().any(|operation| matches!(operation, Operation::Write(1, ..)));
+    life.commits.windows(2).map(between).any(|log| is_one_life(log) && writes(log))
+}
