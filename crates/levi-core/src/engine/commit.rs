@@ -82,7 +82,14 @@ impl Engine {
     /// Commits what there is, and tells everybody concerned. While the outbox fails, only the batcher's
     /// own timer tries again.
     pub(super) fn commit(&mut self, now: Now) {
-        if self.uncommitted.is_empty() || !self.batcher.trusts_outbox() {
+        if self.batcher.trusts_outbox() {
+            self.try_to_commit(now);
+        }
+    }
+
+    /// The same, whether the outbox failed before or not: for when there is no later.
+    pub(super) fn try_to_commit(&mut self, now: Now) {
+        if self.uncommitted.is_empty() {
             return;
         }
         let Uncommitted { changes, rows, .. } = &self.uncommitted;
