@@ -6,7 +6,7 @@
 use crate::failure::Failure;
 use crate::metadata::{self, Package};
 use crate::step::{self, Step};
-use crate::tests::{self, HEAVY_FEATURES};
+use crate::tests;
 
 /// Runs every step; stops at the first that fails.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
@@ -17,41 +17,21 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
 }
 
 fn steps(members: &[Package]) -> Vec<Step> {
-    let features = tests::light_features(members);
     let mut steps = vec![
         // First, so that a later step does not rewrite a lock file that was forgotten.
         Step::new("lock file", &["fetch", "--locked"]),
         Step::new("format", &["fmt", "--all", "--check"]),
         Step::new("tidy", &["xtask", "tidy"]),
-        tests::step(members),
+        tests::step(),
+        clippy("clippy", &["--workspace", "--all-targets", "--all-features"]),
     ];
-    steps.extend(members.iter().flat_map(heavy_tests));
-    steps.push(clippy("clippy", &["--workspace", "--all-targets", "--features", &features]));
-    steps.extend(members.iter().filter(|member| is_published(member)).flat_map(alone));
-    let docs = Step::new("docs", &["doc", "--workspace", "--no-deps", "--features", &features]);
+    steps.extend(members.iter().filter(|member| member.is_published()).flat_map(alone));
+    let docs = Step::new("docs", &["doc", "--workspace", "--no-deps", "--all-features"]);
     steps.push(docs.with_env("RUSTDOCFLAGS", "-D warnings"));
     if members.iter().any(|member| member.name == "levi-cli") {
         steps.push(Step::new("demo", &["run", "--release", "--", "demo", "--messages", "300"]));
     }
     steps
-}
-
-fn is_published(member: &Package) -> bool {
-    member.name != "xtask"
-}
-
-/// The tests of a heavy feature, in the crate that has the dependency and not in those that pass it on.
-fn heavy_tests(member: &Package) -> Vec<Step> {
-    let own = |feature: &&str| {
-        let enables = member.features.get(*feature);
-        HEAVY_FEATURES.contains(feature)
-            && enables.is_some_and(|list| list.iter().any(|to| to.starts_with("dep:")))
-    };
-    let step = |feature: &str| {
-        let name = format!("test {} with {feature}", member.name);
-        Step::new(name, &["test", "--package", &member.name, "--features", feature])
-    };
-    member.named_features().filter(own).map(step).collect()
 }
 
 /// A crate by itself: no other crate of the workspace switches on a feature that it forgot to ask for.
@@ -77,7 +57,7 @@ fn clippy(name: impl Into<String>, args: &[&str]) -> Step {
 
 #[cfg(test)]
 mod tests_of_the_table {
-    use super::{Package, alone, heavy_tests};
+    use super::{Package, alone, steps};
 
     fn package(features: &[(&str, &[&str])]) -> Package {
         let features = features
@@ -99,8 +79,12 @@ mod tests_of_the_table {
     }
 
     #[test]
-    fn a_heavy_feature_is_tested_where_its_dependency_is() {
-        assert_eq!(heavy_tests(&package(&[("keyring", &["dep:keyring-core"])])).len(), 1);
-        assert_eq!(heavy_tests(&package(&[("keyring", &["levi-store/keyring"])])).len(), 0);
+    fn what_is_not_published_is_not_checked_alone() {
+        let alone = |publish| {
+            let package = Package { publish, ..package(&[]) };
+            steps(&[package]).iter().any(|step| step.name == "levi-x alone")
+        };
+        assert!(alone(None));
+        assert!(!alone(Some(Vec::new())));
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Package {
     pub(crate) license: Option<String>,
     /// `None` for a package of this workspace.
     pub(crate) source: Option<String>,
+    /// The registries it may go to: `None` for any, empty for none.
+    pub(crate) publish: Option<Vec<String>>,
     #[serde(default)]
     pub(crate) manifest_path: PathBuf,
     #[serde(default)]
@@ -37,6 +39,11 @@ impl Package {
     /// The folder of the package.
     pub(crate) fn folder(&self) -> &Path {
         self.manifest_path.parent().unwrap_or(Path::new("."))
+    }
+
+    /// Whether others can depend on it.
+    pub(crate) fn is_published(&self) -> bool {
+        self.publish.as_ref().is_none_or(|registries| !registries.is_empty())
     }
 
     /// Its features without `default`.

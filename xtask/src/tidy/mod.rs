@@ -101,7 +101,7 @@ fn crate_rules(members: &[Package], files: &[TextFile]) -> Vec<Finding> {
             Some(entry) => findings.extend(sources::crate_root(entry)),
             None => findings.push(Finding::new(&member.name, "has neither src/lib.rs nor src/main.rs")),
         }
-        if member.name != "xtask" {
+        if member.is_published() {
             findings.extend(readme::check(&member.name, find("README.md"), find("src/lib.rs")));
         }
     }
