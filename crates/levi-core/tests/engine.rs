@@ -1,4 +1,5 @@
 //! What the engine promises, on an in-memory outbox with virtual time.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod rig;
 

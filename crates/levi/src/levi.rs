@@ -63,13 +63,11 @@ impl Levi {
     }
 
     /// Hands over the token of the signed-in user. Sending begins, or goes on with it.
-    #[expect(clippy::unused_async, reason = "callers await it; a store behind it may need to")]
     pub async fn set_context(&self, context: SyncContext) {
         self.worker.set_context(context);
     }
 
     /// Takes the token away, on sign-out. At most the requests already under way still go through.
-    #[expect(clippy::unused_async, reason = "the counterpart of set_context")]
     pub async fn clear_context(&self) {
         self.worker.clear_context();
     }

@@ -13,7 +13,8 @@ pub use levi_core::{
     Account, Accounts, DeviceTrust, Distribution, EncryptionError, EnqueueError, InvalidConfig, LastAnswer,
     LeviConfig, MessageError, MessageSyncer, NewSession, NoAccount, Page, PulledMessage, QUEUE_OVERHEAD,
     ReadError, Reader, Receipt, SecretsCache, SessionSyncService, ShutdownReport, StartError, Status, Step,
-    StoredAccount, SyncError, SyncedError, SystemClock, UnreadableMessage, Welcome, Worker, WorkerParts, open_stored,
+    StoredAccount, SyncError, SyncedError, SystemClock, UnreadableMessage, Welcome, Worker, WorkerParts,
+    open_stored,
 };
 pub use levi_crypto::at_rest::DatabaseKey;
 pub use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};

@@ -1,4 +1,5 @@
 //! What a user does on one device is readable on the others, and by nobody else.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod world;
 

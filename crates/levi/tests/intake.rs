@@ -1,4 +1,5 @@
 //! What Levi takes, refuses and keeps, and what lies on the disk meanwhile.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod world;
 

@@ -1,4 +1,5 @@
 //! A sign-in that lasts, with the real keeper, credentials in files, and a server whose tokens expire.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod world;
 

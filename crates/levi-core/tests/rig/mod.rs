@@ -1,5 +1,6 @@
 //! An engine on an in-memory outbox, driven by hand: virtual time, and a server that is a closure.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the rig")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};

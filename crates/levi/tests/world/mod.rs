@@ -1,5 +1,6 @@
 //! A user with devices on a stand-in: what every end-to-end test starts from.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the world")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

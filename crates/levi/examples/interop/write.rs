@@ -1,0 +1,96 @@
+//! Writes a session: registers what it needs, seals, and waits until the server has it all.
+
+use std::io::{self, BufRead as _};
+use std::time::Duration;
+
+use levi::{
+    CodingSession, DeviceRow, Failure, HttpSupabase, MessageSyncRequest, Repository, RepositoryId, SessionId,
+    SessionSecret, SessionStatus, Supabase as _, Verdict, upsert_of,
+};
+use serde::Deserialize;
+
+use crate::Outcome;
+use crate::device::Device;
+
+#[derive(Deserialize)]
+struct Line {
+    sequence_number: i64,
+    content: String,
+}
+
+pub(crate) async fn run(session: &SessionId, repository: &RepositoryId) -> Outcome {
+    let device = Device::sign_in().await?;
+    register(&device).await?;
+    device.levi.start()?;
+    begin(&device, session, repository).await?;
+    let messages = write(&device, session).await?;
+    let left = device.levi.shutdown(Duration::from_secs(5)).await;
+    if (left.pending, left.parked) != (0, 0) {
+        return Err(format!("{} messages are waiting and {} are set aside", left.pending, left.parked).into());
+    }
+    println!("{}", serde_json::json!({ "session_id": session, "messages": messages }));
+    Ok(())
+}
+
+/// Writes the device's row, with the public key that envelopes are sealed for.
+async fn register(device: &Device) -> Outcome {
+    let row = DeviceRow {
+        id: device.id.clone(),
+        user_id: device.user_id.clone(),
+        name: Some("Levi".to_owned()),
+        device_type: Some("desktop".to_owned()),
+        public_key: Some(device.private_key()?.public_key().to_base64()),
+        is_active: true,
+    };
+    let signed_in = device.keeper.current().await?.ok_or("the sign-in is gone")?;
+    let supabase = HttpSupabase::new(&device.http)?;
+    let answer = supabase.upsert(&signed_in.context.access_token, upsert_of(&[row])).await;
+    if answer.verdict == Verdict::Accepted { Ok(()) } else { Err(Failure(answer).to_string().into()) }
+}
+
+/// A new session with a secret of its own, for all devices of the user.
+async fn begin(device: &Device, session: &SessionId, repository: &RepositoryId) -> Outcome {
+    device.store.save_repository(&Repository {
+        id: repository.clone(),
+        name: "example".to_owned(),
+        local_path: format!("/example/{repository}"),
+        remote_url: None,
+        default_branch: None,
+        worktree_branch: None,
+    })?;
+    device.store.save_session(&CodingSession {
+        id: session.clone(),
+        repository_id: repository.clone(),
+        owner_device_id: None,
+        status: SessionStatus::Active,
+        title: None,
+        current_branch: None,
+        working_directory: None,
+        worktree_path: None,
+    })?;
+    let secret = SessionSecret::generate(&mut rand::rng());
+    device.store.save_secret(session, &secret)?;
+    let service = device.levi.session_sync(device.id.clone(), device.private_key()?)?;
+    let begun = service.sync_new_session(session, repository, &secret).await?;
+    if begun.is_done() {
+        Ok(())
+    } else {
+        Err(format!("the session could not be registered: {begun:?}").into())
+    }
+}
+
+/// Every line is on disk before the next one is taken, and on the server before this returns.
+async fn write(device: &Device, session: &SessionId) -> Outcome<usize> {
+    let mut receipts = Vec::new();
+    for line in io::stdin().lock().lines() {
+        let Line { sequence_number, content } = serde_json::from_str(&line?)?;
+        let message_id = format!("{session}/{sequence_number}").into();
+        let request =
+            MessageSyncRequest { message_id, session_id: session.clone(), sequence_number, content };
+        receipts.push(device.levi.enqueue_durable(request).await?);
+    }
+    for receipt in &receipts {
+        device.levi.synced(receipt).await?;
+    }
+    Ok(receipts.len())
+}
