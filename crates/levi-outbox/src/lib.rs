@@ -14,7 +14,7 @@ mod store;
 pub use error::{OutboxError, Source};
 pub use model::{
     Change, Due, DueLane, DueTask, DueTasks, Enqueued, LaneId, ListedRow, NewRow, NewTask, Protection,
-    Reason, RowHead, RowId, RowKey, RowState, Totals,
+    Reason, RowHead, RowId, RowKey, RowState, SalvageReport, Totals,
 };
 #[cfg(feature = "sqlite")]
 pub use rusqlite;

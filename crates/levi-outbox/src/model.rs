@@ -1,6 +1,7 @@
 //! What an outbox holds: rows in lanes, parked rows, and tasks.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use levi_types::{MessageId, SessionId, Wall};
 
@@ -331,4 +332,34 @@ pub struct ListedRow {
     pub due_at: Option<Wall>,
     /// Why it waits or is set aside, if known.
     pub reason: Option<Reason>,
+}
+
+/// What became of a damaged outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SalvageReport {
+    /// Where the damaged file is now, unchanged; what SQLite kept beside it is beside it still.
+    pub set_aside: PathBuf,
+    /// Waiting rows that are in the fresh outbox.
+    pub rows: u64,
+    /// Rows set aside that are in it.
+    pub parked: u64,
+    /// Tasks that are in it.
+    pub tasks: u64,
+    /// Rows of both kinds that could not be read; `None` where nothing says how many there were.
+    pub lost: Option<u64>,
+}
+
+impl fmt::Display for SalvageReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { set_aside, rows, parked, tasks, lost } = self;
+        write!(
+            f,
+            "the outbox was damaged: {rows} waiting and {parked} parked messages and {tasks} tasks were recovered, "
+        )?;
+        match lost {
+            Some(lost) => write!(f, "{lost} messages were lost")?,
+            None => write!(f, "how many were lost cannot be told")?,
+        }
+        write!(f, "; the damaged file is {}", set_aside.display())
+    }
 }

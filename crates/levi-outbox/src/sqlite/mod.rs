@@ -15,6 +15,7 @@ mod ledger;
 mod open;
 mod owner;
 mod read;
+mod salvage;
 mod schema;
 mod tasks;
 
@@ -29,6 +30,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub use self::host::{enqueue_in, migrate_in};
 pub use self::inspect::Inspector;
 use self::ledger::Ledger;
+use self::open::JournalMode;
 use self::owner::Owner;
 pub use self::owner::lock_path;
 use crate::error::OutboxError;
@@ -76,6 +78,8 @@ pub struct SqliteOutbox {
     conn: Connection,
     /// For the text of errors; empty in memory.
     path: PathBuf,
+    /// Whether the file is the outbox's alone.
+    own_file: bool,
     max_pending_bytes: u64,
     _owner: Option<Owner>,
 }
@@ -90,7 +94,16 @@ impl SqliteOutbox {
     }
 
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, OutboxError> {
-        query(&self.conn).map_err(|error| failure::from_sqlite(error, &self.path))
+        query(&self.conn).map_err(|error| self.failure(error))
+    }
+
+    /// Damage is remembered, so that the next opening looks through the whole file.
+    fn failure(&self, error: rusqlite::Error) -> OutboxError {
+        let error = failure::from_sqlite(error, &self.path);
+        if self.own_file && matches!(error, OutboxError::Corrupt(_)) {
+            salvage::mark_suspect(&self.path);
+        }
+        error
     }
 
     /// SQLite goes on writing into a file that was deleted or moved under it. What such a write acknowledges
@@ -135,7 +148,7 @@ impl OutboxStore for SqliteOutbox {
             return Ok(Vec::new());
         }
         self.check_still_there()?;
-        self.write(changes, rows).map_err(|error| failure::from_sqlite(error, &self.path))
+        self.write(changes, rows).map_err(|error| self.failure(error))
     }
 
     fn due(&self, query: DueQuery<'_>) -> Result<Due, OutboxError> {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::owner::{self, Owner};
 use super::schema::{self, Found};
-use super::{SqliteOptions, SqliteOutbox, Synchronous, failure};
+use super::{SqliteOptions, SqliteOutbox, Synchronous, failure, salvage};
 use crate::error::OutboxError;
 
 /// Statements kept prepared: all of ours.
@@ -32,6 +32,7 @@ impl SqliteOutbox {
     pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OutboxError> {
         let path = resolve(path.as_ref())?;
         let owner = Owner::claim(&path)?;
+        salvage::finish(&path)?;
         drop(owner::open_private(&path).map_err(|error| failure::from_io(error, &path))?);
         Self::with_owner(path, &options, owner, JournalMode::Wal)
     }
@@ -60,7 +61,7 @@ impl SqliteOutbox {
         Self::prepare(conn, path, &options, None, JournalMode::AsFound)
     }
 
-    fn with_owner(
+    pub(super) fn with_owner(
         path: PathBuf,
         options: &SqliteOptions,
         owner: Owner,
@@ -87,13 +88,14 @@ impl SqliteOutbox {
         configure(&conn, options.synchronous, mode).map_err(fail)?;
         upgrade(&mut conn).map_err(fail)??;
         conn.execute(SWEEP, []).map_err(fail)?;
-        Ok(Self { conn, path, max_pending_bytes: options.max_pending_bytes, _owner: owner })
+        let own_file = mode == JournalMode::Wal;
+        Ok(Self { conn, path, own_file, max_pending_bytes: options.max_pending_bytes, _owner: owner })
     }
 }
 
 /// Whether the journal mode is ours to choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum JournalMode {
+pub(super) enum JournalMode {
     Wal,
     AsFound,
 }
@@ -103,6 +105,9 @@ fn configure(conn: &Connection, synchronous: Synchronous, mode: JournalMode) -> 
         conn.pragma_update(None, "journal_mode", "WAL")?;
     }
     let level = match synchronous {
+        // A host's database may have a rollback journal, whose removal is the commit: EXTRA syncs that too. In WAL
+        // mode it is the same as FULL.
+        Synchronous::Full if mode == JournalMode::AsFound => "EXTRA",
         Synchronous::Full => "FULL",
         Synchronous::Normal => "NORMAL",
     };
@@ -134,7 +139,7 @@ pub(super) fn refuse_newer(found: Found) -> Result<(), OutboxError> {
 }
 
 /// The path that everybody arrives at who means this file, so that a link does not make a second lock.
-fn resolve(path: &Path) -> Result<PathBuf, OutboxError> {
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, OutboxError> {
     if let Ok(resolved) = fs::canonicalize(path) {
         return Ok(resolved);
     }

@@ -2,6 +2,7 @@ mod durable;
 mod failures;
 mod host;
 mod plans;
+mod salvage;
 mod twins;
 
 use levi_types::Wall;
