@@ -183,9 +183,10 @@ impl Lanes {
         ready.flat_map(Lane::sealed).take(enough).count()
     }
 
-    /// Rows that are loaded and not under way.
-    pub(super) fn waiting_rows(&self) -> usize {
-        self.lanes.values().map(|lane| lane.window.len()).sum()
+    /// Rows that are not under way, counted no further than `enough`. Those that are not loaded count as enough.
+    pub(super) fn waiting_rows(&self, enough: usize) -> usize {
+        let rows = |lane: &Lane| if lane.more { enough } else { lane.window.len() };
+        self.lanes.values().fold(0, |sum: usize, lane| sum.saturating_add(rows(lane))).min(enough)
     }
 
     /// Whether any lane that could be sent has more rows on disk than in its window.

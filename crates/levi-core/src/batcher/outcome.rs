@@ -11,6 +11,9 @@ use super::io::{Action, Batch, BatchId, Notice, Part, PauseReason, SealResult, T
 use super::trial::{Finding, Trial};
 use super::{Batcher, MOST_LANES, Wait};
 
+/// Rows refused one by one beyond which it is the project's fault, whatever else may wait behind them.
+const LARGEST_TRIAL: usize = 512;
+
 impl Batcher {
     pub(super) fn outcome(
         &mut self,
@@ -163,9 +166,8 @@ impl Batcher {
     fn open_trial(&mut self, batch: &Batch, code: &str) {
         let trial = match &self.gate.probing {
             Some(probing) if probing == code && self.gate.convicted_for > 0 => {
-                let known = batch.rows() + self.lanes.waiting_rows();
-                let most = self.config.catch_up_batch_size.min(known);
-                Trial::open(code, 2 * self.gate.convicted_for, most)
+                let known = batch.rows() + self.lanes.waiting_rows(LARGEST_TRIAL);
+                Trial::open(code, 2 * self.gate.convicted_for, known.min(LARGEST_TRIAL))
             }
             _ => Trial::open(code, batch.rows(), self.config.batch_size),
         };
