@@ -1,4 +1,4 @@
-use levi_outbox::{Reason, Totals};
+use levi_outbox::{Reason, SalvageReport, Totals};
 use levi_transport::Verdict;
 use levi_types::{Now, Wall};
 
@@ -32,6 +32,8 @@ pub struct Status {
     pub held_in_memory: usize,
     /// The outbox's last failure, until it works again.
     pub outbox_failure: Option<Reason>,
+    /// The outbox was damaged when it was opened: what was recovered, what was lost, and where the old file is.
+    pub salvaged: Option<SalvageReport>,
 }
 
 /// One answer of the server.

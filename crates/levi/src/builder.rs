@@ -1,4 +1,5 @@
-use std::path::PathBuf;
+use std::fs::{DirBuilder, File};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use levi_core::{
@@ -157,18 +158,22 @@ impl LeviBuilder {
         let kept = connection.as_ref().ok().cloned();
         let (outbox, synchronous) = (self.outbox, self.synchronous);
         let path = outbox_path(&self.config);
+        let folder = self.config.data_dir.clone().ok_or_else(|| data_dir(&self.config));
         let max_pending_bytes = self.config.max_pending_bytes;
         let open = move || {
             let connection = connection.map_err(|error| StartError::Part(Box::new(error)))?;
-            let outbox = match outbox {
-                Some(outbox) => outbox,
+            let (outbox, salvaged) = match outbox {
+                Some(outbox) => (outbox, None),
                 None => {
+                    create_folder(&folder);
                     let options =
                         SqliteOptions { synchronous, max_pending_bytes, ..SqliteOptions::default() };
-                    Box::new(SqliteOutbox::open(path, options)?)
+                    let (outbox, salvaged) = SqliteOutbox::open_or_salvage(path, options)?;
+                    (Box::new(outbox) as Box<dyn OutboxStore>, salvaged)
                 }
             };
-            Ok(Opened { outbox, supabase: connection.supabase, accounts: connection.accounts })
+            let Connection { supabase, accounts } = connection;
+            Ok(Opened { outbox, salvaged, supabase, accounts })
         };
         let worker = Worker::new(WorkerParts {
             config: self.config,
@@ -193,6 +198,27 @@ impl LeviBuilder {
 pub(crate) struct Connection {
     pub(crate) supabase: Arc<dyn Supabase>,
     pub(crate) accounts: Option<Arc<dyn Accounts>>,
+}
+
+/// Makes the folder, for its owner only: a named one (`Ok`) inside a folder that exists, for that one may be a disk
+/// that is not there now; the default one (`Err`) wherever it must be.
+fn create_folder(folder: &Result<PathBuf, PathBuf>) {
+    let mut builder = DirBuilder::new();
+    builder.recursive(folder.is_err());
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let (Ok(path) | Err(path)) = folder;
+    // Without the folder the outbox cannot be opened, and says so with the path.
+    if builder.create(path).is_ok() {
+        sync_parent(path);
+    }
+}
+
+/// A new folder is there after a power cut once its parent is on disk.
+fn sync_parent(path: &Path) {
+    if let Some(parent) = path.parent().filter(|_| cfg!(unix)) {
+        let _ = File::open(parent).and_then(|parent| parent.sync_all());
+    }
 }
 
 /// Where the default outbox of these settings lies.

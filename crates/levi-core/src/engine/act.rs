@@ -170,7 +170,10 @@ impl Engine {
 
     fn feed(&mut self, now: Now, loaded: Result<Input, OutboxError>) {
         match loaded {
-            Ok(input) => self.batcher.handle(now, input),
+            Ok(input) => {
+                self.outbox_error = None;
+                self.batcher.handle(now, input);
+            }
             Err(error) => self.outbox_unreadable(now, error),
         }
     }
@@ -178,6 +181,7 @@ impl Engine {
     fn outbox_unreadable(&mut self, now: Now, error: OutboxError) {
         let reason = reason_of(&error);
         tracing::error!(code = reason.code, "the outbox cannot be read: {error}");
+        self.outbox_error = Some(std::sync::Arc::new(error));
         let draw = self.draw();
         self.batcher.handle(now, Input::StoreFailed { reason, draw });
     }

@@ -58,8 +58,11 @@ impl Uncommitted {
 impl Engine {
     /// Seals a message for the next commit.
     pub(super) fn take_in(&mut self, now: Now, intake: Intake) {
+        // Only until it is time to try again: the next message to come is the try, and may be the first to hear
+        // that the disk works again.
         if let Some(error) = &self.outbox_error
             && intake.reply.is_some()
+            && !self.batcher.trusts_outbox()
         {
             return answer(intake, Err(EnqueueError::Outbox(Arc::clone(error))));
         }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use levi_crypto::at_rest::DatabaseKey;
-use levi_outbox::{Change, OutboxError, OutboxStore, RowId};
+use levi_outbox::{Change, OutboxError, OutboxStore, RowId, SalvageReport};
 use levi_transport::{Answer, Verdict, culprits};
 use levi_types::{Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore};
 use rand_core::CryptoRng;
@@ -137,6 +137,13 @@ impl Engine {
         let Some(deadline) = self.stop_at else { return false };
         let drained = self.batcher.is_drained() && self.uncommitted.is_empty();
         drained || deadline <= now.monotonic
+    }
+
+    /// The outbox was damaged when it was opened, and this is what became of it.
+    pub fn salvaged(&mut self, report: SalvageReport) {
+        tracing::error!("{report}");
+        self.status.salvaged = Some(report);
+        self.changed = true;
     }
 
     /// Messages accepted by `enqueue` that are not on disk.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use levi_crypto::at_rest::DatabaseKey;
-use levi_outbox::{NewTask, OutboxStore, Reason};
+use levi_outbox::{NewTask, OutboxStore, Reason, SalvageReport};
 use levi_transport::Supabase;
 use levi_types::{Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
@@ -41,6 +41,8 @@ pub trait MessageSyncer: Send + Sync {
 pub struct Opened {
     /// Where rows wait.
     pub outbox: Box<dyn OutboxStore>,
+    /// What became of an outbox that was damaged.
+    pub salvaged: Option<SalvageReport>,
     /// Where they go.
     pub supabase: Arc<dyn Supabase>,
     /// Where fresh tokens come from; `None`: only `set_context` brings them.
@@ -128,7 +130,7 @@ impl Worker {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let parts = lock(&self.parts).take();
         let (open, clock) = parts.ok_or(StartError::AlreadyStarted)?;
-        let Opened { outbox, supabase, accounts } = open()?;
+        let Opened { outbox, salvaged, supabase, accounts } = open()?;
         let shared = &self.shared;
         let mut engine = Engine::new(EngineParts {
             config: shared.config.clone(),
@@ -138,6 +140,9 @@ impl Worker {
             database_key: shared.database_key.clone(),
             random: Box::new(rand::rand_core::UnwrapErr(rand::rngs::SysRng)),
         });
+        if let Some(report) = salvaged {
+            engine.salvaged(report);
+        }
         // What waits from the last time is known from the first moment on.
         if let Some(status) = engine.status_if_changed() {
             shared.status.send_replace(status);
