@@ -15,19 +15,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("levi-cli", &["levi", "levi-testkit"]),
     (
         "levi-bench",
+        &["levi", "levi-types", "levi-crypto", "levi-outbox", "levi-transport", "levi-core", "levi-testkit"],
+    ),
+    (
+        "levi-torture",
         &[
             "levi",
+            "levi-testkit",
             "levi-types",
             "levi-crypto",
             "levi-outbox",
             "levi-transport",
+            "levi-store",
             "levi-core",
-            "levi-testkit",
         ],
-    ),
-    (
-        "levi-torture",
-        &["levi", "levi-testkit", "levi-types", "levi-crypto", "levi-outbox", "levi-transport", "levi-store", "levi-core"],
     ),
     ("xtask", &[]),
 ];
