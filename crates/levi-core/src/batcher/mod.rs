@@ -12,10 +12,10 @@ mod outcome;
 mod tasks;
 mod trial;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use levi_outbox::{Due, LaneId, Reason, RowHead};
+use levi_outbox::{Due, LaneId, Reason, RowHead, RowId};
 use levi_types::{Monotonic, Now, Wall};
 
 use self::gate::{Gate, Pause, SignIn};
@@ -37,6 +37,8 @@ pub struct Batcher {
     last_batch: u64,
     gate: Gate,
     trial: Option<Trial>,
+    /// Rows that were set aside and put back: refused once more, they are set aside for good.
+    second_look: HashSet<RowId>,
     tasks: TaskBoard,
     /// Whether lanes that are not worked on yet may be due.
     dirty: bool,
@@ -63,6 +65,7 @@ impl Batcher {
             last_batch: 0,
             gate: Gate::default(),
             trial: None,
+            second_look: HashSet::new(),
             tasks: TaskBoard::new(),
             dirty: true,
             loading: false,
@@ -254,6 +257,7 @@ impl Batcher {
         for (lane, session_id) in self.lanes.take_unsealed() {
             self.actions.push_back(Action::Seal { lane, session_id });
         }
+        self.convict_if_none_is_left(now);
         if !self.gate.is_open() {
             return;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use levi_outbox::{LaneId, Reason};
+use levi_outbox::{LaneId, Reason, RowId};
 use levi_transport::{Answer, Verdict};
 use levi_types::{Monotonic, Now, SessionId};
 
@@ -47,9 +47,12 @@ impl Batcher {
 
     fn accepted(&mut self, now: Now, batch: Batch) {
         self.gate.accepted();
-        self.trial = None;
+        self.look_again(now);
         for Part { lane, session_id, rows } in batch.parts {
             let count = rows.len();
+            for row in &rows {
+                self.second_look.remove(&row.key.id);
+            }
             self.actions.push_back(Action::Acknowledge { lane, session_id, rows, at: now.wall });
             self.lanes.landed(lane, count);
             let others_wait = self.dirty && self.lanes.len() >= MOST_LANES;
@@ -57,6 +60,21 @@ impl Batcher {
                 self.lanes.remove(lane);
             }
         }
+    }
+
+    /// The project takes rows. Where many were set aside before it did, it may have been at fault until just
+    /// now: each gets a second chance, and no third.
+    fn look_again(&mut self, now: Now) {
+        let rows = self.trial.take().map(Trial::into_suspects).unwrap_or_default();
+        if rows.is_empty() {
+            return;
+        }
+        for row in rows {
+            self.actions.push_back(Action::Unpark { row, at: now.wall });
+            self.second_look.insert(row);
+        }
+        self.lanes.distrust();
+        self.dirty = true;
     }
 
     /// The batch was never sent: its lanes start over from what is on disk.
@@ -224,24 +242,43 @@ impl Batcher {
         let Some(row) = part.rows.first() else { return };
         let reason = reason(answer);
         self.actions.push_back(Action::Park { lane: part.lane, row: row.key, reason, at: now.wall });
-        let Some(trial) = &mut self.trial else { return };
-        match trial.refused(row.key.id) {
+        let again = self.second_look.remove(&row.key.id);
+        let Some(trial) = self.trial.as_mut().filter(|_| !again) else {
+            return self.lanes.without_first(part.lane, 0);
+        };
+        match trial.refused(row.key.id, answer, draw) {
             Finding::Rows => {
                 let one_by_one = trial.looks_like_the_project();
                 self.lanes.without_first(part.lane, usize::from(one_by_one));
             }
             Finding::Project(rows) => {
-                self.trial = None;
-                self.gate.convicted_for = rows.len();
                 self.lanes.without_first(part.lane, 0);
-                for row in rows {
-                    self.actions.push_back(Action::Unpark { row, at: now.wall });
-                }
-                // The windows miss the rows that were put back.
-                self.lanes.distrust();
-                self.dirty = true;
-                self.pause_project(now, answer, draw);
+                self.convict(now, rows, answer, draw);
             }
+        }
+    }
+
+    /// Not the rows but the project is at fault: put them back and wait.
+    fn convict(&mut self, now: Now, rows: Vec<RowId>, answer: &Answer, draw: f64) {
+        self.trial = None;
+        self.gate.convicted_for = rows.len();
+        for row in rows {
+            self.actions.push_back(Action::Unpark { row, at: now.wall });
+        }
+        // The windows miss the rows that were put back.
+        self.lanes.distrust();
+        self.dirty = true;
+        self.pause_project(now, answer, draw);
+    }
+
+    /// A project that was convicted before is convicted again if every row there is was refused.
+    pub(super) fn convict_if_none_is_left(&mut self, now: Now) {
+        let busy = self.dirty || self.loading || !self.flights.is_empty() || self.lanes.len() > 0;
+        if busy || self.gate.convicted_for == 0 {
+            return;
+        }
+        if let Some((rows, answer, draw)) = self.trial.take().and_then(Trial::into_refused) {
+            self.convict(now, rows, &answer, draw);
         }
     }
 

@@ -3,6 +3,7 @@
 //! put back and the project is paused.
 
 use levi_outbox::RowId;
+use levi_transport::Answer;
 
 /// Fewer refusals than this never convict the project: a lone bad row must not stop the others.
 const FEWEST_TO_CONVICT: usize = 3;
@@ -12,6 +13,8 @@ pub(super) struct Trial {
     pub(super) code: String,
     /// Rows parked for `code` since anything was last accepted.
     parked: Vec<RowId>,
+    /// The last refusal of a single row, with its random number.
+    last: Option<(Answer, f64)>,
     needed: usize,
 }
 
@@ -29,16 +32,27 @@ impl Trial {
     /// refused before the project is blamed.
     pub(super) fn open(code: &str, rows: usize, most: usize) -> Self {
         let needed = rows.min(most).max(FEWEST_TO_CONVICT);
-        Self { code: code.to_owned(), parked: Vec::new(), needed }
+        Self { code: code.to_owned(), parked: Vec::new(), last: None, needed }
     }
 
     /// One more row was refused by itself.
-    pub(super) fn refused(&mut self, row: RowId) -> Finding {
+    pub(super) fn refused(&mut self, row: RowId, answer: &Answer, draw: f64) -> Finding {
         self.parked.push(row);
+        self.last = Some((answer.clone(), draw));
         if self.parked.len() < self.needed {
             return Finding::Rows;
         }
         Finding::Project(std::mem::take(&mut self.parked))
+    }
+
+    /// The rows refused so far and the last answer, if there was one.
+    pub(super) fn into_refused(self) -> Option<(Vec<RowId>, Answer, f64)> {
+        self.last.map(|(answer, draw)| (self.parked, answer, draw))
+    }
+
+    /// The rows refused, if they are so many that it may have been the project.
+    pub(super) fn into_suspects(self) -> Vec<RowId> {
+        if self.parked.len() < FEWEST_TO_CONVICT { Vec::new() } else { self.parked }
     }
 
     /// Whether so many rows fell in a row that looking for the bad one by halves is a waste.
