@@ -37,16 +37,23 @@ for (const writer of participants.filter(({ write }) => write)) {
   const written = await call(writer, writer.write, [session, randomUUID()], account, newDevice(), input);
   if (written.status !== 0) fail(`${writer.name} did not write`, written);
   else {
-    for (const reader of readers) {
-      compare(writer, reader, await call(reader, reader.read, [session], account, reader.device));
+    const read = async (how) => {
+      for (const reader of readers) {
+        compare(writer, reader, await call(reader, reader.read, [session], account, reader.device), how);
+      }
+    };
+    await read("");
+    if (writer === participants[0]) {
+      await nameAnotherSender(account, session, readers[0].device);
+      await read(", the envelope's row naming another device");
     }
   }
 }
 console.log(`${passes} passed, ${failures} failed`);
 process.exitCode = failures === 0 && passes > 0 ? 0 : 1;
 
-function compare(writer, reader, { status, stdout, stderr }) {
-  const name = `${writer.name} -> ${reader.name}`;
+function compare(writer, reader, { status, stdout, stderr }, how) {
+  const name = `${writer.name} -> ${reader.name}${how}`;
   if (status === 0 && stdout.toString() === input) {
     passes++;
     console.log(`ok  ${name}: ${contents.length} messages, ${input.length} characters`);
@@ -102,9 +109,19 @@ async function register(account, device) {
   await post("/rest/v1/devices", [row], { authorization: `Bearer ${account.token}` });
 }
 
-async function post(path, body, headers = {}) {
+/** As a row keeps it that another device wrote first, when the session's own device writes it again without a name. */
+async function nameAnotherSender(account, session, device) {
+  const path = `/rest/v1/agent_coding_session_secrets?session_id=eq.${session}`;
+  await request("PATCH", path, { sender_device_id: device.id }, { authorization: `Bearer ${account.token}` });
+}
+
+function post(path, body, headers) {
+  return request("POST", path, body, headers);
+}
+
+async function request(method, path, body, headers = {}) {
   const all = { apikey: server.publishable_key, "content-type": "application/json", ...headers };
-  const answer = await fetch(server.url + path, { method: "POST", headers: all, body: JSON.stringify(body) });
+  const answer = await fetch(server.url + path, { method, headers: all, body: JSON.stringify(body) });
   const text = await answer.text();
   if (!answer.ok) throw new Error(`${path}: ${answer.status} ${text}`);
   return text === "" ? undefined : JSON.parse(text);

@@ -11,7 +11,6 @@ import { openEnvelope, openMessage, parseSecret } from "./levi.mjs";
 
 const PAGE = 500;
 
-
 try {
   await main(process.argv[2]);
 } catch (error) {
@@ -42,12 +41,26 @@ async function sessionKey(supabase, userId, session) {
       .maybeSingle(),
   );
   if (!envelope) throw new Error("this device has no envelope for the session; share the session with it first");
-  // No sender named: the device that owns the session sealed it.
-  const senderDeviceId = envelope.sender_device_id ?? session.device_id;
-  const sender = rows(await supabase.from("devices").select("public_key").eq("id", senderDeviceId).single());
-  const ids = { userId, sessionId: session.id, senderDeviceId, recipientDeviceId };
-  const secret = await openEnvelope(envelope, ids, sender.public_key, setting("LEVI_DEVICE_PRIVATE_KEY"));
-  return parseSecret(secret);
+  // The device that the row names may have sealed it, or the session's own: a row first written by another device
+  // keeps that name when the session's own device writes it again without one.
+  let failure;
+  for (const senderDeviceId of new Set([envelope.sender_device_id ?? session.device_id, session.device_id])) {
+    const ids = { userId, sessionId: session.id, senderDeviceId, recipientDeviceId };
+    try {
+      return parseSecret(await openFrom(supabase, envelope, ids));
+    } catch (error) {
+      failure ??= error; // the first one tells more
+    }
+  }
+  throw failure;
+}
+
+async function openFrom(supabase, envelope, ids) {
+  const sender = rows(
+    await supabase.from("devices").select("public_key").eq("id", ids.senderDeviceId).maybeSingle(),
+  );
+  if (!sender?.public_key) throw new Error(`device ${ids.senderDeviceId}, which sealed the envelope, has no public key`);
+  return openEnvelope(envelope, ids, sender.public_key, setting("LEVI_DEVICE_PRIVATE_KEY"));
 }
 
 /** Pages by cursor, not by offset: rows that arrive meanwhile shift nothing. */

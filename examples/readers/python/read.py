@@ -49,13 +49,24 @@ def session_key(account: Account, session: dict) -> bytes:
     )
     if envelope is None:
         raise RuntimeError("this device has no envelope for the session; share the session with it first")
-    # No sender named: the device that owns the session sealed it.
-    sender_id = envelope["sender_device_id"] or session["device_id"]
-    sender = account.one("devices", select="public_key", id=f"eq.{sender_id}")
+    # The device that the row names may have sealed it, or the session's own: a row first written by another device
+    # keeps that name when the session's own device writes it again without one.
+    senders = dict.fromkeys((envelope["sender_device_id"] or session["device_id"], session["device_id"]))
+    failure: Exception | None = None
+    for sender_id in senders:
+        ids = Ids(account.user_id, session["id"], sender_id, device_id)
+        try:
+            return parse_secret(open_from(account, envelope, ids))
+        except Exception as error:  # the first one tells more
+            failure = failure or error
+    raise failure or RuntimeError("the session has no device")
+
+
+def open_from(account: Account, envelope: dict, ids: Ids) -> str:
+    sender = account.one("devices", select="public_key", id=f"eq.{ids.sender_device_id}")
     if sender is None or sender["public_key"] is None:
-        raise RuntimeError(f"device {sender_id}, which sealed the envelope, has no public key")
-    ids = Ids(account.user_id, session["id"], sender_id, device_id)
-    return parse_secret(open_envelope(envelope, ids, sender["public_key"], setting("LEVI_DEVICE_PRIVATE_KEY")))
+        raise RuntimeError(f"device {ids.sender_device_id}, which sealed the envelope, has no public key")
+    return open_envelope(envelope, ids, sender["public_key"], setting("LEVI_DEVICE_PRIVATE_KEY"))
 
 
 def messages(account: Account, session_id: str) -> Iterator[dict]:

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answers::{self, Record};
 use super::install::Programs;
@@ -67,7 +67,9 @@ impl Bench {
         let readers = root().join("examples/readers");
         let script = |path: &str| readers.join(path).display().to_string();
         let (node, python) = (self.programs.node, self.programs.python);
+        let levi = built(&["-p", "levi", "--example", "interop"])?;
         let participants = json!([
+            { "name": "Levi", "write": [levi, "write"], "read": [levi, "read"] },
             { "name": "JavaScript",
               "write": [node, script("javascript/write.mjs")], "read": [node, script("javascript/read.mjs")] },
             { "name": "Python", "env": { "PYTHONPATH": self.python_packages() },
@@ -119,6 +121,21 @@ impl Bench {
             detail: "a step needs it after it was stopped".to_owned(),
         })
     }
+}
+
+/// Builds one program of the workspace, and says where it is.
+pub(super) fn built(target: &[&str]) -> Result<PathBuf, Failure> {
+    let mut build = Command::new(cargo());
+    build.args(["build", "--quiet", "--message-format=json"]).args(target).current_dir(root());
+    let output = build.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(Failure::io("cargo build"))?;
+    let messages = output.stdout.split(|byte| *byte == b'\n');
+    let mut programs = messages.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let program = programs.find_map(|message| message["executable"].as_str().map(PathBuf::from));
+    program.filter(|_| output.status.success()).ok_or_else(|| Failure::Tool {
+        what: format!("cargo build {}", target.join(" ")),
+        detail: "failed; see above".to_owned(),
+    })
 }
 
 /// Runs a command without input; its output is ours.
