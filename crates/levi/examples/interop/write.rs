@@ -89,11 +89,6 @@ async fn write(device: &Device, session: &SessionId) -> Outcome<usize> {
             MessageSyncRequest { message_id, session_id: session.clone(), sequence_number, content };
         receipts.push(device.levi.enqueue_durable(request).await?);
     }
-    let mut w = device.levi.watch_status();
-    tokio::spawn(async move {
-        while w.changed().await.is_ok() {
-        }
-    });
     for receipt in &receipts {
         device.levi.synced(receipt).await?;
     }
