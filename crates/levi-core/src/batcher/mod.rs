@@ -36,7 +36,8 @@ pub struct Batcher {
     flights: BTreeMap<BatchId, Flight>,
     last_batch: u64,
     gate: Gate,
-    trial: Option<Trial>,
+    /// One for each code for which rows are refused, until something is accepted.
+    trials: Vec<Trial>,
     /// Rows that were set aside and put back: refused once more, they are set aside for good.
     second_look: HashSet<RowId>,
     tasks: TaskBoard,
@@ -64,7 +65,7 @@ impl Batcher {
             flights: BTreeMap::new(),
             last_batch: 0,
             gate: Gate::default(),
-            trial: None,
+            trials: Vec::new(),
             second_look: HashSet::new(),
             tasks: TaskBoard::new(),
             dirty: true,

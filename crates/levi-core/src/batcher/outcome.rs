@@ -11,8 +11,8 @@ use super::io::{Action, Batch, BatchId, Notice, Part, PauseReason, SealResult, T
 use super::trial::{Finding, Trial};
 use super::{Batcher, MOST_LANES, Wait};
 
-/// Rows refused one by one beyond which it is the project's fault, whatever else may wait behind them.
-const LARGEST_TRIAL: usize = 512;
+/// A second trial of a project goes through at least so many rows, if there are as many.
+const SECOND_TRIAL: usize = 8;
 
 impl Batcher {
     pub(super) fn outcome(
@@ -65,7 +65,7 @@ impl Batcher {
     /// The project takes rows. Where many were set aside before it did, it may have been at fault until just
     /// now: each gets a second chance, and no third.
     fn look_again(&mut self, now: Now) {
-        let rows = self.trial.take().map(Trial::into_suspects).unwrap_or_default();
+        let rows: Vec<RowId> = self.trials.drain(..).flat_map(Trial::into_suspects).collect();
         if rows.is_empty() {
             return;
         }
@@ -164,7 +164,7 @@ impl Batcher {
         if answer.verdict == Verdict::DuplicateInBatch {
             self.actions.push_back(Action::Notice(Notice::DuplicateInBatch));
         }
-        if self.trial.as_ref().is_none_or(|trial| trial.code != answer.code) {
+        if self.trial(&answer.code).is_none() {
             self.open_trial(&batch, &answer.code);
         }
         match batch.parts.pop() {
@@ -184,12 +184,19 @@ impl Batcher {
     fn open_trial(&mut self, batch: &Batch, code: &str) {
         let trial = match &self.gate.probing {
             Some(probing) if probing == code && self.gate.convicted_for > 0 => {
-                let known = batch.rows() + self.lanes.waiting_rows(LARGEST_TRIAL);
-                Trial::open(code, 2 * self.gate.convicted_for, known.min(LARGEST_TRIAL))
+                // Not more, for what is on trial is set aside on disk, and a crash forgets why.
+                let most = self.config.batch_size.max(SECOND_TRIAL);
+                let known = batch.rows() + self.lanes.waiting_rows(most);
+                Trial::open(code, 2 * self.gate.convicted_for, known.min(most))
             }
             _ => Trial::open(code, batch.rows(), self.config.batch_size),
         };
-        self.trial = Some(trial);
+        self.trials.push(trial);
+    }
+
+    /// The trial for `code`, if one is open: each lasts until something is accepted.
+    fn trial(&mut self, code: &str) -> Option<&mut Trial> {
+        self.trials.iter_mut().find(|trial| trial.code == code)
     }
 
     /// Several sessions shared a refused batch: the ones the answer names go alone; if it names none, each
@@ -218,7 +225,7 @@ impl Batcher {
     /// One session's rows were refused: send fewer, until the bad one is alone.
     fn halve(&mut self, part: Part, answer: &Answer) {
         self.notice_split(part.rows.len(), answer);
-        let one_by_one = self.trial.as_ref().is_some_and(Trial::looks_like_the_project);
+        let one_by_one = self.trial(&answer.code).is_some_and(|trial| trial.looks_like_the_project());
         let suspects = if one_by_one { 1 } else { part.rows.len() };
         let group = self.lanes.new_group();
         if let Some(lane) = self.lanes.lane(part.lane) {
@@ -243,7 +250,7 @@ impl Batcher {
         let reason = reason(answer);
         self.actions.push_back(Action::Park { lane: part.lane, row: row.key, reason, at: now.wall });
         let again = self.second_look.remove(&row.key.id);
-        let Some(trial) = self.trial.as_mut().filter(|_| !again) else {
+        let Some(trial) = self.trial(&answer.code).filter(|_| !again) else {
             return self.lanes.without_first(part.lane, 0);
         };
         match trial.refused(row.key.id, answer, draw) {
@@ -260,7 +267,7 @@ impl Batcher {
 
     /// Not the rows but the project is at fault: put them back and wait.
     fn convict(&mut self, now: Now, rows: Vec<RowId>, answer: &Answer, draw: f64) {
-        self.trial = None;
+        self.trials.retain(|trial| trial.code != answer.code);
         self.gate.convicted_for = rows.len();
         for row in rows {
             self.actions.push_back(Action::Unpark { row, at: now.wall });
@@ -277,7 +284,8 @@ impl Batcher {
         if busy || self.gate.convicted_for == 0 {
             return;
         }
-        if let Some((rows, answer, draw)) = self.trial.take().and_then(Trial::into_refused) {
+        let trial = self.trials.pop().and_then(Trial::into_refused);
+        if let Some((rows, answer, draw)) = trial {
             self.convict(now, rows, &answer, draw);
         }
     }
