@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use levi_types::{
-    CodingSession, Delivery, DeliveryReport, PortErrorKind, Repository, RepositoryId, SecretString, SessionId,
-    SessionStatus, SessionStore, StoreError,
+    CodingSession, Delivery, DeliveryReport, PortErrorKind, Repository, RepositoryId, SecretString,
+    SessionId, SessionStatus, SessionStore, StoreError,
 };
 
 use crate::content::{Keys, session_number};
@@ -59,7 +59,11 @@ impl Daemon {
 
     fn answers(&self) -> Result<(), StoreError> {
         let silent = self.state().silent;
-        if silent { Err(StoreError::new(PortErrorKind::Unavailable, "the store does not answer")) } else { Ok(()) }
+        if silent {
+            Err(StoreError::new(PortErrorKind::Unavailable, "the store does not answer"))
+        } else {
+            Ok(())
+        }
     }
 }
 

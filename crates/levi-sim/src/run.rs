@@ -26,8 +26,7 @@ fn run_with(plan: &Plan, traced: bool) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| World::run(plan, traced))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
-        let violation =
-            Violation { oracle: "panic", what: text.to_owned(), at: Monotonic::default() };
+        let violation = Violation { oracle: "panic", what: text.to_owned(), at: Monotonic::default() };
         Outcome { violation: Some(violation), trace: Vec::new(), counts: Counts::default() }
     })
 }

@@ -42,7 +42,10 @@ impl Server {
         Self {
             token: 1,
             faults: Vec::new(),
-            known: sessions.iter().map(|s| matches!(s.standing, Standing::Known | Standing::Forbidden)).collect(),
+            known: sessions
+                .iter()
+                .map(|s| matches!(s.standing, Standing::Known | Standing::Forbidden))
+                .collect(),
             forbidden: sessions.iter().map(|s| s.standing == Standing::Forbidden).collect(),
             repositories: [false; 4],
             requests: 0,
@@ -54,7 +57,8 @@ impl Server {
     }
 
     pub(crate) fn session_appears(&mut self, session: usize) {
-        if let (Some(known), Some(forbidden)) = (self.known.get_mut(session), self.forbidden.get_mut(session)) {
+        if let (Some(known), Some(forbidden)) = (self.known.get_mut(session), self.forbidden.get_mut(session))
+        {
             (*known, *forbidden) = (true, false);
         }
     }
@@ -108,13 +112,22 @@ impl Server {
         }
         match self.fault(now, |fault| matches!(fault, ServerFault::LostAnswer)) {
             Some(_) => late(Verdict::Unreachable, "timeout", Duration::from_secs(10)),
-            None if self.flaky(now) && random.chance(30) => late(Verdict::Unreachable, "reset", Duration::ZERO),
+            None if self.flaky(now) && random.chance(30) => {
+                late(Verdict::Unreachable, "reset", Duration::ZERO)
+            }
             None => self.in_time(now, random, Verdict::Accepted, "201"),
         }
     }
 
     /// Serves one row of session sync. `Done` is `Accepted`.
-    pub(crate) fn task(&mut self, now: Duration, random: &mut Random, token: u32, name: &str, sessions: &[SessionSetup]) -> Served {
+    pub(crate) fn task(
+        &mut self,
+        now: Duration,
+        random: &mut Random,
+        token: u32,
+        name: &str,
+        sessions: &[SessionSetup],
+    ) -> Served {
         if let Some(served) = self.before_the_table(now, random, token) {
             return served;
         }
@@ -147,7 +160,13 @@ impl Server {
     /// What goes wrong before a row is looked at.
     fn before_the_table(&self, now: Duration, random: &mut Random, token: u32) -> Option<Served> {
         let found = self.fault(now, |fault| {
-            matches!(fault, ServerFault::Outage | ServerFault::Busy | ServerFault::RetryAfter(_) | ServerFault::Unexpected)
+            matches!(
+                fault,
+                ServerFault::Outage
+                    | ServerFault::Busy
+                    | ServerFault::RetryAfter(_)
+                    | ServerFault::Unexpected
+            )
         });
         let zero = Duration::ZERO;
         match found {
@@ -182,7 +201,9 @@ impl Server {
 
     fn refused_rows(&self, truth: &mut Truth, request: &Rows) -> Option<Served> {
         let rows = &request.rows;
-        if let Some((session, _, content)) = rows.iter().find(|(_, _, content)| content.nature != Nature::Good) {
+        if let Some((session, _, content)) =
+            rows.iter().find(|(_, _, content)| content.nature != Nature::Good)
+        {
             let detail = match content.nature {
                 Nature::NamedPoison => format!("invalid input syntax for type uuid: \"s{session}\""),
                 _ => "invalid input".to_owned(),
@@ -194,7 +215,8 @@ impl Server {
             return Some(self.refuse(truth, request, Verdict::Forbidden, "42501", String::new(), true));
         }
         let (orphan, ..) = rows.iter().find(|(session, ..)| !is(&self.known, *session))?;
-        let detail = format!("Key (session_id)=(s{orphan}) is not present in table \"agent_coding_sessions\".");
+        let detail =
+            format!("Key (session_id)=(s{orphan}) is not present in table \"agent_coding_sessions\".");
         Some(self.refuse(truth, request, Verdict::MissingParent, "23503", detail, false))
     }
 
@@ -209,7 +231,8 @@ impl Server {
         deserved: bool,
     ) -> Served {
         if let [(session, place, _)] = request.rows.as_slice()
-            && let Some(id) = truth.sessions.get(*session).and_then(|session| session.pending.get(place)).copied()
+            && let Some(id) =
+                truth.sessions.get(*session).and_then(|session| session.pending.get(place)).copied()
             && let Some(row) = truth.rows.get_mut(&id)
         {
             row.refused_alone = Some((code.to_owned(), deserved));

@@ -168,8 +168,12 @@ impl Draft<'_> {
                 Happening::Disk(fault, self.for_a_while())
             }
             20..=23 => Happening::Crash(self.moment_of_death()),
-            24 => Happening::Stop { within: Duration::from_millis(self.random.pick(&[0, 300, 5_000, 60_000])) },
-            25 | 26 => Happening::JumpWall(self.random.pick(&[-DAY, DAY, -3_600_000, -10_000, 10_000, 365 * DAY])),
+            24 => {
+                Happening::Stop { within: Duration::from_millis(self.random.pick(&[0, 300, 5_000, 60_000])) }
+            }
+            25 | 26 => {
+                Happening::JumpWall(self.random.pick(&[-DAY, DAY, -3_600_000, -10_000, 10_000, 365 * DAY]))
+            }
             27 | 28 => Happening::SessionAppears(self.session()),
             29 | 30 => Happening::SyncSession(self.session()),
             31 | 32 => Happening::KeyArrives { session: self.session(), told: self.random.chance(60) },

@@ -223,7 +223,11 @@ pub enum Moment {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Setup { store, database_key, latency, lateness, signed_in, config, sessions } = &self.setup;
-        writeln!(f, "seed {}: {store:?}, database key: {database_key}, latency {latency} ms, timers late by {lateness} ms, signed in: {signed_in}", self.seed)?;
+        writeln!(
+            f,
+            "seed {}: {store:?}, database key: {database_key}, latency {latency} ms, timers late by {lateness} ms, signed in: {signed_in}",
+            self.seed
+        )?;
         writeln!(f, "{config:?}")?;
         for (number, session) in sessions.iter().enumerate() {
             writeln!(f, "s{number}: {session:?}")?;

@@ -57,16 +57,22 @@ impl Truth {
         let number = session_number(&new.session_id);
         let content = match self.keys.open_stored(new) {
             Ok(content) => content,
-            Err(error) => return self.fail("G7 sealed", format!("a row was written that nobody can open: {error}")),
+            Err(error) => {
+                return self.fail("G7 sealed", format!("a row was written that nobody can open: {error}"));
+            }
         };
         self.note(|| {
-            format!("disk: s{number}/{} v{} {:?}: {answer:?}", new.sequence_number, content.version, new.protection)
+            format!(
+                "disk: s{number}/{} v{} {:?}: {answer:?}",
+                new.sequence_number, content.version, new.protection
+            )
         });
         let Enqueued::Stored { key, .. } = answer else { return };
         let Some(session) = self.sessions.get_mut(number) else { return };
         session.pending.insert(new.sequence_number, key.id);
         session.parked.remove(&new.sequence_number);
         session.discarded.remove(&new.sequence_number);
+        session.stored.insert((new.sequence_number, content.version));
         let latest = session.latest.entry(new.sequence_number).or_default();
         *latest = content.version.max(*latest);
         let key_here = session.key_here;
@@ -134,10 +140,12 @@ impl Truth {
         let before = session.attempts;
         let meddled = std::mem::take(&mut session.meddled);
         let keyless = reason.code == "missing_secret";
-        let caused = if keyless { !session.key_here } else { session.causes > 0 };
+        let caused = if keyless { !session.key_here || self.delays_void } else { session.causes > 0 };
         session.causes = if keyless { session.causes } else { session.causes.saturating_sub(1) };
         session.attempts = attempts;
-        session.not_before = Some(self.now.monotonic.after(delay));
+        // One that was chosen before the clock jumped, and written after, says nothing.
+        let sound = delay <= self.config.longest_delay() + std::time::Duration::from_millis(1);
+        session.not_before = sound.then_some(self.now.monotonic.after(delay));
         self.expect(meddled || attempts == before + 1, "attempts", || {
             format!("s{number} had {before} attempts and now has {attempts}")
         });
@@ -152,7 +160,9 @@ impl Truth {
 
     fn set_aside(&mut self, lane: LaneId, key: RowKey, reason: &Reason) {
         let name = self.name(key.id);
-        let Some(row) = self.rows.get(&key.id).filter(|row| row.version == key.version).cloned() else { return };
+        let Some(row) = self.rows.get(&key.id).filter(|row| row.version == key.version).cloned() else {
+            return;
+        };
         let verdict = row.refused_alone.clone();
         let Some(session) = self.sessions.get_mut(row.session) else { return };
         if session.pending.remove(&row.sequence_number).is_none() {
@@ -190,6 +200,8 @@ impl Truth {
             session.pending.insert(row.sequence_number, id);
             session.attempts = 0;
             session.not_before = None;
+            // Levi may go on counting where it was with the lane's other rows.
+            session.meddled = true;
             let name = self.name(id);
             self.note(|| format!("disk: {name} is put back"));
         }
@@ -201,7 +213,11 @@ impl Truth {
         let first = session.pending.first_key_value().is_some_and(|(place, _)| *place == row.sequence_number);
         if session.pending.remove(&row.sequence_number).is_some() {
             session.discarded.insert(row.sequence_number);
+            session.ever_discarded.insert(row.sequence_number);
             session.meddled = true;
+            if session.pending.is_empty() {
+                session.not_before = None;
+            }
             if first {
                 session.attempts = 0;
             }

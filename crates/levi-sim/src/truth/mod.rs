@@ -58,10 +58,14 @@ pub(crate) struct Session {
     pub(crate) parked: BTreeMap<i64, Parked>,
     /// The newest content that was stored for each place.
     pub(crate) latest: BTreeMap<i64, u32>,
+    /// Every content that ever got to the disk, by place and version.
+    pub(crate) stored: BTreeSet<(i64, u32)>,
     /// What the server shows.
     pub(crate) shown: BTreeMap<i64, Content>,
     /// Places given up by a person.
     pub(crate) discarded: BTreeSet<i64>,
+    /// Places of which something was ever given up.
+    pub(crate) ever_discarded: BTreeSet<i64>,
     pub(crate) attempts: u32,
     pub(crate) not_before: Option<Monotonic>,
     /// Failures that have not been counted as an attempt yet.
@@ -180,4 +184,3 @@ impl Truth {
         });
     }
 }
-

@@ -13,9 +13,10 @@ impl Truth {
         let mut places: BTreeMap<usize, BTreeSet<i64>> = BTreeMap::new();
         for key in keys {
             let Some(row) = self.rows.get(&key.id) else { return };
-            let pending = self.sessions.get(row.session).is_some_and(|session| {
-                session.pending.get(&row.sequence_number) == Some(&key.id)
-            });
+            let pending = self
+                .sessions
+                .get(row.session)
+                .is_some_and(|session| session.pending.get(&row.sequence_number) == Some(&key.id));
             if row.version != key.version || !pending {
                 // One that changed meanwhile: such a request is not sent.
                 return;

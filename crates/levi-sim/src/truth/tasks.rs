@@ -45,7 +45,9 @@ impl Truth {
                 self.expect(done, "tasks", || format!("task {name} is forgotten, but it was not done"));
             }
             Change::DeferTask { name, version, due_at, attempts, reason } => {
-                let Some(task) = self.tasks.get_mut(name).filter(|task| task.version == *version) else { return };
+                let Some(task) = self.tasks.get_mut(name).filter(|task| task.version == *version) else {
+                    return;
+                };
                 let (before, caused) = (task.attempts, task.causes > 0);
                 task.attempts = *attempts;
                 task.causes = task.causes.saturating_sub(1);
@@ -58,7 +60,9 @@ impl Truth {
                 }
             }
             Change::ParkTask { name, version, reason } => {
-                let Some(task) = self.tasks.get_mut(name).filter(|task| task.version == *version) else { return };
+                let Some(task) = self.tasks.get_mut(name).filter(|task| task.version == *version) else {
+                    return;
+                };
                 task.parked = true;
                 self.note(|| format!("disk: task {name} is set aside: {}", reason.code));
             }

@@ -58,7 +58,8 @@ impl World {
         let finished = self.engine.as_ref().is_none_or(|engine| engine.is_finished(now));
         if !finished {
             let overdue = now.monotonic >= stop_at;
-            return self.expect(!overdue, "G9 shutdown", || "the deadline is over and Levi goes on".to_owned());
+            return self
+                .expect(!overdue, "G9 shutdown", || "the deadline is over and Levi goes on".to_owned());
         }
         if now.monotonic < stop_at {
             self.check_drained();
@@ -82,12 +83,11 @@ impl World {
         });
         let open = self.paused.is_none();
         let now = self.clocks().wall;
-        if !open || self.disk_fault.is_some() {
+        if !open || self.untold || self.disk_fault.is_some() {
             return;
         }
         let horizon = now.after(self.plan.setup.config.longest_delay());
-        let query =
-            DueQuery { now, horizon, except: &[], max_lanes: 100, heads_per_lane: 1, max_heads: 100 };
+        let query = DueQuery { now, horizon, except: &[], max_lanes: 100, heads_per_lane: 1, max_heads: 100 };
         let due = self.disk.read(|store| store.due(query)).unwrap_or_default();
         let names: Vec<_> = due.lanes.iter().map(|lane| lane.session_id.to_string()).collect();
         self.expect(names.is_empty(), "G9 shutdown", || {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use levi_core::engine::{Event, Intake};
 use levi_core::QUEUE_OVERHEAD;
+use levi_core::engine::{Event, Intake};
 use levi_outbox::{Change, NewTask};
 use levi_testkit::outbox::OutboxFailure;
-use levi_types::{Monotonic, MessageSyncRequest};
+use levi_types::{MessageSyncRequest, Monotonic};
 use tokio::sync::oneshot;
 
 use super::{Coming, Gate, WaitingForDisk, World};
@@ -83,7 +83,12 @@ impl World {
             self.note(|| format!("daemon: s{session}/{sequence_number} finds the queue full"));
             return self.schedule_at(self.now + Duration::from_secs(2), 0, Coming::Again(index));
         };
-        self.note(|| format!("daemon: s{session}/{sequence_number} v{} {nature:?}, durable: {durable}", content.version));
+        self.note(|| {
+            format!(
+                "daemon: s{session}/{sequence_number} v{} {nature:?}, durable: {durable}",
+                content.version
+            )
+        });
         let (reply, receiver) = oneshot::channel();
         if durable {
             let waiting =
@@ -223,6 +228,7 @@ impl World {
             }
         });
         self.disk.write_elsewhere(changes);
+        self.untold |= !told;
         if told {
             self.tell(Event::WrittenElsewhere);
         }
@@ -244,6 +250,9 @@ impl World {
         }
         if self.refresh_end == RefreshEnd::Refused {
             self.needs_person |= self.token != Some(self.server.token);
+        }
+        if self.untold {
+            self.tell(Event::WrittenElsewhere);
         }
         self.refresh_end = RefreshEnd::Fresh;
         if self.needs_person {

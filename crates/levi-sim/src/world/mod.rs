@@ -76,6 +76,8 @@ enum Coming {
     DaemonStoreMends(u64),
     /// The daemon tries a message again that was refused.
     Again(usize),
+    /// A person signs in.
+    Person,
     /// Only time passes.
     Nothing,
 }
@@ -157,6 +159,8 @@ pub(crate) struct World {
     die_before_effects: bool,
     stop_at: Option<Monotonic>,
     boots: u64,
+    /// Somebody wrote to the outbox and did not say so.
+    untold: bool,
     healed: bool,
     mended_at: Duration,
     booted_at: Duration,
@@ -226,6 +230,7 @@ impl World {
             die_before_effects: false,
             stop_at: None,
             boots: 0,
+            untold: false,
             healed: false,
             mended_at: Duration::ZERO,
             booted_at: Duration::ZERO,
@@ -265,6 +270,7 @@ impl World {
     fn boot(&mut self) {
         self.boots += 1;
         self.booted_at = self.now;
+        self.untold = false;
         self.incarnation += 1;
         if self.boots > 1
             && let Err(error) = self.disk.reopen(self.plan.setup.store, self.file.as_ref())
@@ -360,6 +366,7 @@ impl World {
                 }
             }
             Coming::Again(index) => self.planned(index),
+            Coming::Person => self.sign_in(),
             Coming::Nothing => {}
         }
     }
@@ -386,16 +393,26 @@ impl World {
                 _ => {}
             }
         }
-        let effects = engine.turn(self.clocks(), events);
-        let dead = self.disk.inner().dead || (self.die_before_effects && !effects.is_empty());
+        // Effects leave as they are decided, until the process dies. One that dies before them has none.
+        let mut effects = Vec::new();
+        let disk = self.disk.clone();
+        let stillborn = self.die_before_effects;
+        engine.turn_with(self.clocks(), events, &mut |effect| {
+            let inner = &mut *disk.inner();
+            inner.dead |= stillborn;
+            if !inner.dead {
+                effects.push(effect);
+            }
+        });
+        let dead = self.disk.inner().dead;
         let status = engine.status_if_changed();
         if !dead {
             engine.announce();
         }
         self.engine = Some(engine);
         if dead {
-            self.die_before_effects = false;
             self.replies(true);
+            self.perform(effects, gate_changes);
             return self.crash("in a turn");
         }
         self.perform(effects, gate_changes);

@@ -17,15 +17,20 @@ impl World {
     pub(super) fn send(&mut self, batch: u64, upsert: &Upsert, gate_changes: bool) {
         let rows = match self.decode(upsert) {
             Ok(rows) => rows,
-            Err(error) => return self.fail("G7 sealed", format!("a request that the server cannot read: {error}")),
+            Err(error) => {
+                return self.fail("G7 sealed", format!("a request that the server cannot read: {error}"));
+            }
         };
         self.note(|| {
-            let names: Vec<_> = rows.rows.iter().map(|(s, place, c)| format!("s{s}/{place} v{}", c.version)).collect();
+            let names: Vec<_> =
+                rows.rows.iter().map(|(s, place, c)| format!("s{s}/{place} v{}", c.version)).collect();
             format!("send {batch}: {}", names.join(", "))
         });
         self.check_request(batch, &rows);
         let Some(token) = self.token else {
-            self.expect(gate_changes || self.gate == Gate::Open, "G5 sign-in", || "sent while signed out".to_owned());
+            self.expect(gate_changes || self.gate == Gate::Open, "G5 sign-in", || {
+                "sent while signed out".to_owned()
+            });
             self.flights.insert(batch, Flight { rows, token: 0, arrived: true });
             let answer = answer(Verdict::SignedOut, "signed_out");
             return self.schedule(Duration::ZERO, Coming::Answered(batch, answer));
@@ -59,7 +64,9 @@ impl World {
             format!("{} bytes in one request of {count} rows", rows.bytes)
         });
         let under_way = self.flights.len() + 1;
-        self.expect(under_way <= config.max_in_flight, "G6 bounds", || format!("{under_way} requests under way"));
+        self.expect(under_way <= config.max_in_flight, "G6 bounds", || {
+            format!("{under_way} requests under way")
+        });
         let sessions: BTreeSet<usize> = rows.rows.iter().map(|(session, ..)| *session).collect();
         self.truth(|truth| {
             for number in sessions {
@@ -89,7 +96,11 @@ impl World {
         self.note(|| format!("answer to {batch}: {:?} {}", answer.verdict, answer.code));
         let deferring = matches!(
             answer.verdict,
-            Verdict::Unreachable | Verdict::Busy { .. } | Verdict::Unexpected | Verdict::MissingParent | Verdict::Forbidden
+            Verdict::Unreachable
+                | Verdict::Busy { .. }
+                | Verdict::Unexpected
+                | Verdict::MissingParent
+                | Verdict::Forbidden
         );
         let sessions: BTreeSet<usize> = flight.rows.rows.iter().map(|(session, ..)| *session).collect();
         self.truth(|truth| {
@@ -115,6 +126,9 @@ impl World {
             if self.refreshed_at.is_some() && token == self.server.token {
                 // A token fresh from the server is refused: that is for a person to look at.
                 self.needs_person = true;
+                if self.healed {
+                    self.schedule_at(self.now + Duration::from_secs(1), 0, Coming::Person);
+                }
             }
         }
     }
@@ -156,7 +170,8 @@ impl World {
         self.task_running = false;
         let token = self.token;
         self.truth(|truth| {
-            let Some(known) = truth.tasks.get_mut(&task.name).filter(|known| known.version == task.version) else {
+            let Some(known) = truth.tasks.get_mut(&task.name).filter(|known| known.version == task.version)
+            else {
                 return;
             };
             known.done |= end == TaskEnd::Done;
