@@ -5,8 +5,10 @@ mod bench;
 mod ci;
 mod crash;
 mod failure;
+mod faults;
 mod interop;
 mod metadata;
+mod sim;
 mod step;
 mod tests;
 mod tidy;
@@ -42,6 +44,16 @@ const COMMANDS: &[Command] = &[
         name: "crash",
         about: "A daemon killed by SIGKILL over the same files: `--kills N`, `--seed S`. Or `flood --minutes M`.",
         run: crash::run,
+    },
+    Command {
+        name: "sim",
+        about: "Levi in a simulated world: `--seeds N`, or one again: `--seed S --trace`.",
+        run: sim::run,
+    },
+    Command {
+        name: "faults",
+        about: "Planted faults, and which oracle of the simulation catches each; names select some.",
+        run: faults::run,
     },
     Command {
         name: "bench",

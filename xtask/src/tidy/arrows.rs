@@ -30,6 +30,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "levi-core",
         ],
     ),
+    (
+        "levi-sim",
+        &["levi-types", "levi-crypto", "levi-outbox", "levi-transport", "levi-core", "levi-testkit"],
+    ),
     ("xtask", &[]),
 ];
 
