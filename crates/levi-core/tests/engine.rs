@@ -148,6 +148,23 @@ fn a_fresh_token_that_is_refused_too_is_not_refreshed_again_and_again() {
     assert_eq!(rig.arrived["s"].len(), 50);
 }
 
+/// A laptop that was asleep for longer than a token lives.
+#[test]
+fn a_stored_sign_in_whose_token_has_expired_is_refreshed_and_not_taken_for_revoked() {
+    let mut rig = Rig::new(LeviConfig::default());
+    rig.tell(Event::SignedOut);
+    rig.tell(Event::SignInStored);
+    rig.tell(Event::SignedIn);
+    assert_eq!(rig.refreshes, 1, "the stored sign-in was asked for");
+    let session = rig.session("s");
+    rig.enqueue_all(&session, 1..=50);
+    rig.answer(|_| answer(Verdict::SignedOut, "PGRST303"));
+    assert_eq!((rig.refreshes, rig.status().paused), (2, Some(PauseReason::Refreshing)));
+    rig.tell(Event::SignedIn);
+    rig.settle(HOUR, |_| accepted());
+    assert_eq!(rig.arrived["s"].len(), 50);
+}
+
 #[test]
 fn a_message_replaced_while_its_first_payload_is_under_way_is_sent_again() {
     let mut rig = Rig::new(LeviConfig::default());

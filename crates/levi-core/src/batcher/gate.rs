@@ -33,6 +33,8 @@ pub(super) struct Gate {
     pub(super) epoch: u64,
     /// When a token was refreshed, if nothing has been accepted since.
     pub(super) refreshed_at: Option<Monotonic>,
+    /// What was asked for is the stored sign-in: its token may have expired since, and was not refreshed.
+    pub(super) taking_up_stored: bool,
     pub(super) refresh_attempts: u32,
     pub(super) project: Option<Pause>,
     /// The code that the project was last paused for, until something is accepted: while it stands, one
@@ -54,6 +56,7 @@ impl Default for Gate {
             sign_in: SignIn::Out,
             epoch: 0,
             refreshed_at: None,
+            taking_up_stored: false,
             refresh_attempts: 0,
             project: None,
             probing: None,

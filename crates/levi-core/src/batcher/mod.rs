@@ -96,6 +96,7 @@ impl Batcher {
             }
             Input::SignInStored if self.gate.sign_in == SignIn::Out => {
                 self.gate.sign_in = SignIn::Refreshing;
+                self.gate.taking_up_stored = true;
                 self.actions.push_back(Action::Refresh);
             }
             // Somebody was quicker.
@@ -208,7 +209,8 @@ impl Batcher {
     }
 
     fn signed_in(&mut self, now: Now) {
-        let refreshed = self.gate.sign_in == SignIn::Refreshing;
+        let stored = std::mem::take(&mut self.gate.taking_up_stored);
+        let refreshed = self.gate.sign_in == SignIn::Refreshing && !stored;
         self.gate.refreshed_at = refreshed.then_some(now.monotonic);
         self.gate.sign_in = SignIn::In;
         self.gate.epoch += 1;
