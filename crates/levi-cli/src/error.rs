@@ -16,7 +16,9 @@ pub(crate) enum CliError {
         "no project named; give --url and --key (or LEVI_URL and LEVI_PUBLISHABLE_KEY), or run `levi login` with them once"
     )]
     NoProject,
-    #[error("this data folder is signed in to another project; log in to the new one with another --data-dir")]
+    #[error(
+        "this data folder is signed in to another project; log in to the new one with another --data-dir"
+    )]
     OtherProject,
     #[error("this data folder belongs to another user; use another --data-dir for this one")]
     OtherUser,
@@ -57,13 +59,17 @@ pub(crate) enum CliError {
     Sync(SyncError),
     #[error(transparent)]
     NotConnected(#[from] NotConnected),
-    #[error("{what} is not a session's id; the server takes uuids, such as 4be0643f-1d98-473b-97cd-ca98a65347dd")]
+    #[error(
+        "{what} is not a session's id; the server takes uuids, such as 4be0643f-1d98-473b-97cd-ca98a65347dd"
+    )]
     NotASession { what: &'static str },
     #[error("{0}")]
     Usage(&'static str),
     #[error("cannot read {path}: {source}", path = .path.display())]
     Input { path: PathBuf, source: io::Error },
-    #[error("line {line} could not be stored: {error}; what came before it is safe, run this again from the start")]
+    #[error(
+        "line {line} could not be stored: {error}; what came before it is safe, run this again from the start"
+    )]
     NotStored { line: u64, error: levi::EnqueueError },
     #[error("cannot write {path}: {source}", path = .path.display())]
     File { path: PathBuf, source: io::Error },

@@ -19,6 +19,7 @@ pub(crate) struct Feed<'a, T> {
     under_way: VecDeque<UnderWay<'a, T>>,
     bytes: usize,
     most_bytes: usize,
+    last: Option<Receipt>,
 }
 
 struct UnderWay<'a, T> {
@@ -32,7 +33,7 @@ impl<'a, T> Feed<'a, T> {
         // Half of what Levi's queue takes: a message is queued the moment it is handed over and never waits for
         // room, for those that wait could overtake one another.
         let most_bytes = LeviConfig::default().max_queued_bytes / 2;
-        Self { levi, under_way: VecDeque::new(), bytes: 0, most_bytes }
+        Self { levi, under_way: VecDeque::new(), bytes: 0, most_bytes, last: None }
     }
 
     /// Whether one must be [taken out](Self::stored) before the next is handed over.
@@ -58,6 +59,14 @@ impl<'a, T> Feed<'a, T> {
         let oldest = self.under_way.pop_front()?;
         let result = oldest.storing.await;
         self.bytes -= oldest.bytes;
+        if let Ok(receipt) = &result {
+            self.last = Some(receipt.clone());
+        }
         Some((oldest.tag, result))
+    }
+
+    /// The message that was stored last.
+    pub(crate) const fn last(&self) -> Option<&Receipt> {
+        self.last.as_ref()
     }
 }

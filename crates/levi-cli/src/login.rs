@@ -78,8 +78,15 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
     let name = args.device_name.unwrap_or_else(machine_name);
     let description = Description { name: &name, device_type: &args.device_type };
     let device_id = device::register(&home, &http, &keeper, description).await?;
-    console.json(&SignedIn { url: &http.api_url, user_id: user_id.as_str(), device_id: device_id.as_str() })?;
-    console.say(format!("signed in to {} as user {user_id}; this is device {device_id} ({name})", http.api_url))?;
+    console.json(&SignedIn {
+        url: &http.api_url,
+        user_id: user_id.as_str(),
+        device_id: device_id.as_str(),
+    })?;
+    console.say(format!(
+        "signed in to {} as user {user_id}; this is device {device_id} ({name})",
+        http.api_url
+    ))?;
     Ok(Exit::Done)
 }
 
@@ -129,7 +136,9 @@ fn password(args: &LoginArgs) -> Result<SecretString, CliError> {
         return Err(CliError::Usage("no terminal to ask for the password on; give it with --password-stdin"));
     }
     let password = rpassword::prompt_password("Password: ");
-    password.map(SecretString::new).map_err(|source| CliError::System { what: "ask for the password", source })
+    password
+        .map(SecretString::new)
+        .map_err(|source| CliError::System { what: "ask for the password", source })
 }
 
 fn tokens_from_stdin() -> Result<Tokens, CliError> {
@@ -142,7 +151,9 @@ fn tokens_from_stdin() -> Result<Tokens, CliError> {
     let text = stdin_text()?;
     // Exposed to be taken apart into tokens. The parser's own words could quote one, so they are not passed on.
     let given: Given = serde_json::from_str(text.expose()).map_err(|_| {
-        CliError::Usage("stdin holds no {\"access_token\", \"refresh_token\", \"user_id\"} as one JSON object")
+        CliError::Usage(
+            "stdin holds no {\"access_token\", \"refresh_token\", \"user_id\"} as one JSON object",
+        )
     })?;
     Ok(Tokens {
         access_token: given.access_token.into(),
@@ -161,5 +172,7 @@ fn stdin_text() -> Result<SecretString, CliError> {
 fn machine_name() -> String {
     let name = std::fs::read_to_string("/etc/hostname").ok();
     let name = name.or_else(|| std::env::var("COMPUTERNAME").ok()).or_else(|| std::env::var("HOSTNAME").ok());
-    name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "levi".to_owned())
+    name.map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "levi".to_owned())
 }

@@ -184,7 +184,12 @@ mod tests {
         let mut lines = Lines::new(&file[..]);
         for (place, (bytes, expected)) in table.into_iter().enumerate() {
             let (number, parsed) = lines.next_line().unwrap().unwrap();
-            assert_eq!((number, parsed), (place as u64 * 2 + 1, expected), "{}", String::from_utf8_lossy(bytes));
+            assert_eq!(
+                (number, parsed),
+                (place as u64 * 2 + 1, expected),
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
         }
         assert!(lines.next_line().unwrap().is_none());
     }

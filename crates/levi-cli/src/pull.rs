@@ -77,7 +77,9 @@ impl Pull {
                         sequence_number: message.sequence_number,
                         content: &message.content,
                     })?,
-                    Err(error) => self.unreadable(session, Some(error.sequence_number), error.error.to_string()),
+                    Err(error) => {
+                        self.unreadable(session, Some(error.sequence_number), error.error.to_string())
+                    }
                 }
             }
             // A server may hand out fewer than asked for: only an empty page is the end.

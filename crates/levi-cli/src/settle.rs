@@ -1,10 +1,11 @@
-//! Waiting until the server has everything.
+//! Starting, and waiting until the server has everything.
 
 use std::time::Duration;
 
-use levi::{Levi, Reason, Status};
-use tokio::time::Instant;
+use levi::{Levi, Reason, Receipt, Status};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::error::CliError;
 use crate::progress::Progress;
 
 /// How the waiting ended.
@@ -35,11 +36,39 @@ impl std::fmt::Display for Stuck {
     }
 }
 
-/// Waits until nothing is pending, for as long as the server takes something every `patience`.
-pub(crate) async fn settle(levi: &Levi, patience: Duration, mut progress: Progress) -> Settled {
+/// How long the worker may take to find the sign-in that is stored beside it.
+const TAKE_UP: Duration = Duration::from_secs(10);
+
+/// Starts the worker of a device that is signed in, and waits until it has taken up that sign-in.
+pub(crate) async fn start(levi: &Levi) -> Result<(), CliError> {
+    levi.start()?;
+    let mut watch = levi.watch_status();
+    let taken_up = watch.wait_for(|status| {
+        !matches!(status.paused, Some(levi::PauseReason::SignedOut | levi::PauseReason::Refreshing))
+    });
+    // Where it is not, the waiting for the last message says why.
+    let _ = timeout(TAKE_UP, taken_up).await;
+    Ok(())
+}
+
+/// Waits until nothing is pending, for as long as the server takes something every `patience`. `last` is the message
+/// that was stored last: only once it is settled is the status known to be younger than all of them.
+pub(crate) async fn settle(
+    levi: &Levi,
+    last: Option<&Receipt>,
+    patience: Duration,
+    mut progress: Progress,
+) -> Settled {
     let mut watch = levi.watch_status();
     let mut accepted = u64::MAX;
     let mut deadline = Instant::now() + patience;
+    let mut last_settled = last.is_none();
+    let mut last_one = Box::pin(async {
+        if let Some(receipt) = last {
+            // Sent, set aside or stopped: the status says which.
+            let _ = levi.synced(receipt).await;
+        }
+    });
     let settled = loop {
         let status = watch.borrow_and_update().clone();
         if status.rows_accepted != accepted {
@@ -48,14 +77,19 @@ pub(crate) async fn settle(levi: &Levi, patience: Duration, mut progress: Progre
         }
         progress.reached(status.rows_accepted);
         progress.state(state(&status));
-        if is_empty(&status) {
+        if last_settled && is_empty(&status) {
             break Settled::Empty;
         }
         if matches!(status.paused, Some(levi::PauseReason::SignedOut)) {
             break Settled::Stuck(Stuck::SignedOut);
         }
-        if tokio::time::timeout_at(deadline, watch.changed()).await.is_err() {
-            break Settled::Stuck(Stuck::NoProgress(reason(&status)));
+        tokio::select! {
+            () = &mut last_one, if !last_settled => last_settled = true,
+            changed = timeout_at(deadline, watch.changed()) => {
+                if changed.is_err() {
+                    break Settled::Stuck(Stuck::NoProgress(reason(&status)));
+                }
+            }
         }
     };
     progress.finish();
@@ -84,5 +118,7 @@ fn state(status: &Status) -> String {
 fn reason(status: &Status) -> Option<Reason> {
     let paused = status.paused.as_ref().map(levi::PauseReason::to_reason);
     let answer = status.last_answer.as_ref().filter(|answer| answer.verdict != levi::Verdict::Accepted);
-    paused.or_else(|| answer.map(|a| Reason { code: a.code.clone(), detail: "the server's last answer".into() }))
+    paused.or_else(|| {
+        answer.map(|a| Reason { code: a.code.clone(), detail: "the server's last answer".into() })
+    })
 }

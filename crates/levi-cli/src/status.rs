@@ -157,10 +157,13 @@ fn lines(status: &Status) -> Vec<String> {
         plural(outbox.pending, "message"),
         plural(outbox.sessions_waiting, "session"),
         bytes(outbox.pending_bytes),
-        outbox.oldest_age_seconds.map_or_else(String::new, |age| format!(", the oldest for {}", seconds(age)))
+        outbox
+            .oldest_age_seconds
+            .map_or_else(String::new, |age| format!(", the oldest for {}", seconds(age)))
     ));
     for reason in &outbox.waiting_for {
-        let next = reason.due_in_seconds.map_or_else(String::new, |due| format!(", next in {}", seconds(due)));
+        let next =
+            reason.due_in_seconds.map_or_else(String::new, |due| format!(", next in {}", seconds(due)));
         let attempts = plural(u64::from(reason.attempts), "attempt");
         lines.push(format!("              {} ({}): {attempts}{next}", reason.code, reason.detail));
     }

@@ -52,7 +52,10 @@ mod tests {
     #[test]
     fn numbers_read_well() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([plural(1, "batch"), plural(2, "batch"), plural(0, "line")], ["1 batch", "2 batches", "0 lines"]);
+        assert_eq!(
+            [plural(1, "batch"), plural(2, "batch"), plural(0, "line")],
+            ["1 batch", "2 batches", "0 lines"]
+        );
         assert_eq!([812, 1_400_000, 2_000_000_000].map(bytes), ["812 B", "1.4 MB", "2.0 GB"]);
         assert_eq!([0.344, 12.06, 185.0].map(seconds), ["0.34 s", "12.1 s", "3 min 5 s"]);
     }

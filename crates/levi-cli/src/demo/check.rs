@@ -149,7 +149,10 @@ mod tests {
             (&[(1, Some("a")), (2, Some("x")), (3, None)], Read { same: 1, lost: 2, ..Read::default() }),
             (&[whole[0], whole[0], whole[1], whole[2]], Read { same: 3, duplicated: 1, ..Read::default() }),
             (&[whole[0], whole[2], whole[1]], Read { same: 2, lost: 1, out_of_order: 1, ..Read::default() }),
-            (&[whole[0], whole[1], whole[2], (9, Some("z"))], Read { same: 3, duplicated: 1, ..Read::default() }),
+            (
+                &[whole[0], whole[1], whole[2], (9, Some("z"))],
+                Read { same: 3, duplicated: 1, ..Read::default() },
+            ),
         ];
         for (read, expected) in table {
             assert_eq!(compared(read), expected, "{read:?}");

@@ -28,14 +28,16 @@ pub(crate) struct Device {
 impl Devices {
     /// Signs the user in on `count` devices, each with its own data folder, as `levi login` does.
     pub(crate) async fn register(stage: &Stage, count: u16, seed: u64) -> Result<Self, CliError> {
-        let folder =
-            tempfile::tempdir().map_err(|source| CliError::System { what: "make a folder for the demo", source })?;
+        let folder = tempfile::tempdir()
+            .map_err(|source| CliError::System { what: "make a folder for the demo", source })?;
         let mut all = Vec::with_capacity(usize::from(count));
         for number in 0..count {
             let home = Home::open(folder.path().join(format!("device-{number}")))?;
             let keeper = TokenKeeper::new(Arc::new(HttpSignIn::new(&stage.http)?), home.credentials());
             keeper.sign_in(&stage.email, &stage.password).await?;
-            home.save_device_id(&stable_uuid("demo-device", &[&seed.to_string(), &number.to_string()]).into())?;
+            home.save_device_id(
+                &stable_uuid("demo-device", &[&seed.to_string(), &number.to_string()]).into(),
+            )?;
             let (name, device_type) = NAMES[usize::from(number) % NAMES.len()];
             let id = device::register(&home, &stage.http, &keeper, Description { name, device_type }).await?;
             all.push(Device { id, home });

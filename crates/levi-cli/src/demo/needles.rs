@@ -57,7 +57,8 @@ fn is_telling(content: &str) -> bool {
         distinct[usize::from(byte)] = true;
     }
     let varied = distinct.iter().filter(|byte| **byte).count() >= LEAST_DISTINCT_BYTES;
-    let ours = ["/rest/v1/", "on_conflict=", "agent_coding_session"].iter().any(|piece| content.contains(piece));
+    let ours =
+        ["/rest/v1/", "on_conflict=", "agent_coding_session"].iter().any(|piece| content.contains(piece));
     content.len() >= SHORTEST && varied && !ours
 }
 
@@ -68,7 +69,12 @@ mod tests {
     #[test]
     fn only_texts_that_cannot_be_there_by_chance_are_looked_for() {
         assert!(is_telling("Why does the retry in src/net/retry.rs give up after the first 503?"));
-        for vague in ["ok", "", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "a short sentence of 31 letters"] {
+        for vague in [
+            "ok",
+            "",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "a short sentence of 31 letters",
+        ] {
             assert!(!is_telling(vague), "{vague}");
         }
         assert!(!is_telling("POST /rest/v1/agent_coding_session_messages?on_conflict=session_id"));

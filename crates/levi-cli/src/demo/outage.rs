@@ -29,7 +29,8 @@ pub(crate) async fn strike(server: Arc<StandIn>, outage: Duration) -> Result<Dur
     server.faults().plan(posts, Times::Next(1), Fault::ResetAfterWrite);
     let struck = Arc::clone(&server);
     // Where nothing is left to send, nothing fires, and the outage comes all the same.
-    blocking(move || struck.wait_for(Duration::from_secs(5), |_| struck.faults().fired() > fired).is_ok()).await?;
+    blocking(move || struck.wait_for(Duration::from_secs(5), |_| struck.faults().fired() > fired).is_ok())
+        .await?;
     let began = Instant::now();
     let down = Arc::clone(&server);
     blocking(move || down.go_down()).await?;

@@ -136,7 +136,10 @@ impl Report {
         ] {
             lines.push(format!("  {what:<30}{:>8}", count(number)));
         }
-        lines.push(format!("  ({} watched for in every byte that arrived)", plural(self.texts_watched_for, "text")));
+        lines.push(format!(
+            "  ({} watched for in every byte that arrived)",
+            plural(self.texts_watched_for, "text")
+        ));
         lines
     }
 }

@@ -53,7 +53,7 @@ pub(crate) async fn send(
 ) -> Result<Sent, CliError> {
     let writer = devices.writer();
     let (levi, store) = writer.levi(stage)?;
-    levi.start()?;
+    settle::start(&levi).await?;
     let service = levi.session_sync(writer.id.clone(), writer.home.private_key()?)?;
     let mut sending = Sending {
         stage,
@@ -69,8 +69,8 @@ pub(crate) async fn send(
         outage: None,
     };
     sending.feed_all().await?;
-    let (mut sent, progress) = sending.finish().await?;
-    let settled = settle::settle(&levi, PATIENCE, progress).await;
+    let (mut sent, last, progress) = sending.finish().await?;
+    let settled = settle::settle(&levi, last.as_ref(), PATIENCE, progress).await;
     sent.status = levi.status();
     levi.shutdown(Duration::from_secs(5)).await;
     match settled {
@@ -172,17 +172,19 @@ impl Sending<'_> {
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<(Sent, Progress), CliError> {
+    async fn finish(mut self) -> Result<(Sent, Option<Receipt>, Progress), CliError> {
         let down = match self.outage.take() {
             None => None,
             Some(outage) => {
-                let down = outage.await.map_err(|_| CliError::Demo("the outage was cut short".to_owned()))??;
+                let down =
+                    outage.await.map_err(|_| CliError::Demo("the outage was cut short".to_owned()))??;
                 self.progress.event("the server is back");
                 Some(down)
             }
         };
+        let last = self.feed.last().cloned();
         let Self { ledger, needles, bad_lines, progress, .. } = self;
-        Ok((Sent { ledger, needles, status: Status::default(), bad_lines, down }, progress))
+        Ok((Sent { ledger, needles, status: Status::default(), bad_lines, down }, last, progress))
     }
 
     fn stored(&mut self, line: u64, result: Result<Receipt, EnqueueError>) {

@@ -150,7 +150,14 @@ impl Repeated<'_> {
             None => format!("demo/{sequence_number}"),
         };
         let first_pass = self.pass == 0;
-        Ok(DemoMessage { line: number, first_pass, session, message_id, sequence_number, content: line.content })
+        Ok(DemoMessage {
+            line: number,
+            first_pass,
+            session,
+            message_id,
+            sequence_number,
+            content: line.content,
+        })
     }
 }
 
@@ -278,7 +285,8 @@ mod tests {
         }
         assert_eq!(sessions.len(), 2);
         let all = contents.concat();
-        for wanted in ["```rust", "\u{1F680}", "\t", "\\\"", "\r\n", "@@ -", "\0", "日本", "مرحب", "\u{1b}["] {
+        for wanted in ["```rust", "\u{1F680}", "\t", "\\\"", "\r\n", "@@ -", "\0", "日本", "مرحب", "\u{1b}["]
+        {
             assert!(all.contains(wanted), "{wanted:?}");
         }
         assert!(contents.iter().any(String::is_empty));

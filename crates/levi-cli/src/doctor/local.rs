@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use levi::{CredentialName, Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials, Inspector, Reason};
+use levi::{
+    CredentialName, Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials, Inspector, Reason,
+};
 
 use super::Findings;
 use crate::error::CliError;
@@ -17,7 +19,11 @@ const LOOKED_AT: usize = 1000;
 pub(super) fn check(folder: &Path, findings: &mut Findings) -> Result<(), CliError> {
     if !folder.is_dir() {
         let detail = format!("there is none at {}", folder.display());
-        return findings.problem("data folder", detail, "run `levi login`, which makes it, or name it with --data-dir");
+        return findings.problem(
+            "data folder",
+            detail,
+            "run `levi login`, which makes it, or name it with --data-dir",
+        );
     }
     data_folder(folder, findings)?;
     credentials(folder, findings)?;
@@ -95,18 +101,24 @@ fn outbox(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
     match owner::is_owned(path) {
         Some(true) => findings.ok("at work", "a daemon or another `levi` has the outbox")?,
         Some(false) => findings.note("at work", "nobody", "start the daemon, or run `levi sync`")?,
-        None => findings.problem("at work", "the lock cannot be looked at", "check the folder's permissions")?,
+        None => {
+            findings.problem("at work", "the lock cannot be looked at", "check the folder's permissions")?
+        }
     }
     if !path.exists() {
         return findings.ok("outbox", "none yet; made with the first message");
     }
     let inspector = match Inspector::open(path) {
         Ok(inspector) => inspector,
-        Err(error) => return findings.problem("outbox", describe(&error), "move the file away, or restore it"),
+        Err(error) => {
+            return findings.problem("outbox", describe(&error), "move the file away, or restore it");
+        }
     };
     let problems = match inspector.problems() {
         Ok(problems) => problems,
-        Err(error) => return findings.problem("outbox", describe(&error), "move the file away, or restore it"),
+        Err(error) => {
+            return findings.problem("outbox", describe(&error), "move the file away, or restore it");
+        }
     };
     for problem in &problems {
         let advice = "stop the daemon, keep a copy of the file, and report it; `levi outbox export` saves what can be read";
@@ -127,20 +139,28 @@ fn backlog(inspector: &Inspector, findings: &mut Findings) -> Result<(), CliErro
     let totals = inspector.totals()?;
     let rows = inspector.list(None, LOOKED_AT)?;
     let reason = |parked: bool| -> Option<Reason> {
-        rows.iter().find(|row| row.parked == parked && row.reason.is_some()).and_then(|row| row.reason.clone())
+        rows.iter()
+            .find(|row| row.parked == parked && row.reason.is_some())
+            .and_then(|row| row.reason.clone())
     };
     let waiting = plural(totals.pending_rows, "message");
     match reason(false) {
         Some(Reason { code, detail }) => {
             let detail = format!("{waiting}; the server's last refusal: {code} ({detail})");
-            findings.note("waiting", detail, "run `levi doctor --server`; what waits is tried again by itself")?;
+            findings.note(
+                "waiting",
+                detail,
+                "run `levi doctor --server`; what waits is tried again by itself",
+            )?;
         }
         None => findings.ok("waiting", waiting)?,
     }
     if totals.parked_rows == 0 {
         return findings.ok("set aside", "nothing");
     }
-    let example = reason(true).map_or_else(String::new, |r| format!(", such as for {} ({})", r.code, r.detail));
-    let advice = "see `levi outbox list --parked`; put right what it names, then `levi outbox retry`, or discard";
+    let example =
+        reason(true).map_or_else(String::new, |r| format!(", such as for {} ({})", r.code, r.detail));
+    let advice =
+        "see `levi outbox list --parked`; put right what it names, then `levi outbox retry`, or discard";
     findings.problem("set aside", format!("{}{example}", plural(totals.parked_rows, "message")), advice)
 }

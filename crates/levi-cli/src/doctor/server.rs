@@ -55,7 +55,9 @@ async fn reach(connection: &Connection, findings: &mut Findings) -> Result<bool,
         }
     };
     let advice = match answer.verdict {
-        Verdict::Unreachable => "check the address and the network; a paused project must be restored in the dashboard",
+        Verdict::Unreachable => {
+            "check the address and the network; a paused project must be restored in the dashboard"
+        }
         Verdict::SignedOut => "run `levi login`; if that fails too, check the publishable key",
         Verdict::ProjectUnavailable => "the project is paused, restricted or read-only; see its dashboard",
         Verdict::Busy { .. } => "try again in a moment; if it stays, see the project's dashboard",
@@ -94,7 +96,8 @@ impl Probe<'_> {
         let policy = self.policy().await?;
         if key && policy {
             let columns = self.table.columns().split(',').count();
-            let what = format!("{columns} columns, unique ({}), row level security", self.table.conflict_columns());
+            let what =
+                format!("{columns} columns, unique ({}), row level security", self.table.conflict_columns());
             self.findings.ok(name, what)?;
         }
         Ok(key && policy)

@@ -20,6 +20,7 @@ use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::{canonical_uuid, random_uuid, stable_uuid};
+use crate::settle;
 
 use self::sessions::Sessions;
 use self::upload::Upload;
@@ -58,7 +59,7 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
     let input = open(file)?;
     let session = default_session(&args, file, &connection)?;
     let (levi, store) = connection.levi()?;
-    levi.start()?;
+    settle::start(&levi).await?;
     let repository = sessions::repository(&args, &connection)?;
     store.save_repository(&repository)?;
     let service = levi.session_sync(connection.device_id.clone(), connection.home.private_key()?)?;
@@ -91,7 +92,8 @@ fn default_session(
         // Two pipes have nothing to do with one another, so each gets a session of its own.
         return Ok(DefaultSession::Own(random_uuid(&mut UnwrapErr(SysRng)).into()));
     };
-    let path = std::fs::canonicalize(file).map_err(|source| CliError::Input { path: file.to_owned(), source })?;
+    let path =
+        std::fs::canonicalize(file).map_err(|source| CliError::Input { path: file.to_owned(), source })?;
     let parts = [connection.user_id.as_str(), connection.device_id.as_str(), &path.to_string_lossy()];
     Ok(DefaultSession::Own(stable_uuid("session", &parts).into()))
 }

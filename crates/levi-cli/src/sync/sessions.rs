@@ -19,7 +19,8 @@ use crate::ids::stable_uuid;
 /// The repository of new sessions, under an id that follows from this device and the path.
 pub(super) fn repository(args: &SyncArgs, connection: &Connection) -> Result<Repository, CliError> {
     let path = args.repository.as_deref().unwrap_or(Path::new("."));
-    let path = std::fs::canonicalize(path).map_err(|source| CliError::Input { path: path.to_owned(), source })?;
+    let path =
+        std::fs::canonicalize(path).map_err(|source| CliError::Input { path: path.to_owned(), source })?;
     let local_path = path.to_string_lossy().into_owned();
     let folder = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = args.repository_name.clone().or(folder).unwrap_or_else(|| local_path.clone());
@@ -75,7 +76,11 @@ impl<'a> Sessions<'a> {
     /// Sees to it that the session's messages can be sealed, and that the server will know it before they come.
     ///
     /// The inner error is this session's own trouble, in words.
-    pub(super) async fn ready(&mut self, id: &SessionId, origin: Origin) -> Result<Result<(), String>, CliError> {
+    pub(super) async fn ready(
+        &mut self,
+        id: &SessionId,
+        origin: Origin,
+    ) -> Result<Result<(), String>, CliError> {
         if let Some(ready) = self.seen.get(id) {
             return Ok(ready.clone());
         }
@@ -122,21 +127,24 @@ impl<'a> Sessions<'a> {
             None => SessionSecret::generate(&mut UnwrapErr(SysRng)),
             Some(_) => match self.reader.session_secret(id).await {
                 Ok(secret) => secret,
-                Err(error @ (ReadError::NoEnvelope { .. } | ReadError::UnknownSender | ReadError::Envelope(_))) => {
+                Err(
+                    error
+                    @ (ReadError::NoEnvelope { .. } | ReadError::UnknownSender | ReadError::Envelope(_)),
+                ) => {
                     return Ok(Err(error.to_string()));
                 }
                 Err(error) => return Err(error.into()),
             },
         };
-        self.store.save_session(&self.session(id, owner.filter(|owner| *owner != self.connection.device_id)))?;
+        self.store
+            .save_session(&self.session(id, owner.filter(|owner| *owner != self.connection.device_id)))?;
         // On this disk before the server has anything that was sealed under it.
         self.store.save_secret(id, &secret)?;
         Ok(Ok(secret))
     }
 
     async fn owner(&self, id: &SessionId) -> Result<Option<DeviceId>, CliError> {
-        let rows: Vec<SessionOwner> =
-            decode_rows(&self.connection.select(Select::session_owner(id)).await?)?;
+        let rows: Vec<SessionOwner> = decode_rows(&self.connection.select(Select::session_owner(id)).await?)?;
         Ok(rows.into_iter().next().map(|row| row.device_id))
     }
 

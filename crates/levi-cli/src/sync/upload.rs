@@ -74,7 +74,7 @@ impl<'a> Upload<'a> {
         // Whatever stopped the reading: what is on disk goes on.
         let drained = self.drain().await;
         let settled = match (&fed, &drained) {
-            (Ok(()), Ok(())) => settle::settle(self.levi, self.patience, progress).await,
+            (Ok(()), Ok(())) => settle::settle(self.levi, self.feed.last(), self.patience, progress).await,
             _ => {
                 progress.finish();
                 Settled::Empty
@@ -185,7 +185,12 @@ impl<'a> Upload<'a> {
 
     fn bad(&mut self, line: u64, error: String) {
         self.counts.bad += 1;
-        self.console.complain(&Complaint { line: Some(line), session_id: None, sequence_number: None, error });
+        self.console.complain(&Complaint {
+            line: Some(line),
+            session_id: None,
+            sequence_number: None,
+            error,
+        });
     }
 
     fn tell(&self, outcome: &Outcome<'_>, settled: &Settled, file: Option<&Path>) -> Result<(), CliError> {
@@ -199,7 +204,8 @@ impl<'a> Upload<'a> {
         }
         self.console.say(text)?;
         if outcome.pending > 0 {
-            let why = if let Settled::Stuck(why) = settled { why.to_string() } else { "it is not done yet".into() };
+            let why =
+                if let Settled::Stuck(why) = settled { why.to_string() } else { "it is not done yet".into() };
             self.console.say(format!(
                 "{} wait in the outbox: {why}. Nothing is lost; the next `levi sync` or daemon sends them.",
                 plural(outcome.pending, "message")
@@ -210,7 +216,8 @@ impl<'a> Upload<'a> {
             self.console.say(format!("{parked} set aside; see `levi outbox list --parked`"))?;
         }
         if let (None, true, DefaultSession::Own(session)) = (file, self.counts.used_default, &self.default) {
-            self.console.say(format!("session {session} (stdin has no name: give --session to sync it again)"))?;
+            self.console
+                .say(format!("session {session} (stdin has no name: give --session to sync it again)"))?;
         }
         Ok(())
     }

@@ -1,0 +1,110 @@
+//! `levi doctor`: what it names when something is wrong.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod world;
+
+use levi::Table;
+use levi_testkit::supabase::{Canned, Fault, Scope, Times};
+use world::{Device, Ran, World, lines};
+
+fn problems(ran: &Ran) -> Vec<String> {
+    let findings = ran.objects().into_iter();
+    findings
+        .filter(|finding| finding["verdict"] == "problem")
+        .inspect(|finding| assert!(finding["advice"].is_string(), "{finding}"))
+        .map(|finding| {
+            format!("{}: {}", finding["check"].as_str().unwrap(), finding["detail"].as_str().unwrap())
+        })
+        .collect()
+}
+
+fn examined(device: &Device<'_>) -> Vec<String> {
+    let ran = device.run(&["doctor", "--server", "--json"]);
+    let problems = problems(&ran);
+    assert_eq!(ran.code, if problems.is_empty() { 0 } else { 7 }, "{ran:?}");
+    problems
+}
+
+#[test]
+fn a_sound_project_has_no_problems_and_is_not_written_to() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    laptop.run_with(&["sync"], lines(["x"])).assert_code(0);
+    let rows = || Table::ALL.map(|table| world.server.row_count(table).unwrap());
+    let before = rows();
+    assert_eq!(examined(&laptop), Vec::<String>::new());
+    assert_eq!(rows(), before);
+    let text = laptop.run(&["doctor", "--server"]).assert_code(0);
+    for table in Table::ALL {
+        assert!(text.out.contains(table.name()), "{}", text.out);
+    }
+}
+
+#[test]
+fn each_missing_table_column_key_and_policy_is_named() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    let faults = world.server.faults();
+    let always = |table, method, canned| {
+        faults.plan(Scope::table(table).method(method), Times::Always, Fault::Answer(canned));
+    };
+    always(Table::Secrets, "GET", Canned::error(404, "PGRST205", "Could not find the table"));
+    let no_column = Canned::error(400, "42703", "column repositories.is_worktree does not exist");
+    // The read of all columns, then seven single ones that are there, then the one that is not.
+    let reads = Scope::table(Table::Repositories).method("GET");
+    faults.plan(reads.clone(), Times::Next(1), Fault::Answer(no_column.clone()));
+    let there = Canned::new(200).header("Content-Type", "application/json").body("[]");
+    faults.plan(reads.clone(), Times::Next(7), Fault::Answer(there));
+    faults.plan(reads, Times::Next(1), Fault::Answer(no_column));
+    let no_key = Canned::error(400, "42P10", "there is no unique or exclusion constraint");
+    always(Table::Messages, "POST", no_key);
+    let no_policy = Canned::error(400, "23502", "null value in column \"name\"");
+    let posts = Scope::table(Table::Devices).method("POST");
+    faults.plan(posts.clone(), Times::Next(1), Fault::Answer(Canned::new(201)));
+    faults.plan(posts, Times::Next(1), Fault::Answer(no_policy));
+    let found = examined(&laptop);
+    for expected in [
+        "agent_coding_session_secrets: the table is missing",
+        "repositories: the column is_worktree is missing",
+        "agent_coding_session_messages: there is no unique key on (session_id,sequence_number)",
+        "devices: row level security does not keep other users' rows apart",
+    ] {
+        assert!(found.iter().any(|problem| problem == expected), "{expected}: {found:#?}");
+    }
+    faults.clear();
+    assert_eq!(examined(&laptop), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_wrong_on_this_device_is_named() {
+    let world = World::new();
+    let blank = world.blank("blank");
+    assert_eq!(problems(&blank.run(&["doctor", "--json"]).assert_code(7)).len(), 1);
+    let laptop = world.device("laptop");
+    laptop.run_with(&["sync"], lines(["x"])).assert_code(0);
+    let credentials = laptop.data.join("credentials");
+    let key = credentials.join("database-key");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::rename(&key, laptop.data.join("aside")).unwrap();
+    assert_eq!(examined(&laptop), ["database key: is missing"]);
+    std::fs::rename(laptop.data.join("aside"), &key).unwrap();
+    std::fs::write(&key, "not a key").unwrap();
+    assert_eq!(examined(&laptop), ["database key: is damaged"]);
+    std::fs::write(&key, kept).unwrap();
+    std::fs::write(laptop.outbox(), "this is no database, whatever else it is").unwrap();
+    let found = examined(&laptop);
+    assert!(found[0].starts_with("outbox: the outbox is damaged"), "{found:?}");
+    world.server.go_down();
+    assert!(examined(&laptop).iter().any(|problem| problem.starts_with("server: ")));
+}
+
+#[test]
+fn a_device_that_the_server_forgot_or_knows_under_another_key_is_told() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    std::fs::remove_file(laptop.data.join("credentials/device-private-key")).unwrap();
+    // `doctor` must not make a new key by looking.
+    let ran = laptop.run(&["doctor", "--json"]).assert_code(7);
+    assert_eq!(problems(&ran), ["device key: is missing"]);
+    assert!(!laptop.data.join("credentials/device-private-key").exists());
+}

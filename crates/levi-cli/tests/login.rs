@@ -1,0 +1,72 @@
+//! Signing in, and what else the data folder remembers.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod world;
+
+use levi::Table;
+use world::{EMAIL, PASSWORD, World, lines};
+
+#[test]
+fn a_sign_in_registers_the_device_once_and_says_so() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    laptop.login(PASSWORD);
+    let devices = world.server.rows(Table::Devices).unwrap();
+    assert_eq!(devices.len(), 1, "a second sign-in is the same device");
+    let status = laptop.run(&["status", "--json"]).assert_code(0).json();
+    assert_eq!(status["signed_in"], true);
+    assert_eq!(status["device_id"], devices[0]["id"]);
+    assert_eq!(status["user_id"], world.user_id.as_str());
+    laptop.run(&["logout"]).assert_code(0);
+    assert_eq!(laptop.run(&["status", "--json"]).json()["signed_in"], false);
+    laptop.run_with(&["sync"], lines(["x"])).assert_code(4);
+}
+
+#[test]
+fn tokens_from_another_flow_will_do() {
+    let world = World::new();
+    let tokens = world.server.sign_in(&world.user_id).unwrap();
+    let given = serde_json::json!({
+        "access_token": tokens.access_token.expose(),
+        "refresh_token": tokens.refresh_token.expose(),
+        "user_id": tokens.user_id,
+    });
+    let phone = world.blank("phone");
+    let (url, key) = (world.server.url(), world.server.publishable_key().to_owned());
+    let args = ["login", "--url", &url, "--key", &key, "--tokens-stdin", "--json"];
+    let bad = phone.run_with(&args, "{\"access_token\":\"a-secret-token\"}").assert_code(1);
+    assert!(!bad.err.contains("a-secret-token"), "{}", bad.err);
+    let ran = phone.run_with(&args, given.to_string()).assert_code(0);
+    assert_eq!(ran.json()["user_id"], world.user_id.as_str());
+    assert!(!ran.out.contains(tokens.access_token.expose()));
+    phone.run_with(&["sync"], lines(["x"])).assert_code(0);
+}
+
+#[test]
+fn a_wrong_password_leaves_nothing_behind_and_shows_nothing() {
+    let world = World::new();
+    let laptop = world.blank("laptop");
+    let ran = laptop.login("a wrong password").assert_code(4);
+    assert!(!ran.err.contains("a wrong password"), "{}", ran.err);
+    assert!(!laptop.data.exists());
+    world.server.go_down();
+    laptop.login(PASSWORD).assert_code(5);
+}
+
+#[test]
+fn tokens_are_never_shown_to_another_project_and_a_folder_belongs_to_one_user() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    let other = World::new();
+    let url = other.server.url();
+    let key = other.server.publishable_key().to_owned();
+    let args = ["login", "--url", &url, "--key", &key, "--email", EMAIL, "--password-stdin"];
+    laptop.run_with(&args, PASSWORD).assert_code(4);
+    laptop.run(&["pull", "--url", &url]).assert_code(4);
+    assert_eq!(other.server.stats().requests, 0);
+    world.server.add_user("eve@example.org", "pw").unwrap();
+    let eve =
+        laptop.run_with(&["login", "--email", "eve@example.org", "--password-stdin"], "pw").assert_code(4);
+    assert!(eve.err.contains("--data-dir"), "{}", eve.err);
+    assert_eq!(laptop.run(&["status", "--json"]).json()["user_id"], world.user_id.as_str());
+}

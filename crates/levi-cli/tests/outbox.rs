@@ -1,0 +1,95 @@
+//! Looking into an outbox, while somebody owns it and when nobody does.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod world;
+
+use levi::{SqliteOptions, SqliteOutbox, Table};
+use levi_testkit::supabase::{Canned, Fault, Scope, Times};
+use world::{Device, World, lines};
+
+const SESSION: &str = "4be0643f-1d98-473b-97cd-ca98a65347dd";
+
+/// Three messages wait on a device whose server is down.
+fn waiting(world: &World) -> Device<'_> {
+    let laptop = world.device("laptop");
+    // Known to the server first: whose session it is cannot be asked while the server is down.
+    laptop.run_with(&["sync", "--session", SESSION], "").assert_code(0);
+    let first = "{\"content\":\"zero\",\"sequence_number\":0}\n";
+    laptop.run_with(&["sync", "--session", SESSION], first).assert_code(0);
+    world.server.go_down();
+    let input = lines(["one", "two", "three"]);
+    laptop.run_with(&["sync", "--session", SESSION, "--patience", "1"], input).assert_code(3);
+    laptop
+}
+
+#[test]
+fn what_waits_is_listed_exported_retried_and_discarded() {
+    let world = World::new();
+    let laptop = waiting(&world);
+    let listed = laptop.run(&["outbox", "list", "--json"]).assert_code(0).objects();
+    let numbers: Vec<_> = listed.iter().map(|row| row["sequence_number"].as_i64().unwrap()).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+    assert!(listed.iter().all(|row| row["state"] == "pending" && row["protection"] == "sealed"));
+    let exported = laptop.run(&["outbox", "export"]).assert_code(0);
+    let contents: Vec<_> =
+        exported.objects().iter().map(|row| row["content"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(contents, ["one", "two", "three"]);
+    let row = listed[1]["row"].to_string();
+    laptop.run(&["outbox", "discard", &row]).assert_code(0);
+    laptop.run(&["outbox", "discard", &row]).assert_code(2);
+    laptop.run(&["outbox", "retry", &listed[0]["row"].to_string()]).assert_code(0);
+    world.server.come_up().unwrap();
+    laptop.run_with(&["sync"], "").assert_code(0);
+    assert_eq!(world.numbers(SESSION), [0, 1, 3]);
+    // What was exported can be synced.
+    laptop.run_with(&["sync"], &exported.out).assert_code(0);
+    assert_eq!(laptop.pulled(SESSION).len(), 4);
+}
+
+#[test]
+fn while_somebody_owns_the_outbox_looking_works_and_nothing_is_touched() {
+    let world = World::new();
+    let laptop = waiting(&world);
+    let owner = SqliteOutbox::open(laptop.outbox(), SqliteOptions::default()).unwrap();
+    let before = std::fs::read(laptop.outbox()).unwrap();
+    let status = laptop.run(&["status", "--json"]).assert_code(3).json();
+    assert_eq!(status["daemon_running"], true);
+    assert_eq!(status["outbox"]["pending"], 3);
+    assert_eq!(laptop.run(&["outbox", "list", "--json"]).assert_code(0).objects().len(), 3);
+    assert_eq!(laptop.run(&["outbox", "export"]).assert_code(0).objects().len(), 3);
+    laptop.run(&["doctor"]).assert_code(0);
+    for args in [
+        &["outbox", "retry", "1"][..],
+        &["outbox", "discard", "1"],
+        &["outbox", "discard", "--all-parked"],
+        &["sync", "--session", SESSION],
+    ] {
+        let ran = laptop.run(args).assert_code(6);
+        assert!(ran.err.contains("another process owns the outbox"), "{}", ran.err);
+    }
+    assert_eq!(std::fs::read(laptop.outbox()).unwrap(), before);
+    drop(owner);
+    assert_eq!(laptop.run(&["status", "--json"]).json()["daemon_running"], false);
+}
+
+#[test]
+fn a_message_that_was_set_aside_is_named_and_can_be_sent_again() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    laptop
+        .run_with(&["sync", "--session", SESSION], "{\"content\":\"first\",\"sequence_number\":0}")
+        .assert_code(0);
+    let refusal = Canned::error(400, "22P05", "unsupported Unicode escape sequence");
+    let posts = Scope::table(Table::Messages).method("POST");
+    world.server.faults().plan(posts, Times::Next(1), Fault::Answer(refusal));
+    let ran = laptop.run_with(&["sync", "--session", SESSION], lines(["poison?"])).assert_code(3);
+    assert!(ran.out.contains("outbox list --parked"), "{}", ran.out);
+    let parked = laptop.run(&["outbox", "list", "--parked", "--json"]).assert_code(0).objects();
+    assert_eq!((parked.len(), parked[0]["code"].as_str()), (1, Some("22P05")));
+    let doctor = laptop.run(&["doctor"]).assert_code(7);
+    assert!(doctor.out.contains("22P05"), "{}", doctor.out);
+    laptop.run(&["outbox", "retry", "--all-parked"]).assert_code(0);
+    laptop.run_with(&["sync"], "").assert_code(0);
+    assert_eq!(world.numbers(SESSION), [0, 1]);
+    laptop.run(&["doctor"]).assert_code(0);
+}

@@ -1,0 +1,248 @@
+//! `levi sync` and `levi pull` as a person runs them, against a project in this process.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod world;
+
+use std::time::Duration;
+
+use levi::Table;
+use levi_testkit::fixtures::transcript;
+use levi_testkit::supabase::{Canned, Fault, Scope, Times};
+use world::{PATIENCE, Ran, World, lines, path};
+
+const SESSION: &str = "4be0643f-1d98-473b-97cd-ca98a65347dd";
+
+#[test]
+fn what_is_synced_on_one_device_is_pulled_on_another_byte_for_byte() {
+    let world = World::new();
+    let (laptop, phone) = (world.device("laptop"), world.device("phone"));
+    let mut contents: Vec<String> = transcript(3).take(250).collect();
+    contents.extend(["".to_owned(), "\0 \u{1F680} \u{FEFF}".to_owned(), "x".repeat(1 << 20)]);
+    let watch = world.server.watch_for(&contents);
+    let file = world.file("session.ndjson", lines(&contents));
+    let synced = laptop.run(&["sync", path(&file), "--json"]).assert_code(0).json();
+    assert_eq!(synced["messages"], 253);
+    assert_eq!((synced["pending"].as_u64(), synced["parked"].as_u64()), (Some(0), Some(0)));
+    let session = synced["sessions"][0].as_str().unwrap();
+    let expected: Vec<_> = (1..).zip(contents).collect();
+    assert_eq!(phone.pulled(session), expected);
+    let rest = phone.run(&["pull", "--session", session, "--after", "252"]).assert_code(0).objects();
+    assert_eq!(rest.len(), 1, "only what is after the cursor");
+    let all = phone.run(&["pull"]).assert_code(0).objects();
+    assert_eq!(all.len(), 253, "without --session: every session that this device may read");
+    assert_eq!(watch.sightings(), []);
+    assert_eq!(world.server.order_violations(), []);
+}
+
+#[test]
+fn each_bad_line_is_named_by_its_number_and_everything_else_goes_through() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    let large = serde_json::json!({ "content": "x".repeat((1 << 20) + 1) }).to_string();
+    let input: Vec<(&[u8], Option<&str>)> = vec![
+        (b"{\"content\":\"one\"}", None),
+        (b"{\"content\":\"secret words", Some("the line ends inside the JSON")),
+        (b"{\"content\":\"secret \xff words\"}", Some("not UTF-8")),
+        (b"{\"content\":\"nul is \\u0000 fine\"}", None),
+        (b"", None),
+        (b"{\"text\":\"secret words\"}", Some("content is missing")),
+        (b"{\"content\":\"x\",\"sequence_number\":-3}", Some("sequence_number is -3")),
+        (b"{\"content\":\"x\",\"sequence_number\":1}", Some("sequence_number 1 was on an earlier line")),
+        (
+            b"{\"content\":\"x\",\"sequence_number\":\"secret words\"}",
+            Some("sequence_number is not a whole number"),
+        ),
+        (b"{\"content\":\"x\",\"session_id\":\"\"}", Some("session_id is empty")),
+        (b"{\"content\":\"x\",\"message_id\":\"\"}", Some("message_id is empty")),
+        (b"{\"content\":\"x\",\"message_id\":\"a\\u0000b\"}", Some("message_id holds a control character")),
+        (b"{\"content\":\"x\",\"session_id\":\"secret words\"}", Some("session_id is not a uuid")),
+        (large.as_bytes(), Some("the limit is 1048576")),
+        (b"{\"content\":\"last\",\"sequence_number\":9007199254740993}", None),
+    ];
+    let mut bytes = Vec::new();
+    for (line, _) in &input {
+        bytes.extend_from_slice(line);
+        bytes.push(b'\n');
+    }
+    let file = world.file("broken.ndjson", bytes);
+    let ran = laptop.run(&["sync", path(&file), "--session", SESSION, "--json"]).assert_code(2);
+    let complaints: Vec<serde_json::Value> =
+        ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let expected: Vec<_> = input
+        .iter()
+        .enumerate()
+        .filter_map(|(place, (_, error))| Some((place as u64 + 1, (*error)?)))
+        .collect();
+    assert_eq!(complaints.len(), expected.len(), "{complaints:#?}");
+    for (complaint, (line, error)) in complaints.iter().zip(expected) {
+        assert_eq!(complaint["line"], line, "{complaint}");
+        assert!(
+            complaint["error"].as_str().unwrap().starts_with(error)
+                || complaint["error"].as_str().unwrap().contains(error),
+            "{complaint}"
+        );
+    }
+    assert!(!ran.err.contains("secret words"), "{}", ran.err);
+    assert_eq!(world.numbers(SESSION), [1, 4, 9_007_199_254_740_993]);
+    let text = laptop.run(&["sync", path(&file), "--session", SESSION]).assert_code(2);
+    assert!(text.err.starts_with("levi: line 2: "), "{}", text.err);
+}
+
+#[test]
+fn killed_in_the_middle_and_run_again_each_message_is_there_once_and_in_order() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    let contents: Vec<String> = (0..6000).map(|n| format!("message {n} {}", "x".repeat(200))).collect();
+    let file = world.file("long.ndjson", lines(&contents));
+    world.server.faults().latency(Duration::from_millis(40));
+    let mut sync = laptop.start(&["sync", path(&file)]);
+    let some = |stats: &levi_testkit::supabase::Stats| stats.table(Table::Messages).rows_inserted >= 700;
+    world.server.wait_for(PATIENCE, some).unwrap();
+    sync.kill().unwrap();
+    assert!(!sync.wait().unwrap().success());
+    assert!(world.messages_on_server() < 6000, "it was over before it was killed");
+    world.server.faults().clear();
+    let again = laptop.run(&["sync", path(&file), "--json"]).assert_code(0).json();
+    assert_eq!(world.messages_on_server(), 6000);
+    let session = again["sessions"][0].as_str().unwrap();
+    assert_eq!(world.numbers(session), (1..=6000).collect::<Vec<_>>());
+    assert_eq!(world.server.order_violations(), []);
+    assert_eq!(laptop.pulled(session), (1..).zip(contents).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_broken_line_that_is_put_right_later_finds_its_place_free() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    let file = world.file("notes.ndjson", "{\"content\":\"a\"}\n{\"content\":\"b\n{\"content\":\"c\"}\n");
+    let first = laptop.run(&["sync", path(&file), "--json"]).assert_code(2).json();
+    let session = first["sessions"][0].as_str().unwrap();
+    assert_eq!(world.numbers(session), [1, 3]);
+    world.file("notes.ndjson", lines(["a", "b", "c"]));
+    laptop.run(&["sync", path(&file)]).assert_code(0);
+    let contents: Vec<_> = laptop.pulled(session).into_iter().map(|(_, content)| content).collect();
+    assert_eq!(contents, ["a", "b", "c"]);
+}
+
+#[test]
+fn while_the_server_is_down_messages_wait_and_the_next_run_sends_them() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    let file = world.file("offline.ndjson", lines(["kept while offline"]));
+    world.server.go_down();
+    let ran = laptop.run(&["sync", path(&file), "--patience", "1"]).assert_code(3);
+    assert!(ran.out.contains("1 message wait") || ran.out.contains("1 message"), "{}", ran.out);
+    laptop.run(&["status"]).assert_code(3);
+    world.server.come_up().unwrap();
+    let empty = world.file("empty.ndjson", "");
+    laptop.run(&["sync", path(&empty)]).assert_code(0);
+    assert_eq!(world.messages_on_server(), 1);
+    laptop.run(&["status"]).assert_code(0);
+}
+
+#[test]
+fn stdin_gets_a_session_of_its_own_each_time_unless_one_is_named() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    let run = |args: &[&str]| -> String {
+        let ran = laptop.run_with(args, lines(["from a pipe"])).assert_code(0);
+        ran.json()["sessions"][0].as_str().unwrap().to_owned()
+    };
+    assert_ne!(run(&["sync", "--json"]), run(&["sync", "-", "--json"]));
+    let upper = SESSION.to_uppercase();
+    assert_eq!(run(&["sync", "--session", &upper, "--json"]), SESSION, "as the server writes it");
+    assert_eq!(run(&["sync", "--session", SESSION, "--json"]), SESSION);
+    assert_eq!(laptop.pulled(SESSION), [(1, "from a pipe".to_owned())]);
+    assert_eq!(world.messages_on_server(), 3);
+}
+
+#[test]
+fn another_devices_session_is_written_under_its_own_secret_or_not_at_all() {
+    let world = World::new();
+    let (laptop, phone) = (world.device("laptop"), world.device("phone"));
+    laptop.run_with(&["sync", "--session", SESSION], lines(["from the laptop"])).assert_code(0);
+    let second = "{\"content\":\"from the phone\",\"sequence_number\":2}\n";
+    phone.run_with(&["sync", "--session", SESSION], second).assert_code(0);
+    let both = [(1, "from the laptop".to_owned()), (2, "from the phone".to_owned())];
+    assert_eq!(laptop.pulled(SESSION), both);
+    // A device that came later and was given nothing: its lines are refused, and nothing is overwritten.
+    let tablet = world.device("tablet");
+    let other = "11111111-2222-4333-8444-555555555555";
+    let input = format!(
+        "{{\"content\":\"lost?\",\"sequence_number\":3}}\n{{\"content\":\"mine\",\"session_id\":\"{other}\"}}\n"
+    );
+    let ran = tablet.run_with(&["sync", "--session", SESSION], input).assert_code(2);
+    assert!(ran.err.contains("line 1: ") && ran.err.contains("ask a device that has it"), "{}", ran.err);
+    assert_eq!(laptop.pulled(SESSION), both);
+    assert_eq!(tablet.pulled(other), [(2, "mine".to_owned())]);
+    tablet.run(&["pull", "--session", SESSION]).assert_code(5);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_named_and_the_others_are_printed() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    laptop.run_with(&["sync", "--session", SESSION], lines(["one", "two", "three"])).assert_code(0);
+    let rows = world.server.messages(&SESSION.into()).unwrap();
+    // The server moves a ciphertext to another place: it must not open there.
+    let moved = serde_json::json!([{ "session_id": SESSION, "sequence_number": 2,
+        "content_encrypted": rows[0].content_encrypted, "content_nonce": rows[0].content_nonce }]);
+    let answer = serde_json::to_vec(&serde_json::json!([
+        { "sequence_number": 1, "content_encrypted": rows[0].content_encrypted, "content_nonce": rows[0].content_nonce },
+        { "sequence_number": 2, "content_encrypted": moved[0]["content_encrypted"], "content_nonce": moved[0]["content_nonce"] },
+        { "sequence_number": 3, "content_encrypted": "!!", "content_nonce": rows[2].content_nonce },
+        { "sequence_number": 4, "content_encrypted": null, "content_nonce": null },
+    ]))
+    .unwrap();
+    let canned = Canned::new(200).header("Content-Type", "application/json").body(answer);
+    world.server.faults().plan(
+        Scope::table(Table::Messages).method("GET"),
+        Times::Next(1),
+        Fault::Answer(canned),
+    );
+    let ran = laptop.run(&["pull", "--session", SESSION]).assert_code(2);
+    assert_eq!(ran.objects().len(), 1, "{}", ran.out);
+    for number in [2, 3, 4] {
+        assert!(ran.err.contains(&format!("message {number}: ")), "{}", ran.err);
+    }
+}
+
+#[test]
+fn trouble_on_this_machine_is_told_with_its_own_exit_code() {
+    let world = World::new();
+    let blank = world.blank("blank");
+    let file = world.file("a.ndjson", lines(["a"]));
+    let signed_out = |ran: Ran| assert!(ran.err.contains("levi login"), "{}", ran.err);
+    signed_out(blank.run(&["sync", path(&file)]).assert_code(1));
+    let (url, key) = (world.server.url(), world.server.publishable_key().to_owned());
+    signed_out(blank.run(&["sync", path(&file), "--url", &url, "--key", &key]).assert_code(4));
+    let laptop = world.device("laptop");
+    laptop.run(&["sync", "no such file"]).assert_code(1);
+    laptop.run(&["sync", path(world.folder.path())]).assert_code(1);
+    laptop.run(&["sync", path(&file), "--session", "tuesday"]).assert_code(1);
+    laptop.run(&["sync", "--nonsense"]).assert_code(1);
+    laptop.run(&["sync", path(&file), "--url", "https://other.example"]).assert_code(4);
+    laptop.run(&["--help"]).assert_code(0);
+    laptop.run(&["pull", "--session", SESSION]).assert_code(5);
+    world.server.go_down();
+    laptop.run(&["pull"]).assert_code(5);
+    assert_eq!(world.messages_on_server(), 0);
+}
+
+#[test]
+fn an_expired_token_is_refreshed_and_a_revoked_one_asks_for_a_sign_in() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    world.server.expire_tokens(&world.user_id);
+    laptop.run_with(&["sync", "--session", SESSION], lines(["after the token expired"])).assert_code(0);
+    assert_eq!(world.server.stats().refreshes, 1);
+    world.server.expire_tokens(&world.user_id);
+    assert_eq!(laptop.pulled(SESSION).len(), 1);
+    world.server.revoke(&world.user_id);
+    let input = "{\"content\":\"after it was revoked\",\"sequence_number\":2}\n";
+    let ran = laptop.run_with(&["sync", "--session", SESSION], input).assert_code(4);
+    assert!(ran.out.contains("levi login"), "{}", ran.out);
+    assert_eq!(laptop.login(world::PASSWORD).code, 0);
+    laptop.run_with(&["sync"], "").assert_code(0);
+    assert_eq!(laptop.pulled(SESSION).len(), 2, "what waited went out after the sign-in");
+}
