@@ -116,6 +116,10 @@ impl Engine {
             self.batcher.handle_timeout(now);
         }
         self.run(now);
+        if self.stop_at.is_some_and(|deadline| deadline <= now.monotonic) {
+            // A disk that works again keeps what was accepted while it failed.
+            self.try_to_commit(now);
+        }
         self.status.next_attempt =
             self.batcher.poll_timeout().map(|at| now.wall.after(at.since(now.monotonic)));
         std::mem::take(&mut self.effects)
