@@ -12,7 +12,6 @@ use levi_outbox::{
 };
 use levi_types::Wall;
 
-use crate::content::session_number;
 use crate::plan::StoreKind;
 use crate::truth::Truth;
 
@@ -172,9 +171,7 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         let due = inner.store.get()?.due(query)?;
-        for lane in &due.lanes {
-            inner.truth.lanes.insert(lane.lane.0, session_number(&lane.session_id));
-        }
+        inner.truth.lanes_handed_out(&due);
         Ok(due)
     }
 

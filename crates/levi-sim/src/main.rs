@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use levi_sim::{Campaign, Plan, Summary, replay, run, shrink};
 
-const USAGE: &str = "usage: levi-sim --seeds N [--first S] [--threads T] | --seed S [--trace]";
+const USAGE: &str = "usage: levi-sim --seeds N [--first S] [--threads T] [--first-only] | --seed S [--trace]";
 
 #[derive(Default)]
 struct Options {
@@ -16,6 +16,8 @@ struct Options {
     first: u64,
     threads: Option<usize>,
     trace: bool,
+    /// Only say which seed failed first: no shrinking.
+    first_only: bool,
 }
 
 fn main() -> ExitCode {
@@ -44,6 +46,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
             "--first" => options.first = args.next()?.parse().ok()?,
             "--threads" => options.threads = Some(args.next()?.parse().ok()?),
             "--trace" => options.trace = true,
+            "--first-only" => options.first_only = true,
             _ => return None,
         }
     }
@@ -72,6 +75,9 @@ fn campaign(seeds: u64, options: &Options) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     println!("\nseed {} breaks a promise after {seeds} seeds: {}", failing.seed, failing.violation);
+    if options.first_only {
+        return ExitCode::FAILURE;
+    }
     let plan = Plan::generate(failing.seed);
     let smallest = shrink(&plan);
     println!("{} of its {} events are enough:\n{smallest}", smallest.events.len(), plan.events.len());

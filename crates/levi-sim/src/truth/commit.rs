@@ -1,6 +1,6 @@
 //! What a commit may do, given what really happened.
 
-use levi_outbox::{Change, Enqueued, LaneId, NewRow, Protection, Reason, RowId, RowKey, Totals};
+use levi_outbox::{Change, Due, Enqueued, LaneId, NewRow, Protection, Reason, RowId, RowKey, Totals};
 use levi_types::Wall;
 
 use super::{Parked, Row, Truth};
@@ -30,24 +30,44 @@ impl Truth {
         });
     }
 
+    /// Lanes are handed out longest waiting first, so that none starves.
+    pub(crate) fn lanes_handed_out(&mut self, due: &Due) {
+        let mut last = None;
+        for lane in &due.lanes {
+            let number = session_number(&lane.session_id);
+            self.lanes.insert(lane.lane.0, number);
+            let due_at = self.sessions.get(number).and_then(|session| session.due_at);
+            // One whose time lies beyond the horizon is due because the clock jumped, and comes last.
+            let Some(due_at) = due_at.filter(|due_at| *due_at <= self.now.wall) else { continue };
+            if last.is_some_and(|last| last > due_at) {
+                self.fail("fairness", format!("s{number} was due before those handed out before it"));
+            }
+            last = Some(due_at);
+        }
+    }
+
     fn apply(&mut self, change: &Change) {
         match change {
-            Change::Acknowledge { lane, rows, .. } => self.acknowledged(*lane, rows),
+            Change::Acknowledge { lane, rows, at } => self.acknowledged(*lane, rows, *at),
             Change::Defer { lane, due_at, attempts, reason } => {
                 self.deferred(*lane, *due_at, *attempts, reason);
             }
-            Change::Park { lane, row, reason, .. } => self.set_aside(*lane, *row, reason),
+            Change::Park { lane, row, reason, at } => self.set_aside(*lane, *row, reason, *at),
             Change::Reseal { row, payload } => self.resealed(*row, payload),
-            Change::RetryNow { .. } => {
+            Change::RetryNow { at } => {
                 self.note(|| "disk: every wait is over".to_owned());
                 self.void_delays();
-            }
-            Change::RetrySession { session_id, .. } => {
-                if let Some(session) = self.sessions.get_mut(session_number(session_id)) {
-                    session.not_before = None;
+                for session in &mut self.sessions {
+                    session.due_at = session.due_at.map(|due_at| due_at.min(*at));
                 }
             }
-            Change::Unpark { row, .. } => self.put_back(*row),
+            Change::RetrySession { session_id, at } => {
+                if let Some(session) = self.sessions.get_mut(session_number(session_id)) {
+                    session.not_before = None;
+                    session.due_at = session.due_at.map(|due_at| due_at.min(*at));
+                }
+            }
+            Change::Unpark { row, at } => self.put_back(*row, *at),
             Change::Discard { row } => self.discarded(*row),
             task => self.apply_task(task),
         }
@@ -70,6 +90,7 @@ impl Truth {
         let Enqueued::Stored { key, .. } = answer else { return };
         let Some(session) = self.sessions.get_mut(number) else { return };
         session.pending.insert(new.sequence_number, key.id);
+        session.due_at.get_or_insert(new.enqueued_at);
         session.parked.remove(&new.sequence_number);
         session.discarded.remove(&new.sequence_number);
         session.stored.insert((new.sequence_number, content.version));
@@ -94,7 +115,7 @@ impl Truth {
         self.expect(!needless, "sealing", || format!("{} waits for a key that is here", self_name(new)));
     }
 
-    fn acknowledged(&mut self, lane: LaneId, keys: &[RowKey]) {
+    fn acknowledged(&mut self, lane: LaneId, keys: &[RowKey], at: Wall) {
         for key in keys {
             let Some(row) = self.rows.get(&key.id).cloned() else { continue };
             let Some(session) = self.sessions.get_mut(row.session) else { continue };
@@ -111,15 +132,16 @@ impl Truth {
                 self.note(|| format!("disk: {name} is acknowledged (reported: {told})"));
             }
         }
-        self.settled(lane);
+        self.settled(lane, at);
     }
 
     /// After an answer the lane's attempts are forgotten.
-    fn settled(&mut self, lane: LaneId) {
+    fn settled(&mut self, lane: LaneId, at: Wall) {
         let Some(session) = self.session_of(lane) else { return };
         session.attempts = 0;
         session.not_before = None;
         session.meddled = false;
+        session.due_at = (!session.pending.is_empty()).then_some(at);
     }
 
     fn session_of(&mut self, lane: LaneId) -> Option<&mut super::Session> {
@@ -143,6 +165,7 @@ impl Truth {
         let caused = if keyless { !session.key_here || self.delays_void } else { session.causes > 0 };
         session.causes = if keyless { session.causes } else { session.causes.saturating_sub(1) };
         session.attempts = attempts;
+        session.due_at = Some(due_at);
         // One that was chosen before the clock jumped, and written after, says nothing.
         let sound = delay <= self.config.longest_delay() + std::time::Duration::from_millis(1);
         session.not_before = sound.then_some(self.now.monotonic.after(delay));
@@ -158,7 +181,7 @@ impl Truth {
         }
     }
 
-    fn set_aside(&mut self, lane: LaneId, key: RowKey, reason: &Reason) {
+    fn set_aside(&mut self, lane: LaneId, key: RowKey, reason: &Reason, at: Wall) {
         let name = self.name(key.id);
         let Some(row) = self.rows.get(&key.id).filter(|row| row.version == key.version).cloned() else {
             return;
@@ -168,7 +191,7 @@ impl Truth {
         if session.pending.remove(&row.sequence_number).is_none() {
             return;
         }
-        let attempts = session.attempts;
+        let (attempts, meddled) = (session.attempts, session.meddled);
         let deserved = matches!(&verdict, Some((code, true)) if *code == reason.code);
         let parked = Parked { row: key.id, reason: reason.clone(), deserved };
         session.parked.insert(row.sequence_number, parked);
@@ -177,10 +200,10 @@ impl Truth {
             format!("{name} is set aside for {} without having been refused for it alone", reason.code)
         });
         let most = self.config.max_attempts_rejected;
-        self.expect(reason.code != "42501" || attempts + 1 >= most, "parking", || {
+        self.expect(meddled || reason.code != "42501" || attempts + 1 >= most, "parking", || {
             format!("{name} is given up after {attempts} attempts, {most} are due to it")
         });
-        self.settled(lane);
+        self.settled(lane, at);
     }
 
     fn resealed(&mut self, key: RowKey, payload: &[u8]) {
@@ -193,11 +216,12 @@ impl Truth {
         self.expect(same, "G7 sealed", || format!("{name} was sealed as something else: {opened:?}"));
     }
 
-    fn put_back(&mut self, id: RowId) {
+    fn put_back(&mut self, id: RowId, at: Wall) {
         let Some(row) = self.rows.get(&id) else { return };
         let Some(session) = self.sessions.get_mut(row.session) else { return };
         if session.parked.remove(&row.sequence_number).is_some() {
             session.pending.insert(row.sequence_number, id);
+            session.due_at = Some(session.due_at.map_or(at, |due_at| due_at.min(at)));
             session.attempts = 0;
             session.not_before = None;
             // Levi may go on counting where it was with the lane's other rows.
@@ -217,6 +241,7 @@ impl Truth {
             session.meddled = true;
             if session.pending.is_empty() {
                 session.not_before = None;
+                session.due_at = None;
             }
             if first {
                 session.attempts = 0;

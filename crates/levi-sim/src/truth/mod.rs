@@ -67,6 +67,8 @@ pub(crate) struct Session {
     /// Places of which something was ever given up.
     pub(crate) ever_discarded: BTreeSet<i64>,
     pub(crate) attempts: u32,
+    /// When its lane is due, as written on disk.
+    pub(crate) due_at: Option<Wall>,
     pub(crate) not_before: Option<Monotonic>,
     /// Failures that have not been counted as an attempt yet.
     pub(crate) causes: u32,

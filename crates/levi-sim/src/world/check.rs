@@ -101,6 +101,7 @@ impl World {
         let timeout = engine.timeout();
         if let Some(status) = status {
             self.paused = status.paused;
+            self.blamed |= matches!(&self.paused, Some(PauseReason::Project { code, .. }) if code == POISON);
         }
         let stopping = self.stop_at.is_some();
         let signed_out = self.paused == Some(PauseReason::SignedOut) && !stopping;
@@ -155,7 +156,7 @@ impl World {
         self.check_disk();
         let timeout = self.engine.as_ref().and_then(Engine::timeout);
         self.expect(self.engine.is_some(), "liveness", || "Levi does not run".to_owned());
-        let waits = matches!(self.paused, Some(PauseReason::Project { .. }));
+        let waits = self.blamed;
         self.expect(timeout.is_none() || waits, "G8 idle", || {
             format!("at the end a timer is set to {timeout:?}")
         });
@@ -171,7 +172,7 @@ impl World {
 
     fn check_arrived(&mut self) {
         // Where every row that is left is refused alike, Levi takes it for the project's fault, and says so.
-        let blamed = matches!(&self.paused, Some(PauseReason::Project { code, .. }) if code == POISON);
+        let blamed = self.blamed;
         self.truth(|truth| {
             let rows = || truth.sessions.iter().flat_map(|session| session.pending.values());
             let all_bad =

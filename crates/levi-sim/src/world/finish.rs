@@ -83,7 +83,7 @@ impl World {
         });
         let open = self.paused.is_none();
         let now = self.clocks().wall;
-        if !open || self.untold || self.disk_fault.is_some() {
+        if !open || self.untold || self.jumped || self.disk_fault.is_some() {
             return;
         }
         let horizon = now.after(self.plan.setup.config.longest_delay());

@@ -44,6 +44,7 @@ impl World {
             Happening::KeyArrives { session, told } => self.key_arrives(session, told),
             Happening::NetworkChanged => {
                 self.truth(|truth| truth.void_delays());
+                self.silence = Duration::ZERO;
                 if let Gate::Later(_) = self.gate {
                     self.gate = Gate::Later(Monotonic::default());
                 }
@@ -151,6 +152,7 @@ impl World {
     }
 
     fn jump_wall(&mut self, millis: i64) {
+        self.jumped = true;
         self.wall_offset = self.wall_offset.saturating_add(millis);
         self.truth(|truth| {
             truth.void_delays();

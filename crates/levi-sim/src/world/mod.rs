@@ -150,6 +150,10 @@ pub(crate) struct World {
     refreshed_at: Option<Duration>,
     /// A token in use was refused in this turn.
     refused: bool,
+    /// The server asked for silence until then.
+    silence: Duration,
+    /// It asked in this very turn, which may have begun with other things.
+    asked_now: bool,
     flights: BTreeMap<u64, Flight>,
     task_running: bool,
     versions: BTreeMap<(usize, i64), u32>,
@@ -161,11 +165,15 @@ pub(crate) struct World {
     boots: u64,
     /// Somebody wrote to the outbox and did not say so.
     untold: bool,
+    /// The wall clock jumped since Levi started: what is due by it may not be by Levi's timers.
+    jumped: bool,
     healed: bool,
     mended_at: Duration,
     booted_at: Duration,
     events: Vec<Event>,
     paused: Option<PauseReason>,
+    /// Bad rows were taken for the project's fault, and nothing was accepted since.
+    blamed: bool,
     spins: u32,
     idle_turns: u32,
     counts: Counts,
@@ -221,6 +229,8 @@ impl World {
             gate: Gate::Out,
             refreshed_at: None,
             refused: false,
+            silence: Duration::ZERO,
+            asked_now: false,
             flights: BTreeMap::new(),
             task_running: false,
             versions: BTreeMap::new(),
@@ -231,11 +241,13 @@ impl World {
             stop_at: None,
             boots: 0,
             untold: false,
+            jumped: false,
             healed: false,
             mended_at: Duration::ZERO,
             booted_at: Duration::ZERO,
             events: Vec::new(),
             paused: None,
+            blamed: false,
             spins: 0,
             idle_turns: 0,
             counts: Counts::default(),
@@ -270,7 +282,7 @@ impl World {
     fn boot(&mut self) {
         self.boots += 1;
         self.booted_at = self.now;
-        self.untold = false;
+        (self.untold, self.jumped) = (false, false);
         self.incarnation += 1;
         if self.boots > 1
             && let Err(error) = self.disk.reopen(self.plan.setup.store, self.file.as_ref())
@@ -290,6 +302,8 @@ impl World {
         }));
         self.apply_disk_fault();
         (self.gate, self.stop_at, self.refreshed_at) = (Gate::Out, None, None);
+        // A fresh process knows of no request to be silent.
+        self.silence = Duration::ZERO;
         self.queue_room = Arc::new(Semaphore::new(self.plan.setup.config.max_queued_bytes));
         self.note(|| "Levi starts".to_owned());
         if self.token.is_some() {
@@ -393,18 +407,14 @@ impl World {
                 _ => {}
             }
         }
-        // Effects leave as they are decided, until the process dies. One that dies before them has none.
-        let mut effects = Vec::new();
-        let disk = self.disk.clone();
-        let stillborn = self.die_before_effects;
-        engine.turn_with(self.clocks(), events, &mut |effect| {
-            let inner = &mut *disk.inner();
-            inner.dead |= stillborn;
-            if !inner.dead {
-                effects.push(effect);
-            }
-        });
-        let dead = self.disk.inner().dead;
+        let mut effects = engine.turn(self.clocks(), events);
+        let stillborn = self.die_before_effects && !effects.is_empty();
+        let dead = self.disk.inner().dead || stillborn;
+        if dead && (stillborn || self.random.chance(50)) {
+            // Requests leave before or after the commit during which the process dies: both happen.
+            effects.clear();
+        }
+        self.disk.inner().dead = dead;
         let status = engine.status_if_changed();
         if !dead {
             engine.announce();
@@ -416,7 +426,7 @@ impl World {
             return self.crash("in a turn");
         }
         self.perform(effects, gate_changes);
-        self.refused = false;
+        (self.refused, self.asked_now) = (false, false);
         self.replies(false);
         self.check_turn(status, had_events);
         self.stop_if_finished();

@@ -27,6 +27,8 @@ impl World {
             format!("send {batch}: {}", names.join(", "))
         });
         self.check_request(batch, &rows);
+        let early = self.silence.saturating_sub(self.now);
+        self.expect(early.is_zero() || self.asked_now, "backoff", || format!("sent {early:?} before the server's Retry-After is over"));
         let Some(token) = self.token else {
             self.expect(gate_changes || self.gate == Gate::Open, "G5 sign-in", || {
                 "sent while signed out".to_owned()
@@ -112,8 +114,13 @@ impl World {
             }
         });
         match answer.verdict {
-            Verdict::Accepted => self.refreshed_at = None,
+            Verdict::Accepted => (self.refreshed_at, self.blamed) = (None, false),
             Verdict::SignedOut => self.token_refused(flight.token),
+            Verdict::Busy { retry_after: Some(asked) } => {
+                let asked = asked.min(self.plan.setup.config.longest_delay());
+                self.silence = self.silence.max(self.now + asked);
+                self.asked_now = true;
+            }
             _ => {}
         }
         self.tell(Event::Outcome { batch: BatchId(batch), answer });
