@@ -1,11 +1,12 @@
 //! The commands behind `cargo xtask crash`.
 #![forbid(unsafe_code)]
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use levi_torture::Trouble;
 use levi_torture::child::{self, Job};
-use levi_torture::crash;
+use levi_torture::{crash, hold};
 
 const USAGE: &str = "levi-torture crash [--kills N] [--seed S]";
 
@@ -36,6 +37,10 @@ async fn run(args: &[String]) -> Result<ExitCode, Trouble> {
             print!("seed {seed}: {figures}");
             Ok(if figures.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        [name, path] if name == "hold-write-lock" => {
+            hold::write_lock(Path::new(path)).map(|()| ExitCode::SUCCESS)
+        }
+        [name, path] if name == "own-outbox" => hold::outbox(Path::new(path)).map(|()| ExitCode::SUCCESS),
         _ => Err(USAGE.into()),
     }
 }
