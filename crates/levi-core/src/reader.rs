@@ -157,8 +157,16 @@ impl Reader {
     pub async fn pull(&self, session: &SessionId, after: Option<i64>, limit: u32) -> Result<Page, ReadError> {
         let key = self.session_key(session).await?;
         let account = self.server.account().await?;
-        let select = Select::messages_after(session, after, limit);
-        let rows: Vec<MessageRow> = decode_rows(&self.server.select(&account, select).await?)?;
+        let mut limit = limit;
+        let body = loop {
+            let select = Select::messages_after(session, after, limit);
+            match self.server.select(&account, select).await {
+                // Large messages: ask for fewer of them.
+                Err(failure) if failure.0.code == "too_long" && limit > 1 => limit /= 2,
+                result => break result?,
+            }
+        };
+        let rows: Vec<MessageRow> = decode_rows(&body)?;
         let cursor = rows.last().map(|row| row.sequence_number);
         let messages = rows.into_iter().map(|row| read(&key, session, &row)).collect();
         Ok(Page { messages, cursor })

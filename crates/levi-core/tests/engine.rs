@@ -249,3 +249,33 @@ fn a_stop_sends_what_waits_for_company_and_is_over_when_all_is_sent() {
     rig.answer(|_| accepted());
     assert!(rig.engine.is_finished(now));
 }
+
+/// Attempts of an outage say nothing about a row: row level security must refuse it often enough by itself.
+#[test]
+fn after_a_long_outage_a_session_that_is_not_there_yet_still_gets_its_attempts() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let session = rig.session("s");
+    rig.enqueue(&session, 1).unwrap();
+    rig.settle(Duration::from_secs(2000), |_| answer(Verdict::Unreachable, "reset"));
+    let mut refusals = 0;
+    rig.settle(HOUR, |_| {
+        refusals += 1;
+        if refusals < 8 { answer(Verdict::Forbidden, "42501") } else { accepted() }
+    });
+    assert_eq!(rig.arrived["s"], [1], "nothing was set aside on the first refusal");
+}
+
+/// What is too much for a slow line must not be sent again and again as it is.
+#[test]
+fn a_batch_that_cannot_get_through_shrinks_until_it_does() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let session = rig.session("s");
+    rig.enqueue_all(&session, 1..=300);
+    rig.settle(
+        3 * HOUR,
+        |rows| {
+            if rows.len() > 10 { answer(Verdict::Unreachable, "timeout") } else { accepted() }
+        },
+    );
+    assert!(rig.arrived.get("s").is_some_and(|rows| rows.len() > 6), "{:?}", rig.arrived);
+}

@@ -245,7 +245,8 @@ pub struct NewTask {
     pub name: String,
     /// The task that must be gone (done) before this one is due; a parked parent holds it too.
     pub parent: Option<String>,
-    /// The session whose messages wait while this task is pending, if any. A parked task holds nobody.
+    /// The session whose messages wait while this task is pending, if any. Neither a parked task nor one
+    /// whose parent is parked holds anybody.
     pub holds: Option<SessionId>,
     /// Opaque to the outbox; wrap what is secret.
     pub payload: Vec<u8>,

@@ -135,3 +135,20 @@ async fn a_flood_is_refused_at_the_bound_and_nothing_that_was_taken_is_lost() {
     let left = levi.shutdown(Duration::from_secs(5)).await;
     assert_eq!((left.pending, left.not_stored), (taken + 1, 0));
 }
+
+/// The second process's clean-up must not wait for a thread that never ran.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_levi_that_could_not_start_shuts_down_at_once() {
+    let world = World::new(1).await;
+    let key = database_key();
+    let store = world.store(&key);
+    let levi = world.levi(world.config(), store.clone(), &key);
+    let second = Levi::new(world.config(), world.server.url(), "key", store, key);
+    assert!(second.start().is_err());
+    second.shutdown(Duration::from_secs(3600)).await;
+    assert!(matches!(
+        second.enqueue_durable(request(&world.session("one").id, 1, "x")).await,
+        Err(EnqueueError::Stopped)
+    ));
+    levi.shutdown(Duration::from_secs(1)).await;
+}

@@ -197,3 +197,21 @@ async fn a_row_altered_on_the_server_is_named_and_the_next_one_is_read() {
     assert_eq!(read[2].as_ref().unwrap().content, "as written");
     levi.shutdown(Duration::from_secs(5)).await;
 }
+
+/// A page of large messages is more than a response may hold: the reader asks for fewer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_large_messages_is_read_in_smaller_pages() {
+    let world = World::new(2).await;
+    let (levi, sync, session) = service(&world);
+    sync.sync_new_session(&session.id, &world.repository, &secret()).await.unwrap();
+    let large = "large ".repeat(170_000);
+    let mut last = None;
+    for number in 1..=9 {
+        last = Some(levi.enqueue_durable(request(&session.id, number, &large)).await.unwrap());
+    }
+    levi.synced(&last.unwrap()).await.unwrap();
+    let read = read_all(&world.reader(1), &session.id).await;
+    assert_eq!(read.len(), 9);
+    assert!(read.iter().all(|(_, content)| *content == large));
+    levi.shutdown(Duration::from_secs(5)).await;
+}

@@ -43,8 +43,9 @@ pub(super) struct Gate {
     pub(super) project_attempts: u32,
     /// So many rows were refused one by one before the project was blamed; zero if it was not rows.
     pub(super) convicted_for: usize,
-    /// The last answers were `Unreachable` or `Busy`: one request at a time until something is accepted.
-    pub(super) troubled: bool,
+    /// Answers in a row that were `Unreachable` or `Busy`: one request at a time, and a smaller one each time,
+    /// until something is accepted.
+    pub(super) trouble: u32,
     pub(super) outbox: Option<Pause>,
     pub(super) outbox_attempts: u32,
     pub(super) stopping: bool,
@@ -62,7 +63,7 @@ impl Default for Gate {
             probing: None,
             project_attempts: 0,
             convicted_for: 0,
-            troubled: false,
+            trouble: 0,
             outbox: None,
             outbox_attempts: 0,
             stopping: false,
@@ -77,11 +78,18 @@ impl Gate {
     }
 
     pub(super) fn most_in_flight(&self, configured: usize) -> usize {
-        if self.troubled || self.probing.is_some() { 1 } else { configured }
+        if self.trouble > 0 || self.probing.is_some() { 1 } else { configured }
+    }
+
+    /// What is left of a limit while requests fail: half with each further failure. What is too much for a slow
+    /// line or a slow database must not be sent again and again as it is.
+    pub(super) fn narrowed(&self, limit: usize) -> usize {
+        let halvings = self.trouble.saturating_sub(1).min(usize::BITS - 1);
+        (limit >> halvings).max(1)
     }
 
     pub(super) fn accepted(&mut self) {
-        self.troubled = false;
+        self.trouble = 0;
         self.probing = None;
         self.project_attempts = 0;
         self.convicted_for = 0;
@@ -134,7 +142,8 @@ impl Gate {
         }
         match self.sign_in {
             SignIn::Out => Some(PauseReason::SignedOut),
-            SignIn::Refreshing | SignIn::RefreshAt(_) => Some(PauseReason::Refreshing),
+            SignIn::Refreshing => Some(PauseReason::Refreshing),
+            SignIn::RefreshAt(_) => Some(PauseReason::SignInUnavailable),
             SignIn::In => self.project.as_ref().map(|pause| pause.reason.clone()),
         }
     }

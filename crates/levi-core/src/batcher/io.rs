@@ -58,6 +58,8 @@ pub enum Input {
     LaneLoaded {
         /// The lane asked for.
         lane: LaneId,
+        /// The place asked for.
+        after: Option<i64>,
         /// Its rows after the place asked for.
         rows: Vec<RowHead>,
         /// Whether the lane ends there.
@@ -160,9 +162,9 @@ pub enum TaskEnd {
 pub enum Action {
     /// Ask the outbox for lanes that are due, and answer with [`Input::Loaded`]. Everything asked for before
     /// is committed first.
+    ///
+    /// Lanes worked on by then ([`Batcher::lanes_at_hand`](super::Batcher::lanes_at_hand)) are left out.
     Load {
-        /// Lanes worked on already.
-        except: Vec<LaneId>,
         /// At most so many lanes.
         max_lanes: usize,
         /// At most so many rows for each.
@@ -313,6 +315,8 @@ pub enum PauseReason {
     SignedOut,
     /// A fresh token is being asked for.
     Refreshing,
+    /// A token cannot be had for now: the keychain is locked, or the sign-in server does not answer. Tried again.
+    SignInUnavailable,
     /// The project refuses everything: a missing table, read-only, paused, or every row refused alike.
     Project {
         /// The server's code.
@@ -343,6 +347,9 @@ impl PauseReason {
         let (code, detail) = match self {
             Self::SignedOut => ("signed_out".into(), "nobody is signed in".into()),
             Self::Refreshing => ("refreshing".into(), "waiting for a fresh token".into()),
+            Self::SignInUnavailable => {
+                ("sign_in_unavailable".into(), "the keychain or the sign-in server cannot be used now".into())
+            }
             Self::Project { code, detail } => (code.clone(), detail.clone()),
             Self::RetryAfter { code } => (code.clone(), "the server asked for a pause".into()),
             Self::Outbox { code } => (code.clone(), "the outbox cannot be used now".into()),

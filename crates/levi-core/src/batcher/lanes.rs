@@ -131,9 +131,21 @@ impl Lanes {
     }
 
     /// Takes the answer to a question for more rows.
-    pub(super) fn extend(&mut self, id: LaneId, rows: Vec<RowHead>, complete: bool, flush_at: Monotonic) {
+    pub(super) fn extend(
+        &mut self,
+        id: LaneId,
+        after: Option<i64>,
+        rows: Vec<RowHead>,
+        complete: bool,
+        flush_at: Monotonic,
+    ) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.asked = false;
+        if after != lane.last_known {
+            // The lane started over since it was asked: these rows do not follow on what is known now.
+            lane.more = true;
+            return;
+        }
         if lane.window.is_empty() {
             lane.flush_at = flush_at;
         }

@@ -46,6 +46,9 @@ pub struct Batcher {
     loading: bool,
     /// When a lane that waits on disk becomes due.
     due_timer: Option<Monotonic>,
+    /// How often row level security refused a lane's first row by itself, until something of the lane is accepted
+    /// or set aside.
+    refusals: BTreeMap<LaneId, u32>,
     actions: VecDeque<Action>,
 }
 
@@ -71,6 +74,7 @@ impl Batcher {
             dirty: true,
             loading: false,
             due_timer: None,
+            refusals: BTreeMap::new(),
             actions: VecDeque::new(),
         }
     }
@@ -81,9 +85,9 @@ impl Batcher {
         match input {
             Input::Wake(touched) => self.wake(touched),
             Input::Loaded(due) => self.loaded(now, due),
-            Input::LaneLoaded { lane, rows, complete } => {
+            Input::LaneLoaded { lane, after, rows, complete } => {
                 let flush_at = rows.first().map_or(now.monotonic, |row| self.flush_at(now, row));
-                self.lanes.extend(lane, rows, complete, flush_at);
+                self.lanes.extend(lane, after, rows, complete, flush_at);
             }
             Input::Outcome { batch, answer, culprits, draw } => {
                 self.outcome(now, batch, answer, &culprits, draw);
@@ -151,6 +155,11 @@ impl Batcher {
             None
         };
         [self.gate.timer(), work].into_iter().flatten().min()
+    }
+
+    /// Lanes worked on now: their rows need not be looked for.
+    pub fn lanes_at_hand(&self) -> Vec<LaneId> {
+        self.lanes.ids()
     }
 
     /// Whether requests may go out now.
@@ -279,7 +288,8 @@ impl Batcher {
             }
             let catching_up = ready >= backlog || self.lanes.ready_lane_has_more();
             let rows = if catching_up { self.config.catch_up_batch_size } else { self.config.batch_size };
-            let limits = Limits { rows, bytes: self.config.max_batch_bytes };
+            let rows = if self.gate.trouble > 1 { self.gate.narrowed(self.config.batch_size) } else { rows };
+            let limits = Limits { rows, bytes: self.gate.narrowed(self.config.max_batch_bytes) };
             let flush_interval = self.config.flush_interval;
             let parts = self.lanes.draft(limits, |row| flush_at(now, row, flush_interval));
             if parts.is_empty() {
@@ -301,7 +311,6 @@ impl Batcher {
         if self.dirty && !self.loading && room > 0 {
             self.loading = true;
             self.actions.push_back(Action::Load {
-                except: self.lanes.ids(),
                 max_lanes: room,
                 heads_per_lane: 2 * most,
                 max_heads: 4 * most * self.config.max_in_flight,

@@ -55,6 +55,7 @@ impl Batcher {
             }
             self.actions.push_back(Action::Acknowledge { lane, session_id, rows, at: now.wall });
             self.lanes.landed(lane, count);
+            self.refusals.remove(&lane);
             let others_wait = self.dirty && self.lanes.len() >= MOST_LANES;
             if others_wait {
                 self.lanes.remove(lane);
@@ -124,9 +125,8 @@ impl Batcher {
         retry_after: Option<Duration>,
         draw: f64,
     ) {
-        self.gate.troubled = true;
+        self.gate.trouble = self.gate.trouble.saturating_add(1);
         if let Some(asked) = retry_after {
-            let asked = asked.min(self.config.longest_delay());
             let reason = PauseReason::RetryAfter { code: answer.code.clone() };
             self.gate.pause_project(now.monotonic, asked, reason);
         }
@@ -237,8 +237,10 @@ impl Batcher {
 
     /// Row level security refused one row. Its session may not be there yet, so it gets a few attempts.
     fn forbidden(&mut self, now: Now, part: Part, answer: &Answer, draw: f64) {
-        let attempts = self.lanes.lane(part.lane).map_or(0, |lane| lane.attempts);
-        if attempts.saturating_add(1) >= self.config.max_attempts_rejected {
+        // Counted apart from the lane's attempts: those of an outage say nothing about this row.
+        let refusals = self.refusals.entry(part.lane).or_default();
+        *refusals = refusals.saturating_add(1);
+        if *refusals >= self.config.max_attempts_rejected {
             self.park(now, &part, answer, draw);
         } else {
             self.wait_for_parent(now, part, answer, draw);
@@ -247,6 +249,7 @@ impl Batcher {
 
     fn park(&mut self, now: Now, part: &Part, answer: &Answer, draw: f64) {
         let Some(row) = part.rows.first() else { return };
+        self.refusals.remove(&part.lane);
         let reason = reason(answer);
         self.actions.push_back(Action::Park { lane: part.lane, row: row.key, reason, at: now.wall });
         let again = self.second_look.remove(&row.key.id);
@@ -333,13 +336,13 @@ impl Batcher {
             Verdict::SchemaMismatch | Verdict::ProjectUnavailable => self.pause_project(now, &answer, draw),
             Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
                 self.dirty = true;
-                self.actions.push_back(Action::ParkTask { name, version, reason: reason(&answer) });
+                self.actions.push_back(Action::ParkTask { name, version, reason: task_reason(&answer) });
             }
             Verdict::Forbidden if !tries_left => {
                 self.dirty = true;
-                self.actions.push_back(Action::ParkTask { name, version, reason: reason(&answer) });
+                self.actions.push_back(Action::ParkTask { name, version, reason: task_reason(&answer) });
             }
-            _ => self.defer_task(now, (name, version, attempts), reason(&answer), draw),
+            _ => self.defer_task(now, (name, version, attempts), task_reason(&answer), draw),
         }
     }
 
@@ -358,6 +361,11 @@ impl Batcher {
     fn notice_split(&mut self, rows: usize, answer: &Answer) {
         self.actions.push_back(Action::Notice(Notice::Split { rows, code: answer.code.clone() }));
     }
+}
+
+/// For tasks the server's own words stay out of disk and log: they quote rows, and so paths and names.
+fn task_reason(answer: &Answer) -> Reason {
+    Reason { code: answer.code.clone(), detail: format!("the server's verdict: {:?}", answer.verdict) }
 }
 
 fn reason(answer: &Answer) -> Reason {

@@ -6,6 +6,7 @@ use levi_types::{Delivery, Now, SessionId};
 
 use super::commit::reason_of;
 use super::event::Effect;
+use super::ingest::NOT_TEXT;
 use super::{Engine, Sent};
 use crate::batcher::{Action, Batch, Input, Notice, SealResult};
 use crate::session_sync::SyncTask;
@@ -21,10 +22,14 @@ const TASKS_AT_ONCE: usize = 16;
 
 impl Engine {
     /// Does what the batcher asks until it asks for nothing more and everything is committed.
-    pub(super) fn run(&mut self, now: Now) {
+    ///
+    /// A request may leave before the acknowledgements of the one before it are on disk: should they be lost,
+    /// rows that the server has are sent to it again, and change nothing there.
+    pub(super) fn run(&mut self, now: Now, perform: &mut dyn FnMut(Effect)) {
         loop {
             while let Some(action) = self.batcher.poll_action() {
                 self.act(now, action);
+                self.effects.drain(..).for_each(&mut *perform);
             }
             if let Some(error) = self.receipts.take_failure() {
                 self.outbox_unreadable(now, error);
@@ -39,12 +44,17 @@ impl Engine {
 
     fn act(&mut self, now: Now, action: Action) {
         match action {
+            // A row may follow one that was set aside only once that is written down.
+            Action::Send(batch) if self.uncommitted.sets_aside() && !self.is_committed(now) => {
+                self.batcher.handle(now, Input::Vanished { batch: batch.id });
+            }
             Action::Send(batch) => self.send(now, batch),
             // What is on disk must not be read as if decisions that did not get there were never made. The
             // batcher was told of the failure, and asks again when the outbox is trusted again.
             Action::Load { .. } | Action::LoadLane { .. } | Action::LoadTasks | Action::Seal { .. }
                 if !self.is_committed(now) => {}
-            Action::Load { except, max_lanes, heads_per_lane, max_heads } => {
+            Action::Load { max_lanes, heads_per_lane, max_heads } => {
+                let except = self.batcher.lanes_at_hand();
                 let horizon = now.wall.after(self.config.longest_delay());
                 let query = DueQuery {
                     now: now.wall,
@@ -59,7 +69,8 @@ impl Engine {
             }
             Action::LoadLane { lane, after, limit } => {
                 let rows = self.store.heads(lane, after, limit);
-                let loaded = rows.map(|rows| Input::LaneLoaded { lane, complete: rows.len() < limit, rows });
+                let loaded =
+                    rows.map(|rows| Input::LaneLoaded { lane, after, complete: rows.len() < limit, rows });
                 self.feed(now, loaded);
             }
             Action::LoadTasks => {
@@ -210,7 +221,11 @@ impl Engine {
                     Ok(payload) => changes.push(Change::Reseal { row: *row, payload }),
                     // Those before it are sealed first, so that the bad one is the lane's first in its turn.
                     Err(_) if !changes.is_empty() => break,
-                    Err(reason) => return Ok(SealResult::Unsealable(*row, reason)),
+                    Err(reason) if reason.code == NOT_TEXT => {
+                        return Ok(SealResult::Unsealable(*row, reason));
+                    }
+                    // A missing or wrong database key may be put right: nothing is set aside for it.
+                    Err(reason) => return Ok(SealResult::Waiting(reason)),
                 }
             }
             let all = changes.len();

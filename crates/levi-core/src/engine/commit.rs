@@ -34,6 +34,11 @@ impl Uncommitted {
         self.changes.is_empty() && self.rows.is_empty()
     }
 
+    /// Whether a row is to be set aside, or put back.
+    pub(super) fn sets_aside(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::Park { .. } | Change::Unpark { .. }))
+    }
+
     pub(super) fn change(&mut self, change: Change) {
         match &change {
             Change::Acknowledge { rows, .. } => self.settled.extend(rows.iter().map(|row| row.id)),

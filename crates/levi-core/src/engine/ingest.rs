@@ -21,6 +21,9 @@ pub(crate) struct Sealer {
     pub(crate) random: Box<dyn CryptoRng + Send>,
 }
 
+/// What was wrapped is no text: no key will ever change that.
+pub(super) const NOT_TEXT: &str = "not_text";
+
 /// Why a message could not be made into a row.
 #[derive(Debug)]
 pub(crate) enum Unsealed {
@@ -57,7 +60,7 @@ impl Sealer {
         let content = at_rest::unwrap(database_key, slot(&name), &row.payload)
             .map_err(|error| Reason { code: "at_rest".into(), detail: error.to_string() })?;
         let content = std::str::from_utf8(&content)
-            .map_err(|_| Reason { code: "at_rest".into(), detail: "the content is not UTF-8".into() })?;
+            .map_err(|_| Reason { code: NOT_TEXT.into(), detail: "the content is not UTF-8".into() })?;
         self.encode(key, &row.session_id, row.sequence_number, content)
     }
 

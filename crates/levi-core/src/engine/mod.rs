@@ -54,7 +54,7 @@ pub struct Engine {
     uncommitted: Uncommitted,
     receipts: Receipts,
     flights: HashMap<BatchId, Vec<Sent>>,
-    /// The rows of the batch whose answer is being dealt with: one of them may be parked.
+    /// The rows of the batches answered in this turn: some may be parked.
     parkable: Vec<Sent>,
     /// The outbox's last failure, until a commit goes through.
     outbox_error: Option<Arc<OutboxError>>,
@@ -107,6 +107,19 @@ impl Engine {
 
     /// Takes in what happened and says what is to be done outside.
     pub fn turn(&mut self, now: Now, events: impl IntoIterator<Item = Event>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.turn_with(now, events, &mut |effect| effects.push(effect));
+        effects
+    }
+
+    /// As [`turn`](Self::turn), but hands each effect to `perform` as soon as it is decided, so that a request is
+    /// on its way while the disk takes what the turn commits.
+    pub fn turn_with(
+        &mut self,
+        now: Now,
+        events: impl IntoIterator<Item = Event>,
+        perform: &mut dyn FnMut(Effect),
+    ) {
         for event in events {
             self.changed = true;
             self.take(now, event);
@@ -115,14 +128,14 @@ impl Engine {
             self.changed = true;
             self.batcher.handle_timeout(now);
         }
-        self.run(now);
+        self.run(now, perform);
+        self.parkable.clear();
         if self.stop_at.is_some_and(|deadline| deadline <= now.monotonic) {
             // A disk that works again keeps what was accepted while it failed.
             self.try_to_commit(now);
         }
         self.status.next_attempt =
             self.batcher.poll_timeout().map(|at| now.wall.after(at.since(now.monotonic)));
-        std::mem::take(&mut self.effects)
     }
 
     /// Tells those who wait for a row what became of it. Called after the status was shown, so that they find
@@ -235,7 +248,7 @@ impl Engine {
         let culprits =
             if accepted { Vec::new() } else { culprits(&answer, &sessions).into_iter().cloned().collect() };
         let draw = self.draw();
-        self.parkable = sent;
+        self.parkable.extend(sent);
         self.batcher.handle(now, Input::Outcome { batch, answer, culprits, draw });
     }
 

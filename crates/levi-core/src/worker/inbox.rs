@@ -21,6 +21,8 @@ struct Queue {
     /// Answers and commands: few, and never behind a crowd of messages.
     others: VecDeque<Event>,
     closed: bool,
+    /// Whether the thread sleeps. Waking one that does not would be a system call for nothing.
+    asleep: bool,
 }
 
 /// The worker has ended.
@@ -46,8 +48,11 @@ impl Inbox {
             Event::Enqueue(_) => queue.messages.push_back(event),
             other => queue.others.push_back(other),
         }
+        let asleep = std::mem::take(&mut queue.asleep);
         drop(queue);
-        self.wake.notify_one();
+        if asleep {
+            self.wake.notify_one();
+        }
         Ok(())
     }
 
@@ -59,14 +64,20 @@ impl Inbox {
     }
 
     pub(super) fn close(&self) {
-        self.queue().closed = true;
+        let mut queue = self.queue();
+        queue.closed = true;
+        queue.asleep = false;
+        drop(queue);
         self.wake.notify_one();
     }
 
     /// Waits for events, at most for `timeout` (without end, for `None`).
     pub(super) fn wait(&self, timeout: Option<Duration>) -> Delivery {
         let queue = self.queue();
-        let idle = |queue: &mut Queue| queue.messages.is_empty() && queue.others.is_empty() && !queue.closed;
+        let idle = |queue: &mut Queue| {
+            queue.asleep = queue.messages.is_empty() && queue.others.is_empty() && !queue.closed;
+            queue.asleep
+        };
         let mut queue = match timeout {
             None => self.wake.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner),
             Some(timeout) => {
@@ -74,6 +85,7 @@ impl Inbox {
                 waited.unwrap_or_else(PoisonError::into_inner).0
             }
         };
+        queue.asleep = false;
         let mut events: Vec<Event> = queue.others.drain(..).collect();
         let messages = queue.messages.len().min(MESSAGES_AT_ONCE);
         events.extend(queue.messages.drain(..messages));

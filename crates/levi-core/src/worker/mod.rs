@@ -130,6 +130,19 @@ impl Worker {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let parts = lock(&self.parts).take();
         let (open, clock) = parts.ok_or(StartError::AlreadyStarted)?;
+        self.open(runtime, open, clock).inspect_err(|_| {
+            // Nobody waits for a thread that never ran.
+            self.shared.inbox.close();
+            self.shared.ended.send_replace(Some(ShutdownReport::default()));
+        })
+    }
+
+    fn open(
+        &self,
+        runtime: tokio::runtime::Handle,
+        open: Opener,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(), StartError> {
         let Opened { outbox, salvaged, supabase, accounts } = open()?;
         let shared = &self.shared;
         let mut engine = Engine::new(EngineParts {
@@ -208,7 +221,11 @@ impl Worker {
     }
 
     /// The network may be back: forget delays and try now. Attempts stay counted.
+    ///
+    /// Where the sign-in was refused and `accounts` were given, the stored sign-in is looked at again: somebody may
+    /// have signed in beside this process.
     pub fn network_changed(&self) {
+        self.shared.outside.sign_in_from_accounts();
         self.tell(Event::NetworkChanged);
     }
 

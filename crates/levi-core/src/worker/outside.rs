@@ -72,10 +72,13 @@ impl Outside {
         context.changes += 1;
     }
 
-    /// Where nobody called `set_context` yet, the stored sign-in is as good.
+    /// Where nobody is signed in and the daemon did not sign out, the stored sign-in is as good.
     pub(super) fn sign_in_from_accounts(&self) {
         let has_accounts = self.way.get().is_some_and(|way| way.accounts.is_some());
-        if has_accounts && lock(&self.context).current.is_none() {
+        let context = lock(&self.context);
+        let cleared = context.current.is_none() && context.changes > 0;
+        drop(context);
+        if has_accounts && !cleared {
             self.tell(Event::SignInStored);
         }
     }

@@ -40,9 +40,8 @@ impl Thread {
             let timeout = self.engine.timeout().map(|at: Monotonic| at.since(now));
             let delivery = self.shared.inbox.wait(timeout);
             let now = self.clock.now();
-            for effect in self.engine.turn(now, delivery.events) {
-                self.shared.outside.perform(effect);
-            }
+            let outside = &self.shared.outside;
+            self.engine.turn_with(now, delivery.events, &mut |effect| outside.perform(effect));
             if let Some(status) = self.engine.status_if_changed() {
                 #[cfg(feature = "metrics")]
                 crate::metrics::publish(&status);

@@ -8,6 +8,7 @@ use crate::store::OutboxStore;
 list_cases![
     a_child_waits_until_its_parent_is_done,
     a_parked_parent_holds_its_child,
+    a_child_of_a_parked_parent_holds_nobody,
     a_task_holds_its_session_until_it_is_done_or_parked,
     a_session_is_held_by_any_of_its_tasks,
     a_task_put_again_survives_the_end_of_the_older_one,
@@ -52,6 +53,19 @@ fn a_parked_parent_holds_its_child(store: &mut dyn OutboxStore) {
     assert_eq!(names(store, 99), ["parent"]);
     finish(store, "parent", 2);
     assert_eq!(names(store, 99), ["child"]);
+}
+
+/// Or its session's messages would wait for ever, with no reason to be seen anywhere.
+fn a_child_of_a_parked_parent_holds_nobody(store: &mut dyn OutboxStore) {
+    let child = NewTask { parent: Some("parent".into()), holds: Some("a".into()), ..task("child") };
+    store.store(row("a", 1));
+    store.change(Change::PutTask(task("parent")));
+    store.change(Change::PutTask(child));
+    assert!(sessions(&store.due_at(0)).is_empty());
+    park(store, "parent");
+    assert_eq!(sessions(&store.due_at(0)), ["a"]);
+    store.change(Change::PutTask(task("parent")));
+    assert!(sessions(&store.due_at(0)).is_empty(), "the parent is tried again");
 }
 
 fn a_task_holds_its_session_until_it_is_done_or_parked(store: &mut dyn OutboxStore) {

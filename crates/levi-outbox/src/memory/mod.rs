@@ -96,7 +96,10 @@ impl MemoryOutbox {
     }
 
     fn held_sessions(&self) -> HashSet<&SessionId> {
-        self.tasks.values().filter_map(Task::holds).collect()
+        let held_up = |task: &Task| {
+            task.parent().and_then(|parent| self.tasks.get(parent)).is_some_and(Task::is_parked)
+        };
+        self.tasks.values().filter(|task| !held_up(task)).filter_map(Task::holds).collect()
     }
 
     fn head(&self, id: RowId) -> Option<RowHead> {

@@ -19,6 +19,14 @@ pub(super) struct Task {
 }
 
 impl Task {
+    pub(super) fn parent(&self) -> Option<&String> {
+        self.parent.as_ref()
+    }
+
+    pub(super) const fn is_parked(&self) -> bool {
+        self.due_at.is_none()
+    }
+
     /// The session that waits for this task, unless it is parked.
     pub(super) fn holds(&self) -> Option<&SessionId> {
         self.holds.as_ref().filter(|_| self.due_at.is_some())

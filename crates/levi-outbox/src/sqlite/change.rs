@@ -7,8 +7,9 @@ use super::ledger::Ledger;
 use super::tasks;
 use crate::model::{Change, LaneId, Protection, Reason, RowId, RowKey};
 
-pub(super) const TAKE: &str =
-    "DELETE FROM levi_outbox WHERE id = ?1 AND version = ?2 AND lane = ?3 RETURNING bytes";
+pub(super) const TAKEN_BYTES: &str =
+    "SELECT bytes FROM levi_outbox WHERE id = ?1 AND version = ?2 AND lane = ?3";
+pub(super) const TAKE: &str = "DELETE FROM levi_outbox WHERE id = ?1";
 pub(super) const SETTLE: &str = "UPDATE levi_lanes SET row_count = row_count - ?2, attempts = 0, reason_code = NULL, \
      reason_detail = NULL, due_at = CASE WHEN row_count > ?2 THEN ?3 END WHERE lane = ?1 RETURNING row_count";
 pub(super) const DEFER: &str = "UPDATE levi_lanes SET due_at = ?2, attempts = ?3, reason_code = ?4, reason_detail = ?5 \
@@ -67,11 +68,15 @@ fn acknowledge(
     rows: &[RowKey],
     at: Wall,
 ) -> Result<()> {
+    // Two statements and not RETURNING, for which SQLite sets up a table in memory each time: that made an
+    // acknowledgement as dear as storing the row.
+    let mut find = conn.prepare_cached(TAKEN_BYTES)?;
     let mut take = conn.prepare_cached(TAKE)?;
     let mut taken = 0;
     for row in rows {
-        let bytes = take.query_row(params![row.id.0, row.version, lane.0], |row| row.get(0)).optional()?;
+        let bytes = find.query_row((row.id.0, row.version, lane.0), |row| row.get(0)).optional()?;
         if let Some(bytes) = bytes {
+            take.execute([row.id.0])?;
             ledger.remove_pending(bytes);
             taken += 1;
         }
@@ -128,7 +133,8 @@ fn park(
         return drop_if_empty(conn, lane);
     }
     let bytes =
-        conn.prepare_cached(TAKE)?.query_row(params![row.id.0, row.version, lane.0], |row| row.get(0))?;
+        conn.prepare_cached(TAKEN_BYTES)?.query_row((row.id.0, row.version, lane.0), |row| row.get(0))?;
+    conn.prepare_cached(TAKE)?.execute([row.id.0])?;
     ledger.remove_pending(bytes);
     ledger.add_parked(bytes);
     settle(conn, ledger, lane, 1, at)

@@ -20,8 +20,12 @@ pub(super) const DEFER: &str = "UPDATE levi_tasks SET due_at = ?3, attempts = ?4
 pub(super) const PARK: &str = "UPDATE levi_tasks SET due_at = NULL, reason_code = ?3, reason_detail = ?4 \
      WHERE name = ?1 AND version = ?2 RETURNING holds";
 pub(super) const RETRY: &str = "UPDATE levi_tasks SET due_at = ?1 WHERE due_at > ?1";
-pub(super) const REFRESH_HELD: &str = "UPDATE levi_lanes SET held = \
-     EXISTS (SELECT 1 FROM levi_tasks WHERE holds = ?1 AND due_at IS NOT NULL) WHERE session_id = ?1";
+pub(super) const REFRESH_HELD: &str = "UPDATE levi_lanes SET held = EXISTS \
+     (SELECT 1 FROM levi_tasks task LEFT JOIN levi_tasks parent ON parent.name = task.parent \
+     WHERE task.holds = ?1 AND task.due_at IS NOT NULL AND (parent.name IS NULL OR parent.due_at IS NOT NULL)) \
+     WHERE session_id = ?1";
+pub(super) const HELD_BY_CHILDREN: &str =
+    "SELECT holds FROM levi_tasks WHERE parent = ?1 AND holds IS NOT NULL";
 pub(super) const DUE: &str = "SELECT name, version, attempts, payload FROM levi_tasks \
      WHERE waits = 0 AND due_at <= ?1 ORDER BY due_at, name LIMIT ?2";
 pub(super) const DUE_BEYOND: &str = "SELECT name, version, attempts, payload FROM levi_tasks \
@@ -45,7 +49,8 @@ pub(super) fn put(conn: &Connection, ledger: &mut Ledger, task: &NewTask) -> Res
         conn.prepare_cached(MAKE_CHILDREN_WAIT)?.execute(params![task.name, 1])?;
     }
     refresh_held(conn, old.flatten().as_deref())?;
-    refresh_held(conn, holds)
+    refresh_held(conn, holds)?;
+    refresh_children(conn, &task.name)
 }
 
 pub(super) fn finish(conn: &Connection, ledger: &mut Ledger, name: &str, version: u32) -> Result<()> {
@@ -54,7 +59,8 @@ pub(super) fn finish(conn: &Connection, ledger: &mut Ledger, name: &str, version
     let Some(holds) = done else { return Ok(()) };
     ledger.add_tasks(-1);
     conn.prepare_cached(MAKE_CHILDREN_WAIT)?.execute(params![name, 0])?;
-    refresh_held(conn, holds.as_deref())
+    refresh_held(conn, holds.as_deref())?;
+    refresh_children(conn, name)
 }
 
 pub(super) fn defer(
@@ -68,7 +74,8 @@ pub(super) fn defer(
     // A parked task is back with this, and so holds its session again.
     let deferred: Option<Option<String>> =
         conn.prepare_cached(DEFER)?.query_row(params, |row| row.get(0)).optional()?;
-    refresh_held(conn, deferred.flatten().as_deref())
+    refresh_held(conn, deferred.flatten().as_deref())?;
+    refresh_children(conn, name)
 }
 
 pub(super) fn park(conn: &Connection, (name, version): (&str, u32), reason: &Reason) -> Result<()> {
@@ -76,7 +83,16 @@ pub(super) fn park(conn: &Connection, (name, version): (&str, u32), reason: &Rea
         .prepare_cached(PARK)?
         .query_row(params![name, version, reason.code, reason.detail], |row| row.get(0))
         .optional()?;
-    refresh_held(conn, parked.flatten().as_deref())
+    refresh_held(conn, parked.flatten().as_deref())?;
+    refresh_children(conn, name)
+}
+
+/// A task whose parent is parked holds nobody: its session's messages go out, and what the server says of them is
+/// seen.
+fn refresh_children(conn: &Connection, parent: &str) -> Result<()> {
+    let mut statement = conn.prepare_cached(HELD_BY_CHILDREN)?;
+    let sessions: Vec<String> = statement.query_map([parent], |row| row.get(0))?.collect::<Result<_>>()?;
+    sessions.iter().try_for_each(|session| refresh_held(conn, Some(session)))
 }
 
 pub(super) fn retry_now(conn: &Connection, at: Wall) -> Result<()> {

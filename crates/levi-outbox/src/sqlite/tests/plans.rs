@@ -31,6 +31,7 @@ fn no_plan_scans_or_sorts() {
         ),
         (read::AT_REST, "SEARCH levi_outbox USING INDEX levi_outbox_at_rest (lane=?)"),
         (enqueue::TAIL, "SEARCH levi_outbox USING COVERING INDEX levi_outbox_place (lane=?)"),
+        (change::TAKEN_BYTES, "SEARCH levi_outbox USING INTEGER PRIMARY KEY (rowid=?)"),
         (change::TAKE, "SEARCH levi_outbox USING INTEGER PRIMARY KEY (rowid=?)"),
         (change::SETTLE, "SEARCH levi_lanes USING INTEGER PRIMARY KEY (rowid=?)"),
         (
@@ -79,6 +80,7 @@ fn everything_else_that_runs_for_a_row_or_a_lane_searches_too() {
         tasks::DEFER,
         tasks::PARK,
         tasks::REFRESH_HELD,
+        tasks::HELD_BY_CHILDREN,
     ];
     let outbox = in_memory(1_000);
     for sql in statements {
