@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use levi::{Page, Reader, Table};
+use levi::{Page, PulledMessage, Reader, Table};
 
 use super::devices::Devices;
 use super::ledger::{SessionLedger, fingerprint};
 use super::send::Sent;
-use super::stage::{Server, Stage};
+use super::stage::Stage;
+use super::stored::StoredRows;
 use crate::console::Console;
 use crate::error::CliError;
 
@@ -27,6 +28,8 @@ pub(crate) struct Read {
     pub(crate) out_of_order: u64,
     /// Texts and keys that the server saw.
     pub(crate) leaked: u64,
+    /// Of so many.
+    pub(crate) looked_at: u64,
     pub(crate) took: Duration,
 }
 
@@ -41,25 +44,37 @@ pub(crate) async fn check(
         console.progress("reading", Some(sent.ledger.messages * devices.readers().len() as u64));
     let mut read = Read::default();
     let sessions = sent.ledger.close();
-    for device in devices.readers() {
+    for (number, device) in devices.readers().iter().enumerate() {
         let reader = device.reader(stage)?;
+        // A server that does not tell what it saw is asked for what it keeps.
+        let mut rows = match stage.server.stand_in() {
+            None if number == 0 => Some(StoredRows::of(stage, device)?),
+            _ => None,
+        };
         for session in &sessions {
             let mut compared = Compared::new(session);
             let mut after = None;
-            while let Some(cursor) = compared.pull(&reader, after).await? {
+            while let Some((cursor, page)) = compared.pull(&reader, after).await? {
+                if let Some(rows) = &mut rows {
+                    rows.look_for(&session.id, after, &page).await?;
+                }
                 after = Some(cursor);
                 progress.reached(read.same + compared.read.same);
             }
             compared.finish(&mut read);
         }
+        if let Some(rows) = rows {
+            (read.leaked, read.looked_at) = (rows.leaked, rows.looked_at);
+        }
     }
     progress.finish();
     read.took = began.elapsed();
-    let Server::StandIn(server) = &stage.server;
-    let stored = server.row_count(Table::Messages)?;
-    read.duplicated += stored.saturating_sub(sent.ledger.messages);
-    read.out_of_order += server.order_violations().len() as u64;
-    read.leaked = sent.needles.seen_by_server();
+    if let Some(server) = stage.server.stand_in() {
+        let stored = server.row_count(Table::Messages)?;
+        read.duplicated += stored.saturating_sub(sent.ledger.messages);
+        read.out_of_order += server.order_violations().len() as u64;
+        (read.leaked, read.looked_at) = (sent.needles.seen_by_server(), sent.needles.watched());
+    }
     Ok(read)
 }
 
@@ -78,15 +93,23 @@ impl<'a> Compared<'a> {
     }
 
     /// Reads the next page; `None` at the end.
-    async fn pull(&mut self, reader: &Reader, after: Option<i64>) -> Result<Option<i64>, CliError> {
+    async fn pull(
+        &mut self,
+        reader: &Reader,
+        after: Option<i64>,
+    ) -> Result<Option<(i64, Vec<PulledMessage>)>, CliError> {
         let Page { messages, cursor } = reader.pull(&self.session.id, after, PAGE).await?;
+        let mut read = Vec::with_capacity(messages.len());
         for message in messages {
             match message {
-                Ok(message) => self.compare(message.sequence_number, Some(&message.content)),
+                Ok(message) => {
+                    self.compare(message.sequence_number, Some(&message.content));
+                    read.push(message);
+                }
                 Err(unreadable) => self.compare(unreadable.sequence_number, None),
             }
         }
-        Ok(cursor)
+        Ok(cursor.map(|cursor| (cursor, read)))
     }
 
     fn compare(&mut self, number: i64, content: Option<&str>) {
@@ -143,7 +166,8 @@ mod tests {
     fn each_way_to_go_wrong_is_counted() {
         let whole = [(1, Some("a")), (2, Some("b")), (3, Some("c"))];
         assert_eq!(compared(&whole), Read { same: 3, ..Read::default() });
-        let table: [(&[(i64, Option<&str>)], Read); 6] = [
+        type Pulled<'a> = &'a [(i64, Option<&'a str>)];
+        let table: [(Pulled<'_>, Read); 6] = [
             (&[], Read { lost: 3, ..Read::default() }),
             (&[(1, Some("a")), (3, Some("c"))], Read { same: 2, lost: 1, ..Read::default() }),
             (&[(1, Some("a")), (2, Some("x")), (3, None)], Read { same: 1, lost: 2, ..Read::default() }),

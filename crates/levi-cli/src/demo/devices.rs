@@ -23,6 +23,7 @@ pub(crate) struct Devices {
 pub(crate) struct Device {
     pub(crate) id: DeviceId,
     pub(crate) home: Home,
+    pub(crate) keeper: TokenKeeper,
 }
 
 impl Devices {
@@ -40,7 +41,7 @@ impl Devices {
             )?;
             let (name, device_type) = NAMES[usize::from(number) % NAMES.len()];
             let id = device::register(&home, &stage.http, &keeper, Description { name, device_type }).await?;
-            all.push(Device { id, home });
+            all.push(Device { id, home, keeper });
         }
         Ok(Self { all, _folder: folder })
     }

@@ -3,12 +3,15 @@
 mod check;
 mod devices;
 mod ledger;
+mod lite;
 mod needles;
 mod outage;
+mod proxy;
 mod report;
 mod send;
 mod source;
 mod stage;
+mod stored;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

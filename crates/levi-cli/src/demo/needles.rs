@@ -1,6 +1,8 @@
 //! Which texts the server is watched for. All of a small input; of a large one a sample that grows with its logarithm,
 //! for each text costs memory.
 
+use std::sync::Arc;
+
 use levi_testkit::fixtures::SeededRandom;
 use levi_testkit::supabase::{StandIn, Watch};
 
@@ -10,23 +12,22 @@ const ALL_OF_THE_FIRST: u64 = 1000;
 const SHORTEST: usize = 32;
 const LEAST_DISTINCT_BYTES: usize = 10;
 
-/// What is looked for in every byte that reaches the stand-in.
+/// What is looked for in every byte that reaches the stand-in. Another server does not tell what it saw.
 pub(crate) struct Needles {
+    server: Option<Arc<StandIn>>,
     random: SeededRandom,
     seen: u64,
     watches: Vec<Watch>,
 }
 
 impl Needles {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { random: SeededRandom::new(seed), seen: 0, watches: Vec::new() }
+    pub(crate) fn new(server: Option<Arc<StandIn>>, seed: u64) -> Self {
+        Self { server, random: SeededRandom::new(seed), seen: 0, watches: Vec::new() }
     }
 
     /// Watches for a content before it is handed over, if it is chosen.
-    pub(crate) fn consider(&mut self, server: &StandIn, content: &str) {
-        if !is_telling(content) {
-            return;
-        }
+    pub(crate) fn consider(&mut self, content: &str) {
+        let Some(server) = self.server.as_ref().filter(|_| is_telling(content)) else { return };
         self.seen += 1;
         // Each of the first thousand; after that with a chance that falls as fast as the count grows.
         if self.seen <= ALL_OF_THE_FIRST || self.random.below(self.seen) < ALL_OF_THE_FIRST {
@@ -35,8 +36,8 @@ impl Needles {
     }
 
     /// Watches for a key.
-    pub(crate) fn add(&mut self, server: &StandIn, secret: &str) {
-        self.watches.push(server.watch_for([secret]));
+    pub(crate) fn add(&mut self, secret: &str) {
+        self.watches.extend(self.server.as_ref().map(|server| server.watch_for([secret])));
     }
 
     /// How many texts are watched for.
@@ -51,7 +52,7 @@ impl Needles {
 }
 
 /// Whether the server cannot have this text but from the message: long, varied, and no piece of Levi's own requests.
-fn is_telling(content: &str) -> bool {
+pub(super) fn is_telling(content: &str) -> bool {
     let mut distinct = [false; 256];
     for byte in content.bytes() {
         distinct[usize::from(byte)] = true;
@@ -82,10 +83,9 @@ mod tests {
 
     #[test]
     fn a_large_input_is_sampled() {
-        let mut needles = Needles::new(7);
-        let server = StandIn::start().unwrap();
+        let mut needles = Needles::new(Some(Arc::new(StandIn::start().unwrap())), 7);
         for number in 0..20_000 {
-            needles.consider(&server, &format!("message number {number} of a rather long file"));
+            needles.consider(&format!("message number {number} of a rather long file"));
         }
         assert!((1000..6000).contains(&needles.watched()), "{}", needles.watched());
         assert_eq!(needles.seen_by_server(), 0);

@@ -23,7 +23,7 @@ pub(crate) struct Figures {
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     seed: u64,
-    server: &'static str,
+    server: String,
     devices: u16,
     sessions: u64,
     messages: u64,
@@ -38,6 +38,7 @@ pub(crate) struct Report {
     total_seconds: f64,
     messages_read: u64,
     texts_watched_for: u64,
+    looked_in: &'static str,
     lost: u64,
     duplicated: u64,
     out_of_order: u64,
@@ -62,7 +63,8 @@ impl Report {
             read_seconds: read.took.as_secs_f64(),
             total_seconds: figures.took.as_secs_f64(),
             messages_read: read.same,
-            texts_watched_for: sent.needles.watched(),
+            texts_watched_for: read.looked_at,
+            looked_in: stage.server.looked_in(),
             lost: read.lost,
             duplicated: read.duplicated,
             out_of_order: read.out_of_order,
@@ -136,10 +138,7 @@ impl Report {
         ] {
             lines.push(format!("  {what:<30}{:>8}", count(number)));
         }
-        lines.push(format!(
-            "  ({} watched for in every byte that arrived)",
-            plural(self.texts_watched_for, "text")
-        ));
+        lines.push(format!("  ({} looked for {})", plural(self.texts_watched_for, "text"), self.looked_in));
         lines
     }
 }

@@ -10,13 +10,13 @@ use levi::{
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::devices::Devices;
 use super::ledger::Ledger;
 use super::needles::Needles;
-use super::outage;
 use super::source::{DemoMessage, Source};
-use super::stage::{Server, Stage};
+use super::stage::Stage;
 use crate::console::{Complaint, Console};
 use crate::error::CliError;
 use crate::feed::Feed;
@@ -63,7 +63,7 @@ pub(crate) async fn send(
         feed: Feed::new(&levi),
         sessions: Sessions { store, service, repository: None },
         ledger: Ledger::default(),
-        needles: Needles::new(plan.seed),
+        needles: Needles::new(stage.server.stand_in(), plan.seed),
         progress: console.progress("syncing", Some(plan.total)),
         bad_lines: 0,
         outage: None,
@@ -133,8 +133,7 @@ impl Sending<'_> {
             return Ok(());
         }
         if message.first_pass {
-            let Server::StandIn(server) = &self.stage.server;
-            self.needles.consider(server, &request.content);
+            self.needles.consider(&request.content);
         }
         self.ledger.enter(&message.session, request.sequence_number, &request.content);
         while self.feed.is_full() {
@@ -153,23 +152,34 @@ impl Sending<'_> {
     async fn open_session(&mut self, name: &str) -> Result<SessionId, CliError> {
         let id: SessionId = stable_uuid("demo-session", &[&self.plan.seed.to_string(), name]).into();
         let secret = self.sessions.create(&id, self.plan.seed).await?;
-        let Server::StandIn(server) = &self.stage.server;
         // Exposed to be looked for in what the server gets: it must never be there.
-        self.needles.add(server, secret.expose());
+        self.needles.add(secret.expose());
         self.ledger.open_session(name.to_owned(), id.clone());
         Ok(id)
     }
 
     /// Takes the server down while the second half is handed over.
     async fn strike(&mut self) -> Result<(), CliError> {
-        let Server::StandIn(server) = &self.stage.server;
         if self.plan.outage.is_zero() {
             return Ok(());
         }
-        outage::arrived(server, self.ledger.messages / 2).await?;
+        let Some(outage) = self.stage.server.outage(self.plan.outage) else {
+            self.progress.event("no outage: this server is not the demo's own to take down");
+            return Ok(());
+        };
+        self.arrived(self.ledger.messages / 2).await?;
         self.progress.event("the server goes down");
-        self.outage = Some(tokio::spawn(outage::strike(Arc::clone(server), self.plan.outage)));
+        self.outage = Some(tokio::spawn(outage));
         Ok(())
+    }
+
+    /// Waits until the server has so many of the messages.
+    async fn arrived(&mut self, messages: u64) -> Result<(), CliError> {
+        let mut watch = self.levi.watch_status();
+        let arrived = watch.wait_for(|status| status.rows_accepted >= messages);
+        let waited = timeout(PATIENCE, arrived).await.is_ok();
+        self.progress.reached(self.levi.status().rows_accepted);
+        if waited { Ok(()) } else { Err(CliError::Demo("the first messages did not arrive".to_owned())) }
     }
 
     async fn finish(mut self) -> Result<(Sent, Option<Receipt>, Progress), CliError> {

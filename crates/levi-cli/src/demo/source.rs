@@ -104,7 +104,7 @@ pub(crate) struct Repeated<'a> {
 
 impl Repeated<'_> {
     /// The next message, or what is wrong with its line. A line's fault is told in the first pass only.
-    pub(crate) fn next_message(&mut self) -> Result<Option<Result<DemoMessage, (u64, BadLine)>>, CliError> {
+    pub(crate) fn next_message(&mut self) -> Result<Option<Taken>, CliError> {
         while self.left > 0 {
             let next = self.lines.next_line().map_err(|error| self.source.unreadable(error))?;
             let Some((number, line)) = next else {
@@ -160,6 +160,9 @@ impl Repeated<'_> {
         })
     }
 }
+
+/// A message, or the number of a bad line and what is wrong with it.
+pub(crate) type Taken = Result<DemoMessage, (u64, BadLine)>;
 
 /// Why a line is left out of the demo.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -20,6 +20,11 @@ use crate::error::CliError;
 use crate::ids::random_uuid;
 
 const MIGRATE: &str = "run the migrations in supabase/migrations (`supabase db push`); they may be run again";
+/// Run again, they leave a table alone that is there.
+const ALTER: &str = "the table is not Levi's, or older: add what is missing as supabase/migrations has it (`alter table`)";
+
+/// "There is no unique or exclusion constraint matching the ON CONFLICT specification."
+const NO_SUCH_KEY: &str = "42P10";
 
 pub(super) async fn check(
     project: &ProjectArgs,
@@ -87,20 +92,19 @@ impl Probe<'_> {
             Err(_) => self.missing_columns().await?,
         };
         for column in &missing {
-            self.findings.problem(name, format!("the column {column} is missing"), MIGRATE)?;
+            self.findings.problem(name, format!("the column {column} is missing"), ALTER)?;
         }
         if !missing.is_empty() {
             return Ok(false);
         }
-        let key = self.unique_key().await?;
-        let policy = self.policy().await?;
-        if key && policy {
+        let sound = self.unique_key().await? && self.policy().await?;
+        if sound {
             let columns = self.table.columns().split(',').count();
             let what =
                 format!("{columns} columns, unique ({}), row level security", self.table.conflict_columns());
             self.findings.ok(name, what)?;
         }
-        Ok(key && policy)
+        Ok(sound)
     }
 
     async fn select(&self, columns: &str) -> Result<Result<(), Failure>, CliError> {
@@ -129,15 +133,12 @@ impl Probe<'_> {
         Ok(missing)
     }
 
+    /// Some servers look at the key for an upsert of no rows, others only for one that has some.
     async fn unique_key(&mut self) -> Result<bool, CliError> {
         let answer = self.upsert(b"[]".to_vec()).await?;
         match answer.verdict {
             Verdict::Accepted => Ok(true),
-            _ if answer.code == "42P10" => {
-                let detail = format!("there is no unique key on ({})", self.table.conflict_columns());
-                self.findings.problem(self.table.name(), detail, MIGRATE)?;
-                Ok(false)
-            }
+            _ if answer.code == NO_SUCH_KEY => self.no_unique_key(),
             _ => {
                 let detail = format!("an empty upsert was refused: {}", Failure(answer));
                 self.findings.problem(self.table.name(), detail, MIGRATE)?;
@@ -151,6 +152,7 @@ impl Probe<'_> {
         let answer = self.upsert(nobodys_row(self.table)).await?;
         match answer.verdict {
             Verdict::Forbidden => Ok(true),
+            _ if answer.code == NO_SUCH_KEY => self.no_unique_key(),
             Verdict::Rejected | Verdict::MissingParent | Verdict::Accepted => {
                 let detail = "row level security does not keep other users' rows apart";
                 self.findings.problem(self.table.name(), detail, MIGRATE)?;
@@ -162,6 +164,12 @@ impl Probe<'_> {
                 Ok(true)
             }
         }
+    }
+
+    fn no_unique_key(&mut self) -> Result<bool, CliError> {
+        let detail = format!("there is no unique key on ({})", self.table.conflict_columns());
+        self.findings.problem(self.table.name(), detail, ALTER)?;
+        Ok(false)
     }
 
     async fn upsert(&self, body: Vec<u8>) -> Result<Answer, CliError> {

@@ -1,5 +1,6 @@
 //! A project in the test process, and devices of one user that run the built command.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the world")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
