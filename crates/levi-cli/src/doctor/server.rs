@@ -21,7 +21,8 @@ use crate::ids::random_uuid;
 
 const MIGRATE: &str = "run the migrations in supabase/migrations (`supabase db push`); they may be run again";
 /// Run again, they leave a table alone that is there.
-const ALTER: &str = "the table is not Levi's, or older: add what is missing as supabase/migrations has it (`alter table`)";
+const ALTER: &str =
+    "the table is not Levi's, or older: add what is missing as supabase/migrations has it (`alter table`)";
 
 /// "There is no unique or exclusion constraint matching the ON CONFLICT specification."
 const NO_SUCH_KEY: &str = "42P10";
