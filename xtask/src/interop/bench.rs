@@ -75,12 +75,29 @@ impl Bench {
             { "name": "Python", "env": { "PYTHONPATH": self.python_packages() },
               "write": [python, script("python/write.py")], "read": [python, script("python/read.py")] },
         ]);
-        let [list, ready] = ["participants.json", "ready.json"].map(|name| self.folder.join(name));
+        let list = self.folder.join("participants.json");
         write(&list, &participants.to_string())?;
-        write(&ready, &self.lite()?.line)?;
-        let input = fs::File::open(&ready).map_err(Failure::io(ready.display().to_string()))?;
         let script = root().join("interop/roundtrip.mjs");
-        run("roundtrip.mjs", Command::new(node).arg(script).arg(list).stdin(input))
+        run("roundtrip.mjs", Command::new(node).arg(script).arg(list).stdin(self.ready()?))
+    }
+
+    /// `levi login`, `doctor --server`, `sync` and `pull`, as a person types them.
+    pub(super) fn command(&mut self) -> Result<(), Failure> {
+        self.command_on("whole")
+    }
+
+    fn command_on(&self, mode: &str) -> Result<(), Failure> {
+        let levi = built(&["-p", "levi-cli", "--bin", "levi"])?;
+        let mut node = Command::new(self.programs.node);
+        let script = root().join("interop/command.mjs");
+        run("command.mjs", node.arg(script).arg(levi).arg(mode).stdin(self.ready()?))
+    }
+
+    /// The launcher's line, as a program's input.
+    fn ready(&self) -> Result<fs::File, Failure> {
+        let path = self.folder.join("ready.json");
+        write(&path, &self.lite()?.line)?;
+        fs::File::open(&path).map_err(Failure::io(path.display().to_string()))
     }
 
     pub(super) fn stop_lite(&mut self) -> Result<(), Failure> {

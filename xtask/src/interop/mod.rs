@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     Step { name: "start Supabase Lite, migrations applied twice", run: Bench::start_lite },
     Step { name: "contract: Supabase Lite", run: Bench::contract_of_lite },
     Step { name: "round trips between the programs", run: Bench::round_trips },
+    Step { name: "levi login, doctor, sync, pull", run: Bench::command },
     Step { name: "stop Supabase Lite", run: Bench::stop_lite },
     Step { name: "what the migrations left in the database", run: Bench::schema },
     Step { name: "recorded answers and docs/supabase.md", run: Bench::answers },

@@ -1,0 +1,97 @@
+// The command `levi` against a running server, as a person uses it: sign in, look, sync on one device, pull on another.
+//
+//   node command.mjs LEVI whole < ready.json       the migrations are applied: it works, and `doctor` finds nothing
+//   node command.mjs LEVI broken < ready.json      after break.mjs: `doctor` names each thing that is missing, and no other
+
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { FAULTS } from "./break.mjs";
+
+const [levi, mode] = process.argv.slice(2);
+const server = JSON.parse(readFileSync(0, "utf8"));
+const folder = mkdtempSync(join(tmpdir(), "levi-command-"));
+const account = { email: `${randomUUID()}@example.com`, password: randomUUID() };
+const contents = ["", "Hello, world!", "\u{1f600} e\u0301 \u2028", "NUL \0 inside", "x".repeat(1 << 20)];
+let [passed, failed] = [0, 0];
+
+try {
+  await signUp();
+  for (const device of ["first", "second"]) {
+    const login = await call(device, ["login", "--password-stdin", "--device-name", device], account.password);
+    check(`login on the ${device} device`, login.status === 0, login);
+  }
+  await (mode === "broken" ? broken() : whole());
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+
+async function whole() {
+  await nothingWrong("doctor --server before the first session");
+  const session_id = randomUUID();
+  const messages = contents.map((content, sequence_number) => ({ session_id, sequence_number, content }));
+  const input = messages.map((message) => `${JSON.stringify(message)}\n`).join("");
+  const sync = await call("first", ["sync"], input);
+  check("sync", sync.status === 0, sync);
+  const pull = await call("second", ["pull", "--json"]);
+  check("pull on the other device is what was synced", pull.status === 0 && pull.stdout === input, pull);
+  await nothingWrong("doctor --server with a session");
+}
+
+async function nothingWrong(what) {
+  const { problems, ...doctor } = await diagnose();
+  check(what, doctor.status === 0 && problems.length === 0, doctor);
+}
+
+async function broken() {
+  const { problems, ...doctor } = await diagnose();
+  for (const { table, says } of FAULTS) {
+    const named = problems.filter(({ check }) => check === table);
+    check(`doctor: ${table}: ${says}`, named.length === 1 && named[0].detail.includes(says), doctor);
+  }
+  check("doctor names nothing else", doctor.status === 7 && problems.length === FAULTS.length, doctor);
+}
+
+async function diagnose() {
+  const doctor = await call("first", ["doctor", "--server", "--json"]);
+  const findings = doctor.stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  return { ...doctor, problems: findings.filter(({ verdict }) => verdict === "problem") };
+}
+
+function check(what, ok, { status, stdout, stderr }) {
+  ok ? passed++ : failed++;
+  if (ok) console.log(`ok  ${what}`);
+  else console.error(`FAILED  ${what}: exit code ${status}\n${stdout.slice(-3000)}\n${stderr.slice(-2000)}`);
+}
+
+function call(device, args, stdin = "") {
+  const env = {
+    ...process.env,
+    LEVI_URL: server.url,
+    LEVI_PUBLISHABLE_KEY: server.publishable_key,
+    LEVI_EMAIL: account.email,
+    LEVI_DATA_DIR: join(folder, device),
+  };
+  return new Promise((done) => {
+    const child = spawn(levi, args, { env, cwd: folder, timeout: 120_000 });
+    const [out, err] = [[], []];
+    child.stdout.on("data", (chunk) => out.push(chunk));
+    child.stderr.on("data", (chunk) => err.push(chunk));
+    child.on("error", (error) => err.push(Buffer.from(error.message)));
+    child.on("close", (status) =>
+      done({ status, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() }),
+    );
+    child.stdin.on("error", () => {}); // it ended before it had read everything; its exit code tells
+    child.stdin.end(stdin);
+  });
+}
+
+async function signUp() {
+  const headers = { apikey: server.publishable_key, "content-type": "application/json" };
+  const answer = await fetch(`${server.url}/auth/v1/signup`, { method: "POST", headers, body: JSON.stringify(account) });
+  if (!answer.ok) throw new Error(`sign-up: ${answer.status} ${await answer.text()}`);
+}
