@@ -135,7 +135,9 @@ impl Bench {
         match (output.status.success(), line) {
             (true, _) => Ok(None),
             (false, Some(line)) => Ok(Some(line)),
-            (false, None) => Err(Failure::Tool { what: "levi-sim".into(), detail: output.status.to_string() }),
+            (false, None) => {
+                Err(Failure::Tool { what: "levi-sim".into(), detail: output.status.to_string() })
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod child;
 pub mod content;
 pub mod crash;
+pub mod flood;
 pub mod hold;
 pub mod memory;
 pub mod scene;

@@ -3,12 +3,14 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use levi_torture::Trouble;
 use levi_torture::child::{self, Job};
+use levi_torture::flood::{self, Flood};
 use levi_torture::{crash, hold};
 
-const USAGE: &str = "levi-torture crash [--kills N] [--seed S]";
+const USAGE: &str = "levi-torture crash [--kills N] [--seed S] | flood [--minutes M]";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -37,12 +39,41 @@ async fn run(args: &[String]) -> Result<ExitCode, Trouble> {
             print!("seed {seed}: {figures}");
             Ok(if figures.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        [name, rest @ ..] if name == "flood" => {
+            let minutes = number(rest, "--minutes")?.unwrap_or(1);
+            flood_for(Duration::from_secs(60 * minutes))
+        }
+        [name, job] if name == "flood-child" => {
+            let tally = flood::flood(serde_json::from_str(job)?).await?;
+            println!("{}", serde_json::to_string(&tally)?);
+            Ok(ExitCode::SUCCESS)
+        }
         [name, path] if name == "hold-write-lock" => {
             hold::write_lock(Path::new(path)).map(|()| ExitCode::SUCCESS)
         }
         [name, path] if name == "own-outbox" => hold::outbox(Path::new(path)).map(|()| ExitCode::SUCCESS),
         _ => Err(USAGE.into()),
     }
+}
+
+/// A flood of small messages and then one of large ones, half of the time each.
+fn flood_for(lasting: Duration) -> Result<ExitCode, Trouble> {
+    let mut code = ExitCode::SUCCESS;
+    for bytes in [200, 400_000] {
+        let folder = tempfile::tempdir()?;
+        let flood = Flood {
+            folder: folder.path().to_owned(),
+            lasting: lasting / 2,
+            max_pending_bytes: 1 << 30,
+            bytes,
+        };
+        let tally = flood::run(&std::env::current_exe()?, &flood)?;
+        println!("messages of {bytes} bytes for {} s:\n{tally}", flood.lasting.as_secs());
+        if tally.peak_bytes > flood::BOUND || tally.other > 0 {
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
 }
 
 /// The number after `name`, if it is there.

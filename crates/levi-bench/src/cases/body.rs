@@ -13,9 +13,9 @@ use levi_outbox::memory::MemoryOutbox;
 use levi_transport::rows::{MessageBatch, encode_message_row};
 use levi_transport::{Answer, Verdict};
 use levi_types::{MessageSyncRequest, Monotonic, Now, SessionId, Wall};
+use rand::RngExt as _;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
-use rand::{Rng, RngExt as _};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
 use crate::report::{Figure, Mark, Report};
@@ -115,18 +115,17 @@ impl Messages {
     pub(crate) fn levi(&self) -> usize {
         let mut random = UnwrapErr(SysRng);
         let mut body = MessageBatch::with_capacity(ROWS * 1_600);
-        let mut ciphertext = Vec::new();
         for sequence_number in 0..ROWS as i64 {
             let place = Place { session_id: &self.session, sequence_number };
-            let mut nonce = [0; message::NONCE_BYTES];
-            random.fill_bytes(&mut nonce);
-            ciphertext.clear();
-            ciphertext.extend_from_slice(self.content.as_bytes());
-            if message::seal_in_place(&self.key, place, nonce, &mut ciphertext).is_err() {
-                return 0;
-            }
+            let Ok(sealed) = message::seal(&self.key, place, &self.content, &mut random) else { return 0 };
             let mut payload = Vec::new();
-            encode_message_row(&mut payload, &self.session, sequence_number, &ciphertext, &nonce);
+            encode_message_row(
+                &mut payload,
+                &self.session,
+                sequence_number,
+                &sealed.ciphertext,
+                &sealed.nonce,
+            );
             body.push(&payload);
         }
         black_box(body.into_upsert());

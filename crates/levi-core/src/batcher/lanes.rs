@@ -81,16 +81,15 @@ pub(super) struct Lanes {
     lanes: HashMap<LaneId, Lane>,
     by_session: HashMap<SessionId, LaneId>,
     order: VecDeque<LaneId>,
+    /// Lanes let go of since the outbox was last asked for more. What was decided about them may not be on disk
+    /// yet when it answers.
+    gone: Vec<LaneId>,
     next_group: u64,
 }
 
 impl Lanes {
     pub(super) fn len(&self) -> usize {
         self.order.len()
-    }
-
-    pub(super) fn ids(&self) -> Vec<LaneId> {
-        self.order.iter().copied().collect()
     }
 
     pub(super) fn lane(&mut self, id: LaneId) -> Option<&mut Lane> {
@@ -127,7 +126,22 @@ impl Lanes {
         if let Some(lane) = self.lanes.remove(&id) {
             self.by_session.remove(&lane.session_id);
             self.order.retain(|other| *other != id);
+            self.gone.push(id);
         }
+    }
+
+    /// Lanes that a question asked before must not bring in: those at hand, and those let go of since.
+    pub(super) fn known(&self) -> Vec<LaneId> {
+        self.order.iter().chain(&self.gone).copied().collect()
+    }
+
+    pub(super) fn some_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
+    /// The outbox is asked for more lanes.
+    pub(super) fn asking(&mut self) {
+        self.gone.clear();
     }
 
     /// Takes the answer to a question for more rows.

@@ -157,9 +157,10 @@ impl Batcher {
         [self.gate.timer(), work].into_iter().flatten().min()
     }
 
-    /// Lanes worked on now: their rows need not be looked for.
+    /// Lanes that the answer to [`Action::Load`] must leave out: those worked on, and those about which something
+    /// was decided that may not be on disk.
     pub fn lanes_at_hand(&self) -> Vec<LaneId> {
-        self.lanes.ids()
+        self.lanes.known()
     }
 
     /// Whether requests may go out now.
@@ -205,7 +206,8 @@ impl Batcher {
 
     fn loaded(&mut self, now: Now, due: Due) {
         self.loading = false;
-        self.dirty = due.more;
+        // What was left out may be due again: it is asked for by itself.
+        self.dirty = due.more || self.lanes.some_gone();
         self.gate.outbox_attempts = 0;
         for lane in due.lanes {
             let flush_at = lane.heads.first().map_or(now.monotonic, |row| self.flush_at(now, row));
@@ -310,6 +312,7 @@ impl Batcher {
         let room = MOST_LANES.saturating_sub(self.lanes.len());
         if self.dirty && !self.loading && room > 0 {
             self.loading = true;
+            self.lanes.asking();
             self.actions.push_back(Action::Load {
                 max_lanes: room,
                 heads_per_lane: 2 * most,

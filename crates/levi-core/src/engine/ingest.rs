@@ -96,7 +96,8 @@ impl Sealer {
         let place = Place { session_id, sequence_number };
         let sealed = message::seal(key, place, content, &mut *self.random)
             .map_err(|error| Reason { code: "encryption".into(), detail: error.to_string() })?;
-        let mut payload = Vec::with_capacity(sealed.ciphertext.len() * 4 / 3 + 256);
+        // Grown once, to its size: it lies in memory until it is on disk.
+        let mut payload = Vec::new();
         encode_message_row(&mut payload, session_id, sequence_number, &sealed.ciphertext, &sealed.nonce);
         Ok(payload)
     }

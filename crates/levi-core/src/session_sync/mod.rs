@@ -4,6 +4,7 @@
 mod error;
 mod record;
 mod runner;
+mod spread;
 mod steps;
 mod task;
 mod welcome;

@@ -1,7 +1,7 @@
 //! The steps of session sync against a live server: one repository's row, one session's row, one secret to
 //! all devices.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use levi_crypto::SessionSecret;
 use levi_crypto::envelope::{self, DevicePublicKey, Route};
@@ -10,6 +10,7 @@ use levi_types::{Clock, CodingSession, DeviceId, RepositoryId, SessionId, Sessio
 use rand_core::CryptoRng;
 
 use super::error::{EncryptionError, SyncError};
+use super::spread::{Draws, spread};
 use crate::account::Account;
 use crate::server::{Server, ThisDevice};
 
@@ -91,8 +92,9 @@ impl Steps {
         let mut distribution = Distribution::default();
         let mut rows = Vec::with_capacity(devices.len());
         let sender_is_owner = owner.is_none_or(|owner| *owner == self.device.id);
-        for device in devices {
-            match self.envelope(account, session, secret, device) {
+        let sealed = spread(devices, |device| self.envelope(account, session, secret, device));
+        for (device, envelope) in devices.iter().zip(sealed) {
+            match envelope {
                 Ok((ephemeral_public_key, encrypted_secret)) => {
                     distribution.delivered.push(device.id.clone());
                     rows.push(SecretRow {
@@ -129,9 +131,7 @@ impl Steps {
             sender_device_id: &self.device.id,
             recipient_device_id: &device.id,
         };
-        // A thread that panicked left the generator usable: every draw is one call.
-        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(envelope::seal(secret, route, &self.device.key, &key, &mut *random)?.to_wire())
+        Ok(envelope::seal(secret, route, &self.device.key, &key, &mut Draws(&*self.random))?.to_wire())
     }
 }
 

@@ -176,6 +176,7 @@ impl Worker {
     /// [`EnqueueError`]; the message was not taken.
     pub fn enqueue(&self, request: MessageSyncRequest) -> Result<(), EnqueueError> {
         let cost = self.admit(&request)?;
+        self.refuse_if_outbox_full(&request)?;
         let permit = match Arc::clone(&self.shared.queue).try_acquire_many_owned(cost) {
             Ok(permit) => permit,
             Err(TryAcquireError::NoPermits) => {
@@ -280,6 +281,19 @@ impl Worker {
             return Err(EnqueueError::NoKey { session_id: request.session_id.clone() });
         }
         Ok(u32::try_from(request.content.len().saturating_add(QUEUE_OVERHEAD)).unwrap_or(u32::MAX))
+    }
+
+    /// Nobody waits for the disk's own refusal, so a message that it is bound to refuse is refused here: sealed, it
+    /// is longer than its content. Few get past this while the status is not yet up to date; those are reported to
+    /// the session store.
+    fn refuse_if_outbox_full(&self, request: &MessageSyncRequest) -> Result<(), EnqueueError> {
+        let totals = self.shared.status.borrow().totals;
+        let pending_bytes = totals.pending_bytes.saturating_add(totals.parked_bytes);
+        let limit = self.shared.config.max_pending_bytes;
+        if pending_bytes.saturating_add(request.content.len() as u64) > limit {
+            return Err(EnqueueError::OutboxFull { pending_bytes, limit });
+        }
+        Ok(())
     }
 
     fn has_key(&self, session: &SessionId) -> bool {

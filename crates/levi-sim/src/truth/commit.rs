@@ -141,6 +141,7 @@ impl Truth {
         session.attempts = 0;
         session.not_before = None;
         session.meddled = false;
+        session.refusals = 0;
         session.due_at = (!session.pending.is_empty()).then_some(at);
     }
 
@@ -183,15 +184,20 @@ impl Truth {
 
     fn set_aside(&mut self, lane: LaneId, key: RowKey, reason: &Reason, at: Wall) {
         let name = self.name(key.id);
-        let Some(row) = self.rows.get(&key.id).filter(|row| row.version == key.version).cloned() else {
+        let Some(row) = self.rows.get(&key.id).cloned() else { return };
+        if row.version != key.version {
+            // It was replaced meanwhile, and the new one begins with no attempts, whatever the disk says.
+            if let Some(session) = self.sessions.get_mut(row.session) {
+                session.meddled = true;
+            }
             return;
-        };
+        }
         let verdict = row.refused_alone.clone();
         let Some(session) = self.sessions.get_mut(row.session) else { return };
         if session.pending.remove(&row.sequence_number).is_none() {
             return;
         }
-        let (attempts, meddled) = (session.attempts, session.meddled);
+        let refusals = session.refusals;
         let deserved = matches!(&verdict, Some((code, true)) if *code == reason.code);
         let parked = Parked { row: key.id, reason: reason.clone(), deserved };
         session.parked.insert(row.sequence_number, parked);
@@ -200,8 +206,8 @@ impl Truth {
             format!("{name} is set aside for {} without having been refused for it alone", reason.code)
         });
         let most = self.config.max_attempts_rejected;
-        self.expect(meddled || reason.code != "42501" || attempts + 1 >= most, "parking", || {
-            format!("{name} is given up after {attempts} attempts, {most} are due to it")
+        self.expect(reason.code != "42501" || refusals >= most, "parking", || {
+            format!("{name} is given up after {refusals} refusals, {most} are due to it")
         });
         self.settled(lane, at);
     }

@@ -67,6 +67,8 @@ pub(crate) struct Session {
     /// Places of which something was ever given up.
     pub(crate) ever_discarded: BTreeSet<i64>,
     pub(crate) attempts: u32,
+    /// How often row level security refused a single row of it, since something last left it.
+    pub(crate) refusals: u32,
     /// When its lane is due, as written on disk.
     pub(crate) due_at: Option<Wall>,
     pub(crate) not_before: Option<Monotonic>,

@@ -6,6 +6,7 @@ use levi_core::engine::Engine;
 use levi_outbox::DueQuery;
 
 use super::{Coming, Outcome, World};
+use crate::plan::{Happening, ServerFault};
 
 impl World {
     /// The process is gone, with everything it had in memory. Requests under way are over one way or the other
@@ -97,7 +98,12 @@ impl World {
 
     /// How long everything may take once everything is mended.
     fn patience(&self) -> Duration {
-        3 * self.plan.setup.config.longest_delay() + Duration::from_secs(120)
+        let asked = self.plan.events.iter().map(|planned| match planned.what {
+            Happening::Server(ServerFault::RetryAfter(seconds), _) => seconds,
+            _ => 0,
+        });
+        let asked = Duration::from_secs(asked.max().unwrap_or(0));
+        3 * self.plan.setup.config.longest_delay() + asked + Duration::from_secs(120)
     }
 
     /// Whether waiting until `at` would be waiting too long.

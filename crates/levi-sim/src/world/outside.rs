@@ -28,7 +28,9 @@ impl World {
         });
         self.check_request(batch, &rows);
         let early = self.silence.saturating_sub(self.now);
-        self.expect(early.is_zero() || self.asked_now, "backoff", || format!("sent {early:?} before the server's Retry-After is over"));
+        self.expect(early.is_zero() || self.asked_now, "backoff", || {
+            format!("sent {early:?} before the server's Retry-After is over")
+        });
         let Some(token) = self.token else {
             self.expect(gate_changes || self.gate == Gate::Open, "G5 sign-in", || {
                 "sent while signed out".to_owned()
@@ -104,12 +106,14 @@ impl World {
                 | Verdict::MissingParent
                 | Verdict::Forbidden
         );
+        let refused = answer.verdict == Verdict::Forbidden && flight.rows.rows.len() == 1;
         let sessions: BTreeSet<usize> = flight.rows.rows.iter().map(|(session, ..)| *session).collect();
         self.truth(|truth| {
             for number in sessions {
                 if let Some(session) = truth.sessions.get_mut(number) {
                     session.in_flight = None;
                     session.causes += u32::from(deferring);
+                    session.refusals += u32::from(refused);
                 }
             }
         });
@@ -117,7 +121,6 @@ impl World {
             Verdict::Accepted => (self.refreshed_at, self.blamed) = (None, false),
             Verdict::SignedOut => self.token_refused(flight.token),
             Verdict::Busy { retry_after: Some(asked) } => {
-                let asked = asked.min(self.plan.setup.config.longest_delay());
                 self.silence = self.silence.max(self.now + asked);
                 self.asked_now = true;
             }

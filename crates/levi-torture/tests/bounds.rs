@@ -1,0 +1,61 @@
+//! Bounds that are pushed against. `cargo xtask crash flood --minutes 10` does it for longer.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod daemon;
+
+use std::path::Path;
+use std::time::Duration;
+
+use daemon::{Daemon, synced, until};
+use levi::{EnqueueError, LeviConfig};
+use levi_torture::content::message;
+use levi_torture::flood::{BOUND, Flood, run};
+
+/// G6, in memory.
+#[test]
+fn a_daemon_that_floods_levi_while_the_server_is_down_stays_under_the_stated_bound() {
+    for bytes in [200, 400_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let flood = Flood {
+            folder: folder.path().to_owned(),
+            lasting: Duration::from_secs(3),
+            max_pending_bytes: 24 << 20,
+            bytes,
+        };
+        let tally = run(Path::new(env!("CARGO_BIN_EXE_levi-torture")), &flood).unwrap();
+        println!("{bytes} bytes each:\n{tally}");
+        assert!(tally.peak_bytes < BOUND, "{tally}");
+        assert!(tally.pending_bytes <= 24 << 20, "{tally}");
+        assert_eq!(tally.other, 0, "{tally}");
+        assert!(tally.acknowledged > 0 && tally.taken > 0, "{tally}");
+        assert!(bytes < 100_000 || tally.outbox_full > 0, "{tally}");
+    }
+}
+
+/// G6, on disk: both ways in say so at once, nothing that was taken is lost, and there is room again as soon as the
+/// server takes something.
+#[tokio::test]
+async fn at_max_pending_bytes_both_ways_in_refuse_at_once_and_take_again_when_there_is_room() {
+    let daemon = Daemon::new().await;
+    let config = LeviConfig { max_pending_bytes: 100_000, ..daemon.config() };
+    let levi = daemon.start(daemon.builder().config(config));
+    daemon.scene.server.go_down();
+    let mut place = 0;
+    let refusal = loop {
+        match daemon.enqueue(&levi, place + 1, 5_000).await {
+            Ok(_) => place += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refusal, EnqueueError::OutboxFull { limit: 100_000, .. }), "{refusal:?}");
+    assert!((10..=20).contains(&place), "{place} messages of 5 kB and more in 100 kB");
+    until(&levi, |status| status.totals.pending_rows == place.unsigned_abs()).await;
+    let refusal = levi.enqueue(message(&daemon.session, place + 1, 60_000)).unwrap_err();
+    assert!(matches!(refusal, EnqueueError::OutboxFull { limit: 100_000, .. }), "{refusal:?}");
+
+    daemon.scene.server.come_up().unwrap();
+    levi.network_changed();
+    until(&levi, |status| status.totals.pending_rows == 0).await;
+    synced(&levi, &daemon.enqueue(&levi, place + 1, 5_000).await.unwrap()).await;
+    assert_eq!(daemon.delivered(), (1..=place + 1).collect::<Vec<_>>());
+}
