@@ -91,13 +91,15 @@ impl Truth {
         let Some(session) = self.sessions.get_mut(number) else { return };
         session.pending.insert(new.sequence_number, key.id);
         session.due_at.get_or_insert(new.enqueued_at);
-        session.parked.remove(&new.sequence_number);
+        let came_back = session.parked.remove(&new.sequence_number).is_some();
         session.discarded.remove(&new.sequence_number);
         session.stored.insert((new.sequence_number, content.version));
         let latest = session.latest.entry(new.sequence_number).or_default();
         *latest = content.version.max(*latest);
         let key_here = session.key_here;
-        let fresh = self.rows.get(&key.id).map_or(self.turn, |row| row.stored_in_turn);
+        // A new payload in the place of a waiting one waits as long; one in the place of a parked one comes anew.
+        let old = self.rows.get(&key.id).filter(|_| !came_back);
+        let fresh = old.map_or(self.turn, |row| row.stored_in_turn);
         self.rows.insert(
             key.id,
             Row {
