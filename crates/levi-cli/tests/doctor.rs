@@ -94,6 +94,9 @@ fn what_is_wrong_on_this_device_is_named() {
     std::fs::write(laptop.outbox(), "this is no database, whatever else it is").unwrap();
     let found = examined(&laptop);
     assert!(found[0].starts_with("outbox: the outbox is damaged"), "{found:?}");
+    let repaired = laptop.run_with(&["sync"], "").assert_code(0);
+    assert!(repaired.err.contains("the outbox was damaged"), "{}", repaired.err);
+    assert_eq!(examined(&laptop), Vec::<String>::new());
     world.server.go_down();
     assert!(examined(&laptop).iter().any(|problem| problem.starts_with("server: ")));
 }

@@ -142,3 +142,49 @@ impl Report {
         lines
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        Report {
+            seed: 7,
+            server: "a server".to_owned(),
+            devices: 3,
+            sessions: 2,
+            messages: 1000,
+            bad_lines: 0,
+            batches: 9,
+            retries: 1,
+            plaintext_bytes: 5000,
+            sent_bytes: 9000,
+            outage_seconds: 3.0,
+            write_seconds: 1.0,
+            read_seconds: 1.0,
+            total_seconds: 2.0,
+            messages_read: 2000,
+            texts_watched_for: 400,
+            looked_in: "everywhere",
+            lost: 0,
+            duplicated: 0,
+            out_of_order: 0,
+            plaintext_seen_by_server: 0,
+        }
+    }
+
+    #[test]
+    fn one_broken_promise_of_the_four_fails_the_demo_whatever_else_was_wrong() {
+        assert_eq!(report().exit(), Exit::Done);
+        assert_eq!(Report { bad_lines: 1, ..report() }.exit(), Exit::BadInput);
+        let broken = [
+            Report { lost: 1, ..report() },
+            Report { duplicated: 1, ..report() },
+            Report { out_of_order: 1, ..report() },
+            Report { plaintext_seen_by_server: 1, bad_lines: 1, ..report() },
+        ];
+        for report in broken {
+            assert_eq!(report.exit(), Exit::CheckFailed, "{report:?}");
+        }
+    }
+}

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use levi::{
-    CredentialName, Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials, Inspector, Reason,
+    CredentialName, Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials, Inspector, OutboxError,
+    Reason,
 };
 
 use super::Findings;
@@ -110,15 +111,11 @@ fn outbox(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
     }
     let inspector = match Inspector::open(path) {
         Ok(inspector) => inspector,
-        Err(error) => {
-            return findings.problem("outbox", describe(&error), "move the file away, or restore it");
-        }
+        Err(error) => return unreadable(&error, findings),
     };
     let problems = match inspector.problems() {
         Ok(problems) => problems,
-        Err(error) => {
-            return findings.problem("outbox", describe(&error), "move the file away, or restore it");
-        }
+        Err(error) => return unreadable(&error, findings),
     };
     for problem in &problems {
         let advice = "stop the daemon, keep a copy of the file, and report it; `levi outbox export` saves what can be read";
@@ -130,7 +127,17 @@ fn outbox(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
     backlog(&inspector, findings)
 }
 
-fn describe(error: &levi::OutboxError) -> String {
+fn unreadable(error: &OutboxError, findings: &mut Findings) -> Result<(), CliError> {
+    let advice = match error {
+        OutboxError::Corrupt(_) => {
+            "start the daemon, or run `levi sync`; the damaged file is kept beside the new one"
+        }
+        _ => "put that right first",
+    };
+    findings.problem("outbox", describe(error), advice)
+}
+
+fn describe(error: &OutboxError) -> String {
     let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(" ({cause})"));
     format!("{error}{cause}")
 }

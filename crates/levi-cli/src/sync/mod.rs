@@ -16,7 +16,7 @@ use rand::rngs::SysRng;
 
 use crate::args::{DataArgs, ProjectArgs};
 use crate::connection::Connection;
-use crate::console::Console;
+use crate::console::{Complaint, Console};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::{canonical_uuid, random_uuid, stable_uuid};
@@ -60,6 +60,14 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
     let session = default_session(&args, file, &connection)?;
     let (levi, store) = connection.levi()?;
     settle::start(&levi).await?;
+    if let Some(report) = levi.status().salvaged {
+        console.complain(&Complaint {
+            line: None,
+            session_id: None,
+            sequence_number: None,
+            error: report.to_string(),
+        });
+    }
     let repository = sessions::repository(&args, &connection)?;
     store.save_repository(&repository)?;
     let service = levi.session_sync(connection.device_id.clone(), connection.home.private_key()?)?;
