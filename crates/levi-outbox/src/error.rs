@@ -38,7 +38,9 @@ pub enum OutboxError {
         known: i64,
     },
     /// The file is damaged or is no database.
-    #[error("the outbox is damaged; the next start, or `levi sync`, sets it aside and recovers what is readable")]
+    #[error(
+        "the outbox is damaged; the next start, or `levi sync`, sets it aside and recovers what is readable"
+    )]
     Corrupt(#[source] Source),
     /// Anything else, of which retrying may or may not help.
     #[error("the outbox failed")]

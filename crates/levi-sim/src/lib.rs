@@ -19,5 +19,5 @@ pub use plan::{
 pub use random::Random;
 pub use run::{Campaign, Failing, Summary, replay, run};
 pub use shrink::shrink;
-pub use truth::Violation;
+pub use truth::{Arrival, Violation};
 pub use world::{Counts, Outcome};

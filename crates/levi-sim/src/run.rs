@@ -1,5 +1,6 @@
 //! Running plans: one, or very many side by side.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -27,7 +28,12 @@ fn run_with(plan: &Plan, traced: bool) -> Outcome {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
         let violation = Violation { oracle: "panic", what: text.to_owned(), at: Monotonic::default() };
-        Outcome { violation: Some(violation), trace: Vec::new(), counts: Counts::default() }
+        Outcome {
+            violation: Some(violation),
+            trace: Vec::new(),
+            arrivals: BTreeMap::new(),
+            counts: Counts::default(),
+        }
     })
 }
 

@@ -258,6 +258,9 @@ impl Server {
 fn show(truth: &mut Truth, number: usize, place: i64, content: Content) {
     let Some(session) = truth.sessions.get_mut(number) else { return };
     let before = session.shown.insert(place, content);
+    if let Some(arrival) = truth.arrivals.get_mut(&(number, place)) {
+        arrival.shown.get_or_insert(truth.now.monotonic.since_start());
+    }
     truth.expect(before.is_none_or(|before| before.version <= content.version), "G2 latest", || {
         format!("s{number}/{place} goes back from {before:?} to v{} on the server", content.version)
     });

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use daemon::{Daemon, synced, until};
-use levi::{EnqueueError, LeviConfig};
+use levi::{EnqueueError, LeviConfig, SessionId, SyncContext};
 use levi_torture::content::message;
 use levi_torture::flood::{BOUND, Flood, run};
+use levi_torture::scene::session_id;
+use levi_transport::Table;
 
 /// G6, in memory.
 #[test]
@@ -58,4 +60,32 @@ async fn at_max_pending_bytes_both_ways_in_refuse_at_once_and_take_again_when_th
     until(&levi, |status| status.totals.pending_rows == 0).await;
     synced(&levi, &daemon.enqueue(&levi, place + 1, 5_000).await.unwrap()).await;
     assert_eq!(daemon.delivered(), (1..=place + 1).collect::<Vec<_>>());
+}
+
+/// One request at a time, so that a round trip is a request: a session with ten thousand rows leaves room for ten
+/// with one each.
+#[tokio::test]
+async fn sessions_with_one_message_arrive_within_two_round_trips_beside_one_with_ten_thousand() {
+    let small: Vec<SessionId> = (0..10).map(|number| session_id(&format!("small {number}"))).collect();
+    let daemon = Daemon::with_sessions(&small).await;
+    let config = LeviConfig { max_in_flight: 1, max_queued_bytes: 64 << 20, ..daemon.config() };
+    let batch = config.catch_up_batch_size;
+    let levi = daemon.signed_out(config);
+    for place in 1..10_000 {
+        levi.enqueue(message(&daemon.session, place, 50)).unwrap();
+    }
+    daemon.enqueue(&levi, 10_000, 50).await.unwrap();
+    for session in &small {
+        levi.enqueue_durable(message(session, 1, 50)).await.unwrap();
+    }
+    let access_token = daemon.scene.server.sign_in(&daemon.scene.user_id).unwrap().access_token;
+    levi.set_context(SyncContext { access_token }).await;
+    until(&levi, |status| status.totals.pending_rows == 0).await;
+
+    let rows = daemon.scene.server.rows(Table::Messages).unwrap();
+    let is_small =
+        |row: &serde_json::Map<String, serde_json::Value>| row["session_id"] != daemon.session.as_str();
+    let last = rows.iter().rposition(is_small).unwrap();
+    assert_eq!(rows.len(), 10_010);
+    assert!(last < 2 * batch + 10, "row {last} of all was the last of the small sessions");
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod daemon;
+mod slow_outbox;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,12 +15,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use daemon::{Daemon, synced, until};
-use levi::{EnqueueError, LeviConfig, OutboxError, OutboxStore, SqliteOptions, SqliteOutbox, StartError};
-use levi_outbox::{Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, NewRow, PayloadSink};
-use levi_outbox::{RowHead, RowId, RowKey, RowState, Totals};
+use levi::{EnqueueError, LeviConfig, OutboxError, SqliteOptions, SqliteOutbox, StartError};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFailure};
 use levi_torture::content::message;
-use levi_types::Wall;
+use slow_outbox::SlowOutbox;
 
 fn outbox(daemon: &Daemon, options: SqliteOptions) -> SqliteOutbox {
     fs::create_dir_all(daemon.folder()).unwrap();
@@ -359,45 +358,4 @@ async fn an_outbox_of_a_newer_levi_is_named_and_left_as_it_is() {
         "{refused:?}"
     );
     assert!(!daemon.folder().join("outbox.sqlite.damaged-1").exists());
-}
-
-/// What a good disk's sync costs here, times fifteen.
-const SLOW_COMMIT: Duration = Duration::from_millis(60);
-
-struct SlowOutbox {
-    inner: SqliteOutbox,
-    commits: Arc<AtomicU64>,
-}
-
-impl OutboxStore for SlowOutbox {
-    fn commit(&mut self, changes: &[Change], rows: &[NewRow]) -> Result<Vec<Enqueued>, OutboxError> {
-        // The disk's slowness itself; nothing waits for this thread to wake up in time.
-        std::thread::sleep(SLOW_COMMIT);
-        self.commits.fetch_add(1, Ordering::SeqCst);
-        self.inner.commit(changes, rows)
-    }
-    fn due(&self, query: DueQuery<'_>) -> Result<Due, OutboxError> {
-        self.inner.due(query)
-    }
-    fn heads(&self, lane: LaneId, after: Option<i64>, limit: usize) -> Result<Vec<RowHead>, OutboxError> {
-        self.inner.heads(lane, after, limit)
-    }
-    fn payloads(&self, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<(), OutboxError> {
-        self.inner.payloads(rows, sink)
-    }
-    fn at_rest(&self, lane: LaneId, limit: usize) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
-        self.inner.at_rest(lane, limit)
-    }
-    fn due_tasks(&self, now: Wall, horizon: Wall, limit: usize) -> Result<DueTasks, OutboxError> {
-        self.inner.due_tasks(now, horizon, limit)
-    }
-    fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
-        self.inner.row_state(row)
-    }
-    fn totals(&self) -> Result<Totals, OutboxError> {
-        self.inner.totals()
-    }
-    fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
-        self.inner.list(after, limit)
-    }
 }

@@ -3,7 +3,7 @@
 use levi_outbox::{Change, Due, Enqueued, LaneId, NewRow, Protection, Reason, RowId, RowKey, Totals};
 use levi_types::Wall;
 
-use super::{Parked, Row, Truth};
+use super::{Arrival, Parked, Row, Truth};
 use crate::content::session_number;
 
 impl Truth {
@@ -88,6 +88,10 @@ impl Truth {
             )
         });
         let Enqueued::Stored { key, .. } = answer else { return };
+        if self.trace.is_some() {
+            let stored = self.now.monotonic.since_start();
+            self.arrivals.entry((number, new.sequence_number)).or_insert(Arrival { stored, shown: None });
+        }
         let Some(session) = self.sessions.get_mut(number) else { return };
         session.pending.insert(new.sequence_number, key.id);
         session.due_at.get_or_insert(new.enqueued_at);

@@ -8,6 +8,7 @@ mod tasks;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use levi_core::LeviConfig;
 use levi_outbox::{Reason, RowId};
@@ -33,6 +34,15 @@ impl fmt::Display for Violation {
     }
 }
 
+/// When a message was first stored, and when the server first had it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// On the device's disk.
+    pub stored: Duration,
+    /// On the server.
+    pub shown: Option<Duration>,
+}
+
 pub(crate) struct Truth {
     pub(crate) now: Now,
     pub(crate) turn: u64,
@@ -45,6 +55,8 @@ pub(crate) struct Truth {
     pub(crate) tasks: BTreeMap<String, Task>,
     pub(crate) violation: Option<Violation>,
     pub(crate) trace: Option<Vec<String>>,
+    /// When each message was stored and when the server had it, where somebody asks.
+    pub(crate) arrivals: BTreeMap<(usize, i64), Arrival>,
     /// Calls to the outbox in this turn: a loop that never ends is cut here.
     pub(crate) calls: u32,
     /// Wall-clock jumps and other reasons for which a wait may end early.
@@ -117,6 +129,7 @@ impl Truth {
             tasks: BTreeMap::new(),
             violation: None,
             trace: traced.then(Vec::new),
+            arrivals: BTreeMap::new(),
             calls: 0,
             delays_void: false,
         }
@@ -174,14 +187,14 @@ impl Truth {
     }
 
     /// How long a wait chosen now really is.
-    fn delay_until(&self, due_at: Wall) -> std::time::Duration {
+    fn delay_until(&self, due_at: Wall) -> Duration {
         due_at.since(self.now.wall)
     }
 
     /// Holds a chosen delay against the published table.
     fn check_delay(&mut self, what: &str, attempts: u32, due_at: Wall) {
         let least = self.config.backoff().unjittered(attempts);
-        let most = self.config.longest_delay() + std::time::Duration::from_millis(1);
+        let most = self.config.longest_delay() + Duration::from_millis(1);
         let delay = self.delay_until(due_at);
         self.expect(delay >= least && delay <= most, "backoff", || {
             format!("{what} waits {delay:?} for attempt {attempts}; the table says {least:?} to {most:?}")

@@ -118,6 +118,7 @@ impl World {
         (self.counts.parked, self.counts.stored) = (parked, stored);
         let (violation, trace) =
             self.truth(|truth| (truth.violation.clone(), truth.trace.take().unwrap_or_default()));
-        Outcome { violation, trace, counts: self.counts }
+        let arrivals = self.truth(|truth| std::mem::take(&mut truth.arrivals));
+        Outcome { violation, trace, arrivals, counts: self.counts }
     }
 }

@@ -5,6 +5,7 @@ mod finish;
 mod happen;
 mod outside;
 mod person;
+mod turns;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -27,7 +28,7 @@ use crate::disk::Disk;
 use crate::plan::{DiskFault, Plan, RefreshEnd, StoreKind};
 use crate::random::Random;
 use crate::server::{Rows, Server};
-use crate::truth::{Truth, Violation};
+use crate::truth::{Arrival, Truth, Violation};
 
 /// 2026-01-01T00:00:00Z, where every world's wall clock starts.
 const START: i64 = 1_767_225_600_000;
@@ -42,6 +43,8 @@ pub struct Outcome {
     pub violation: Option<Violation>,
     /// What happened, where it was asked for.
     pub trace: Vec<String>,
+    /// When each message was stored and when it arrived, by session and sequence number, likewise.
+    pub arrivals: BTreeMap<(usize, i64), Arrival>,
     /// What it took.
     pub counts: Counts,
 }
@@ -190,7 +193,12 @@ impl World {
             Err(error) => {
                 let at = Monotonic::default();
                 let violation = Violation { oracle: "setup", what: error.to_string(), at };
-                Outcome { violation: Some(violation), trace: Vec::new(), counts: Counts::default() }
+                Outcome {
+                    violation: Some(violation),
+                    trace: Vec::new(),
+                    arrivals: BTreeMap::new(),
+                    counts: Counts::default(),
+                }
             }
         }
     }
@@ -339,107 +347,6 @@ impl World {
 
     fn lateness(&mut self) -> Duration {
         Duration::from_millis(self.random.below(self.plan.setup.lateness + 1))
-    }
-
-    /// Takes one thing that is due, or all of them: both happen.
-    fn take_what_is_due(&mut self) {
-        self.publish_time();
-        let all = self.random.chance(50);
-        while let Some(Reverse(next)) = self.queue.peek() {
-            if next.at > self.now {
-                break;
-            }
-            let Some(Reverse(next)) = self.queue.pop() else { break };
-            if next.incarnation == 0 || next.incarnation == self.incarnation {
-                self.come(next.coming);
-            }
-            if !all {
-                break;
-            }
-        }
-    }
-
-    fn come(&mut self, coming: Coming) {
-        match coming {
-            Coming::Planned(index) => self.planned(index),
-            Coming::Heal => self.heal(),
-            Coming::Boot => {
-                if self.engine.is_none() {
-                    self.boot();
-                }
-            }
-            Coming::Arrives(batch) => self.arrives(batch),
-            Coming::Answered(batch, answer) => self.answered(batch, answer),
-            Coming::Refreshed => self.refresh_ends(),
-            Coming::TaskArrives(task) => self.task_arrives(task),
-            Coming::TaskEnded(task, end) => self.task_ended(task, end),
-            Coming::DiskMends(nth) => self.disk_mends(nth),
-            Coming::DaemonStoreMends(nth) => {
-                if nth == self.daemon_silence {
-                    self.daemon.set_silent(false);
-                }
-            }
-            Coming::Again(index) => self.planned(index),
-            Coming::Person => self.sign_in(),
-            Coming::Nothing => {}
-        }
-    }
-
-    /// One turn of the engine, and everything that follows from it at once.
-    fn turn(&mut self) {
-        self.publish_time();
-        let Some(mut engine) = self.engine.take() else { return };
-        self.counts.turns += 1;
-        {
-            let truth = &mut self.disk.inner().truth;
-            truth.turn += 1;
-            truth.calls = 0;
-        }
-        let mut events = std::mem::take(&mut self.events);
-        // As in the worker: answers and commands are never behind a crowd of messages.
-        events.sort_by_key(|event| matches!(event, Event::Enqueue(_)));
-        let gate_changes = events.iter().any(|event| matches!(event, Event::SignedIn | Event::SignedOut));
-        let had_events = !events.is_empty();
-        for event in &events {
-            match event {
-                Event::SignedIn => self.gate = Gate::Open,
-                Event::SignedOut => self.gate = Gate::Out,
-                _ => {}
-            }
-        }
-        let mut effects = engine.turn(self.clocks(), events);
-        let stillborn = self.die_before_effects && !effects.is_empty();
-        let dead = self.disk.inner().dead || stillborn;
-        if dead && (stillborn || self.random.chance(50)) {
-            // Requests leave before or after the commit during which the process dies: both happen.
-            effects.clear();
-        }
-        self.disk.inner().dead = dead;
-        let status = engine.status_if_changed();
-        if !dead {
-            engine.announce();
-        }
-        self.engine = Some(engine);
-        if dead {
-            self.replies(true);
-            self.perform(effects, gate_changes);
-            return self.crash("in a turn");
-        }
-        self.perform(effects, gate_changes);
-        (self.refused, self.asked_now) = (false, false);
-        self.replies(false);
-        self.check_turn(status, had_events);
-        self.stop_if_finished();
-    }
-
-    fn perform(&mut self, effects: Vec<Effect>, gate_changes: bool) {
-        for effect in effects {
-            match effect {
-                Effect::Send { batch, upsert } => self.send(batch.0, &upsert, gate_changes),
-                Effect::Refresh => self.refresh(),
-                Effect::RunTask(task) => self.run_task(task),
-            }
-        }
     }
 
     fn publish_time(&mut self) {

@@ -24,12 +24,26 @@ pub struct Daemon {
 
 impl Daemon {
     pub async fn new() -> Self {
+        Self::with_sessions(&[]).await
+    }
+
+    /// One that has these sessions too.
+    pub async fn with_sessions(others: &[SessionId]) -> Self {
         let session = session_id("the one");
-        let scene = Scene::new(std::slice::from_ref(&session)).await.unwrap();
+        let sessions: Vec<SessionId> = others.iter().chain([&session]).cloned().collect();
+        let scene = Scene::new(&sessions).await.unwrap();
         let key = DatabaseKey::from_bytes([7; 32]);
         let store = SqliteSessionStore::open(scene.home().join("store.sqlite"), key.clone()).unwrap();
-        store.save_secret(&session, &secret_of(&session).unwrap()).unwrap();
+        for session in &sessions {
+            store.save_secret(session, &secret_of(session).unwrap()).unwrap();
+        }
         Self { scene, session, store: Arc::new(store), key }
+    }
+
+    /// Signed out until `set_context`.
+    pub fn signed_out(&self, config: LeviConfig) -> Levi {
+        let builder = Levi::builder(self.scene.http(), self.store.clone());
+        self.start(builder.config(config).database_key(self.key.clone()))
     }
 
     pub fn folder(&self) -> PathBuf {

@@ -1,0 +1,34 @@
+//! Plans written by hand.
+#![allow(dead_code, reason = "each test file uses its own share")]
+
+use std::time::Duration;
+
+use levi_core::LeviConfig;
+use levi_sim::{Happening, Nature, Plan, Planned, SessionSetup, Setup, Standing, StoreKind};
+
+/// A world of `sessions` sessions in which nothing goes wrong, with the default settings and no patience for
+/// company.
+pub fn calm(sessions: usize) -> Plan {
+    let session = SessionSetup { key: true, standing: Standing::Known, repository: 0 };
+    let config = LeviConfig { flush_interval: Duration::ZERO, ..LeviConfig::default() };
+    let setup = Setup {
+        config,
+        store: StoreKind::Memory,
+        sessions: vec![session; sessions],
+        database_key: true,
+        latency: 1,
+        lateness: 0,
+        signed_in: true,
+    };
+    Plan { seed: 1, setup, events: Vec::new(), heal_at: Duration::from_secs(600) }
+}
+
+/// Something that happens `at` milliseconds after the start.
+pub fn planned(at: u64, what: Happening) -> Planned {
+    Planned { at: Duration::from_millis(at), what }
+}
+
+/// A durable message.
+pub fn message(at: u64, session: usize, sequence_number: i64, nature: Nature) -> Planned {
+    planned(at, Happening::Enqueue { session, sequence_number, nature, size: 30, durable: true })
+}

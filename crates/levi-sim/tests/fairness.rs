@@ -1,0 +1,81 @@
+//! The small ones arrive beside the large, the broken and the waiting.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{calm, message, planned};
+use levi_sim::{Arrival, Happening, Nature, Outcome, Plan, ServerFault, replay};
+
+/// One way takes a millisecond in these plans.
+const ROUND_TRIP: Duration = Duration::from_millis(2);
+
+fn arrival(outcome: &Outcome, session: usize, place: i64) -> Duration {
+    let Arrival { stored, shown } = outcome.arrivals[&(session, place)];
+    shown.unwrap_or_else(|| panic!("s{session}/{place} never arrived")) - stored
+}
+
+fn run(plan: &Plan) -> Outcome {
+    let outcome = replay(plan);
+    assert_eq!(outcome.violation, None, "{plan}");
+    outcome
+}
+
+#[test]
+fn a_message_does_not_wait_for_200_sessions_in_backoff() {
+    let mut plan = calm(201);
+    for session in 0..200 {
+        plan.events.push(message(0, session, 0, Nature::Good));
+    }
+    let outage = Happening::Server(ServerFault::Outage, Duration::from_secs(100));
+    plan.events.insert(0, planned(0, outage));
+    // The others wait for up to 64 s more.
+    plan.events.push(message(101_000, 200, 0, Nature::Good));
+    assert!(arrival(&run(&plan), 200, 0) <= 2 * ROUND_TRIP);
+}
+
+#[test]
+fn forty_nine_good_rows_arrive_beside_a_poison_one() {
+    for nature in [Nature::Poison, Nature::NamedPoison] {
+        let mut plan = calm(50);
+        for session in 0..50 {
+            let nature = if session == 20 { nature } else { Nature::Good };
+            plan.events.push(message(0, session, 0, nature));
+        }
+        let outcome = run(&plan);
+        assert_eq!(outcome.counts.parked, 1);
+        // Halving: at most one request for each power of two, and one for each half put aside.
+        let most = if nature == Nature::NamedPoison { 3 } else { 2 * 6 + 1 };
+        assert!(outcome.counts.requests <= most, "{nature:?}: {} requests", outcome.counts.requests);
+    }
+}
+
+#[test]
+fn good_rows_do_not_wait_for_a_named_poison_row() {
+    let mut plan = calm(50);
+    for session in 0..50 {
+        let nature = if session == 20 { Nature::NamedPoison } else { Nature::Good };
+        plan.events.push(message(0, session, 0, nature));
+    }
+    let outcome = run(&plan);
+    for session in (0..50).filter(|session| *session != 20) {
+        assert!(arrival(&outcome, session, 0) <= 2 * ROUND_TRIP, "s{session}");
+    }
+}
+
+#[test]
+fn ten_single_messages_do_not_wait_for_a_long_session() {
+    let mut plan = calm(11);
+    for place in 0..20_000 {
+        plan.events.push(message(0, 0, place, Nature::Good));
+    }
+    for session in 1..11 {
+        plan.events.push(message(20, session, 0, Nature::Good));
+    }
+    let outcome = run(&plan);
+    let whole = outcome.arrivals.values().filter_map(|arrival| arrival.shown).max().unwrap();
+    for session in 1..11 {
+        let took = arrival(&outcome, session, 0);
+        assert!(took <= 2 * ROUND_TRIP, "s{session} took {took:?}, the long one {whole:?}");
+    }
+}
