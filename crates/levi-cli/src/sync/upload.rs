@@ -81,7 +81,9 @@ impl<'a> Upload<'a> {
             }
         };
         let status = self.levi.status();
-        let left = self.levi.shutdown(LAST_ANSWERS).await;
+        // Whoever waited in vain has waited long enough.
+        let finish = if settled == Settled::Empty { LAST_ANSWERS } else { Duration::ZERO };
+        let left = self.levi.shutdown(finish).await;
         fed.and(drained)?;
         let outcome = Outcome {
             messages: self.counts.stored,
