@@ -118,7 +118,7 @@ async fn produce(levi: Arc<Levi>, counts: Arc<Counts>, number: u64, bytes: usize
     while Instant::now() < until {
         place += 1;
         let request = message(&session, place, bytes);
-        let refusal = if number % 2 == 0 {
+        let refusal = if number.is_multiple_of(2) {
             levi.enqueue_durable(request).await.map(|_| &counts.acknowledged)
         } else {
             levi.enqueue(request).map(|()| &counts.taken)

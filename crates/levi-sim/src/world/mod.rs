@@ -349,11 +349,6 @@ impl World {
         Duration::from_millis(self.random.below(self.plan.setup.lateness + 1))
     }
 
-    fn publish_time(&mut self) {
-        let now = self.clocks();
-        self.disk.inner().truth.now = now;
-    }
-
     fn truth<T>(&self, act: impl FnOnce(&mut Truth) -> T) -> T {
         act(&mut self.disk.inner().truth)
     }

@@ -103,4 +103,9 @@ impl World {
             }
         }
     }
+
+    pub(super) fn publish_time(&mut self) {
+        let now = self.clocks();
+        self.disk.inner().truth.now = now;
+    }
 }
