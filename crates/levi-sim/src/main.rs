@@ -53,7 +53,6 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
     Some(options)
 }
 
-#[expect(clippy::disallowed_methods, reason = "how fast the seeds run is a matter of real time")]
 fn campaign(seeds: u64, options: &Options) -> ExitCode {
     let threads = options.threads.or_else(|| thread::available_parallelism().ok().map(Into::into));
     let campaign = Campaign { first: options.first, seeds, threads: threads.unwrap_or(1) };

@@ -207,6 +207,7 @@ impl Truth {
         let deserved = matches!(&verdict, Some((code, true)) if *code == reason.code);
         let parked = Parked { row: key.id, reason: reason.clone(), deserved };
         session.parked.insert(row.sequence_number, parked);
+        session.ever_parked.insert(row.sequence_number);
         self.note(|| format!("disk: {name} is set aside: {} (deserved: {deserved})", reason.code));
         self.expect(verdict.is_some_and(|(code, _)| code == reason.code), "parking", || {
             format!("{name} is set aside for {} without having been refused for it alone", reason.code)

@@ -78,6 +78,8 @@ pub(crate) struct Session {
     pub(crate) discarded: BTreeSet<i64>,
     /// Places of which something was ever given up.
     pub(crate) ever_discarded: BTreeSet<i64>,
+    /// Places of which something was ever set aside.
+    pub(crate) ever_parked: BTreeSet<i64>,
     pub(crate) attempts: u32,
     /// How often row level security refused a single row of it, since something last left it.
     pub(crate) refusals: u32,

@@ -78,7 +78,7 @@ impl World {
             let (shown, parked, discarded) = self.truth(|truth| {
                 let Some(session) = truth.sessions.get(number) else { return (0, false, false) };
                 let shown = session.shown.get(&place).map_or(0, |content| content.version);
-                (shown, session.parked.contains_key(&place), session.ever_discarded.contains(&place))
+                (shown, session.ever_parked.contains(&place), session.ever_discarded.contains(&place))
             });
             let name = || format!("s{number}/{place} v{version}");
             match waiting.reply.try_recv() {
