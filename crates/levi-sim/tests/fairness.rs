@@ -1,4 +1,5 @@
 //! The small ones arrive beside the large, the broken and the waiting.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on stops")]
 
 mod common;
 
@@ -44,8 +45,8 @@ fn forty_nine_good_rows_arrive_beside_a_poison_one() {
         }
         let outcome = run(&plan);
         assert_eq!(outcome.counts.parked, 1);
-        // Halving: at most one request for each power of two, and one for each half put aside.
-        let most = if nature == Nature::NamedPoison { 3 } else { 2 * 6 + 1 };
+        // Halving: two requests for each power of two. What came first may have gone alone.
+        let most = if nature == Nature::NamedPoison { 4 } else { 2 * 6 + 2 };
         assert!(outcome.counts.requests <= most, "{nature:?}: {} requests", outcome.counts.requests);
     }
 }

@@ -1,4 +1,5 @@
 //! Seeds: a few hundred here, very many by `cargo xtask sim`.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on stops")]
 
 use levi_sim::{Campaign, Plan, StoreKind, replay, run, shrink};
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answers::{self, Record};
 use super::install::Programs;
-use super::lite::Lite;
+use super::lite::{Database, Lite};
 use crate::failure::Failure;
 use crate::metadata::{cargo, root};
 
@@ -46,8 +46,12 @@ impl Bench {
     }
 
     pub(super) fn start_lite(&mut self) -> Result<(), Failure> {
+        self.start(Database::Empty)
+    }
+
+    fn start(&mut self, database: Database) -> Result<(), Failure> {
         let (dir, log) = (self.folder.join("lite"), self.folder.join("lite.log"));
-        self.lite = Some(Lite::start(self.programs.node, &dir, &log)?);
+        self.lite = Some(Lite::start(self.programs.node, &dir, &log, database)?);
         Ok(())
     }
 
@@ -84,6 +88,23 @@ impl Bench {
     /// `levi login`, `doctor --server`, `sync` and `pull`, as a person types them.
     pub(super) fn command(&mut self) -> Result<(), Failure> {
         self.command_on("whole")
+    }
+
+    /// Takes something from each table, and asks `levi doctor --server` what it is.
+    pub(super) fn doctor_names_what_is_missing(&mut self) -> Result<(), Failure> {
+        let mut node = Command::new(self.programs.node);
+        succeed("break.mjs", node.arg(root().join("interop/break.mjs")).arg(self.folder.join("lite")))?;
+        self.start(Database::Kept)?;
+        let outcome = self.command_on("broken");
+        self.lite = None;
+        outcome
+    }
+
+    /// On a server of its own, which it cuts off and lets come back.
+    pub(super) fn demo(&mut self) -> Result<(), Failure> {
+        let levi = built(&["--release", "-p", "levi-cli", "--bin", "levi"])?;
+        let mut demo = Command::new(levi);
+        succeed("levi demo", demo.args(["demo", "--messages", "300", "--server", "lite"]).current_dir(root()))
     }
 
     fn command_on(&self, mode: &str) -> Result<(), Failure> {

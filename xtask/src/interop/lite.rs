@@ -17,6 +17,14 @@ pub(super) struct Lite {
     pub(super) line: String,
 }
 
+/// Which database the server starts with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Database {
+    Empty,
+    /// The one that an earlier server left.
+    Kept,
+}
+
 /// What the launcher says once the server answers.
 #[derive(Deserialize)]
 pub(super) struct Ready {
@@ -26,10 +34,10 @@ pub(super) struct Ready {
 }
 
 impl Lite {
-    /// Starts one on a free port with an empty database in `dir`, and waits until it answers. The launcher
+    /// Starts one on a free port with its database in `dir`, and waits until it answers. The launcher
     /// gives up by itself where that takes too long.
-    pub(super) fn start(node: &str, dir: &Path, log: &Path) -> Result<Self, Failure> {
-        if dir.exists() {
+    pub(super) fn start(node: &str, dir: &Path, log: &Path, database: Database) -> Result<Self, Failure> {
+        if database == Database::Empty && dir.exists() {
             fs::remove_dir_all(dir).map_err(Failure::io(dir.display().to_string()))?;
         }
         let output = File::create(log).map_err(Failure::io(log.display().to_string()))?;

@@ -31,6 +31,8 @@ const STEPS: &[Step] = &[
     Step { name: "levi login, doctor, sync, pull", run: Bench::command },
     Step { name: "stop Supabase Lite", run: Bench::stop_lite },
     Step { name: "what the migrations left in the database", run: Bench::schema },
+    Step { name: "levi doctor names what is missing", run: Bench::doctor_names_what_is_missing },
+    Step { name: "the demo against Supabase Lite", run: Bench::demo },
     Step { name: "recorded answers and docs/supabase.md", run: Bench::answers },
 ];
 

@@ -103,7 +103,7 @@ impl Messages {
             body.extend_from_slice(br#","content_encrypted":""#);
             base64.encode_append(&sealed, body);
             body.extend_from_slice(br#"","content_nonce":""#);
-            base64.encode_append(&nonce, body);
+            base64.encode_append(nonce, body);
             body.extend_from_slice(br#""}"#);
         }
         body.push(b']');

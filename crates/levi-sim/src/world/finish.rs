@@ -103,7 +103,9 @@ impl World {
             _ => 0,
         });
         let asked = Duration::from_secs(asked.max().unwrap_or(0));
-        3 * self.plan.setup.config.longest_delay() + asked + Duration::from_secs(120)
+        // Bad rows are found one request at a time.
+        let requests = 100 * 2 * Duration::from_millis(self.plan.setup.latency);
+        3 * self.plan.setup.config.longest_delay() + asked + requests + Duration::from_secs(120)
     }
 
     /// Whether waiting until `at` would be waiting too long.

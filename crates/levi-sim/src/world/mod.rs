@@ -151,6 +151,8 @@ pub(crate) struct World {
     gate: Gate,
     /// When a token was refreshed, if nothing has been accepted since.
     refreshed_at: Option<Duration>,
+    /// A person signed in while a token was asked for.
+    crossed: bool,
     /// A token in use was refused in this turn.
     refused: bool,
     /// The server asked for silence until then.
@@ -236,6 +238,7 @@ impl World {
             refresh_end: RefreshEnd::default(),
             gate: Gate::Out,
             refreshed_at: None,
+            crossed: false,
             refused: false,
             silence: Duration::ZERO,
             asked_now: false,
@@ -309,7 +312,7 @@ impl World {
             random: Box::new(Random::new(self.plan.seed, 100 + self.boots)),
         }));
         self.apply_disk_fault();
-        (self.gate, self.stop_at, self.refreshed_at) = (Gate::Out, None, None);
+        (self.gate, self.stop_at, self.refreshed_at, self.crossed) = (Gate::Out, None, None, false);
         // A fresh process knows of no request to be silent.
         self.silence = Duration::ZERO;
         self.queue_room = Arc::new(Semaphore::new(self.plan.setup.config.max_queued_bytes));

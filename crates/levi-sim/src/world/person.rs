@@ -21,7 +21,9 @@ impl World {
     pub(super) fn sign_in(&mut self) {
         self.token = Some(self.server.token);
         self.needs_person = false;
-        self.refreshed_at = None;
+        // Levi cannot tell a sign-in from the token it has just asked for: each is taken for the other.
+        self.crossed = self.gate == Gate::Refreshing;
+        self.refreshed_at = self.crossed.then_some(self.now);
         self.refresh_end = RefreshEnd::Fresh;
         self.tell(Event::SignedIn);
     }
@@ -57,7 +59,8 @@ impl World {
         match self.refresh_end {
             RefreshEnd::Fresh => {
                 self.token = Some(self.server.token);
-                self.refreshed_at = Some(self.now);
+                let crossed = std::mem::take(&mut self.crossed);
+                self.refreshed_at = (!crossed).then_some(self.now);
                 self.tell(Event::SignedIn);
             }
             RefreshEnd::Refused => {

@@ -8,7 +8,7 @@ use levi_sim::{Happening, Nature, Plan, Planned, SessionSetup, Setup, Standing, 
 
 /// A world of `sessions` sessions in which nothing goes wrong, with the default settings and no patience for
 /// company.
-pub fn calm(sessions: usize) -> Plan {
+pub(crate) fn calm(sessions: usize) -> Plan {
     let session = SessionSetup { key: true, standing: Standing::Known, repository: 0 };
     let config = LeviConfig { flush_interval: Duration::ZERO, ..LeviConfig::default() };
     let setup = Setup {
@@ -24,11 +24,11 @@ pub fn calm(sessions: usize) -> Plan {
 }
 
 /// Something that happens `at` milliseconds after the start.
-pub fn planned(at: u64, what: Happening) -> Planned {
+pub(crate) fn planned(at: u64, what: Happening) -> Planned {
     Planned { at: Duration::from_millis(at), what }
 }
 
 /// A durable message.
-pub fn message(at: u64, session: usize, sequence_number: i64, nature: Nature) -> Planned {
+pub(crate) fn message(at: u64, session: usize, sequence_number: i64, nature: Nature) -> Planned {
     planned(at, Happening::Enqueue { session, sequence_number, nature, size: 30, durable: true })
 }
