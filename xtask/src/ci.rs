@@ -32,7 +32,6 @@ fn steps(members: &[Package]) -> Vec<Step> {
         steps.push(Step::new("demo", &["run", "--release", "--", "demo", "--messages", "300"]));
     }
     // Last, because it is the slowest; where Node.js, npm or Python is missing it says so and fails.
-    steps.push(Step::new("interop", &["xtask", "interop"]));
     steps
 }
 
