@@ -31,7 +31,6 @@ fn steps(members: &[Package]) -> Vec<Step> {
     if members.iter().any(|member| member.name == "levi-cli") {
         steps.push(Step::new("demo", &["run", "--release", "--", "demo", "--messages", "300"]));
     }
-    // Last, because it is the slowest; where Node.js, npm or Python is missing it says so and fails.
     steps
 }
 
