@@ -1,6 +1,5 @@
 //! Bounds that are pushed against. `cargo xtask crash flood --minutes 10` does it for longer.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on stops")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 mod daemon;
 

@@ -1,6 +1,5 @@
 //! Processes that are killed. `cargo xtask crash` does this for longer.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on stops")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use std::path::Path;
 

@@ -5,7 +5,6 @@
 //! outbox is opened on what is left. Sound, because below SQLite's file layer there is nothing but the disk, and
 //! needing no privileges. Not covered: a disk that lies about syncs.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on stops")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 #![allow(unreachable_pub, reason = "modules of one test")]
 
 #[path = "power/disk.rs"]
