@@ -5,10 +5,8 @@ mod raw;
 
 use levi_testkit::supabase::StandIn;
 use levi_transport::Table;
-use raw::{DEVICE, MERGE, MESSAGES, REPOSITORY, Raw, SESSION, User, messages, request};
+use raw::{MERGE, MESSAGES, Raw, SESSION, User, messages};
 use serde_json::json;
-
-const SESSIONS: &str = "/rest/v1/agent_coding_sessions";
 
 #[test]
 fn unequal_keys_are_fine_with_columns_named() {
