@@ -1,5 +1,6 @@
 //! The world: virtual time, one engine at a time, and everything around it.
 
+mod agenda;
 mod check;
 mod finish;
 mod happen;
@@ -16,9 +17,7 @@ use std::time::Duration;
 use levi_core::batcher::PauseReason;
 use levi_core::engine::{Effect, Engine, EngineParts, Event};
 use levi_core::{EnqueueError, Receipt, SecretsCache, SyncedError};
-use levi_outbox::DueTask;
 use levi_testkit::outbox::{FaultyOutbox, OutboxFaults};
-use levi_transport::Answer;
 use levi_types::{Monotonic, Now, SessionStore, Wall};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -29,6 +28,7 @@ use crate::plan::{DiskFault, Plan, RefreshEnd, StoreKind};
 use crate::random::Random;
 use crate::server::{Rows, Server};
 use crate::truth::{Arrival, Truth, Violation};
+use agenda::{Coming, Scheduled};
 
 /// 2026-01-01T00:00:00Z, where every world's wall clock starts.
 const START: i64 = 1_767_225_600_000;
@@ -62,36 +62,6 @@ pub struct Counts {
     pub parked: u64,
     /// Times the process died or was stopped.
     pub restarts: u64,
-}
-
-/// Something that will happen.
-enum Coming {
-    Planned(usize),
-    Heal,
-    Boot,
-    /// A request reaches the server.
-    Arrives(u64),
-    Answered(u64, Answer),
-    Refreshed,
-    TaskArrives(DueTask),
-    TaskEnded(DueTask, levi_core::batcher::TaskEnd),
-    DiskMends(u64),
-    DaemonStoreMends(u64),
-    /// The daemon tries a message again that was refused.
-    Again(usize),
-    /// A person signs in.
-    Person,
-    /// Only time passes.
-    Nothing,
-}
-
-/// By time, and what was scheduled first comes first.
-struct Scheduled {
-    at: Duration,
-    nth: u64,
-    /// Which engine it is meant for; zero for any.
-    incarnation: u64,
-    coming: Coming,
 }
 
 /// A request under way.
@@ -379,24 +349,4 @@ impl World {
 fn folder() -> std::io::Result<tempfile::TempDir> {
     let memory = std::path::Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.nth == other.nth
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.nth).cmp(&(other.at, other.nth))
-    }
 }
