@@ -57,13 +57,20 @@ fn a_parked_parent_holds_its_child(store: &mut dyn OutboxStore) {
 
 /// Or its session's messages would wait for ever, with no reason to be seen anywhere.
 fn a_child_of_a_parked_parent_holds_nobody(store: &mut dyn OutboxStore) {
-    let child = NewTask { parent: Some("parent".into()), holds: Some("a".into()), ..task("child") };
+    let child = |session: &str| NewTask {
+        parent: Some("parent".into()),
+        holds: Some(session.into()),
+        ..task(&format!("child of {session}"))
+    };
     store.store(row("a", 1));
     store.change(Change::PutTask(task("parent")));
-    store.change(Change::PutTask(child));
+    store.change(Change::PutTask(child("a")));
     assert!(sessions(&store.due_at(0)).is_empty());
     park(store, "parent");
     assert_eq!(sessions(&store.due_at(0)), ["a"]);
+    store.change(Change::PutTask(child("b")));
+    store.store(row("b", 1));
+    assert_eq!(sessions(&store.due_at(0)), ["a", "b"], "nor does one that comes later");
     store.change(Change::PutTask(task("parent")));
     assert!(sessions(&store.due_at(0)).is_empty(), "the parent is tried again");
 }

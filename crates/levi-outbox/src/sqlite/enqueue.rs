@@ -6,6 +6,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
 
 use super::columns::{protection_code, unsigned};
 use super::ledger::Ledger;
+use super::tasks::is_held;
 use crate::model::{Enqueued, NewRow, RowId, RowKey};
 
 pub(super) const INSERT: &str = "INSERT INTO levi_outbox \
@@ -14,8 +15,11 @@ pub(super) const INSERT: &str = "INSERT INTO levi_outbox \
 pub(super) const REPLACE: &str =
     "UPDATE levi_outbox SET version = ?2, bytes = ?3, protection = ?4, payload = ?5 WHERE id = ?1";
 pub(super) const FIND_LANE: &str = "SELECT lane, row_count FROM levi_lanes WHERE session_id = ?1";
-pub(super) const NEW_LANE: &str = "INSERT INTO levi_lanes (session_id, row_count, attempts, held) VALUES (?1, 0, 0, \
-     EXISTS (SELECT 1 FROM levi_tasks WHERE holds = ?1 AND due_at IS NOT NULL))";
+pub(super) const NEW_LANE: &str = concat!(
+    "INSERT INTO levi_lanes (session_id, row_count, attempts, held) VALUES (?1, 0, 0, ",
+    is_held!("?1"),
+    ")"
+);
 pub(super) const GROW_LANE: &str =
     "UPDATE levi_lanes SET row_count = row_count + ?2, due_at = coalesce(due_at, ?3) WHERE lane = ?1";
 pub(super) const TAIL: &str = "SELECT max(sequence_number) FROM levi_outbox WHERE lane = ?1";

@@ -2,6 +2,8 @@
 
 use rusqlite::{Connection, Result};
 
+use super::tasks::is_held;
+
 /// Each query counts rows that must not be; its text is for people.
 const RULES: &[(&str, &str)] = &[
     (
@@ -29,8 +31,7 @@ const RULES: &[(&str, &str)] = &[
         "a lane with rows is never due, or one without is",
     ),
     (
-        "SELECT count(*) FROM levi_lanes WHERE held IS NOT \
-         EXISTS (SELECT 1 FROM levi_tasks WHERE holds = session_id AND due_at IS NOT NULL)",
+        concat!("SELECT count(*) FROM levi_lanes AS l WHERE held IS NOT ", is_held!("l.session_id")),
         "a lane is held by no task, or is not held by one",
     ),
     (

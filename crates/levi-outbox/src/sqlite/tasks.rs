@@ -7,6 +7,20 @@ use super::columns::wall;
 use super::ledger::Ledger;
 use crate::model::{DueTask, DueTasks, NewTask, Reason};
 
+/// Whether some task holds the session that the argument names, in SQL. Said once: a new lane, a changed task and the
+/// check of the file must agree. A task whose parent is parked holds nobody.
+macro_rules! is_held {
+    ($session:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM levi_tasks task LEFT JOIN levi_tasks parent ON parent.name = task.parent \
+             WHERE task.holds = ",
+            $session,
+            " AND task.due_at IS NOT NULL AND (parent.name IS NULL OR parent.due_at IS NOT NULL))"
+        )
+    };
+}
+pub(super) use is_held;
+
 pub(super) const FIND: &str = "SELECT holds FROM levi_tasks WHERE name = ?1";
 pub(super) const PUT: &str = "INSERT INTO levi_tasks (name, version, attempts, due_at, waits, parent, holds, payload) \
      VALUES (?1, 1, 0, ?2, EXISTS (SELECT 1 FROM levi_tasks WHERE name = ?3), ?3, ?4, ?5) \
@@ -20,10 +34,8 @@ pub(super) const DEFER: &str = "UPDATE levi_tasks SET due_at = ?3, attempts = ?4
 pub(super) const PARK: &str = "UPDATE levi_tasks SET due_at = NULL, reason_code = ?3, reason_detail = ?4 \
      WHERE name = ?1 AND version = ?2 RETURNING holds";
 pub(super) const RETRY: &str = "UPDATE levi_tasks SET due_at = ?1 WHERE due_at > ?1";
-pub(super) const REFRESH_HELD: &str = "UPDATE levi_lanes SET held = EXISTS \
-     (SELECT 1 FROM levi_tasks task LEFT JOIN levi_tasks parent ON parent.name = task.parent \
-     WHERE task.holds = ?1 AND task.due_at IS NOT NULL AND (parent.name IS NULL OR parent.due_at IS NOT NULL)) \
-     WHERE session_id = ?1";
+pub(super) const REFRESH_HELD: &str =
+    concat!("UPDATE levi_lanes SET held = ", is_held!("?1"), " WHERE session_id = ?1");
 pub(super) const HELD_BY_CHILDREN: &str =
     "SELECT holds FROM levi_tasks WHERE parent = ?1 AND holds IS NOT NULL";
 pub(super) const DUE: &str = "SELECT name, version, attempts, payload FROM levi_tasks \
