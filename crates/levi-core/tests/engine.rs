@@ -8,7 +8,10 @@ use std::time::Duration;
 use levi_core::batcher::PauseReason;
 use levi_core::engine::Event;
 use levi_core::{LeviConfig, SyncedError};
+use levi_outbox::memory::MemoryOutbox;
+use levi_testkit::outbox::{FaultyOutbox, OutboxFailure};
 use levi_transport::Verdict;
+use levi_types::Delivery;
 use rig::{Rig, accepted, answer};
 use tokio::sync::oneshot;
 
@@ -234,6 +237,23 @@ fn whoever_waits_for_a_row_hears_that_it_was_set_aside() {
     rig.tell(Event::Watch { receipt, reply });
     rig.settle(Duration::from_secs(1), |_| answer(Verdict::Rejected, "23514"));
     assert!(matches!(synced.try_recv(), Ok(Err(SyncedError::Parked(reason))) if reason.code == "23514"));
+}
+
+/// A crash in the commit costs the daemon's record nothing: the row is sent again, and this is told again.
+#[test]
+fn the_daemons_record_is_told_before_the_outbox_forgets_the_row() {
+    let outbox = FaultyOutbox::new(MemoryOutbox::new(u64::MAX));
+    let disk = outbox.faults();
+    let mut rig = Rig::on(outbox, LeviConfig::default());
+    let session = rig.session("s");
+    rig.enqueue_all(&session, 1..=50);
+    disk.refuse_commits(OutboxFailure::DiskFull);
+    rig.answer(|_| accepted());
+    let sent = |rig: &Rig| {
+        let reports = rig.store.reports.lock().unwrap();
+        reports.iter().filter(|report| report.delivery == Delivery::Sent).count()
+    };
+    assert_eq!((sent(&rig), rig.status().totals.pending_rows), (50, 50));
 }
 
 /// G9.

@@ -206,6 +206,9 @@ pub enum Change {
     },
     /// Record a task, or replace the one under the same name (raising its version, due now).
     PutTask(NewTask),
+    /// Record a task unless one of its name is there, which knows better what is wanted; if that one is parked, it
+    /// is tried again as it was recorded.
+    EnsureTask(NewTask),
     /// The task is done: remove it if its version still matches.
     FinishTask {
         /// The task's name.
@@ -234,6 +237,18 @@ pub enum Change {
         version: u32,
         /// Why.
         reason: Reason,
+    },
+    /// Try a parked task again: due now, its attempts forgotten.
+    UnparkTask {
+        /// The task's name.
+        name: String,
+        /// The time to write as due.
+        at: Wall,
+    },
+    /// Remove a task, pending or parked, for good. What waited for it is due.
+    DiscardTask {
+        /// The task's name.
+        name: String,
     },
 }
 
@@ -333,6 +348,28 @@ pub struct ListedRow {
     pub due_at: Option<Wall>,
     /// Why it waits or is set aside, if known.
     pub reason: Option<Reason>,
+}
+
+/// A task as `levi outbox list` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedTask {
+    /// Its name, such as `session/2f...`.
+    pub name: String,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// When it is due; `None` while it is set aside.
+    pub due_at: Option<Wall>,
+    /// The task it waits for, as long as that is there.
+    pub waits_for: Option<String>,
+    /// Why it waits or is set aside, if known.
+    pub reason: Option<Reason>,
+}
+
+impl ListedTask {
+    /// Set aside rather than waiting.
+    pub const fn is_parked(&self) -> bool {
+        self.due_at.is_none()
+    }
 }
 
 /// What became of a damaged outbox.

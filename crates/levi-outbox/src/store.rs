@@ -2,7 +2,8 @@ use levi_types::Wall;
 
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, DueTasks, Enqueued, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, RowHead, RowId, RowKey, RowState,
+    Totals,
 };
 
 /// How far a question about due lanes goes.
@@ -92,4 +93,10 @@ pub trait OutboxStore: Send {
     /// # Errors
     /// [`OutboxError`] when the store cannot be read.
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError>;
+
+    /// All tasks by name, parked ones included, at most `limit`: for people and tools.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError>;
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore,
-    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, OutboxError,
+    OutboxStore, PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
 use levi_types::Wall;
 
@@ -216,5 +216,11 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         inner.store.get()?.list(after, limit)
+    }
+
+    fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.tasks(limit)
     }
 }

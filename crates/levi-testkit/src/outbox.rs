@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use levi_outbox::{
-    Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore,
-    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, OutboxError,
+    OutboxStore, PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
 use levi_types::Wall;
 
@@ -226,5 +226,10 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.faults.read()?;
         self.inner.list(after, limit)
+    }
+
+    fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
+        self.faults.read()?;
+        self.inner.tasks(limit)
     }
 }

@@ -26,7 +26,9 @@ pub trait SessionStore: Send + Sync {
     /// [`StoreError`] when the store cannot answer.
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError>;
 
-    /// Told what became of messages. Told at least once each; a store that keeps no such record ignores it.
+    /// Told what became of messages: of each at least once that a request carried or that was set aside. A message
+    /// that waits for its session's secret is not reported. Told just before the outbox commits the same, so that a
+    /// crash in between only means to be told again. A store that keeps no such record ignores it.
     ///
     /// # Errors
     /// [`StoreError`]; Levi logs it and goes on, for the outbox and not this record decides what is sent.

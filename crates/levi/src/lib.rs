@@ -23,7 +23,8 @@ pub use levi_outbox::sqlite::{
     Inspector, SqliteOptions, SqliteOutbox, Synchronous, enqueue_in, lock_path, migrate_in,
 };
 pub use levi_outbox::{
-    Change, ListedRow, OutboxError, OutboxStore, Protection, Reason, RowId, RowKey, RowState, Totals,
+    Change, ListedRow, ListedTask, OutboxError, OutboxStore, Protection, Reason, RowId, RowKey, RowState,
+    Totals,
 };
 pub use levi_store::{FileCredentials, SqliteSessionStore, database_key, device_private_key};
 pub use levi_transport::rows::{DeviceRow, MessageRow, SecretRow, SessionOwner, decode_rows, upsert_of};

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use levi::{HttpOptions, Levi, LeviConfig};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore,
-    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, OutboxError,
+    OutboxStore, PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
 use levi_types::{SessionId, Wall};
 use tokio::sync::oneshot;
@@ -217,5 +217,9 @@ impl OutboxStore for SlowDisk {
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.store.list(after, limit)
+    }
+
+    fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
+        self.store.tasks(limit)
     }
 }

@@ -222,6 +222,7 @@ impl Engine {
                     // Those before it are sealed first, so that the bad one is the lane's first in its turn.
                     Err(_) if !changes.is_empty() => break,
                     Err(reason) if reason.code == NOT_TEXT => {
+                        self.parkable.push(Sent::at_rest(row.id, wrapped));
                         return Ok(SealResult::Unsealable(*row, reason));
                     }
                     // A missing or wrong database key may be put right: nothing is set aside for it.
@@ -242,7 +243,7 @@ impl Engine {
         match self.sealer.store.session(session_id) {
             Ok(Some(session)) => {
                 for task in SyncTask::for_session(&session, now.wall) {
-                    self.uncommitted.change(Change::PutTask(task));
+                    self.uncommitted.change(Change::EnsureTask(task));
                 }
                 self.uncommitted.wakes = true;
             }

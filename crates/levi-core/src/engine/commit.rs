@@ -100,6 +100,10 @@ impl Engine {
         if self.uncommitted.is_empty() {
             return;
         }
+        // First the daemon's record: were it told afterwards, a crash in between would leave it in the dark for ever.
+        // This way round the rows are still here, are sent again, and it is told again.
+        let reports = std::mem::take(&mut self.uncommitted.reports);
+        self.record(&reports);
         let Uncommitted { changes, rows, .. } = &self.uncommitted;
         match self.store.commit(changes, rows) {
             Ok(answers) => self.committed(now, answers),
@@ -133,7 +137,6 @@ impl Engine {
         for row in done.settled {
             self.receipts.check(&*self.store, row);
         }
-        self.record(&done.reports);
         self.changed = true;
     }
 

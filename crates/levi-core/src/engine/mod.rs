@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use levi_crypto::at_rest::DatabaseKey;
-use levi_outbox::{Change, OutboxError, OutboxStore, RowId, SalvageReport};
+use levi_outbox::{Change, NewRow, OutboxError, OutboxStore, RowId, SalvageReport};
 use levi_transport::{Answer, Verdict, culprits};
 use levi_types::{Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore};
 use rand_core::CryptoRng;
@@ -65,7 +65,7 @@ pub struct Engine {
     stop_at: Option<Monotonic>,
 }
 
-/// A row under way.
+/// A row under way, or about to be.
 struct Sent {
     row: RowId,
     session_id: SessionId,
@@ -74,6 +74,16 @@ struct Sent {
 }
 
 impl Sent {
+    /// A row that is still wrapped.
+    fn at_rest(row: RowId, wrapped: &NewRow) -> Self {
+        Self {
+            row,
+            session_id: wrapped.session_id.clone(),
+            sequence_number: wrapped.sequence_number,
+            message_id: wrapped.message_id.clone(),
+        }
+    }
+
     fn report(&self, delivery: Delivery) -> DeliveryReport {
         DeliveryReport {
             session_id: self.session_id.clone(),

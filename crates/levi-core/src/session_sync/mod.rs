@@ -7,6 +7,7 @@ mod runner;
 mod spread;
 mod steps;
 mod task;
+mod waiters;
 mod welcome;
 
 use std::sync::{Arc, Mutex};

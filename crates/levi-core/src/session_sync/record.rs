@@ -1,7 +1,6 @@
 //! Steps that survive a failure: recorded in the outbox first, run by the worker, awaited here.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -17,6 +16,7 @@ use super::error::{EncryptionError, SyncError};
 use super::runner::TaskRunner;
 use super::steps::Steps;
 use super::task::SyncTask;
+use super::waiters::{Ended, Waiters};
 
 /// An outbox with a worker behind it, as session sync sees it.
 #[async_trait]
@@ -37,24 +37,17 @@ pub trait TaskOutbox: Send + Sync {
     fn database_key(&self) -> Option<DatabaseKey>;
 }
 
-/// How a task ended, once.
-pub(super) struct Ended {
-    pub(super) result: Result<(), SyncError>,
-    /// Whether the worker tries it again.
-    pub(super) retried: bool,
-}
-
-type Waiting = HashMap<String, Vec<oneshot::Sender<Ended>>>;
-
 #[derive(Clone)]
 pub(super) struct Recorder {
     outbox: Arc<dyn TaskOutbox>,
-    waiting: Arc<Mutex<Waiting>>,
+    pub(super) waiters: Waiters,
+    /// Held while a caller joins and its tasks are recorded: callers are in the order of their records.
+    recording: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Recorder {
     pub(super) fn new(outbox: Arc<dyn TaskOutbox>) -> Self {
-        Self { outbox, waiting: Arc::default() }
+        Self { outbox, waiters: Waiters::default(), recording: Arc::default() }
     }
 
     pub(super) fn join(&self, runner: Arc<dyn TaskRunner>) {
@@ -70,15 +63,10 @@ impl Recorder {
     ) -> Result<[Step; N], SyncError> {
         let now = steps.clock.now().wall;
         let mut recorded = Vec::with_capacity(N);
-        let mut ends = Vec::with_capacity(N);
         for task in tasks {
-            let task = self.with_secret(steps, task, secret)?;
-            let (sender, receiver) = oneshot::channel();
-            self.waiting().entry(task.name()).or_default().push(sender);
-            ends.push(receiver);
-            recorded.push(task.recorded(now));
+            recorded.push(self.with_secret(steps, task, secret)?.recorded(now));
         }
-        self.outbox.put_tasks(recorded).await.map_err(SyncError::NotRecorded)?;
+        let ends = self.record(recorded).await?;
         let mut done: Vec<Step> = Vec::with_capacity(N);
         for end in ends {
             let parent_waits = done.iter().any(|step| !step.is_done());
@@ -87,6 +75,13 @@ impl Recorder {
             done.push(step);
         }
         done.try_into().map_err(|_| waits_for_parent())
+    }
+
+    async fn record(&self, tasks: Vec<NewTask>) -> Result<Vec<oneshot::Receiver<Ended>>, SyncError> {
+        let _in_order = self.recording.lock().await;
+        let ends = tasks.iter().map(|task| self.waiters.join(task)).collect();
+        self.outbox.put_tasks(tasks).await.map_err(SyncError::NotRecorded)?;
+        Ok(ends)
     }
 
     pub(super) async fn perform_one(
@@ -99,19 +94,6 @@ impl Recorder {
         match step {
             Step::Done => Ok(()),
             Step::WillRetry(error) | Step::Failed(error) => Err(error),
-        }
-    }
-
-    /// Tells whoever waits for the task how it ended.
-    pub(super) fn tell(&self, name: &str, ended: Ended) {
-        let Some(mut waiting) = self.waiting().remove(name) else { return };
-        // One caller gets the error itself; were there several, the others hear that it ended.
-        if let Some(first) = waiting.pop() {
-            for other in waiting {
-                let result = if ended.result.is_ok() { Ok(()) } else { Err(waits_for_parent()) };
-                let _ = other.send(Ended { result, retried: ended.retried });
-            }
-            let _ = first.send(ended);
         }
     }
 
@@ -172,11 +154,6 @@ impl Recorder {
             },
             reason = self.outbox.paused() => Step::WillRetry(pause(reason)),
         }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // A thread that panicked left the map whole: every change to it is one call.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,9 +6,10 @@ use levi_outbox::Reason;
 use levi_transport::Verdict;
 
 use super::error::SyncError;
-use super::record::{Ended, Recorder};
+use super::record::Recorder;
 use super::steps::Steps;
 use super::task::SyncTask;
+use super::waiters::{Ended, Mark};
 use crate::batcher::TaskEnd;
 
 /// Runs what the outbox recorded.
@@ -39,21 +40,21 @@ impl TaskRunner for SessionTasks {
                 detail: "this version of Levi does not know the task".into(),
             });
         };
-        let secret = match self.recorder.secret_of(&self.steps, &task) {
-            Ok(secret) => secret,
-            Err(error) => return self.ended(&task, Err(error)),
+        let began = self.recorder.waiters.mark();
+        let result = match self.recorder.secret_of(&self.steps, &task) {
+            Ok(secret) => run(&self.steps, &task, secret.as_ref()).await,
+            Err(error) => Err(error),
         };
-        let result = run(&self.steps, &task, secret.as_ref()).await;
-        self.ended(&task, result)
+        self.ended(&task, payload, began, result)
     }
 }
 
 impl SessionTasks {
-    fn ended(&self, task: &SyncTask, result: Result<(), SyncError>) -> TaskEnd {
+    fn ended(&self, task: &SyncTask, payload: &[u8], began: Mark, result: Result<(), SyncError>) -> TaskEnd {
         let end = end_of(&result);
         let retried = matches!(end, TaskEnd::Waiting(_))
             || matches!(&end, TaskEnd::Answered(answer) if is_transient(answer.verdict));
-        self.recorder.tell(&task.name(), Ended { result, retried });
+        self.recorder.waiters.tell(&task.name(), payload, began, Ended { result, retried });
         end
     }
 }

@@ -11,6 +11,7 @@ use levi_core::engine::{Effect, Engine, EngineParts, Event, Intake};
 use levi_core::{EnqueueError, LeviConfig, Receipt, SecretsCache};
 use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::DatabaseKey;
+use levi_outbox::OutboxStore;
 use levi_outbox::memory::MemoryOutbox;
 use levi_testkit::clock::VirtualClock;
 use levi_transport::{Answer, Upsert, Verdict};
@@ -70,9 +71,15 @@ pub struct Rig {
 impl Rig {
     /// Signed in, with nothing to do.
     pub fn new(config: LeviConfig) -> Self {
+        let outbox = MemoryOutbox::new(config.max_pending_bytes);
+        Self::on(outbox, config)
+    }
+
+    /// The same on an outbox of the test's own.
+    pub fn on(outbox: impl OutboxStore + 'static, config: LeviConfig) -> Self {
         let store = Arc::new(Store::default());
         let engine = Engine::new(EngineParts {
-            outbox: Box::new(MemoryOutbox::new(config.max_pending_bytes)),
+            outbox: Box::new(outbox),
             config,
             session_store: Arc::clone(&store) as Arc<dyn SessionStore>,
             cache: SecretsCache::new(),

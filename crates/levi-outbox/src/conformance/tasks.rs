@@ -9,6 +9,8 @@ list_cases![
     a_child_waits_until_its_parent_is_done,
     a_parked_parent_holds_its_child,
     a_child_of_a_parked_parent_holds_nobody,
+    a_task_is_ensured_without_losing_what_was_recorded,
+    a_task_is_tried_again_or_discarded_by_hand,
     a_task_holds_its_session_until_it_is_done_or_parked,
     a_session_is_held_by_any_of_its_tasks,
     a_task_put_again_survives_the_end_of_the_older_one,
@@ -73,6 +75,37 @@ fn a_child_of_a_parked_parent_holds_nobody(store: &mut dyn OutboxStore) {
     assert_eq!(sessions(&store.due_at(0)), ["a", "b"], "nor does one that comes later");
     store.change(Change::PutTask(task("parent")));
     assert!(sessions(&store.due_at(0)).is_empty(), "the parent is tried again");
+}
+
+fn a_task_is_ensured_without_losing_what_was_recorded(store: &mut dyn OutboxStore) {
+    let ensured = |payload: &[u8]| Change::EnsureTask(NewTask { payload: payload.into(), ..task("t") });
+    store.change(ensured(b"first"));
+    store.change(ensured(b"second"));
+    let is_first = |store: &dyn OutboxStore, version: u32| {
+        let found = due(store, 99).tasks;
+        found.len() == 1 && found[0].payload == b"first" && found[0].version == version
+    };
+    assert!(is_first(store, 1), "what waits is left alone");
+    park(store, "t");
+    store.change(ensured(b"third"));
+    assert!(is_first(store, 2), "what was set aside is tried again, as it was");
+}
+
+fn a_task_is_tried_again_or_discarded_by_hand(store: &mut dyn OutboxStore) {
+    store.change(Change::PutTask(task("t")));
+    store.change(Change::PutTask(NewTask { parent: Some("t".into()), ..task("child") }));
+    park(store, "t");
+    let listed = store.tasks(9).unwrap_or_default();
+    assert_eq!(listed.iter().map(|task| task.name.as_str()).collect::<Vec<_>>(), ["child", "t"]);
+    assert_eq!((listed[0].is_parked(), listed[0].waits_for.as_deref()), (false, Some("t")));
+    assert_eq!((listed[1].is_parked(), listed[1].reason.is_some()), (true, true));
+    store.change(Change::UnparkTask { name: "t".into(), at: at(5) });
+    assert_eq!((names(store, 4), names(store, 5)), (Vec::new(), vec!["t".to_owned()]));
+    store.change(Change::UnparkTask { name: "t".into(), at: at(9) });
+    assert_eq!(names(store, 5), ["t"], "only what was set aside is put back");
+    store.change(Change::DiscardTask { name: "t".into() });
+    assert_eq!(names(store, 9), ["child"]);
+    assert_eq!(store.totals().map(|totals| totals.tasks).ok(), Some(1));
 }
 
 fn a_task_holds_its_session_until_it_is_done_or_parked(store: &mut dyn OutboxStore) {

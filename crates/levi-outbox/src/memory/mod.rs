@@ -11,8 +11,8 @@ use levi_types::{MessageId, SessionId, Wall};
 use self::tasks::Task;
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, DueLane, DueTasks, Enqueued, LaneId, ListedRow, NewRow, Protection, Reason, RowHead, RowId,
-    RowKey, RowState, Totals,
+    Change, Due, DueLane, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, Protection, Reason,
+    RowHead, RowId, RowKey, RowState, Totals,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -250,6 +250,10 @@ impl OutboxStore for MemoryOutbox {
         listed.sort_unstable_by_key(|row| row.id);
         listed.truncate(limit);
         Ok(listed)
+    }
+
+    fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
+        Ok(tasks::list(&self.tasks, limit))
     }
 }
 

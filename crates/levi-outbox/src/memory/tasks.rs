@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use levi_types::{SessionId, Wall};
 
-use crate::model::{Change, DueTask, DueTasks, NewTask, Reason};
+use crate::model::{Change, DueTask, DueTasks, ListedTask, NewTask, Reason};
 
 #[derive(Debug)]
 pub(super) struct Task {
@@ -27,6 +27,15 @@ impl Task {
         self.due_at.is_none()
     }
 
+    fn unpark(&mut self, at: Wall) {
+        if self.is_parked() {
+            self.version = self.version.saturating_add(1);
+            self.attempts = 0;
+            self.due_at = Some(at);
+            self.reason = None;
+        }
+    }
+
     /// The session that waits for this task, unless it is parked.
     pub(super) fn holds(&self) -> Option<&SessionId> {
         self.holds.as_ref().filter(|_| self.due_at.is_some())
@@ -37,6 +46,18 @@ impl Task {
 pub(super) fn apply(tasks: &mut BTreeMap<String, Task>, change: &Change) {
     match change {
         Change::PutTask(task) => put(tasks, task),
+        Change::EnsureTask(task) => match tasks.get_mut(&task.name) {
+            None => put(tasks, task),
+            Some(old) => old.unpark(task.at),
+        },
+        Change::UnparkTask { name, at } => {
+            if let Some(task) = tasks.get_mut(name) {
+                task.unpark(*at);
+            }
+        }
+        Change::DiscardTask { name } => {
+            tasks.remove(name);
+        }
         Change::FinishTask { name, version } if current(tasks, name, *version).is_some() => {
             tasks.remove(name);
         }
@@ -79,6 +100,17 @@ pub(super) fn retry_now(tasks: &mut BTreeMap<String, Task>, at: Wall) {
     for task in tasks.values_mut() {
         task.due_at = task.due_at.map(|due_at| due_at.min(at));
     }
+}
+
+pub(super) fn list(tasks: &BTreeMap<String, Task>, limit: usize) -> Vec<ListedTask> {
+    let listed = tasks.iter().map(|(name, task)| ListedTask {
+        name: name.clone(),
+        attempts: task.attempts,
+        due_at: task.due_at,
+        waits_for: task.parent.clone().filter(|parent| tasks.contains_key(parent)),
+        reason: task.reason.clone(),
+    });
+    listed.take(limit).collect()
 }
 
 pub(super) fn due(tasks: &BTreeMap<String, Task>, now: Wall, horizon: Wall, limit: usize) -> DueTasks {

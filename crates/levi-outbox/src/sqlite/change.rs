@@ -53,6 +53,9 @@ pub(super) fn apply(conn: &Connection, ledger: &mut Ledger, change: &Change) -> 
         Change::Unpark { row, at } => unpark(conn, ledger, *row, *at),
         Change::Discard { row } => discard(conn, ledger, *row),
         Change::PutTask(task) => tasks::put(conn, ledger, task),
+        Change::EnsureTask(task) => tasks::ensure(conn, ledger, task),
+        Change::UnparkTask { name, at } => tasks::unpark(conn, name, *at),
+        Change::DiscardTask { name } => tasks::discard(conn, ledger, name),
         Change::FinishTask { name, version } => tasks::finish(conn, ledger, name, *version),
         Change::DeferTask { name, version, due_at, attempts, reason } => {
             tasks::defer(conn, (name, *version), *due_at, *attempts, reason)

@@ -7,9 +7,9 @@ use rusqlite::{Connection, OpenFlags, Result};
 
 use super::open::refuse_newer;
 use super::schema::{self, Found};
-use super::{failure, integrity, read};
+use super::{failure, integrity, read, tasks};
 use crate::error::OutboxError;
-use crate::model::{ListedRow, RowId, RowKey, RowState, Totals};
+use crate::model::{ListedRow, ListedTask, RowId, RowKey, RowState, Totals};
 use crate::store::PayloadSink;
 
 /// Reads an outbox without owning it and without writing to it, for `levi status` while a daemon runs and when
@@ -54,6 +54,14 @@ impl Inspector {
     /// [`OutboxError`] when the file cannot be read.
     pub fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.read(|conn| read::list(conn, after, limit))
+    }
+
+    /// As [`OutboxStore::tasks`](crate::OutboxStore::tasks).
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the file cannot be read.
+    pub fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
+        self.read(|conn| tasks::list(conn, limit))
     }
 
     /// As [`OutboxStore::row_state`](crate::OutboxStore::row_state).

@@ -35,7 +35,8 @@ use self::owner::Owner;
 pub use self::owner::lock_path;
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, DueTasks, Enqueued, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, RowHead, RowId, RowKey, RowState,
+    Totals,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -186,5 +187,9 @@ impl OutboxStore for SqliteOutbox {
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.read(|conn| read::list(conn, after, limit))
+    }
+
+    fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
+        self.read(|conn| tasks::list(conn, limit))
     }
 }

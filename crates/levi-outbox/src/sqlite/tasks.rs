@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::columns::wall;
 use super::ledger::Ledger;
-use crate::model::{DueTask, DueTasks, NewTask, Reason};
+use crate::model::{DueTask, DueTasks, ListedTask, NewTask, Reason};
 
 /// Whether some task holds the session that the argument names, in SQL. Said once: a new lane, a changed task and the
 /// check of the file must agree. A task whose parent is parked holds nobody.
@@ -33,6 +33,12 @@ pub(super) const DEFER: &str = "UPDATE levi_tasks SET due_at = ?3, attempts = ?4
      WHERE name = ?1 AND version = ?2 RETURNING holds";
 pub(super) const PARK: &str = "UPDATE levi_tasks SET due_at = NULL, reason_code = ?3, reason_detail = ?4 \
      WHERE name = ?1 AND version = ?2 RETURNING holds";
+pub(super) const IS_PARKED: &str = "SELECT due_at IS NULL FROM levi_tasks WHERE name = ?1";
+pub(super) const UNPARK: &str = "UPDATE levi_tasks SET due_at = ?2, attempts = 0, version = version + 1, \
+     reason_code = NULL, reason_detail = NULL WHERE name = ?1 AND due_at IS NULL RETURNING holds";
+pub(super) const DISCARD: &str = "DELETE FROM levi_tasks WHERE name = ?1 RETURNING holds";
+pub(super) const LIST: &str = "SELECT name, attempts, due_at, CASE WHEN waits THEN parent END, reason_code, \
+     reason_detail FROM levi_tasks ORDER BY name LIMIT ?1";
 pub(super) const RETRY: &str = "UPDATE levi_tasks SET due_at = ?1 WHERE due_at > ?1";
 pub(super) const REFRESH_HELD: &str =
     concat!("UPDATE levi_lanes SET held = ", is_held!("?1"), " WHERE session_id = ?1");
@@ -65,10 +71,38 @@ pub(super) fn put(conn: &Connection, ledger: &mut Ledger, task: &NewTask) -> Res
     refresh_children(conn, &task.name)
 }
 
+pub(super) fn ensure(conn: &Connection, ledger: &mut Ledger, task: &NewTask) -> Result<()> {
+    let parked: Option<bool> =
+        conn.prepare_cached(IS_PARKED)?.query_row([&task.name], |row| row.get(0)).optional()?;
+    match parked {
+        None => put(conn, ledger, task),
+        Some(true) => unpark(conn, &task.name, task.at),
+        Some(false) => Ok(()),
+    }
+}
+
+pub(super) fn unpark(conn: &Connection, name: &str, at: Wall) -> Result<()> {
+    let back: Option<Option<String>> =
+        conn.prepare_cached(UNPARK)?.query_row(params![name, at.as_millis()], |row| row.get(0)).optional()?;
+    refresh_held(conn, back.flatten().as_deref())?;
+    refresh_children(conn, name)
+}
+
+pub(super) fn discard(conn: &Connection, ledger: &mut Ledger, name: &str) -> Result<()> {
+    let gone: Option<Option<String>> =
+        conn.prepare_cached(DISCARD)?.query_row([name], |row| row.get(0)).optional()?;
+    settle(conn, ledger, name, gone)
+}
+
 pub(super) fn finish(conn: &Connection, ledger: &mut Ledger, name: &str, version: u32) -> Result<()> {
     let done: Option<Option<String>> =
         conn.prepare_cached(FINISH)?.query_row(params![name, version], |row| row.get(0)).optional()?;
-    let Some(holds) = done else { return Ok(()) };
+    settle(conn, ledger, name, done)
+}
+
+/// After a task was removed: what it held and what waited for it goes on.
+fn settle(conn: &Connection, ledger: &mut Ledger, name: &str, gone: Option<Option<String>>) -> Result<()> {
+    let Some(holds) = gone else { return Ok(()) };
     ledger.add_tasks(-1);
     conn.prepare_cached(MAKE_CHILDREN_WAIT)?.execute(params![name, 0])?;
     refresh_held(conn, holds.as_deref())?;
@@ -134,6 +168,23 @@ pub(super) fn due(conn: &Connection, now: Wall, horizon: Wall, limit: usize) -> 
         .query_row([now.as_millis(), horizon.as_millis()], |row| wall(row, 0))
         .optional()?;
     Ok(DueTasks { tasks, next_due })
+}
+
+pub(super) fn list(conn: &Connection, limit: usize) -> Result<Vec<ListedTask>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    conn.prepare_cached(LIST)?
+        .query_map([limit], |row| {
+            let code: Option<String> = row.get(4)?;
+            let detail: Option<String> = row.get(5)?;
+            Ok(ListedTask {
+                name: row.get(0)?,
+                attempts: row.get(1)?,
+                due_at: row.get::<_, Option<i64>>(2)?.map(Wall::from_millis),
+                waits_for: row.get(3)?,
+                reason: code.zip(detail).map(|(code, detail)| Reason { code, detail }),
+            })
+        })?
+        .collect()
 }
 
 fn due_task(row: &rusqlite::Row<'_>) -> Result<DueTask> {

@@ -30,6 +30,16 @@ impl Truth {
 
     pub(super) fn apply_task(&mut self, change: &Change) {
         match change {
+            Change::EnsureTask(new) => match self.tasks.get_mut(&new.name) {
+                None => self.apply_task(&Change::PutTask(new.clone())),
+                Some(task) if task.parked => {
+                    task.parked = false;
+                    task.version += 1;
+                    (task.attempts, task.causes, task.done) = (0, 0, false);
+                    self.note(|| format!("disk: task {} is tried again", new.name));
+                }
+                Some(_) => {}
+            },
             Change::PutTask(new) => {
                 let version = self.tasks.get(&new.name).map_or(1, |old| old.version + 1);
                 self.note(|| format!("disk: task {} version {version}", new.name));

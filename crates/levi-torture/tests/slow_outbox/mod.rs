@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use levi::{OutboxError, OutboxStore, SqliteOutbox};
-use levi_outbox::{Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, NewRow, PayloadSink};
+use levi_outbox::{
+    Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, PayloadSink,
+};
 use levi_outbox::{RowHead, RowId, RowKey, RowState, Totals};
 use levi_types::Wall;
 
@@ -47,5 +49,9 @@ impl OutboxStore for SlowOutbox {
     }
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.inner.list(after, limit)
+    }
+
+    fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
+        self.inner.tasks(limit)
     }
 }

@@ -86,6 +86,9 @@ fn task_change() -> impl Strategy<Value = Change> {
     let version = || 1..=3_u32;
     prop_oneof![
         3 => new_task().prop_map(Change::PutTask),
+        2 => new_task().prop_map(Change::EnsureTask),
+        1 => (name(), wall()).prop_map(|(name, at)| Change::UnparkTask { name, at }),
+        1 => name().prop_map(|name| Change::DiscardTask { name }),
         2 => (name(), version()).prop_map(|(name, version)| Change::FinishTask { name, version }),
         1 => (name(), version(), wall(), 0..9_u32, reason()).prop_map(
             |(name, version, due_at, attempts, reason)| Change::DeferTask {
@@ -144,7 +147,8 @@ fn view(store: &dyn OutboxStore) -> String {
     let lists = [store.list(None, 99).unwrap(), store.list(Some(RowId(3)), 2).unwrap()];
     let payloads: Vec<_> = (1..=3).map(|version| payloads(store, version)).collect();
     format!(
-        "{due:#?}\n{tasks:#?}\n{heads:#?}\n{at_rest:?}\n{rows:?}\n{lists:#?}\n{payloads:?}\n{:#?}",
+        "{due:#?}\n{tasks:#?}\n{heads:#?}\n{at_rest:?}\n{rows:?}\n{lists:#?}\n{payloads:?}\n{:#?}\n{:#?}",
+        store.tasks(99).unwrap(),
         store.totals().unwrap()
     )
 }
