@@ -6,19 +6,52 @@ use std::time::Duration;
 use crate::Fallible;
 
 /// Processor time of this process so far, all threads, those that ended included.
-#[cfg(unix)]
 pub(crate) fn cpu_time() -> Duration {
-    use nix::sys::resource::{UsageWho, getrusage};
-    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return Duration::ZERO };
-    let micros = |time: nix::sys::time::TimeVal| {
-        u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap_or_default()
-    };
-    Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
+    used::of_process()
 }
 
-#[cfg(not(unix))]
-pub(crate) fn cpu_time() -> Duration {
-    Duration::ZERO
+/// Processor time of the calling thread so far; on systems that do not tell, time as such.
+pub(crate) fn thread_time() -> Duration {
+    used::of_thread()
+}
+
+#[cfg(target_os = "linux")]
+mod used {
+    use std::time::Duration;
+
+    use nix::sys::resource::{UsageWho, getrusage};
+
+    pub(super) fn of_process() -> Duration {
+        of(UsageWho::RUSAGE_SELF)
+    }
+
+    pub(super) fn of_thread() -> Duration {
+        of(UsageWho::RUSAGE_THREAD)
+    }
+
+    fn of(who: UsageWho) -> Duration {
+        let Ok(usage) = getrusage(who) else { return Duration::ZERO };
+        let micros = |time: nix::sys::time::TimeVal| {
+            u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap_or_default()
+        };
+        Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod used {
+    use std::sync::LazyLock;
+    use std::time::{Duration, Instant};
+
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    pub(super) fn of_process() -> Duration {
+        START.elapsed()
+    }
+
+    pub(super) fn of_thread() -> Duration {
+        START.elapsed()
+    }
 }
 
 /// A line of `/proc/<pid>/status` in KiB, such as `VmHWM` (the most memory that was ever resident). Linux only.

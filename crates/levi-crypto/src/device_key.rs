@@ -4,8 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use subtle::ConstantTimeEq;
-use x25519_dalek::{PublicKey, StaticSecret, x25519};
+use x25519_dalek::{PublicKey, StaticSecret};
 
 use crate::key::{KEY_BYTES, stored_key};
 
@@ -68,12 +67,43 @@ impl fmt::Debug for DevicePublicKey {
     }
 }
 
-/// Whether `point` lies in the subgroup of order 8, in any of its encodings.
-///
-/// X25519 multiplies by a multiple of 8, which sends exactly those points to zero, whatever the scalar. Which scalar
-/// is used here therefore does not matter.
-pub(crate) fn is_low_order(point: [u8; KEY_BYTES]) -> bool {
-    x25519([1; KEY_BYTES], point).ct_eq(&[0; KEY_BYTES]).into()
+/// Every u-coordinate below 2^255 of a point of low order, on the curve or its twist, as little-endian bytes: orders
+/// 2 and 4, the two of order 8, and those of them that fit in once more with the prime p = 2^255 - 19 added.
+#[rustfmt::skip]
+const LOW_ORDER: [[u8; KEY_BYTES]; 7] = {
+    const fn near_p(lowest: u8) -> [u8; KEY_BYTES] {
+        let mut point = [0xff; KEY_BYTES];
+        point[0] = lowest;
+        point[KEY_BYTES - 1] = 0x7f;
+        point
+    }
+    const fn small(value: u8) -> [u8; KEY_BYTES] {
+        let mut point = [0; KEY_BYTES];
+        point[0] = value;
+        point
+    }
+    [
+        small(0),
+        small(1),
+        [
+            0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a,
+            0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+        ],
+        [
+            0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b,
+            0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
+        ],
+        near_p(0xec), // p - 1
+        near_p(0xed), // p, which is 0
+        near_p(0xee), // p + 1, which is 1
+    ]
+};
+
+/// Whether `point` is of low order, in any of its encodings (X25519 ignores the highest bit). A public value, so the
+/// comparison may take its time; multiplying to find out took a third as long as sealing an envelope.
+pub(crate) fn is_low_order(mut point: [u8; KEY_BYTES]) -> bool {
+    point[KEY_BYTES - 1] &= 0x7f;
+    LOW_ORDER.contains(&point)
 }
 
 /// Why something is no device public key.
@@ -92,4 +122,28 @@ pub enum DeviceKeyError {
     /// No honest device has such a key.
     #[error("the device's public key is of low order and protects nothing; remove that device")]
     LowOrder,
+}
+
+#[cfg(test)]
+mod tests {
+    use x25519_dalek::x25519;
+
+    use super::{LOW_ORDER, is_low_order};
+
+    /// X25519 multiplies by a multiple of 8, which sends exactly the points of low order to zero.
+    #[test]
+    fn the_table_agrees_with_multiplication() {
+        let neighbours = LOW_ORDER.into_iter().flat_map(|point| {
+            [0, 1, 2, 3, 0x80].into_iter().flat_map(move |change| {
+                [0, 15, 31].map(|place| {
+                    let mut point = point;
+                    point[place] ^= change;
+                    point
+                })
+            })
+        });
+        for point in neighbours {
+            assert_eq!(is_low_order(point), x25519([1; 32], point) == [0; 32], "{point:02x?}");
+        }
+    }
 }

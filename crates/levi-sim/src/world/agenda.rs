@@ -15,8 +15,9 @@ pub(super) enum Coming {
     Arrives(u64),
     Answered(u64, Answer),
     Refreshed,
-    TaskArrives(DueTask),
-    TaskEnded(DueTask, TaskEnd),
+    /// With the token it took.
+    TaskArrives(DueTask, Option<u32>),
+    TaskEnded(DueTask, TaskEnd, Option<u32>),
     DiskMends(u64),
     DaemonStoreMends(u64),
     /// The daemon tries a message again that was refused.

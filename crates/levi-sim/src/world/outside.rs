@@ -151,12 +151,13 @@ impl World {
             format!("a task runs while {:?}", self.gate)
         });
         let latency = self.latency();
-        self.schedule(latency, Coming::TaskArrives(task));
+        // It takes the token that is there when it starts.
+        self.schedule(latency, Coming::TaskArrives(task, self.token));
     }
 
-    pub(super) fn task_arrives(&mut self, task: DueTask) {
+    pub(super) fn task_arrives(&mut self, task: DueTask, token: Option<u32>) {
         let now = self.now;
-        let (end, delay) = match self.token {
+        let (end, delay) = match token {
             None => {
                 let reason = Reason { code: "signed_out".into(), detail: String::new() };
                 (TaskEnd::Waiting(reason), Duration::ZERO)
@@ -173,12 +174,11 @@ impl World {
         };
         self.note(|| format!("server: task {} -> {end:?}", task.name));
         let latency = self.latency() + delay;
-        self.schedule(latency, Coming::TaskEnded(task, end));
+        self.schedule(latency, Coming::TaskEnded(task, end, token));
     }
 
-    pub(super) fn task_ended(&mut self, task: DueTask, end: TaskEnd) {
+    pub(super) fn task_ended(&mut self, task: DueTask, end: TaskEnd, token: Option<u32>) {
         self.task_running = false;
-        let token = self.token;
         self.truth(|truth| {
             let Some(known) = truth.tasks.get_mut(&task.name).filter(|known| known.version == task.version)
             else {

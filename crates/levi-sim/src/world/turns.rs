@@ -33,8 +33,8 @@ impl World {
             Coming::Arrives(batch) => self.arrives(batch),
             Coming::Answered(batch, answer) => self.answered(batch, answer),
             Coming::Refreshed => self.refresh_ends(),
-            Coming::TaskArrives(task) => self.task_arrives(task),
-            Coming::TaskEnded(task, end) => self.task_ended(task, end),
+            Coming::TaskArrives(task, token) => self.task_arrives(task, token),
+            Coming::TaskEnded(task, end, token) => self.task_ended(task, end, token),
             Coming::DiskMends(nth) => self.disk_mends(nth),
             Coming::DaemonStoreMends(nth) => {
                 if nth == self.daemon_silence {
