@@ -1,30 +1,64 @@
-// Takes one thing from each table of a stopped Supabase Lite, so that `levi doctor --server` has something to name.
+// Takes something from the tables of a stopped Supabase Lite, so that `levi doctor --server` has something to name.
 //
-//   node break.mjs DIRECTORY        (the `dir` that lite.mjs printed; the server must have stopped)
+//   node break.mjs DIRECTORY ROUND        (the `dir` that lite.mjs printed; the server must have stopped)
+//
+// Each round first runs the migrations again, as `doctor` advises: that must put right what the round before broke.
 
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { PGlite } from "@electric-sql/pglite";
 
-/** What is done to which table, and what `doctor` must say of it. */
-export const FAULTS = [
-  { table: "devices", sql: "alter table devices disable row level security", says: "row level security" },
-  {
-    table: "repositories",
-    sql: "alter table repositories drop constraint repositories_pkey cascade",
-    says: "no unique key on (id)",
-  },
-  { table: "agent_coding_sessions", sql: "alter table agent_coding_sessions drop column title", says: "the column title is missing" },
-  {
-    table: "agent_coding_session_messages",
-    sql: "alter table agent_coding_session_messages drop constraint agent_coding_session_messages_pkey",
-    says: "no unique key on (session_id,sequence_number)",
-  },
-  { table: "agent_coding_session_secrets", sql: "drop table agent_coding_session_secrets", says: "the table is missing" },
-];
+const noPolicy = (table, policy) => ({
+  table,
+  sql: `drop policy "${policy}" on ${table}`,
+  says: "no policy lets you in",
+});
+
+/** By round: what is done to which table, and what `doctor` must say of it. */
+export const ROUNDS = {
+  policies: [
+    noPolicy("devices", "owner"),
+    noPolicy("repositories", "owner"),
+    noPolicy("agent_coding_session_messages", "owner of the session"),
+    noPolicy("agent_coding_session_secrets", "owner of the session"),
+  ],
+  // Without this one no session is seen, and so nothing can be told of the policies that ask for one.
+  "the policy of sessions": [noPolicy("agent_coding_sessions", "owner")],
+  "row level security": [
+    "devices",
+    "repositories",
+    "agent_coding_sessions",
+    "agent_coding_session_messages",
+    "agent_coding_session_secrets",
+  ].map((table) => ({
+    table,
+    sql: `alter table ${table} disable row level security`,
+    says: "row level security does not keep other users' rows apart",
+  })),
+  // Last: the migrations make what is not there, and alter no table that is.
+  "tables, columns and keys": [
+    { table: "devices", sql: "alter table devices drop column public_key", says: "the column public_key is missing" },
+    {
+      table: "repositories",
+      sql: "alter table repositories drop constraint repositories_pkey cascade",
+      says: "no unique key on (id)",
+    },
+    { table: "agent_coding_sessions", sql: "alter table agent_coding_sessions drop column title", says: "the column title is missing" },
+    {
+      table: "agent_coding_session_messages",
+      sql: "alter table agent_coding_session_messages drop constraint agent_coding_session_messages_pkey",
+      says: "no unique key on (session_id,sequence_number)",
+    },
+    { table: "agent_coding_session_secrets", sql: "drop table agent_coding_session_secrets", says: "the table is missing" },
+  ],
+};
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const database = await PGlite.create({ dataDir: join(process.argv[2], "supabase/.temp/data") });
-  for (const { sql } of FAULTS) await database.exec(sql);
+  const [directory, round] = process.argv.slice(2);
+  const migrations = fileURLToPath(new URL("../supabase/migrations/", import.meta.url));
+  const database = await PGlite.create({ dataDir: join(directory, "supabase/.temp/data") });
+  for (const file of readdirSync(migrations).sort()) await database.exec(readFileSync(join(migrations, file), "utf8"));
+  for (const { sql } of ROUNDS[round]) await database.exec(sql);
   await database.close();
 }

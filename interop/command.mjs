@@ -1,36 +1,35 @@
 // The command `levi` against a running server, as a person uses it: sign in, look, sync on one device, pull on another.
 //
-//   node command.mjs LEVI whole < ready.json       the migrations are applied: it works, and `doctor` finds nothing
-//   node command.mjs LEVI broken < ready.json      after break.mjs: `doctor` names each thing that is missing, and no other
+//   node command.mjs LEVI FOLDER whole < ready.json     the migrations are applied: it works, and `doctor` finds nothing
+//   node command.mjs LEVI FOLDER ROUND < ready.json     after that round of break.mjs, on the same server: `doctor` names
+//                                                       each thing that is missing, and no other
+//
+// FOLDER keeps the devices from the first call to the next.
 
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { FAULTS } from "./break.mjs";
+import { ROUNDS } from "./break.mjs";
 
-const [levi, mode] = process.argv.slice(2);
+const [levi, folder, mode] = process.argv.slice(2);
 const server = JSON.parse(readFileSync(0, "utf8"));
-const folder = mkdtempSync(join(tmpdir(), "levi-command-"));
 const account = { email: `${randomUUID()}@example.com`, password: randomUUID() };
 const contents = ["", "Hello, world!", "\u{1f600} e\u0301 \u2028", "NUL \0 inside", "x".repeat(1 << 20)];
 let [passed, failed] = [0, 0];
 
-try {
+await (mode === "whole" ? whole() : broken(ROUNDS[mode]));
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+
+async function whole() {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
   await signUp();
   for (const device of ["first", "second"]) {
     const login = await call(device, ["login", "--password-stdin", "--device-name", device], account.password);
     check(`login on the ${device} device`, login.status === 0, login);
   }
-  await (mode === "broken" ? broken() : whole());
-} finally {
-  rmSync(folder, { recursive: true, force: true });
-}
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
-
-async function whole() {
   await nothingWrong("doctor --server before the first session");
   const session_id = randomUUID();
   const messages = contents.map((content, sequence_number) => ({ session_id, sequence_number, content }));
@@ -47,13 +46,13 @@ async function nothingWrong(what) {
   check(what, doctor.status === 0 && problems.length === 0, doctor);
 }
 
-async function broken() {
+async function broken(faults) {
   const { problems, ...doctor } = await diagnose();
-  for (const { table, says } of FAULTS) {
+  for (const { table, says } of faults) {
     const named = problems.filter(({ check }) => check === table);
     check(`doctor: ${table}: ${says}`, named.length === 1 && named[0].detail.includes(says), doctor);
   }
-  check("doctor names nothing else", doctor.status === 7 && problems.length === FAULTS.length, doctor);
+  check("doctor names nothing else", doctor.status === 7 && problems.length === faults.length, doctor);
 }
 
 async function diagnose() {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use levi::{Clock as _, Inspector, ListedRow, RowId, SystemClock, Totals};
+use levi::{Clock as _, Inspector, ListedRow, ListedTask, Reason, RowId, SystemClock, Totals};
 use serde::Serialize;
 
 use crate::args::DataArgs;
@@ -42,9 +42,26 @@ struct OutboxStatus {
     parked: u64,
     sessions_waiting: u64,
     tasks: u64,
+    /// Rows of sessions and repositories that were set aside, with the reason of each.
+    tasks_set_aside: Vec<TaskSetAside>,
     oldest_age_seconds: Option<f64>,
     waiting_for: Vec<ReasonCount>,
     set_aside_for: Vec<ReasonCount>,
+}
+
+#[derive(Debug, Serialize)]
+struct TaskSetAside {
+    task: String,
+    code: String,
+    detail: String,
+}
+
+impl TaskSetAside {
+    fn new(task: ListedTask) -> Self {
+        let Reason { code, detail } =
+            task.reason.unwrap_or_else(|| Reason { code: "unknown".into(), detail: String::new() });
+        Self { task: task.name, code, detail }
+    }
 }
 
 /// Why rows wait, and how many of those looked at.
@@ -65,7 +82,10 @@ pub(crate) fn run(args: &StatusArgs, console: Console) -> Result<Exit, CliError>
     for line in lines(&status) {
         console.say(line)?;
     }
-    let waits = status.outbox.as_ref().is_some_and(|outbox| outbox.pending > 0 || outbox.parked > 0);
+    let waits = status
+        .outbox
+        .as_ref()
+        .is_some_and(|outbox| outbox.pending > 0 || outbox.parked > 0 || outbox.tasks > 0);
     Ok(if waits { Exit::Remaining } else { Exit::Done })
 }
 
@@ -95,12 +115,14 @@ fn look_into(path: &Path) -> Result<OutboxStatus, CliError> {
     let now = SystemClock::new().now().wall;
     let rows = inspector.list(None::<RowId>, LOOKED_AT)?;
     let (parked, waiting): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.parked);
+    let set_aside = inspector.tasks(LOOKED_AT)?.into_iter().filter(ListedTask::is_parked);
     Ok(OutboxStatus {
         pending: pending_rows,
         pending_bytes,
         parked: parked_rows,
         sessions_waiting: lanes,
         tasks,
+        tasks_set_aside: set_aside.map(TaskSetAside::new).collect(),
         oldest_age_seconds: oldest.map(|oldest| now.since(oldest).as_secs_f64()),
         waiting_for: reasons(&waiting, now),
         set_aside_for: reasons(&parked, now),
@@ -174,7 +196,10 @@ fn lines(status: &Status) -> Vec<String> {
     for reason in &outbox.set_aside_for {
         lines.push(format!("              {} x {} ({})", reason.rows, reason.code, reason.detail));
     }
-    if outbox.parked > 0 {
+    for task in &outbox.tasks_set_aside {
+        lines.push(format!("              {}: {} ({})", task.task, task.code, task.detail));
+    }
+    if outbox.parked > 0 || !outbox.tasks_set_aside.is_empty() {
         lines.push("              see `levi outbox list --parked`".to_owned());
     }
     lines

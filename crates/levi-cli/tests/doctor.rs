@@ -76,6 +76,37 @@ fn each_missing_table_column_key_and_policy_is_named() {
 }
 
 #[test]
+fn a_table_whose_policy_lets_nobody_in_is_named() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    laptop.run_with(&["sync"], lines(["x"])).assert_code(0);
+    let no_policy = || Canned::error(403, "42501", "new row violates row-level security policy");
+    for table in Table::ALL {
+        // The upsert of no rows, the row of nobody's, and the user's own.
+        for canned in [Canned::new(201), no_policy(), no_policy()] {
+            let posts = Scope::table(table).method("POST");
+            world.server.faults().plan(posts, Times::Next(1), Fault::Answer(canned));
+        }
+        let found = examined(&laptop);
+        let expected = format!("{}: no policy lets you in", table.name());
+        assert!(found.len() == 1 && found[0].starts_with(&expected), "{expected}: {found:?}");
+    }
+}
+
+#[test]
+fn before_the_first_session_what_cannot_be_told_is_no_problem() {
+    let world = World::new();
+    let ran = world.device("laptop").run(&["doctor", "--server", "--json"]).assert_code(0);
+    let findings = ran.objects().into_iter().filter(|finding| finding["verdict"] == "note");
+    let untold =
+        findings.filter(|finding| finding["detail"].as_str().unwrap().contains("your first session"));
+    assert_eq!(
+        untold.map(|finding| finding["check"].as_str().unwrap().to_owned()).collect::<Vec<_>>(),
+        [Table::Messages, Table::Secrets].map(Table::name)
+    );
+}
+
+#[test]
 fn what_is_wrong_on_this_device_is_named() {
     let world = World::new();
     let blank = world.blank("blank");

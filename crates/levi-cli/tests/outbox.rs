@@ -22,11 +22,16 @@ fn waiting(world: &World) -> Device<'_> {
     laptop
 }
 
+/// Messages: those of the lines that are not about a session's own row.
+fn rows(listed: Vec<serde_json::Value>) -> Vec<serde_json::Value> {
+    listed.into_iter().filter(|line| line.get("row").is_some()).collect()
+}
+
 #[test]
 fn what_waits_is_listed_exported_retried_and_discarded() {
     let world = World::new();
     let laptop = waiting(&world);
-    let listed = laptop.run(&["outbox", "list", "--json"]).assert_code(0).objects();
+    let listed = rows(laptop.run(&["outbox", "list", "--json"]).assert_code(0).objects());
     let numbers: Vec<_> = listed.iter().map(|row| row["sequence_number"].as_i64().unwrap()).collect();
     assert_eq!(numbers, [1, 2, 3]);
     assert!(listed.iter().all(|row| row["state"] == "pending" && row["protection"] == "sealed"));
@@ -55,7 +60,7 @@ fn while_somebody_owns_the_outbox_looking_works_and_nothing_is_touched() {
     let status = laptop.run(&["status", "--json"]).assert_code(3).json();
     assert_eq!(status["daemon_running"], true);
     assert_eq!(status["outbox"]["pending"], 3);
-    assert_eq!(laptop.run(&["outbox", "list", "--json"]).assert_code(0).objects().len(), 3);
+    assert_eq!(rows(laptop.run(&["outbox", "list", "--json"]).assert_code(0).objects()).len(), 3);
     assert_eq!(laptop.run(&["outbox", "export"]).assert_code(0).objects().len(), 3);
     laptop.run(&["doctor"]).assert_code(0);
     for args in [
@@ -92,4 +97,27 @@ fn a_message_that_was_set_aside_is_named_and_can_be_sent_again() {
     laptop.run_with(&["sync"], "").assert_code(0);
     assert_eq!(world.numbers(SESSION), [0, 1]);
     laptop.run(&["doctor"]).assert_code(0);
+}
+
+#[test]
+fn a_sessions_own_row_that_was_set_aside_is_named_and_can_be_sent_again() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    let refusal = Canned::error(400, "23514", "new row violates a check");
+    let posts = Scope::table(Table::Sessions).method("POST");
+    world.server.faults().plan(posts, Times::Always, Fault::Answer(refusal));
+    laptop.run_with(&["sync", "--session", SESSION, "--patience", "2"], lines(["one"])).assert_code(2);
+    world.server.faults().clear();
+    let name = format!("session/{SESSION}");
+    let parked = laptop.run(&["outbox", "list", "--parked", "--json"]).assert_code(0).objects();
+    let task = parked.iter().find(|line| line["task"] == name.as_str()).unwrap();
+    assert_eq!((task["state"].as_str(), task["code"].as_str()), (Some("parked"), Some("23514")));
+    let doctor = laptop.run(&["doctor"]).assert_code(7);
+    assert!(doctor.out.contains(&name), "{}", doctor.out);
+    laptop.run(&["outbox", "retry", "--task", "session/nobody"]).assert_code(2);
+    laptop.run(&["outbox", "retry", "--task", &name]).assert_code(0);
+    laptop.run_with(&["sync"], "").assert_code(0);
+    assert_eq!(laptop.run(&["outbox", "list", "--json"]).objects().len(), 0);
+    laptop.run_with(&["sync", "--session", SESSION], lines(["one"])).assert_code(0);
+    assert_eq!(world.numbers(SESSION).len(), 1);
 }

@@ -10,6 +10,10 @@ use super::lite::{Database, Lite};
 use crate::failure::Failure;
 use crate::metadata::{cargo, root};
 
+/// What `interop/break.mjs` takes away, in this order.
+const ROUNDS: [&str; 4] =
+    ["policies", "the policy of sessions", "row level security", "tables, columns and keys"];
+
 /// What the steps share.
 pub(super) struct Bench {
     pub(super) programs: Programs,
@@ -17,13 +21,15 @@ pub(super) struct Bench {
     /// `target/interop`: packages, the server's database and log, fresh answers.
     folder: PathBuf,
     lite: Option<Lite>,
+    /// Where the last server listened.
+    port: u16,
 }
 
 impl Bench {
     pub(super) fn new(programs: Programs, record: Record) -> Result<Self, Failure> {
         let folder = root().join("target/interop");
         fs::create_dir_all(&folder).map_err(Failure::io(folder.display().to_string()))?;
-        Ok(Self { programs, record, folder, lite: None })
+        Ok(Self { programs, record, folder, lite: None, port: 0 })
     }
 
     pub(super) fn python_packages(&self) -> PathBuf {
@@ -51,7 +57,9 @@ impl Bench {
 
     fn start(&mut self, database: Database) -> Result<(), Failure> {
         let (dir, log) = (self.folder.join("lite"), self.folder.join("lite.log"));
-        self.lite = Some(Lite::start(self.programs.node, &dir, &log, database)?);
+        let lite = Lite::start(self.programs.node, &dir, &log, database)?;
+        self.port = lite.ready.port().unwrap_or_default();
+        self.lite = Some(lite);
         Ok(())
     }
 
@@ -87,17 +95,23 @@ impl Bench {
 
     /// `levi login`, `doctor --server`, `sync` and `pull`, as a person types them.
     pub(super) fn command(&mut self) -> Result<(), Failure> {
-        self.command_on("whole")
+        self.command_in("whole")
     }
 
-    /// Takes something from each table, and asks `levi doctor --server` what it is.
+    /// Takes something from the tables, and asks `levi doctor --server` what it is, round after round. The devices
+    /// are those of the step before, so the server must be found where they know it.
     pub(super) fn doctor_names_what_is_missing(&mut self) -> Result<(), Failure> {
-        let mut node = Command::new(self.programs.node);
-        succeed("break.mjs", node.arg(root().join("interop/break.mjs")).arg(self.folder.join("lite")))?;
-        self.start(Database::Kept)?;
-        let outcome = self.command_on("broken");
-        self.lite = None;
-        outcome
+        for round in ROUNDS {
+            println!("--- {round}");
+            let mut node = Command::new(self.programs.node);
+            node.arg(root().join("interop/break.mjs")).arg(self.folder.join("lite")).arg(round);
+            succeed("break.mjs", &mut node)?;
+            self.start(Database::Kept { port: self.port })?;
+            let outcome = self.command_in(round);
+            self.lite = None;
+            outcome?;
+        }
+        Ok(())
     }
 
     /// On a server of its own, which it cuts off and lets come back.
@@ -107,11 +121,11 @@ impl Bench {
         succeed("levi demo", demo.args(["demo", "--messages", "300", "--server", "lite"]).current_dir(root()))
     }
 
-    fn command_on(&self, mode: &str) -> Result<(), Failure> {
+    fn command_in(&self, mode: &str) -> Result<(), Failure> {
         let levi = built(&["-p", "levi-cli", "--bin", "levi"])?;
         let mut node = Command::new(self.programs.node);
-        let script = root().join("interop/command.mjs");
-        run("command.mjs", node.arg(script).arg(levi).arg(mode).stdin(self.ready()?))
+        node.arg(root().join("interop/command.mjs")).arg(levi).arg(self.folder.join("command")).arg(mode);
+        run("command.mjs", node.stdin(self.ready()?))
     }
 
     /// The launcher's line, as a program's input.

@@ -21,8 +21,10 @@ pub(super) struct Lite {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Database {
     Empty,
-    /// The one that an earlier server left.
-    Kept,
+    /// The one that an earlier server left, at the port where it was.
+    Kept {
+        port: u16,
+    },
 }
 
 /// What the launcher says once the server answers.
@@ -34,16 +36,20 @@ pub(super) struct Ready {
 }
 
 impl Lite {
-    /// Starts one on a free port with its database in `dir`, and waits until it answers. The launcher
+    /// Starts one with its database in `dir`, on a free port where that is empty, and waits until it answers. The launcher
     /// gives up by itself where that takes too long.
     pub(super) fn start(node: &str, dir: &Path, log: &Path, database: Database) -> Result<Self, Failure> {
         if database == Database::Empty && dir.exists() {
             fs::remove_dir_all(dir).map_err(Failure::io(dir.display().to_string()))?;
         }
         let output = File::create(log).map_err(Failure::io(log.display().to_string()))?;
+        let port = match database {
+            Database::Empty => 0,
+            Database::Kept { port } => port,
+        };
         let mut launcher = Command::new(node)
             .arg(root().join("interop/lite.mjs"))
-            .args(["--until-stdin-closes", "--twice", "--dir"])
+            .args(["--until-stdin-closes", "--twice", "--port", &port.to_string(), "--dir"])
             .arg(dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -62,6 +68,12 @@ impl Lite {
                 Err(Failure::Tool { what: "Supabase Lite did not start".to_owned(), detail: log })
             }
         }
+    }
+}
+
+impl Ready {
+    pub(super) fn port(&self) -> Option<u16> {
+        self.url.rsplit(':').next()?.parse().ok()
     }
 }
 

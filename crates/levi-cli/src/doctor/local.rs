@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use levi::{
-    CredentialName, Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials, Inspector, OutboxError,
-    Reason,
+    CredentialName, Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials, Inspector, ListedTask,
+    OutboxError, Reason,
 };
 
 use super::Findings;
@@ -162,12 +162,22 @@ fn backlog(inspector: &Inspector, findings: &mut Findings) -> Result<(), CliErro
         }
         None => findings.ok("waiting", waiting)?,
     }
-    if totals.parked_rows == 0 {
+    let advice =
+        "see `levi outbox list --parked`; put right what it names, then `levi outbox retry`, or discard";
+    let parked = inspector.tasks(LOOKED_AT)?.into_iter().filter(ListedTask::is_parked);
+    let mut nothing = totals.parked_rows == 0;
+    for task in parked {
+        nothing = false;
+        let why = task.reason.map_or_else(String::new, |r| format!(", for {} ({})", r.code, r.detail));
+        findings.problem("set aside", format!("{}{why}", task.name), advice)?;
+    }
+    if nothing {
         return findings.ok("set aside", "nothing");
+    }
+    if totals.parked_rows == 0 {
+        return Ok(());
     }
     let example =
         reason(true).map_or_else(String::new, |r| format!(", such as for {} ({})", r.code, r.detail));
-    let advice =
-        "see `levi outbox list --parked`; put right what it names, then `levi outbox retry`, or discard";
     findings.problem("set aside", format!("{}{example}", plural(totals.parked_rows, "message")), advice)
 }

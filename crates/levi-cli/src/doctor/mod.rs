@@ -1,6 +1,8 @@
 //! What is wrong, and what to do about it. Looks only: nothing is changed, here or on the server.
 
 mod local;
+mod probe;
+mod rows;
 mod server;
 
 use clap::Args;

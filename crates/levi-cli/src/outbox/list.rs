@@ -1,6 +1,7 @@
 use levi::{Clock as _, ListedRow, Protection, SystemClock, Wall};
 use serde::Serialize;
 
+use super::tasks::{MOST, TaskLine};
 use super::{ListArgs, each_row, existing, open};
 use crate::console::Console;
 use crate::error::CliError;
@@ -32,6 +33,12 @@ pub(super) fn run(args: &ListArgs, console: Console) -> Result<Exit, CliError> {
         console.json(&row)?;
         console.say(row.text())
     })?;
+    // Besides the messages, and not counted among them.
+    for task in inspector.tasks(MOST)?.iter().filter(|task| task.is_parked() || !args.parked) {
+        let line = TaskLine::new(task, now);
+        console.json(&line)?;
+        console.say(line.text())?;
+    }
     console.say(plural(shown, "message"))?;
     Ok(Exit::Done)
 }

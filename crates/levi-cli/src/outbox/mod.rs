@@ -3,6 +3,7 @@
 mod change;
 mod export;
 mod list;
+mod tasks;
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,7 @@ enum OutboxCommand {
     List(ListArgs),
     /// Put what was set aside back in line, and make everything due now.
     Retry(ChosenArgs),
-    /// Remove messages for good. They will never reach the server.
+    /// Remove messages, or a session's own row, for good. They will never reach the server.
     Discard(ChosenArgs),
     /// Write what waits as NDJSON that `levi sync` takes: decrypted, to stdout. Works while a daemon runs.
     Export(ListArgs),
@@ -53,10 +54,13 @@ struct ChosenArgs {
     #[command(flatten)]
     data: DataArgs,
     /// Row numbers, as `levi outbox list` shows them.
-    #[arg(value_name = "ROW", required_unless_present = "all_parked")]
+    #[arg(value_name = "ROW", required_unless_present_any = ["all_parked", "tasks"])]
     rows: Vec<i64>,
+    /// A session's or repository's own row, by the name that `levi outbox list` shows. May be given several times.
+    #[arg(long = "task", value_name = "NAME")]
+    tasks: Vec<String>,
     /// Everything that was set aside.
-    #[arg(long, conflicts_with = "rows")]
+    #[arg(long, conflicts_with_all = ["rows", "tasks"])]
     all_parked: bool,
 }
 

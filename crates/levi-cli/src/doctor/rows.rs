@@ -1,0 +1,30 @@
+//! Rows that no sound table takes.
+
+use levi::Table;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use serde_json::{Map, Value};
+
+use crate::ids::random_uuid;
+
+const IDS: [&str; 6] = ["id", "user_id", "device_id", "repository_id", "session_id", "sender_device_id"];
+
+/// A row with ids that belong to nobody, and NULL in every other column.
+pub(super) fn nobodys(table: Table) -> Vec<u8> {
+    row(table, |column| IDS.contains(&column).then(|| Value::String(random_uuid(&mut UnwrapErr(SysRng)))))
+}
+
+/// A row with these ids, and NULL in every other column, required ones among them.
+pub(super) fn unfinished(table: Table, ids: &[(&str, &str)]) -> Vec<u8> {
+    row(table, |column| {
+        let id = ids.iter().find(|(name, _)| *name == column);
+        id.map(|(_, id)| Value::String((*id).to_owned()))
+    })
+}
+
+fn row(table: Table, value: impl Fn(&str) -> Option<Value>) -> Vec<u8> {
+    let columns = table.columns().split(',');
+    let row: Map<String, Value> =
+        columns.map(|column| (column.to_owned(), value(column).unwrap_or_default())).collect();
+    Value::Array(vec![Value::Object(row)]).to_string().into_bytes()
+}
