@@ -140,3 +140,17 @@ fn rows_that_fell_while_a_project_was_broken_are_sent_when_it_is_mended_and_afte
     events.push(planned(30_000, Happening::Crash(Moment::Now)));
     holds(plan, events);
 }
+
+/// Seed 160683 of a long run: the answer to a row that was thrown away meanwhile is none to its successor's.
+#[test]
+fn an_answer_to_a_row_that_was_thrown_away_says_nothing_of_the_one_in_its_place() {
+    holds(
+        calm(1),
+        vec![
+            message(0, 0, 1, Nature::Poison),
+            message(1, 0, 2, Nature::Poison),
+            planned(250, Happening::Discard(0)),
+            message(280, 0, 1, Nature::Good),
+        ],
+    );
+}

@@ -178,9 +178,10 @@ impl Batcher {
         self.gate.reason()
     }
 
-    /// Batches and rows under way.
+    /// Requests (batches, and the task that runs) and rows under way.
     pub fn in_flight(&self) -> (usize, usize) {
-        (self.flights.len(), self.flights.values().map(|flight| flight.batch.rows()).sum())
+        let requests = self.flights.len() + usize::from(self.tasks.running);
+        (requests, self.flights.values().map(|flight| flight.batch.rows()).sum())
     }
 
     /// Whether nothing is under way and nothing more can be sent now: all that could leave has left.

@@ -200,9 +200,12 @@ impl Truth {
         }
         let verdict = row.refused_alone.clone();
         let Some(session) = self.sessions.get_mut(row.session) else { return };
-        if session.pending.remove(&row.sequence_number).is_none() {
+        if session.pending.get(&row.sequence_number) != Some(&key.id) {
+            // It was thrown away meanwhile; another row may have its place by now, and begins afresh.
+            session.meddled = true;
             return;
         }
+        session.pending.remove(&row.sequence_number);
         let refusals = session.refusals;
         let deserved = matches!(&verdict, Some((code, true)) if *code == reason.code);
         let parked = Parked { row: key.id, reason: reason.clone(), deserved };
@@ -248,7 +251,8 @@ impl Truth {
         let Some(row) = self.rows.get(&id) else { return };
         let Some(session) = self.sessions.get_mut(row.session) else { return };
         let first = session.pending.first_key_value().is_some_and(|(place, _)| *place == row.sequence_number);
-        if session.pending.remove(&row.sequence_number).is_some() {
+        if session.pending.get(&row.sequence_number) == Some(&id) {
+            session.pending.remove(&row.sequence_number);
             session.discarded.insert(row.sequence_number);
             session.ever_discarded.insert(row.sequence_number);
             session.meddled = true;
@@ -260,7 +264,9 @@ impl Truth {
                 session.attempts = 0;
             }
         }
-        session.parked.remove(&row.sequence_number);
+        if session.parked.get(&row.sequence_number).is_some_and(|parked| parked.row == id) {
+            session.parked.remove(&row.sequence_number);
+        }
         let name = self.name(id);
         self.note(|| format!("disk: {name} is thrown away"));
     }
