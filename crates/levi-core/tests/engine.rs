@@ -9,11 +9,27 @@ use levi_core::batcher::PauseReason;
 use levi_core::engine::Event;
 use levi_core::{LeviConfig, SyncedError};
 use levi_outbox::memory::MemoryOutbox;
+use levi_outbox::{NewRow, OutboxStore as _, Protection};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFailure};
 use levi_transport::Verdict;
-use levi_types::Delivery;
+use levi_types::{Delivery, Wall};
 use rig::{Rig, accepted, answer};
 use tokio::sync::oneshot;
+
+/// A row as it lies in an outbox.
+fn stored(session: &str, sequence_number: i64) -> NewRow {
+    NewRow {
+        session_id: session.into(),
+        sequence_number,
+        message_id: sequence_number.to_string().into(),
+        payload: format!(
+            r#"{{"session_id":"{session}","sequence_number":{sequence_number},"content_nonce":""}}"#
+        )
+        .into(),
+        protection: Protection::Sealed,
+        enqueued_at: Wall::from_millis(0),
+    }
+}
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -237,6 +253,29 @@ fn whoever_waits_for_a_row_hears_that_it_was_set_aside() {
     rig.tell(Event::Watch { receipt, reply });
     rig.settle(Duration::from_secs(1), |_| answer(Verdict::Rejected, "23514"));
     assert!(matches!(synced.try_recv(), Ok(Err(SyncedError::Parked(reason))) if reason.code == "23514"));
+}
+
+/// One request at a time: a session with a million rows leaves room for ten with one each.
+#[test]
+fn single_messages_arrive_within_two_round_trips_beside_a_session_with_a_million_rows() {
+    let mut outbox = MemoryOutbox::new(u64::MAX);
+    for thousand in 0..1_000 {
+        let rows: Vec<_> = (0..1_000).map(|place| stored("long", thousand * 1_000 + place)).collect();
+        outbox.commit(&[], &rows).unwrap();
+    }
+    let mut rig = Rig::on(outbox, LeviConfig { max_in_flight: 1, ..LeviConfig::default() });
+    rig.answer(|_| accepted());
+    let small: Vec<_> = (0..10).map(|number| rig.session(&format!("small {number}"))).collect();
+    for session in &small {
+        rig.enqueue(session, 1).unwrap();
+    }
+    for _ in 0..2 {
+        rig.answer(|_| accepted());
+    }
+    // The request that was under way, and one more.
+    let waiting = small.iter().filter(|session| !rig.arrived.contains_key(session.as_str())).count();
+    assert_eq!(waiting, 0, "of ten");
+    assert!(rig.status().totals.pending_rows > 990_000);
 }
 
 /// A crash in the commit costs the daemon's record nothing: the row is sent again, and this is told again.
