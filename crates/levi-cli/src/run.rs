@@ -1,7 +1,7 @@
 //! From the command line to the exit code.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -70,6 +70,7 @@ fn log_to_stderr() {
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(LevelFilter::OFF))
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .finish();
     // Only fails where a test has set one before.
     let _ = tracing::subscriber::set_global_default(subscriber);

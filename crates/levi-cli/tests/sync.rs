@@ -3,6 +3,7 @@
 
 mod world;
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use levi::Table;
@@ -32,6 +33,23 @@ fn what_is_synced_on_one_device_is_pulled_on_another_byte_for_byte() {
     assert_eq!(all.len(), 253, "without --session: every session that this device may read");
     assert_eq!(watch.sightings(), []);
     assert_eq!(world.server.order_violations(), []);
+}
+
+/// G7, and what a daemon's author looks for in a log.
+#[test]
+fn the_log_tells_of_every_request_and_of_no_content_key_or_token() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    let mut sync = laptop.command(&["sync", "--session", SESSION]);
+    let mut child = sync.env("LEVI_LOG", "trace").spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines(["a secret plan"]).as_bytes()).unwrap();
+    let ran = Ran::of(child.wait_with_output().unwrap()).assert_code(0);
+    for told in ["levi.send{batch=", "levi.task{name=\"session/", "verdict=Accepted"] {
+        assert!(ran.err.contains(told), "no {told} in:\n{}", ran.err);
+    }
+    for hidden in ["secret plan", "sess_", "Bearer", "eyJ"] {
+        assert!(!ran.err.contains(hidden), "{hidden} in:\n{}", ran.err);
+    }
 }
 
 #[test]

@@ -157,6 +157,17 @@ pub enum TaskEnd {
     Impossible(Reason),
 }
 
+impl TaskEnd {
+    /// A short code, for logs: a server's own words quote rows, and so paths and names.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Done => "done",
+            Self::Answered(answer) => &answer.code,
+            Self::Waiting(reason) | Self::Impossible(reason) => &reason.code,
+        }
+    }
+}
+
 /// What the batcher asks for. Carried out in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {

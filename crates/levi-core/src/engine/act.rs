@@ -8,7 +8,7 @@ use super::commit::reason_of;
 use super::event::Effect;
 use super::ingest::NOT_TEXT;
 use super::{Engine, Sent};
-use crate::batcher::{Action, Batch, Input, Notice, SealResult};
+use crate::batcher::{Action, Batch, Input, Notice, PauseReason, SealResult};
 use crate::session_sync::SyncTask;
 
 /// Rows wrapped at rest that are sealed in one go; the rest follows as the first ones are sent.
@@ -259,6 +259,8 @@ impl Engine {
 
 fn log(notice: &Notice) {
     match notice {
+        // Every hour, and at every start.
+        Notice::Paused(PauseReason::Refreshing) => tracing::info!("sending waits for a fresh token"),
         Notice::Paused(reason) => tracing::warn!(?reason, "sending is paused"),
         Notice::Resumed => tracing::info!("sending goes on"),
         Notice::Split { rows, code } => {

@@ -7,6 +7,7 @@ use levi_outbox::{DueTask, Reason};
 use levi_transport::{Answer, Supabase, Upsert, Verdict};
 use levi_types::{AccessToken, SyncContext};
 use tokio::runtime::Handle;
+use tracing::Instrument as _;
 
 use super::inbox::Inbox;
 use super::lock;
@@ -99,10 +100,13 @@ impl Outside {
             return report.send(Event::Outcome { batch, answer: answer(Verdict::SignedOut, "signed_out") });
         };
         let supabase = Arc::clone(&way.supabase);
-        way.runtime.spawn(async move {
+        let span = tracing::info_span!("levi.send", batch = batch.0, bytes = upsert.body.len());
+        let request = async move {
             let answer = supabase.upsert(&context.access_token, upsert).await;
+            tracing::debug!(verdict = ?answer.verdict, code = answer.code, "answered");
             report.send(Event::Outcome { batch, answer });
-        });
+        };
+        way.runtime.spawn(request.instrument(span));
     }
 
     /// Asks for a token other than the present one or, where there never was one, for the stored one. After the
@@ -120,7 +124,7 @@ impl Outside {
             return report.send(Event::RefreshFailed { transient: false });
         };
         let outside = Arc::clone(self);
-        way.runtime.spawn(async move {
+        let request = async move {
             let account = match &stale {
                 Some(stale) => accounts.fresh(&stale.access_token).await,
                 None => accounts.account().await,
@@ -133,7 +137,8 @@ impl Outside {
                     report.send(Event::RefreshFailed { transient: true });
                 }
             }
-        });
+        };
+        way.runtime.spawn(request.instrument(tracing::info_span!("levi.refresh")));
     }
 
     /// Takes the token that was asked for, unless the daemon set or cleared it in the meantime.
@@ -154,10 +159,13 @@ impl Outside {
             let end = TaskEnd::Waiting(Reason { code: "no_session_sync".into(), detail });
             return report.send(Event::TaskEnded { task, end });
         };
-        way.runtime.spawn(async move {
+        let span = tracing::info_span!("levi.task", name = task.name, attempts = task.attempts);
+        let request = async move {
             let end = runner.run(&task.payload).await;
+            tracing::debug!(code = end.code(), "ended");
             report.send(Event::TaskEnded { task, end });
-        });
+        };
+        way.runtime.spawn(request.instrument(span));
     }
 
     /// Tells the thread; one that has ended has nothing to do with it.
