@@ -31,7 +31,17 @@ fn steps(members: &[Package]) -> Vec<Step> {
     if members.iter().any(|member| member.name == "levi-cli") {
         steps.push(Step::new("demo", &["run", "--release", "--", "demo", "--messages", "300"]));
     }
+    steps.extend(torture());
     steps
+}
+
+/// What tries to break the promises, at the sizes that every change must survive.
+fn torture() -> [Step; 3] {
+    [
+        Step::new("simulation", &["xtask", "sim", "--seeds", "20000"]),
+        Step::new("planted faults", &["xtask", "faults"]),
+        Step::new("kills", &["xtask", "crash", "--kills", "300"]),
+    ]
 }
 
 /// A crate by itself: no other crate of the workspace switches on a feature that it forgot to ask for.
