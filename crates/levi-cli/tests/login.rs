@@ -3,8 +3,11 @@
 
 mod world;
 
+use std::io::Write as _;
+
 use levi::Table;
-use world::{EMAIL, PASSWORD, World, lines};
+use levi_testkit::supabase::{Fault, Scope, Times};
+use world::{EMAIL, PASSWORD, PATIENCE, World, lines};
 
 #[test]
 fn a_sign_in_registers_the_device_once_and_says_so() {
@@ -69,4 +72,29 @@ fn tokens_are_never_shown_to_another_project_and_a_folder_belongs_to_one_user() 
         laptop.run_with(&["login", "--email", "eve@example.org", "--password-stdin"], "pw").assert_code(4);
     assert!(eve.err.contains("--data-dir"), "{}", eve.err);
     assert_eq!(laptop.run(&["status", "--json"]).json()["user_id"], world.user_id.as_str());
+}
+
+/// The server has used the old refresh token up, and the process is gone before it knows the new one.
+#[test]
+fn a_kill_between_the_servers_new_token_and_the_file_that_keeps_it_signs_nobody_out() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    let file = laptop.data.join("credentials/sign-in");
+    let before = std::fs::read(&file).unwrap();
+    world.server.faults().plan(Scope::auth(), Times::Next(1), Fault::StallAfterWrite);
+    world.server.expire_tokens(&world.user_id);
+    let mut killed = laptop.start(&["sync"]);
+    killed.stdin.take().unwrap().write_all(lines(["before the kill"]).as_bytes()).unwrap();
+    world.server.wait_for(PATIENCE, |stats| stats.refreshes == 1).unwrap();
+    // SIGKILL, where there are signals.
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), before, "the new tokens never arrived");
+
+    laptop.run_with(&["sync"], lines(["after the kill"])).assert_code(0);
+    assert_eq!(world.server.stats().sign_ins, 1, "nobody was asked for a password again");
+    assert_ne!(std::fs::read(&file).unwrap(), before);
+    // With the tokens that are on disk now, it goes on.
+    world.server.expire_tokens(&world.user_id);
+    laptop.run_with(&["sync"], lines(["after the next hour"])).assert_code(0);
 }

@@ -36,12 +36,22 @@ fn answer(status: u16, code: &str) -> Fault {
     Fault::Answer(Canned::error(status, code, "as recorded"))
 }
 
+fn page(status: u16) -> Canned {
+    Canned::new(status)
+        .header("Content-Type", "text/html")
+        .body("<!DOCTYPE html><p>Sign in to this network</p>")
+}
+
 fn table() -> Vec<Row> {
     let row = |fault, verdict, attempts, then| Row { fault, verdict, attempts, then };
     vec![
         row(answer(503, "PGRST001"), Verdict::Busy { retry_after: None }, 1, Then::Waits),
         row(answer(500, "57014"), Verdict::Busy { retry_after: None }, 1, Then::Waits),
         row(Fault::Answer(Canned::bad_gateway_page()), Verdict::Busy { retry_after: None }, 1, Then::Waits),
+        // Lies: a success that is somebody else's page, and one that is cut off.
+        row(Fault::Answer(page(200)), Verdict::Busy { retry_after: None }, 1, Then::Waits),
+        row(Fault::Answer(Canned::new(201).body("[{")), Verdict::Unreachable, 1, Then::Waits),
+        row(Fault::Truncated { after_bytes: 20 }, Verdict::Unreachable, 1, Then::Waits),
         row(Fault::ResetBeforeWrite, Verdict::Unreachable, 1, Then::Waits),
         row(Fault::ResetAfterWrite, Verdict::Unreachable, 1, Then::Waits),
         row(answer(401, "PGRST303"), Verdict::SignedOut, 0, Then::Sent),

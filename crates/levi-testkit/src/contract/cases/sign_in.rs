@@ -23,6 +23,13 @@ pub(super) fn cases() -> Vec<Case> {
             Ok(Seen::auth(&reply).effect("a new refresh token", replaced, true))
         })
         .signs_in(),
+        // A process that was killed before it had the answer has nothing else to come with.
+        case("a refresh token again, as after an answer that was lost", |stage| {
+            let body = json!({"refresh_token": password(stage)?.json()["refresh_token"]});
+            token(stage, "refresh_token", &body)?;
+            Ok(Seen::auth(&token(stage, "refresh_token", &body)?))
+        })
+        .signs_in(),
         case("a refresh token that never was", |stage| {
             let body = json!({"refresh_token": "levi-no-such-token"});
             Ok(Seen::auth(&token(stage, "refresh_token", &body)?))
