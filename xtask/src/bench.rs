@@ -12,20 +12,21 @@ const EXPECTED: &str = "crates/levi-bench/instructions.json";
 /// The lines between which the page holds the last full run's table.
 const TABLE: [&str; 2] = ["<!-- table: cargo xtask bench --write -->", "<!-- end of table -->"];
 
+const OPTIONS: [&str; 4] = ["--quick", "--write", "--instructions", "--where-possible"];
+
 /// Builds `levi-bench` in release and runs it.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let has = |option: &str| args.iter().any(|arg| arg == option);
-    if let Some(unknown) = args.iter().find(|arg| {
-        arg.starts_with("--") && !["--quick", "--write", "--instructions"].contains(&arg.as_str())
-    }) {
+    if let Some(unknown) = args.iter().find(|arg| arg.starts_with("--") && !OPTIONS.contains(&arg.as_str())) {
         return Err(Failure::Usage(format!(
-            "`bench` does not know `{unknown}`; it takes --quick, --write, --instructions and names of groups"
+            "`bench` does not know `{unknown}`; it takes {} and names of groups",
+            OPTIONS.join(", ")
         )));
     }
     let mut bench = vec!["run", "--release", "--package", "levi-bench", "--"];
     if has("--instructions") {
         bench.extend(["instructions", EXPECTED]);
-        bench.extend(args.iter().map(String::as_str).filter(|arg| *arg == "--write"));
+        bench.extend(args.iter().map(String::as_str).filter(|arg| *arg != "--instructions"));
         return Step::new("bench", &bench).run();
     }
     bench.extend(["run", "target/bench"]);

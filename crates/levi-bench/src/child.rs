@@ -1,12 +1,14 @@
 //! Measurements that need a process of their own: memory, start-up, idleness. The child prints JSON lines.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use levi::{HttpOptions, Levi, LeviConfig, SyncContext};
+use levi_outbox::sqlite::{SqliteOutbox, Synchronous};
+use levi_testkit::outbox::FaultyOutbox;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,14 @@ pub(crate) struct Ready {
     pub(crate) pid: u32,
 }
 
+/// What a child asked of its outbox and its server since it was ready.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) reads: u64,
+    pub(crate) commits: u64,
+    pub(crate) requests: u64,
+}
+
 /// A child process of this same program. Dropping it ends it.
 pub(crate) struct Child {
     process: std::process::Child,
@@ -54,16 +64,18 @@ impl Child {
         Ok(Self { process, output })
     }
 
-    /// The one line it prints before it ends.
-    pub(crate) fn answer<T: DeserializeOwned>(self) -> Fallible<T> {
-        Ok(self.first_answer()?.0)
-    }
-
-    /// The first line it prints; it goes on.
-    pub(crate) fn first_answer<T: DeserializeOwned>(mut self) -> Fallible<(T, Self)> {
+    /// The next line it prints.
+    pub(crate) fn line<T: DeserializeOwned>(&mut self) -> Fallible<T> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
-        Ok((serde_json::from_str(&line)?, self))
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Asks it to print a line.
+    pub(crate) fn ask<T: DeserializeOwned>(&mut self) -> Fallible<T> {
+        let input = self.process.stdin.as_mut().ok_or("the child has no input")?;
+        input.write_all(b"\n")?;
+        self.line()
     }
 }
 
@@ -127,9 +139,17 @@ async fn start(folder: &str) -> Fallible<Started> {
 }
 
 /// Sends a few messages where nothing waits already, says so when nothing is left to do, and goes on doing nothing.
+/// Asked, it says what became of that.
 async fn idle(folder: &str, server: &str, waiting: bool) -> Fallible<()> {
     let server: Address = serde_json::from_str(server)?;
-    let levi = Levi::builder(server.http(), fixture::secrets()).config(config(folder)).build()?;
+    let path = Path::new(folder).join("outbox.sqlite");
+    // Nothing is made to fail: it counts.
+    let outbox = FaultyOutbox::new(SqliteOutbox::open(path, fixture::options(Synchronous::Full))?);
+    let faults = outbox.faults();
+    let levi = Levi::builder(server.http(), fixture::secrets())
+        .config(config(folder))
+        .outbox(Box::new(outbox))
+        .build()?;
     levi.start()?;
     levi.set_context(SyncContext { access_token: server.token() }).await;
     if !waiting {
@@ -141,6 +161,22 @@ async fn idle(folder: &str, server: &str, waiting: bool) -> Fallible<()> {
     }
     // Longer than the runtime keeps a thread that is out of work.
     tokio::time::sleep(Duration::from_secs(3)).await;
+    let (before, batches) = (faults.counts(), levi.status().batches_accepted);
+    let status = levi.watch_status();
+    // A thread and not a task: the runtime would wake up to look at standard input.
+    std::thread::spawn(move || {
+        for _ in std::io::stdin().lines() {
+            let now = faults.counts();
+            let asked = Asked {
+                reads: now.reads - before.reads,
+                commits: now.commits - before.commits,
+                requests: status.borrow().batches_accepted - batches,
+            };
+            if say(&asked).is_err() {
+                return;
+            }
+        }
+    });
     say(&Ready { pid: std::process::id() })?;
     std::future::pending().await
 }

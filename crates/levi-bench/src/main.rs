@@ -3,6 +3,7 @@
 
 mod cases;
 mod child;
+mod conditions;
 mod fixture;
 mod instructions;
 mod near;
@@ -11,12 +12,15 @@ mod process;
 mod report;
 mod server;
 mod stats;
+mod system_calls;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use cases::GROUPS;
+use instructions::Purpose;
 use report::Report;
 
 /// A benchmark has nobody to handle its errors but the person who reads them.
@@ -69,48 +73,36 @@ async fn run(args: &[String]) -> Fallible<ExitCode> {
         ["child", what, rest @ ..] => child::run(what, rest).await.map(|()| ExitCode::SUCCESS),
         ["count", path] => instructions::count(path).map(|()| ExitCode::SUCCESS),
         ["instructions", expectations, options @ ..] => {
-            instructions::compare(Path::new(expectations), options.contains(&"--write"))
+            instructions::compare(Path::new(expectations), Purpose::of(options)?)
         }
         _ => Err("usage: levi-bench run <folder> [--quick] [group..]; see `cargo xtask bench`".into()),
     }
 }
 
+/// Measures the groups named, all if none is. A run of some groups keeps the others' figures of before.
 async fn measure(out: &Path, options: &[&str]) -> Fallible<ExitCode> {
     let effort = if options.contains(&"--quick") { Effort::Quick } else { Effort::Full };
-    let groups: Vec<&str> = options.iter().copied().filter(|option| !option.starts_with("--")).collect();
-    let mut report = Report { conditions: conditions(effort), ..Report::default() };
-    cases::run(&mut report, effort, &groups).await?;
+    let named: Vec<&str> = options.iter().copied().filter(|option| !option.starts_with("--")).collect();
+    let groups = if named.is_empty() { &GROUPS[..] } else { &named };
+    let mut report = Report { machine: conditions::machine(), ..Report::default() };
+    for group in groups {
+        report.runs.push(cases::run(group, effort).await?);
+    }
     std::fs::create_dir_all(out)?;
+    let raw = out.join("figures.json");
+    if !named.is_empty()
+        && let Ok(earlier) = std::fs::read(&raw)
+    {
+        report.complete_with(serde_json::from_slice(&earlier)?, &GROUPS);
+    }
+    std::fs::write(&raw, serde_json::to_string_pretty(&report)?)?;
     std::fs::write(out.join("table.md"), report.table())?;
-    std::fs::write(out.join("figures.json"), serde_json::to_string_pretty(&report)?)?;
-    for plot in &report.plots {
-        std::fs::write(out.join(plot.file).with_extension("svg"), plot::svg(plot))?;
+    for plot in report.runs.iter().flat_map(|run| &run.plots) {
+        std::fs::write(out.join(&plot.file).with_extension("svg"), plot::svg(plot))?;
     }
     println!("\n{}", report.table());
     println!("{} mark(s) missed; table, raw numbers and plots are in {}", report.missed(), out.display());
     Ok(ExitCode::SUCCESS)
-}
-
-/// Where and how the run was made, as far as the system tells.
-fn conditions(effort: Effort) -> Vec<String> {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let cpu = read("/proc/cpuinfo");
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let load = read("/proc/loadavg");
-    vec![
-        format!("{cores} cores, {}", model.trim_start_matches(['\t', ' ', ':'])),
-        format!(
-            "{} {}, load at the start {}",
-            std::env::consts::OS,
-            std::env::consts::ARCH,
-            load.split(' ').next().unwrap_or("?")
-        ),
-        format!(
-            "{effort:?} run; messages of {} bytes; SQLite in WAL mode, synchronous = FULL where nothing else is said",
-            fixture::MESSAGE_BYTES
-        ),
-    ]
 }
 
 /// A folder on a real disk that is gone with its value. `LEVI_BENCH_DIR` says where; else the system's.

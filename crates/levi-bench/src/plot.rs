@@ -114,9 +114,9 @@ fn axes(out: &mut String, plot: &Plot, x: &Axis, y: &Axis) {
          <text transform=\"translate(14 {}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
         (LEFT + right) / 2.0,
         HEIGHT - 8.0,
-        escape(plot.x),
+        escape(&plot.x),
         (TOP + bottom) / 2.0,
-        escape(plot.y)
+        escape(&plot.y)
     );
 }
 
@@ -141,7 +141,15 @@ mod tests {
     #[test]
     fn points_land_inside_the_frame_and_text_is_escaped() {
         let lines = vec![Line { name: "a<b".into(), points: vec![(1.0, 5.0), (1e6, 50.0)] }];
-        let plot = Plot { file: "t", title: "t".into(), x: "x", y: "y", log_x: true, log_y: false, lines };
+        let plot = Plot {
+            file: "t".into(),
+            title: "t".into(),
+            x: "x".into(),
+            y: "y".into(),
+            log_x: true,
+            log_y: false,
+            lines,
+        };
         let drawn = svg(&plot);
         assert!(drawn.contains("a&lt;b") && drawn.ends_with("</svg>\n"));
         let x = Axis::over([1.0, 1e6].into_iter(), true, LEFT, WIDTH - RIGHT);

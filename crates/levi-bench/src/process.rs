@@ -1,5 +1,6 @@
 //! What a process used and how often it ran, from the system's own accounts.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -8,6 +9,11 @@ use crate::Fallible;
 /// Processor time of this process so far, all threads, those that ended included.
 pub(crate) fn cpu_time() -> Duration {
     used::of_process()
+}
+
+/// Processor time of the child processes that have ended and were waited for.
+pub(crate) fn cpu_time_of_children() -> Duration {
+    used::of_children()
 }
 
 /// Processor time of the calling thread so far; on systems that do not tell, time as such.
@@ -23,6 +29,10 @@ mod used {
 
     pub(super) fn of_process() -> Duration {
         of(UsageWho::RUSAGE_SELF)
+    }
+
+    pub(super) fn of_children() -> Duration {
+        of(UsageWho::RUSAGE_CHILDREN)
     }
 
     pub(super) fn of_thread() -> Duration {
@@ -49,6 +59,10 @@ mod used {
         START.elapsed()
     }
 
+    pub(super) fn of_children() -> Duration {
+        Duration::ZERO
+    }
+
     pub(super) fn of_thread() -> Duration {
         START.elapsed()
     }
@@ -60,18 +74,32 @@ pub(crate) fn memory_kib(pid: u32, field: &str) -> Fallible<u64> {
     field_of(&status, field).ok_or_else(|| format!("/proc has no {field}").into())
 }
 
-/// How often threads of a process were put on a processor: the sum over its threads of voluntary and forced
-/// switches. A thread that was never switched to made no system call and ran no query. Linux only.
-pub(crate) fn switches(pid: u32) -> Fallible<Vec<(String, u64)>> {
-    let mut threads = Vec::new();
+/// How often each thread of a process was put on a processor: its voluntary and forced switches, by thread id. A
+/// thread that was never switched to made no system call and ran no query. Linux only.
+pub(crate) fn switches(pid: u32) -> Fallible<Switches> {
+    let mut threads = BTreeMap::new();
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let status = fs::read_to_string(task?.path().join("status"))?;
-        let name = status.lines().next().unwrap_or_default().replace("Name:", "").trim().to_owned();
         let count = |field| field_of(&status, field).unwrap_or_default();
-        threads.push((name, count("voluntary_ctxt_switches") + count("nonvoluntary_ctxt_switches")));
+        threads.insert(count("Pid"), count("voluntary_ctxt_switches") + count("nonvoluntary_ctxt_switches"));
     }
-    threads.sort();
-    Ok(threads)
+    Ok(Switches(threads))
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Switches(BTreeMap<u64, u64>);
+
+impl Switches {
+    pub(crate) fn threads(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How often any thread ran since `earlier`. One that ended in the meantime ran to do so, at least once.
+    pub(crate) fn since(&self, earlier: &Self) -> u64 {
+        let ended = earlier.0.keys().filter(|thread| !self.0.contains_key(thread)).count() as u64;
+        let ran = |(thread, count): (&u64, &u64)| count - earlier.0.get(thread).copied().unwrap_or_default();
+        ended + self.0.iter().map(ran).sum::<u64>()
+    }
 }
 
 fn field_of(status: &str, field: &str) -> Option<u64> {
@@ -81,7 +109,7 @@ fn field_of(status: &str, field: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::field_of;
+    use super::{Switches, field_of};
 
     #[test]
     fn fields_are_found_by_their_whole_name() {
@@ -89,5 +117,12 @@ mod tests {
         assert_eq!(field_of(status, "VmHWM"), Some(123));
         assert_eq!(field_of(status, "voluntary_ctxt_switches"), Some(5));
         assert_eq!(field_of(status, "VmRSS"), None);
+    }
+
+    #[test]
+    fn threads_that_came_and_went_count_as_having_run() {
+        let looks = [Switches([(1, 5), (2, 7)].into()), Switches([(1, 6), (3, 4)].into())];
+        assert_eq!(looks[0].since(&looks[0]), 0);
+        assert_eq!(looks[1].since(&looks[0]), 1 + 1 + 4);
     }
 }

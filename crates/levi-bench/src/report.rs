@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::stats::Spread;
 
 /// What a ratio must be.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Mark {
     AtLeast(f64),
     AtMost(f64),
@@ -34,15 +34,13 @@ impl Mark {
 }
 
 /// One line of the table: Levi beside its limit or rival, round by round.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Figure {
-    /// Which of the groups, such as `drain`.
-    pub(crate) group: &'static str,
     /// What was done, under which conditions.
     pub(crate) what: String,
     /// What Levi is held against.
     pub(crate) against: String,
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
     /// One value a round.
     pub(crate) levi: Vec<f64>,
     /// The rival's value of the same round; or one limit for all.
@@ -59,7 +57,7 @@ impl Figure {
         self.levi.iter().enumerate().map(|(round, levi)| levi / rival(round)).collect()
     }
 
-    fn row(&self) -> String {
+    fn row(&self, group: &str) -> String {
         let ratio = Spread::of(&self.ratios());
         let verdict = match self.mark.is_met(ratio.median) {
             Some(true) => "met",
@@ -68,11 +66,11 @@ impl Figure {
         };
         format!(
             "| {} | {} | {} | {} | {} | {:.2} / **{:.2}** / {:.2} | {} | {} | {} |\n",
-            self.group,
+            group,
             self.what,
-            number(Spread::of(&self.levi).median, self.unit),
+            number(Spread::of(&self.levi).median, &self.unit),
             self.against,
-            number(Spread::of(&self.rival).median, self.unit),
+            number(Spread::of(&self.rival).median, &self.unit),
             ratio.min,
             ratio.median,
             ratio.max,
@@ -84,52 +82,74 @@ impl Figure {
 }
 
 /// A line of a plot.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) name: String,
     pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// A picture for `docs/plots`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plot {
     /// The file's name without `.svg`.
-    pub(crate) file: &'static str,
+    pub(crate) file: String,
     pub(crate) title: String,
-    pub(crate) x: &'static str,
-    pub(crate) y: &'static str,
+    pub(crate) x: String,
+    pub(crate) y: String,
     pub(crate) log_x: bool,
     pub(crate) log_y: bool,
     pub(crate) lines: Vec<Line>,
 }
 
-/// Everything of one run.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Report {
-    pub(crate) conditions: Vec<String>,
+/// One group of figures, measured in one go.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// Such as `drain`.
+    pub(crate) group: String,
+    /// How busy the machine was with it and with other things.
+    pub(crate) conditions: String,
     pub(crate) figures: Vec<Figure>,
     pub(crate) plots: Vec<Plot>,
 }
 
-impl Report {
+impl Run {
     pub(crate) fn figure(&mut self, figure: Figure) {
-        println!("{}", figure.row().trim_end());
+        println!("{}", figure.row(&self.group).trim_end());
         self.figures.push(figure);
+    }
+}
+
+/// What the page shows: every group as it was measured last.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) machine: Vec<String>,
+    pub(crate) runs: Vec<Run>,
+}
+
+impl Report {
+    /// Keeps of `earlier` the groups that were not measured again. Figures of one group never come from two runs.
+    pub(crate) fn complete_with(&mut self, earlier: Self, order: &[&str]) {
+        let measured: Vec<String> = self.runs.iter().map(|run| run.group.clone()).collect();
+        self.runs.extend(earlier.runs.into_iter().filter(|run| !measured.contains(&run.group)));
+        self.runs.sort_by_key(|run| order.iter().position(|group| *group == run.group));
     }
 
     /// As Markdown.
     pub(crate) fn table(&self) -> String {
         let mut text = String::new();
-        for condition in &self.conditions {
-            let _ = writeln!(text, "- {condition}");
+        for line in &self.machine {
+            let _ = writeln!(text, "- {line}");
+        }
+        for run in &self.runs {
+            let _ = writeln!(text, "- {}: {}", run.group, run.conditions);
         }
         text.push('\n');
         text.push_str(
             "| group | what | Levi | beside | rival or limit | ratio min / median / max | mark | | note |\n",
         );
         text.push_str("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
-        for figure in &self.figures {
-            text.push_str(&figure.row());
+        for run in &self.runs {
+            text.extend(run.figures.iter().map(|figure| figure.row(&run.group)));
         }
         text
     }
@@ -138,7 +158,7 @@ impl Report {
     pub(crate) fn missed(&self) -> usize {
         let missed =
             |figure: &&Figure| figure.mark.is_met(Spread::of(&figure.ratios()).median) == Some(false);
-        self.figures.iter().filter(missed).count()
+        self.runs.iter().flat_map(|run| &run.figures).filter(missed).count()
     }
 }
 
@@ -157,10 +177,9 @@ mod tests {
 
     fn figure(levi: &[f64], rival: &[f64], mark: Mark) -> Figure {
         Figure {
-            group: "g",
             what: String::new(),
             against: String::new(),
-            unit: "ms",
+            unit: "ms".into(),
             levi: levi.to_vec(),
             rival: rival.to_vec(),
             mark,
@@ -176,11 +195,26 @@ mod tests {
 
     #[test]
     fn a_missed_mark_is_counted_and_shown() {
-        let mut report = Report::default();
-        report.figure(figure(&[2.0], &[1.0], Mark::AtMost(1.5)));
-        report.figure(figure(&[2.0], &[1.0], Mark::AtLeast(1.5)));
-        report.figure(figure(&[2.0], &[1.0], Mark::None));
+        let mut run = Run { group: "g".into(), ..Run::default() };
+        run.figure(figure(&[2.0], &[1.0], Mark::AtMost(1.5)));
+        run.figure(figure(&[2.0], &[1.0], Mark::AtLeast(1.5)));
+        run.figure(figure(&[2.0], &[1.0], Mark::None));
+        let report = Report { runs: vec![run], ..Report::default() };
         assert_eq!(report.missed(), 1);
         assert_eq!(report.table().matches("**missed**").count(), 1);
+    }
+
+    #[test]
+    fn a_group_measured_again_replaces_the_one_of_before_and_the_others_stay_in_order() {
+        let run = |group: &str, conditions: &str| Run {
+            group: group.into(),
+            conditions: conditions.into(),
+            ..Run::default()
+        };
+        let earlier = Report { runs: vec![run("a", "old"), run("b", "old")], ..Report::default() };
+        let mut report = Report { runs: vec![run("b", "new")], ..Report::default() };
+        report.complete_with(earlier, &["a", "b"]);
+        let now: Vec<_> = report.runs.iter().map(|run| (&*run.group, &*run.conditions)).collect();
+        assert_eq!(now, [("a", "old"), ("b", "new")]);
     }
 }

@@ -13,7 +13,19 @@ pub(crate) struct Spread {
 impl Spread {
     /// Of `values`; zeros where there is none.
     pub(crate) fn of(values: &[f64]) -> Self {
-        Self { min: percentile(values, 0.0), median: percentile(values, 0.5), max: percentile(values, 1.0) }
+        Self { min: percentile(values, 0.0), median: median(values), max: percentile(values, 1.0) }
+    }
+}
+
+/// The middle value, or the mean of the two in the middle. Zero where there is none.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |place: usize| sorted.get(place).copied().unwrap_or_default();
+    match sorted.len() {
+        0 => 0.0,
+        odd if odd % 2 == 1 => at(odd / 2),
+        even => f64::midpoint(at(even / 2 - 1), at(even / 2)),
     }
 }
 
@@ -33,6 +45,7 @@ mod tests {
     fn percentiles_of_unsorted_numbers() {
         let values = [5.0, 1.0, 3.0, 2.0, 4.0];
         assert_eq!(Spread::of(&values), Spread { min: 1.0, median: 3.0, max: 5.0 });
+        assert_eq!(Spread::of(&[4.0, 1.0, 2.0, 9.0]).median, 3.0);
         assert_eq!(percentile(&values, 0.99), 5.0);
         assert_eq!(percentile(&[], 0.5), 0.0);
     }

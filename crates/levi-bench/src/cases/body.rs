@@ -19,12 +19,12 @@ use rand::rngs::SysRng;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
 use crate::process::thread_time;
-use crate::report::{Figure, Mark, Report};
+use crate::report::{Figure, Mark, Run};
 use crate::{Effort, Fallible, fixture};
 
 const ROWS: usize = 50;
 
-pub(crate) fn measure(report: &mut Report, effort: Effort) -> Fallible<()> {
+pub(crate) fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     let messages = Messages::new()?;
     let mut engine = Rig::new()?;
     let (mut floor, mut levi, mut whole) = (Vec::new(), Vec::new(), Vec::new());
@@ -34,23 +34,21 @@ pub(crate) fn measure(report: &mut Report, effort: Effort) -> Fallible<()> {
         levi.push(micros_a_message(|| messages.levi()));
         whole.push(micros_a_message(|| engine.turns()));
     }
-    report.figure(Figure {
-        group: "body",
+    run.figure(Figure {
         what: format!("seal + base64 + JSON, {ROWS} rows of 1 KiB, a message"),
         against: "the same primitives written straight into one buffer".into(),
-        unit: "CPU µs",
+        unit: "CPU µs".into(),
         levi,
         rival: floor.clone(),
         mark: Mark::AtMost(1.3),
         note: "the functions that intake and sending call, without a disk between".into(),
     });
-    report.figure(Figure {
-        group: "body",
+    run.figure(Figure {
         what:
             "enqueue to request and its acknowledgement through the whole engine, outbox in memory, a message"
                 .into(),
         against: "the same floor".into(),
-        unit: "CPU µs",
+        unit: "CPU µs".into(),
         levi: whole,
         rival: floor,
         mark: Mark::None,

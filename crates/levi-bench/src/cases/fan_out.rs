@@ -14,10 +14,10 @@ use levi_testkit::fixtures::uuid_of;
 
 use crate::near::Near;
 use crate::process::cpu_time;
-use crate::report::{Figure, Mark, Report};
+use crate::report::{Figure, Mark, Run};
 use crate::{Effort, Fallible, fixture};
 
-pub(crate) async fn measure(report: &mut Report, effort: Effort) -> Fallible<()> {
+pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     for devices in [3, 100, 1_000] {
         let family = Family::new(devices);
         let near = Arc::new(Near { devices: serde_json::to_vec(&family.rows)?, ..Near::default() });
@@ -49,11 +49,10 @@ pub(crate) async fn measure(report: &mut Report, effort: Effort) -> Fallible<()>
             bare_cpu += cpu_time() - used;
         }
         let requests = (near.upserts.load(Ordering::Relaxed) - before) / rounds as u64;
-        report.figure(Figure {
-            group: "fan-out",
+        run.figure(Figure {
             what: format!("a secret to {devices} devices"),
             against: "the bare HPKE seals, spread over the cores".into(),
-            unit: "ms",
+            unit: "ms".into(),
             levi,
             rival: bare,
             mark: Mark::AtMost(1.1),

@@ -8,7 +8,7 @@ use levi_outbox::{Change, DueQuery, NewRow, OutboxStore, RowKey};
 use levi_types::Wall;
 use rusqlite::Connection;
 
-use crate::report::{Figure, Line, Mark, Plot, Report};
+use crate::report::{Figure, Line, Mark, Plot, Run};
 use crate::stats::{Spread, percentile};
 use crate::{Effort, Fallible, fixture, scratch};
 
@@ -17,6 +17,11 @@ const ROWS_A_LANE: usize = 100;
 
 /// Rows in one step.
 const BATCH: usize = 50;
+
+/// Lanes that are due, where their number is not to grow.
+const DUE_LANES: usize = 2;
+
+const STEP_NAMES: [&str; 3] = ["claim 50 rows", "acknowledge 50 rows", "store 50 rows"];
 
 /// Steps in one round of one size.
 const STEPS: usize = 20;
@@ -32,47 +37,72 @@ const QUERY: DueQuery<'_> = DueQuery {
     max_heads: BATCH,
 };
 
-pub(crate) fn measure(report: &mut Report, effort: Effort) -> Fallible<()> {
-    let sizes: &[usize] =
-        effort.pick(&[1_000, 10_000, 100_000], &[1_000, 10_000, 100_000, 1_000_000, 10_000_000]);
+pub(crate) fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
+    let sizes: Vec<usize> = [1_000, 10_000, 100_000, 1_000_000, 10_000_000]
+        .into_iter()
+        .filter(|rows| *rows <= most_rows(effort))
+        .collect();
+    let rounds = effort.pick(10, 30);
+    // How much there is, apart from how much is in use: what is due stays the same.
+    let stores = steps(&sizes, rounds, &format!("lane > {DUE_LANES}"))?;
+    figures(run, &stores, &format!("{} rows due", DUE_LANES * ROWS_A_LANE), Mark::AtMost(1.5));
+    let line = |(index, name): (usize, &str)| {
+        let point = |store: &Sized| (store.rows as f64, Spread::of(&store.rounds(index)).median);
+        Line { name: name.to_owned(), points: stores.iter().map(point).collect() }
+    };
+    run.plots.push(Plot {
+        file: "growth".into(),
+        title: "Cost of a step as the backlog grows (synchronous = FULL)".into(),
+        x: "rows pending".into(),
+        y: "µs".into(),
+        log_x: true,
+        log_y: true,
+        lines: STEP_NAMES.into_iter().enumerate().map(line).collect(),
+    });
+    drop(stores);
+    // And what is in use grows with it, past what SQLite keeps in memory.
+    let sizes: Vec<usize> =
+        sizes.into_iter().filter(|rows| *rows <= effort.pick(100_000, 1_000_000)).collect();
+    let stores = steps(&sizes, rounds, "lane % 10 <> 0")?;
+    figures(run, &stores, "one in ten due, by turns", Mark::None);
+    Ok(())
+}
+
+/// The largest backlog. `LEVI_BENCH_ROWS` says otherwise: ten million rows take 25 GB and half an hour.
+fn most_rows(effort: Effort) -> usize {
+    let asked = std::env::var("LEVI_BENCH_ROWS").ok().and_then(|rows| rows.parse().ok());
+    asked.unwrap_or(effort.pick(100_000, 1_000_000))
+}
+
+/// Writes an outbox of each size, all but some of its lanes in backoff, and goes round them by turns.
+fn steps(sizes: &[usize], rounds: usize, deferred: &str) -> Fallible<Vec<Sized>> {
     let mut stores = Vec::new();
     for size in sizes {
-        stores.push(Sized::write(*size)?);
+        stores.push(Sized::write(*size, deferred)?);
     }
-    for round in 0..effort.pick(10, 30) {
+    for round in 0..rounds {
         for store in &mut stores {
             store.round(round)?;
         }
     }
-    let names = ["claim 50 of the due rows", "acknowledge 50 rows", "store 50 rows"];
-    let mut lines = Vec::new();
-    for (index, name) in names.into_iter().enumerate() {
+    Ok(stores)
+}
+
+fn figures(run: &mut Run, stores: &[Sized], due: &str, mark: Mark) {
+    for (index, name) in STEP_NAMES.into_iter().enumerate() {
         let smallest = stores[0].rounds(index);
         for store in &stores[1..] {
-            report.figure(Figure {
-                group: "growth",
-                what: format!("{name}, {} rows pending, nine of ten in backoff", store.rows),
+            run.figure(Figure {
+                what: format!("{name}, {} rows pending, {due}", store.rows),
                 against: format!("the same with {}", stores[0].rows),
-                unit: "µs",
+                unit: "µs".into(),
                 levi: store.rounds(index),
                 rival: smallest.clone(),
-                mark: Mark::AtMost(1.5),
+                mark,
                 note: format!("p99 {:.0} µs", percentile(&store.times[index], 0.99)),
             });
         }
-        let point = |store: &Sized| (store.rows as f64, Spread::of(&store.rounds(index)).median);
-        lines.push(Line { name: name.into(), points: stores.iter().map(point).collect() });
     }
-    report.plots.push(Plot {
-        file: "growth",
-        title: "Cost of a step as the backlog grows (synchronous = FULL)".into(),
-        x: "rows pending",
-        y: "µs",
-        log_x: true,
-        log_y: true,
-        lines,
-    });
-    Ok(())
 }
 
 /// An outbox with so many rows.
@@ -86,12 +116,12 @@ struct Sized {
 }
 
 impl Sized {
-    fn write(rows: usize) -> Fallible<Self> {
+    fn write(rows: usize, deferred: &str) -> Fallible<Self> {
         let folder = scratch()?;
         let path = folder.path().join("outbox.sqlite");
         let lanes = (rows / ROWS_A_LANE).max(10);
         fixture::backlog(&path, rows, lanes)?;
-        defer(&path, "lane % 10 <> 0", Wall::from_millis(NOW.as_millis() + 1_800_000))?;
+        defer(&path, deferred, Wall::from_millis(NOW.as_millis() + 1_800_000))?;
         let store = SqliteOutbox::open(path, fixture::options(Synchronous::Full))?;
         let template = fixture::sealed_row(&fixture::message_key()?, &fixture::session(0), 0)?;
         Ok(Self { rows, store, template, times: Default::default(), _folder: folder })

@@ -1,98 +1,135 @@
-//! Idle: how often any thread of the process runs while there is nothing to do.
+//! Idle: how often any thread of the process runs while there is nothing to do, and what it asks the outbox.
 
 use std::time::Duration;
 
-use levi::{Clock, SystemClock};
+use levi::{Clock, SystemClock, Wall};
+use tempfile::TempDir;
 
 use super::growth;
-use crate::child::{Child, Ready};
-use crate::process::switches;
-use crate::report::{Figure, Mark, Report};
+use crate::child::{Asked, Child, Ready};
+use crate::process::{Switches, switches};
+use crate::report::{Figure, Mark, Run};
 use crate::server::Server;
+use crate::system_calls::SystemCalls;
 use crate::{Effort, Fallible, fixture, scratch};
 
-pub(crate) async fn measure(report: &mut Report, effort: Effort) -> Fallible<()> {
+/// Longer than the children take to get ready.
+const SETTLING: Duration = Duration::from_secs(8);
+
+/// Longer than sending a batch takes.
+const SENDING: Duration = Duration::from_secs(3);
+
+pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     let time = effort.pick(Duration::from_secs(10), Duration::from_secs(60));
     let rows = effort.pick(100_000, 1_000_000);
-    let server = Server::start(8, Duration::ZERO).await?;
+    let server = Server::start(1, Duration::ZERO).await?;
     let address = server.address_json()?;
-
-    let empty = scratch()?;
-    let drained = Child::start(&["idle", &empty.path().display().to_string(), &address, "0"])?;
-    let waiting = scratch()?;
-    let file = waiting.path().join("outbox.sqlite");
-    fixture::backlog(&file, rows, rows / 100)?;
+    let (nothing, asleep, waking) = (scratch()?, scratch()?, scratch()?);
+    let file = |folder: &TempDir| folder.path().join("outbox.sqlite");
+    fixture::backlog(&file(&asleep), rows, rows / 100)?;
     // Later than the measurement ends, and no later than a backoff can be.
-    growth::defer(&file, "1", SystemClock::new().now().wall.after(Duration::from_secs(280)))?;
-    let backlog = Child::start(&["idle", &waiting.path().display().to_string(), &address, "1"])?;
+    growth::defer(&file(&asleep), "1", wall().after(Duration::from_secs(290)))?;
+    fixture::copy_outbox(&file(&asleep), waking.path())?;
+    let due = wall().after(SETTLING + time / 2);
+    growth::defer(&file(&waking), "lane = 1", due)?;
 
-    for (child, what) in
-        [(drained, "everything sent".to_owned()), (backlog, format!("{rows} rows in backoff, none due"))]
-    {
-        let (ready, child): (Ready, Child) = child.first_answer()?;
-        let calls = SystemCalls::watch(ready.pid);
-        let before = switches(ready.pid)?;
-        tokio::time::sleep(time).await;
-        let after = switches(ready.pid)?;
-        let calls = calls.and_then(SystemCalls::end);
-        drop(child);
-        let count = |threads: &[(String, u64)]| threads.iter().map(|thread| thread.1).sum::<u64>();
-        let wakeups = count(&after).saturating_sub(count(&before));
-        report.figure(Figure {
-            group: "idle",
-            what: format!("{} s with nothing to do, {what}", time.as_secs()),
-            against: "no wake-up of any of its threads".into(),
-            unit: "wake-ups",
-            levi: vec![wakeups as f64],
-            rival: vec![1.0],
-            mark: Mark::AtMost(0.0),
-            note: match calls {
-                Some(calls) => format!("{} threads, {calls} system calls (strace)", after.len()),
-                None => format!("{} threads; a thread that never ran made no system call", after.len()),
-            },
-        });
+    let mut subjects = [
+        Subject::start(&nothing, &address, "0", "everything sent")?,
+        Subject::start(&asleep, &address, "1", &format!("{rows} rows in backoff, none due"))?,
+        Subject::start(
+            &waking,
+            &address,
+            "1",
+            &format!("{rows} rows in backoff, 100 of them due afterwards"),
+        )?,
+    ];
+    for subject in &mut subjects {
+        subject.settle()?;
     }
+    let start = wall();
+    look(&mut subjects)?;
+    let before_due = due.since(start).saturating_sub(Duration::from_secs(1));
+    if before_due < Duration::from_secs(1) {
+        return Err("the children took too long to get ready; the machine is too busy for this".into());
+    }
+    tokio::time::sleep(before_due).await;
+    look(&mut subjects)?;
+    tokio::time::sleep(time.saturating_sub(before_due).max(Duration::from_secs(1) + SENDING)).await;
+    look(&mut subjects)?;
+    let time = wall().since(start);
+    let [nothing, asleep, waking] = subjects;
+    run.figure(nothing.figure(time, 2)?);
+    run.figure(asleep.figure(time, 2)?);
+    run.figure(waking.figure(before_due, 1)?);
     Ok(())
 }
 
-/// Counts system calls from outside, where strace is there and may attach.
-struct SystemCalls {
-    strace: std::process::Child,
-    file: tempfile::NamedTempFile,
+fn wall() -> Wall {
+    SystemClock::new().now().wall
 }
 
-impl SystemCalls {
-    fn watch(pid: u32) -> Option<Self> {
-        let file = tempfile::NamedTempFile::new().ok()?;
-        let mut strace = std::process::Command::new("strace")
-            .args(["-f", "-qq", "-o"])
-            .arg(file.path())
-            .args(["-p", &pid.to_string()])
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .ok()?;
-        // Attaching restarts the calls that the threads sleep in; that is not the process's doing.
-        std::thread::sleep(Duration::from_millis(500));
-        match strace.try_wait() {
-            Ok(None) => Some(Self { strace, file }),
-            _ => None,
-        }
-    }
-
-    /// System calls that began while it watched.
-    fn end(mut self) -> Option<usize> {
-        // SIGKILL detaches; what it traced goes on.
-        self.strace.kill().ok()?;
-        self.strace.wait().ok()?;
-        let text = std::fs::read_to_string(self.file.path()).ok()?;
-        // What was under way when it attached is shown as resumed or unfinished, without an end.
-        let began = |line: &&str| !line.contains("resumed") && !line.contains("<unfinished");
-        let own = text.lines().filter(|line| !line.contains("+++")).filter(began).count();
-        Some(own.saturating_sub(restarted(&text)))
-    }
+fn look(subjects: &mut [Subject]) -> Fallible<()> {
+    subjects.iter_mut().try_for_each(Subject::look)
 }
 
-/// Calls that only began again because strace attached.
-fn restarted(text: &str) -> usize {
-    text.lines().filter(|line| line.contains("restart_syscall") && line.contains(" = ")).count()
+/// A process with Levi in it that is watched from outside.
+struct Subject {
+    what: String,
+    child: Child,
+    pid: u32,
+    calls: Option<SystemCalls>,
+    /// At each look: how often its threads ran so far, and the system calls so far.
+    looks: Vec<(Switches, Option<usize>)>,
+}
+
+impl Subject {
+    fn start(folder: &TempDir, address: &str, waiting: &str, what: &str) -> Fallible<Self> {
+        let child = Child::start(&["idle", &folder.path().display().to_string(), address, waiting])?;
+        Ok(Self { what: what.to_owned(), child, pid: 0, calls: None, looks: Vec::new() })
+    }
+
+    fn settle(&mut self) -> Fallible<()> {
+        let ready: Ready = self.child.line()?;
+        self.pid = ready.pid;
+        self.calls = SystemCalls::watch(ready.pid);
+        Ok(())
+    }
+
+    fn look(&mut self) -> Fallible<()> {
+        let calls = self.calls.as_ref().and_then(SystemCalls::so_far);
+        self.looks.push((switches(self.pid)?, calls));
+        Ok(())
+    }
+
+    /// What happened between the first look and the one numbered `end`, and, in the note, until the last.
+    fn figure(mut self, time: Duration, end: usize) -> Fallible<Figure> {
+        let asked: Asked = self.child.ask()?;
+        let [(first, calls_before), .., (last, _)] = self.looks.as_slice() else {
+            return Err("nobody looked".into());
+        };
+        let (then, calls_after) = &self.looks[end];
+        let calls = match (calls_before, calls_after) {
+            (Some(before), Some(after)) => format!("{} system calls (strace)", after - before),
+            _ => "a thread that never ran made no system call".to_owned(),
+        };
+        let Asked { requests, reads, commits } = asked;
+        let later = if end + 1 < self.looks.len() {
+            format!(
+                "then the 100 rows went: {} wake-ups of all threads, {requests} requests, {reads} reads and \
+                 {commits} commits of the outbox",
+                last.since(then)
+            )
+        } else {
+            format!("{reads} reads and {commits} commits of the outbox")
+        };
+        Ok(Figure {
+            what: format!("{:.0} s with nothing to do, {}", time.as_secs_f64(), self.what),
+            against: "no wake-up of any of its threads".into(),
+            unit: "wake-ups".into(),
+            levi: vec![then.since(first) as f64],
+            rival: vec![1.0],
+            mark: Mark::AtMost(0.0),
+            note: format!("{} threads, {calls}; {later}", then.threads()),
+        })
+    }
 }

@@ -6,24 +6,23 @@ use std::time::{Duration, Instant};
 use levi::{HttpOptions, Levi, LeviConfig, SyncContext};
 
 use crate::near::Near;
-use crate::report::{Figure, Line, Mark, Plot, Report};
+use crate::report::{Figure, Line, Mark, Plot, Run};
 use crate::stats::{Spread, percentile};
 use crate::{Effort, Fallible, fixture, scratch};
 
 /// How long the server takes to answer.
 const ANSWER: Duration = Duration::from_millis(20);
 
-pub(crate) async fn measure(report: &mut Report, effort: Effort) -> Fallible<()> {
+pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     let flush = LeviConfig::default().flush_interval;
     for interval in [flush, Duration::from_millis(50)] {
         let waits = idle(interval, effort.pick(4, 20)).await?;
         let ms = interval.as_secs_f64() * 1e3;
         let over: Vec<f64> = waits.iter().map(|wait| wait - ms).collect();
-        report.figure(Figure {
-            group: "latency",
+        run.figure(Figure {
             what: format!("one message on an idle Levi, flush_interval {ms:.0} ms"),
             against: "flush_interval".into(),
-            unit: "ms",
+            unit: "ms".into(),
             levi: waits,
             rival: vec![ms],
             mark: Mark::AtMost(if ms > 100.0 { 1.02 } else { 1.1 }),
@@ -38,22 +37,21 @@ pub(crate) async fn measure(report: &mut Report, effort: Effort) -> Fallible<()>
         high.push((f64::from(rate), p99));
         // The first message of a batch waits until the batch is full or the interval is over.
         let ms = (flush.as_secs_f64()).min(50.0 / f64::from(rate)) * 1e3;
-        report.figure(Figure {
-            group: "latency",
+        run.figure(Figure {
             what: format!("{rate} messages a second, one session, p99"),
             against: "the longest wait for company: flush_interval or 50 messages".into(),
-            unit: "ms",
+            unit: "ms".into(),
             levi: vec![p99],
             rival: vec![ms],
             mark: Mark::None,
             note: format!("p50 {p50:.1} ms, p99 {p99:.1} ms, {} messages; answers take 20 ms", waits.len()),
         });
     }
-    report.plots.push(Plot {
-        file: "latency",
+    run.plots.push(Plot {
+        file: "latency".into(),
         title: "From enqueue to the request leaving (flush_interval 500 ms, batch_size 50)".into(),
-        x: "messages a second",
-        y: "ms",
+        x: "messages a second".into(),
+        y: "ms".into(),
         log_x: true,
         log_y: false,
         lines: vec![Line { name: "p50".into(), points: middle }, Line { name: "p99".into(), points: high }],

@@ -4,48 +4,47 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::child::{Child, Drained, Started};
-use crate::report::{Figure, Line, Mark, Plot, Report};
+use crate::report::{Figure, Line, Mark, Plot, Run};
 use crate::server::Server;
 use crate::stats::percentile;
 use crate::{Effort, Fallible, fixture, scratch};
 
-pub(crate) async fn measure(report: &mut Report, effort: Effort) -> Fallible<()> {
+pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     let rows = effort.pick(100_000, 1_000_000);
     let folder = scratch()?;
     let template = folder.path().join("template.sqlite");
     fixture::backlog(&template, rows, 8)?;
-    first_request(report, effort, rows, &template)?;
-    drain(report, rows, &template).await
+    first_request(run, effort, rows, &template)?;
+    drain(run, rows, &template).await
 }
 
-async fn drain(report: &mut Report, rows: usize, template: &Path) -> Fallible<()> {
+async fn drain(run: &mut Run, rows: usize, template: &Path) -> Fallible<()> {
     let server = Server::start(8, Duration::ZERO).await?;
     let folder = scratch()?;
     fixture::copy_outbox(template, folder.path())?;
     let data = folder.path().display().to_string();
-    let child = Child::start(&["drain", &data, &server.address_json()?, &rows.to_string()])?;
-    let drained: Drained = child.answer()?;
+    let mut child = Child::start(&["drain", &data, &server.address_json()?, &rows.to_string()])?;
+    let drained: Drained = child.line()?;
     let mib = |kib: u64| kib as f64 / 1024.0;
     let samples: Vec<(f64, f64)> =
         drained.samples.iter().map(|(rows, kib)| (*rows as f64, mib(*kib))).collect();
     let late: Vec<f64> =
         samples.iter().filter(|sample| sample.0 >= rows as f64 / 10.0).map(|s| s.1).collect();
     let flat = percentile(&late, 1.0) / percentile(&late, 0.0).max(0.1);
-    report.figure(Figure {
-        group: "memory",
+    run.figure(Figure {
         what: format!("most memory resident while {rows} rows were drained (VmHWM of a process of its own)"),
         against: "32 MiB".into(),
-        unit: "MiB",
+        unit: "MiB".into(),
         levi: vec![mib(drained.most_kib)],
         rival: vec![32.0],
         mark: Mark::AtMost(1.0),
         note: format!("largest over smallest sample after the first tenth: {flat:.2}"),
     });
-    report.plots.push(Plot {
-        file: "memory",
+    run.plots.push(Plot {
+        file: "memory".into(),
         title: format!("Resident memory while {rows} messages are drained"),
-        x: "messages sent",
-        y: "MiB",
+        x: "messages sent".into(),
+        y: "MiB".into(),
         log_x: false,
         log_y: false,
         lines: vec![Line { name: "VmRSS".into(), points: samples }],
@@ -53,20 +52,19 @@ async fn drain(report: &mut Report, rows: usize, template: &Path) -> Fallible<()
     Ok(())
 }
 
-fn first_request(report: &mut Report, effort: Effort, rows: usize, template: &Path) -> Fallible<()> {
+fn first_request(run: &mut Run, effort: Effort, rows: usize, template: &Path) -> Fallible<()> {
     let mut times = Vec::new();
     for _ in 0..effort.pick(3, 7) {
         let folder = scratch()?;
         fixture::copy_outbox(template, folder.path())?;
         let data = folder.path().display().to_string();
-        let started: Started = Child::start(&["start", &data])?.answer()?;
+        let started: Started = Child::start(&["start", &data])?.line()?;
         times.push(started.first_request_ms);
     }
-    report.figure(Figure {
-        group: "memory",
+    run.figure(Figure {
         what: format!("from start() to the first request leaving, {rows} rows pending"),
         against: "100 ms".into(),
-        unit: "ms",
+        unit: "ms".into(),
         levi: times,
         rival: vec![100.0],
         mark: Mark::AtMost(1.0),

@@ -10,35 +10,29 @@ mod latency;
 mod memory;
 mod rivals;
 
-use crate::report::Report;
+use crate::conditions::Watch;
+use crate::report::Run;
 use crate::{Effort, Fallible};
 
-/// Runs the groups asked for; all, if none is named.
-pub(crate) async fn run(report: &mut Report, effort: Effort, groups: &[&str]) -> Fallible<()> {
-    let wanted = |group: &str| groups.is_empty() || groups.contains(&group);
-    if wanted("body") {
-        body::measure(report, effort)?;
+/// The groups, in the order of the page.
+pub(crate) const GROUPS: [&str; 8] =
+    ["body", "fan-out", "enqueue", "drain", "latency", "growth", "memory", "idle"];
+
+/// Measures one group.
+pub(crate) async fn run(group: &str, effort: Effort) -> Fallible<Run> {
+    let mut run = Run { group: group.to_owned(), ..Run::default() };
+    let watch = Watch::start();
+    match group {
+        "body" => body::measure(&mut run, effort)?,
+        "fan-out" => fan_out::measure(&mut run, effort).await?,
+        "enqueue" => enqueue::measure(&mut run, effort).await?,
+        "drain" => drain::measure(&mut run, effort).await?,
+        "latency" => latency::measure(&mut run, effort).await?,
+        "growth" => growth::measure(&mut run, effort)?,
+        "memory" => memory::measure(&mut run, effort).await?,
+        "idle" => idle::measure(&mut run, effort).await?,
+        _ => return Err(format!("there is no group `{group}`; there are {}", GROUPS.join(", ")).into()),
     }
-    if wanted("fan-out") {
-        fan_out::measure(report, effort).await?;
-    }
-    if wanted("enqueue") {
-        enqueue::measure(report, effort).await?;
-    }
-    if wanted("drain") {
-        drain::measure(report, effort).await?;
-    }
-    if wanted("latency") {
-        latency::measure(report, effort).await?;
-    }
-    if wanted("growth") {
-        growth::measure(report, effort)?;
-    }
-    if wanted("memory") {
-        memory::measure(report, effort).await?;
-    }
-    if wanted("idle") {
-        idle::measure(report, effort).await?;
-    }
-    Ok(())
+    run.conditions = format!("{effort:?} run, {}", watch.end());
+    Ok(run)
 }
