@@ -30,6 +30,7 @@ fn steps(members: &[Package]) -> Vec<Step> {
     steps.push(docs.with_env("RUSTDOCFLAGS", "-D warnings"));
     if members.iter().any(|member| member.name == "levi-cli") {
         steps.push(Step::new("demo", &["run", "--release", "--", "demo", "--messages", "300"]));
+        steps.push(Step::new("interop", &["xtask", "interop"]));
     }
     steps.extend(torture());
     steps

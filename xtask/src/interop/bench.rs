@@ -116,13 +116,12 @@ impl Bench {
 
     /// On a server of its own, which it cuts off and lets come back.
     pub(super) fn demo(&mut self) -> Result<(), Failure> {
-        let levi = built(&["--release", "-p", "levi-cli", "--bin", "levi"])?;
-        let mut demo = Command::new(levi);
+        let mut demo = Command::new(levi_command()?);
         succeed("levi demo", demo.args(["demo", "--messages", "300", "--server", "lite"]).current_dir(root()))
     }
 
     fn command_in(&self, mode: &str) -> Result<(), Failure> {
-        let levi = built(&["-p", "levi-cli", "--bin", "levi"])?;
+        let levi = levi_command()?;
         let mut node = Command::new(self.programs.node);
         node.arg(root().join("interop/command.mjs")).arg(levi).arg(self.folder.join("command")).arg(mode);
         run("command.mjs", node.stdin(self.ready()?))
@@ -173,6 +172,11 @@ impl Bench {
             detail: "a step needs it after it was stopped".to_owned(),
         })
     }
+}
+
+/// The command `levi`, built as it is published.
+fn levi_command() -> Result<PathBuf, Failure> {
+    built(&["--release", "-p", "levi-cli", "--bin", "levi"])
 }
 
 /// Builds one program of the workspace, and says where it is.
