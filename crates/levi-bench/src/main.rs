@@ -84,25 +84,33 @@ async fn measure(out: &Path, options: &[&str]) -> Fallible<ExitCode> {
     let effort = if options.contains(&"--quick") { Effort::Quick } else { Effort::Full };
     let named: Vec<&str> = options.iter().copied().filter(|option| !option.starts_with("--")).collect();
     let groups = if named.is_empty() { &GROUPS[..] } else { &named };
-    let mut report = Report { machine: conditions::machine(), ..Report::default() };
-    for group in groups {
-        report.runs.push(cases::run(group, effort).await?);
-    }
     std::fs::create_dir_all(out)?;
-    let raw = out.join("figures.json");
+    let mut report = Report { machine: conditions::machine(), ..Report::default() };
     if !named.is_empty()
-        && let Ok(earlier) = std::fs::read(&raw)
+        && let Ok(earlier) = std::fs::read(out.join(RAW))
     {
-        report.complete_with(serde_json::from_slice(&earlier)?, &GROUPS);
+        report.runs = serde_json::from_slice::<Report>(&earlier)?.runs;
     }
-    std::fs::write(&raw, serde_json::to_string_pretty(&report)?)?;
-    std::fs::write(out.join("table.md"), report.table())?;
-    for plot in report.runs.iter().flat_map(|run| &run.plots) {
-        std::fs::write(out.join(&plot.file).with_extension("svg"), plot::svg(plot))?;
+    for group in groups {
+        report.put(cases::run(group, effort).await?, &GROUPS);
+        // After each group, so that a run that is broken off has not been for nothing.
+        write(out, &report)?;
     }
     println!("\n{}", report.table());
     println!("{} mark(s) missed; table, raw numbers and plots are in {}", report.missed(), out.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The file with the raw numbers.
+const RAW: &str = "figures.json";
+
+fn write(out: &Path, report: &Report) -> Fallible<()> {
+    std::fs::write(out.join(RAW), serde_json::to_string_pretty(report)?)?;
+    std::fs::write(out.join("table.md"), report.table())?;
+    for plot in report.runs.iter().flat_map(|run| &run.plots) {
+        std::fs::write(out.join(&plot.file).with_extension("svg"), plot::svg(plot))?;
+    }
+    Ok(())
 }
 
 /// A folder on a real disk that is gone with its value. `LEVI_BENCH_DIR` says where; else the system's.

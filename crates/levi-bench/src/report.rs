@@ -127,10 +127,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Keeps of `earlier` the groups that were not measured again. Figures of one group never come from two runs.
-    pub(crate) fn complete_with(&mut self, earlier: Self, order: &[&str]) {
-        let measured: Vec<String> = self.runs.iter().map(|run| run.group.clone()).collect();
-        self.runs.extend(earlier.runs.into_iter().filter(|run| !measured.contains(&run.group)));
+    /// Puts a group in its place, instead of what was measured of it before. Figures of one group never come from two
+    /// runs.
+    pub(crate) fn put(&mut self, run: Run, order: &[&str]) {
+        self.runs.retain(|earlier| earlier.group != run.group);
+        self.runs.push(run);
         self.runs.sort_by_key(|run| order.iter().position(|group| *group == run.group));
     }
 
@@ -211,10 +212,9 @@ mod tests {
             conditions: conditions.into(),
             ..Run::default()
         };
-        let earlier = Report { runs: vec![run("a", "old"), run("b", "old")], ..Report::default() };
-        let mut report = Report { runs: vec![run("b", "new")], ..Report::default() };
-        report.complete_with(earlier, &["a", "b"]);
+        let mut report = Report { runs: vec![run("a", "old"), run("b", "old")], ..Report::default() };
+        report.put(run("a", "new"), &["a", "b"]);
         let now: Vec<_> = report.runs.iter().map(|run| (&*run.group, &*run.conditions)).collect();
-        assert_eq!(now, [("a", "old"), ("b", "new")]);
+        assert_eq!(now, [("a", "new"), ("b", "old")]);
     }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
         let (mut levi_cpu, mut bare_cpu) = (Duration::ZERO, Duration::ZERO);
         let (session, secret) = (fixture::session(0), fixture::secret()?);
         // About as much time for each number of devices.
-        let rounds = (effort.pick(20_000, 60_000) / devices).min(400);
+        let rounds = (effort.pick(8_000, 40_000) / devices).min(400);
         let before = near.upserts.load(Ordering::Relaxed);
         for _ in 0..rounds {
             let (start, used) = (Instant::now(), cpu_time());
