@@ -33,6 +33,8 @@ fn steps(members: &[Package]) -> Vec<Step> {
         steps.push(Step::new("interop", &["xtask", "interop"]));
     }
     steps.extend(torture());
+    // Says so and goes on where there is no valgrind, which no package registry of the languages here has.
+    steps.push(Step::new("instructions", &["xtask", "bench", "--instructions", "--where-possible"]));
     steps
 }
 
