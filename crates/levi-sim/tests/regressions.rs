@@ -154,3 +154,15 @@ fn an_answer_to_a_row_that_was_thrown_away_says_nothing_of_the_one_in_its_place(
         ],
     );
 }
+
+/// Seed 561635 of a long run: more bad rows in front of a good one than a trial held.
+#[test]
+fn a_good_row_behind_many_bad_ones_arrives_though_the_project_is_blamed_at_first() {
+    let mut plan = calm(1);
+    plan.setup.config.batch_size = 4;
+    plan.heal_at = seconds(300);
+    let mut events: Vec<_> =
+        (0..10).map(|place| message(20 * place, 0, place as i64, Nature::Poison)).collect();
+    events.push(message(400, 0, 10, Nature::Good));
+    holds(plan, events);
+}

@@ -1,6 +1,6 @@
 use std::fs::{DirBuilder, File};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use levi_core::{
     Accounts, InvalidConfig, LeviConfig, Opened, SecretsCache, StartError, SystemClock, Worker, WorkerParts,
@@ -158,6 +158,7 @@ impl LeviBuilder {
         let kept = connection.as_ref().ok().cloned();
         let (outbox, synchronous) = (self.outbox, self.synchronous);
         let path = outbox_path(&self.config);
+        let beside = outbox.is_none().then(|| path.clone());
         let folder = self.config.data_dir.clone().ok_or_else(|| data_dir(&self.config));
         let max_pending_bytes = self.config.max_pending_bytes;
         let open = move || {
@@ -189,6 +190,8 @@ impl LeviBuilder {
             session_store: self.session_store,
             cache: self.cache,
             clock: self.clock,
+            outbox_path: beside,
+            bell: Mutex::default(),
         }
     }
 }

@@ -1,4 +1,5 @@
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use levi_core::{
@@ -11,6 +12,7 @@ use levi_transport::HttpOptions;
 use levi_types::{Clock, DeviceId, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use tokio::sync::watch;
 
+use crate::bell::Bell;
 use crate::builder::{Connection, LeviBuilder};
 
 /// The message sync worker with its defaults wired together: messages in, ciphertext in Supabase.
@@ -20,6 +22,9 @@ pub struct Levi {
     pub(crate) session_store: Arc<dyn SessionStore>,
     pub(crate) cache: SecretsCache,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where the default outbox lies; `None` for one of the daemon's own making.
+    pub(crate) outbox_path: Option<PathBuf>,
+    pub(crate) bell: Mutex<Option<Bell>>,
 }
 
 /// Why there is no session sync or reader to be had from this Levi.
@@ -59,7 +64,19 @@ impl Levi {
     /// # Errors
     /// [`StartError`], which says what to do.
     pub fn start(&self) -> Result<(), StartError> {
-        self.worker.start()
+        self.worker.start()?;
+        if let Some(path) = &self.outbox_path {
+            match Bell::hang(path, self.worker.on_written_elsewhere()) {
+                Ok(bell) => *self.bell() = Some(bell),
+                Err(error) => tracing::info!("no bell beside the outbox: {error}"),
+            }
+        }
+        Ok(())
+    }
+
+    fn bell(&self) -> MutexGuard<'_, Option<Bell>> {
+        // Whole after a panic: every change is one assignment.
+        self.bell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands over the token of the signed-in user. Sending begins, or goes on with it.
@@ -123,6 +140,7 @@ impl Levi {
 
     /// Stops intake, sends what can be sent until `deadline` is over, and says what stays.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        drop(self.bell().take());
         self.worker.shutdown(deadline).await
     }
 

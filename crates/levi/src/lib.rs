@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod bell;
 mod builder;
 mod levi;
 
+pub use bell::ring;
 pub use builder::{BuildError, LeviBuilder, data_dir, outbox_path};
 pub use levi::{Levi, NotConnected};
 
@@ -20,7 +22,7 @@ pub use levi_crypto::at_rest::DatabaseKey;
 pub use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
 pub use levi_crypto::{MessageKey, SessionSecret};
 pub use levi_outbox::sqlite::{
-    Inspector, SqliteOptions, SqliteOutbox, Synchronous, enqueue_in, lock_path, migrate_in,
+    ByHand, Guest, Inspector, SqliteOptions, SqliteOutbox, Synchronous, enqueue_in, lock_path, migrate_in,
 };
 pub use levi_outbox::{
     Change, ListedRow, ListedTask, OutboxError, OutboxStore, Protection, Reason, RowId, RowKey, RowState,

@@ -76,6 +76,10 @@ async fn what_lies_on_the_disk_shows_no_content_and_no_secret() {
     let mut files = 0;
     for entry in std::fs::read_dir(world.folder.path()).unwrap() {
         let path = entry.unwrap().path();
+        // The bell beside the outbox is a socket.
+        if !path.is_file() {
+            continue;
+        }
         files += 1;
         for needle in ["treasure", secret.expose(), world::PATH] {
             assert!(!holds(&path, needle.as_bytes()), "{} shows {needle}", path.display());

@@ -1,18 +1,16 @@
-//! Changes by hand. Only the outbox's owner may change it, so while a daemon runs nothing is touched.
+//! Changes by hand, beside a daemon that is at work or without one.
 
 use std::path::Path;
 
-use levi::{
-    Change, Clock as _, ListedTask, OutboxStore as _, RowId, RowState, SqliteOptions, SqliteOutbox,
-    SystemClock,
-};
+use levi::{ByHand, Clock as _, Guest, Inspector, ListedTask, RowId, RowState, SystemClock, ring};
 use serde::Serialize;
 
 use super::tasks::MOST;
-use super::{ChosenArgs, PAGE, existing};
+use super::{ChosenArgs, PAGE, existing, open};
 use crate::console::{Complaint, Console};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::owner;
 use crate::text::plural;
 
 #[derive(Serialize)]
@@ -27,36 +25,55 @@ struct Changed {
 }
 
 pub(super) fn retry(args: &ChosenArgs, console: Console) -> Result<Exit, CliError> {
-    let at = SystemClock::new().now().wall;
     let (_, path) = existing(&args.data)?;
-    let mut outbox = own(&path)?;
-    let chosen = Chosen::find(&outbox, args, console)?;
-    let mut changes: Vec<_> = chosen.parked.iter().map(|row| Change::Unpark { row: *row, at }).collect();
-    changes.extend(chosen.tasks.iter().map(|name| Change::UnparkTask { name: name.clone(), at }));
-    changes.push(Change::RetryNow { at });
-    outbox.commit(&changes, &[])?;
+    let chosen = Chosen::find(&open(&path)?, args, console)?;
+    let mut changes: Vec<_> = chosen.parked.iter().copied().map(ByHand::Unpark).collect();
+    changes.extend(chosen.tasks.iter().cloned().map(ByHand::UnparkTask));
+    changes.push(ByHand::RetryNow);
+    let told = change(&path, &changes)?;
     let retried = chosen.parked.len() as u64 + chosen.pending;
     console.json(&chosen.changed(Some(retried), None))?;
-    let what = chosen.words(retried);
-    console.say(format!("{what} due now; start the daemon, or run `levi sync`"))?;
+    console.say(format!("{} due now; {}", chosen.words(retried), told.words()))?;
     Ok(chosen.exit())
 }
 
 pub(super) fn discard(args: &ChosenArgs, console: Console) -> Result<Exit, CliError> {
     let (_, path) = existing(&args.data)?;
-    let mut outbox = own(&path)?;
-    let chosen = Chosen::find(&outbox, args, console)?;
-    let mut changes: Vec<_> = chosen.all.iter().map(|row| Change::Discard { row: *row }).collect();
-    changes.extend(chosen.tasks.iter().map(|name| Change::DiscardTask { name: name.clone() }));
-    outbox.commit(&changes, &[])?;
+    let chosen = Chosen::find(&open(&path)?, args, console)?;
+    let mut changes: Vec<_> = chosen.all.iter().copied().map(ByHand::Discard).collect();
+    changes.extend(chosen.tasks.iter().cloned().map(ByHand::DiscardTask));
+    change(&path, &changes)?;
     let discarded = chosen.all.len() as u64;
     console.json(&chosen.changed(None, Some(discarded)))?;
-    console.say(format!("{} discarded; the server will never have them", chosen.words(discarded)))?;
+    console.say(format!("{} discarded; what was not sent yet never will be", chosen.words(discarded)))?;
     Ok(chosen.exit())
 }
 
-fn own(path: &Path) -> Result<SqliteOutbox, CliError> {
-    Ok(SqliteOutbox::open(path, SqliteOptions::default())?)
+/// Who will act on a change.
+enum Told {
+    Daemon,
+    DaemonLater,
+    Nobody,
+}
+
+impl Told {
+    const fn words(&self) -> &'static str {
+        match self {
+            Self::Daemon => "the daemon was told",
+            Self::DaemonLater => "the daemon finds it when it wakes up next",
+            Self::Nobody => "start the daemon, or run `levi sync`",
+        }
+    }
+}
+
+/// Changes the outbox beside its owner, if there is one, and tells it.
+fn change(path: &Path, changes: &[ByHand]) -> Result<Told, CliError> {
+    Guest::open(path)?.commit(changes, SystemClock::new().now().wall)?;
+    Ok(match (owner::is_owned(path), ring(path)) {
+        (_, Ok(())) => Told::Daemon,
+        (Some(false), Err(_)) => Told::Nobody,
+        (_, Err(_)) => Told::DaemonLater,
+    })
 }
 
 /// The rows that were asked for, as far as they are there.
@@ -70,7 +87,7 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn find(outbox: &SqliteOutbox, args: &ChosenArgs, console: Console) -> Result<Self, CliError> {
+    fn find(outbox: &Inspector, args: &ChosenArgs, console: Console) -> Result<Self, CliError> {
         let mut chosen = Self::default();
         if args.all_parked {
             chosen.parked = all_parked(outbox)?;
@@ -96,7 +113,7 @@ impl Chosen {
 
     fn find_tasks(
         &mut self,
-        outbox: &SqliteOutbox,
+        outbox: &Inspector,
         wanted: &[String],
         console: Console,
     ) -> Result<(), CliError> {
@@ -134,7 +151,7 @@ impl Chosen {
     }
 }
 
-fn all_parked(outbox: &SqliteOutbox) -> Result<Vec<RowId>, CliError> {
+fn all_parked(outbox: &Inspector) -> Result<Vec<RowId>, CliError> {
     let (mut after, mut parked) = (None, Vec::new());
     loop {
         let rows = outbox.list(after, PAGE)?;

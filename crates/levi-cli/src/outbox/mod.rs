@@ -29,9 +29,9 @@ pub(crate) struct OutboxArgs {
 enum OutboxCommand {
     /// What waits and what was set aside, and why. Works while a daemon runs.
     List(ListArgs),
-    /// Put what was set aside back in line, and make everything due now.
+    /// Put what was set aside back in line, and make everything due now. Works while a daemon runs.
     Retry(ChosenArgs),
-    /// Remove messages, or a session's own row, for good. They will never reach the server.
+    /// Remove messages, or a session's own row, for good. Works while a daemon runs.
     Discard(ChosenArgs),
     /// Write what waits as NDJSON that `levi sync` takes: decrypted, to stdout. Works while a daemon runs.
     Export(ListArgs),

@@ -14,6 +14,12 @@ use super::{Batcher, MOST_LANES, Wait};
 /// A second trial of a project goes through at least so many rows, if there are as many.
 const SECOND_TRIAL: usize = 8;
 
+/// Convictions in a row after which a trial may be larger by a batch.
+const CONVICTIONS_PER_STEP: usize = 8;
+
+/// Batches that a trial comprises at most.
+const WIDEST_TRIAL: usize = 16;
+
 impl Batcher {
     pub(super) fn outcome(
         &mut self,
@@ -184,8 +190,11 @@ impl Batcher {
     fn open_trial(&mut self, batch: &Batch, code: &str) {
         let trial = match &self.gate.probing {
             Some(probing) if probing == code && self.gate.convicted_for > 0 => {
-                // Not more, for what is on trial is set aside on disk, and a crash forgets why.
-                let most = self.config.batch_size.max(SECOND_TRIAL);
+                // Not much more at a time, for what is on trial is set aside on disk, and a crash forgets why; but
+                // in the end more than there are bad rows in front of a good one.
+                let convictions = self.gate.project_attempts as usize;
+                let widened = (1 + convictions / CONVICTIONS_PER_STEP).min(WIDEST_TRIAL);
+                let most = self.config.batch_size.max(SECOND_TRIAL) * widened;
                 let known = batch.rows() + self.lanes.waiting_rows(most);
                 Trial::open(code, 2 * self.gate.convicted_for, known.min(most))
             }

@@ -235,9 +235,19 @@ impl Worker {
         self.tell(Event::KeyArrived(session.clone()));
     }
 
-    /// Rows were written to the outbox by somebody else in this process (`enqueue_in`): look for them.
+    /// Rows were written to the outbox by somebody else (`enqueue_in`): look for them.
     pub fn written_elsewhere(&self) {
         self.tell(Event::WrittenElsewhere);
+    }
+
+    /// The same for a thread of its own that hears of it.
+    pub fn on_written_elsewhere(&self) -> impl Fn() + Send + 'static {
+        let shared = Arc::downgrade(&self.shared);
+        move || {
+            if let Some(shared) = shared.upgrade() {
+                let _ = shared.inbox.push(Event::WrittenElsewhere);
+            }
+        }
     }
 
     /// What Levi is doing now.

@@ -8,6 +8,7 @@ mod columns;
 mod due;
 mod enqueue;
 mod failure;
+mod guest;
 mod host;
 mod inspect;
 mod integrity;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+pub use self::guest::{ByHand, Guest};
 pub use self::host::{enqueue_in, migrate_in};
 pub use self::inspect::Inspector;
 use self::ledger::Ledger;

@@ -235,7 +235,9 @@ impl Truth {
     fn put_back(&mut self, id: RowId, at: Wall) {
         let Some(row) = self.rows.get(&id) else { return };
         let Some(session) = self.sessions.get_mut(row.session) else { return };
-        if session.parked.remove(&row.sequence_number).is_some() {
+        // Another row may have its place since it was thrown away.
+        if session.parked.get(&row.sequence_number).is_some_and(|parked| parked.row == id) {
+            session.parked.remove(&row.sequence_number);
             session.pending.insert(row.sequence_number, id);
             session.due_at = Some(session.due_at.map_or(at, |due_at| due_at.min(at)));
             session.attempts = 0;
