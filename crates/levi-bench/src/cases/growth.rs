@@ -45,7 +45,7 @@ pub(crate) fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     let rounds = effort.pick(10, 30);
     // How much there is, apart from how much is in use: what is due stays the same.
     let stores = steps(&sizes, rounds, &format!("lane > {DUE_LANES}"))?;
-    figures(run, &stores, &format!("{} rows due", DUE_LANES * ROWS_A_LANE), Mark::AtMost(1.5));
+    figures(run, &stores, &format!("{} rows due", DUE_LANES * ROWS_A_LANE));
     let line = |(index, name): (usize, &str)| {
         let point = |store: &Sized| (store.rows as f64, Spread::of(&store.rounds(index)).median);
         Line { name: name.to_owned(), points: stores.iter().map(point).collect() }
@@ -64,7 +64,7 @@ pub(crate) fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     let sizes: Vec<usize> =
         sizes.into_iter().filter(|rows| *rows <= effort.pick(100_000, 1_000_000)).collect();
     let stores = steps(&sizes, rounds, "lane % 10 <> 0")?;
-    figures(run, &stores, "one in ten due, by turns", Mark::None);
+    figures(run, &stores, "one in ten due, by turns");
     Ok(())
 }
 
@@ -88,7 +88,7 @@ fn steps(sizes: &[usize], rounds: usize, deferred: &str) -> Fallible<Vec<Sized>>
     Ok(stores)
 }
 
-fn figures(run: &mut Run, stores: &[Sized], due: &str, mark: Mark) {
+fn figures(run: &mut Run, stores: &[Sized], due: &str) {
     for (index, name) in STEP_NAMES.into_iter().enumerate() {
         let smallest = stores[0].rounds(index);
         for store in &stores[1..] {
@@ -98,7 +98,7 @@ fn figures(run: &mut Run, stores: &[Sized], due: &str, mark: Mark) {
                 unit: "µs".into(),
                 levi: store.rounds(index),
                 rival: smallest.clone(),
-                mark,
+                mark: Mark::AtMost(1.5),
                 note: format!("p99 {:.0} µs", percentile(&store.times[index], 0.99)),
             });
         }

@@ -5,11 +5,14 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use levi::{AccessToken, HttpSupabase, Supabase, Upsert, Verdict};
+use levi_crypto::MessageKey;
 use levi_crypto::message::{self, Place};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous, migrate_in};
 use levi_outbox::{Change, DueQuery, OutboxStore, RowKey};
-use levi_transport::rows::MessageBatch;
+use levi_transport::rows::{MessageBatch, encode_message_row};
 use levi_types::{SessionId, Wall};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
@@ -22,6 +25,9 @@ const INSERT: &str = "INSERT INTO levi_outbox \
      (lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload) \
      VALUES (?1, ?2, 1, ?3, 0, ?4, ?5, ?6)";
 
+/// Sessions that the producers write to.
+pub(crate) const SESSIONS: usize = 8;
+
 /// A row on its way to the bare loop.
 pub(crate) struct Bare {
     pub(crate) lane: i64,
@@ -31,16 +37,28 @@ pub(crate) struct Bare {
     pub(crate) stored: oneshot::Sender<()>,
 }
 
-/// Group commit and nothing else: drain what is queued, insert, commit, answer. The same table, the same indexes,
-/// payloads sealed beforehand; no lanes, no bounds, no replacing, no counts.
+/// What the bare loop is handed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Payloads {
+    /// Rows as they are stored.
+    Sealed,
+    /// Messages, which it seals first, as Levi must: one writer does both.
+    Plain,
+}
+
+/// Group commit and nothing else: drain what is queued, insert, commit, answer. The same table, the same indexes; no
+/// lanes, no bounds, no replacing, no counts.
 pub(crate) fn group_commit(
     path: &Path,
     extra_sync: Duration,
+    payloads: Payloads,
 ) -> Fallible<(mpsc::Sender<Bare>, std::thread::JoinHandle<rusqlite::Result<()>>)> {
     let mut conn = Connection::open(path)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     migrate_in(&conn)?;
+    let key = fixture::message_key()?;
+    let sessions: Vec<SessionId> = (0..SESSIONS).map(fixture::session).collect();
     let (sender, queue) = mpsc::channel::<Bare>();
     let thread = std::thread::spawn(move || {
         while let Ok(first) = queue.recv() {
@@ -49,6 +67,10 @@ pub(crate) fn group_commit(
             let mut insert = transaction.prepare_cached(INSERT)?;
             for row in &group {
                 let Bare { lane, sequence_number, message_id, payload, .. } = row;
+                let payload = match payloads {
+                    Payloads::Sealed => payload,
+                    Payloads::Plain => &sealed(&key, &sessions[*lane as usize], *sequence_number, payload),
+                };
                 insert.execute(params![
                     lane,
                     sequence_number,
@@ -71,6 +93,16 @@ pub(crate) fn group_commit(
         Ok(())
     });
     Ok((sender, thread))
+}
+
+fn sealed(key: &MessageKey, session_id: &SessionId, sequence_number: i64, content: &[u8]) -> Vec<u8> {
+    let place = Place { session_id, sequence_number };
+    let mut payload = Vec::new();
+    let text = std::str::from_utf8(content).unwrap_or_default();
+    if let Ok(sealed) = message::seal(key, place, text, &mut UnwrapErr(SysRng)) {
+        encode_message_row(&mut payload, session_id, sequence_number, &sealed.ciphertext, &sealed.nonce);
+    }
+    payload
 }
 
 /// The bodies of a backlog, as they go over the wire: the chain of each session's batches.
@@ -204,11 +236,7 @@ fn plain_rows(conn: &Connection) -> Fallible<Vec<(i64, String)>> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn plain_upsert(
-    key: &levi_crypto::MessageKey,
-    session: &SessionId,
-    rows: &[(i64, String)],
-) -> Fallible<Upsert> {
+fn plain_upsert(key: &MessageKey, session: &SessionId, rows: &[(i64, String)]) -> Fallible<Upsert> {
     let mut json = Vec::with_capacity(rows.len());
     for (sequence_number, content) in rows {
         let place = Place { session_id: session, sequence_number: *sequence_number };
