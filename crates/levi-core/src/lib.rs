@@ -25,8 +25,8 @@ pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, Unreadabl
 pub use secrets_cache::SecretsCache;
 pub use server::DeviceTrust;
 pub use session_sync::{
-    Distribution, EncryptionError, NewSession, SessionSyncService, Step, SyncError, TaskOutbox, TaskRunner,
-    Welcome,
+    Distribution, EncryptionError, NewSession, Ran, SessionSyncService, Step, SyncError, TaskOutbox,
+    TaskRunner, Welcome,
 };
 pub use status::{LastAnswer, Status};
 pub use worker::{MessageSyncer, Opened, Opener, ShutdownReport, Worker, WorkerParts};

@@ -210,8 +210,8 @@ pub enum Change {
     },
     /// Record a task, or replace the one under the same name (raising its version, due now).
     PutTask(NewTask),
-    /// Record a task unless one of its name is there, which knows better what is wanted; if that one is parked, it
-    /// is tried again as it was recorded.
+    /// Record a task unless one of its name and parent is there, which knows better what is wanted; if that one is
+    /// parked, it is tried again as it was recorded.
     EnsureTask(NewTask),
     /// The task is done: remove it if its version still matches.
     FinishTask {
@@ -249,7 +249,7 @@ pub enum Change {
         /// The time to write as due.
         at: Wall,
     },
-    /// Remove a task, pending or parked, for good. What waited for it is due.
+    /// Remove a parked task for good. What waited for it is due. A pending one stays: it may be under way.
     DiscardTask {
         /// The task's name.
         name: String,

@@ -39,6 +39,7 @@ fn path(outbox: &Path) -> PathBuf {
 mod door {
     use std::fs;
     use std::io;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     use std::os::unix::net::UnixDatagram;
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
@@ -47,6 +48,8 @@ mod door {
 
     pub(super) struct Door {
         path: PathBuf,
+        /// Which file was made there: another Levi may have hung its own since.
+        made: (u64, u64),
         closed: Arc<AtomicBool>,
     }
 
@@ -57,11 +60,17 @@ mod door {
                 _ => {}
             }
             let socket = UnixDatagram::bind(&path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+            let made = identity(&path)?;
             let closed = Arc::new(AtomicBool::new(false));
-            let door = Self { path, closed: Arc::clone(&closed) };
+            let door = Self { path, made, closed: Arc::clone(&closed) };
             let listen = move || {
-                while socket.recv(&mut [0; 1]).is_ok() && !closed.load(Ordering::Acquire) {
-                    heard();
+                loop {
+                    match socket.recv(&mut [0; 1]) {
+                        Ok(_) if !closed.load(Ordering::Acquire) => heard(),
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        _ => return,
+                    }
                 }
             };
             thread::Builder::new().name("levi-bell".into()).spawn(listen)?;
@@ -73,9 +82,16 @@ mod door {
         fn drop(&mut self) {
             self.closed.store(true, Ordering::Release);
             // If the socket is gone from its place the thread sleeps on, and costs nothing.
-            let _ = ring(&self.path);
-            let _ = fs::remove_file(&self.path);
+            if identity(&self.path).is_ok_and(|found| found == self.made) {
+                let _ = ring(&self.path);
+                let _ = fs::remove_file(&self.path);
+            }
         }
+    }
+
+    fn identity(path: &Path) -> io::Result<(u64, u64)> {
+        let found = fs::symlink_metadata(path)?;
+        Ok((found.dev(), found.ino()))
     }
 
     pub(super) fn ring(path: &Path) -> io::Result<()> {

@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use levi_core::{
-    Accounts, InvalidConfig, LeviConfig, Opened, SecretsCache, StartError, SystemClock, Worker, WorkerParts,
+    Accounts, DeviceTrust, InvalidConfig, LeviConfig, Opened, SecretsCache, StartError, SystemClock, Worker,
+    WorkerParts,
 };
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::OutboxStore;
@@ -39,6 +40,7 @@ pub struct LeviBuilder {
     accounts: Option<Arc<dyn Accounts>>,
     cache: SecretsCache,
     clock: Arc<dyn Clock>,
+    trust: Option<DeviceTrust>,
 }
 
 impl LeviBuilder {
@@ -55,6 +57,7 @@ impl LeviBuilder {
             accounts: None,
             cache: SecretsCache::new(),
             clock: Arc::new(SystemClock::new()),
+            trust: None,
         }
     }
 
@@ -111,6 +114,14 @@ impl LeviBuilder {
     #[must_use]
     pub fn secrets_cache(mut self, cache: SecretsCache) -> Self {
         self.cache = cache;
+        self
+    }
+
+    /// Hands session secrets only to devices that `trust` vouches for, for daemons that check public keys out of band.
+    /// What is in the outbox from earlier runs is held to it too.
+    #[must_use]
+    pub fn trust_only(mut self, trust: DeviceTrust) -> Self {
+        self.trust = Some(trust);
         self
     }
 
@@ -191,6 +202,8 @@ impl LeviBuilder {
             cache: self.cache,
             clock: self.clock,
             outbox_path: beside,
+            trust: self.trust,
+            session_sync: Mutex::default(),
             bell: Mutex::default(),
         }
     }

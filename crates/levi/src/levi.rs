@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use levi_core::{
-    EnqueueError, LeviConfig, MessageSyncer, Reader, Receipt, SecretsCache, SessionSyncService,
+    DeviceTrust, EnqueueError, LeviConfig, MessageSyncer, Reader, Receipt, SecretsCache, SessionSyncService,
     ShutdownReport, StartError, Status, SyncedError, Worker,
 };
 use levi_crypto::at_rest::DatabaseKey;
@@ -17,6 +17,8 @@ use crate::builder::{Connection, LeviBuilder};
 
 /// The message sync worker with its defaults wired together: messages in, ciphertext in Supabase.
 pub struct Levi {
+    // Before the worker: it is taken down while the outbox is still this Levi's.
+    pub(crate) bell: Mutex<Option<Bell>>,
     pub(crate) worker: Worker,
     pub(crate) connection: Option<Connection>,
     pub(crate) session_store: Arc<dyn SessionStore>,
@@ -24,7 +26,9 @@ pub struct Levi {
     pub(crate) clock: Arc<dyn Clock>,
     /// Where the default outbox lies; `None` for one of the daemon's own making.
     pub(crate) outbox_path: Option<PathBuf>,
-    pub(crate) bell: Mutex<Option<Bell>>,
+    pub(crate) trust: Option<DeviceTrust>,
+    /// One for all who ask: what is recorded is run by one, and its callers are told by it.
+    pub(crate) session_sync: Mutex<Option<SessionSyncService>>,
 }
 
 /// Why there is no session sync or reader to be had from this Levi.
@@ -37,6 +41,9 @@ pub enum NotConnected {
     /// It was built without `credentials` or `accounts`.
     #[error("this Levi knows no account; build it with credentials(..) or accounts(..)")]
     NoAccount,
+    /// Session sync runs for another device here already.
+    #[error("session sync runs for another device in this Levi; build a Levi for each device")]
+    OtherDevice,
 }
 
 impl Levi {
@@ -64,10 +71,12 @@ impl Levi {
     /// # Errors
     /// [`StartError`], which says what to do.
     pub fn start(&self) -> Result<(), StartError> {
+        // Held meanwhile, so that a shutdown at the same time finds the bell and takes it down.
+        let mut hung = self.bell();
         self.worker.start()?;
         if let Some(path) = &self.outbox_path {
             match Bell::hang(path, self.worker.on_written_elsewhere()) {
-                Ok(bell) => *self.bell() = Some(bell),
+                Ok(bell) => *hung = Some(bell),
                 Err(error) => tracing::info!("no bell beside the outbox: {error}"),
             }
         }
@@ -144,7 +153,8 @@ impl Levi {
         self.worker.shutdown(deadline).await
     }
 
-    /// Session sync for this device: what fails is recorded in this Levi's outbox and tried again.
+    /// Session sync for this device: what fails is recorded in this Levi's outbox and tried again. Whoever asks gets
+    /// the same service, with the trust that the builder was given.
     ///
     /// # Errors
     /// [`NotConnected`].
@@ -155,6 +165,14 @@ impl Levi {
     ) -> Result<SessionSyncService, NotConnected> {
         let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
         let accounts = connection.accounts.clone().ok_or(NotConnected::NoAccount)?;
+        let mut kept = self.session_sync.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(service) = kept.as_ref() {
+            return if *service.device_id() == device_id {
+                Ok(service.clone())
+            } else {
+                Err(NotConnected::OtherDevice)
+            };
+        }
         let service = SessionSyncService::with_parts(
             Arc::clone(&connection.supabase),
             Arc::clone(&self.session_store),
@@ -163,7 +181,13 @@ impl Levi {
             device_private_key,
             self.cache.clone(),
         );
-        Ok(service.with_clock(Arc::clone(&self.clock)).with_outbox(self.worker.task_outbox()))
+        let service = match &self.trust {
+            Some(trust) => service.with_trust(Arc::clone(trust)),
+            None => service,
+        };
+        // Last, for what was recorded in an earlier run is run from now on.
+        let service = service.with_clock(Arc::clone(&self.clock)).with_outbox(self.worker.task_outbox());
+        Ok(kept.insert(service).clone())
     }
 
     /// The receiving side, for this device.

@@ -3,9 +3,10 @@
 
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use levi::{DeviceId, Levi, SessionSyncService, Step, SyncError, Verdict};
+use levi::{DeviceId, Levi, NotConnected, SessionSyncService, SqliteSessionStore, Step, SyncError, Verdict};
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use levi_transport::Table;
@@ -123,11 +124,52 @@ async fn a_device_that_is_not_registered_cannot_hand_out_secrets() {
     levi.shutdown(Duration::from_secs(5)).await;
 }
 
+/// Nothing would ever come of it by itself, so nobody is kept waiting for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_whose_parent_was_set_aside_is_recorded_and_not_waited_for() {
+    let world = World::new(1).await;
+    let (levi, sync, session) = service(&world);
+    let refusal = Fault::Answer(Canned::error(400, "23514", "no"));
+    world.server.faults().plan(Scope::table(Table::Sessions), Times::Next(1), refusal);
+    let report = sync.sync_new_session(&session.id, &world.repository, &secret()).await.unwrap();
+    assert!(matches!(report.session, Step::Failed(_)), "{report:?}");
+    let waits = sync.distribute_secret(&session.id, &secret()).await;
+    assert!(matches!(&waits, Err(SyncError::Waiting(reason)) if reason.code == "parent"), "{waits:?}");
+
+    // The session's row again, and by hand: the secret follows.
+    sync.sync_session(&session.id, &world.repository, "active").await.unwrap();
+    levi.watch_status().wait_for(|status| status.totals.tasks == 0).await.unwrap();
+    assert_eq!(world.server.row_count(Table::Secrets).unwrap(), 1);
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_session_sync_gets_the_same_and_no_other_devices() {
+    let world = World::new(2).await;
+    let (levi, first, session) = service(&world);
+    let (device, device_key) = world.device_key(0);
+    let second = levi.session_sync(device, device_key).unwrap();
+    let (repository, id) = (&world.repository, &session.id);
+    first.sync_repository(repository).await.unwrap();
+    let (one, other) = tokio::join!(
+        first.sync_session(id, repository, "active"),
+        second.sync_session(id, repository, "paused")
+    );
+    // Neither waits for ever, whichever came last.
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+    let (device, device_key) = world.device_key(1);
+    assert!(matches!(levi.session_sync(device, device_key), Err(NotConnected::OtherDevice)));
+    levi.shutdown(Duration::from_secs(5)).await;
+    let late = first.sync_repository(repository).await;
+    assert!(matches!(late, Err(SyncError::NotRecorded(_))), "{late:?}");
+}
+
 /// Issue-thread wish number one: a new device reads old sessions, after one call on a device that can.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_registered_later_reads_earlier_sessions_after_one_call() {
     let mut world = World::new(2).await;
     let (levi, sync, session) = service(&world);
+    let elsewhere = SqliteSessionStore::open(world.path("second.sqlite"), database_key()).unwrap();
     let report = sync.sync_new_session(&session.id, &world.repository, &secret()).await.unwrap();
     assert!(report.is_done(), "{report:?}");
     let receipt = levi.enqueue_durable(request(&session.id, 1, "before you came")).await.unwrap();
@@ -137,7 +179,14 @@ async fn a_device_registered_later_reads_earlier_sessions_after_one_call() {
     assert!(world.reader(2).pull(&session.id, None, 10).await.is_err());
     // Not the session's own device does it, but the second one.
     let (device, device_key) = world.device_key(1);
-    let second = levi.session_sync(device, device_key).unwrap();
+    let second = SessionSyncService::with_parts(
+        Arc::new(world.supabase()),
+        Arc::new(elsewhere),
+        Arc::clone(&world.account) as Arc<dyn levi::Accounts>,
+        device,
+        device_key,
+        levi::SecretsCache::new(),
+    );
     let welcome = second.welcome_device(&newcomer).await.unwrap();
     assert_eq!((welcome.shared.len(), welcome.unreadable.len()), (1, 0));
     assert_eq!(read_all(&world.reader(2), &session.id).await, [(1, "before you came".to_owned())]);
@@ -151,10 +200,8 @@ async fn a_device_the_daemon_does_not_vouch_for_gets_no_secret() {
     let (levi, _, session) = service(&world);
     let (device, device_key) = world.device_key(0);
     let own = device.clone();
-    let sync = levi
-        .session_sync(device, device_key)
-        .unwrap()
-        .with_trust(std::sync::Arc::new(move |device, _| *device == own));
+    let sync =
+        levi.session_sync(device, device_key).unwrap().with_trust(Arc::new(move |device, _| *device == own));
     let secret = secret();
     let report = sync.sync_new_session(&session.id, &world.repository, &secret).await.unwrap();
     assert!(report.is_done(), "{report:?}");

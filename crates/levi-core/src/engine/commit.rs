@@ -1,9 +1,10 @@
 //! One transaction a turn: what the server took is removed and what came in is stored, together.
 
+use std::iter::successors;
 use std::sync::Arc;
 
 use levi_outbox::{Change, Enqueued, NewRow, NewTask, OutboxError, Reason, RowId};
-use levi_types::{Delivery, DeliveryReport, Now};
+use levi_types::{Delivery, DeliveryReport, Now, Wall};
 use tokio::sync::oneshot;
 
 use super::Engine;
@@ -12,7 +13,14 @@ use super::ingest::Unsealed;
 use crate::batcher::{Input, Touched};
 use crate::error::EnqueueError;
 
-type TaskReply = oneshot::Sender<Result<(), Arc<OutboxError>>>;
+/// Which of the tasks cannot run yet, for a parent that came earlier is not done.
+pub(super) type TaskReply = oneshot::Sender<Result<Vec<String>, Arc<OutboxError>>>;
+
+/// Parents above one another: secret, session, repository.
+const DEEPEST: usize = 3;
+
+/// Tasks looked through for those that wait; a device has few.
+const MOST_TASKS: usize = 100_000;
 
 /// What waits for the next commit.
 #[derive(Default)]
@@ -21,7 +29,7 @@ pub(super) struct Uncommitted {
     rows: Vec<NewRow>,
     /// Whose the rows are, in the same order.
     intakes: Vec<Intake>,
-    tasks: Vec<TaskReply>,
+    tasks: Vec<(Vec<String>, TaskReply)>,
     /// Rows that somebody may be waiting for and that the changes are about.
     settled: Vec<RowId>,
     pub(super) reports: Vec<DeliveryReport>,
@@ -48,9 +56,9 @@ impl Uncommitted {
         self.changes.push(change);
     }
 
-    pub(super) fn put_tasks(&mut self, tasks: Vec<NewTask>, reply: TaskReply) {
+    fn put_tasks(&mut self, tasks: Vec<NewTask>, reply: TaskReply) {
+        self.tasks.push((tasks.iter().map(|task| task.name.clone()).collect(), reply));
         self.changes.extend(tasks.into_iter().map(Change::PutTask));
-        self.tasks.push(reply);
         self.wakes = true;
     }
 
@@ -85,6 +93,30 @@ impl Engine {
                 self.refuse(intake, &reason.code, EnqueueError::Outbox(Arc::new(error)));
             }
         }
+    }
+
+    /// Records tasks with the next commit. While the outbox fails nobody is kept waiting for it.
+    pub(super) fn take_tasks(&mut self, tasks: Vec<NewTask>, reply: TaskReply) {
+        match &self.outbox_error {
+            Some(error) if !self.batcher.trusts_outbox() => {
+                let _ = reply.send(Err(Arc::clone(error)));
+            }
+            _ => self.uncommitted.put_tasks(tasks, reply),
+        }
+    }
+
+    /// Those of the tasks that wait for one that was set aside, or that waits itself.
+    fn blocked(&self, now: Wall, names: &[String]) -> Vec<String> {
+        // Where it cannot be read, the tasks' own runs will say so.
+        let listed = self.store.tasks(MOST_TASKS).unwrap_or_default();
+        let task =
+            |name: &String| listed.binary_search_by(|task| task.name.cmp(name)).ok().map(|i| &listed[i]);
+        let is_blocked = |name: &&String| {
+            let parents = successors(task(name), |child| child.waits_for.as_ref().and_then(task)).skip(1);
+            // A due one is under way, or was just done.
+            parents.take(DEEPEST).any(|parent| parent.due_at.is_none_or(|due_at| due_at > now))
+        };
+        names.iter().filter(is_blocked).cloned().collect()
     }
 
     /// Commits what there is, and tells everybody concerned. While the outbox fails, only the batcher's
@@ -130,9 +162,10 @@ impl Engine {
         if !touched.is_empty() || done.wakes {
             self.batcher.handle(now, Input::Wake(Touched::Sessions(touched)));
         }
-        for reply in done.tasks {
+        for (names, reply) in done.tasks {
+            let blocked = self.blocked(now.wall, &names);
             // Nobody waits any more: the tasks are on disk all the same.
-            let _ = reply.send(Ok(()));
+            let _ = reply.send(Ok(blocked));
         }
         for row in done.settled {
             self.receipts.check(&*self.store, row);
@@ -201,7 +234,7 @@ impl Engine {
                 self.uncommitted.intakes.push(intake);
             }
         }
-        for reply in self.uncommitted.tasks.drain(..) {
+        for (_, reply) in self.uncommitted.tasks.drain(..) {
             // The tasks stay among the changes: they will be recorded when the disk allows it.
             let _ = reply.send(Err(Arc::clone(&error)));
         }

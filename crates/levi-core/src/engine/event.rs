@@ -69,8 +69,8 @@ pub enum Event {
     PutTasks {
         /// The tasks.
         tasks: Vec<NewTask>,
-        /// Who waits.
-        reply: oneshot::Sender<Result<(), Arc<levi_outbox::OutboxError>>>,
+        /// Who waits; told which of the tasks cannot run yet, for a parent that came earlier is not done.
+        reply: oneshot::Sender<Result<Vec<String>, Arc<levi_outbox::OutboxError>>>,
     },
     /// Answered once everything that happened before is in the published status.
     Barrier(oneshot::Sender<()>),

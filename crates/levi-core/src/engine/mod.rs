@@ -140,6 +140,9 @@ impl Engine {
         }
         self.run(now, perform);
         self.parkable.clear();
+        // Refusals that change nothing on disk, or that a failing disk holds up: told now, and not hoarded.
+        let reports = std::mem::take(&mut self.uncommitted.reports);
+        self.record(&reports);
         if self.stop_at.is_some_and(|deadline| deadline <= now.monotonic) {
             // A disk that works again keeps what was accepted while it failed.
             self.try_to_commit(now);
@@ -203,7 +206,7 @@ impl Engine {
                 let (name, version, attempts) = (task.name, task.version, task.attempts);
                 self.batcher.handle(now, Input::TaskEnded { name, version, attempts, end, draw });
             }
-            Event::PutTasks { tasks, reply } => self.uncommitted.put_tasks(tasks, reply),
+            Event::PutTasks { tasks, reply } => self.take_tasks(tasks, reply),
             Event::Barrier(reply) => {
                 // Whoever asked may be gone.
                 let _ = reply.send(());

@@ -20,7 +20,10 @@ pub(super) struct Receipts {
 
 impl Receipts {
     pub(super) fn watch(&mut self, store: &dyn OutboxStore, row: RowId, waiter: Waiter) {
-        self.waiting.entry(row).or_default().push(waiter);
+        let waiting = self.waiting.entry(row).or_default();
+        // Who gave up waiting, and asks again and again, is not remembered each time.
+        waiting.retain(|waiter| !waiter.is_closed());
+        waiting.push(waiter);
         self.check(store, row);
     }
 

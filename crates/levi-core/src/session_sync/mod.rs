@@ -24,7 +24,7 @@ use rand_core::CryptoRng;
 
 pub use self::error::{EncryptionError, SyncError};
 pub use self::record::TaskOutbox;
-pub use self::runner::TaskRunner;
+pub use self::runner::{Ran, TaskRunner};
 pub use self::steps::Distribution;
 pub(crate) use self::task::SyncTask;
 pub use self::welcome::Welcome;
@@ -41,6 +41,7 @@ use crate::server::{DeviceTrust, Server, ThisDevice};
 ///
 /// By itself it tries once and says what happened. Joined to an outbox ([`with_outbox`](Self::with_outbox), or
 /// `Levi::session_sync`) it records every step before it tries, and what fails is tried again like a message.
+#[derive(Clone)]
 pub struct SessionSyncService {
     steps: Steps,
     cache: SecretsCache,
@@ -120,8 +121,14 @@ impl SessionSyncService {
         Self { steps, cache: secrets_cache, recorder: None }
     }
 
+    /// The device that this service acts for.
+    pub fn device_id(&self) -> &DeviceId {
+        &self.steps.device.id
+    }
+
     /// Hands secrets only to devices that `trust` vouches for, for daemons that check public keys out of band.
-    /// The first call decides.
+    /// The first call decides, for clones too. Before [`with_outbox`](Self::with_outbox): what is recorded there is
+    /// run from then on.
     #[must_use]
     pub fn with_trust(self, trust: DeviceTrust) -> Self {
         self.steps.device.trust_only(trust);

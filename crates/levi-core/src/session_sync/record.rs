@@ -1,6 +1,8 @@
 //! Steps that survive a failure: recorded in the outbox first, run by the worker, awaited here.
 
-use std::sync::{Arc, PoisonError};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -21,11 +23,12 @@ use super::waiters::{Ended, Waiters};
 /// An outbox with a worker behind it, as session sync sees it.
 #[async_trait]
 pub trait TaskOutbox: Send + Sync {
-    /// Records tasks; returns once they are on disk.
+    /// Records tasks; returns once they are on disk, with the names of those that cannot be run yet because one that
+    /// was recorded earlier must be done first. Takes its place in the order when it is first polled.
     ///
     /// # Errors
     /// Why they could not be, in words.
-    async fn put_tasks(&self, tasks: Vec<NewTask>) -> Result<(), String>;
+    async fn put_tasks(&self, tasks: Vec<NewTask>) -> Result<Vec<String>, String>;
 
     /// Returns when nothing is being sent for a reason that only somebody else can end, with that reason.
     async fn paused(&self) -> Reason;
@@ -42,7 +45,7 @@ pub(super) struct Recorder {
     outbox: Arc<dyn TaskOutbox>,
     pub(super) waiters: Waiters,
     /// Held while a caller joins and its tasks are recorded: callers are in the order of their records.
-    recording: Arc<tokio::sync::Mutex<()>>,
+    recording: Arc<Mutex<()>>,
 }
 
 impl Recorder {
@@ -70,18 +73,32 @@ impl Recorder {
         let mut done: Vec<Step> = Vec::with_capacity(N);
         for end in ends {
             let parent_waits = done.iter().any(|step| !step.is_done());
-            let step =
-                if parent_waits { Step::WillRetry(waits_for_parent()) } else { self.outcome(end).await };
-            done.push(step);
+            done.push(match end {
+                Some(end) if !parent_waits => self.outcome(end).await,
+                _ => Step::WillRetry(waits_for_parent()),
+            });
         }
         done.try_into().map_err(|_| waits_for_parent())
     }
 
-    async fn record(&self, tasks: Vec<NewTask>) -> Result<Vec<oneshot::Receiver<Ended>>, SyncError> {
-        let _in_order = self.recording.lock().await;
-        let ends = tasks.iter().map(|task| self.waiters.join(task)).collect();
-        self.outbox.put_tasks(tasks).await.map_err(SyncError::NotRecorded)?;
-        Ok(ends)
+    /// For each task when it was tried, or `None` for one that cannot be yet.
+    async fn record(&self, tasks: Vec<NewTask>) -> Result<Vec<Option<oneshot::Receiver<Ended>>>, SyncError> {
+        let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
+        let waiters = &self.waiters;
+        let joining = tasks.clone();
+        let mut put = self.outbox.put_tasks(tasks);
+        let (ends, first) = poll_fn(|context| {
+            let _in_order = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+            let ends: Vec<_> = joining.iter().map(|task| waiters.join(task)).collect();
+            Poll::Ready((ends, put.as_mut().poll(context)))
+        })
+        .await;
+        let blocked = match first {
+            Poll::Ready(recorded) => recorded,
+            Poll::Pending => put.await,
+        };
+        let blocked = blocked.map_err(SyncError::NotRecorded)?;
+        Ok(names.iter().zip(ends).map(|(name, end)| (!blocked.contains(name)).then_some(end)).collect())
     }
 
     pub(super) async fn perform_one(

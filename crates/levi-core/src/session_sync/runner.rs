@@ -16,7 +16,15 @@ use crate::batcher::TaskEnd;
 #[async_trait]
 pub trait TaskRunner: Send + Sync {
     /// Runs one task once. `payload` is what was recorded.
-    async fn run(&self, payload: &[u8]) -> TaskEnd;
+    async fn run(&self, payload: &[u8]) -> Ran;
+}
+
+/// What came of a run.
+pub struct Ran {
+    /// How it ended.
+    pub end: TaskEnd,
+    /// Tells those who wait. Called once the end is in the worker's inbox: whatever they do next comes after it.
+    pub tell: Box<dyn FnOnce() + Send>,
 }
 
 /// The tasks of session sync.
@@ -33,12 +41,13 @@ impl SessionTasks {
 
 #[async_trait]
 impl TaskRunner for SessionTasks {
-    async fn run(&self, payload: &[u8]) -> TaskEnd {
+    async fn run(&self, payload: &[u8]) -> Ran {
         let Some(task) = SyncTask::parse(payload) else {
-            return TaskEnd::Impossible(Reason {
+            let end = TaskEnd::Impossible(Reason {
                 code: "unknown_task".into(),
                 detail: "this version of Levi does not know the task".into(),
             });
+            return Ran { end, tell: Box::new(|| {}) };
         };
         let began = self.recorder.waiters.mark();
         let result = match self.recorder.secret_of(&self.steps, &task) {
@@ -50,12 +59,13 @@ impl TaskRunner for SessionTasks {
 }
 
 impl SessionTasks {
-    fn ended(&self, task: &SyncTask, payload: &[u8], began: Mark, result: Result<(), SyncError>) -> TaskEnd {
+    fn ended(&self, task: &SyncTask, payload: &[u8], began: Mark, result: Result<(), SyncError>) -> Ran {
         let end = end_of(&result);
         let retried = matches!(end, TaskEnd::Waiting(_))
             || matches!(&end, TaskEnd::Answered(answer) if is_transient(answer.verdict));
-        self.recorder.waiters.tell(&task.name(), payload, began, Ended { result, retried });
-        end
+        let (waiters, name, payload) = (self.recorder.waiters.clone(), task.name(), payload.to_vec());
+        let tell = move || waiters.tell(&name, &payload, began, Ended { result, retried });
+        Ran { end, tell: Box::new(tell) }
     }
 }
 

@@ -7,6 +7,7 @@ use levi_outbox::{NewTask, Reason};
 use tokio::sync::oneshot;
 
 use super::error::SyncError;
+use super::record::waits_for_parent;
 
 /// How a task ended, once.
 pub(super) struct Ended {
@@ -28,6 +29,7 @@ struct Known {
 struct Waiter {
     nth: u64,
     payload: Vec<u8>,
+    parent: Option<String>,
     reply: oneshot::Sender<Ended>,
 }
 
@@ -41,8 +43,11 @@ impl Waiters {
         let (reply, receiver) = oneshot::channel();
         let mut known = self.known();
         known.joined += 1;
-        let waiter = Waiter { nth: known.joined, payload: task.payload.clone(), reply };
-        known.by_name.entry(task.name.clone()).or_default().push(waiter);
+        let waiter =
+            Waiter { nth: known.joined, payload: task.payload.clone(), parent: task.parent.clone(), reply };
+        let waiting = known.by_name.entry(task.name.clone()).or_default();
+        waiting.retain(|waiter| !waiter.reply.is_closed());
+        waiting.push(waiter);
         receiver
     }
 
@@ -53,7 +58,12 @@ impl Waiters {
 
     /// A run that began at `began` did what `payload` asks for. Those who asked for it hear of it, and those before
     /// them, whose wish it replaced; who asked for something else since then waits on.
+    ///
+    /// After a failure those who wait for what comes after it are told too: it may be long, or never.
     pub(super) fn tell(&self, name: &str, payload: &[u8], began: Mark, ended: Ended) {
+        if ended.result.is_err() {
+            self.tell_children(name);
+        }
         let mut told = {
             let mut known = self.known();
             let Some(waiting) = known.by_name.get_mut(name) else { return };
@@ -72,6 +82,22 @@ impl Waiters {
             let _ = other.reply.send(Ended { result: alike(&ended.result), retried: ended.retried });
         }
         let _ = last.reply.send(ended);
+    }
+
+    fn tell_children(&self, name: &str) {
+        let mut failed = vec![name.to_owned()];
+        while let Some(parent) = failed.pop() {
+            let is_child = |waiter: &mut Waiter| waiter.parent.as_deref() == Some(parent.as_str());
+            for (child, waiting) in &mut self.known().by_name {
+                let told: Vec<_> = waiting.extract_if(.., is_child).collect();
+                if !told.is_empty() {
+                    failed.push(child.clone());
+                }
+                for waiter in told {
+                    let _ = waiter.reply.send(Ended { result: Err(waits_for_parent()), retried: true });
+                }
+            }
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -117,6 +143,23 @@ mod tests {
         assert!(ended.try_recv().is_err(), "its own run is still to come");
         waiters.tell("session/s", b"ended", waiters.mark(), done());
         assert!(ended.try_recv().unwrap().result.is_ok());
+    }
+
+    #[test]
+    fn who_waits_for_what_comes_after_a_step_that_failed_is_told() {
+        let waiters = Waiters::default();
+        let child = |name: &str, parent: &str| NewTask {
+            name: name.into(),
+            parent: Some(parent.into()),
+            ..task(name)
+        };
+        let mut secret = waiters.join(&child("secret/s", "session/s"));
+        let mut session = waiters.join(&child("session/s", "repository/r"));
+        let failed = Ended { result: Err(SyncError::NotAuthenticated), retried: true };
+        waiters.tell("repository/r", b"", waiters.mark(), failed);
+        for told in [&mut secret, &mut session] {
+            assert!(matches!(told.try_recv().unwrap().result, Err(SyncError::Waiting(_))));
+        }
     }
 
     #[test]

@@ -46,6 +46,8 @@ impl Inbox {
         }
         match event {
             Event::Enqueue(_) => queue.messages.push_back(event),
+            // Asked for already: whoever rings again and again asks for the same look.
+            Event::WrittenElsewhere if queue.others.iter().any(is_written_elsewhere) => {}
             other => queue.others.push_back(other),
         }
         let asleep = std::mem::take(&mut queue.asleep);
@@ -92,8 +94,21 @@ impl Inbox {
         Delivery { closed: queue.closed && queue.messages.is_empty(), events }
     }
 
+    /// For when the thread has ended, however: whoever waits for an answer hears that there is none.
+    pub(super) fn abandon(&self) {
+        let mut queue = self.queue();
+        queue.closed = true;
+        let left = (std::mem::take(&mut queue.messages), std::mem::take(&mut queue.others));
+        drop(queue);
+        drop(left);
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // A thread that panicked left the queue whole: every change to it is one call.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+const fn is_written_elsewhere(event: &Event) -> bool {
+    matches!(event, Event::WrittenElsewhere)
 }

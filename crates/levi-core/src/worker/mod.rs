@@ -6,7 +6,7 @@ mod outside;
 mod thread;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -93,6 +93,8 @@ pub(crate) struct Shared {
     inbox: Arc<Inbox>,
     queue: Arc<Semaphore>,
     accepting: AtomicBool,
+    /// Whether there is, or was, a thread that empties the inbox.
+    started: AtomicBool,
     session_store: Arc<dyn SessionStore>,
     cache: SecretsCache,
     database_key: Option<DatabaseKey>,
@@ -112,6 +114,7 @@ impl Worker {
             inbox,
             config,
             accepting: AtomicBool::new(false),
+            started: AtomicBool::new(false),
             session_store,
             cache,
             database_key,
@@ -162,6 +165,7 @@ impl Worker {
         }
         shared.outside.open(runtime, supabase, accounts);
         Thread::spawn(engine, Arc::clone(shared), clock)?;
+        shared.started.store(true, Ordering::Release);
         shared.accepting.store(true, Ordering::Release);
         shared.outside.sign_in_from_accounts();
         Ok(())
@@ -276,7 +280,7 @@ impl Worker {
 
     /// Session sync that records its steps in this worker's outbox.
     pub fn task_outbox(&self) -> Arc<dyn TaskOutbox> {
-        Arc::new(Tasks(Arc::clone(&self.shared)))
+        Arc::new(Tasks(Arc::downgrade(&self.shared)))
     }
 
     /// What a message costs the queue, if it can be taken at all.
@@ -341,36 +345,60 @@ impl Drop for Worker {
 }
 
 /// The worker's outbox, as session sync sees it.
-struct Tasks(Arc<Shared>);
+///
+/// Weak, for the worker keeps the service that runs its tasks: held the other way too, neither would ever go, and
+/// their keys would stay in memory.
+struct Tasks(Weak<Shared>);
+
+impl Tasks {
+    fn shared(&self) -> Result<Arc<Shared>, String> {
+        self.0.upgrade().ok_or_else(|| EnqueueError::Stopped.to_string())
+    }
+}
 
 #[async_trait]
 impl TaskOutbox for Tasks {
-    async fn put_tasks(&self, tasks: Vec<NewTask>) -> Result<(), String> {
+    async fn put_tasks(&self, tasks: Vec<NewTask>) -> Result<Vec<String>, String> {
         let (reply, recorded) = oneshot::channel();
         let stopped = || EnqueueError::Stopped.to_string();
-        self.0.inbox.push(Event::PutTasks { tasks, reply }).map_err(|Closed| stopped())?;
+        let shared = self.shared()?;
+        if !shared.started.load(Ordering::Acquire) {
+            return Err(EnqueueError::NotStarted.to_string());
+        }
+        shared.inbox.push(Event::PutTasks { tasks, reply }).map_err(|Closed| stopped())?;
+        drop(shared);
         recorded.await.map_err(|_| stopped())?.map_err(|error| error.to_string())
     }
 
     async fn paused(&self) -> Reason {
+        let Ok(shared) = self.shared() else { return stopped() };
+        let (mut status, mut ended) = (shared.status.subscribe(), shared.ended.subscribe());
         let (reply, reached) = oneshot::channel();
         // A status from before the caller's last call must not be taken for the present one.
-        if self.0.inbox.push(Event::Barrier(reply)).is_err() || reached.await.is_err() {
+        let asked = shared.inbox.push(Event::Barrier(reply));
+        drop(shared);
+        if asked.is_err() || reached.await.is_err() {
             return stopped();
         }
-        let mut status = self.0.status.subscribe();
         let lasting = |status: &Status| status.paused.as_ref().is_some_and(PauseReason::is_lasting);
-        let paused = status.wait_for(lasting).await.ok().and_then(|status| status.paused.clone());
-        paused.map_or_else(stopped, |paused| paused.to_reason())
+        tokio::select! {
+            paused = status.wait_for(lasting) => {
+                let paused = paused.ok().and_then(|status| status.paused.clone());
+                paused.map_or_else(stopped, |paused| paused.to_reason())
+            }
+            _ = ended.wait_for(Option::is_some) => stopped(),
+        }
     }
 
     fn run_with(&self, runner: Arc<dyn TaskRunner>) {
-        self.0.outside.run_tasks_with(runner);
-        let _ = self.0.inbox.push(Event::WrittenElsewhere);
+        if let Ok(shared) = self.shared() {
+            shared.outside.run_tasks_with(runner);
+            let _ = shared.inbox.push(Event::WrittenElsewhere);
+        }
     }
 
     fn database_key(&self) -> Option<DatabaseKey> {
-        self.0.database_key.clone()
+        self.shared().ok()?.database_key.clone()
     }
 }
 

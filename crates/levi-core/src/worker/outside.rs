@@ -14,7 +14,7 @@ use super::lock;
 use crate::account::{Accounts, NoAccount};
 use crate::batcher::{BatchId, TaskEnd};
 use crate::engine::{Effect, Event};
-use crate::session_sync::TaskRunner;
+use crate::session_sync::{Ran, TaskRunner};
 
 pub(super) struct Outside {
     inbox: Arc<Inbox>,
@@ -161,9 +161,10 @@ impl Outside {
         };
         let span = tracing::info_span!("levi.task", name = task.name, attempts = task.attempts);
         let request = async move {
-            let end = runner.run(&task.payload).await;
+            let Ran { end, tell } = runner.run(&task.payload).await;
             tracing::debug!(code = end.code(), "ended");
             report.send(Event::TaskEnded { task, end });
+            tell();
         };
         way.runtime.spawn(request.instrument(span));
     }

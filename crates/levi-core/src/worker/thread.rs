@@ -78,7 +78,7 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.shared.inbox.close();
+        self.shared.inbox.abandon();
         self.shared.ended.send_replace(Some(self.report));
     }
 }

@@ -89,6 +89,9 @@ fn a_task_is_ensured_without_losing_what_was_recorded(store: &mut dyn OutboxStor
     park(store, "t");
     store.change(ensured(b"third"));
     assert!(is_first(store, 2), "what was set aside is tried again, as it was");
+    let elsewhere = NewTask { parent: Some("other".into()), payload: b"moved".into(), ..task("t") };
+    store.change(Change::EnsureTask(elsewhere));
+    assert_eq!(due(store, 99).tasks[0].payload, b"moved", "what waits for another parent is another matter");
 }
 
 fn a_task_is_tried_again_or_discarded_by_hand(store: &mut dyn OutboxStore) {
@@ -103,6 +106,9 @@ fn a_task_is_tried_again_or_discarded_by_hand(store: &mut dyn OutboxStore) {
     assert_eq!((names(store, 4), names(store, 5)), (Vec::new(), vec!["t".to_owned()]));
     store.change(Change::UnparkTask { name: "t".into(), at: at(9) });
     assert_eq!(names(store, 5), ["t"], "only what was set aside is put back");
+    store.change(Change::DiscardTask { name: "t".into() });
+    assert_eq!(names(store, 5), ["t"], "it may be under way");
+    store.change(Change::ParkTask { name: "t".into(), version: 2, reason: reason("42501") });
     store.change(Change::DiscardTask { name: "t".into() });
     assert_eq!(names(store, 9), ["child"]);
     assert_eq!(store.totals().map(|totals| totals.tasks).ok(), Some(1));

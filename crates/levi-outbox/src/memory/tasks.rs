@@ -47,8 +47,8 @@ pub(super) fn apply(tasks: &mut BTreeMap<String, Task>, change: &Change) {
     match change {
         Change::PutTask(task) => put(tasks, task),
         Change::EnsureTask(task) => match tasks.get_mut(&task.name) {
-            None => put(tasks, task),
-            Some(old) => old.unpark(task.at),
+            Some(old) if old.parent == task.parent => old.unpark(task.at),
+            _ => put(tasks, task),
         },
         Change::UnparkTask { name, at } => {
             if let Some(task) = tasks.get_mut(name) {
@@ -56,7 +56,9 @@ pub(super) fn apply(tasks: &mut BTreeMap<String, Task>, change: &Change) {
             }
         }
         Change::DiscardTask { name } => {
-            tasks.remove(name);
+            if tasks.get(name).is_some_and(Task::is_parked) {
+                tasks.remove(name);
+            }
         }
         Change::FinishTask { name, version } if current(tasks, name, *version).is_some() => {
             tasks.remove(name);

@@ -33,10 +33,10 @@ pub(super) const DEFER: &str = "UPDATE levi_tasks SET due_at = ?3, attempts = ?4
      WHERE name = ?1 AND version = ?2 RETURNING holds";
 pub(super) const PARK: &str = "UPDATE levi_tasks SET due_at = NULL, reason_code = ?3, reason_detail = ?4 \
      WHERE name = ?1 AND version = ?2 RETURNING holds";
-pub(super) const IS_PARKED: &str = "SELECT due_at IS NULL FROM levi_tasks WHERE name = ?1";
+pub(super) const IS_PARKED: &str = "SELECT due_at IS NULL FROM levi_tasks WHERE name = ?1 AND parent IS ?2";
 pub(super) const UNPARK: &str = "UPDATE levi_tasks SET due_at = ?2, attempts = 0, version = version + 1, \
      reason_code = NULL, reason_detail = NULL WHERE name = ?1 AND due_at IS NULL RETURNING holds";
-pub(super) const DISCARD: &str = "DELETE FROM levi_tasks WHERE name = ?1 RETURNING holds";
+pub(super) const DISCARD: &str = "DELETE FROM levi_tasks WHERE name = ?1 AND due_at IS NULL RETURNING holds";
 pub(super) const LIST: &str = "SELECT name, attempts, due_at, CASE WHEN waits THEN parent END, reason_code, \
      reason_detail FROM levi_tasks ORDER BY name LIMIT ?1";
 pub(super) const RETRY: &str = "UPDATE levi_tasks SET due_at = ?1 WHERE due_at > ?1";
@@ -72,8 +72,10 @@ pub(super) fn put(conn: &Connection, ledger: &mut Ledger, task: &NewTask) -> Res
 }
 
 pub(super) fn ensure(conn: &Connection, ledger: &mut Ledger, task: &NewTask) -> Result<()> {
-    let parked: Option<bool> =
-        conn.prepare_cached(IS_PARKED)?.query_row([&task.name], |row| row.get(0)).optional()?;
+    let parked: Option<bool> = conn
+        .prepare_cached(IS_PARKED)?
+        .query_row(params![task.name, task.parent], |row| row.get(0))
+        .optional()?;
     match parked {
         None => put(conn, ledger, task),
         Some(true) => unpark(conn, &task.name, task.at),

@@ -31,6 +31,7 @@ impl Truth {
     pub(super) fn apply_task(&mut self, change: &Change) {
         match change {
             Change::EnsureTask(new) => match self.tasks.get_mut(&new.name) {
+                Some(task) if task.parent != new.parent => self.apply_task(&Change::PutTask(new.clone())),
                 None => self.apply_task(&Change::PutTask(new.clone())),
                 Some(task) if task.parked => {
                     task.parked = false;
