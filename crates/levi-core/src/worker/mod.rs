@@ -3,29 +3,29 @@
 
 mod inbox;
 mod outside;
+mod tasks;
 mod thread;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use levi_crypto::at_rest::DatabaseKey;
-use levi_outbox::{NewTask, OutboxStore, Reason, SalvageReport};
+use levi_outbox::{OutboxStore, SalvageReport};
 use levi_transport::Supabase;
 use levi_types::{Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 
 use self::inbox::{Closed, Inbox};
 use self::outside::Outside;
+use self::tasks::Tasks;
 use self::thread::Thread;
 use crate::account::Accounts;
-use crate::batcher::PauseReason;
 use crate::config::{LeviConfig, QUEUE_OVERHEAD};
 use crate::engine::{Engine, EngineParts, Event, Intake, Receipt};
 use crate::error::{EnqueueError, StartError, SyncedError};
 use crate::secrets_cache::SecretsCache;
-use crate::session_sync::{TaskOutbox, TaskRunner};
+use crate::session_sync::TaskOutbox;
 use crate::status::Status;
 
 /// Takes messages. Implemented by whatever can sync them, so that the rest of a daemon need not know what does.
@@ -280,7 +280,7 @@ impl Worker {
 
     /// Session sync that records its steps in this worker's outbox.
     pub fn task_outbox(&self) -> Arc<dyn TaskOutbox> {
-        Arc::new(Tasks(Arc::downgrade(&self.shared)))
+        Arc::new(Tasks::of(&self.shared))
     }
 
     /// What a message costs the queue, if it can be taken at all.
@@ -342,68 +342,6 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.shared.inbox.close();
     }
-}
-
-/// The worker's outbox, as session sync sees it.
-///
-/// Weak, for the worker keeps the service that runs its tasks: held the other way too, neither would ever go, and
-/// their keys would stay in memory.
-struct Tasks(Weak<Shared>);
-
-impl Tasks {
-    fn shared(&self) -> Result<Arc<Shared>, String> {
-        self.0.upgrade().ok_or_else(|| EnqueueError::Stopped.to_string())
-    }
-}
-
-#[async_trait]
-impl TaskOutbox for Tasks {
-    async fn put_tasks(&self, tasks: Vec<NewTask>) -> Result<Vec<String>, String> {
-        let (reply, recorded) = oneshot::channel();
-        let stopped = || EnqueueError::Stopped.to_string();
-        let shared = self.shared()?;
-        if !shared.started.load(Ordering::Acquire) {
-            return Err(EnqueueError::NotStarted.to_string());
-        }
-        shared.inbox.push(Event::PutTasks { tasks, reply }).map_err(|Closed| stopped())?;
-        drop(shared);
-        recorded.await.map_err(|_| stopped())?.map_err(|error| error.to_string())
-    }
-
-    async fn paused(&self) -> Reason {
-        let Ok(shared) = self.shared() else { return stopped() };
-        let (mut status, mut ended) = (shared.status.subscribe(), shared.ended.subscribe());
-        let (reply, reached) = oneshot::channel();
-        // A status from before the caller's last call must not be taken for the present one.
-        let asked = shared.inbox.push(Event::Barrier(reply));
-        drop(shared);
-        if asked.is_err() || reached.await.is_err() {
-            return stopped();
-        }
-        let lasting = |status: &Status| status.paused.as_ref().is_some_and(PauseReason::is_lasting);
-        tokio::select! {
-            paused = status.wait_for(lasting) => {
-                let paused = paused.ok().and_then(|status| status.paused.clone());
-                paused.map_or_else(stopped, |paused| paused.to_reason())
-            }
-            _ = ended.wait_for(Option::is_some) => stopped(),
-        }
-    }
-
-    fn run_with(&self, runner: Arc<dyn TaskRunner>) {
-        if let Ok(shared) = self.shared() {
-            shared.outside.run_tasks_with(runner);
-            let _ = shared.inbox.push(Event::WrittenElsewhere);
-        }
-    }
-
-    fn database_key(&self) -> Option<DatabaseKey> {
-        self.shared().ok()?.database_key.clone()
-    }
-}
-
-fn stopped() -> Reason {
-    Reason { code: "stopped".into(), detail: "Levi has been shut down".into() }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

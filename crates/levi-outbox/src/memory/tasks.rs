@@ -55,10 +55,8 @@ pub(super) fn apply(tasks: &mut BTreeMap<String, Task>, change: &Change) {
                 task.unpark(*at);
             }
         }
-        Change::DiscardTask { name } => {
-            if tasks.get(name).is_some_and(Task::is_parked) {
-                tasks.remove(name);
-            }
+        Change::DiscardTask { name } if tasks.get(name).is_some_and(Task::is_parked) => {
+            tasks.remove(name);
         }
         Change::FinishTask { name, version } if current(tasks, name, *version).is_some() => {
             tasks.remove(name);
