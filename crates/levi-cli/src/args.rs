@@ -9,6 +9,7 @@ use crate::doctor::DoctorArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::outbox::OutboxArgs;
 use crate::pull::PullArgs;
+use crate::share::ShareArgs;
 use crate::status::StatusArgs;
 use crate::sync::SyncArgs;
 
@@ -48,6 +49,9 @@ pub(crate) enum Command {
     /// Sign in to a project and register this device.
     #[command(after_help = EXIT_CODES)]
     Login(LoginArgs),
+    /// Let a device that was registered later read the sessions that this one can. Works while a daemon runs.
+    #[command(after_help = EXIT_CODES)]
+    Share(ShareArgs),
     /// Forget the sign-in; keys, sessions and outbox stay.
     Logout(LogoutArgs),
     /// What waits, what is set aside, and whether anybody is at work. Works while a daemon runs.

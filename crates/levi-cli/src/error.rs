@@ -59,10 +59,8 @@ pub(crate) enum CliError {
     Sync(SyncError),
     #[error(transparent)]
     NotConnected(#[from] NotConnected),
-    #[error(
-        "{what} is not a session's id; the server takes uuids, such as 4be0643f-1d98-473b-97cd-ca98a65347dd"
-    )]
-    NotASession { what: &'static str },
+    #[error("{what} is not an id; the server takes uuids, such as 4be0643f-1d98-473b-97cd-ca98a65347dd")]
+    NotAUuid { what: &'static str },
     #[error("{0}")]
     Usage(&'static str),
     #[error("cannot read {path}: {source}", path = .path.display())]

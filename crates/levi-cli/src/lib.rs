@@ -21,6 +21,7 @@ mod progress;
 mod pull;
 mod run;
 mod settle;
+mod share;
 mod sign_up;
 mod status;
 mod sync;

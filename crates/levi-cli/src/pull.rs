@@ -1,7 +1,7 @@
 //! The other device: what was written elsewhere, as NDJSON.
 
 use clap::Args;
-use levi::{Page, Reader, SecretRow, Select, SessionId, decode_rows};
+use levi::{DeviceId, Page, Reader, SecretRow, Select, SessionId, decode_rows};
 use serde::Serialize;
 
 use crate::args::{DataArgs, ProjectArgs};
@@ -44,15 +44,22 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
     let reader = connection.reader(&levi)?;
     let mut pull = Pull { reader, console, unreadable: 0 };
     if let Some(session) = &args.session {
-        let session = canonical_uuid(session).ok_or(CliError::NotASession { what: "--session" })?;
+        let session = canonical_uuid(session).ok_or(CliError::NotAUuid { what: "--session" })?;
         pull.session(&session.into(), args.after).await?;
         return Ok(pull.exit());
     }
     let mut after: Option<SessionId> = None;
+    let mut any = false;
     loop {
         let select = Select::secrets_for(&connection.device_id, after.as_ref(), SESSIONS);
         let page: Vec<SecretRow> = decode_rows(&connection.select(select).await?)?;
-        let Some(last) = page.last() else { return Ok(pull.exit()) };
+        let Some(last) = page.last() else {
+            if !any {
+                pull.nothing_to_read(&connection.device_id);
+            }
+            return Ok(pull.exit());
+        };
+        any = true;
         after = Some(last.session_id.clone());
         for row in &page {
             pull.one_of_many(&row.session_id).await?;
@@ -67,6 +74,15 @@ struct Pull {
 }
 
 impl Pull {
+    /// No failure, but hardly what was hoped for: a device that came later is given the earlier sessions by hand.
+    fn nothing_to_read(&self, device: &DeviceId) {
+        let error = format!(
+            "no session is shared with this device yet; what was written before it signed in, `levi share {device}` \
+             on a device that can read it brings here"
+        );
+        self.console.complain(&Complaint { line: None, session_id: None, sequence_number: None, error });
+    }
+
     async fn session(&mut self, session: &SessionId, mut after: Option<i64>) -> Result<(), CliError> {
         loop {
             let Page { messages, cursor } = self.reader.pull(session, after, PAGE).await?;

@@ -42,6 +42,7 @@ async fn perform(command: Command, console: Console) -> Result<Exit, CliError> {
         Command::Pull(args) => crate::pull::run(args, console).await,
         Command::Login(args) => crate::login::login(args, console).await,
         Command::Logout(args) => crate::login::logout(&args, console),
+        Command::Share(args) => crate::share::run(args, console).await,
         Command::Status(args) => crate::status::run(&args, console),
         Command::Outbox(args) => crate::outbox::run(&args, console),
         Command::Doctor(args) => crate::doctor::run(args, console).await,

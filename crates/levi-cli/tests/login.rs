@@ -98,3 +98,17 @@ fn a_kill_between_the_servers_new_token_and_the_file_that_keeps_it_signs_nobody_
     world.server.expire_tokens(&world.user_id);
     laptop.run_with(&["sync"], lines(["after the next hour"])).assert_code(0);
 }
+
+#[test]
+fn a_device_that_comes_later_is_told_so_and_reads_earlier_sessions_once_they_are_shared() {
+    let world = World::new();
+    let laptop = world.device("laptop");
+    laptop.run_with(&["sync"], lines(["before you came"])).assert_code(0);
+    let phone = world.device("phone");
+    let hint = phone.run(&["pull"]).assert_code(0);
+    let id = phone.run(&["status", "--json"]).json()["device_id"].as_str().unwrap().to_owned();
+    assert!(hint.err.contains(&format!("levi share {id}")), "{}", hint.err);
+    assert_eq!(laptop.run(&["share", &id, "--json"]).assert_code(0).json()["shared"], 1);
+    assert_eq!(phone.run(&["pull"]).assert_code(0).objects().len(), 1);
+    laptop.run(&["share", "not-a-device"]).assert_code(1);
+}

@@ -190,7 +190,11 @@ fn another_devices_session_is_written_under_its_own_secret_or_not_at_all() {
         "{{\"content\":\"lost?\",\"sequence_number\":3}}\n{{\"content\":\"mine\",\"session_id\":\"{other}\"}}\n"
     );
     let ran = tablet.run_with(&["sync", "--session", SESSION], input).assert_code(2);
-    assert!(ran.err.contains("line 1: ") && ran.err.contains("ask a device that has it"), "{}", ran.err);
+    assert!(
+        ran.err.contains("line 1: ") && ran.err.contains("share it from a device that has it"),
+        "{}",
+        ran.err
+    );
     assert_eq!(laptop.pulled(SESSION), both);
     assert_eq!(tablet.pulled(other), [(2, "mine".to_owned())]);
     tablet.run(&["pull", "--session", SESSION]).assert_code(5);

@@ -82,7 +82,7 @@ pub enum ReadError {
     Supabase(#[from] Failure),
     /// No envelope for this device: the session's owner has not shared it (yet).
     #[error(
-        "session {session_id} has no secret for device {device_id}; ask a device that has it to share it"
+        "session {session_id} has no secret for device {device_id}; share it from a device that has it (`levi share`, `welcome_device`)"
     )]
     NoEnvelope {
         /// The session.

@@ -93,7 +93,7 @@ fn default_session(
     connection: &Connection,
 ) -> Result<DefaultSession, CliError> {
     if let Some(session) = &args.session {
-        let session = canonical_uuid(session).ok_or(CliError::NotASession { what: "--session" })?;
+        let session = canonical_uuid(session).ok_or(CliError::NotAUuid { what: "--session" })?;
         return Ok(DefaultSession::Named(session.into()));
     }
     let Some(file) = file else {

@@ -1,0 +1,132 @@
+//! A daemon in one file: two devices of one user, one writes, the other reads. The server is a stand-in in this
+//! process; for a real project exchange address and key, and take out what makes the user.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use levi::{
+    CodingSession, DeviceId, DevicePrivateKey, DeviceRow, FileCredentials, HttpOptions, HttpSupabase, Levi,
+    LeviConfig, MessageSyncRequest, Repository, SessionId, SessionSecret, SessionStatus, SqliteSessionStore,
+    Supabase, TokenKeeper, Verdict, database_key, device_private_key, upsert_of,
+};
+use levi_testkit::supabase::StandIn;
+
+const EMAIL: &str = "ada@example.org";
+const PASSWORD: &str = "a long password";
+const SESSION: &str = "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a03";
+
+struct Device {
+    id: DeviceId,
+    key: DevicePrivateKey,
+    store: Arc<SqliteSessionStore>,
+    levi: Levi,
+}
+
+/// Signs in, registers the device, and builds its Levi. Keys and tokens lie in `folder`.
+async fn device(server: &StandIn, folder: &Path, id: &str) -> Result<Device, Box<dyn Error>> {
+    let credentials = Arc::new(FileCredentials::open(folder.join("credentials"))?);
+    let database_key = database_key(&*credentials, &mut rand::rng())?;
+    let key = device_private_key(&*credentials, &mut rand::rng())?;
+    let store = Arc::new(SqliteSessionStore::open(folder.join("store.sqlite"), database_key.clone())?);
+
+    let http = HttpOptions::new(server.url(), server.publishable_key());
+    let supabase = HttpSupabase::new(&http)?;
+    let keeper = TokenKeeper::new(Arc::new(supabase.sign_in()), credentials.clone());
+    let signed_in = keeper.sign_in(EMAIL, &PASSWORD.into()).await?;
+
+    let row = DeviceRow {
+        id: DeviceId::from(id),
+        user_id: signed_in.user_id,
+        name: Some("a device".into()),
+        device_type: Some("desktop".into()),
+        public_key: Some(key.public_key().to_base64()),
+        is_active: true,
+    };
+    let answer = supabase.upsert(&signed_in.context.access_token, upsert_of(&[row])).await;
+    if answer.verdict != Verdict::Accepted {
+        return Err(format!("the device is not registered: {answer:?}").into());
+    }
+    let config = LeviConfig { data_dir: Some(folder.into()), ..LeviConfig::default() };
+    let builder = Levi::builder(http, store.clone()).config(config).database_key(database_key);
+    Ok(Device { id: id.into(), key, store, levi: builder.credentials(credentials).build()? })
+}
+
+/// The whole of it. Says how many messages the second device read.
+pub async fn run() -> Result<usize, Box<dyn Error>> {
+    let server = StandIn::start()?;
+    server.add_user(EMAIL, PASSWORD)?;
+    let (laptop, phone) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let laptop = device(&server, laptop.path(), "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a02").await?;
+    let phone = device(&server, phone.path(), "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a12").await?;
+
+    // After every start: what an earlier run left behind is done with it.
+    laptop.levi.start()?;
+    let sync = laptop.levi.session_sync(laptop.id, laptop.key)?;
+
+    // First the daemon's own record, then the server's.
+    let repository = Repository {
+        id: "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a01".into(),
+        name: "levi".into(),
+        local_path: "/src/levi".into(),
+        remote_url: None,
+        default_branch: None,
+        worktree_branch: None,
+    };
+    let session = CodingSession {
+        id: SESSION.into(),
+        repository_id: repository.id.clone(),
+        owner_device_id: None,
+        status: SessionStatus::Active,
+        title: Some("an example".into()),
+        current_branch: None,
+        working_directory: None,
+        worktree_path: None,
+    };
+    let secret = SessionSecret::generate(&mut rand::rng());
+    laptop.store.save_repository(&repository)?;
+    laptop.store.save_session(&session)?;
+    laptop.store.save_secret(&session.id, &secret)?;
+    let report = sync.sync_new_session(&session.id, &repository.id, &secret).await?;
+    println!("the session is on the server: {}", report.is_done());
+
+    for sequence_number in 1..=120 {
+        let receipt = laptop
+            .levi
+            .enqueue_durable(MessageSyncRequest {
+                message_id: format!("message-{sequence_number}").as_str().into(),
+                session_id: session.id.clone(),
+                sequence_number,
+                content: format!("message number {sequence_number}"),
+            })
+            .await?;
+        if sequence_number == 120 {
+            laptop.levi.synced(&receipt).await?;
+        }
+    }
+    laptop.levi.shutdown(Duration::from_secs(5)).await;
+
+    let reader = phone.levi.reader(phone.id, phone.key)?;
+    let (session_id, mut after, mut read) = (SessionId::from(SESSION), None, 0);
+    loop {
+        let page = reader.pull(&session_id, after, 50).await?;
+        for message in page.messages {
+            match message {
+                Ok(message) => {
+                    read += 1;
+                    println!("{:>4}  {}", message.sequence_number, message.content);
+                }
+                Err(unreadable) => println!("{:>4}  {}", unreadable.sequence_number, unreadable.error),
+            }
+        }
+        let Some(cursor) = page.cursor else { return Ok(read) };
+        after = Some(cursor);
+    }
+}
+
+#[allow(dead_code, reason = "a test runs `run` by itself")]
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    run().await.map(|read| println!("{read} messages read on the other device"))
+}
