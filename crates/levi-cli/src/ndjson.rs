@@ -25,7 +25,7 @@ pub(crate) struct Line {
 pub(crate) enum LineError {
     #[error("not UTF-8 (byte {column}); write the file in UTF-8")]
     NotUtf8 { column: usize },
-    #[error("not JSON (column {column}); write one JSON object per line")]
+    #[error("not JSON (column {column}); write one JSON object per line, control characters as \\u0000")]
     NotJson { column: usize },
     #[error("the line ends inside the JSON; write each message on one line")]
     CutOff,
@@ -33,7 +33,7 @@ pub(crate) enum LineError {
     NotAnObject,
     #[error("content is missing; every message needs one, \"\" for an empty message")]
     NoContent,
-    #[error("{field} is not text")]
+    #[error("{field} is not text; put it in quotes")]
     NotText { field: &'static str },
     #[error("{field} is empty; leave it out, or give it a value")]
     Empty { field: &'static str },

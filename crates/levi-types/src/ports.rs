@@ -28,7 +28,8 @@ pub trait SessionStore: Send + Sync {
 
     /// Told what became of messages: of each at least once that a request carried or that was set aside. A message
     /// that waits for its session's secret is not reported. Told just before the outbox commits the same, so that a
-    /// crash in between only means to be told again. A store that keeps no such record ignores it.
+    /// crash in between only means to be told again. A store that keeps no such record ignores it,
+    /// and what a store fails to take is not repeated.
     ///
     /// # Errors
     /// [`StoreError`]; Levi logs it and goes on, for the outbox and not this record decides what is sent.

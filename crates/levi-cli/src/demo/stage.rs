@@ -23,7 +23,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "lite|URL")]
     server: Option<String>,
     /// The publishable key, for --server URL.
-    #[arg(long, env = "LEVI_KEY", hide_env_values = true)]
+    #[arg(long, env = "LEVI_PUBLISHABLE_KEY", hide_env_values = true)]
     key: Option<String>,
     /// The user, for --server URL; signed up if need be. The password comes from LEVI_PASSWORD.
     #[arg(long, env = "LEVI_EMAIL")]

@@ -1,8 +1,9 @@
 //! One table, and what PostgREST does not tell of it.
 //!
-//! That is asked by requests that cannot write. An upsert of no rows names its unique key. A row that lacks what its
-//! columns require reaches their constraints only if row level security lets it pass: one of nobody's must not, one of
-//! the user's own must.
+//! That is asked by requests that a sound table cannot take. An upsert of no rows names its unique key. A row that
+//! lacks what its columns require reaches their constraints only if row level security lets it pass: one of nobody's
+//! must not, one of the user's own must. A table without those constraints takes the row; then that is the finding, and
+//! it says that the row is there.
 
 use std::borrow::Cow;
 
@@ -117,7 +118,11 @@ impl<'a> Probe<'a> {
             Verdict::Forbidden => Ok(true),
             _ if answer.code == NO_SUCH_KEY => self.no_unique_key(),
             Verdict::Rejected | Verdict::MissingParent | Verdict::Accepted => {
-                let detail = "row level security does not keep other users' rows apart";
+                let detail = if answer.verdict == Verdict::Accepted {
+                    "row level security does not keep other users' rows apart; a row of nobody's is there now"
+                } else {
+                    "row level security does not keep other users' rows apart"
+                };
                 self.findings.problem(self.table.name(), detail, MIGRATE)?;
                 Ok(false)
             }

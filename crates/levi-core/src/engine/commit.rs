@@ -132,7 +132,7 @@ impl Engine {
         if self.uncommitted.is_empty() {
             return;
         }
-        // First the daemon's record: were it told afterwards, a crash in between would leave it in the dark for ever.
+        // First the daemon's record: were it told afterwards, a crash in between would leave it in the dark.
         // This way round the rows are still here, are sent again, and it is told again.
         let reports = std::mem::take(&mut self.uncommitted.reports);
         self.record(&reports);

@@ -15,6 +15,8 @@ pub(crate) struct Task {
     pub(crate) done: bool,
     /// Failures not counted yet.
     pub(crate) causes: u32,
+    /// Whether its last run ended in a way that nothing mends by itself.
+    pub(crate) hopeless: bool,
 }
 
 impl Truth {
@@ -36,7 +38,7 @@ impl Truth {
                 Some(task) if task.parked => {
                     task.parked = false;
                     task.version += 1;
-                    (task.attempts, task.causes, task.done) = (0, 0, false);
+                    (task.attempts, task.causes, task.done, task.hopeless) = (0, 0, false, false);
                     self.note(|| format!("disk: task {} is tried again", new.name));
                 }
                 Some(_) => {}
@@ -45,7 +47,15 @@ impl Truth {
                 let version = self.tasks.get(&new.name).map_or(1, |old| old.version + 1);
                 self.note(|| format!("disk: task {} version {version}", new.name));
                 let parent = new.parent.clone();
-                let task = Task { version, attempts: 0, parked: false, parent, done: false, causes: 0 };
+                let task = Task {
+                    version,
+                    attempts: 0,
+                    parked: false,
+                    parent,
+                    done: false,
+                    causes: 0,
+                    hopeless: false,
+                };
                 self.tasks.insert(new.name.clone(), task);
             }
             Change::FinishTask { name, version } => {
@@ -75,7 +85,11 @@ impl Truth {
                     return;
                 };
                 task.parked = true;
+                let hopeless = task.hopeless;
                 self.note(|| format!("disk: task {name} is set aside: {}", reason.code));
+                self.expect(hopeless, "tasks", || {
+                    format!("task {name} is set aside for {}, which may pass", reason.code)
+                });
             }
             _ => {}
         }

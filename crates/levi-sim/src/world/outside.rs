@@ -179,6 +179,7 @@ impl World {
 
     pub(super) fn task_ended(&mut self, task: DueTask, end: TaskEnd, token: Option<u32>) {
         self.task_running = false;
+        let most = self.plan.setup.config.max_attempts_rejected;
         self.truth(|truth| {
             let Some(known) = truth.tasks.get_mut(&task.name).filter(|known| known.version == task.version)
             else {
@@ -194,6 +195,15 @@ impl World {
                 TaskEnd::Done | TaskEnd::Impossible(_) => false,
             };
             known.causes += u32::from(passing);
+            known.hopeless = match &end {
+                TaskEnd::Impossible(_) => true,
+                TaskEnd::Answered(answer) => match answer.verdict {
+                    Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => true,
+                    Verdict::Forbidden => known.attempts + 1 >= most,
+                    _ => false,
+                },
+                TaskEnd::Done | TaskEnd::Waiting(_) => false,
+            };
         });
         if let TaskEnd::Answered(answer) = &end
             && answer.verdict == Verdict::SignedOut

@@ -49,9 +49,9 @@ pub struct DeviceRow {
     pub id: DeviceId,
     /// Whose it is.
     pub user_id: UserId,
-    /// What people call it.
+    /// What people call it. The server may show none, but takes no new row without it.
     pub name: Option<String>,
-    /// What it is, a word such as `desktop` or `phone`.
+    /// What it is, a word such as `desktop` or `phone`; likewise.
     pub device_type: Option<String>,
     /// base64 of 32 bytes, as the server has it. It may be anything: whoever uses it as a key checks it.
     pub public_key: Option<String>,

@@ -13,7 +13,9 @@ pub enum TokenError {
     #[error("nobody is signed in; sign in first")]
     NotSignedIn,
     /// The server will not have this sign-in any more, or the password is wrong.
-    #[error("the sign-in was refused ({code}); sign in again")]
+    #[error(
+        "the sign-in was refused ({code}): a wrong email or password, or an ended session; sign in again"
+    )]
     Refused {
         /// GoTrue's error code.
         code: String,
