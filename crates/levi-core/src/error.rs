@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use levi_crypto::SealError;
 use levi_outbox::{OutboxError, Reason};
 use levi_types::{InvalidMessage, MessageId, SessionId};
 
@@ -48,6 +49,9 @@ pub enum EnqueueError {
         /// The session.
         session_id: SessionId,
     },
+    /// The cipher cannot take it.
+    #[error(transparent)]
+    Unsealable(#[from] SealError),
     /// The outbox cannot be written.
     #[error("the message could not be stored: {0}")]
     Outbox(Arc<OutboxError>),

@@ -10,6 +10,7 @@ mod error;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod reader;
+mod sealer;
 mod secrets_cache;
 mod server;
 mod session_sync;

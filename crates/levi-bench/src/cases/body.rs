@@ -6,13 +6,13 @@ use std::time::Instant;
 use chacha20::R20;
 use chacha20::cipher::Array;
 use levi_core::LeviConfig;
-use levi_core::engine::{Effect, Engine, EngineParts, Event, Intake};
+use levi_core::engine::{Effect, Engine, EngineParts, Event, Intake, Sealer};
 use levi_crypto::MessageKey;
 use levi_crypto::message::{self, Place};
 use levi_outbox::memory::MemoryOutbox;
 use levi_transport::rows::{MessageBatch, encode_message_row};
 use levi_transport::{Answer, Verdict};
-use levi_types::{MessageSyncRequest, Monotonic, Now, SessionId, Wall};
+use levi_types::{Monotonic, Now, SessionId, Wall};
 use rand::RngExt as _;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -149,6 +149,7 @@ fn seal_bare(nonce: &[u8; 24], aad: &[u8], buffer: &mut Vec<u8>) {
 /// An engine without a thread, a disk or a network.
 pub(crate) struct Rig {
     engine: Engine,
+    sealer: Sealer,
     session: SessionId,
     content: String,
     next: i64,
@@ -159,16 +160,16 @@ impl Rig {
         let cache = levi::SecretsCache::new();
         let session = fixture::session(0);
         cache.remember(session.clone(), &fixture::secret()?);
+        let sealer = Sealer::new(cache, fixture::secrets(), None);
         let mut engine = Engine::new(EngineParts {
             config: LeviConfig::default(),
             outbox: Box::new(MemoryOutbox::new(u64::MAX)),
             session_store: fixture::secrets(),
-            cache,
-            database_key: None,
+            sealer: sealer.clone(),
             random: Box::new(UnwrapErr(SysRng)),
         });
         engine.turn(now(), [Event::SignedIn]);
-        Ok(Self { engine, session, content: fixture::content(), next: 0 })
+        Ok(Self { engine, sealer, session, content: fixture::content(), next: 0 })
     }
 
     /// A batch in, a request out, its answer in.
@@ -176,10 +177,11 @@ impl Rig {
         let first = self.next;
         self.next += ROWS as i64;
         let intake = |number| {
-            let request: MessageSyncRequest = fixture::request(&self.session, number, &self.content);
-            Event::Enqueue(Intake { request, permit: None, reply: None })
+            let request = fixture::request(&self.session, number, &self.content);
+            let row = self.sealer.seal(request, now().wall, &mut UnwrapErr(SysRng)).ok()?;
+            Some(Event::Enqueue(Intake { row, permit: None, reply: None }))
         };
-        let messages: Vec<Event> = (first..self.next).map(intake).collect();
+        let messages: Vec<Event> = (first..self.next).filter_map(intake).collect();
         let sent = self.engine.turn(now(), messages);
         let batches = sent.iter().filter_map(|effect| match effect {
             Effect::Send { batch, .. } => Some(*batch),

@@ -6,9 +6,9 @@ use levi_types::{Delivery, Now, SessionId};
 
 use super::commit::reason_of;
 use super::event::Effect;
-use super::ingest::NOT_TEXT;
 use super::{Engine, Sent};
 use crate::batcher::{Action, Batch, Input, Notice, PauseReason, SealResult};
+use crate::sealer::NOT_TEXT;
 use crate::session_sync::SyncTask;
 
 /// Rows wrapped at rest that are sealed in one go; the rest follows as the first ones are sent.
@@ -217,7 +217,7 @@ impl Engine {
             let rows = self.store.at_rest(lane, SEALED_PER_COMMIT)?;
             let mut changes = Vec::with_capacity(rows.len());
             for (row, wrapped) in &rows {
-                match self.sealer.reseal(key, wrapped) {
+                match self.sealer.reseal(key, wrapped, &mut *self.random) {
                     Ok(payload) => changes.push(Change::Reseal { row: *row, payload }),
                     // Those before it are sealed first, so that the bad one is the lane's first in its turn.
                     Err(_) if !changes.is_empty() => break,
@@ -240,7 +240,7 @@ impl Engine {
 
     /// The server does not know the session: if the daemon does, record that its row must be sent.
     fn ensure_parent(&mut self, now: Now, session_id: &SessionId) {
-        match self.sealer.store.session(session_id) {
+        match self.session_store.session(session_id) {
             Ok(Some(session)) => {
                 for task in SyncTask::for_session(&session, now.wall) {
                     self.uncommitted.change(Change::EnsureTask(task));

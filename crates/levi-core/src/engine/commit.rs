@@ -1,15 +1,15 @@
 //! One transaction a turn: what the server took is removed and what came in is stored, together.
 
+use std::collections::BTreeMap;
 use std::iter::successors;
 use std::sync::Arc;
 
 use levi_outbox::{Change, Enqueued, NewRow, NewTask, OutboxError, Reason, RowId};
-use levi_types::{Delivery, DeliveryReport, Now, Wall};
-use tokio::sync::oneshot;
+use levi_types::{Delivery, DeliveryReport, Now, SessionId, Wall};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Engine;
 use super::event::{Intake, Receipt};
-use super::ingest::Unsealed;
 use crate::batcher::{Input, Touched};
 use crate::error::EnqueueError;
 
@@ -22,13 +22,21 @@ const DEEPEST: usize = 3;
 /// Tasks looked through for those that wait; a device has few.
 const MOST_TASKS: usize = 100_000;
 
+/// Who handed in a row.
+struct Owner {
+    /// Held until the row is on disk or refused.
+    _permit: Option<OwnedSemaphorePermit>,
+    /// Who waits, if anyone.
+    reply: Option<oneshot::Sender<Result<Receipt, EnqueueError>>>,
+}
+
 /// What waits for the next commit.
 #[derive(Default)]
 pub(super) struct Uncommitted {
     pub(super) changes: Vec<Change>,
     rows: Vec<NewRow>,
     /// Whose the rows are, in the same order.
-    intakes: Vec<Intake>,
+    owners: Vec<Owner>,
     tasks: Vec<(Vec<String>, TaskReply)>,
     /// Rows that somebody may be waiting for and that the changes are about.
     settled: Vec<RowId>,
@@ -64,35 +72,24 @@ impl Uncommitted {
 
     /// Messages accepted by `enqueue` that could not be stored so far.
     pub(super) fn held(&self) -> usize {
-        self.intakes.len()
+        self.rows.len()
     }
 }
 
 impl Engine {
-    /// Seals a message for the next commit.
-    pub(super) fn take_in(&mut self, now: Now, intake: Intake) {
+    /// Keeps a message for the next commit.
+    pub(super) fn take_in(&mut self, Intake { row, permit, reply }: Intake) {
+        let owner = Owner { _permit: permit, reply };
         // Only until it is time to try again: the next message to come is the try, and may be the first to hear
         // that the disk works again.
         if let Some(error) = &self.outbox_error
-            && intake.reply.is_some()
+            && owner.reply.is_some()
             && !self.batcher.trusts_outbox()
         {
-            return answer(intake, Err(EnqueueError::Outbox(Arc::clone(error))));
+            return answer(owner, Err(EnqueueError::Outbox(Arc::clone(error))));
         }
-        match self.sealer.seal(&intake.request, now.wall) {
-            Ok(row) => {
-                self.uncommitted.rows.push(row);
-                self.uncommitted.intakes.push(intake);
-            }
-            Err(Unsealed::NoKey) => {
-                let session_id = intake.request.session_id.clone();
-                self.refuse(intake, "no_key", EnqueueError::NoKey { session_id });
-            }
-            Err(Unsealed::Failed(reason)) => {
-                let error = OutboxError::Other(reason.detail.into());
-                self.refuse(intake, &reason.code, EnqueueError::Outbox(Arc::new(error)));
-            }
-        }
+        self.uncommitted.rows.push(row);
+        self.uncommitted.owners.push(owner);
     }
 
     /// Records tasks with the next commit. While the outbox fails nobody is kept waiting for it.
@@ -147,19 +144,18 @@ impl Engine {
         let done = std::mem::take(&mut self.uncommitted);
         self.outbox_error = None;
         self.batcher.handle(now, Input::Committed);
-        let mut touched: Vec<_> = Vec::new();
-        for ((intake, row), enqueued) in done.intakes.into_iter().zip(&done.rows).zip(answers) {
+        let mut touched: BTreeMap<SessionId, i64> = BTreeMap::new();
+        for ((owner, row), enqueued) in done.owners.into_iter().zip(done.rows).zip(answers) {
             if let Enqueued::Stored { .. } = enqueued {
-                match touched.last_mut() {
-                    Some((session, lowest)) if *session == row.session_id => {
-                        *lowest = row.sequence_number.min(*lowest);
-                    }
-                    _ => touched.push((row.session_id.clone(), row.sequence_number)),
+                match touched.get_mut(&row.session_id) {
+                    Some(lowest) => *lowest = row.sequence_number.min(*lowest),
+                    None => drop(touched.insert(row.session_id.clone(), row.sequence_number)),
                 }
             }
-            self.stored(intake, enqueued);
+            self.stored(owner, row, enqueued);
         }
         if !touched.is_empty() || done.wakes {
+            let touched = touched.into_iter().collect();
             self.batcher.handle(now, Input::Wake(Touched::Sessions(touched)));
         }
         for (names, reply) in done.tasks {
@@ -173,49 +169,35 @@ impl Engine {
         self.changed = true;
     }
 
-    fn stored(&mut self, intake: Intake, enqueued: Enqueued) {
-        let request = &intake.request;
+    fn stored(&mut self, owner: Owner, row: NewRow, enqueued: Enqueued) {
         match enqueued {
             Enqueued::Stored { key, replaced } => {
-                let receipt = Receipt {
-                    session_id: request.session_id.clone(),
-                    sequence_number: request.sequence_number,
-                    key,
-                    replaced,
-                };
-                answer(intake, Ok(receipt));
+                let NewRow { session_id, sequence_number, .. } = row;
+                answer(owner, Ok(Receipt { session_id, sequence_number, key, replaced }));
             }
             Enqueued::PlaceTaken { holder } => {
-                let error = EnqueueError::PlaceTaken {
-                    session_id: request.session_id.clone(),
-                    sequence_number: request.sequence_number,
-                    holder,
-                };
-                self.refuse(intake, "place_taken", error);
+                let (session_id, sequence_number) = (row.session_id.clone(), row.sequence_number);
+                let error = EnqueueError::PlaceTaken { session_id, sequence_number, holder };
+                self.refuse(owner, &row, "place_taken", error);
             }
             Enqueued::Full { pending_bytes, limit } => {
-                self.refuse(intake, "outbox_full", EnqueueError::OutboxFull { pending_bytes, limit });
+                self.refuse(owner, &row, "outbox_full", EnqueueError::OutboxFull { pending_bytes, limit });
             }
         }
     }
 
     /// A message that cannot be stored: whoever waits is told; where nobody does, the daemon's store is.
-    fn refuse(&mut self, intake: Intake, code: &str, error: EnqueueError) {
-        let request = &intake.request;
-        tracing::warn!(
-            session_id = %request.session_id,
-            sequence_number = request.sequence_number,
-            code,
-            "message refused: {error}"
-        );
+    fn refuse(&mut self, owner: Owner, row: &NewRow, code: &str, error: EnqueueError) {
+        let NewRow { session_id, sequence_number, message_id, .. } = row;
+        tracing::warn!(%session_id, sequence_number, code, "message refused: {error}");
         let report = DeliveryReport {
-            session_id: request.session_id.clone(),
-            sequence_number: request.sequence_number,
-            message_id: request.message_id.clone(),
+            session_id: session_id.clone(),
+            sequence_number: *sequence_number,
+            message_id: message_id.clone(),
             delivery: Delivery::Failed { code: code.to_owned() },
         };
         self.record(&[report]);
-        answer(intake, Err(error));
+        answer(owner, Err(error));
     }
 
     /// The changes stay for the next try. New rows whose callers wait are refused now, for nothing is
@@ -225,13 +207,13 @@ impl Engine {
         tracing::error!(code = reason.code, "the outbox cannot be written: {error}");
         let error = Arc::new(error);
         let rows = std::mem::take(&mut self.uncommitted.rows);
-        let intakes = std::mem::take(&mut self.uncommitted.intakes);
-        for (row, intake) in rows.into_iter().zip(intakes) {
-            if intake.reply.is_some() {
-                answer(intake, Err(EnqueueError::Outbox(Arc::clone(&error))));
+        let owners = std::mem::take(&mut self.uncommitted.owners);
+        for (row, owner) in rows.into_iter().zip(owners) {
+            if owner.reply.is_some() {
+                answer(owner, Err(EnqueueError::Outbox(Arc::clone(&error))));
             } else {
                 self.uncommitted.rows.push(row);
-                self.uncommitted.intakes.push(intake);
+                self.uncommitted.owners.push(owner);
             }
         }
         for (_, reply) in self.uncommitted.tasks.drain(..) {
@@ -249,14 +231,14 @@ impl Engine {
         if reports.is_empty() {
             return;
         }
-        if let Err(error) = self.sealer.store.record(reports) {
+        if let Err(error) = self.session_store.record(reports) {
             tracing::warn!("the session store did not take {} delivery reports: {error}", reports.len());
         }
     }
 }
 
-fn answer(intake: Intake, result: Result<Receipt, EnqueueError>) {
-    if let Some(reply) = intake.reply {
+fn answer(owner: Owner, result: Result<Receipt, EnqueueError>) {
+    if let Some(reply) = owner.reply {
         // The caller went away: the message is stored (or refused) all the same.
         let _ = reply.send(result);
     }

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use levi_outbox::{DueTask, NewTask, RowKey};
+use levi_outbox::{DueTask, NewRow, NewTask, RowKey};
 use levi_transport::{Answer, Upsert};
-use levi_types::{MessageSyncRequest, SessionId};
+use levi_types::SessionId;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::batcher::{BatchId, TaskEnd};
@@ -38,8 +38,8 @@ impl Receipt {
 /// A message on its way to the disk.
 #[derive(Debug)]
 pub struct Intake {
-    /// The message.
-    pub request: MessageSyncRequest,
+    /// The message, as a [`Sealer`](super::Sealer) made it.
+    pub row: NewRow,
     /// Its share of the queue, given back when it is on disk.
     pub permit: Option<OwnedSemaphorePermit>,
     /// Who waits for it to be on disk, if anyone.

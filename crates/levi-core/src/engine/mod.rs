@@ -5,14 +5,12 @@
 mod act;
 mod commit;
 mod event;
-mod ingest;
 mod receipts;
 mod stored;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::{Change, NewRow, OutboxError, OutboxStore, RowId, SalvageReport};
 use levi_transport::{Answer, Verdict, culprits};
 use levi_types::{Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore};
@@ -22,11 +20,10 @@ pub use self::event::{Effect, Event, Intake, Receipt};
 pub use self::stored::{StoredError, open_stored};
 
 use self::commit::Uncommitted;
-use self::ingest::Sealer;
 use self::receipts::Receipts;
 use crate::batcher::{BatchId, Batcher, Input, Touched};
 use crate::config::LeviConfig;
-use crate::secrets_cache::SecretsCache;
+pub use crate::sealer::Sealer;
 use crate::status::{LastAnswer, Status};
 
 /// What an engine is made of.
@@ -37,10 +34,8 @@ pub struct EngineParts {
     pub outbox: Box<dyn OutboxStore>,
     /// The daemon's own record.
     pub session_store: Arc<dyn SessionStore>,
-    /// Keys known already; shared.
-    pub cache: SecretsCache,
-    /// What wraps messages whose session key is not known.
-    pub database_key: Option<DatabaseKey>,
+    /// Seals what waited for its session's key.
+    pub sealer: Sealer,
     /// For nonces and jitter.
     pub random: Box<dyn CryptoRng + Send>,
 }
@@ -50,7 +45,9 @@ pub struct Engine {
     config: LeviConfig,
     batcher: Batcher,
     store: Box<dyn OutboxStore>,
+    session_store: Arc<dyn SessionStore>,
     sealer: Sealer,
+    random: Box<dyn CryptoRng + Send>,
     uncommitted: Uncommitted,
     receipts: Receipts,
     flights: HashMap<BatchId, Vec<Sent>>,
@@ -97,12 +94,14 @@ impl Sent {
 impl Engine {
     /// An engine on an open outbox, with nobody signed in.
     pub fn new(parts: EngineParts) -> Self {
-        let EngineParts { config, outbox, session_store, cache, database_key, random } = parts;
+        let EngineParts { config, outbox, session_store, sealer, random } = parts;
         Self {
             batcher: Batcher::new(config.clone()),
             config,
             store: outbox,
-            sealer: Sealer { cache, store: session_store, database_key, random },
+            session_store,
+            sealer,
+            random,
             uncommitted: Uncommitted::default(),
             receipts: Receipts::default(),
             flights: HashMap::new(),
@@ -199,7 +198,7 @@ impl Engine {
 
     fn take(&mut self, now: Now, event: Event) {
         match event {
-            Event::Enqueue(intake) => self.take_in(now, intake),
+            Event::Enqueue(intake) => self.take_in(intake),
             Event::Outcome { batch, answer } => self.outcome(now, batch, answer),
             Event::TaskEnded { task, end } => {
                 let draw = self.draw();
@@ -267,6 +266,6 @@ impl Engine {
 
     /// A random number in `[0, 1)`, for jitter.
     fn draw(&mut self) -> f64 {
-        (self.sealer.random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

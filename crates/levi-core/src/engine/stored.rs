@@ -6,7 +6,7 @@ use levi_crypto::{MessageKey, OpenError};
 use levi_outbox::{ListedRow, Protection};
 use levi_transport::rows::{MessageRow, NotBase64};
 
-use super::ingest::{row_key, slot};
+use crate::sealer::{row_key, slot};
 
 /// Why a stored row cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +70,7 @@ mod tests {
     use rand::rngs::SysRng;
 
     use super::*;
-    use crate::engine::ingest::Sealer;
+    use crate::sealer::Sealer;
     use crate::secrets_cache::SecretsCache;
 
     struct NoSessions;
@@ -98,21 +98,17 @@ mod tests {
         let secret = SessionSecret::generate(&mut UnwrapErr(SysRng));
         let database_key = DatabaseKey::generate(&mut UnwrapErr(SysRng));
         let cache = SecretsCache::new();
-        let mut sealer = Sealer {
-            cache: cache.clone(),
-            store: Arc::new(NoSessions),
-            database_key: Some(database_key.clone()),
-            random: Box::new(UnwrapErr(SysRng)),
-        };
+        let sealer = Sealer::new(cache.clone(), Arc::new(NoSessions), Some(database_key.clone()));
+        let mut random = UnwrapErr(SysRng);
         let request = MessageSyncRequest {
             message_id: "m".into(),
             session_id: "s".into(),
             sequence_number: 7,
             content: "\0 \u{1F680} the content".into(),
         };
-        let wrapped = sealer.seal(&request, Wall::default()).unwrap();
+        let wrapped = sealer.seal(request.clone(), Wall::default(), &mut random).unwrap();
         cache.remember("s".into(), &secret);
-        let sealed = sealer.seal(&request, Wall::default()).unwrap();
+        let sealed = sealer.seal(request.clone(), Wall::default(), &mut random).unwrap();
         let (key, database_key) = (Some(&secret.message_key()), Some(&database_key));
         for (new, protection) in [(wrapped, Protection::AtRest), (sealed, Protection::Sealed)] {
             assert_eq!(new.protection, protection);

@@ -14,6 +14,8 @@ use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::{OutboxStore, SalvageReport};
 use levi_transport::Supabase;
 use levi_types::{Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 
 use self::inbox::{Closed, Inbox};
@@ -24,6 +26,7 @@ use crate::account::Accounts;
 use crate::config::{LeviConfig, QUEUE_OVERHEAD};
 use crate::engine::{Engine, EngineParts, Event, Intake, Receipt};
 use crate::error::{EnqueueError, StartError, SyncedError};
+use crate::sealer::Sealer;
 use crate::secrets_cache::SecretsCache;
 use crate::session_sync::TaskOutbox;
 use crate::status::Status;
@@ -84,7 +87,7 @@ pub struct ShutdownReport {
 pub struct Worker {
     shared: Arc<Shared>,
     /// What `start` takes.
-    parts: Mutex<Option<(Opener, Arc<dyn Clock>)>>,
+    open: Mutex<Option<Opener>>,
 }
 
 /// What handles and the thread's helpers have in common.
@@ -95,8 +98,10 @@ pub(crate) struct Shared {
     accepting: AtomicBool,
     /// Whether there is, or was, a thread that empties the inbox.
     started: AtomicBool,
+    clock: Arc<dyn Clock>,
     session_store: Arc<dyn SessionStore>,
-    cache: SecretsCache,
+    /// Messages are sealed by whoever hands them in, beside the thread that waits for the disk.
+    sealer: Sealer,
     database_key: Option<DatabaseKey>,
     outside: Arc<Outside>,
     status: watch::Sender<Status>,
@@ -115,13 +120,14 @@ impl Worker {
             config,
             accepting: AtomicBool::new(false),
             started: AtomicBool::new(false),
+            clock,
+            sealer: Sealer::new(cache, Arc::clone(&session_store), database_key.clone()),
             session_store,
-            cache,
             database_key,
             status: watch::Sender::new(Status::default()),
             ended: watch::Sender::new(None),
         };
-        Self { shared: Arc::new(shared), parts: Mutex::new(Some((open, clock))) }
+        Self { shared: Arc::new(shared), open: Mutex::new(Some(open)) }
     }
 
     /// Opens the outbox and starts the worker's thread. Must be called where tokio runs.
@@ -131,30 +137,23 @@ impl Worker {
     pub fn start(&self) -> Result<(), StartError> {
         self.shared.config.check()?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        let parts = lock(&self.parts).take();
-        let (open, clock) = parts.ok_or(StartError::AlreadyStarted)?;
-        self.open(runtime, open, clock).inspect_err(|_| {
+        let open = lock(&self.open).take().ok_or(StartError::AlreadyStarted)?;
+        self.open(runtime, open).inspect_err(|_| {
             // Nobody waits for a thread that never ran.
             self.shared.inbox.close();
             self.shared.ended.send_replace(Some(ShutdownReport::default()));
         })
     }
 
-    fn open(
-        &self,
-        runtime: tokio::runtime::Handle,
-        open: Opener,
-        clock: Arc<dyn Clock>,
-    ) -> Result<(), StartError> {
+    fn open(&self, runtime: tokio::runtime::Handle, open: Opener) -> Result<(), StartError> {
         let Opened { outbox, salvaged, supabase, accounts } = open()?;
         let shared = &self.shared;
         let mut engine = Engine::new(EngineParts {
             config: shared.config.clone(),
             outbox,
             session_store: Arc::clone(&shared.session_store),
-            cache: shared.cache.clone(),
-            database_key: shared.database_key.clone(),
-            random: Box::new(rand::rand_core::UnwrapErr(rand::rngs::SysRng)),
+            sealer: shared.sealer.clone(),
+            random: Box::new(UnwrapErr(SysRng)),
         });
         if let Some(report) = salvaged {
             engine.salvaged(report);
@@ -164,7 +163,7 @@ impl Worker {
             shared.status.send_replace(status);
         }
         shared.outside.open(runtime, supabase, accounts);
-        Thread::spawn(engine, Arc::clone(shared), clock)?;
+        Thread::spawn(engine, Arc::clone(shared))?;
         shared.started.store(true, Ordering::Release);
         shared.accepting.store(true, Ordering::Release);
         shared.outside.sign_in_from_accounts();
@@ -268,7 +267,7 @@ impl Worker {
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.shared.accepting.store(false, Ordering::Release);
         self.shared.queue.close();
-        if lock(&self.parts).take().is_some() {
+        if lock(&self.open).take().is_some() {
             return ShutdownReport::default();
         }
         self.tell(Event::Stop { within: deadline });
@@ -287,13 +286,10 @@ impl Worker {
     fn admit(&self, request: &MessageSyncRequest) -> Result<u32, EnqueueError> {
         let shared = &self.shared;
         if !shared.accepting.load(Ordering::Acquire) {
-            let started = lock(&self.parts).is_none();
+            let started = lock(&self.open).is_none();
             return Err(if started { EnqueueError::Stopped } else { EnqueueError::NotStarted });
         }
         request.check(shared.config.max_message_bytes)?;
-        if shared.database_key.is_none() && !self.has_key(&request.session_id) {
-            return Err(EnqueueError::NoKey { session_id: request.session_id.clone() });
-        }
         Ok(u32::try_from(request.content.len().saturating_add(QUEUE_OVERHEAD)).unwrap_or(u32::MAX))
     }
 
@@ -310,19 +306,16 @@ impl Worker {
         Ok(())
     }
 
-    fn has_key(&self, session: &SessionId) -> bool {
-        let shared = &self.shared;
-        shared.cache.key(session).is_some()
-            || matches!(shared.session_store.session_secret(session), Ok(Some(_)))
-    }
-
+    /// Seals a message and puts it in the queue: nothing in the clear waits there.
     fn push(
         &self,
         request: MessageSyncRequest,
         permit: OwnedSemaphorePermit,
         reply: Option<oneshot::Sender<Result<Receipt, EnqueueError>>>,
     ) -> Result<(), EnqueueError> {
-        let intake = Intake { request, permit: Some(permit), reply };
+        let at = self.shared.clock.now().wall;
+        let row = self.shared.sealer.seal(request, at, &mut UnwrapErr(SysRng))?;
+        let intake = Intake { row, permit: Some(permit), reply };
         self.shared.inbox.push(Event::Enqueue(intake)).map_err(|Closed| EnqueueError::Stopped)
     }
 

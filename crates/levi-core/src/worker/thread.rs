@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use levi_types::{Clock, Monotonic};
+use levi_types::Monotonic;
 
 use super::{Shared, ShutdownReport};
 use crate::engine::Engine;
@@ -11,16 +11,11 @@ use crate::error::StartError;
 pub(super) struct Thread {
     engine: Engine,
     shared: Arc<Shared>,
-    clock: Arc<dyn Clock>,
 }
 
 impl Thread {
-    pub(super) fn spawn(
-        engine: Engine,
-        shared: Arc<Shared>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<(), StartError> {
-        let thread = Self { engine, shared, clock };
+    pub(super) fn spawn(engine: Engine, shared: Arc<Shared>) -> Result<(), StartError> {
+        let thread = Self { engine, shared };
         let builder = std::thread::Builder::new().name("levi".into());
         builder.spawn(move || thread.run()).map(drop).map_err(StartError::Thread)
     }
@@ -36,10 +31,10 @@ impl Thread {
 
     fn work(&mut self) -> ShutdownReport {
         loop {
-            let now = self.clock.now().monotonic;
+            let now = self.shared.clock.now().monotonic;
             let timeout = self.engine.timeout().map(|at: Monotonic| at.since(now));
             let delivery = self.shared.inbox.wait(timeout);
-            let now = self.clock.now();
+            let now = self.shared.clock.now();
             let outside = &self.shared.outside;
             self.engine.turn_with(now, delivery.events, &mut |effect| outside.perform(effect));
             if let Some(status) = self.engine.status_if_changed() {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use levi_core::batcher::BatchId;
-use levi_core::engine::{Effect, Engine, EngineParts, Event, Intake};
+use levi_core::engine::{Effect, Engine, EngineParts, Event, Intake, Sealer};
 use levi_core::{EnqueueError, LeviConfig, Receipt, SecretsCache};
 use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::DatabaseKey;
@@ -58,6 +58,7 @@ impl SessionStore for Store {
 
 pub struct Rig {
     pub engine: Engine,
+    pub sealer: Sealer,
     pub clock: Arc<VirtualClock>,
     pub store: Arc<Store>,
     /// Requests that went out and were not answered yet.
@@ -78,16 +79,19 @@ impl Rig {
     /// The same on an outbox of the test's own.
     pub fn on(outbox: impl OutboxStore + 'static, config: LeviConfig) -> Self {
         let store = Arc::new(Store::default());
+        let session_store = Arc::clone(&store) as Arc<dyn SessionStore>;
+        let database_key = Some(DatabaseKey::from_bytes([7; 32]));
+        let sealer = Sealer::new(SecretsCache::new(), Arc::clone(&session_store), database_key);
         let engine = Engine::new(EngineParts {
             outbox: Box::new(outbox),
             config,
-            session_store: Arc::clone(&store) as Arc<dyn SessionStore>,
-            cache: SecretsCache::new(),
-            database_key: Some(DatabaseKey::from_bytes([7; 32])),
+            session_store,
+            sealer: sealer.clone(),
             random: Box::new(StdRng::seed_from_u64(1)),
         });
         let mut rig = Self {
             engine,
+            sealer,
             clock: Arc::new(VirtualClock::default()),
             store,
             open: Vec::new(),
@@ -126,7 +130,9 @@ impl Rig {
                     sequence_number,
                     content: format!("content {sequence_number}"),
                 };
-                (Event::Enqueue(Intake { request, permit: None, reply: Some(reply) }), stored)
+                let mut random = StdRng::seed_from_u64(3);
+                let row = self.sealer.seal(request, self.clock.now().wall, &mut random).unwrap();
+                (Event::Enqueue(Intake { row, permit: None, reply: Some(reply) }), stored)
             })
             .unzip();
         self.turn(events);

@@ -55,7 +55,14 @@ impl World {
     }
 
     /// A refused message is not on disk, and the daemon tries again.
-    fn refused(&mut self, event: usize, session: usize, place: i64, version: u32, error: &EnqueueError) {
+    pub(super) fn refused(
+        &mut self,
+        event: usize,
+        session: usize,
+        place: i64,
+        version: u32,
+        error: &EnqueueError,
+    ) {
         self.note(|| format!("daemon: s{session}/{place} v{version} was refused: {error}"));
         let stored = self.was_stored(session, place, version);
         self.expect(!stored, "G1 durable", || {

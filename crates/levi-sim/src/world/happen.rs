@@ -90,6 +90,10 @@ impl World {
                 content.version
             )
         });
+        let row = match self.sealer.seal(request, self.clocks().wall, &mut self.nonces) {
+            Ok(row) => row,
+            Err(error) => return self.refused(index, session, sequence_number, content.version, &error),
+        };
         let (reply, receiver) = oneshot::channel();
         if durable {
             let waiting =
@@ -97,7 +101,7 @@ impl World {
             self.waiting_for_disk.push(waiting);
         }
         let reply = durable.then_some(reply);
-        self.events.push(Event::Enqueue(Intake { request, permit: Some(permit), reply }));
+        self.events.push(Event::Enqueue(Intake { row, permit: Some(permit), reply }));
     }
 
     fn server_fails(&mut self, fault: ServerFault, lasts: Duration) {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levi_core::batcher::PauseReason;
-use levi_core::engine::{Effect, Engine, EngineParts, Event};
+use levi_core::engine::{Effect, Engine, EngineParts, Event, Sealer};
 use levi_core::{EnqueueError, Receipt, SecretsCache, SyncedError};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFaults};
 use levi_types::{Monotonic, Now, SessionStore, Wall};
@@ -106,6 +106,9 @@ pub(crate) struct World {
     scheduled: u64,
     incarnation: u64,
     engine: Option<Engine>,
+    /// What the process seals with, as it hands messages in.
+    sealer: Sealer,
+    nonces: Random,
     keys: Arc<Keys>,
     disk: Disk,
     file: Option<PathBuf>,
@@ -185,9 +188,11 @@ impl World {
         };
         let file = folder.as_ref().map(|folder| folder.path().join("outbox.db"));
         let disk = Disk::new(setup.store, file.as_ref(), truth)?;
-        let daemon = Daemon::new(Arc::clone(&keys), setup.sessions.clone(), disk.clone());
+        let daemon = Arc::new(Daemon::new(Arc::clone(&keys), setup.sessions.clone(), disk.clone()));
         let mut world = Self {
             random: Random::new(plan.seed, 3),
+            sealer: fresh_sealer(&plan, &keys, &daemon),
+            nonces: Random::new(plan.seed, 4),
             now: Duration::ZERO,
             wall_offset: START,
             queue: BinaryHeap::new(),
@@ -199,7 +204,7 @@ impl World {
             _folder: folder,
             faults: OutboxFaults::default(),
             disk_fault: None,
-            daemon: Arc::new(daemon),
+            daemon,
             daemon_silence: 0,
             server: Server::new(&setup.sessions),
             keys,
@@ -273,12 +278,12 @@ impl World {
         self.check_disk();
         let outbox = FaultyOutbox::new(self.disk.clone());
         self.faults = outbox.faults();
+        self.sealer = fresh_sealer(&self.plan, &self.keys, &self.daemon);
         self.engine = Some(Engine::new(EngineParts {
             config: self.plan.setup.config.clone(),
             outbox: Box::new(outbox),
             session_store: Arc::clone(&self.daemon) as Arc<dyn SessionStore>,
-            cache: SecretsCache::new(),
-            database_key: self.plan.setup.database_key.then(|| self.keys.database.clone()),
+            sealer: self.sealer.clone(),
             random: Box::new(Random::new(self.plan.seed, 100 + self.boots)),
         }));
         self.apply_disk_fault();
@@ -343,6 +348,12 @@ impl World {
     fn note(&self, line: impl FnOnce() -> String) {
         self.truth(|truth| truth.note(line));
     }
+}
+
+/// A process that begins knows no session's key.
+fn fresh_sealer(plan: &Plan, keys: &Keys, daemon: &Arc<Daemon>) -> Sealer {
+    let database_key = plan.setup.database_key.then(|| keys.database.clone());
+    Sealer::new(SecretsCache::new(), Arc::clone(daemon) as Arc<dyn SessionStore>, database_key)
 }
 
 /// A folder for a file that need not survive: in memory, where the system has such a place.

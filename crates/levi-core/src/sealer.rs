@@ -1,0 +1,131 @@
+//! From a request to a row: sealed under its session's key or, until that is known, wrapped under the
+//! database key. Nothing leaves here in the clear.
+
+use std::sync::Arc;
+
+use levi_crypto::at_rest::{self, DatabaseKey, Slot};
+use levi_crypto::message::{self, Place};
+use levi_crypto::{MessageKey, SealError, SessionSecret};
+use levi_outbox::{NewRow, Protection, Reason};
+use levi_transport::rows::encode_message_row;
+use levi_types::{MessageSyncRequest, SessionId, SessionStore, Wall};
+use rand_core::CryptoRng;
+
+use crate::error::EnqueueError;
+use crate::secrets_cache::SecretsCache;
+
+/// Seals messages, with the keys it can find. Clones share what they know.
+#[derive(Clone)]
+pub struct Sealer {
+    cache: SecretsCache,
+    store: Arc<dyn SessionStore>,
+    database_key: Option<DatabaseKey>,
+}
+
+/// What was wrapped is no text: no key will ever change that.
+pub(crate) const NOT_TEXT: &str = "not_text";
+
+impl Sealer {
+    /// Looks for session keys in `cache`, then in `store`; `database_key` wraps what has none yet.
+    pub fn new(cache: SecretsCache, store: Arc<dyn SessionStore>, database_key: Option<DatabaseKey>) -> Self {
+        Self { cache, store, database_key }
+    }
+
+    /// Makes a row of a message, wrapped at rest if its session's key is not known.
+    ///
+    /// # Errors
+    /// [`EnqueueError::NoKey`] where neither key is there, [`EnqueueError::Unsealable`] where the cipher refuses.
+    pub fn seal(
+        &self,
+        request: MessageSyncRequest,
+        at: Wall,
+        random: &mut dyn CryptoRng,
+    ) -> Result<NewRow, EnqueueError> {
+        let (payload, protection) = match self.key(&request.session_id) {
+            Ok(key) => {
+                let MessageSyncRequest { session_id, sequence_number, content, .. } = &request;
+                (encode(&key, session_id, *sequence_number, content, random)?, Protection::Sealed)
+            }
+            Err(_) => (self.wrapped(&request, random)?, Protection::AtRest),
+        };
+        let MessageSyncRequest { message_id, session_id, sequence_number, .. } = request;
+        Ok(NewRow { session_id, sequence_number, message_id, payload, protection, enqueued_at: at })
+    }
+
+    /// Exchanges a payload wrapped at rest for its sealed form.
+    pub(crate) fn reseal(
+        &self,
+        key: &MessageKey,
+        row: &NewRow,
+        random: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, Reason> {
+        let database_key = self.database_key.as_ref().ok_or_else(|| Reason {
+            code: "no_database_key".into(),
+            detail: "the message is wrapped under a database key that Levi was not given".into(),
+        })?;
+        let name = row_key(&row.session_id, row.sequence_number);
+        let content = at_rest::unwrap(database_key, slot(&name), &row.payload)
+            .map_err(|error| Reason { code: "at_rest".into(), detail: error.to_string() })?;
+        let content = std::str::from_utf8(&content)
+            .map_err(|_| Reason { code: NOT_TEXT.into(), detail: "the content is not UTF-8".into() })?;
+        encode(key, &row.session_id, row.sequence_number, content, random)
+            .map_err(|error| Reason { code: "encryption".into(), detail: error.to_string() })
+    }
+
+    /// The session's key, from memory or from the daemon's store.
+    pub(crate) fn key(&self, session: &SessionId) -> Result<MessageKey, Reason> {
+        if let Some(key) = self.cache.key(session) {
+            return Ok(key);
+        }
+        let secret = match self.store.session_secret(session) {
+            Ok(Some(secret)) => secret,
+            Ok(None) => return Err(missing("the session's secret is not on this device yet".into())),
+            Err(error) => return Err(missing(error.to_string())),
+        };
+        // Exposed to be parsed; it goes on as a `SessionSecret`.
+        let secret = SessionSecret::parse(secret.expose())
+            .map_err(|error| Reason { code: "malformed_secret".into(), detail: error.to_string() })?;
+        self.cache.remember(session.clone(), &secret);
+        Ok(secret.message_key())
+    }
+
+    fn wrapped(
+        &self,
+        request: &MessageSyncRequest,
+        random: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, EnqueueError> {
+        let MessageSyncRequest { session_id, sequence_number, content, .. } = request;
+        let no_key = || EnqueueError::NoKey { session_id: session_id.clone() };
+        let database_key = self.database_key.as_ref().ok_or_else(no_key)?;
+        let name = row_key(session_id, *sequence_number);
+        Ok(at_rest::wrap(database_key, slot(&name), content.as_bytes(), random)?)
+    }
+}
+
+/// The row as it is stored and sent.
+fn encode(
+    key: &MessageKey,
+    session_id: &SessionId,
+    sequence_number: i64,
+    content: &str,
+    random: &mut dyn CryptoRng,
+) -> Result<Vec<u8>, SealError> {
+    let sealed = message::seal(key, Place { session_id, sequence_number }, content, random)?;
+    // Grown once, to its size: it lies in memory until it is on disk.
+    let mut payload = Vec::new();
+    encode_message_row(&mut payload, session_id, sequence_number, &sealed.ciphertext, &sealed.nonce);
+    Ok(payload)
+}
+
+fn missing(detail: String) -> Reason {
+    Reason { code: "missing_secret".into(), detail }
+}
+
+/// Unambiguous, for the number follows the last slash.
+pub(crate) fn row_key(session: &SessionId, sequence_number: i64) -> String {
+    format!("{session}/{sequence_number}")
+}
+
+pub(crate) fn slot(row_key: &str) -> Slot<'_> {
+    Slot { table: "levi_outbox", row_key, column: "payload" }
+}
