@@ -106,7 +106,7 @@ fn batcher_load_and_draft(bencher: Bencher<'_, '_>, lanes: i64) {
         lane: LaneId(lane),
         session_id: format!("session {lane}").as_str().into(),
         attempts: 0,
-        rows: 1_000,
+        more: true,
         heads: (0..1_000 / lanes.max(1))
             .map(|number| RowHead {
                 key: RowKey { id: RowId(lane * 1_000 + number), version: 1 },

@@ -82,7 +82,7 @@ fn due() -> Due {
         enqueued_at: NOW.wall,
     };
     let heads: Vec<RowHead> = (0..1_000).map(head).collect();
-    let lane = DueLane { lane: LaneId(1), session_id: fixture::session(0), attempts: 0, rows: 1_000, heads };
+    let lane = DueLane { lane: LaneId(1), session_id: fixture::session(0), attempts: 0, more: true, heads };
     Due { lanes: vec![lane], more: false, next_due: None }
 }
 

@@ -115,10 +115,10 @@ pub struct DueLane {
     pub session_id: SessionId,
     /// Failed attempts so far at the lane's first row.
     pub attempts: u32,
-    /// Rows waiting in it, of which `heads` may be only the first few.
-    pub rows: u64,
     /// The first rows, ordered by sequence number.
     pub heads: Vec<RowHead>,
+    /// Whether more rows wait behind them.
+    pub more: bool,
 }
 
 /// The answer to "what is due".

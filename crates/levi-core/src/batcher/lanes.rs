@@ -106,7 +106,7 @@ impl Lanes {
         let lane = Lane {
             session_id: due.session_id.clone(),
             attempts: due.attempts,
-            more: due.rows > window.len() as u64,
+            more: due.more,
             last_known: window.back().map(|row| row.sequence_number),
             window,
             in_flight: false,

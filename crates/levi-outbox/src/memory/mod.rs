@@ -171,7 +171,7 @@ impl OutboxStore for MemoryOutbox {
                 lane: *lane,
                 session_id: state.session_id.clone(),
                 attempts: state.attempts,
-                rows: state.places.len() as u64,
+                more: state.places.len() > heads.len(),
                 heads,
             });
         }

@@ -10,10 +10,11 @@ use crate::model::{Change, LaneId, Protection, Reason, RowId, RowKey};
 pub(super) const TAKEN_BYTES: &str =
     "SELECT bytes FROM levi_outbox WHERE id = ?1 AND version = ?2 AND lane = ?3";
 pub(super) const TAKE: &str = "DELETE FROM levi_outbox WHERE id = ?1";
-pub(super) const SETTLE: &str = "UPDATE levi_lanes SET row_count = row_count - ?2, attempts = 0, reason_code = NULL, \
-     reason_detail = NULL, due_at = CASE WHEN row_count > ?2 THEN ?3 END WHERE lane = ?1 RETURNING row_count";
+pub(super) const HAS_ROWS: &str = "SELECT EXISTS (SELECT 1 FROM levi_outbox WHERE lane = ?1)";
+pub(super) const SETTLE: &str = "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL, \
+     due_at = ?2 WHERE lane = ?1";
 pub(super) const DEFER: &str = "UPDATE levi_lanes SET due_at = ?2, attempts = ?3, reason_code = ?4, reason_detail = ?5 \
-     WHERE lane = ?1 AND row_count > 0";
+     WHERE lane = ?1 AND due_at IS NOT NULL";
 pub(super) const DROP_EMPTY_LANE: &str = "DELETE FROM levi_lanes WHERE lane = ?1 AND due_at IS NULL \
      AND NOT EXISTS (SELECT 1 FROM levi_parked WHERE levi_parked.lane = levi_lanes.lane)";
 pub(super) const SET_ASIDE: &str = "INSERT INTO levi_parked (id, lane, sequence_number, version, bytes, protection, \
@@ -25,12 +26,12 @@ pub(super) const PUT_BACK: &str = "INSERT INTO levi_outbox \
      SELECT id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload \
      FROM levi_parked WHERE id = ?1";
 pub(super) const DROP_PARKED: &str = "DELETE FROM levi_parked WHERE id = ?1 RETURNING lane, bytes";
-pub(super) const REVIVE_LANE: &str = "UPDATE levi_lanes SET row_count = row_count + 1, attempts = 0, reason_code = NULL, \
-     reason_detail = NULL, due_at = min(coalesce(due_at, ?2), ?2) WHERE lane = ?1 RETURNING row_count";
+pub(super) const WAS_EMPTY: &str = "SELECT due_at IS NULL FROM levi_lanes WHERE lane = ?1";
+pub(super) const REVIVE_LANE: &str = "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL, \
+     due_at = min(coalesce(due_at, ?2), ?2) WHERE lane = ?1";
 pub(super) const DISCARD: &str =
     "DELETE FROM levi_outbox WHERE id = ?1 RETURNING lane, sequence_number, bytes";
-pub(super) const SHRINK_LANE: &str = "UPDATE levi_lanes SET row_count = row_count - 1, \
-     due_at = CASE WHEN row_count > 1 THEN due_at END WHERE lane = ?1 RETURNING row_count";
+pub(super) const EMPTY_LANE: &str = "UPDATE levi_lanes SET due_at = NULL WHERE lane = ?1";
 pub(super) const HAS_EARLIER: &str =
     "SELECT EXISTS (SELECT 1 FROM levi_outbox WHERE lane = ?1 AND sequence_number < ?2)";
 pub(super) const FORGIVE_LANE: &str =
@@ -89,15 +90,17 @@ fn acknowledge(
 
 /// After an answer: `taken` rows are gone, what is left is due again, and a lane with nothing left goes too.
 fn settle(conn: &Connection, ledger: &mut Ledger, lane: LaneId, taken: i64, at: Wall) -> Result<()> {
-    let left: Option<i64> = conn
-        .prepare_cached(SETTLE)?
-        .query_row([lane.0, taken, at.as_millis()], |row| row.get(0))
-        .optional()?;
-    if left == Some(0) {
+    let has_rows = has_rows(conn, lane.0)?;
+    conn.prepare_cached(SETTLE)?.execute((lane.0, has_rows.then(|| at.as_millis())))?;
+    if !has_rows {
         ledger.add_lanes(-i64::from(taken > 0));
         drop_if_empty(conn, lane)?;
     }
     Ok(())
+}
+
+fn has_rows(conn: &Connection, lane: i64) -> Result<bool> {
+    conn.prepare_cached(HAS_ROWS)?.query_row([lane], |row| row.get(0))
 }
 
 fn drop_if_empty(conn: &Connection, lane: LaneId) -> Result<()> {
@@ -151,8 +154,9 @@ fn unpark(conn: &Connection, ledger: &mut Ledger, row: RowId, at: Wall) -> Resul
         conn.prepare_cached(DROP_PARKED)?.query_row([row.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
     ledger.remove_parked(bytes);
     ledger.add_pending(bytes);
-    let rows: i64 = conn.prepare_cached(REVIVE_LANE)?.query_row([lane, at.as_millis()], |row| row.get(0))?;
-    ledger.add_lanes(i64::from(rows == 1));
+    let was_empty: bool = conn.prepare_cached(WAS_EMPTY)?.query_row([lane], |row| row.get(0))?;
+    conn.prepare_cached(REVIVE_LANE)?.execute([lane, at.as_millis()])?;
+    ledger.add_lanes(i64::from(was_empty));
     Ok(())
 }
 
@@ -171,8 +175,10 @@ fn discard(conn: &Connection, ledger: &mut Ledger, row: RowId) -> Result<()> {
     let Some((lane, sequence_number, bytes)) = pending else { return Ok(()) };
     let (lane, sequence_number): (i64, i64) = (lane, sequence_number);
     ledger.remove_pending(bytes);
-    let left: i64 = conn.prepare_cached(SHRINK_LANE)?.query_row([lane], |row| row.get(0))?;
-    ledger.add_lanes(-i64::from(left == 0));
+    if !has_rows(conn, lane)? {
+        conn.prepare_cached(EMPTY_LANE)?.execute([lane])?;
+        ledger.add_lanes(-1);
+    }
     // Attempts are the first row's: its successor starts afresh, or it would be given up too early.
     let has_earlier: bool =
         conn.prepare_cached(HAS_EARLIER)?.query_row([lane, sequence_number], |row| row.get(0))?;

@@ -8,10 +8,10 @@ use crate::model::{Due, DueLane, LaneId, RowHead};
 use crate::store::DueQuery;
 
 /// `ORDER BY due_at, lane` is the index's own order: with any other one SQLite would sort every due lane.
-pub(super) const DUE: &str = "SELECT lane, session_id, attempts, row_count, due_at FROM levi_lanes \
+pub(super) const DUE: &str = "SELECT lane, session_id, attempts, due_at FROM levi_lanes \
      WHERE held = 0 AND due_at <= ?1 ORDER BY due_at, lane";
 /// Lanes whose time lies so far ahead that the clock must have jumped back since it was written.
-pub(super) const DUE_BEYOND: &str = "SELECT lane, session_id, attempts, row_count, due_at FROM levi_lanes \
+pub(super) const DUE_BEYOND: &str = "SELECT lane, session_id, attempts, due_at FROM levi_lanes \
      WHERE held = 0 AND due_at > ?1 ORDER BY due_at, lane";
 pub(super) const NEXT_DUE: &str = "SELECT due_at, lane FROM levi_lanes \
      WHERE held = 0 AND due_at > ?1 AND due_at <= ?2 ORDER BY due_at, lane";
@@ -42,11 +42,13 @@ pub(super) fn due(conn: &Connection, query: DueQuery<'_>) -> Result<Due> {
                 due.more = true;
                 return Ok(due);
             }
-            let heads = heads(conn, lane, None, query.heads_per_lane)?;
+            // One more than is wanted, to know whether there is one.
+            let mut heads = heads(conn, lane, None, query.heads_per_lane.saturating_add(1))?;
+            let more = heads.len() > query.heads_per_lane;
+            heads.truncate(query.heads_per_lane);
             heads_collected += heads.len();
             let session_id = row.get_ref(1)?.as_str()?.into();
-            let rows = columns::unsigned(row.get(3)?);
-            due.lanes.push(DueLane { lane, session_id, attempts: row.get(2)?, rows, heads });
+            due.lanes.push(DueLane { lane, session_id, attempts: row.get(2)?, more, heads });
         }
     }
     Ok(due)

@@ -1,4 +1,4 @@
-//! Storing rows: one probe and one update for each session, one insert for each row.
+//! Storing rows: one probe for each session, one insert for each row.
 
 use std::collections::HashMap;
 
@@ -10,19 +10,22 @@ use super::tasks::is_held;
 use crate::model::{Enqueued, NewRow, RowId, RowKey};
 
 pub(super) const INSERT: &str = "INSERT INTO levi_outbox \
+     (lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload) \
+     VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7)";
+/// As [`INSERT`] writes it.
+const FIRST_VERSION: i64 = 1;
+/// A row whose older payload was set aside keeps its id and its age.
+pub(super) const BRING_BACK: &str = "INSERT INTO levi_outbox \
      (id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 pub(super) const REPLACE: &str =
     "UPDATE levi_outbox SET version = ?2, bytes = ?3, protection = ?4, payload = ?5 WHERE id = ?1";
-pub(super) const FIND_LANE: &str = "SELECT lane, row_count FROM levi_lanes WHERE session_id = ?1";
-pub(super) const NEW_LANE: &str = concat!(
-    "INSERT INTO levi_lanes (session_id, row_count, attempts, held) VALUES (?1, 0, 0, ",
-    is_held!("?1"),
-    ")"
-);
-pub(super) const GROW_LANE: &str =
-    "UPDATE levi_lanes SET row_count = row_count + ?2, due_at = coalesce(due_at, ?3) WHERE lane = ?1";
-pub(super) const TAIL: &str = "SELECT max(sequence_number) FROM levi_outbox WHERE lane = ?1";
+/// A lane, whether it is empty, and its last place.
+pub(super) const FIND_LANE: &str = "SELECT lane, due_at IS NULL, (SELECT max(sequence_number) FROM levi_outbox AS o \
+     WHERE o.lane = l.lane) FROM levi_lanes AS l WHERE session_id = ?1";
+pub(super) const NEW_LANE: &str =
+    concat!("INSERT INTO levi_lanes (session_id, attempts, held) VALUES (?1, 0, ", is_held!("?1"), ")");
+pub(super) const FILL_LANE: &str = "UPDATE levi_lanes SET due_at = ?2 WHERE lane = ?1";
 pub(super) const PARKED_TAIL: &str = "SELECT max(sequence_number) FROM levi_parked WHERE lane = ?1";
 pub(super) const PENDING_AT: &str = "SELECT id, version, bytes, enqueued_at, message_id FROM levi_outbox \
      WHERE lane = ?1 AND sequence_number = ?2";
@@ -40,7 +43,8 @@ pub(super) fn store_rows(
         conn,
         ledger,
         max_pending_bytes,
-        lanes: HashMap::new(),
+        lanes: Vec::new(),
+        by_session: HashMap::new(),
         insert: conn.prepare_cached(INSERT)?,
     };
     let answers = rows.iter().map(|row| intake.store(row)).collect::<Result<_>>()?;
@@ -52,7 +56,9 @@ struct Intake<'a> {
     conn: &'a Connection,
     ledger: &'a mut Ledger,
     max_pending_bytes: u64,
-    lanes: HashMap<&'a str, OpenLane>,
+    lanes: Vec<OpenLane>,
+    /// Where each session's lane is in `lanes`.
+    by_session: HashMap<&'a str, usize>,
     insert: CachedStatement<'a>,
 }
 
@@ -62,9 +68,16 @@ struct OpenLane {
     was_empty: bool,
     /// The highest place taken, pending or parked. A row beyond it meets nobody, which spares it a look-up.
     tail: Option<i64>,
-    added: i64,
     /// When the first added row was handed in: an empty lane is due then.
-    due_at: i64,
+    filled_at: Option<i64>,
+}
+
+impl OpenLane {
+    /// A row joins it.
+    fn take(&mut self, row: &NewRow) {
+        self.filled_at.get_or_insert(row.enqueued_at.as_millis());
+        self.tail = self.tail.max(Some(row.sequence_number));
+    }
 }
 
 /// Who holds a place already.
@@ -79,10 +92,10 @@ struct Holder {
 
 impl<'a> Intake<'a> {
     fn store(&mut self, row: &'a NewRow) -> Result<Enqueued> {
-        let lane = self.find_lane(row.session_id.as_str())?;
-        let holder = match lane {
-            Some((lane, tail)) if tail >= Some(row.sequence_number) => {
-                self.holder(lane, row.sequence_number)?
+        let at = self.open_lane(row.session_id.as_str())?;
+        let holder = match at.and_then(|at| self.lanes.get(at)) {
+            Some(open) if open.tail >= Some(row.sequence_number) => {
+                self.holder(open.lane, row.sequence_number)?
             }
             _ => None,
         };
@@ -98,45 +111,52 @@ impl<'a> Intake<'a> {
                 limit: self.max_pending_bytes,
             });
         }
-        let lane = match lane {
-            Some((lane, _)) => lane,
+        if let Some(holder) = holder.as_ref().filter(|holder| !holder.parked) {
+            return self.replace(row, holder);
+        }
+        let at = match at {
+            Some(at) => at,
             None => self.new_lane(row.session_id.as_str())?,
         };
+        let Some(open) = self.lanes.get_mut(at) else { return Err(rusqlite::Error::QueryReturnedNoRows) };
+        open.take(row);
+        let lane = open.lane;
         match holder {
-            None => self.append(lane, row, None),
-            Some(holder) if holder.parked => self.bring_back(lane, row, &holder),
-            Some(holder) => self.replace(row, &holder),
+            None => self.append(lane, row),
+            Some(parked) => self.bring_back(lane, row, &parked),
         }
     }
 
-    /// The lane of a session and its tail, if it has one.
-    fn find_lane(&mut self, session_id: &'a str) -> Result<Option<(i64, Option<i64>)>> {
-        if let Some(open) = self.lanes.get(session_id) {
-            return Ok(Some((open.lane, open.tail)));
+    /// Where in `lanes` the lane of a session is, if it has one.
+    fn open_lane(&mut self, session_id: &'a str) -> Result<Option<usize>> {
+        if let Some(at) = self.by_session.get(session_id) {
+            return Ok(Some(*at));
         }
         let found = self
             .conn
             .prepare_cached(FIND_LANE)?
-            .query_row([session_id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row([session_id], |row| {
+                Ok(OpenLane { lane: row.get(0)?, was_empty: row.get(1)?, tail: row.get(2)?, filled_at: None })
+            })
             .optional()?;
-        let Some((lane, row_count)): Option<(i64, i64)> = found else { return Ok(None) };
-        let mut tail: Option<i64> = self.conn.prepare_cached(TAIL)?.query_row([lane], |row| row.get(0))?;
+        let Some(mut open) = found else { return Ok(None) };
         if self.ledger.parked_rows > 0 {
-            let parked = self.conn.prepare_cached(PARKED_TAIL)?.query_row([lane], |row| row.get(0))?;
-            tail = tail.max(parked);
+            let parked = self.conn.prepare_cached(PARKED_TAIL)?.query_row([open.lane], |row| row.get(0))?;
+            open.tail = open.tail.max(parked);
         }
-        self.open(session_id, OpenLane { lane, was_empty: row_count == 0, tail, added: 0, due_at: 0 });
-        Ok(Some((lane, tail)))
+        Ok(Some(self.keep(session_id, open)))
     }
 
-    fn new_lane(&mut self, session_id: &'a str) -> Result<i64> {
+    fn new_lane(&mut self, session_id: &'a str) -> Result<usize> {
         let lane = self.conn.prepare_cached(NEW_LANE)?.insert([session_id])?;
-        self.open(session_id, OpenLane { lane, was_empty: true, tail: None, added: 0, due_at: 0 });
-        Ok(lane)
+        Ok(self.keep(session_id, OpenLane { lane, was_empty: true, tail: None, filled_at: None }))
     }
 
-    fn open(&mut self, session_id: &'a str, lane: OpenLane) {
-        self.lanes.insert(session_id, lane);
+    fn keep(&mut self, session_id: &'a str, open: OpenLane) -> usize {
+        let at = self.lanes.len();
+        self.lanes.push(open);
+        self.by_session.insert(session_id, at);
+        at
     }
 
     fn holder(&self, lane: i64, sequence_number: i64) -> Result<Option<Holder>> {
@@ -162,36 +182,38 @@ impl<'a> Intake<'a> {
         Ok(None)
     }
 
-    /// Adds a row to its lane: a new one, or one that gives up its parked place (`old`).
-    fn append(&mut self, lane: i64, row: &'a NewRow, old: Option<&Holder>) -> Result<Enqueued> {
-        let version = old.map_or(1, |old| old.version + 1);
-        let enqueued_at = old.map_or(row.enqueued_at.as_millis(), |old| old.enqueued_at);
+    fn append(&mut self, lane: i64, row: &NewRow) -> Result<Enqueued> {
         let id = self.insert.insert(params![
-            old.map(|old| old.id),
+            lane,
+            row.sequence_number,
+            length(row),
+            protection_code(row.protection),
+            row.enqueued_at.as_millis(),
+            row.message_id.as_str(),
+            row.payload,
+        ])?;
+        self.ledger.append_pending(id, length(row));
+        Ok(stored(id, FIRST_VERSION, false))
+    }
+
+    /// The newer payload of a message that was set aside waits in its place.
+    fn bring_back(&mut self, lane: i64, row: &NewRow, old: &Holder) -> Result<Enqueued> {
+        self.conn.prepare_cached("DELETE FROM levi_parked WHERE id = ?1")?.execute([old.id])?;
+        self.ledger.remove_parked(old.bytes);
+        let version = old.version + 1;
+        self.conn.prepare_cached(BRING_BACK)?.execute(params![
+            old.id,
             lane,
             row.sequence_number,
             version,
             length(row),
             protection_code(row.protection),
-            enqueued_at,
+            old.enqueued_at,
             row.message_id.as_str(),
             row.payload,
         ])?;
         self.ledger.add_pending(length(row));
-        if let Some(open) = self.lanes.get_mut(row.session_id.as_str()) {
-            if open.added == 0 {
-                open.due_at = row.enqueued_at.as_millis();
-            }
-            open.added += 1;
-            open.tail = open.tail.max(Some(row.sequence_number));
-        }
-        Ok(stored(id, version, old.is_some()))
-    }
-
-    fn bring_back(&mut self, lane: i64, row: &'a NewRow, old: &Holder) -> Result<Enqueued> {
-        self.conn.prepare_cached("DELETE FROM levi_parked WHERE id = ?1")?.execute([old.id])?;
-        self.ledger.remove_parked(old.bytes);
-        self.append(lane, row, Some(old))
+        Ok(stored(old.id, version, true))
     }
 
     /// The row keeps its id, its place and the time it was first handed in, so that a message which is replaced
@@ -209,12 +231,13 @@ impl<'a> Intake<'a> {
         Ok(stored(old.id, version, true))
     }
 
-    /// Tells each lane what was added to it. An empty one is due when its first row came; a waiting one waits on.
+    /// A lane that was empty is due when its first row came; one that waits waits on, and is not written.
     fn settle(self) -> Result<()> {
-        let mut grow = self.conn.prepare_cached(GROW_LANE)?;
-        for open in self.lanes.values().filter(|open| open.added > 0) {
-            grow.execute([open.lane, open.added, open.due_at])?;
-            self.ledger.add_lanes(i64::from(open.was_empty));
+        let mut fill = self.conn.prepare_cached(FILL_LANE)?;
+        for open in self.lanes.iter().filter(|open| open.was_empty) {
+            let Some(due_at) = open.filled_at else { continue };
+            fill.execute([open.lane, due_at])?;
+            self.ledger.add_lanes(1);
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ impl Inspector {
     /// # Errors
     /// [`OutboxError`] when the file cannot be read.
     pub fn totals(&self) -> Result<Totals, OutboxError> {
-        self.read(read::totals)
+        self.read(|conn| read::totals(conn, None))
     }
 
     /// As [`OutboxStore::list`](crate::OutboxStore::list).

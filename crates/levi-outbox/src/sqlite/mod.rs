@@ -31,7 +31,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub use self::guest::{ByHand, Guest};
 pub use self::host::{enqueue_in, migrate_in};
 pub use self::inspect::Inspector;
-use self::ledger::Ledger;
+use self::ledger::Known;
 use self::open::JournalMode;
 use self::owner::Owner;
 pub use self::owner::lock_path;
@@ -84,6 +84,8 @@ pub struct SqliteOutbox {
     /// Whether the file is the outbox's alone.
     own_file: bool,
     max_pending_bytes: u64,
+    /// The counts as of the last commit; none after one that failed.
+    known: Option<Known>,
     _owner: Option<Owner>,
 }
 
@@ -131,16 +133,15 @@ impl SqliteOutbox {
 
     fn write(&mut self, changes: &[Change], rows: &[NewRow]) -> rusqlite::Result<Vec<Enqueued>> {
         let transaction = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let before = Ledger::load(&transaction)?;
-        let mut ledger = before;
+        // Not known again before the commit went through: one that fails may have gone either way.
+        let mut known = Known::refresh(self.known.take(), &transaction)?;
         for change in changes {
-            change::apply(&transaction, &mut ledger, change)?;
+            change::apply(&transaction, &mut known.ledger, change)?;
         }
-        let answers = enqueue::store_rows(&transaction, &mut ledger, rows, self.max_pending_bytes)?;
-        if ledger != before {
-            ledger.store(&transaction)?;
-        }
+        let answers = enqueue::store_rows(&transaction, &mut known.ledger, rows, self.max_pending_bytes)?;
+        known.ledger.save(&transaction)?;
         transaction.commit()?;
+        self.known = Some(known);
         Ok(answers)
     }
 }
@@ -184,7 +185,7 @@ impl OutboxStore for SqliteOutbox {
     }
 
     fn totals(&self) -> Result<Totals, OutboxError> {
-        self.read(read::totals)
+        self.read(|conn| read::totals(conn, self.known))
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

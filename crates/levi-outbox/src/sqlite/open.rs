@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::owner::{self, Owner};
@@ -93,7 +94,14 @@ impl SqliteOutbox {
         upgrade(&mut conn).map_err(fail)??;
         conn.execute(SWEEP, []).map_err(fail)?;
         let own_file = mode == JournalMode::Wal;
-        Ok(Self { conn, path, own_file, max_pending_bytes: options.max_pending_bytes, _owner: owner })
+        Ok(Self {
+            conn,
+            path,
+            own_file,
+            max_pending_bytes: options.max_pending_bytes,
+            known: None,
+            _owner: owner,
+        })
     }
 }
 
@@ -105,6 +113,9 @@ pub(super) enum JournalMode {
 }
 
 fn configure(conn: &Connection, synchronous: Synchronous, mode: JournalMode) -> rusqlite::Result<()> {
+    // Else SQLite compiles a statement again whenever another value is bound to its LIMIT, in case a better plan comes
+    // of it: at every claim and every commit, and that takes longer than running it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if mode == JournalMode::Wal {
         conn.pragma_update(None, "journal_mode", "WAL")?;
     }

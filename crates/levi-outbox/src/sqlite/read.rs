@@ -4,7 +4,7 @@ use levi_types::Wall;
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, ToSql, params};
 
 use super::columns::{self, head_columns};
-use super::ledger::Ledger;
+use super::ledger::Known;
 use crate::model::{LaneId, ListedRow, NewRow, Protection, RowHead, RowId, RowKey, RowState, Totals};
 use crate::store::PayloadSink;
 
@@ -92,8 +92,8 @@ pub(super) fn row_state(conn: &Connection, row: RowId) -> Result<RowState> {
     Ok(reason.map_or(RowState::Gone, RowState::Parked))
 }
 
-pub(super) fn totals(conn: &Connection) -> Result<Totals> {
-    let ledger = Ledger::load(conn)?;
+pub(super) fn totals(conn: &Connection, known: Option<Known>) -> Result<Totals> {
+    let Known { ledger, .. } = Known::refresh(known, conn)?;
     let oldest = conn.prepare_cached(OLDEST)?.query_row([], |row| row.get(0)).optional()?;
     Ok(Totals {
         pending_rows: columns::unsigned(ledger.pending_rows),

@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension, Result};
 
 /// Each script takes the schema one version up, from zero (no tables).
-const SCRIPTS: &[&str] = &[include_str!("schema-1.sql")];
+const SCRIPTS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 
 /// The newest schema this version can read.
 pub(super) const KNOWN: i64 = SCRIPTS.len() as i64;

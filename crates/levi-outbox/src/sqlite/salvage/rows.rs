@@ -60,7 +60,7 @@ const PENDING: Table = Table {
     index: "SELECT id FROM levi_outbox INDEXED BY levi_outbox_place ORDER BY lane, sequence_number",
     row: "SELECT lane, sequence_number, bytes, protection, enqueued_at, message_id, payload \
           FROM levi_outbox WHERE id = ?1",
-    count: "SELECT pending_rows FROM levi_totals",
+    count: "SELECT pending_rows + (SELECT count(*) FROM levi_outbox WHERE id > counted_to) FROM levi_totals",
     is_parked: false,
 };
 
@@ -193,7 +193,7 @@ fn store(new: &mut Connection, found: Vec<Found>) -> Result<u64> {
             change::apply(&transaction, &mut ledger, &park)?;
         }
     }
-    ledger.store(&transaction)?;
+    ledger.save(&transaction)?;
     transaction.commit()?;
     Ok(stored)
 }
@@ -220,7 +220,7 @@ fn tasks(old: &Connection, new: &mut Connection) -> Result<u64> {
             change::apply(&transaction, &mut ledger, &park)?;
         }
     }
-    ledger.store(&transaction)?;
+    ledger.save(&transaction)?;
     transaction.commit()?;
     Ok(found.len() as u64)
 }

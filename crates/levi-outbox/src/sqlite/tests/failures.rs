@@ -30,7 +30,7 @@ fn a_full_disk_is_named_and_costs_nothing_that_was_there() {
     assert!(matches!(full, Err(OutboxError::DiskFull(_))), "{full:?}");
     assert!(full.is_err_and(|error| error.is_transient()));
 
-    assert_eq!(due(&outbox, 1_000).iter().map(|lane| lane.rows).collect::<Vec<_>>(), [1]);
+    assert_eq!(due(&outbox, 1_000).iter().map(|lane| lane.heads.len()).collect::<Vec<_>>(), [1]);
     assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
     outbox.conn.pragma_update(None, "max_page_count", 1_000_000).unwrap();
     outbox.commit(&[], &many).unwrap();

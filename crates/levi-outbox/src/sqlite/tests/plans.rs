@@ -1,6 +1,6 @@
 //! The plans behind "O(log n)". A plan that scans or sorts turns 30 microseconds into seconds at a million rows.
 
-use rusqlite::{Connection, ToSql};
+use rusqlite::{Connection, StatementStatus, ToSql};
 
 use super::in_memory;
 use crate::sqlite::{change, due, enqueue, ledger, read, tasks};
@@ -24,13 +24,16 @@ fn no_plan_scans_or_sorts() {
         (tasks::DUE, "SEARCH levi_tasks USING INDEX levi_tasks_due (due_at<?)"),
         (tasks::DUE_BEYOND, "SEARCH levi_tasks USING INDEX levi_tasks_due (due_at>?)"),
         (tasks::NEXT_DUE, "SEARCH levi_tasks USING COVERING INDEX levi_tasks_due (due_at>? AND due_at<?)"),
-        (ledger::LOAD, "SEARCH levi_totals USING INTEGER PRIMARY KEY (rowid=?)"),
         (
             read::OLDEST,
             "SEARCH levi_outbox USING INTEGER PRIMARY KEY (rowid=?); SCALAR SUBQUERY 1; SEARCH levi_outbox",
         ),
         (read::AT_REST, "SEARCH levi_outbox USING INDEX levi_outbox_at_rest (lane=?)"),
-        (enqueue::TAIL, "SEARCH levi_outbox USING COVERING INDEX levi_outbox_place (lane=?)"),
+        (
+            enqueue::FIND_LANE,
+            "SEARCH l USING INDEX sqlite_autoindex_levi_lanes_1 (session_id=?); CORRELATED SCALAR SUBQUERY 1; \
+             SEARCH o USING COVERING INDEX levi_outbox_place (lane=?)",
+        ),
         (change::TAKEN_BYTES, "SEARCH levi_outbox USING INTEGER PRIMARY KEY (rowid=?)"),
         (change::TAKE, "SEARCH levi_outbox USING INTEGER PRIMARY KEY (rowid=?)"),
         (change::SETTLE, "SEARCH levi_lanes USING INTEGER PRIMARY KEY (rowid=?)"),
@@ -49,6 +52,33 @@ fn no_plan_scans_or_sorts() {
 }
 
 #[test]
+fn counts_are_read_from_one_row_and_the_few_behind_it() {
+    let outbox = in_memory(1_000);
+    let plan = plan(&outbox.conn, ledger::LOAD);
+    let steps: Vec<&str> = plan.split("; ").filter(|step| step.contains("levi_")).collect();
+    let one = "SEARCH levi_totals USING INTEGER PRIMARY KEY (rowid=?)";
+    assert_eq!(steps, ["SEARCH levi_outbox USING INTEGER PRIMARY KEY (rowid>?)", one, one], "{plan}");
+}
+
+/// With another value for a LIMIT, say: compiling takes longer than running.
+#[test]
+fn no_statement_is_compiled_again_because_another_value_is_bound() {
+    let outbox = in_memory(1_000);
+    let often =
+        [due::DUE, due::NEXT_DUE, due::FIRST_HEADS, due::HEADS, enqueue::FIND_LANE, change::TAKEN_BYTES];
+    for sql in often {
+        let mut statement = outbox.conn.prepare(sql).unwrap();
+        for value in 0..3_i64 {
+            for parameter in 1..=statement.parameter_count() {
+                statement.raw_bind_parameter(parameter, value).unwrap();
+            }
+            statement.raw_query().next().unwrap();
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
+    }
+}
+
+#[test]
 fn everything_else_that_runs_for_a_row_or_a_lane_searches_too() {
     // All but RETRY_LANES and RETRY, which are for everything that is deferred, and rare.
     let statements = [
@@ -59,15 +89,16 @@ fn everything_else_that_runs_for_a_row_or_a_lane_searches_too() {
         change::DROP_PARKED,
         change::REVIVE_LANE,
         change::DISCARD,
-        change::SHRINK_LANE,
+        change::HAS_ROWS,
+        change::EMPTY_LANE,
+        change::WAS_EMPTY,
         change::HAS_EARLIER,
         change::FORGIVE_LANE,
         change::LENGTH,
         change::RESEAL,
         change::RETRY_LANE,
         enqueue::REPLACE,
-        enqueue::FIND_LANE,
-        enqueue::GROW_LANE,
+        enqueue::FILL_LANE,
         enqueue::PARKED_TAIL,
         enqueue::PENDING_AT,
         enqueue::PARKED_AT,
