@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::fixture;
 use crate::process::{cpu_time, cpu_time_of_children};
+use crate::{Fallible, fixture, scratch_parent};
 
 /// The machine, as far as the system tells.
 pub(crate) fn machine() -> Vec<String> {
@@ -22,6 +22,18 @@ pub(crate) fn machine() -> Vec<String> {
             fixture::MESSAGE_BYTES
         ),
     ]
+}
+
+/// Bytes that the disk of the backlogs has room for; none where the system does not tell.
+#[cfg(unix)]
+pub(crate) fn free_bytes() -> Fallible<u64> {
+    let disk = nix::sys::statvfs::statvfs(&scratch_parent())?;
+    Ok(disk.blocks_available() * disk.fragment_size())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn free_bytes() -> Fallible<u64> {
+    Ok(0)
 }
 
 /// How busy the machine is with other programs while a group is measured.

@@ -98,18 +98,24 @@ pub(crate) fn options(synchronous: Synchronous) -> SqliteOptions {
     SqliteOptions { synchronous, max_pending_bytes: 1 << 36, ..SqliteOptions::default() }
 }
 
-/// Writes an outbox in which `rows` rows wait, spread over `sessions` sessions round robin. All rows of a session
-/// carry one ciphertext: nobody opens them, and sealing is measured elsewhere.
-pub(crate) fn backlog(path: &Path, rows: usize, sessions: usize) -> Fallible<()> {
+/// Writes an outbox in which `rows` rows wait, spread over `sessions` sessions, of which `at_once` are written to by
+/// turns until they have theirs, and then the next. All rows of a session carry one ciphertext: nobody opens them, and
+/// sealing is measured elsewhere.
+pub(crate) fn backlog(path: &Path, rows: usize, sessions: usize, at_once: usize) -> Fallible<()> {
     let mut store = SqliteOutbox::open(path, options(Synchronous::Normal))?;
     let key = message_key()?;
     let ids: Vec<SessionId> = (0..sessions).map(session).collect();
     let template = sealed_row(&key, &ids[0], 0)?;
     let tail = template.payload.len() - payload_tail(&template.payload);
     let mut batch = Vec::with_capacity(1000);
+    let rows_each = rows / sessions;
+    if rows_each * sessions != rows || !sessions.is_multiple_of(at_once) {
+        return Err(format!("{rows} rows do not divide into {sessions} sessions, {at_once} at once").into());
+    }
     for number in 0..rows {
-        let id = &ids[number % sessions];
-        let sequence_number = (number / sessions) as i64;
+        let (crowd, own) = (number / (at_once * rows_each), number % (at_once * rows_each));
+        let id = &ids[crowd * at_once + own % at_once];
+        let sequence_number = (own / at_once) as i64;
         let mut payload =
             format!(r#"{{"session_id":"{id}","sequence_number":{sequence_number}"#).into_bytes();
         payload.extend_from_slice(&template.payload[tail..]);

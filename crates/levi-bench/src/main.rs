@@ -115,6 +115,10 @@ fn write(out: &Path, report: &Report) -> Fallible<()> {
 
 /// A folder on a real disk that is gone with its value. `LEVI_BENCH_DIR` says where; else the system's.
 pub(crate) fn scratch() -> Fallible<tempfile::TempDir> {
-    let parent = std::env::var_os("LEVI_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    Ok(tempfile::Builder::new().prefix("levi-bench").tempdir_in(parent)?)
+    Ok(tempfile::Builder::new().prefix("levi-bench").tempdir_in(scratch_parent())?)
+}
+
+/// Where such folders are.
+pub(crate) fn scratch_parent() -> PathBuf {
+    std::env::var_os("LEVI_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from)
 }

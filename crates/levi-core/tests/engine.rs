@@ -219,6 +219,18 @@ fn a_session_without_its_secret_waits_alone_and_goes_on_when_the_secret_comes() 
     assert_eq!(rig.arrived["unknown"], [1, 2, 3, 4, 5]);
 }
 
+/// Messages are sealed before they are queued: the key may come, and be announced, in between.
+#[test]
+fn a_message_that_was_wrapped_just_before_its_key_came_is_sealed_and_sent() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let late = rig.intake(&levi_types::SessionId::from("s"), 1).0;
+    let session = rig.session("s");
+    rig.tell(Event::KeyArrived(session));
+    rig.tell(late);
+    rig.settle(Duration::from_secs(1), |_| accepted());
+    assert_eq!(rig.arrived["s"], [1]);
+}
+
 /// G3: what follows a row in backoff waits with it, also when it comes later.
 #[test]
 fn later_rows_never_overtake_an_earlier_one_that_waits() {

@@ -66,7 +66,7 @@ impl Backlog {
     fn write(rows: usize, sessions: usize) -> Fallible<Self> {
         let folder = scratch()?;
         let file = folder.path().join("template.sqlite");
-        fixture::backlog(&file, rows, sessions)?;
+        fixture::backlog(&file, rows, sessions, sessions)?;
         Ok(Self { rows, sessions, _folder: folder, file })
     }
 }

@@ -1,5 +1,6 @@
 //! What claiming, acknowledging and storing cost as the backlog grows, most of it in backoff.
 
+use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use levi_outbox::{Change, DueQuery, NewRow, OutboxStore, RowKey};
 use levi_types::Wall;
 use rusqlite::Connection;
 
+use crate::conditions::free_bytes;
 use crate::report::{Figure, Line, Mark, Plot, Run};
 use crate::stats::{Spread, percentile};
 use crate::{Effort, Fallible, fixture, scratch};
@@ -21,7 +23,19 @@ const BATCH: usize = 50;
 /// Lanes that are due, where their number is not to grow.
 const DUE_LANES: usize = 2;
 
-const STEP_NAMES: [&str; 3] = ["claim 50 rows", "acknowledge 50 rows", "store 50 rows"];
+/// The steps in the order in which Levi takes them, and whether their cost is to be flat. Reading is shown for itself: it
+/// costs a look at the disk for each row that is not in memory.
+const STEP_NAMES: [(&str, Mark); 4] = [
+    ("claim 50 rows", FLAT),
+    ("read 50 payloads", Mark::None),
+    ("acknowledge 50 rows", FLAT),
+    ("store 50 rows", FLAT),
+];
+
+const FLAT: Mark = Mark::AtMost(1.5);
+
+/// Sessions that were busy at one time when the backlog was written.
+pub(super) const AT_ONCE: usize = 1_000;
 
 /// Steps in one round of one size.
 const STEPS: usize = 20;
@@ -38,15 +52,14 @@ const QUERY: DueQuery<'_> = DueQuery {
 };
 
 pub(crate) fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
-    let sizes: Vec<usize> = [1_000, 10_000, 100_000, 1_000_000, 10_000_000]
-        .into_iter()
-        .filter(|rows| *rows <= most_rows(effort))
-        .collect();
+    let most = most_rows(effort)?;
+    let sizes: Vec<usize> =
+        [1_000, 10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|rows| *rows <= most).collect();
     let rounds = effort.pick(10, 30);
     // How much there is, apart from how much is in use: what is due stays the same.
     let stores = steps(&sizes, rounds, &format!("lane > {DUE_LANES}"))?;
     figures(run, &stores, &format!("{} rows due", DUE_LANES * ROWS_A_LANE));
-    let line = |(index, name): (usize, &str)| {
+    let line = |(index, (name, _)): (usize, (&str, Mark))| {
         let point = |store: &Sized| (store.rows as f64, Spread::of(&store.rounds(index)).median);
         Line { name: name.to_owned(), points: stores.iter().map(point).collect() }
     };
@@ -68,10 +81,16 @@ pub(crate) fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     Ok(())
 }
 
-/// The largest backlog. `LEVI_BENCH_ROWS` says otherwise: ten million rows take 25 GB and half an hour.
-fn most_rows(effort: Effort) -> usize {
-    let asked = std::env::var("LEVI_BENCH_ROWS").ok().and_then(|rows| rows.parse().ok());
-    asked.unwrap_or(effort.pick(100_000, 1_000_000))
+/// Ten million rows take 21 GB, the smaller backlogs beside them 2, and a log that grows while they are written some more.
+const ROOM_FOR_TEN_MILLION: u64 = 40 << 30;
+
+/// The largest backlog: what the disk has room for, unless `LEVI_BENCH_ROWS` says otherwise.
+fn most_rows(effort: Effort) -> Fallible<usize> {
+    if let Ok(asked) = std::env::var("LEVI_BENCH_ROWS") {
+        return Ok(asked.parse().map_err(|_| "LEVI_BENCH_ROWS must be a number of rows")?);
+    }
+    let full = if free_bytes()? >= ROOM_FOR_TEN_MILLION { 10_000_000 } else { 1_000_000 };
+    Ok(effort.pick(100_000, full))
 }
 
 /// Writes an outbox of each size, all but some of its lanes in backoff, and goes round them by turns.
@@ -89,7 +108,7 @@ fn steps(sizes: &[usize], rounds: usize, deferred: &str) -> Fallible<Vec<Sized>>
 }
 
 fn figures(run: &mut Run, stores: &[Sized], due: &str) {
-    for (index, name) in STEP_NAMES.into_iter().enumerate() {
+    for (index, (name, mark)) in STEP_NAMES.into_iter().enumerate() {
         let smallest = stores[0].rounds(index);
         for store in &stores[1..] {
             run.figure(Figure {
@@ -98,7 +117,7 @@ fn figures(run: &mut Run, stores: &[Sized], due: &str) {
                 unit: "µs".into(),
                 levi: store.rounds(index),
                 rival: smallest.clone(),
-                mark: Mark::AtMost(1.5),
+                mark,
                 note: format!("p99 {:.0} µs", percentile(&store.times[index], 0.99)),
             });
         }
@@ -110,8 +129,8 @@ struct Sized {
     rows: usize,
     store: SqliteOutbox,
     template: NewRow,
-    /// Microseconds of each claim, acknowledgement, intake.
-    times: [Vec<f64>; 3],
+    /// Microseconds of each step.
+    times: [Vec<f64>; 4],
     _folder: tempfile::TempDir,
 }
 
@@ -120,14 +139,14 @@ impl Sized {
         let folder = scratch()?;
         let path = folder.path().join("outbox.sqlite");
         let lanes = (rows / ROWS_A_LANE).max(10);
-        fixture::backlog(&path, rows, lanes)?;
+        fixture::backlog(&path, rows, lanes, AT_ONCE.min(lanes))?;
         defer(&path, deferred, Wall::from_millis(NOW.as_millis() + 1_800_000))?;
         let store = SqliteOutbox::open(path, fixture::options(Synchronous::Full))?;
         let template = fixture::sealed_row(&fixture::message_key()?, &fixture::session(0), 0)?;
         Ok(Self { rows, store, template, times: Default::default(), _folder: folder })
     }
 
-    /// Claims, acknowledges and stores, so that there are as many rows as before.
+    /// Claims, reads, acknowledges and stores, so that there are as many rows as before.
     fn round(&mut self, round: usize) -> Fallible<()> {
         for step in 0..STEPS {
             let start = Instant::now();
@@ -135,10 +154,15 @@ impl Sized {
             self.times[0].push(micros(start));
             let lane = due.lanes.first().ok_or("some lanes are due")?;
             let rows: Vec<RowKey> = lane.heads.iter().map(|head| head.key).collect();
+            let start = Instant::now();
+            self.store.payloads(&rows, &mut |_, _, payload| {
+                black_box(payload);
+            })?;
+            self.times[1].push(micros(start));
             let change = Change::Acknowledge { lane: lane.lane, rows, at: NOW };
             let start = Instant::now();
             self.store.commit(&[change], &[])?;
-            self.times[1].push(micros(start));
+            self.times[2].push(micros(start));
             let first = 1_000_000_000 + ((round * STEPS + step) * BATCH) as i64;
             let row = |number| NewRow {
                 session_id: lane.session_id.clone(),
@@ -149,7 +173,7 @@ impl Sized {
             let rows: Vec<NewRow> = (first..first + BATCH as i64).map(row).collect();
             let start = Instant::now();
             self.store.commit(&[], &rows)?;
-            self.times[2].push(micros(start));
+            self.times[3].push(micros(start));
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     let server = Server::start(1, Duration::ZERO).await?;
     let address = server.address_json()?;
     let (nothing, asleep) = (scratch()?, scratch()?);
-    fixture::backlog(&asleep.path().join(FILE), rows, rows / 100)?;
+    fixture::backlog(&asleep.path().join(FILE), rows, rows / 100, growth::AT_ONCE.min(rows / 100))?;
     // Later than the measurement ends, and no later than a backoff can be.
     growth::defer(&asleep.path().join(FILE), "1", wall().after(Duration::from_secs(290)))?;
     let template = asleep.path().join("template.sqlite");

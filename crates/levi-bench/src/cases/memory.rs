@@ -13,7 +13,7 @@ pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     let rows = effort.pick(100_000, 1_000_000);
     let folder = scratch()?;
     let template = folder.path().join("template.sqlite");
-    fixture::backlog(&template, rows, 8)?;
+    fixture::backlog(&template, rows, 8, 8)?;
     first_request(run, effort, rows, &template)?;
     drain(run, rows, &template).await
 }

@@ -59,6 +59,7 @@ impl SessionStore for Store {
 pub struct Rig {
     pub engine: Engine,
     pub sealer: Sealer,
+    nonces: StdRng,
     pub clock: Arc<VirtualClock>,
     pub store: Arc<Store>,
     /// Requests that went out and were not answered yet.
@@ -68,6 +69,9 @@ pub struct Rig {
     pub arrived: BTreeMap<String, Vec<i64>>,
     pub requests: usize,
 }
+
+/// What became of a message that was handed in.
+pub type Stored = oneshot::Receiver<Result<Receipt, EnqueueError>>;
 
 impl Rig {
     /// Signed in, with nothing to do.
@@ -92,6 +96,7 @@ impl Rig {
         let mut rig = Self {
             engine,
             sealer,
+            nonces: StdRng::seed_from_u64(3),
             clock: Arc::new(VirtualClock::default()),
             store,
             open: Vec::new(),
@@ -120,23 +125,23 @@ impl Rig {
         session: &SessionId,
         sequence_numbers: impl IntoIterator<Item = i64>,
     ) -> Vec<Result<Receipt, EnqueueError>> {
-        let (events, replies): (Vec<_>, Vec<_>) = sequence_numbers
-            .into_iter()
-            .map(|sequence_number| {
-                let (reply, stored) = oneshot::channel();
-                let request = MessageSyncRequest {
-                    message_id: format!("m{sequence_number}").as_str().into(),
-                    session_id: session.clone(),
-                    sequence_number,
-                    content: format!("content {sequence_number}"),
-                };
-                let mut random = StdRng::seed_from_u64(3);
-                let row = self.sealer.seal(request, self.clock.now().wall, &mut random).unwrap();
-                (Event::Enqueue(Intake { row, permit: None, reply: Some(reply) }), stored)
-            })
-            .unzip();
+        let (events, replies): (Vec<_>, Vec<_>) =
+            sequence_numbers.into_iter().map(|number| self.intake(session, number)).unzip();
         self.turn(events);
         replies.into_iter().map(|mut reply| reply.try_recv().unwrap()).collect()
+    }
+
+    /// A message as it waits in the queue: sealed with the keys that are there now.
+    pub fn intake(&mut self, session: &SessionId, sequence_number: i64) -> (Event, Stored) {
+        let (reply, stored) = oneshot::channel();
+        let request = MessageSyncRequest {
+            message_id: format!("m{sequence_number}").as_str().into(),
+            session_id: session.clone(),
+            sequence_number,
+            content: format!("content {sequence_number}"),
+        };
+        let row = self.sealer.seal(request, self.clock.now().wall, &mut self.nonces).unwrap();
+        (Event::Enqueue(Intake { row, permit: None, reply: Some(reply) }), stored)
     }
 
     pub fn tell(&mut self, event: Event) {

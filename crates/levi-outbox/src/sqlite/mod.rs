@@ -102,6 +102,18 @@ impl SqliteOutbox {
         query(&self.conn).map_err(|error| self.failure(error))
     }
 
+    /// As [`read`](Self::read), for queries that ask many times: all of them see one state of the file, and only the first
+    /// asks the system for a lock.
+    fn read_at_once<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, OutboxError> {
+        self.read(|conn| {
+            let _snapshot = conn.unchecked_transaction()?;
+            query(conn)
+        })
+    }
+
     /// Damage is remembered, so that the next opening looks through the whole file.
     fn failure(&self, error: rusqlite::Error) -> OutboxError {
         let error = failure::from_sqlite(error, &self.path);
@@ -156,7 +168,7 @@ impl OutboxStore for SqliteOutbox {
     }
 
     fn due(&self, query: DueQuery<'_>) -> Result<Due, OutboxError> {
-        self.read(|conn| due::due(conn, query))
+        self.read_at_once(|conn| due::due(conn, query))
     }
 
     fn heads(&self, lane: LaneId, after: Option<i64>, limit: usize) -> Result<Vec<RowHead>, OutboxError> {
@@ -164,7 +176,7 @@ impl OutboxStore for SqliteOutbox {
     }
 
     fn payloads(&self, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<(), OutboxError> {
-        self.read(|conn| read::payloads(conn, rows, sink))
+        self.read_at_once(|conn| read::payloads(conn, rows, sink))
     }
 
     fn at_rest(&self, lane: LaneId, limit: usize) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {

@@ -1,3 +1,4 @@
+mod counts;
 mod durable;
 mod failures;
 mod host;

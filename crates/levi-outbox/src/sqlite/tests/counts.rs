@@ -1,0 +1,83 @@
+//! The counts, of which the newest rows may be missing on disk.
+
+use rusqlite::Connection;
+
+use super::{acknowledge, due, row};
+use crate::sqlite::{ByHand, Guest, Inspector, SqliteOptions, SqliteOutbox, enqueue_in, integrity, schema};
+use crate::store::OutboxStore;
+use levi_types::Wall;
+
+const NONE: Vec<String> = Vec::new();
+
+#[test]
+fn whoever_opens_the_file_counts_what_the_stored_counts_leave_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.sqlite");
+    let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
+    // One at a time, past the number that may be left out, and an odd one over.
+    for place in 1..=601 {
+        outbox.commit(&[], &[row("a", place)]).unwrap();
+    }
+    let inspector = Inspector::open(&path).unwrap();
+    assert_eq!(inspector.totals().unwrap(), outbox.totals().unwrap());
+    assert_eq!(inspector.totals().unwrap().pending_rows, 601);
+    assert_eq!(inspector.problems().unwrap(), NONE);
+    // What is taken away may be among the rows that are not counted yet.
+    let lane = &due(&outbox, 9_000_000)[0];
+    let newest = lane.heads.iter().rev().take(3).map(|head| head.key).collect();
+    outbox.commit(&[acknowledge(lane, newest)], &[]).unwrap();
+    assert_eq!(inspector.totals().unwrap().pending_rows, 598);
+    assert_eq!(inspector.problems().unwrap(), NONE);
+}
+
+#[test]
+fn the_owner_sees_what_others_write_between_its_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.sqlite");
+    let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
+    outbox.commit(&[], &[row("a", 1), row("a", 2)]).unwrap();
+
+    let mut daemon = Connection::open(&path).unwrap();
+    let transaction = daemon.transaction().unwrap();
+    enqueue_in(&transaction, &[row("a", 3), row("b", 1)], u64::MAX).unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(outbox.totals().unwrap().pending_rows, 4);
+    outbox.commit(&[], &[row("b", 2)]).unwrap();
+    assert_eq!(outbox.totals().unwrap().pending_rows, 5);
+
+    let first = due(&outbox, 9_000_000)[0].heads[0].key.id;
+    let by_hand = [ByHand::Discard(first)];
+    Guest::open(&path).unwrap().commit(&by_hand, Wall::from_millis(1)).unwrap();
+    outbox.commit(&[], &[row("b", 3)]).unwrap();
+    assert_eq!((outbox.totals().unwrap().pending_rows, outbox.totals().unwrap().lanes), (5, 2));
+    assert_eq!(outbox.problems().unwrap(), NONE);
+}
+
+#[test]
+fn an_outbox_of_the_first_schema_is_taken_over_with_its_rows_and_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.sqlite");
+    let older = Connection::open(&path).unwrap();
+    older.execute_batch(include_str!("../schema-1.sql")).unwrap();
+    older
+        .execute_batch(
+            "CREATE TABLE levi_schema (version INTEGER NOT NULL) STRICT; INSERT INTO levi_schema VALUES (1); \
+             INSERT INTO levi_lanes VALUES (1, 'a', 2, 3, 1000, 0, '503', 'busy'), (2, 'b', 1, 0, 2000, 0, NULL, NULL); \
+             INSERT INTO levi_outbox VALUES (7, 1, 1, 1, 2, 0, 1000, 'm1', x'0102'), \
+             (8, 1, 2, 1, 2, 0, 1000, 'm2', x'0304'), (9, 2, 1, 4, 2, 0, 1000, 'm3', x'0506'); \
+             UPDATE levi_totals SET pending_rows = 3, pending_bytes = 6, lanes = 2",
+        )
+        .unwrap();
+    drop(older);
+    let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
+    let totals = outbox.totals().unwrap();
+    assert_eq!((totals.pending_rows, totals.pending_bytes, totals.lanes), (3, 6, 2));
+    assert_eq!(outbox.problems().unwrap(), NONE);
+    let lanes = due(&outbox, 2_000);
+    let lanes: Vec<_> = lanes.iter().map(|l| (l.session_id.as_str(), l.attempts, l.heads.len())).collect();
+    assert_eq!(lanes, [("a", 3, 2), ("b", 0, 1)]);
+    outbox.commit(&[], &[row("a", 3)]).unwrap();
+    assert_eq!(outbox.totals().unwrap().pending_rows, 4);
+    assert_eq!(integrity::problems(&Connection::open(&path).unwrap()).unwrap(), NONE);
+    assert_eq!(schema::find(&Connection::open(&path).unwrap()).unwrap(), schema::Found::Current);
+}
