@@ -24,16 +24,17 @@ pub(crate) fn machine() -> Vec<String> {
     ]
 }
 
-/// Bytes that the disk of the backlogs has room for; none where the system does not tell.
+/// GiB that the disk of the backlogs has room for; none where the system does not tell. Of floats, for systems count
+/// blocks in integers of various sizes.
 #[cfg(unix)]
-pub(crate) fn free_bytes() -> Fallible<u64> {
+pub(crate) fn free_gib() -> Fallible<f64> {
     let disk = nix::sys::statvfs::statvfs(&scratch_parent())?;
-    Ok(disk.blocks_available() * disk.fragment_size())
+    Ok(disk.blocks_available() as f64 * disk.fragment_size() as f64 / f64::from(1 << 30))
 }
 
 #[cfg(not(unix))]
-pub(crate) fn free_bytes() -> Fallible<u64> {
-    Ok(0)
+pub(crate) fn free_gib() -> Fallible<f64> {
+    Ok(0.0)
 }
 
 /// How busy the machine is with other programs while a group is measured.

@@ -1,5 +1,5 @@
 //! From a request to a row: sealed under its session's key or, until that is known, wrapped under the
-//! database key. Nothing leaves here in the clear.
+//! database key. No row leaves here in the clear.
 
 use std::sync::Arc;
 
@@ -13,6 +13,15 @@ use rand_core::CryptoRng;
 
 use crate::error::EnqueueError;
 use crate::secrets_cache::SecretsCache;
+
+/// A message on its way to the disk.
+#[derive(Debug)]
+pub enum Message {
+    /// Sealed by whoever handed it in.
+    Sealed(NewRow),
+    /// In the clear, in memory, until the daemon's store was asked for its session's key.
+    Plain(MessageSyncRequest),
+}
 
 /// Seals messages, with the keys it can find. Clones share what they know.
 #[derive(Clone)]
@@ -31,25 +40,47 @@ impl Sealer {
         Self { cache, store, database_key }
     }
 
+    /// Whether a message of `session` can be kept at all. Without a database key that is for the daemon's store to say,
+    /// and it is asked here, on the caller's thread, unless the session's key is in memory.
+    pub(crate) fn can_seal(&self, session: &SessionId) -> bool {
+        self.database_key.is_some() || self.key(session).is_ok()
+    }
+
+    pub(crate) fn database_key(&self) -> Option<&DatabaseKey> {
+        self.database_key.as_ref()
+    }
+
+    /// Seals a message whose session's key is in memory, on the thread of whoever hands it in. Any other goes on as it
+    /// is: the daemon's store is asked on Levi's own thread only.
+    ///
+    /// # Errors
+    /// [`EnqueueError::Unsealable`] where the cipher refuses.
+    pub fn hand_in(
+        &self,
+        request: MessageSyncRequest,
+        at: Wall,
+        random: &mut dyn CryptoRng,
+    ) -> Result<Message, EnqueueError> {
+        match self.cache.key(&request.session_id) {
+            Some(key) => sealed(&key, &request, at, random).map(Message::Sealed),
+            None => Ok(Message::Plain(request)),
+        }
+    }
+
     /// Makes a row of a message, wrapped at rest if its session's key is not known.
     ///
     /// # Errors
     /// [`EnqueueError::NoKey`] where neither key is there, [`EnqueueError::Unsealable`] where the cipher refuses.
     pub fn seal(
         &self,
-        request: MessageSyncRequest,
+        request: &MessageSyncRequest,
         at: Wall,
         random: &mut dyn CryptoRng,
     ) -> Result<NewRow, EnqueueError> {
-        let (payload, protection) = match self.key(&request.session_id) {
-            Ok(key) => {
-                let MessageSyncRequest { session_id, sequence_number, content, .. } = &request;
-                (encode(&key, session_id, *sequence_number, content, random)?, Protection::Sealed)
-            }
-            Err(_) => (self.wrapped(&request, random)?, Protection::AtRest),
-        };
-        let MessageSyncRequest { message_id, session_id, sequence_number, .. } = request;
-        Ok(NewRow { session_id, sequence_number, message_id, payload, protection, enqueued_at: at })
+        match self.key(&request.session_id) {
+            Ok(key) => sealed(&key, request, at, random),
+            Err(_) => Ok(row(request, self.wrapped(request, random)?, Protection::AtRest, at)),
+        }
     }
 
     /// Exchanges a payload wrapped at rest for its sealed form.
@@ -99,6 +130,27 @@ impl Sealer {
         let database_key = self.database_key.as_ref().ok_or_else(no_key)?;
         let name = row_key(session_id, *sequence_number);
         Ok(at_rest::wrap(database_key, slot(&name), content.as_bytes(), random)?)
+    }
+}
+
+fn sealed(
+    key: &MessageKey,
+    request: &MessageSyncRequest,
+    at: Wall,
+    random: &mut dyn CryptoRng,
+) -> Result<NewRow, EnqueueError> {
+    let payload = encode(key, &request.session_id, request.sequence_number, &request.content, random)?;
+    Ok(row(request, payload, Protection::Sealed, at))
+}
+
+fn row(request: &MessageSyncRequest, payload: Vec<u8>, protection: Protection, at: Wall) -> NewRow {
+    NewRow {
+        session_id: request.session_id.clone(),
+        sequence_number: request.sequence_number,
+        message_id: request.message_id.clone(),
+        payload,
+        protection,
+        enqueued_at: at,
     }
 }
 

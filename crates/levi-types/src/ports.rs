@@ -1,5 +1,6 @@
 //! What Levi asks of the daemon around it. Both ports are narrow and blocking: Levi calls them from its
-//! own thread, never from an async task.
+//! own thread, never from an async task. One exception: a Levi without a database key asks for the secret of a session that
+//! it does not know yet where a message of it is handed in, for it must say there and then whether it can keep it.
 
 use std::error::Error;
 use std::fmt;

@@ -4,10 +4,12 @@
 mod world;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use levi::{
-    EnqueueError, InvalidMessage, Levi, LeviConfig, OutboxError, SessionStore, StartError, outbox_path,
+    CodingSession, DeliveryReport, EnqueueError, InvalidMessage, Levi, LeviConfig, OutboxError, Repository,
+    RepositoryId, SecretString, SessionId, SessionStore, StartError, StoreError, outbox_path,
 };
 use world::{World, database_key, request, secret};
 
@@ -42,6 +44,43 @@ async fn every_bad_request_is_refused_with_its_reason_and_the_next_good_one_is_t
     levi.shutdown(Duration::from_secs(1)).await;
     assert!(matches!(levi.enqueue(request(&session, 2, "late")), Err(EnqueueError::Stopped)));
     assert!(matches!(levi.start(), Err(StartError::AlreadyStarted)));
+}
+
+/// The store may block, wait for the daemon's own tasks, or be locked by who hands a message in.
+#[tokio::test(flavor = "current_thread")]
+async fn the_daemons_store_is_asked_for_a_secret_on_levis_own_thread_only() {
+    struct Watched(Arc<dyn SessionStore>, Mutex<Vec<Option<String>>>);
+    impl SessionStore for Watched {
+        fn session_secret(&self, session: &SessionId) -> Result<Option<SecretString>, StoreError> {
+            self.1.lock().unwrap().push(std::thread::current().name().map(str::to_owned));
+            self.0.session_secret(session)
+        }
+        fn repository(&self, repository: &RepositoryId) -> Result<Option<Repository>, StoreError> {
+            self.0.repository(repository)
+        }
+        fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
+            self.0.session(session)
+        }
+        fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {
+            self.0.record(reports)
+        }
+    }
+    let world = World::new(1).await;
+    let key = database_key();
+    let store = world.store(&key);
+    let session = world.session("one").id;
+    store.save_secret(&session, &secret()).unwrap();
+    let watched = Arc::new(Watched(store, Mutex::default()));
+    let store = Arc::clone(&watched) as Arc<dyn SessionStore>;
+    let levi = Levi::builder(world.http(), store).config(world.config()).database_key(key).build().unwrap();
+    levi.start().unwrap();
+    for number in 1..=3 {
+        levi.enqueue(request(&session, number, "x")).unwrap();
+        levi.enqueue_durable(request(&session, number + 10, "x")).await.unwrap();
+    }
+    levi.shutdown(Duration::from_secs(1)).await;
+    let asked = watched.1.lock().unwrap();
+    assert_eq!(*asked, [Some("levi".to_owned())], "once, and by its own thread");
 }
 
 /// Nothing is ever written in the clear: with neither key there, intake says so.

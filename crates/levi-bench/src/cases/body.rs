@@ -178,8 +178,8 @@ impl Rig {
         self.next += ROWS as i64;
         let intake = |number| {
             let request = fixture::request(&self.session, number, &self.content);
-            let row = self.sealer.seal(request, now().wall, &mut UnwrapErr(SysRng)).ok()?;
-            Some(Event::Enqueue(Intake { row, permit: None, reply: None }))
+            let message = self.sealer.hand_in(request, now().wall, &mut UnwrapErr(SysRng)).ok()?;
+            Some(Event::Enqueue(Intake { message, permit: None, reply: None }))
         };
         let messages: Vec<Event> = (first..self.next).filter_map(intake).collect();
         let sent = self.engine.turn(now(), messages);

@@ -9,7 +9,7 @@ use levi_outbox::{Change, DueQuery, NewRow, OutboxStore, RowKey};
 use levi_types::Wall;
 use rusqlite::Connection;
 
-use crate::conditions::free_bytes;
+use crate::conditions::free_gib;
 use crate::report::{Figure, Line, Mark, Plot, Run};
 use crate::stats::{Spread, percentile};
 use crate::{Effort, Fallible, fixture, scratch};
@@ -82,14 +82,14 @@ pub(crate) fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
 }
 
 /// Ten million rows take 21 GB, the smaller backlogs beside them 2, and a log that grows while they are written some more.
-const ROOM_FOR_TEN_MILLION: u64 = 40 << 30;
+const GIB_FOR_TEN_MILLION: f64 = 40.0;
 
 /// The largest backlog: what the disk has room for, unless `LEVI_BENCH_ROWS` says otherwise.
 fn most_rows(effort: Effort) -> Fallible<usize> {
     if let Ok(asked) = std::env::var("LEVI_BENCH_ROWS") {
         return Ok(asked.parse().map_err(|_| "LEVI_BENCH_ROWS must be a number of rows")?);
     }
-    let full = if free_bytes()? >= ROOM_FOR_TEN_MILLION { 10_000_000 } else { 1_000_000 };
+    let full = if free_gib()? >= GIB_FOR_TEN_MILLION { 10_000_000 } else { 1_000_000 };
     Ok(effort.pick(100_000, full))
 }
 

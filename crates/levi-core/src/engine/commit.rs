@@ -5,13 +5,14 @@ use std::iter::successors;
 use std::sync::Arc;
 
 use levi_outbox::{Change, Enqueued, NewRow, NewTask, OutboxError, Reason, RowId};
-use levi_types::{Delivery, DeliveryReport, Now, SessionId, Wall};
+use levi_types::{Delivery, DeliveryReport, MessageId, MessageSyncRequest, Now, SessionId, Wall};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Engine;
 use super::event::{Intake, Receipt};
 use crate::batcher::{Input, Touched};
 use crate::error::EnqueueError;
+use crate::sealer::Message;
 
 /// Which of the tasks cannot run yet, for a parent that came earlier is not done.
 pub(super) type TaskReply = oneshot::Sender<Result<Vec<String>, Arc<OutboxError>>>;
@@ -77,8 +78,8 @@ impl Uncommitted {
 }
 
 impl Engine {
-    /// Keeps a message for the next commit.
-    pub(super) fn take_in(&mut self, Intake { row, permit, reply }: Intake) {
+    /// Keeps a message for the next commit, sealed.
+    pub(super) fn take_in(&mut self, now: Now, Intake { message, permit, reply }: Intake) {
         let owner = Owner { _permit: permit, reply };
         // Only until it is time to try again: the next message to come is the try, and may be the first to hear
         // that the disk works again.
@@ -88,6 +89,18 @@ impl Engine {
         {
             return answer(owner, Err(EnqueueError::Outbox(Arc::clone(error))));
         }
+        let row = match message {
+            Message::Sealed(row) => row,
+            Message::Plain(request) => match self.sealer.seal(&request, now.wall, &mut *self.random) {
+                Ok(row) => row,
+                Err(error) => {
+                    let MessageSyncRequest { message_id, session_id, sequence_number, .. } = &request;
+                    let code =
+                        if matches!(error, EnqueueError::NoKey { .. }) { "no_key" } else { "encryption" };
+                    return self.refuse(owner, (session_id, *sequence_number, message_id), code, error);
+                }
+            },
+        };
         self.uncommitted.rows.push(row);
         self.uncommitted.owners.push(owner);
     }
@@ -178,21 +191,22 @@ impl Engine {
             Enqueued::PlaceTaken { holder } => {
                 let (session_id, sequence_number) = (row.session_id.clone(), row.sequence_number);
                 let error = EnqueueError::PlaceTaken { session_id, sequence_number, holder };
-                self.refuse(owner, &row, "place_taken", error);
+                self.refuse(owner, name(&row), "place_taken", error);
             }
             Enqueued::Full { pending_bytes, limit } => {
-                self.refuse(owner, &row, "outbox_full", EnqueueError::OutboxFull { pending_bytes, limit });
+                let error = EnqueueError::OutboxFull { pending_bytes, limit };
+                self.refuse(owner, name(&row), "outbox_full", error);
             }
         }
     }
 
     /// A message that cannot be stored: whoever waits is told; where nobody does, the daemon's store is.
-    fn refuse(&mut self, owner: Owner, row: &NewRow, code: &str, error: EnqueueError) {
-        let NewRow { session_id, sequence_number, message_id, .. } = row;
+    fn refuse(&mut self, owner: Owner, message: Name<'_>, code: &str, error: EnqueueError) {
+        let (session_id, sequence_number, message_id) = message;
         tracing::warn!(%session_id, sequence_number, code, "message refused: {error}");
         let report = DeliveryReport {
             session_id: session_id.clone(),
-            sequence_number: *sequence_number,
+            sequence_number,
             message_id: message_id.clone(),
             delivery: Delivery::Failed { code: code.to_owned() },
         };
@@ -235,6 +249,13 @@ impl Engine {
             tracing::warn!("the session store did not take {} delivery reports: {error}", reports.len());
         }
     }
+}
+
+/// A message's session, its place there, and the daemon's name for it.
+type Name<'a> = (&'a SessionId, i64, &'a MessageId);
+
+fn name(row: &NewRow) -> Name<'_> {
+    (&row.session_id, row.sequence_number, &row.message_id)
 }
 
 fn answer(owner: Owner, result: Result<Receipt, EnqueueError>) {

@@ -1,13 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use levi_outbox::{DueTask, NewRow, NewTask, RowKey};
+use levi_outbox::{DueTask, NewTask, RowKey};
 use levi_transport::{Answer, Upsert};
 use levi_types::SessionId;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::batcher::{BatchId, TaskEnd};
 use crate::error::{EnqueueError, SyncedError};
+use crate::sealer::Message;
 
 /// Proof that a message is on disk; ask [`synced`](crate::Worker::synced) when the server has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +39,8 @@ impl Receipt {
 /// A message on its way to the disk.
 #[derive(Debug)]
 pub struct Intake {
-    /// The message, as a [`Sealer`](super::Sealer) made it.
-    pub row: NewRow,
+    /// The message, as [`Sealer::hand_in`](super::Sealer::hand_in) leaves it.
+    pub message: Message,
     /// Its share of the queue, given back when it is on disk.
     pub permit: Option<OwnedSemaphorePermit>,
     /// Who waits for it to be on disk, if anyone.

@@ -23,7 +23,7 @@ use self::commit::Uncommitted;
 use self::receipts::Receipts;
 use crate::batcher::{BatchId, Batcher, Input, Touched};
 use crate::config::LeviConfig;
-pub use crate::sealer::Sealer;
+pub use crate::sealer::{Message, Sealer};
 use crate::status::{LastAnswer, Status};
 
 /// What an engine is made of.
@@ -34,7 +34,7 @@ pub struct EngineParts {
     pub outbox: Box<dyn OutboxStore>,
     /// The daemon's own record.
     pub session_store: Arc<dyn SessionStore>,
-    /// Seals what waited for its session's key.
+    /// Seals what is not sealed yet.
     pub sealer: Sealer,
     /// For nonces and jitter.
     pub random: Box<dyn CryptoRng + Send>,
@@ -198,7 +198,7 @@ impl Engine {
 
     fn take(&mut self, now: Now, event: Event) {
         match event {
-            Event::Enqueue(intake) => self.take_in(intake),
+            Event::Enqueue(intake) => self.take_in(now, intake),
             Event::Outcome { batch, answer } => self.outcome(now, batch, answer),
             Event::TaskEnded { task, end } => {
                 let draw = self.draw();

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ingest_stored_is_read_back_with_the_right_key_at_its_own_place_only() {
+    fn what_was_stored_is_read_back_with_the_right_key_at_its_own_place_only() {
         let secret = SessionSecret::generate(&mut UnwrapErr(SysRng));
         let database_key = DatabaseKey::generate(&mut UnwrapErr(SysRng));
         let cache = SecretsCache::new();
@@ -106,9 +106,9 @@ mod tests {
             sequence_number: 7,
             content: "\0 \u{1F680} the content".into(),
         };
-        let wrapped = sealer.seal(request.clone(), Wall::default(), &mut random).unwrap();
+        let wrapped = sealer.seal(&request, Wall::default(), &mut random).unwrap();
         cache.remember("s".into(), &secret);
-        let sealed = sealer.seal(request.clone(), Wall::default(), &mut random).unwrap();
+        let sealed = sealer.seal(&request, Wall::default(), &mut random).unwrap();
         let (key, database_key) = (Some(&secret.message_key()), Some(&database_key));
         for (new, protection) in [(wrapped, Protection::AtRest), (sealed, Protection::Sealed)] {
             assert_eq!(new.protection, protection);

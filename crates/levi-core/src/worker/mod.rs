@@ -16,7 +16,7 @@ use levi_transport::Supabase;
 use levi_types::{Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
+use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
 
 use self::inbox::{Closed, Inbox};
 use self::outside::Outside;
@@ -26,14 +26,14 @@ use crate::account::Accounts;
 use crate::config::{LeviConfig, QUEUE_OVERHEAD};
 use crate::engine::{Engine, EngineParts, Event, Intake, Receipt};
 use crate::error::{EnqueueError, StartError, SyncedError};
-use crate::sealer::Sealer;
+use crate::sealer::{Message, Sealer};
 use crate::secrets_cache::SecretsCache;
 use crate::session_sync::TaskOutbox;
 use crate::status::Status;
 
 /// Takes messages. Implemented by whatever can sync them, so that the rest of a daemon need not know what does.
 pub trait MessageSyncer: Send + Sync {
-    /// Hands a message over; it is sealed, stored and sent in the background.
+    /// Hands a message over; it is stored and sent in the background, never in the clear.
     ///
     /// # Errors
     /// [`EnqueueError`]; the message was not taken.
@@ -102,7 +102,6 @@ pub(crate) struct Shared {
     session_store: Arc<dyn SessionStore>,
     /// Messages are sealed by whoever hands them in, beside the thread that waits for the disk.
     sealer: Sealer,
-    database_key: Option<DatabaseKey>,
     outside: Arc<Outside>,
     status: watch::Sender<Status>,
     ended: watch::Sender<Option<ShutdownReport>>,
@@ -121,9 +120,8 @@ impl Worker {
             accepting: AtomicBool::new(false),
             started: AtomicBool::new(false),
             clock,
-            sealer: Sealer::new(cache, Arc::clone(&session_store), database_key.clone()),
+            sealer: Sealer::new(cache, Arc::clone(&session_store), database_key),
             session_store,
-            database_key,
             status: watch::Sender::new(Status::default()),
             ended: watch::Sender::new(None),
         };
@@ -170,7 +168,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Hands a message over; it is sealed, stored and sent in the background.
+    /// Hands a message over; it is stored and sent in the background. Where its session's key is in memory it is sealed
+    /// here, on the caller's thread. A session's messages keep the order in which they are handed in one after the
+    /// other; handed in by several threads at once, any of them may be first.
     ///
     /// `Ok` means accepted, not yet on disk: a crash within the next moment may lose it. Use
     /// [`enqueue_durable`](Self::enqueue_durable) where that matters.
@@ -187,19 +187,24 @@ impl Worker {
             }
             Err(TryAcquireError::Closed) => return Err(EnqueueError::Stopped),
         };
-        self.push(request, permit, None)
+        let message = self.hand_in(request)?;
+        self.push(Intake { message, permit: Some(permit), reply: None })
     }
 
-    /// Hands a message over and returns once it is on disk. Where the queue is full, it waits for room.
+    /// Hands a message over and returns once it is on disk. Where the queue is full, it waits for room. Sealing and order
+    /// as for [`enqueue`](Self::enqueue).
     ///
     /// # Errors
     /// [`EnqueueError`]; the message is not on disk.
     pub async fn enqueue_durable(&self, request: MessageSyncRequest) -> Result<Receipt, EnqueueError> {
         let cost = self.admit(&request)?;
+        // Before the wait: whoever has got room takes it at once, so that a short message does not overtake a long one
+        // that is still being sealed.
+        let message = self.hand_in(request)?;
         let permit = Arc::clone(&self.shared.queue).acquire_many_owned(cost).await;
-        let permit = permit.map_err(|_| EnqueueError::Stopped)?;
+        let permit = Some(permit.map_err(|_| EnqueueError::Stopped)?);
         let (reply, stored) = oneshot::channel();
-        self.push(request, permit, Some(reply))?;
+        self.push(Intake { message, permit, reply: Some(reply) })?;
         stored.await.unwrap_or(Err(EnqueueError::Stopped))
     }
 
@@ -290,6 +295,9 @@ impl Worker {
             return Err(if started { EnqueueError::Stopped } else { EnqueueError::NotStarted });
         }
         request.check(shared.config.max_message_bytes)?;
+        if !shared.sealer.can_seal(&request.session_id) {
+            return Err(EnqueueError::NoKey { session_id: request.session_id.clone() });
+        }
         Ok(u32::try_from(request.content.len().saturating_add(QUEUE_OVERHEAD)).unwrap_or(u32::MAX))
     }
 
@@ -306,16 +314,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Seals a message and puts it in the queue: nothing in the clear waits there.
-    fn push(
-        &self,
-        request: MessageSyncRequest,
-        permit: OwnedSemaphorePermit,
-        reply: Option<oneshot::Sender<Result<Receipt, EnqueueError>>>,
-    ) -> Result<(), EnqueueError> {
+    fn hand_in(&self, request: MessageSyncRequest) -> Result<Message, EnqueueError> {
         let at = self.shared.clock.now().wall;
-        let row = self.shared.sealer.seal(request, at, &mut UnwrapErr(SysRng))?;
-        let intake = Intake { row, permit: Some(permit), reply };
+        self.shared.sealer.hand_in(request, at, &mut UnwrapErr(SysRng))
+    }
+
+    fn push(&self, intake: Intake) -> Result<(), EnqueueError> {
         self.shared.inbox.push(Event::Enqueue(intake)).map_err(|Closed| EnqueueError::Stopped)
     }
 

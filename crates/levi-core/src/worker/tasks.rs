@@ -74,7 +74,7 @@ impl TaskOutbox for Tasks {
     }
 
     fn database_key(&self) -> Option<DatabaseKey> {
-        self.shared().ok()?.database_key.clone()
+        self.shared().ok()?.sealer.database_key().cloned()
     }
 }
 

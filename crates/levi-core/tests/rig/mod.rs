@@ -140,8 +140,8 @@ impl Rig {
             sequence_number,
             content: format!("content {sequence_number}"),
         };
-        let row = self.sealer.seal(request, self.clock.now().wall, &mut self.nonces).unwrap();
-        (Event::Enqueue(Intake { row, permit: None, reply: Some(reply) }), stored)
+        let message = self.sealer.hand_in(request, self.clock.now().wall, &mut self.nonces).unwrap();
+        (Event::Enqueue(Intake { message, permit: None, reply: Some(reply) }), stored)
     }
 
     pub fn tell(&mut self, event: Event) {

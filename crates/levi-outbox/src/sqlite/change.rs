@@ -153,7 +153,7 @@ fn unpark(conn: &Connection, ledger: &mut Ledger, row: RowId, at: Wall) -> Resul
     let (lane, bytes): (i64, i64) =
         conn.prepare_cached(DROP_PARKED)?.query_row([row.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
     ledger.remove_parked(bytes);
-    ledger.add_pending(bytes);
+    ledger.return_pending(row.0, bytes);
     let was_empty: bool = conn.prepare_cached(WAS_EMPTY)?.query_row([lane], |row| row.get(0))?;
     conn.prepare_cached(REVIVE_LANE)?.execute([lane, at.as_millis()])?;
     ledger.add_lanes(i64::from(was_empty));

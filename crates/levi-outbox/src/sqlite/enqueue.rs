@@ -212,7 +212,7 @@ impl<'a> Intake<'a> {
             row.message_id.as_str(),
             row.payload,
         ])?;
-        self.ledger.add_pending(length(row));
+        self.ledger.return_pending(old.id, length(row));
         Ok(stored(old.id, version, true))
     }
 

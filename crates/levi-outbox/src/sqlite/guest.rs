@@ -85,7 +85,7 @@ impl Guest {
         for by_hand in changes {
             change::apply(&transaction, &mut ledger, &by_hand.change(at))?;
         }
-        ledger.save(&transaction)?;
+        ledger.store(&transaction)?;
         transaction.commit()
     }
 }

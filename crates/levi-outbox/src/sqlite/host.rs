@@ -40,7 +40,7 @@ pub fn enqueue_in(
     nested(transaction, || {
         let mut ledger = Ledger::load(transaction)?;
         let answers = enqueue::store_rows(transaction, &mut ledger, rows, max_pending_bytes)?;
-        ledger.save(transaction)?;
+        ledger.store(transaction)?;
         Ok(answers)
     })
     .map_err(|error| failure::from_sqlite(error, &path(transaction)))

@@ -6,23 +6,23 @@
 
 use rusqlite::{Connection, Result};
 
-/// Added rows that may stay uncounted: few enough to be counted by whoever opens the file.
-const UNCOUNTED: i64 = 256;
+/// Added rows that may stay uncounted: few enough for whoever reads the counts.
+const MOST_UNCOUNTED: i64 = 32;
 
 /// What this connection knows of the counts: they need not be read again until somebody else writes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     pub(super) ledger: Ledger,
-    others: i64,
+    data_version: i64,
 }
 
 impl Known {
     /// The counts as they are now.
     pub(super) fn refresh(known: Option<Self>, conn: &Connection) -> Result<Self> {
-        let others = conn.prepare_cached(OTHERS)?.query_row([], |row| row.get(0))?;
+        let data_version = conn.prepare_cached(DATA_VERSION)?.query_row([], |row| row.get(0))?;
         match known {
-            Some(known) if known.others == others => Ok(known),
-            _ => Ok(Self { ledger: Ledger::load(conn)?, others }),
+            Some(known) if known.data_version == data_version => Ok(known),
+            _ => Ok(Self { ledger: Ledger::load(conn)?, data_version }),
         }
     }
 }
@@ -55,7 +55,7 @@ pub(super) const LOAD: &str = "SELECT pending_rows, pending_bytes, parked_rows, 
      WHERE levi_totals.id = 1";
 
 /// Changes whenever another connection commits, and never by what this one does.
-const OTHERS: &str = "PRAGMA data_version";
+const DATA_VERSION: &str = "PRAGMA data_version";
 
 const STORE: &str = "UPDATE levi_totals SET pending_rows = ?1, pending_bytes = ?2, parked_rows = ?3, \
      parked_bytes = ?4, lanes = ?5, tasks = ?6, counted_to = ?7 WHERE id = 1";
@@ -82,9 +82,11 @@ impl Ledger {
 
     /// Stores the counts if they must be.
     pub(super) fn save(&mut self, conn: &Connection) -> Result<()> {
-        if !self.must_store && self.uncounted <= UNCOUNTED {
-            return Ok(());
-        }
+        if self.must_store || self.uncounted > MOST_UNCOUNTED { self.store(conn) } else { Ok(()) }
+    }
+
+    /// Stores the counts whatever changed: for those who do not keep them in memory.
+    pub(super) fn store(&mut self, conn: &Connection) -> Result<()> {
         conn.prepare_cached(STORE)?.execute([
             self.pending_rows,
             self.pending_bytes,
@@ -106,9 +108,10 @@ impl Ledger {
         self.uncounted = self.uncounted.saturating_add(1);
     }
 
-    /// A row came back under the id it had.
-    pub(super) fn add_pending(&mut self, bytes: i64) {
+    /// A row came back under the id it had, which may be higher than any that is counted.
+    pub(super) fn return_pending(&mut self, id: i64, bytes: i64) {
         self.must_store = true;
+        self.newest = self.newest.max(id);
         self.pending_rows = self.pending_rows.saturating_add(1);
         self.pending_bytes = self.pending_bytes.saturating_add(bytes);
     }
@@ -121,7 +124,7 @@ impl Ledger {
 
     /// A pending payload of `before` bytes now has `after`.
     pub(super) fn resize_pending(&mut self, before: i64, after: i64) {
-        self.must_store = true;
+        self.must_store |= before != after;
         self.pending_bytes = self.pending_bytes.saturating_sub(before).saturating_add(after);
     }
 

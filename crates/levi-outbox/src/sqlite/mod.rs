@@ -197,7 +197,7 @@ impl OutboxStore for SqliteOutbox {
     }
 
     fn totals(&self) -> Result<Totals, OutboxError> {
-        self.read(|conn| read::totals(conn, self.known))
+        self.read_at_once(|conn| read::totals(conn, self.known))
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

@@ -90,8 +90,8 @@ impl World {
                 content.version
             )
         });
-        let row = match self.sealer.seal(request, self.clocks().wall, &mut self.nonces) {
-            Ok(row) => row,
+        let message = match self.sealer.hand_in(request, self.clocks().wall, &mut self.nonces) {
+            Ok(message) => message,
             Err(error) => return self.refused(index, session, sequence_number, content.version, &error),
         };
         let (reply, receiver) = oneshot::channel();
@@ -101,7 +101,7 @@ impl World {
             self.waiting_for_disk.push(waiting);
         }
         let reply = durable.then_some(reply);
-        self.events.push(Event::Enqueue(Intake { row, permit: Some(permit), reply }));
+        self.events.push(Event::Enqueue(Intake { message, permit: Some(permit), reply }));
     }
 
     fn server_fails(&mut self, fault: ServerFault, lasts: Duration) {

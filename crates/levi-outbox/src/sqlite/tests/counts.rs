@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 
 use super::{acknowledge, due, row};
+use crate::model::RowId;
 use crate::sqlite::{ByHand, Guest, Inspector, SqliteOptions, SqliteOutbox, enqueue_in, integrity, schema};
 use crate::store::OutboxStore;
 use levi_types::Wall;
@@ -65,7 +66,11 @@ fn an_outbox_of_the_first_schema_is_taken_over_with_its_rows_and_counts() {
              INSERT INTO levi_lanes VALUES (1, 'a', 2, 3, 1000, 0, '503', 'busy'), (2, 'b', 1, 0, 2000, 0, NULL, NULL); \
              INSERT INTO levi_outbox VALUES (7, 1, 1, 1, 2, 0, 1000, 'm1', x'0102'), \
              (8, 1, 2, 1, 2, 0, 1000, 'm2', x'0304'), (9, 2, 1, 4, 2, 0, 1000, 'm3', x'0506'); \
-             UPDATE levi_totals SET pending_rows = 3, pending_bytes = 6, lanes = 2",
+             INSERT INTO levi_parked VALUES (10, 2, 2, 1, 2, 0, 1000, 'm4', 1500, '22P02', 'bad', x'0708'); \
+             UPDATE sqlite_sequence SET seq = 10 WHERE name = 'levi_outbox'; \
+             UPDATE levi_totals SET pending_rows = 3, pending_bytes = 6, parked_rows = 1, parked_bytes = 2, lanes = 2; \
+             CREATE VIEW dangling AS SELECT * FROM a_table_that_was_dropped; \
+             CREATE VIEW foreign_function AS SELECT only_the_daemon_has_this(1)",
         )
         .unwrap();
     drop(older);
@@ -78,6 +83,11 @@ fn an_outbox_of_the_first_schema_is_taken_over_with_its_rows_and_counts() {
     assert_eq!(lanes, [("a", 3, 2), ("b", 0, 1)]);
     outbox.commit(&[], &[row("a", 3)]).unwrap();
     assert_eq!(outbox.totals().unwrap().pending_rows, 4);
+    // Its id is higher than any that waited when the file was taken over.
+    let by_hand = [ByHand::Unpark(RowId(10))];
+    Guest::open(&path).unwrap().commit(&by_hand, Wall::from_millis(1)).unwrap();
+    assert_eq!((outbox.totals().unwrap().pending_rows, outbox.totals().unwrap().parked_rows), (5, 0));
+    assert_eq!(Inspector::open(&path).unwrap().totals().unwrap(), outbox.totals().unwrap());
     assert_eq!(integrity::problems(&Connection::open(&path).unwrap()).unwrap(), NONE);
     assert_eq!(schema::find(&Connection::open(&path).unwrap()).unwrap(), schema::Found::Current);
 }

@@ -90,6 +90,24 @@ fn a_sound_outbox_is_opened_as_it_is() {
     assert_eq!(names(folder.path()), ["outbox.db", "outbox.db-shm", "outbox.db-wal", "outbox.db.lock"]);
 }
 
+/// The newest rows are missing in the stored counts, and nothing can count them where their page is damaged.
+#[test]
+fn the_stored_counts_say_what_was_lost_also_where_the_newest_rows_cannot_be_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
+    outbox.commit(&[], &[row("a", 1_000)]).unwrap();
+    outbox.commit(&[], &[row("a", 1_001)]).unwrap();
+    drop(outbox);
+    let last = pages_of(&Connection::open(&path).unwrap(), "levi_outbox").len() - 1;
+    damage(&path, "levi_outbox", last, 1);
+    damage(&path, "levi_outbox_place", 0, 1);
+
+    let (_, report) = reopened(&path);
+    let report = report.unwrap();
+    assert_eq!(report.rows + report.lost.unwrap(), 400, "what was counted is known all the same: {report}");
+}
+
 #[test]
 fn rows_on_sound_pages_are_recovered_and_the_others_are_counted() {
     let folder = tempfile::tempdir().unwrap();
