@@ -7,24 +7,28 @@ use std::thread;
 
 use rand_core::{CryptoRng, TryCryptoRng, TryRng};
 
-/// Does `work` for every item, on as many threads as there are cores, this one among them. The answers are in the
+/// Does `work` for every item, on as many threads as there are cores, while this one waits. The answers are in the
 /// order of `items`. A single item starts no thread.
+///
+/// This thread takes no share: systems start a thread on the processor of the one that made it, and with few items
+/// that one would be done with all of them before another processor takes the thread over.
 pub(super) fn spread<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    if items.len() <= 1 {
+        return items.iter().map(work).collect();
+    }
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let share = items.len().div_ceil(cores).max(1);
-    let (own, others) = items.split_at(share.min(items.len()));
+    let share = items.len().div_ceil(cores);
     let work = &work;
     thread::scope(|scope| {
-        let others: Vec<_> = others
+        let threads: Vec<_> = items
             .chunks(share)
             .map(|chunk| scope.spawn(move || chunk.iter().map(work).collect::<Vec<R>>()))
             .collect();
-        let mut done: Vec<R> = own.iter().map(work).collect();
-        for other in others {
+        let done = threads.into_iter().flat_map(|thread| {
             // A panic over there is this thread's too, as it would be without threads.
-            done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        done
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        done.collect()
     })
 }
 
