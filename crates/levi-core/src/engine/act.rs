@@ -29,7 +29,7 @@ impl Engine {
         loop {
             while let Some(action) = self.batcher.poll_action() {
                 self.act(now, action);
-                self.effects.drain(..).for_each(&mut *perform);
+                self.hand_out(perform);
             }
             if let Some(error) = self.receipts.take_failure() {
                 self.outbox_unreadable(now, error);
@@ -39,7 +39,12 @@ impl Engine {
                 return;
             }
             self.commit(now);
+            self.hand_out(perform);
         }
+    }
+
+    pub(super) fn hand_out(&mut self, perform: &mut dyn FnMut(Effect)) {
+        self.effects.drain(..).for_each(perform);
     }
 
     fn act(&mut self, now: Now, action: Action) {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use levi_outbox::{Change, Enqueued, NewRow, NewTask, OutboxError, Reason, RowId};
 use levi_types::{Delivery, DeliveryReport, MessageId, MessageSyncRequest, Now, SessionId, Wall};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::Engine;
-use super::event::{Intake, Receipt};
+use super::event::{Effect, Intake};
+use super::on_disk::{OnDisk, Owner};
 use crate::batcher::{Input, Touched};
 use crate::error::EnqueueError;
 use crate::sealer::Message;
@@ -22,14 +23,6 @@ const DEEPEST: usize = 3;
 
 /// Tasks looked through for those that wait; a device has few.
 const MOST_TASKS: usize = 100_000;
-
-/// Who handed in a row.
-struct Owner {
-    /// Held until the row is on disk or refused.
-    _permit: Option<OwnedSemaphorePermit>,
-    /// Who waits, if anyone.
-    reply: Option<oneshot::Sender<Result<Receipt, EnqueueError>>>,
-}
 
 /// What waits for the next commit.
 #[derive(Default)]
@@ -80,14 +73,14 @@ impl Uncommitted {
 impl Engine {
     /// Keeps a message for the next commit, sealed.
     pub(super) fn take_in(&mut self, now: Now, Intake { message, permit, reply }: Intake) {
-        let owner = Owner { _permit: permit, reply };
+        let mut owner = Owner::new(permit, reply);
         // Only until it is time to try again: the next message to come is the try, and may be the first to hear
         // that the disk works again.
         if let Some(error) = &self.outbox_error
-            && owner.reply.is_some()
+            && owner.waits()
             && !self.batcher.trusts_outbox()
         {
-            return answer(owner, Err(EnqueueError::Outbox(Arc::clone(error))));
+            return owner.tell(Err(EnqueueError::Outbox(Arc::clone(error))));
         }
         let row = match message {
             Message::Sealed(row) => row,
@@ -97,7 +90,7 @@ impl Engine {
                     let MessageSyncRequest { message_id, session_id, sequence_number, .. } = &request;
                     let code =
                         if matches!(error, EnqueueError::NoKey { .. }) { "no_key" } else { "encryption" };
-                    return self.refuse(owner, (session_id, *sequence_number, message_id), code, error);
+                    return self.refuse(&mut owner, (session_id, *sequence_number, message_id), code, error);
                 }
             },
         };
@@ -153,19 +146,31 @@ impl Engine {
         }
     }
 
-    fn committed(&mut self, now: Now, answers: Vec<Enqueued>) {
-        let done = std::mem::take(&mut self.uncommitted);
+    fn committed(&mut self, now: Now, outcomes: Vec<Enqueued>) {
+        let mut done = std::mem::take(&mut self.uncommitted);
         self.outbox_error = None;
         self.batcher.handle(now, Input::Committed);
         let mut touched: BTreeMap<SessionId, i64> = BTreeMap::new();
-        for ((owner, row), enqueued) in done.owners.into_iter().zip(done.rows).zip(answers) {
-            if let Enqueued::Stored { .. } = enqueued {
-                match touched.get_mut(&row.session_id) {
+        for ((owner, row), outcome) in done.owners.iter_mut().zip(&done.rows).zip(&outcomes) {
+            match outcome {
+                Enqueued::Stored { .. } => match touched.get_mut(&row.session_id) {
                     Some(lowest) => *lowest = row.sequence_number.min(*lowest),
                     None => drop(touched.insert(row.session_id.clone(), row.sequence_number)),
+                },
+                Enqueued::PlaceTaken { holder } => {
+                    let (session_id, sequence_number) = (row.session_id.clone(), row.sequence_number);
+                    let holder = holder.clone();
+                    let error = EnqueueError::PlaceTaken { session_id, sequence_number, holder };
+                    self.refuse(owner, name(row), "place_taken", error);
+                }
+                Enqueued::Full { pending_bytes, limit } => {
+                    let error = EnqueueError::OutboxFull { pending_bytes: *pending_bytes, limit: *limit };
+                    self.refuse(owner, name(row), "outbox_full", error);
                 }
             }
-            self.stored(owner, row, enqueued);
+        }
+        if !done.rows.is_empty() {
+            self.effects.push(Effect::Tell(OnDisk::new(done.owners, done.rows, outcomes)));
         }
         if !touched.is_empty() || done.wakes {
             let touched = touched.into_iter().collect();
@@ -182,26 +187,8 @@ impl Engine {
         self.changed = true;
     }
 
-    fn stored(&mut self, owner: Owner, row: NewRow, enqueued: Enqueued) {
-        match enqueued {
-            Enqueued::Stored { key, replaced } => {
-                let NewRow { session_id, sequence_number, .. } = row;
-                answer(owner, Ok(Receipt { session_id, sequence_number, key, replaced }));
-            }
-            Enqueued::PlaceTaken { holder } => {
-                let (session_id, sequence_number) = (row.session_id.clone(), row.sequence_number);
-                let error = EnqueueError::PlaceTaken { session_id, sequence_number, holder };
-                self.refuse(owner, name(&row), "place_taken", error);
-            }
-            Enqueued::Full { pending_bytes, limit } => {
-                let error = EnqueueError::OutboxFull { pending_bytes, limit };
-                self.refuse(owner, name(&row), "outbox_full", error);
-            }
-        }
-    }
-
     /// A message that cannot be stored: whoever waits is told; where nobody does, the daemon's store is.
-    fn refuse(&mut self, owner: Owner, message: Name<'_>, code: &str, error: EnqueueError) {
+    fn refuse(&self, owner: &mut Owner, message: Name<'_>, code: &str, error: EnqueueError) {
         let (session_id, sequence_number, message_id) = message;
         tracing::warn!(%session_id, sequence_number, code, "message refused: {error}");
         let report = DeliveryReport {
@@ -211,7 +198,7 @@ impl Engine {
             delivery: Delivery::Failed { code: code.to_owned() },
         };
         self.record(&[report]);
-        answer(owner, Err(error));
+        owner.tell(Err(error));
     }
 
     /// The changes stay for the next try. New rows whose callers wait are refused now, for nothing is
@@ -222,9 +209,9 @@ impl Engine {
         let error = Arc::new(error);
         let rows = std::mem::take(&mut self.uncommitted.rows);
         let owners = std::mem::take(&mut self.uncommitted.owners);
-        for (row, owner) in rows.into_iter().zip(owners) {
-            if owner.reply.is_some() {
-                answer(owner, Err(EnqueueError::Outbox(Arc::clone(&error))));
+        for (row, mut owner) in rows.into_iter().zip(owners) {
+            if owner.waits() {
+                owner.tell(Err(EnqueueError::Outbox(Arc::clone(&error))));
             } else {
                 self.uncommitted.rows.push(row);
                 self.uncommitted.owners.push(owner);
@@ -256,13 +243,6 @@ type Name<'a> = (&'a SessionId, i64, &'a MessageId);
 
 fn name(row: &NewRow) -> Name<'_> {
     (&row.session_id, row.sequence_number, &row.message_id)
-}
-
-fn answer(owner: Owner, result: Result<Receipt, EnqueueError>) {
-    if let Some(reply) = owner.reply {
-        // The caller went away: the message is stored (or refused) all the same.
-        let _ = reply.send(result);
-    }
 }
 
 pub(super) fn reason_of(error: &OutboxError) -> Reason {

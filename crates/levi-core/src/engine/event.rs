@@ -6,6 +6,7 @@ use levi_transport::{Answer, Upsert};
 use levi_types::SessionId;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::on_disk::OnDisk;
 use crate::batcher::{BatchId, TaskEnd};
 use crate::error::{EnqueueError, SyncedError};
 use crate::sealer::Message;
@@ -120,4 +121,6 @@ pub enum Effect {
     Refresh,
     /// Run a task; answer with [`Event::TaskEnded`].
     RunTask(DueTask),
+    /// Tell callers that their messages are on disk, by dropping this.
+    Tell(OnDisk),
 }

@@ -5,6 +5,7 @@
 mod act;
 mod commit;
 mod event;
+mod on_disk;
 mod receipts;
 mod stored;
 
@@ -17,6 +18,7 @@ use levi_types::{Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId,
 use rand_core::CryptoRng;
 
 pub use self::event::{Effect, Event, Intake, Receipt};
+pub use self::on_disk::OnDisk;
 pub use self::stored::{StoredError, open_stored};
 
 use self::commit::Uncommitted;
@@ -145,6 +147,7 @@ impl Engine {
         if self.stop_at.is_some_and(|deadline| deadline <= now.monotonic) {
             // A disk that works again keeps what was accepted while it failed.
             self.try_to_commit(now);
+            self.hand_out(perform);
         }
         self.status.next_attempt =
             self.batcher.poll_timeout().map(|at| now.wall.after(at.since(now.monotonic)));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::engine::Event;
 
 /// Messages taken out at once: one transaction's worth.
-const MESSAGES_AT_ONCE: usize = 256;
+pub(super) const MESSAGES_AT_ONCE: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {

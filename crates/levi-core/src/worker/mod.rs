@@ -4,6 +4,7 @@
 mod inbox;
 mod outside;
 mod tasks;
+mod teller;
 mod thread;
 
 use std::sync::atomic::{AtomicBool, Ordering};

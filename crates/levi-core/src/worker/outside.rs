@@ -13,7 +13,7 @@ use super::inbox::Inbox;
 use super::lock;
 use crate::account::{Accounts, NoAccount};
 use crate::batcher::{BatchId, TaskEnd};
-use crate::engine::{Effect, Event};
+use crate::engine::Event;
 use crate::session_sync::{Ran, TaskRunner};
 
 pub(super) struct Outside {
@@ -84,15 +84,7 @@ impl Outside {
         }
     }
 
-    pub(super) fn perform(self: &Arc<Self>, effect: Effect) {
-        match effect {
-            Effect::Send { batch, upsert } => self.send(batch, upsert),
-            Effect::Refresh => self.refresh(),
-            Effect::RunTask(task) => self.run_task(task),
-        }
-    }
-
-    fn send(self: &Arc<Self>, batch: BatchId, upsert: Upsert) {
+    pub(super) fn send(self: &Arc<Self>, batch: BatchId, upsert: Upsert) {
         let lost = Event::Outcome { batch, answer: answer(Verdict::Unreachable, "cancelled") };
         let report = Report::new(&self.inbox, lost);
         let context = lock(&self.context).current.clone();
@@ -111,7 +103,7 @@ impl Outside {
 
     /// Asks for a token other than the present one or, where there never was one, for the stored one. After the
     /// daemon cleared the context, the stored sign-in is not taken up behind its back.
-    fn refresh(self: &Arc<Self>) {
+    pub(super) fn refresh(self: &Arc<Self>) {
         let report = Report::new(&self.inbox, Event::RefreshFailed { transient: true });
         let (stale, changes) = {
             let context = lock(&self.context);
@@ -150,7 +142,7 @@ impl Outside {
         if context.current.is_some() { Event::SignedIn } else { Event::SignedOut }
     }
 
-    fn run_task(self: &Arc<Self>, task: DueTask) {
+    pub(super) fn run_task(self: &Arc<Self>, task: DueTask) {
         let cancelled = TaskEnd::Answered(answer(Verdict::Unreachable, "cancelled"));
         let report = Report::new(&self.inbox, Event::TaskEnded { task: task.clone(), end: cancelled });
         let runner = lock(&self.runner).clone();

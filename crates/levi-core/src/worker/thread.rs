@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use levi_types::Monotonic;
 
+use super::teller::Teller;
 use super::{Shared, ShutdownReport};
-use crate::engine::Engine;
+use crate::engine::{Effect, Engine};
 use crate::error::StartError;
 
 pub(super) struct Thread {
     engine: Engine,
     shared: Arc<Shared>,
+    teller: Teller,
 }
 
 impl Thread {
     pub(super) fn spawn(engine: Engine, shared: Arc<Shared>) -> Result<(), StartError> {
-        let thread = Self { engine, shared };
+        let teller = Teller::spawn().map_err(StartError::Thread)?;
+        let thread = Self { engine, shared, teller };
         let builder = std::thread::Builder::new().name("levi".into());
         builder.spawn(move || thread.run()).map(drop).map_err(StartError::Thread)
     }
@@ -35,8 +38,13 @@ impl Thread {
             let timeout = self.engine.timeout().map(|at: Monotonic| at.since(now));
             let delivery = self.shared.inbox.wait(timeout);
             let now = self.shared.clock.now();
-            let outside = &self.shared.outside;
-            self.engine.turn_with(now, delivery.events, &mut |effect| outside.perform(effect));
+            let (outside, teller) = (&self.shared.outside, &self.teller);
+            self.engine.turn_with(now, delivery.events, &mut |effect| match effect {
+                Effect::Tell(on_disk) => teller.tell(on_disk),
+                Effect::Send { batch, upsert } => outside.send(batch, upsert),
+                Effect::Refresh => outside.refresh(),
+                Effect::RunTask(task) => outside.run_task(task),
+            });
             if let Some(status) = self.engine.status_if_changed() {
                 #[cfg(feature = "metrics")]
                 crate::metrics::publish(&status);

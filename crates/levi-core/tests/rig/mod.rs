@@ -156,6 +156,7 @@ impl Rig {
                 Effect::Send { batch, upsert } => self.open.push((batch, rows(&upsert))),
                 Effect::Refresh => self.refreshes += 1,
                 Effect::RunTask(_) => {}
+                Effect::Tell(on_disk) => drop(on_disk),
             }
         }
     }

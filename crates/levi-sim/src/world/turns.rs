@@ -69,7 +69,12 @@ impl World {
                 _ => {}
             }
         }
-        let mut effects = engine.turn(self.clocks(), events);
+        let mut effects = Vec::new();
+        engine.turn_with(self.clocks(), events, &mut |effect| match effect {
+            // As in the worker: told at once, whatever becomes of the rest of the turn.
+            Effect::Tell(on_disk) => drop(on_disk),
+            other => effects.push(other),
+        });
         let stillborn = self.die_before_effects && !effects.is_empty();
         let dead = self.disk.inner().dead || stillborn;
         if dead && (stillborn || self.random.chance(50)) {
@@ -100,6 +105,7 @@ impl World {
                 Effect::Send { batch, upsert } => self.send(batch.0, &upsert, gate_changes),
                 Effect::Refresh => self.refresh(),
                 Effect::RunTask(task) => self.run_task(task),
+                Effect::Tell(on_disk) => drop(on_disk),
             }
         }
     }
