@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, Result, Transaction};
 
+use super::lanes::Lanes;
 use super::open::refuse_newer;
 use super::schema::{self, Found};
 use super::{enqueue, failure};
@@ -39,7 +40,8 @@ pub fn enqueue_in(
 ) -> Result<Vec<Enqueued>, OutboxError> {
     nested(transaction, || {
         let mut ledger = Ledger::load(transaction)?;
-        let answers = enqueue::store_rows(transaction, &mut ledger, rows, max_pending_bytes)?;
+        let answers =
+            enqueue::store_rows(transaction, &mut ledger, &mut Lanes::default(), rows, max_pending_bytes)?;
         ledger.store(transaction)?;
         Ok(answers)
     })

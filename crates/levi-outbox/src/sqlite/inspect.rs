@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Result};
 
+use super::ledger::Known;
 use super::open::refuse_newer;
 use super::schema::{self, Found};
 use super::{failure, integrity, read, tasks};
@@ -45,7 +46,7 @@ impl Inspector {
     /// # Errors
     /// [`OutboxError`] when the file cannot be read.
     pub fn totals(&self) -> Result<Totals, OutboxError> {
-        self.read(|conn| read::totals(conn, None))
+        self.read(|conn| Known::read_totals(&mut None, conn))
     }
 
     /// As [`OutboxStore::list`](crate::OutboxStore::list).

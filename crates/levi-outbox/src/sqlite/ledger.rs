@@ -4,7 +4,11 @@
 //! uncounted. So the counts are what `levi_totals` says, and the rows with ids above its `counted_to`. Anything else
 //! that changes a count stores them all.
 
-use rusqlite::{Connection, Result};
+use levi_types::Wall;
+use rusqlite::{Connection, OptionalExtension, Result};
+
+use super::columns::unsigned;
+use crate::model::Totals;
 
 /// Added rows that may stay uncounted: few enough for whoever reads the counts.
 const MOST_UNCOUNTED: i64 = 32;
@@ -13,18 +17,40 @@ const MOST_UNCOUNTED: i64 = 32;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     pub(super) ledger: Ledger,
-    data_version: i64,
+    pub(super) data_version: i64,
 }
 
 impl Known {
     /// The counts as they are now.
     pub(super) fn refresh(known: Option<Self>, conn: &Connection) -> Result<Self> {
-        let data_version = conn.prepare_cached(DATA_VERSION)?.query_row([], |row| row.get(0))?;
+        let data_version = data_version(conn)?;
         match known {
             Some(known) if known.data_version == data_version => Ok(known),
             _ => Ok(Self { ledger: Ledger::load(conn)?, data_version }),
         }
     }
+
+    /// What there is, as far as this connection knows without reading any row: nothing where somebody else wrote since, or
+    /// the oldest row is yet to be looked up.
+    pub(super) fn totals_at_hand(known: Option<Self>, conn: &Connection) -> Result<Option<Totals>> {
+        let Some(known) = known else { return Ok(None) };
+        let Oldest::Known(oldest) = known.ledger.oldest else { return Ok(None) };
+        let is_current = known.data_version == data_version(conn)?;
+        Ok(is_current.then(|| known.ledger.totals(oldest)))
+    }
+
+    /// What there is, and in `known` what is to be remembered of it.
+    pub(super) fn read_totals(known: &mut Option<Self>, conn: &Connection) -> Result<Totals> {
+        let mut current = Self::refresh(*known, conn)?;
+        let oldest = conn.prepare_cached(OLDEST)?.query_row([], |row| row.get(0)).optional()?;
+        current.ledger.oldest = Oldest::Known(oldest);
+        *known = Some(current);
+        Ok(current.ledger.totals(oldest))
+    }
+}
+
+fn data_version(conn: &Connection) -> Result<i64> {
+    conn.prepare_cached(DATA_VERSION)?.query_row([], |row| row.get(0))
 }
 
 /// What there is. Loaded when a transaction starts, changed beside the rows, saved before it ends.
@@ -45,7 +71,22 @@ pub(super) struct Ledger {
     uncounted: i64,
     /// Whether a count changed by more than rows at the end.
     must_store: bool,
+    oldest: Oldest,
 }
+
+/// When the oldest row that waits was handed in, in milliseconds since the epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Oldest {
+    /// To be looked up.
+    #[default]
+    Unread,
+    /// `None`: no row waits.
+    Known(Option<i64>),
+}
+
+/// The oldest row is the one with the lowest id: ids are handed out in order and kept.
+pub(super) const OLDEST: &str =
+    "SELECT enqueued_at FROM levi_outbox WHERE id = (SELECT min(id) FROM levi_outbox)";
 
 /// One statement, and so one look at one state of the file. `total` and not `sum`, which fails where damaged lengths
 /// overflow.
@@ -76,6 +117,7 @@ impl Ledger {
                 newest: newest.map_or_else(|| row.get(6), Ok)?,
                 uncounted: added,
                 must_store: false,
+                oldest: Oldest::Unread,
             })
         })
     }
@@ -101,7 +143,10 @@ impl Ledger {
     }
 
     /// A row was added under a new id.
-    pub(super) fn append_pending(&mut self, id: i64, bytes: i64) {
+    pub(super) fn append_pending(&mut self, id: i64, bytes: i64, enqueued_at: i64) {
+        if self.pending_rows == 0 {
+            self.oldest = Oldest::Known(Some(enqueued_at));
+        }
         self.pending_rows = self.pending_rows.saturating_add(1);
         self.pending_bytes = self.pending_bytes.saturating_add(bytes);
         self.newest = self.newest.max(id);
@@ -111,6 +156,7 @@ impl Ledger {
     /// A row came back under the id it had, which may be higher than any that is counted.
     pub(super) fn return_pending(&mut self, id: i64, bytes: i64) {
         self.must_store = true;
+        self.oldest = Oldest::Unread;
         self.newest = self.newest.max(id);
         self.pending_rows = self.pending_rows.saturating_add(1);
         self.pending_bytes = self.pending_bytes.saturating_add(bytes);
@@ -120,6 +166,7 @@ impl Ledger {
         self.must_store = true;
         self.pending_rows = self.pending_rows.saturating_sub(1);
         self.pending_bytes = self.pending_bytes.saturating_sub(bytes);
+        self.oldest = if self.pending_rows == 0 { Oldest::Known(None) } else { Oldest::Unread };
     }
 
     /// A pending payload of `before` bytes now has `after`.
@@ -150,6 +197,18 @@ impl Ledger {
         self.must_store = true;
         self.parked_rows = self.parked_rows.saturating_sub(1);
         self.parked_bytes = self.parked_bytes.saturating_sub(bytes);
+    }
+
+    fn totals(&self, oldest: Option<i64>) -> Totals {
+        Totals {
+            pending_rows: unsigned(self.pending_rows),
+            pending_bytes: unsigned(self.pending_bytes),
+            parked_rows: unsigned(self.parked_rows),
+            parked_bytes: unsigned(self.parked_bytes),
+            lanes: unsigned(self.lanes),
+            tasks: unsigned(self.tasks),
+            oldest: oldest.map(Wall::from_millis),
+        }
     }
 
     /// Bytes that count against `max_pending_bytes`.

@@ -12,6 +12,7 @@ mod guest;
 mod host;
 mod inspect;
 mod integrity;
+mod lanes;
 mod ledger;
 mod open;
 mod owner;
@@ -23,6 +24,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub use self::guest::{ByHand, Guest};
 pub use self::host::{enqueue_in, migrate_in};
 pub use self::inspect::Inspector;
+use self::lanes::Lanes;
 use self::ledger::Known;
 use self::open::JournalMode;
 use self::owner::Owner;
@@ -85,7 +88,9 @@ pub struct SqliteOutbox {
     own_file: bool,
     max_pending_bytes: u64,
     /// The counts as of the last commit; none after one that failed.
-    known: Option<Known>,
+    known: Cell<Option<Known>>,
+    /// The lanes that the last commits added to; none after one that failed.
+    lanes: Lanes,
     _owner: Option<Owner>,
 }
 
@@ -147,13 +152,17 @@ impl SqliteOutbox {
         let transaction = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Not known again before the commit went through: one that fails may have gone either way.
         let mut known = Known::refresh(self.known.take(), &transaction)?;
+        let mut lanes = std::mem::take(&mut self.lanes).as_of(known.data_version);
         for change in changes {
             change::apply(&transaction, &mut known.ledger, change)?;
+            lanes.forget();
         }
-        let answers = enqueue::store_rows(&transaction, &mut known.ledger, rows, self.max_pending_bytes)?;
+        let room = self.max_pending_bytes;
+        let answers = enqueue::store_rows(&transaction, &mut known.ledger, &mut lanes, rows, room)?;
         known.ledger.save(&transaction)?;
         transaction.commit()?;
-        self.known = Some(known);
+        self.known.set(Some(known));
+        self.lanes = lanes;
         Ok(answers)
     }
 }
@@ -197,7 +206,13 @@ impl OutboxStore for SqliteOutbox {
     }
 
     fn totals(&self) -> Result<Totals, OutboxError> {
-        self.read_at_once(|conn| read::totals(conn, self.known))
+        let mut known = self.known.get();
+        if let Some(totals) = self.read(|conn| Known::totals_at_hand(known, conn))? {
+            return Ok(totals);
+        }
+        let totals = self.read_at_once(|conn| Known::read_totals(&mut known, conn))?;
+        self.known.set(known);
+        Ok(totals)
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

@@ -1,11 +1,13 @@
 //! Opening: first the lock, then a look, and only then a write.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::lanes::Lanes;
 use super::owner::{self, Owner};
 use super::schema::{self, Found};
 use super::{SqliteOptions, SqliteOutbox, Synchronous, failure, salvage};
@@ -99,7 +101,8 @@ impl SqliteOutbox {
             path,
             own_file,
             max_pending_bytes: options.max_pending_bytes,
-            known: None,
+            known: Cell::default(),
+            lanes: Lanes::default(),
             _owner: owner,
         })
     }

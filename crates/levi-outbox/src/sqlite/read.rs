@@ -1,11 +1,9 @@
 //! Everything else that is read.
 
-use levi_types::Wall;
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, ToSql, params};
 
 use super::columns::{self, head_columns};
-use super::ledger::Known;
-use crate::model::{LaneId, ListedRow, NewRow, Protection, RowHead, RowId, RowKey, RowState, Totals};
+use crate::model::{LaneId, ListedRow, NewRow, Protection, RowHead, RowId, RowKey, RowState};
 use crate::store::PayloadSink;
 
 pub(super) const PAYLOAD: &str = "SELECT message_id, payload FROM levi_outbox WHERE id = ?1 AND version = ?2";
@@ -17,9 +15,6 @@ pub(super) const AT_REST: &str = concat!(
     ", message_id, payload FROM levi_outbox WHERE lane = ?1 AND protection = 1 \
      ORDER BY sequence_number LIMIT ?2"
 );
-/// The oldest row is the one with the lowest id: ids are handed out in order and kept.
-pub(super) const OLDEST: &str =
-    "SELECT enqueued_at FROM levi_outbox WHERE id = (SELECT min(id) FROM levi_outbox)";
 pub(super) const LIST_PENDING: &str = "SELECT id, o.version, sequence_number, bytes, protection, enqueued_at, \
      message_id, session_id, attempts, due_at, reason_code, reason_detail \
      FROM levi_outbox AS o JOIN levi_lanes USING (lane) WHERE id > ?1 ORDER BY id LIMIT ?2";
@@ -90,20 +85,6 @@ pub(super) fn row_state(conn: &Connection, row: RowId) -> Result<RowState> {
         .optional()?
         .flatten();
     Ok(reason.map_or(RowState::Gone, RowState::Parked))
-}
-
-pub(super) fn totals(conn: &Connection, known: Option<Known>) -> Result<Totals> {
-    let Known { ledger, .. } = Known::refresh(known, conn)?;
-    let oldest = conn.prepare_cached(OLDEST)?.query_row([], |row| row.get(0)).optional()?;
-    Ok(Totals {
-        pending_rows: columns::unsigned(ledger.pending_rows),
-        pending_bytes: columns::unsigned(ledger.pending_bytes),
-        parked_rows: columns::unsigned(ledger.parked_rows),
-        parked_bytes: columns::unsigned(ledger.parked_bytes),
-        lanes: columns::unsigned(ledger.lanes),
-        tasks: columns::unsigned(ledger.tasks),
-        oldest: oldest.map(Wall::from_millis),
-    })
 }
 
 /// Both kinds are read by id, at most `limit` of each, and merged.

@@ -6,6 +6,7 @@ use levi_types::Wall;
 use rusqlite::{Connection, OptionalExtension, Result, Row};
 
 use super::super::columns::{protection, reason, unsigned, wall};
+use super::super::lanes::Lanes;
 use super::super::ledger::Ledger;
 use super::super::{change, enqueue};
 use crate::model::{Change, Enqueued, LaneId, NewRow, NewTask, Reason};
@@ -185,7 +186,7 @@ fn store(new: &mut Connection, found: Vec<Found>) -> Result<u64> {
     let mut ledger = Ledger::load(&transaction)?;
     let (rows, reasons): (Vec<NewRow>, Vec<_>) =
         found.into_iter().map(|found| (found.row, found.parked)).unzip();
-    let answers = enqueue::store_rows(&transaction, &mut ledger, &rows, u64::MAX)?;
+    let answers = enqueue::store_rows(&transaction, &mut ledger, &mut Lanes::default(), &rows, u64::MAX)?;
     let mut stored = 0;
     for ((answer, row), parked) in answers.into_iter().zip(&rows).zip(reasons) {
         // Another row has its place: the damage made one of them up.

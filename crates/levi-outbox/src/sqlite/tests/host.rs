@@ -130,7 +130,7 @@ fn rows_that_failed_are_not_half_there_when_the_daemon_commits_all_the_same() {
     transaction.commit().unwrap();
     assert_eq!(notes(&daemon), 1);
     assert_eq!(crate::sqlite::integrity::problems(&daemon).unwrap(), Vec::<String>::new());
-    assert_eq!(crate::sqlite::read::totals(&daemon, None).unwrap().pending_rows, 1);
+    assert_eq!(crate::sqlite::ledger::Known::read_totals(&mut None, &daemon).unwrap().pending_rows, 1);
 }
 
 #[test]

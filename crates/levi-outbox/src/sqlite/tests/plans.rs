@@ -3,7 +3,7 @@
 use rusqlite::{Connection, StatementStatus, ToSql};
 
 use super::in_memory;
-use crate::sqlite::{change, due, enqueue, ledger, read, tasks};
+use crate::sqlite::{change, due, enqueue, lanes, ledger, read, tasks};
 
 /// The steps of a query's plan, joined.
 fn plan(conn: &Connection, sql: &str) -> String {
@@ -25,12 +25,12 @@ fn no_plan_scans_or_sorts() {
         (tasks::DUE_BEYOND, "SEARCH levi_tasks USING INDEX levi_tasks_due (due_at>?)"),
         (tasks::NEXT_DUE, "SEARCH levi_tasks USING COVERING INDEX levi_tasks_due (due_at>? AND due_at<?)"),
         (
-            read::OLDEST,
+            ledger::OLDEST,
             "SEARCH levi_outbox USING INTEGER PRIMARY KEY (rowid=?); SCALAR SUBQUERY 1; SEARCH levi_outbox",
         ),
         (read::AT_REST, "SEARCH levi_outbox USING INDEX levi_outbox_at_rest (lane=?)"),
         (
-            enqueue::FIND_LANE,
+            lanes::FIND_LANE,
             "SEARCH l USING INDEX sqlite_autoindex_levi_lanes_1 (session_id=?); CORRELATED SCALAR SUBQUERY 1; \
              SEARCH o USING COVERING INDEX levi_outbox_place (lane=?)",
         ),
@@ -65,7 +65,7 @@ fn counts_are_read_from_one_row_and_the_few_behind_it() {
 fn no_statement_is_compiled_again_because_another_value_is_bound() {
     let outbox = in_memory(1_000);
     let often =
-        [due::DUE, due::NEXT_DUE, due::FIRST_HEADS, due::HEADS, enqueue::FIND_LANE, change::TAKEN_BYTES];
+        [due::DUE, due::NEXT_DUE, due::FIRST_HEADS, due::HEADS, lanes::FIND_LANE, change::TAKEN_BYTES];
     for sql in often {
         let mut statement = outbox.conn.prepare(sql).unwrap();
         for value in 0..3_i64 {
@@ -98,8 +98,8 @@ fn everything_else_that_runs_for_a_row_or_a_lane_searches_too() {
         change::RESEAL,
         change::RETRY_LANE,
         enqueue::REPLACE,
-        enqueue::FILL_LANE,
-        enqueue::PARKED_TAIL,
+        lanes::FILL_LANE,
+        lanes::PARKED_TAIL,
         enqueue::PENDING_AT,
         enqueue::PARKED_AT,
         read::PAYLOAD,

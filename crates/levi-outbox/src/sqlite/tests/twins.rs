@@ -166,7 +166,7 @@ proptest! {
             let (disk, plain) = (view(&sqlite), view(&memory));
             prop_assert!(disk == plain, "sqlite:\n{}\nmemory:\n{}", disk, plain);
             // As somebody sees it who opens the file now, and does not know the counts.
-            prop_assert_eq!(crate::sqlite::read::totals(&sqlite.conn, None).unwrap(), memory.totals().unwrap());
+            prop_assert_eq!(crate::sqlite::ledger::Known::read_totals(&mut None, &sqlite.conn).unwrap(), memory.totals().unwrap());
             prop_assert_eq!(sqlite.problems().unwrap(), Vec::<String>::new());
         }
     }
