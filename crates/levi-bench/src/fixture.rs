@@ -145,8 +145,10 @@ fn payload_tail(payload: &[u8]) -> usize {
 
 /// Copies an outbox that nobody has open, into a folder where [`levi::outbox_path`] finds it.
 pub(crate) fn copy_outbox(template: &Path, folder: &Path) -> Fallible<()> {
-    std::fs::copy(template, folder.join("outbox.sqlite"))?;
-    Ok(())
+    let copy = folder.join("outbox.sqlite");
+    std::fs::copy(template, &copy)?;
+    // Or the first sync of whoever opens it waits for the whole copy.
+    Ok(std::fs::File::open(copy)?.sync_all()?)
 }
 
 pub(crate) fn secrets() -> Arc<dyn SessionStore> {
