@@ -20,6 +20,7 @@ mod read;
 mod salvage;
 mod schema;
 mod tasks;
+mod transaction;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 pub use self::guest::{ByHand, Guest};
 pub use self::host::{enqueue_in, migrate_in};
@@ -38,6 +39,7 @@ use self::ledger::Known;
 use self::open::JournalMode;
 use self::owner::Owner;
 pub use self::owner::lock_path;
+use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{
     Change, Due, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, RowHead, RowId, RowKey, RowState,
@@ -114,8 +116,10 @@ impl SqliteOutbox {
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, OutboxError> {
         self.read(|conn| {
-            let _snapshot = conn.unchecked_transaction()?;
-            query(conn)
+            let snapshot = Transaction::read(conn)?;
+            let answer = query(&snapshot)?;
+            snapshot.commit()?;
+            Ok(answer)
         })
     }
 
@@ -149,7 +153,7 @@ impl SqliteOutbox {
     }
 
     fn write(&mut self, changes: &[Change], rows: &[NewRow]) -> rusqlite::Result<Vec<Enqueued>> {
-        let transaction = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = Transaction::write(&mut self.conn)?;
         // Not known again before the commit went through: one that fails may have gone either way.
         let mut known = Known::refresh(self.known.take(), &transaction)?;
         let mut lanes = std::mem::take(&mut self.lanes).as_of(known.data_version);
