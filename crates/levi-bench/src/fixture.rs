@@ -73,7 +73,7 @@ pub(crate) fn request(session: &SessionId, sequence_number: i64, content: &str) 
 }
 
 /// As long as a uuid.
-fn message_id(sequence_number: i64) -> String {
+pub(crate) fn message_id(sequence_number: i64) -> String {
     format!("00000000-0000-7000-8000-{sequence_number:012}")
 }
 

@@ -154,7 +154,6 @@ impl Keeper for ThroughLevi {
 #[derive(Clone)]
 struct BareLoop {
     queue: mpsc::Sender<Bare>,
-    message_id: Arc<str>,
     payload: Arc<[u8]>,
     numbers: Arc<[AtomicI64; SESSIONS]>,
     thread: Arc<JoinHandle<rusqlite::Result<()>>>,
@@ -169,7 +168,6 @@ impl BareLoop {
         let row = fixture::sealed_row(&fixture::message_key()?, &fixture::session(0), 0)?;
         Ok(Self {
             queue,
-            message_id: row.message_id.as_str().into(),
             payload: match payloads {
                 Payloads::Sealed => row.payload.into(),
                 Payloads::Plain => fixture::content().into_bytes().into(),
@@ -193,7 +191,7 @@ impl Keeper for BareLoop {
         let bare = Bare {
             lane: place as i64,
             sequence_number: number,
-            message_id: (*self.message_id).to_owned(),
+            message_id: fixture::message_id(number),
             payload: self.payload.to_vec(),
             stored,
         };

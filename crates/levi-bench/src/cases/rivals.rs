@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use levi::{AccessToken, HttpSupabase, Supabase, Upsert, Verdict};
 use levi_crypto::MessageKey;
@@ -64,6 +64,7 @@ pub(crate) fn group_commit(
         while let Ok(first) = queue.recv() {
             let group: Vec<Bare> = std::iter::once(first).chain(queue.try_iter().take(GROUP - 1)).collect();
             let transaction = conn.transaction()?;
+            let enqueued_at = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as i64);
             let mut insert = transaction.prepare_cached(INSERT)?;
             for row in &group {
                 let Bare { lane, sequence_number, message_id, payload, .. } = row;
@@ -75,7 +76,7 @@ pub(crate) fn group_commit(
                     lane,
                     sequence_number,
                     payload.len() as i64,
-                    0,
+                    enqueued_at,
                     message_id,
                     payload
                 ])?;

@@ -6,7 +6,7 @@ use levi_types::{Delivery, Now, SessionId};
 
 use super::commit::reason_of;
 use super::event::Effect;
-use super::{Engine, Sent};
+use super::{Engine, Perform, Sent};
 use crate::batcher::{Action, Batch, Input, Notice, PauseReason, SealResult};
 use crate::sealer::NOT_TEXT;
 use crate::session_sync::SyncTask;
@@ -25,11 +25,10 @@ impl Engine {
     ///
     /// A request may leave before the acknowledgements of the one before it are on disk: should they be lost,
     /// rows that the server has are sent to it again, and change nothing there.
-    pub(super) fn run(&mut self, now: Now, perform: &mut dyn FnMut(Effect)) {
+    pub(super) fn run(&mut self, now: Now, perform: Perform<'_>) {
         loop {
             while let Some(action) = self.batcher.poll_action() {
-                self.act(now, action);
-                self.hand_out(perform);
+                self.act(now, action, perform);
             }
             if let Some(error) = self.receipts.take_failure() {
                 self.outbox_unreadable(now, error);
@@ -38,26 +37,21 @@ impl Engine {
             if self.uncommitted.is_empty() || !self.batcher.trusts_outbox() {
                 return;
             }
-            self.commit(now);
-            self.hand_out(perform);
+            self.commit(now, perform);
         }
     }
 
-    pub(super) fn hand_out(&mut self, perform: &mut dyn FnMut(Effect)) {
-        self.effects.drain(..).for_each(perform);
-    }
-
-    fn act(&mut self, now: Now, action: Action) {
+    fn act(&mut self, now: Now, action: Action, perform: Perform<'_>) {
         match action {
             // A row may follow one that was set aside only once that is written down.
-            Action::Send(batch) if self.uncommitted.sets_aside() && !self.is_committed(now) => {
+            Action::Send(batch) if self.uncommitted.sets_aside() && !self.is_committed(now, perform) => {
                 self.batcher.handle(now, Input::Vanished { batch: batch.id });
             }
-            Action::Send(batch) => self.send(now, batch),
+            Action::Send(batch) => self.send(now, batch, perform),
             // What is on disk must not be read as if decisions that did not get there were never made. The
             // batcher was told of the failure, and asks again when the outbox is trusted again.
             Action::Load { .. } | Action::LoadLane { .. } | Action::LoadTasks | Action::Seal { .. }
-                if !self.is_committed(now) => {}
+                if !self.is_committed(now, perform) => {}
             Action::Load { max_lanes, heads_per_lane, max_heads } => {
                 let except = self.batcher.lanes_at_hand();
                 let horizon = now.wall.after(self.config.longest_delay());
@@ -85,10 +79,10 @@ impl Engine {
             }
             Action::Seal { lane, session_id } => self.seal_lane(now, lane, &session_id),
             Action::EnsureParent { session_id } => self.ensure_parent(now, &session_id),
-            Action::RunTask(task) => self.effects.push(Effect::RunTask(task)),
-            Action::Refresh => self.effects.push(Effect::Refresh),
+            Action::RunTask(task) => perform(Effect::RunTask(task)),
+            Action::Refresh => perform(Effect::Refresh),
             Action::Commit => {
-                self.commit(now);
+                self.commit(now, perform);
                 self.receipts.check_all(&*self.store);
             }
             Action::Notice(notice) => log(&notice),
@@ -104,8 +98,8 @@ impl Engine {
     }
 
     /// Commits, and says whether the disk now shows everything that was decided.
-    fn is_committed(&mut self, now: Now) -> bool {
-        self.commit(now);
+    fn is_committed(&mut self, now: Now, perform: Perform<'_>) -> bool {
+        self.commit(now, perform);
         self.uncommitted.is_empty() && self.batcher.trusts_outbox()
     }
 
@@ -154,7 +148,7 @@ impl Engine {
 
     /// Builds the body from the stored fragments. A batch of which a row changed since it was drawn up is
     /// not sent: what follows that row must not overtake it.
-    fn send(&mut self, now: Now, batch: Batch) {
+    fn send(&mut self, now: Now, batch: Batch, perform: Perform<'_>) {
         let wanted: Vec<_> = batch.parts.iter().flat_map(|part| &part.rows).copied().collect();
         let keys: Vec<_> = wanted.iter().map(|row| row.key).collect();
         let bytes: usize = wanted.iter().map(|row| row.bytes as usize + 1).sum();
@@ -181,7 +175,7 @@ impl Engine {
         self.flights.insert(batch.id, sent.collect());
         let upsert = body.into_upsert();
         self.status.bytes_sent += upsert.body.len() as u64;
-        self.effects.push(Effect::Send { batch: batch.id, upsert });
+        perform(Effect::Send { batch: batch.id, upsert });
     }
 
     fn feed(&mut self, now: Now, loaded: Result<Input, OutboxError>) {

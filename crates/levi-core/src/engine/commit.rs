@@ -8,9 +8,9 @@ use levi_outbox::{Change, Enqueued, NewRow, NewTask, OutboxError, Reason, RowId}
 use levi_types::{Delivery, DeliveryReport, MessageId, MessageSyncRequest, Now, SessionId, Wall};
 use tokio::sync::oneshot;
 
-use super::Engine;
 use super::event::{Effect, Intake};
 use super::on_disk::{OnDisk, Owner};
+use super::{Engine, Perform};
 use crate::batcher::{Input, Touched};
 use crate::error::EnqueueError;
 use crate::sealer::Message;
@@ -124,14 +124,14 @@ impl Engine {
 
     /// Commits what there is, and tells everybody concerned. While the outbox fails, only the batcher's
     /// own timer tries again.
-    pub(super) fn commit(&mut self, now: Now) {
+    pub(super) fn commit(&mut self, now: Now, perform: Perform<'_>) {
         if self.batcher.trusts_outbox() {
-            self.try_to_commit(now);
+            self.try_to_commit(now, perform);
         }
     }
 
     /// The same, whether the outbox failed before or not: for when there is no later.
-    pub(super) fn try_to_commit(&mut self, now: Now) {
+    pub(super) fn try_to_commit(&mut self, now: Now, perform: Perform<'_>) {
         if self.uncommitted.is_empty() {
             return;
         }
@@ -141,15 +141,13 @@ impl Engine {
         self.record(&reports);
         let Uncommitted { changes, rows, .. } = &self.uncommitted;
         match self.store.commit(changes, rows) {
-            Ok(answers) => self.committed(now, answers),
+            Ok(outcomes) => self.committed(now, outcomes, perform),
             Err(error) => self.commit_failed(now, error),
         }
     }
 
-    fn committed(&mut self, now: Now, outcomes: Vec<Enqueued>) {
+    fn committed(&mut self, now: Now, outcomes: Vec<Enqueued>, perform: Perform<'_>) {
         let mut done = std::mem::take(&mut self.uncommitted);
-        self.outbox_error = None;
-        self.batcher.handle(now, Input::Committed);
         let mut touched: BTreeMap<SessionId, i64> = BTreeMap::new();
         for ((owner, row), outcome) in done.owners.iter_mut().zip(&done.rows).zip(&outcomes) {
             match outcome {
@@ -170,8 +168,10 @@ impl Engine {
             }
         }
         if !done.rows.is_empty() {
-            self.effects.push(Effect::Tell(OnDisk::new(done.owners, done.rows, outcomes)));
+            perform(Effect::Tell(OnDisk::new(done.owners, done.rows, outcomes)));
         }
+        self.outbox_error = None;
+        self.batcher.handle(now, Input::Committed);
         if !touched.is_empty() || done.wakes {
             let touched = touched.into_iter().collect();
             self.batcher.handle(now, Input::Wake(Touched::Sessions(touched)));

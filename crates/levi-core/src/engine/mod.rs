@@ -57,12 +57,14 @@ pub struct Engine {
     parkable: Vec<Sent>,
     /// The outbox's last failure, until a commit goes through.
     outbox_error: Option<Arc<OutboxError>>,
-    effects: Vec<Effect>,
     status: Status,
     /// Whether the status may differ from what was last shown.
     changed: bool,
     stop_at: Option<Monotonic>,
 }
+
+/// Does what the engine decided, outside of it.
+type Perform<'a> = &'a mut dyn FnMut(Effect);
 
 /// A row under way, or about to be.
 struct Sent {
@@ -109,7 +111,6 @@ impl Engine {
             flights: HashMap::new(),
             parkable: Vec::new(),
             outbox_error: None,
-            effects: Vec::new(),
             status: Status::default(),
             changed: true,
             stop_at: None,
@@ -125,12 +126,7 @@ impl Engine {
 
     /// As [`turn`](Self::turn), but hands each effect to `perform` as soon as it is decided, so that a request is
     /// on its way while the disk takes what the turn commits.
-    pub fn turn_with(
-        &mut self,
-        now: Now,
-        events: impl IntoIterator<Item = Event>,
-        perform: &mut dyn FnMut(Effect),
-    ) {
+    pub fn turn_with(&mut self, now: Now, events: impl IntoIterator<Item = Event>, perform: Perform<'_>) {
         for event in events {
             self.changed = true;
             self.take(now, event);
@@ -146,8 +142,7 @@ impl Engine {
         self.record(&reports);
         if self.stop_at.is_some_and(|deadline| deadline <= now.monotonic) {
             // A disk that works again keeps what was accepted while it failed.
-            self.try_to_commit(now);
-            self.hand_out(perform);
+            self.try_to_commit(now, perform);
         }
         self.status.next_attempt =
             self.batcher.poll_timeout().map(|at| now.wall.after(at.since(now.monotonic)));
