@@ -88,6 +88,12 @@ pub trait OutboxStore: Send {
     /// [`OutboxError`] when the store cannot be read.
     fn totals(&self) -> Result<Totals, OutboxError>;
 
+    /// What there was when this store's last commit was done, where that is at hand without a look at the disk: nothing of
+    /// what others wrote since is in it.
+    fn totals_as_committed(&self) -> Option<Totals> {
+        None
+    }
+
     /// Rows by id, pending and parked, after `after`, at most `limit`: for people and tools.
     ///
     /// # Errors

@@ -212,6 +212,10 @@ impl OutboxStore for Disk {
         inner.store.get()?.totals()
     }
 
+    fn totals_as_committed(&self) -> Option<Totals> {
+        self.inner().store.get().ok()?.totals_as_committed()
+    }
+
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         let inner = &mut *self.inner();
         inner.call()?;

@@ -223,6 +223,10 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
         self.inner.totals()
     }
 
+    fn totals_as_committed(&self) -> Option<Totals> {
+        self.inner.totals_as_committed()
+    }
+
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.faults.read()?;
         self.inner.list(after, limit)

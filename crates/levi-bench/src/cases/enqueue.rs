@@ -294,6 +294,10 @@ impl OutboxStore for SlowDisk {
         self.store.totals()
     }
 
+    fn totals_as_committed(&self) -> Option<Totals> {
+        self.store.totals_as_committed()
+    }
+
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.store.list(after, limit)
     }

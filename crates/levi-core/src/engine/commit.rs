@@ -184,7 +184,7 @@ impl Engine {
         for row in done.settled {
             self.receipts.check(&*self.store, row);
         }
-        self.changed = true;
+        (self.changed, self.committed) = (true, true);
     }
 
     /// A message that cannot be stored: whoever waits is told; where nobody does, the daemon's store is.

@@ -60,6 +60,8 @@ pub struct Engine {
     status: Status,
     /// Whether the status may differ from what was last shown.
     changed: bool,
+    /// Whether a commit went through since.
+    committed: bool,
     stop_at: Option<Monotonic>,
 }
 
@@ -113,6 +115,7 @@ impl Engine {
             outbox_error: None,
             status: Status::default(),
             changed: true,
+            committed: false,
             stop_at: None,
         }
     }
@@ -184,7 +187,9 @@ impl Engine {
             return None;
         }
         // A failing outbox keeps the counts of before; the failure itself is in the status.
-        if let Ok(totals) = self.store.totals() {
+        let committed = std::mem::take(&mut self.committed);
+        let at_hand = if committed { self.store.totals_as_committed() } else { None };
+        if let Some(totals) = at_hand.or_else(|| self.store.totals().ok()) {
             self.status.totals = totals;
         }
         (self.status.requests_in_flight, self.status.rows_in_flight) = self.batcher.in_flight();

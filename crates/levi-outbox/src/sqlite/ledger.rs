@@ -23,20 +23,19 @@ pub(super) struct Known {
 impl Known {
     /// The counts as they are now.
     pub(super) fn refresh(known: Option<Self>, conn: &Connection) -> Result<Self> {
-        let data_version = data_version(conn)?;
+        let data_version = conn.prepare_cached(DATA_VERSION)?.query_row([], |row| row.get(0))?;
         match known {
             Some(known) if known.data_version == data_version => Ok(known),
             _ => Ok(Self { ledger: Ledger::load(conn)?, data_version }),
         }
     }
 
-    /// What there is, as far as this connection knows without reading any row: nothing where somebody else wrote since, or
-    /// the oldest row is yet to be looked up.
-    pub(super) fn totals_at_hand(known: Option<Self>, conn: &Connection) -> Result<Option<Totals>> {
-        let Some(known) = known else { return Ok(None) };
-        let Oldest::Known(oldest) = known.ledger.oldest else { return Ok(None) };
-        let is_current = known.data_version == data_version(conn)?;
-        Ok(is_current.then(|| known.ledger.totals(oldest)))
+    /// What there was, unless the oldest row is yet to be looked up.
+    pub(super) fn totals(&self) -> Option<Totals> {
+        match self.ledger.oldest {
+            Oldest::Known(oldest) => Some(self.ledger.totals(oldest)),
+            Oldest::Unread => None,
+        }
     }
 
     /// What there is, and in `known` what is to be remembered of it.
@@ -47,10 +46,6 @@ impl Known {
         *known = Some(current);
         Ok(current.ledger.totals(oldest))
     }
-}
-
-fn data_version(conn: &Connection) -> Result<i64> {
-    conn.prepare_cached(DATA_VERSION)?.query_row([], |row| row.get(0))
 }
 
 /// What there is. Loaded when a transaction starts, changed beside the rows, saved before it ends.

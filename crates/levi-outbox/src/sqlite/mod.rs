@@ -211,12 +211,13 @@ impl OutboxStore for SqliteOutbox {
 
     fn totals(&self) -> Result<Totals, OutboxError> {
         let mut known = self.known.get();
-        if let Some(totals) = self.read(|conn| Known::totals_at_hand(known, conn))? {
-            return Ok(totals);
-        }
         let totals = self.read_at_once(|conn| Known::read_totals(&mut known, conn))?;
         self.known.set(known);
         Ok(totals)
+    }
+
+    fn totals_as_committed(&self) -> Option<Totals> {
+        self.known.get()?.totals()
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

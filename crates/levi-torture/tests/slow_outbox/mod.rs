@@ -47,6 +47,11 @@ impl OutboxStore for SlowOutbox {
     fn totals(&self) -> Result<Totals, OutboxError> {
         self.inner.totals()
     }
+
+    fn totals_as_committed(&self) -> Option<Totals> {
+        self.inner.totals_as_committed()
+    }
+
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.inner.list(after, limit)
     }

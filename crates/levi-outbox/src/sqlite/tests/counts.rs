@@ -2,8 +2,8 @@
 
 use rusqlite::Connection;
 
-use super::{acknowledge, due, row};
-use crate::model::RowId;
+use super::{acknowledge, due, in_memory, row};
+use crate::model::{RowId, Totals};
 use crate::sqlite::{ByHand, Guest, Inspector, SqliteOptions, SqliteOutbox, enqueue_in, integrity, schema};
 use crate::store::OutboxStore;
 use levi_types::Wall;
@@ -29,6 +29,21 @@ fn whoever_opens_the_file_counts_what_the_stored_counts_leave_out() {
     outbox.commit(&[acknowledge(lane, newest)], &[]).unwrap();
     assert_eq!(inspector.totals().unwrap().pending_rows, 598);
     assert_eq!(inspector.problems().unwrap(), NONE);
+}
+
+#[test]
+fn storing_leaves_the_counts_at_hand() {
+    let mut outbox = in_memory(u64::MAX);
+    for place in 1..=3 {
+        outbox.commit(&[], &[row("a", place)]).unwrap();
+        let at_hand = outbox.totals_as_committed().unwrap();
+        assert_eq!(at_hand.pending_rows, place.unsigned_abs());
+        assert_eq!(at_hand, outbox.totals().unwrap());
+    }
+    let lane = &due(&outbox, 9_000_000)[0];
+    let all = lane.heads.iter().map(|head| head.key).collect();
+    outbox.commit(&[acknowledge(lane, all)], &[]).unwrap();
+    assert_eq!(outbox.totals_as_committed(), Some(Totals::default()));
 }
 
 #[test]

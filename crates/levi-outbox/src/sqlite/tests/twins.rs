@@ -163,6 +163,9 @@ proptest! {
         for (changes, rows) in &commits {
             let answers = sqlite.commit(changes, rows).unwrap();
             prop_assert_eq!(answers, memory.commit(changes, rows).unwrap());
+            if let Some(at_hand) = sqlite.totals_as_committed() {
+                prop_assert_eq!(at_hand, memory.totals().unwrap());
+            }
             let (disk, plain) = (view(&sqlite), view(&memory));
             prop_assert!(disk == plain, "sqlite:\n{}\nmemory:\n{}", disk, plain);
             // As somebody sees it who opens the file now, and does not know the counts.
