@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::{acknowledge, due, in_memory, row};
-use crate::model::{RowId, Totals};
+use crate::model::{Enqueued, NewRow, RowId, Totals};
 use crate::sqlite::{ByHand, Guest, Inspector, SqliteOptions, SqliteOutbox, enqueue_in, integrity, schema};
 use crate::store::OutboxStore;
 use levi_types::Wall;
@@ -58,7 +58,9 @@ fn the_owner_sees_what_others_write_between_its_commits() {
     enqueue_in(&transaction, &[row("a", 3), row("b", 1)], u64::MAX).unwrap();
     transaction.commit().unwrap();
     assert_eq!(outbox.totals().unwrap().pending_rows, 4);
-    outbox.commit(&[], &[row("b", 2)]).unwrap();
+    let another = NewRow { message_id: "another".into(), ..row("a", 3) };
+    let answers = outbox.commit(&[], &[another, row("b", 2)]).unwrap();
+    assert!(matches!(answers[0], Enqueued::PlaceTaken { .. }), "{answers:?}");
     assert_eq!(outbox.totals().unwrap().pending_rows, 5);
 
     let first = due(&outbox, 9_000_000)[0].heads[0].key.id;
