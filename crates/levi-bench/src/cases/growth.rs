@@ -1,12 +1,14 @@
 //! What claiming, acknowledging and storing cost as the backlog grows, most of it in backoff.
 
 use std::hint::black_box;
+use std::iter::Cycle;
 use std::path::Path;
 use std::time::Instant;
+use std::vec::IntoIter;
 
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous};
-use levi_outbox::{Change, DueQuery, NewRow, OutboxStore, RowKey};
-use levi_types::Wall;
+use levi_outbox::{Change, DueQuery, LaneId, NewRow, OutboxStore, RowKey};
+use levi_types::{SessionId, Wall};
 use rusqlite::Connection;
 
 use crate::conditions::free_gib;
@@ -29,7 +31,7 @@ const STEP_NAMES: [(&str, Mark); 4] = [
     ("claim 50 rows", FLAT),
     ("read 50 payloads", Mark::None),
     ("acknowledge 50 rows", FLAT),
-    ("store 50 rows", FLAT),
+    ("store 50 rows among 50 of another session", FLAT),
 ];
 
 const FLAT: Mark = Mark::AtMost(1.5);
@@ -41,6 +43,9 @@ pub(super) const AT_ONCE: usize = 1_000;
 const STEPS: usize = 20;
 
 const NOW: Wall = Wall::from_millis(1_800_000_000_000);
+
+/// When what is in backoff is due.
+const LATER: Wall = Wall::from_millis(NOW.as_millis() + 1_800_000);
 
 const QUERY: DueQuery<'_> = DueQuery {
     now: NOW,
@@ -99,9 +104,11 @@ fn steps(sizes: &[usize], rounds: usize, deferred: &str) -> Fallible<Vec<Sized>>
     for size in sizes {
         stores.push(Sized::write(*size, deferred)?);
     }
-    for round in 0..rounds {
+    for _ in 0..rounds {
         for store in &mut stores {
-            store.round(round)?;
+            for _ in 0..STEPS {
+                store.step()?;
+            }
         }
     }
     Ok(stores)
@@ -129,6 +136,10 @@ struct Sized {
     rows: usize,
     store: SqliteOutbox,
     template: NewRow,
+    /// Lanes in backoff, which get and lose rows too, one after the other.
+    waiting: Cycle<IntoIter<(LaneId, SessionId)>>,
+    /// The next place, in whatever session.
+    next: i64,
     /// Microseconds of each step.
     times: [Vec<f64>; 4],
     _folder: tempfile::TempDir,
@@ -140,41 +151,56 @@ impl Sized {
         let path = folder.path().join("outbox.sqlite");
         let lanes = (rows / ROWS_A_LANE).max(10);
         fixture::backlog(&path, rows, lanes, AT_ONCE.min(lanes))?;
-        defer(&path, deferred, Wall::from_millis(NOW.as_millis() + 1_800_000))?;
+        defer(&path, deferred, LATER)?;
+        let waiting = lanes_where(&path, deferred)?.into_iter().cycle();
         let store = SqliteOutbox::open(path, fixture::options(Synchronous::Full))?;
         let template = fixture::sealed_row(&fixture::message_key()?, &fixture::session(0), 0)?;
-        Ok(Self { rows, store, template, times: Default::default(), _folder: folder })
+        let next = 1_000_000_000;
+        Ok(Self { rows, store, template, waiting, next, times: Default::default(), _folder: folder })
     }
 
-    /// Claims, reads, acknowledges and stores, so that there are as many rows as before.
-    fn round(&mut self, round: usize) -> Fallible<()> {
-        for step in 0..STEPS {
-            let start = Instant::now();
-            let due = self.store.due(QUERY)?;
-            self.times[0].push(micros(start));
-            let lane = due.lanes.first().ok_or("some lanes are due")?;
-            let rows: Vec<RowKey> = lane.heads.iter().map(|head| head.key).collect();
-            let start = Instant::now();
+    /// Claims, reads, acknowledges and stores, so that there are as many rows as before, and as scattered.
+    fn step(&mut self) -> Fallible<()> {
+        let (due, took) = timed(|| self.store.due(QUERY));
+        self.times[0].push(took);
+        let due = due?.lanes.into_iter().next().ok_or("some lanes are due")?;
+        let rows: Vec<RowKey> = due.heads.iter().map(|head| head.key).collect();
+        let (read, took) = timed(|| {
             self.store.payloads(&rows, &mut |_, _, payload| {
                 black_box(payload);
-            })?;
-            self.times[1].push(micros(start));
-            let change = Change::Acknowledge { lane: lane.lane, rows, at: NOW };
-            let start = Instant::now();
-            self.store.commit(&[change], &[])?;
-            self.times[2].push(micros(start));
-            let first = 1_000_000_000 + ((round * STEPS + step) * BATCH) as i64;
-            let row = |number| NewRow {
-                session_id: lane.session_id.clone(),
-                sequence_number: number,
-                message_id: format!("00000000-0000-7000-8000-{number:012}").as_str().into(),
-                ..self.template.clone()
-            };
-            let rows: Vec<NewRow> = (first..first + BATCH as i64).map(row).collect();
-            let start = Instant::now();
-            self.store.commit(&[], &rows)?;
-            self.times[3].push(micros(start));
-        }
+            })
+        });
+        read?;
+        self.times[1].push(took);
+        let change = Change::Acknowledge { lane: due.lane, rows, at: NOW };
+        let (acknowledged, took) = timed(|| self.store.commit(&[change], &[]));
+        acknowledged?;
+        self.times[2].push(took);
+        let (other, other_session) = self.waiting.next().ok_or("some lanes wait")?;
+        let rows = self.by_turns([&due.session_id, &other_session]);
+        let (stored, took) = timed(|| self.store.commit(&[], &rows));
+        stored?;
+        self.times[3].push(took);
+        self.remove_oldest(other)
+    }
+
+    /// A batch for each of two sessions, in the order in which they are written side by side.
+    fn by_turns(&mut self, sessions: [&SessionId; 2]) -> Vec<NewRow> {
+        let places = self.next..self.next + BATCH as i64;
+        self.next = places.end;
+        let row = |place: i64, session: &SessionId| NewRow {
+            session_id: session.clone(),
+            sequence_number: place,
+            message_id: fixture::message_id(place).as_str().into(),
+            ..self.template.clone()
+        };
+        places.flat_map(|place| sessions.map(|session| row(place, session))).collect()
+    }
+
+    /// Takes a batch out of a lane that waits, and waits on.
+    fn remove_oldest(&mut self, lane: LaneId) -> Fallible<()> {
+        let rows = self.store.heads(lane, None, BATCH)?.iter().map(|head| head.key).collect();
+        self.store.commit(&[Change::Acknowledge { lane, rows, at: LATER }], &[])?;
         Ok(())
     }
 
@@ -194,6 +220,16 @@ pub(super) fn defer(path: &Path, share: &str, due_at: Wall) -> Fallible<()> {
     Ok(())
 }
 
-fn micros(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e6
+fn lanes_where(path: &Path, share: &str) -> Fallible<Vec<(LaneId, SessionId)>> {
+    let conn = Connection::open(path)?;
+    let mut statement = conn.prepare(&format!("SELECT lane, session_id FROM levi_lanes WHERE {share}"))?;
+    let lanes = statement.query_map([], |row| Ok((LaneId(row.get(0)?), row.get::<_, String>(1)?.into())))?;
+    Ok(lanes.collect::<Result<_, _>>()?)
+}
+
+/// What `work` returned, and the microseconds it took.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let start = Instant::now();
+    let done = work();
+    (done, start.elapsed().as_secs_f64() * 1e6)
 }
