@@ -148,23 +148,11 @@ impl Engine {
 
     fn committed(&mut self, now: Now, outcomes: Vec<Enqueued>, perform: Perform<'_>) {
         let mut done = std::mem::take(&mut self.uncommitted);
-        let mut touched: BTreeMap<SessionId, i64> = BTreeMap::new();
+        let mut touched = BTreeMap::new();
         for ((owner, row), outcome) in done.owners.iter_mut().zip(&done.rows).zip(&outcomes) {
-            match outcome {
-                Enqueued::Stored { .. } => match touched.get_mut(&row.session_id) {
-                    Some(lowest) => *lowest = row.sequence_number.min(*lowest),
-                    None => drop(touched.insert(row.session_id.clone(), row.sequence_number)),
-                },
-                Enqueued::PlaceTaken { holder } => {
-                    let (session_id, sequence_number) = (row.session_id.clone(), row.sequence_number);
-                    let holder = holder.clone();
-                    let error = EnqueueError::PlaceTaken { session_id, sequence_number, holder };
-                    self.refuse(owner, name(row), "place_taken", error);
-                }
-                Enqueued::Full { pending_bytes, limit } => {
-                    let error = EnqueueError::OutboxFull { pending_bytes: *pending_bytes, limit: *limit };
-                    self.refuse(owner, name(row), "outbox_full", error);
-                }
+            match refusal(row, outcome) {
+                Some((code, error)) => self.refuse(owner, name(row), code, error),
+                None => touch(&mut touched, row),
             }
         }
         if !done.rows.is_empty() {
@@ -235,6 +223,30 @@ impl Engine {
         if let Err(error) = self.session_store.record(reports) {
             tracing::warn!("the session store did not take {} delivery reports: {error}", reports.len());
         }
+    }
+}
+
+/// Why the outbox did not take a row, if it did not.
+fn refusal(row: &NewRow, outcome: &Enqueued) -> Option<(&'static str, EnqueueError)> {
+    match outcome {
+        Enqueued::Stored { .. } => None,
+        Enqueued::PlaceTaken { holder } => {
+            let (session_id, sequence_number) = (row.session_id.clone(), row.sequence_number);
+            let holder = holder.clone();
+            Some(("place_taken", EnqueueError::PlaceTaken { session_id, sequence_number, holder }))
+        }
+        Enqueued::Full { pending_bytes, limit } => {
+            let (pending_bytes, limit) = (*pending_bytes, *limit);
+            Some(("outbox_full", EnqueueError::OutboxFull { pending_bytes, limit }))
+        }
+    }
+}
+
+/// Notes the lowest place written in each session.
+fn touch(touched: &mut BTreeMap<SessionId, i64>, row: &NewRow) {
+    match touched.get_mut(&row.session_id) {
+        Some(lowest) => *lowest = row.sequence_number.min(*lowest),
+        None => drop(touched.insert(row.session_id.clone(), row.sequence_number)),
     }
 }
 

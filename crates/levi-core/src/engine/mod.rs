@@ -19,6 +19,8 @@ use rand_core::CryptoRng;
 
 pub use self::event::{Effect, Event, Intake, Receipt};
 pub use self::on_disk::OnDisk;
+#[cfg(test)]
+pub(crate) use self::on_disk::Owner;
 pub use self::stored::{StoredError, open_stored};
 
 use self::commit::Uncommitted;

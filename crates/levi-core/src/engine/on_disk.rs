@@ -8,7 +8,7 @@ use crate::error::EnqueueError;
 
 /// Who handed in a row.
 #[derive(Debug)]
-pub(super) struct Owner {
+pub(crate) struct Owner {
     /// Its share of the queue, held until the row is on disk or refused.
     _permit: Option<OwnedSemaphorePermit>,
     /// Who waits, if anyone.
@@ -16,7 +16,7 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    pub(super) fn new(
+    pub(crate) fn new(
         permit: Option<OwnedSemaphorePermit>,
         reply: Option<oneshot::Sender<Result<Receipt, EnqueueError>>>,
     ) -> Self {
@@ -49,7 +49,7 @@ pub struct OnDisk {
 }
 
 impl OnDisk {
-    pub(super) fn new(owners: Vec<Owner>, rows: Vec<NewRow>, outcomes: Vec<Enqueued>) -> Self {
+    pub(crate) fn new(owners: Vec<Owner>, rows: Vec<NewRow>, outcomes: Vec<Enqueued>) -> Self {
         Self { owners, rows, outcomes }
     }
 

@@ -1,5 +1,6 @@
-//! The shell around the engine: the one place that owns a thread, channels, the clock and the random source.
-//! The thread sleeps until something happens or the engine's next deadline; requests run on tokio.
+//! The shell around the engine: the one place that owns threads, channels, the clock and the random source.
+//! The engine's thread sleeps until something happens or the engine's next deadline; requests run on tokio, and a second
+//! thread tells crowds of callers that their messages are on disk.
 
 mod inbox;
 mod outside;

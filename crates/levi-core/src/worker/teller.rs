@@ -37,3 +37,74 @@ impl Teller {
 fn tell_all(waiting: &Receiver<OnDisk>) {
     waiting.iter().for_each(drop);
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Wake, Waker};
+    use std::thread;
+
+    use levi_outbox::{Enqueued, NewRow, Protection, RowId, RowKey};
+    use levi_types::Wall;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::engine::{Owner, Receipt};
+    use crate::error::EnqueueError;
+
+    type Reply = oneshot::Receiver<Result<Receipt, EnqueueError>>;
+
+    fn stored(messages: usize) -> (OnDisk, Vec<Reply>) {
+        let (mut owners, mut replies, mut rows, mut outcomes) = (vec![], vec![], vec![], vec![]);
+        for place in 0..messages as i64 {
+            let (reply, waits) = oneshot::channel();
+            owners.push(Owner::new(None, Some(reply)));
+            replies.push(waits);
+            rows.push(NewRow {
+                session_id: "s".into(),
+                sequence_number: place,
+                message_id: "m".into(),
+                payload: Vec::new(),
+                protection: Protection::Sealed,
+                enqueued_at: Wall::from_millis(0),
+            });
+            outcomes.push(Enqueued::Stored { key: RowKey { id: RowId(place), version: 1 }, replaced: false });
+        }
+        (OnDisk::new(owners, rows, outcomes), replies)
+    }
+
+    /// Says which thread woke it.
+    struct Woken(Sender<Option<String>>);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.send(thread::current().name().map(str::to_owned)).unwrap();
+        }
+    }
+
+    fn told_by(messages: usize) -> Option<String> {
+        let teller = Teller::spawn().unwrap();
+        let (on_disk, mut replies) = stored(messages);
+        let (woken, by) = channel();
+        let waker = Waker::from(Arc::new(Woken(woken)));
+        let first = pin!(&mut replies[0]).poll(&mut Context::from_waker(&waker));
+        assert!(matches!(first, Poll::Pending));
+        teller.tell(on_disk);
+        // What is under way is told all the same.
+        drop(teller);
+        let by = by.recv().unwrap();
+        for (place, reply) in replies.into_iter().enumerate() {
+            assert_eq!(reply.blocking_recv().unwrap().unwrap().sequence_number(), place as i64);
+        }
+        by
+    }
+
+    #[test]
+    fn a_crowd_is_told_by_another_thread_and_a_few_by_this_one() {
+        let here = thread::current().name().map(str::to_owned);
+        assert_eq!(told_by(CROWD).as_deref(), Some("levi-teller"));
+        assert_eq!(told_by(CROWD - 1), here);
+    }
+}

@@ -50,7 +50,7 @@ impl OpenLane {
 
 impl Lanes {
     /// What may be relied on at the start of a transaction: nothing, where somebody else wrote since.
-    pub(super) fn as_of(self, data_version: i64) -> Self {
+    pub(super) fn still_valid(self, data_version: i64) -> Self {
         if self.data_version == data_version && self.open.len() <= REMEMBERED {
             self
         } else {

@@ -156,7 +156,7 @@ impl SqliteOutbox {
         let transaction = Transaction::write(&mut self.conn)?;
         // Not known again before the commit went through: one that fails may have gone either way.
         let mut known = Known::refresh(self.known.take(), &transaction)?;
-        let mut lanes = std::mem::take(&mut self.lanes).as_of(known.data_version);
+        let mut lanes = std::mem::take(&mut self.lanes).still_valid(known.data_version);
         for change in changes {
             change::apply(&transaction, &mut known.ledger, change)?;
             lanes.forget();
