@@ -88,8 +88,8 @@ pub trait OutboxStore: Send {
     /// [`OutboxError`] when the store cannot be read.
     fn totals(&self) -> Result<Totals, OutboxError>;
 
-    /// What there was when this store's last commit was done, where that is at hand without a look at the disk: nothing of
-    /// what others wrote since is in it.
+    /// What there was when this store last committed or read the totals, where that is at hand without a look at the disk.
+    /// What others wrote since is not in it.
     fn totals_as_committed(&self) -> Option<Totals> {
         None
     }

@@ -4,6 +4,7 @@
 mod world;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use levi::{
     CodingSession, DeliveryReport, EnqueueError, InvalidMessage, Levi, LeviConfig, OutboxError, Repository,
     RepositoryId, SecretString, SessionId, SessionStore, StartError, StoreError, outbox_path,
 };
+use tokio::task::JoinSet;
 use world::{World, database_key, request, secret};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,6 +83,41 @@ async fn the_daemons_store_is_asked_for_a_secret_on_levis_own_thread_only() {
     levi.shutdown(Duration::from_secs(1)).await;
     let asked = watched.1.lock().unwrap();
     assert_eq!(*asked, [Some("levi".to_owned())], "once, and by its own thread");
+}
+
+/// Several transactions' worth, so that some are told beside the thread that stores the next ones.
+#[tokio::test(flavor = "current_thread")]
+async fn each_of_a_crowd_hears_of_its_own_message_and_all_of_them_before_levi_has_stopped() {
+    let world = World::new(1).await;
+    let key = database_key();
+    let session = world.session("one").id;
+    let levi = Arc::new(world.levi(world.config(), world.store(&key), &key));
+    levi.clear_context().await;
+    let mut callers = JoinSet::new();
+    let come = Arc::new(AtomicUsize::new(0));
+    for number in 0..1_500 {
+        let (levi, come, request) = (Arc::clone(&levi), Arc::clone(&come), request(&session, number, "x"));
+        callers.spawn(async move {
+            come.fetch_add(1, Ordering::Relaxed);
+            (number, levi.enqueue_durable(request).await)
+        });
+    }
+    while come.load(Ordering::Relaxed) < callers.len() {
+        tokio::task::yield_now().await;
+    }
+    let report = levi.shutdown(Duration::from_secs(30)).await;
+    let mut stored = 0;
+    while let Some(ended) = callers.join_next().await {
+        match ended.unwrap() {
+            (number, Ok(receipt)) => {
+                assert_eq!(receipt.sequence_number(), number);
+                stored += 1;
+            }
+            (_, Err(error)) => assert!(matches!(error, EnqueueError::Stopped), "{error}"),
+        }
+    }
+    assert_eq!((report.pending, report.not_stored), (stored, 0));
+    assert!(stored >= 1_000, "{stored} is no crowd");
 }
 
 /// Nothing is ever written in the clear: with neither key there, intake says so.

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::iter::Cycle;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::vec::IntoIter;
 
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous};
@@ -43,6 +43,9 @@ pub(super) const AT_ONCE: usize = 1_000;
 const STEPS: usize = 20;
 
 const NOW: Wall = Wall::from_millis(1_800_000_000_000);
+
+/// After the backlog was written, and long before now.
+const WRITTEN: Wall = Wall::from_millis(NOW.as_millis() - 1_000_000);
 
 /// When what is in backoff is due.
 const LATER: Wall = Wall::from_millis(NOW.as_millis() + 1_800_000);
@@ -138,6 +141,8 @@ struct Sized {
     template: NewRow,
     /// Lanes in backoff, which get and lose rows too, one after the other.
     waiting: Cycle<IntoIter<(LaneId, SessionId)>>,
+    /// When the last batch was answered.
+    answered_at: Wall,
     /// The next place, in whatever session.
     next: i64,
     /// Microseconds of each step.
@@ -155,8 +160,16 @@ impl Sized {
         let waiting = lanes_where(&path, deferred)?.into_iter().cycle();
         let store = SqliteOutbox::open(path, fixture::options(Synchronous::Full))?;
         let template = fixture::sealed_row(&fixture::message_key()?, &fixture::session(0), 0)?;
-        let next = 1_000_000_000;
-        Ok(Self { rows, store, template, waiting, next, times: Default::default(), _folder: folder })
+        Ok(Self {
+            rows,
+            store,
+            template,
+            waiting,
+            answered_at: WRITTEN,
+            next: 1_000_000_000,
+            times: Default::default(),
+            _folder: folder,
+        })
     }
 
     /// Claims, reads, acknowledges and stores, so that there are as many rows as before, and as scattered.
@@ -172,7 +185,9 @@ impl Sized {
         });
         read?;
         self.times[1].push(took);
-        let change = Change::Acknowledge { lane: due.lane, rows, at: NOW };
+        // Behind all other due lanes: each has its turn.
+        self.answered_at = self.answered_at.after(Duration::from_millis(1));
+        let change = Change::Acknowledge { lane: due.lane, rows, at: self.answered_at };
         let (acknowledged, took) = timed(|| self.store.commit(&[change], &[]));
         acknowledged?;
         self.times[2].push(took);

@@ -37,16 +37,16 @@ pub(crate) struct Bare {
     pub(crate) stored: oneshot::Sender<()>,
 }
 
-/// What the bare loop is handed.
+/// What the bare loop is handed, and so what its one writer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Payloads {
     /// Rows as they are stored.
     Sealed,
-    /// Messages, which it seals first, as Levi must: one writer does both.
+    /// Messages, which it seals first.
     Plain,
 }
 
-/// Group commit and nothing else: drain what is queued, insert, commit, answer. The same table, the same indexes; no
+/// Group commit and nothing else, as it is usually written: drain what is queued, insert, commit, answer. The same table, the same indexes; no
 /// lanes, no bounds, no replacing, no counts.
 pub(crate) fn group_commit(
     path: &Path,

@@ -87,10 +87,11 @@ impl Engine {
             Message::Plain(request) => match self.sealer.seal(&request, now.wall, &mut *self.random) {
                 Ok(row) => row,
                 Err(error) => {
-                    let MessageSyncRequest { message_id, session_id, sequence_number, .. } = &request;
                     let code =
                         if matches!(error, EnqueueError::NoKey { .. }) { "no_key" } else { "encryption" };
-                    return self.refuse(&mut owner, (session_id, *sequence_number, message_id), code, error);
+                    let MessageSyncRequest { message_id, session_id, sequence_number, .. } = request;
+                    let report = failed(session_id, sequence_number, message_id, code);
+                    return self.refuse(owner, report, error);
                 }
             },
         };
@@ -149,14 +150,18 @@ impl Engine {
     fn committed(&mut self, now: Now, outcomes: Vec<Enqueued>, perform: Perform<'_>) {
         let mut done = std::mem::take(&mut self.uncommitted);
         let mut touched = BTreeMap::new();
+        let mut refused = Vec::new();
         for ((owner, row), outcome) in done.owners.iter_mut().zip(&done.rows).zip(&outcomes) {
             match refusal(row, outcome) {
-                Some((code, error)) => self.refuse(owner, name(row), code, error),
+                Some((code, error)) => refused.push((std::mem::take(owner), not_stored(row, code), error)),
                 None => touch(&mut touched, row),
             }
         }
         if !done.rows.is_empty() {
             perform(Effect::Tell(OnDisk::new(done.owners, done.rows, outcomes)));
+        }
+        for (owner, report, error) in refused {
+            self.refuse(owner, report, error);
         }
         self.outbox_error = None;
         self.batcher.handle(now, Input::Committed);
@@ -176,15 +181,9 @@ impl Engine {
     }
 
     /// A message that cannot be stored: whoever waits is told; where nobody does, the daemon's store is.
-    fn refuse(&self, owner: &mut Owner, message: Name<'_>, code: &str, error: EnqueueError) {
-        let (session_id, sequence_number, message_id) = message;
-        tracing::warn!(%session_id, sequence_number, code, "message refused: {error}");
-        let report = DeliveryReport {
-            session_id: session_id.clone(),
-            sequence_number,
-            message_id: message_id.clone(),
-            delivery: Delivery::Failed { code: code.to_owned() },
-        };
+    fn refuse(&self, mut owner: Owner, report: DeliveryReport, error: EnqueueError) {
+        let DeliveryReport { session_id, sequence_number, delivery, .. } = &report;
+        tracing::warn!(%session_id, sequence_number, ?delivery, "message refused: {error}");
         self.record(&[report]);
         owner.tell(Err(error));
     }
@@ -250,11 +249,13 @@ fn touch(touched: &mut BTreeMap<SessionId, i64>, row: &NewRow) {
     }
 }
 
-/// A message's session, its place there, and the daemon's name for it.
-type Name<'a> = (&'a SessionId, i64, &'a MessageId);
+fn not_stored(row: &NewRow, code: &str) -> DeliveryReport {
+    failed(row.session_id.clone(), row.sequence_number, row.message_id.clone(), code)
+}
 
-fn name(row: &NewRow) -> Name<'_> {
-    (&row.session_id, row.sequence_number, &row.message_id)
+fn failed(session_id: SessionId, sequence_number: i64, message_id: MessageId, code: &str) -> DeliveryReport {
+    let delivery = Delivery::Failed { code: code.to_owned() };
+    DeliveryReport { session_id, sequence_number, message_id, delivery }
 }
 
 pub(super) fn reason_of(error: &OutboxError) -> Reason {

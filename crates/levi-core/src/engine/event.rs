@@ -42,7 +42,7 @@ impl Receipt {
 pub struct Intake {
     /// The message, as [`Sealer::hand_in`](super::Sealer::hand_in) leaves it.
     pub message: Message,
-    /// Its share of the queue, given back when it is on disk.
+    /// Its share of the queue, given back when it is on disk and whoever waits was told.
     pub permit: Option<OwnedSemaphorePermit>,
     /// Who waits for it to be on disk, if anyone.
     pub reply: Option<oneshot::Sender<Result<Receipt, EnqueueError>>>,

@@ -6,8 +6,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::event::Receipt;
 use crate::error::EnqueueError;
 
-/// Who handed in a row.
-#[derive(Debug)]
+/// Who handed in a row; by default nobody.
+#[derive(Debug, Default)]
 pub(crate) struct Owner {
     /// Its share of the queue, held until the row is on disk or refused.
     _permit: Option<OwnedSemaphorePermit>,
@@ -44,7 +44,7 @@ pub struct OnDisk {
     owners: Vec<Owner>,
     /// In the same order.
     rows: Vec<NewRow>,
-    /// What the outbox said of each; of those that it refused, nobody waits any more.
+    /// What the outbox said of each; those that it refused have no owner any more.
     outcomes: Vec<Enqueued>,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::engine::Event;
 
 /// Messages taken out at once: one transaction's worth.
-pub(super) const MESSAGES_AT_ONCE: usize = 256;
+const MESSAGES_AT_ONCE: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
@@ -56,6 +56,11 @@ impl Inbox {
             self.wake.notify_one();
         }
         Ok(())
+    }
+
+    /// Whether the next transaction is full already.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.queue().messages.len() >= MESSAGES_AT_ONCE
     }
 
     /// Closes unless something is still to be taken out; says whether it is closed now.

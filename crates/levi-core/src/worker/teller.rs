@@ -1,41 +1,44 @@
-//! Tells callers that their messages are on disk: a few of them at once, a crowd beside the thread that stores the next
-//! messages meanwhile.
+//! Tells callers that their messages are on disk, beside the thread that stores the next ones meanwhile.
 
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{Builder, JoinHandle};
 
-use super::inbox::MESSAGES_AT_ONCE;
 use crate::engine::OnDisk;
 
-/// As many as one transaction takes: the next one is probably full already. Fewer are told before the queue is looked at
-/// again, so that the messages they hand in next are in the next transaction, and not in the one after it.
-const CROWD: usize = MESSAGES_AT_ONCE;
-
-/// Ends when it is dropped, after the last was told.
+/// A thread of its own and not a task of the daemon's runtime, whose threads may all be busy waiting for what it says.
 pub(super) struct Teller {
     /// What waits here holds its share of the queue, so there is never more than the queue's bound.
-    crowds: Sender<OnDisk>,
+    crowds: Option<Sender<OnDisk>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Teller {
-    /// A thread of its own and not a task of the daemon's runtime: callers may keep that one's threads busy by waiting.
     pub(super) fn spawn() -> io::Result<Self> {
         let (crowds, waiting) = channel();
-        std::thread::Builder::new().name("levi-teller".into()).spawn(move || tell_all(&waiting))?;
-        Ok(Self { crowds })
+        let thread = Builder::new().name("levi-teller".into()).spawn(move || tell_all(&waiting))?;
+        Ok(Self { crowds: Some(crowds), thread: Some(thread) })
     }
 
     pub(super) fn tell(&self, on_disk: OnDisk) {
-        if on_disk.len() < CROWD {
-            return drop(on_disk);
-        }
         // Where a caller's waker took that thread down, what comes back is told here.
-        drop(self.crowds.send(on_disk));
+        drop(self.crowds.as_ref().map(|crowds| crowds.send(on_disk)));
     }
 }
 
 fn tell_all(waiting: &Receiver<OnDisk>) {
     waiting.iter().for_each(drop);
+}
+
+/// Ends once everybody was told.
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.crowds = None;
+        if let Some(thread) = self.thread.take() {
+            // It panicked only where a caller's waker did.
+            let _ = thread.join();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -84,27 +87,19 @@ mod tests {
         }
     }
 
-    fn told_by(messages: usize) -> Option<String> {
+    #[test]
+    fn a_crowd_is_told_by_another_thread_and_everybody_before_it_ends() {
         let teller = Teller::spawn().unwrap();
-        let (on_disk, mut replies) = stored(messages);
+        let (on_disk, mut replies) = stored(300);
         let (woken, by) = channel();
         let waker = Waker::from(Arc::new(Woken(woken)));
         let first = pin!(&mut replies[0]).poll(&mut Context::from_waker(&waker));
         assert!(matches!(first, Poll::Pending));
         teller.tell(on_disk);
-        // What is under way is told all the same.
         drop(teller);
-        let by = by.recv().unwrap();
-        for (place, reply) in replies.into_iter().enumerate() {
-            assert_eq!(reply.blocking_recv().unwrap().unwrap().sequence_number(), place as i64);
+        assert_eq!(by.recv().unwrap().as_deref(), Some("levi-teller"));
+        for (place, mut reply) in replies.into_iter().enumerate() {
+            assert_eq!(reply.try_recv().unwrap().unwrap().sequence_number(), place as i64);
         }
-        by
-    }
-
-    #[test]
-    fn a_crowd_is_told_by_another_thread_and_a_few_by_this_one() {
-        let here = thread::current().name().map(str::to_owned);
-        assert_eq!(told_by(CROWD).as_deref(), Some("levi-teller"));
-        assert_eq!(told_by(CROWD - 1), here);
     }
 }

@@ -27,8 +27,9 @@ impl Thread {
         // However this thread ends, nobody waits for it in vain.
         let ending = Ending { shared: Arc::clone(&self.shared), report: ShutdownReport::default() };
         let report = self.work();
-        // The outbox is closed, and its lock released, before anybody is told.
+        // The outbox is closed, its lock released, and every caller told before anybody hears of the end.
         drop(self.engine);
+        drop(self.teller);
         Ending::tell(ending, report);
     }
 
@@ -38,9 +39,12 @@ impl Thread {
             let timeout = self.engine.timeout().map(|at: Monotonic| at.since(now));
             let delivery = self.shared.inbox.wait(timeout);
             let now = self.shared.clock.now();
-            let (outside, teller) = (&self.shared.outside, &self.teller);
+            let (inbox, outside, teller) = (&self.shared.inbox, &self.shared.outside, &self.teller);
             self.engine.turn_with(now, delivery.events, &mut |effect| match effect {
-                Effect::Tell(on_disk) => teller.tell(on_disk),
+                // Else told at once, before the inbox is looked at again: what they hand in next is then in the next
+                // transaction, and not in the one after it.
+                Effect::Tell(on_disk) if inbox.is_crowded() => teller.tell(on_disk),
+                Effect::Tell(on_disk) => drop(on_disk),
                 Effect::Send { batch, upsert } => outside.send(batch, upsert),
                 Effect::Refresh => outside.refresh(),
                 Effect::RunTask(task) => outside.run_task(task),

@@ -17,7 +17,8 @@ pub(super) const NEW_LANE: &str =
 pub(super) const FILL_LANE: &str = "UPDATE levi_lanes SET due_at = ?2 WHERE lane = ?1";
 pub(super) const PARKED_TAIL: &str = "SELECT max(sequence_number) FROM levi_parked WHERE lane = ?1";
 
-/// Lanes remembered at most: more sessions than are busy at one time.
+/// Lanes remembered from one transaction to the next: more sessions than are busy at one time. Where there are more, all
+/// are looked up again.
 const REMEMBERED: usize = 256;
 
 /// Lanes as they are inside the present transaction, by their sessions.

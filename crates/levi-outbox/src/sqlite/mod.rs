@@ -89,7 +89,7 @@ pub struct SqliteOutbox {
     /// Whether the file is the outbox's alone.
     own_file: bool,
     max_pending_bytes: u64,
-    /// The counts as of the last commit; none after one that failed.
+    /// The counts as they were last read or committed; none right after a commit that failed.
     known: Cell<Option<Known>>,
     /// The lanes that the last commits added to; none after one that failed.
     lanes: Lanes,

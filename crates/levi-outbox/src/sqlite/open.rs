@@ -18,7 +18,7 @@ use crate::error::OutboxError;
 const CACHE_KIB: i32 = 8 << 10;
 
 /// Statements kept prepared: all of ours.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 80;
 
 /// Pages of WAL after which a commit moves them into the database: 4 MiB at the usual page size.
 const CHECKPOINT_PAGES: u32 = 1_000;

@@ -73,7 +73,7 @@ impl World {
         engine.turn_with(self.clocks(), events, &mut |effect| match effect {
             // As in the worker: told at once, whatever becomes of the rest of the turn.
             Effect::Tell(on_disk) => drop(on_disk),
-            other => effects.push(other),
+            effect => effects.push(effect),
         });
         let stillborn = self.die_before_effects && !effects.is_empty();
         let dead = self.disk.inner().dead || stillborn;

@@ -35,6 +35,7 @@ fn a_full_disk_is_named_and_costs_nothing_that_was_there() {
     outbox.conn.pragma_update(None, "max_page_count", 1_000_000).unwrap();
     outbox.commit(&[], &many).unwrap();
     assert_eq!(outbox.totals().unwrap().pending_rows, 99);
+    assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
 }
 
 #[test]
