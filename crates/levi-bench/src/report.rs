@@ -146,7 +146,7 @@ impl Report {
         }
         text.push('\n');
         text.push_str(
-            "| group | what | Levi | beside | rival or limit | ratio min / median / max | mark | | note |\n",
+            "| group | what | Levi | rival or limit | its figure | ratio min / median / max | mark | | note |\n",
         );
         text.push_str("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
         for run in &self.runs {

@@ -8,7 +8,7 @@ use crate::batcher::PauseReason;
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Status {
-    /// Counts of what waits and what was set aside, as last committed.
+    /// Counts of what waits and what was set aside, as last committed; they follow a commit by a moment.
     pub totals: Totals,
     /// Requests under way.
     pub requests_in_flight: usize,

@@ -13,7 +13,8 @@ pub struct MessageSyncRequest {
     /// The daemon's own name for the message. A second request with the same message id, session and
     /// sequence number replaces the first.
     pub message_id: MessageId,
-    /// The session the message belongs to; its key seals the content.
+    /// The session the message belongs to; its key seals the content. A uuid in lower case: PostgreSQL refuses any other
+    /// name (22P02), and the message is set aside.
     pub session_id: SessionId,
     /// Place in the session, zero or more, unique per session.
     pub sequence_number: i64,

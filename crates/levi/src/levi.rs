@@ -137,7 +137,9 @@ impl Levi {
         self.worker.written_elsewhere();
     }
 
-    /// What Levi is doing now.
+    /// What Levi is doing now. It follows what is done by a moment: whom [`enqueue_durable`](Self::enqueue_durable) has just
+    /// told may find the counts still without its message. To wait for a message use [`synced`](Self::synced), to wait for a
+    /// count [`watch_status`](Self::watch_status).
     pub fn status(&self) -> Status {
         self.worker.status()
     }
