@@ -26,21 +26,23 @@ mod used {
     use std::time::Duration;
 
     use nix::sys::resource::{UsageWho, getrusage};
+    use nix::time::{ClockId, clock_gettime};
 
     pub(super) fn of_process() -> Duration {
-        of(UsageWho::RUSAGE_SELF)
-    }
-
-    pub(super) fn of_children() -> Duration {
-        of(UsageWho::RUSAGE_CHILDREN)
+        of(ClockId::CLOCK_PROCESS_CPUTIME_ID)
     }
 
     pub(super) fn of_thread() -> Duration {
-        of(UsageWho::RUSAGE_THREAD)
+        of(ClockId::CLOCK_THREAD_CPUTIME_ID)
     }
 
-    fn of(who: UsageWho) -> Duration {
-        let Ok(usage) = getrusage(who) else { return Duration::ZERO };
+    /// Not `getrusage`, which on some systems counts in ticks of several milliseconds.
+    fn of(clock: ClockId) -> Duration {
+        clock_gettime(clock).map_or(Duration::ZERO, Duration::from)
+    }
+
+    pub(super) fn of_children() -> Duration {
+        let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Duration::ZERO };
         let micros = |time: nix::sys::time::TimeVal| {
             u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap_or_default()
         };
