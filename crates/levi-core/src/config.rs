@@ -26,8 +26,8 @@ pub struct LeviConfig {
     pub max_attempts_rejected: u32,
     /// Bytes of plaintext in one message (default: 1 MiB).
     pub max_message_bytes: usize,
-    /// Bytes of messages accepted whose callers do not know yet that they are on disk (default: 8 MiB); sealed as they wait, they take a third more. At the
-    /// bound `enqueue` refuses, `enqueue_durable` waits.
+    /// Bytes of messages accepted whose callers do not know yet that they are on disk (default: 8 MiB); sealed as they wait,
+    /// they take a third more. At the bound `enqueue` refuses, `enqueue_durable` waits.
     pub max_queued_bytes: usize,
     /// Bytes waiting on disk (default: 1 GiB). At the bound intake refuses.
     pub max_pending_bytes: u64,

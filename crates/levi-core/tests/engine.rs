@@ -6,7 +6,7 @@ mod rig;
 use std::time::Duration;
 
 use levi_core::batcher::PauseReason;
-use levi_core::engine::Event;
+use levi_core::engine::{Event, Intake, Message};
 use levi_core::{LeviConfig, SyncedError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::{NewRow, OutboxStore as _, Protection};
@@ -288,6 +288,20 @@ fn single_messages_arrive_within_two_round_trips_beside_a_session_with_a_million
     let waiting = small.iter().filter(|session| !rig.arrived.contains_key(session.as_str())).count();
     assert_eq!(waiting, 0, "of ten");
     assert!(rig.status().totals.pending_rows > 990_000);
+}
+
+/// Nobody waits for it, so the daemon's store is where it is said.
+#[test]
+fn a_message_that_was_accepted_and_cannot_be_stored_is_reported() {
+    let mut rig = Rig::new(LeviConfig::default());
+    let session = rig.session("s");
+    rig.enqueue(&session, 1).unwrap();
+    let another = Message::Sealed(stored("s", 1));
+    rig.tell(Event::Enqueue(Intake { message: another, permit: None, reply: None }));
+    let reports = rig.store.reports.lock().unwrap();
+    let [report] = &reports[..] else { panic!("{reports:?}") };
+    assert_eq!((report.message_id.as_str(), report.sequence_number), ("1", 1));
+    assert_eq!(report.delivery, Delivery::Failed { code: "place_taken".into() });
 }
 
 /// A crash in the commit costs the daemon's record nothing: the row is sent again, and this is told again.

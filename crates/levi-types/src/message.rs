@@ -13,8 +13,8 @@ pub struct MessageSyncRequest {
     /// The daemon's own name for the message. A second request with the same message id, session and
     /// sequence number replaces the first.
     pub message_id: MessageId,
-    /// The session the message belongs to; its key seals the content. A uuid in lower case: PostgreSQL refuses any other
-    /// name (22P02), and the message is set aside.
+    /// The session the message belongs to; its key seals the content. A uuid in lower case: one in upper case is
+    /// refused at once, and what is no uuid is set aside when PostgreSQL refuses it (22P02).
     pub session_id: SessionId,
     /// Place in the session, zero or more, unique per session.
     pub sequence_number: i64,

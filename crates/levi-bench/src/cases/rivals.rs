@@ -46,8 +46,8 @@ pub(crate) enum Payloads {
     Plain,
 }
 
-/// Group commit and nothing else, as it is usually written: drain what is queued, insert, commit, answer. The same table, the same indexes; no
-/// lanes, no bounds, no replacing, no counts.
+/// Group commit and nothing else, as it is usually written: drain what is queued, insert, commit, answer. The same table,
+/// the same indexes; no lanes, no bounds, no replacing, no counts.
 pub(crate) fn group_commit(
     path: &Path,
     extra_sync: Duration,

@@ -5,11 +5,12 @@ use std::iter::successors;
 use std::sync::Arc;
 
 use levi_outbox::{Change, Enqueued, NewRow, NewTask, OutboxError, Reason, RowId};
-use levi_types::{Delivery, DeliveryReport, MessageId, MessageSyncRequest, Now, SessionId, Wall};
+use levi_types::{DeliveryReport, Now, SessionId, Wall};
 use tokio::sync::oneshot;
 
 use super::event::{Effect, Intake};
 use super::on_disk::{OnDisk, Owner};
+use super::refused::Refused;
 use super::{Engine, Perform};
 use crate::batcher::{Input, Touched};
 use crate::error::EnqueueError;
@@ -86,13 +87,7 @@ impl Engine {
             Message::Sealed(row) => row,
             Message::Plain(request) => match self.sealer.seal(&request, now.wall, &mut *self.random) {
                 Ok(row) => row,
-                Err(error) => {
-                    let code =
-                        if matches!(error, EnqueueError::NoKey { .. }) { "no_key" } else { "encryption" };
-                    let MessageSyncRequest { message_id, session_id, sequence_number, .. } = request;
-                    let report = failed(session_id, sequence_number, message_id, code);
-                    return self.refuse(owner, report, error);
-                }
+                Err(error) => return self.refuse(vec![Refused::unsealed(owner, request, error)]),
             },
         };
         self.uncommitted.rows.push(row);
@@ -152,17 +147,15 @@ impl Engine {
         let mut touched = BTreeMap::new();
         let mut refused = Vec::new();
         for ((owner, row), outcome) in done.owners.iter_mut().zip(&done.rows).zip(&outcomes) {
-            match refusal(row, outcome) {
-                Some((code, error)) => refused.push((std::mem::take(owner), not_stored(row, code), error)),
+            match Refused::unstored(owner, row, outcome) {
+                Some(refusal) => refused.push(refusal),
                 None => touch(&mut touched, row),
             }
         }
         if !done.rows.is_empty() {
             perform(Effect::Tell(OnDisk::new(done.owners, done.rows, outcomes)));
         }
-        for (owner, report, error) in refused {
-            self.refuse(owner, report, error);
-        }
+        self.refuse(refused);
         self.outbox_error = None;
         self.batcher.handle(now, Input::Committed);
         if !touched.is_empty() || done.wakes {
@@ -178,14 +171,6 @@ impl Engine {
             self.receipts.check(&*self.store, row);
         }
         (self.changed, self.committed) = (true, true);
-    }
-
-    /// A message that cannot be stored: whoever waits is told; where nobody does, the daemon's store is.
-    fn refuse(&self, mut owner: Owner, report: DeliveryReport, error: EnqueueError) {
-        let DeliveryReport { session_id, sequence_number, delivery, .. } = &report;
-        tracing::warn!(%session_id, sequence_number, ?delivery, "message refused: {error}");
-        self.record(&[report]);
-        owner.tell(Err(error));
     }
 
     /// The changes stay for the next try. New rows whose callers wait are refused now, for nothing is
@@ -225,37 +210,12 @@ impl Engine {
     }
 }
 
-/// Why the outbox did not take a row, if it did not.
-fn refusal(row: &NewRow, outcome: &Enqueued) -> Option<(&'static str, EnqueueError)> {
-    match outcome {
-        Enqueued::Stored { .. } => None,
-        Enqueued::PlaceTaken { holder } => {
-            let (session_id, sequence_number) = (row.session_id.clone(), row.sequence_number);
-            let holder = holder.clone();
-            Some(("place_taken", EnqueueError::PlaceTaken { session_id, sequence_number, holder }))
-        }
-        Enqueued::Full { pending_bytes, limit } => {
-            let (pending_bytes, limit) = (*pending_bytes, *limit);
-            Some(("outbox_full", EnqueueError::OutboxFull { pending_bytes, limit }))
-        }
-    }
-}
-
 /// Notes the lowest place written in each session.
 fn touch(touched: &mut BTreeMap<SessionId, i64>, row: &NewRow) {
     match touched.get_mut(&row.session_id) {
         Some(lowest) => *lowest = row.sequence_number.min(*lowest),
         None => drop(touched.insert(row.session_id.clone(), row.sequence_number)),
     }
-}
-
-fn not_stored(row: &NewRow, code: &str) -> DeliveryReport {
-    failed(row.session_id.clone(), row.sequence_number, row.message_id.clone(), code)
-}
-
-fn failed(session_id: SessionId, sequence_number: i64, message_id: MessageId, code: &str) -> DeliveryReport {
-    let delivery = Delivery::Failed { code: code.to_owned() };
-    DeliveryReport { session_id, sequence_number, message_id, delivery }
 }
 
 pub(super) fn reason_of(error: &OutboxError) -> Reason {

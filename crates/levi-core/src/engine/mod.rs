@@ -7,6 +7,7 @@ mod commit;
 mod event;
 mod on_disk;
 mod receipts;
+mod refused;
 mod stored;
 
 use std::collections::HashMap;
