@@ -77,10 +77,13 @@ pub(crate) enum CliError {
     Output(io::Error),
     #[error("cannot {what}: {source}")]
     System { what: &'static str, source: io::Error },
+    #[cfg(feature = "demo")]
     #[error(transparent)]
     StandIn(#[from] levi_testkit::supabase::StartError),
+    #[cfg(feature = "demo")]
     #[error("the server's tables cannot be looked into: {0}")]
     Inspect(#[from] levi_testkit::supabase::InspectError),
+    #[cfg(feature = "demo")]
     #[error("{0}")]
     Demo(String),
 }

@@ -4,6 +4,7 @@
 mod args;
 mod connection;
 mod console;
+#[cfg(feature = "demo")]
 mod demo;
 mod device;
 mod doctor;
@@ -22,7 +23,6 @@ mod pull;
 mod run;
 mod settle;
 mod share;
-mod sign_up;
 mod status;
 mod sync;
 mod text;

@@ -9,6 +9,7 @@ mod outage;
 mod proxy;
 mod report;
 mod send;
+mod sign_up;
 mod source;
 mod stage;
 mod stored;

@@ -1,5 +1,4 @@
-//! A new user on a project that lets people sign up (GoTrue, `/auth/v1/signup`). For the demo only: a daemon's users
-//! sign up in the app.
+//! A new user on a project that lets people sign up (GoTrue, `/auth/v1/signup`).
 
 use std::time::Duration;
 
