@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::bench::{Bench, succeed};
+use super::bench::Bench;
 use crate::failure::Failure;
 use crate::metadata::root;
+use crate::programs::succeed;
 
 /// The programs that must be on this machine.
 pub(super) struct Programs {

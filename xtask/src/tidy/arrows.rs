@@ -34,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "levi-sim",
         &["levi-types", "levi-crypto", "levi-outbox", "levi-transport", "levi-core", "levi-testkit"],
     ),
+    ("levi-fuzz", &["levi-types", "levi-crypto", "levi-outbox", "levi-transport", "levi-core", "levi-cli"]),
     ("xtask", &[]),
 ];
 
