@@ -13,7 +13,7 @@ mod feed;
 mod home;
 mod ids;
 mod login;
-mod ndjson;
+pub mod ndjson;
 mod outbox;
 mod owner;
 mod places;

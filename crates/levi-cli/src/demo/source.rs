@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek as _};
+use std::io::{self, BufRead, BufReader, Seek as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use crate::error::CliError;
-use crate::ndjson::{Line, LineError, Lines};
+use crate::ndjson::{InputMessage, LineError, Lines};
 use crate::places::Places;
 
 const SHIPPED: [&str; 2] = [
@@ -53,7 +53,7 @@ impl Source {
         };
         let mut source = Self { origin, lines: 0 };
         let reader = source.reader()?;
-        source.lines = count(reader).map_err(|error| source.unreadable(error))?;
+        source.lines = Lines::new(reader).count().map_err(|error| source.unreadable(error))?;
         Ok(source)
     }
 
@@ -107,12 +107,13 @@ impl Repeated<'_> {
     pub(crate) fn next_message(&mut self) -> Result<Option<Taken>, CliError> {
         while self.left > 0 {
             let next = self.lines.next_line().map_err(|error| self.source.unreadable(error))?;
-            let Some((number, line)) = next else {
+            let Some(line) = next else {
                 self.start_over()?;
                 continue;
             };
             self.left -= 1;
-            let message = line.map_err(BadLine::from).and_then(|line| self.place(number, line));
+            let number = line.number;
+            let message = line.message.map_err(BadLine::from).and_then(|line| self.place(number, line));
             match message {
                 Ok(message) => return Ok(Some(Ok(message))),
                 Err(error) if self.pass == 0 => return Ok(Some(Err((number, error)))),
@@ -133,7 +134,7 @@ impl Repeated<'_> {
         Ok(())
     }
 
-    fn place(&mut self, number: u64, line: Line) -> Result<DemoMessage, BadLine> {
+    fn place(&mut self, number: u64, line: InputMessage) -> Result<DemoMessage, BadLine> {
         let session = line.session_id.unwrap_or_default();
         let places = self.places.entry(session.clone()).or_default();
         let next = || places.highest().map_or(Some(1), |highest| highest.checked_add(1));
@@ -209,28 +210,6 @@ fn spool() -> Result<NamedTempFile, CliError> {
     Ok(file)
 }
 
-/// Counts lines that are not blank.
-fn count(mut reader: impl Read) -> io::Result<u64> {
-    let (mut lines, mut blank) = (0, true);
-    let mut chunk = vec![0; 1 << 16];
-    loop {
-        let read = reader.read(&mut chunk)?;
-        if read == 0 {
-            return Ok(lines + u64::from(!blank));
-        }
-        for byte in &chunk[..read] {
-            match byte {
-                b'\n' => {
-                    lines += u64::from(!blank);
-                    blank = true;
-                }
-                byte if byte.is_ascii_whitespace() => {}
-                _ => blank = false,
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -240,7 +219,7 @@ mod tests {
     fn source(text: &str) -> Source {
         let mut file = NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        let lines = count(text.as_bytes()).unwrap();
+        let lines = Lines::new(text.as_bytes()).count().unwrap();
         Source { origin: Origin::Spooled(file), lines }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use levi::{MessageSyncRequest, SessionId};
 
 use crate::ids::canonical_uuid;
-use crate::ndjson::Line;
+use crate::ndjson::InputMessage;
 use crate::places::Places;
 
 /// Why a line cannot be given its place.
@@ -27,7 +27,7 @@ pub(crate) struct Numbering {
 
 impl Numbering {
     /// The line's session, if it names one: in the form in which the server hands it out.
-    pub(crate) fn session(line: &Line) -> Result<Option<SessionId>, NoPlace> {
+    pub(crate) fn session(line: &InputMessage) -> Result<Option<SessionId>, NoPlace> {
         let named = line.session_id.as_deref().map(|id| canonical_uuid(id).ok_or(NoPlace::NotASession));
         Ok(named.transpose()?.map(SessionId::from))
     }
@@ -36,7 +36,7 @@ impl Numbering {
     pub(crate) fn place(
         &mut self,
         number: u64,
-        line: Line,
+        line: InputMessage,
         session_id: SessionId,
     ) -> Result<MessageSyncRequest, NoPlace> {
         let own = i64::try_from(number).unwrap_or(i64::MAX);

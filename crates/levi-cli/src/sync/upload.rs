@@ -14,7 +14,7 @@ use crate::console::{Complaint, Console};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::feed::Feed;
-use crate::ndjson::{Line, LineError, Lines};
+use crate::ndjson::{InputMessage, LineError, Lines};
 use crate::progress::Progress;
 use crate::settle::{self, Settled, Stuck};
 use crate::text::plural;
@@ -106,13 +106,13 @@ impl<'a> Upload<'a> {
     ) -> Result<(), CliError> {
         let mut lines = Lines::new(input);
         let path = file.map_or_else(|| PathBuf::from("-"), Path::to_owned);
-        while let Some((number, line)) =
+        while let Some(line) =
             lines.next_line().map_err(|source| CliError::Input { path: path.clone(), source })?
         {
             self.room().await?;
-            match self.request(number, line).await? {
-                Ok(request) => self.feed.hand_over(number, request).await,
-                Err(why) => self.bad(number, why),
+            match self.request(line.number, line.message).await? {
+                Ok(request) => self.feed.hand_over(line.number, request).await,
+                Err(why) => self.bad(line.number, why),
             }
             progress.reached(self.levi.status().rows_accepted);
         }
@@ -123,7 +123,7 @@ impl<'a> Upload<'a> {
     async fn request(
         &mut self,
         number: u64,
-        line: Result<Line, LineError>,
+        line: Result<InputMessage, LineError>,
     ) -> Result<Result<MessageSyncRequest, String>, CliError> {
         let line = match line {
             Ok(line) => line,
