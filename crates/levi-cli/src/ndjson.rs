@@ -1,7 +1,7 @@
 //! Messages as lines of JSON (NDJSON).
 //!
-//! A line that is not a message is reported with its number and the reason, never with its content, and reading
-//! continues with the next line.
+//! A line that is not a message is reported with its number and the reason, never with its content,
+//! and reading continues with the next line.
 
 use std::io::{self, BufRead, Read as _};
 
@@ -9,12 +9,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::error::Category;
 
-/// The longest line that is accepted, in bytes: 1 MiB of content with every byte escaped (`\u0000`), plus the ids.
+/// The longest line that is accepted, in bytes: 1 MiB of content with every byte escaped
+/// (`\u0000`), plus the ids.
 pub const MAX_LINE_BYTES: usize = (6 << 20) + 4096;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A message as the input gives it. The caller fills in the ids and the number where the input has none.
+/// A message as the input gives it. The caller fills in the ids and the number where the input has
+/// none.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InputMessage {
     /// Not empty, but not checked to be a uuid.
@@ -27,7 +29,8 @@ pub struct InputMessage {
     pub content: String,
 }
 
-/// Why a line is not a message. The text names the field and what to do, and quotes nothing of the line.
+/// Why a line is not a message. The text names the field and what to do, and quotes nothing of the
+/// line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {
@@ -160,14 +163,15 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// The line without the white space around it and without a byte order mark, which some editors write at the start of a
-/// file.
+/// The line without the white space around it and without a byte order mark, which some editors
+/// write at the start of a file.
 fn trimmed(line: &[u8]) -> &[u8] {
     let line = line.trim_ascii();
     line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii()
 }
 
-/// The fields as JSON values, so that a wrong one is named here. The parser's own error would quote it.
+/// The fields as JSON values, so that a wrong one is named here. The parser's own error would quote
+/// it.
 #[derive(Deserialize)]
 struct Fields {
     session_id: Option<Value>,
