@@ -78,7 +78,7 @@ pub(crate) enum CliError {
     #[error("cannot {what}: {source}")]
     System { what: &'static str, source: io::Error },
     #[error(transparent)]
-    StandIn(#[from] levi_testkit::supabase::StartError),
+    FakeSupabase(#[from] levi_testkit::supabase::StartError),
     #[error("the server's tables cannot be looked into: {0}")]
     Inspect(#[from] levi_testkit::supabase::InspectError),
     #[error("{0}")]

@@ -47,7 +47,7 @@ pub(crate) async fn check(
     for (number, device) in devices.readers().iter().enumerate() {
         let reader = device.reader(stage)?;
         // A server that does not tell what it saw is asked for what it keeps.
-        let mut rows = match stage.server.stand_in() {
+        let mut rows = match stage.server.fake_supabase() {
             None if number == 0 => Some(StoredRows::of(stage, device)?),
             _ => None,
         };
@@ -69,7 +69,7 @@ pub(crate) async fn check(
     }
     progress.finish();
     read.took = began.elapsed();
-    if let Some(server) = stage.server.stand_in() {
+    if let Some(server) = stage.server.fake_supabase() {
         let stored = server.row_count(Table::Messages)?;
         read.duplicated += stored.saturating_sub(sent.ledger.messages);
         read.out_of_order += server.order_violations().len() as u64;

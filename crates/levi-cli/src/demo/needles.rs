@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use levi_testkit::fixtures::SeededRandom;
-use levi_testkit::supabase::{StandIn, Watch};
+use levi_testkit::supabase::{FakeSupabase, Watch};
 
 /// Contents that are all watched for.
 const ALL_OF_THE_FIRST: u64 = 1000;
@@ -12,16 +12,16 @@ const ALL_OF_THE_FIRST: u64 = 1000;
 const SHORTEST: usize = 32;
 const LEAST_DISTINCT_BYTES: usize = 10;
 
-/// What is looked for in every byte that reaches the stand-in. Another server does not tell what it saw.
+/// What is looked for in every byte that reaches the fake Supabase. Another server does not tell what it saw.
 pub(crate) struct Needles {
-    server: Option<Arc<StandIn>>,
+    server: Option<Arc<FakeSupabase>>,
     random: SeededRandom,
     seen: u64,
     watches: Vec<Watch>,
 }
 
 impl Needles {
-    pub(crate) fn new(server: Option<Arc<StandIn>>, seed: u64) -> Self {
+    pub(crate) fn new(server: Option<Arc<FakeSupabase>>, seed: u64) -> Self {
         Self { server, random: SeededRandom::new(seed), seen: 0, watches: Vec::new() }
     }
 
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_large_input_is_sampled() {
-        let mut needles = Needles::new(Some(Arc::new(StandIn::start().unwrap())), 7);
+        let mut needles = Needles::new(Some(Arc::new(FakeSupabase::start().unwrap())), 7);
         for number in 0..20_000 {
             needles.consider(&format!("message number {number} of a rather long file"));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use levi::Table;
-use levi_testkit::supabase::{Fault, Scope, StandIn, Times};
+use levi_testkit::supabase::{FakeSupabase, Fault, Scope, Times};
 
 use super::proxy::Proxy;
 use crate::error::CliError;
@@ -13,7 +13,10 @@ use crate::error::CliError;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Writes one more request and loses the answer, then takes the server down for `outage`. Says for how long it was.
-pub(crate) async fn of_stand_in(server: Arc<StandIn>, outage: Duration) -> Result<Duration, CliError> {
+pub(crate) async fn of_fake_supabase(
+    server: Arc<FakeSupabase>,
+    outage: Duration,
+) -> Result<Duration, CliError> {
     // What was written and never answered is sent again: the upsert must make that harmless.
     let posts = Scope::table(Table::Messages).method("POST");
     let fired = server.faults().fired();

@@ -63,7 +63,7 @@ pub(crate) async fn send(
         feed: Feed::new(&levi),
         sessions: Sessions { store, service, repository: None },
         ledger: Ledger::default(),
-        needles: Needles::new(stage.server.stand_in(), plan.seed),
+        needles: Needles::new(stage.server.fake_supabase(), plan.seed),
         progress: console.progress("syncing", Some(plan.total)),
         bad_lines: 0,
         outage: None,

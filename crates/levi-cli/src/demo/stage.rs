@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use levi::{HttpOptions, HttpSignIn, SecretString, SignIn as _, SignInError};
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 
 use super::lite::Lite;
 use super::outage;
@@ -19,7 +19,7 @@ use crate::sign_up::sign_up;
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
     /// Run against another server: `lite` starts Supabase Lite (needs Node and a checkout), an address is a project
-    /// that is set up already. Default: a stand-in in this process.
+    /// that is set up already. Default: a fake Supabase in this process.
     #[arg(long, value_name = "lite|URL")]
     server: Option<String>,
     /// The publishable key, for --server URL.
@@ -40,7 +40,7 @@ pub(crate) struct Stage {
 
 pub(crate) enum Server {
     /// In this process: it can be taken down, and tells what it saw.
-    StandIn(Arc<StandIn>),
+    FakeSupabase(Arc<FakeSupabase>),
     /// A process of our own behind a wire that can be cut.
     Lite { wire: Arc<Proxy>, _process: Lite },
     /// Somebody's project: not ours to take down.
@@ -54,17 +54,17 @@ impl Stage {
     pub(crate) async fn set(args: &ServerArgs, seed: u64, console: Console) -> Result<Self, CliError> {
         let (email, password) = (format!("ada-{seed}@example.org"), format!("demo-password-{seed}"));
         match args.server.as_deref() {
-            None => Self::stand_in(email, password),
+            None => Self::fake_supabase(email, password),
             Some("lite") => Self::lite(email, password, console).await,
             Some(url) => Self::project(args, url).await,
         }
     }
 
-    fn stand_in(email: String, password: String) -> Result<Self, CliError> {
-        let server = Arc::new(StandIn::builder().keep_requests(0).start()?);
+    fn fake_supabase(email: String, password: String) -> Result<Self, CliError> {
+        let server = Arc::new(FakeSupabase::builder().keep_requests(0).start()?);
         server.add_user(&email, &password)?;
         let http = HttpOptions::new(server.url(), server.publishable_key());
-        Ok(Self { server: Server::StandIn(server), http, email, password: password.into() })
+        Ok(Self { server: Server::FakeSupabase(server), http, email, password: password.into() })
     }
 
     async fn lite(email: String, password: String, console: Console) -> Result<Self, CliError> {
@@ -104,16 +104,16 @@ impl Server {
     /// What people call it.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::StandIn(_) => "a stand-in for Supabase in this process".to_owned(),
+            Self::FakeSupabase(_) => "a fake Supabase in this process".to_owned(),
             Self::Lite { .. } => "Supabase Lite on this machine".to_owned(),
             Self::Project { url } => format!("the project at {url}"),
         }
     }
 
     /// The server that tells what it saw, if it is one.
-    pub(crate) fn stand_in(&self) -> Option<Arc<StandIn>> {
+    pub(crate) fn fake_supabase(&self) -> Option<Arc<FakeSupabase>> {
         match self {
-            Self::StandIn(server) => Some(Arc::clone(server)),
+            Self::FakeSupabase(server) => Some(Arc::clone(server)),
             _ => None,
         }
     }
@@ -121,7 +121,7 @@ impl Server {
     /// Where plaintext is looked for.
     pub(crate) const fn looked_in(&self) -> &'static str {
         match self {
-            Self::StandIn(_) => "in every byte that arrived",
+            Self::FakeSupabase(_) => "in every byte that arrived",
             _ => "in the rows that it keeps",
         }
     }
@@ -129,7 +129,9 @@ impl Server {
     /// An outage of this server; `None` where it is not ours to take down.
     pub(crate) fn outage(&self, length: Duration) -> Option<Outage> {
         match self {
-            Self::StandIn(server) => Some(Box::pin(outage::of_stand_in(Arc::clone(server), length))),
+            Self::FakeSupabase(server) => {
+                Some(Box::pin(outage::of_fake_supabase(Arc::clone(server), length)))
+            }
             Self::Lite { wire, .. } => Some(Box::pin(outage::of_proxy(Arc::clone(wire), length))),
             Self::Project { .. } => None,
         }
