@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use levi::{HttpOptions, HttpSignIn, SecretString, SignIn as _, SignInError};
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 
 use super::lite::Lite;
 use super::outage;
@@ -52,7 +52,7 @@ pub(crate) struct Environment {
 
 pub(crate) enum Server {
     /// Inside this process: the demo can stop it and scan what it receives.
-    Fake(Arc<StandIn>),
+    Fake(Arc<FakeSupabase>),
     /// A process that the demo started, behind a proxy that can cut every connection.
     Lite { proxy: Arc<Proxy>, _process: Lite },
     /// An existing project, which the demo must not disturb.
@@ -73,7 +73,7 @@ impl Environment {
     }
 
     fn fake(email: String, password: String) -> Result<Self, CliError> {
-        let server = Arc::new(StandIn::builder().keep_requests(0).start()?);
+        let server = Arc::new(FakeSupabase::builder().keep_requests(0).start()?);
         server.add_user(&email, &password)?;
         let http = HttpOptions::new(server.url(), server.publishable_key());
         Ok(Self { server: Server::Fake(server), http, email, password: password.into() })
@@ -120,7 +120,7 @@ impl Server {
     }
 
     /// The fake server, if this is it.
-    pub(crate) fn fake(&self) -> Option<Arc<StandIn>> {
+    pub(crate) fn fake(&self) -> Option<Arc<FakeSupabase>> {
         match self {
             Self::Fake(server) => Some(Arc::clone(server)),
             _ => None,

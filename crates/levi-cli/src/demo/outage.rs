@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use levi::Table;
-use levi_testkit::supabase::{Fault, Scope, StandIn, Times};
+use levi_testkit::supabase::{FakeSupabase, Fault, Scope, Times};
 
 use super::proxy::Proxy;
 use crate::error::CliError;
@@ -14,7 +14,10 @@ const LOST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Lets the server write one more request and drops the response, then stops the server for
 /// `outage`. Returns how long the server was down.
-pub(crate) async fn of_fake_supabase(server: Arc<StandIn>, outage: Duration) -> Result<Duration, CliError> {
+pub(crate) async fn of_fake_supabase(
+    server: Arc<FakeSupabase>,
+    outage: Duration,
+) -> Result<Duration, CliError> {
     // Levi sends a request again if it got no response; the upsert must make that harmless.
     let posts = Scope::table(Table::Messages).method("POST");
     let fired = server.faults().fired();

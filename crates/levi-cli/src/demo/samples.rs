@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use levi_testkit::fixtures::SeededRandom;
-use levi_testkit::supabase::{StandIn, Watch};
+use levi_testkit::supabase::{FakeSupabase, Watch};
 
 /// So many contents are all samples; later ones are drawn at random.
 const FULL_COVERAGE: u64 = 1000;
@@ -15,7 +15,7 @@ const MIN_DISTINCT_BYTES: usize = 10;
 /// Texts and keys that must not reach the server. Does nothing unless the server is the fake one,
 /// because others do not let the demo scan what they receive.
 pub(crate) struct PlaintextSamples {
-    server: Option<Arc<StandIn>>,
+    server: Option<Arc<FakeSupabase>>,
     random: SeededRandom,
     /// Contents that were long and varied enough.
     candidates: u64,
@@ -23,7 +23,7 @@ pub(crate) struct PlaintextSamples {
 }
 
 impl PlaintextSamples {
-    pub(crate) fn new(server: Option<Arc<StandIn>>, seed: u64) -> Self {
+    pub(crate) fn new(server: Option<Arc<FakeSupabase>>, seed: u64) -> Self {
         Self { server, random: SeededRandom::new(seed), candidates: 0, watches: Vec::new() }
     }
 
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_large_input_is_sampled() {
-        let mut samples = PlaintextSamples::new(Some(Arc::new(StandIn::start().unwrap())), 7);
+        let mut samples = PlaintextSamples::new(Some(Arc::new(FakeSupabase::start().unwrap())), 7);
         for number in 0..20_000 {
             samples.consider(&format!("message number {number} of a rather long file"));
         }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use levi::{SessionId, Table, UserId};
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 use serde_json::Value;
 
 pub const EMAIL: &str = "ada@example.org";
@@ -17,7 +17,7 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Project {
-    pub server: StandIn,
+    pub server: FakeSupabase,
     pub user_id: UserId,
     pub directory: tempfile::TempDir,
 }
@@ -38,7 +38,7 @@ pub struct Outcome {
 
 impl Project {
     pub fn new() -> Self {
-        let server = StandIn::start().unwrap();
+        let server = FakeSupabase::start().unwrap();
         let user_id = server.add_user(EMAIL, PASSWORD).unwrap();
         Self { server, user_id, directory: tempfile::tempdir().unwrap() }
     }
