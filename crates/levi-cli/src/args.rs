@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(feature = "demo")]
 use crate::demo::DemoArgs;
 use crate::doctor::DoctorArgs;
 use crate::login::{LoginArgs, LogoutArgs};
@@ -40,6 +41,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[cfg(feature = "demo")]
     /// Show Levi at work: sync a coding session through an outage and read it on other devices.
     #[command(after_help = AFTER_HELP)]
     Demo(DemoArgs),

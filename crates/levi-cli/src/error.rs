@@ -83,12 +83,16 @@ pub(crate) enum CliError {
     Output(io::Error),
     #[error("cannot {what}: {source}")]
     System { what: &'static str, source: io::Error },
+    #[cfg(feature = "demo")]
     #[error(transparent)]
     FakeSupabase(#[from] levi_testkit::supabase::StartError),
+    #[cfg(feature = "demo")]
     #[error("cannot read the tables of the fake server: {0}")]
     Inspect(#[from] levi_testkit::supabase::InspectError),
+    #[cfg(feature = "demo")]
     #[error("a background task ended early: {0}")]
     Task(#[from] tokio::task::JoinError),
+    #[cfg(feature = "demo")]
     #[error("{0}")]
     Demo(String),
 }

@@ -5,6 +5,7 @@ mod args;
 mod connection;
 mod console;
 mod data_dir;
+#[cfg(feature = "demo")]
 mod demo;
 mod device;
 mod doctor;
@@ -22,7 +23,6 @@ mod pull;
 mod run;
 mod sequence_set;
 mod share;
-mod sign_up;
 mod status;
 mod sync;
 mod text;

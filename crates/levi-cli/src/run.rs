@@ -37,6 +37,7 @@ fn run_with(args: impl IntoIterator<Item = OsString>) -> Exit {
 
 async fn perform(command: Command, console: Console) -> Result<Exit, CliError> {
     match command {
+        #[cfg(feature = "demo")]
         Command::Demo(args) => crate::demo::run(args, console).await,
         Command::Sync(args) => crate::sync::run(args, console).await,
         Command::Pull(args) => crate::pull::run(args, console).await,

@@ -12,9 +12,9 @@ use levi_testkit::supabase::FakeSupabase;
 use super::lite::Lite;
 use super::outage;
 use super::proxy::Proxy;
+use super::sign_up::sign_up;
 use crate::console::Console;
 use crate::error::CliError;
-use crate::sign_up::sign_up;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {

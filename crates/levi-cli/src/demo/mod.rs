@@ -11,6 +11,7 @@ mod report;
 mod samples;
 mod send;
 mod sessions;
+mod sign_up;
 mod source;
 mod stored;
 
