@@ -41,8 +41,8 @@ struct Line {
 
 /// Compares the fresh answers in `folder` with those on record, or records them.
 pub(super) fn settle(folder: &Path, record: Record) -> Result<(), Failure> {
-    let [stand_in, lite] = ["stand-in", "lite"].map(|server| answers(folder, server, record));
-    let table = table(&stand_in?, &lite?);
+    let [fake_supabase, lite] = ["fake-supabase", "lite"].map(|server| answers(folder, server, record));
+    let table = table(&fake_supabase?, &lite?);
     let page = root().join(PAGE);
     let old = read(&page)?;
     let new = with_table(&old, &table).ok_or_else(|| Failure::Tool {
@@ -89,12 +89,12 @@ fn with_table(page: &str, table: &str) -> Option<String> {
 }
 
 /// Both reports are of the same suite, so line by line they are the same cases.
-fn table(stand_in: &Report, lite: &Report) -> String {
+fn table(fake_supabase: &Report, lite: &Report) -> String {
     let mut text = String::from(
-        "| case | Levi must understand | stand-in | Supabase Lite |\n| --- | --- | --- | --- |\n",
+        "| case | Levi must understand | fake Supabase | Supabase Lite |\n| --- | --- | --- | --- |\n",
     );
     let mut notes: Vec<&str> = Vec::new();
-    for (left, right) in stand_in.lines.iter().zip(&lite.lines) {
+    for (left, right) in fake_supabase.lines.iter().zip(&lite.lines) {
         let [left_cell, right_cell] = [left, right].map(|line| cell(line, &mut notes));
         let Line { group, name, expected, .. } = left;
         // Writing to a String cannot fail.

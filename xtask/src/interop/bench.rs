@@ -48,8 +48,8 @@ impl Bench {
         succeed("vectors.py", python.arg(script).env("PYTHONPATH", self.python_packages()))
     }
 
-    pub(super) fn contract_of_the_stand_in(&mut self) -> Result<(), Failure> {
-        self.contract("stand-in", &[])
+    pub(super) fn contract_of_the_fake_supabase(&mut self) -> Result<(), Failure> {
+        self.contract("fake-supabase", &[])
     }
 
     pub(super) fn start_lite(&mut self) -> Result<(), Failure> {

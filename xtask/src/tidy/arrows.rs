@@ -38,7 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// What tests of any crate may use besides: the stand-in and the fixtures live there. Tests get no other
+/// What tests of any crate may use besides: the fake Supabase and the fixtures live there. Tests get no other
 /// arrow, or a cycle of dev-dependencies would keep a crate from being built and published by itself.
 const FOR_TESTS: &str = "levi-testkit";
 

@@ -1,4 +1,5 @@
-//! A new user on a project that lets people sign up (GoTrue, `/auth/v1/signup`).
+//! Signs up a new user (`/auth/v1/signup` of Supabase's sign-in server). Only the demo does this: a
+//! daemon's users sign up in the app.
 
 use std::time::Duration;
 
@@ -6,9 +7,9 @@ use levi::{HttpOptions, SecretString};
 
 use crate::error::CliError;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Signs a user up. Whether the user may sign in without confirming the address is the project's decision.
+/// Signs a user up. Some projects let a user sign in only after the address is confirmed.
 pub(crate) async fn sign_up(
     http: &HttpOptions,
     email: &str,
@@ -16,20 +17,18 @@ pub(crate) async fn sign_up(
 ) -> Result<(), CliError> {
     let url = format!("{}/auth/v1/signup", http.api_url.trim_end_matches('/'));
     let key = http.publishable_key.clone();
-    // Exposed to be sent to the sign-in server, which is what the password is for.
+    // Exposed because the sign-in server needs the password.
     let body = serde_json::json!({ "email": email, "password": password.expose() }).to_string();
     let request = move || {
-        let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);
+        let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
         let agent: ureq::Agent = config.build().into();
         let post = agent.post(&url).header("apikey", &key).header("Content-Type", "application/json");
         post.send(body).map(|response| response.status().as_u16())
     };
-    let answered = tokio::task::spawn_blocking(request).await;
-    let status = answered.map_err(|_| CliError::Demo("the demo was cut short".to_owned()))?;
-    match status {
+    match tokio::task::spawn_blocking(request).await? {
         Ok(200..=299) => Ok(()),
         Ok(status) => Err(CliError::Demo(format!(
-            "the project does not let {email} sign in or up (HTTP {status}); give --email and LEVI_PASSWORD of a user that it has"
+            "the project refuses to sign {email} in or up (HTTP {status}); give --email and LEVI_PASSWORD of an existing user"
         ))),
         Err(error) => Err(CliError::Demo(format!("the project does not answer: {error}"))),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use levi_transport::Tokens;
 use levi_types::UserId;
 
-use super::builder::{StandInBuilder, StartError};
+use super::builder::{FakeSupabaseBuilder, StartError};
 use super::faults::Faults;
 use super::listener::Listener;
 use super::lock;
@@ -19,12 +19,12 @@ use super::watch::Watch;
 /// the five tables of `supabase/migrations` with their keys and policies, faults on command, and a record of what it saw.
 ///
 /// Dropping it closes the port, resets every connection and joins every thread.
-pub struct StandIn {
+pub struct FakeSupabase {
     pub(crate) server: Arc<Server>,
     listener: Listener,
 }
 
-impl StandIn {
+impl FakeSupabase {
     /// Starts one with the defaults.
     ///
     /// # Errors
@@ -34,15 +34,15 @@ impl StandIn {
     }
 
     /// For one that differs from the defaults.
-    pub fn builder() -> StandInBuilder {
-        StandInBuilder::default()
+    pub fn builder() -> FakeSupabaseBuilder {
+        FakeSupabaseBuilder::default()
     }
 
     pub(crate) const fn new(server: Arc<Server>, listener: Listener) -> Self {
         Self { server, listener }
     }
 
-    /// The project's address, such as `http://127.0.0.1:40001`. It stays the same while the stand-in is down.
+    /// The project's address, such as `http://127.0.0.1:40001`. It stays the same while the fake Supabase is down.
     pub fn url(&self) -> String {
         format!("http://{}", self.listener.address())
     }
@@ -148,8 +148,8 @@ impl StandIn {
     }
 }
 
-impl fmt::Debug for StandIn {
+impl fmt::Debug for FakeSupabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StandIn").field("url", &self.url()).finish_non_exhaustive()
+        f.debug_struct("FakeSupabase").field("url", &self.url()).finish_non_exhaustive()
     }
 }

@@ -1,12 +1,13 @@
-//! The data folder: who is signed in, to which project, this device's keys, its sessions and its outbox.
+//! The data directory: the sign-in and its project, this device's keys, its sessions and its
+//! outbox.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use levi::{
-    CredentialName, Credentials as _, DatabaseKey, DeviceId, DevicePrivateKey, FileCredentials, LeviConfig,
-    SqliteSessionStore, UserId,
+    CredentialName, Credentials as _, DatabaseKey, DeviceId, DevicePrivateKey, FileCredentials, HttpOptions,
+    Levi, LeviConfig, SqliteSessionStore, UserId,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -14,14 +15,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
 
-/// One device's data folder.
+/// An open data directory. Each device has its own.
 #[derive(Clone)]
-pub(crate) struct Home {
-    folder: PathBuf,
+pub(crate) struct DataDir {
+    path: PathBuf,
     credentials: Arc<FileCredentials>,
 }
 
-/// Which project the folder is signed in to. Nothing in it is secret.
+// For `outbox` and `status`, until they are adapted to the one queue.
+pub(crate) use self::DataDir as Home;
+pub(crate) use self::resolve as folder;
+
+/// The project of the last sign-in. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Project {
     pub(crate) url: String,
@@ -29,30 +34,30 @@ pub(crate) struct Project {
     pub(crate) user_id: UserId,
 }
 
-/// Where the data folder is, whether or not there is one.
-pub(crate) fn folder(data_dir: Option<&Path>) -> PathBuf {
+/// The path of the data directory, which may not exist.
+pub(crate) fn resolve(data_dir: Option<&Path>) -> PathBuf {
     levi::data_dir(&LeviConfig { data_dir: data_dir.map(Path::to_owned), ..LeviConfig::default() })
 }
 
-pub(crate) fn outbox_path(folder: &Path) -> PathBuf {
-    folder.join("outbox.sqlite")
+pub(crate) fn outbox_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("outbox.sqlite")
 }
 
-pub(crate) fn store_path(folder: &Path) -> PathBuf {
-    folder.join("sessions.sqlite")
+pub(crate) fn store_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("sessions.sqlite")
 }
 
-pub(crate) fn credentials_path(folder: &Path) -> PathBuf {
-    folder.join("credentials")
+pub(crate) fn credentials_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("credentials")
 }
 
-fn project_path(folder: &Path) -> PathBuf {
-    folder.join("project.json")
+fn project_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("project.json")
 }
 
-/// The project that a folder is signed in to, if it ever was.
-pub(crate) fn project(folder: &Path) -> Result<Option<Project>, CliError> {
-    let path = project_path(folder);
+/// The project of the last sign-in; `None` before the first.
+pub(crate) fn project(data_dir: &Path) -> Result<Option<Project>, CliError> {
+    let path = project_path(data_dir);
     match fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| CliError::ProjectFile { path }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -60,18 +65,18 @@ pub(crate) fn project(folder: &Path) -> Result<Option<Project>, CliError> {
     }
 }
 
-impl Home {
-    /// Opens the folder, and makes it (for this user only) if it is not there.
-    pub(crate) fn open(folder: PathBuf) -> Result<Self, CliError> {
-        let credentials = Arc::new(FileCredentials::open(credentials_path(&folder))?);
-        Ok(Self { folder, credentials })
+impl DataDir {
+    /// Opens the directory. If it does not exist, creates it, accessible to this user only.
+    pub(crate) fn open(path: PathBuf) -> Result<Self, CliError> {
+        let credentials = Arc::new(FileCredentials::open(credentials_path(&path))?);
+        Ok(Self { path, credentials })
     }
 
     pub(crate) fn credentials(&self) -> Arc<FileCredentials> {
         Arc::clone(&self.credentials)
     }
 
-    /// Whether somebody is signed in, as far as this folder knows.
+    /// Whether a sign-in is stored. The server may have ended it.
     pub(crate) fn has_sign_in(&self) -> Result<bool, CliError> {
         Ok(self.credentials.load(&CredentialName::SignIn)?.is_some())
     }
@@ -87,7 +92,7 @@ impl Home {
     /// This device's id; `None` before its first sign-in.
     pub(crate) fn device_id(&self) -> Result<Option<DeviceId>, CliError> {
         let stored = self.credentials.load(&CredentialName::DeviceId)?;
-        // Exposed: it is kept with the secrets, but is none.
+        // Exposed because it is stored with the secrets without being one.
         Ok(stored.map(|id| DeviceId::from(id.expose())))
     }
 
@@ -96,16 +101,19 @@ impl Home {
     }
 
     pub(crate) fn session_store(&self) -> Result<SqliteSessionStore, CliError> {
-        Ok(SqliteSessionStore::open(store_path(&self.folder), self.database_key()?)?)
+        Ok(SqliteSessionStore::open(store_path(&self.path), self.database_key()?)?)
     }
 
-    pub(crate) fn config(&self) -> LeviConfig {
-        LeviConfig { data_dir: Some(self.folder.clone()), ..LeviConfig::default() }
+    /// This device's worker, not started yet.
+    pub(crate) fn levi(&self, http: &HttpOptions, store: Arc<SqliteSessionStore>) -> Result<Levi, CliError> {
+        let config = LeviConfig { data_dir: Some(self.path.clone()), ..LeviConfig::default() };
+        let builder = Levi::builder(http.clone(), store).config(config);
+        Ok(builder.database_key(self.database_key()?).credentials(self.credentials()).build()?)
     }
 
     pub(crate) fn save_project(&self, project: &Project) -> Result<(), CliError> {
-        let path = project_path(&self.folder);
-        let fresh = self.folder.join(".project.json.new");
+        let path = project_path(&self.path);
+        let fresh = self.path.join(".project.json.new");
         let text = serde_json::to_vec_pretty(project).map_err(|error| CliError::Output(error.into()))?;
         let written = fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path));
         written.map_err(|source| CliError::File { path, source })

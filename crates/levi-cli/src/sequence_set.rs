@@ -1,17 +1,18 @@
-//! Which places of a session are taken, in memory that grows with the gaps and not with the messages.
+//! The sequence numbers that a session uses, in memory that grows with the gaps and not with the
+//! messages.
 
 use std::collections::BTreeMap;
 
-/// A set of sequence numbers, kept as runs.
+/// A set of sequence numbers, stored as runs of consecutive numbers.
 #[derive(Debug, Default)]
-pub(crate) struct Places {
-    /// First number of a run -> its last.
+pub(crate) struct SequenceSet {
+    /// The first number of a run -> its last.
     runs: BTreeMap<i64, i64>,
 }
 
-impl Places {
-    /// Takes a place. `false`: it was taken before.
-    pub(crate) fn take(&mut self, number: i64) -> bool {
+impl SequenceSet {
+    /// Adds a number. `false` if the set has it already.
+    pub(crate) fn insert(&mut self, number: i64) -> bool {
         let before = self.runs.range(..=number).next_back().map(|(first, last)| (*first, *last));
         if before.is_some_and(|(_, last)| number <= last) {
             return false;
@@ -28,7 +29,7 @@ impl Places {
         true
     }
 
-    /// The highest place taken.
+    /// The highest number in the set.
     pub(crate) fn highest(&self) -> Option<i64> {
         self.runs.last_key_value().map(|(_, last)| *last)
     }
@@ -46,23 +47,23 @@ mod tests {
     fn it_is_a_set_whatever_the_order() {
         for seed in 0..200 {
             let mut random = SeededRandom::new(seed);
-            let (mut places, mut model) = (Places::default(), BTreeSet::new());
+            let (mut numbers, mut model) = (SequenceSet::default(), BTreeSet::new());
             for _ in 0..200 {
                 let number = match random.below(50) {
                     0 => i64::MAX,
                     1 => 0,
                     _ => i64::try_from(random.below(120)).unwrap(),
                 };
-                assert_eq!(places.take(number), model.insert(number), "seed {seed}, number {number}");
-                assert_eq!(places.highest(), model.last().copied());
+                assert_eq!(numbers.insert(number), model.insert(number), "seed {seed}, number {number}");
+                assert_eq!(numbers.highest(), model.last().copied());
             }
         }
     }
 
     #[test]
-    fn a_million_running_numbers_are_one_run() {
-        let mut places = Places::default();
-        assert!((0..1_000_000).all(|number| places.take(number)));
-        assert_eq!(places.runs.len(), 1);
+    fn a_million_consecutive_numbers_are_one_run() {
+        let mut numbers = SequenceSet::default();
+        assert!((0..1_000_000).all(|number| numbers.insert(number)));
+        assert_eq!(numbers.runs.len(), 1);
     }
 }

@@ -1,5 +1,5 @@
-//! A project in the test process, and devices of one user that run the built command.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the world")]
+//! A fake Supabase in the test process, and devices of one user that run the built command.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this module")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write as _;
@@ -8,44 +8,44 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use levi::{SessionId, Table, UserId};
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 use serde_json::Value;
 
 pub const EMAIL: &str = "ada@example.org";
 pub const PASSWORD: &str = "correct horse battery staple";
-/// For something that happens within moments unless the machine is overloaded.
+/// For something that takes seconds at most unless the machine is overloaded.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-pub struct World {
-    pub server: StandIn,
+pub struct Project {
+    pub server: FakeSupabase,
     pub user_id: UserId,
-    pub folder: tempfile::TempDir,
+    pub directory: tempfile::TempDir,
 }
 
-/// One device: its data folder, signed in.
-pub struct Device<'w> {
-    world: &'w World,
+/// One device, with its data directory.
+pub struct Device<'p> {
+    project: &'p Project,
     pub data: PathBuf,
 }
 
-/// What a command left behind.
+/// The exit code and the output of a command.
 #[derive(Debug)]
-pub struct Ran {
+pub struct Outcome {
     pub code: i32,
     pub out: String,
     pub err: String,
 }
 
-impl World {
+impl Project {
     pub fn new() -> Self {
-        let server = StandIn::start().unwrap();
+        let server = FakeSupabase::start().unwrap();
         let user_id = server.add_user(EMAIL, PASSWORD).unwrap();
-        Self { server, user_id, folder: tempfile::tempdir().unwrap() }
+        Self { server, user_id, directory: tempfile::tempdir().unwrap() }
     }
 
     /// A device that is not signed in yet.
     pub fn blank(&self, name: &str) -> Device<'_> {
-        Device { world: self, data: self.folder.path().join(name) }
+        Device { project: self, data: self.directory.path().join(name) }
     }
 
     pub fn device(&self, name: &str) -> Device<'_> {
@@ -56,7 +56,7 @@ impl World {
     }
 
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.folder.path().join(name);
+        let path = self.directory.path().join(name);
         std::fs::write(&path, content).unwrap();
         path
     }
@@ -65,7 +65,7 @@ impl World {
         self.server.row_count(Table::Messages).unwrap()
     }
 
-    /// The sequence numbers that the server has of a session, in the order of arrival.
+    /// The sequence numbers of a session on the server, in the order of arrival.
     pub fn numbers(&self, session: &str) -> Vec<i64> {
         let messages = self.server.messages(&SessionId::from(session)).unwrap();
         messages.iter().map(|message| message.sequence_number).collect()
@@ -73,8 +73,8 @@ impl World {
 }
 
 impl Device<'_> {
-    pub fn login(&self, password: &str) -> Ran {
-        let (url, key) = (self.world.server.url(), self.world.server.publishable_key().to_owned());
+    pub fn login(&self, password: &str) -> Outcome {
+        let (url, key) = (self.project.server.url(), self.project.server.publishable_key().to_owned());
         self.run_with(
             &["login", "--url", &url, "--key", &key, "--email", EMAIL, "--password-stdin"],
             password,
@@ -88,7 +88,7 @@ impl Device<'_> {
                 command.env_remove(name);
             }
         }
-        command.args(args).env("LEVI_DATA_DIR", &self.data).current_dir(self.world.folder.path());
+        command.args(args).env("LEVI_DATA_DIR", &self.data).current_dir(self.project.directory.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -97,17 +97,17 @@ impl Device<'_> {
         self.command(args).spawn().unwrap()
     }
 
-    pub fn run(&self, args: &[&str]) -> Ran {
+    pub fn run(&self, args: &[&str]) -> Outcome {
         self.run_with(args, "")
     }
 
-    pub fn run_with(&self, args: &[&str], stdin: impl AsRef<[u8]>) -> Ran {
+    pub fn run_with(&self, args: &[&str], stdin: impl AsRef<[u8]>) -> Outcome {
         let mut child = self.start(args);
         let mut pipe = child.stdin.take().unwrap();
         // A command that does not read its stdin may be gone by now.
         let _ = pipe.write_all(stdin.as_ref());
         drop(pipe);
-        Ran::of(child.wait_with_output().unwrap())
+        Outcome::of(child.wait_with_output().unwrap())
     }
 
     pub fn outbox(&self) -> PathBuf {
@@ -126,7 +126,7 @@ impl Device<'_> {
     }
 }
 
-impl Ran {
+impl Outcome {
     pub fn of(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let ran = Self {
