@@ -28,6 +28,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("there is no target `{unknown}`; there are {known}")));
     }
     let path = path_with_cargo_fuzz()?;
+    take_lock_file()?;
     for target in if options.targets.is_empty() { &known } else { &options.targets } {
         println!("\n=== {target}: {} s", options.seconds);
         fuzz(target, &options.seconds, &path)?;
@@ -35,19 +36,19 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Compiles the targets without libFuzzer's instrumentation.
+/// Checks the programs without libFuzzer, beside what other checks have compiled.
 fn check() -> Result<(), Failure> {
+    take_lock_file()?;
     let mut clippy = Command::new(cargo());
-    clippy.args([
-        "clippy",
-        "--quiet",
-        "--locked",
-        "--manifest-path",
-        "fuzz/Cargo.toml",
-        "--target-dir",
-        "target",
-    ]);
+    clippy.args(["clippy", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"]);
+    clippy.arg("--no-default-features");
     succeed("the fuzz targets", clippy.args(["--", "-D", "warnings"]).current_dir(root()))
+}
+
+/// The programs use the dependencies of the workspace in the same versions; cargo adds libFuzzer's.
+fn take_lock_file() -> Result<(), Failure> {
+    let (from, to) = (root().join("Cargo.lock"), root().join("fuzz/Cargo.lock"));
+    fs::copy(&from, &to).map(drop).map_err(Failure::io(to.display().to_string()))
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -26,7 +26,9 @@ pub(crate) fn semver(args: &[String]) -> Result<(), Failure> {
         [] => last_tag(),
         [revision] => Some(revision.clone()),
         _ => {
-            return Err(Failure::Usage("`semver` takes one revision, or nothing for the last tag".to_owned()));
+            return Err(Failure::Usage(
+                "`semver` takes one revision, or nothing for the last tag".to_owned(),
+            ));
         }
     };
     let Some(baseline) = baseline else {
