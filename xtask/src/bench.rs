@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: what Levi costs beside its limits, and `--instructions` for what a clock cannot show.
+//! `cargo xtask bench`: what Levi costs beside its limits, and `--instructions` for what a clock
+//! cannot show.
 
 use std::fs;
 

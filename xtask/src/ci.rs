@@ -1,9 +1,9 @@
 //! `cargo xtask ci`: a table of steps.
 //!
-//! What is compiled is shared wherever the result is the same: `interop` and `crash` run programs that the tests have
-//! built already, the command `levi` is that of the demo, and the planted bugs are built beside it with its
-//! dependencies. Warnings are denied through clippy's own arguments and not through `RUSTFLAGS`, which would compile
-//! every dependency a second time.
+//! What is compiled is shared wherever the result is the same: `interop` and `crash` run programs
+//! that the tests have built already, the command `levi` is that of the demo, and the planted bugs
+//! are built beside it with its dependencies. Warnings are denied through clippy's own arguments
+//! and not through `RUSTFLAGS`, which would compile every dependency a second time.
 
 use crate::failure::Failure;
 use crate::metadata::{self, Package};
@@ -37,14 +37,17 @@ fn steps(members: &[Package]) -> Vec<Step> {
     // Simulates 50,000 seeds without a planted bug before it plants the first.
     steps.push(Step::new("simulation and planted bugs", &["xtask", "faults"]));
     steps.push(Step::new("kills", &["xtask", "crash", "--kills", "300"]));
-    // Prints that it counts nothing where there is no valgrind, which no package registry of the languages here has.
+    // Prints that it counts nothing where there is no valgrind, which no package registry of the
+    // languages here has.
     steps.push(Step::new("instructions", &["xtask", "bench", "--instructions", "--where-possible"]));
     steps
 }
 
-/// A package by itself: no other package of the workspace enables a feature that it forgot to ask for.
+/// A package by itself: no other package of the workspace enables a feature that it forgot to ask
+/// for.
 ///
-/// One command for each, because cargo unites the features of all packages that one command selects.
+/// One command for each, because cargo unites the features of all packages that one command
+/// selects.
 fn alone(member: &Package) -> Vec<Step> {
     let name = &member.name;
     let mut steps = vec![clippy(format!("{name} alone"), &["--package", name, "--all-targets"])];

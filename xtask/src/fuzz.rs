@@ -1,6 +1,7 @@
 //! `cargo xtask fuzz`: libFuzzer on the targets of `fuzz/`.
 //!
-//! What a target checks is an ordinary function of `levi-fuzz`, and its tests replay the kept corpus without any fuzzer.
+//! What a target checks is an ordinary function of `levi-fuzz`, and its tests replay the kept
+//! corpus without any fuzzer.
 
 use std::ffi::OsString;
 use std::fs;

@@ -10,9 +10,10 @@ use crate::metadata::{cargo, root};
 
 /// What `cargo xtask test` has built already.
 ///
-/// All packages with all features, and an example among the targets, because that is what makes cargo take the
-/// features of the dev-dependencies as well: only then are these the artifacts of the test run, down to the last
-/// dependency. A package selected by itself has other features, and so other dependencies to compile.
+/// All packages with all features, and an example among the targets, because that is what makes
+/// cargo take the features of the dev-dependencies as well: only then are these the artifacts of
+/// the test run, down to the last dependency. A package selected by itself has other features, and
+/// so other dependencies to compile.
 const AS_TESTED: &[&str] = &[
     "--workspace",
     "--all-features",
@@ -24,7 +25,8 @@ const AS_TESTED: &[&str] = &[
     "contract",
 ];
 
-/// A program of the workspace in the dev profile: `levi-torture`, or the example `interop` or `contract`.
+/// A program of the workspace in the dev profile: `levi-torture`, or the example `interop` or
+/// `contract`.
 pub(crate) fn as_tested(name: &str) -> Result<PathBuf, Failure> {
     let mut build = Command::new(cargo());
     build.arg("build").args(AS_TESTED).current_dir(root());
@@ -38,8 +40,8 @@ pub(crate) fn levi() -> Result<PathBuf, Failure> {
     built(build, "levi")
 }
 
-/// Runs a `cargo build` and returns the path of the program `name` that it made. What the compiler says is shown only
-/// where it fails: a planted bug may well leave an unused variable behind.
+/// Runs a `cargo build` and returns the path of the program `name` that it made. What the compiler
+/// says is shown only where it fails: a planted bug may well leave an unused variable behind.
 pub(crate) fn built(mut build: Command, name: &str) -> Result<PathBuf, Failure> {
     let output = build
         .args(["--quiet", "--message-format=json-render-diagnostics"])

@@ -8,7 +8,8 @@ use crate::take_line;
 /// A day in 2026, so that a `Retry-After` can name a date before it and one after it.
 const NOW: Wall = Wall::from_millis(1_780_000_000_000);
 
-/// A response to an upsert: the status, `Retry-After` and `Content-Type` on a line each, then the body.
+/// A response to an upsert: the status, `Retry-After` and `Content-Type` on a line each, then the
+/// body.
 ///
 /// The verdict depends on nothing else, and the text for logs is bounded, whatever a server sends.
 pub(crate) fn classify(mut input: &[u8]) {

@@ -1,9 +1,9 @@
 //! What the fuzz targets check. Each target is one function that takes any bytes and panics where a
 //! promise is broken.
 //!
-//! libFuzzer calls these functions through the programs of `fuzz/` (`cargo xtask fuzz`), which are no
-//! part of the workspace because they need its instrumentation. An ordinary test calls them with the
-//! inputs of `fuzz/corpus`.
+//! libFuzzer calls these functions through the programs of `fuzz/` (`cargo xtask fuzz`), which are
+//! no part of the workspace because they need its instrumentation. An ordinary test calls them with
+//! the inputs of `fuzz/corpus`.
 #![forbid(unsafe_code)]
 
 mod classify;

@@ -1,7 +1,7 @@
 use levi_cli::ndjson::Lines;
 
-/// The input of `levi sync`. Every line that is not blank is a message or an error, and an error quotes
-/// nothing of the line.
+/// The input of `levi sync`. Every line that is not blank is a message or an error, and an error
+/// quotes nothing of the line.
 pub(crate) fn ndjson(input: &[u8]) {
     let counted = Lines::new(input).count();
     let mut lines = Lines::new(input);

@@ -1,5 +1,6 @@
-//! `cargo xtask faults`: can the simulation fail? Each patch in `faults/` plants one bug. The command applies them one
-//! at a time to a copy of the tree and shows which oracle of the simulation catches each, after how many seeds.
+//! `cargo xtask faults`: can the simulation fail? Each patch in `faults/` plants one bug. The
+//! command applies them one at a time to a copy of the tree and shows which oracle of the
+//! simulation catches each, after how many seeds.
 
 mod patches;
 mod tree;
@@ -15,8 +16,8 @@ use crate::programs;
 use patches::Fault;
 use tree::Tree;
 
-/// Seeds without a violation after which a planted bug counts as not caught. The tree without any bug must survive as
-/// many, which is also how CI simulates.
+/// Seeds without a violation after which a planted bug counts as not caught. The tree without any
+/// bug must survive as many, which is also how CI simulates.
 const MAX_SEEDS: &str = "50000";
 
 /// A simulation with one planted bug, ready to run.

@@ -17,8 +17,8 @@ pub(super) struct Fault {
 
 /// The faults whose names contain one of `names`, or all where there are no names.
 ///
-/// By package: a fault in a package that others depend on makes the next build compile all of these again, so such
-/// faults follow each other.
+/// By package: a fault in a package that others depend on makes the next build compile all of these
+/// again, so such faults follow each other.
 pub(super) fn select(names: &[String]) -> Result<Vec<Fault>, Failure> {
     let folder = root().join("faults");
     let mut faults = Vec::new();

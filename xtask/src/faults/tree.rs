@@ -9,8 +9,9 @@ use crate::programs;
 
 /// A copy of the tree, to which patches are applied.
 ///
-/// It is built into the target folder of the tree itself. The packages of the copy have paths, and so artifacts, of
-/// their own; dependencies from outside are those that other release builds have compiled already.
+/// It is built into the target folder of the tree itself. The packages of the copy have paths, and
+/// so artifacts, of their own; dependencies from outside are those that other release builds have
+/// compiled already.
 pub(super) struct Tree {
     folder: PathBuf,
     target: PathBuf,
@@ -55,8 +56,8 @@ impl Tree {
         build
             .args(["build", "--release", "--locked", "--package", "levi-sim"])
             .env("CARGO_TARGET_DIR", &self.target)
-            // One function changes from build to build. The variable goes before any profile, so that it also wins
-            // over a machine that switches incremental builds off.
+            // One function changes from build to build. The variable goes before any profile, so
+            // that it also wins over a machine that switches incremental builds off.
             .env("CARGO_INCREMENTAL", "1")
             .current_dir(&self.folder);
         let program = programs::built(build, "levi-sim")?;

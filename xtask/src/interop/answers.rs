@@ -1,4 +1,5 @@
-//! The servers' answers side by side: recorded under `interop/answers`, shown in `docs/supabase.md`.
+//! The servers' answers side by side: recorded under `interop/answers`, shown in
+//! `docs/supabase.md`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -107,7 +108,8 @@ fn table(fake_supabase: &Report, lite: &Report) -> String {
     text
 }
 
-/// Status and code; where the server differs, also what Levi makes of it, and the number of the reason.
+/// Status and code; where the server differs, also what Levi makes of it, and the number of the
+/// reason.
 fn cell<'r>(line: &'r Line, notes: &mut Vec<&'r str>) -> String {
     let status = line.status.to_string();
     let answer = if line.code == status { status } else { format!("{status} {}", line.code) };

@@ -99,8 +99,9 @@ impl Bench {
         self.command_in("whole")
     }
 
-    /// Takes something from the tables, and asks `levi doctor --server` what it is, round after round. The devices
-    /// are those of the step before, so the server must be found where they know it.
+    /// Takes something from the tables, and asks `levi doctor --server` what it is, round after
+    /// round. The devices are those of the step before, so the server must be found where they know
+    /// it.
     pub(super) fn doctor_names_what_is_missing(&mut self) -> Result<(), Failure> {
         for round in ROUNDS {
             println!("--- {round}");

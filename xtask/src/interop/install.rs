@@ -49,7 +49,8 @@ fn missing(what: &str, detail: &str) -> Failure {
     Failure::Tool { what: what.to_owned(), detail }
 }
 
-/// `npm ci` and `pip install` from the lock files, left out where they were done for the same lock file.
+/// `npm ci` and `pip install` from the lock files, left out where they were done for the same lock
+/// file.
 pub(super) fn packages(bench: &mut Bench) -> Result<(), Failure> {
     for folder in ["interop", "examples/readers/javascript"] {
         let folder = root().join(folder);

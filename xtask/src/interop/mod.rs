@@ -1,7 +1,8 @@
 //! `cargo xtask interop`: Levi against software that is not ours.
 //!
-//! Supabase Lite is the server, the readers of `examples/readers` are the other programs. A table of steps over one
-//! bench; the first failure ends the run, and the server ends with the bench whatever happens.
+//! Supabase Lite is the server, the readers of `examples/readers` are the other programs. A table
+//! of steps over one bench; the first failure ends the run, and the server ends with the bench
+//! whatever happens.
 
 mod answers;
 mod bench;

@@ -1,6 +1,8 @@
-//! What a release needs to know and a change does not: packages, the oldest Rust, the public API, other systems.
+//! What a release needs to know and a change does not: packages, the oldest Rust, the public API,
+//! other systems.
 //!
-//! A check that needs a toolchain, target or tool that this machine does not have is skipped, and its line says so.
+//! A check that needs a toolchain, target or tool that this machine does not have is skipped, and
+//! its line says so.
 
 mod packages;
 mod targets;

@@ -8,12 +8,14 @@ use crate::programs::{is_there, succeed};
 /// The command's library exists for its binary and promises no API.
 const WITHOUT_API: &str = "levi-cli";
 
-/// `cargo xtask publish-check`: everything that `cargo publish` does before it compiles and uploads.
+/// `cargo xtask publish-check`: everything that `cargo publish` does before it compiles and
+/// uploads.
 pub(crate) fn publish_check(args: &[String]) -> Result<(), Failure> {
     no_arguments("publish-check", args)?;
     let mut publish = Command::new(cargo());
     publish.args(["publish", "--workspace", "--dry-run", "--no-verify", "--allow-dirty", "--quiet"]);
-    // Its own folder, because cargo holds the lock of the other one while `xtask` may be built there.
+    // Its own folder, because cargo holds the lock of the other one while `xtask` may be built
+    // there.
     publish.args(["--target-dir", "target/publish"]);
     succeed("cargo publish --dry-run", publish.current_dir(root()))?;
     println!("publish-check: every published package can be packaged");

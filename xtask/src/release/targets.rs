@@ -12,7 +12,8 @@ const TARGETS: &[&str] =
 /// What a daemon and its user build. The tools beside it are for Unix.
 const PACKAGES: &[&str] = &["levi", "levi-cli"];
 
-/// `cargo xtask targets`: `cargo check` for other systems. SQLite and ring also need a C compiler for the target.
+/// `cargo xtask targets`: `cargo check` for other systems. SQLite and ring also need a C compiler
+/// for the target.
 pub(crate) fn targets(args: &[String]) -> Result<(), Failure> {
     no_arguments("targets", args)?;
     for target in TARGETS {

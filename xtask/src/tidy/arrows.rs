@@ -38,8 +38,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// What tests of any crate may use besides: the fake Supabase and the fixtures live there. Tests get no other
-/// arrow, or a cycle of dev-dependencies would keep a crate from being built and published by itself.
+/// What tests of any crate may use besides: the fake Supabase and the fixtures live there. Tests
+/// get no other arrow, or a cycle of dev-dependencies would keep a crate from being built and
+/// published by itself.
 const FOR_TESTS: &str = "levi-testkit";
 
 /// A finding for every arrow that the table does not have.

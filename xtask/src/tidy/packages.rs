@@ -8,7 +8,8 @@ const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
 /// crates.io refuses more.
 const MAX_KEYWORDS: usize = 5;
 
-/// Looks at the manifest of a published package, and at the licence files in its folder, which `read` finds.
+/// Looks at the manifest of a published package, and at the licence files in its folder, which
+/// `read` finds.
 pub(super) fn check<'f>(
     member: &Package,
     root: impl Fn(&str) -> Option<&'f TextFile>,

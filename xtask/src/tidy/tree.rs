@@ -1,4 +1,5 @@
-//! What must not be compiled for whom: a daemon that takes one crate gets no database or runtime with it.
+//! What must not be compiled for whom: a daemon that takes one crate gets no database or runtime
+//! with it.
 
 use super::Finding;
 use crate::failure::Failure;
