@@ -1,4 +1,4 @@
-//! The stand-in in a process of its own, so that its processor time is not the client's.
+//! The fake Supabase in a process of its own, so that its processor time is not the client's.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use levi::{AccessToken, DeviceId, HttpOptions, HttpSupabase, SessionStatus, Supabase, UserId, Verdict};
 use levi_testkit::fixtures::uuid_of;
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 use levi_transport::Table;
 use levi_transport::rows::{DeviceRow, RepositoryRow, SessionRow, upsert_of};
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ pub(crate) struct Seen {
 
 /// The child's side: serves until standard input ends; answers each line with what it counted.
 pub(crate) fn serve(latency: Duration) -> Fallible<()> {
-    let server = StandIn::builder().keep_requests(0).start()?;
+    let server = FakeSupabase::builder().keep_requests(0).start()?;
     let user = server.add_user("ada@example.org", "correct horse")?;
     let token = server.sign_in(&user).ok_or("the user was just added")?.access_token;
     let address = Address {
@@ -175,7 +175,7 @@ impl Server {
         for upsert in upserts {
             let answer = supabase.upsert(&self.token(), upsert).await;
             if answer.verdict != Verdict::Accepted {
-                return Err(format!("the stand-in refused the fixture: {answer:?}").into());
+                return Err(format!("the fake Supabase refused the fixture: {answer:?}").into());
             }
         }
         Ok(())

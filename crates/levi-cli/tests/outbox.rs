@@ -1,22 +1,22 @@
 //! Looking into an outbox, while somebody owns it and when nobody does.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod world;
+mod project;
 
 use levi::{SqliteOptions, SqliteOutbox, Table};
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
-use world::{Device, World, lines};
+use project::{Device, Project, lines};
 
 const SESSION: &str = "4be0643f-1d98-473b-97cd-ca98a65347dd";
 
 /// Three messages wait on a device whose server is down.
-fn waiting(world: &World) -> Device<'_> {
-    let laptop = world.device("laptop");
+fn waiting(project: &Project) -> Device<'_> {
+    let laptop = project.device("laptop");
     // Known to the server first: whose session it is cannot be asked while the server is down.
     laptop.run_with(&["sync", "--session", SESSION], "").assert_code(0);
     let first = "{\"content\":\"zero\",\"sequence_number\":0}\n";
     laptop.run_with(&["sync", "--session", SESSION], first).assert_code(0);
-    world.server.go_down();
+    project.server.go_down();
     let input = lines(["one", "two", "three"]);
     laptop.run_with(&["sync", "--session", SESSION, "--patience", "1"], input).assert_code(3);
     laptop
@@ -29,8 +29,8 @@ fn rows(listed: Vec<serde_json::Value>) -> Vec<serde_json::Value> {
 
 #[test]
 fn what_waits_is_listed_exported_retried_and_discarded() {
-    let world = World::new();
-    let laptop = waiting(&world);
+    let project = Project::new();
+    let laptop = waiting(&project);
     let listed = rows(laptop.run(&["outbox", "list", "--json"]).assert_code(0).objects());
     let numbers: Vec<_> = listed.iter().map(|row| row["sequence_number"].as_i64().unwrap()).collect();
     assert_eq!(numbers, [1, 2, 3]);
@@ -43,9 +43,9 @@ fn what_waits_is_listed_exported_retried_and_discarded() {
     laptop.run(&["outbox", "discard", &row]).assert_code(0);
     laptop.run(&["outbox", "discard", &row]).assert_code(2);
     laptop.run(&["outbox", "retry", &listed[0]["row"].to_string()]).assert_code(0);
-    world.server.come_up().unwrap();
+    project.server.come_up().unwrap();
     laptop.run_with(&["sync"], "").assert_code(0);
-    assert_eq!(world.numbers(SESSION), [0, 1, 3]);
+    assert_eq!(project.numbers(SESSION), [0, 1, 3]);
     // What was exported can be synced.
     laptop.run_with(&["sync"], &exported.out).assert_code(0);
     assert_eq!(laptop.pulled(SESSION).len(), 4);
@@ -53,8 +53,8 @@ fn what_waits_is_listed_exported_retried_and_discarded() {
 
 #[test]
 fn while_somebody_owns_the_outbox_looking_works_and_nothing_is_touched() {
-    let world = World::new();
-    let laptop = waiting(&world);
+    let project = Project::new();
+    let laptop = waiting(&project);
     let owner = SqliteOutbox::open(laptop.outbox(), SqliteOptions::default()).unwrap();
     let before = std::fs::read(laptop.outbox()).unwrap();
     let status = laptop.run(&["status", "--json"]).assert_code(3).json();
@@ -72,14 +72,14 @@ fn while_somebody_owns_the_outbox_looking_works_and_nothing_is_touched() {
 
 #[test]
 fn a_message_that_was_set_aside_is_named_and_can_be_sent_again() {
-    let world = World::new();
-    let laptop = world.device("laptop");
+    let project = Project::new();
+    let laptop = project.device("laptop");
     laptop
         .run_with(&["sync", "--session", SESSION], "{\"content\":\"first\",\"sequence_number\":0}")
         .assert_code(0);
     let refusal = Canned::error(400, "22P05", "unsupported Unicode escape sequence");
     let posts = Scope::table(Table::Messages).method("POST");
-    world.server.faults().plan(posts, Times::Next(1), Fault::Answer(refusal));
+    project.server.faults().plan(posts, Times::Next(1), Fault::Answer(refusal));
     let ran = laptop.run_with(&["sync", "--session", SESSION], lines(["poison?"])).assert_code(3);
     assert!(ran.out.contains("outbox list --parked"), "{}", ran.out);
     let parked = laptop.run(&["outbox", "list", "--parked", "--json"]).assert_code(0).objects();
@@ -88,19 +88,19 @@ fn a_message_that_was_set_aside_is_named_and_can_be_sent_again() {
     assert!(doctor.out.contains("22P05"), "{}", doctor.out);
     laptop.run(&["outbox", "retry", "--all-parked"]).assert_code(0);
     laptop.run_with(&["sync"], "").assert_code(0);
-    assert_eq!(world.numbers(SESSION), [0, 1]);
+    assert_eq!(project.numbers(SESSION), [0, 1]);
     laptop.run(&["doctor"]).assert_code(0);
 }
 
 #[test]
 fn a_sessions_own_row_that_was_set_aside_is_named_and_can_be_sent_again() {
-    let world = World::new();
-    let laptop = world.device("laptop");
+    let project = Project::new();
+    let laptop = project.device("laptop");
     let refusal = Canned::error(400, "23514", "new row violates a check");
     let posts = Scope::table(Table::Sessions).method("POST");
-    world.server.faults().plan(posts, Times::Always, Fault::Answer(refusal));
+    project.server.faults().plan(posts, Times::Always, Fault::Answer(refusal));
     laptop.run_with(&["sync", "--session", SESSION, "--patience", "2"], lines(["one"])).assert_code(2);
-    world.server.faults().clear();
+    project.server.faults().clear();
     let name = format!("session/{SESSION}");
     let parked = laptop.run(&["outbox", "list", "--parked", "--json"]).assert_code(0).objects();
     let task = parked.iter().find(|line| line["task"] == name.as_str()).unwrap();
@@ -112,5 +112,5 @@ fn a_sessions_own_row_that_was_set_aside_is_named_and_can_be_sent_again() {
     laptop.run_with(&["sync"], "").assert_code(0);
     assert_eq!(laptop.run(&["outbox", "list", "--json"]).objects().len(), 0);
     laptop.run_with(&["sync", "--session", SESSION], lines(["one"])).assert_code(0);
-    assert_eq!(world.numbers(SESSION).len(), 1);
+    assert_eq!(project.numbers(SESSION).len(), 1);
 }

@@ -12,7 +12,7 @@ use levi::{
 };
 use levi_crypto::message::{self, Place};
 use levi_testkit::fixtures::uuid_of;
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 use levi_transport::rows::{DeviceRow, RepositoryRow, SessionRow, upsert_of};
 use levi_types::{DeviceId, Wall};
 use tempfile::TempDir;
@@ -26,7 +26,7 @@ const PASSWORD: &str = "correct horse battery staple";
 /// Where everything happens.
 pub struct Scene {
     /// The server; its faults are the test's to plan.
-    pub server: StandIn,
+    pub server: FakeSupabase,
     /// Who is signed in.
     pub user_id: UserId,
     folder: TempDir,
@@ -38,7 +38,7 @@ impl Scene {
     /// # Errors
     /// When the server or the folder cannot be had.
     pub async fn new(sessions: &[SessionId]) -> Result<Self, Trouble> {
-        let server = StandIn::builder().keep_requests(100).start()?;
+        let server = FakeSupabase::builder().keep_requests(100).start()?;
         let user_id = server.add_user(EMAIL, PASSWORD)?;
         let scene = Self { server, user_id, folder: tempfile::tempdir()? };
         let sign_in = Arc::new(HttpSignIn::new(&scene.http())?);
@@ -49,7 +49,7 @@ impl Scene {
         for upsert in scene.rows(sessions) {
             let answer = supabase.upsert(&signed_in.context.access_token, upsert).await;
             if answer.verdict != Verdict::Accepted {
-                return Err(format!("the stand-in refused its own setting: {answer:?}").into());
+                return Err(format!("the fake Supabase refused its own setting: {answer:?}").into());
             }
         }
         Ok(scene)
@@ -126,7 +126,7 @@ pub fn credentials(home: &Path) -> PathBuf {
     home.join("credentials")
 }
 
-/// How to reach a stand-in: on loopback, everything that takes longer than this is a fault.
+/// How to reach a fake Supabase: on loopback, everything that takes longer than this is a fault.
 pub fn http(url: &str, key: &str) -> HttpOptions {
     let mut options = HttpOptions::new(url, key);
     options.timeouts.connect = Duration::from_secs(2);

@@ -55,7 +55,7 @@ async fn an_answer_that_breaks_off_at_any_byte_loses_nothing() {
     for cut in [(|after_bytes| Fault::ResetInAnswer { after_bytes }) as fn(usize) -> Fault, |after_bytes| {
         Fault::Truncated { after_bytes }
     }] {
-        // The answer of the stand-in to an upsert is a head of less than this.
+        // The answer of the fake Supabase to an upsert is a head of less than this.
         for byte in 0..260 {
             daemon.scene.server.faults().plan(messages(), Times::Next(1), cut(byte));
             place += 1;

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::bench::{Bench, succeed};
+use super::bench::Bench;
 use crate::failure::Failure;
 use crate::metadata::root;
+use crate::programs::succeed;
 
 /// The programs that must be on this machine.
 pub(super) struct Programs {
@@ -48,7 +49,8 @@ fn missing(what: &str, detail: &str) -> Failure {
     Failure::Tool { what: what.to_owned(), detail }
 }
 
-/// `npm ci` and `pip install` from the lock files, left out where they were done for the same lock file.
+/// `npm ci` and `pip install` from the lock files, left out where they were done for the same lock
+/// file.
 pub(super) fn packages(bench: &mut Bench) -> Result<(), Failure> {
     for folder in ["interop", "examples/readers/javascript"] {
         let folder = root().join(folder);

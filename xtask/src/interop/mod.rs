@@ -1,7 +1,8 @@
 //! `cargo xtask interop`: Levi against software that is not ours.
 //!
-//! Supabase Lite is the server, the readers of `examples/readers` are the other programs. A table of steps over one
-//! bench; the first failure ends the run, and the server ends with the bench whatever happens.
+//! Supabase Lite is the server, the readers of `examples/readers` are the other programs. A table
+//! of steps over one bench; the first failure ends the run, and the server ends with the bench
+//! whatever happens.
 
 mod answers;
 mod bench;
@@ -24,7 +25,7 @@ const STEPS: &[Step] = &[
     Step { name: "install the pinned packages", run: install::packages },
     Step { name: "test vectors in JavaScript", run: Bench::vectors_in_javascript },
     Step { name: "test vectors in Python", run: Bench::vectors_in_python },
-    Step { name: "contract: the stand-in", run: Bench::contract_of_the_stand_in },
+    Step { name: "contract: the fake Supabase", run: Bench::contract_of_the_fake_supabase },
     Step { name: "start Supabase Lite, migrations applied twice", run: Bench::start_lite },
     Step { name: "contract: Supabase Lite", run: Bench::contract_of_lite },
     Step { name: "round trips between the programs", run: Bench::round_trips },

@@ -34,11 +34,13 @@ const ARROWS: &[(&str, &[&str])] = &[
         "levi-sim",
         &["levi-types", "levi-crypto", "levi-outbox", "levi-transport", "levi-core", "levi-testkit"],
     ),
+    ("levi-fuzz", &["levi-types", "levi-crypto", "levi-outbox", "levi-transport", "levi-core", "levi-cli"]),
     ("xtask", &[]),
 ];
 
-/// What tests of any crate may use besides: the stand-in and the fixtures live there. Tests get no other
-/// arrow, or a cycle of dev-dependencies would keep a crate from being built and published by itself.
+/// What tests of any crate may use besides: the fake Supabase and the fixtures live there. Tests
+/// get no other arrow, or a cycle of dev-dependencies would keep a crate from being built and
+/// published by itself.
 const FOR_TESTS: &str = "levi-testkit";
 
 /// A finding for every arrow that the table does not have.

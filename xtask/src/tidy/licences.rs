@@ -1,4 +1,5 @@
-//! Every dependency's licence is one of those that `deny.toml` allows: one list, read here and by cargo-deny.
+//! Every dependency's licence is one of those that `deny.toml` allows: one list, read here and by
+//! cargo-deny.
 
 use std::collections::BTreeSet;
 

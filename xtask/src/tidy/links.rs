@@ -27,7 +27,8 @@ pub(super) fn check(file: &TextFile, paths: &BTreeSet<PathBuf>) -> Vec<Finding> 
     findings
 }
 
-/// What is between the parentheses of `[text](target "title")`, outside of code, and after `[name]: `.
+/// What is between the parentheses of `[text](target "title")`, outside of code, and after `[name]:
+/// `.
 fn targets(line: &str) -> Vec<String> {
     let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("");
     let mut found: Vec<String> = Vec::new();
@@ -44,7 +45,8 @@ fn targets(line: &str) -> Vec<String> {
 }
 
 fn leads_somewhere(target: &str, from: &Path, paths: &BTreeSet<PathBuf>) -> bool {
-    // Another site, a place on this page, or an item that rustdoc resolves (and complains about itself).
+    // Another site, a place on this page, or an item that rustdoc resolves (and complains about
+    // itself).
     if target.contains(':') || target.starts_with('#') {
         return true;
     }

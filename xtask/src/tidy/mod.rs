@@ -5,6 +5,7 @@
 mod arrows;
 mod licences;
 mod links;
+mod packages;
 mod places;
 mod readme;
 mod sources;
@@ -12,7 +13,7 @@ mod tree;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::metadata::{self, Package, root, stdout_of};
@@ -103,6 +104,8 @@ fn crate_rules(members: &[Package], files: &[TextFile]) -> Vec<Finding> {
         }
         if member.is_published() {
             findings.extend(readme::check(&member.name, find("README.md"), find("src/lib.rs")));
+            let at_root = |path: &str| files.iter().find(|file| file.path == Path::new(path));
+            findings.extend(packages::check(member, at_root, find));
         }
     }
     findings

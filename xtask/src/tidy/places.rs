@@ -1,4 +1,5 @@
-//! Nothing in the repository may work on one machine only: no paths of a checkout, no registry but the default.
+//! Nothing in the repository may work on one machine only: no paths of a checkout, no registry but
+//! the default.
 
 use super::{Finding, TextFile};
 

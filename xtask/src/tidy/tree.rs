@@ -1,4 +1,5 @@
-//! What must not be compiled for whom: a daemon that takes one crate gets no database or runtime with it.
+//! What must not be compiled for whom: a daemon that takes one crate gets no database or runtime
+//! with it.
 
 use super::Finding;
 use crate::failure::Failure;
@@ -15,6 +16,7 @@ const SQLITE: &str = "rusqlite";
 const HTTP: &str = "ureq";
 const RUNTIME: &str = "tokio";
 const KEYRING: &str = "keyring-core";
+const TEST_SERVER: &str = "levi-testkit";
 
 const RULES: &[Keeps] = &[
     Keeps { package: "levi-types", flags: &["--all-features"], out: &[SQLITE, HTTP, RUNTIME, KEYRING] },
@@ -38,6 +40,8 @@ const RULES: &[Keeps] = &[
         out: &[SQLITE, HTTP, RUNTIME, KEYRING],
     },
     Keeps { package: "levi-store", flags: &[], out: &[HTTP, RUNTIME, KEYRING] },
+    Keeps { package: "levi", flags: &["--all-features"], out: &[TEST_SERVER] },
+    Keeps { package: "levi-cli", flags: &["--no-default-features"], out: &[TEST_SERVER] },
 ];
 
 /// Asks cargo for the tree of every crate that is there, each built by itself.

@@ -4,6 +4,7 @@ mod auth;
 mod builder;
 mod connection;
 mod database;
+mod fake_supabase;
 mod faults;
 mod gateway;
 mod http;
@@ -14,7 +15,6 @@ mod rest;
 mod role;
 mod schema;
 mod server;
-mod stand_in;
 mod stats;
 mod timestamp;
 mod value;
@@ -22,11 +22,11 @@ mod watch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use builder::{StandInBuilder, StartError};
+pub use builder::{FakeSupabaseBuilder, StartError};
+pub use fake_supabase::FakeSupabase;
 pub use faults::{Canned, Fault, Faults, Scope, Times};
 pub use inspect::{InspectError, OrderViolation, StoredMessage};
 pub use record::{RequestRecord, TimedOut};
-pub use stand_in::StandIn;
 pub use stats::{Stats, TableStats};
 pub use watch::{Form, Sighting, Watch};
 

@@ -43,7 +43,7 @@ impl RequestRecord {
 
 /// The condition did not come true in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the stand-in did not get there in {waited:?}; it has {stats:?}")]
+#[error("the fake Supabase did not get there in {waited:?}; it has {stats:?}")]
 pub struct TimedOut {
     /// How long it was waited.
     pub waited: Duration,

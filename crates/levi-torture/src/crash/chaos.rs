@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use levi_testkit::fixtures::SeededRandom;
-use levi_testkit::supabase::{Canned, Fault, Scope, StandIn, Times};
+use levi_testkit::supabase::{Canned, FakeSupabase, Fault, Scope, Times};
 
 use crate::Trouble;
 
 /// Plans anew what goes wrong: a few faults of any kind, some latency, now and then no server at all.
-pub(super) fn misbehave(server: &StandIn, random: &mut SeededRandom) -> Result<(), Trouble> {
+pub(super) fn misbehave(server: &FakeSupabase, random: &mut SeededRandom) -> Result<(), Trouble> {
     let faults = server.faults();
     faults.clear();
     faults.release();
@@ -28,7 +28,7 @@ pub(super) fn misbehave(server: &StandIn, random: &mut SeededRandom) -> Result<(
 }
 
 /// Everything works again.
-pub(super) fn behave(server: &StandIn) -> Result<(), Trouble> {
+pub(super) fn behave(server: &FakeSupabase) -> Result<(), Trouble> {
     server.faults().clear();
     server.faults().release();
     Ok(server.come_up()?)

@@ -1,4 +1,4 @@
-//! A daemon with one session, signed in at a stand-in, whose disk or network a test can spoil.
+//! A daemon with one session, signed in at a fake Supabase, whose disk or network a test can spoil.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of it")]
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! A user with devices on a stand-in: what every end-to-end test starts from.
+//! A user with devices on a fake Supabase: what every end-to-end test starts from.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the world")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
@@ -12,7 +12,7 @@ use levi::{
     SessionStatus, SqliteSessionStore, Supabase, UserId,
 };
 use levi_testkit::fixtures::uuid_of;
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 use levi_transport::rows::{DeviceRow, upsert_of};
 use levi_types::AccessToken;
 
@@ -22,7 +22,7 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 /// The account of a signed-in user; `fresh` signs in anew and counts how often.
 pub struct TestAccount {
-    server: Arc<StandIn>,
+    server: Arc<FakeSupabase>,
     user_id: UserId,
     token: Mutex<AccessToken>,
     pub refreshes: Mutex<u32>,
@@ -49,7 +49,7 @@ impl Accounts for TestAccount {
 }
 
 pub struct World {
-    pub server: Arc<StandIn>,
+    pub server: Arc<FakeSupabase>,
     pub user_id: UserId,
     pub account: Arc<TestAccount>,
     pub devices: Vec<(DeviceId, [u8; 32])>,
@@ -60,7 +60,7 @@ pub struct World {
 impl World {
     /// A server, a user, and `devices` registered devices.
     pub async fn new(devices: usize) -> Self {
-        let server = Arc::new(StandIn::start().unwrap());
+        let server = Arc::new(FakeSupabase::start().unwrap());
         let user_id = server.add_user(EMAIL, PASSWORD).unwrap();
         let token = server.sign_in(&user_id).unwrap().access_token;
         let account = Arc::new(TestAccount {
