@@ -255,7 +255,7 @@ fn each_kind_of_error_has_its_own_exit_code() {
     signed_out(blank.run(&["sync", path(&file), "--url", &url, "--key", &key]).assert_code(4));
     let laptop = project.device("laptop");
     laptop.run(&["sync", "no such file"]).assert_code(1);
-    laptop.run(&["sync", path(project.folder.path())]).assert_code(1);
+    laptop.run(&["sync", path(project.directory.path())]).assert_code(1);
     laptop.run(&["sync", path(&file), "--session", "tuesday"]).assert_code(2);
     laptop.run(&["sync", "--nonsense"]).assert_code(2);
     laptop.run(&[]).assert_code(2);
