@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use levi::{Levi, PauseReason, Reason, Receipt, Status, Verdict};
+use levi::{Levi, PauseReason, Reason, Receipt, Status};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::CliError;
@@ -93,19 +93,17 @@ fn nothing_is_pending(status: &Status) -> bool {
 }
 
 fn state(status: &Status) -> String {
-    match (&status.paused, &status.last_answer) {
+    match (&status.paused, &status.last_error) {
         (Some(paused), _) => format!("paused: {}", paused.to_reason().detail),
-        (None, Some(answer)) if answer.verdict != Verdict::Accepted => {
-            format!("will try again ({})", answer.code)
-        }
-        _ => String::new(),
+        (None, Some(error)) => format!("will try again ({})", error.code),
+        (None, None) => String::new(),
     }
 }
 
 fn reason(status: &Status) -> Option<Reason> {
     let paused = status.paused.as_ref().map(PauseReason::to_reason);
-    let answer = status.last_answer.as_ref().filter(|answer| answer.verdict != Verdict::Accepted);
+    let error = status.last_error.as_ref();
     paused.or_else(|| {
-        answer.map(|a| Reason { code: a.code.clone(), detail: "the server's last answer".into() })
+        error.map(|error| Reason { code: error.code.clone(), detail: "the server's last response".into() })
     })
 }

@@ -44,7 +44,7 @@ fn the_log_tells_of_every_request_and_of_no_content_key_or_token() {
     let mut child = sync.env("LEVI_LOG", "trace").spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines(["a secret plan"]).as_bytes()).unwrap();
     let ran = Outcome::of(child.wait_with_output().unwrap()).assert_code(0);
-    for expected in ["levi.send{batch=", "levi.task{name=\"session/", "verdict=Accepted"] {
+    for expected in ["levi.send{batch=", "levi.task{name=\"session/", ": accepted"] {
         assert!(ran.err.contains(expected), "no {expected} in:\n{}", ran.err);
     }
     for hidden in ["secret plan", "sess_", "Bearer", "eyJ"] {
@@ -255,7 +255,7 @@ fn each_kind_of_error_has_its_own_exit_code() {
     signed_out(blank.run(&["sync", path(&file), "--url", &url, "--key", &key]).assert_code(4));
     let laptop = project.device("laptop");
     laptop.run(&["sync", "no such file"]).assert_code(1);
-    laptop.run(&["sync", path(project.folder.path())]).assert_code(1);
+    laptop.run(&["sync", path(project.directory.path())]).assert_code(1);
     laptop.run(&["sync", path(&file), "--session", "tuesday"]).assert_code(2);
     laptop.run(&["sync", "--nonsense"]).assert_code(2);
     laptop.run(&[]).assert_code(2);

@@ -29,5 +29,5 @@ pub use session_sync::{
     Distribution, EncryptionError, NewSession, Ran, SessionSyncService, Step, SyncError, TaskOutbox,
     TaskRunner, Welcome,
 };
-pub use status::{LastAnswer, Status};
+pub use status::{LastError, Status};
 pub use worker::{MessageSyncer, Opened, Opener, ShutdownReport, Worker, WorkerParts};

@@ -16,8 +16,8 @@ pub struct Status {
     pub rows_in_flight: usize,
     /// Why nothing is being sent, if so.
     pub paused: Option<PauseReason>,
-    /// The last answer of the server.
-    pub last_answer: Option<LastAnswer>,
+    /// How the last request failed; `None` once a later one succeeded.
+    pub last_error: Option<LastError>,
     /// When Levi will do something by itself next, by the wall clock; `None` while it sleeps.
     pub next_attempt: Option<Wall>,
     /// Requests answered with success since the start.
@@ -36,14 +36,14 @@ pub struct Status {
     pub salvaged: Option<SalvageReport>,
 }
 
-/// One answer of the server.
+/// How a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastAnswer {
-    /// What it meant.
+pub struct LastError {
+    /// What it means.
     pub verdict: Verdict,
-    /// Its code.
+    /// [`ApiError::code`](levi_transport::ApiError::code).
     pub code: String,
-    /// When it came.
+    /// When the request ended.
     pub at: Wall,
 }
 

@@ -11,9 +11,9 @@ use levi_core::{LeviConfig, SyncedError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::{NewRow, OutboxStore as _, Protection};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFailure};
-use levi_transport::Verdict;
+use levi_transport::{ApiError, Verdict};
 use levi_types::{Delivery, Wall};
-use rig::{Rig, accepted, answer};
+use rig::{Rig, accepted, failed};
 use tokio::sync::oneshot;
 
 /// A row as it lies in an outbox.
@@ -43,7 +43,7 @@ fn a_server_that_stays_down_is_asked_again_after_2_4_8_16_32_64_128_and_then_eve
     let clock = std::sync::Arc::clone(&rig.clock);
     rig.settle(Duration::from_secs(1200), |_| {
         asked.push(levi_types::Clock::now(&*clock).monotonic.since_start());
-        answer(Verdict::Unreachable, "reset")
+        failed(Verdict::Unreachable, "reset")
     });
     let waits: Vec<u64> = asked.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
     assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 300, 300, 300]);
@@ -84,7 +84,7 @@ fn a_bad_row_is_found_by_halves_and_the_rest_of_its_session_goes_on_around_it() 
     rig.enqueue_all(&good, 1..=20);
     rig.settle(HOUR, |rows| {
         let poisoned = rows.iter().any(|row| row.session_id == "bad" && row.sequence_number == 37);
-        if poisoned { answer(Verdict::Rejected, "23514") } else { accepted() }
+        if poisoned { failed(Verdict::Rejected, "23514") } else { accepted() }
     });
     let without_37: Vec<i64> = (1..=50).filter(|number| *number != 37).collect();
     assert_eq!(rig.arrived["bad"], without_37);
@@ -111,8 +111,8 @@ fn a_session_that_the_answer_names_costs_the_others_one_round_trip() {
         assert!(open > 0, "stuck after {round_trips} round trips");
         for _ in 0..open {
             rig.answer(|rows| {
-                let mut refusal = answer(Verdict::Rejected, "22P02");
-                refusal.detail = "invalid input syntax for type uuid: \"not-a-uuid\"".into();
+                let detail = "invalid input syntax for type uuid: \"not-a-uuid\"";
+                let refusal = Err(ApiError::new(Verdict::Rejected, "22P02", detail));
                 if rows.iter().any(|row| row.session_id == "not-a-uuid") { refusal } else { accepted() }
             });
         }
@@ -125,7 +125,7 @@ fn where_every_row_is_refused_alike_the_project_is_paused_and_nothing_stays_park
     let mut rig = Rig::new(LeviConfig::default());
     let session = rig.session("s");
     rig.enqueue_all(&session, 1..=10);
-    rig.settle(Duration::from_secs(100), |_| answer(Verdict::Rejected, "23514"));
+    rig.settle(Duration::from_secs(100), |_| failed(Verdict::Rejected, "23514"));
     let status = rig.status();
     assert_eq!((status.totals.pending_rows, status.totals.parked_rows), (10, 0));
     rig.settle(HOUR, |_| accepted());
@@ -143,7 +143,7 @@ fn an_expired_token_is_refreshed_once_however_many_requests_fail_and_costs_no_at
     assert!(rig.open.len() > 1, "several requests are under way");
     let open = rig.open.len();
     for _ in 0..open {
-        rig.answer(|_| answer(Verdict::SignedOut, "PGRST303"));
+        rig.answer(|_| failed(Verdict::SignedOut, "PGRST303"));
     }
     assert_eq!((rig.refreshes, rig.open.len()), (1, 0));
     assert_eq!(rig.status().paused, Some(PauseReason::Refreshing));
@@ -158,9 +158,9 @@ fn a_fresh_token_that_is_refused_too_is_not_refreshed_again_and_again() {
     let mut rig = Rig::new(LeviConfig::default());
     let session = rig.session("s");
     rig.enqueue_all(&session, 1..=50);
-    rig.answer(|_| answer(Verdict::SignedOut, "PGRST301"));
+    rig.answer(|_| failed(Verdict::SignedOut, "PGRST301"));
     rig.tell(Event::SignedIn);
-    rig.answer(|_| answer(Verdict::SignedOut, "PGRST301"));
+    rig.answer(|_| failed(Verdict::SignedOut, "PGRST301"));
     assert_eq!((rig.refreshes, rig.status().paused), (1, Some(PauseReason::SignedOut)));
     rig.tell(Event::SignedIn);
     rig.settle(HOUR, |_| accepted());
@@ -177,7 +177,7 @@ fn a_stored_sign_in_whose_token_has_expired_is_refreshed_and_not_taken_for_revok
     assert_eq!(rig.refreshes, 1, "the stored sign-in was asked for");
     let session = rig.session("s");
     rig.enqueue_all(&session, 1..=50);
-    rig.answer(|_| answer(Verdict::SignedOut, "PGRST303"));
+    rig.answer(|_| failed(Verdict::SignedOut, "PGRST303"));
     assert_eq!((rig.refreshes, rig.status().paused), (2, Some(PauseReason::Refreshing)));
     rig.tell(Event::SignedIn);
     rig.settle(HOUR, |_| accepted());
@@ -237,7 +237,7 @@ fn later_rows_never_overtake_an_earlier_one_that_waits() {
     let mut rig = Rig::new(LeviConfig::default());
     let session = rig.session("s");
     rig.enqueue_all(&session, 1..=50);
-    rig.answer(|_| answer(Verdict::Busy { retry_after: None }, "503"));
+    rig.answer(|_| failed(Verdict::Busy, "503"));
     rig.enqueue_all(&session, 51..=150);
     assert!(rig.open.is_empty());
     rig.settle(HOUR, |_| accepted());
@@ -263,7 +263,7 @@ fn whoever_waits_for_a_row_hears_that_it_was_set_aside() {
     let receipt = rig.enqueue(&session, 1).unwrap();
     let (reply, mut synced) = oneshot::channel();
     rig.tell(Event::Watch { receipt, reply });
-    rig.settle(Duration::from_secs(1), |_| answer(Verdict::Rejected, "23514"));
+    rig.settle(Duration::from_secs(1), |_| failed(Verdict::Rejected, "23514"));
     assert!(matches!(synced.try_recv(), Ok(Err(SyncedError::Parked(reason))) if reason.code == "23514"));
 }
 
@@ -341,11 +341,11 @@ fn after_a_long_outage_a_session_that_is_not_there_yet_still_gets_its_attempts()
     let mut rig = Rig::new(LeviConfig::default());
     let session = rig.session("s");
     rig.enqueue(&session, 1).unwrap();
-    rig.settle(Duration::from_secs(2000), |_| answer(Verdict::Unreachable, "reset"));
+    rig.settle(Duration::from_secs(2000), |_| failed(Verdict::Unreachable, "reset"));
     let mut refusals = 0;
     rig.settle(HOUR, |_| {
         refusals += 1;
-        if refusals < 8 { answer(Verdict::Forbidden, "42501") } else { accepted() }
+        if refusals < 8 { failed(Verdict::Forbidden, "42501") } else { accepted() }
     });
     assert_eq!(rig.arrived["s"], [1], "nothing was set aside on the first refusal");
 }
@@ -359,7 +359,7 @@ fn a_batch_that_cannot_get_through_shrinks_until_it_does() {
     rig.settle(
         3 * HOUR,
         |rows| {
-            if rows.len() > 10 { answer(Verdict::Unreachable, "timeout") } else { accepted() }
+            if rows.len() > 10 { failed(Verdict::Unreachable, "timeout") } else { accepted() }
         },
     );
     assert!(rig.arrived.get("s").is_some_and(|rows| rows.len() > 6), "{:?}", rig.arrived);

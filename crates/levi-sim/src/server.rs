@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use levi_transport::{Answer, Verdict};
+use levi_transport::{ApiError, Verdict};
 
 use crate::content::{Content, Nature};
 use crate::plan::{ServerFault, SessionSetup, Standing};
@@ -32,7 +32,7 @@ pub(crate) struct Rows {
 
 /// What became of a request.
 pub(crate) struct Served {
-    pub(crate) answer: Answer,
+    pub(crate) result: Result<(), ApiError>,
     /// How much longer than usual the answer takes.
     pub(crate) delay: Duration,
 }
@@ -115,11 +115,11 @@ impl Server {
             None if self.flaky(now) && random.chance(30) => {
                 late(Verdict::Unreachable, "reset", Duration::ZERO)
             }
-            None => self.in_time(now, random, Verdict::Accepted, "201"),
+            None => self.in_time(now, random),
         }
     }
 
-    /// Serves one row of session sync. `Done` is `Accepted`.
+    /// Serves one row of session sync.
     pub(crate) fn task(
         &mut self,
         now: Duration,
@@ -137,7 +137,7 @@ impl Server {
             if let Some(repository) = self.repositories.get_mut(number) {
                 *repository = true;
             }
-            return self.in_time(now, random, Verdict::Accepted, "201");
+            return self.in_time(now, random);
         }
         let missing = || late(Verdict::MissingParent, "23503", Duration::ZERO);
         let Some(setup) = sessions.get(number) else { return missing() };
@@ -154,7 +154,7 @@ impl Server {
         if let Some(known) = self.known.get_mut(number) {
             *known = true;
         }
-        self.in_time(now, random, Verdict::Accepted, "201")
+        self.in_time(now, random)
     }
 
     /// What goes wrong before a row is looked at.
@@ -171,10 +171,11 @@ impl Server {
         let zero = Duration::ZERO;
         match found {
             Some(ServerFault::Outage) => return Some(late(Verdict::Unreachable, "connect", zero)),
-            Some(ServerFault::Busy) => return Some(late(Verdict::Busy { retry_after: None }, "503", zero)),
+            Some(ServerFault::Busy) => return Some(late(Verdict::Busy, "503", zero)),
             Some(ServerFault::RetryAfter(seconds)) => {
-                let retry_after = Some(Duration::from_secs(seconds));
-                return Some(late(Verdict::Busy { retry_after }, "429", zero));
+                let busy = ApiError::new(Verdict::Busy, "429", "");
+                let result = Err(busy.with_retry_after(Duration::from_secs(seconds)));
+                return Some(Served { result, delay: zero });
             }
             Some(_) => return Some(late(Verdict::Unexpected, "418", zero)),
             None => {}
@@ -183,9 +184,13 @@ impl Server {
             let verdict = match random.below(3) {
                 0 => Verdict::Unreachable,
                 1 => Verdict::Unexpected,
-                _ => Verdict::Busy { retry_after: random.chance(30).then_some(Duration::from_secs(3)) },
+                _ => Verdict::Busy,
             };
-            return Some(late(verdict, "flaky", zero));
+            let mut error = ApiError::new(verdict, "flaky", "");
+            if verdict == Verdict::Busy && random.chance(30) {
+                error.retry_after = Some(Duration::from_secs(3));
+            }
+            return Some(Served { result: Err(error), delay: zero });
         }
         if token != self.token || self.fault(now, |fault| *fault == ServerFault::Unauthorized).is_some() {
             return Some(late(Verdict::SignedOut, "PGRST301", zero));
@@ -237,20 +242,20 @@ impl Server {
         {
             row.refused_alone = Some((code.to_owned(), deserved));
         }
-        Served { answer: Answer { verdict, code: code.to_owned(), detail }, delay: Duration::ZERO }
+        Served { result: Err(ApiError::new(verdict, code, detail)), delay: Duration::ZERO }
     }
 
     fn flaky(&self, now: Duration) -> bool {
         self.fault(now, |fault| *fault == ServerFault::Flaky).is_some()
     }
 
-    fn in_time(&self, now: Duration, random: &mut Random, verdict: Verdict, code: &str) -> Served {
+    fn in_time(&self, now: Duration, random: &mut Random) -> Served {
         let slow = self.fault(now, |fault| matches!(fault, ServerFault::Slow(_)));
         let delay = match slow {
             Some(ServerFault::Slow(seconds)) => Duration::from_millis(random.below(seconds * 1_000)),
             _ => Duration::ZERO,
         };
-        late(verdict, code, delay)
+        Served { result: Ok(()), delay }
     }
 }
 
@@ -273,5 +278,5 @@ fn has_twins(request: &Rows) -> bool {
 }
 
 fn late(verdict: Verdict, code: &str, delay: Duration) -> Served {
-    Served { answer: Answer { verdict, code: code.to_owned(), detail: String::new() }, delay }
+    Served { result: Err(ApiError::new(verdict, code, "")), delay }
 }

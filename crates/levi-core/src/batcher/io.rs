@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use levi_outbox::{Due, DueTask, DueTasks, LaneId, Reason, RowHead, RowId, RowKey};
-use levi_transport::Answer;
+use levi_transport::ApiError;
 use levi_types::{SessionId, Wall};
 
 /// Names one request under way.
@@ -69,9 +69,9 @@ pub enum Input {
     Outcome {
         /// Which batch.
         batch: BatchId,
-        /// What it means.
-        answer: Answer,
-        /// The sessions of the batch that the answer blames by name, if any.
+        /// Whether the server wrote its rows.
+        result: Result<(), ApiError>,
+        /// The sessions of the batch that the error names, if any.
         culprits: Vec<SessionId>,
         /// A random number in `[0, 1)` for the jitter.
         draw: f64,
@@ -150,7 +150,7 @@ pub enum TaskEnd {
     /// Done.
     Done,
     /// The server refused or could not be reached.
-    Answered(Answer),
+    Answered(ApiError),
     /// It failed on this side; trying again may help.
     Waiting(Reason),
     /// It failed on this side for good.
@@ -162,7 +162,7 @@ impl TaskEnd {
     pub fn code(&self) -> &str {
         match self {
             Self::Done => "done",
-            Self::Answered(answer) => &answer.code,
+            Self::Answered(error) => &error.code,
             Self::Waiting(reason) | Self::Impossible(reason) => &reason.code,
         }
     }

@@ -89,8 +89,8 @@ impl Batcher {
                 let flush_at = rows.first().map_or(now.monotonic, |row| self.flush_at(now, row));
                 self.lanes.extend(lane, after, rows, complete, flush_at);
             }
-            Input::Outcome { batch, answer, culprits, draw } => {
-                self.outcome(now, batch, answer, &culprits, draw);
+            Input::Outcome { batch, result, culprits, draw } => {
+                self.outcome(now, batch, result, &culprits, draw);
             }
             Input::Vanished { batch } => self.vanished(batch),
             Input::Sealed { lane, result, draw } => self.sealed(now, lane, result, draw),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use levi_outbox::{LaneId, Reason, RowId};
-use levi_transport::{Answer, Verdict};
+use levi_transport::{ApiError, Verdict};
 use levi_types::{Monotonic, Now, SessionId};
 
 use super::gate::SignIn;
@@ -25,29 +25,31 @@ impl Batcher {
         &mut self,
         now: Now,
         id: BatchId,
-        answer: Answer,
+        result: Result<(), ApiError>,
         culprits: &[SessionId],
         draw: f64,
     ) {
         let Some(flight) = self.flights.remove(&id) else { return };
         let batch = flight.batch;
-        match answer.verdict {
-            Verdict::Accepted => self.accepted(now, batch),
+        let error = match result {
+            Ok(()) => return self.accepted(now, batch),
+            Err(error) => error,
+        };
+        match error.verdict {
             Verdict::SignedOut => {
                 self.put_back(batch);
                 self.token_refused(now, flight.epoch);
             }
             Verdict::SchemaMismatch | Verdict::ProjectUnavailable => {
                 self.put_back(batch);
-                self.pause_project(now, &answer, draw);
+                self.pause_project(now, &error, draw);
             }
-            Verdict::MissingParent => self.missing_parent(now, batch, &answer, culprits, draw),
+            Verdict::MissingParent => self.missing_parent(now, batch, &error, culprits, draw),
             Verdict::Forbidden | Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
-                self.refused(now, batch, &answer, culprits, draw);
+                self.refused(now, batch, &error, culprits, draw);
             }
-            Verdict::Busy { retry_after } => self.unavailable(now, batch, &answer, retry_after, draw),
-            // `Unreachable`, `Unexpected`, and whatever a later version may add: wait and try again.
-            _ => self.unavailable(now, batch, &answer, None, draw),
+            // `Busy`, `Unreachable`, `Unexpected`, and whatever a later version may add: wait and try again.
+            _ => self.unavailable(now, batch, &error, draw),
         }
     }
 
@@ -115,30 +117,23 @@ impl Batcher {
         }
     }
 
-    fn pause_project(&mut self, now: Now, answer: &Answer, draw: f64) {
+    fn pause_project(&mut self, now: Now, error: &ApiError, draw: f64) {
         self.gate.project_attempts = self.gate.project_attempts.saturating_add(1);
         let delay = self.config.backoff().delay(self.gate.project_attempts, draw);
-        let reason = PauseReason::Project { code: answer.code.clone(), detail: answer.detail.clone() };
+        let reason = PauseReason::Project { code: error.code.clone(), detail: error.detail.clone() };
         self.gate.pause_project(now.monotonic, delay, reason);
-        self.gate.probing = Some(answer.code.clone());
+        self.gate.probing = Some(error.code.clone());
     }
 
-    fn unavailable(
-        &mut self,
-        now: Now,
-        batch: Batch,
-        answer: &Answer,
-        retry_after: Option<Duration>,
-        draw: f64,
-    ) {
+    fn unavailable(&mut self, now: Now, batch: Batch, error: &ApiError, draw: f64) {
         self.gate.trouble = self.gate.trouble.saturating_add(1);
-        if let Some(asked) = retry_after {
-            let reason = PauseReason::RetryAfter { code: answer.code.clone() };
+        if let Some(asked) = error.retry_after {
+            let reason = PauseReason::RetryAfter { code: error.code.clone() };
             self.gate.pause_project(now.monotonic, asked, reason);
         }
-        let at_least = retry_after.unwrap_or_default();
+        let at_least = error.retry_after.unwrap_or_default();
         for part in batch.parts {
-            self.defer(now, part.lane, Wait { reason: &reason(answer), at_least, draw });
+            self.defer(now, part.lane, Wait { reason: &reason(error), at_least, draw });
         }
     }
 
@@ -146,41 +141,41 @@ impl Batcher {
         &mut self,
         now: Now,
         mut batch: Batch,
-        answer: &Answer,
+        error: &ApiError,
         culprits: &[SessionId],
         draw: f64,
     ) {
         match batch.parts.pop() {
-            Some(part) if batch.parts.is_empty() => self.wait_for_parent(now, part, answer, draw),
+            Some(part) if batch.parts.is_empty() => self.wait_for_parent(now, part, error, draw),
             Some(part) => {
                 batch.parts.push(part);
-                self.isolate(batch, answer, culprits);
+                self.isolate(batch, error, culprits);
             }
             None => {}
         }
     }
 
-    fn wait_for_parent(&mut self, now: Now, part: Part, answer: &Answer, draw: f64) {
+    fn wait_for_parent(&mut self, now: Now, part: Part, error: &ApiError, draw: f64) {
         self.actions.push_back(Action::EnsureParent { session_id: part.session_id });
-        self.defer(now, part.lane, Wait { reason: &reason(answer), at_least: Duration::ZERO, draw });
+        self.defer(now, part.lane, Wait { reason: &reason(error), at_least: Duration::ZERO, draw });
     }
 
     /// A row of the batch is bad, or the project is. Narrow it down until it is clear which.
-    fn refused(&mut self, now: Now, mut batch: Batch, answer: &Answer, culprits: &[SessionId], draw: f64) {
-        if answer.verdict == Verdict::DuplicateInBatch {
+    fn refused(&mut self, now: Now, mut batch: Batch, error: &ApiError, culprits: &[SessionId], draw: f64) {
+        if error.verdict == Verdict::DuplicateInBatch {
             self.actions.push_back(Action::Notice(Notice::DuplicateInBatch));
         }
-        if self.trial(&answer.code).is_none() {
-            self.open_trial(&batch, &answer.code);
+        if self.trial(&error.code).is_none() {
+            self.open_trial(&batch, &error.code);
         }
         match batch.parts.pop() {
             Some(part) if !batch.parts.is_empty() => {
                 batch.parts.push(part);
-                self.isolate(batch, answer, culprits);
+                self.isolate(batch, error, culprits);
             }
-            Some(part) if part.rows.len() > 1 => self.halve(part, answer),
-            Some(part) if answer.verdict == Verdict::Forbidden => self.forbidden(now, part, answer, draw),
-            Some(part) => self.park(now, &part, answer, draw),
+            Some(part) if part.rows.len() > 1 => self.halve(part, error),
+            Some(part) if error.verdict == Verdict::Forbidden => self.forbidden(now, part, error, draw),
+            Some(part) => self.park(now, &part, error, draw),
             None => {}
         }
     }
@@ -210,8 +205,8 @@ impl Batcher {
 
     /// Several sessions shared a refused batch: the ones the answer names go alone; if it names none, each
     /// half goes by itself.
-    fn isolate(&mut self, batch: Batch, answer: &Answer, culprits: &[SessionId]) {
-        self.notice_split(batch.rows(), answer);
+    fn isolate(&mut self, batch: Batch, error: &ApiError, culprits: &[SessionId]) {
+        self.notice_split(batch.rows(), error);
         let named = batch.parts.iter().filter(|part| culprits.contains(&part.session_id)).count();
         let names_some = named > 0 && named < batch.parts.len();
         let middle = batch.parts.len() / 2;
@@ -232,9 +227,9 @@ impl Batcher {
     }
 
     /// One session's rows were refused: send fewer, until the bad one is alone.
-    fn halve(&mut self, part: Part, answer: &Answer) {
-        self.notice_split(part.rows.len(), answer);
-        let one_by_one = self.trial(&answer.code).is_some_and(|trial| trial.looks_like_the_project());
+    fn halve(&mut self, part: Part, error: &ApiError) {
+        self.notice_split(part.rows.len(), error);
+        let one_by_one = self.trial(&error.code).is_some_and(|trial| trial.looks_like_the_project());
         let suspects = if one_by_one { 1 } else { part.rows.len() };
         let group = self.lanes.new_group();
         if let Some(lane) = self.lanes.lane(part.lane) {
@@ -245,41 +240,41 @@ impl Batcher {
     }
 
     /// Row level security refused one row. Its session may not be there yet, so it gets a few attempts.
-    fn forbidden(&mut self, now: Now, part: Part, answer: &Answer, draw: f64) {
+    fn forbidden(&mut self, now: Now, part: Part, error: &ApiError, draw: f64) {
         // Counted apart from the lane's attempts: those of an outage say nothing about this row.
         let refusals = self.refusals.entry(part.lane).or_default();
         *refusals = refusals.saturating_add(1);
         if *refusals >= self.config.max_attempts_rejected {
-            self.park(now, &part, answer, draw);
+            self.park(now, &part, error, draw);
         } else {
-            self.wait_for_parent(now, part, answer, draw);
+            self.wait_for_parent(now, part, error, draw);
         }
     }
 
-    fn park(&mut self, now: Now, part: &Part, answer: &Answer, draw: f64) {
+    fn park(&mut self, now: Now, part: &Part, error: &ApiError, draw: f64) {
         let Some(row) = part.rows.first() else { return };
         self.refusals.remove(&part.lane);
-        let reason = reason(answer);
+        let reason = reason(error);
         self.actions.push_back(Action::Park { lane: part.lane, row: row.key, reason, at: now.wall });
         let again = self.second_look.remove(&row.key.id);
-        let Some(trial) = self.trial(&answer.code).filter(|_| !again) else {
+        let Some(trial) = self.trial(&error.code).filter(|_| !again) else {
             return self.lanes.without_first(part.lane, 0);
         };
-        match trial.refused(row.key.id, answer, draw) {
+        match trial.refused(row.key.id, error, draw) {
             Finding::Rows => {
                 let one_by_one = trial.looks_like_the_project();
                 self.lanes.without_first(part.lane, usize::from(one_by_one));
             }
             Finding::Project(rows) => {
                 self.lanes.without_first(part.lane, 0);
-                self.convict(now, rows, answer, draw);
+                self.convict(now, rows, error, draw);
             }
         }
     }
 
     /// Not the rows but the project is at fault: put them back and wait.
-    fn convict(&mut self, now: Now, rows: Vec<RowId>, answer: &Answer, draw: f64) {
-        self.trials.retain(|trial| trial.code != answer.code);
+    fn convict(&mut self, now: Now, rows: Vec<RowId>, error: &ApiError, draw: f64) {
+        self.trials.retain(|trial| trial.code != error.code);
         self.gate.convicted_for = rows.len();
         for row in rows {
             self.actions.push_back(Action::Unpark { row, at: now.wall });
@@ -287,7 +282,7 @@ impl Batcher {
         // The windows miss the rows that were put back.
         self.lanes.distrust();
         self.dirty = true;
-        self.pause_project(now, answer, draw);
+        self.pause_project(now, error, draw);
     }
 
     /// A project that was convicted before is convicted again if every row there is was refused.
@@ -297,8 +292,8 @@ impl Batcher {
             return;
         }
         let trial = self.trials.pop().and_then(Trial::into_refused);
-        if let Some((rows, answer, draw)) = trial {
-            self.convict(now, rows, &answer, draw);
+        if let Some((rows, error, draw)) = trial {
+            self.convict(now, rows, &error, draw);
         }
     }
 
@@ -325,7 +320,7 @@ impl Batcher {
         draw: f64,
     ) {
         self.tasks.ended();
-        let answer = match end {
+        let error = match end {
             TaskEnd::Done => {
                 self.dirty = true;
                 return self.actions.push_back(Action::FinishTask { name, version });
@@ -337,21 +332,21 @@ impl Batcher {
                 self.dirty = true;
                 return self.actions.push_back(Action::ParkTask { name, version, reason });
             }
-            TaskEnd::Answered(answer) => answer,
+            TaskEnd::Answered(error) => error,
         };
         let tries_left = attempts.saturating_add(1) < self.config.max_attempts_rejected;
-        match answer.verdict {
+        match error.verdict {
             Verdict::SignedOut => self.token_refused(now, self.tasks.epoch),
-            Verdict::SchemaMismatch | Verdict::ProjectUnavailable => self.pause_project(now, &answer, draw),
+            Verdict::SchemaMismatch | Verdict::ProjectUnavailable => self.pause_project(now, &error, draw),
             Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
                 self.dirty = true;
-                self.actions.push_back(Action::ParkTask { name, version, reason: task_reason(&answer) });
+                self.actions.push_back(Action::ParkTask { name, version, reason: task_reason(&error) });
             }
             Verdict::Forbidden if !tries_left => {
                 self.dirty = true;
-                self.actions.push_back(Action::ParkTask { name, version, reason: task_reason(&answer) });
+                self.actions.push_back(Action::ParkTask { name, version, reason: task_reason(&error) });
             }
-            _ => self.defer_task(now, (name, version, attempts), task_reason(&answer), draw),
+            _ => self.defer_task(now, (name, version, attempts), task_reason(&error), draw),
         }
     }
 
@@ -367,16 +362,16 @@ impl Batcher {
         self.actions.push_back(Action::DeferTask { name, version, due_at, attempts, reason });
     }
 
-    fn notice_split(&mut self, rows: usize, answer: &Answer) {
-        self.actions.push_back(Action::Notice(Notice::Split { rows, code: answer.code.clone() }));
+    fn notice_split(&mut self, rows: usize, error: &ApiError) {
+        self.actions.push_back(Action::Notice(Notice::Split { rows, code: error.code.clone() }));
     }
 }
 
 /// For tasks the server's own words stay out of disk and log: they quote rows, and so paths and names.
-fn task_reason(answer: &Answer) -> Reason {
-    Reason { code: answer.code.clone(), detail: format!("the server's verdict: {:?}", answer.verdict) }
+fn task_reason(error: &ApiError) -> Reason {
+    Reason { code: error.code.clone(), detail: format!("the server's verdict: {:?}", error.verdict) }
 }
 
-fn reason(answer: &Answer) -> Reason {
-    Reason { code: answer.code.clone(), detail: answer.detail.clone() }
+fn reason(error: &ApiError) -> Reason {
+    Reason { code: error.code.clone(), detail: error.detail.clone() }
 }

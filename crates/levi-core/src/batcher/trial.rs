@@ -3,7 +3,7 @@
 //! put back and the project is paused.
 
 use levi_outbox::RowId;
-use levi_transport::Answer;
+use levi_transport::ApiError;
 
 /// Fewer refusals than this never convict the project: a lone bad row must not stop the others.
 const FEWEST_TO_CONVICT: usize = 3;
@@ -14,7 +14,7 @@ pub(super) struct Trial {
     /// Rows parked for `code` since anything was last accepted.
     parked: Vec<RowId>,
     /// The last refusal of a single row, with its random number.
-    last: Option<(Answer, f64)>,
+    last: Option<(ApiError, f64)>,
     needed: usize,
 }
 
@@ -36,18 +36,18 @@ impl Trial {
     }
 
     /// One more row was refused by itself.
-    pub(super) fn refused(&mut self, row: RowId, answer: &Answer, draw: f64) -> Finding {
+    pub(super) fn refused(&mut self, row: RowId, error: &ApiError, draw: f64) -> Finding {
         self.parked.push(row);
-        self.last = Some((answer.clone(), draw));
+        self.last = Some((error.clone(), draw));
         if self.parked.len() < self.needed {
             return Finding::Rows;
         }
         Finding::Project(std::mem::take(&mut self.parked))
     }
 
-    /// The rows refused so far and the last answer, if there was one.
-    pub(super) fn into_refused(self) -> Option<(Vec<RowId>, Answer, f64)> {
-        self.last.map(|(answer, draw)| (self.parked, answer, draw))
+    /// The rows refused so far and the last error, if there was one.
+    pub(super) fn into_refused(self) -> Option<(Vec<RowId>, ApiError, f64)> {
+        self.last.map(|(error, draw)| (self.parked, error, draw))
     }
 
     /// The rows refused, if they are so many that it may have been the project.

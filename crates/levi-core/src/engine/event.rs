@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levi_outbox::{DueTask, NewTask, RowKey};
-use levi_transport::{Answer, Upsert};
+use levi_transport::{ApiError, Upsert};
 use levi_types::SessionId;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -53,12 +53,12 @@ pub struct Intake {
 pub enum Event {
     /// A message came.
     Enqueue(Intake),
-    /// An answer came.
+    /// A request ended.
     Outcome {
-        /// To which batch.
+        /// Which batch it sent.
         batch: BatchId,
-        /// What it means.
-        answer: Answer,
+        /// Whether the server wrote its rows.
+        result: Result<(), ApiError>,
     },
     /// A task ended.
     TaskEnded {

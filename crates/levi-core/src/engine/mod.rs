@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use levi_outbox::{Change, NewRow, OutboxError, OutboxStore, RowId, SalvageReport};
-use levi_transport::{Answer, Verdict, culprits};
+use levi_transport::{ApiError, Verdict, culprits};
 use levi_types::{Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore};
 use rand_core::CryptoRng;
 
@@ -29,7 +29,7 @@ use self::receipts::Receipts;
 use crate::batcher::{BatchId, Batcher, Input, Touched};
 use crate::config::LeviConfig;
 pub use crate::sealer::{Message, Sealer};
-use crate::status::{LastAnswer, Status};
+use crate::status::{LastError, Status};
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -205,7 +205,7 @@ impl Engine {
     fn take(&mut self, now: Now, event: Event) {
         match event {
             Event::Enqueue(intake) => self.take_in(now, intake),
-            Event::Outcome { batch, answer } => self.outcome(now, batch, answer),
+            Event::Outcome { batch, result } => self.outcome(now, batch, result),
             Event::TaskEnded { task, end } => {
                 let draw = self.draw();
                 let (name, version, attempts) = (task.name, task.version, task.attempts);
@@ -242,32 +242,42 @@ impl Engine {
         }
     }
 
-    fn outcome(&mut self, now: Now, batch: BatchId, answer: Answer) {
+    fn outcome(&mut self, now: Now, batch: BatchId, result: Result<(), ApiError>) {
         let sent = self.flights.remove(&batch).unwrap_or_default();
-        let accepted = answer.verdict == Verdict::Accepted;
-        if accepted {
-            self.status.batches_accepted += 1;
-            self.status.rows_accepted += sent.len() as u64;
-            tracing::debug!(rows = sent.len(), "batch accepted");
-        } else {
-            self.status.batches_failed += 1;
-            tracing::debug!(rows = sent.len(), code = answer.code, verdict = ?answer.verdict, "batch refused");
-        }
-        self.status.last_answer =
-            Some(LastAnswer { verdict: answer.verdict, code: answer.code.clone(), at: now.wall });
-        let delivery =
-            || if accepted { Delivery::Sent } else { Delivery::Failed { code: answer.code.clone() } };
-        // A missing sign-in is nobody's failure: the rows just wait.
-        if answer.verdict != Verdict::SignedOut {
-            self.uncommitted.reports.extend(sent.iter().map(|row| row.report(delivery())));
+        let culprits = match &result {
+            Ok(()) => {
+                self.accepted(&sent);
+                Vec::new()
+            }
+            Err(error) => self.failed(now, &sent, error),
+        };
+        let draw = self.draw();
+        self.parkable.extend(sent);
+        self.batcher.handle(now, Input::Outcome { batch, result, culprits, draw });
+    }
+
+    fn accepted(&mut self, sent: &[Sent]) {
+        self.status.batches_accepted += 1;
+        self.status.rows_accepted += sent.len() as u64;
+        self.status.last_error = None;
+        tracing::debug!(rows = sent.len(), "batch accepted");
+        self.uncommitted.reports.extend(sent.iter().map(|row| row.report(Delivery::Sent)));
+    }
+
+    /// Returns the sessions that the error names.
+    fn failed(&mut self, now: Now, sent: &[Sent], error: &ApiError) -> Vec<SessionId> {
+        self.status.batches_failed += 1;
+        tracing::debug!(rows = sent.len(), code = error.code, verdict = ?error.verdict, "batch refused");
+        self.status.last_error =
+            Some(LastError { verdict: error.verdict, code: error.code.clone(), at: now.wall });
+        // Without a sign-in the rows just wait: that is not a failure of theirs.
+        if error.verdict != Verdict::SignedOut {
+            let failed = || Delivery::Failed { code: error.code.clone() };
+            self.uncommitted.reports.extend(sent.iter().map(|row| row.report(failed())));
         }
         let mut sessions: Vec<SessionId> = sent.iter().map(|row| row.session_id.clone()).collect();
         sessions.dedup();
-        let culprits =
-            if accepted { Vec::new() } else { culprits(&answer, &sessions).into_iter().cloned().collect() };
-        let draw = self.draw();
-        self.parkable.extend(sent);
-        self.batcher.handle(now, Input::Outcome { batch, answer, culprits, draw });
+        culprits(error, &sessions).into_iter().cloned().collect()
     }
 
     /// A random number in `[0, 1)`, for jitter.

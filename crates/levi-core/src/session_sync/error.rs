@@ -1,7 +1,7 @@
 use levi_crypto::envelope::EnvelopeError;
 use levi_crypto::{SealError, SessionSecretError};
 use levi_outbox::Reason;
-use levi_transport::Failure;
+use levi_transport::ApiError;
 use levi_types::{RepositoryId, SessionId, StoreError, UnknownStatus};
 
 use crate::account::NoAccount;
@@ -27,7 +27,7 @@ pub enum SyncError {
     SecretNotFound(SessionId),
     /// API error.
     #[error("Supabase did not take it: {0}")]
-    Supabase(Failure),
+    Supabase(#[from] ApiError),
     /// Crypto error.
     #[error("encryption failed: {0}")]
     Encryption(#[from] EncryptionError),
@@ -81,11 +81,5 @@ impl From<NoAccount> for SyncError {
             NoAccount::SignedOut => Self::NotAuthenticated,
             NoAccount::Unavailable(why) => Self::SignInUnavailable(why),
         }
-    }
-}
-
-impl From<Failure> for SyncError {
-    fn from(failure: Failure) -> Self {
-        Self::Supabase(failure)
     }
 }

@@ -62,7 +62,7 @@ impl SessionTasks {
     fn ended(&self, task: &SyncTask, payload: &[u8], began: Mark, result: Result<(), SyncError>) -> Ran {
         let end = end_of(&result);
         let retried = matches!(end, TaskEnd::Waiting(_))
-            || matches!(&end, TaskEnd::Answered(answer) if is_transient(answer.verdict));
+            || matches!(&end, TaskEnd::Answered(error) if is_transient(error.verdict));
         let (waiters, name, payload) = (self.recorder.waiters.clone(), task.name(), payload.to_vec());
         let tell = move || waiters.tell(&name, &payload, began, Ended { result, retried });
         Ran { end, tell: Box::new(tell) }
@@ -96,7 +96,7 @@ fn end_of(result: &Result<(), SyncError>) -> TaskEnd {
     };
     let reason = |code: &str| Reason { code: code.into(), detail: error.to_string() };
     match error {
-        SyncError::Supabase(failure) => TaskEnd::Answered(failure.0.clone()),
+        SyncError::Supabase(error) => TaskEnd::Answered(error.clone()),
         SyncError::NotAuthenticated => TaskEnd::Waiting(reason("signed_out")),
         SyncError::NoDeviceIdentity => TaskEnd::Waiting(reason("no_device")),
         SyncError::SecretNotFound(_) => TaskEnd::Waiting(reason("missing_secret")),

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use levi_outbox::{DueTask, Reason};
-use levi_transport::{Answer, Supabase, Upsert, Verdict};
+use levi_transport::{ApiError, Supabase, Upsert, Verdict};
 use levi_types::{AccessToken, SyncContext};
 use tokio::runtime::Handle;
 use tracing::Instrument as _;
@@ -85,18 +85,22 @@ impl Outside {
     }
 
     pub(super) fn send(self: &Arc<Self>, batch: BatchId, upsert: Upsert) {
-        let lost = Event::Outcome { batch, answer: answer(Verdict::Unreachable, "cancelled") };
+        let lost = Event::Outcome { batch, result: Err(error(Verdict::Unreachable, "cancelled")) };
         let report = Report::new(&self.inbox, lost);
         let context = lock(&self.context).current.clone();
         let (Some(way), Some(context)) = (self.way.get(), context) else {
-            return report.send(Event::Outcome { batch, answer: answer(Verdict::SignedOut, "signed_out") });
+            let result = Err(error(Verdict::SignedOut, "signed_out"));
+            return report.send(Event::Outcome { batch, result });
         };
         let supabase = Arc::clone(&way.supabase);
         let span = tracing::info_span!("levi.send", batch = batch.0, bytes = upsert.body.len());
         let request = async move {
-            let answer = supabase.upsert(&context.access_token, upsert).await;
-            tracing::debug!(verdict = ?answer.verdict, code = answer.code, "answered");
-            report.send(Event::Outcome { batch, answer });
+            let result = supabase.upsert(&context.access_token, upsert).await;
+            match &result {
+                Ok(()) => tracing::debug!("accepted"),
+                Err(error) => tracing::debug!(verdict = ?error.verdict, code = error.code, "failed"),
+            }
+            report.send(Event::Outcome { batch, result });
         };
         way.runtime.spawn(request.instrument(span));
     }
@@ -143,7 +147,7 @@ impl Outside {
     }
 
     pub(super) fn run_task(self: &Arc<Self>, task: DueTask) {
-        let cancelled = TaskEnd::Answered(answer(Verdict::Unreachable, "cancelled"));
+        let cancelled = TaskEnd::Answered(error(Verdict::Unreachable, "cancelled"));
         let report = Report::new(&self.inbox, Event::TaskEnded { task: task.clone(), end: cancelled });
         let runner = lock(&self.runner).clone();
         let (Some(way), Some(runner)) = (self.way.get(), runner) else {
@@ -192,6 +196,6 @@ impl Drop for Report {
     }
 }
 
-fn answer(verdict: Verdict, code: &str) -> Answer {
-    Answer { verdict, code: code.into(), detail: String::new() }
+fn error(verdict: Verdict, code: &str) -> ApiError {
+    ApiError::new(verdict, code, "")
 }

@@ -14,7 +14,7 @@ use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::OutboxStore;
 use levi_outbox::memory::MemoryOutbox;
 use levi_testkit::clock::VirtualClock;
-use levi_transport::{Answer, Upsert, Verdict};
+use levi_transport::{ApiError, Upsert, Verdict};
 use levi_types::{
     Clock, CodingSession, DeliveryReport, MessageSyncRequest, Repository, RepositoryId, SecretString,
     SessionId, SessionStore, StoreError,
@@ -162,20 +162,20 @@ impl Rig {
     }
 
     /// Answers the oldest open request.
-    pub fn answer(&mut self, server: impl FnOnce(&[Row]) -> Answer) {
+    pub fn answer(&mut self, server: impl FnOnce(&[Row]) -> Result<(), ApiError>) {
         let (batch, rows) = self.open.remove(0);
         self.requests += 1;
-        let answer = server(&rows);
-        if answer.verdict == Verdict::Accepted {
+        let result = server(&rows);
+        if result.is_ok() {
             for row in &rows {
                 self.arrived.entry(row.session_id.clone()).or_default().push(row.sequence_number);
             }
         }
-        self.tell(Event::Outcome { batch, answer });
+        self.tell(Event::Outcome { batch, result });
     }
 
     /// Answers and waits until nothing is open and nothing will happen by itself within `patience`.
-    pub fn settle(&mut self, patience: Duration, mut server: impl FnMut(&[Row]) -> Answer) {
+    pub fn settle(&mut self, patience: Duration, mut server: impl FnMut(&[Row]) -> Result<(), ApiError>) {
         let until = self.clock.now().monotonic.after(patience);
         loop {
             while !self.open.is_empty() {
@@ -201,10 +201,10 @@ fn rows(upsert: &Upsert) -> Vec<Row> {
     serde_json::from_slice(&upsert.body).unwrap()
 }
 
-pub fn accepted() -> Answer {
-    answer(Verdict::Accepted, "201")
+pub fn accepted() -> Result<(), ApiError> {
+    Ok(())
 }
 
-pub fn answer(verdict: Verdict, code: &str) -> Answer {
-    Answer { verdict, code: code.into(), detail: String::new() }
+pub fn failed(verdict: Verdict, code: &str) -> Result<(), ApiError> {
+    Err(ApiError::new(verdict, code, ""))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use levi_core::batcher::TaskEnd;
 use levi_outbox::DueTask;
-use levi_transport::Answer;
+use levi_transport::ApiError;
 
 /// Something that will happen.
 pub(super) enum Coming {
@@ -13,7 +13,7 @@ pub(super) enum Coming {
     Boot,
     /// A request reaches the server.
     Arrives(u64),
-    Answered(u64, Answer),
+    Answered(u64, Result<(), ApiError>),
     Refreshed,
     /// With the token it took.
     TaskArrives(DueTask, Option<u32>),

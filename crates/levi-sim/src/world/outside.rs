@@ -7,7 +7,7 @@ use levi_core::batcher::{BatchId, TaskEnd};
 use levi_core::engine::Event;
 use levi_outbox::{DueTask, Reason};
 use levi_transport::rows::{MessageRow, decode_rows};
-use levi_transport::{Answer, Upsert, Verdict};
+use levi_transport::{ApiError, Upsert, Verdict};
 
 use super::{Coming, Flight, Gate, World};
 use crate::content::MARK;
@@ -36,8 +36,8 @@ impl World {
                 "sent while signed out".to_owned()
             });
             self.flights.insert(batch, Flight { rows, token: 0, arrived: true });
-            let answer = answer(Verdict::SignedOut, "signed_out");
-            return self.schedule(Duration::ZERO, Coming::Answered(batch, answer));
+            let result = Err(ApiError::new(Verdict::SignedOut, "signed_out", ""));
+            return self.schedule(Duration::ZERO, Coming::Answered(batch, result));
         };
         self.expect(gate_changes || self.gate == Gate::Open, "G5 sign-in", || {
             format!("a request is sent while {:?}", self.gate)
@@ -90,23 +90,26 @@ impl World {
             let truth = &mut self.disk.inner().truth;
             self.server.messages(truth, &mut self.random, flight.token, &flight.rows)
         };
-        self.note(|| format!("server: {batch} -> {:?} {}", served.answer.verdict, served.answer.code));
+        self.note(|| format!("server: {batch} -> {}", shown(&served.result)));
         let latency = self.latency() + served.delay;
-        self.schedule(latency, Coming::Answered(batch, served.answer));
+        self.schedule(latency, Coming::Answered(batch, served.result));
     }
 
-    pub(super) fn answered(&mut self, batch: u64, answer: Answer) {
+    pub(super) fn answered(&mut self, batch: u64, result: Result<(), ApiError>) {
         let Some(flight) = self.flights.remove(&batch) else { return };
-        self.note(|| format!("answer to {batch}: {:?} {}", answer.verdict, answer.code));
+        self.note(|| format!("answer to {batch}: {}", shown(&result)));
+        let verdict = result.as_ref().err().map(|error| error.verdict);
         let deferring = matches!(
-            answer.verdict,
-            Verdict::Unreachable
-                | Verdict::Busy { .. }
-                | Verdict::Unexpected
-                | Verdict::MissingParent
-                | Verdict::Forbidden
+            verdict,
+            Some(
+                Verdict::Unreachable
+                    | Verdict::Busy
+                    | Verdict::Unexpected
+                    | Verdict::MissingParent
+                    | Verdict::Forbidden
+            )
         );
-        let refused = answer.verdict == Verdict::Forbidden && flight.rows.rows.len() == 1;
+        let refused = verdict == Some(Verdict::Forbidden) && flight.rows.rows.len() == 1;
         let sessions: BTreeSet<usize> = flight.rows.rows.iter().map(|(session, ..)| *session).collect();
         self.truth(|truth| {
             for number in sessions {
@@ -117,16 +120,17 @@ impl World {
                 }
             }
         });
-        match answer.verdict {
-            Verdict::Accepted => (self.refreshed_at, self.blamed) = (None, false),
-            Verdict::SignedOut => self.token_refused(flight.token),
-            Verdict::Busy { retry_after: Some(asked) } => {
-                self.silence = self.silence.max(self.now + asked);
-                self.asked_now = true;
+        match &result {
+            Ok(()) => (self.refreshed_at, self.blamed) = (None, false),
+            Err(error) if error.verdict == Verdict::SignedOut => self.token_refused(flight.token),
+            Err(error) => {
+                if let Some(asked) = error.retry_after {
+                    self.silence = self.silence.max(self.now + asked);
+                    self.asked_now = true;
+                }
             }
-            _ => {}
         }
-        self.tell(Event::Outcome { batch: BatchId(batch), answer });
+        self.tell(Event::Outcome { batch: BatchId(batch), result });
     }
 
     /// A refusal counts where it was about the token that is in use.
@@ -165,11 +169,7 @@ impl World {
             Some(token) => {
                 let sessions = &self.plan.setup.sessions;
                 let served = self.server.task(now, &mut self.random, token, &task.name, sessions);
-                let end = match served.answer.verdict {
-                    Verdict::Accepted => TaskEnd::Done,
-                    _ => TaskEnd::Answered(served.answer),
-                };
-                (end, served.delay)
+                (served.result.map_or_else(TaskEnd::Answered, |()| TaskEnd::Done), served.delay)
             }
         };
         self.note(|| format!("server: task {} -> {end:?}", task.name));
@@ -188,8 +188,8 @@ impl World {
             known.done |= end == TaskEnd::Done;
             let passing = match &end {
                 TaskEnd::Waiting(_) => true,
-                TaskEnd::Answered(answer) => !matches!(
-                    answer.verdict,
+                TaskEnd::Answered(error) => !matches!(
+                    error.verdict,
                     Verdict::SignedOut | Verdict::SchemaMismatch | Verdict::ProjectUnavailable
                 ),
                 TaskEnd::Done | TaskEnd::Impossible(_) => false,
@@ -197,7 +197,7 @@ impl World {
             known.causes += u32::from(passing);
             known.hopeless = match &end {
                 TaskEnd::Impossible(_) => true,
-                TaskEnd::Answered(answer) => match answer.verdict {
+                TaskEnd::Answered(error) => match error.verdict {
                     Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => true,
                     Verdict::Forbidden => known.attempts + 1 >= most,
                     _ => false,
@@ -205,8 +205,8 @@ impl World {
                 TaskEnd::Done | TaskEnd::Waiting(_) => false,
             };
         });
-        if let TaskEnd::Answered(answer) = &end
-            && answer.verdict == Verdict::SignedOut
+        if let TaskEnd::Answered(error) = &end
+            && error.verdict == Verdict::SignedOut
             && let Some(token) = token
         {
             self.token_refused(token);
@@ -215,6 +215,10 @@ impl World {
     }
 }
 
-fn answer(verdict: Verdict, code: &str) -> Answer {
-    Answer { verdict, code: code.to_owned(), detail: String::new() }
+/// A result, for the trace.
+fn shown(result: &Result<(), ApiError>) -> String {
+    match result {
+        Ok(()) => "accepted".to_owned(),
+        Err(error) => format!("{:?} {}", error.verdict, error.code),
+    }
 }

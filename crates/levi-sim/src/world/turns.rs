@@ -31,7 +31,7 @@ impl World {
                 }
             }
             Coming::Arrives(batch) => self.arrives(batch),
-            Coming::Answered(batch, answer) => self.answered(batch, answer),
+            Coming::Answered(batch, result) => self.answered(batch, result),
             Coming::Refreshed => self.refresh_ends(),
             Coming::TaskArrives(task, token) => self.task_arrives(task, token),
             Coming::TaskEnded(task, end, token) => self.task_ended(task, end, token),
