@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use levi_testkit::fixtures::SeededRandom;
-use levi_testkit::supabase::{FakeSupabase, Watch};
+use levi_testkit::supabase::{FakeSupabase, PlaintextScanner};
 
 /// Contents that are all watched for.
 const ALL_OF_THE_FIRST: u64 = 1000;
@@ -17,7 +17,7 @@ pub(crate) struct Needles {
     server: Option<Arc<FakeSupabase>>,
     random: SeededRandom,
     seen: u64,
-    watches: Vec<Watch>,
+    watches: Vec<PlaintextScanner>,
 }
 
 impl Needles {
@@ -31,23 +31,23 @@ impl Needles {
         self.seen += 1;
         // Each of the first thousand; after that with a chance that falls as fast as the count grows.
         if self.seen <= ALL_OF_THE_FIRST || self.random.below(self.seen) < ALL_OF_THE_FIRST {
-            self.watches.push(server.watch_for([content]));
+            self.watches.push(server.scan_for([content]));
         }
     }
 
     /// Watches for a key.
     pub(crate) fn add(&mut self, secret: &str) {
-        self.watches.extend(self.server.as_ref().map(|server| server.watch_for([secret])));
+        self.watches.extend(self.server.as_ref().map(|server| server.scan_for([secret])));
     }
 
     /// How many texts are watched for.
     pub(crate) fn watched(&self) -> u64 {
-        self.watches.iter().map(|watch| watch.watched() as u64).sum()
+        self.watches.iter().map(|watch| watch.samples() as u64).sum()
     }
 
     /// How many of them the server saw.
     pub(crate) fn seen_by_server(&self) -> u64 {
-        self.watches.iter().filter(|watch| !watch.sightings().is_empty()).count() as u64
+        self.watches.iter().filter(|watch| !watch.leaks().is_empty()).count() as u64
     }
 }
 
