@@ -15,6 +15,7 @@ mod record;
 mod rest;
 mod role;
 mod schema;
+mod seed;
 mod server;
 mod stats;
 mod timestamp;
@@ -28,6 +29,7 @@ pub use faults::{Canned, Fault, Faults, Scope, Times};
 pub use inspect::{InspectError, OrderViolation, StoredMessage};
 pub use plaintext::{Form, Leak, PlaintextScanner};
 pub use record::{RequestRecord, TimedOut};
+pub use seed::SeedError;
 pub use stats::{Stats, TableStats};
 
 /// What a thread that panicked left behind is no worse for a test than its panic, which was printed.
