@@ -1,36 +1,36 @@
-//! The worker's thread: sleep, take in, decide, hand out.
+//! The engine thread: sleep until something happens, let the engine take a turn, do what it decided.
 
 use std::sync::Arc;
 
 use levi_types::Monotonic;
 
-use super::teller::Teller;
+use super::completer::Completer;
 use super::{Shared, ShutdownReport};
 use crate::engine::{Effect, Engine};
 use crate::error::StartError;
 
-pub(super) struct Thread {
+pub(super) struct EngineThread {
     engine: Engine,
     shared: Arc<Shared>,
-    teller: Teller,
+    completer: Completer,
 }
 
-impl Thread {
+impl EngineThread {
     pub(super) fn spawn(engine: Engine, shared: Arc<Shared>) -> Result<(), StartError> {
-        let teller = Teller::spawn().map_err(StartError::Thread)?;
-        let thread = Self { engine, shared, teller };
+        let completer = Completer::spawn().map_err(StartError::Thread)?;
+        let thread = Self { engine, shared, completer };
         let builder = std::thread::Builder::new().name("levi".into());
         builder.spawn(move || thread.run()).map(drop).map_err(StartError::Thread)
     }
 
     fn run(mut self) {
-        // However this thread ends, nobody waits for it in vain.
-        let ending = Ending { shared: Arc::clone(&self.shared), report: ShutdownReport::default() };
-        let report = self.work();
-        // The outbox is closed, its lock released, and every caller told before anybody hears of the end.
+        let mut guard = ExitGuard { shared: Arc::clone(&self.shared), report: ShutdownReport::default() };
+        guard.report = self.work();
+        self.engine.abandon_steps();
+        // The outbox is closed, its lock released and every caller completed before the end is announced.
         drop(self.engine);
-        drop(self.teller);
-        Ending::tell(ending, report);
+        drop(self.completer);
+        drop(guard);
     }
 
     fn work(&mut self) -> ShutdownReport {
@@ -39,15 +39,16 @@ impl Thread {
             let timeout = self.engine.timeout().map(|at: Monotonic| at.since(now));
             let delivery = self.shared.inbox.wait(timeout);
             let now = self.shared.clock.now();
-            let (inbox, outside, teller) = (&self.shared.inbox, &self.shared.outside, &self.teller);
+            let (inbox, dispatcher, completer) =
+                (&self.shared.inbox, &self.shared.dispatcher, &self.completer);
             self.engine.turn_with(now, delivery.events, &mut |effect| match effect {
-                // Else told at once, before the inbox is looked at again: what they hand in next is then in the next
-                // transaction, and not in the one after it.
-                Effect::Tell(on_disk) if inbox.is_crowded() => teller.tell(on_disk),
-                Effect::Tell(on_disk) => drop(on_disk),
-                Effect::Send { batch, upsert } => outside.send(batch, upsert),
-                Effect::Refresh => outside.refresh(),
-                Effect::RunTask(task) => outside.run_task(task),
+                // Otherwise they are completed before the inbox is looked at again, so that what they enqueue
+                // next is in the next transaction, and not in the one after it.
+                Effect::Complete(committed) if inbox.next_batch_is_full() => completer.complete(committed),
+                Effect::Complete(committed) => committed.complete(),
+                Effect::Send { batch, upsert } => dispatcher.send(batch, upsert),
+                Effect::SendControl { batch, key, payload } => dispatcher.send_control(batch, key, payload),
+                Effect::Refresh => dispatcher.refresh(),
             });
             if let Some(status) = self.engine.status_if_changed() {
                 #[cfg(feature = "metrics")]
@@ -72,18 +73,13 @@ impl Thread {
     }
 }
 
-struct Ending {
+/// Announces the end of the thread, even if it panicked, so that no caller waits for ever.
+struct ExitGuard {
     shared: Arc<Shared>,
     report: ShutdownReport,
 }
 
-impl Ending {
-    fn tell(mut self, report: ShutdownReport) {
-        self.report = report;
-    }
-}
-
-impl Drop for Ending {
+impl Drop for ExitGuard {
     fn drop(&mut self) {
         self.shared.inbox.abandon();
         self.shared.ended.send_replace(Some(self.report));
