@@ -7,15 +7,15 @@ pub mod conformance;
 mod error;
 pub mod memory;
 mod model;
-#[cfg(feature = "sqlite")]
+#[cfg(any())]
 pub mod sqlite;
 mod store;
 
 pub use error::{OutboxError, Source};
 pub use model::{
-    Change, Due, DueLane, DueTask, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, NewTask,
-    Protection, Reason, RowHead, RowId, RowKey, RowState, SalvageReport, Totals,
+    Change, Due, DueLane, Encryption, Enqueued, LaneId, LaneKey, ListedRow, NewRow, Reason, RecoveryReport,
+    RowHead, RowId, RowKey, RowKind, RowState, Totals,
 };
-#[cfg(feature = "sqlite")]
+#[cfg(any())]
 pub use rusqlite;
 pub use store::{DueQuery, OutboxStore, PayloadSink};
