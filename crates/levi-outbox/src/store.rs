@@ -57,7 +57,7 @@ pub trait OutboxStore: Send {
     fn due(&self, query: DueQuery<'_>) -> Result<Due, OutboxError>;
 
     /// The pending rows of `lane` after the sequence number `after` (all, for `None`), ordered by
-    /// sequence number, at most `limit`.
+    /// sequence number, at most `limit`. A blocked lane shows none.
     ///
     /// # Errors
     /// [`OutboxError`] when the store cannot be read.

@@ -167,7 +167,9 @@ impl OutboxStore for MemoryOutbox {
     }
 
     fn heads(&self, lane: LaneId, after: Option<i64>, limit: usize) -> Result<Vec<RowHead>, OutboxError> {
-        let Some(state) = self.lanes.get(&lane) else { return Ok(Vec::new()) };
+        let Some(state) = self.lanes.get(&lane).filter(|lane| self.blocked_by(lane).is_none()) else {
+            return Ok(Vec::new());
+        };
         let behind = |number: &i64| after.is_none_or(|after| *number > after);
         let from = after.unwrap_or(i64::MIN);
         let rows = state.pending.range(from..).filter(|(number, _)| behind(number));

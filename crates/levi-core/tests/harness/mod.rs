@@ -1,20 +1,20 @@
 //! An engine on an in-memory outbox, driven by hand: virtual time, and a server that is a closure.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the rig")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the harness")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use levi_core::batcher::BatchId;
-use levi_core::engine::{Effect, Engine, EngineParts, Event, Intake, Sealer};
-use levi_core::{EnqueueError, LeviConfig, Receipt, SecretsCache};
+use levi_core::batcher::{BatchId, Input};
+use levi_core::engine::{ControlIntake, Effect, Engine, EngineParts, Event, Intake, Sealer, Stored, Tried};
+use levi_core::{EnqueueError, LeviConfig, Receipt, SecretsCache, SendError, Status};
 use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::DatabaseKey;
-use levi_outbox::OutboxStore;
+use levi_outbox::{LaneKey, NewRow, OutboxStore};
 use levi_outbox::memory::MemoryOutbox;
 use levi_testkit::clock::VirtualClock;
-use levi_transport::{Answer, Upsert, Verdict};
+use levi_transport::{ApiError, Upsert, Verdict};
 use levi_types::{
     Clock, CodingSession, DeliveryReport, MessageSyncRequest, Repository, RepositoryId, SecretString,
     SessionId, SessionStore, StoreError,
@@ -56,24 +56,24 @@ impl SessionStore for Store {
     }
 }
 
-pub struct Rig {
+pub struct Harness {
     pub engine: Engine,
     pub sealer: Sealer,
     nonces: StdRng,
     pub clock: Arc<VirtualClock>,
     pub store: Arc<Store>,
-    /// Requests that went out and were not answered yet.
+    /// Requests in flight.
     pub open: Vec<(BatchId, Vec<Row>)>,
+    /// Control rows in flight.
+    pub control: Vec<(BatchId, LaneKey)>,
+    status: Status,
     pub refreshes: u32,
     /// What the server took: the order of arrival, for each session.
     pub arrived: BTreeMap<String, Vec<i64>>,
     pub requests: usize,
 }
 
-/// What became of a message that was handed in.
-pub type Stored = oneshot::Receiver<Result<Receipt, EnqueueError>>;
-
-impl Rig {
+impl Harness {
     /// Signed in, with nothing to do.
     pub fn new(config: LeviConfig) -> Self {
         let outbox = MemoryOutbox::new(config.max_pending_bytes);
@@ -93,19 +93,21 @@ impl Rig {
             sealer: sealer.clone(),
             random: Box::new(StdRng::seed_from_u64(1)),
         });
-        let mut rig = Self {
+        let mut harness = Self {
             engine,
             sealer,
             nonces: StdRng::seed_from_u64(3),
             clock: Arc::new(VirtualClock::default()),
             store,
             open: Vec::new(),
+            control: Vec::new(),
+            status: Status::default(),
             refreshes: 0,
             arrived: BTreeMap::new(),
             requests: 0,
         };
-        rig.tell(Event::SignedIn);
-        rig
+        harness.input(Input::SignedIn);
+        harness
     }
 
     pub fn session(&mut self, name: &str) -> SessionId {
@@ -119,7 +121,7 @@ impl Rig {
         self.enqueue_all(session, [sequence_number]).remove(0)
     }
 
-    /// Hands in messages in one transaction.
+    /// Enqueues messages in one transaction.
     pub fn enqueue_all(
         &mut self,
         session: &SessionId,
@@ -131,8 +133,8 @@ impl Rig {
         replies.into_iter().map(|mut reply| reply.try_recv().unwrap()).collect()
     }
 
-    /// A message as it waits in the queue: sealed with the keys that are there now.
-    pub fn intake(&mut self, session: &SessionId, sequence_number: i64) -> (Event, Stored) {
+    /// A message as it waits in the queue: sealed with the keys that are known now.
+    pub fn intake(&mut self, session: &SessionId, sequence_number: i64) -> (Event, oneshot::Receiver<Stored>) {
         let (reply, stored) = oneshot::channel();
         let request = MessageSyncRequest {
             message_id: format!("m{sequence_number}").as_str().into(),
@@ -140,7 +142,7 @@ impl Rig {
             sequence_number,
             content: format!("content {sequence_number}"),
         };
-        let message = self.sealer.hand_in(request, self.clock.now().wall, &mut self.nonces).unwrap();
+        let message = self.sealer.prepare(request, self.clock.now().wall, &mut self.nonces).unwrap();
         (Event::Enqueue(Intake { message, permit: None, reply: Some(reply) }), stored)
     }
 
@@ -150,32 +152,33 @@ impl Rig {
 
     fn turn(&mut self, events: Vec<Event>) {
         let effects = self.engine.turn(self.clock.now(), events);
+        self.status = self.engine.status_if_changed().unwrap_or_else(|| self.status.clone());
         self.engine.announce();
         for effect in effects {
             match effect {
                 Effect::Send { batch, upsert } => self.open.push((batch, rows(&upsert))),
                 Effect::Refresh => self.refreshes += 1,
-                Effect::RunTask(_) => {}
-                Effect::Tell(on_disk) => drop(on_disk),
+                Effect::SendControl { batch, key, .. } => self.control.push((batch, key)),
+                Effect::Complete(committed) => committed.complete(),
             }
         }
     }
 
     /// Answers the oldest open request.
-    pub fn answer(&mut self, server: impl FnOnce(&[Row]) -> Answer) {
+    pub fn answer(&mut self, server: impl FnOnce(&[Row]) -> Result<(), ApiError>) {
         let (batch, rows) = self.open.remove(0);
         self.requests += 1;
-        let answer = server(&rows);
-        if answer.verdict == Verdict::Accepted {
+        let result = server(&rows);
+        if result.is_ok() {
             for row in &rows {
                 self.arrived.entry(row.session_id.clone()).or_default().push(row.sequence_number);
             }
         }
-        self.tell(Event::Outcome { batch, answer });
+        self.input(Input::Outcome { batch, result: result.map_err(SendError::Api) });
     }
 
     /// Answers and waits until nothing is open and nothing will happen by itself within `patience`.
-    pub fn settle(&mut self, patience: Duration, mut server: impl FnMut(&[Row]) -> Answer) {
+    pub fn settle(&mut self, patience: Duration, mut server: impl FnMut(&[Row]) -> Result<(), ApiError>) {
         let until = self.clock.now().monotonic.after(patience);
         loop {
             while !self.open.is_empty() {
@@ -191,9 +194,28 @@ impl Rig {
         }
     }
 
-    pub fn status(&mut self) -> levi_core::Status {
-        self.tell(Event::Barrier(oneshot::channel().0));
-        self.engine.status_if_changed().unwrap()
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    pub fn input(&mut self, input: Input) {
+        self.tell(Event::Input(input));
+    }
+
+    /// Enqueues the control row of a lane.
+    pub fn enqueue_control(&mut self, lane: LaneKey, parent: Option<LaneKey>) -> oneshot::Receiver<Tried> {
+        let (reply, tried) = oneshot::channel();
+        let row = NewRow::control(lane, parent, b"{}".to_vec(), self.clock.now().wall);
+        let rows = vec![ControlIntake { row, reply }];
+        self.tell(Event::EnqueueControl { rows, within: Duration::from_secs(60) });
+        tried
+    }
+
+    /// Ends the oldest control row in flight.
+    pub fn end_control(&mut self, result: Result<(), ApiError>) -> LaneKey {
+        let (batch, lane) = self.control.remove(0);
+        self.input(Input::Outcome { batch, result: result.map_err(SendError::Api) });
+        lane
     }
 }
 
@@ -201,10 +223,10 @@ fn rows(upsert: &Upsert) -> Vec<Row> {
     serde_json::from_slice(&upsert.body).unwrap()
 }
 
-pub fn accepted() -> Answer {
-    answer(Verdict::Accepted, "201")
+pub fn accepted() -> Result<(), ApiError> {
+    Ok(())
 }
 
-pub fn answer(verdict: Verdict, code: &str) -> Answer {
-    Answer { verdict, code: code.into(), detail: String::new() }
+pub fn failed(verdict: Verdict, code: &str) -> Result<(), ApiError> {
+    Err(ApiError::new(verdict, code, ""))
 }
