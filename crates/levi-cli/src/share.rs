@@ -34,7 +34,7 @@ pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliEr
     let connection = Connection::open(&args.project, &args.data).await?;
     let (levi, _) = connection.levi()?;
     let service = levi.session_sync(connection.device_id.clone(), connection.home.private_key()?)?;
-    let welcome = service.welcome_device(&DeviceId::from(device)).await?;
+    let welcome = service.share_with_device(&DeviceId::from(device)).await?;
     for (session, why) in &welcome.unreadable {
         let session_id = Some(session.as_str());
         let error = why.clone();

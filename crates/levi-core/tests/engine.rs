@@ -5,6 +5,7 @@ mod harness;
 
 use std::time::Duration;
 
+use harness::{Harness, accepted, failed};
 use levi_core::batcher::{Input, PauseReason};
 use levi_core::engine::{Event, Intake, Message};
 use levi_core::{LeviConfig, SyncedError};
@@ -13,7 +14,6 @@ use levi_outbox::{Encryption, NewRow, OutboxStore as _};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFailure};
 use levi_transport::{ApiError, Verdict};
 use levi_types::{Delivery, Wall};
-use harness::{Harness, accepted, failed};
 use tokio::sync::oneshot;
 
 /// A row as it is stored in an outbox.
@@ -32,7 +32,7 @@ fn stored(session: &str, sequence_number: i64) -> NewRow {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The seed's retry table, to the second, as it is lived through: request by request.
+/// The documented schedule, to the second, as it is lived through: request by request.
 #[test]
 fn a_server_that_stays_down_is_asked_again_after_2_4_8_16_32_64_128_and_then_every_300_seconds() {
     let mut harness = Harness::new(LeviConfig { backoff_jitter: 0.0, ..LeviConfig::default() });
@@ -60,7 +60,7 @@ fn fewer_than_a_batch_wait_for_company_and_a_full_batch_does_not() {
     assert_eq!(harness.open[0].1.len(), 50);
 }
 
-/// G8.
+/// An idle engine has no timer.
 #[test]
 fn with_nothing_to_do_there_is_no_timer() {
     let mut harness = Harness::new(LeviConfig::default());
@@ -74,7 +74,7 @@ fn with_nothing_to_do_there_is_no_timer() {
     assert_eq!(harness.engine.timeout(), None, "while nobody is signed in");
 }
 
-/// G4: logarithmic for its own session, nothing for another.
+/// logarithmic for its own session, nothing for another.
 #[test]
 fn a_bad_row_is_found_by_halves_and_the_rest_of_its_session_goes_on_around_it() {
     let mut harness = Harness::new(LeviConfig::default());
@@ -88,7 +88,11 @@ fn a_bad_row_is_found_by_halves_and_the_rest_of_its_session_goes_on_around_it() 
     let without_37: Vec<i64> = (1..=50).filter(|number| *number != 37).collect();
     assert_eq!(harness.arrived["bad"], without_37);
     assert_eq!(harness.arrived["good"], (1..=20).collect::<Vec<_>>());
-    assert!(harness.requests <= 2 + 2 * 6, "{} requests for two batches and one bad row of 50", harness.requests);
+    assert!(
+        harness.requests <= 2 + 2 * 6,
+        "{} requests for two batches and one bad row of 50",
+        harness.requests
+    );
     let totals = harness.status().totals;
     assert_eq!((totals.pending_rows, totals.parked_rows), (0, 1));
 }
@@ -131,7 +135,7 @@ fn where_every_row_is_refused_alike_the_project_is_paused_and_nothing_stays_park
     assert_eq!(harness.arrived["s"], (1..=10).collect::<Vec<_>>());
 }
 
-/// G5.
+/// A refused token uses up no attempts.
 #[test]
 fn an_expired_token_is_refreshed_once_however_many_requests_fail_and_costs_no_attempt() {
     let mut harness = Harness::new(LeviConfig::default());
@@ -230,7 +234,7 @@ fn a_message_that_was_wrapped_just_before_its_key_came_is_sealed_and_sent() {
     assert_eq!(harness.arrived["s"], [1]);
 }
 
-/// G3: what follows a row in backoff waits with it, also when it comes later.
+/// what follows a row in backoff waits with it, also when it comes later.
 #[test]
 fn later_rows_never_overtake_an_earlier_one_that_waits() {
     let mut harness = Harness::new(LeviConfig::default());
@@ -320,7 +324,7 @@ fn the_daemons_record_is_told_before_the_outbox_forgets_the_row() {
     assert_eq!((sent(&harness), harness.status().totals.pending_rows), (50, 50));
 }
 
-/// G9.
+/// A shutdown sends what it can.
 #[test]
 fn a_stop_sends_what_waits_for_company_and_is_over_when_all_is_sent() {
     let mut harness = Harness::new(LeviConfig::default());
@@ -355,11 +359,8 @@ fn a_batch_that_cannot_get_through_shrinks_until_it_does() {
     let mut harness = Harness::new(LeviConfig::default());
     let session = harness.session("s");
     harness.enqueue_all(&session, 1..=300);
-    harness.settle(
-        3 * HOUR,
-        |rows| {
-            if rows.len() > 10 { failed(Verdict::Unreachable, "timeout") } else { accepted() }
-        },
-    );
+    harness.settle(3 * HOUR, |rows| {
+        if rows.len() > 10 { failed(Verdict::Unreachable, "timeout") } else { accepted() }
+    });
     assert!(harness.arrived.get("s").is_some_and(|rows| rows.len() > 6), "{:?}", harness.arrived);
 }

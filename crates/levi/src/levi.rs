@@ -155,8 +155,8 @@ impl Levi {
         self.worker.shutdown(deadline).await
     }
 
-    /// Session sync for this device: what fails is recorded in this Levi's outbox and tried again. Whoever asks gets
-    /// the same service, with the trust that the builder was given.
+    /// Session sync for this device: its rows are stored in this Levi's outbox, and Levi retries what fails. Every call
+    /// returns the same service, with the trust that the builder was given.
     ///
     /// # Errors
     /// [`NotConnected`].
@@ -187,8 +187,8 @@ impl Levi {
             Some(trust) => service.with_trust(Arc::clone(trust)),
             None => service,
         };
-        // Last, for what was recorded in an earlier run is run from now on.
-        let service = service.with_clock(Arc::clone(&self.clock)).with_outbox(self.worker.task_outbox());
+        // Last, because rows of an earlier run are sent from now on.
+        let service = service.with_clock(Arc::clone(&self.clock)).with_outbox(self.worker.control_queue());
         Ok(kept.insert(service).clone())
     }
 

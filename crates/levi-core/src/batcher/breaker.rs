@@ -75,7 +75,12 @@ impl Breaker {
     }
 
     /// The project refuses everything; `delay` gives the wait for the number of attempts.
-    pub(super) fn refused(&mut self, now: Monotonic, reason: PauseReason, delay: impl FnOnce(u32) -> Duration) {
+    pub(super) fn refused(
+        &mut self,
+        now: Monotonic,
+        reason: PauseReason,
+        delay: impl FnOnce(u32) -> Duration,
+    ) {
         self.attempts = self.attempts.saturating_add(1);
         self.open(now.after(delay(self.attempts)), reason);
     }

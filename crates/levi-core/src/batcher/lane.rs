@@ -31,6 +31,9 @@ pub(super) struct Lane {
     pub(super) in_flight: bool,
     /// Whether a row was written that the window should have had: start over once nothing is in flight.
     pub(super) restart_pending: bool,
+    /// Whether the parent's row was written since the lane left the outbox: whatever fails now says nothing
+    /// about the lane.
+    pub(super) blocked: bool,
     /// Whether the engine owes a response about this lane.
     pub(super) awaits_response: bool,
     pub(super) group: Group,
@@ -51,6 +54,7 @@ impl Lane {
             window,
             in_flight: false,
             restart_pending: false,
+            blocked: false,
             awaits_response: false,
             group: Group::COMMON,
             bisecting: 0,
@@ -93,11 +97,18 @@ impl Lane {
         if self.in_flight { self.restart_pending = true } else { self.start_over() }
     }
 
+    /// The parent's row was written. If the lane is blocked on disk, no rows are loaded any more.
+    pub(super) fn block(&mut self) {
+        self.invalidate();
+        self.blocked = !self.is_idle();
+    }
+
     pub(super) fn start_over(&mut self) {
         self.window.clear();
         self.last_known = None;
         self.more = true;
         self.restart_pending = false;
+        self.blocked = false;
     }
 
     /// A row was written at `sequence_number`.
@@ -111,6 +122,7 @@ impl Lane {
     /// Appends rows that were loaded.
     pub(super) fn extend(&mut self, loaded: LaneRows, flush_at: Monotonic) {
         self.awaits_response = false;
+        self.blocked = false;
         if loaded.after != self.last_known {
             // The lane started over since: these rows do not follow the ones that are known now.
             self.more = true;

@@ -100,21 +100,19 @@ impl LaneWindows {
             lane.note_write(sequence_number);
         }
         match key {
-            LaneKey::Repository(_) => self.invalidate_sessions(),
+            LaneKey::Repository(_) => {
+                // The batcher does not know which sessions name the repository.
+                let sessions = self.lanes.values_mut().filter(|lane| matches!(lane.key, LaneKey::Session(_)));
+                sessions.for_each(Lane::block);
+            }
             LaneKey::Session(session) => {
                 for child in [LaneKey::Secret(session.clone()), LaneKey::Messages(session.clone())] {
                     let lane = self.by_key.get(&child).and_then(|id| self.lanes.get_mut(id));
-                    lane.into_iter().for_each(Lane::invalidate);
+                    lane.into_iter().for_each(Lane::block);
                 }
             }
             LaneKey::Secret(_) | LaneKey::Messages(_) => {}
         }
-    }
-
-    /// A repository's row was written. The batcher does not know which sessions name it.
-    pub(super) fn invalidate_sessions(&mut self) {
-        let sessions = self.lanes.values_mut().filter(|lane| matches!(lane.key, LaneKey::Session(_)));
-        sessions.for_each(Lane::invalidate);
     }
 
     /// Any row may have been written.
@@ -213,7 +211,11 @@ impl LaneWindows {
     }
 
     /// Takes the messages of the next batch: the first ready lane's, then those of its group.
-    pub(super) fn next_batch(&mut self, limits: Limits, flush_at: impl Fn(&RowHead) -> Monotonic) -> Vec<Part> {
+    pub(super) fn next_batch(
+        &mut self,
+        limits: Limits,
+        flush_at: impl Fn(&RowHead) -> Monotonic,
+    ) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();
         let mut group = None;
         // A body is one byte longer than its rows with a comma each: brackets for the last comma.
@@ -298,7 +300,13 @@ impl LaneWindows {
 }
 
 /// Takes rows from the front of the lane while they fit. The first row of a batch always fits.
-fn take_rows(lane: &mut Lane, most: usize, bytes: &mut usize, max_bytes: usize, is_first: bool) -> Vec<RowHead> {
+fn take_rows(
+    lane: &mut Lane,
+    most: usize,
+    bytes: &mut usize,
+    max_bytes: usize,
+    is_first: bool,
+) -> Vec<RowHead> {
     let most = most.min(lane.limit());
     let mut rows = Vec::new();
     for row in lane.sealed().take(most) {

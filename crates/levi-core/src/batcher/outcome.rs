@@ -15,7 +15,10 @@ use crate::sync_error::SendError;
 
 impl Batcher {
     pub(super) fn outcome(&mut self, now: Now, id: BatchId, result: Result<(), SendError>) {
-        let Some(batch) = self.in_flight.remove(&id) else { return };
+        let Some(mut batch) = self.in_flight.remove(&id) else { return };
+        if result.is_err() {
+            self.let_go_of_blocked(&mut batch);
+        }
         match result {
             Ok(()) => self.accepted(now, batch),
             Err(SendError::Api(error)) => self.failed(now, batch, &error),
@@ -26,6 +29,18 @@ impl Batcher {
                     self.windows.without_first(part.lane, 0);
                 }
             }
+        }
+    }
+
+    /// A failure costs a lane nothing while its parent waits. The lane is loaded again when it is due.
+    fn let_go_of_blocked(&mut self, batch: &mut Batch) {
+        let windows = &mut self.windows;
+        let blocked =
+            batch.parts.extract_if(.., |part| windows.lane(part.lane).is_some_and(|lane| lane.blocked));
+        let blocked: Vec<LaneId> = blocked.map(|part| part.lane).collect();
+        for lane in blocked {
+            self.windows.remove(lane);
+            self.dirty = true;
         }
     }
 
@@ -132,7 +147,9 @@ impl Batcher {
         if error.verdict == Verdict::DuplicateInBatch {
             self.actions.push_back(Action::Notice(Notice::DuplicateInBatch));
         }
-        self.begin_search(&batch, error);
+        if !batch.parts.is_empty() {
+            self.begin_search(&batch, error);
+        }
         match batch.parts.pop() {
             Some(part) if !batch.parts.is_empty() => {
                 batch.parts.push(part);
@@ -250,6 +267,10 @@ impl Batcher {
         let Some(lane) = self.windows.lane(id) else { return };
         lane.awaits_response = false;
         match result {
+            _ if lane.blocked => {
+                self.windows.remove(id);
+                self.dirty = true;
+            }
             SealResult::Sealed => self.windows.reload(id),
             SealResult::Waiting(reason) => self.defer(now, id, reason, Duration::ZERO),
             SealResult::Unsealable(row, reason) => {

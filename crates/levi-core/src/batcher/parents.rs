@@ -69,11 +69,6 @@ impl Batcher {
 
     fn ask_for_parent(&mut self, part: &Part) {
         let Some(row) = part.rows.first() else { return };
-        // Once the parent's row is written, the lane and its siblings are blocked.
-        match part.key.parent() {
-            Some(parent) => self.windows.note_write(&parent, 0),
-            None => self.windows.invalidate_sessions(),
-        }
         let (lane, key) = (part.lane, part.key.clone());
         self.actions.push_back(Action::EnsureParent { lane, key, row: row.key });
     }

@@ -81,8 +81,7 @@ impl Engine {
         for attempt in std::mem::take(&mut self.steps.attempts) {
             let step = self.step_of(&attempt);
             // Callers whose row this version replaced are completed with it; later ones wait for their own.
-            let is_meant =
-                |row: RowKey| row.id == attempt.row.id && row.version <= attempt.row.version;
+            let is_meant = |row: RowKey| row.id == attempt.row.id && row.version <= attempt.row.version;
             self.steps.complete(|waiter| is_meant(waiter.row).then(|| step.clone()));
         }
         if let Some(paused) = self.batcher.paused().filter(PauseReason::is_lasting) {
@@ -100,17 +99,14 @@ impl Engine {
             code: "deadline".into(),
             detail: "other rows are sent first".into(),
         });
-        self.steps.complete(|waiter| {
-            (waiter.deadline <= now.monotonic).then(|| Step::WillRetry(late.clone()))
-        });
+        self.steps
+            .complete(|waiter| (waiter.deadline <= now.monotonic).then(|| Step::WillRetry(late.clone())));
     }
 
     /// The worker ends: what waits is in the outbox, and is tried after the next start.
     pub fn abandon_steps(&mut self) {
-        let stopped = SyncError::Waiting(Reason {
-            code: "stopped".into(),
-            detail: "Levi has been shut down".into(),
-        });
+        let stopped =
+            SyncError::Waiting(Reason { code: "stopped".into(), detail: "Levi has been shut down".into() });
         self.steps.complete(|_| Some(Step::WillRetry(stopped.clone())));
         self.steps.announce();
     }

@@ -68,7 +68,8 @@ mod tests {
             replies.push(stored);
             let (key, at) = (Encryption::SessionKey, Wall::from_millis(0));
             rows.push(NewRow::message("s".into(), number, "m".into(), Vec::new(), key, at));
-            outcomes.push(Enqueued::Stored { key: RowKey { id: RowId(number), version: 1 }, replaced: false });
+            outcomes
+                .push(Enqueued::Stored { key: RowKey { id: RowId(number), version: 1 }, replaced: false });
         }
         (CommittedBatch::new(waiters, rows, outcomes), replies)
     }

@@ -11,8 +11,8 @@ use levi_core::engine::{ControlIntake, Effect, Engine, EngineParts, Event, Intak
 use levi_core::{EnqueueError, LeviConfig, Receipt, SecretsCache, SendError, Status};
 use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::DatabaseKey;
-use levi_outbox::{LaneKey, NewRow, OutboxStore};
 use levi_outbox::memory::MemoryOutbox;
+use levi_outbox::{LaneKey, NewRow, OutboxStore};
 use levi_testkit::clock::VirtualClock;
 use levi_transport::{ApiError, Upsert, Verdict};
 use levi_types::{
@@ -134,7 +134,11 @@ impl Harness {
     }
 
     /// A message as it waits in the queue: sealed with the keys that are known now.
-    pub fn intake(&mut self, session: &SessionId, sequence_number: i64) -> (Event, oneshot::Receiver<Stored>) {
+    pub fn intake(
+        &mut self,
+        session: &SessionId,
+        sequence_number: i64,
+    ) -> (Event, oneshot::Receiver<Stored>) {
         let (reply, stored) = oneshot::channel();
         let request = MessageSyncRequest {
             message_id: format!("m{sequence_number}").as_str().into(),

@@ -1,11 +1,11 @@
-//! The world: virtual time, one engine at a time, and everything around it.
+//! The simulation: virtual time, one engine at a time, and everything around it.
 
-mod agenda;
 mod check;
+mod event_queue;
+mod events;
 mod finish;
-mod happen;
-mod outside;
-mod person;
+mod operator;
+mod requests;
 mod turns;
 
 use std::cmp::Reverse;
@@ -14,9 +14,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use levi_core::batcher::PauseReason;
-use levi_core::engine::{Effect, Engine, EngineParts, Event, Sealer};
+use levi_core::batcher::{Input, PauseReason};
+use levi_core::engine::{Effect, Engine, EngineParts, Event, Sealer, Tried};
 use levi_core::{EnqueueError, Receipt, SecretsCache, SyncedError};
+use levi_outbox::{LaneKey, RowKey};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFaults};
 use levi_types::{Monotonic, Now, SessionStore, Wall};
 use tokio::sync::{Semaphore, oneshot};
@@ -24,16 +25,16 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::content::{Content, Keys};
 use crate::daemon::Daemon;
 use crate::disk::Disk;
+use crate::model::{Arrival, Model, Violation};
 use crate::plan::{DiskFault, Plan, RefreshEnd, StoreKind};
 use crate::random::Random;
 use crate::server::{Rows, Server};
-use crate::truth::{Arrival, Truth, Violation};
-use agenda::{Coming, Scheduled};
+use event_queue::{Occurrence, Scheduled};
 
-/// 2026-01-01T00:00:00Z, where every world's wall clock starts.
+/// 2026-01-01T00:00:00Z, where every simulation's wall clock starts.
 const START: i64 = 1_767_225_600_000;
 
-/// Turns beyond which a world goes nowhere.
+/// Turns beyond which a simulation makes no progress.
 const MOST_TURNS: u64 = 50_000;
 
 /// What a run came to.
@@ -71,6 +72,14 @@ struct Flight {
     arrived: bool,
 }
 
+/// A control row in flight.
+struct ControlFlight {
+    lane: LaneKey,
+    /// The row's version, as the outbox returned it.
+    key: Option<RowKey>,
+    token: Option<u32>,
+}
+
 /// Whether Levi may send, as far as it can know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gate {
@@ -97,7 +106,17 @@ struct WaitingForServer {
     reply: oneshot::Receiver<Result<(), SyncedError>>,
 }
 
-pub(crate) struct World {
+/// A caller of session sync.
+struct WaitingForStep {
+    lane: LaneKey,
+    since: Duration,
+    tried: oneshot::Receiver<Tried>,
+}
+
+/// How long a caller of session sync waits for the first attempt.
+const FIRST_ATTEMPTS_WITHIN: Duration = Duration::from_secs(60);
+
+pub(crate) struct Simulation {
     plan: Plan,
     random: Random,
     now: Duration,
@@ -119,12 +138,12 @@ pub(crate) struct World {
     daemon_silence: u64,
     server: Server,
     token: Option<u32>,
-    needs_person: bool,
+    needs_operator: bool,
     refresh_end: RefreshEnd,
     gate: Gate,
     /// When a token was refreshed, if nothing has been accepted since.
     refreshed_at: Option<Duration>,
-    /// A person signed in while a token was asked for.
+    /// The operator signed in while a token was asked for.
     crossed: bool,
     /// A token in use was refused in this turn.
     refused: bool,
@@ -133,16 +152,18 @@ pub(crate) struct World {
     /// It asked in this very turn, which may have begun with other things.
     asked_now: bool,
     flights: BTreeMap<u64, Flight>,
-    task_running: bool,
+    control_flights: BTreeMap<u64, ControlFlight>,
+    control_sender_ready: bool,
     versions: BTreeMap<(usize, i64), u32>,
     waiting_for_disk: Vec<WaitingForDisk>,
     waiting_for_server: Vec<WaitingForServer>,
+    waiting_for_steps: Vec<WaitingForStep>,
     queue_room: Arc<Semaphore>,
     die_before_effects: bool,
     stop_at: Option<Monotonic>,
     boots: u64,
-    /// Somebody wrote to the outbox and did not say so.
-    untold: bool,
+    /// Another process wrote to the outbox and did not notify Levi.
+    unnotified: bool,
     /// The wall clock jumped since Levi started: what is due by it may not be by Levi's timers.
     jumped: bool,
     healed: bool,
@@ -157,13 +178,13 @@ pub(crate) struct World {
     counts: Counts,
 }
 
-impl World {
+impl Simulation {
     /// Runs a plan to its end.
     pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
         match Self::new(plan.clone(), traced) {
-            Ok(mut world) => {
-                world.live();
-                world.outcome()
+            Ok(mut simulation) => {
+                simulation.live();
+                simulation.outcome()
             }
             Err(error) => {
                 let at = Monotonic::default();
@@ -181,15 +202,15 @@ impl World {
     fn new(plan: Plan, traced: bool) -> Result<Self, Box<dyn std::error::Error>> {
         let setup = &plan.setup;
         let keys = Arc::new(Keys::new(setup.sessions.len(), &mut Random::new(plan.seed, 2)));
-        let truth = Truth::new(setup.config.clone(), Arc::clone(&keys), setup.sessions.len(), traced);
+        let model = Model::new(setup.config.clone(), Arc::clone(&keys), setup.sessions.len(), traced);
         let folder = match setup.store {
             StoreKind::SqliteFile => Some(folder()?),
             _ => None,
         };
         let file = folder.as_ref().map(|folder| folder.path().join("outbox.db"));
-        let disk = Disk::new(setup.store, file.as_ref(), truth)?;
+        let disk = Disk::new(setup.store, file.as_ref(), model)?;
         let daemon = Arc::new(Daemon::new(Arc::clone(&keys), setup.sessions.clone(), disk.clone()));
-        let mut world = Self {
+        let mut simulation = Self {
             random: Random::new(plan.seed, 3),
             sealer: fresh_sealer(&plan, &keys, &daemon),
             nonces: Random::new(plan.seed, 4),
@@ -209,7 +230,7 @@ impl World {
             server: Server::new(&setup.sessions),
             keys,
             token: setup.signed_in.then_some(1),
-            needs_person: !setup.signed_in,
+            needs_operator: !setup.signed_in,
             refresh_end: RefreshEnd::default(),
             gate: Gate::Out,
             refreshed_at: None,
@@ -218,15 +239,17 @@ impl World {
             silence: Duration::ZERO,
             asked_now: false,
             flights: BTreeMap::new(),
-            task_running: false,
+            control_flights: BTreeMap::new(),
+            control_sender_ready: false,
             versions: BTreeMap::new(),
             waiting_for_disk: Vec::new(),
             waiting_for_server: Vec::new(),
+            waiting_for_steps: Vec::new(),
             queue_room: Arc::new(Semaphore::new(setup.config.max_queued_bytes)),
             die_before_effects: false,
             stop_at: None,
             boots: 0,
-            untold: false,
+            unnotified: false,
             jumped: false,
             healed: false,
             mended_at: Duration::ZERO,
@@ -239,23 +262,23 @@ impl World {
             counts: Counts::default(),
             plan,
         };
-        for index in 0..world.plan.events.len() {
-            let at = world.plan.events[index].at;
-            world.schedule_at(at, 0, Coming::Planned(index));
+        for index in 0..simulation.plan.events.len() {
+            let at = simulation.plan.events[index].at;
+            simulation.schedule_at(at, 0, Occurrence::ScheduledEvent(index));
         }
-        world.schedule_at(world.plan.heal_at, 0, Coming::Heal);
-        world.boot();
-        Ok(world)
+        simulation.schedule_at(simulation.plan.heal_at, 0, Occurrence::Heal);
+        simulation.boot();
+        Ok(simulation)
     }
 
-    fn schedule_at(&mut self, at: Duration, incarnation: u64, coming: Coming) {
+    fn schedule_at(&mut self, at: Duration, incarnation: u64, occurrence: Occurrence) {
         self.scheduled += 1;
-        self.queue.push(Reverse(Scheduled { at, nth: self.scheduled, incarnation, coming }));
+        self.queue.push(Reverse(Scheduled { at, nth: self.scheduled, incarnation, occurrence }));
     }
 
-    fn schedule(&mut self, after: Duration, coming: Coming) {
+    fn schedule(&mut self, after: Duration, occurrence: Occurrence) {
         let incarnation = self.incarnation;
-        self.schedule_at(self.now + after, incarnation, coming);
+        self.schedule_at(self.now + after, incarnation, occurrence);
     }
 
     fn clocks(&self) -> Now {
@@ -268,7 +291,7 @@ impl World {
     fn boot(&mut self) {
         self.boots += 1;
         self.booted_at = self.now;
-        (self.untold, self.jumped) = (false, false);
+        (self.unnotified, self.jumped) = (false, false);
         self.incarnation += 1;
         if self.boots > 1
             && let Err(error) = self.disk.reopen(self.plan.setup.store, self.file.as_ref())
@@ -293,8 +316,11 @@ impl World {
         self.queue_room = Arc::new(Semaphore::new(self.plan.setup.config.max_queued_bytes));
         self.note(|| "Levi starts".to_owned());
         if self.token.is_some() {
-            self.events.push(Event::SignedIn);
+            self.events.push(Event::Input(Input::SignedIn));
         }
+        // Session sync joins at once, or some time later.
+        let wait = self.random.pick(&[0, 0, 5, 3_000]);
+        self.schedule(Duration::from_millis(wait), Occurrence::ControlSenderReady);
         self.turn();
     }
 
@@ -327,16 +353,16 @@ impl World {
         Duration::from_millis(self.random.below(self.plan.setup.lateness + 1))
     }
 
-    fn truth<T>(&self, act: impl FnOnce(&mut Truth) -> T) -> T {
-        act(&mut self.disk.inner().truth)
+    fn model<T>(&self, act: impl FnOnce(&mut Model) -> T) -> T {
+        act(&mut self.disk.inner().model)
     }
 
     fn violation(&self) -> Option<Violation> {
-        self.truth(|truth| truth.violation.clone())
+        self.model(|model| model.violation.clone())
     }
 
     fn fail(&self, oracle: &'static str, what: String) {
-        self.truth(|truth| truth.fail(oracle, what));
+        self.model(|model| model.fail(oracle, what));
     }
 
     fn expect(&self, holds: bool, oracle: &'static str, what: impl FnOnce() -> String) {
@@ -346,7 +372,7 @@ impl World {
     }
 
     fn note(&self, line: impl FnOnce() -> String) {
-        self.truth(|truth| truth.note(line));
+        self.model(|model| model.note(line));
     }
 }
 

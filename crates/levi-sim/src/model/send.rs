@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use levi_outbox::RowKey;
+use levi_outbox::{LaneKey, RowKey};
 
-use super::Truth;
+use super::Model;
+use super::control::name_of;
 
-impl Truth {
+impl Model {
     /// The payloads of a request were read. A request carries a prefix of what waits in each of its sessions:
-    /// a place left out would let a later one overtake it (G3).
+    /// otherwise a later message would overtake an earlier one.
     pub(crate) fn payloads_read(&mut self, keys: &[RowKey]) {
         let mut places: BTreeMap<usize, BTreeSet<i64>> = BTreeMap::new();
         for key in keys {
+            // A control row is checked when it is sent.
             let Some(row) = self.rows.get(&key.id) else { return };
             let pending = self
                 .sessions
@@ -29,6 +31,7 @@ impl Truth {
         for (session, places) in places {
             self.check_prefix(session, &places);
             self.check_wait(session);
+            self.check_parent(&LaneKey::Messages(name_of(session)));
         }
     }
 

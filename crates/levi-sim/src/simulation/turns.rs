@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl World {
+impl Simulation {
     /// Takes one thing that is due, or all of them: both happen.
     pub(super) fn take_what_is_due(&mut self) {
         self.publish_time();
@@ -13,7 +13,7 @@ impl World {
             }
             let Some(Reverse(next)) = self.queue.pop() else { break };
             if next.incarnation == 0 || next.incarnation == self.incarnation {
-                self.come(next.coming);
+                self.come(next.occurrence);
             }
             if !all {
                 break;
@@ -21,29 +21,33 @@ impl World {
         }
     }
 
-    pub(super) fn come(&mut self, coming: Coming) {
-        match coming {
-            Coming::Planned(index) => self.planned(index),
-            Coming::Heal => self.heal(),
-            Coming::Boot => {
+    pub(super) fn come(&mut self, occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::ScheduledEvent(index) => self.planned(index),
+            Occurrence::Heal => self.heal(),
+            Occurrence::Boot => {
                 if self.engine.is_none() {
                     self.boot();
                 }
             }
-            Coming::Arrives(batch) => self.arrives(batch),
-            Coming::Answered(batch, answer) => self.answered(batch, answer),
-            Coming::Refreshed => self.refresh_ends(),
-            Coming::TaskArrives(task, token) => self.task_arrives(task, token),
-            Coming::TaskEnded(task, end, token) => self.task_ended(task, end, token),
-            Coming::DiskMends(nth) => self.disk_mends(nth),
-            Coming::DaemonStoreMends(nth) => {
+            Occurrence::Arrives(batch) => self.arrives(batch),
+            Occurrence::Answered(batch, result) => self.answered(batch, result),
+            Occurrence::Refreshed => self.refresh_ends(),
+            Occurrence::ControlArrives(batch) => self.control_arrives(batch),
+            Occurrence::ControlEnded(batch, result) => self.control_ended(batch, result),
+            Occurrence::ControlSenderReady => {
+                self.control_sender_ready = true;
+                self.tell(Event::Input(Input::ControlSenderReady));
+            }
+            Occurrence::DiskMends(nth) => self.disk_mends(nth),
+            Occurrence::DaemonStoreMends(nth) => {
                 if nth == self.daemon_silence {
                     self.daemon.set_silent(false);
                 }
             }
-            Coming::Again(index) => self.planned(index),
-            Coming::Person => self.sign_in(),
-            Coming::Nothing => {}
+            Occurrence::Again(index) => self.planned(index),
+            Occurrence::OperatorSignsIn => self.sign_in(),
+            Occurrence::Nothing => {}
         }
     }
 
@@ -53,26 +57,32 @@ impl World {
         let Some(mut engine) = self.engine.take() else { return };
         self.counts.turns += 1;
         {
-            let truth = &mut self.disk.inner().truth;
-            truth.turn += 1;
-            truth.calls = 0;
+            let model = &mut self.disk.inner().model;
+            model.turn += 1;
+            model.calls = 0;
         }
         let mut events = std::mem::take(&mut self.events);
-        // As in the worker: answers and commands are never behind a crowd of messages.
+        // As in the worker: answers and commands are never queued behind messages.
         events.sort_by_key(|event| matches!(event, Event::Enqueue(_)));
-        let gate_changes = events.iter().any(|event| matches!(event, Event::SignedIn | Event::SignedOut));
+        let gate_changes =
+            events.iter().any(|event| matches!(event, Event::Input(Input::SignedIn | Input::SignedOut)));
         let had_events = !events.is_empty();
         for event in &events {
             match event {
-                Event::SignedIn => self.gate = Gate::Open,
-                Event::SignedOut => self.gate = Gate::Out,
+                Event::Input(Input::SignedIn) => self.gate = Gate::Open,
+                Event::Input(Input::SignedOut) => self.gate = Gate::Out,
                 _ => {}
             }
         }
         let mut effects = Vec::new();
+        let disk = self.disk.clone();
         engine.turn_with(self.clocks(), events, &mut |effect| match effect {
-            // As in the worker: told at once, whatever becomes of the rest of the turn.
-            Effect::Tell(on_disk) => drop(on_disk),
+            // As in the worker: completed at once, whatever happens in the rest of the turn.
+            Effect::Complete(committed) => committed.complete(),
+            Effect::SendControl { ref key, .. } => {
+                disk.inner().model.control_row_sent(key);
+                effects.push(effect);
+            }
             effect => effects.push(effect),
         });
         let stillborn = self.die_before_effects && !effects.is_empty();
@@ -104,14 +114,14 @@ impl World {
             match effect {
                 Effect::Send { batch, upsert } => self.send(batch.0, &upsert, gate_changes),
                 Effect::Refresh => self.refresh(),
-                Effect::RunTask(task) => self.run_task(task),
-                Effect::Tell(on_disk) => drop(on_disk),
+                Effect::SendControl { batch, key, .. } => self.send_control(batch.0, key, gate_changes),
+                Effect::Complete(committed) => committed.complete(),
             }
         }
     }
 
     pub(super) fn publish_time(&mut self) {
         let now = self.clocks();
-        self.disk.inner().truth.now = now;
+        self.disk.inner().model.now = now;
     }
 }

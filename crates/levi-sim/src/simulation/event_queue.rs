@@ -1,40 +1,41 @@
-//! What will happen, by time.
+//! What will happen in the simulation, by time.
 
 use std::time::Duration;
 
-use levi_core::batcher::TaskEnd;
-use levi_outbox::DueTask;
-use levi_transport::Answer;
+use levi_core::SendError;
+use levi_transport::ApiError;
 
 /// Something that will happen.
-pub(super) enum Coming {
-    Planned(usize),
+pub(super) enum Occurrence {
+    ScheduledEvent(usize),
     Heal,
     Boot,
     /// A request reaches the server.
     Arrives(u64),
-    Answered(u64, Answer),
+    Answered(u64, Result<(), ApiError>),
     Refreshed,
-    /// With the token it took.
-    TaskArrives(DueTask, Option<u32>),
-    TaskEnded(DueTask, TaskEnd, Option<u32>),
+    /// A control row reaches the server.
+    ControlArrives(u64),
+    ControlEnded(u64, Result<(), SendError>),
+    /// The process can send control rows from now on.
+    ControlSenderReady,
     DiskMends(u64),
     DaemonStoreMends(u64),
     /// The daemon tries a message again that was refused.
     Again(usize),
-    /// A person signs in.
+    /// The operator signs in.
     Person,
     /// Only time passes.
     Nothing,
 }
 
-/// By time, and what was scheduled first comes first.
+/// Ordered by time, then by the order of scheduling.
 pub(super) struct Scheduled {
     pub(super) at: Duration,
     pub(super) nth: u64,
-    /// Which engine it is meant for; zero for any.
+    /// The process that it is meant for; zero for any.
     pub(super) incarnation: u64,
-    pub(super) coming: Coming,
+    pub(super) occurrence: Occurrence,
 }
 
 impl PartialEq for Scheduled {

@@ -1,59 +1,60 @@
-//! What the plan does to the world.
+//! What the plan does to the simulation.
 
 use std::time::Duration;
 
 use levi_core::QUEUE_OVERHEAD;
-use levi_core::engine::{Event, Intake};
-use levi_outbox::{Change, NewTask};
+use levi_core::batcher::Input;
+use levi_core::engine::{ControlIntake, Event, Intake};
+use levi_outbox::{Change, LaneKey, NewRow};
 use levi_testkit::outbox::OutboxFailure;
 use levi_types::{MessageSyncRequest, Monotonic};
 use tokio::sync::oneshot;
 
-use super::{Coming, Gate, WaitingForDisk, World};
+use super::{FIRST_ATTEMPTS_WITHIN, Gate, Occurrence, Simulation, WaitingForDisk, WaitingForStep};
 use crate::content::{Content, session_id};
 use crate::disk::Death;
-use crate::plan::{DiskFault, Happening, Moment, RefreshEnd, ServerFault};
+use crate::plan::{DiskFault, Moment, RefreshEnd, ServerFault, SimEvent};
 
-impl World {
+impl Simulation {
     pub(super) fn planned(&mut self, index: usize) {
         let Some(planned) = self.plan.events.get(index) else { return };
         let what = planned.what;
         match what {
-            Happening::Enqueue { .. } => self.enqueue(index, what),
+            SimEvent::Enqueue { .. } => self.enqueue(index, what),
             _ => {
-                self.note(|| format!("world: {what:?}"));
-                self.happen(what);
+                self.note(|| format!("event: {what:?}"));
+                self.apply(what);
             }
         }
     }
 
-    fn happen(&mut self, what: Happening) {
+    fn apply(&mut self, what: SimEvent) {
         match what {
-            Happening::Enqueue { .. } => {}
-            Happening::Server(fault, lasts) => self.server_fails(fault, lasts),
-            Happening::TokenExpires => self.token_expires(),
-            Happening::Refresh(end) => self.refresh_end = end,
-            Happening::SignOut => self.sign_out(),
-            Happening::SignIn => self.sign_in(),
-            Happening::Disk(fault, lasts) => self.disk_fails(fault, lasts),
-            Happening::Crash(moment) => self.dies(moment),
-            Happening::Stop { within } => self.stop(within),
-            Happening::JumpWall(millis) => self.jump_wall(millis),
-            Happening::SessionAppears(session) => self.server.session_appears(session),
-            Happening::SyncSession(session) => self.sync_session(session),
-            Happening::KeyArrives { session, told } => self.key_arrives(session, told),
-            Happening::NetworkChanged => {
-                self.truth(|truth| truth.void_delays());
+            SimEvent::Enqueue { .. } => {}
+            SimEvent::Server(fault, lasts) => self.server_fails(fault, lasts),
+            SimEvent::TokenExpires => self.token_expires(),
+            SimEvent::Refresh(end) => self.refresh_end = end,
+            SimEvent::SignOut => self.sign_out(),
+            SimEvent::SignIn => self.sign_in(),
+            SimEvent::Disk(fault, lasts) => self.disk_fails(fault, lasts),
+            SimEvent::Crash(moment) => self.dies(moment),
+            SimEvent::Stop { within } => self.stop(within),
+            SimEvent::JumpWall(millis) => self.jump_wall(millis),
+            SimEvent::SessionAppears(session) => self.server.session_appears(session),
+            SimEvent::SyncSession(session) => self.sync_session(session),
+            SimEvent::KeyArrives { session, notified } => self.key_arrives(session, notified),
+            SimEvent::NetworkChanged => {
+                self.model(|model| model.void_delays());
                 self.silence = Duration::ZERO;
                 if let Gate::Later(_) = self.gate {
                     self.gate = Gate::Later(Monotonic::default());
                 }
-                self.tell(Event::NetworkChanged);
+                self.tell(Event::Input(Input::NetworkChanged));
             }
-            Happening::WrittenElsewhere => self.tell(Event::WrittenElsewhere),
-            Happening::DaemonStore(lasts) => self.daemon_store_fails(lasts),
-            Happening::RetryParked { told } => self.retry_parked(told),
-            Happening::Discard(session) => self.discard(session),
+            SimEvent::WrittenElsewhere => self.tell(Event::WrittenElsewhere),
+            SimEvent::DaemonStore(lasts) => self.daemon_store_fails(lasts),
+            SimEvent::RetryParked { notified } => self.retry_parked(notified),
+            SimEvent::Discard(session) => self.discard(session),
         }
     }
 
@@ -64,15 +65,15 @@ impl World {
         }
     }
 
-    fn enqueue(&mut self, index: usize, what: Happening) {
-        let Happening::Enqueue { session, sequence_number, nature, size, durable } = what else { return };
+    fn enqueue(&mut self, index: usize, what: SimEvent) {
+        let SimEvent::Enqueue { session, sequence_number, kind, size, durable } = what else { return };
         // Without a Levi that takes messages, the daemon waits for one.
         if self.engine.is_none() || self.stop_at.is_some() {
-            return self.schedule_at(self.now + Duration::from_secs(1), 0, Coming::Again(index));
+            return self.schedule_at(self.now + Duration::from_secs(1), 0, Occurrence::Again(index));
         }
         let version = self.versions.entry((session, sequence_number)).or_default();
         *version += 1;
-        let content = Content { version: *version, nature };
+        let content = Content { version: *version, kind };
         let request = MessageSyncRequest {
             message_id: format!("m{session}-{sequence_number}").into(),
             session_id: session_id(session),
@@ -82,15 +83,12 @@ impl World {
         let cost = u32::try_from(request.content.len() + QUEUE_OVERHEAD).unwrap_or(u32::MAX);
         let Ok(permit) = std::sync::Arc::clone(&self.queue_room).try_acquire_many_owned(cost) else {
             self.note(|| format!("daemon: s{session}/{sequence_number} finds the queue full"));
-            return self.schedule_at(self.now + Duration::from_secs(2), 0, Coming::Again(index));
+            return self.schedule_at(self.now + Duration::from_secs(2), 0, Occurrence::Again(index));
         };
         self.note(|| {
-            format!(
-                "daemon: s{session}/{sequence_number} v{} {nature:?}, durable: {durable}",
-                content.version
-            )
+            format!("daemon: s{session}/{sequence_number} v{} {kind:?}, durable: {durable}", content.version)
         });
-        let message = match self.sealer.hand_in(request, self.clocks().wall, &mut self.nonces) {
+        let message = match self.sealer.prepare(request, self.clocks().wall, &mut self.nonces) {
             Ok(message) => message,
             Err(error) => return self.refused(index, session, sequence_number, content.version, &error),
         };
@@ -114,7 +112,7 @@ impl World {
         let nth = self.disk_fault.map_or(1, |(_, nth)| nth + 1);
         self.disk_fault = Some((fault, nth));
         self.apply_disk_fault();
-        self.schedule_at(self.now + lasts, 0, Coming::DiskMends(nth));
+        self.schedule_at(self.now + lasts, 0, Occurrence::DiskMends(nth));
     }
 
     pub(super) fn apply_disk_fault(&mut self) {
@@ -128,7 +126,7 @@ impl World {
         }
         // A commit that was held up carries waits that were chosen when it was made.
         if self.disk_fault.is_some() {
-            self.truth(|truth| truth.delays_void = true);
+            self.model(|model| model.delays_void = true);
         }
     }
 
@@ -158,38 +156,41 @@ impl World {
     fn jump_wall(&mut self, millis: i64) {
         self.jumped = true;
         self.wall_offset = self.wall_offset.saturating_add(millis);
-        self.truth(|truth| {
-            truth.void_delays();
-            truth.delays_void = true;
+        self.model(|model| {
+            model.void_delays();
+            model.delays_void = true;
         });
         self.publish_time();
     }
 
     fn sync_session(&mut self, session: usize) {
         let Some(setup) = self.plan.setup.sessions.get(session) else { return };
+        // Without a Levi that takes rows, the daemon gets an error.
+        if self.engine.is_none() || self.stop_at.is_some() {
+            return;
+        }
         let at = self.clocks().wall;
-        let repository = format!("repository/r{}", setup.repository);
-        let row = format!("session/s{session}");
-        let task = |name: &str, parent: Option<&str>, holds| NewTask {
-            name: name.to_owned(),
-            parent: parent.map(str::to_owned),
-            holds,
-            payload: name.as_bytes().to_vec(),
-            at,
-        };
-        let tasks = vec![
-            task(&repository, None, None),
-            task(&row, Some(&repository), Some(session_id(session))),
-            task(&format!("secret/s{session}"), Some(&row), None),
+        let (id, repository_id) = (session_id(session), format!("r{}", setup.repository));
+        let repository = LaneKey::Repository(repository_id.as_str().into());
+        let row = format!(
+            r#"{{"task":"session","session_id":"{id}","repository_id":"{repository_id}","status":"active"}}"#
+        );
+        let rows = [
+            NewRow::control(repository.clone(), None, b"{}".to_vec(), at),
+            NewRow::control(LaneKey::Session(id.clone()), Some(repository), row.into_bytes(), at),
+            NewRow::control(LaneKey::Secret(id), None, b"{}".to_vec(), at),
         ];
-        // Nobody waits for the answer: the truth sees the commit.
-        let (reply, _) = oneshot::channel();
-        self.tell(Event::PutTasks { tasks, reply });
+        let rows = rows.map(|row| {
+            let (reply, tried) = oneshot::channel();
+            self.waiting_for_steps.push(WaitingForStep { lane: row.lane.clone(), since: self.now, tried });
+            ControlIntake { row, reply }
+        });
+        self.tell(Event::EnqueueControl { rows: rows.into(), within: FIRST_ATTEMPTS_WITHIN });
     }
 
-    fn key_arrives(&mut self, session: usize, told: bool) {
+    fn key_arrives(&mut self, session: usize, notified: bool) {
         self.daemon.key_arrives(session);
-        if told {
+        if notified {
             self.tell(Event::KeyArrived(session_id(session)));
         }
     }
@@ -201,22 +202,24 @@ impl World {
         self.daemon_silence += 1;
         self.daemon.set_silent(true);
         let nth = self.daemon_silence;
-        self.schedule_at(self.now + lasts, 0, Coming::DaemonStoreMends(nth));
+        self.schedule_at(self.now + lasts, 0, Occurrence::DaemonStoreMends(nth));
     }
 
-    fn retry_parked(&mut self, told: bool) {
+    fn retry_parked(&mut self, notified: bool) {
         let at = self.clocks().wall;
-        let parked = self.truth(|truth| {
-            let sessions = truth.sessions.iter();
-            sessions.flat_map(|session| session.parked.values().map(|parked| parked.row)).collect::<Vec<_>>()
+        let parked = self.model(|model| {
+            let sessions = model.sessions.iter();
+            let messages = sessions.flat_map(|session| session.parked.values().map(|parked| parked.row));
+            let control = model.control.values().filter(|row| row.parked).filter_map(|row| Some(row.key?.id));
+            messages.chain(control).collect::<Vec<_>>()
         });
         let changes: Vec<_> = parked.into_iter().map(|row| Change::Unpark { row, at }).collect();
-        self.write_elsewhere(&changes, told);
+        self.write_elsewhere(&changes, notified);
     }
 
     fn discard(&mut self, session: usize) {
-        let first = self.truth(|truth| {
-            let session = truth.sessions.get(session)?;
+        let first = self.model(|model| {
+            let session = model.sessions.get(session)?;
             session.pending.first_key_value().map(|(_, row)| *row)
         });
         if let Some(row) = first {
@@ -224,25 +227,26 @@ impl World {
         }
     }
 
-    fn write_elsewhere(&mut self, changes: &[Change], told: bool) {
+    fn write_elsewhere(&mut self, changes: &[Change], notified: bool) {
         if changes.is_empty() {
             return;
         }
-        self.truth(|truth| {
-            for session in &mut truth.sessions {
-                session.meddled = true;
+        self.model(|model| {
+            for session in &mut model.sessions {
+                session.modified_externally = true;
             }
+            model.control_modified_externally();
         });
         self.disk.write_elsewhere(changes);
-        self.untold |= !told;
-        if told {
+        self.unnotified |= !notified;
+        if notified {
             self.tell(Event::WrittenElsewhere);
         }
     }
 
     /// Everything is mended. What a person must do is done, what Levi can do by itself is left to Levi.
     pub(super) fn heal(&mut self) {
-        self.note(|| "world: everything is mended".to_owned());
+        self.note(|| "event: everything is mended".to_owned());
         self.healed = true;
         self.mended_at = self.now;
         self.server.heal(&self.plan.setup.sessions);
@@ -251,17 +255,17 @@ impl World {
         self.daemon.set_silent(false);
         for session in 0..self.plan.setup.sessions.len() {
             // Half of the keys come without a word: Levi must look again by itself.
-            let told = self.random.chance(50);
-            self.key_arrives(session, told);
+            let notified = self.random.chance(50);
+            self.key_arrives(session, notified);
         }
         if self.refresh_end == RefreshEnd::Refused {
-            self.needs_person |= self.token != Some(self.server.token);
+            self.needs_operator |= self.token != Some(self.server.token);
         }
-        if self.untold {
+        if self.unnotified {
             self.tell(Event::WrittenElsewhere);
         }
         self.refresh_end = RefreshEnd::Fresh;
-        if self.needs_person {
+        if self.needs_operator {
             self.sign_in();
         }
     }

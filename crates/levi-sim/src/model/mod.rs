@@ -1,9 +1,9 @@
-//! What really is on the disk and on the server, kept by the world itself, beside everything that Levi keeps.
-//! Every commit and every request is held against it: this is where most oracles live.
+//! The model: what really is on the disk and on the server, kept by the simulation beside everything that Levi
+//! keeps. Every commit and every request is compared with it; most oracles are here.
 
 mod commit;
+mod control;
 mod send;
-mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -11,16 +11,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levi_core::LeviConfig;
-use levi_outbox::{Reason, RowId};
+use levi_outbox::{LaneId, LaneKey, Reason, RowId};
 use levi_types::{Monotonic, Now, Wall};
 
-use self::tasks::Task;
+use self::control::ControlRow;
 use crate::content::{Content, Keys};
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which oracle saw it: the promise's number or a word.
+    /// The oracle that saw it: the promise's number or a word.
     pub oracle: &'static str,
     /// What it saw.
     pub what: String,
@@ -43,19 +43,22 @@ pub struct Arrival {
     pub shown: Option<Duration>,
 }
 
-pub(crate) struct Truth {
+pub(crate) struct Model {
     pub(crate) now: Now,
     pub(crate) turn: u64,
     pub(crate) config: LeviConfig,
     pub(crate) keys: Arc<Keys>,
     pub(crate) sessions: Vec<Session>,
     pub(crate) rows: HashMap<RowId, Row>,
-    /// Sessions by lane, as the outbox handed them out.
-    pub(crate) lanes: HashMap<i64, usize>,
-    pub(crate) tasks: BTreeMap<String, Task>,
+    /// The names of the lanes that the outbox returned as due.
+    pub(crate) lanes: HashMap<LaneId, LaneKey>,
+    /// Control lanes with a row, pending or parked.
+    pub(crate) control: BTreeMap<LaneKey, ControlRow>,
+    /// Whether the daemon's store does not respond.
+    pub(crate) daemon_silent: bool,
     pub(crate) violation: Option<Violation>,
     pub(crate) trace: Option<Vec<String>>,
-    /// When each message was stored and when the server had it, where somebody asks.
+    /// When each message was stored and when the server had it, if there is a trace.
     pub(crate) arrivals: BTreeMap<(usize, i64), Arrival>,
     /// Calls to the outbox in this turn: a loop that never ends is cut here.
     pub(crate) calls: u32,
@@ -68,17 +71,17 @@ pub(crate) struct Truth {
 pub(crate) struct Session {
     pub(crate) pending: BTreeMap<i64, RowId>,
     pub(crate) parked: BTreeMap<i64, Parked>,
-    /// The newest content that was stored for each place.
+    /// The newest content that was stored at each sequence number.
     pub(crate) latest: BTreeMap<i64, u32>,
-    /// Every content that ever got to the disk, by place and version.
+    /// Every content that was ever on the disk, by sequence number and version.
     pub(crate) stored: BTreeSet<(i64, u32)>,
     /// What the server shows.
     pub(crate) shown: BTreeMap<i64, Content>,
-    /// Places given up by a person.
+    /// Sequence numbers of rows that the operator discarded.
     pub(crate) discarded: BTreeSet<i64>,
-    /// Places of which something was ever given up.
+    /// Sequence numbers of which a row was ever discarded.
     pub(crate) ever_discarded: BTreeSet<i64>,
-    /// Places of which something was ever set aside.
+    /// Sequence numbers of which a row was ever parked.
     pub(crate) ever_parked: BTreeSet<i64>,
     pub(crate) attempts: u32,
     /// How often row level security refused a single row of it, since something last left it.
@@ -88,12 +91,16 @@ pub(crate) struct Session {
     pub(crate) not_before: Option<Monotonic>,
     /// Failures that have not been counted as an attempt yet.
     pub(crate) causes: u32,
-    /// Somebody else changed the lane: what Levi has in memory may differ for a while.
-    pub(crate) meddled: bool,
+    /// Another process changed the lane: what Levi has in memory may differ for a while.
+    pub(crate) modified_externally: bool,
     pub(crate) in_flight: Option<u64>,
     pub(crate) key_here: bool,
-    /// Places for which the daemon's store heard that they were sent.
-    pub(crate) told_sent: BTreeSet<i64>,
+    /// Whether the daemon's store knows the session.
+    pub(crate) known_to_daemon: bool,
+    /// Whether the server accepted the session's row since a message of the session last left the outbox.
+    pub(crate) parent_sent: bool,
+    /// Sequence numbers that were reported as sent to the daemon's store.
+    pub(crate) reported_sent: BTreeSet<i64>,
 }
 
 /// One row on the disk.
@@ -105,11 +112,11 @@ pub(crate) struct Row {
     pub(crate) content: Content,
     pub(crate) bytes: u64,
     pub(crate) stored_in_turn: u64,
-    /// With which code the server refused it when it was alone in a request, and whether rightly so.
+    /// The code for which the server refused it when it was alone in a request, and whether rightly so.
     pub(crate) refused_alone: Option<(String, bool)>,
 }
 
-/// A row that was set aside.
+/// A parked row.
 #[derive(Clone, Debug)]
 pub(crate) struct Parked {
     pub(crate) row: RowId,
@@ -118,7 +125,7 @@ pub(crate) struct Parked {
     pub(crate) deserved: bool,
 }
 
-impl Truth {
+impl Model {
     pub(crate) fn new(config: LeviConfig, keys: Arc<Keys>, sessions: usize, traced: bool) -> Self {
         Self {
             now: Now::default(),
@@ -128,7 +135,8 @@ impl Truth {
             sessions: (0..sessions).map(|_| Session::default()).collect(),
             rows: HashMap::new(),
             lanes: HashMap::new(),
-            tasks: BTreeMap::new(),
+            control: BTreeMap::new(),
+            daemon_silent: false,
             violation: None,
             trace: traced.then(Vec::new),
             arrivals: BTreeMap::new(),
@@ -166,21 +174,24 @@ impl Truth {
 
     pub(crate) fn pending_bytes(&self) -> u64 {
         let ids = self.sessions.iter().flat_map(|session| session.pending.values());
-        ids.filter_map(|id| self.rows.get(id)).map(|row| row.bytes).sum()
+        let messages: u64 = ids.filter_map(|id| self.rows.get(id)).map(|row| row.bytes).sum();
+        let control = self.control.values().filter(|row| !row.parked).map(|row| row.bytes);
+        messages + control.sum::<u64>()
     }
 
     pub(crate) fn parked_rows(&self) -> usize {
         self.sessions.iter().map(|session| session.parked.len()).sum()
     }
 
-    /// The delays that were chosen mean nothing any more: a clock jumped, or somebody asked for haste.
+    /// Waits may end early: a clock jumped, or every lane was made due.
     pub(crate) fn void_delays(&mut self) {
+        self.void_control_delays();
         for session in &mut self.sessions {
             session.not_before = None;
         }
     }
 
-    /// A row's place, for people.
+    /// A row's name in the trace.
     pub(crate) fn name(&self, id: RowId) -> String {
         match self.rows.get(&id) {
             Some(row) => format!("s{}/{} v{}", row.session, row.sequence_number, row.content.version),

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use levi_core::batcher::PauseReason;
 use levi_core::engine::{Engine, Event};
-use levi_core::{EnqueueError, Status, SyncedError};
-use levi_outbox::RowState;
+use levi_core::{EnqueueError, Status, Step, SyncedError};
+use levi_outbox::{LaneKey, RowState};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::{Coming, MOST_TURNS, WaitingForServer, World};
-use crate::content::Nature;
-use crate::plan::{Happening, ServerFault};
+use super::{FIRST_ATTEMPTS_WITHIN, MOST_TURNS, Occurrence, Simulation, WaitingForServer};
+use crate::content::{MessageKind, session_id};
+use crate::plan::{ServerFault, SimEvent};
 use crate::server::{POISON, REJECT_ALL};
 
 /// Turns that find nothing to do, beyond which Levi is not idle when it should be.
 const MOST_IDLE_TURNS: u32 = 4;
 
-impl World {
-    /// Whoever waited for the disk or the server is told the truth. After a death only good news counts.
+impl Simulation {
+    /// Callers that wait for the disk or the server are completed with the truth. After a death only success counts.
     pub(super) fn replies(&mut self, dead: bool) {
         for mut waiting in std::mem::take(&mut self.waiting_for_disk) {
             let (session, place, version) = (waiting.session, waiting.place, waiting.content.version);
@@ -33,7 +33,7 @@ impl World {
                     if !dead && self.random.chance(40) {
                         let (reply, receiver) = oneshot::channel();
                         self.events.push(Event::Watch { receipt, reply });
-                        self.schedule(Duration::ZERO, Coming::Nothing);
+                        self.schedule(Duration::ZERO, Occurrence::Nothing);
                         let waiting = WaitingForServer { session, place, version, reply: receiver };
                         self.waiting_for_server.push(waiting);
                     }
@@ -46,11 +46,35 @@ impl World {
             }
         }
         self.synced(dead);
+        self.steps(dead);
+    }
+
+    /// Callers of session sync are completed with the truth, and in time.
+    fn steps(&mut self, dead: bool) {
+        if dead {
+            return;
+        }
+        for mut waiting in std::mem::take(&mut self.waiting_for_steps) {
+            let lane = waiting.lane.clone();
+            match waiting.tried.try_recv() {
+                Err(TryRecvError::Empty) => {
+                    let late = self.now > waiting.since + FIRST_ATTEMPTS_WITHIN + Duration::from_secs(1);
+                    self.expect(!late, "receipts", || format!("the caller that sent {lane} waits for ever"));
+                    self.waiting_for_steps.push(waiting);
+                }
+                Ok(Ok(Step::Done)) => {
+                    let has = self.server.has(&lane);
+                    self.expect(has, "receipts", || format!("{lane} is done, but the server lacks it"));
+                }
+                Ok(_) => {}
+                Err(TryRecvError::Closed) => self.fail("receipts", format!("nobody completes {lane}")),
+            }
+        }
     }
 
     fn was_stored(&self, session: usize, place: i64, version: u32) -> bool {
-        self.truth(|truth| {
-            truth.sessions.get(session).is_some_and(|session| session.stored.contains(&(place, version)))
+        self.model(|model| {
+            model.sessions.get(session).is_some_and(|session| session.stored.contains(&(place, version)))
         })
     }
 
@@ -73,7 +97,7 @@ impl World {
             EnqueueError::NoKey { .. } => Duration::from_secs(100),
             _ => Duration::from_secs(3),
         };
-        self.schedule_at(self.now + pause, 0, Coming::Again(event));
+        self.schedule_at(self.now + pause, 0, Occurrence::Again(event));
     }
 
     fn synced(&mut self, dead: bool) {
@@ -82,8 +106,8 @@ impl World {
         }
         for mut waiting in std::mem::take(&mut self.waiting_for_server) {
             let (number, place, version) = (waiting.session, waiting.place, waiting.version);
-            let (shown, parked, discarded) = self.truth(|truth| {
-                let Some(session) = truth.sessions.get(number) else { return (0, false, false) };
+            let (shown, parked, discarded) = self.model(|model| {
+                let Some(session) = model.sessions.get(number) else { return (0, false, false) };
                 let shown = session.shown.get(&place).map_or(0, |content| content.version);
                 (shown, session.ever_parked.contains(&place), session.ever_discarded.contains(&place))
             });
@@ -94,7 +118,7 @@ impl World {
                     format!("{} is said to be synced, the server shows v{shown}", name())
                 }),
                 Ok(Err(SyncedError::Parked(reason))) => self.expect(parked, "receipts", || {
-                    format!("{} is said to be set aside ({}), it is not", name(), reason.code)
+                    format!("{} is said to be parked ({}), it is not", name(), reason.code)
                 }),
                 Ok(Err(error)) => self.fail("receipts", format!("{}: {error}", name())),
                 Err(TryRecvError::Closed) => self.fail("receipts", format!("nobody answers for {}", name())),
@@ -124,7 +148,7 @@ impl World {
 
     fn has_nothing_to_do(&self) -> bool {
         let stored = self.engine.as_ref().is_none_or(|engine| engine.not_stored() == 0);
-        stored && self.truth(|truth| truth.pending_rows() == 0 && truth.live_tasks().is_empty())
+        stored && self.model(|model| model.pending_rows() == 0 && model.live_control_rows().is_empty())
     }
 
     /// After a start: what should be on disk is there, and nothing else.
@@ -132,18 +156,20 @@ impl World {
         let Some(listed) = self.disk.read(|store| store.list(None, usize::MAX >> 1)) else {
             return self.fail("G1 disk", "the outbox cannot be read".to_owned());
         };
-        self.truth(|truth| {
+        self.model(|model| {
+            model.check_control_rows(&listed);
+            let messages = listed.iter().filter(|row| !row.kind.is_control());
             let its: std::collections::BTreeSet<_> =
-                listed.iter().map(|row| (row.id, row.version, row.parked)).collect();
-            let version = |id: &levi_outbox::RowId| truth.rows.get(id).map_or(0, |row| row.version);
+                messages.map(|row| (row.id, row.version, row.parked)).collect();
+            let version = |id: &levi_outbox::RowId| model.rows.get(id).map_or(0, |row| row.version);
             let mut ours = std::collections::BTreeSet::new();
-            for session in &truth.sessions {
+            for session in &model.sessions {
                 ours.extend(session.pending.values().map(|id| (*id, version(id), false)));
                 ours.extend(session.parked.values().map(|parked| (parked.row, version(&parked.row), true)));
             }
-            let gone: Vec<_> = ours.difference(&its).map(|(id, ..)| truth.name(*id)).collect();
-            let new: Vec<_> = its.difference(&ours).map(|(id, ..)| truth.name(*id)).collect();
-            truth.expect(gone.is_empty() && new.is_empty(), "G1 disk", || {
+            let gone: Vec<_> = ours.difference(&its).map(|(id, ..)| model.name(*id)).collect();
+            let new: Vec<_> = its.difference(&ours).map(|(id, ..)| model.name(*id)).collect();
+            model.expect(gone.is_empty() && new.is_empty(), "G1 disk", || {
                 format!("the disk misses {gone:?} and has {new:?} too many")
             });
         });
@@ -180,15 +206,20 @@ impl World {
     fn check_arrived(&mut self) {
         // Where every row that is left is refused alike, Levi takes it for the project's fault, and says so.
         let blamed = self.blamed;
-        self.truth(|truth| {
-            let rows = || truth.sessions.iter().flat_map(|session| session.pending.values());
-            let all_bad =
-                || rows().filter_map(|id| truth.rows.get(id)).all(|row| row.content.nature != Nature::Good);
+        self.model(|model| {
+            let rows = || model.sessions.iter().flat_map(|session| session.pending.values());
+            let all_bad = || {
+                rows().filter_map(|id| model.rows.get(id)).all(|row| row.content.kind != MessageKind::Good)
+            };
             if blamed && all_bad() {
                 return;
             }
-            for number in 0..truth.sessions.len() {
-                let Some(session) = truth.sessions.get(number) else { continue };
+            for number in 0..model.sessions.len() {
+                let Some(session) = model.sessions.get(number) else { continue };
+                // What waits for a parked parent waits rightly.
+                if model.is_held(&LaneKey::Messages(session_id(number))) {
+                    continue;
+                }
                 let stuck: Vec<_> = session.pending.keys().copied().collect();
                 let wrong = session.latest.iter().find(|(place, version)| {
                     let aside = session.parked.contains_key(place) || session.discarded.contains(place);
@@ -196,46 +227,46 @@ impl World {
                 });
                 let wrong =
                     wrong.map(|(place, version)| (*place, *version, session.shown.get(place).copied()));
-                truth.expect(stuck.is_empty(), "liveness", || format!("s{number}: {stuck:?} never arrive"));
+                model.expect(stuck.is_empty(), "liveness", || format!("s{number}: {stuck:?} never arrive"));
                 if let Some((place, version, shown)) = wrong {
-                    truth.fail(
+                    model.fail(
                         "G2 latest",
                         format!("s{number}/{place} v{version} was stored, the server shows {shown:?}"),
                     );
                 }
             }
-            let tasks = truth.live_tasks();
-            truth.expect(tasks.is_empty(), "liveness", || format!("tasks {tasks:?} are never done"));
+            let rows = model.live_control_rows();
+            model.expect(rows.is_empty(), "liveness", || format!("{rows:?} are never sent"));
         });
     }
 
     /// What was set aside is at fault. Where a whole project refused everything alike, the first few could not
-    /// be told from bad rows.
+    /// be notified from bad rows.
     fn check_parked(&mut self) {
         let waves = self
             .plan
             .events
             .iter()
-            .filter(|planned| matches!(planned.what, Happening::Server(ServerFault::RejectAll, _)));
+            .filter(|planned| matches!(planned.what, SimEvent::Server(ServerFault::RejectAll, _)));
         let chances = waves.count() * (1 + self.counts.restarts as usize);
         let allowed = chances * (self.plan.setup.config.batch_size.max(8) - 1);
-        self.truth(|truth| {
-            let parked = truth.sessions.iter().flat_map(|session| session.parked.values());
+        self.model(|model| {
+            let parked = model.sessions.iter().flat_map(|session| session.parked.values());
             let innocent: Vec<_> = parked.filter(|parked| !parked.deserved).collect();
             let codes = innocent.iter().all(|parked| parked.reason.code == REJECT_ALL);
-            let names: Vec<_> = innocent.iter().map(|parked| truth.name(parked.row)).collect();
-            truth.expect(codes && names.len() <= allowed, "parking", || {
-                format!("{names:?} are set aside, and nothing is wrong with them (allowed: {allowed})")
+            let names: Vec<_> = innocent.iter().map(|parked| model.name(parked.row)).collect();
+            model.expect(codes && names.len() <= allowed, "parking", || {
+                format!("{names:?} are parked, and nothing is wrong with them (allowed: {allowed})")
             });
         });
-        let rows: Vec<_> = self.truth(|truth| {
-            let parked = truth.sessions.iter().flat_map(|session| session.parked.values());
+        let rows: Vec<_> = self.model(|model| {
+            let parked = model.sessions.iter().flat_map(|session| session.parked.values());
             parked.map(|parked| parked.row).collect()
         });
         for row in rows {
             let listed = self.disk.read(|store| store.row_state(row));
             self.expect(matches!(listed, Some(RowState::Parked(_))), "parking", || {
-                format!("a row set aside is {listed:?} on disk")
+                format!("a parked row is {listed:?} on disk")
             });
         }
     }
