@@ -11,7 +11,6 @@ use levi_outbox::sqlite::SqliteOutbox;
 use levi_outbox::{
     Change, Due, DueLane, Enqueued, LaneId, NewRow, OutboxStore, Protection, RowHead, RowId, RowKey,
 };
-use levi_transport::{Answer, Verdict};
 use levi_types::{Monotonic, Now, Wall};
 
 use crate::cases::body::{Messages, Rig};
@@ -95,9 +94,8 @@ fn one_batch(due: Due) -> bool {
     while let Some(action) = batcher.poll_action() {
         match action {
             Action::Send(batch) if !acknowledged => {
-                let answer =
-                    Answer { verdict: Verdict::Accepted, code: String::new(), detail: String::new() };
-                let outcome = Input::Outcome { batch: batch.id, answer, culprits: Vec::new(), draw: 0.0 };
+                let result = Ok(());
+                let outcome = Input::Outcome { batch: batch.id, result, culprits: Vec::new(), draw: 0.0 };
                 batcher.handle(NOW, outcome);
             }
             Action::Acknowledge { .. } => acknowledged = true,

@@ -2,7 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use levi::{
-    BuildError, CredentialsError, Failure, HttpConfigError, NoAccount, NotConnected, OutboxError, ReadError,
+    ApiError, BuildError, CredentialsError, HttpConfigError, NoAccount, NotConnected, OutboxError, ReadError,
     SignInError, StartError, StoreError, SyncError, TokenError,
 };
 
@@ -52,7 +52,7 @@ pub(crate) enum CliError {
     #[error("the sign-in cannot be used now: {0}")]
     SignInUnavailable(String),
     #[error("Supabase did not answer as hoped: {0}; run `levi doctor --server`")]
-    Server(Failure),
+    Server(ApiError),
     #[error(transparent)]
     Read(ReadError),
     #[error(transparent)]
@@ -137,9 +137,9 @@ impl From<NoAccount> for CliError {
     }
 }
 
-impl From<Failure> for CliError {
-    fn from(failure: Failure) -> Self {
-        if failure.0.verdict == levi::Verdict::SignedOut { Self::NotSignedIn } else { Self::Server(failure) }
+impl From<ApiError> for CliError {
+    fn from(error: ApiError) -> Self {
+        if error.verdict == levi::Verdict::SignedOut { Self::NotSignedIn } else { Self::Server(error) }
     }
 }
 
@@ -159,7 +159,7 @@ impl From<ReadError> for CliError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Account(error) => error.into(),
-            ReadError::Supabase(failure) => failure.into(),
+            ReadError::Supabase(error) => error.into(),
             other => Self::Read(other),
         }
     }

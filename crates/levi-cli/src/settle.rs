@@ -106,19 +106,17 @@ fn is_empty(status: &Status) -> bool {
 }
 
 fn state(status: &Status) -> String {
-    match (&status.paused, &status.last_answer) {
+    match (&status.paused, &status.last_error) {
         (Some(paused), _) => format!("paused: {}", paused.to_reason().detail),
-        (None, Some(answer)) if answer.verdict != levi::Verdict::Accepted => {
-            format!("will try again ({})", answer.code)
-        }
-        _ => String::new(),
+        (None, Some(error)) => format!("will try again ({})", error.code),
+        (None, None) => String::new(),
     }
 }
 
 fn reason(status: &Status) -> Option<Reason> {
     let paused = status.paused.as_ref().map(levi::PauseReason::to_reason);
-    let answer = status.last_answer.as_ref().filter(|answer| answer.verdict != levi::Verdict::Accepted);
+    let failed = status.last_error.as_ref();
     paused.or_else(|| {
-        answer.map(|a| Reason { code: a.code.clone(), detail: "the server's last answer".into() })
+        failed.map(|error| Reason { code: error.code.clone(), detail: "the server's last answer".into() })
     })
 }

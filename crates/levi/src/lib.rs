@@ -12,7 +12,7 @@ pub use levi::{Levi, NotConnected};
 
 pub use levi_core::batcher::PauseReason;
 pub use levi_core::{
-    Account, Accounts, DeviceTrust, Distribution, EncryptionError, EnqueueError, InvalidConfig, LastAnswer,
+    Account, Accounts, DeviceTrust, Distribution, EncryptionError, EnqueueError, InvalidConfig, LastError,
     LeviConfig, MessageError, MessageSyncer, NewSession, NoAccount, Page, PulledMessage, QUEUE_OVERHEAD,
     ReadError, Reader, Receipt, SecretsCache, SessionSyncService, ShutdownReport, StartError, Status, Step,
     StoredAccount, SyncError, SyncedError, SystemClock, UnreadableMessage, Welcome, Worker, WorkerParts,
@@ -31,9 +31,8 @@ pub use levi_outbox::{
 pub use levi_store::{FileCredentials, SqliteSessionStore, database_key, device_private_key};
 pub use levi_transport::rows::{DeviceRow, MessageRow, SecretRow, SessionOwner, decode_rows, upsert_of};
 pub use levi_transport::{
-    Answer, Failure, HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Select,
-    SignIn, SignInError, SignedIn, Supabase, Table, Timeouts, TokenError, TokenKeeper, Tokens, Upsert,
-    Verdict,
+    ApiError, HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Select, SignIn,
+    SignInError, SignedIn, Supabase, Table, Timeouts, TokenError, TokenKeeper, Tokens, Upsert, Verdict,
 };
 pub use levi_types::{
     AccessToken, Clock, CodingSession, CredentialName, Credentials, CredentialsError, Delivery,

@@ -11,7 +11,6 @@ use levi_crypto::MessageKey;
 use levi_crypto::message::{self, Place};
 use levi_outbox::memory::MemoryOutbox;
 use levi_transport::rows::{MessageBatch, encode_message_row};
-use levi_transport::{Answer, Verdict};
 use levi_types::{Monotonic, Now, SessionId, Wall};
 use rand::RngExt as _;
 use rand::rand_core::UnwrapErr;
@@ -187,15 +186,11 @@ impl Rig {
             Effect::Send { batch, .. } => Some(*batch),
             _ => None,
         });
-        let answers: Vec<Event> = batches.map(|batch| Event::Outcome { batch, answer: accepted() }).collect();
+        let answers: Vec<Event> = batches.map(|batch| Event::Outcome { batch, result: Ok(()) }).collect();
         black_box(self.engine.turn(now(), answers));
         black_box(self.engine.status_if_changed());
         ROWS
     }
-}
-
-fn accepted() -> Answer {
-    Answer { verdict: Verdict::Accepted, code: String::new(), detail: String::new() }
 }
 
 fn now() -> Now {

@@ -1,6 +1,6 @@
 //! The project: reachable, signed in, and set up as `supabase/migrations` sets it up.
 
-use levi::{DeviceRow, Failure, Select, Table, Verdict, decode_rows};
+use levi::{DeviceRow, Select, Table, Verdict, decode_rows};
 
 use super::Findings;
 use super::probe::Probe;
@@ -30,28 +30,28 @@ pub(super) async fn check(
 /// Whether the project answers at all, and takes the sign-in.
 async fn reach(connection: &Connection, findings: &mut Findings) -> Result<bool, CliError> {
     let url = &connection.http.api_url;
-    let answer = match connection.try_select(Select::probe(Table::Devices)).await {
+    let error = match connection.try_select(Select::probe(Table::Devices)).await {
         Ok(Ok(_)) => {
             findings.ok("server", format!("{url} answers and takes the sign-in"))?;
             return Ok(true);
         }
-        Ok(Err(Failure(answer))) => answer,
+        Ok(Err(error)) => error,
         Err(error) => {
             findings.problem("server", error.to_string(), "run `levi login` if it goes on")?;
             return Ok(false);
         }
     };
-    let advice = match answer.verdict {
+    let advice = match error.verdict {
         Verdict::Unreachable => {
             "check the address and the network; a paused project must be restored in the dashboard"
         }
         Verdict::SignedOut => "run `levi login`; if that fails too, check the publishable key",
         Verdict::ProjectUnavailable => "the project is paused, restricted or read-only; see its dashboard",
-        Verdict::Busy { .. } => "try again in a moment; if it stays, see the project's dashboard",
+        Verdict::Busy => "try again in a moment; if it stays, see the project's dashboard",
         // The tables are looked at one by one below.
         _ => return Ok(true),
     };
-    findings.problem("server", format!("{url}: {}", Failure(answer)), advice)?;
+    findings.problem("server", format!("{url}: {error}"), advice)?;
     Ok(false)
 }
 
