@@ -141,9 +141,9 @@ fn rows_that_fell_while_a_project_was_broken_are_sent_when_it_is_mended_and_afte
     holds(plan, events);
 }
 
-/// Seed 160683 of a long run: the answer to a row that was thrown away meanwhile is none to its successor's.
+/// Seed 160683 of a long run: the answer to a row that was discarded meanwhile is none to its successor's.
 #[test]
-fn an_answer_to_a_row_that_was_thrown_away_says_nothing_of_the_one_in_its_place() {
+fn a_response_to_a_row_that_was_discarded_says_nothing_of_the_one_that_replaced_it() {
     holds(
         calm(1),
         vec![

@@ -1,4 +1,4 @@
-//! What will happen in a world, as a list: generated from a seed, replayed, and shrunk by leaving things out.
+//! What will happen in a simulation, as a list: generated from a seed, replayed, and shrunk by leaving things out.
 
 mod generate;
 
@@ -10,12 +10,12 @@ use levi_testkit::outbox::OutboxFailure;
 
 pub use crate::content::MessageKind;
 
-/// Everything that is to happen, and to whom.
+/// The setup of a simulation and its events.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Where it came from; latencies and jitter are drawn from it while it runs.
     pub seed: u64,
-    /// What the world is made of.
+    /// The parts of the simulation.
     pub setup: Setup,
     /// What happens, by time.
     pub events: Vec<ScheduledEvent>,
@@ -23,7 +23,7 @@ pub struct Plan {
     pub heal_at: Duration,
 }
 
-/// What a world is made of.
+/// The parts of a simulation.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// How Levi is set up.
@@ -91,7 +91,7 @@ pub struct ScheduledEvent {
 /// What can happen.
 #[derive(Clone, Copy, Debug)]
 pub enum SimEvent {
-    /// The daemon hands a message over; a second one for the same place replaces the first.
+    /// The daemon enqueues a message; a second one with the same sequence number replaces the first.
     Enqueue {
         /// Of which session.
         session: usize,
@@ -142,12 +142,12 @@ pub enum SimEvent {
     WrittenElsewhere,
     /// The daemon's own store does not answer for a while.
     DaemonStore(Duration),
-    /// A person puts every parked row back.
+    /// The operator unparks every parked row.
     RetryParked {
         /// Whether Levi is notified.
         notified: bool,
     },
-    /// A person throws the first waiting row of a session away.
+    /// The operator discards the first pending message of a session.
     Discard(usize),
 }
 
@@ -187,7 +187,7 @@ pub enum RefreshEnd {
     /// With a fresh token.
     #[default]
     Fresh,
-    /// Never again: a person must sign in.
+    /// Never again: the user must sign in.
     Refused,
     /// Not now.
     Unavailable,

@@ -240,7 +240,7 @@ impl Simulation {
         });
     }
 
-    /// What was set aside is at fault. Where a whole project refused everything alike, the first few could not
+    /// Parked rows are at fault. If a whole project refused everything alike, the first few could not
     /// be notified from bad rows.
     fn check_parked(&mut self) {
         let waves = self

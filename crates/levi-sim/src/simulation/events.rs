@@ -244,7 +244,7 @@ impl Simulation {
         }
     }
 
-    /// Everything is mended. What a person must do is done, what Levi can do by itself is left to Levi.
+    /// Everything is mended. What the operator must do is done; the rest is left to Levi.
     pub(super) fn heal(&mut self) {
         self.note(|| "event: everything is mended".to_owned());
         self.healed = true;

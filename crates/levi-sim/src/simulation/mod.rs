@@ -59,7 +59,7 @@ pub struct Counts {
     pub requests: u64,
     /// Messages stored.
     pub stored: u64,
-    /// Messages set aside at the end.
+    /// Messages parked at the end.
     pub parked: u64,
     /// Times the process died or was stopped.
     pub restarts: u64,

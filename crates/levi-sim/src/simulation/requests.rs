@@ -123,10 +123,10 @@ impl Simulation {
         if Some(token) == self.token {
             self.refused = true;
             if self.refreshed_at.is_some() && token == self.server.token {
-                // A token fresh from the server is refused: that is for a person to look at.
-                self.needs_person = true;
+                // A token fresh from the server is refused: the user has to look at it.
+                self.needs_operator = true;
                 if self.healed {
-                    self.schedule_at(self.now + Duration::from_secs(1), 0, Occurrence::Person);
+                    self.schedule_at(self.now + Duration::from_secs(1), 0, Occurrence::OperatorSignsIn);
                 }
             }
         }

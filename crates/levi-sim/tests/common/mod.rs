@@ -6,8 +6,7 @@ use std::time::Duration;
 use levi_core::LeviConfig;
 use levi_sim::{MessageKind, Plan, ScheduledEvent, SessionSetup, SessionState, Setup, SimEvent, StoreKind};
 
-/// A world of `sessions` sessions in which nothing goes wrong, with the default settings and no patience for
-/// company.
+/// A plan of `sessions` sessions in which nothing goes wrong, with the default settings and no flush interval.
 pub(crate) fn calm(sessions: usize) -> Plan {
     let session = SessionSetup { key: true, state: SessionState::Known, repository: 0 };
     let config = LeviConfig { flush_interval: Duration::ZERO, ..LeviConfig::default() };
