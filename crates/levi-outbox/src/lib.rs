@@ -7,7 +7,7 @@ pub mod conformance;
 mod error;
 pub mod memory;
 mod model;
-#[cfg(any())]
+#[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod store;
 
@@ -16,6 +16,6 @@ pub use model::{
     Change, Due, DueLane, Encryption, Enqueued, LaneId, LaneKey, ListedRow, NewRow, Reason, RecoveryReport,
     RowHead, RowId, RowKey, RowKind, RowState, Totals,
 };
-#[cfg(any())]
+#[cfg(feature = "sqlite")]
 pub use rusqlite;
 pub use store::{DueQuery, OutboxStore, PayloadSink};

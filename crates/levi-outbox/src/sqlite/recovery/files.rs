@@ -1,26 +1,29 @@
-//! The files of a salvage and their names.
+//! The files of a recovery and their names.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::super::{failure, owner};
+use super::super::data_dir::sync_parent;
+use super::super::{failure, owner_lock};
 use crate::error::OutboxError;
 
-/// The copy that is read, so that not even SQLite's own recovery touches the original.
+/// The copy that is read, so that not even SQLite's own recovery changes the original.
 pub(super) const READING: &str = ".reading";
-/// The fresh outbox while it is being filled.
-pub(super) const SALVAGING: &str = ".salvaging";
+/// The fresh outbox while rows are copied into it.
+pub(super) const RECOVERING: &str = ".recovering";
 /// The fresh outbox when it is whole.
-const SALVAGED: &str = ".salvaged";
-/// Says that damage was met since the file was last looked through.
+const RECOVERED: &str = ".recovered";
+/// The same, as versions before schema 3 named it.
+const RECOVERED_BEFORE: &str = ".salvaged";
+/// Marks a database in which damage was found since its last full check.
 const SUSPECT: &str = ".suspect";
 
-/// What SQLite keeps beside a database.
+/// The files that SQLite keeps beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Bytes copied at once, and lost at once where the disk cannot read them.
+/// Bytes copied at a time. A block that the disk cannot read is lost as a whole.
 const BLOCK: usize = 4096;
 
 /// A file beside the database.
@@ -30,69 +33,67 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Bytes in a file; none for one that is not there.
+/// The length of a file; 0 if it does not exist.
 pub(super) fn length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
-/// Damage was met: the next opening looks through the whole file. That it is said is worth no error.
+/// Marks the file as suspect so that the next open checks the whole file. Best effort.
 pub(in super::super) fn mark_suspect(path: &Path) {
-    let _ = owner::open_private(&beside(path, SUSPECT));
+    let _ = owner_lock::open_private(&beside(path, SUSPECT));
 }
 
 pub(super) fn is_suspect(path: &Path) -> bool {
     beside(path, SUSPECT).exists()
 }
 
-pub(super) fn clear_suspicion(path: &Path) {
+pub(super) fn clear_suspect(path: &Path) {
     let _ = fs::remove_file(beside(path, SUSPECT));
 }
 
-/// Goes on with a salvage that was interrupted after its point of no return: the old files have their other names
+/// Completes a recovery that was interrupted after its point of no return: the damaged files are quarantined
 /// already, and the fresh outbox takes their place.
 pub(in super::super) fn finish(path: &Path) -> Result<(), OutboxError> {
-    let fresh = beside(path, SALVAGED);
-    if !fresh.exists() {
-        return Ok(());
-    }
+    let names = [RECOVERED, RECOVERED_BEFORE].map(|suffix| beside(path, suffix));
+    let Some(fresh) = names.into_iter().find(|fresh| fresh.exists()) else { return Ok(()) };
     let replace = || {
         // Before the rename: SQLite would apply the old log to the fresh database.
         for companion in COMPANIONS {
             remove(&beside(path, companion))?;
         }
-        sync_folder(path)?;
+        sync_parent(path)?;
         fs::rename(&fresh, path)?;
-        clear_suspicion(path);
-        sync_folder(path)
+        clear_suspect(path);
+        sync_parent(path)
     };
     replace().map_err(|error| failure::from_io(error, path))
 }
 
-/// The fresh outbox is whole: from here on the salvage is finished, now or by the next opening.
+/// Marks the fresh outbox as whole: from here on the recovery is completed, now or by the next open.
 pub(super) fn replace(path: &Path, fresh: &Path) -> io::Result<()> {
-    fs::rename(fresh, beside(path, SALVAGED))?;
-    sync_folder(path)
+    fs::rename(fresh, beside(path, RECOVERED))?;
+    sync_parent(path)
 }
 
-/// Gives the damaged files another name, besides the one that they have. No byte is changed.
-pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let free = |aside: &PathBuf| !aside.exists() && !beside(aside, "-wal").exists();
-    let names = (1_u32..).map(|number| beside(path, &format!(".damaged-{number}")));
-    let aside = names.into_iter().find(free).ok_or(ErrorKind::AlreadyExists)?;
+/// Gives the damaged files a second name and returns it. No byte is changed.
+pub(super) fn quarantine(path: &Path) -> io::Result<PathBuf> {
+    let free = |name: &PathBuf| !name.exists() && !beside(name, "-wal").exists();
+    let mut names = (1_u32..).map(|number| beside(path, &format!(".damaged-{number}")));
+    let quarantined = names.find(free).ok_or(ErrorKind::AlreadyExists)?;
     for companion in ["", "-wal", "-journal"] {
-        let (from, to) = (beside(path, companion), beside(&aside, companion));
+        let (from, to) = (beside(path, companion), beside(&quarantined, companion));
         if from.exists() && fs::hard_link(&from, &to).is_err() {
             // A file system without hard links.
             copy_readable(&from, &to)?;
         }
     }
-    sync_folder(path)?;
-    Ok(aside)
+    sync_parent(path)?;
+    Ok(quarantined)
 }
 
 /// Copies the database and what SQLite would take into account with it.
 pub(super) fn copy_for_reading(path: &Path) -> io::Result<PathBuf> {
-    let copy = clear(path, READING)?;
+    let copy = remove_leftover(path, READING)?;
     for companion in ["", "-wal", "-journal"] {
         let from = beside(path, companion);
         if from.exists() {
@@ -102,8 +103,8 @@ pub(super) fn copy_for_reading(path: &Path) -> io::Result<PathBuf> {
     Ok(copy)
 }
 
-/// Removes what an interrupted salvage left under this name.
-pub(super) fn clear(path: &Path, suffix: &str) -> io::Result<PathBuf> {
+/// Removes what an interrupted recovery left under this name.
+pub(super) fn remove_leftover(path: &Path, suffix: &str) -> io::Result<PathBuf> {
     let leftover = beside(path, suffix);
     remove(&leftover)?;
     for companion in COMPANIONS {
@@ -112,9 +113,9 @@ pub(super) fn clear(path: &Path, suffix: &str) -> io::Result<PathBuf> {
     Ok(leftover)
 }
 
-/// Copies block by block; a block that the disk cannot read is left as zeros.
+/// Copies block by block; a block that the disk cannot read becomes zeros.
 fn copy_readable(from: &Path, to: &Path) -> io::Result<()> {
-    let (mut source, mut copy) = (File::open(from)?, owner::open_private(to)?);
+    let (mut source, mut copy) = (File::open(from)?, owner_lock::open_private(to)?);
     let length = source.metadata()?.len();
     copy.set_len(length)?;
     let (mut at, mut block) = (0_u64, [0; BLOCK]);
@@ -135,18 +136,4 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
-/// Folders cannot be synced there; renames go through the file system's journal.
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
 }
