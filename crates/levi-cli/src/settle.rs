@@ -98,11 +98,11 @@ pub(crate) async fn settle(
 
 /// Nothing waits, and of what is to be done besides only what waits for a person is left.
 fn is_empty(status: &Status) -> bool {
-    let tasks_rest = status.totals.tasks == 0 || status.next_attempt.is_none();
+    let control_rows_rest = status.totals.control_rows == 0 || status.next_attempt.is_none();
     status.totals.pending_rows == 0
         && status.held_in_memory == 0
         && status.requests_in_flight == 0
-        && tasks_rest
+        && control_rows_rest
 }
 
 fn state(status: &Status) -> String {

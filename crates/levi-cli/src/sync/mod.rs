@@ -60,7 +60,7 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
     let session = default_session(&args, file, &connection)?;
     let (levi, store) = connection.levi()?;
     settle::start(&levi).await?;
-    if let Some(report) = levi.status().salvaged {
+    if let Some(report) = levi.status().recovered {
         console.complain(&Complaint {
             line: None,
             session_id: None,

@@ -15,15 +15,26 @@ pub(super) const DUE_BEYOND: &str = "SELECT lane, kind, subject, attempts, due_a
      WHERE blocked_by IS NULL AND due_at > ?1 ORDER BY due_at, lane";
 pub(super) const NEXT_DUE: &str = "SELECT due_at, lane FROM levi_lanes \
      WHERE blocked_by IS NULL AND due_at > ?1 AND due_at <= ?2 ORDER BY due_at, lane";
+/// One look at the lane, whatever the number of its rows: a blocked lane shows none.
+macro_rules! not_blocked {
+    () => {
+        "(SELECT blocked_by IS NULL FROM levi_lanes WHERE lane = ?1)"
+    };
+}
+
 pub(super) const HEADS: &str = concat!(
     "SELECT ",
     head_columns!(),
-    " FROM levi_outbox WHERE lane = ?1 AND sequence_number > ?2 ORDER BY sequence_number LIMIT ?3"
+    " FROM levi_outbox WHERE lane = ?1 AND sequence_number > ?2 AND ",
+    not_blocked!(),
+    " ORDER BY sequence_number LIMIT ?3"
 );
 pub(super) const FIRST_HEADS: &str = concat!(
     "SELECT ",
     head_columns!(),
-    " FROM levi_outbox WHERE lane = ?1 ORDER BY sequence_number LIMIT ?2"
+    " FROM levi_outbox WHERE lane = ?1 AND ",
+    not_blocked!(),
+    " ORDER BY sequence_number LIMIT ?2"
 );
 
 pub(super) fn due(conn: &Connection, query: DueQuery<'_>) -> Result<Due> {
