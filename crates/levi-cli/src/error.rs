@@ -2,8 +2,8 @@ use std::io;
 use std::path::PathBuf;
 
 use levi::{
-    ApiError, BuildError, CredentialsError, DeviceId, HttpConfigError, NoAccount, NotConnected, OutboxError,
-    ReadError, SessionId, SignInError, StartError, StoreError, SyncError, TokenError,
+    AdminError, ApiError, BuildError, CredentialsError, DeviceId, HttpConfigError, NoAccount, NotConnected,
+    OutboxError, ReadError, SessionId, SignInError, StartError, StoreError, SyncError, TokenError,
 };
 
 use crate::exit::Exit;
@@ -32,6 +32,8 @@ pub(crate) enum CliError {
     Start(StartError),
     #[error(transparent)]
     Outbox(OutboxError),
+    #[error(transparent)]
+    Admin(AdminError),
     #[error(
         "another process owns the outbox at {path}, a daemon or another `levi`; let it send, or stop it and run this again",
         path = .path.display()
@@ -121,6 +123,15 @@ impl From<OutboxError> for CliError {
         match error {
             OutboxError::Owned { path } => Self::Owned { path },
             other => Self::Outbox(other),
+        }
+    }
+}
+
+impl From<AdminError> for CliError {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Outbox(error) => error.into(),
+            other => Self::Admin(other),
         }
     }
 }

@@ -44,7 +44,7 @@ fn the_log_tells_of_every_request_and_of_no_content_key_or_token() {
     let mut child = sync.env("LEVI_LOG", "trace").spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines(["a secret plan"]).as_bytes()).unwrap();
     let ran = Outcome::of(child.wait_with_output().unwrap()).assert_code(0);
-    for expected in ["levi.send{batch=", "levi.task{name=\"session/", ": accepted"] {
+    for expected in ["levi.send{batch=", "levi.send_control{key=session/", ": accepted"] {
         assert!(ran.err.contains(expected), "no {expected} in:\n{}", ran.err);
     }
     for hidden in ["secret plan", "sess_", "Bearer", "eyJ"] {

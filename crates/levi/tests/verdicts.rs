@@ -24,12 +24,14 @@ struct Row {
 enum Then {
     /// The row's session waits in the outbox.
     Waits,
-    /// The row is set aside.
+    /// The row is parked.
     Parked,
     /// Everything waits for the project; the row is due as ever.
     Paused,
     /// It is sent again at once.
     Sent,
+    /// Its session's row is sent once more, and then the message, which is charged for nothing.
+    SentAfterItsSession,
 }
 
 fn answer(status: u16, code: &str) -> Fault {
@@ -55,8 +57,8 @@ fn table() -> Vec<Row> {
         row(Fault::ResetBeforeWrite, Verdict::Unreachable, 1, Then::Waits),
         row(Fault::ResetAfterWrite, Verdict::Unreachable, 1, Then::Waits),
         row(answer(401, "PGRST303"), Verdict::SignedOut, 0, Then::Sent),
-        row(answer(403, "42501"), Verdict::Forbidden, 1, Then::Waits),
-        row(answer(409, "23503"), Verdict::MissingParent, 1, Then::Waits),
+        row(answer(403, "42501"), Verdict::Forbidden, 0, Then::SentAfterItsSession),
+        row(answer(409, "23503"), Verdict::MissingParent, 0, Then::SentAfterItsSession),
         row(answer(400, "22P02"), Verdict::Rejected, 0, Then::Parked),
         row(answer(400, "23514"), Verdict::Rejected, 0, Then::Parked),
         row(answer(500, "21000"), Verdict::DuplicateInBatch, 0, Then::Parked),
@@ -90,7 +92,7 @@ async fn check(row: Row) {
     let answered = |status: &Status| match &status.last_error {
         Some(last) => last.verdict == verdict,
         // It was sent again, with success.
-        None => then == Then::Sent && status.batches_failed > 0,
+        None => matches!(then, Then::Sent | Then::SentAfterItsSession) && status.batches_failed > 0,
     };
     let mut status = levi.watch_status();
     let seen = status.wait_for(answered).await.unwrap().clone();
@@ -101,6 +103,7 @@ async fn check(row: Row) {
             levi.synced(&receipt).await.unwrap();
             assert_eq!(*world.account.refreshes.lock().unwrap(), 1, "{fault:?}");
         }
+        Then::SentAfterItsSession => levi.synced(&receipt).await.unwrap(),
         Then::Parked => {
             assert!(listed[0].parked, "{fault:?}: {listed:?}");
             assert_eq!((seen.totals.parked_rows, seen.totals.pending_rows), (1, 0), "{fault:?}");

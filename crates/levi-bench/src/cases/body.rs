@@ -6,6 +6,7 @@ use std::time::Instant;
 use chacha20::R20;
 use chacha20::cipher::Array;
 use levi_core::LeviConfig;
+use levi_core::batcher::Input;
 use levi_core::engine::{Effect, Engine, EngineParts, Event, Intake, Sealer};
 use levi_crypto::MessageKey;
 use levi_crypto::message::{self, Place};
@@ -167,7 +168,7 @@ impl Rig {
             sealer: sealer.clone(),
             random: Box::new(UnwrapErr(SysRng)),
         });
-        engine.turn(now(), [Event::SignedIn]);
+        engine.turn(now(), [Event::Input(Input::SignedIn)]);
         Ok(Self { engine, sealer, session, content: fixture::content(), next: 0 })
     }
 
@@ -177,7 +178,7 @@ impl Rig {
         self.next += ROWS as i64;
         let intake = |number| {
             let request = fixture::request(&self.session, number, &self.content);
-            let message = self.sealer.hand_in(request, now().wall, &mut UnwrapErr(SysRng)).ok()?;
+            let message = self.sealer.prepare(request, now().wall, &mut UnwrapErr(SysRng)).ok()?;
             Some(Event::Enqueue(Intake { message, permit: None, reply: None }))
         };
         let messages: Vec<Event> = (first..self.next).filter_map(intake).collect();
@@ -186,7 +187,8 @@ impl Rig {
             Effect::Send { batch, .. } => Some(*batch),
             _ => None,
         });
-        let answers: Vec<Event> = batches.map(|batch| Event::Outcome { batch, result: Ok(()) }).collect();
+        let outcome = |batch| Event::Input(Input::Outcome { batch, result: Ok(()) });
+        let answers: Vec<Event> = batches.map(outcome).collect();
         black_box(self.engine.turn(now(), answers));
         black_box(self.engine.status_if_changed());
         ROWS
