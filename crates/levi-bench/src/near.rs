@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use levi::{AccessToken, Answer, Failure, Select, Supabase, Upsert, Verdict};
+use levi::{AccessToken, ApiError, Select, Supabase, Upsert, Verdict};
 use levi_transport::Table;
 use tokio::sync::Notify;
 
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 pub(crate) struct Near {
     /// How long the answer takes.
     pub(crate) answers_after: Duration,
-    /// What to answer with, if not `Accepted`.
+    /// What to refuse each upsert with, if anything.
     pub(crate) refuses_with: Option<Verdict>,
     /// The devices a select answers with, as JSON rows.
     pub(crate) devices: Vec<u8>,
@@ -45,7 +45,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[async_trait]
 impl Supabase for Near {
-    async fn upsert(&self, _: &AccessToken, upsert: Upsert) -> Answer {
+    async fn upsert(&self, _: &AccessToken, upsert: Upsert) -> Result<(), ApiError> {
         let at = Instant::now();
         self.upserts.fetch_add(1, Ordering::Relaxed);
         if upsert.table == Table::Messages {
@@ -55,11 +55,10 @@ impl Supabase for Near {
         if !self.answers_after.is_zero() {
             tokio::time::sleep(self.answers_after).await;
         }
-        let verdict = self.refuses_with.unwrap_or(Verdict::Accepted);
-        Answer { verdict, code: "near".to_owned(), detail: String::new() }
+        self.refuses_with.map_or(Ok(()), |verdict| Err(ApiError::new(verdict, "near", "")))
     }
 
-    async fn select(&self, _: &AccessToken, select: Select) -> Result<Vec<u8>, Failure> {
+    async fn select(&self, _: &AccessToken, select: Select) -> Result<Vec<u8>, ApiError> {
         self.selects.fetch_add(1, Ordering::Relaxed);
         Ok(if select.table == Table::Devices { self.devices.clone() } else { b"[]".to_vec() })
     }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use levi::{AccessToken, DeviceId, HttpOptions, HttpSupabase, SessionStatus, Supabase, UserId, Verdict};
+use levi::{AccessToken, DeviceId, HttpOptions, HttpSupabase, SessionStatus, Supabase, UserId};
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::FakeSupabase;
 use levi_transport::Table;
@@ -173,10 +173,7 @@ impl Server {
         let upserts =
             [upsert_of(&[row]), upsert_of(&[RepositoryRow::new(user, device, &known)]), upsert_of(&rows)];
         for upsert in upserts {
-            let answer = supabase.upsert(&self.token(), upsert).await;
-            if answer.verdict != Verdict::Accepted {
-                return Err(format!("the fake Supabase refused the fixture: {answer:?}").into());
-            }
+            supabase.upsert(&self.token(), upsert).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use levi::{
-    AccessToken, DeviceId, Failure, HttpOptions, HttpSignIn, HttpSupabase, Levi, Reader, Select,
+    AccessToken, ApiError, DeviceId, HttpOptions, HttpSignIn, HttpSupabase, Levi, Reader, Select,
     SqliteSessionStore, Supabase as _, TokenKeeper, UserId, Verdict,
 };
 
@@ -75,10 +75,10 @@ impl Connection {
     }
 
     /// As [`select`](Self::select), but the server's refusal is apart from a missing sign-in.
-    pub(crate) async fn try_select(&self, select: Select) -> Result<Result<Vec<u8>, Failure>, CliError> {
+    pub(crate) async fn try_select(&self, select: Select) -> Result<Result<Vec<u8>, ApiError>, CliError> {
         let token = self.token().await?;
         match self.supabase.select(&token, select.clone()).await {
-            Err(failure) if failure.0.verdict == Verdict::SignedOut => {
+            Err(error) if error.verdict == Verdict::SignedOut => {
                 let fresh = self.keeper.fresh(&token).await?;
                 Ok(self.supabase.select(&fresh.access_token, select).await)
             }

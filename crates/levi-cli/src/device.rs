@@ -1,8 +1,8 @@
 //! The row of this device in the user's list of devices.
 
 use levi::{
-    DeviceId, DeviceRow, HttpOptions, HttpSupabase, NoAccount, SignedIn, Supabase as _, TokenKeeper, Upsert,
-    Verdict, upsert_of,
+    DeviceId, DeviceRow, HttpOptions, HttpSupabase, SignedIn, Supabase as _, TokenKeeper, Upsert, Verdict,
+    upsert_of,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -54,14 +54,11 @@ async fn write(
     let supabase = HttpSupabase::new(http)?;
     let body = || -> Upsert { upsert_of(std::slice::from_ref(row)) };
     let token = &signed_in.context.access_token;
-    let mut answer = supabase.upsert(token, body()).await;
-    if answer.verdict == Verdict::SignedOut {
-        let fresh = keeper.fresh(token).await?;
-        answer = supabase.upsert(&fresh.access_token, body()).await;
-    }
-    match answer.verdict {
-        Verdict::Accepted => Ok(()),
-        Verdict::SignedOut => Err(NoAccount::SignedOut.into()),
-        _ => Err(levi::Failure(answer).into()),
+    match supabase.upsert(token, body()).await {
+        Err(error) if error.verdict == Verdict::SignedOut => {
+            let fresh = keeper.fresh(token).await?;
+            Ok(supabase.upsert(&fresh.access_token, body()).await?)
+        }
+        result => Ok(result?),
     }
 }

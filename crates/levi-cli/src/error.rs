@@ -2,8 +2,8 @@ use std::io;
 use std::path::PathBuf;
 
 use levi::{
-    BuildError, CredentialsError, DeviceId, Failure, HttpConfigError, NoAccount, NotConnected, OutboxError,
-    ReadError, SessionId, SignInError, StartError, StoreError, SyncError, TokenError,
+    AdminError, ApiError, BuildError, CredentialsError, DeviceId, HttpConfigError, NoAccount, NotConnected,
+    OutboxError, ReadError, SessionId, SignInError, StartError, StoreError, SyncError, TokenError,
 };
 
 use crate::exit::Exit;
@@ -32,6 +32,8 @@ pub(crate) enum CliError {
     Start(StartError),
     #[error(transparent)]
     Outbox(OutboxError),
+    #[error(transparent)]
+    Admin(AdminError),
     #[error(
         "another process owns the outbox at {path}, a daemon or another `levi`; let it send, or stop it and run this again",
         path = .path.display()
@@ -50,7 +52,7 @@ pub(crate) enum CliError {
     #[error("the sign-in cannot be used at the moment: {0}")]
     SignInUnavailable(String),
     #[error("the request to Supabase failed: {0}; run `levi doctor --server`")]
-    Server(Failure),
+    Server(ApiError),
     #[error(transparent)]
     Read(ReadError),
     #[error(transparent)]
@@ -125,6 +127,15 @@ impl From<OutboxError> for CliError {
     }
 }
 
+impl From<AdminError> for CliError {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Outbox(error) => error.into(),
+            other => Self::Admin(other),
+        }
+    }
+}
+
 impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         match error {
@@ -152,9 +163,9 @@ impl From<NoAccount> for CliError {
     }
 }
 
-impl From<Failure> for CliError {
-    fn from(failure: Failure) -> Self {
-        if failure.0.verdict == levi::Verdict::SignedOut { Self::NotSignedIn } else { Self::Server(failure) }
+impl From<ApiError> for CliError {
+    fn from(error: ApiError) -> Self {
+        if error.verdict == levi::Verdict::SignedOut { Self::NotSignedIn } else { Self::Server(error) }
     }
 }
 
@@ -174,7 +185,7 @@ impl From<ReadError> for CliError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Account(error) => error.into(),
-            ReadError::Supabase(failure) => failure.into(),
+            ReadError::Supabase(error) => error.into(),
             other => Self::Read(other),
         }
     }

@@ -56,6 +56,7 @@ impl Progress {
     }
 
     /// Reports an event; a bar shows it above itself.
+    #[cfg(feature = "demo")]
     pub(crate) fn event(&self, what: &str) {
         match &self.0 {
             Output::Silent => {}

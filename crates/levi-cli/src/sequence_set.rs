@@ -30,6 +30,7 @@ impl SequenceSet {
     }
 
     /// The highest number in the set.
+    #[cfg(any(feature = "demo", test))]
     pub(crate) fn highest(&self) -> Option<i64> {
         self.runs.last_key_value().map(|(_, last)| *last)
     }

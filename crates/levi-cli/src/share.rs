@@ -35,7 +35,7 @@ pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliEr
     let levi = connection.levi(connection.session_store()?)?;
     let service = levi.session_sync(connection.device_id.clone(), connection.data_dir.private_key()?)?;
     let device = DeviceId::from(device);
-    let report = service.welcome_device(&device).await.map_err(|error| match error {
+    let report = service.share_with_device(&device).await.map_err(|error| match error {
         // About the other device: this one has an identity, or there would be no connection.
         SyncError::NoDeviceIdentity => CliError::UnknownDevice { device: device.clone() },
         other => other.into(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use levi::{Clock as _, Inspector, ListedRow, ListedTask, Reason, RowId, SystemClock, Totals};
+use levi::{Clock as _, Inspector, ListedRow, RowId, SystemClock, Totals};
 use serde::Serialize;
 
 use crate::args::DataArgs;
@@ -41,27 +41,13 @@ struct OutboxStatus {
     pending_bytes: u64,
     parked: u64,
     sessions_waiting: u64,
-    tasks: u64,
-    /// Rows of sessions and repositories that were set aside, with the reason of each.
-    tasks_set_aside: Vec<TaskSetAside>,
+    /// Rows of repositories, sessions and secrets that wait to be sent.
+    control_rows: u64,
+    /// The same rows, as far as they are parked.
+    parked_control_rows: u64,
     oldest_age_seconds: Option<f64>,
     waiting_for: Vec<ReasonCount>,
     set_aside_for: Vec<ReasonCount>,
-}
-
-#[derive(Debug, Serialize)]
-struct TaskSetAside {
-    task: String,
-    code: String,
-    detail: String,
-}
-
-impl TaskSetAside {
-    fn new(task: ListedTask) -> Self {
-        let Reason { code, detail } =
-            task.reason.unwrap_or_else(|| Reason { code: "unknown".into(), detail: String::new() });
-        Self { task: task.name, code, detail }
-    }
 }
 
 /// Why rows wait, and how many of those looked at.
@@ -82,10 +68,9 @@ pub(crate) fn run(args: &StatusArgs, console: Console) -> Result<Exit, CliError>
     for line in lines(&status) {
         console.say(line)?;
     }
-    let waits = status
-        .outbox
-        .as_ref()
-        .is_some_and(|outbox| outbox.pending > 0 || outbox.parked > 0 || outbox.tasks > 0);
+    let waits = status.outbox.as_ref().is_some_and(|outbox| {
+        outbox.pending > 0 || outbox.parked > 0 || outbox.control_rows > 0 || outbox.parked_control_rows > 0
+    });
     Ok(if waits { Exit::Remaining } else { Exit::Done })
 }
 
@@ -111,18 +96,18 @@ fn look(folder: &Path) -> Result<Status, CliError> {
 
 fn look_into(path: &Path) -> Result<OutboxStatus, CliError> {
     let inspector = Inspector::open(path)?;
-    let Totals { pending_rows, pending_bytes, parked_rows, lanes, tasks, oldest, .. } = inspector.totals()?;
+    let totals = inspector.totals()?;
+    let Totals { pending_rows, pending_bytes, parked_rows, lanes, oldest, .. } = totals;
     let now = SystemClock::new().now().wall;
     let rows = inspector.list(None::<RowId>, LOOKED_AT)?;
     let (parked, waiting): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.parked);
-    let set_aside = inspector.tasks(LOOKED_AT)?.into_iter().filter(ListedTask::is_parked);
     Ok(OutboxStatus {
         pending: pending_rows,
         pending_bytes,
         parked: parked_rows,
         sessions_waiting: lanes,
-        tasks,
-        tasks_set_aside: set_aside.map(TaskSetAside::new).collect(),
+        control_rows: totals.control_rows,
+        parked_control_rows: totals.parked_control_rows,
         oldest_age_seconds: oldest.map(|oldest| now.since(oldest).as_secs_f64()),
         waiting_for: reasons(&waiting, now),
         set_aside_for: reasons(&parked, now),
@@ -189,17 +174,19 @@ fn lines(status: &Status) -> Vec<String> {
         let attempts = plural(u64::from(reason.attempts), "attempt");
         lines.push(format!("              {} ({}): {attempts}{next}", reason.code, reason.detail));
     }
-    if outbox.tasks > 0 {
-        lines.push(format!("besides       {} to send first or beside", plural(outbox.tasks, "session row")));
+    if outbox.control_rows > 0 {
+        let rows = plural(outbox.control_rows, "session row");
+        lines.push(format!("besides       {rows} to send first or beside"));
     }
-    lines.push(format!("set aside     {}", plural(outbox.parked, "message")));
+    let parked = match outbox.parked_control_rows {
+        0 => String::new(),
+        rows => format!(" and {}", plural(rows, "session row")),
+    };
+    lines.push(format!("set aside     {}{parked}", plural(outbox.parked, "message")));
     for reason in &outbox.set_aside_for {
         lines.push(format!("              {} x {} ({})", reason.rows, reason.code, reason.detail));
     }
-    for task in &outbox.tasks_set_aside {
-        lines.push(format!("              {}: {} ({})", task.task, task.code, task.detail));
-    }
-    if outbox.parked > 0 || !outbox.tasks_set_aside.is_empty() {
+    if outbox.parked > 0 || outbox.parked_control_rows > 0 {
         lines.push("              see `levi outbox list --parked`".to_owned());
     }
     lines

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use levi::{Levi, PauseReason, Reason, Receipt, Status, Verdict};
+use levi::{Levi, PauseReason, Reason, Receipt, Status};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::CliError;
@@ -85,27 +85,25 @@ pub(crate) async fn wait_until_synced(
 
 /// Whether the worker has nothing to do. Tasks without a next attempt are parked.
 fn nothing_is_pending(status: &Status) -> bool {
-    let tasks_rest = status.totals.tasks == 0 || status.next_attempt.is_none();
+    let control_rows_rest = status.totals.control_rows == 0 || status.next_attempt.is_none();
     status.totals.pending_rows == 0
         && status.held_in_memory == 0
         && status.requests_in_flight == 0
-        && tasks_rest
+        && control_rows_rest
 }
 
 fn state(status: &Status) -> String {
-    match (&status.paused, &status.last_answer) {
+    match (&status.paused, &status.last_error) {
         (Some(paused), _) => format!("paused: {}", paused.to_reason().detail),
-        (None, Some(answer)) if answer.verdict != Verdict::Accepted => {
-            format!("will try again ({})", answer.code)
-        }
-        _ => String::new(),
+        (None, Some(error)) => format!("will try again ({})", error.code),
+        (None, None) => String::new(),
     }
 }
 
 fn reason(status: &Status) -> Option<Reason> {
     let paused = status.paused.as_ref().map(PauseReason::to_reason);
-    let answer = status.last_answer.as_ref().filter(|answer| answer.verdict != Verdict::Accepted);
+    let error = status.last_error.as_ref();
     paused.or_else(|| {
-        answer.map(|a| Reason { code: a.code.clone(), detail: "the server's last answer".into() })
+        error.map(|error| Reason { code: error.code.clone(), detail: "the server's last response".into() })
     })
 }

@@ -103,12 +103,11 @@ fn a_sessions_own_row_that_was_set_aside_is_named_and_can_be_sent_again() {
     project.server.faults().clear();
     let name = format!("session/{SESSION}");
     let parked = laptop.run(&["outbox", "list", "--parked", "--json"]).assert_code(0).objects();
-    let task = parked.iter().find(|line| line["task"] == name.as_str()).unwrap();
-    assert_eq!((task["state"].as_str(), task["code"].as_str()), (Some("parked"), Some("23514")));
+    let row = parked.iter().find(|line| line["lane"] == name.as_str()).unwrap();
+    assert_eq!((row["state"].as_str(), row["code"].as_str()), (Some("parked"), Some("23514")));
     let doctor = laptop.run(&["doctor"]).assert_code(7);
     assert!(doctor.out.contains(&name), "{}", doctor.out);
-    laptop.run(&["outbox", "retry", "--task", "session/nobody"]).assert_code(2);
-    laptop.run(&["outbox", "retry", "--task", &name]).assert_code(0);
+    laptop.run(&["outbox", "retry", &row["row"].to_string()]).assert_code(0);
     laptop.run_with(&["sync"], "").assert_code(0);
     assert_eq!(laptop.run(&["outbox", "list", "--json"]).objects().len(), 0);
     laptop.run_with(&["sync", "--session", SESSION], lines(["one"])).assert_code(0);

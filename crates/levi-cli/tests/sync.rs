@@ -19,7 +19,7 @@ fn what_is_synced_on_one_device_is_pulled_on_another_byte_for_byte() {
     let (laptop, phone) = (project.device("laptop"), project.device("phone"));
     let mut contents: Vec<String> = transcript(3).take(250).collect();
     contents.extend(["".to_owned(), "\0 \u{1F680} \u{FEFF}".to_owned(), "x".repeat(1 << 20)]);
-    let watch = project.server.watch_for(&contents);
+    let scanner = project.server.scan_for(&contents);
     let file = project.file("session.ndjson", lines(&contents));
     let synced = laptop.run(&["sync", path(&file), "--json"]).assert_code(0).json();
     assert_eq!(synced["messages"], 253);
@@ -31,7 +31,7 @@ fn what_is_synced_on_one_device_is_pulled_on_another_byte_for_byte() {
     assert_eq!(rest.len(), 1, "only what is after the cursor");
     let all = phone.run(&["pull"]).assert_code(0).objects();
     assert_eq!(all.len(), 253, "without --session: every session that this device may read");
-    assert_eq!(watch.sightings(), []);
+    assert_eq!(scanner.leaks(), []);
     assert_eq!(project.server.order_violations(), []);
 }
 
@@ -44,7 +44,7 @@ fn the_log_tells_of_every_request_and_of_no_content_key_or_token() {
     let mut child = sync.env("LEVI_LOG", "trace").spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines(["a secret plan"]).as_bytes()).unwrap();
     let ran = Outcome::of(child.wait_with_output().unwrap()).assert_code(0);
-    for expected in ["levi.send{batch=", "levi.task{name=\"session/", "verdict=Accepted"] {
+    for expected in ["levi.send{batch=", "levi.send_control{key=session/", ": accepted"] {
         assert!(ran.err.contains(expected), "no {expected} in:\n{}", ran.err);
     }
     for hidden in ["secret plan", "sess_", "Bearer", "eyJ"] {
@@ -255,7 +255,7 @@ fn each_kind_of_error_has_its_own_exit_code() {
     signed_out(blank.run(&["sync", path(&file), "--url", &url, "--key", &key]).assert_code(4));
     let laptop = project.device("laptop");
     laptop.run(&["sync", "no such file"]).assert_code(1);
-    laptop.run(&["sync", path(project.folder.path())]).assert_code(1);
+    laptop.run(&["sync", path(project.directory.path())]).assert_code(1);
     laptop.run(&["sync", path(&file), "--session", "tuesday"]).assert_code(2);
     laptop.run(&["sync", "--nonsense"]).assert_code(2);
     laptop.run(&[]).assert_code(2);

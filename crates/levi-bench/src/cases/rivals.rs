@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use levi::{AccessToken, HttpSupabase, Supabase, Upsert, Verdict};
+use levi::{AccessToken, HttpSupabase, Supabase, Upsert};
 use levi_crypto::MessageKey;
 use levi_crypto::message::{self, Place};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous, migrate_in};
@@ -146,12 +146,9 @@ pub(crate) async fn bare_posts(
         tasks.spawn(async move {
             for upsert in chain {
                 let _permit = gate.acquire().await;
-                let answer = supabase.upsert(&token, upsert).await;
-                if answer.verdict != Verdict::Accepted {
-                    return Err(format!("a bare POST was refused: {answer:?}"));
-                }
+                supabase.upsert(&token, upsert).await?;
             }
-            Ok(())
+            Ok::<(), levi::ApiError>(())
         });
     }
     while let Some(ended) = tasks.join_next().await {
@@ -220,10 +217,7 @@ pub(crate) async fn plain_loop(
         tick.tick().await;
         let rows = plain_rows(&conn)?;
         let upsert = plain_upsert(&key, &session, &rows)?;
-        let answer = supabase.upsert(token, upsert).await;
-        if answer.verdict != Verdict::Accepted {
-            return Err(format!("the plain loop was refused: {answer:?}").into());
-        }
+        supabase.upsert(token, upsert).await?;
         for (id, _) in &rows {
             conn.execute("DELETE FROM outbox WHERE id = ?1", [id])?;
         }

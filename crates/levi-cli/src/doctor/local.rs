@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use levi::{
-    CredentialName, Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials, Inspector, ListedTask,
-    OutboxError, Reason,
+    CredentialName, Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials, Inspector, OutboxError,
+    Reason,
 };
 
 use super::Findings;
@@ -168,15 +168,13 @@ fn backlog(inspector: &Inspector, findings: &mut Findings) -> Result<(), CliErro
     }
     let advice =
         "see `levi outbox list --parked`; put right what it names, then `levi outbox retry`, or discard";
-    let parked = inspector.tasks(LOOKED_AT)?.into_iter().filter(ListedTask::is_parked);
-    let mut nothing = totals.parked_rows == 0;
-    for task in parked {
-        nothing = false;
-        let why = task.reason.map_or_else(String::new, |r| format!(", for {} ({})", r.code, r.detail));
-        findings.problem("set aside", format!("{}{why}", task.name), advice)?;
-    }
-    if nothing {
+    if totals.parked_rows + totals.parked_control_rows == 0 {
         return findings.ok("set aside", "nothing");
+    }
+    for row in rows.iter().filter(|row| row.parked && row.kind.is_control()) {
+        let why =
+            row.reason.as_ref().map_or_else(String::new, |r| format!(", for {} ({})", r.code, r.detail));
+        findings.problem("set aside", format!("{}{why}", row.lane), advice)?;
     }
     if totals.parked_rows == 0 {
         return Ok(());

@@ -9,8 +9,7 @@
 use std::borrow::Cow;
 
 use levi::{
-    Answer, DeviceId, Failure, HttpSupabase, Select, SessionId, Supabase as _, Table, Upsert, Verdict,
-    decode_rows,
+    ApiError, DeviceId, HttpSupabase, Select, SessionId, Supabase as _, Table, Upsert, Verdict, decode_rows,
 };
 use serde::Deserialize;
 
@@ -50,7 +49,7 @@ impl<'a> Probe<'a> {
         let name = self.table.name();
         let missing = match self.select(self.table.columns()).await? {
             Ok(()) => Vec::new(),
-            Err(failure) if self.table_is_missing(&failure) => {
+            Err(error) if table_is_missing(&error) => {
                 self.findings.problem(name, "the table is missing", MIGRATE)?;
                 return Ok(false);
             }
@@ -73,14 +72,9 @@ impl<'a> Probe<'a> {
         Ok(sound)
     }
 
-    async fn select(&self, columns: &str) -> Result<Result<(), Failure>, CliError> {
+    async fn select(&self, columns: &str) -> Result<Result<(), ApiError>, CliError> {
         let query = format!("select={columns}&limit=0");
         Ok(self.connection.try_select(Select { table: self.table, query }).await?.map(drop))
-    }
-
-    /// PGRST205 is PostgREST's code for a missing table, 42P01 PostgreSQL's.
-    fn table_is_missing(&self, failure: &Failure) -> bool {
-        matches!(failure.0.code.as_str(), "PGRST205" | "42P01")
     }
 
     async fn missing_columns(&mut self) -> Result<Vec<&'static str>, CliError> {
@@ -88,10 +82,10 @@ impl<'a> Probe<'a> {
         for column in self.table.columns().split(',') {
             match self.select(column).await? {
                 Ok(()) => {}
-                Err(Failure(Answer { verdict: Verdict::SchemaMismatch, .. })) => missing.push(column),
-                Err(failure) => {
+                Err(error) if error.verdict == Verdict::SchemaMismatch => missing.push(column),
+                Err(error) => {
                     let advice = "grant access to the role `authenticated`, as the migrations do";
-                    self.findings.problem(self.table.name(), failure.to_string(), advice)?;
+                    self.findings.problem(self.table.name(), error.to_string(), advice)?;
                     return Ok(missing);
                 }
             }
@@ -102,12 +96,11 @@ impl<'a> Probe<'a> {
     /// Some servers check the unique key even for an upsert of no rows; others check it with the
     /// next test.
     async fn unique_key(&mut self) -> Result<bool, CliError> {
-        let answer = self.upsert(b"[]".to_vec()).await?;
-        match answer.verdict {
-            Verdict::Accepted => Ok(true),
-            _ if answer.code == NO_SUCH_KEY => self.no_unique_key(),
-            _ => {
-                let detail = format!("an empty upsert was refused: {}", Failure(answer));
+        match self.upsert(b"[]".to_vec()).await? {
+            Ok(()) => Ok(true),
+            Err(error) if error.code == NO_SUCH_KEY => self.no_unique_key(),
+            Err(error) => {
+                let detail = format!("an empty upsert was refused: {error}");
                 self.findings.problem(self.table.name(), detail, MIGRATE)?;
                 Ok(false)
             }
@@ -116,21 +109,24 @@ impl<'a> Probe<'a> {
 
     /// A row of an unknown user must be refused by row level security.
     async fn refuses_foreign_rows(&mut self) -> Result<bool, CliError> {
-        let answer = self.upsert(rows::foreign(self.table)).await?;
-        match answer.verdict {
+        let Err(error) = self.upsert(rows::foreign(self.table)).await? else {
+            return self.accepts_foreign_rows(
+                "row level security does not keep other users' rows apart; a test row was written",
+            );
+        };
+        match error.verdict {
             Verdict::Forbidden => Ok(true),
-            _ if answer.code == NO_SUCH_KEY => self.no_unique_key(),
-            Verdict::Rejected | Verdict::MissingParent | Verdict::Accepted => {
-                let detail = if answer.verdict == Verdict::Accepted {
-                    "row level security does not keep other users' rows apart; a test row was written"
-                } else {
-                    "row level security does not keep other users' rows apart"
-                };
-                self.findings.problem(self.table.name(), detail, MIGRATE)?;
-                Ok(false)
+            _ if error.code == NO_SUCH_KEY => self.no_unique_key(),
+            Verdict::Rejected | Verdict::MissingParent => {
+                self.accepts_foreign_rows("row level security does not keep other users' rows apart")
             }
-            _ => self.undecided(answer),
+            _ => self.undecided(&error),
         }
+    }
+
+    fn accepts_foreign_rows(&mut self, detail: &str) -> Result<bool, CliError> {
+        self.findings.problem(self.table.name(), detail, MIGRATE)?;
+        Ok(false)
     }
 
     /// An incomplete row of this user must pass row level security and be refused because of the
@@ -141,20 +137,19 @@ impl<'a> Probe<'a> {
             self.findings.note(self.table.name(), detail, "run this again after the first `levi sync`")?;
             return Ok(true);
         };
-        let answer = self.upsert(row).await?;
-        match answer.verdict {
+        let Err(error) = self.upsert(row).await? else {
+            let detail = "it accepts rows without required columns; an empty test row was written";
+            self.findings.problem(self.table.name(), detail, ALTER)?;
+            return Ok(false);
+        };
+        match error.verdict {
             Verdict::Rejected => Ok(true),
             Verdict::Forbidden => {
-                let detail = format!("no policy lets you write: {}", Failure(answer));
+                let detail = format!("no policy lets you write: {error}");
                 self.findings.problem(self.table.name(), detail, MIGRATE)?;
                 Ok(false)
             }
-            Verdict::Accepted => {
-                let detail = "it accepts rows without required columns; an empty test row was written";
-                self.findings.problem(self.table.name(), detail, ALTER)?;
-                Ok(false)
-            }
-            _ => self.undecided(answer),
+            _ => self.undecided(&error),
         }
     }
 
@@ -174,8 +169,8 @@ impl<'a> Probe<'a> {
         }))
     }
 
-    fn undecided(&mut self, answer: Answer) -> Result<bool, CliError> {
-        let detail = format!("whether policies are in force cannot be checked: {}", Failure(answer));
+    fn undecided(&mut self, error: &ApiError) -> Result<bool, CliError> {
+        let detail = format!("whether policies are in force cannot be checked: {error}");
         self.findings.note(self.table.name(), detail, "run this again later")?;
         Ok(true)
     }
@@ -186,10 +181,15 @@ impl<'a> Probe<'a> {
         Ok(false)
     }
 
-    async fn upsert(&self, body: Vec<u8>) -> Result<Answer, CliError> {
+    async fn upsert(&self, body: Vec<u8>) -> Result<Result<(), ApiError>, CliError> {
         let upsert = Upsert { table: self.table, columns: Cow::Borrowed(self.table.columns()), body };
         let token = self.connection.token().await?;
         let supabase: &HttpSupabase = self.connection.supabase();
         Ok(supabase.upsert(&token, upsert).await)
     }
+}
+
+/// PGRST205 (or 42P01) on a read of one column that is always there if the table is.
+fn table_is_missing(error: &ApiError) -> bool {
+    matches!(error.code.as_str(), "PGRST205" | "42P01")
 }

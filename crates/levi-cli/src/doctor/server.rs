@@ -1,7 +1,7 @@
 //! The project: whether it can be reached, accepts the sign-in, and is set up as
 //! `supabase/migrations` does it.
 
-use levi::{DeviceRow, Failure, Select, Table, Verdict, decode_rows};
+use levi::{DeviceRow, Select, Table, Verdict, decode_rows};
 
 use super::Findings;
 use super::probe::Probe;
@@ -31,12 +31,12 @@ pub(super) async fn check(
 /// Whether the project responds and accepts the sign-in.
 async fn reach(connection: &Connection, findings: &mut Findings) -> Result<bool, CliError> {
     let url = &connection.http.api_url;
-    let answer = match connection.try_select(Select::probe(Table::Devices)).await {
+    let error = match connection.try_select(Select::probe(Table::Devices)).await {
         Ok(Ok(_)) => {
             findings.ok("server", format!("{url} responds and accepts the sign-in"))?;
             return Ok(true);
         }
-        Ok(Err(Failure(answer))) => answer,
+        Ok(Err(error)) => error,
         Err(error) => {
             findings.problem(
                 "server",
@@ -46,17 +46,17 @@ async fn reach(connection: &Connection, findings: &mut Findings) -> Result<bool,
             return Ok(false);
         }
     };
-    let advice = match answer.verdict {
+    let advice = match error.verdict {
         Verdict::Unreachable => {
             "check the address and the network; a paused project must be restored in the dashboard"
         }
         Verdict::SignedOut => "run `levi login`; if that fails too, check the publishable key",
         Verdict::ProjectUnavailable => "the project is paused, restricted or read-only; see its dashboard",
-        Verdict::Busy { .. } => "try again in a moment; if it fails again, see the project's dashboard",
+        Verdict::Busy => "try again in a moment; if it fails again, see the project's dashboard",
         // The checks of each table explain the refusal.
         _ => return Ok(true),
     };
-    findings.problem("server", format!("{url}: {}", Failure(answer)), advice)?;
+    findings.problem("server", format!("{url}: {error}"), advice)?;
     Ok(false)
 }
 

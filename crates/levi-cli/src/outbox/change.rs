@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use levi::{ByHand, Clock as _, Guest, Inspector, ListedTask, RowId, RowState, SystemClock, ring};
+use levi::{AdminCommand, Clock as _, Inspector, OutboxAdmin, OwnerNotice, RowId, RowState, SystemClock};
 use serde::Serialize;
 
-use super::tasks::MOST;
 use super::{ChosenArgs, PAGE, existing, open};
 use crate::console::{Complaint, Console};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::owner;
 use crate::text::plural;
 
 #[derive(Serialize)]
@@ -19,69 +17,54 @@ struct Changed {
     retried: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     discarded: Option<u64>,
-    /// Rows of sessions and repositories that were retried or discarded.
-    tasks: u64,
     not_found: u64,
 }
 
 pub(super) fn retry(args: &ChosenArgs, console: Console) -> Result<Exit, CliError> {
     let (_, path) = existing(&args.data)?;
     let chosen = Chosen::find(&open(&path)?, args, console)?;
-    let mut changes: Vec<_> = chosen.parked.iter().copied().map(ByHand::Unpark).collect();
-    changes.extend(chosen.tasks.iter().cloned().map(ByHand::UnparkTask));
-    changes.push(ByHand::RetryNow);
-    let told = change(&path, &changes)?;
+    let mut commands: Vec<_> = chosen.parked.iter().copied().map(AdminCommand::Unpark).collect();
+    commands.push(AdminCommand::RetryNow);
+    let notice = change(&path, &commands)?;
     let retried = chosen.parked.len() as u64 + chosen.pending;
     console.json(&chosen.changed(Some(retried), None))?;
-    console.say(format!("{} due now; {}", chosen.words(retried), told.words()))?;
+    console.say(format!("{} due now; {}", plural(retried, "row"), words(notice)))?;
     Ok(chosen.exit())
 }
 
 pub(super) fn discard(args: &ChosenArgs, console: Console) -> Result<Exit, CliError> {
     let (_, path) = existing(&args.data)?;
     let chosen = Chosen::find(&open(&path)?, args, console)?;
-    let mut changes: Vec<_> = chosen.all.iter().copied().map(ByHand::Discard).collect();
-    changes.extend(chosen.tasks.iter().cloned().map(ByHand::DiscardTask));
-    change(&path, &changes)?;
+    // Children first: a row that others wait for is not discarded.
+    let commands: Vec<_> = chosen.all.iter().rev().copied().map(AdminCommand::Discard).collect();
+    change(&path, &commands)?;
     let discarded = chosen.all.len() as u64;
     console.json(&chosen.changed(None, Some(discarded)))?;
-    console.say(format!("{} discarded; what was not sent yet never will be", chosen.words(discarded)))?;
+    console.say(format!("{} discarded; what was not sent yet never will be", plural(discarded, "row")))?;
     Ok(chosen.exit())
 }
 
 /// Changes of one transaction.
 const CHANGED_AT_ONCE: usize = 500;
 
-/// Who will act on a change.
-enum Told {
-    Daemon,
-    DaemonLater,
-    Nobody,
-}
-
-impl Told {
-    const fn words(&self) -> &'static str {
-        match self {
-            Self::Daemon => "the daemon was told",
-            Self::DaemonLater => "the daemon finds it when it wakes up next",
-            Self::Nobody => "start the daemon, or run `levi sync`",
-        }
+const fn words(notice: OwnerNotice) -> &'static str {
+    match notice {
+        OwnerNotice::Notified => "the daemon was told",
+        OwnerNotice::NotListening => "the daemon finds it when it wakes up next",
+        OwnerNotice::NoOwner => "start the daemon, or run `levi sync`",
     }
 }
 
-/// Changes the outbox beside its owner, if there is one, and tells it.
-fn change(path: &Path, changes: &[ByHand]) -> Result<Told, CliError> {
-    let mut guest = Guest::open(path)?;
+/// Changes the outbox beside its owner, if there is one, and notifies it.
+fn change(path: &Path, commands: &[AdminCommand]) -> Result<OwnerNotice, CliError> {
+    let mut admin = OutboxAdmin::open(path)?;
     let at = SystemClock::new().now().wall;
+    let mut notice = OwnerNotice::NoOwner;
     // Not in one go: the owner waits for each, and gives up after a few seconds.
-    for some in changes.chunks(CHANGED_AT_ONCE) {
-        guest.commit(some, at)?;
+    for some in commands.chunks(CHANGED_AT_ONCE) {
+        notice = admin.commit(some, at)?;
     }
-    Ok(match (owner::is_owned(path), ring(path)) {
-        (_, Ok(())) => Told::Daemon,
-        (Some(false), Err(_)) => Told::Nobody,
-        (_, Err(_)) => Told::DaemonLater,
-    })
+    Ok(notice)
 }
 
 /// The rows that were asked for, as far as they are there.
@@ -90,7 +73,6 @@ struct Chosen {
     all: Vec<RowId>,
     parked: Vec<RowId>,
     pending: u64,
-    tasks: Vec<String>,
     not_found: u64,
 }
 
@@ -100,11 +82,8 @@ impl Chosen {
         if args.all_parked {
             chosen.parked = all_parked(outbox)?;
             chosen.all.clone_from(&chosen.parked);
-            let parked = outbox.tasks(MOST)?.into_iter().filter(ListedTask::is_parked);
-            chosen.tasks.extend(parked.map(|task| task.name));
             return Ok(chosen);
         }
-        chosen.find_tasks(outbox, &args.tasks, console)?;
         for row in args.rows.iter().copied().map(RowId) {
             match outbox.row_state(row)? {
                 RowState::Gone => {
@@ -119,23 +98,6 @@ impl Chosen {
         Ok(chosen)
     }
 
-    fn find_tasks(
-        &mut self,
-        outbox: &Inspector,
-        wanted: &[String],
-        console: Console,
-    ) -> Result<(), CliError> {
-        let there = if wanted.is_empty() { Vec::new() } else { outbox.tasks(MOST)? };
-        for name in wanted {
-            if there.iter().any(|task| task.name == *name) {
-                self.tasks.push(name.clone());
-            } else {
-                self.miss(&format!("task {name}"), console);
-            }
-        }
-        Ok(())
-    }
-
     fn miss(&mut self, what: &str, console: Console) {
         self.not_found += 1;
         let error = format!("there is no {what}; see `levi outbox list`");
@@ -143,15 +105,7 @@ impl Chosen {
     }
 
     fn changed(&self, retried: Option<u64>, discarded: Option<u64>) -> Changed {
-        Changed { retried, discarded, tasks: self.tasks.len() as u64, not_found: self.not_found }
-    }
-
-    fn words(&self, messages: u64) -> String {
-        let messages = plural(messages, "message");
-        match self.tasks.len() as u64 {
-            0 => messages,
-            tasks => format!("{messages} and {}", plural(tasks, "session row")),
-        }
+        Changed { retried, discarded, not_found: self.not_found }
     }
 
     const fn exit(&self) -> Exit {

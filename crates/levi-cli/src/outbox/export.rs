@@ -2,8 +2,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use levi::{
-    DatabaseKey, Inspector, ListedRow, MessageKey, RowKey, SessionId, SessionSecret, SessionStore as _,
-    SqliteSessionStore, open_stored,
+    DatabaseKey, Inspector, LaneKey, ListedRow, MessageKey, RowKey, SessionId, SessionSecret,
+    SessionStore as _, SqliteSessionStore, open_stored,
 };
 use serde::Serialize;
 
@@ -34,10 +34,10 @@ pub(super) fn run(args: &ListArgs, console: Console) -> Result<Exit, CliError> {
     let mut keys = Keys::open(&folder)?;
     let mut unreadable = 0_u64;
     each_row(&inspector, args, |row| match content(&inspector, &mut keys, row)? {
-        // Sent or discarded since it was listed.
+        // Not a message, or sent or discarded since it was listed.
         None => Ok(()),
         Some(Ok(content)) => console.record(&Exported {
-            session_id: row.session_id.as_str(),
+            session_id: row.lane.subject(),
             message_id: row.message_id.as_str(),
             sequence_number: row.sequence_number,
             content: &content,
@@ -46,7 +46,7 @@ pub(super) fn run(args: &ListArgs, console: Console) -> Result<Exit, CliError> {
             unreadable += 1;
             console.complain(&Complaint {
                 line: None,
-                session_id: Some(row.session_id.as_str()),
+                session_id: Some(row.lane.subject()),
                 sequence_number: Some(row.sequence_number),
                 error,
             });
@@ -61,7 +61,8 @@ fn content(
     keys: &mut Keys,
     row: &ListedRow,
 ) -> Result<Option<Result<String, String>>, CliError> {
-    let key = keys.of(&row.session_id)?;
+    let LaneKey::Messages(session_id) = &row.lane else { return Ok(None) };
+    let key = keys.of(session_id)?;
     let mut read = None;
     let wanted = RowKey { id: row.id, version: row.version };
     inspector.payloads(&[wanted], &mut |_, _, payload| {

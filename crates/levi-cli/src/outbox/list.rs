@@ -1,7 +1,6 @@
-use levi::{Clock as _, ListedRow, Protection, SystemClock, Wall};
+use levi::{Clock as _, Encryption, ListedRow, SystemClock, Wall};
 use serde::Serialize;
 
-use super::tasks::{MOST, TaskLine};
 use super::{ListArgs, each_row, existing, open};
 use crate::console::Console;
 use crate::error::CliError;
@@ -11,15 +10,20 @@ use crate::text::{bytes, plural, seconds};
 #[derive(Serialize)]
 struct Row<'a> {
     row: i64,
-    session_id: &'a str,
+    kind: &'static str,
+    /// The queue that the row is in, such as `messages/ID`.
+    lane: String,
+    session_id: Option<&'a str>,
     sequence_number: i64,
     message_id: &'a str,
     state: &'static str,
-    protection: &'static str,
+    encryption: &'static str,
     bytes: u32,
     age_seconds: f64,
     attempts: u32,
     due_in_seconds: Option<f64>,
+    /// The queue that must be empty first.
+    blocked_by: Option<String>,
     code: Option<&'a str>,
     detail: Option<&'a str>,
 }
@@ -33,13 +37,7 @@ pub(super) fn run(args: &ListArgs, console: Console) -> Result<Exit, CliError> {
         console.json(&row)?;
         console.say(row.text())
     })?;
-    // Besides the messages, and not counted among them.
-    for task in inspector.tasks(MOST)?.iter().filter(|task| task.is_parked() || !args.parked) {
-        let line = TaskLine::new(task, now);
-        console.json(&line)?;
-        console.say(line.text())?;
-    }
-    console.say(plural(shown, "message"))?;
+    console.say(plural(shown, "row"))?;
     Ok(Exit::Done)
 }
 
@@ -47,18 +45,22 @@ impl<'a> Row<'a> {
     fn new(row: &'a ListedRow, now: Wall) -> Self {
         Self {
             row: row.id.0,
-            session_id: row.session_id.as_str(),
+            kind: row.kind.name(),
+            lane: row.lane.to_string(),
+            session_id: row.lane.session_id().map(levi::SessionId::as_str),
             sequence_number: row.sequence_number,
             message_id: row.message_id.as_str(),
             state: if row.parked { "parked" } else { "pending" },
-            protection: match row.protection {
-                Protection::Sealed => "sealed",
-                Protection::AtRest => "at_rest",
+            encryption: match row.encryption {
+                Encryption::SessionKey => "session_key",
+                Encryption::DatabaseKey => "database_key",
+                Encryption::None => "none",
             },
             bytes: row.bytes,
             age_seconds: now.since(row.enqueued_at).as_secs_f64(),
             attempts: row.attempts,
             due_in_seconds: row.due_at.map(|due| due.since(now).as_secs_f64()),
+            blocked_by: row.blocked_by.as_ref().map(ToString::to_string),
             code: row.reason.as_ref().map(|reason| reason.code.as_str()),
             detail: row.reason.as_ref().map(|reason| reason.detail.as_str()),
         }
@@ -75,10 +77,11 @@ impl<'a> Row<'a> {
             }
             _ => String::new(),
         };
+        let blocked = self.blocked_by.as_ref().map_or_else(String::new, |lane| format!(", after {lane}"));
         format!(
-            "{:>8}  {}  {:>8}  {:<7}  {:>9}  for {}{when}{reason}",
+            "{:>8}  {}  {:>8}  {:<7}  {:>9}  for {}{when}{blocked}{reason}",
             self.row,
-            self.session_id,
+            self.lane,
             self.sequence_number,
             self.state,
             bytes(u64::from(self.bytes)),

@@ -3,7 +3,6 @@
 mod change;
 mod export;
 mod list;
-mod tasks;
 
 use std::path::{Path, PathBuf};
 
@@ -54,13 +53,10 @@ struct ChosenArgs {
     #[command(flatten)]
     data: DataArgs,
     /// Row numbers, as `levi outbox list` shows them.
-    #[arg(value_name = "ROW", required_unless_present_any = ["all_parked", "tasks"])]
+    #[arg(value_name = "ROW", required_unless_present = "all_parked")]
     rows: Vec<i64>,
-    /// A session's or repository's own row, by the name that `levi outbox list` shows. May be given several times.
-    #[arg(long = "task", value_name = "NAME")]
-    tasks: Vec<String>,
     /// Everything that was set aside.
-    #[arg(long, conflicts_with_all = ["rows", "tasks"])]
+    #[arg(long, conflicts_with = "rows")]
     all_parked: bool,
 }
 

@@ -63,7 +63,7 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
     let store = connection.session_store()?;
     let levi = connection.levi(store.clone())?;
     wait::start(&levi).await?;
-    if let Some(report) = levi.status().salvaged {
+    if let Some(report) = levi.status().recovered {
         console.report(&Diagnostic::new(report.to_string()));
     }
     let repository = sessions::repository(&args, &connection)?;

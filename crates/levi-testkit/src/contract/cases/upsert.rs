@@ -3,7 +3,7 @@
 use levi_transport::{Table, Upsert, Verdict};
 use serde_json::{Value, json};
 
-use crate::contract::case::{Case, Seen};
+use crate::contract::case::{Case, Meaning, Seen};
 use crate::contract::client::Call;
 use crate::contract::stage::{Scene, Stage, upsert};
 use crate::contract::target::Server;
@@ -85,7 +85,7 @@ pub(super) fn cases() -> Vec<Case> {
         })
         .differs(
             Server::Lite,
-            (Verdict::Accepted, "201"),
+            (Meaning::Accepted, "201"),
             Some(r#"messages: [("9007199254740992", "YQ==")] instead of [("9007199254740993", "YQ==")]"#),
             "it reads numbers as JavaScript does, exact up to 2^53 only",
         ),
@@ -97,7 +97,7 @@ pub(super) fn cases() -> Vec<Case> {
         })
         .differs(
             Server::Lite,
-            (Verdict::Rejected, "22003"),
+            (Meaning::Refused(Verdict::Rejected), "22003"),
             Some(r#"messages: [] instead of [("9223372036854775807", "YQ==")]"#),
             "rounded to 2^63, which is out of range",
         ),
