@@ -22,10 +22,6 @@ pub(crate) struct DataDir {
     credentials: Arc<FileCredentials>,
 }
 
-// For `outbox` and `status`, until they are adapted to the one queue.
-pub(crate) use self::DataDir as Home;
-pub(crate) use self::resolve as folder;
-
 /// The project of the last sign-in. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Project {

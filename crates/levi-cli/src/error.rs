@@ -110,9 +110,11 @@ impl CliError {
             }
             Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
             Self::Owned { .. } => Exit::Owned,
-            Self::Usage(_) | Self::NoProject | Self::NotAUuid { .. } | Self::UnknownDevice { .. } => {
-                Exit::BadInput
-            }
+            Self::Usage(_)
+            | Self::NoProject
+            | Self::NotAUuid { .. }
+            | Self::UnknownDevice { .. }
+            | Self::Admin(_) => Exit::BadInput,
             _ => Exit::LocalError,
         }
     }

@@ -67,6 +67,16 @@ fn a_log_level_is_documented_and_a_wrong_one_is_reported() {
 }
 
 #[test]
+fn a_start_with_a_valid_sign_in_logs_no_line_about_tokens_at_info() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let mut child = laptop.command(&["sync"]).env("LEVI_LOG", "info").spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines(["x"]).as_bytes()).unwrap();
+    let ran = Outcome::of(child.wait_with_output().unwrap()).assert_code(0);
+    assert!(!ran.err.contains("token") && !ran.err.contains("sending"), "{}", ran.err);
+}
+
+#[test]
 fn each_bad_line_is_named_by_its_number_and_everything_else_goes_through() {
     let project = Project::new();
     let laptop = project.device("laptop");

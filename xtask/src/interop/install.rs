@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::bench::Bench;
+use super::harness::Harness;
 use crate::failure::Failure;
 use crate::metadata::root;
 use crate::programs::succeed;
@@ -51,11 +51,11 @@ fn missing(what: &str, detail: &str) -> Failure {
 
 /// `npm ci` and `pip install` from the lock files, left out where they were done for the same lock
 /// file.
-pub(super) fn packages(bench: &mut Bench) -> Result<(), Failure> {
+pub(super) fn packages(harness: &mut Harness) -> Result<(), Failure> {
     for folder in ["interop", "examples/readers/javascript"] {
         let folder = root().join(folder);
         once_per_lock(&folder.join("package-lock.json"), &folder.join("node_modules"), || {
-            let mut npm = Command::new(bench.programs.npm);
+            let mut npm = Command::new(harness.programs.npm);
             succeed(
                 "npm ci",
                 npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&folder),
@@ -63,9 +63,9 @@ pub(super) fn packages(bench: &mut Bench) -> Result<(), Failure> {
         })?;
     }
     let lock = root().join("examples/readers/python/requirements.txt");
-    let into = bench.python_packages();
+    let into = harness.python_packages();
     once_per_lock(&lock, &into, || {
-        let mut pip = Command::new(bench.programs.python);
+        let mut pip = Command::new(harness.programs.python);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]);
         succeed("pip install", pip.arg("--upgrade").arg("--target").arg(&into).arg("-r").arg(&lock))
     })

@@ -16,7 +16,7 @@ const ROUNDS: [&str; 4] =
     ["policies", "the policy of sessions", "row level security", "tables, columns and keys"];
 
 /// What the steps share.
-pub(super) struct Bench {
+pub(super) struct Harness {
     pub(super) programs: Programs,
     record: Record,
     /// `target/interop`: packages, the server's database and log, fresh answers.
@@ -26,7 +26,7 @@ pub(super) struct Bench {
     port: u16,
 }
 
-impl Bench {
+impl Harness {
     pub(super) fn new(programs: Programs, record: Record) -> Result<Self, Failure> {
         let folder = root().join("target/interop");
         fs::create_dir_all(&folder).map_err(Failure::io(folder.display().to_string()))?;
@@ -147,7 +147,7 @@ impl Bench {
     }
 
     pub(super) fn answers(&mut self) -> Result<(), Failure> {
-        answers::settle(&self.folder, self.record)
+        answers::compare_or_record_all(&self.folder, self.record)
     }
 
     fn contract(&self, server: &str, settings: &[(&str, &str)]) -> Result<(), Failure> {
