@@ -1,5 +1,6 @@
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use levi::{
     AdminError, ApiError, BuildError, CredentialsError, HttpConfigError, NoAccount, NotConnected,
@@ -45,8 +46,8 @@ pub(crate) enum CliError {
     NoOutbox { path: PathBuf },
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("{0}")]
+    Store(Arc<StoreError>),
     #[error(transparent)]
     SignIn(#[from] SignInError),
     #[error(transparent)]
@@ -109,6 +110,12 @@ impl From<OutboxError> for CliError {
             OutboxError::Owned { path } => Self::Owned { path },
             other => Self::Outbox(other),
         }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
     }
 }
 
