@@ -2,7 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use levi::{
-    ApiError, BuildError, CredentialsError, HttpConfigError, NoAccount, NotConnected, OutboxError, ReadError,
+    ApiError, AuthError, BuildError, CredentialsError, HttpConfigError, NotConnected, OutboxError, ReadError,
     SignInError, StartError, StoreError, SyncError, TokenError,
 };
 
@@ -128,11 +128,11 @@ impl From<TokenError> for CliError {
     }
 }
 
-impl From<NoAccount> for CliError {
-    fn from(error: NoAccount) -> Self {
+impl From<AuthError> for CliError {
+    fn from(error: AuthError) -> Self {
         match error {
-            NoAccount::Unavailable(why) => Self::SignInUnavailable(why),
-            _ => Self::NotSignedIn,
+            AuthError::SignedOut => Self::NotSignedIn,
+            AuthError::Unavailable(why) => Self::SignInUnavailable(why),
         }
     }
 }
@@ -158,7 +158,7 @@ impl From<SyncError> for CliError {
 impl From<ReadError> for CliError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Account(error) => error.into(),
+            ReadError::Auth(error) => error.into(),
             ReadError::Supabase(error) => error.into(),
             other => Self::Read(other),
         }

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-mod account;
 pub mod batcher;
 mod clock;
 mod config;
@@ -17,7 +16,6 @@ mod session_sync;
 mod status;
 mod worker;
 
-pub use account::{Account, Accounts, NoAccount, StoredAccount};
 pub use clock::SystemClock;
 pub use config::{InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
 pub use engine::{Receipt, StoredError, open_stored};

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-mod accounts;
 mod bell;
 mod builder;
 mod levi;
@@ -12,11 +11,10 @@ pub use levi::{Levi, NotConnected};
 
 pub use levi_core::batcher::PauseReason;
 pub use levi_core::{
-    Account, Accounts, DeviceTrust, Distribution, EncryptionError, EnqueueError, InvalidConfig, LastError,
-    LeviConfig, MessageError, MessageSyncer, NewSession, NoAccount, Page, PulledMessage, QUEUE_OVERHEAD,
-    ReadError, Reader, Receipt, SecretsCache, SessionSyncService, ShutdownReport, StartError, Status, Step,
-    StoredAccount, SyncError, SyncedError, SystemClock, UnreadableMessage, Welcome, Worker, WorkerParts,
-    open_stored,
+    DeviceTrust, Distribution, EncryptionError, EnqueueError, InvalidConfig, LastError, LeviConfig,
+    MessageError, MessageSyncer, NewSession, Page, PulledMessage, QUEUE_OVERHEAD, ReadError, Reader, Receipt,
+    SecretsCache, SessionSyncService, ShutdownReport, StartError, Status, Step, SyncError, SyncedError,
+    SystemClock, UnreadableMessage, Welcome, Worker, WorkerParts, open_stored,
 };
 pub use levi_crypto::at_rest::DatabaseKey;
 pub use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
@@ -31,12 +29,12 @@ pub use levi_outbox::{
 pub use levi_store::{FileCredentials, SqliteSessionStore, database_key, device_private_key};
 pub use levi_transport::rows::{DeviceRow, MessageRow, SecretRow, SessionOwner, decode_rows, upsert_of};
 pub use levi_transport::{
-    ApiError, HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Select, SignIn,
-    SignInError, SignedIn, Supabase, Table, Timeouts, TokenError, TokenKeeper, Tokens, Upsert, Verdict,
+    ApiError, HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, RefreshingAuth,
+    Select, SignIn, SignInError, StoredAuth, Supabase, Table, Timeouts, TokenError, Tokens, Upsert, Verdict,
 };
 pub use levi_types::{
-    AccessToken, Clock, CodingSession, CredentialName, Credentials, CredentialsError, Delivery,
-    DeliveryReport, DeviceId, InvalidMessage, MessageId, MessageSyncRequest, Now, RefreshToken, Repository,
-    RepositoryId, SecretString, SessionId, SessionStatus, SessionStore, StoreError, SyncContext, UserId,
-    Wall,
+    AccessToken, Auth, AuthError, AuthSession, Clock, CodingSession, CredentialName, Credentials,
+    CredentialsError, Delivery, DeliveryReport, DeviceId, InvalidMessage, MessageId, MessageSyncRequest, Now,
+    RefreshToken, Repository, RepositoryId, SecretString, SessionId, SessionStatus, SessionStore, StoreError,
+    SyncContext, UserId, Wall,
 };

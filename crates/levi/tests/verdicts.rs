@@ -99,7 +99,7 @@ async fn check(row: Row) {
     match then {
         Then::Sent => {
             levi.synced(&receipt).await.unwrap();
-            assert_eq!(*world.account.refreshes.lock().unwrap(), 1, "{fault:?}");
+            assert_eq!(*world.auth.refreshes.lock().unwrap(), 1, "{fault:?}");
         }
         Then::Parked => {
             assert!(listed[0].parked, "{fault:?}: {listed:?}");

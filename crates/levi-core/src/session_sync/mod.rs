@@ -14,9 +14,10 @@ use std::sync::{Arc, Mutex};
 
 use levi_crypto::SessionSecret;
 use levi_crypto::envelope::DevicePrivateKey;
-use levi_transport::Supabase;
+use levi_transport::{StoredAuth, Supabase};
 use levi_types::{
-    Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore, is_upper_case_uuid,
+    Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore,
+    is_upper_case_uuid,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -32,7 +33,6 @@ pub use self::welcome::Welcome;
 use self::record::Recorder;
 use self::runner::SessionTasks;
 use self::steps::Steps;
-use crate::account::{Accounts, StoredAccount};
 use crate::clock::SystemClock;
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, Server, ThisDevice};
@@ -98,21 +98,21 @@ impl SessionSyncService {
         device_private_key: DevicePrivateKey,
         secrets_cache: SecretsCache,
     ) -> Self {
-        let accounts = Arc::new(StoredAccount::new(secrets_manager));
-        Self::with_parts(supabase_client, db_pool, accounts, device_id, device_private_key, secrets_cache)
+        let auth = Arc::new(StoredAuth::new(secrets_manager));
+        Self::with_parts(supabase_client, db_pool, auth, device_id, device_private_key, secrets_cache)
     }
 
     /// As [`new`](Self::new), with an account that can refresh its token instead of the stored sign-in.
     pub fn with_parts(
         supabase: Arc<dyn Supabase>,
         store: Arc<dyn SessionStore>,
-        accounts: Arc<dyn Accounts>,
+        auth: Arc<dyn Auth>,
         device_id: DeviceId,
         device_private_key: DevicePrivateKey,
         secrets_cache: SecretsCache,
     ) -> Self {
         let steps = Steps {
-            server: Server { supabase, accounts },
+            server: Server { supabase, auth },
             store,
             device: ThisDevice::new(device_id, device_private_key),
             clock: Arc::new(SystemClock::new()),
@@ -257,7 +257,7 @@ impl SessionSyncService {
 
     async fn try_once(&self, tasks: [SyncTask; 3], secret: &SessionSecret) -> Result<[Step; 3], SyncError> {
         // Where nobody is signed in, nothing can be tried.
-        self.steps.server.account().await?;
+        self.steps.server.session().await?;
         let mut steps = Vec::with_capacity(tasks.len());
         for task in tasks {
             let parent_failed = steps.iter().any(|step: &Step| !step.is_done());

@@ -2,12 +2,11 @@
 
 use levi_transport::Select;
 use levi_transport::rows::{DeviceRow, SecretRow, decode_rows};
-use levi_types::{DeviceId, SessionId};
+use levi_types::{AuthSession, DeviceId, SessionId};
 
 use super::SessionSyncService;
 use super::error::SyncError;
 use super::steps::Steps;
-use crate::account::Account;
 use crate::reader::open_secret;
 
 /// Envelopes asked for at once.
@@ -31,8 +30,8 @@ impl SessionSyncService {
     /// otherwise what kept the server from answering. Calling it again does no harm.
     pub async fn welcome_device(&self, device: &DeviceId) -> Result<Welcome, SyncError> {
         let steps = &self.steps;
-        let account = steps.server.account().await?;
-        let devices = steps.server.active_devices(&account).await?;
+        let auth = steps.server.session().await?;
+        let devices = steps.server.active_devices(&auth).await?;
         let newcomer: Vec<DeviceRow> = devices.into_iter().filter(|row| row.id == *device).collect();
         if newcomer.is_empty() {
             return Err(SyncError::NoDeviceIdentity);
@@ -41,12 +40,12 @@ impl SessionSyncService {
         let mut after: Option<SessionId> = None;
         loop {
             let page = Select::secrets_for(&steps.device.id, after.as_ref(), PAGE);
-            let own: Vec<SecretRow> = decode_rows(&steps.server.select(&account, page).await?)?;
+            let own: Vec<SecretRow> = decode_rows(&steps.server.select(&auth, page).await?)?;
             let Some(last) = own.last() else { return Ok(welcome) };
             after = Some(last.session_id.clone());
-            let rows = share(steps, &account, &own, &newcomer, &mut welcome).await?;
+            let rows = share(steps, &auth, &own, &newcomer, &mut welcome).await?;
             if !rows.is_empty() {
-                steps.server.upsert(&account, &rows).await?;
+                steps.server.upsert(&auth, &rows).await?;
             }
         }
     }
@@ -55,7 +54,7 @@ impl SessionSyncService {
 /// Envelopes for the newcomer, for each session of which this device can open its own.
 async fn share(
     steps: &Steps,
-    account: &Account,
+    auth: &AuthSession,
     own: &[SecretRow],
     newcomer: &[DeviceRow],
     welcome: &mut Welcome,
@@ -63,11 +62,11 @@ async fn share(
     let mut rows = Vec::with_capacity(own.len());
     for row in own {
         let session = row.session_id.clone();
-        let owner = steps.server.session_owner(account, &session).await?;
-        match open_secret(&steps.server, &steps.device, account, row).await {
+        let owner = steps.server.session_owner(auth, &session).await?;
+        match open_secret(&steps.server, &steps.device, auth, row).await {
             Ok(secret) => {
                 let (distribution, mut made) =
-                    steps.envelopes(account, &session, owner.as_ref(), &secret, newcomer);
+                    steps.envelopes(auth, &session, owner.as_ref(), &secret, newcomer);
                 if let Some((_, error)) = distribution.skipped.into_iter().next() {
                     return Err(error.into());
                 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::{OutboxStore, SalvageReport};
 use levi_transport::Supabase;
-use levi_types::{Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
+use levi_types::{Auth, Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
@@ -24,7 +24,6 @@ use self::inbox::{Closed, Inbox};
 use self::outside::Outside;
 use self::tasks::Tasks;
 use self::thread::Thread;
-use crate::account::Accounts;
 use crate::config::{LeviConfig, QUEUE_OVERHEAD};
 use crate::engine::{Engine, EngineParts, Event, Intake, Receipt};
 use crate::error::{EnqueueError, StartError, SyncedError};
@@ -51,7 +50,7 @@ pub struct Opened {
     /// Where they go.
     pub supabase: Arc<dyn Supabase>,
     /// Where fresh tokens come from; `None`: only `set_context` brings them.
-    pub accounts: Option<Arc<dyn Accounts>>,
+    pub auth: Option<Arc<dyn Auth>>,
 }
 
 /// Opens what the worker needs, when it starts.
@@ -146,7 +145,7 @@ impl Worker {
     }
 
     fn open(&self, runtime: tokio::runtime::Handle, open: Opener) -> Result<(), StartError> {
-        let Opened { outbox, salvaged, supabase, accounts } = open()?;
+        let Opened { outbox, salvaged, supabase, auth } = open()?;
         let shared = &self.shared;
         let mut engine = Engine::new(EngineParts {
             config: shared.config.clone(),
@@ -162,11 +161,11 @@ impl Worker {
         if let Some(status) = engine.status_if_changed() {
             shared.status.send_replace(status);
         }
-        shared.outside.open(runtime, supabase, accounts);
+        shared.outside.open(runtime, supabase, auth);
         Thread::spawn(engine, Arc::clone(shared))?;
         shared.started.store(true, Ordering::Release);
         shared.accepting.store(true, Ordering::Release);
-        shared.outside.sign_in_from_accounts();
+        shared.outside.sign_in_from_store();
         Ok(())
     }
 
@@ -233,10 +232,10 @@ impl Worker {
 
     /// The network may be back: forget delays and try now. Attempts stay counted.
     ///
-    /// Where the sign-in was refused and `accounts` were given, the stored sign-in is looked at again: somebody may
+    /// Where the sign-in was refused and `auth` was given, the stored sign-in is looked at again: somebody may
     /// have signed in beside this process.
     pub fn network_changed(&self) {
-        self.shared.outside.sign_in_from_accounts();
+        self.shared.outside.sign_in_from_store();
         self.tell(Event::NetworkChanged);
     }
 

@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use levi_outbox::{DueTask, Reason};
 use levi_transport::{ApiError, Supabase, Upsert, Verdict};
-use levi_types::{AccessToken, SyncContext};
+use levi_types::{AccessToken, Auth, AuthError, SyncContext};
 use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
 use super::inbox::Inbox;
 use super::lock;
-use crate::account::{Accounts, NoAccount};
 use crate::batcher::{BatchId, TaskEnd};
 use crate::engine::Event;
 use crate::session_sync::{Ran, TaskRunner};
@@ -35,7 +34,7 @@ struct Context {
 struct Way {
     runtime: Handle,
     supabase: Arc<dyn Supabase>,
-    accounts: Option<Arc<dyn Accounts>>,
+    auth: Option<Arc<dyn Auth>>,
 }
 
 impl Outside {
@@ -43,14 +42,9 @@ impl Outside {
         Self { inbox, context: Mutex::default(), runner: Mutex::new(None), way: OnceLock::new() }
     }
 
-    pub(super) fn open(
-        &self,
-        runtime: Handle,
-        supabase: Arc<dyn Supabase>,
-        accounts: Option<Arc<dyn Accounts>>,
-    ) {
+    pub(super) fn open(&self, runtime: Handle, supabase: Arc<dyn Supabase>, auth: Option<Arc<dyn Auth>>) {
         // Called once, by `start`, which runs once.
-        let _ = self.way.set(Way { runtime, supabase, accounts });
+        let _ = self.way.set(Way { runtime, supabase, auth });
     }
 
     pub(super) fn set_context(&self, context: SyncContext) {
@@ -74,12 +68,12 @@ impl Outside {
     }
 
     /// Where nobody is signed in and the daemon did not sign out, the stored sign-in is as good.
-    pub(super) fn sign_in_from_accounts(&self) {
-        let has_accounts = self.way.get().is_some_and(|way| way.accounts.is_some());
+    pub(super) fn sign_in_from_store(&self) {
+        let can_refresh = self.way.get().is_some_and(|way| way.auth.is_some());
         let context = lock(&self.context);
         let cleared = context.current.is_none() && context.changes > 0;
         drop(context);
-        if has_accounts && !cleared {
+        if can_refresh && !cleared {
             self.tell(Event::SignInStored);
         }
     }
@@ -116,19 +110,19 @@ impl Outside {
         if stale.is_none() && changes > 0 {
             return report.send(Event::RefreshFailed { transient: false });
         }
-        let Some((way, accounts)) = self.way.get().and_then(|way| Some((way, way.accounts.clone()?))) else {
+        let Some((way, auth)) = self.way.get().and_then(|way| Some((way, way.auth.clone()?))) else {
             return report.send(Event::RefreshFailed { transient: false });
         };
         let outside = Arc::clone(self);
         let request = async move {
-            let account = match &stale {
-                Some(stale) => accounts.fresh(&stale.access_token).await,
-                None => accounts.account().await,
+            let session = match &stale {
+                Some(stale) => auth.refresh(&stale.access_token).await,
+                None => auth.session().await,
             };
-            match account {
-                Ok(account) => report.send(outside.adopt(account.access_token, changes)),
-                Err(NoAccount::SignedOut) => report.send(Event::RefreshFailed { transient: false }),
-                Err(NoAccount::Unavailable(why)) => {
+            match session {
+                Ok(session) => report.send(outside.adopt(session.access_token, changes)),
+                Err(AuthError::SignedOut) => report.send(Event::RefreshFailed { transient: false }),
+                Err(AuthError::Unavailable(why)) => {
                     tracing::warn!("no token for now: {why}");
                     report.send(Event::RefreshFailed { transient: true });
                 }
