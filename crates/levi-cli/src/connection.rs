@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use levi::{
-    AccessToken, ApiError, DeviceId, HttpOptions, HttpSignIn, HttpSupabase, Levi, Reader, Select,
-    SqliteSessionStore, Supabase as _, TokenKeeper, UserId, Verdict,
+    AccessToken, ApiError, DeviceId, HttpOptions, HttpSignIn, HttpSupabase, Levi, Reader, RefreshingAuth,
+    Select, SqliteSessionStore, Supabase as _, UserId, Verdict,
 };
 
 use crate::args::{DataArgs, ProjectArgs};
@@ -15,7 +15,7 @@ use crate::home::{self, Home, Project};
 pub(crate) struct Connection {
     pub(crate) home: Home,
     pub(crate) http: HttpOptions,
-    pub(crate) keeper: TokenKeeper,
+    pub(crate) auth: RefreshingAuth,
     pub(crate) user_id: UserId,
     pub(crate) device_id: DeviceId,
     supabase: HttpSupabase,
@@ -48,11 +48,11 @@ impl Connection {
             return Err(CliError::NotSignedIn);
         }
         let home = Home::open(folder)?;
-        let keeper = TokenKeeper::new(Arc::new(HttpSignIn::new(&http)?), home.credentials());
-        let signed_in = keeper.current().await?.ok_or(CliError::NotSignedIn)?;
+        let auth = RefreshingAuth::new(Arc::new(HttpSignIn::new(&http)?), home.credentials());
+        let signed_in = auth.current().await?.ok_or(CliError::NotSignedIn)?;
         let device_id = home.device_id()?.ok_or(CliError::NoDevice)?;
         let supabase = HttpSupabase::new(&http)?;
-        Ok(Self { home, http, keeper, user_id: signed_in.user_id, device_id, supabase })
+        Ok(Self { home, http, auth, user_id: signed_in.user_id, device_id, supabase })
     }
 
     /// The message worker of this device, at rest.
@@ -77,7 +77,7 @@ impl Connection {
         let token = self.token().await?;
         match self.supabase.select(&token, select.clone()).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
-                let fresh = self.keeper.fresh(&token).await?;
+                let fresh = self.auth.refresh(&token).await?;
                 Ok(self.supabase.select(&fresh.access_token, select).await)
             }
             result => Ok(result),
@@ -89,7 +89,7 @@ impl Connection {
     }
 
     pub(crate) async fn token(&self) -> Result<AccessToken, CliError> {
-        let signed_in = self.keeper.current().await?.ok_or(CliError::NotSignedIn)?;
-        Ok(signed_in.context.access_token)
+        let signed_in = self.auth.current().await?.ok_or(CliError::NotSignedIn)?;
+        Ok(signed_in.access_token)
     }
 }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use levi::{
-    AdminError, ApiError, BuildError, CredentialsError, HttpConfigError, NoAccount, NotConnected,
+    AdminError, ApiError, AuthError, BuildError, CredentialsError, HttpConfigError, NotConnected,
     OutboxError, ReadError, SignInError, StartError, StoreError, SyncError, TokenError,
 };
 
@@ -146,11 +146,11 @@ impl From<TokenError> for CliError {
     }
 }
 
-impl From<NoAccount> for CliError {
-    fn from(error: NoAccount) -> Self {
+impl From<AuthError> for CliError {
+    fn from(error: AuthError) -> Self {
         match error {
-            NoAccount::Unavailable(why) => Self::SignInUnavailable(why),
-            _ => Self::NotSignedIn,
+            AuthError::SignedOut => Self::NotSignedIn,
+            AuthError::Unavailable(why) => Self::SignInUnavailable(why),
         }
     }
 }
@@ -176,7 +176,7 @@ impl From<SyncError> for CliError {
 impl From<ReadError> for CliError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Account(error) => error.into(),
+            ReadError::Auth(error) => error.into(),
             ReadError::Supabase(error) => error.into(),
             other => Self::Read(other),
         }

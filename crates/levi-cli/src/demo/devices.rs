@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use levi::{DeviceId, HttpSignIn, Levi, Reader, SqliteSessionStore, TokenKeeper};
+use levi::{DeviceId, HttpSignIn, Levi, Reader, RefreshingAuth, SqliteSessionStore};
 use tempfile::TempDir;
 
 use super::stage::Stage;
@@ -23,7 +23,7 @@ pub(crate) struct Devices {
 pub(crate) struct Device {
     pub(crate) id: DeviceId,
     pub(crate) home: Home,
-    pub(crate) keeper: TokenKeeper,
+    pub(crate) auth: RefreshingAuth,
 }
 
 impl Devices {
@@ -34,14 +34,14 @@ impl Devices {
         let mut all = Vec::with_capacity(usize::from(count));
         for number in 0..count {
             let home = Home::open(folder.path().join(format!("device-{number}")))?;
-            let keeper = TokenKeeper::new(Arc::new(HttpSignIn::new(&stage.http)?), home.credentials());
-            keeper.sign_in(&stage.email, &stage.password).await?;
+            let auth = RefreshingAuth::new(Arc::new(HttpSignIn::new(&stage.http)?), home.credentials());
+            auth.sign_in(&stage.email, &stage.password).await?;
             home.save_device_id(
                 &stable_uuid("demo-device", &[&seed.to_string(), &number.to_string()]).into(),
             )?;
             let (name, device_type) = NAMES[usize::from(number) % NAMES.len()];
-            let id = device::register(&home, &stage.http, &keeper, Description { name, device_type }).await?;
-            all.push(Device { id, home, keeper });
+            let id = device::register(&home, &stage.http, &auth, Description { name, device_type }).await?;
+            all.push(Device { id, home, auth });
         }
         Ok(Self { all, _folder: folder })
     }

@@ -1,7 +1,7 @@
 //! What a server keeps, for those that do not tell what they saw: the rows themselves, as they lie there.
 
 use levi::{
-    HttpSupabase, MessageRow, PulledMessage, Select, SessionId, Supabase as _, TokenKeeper, decode_rows,
+    HttpSupabase, MessageRow, PulledMessage, RefreshingAuth, Select, SessionId, Supabase as _, decode_rows,
 };
 
 use super::devices::Device;
@@ -14,7 +14,7 @@ const PAGE: u32 = 1000;
 
 pub(crate) struct StoredRows {
     supabase: HttpSupabase,
-    keeper: TokenKeeper,
+    auth: RefreshingAuth,
     pub(crate) leaked: u64,
     /// Texts that were looked for.
     pub(crate) looked_at: u64,
@@ -23,7 +23,7 @@ pub(crate) struct StoredRows {
 impl StoredRows {
     pub(crate) fn of(stage: &Stage, device: &Device) -> Result<Self, CliError> {
         let supabase = HttpSupabase::new(&stage.http)?;
-        Ok(Self { supabase, keeper: device.keeper.clone(), leaked: 0, looked_at: 0 })
+        Ok(Self { supabase, auth: device.auth.clone(), leaked: 0, looked_at: 0 })
     }
 
     /// Looks for the contents of `page` in the rows that the server has past `after`.
@@ -33,10 +33,10 @@ impl StoredRows {
         after: Option<i64>,
         page: &[PulledMessage],
     ) -> Result<(), CliError> {
-        let signed_in = self.keeper.current().await?.ok_or(CliError::NotSignedIn)?;
+        let signed_in = self.auth.current().await?.ok_or(CliError::NotSignedIn)?;
         let select = Select::messages_after(session, after, PAGE);
         let rows: Vec<MessageRow> =
-            decode_rows(&self.supabase.select(&signed_in.context.access_token, select).await?)?;
+            decode_rows(&self.supabase.select(&signed_in.access_token, select).await?)?;
         for message in page.iter().filter(|message| is_telling(&message.content)) {
             let row = rows.iter().find(|row| row.sequence_number == message.sequence_number);
             self.looked_at += 1;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use levi::{
-    Account, Accounts, CodingSession, DatabaseKey, DeviceId, DevicePrivateKey, HttpOptions, Levi, LeviConfig,
-    MessageSyncRequest, NoAccount, Reader, Repository, RepositoryId, SecretsCache, SessionId, SessionSecret,
+    Auth, AuthError, AuthSession, CodingSession, DatabaseKey, DeviceId, DevicePrivateKey, HttpOptions, Levi,
+    LeviConfig, MessageSyncRequest, Reader, Repository, RepositoryId, SecretsCache, SessionId, SessionSecret,
     SessionStatus, SqliteSessionStore, Supabase, UserId,
 };
 use levi_testkit::fixtures::uuid_of;
@@ -20,38 +20,38 @@ pub const EMAIL: &str = "ada@example.org";
 pub const PATH: &str = "/home/ada/projects/levi";
 pub const PASSWORD: &str = "correct horse battery staple";
 
-/// The account of a signed-in user; `fresh` signs in anew and counts how often.
-pub struct TestAccount {
+/// The sign-in of a user; `refresh` signs in anew and counts how often.
+pub struct TestAuth {
     server: Arc<StandIn>,
     user_id: UserId,
     token: Mutex<AccessToken>,
     pub refreshes: Mutex<u32>,
 }
 
-impl TestAccount {
+impl TestAuth {
     pub fn token(&self) -> AccessToken {
         self.token.lock().unwrap().clone()
     }
 }
 
 #[async_trait]
-impl Accounts for TestAccount {
-    async fn account(&self) -> Result<Account, NoAccount> {
-        Ok(Account { user_id: self.user_id.clone(), access_token: self.token() })
+impl Auth for TestAuth {
+    async fn session(&self) -> Result<AuthSession, AuthError> {
+        Ok(AuthSession { user_id: self.user_id.clone(), access_token: self.token() })
     }
 
-    async fn fresh(&self, _stale: &AccessToken) -> Result<Account, NoAccount> {
+    async fn refresh(&self, _stale: &AccessToken) -> Result<AuthSession, AuthError> {
         *self.refreshes.lock().unwrap() += 1;
-        let tokens = self.server.sign_in(&self.user_id).ok_or(NoAccount::SignedOut)?;
+        let tokens = self.server.sign_in(&self.user_id).ok_or(AuthError::SignedOut)?;
         *self.token.lock().unwrap() = tokens.access_token;
-        self.account().await
+        self.session().await
     }
 }
 
 pub struct World {
     pub server: Arc<StandIn>,
     pub user_id: UserId,
-    pub account: Arc<TestAccount>,
+    pub auth: Arc<TestAuth>,
     pub devices: Vec<(DeviceId, [u8; 32])>,
     pub repository: RepositoryId,
     pub folder: tempfile::TempDir,
@@ -63,7 +63,7 @@ impl World {
         let server = Arc::new(StandIn::start().unwrap());
         let user_id = server.add_user(EMAIL, PASSWORD).unwrap();
         let token = server.sign_in(&user_id).unwrap().access_token;
-        let account = Arc::new(TestAccount {
+        let auth = Arc::new(TestAuth {
             server: Arc::clone(&server),
             user_id: user_id.clone(),
             token: Mutex::new(token),
@@ -72,7 +72,7 @@ impl World {
         let mut world = Self {
             server,
             user_id,
-            account,
+            auth,
             devices: Vec::new(),
             repository: uuid_of("repository", "levi").as_str().into(),
             folder: tempfile::tempdir().unwrap(),
@@ -101,7 +101,7 @@ impl World {
             public_key,
             is_active: true,
         };
-        self.supabase().upsert(&self.account.token(), upsert_of(&[row])).await.unwrap();
+        self.supabase().upsert(&self.auth.token(), upsert_of(&[row])).await.unwrap();
     }
 
     pub fn supabase(&self) -> levi::HttpSupabase {
@@ -147,7 +147,7 @@ impl World {
         let levi = Levi::builder(self.http(), store)
             .config(config)
             .database_key(key.clone())
-            .accounts(self.account.clone())
+            .auth(self.auth.clone())
             .build()
             .unwrap();
         levi.start().unwrap();
@@ -171,7 +171,7 @@ impl World {
         let (id, key) = &self.devices[device];
         let supabase = Arc::new(self.supabase());
         let key = DevicePrivateKey::from_bytes(*key);
-        Reader::new(supabase, self.account.clone(), id.clone(), key, SecretsCache::new())
+        Reader::new(supabase, self.auth.clone(), id.clone(), key, SecretsCache::new())
     }
 
     pub fn device_key(&self, device: usize) -> (DeviceId, DevicePrivateKey) {
