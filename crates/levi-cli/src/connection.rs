@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use levi::transport::{ApiError, HttpSignIn, Select, Supabase as _, Verdict};
 use levi::{
-    AccessToken, ApiError, DeviceId, HttpOptions, HttpSignIn, HttpSupabase, Levi, Reader, RefreshingAuth,
-    Select, SqliteSessionStore, Supabase as _, UserId, Verdict,
+    AccessToken, DeviceId, HttpOptions, HttpSupabase, Levi, Reader, RefreshingAuth, SqliteSessionStore,
+    UserId,
 };
 
 use crate::args::{DataArgs, ProjectArgs};

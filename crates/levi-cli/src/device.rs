@@ -1,9 +1,9 @@
 //! The row of this device in the user's list of devices.
 
-use levi::{
-    AuthSession, DeviceId, DeviceRow, HttpOptions, HttpSupabase, RefreshingAuth, Supabase as _, Upsert,
-    Verdict, upsert_of,
-};
+use levi::transport::rows::upsert_of;
+use levi::transport::{Supabase as _, Upsert, Verdict};
+use levi::types::AuthSession;
+use levi::{DeviceId, DeviceRow, HttpOptions, HttpSupabase, RefreshingAuth};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 

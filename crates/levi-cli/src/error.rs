@@ -2,10 +2,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use levi::{
-    AdminError, ApiError, AuthError, BuildError, CredentialsError, DeviceId, HttpConfigError, NotConnected,
-    OutboxError, ReadError, SessionId, SignInError, StartError, StoreError, SyncError, TokenError,
-};
+use levi::outbox::OutboxError;
+use levi::outbox::sqlite::AdminError;
+use levi::transport::{ApiError, HttpConfigError, SignInError, TokenError};
+use levi::types::{AuthError, CredentialsError, StoreError};
+use levi::{BuildError, DeviceId, NotConnected, ReadError, SessionId, StartError, SyncError};
 
 use crate::exit::Exit;
 
@@ -174,7 +175,11 @@ impl From<AuthError> for CliError {
 
 impl From<ApiError> for CliError {
     fn from(error: ApiError) -> Self {
-        if error.verdict == levi::Verdict::SignedOut { Self::NotSignedIn } else { Self::Server(error) }
+        if error.verdict == levi::transport::Verdict::SignedOut {
+            Self::NotSignedIn
+        } else {
+            Self::Server(error)
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::sync::Arc;
 
 use clap::Args;
-use levi::{HttpOptions, HttpSignIn, RefreshingAuth, SecretString, SignIn as _, Tokens};
+use levi::transport::{HttpSignIn, SignIn as _, Tokens};
+use levi::types::SecretString;
+use levi::{HttpOptions, RefreshingAuth};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{DataArgs, ProjectArgs};
@@ -94,7 +96,8 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
 /// Deletes the stored tokens. Keys, sessions and outbox stay: pending messages are sent after the
 /// next sign-in.
 pub(crate) fn logout(args: &LogoutArgs, console: Console) -> Result<Exit, CliError> {
-    use levi::{CredentialName, Credentials as _};
+    use levi::Credentials as _;
+    use levi::types::CredentialName;
     let path = data_dir::resolve(args.data.data_dir.as_deref());
     if data_dir::credentials_path(&path).exists() {
         DataDir::open(path)?.credentials().remove(&CredentialName::SignIn)?;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use levi::{Credentials, FileCredentials, HttpOptions, HttpSignIn, RefreshingAuth, SessionId, UserId};
+use levi::transport::HttpSignIn;
+use levi::{Credentials, FileCredentials, HttpOptions, RefreshingAuth, SessionId, UserId};
 use levi_crypto::message::{self, Place};
 use levi_testkit::fixtures::{TestUser, uuid_of};
 use levi_testkit::supabase::FakeSupabase;

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levi::transport::Supabase;
+use levi::transport::rows::upsert_of;
 use levi::{
     CodingSession, DeviceId, DevicePrivateKey, DeviceRow, FileCredentials, HttpOptions, HttpSupabase, Levi,
     LeviConfig, MessageSyncRequest, RefreshingAuth, Repository, SessionId, SessionSecret, SessionStatus,
-    SqliteSessionStore, Supabase, database_key, device_private_key, upsert_of,
+    SqliteSessionStore, database_key, device_private_key,
 };
 use levi_testkit::supabase::FakeSupabase;
 

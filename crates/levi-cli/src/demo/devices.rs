@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use levi::{DeviceId, HttpSignIn, Reader, RefreshingAuth};
+use levi::transport::HttpSignIn;
+use levi::{DeviceId, Reader, RefreshingAuth};
 use tempfile::TempDir;
 
 use super::environment::Environment;

@@ -1,8 +1,8 @@
 //! Looks for plaintext in the rows of a server whose traffic the demo cannot scan.
 
-use levi::{
-    HttpSupabase, MessageRow, PulledMessage, RefreshingAuth, Select, SessionId, Supabase as _, decode_rows,
-};
+use levi::transport::rows::{MessageRow, decode_rows};
+use levi::transport::{Select, Supabase as _};
+use levi::{HttpSupabase, PulledMessage, RefreshingAuth, SessionId};
 
 use super::devices::Device;
 use super::environment::Environment;

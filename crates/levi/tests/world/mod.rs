@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use levi::types::{AuthError, AuthSession};
 use levi::{
-    Auth, AuthError, AuthSession, CodingSession, DatabaseKey, DeviceId, DevicePrivateKey, HttpOptions, Levi,
-    LeviConfig, MessageSyncRequest, Reader, RepositoryId, SecretsCache, SessionId, SessionSecret,
-    SqliteSessionStore, UserId,
+    Auth, CodingSession, DatabaseKey, DeviceId, DevicePrivateKey, HttpOptions, Levi, LeviConfig,
+    MessageSyncRequest, Reader, RepositoryId, SecretsCache, SessionId, SessionSecret, SqliteSessionStore,
+    UserId,
 };
 use levi_testkit::fixtures::{self, TestUser, uuid_of};
 use levi_testkit::supabase::FakeSupabase;
@@ -115,6 +116,10 @@ impl World {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    pub fn outbox_path(&self) -> std::path::PathBuf {
+        levi::outbox::sqlite::DataDir::new(Some(self.folder.path().to_owned())).outbox_path()
     }
 
     pub fn config(&self) -> LeviConfig {
