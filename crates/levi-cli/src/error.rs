@@ -1,8 +1,9 @@
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use levi::{
-    AdminError, ApiError, BuildError, CredentialsError, DeviceId, HttpConfigError, NoAccount, NotConnected,
+    AdminError, ApiError, AuthError, BuildError, CredentialsError, DeviceId, HttpConfigError, NotConnected,
     OutboxError, ReadError, SessionId, SignInError, StartError, StoreError, SyncError, TokenError,
 };
 
@@ -43,8 +44,8 @@ pub(crate) enum CliError {
     NoOutbox { path: PathBuf },
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("{0}")]
+    Store(Arc<StoreError>),
     #[error(transparent)]
     SignIn(#[from] SignInError),
     #[error(transparent)]
@@ -129,6 +130,12 @@ impl From<OutboxError> for CliError {
     }
 }
 
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
 impl From<AdminError> for CliError {
     fn from(error: AdminError) -> Self {
         match error {
@@ -156,11 +163,11 @@ impl From<TokenError> for CliError {
     }
 }
 
-impl From<NoAccount> for CliError {
-    fn from(error: NoAccount) -> Self {
+impl From<AuthError> for CliError {
+    fn from(error: AuthError) -> Self {
         match error {
-            NoAccount::Unavailable(why) => Self::SignInUnavailable(why),
-            _ => Self::NotSignedIn,
+            AuthError::SignedOut => Self::NotSignedIn,
+            AuthError::Unavailable(why) => Self::SignInUnavailable(why),
         }
     }
 }
@@ -186,7 +193,7 @@ impl From<SyncError> for CliError {
 impl From<ReadError> for CliError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Account(error) => error.into(),
+            ReadError::Auth(error) => error.into(),
             ReadError::Supabase(error) => error.into(),
             other => Self::Read(other),
         }

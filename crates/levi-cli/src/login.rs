@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::sync::Arc;
 
 use clap::Args;
-use levi::{HttpOptions, HttpSignIn, SecretString, SignIn as _, TokenKeeper, Tokens};
+use levi::{HttpOptions, HttpSignIn, RefreshingAuth, SecretString, SignIn as _, Tokens};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{DataArgs, ProjectArgs};
@@ -73,12 +73,12 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
     }
     let data_dir = DataDir::open(path)?;
     data_dir.save_project(&project(&http, &tokens))?;
-    let keeper = TokenKeeper::new(sign_in, data_dir.credentials());
+    let auth = RefreshingAuth::new(sign_in, data_dir.credentials());
     let user_id = tokens.user_id.clone();
-    keeper.adopt(tokens).await?;
+    auth.adopt(tokens).await?;
     let name = args.device_name.unwrap_or_else(machine_name);
     let description = Description { name: &name, device_type: &args.device_type };
-    let device_id = device::register(&data_dir, &http, &keeper, description).await?;
+    let device_id = device::register(&data_dir, &http, &auth, description).await?;
     console.json(&SignedIn {
         url: &http.api_url,
         user_id: user_id.as_str(),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use levi::{
-    CodingSession, Credentials, FileCredentials, HttpOptions, HttpSignIn, HttpSupabase, Repository,
-    RepositoryId, SessionId, SessionStatus, Supabase, TokenKeeper, UserId,
+    CodingSession, Credentials, FileCredentials, HttpOptions, HttpSignIn, HttpSupabase, RefreshingAuth,
+    Repository, RepositoryId, SessionId, SessionStatus, Supabase, UserId,
 };
 use levi_crypto::message::{self, Place};
 use levi_testkit::fixtures::uuid_of;
@@ -43,11 +43,11 @@ impl Scene {
         let scene = Self { server, user_id, folder: tempfile::tempdir()? };
         let sign_in = Arc::new(HttpSignIn::new(&scene.http())?);
         let credentials = Arc::new(FileCredentials::open(scene.credentials())?) as Arc<dyn Credentials>;
-        let keeper = TokenKeeper::new(sign_in, credentials);
-        let signed_in = keeper.sign_in(EMAIL, &PASSWORD.into()).await?;
+        let auth = RefreshingAuth::new(sign_in, credentials);
+        let signed_in = auth.sign_in(EMAIL, &PASSWORD.into()).await?;
         let supabase = HttpSupabase::new(&scene.http())?;
         for upsert in scene.rows(sessions) {
-            supabase.upsert(&signed_in.context.access_token, upsert).await?;
+            supabase.upsert(&signed_in.access_token, upsert).await?;
         }
         Ok(scene)
     }

@@ -2,17 +2,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use levi_core::{
-    Accounts, DeviceTrust, InvalidConfig, LeviConfig, Opened, SecretsCache, StartError, SystemClock, Worker,
+    DeviceTrust, InvalidConfig, LeviConfig, Opened, SecretsCache, StartError, SystemClock, Worker,
     WorkerParts,
 };
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::OutboxStore;
 use levi_outbox::sqlite::{DataDir, SqliteOptions, SqliteOutbox, Synchronous};
-use levi_transport::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, Supabase, TokenKeeper};
-use levi_types::{Clock, Credentials, SessionStore};
+use levi_transport::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, RefreshingAuth, Supabase};
+use levi_types::{Auth, Clock, Credentials, SessionStore};
 
 use crate::Levi;
-use crate::accounts::KeptAccount;
 
 /// Why a Levi cannot be built from what it was given.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +35,7 @@ pub struct LeviBuilder {
     outbox: Option<Box<dyn OutboxStore>>,
     synchronous: Synchronous,
     supabase: Option<Arc<dyn Supabase>>,
-    accounts: Option<Arc<dyn Accounts>>,
+    auth: Option<Arc<dyn Auth>>,
     cache: SecretsCache,
     clock: Arc<dyn Clock>,
     trust: Option<DeviceTrust>,
@@ -53,7 +52,7 @@ impl LeviBuilder {
             outbox: None,
             synchronous: Synchronous::Full,
             supabase: None,
-            accounts: None,
+            auth: None,
             cache: SecretsCache::new(),
             clock: Arc::new(SystemClock::new()),
             trust: None,
@@ -81,10 +80,10 @@ impl LeviBuilder {
         self
     }
 
-    /// Where the account comes from, instead of `credentials`.
+    /// Where the sign-in comes from, instead of `credentials`.
     #[must_use]
-    pub fn accounts(mut self, accounts: Arc<dyn Accounts>) -> Self {
-        self.accounts = Some(accounts);
+    pub fn auth(mut self, auth: Arc<dyn Auth>) -> Self {
+        self.auth = Some(auth);
         self
     }
 
@@ -153,15 +152,15 @@ impl LeviBuilder {
             Some(supabase) => supabase,
             None => Arc::new(HttpSupabase::new(&self.http)?),
         };
-        let accounts = match (self.accounts.take(), self.credentials.take()) {
-            (Some(accounts), _) => Some(accounts),
+        let auth = match (self.auth.take(), self.credentials.take()) {
+            (Some(auth), _) => Some(auth),
             (None, Some(credentials)) => {
                 let sign_in = Arc::new(HttpSignIn::new(&self.http)?);
-                Some(Arc::new(KeptAccount(TokenKeeper::new(sign_in, credentials))) as Arc<dyn Accounts>)
+                Some(Arc::new(RefreshingAuth::new(sign_in, credentials)) as Arc<dyn Auth>)
             }
             (None, None) => None,
         };
-        Ok(Connection { supabase, accounts })
+        Ok(Connection { supabase, auth })
     }
 
     fn assemble(self, connection: Result<Connection, HttpConfigError>) -> Levi {
@@ -184,8 +183,8 @@ impl LeviBuilder {
                     (Box::new(outbox) as Box<dyn OutboxStore>, recovered)
                 }
             };
-            let Connection { supabase, accounts } = connection;
-            Ok(Opened { outbox, recovered, supabase, accounts })
+            let Connection { supabase, auth } = connection;
+            Ok(Opened { outbox, recovered, supabase, auth })
         };
         let worker = Worker::new(WorkerParts {
             config: self.config,
@@ -213,7 +212,7 @@ impl LeviBuilder {
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) supabase: Arc<dyn Supabase>,
-    pub(crate) accounts: Option<Arc<dyn Accounts>>,
+    pub(crate) auth: Option<Arc<dyn Auth>>,
 }
 
 /// The default outbox of these settings.

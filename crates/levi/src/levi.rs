@@ -38,9 +38,9 @@ pub enum NotConnected {
     /// The project's address or key cannot be used; `start` says why.
     #[error("the project's address or key cannot be used; start() says why")]
     BadAddress,
-    /// It was built without `credentials` or `accounts`.
-    #[error("this Levi knows no account; build it with credentials(..) or accounts(..)")]
-    NoAccount,
+    /// It was built without `credentials` or `auth`.
+    #[error("this Levi has no sign-in to use; build it with credentials(..) or auth(..)")]
+    NoAuth,
     /// Session sync runs for another device here already.
     #[error("session sync runs for another device in this Levi; build a Levi for each device")]
     OtherDevice,
@@ -166,7 +166,7 @@ impl Levi {
         device_private_key: DevicePrivateKey,
     ) -> Result<SessionSyncService, NotConnected> {
         let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
-        let accounts = connection.accounts.clone().ok_or(NotConnected::NoAccount)?;
+        let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
         let mut kept = self.session_sync.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(service) = kept.as_ref() {
             return if *service.device_id() == device_id {
@@ -178,7 +178,7 @@ impl Levi {
         let service = SessionSyncService::with_parts(
             Arc::clone(&connection.supabase),
             Arc::clone(&self.session_store),
-            accounts,
+            auth,
             device_id,
             device_private_key,
             self.cache.clone(),
@@ -202,9 +202,9 @@ impl Levi {
         device_private_key: DevicePrivateKey,
     ) -> Result<Reader, NotConnected> {
         let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
-        let accounts = connection.accounts.clone().ok_or(NotConnected::NoAccount)?;
+        let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
         let supabase = Arc::clone(&connection.supabase);
-        Ok(Reader::new(supabase, accounts, device_id, device_private_key, self.cache.clone()))
+        Ok(Reader::new(supabase, auth, device_id, device_private_key, self.cache.clone()))
     }
 }
 

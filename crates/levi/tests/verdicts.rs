@@ -101,7 +101,7 @@ async fn check(row: Row) {
     match then {
         Then::Sent => {
             levi.synced(&receipt).await.unwrap();
-            assert_eq!(*world.account.refreshes.lock().unwrap(), 1, "{fault:?}");
+            assert_eq!(*world.auth.refreshes.lock().unwrap(), 1, "{fault:?}");
         }
         Then::SentAfterItsSession => levi.synced(&receipt).await.unwrap(),
         Then::Parked => {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use levi::{
-    Account, Accounts, DeviceId, DevicePrivateKey, DevicePublicKey, DeviceRow, NoAccount, SecretsCache,
+    Auth, AuthError, AuthSession, DeviceId, DevicePrivateKey, DevicePublicKey, DeviceRow, SecretsCache,
     SessionId, SessionSecret, SessionSyncService, UserId,
 };
 use levi_crypto::envelope::{self, Route};
@@ -120,12 +120,12 @@ impl Family {
 struct Ada(UserId);
 
 #[async_trait]
-impl Accounts for Ada {
-    async fn account(&self) -> Result<Account, NoAccount> {
-        Ok(Account { user_id: self.0.clone(), access_token: "token".into() })
+impl Auth for Ada {
+    async fn session(&self) -> Result<AuthSession, AuthError> {
+        Ok(AuthSession { user_id: self.0.clone(), access_token: "token".into() })
     }
 
-    async fn fresh(&self, _: &levi::AccessToken) -> Result<Account, NoAccount> {
-        self.account().await
+    async fn refresh(&self, _: &levi::AccessToken) -> Result<AuthSession, AuthError> {
+        self.session().await
     }
 }

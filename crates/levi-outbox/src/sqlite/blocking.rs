@@ -6,8 +6,8 @@ use rusqlite::{Connection, Result};
 use super::columns::kind_code;
 use crate::model::{LaneKey, RowKind};
 
-/// The parent of a lane as SQL, if the parent has rows: the value of `blocked_by`. The arguments are
-/// the SQL of the lane's kind, subject and repository.
+/// The parent of a lane as SQL, if the parent has rows: the value of `blocked_by`. The arguments
+/// are the SQL of the lane's kind, subject and repository.
 macro_rules! blocking_parent {
     ($kind:literal, $subject:literal, $repository:literal) => {
         concat!(

@@ -32,7 +32,8 @@ pub(super) fn from_sqlite(error: Error, path: &Path) -> OutboxError {
     }
 }
 
-/// SQLite reports a full disk as an I/O error where it grows the WAL's index, and damage where it can tell.
+/// SQLite reports a full disk as an I/O error where it grows the WAL's index, and damage where it
+/// can tell.
 fn from_io_failure(extended_code: i32, error: Error) -> OutboxError {
     match extended_code {
         ffi::SQLITE_IOERR_SHMSIZE => OutboxError::DiskFull(error.into()),

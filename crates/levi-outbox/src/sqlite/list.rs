@@ -17,7 +17,8 @@ pub(super) const BLOCKER: &str = "SELECT kind, subject, blocked_by, l.reason_cod
      p.reason_code, p.reason_detail FROM levi_lanes AS l LEFT JOIN levi_parked AS p ON p.lane = l.lane \
      WHERE l.lane = ?1 LIMIT 1";
 
-/// A message waits for a session, which waits for a repository. Only a damaged file has more ancestors.
+/// A message waits for a session, which waits for a repository. Only a damaged file has more
+/// ancestors.
 const MAX_ANCESTORS: usize = 2;
 
 /// Pending and parked rows are read by id, at most `limit` of each, and merged.
@@ -100,8 +101,8 @@ struct Ancestor {
     parked: Option<Reason>,
 }
 
-/// Looks for the reason from ancestor to ancestor: a parked one has its own, and one that is blocked itself
-/// waits for the reason of the next.
+/// Looks for the reason from ancestor to ancestor: a parked one has its own, and one that is
+/// blocked itself waits for the reason of the next.
 fn blocker(conn: &Connection, lane: i64) -> Result<Option<Blocker>> {
     let Some(first) = ancestor(conn, lane)? else { return Ok(None) };
     let (key, mut at) = (first.key.clone(), first);

@@ -42,9 +42,9 @@ async fn register(device: &Device) -> Outcome {
         public_key: Some(device.private_key()?.public_key().to_base64()),
         is_active: true,
     };
-    let signed_in = device.keeper.current().await?.ok_or("the sign-in is gone")?;
+    let signed_in = device.auth.current().await?.ok_or("the sign-in is gone")?;
     let supabase = HttpSupabase::new(&device.http)?;
-    Ok(supabase.upsert(&signed_in.context.access_token, upsert_of(&[row])).await?)
+    Ok(supabase.upsert(&signed_in.access_token, upsert_of(&[row])).await?)
 }
 
 /// A new session with a secret of its own, for all devices of the user.

@@ -7,51 +7,52 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use levi::{
-    Account, Accounts, CodingSession, DatabaseKey, DeviceId, DevicePrivateKey, HttpOptions, Levi, LeviConfig,
-    MessageSyncRequest, NoAccount, Reader, Repository, RepositoryId, SecretsCache, SessionId, SessionSecret,
-    SessionStatus, SqliteSessionStore, Supabase, UserId,
+    Auth, AuthError, AuthSession, CodingSession, DatabaseKey, DeviceId, DevicePrivateKey, HttpOptions, Levi,
+    LeviConfig, MessageSyncRequest, Reader, RepositoryId, SecretsCache, SessionId, SessionSecret,
+    SqliteSessionStore, UserId,
 };
-use levi_testkit::fixtures::uuid_of;
+use levi_testkit::fixtures::{self, TestUser, uuid_of};
 use levi_testkit::supabase::FakeSupabase;
-use levi_transport::rows::{DeviceRow, upsert_of};
 use levi_types::AccessToken;
 
-pub const EMAIL: &str = "ada@example.org";
+pub const EMAIL: &str = TestUser::EMAIL;
+pub const PASSWORD: &str = TestUser::PASSWORD;
+/// Where the repository of every fixture is.
 pub const PATH: &str = "/home/ada/projects/levi";
-pub const PASSWORD: &str = "correct horse battery staple";
 
-/// The account of a signed-in user; `fresh` signs in anew and counts how often.
-pub struct TestAccount {
+/// The sign-in of a user; `refresh` signs in anew and counts how often.
+pub struct TestAuth {
     server: Arc<FakeSupabase>,
     user_id: UserId,
     token: Mutex<AccessToken>,
     pub refreshes: Mutex<u32>,
 }
 
-impl TestAccount {
+impl TestAuth {
     pub fn token(&self) -> AccessToken {
         self.token.lock().unwrap().clone()
     }
 }
 
 #[async_trait]
-impl Accounts for TestAccount {
-    async fn account(&self) -> Result<Account, NoAccount> {
-        Ok(Account { user_id: self.user_id.clone(), access_token: self.token() })
+impl Auth for TestAuth {
+    async fn session(&self) -> Result<AuthSession, AuthError> {
+        Ok(AuthSession { user_id: self.user_id.clone(), access_token: self.token() })
     }
 
-    async fn fresh(&self, _stale: &AccessToken) -> Result<Account, NoAccount> {
+    async fn refresh(&self, _stale: &AccessToken) -> Result<AuthSession, AuthError> {
         *self.refreshes.lock().unwrap() += 1;
-        let tokens = self.server.sign_in(&self.user_id).ok_or(NoAccount::SignedOut)?;
+        let tokens = self.server.sign_in(&self.user_id).ok_or(AuthError::SignedOut)?;
         *self.token.lock().unwrap() = tokens.access_token;
-        self.account().await
+        self.session().await
     }
 }
 
 pub struct World {
+    user: TestUser,
     pub server: Arc<FakeSupabase>,
     pub user_id: UserId,
-    pub account: Arc<TestAccount>,
+    pub auth: Arc<TestAuth>,
     pub devices: Vec<(DeviceId, [u8; 32])>,
     pub repository: RepositoryId,
     pub folder: tempfile::TempDir,
@@ -60,21 +61,22 @@ pub struct World {
 impl World {
     /// A server, a user, and `devices` registered devices.
     pub async fn new(devices: usize) -> Self {
-        let server = Arc::new(FakeSupabase::start().unwrap());
-        let user_id = server.add_user(EMAIL, PASSWORD).unwrap();
+        let user = TestUser::new().unwrap();
+        let (server, user_id) = (Arc::clone(&user.server), user.id.clone());
         let token = server.sign_in(&user_id).unwrap().access_token;
-        let account = Arc::new(TestAccount {
+        let auth = Arc::new(TestAuth {
             server: Arc::clone(&server),
             user_id: user_id.clone(),
             token: Mutex::new(token),
             refreshes: Mutex::new(0),
         });
         let mut world = Self {
+            user,
             server,
             user_id,
-            account,
+            auth,
             devices: Vec::new(),
-            repository: uuid_of("repository", "levi").as_str().into(),
+            repository: fixtures::repository().id,
             folder: tempfile::tempdir().unwrap(),
         };
         for number in 0..devices {
@@ -93,15 +95,7 @@ impl World {
     }
 
     pub async fn register_with(&self, id: &DeviceId, public_key: Option<String>) {
-        let row = DeviceRow {
-            id: id.clone(),
-            user_id: self.user_id.clone(),
-            name: Some(format!("device {id}")),
-            device_type: Some("desktop".into()),
-            public_key,
-            is_active: true,
-        };
-        self.supabase().upsert(&self.account.token(), upsert_of(&[row])).await.unwrap();
+        self.user.add_device(id, public_key).unwrap();
     }
 
     pub fn supabase(&self) -> levi::HttpSupabase {
@@ -115,16 +109,7 @@ impl World {
     /// The session store of the first device, with the repository in it.
     pub fn store(&self, key: &DatabaseKey) -> Arc<SqliteSessionStore> {
         let store = SqliteSessionStore::open(self.path("store.sqlite"), key.clone()).unwrap();
-        store
-            .save_repository(&Repository {
-                id: self.repository.clone(),
-                name: "levi".into(),
-                local_path: PATH.into(),
-                remote_url: None,
-                default_branch: Some("main".into()),
-                worktree_branch: None,
-            })
-            .unwrap();
+        store.save_repository(&fixtures::repository()).unwrap();
         Arc::new(store)
     }
 
@@ -147,7 +132,7 @@ impl World {
         let levi = Levi::builder(self.http(), store)
             .config(config)
             .database_key(key.clone())
-            .accounts(self.account.clone())
+            .auth(self.auth.clone())
             .build()
             .unwrap();
         levi.start().unwrap();
@@ -155,15 +140,10 @@ impl World {
     }
 
     pub fn session(&self, name: &str) -> CodingSession {
+        let id = uuid_of("session", name).as_str().into();
         CodingSession {
-            id: uuid_of("session", name).as_str().into(),
-            repository_id: self.repository.clone(),
-            owner_device_id: None,
-            status: SessionStatus::Active,
             title: Some(format!("session {name}")),
-            current_branch: None,
-            working_directory: None,
-            worktree_path: None,
+            ..fixtures::coding_session(id, self.repository.clone())
         }
     }
 
@@ -171,7 +151,7 @@ impl World {
         let (id, key) = &self.devices[device];
         let supabase = Arc::new(self.supabase());
         let key = DevicePrivateKey::from_bytes(*key);
-        Reader::new(supabase, self.account.clone(), id.clone(), key, SecretsCache::new())
+        Reader::new(supabase, self.auth.clone(), id.clone(), key, SecretsCache::new())
     }
 
     pub fn device_key(&self, device: usize) -> (DeviceId, DevicePrivateKey) {
