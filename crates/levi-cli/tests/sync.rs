@@ -19,7 +19,7 @@ fn what_is_synced_on_one_device_is_pulled_on_another_byte_for_byte() {
     let (laptop, phone) = (project.device("laptop"), project.device("phone"));
     let mut contents: Vec<String> = transcript(3).take(250).collect();
     contents.extend(["".to_owned(), "\0 \u{1F680} \u{FEFF}".to_owned(), "x".repeat(1 << 20)]);
-    let watch = project.server.watch_for(&contents);
+    let scanner = project.server.scan_for(&contents);
     let file = project.file("session.ndjson", lines(&contents));
     let synced = laptop.run(&["sync", path(&file), "--json"]).assert_code(0).json();
     assert_eq!(synced["messages"], 253);
@@ -31,7 +31,7 @@ fn what_is_synced_on_one_device_is_pulled_on_another_byte_for_byte() {
     assert_eq!(rest.len(), 1, "only what is after the cursor");
     let all = phone.run(&["pull"]).assert_code(0).objects();
     assert_eq!(all.len(), 253, "without --session: every session that this device may read");
-    assert_eq!(watch.sightings(), []);
+    assert_eq!(scanner.leaks(), []);
     assert_eq!(project.server.order_violations(), []);
 }
 

@@ -5,7 +5,7 @@ use levi_testkit::contract::{Accounts, Outcome, Server, Target, run};
 use levi_testkit::supabase::FakeSupabase;
 
 #[test]
-fn the_stand_in_keeps_the_contract() {
+fn the_fake_supabase_keeps_the_contract() {
     let fake_supabase = FakeSupabase::start().unwrap();
     let accounts =
         ["first", "second"].map(|name| (format!("{name}@example.com"), format!("{name} password")));

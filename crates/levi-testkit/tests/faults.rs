@@ -273,7 +273,7 @@ fn texts_are_noticed_even_in_a_request_that_never_became_whole() {
     let (server, token) = prepared();
     let user = user(&server, &token);
     let secrets = ["the plan is to meet at dawn", "nobody says this anywhere", "sess_and_this_in_a_header"];
-    let watch = server.watch_for(secrets);
+    let scanner = server.scan_for(secrets);
     user.send("GET", "/rest/v1/devices", &[("X-Leak", secrets[2])], "");
     let leak = messages(SESSION, [1]).replace("YWJj1", secrets[0]);
     let bytes = user.bytes("POST", MESSAGES, &[MERGE], &leak);
@@ -282,7 +282,7 @@ fn texts_are_noticed_even_in_a_request_that_never_became_whole() {
     let _ = connection.send(&bytes);
     let _ = connection.rest();
     server.wait_for(PATIENCE, |stats| stats.unfinished == 1).unwrap();
-    let found: Vec<_> = watch.sightings().iter().map(|sighting| sighting.text).collect();
+    let found: Vec<_> = scanner.leaks().iter().map(|leak| leak.text).collect();
     assert_eq!(found, [0, 2]);
 }
 

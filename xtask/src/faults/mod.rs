@@ -1,171 +1,118 @@
-//! `cargo xtask faults`: can the simulation fail? Each patch in `faults/` breaks Levi in one way; the command
-//! applies them one at a time to a copy of the tree and shows which oracle saw it, after how many seeds.
+//! `cargo xtask faults`: can the simulation fail? Each patch in `faults/` plants one bug. The
+//! command applies them one at a time to a copy of the tree and shows which oracle of the
+//! simulation catches each, after how many seeds.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+mod patches;
+mod tree;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
-use crate::metadata::{cargo, root};
+use crate::programs;
+use patches::Fault;
+use tree::Tree;
 
-/// Seeds after which a fault counts as survived.
-const MOST_SEEDS: &str = "50000";
+/// Seeds without a violation after which a planted bug counts as not caught. The tree without any
+/// bug must survive as many, which is also how CI simulates.
+const MAX_SEEDS: &str = "50000";
 
-/// A planted fault.
-struct Fault {
-    name: String,
-    patch: PathBuf,
-    /// The first line of its file.
-    about: String,
+/// A simulation with one planted bug, ready to run.
+struct Built<'f> {
+    fault: &'f Fault,
+    program: PathBuf,
+    took: Duration,
 }
 
-/// Runs the faults whose names hold one of `args`, or all.
+/// What a simulation found: the first violation.
+struct Violation {
+    oracle: String,
+    seeds: String,
+}
+
+/// Tries the planted bugs whose names contain one of `args`, or all.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    let bench = Bench::new()?;
-    let faults = faults(args)?;
-    bench.build("the tree as it is")?;
-    if let Some(seen) = bench.first_violation()? {
-        let detail = format!("{seen}; run `cargo xtask sim` and mend that first");
-        return Err(Failure::Tool { what: "the simulation fails without any fault".into(), detail });
-    }
-    println!("{:<34} {:<16} {:>7}  what is broken", "fault", "caught by", "seeds");
-    let mut survived = 0;
-    for fault in &faults {
-        let caught = bench.with(fault)?;
-        let (oracle, seeds) = caught.unwrap_or_else(|| {
-            survived += 1;
-            ("NOTHING".to_owned(), MOST_SEEDS.to_owned())
+    let faults = patches::select(args)?;
+    let tree = Tree::copy()?;
+    let unpatched = tree.build("levi-sim")?;
+    programs::succeed(
+        "the simulation without a planted bug",
+        Command::new(unpatched).args(["--seeds", MAX_SEEDS]),
+    )?;
+    println!("\n{:<46} {:<16} {:>7} {:>7}  what is broken", "planted bug", "caught by", "seeds", "built");
+    let survived = thread::scope(|scope| {
+        // The next one is built while this one is simulated, because neither keeps two cores busy.
+        let (sender, built) = mpsc::sync_channel(0);
+        let (tree, faults) = (&tree, &faults);
+        scope.spawn(move || {
+            for fault in faults {
+                let outcome = build(tree, fault);
+                let failed = outcome.is_err();
+                if sender.send(outcome).is_err() || failed {
+                    return;
+                }
+            }
         });
-        println!("{:<34} {oracle:<16} {seeds:>7}  {}", fault.name, fault.about);
-    }
+        built.iter().try_fold(0, |survived, built| Ok(survived + usize::from(!is_caught(&built?)?)))
+    })?;
     if survived > 0 { Err(Failure::Findings(survived)) } else { Ok(()) }
 }
 
-fn faults(names: &[String]) -> Result<Vec<Fault>, Failure> {
-    let folder = root().join("faults");
-    let mut faults = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(Failure::io("faults/"))? {
-        let patch = entry.map_err(Failure::io("faults/"))?.path();
-        if patch.extension().is_none_or(|extension| extension != "patch") {
-            continue;
-        }
-        let text = fs::read_to_string(&patch).map_err(Failure::io(patch.display().to_string()))?;
-        let about = text.lines().next().unwrap_or_default().to_owned();
-        let name = patch.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if names.is_empty() || names.iter().any(|wanted| name.contains(wanted.as_str())) {
-            faults.push(Fault { name, patch, about });
-        }
-    }
-    faults.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(faults)
+/// Builds the simulation with a planted bug, and takes the bug out of the tree again.
+fn build<'f>(tree: &Tree, fault: &'f Fault) -> Result<Built<'f>, Failure> {
+    let started = Instant::now();
+    tree.apply(&fault.patch, &[])?;
+    let program = tree.build(&fault.name);
+    tree.apply(&fault.patch, &["--reverse"])?;
+    Ok(Built { fault, program: program?, took: started.elapsed() })
 }
 
-/// A copy of the tree with a target folder of its own.
-struct Bench {
-    tree: PathBuf,
-    build: PathBuf,
+/// Simulates, and prints the bug's line of the table.
+fn is_caught(built: &Built<'_>) -> Result<bool, Failure> {
+    let Built { fault, program, took } = built;
+    let violation = first_violation(program)?;
+    let caught = violation.is_some();
+    let Violation { oracle, seeds } =
+        violation.unwrap_or_else(|| Violation { oracle: "NOTHING".to_owned(), seeds: MAX_SEEDS.to_owned() });
+    println!("{:<46} {oracle:<16} {seeds:>7} {:>5.0} s  {}", fault.name, took.as_secs_f64(), fault.about);
+    Ok(caught)
 }
 
-impl Bench {
-    fn new() -> Result<Self, Failure> {
-        let folder = root().join("target/faults");
-        let bench = Self { tree: folder.join("tree"), build: folder.join("build") };
-        bench.copy()?;
-        Ok(bench)
+fn first_violation(program: &PathBuf) -> Result<Option<Violation>, Failure> {
+    let mut sim = Command::new(program);
+    sim.args(["--seeds", MAX_SEEDS, "--first-only"]).stdin(Stdio::null());
+    let output = sim.output().map_err(Failure::io("levi-sim"))?;
+    if output.status.success() {
+        return Ok(None);
     }
-
-    /// Copies what differs, so that what is the same is not built again.
-    fn copy(&self) -> Result<(), Failure> {
-        let mut list = Command::new("git");
-        list.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root());
-        let listed = succeed("git ls-files", list.output().map_err(Failure::io("git ls-files"))?)?;
-        for path in listed.split('\0').filter(|path| !path.is_empty()) {
-            let (from, to) = (root().join(path), self.tree.join(path));
-            // A file that was deleted and not committed yet is still listed.
-            let Ok(bytes) = fs::read(&from) else { continue };
-            if fs::read(&to).is_ok_and(|old| old == bytes) {
-                continue;
-            }
-            if let Some(folder) = to.parent() {
-                fs::create_dir_all(folder).map_err(Failure::io(folder.display().to_string()))?;
-            }
-            fs::write(&to, bytes).map_err(Failure::io(to.display().to_string()))?;
-        }
-        Ok(())
-    }
-
-    /// What catches the fault: the oracle and the number of seeds it took.
-    fn with(&self, fault: &Fault) -> Result<Option<(String, String)>, Failure> {
-        self.apply(&fault.patch, &[])?;
-        let caught = self.build(&fault.name).and_then(|()| self.first_violation());
-        self.apply(&fault.patch, &["--reverse"])?;
-        Ok(caught?.map(|line| oracle_and_seeds(&line)))
-    }
-
-    fn apply(&self, patch: &Path, options: &[&str]) -> Result<(), Failure> {
-        let mut apply = Command::new("git");
-        // Without this, git finds the repository around the copy and passes over every file in it.
-        apply.env("GIT_CEILING_DIRECTORIES", self.tree.parent().unwrap_or(&self.tree));
-        apply.arg("apply").args(options).arg(patch).current_dir(&self.tree);
-        let what = format!("{} no longer applies", patch.display());
-        succeed(&what, apply.output().map_err(Failure::io("git apply"))?).map(drop)
-    }
-
-    fn build(&self, what: &str) -> Result<(), Failure> {
-        let mut build = Command::new(cargo());
-        build
-            .args(["build", "--quiet", "--release", "--locked", "--package", "levi-sim"])
-            .env("CARGO_TARGET_DIR", &self.build)
-            .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
-            .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
-            .env("RUSTFLAGS", "-A warnings")
-            .current_dir(&self.tree)
-            .stdin(Stdio::null());
-        let output = build.output().map_err(Failure::io("cargo build"))?;
-        succeed(&format!("building with {what}"), output).map(drop)
-    }
-
-    /// The line that says what was broken, if anything was.
-    fn first_violation(&self) -> Result<Option<String>, Failure> {
-        let mut sim = Command::new(self.build.join("release/levi-sim"));
-        sim.args(["--seeds", MOST_SEEDS, "--first-only"]).stdin(Stdio::null());
-        let output = sim.output().map_err(Failure::io("levi-sim"))?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().find(|line| line.contains("breaks a promise")).map(str::to_owned);
-        match (output.status.success(), line) {
-            (true, _) => Ok(None),
-            (false, Some(line)) => Ok(Some(line)),
-            (false, None) => {
-                Err(Failure::Tool { what: "levi-sim".into(), detail: output.status.to_string() })
-            }
-        }
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.lines().find_map(parse_violation) {
+        Some(violation) => Ok(Some(violation)),
+        None => Err(Failure::Tool { what: "levi-sim".into(), detail: output.status.to_string() }),
     }
 }
 
 /// Reads `seed 7 breaks a promise after 8 seeds: [G3 order] at ..`.
-fn oracle_and_seeds(line: &str) -> (String, String) {
-    let oracle = line.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
-    let seeds = line.split_once("after ").and_then(|(_, rest)| rest.split_once(" seeds"));
-    let part = |found: Option<(&str, &str)>| found.map_or("?", |(part, _)| part).to_owned();
-    (part(oracle), part(seeds))
-}
-
-/// The output of a program that must succeed.
-fn succeed(what: &str, output: Output) -> Result<String, Failure> {
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let detail = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(Failure::Tool { what: what.to_owned(), detail })
+fn parse_violation(line: &str) -> Option<Violation> {
+    let (_, rest) = line.split_once(" after ").filter(|(start, _)| start.starts_with("seed "))?;
+    let (seeds, rest) = rest.split_once(" seeds")?;
+    let (_, rest) = rest.split_once('[')?;
+    let (oracle, _) = rest.split_once(']')?;
+    Some(Violation { oracle: oracle.to_owned(), seeds: seeds.to_owned() })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::oracle_and_seeds;
+    use super::parse_violation;
 
     #[test]
-    fn the_line_of_a_failing_seed_is_understood() {
+    fn the_line_of_a_failing_seed_is_parsed() {
         let line = "seed 7 breaks a promise after 8 seeds: [G3 order] at 1.000 s: s0/1 waits on disk [..]";
-        assert_eq!(oracle_and_seeds(line), ("G3 order".to_owned(), "8".to_owned()));
+        let violation = parse_violation(line).unwrap();
+        assert_eq!((violation.oracle.as_str(), violation.seeds.as_str()), ("G3 order", "8"));
+        assert!(parse_violation("8 seeds in 1.0 s (8 seeds/s): 12 turns after all [..]").is_none());
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use levi_testkit::fixtures::SeededRandom;
-use levi_testkit::supabase::{FakeSupabase, Watch};
+use levi_testkit::supabase::{FakeSupabase, PlaintextScanner};
 
 /// So many contents are all samples; later ones are drawn at random.
 const FULL_COVERAGE: u64 = 1000;
@@ -19,12 +19,12 @@ pub(crate) struct PlaintextSamples {
     random: SeededRandom,
     /// Contents that were long and varied enough.
     candidates: u64,
-    watches: Vec<Watch>,
+    scanners: Vec<PlaintextScanner>,
 }
 
 impl PlaintextSamples {
     pub(crate) fn new(server: Option<Arc<FakeSupabase>>, seed: u64) -> Self {
-        Self { server, random: SeededRandom::new(seed), candidates: 0, watches: Vec::new() }
+        Self { server, random: SeededRandom::new(seed), candidates: 0, scanners: Vec::new() }
     }
 
     /// Adds a content if it is chosen. The caller does this before it enqueues the message.
@@ -33,23 +33,23 @@ impl PlaintextSamples {
         self.candidates += 1;
         // The first thousand, then each with probability 1000 / candidates.
         if self.candidates <= FULL_COVERAGE || self.random.below(self.candidates) < FULL_COVERAGE {
-            self.watches.push(server.watch_for([content]));
+            self.scanners.push(server.scan_for([content]));
         }
     }
 
     /// Adds a session secret.
     pub(crate) fn add_secret(&mut self, secret: &str) {
-        self.watches.extend(self.server.as_ref().map(|server| server.watch_for([secret])));
+        self.scanners.extend(self.server.as_ref().map(|server| server.scan_for([secret])));
     }
 
     /// How many texts are scanned for.
     pub(crate) fn count(&self) -> u64 {
-        self.watches.iter().map(|watch| watch.watched() as u64).sum()
+        self.scanners.iter().map(|scanner| scanner.samples() as u64).sum()
     }
 
     /// How many of them reached the server.
     pub(crate) fn leaked(&self) -> u64 {
-        self.watches.iter().filter(|watch| !watch.sightings().is_empty()).count() as u64
+        self.scanners.iter().filter(|scanner| !scanner.leaks().is_empty()).count() as u64
     }
 }
 

@@ -5,19 +5,21 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use levi::{SessionId, Table, UserId};
+use levi_testkit::fixtures::TestUser;
 use levi_testkit::supabase::FakeSupabase;
 use serde_json::Value;
 
-pub const EMAIL: &str = "ada@example.org";
-pub const PASSWORD: &str = "correct horse battery staple";
+pub const EMAIL: &str = TestUser::EMAIL;
+pub const PASSWORD: &str = TestUser::PASSWORD;
 /// For something that takes seconds at most unless the machine is overloaded.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Project {
-    pub server: FakeSupabase,
+    pub server: Arc<FakeSupabase>,
     pub user_id: UserId,
     pub directory: tempfile::TempDir,
 }
@@ -38,8 +40,7 @@ pub struct Outcome {
 
 impl Project {
     pub fn new() -> Self {
-        let server = FakeSupabase::start().unwrap();
-        let user_id = server.add_user(EMAIL, PASSWORD).unwrap();
+        let TestUser { server, id: user_id } = TestUser::new().unwrap();
         Self { server, user_id, directory: tempfile::tempdir().unwrap() }
     }
 

@@ -9,11 +9,11 @@ use super::builder::{FakeSupabaseBuilder, StartError};
 use super::faults::Faults;
 use super::listener::Listener;
 use super::lock;
+use super::plaintext::PlaintextScanner;
 use super::record::{RequestRecord, TimedOut};
 use super::server::Server;
 use super::stats::Stats;
 use super::value::Uuid;
-use super::watch::Watch;
 
 /// A Supabase project in this process: PostgREST's and GoTrue's request forms and error bodies over HTTP/1.1 on loopback,
 /// the five tables of `supabase/migrations` with their keys and policies, faults on command, and a record of what it saw.
@@ -140,11 +140,11 @@ impl FakeSupabase {
         self.server.record.wait_for(patience, condition)
     }
 
-    /// Watches for these texts in every byte that arrives from now on: heads and bodies, also those of requests that
-    /// never became whole; plain, escaped for JSON, and in base64. Start, middle and end of a text are looked for, so a
-    /// part of it is found too.
-    pub fn watch_for<T: AsRef<str>>(&self, texts: impl IntoIterator<Item = T>) -> Watch {
-        self.server.record.watch_for(texts)
+    /// Looks for these texts in every byte that arrives from now on: in heads and bodies, also of requests that arrive
+    /// incomplete; plain, escaped for JSON, and in base64. Start, middle and end of a text are looked for, so a part of
+    /// it is found too. A text takes some kilobytes of memory.
+    pub fn scan_for<T: AsRef<str>>(&self, texts: impl IntoIterator<Item = T>) -> PlaintextScanner {
+        self.server.record.scan_for(texts)
     }
 }
 

@@ -1,18 +1,16 @@
-//! What the server does wrong during one child's life.
+//! The faults of the server during the life of one child.
 
 use std::time::Duration;
 
 use levi_testkit::fixtures::SeededRandom;
 use levi_testkit::supabase::{Canned, FakeSupabase, Fault, Scope, Times};
 
-use crate::Trouble;
+use crate::Error;
 
-/// Plans anew what goes wrong: a few faults of any kind, some latency, now and then no server at all.
-pub(super) fn misbehave(server: &FakeSupabase, random: &mut SeededRandom) -> Result<(), Trouble> {
+/// Replaces every planned fault: a few of any kind, some latency, and sometimes no server at all.
+pub(super) fn plan(server: &FakeSupabase, random: &mut SeededRandom) -> Result<(), Error> {
+    clear(server)?;
     let faults = server.faults();
-    faults.clear();
-    faults.release();
-    server.come_up()?;
     for _ in 0..random.below(6) {
         let scope = if random.below(5) == 0 { Scope::auth() } else { Scope::rest() };
         faults.plan(scope, Times::Next(1 + random.below(3)), fault(random));
@@ -27,8 +25,8 @@ pub(super) fn misbehave(server: &FakeSupabase, random: &mut SeededRandom) -> Res
     Ok(())
 }
 
-/// Everything works again.
-pub(super) fn behave(server: &FakeSupabase) -> Result<(), Trouble> {
+/// Removes every fault, releases stalled requests and opens the port.
+pub(super) fn clear(server: &FakeSupabase) -> Result<(), Error> {
     server.faults().clear();
     server.faults().release();
     Ok(server.come_up()?)

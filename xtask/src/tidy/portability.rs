@@ -1,4 +1,5 @@
-//! Nothing in the repository may work on one machine only: no paths of a checkout, no registry but the default.
+//! Nothing in the repository may work on one machine only: no paths of a checkout, no registry but
+//! the default.
 
 use super::{Finding, TextFile};
 
@@ -13,14 +14,14 @@ pub(super) fn check(file: &TextFile, checkout: &str) -> Vec<Finding> {
     for (index, line) in file.text.lines().enumerate() {
         if let Some(path) = paths.iter().find(|path| line.contains(**path)) {
             findings.push(Finding::at(
-                file.place(),
+                file.location(),
                 index + 1,
                 format!("names a path of one machine: {path}"),
             ));
         }
         if names_registry(file, line.trim()) {
             findings.push(Finding::at(
-                file.place(),
+                file.location(),
                 index + 1,
                 "names a registry; leave that to the machine",
             ));

@@ -1,21 +1,22 @@
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answers::{self, Record};
 use super::install::Programs;
 use super::lite::{Database, Lite};
 use crate::failure::Failure;
-use crate::metadata::{cargo, root};
+use crate::metadata::root;
+use crate::programs::{self, run, succeed};
 
 /// What `interop/break.mjs` takes away, in this order.
 const ROUNDS: [&str; 4] =
     ["policies", "the policy of sessions", "row level security", "tables, columns and keys"];
 
 /// What the steps share.
-pub(super) struct Bench {
+pub(super) struct Harness {
     pub(super) programs: Programs,
     record: Record,
     /// `target/interop`: packages, the server's database and log, fresh answers.
@@ -25,7 +26,7 @@ pub(super) struct Bench {
     port: u16,
 }
 
-impl Bench {
+impl Harness {
     pub(super) fn new(programs: Programs, record: Record) -> Result<Self, Failure> {
         let folder = root().join("target/interop");
         fs::create_dir_all(&folder).map_err(Failure::io(folder.display().to_string()))?;
@@ -79,7 +80,7 @@ impl Bench {
         let readers = root().join("examples/readers");
         let script = |path: &str| readers.join(path).display().to_string();
         let (node, python) = (self.programs.node, self.programs.python);
-        let levi = built(&["-p", "levi", "--example", "interop"])?;
+        let levi = programs::as_tested("interop")?;
         let participants = json!([
             { "name": "Levi", "write": [levi, "write"], "read": [levi, "read"] },
             { "name": "JavaScript",
@@ -98,8 +99,9 @@ impl Bench {
         self.command_in("whole")
     }
 
-    /// Takes something from the tables, and asks `levi doctor --server` what it is, round after round. The devices
-    /// are those of the step before, so the server must be found where they know it.
+    /// Takes something from the tables, and asks `levi doctor --server` what it is, round after
+    /// round. The devices are those of the step before, so the server must be found where they know
+    /// it.
     pub(super) fn doctor_names_what_is_missing(&mut self) -> Result<(), Failure> {
         for round in ROUNDS {
             println!("--- {round}");
@@ -116,12 +118,12 @@ impl Bench {
 
     /// On a server of its own, which it cuts off and lets come back.
     pub(super) fn demo(&mut self) -> Result<(), Failure> {
-        let mut demo = Command::new(levi_command()?);
+        let mut demo = Command::new(programs::levi()?);
         succeed("levi demo", demo.args(["demo", "--messages", "300", "--server", "lite"]).current_dir(root()))
     }
 
     fn command_in(&self, mode: &str) -> Result<(), Failure> {
-        let levi = levi_command()?;
+        let levi = programs::levi()?;
         let mut node = Command::new(self.programs.node);
         node.arg(root().join("interop/command.mjs")).arg(levi).arg(self.folder.join("command")).arg(mode);
         run("command.mjs", node.stdin(self.ready()?))
@@ -145,22 +147,11 @@ impl Bench {
     }
 
     pub(super) fn answers(&mut self) -> Result<(), Failure> {
-        answers::settle(&self.folder, self.record)
+        answers::compare_or_record_all(&self.folder, self.record)
     }
 
     fn contract(&self, server: &str, settings: &[(&str, &str)]) -> Result<(), Failure> {
-        let mut suite = Command::new(cargo());
-        suite.args([
-            "run",
-            "--quiet",
-            "-p",
-            "levi-testkit",
-            "--features",
-            "contract",
-            "--example",
-            "contract",
-            "--",
-        ]);
+        let mut suite = Command::new(programs::as_tested("contract")?);
         suite.arg(self.folder.join(format!("{server}.json")));
         suite.env("LEVI_CONTRACT_SERVER", server).envs(settings.iter().copied());
         succeed("the contract suite", suite.current_dir(root()))
@@ -172,39 +163,6 @@ impl Bench {
             detail: "a step needs it after it was stopped".to_owned(),
         })
     }
-}
-
-/// The command `levi`, built as it is published.
-fn levi_command() -> Result<PathBuf, Failure> {
-    built(&["--release", "-p", "levi-cli", "--bin", "levi"])
-}
-
-/// Builds one program of the workspace, and says where it is.
-pub(super) fn built(target: &[&str]) -> Result<PathBuf, Failure> {
-    let mut build = Command::new(cargo());
-    build.args(["build", "--quiet", "--message-format=json"]).args(target).current_dir(root());
-    let output = build.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-    let output = output.map_err(Failure::io("cargo build"))?;
-    let messages = output.stdout.split(|byte| *byte == b'\n');
-    let mut programs = messages.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    let program = programs.find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    program.filter(|_| output.status.success()).ok_or_else(|| Failure::Tool {
-        what: format!("cargo build {}", target.join(" ")),
-        detail: "failed; see above".to_owned(),
-    })
-}
-
-/// Runs a command without input; its output is ours.
-pub(super) fn succeed(name: &str, command: &mut Command) -> Result<(), Failure> {
-    run(name, command.stdin(Stdio::null()))
-}
-
-fn run(name: &str, command: &mut Command) -> Result<(), Failure> {
-    let status = command.status().map_err(Failure::io(name))?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(Failure::Tool { what: name.to_owned(), detail: format!("failed ({status}); see above") })
 }
 
 pub(super) fn write(path: &std::path::Path, text: &str) -> Result<(), Failure> {
