@@ -1,10 +1,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "sqlite")]
+use levi_core::LeviConfig;
 use levi_core::{
-    DeviceTrust, EnqueueError, LeviConfig, MessageSyncer, Reader, Receipt, SecretsCache, SessionSyncService,
+    DeviceTrust, EnqueueError, MessageSyncer, Reader, Receipt, SecretsCache, SessionSyncService,
     ShutdownReport, StartError, Status, SyncedError, Worker,
 };
+#[cfg(feature = "sqlite")]
 use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_transport::HttpOptions;
