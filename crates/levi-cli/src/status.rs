@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use clap::Args;
-use levi::{Clock as _, Inspector, ListedRow, RowId, SystemClock, Totals};
+use levi::core::SystemClock;
+use levi::outbox::sqlite::Inspector;
+use levi::outbox::{ListedRow, RowId, Totals};
+use levi::types::Clock as _;
 use serde::Serialize;
 
 use crate::args::DataArgs;
@@ -115,7 +118,7 @@ fn read_outbox(path: &Path) -> Result<OutboxStatus, CliError> {
     })
 }
 
-fn reasons(rows: &[ListedRow], now: levi::Wall) -> Vec<ReasonCount> {
+fn reasons(rows: &[ListedRow], now: levi::types::Wall) -> Vec<ReasonCount> {
     let mut reasons: Vec<ReasonCount> = Vec::new();
     for row in rows {
         let Some(reason) = &row.reason else { continue };

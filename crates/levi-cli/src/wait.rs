@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use levi::{Levi, PauseReason, Reason, Receipt, Status};
+use levi::outbox::Reason;
+use levi::{Levi, PauseReason, Receipt, Status};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::CliError;

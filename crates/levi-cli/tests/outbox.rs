@@ -3,7 +3,8 @@
 
 mod project;
 
-use levi::{SqliteOptions, SqliteOutbox, Table};
+use levi::outbox::sqlite::{SqliteOptions, SqliteOutbox};
+use levi::transport::Table;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use project::{Device, Project, lines, path};
 

@@ -6,7 +6,7 @@ mod project;
 use std::io::Write as _;
 use std::time::Duration;
 
-use levi::Table;
+use levi::transport::Table;
 use levi_testkit::fixtures::transcript;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use project::{Outcome, PATIENCE, Project, lines, path};

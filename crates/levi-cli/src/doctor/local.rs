@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use levi::{
-    CredentialName, Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials, Inspector, OutboxError,
-    Reason,
-};
+use levi::outbox::sqlite::Inspector;
+use levi::outbox::{OutboxError, Reason};
+use levi::types::CredentialName;
+use levi::{Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials};
 
 use super::Findings;
 use crate::data_dir;

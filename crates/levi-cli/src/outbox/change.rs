@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use levi::{AdminCommand, Clock as _, Inspector, ListedRow, OutboxAdmin, OwnerNotice, RowId, SystemClock};
+use levi::core::SystemClock;
+use levi::outbox::sqlite::{AdminCommand, Inspector, OutboxAdmin, OwnerNotice};
+use levi::outbox::{ListedRow, RowId};
+use levi::types::Clock as _;
 use serde::Serialize;
 
 use super::{ChosenArgs, PAGE, outbox_path};

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use levi::{
-    DatabaseKey, Inspector, ListedRow, MessageKey, RowKey, RowKind, SessionId, SessionSecret,
-    SessionStore as _, SqliteSessionStore, open_stored,
-};
+use levi::core::open_stored;
+use levi::crypto::MessageKey;
+use levi::outbox::sqlite::Inspector;
+use levi::outbox::{ListedRow, RowKey, RowKind};
+use levi::{DatabaseKey, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore};
 use serde::Serialize;
 
 use super::{ListArgs, each_row, outbox_path};

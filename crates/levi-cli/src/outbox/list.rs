@@ -1,6 +1,9 @@
 //! `levi outbox list`.
 
-use levi::{Clock as _, Encryption, ListedRow, RowKind, SessionId, SystemClock, Wall};
+use levi::SessionId;
+use levi::core::SystemClock;
+use levi::outbox::{Encryption, ListedRow, RowKind};
+use levi::types::{Clock as _, Wall};
 use serde::Serialize;
 
 use super::{ListArgs, each_row, outbox_path};
@@ -31,7 +34,7 @@ struct Row<'a> {
 }
 
 pub(super) fn run(args: &ListArgs, console: Console) -> Result<Exit, CliError> {
-    let inspector = levi::Inspector::open(outbox_path(&args.data)?)?;
+    let inspector = levi::outbox::sqlite::Inspector::open(outbox_path(&args.data)?)?;
     let now = SystemClock::new().now().wall;
     let shown = each_row(
         &inspector,

@@ -7,7 +7,8 @@ mod list;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use levi::{Inspector, ListedRow, RowId};
+use levi::outbox::sqlite::Inspector;
+use levi::outbox::{ListedRow, RowId};
 
 use crate::args::DataArgs;
 use crate::console::Console;
