@@ -46,7 +46,7 @@ INSERT INTO levi_lanes (kind, subject, repository_id, attempts, due_at, reason_c
     FROM levi_tasks WHERE name GLOB 'secret/*';
 INSERT INTO levi_outbox (lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload)
     SELECT l.lane, 0, t.version, length(t.payload), 2,
-        coalesce(t.due_at, (SELECT max(enqueued_at) FROM levi_outbox), 0),
+        coalesce(t.due_at, (SELECT enqueued_at FROM levi_outbox ORDER BY id DESC LIMIT 1), 0),
         substr(t.name, 1, instr(t.name, '/') - 1), t.payload
     FROM levi_lanes AS l JOIN levi_tasks AS t
         ON t.name = CASE l.kind WHEN 0 THEN 'repository/' WHEN 1 THEN 'session/' WHEN 2 THEN 'secret/' END || l.subject
