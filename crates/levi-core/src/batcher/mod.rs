@@ -114,7 +114,7 @@ impl Batcher {
             Input::Outcome { batch, result } => self.outcome(now, batch, result),
             Input::Vanished { batch } => self.vanished(batch),
             Input::Sealed { lane, result } => self.sealed(now, lane, result),
-            Input::ParentEnsured { lane, parent } => self.parent_ensured(now, lane, parent),
+            Input::ParentEnsured { key, parent } => self.parent_ensured(now, &key, parent),
             Input::ControlSenderReady => {
                 self.can_send_control_rows = true;
                 self.windows.release_held_back();
@@ -229,6 +229,9 @@ impl Batcher {
             Written::Unknown => self.windows.invalidate_all(),
             Written::Lanes(lanes) => {
                 for (key, lowest) in lanes {
+                    if key.kind().is_control() {
+                        self.refusals.replaced(&key);
+                    }
                     self.windows.note_write(&key, lowest);
                 }
             }
