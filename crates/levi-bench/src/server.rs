@@ -1,12 +1,13 @@
-//! The stand-in in a process of its own, so that its processor time is not the client's.
+//! The fake Supabase in a process of its own, so that its processor time is not the client's.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use levi::{AccessToken, DeviceId, HttpOptions, HttpSupabase, SessionStatus, Supabase, UserId};
+use levi::transport::Supabase;
+use levi::{AccessToken, DeviceId, HttpOptions, HttpSupabase, SessionStatus, UserId};
 use levi_testkit::fixtures::uuid_of;
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 use levi_transport::Table;
 use levi_transport::rows::{DeviceRow, RepositoryRow, SessionRow, upsert_of};
 use serde::{Deserialize, Serialize};
@@ -47,7 +48,7 @@ pub(crate) struct Seen {
 
 /// The child's side: serves until standard input ends; answers each line with what it counted.
 pub(crate) fn serve(latency: Duration) -> Fallible<()> {
-    let server = StandIn::builder().keep_requests(0).start()?;
+    let server = FakeSupabase::builder().keep_requests(0).start()?;
     let user = server.add_user("ada@example.org", "correct horse")?;
     let token = server.sign_in(&user).ok_or("the user was just added")?.access_token;
     let address = Address {
@@ -165,7 +166,7 @@ impl Server {
                     user.clone(),
                     device.clone(),
                     &session,
-                    levi::Wall::from_millis(1_700_000_000_000),
+                    levi::types::Wall::from_millis(1_700_000_000_000),
                 )
             })
             .collect();

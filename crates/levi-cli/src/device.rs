@@ -1,42 +1,44 @@
-//! This device among the user's devices.
+//! The row of this device in the user's list of devices.
 
-use levi::{
-    AuthSession, DeviceId, DeviceRow, HttpOptions, HttpSupabase, RefreshingAuth, Supabase as _, Upsert,
-    Verdict, upsert_of,
-};
+use levi::transport::rows::upsert_of;
+use levi::transport::{Supabase as _, Upsert, Verdict};
+use levi::types::AuthSession;
+use levi::{DeviceId, DeviceRow, HttpOptions, HttpSupabase, RefreshingAuth};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
+use crate::data_dir::DataDir;
 use crate::error::CliError;
-use crate::home::Home;
 use crate::ids::random_uuid;
 
-/// What people read in a list of devices.
+/// How a list of devices shows this one.
+#[derive(Clone, Copy)]
 pub(crate) struct Description<'a> {
     pub(crate) name: &'a str,
     pub(crate) device_type: &'a str,
 }
 
-/// Writes this device's row: with its id and its public key, which it makes if there are none yet.
+/// Writes this device's row, with its id and its public key. Creates both on the first call.
 pub(crate) async fn register(
-    home: &Home,
+    data_dir: &DataDir,
     http: &HttpOptions,
     auth: &RefreshingAuth,
     description: Description<'_>,
 ) -> Result<DeviceId, CliError> {
     let signed_in = auth.current().await?.ok_or(CliError::NotSignedIn)?;
-    let known = home.device_id()?;
+    let known = data_dir.device_id()?;
     let id = known.clone().unwrap_or_else(|| DeviceId::from(random_uuid(&mut UnwrapErr(SysRng))));
     if known.is_none() {
-        // Before the server has it: a device that is registered and does not know it would be one too many.
-        home.save_device_id(&id)?;
+        // Saved before the server has it, because a crash in between would register this device
+        // twice.
+        data_dir.save_device_id(&id)?;
     }
     let row = DeviceRow {
         id: id.clone(),
         user_id: signed_in.user_id.clone(),
         name: Some(description.name.to_owned()),
         device_type: Some(description.device_type.to_owned()),
-        public_key: Some(home.private_key()?.public_key().to_base64()),
+        public_key: Some(data_dir.private_key()?.public_key().to_base64()),
         is_active: true,
     };
     write(http, auth, &signed_in, &row).await?;

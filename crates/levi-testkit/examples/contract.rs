@@ -10,7 +10,7 @@
 //! Two users that differ; their own rows are left alone. `LEVI_CONTRACT_SIGN_UP=1` instead makes two new ones.
 //! `LEVI_CONTRACT_EXPIRED_TOKEN` (an old access token) or `LEVI_CONTRACT_JWT_SECRET` adds the cases that need one.
 //! `LEVI_CONTRACT_SERVER` is `supabase` unless set to `lite`, whose known differences are then expected, or to
-//! `stand-in`, which is started in this process and needs nothing else.
+//! `fake-supabase`, which is started in this process and needs nothing else.
 //!
 //! Exit codes: 0 the contract holds, 1 it does not, 2 it could not be run.
 
@@ -19,7 +19,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use levi_testkit::contract::{Accounts, Report, Server, Target, run};
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 
 fn main() -> ExitCode {
     match report() {
@@ -37,9 +37,9 @@ fn main() -> ExitCode {
 fn report() -> Result<Report, Box<dyn Error>> {
     let name = var("LEVI_CONTRACT_SERVER").unwrap_or_else(|_| Server::Supabase.name().to_owned());
     let report = match Server::named(&name) {
-        Some(Server::StandIn) => in_process()?,
+        Some(Server::FakeSupabase) => in_process()?,
         Some(server) => run(&elsewhere(server)?)?,
-        None => return Err("LEVI_CONTRACT_SERVER is one of supabase, lite, stand-in".into()),
+        None => return Err("LEVI_CONTRACT_SERVER is one of supabase, lite, fake-supabase".into()),
     };
     if let Some(path) = args().nth(1) {
         let mut json = serde_json::to_string_pretty(&report)?;
@@ -50,17 +50,23 @@ fn report() -> Result<Report, Box<dyn Error>> {
 }
 
 fn in_process() -> Result<Report, Box<dyn Error>> {
-    let stand_in = StandIn::start()?;
+    let fake_supabase = FakeSupabase::start()?;
     let accounts =
         ["first", "second"].map(|name| (format!("{name}@example.com"), format!("{name} password")));
     for (email, password) in &accounts {
-        stand_in.add_user(email, password)?;
+        fake_supabase.add_user(email, password)?;
     }
     let accounts = Accounts::Existing(accounts);
-    let sign_in =
-        || Target::sign_in(Server::StandIn, &stand_in.url(), stand_in.publishable_key(), accounts.clone());
+    let sign_in = || {
+        Target::sign_in(
+            Server::FakeSupabase,
+            &fake_supabase.url(),
+            fake_supabase.publishable_key(),
+            accounts.clone(),
+        )
+    };
     let before = sign_in()?;
-    stand_in.expire_tokens(&before.user_id());
+    fake_supabase.expire_tokens(&before.user_id());
     Ok(run(&sign_in()?.with_expired_token(before.access_token().to_owned()))?)
 }
 

@@ -3,14 +3,14 @@
 
 mod raw;
 
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 use levi_transport::Table;
 use raw::{MERGE, MESSAGES, Raw, SESSION, User, messages};
 use serde_json::json;
 
 #[test]
 fn unequal_keys_are_fine_with_columns_named() {
-    let server = StandIn::start().unwrap();
+    let server = FakeSupabase::start().unwrap();
     let user = User::sign_in(&server, "ada@example.org");
     user.set_up(1);
     let id = &user.id;
@@ -34,7 +34,7 @@ fn unequal_keys_are_fine_with_columns_named() {
 
 #[test]
 fn a_body_may_come_in_chunks_and_a_connection_serves_many_requests() {
-    let server = StandIn::start().unwrap();
+    let server = FakeSupabase::start().unwrap();
     let user = User::sign_in(&server, "ada@example.org");
     user.set_up(1);
     let body = messages(SESSION, 0..200);
@@ -57,7 +57,7 @@ fn a_body_may_come_in_chunks_and_a_connection_serves_many_requests() {
 
 #[test]
 fn a_batch_of_two_thousand_rows_is_one_insert() {
-    let server = StandIn::start().unwrap();
+    let server = FakeSupabase::start().unwrap();
     let user = User::sign_in(&server, "ada@example.org");
     user.set_up(1);
     assert_eq!(user.post(MESSAGES, &messages(SESSION, 0..2000)).status, 201);
@@ -66,7 +66,7 @@ fn a_batch_of_two_thousand_rows_is_one_insert() {
 
 #[test]
 fn a_message_that_lands_behind_a_later_one_is_noticed() {
-    let server = StandIn::start().unwrap();
+    let server = FakeSupabase::start().unwrap();
     let user = User::sign_in(&server, "ada@example.org");
     user.set_up(1);
     for numbers in [vec![0, 1], vec![4, 3], vec![2], vec![5]] {
@@ -78,7 +78,7 @@ fn a_message_that_lands_behind_a_later_one_is_noticed() {
 
 #[test]
 fn a_body_over_the_limit_is_refused_whole() {
-    let server = StandIn::builder().max_body_bytes(1000).start().unwrap();
+    let server = FakeSupabase::builder().max_body_bytes(1000).start().unwrap();
     let user = User::sign_in(&server, "ada@example.org");
     user.set_up(1);
     assert_eq!(user.post(MESSAGES, &messages(SESSION, 0..100)).status, 413);

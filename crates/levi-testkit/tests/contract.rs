@@ -1,23 +1,24 @@
-//! The stand-in keeps the contract with PostgREST, but for what the suite lists as its differences.
+//! The fake Supabase keeps the contract with PostgREST, but for what the suite lists as its differences.
 #![cfg(feature = "contract")]
 
 use levi_testkit::contract::{Accounts, Outcome, Server, Target, run};
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 
 #[test]
-fn the_stand_in_keeps_the_contract() {
-    let stand_in = StandIn::start().unwrap();
+fn the_fake_supabase_keeps_the_contract() {
+    let fake_supabase = FakeSupabase::start().unwrap();
     let accounts =
         ["first", "second"].map(|name| (format!("{name}@example.com"), format!("{name} password")));
     for (email, password) in &accounts {
-        stand_in.add_user(email, password).unwrap();
+        fake_supabase.add_user(email, password).unwrap();
     }
     let sign_in = || {
         let accounts = Accounts::Existing(accounts.clone());
-        Target::sign_in(Server::StandIn, &stand_in.url(), stand_in.publishable_key(), accounts).unwrap()
+        Target::sign_in(Server::FakeSupabase, &fake_supabase.url(), fake_supabase.publishable_key(), accounts)
+            .unwrap()
     };
     let before = sign_in();
-    stand_in.expire_tokens(&before.user_id());
+    fake_supabase.expire_tokens(&before.user_id());
     let target = sign_in().with_expired_token(before.access_token().to_owned());
 
     let report = run(&target).unwrap();

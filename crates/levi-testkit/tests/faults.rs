@@ -7,26 +7,26 @@ use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use levi_testkit::supabase::{Canned, Fault, Scope, StandIn, Times};
+use levi_testkit::supabase::{Canned, FakeSupabase, Fault, Scope, Times};
 use levi_transport::Table;
 use raw::{MERGE, MESSAGES, Raw, SESSION, User, messages};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A stand-in with one user's session in it.
-fn prepared() -> (StandIn, String) {
-    let server = StandIn::start().unwrap();
+/// A fake Supabase with one user's session in it.
+fn prepared() -> (FakeSupabase, String) {
+    let server = FakeSupabase::start().unwrap();
     let user = User::sign_in(&server, "ada@example.org");
     user.set_up(1);
     let token = user.token;
     (server, token)
 }
 
-fn user<'s>(server: &'s StandIn, token: &str) -> User<'s> {
+fn user<'s>(server: &'s FakeSupabase, token: &str) -> User<'s> {
     User { server, id: server.add_user("ada@example.org", "x").unwrap(), token: token.to_owned() }
 }
 
-fn stored(server: &StandIn) -> u64 {
+fn stored(server: &FakeSupabase) -> u64 {
     server.row_count(Table::Messages).unwrap()
 }
 
@@ -273,7 +273,7 @@ fn texts_are_noticed_even_in_a_request_that_never_became_whole() {
     let (server, token) = prepared();
     let user = user(&server, &token);
     let secrets = ["the plan is to meet at dawn", "nobody says this anywhere", "sess_and_this_in_a_header"];
-    let watch = server.watch_for(secrets);
+    let scanner = server.scan_for(secrets);
     user.send("GET", "/rest/v1/devices", &[("X-Leak", secrets[2])], "");
     let leak = messages(SESSION, [1]).replace("YWJj1", secrets[0]);
     let bytes = user.bytes("POST", MESSAGES, &[MERGE], &leak);
@@ -282,13 +282,13 @@ fn texts_are_noticed_even_in_a_request_that_never_became_whole() {
     let _ = connection.send(&bytes);
     let _ = connection.rest();
     server.wait_for(PATIENCE, |stats| stats.unfinished == 1).unwrap();
-    let found: Vec<_> = watch.sightings().iter().map(|sighting| sighting.text).collect();
+    let found: Vec<_> = scanner.leaks().iter().map(|leak| leak.text).collect();
     assert_eq!(found, [0, 2]);
 }
 
 #[test]
 fn the_log_keeps_what_it_is_told_to() {
-    let server = StandIn::builder().keep_requests(2).keep_bodies().start().unwrap();
+    let server = FakeSupabase::builder().keep_requests(2).keep_bodies().start().unwrap();
     let user = User::sign_in(&server, "ada@example.org");
     user.set_up(1);
     let body = messages(SESSION, [1]);

@@ -3,7 +3,7 @@
 
 mod raw;
 
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 use levi_transport::Table;
 use raw::{DEVICE, MERGE, MESSAGES, REPOSITORY, Raw, SESSION, User, messages, request};
 use serde_json::json;
@@ -12,7 +12,7 @@ const SESSIONS: &str = "/rest/v1/agent_coding_sessions";
 
 #[test]
 fn an_upsert_inserts_merges_and_does_both_in_one_batch() {
-    let server = StandIn::start().unwrap();
+    let server = FakeSupabase::start().unwrap();
     let user = User::sign_in(&server, "ada@example.org");
     user.set_up(1);
     let sent = [(0..3, 201), (1..3, 200), (2..5, 201)];
@@ -32,7 +32,7 @@ fn an_upsert_inserts_merges_and_does_both_in_one_batch() {
 
 #[test]
 fn other_resolutions_fail_on_or_pass_over_what_is_there() {
-    let server = StandIn::start().unwrap();
+    let server = FakeSupabase::start().unwrap();
     let user = User::sign_in(&server, "ada@example.org");
     user.set_up(1);
     assert_eq!(user.post(MESSAGES, &messages(SESSION, [1])).status, 201);
@@ -61,7 +61,7 @@ fn other_resolutions_fail_on_or_pass_over_what_is_there() {
 /// One bad row, and what PostgREST says about it: target, body, status, code, message.
 #[test]
 fn every_refusal_has_postgrests_status_code_and_words() {
-    let server = StandIn::start().unwrap();
+    let server = FakeSupabase::start().unwrap();
     let user = User::sign_in(&server, "ada@example.org");
     user.set_up(1);
     let id = &user.id;
@@ -197,7 +197,7 @@ fn every_refusal_has_postgrests_status_code_and_words() {
 
 #[test]
 fn details_name_the_missing_parent() {
-    let server = StandIn::start().unwrap();
+    let server = FakeSupabase::start().unwrap();
     let absent = "0a0a0a0a-0000-4000-8000-0000000000ff";
     // Only past the policies does a message reach its foreign key.
     let bytes = request(
@@ -223,7 +223,7 @@ fn details_name_the_missing_parent() {
 
 #[test]
 fn keys_and_tokens_are_refused_as_the_gateway_and_postgrest_do() {
-    let server = StandIn::start().unwrap();
+    let server = FakeSupabase::start().unwrap();
     let user = User::sign_in(&server, "ada@example.org");
     let key = server.publishable_key();
     let expired = format!("Bearer {}", user.token);
@@ -263,7 +263,7 @@ fn keys_and_tokens_are_refused_as_the_gateway_and_postgrest_do() {
 
 #[test]
 fn another_user_neither_reads_nor_writes_nor_updates_nor_deletes() {
-    let server = StandIn::start().unwrap();
+    let server = FakeSupabase::start().unwrap();
     let ada = User::sign_in(&server, "ada@example.org");
     let eve = User::sign_in(&server, "eve@example.org");
     let (device, repository, session) = ada.set_up(1);
@@ -353,7 +353,7 @@ fn another_user_neither_reads_nor_writes_nor_updates_nor_deletes() {
 
 #[test]
 fn reads_filter_sort_and_stop_at_the_servers_limit() {
-    let server = StandIn::builder().max_rows(3).start().unwrap();
+    let server = FakeSupabase::builder().max_rows(3).start().unwrap();
     let user = User::sign_in(&server, "ada@example.org");
     user.set_up(1);
     user.set_up(2);

@@ -7,22 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levi_testkit::clock::VirtualClock;
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 use raw::{Answer, Raw, User, request};
 use serde_json::json;
 
-fn auth(server: &StandIn, target: &str, body: serde_json::Value) -> Answer {
+fn auth(server: &FakeSupabase, target: &str, body: serde_json::Value) -> Answer {
     let headers = [("apikey", server.publishable_key()), ("Content-Type", "application/json")];
     let bytes = request("POST", target, &headers, body.to_string().as_bytes());
     Raw::connect(server).unwrap().exchange(&bytes).unwrap()
 }
 
-fn password(server: &StandIn, password: &str) -> Answer {
+fn password(server: &FakeSupabase, password: &str) -> Answer {
     let body = json!({ "email": "ada@example.org", "password": password });
     auth(server, "/auth/v1/token?grant_type=password", body)
 }
 
-fn refresh(server: &StandIn, token: &str) -> Answer {
+fn refresh(server: &FakeSupabase, token: &str) -> Answer {
     auth(server, "/auth/v1/token?grant_type=refresh_token", json!({ "refresh_token": token }))
 }
 
@@ -41,9 +41,9 @@ fn assert_refused(answer: &Answer, code: &str) {
     assert!(body["msg"].is_string(), "{body}");
 }
 
-fn with_clock() -> (StandIn, Arc<VirtualClock>) {
+fn with_clock() -> (FakeSupabase, Arc<VirtualClock>) {
     let clock = Arc::new(VirtualClock::default());
-    let server = StandIn::builder().clock(clock.clone()).start().unwrap();
+    let server = FakeSupabase::builder().clock(clock.clone()).start().unwrap();
     server.add_user("ada@example.org", "correct horse").unwrap();
     (server, clock)
 }

@@ -1,4 +1,4 @@
-//! The process that is killed: a daemon that hands messages over and says aloud what it was promised.
+//! The process that is killed: a daemon that enqueues messages and reports each acknowledgement on standard output.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -8,26 +8,26 @@ use std::time::Duration;
 use levi::{FileCredentials, Levi, LeviConfig, SessionId, SqliteSessionStore, Status};
 use serde::{Deserialize, Serialize};
 
-use crate::Trouble;
+use crate::Error;
 use crate::content::{message, secret_of};
-use crate::scene::{credentials, http};
+use crate::environment::{credentials, http};
 
-/// What a child is to do.
+/// The task of a child.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
-    /// The server.
+    /// The server's URL.
     pub url: String,
-    /// Its publishable key.
+    /// The server's publishable key.
     pub key: String,
-    /// Where sign-in and session store lie.
-    pub home: PathBuf,
-    /// Where the outbox lies.
+    /// The folder of the credentials and the session store.
+    pub data_dir: PathBuf,
+    /// The folder of the outbox.
     pub folder: PathBuf,
-    /// What to hand over.
+    /// The messages to enqueue.
     pub lanes: Vec<Lane>,
-    /// Sessions whose secret arrives while it runs.
+    /// Sessions whose secret is saved after all messages were enqueued.
     pub arriving: Vec<SessionId>,
-    /// What it does when everything was handed over.
+    /// What the child does after that.
     pub end: End,
 }
 
@@ -36,82 +36,82 @@ pub struct Job {
 pub struct Lane {
     /// The session.
     pub session: SessionId,
-    /// The first place to fill.
+    /// The first sequence number.
     pub first: i64,
-    /// How many.
+    /// How many messages.
     pub count: i64,
-    /// How many are handed over side by side.
+    /// How many messages are enqueued before the child waits for them.
     pub burst: i64,
     /// Bytes of each message.
     pub bytes: usize,
-    /// Whether the session's secret is in the session store already.
+    /// Whether the session's secret is in the session store from the start.
     pub has_secret: bool,
 }
 
-/// How a child ends, if it is not killed first.
+/// What a child does once everything is enqueued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
-    /// Goes on sending until it is killed.
+    /// Keeps sending until it is killed.
     Linger,
     /// Shuts Levi down.
     ShutDown,
-    /// Waits until nothing is left to send, then shuts down.
+    /// Waits until nothing is left to send, then shuts Levi down.
     Drain,
 }
 
-/// What a child says, one line each.
+/// What a child prints, one JSON value on each line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Line {
-    /// About to open the outbox.
+    /// It is about to open the outbox.
     Opening,
     /// The outbox is open.
     Open,
-    /// About to hand over the message at this place.
-    Try(SessionId, i64),
-    /// `enqueue_durable` returned: it is on disk.
+    /// It is about to enqueue the message with this sequence number.
+    Enqueueing(SessionId, i64),
+    /// `enqueue_durable` returned `Ok`: the message is on disk.
     Acknowledged(SessionId, i64),
-    /// It was refused, and why.
+    /// `enqueue_durable` returned this error.
     Refused(SessionId, i64, String),
-    /// A secret is in the session store; Levi is about to be told.
+    /// The secret is in the session store, and the child is about to call `secret_arrived`.
     Secret(SessionId),
-    /// About to shut down.
+    /// It is about to shut down.
     Stopping,
-    /// Shut down, with so many messages pending and parked.
+    /// Levi shut down with so many messages pending and so many parked.
     Stopped(u64, u64),
-    /// It could not do its job.
+    /// The child cannot continue, for this reason.
     Failed(String),
 }
 
-/// Runs a child's job to its end.
+/// Carries out a job.
 ///
 /// # Errors
-/// When Levi cannot be built or started, which is said aloud too.
-pub async fn run(job: Job) -> Result<(), Trouble> {
-    end_with_the_parent();
+/// When Levi cannot be built or started. The child prints [`Line::Failed`] too.
+pub async fn run(job: Job) -> Result<(), Error> {
+    exit_with_the_parent();
     let outcome = work(job).await;
-    if let Err(trouble) = &outcome {
-        say(&Line::Failed(trouble.to_string()))?;
+    if let Err(error) = &outcome {
+        print(&Line::Failed(error.to_string()))?;
     }
     outcome
 }
 
-async fn work(job: Job) -> Result<(), Trouble> {
-    let home = Home::open(&job.home)?;
+async fn work(job: Job) -> Result<(), Error> {
+    let daemon = Daemon::open(&job.data_dir)?;
     for lane in job.lanes.iter().filter(|lane| lane.has_secret) {
-        home.store.save_secret(&lane.session, &secret_of(&lane.session)?)?;
+        daemon.store.save_secret(&lane.session, &secret_of(&lane.session)?)?;
     }
-    let levi = Arc::new(home.levi(&job)?);
-    say(&Line::Opening)?;
+    let levi = Arc::new(daemon.levi(&job)?);
+    print(&Line::Opening)?;
     levi.start()?;
-    say(&Line::Open)?;
+    print(&Line::Open)?;
     let lanes: Vec<_> =
-        job.lanes.into_iter().map(|lane| tokio::spawn(hand_over(Arc::clone(&levi), lane))).collect();
+        job.lanes.into_iter().map(|lane| tokio::spawn(enqueue(Arc::clone(&levi), lane))).collect();
     for lane in lanes {
         lane.await??;
     }
     for session in &job.arriving {
-        home.store.save_secret(session, &secret_of(session)?)?;
-        say(&Line::Secret(session.clone()))?;
+        daemon.store.save_secret(session, &secret_of(session)?)?;
+        print(&Line::Secret(session.clone()))?;
         levi.secret_arrived(session);
     }
     match job.end {
@@ -119,27 +119,27 @@ async fn work(job: Job) -> Result<(), Trouble> {
         End::ShutDown => {}
         End::Drain => drained(&levi).await?,
     }
-    say(&Line::Stopping)?;
+    print(&Line::Stopping)?;
     let left = levi.shutdown(Duration::from_millis(200)).await;
-    say(&Line::Stopped(left.pending, left.parked))
+    print(&Line::Stopped(left.pending, left.parked))
 }
 
-/// What a daemon keeps beside the outbox.
-struct Home {
+/// What a daemon has besides Levi.
+struct Daemon {
     store: Arc<SqliteSessionStore>,
     credentials: Arc<FileCredentials>,
     database_key: levi::DatabaseKey,
 }
 
-impl Home {
-    fn open(folder: &Path) -> Result<Self, Trouble> {
-        let credentials = Arc::new(FileCredentials::open(credentials(folder))?);
+impl Daemon {
+    fn open(data_dir: &Path) -> Result<Self, Error> {
+        let credentials = Arc::new(FileCredentials::open(credentials(data_dir))?);
         let database_key = levi::database_key(&*credentials, &mut rand::rng())?;
-        let store = Arc::new(SqliteSessionStore::open(folder.join("store.sqlite"), database_key.clone())?);
+        let store = Arc::new(SqliteSessionStore::open(data_dir.join("store.sqlite"), database_key.clone())?);
         Ok(Self { store, credentials, database_key })
     }
 
-    fn levi(&self, job: &Job) -> Result<Levi, Trouble> {
+    fn levi(&self, job: &Job) -> Result<Levi, Error> {
         let config = LeviConfig {
             data_dir: Some(job.folder.clone()),
             flush_interval: Duration::from_millis(5),
@@ -156,29 +156,29 @@ impl Home {
     }
 }
 
-async fn hand_over(levi: Arc<Levi>, lane: Lane) -> Result<(), Trouble> {
-    let mut place = lane.first;
+async fn enqueue(levi: Arc<Levi>, lane: Lane) -> Result<(), Error> {
+    let mut next = lane.first;
     let end = lane.first + lane.count;
-    while place < end {
-        let burst: Vec<i64> = (place..end.min(place + lane.burst.max(1))).collect();
-        place += lane.burst.max(1);
+    while next < end {
+        let burst: Vec<i64> = (next..end.min(next + lane.burst.max(1))).collect();
+        next += lane.burst.max(1);
         let mut waiting = Vec::new();
-        for place in burst {
-            say(&Line::Try(lane.session.clone(), place))?;
-            let (levi, request) = (Arc::clone(&levi), message(&lane.session, place, lane.bytes));
-            // Polled once here, so that the messages of a burst are handed over in their order.
-            let mut handed_over = Box::pin(async move { levi.enqueue_durable(request).await });
-            let first = poll_once(&mut handed_over).await;
-            waiting.push((place, first, handed_over));
+        for number in burst {
+            print(&Line::Enqueueing(lane.session.clone(), number))?;
+            let (levi, request) = (Arc::clone(&levi), message(&lane.session, number, lane.bytes));
+            // The first poll enqueues, so polling here keeps the order of the burst.
+            let mut enqueued = Box::pin(async move { levi.enqueue_durable(request).await });
+            let first = poll_once(&mut enqueued).await;
+            waiting.push((number, first, enqueued));
         }
-        for (place, first, handed_over) in waiting {
+        for (number, first, enqueued) in waiting {
             let outcome = match first {
                 Some(outcome) => outcome,
-                None => handed_over.await,
+                None => enqueued.await,
             };
-            say(&match outcome {
-                Ok(_) => Line::Acknowledged(lane.session.clone(), place),
-                Err(error) => Line::Refused(lane.session.clone(), place, error.to_string()),
+            print(&match outcome {
+                Ok(_) => Line::Acknowledged(lane.session.clone(), number),
+                Err(error) => Line::Refused(lane.session.clone(), number, error.to_string()),
             })?;
         }
     }
@@ -195,8 +195,8 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     .await
 }
 
-/// Waits until nothing is pending, or says where it got stuck.
-async fn drained(levi: &Levi) -> Result<(), Trouble> {
+/// Waits until nothing is pending.
+async fn drained(levi: &Levi) -> Result<(), Error> {
     let mut status = levi.watch_status();
     let done = |status: &Status| {
         status.totals.pending_rows == 0 && status.totals.control_rows == 0 && status.rows_in_flight == 0
@@ -204,12 +204,12 @@ async fn drained(levi: &Levi) -> Result<(), Trouble> {
     let wait = tokio::time::timeout(Duration::from_secs(120), status.wait_for(done)).await;
     match wait {
         Ok(_) => Ok(()),
-        Err(_) => Err(format!("nothing moves any more: {:?}", levi.status()).into()),
+        Err(_) => Err(format!("not drained within two minutes: {:?}", levi.status()).into()),
     }
 }
 
-/// Standard input is the parent's hand: when it lets go, nobody is left to kill this process.
-fn end_with_the_parent() {
+/// Exits when standard input ends, because then the parent is gone and nobody would kill this process.
+fn exit_with_the_parent() {
     std::thread::spawn(|| {
         let mut byte = [0];
         while matches!(std::io::stdin().read(&mut byte), Ok(1..)) {}
@@ -217,8 +217,8 @@ fn end_with_the_parent() {
     });
 }
 
-/// One line, in one write.
-fn say(line: &Line) -> Result<(), Trouble> {
+/// Prints one line with one write, so that a kill cuts off the last line only.
+fn print(line: &Line) -> Result<(), Error> {
     let mut text = serde_json::to_vec(line)?;
     text.push(b'\n');
     Ok(std::io::stdout().lock().write_all(&text)?)

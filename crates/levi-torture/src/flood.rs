@@ -1,4 +1,4 @@
-//! A daemon that hands messages over as fast as it can while the server is down.
+//! A daemon that enqueues messages as fast as it can while the server is down.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,55 +10,55 @@ use std::time::{Duration, Instant};
 use levi::{DatabaseKey, EnqueueError, HttpOptions, Levi, LeviConfig, SqliteSessionStore, SyncContext};
 use serde::{Deserialize, Serialize};
 
-use crate::Trouble;
+use crate::Error;
 use crate::content::{message, secret_of};
+use crate::environment::session_id;
 use crate::memory;
-use crate::scene::session_id;
 
-/// What a flooding process may have in memory at most, whatever waits on disk: Levi's queue of 8 MiB, as content and
-/// sealed, SQLite's caches, the batcher's windows, and the program itself.
-pub const BOUND: u64 = 64 << 20;
+/// The most memory that a flooding process may use, however much is pending on disk: Levi's queue of 8 MiB, both as
+/// content and sealed, SQLite's caches, the batcher's windows, and the program itself.
+pub const MEMORY_LIMIT: u64 = 64 << 20;
 
-/// Tasks that hand messages over.
+/// How many tasks enqueue messages.
 const PRODUCERS: u64 = 8;
 
-/// How to flood.
+/// The settings of a flood.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Flood {
-    /// Where the outbox lies.
+    /// The folder of the outbox.
     pub folder: PathBuf,
-    /// For how long.
+    /// The duration.
     pub lasting: Duration,
-    /// `max_pending_bytes`.
+    /// `LeviConfig::max_pending_bytes`.
     pub max_pending_bytes: u64,
-    /// Bytes of a message at most.
+    /// Bytes of each message.
     pub bytes: usize,
 }
 
-/// What it came to.
+/// What became of the messages.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Tally {
-    /// Messages that `enqueue` took.
-    pub taken: u64,
+    /// Messages that `enqueue` accepted.
+    pub accepted: u64,
     /// Messages that `enqueue_durable` acknowledged.
     pub acknowledged: u64,
-    /// Refusals for a full queue.
+    /// Refusals because the queue was full.
     pub queue_full: u64,
-    /// Refusals for a full outbox.
+    /// Refusals because the outbox was full.
     pub outbox_full: u64,
-    /// Other refusals, of which there should be none.
+    /// Other refusals. There should be none.
     pub other: u64,
-    /// Payload bytes waiting on disk at the end.
+    /// Payload bytes pending on disk at the end.
     pub pending_bytes: u64,
-    /// The most that the process had in memory; zero where that cannot be told.
+    /// The peak resident memory; zero where the system does not tell.
     pub peak_bytes: u64,
 }
 
-/// Floods from a process of its own, so that nothing but Levi is measured.
+/// Floods from a process of its own, so that only Levi's memory is measured.
 ///
 /// # Errors
-/// When that process cannot do it.
-pub fn run(program: &Path, flood: &Flood) -> Result<Tally, Trouble> {
+/// When that process fails.
+pub fn run(program: &Path, flood: &Flood) -> Result<Tally, Error> {
     let output = Command::new(program).args(["flood-child", &serde_json::to_string(flood)?]).output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into());
@@ -70,7 +70,7 @@ pub fn run(program: &Path, flood: &Flood) -> Result<Tally, Trouble> {
 ///
 /// # Errors
 /// When Levi cannot be started.
-pub async fn flood(flood: Flood) -> Result<Tally, Trouble> {
+pub async fn flood(flood: Flood) -> Result<Tally, Error> {
     let levi = Arc::new(start(&flood)?);
     levi.set_context(SyncContext { access_token: "nobody".into() }).await;
     let counts = Arc::new(Counts::default());
@@ -89,7 +89,7 @@ pub async fn flood(flood: Flood) -> Result<Tally, Trouble> {
     Ok(tally)
 }
 
-fn start(flood: &Flood) -> Result<Levi, Trouble> {
+fn start(flood: &Flood) -> Result<Levi, Error> {
     let key = DatabaseKey::from_bytes([7; 32]);
     let store = SqliteSessionStore::open(flood.folder.join("store.sqlite"), key.clone())?;
     for number in 0..PRODUCERS {
@@ -101,7 +101,7 @@ fn start(flood: &Flood) -> Result<Levi, Trouble> {
         max_pending_bytes: flood.max_pending_bytes,
         ..LeviConfig::default()
     };
-    // Nobody listens there.
+    // Nothing listens on this port.
     let http = HttpOptions::new("http://127.0.0.1:9", "sb_publishable_nobody");
     let levi = Levi::builder(http, Arc::new(store)).config(config).database_key(key).build()?;
     levi.start()?;
@@ -112,18 +112,18 @@ fn session(number: u64) -> levi::SessionId {
     session_id(&format!("flood {number}"))
 }
 
-/// Half of the producers wait for the disk, half do not.
+/// Enqueues until the time is over. Half of the producers wait for the disk, half do not.
 async fn produce(levi: Arc<Levi>, counts: Arc<Counts>, number: u64, bytes: usize, until: Instant) {
-    let (session, mut place) = (session(number), 0);
+    let (session, mut sequence_number) = (session(number), 0);
     while Instant::now() < until {
-        place += 1;
-        let request = message(&session, place, bytes);
-        let refusal = if number.is_multiple_of(2) {
+        sequence_number += 1;
+        let request = message(&session, sequence_number, bytes);
+        let outcome = if number.is_multiple_of(2) {
             levi.enqueue_durable(request).await.map(|_| &counts.acknowledged)
         } else {
-            levi.enqueue(request).map(|()| &counts.taken)
+            levi.enqueue(request).map(|()| &counts.accepted)
         };
-        let count = refusal.unwrap_or_else(|error| match error {
+        let count = outcome.unwrap_or_else(|error| match error {
             EnqueueError::QueueFull { .. } => &counts.queue_full,
             EnqueueError::OutboxFull { .. } => &counts.outbox_full,
             _ => &counts.other,
@@ -135,7 +135,7 @@ async fn produce(levi: Arc<Levi>, counts: Arc<Counts>, number: u64, bytes: usize
 
 #[derive(Default)]
 struct Counts {
-    taken: AtomicU64,
+    accepted: AtomicU64,
     acknowledged: AtomicU64,
     queue_full: AtomicU64,
     outbox_full: AtomicU64,
@@ -146,7 +146,7 @@ impl Counts {
     fn tally(&self) -> Tally {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Tally {
-            taken: read(&self.taken),
+            accepted: read(&self.accepted),
             acknowledged: read(&self.acknowledged),
             queue_full: read(&self.queue_full),
             outbox_full: read(&self.outbox_full),
@@ -159,11 +159,16 @@ impl Counts {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:>10}  messages acknowledged on disk", self.acknowledged)?;
-        writeln!(f, "{:>10}  messages taken by enqueue", self.taken)?;
-        writeln!(f, "{:>10}  refused, the queue being full", self.queue_full)?;
-        writeln!(f, "{:>10}  refused, the outbox being full", self.outbox_full)?;
+        writeln!(f, "{:>10}  messages accepted by enqueue", self.accepted)?;
+        writeln!(f, "{:>10}  refused because the queue was full", self.queue_full)?;
+        writeln!(f, "{:>10}  refused because the outbox was full", self.outbox_full)?;
         writeln!(f, "{:>10}  refused for another reason", self.other)?;
-        writeln!(f, "{:>10}  KiB waiting on disk", self.pending_bytes >> 10)?;
-        writeln!(f, "{:>10}  KiB in memory at most (the bound is {})", self.peak_bytes >> 10, BOUND >> 10)
+        writeln!(f, "{:>10}  KiB pending on disk", self.pending_bytes >> 10)?;
+        writeln!(
+            f,
+            "{:>10}  KiB of memory at the peak (the limit is {})",
+            self.peak_bytes >> 10,
+            MEMORY_LIMIT >> 10
+        )
     }
 }

@@ -4,10 +4,10 @@
 pub mod child;
 pub mod content;
 pub mod crash;
+pub mod environment;
 pub mod flood;
 pub mod hold;
 pub mod memory;
-pub mod scene;
 
-/// Why a run could not go on. What a run finds is no trouble but a finding.
-pub type Trouble = Box<dyn std::error::Error + Send + Sync>;
+/// Why a run could not be carried out. Broken promises are findings, not errors.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use levi_torture::Trouble;
+use levi_torture::Error;
 use levi_torture::child::{self, Job};
 use levi_torture::flood::{self, Flood};
 use levi_torture::{crash, hold};
@@ -17,18 +17,18 @@ async fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match run(&args).await {
         Ok(code) => code,
-        Err(trouble) => {
-            eprintln!("{trouble}");
+        Err(error) => {
+            eprintln!("levi-torture: {error}");
             ExitCode::from(2)
         }
     }
 }
 
-async fn run(args: &[String]) -> Result<ExitCode, Trouble> {
+async fn run(args: &[String]) -> Result<ExitCode, Error> {
     match args {
         [name, job] if name == "child" => {
             let job: Job = serde_json::from_str(job)?;
-            // What went wrong was said where the parent listens.
+            // The child has printed the error for its parent.
             Ok(if child::run(job).await.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         [name, rest @ ..] if name == "crash" => {
@@ -56,8 +56,8 @@ async fn run(args: &[String]) -> Result<ExitCode, Trouble> {
     }
 }
 
-/// A flood of small messages and then one of large ones, half of the time each.
-fn flood_for(lasting: Duration) -> Result<ExitCode, Trouble> {
+/// Floods with small messages, then with large ones, half of the time each.
+fn flood_for(lasting: Duration) -> Result<ExitCode, Error> {
     let mut code = ExitCode::SUCCESS;
     for bytes in [200, 400_000] {
         let folder = tempfile::tempdir()?;
@@ -69,15 +69,15 @@ fn flood_for(lasting: Duration) -> Result<ExitCode, Trouble> {
         };
         let tally = flood::run(&std::env::current_exe()?, &flood)?;
         println!("messages of {bytes} bytes for {} s:\n{tally}", flood.lasting.as_secs());
-        if tally.peak_bytes > flood::BOUND || tally.other > 0 {
+        if tally.peak_bytes > flood::MEMORY_LIMIT || tally.other > 0 {
             code = ExitCode::FAILURE;
         }
     }
     Ok(code)
 }
 
-/// The number after `name`, if it is there.
-fn number(args: &[String], name: &str) -> Result<Option<u64>, Trouble> {
+/// The number after the option `name`, if it is given.
+fn number(args: &[String], name: &str) -> Result<Option<u64>, Error> {
     let Some(at) = args.iter().position(|arg| arg == name) else { return Ok(None) };
     let value = args.get(at + 1).ok_or_else(|| format!("{name} needs a number; {USAGE}"))?;
     Ok(Some(value.parse().map_err(|_| format!("{name} needs a number, not {value}"))?))

@@ -1,12 +1,12 @@
-//! How much memory a process has held at most.
+//! Memory of this process.
 
-/// The most that this process has had in memory so far, in bytes (`VmHWM` of Linux). `None` elsewhere.
+/// The peak resident memory in bytes (Linux's `VmHWM`). `None` on other systems.
 pub fn peak_bytes() -> Option<u64> {
     field("VmHWM:")
 }
 
-/// What this process has in memory now, in bytes (`VmRSS` of Linux). `None` elsewhere.
-pub fn present_bytes() -> Option<u64> {
+/// The resident memory in bytes (Linux's `VmRSS`). `None` on other systems.
+pub fn resident_bytes() -> Option<u64> {
     field("VmRSS:")
 }
 

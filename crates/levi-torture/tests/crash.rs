@@ -1,4 +1,4 @@
-//! Processes that are killed. `cargo xtask crash` does this for longer.
+//! Processes that are killed. `cargo xtask crash` runs longer.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on stops")]
 
 use std::path::Path;
@@ -6,9 +6,10 @@ use std::path::Path;
 use levi::{DatabaseKey, HttpOptions, Levi, LeviConfig, SqliteSessionStore};
 use levi_torture::content::{message, secret_of};
 use levi_torture::crash::{self, Options};
-use levi_torture::scene::session_id;
+use levi_torture::environment::session_id;
 
-/// G1, G2 and G3: SIGKILL at random instants over the same files, while the server misbehaves.
+/// After SIGKILL at random instants over the same files, while the server has faults: what was acknowledged arrives, once
+/// and in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_before_a_kill_is_on_the_server_once_and_in_order() {
     let program = Path::new(env!("CARGO_BIN_EXE_levi-torture"));
@@ -18,7 +19,7 @@ async fn what_was_acknowledged_before_a_kill_is_on_the_server_once_and_in_order(
 }
 
 #[tokio::test]
-async fn what_waits_from_the_last_time_is_in_the_status_when_start_returns() {
+async fn what_was_pending_at_the_last_exit_is_in_the_status_when_start_returns() {
     let folder = tempfile::tempdir().unwrap();
     let session = session_id("waiting");
     let levi = || {

@@ -1,6 +1,5 @@
-//! Disks that fail, under a whole daemon: what was acknowledged stays, nothing is accepted into the void, and a disk
-//! that works again is noticed without anybody polling it. (What SQLite's own errors become, is tested in
-//! `levi-outbox`.)
+//! A daemon whose disk fails: what was acknowledged stays, nothing is accepted that cannot be stored, and Levi notices
+//! a disk that works again without polling it. (`levi-outbox` tests how SQLite's errors are mapped.)
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod daemon;
@@ -15,7 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use daemon::{Daemon, synced, until};
-use levi::{EnqueueError, LeviConfig, OutboxError, SqliteOptions, SqliteOutbox, StartError};
+use levi::outbox::OutboxError;
+use levi::outbox::sqlite::{SqliteOptions, SqliteOutbox};
+use levi::{EnqueueError, LeviConfig, StartError};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFailure};
 use levi_torture::content::message;
 use slow_outbox::SlowOutbox;
@@ -28,14 +29,14 @@ fn outbox(daemon: &Daemon, options: SqliteOptions) -> SqliteOutbox {
 fn outbox_error(error: EnqueueError) -> Arc<OutboxError> {
     match error {
         EnqueueError::Outbox(error) => error,
-        other => panic!("no failure of the disk: {other:?}"),
+        other => panic!("not a disk failure: {other:?}"),
     }
 }
 
-/// However many messages come, a failing disk is asked once until its backoff is over, and again when the network
-/// (or a person) says so. Every caller is told at once.
+/// However many messages are enqueued, Levi tries a failing disk once until its backoff is over, and again when
+/// `network_changed` is called. Every caller gets the error at once.
 #[tokio::test]
-async fn a_failing_disk_is_not_polled_and_every_caller_is_told_at_once() {
+async fn a_failing_disk_is_not_polled_and_every_caller_gets_the_error_at_once() {
     let failures = [
         OutboxFailure::DiskFull,
         OutboxFailure::ReadOnly,
@@ -54,14 +55,14 @@ async fn a_failing_disk_is_not_polled_and_every_caller_is_told_at_once() {
 
         faults.break_down(failure);
         let before = faults.counts();
-        for place in 2..102 {
-            let error = outbox_error(daemon.enqueue(&levi, place, 100).await.unwrap_err());
+        for number in 2..102 {
+            let error = outbox_error(daemon.enqueue(&levi, number, 100).await.unwrap_err());
             assert_eq!(std::mem::discriminant(&*error), std::mem::discriminant(&failure.error()));
         }
         let after = faults.counts();
         let asked =
             (after.failed_commits + after.failed_reads) - (before.failed_commits + before.failed_reads);
-        // The commit, and the look at what to show in the status after each event.
+        // One commit. The reads are those of the status after each event.
         assert_eq!(after.failed_commits - before.failed_commits, 1, "{failure:?}: {asked} calls");
         assert!(until(&levi, |status| status.outbox_failure.is_some()).await.paused.is_some());
 
@@ -74,38 +75,38 @@ async fn a_failing_disk_is_not_polled_and_every_caller_is_told_at_once() {
     }
 }
 
-/// `enqueue` may be kept in memory while the disk fails, within the queue's bound; then it refuses too. All that it
-/// took is stored when the disk works again, which Levi notices by itself.
+/// While the disk fails, `enqueue` keeps messages in memory up to the queue's limit and then refuses too. All that it
+/// accepted is stored when the disk works again, which Levi notices by itself.
 #[tokio::test]
-async fn what_enqueue_took_while_the_disk_failed_is_bounded_and_not_lost() {
+async fn what_enqueue_accepted_while_the_disk_failed_is_bounded_and_not_lost() {
     let daemon = Daemon::new().await;
     let faulty = FaultyOutbox::new(outbox(&daemon, SqliteOptions::default()));
     let faults = faulty.faults();
     let config = LeviConfig { max_queued_bytes: 64 << 10, max_message_bytes: 8 << 10, ..daemon.config() };
     let levi = daemon.start(daemon.builder().config(config).outbox(Box::new(faulty)));
     faults.refuse_commits(OutboxFailure::DiskFull);
-    let mut taken = 0;
+    let mut accepted = 0;
     let refusal = loop {
-        match levi.enqueue(message(&daemon.session, taken + 1, 1_000)) {
-            Ok(()) => taken += 1,
+        match levi.enqueue(message(&daemon.session, accepted + 1, 1_000)) {
+            Ok(()) => accepted += 1,
             Err(error) => break error,
         }
     };
     assert!(matches!(refusal, EnqueueError::QueueFull { .. }), "{refusal:?}");
-    assert!((20..=64).contains(&taken), "{taken} messages of 1 kB and their overhead in 64 KiB");
-    let held = usize::try_from(taken).unwrap();
+    assert!((20..=64).contains(&accepted), "{accepted} messages of 1 kB and their overhead in 64 KiB");
+    let held = usize::try_from(accepted).unwrap();
     until(&levi, |status| status.held_in_memory == held).await;
 
     faults.heal();
     until(&levi, |status| status.held_in_memory == 0).await;
-    synced(&levi, &daemon.enqueue(&levi, taken + 1, 100).await.unwrap()).await;
-    assert_eq!(daemon.delivered(), (1..=taken + 1).collect::<Vec<_>>());
+    synced(&levi, &daemon.enqueue(&levi, accepted + 1, 100).await.unwrap()).await;
+    assert_eq!(daemon.delivered(), (1..=accepted + 1).collect::<Vec<_>>());
 }
 
-/// A durable message is refused while the disk fails and taken when it works again, with no other traffic that could
-/// find out in its place.
+/// A durable message is refused while the disk fails and accepted when it works again, without other traffic that could
+/// notice that in its place.
 #[tokio::test]
-async fn durable_messages_are_taken_again_when_the_backoff_is_over_and_the_disk_works() {
+async fn durable_messages_are_accepted_again_when_the_backoff_is_over_and_the_disk_works() {
     let daemon = Daemon::new().await;
     let faulty = FaultyOutbox::new(outbox(&daemon, SqliteOptions::default()));
     let faults = faulty.faults();
@@ -117,35 +118,36 @@ async fn durable_messages_are_taken_again_when_the_backoff_is_over_and_the_disk_
     synced(&levi, &daemon.enqueue(&levi, 1, 100).await.unwrap()).await;
 }
 
-/// A disk of its own that is as large as it says. `None` without the right to mount one.
+/// A mounted file system of a given size.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
+    /// `None` without the right to mount one.
     fn mount(at: &Path, options: &str) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self(at.to_owned()));
         }
-        eprintln!("no disk can be mounted here, so this test shows nothing; run it as root on Linux");
+        eprintln!("SKIPPED: no disk can be mounted here; run this test as root on Linux");
         None
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a worker's thread may still be closing its files.
+        // Lazily, because the engine thread may still be closing its files.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 
 #[tokio::test]
-async fn a_disk_that_is_really_full_refuses_keeps_what_it_has_and_goes_on_when_there_is_room() {
+async fn a_disk_that_is_really_full_refuses_keeps_what_it_has_and_continues_when_there_is_room() {
     let daemon = Daemon::new().await;
     let Some(_disk) = SmallDisk::mount(&daemon.folder(), "size=3m") else { return };
     let ballast = daemon.folder().join("ballast");
     fs::write(&ballast, vec![0; 2 << 20]).unwrap();
-    daemon.scene.server.go_down();
+    daemon.environment.server.go_down();
     let levi = daemon.start(daemon.builder());
     let mut acknowledged = 0;
     let refusal = loop {
@@ -158,8 +160,8 @@ async fn a_disk_that_is_really_full_refuses_keeps_what_it_has_and_goes_on_when_t
     assert!(matches!(*refusal, OutboxError::DiskFull(_)), "{refusal:?}");
     assert!(acknowledged > 5);
 
-    // Nothing is sent that could not be crossed off afterwards.
-    daemon.scene.server.come_up().unwrap();
+    // Nothing is sent whose acknowledgement could not be stored.
+    daemon.environment.server.come_up().unwrap();
     levi.network_changed();
     until(&levi, |status| status.outbox_failure.is_some()).await;
     fs::remove_file(ballast).unwrap();
@@ -169,7 +171,7 @@ async fn a_disk_that_is_really_full_refuses_keeps_what_it_has_and_goes_on_when_t
 }
 
 #[tokio::test]
-async fn a_disk_that_may_only_be_read_is_named_at_the_start() {
+async fn a_read_only_disk_is_reported_by_start() {
     let daemon = Daemon::new().await;
     let Some(_disk) = SmallDisk::mount(&daemon.folder(), "size=1m,ro") else { return };
     let levi = daemon.builder().build().unwrap();
@@ -177,10 +179,10 @@ async fn a_disk_that_may_only_be_read_is_named_at_the_start() {
     assert!(matches!(refused, Err(StartError::Outbox(OutboxError::ReadOnly(_)))), "{refused:?}");
 }
 
-/// Whoever runs this may be allowed everything; then there is nothing to show.
+/// Does nothing for a user to whom permissions do not apply.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_folder_without_permission_is_named_at_the_start() {
+async fn a_folder_without_permission_is_reported_by_start() {
     use std::os::unix::fs::PermissionsExt;
     let daemon = Daemon::new().await;
     fs::create_dir(daemon.folder()).unwrap();
@@ -193,13 +195,13 @@ async fn a_folder_without_permission_is_named_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_missing_is_made_but_never_the_disk_that_it_should_lie_on() {
+async fn a_missing_folder_is_created_but_never_the_disk_that_it_should_be_on() {
     let daemon = Daemon::new().await;
     let levi = daemon.start(daemon.builder());
     levi.shutdown(Duration::ZERO).await;
     assert!(daemon.folder().join("outbox.sqlite").exists());
 
-    let elsewhere = daemon.scene.home().join("a disk that is not there").join("outbox");
+    let elsewhere = daemon.environment.data_dir().join("a disk that is not there").join("outbox");
     let config = LeviConfig { data_dir: Some(elsewhere.clone()), ..daemon.config() };
     let refused = daemon.builder().config(config).build().unwrap().start();
     assert!(matches!(refused, Err(StartError::Outbox(OutboxError::CannotOpen { .. }))), "{refused:?}");
@@ -208,24 +210,24 @@ async fn a_folder_that_is_missing_is_made_but_never_the_disk_that_it_should_lie_
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_folder_that_vanished_takes_no_message_and_comes_back_with_all_of_them() {
+async fn a_folder_that_vanished_accepts_no_message_and_comes_back_with_all_of_them() {
     let daemon = Daemon::new().await;
-    daemon.scene.server.go_down();
+    daemon.environment.server.go_down();
     let levi = daemon.start(daemon.builder());
     daemon.enqueue(&levi, 1, 100).await.unwrap();
-    let away = daemon.scene.home().join("away");
+    let away = daemon.environment.data_dir().join("away");
     fs::rename(daemon.folder(), &away).unwrap();
     let refused = outbox_error(daemon.enqueue(&levi, 2, 100).await.unwrap_err());
     assert!(matches!(*refused, OutboxError::CannotOpen { .. }), "{refused:?}");
 
     fs::rename(&away, daemon.folder()).unwrap();
-    daemon.scene.server.come_up().unwrap();
+    daemon.environment.server.come_up().unwrap();
     until(&levi, |status| status.totals.pending_rows == 0).await;
     synced(&levi, &daemon.enqueue(&levi, 2, 100).await.unwrap()).await;
     assert_eq!(daemon.delivered(), [1, 2]);
 }
 
-/// Another process, which holds on to something until it is dropped.
+/// A process that holds a lock until this is dropped.
 struct Holder(Child);
 
 impl Holder {
@@ -243,26 +245,26 @@ impl Holder {
         Self(child)
     }
 
-    fn let_go(mut self) {
+    fn release(mut self) {
         drop(self.0.stdin.take());
         self.0.wait().unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_lock_of_another_process_is_named_and_passes() {
+async fn a_lock_of_another_process_is_reported_and_passes() {
     let daemon = Daemon::new().await;
     let options = SqliteOptions { busy_timeout: Duration::from_millis(1), ..SqliteOptions::default() };
     let levi = daemon.start(daemon.builder().outbox(Box::new(outbox(&daemon, options))));
     let holder = Holder::start("hold-write-lock", &daemon.folder().join("outbox.sqlite"));
     let refused = outbox_error(daemon.enqueue(&levi, 1, 100).await.unwrap_err());
     assert!(matches!(*refused, OutboxError::Locked(_)), "{refused:?}");
-    holder.let_go();
+    holder.release();
     until(&levi, |status| status.paused.is_none()).await;
     synced(&levi, &daemon.enqueue(&levi, 1, 100).await.unwrap()).await;
 }
 
-/// G10.
+/// With two processes on one outbox, the second gets an error and changes nothing.
 #[tokio::test]
 async fn an_outbox_that_another_process_owns_is_left_alone() {
     let daemon = Daemon::new().await;
@@ -270,21 +272,21 @@ async fn an_outbox_that_another_process_owns_is_left_alone() {
     let holder = Holder::start("own-outbox", &daemon.folder().join("outbox.sqlite"));
     let refused = daemon.builder().build().unwrap().start();
     assert!(matches!(refused, Err(StartError::Outbox(OutboxError::Owned { .. }))), "{refused:?}");
-    holder.let_go();
+    holder.release();
     daemon.start(daemon.builder());
 }
 
-/// A disk on which each commit takes fifteen times as long as a good one's: those who wait share commits.
+/// On a disk whose commits take fifteen times as long as a good disk's, callers that wait share commits.
 #[tokio::test]
-async fn on_a_slow_disk_those_who_wait_share_a_commit() {
+async fn on_a_slow_disk_callers_that_wait_share_a_commit() {
     let daemon = Arc::new(Daemon::new().await);
     let commits = Arc::new(AtomicU64::new(0));
     let slow = SlowOutbox { inner: outbox(&daemon, SqliteOptions::default()), commits: Arc::clone(&commits) };
-    daemon.scene.server.go_down();
+    daemon.environment.server.go_down();
     let levi = Arc::new(daemon.start(daemon.builder().outbox(Box::new(slow))));
     let waiting: Vec<_> = (1..=200)
-        .map(|place| {
-            let (levi, request) = (Arc::clone(&levi), message(&daemon.session, place, 100));
+        .map(|number| {
+            let (levi, request) = (Arc::clone(&levi), message(&daemon.session, number, 100));
             tokio::spawn(async move { levi.enqueue_durable(request).await.unwrap() })
         })
         .collect();
@@ -293,13 +295,13 @@ async fn on_a_slow_disk_those_who_wait_share_a_commit() {
         receipts.push(waiting.await.unwrap());
     }
     assert!(commits.load(Ordering::SeqCst) < 50, "{commits:?} commits for 200 messages");
-    daemon.scene.server.come_up().unwrap();
+    daemon.environment.server.come_up().unwrap();
     levi.network_changed();
     synced(&levi, receipts.last().unwrap()).await;
     assert_eq!(daemon.delivered(), (1..=200).collect::<Vec<_>>());
 }
 
-/// Sound files first, then what becomes of each kind of unsound one at the start.
+/// For each kind of damage: Levi starts, quarantines the damaged file and reports what was recovered.
 #[tokio::test]
 async fn a_damaged_outbox_does_not_keep_levi_from_starting_and_the_status_says_what_was_lost() {
     type Damage = (&'static str, fn(Vec<u8>) -> Vec<u8>);
@@ -318,10 +320,10 @@ async fn a_damaged_outbox_does_not_keep_levi_from_starting_and_the_status_says_w
     ];
     for (what, damage) in damages {
         let daemon = Daemon::new().await;
-        daemon.scene.server.go_down();
+        daemon.environment.server.go_down();
         let levi = daemon.start(daemon.builder());
-        for place in 1..=100 {
-            levi.enqueue(message(&daemon.session, place, 500)).unwrap();
+        for number in 1..=100 {
+            levi.enqueue(message(&daemon.session, number, 500)).unwrap();
         }
         daemon.enqueue(&levi, 101, 500).await.unwrap();
         levi.shutdown(Duration::ZERO).await;
@@ -329,10 +331,10 @@ async fn a_damaged_outbox_does_not_keep_levi_from_starting_and_the_status_says_w
         let damaged = damage(fs::read(&path).unwrap());
         fs::write(&path, &damaged).unwrap();
 
-        daemon.scene.server.come_up().unwrap();
+        daemon.environment.server.come_up().unwrap();
         let levi = daemon.start(daemon.builder());
         let report = levi.status().recovered.unwrap_or_else(|| panic!("{what} was not noticed"));
-        assert_eq!(fs::read(&report.quarantined).unwrap(), damaged, "{what}: quarantined untouched");
+        assert_eq!(fs::read(&report.quarantined).unwrap(), damaged, "{what}: quarantined unchanged");
         let next = daemon.enqueue(&levi, 102, 500).await.unwrap();
         synced(&levi, &next).await;
         let delivered = daemon.delivered();
@@ -344,7 +346,7 @@ async fn a_damaged_outbox_does_not_keep_levi_from_starting_and_the_status_says_w
 }
 
 #[tokio::test]
-async fn an_outbox_of_a_newer_levi_is_named_and_left_as_it_is() {
+async fn an_outbox_of_a_newer_levi_is_reported_and_left_as_it_is() {
     let daemon = Daemon::new().await;
     let levi = daemon.start(daemon.builder());
     levi.shutdown(Duration::ZERO).await;

@@ -1,9 +1,9 @@
-//! Power that goes off between any two operations on the disk.
+//! Power loss between any two operations on the disk.
 //!
-//! SQLite runs unchanged on a file layer of this test that records every write, truncation, creation, removal and
-//! sync. The record is cut at every place; what was not synced there is lost, kept, or torn sector by sector; the
-//! outbox is opened on what is left. Sound, because below SQLite's file layer there is nothing but the disk, and
-//! needing no privileges. Not covered: a disk that lies about syncs.
+//! SQLite runs unchanged on a file layer (VFS) of this test that records every write, truncation, creation, removal and
+//! sync. The test cuts the record at every operation. What was not synced by then is lost, kept, or torn sector by
+//! sector, and the test opens the outbox on what is left. This is sound because SQLite reaches the disk through its
+//! file layer only, and it needs no privileges. A disk that reports a sync before it has done it is not covered.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on stops")]
 #![allow(unreachable_pub, reason = "modules of one test")]
 
@@ -20,86 +20,88 @@ use levi_outbox::{Change, DueQuery, Encryption, NewRow, OutboxStore, Reason, Row
 use levi_testkit::fixtures::SeededRandom;
 use levi_types::Wall;
 
-/// Everything a reader of the outbox can tell.
+/// Everything that a reader of the outbox can observe.
 type View = String;
 
-/// A life of an outbox: what was done to the disk, and what the outbox looked like after each commit.
-struct Life {
+/// The history of an outbox.
+struct History {
+    /// Every operation on the disk.
     log: Vec<Operation>,
-    /// How much of the log was done when a commit returned, and what it had made.
+    /// For each commit, the length of the log when it returned, and the outbox's content then.
     commits: Vec<(usize, View)>,
 }
 
-/// Short lives, each of which ends with a checkpoint, and one whose log grows until a commit makes one.
-const LIVES: &[(i64, u64)] = &[(20, 3_000), (20, 3_000), (15, 9_000), (24, 400_000)];
+/// Commits and bytes per row of each process: short ones that end with a checkpoint, and one whose write-ahead log grows
+/// until a commit makes a checkpoint.
+const PROCESSES: &[(i64, u64)] = &[(20, 3_000), (20, 3_000), (15, 9_000), (24, 400_000)];
 
-/// G1, with FULL: whenever the power goes, what a commit acknowledged is there, and what was not acknowledged is there
-/// whole or not at all.
+/// With `Full`, at any instant: every acknowledged commit survives, and a commit that was not acknowledged survives whole
+/// or not at all.
 #[test]
 fn with_full_every_acknowledged_commit_survives_power_loss_at_any_instant() {
-    let life = live(Synchronous::Full);
-    assert!(commits_make_a_checkpoint(&life), "a commit must meet a checkpoint too");
+    let history = record(Synchronous::Full);
+    assert!(commits_make_a_checkpoint(&history), "a commit must meet a checkpoint too");
     let (mut kept, mut cuts) = (Kept::default(), 0);
-    for cut in 0..=life.log.len() {
-        for unsynced in interesting(&life.log, cut) {
+    for cut in 0..=history.log.len() {
+        for unsynced in losses(&history.log, cut) {
             let found = reopen(&kept, unsynced);
-            let last = life.commits.partition_point(|(done, _)| *done <= cut);
-            let allowed = &life.commits[last.saturating_sub(1)..life.commits.len().min(last + 1)];
+            let last = history.commits.partition_point(|(done, _)| *done <= cut);
+            let allowed = &history.commits[last.saturating_sub(1)..history.commits.len().min(last + 1)];
             let fits = allowed.iter().any(|(_, view)| *view == found) || (last == 0 && found == empty());
             assert!(
                 fits,
                 "cut {cut} of {}, {unsynced:?}: after commit {last} there is\n{found}",
-                life.log.len()
+                history.log.len()
             );
             cuts += 1;
         }
-        life.log.get(cut).into_iter().for_each(|operation| kept.take(operation));
+        history.log.get(cut).into_iter().for_each(|operation| kept.apply(operation));
     }
-    println!("{} operations, {} commits, {cuts} power cuts", life.log.len(), life.commits.len());
+    println!("{} operations, {} commits, {cuts} power cuts", history.log.len(), history.commits.len());
 }
 
-/// What `Normal` says it does: commits may be missing, the latest ones; nothing in between. It also shows that this
-/// disk does forget.
+/// With `Normal` the latest commits may be missing, and nothing in between. This also shows that the simulated disk does
+/// lose what was not synced.
 #[test]
 fn with_normal_the_last_commits_may_be_missing_and_nothing_else() {
-    let life = live(Synchronous::Normal);
+    let history = record(Synchronous::Normal);
     let (mut kept, mut missing) = (Kept::default(), 0);
-    for cut in 0..=life.log.len() {
+    for cut in 0..=history.log.len() {
         let unsynced = if cut % 2 == 0 { Unsynced::Lost } else { Unsynced::Torn(cut as u64) };
         if cut % 13 == 0 {
             let found = reopen(&kept, unsynced);
-            let last = life.commits.partition_point(|(done, _)| *done <= cut);
-            let at = life.commits.iter().take(last + 1).rposition(|(_, view)| *view == found);
+            let last = history.commits.partition_point(|(done, _)| *done <= cut);
+            let at = history.commits.iter().take(last + 1).rposition(|(_, view)| *view == found);
             assert!(at.is_some() || found == empty(), "cut {cut}, {unsynced:?}: no commit made\n{found}");
             missing += usize::from(at.map_or(0, |at| at + 1) < last);
         }
-        life.log.get(cut).into_iter().for_each(|operation| kept.take(operation));
+        history.log.get(cut).into_iter().for_each(|operation| kept.apply(operation));
     }
-    assert!(missing > 0, "a disk that forgets nothing shows nothing");
+    assert!(missing > 0, "a disk that loses nothing proves nothing");
 }
 
-/// Around a sync every kind of loss; in a checkpoint and elsewhere one of them; in a long log a sample.
-fn interesting(log: &[Operation], cut: usize) -> Vec<Unsynced> {
+/// Which losses to try at a cut: every kind around a sync, one kind elsewhere, and a sample of the cuts in a long log.
+fn losses(log: &[Operation], cut: usize) -> Vec<Unsynced> {
     let around = &log[cut.saturating_sub(1)..log.len().min(cut + 1)];
     let seed = cut as u64;
     if around.iter().any(|operation| matches!(operation, Operation::Sync(_))) {
         return vec![Unsynced::Lost, Unsynced::Kept, Unsynced::Torn(seed), Unsynced::Torn(!seed)];
     }
-    let place = cut % 16;
-    if log.len() > 1_500 && cut > 1_500 && place != 0 {
+    let position = cut % 16;
+    if log.len() > 1_500 && cut > 1_500 && position != 0 {
         return Vec::new();
     }
     let kinds = [Unsynced::Lost, Unsynced::Torn(seed), Unsynced::Torn(!seed), Unsynced::Kept];
-    vec![kinds[(cut / 16 + place) % kinds.len()]]
+    vec![kinds[(cut / 16 + position) % kinds.len()]]
 }
 
-/// Enqueues, acknowledges, defers and parks, through several lives of the process.
-fn live(synchronous: Synchronous) -> Life {
+/// Enqueues, acknowledges, defers and parks in several processes one after another.
+fn record(synchronous: Synchronous) -> History {
     let folder = folder();
     let path = folder.path().join("outbox.db");
     let mut random = SeededRandom::new(11);
     let (mut commits, mut round) = (Vec::new(), 0);
-    for (rounds, bytes) in LIVES {
+    for (rounds, bytes) in PROCESSES {
         let mut outbox = open(&path, synchronous);
         for _ in 0..*rounds {
             round += 1;
@@ -108,10 +110,10 @@ fn live(synchronous: Synchronous) -> Life {
                 continue;
             }
             outbox.commit(&changes, &rows).unwrap();
-            commits.push((vfs::progress(&home(&path)), view(&outbox)));
+            commits.push((vfs::progress(&folder_of(&path)), view(&outbox)));
         }
     }
-    Life { log: vfs::log(&home(&path)), commits }
+    History { log: vfs::log(&folder_of(&path)), commits }
 }
 
 fn step(
@@ -144,28 +146,28 @@ fn step(
     (changes, rows)
 }
 
-fn row(place: i64, bytes: u64, random: &mut SeededRandom) -> NewRow {
+fn row(number: i64, bytes: u64, random: &mut SeededRandom) -> NewRow {
     let mut payload = vec![0; usize::try_from(random.below(bytes)).unwrap()];
     random.fill(&mut payload);
     let session_id = format!("session-{}", random.below(5)).as_str().into();
-    let (message_id, at) = (format!("message-{place}").into(), Wall::from_millis(place));
-    NewRow::message(session_id, place, message_id, payload, Encryption::SessionKey, at)
+    let (message_id, at) = (format!("message-{number}").into(), Wall::from_millis(number));
+    NewRow::message(session_id, number, message_id, payload, Encryption::SessionKey, at)
 }
 
 fn open(path: &Path, synchronous: Synchronous) -> SqliteOutbox {
     SqliteOutbox::open(path, SqliteOptions { synchronous, ..SqliteOptions::default() }).unwrap()
 }
 
-/// What an outbox shows that is opened on what the power loss left.
+/// Opens an outbox on what the power loss left.
 fn reopen(kept: &Kept, unsynced: Unsynced) -> View {
     let folder = folder();
     let path = folder.path().join("outbox.db");
-    vfs::place(&home(&path), kept.clone().settle(unsynced));
+    vfs::put(&folder_of(&path), kept.clone().after_power_loss(unsynced));
     let outbox = open(&path, Synchronous::Full);
     assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
     let view = view(&outbox);
     drop(outbox);
-    vfs::forget(&home(&path));
+    vfs::forget(&folder_of(&path));
     view
 }
 
@@ -196,17 +198,17 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// The folder of `path` under the name that Levi arrives at.
-fn home(path: &Path) -> PathBuf {
+/// The canonical path of the folder of `path`, as Levi resolves it.
+fn folder_of(path: &Path) -> PathBuf {
     std::fs::canonicalize(path.parent().unwrap()).unwrap()
 }
 
-/// In WAL mode the database itself (the first file) is written by checkpoints only.
-fn commits_make_a_checkpoint(life: &Life) -> bool {
-    let between = |pair: &[(usize, View)]| &life.log[pair[0].0..pair[1].0];
-    // A removal of the log in between is the end of a life and the checkpoint that comes with it.
-    let is_one_life =
+/// In WAL mode only checkpoints write the database, which is the first file.
+fn commits_make_a_checkpoint(history: &History) -> bool {
+    let between = |pair: &[(usize, View)]| &history.log[pair[0].0..pair[1].0];
+    // A removal of the write-ahead log in between is the checkpoint at the end of a process.
+    let is_one_process =
         |log: &[Operation]| !log.iter().any(|operation| matches!(operation, Operation::Remove(_)));
     let writes = |log: &[Operation]| log.iter().any(|operation| matches!(operation, Operation::Write(1, ..)));
-    life.commits.windows(2).map(between).any(|log| is_one_life(log) && writes(log))
+    history.commits.windows(2).map(between).any(|log| is_one_process(log) && writes(log))
 }

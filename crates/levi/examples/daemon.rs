@@ -1,4 +1,4 @@
-//! A daemon in one file: two devices of one user, one writes, the other reads. The server is a stand-in in this
+//! A daemon in one file: two devices of one user, one writes, the other reads. The server is a fake Supabase in this
 //! process; for a real project exchange address and key, and take out what makes the user.
 
 use std::error::Error;
@@ -6,12 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levi::transport::Supabase;
+use levi::transport::rows::upsert_of;
 use levi::{
     CodingSession, DeviceId, DevicePrivateKey, DeviceRow, FileCredentials, HttpOptions, HttpSupabase, Levi,
     LeviConfig, MessageSyncRequest, RefreshingAuth, Repository, SessionId, SessionSecret, SessionStatus,
-    SqliteSessionStore, Supabase, database_key, device_private_key, upsert_of,
+    SqliteSessionStore, database_key, device_private_key,
 };
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "a long password";
@@ -25,7 +27,7 @@ struct Device {
 }
 
 /// Signs in, registers the device, and builds its Levi. Keys and tokens lie in `folder`.
-async fn device(server: &StandIn, folder: &Path, id: &str) -> Result<Device, Box<dyn Error>> {
+async fn device(server: &FakeSupabase, folder: &Path, id: &str) -> Result<Device, Box<dyn Error>> {
     let credentials = Arc::new(FileCredentials::open(folder.join("credentials"))?);
     let database_key = database_key(&*credentials, &mut rand::rng())?;
     let key = device_private_key(&*credentials, &mut rand::rng())?;
@@ -52,7 +54,7 @@ async fn device(server: &StandIn, folder: &Path, id: &str) -> Result<Device, Box
 
 /// The whole of it. Says how many messages the second device read.
 pub async fn run() -> Result<usize, Box<dyn Error>> {
-    let server = StandIn::start()?;
+    let server = FakeSupabase::start()?;
     server.add_user(EMAIL, PASSWORD)?;
     let (laptop, phone) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let laptop = device(&server, laptop.path(), "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a02").await?;

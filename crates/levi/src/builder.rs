@@ -1,4 +1,3 @@
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use levi_core::{
@@ -7,11 +6,15 @@ use levi_core::{
 };
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::OutboxStore;
-use levi_outbox::sqlite::{DataDir, SqliteOptions, SqliteOutbox, Synchronous};
+#[cfg(feature = "sqlite")]
+use levi_outbox::sqlite::{DataDir, SqliteOptions, Synchronous};
 use levi_transport::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, RefreshingAuth, Supabase};
 use levi_types::{Auth, Clock, Credentials, SessionStore};
 
 use crate::Levi;
+use crate::outbox_choice::{OpenOutbox, OutboxChoice};
+#[cfg(feature = "sqlite")]
+use crate::wake_up::WakeUp;
 
 /// Why a Levi cannot be built from what it was given.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +26,9 @@ pub enum BuildError {
     /// A setting cannot work.
     #[error(transparent)]
     Config(#[from] InvalidConfig),
+    /// The default outbox needs the feature `sqlite`, which is switched off.
+    #[error("no outbox was given; pass one to outbox(..), or switch on levi's feature `sqlite`")]
+    NoOutbox,
 }
 
 /// Puts a [`Levi`] together where the defaults do not fit.
@@ -33,6 +39,7 @@ pub struct LeviBuilder {
     database_key: Option<DatabaseKey>,
     credentials: Option<Arc<dyn Credentials>>,
     outbox: Option<Box<dyn OutboxStore>>,
+    #[cfg(feature = "sqlite")]
     synchronous: Synchronous,
     supabase: Option<Arc<dyn Supabase>>,
     auth: Option<Arc<dyn Auth>>,
@@ -50,6 +57,7 @@ impl LeviBuilder {
             database_key: None,
             credentials: None,
             outbox: None,
+            #[cfg(feature = "sqlite")]
             synchronous: Synchronous::Full,
             supabase: None,
             auth: None,
@@ -95,6 +103,7 @@ impl LeviBuilder {
     }
 
     /// When a commit of the default outbox counts as done (default: when the disk has it).
+    #[cfg(feature = "sqlite")]
     #[must_use]
     pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
         self.synchronous = synchronous;
@@ -137,13 +146,16 @@ impl LeviBuilder {
     pub fn build(mut self) -> Result<Levi, BuildError> {
         self.config.check()?;
         let connection = self.connect()?;
-        Ok(self.assemble(Ok(connection)))
+        let outbox = self.choose_outbox().ok_or(BuildError::NoOutbox)?;
+        Ok(self.assemble(Ok(connection), outbox))
     }
 
-    /// As [`build`](Self::build), but a bad address is told by [`Levi::start`].
+    /// As [`build`](Self::build), but [`Levi::start`] reports what is wrong with the settings.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn build_later(mut self) -> Levi {
         let connection = self.connect();
-        self.assemble(connection)
+        let outbox = self.file();
+        self.assemble(connection, outbox)
     }
 
     fn connect(&mut self) -> Result<Connection, HttpConfigError> {
@@ -163,28 +175,35 @@ impl LeviBuilder {
         Ok(Connection { supabase, auth })
     }
 
-    fn assemble(self, connection: Result<Connection, HttpConfigError>) -> Levi {
+    #[cfg(feature = "sqlite")]
+    fn choose_outbox(&mut self) -> Option<OutboxChoice> {
+        let given = self.outbox.take().map(OutboxChoice::Given);
+        Some(given.unwrap_or_else(|| self.file()))
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    fn choose_outbox(&mut self) -> Option<OutboxChoice> {
+        self.outbox.take().map(OutboxChoice::Given)
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn file(&self) -> OutboxChoice {
+        let (synchronous, max_pending_bytes) = (self.synchronous, self.config.max_pending_bytes);
+        OutboxChoice::File {
+            data_dir: DataDir::new(self.config.data_dir.clone()),
+            options: SqliteOptions { synchronous, max_pending_bytes, ..SqliteOptions::default() },
+        }
+    }
+
+    fn assemble(self, connection: Result<Connection, HttpConfigError>, outbox: OutboxChoice) -> Levi {
         let kept = connection.as_ref().ok().cloned();
-        let (outbox, synchronous) = (self.outbox, self.synchronous);
-        let folder = DataDir::new(self.config.data_dir.clone());
-        let path = folder.outbox_path();
-        let beside = outbox.is_none().then(|| path.clone());
-        let max_pending_bytes = self.config.max_pending_bytes;
+        #[cfg(feature = "sqlite")]
+        let outbox_path = outbox.path();
         let open = move || {
-            let connection = connection.map_err(|error| StartError::Part(Box::new(error)))?;
-            let (outbox, recovered) = match outbox {
-                Some(outbox) => (outbox, None),
-                None => {
-                    // Without the folder the outbox cannot be opened, and says so with the path.
-                    let _ = folder.create();
-                    let options =
-                        SqliteOptions { synchronous, max_pending_bytes, ..SqliteOptions::default() };
-                    let (outbox, recovered) = SqliteOutbox::open_or_recover(path, options)?;
-                    (Box::new(outbox) as Box<dyn OutboxStore>, recovered)
-                }
-            };
-            let Connection { supabase, auth } = connection;
-            Ok(Opened { outbox, recovered, supabase, auth })
+            let Connection { supabase, auth } =
+                connection.map_err(|error| StartError::Part(Box::new(error)))?;
+            let OpenOutbox { store, recovered } = outbox.open()?;
+            Ok(Opened { outbox: store, recovered, supabase, auth })
         };
         let worker = Worker::new(WorkerParts {
             config: self.config,
@@ -200,10 +219,10 @@ impl LeviBuilder {
             session_store: self.session_store,
             cache: self.cache,
             clock: self.clock,
-            outbox_path: beside,
             trust: self.trust,
             session_sync: Mutex::default(),
-            listener: Mutex::default(),
+            #[cfg(feature = "sqlite")]
+            wake_up: WakeUp::new(outbox_path),
         }
     }
 }
@@ -213,14 +232,4 @@ impl LeviBuilder {
 pub(crate) struct Connection {
     pub(crate) supabase: Arc<dyn Supabase>,
     pub(crate) auth: Option<Arc<dyn Auth>>,
-}
-
-/// The default outbox of these settings.
-pub fn outbox_path(config: &LeviConfig) -> PathBuf {
-    DataDir::new(config.data_dir.clone()).outbox_path()
-}
-
-/// The folder of these settings: `data_dir`, else `levi` in the user's data folder, else in the current one.
-pub fn data_dir(config: &LeviConfig) -> PathBuf {
-    DataDir::new(config.data_dir.clone()).path().to_owned()
 }

@@ -16,7 +16,7 @@ async fn what_one_device_writes_the_others_read_and_the_server_cannot() {
     let session = world.session("one");
     store.save_session(&session).unwrap();
     let contents = ["the first secret plan", "", "nul \0 and \u{1F980}", "the last secret plan"];
-    let watch = world.server.watch_for(["the first secret plan", "the last secret plan", PATH]);
+    let scanner = world.server.scan_for(["the first secret plan", "the last secret plan", PATH]);
     let levi = world.levi(world.config(), store.clone(), &key);
     let (device, device_key) = world.device_key(0);
     let sync = levi.session_sync(device, device_key).unwrap();
@@ -37,8 +37,8 @@ async fn what_one_device_writes_the_others_read_and_the_server_cannot() {
     for device in [1, 2] {
         assert_eq!(read_all(&world.reader(device), &session.id).await, expected);
     }
-    // The repository's path is sent in the clear: the watch is not blind.
-    let seen: Vec<usize> = watch.sightings().iter().map(|sighting| sighting.text).collect();
+    // The repository's path is sent in the clear: the scanner is not blind.
+    let seen: Vec<usize> = scanner.leaks().iter().map(|leak| leak.text).collect();
     assert_eq!(seen, [2]);
     assert!(world.server.order_violations().is_empty());
     let left = levi.shutdown(Duration::from_secs(5)).await;

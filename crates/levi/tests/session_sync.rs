@@ -233,7 +233,7 @@ async fn a_row_altered_on_the_server_is_named_and_the_next_one_is_read() {
         columns: "session_id,sequence_number,content_encrypted,content_nonce".into(),
         body: body.into_bytes(),
     };
-    levi::Supabase::upsert(&world.supabase(), &world.auth.token(), moved).await.unwrap();
+    levi::transport::Supabase::upsert(&world.supabase(), &world.auth.token(), moved).await.unwrap();
 
     let page = world.reader(1).pull(&session.id, None, 10).await.unwrap();
     let read: Vec<_> =

@@ -6,9 +6,11 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levi::transport::HttpSignIn;
+use levi::types::CredentialName;
 use levi::{
-    CredentialName, Credentials, FileCredentials, HttpSignIn, Levi, LeviConfig, PauseReason, RefreshingAuth,
-    SessionId, Status, SyncContext,
+    Credentials, FileCredentials, Levi, LeviConfig, PauseReason, RefreshingAuth, SessionId, Status,
+    SyncContext,
 };
 use levi_testkit::supabase::{Fault, Scope, Stats, Times};
 use levi_transport::Table;

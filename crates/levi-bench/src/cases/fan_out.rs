@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use levi::crypto::envelope::DevicePublicKey;
+use levi::types::{AuthError, AuthSession};
 use levi::{
-    Auth, AuthError, AuthSession, DeviceId, DevicePrivateKey, DevicePublicKey, DeviceRow, SecretsCache,
-    SessionId, SessionSecret, SessionSyncService, UserId,
+    Auth, DeviceId, DevicePrivateKey, DeviceRow, SecretsCache, SessionId, SessionSecret, SessionSyncService,
+    UserId,
 };
 use levi_crypto::envelope::{self, Route};
 use levi_testkit::fixtures::uuid_of;

@@ -1,37 +1,38 @@
-//! One table, and what PostgREST does not tell of it.
+//! The checks of one table.
 //!
-//! That is asked by requests that a sound table cannot take. An upsert of no rows names its unique key. A row that
-//! lacks what its columns require reaches their constraints only if row level security lets it pass: one of nobody's
-//! must not, one of the user's own must. A table without those constraints takes the row; then that is the finding, and
-//! it says that the row is there.
+//! PostgREST does not list unique keys and policies, so they are found out with requests that a
+//! table set up for Levi refuses. An upsert of no rows names the unique key. A row without required
+//! columns reaches the column constraints only if row level security lets it pass: a row of an
+//! unknown user must be stopped before, a row of this user must not. A table without these
+//! constraints accepts the row; the finding then says that the row was written.
 
 use std::borrow::Cow;
 
-use levi::{
-    ApiError, DeviceId, HttpSupabase, Select, SessionId, Supabase as _, Table, Upsert, Verdict, decode_rows,
-};
+use levi::transport::rows::decode_rows;
+use levi::transport::{ApiError, Select, Supabase as _, Table, Upsert, Verdict};
+use levi::{DeviceId, HttpSupabase, SessionId};
 use serde::Deserialize;
 
 use super::{Findings, rows};
 use crate::connection::Connection;
 use crate::error::CliError;
 
-const MIGRATE: &str = "run the migrations in supabase/migrations (`supabase db push`); they may be run again";
-/// Run again, they leave a table alone that is there.
+const MIGRATE: &str =
+    "run the migrations in supabase/migrations (`supabase db push`); they can be run more than once";
+/// For a table that exists: the migrations do not change it.
 const ALTER: &str =
-    "the table is not Levi's, or older: add what is missing as supabase/migrations has it (`alter table`)";
+    "the table is older, or not Levi's: add what is missing as in supabase/migrations (`alter table`)";
 
 /// "There is no unique or exclusion constraint matching the ON CONFLICT specification."
 const NO_SUCH_KEY: &str = "42P10";
 
-/// A session that messages and secrets can be tried with.
+/// A session of this user, for test rows of messages and secrets.
 #[derive(Deserialize)]
 struct OwnSession {
     id: SessionId,
     device_id: DeviceId,
 }
 
-/// The checks of one table.
 pub(super) struct Probe<'a> {
     connection: &'a Connection,
     table: Table,
@@ -43,7 +44,7 @@ impl<'a> Probe<'a> {
         Self { connection, table, findings }
     }
 
-    /// Whether the table is as Levi needs it.
+    /// Whether the table is set up as Levi needs it.
     pub(super) async fn run(&mut self) -> Result<bool, CliError> {
         let name = self.table.name();
         let missing = match self.select(self.table.columns()).await? {
@@ -60,7 +61,8 @@ impl<'a> Probe<'a> {
         if !missing.is_empty() {
             return Ok(false);
         }
-        let sound = self.unique_key().await? && self.keeps_others_out().await? && self.lets_in().await?;
+        let sound =
+            self.unique_key().await? && self.refuses_foreign_rows().await? && self.accepts_own_rows().await?;
         if sound {
             let columns = self.table.columns().split(',').count();
             let what =
@@ -82,7 +84,7 @@ impl<'a> Probe<'a> {
                 Ok(()) => {}
                 Err(error) if error.verdict == Verdict::SchemaMismatch => missing.push(column),
                 Err(error) => {
-                    let advice = "grant the role `authenticated` access, as the migrations do";
+                    let advice = "grant access to the role `authenticated`, as the migrations do";
                     self.findings.problem(self.table.name(), error.to_string(), advice)?;
                     return Ok(missing);
                 }
@@ -91,7 +93,8 @@ impl<'a> Probe<'a> {
         Ok(missing)
     }
 
-    /// Some servers look at the key for an upsert of no rows, others only for one that has some.
+    /// Some servers check the unique key even for an upsert of no rows; others check it with the
+    /// next test.
     async fn unique_key(&mut self) -> Result<bool, CliError> {
         match self.upsert(b"[]".to_vec()).await? {
             Ok(()) => Ok(true),
@@ -104,56 +107,57 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// A row of nobody's must be refused by row level security, and by nothing before it.
-    async fn keeps_others_out(&mut self) -> Result<bool, CliError> {
-        let Err(error) = self.upsert(rows::nobodys(self.table)).await? else {
-            return self.lets_others_in(
-                "row level security does not keep other users' rows apart; a row of nobody's is there now",
+    /// A row of an unknown user must be refused by row level security.
+    async fn refuses_foreign_rows(&mut self) -> Result<bool, CliError> {
+        let Err(error) = self.upsert(rows::foreign(self.table)).await? else {
+            return self.accepts_foreign_rows(
+                "row level security does not keep other users' rows apart; a test row was written",
             );
         };
         match error.verdict {
             Verdict::Forbidden => Ok(true),
             _ if error.code == NO_SUCH_KEY => self.no_unique_key(),
             Verdict::Rejected | Verdict::MissingParent => {
-                self.lets_others_in("row level security does not keep other users' rows apart")
+                self.accepts_foreign_rows("row level security does not keep other users' rows apart")
             }
-            _ => self.not_told(&error),
+            _ => self.undecided(&error),
         }
     }
 
-    fn lets_others_in(&mut self, detail: &str) -> Result<bool, CliError> {
+    fn accepts_foreign_rows(&mut self, detail: &str) -> Result<bool, CliError> {
         self.findings.problem(self.table.name(), detail, MIGRATE)?;
         Ok(false)
     }
 
-    /// An unfinished row of the user's own must pass row level security, and be refused by what it lacks.
-    async fn lets_in(&mut self) -> Result<bool, CliError> {
+    /// An incomplete row of this user must pass row level security and be refused because of the
+    /// missing columns.
+    async fn accepts_own_rows(&mut self) -> Result<bool, CliError> {
         let Some(row) = self.own_row().await? else {
-            let detail = "whether a policy lets you in cannot be told before your first session";
+            let detail = "whether a policy lets you write cannot be checked before your first session";
             self.findings.note(self.table.name(), detail, "run this again after the first `levi sync`")?;
             return Ok(true);
         };
         let Err(error) = self.upsert(row).await? else {
-            let detail = "it takes rows that lack what they must have; one with nothing in it is there now";
+            let detail = "it accepts rows without required columns; an empty test row was written";
             self.findings.problem(self.table.name(), detail, ALTER)?;
             return Ok(false);
         };
         match error.verdict {
             Verdict::Rejected => Ok(true),
             Verdict::Forbidden => {
-                let detail = format!("no policy lets you in: {error}");
+                let detail = format!("no policy lets you write: {error}");
                 self.findings.problem(self.table.name(), detail, MIGRATE)?;
                 Ok(false)
             }
-            _ => self.not_told(&error),
+            _ => self.undecided(&error),
         }
     }
 
-    /// `None` where there must be a session for it, and there is none.
+    /// An incomplete row of this user; `None` if the row needs a session and the user has none.
     async fn own_row(&self) -> Result<Option<Vec<u8>>, CliError> {
         let user_id = self.connection.user_id.as_str();
         if !matches!(self.table, Table::Messages | Table::Secrets) {
-            return Ok(Some(rows::unfinished(self.table, &[("user_id", user_id)])));
+            return Ok(Some(rows::incomplete(self.table, &[("user_id", user_id)])));
         }
         let query = format!("select=id,device_id&user_id=eq.{user_id}&limit=1");
         let found = self.connection.try_select(Select { table: Table::Sessions, query }).await?;
@@ -161,12 +165,12 @@ impl<'a> Probe<'a> {
             found.ok().map(|body| decode_rows(&body)).transpose()?.unwrap_or_default();
         Ok(sessions.first().map(|session| {
             let ids = [("session_id", session.id.as_str()), ("device_id", session.device_id.as_str())];
-            rows::unfinished(self.table, &ids)
+            rows::incomplete(self.table, &ids)
         }))
     }
 
-    fn not_told(&mut self, error: &ApiError) -> Result<bool, CliError> {
-        let detail = format!("whether policies are in force cannot be told: {error}");
+    fn undecided(&mut self, error: &ApiError) -> Result<bool, CliError> {
+        let detail = format!("whether policies are in force cannot be checked: {error}");
         self.findings.note(self.table.name(), detail, "run this again later")?;
         Ok(true)
     }

@@ -1,6 +1,6 @@
 //! The contract with a Supabase project: every request that Levi makes, and every answer that it must understand.
 //!
-//! Written once and run against every server: the stand-in of this crate, Supabase Lite, a real project.
+//! Written once and run against every server: the fake Supabase of this crate, Supabase Lite, a real project.
 //! A case is a name, some requests, and what Levi must make of the last answer: a [`Verdict`] by the same
 //! [`classify`](levi_transport::classify) that Levi uses, the exact code where one is documented, and the effect
 //! that the requests had on the tables. PostgREST's documentation is the measure; where a server is known to differ,

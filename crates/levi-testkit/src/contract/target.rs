@@ -11,8 +11,8 @@ use super::trouble::Trouble;
 pub enum Server {
     /// A hosted or self-hosted Supabase: PostgREST itself.
     Supabase,
-    /// This crate's stand-in.
-    StandIn,
+    /// This crate's fake Supabase.
+    FakeSupabase,
     /// Supabase Lite (npm `@supabase/lite`).
     Lite,
 }
@@ -22,14 +22,14 @@ impl Server {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Supabase => "supabase",
-            Self::StandIn => "stand-in",
+            Self::FakeSupabase => "fake-supabase",
             Self::Lite => "lite",
         }
     }
 
     /// The server of that name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Supabase, Self::StandIn, Self::Lite].into_iter().find(|server| server.name() == name)
+        [Self::Supabase, Self::FakeSupabase, Self::Lite].into_iter().find(|server| server.name() == name)
     }
 }
 

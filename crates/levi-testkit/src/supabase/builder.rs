@@ -6,28 +6,28 @@ use levi_types::Clock;
 
 use super::auth::AuthState;
 use super::database::Database;
+use super::fake_supabase::FakeSupabase;
 use super::faults::Faults;
 use super::gateway::Keys;
 use super::listener::Listener;
 use super::record::{Bodies, Keep, Record};
 use super::server::{Ending, Server};
-use super::stand_in::StandIn;
 use crate::clock::SystemClock;
 
-/// Why a stand-in could not start.
+/// Why a fake Supabase could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// No port or no thread could be had.
-    #[error("the stand-in could not listen on 127.0.0.1")]
+    #[error("the fake Supabase could not listen on 127.0.0.1")]
     Listen(#[from] io::Error),
     /// SQLite in memory could not be set up.
-    #[error("the stand-in could not set up its tables")]
+    #[error("the fake Supabase could not set up its tables")]
     Tables(#[from] rusqlite::Error),
 }
 
-/// A stand-in to be started, with what differs from the defaults.
-pub struct StandInBuilder {
+/// A fake Supabase to be started, with what differs from the defaults.
+pub struct FakeSupabaseBuilder {
     clock: Arc<dyn Clock>,
     token_lifetime: Duration,
     max_rows: u64,
@@ -35,7 +35,7 @@ pub struct StandInBuilder {
     keep: Keep,
 }
 
-impl Default for StandInBuilder {
+impl Default for FakeSupabaseBuilder {
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock::new()),
@@ -47,7 +47,7 @@ impl Default for StandInBuilder {
     }
 }
 
-impl StandInBuilder {
+impl FakeSupabaseBuilder {
     /// The clock by which tokens expire. The default is the system's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -94,13 +94,13 @@ impl StandInBuilder {
     ///
     /// # Errors
     /// [`StartError`] when there is no port, no thread or no memory to be had.
-    pub fn start(self) -> Result<StandIn, StartError> {
+    pub fn start(self) -> Result<FakeSupabase, StartError> {
         let server = Arc::new(Server {
             database: Database::open()?,
             auth: Mutex::new(AuthState::new(self.token_lifetime)),
             keys: Keys {
-                publishable: "sb_publishable_stand_in".to_owned(),
-                secret: "sb_secret_stand_in".to_owned(),
+                publishable: "sb_publishable_fake_supabase".to_owned(),
+                secret: "sb_secret_fake_supabase".to_owned(),
             },
             faults: Faults::default(),
             record: Record::new(self.keep),
@@ -110,6 +110,6 @@ impl StandInBuilder {
             ending: Ending::default(),
         });
         let listener = Listener::start(Arc::clone(&server))?;
-        Ok(StandIn::new(server, listener))
+        Ok(FakeSupabase::new(server, listener))
     }
 }

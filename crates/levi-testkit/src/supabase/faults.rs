@@ -161,7 +161,7 @@ pub enum Times {
     Always,
 }
 
-/// The faults of one stand-in. Those put first happen first; one request meets at most one of them.
+/// The faults of one fake Supabase. Those put first happen first; one request meets at most one of them.
 #[derive(Default)]
 pub struct Faults {
     plan: Mutex<VecDeque<Planned>>,

@@ -4,14 +4,14 @@ use levi_transport::Table;
 use levi_types::SessionId;
 use rusqlite::params;
 
+use super::fake_supabase::FakeSupabase;
 use super::rest;
 use super::schema::TableDef;
-use super::stand_in::StandIn;
 use super::value::Uuid;
 
-/// A table could not be read; a fault of the stand-in itself.
+/// A table could not be read; a fault of the fake Supabase itself.
 #[derive(Debug, thiserror::Error)]
-#[error("the stand-in could not read its own tables")]
+#[error("the fake Supabase could not read its own tables")]
 pub struct InspectError(#[from] Box<dyn std::error::Error + Send + Sync>);
 
 /// One message as the server has it.
@@ -37,7 +37,7 @@ pub struct OrderViolation {
     pub highest: i64,
 }
 
-impl StandIn {
+impl FakeSupabase {
     /// Every row of a table with every column, in the order in which rows first arrived.
     ///
     /// # Errors

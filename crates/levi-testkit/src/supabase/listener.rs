@@ -75,7 +75,7 @@ impl Listener {
         socket.listen(BACKLOG)?;
         let closing = Arc::new(AtomicBool::new(false));
         let connections = Arc::new(Connections::default());
-        let thread = std::thread::Builder::new().name("stand-in accept".to_owned()).spawn({
+        let thread = std::thread::Builder::new().name("fake-supabase accept".to_owned()).spawn({
             let (server, closing) = (Arc::clone(&self.server), Arc::clone(&closing));
             let connections = Arc::clone(&connections);
             move || accept(&TcpListener::from(socket), &server, &closing, &connections)
@@ -153,7 +153,7 @@ impl Connections {
         }
         let id = server.record.connected();
         let watched = Arc::downgrade(&connection);
-        let spawned = std::thread::Builder::new().name("stand-in".to_owned()).spawn({
+        let spawned = std::thread::Builder::new().name("fake-supabase".to_owned()).spawn({
             let (server, connections) = (Arc::clone(server), Arc::clone(self));
             move || {
                 connection.serve(&server);

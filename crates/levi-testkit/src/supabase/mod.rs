@@ -4,31 +4,33 @@ mod auth;
 mod builder;
 mod connection;
 mod database;
+mod fake_supabase;
 mod faults;
 mod gateway;
 mod http;
 mod inspect;
 mod listener;
+mod plaintext;
 mod record;
 mod rest;
 mod role;
 mod schema;
+mod seed;
 mod server;
-mod stand_in;
 mod stats;
 mod timestamp;
 mod value;
-mod watch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use builder::{StandInBuilder, StartError};
+pub use builder::{FakeSupabaseBuilder, StartError};
+pub use fake_supabase::FakeSupabase;
 pub use faults::{Canned, Fault, Faults, Scope, Times};
 pub use inspect::{InspectError, OrderViolation, StoredMessage};
+pub use plaintext::{Form, Leak, PlaintextScanner};
 pub use record::{RequestRecord, TimedOut};
-pub use stand_in::StandIn;
+pub use seed::SeedError;
 pub use stats::{Stats, TableStats};
-pub use watch::{Form, Sighting, Watch};
 
 /// What a thread that panicked left behind is no worse for a test than its panic, which was printed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -9,9 +9,9 @@ use levi_transport::Table;
 use super::auth::AuthEvent;
 use super::http::Request;
 use super::lock;
+use super::plaintext::{Patterns, PlaintextScanner};
 use super::rest::{self, Outcome};
 use super::stats::Stats;
-use super::watch::{Needles, Watch};
 
 /// One request, as the log keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl RequestRecord {
 
 /// The condition did not come true in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the stand-in did not get there in {waited:?}; it has {stats:?}")]
+#[error("the fake Supabase did not get there in {waited:?}; it has {stats:?}")]
 pub struct TimedOut {
     /// How long it was waited.
     pub waited: Duration,
@@ -68,7 +68,7 @@ pub(crate) struct Record {
     keep: Keep,
     kept: Mutex<Kept>,
     changed: Condvar,
-    needles: Needles,
+    plaintext: Patterns,
 }
 
 #[derive(Default)]
@@ -79,7 +79,7 @@ struct Kept {
 
 impl Record {
     pub(crate) fn new(keep: Keep) -> Self {
-        Self { keep, kept: Mutex::default(), changed: Condvar::new(), needles: Needles::default() }
+        Self { keep, kept: Mutex::default(), changed: Condvar::new(), plaintext: Patterns::default() }
     }
 
     /// Takes note of a connection, and gives it its number.
@@ -94,7 +94,7 @@ impl Record {
 
     /// Takes note of a whole request, and gives it its number.
     pub(crate) fn arrived(&self, request: &Request) -> u64 {
-        self.needles.scan(&[&request.raw_head, &request.body]);
+        self.plaintext.scan(&[&request.raw_head, &request.body]);
         let table = rest::table_of(request.path()).map(|def| def.table);
         let mut kept = lock(&self.kept);
         let stats = &mut kept.stats;
@@ -136,7 +136,7 @@ impl Record {
         if parts.iter().all(|part| part.is_empty()) {
             return;
         }
-        self.needles.scan(parts);
+        self.plaintext.scan(parts);
         lock(&self.kept).stats.unfinished += 1;
         self.changed.notify_all();
     }
@@ -207,7 +207,7 @@ impl Record {
         Ok(stats)
     }
 
-    pub(crate) fn watch_for<T: AsRef<str>>(&self, texts: impl IntoIterator<Item = T>) -> Watch {
-        self.needles.watch_for(texts)
+    pub(crate) fn scan_for<T: AsRef<str>>(&self, texts: impl IntoIterator<Item = T>) -> PlaintextScanner {
+        self.plaintext.add(texts)
     }
 }

@@ -14,6 +14,7 @@ use super::lock;
 use super::record::Record;
 use super::rest::error::RestError;
 use super::rest::{self, Outcome};
+use super::role::Role;
 
 pub(crate) struct Server {
     pub(crate) database: Database,
@@ -59,8 +60,12 @@ impl Server {
             Ok(role) => role,
             Err(refusal) => return (Outcome::plain(refusal.into_response(), None), AuthEvent::Other),
         };
-        let micros = now.as_millis().saturating_mul(1000);
-        (rest::answer(&self.database, request, role, self.max_rows, micros), AuthEvent::Other)
+        (self.answer_rest(request, role), AuthEvent::Other)
+    }
+
+    pub(crate) fn answer_rest(&self, request: &Request, role: Role) -> Outcome {
+        let micros = self.clock.now().wall.as_millis().saturating_mul(1000);
+        rest::answer(&self.database, request, role, self.max_rows, micros)
     }
 }
 

@@ -1,6 +1,6 @@
 use levi_transport::Table;
 
-/// What a stand-in has counted so far.
+/// What a fake Supabase has counted so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Connections accepted.

@@ -5,7 +5,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
-use levi_testkit::supabase::StandIn;
+use levi_testkit::supabase::FakeSupabase;
 use levi_types::UserId;
 use serde_json::Value;
 
@@ -45,7 +45,7 @@ impl Answer {
 pub(crate) struct Raw(BufReader<TcpStream>);
 
 impl Raw {
-    pub(crate) fn connect(server: &StandIn) -> io::Result<Self> {
+    pub(crate) fn connect(server: &FakeSupabase) -> io::Result<Self> {
         let address = server.url();
         let stream = TcpStream::connect(address.trim_start_matches("http://"))?;
         Ok(Self(BufReader::new(stream)))
@@ -95,7 +95,7 @@ impl Raw {
 }
 
 pub(crate) fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("{method} {target} HTTP/1.1\r\nHost: stand-in\r\n").into_bytes();
+    let mut bytes = format!("{method} {target} HTTP/1.1\r\nHost: fake-supabase\r\n").into_bytes();
     for (name, value) in headers {
         bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
@@ -109,13 +109,13 @@ pub(crate) fn request(method: &str, target: &str, headers: &[(&str, &str)], body
 
 /// A signed-in user who sends each request over a connection of its own.
 pub(crate) struct User<'s> {
-    pub(crate) server: &'s StandIn,
+    pub(crate) server: &'s FakeSupabase,
     pub(crate) id: UserId,
     pub(crate) token: String,
 }
 
 impl<'s> User<'s> {
-    pub(crate) fn sign_in(server: &'s StandIn, email: &str) -> Self {
+    pub(crate) fn sign_in(server: &'s FakeSupabase, email: &str) -> Self {
         let id = server.add_user(email, "correct horse").unwrap();
         let token = server.sign_in(&id).unwrap().access_token.expose().to_owned();
         Self { server, id, token }

@@ -1,161 +1,164 @@
-//! Killed for real: children over the same files, one after another, each ended by SIGKILL.
+//! Children over the same files, one after another, each killed with SIGKILL.
 
-mod aim;
-mod chaos;
-mod ledger;
+mod ack_log;
+mod kill_point;
 mod process;
+mod server_faults;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use levi::{Inspector, SessionId};
+use levi::SessionId;
+use levi::outbox::sqlite::Inspector;
 use levi_testkit::fixtures::SeededRandom;
 
-pub use self::aim::Aim;
-use self::ledger::Ledger;
+use self::ack_log::AckLog;
+pub use self::kill_point::KillPoint;
 use self::process::Running;
-use crate::Trouble;
+use crate::Error;
 use crate::child::{End, Job, Lane};
-use crate::scene::{Scene, session_id};
+use crate::environment::{TestEnvironment, session_id};
 
-/// Sessions that every child writes to.
-const STEADY: usize = 6;
+/// How many sessions every child writes to.
+const SHARED_SESSIONS: usize = 6;
 
-/// How a run goes.
+/// The size of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How often to kill.
+    /// How many children to kill.
     pub kills: usize,
-    /// What aims, faults and sizes follow from. The instants themselves do not: they are the machine's.
+    /// Determines kill points, faults and sizes. The exact instants depend on the machine.
     pub seed: u64,
 }
 
-/// What a run showed.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Figures {
-    /// Kills, by what they were aimed at.
-    pub kills: BTreeMap<Aim, u64>,
-    /// Children that had ended by themselves before the kill came.
+    /// Kills by kill point.
+    pub kills: BTreeMap<KillPoint, u64>,
+    /// Children that exited before they were killed.
     pub missed: u64,
     /// Messages whose `enqueue_durable` returned.
     pub acknowledged: u64,
     /// Messages on the server.
     pub delivered: u64,
-    /// Messages that were written to the server again, after an answer that nobody heard.
+    /// Messages that were upserted again, because the first answer was lost.
     pub rewritten: u64,
-    /// Refreshes of the token.
+    /// Token refreshes.
     pub refreshes: u64,
-    /// Requests that the server read whole.
+    /// Requests that arrived complete.
     pub requests: u64,
-    /// Requests that met a fault.
+    /// Requests that met a planned fault.
     pub faults: u64,
-    /// How long it took.
+    /// Wall-clock time of the run.
     pub took: Duration,
-    /// Broken promises. None, if Levi is right.
+    /// Broken promises, one sentence each.
     pub violations: Vec<String>,
 }
 
-/// Kills `options.kills` children of `program` and says what was left on the server.
+/// Runs `program` as a child and kills it, `options.kills` times, then compares the server with what the children
+/// reported.
 ///
 /// # Errors
-/// When the run itself could not be carried out.
-pub async fn run(program: &Path, options: Options) -> Result<Figures, Trouble> {
+/// When a child cannot be started or the server cannot be read.
+pub async fn run(program: &Path, options: Options) -> Result<Figures, Error> {
     let started = Instant::now();
-    let mut range = Range::new(options).await?;
+    let mut test = CrashTest::new(options).await?;
     let mut figures = Figures::default();
     let mut kills = 0;
     while kills < options.kills {
-        let aim = Aim::choose(&mut range.random);
-        if range.kill(program, aim)? {
+        let point = KillPoint::choose(&mut test.random);
+        if test.kill(program, point)? {
             kills += 1;
-            *figures.kills.entry(aim).or_default() += 1;
+            *figures.kills.entry(point).or_default() += 1;
         } else {
             figures.missed += 1;
         }
     }
-    range.drain(program)?;
-    figures.delivered = range.ledger.settle(&range.scene)?;
-    figures.acknowledged = range.ledger.acknowledged;
-    figures.rewritten = range.scene.server.messages_rewritten();
-    let stats = range.scene.server.stats();
+    test.drain(program)?;
+    figures.delivered = test.log.compare(&test.environment)?;
+    figures.acknowledged = test.log.acknowledged;
+    figures.rewritten = test.environment.server.messages_rewritten();
+    let stats = test.environment.server.stats();
     (figures.refreshes, figures.requests) = (stats.refreshes, stats.requests);
-    figures.faults = range.scene.server.faults().fired();
-    figures.violations = range.ledger.violations;
+    figures.faults = test.environment.server.faults().fired();
+    figures.violations = test.log.violations;
     figures.took = started.elapsed();
     Ok(figures)
 }
 
-/// The place where it happens.
-struct Range {
-    scene: Scene,
-    ledger: Ledger,
+struct CrashTest {
+    environment: TestEnvironment,
+    log: AckLog,
     random: SeededRandom,
-    steady: Vec<SessionId>,
-    /// Sessions for one child each, not used yet.
+    /// Sessions that every child writes to.
+    shared: Vec<SessionId>,
+    /// Sessions for one child each that are not used yet.
     fresh: Vec<SessionId>,
-    /// Sessions whose secret has not arrived.
-    waiting: Vec<SessionId>,
-    /// Every folder with an outbox.
+    /// Sessions whose secret is missing from the session store.
+    without_secret: Vec<SessionId>,
+    /// Every folder that holds an outbox, the shared one first.
     folders: Vec<PathBuf>,
 }
 
-impl Range {
-    async fn new(options: Options) -> Result<Self, Trouble> {
-        let steady: Vec<SessionId> = (0..STEADY).map(|n| session_id(&format!("steady {n}"))).collect();
-        // Some kills miss, and what they used up is used up.
+impl CrashTest {
+    async fn new(options: Options) -> Result<Self, Error> {
+        let shared: Vec<SessionId> =
+            (0..SHARED_SESSIONS).map(|n| session_id(&format!("shared {n}"))).collect();
+        // Spare ones, because a child that exits before its kill uses up its session too.
         let fresh: Vec<SessionId> =
             (0..options.kills * 2 + 20).map(|n| session_id(&format!("fresh {n}"))).collect();
-        let sessions: Vec<SessionId> = steady.iter().chain(&fresh).cloned().collect();
-        let scene = Scene::new(&sessions).await?;
-        let main = scene.home().join("main");
+        let sessions: Vec<SessionId> = shared.iter().chain(&fresh).cloned().collect();
+        let environment = TestEnvironment::new(&sessions).await?;
+        let main = environment.data_dir().join("main");
         std::fs::create_dir(&main)?;
         Ok(Self {
-            scene,
-            ledger: Ledger::default(),
+            environment,
+            log: AckLog::default(),
             random: SeededRandom::new(options.seed),
-            steady,
+            shared,
             fresh,
-            waiting: Vec::new(),
+            without_secret: Vec::new(),
             folders: vec![main],
         })
     }
 
-    /// One child, killed. `false` if it ended before.
-    fn kill(&mut self, program: &Path, aim: Aim) -> Result<bool, Trouble> {
-        chaos::misbehave(&self.scene.server, &mut self.random)?;
-        let job = self.job(aim)?;
+    /// Starts one child and kills it at `point`. `false` if the child exited before.
+    fn kill(&mut self, program: &Path, point: KillPoint) -> Result<bool, Error> {
+        server_faults::plan(&self.environment.server, &mut self.random)?;
+        let job = self.job(point)?;
         let running = Running::start(program, &job)?;
-        aim.take(&running, (&job, &self.scene), &mut self.ledger, &mut self.random);
-        let killed = running.kill(&mut self.ledger)?;
-        self.waiting.retain(|session| !self.ledger.arrived.contains(session));
-        self.look_at(&job.folder);
+        point.wait(&running, (&job, &self.environment), &mut self.log, &mut self.random);
+        let killed = running.kill(&mut self.log)?;
+        self.without_secret.retain(|session| !self.log.arrived.contains(session));
+        self.check_files(&job.folder);
         Ok(killed)
     }
 
-    fn job(&mut self, aim: Aim) -> Result<Job, Trouble> {
+    fn job(&mut self, point: KillPoint) -> Result<Job, Error> {
         let mut job = self.empty_job(&self.folders[0].clone(), End::Linger);
-        match aim {
-            Aim::Migration => {
-                job.folder = self.scene.home().join(format!("new-{}", self.folders.len()));
+        match point {
+            KillPoint::Migration => {
+                job.folder = self.environment.data_dir().join(format!("new-{}", self.folders.len()));
                 std::fs::create_dir(&job.folder)?;
                 self.folders.push(job.folder.clone());
                 let session = self.fresh_session()?;
                 job.lanes = vec![self.lane(session, 20, 200, true)];
                 return Ok(job);
             }
-            Aim::SecretArrival => {
+            KillPoint::SecretArrival => {
                 let session = self.fresh_session()?;
-                self.waiting.push(session.clone());
+                self.without_secret.push(session.clone());
                 job.lanes.push(self.lane(session, 300, 400, false));
-                job.arriving.clone_from(&self.waiting);
+                job.arriving.clone_from(&self.without_secret);
             }
-            Aim::Shutdown => job.end = End::ShutDown,
-            Aim::AnyInstant | Aim::Checkpoint | Aim::Refresh => {}
+            KillPoint::Shutdown => job.end = End::ShutDown,
+            KillPoint::AnyInstant | KillPoint::Checkpoint | KillPoint::Refresh => {}
         }
-        let (count, bytes) = if aim == Aim::Checkpoint { (120, 24_000) } else { (30, 1_500) };
-        for session in self.steady.clone() {
+        let (count, bytes) = if point == KillPoint::Checkpoint { (120, 24_000) } else { (30, 1_500) };
+        for session in self.shared.clone() {
             let (count, bytes) = (1 + self.random.below(count), self.random.below(bytes));
             job.lanes.push(self.lane(session, count, bytes, true));
         }
@@ -164,9 +167,9 @@ impl Range {
 
     fn empty_job(&self, folder: &Path, end: End) -> Job {
         Job {
-            url: self.scene.server.url(),
-            key: self.scene.server.publishable_key().to_owned(),
-            home: self.scene.home().to_owned(),
+            url: self.environment.server.url(),
+            key: self.environment.server.publishable_key().to_owned(),
+            data_dir: self.environment.data_dir().to_owned(),
             folder: folder.to_owned(),
             lanes: Vec::new(),
             arriving: Vec::new(),
@@ -176,7 +179,7 @@ impl Range {
 
     fn lane(&mut self, session: SessionId, count: u64, bytes: u64, has_secret: bool) -> Lane {
         Lane {
-            first: self.ledger.next(&session),
+            first: self.log.next(&session),
             session,
             count: i64::try_from(count).unwrap_or(1),
             burst: 1 + i64::try_from(self.random.below(12)).unwrap_or(0),
@@ -185,32 +188,32 @@ impl Range {
         }
     }
 
-    fn fresh_session(&mut self) -> Result<SessionId, Trouble> {
-        Ok(self.fresh.pop().ok_or("more children than sessions were made for: most kills missed")?)
+    fn fresh_session(&mut self) -> Result<SessionId, Error> {
+        Ok(self.fresh.pop().ok_or("no session is left: too many children exited before they were killed")?)
     }
 
-    /// What a kill left behind must add up.
-    fn look_at(&mut self, folder: &Path) {
+    /// Adds a violation for each inconsistency in the outbox that a child left behind.
+    fn check_files(&mut self, folder: &Path) {
         let path = folder.join("outbox.sqlite");
-        // Killed before the tables were there.
+        // The child was killed before it created the tables.
         let Ok(inspector) = Inspector::open(&path) else { return };
         match inspector.problems() {
-            Ok(problems) => self.ledger.violations.extend(problems),
-            Err(error) => self.ledger.violations.push(format!("{}: {error}", path.display())),
+            Ok(problems) => self.log.violations.extend(problems),
+            Err(error) => self.log.violations.push(format!("{}: {error}", path.display())),
         }
     }
 
-    /// The server is well again; a last child for each folder sends what is left.
-    fn drain(&mut self, program: &Path) -> Result<(), Trouble> {
-        chaos::behave(&self.scene.server)?;
+    /// Removes all faults and lets a last child for each folder send what is left.
+    fn drain(&mut self, program: &Path) -> Result<(), Error> {
+        server_faults::clear(&self.environment.server)?;
         for folder in self.folders.clone() {
             let mut job = self.empty_job(&folder, End::Drain);
-            job.arriving.clone_from(&self.waiting);
+            job.arriving.clone_from(&self.without_secret);
             let running = Running::start(program, &job)?;
-            if !running.finish(&mut self.ledger)? {
-                self.ledger.violations.push(format!("{}: the last child did not end well", folder.display()));
+            if !running.finish(&mut self.log)? {
+                self.log.violations.push(format!("{}: the last child failed", folder.display()));
             }
-            self.look_at(&folder);
+            self.check_files(&folder);
         }
         Ok(())
     }
@@ -221,16 +224,16 @@ impl fmt::Display for Figures {
         let killed: u64 = self.kills.values().sum();
         writeln!(
             f,
-            "{killed} kills in {:.1} s ({} more had ended before)",
+            "{killed} kills in {:.1} s ({} children exited before theirs)",
             self.took.as_secs_f64(),
             self.missed
         )?;
-        for (aim, count) in &self.kills {
-            writeln!(f, "  {count:>6}  aimed at {}", aim.name())?;
+        for (point, count) in &self.kills {
+            writeln!(f, "  {count:>6}  at {}", point.name())?;
         }
         writeln!(f, "{:>8}  messages acknowledged", self.acknowledged)?;
-        writeln!(f, "{:>8}  messages on the server, each once, in order", self.delivered)?;
-        writeln!(f, "{:>8}  writes of messages that were there already", self.rewritten)?;
+        writeln!(f, "{:>8}  messages on the server", self.delivered)?;
+        writeln!(f, "{:>8}  messages upserted again", self.rewritten)?;
         writeln!(f, "{:>8}  token refreshes", self.refreshes)?;
         writeln!(f, "{:>8}  requests, {} of which met a fault", self.requests, self.faults)?;
         writeln!(f, "{:>8}  violations", self.violations.len())?;

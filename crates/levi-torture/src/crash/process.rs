@@ -1,4 +1,4 @@
-//! One child: started, listened to, killed.
+//! A child process and the lines that it prints.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -6,77 +6,73 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use super::ledger::Ledger;
-use crate::Trouble;
+use super::ack_log::AckLog;
+use crate::Error;
 use crate::child::{Job, Line};
 
-/// A running child and what it says.
+/// A child that runs.
 pub(super) struct Running {
     child: Child,
     lines: Receiver<Line>,
-    /// The child ends when this is dropped, should it not be killed.
-    _hand: Option<ChildStdin>,
+    /// A child exits when its standard input ends, so dropping this ends it.
+    _stdin: Option<ChildStdin>,
 }
 
 impl Running {
-    pub(super) fn start(program: &Path, job: &Job) -> Result<Self, Trouble> {
+    pub(super) fn start(program: &Path, job: &Job) -> Result<Self, Error> {
         let mut child = Command::new(program)
             .args(["child", &serde_json::to_string(job)?])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let hand = child.stdin.take();
+        let stdin = child.stdin.take();
         let output = child.stdout.take().ok_or("the child has no output")?;
-        let (said, lines) = channel();
+        let (sender, lines) = channel();
         std::thread::spawn(move || {
             for text in BufReader::new(output).lines().map_while(Result::ok) {
-                // A line cut off by the kill was not said.
+                // The kill may cut off a line. What it would have reported does not count.
                 let Ok(line) = serde_json::from_str(&text) else { continue };
-                if said.send(line).is_err() {
+                if sender.send(line).is_err() {
                     return;
                 }
             }
         });
-        Ok(Self { child, lines, _hand: hand })
+        Ok(Self { child, lines, _stdin: stdin })
     }
 
-    /// Listens until a line for which `is_it` holds; `false` if the child fell silent or `patience` ended first.
-    pub(super) fn listen(
-        &self,
-        ledger: &mut Ledger,
-        patience: Duration,
-        is_it: impl Fn(&Line) -> bool,
-    ) -> bool {
-        let until = Instant::now() + patience;
+    /// Records lines up to and including the first for which `is_wanted` holds, or until the child exits or `patience`
+    /// is over.
+    pub(super) fn read_until(&self, log: &mut AckLog, patience: Duration, is_wanted: impl Fn(&Line) -> bool) {
+        let deadline = Instant::now() + patience;
         loop {
-            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    let found = is_it(&line);
-                    ledger.note(line);
-                    if found {
-                        return true;
+                    let is_wanted = is_wanted(&line);
+                    log.record(line);
+                    if is_wanted {
+                        return;
                     }
                 }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    /// SIGKILL, and then everything that it had said before. `true` if it was the kill that ended it.
-    pub(super) fn kill(mut self, ledger: &mut Ledger) -> Result<bool, Trouble> {
+    /// Kills the child and records everything that it printed before. `false` if it had exited already.
+    pub(super) fn kill(mut self, log: &mut AckLog) -> Result<bool, Error> {
         self.child.kill()?;
-        let status = self.wait_and_hear(ledger)?;
+        let status = self.wait_and_record(log)?;
         Ok(was_killed(status))
     }
 
-    /// Hears it out. `true` if it ended well.
-    pub(super) fn finish(mut self, ledger: &mut Ledger) -> Result<bool, Trouble> {
-        Ok(self.wait_and_hear(ledger)?.success())
+    /// Records everything that the child prints until it exits. `true` if it reports success.
+    pub(super) fn finish(mut self, log: &mut AckLog) -> Result<bool, Error> {
+        Ok(self.wait_and_record(log)?.success())
     }
 
-    fn wait_and_hear(&mut self, ledger: &mut Ledger) -> Result<ExitStatus, Trouble> {
+    fn wait_and_record(&mut self, log: &mut AckLog) -> Result<ExitStatus, Error> {
         while let Ok(line) = self.lines.recv() {
-            ledger.note(line);
+            log.record(line);
         }
         Ok(self.child.wait()?)
     }

@@ -1,5 +1,5 @@
-//! A daemon with one session, signed in at a stand-in, whose disk or network a test can spoil.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of it")]
+//! A daemon with one session that is signed in to a fake Supabase. Tests make its disk or its network fail.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use levi::{
     SqliteSessionStore, Status,
 };
 use levi_torture::content::{message, secret_of};
-use levi_torture::scene::{Scene, credentials, session_id};
+use levi_torture::environment::{TestEnvironment, credentials, session_id};
 
-/// Longer than anything here takes; a test that waits for it has failed.
+/// A test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Daemon {
-    pub scene: Scene,
+    pub environment: TestEnvironment,
     pub session: SessionId,
     store: Arc<SqliteSessionStore>,
     key: DatabaseKey,
@@ -27,30 +27,32 @@ impl Daemon {
         Self::with_sessions(&[]).await
     }
 
-    /// One that has these sessions too.
+    /// A daemon that has these sessions too.
     pub async fn with_sessions(others: &[SessionId]) -> Self {
         let session = session_id("the one");
         let sessions: Vec<SessionId> = others.iter().chain([&session]).cloned().collect();
-        let scene = Scene::new(&sessions).await.unwrap();
+        let environment = TestEnvironment::new(&sessions).await.unwrap();
         let key = DatabaseKey::from_bytes([7; 32]);
-        let store = SqliteSessionStore::open(scene.home().join("store.sqlite"), key.clone()).unwrap();
+        let store =
+            SqliteSessionStore::open(environment.data_dir().join("store.sqlite"), key.clone()).unwrap();
         for session in &sessions {
             store.save_secret(session, &secret_of(session).unwrap()).unwrap();
         }
-        Self { scene, session, store: Arc::new(store), key }
+        Self { environment, session, store: Arc::new(store), key }
     }
 
-    /// Signed out until `set_context`.
+    /// A started Levi that is signed out until `set_context`.
     pub fn signed_out(&self, config: LeviConfig) -> Levi {
-        let builder = Levi::builder(self.scene.http(), self.store.clone());
+        let builder = Levi::builder(self.environment.http(), self.store.clone());
         self.start(builder.config(config).database_key(self.key.clone()))
     }
 
+    /// The folder of the outbox.
     pub fn folder(&self) -> PathBuf {
-        self.scene.home().join("outbox")
+        self.environment.data_dir().join("outbox")
     }
 
-    /// Delays so short that a test need not wait, in a folder of the daemon's own.
+    /// Short delays, and an outbox in the daemon's own folder.
     pub fn config(&self) -> LeviConfig {
         LeviConfig {
             data_dir: Some(self.folder()),
@@ -62,18 +64,18 @@ impl Daemon {
     }
 
     pub fn builder(&self) -> LeviBuilder {
-        self.builder_for(self.scene.http())
+        self.builder_for(self.environment.http())
     }
 
     pub fn builder_for(&self, http: HttpOptions) -> LeviBuilder {
-        let credentials = FileCredentials::open(credentials(self.scene.home())).unwrap();
+        let credentials = FileCredentials::open(credentials(self.environment.data_dir())).unwrap();
         Levi::builder(http, self.store.clone())
             .config(self.config())
             .database_key(self.key.clone())
             .credentials(Arc::new(credentials))
     }
 
-    /// Started, with `builder`'s settings.
+    /// Builds and starts a Levi.
     pub fn start(&self, builder: LeviBuilder) -> Levi {
         let levi = builder.build().unwrap();
         levi.start().unwrap();
@@ -83,28 +85,28 @@ impl Daemon {
     pub async fn enqueue(
         &self,
         levi: &Levi,
-        place: i64,
+        sequence_number: i64,
         bytes: usize,
     ) -> Result<Receipt, levi::EnqueueError> {
-        levi.enqueue_durable(message(&self.session, place, bytes)).await
+        levi.enqueue_durable(message(&self.session, sequence_number, bytes)).await
     }
 
-    /// The places that the server has, in the order in which they arrived; every one opens to what was sent.
+    /// The sequence numbers on the server in order of arrival, after checking that each message decrypts to what was sent.
     pub fn delivered(&self) -> Vec<i64> {
-        assert_eq!(self.scene.server.order_violations(), []);
-        self.scene.delivered(&self.session).unwrap()
+        assert_eq!(self.environment.server.order_violations(), []);
+        self.environment.delivered(&self.session).unwrap()
     }
 }
 
-/// Waits until the server has it.
+/// Waits until the server has the message.
 pub async fn synced(levi: &Levi, receipt: &Receipt) {
     let synced = tokio::time::timeout(PATIENCE, levi.synced(receipt)).await;
     synced.unwrap_or_else(|_| panic!("stuck: {:?}", levi.status())).unwrap();
 }
 
-/// Waits until the status is so.
-pub async fn until(levi: &Levi, what: impl Fn(&Status) -> bool) -> Status {
+/// Waits until the condition holds for the status.
+pub async fn until(levi: &Levi, condition: impl Fn(&Status) -> bool) -> Status {
     let mut status = levi.watch_status();
-    let waited = tokio::time::timeout(PATIENCE, status.wait_for(what)).await;
+    let waited = tokio::time::timeout(PATIENCE, status.wait_for(condition)).await;
     waited.unwrap_or_else(|_| panic!("stuck: {:?}", levi.status())).unwrap().clone()
 }

@@ -1,17 +1,17 @@
-//! A disk that forgets what was not synced: folders in memory that record every operation.
+//! A simulated disk that loses what was not synced: folders in memory that record every operation.
 //!
-//! The model is that of POSIX with the guarantees that SQLite counts on and no more. A write that was not synced may
-//! be lost, whole or sector by sector, in any order. A file's name, its creation and its removal are the folder's, and
-//! the folder is synced with the first sync of a new log or journal, as SQLite's own file layer on Unix does it.
+//! The model is POSIX with the guarantees that SQLite relies on and no others. A write that was not synced may be lost,
+//! whole or sector by sector, in any order. Creating, naming and removing a file change the folder, which is synced with
+//! the first sync of a new log or journal, as in SQLite's own file layer for Unix.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use levi_testkit::fixtures::SeededRandom;
 
-/// What a disk writes at once, whatever happens.
+/// How many bytes a disk writes atomically.
 const SECTOR: usize = 512;
 
-/// Names a file's content apart from its name.
+/// Identifies a file's content independently of its name.
 type Inode = usize;
 
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub enum Operation {
     Sync(Inode),
 }
 
-/// One folder as programs see it, and everything that was done to it.
+/// One folder as programs see it, and every operation on it.
 #[derive(Clone, Debug, Default)]
 pub struct Folder {
     names: BTreeMap<String, Inode>,
@@ -76,18 +76,18 @@ fn apply(contents: &mut BTreeMap<Inode, Vec<u8>>, change: &Operation) {
     }
 }
 
-/// What becomes of operations that were not synced when the power goes.
+/// What happens to operations that were not synced before the power loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsynced {
     /// All of them are lost.
     Lost,
-    /// All of them happened: a killed process, not a power cut.
+    /// All of them are on the disk, as after a killed process.
     Kept,
-    /// Some happened, in any order, sector by sector.
+    /// Some are on the disk, sector by sector, in an order that this seed determines.
     Torn(u64),
 }
 
-/// What is on the platter for certain, and what may be.
+/// What is certainly on the disk, and what may be.
 #[derive(Clone, Default)]
 pub struct Kept {
     names: BTreeMap<String, Inode>,
@@ -99,8 +99,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The disk does one more operation.
-    pub fn take(&mut self, operation: &Operation) {
+    /// Carries out one more operation.
+    pub fn apply(&mut self, operation: &Operation) {
         match operation {
             Operation::Create(_, inode) => {
                 self.nameless.insert(*inode);
@@ -136,8 +136,8 @@ impl Kept {
         }
     }
 
-    /// The folder after the power went.
-    pub fn settle(mut self, unsynced: Unsynced) -> Folder {
+    /// The folder after a power loss.
+    pub fn after_power_loss(mut self, unsynced: Unsynced) -> Folder {
         let folder_changes = std::mem::take(&mut self.folder_changes);
         let changes = std::mem::take(&mut self.changes);
         match unsynced {
@@ -152,7 +152,7 @@ impl Kept {
     }
 
     fn tear(&mut self, folder_changes: Vec<Operation>, changes: Vec<Operation>, random: &mut SeededRandom) {
-        // A folder's own journal keeps their order.
+        // A file system's journal keeps the order of folder changes.
         let happened = usize::try_from(random.below(folder_changes.len() as u64 + 1)).unwrap();
         folder_changes[..happened].iter().for_each(|change| self.rename(change));
         let mut pieces: Vec<Operation> = changes.into_iter().flat_map(sectors).collect();
@@ -175,7 +175,7 @@ fn inode_of(change: &Operation) -> Option<Inode> {
     }
 }
 
-/// A write as the sectors that it touches; each of them is written whole or not at all.
+/// Splits a write into sectors, each of which is written whole or not at all.
 fn sectors(change: Operation) -> Vec<Operation> {
     let Operation::Write(inode, offset, data) = change else { return vec![change] };
     let mut pieces = Vec::new();

@@ -1,4 +1,4 @@
-//! The recording disk as SQLite's file layer: the default one of this process, so that Levi uses it unchanged.
+//! The recording disk as SQLite's file layer (VFS). It is the default of this process, so Levi uses it unchanged.
 
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind};
@@ -15,28 +15,28 @@ use super::disk::{Folder, Operation};
 /// Every folder of this process, by its path.
 static FOLDERS: Mutex<Option<HashMap<String, Folder>>> = Mutex::new(None);
 
-/// From the first call on, SQLite in this process writes to folders in memory.
+/// Makes SQLite in this process write to folders in memory.
 pub fn install() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| sqlite_vfs::register("power", Power, true).unwrap());
 }
 
-/// Puts a folder in place of whatever is at `path`.
-pub fn place(path: &Path, folder: Folder) {
+/// Puts a folder at `path`, replacing what is there.
+pub fn put(path: &Path, folder: Folder) {
     folders().get_or_insert_default().insert(path.to_str().unwrap().to_owned(), folder);
 }
 
-/// Lets go of the folder at `path`.
+/// Removes the folder at `path`.
 pub fn forget(path: &Path) {
     folders().get_or_insert_default().remove(path.to_str().unwrap());
 }
 
-/// What was done to the folder at `path` so far.
+/// Every operation on the folder at `path` so far.
 pub fn log(path: &Path) -> Vec<Operation> {
     with(path.to_str().unwrap(), |folder| folder.log.clone())
 }
 
-/// How much was done to the folder at `path` so far.
+/// The number of operations on the folder at `path` so far.
 pub fn progress(path: &Path) -> usize {
     with(path.to_str().unwrap(), |folder| folder.log.len())
 }
@@ -101,7 +101,7 @@ impl Vfs for Power {
     }
 }
 
-/// An open file. One connection at a time, so that locks always succeed.
+/// An open file. There is one connection at a time, so locks always succeed.
 struct File {
     folder: String,
     inode: usize,
@@ -162,7 +162,7 @@ impl DatabaseHandle for File {
     }
 }
 
-/// Memory that SQLite shares among connections; here there is one, and none outlives it.
+/// The memory that SQLite shares among connections, of which there is one here.
 struct Index;
 
 impl WalIndex for Index {

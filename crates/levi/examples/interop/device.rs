@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use levi::transport::HttpSignIn;
 use levi::{
-    DatabaseKey, DeviceId, DevicePrivateKey, FileCredentials, HttpOptions, HttpSignIn, Levi, LeviConfig,
-    RefreshingAuth, SqliteSessionStore, UserId,
+    DatabaseKey, DeviceId, DevicePrivateKey, FileCredentials, HttpOptions, Levi, LeviConfig, RefreshingAuth,
+    SqliteSessionStore, UserId,
 };
 use tempfile::TempDir;
 

@@ -3,9 +3,11 @@
 use std::io::{self, BufRead as _};
 use std::time::Duration;
 
+use levi::transport::Supabase as _;
+use levi::transport::rows::upsert_of;
 use levi::{
     CodingSession, DeviceRow, HttpSupabase, MessageSyncRequest, Repository, RepositoryId, SessionId,
-    SessionSecret, SessionStatus, Supabase as _, upsert_of,
+    SessionSecret, SessionStatus,
 };
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! A user with devices on a stand-in: what every end-to-end test starts from.
+//! A user with devices on a fake Supabase: what every end-to-end test starts from.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the world")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
@@ -6,23 +6,24 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use levi::types::{AuthError, AuthSession};
 use levi::{
-    Auth, AuthError, AuthSession, CodingSession, DatabaseKey, DeviceId, DevicePrivateKey, HttpOptions, Levi,
-    LeviConfig, MessageSyncRequest, Reader, Repository, RepositoryId, SecretsCache, SessionId, SessionSecret,
-    SessionStatus, SqliteSessionStore, Supabase, UserId,
+    Auth, CodingSession, DatabaseKey, DeviceId, DevicePrivateKey, HttpOptions, Levi, LeviConfig,
+    MessageSyncRequest, Reader, RepositoryId, SecretsCache, SessionId, SessionSecret, SqliteSessionStore,
+    UserId,
 };
-use levi_testkit::fixtures::uuid_of;
-use levi_testkit::supabase::StandIn;
-use levi_transport::rows::{DeviceRow, upsert_of};
+use levi_testkit::fixtures::{self, TestUser, uuid_of};
+use levi_testkit::supabase::FakeSupabase;
 use levi_types::AccessToken;
 
-pub const EMAIL: &str = "ada@example.org";
+pub const EMAIL: &str = TestUser::EMAIL;
+pub const PASSWORD: &str = TestUser::PASSWORD;
+/// Where the repository of every fixture is.
 pub const PATH: &str = "/home/ada/projects/levi";
-pub const PASSWORD: &str = "correct horse battery staple";
 
 /// The sign-in of a user; `refresh` signs in anew and counts how often.
 pub struct TestAuth {
-    server: Arc<StandIn>,
+    server: Arc<FakeSupabase>,
     user_id: UserId,
     token: Mutex<AccessToken>,
     pub refreshes: Mutex<u32>,
@@ -49,7 +50,8 @@ impl Auth for TestAuth {
 }
 
 pub struct World {
-    pub server: Arc<StandIn>,
+    user: TestUser,
+    pub server: Arc<FakeSupabase>,
     pub user_id: UserId,
     pub auth: Arc<TestAuth>,
     pub devices: Vec<(DeviceId, [u8; 32])>,
@@ -60,8 +62,8 @@ pub struct World {
 impl World {
     /// A server, a user, and `devices` registered devices.
     pub async fn new(devices: usize) -> Self {
-        let server = Arc::new(StandIn::start().unwrap());
-        let user_id = server.add_user(EMAIL, PASSWORD).unwrap();
+        let user = TestUser::new().unwrap();
+        let (server, user_id) = (Arc::clone(&user.server), user.id.clone());
         let token = server.sign_in(&user_id).unwrap().access_token;
         let auth = Arc::new(TestAuth {
             server: Arc::clone(&server),
@@ -70,11 +72,12 @@ impl World {
             refreshes: Mutex::new(0),
         });
         let mut world = Self {
+            user,
             server,
             user_id,
             auth,
             devices: Vec::new(),
-            repository: uuid_of("repository", "levi").as_str().into(),
+            repository: fixtures::repository().id,
             folder: tempfile::tempdir().unwrap(),
         };
         for number in 0..devices {
@@ -93,15 +96,7 @@ impl World {
     }
 
     pub async fn register_with(&self, id: &DeviceId, public_key: Option<String>) {
-        let row = DeviceRow {
-            id: id.clone(),
-            user_id: self.user_id.clone(),
-            name: Some(format!("device {id}")),
-            device_type: Some("desktop".into()),
-            public_key,
-            is_active: true,
-        };
-        self.supabase().upsert(&self.auth.token(), upsert_of(&[row])).await.unwrap();
+        self.user.add_device(id, public_key).unwrap();
     }
 
     pub fn supabase(&self) -> levi::HttpSupabase {
@@ -115,21 +110,16 @@ impl World {
     /// The session store of the first device, with the repository in it.
     pub fn store(&self, key: &DatabaseKey) -> Arc<SqliteSessionStore> {
         let store = SqliteSessionStore::open(self.path("store.sqlite"), key.clone()).unwrap();
-        store
-            .save_repository(&Repository {
-                id: self.repository.clone(),
-                name: "levi".into(),
-                local_path: PATH.into(),
-                remote_url: None,
-                default_branch: Some("main".into()),
-                worktree_branch: None,
-            })
-            .unwrap();
+        store.save_repository(&fixtures::repository()).unwrap();
         Arc::new(store)
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    pub fn outbox_path(&self) -> std::path::PathBuf {
+        levi::outbox::sqlite::DataDir::new(Some(self.folder.path().to_owned())).outbox_path()
     }
 
     pub fn config(&self) -> LeviConfig {
@@ -155,15 +145,10 @@ impl World {
     }
 
     pub fn session(&self, name: &str) -> CodingSession {
+        let id = uuid_of("session", name).as_str().into();
         CodingSession {
-            id: uuid_of("session", name).as_str().into(),
-            repository_id: self.repository.clone(),
-            owner_device_id: None,
-            status: SessionStatus::Active,
             title: Some(format!("session {name}")),
-            current_branch: None,
-            working_directory: None,
-            worktree_path: None,
+            ..fixtures::coding_session(id, self.repository.clone())
         }
     }
 

@@ -51,7 +51,7 @@ pub(super) fn cases() -> Vec<Case> {
         })
         .means(Verdict::SchemaMismatch, &["PGRST106"])
         .differs(
-            Server::StandIn,
+            Server::FakeSupabase,
             (Meaning::Accepted, "200"),
             None,
             "it has one schema and looks at no profile header",

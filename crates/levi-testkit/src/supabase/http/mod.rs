@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as a stand-in needs, with every byte under control.
+//! As much of HTTP/1.1 as a fake Supabase needs, with every byte under control.
 
 mod read;
 mod response;

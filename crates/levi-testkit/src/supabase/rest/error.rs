@@ -227,10 +227,10 @@ impl std::fmt::Display for RestError {
     }
 }
 
-/// SQLite below failed in a way that PostgreSQL has no counterpart for: a fault of the stand-in itself.
+/// SQLite below failed in a way that PostgreSQL has no counterpart for: a fault of the fake Supabase itself.
 impl From<rusqlite::Error> for RestError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::new(500, "XX000", format!("the stand-in's own database failed: {error}"))
+        Self::new(500, "XX000", format!("the fake Supabase's own database failed: {error}"))
     }
 }
 

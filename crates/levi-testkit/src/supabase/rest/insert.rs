@@ -165,8 +165,9 @@ impl<'c> Writer<'c> {
         row: &[Cell<'_>],
         policy: &mut Policy<'_>,
     ) -> Result<Written, RestError> {
-        let arrival = constraint::holder(self.connection, self.table, unique, row)?
-            .ok_or_else(|| RestError::new(500, "XX000", "the stand-in lost the row that was in the way"))?;
+        let arrival = constraint::holder(self.connection, self.table, unique, row)?.ok_or_else(|| {
+            RestError::new(500, "XX000", "the fake Supabase lost the row that was in the way")
+        })?;
         if !self.touched.insert(arrival) {
             return Err(RestError::twice_in_one_command());
         }

@@ -1,0 +1,41 @@
+//! Rows that a test needs before it begins.
+
+use levi_transport::{Table, Upsert};
+
+use super::fake_supabase::FakeSupabase;
+use super::http::Request;
+use super::role::Role;
+
+/// The fake Supabase refused rows that a test wanted to begin with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the fake Supabase refused rows of {}: {answer}", .table.name())]
+pub struct SeedError {
+    /// The table.
+    pub table: Table,
+    /// The error body.
+    pub answer: String,
+}
+
+impl FakeSupabase {
+    /// Writes rows without a request, so that neither faults nor counters notice. Constraints apply; row level security
+    /// does not, as for the secret key.
+    ///
+    /// # Errors
+    /// [`SeedError`] when a constraint is violated, such as a foreign key.
+    pub fn seed(&self, upsert: Upsert) -> Result<(), SeedError> {
+        let Upsert { table, columns, body } = upsert;
+        let (name, conflict) = (table.name(), table.conflict_columns());
+        let request = Request {
+            method: "POST".to_owned(),
+            target: format!("/rest/v1/{name}?on_conflict={conflict}&columns={columns}"),
+            headers: vec![("prefer".to_owned(), "resolution=merge-duplicates,return=minimal".to_owned())],
+            raw_head: Vec::new(),
+            body,
+        };
+        let response = self.server.answer_rest(&request, Role::Service).response;
+        if response.status < 400 {
+            return Ok(());
+        }
+        Err(SeedError { table, answer: String::from_utf8_lossy(&response.body).into_owned() })
+    }
+}
