@@ -55,6 +55,8 @@ pub struct Batcher {
     poison: Poison,
     refusals: Refusals,
     can_send_control_rows: bool,
+    /// Whether the last request sent a control row.
+    control_row_was_last: bool,
     stopping: bool,
     /// Whether lanes that are not at hand may be due.
     dirty: bool,
@@ -92,6 +94,7 @@ impl Batcher {
             poison: Poison::default(),
             refusals: Refusals::default(),
             can_send_control_rows: false,
+            control_row_was_last: false,
             stopping: false,
             dirty: true,
             loading: false,
