@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use levi_outbox::backoff::Backoff;
 
-/// How Levi batches, retries and bounds itself. Every field has a default that suits a desktop daemon.
+/// Batching, retry and size settings. Every field has a default that suits a desktop daemon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeviConfig {
     /// Maximum messages per batch (default: 50).
@@ -14,20 +14,20 @@ pub struct LeviConfig {
     pub backoff_base: Duration,
     /// Maximum retry delay (default: 300 s).
     pub backoff_max: Duration,
-    /// Share of a delay that chance may add to it, 0 to 1 (default: 0.1). It never takes anything away.
+    /// The largest share of a delay that jitter adds to it, 0 to 1 (default: 0.1). Jitter never shortens a delay.
     pub backoff_jitter: f64,
     /// Bytes of one request's body (default: 1 MB). One message larger than this goes alone.
     pub max_batch_bytes: usize,
     /// Messages per batch while a backlog is drained (default: 500).
     pub catch_up_batch_size: usize,
-    /// Requests under way at once, each for other sessions (default: 4).
+    /// Requests in flight at once, each for other sessions (default: 4).
     pub max_in_flight: usize,
     /// Attempts at a row that row level security refuses before it is parked (default: 8).
     pub max_attempts_rejected: u32,
     /// Bytes of plaintext in one message (default: 1 MiB).
     pub max_message_bytes: usize,
-    /// Bytes of messages accepted whose callers do not know yet that they are on disk (default: 8 MiB); sealed as they wait,
-    /// they take a third more. At the bound `enqueue` refuses, `enqueue_durable` waits.
+    /// Bytes of messages that are accepted and not on disk yet (default: 8 MiB); encrypted, they take a third
+    /// more. At the bound `enqueue` refuses and `enqueue_durable` waits.
     pub max_queued_bytes: usize,
     /// Bytes waiting on disk (default: 1 GiB). At the bound intake refuses.
     pub max_pending_bytes: u64,
@@ -82,7 +82,7 @@ pub enum InvalidConfig {
     },
 }
 
-/// What the intake queue charges for a message besides its content.
+/// Bytes that the intake queue charges for a message in addition to its content.
 pub const QUEUE_OVERHEAD: usize = 1024;
 
 impl LeviConfig {

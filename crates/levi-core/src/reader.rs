@@ -73,10 +73,10 @@ pub struct Page {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// Nobody is signed in, or it cannot be told.
+    /// Nobody is signed in, or the sign-in cannot be used now.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// The server did not answer as hoped.
+    /// The server refused the request or could not be reached.
     #[error("Supabase did not answer: {0}")]
     Supabase(#[from] ApiError),
     /// No envelope for this device: the session's owner has not shared it (yet).

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use levi_crypto::{MessageKey, SessionSecret};
 use levi_types::SessionId;
 
-/// Sessions whose keys are kept; beyond it an arbitrary one is forgotten and asked for again when needed.
+/// The greatest number of keys. Beyond it an arbitrary one is forgotten, and looked up again when needed.
 const MOST_SESSIONS: usize = 4096;
 
-/// Session keys, in memory only, shared by whoever holds a clone. `Debug` shows no key.
+/// Session keys, in memory only, shared by all clones. `Debug` shows no key.
 #[derive(Clone, Default)]
 pub struct SecretsCache {
     keys: Arc<Mutex<HashMap<SessionId, MessageKey>>>,
@@ -47,7 +47,7 @@ impl SecretsCache {
     }
 
     fn keys(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, MessageKey>> {
-        // A thread that panicked left the map whole: every change to it is one call.
+        // A panic cannot leave the map half changed, because every change is one call.
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -75,10 +75,10 @@ pub enum EncryptionError {
     /// The envelope could not be made.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
-    /// The secret could not be wrapped for the disk.
+    /// The secret could not be encrypted for the disk.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// The secret could not be unwrapped from the disk.
+    /// The secret in the outbox could not be decrypted.
     #[error(transparent)]
     Open(#[from] levi_crypto::OpenError),
 }

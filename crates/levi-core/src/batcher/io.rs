@@ -86,7 +86,7 @@ pub enum Input {
     /// The response to [`Action::EnsureParent`].
     ParentEnsured {
         /// The lane whose row was refused.
-        lane: LaneId,
+        key: LaneKey,
         /// Whether its parent's row is going to be sent.
         parent: Parent,
     },
@@ -188,8 +188,6 @@ pub enum Action {
     /// it. The response is [`Input::ParentEnsured`].
     EnsureParent {
         /// The lane whose row was refused.
-        lane: LaneId,
-        /// The lane's name.
         key: LaneKey,
         /// The refused row.
         row: RowKey,

@@ -118,6 +118,10 @@ impl Lane {
 
     /// A row was written at `sequence_number`.
     pub(super) fn note_write(&mut self, sequence_number: i64) {
+        if self.is_control() {
+            // It was replaced, and its attempts are reset.
+            self.attempts = 0;
+        }
         match self.last_known {
             Some(last) if sequence_number <= last => self.invalidate(),
             _ => self.more = true,

@@ -55,6 +55,8 @@ pub struct Batcher {
     poison: Poison,
     refusals: Refusals,
     can_send_control_rows: bool,
+    /// Whether the last request sent a control row.
+    control_row_was_last: bool,
     stopping: bool,
     /// Whether lanes that are not at hand may be due.
     dirty: bool,
@@ -92,6 +94,7 @@ impl Batcher {
             poison: Poison::default(),
             refusals: Refusals::default(),
             can_send_control_rows: false,
+            control_row_was_last: false,
             stopping: false,
             dirty: true,
             loading: false,
@@ -114,7 +117,7 @@ impl Batcher {
             Input::Outcome { batch, result } => self.outcome(now, batch, result),
             Input::Vanished { batch } => self.vanished(batch),
             Input::Sealed { lane, result } => self.sealed(now, lane, result),
-            Input::ParentEnsured { lane, parent } => self.parent_ensured(now, lane, parent),
+            Input::ParentEnsured { key, parent } => self.parent_ensured(now, &key, parent),
             Input::ControlSenderReady => {
                 self.can_send_control_rows = true;
                 self.windows.release_held_back();
@@ -229,6 +232,9 @@ impl Batcher {
             Written::Unknown => self.windows.invalidate_all(),
             Written::Lanes(lanes) => {
                 for (key, lowest) in lanes {
+                    if key.kind().is_control() {
+                        self.refusals.replaced(&key);
+                    }
                     self.windows.note_write(&key, lowest);
                 }
             }

@@ -84,7 +84,7 @@ impl Batcher {
             let rows = rows.into_iter().map(|row| row.key).collect();
             self.commit(Change::Acknowledge { lane, rows, at: now.wall });
             self.windows.acknowledged(lane, count);
-            self.refusals.forget(lane);
+            self.refusals.forget(&key);
             self.retry_children(now, &key);
             let others_wait = self.dirty && self.windows.len() >= MAX_LANES;
             if others_wait {
@@ -234,7 +234,7 @@ impl Batcher {
 
     fn park_row(&mut self, now: Now, part: &Part, reason: Reason) {
         let Some(row) = part.rows.first() else { return };
-        self.refusals.forget(part.lane);
+        self.refusals.forget(&part.key);
         self.commit(Change::Park { lane: part.lane, row: row.key, reason, at: now.wall });
     }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use levi_outbox::{LaneId, LaneKey};
+use levi_outbox::LaneKey;
 use levi_transport::{ApiError, Verdict};
 use levi_types::Now;
 
@@ -26,17 +26,24 @@ struct Refusal {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Refusals(HashMap<LaneId, Refusal>);
+pub(super) struct Refusals(HashMap<LaneKey, Refusal>);
 
 impl Refusals {
-    pub(super) fn forget(&mut self, lane: LaneId) {
+    pub(super) fn forget(&mut self, lane: &LaneKey) {
         if !self.0.is_empty() {
-            self.0.remove(&lane);
+            self.0.remove(lane);
         }
     }
 
-    fn of(&mut self, lane: LaneId) -> &mut Refusal {
-        self.0.entry(lane).or_default()
+    /// The lane's row was replaced, and begins afresh.
+    pub(super) fn replaced(&mut self, lane: &LaneKey) {
+        if let Some(refusal) = self.0.get_mut(lane) {
+            *refusal = Refusal { unresolved: refusal.unresolved.take(), ..Refusal::default() };
+        }
+    }
+
+    fn of(&mut self, lane: &LaneKey) -> &mut Refusal {
+        self.0.entry(lane.clone()).or_default()
     }
 }
 
@@ -55,10 +62,10 @@ impl Batcher {
     /// The server refused the first row of one lane, and its parent may be missing.
     pub(super) fn refused_for_parent(&mut self, now: Now, part: Part, error: &ApiError) {
         let can_have_parent = !matches!(part.key, LaneKey::Repository(_));
-        if can_have_parent && !self.refusals.of(part.lane).parent_was_sent {
+        if can_have_parent && !self.refusals.of(&part.key).parent_was_sent {
             self.ask_for_parent(&part);
-            let lane = part.lane;
-            self.refusals.of(lane).unresolved = Some((part, error.clone()));
+            let key = part.key.clone();
+            self.refusals.of(&key).unresolved = Some((part, error.clone()));
             return;
         }
         let ask = part.clone();
@@ -69,28 +76,27 @@ impl Batcher {
 
     fn ask_for_parent(&mut self, part: &Part) {
         let Some(row) = part.rows.first() else { return };
-        let (lane, key) = (part.lane, part.key.clone());
-        self.actions.push_back(Action::EnsureParent { lane, key, row: row.key });
+        self.actions.push_back(Action::EnsureParent { key: part.key.clone(), row: row.key });
     }
 
-    pub(super) fn parent_ensured(&mut self, now: Now, lane: LaneId, parent: Parent) {
-        let refusal = self.refusals.of(lane);
+    pub(super) fn parent_ensured(&mut self, now: Now, key: &LaneKey, parent: Parent) {
+        let refusal = self.refusals.of(key);
         let Some((part, error)) = refusal.unresolved.take() else { return };
-        match parent {
-            Parent::Ensured => {
-                refusal.parent_was_sent = true;
-                // It is blocked on disk, and loaded again when the server has the parent.
-                self.windows.remove(lane);
-                self.dirty = true;
-            }
-            Parent::Unknown => drop(self.count_refusal(now, part, &error)),
+        refusal.parent_was_sent = parent == Parent::Ensured;
+        let is_outdated = self.windows.lane(part.lane).is_some_and(|lane| lane.is_outdated());
+        if parent == Parent::Ensured || is_outdated {
+            // It is blocked on disk, and loaded again when the server has the parent.
+            self.windows.remove(part.lane);
+            self.dirty = true;
+        } else {
+            self.count_refusal(now, part, &error);
         }
     }
 
     /// Says whether the lane waits, rather than its row being parked.
     fn count_refusal(&mut self, now: Now, part: Part, error: &ApiError) -> bool {
         if error.verdict == Verdict::Forbidden {
-            let refusal = self.refusals.of(part.lane);
+            let refusal = self.refusals.of(&part.key);
             refusal.forbidden = refusal.forbidden.saturating_add(1);
             if refusal.forbidden >= self.config.max_attempts_rejected {
                 self.park(now, &part, error);

@@ -22,13 +22,26 @@ impl Batcher {
         if !self.has_room() {
             return None;
         }
-        if let Some(part) = self.windows.next_control_row() {
-            return Some(Action::SendControl(self.launch(vec![part])));
+        // By turns, so that many new sessions do not hold up the messages of the others.
+        if self.control_row_was_last {
+            self.next_messages().or_else(|| self.next_control_row())
+        } else {
+            self.next_control_row().or_else(|| self.next_messages())
         }
+    }
+
+    fn next_control_row(&mut self) -> Option<Action> {
+        let part = self.windows.next_control_row()?;
+        self.control_row_was_last = true;
+        Some(Action::SendControl(self.launch(vec![part])))
+    }
+
+    fn next_messages(&mut self) -> Option<Action> {
         let parts = self.next_parts();
         if parts.is_empty() {
             return None;
         }
+        self.control_row_was_last = false;
         Some(Action::Send(self.launch(parts)))
     }
 

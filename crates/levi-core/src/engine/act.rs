@@ -72,9 +72,9 @@ impl Engine {
                 self.feed(now, loaded.map(Input::LaneLoaded));
             }
             Action::Seal { lane, session_id } => self.seal_lane(now, lane, &session_id),
-            Action::EnsureParent { lane, key, row } => {
+            Action::EnsureParent { key, row } => {
                 let parent = self.ensure_parent(now, &key, row);
-                self.batcher.handle(now, Input::ParentEnsured { lane, parent });
+                self.batcher.handle(now, Input::ParentEnsured { key, parent });
             }
             Action::Refresh => perform(Effect::Refresh),
             Action::RetryCommit => {

@@ -109,8 +109,8 @@ impl Engine {
         if self.uncommitted.is_empty() {
             return;
         }
-        // The daemon's store is told first: after a crash in between, the rows are still here, are sent again,
-        // and it is told again.
+        // Deliveries are reported before the commit: after a crash in between, the rows are still here, are sent
+        // again, and are reported again.
         let reports = std::mem::take(&mut self.uncommitted.reports);
         self.record(&reports);
         let Uncommitted { changes, rows, .. } = &self.uncommitted;

@@ -42,9 +42,9 @@ impl Receipts {
 
     /// Completes the callers whose outcome is known.
     pub(super) fn announce(&mut self) {
-        for (waiter, answer) in self.ready.drain(..) {
+        for (waiter, outcome) in self.ready.drain(..) {
             // The caller may be gone.
-            let _ = waiter.send(answer);
+            let _ = waiter.send(outcome);
         }
     }
 
@@ -53,7 +53,7 @@ impl Receipts {
         if !self.waiting.contains_key(&row) {
             return;
         }
-        let answer = match store.row_state(row) {
+        let outcome = match store.row_state(row) {
             Ok(RowState::Gone) => Ok(()),
             Ok(RowState::Parked(reason)) => Err(SyncedError::Parked(reason)),
             Ok(RowState::Pending(_)) => return,
@@ -63,6 +63,6 @@ impl Receipts {
             }
         };
         let waiters = self.waiting.remove(&row).unwrap_or_default();
-        self.ready.extend(waiters.into_iter().map(|waiter| (waiter, answer.clone())));
+        self.ready.extend(waiters.into_iter().map(|waiter| (waiter, outcome.clone())));
     }
 }

@@ -1,4 +1,4 @@
-//! Rows that cannot be stored, and who is told.
+//! Rows that cannot be stored: reports to the daemon's store, and to the callers.
 
 use levi_outbox::{Enqueued, NewRow};
 use levi_types::{Delivery, DeliveryReport, MessageSyncRequest};
@@ -10,7 +10,7 @@ use crate::error::EnqueueError;
 /// A row that is not stored, for good.
 pub(super) struct Refused {
     waiter: Waiter,
-    /// What the daemon's store is told; nothing about a control row.
+    /// The report to the daemon's store; none about a control row.
     report: Option<DeliveryReport>,
     error: EnqueueError,
 }
