@@ -1,5 +1,6 @@
 //! `levi outbox retry` and `discard`: changes next to a daemon, or without one.
 
+use std::cmp::Reverse;
 use std::path::Path;
 
 use levi::core::SystemClock;
@@ -50,7 +51,7 @@ pub(super) fn discard(args: &ChosenArgs, console: Console) -> Result<Exit, CliEr
     let mut chosen = Chosen::find(&Inspector::open(&path)?, args, console)?;
     // Messages and secrets before sessions, sessions before repositories: a row that others wait
     // for cannot be discarded.
-    chosen.rows.sort_by(|a, b| b.kind.cmp(&a.kind));
+    chosen.rows.sort_by_key(|row| Reverse(row.kind));
     let commands: Vec<_> = chosen.rows.iter().map(|row| AdminCommand::Discard(row.id)).collect();
     commit(&path, &commands)?;
     let discarded = chosen.rows.len() as u64;
