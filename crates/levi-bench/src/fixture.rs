@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use levi::{CodingSession, Repository, RepositoryId, SecretString, SessionId, SessionStore, StoreError};
+use levi::types::{SecretString, StoreError};
+use levi::{CodingSession, Repository, RepositoryId, SessionId, SessionStore};
 use levi_crypto::message::{self, Place};
 use levi_crypto::{MessageKey, SessionSecret};
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
@@ -138,7 +139,7 @@ fn payload_tail(payload: &[u8]) -> usize {
     payload.len() - at
 }
 
-/// Copies an outbox that nobody has open, into a folder where [`levi::outbox_path`] finds it.
+/// Copies an outbox that nobody has open, into a folder where a Levi looks for it.
 pub(crate) fn copy_outbox(template: &Path, folder: &Path) -> Fallible<()> {
     let copy = folder.join("outbox.sqlite");
     std::fs::copy(template, &copy)?;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use levi::{AccessToken, ApiError, Select, Supabase, Upsert, Verdict};
+use levi::AccessToken;
+use levi::transport::{ApiError, Select, Supabase, Upsert, Verdict};
 use levi_transport::Table;
 use tokio::sync::Notify;
 

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use levi::{AccessToken, DeviceId, HttpOptions, HttpSupabase, SessionStatus, Supabase, UserId};
+use levi::transport::Supabase;
+use levi::{AccessToken, DeviceId, HttpOptions, HttpSupabase, SessionStatus, UserId};
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::FakeSupabase;
 use levi_transport::Table;
@@ -165,7 +166,7 @@ impl Server {
                     user.clone(),
                     device.clone(),
                     &session,
-                    levi::Wall::from_millis(1_700_000_000_000),
+                    levi::types::Wall::from_millis(1_700_000_000_000),
                 )
             })
             .collect();

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use levi::transport::{ApiError, HttpSignIn, Select, Supabase as _, Verdict};
 use levi::{
-    AccessToken, ApiError, DeviceId, HttpOptions, HttpSignIn, HttpSupabase, Levi, Reader, Select,
-    SqliteSessionStore, Supabase as _, TokenKeeper, UserId, Verdict,
+    AccessToken, DeviceId, HttpOptions, HttpSupabase, Levi, Reader, RefreshingAuth, SqliteSessionStore,
+    UserId,
 };
 
 use crate::args::{DataArgs, ProjectArgs};
@@ -15,7 +16,7 @@ use crate::error::CliError;
 pub(crate) struct Connection {
     pub(crate) data_dir: DataDir,
     pub(crate) http: HttpOptions,
-    pub(crate) keeper: TokenKeeper,
+    pub(crate) auth: RefreshingAuth,
     pub(crate) user_id: UserId,
     pub(crate) device_id: DeviceId,
     supabase: HttpSupabase,
@@ -49,11 +50,11 @@ impl Connection {
             return Err(CliError::NotSignedIn);
         }
         let data_dir = DataDir::open(path)?;
-        let keeper = TokenKeeper::new(Arc::new(HttpSignIn::new(&http)?), data_dir.credentials());
-        let signed_in = keeper.current().await?.ok_or(CliError::NotSignedIn)?;
+        let auth = RefreshingAuth::new(Arc::new(HttpSignIn::new(&http)?), data_dir.credentials());
+        let signed_in = auth.current().await?.ok_or(CliError::NotSignedIn)?;
         let device_id = data_dir.device_id()?.ok_or(CliError::NoDevice)?;
         let supabase = HttpSupabase::new(&http)?;
-        Ok(Self { data_dir, http, keeper, user_id: signed_in.user_id, device_id, supabase })
+        Ok(Self { data_dir, http, auth, user_id: signed_in.user_id, device_id, supabase })
     }
 
     pub(crate) fn session_store(&self) -> Result<Arc<SqliteSessionStore>, CliError> {
@@ -79,7 +80,7 @@ impl Connection {
         let token = self.token().await?;
         match self.supabase.select(&token, select.clone()).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
-                let fresh = self.keeper.fresh(&token).await?;
+                let fresh = self.auth.refresh(&token).await?;
                 Ok(self.supabase.select(&fresh.access_token, select).await)
             }
             result => Ok(result),
@@ -91,7 +92,7 @@ impl Connection {
     }
 
     pub(crate) async fn token(&self) -> Result<AccessToken, CliError> {
-        let signed_in = self.keeper.current().await?.ok_or(CliError::NotSignedIn)?;
-        Ok(signed_in.context.access_token)
+        let signed_in = self.auth.current().await?.ok_or(CliError::NotSignedIn)?;
+        Ok(signed_in.access_token)
     }
 }

@@ -53,11 +53,6 @@ impl Console {
         let _ = writeln!(io::stderr(), "{line}");
     }
 
-    // For `outbox`, until it is adapted to the one queue.
-    pub(crate) fn complain(self, diagnostic: &Diagnostic<'_>) {
-        self.report(diagnostic);
-    }
-
     /// Progress of a long job: a bar on a terminal, plain lines elsewhere, nothing if the format is
     /// JSON.
     pub(crate) fn progress(self, what: &'static str, total: Option<u64>) -> Progress {
@@ -81,9 +76,6 @@ pub(crate) struct Diagnostic<'a> {
     pub(crate) sequence_number: Option<i64>,
     pub(crate) error: String,
 }
-
-// For `outbox`, until it is adapted to the one queue.
-pub(crate) use self::Diagnostic as Complaint;
 
 impl Diagnostic<'_> {
     /// About no line and no row.

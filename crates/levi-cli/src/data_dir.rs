@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use levi::outbox::sqlite::DataDir as DataDirectory;
+use levi::types::CredentialName;
 use levi::{
-    CredentialName, Credentials as _, DatabaseKey, DeviceId, DevicePrivateKey, FileCredentials, HttpOptions,
-    Levi, LeviConfig, SqliteSessionStore, UserId,
+    Credentials as _, DatabaseKey, DeviceId, DevicePrivateKey, FileCredentials, HttpOptions, Levi,
+    LeviConfig, SqliteSessionStore, UserId,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -22,10 +24,6 @@ pub(crate) struct DataDir {
     credentials: Arc<FileCredentials>,
 }
 
-// For `outbox` and `status`, until they are adapted to the one queue.
-pub(crate) use self::DataDir as Home;
-pub(crate) use self::resolve as folder;
-
 /// The project of the last sign-in. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Project {
@@ -36,11 +34,11 @@ pub(crate) struct Project {
 
 /// The path of the data directory, which may not exist.
 pub(crate) fn resolve(data_dir: Option<&Path>) -> PathBuf {
-    levi::data_dir(&LeviConfig { data_dir: data_dir.map(Path::to_owned), ..LeviConfig::default() })
+    DataDirectory::new(data_dir.map(Path::to_owned)).path().to_owned()
 }
 
 pub(crate) fn outbox_path(data_dir: &Path) -> PathBuf {
-    data_dir.join("outbox.sqlite")
+    DataDirectory::new(Some(data_dir.to_owned())).outbox_path()
 }
 
 pub(crate) fn store_path(data_dir: &Path) -> PathBuf {

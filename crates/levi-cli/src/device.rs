@@ -1,9 +1,9 @@
 //! The row of this device in the user's list of devices.
 
-use levi::{
-    DeviceId, DeviceRow, HttpOptions, HttpSupabase, SignedIn, Supabase as _, TokenKeeper, Upsert, Verdict,
-    upsert_of,
-};
+use levi::transport::rows::upsert_of;
+use levi::transport::{Supabase as _, Upsert, Verdict};
+use levi::types::AuthSession;
+use levi::{DeviceId, DeviceRow, HttpOptions, HttpSupabase, RefreshingAuth};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
@@ -22,10 +22,10 @@ pub(crate) struct Description<'a> {
 pub(crate) async fn register(
     data_dir: &DataDir,
     http: &HttpOptions,
-    keeper: &TokenKeeper,
+    auth: &RefreshingAuth,
     description: Description<'_>,
 ) -> Result<DeviceId, CliError> {
-    let signed_in = keeper.current().await?.ok_or(CliError::NotSignedIn)?;
+    let signed_in = auth.current().await?.ok_or(CliError::NotSignedIn)?;
     let known = data_dir.device_id()?;
     let id = known.clone().unwrap_or_else(|| DeviceId::from(random_uuid(&mut UnwrapErr(SysRng))));
     if known.is_none() {
@@ -41,22 +41,22 @@ pub(crate) async fn register(
         public_key: Some(data_dir.private_key()?.public_key().to_base64()),
         is_active: true,
     };
-    write(http, keeper, &signed_in, &row).await?;
+    write(http, auth, &signed_in, &row).await?;
     Ok(id)
 }
 
 async fn write(
     http: &HttpOptions,
-    keeper: &TokenKeeper,
-    signed_in: &SignedIn,
+    auth: &RefreshingAuth,
+    signed_in: &AuthSession,
     row: &DeviceRow,
 ) -> Result<(), CliError> {
     let supabase = HttpSupabase::new(http)?;
     let body = || -> Upsert { upsert_of(std::slice::from_ref(row)) };
-    let token = &signed_in.context.access_token;
+    let token = &signed_in.access_token;
     match supabase.upsert(token, body()).await {
         Err(error) if error.verdict == Verdict::SignedOut => {
-            let fresh = keeper.fresh(token).await?;
+            let fresh = auth.refresh(token).await?;
             Ok(supabase.upsert(&fresh.access_token, body()).await?)
         }
         result => Ok(result?),

@@ -1,10 +1,12 @@
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use levi::{
-    AdminError, ApiError, BuildError, CredentialsError, DeviceId, HttpConfigError, NoAccount, NotConnected,
-    OutboxError, ReadError, SessionId, SignInError, StartError, StoreError, SyncError, TokenError,
-};
+use levi::outbox::OutboxError;
+use levi::outbox::sqlite::AdminError;
+use levi::transport::{ApiError, HttpConfigError, SignInError, TokenError};
+use levi::types::{AuthError, CredentialsError, StoreError};
+use levi::{BuildError, DeviceId, NotConnected, ReadError, SessionId, StartError, SyncError};
 
 use crate::exit::Exit;
 
@@ -43,8 +45,8 @@ pub(crate) enum CliError {
     NoOutbox { path: PathBuf },
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("{0}")]
+    Store(Arc<StoreError>),
     #[error(transparent)]
     SignIn(#[from] SignInError),
     #[error(transparent)]
@@ -110,9 +112,11 @@ impl CliError {
             }
             Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
             Self::Owned { .. } => Exit::Owned,
-            Self::Usage(_) | Self::NoProject | Self::NotAUuid { .. } | Self::UnknownDevice { .. } => {
-                Exit::BadInput
-            }
+            Self::Usage(_)
+            | Self::NoProject
+            | Self::NotAUuid { .. }
+            | Self::UnknownDevice { .. }
+            | Self::Admin(_) => Exit::BadInput,
             _ => Exit::LocalError,
         }
     }
@@ -124,6 +128,12 @@ impl From<OutboxError> for CliError {
             OutboxError::Owned { path } => Self::Owned { path },
             other => Self::Outbox(other),
         }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
     }
 }
 
@@ -154,18 +164,22 @@ impl From<TokenError> for CliError {
     }
 }
 
-impl From<NoAccount> for CliError {
-    fn from(error: NoAccount) -> Self {
+impl From<AuthError> for CliError {
+    fn from(error: AuthError) -> Self {
         match error {
-            NoAccount::Unavailable(why) => Self::SignInUnavailable(why),
-            _ => Self::NotSignedIn,
+            AuthError::SignedOut => Self::NotSignedIn,
+            AuthError::Unavailable(why) => Self::SignInUnavailable(why),
         }
     }
 }
 
 impl From<ApiError> for CliError {
     fn from(error: ApiError) -> Self {
-        if error.verdict == levi::Verdict::SignedOut { Self::NotSignedIn } else { Self::Server(error) }
+        if error.verdict == levi::transport::Verdict::SignedOut {
+            Self::NotSignedIn
+        } else {
+            Self::Server(error)
+        }
     }
 }
 
@@ -184,7 +198,7 @@ impl From<SyncError> for CliError {
 impl From<ReadError> for CliError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Account(error) => error.into(),
+            ReadError::Auth(error) => error.into(),
             ReadError::Supabase(error) => error.into(),
             other => Self::Read(other),
         }

@@ -28,8 +28,5 @@ mod sync;
 mod text;
 mod wait;
 
-// For `outbox` and `status`, until they are adapted to the one queue.
-use data_dir as home;
-
 pub use exit::Exit;
 pub use run::run;

@@ -4,7 +4,9 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::sync::Arc;
 
 use clap::Args;
-use levi::{HttpOptions, HttpSignIn, SecretString, SignIn as _, TokenKeeper, Tokens};
+use levi::transport::{HttpSignIn, SignIn as _, Tokens};
+use levi::types::SecretString;
+use levi::{HttpOptions, RefreshingAuth};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{DataArgs, ProjectArgs};
@@ -73,12 +75,12 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
     }
     let data_dir = DataDir::open(path)?;
     data_dir.save_project(&project(&http, &tokens))?;
-    let keeper = TokenKeeper::new(sign_in, data_dir.credentials());
+    let auth = RefreshingAuth::new(sign_in, data_dir.credentials());
     let user_id = tokens.user_id.clone();
-    keeper.adopt(tokens).await?;
+    auth.adopt(tokens).await?;
     let name = args.device_name.unwrap_or_else(machine_name);
     let description = Description { name: &name, device_type: &args.device_type };
-    let device_id = device::register(&data_dir, &http, &keeper, description).await?;
+    let device_id = device::register(&data_dir, &http, &auth, description).await?;
     console.json(&SignedIn {
         url: &http.api_url,
         user_id: user_id.as_str(),
@@ -94,7 +96,8 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
 /// Deletes the stored tokens. Keys, sessions and outbox stay: pending messages are sent after the
 /// next sign-in.
 pub(crate) fn logout(args: &LogoutArgs, console: Console) -> Result<Exit, CliError> {
-    use levi::{CredentialName, Credentials as _};
+    use levi::Credentials as _;
+    use levi::types::CredentialName;
     let path = data_dir::resolve(args.data.data_dir.as_deref());
     if data_dir::credentials_path(&path).exists() {
         DataDir::open(path)?.credentials().remove(&CredentialName::SignIn)?;

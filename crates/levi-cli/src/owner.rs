@@ -8,7 +8,7 @@ use std::path::Path;
 ///
 /// Takes a shared lock to find out, and releases it at once.
 pub(crate) fn is_owned(path: &Path) -> Option<bool> {
-    let file = match File::open(levi::lock_path(path)) {
+    let file = match File::open(levi::outbox::sqlite::lock_path(path)) {
         Ok(file) => file,
         // The first owner creates the file.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(false),

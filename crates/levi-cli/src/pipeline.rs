@@ -45,7 +45,7 @@ impl<'a, T> Pipeline<'a, T> {
 
     /// Puts a message into Levi's queue. It may not be on disk yet when this returns.
     pub(crate) async fn enqueue(&mut self, tag: T, request: MessageSyncRequest) {
-        let bytes = request.content.len() + levi::QUEUE_OVERHEAD;
+        let bytes = request.content.len() + levi::core::QUEUE_OVERHEAD;
         // Unconstrained, because the first poll must always get as far as the queue.
         let mut storing: Storing<'a> = Box::pin(unconstrained(self.levi.enqueue_durable(request)));
         let first = poll_fn(|context| Poll::Ready(storing.as_mut().poll(context))).await;

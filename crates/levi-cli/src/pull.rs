@@ -1,7 +1,9 @@
 //! `levi pull`: prints the messages that this device may read as NDJSON.
 
 use clap::Args;
-use levi::{DeviceId, Page, Reader, SecretRow, Select, SessionId, decode_rows};
+use levi::transport::Select;
+use levi::transport::rows::{SecretRow, decode_rows};
+use levi::{DeviceId, Page, Reader, SessionId};
 use serde::Serialize;
 
 use crate::args::{DataArgs, ProjectArgs};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use levi::{Levi, PauseReason, Reason, Receipt, Status};
+use levi::outbox::Reason;
+use levi::{Levi, PauseReason, Receipt, Status};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::CliError;
@@ -83,7 +84,7 @@ pub(crate) async fn wait_until_synced(
     outcome
 }
 
-/// Whether the worker has nothing to do. Tasks without a next attempt are parked.
+/// Whether the worker has nothing to do. Control rows without a next attempt wait for a parked row.
 fn nothing_is_pending(status: &Status) -> bool {
     let control_rows_rest = status.totals.control_rows == 0 || status.next_attempt.is_none();
     status.totals.pending_rows == 0

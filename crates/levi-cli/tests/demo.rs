@@ -5,7 +5,7 @@ mod project;
 
 use std::io::Write as _;
 
-use levi::Table;
+use levi::transport::Table;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use project::{EMAIL, Outcome, PASSWORD, Project, lines, path};
 

@@ -3,7 +3,7 @@
 
 mod project;
 
-use levi::Table;
+use levi::transport::Table;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use project::{Device, Outcome, Project, lines};
 

@@ -5,7 +5,7 @@ mod project;
 
 use std::io::Write as _;
 
-use levi::Table;
+use levi::transport::Table;
 use levi_testkit::supabase::{Fault, Scope, Times};
 use project::{EMAIL, PASSWORD, PATIENCE, Project, lines};
 

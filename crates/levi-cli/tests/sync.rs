@@ -6,7 +6,7 @@ mod project;
 use std::io::Write as _;
 use std::time::Duration;
 
-use levi::Table;
+use levi::transport::Table;
 use levi_testkit::fixtures::transcript;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use project::{Outcome, PATIENCE, Project, lines, path};
@@ -64,6 +64,16 @@ fn a_log_level_is_documented_and_a_wrong_one_is_reported() {
     assert!(ran.err.contains("LEVI_LOG is \"loud\"") && ran.err.contains("debug"), "{}", ran.err);
     let child = blank.command(&["status"]).env("LEVI_LOG", "debug").spawn().unwrap();
     assert_eq!(Outcome::of(child.wait_with_output().unwrap()).assert_code(0).err, "");
+}
+
+#[test]
+fn a_start_with_a_valid_sign_in_logs_no_line_about_tokens_at_info() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let mut child = laptop.command(&["sync"]).env("LEVI_LOG", "info").spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines(["x"]).as_bytes()).unwrap();
+    let ran = Outcome::of(child.wait_with_output().unwrap()).assert_code(0);
+    assert!(!ran.err.contains("token") && !ran.err.contains("sending"), "{}", ran.err);
 }
 
 #[test]

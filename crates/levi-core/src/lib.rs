@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-mod account;
 #[doc(hidden)]
 pub mod batcher;
 mod clock;
@@ -22,7 +21,6 @@ mod status;
 mod sync_error;
 mod worker;
 
-pub use account::{Account, Accounts, NoAccount, StoredAccount};
 pub use batcher::PauseReason;
 pub use clock::SystemClock;
 pub use config::{InvalidConfig, LeviConfig, QUEUE_OVERHEAD};

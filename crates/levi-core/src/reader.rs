@@ -8,9 +8,8 @@ use levi_crypto::message::{self, Place};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
 use levi_transport::rows::{MessageRow, NotBase64, SecretRow, decode_rows};
 use levi_transport::{ApiError, Select, Supabase};
-use levi_types::{DeviceId, SessionId};
+use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId};
 
-use crate::account::{Account, Accounts, NoAccount};
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, Server, ThisDevice};
 
@@ -76,7 +75,7 @@ pub struct Page {
 pub enum ReadError {
     /// Nobody is signed in, or it cannot be told.
     #[error(transparent)]
-    Account(#[from] NoAccount),
+    Auth(#[from] AuthError),
     /// The server did not answer as hoped.
     #[error("Supabase did not answer: {0}")]
     Supabase(#[from] ApiError),
@@ -102,13 +101,13 @@ impl Reader {
     /// A reader for `device_id`, which holds `device_private_key`.
     pub fn new(
         supabase: Arc<dyn Supabase>,
-        accounts: Arc<dyn Accounts>,
+        auth: Arc<dyn Auth>,
         device_id: DeviceId,
         device_private_key: DevicePrivateKey,
         secrets_cache: SecretsCache,
     ) -> Self {
         Self {
-            server: Server { supabase, accounts },
+            server: Server { supabase, auth },
             device: ThisDevice::new(device_id, device_private_key),
             cache: secrets_cache,
         }
@@ -140,14 +139,14 @@ impl Reader {
     /// # Errors
     /// [`ReadError`].
     pub async fn session_secret(&self, session: &SessionId) -> Result<SessionSecret, ReadError> {
-        let account = self.server.account().await?;
+        let auth = self.server.session().await?;
         let select = Select::secret(session, &self.device.id);
-        let rows: Vec<SecretRow> = decode_rows(&self.server.select(&account, select).await?)?;
+        let rows: Vec<SecretRow> = decode_rows(&self.server.select(&auth, select).await?)?;
         let row = rows.into_iter().next().ok_or_else(|| ReadError::NoEnvelope {
             session_id: session.clone(),
             device_id: self.device.id.clone(),
         })?;
-        open_secret(&self.server, &self.device, &account, &row).await
+        open_secret(&self.server, &self.device, &auth, &row).await
     }
 
     /// At most `limit` messages past `after` (from the beginning, for `None`), in order.
@@ -156,11 +155,11 @@ impl Reader {
     /// [`ReadError`] where the page cannot be had. A row that cannot be read is in the page, as an error.
     pub async fn pull(&self, session: &SessionId, after: Option<i64>, limit: u32) -> Result<Page, ReadError> {
         let key = self.session_key(session).await?;
-        let account = self.server.account().await?;
+        let auth = self.server.session().await?;
         let mut limit = limit;
         let body = loop {
             let select = Select::messages_after(session, after, limit);
-            match self.server.select(&account, select).await {
+            match self.server.select(&auth, select).await {
                 // Large messages: ask for fewer of them.
                 Err(error) if error.code == "too_long" && limit > 1 => limit /= 2,
                 result => break result?,
@@ -192,36 +191,36 @@ fn read(key: &MessageKey, session: &SessionId, row: &MessageRow) -> Result<Pulle
 pub(crate) async fn open_secret(
     server: &Server,
     device: &ThisDevice,
-    account: &Account,
+    auth: &AuthSession,
     row: &SecretRow,
 ) -> Result<SessionSecret, ReadError> {
     let envelope = Envelope::from_wire(&row.ephemeral_public_key, &row.encrypted_secret)?;
     if let Some(named) = &row.sender_device_id {
-        match open_from(server, device, account, row, &envelope, named).await {
+        match open_from(server, device, auth, row, &envelope, named).await {
             Err(ReadError::UnknownSender | ReadError::Envelope(EnvelopeError::Forged)) => {}
             result => return result,
         }
     }
-    let owner = server.session_owner(account, &row.session_id).await?.ok_or(ReadError::UnknownSender)?;
-    open_from(server, device, account, row, &envelope, &owner).await
+    let owner = server.session_owner(auth, &row.session_id).await?.ok_or(ReadError::UnknownSender)?;
+    open_from(server, device, auth, row, &envelope, &owner).await
 }
 
 async fn open_from(
     server: &Server,
     device: &ThisDevice,
-    account: &Account,
+    auth: &AuthSession,
     row: &SecretRow,
     envelope: &Envelope,
     sender: &DeviceId,
 ) -> Result<SessionSecret, ReadError> {
-    let known = server.device(account, sender).await?.ok_or(ReadError::UnknownSender)?;
+    let known = server.device(auth, sender).await?.ok_or(ReadError::UnknownSender)?;
     let key = DevicePublicKey::from_base64(known.public_key.as_deref().unwrap_or_default())
         .map_err(|_| ReadError::UnknownSender)?;
     if !device.trusts(sender, &key) {
         return Err(ReadError::UnknownSender);
     }
     let route = Route {
-        user_id: &account.user_id,
+        user_id: &auth.user_id,
         session_id: &row.session_id,
         sender_device_id: sender,
         recipient_device_id: &device.id,

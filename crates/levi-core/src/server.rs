@@ -5,15 +5,13 @@ use std::sync::{Arc, OnceLock};
 use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
 use levi_transport::rows::{DeviceRow, Record, SessionOwner, decode_rows, upsert_of};
 use levi_transport::{ApiError, Select, Supabase, Verdict};
-use levi_types::{AccessToken, DeviceId, SessionId};
-
-use crate::account::{Account, Accounts, NoAccount};
+use levi_types::{AccessToken, Auth, AuthError, AuthSession, DeviceId, SessionId};
 
 /// The server and who is signed in there.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) supabase: Arc<dyn Supabase>,
-    pub(crate) accounts: Arc<dyn Accounts>,
+    pub(crate) auth: Arc<dyn Auth>,
 }
 
 /// The device this runs on.
@@ -44,59 +42,59 @@ impl ThisDevice {
 }
 
 impl Server {
-    pub(crate) async fn account(&self) -> Result<Account, NoAccount> {
-        self.accounts.account().await
+    pub(crate) async fn session(&self) -> Result<AuthSession, AuthError> {
+        self.auth.session().await
     }
 
-    pub(crate) async fn upsert<T: Record>(&self, account: &Account, rows: &[T]) -> Result<(), ApiError> {
-        match self.supabase.upsert(&account.access_token, upsert_of(rows)).await {
+    pub(crate) async fn upsert<T: Record>(&self, auth: &AuthSession, rows: &[T]) -> Result<(), ApiError> {
+        match self.supabase.upsert(&auth.access_token, upsert_of(rows)).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
-                let account = self.fresh(&account.access_token, error).await?;
-                self.supabase.upsert(&account.access_token, upsert_of(rows)).await
+                let auth = self.refresh(&auth.access_token, error).await?;
+                self.supabase.upsert(&auth.access_token, upsert_of(rows)).await
             }
             result => result,
         }
     }
 
-    pub(crate) async fn select(&self, account: &Account, select: Select) -> Result<Vec<u8>, ApiError> {
-        match self.supabase.select(&account.access_token, select.clone()).await {
+    pub(crate) async fn select(&self, auth: &AuthSession, select: Select) -> Result<Vec<u8>, ApiError> {
+        match self.supabase.select(&auth.access_token, select.clone()).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
-                let account = self.fresh(&account.access_token, error).await?;
-                self.supabase.select(&account.access_token, select).await
+                let auth = self.refresh(&auth.access_token, error).await?;
+                self.supabase.select(&auth.access_token, select).await
             }
             result => result,
         }
     }
 
     /// The user's active devices that have a public key.
-    pub(crate) async fn active_devices(&self, account: &Account) -> Result<Vec<DeviceRow>, ApiError> {
-        decode_rows(&self.select(account, Select::active_devices(&account.user_id)).await?)
+    pub(crate) async fn active_devices(&self, auth: &AuthSession) -> Result<Vec<DeviceRow>, ApiError> {
+        decode_rows(&self.select(auth, Select::active_devices(&auth.user_id)).await?)
     }
 
     /// One device, active or not.
     pub(crate) async fn device(
         &self,
-        account: &Account,
+        auth: &AuthSession,
         device: &DeviceId,
     ) -> Result<Option<DeviceRow>, ApiError> {
-        let rows: Vec<DeviceRow> = decode_rows(&self.select(account, Select::device(device)).await?)?;
+        let rows: Vec<DeviceRow> = decode_rows(&self.select(auth, Select::device(device)).await?)?;
         Ok(rows.into_iter().next())
     }
 
     /// The device that owns the session, if the server knows the session.
     pub(crate) async fn session_owner(
         &self,
-        account: &Account,
+        auth: &AuthSession,
         session: &SessionId,
     ) -> Result<Option<DeviceId>, ApiError> {
         let owners: Vec<SessionOwner> =
-            decode_rows(&self.select(account, Select::session_owner(session)).await?)?;
+            decode_rows(&self.select(auth, Select::session_owner(session)).await?)?;
         Ok(owners.into_iter().next().map(|owner| owner.device_id))
     }
 
     /// A token other than the refused one, or the refusal where there is none.
-    async fn fresh(&self, stale: &AccessToken, refusal: ApiError) -> Result<Account, ApiError> {
-        self.accounts.fresh(stale).await.map_err(|error| {
+    async fn refresh(&self, stale: &AccessToken, refusal: ApiError) -> Result<AuthSession, ApiError> {
+        self.auth.refresh(stale).await.map_err(|error| {
             tracing::info!("no fresh token: {error}");
             refusal
         })

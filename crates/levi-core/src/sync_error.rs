@@ -4,9 +4,8 @@ use levi_crypto::envelope::EnvelopeError;
 use levi_crypto::{SealError, SessionSecretError};
 use levi_outbox::Reason;
 use levi_transport::ApiError;
-use levi_types::{RepositoryId, SessionId, StoreError, UnknownStatus};
+use levi_types::{AuthError, RepositoryId, SessionId, StoreError, UnknownStatus};
 
-use crate::account::NoAccount;
 use crate::error::EnqueueError;
 
 /// Why a session, a repository or a secret could not be synced.
@@ -84,11 +83,11 @@ pub enum EncryptionError {
     Open(#[from] levi_crypto::OpenError),
 }
 
-impl From<NoAccount> for SyncError {
-    fn from(error: NoAccount) -> Self {
+impl From<AuthError> for SyncError {
+    fn from(error: AuthError) -> Self {
         match error {
-            NoAccount::SignedOut => Self::NotAuthenticated,
-            NoAccount::Unavailable(why) => Self::SignInUnavailable(why),
+            AuthError::SignedOut => Self::NotAuthenticated,
+            AuthError::Unavailable(why) => Self::SignInUnavailable(why),
         }
     }
 }

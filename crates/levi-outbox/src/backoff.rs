@@ -1,4 +1,4 @@
-//! The backoff schedule: pure, to the second the table of the seed.
+//! The backoff schedule, a pure function.
 //!
 //! ```text
 //! unjittered(retry) = base * 2^(retry - 1)   while one more doubling stays within max
@@ -37,8 +37,9 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The delay before retry number `retry` (the first is 1) with the jitter that `draw` stands for, a random
-    /// number from 0 up to but not including 1. A `draw` or `jitter` outside 0 to 1 counts as the nearest bound.
+    /// The delay before retry number `retry` (the first is 1) with the jitter of `draw`, a random
+    /// number from 0 up to but not including 1. A `draw` or `jitter` outside 0 to 1 counts as the
+    /// nearest bound.
     pub fn delay(&self, retry: u32, draw: f64) -> Duration {
         let delay = self.unjittered(retry);
         let share = unit(self.jitter) * unit(draw);
@@ -47,8 +48,8 @@ impl Backoff {
 
     /// The delay before retry number `retry` (the first is 1), without jitter.
     ///
-    /// `base` doubles with each retry. Where one more doubling would pass `max`, the delay is `max`: with the
-    /// defaults 2, 4, 8, 16, 32, 64, 128 s and from the 8th retry on 300 s.
+    /// `base` doubles with each retry. Where one more doubling would pass `max`, the delay is
+    /// `max`: with the defaults 2, 4, 8, 16, 32, 64, 128 s and from the 8th retry on 300 s.
     pub fn unjittered(&self, retry: u32) -> Duration {
         let doublings = retry.saturating_sub(1);
         let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
@@ -56,14 +57,14 @@ impl Backoff {
         if delay.saturating_mul(2) > self.max { self.max } else { delay }
     }
 
-    /// The longest that [`delay`](Self::delay) can answer. A due time further ahead than this was written by
-    /// a clock that has jumped since.
+    /// The longest delay that [`delay`](Self::delay) returns. A due time further ahead was written
+    /// before the clock jumped back.
     pub fn longest(&self) -> Duration {
         self.delay(u32::MAX, 1.0)
     }
 }
 
-/// NaN counts as no share at all.
+/// NaN counts as 0.
 fn unit(share: f64) -> f64 {
     if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) }
 }
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_give_the_published_table_to_the_second() {
+    fn the_defaults_give_the_documented_schedule() {
         let table = [2, 4, 8, 16, 32, 64, 128, 300, 300, 300];
         for (retry, seconds) in (1..).zip(table) {
             assert_eq!(Backoff::default().delay(retry, 0.0), Duration::from_secs(seconds), "retry {retry}");
@@ -122,7 +123,7 @@ mod tests {
         }
 
         #[test]
-        fn nonsense_for_a_draw_does_no_harm(draw in any::<f64>(), jitter in any::<f64>(), retry in any::<u32>()) {
+        fn an_invalid_draw_counts_as_the_nearest_bound(draw in any::<f64>(), jitter in any::<f64>(), retry in any::<u32>()) {
             let backoff = Backoff { jitter, ..Backoff::default() };
             let delay = backoff.delay(retry, draw);
             prop_assert!(delay >= backoff.unjittered(retry));

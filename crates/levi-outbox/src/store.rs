@@ -10,8 +10,8 @@ use crate::model::{
 pub struct DueQuery<'a> {
     /// The present.
     pub now: Wall,
-    /// A lane due later than this is due now, because the clock must have jumped backwards since the
-    /// time was written.
+    /// A lane due later than this is due now, because the clock must have jumped backwards since
+    /// the time was written.
     pub horizon: Wall,
     /// Lanes that the caller already works on; they are left out.
     pub except: &'a [LaneId],

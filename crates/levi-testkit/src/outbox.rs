@@ -1,44 +1,45 @@
-//! An outbox whose disk fails on command.
+//! An outbox whose disk fails, or is slow, on command.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use levi_outbox::{
     Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
     RowHead, RowId, RowKey, RowState, Totals,
 };
 
-/// Wraps a store and fails what it is told to.
+/// Wraps a store and makes its commits and reads fail, or its commits take longer, on command.
 ///
-/// A commit that fails has changed nothing: [`OutboxStore::commit`] promises that, and a store that broke the promise
-/// would test its caller against something that no store may do. (A process that dies after the commit and before the
-/// answer is another matter: drop the store and open it again.)
+/// A commit that fails has changed nothing, because [`OutboxStore::commit`] promises so. (For a
+/// process that dies after the commit and before the answer, drop the store and open it again.)
 #[derive(Debug)]
 pub struct FaultyOutbox<S> {
     inner: S,
     faults: OutboxFaults,
 }
 
-/// The switch of a [`FaultyOutbox`]; stays with the test when the outbox has moved into a worker.
+/// Controls a [`FaultyOutbox`] from the test after the outbox has moved into a worker.
 #[derive(Clone, Debug, Default)]
 pub struct OutboxFaults(Arc<Mutex<Plan>>);
 
 #[derive(Debug, Default)]
 struct Plan {
+    commit_delay: Duration,
     commits: Failing,
     reads: Failing,
     counts: OutboxCounts,
 }
 
-/// What was asked of a [`FaultyOutbox`] so far.
+/// The calls of a [`FaultyOutbox`] so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutboxCounts {
-    /// Commits that the store carried out.
+    /// Commits that were passed to the store.
     pub commits: u64,
     /// Commits that were made to fail.
     pub failed_commits: u64,
-    /// Reads of every kind that the store carried out.
+    /// Reads of every kind that were passed to the store.
     pub reads: u64,
     /// Reads that were made to fail.
     pub failed_reads: u64,
@@ -52,7 +53,7 @@ enum Failing {
     Always(OutboxFailure),
 }
 
-/// What a failing outbox says.
+/// The error of a failing outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OutboxFailure {
@@ -103,6 +104,12 @@ impl OutboxFaults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Every commit takes `delay` longer from now on, like one on a slow disk. It blocks the
+    /// calling thread.
+    pub fn delay_commits(&self, delay: Duration) {
+        self.plan().commit_delay = delay;
+    }
+
     /// The next `times` commits fail, in place of what was planned for commits before.
     pub fn fail_commits(&self, times: u64, failure: OutboxFailure) {
         self.plan().commits = Failing::Next(times, failure);
@@ -124,13 +131,13 @@ impl OutboxFaults {
         (plan.commits, plan.reads) = (Failing::Always(failure), Failing::Always(failure));
     }
 
-    /// Nothing fails any more.
+    /// Nothing fails any more. A delay stays.
     pub fn heal(&self) {
         let mut plan = self.plan();
         (plan.commits, plan.reads) = (Failing::Never, Failing::Never);
     }
 
-    /// What was asked so far.
+    /// The calls so far.
     pub fn counts(&self) -> OutboxCounts {
         self.plan().counts
     }
@@ -170,7 +177,7 @@ impl<S> FaultyOutbox<S> {
         Self { inner, faults: OutboxFaults::default() }
     }
 
-    /// The switch.
+    /// The handle that controls the faults.
     pub fn faults(&self) -> OutboxFaults {
         self.faults.clone()
     }
@@ -183,6 +190,10 @@ impl<S> FaultyOutbox<S> {
 
 impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
     fn commit(&mut self, changes: &[Change], rows: &[NewRow]) -> Result<Vec<Enqueued>, OutboxError> {
+        let delay = self.faults.plan().commit_delay;
+        if !delay.is_zero() {
+            std::thread::sleep(delay);
+        }
         self.faults.commit()?;
         self.inner.commit(changes, rows)
     }

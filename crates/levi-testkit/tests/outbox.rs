@@ -1,4 +1,6 @@
-//! A faulty outbox is a whole one until it is told to fail, and after it is told to stop.
+//! A faulty outbox works like its store until it is told to fail, and after it is told to stop.
+
+use std::time::{Duration, Instant};
 
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::{Encryption, Enqueued, NewRow, OutboxError, OutboxStore, conformance};
@@ -11,7 +13,7 @@ fn without_faults_it_passes_what_every_store_passes() {
 }
 
 fn row(sequence_number: i64) -> NewRow {
-    let message_id = format!("message {sequence_number}").as_str().into();
+    let message_id = format!("message {sequence_number}").into();
     let (payload, at) = (b"sealed".to_vec(), Wall::from_millis(1));
     NewRow::message("session".into(), sequence_number, message_id, payload, Encryption::SessionKey, at)
 }
@@ -34,4 +36,16 @@ fn a_commit_that_fails_changes_nothing_and_the_next_one_works() {
     assert_eq!(outbox.totals().unwrap().pending_rows, 1);
     let counts = OutboxCounts { commits: 1, failed_commits: 3, reads: 3, failed_reads: 1 };
     assert_eq!(faults.counts(), counts);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the delay is one of the machine's clock")]
+fn a_slow_outbox_takes_as_long_as_it_was_told_to() {
+    let mut outbox = FaultyOutbox::new(MemoryOutbox::new(1 << 20));
+    let faults = outbox.faults();
+    faults.delay_commits(Duration::from_millis(20));
+    let start = Instant::now();
+    outbox.commit(&[], &[row(0)]).unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(20));
+    assert_eq!(faults.counts().commits, 1);
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use levi::{Credentials, FileCredentials, HttpOptions, HttpSignIn, SessionId, TokenKeeper, UserId};
+use levi::transport::HttpSignIn;
+use levi::{Credentials, FileCredentials, HttpOptions, RefreshingAuth, SessionId, UserId};
 use levi_crypto::message::{self, Place};
 use levi_testkit::fixtures::{TestUser, uuid_of};
 use levi_testkit::supabase::FakeSupabase;
@@ -37,8 +38,8 @@ impl TestEnvironment {
         let environment = Self { server: user.server, user_id: user.id, data_dir: tempfile::tempdir()? };
         let credentials = FileCredentials::open(credentials(environment.data_dir()))?;
         let sign_in = Arc::new(HttpSignIn::new(&environment.http())?);
-        let keeper = TokenKeeper::new(sign_in, Arc::new(credentials) as Arc<dyn Credentials>);
-        keeper.sign_in(TestUser::EMAIL, &TestUser::PASSWORD.into()).await?;
+        let auth = RefreshingAuth::new(sign_in, Arc::new(credentials) as Arc<dyn Credentials>);
+        auth.sign_in(TestUser::EMAIL, &TestUser::PASSWORD.into()).await?;
         Ok(environment)
     }
 

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
-use levi::{SqliteOptions, SqliteOutbox};
+use levi::outbox::sqlite::{SqliteOptions, SqliteOutbox};
 use levi_outbox::rusqlite::Connection;
 
 use crate::Error;

@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use daemon::{Daemon, synced, until};
-use levi::{EnqueueError, LeviConfig, OutboxError, SqliteOptions, SqliteOutbox, StartError};
+use levi::outbox::OutboxError;
+use levi::outbox::sqlite::{SqliteOptions, SqliteOutbox};
+use levi::{EnqueueError, LeviConfig, StartError};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFailure};
 use levi_torture::content::message;
 use slow_outbox::SlowOutbox;

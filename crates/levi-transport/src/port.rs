@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use async_trait::async_trait;
+#[cfg(feature = "http")]
+use levi_types::AuthSession;
 use levi_types::{AccessToken, RefreshToken, UserId};
 
 use crate::api_error::ApiError;
@@ -82,6 +84,13 @@ pub struct Tokens {
     pub refresh_token: RefreshToken,
     /// Whose they are.
     pub user_id: UserId,
+}
+
+#[cfg(feature = "http")]
+impl Tokens {
+    pub(crate) fn into_session(self) -> AuthSession {
+        AuthSession { user_id: self.user_id, access_token: self.access_token }
+    }
 }
 
 /// Why there are no tokens.

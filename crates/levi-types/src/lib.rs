@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod auth;
 mod clock;
 mod context;
 mod id;
@@ -9,6 +10,7 @@ mod ports;
 mod secret;
 mod session;
 
+pub use auth::{Auth, AuthError, AuthSession};
 pub use clock::{Clock, Monotonic, Now, Wall};
 pub use context::SyncContext;
 pub use id::{DeviceId, MessageId, RepositoryId, SessionId, UserId};

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levi::transport::Supabase;
+use levi::transport::rows::upsert_of;
 use levi::{
     CodingSession, DeviceId, DevicePrivateKey, DeviceRow, FileCredentials, HttpOptions, HttpSupabase, Levi,
-    LeviConfig, MessageSyncRequest, Repository, SessionId, SessionSecret, SessionStatus, SqliteSessionStore,
-    Supabase, TokenKeeper, database_key, device_private_key, upsert_of,
+    LeviConfig, MessageSyncRequest, RefreshingAuth, Repository, SessionId, SessionSecret, SessionStatus,
+    SqliteSessionStore, database_key, device_private_key,
 };
 use levi_testkit::supabase::FakeSupabase;
 
@@ -33,8 +35,8 @@ async fn device(server: &FakeSupabase, folder: &Path, id: &str) -> Result<Device
 
     let http = HttpOptions::new(server.url(), server.publishable_key());
     let supabase = HttpSupabase::new(&http)?;
-    let keeper = TokenKeeper::new(Arc::new(supabase.sign_in()), credentials.clone());
-    let signed_in = keeper.sign_in(EMAIL, &PASSWORD.into()).await?;
+    let auth = RefreshingAuth::new(Arc::new(supabase.sign_in()), credentials.clone());
+    let signed_in = auth.sign_in(EMAIL, &PASSWORD.into()).await?;
 
     let row = DeviceRow {
         id: DeviceId::from(id),
@@ -44,7 +46,7 @@ async fn device(server: &FakeSupabase, folder: &Path, id: &str) -> Result<Device
         public_key: Some(key.public_key().to_base64()),
         is_active: true,
     };
-    supabase.upsert(&signed_in.context.access_token, upsert_of(&[row])).await?;
+    supabase.upsert(&signed_in.access_token, upsert_of(&[row])).await?;
     let config = LeviConfig { data_dir: Some(folder.into()), ..LeviConfig::default() };
     let builder = Levi::builder(http, store.clone()).config(config).database_key(database_key);
     Ok(Device { id: id.into(), key, store, levi: builder.credentials(credentials).build()? })

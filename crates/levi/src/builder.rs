@@ -1,18 +1,20 @@
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use levi_core::{
-    Accounts, DeviceTrust, InvalidConfig, LeviConfig, Opened, SecretsCache, StartError, SystemClock, Worker,
+    DeviceTrust, InvalidConfig, LeviConfig, Opened, SecretsCache, StartError, SystemClock, Worker,
     WorkerParts,
 };
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::OutboxStore;
-use levi_outbox::sqlite::{DataDir, SqliteOptions, SqliteOutbox, Synchronous};
-use levi_transport::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, Supabase, TokenKeeper};
-use levi_types::{Clock, Credentials, SessionStore};
+#[cfg(feature = "sqlite")]
+use levi_outbox::sqlite::{DataDir, SqliteOptions, Synchronous};
+use levi_transport::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, RefreshingAuth, Supabase};
+use levi_types::{Auth, Clock, Credentials, SessionStore};
 
 use crate::Levi;
-use crate::accounts::KeptAccount;
+use crate::outbox_choice::{OpenOutbox, OutboxChoice};
+#[cfg(feature = "sqlite")]
+use crate::wake_up::WakeUp;
 
 /// Why a Levi cannot be built from what it was given.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,9 @@ pub enum BuildError {
     /// A setting cannot work.
     #[error(transparent)]
     Config(#[from] InvalidConfig),
+    /// The default outbox needs the feature `sqlite`, which is switched off.
+    #[error("no outbox was given; pass one to outbox(..), or switch on levi's feature `sqlite`")]
+    NoOutbox,
 }
 
 /// Puts a [`Levi`] together where the defaults do not fit.
@@ -34,9 +39,10 @@ pub struct LeviBuilder {
     database_key: Option<DatabaseKey>,
     credentials: Option<Arc<dyn Credentials>>,
     outbox: Option<Box<dyn OutboxStore>>,
+    #[cfg(feature = "sqlite")]
     synchronous: Synchronous,
     supabase: Option<Arc<dyn Supabase>>,
-    accounts: Option<Arc<dyn Accounts>>,
+    auth: Option<Arc<dyn Auth>>,
     cache: SecretsCache,
     clock: Arc<dyn Clock>,
     trust: Option<DeviceTrust>,
@@ -51,9 +57,10 @@ impl LeviBuilder {
             database_key: None,
             credentials: None,
             outbox: None,
+            #[cfg(feature = "sqlite")]
             synchronous: Synchronous::Full,
             supabase: None,
-            accounts: None,
+            auth: None,
             cache: SecretsCache::new(),
             clock: Arc::new(SystemClock::new()),
             trust: None,
@@ -81,10 +88,10 @@ impl LeviBuilder {
         self
     }
 
-    /// Where the account comes from, instead of `credentials`.
+    /// Where the sign-in comes from, instead of `credentials`.
     #[must_use]
-    pub fn accounts(mut self, accounts: Arc<dyn Accounts>) -> Self {
-        self.accounts = Some(accounts);
+    pub fn auth(mut self, auth: Arc<dyn Auth>) -> Self {
+        self.auth = Some(auth);
         self
     }
 
@@ -96,6 +103,7 @@ impl LeviBuilder {
     }
 
     /// When a commit of the default outbox counts as done (default: when the disk has it).
+    #[cfg(feature = "sqlite")]
     #[must_use]
     pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
         self.synchronous = synchronous;
@@ -138,13 +146,16 @@ impl LeviBuilder {
     pub fn build(mut self) -> Result<Levi, BuildError> {
         self.config.check()?;
         let connection = self.connect()?;
-        Ok(self.assemble(Ok(connection)))
+        let outbox = self.choose_outbox().ok_or(BuildError::NoOutbox)?;
+        Ok(self.assemble(Ok(connection), outbox))
     }
 
-    /// As [`build`](Self::build), but a bad address is told by [`Levi::start`].
+    /// As [`build`](Self::build), but [`Levi::start`] reports what is wrong with the settings.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn build_later(mut self) -> Levi {
         let connection = self.connect();
-        self.assemble(connection)
+        let outbox = self.file();
+        self.assemble(connection, outbox)
     }
 
     fn connect(&mut self) -> Result<Connection, HttpConfigError> {
@@ -153,39 +164,46 @@ impl LeviBuilder {
             Some(supabase) => supabase,
             None => Arc::new(HttpSupabase::new(&self.http)?),
         };
-        let accounts = match (self.accounts.take(), self.credentials.take()) {
-            (Some(accounts), _) => Some(accounts),
+        let auth = match (self.auth.take(), self.credentials.take()) {
+            (Some(auth), _) => Some(auth),
             (None, Some(credentials)) => {
                 let sign_in = Arc::new(HttpSignIn::new(&self.http)?);
-                Some(Arc::new(KeptAccount(TokenKeeper::new(sign_in, credentials))) as Arc<dyn Accounts>)
+                Some(Arc::new(RefreshingAuth::new(sign_in, credentials)) as Arc<dyn Auth>)
             }
             (None, None) => None,
         };
-        Ok(Connection { supabase, accounts })
+        Ok(Connection { supabase, auth })
     }
 
-    fn assemble(self, connection: Result<Connection, HttpConfigError>) -> Levi {
+    #[cfg(feature = "sqlite")]
+    fn choose_outbox(&mut self) -> Option<OutboxChoice> {
+        let given = self.outbox.take().map(OutboxChoice::Given);
+        Some(given.unwrap_or_else(|| self.file()))
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    fn choose_outbox(&mut self) -> Option<OutboxChoice> {
+        self.outbox.take().map(OutboxChoice::Given)
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn file(&self) -> OutboxChoice {
+        let (synchronous, max_pending_bytes) = (self.synchronous, self.config.max_pending_bytes);
+        OutboxChoice::File {
+            data_dir: DataDir::new(self.config.data_dir.clone()),
+            options: SqliteOptions { synchronous, max_pending_bytes, ..SqliteOptions::default() },
+        }
+    }
+
+    fn assemble(self, connection: Result<Connection, HttpConfigError>, outbox: OutboxChoice) -> Levi {
         let kept = connection.as_ref().ok().cloned();
-        let (outbox, synchronous) = (self.outbox, self.synchronous);
-        let folder = DataDir::new(self.config.data_dir.clone());
-        let path = folder.outbox_path();
-        let beside = outbox.is_none().then(|| path.clone());
-        let max_pending_bytes = self.config.max_pending_bytes;
+        #[cfg(feature = "sqlite")]
+        let outbox_path = outbox.path();
         let open = move || {
-            let connection = connection.map_err(|error| StartError::Part(Box::new(error)))?;
-            let (outbox, recovered) = match outbox {
-                Some(outbox) => (outbox, None),
-                None => {
-                    // Without the folder the outbox cannot be opened, and says so with the path.
-                    let _ = folder.create();
-                    let options =
-                        SqliteOptions { synchronous, max_pending_bytes, ..SqliteOptions::default() };
-                    let (outbox, recovered) = SqliteOutbox::open_or_recover(path, options)?;
-                    (Box::new(outbox) as Box<dyn OutboxStore>, recovered)
-                }
-            };
-            let Connection { supabase, accounts } = connection;
-            Ok(Opened { outbox, recovered, supabase, accounts })
+            let Connection { supabase, auth } =
+                connection.map_err(|error| StartError::Part(Box::new(error)))?;
+            let OpenOutbox { store, recovered } = outbox.open()?;
+            Ok(Opened { outbox: store, recovered, supabase, auth })
         };
         let worker = Worker::new(WorkerParts {
             config: self.config,
@@ -201,10 +219,10 @@ impl LeviBuilder {
             session_store: self.session_store,
             cache: self.cache,
             clock: self.clock,
-            outbox_path: beside,
             trust: self.trust,
             session_sync: Mutex::default(),
-            listener: Mutex::default(),
+            #[cfg(feature = "sqlite")]
+            wake_up: WakeUp::new(outbox_path),
         }
     }
 }
@@ -213,15 +231,5 @@ impl LeviBuilder {
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) supabase: Arc<dyn Supabase>,
-    pub(crate) accounts: Option<Arc<dyn Accounts>>,
-}
-
-/// The default outbox of these settings.
-pub fn outbox_path(config: &LeviConfig) -> PathBuf {
-    DataDir::new(config.data_dir.clone()).outbox_path()
-}
-
-/// The folder of these settings: `data_dir`, else `levi` in the user's data folder, else in the current one.
-pub fn data_dir(config: &LeviConfig) -> PathBuf {
-    DataDir::new(config.data_dir.clone()).path().to_owned()
+    pub(crate) auth: Option<Arc<dyn Auth>>,
 }

@@ -1,31 +1,33 @@
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "sqlite")]
+use levi_core::LeviConfig;
 use levi_core::{
-    DeviceTrust, EnqueueError, LeviConfig, MessageSyncer, Reader, Receipt, SecretsCache, SessionSyncService,
+    DeviceTrust, EnqueueError, MessageSyncer, Reader, Receipt, SecretsCache, SessionSyncService,
     ShutdownReport, StartError, Status, SyncedError, Worker,
 };
+#[cfg(feature = "sqlite")]
 use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
-use levi_outbox::sqlite::notify::Listener;
 use levi_transport::HttpOptions;
 use levi_types::{Clock, DeviceId, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use tokio::sync::watch;
 
 use crate::builder::{Connection, LeviBuilder};
+#[cfg(feature = "sqlite")]
+use crate::wake_up::WakeUp;
 
 /// The message sync worker with its defaults wired together: messages in, ciphertext in Supabase.
 pub struct Levi {
     // Before the worker, so that it is dropped while the outbox is still this Levi's.
-    pub(crate) listener: Mutex<Option<Listener>>,
+    #[cfg(feature = "sqlite")]
+    pub(crate) wake_up: WakeUp,
     pub(crate) worker: Worker,
     pub(crate) connection: Option<Connection>,
     pub(crate) session_store: Arc<dyn SessionStore>,
     pub(crate) cache: SecretsCache,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Where the default outbox lies; `None` for one of the daemon's own making.
-    pub(crate) outbox_path: Option<PathBuf>,
     pub(crate) trust: Option<DeviceTrust>,
     /// One for all who ask: what is recorded is run by one, and its callers are told by it.
     pub(crate) session_sync: Mutex<Option<SessionSyncService>>,
@@ -38,9 +40,9 @@ pub enum NotConnected {
     /// The project's address or key cannot be used; `start` says why.
     #[error("the project's address or key cannot be used; start() says why")]
     BadAddress,
-    /// It was built without `credentials` or `accounts`.
-    #[error("this Levi knows no account; build it with credentials(..) or accounts(..)")]
-    NoAccount,
+    /// It was built without `credentials` or `auth`.
+    #[error("this Levi has no sign-in to use; build it with credentials(..) or auth(..)")]
+    NoAuth,
     /// Session sync runs for another device here already.
     #[error("session sync runs for another device in this Levi; build a Levi for each device")]
     OtherDevice,
@@ -50,6 +52,7 @@ impl Levi {
     /// A worker with the default outbox, for the project at `api_url`.
     ///
     /// Opens nothing: what is wrong with the settings is told by [`start`](Self::start).
+    #[cfg(feature = "sqlite")]
     pub fn new(
         config: LeviConfig,
         api_url: impl Into<String>,
@@ -71,21 +74,12 @@ impl Levi {
     /// # Errors
     /// [`StartError`], which says what to do.
     pub fn start(&self) -> Result<(), StartError> {
-        // Locked meanwhile, so that a concurrent shutdown finds the listener and drops it.
-        let mut listener = self.listener();
+        #[cfg(feature = "sqlite")]
+        let listening = self.wake_up.lock();
         self.worker.start()?;
-        if let Some(path) = &self.outbox_path {
-            match Listener::bind(path, self.worker.on_written_elsewhere()) {
-                Ok(bound) => *listener = Some(bound),
-                Err(error) => tracing::info!("no wake-up socket beside the outbox: {error}"),
-            }
-        }
+        #[cfg(feature = "sqlite")]
+        listening.bind(self.worker.on_written_elsewhere());
         Ok(())
-    }
-
-    fn listener(&self) -> MutexGuard<'_, Option<Listener>> {
-        // A panic cannot leave it half changed, because every change is one assignment.
-        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands over the token of the signed-in user. Sending begins, or goes on with it.
@@ -151,7 +145,8 @@ impl Levi {
 
     /// Stops intake, sends what can be sent until `deadline` is over, and says what stays.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        drop(self.listener().take());
+        #[cfg(feature = "sqlite")]
+        self.wake_up.close();
         self.worker.shutdown(deadline).await
     }
 
@@ -166,7 +161,7 @@ impl Levi {
         device_private_key: DevicePrivateKey,
     ) -> Result<SessionSyncService, NotConnected> {
         let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
-        let accounts = connection.accounts.clone().ok_or(NotConnected::NoAccount)?;
+        let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
         let mut kept = self.session_sync.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(service) = kept.as_ref() {
             return if *service.device_id() == device_id {
@@ -178,7 +173,7 @@ impl Levi {
         let service = SessionSyncService::with_parts(
             Arc::clone(&connection.supabase),
             Arc::clone(&self.session_store),
-            accounts,
+            auth,
             device_id,
             device_private_key,
             self.cache.clone(),
@@ -202,9 +197,9 @@ impl Levi {
         device_private_key: DevicePrivateKey,
     ) -> Result<Reader, NotConnected> {
         let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
-        let accounts = connection.accounts.clone().ok_or(NotConnected::NoAccount)?;
+        let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
         let supabase = Arc::clone(&connection.supabase);
-        Ok(Reader::new(supabase, accounts, device_id, device_private_key, self.cache.clone()))
+        Ok(Reader::new(supabase, auth, device_id, device_private_key, self.cache.clone()))
     }
 }
 

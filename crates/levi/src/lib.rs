@@ -1,40 +1,48 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-mod accounts;
 mod builder;
 mod levi;
+mod outbox_choice;
+#[cfg(feature = "sqlite")]
+mod wake_up;
 
-pub use builder::{BuildError, LeviBuilder, data_dir, outbox_path};
+pub use builder::{BuildError, LeviBuilder};
 pub use levi::{Levi, NotConnected};
 
 pub use levi_core::{
-    Account, Accounts, BackfillReport, DeviceTrust, Distribution, EncryptionError, EnqueueError,
-    InvalidConfig, LastError, LeviConfig, MessageError, MessageSyncer, NewSession, NoAccount, Page,
-    PauseReason, PulledMessage, QUEUE_OVERHEAD, ReadError, Reader, Receipt, SecretsCache, SessionSyncService,
-    ShutdownReport, StartError, Status, Step, StoredAccount, SyncError, SyncedError, SystemClock,
-    UnreadableMessage, Worker, WorkerParts, open_stored,
+    BackfillReport, EnqueueError, LeviConfig, MessageSyncer, NewSession, Page, PauseReason, PulledMessage,
+    ReadError, Reader, Receipt, SecretsCache, SessionSyncService, ShutdownReport, StartError, Status, Step,
+    SyncError, SyncedError,
 };
+pub use levi_crypto::SessionSecret;
 pub use levi_crypto::at_rest::DatabaseKey;
-pub use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
-pub use levi_crypto::{MessageKey, SessionSecret};
-pub use levi_outbox::sqlite::{
-    AdminCommand, AdminError, Inspector, OutboxAdmin, OwnerNotice, SqliteOptions, SqliteOutbox, Synchronous,
-    enqueue_in, lock_path, migrate_in,
-};
-pub use levi_outbox::{
-    Change, Encryption, LaneKey, ListedRow, OutboxError, OutboxStore, Reason, RowId, RowKey, RowKind,
-    RowState, Totals,
-};
-pub use levi_store::{FileCredentials, SqliteSessionStore, database_key, device_private_key};
-pub use levi_transport::rows::{DeviceRow, MessageRow, SecretRow, SessionOwner, decode_rows, upsert_of};
-pub use levi_transport::{
-    ApiError, HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Select, SignIn,
-    SignInError, SignedIn, Supabase, Table, Timeouts, TokenError, TokenKeeper, Tokens, Upsert, Verdict,
-};
+pub use levi_crypto::envelope::DevicePrivateKey;
+#[cfg(feature = "sqlite")]
+pub use levi_store::SqliteSessionStore;
+pub use levi_store::{FileCredentials, database_key, device_private_key};
+pub use levi_transport::rows::DeviceRow;
+pub use levi_transport::{HttpOptions, HttpSupabase, RefreshingAuth};
 pub use levi_types::{
-    AccessToken, Clock, CodingSession, CredentialName, Credentials, CredentialsError, Delivery,
-    DeliveryReport, DeviceId, InvalidMessage, MessageId, MessageSyncRequest, Now, RefreshToken, Repository,
-    RepositoryId, SecretString, SessionId, SessionStatus, SessionStore, StoreError, SyncContext, UserId,
-    Wall,
+    AccessToken, Auth, CodingSession, Credentials, DeviceId, MessageId, MessageSyncRequest, Repository,
+    RepositoryId, SessionId, SessionStatus, SessionStore, SyncContext, UserId,
 };
+
+/// Batcher, engine, worker, session sync and reader, for daemons that bring parts of their own.
+#[doc(inline)]
+pub use levi_core as core;
+/// Message sealing, session secrets, envelopes for devices, encryption at rest.
+#[doc(inline)]
+pub use levi_crypto as crypto;
+/// The durable queue: its rows, stores, inspection and administration.
+#[doc(inline)]
+pub use levi_outbox as outbox;
+/// The session store and the credentials on this device.
+#[doc(inline)]
+pub use levi_store as store;
+/// Supabase over HTTP: rows, requests, verdicts, sign-in.
+#[doc(inline)]
+pub use levi_transport as transport;
+/// Ids, secrets, clocks and ports that every crate shares.
+#[doc(inline)]
+pub use levi_types as types;

@@ -5,7 +5,9 @@ mod world;
 
 use std::time::Duration;
 
-use levi::{AdminCommand, Clock as _, Inspector, OutboxAdmin, OwnerNotice, SystemClock, outbox_path};
+use levi::core::SystemClock;
+use levi::outbox::sqlite::{AdminCommand, Inspector, OutboxAdmin, OwnerNotice};
+use levi::types::Clock as _;
 use levi_outbox::sqlite::notify::notify_owner;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use levi_transport::Table;
@@ -20,7 +22,7 @@ async fn a_row_unparked_by_an_operator_is_sent_at_once_by_the_levi_that_owns_the
     let session = world.session("one");
     store.save_session(&session).unwrap();
     store.save_secret(&session.id, &secret()).unwrap();
-    let outbox = outbox_path(&world.config());
+    let outbox = world.outbox_path();
     assert!(notify_owner(&outbox).is_err(), "no process owns it yet");
 
     let levi = world.levi(world.config(), store, &key);

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use levi::outbox::OutboxError;
+use levi::types::{DeliveryReport, InvalidMessage, SecretString, StoreError};
 use levi::{
-    CodingSession, DeliveryReport, EnqueueError, InvalidMessage, Levi, LeviConfig, OutboxError, Repository,
-    RepositoryId, SecretString, SessionId, SessionStore, StartError, StoreError, outbox_path,
+    CodingSession, EnqueueError, Levi, LeviConfig, Repository, RepositoryId, SessionId, SessionStore,
+    StartError,
 };
 use tokio::task::JoinSet;
 use world::{World, database_key, request, secret};
@@ -183,12 +185,12 @@ async fn a_second_levi_on_the_same_outbox_is_told_and_touches_nothing() {
     levi.clear_context().await;
     let session = world.session("one").id;
     levi.enqueue_durable(request(&session, 1, "mine")).await.unwrap();
-    let before = std::fs::read(outbox_path(&world.config())).unwrap();
+    let before = std::fs::read(world.outbox_path()).unwrap();
 
     let second = Levi::new(world.config(), world.server.url(), "key", store, key);
     let refused = second.start();
     assert!(matches!(refused, Err(StartError::Outbox(OutboxError::Owned { .. }))), "{refused:?}");
-    assert_eq!(std::fs::read(outbox_path(&world.config())).unwrap(), before);
+    assert_eq!(std::fs::read(world.outbox_path()).unwrap(), before);
     levi.shutdown(Duration::from_secs(1)).await;
 }
 

@@ -182,7 +182,7 @@ async fn a_device_registered_later_reads_earlier_sessions_after_one_call() {
     let second = SessionSyncService::with_parts(
         Arc::new(world.supabase()),
         Arc::new(elsewhere),
-        Arc::clone(&world.account) as Arc<dyn levi::Accounts>,
+        Arc::clone(&world.auth) as Arc<dyn levi::Auth>,
         device,
         device_key,
         levi::SecretsCache::new(),
@@ -233,7 +233,7 @@ async fn a_row_altered_on_the_server_is_named_and_the_next_one_is_read() {
         columns: "session_id,sequence_number,content_encrypted,content_nonce".into(),
         body: body.into_bytes(),
     };
-    levi::Supabase::upsert(&world.supabase(), &world.account.token(), moved).await.unwrap();
+    levi::transport::Supabase::upsert(&world.supabase(), &world.auth.token(), moved).await.unwrap();
 
     let page = world.reader(1).pull(&session.id, None, 10).await.unwrap();
     let read: Vec<_> =

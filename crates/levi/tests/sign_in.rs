@@ -1,4 +1,4 @@
-//! A sign-in that lasts, with the real keeper, credentials in files, and a server whose tokens expire.
+//! A sign-in that lasts, with the real auth, credentials in files, and a server whose tokens expire.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod world;
@@ -6,9 +6,11 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levi::transport::HttpSignIn;
+use levi::types::CredentialName;
 use levi::{
-    CredentialName, Credentials, FileCredentials, HttpSignIn, Levi, LeviConfig, PauseReason, SessionId,
-    Status, SyncContext, TokenKeeper,
+    Credentials, FileCredentials, Levi, LeviConfig, PauseReason, RefreshingAuth, SessionId, Status,
+    SyncContext,
 };
 use levi_testkit::supabase::{Fault, Scope, Stats, Times};
 use levi_transport::Table;
@@ -27,8 +29,8 @@ async fn signed_in(
 ) -> (Levi, Vec<SessionId>, Arc<FileCredentials>) {
     let credentials = Arc::new(FileCredentials::open(world.path("credentials")).unwrap());
     let sign_in = Arc::new(HttpSignIn::new(&world.http()).unwrap());
-    let keeper = TokenKeeper::new(sign_in, credentials.clone());
-    keeper.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    let auth = RefreshingAuth::new(sign_in, credentials.clone());
+    auth.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
     let key = database_key();
     let store = world.store(&key);
     let levi = Levi::builder(world.http(), store.clone())

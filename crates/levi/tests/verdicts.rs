@@ -6,7 +6,9 @@ mod world;
 
 use std::time::Duration;
 
-use levi::{Inspector, Levi, LeviConfig, PauseReason, Status, Verdict, outbox_path};
+use levi::outbox::sqlite::Inspector;
+use levi::transport::Verdict;
+use levi::{Levi, LeviConfig, PauseReason, Status};
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use levi_transport::Table;
 use world::{World, database_key, request, secret};
@@ -97,11 +99,11 @@ async fn check(row: Row) {
     let mut status = levi.watch_status();
     let seen = status.wait_for(answered).await.unwrap().clone();
 
-    let listed = Inspector::open(outbox_path(&config)).unwrap().list(None, 10).unwrap();
+    let listed = Inspector::open(world.outbox_path()).unwrap().list(None, 10).unwrap();
     match then {
         Then::Sent => {
             levi.synced(&receipt).await.unwrap();
-            assert_eq!(*world.account.refreshes.lock().unwrap(), 1, "{fault:?}");
+            assert_eq!(*world.auth.refreshes.lock().unwrap(), 1, "{fault:?}");
         }
         Then::SentAfterItsSession => levi.synced(&receipt).await.unwrap(),
         Then::Parked => {
@@ -149,7 +151,7 @@ async fn a_revoked_sign_in_pauses_with_a_status_that_says_so_and_resumes_with_a_
 
     let receipt = levi.enqueue_durable(request(&session, 1, "while signed out")).await.unwrap();
     assert_eq!(world.server.stats().requests, posts, "nothing is sent while signed out");
-    let listed = Inspector::open(outbox_path(&world.config())).unwrap().list(None, 10).unwrap();
+    let listed = Inspector::open(world.outbox_path()).unwrap().list(None, 10).unwrap();
     assert_eq!((listed.len(), listed[0].attempts), (1, 0));
 
     let access_token = world.server.sign_in(&world.user_id).unwrap().access_token;

@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use levi::crypto::envelope::DevicePublicKey;
+use levi::types::{AuthError, AuthSession};
 use levi::{
-    Account, Accounts, DeviceId, DevicePrivateKey, DevicePublicKey, DeviceRow, NoAccount, SecretsCache,
-    SessionId, SessionSecret, SessionSyncService, UserId,
+    Auth, DeviceId, DevicePrivateKey, DeviceRow, SecretsCache, SessionId, SessionSecret, SessionSyncService,
+    UserId,
 };
 use levi_crypto::envelope::{self, Route};
 use levi_testkit::fixtures::uuid_of;
@@ -120,12 +122,12 @@ impl Family {
 struct Ada(UserId);
 
 #[async_trait]
-impl Accounts for Ada {
-    async fn account(&self) -> Result<Account, NoAccount> {
-        Ok(Account { user_id: self.0.clone(), access_token: "token".into() })
+impl Auth for Ada {
+    async fn session(&self) -> Result<AuthSession, AuthError> {
+        Ok(AuthSession { user_id: self.0.clone(), access_token: "token".into() })
     }
 
-    async fn fresh(&self, _: &levi::AccessToken) -> Result<Account, NoAccount> {
-        self.account().await
+    async fn refresh(&self, _: &levi::AccessToken) -> Result<AuthSession, AuthError> {
+        self.session().await
     }
 }

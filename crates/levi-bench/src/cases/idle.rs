@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use levi::{Clock, SystemClock, Wall};
+use levi::core::SystemClock;
+use levi::types::{Clock, Wall};
 use tempfile::TempDir;
 
 use super::growth;

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use levi::{AccessToken, HttpSupabase, Supabase, Upsert};
+use levi::transport::{Supabase, Upsert};
+use levi::{AccessToken, HttpSupabase};
 use levi_crypto::MessageKey;
 use levi_crypto::message::{self, Place};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous, migrate_in};
@@ -148,7 +149,7 @@ pub(crate) async fn bare_posts(
                 let _permit = gate.acquire().await;
                 supabase.upsert(&token, upsert).await?;
             }
-            Ok::<(), levi::ApiError>(())
+            Ok::<(), levi::transport::ApiError>(())
         });
     }
     while let Some(ended) = tasks.join_next().await {

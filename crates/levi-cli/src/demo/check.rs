@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use levi::{Page, PulledMessage, Reader, Table};
+use levi::transport::Table;
+use levi::{Page, PulledMessage, Reader};
 
 use super::devices::Devices;
 use super::environment::Environment;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use levi::{DeviceId, HttpSignIn, Reader, TokenKeeper};
+use levi::transport::HttpSignIn;
+use levi::{DeviceId, Reader, RefreshingAuth};
 use tempfile::TempDir;
 
 use super::environment::Environment;
@@ -27,7 +28,7 @@ pub(crate) struct Devices {
 pub(crate) struct Device {
     pub(crate) id: DeviceId,
     pub(crate) data_dir: DataDir,
-    pub(crate) keeper: TokenKeeper,
+    pub(crate) auth: RefreshingAuth,
 }
 
 impl Devices {
@@ -40,12 +41,12 @@ impl Devices {
         let mut all = Vec::with_capacity(usize::from(count));
         for (number, description) in (0..count).zip(DESCRIPTIONS.iter().cycle()) {
             let data_dir = DataDir::open(directory.path().join(format!("device-{number}")))?;
-            let keeper = TokenKeeper::new(Arc::new(HttpSignIn::new(http)?), data_dir.credentials());
-            keeper.sign_in(&environment.email, &environment.password).await?;
+            let auth = RefreshingAuth::new(Arc::new(HttpSignIn::new(http)?), data_dir.credentials());
+            auth.sign_in(&environment.email, &environment.password).await?;
             let id = stable_uuid("demo-device", &[&seed.to_string(), &number.to_string()]);
             data_dir.save_device_id(&id.into())?;
-            let id = device::register(&data_dir, http, &keeper, *description).await?;
-            all.push(Device { id, data_dir, keeper });
+            let id = device::register(&data_dir, http, &auth, *description).await?;
+            all.push(Device { id, data_dir, auth });
         }
         Ok(Self { all, _directory: directory })
     }

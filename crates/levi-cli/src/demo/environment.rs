@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use levi::{HttpOptions, HttpSignIn, SecretString, SignIn as _, SignInError};
+use levi::HttpOptions;
+use levi::transport::{HttpSignIn, SignIn as _, SignInError};
+use levi::types::SecretString;
 use levi_testkit::supabase::FakeSupabase;
 
 use super::lite::Lite;

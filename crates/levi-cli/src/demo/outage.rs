@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use levi::Table;
+use levi::transport::Table;
 use levi_testkit::supabase::{FakeSupabase, Fault, Scope, Times};
 
 use super::proxy::Proxy;

@@ -44,7 +44,7 @@ impl PlaintextSamples {
 
     /// How many texts are scanned for.
     pub(crate) fn count(&self) -> u64 {
-        self.scanners.iter().map(|scanner| scanner.watched() as u64).sum()
+        self.scanners.iter().map(|scanner| scanner.samples() as u64).sum()
     }
 
     /// How many of them reached the server.

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use levi::{HttpOptions, SecretString};
+use levi::HttpOptions;
+use levi::types::SecretString;
 
 use crate::error::CliError;
 

@@ -1,8 +1,8 @@
 //! Looks for plaintext in the rows of a server whose traffic the demo cannot scan.
 
-use levi::{
-    HttpSupabase, MessageRow, PulledMessage, Select, SessionId, Supabase as _, TokenKeeper, decode_rows,
-};
+use levi::transport::rows::{MessageRow, decode_rows};
+use levi::transport::{Select, Supabase as _};
+use levi::{HttpSupabase, PulledMessage, RefreshingAuth, SessionId};
 
 use super::devices::Device;
 use super::environment::Environment;
@@ -14,7 +14,7 @@ const PAGE: u32 = 1000;
 
 pub(crate) struct StoredRows {
     supabase: HttpSupabase,
-    keeper: TokenKeeper,
+    auth: RefreshingAuth,
     /// Texts that were looked for.
     pub(crate) samples: u64,
     /// How many of them a row shows.
@@ -24,7 +24,7 @@ pub(crate) struct StoredRows {
 impl StoredRows {
     pub(crate) fn of(environment: &Environment, device: &Device) -> Result<Self, CliError> {
         let supabase = HttpSupabase::new(&environment.http)?;
-        Ok(Self { supabase, keeper: device.keeper.clone(), samples: 0, leaked: 0 })
+        Ok(Self { supabase, auth: device.auth.clone(), samples: 0, leaked: 0 })
     }
 
     /// Looks for the contents of `page` in the rows that follow `after`.
@@ -34,10 +34,10 @@ impl StoredRows {
         after: Option<i64>,
         page: &[PulledMessage],
     ) -> Result<(), CliError> {
-        let signed_in = self.keeper.current().await?.ok_or(CliError::NotSignedIn)?;
+        let signed_in = self.auth.current().await?.ok_or(CliError::NotSignedIn)?;
         let select = Select::messages_after(session, after, PAGE);
         let rows: Vec<MessageRow> =
-            decode_rows(&self.supabase.select(&signed_in.context.access_token, select).await?)?;
+            decode_rows(&self.supabase.select(&signed_in.access_token, select).await?)?;
         for message in page.iter().filter(|message| is_unmistakable(&message.content)) {
             let row = rows.iter().find(|row| row.sequence_number == message.sequence_number);
             self.samples += 1;

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use levi::{
-    CredentialName, Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials, Inspector, OutboxError,
-    Reason,
-};
+use levi::outbox::sqlite::Inspector;
+use levi::outbox::{OutboxError, Reason};
+use levi::types::CredentialName;
+use levi::{Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials};
 
 use super::Findings;
 use crate::data_dir;
@@ -14,8 +14,8 @@ use crate::owner;
 use crate::text::plural;
 
 const LOG_IN: &str = "run `levi login`";
-/// Rows looked at for reasons.
-const LOOKED_AT: usize = 1000;
+/// How many rows are read to find reasons.
+const SAMPLE: usize = 1000;
 
 pub(super) fn check(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
     if !path.is_dir() {
@@ -148,38 +148,33 @@ fn describe(error: &OutboxError) -> String {
 
 fn backlog(inspector: &Inspector, findings: &mut Findings) -> Result<(), CliError> {
     let totals = inspector.totals()?;
-    let rows = inspector.list(None, LOOKED_AT)?;
-    let reason = |parked: bool| -> Option<Reason> {
-        rows.iter()
-            .find(|row| row.parked == parked && row.reason.is_some())
-            .and_then(|row| row.reason.clone())
-    };
-    let waiting = plural(totals.pending_rows, "message");
-    match reason(false) {
-        Some(Reason { code, detail }) => {
-            let detail = format!("{waiting}; the server's last refusal: {code} ({detail})");
-            findings.note(
-                "waiting",
-                detail,
-                "run `levi doctor --server`; what waits is tried again by itself",
-            )?;
-        }
-        None => findings.ok("waiting", waiting)?,
+    let rows = inspector.list(None, SAMPLE)?;
+    let (parked, pending): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.parked);
+    let messages = plural(totals.pending_rows, "message");
+    match pending.iter().find_map(|row| row.reason.as_ref()) {
+        Some(Reason { code, detail }) => findings.note(
+            "pending",
+            format!("{messages}; the last error: {code} ({detail})"),
+            "run `levi doctor --server`; pending messages are retried automatically",
+        )?,
+        None => findings.ok("pending", messages)?,
+    }
+    if totals.parked_rows + totals.parked_control_rows == 0 {
+        return findings.ok("parked", "nothing");
     }
     let advice =
-        "see `levi outbox list --parked`; put right what it names, then `levi outbox retry`, or discard";
-    if totals.parked_rows + totals.parked_control_rows == 0 {
-        return findings.ok("set aside", "nothing");
-    }
-    for row in rows.iter().filter(|row| row.parked && row.kind.is_control()) {
-        let why =
-            row.reason.as_ref().map_or_else(String::new, |r| format!(", for {} ({})", r.code, r.detail));
-        findings.problem("set aside", format!("{}{why}", row.lane), advice)?;
+        "see `levi outbox list --parked`; fix what it names, then run `levi outbox retry` or `discard`";
+    for row in parked.iter().filter(|row| row.kind.is_control()) {
+        findings.problem("parked", format!("{}{}", row.lane, because(row.reason.as_ref())), advice)?;
     }
     if totals.parked_rows == 0 {
         return Ok(());
     }
-    let example =
-        reason(true).map_or_else(String::new, |r| format!(", such as for {} ({})", r.code, r.detail));
-    findings.problem("set aside", format!("{}{example}", plural(totals.parked_rows, "message")), advice)
+    let example = parked.iter().filter(|row| !row.kind.is_control()).find_map(|row| row.reason.as_ref());
+    let detail = format!("{}{}", plural(totals.parked_rows, "message"), because(example));
+    findings.problem("parked", detail, advice)
+}
+
+fn because(reason: Option<&Reason>) -> String {
+    reason.map_or_else(String::new, |reason| format!(", because of {} ({})", reason.code, reason.detail))
 }

@@ -8,9 +8,9 @@
 
 use std::borrow::Cow;
 
-use levi::{
-    ApiError, DeviceId, HttpSupabase, Select, SessionId, Supabase as _, Table, Upsert, Verdict, decode_rows,
-};
+use levi::transport::rows::decode_rows;
+use levi::transport::{ApiError, Select, Supabase as _, Table, Upsert, Verdict};
+use levi::{DeviceId, HttpSupabase, SessionId};
 use serde::Deserialize;
 
 use super::{Findings, rows};

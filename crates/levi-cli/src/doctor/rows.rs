@@ -1,6 +1,6 @@
 //! Rows that a table set up for Levi must refuse.
 
-use levi::Table;
+use levi::transport::Table;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use serde_json::{Map, Value};

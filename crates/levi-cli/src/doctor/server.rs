@@ -1,7 +1,9 @@
 //! The project: whether it can be reached, accepts the sign-in, and is set up as
 //! `supabase/migrations` does it.
 
-use levi::{DeviceRow, Select, Table, Verdict, decode_rows};
+use levi::DeviceRow;
+use levi::transport::rows::decode_rows;
+use levi::transport::{Select, Table, Verdict};
 
 use super::Findings;
 use super::probe::Probe;

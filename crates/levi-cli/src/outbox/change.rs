@@ -1,17 +1,24 @@
-//! Changes by hand, beside a daemon that is at work or without one.
+//! `levi outbox retry` and `discard`: changes next to a daemon, or without one.
 
 use std::path::Path;
 
-use levi::{AdminCommand, Clock as _, Inspector, OutboxAdmin, OwnerNotice, RowId, RowState, SystemClock};
+use levi::core::SystemClock;
+use levi::outbox::sqlite::{AdminCommand, Inspector, OutboxAdmin, OwnerNotice};
+use levi::outbox::{ListedRow, RowId};
+use levi::types::Clock as _;
 use serde::Serialize;
 
-use super::{ChosenArgs, PAGE, existing, open};
-use crate::console::{Complaint, Console};
+use super::{ChosenArgs, PAGE, outbox_path};
+use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::text::plural;
 
-#[derive(Serialize)]
+/// Commands per transaction. The owner process waits for each transaction, and gives up after a few
+/// seconds.
+const MAX_COMMANDS: usize = 500;
+
+#[derive(Default, Serialize)]
 struct Changed {
     #[serde(skip_serializing_if = "Option::is_none")]
     retried: Option<u64>,
@@ -21,91 +28,75 @@ struct Changed {
 }
 
 pub(super) fn retry(args: &ChosenArgs, console: Console) -> Result<Exit, CliError> {
-    let (_, path) = existing(&args.data)?;
-    let chosen = Chosen::find(&open(&path)?, args, console)?;
-    let mut commands: Vec<_> = chosen.parked.iter().copied().map(AdminCommand::Unpark).collect();
+    let path = outbox_path(&args.data)?;
+    let chosen = Chosen::find(&Inspector::open(&path)?, args, console)?;
+    let parked = chosen.rows.iter().filter(|row| row.parked);
+    let mut commands: Vec<_> = parked.map(|row| AdminCommand::Unpark(row.id)).collect();
     commands.push(AdminCommand::RetryNow);
-    let notice = change(&path, &commands)?;
-    let retried = chosen.parked.len() as u64 + chosen.pending;
-    console.json(&chosen.changed(Some(retried), None))?;
-    console.say(format!("{} due now; {}", plural(retried, "row"), words(notice)))?;
+    let notice = commit(&path, &commands)?;
+    let retried = chosen.rows.len() as u64;
+    console.json(&Changed { retried: Some(retried), not_found: chosen.not_found, ..Changed::default() })?;
+    let next = match notice {
+        OwnerNotice::Notified => "the daemon was notified",
+        OwnerNotice::NotListening => "the daemon sends them when it wakes up next",
+        OwnerNotice::NoOwner => "start the daemon, or run `levi sync`",
+    };
+    console.say(format!("{} due now; {next}", plural(retried, "row")))?;
     Ok(chosen.exit())
 }
 
 pub(super) fn discard(args: &ChosenArgs, console: Console) -> Result<Exit, CliError> {
-    let (_, path) = existing(&args.data)?;
-    let chosen = Chosen::find(&open(&path)?, args, console)?;
-    // Children first: a row that others wait for is not discarded.
-    let commands: Vec<_> = chosen.all.iter().rev().copied().map(AdminCommand::Discard).collect();
-    change(&path, &commands)?;
-    let discarded = chosen.all.len() as u64;
-    console.json(&chosen.changed(None, Some(discarded)))?;
+    let path = outbox_path(&args.data)?;
+    let mut chosen = Chosen::find(&Inspector::open(&path)?, args, console)?;
+    // Messages and secrets before sessions, sessions before repositories: a row that others wait
+    // for cannot be discarded.
+    chosen.rows.sort_by(|a, b| b.kind.cmp(&a.kind));
+    let commands: Vec<_> = chosen.rows.iter().map(|row| AdminCommand::Discard(row.id)).collect();
+    commit(&path, &commands)?;
+    let discarded = chosen.rows.len() as u64;
+    console.json(&Changed {
+        discarded: Some(discarded),
+        not_found: chosen.not_found,
+        ..Changed::default()
+    })?;
     console.say(format!("{} discarded; what was not sent yet never will be", plural(discarded, "row")))?;
     Ok(chosen.exit())
 }
 
-/// Changes of one transaction.
-const CHANGED_AT_ONCE: usize = 500;
-
-const fn words(notice: OwnerNotice) -> &'static str {
-    match notice {
-        OwnerNotice::Notified => "the daemon was told",
-        OwnerNotice::NotListening => "the daemon finds it when it wakes up next",
-        OwnerNotice::NoOwner => "start the daemon, or run `levi sync`",
-    }
-}
-
-/// Changes the outbox beside its owner, if there is one, and notifies it.
-fn change(path: &Path, commands: &[AdminCommand]) -> Result<OwnerNotice, CliError> {
+fn commit(path: &Path, commands: &[AdminCommand]) -> Result<OwnerNotice, CliError> {
     let mut admin = OutboxAdmin::open(path)?;
     let at = SystemClock::new().now().wall;
     let mut notice = OwnerNotice::NoOwner;
-    // Not in one go: the owner waits for each, and gives up after a few seconds.
-    for some in commands.chunks(CHANGED_AT_ONCE) {
+    for some in commands.chunks(MAX_COMMANDS) {
         notice = admin.commit(some, at)?;
     }
     Ok(notice)
 }
 
-/// The rows that were asked for, as far as they are there.
-#[derive(Default)]
+/// The rows that the command line names, as far as they exist.
 struct Chosen {
-    all: Vec<RowId>,
-    parked: Vec<RowId>,
-    pending: u64,
+    rows: Vec<ListedRow>,
     not_found: u64,
 }
 
 impl Chosen {
     fn find(outbox: &Inspector, args: &ChosenArgs, console: Console) -> Result<Self, CliError> {
-        let mut chosen = Self::default();
         if args.all_parked {
-            chosen.parked = all_parked(outbox)?;
-            chosen.all.clone_from(&chosen.parked);
-            return Ok(chosen);
+            return Ok(Self { rows: all_parked(outbox)?, not_found: 0 });
         }
-        for row in args.rows.iter().copied().map(RowId) {
-            match outbox.row_state(row)? {
-                RowState::Gone => {
-                    chosen.miss(&format!("row {}", row.0), console);
-                    continue;
+        let mut chosen = Self { rows: Vec::new(), not_found: 0 };
+        for id in args.rows.iter().copied().map(RowId) {
+            let next = outbox.list(Some(RowId(id.0.saturating_sub(1))), 1)?;
+            match next.into_iter().find(|row| row.id == id) {
+                Some(row) => chosen.rows.push(row),
+                None => {
+                    chosen.not_found += 1;
+                    let error = format!("there is no row {}; see `levi outbox list`", id.0);
+                    console.report(&Diagnostic::new(error));
                 }
-                RowState::Parked(_) => chosen.parked.push(row),
-                RowState::Pending(_) => chosen.pending += 1,
             }
-            chosen.all.push(row);
         }
         Ok(chosen)
-    }
-
-    fn miss(&mut self, what: &str, console: Console) {
-        self.not_found += 1;
-        let error = format!("there is no {what}; see `levi outbox list`");
-        console.complain(&Complaint { line: None, session_id: None, sequence_number: None, error });
-    }
-
-    fn changed(&self, retried: Option<u64>, discarded: Option<u64>) -> Changed {
-        Changed { retried, discarded, not_found: self.not_found }
     }
 
     const fn exit(&self) -> Exit {
@@ -113,12 +104,12 @@ impl Chosen {
     }
 }
 
-fn all_parked(outbox: &Inspector) -> Result<Vec<RowId>, CliError> {
+fn all_parked(outbox: &Inspector) -> Result<Vec<ListedRow>, CliError> {
     let (mut after, mut parked) = (None, Vec::new());
     loop {
         let rows = outbox.list(after, PAGE)?;
         let Some(last) = rows.last() else { return Ok(parked) };
         after = Some(last.id);
-        parked.extend(rows.iter().filter(|row| row.parked).map(|row| row.id));
+        parked.extend(rows.into_iter().filter(|row| row.parked));
     }
 }

@@ -1,7 +1,12 @@
-use levi::{Clock as _, Encryption, ListedRow, SystemClock, Wall};
+//! `levi outbox list`.
+
+use levi::SessionId;
+use levi::core::SystemClock;
+use levi::outbox::{Encryption, ListedRow, RowKind};
+use levi::types::{Clock as _, Wall};
 use serde::Serialize;
 
-use super::{ListArgs, each_row, existing, open};
+use super::{ListArgs, each_row, outbox_path};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -22,21 +27,25 @@ struct Row<'a> {
     age_seconds: f64,
     attempts: u32,
     due_in_seconds: Option<f64>,
-    /// The queue that must be empty first.
+    /// The lane that must be empty before this row is sent.
     blocked_by: Option<String>,
     code: Option<&'a str>,
     detail: Option<&'a str>,
 }
 
 pub(super) fn run(args: &ListArgs, console: Console) -> Result<Exit, CliError> {
-    let (_, path) = existing(&args.data)?;
-    let inspector = open(&path)?;
+    let inspector = levi::outbox::sqlite::Inspector::open(outbox_path(&args.data)?)?;
     let now = SystemClock::new().now().wall;
-    let shown = each_row(&inspector, args, |listed| {
-        let row = Row::new(listed, now);
-        console.json(&row)?;
-        console.say(row.text())
-    })?;
+    let shown = each_row(
+        &inspector,
+        args,
+        |_| true,
+        |listed| {
+            let row = Row::new(listed, now);
+            console.json(&row)?;
+            console.say(row.text())
+        },
+    )?;
     console.say(plural(shown, "row"))?;
     Ok(Exit::Done)
 }
@@ -47,7 +56,7 @@ impl<'a> Row<'a> {
             row: row.id.0,
             kind: row.kind.name(),
             lane: row.lane.to_string(),
-            session_id: row.lane.session_id().map(levi::SessionId::as_str),
+            session_id: row.lane.session_id().map(SessionId::as_str),
             sequence_number: row.sequence_number,
             message_id: row.message_id.as_str(),
             state: if row.parked { "parked" } else { "pending" },
@@ -67,22 +76,26 @@ impl<'a> Row<'a> {
     }
 
     fn text(&self) -> String {
-        let reason = match (self.code, self.detail) {
-            (Some(code), Some(detail)) => format!("  {code} ({detail})"),
-            _ => String::new(),
+        let number = if self.kind == RowKind::Message.name() {
+            self.sequence_number.to_string()
+        } else {
+            String::new()
         };
-        let when = match self.due_in_seconds {
-            Some(due) if self.attempts > 0 => {
+        let when = match (&self.blocked_by, self.due_in_seconds) {
+            (Some(lane), _) => format!(", after {lane}"),
+            (None, Some(due)) if self.attempts > 0 => {
                 format!(", {}, next in {}", plural(u64::from(self.attempts), "attempt"), seconds(due))
             }
             _ => String::new(),
         };
-        let blocked = self.blocked_by.as_ref().map_or_else(String::new, |lane| format!(", after {lane}"));
+        let reason = match (self.code, self.detail) {
+            (Some(code), Some(detail)) => format!("  {code} ({detail})"),
+            _ => String::new(),
+        };
         format!(
-            "{:>8}  {}  {:>8}  {:<7}  {:>9}  for {}{when}{blocked}{reason}",
+            "{:>8}  {:<47}  {number:>8}  {:<7}  {:>9}  for {}{when}{reason}",
             self.row,
             self.lane,
-            self.sequence_number,
             self.state,
             bytes(u64::from(self.bytes)),
             seconds(self.age_seconds),

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use levi::transport::Select;
+use levi::transport::rows::{SessionOwner, decode_rows};
 use levi::{
-    CodingSession, DeviceId, NewSession, ReadError, Reader, Repository, RepositoryId, Select, SessionId,
-    SessionOwner, SessionSecret, SessionStatus, SessionStore as _, SessionSyncService, SqliteSessionStore,
-    Step, decode_rows,
+    CodingSession, DeviceId, NewSession, ReadError, Reader, Repository, RepositoryId, SessionId,
+    SessionSecret, SessionStatus, SessionStore as _, SessionSyncService, SqliteSessionStore, Step,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;

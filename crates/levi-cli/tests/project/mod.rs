@@ -8,7 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use levi::{SessionId, Table, UserId};
+use levi::transport::Table;
+use levi::{SessionId, UserId};
 use levi_testkit::fixtures::TestUser;
 use levi_testkit::supabase::FakeSupabase;
 use serde_json::Value;

@@ -92,6 +92,11 @@ impl Lane {
         }
     }
 
+    /// Whether a failure of the rows in flight says nothing about the lane as it is on disk now.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.blocked || (self.is_control() && self.restart_pending)
+    }
+
     /// The rows on disk may differ from the window.
     pub(super) fn invalidate(&mut self) {
         if self.in_flight { self.restart_pending = true } else { self.start_over() }

@@ -310,10 +310,11 @@ impl Batcher {
 
     fn notice_pause(&mut self, before: Option<PauseReason>) {
         let after = self.paused();
-        if before != after {
-            let notice = after.map_or(Notice::Resumed, Notice::Paused);
-            self.actions.push_back(Action::Notice(notice));
+        if before == after {
+            return;
         }
+        let notice = after.map(Notice::Paused).or_else(|| before.map(Notice::Resumed));
+        self.actions.extend(notice.map(Action::Notice));
     }
 }
 

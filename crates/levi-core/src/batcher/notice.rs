@@ -10,8 +10,8 @@ use levi_outbox::Reason;
 pub enum Notice {
     /// Sending stopped for now.
     Paused(PauseReason),
-    /// Sending goes on.
-    Resumed,
+    /// Sending resumed after a pause for this reason.
+    Resumed(PauseReason),
     /// A batch was split to find the row or session at fault.
     Split {
         /// The number of rows in the batch.

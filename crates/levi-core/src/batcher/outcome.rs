@@ -17,7 +17,7 @@ impl Batcher {
     pub(super) fn outcome(&mut self, now: Now, id: BatchId, result: Result<(), SendError>) {
         let Some(mut batch) = self.in_flight.remove(&id) else { return };
         if result.is_err() {
-            self.let_go_of_blocked(&mut batch);
+            self.let_go_of_outdated(&mut batch);
         }
         match result {
             Ok(()) => self.accepted(now, batch),
@@ -32,13 +32,14 @@ impl Batcher {
         }
     }
 
-    /// A failure costs a lane nothing while its parent waits. The lane is loaded again when it is due.
-    fn let_go_of_blocked(&mut self, batch: &mut Batch) {
+    /// A failure costs a lane nothing while its parent waits, nor a control row that was replaced since. Such a
+    /// lane is loaded again when it is due.
+    fn let_go_of_outdated(&mut self, batch: &mut Batch) {
         let windows = &mut self.windows;
-        let blocked =
-            batch.parts.extract_if(.., |part| windows.lane(part.lane).is_some_and(|lane| lane.blocked));
-        let blocked: Vec<LaneId> = blocked.map(|part| part.lane).collect();
-        for lane in blocked {
+        let outdated =
+            batch.parts.extract_if(.., |part| windows.lane(part.lane).is_some_and(|lane| lane.is_outdated()));
+        let outdated: Vec<LaneId> = outdated.map(|part| part.lane).collect();
+        for lane in outdated {
             self.windows.remove(lane);
             self.dirty = true;
         }

@@ -263,10 +263,11 @@ impl Engine {
 
 fn log(notice: &Notice) {
     match notice {
-        // Not a warning: it happens every hour, and at every start.
-        Notice::Paused(PauseReason::Refreshing) => tracing::info!("sending waits for a fresh token"),
+        // Not worth a line for an operator: it happens every hour, and at every start.
+        Notice::Paused(PauseReason::Refreshing) => tracing::debug!("sending waits for a fresh token"),
+        Notice::Resumed(PauseReason::Refreshing) => tracing::debug!("sending resumed with a token"),
         Notice::Paused(reason) => tracing::warn!(?reason, "sending is paused"),
-        Notice::Resumed => tracing::info!("sending goes on"),
+        Notice::Resumed(reason) => tracing::info!(?reason, "sending resumed"),
         Notice::Split { rows, code } => {
             tracing::info!(rows, code, "batch refused, looking for the row at fault")
         }

@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use levi_crypto::SessionSecret;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_outbox::Reason;
-use levi_transport::Supabase;
+use levi_transport::{StoredAuth, Supabase};
 use levi_types::{
-    Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore, is_upper_case_uuid,
+    Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore,
+    is_upper_case_uuid,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -25,7 +26,6 @@ pub use self::steps::Distribution;
 
 use self::sender::SessionSender;
 use self::steps::Steps;
-use crate::account::{Accounts, StoredAccount};
 use crate::clock::SystemClock;
 use crate::control::{ControlQueue, Step};
 use crate::control_row::ControlRow;
@@ -76,21 +76,21 @@ impl SessionSyncService {
         device_private_key: DevicePrivateKey,
         secrets_cache: SecretsCache,
     ) -> Self {
-        let accounts = Arc::new(StoredAccount::new(secrets_manager));
-        Self::with_parts(supabase_client, db_pool, accounts, device_id, device_private_key, secrets_cache)
+        let auth = Arc::new(StoredAuth::new(secrets_manager));
+        Self::with_parts(supabase_client, db_pool, auth, device_id, device_private_key, secrets_cache)
     }
 
-    /// As [`new`](Self::new), with an account that can refresh its token instead of the stored sign-in.
+    /// As [`new`](Self::new), with an `auth` that can refresh its token instead of the stored sign-in.
     pub fn with_parts(
         supabase: Arc<dyn Supabase>,
         store: Arc<dyn SessionStore>,
-        accounts: Arc<dyn Accounts>,
+        auth: Arc<dyn Auth>,
         device_id: DeviceId,
         device_private_key: DevicePrivateKey,
         secrets_cache: SecretsCache,
     ) -> Self {
         let steps = Steps {
-            server: Server { supabase, accounts },
+            server: Server { supabase, auth },
             store,
             device: ThisDevice::new(device_id, device_private_key),
             clock: Arc::new(SystemClock::new()),
@@ -272,7 +272,7 @@ impl SessionSyncService {
         secret: &SessionSecret,
     ) -> Result<NewSession, SyncError> {
         // Without a sign-in no step can be tried.
-        self.steps.server.account().await?;
+        self.steps.server.session().await?;
         let repository = step(self.steps.repository(repository_id).await);
         let session = match repository {
             Step::Done => step(self.steps.session(session_id, repository_id, status).await),

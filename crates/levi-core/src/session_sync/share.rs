@@ -2,11 +2,10 @@
 
 use levi_transport::Select;
 use levi_transport::rows::{DeviceRow, SecretRow, decode_rows};
-use levi_types::{DeviceId, SessionId};
+use levi_types::{AuthSession, DeviceId, SessionId};
 
 use super::SessionSyncService;
 use super::steps::Steps;
-use crate::account::Account;
 use crate::reader::open_secret;
 use crate::sync_error::SyncError;
 
@@ -31,8 +30,8 @@ impl SessionSyncService {
     /// otherwise the server's error. Calling it again does no harm.
     pub async fn share_with_device(&self, device: &DeviceId) -> Result<BackfillReport, SyncError> {
         let steps = &self.steps;
-        let account = steps.server.account().await?;
-        let devices = steps.server.active_devices(&account).await?;
+        let auth = steps.server.session().await?;
+        let devices = steps.server.active_devices(&auth).await?;
         let recipient: Vec<DeviceRow> = devices.into_iter().filter(|row| row.id == *device).collect();
         if recipient.is_empty() {
             return Err(SyncError::NoDeviceIdentity);
@@ -41,12 +40,12 @@ impl SessionSyncService {
         let mut after: Option<SessionId> = None;
         loop {
             let page = Select::secrets_for(&steps.device.id, after.as_ref(), PAGE);
-            let own: Vec<SecretRow> = decode_rows(&steps.server.select(&account, page).await?)?;
+            let own: Vec<SecretRow> = decode_rows(&steps.server.select(&auth, page).await?)?;
             let Some(last) = own.last() else { return Ok(report) };
             after = Some(last.session_id.clone());
-            let rows = share(steps, &account, &own, &recipient, &mut report).await?;
+            let rows = share(steps, &auth, &own, &recipient, &mut report).await?;
             if !rows.is_empty() {
-                steps.server.upsert(&account, &rows).await?;
+                steps.server.upsert(&auth, &rows).await?;
             }
         }
     }
@@ -55,7 +54,7 @@ impl SessionSyncService {
 /// Envelopes for the recipient, for each session whose secret this device can open.
 async fn share(
     steps: &Steps,
-    account: &Account,
+    auth: &AuthSession,
     own: &[SecretRow],
     recipient: &[DeviceRow],
     report: &mut BackfillReport,
@@ -63,11 +62,11 @@ async fn share(
     let mut rows = Vec::with_capacity(own.len());
     for row in own {
         let session = row.session_id.clone();
-        let owner = steps.server.session_owner(account, &session).await?;
-        match open_secret(&steps.server, &steps.device, account, row).await {
+        let owner = steps.server.session_owner(auth, &session).await?;
+        match open_secret(&steps.server, &steps.device, auth, row).await {
             Ok(secret) => {
                 let (distribution, mut made) =
-                    steps.envelopes(account, &session, owner.as_ref(), &secret, recipient);
+                    steps.envelopes(auth, &session, owner.as_ref(), &secret, recipient);
                 if let Some((_, error)) = distribution.skipped.into_iter().next() {
                     return Err(error.into());
                 }

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use levi_crypto::SessionSecret;
 use levi_crypto::envelope::{self, DevicePublicKey, Route};
 use levi_transport::rows::{DeviceRow, RepositoryRow, SecretRow, SessionRow};
-use levi_types::{Clock, CodingSession, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore};
+use levi_types::{
+    AuthSession, Clock, CodingSession, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore,
+};
 use rand_core::CryptoRng;
 
 use super::parallel_map::{SharedRng, parallel_map};
-use crate::account::Account;
 use crate::server::{Server, ThisDevice};
 use crate::sync_error::{EncryptionError, SyncError};
 
@@ -41,9 +42,9 @@ impl Steps {
     pub(crate) async fn repository(&self, repository: &RepositoryId) -> Result<(), SyncError> {
         let known = self.store.repository(repository)?;
         let known = known.ok_or_else(|| SyncError::RepositoryNotFound(repository.clone()))?;
-        let account = self.server.account().await?;
-        let row = RepositoryRow::new(account.user_id.clone(), self.device.id.clone(), &known);
-        Ok(self.server.upsert(&account, &[row]).await?)
+        let auth = self.server.session().await?;
+        let row = RepositoryRow::new(auth.user_id.clone(), self.device.id.clone(), &known);
+        Ok(self.server.upsert(&auth, &[row]).await?)
     }
 
     pub(crate) async fn session(
@@ -52,13 +53,13 @@ impl Steps {
         repository: &RepositoryId,
         status: SessionStatus,
     ) -> Result<(), SyncError> {
-        let account = self.server.account().await?;
+        let auth = self.server.session().await?;
         let known = self.store.session(session)?;
         let known = known.unwrap_or_else(|| bare_session(session, repository));
         let known = CodingSession { repository_id: repository.clone(), status, ..known };
         let now = self.clock.now().wall;
-        let row = SessionRow::new(account.user_id.clone(), self.device.id.clone(), &known, now);
-        Ok(self.server.upsert(&account, &[row]).await?)
+        let row = SessionRow::new(auth.user_id.clone(), self.device.id.clone(), &known, now);
+        Ok(self.server.upsert(&auth, &[row]).await?)
     }
 
     /// Seals the secret for every active device of the user and sends all envelopes in one request.
@@ -67,15 +68,15 @@ impl Steps {
         session: &SessionId,
         secret: &SessionSecret,
     ) -> Result<Distribution, SyncError> {
-        let account = self.server.account().await?;
-        let devices = self.server.active_devices(&account).await?;
+        let auth = self.server.session().await?;
+        let devices = self.server.active_devices(&auth).await?;
         if !devices.iter().any(|device| device.id == self.device.id) {
             return Err(SyncError::NoDeviceIdentity);
         }
-        let owner = self.server.session_owner(&account, session).await?;
-        let (distribution, rows) = self.envelopes(&account, session, owner.as_ref(), secret, &devices);
+        let owner = self.server.session_owner(&auth, session).await?;
+        let (distribution, rows) = self.envelopes(&auth, session, owner.as_ref(), secret, &devices);
         if !rows.is_empty() {
-            self.server.upsert(&account, &rows).await?;
+            self.server.upsert(&auth, &rows).await?;
         }
         Ok(distribution)
     }
@@ -91,7 +92,7 @@ impl Steps {
     /// An envelope for each device whose key can be used. A bad key affects its own device only.
     pub(crate) fn envelopes(
         &self,
-        account: &Account,
+        auth: &AuthSession,
         session: &SessionId,
         owner: Option<&DeviceId>,
         secret: &SessionSecret,
@@ -100,7 +101,7 @@ impl Steps {
         let mut distribution = Distribution::default();
         let mut rows = Vec::with_capacity(devices.len());
         let sender_is_owner = owner.is_none_or(|owner| *owner == self.device.id);
-        let sealed = parallel_map(devices, |device| self.envelope(account, session, secret, device));
+        let sealed = parallel_map(devices, |device| self.envelope(auth, session, secret, device));
         for (device, envelope) in devices.iter().zip(sealed) {
             match envelope {
                 Ok((ephemeral_public_key, encrypted_secret)) => {
@@ -124,7 +125,7 @@ impl Steps {
 
     fn envelope(
         &self,
-        account: &Account,
+        auth: &AuthSession,
         session: &SessionId,
         secret: &SessionSecret,
         device: &DeviceRow,
@@ -134,7 +135,7 @@ impl Steps {
             return Err(EncryptionError::Untrusted);
         }
         let route = Route {
-            user_id: &account.user_id,
+            user_id: &auth.user_id,
             session_id: session,
             sender_device_id: &self.device.id,
             recipient_device_id: &device.id,

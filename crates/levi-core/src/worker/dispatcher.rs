@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use levi_outbox::LaneKey;
 use levi_transport::{ApiError, Supabase, Upsert, Verdict};
-use levi_types::{AccessToken, SyncContext};
+use levi_types::{AccessToken, Auth, AuthError, SyncContext};
 use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
 use super::inbox::Inbox;
 use super::lock;
-use crate::account::{Accounts, NoAccount};
 use crate::batcher::{BatchId, Input};
 use crate::control::ControlSender;
 use crate::engine::Event;
@@ -36,7 +35,7 @@ struct Context {
 struct Connection {
     runtime: Handle,
     supabase: Arc<dyn Supabase>,
-    accounts: Option<Arc<dyn Accounts>>,
+    auth: Option<Arc<dyn Auth>>,
 }
 
 impl Dispatcher {
@@ -49,14 +48,9 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn open(
-        &self,
-        runtime: Handle,
-        supabase: Arc<dyn Supabase>,
-        accounts: Option<Arc<dyn Accounts>>,
-    ) {
+    pub(super) fn open(&self, runtime: Handle, supabase: Arc<dyn Supabase>, auth: Option<Arc<dyn Auth>>) {
         // Called once, by `start`, which runs once.
-        let _ = self.connection.set(Connection { runtime, supabase, accounts });
+        let _ = self.connection.set(Connection { runtime, supabase, auth });
     }
 
     pub(super) fn set_context(&self, context: SyncContext) {
@@ -81,12 +75,12 @@ impl Dispatcher {
     }
 
     /// Adopts the stored sign-in if nobody is signed in and the daemon did not sign out.
-    pub(super) fn sign_in_from_accounts(&self) {
-        let has_accounts = self.connection.get().is_some_and(|connection| connection.accounts.is_some());
+    pub(super) fn sign_in_from_store(&self) {
+        let can_refresh = self.connection.get().is_some_and(|connection| connection.auth.is_some());
         let context = lock(&self.context);
         let cleared = context.current.is_none() && context.changes > 0;
         drop(context);
-        if has_accounts && !cleared {
+        if can_refresh && !cleared {
             self.notify(Input::SignInStored);
         }
     }
@@ -140,20 +134,19 @@ impl Dispatcher {
             return guard.complete(Input::RefreshRefused);
         }
         let connection = self.connection.get();
-        let Some((connection, accounts)) = connection.and_then(|open| Some((open, open.accounts.clone()?)))
-        else {
+        let Some((connection, auth)) = connection.and_then(|open| Some((open, open.auth.clone()?))) else {
             return guard.complete(Input::RefreshRefused);
         };
         let dispatcher = Arc::clone(self);
         let request = async move {
-            let account = match &stale {
-                Some(stale) => accounts.fresh(&stale.access_token).await,
-                None => accounts.account().await,
+            let session = match &stale {
+                Some(stale) => auth.refresh(&stale.access_token).await,
+                None => auth.session().await,
             };
-            match account {
-                Ok(account) => guard.complete(dispatcher.adopt(account.access_token, changes)),
-                Err(NoAccount::SignedOut) => guard.complete(Input::RefreshRefused),
-                Err(NoAccount::Unavailable(why)) => {
+            match session {
+                Ok(session) => guard.complete(dispatcher.adopt(session.access_token, changes)),
+                Err(AuthError::SignedOut) => guard.complete(Input::RefreshRefused),
+                Err(AuthError::Unavailable(why)) => {
                     tracing::warn!("no token for now: {why}");
                     guard.complete(Input::RefreshUnavailable);
                 }

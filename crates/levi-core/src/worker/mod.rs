@@ -16,7 +16,7 @@ use std::time::Duration;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::{OutboxStore, RecoveryReport};
 use levi_transport::Supabase;
-use levi_types::{Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
+use levi_types::{Auth, Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
@@ -25,7 +25,6 @@ use self::control_queue::WorkerQueue;
 use self::dispatcher::Dispatcher;
 use self::engine_thread::EngineThread;
 use self::inbox::{Closed, Inbox};
-use crate::account::Accounts;
 use crate::batcher::Input;
 use crate::config::{LeviConfig, QUEUE_OVERHEAD};
 use crate::control::ControlQueue;
@@ -53,7 +52,7 @@ pub struct Opened {
     /// The server.
     pub supabase: Arc<dyn Supabase>,
     /// The source of fresh tokens; `None`: only `set_context` brings them.
-    pub accounts: Option<Arc<dyn Accounts>>,
+    pub auth: Option<Arc<dyn Auth>>,
 }
 
 /// Opens what the worker needs, when it starts.
@@ -148,7 +147,7 @@ impl Worker {
     }
 
     fn open(&self, runtime: tokio::runtime::Handle, open: Opener) -> Result<(), StartError> {
-        let Opened { outbox, recovered, supabase, accounts } = open()?;
+        let Opened { outbox, recovered, supabase, auth } = open()?;
         let shared = &self.shared;
         let mut engine = Engine::new(EngineParts {
             config: shared.config.clone(),
@@ -164,11 +163,11 @@ impl Worker {
         if let Some(status) = engine.status_if_changed() {
             shared.status.send_replace(status);
         }
-        shared.dispatcher.open(runtime, supabase, accounts);
+        shared.dispatcher.open(runtime, supabase, auth);
         EngineThread::spawn(engine, Arc::clone(shared))?;
         shared.started.store(true, Ordering::Release);
         shared.accepting.store(true, Ordering::Release);
-        shared.dispatcher.sign_in_from_accounts();
+        shared.dispatcher.sign_in_from_store();
         Ok(())
     }
 
@@ -237,7 +236,7 @@ impl Worker {
     /// If the sign-in was refused, the stored one is read again, because the user may have signed in with
     /// another process.
     pub fn network_changed(&self) {
-        self.shared.dispatcher.sign_in_from_accounts();
+        self.shared.dispatcher.sign_in_from_store();
         self.notify(Event::Input(Input::NetworkChanged));
     }
 

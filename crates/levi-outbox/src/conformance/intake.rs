@@ -6,25 +6,25 @@ use crate::model::{Change, Encryption, Enqueued, NewRow, RowKey, RowState};
 use crate::store::OutboxStore;
 
 list_cases![
-    rows_wait_in_the_order_of_their_places,
+    rows_wait_in_the_order_of_their_sequence_numbers,
     a_replacement_survives_the_acknowledgement_of_what_it_replaced,
     a_replaced_row_keeps_its_id_and_its_age,
-    another_message_on_a_taken_place_is_refused_by_name,
+    another_message_with_the_same_sequence_number_is_refused_by_name,
     a_full_outbox_says_so_and_takes_what_makes_room,
     ids_of_rows_are_never_used_again,
     changes_come_before_rows,
-    rows_at_rest_are_sealed_in_place,
-    payloads_of_other_versions_are_passed_over,
+    rows_under_the_database_key_are_resealed,
+    payloads_of_other_versions_are_skipped,
 ];
 
-fn rows_wait_in_the_order_of_their_places(store: &mut dyn OutboxStore) {
+fn rows_wait_in_the_order_of_their_sequence_numbers(store: &mut dyn OutboxStore) {
     let rows = [row("a", 7), row("b", 1), row("a", i64::MAX), row("a", 0)];
     let answers = store.commit(&[], &rows).expect("a commit succeeds");
     assert_eq!(answers.len(), rows.len());
 
     let lane = store.lane_due_at("a", 0).expect("the lane is due");
-    let places: Vec<_> = lane.heads.iter().map(|head| head.sequence_number).collect();
-    assert_eq!(places, [0, 7, i64::MAX]);
+    let numbers: Vec<_> = lane.heads.iter().map(|head| head.sequence_number).collect();
+    assert_eq!(numbers, [0, 7, i64::MAX]);
     let payloads: Vec<_> = lane.heads.iter().filter_map(|head| store.payload(head.key)).collect();
     assert_eq!(payloads, ["a/0", "a/7", format!("a/{}", i64::MAX).as_str()]);
     let rest = store.heads(lane.lane, Some(0), 1).expect("heads can be read");
@@ -57,7 +57,7 @@ fn a_replaced_row_keeps_its_id_and_its_age(store: &mut dyn OutboxStore) {
     assert_eq!(head.enqueued_at, at(0));
 }
 
-fn another_message_on_a_taken_place_is_refused_by_name(store: &mut dyn OutboxStore) {
+fn another_message_with_the_same_sequence_number_is_refused_by_name(store: &mut dyn OutboxStore) {
     let key = store.store(row("a", 1));
     let other = NewRow { message_id: "other".into(), ..row("a", 1) };
     let answers = store.commit(&[], &[other, row("a", 2)]).expect("a commit succeeds");
@@ -72,9 +72,9 @@ fn another_message_on_a_taken_place_is_refused_by_name(store: &mut dyn OutboxSto
 }
 
 fn a_full_outbox_says_so_and_takes_what_makes_room(store: &mut dyn OutboxStore) {
-    let sized = |place, bytes: u64| NewRow {
+    let sized = |number, bytes: u64| NewRow {
         payload: vec![7; usize::try_from(bytes).unwrap_or(0)],
-        ..row("a", place)
+        ..row("a", number)
     };
     let first = store.store(sized(1, MAX_PENDING_BYTES - 100));
     let lane = store.lane("a");
@@ -116,7 +116,7 @@ fn changes_come_before_rows(store: &mut dyn OutboxStore) {
     assert!(matches!(answers[..], [Enqueued::Stored { replaced: false, .. }]));
 }
 
-fn rows_at_rest_are_sealed_in_place(store: &mut dyn OutboxStore) {
+fn rows_under_the_database_key_are_resealed(store: &mut dyn OutboxStore) {
     let wrapped = NewRow { encryption: Encryption::DatabaseKey, ..row("a", 2) };
     store.store(row("a", 1));
     let key = store.store(wrapped.clone());
@@ -135,7 +135,7 @@ fn rows_at_rest_are_sealed_in_place(store: &mut dyn OutboxStore) {
     assert_eq!(store.totals().map(|totals| totals.pending_bytes).ok(), Some(14 + 3));
 }
 
-fn payloads_of_other_versions_are_passed_over(store: &mut dyn OutboxStore) {
+fn payloads_of_other_versions_are_skipped(store: &mut dyn OutboxStore) {
     let old = store.store(row("a", 1));
     let new = store.store(row("a", 1));
     let other = store.store(row("a", 2));

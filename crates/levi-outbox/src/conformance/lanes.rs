@@ -73,8 +73,8 @@ fn a_deferred_lane_beyond_the_horizon_is_due(store: &mut dyn OutboxStore) {
 
 fn limits_cut_the_answer_and_say_so(store: &mut dyn OutboxStore) {
     for session in ["a", "b", "c"] {
-        for place in 1..=3 {
-            store.store(row(session, place));
+        for number in 1..=3 {
+            store.store(row(session, number));
         }
     }
     let all = store.due_at(0);
@@ -109,7 +109,7 @@ fn everything_is_retried_at_once(store: &mut dyn OutboxStore) {
     store.defer(b, 2, 1);
     store.change(Change::RetryNow { at: at(5) });
     let due = store.due_at(5);
-    assert_eq!(subjects(&due), ["b", "a"], "what is due already keeps its place");
+    assert_eq!(subjects(&due), ["b", "a"], "a lane that is due already keeps its due time");
     assert_eq!(due.lanes.iter().map(|lane| lane.attempts).collect::<Vec<_>>(), [1, 8], "attempts stay");
 }
 
@@ -120,7 +120,7 @@ fn one_lane_is_retried_at_once(store: &mut dyn OutboxStore) {
     store.defer(a, 300, 8);
     store.defer(b, 300, 8);
     store.change(Change::RetryLane { lane: messages("b"), at: at(5) });
-    store.change(Change::RetryLane { lane: messages("nobody"), at: at(5) });
+    store.change(Change::RetryLane { lane: messages("missing"), at: at(5) });
     assert_eq!(subjects(&store.due_at(5)), ["b"]);
 }
 
@@ -141,7 +141,8 @@ fn an_answer_for_a_discarded_row_finds_its_lane_in_order(store: &mut dyn OutboxS
     let lane = store.lane("a");
     store.change(Change::Discard { row: sent.id });
     assert!(store.due_at(9).lanes.is_empty());
-    // While the discarded row may be on its way the session keeps its lane, so that nobody sends beside it.
+    // While the discarded row may be on its way the session keeps its lane, so that nothing sends
+    // beside it.
     let next = store.store(row("a", 2));
     assert_eq!(store.lane("a"), lane);
     store.acknowledge(lane, &[sent], 1);

@@ -1,4 +1,4 @@
-//! Rows set aside.
+//! Parked rows.
 
 use super::fixture::{Shorthand, at, reason, row};
 use super::list_cases;
@@ -8,9 +8,9 @@ use crate::store::OutboxStore;
 list_cases![
     a_lane_goes_on_without_its_parked_row,
     parking_another_version_does_nothing,
-    a_parked_row_comes_back_in_its_place,
+    an_unparked_row_is_in_its_old_position,
     the_same_message_brings_its_parked_row_back,
-    another_message_cannot_have_a_parked_place,
+    another_message_cannot_have_the_sequence_number_of_a_parked_one,
     a_parked_row_is_discarded_for_good,
 ];
 
@@ -47,7 +47,7 @@ fn parking_another_version_does_nothing(store: &mut dyn OutboxStore) {
     assert!(!store.parked(new.id), "nor does another lane's answer");
 }
 
-fn a_parked_row_comes_back_in_its_place(store: &mut dyn OutboxStore) {
+fn an_unparked_row_is_in_its_old_position(store: &mut dyn OutboxStore) {
     let bad = store.store(row("a", 1));
     let second = store.store(row("a", 2));
     let lane = store.lane("a");
@@ -84,7 +84,7 @@ fn the_same_message_brings_its_parked_row_back(store: &mut dyn OutboxStore) {
     assert_eq!((totals.pending_bytes, totals.parked_rows, totals.parked_bytes), (6, 0, 0));
 }
 
-fn another_message_cannot_have_a_parked_place(store: &mut dyn OutboxStore) {
+fn another_message_cannot_have_the_sequence_number_of_a_parked_one(store: &mut dyn OutboxStore) {
     let bad = store.store(row("a", 1));
     store.park(store.lane("a"), bad, 1);
     let other = NewRow { message_id: "other".into(), ..row("a", 1) };
@@ -99,5 +99,8 @@ fn a_parked_row_is_discarded_for_good(store: &mut dyn OutboxStore) {
     assert_eq!(store.row_state(bad.id).ok(), Some(RowState::Gone));
     assert_eq!(store.totals().ok(), Some(crate::Totals::default()));
     let other = NewRow { message_id: "other".into(), ..row("a", 1) };
-    assert!(matches!(store.answer(other), Enqueued::Stored { replaced: false, .. }), "its place is free");
+    assert!(
+        matches!(store.answer(other), Enqueued::Stored { replaced: false, .. }),
+        "its sequence number is free"
+    );
 }

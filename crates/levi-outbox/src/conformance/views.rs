@@ -24,9 +24,9 @@ fn an_empty_outbox_has_nothing(store: &mut dyn OutboxStore) {
 
 fn totals_follow_every_change(store: &mut dyn OutboxStore) {
     let totals = |store: &dyn OutboxStore| {
-        let at_hand = store.totals_as_committed();
+        let known = store.totals_as_committed();
         let totals = store.totals().ok();
-        assert!(at_hand.is_none() || at_hand == totals, "{at_hand:?} is at hand, {totals:?} is true");
+        assert!(known.is_none() || known == totals, "{known:?} is not {totals:?}");
         totals
     };
     let first = store.store(NewRow { enqueued_at: at(5), ..row("a", 1) });
@@ -55,7 +55,7 @@ fn totals_follow_every_change(store: &mut dyn OutboxStore) {
 }
 
 fn lists_are_paged_by_id_whatever_the_state(store: &mut dyn OutboxStore) {
-    let keys: Vec<_> = (1..=5).map(|place| store.store(row("a", place))).collect();
+    let keys: Vec<_> = (1..=5).map(|number| store.store(row("a", number))).collect();
     let lane = store.lane("a");
     store.park(lane, keys[1], 1);
     store.park(lane, keys[3], 1);

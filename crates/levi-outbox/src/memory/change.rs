@@ -92,8 +92,8 @@ impl MemoryOutbox {
         self.schedule(lane, Some(due_at));
     }
 
-    /// An emptied lane stays until an answer settles it: the row may be in flight, and a new lane of
-    /// the same name could then be sent beside it.
+    /// An emptied lane stays until an answer settles it: the row may be in flight, and a new lane
+    /// of the same name could then be sent beside it.
     fn discard(&mut self, id: RowId) {
         if self.row(id).is_some_and(|row| self.blocks_rows(row)) {
             return;

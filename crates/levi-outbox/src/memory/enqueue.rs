@@ -108,7 +108,8 @@ impl MemoryOutbox {
         }
     }
 
-    /// A control row that is written again starts anew: its lane's attempts are those of the old one.
+    /// A control row that is written again starts anew: its lane's attempts are those of the old
+    /// one.
     fn restart_control_lane(&mut self, lane: LaneId, new: &NewRow) {
         if let Some(state) = self.lanes.get_mut(&lane) {
             state.repository = new.repository().cloned();

@@ -1,4 +1,5 @@
-//! The outbox in memory: for tests and simulations, and the simplest statement of what a store does.
+//! The outbox in memory: for tests and simulations, and the simplest statement of what a store
+//! does.
 
 mod change;
 mod enqueue;

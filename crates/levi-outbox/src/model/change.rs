@@ -51,8 +51,8 @@ pub enum Change {
         /// When it was refused.
         at: Wall,
     },
-    /// Exchange a payload encrypted under the database key for the one encrypted under its session's
-    /// key, if its version still matches.
+    /// Exchange a payload encrypted under the database key for the one encrypted under its
+    /// session's key, if its version still matches.
     Reseal {
         /// The row and the version that was read.
         row: RowKey,

@@ -46,7 +46,8 @@ pub struct LaneId(pub i64);
 
 /// Names a lane: the FIFO queue of one subject, like a message group of Amazon SQS.
 ///
-/// `Display` writes `repository/ID`, `session/ID`, `secret/ID` or `messages/ID`, for logs and tools.
+/// `Display` writes `repository/ID`, `session/ID`, `secret/ID` or `messages/ID`, for logs and
+/// tools.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LaneKey {
     /// The repository's row.
@@ -86,9 +87,9 @@ impl LaneKey {
         }
     }
 
-    /// The lane that must be empty before this one is due, where the key alone tells it: a session's
-    /// secret and messages wait for the session. A session waits for the repository that its row
-    /// names ([`NewRow::parent`](crate::NewRow::parent)).
+    /// The lane that must be empty before this one is due, where the key alone tells it: a
+    /// session's secret and messages wait for the session. A session waits for the repository that
+    /// its row names ([`NewRow::parent`](crate::NewRow::parent)).
     pub fn parent(&self) -> Option<Self> {
         match self {
             Self::Repository(_) | Self::Session(_) => None,

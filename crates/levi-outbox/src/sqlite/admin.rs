@@ -18,8 +18,8 @@ use crate::model::{Change, LaneKey, RowId};
 
 /// What an operator may do to an outbox while its owner works on it.
 ///
-/// Each command is safe at any time, because the owner compares versions before it relies on what it has
-/// read earlier.
+/// Each command is safe at any time, because the owner compares versions before it relies on what
+/// it has read earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdminCommand {
@@ -58,7 +58,8 @@ pub enum AdminError {
 pub enum OwnerNotice {
     /// The owner process was notified.
     Notified,
-    /// An owner process exists, or may exist, but does not listen: it reads the changes when it wakes up next.
+    /// An owner process exists, or may exist, but does not listen: it reads the changes when it
+    /// wakes up next.
     NotListening,
     /// No process owns the outbox.
     NoOwner,
@@ -75,8 +76,8 @@ impl OutboxAdmin {
     /// Opens an existing outbox, in a file of its own or in a daemon's database.
     ///
     /// # Errors
-    /// [`OutboxError::CannotOpen`] if there is no such file, or no outbox of this version in it; the others as
-    /// named.
+    /// [`OutboxError::CannotOpen`] if there is no such file, or no outbox of this version in it;
+    /// the others as named.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OutboxError> {
         let path = path.as_ref().to_owned();
         let fail = |error| failure::from_sqlite(error, &path);
@@ -92,8 +93,8 @@ impl OutboxAdmin {
         }
     }
 
-    /// Carries out the commands in order, all or none, and notifies the owner process. `at` is the time to
-    /// write as due.
+    /// Carries out the commands in order, all or none, and notifies the owner process. `at` is the
+    /// time to write as due.
     ///
     /// # Errors
     /// [`AdminError`]; nothing was changed.

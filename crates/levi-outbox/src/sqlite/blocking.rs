@@ -3,11 +3,11 @@
 
 use rusqlite::{Connection, Result};
 
-use super::columns::kind_code;
 use crate::model::{LaneKey, RowKind};
 
-/// The parent of a lane as SQL, if the parent has rows: the value of `blocked_by`. The arguments are
-/// the SQL of the lane's kind, subject and repository.
+/// The parent of a lane as SQL, if the parent has rows: the value of `blocked_by`. The numbers are
+/// those of [`kind_code`](super::columns::kind_code). The arguments
+/// are the SQL of the lane's kind, subject and repository.
 macro_rules! blocking_parent {
     ($kind:literal, $subject:literal, $repository:literal) => {
         concat!(
@@ -68,6 +68,5 @@ pub(super) fn waiting_rows(conn: &Connection, lane: i64) -> Result<i64> {
 
 /// Writes every lane's `blocked_by`.
 pub(super) fn refresh_all(conn: &Connection) -> Result<()> {
-    debug_assert_eq!(kind_code(RowKind::Message), 3, "as the SQL above has it");
     conn.execute(REFRESH_ALL, []).map(drop)
 }

@@ -1,27 +1,18 @@
-//! Changes to rows and lanes, each inside the caller's transaction.
+//! Changes to rows, each inside the caller's transaction.
 
 use levi_types::Wall;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::blocking;
-use super::columns::{encryption_code, kind, kind_code};
+use super::columns::{encryption_code, kind_code};
 use super::counters::Counters;
-use super::enqueue;
+use super::lane::{self, LaneState, Removed};
 use super::lane_cache::LaneCache;
-use crate::model::{Change, Encryption, LaneId, LaneKey, NewRow, Reason, RowId, RowKey, RowKind};
+use super::{blocking, enqueue};
+use crate::model::{Change, Encryption, LaneId, NewRow, Reason, RowId, RowKey, RowKind};
 
 pub(super) const PENDING_BYTES: &str =
     "SELECT bytes FROM levi_outbox WHERE id = ?1 AND version = ?2 AND lane = ?3";
 pub(super) const REMOVE: &str = "DELETE FROM levi_outbox WHERE id = ?1";
-pub(super) const LANE_STATE: &str = "SELECT kind, EXISTS (SELECT 1 FROM levi_outbox AS o WHERE o.lane = l.lane), \
-     EXISTS (SELECT 1 FROM levi_parked AS p WHERE p.lane = l.lane) FROM levi_lanes AS l WHERE lane = ?1";
-pub(super) const SETTLE: &str = "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL, \
-     due_at = ?2 WHERE lane = ?1";
-pub(super) const DEFER: &str = "UPDATE levi_lanes SET due_at = ?2, attempts = ?3, reason_code = ?4, reason_detail = ?5 \
-     WHERE lane = ?1 AND due_at IS NOT NULL";
-pub(super) const REMOVE_LANE: &str = "DELETE FROM levi_lanes WHERE lane = ?1";
-pub(super) const REMOVE_EMPTY_LANE: &str = "DELETE FROM levi_lanes WHERE lane = ?1 AND due_at IS NULL \
-     AND NOT EXISTS (SELECT 1 FROM levi_parked WHERE levi_parked.lane = levi_lanes.lane)";
 pub(super) const PARK: &str = "INSERT INTO levi_parked (id, lane, sequence_number, version, bytes, protection, \
      enqueued_at, message_id, parked_at, reason_code, reason_detail, payload) \
      SELECT id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, ?4, ?5, ?6, payload \
@@ -32,19 +23,11 @@ pub(super) const UNPARK: &str = "INSERT INTO levi_outbox \
      FROM levi_parked WHERE id = ?1";
 pub(super) const FIND_PARKED: &str = "SELECT lane, sequence_number, bytes FROM levi_parked WHERE id = ?1";
 pub(super) const FIND_PENDING: &str = "SELECT lane, sequence_number, bytes FROM levi_outbox WHERE id = ?1";
-pub(super) const REVIVE_LANE: &str = "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL, \
-     due_at = min(coalesce(due_at, ?2), ?2) WHERE lane = ?1";
-pub(super) const DRAIN_LANE: &str = "UPDATE levi_lanes SET due_at = NULL WHERE lane = ?1";
 pub(super) const HAS_EARLIER: &str =
     "SELECT EXISTS (SELECT 1 FROM levi_outbox WHERE lane = ?1 AND sequence_number < ?2)";
-pub(super) const RESET_ATTEMPTS: &str =
-    "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL WHERE lane = ?1";
 pub(super) const LENGTH: &str = "SELECT bytes FROM levi_outbox WHERE id = ?1 AND version = ?2";
 pub(super) const RESEAL: &str =
     "UPDATE levi_outbox SET payload = ?2, bytes = ?3, protection = ?4 WHERE id = ?1";
-pub(super) const RETRY_NOW: &str = "UPDATE levi_lanes SET due_at = ?1 WHERE due_at > ?1";
-pub(super) const RETRY_LANE: &str =
-    "UPDATE levi_lanes SET due_at = ?3 WHERE kind = ?1 AND subject = ?2 AND due_at > ?3";
 pub(super) const SAME_CONTROL_ROW: &str = "SELECT due_at IS NULL, (SELECT id FROM levi_parked AS p WHERE p.lane = l.lane) \
      FROM levi_lanes AS l WHERE kind = ?1 AND subject = ?2 AND repository_id IS ?3";
 
@@ -52,11 +35,13 @@ pub(super) const SAME_CONTROL_ROW: &str = "SELECT due_at IS NULL, (SELECT id FRO
 pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change) -> Result<()> {
     match change {
         Change::Acknowledge { lane, rows, at } => acknowledge(conn, counters, *lane, rows, *at),
-        Change::Defer { lane, due_at, attempts, reason } => defer(conn, *lane, *due_at, *attempts, reason),
+        Change::Defer { lane, due_at, attempts, reason } => {
+            lane::defer(conn, *lane, *due_at, *attempts, reason)
+        }
         Change::Park { lane, row, reason, at } => park(conn, counters, *lane, *row, reason, *at),
         Change::Reseal { row, payload } => reseal(conn, counters, *row, payload),
-        Change::RetryNow { at } => retry_now(conn, *at),
-        Change::RetryLane { lane, at } => retry_lane(conn, lane, *at),
+        Change::RetryNow { at } => lane::retry_all(conn, *at),
+        Change::RetryLane { lane, at } => lane::retry(conn, lane, *at),
         Change::Unpark { row, at } => unpark(conn, counters, *row, *at),
         Change::Discard { row } => discard(conn, counters, *row),
         Change::Ensure(row) => ensure(conn, counters, row),
@@ -70,8 +55,8 @@ fn acknowledge(
     rows: &[RowKey],
     at: Wall,
 ) -> Result<()> {
-    // Two statements and not RETURNING, because SQLite creates a table in memory for that each time,
-    // which made an acknowledgement as expensive as storing the row.
+    // Two statements and not RETURNING, because SQLite creates a table in memory for that each
+    // time, which made an acknowledgement as expensive as storing the row.
     let mut find = conn.prepare_cached(PENDING_BYTES)?;
     let mut remove = conn.prepare_cached(REMOVE)?;
     let mut removed = Removed::default();
@@ -82,80 +67,7 @@ fn acknowledge(
             removed.add(bytes);
         }
     }
-    settle(conn, counters, lane.0, removed, at).map(drop)
-}
-
-/// Pending rows of one lane that a change removed.
-#[derive(Clone, Copy, Default)]
-struct Removed {
-    rows: u64,
-    bytes: i64,
-}
-
-impl Removed {
-    fn one(bytes: i64) -> Self {
-        Self { rows: 1, bytes }
-    }
-
-    fn add(&mut self, bytes: i64) {
-        self.rows += 1;
-        self.bytes = self.bytes.saturating_add(bytes);
-    }
-}
-
-/// What a lane has.
-struct LaneState {
-    kind: RowKind,
-    has_pending: bool,
-    has_parked: bool,
-}
-
-fn lane_state(conn: &Connection, lane: i64) -> Result<Option<LaneState>> {
-    conn.prepare_cached(LANE_STATE)?
-        .query_row([lane], |row| {
-            Ok(LaneState { kind: kind(row, 0)?, has_pending: row.get(1)?, has_parked: row.get(2)? })
-        })
-        .optional()
-}
-
-/// After an answer: `removed` is gone, what is left is due again, and an empty lane is removed.
-fn settle(
-    conn: &Connection,
-    counters: &mut Counters,
-    lane: i64,
-    removed: Removed,
-    at: Wall,
-) -> Result<Option<RowKind>> {
-    let Some(state) = lane_state(conn, lane)? else { return Ok(None) };
-    counters.remove_pending(state.kind, removed.rows, removed.bytes);
-    if !state.has_pending && removed.rows > 0 {
-        counters.remove_lane();
-    }
-    if state.has_pending || state.has_parked {
-        let due_at = state.has_pending.then(|| at.as_millis());
-        conn.prepare_cached(SETTLE)?.execute((lane, due_at))?;
-    } else {
-        conn.prepare_cached(REMOVE_LANE)?.execute([lane])?;
-        blocking::unblock_children(conn, lane, state.kind)?;
-    }
-    Ok(Some(state.kind))
-}
-
-/// A lane that a discard has emptied is removed by the answer to what was in flight.
-fn remove_if_empty(conn: &Connection, lane: LaneId) -> Result<()> {
-    conn.prepare_cached(REMOVE_EMPTY_LANE)?.execute([lane.0])?;
-    Ok(())
-}
-
-fn defer(conn: &Connection, lane: LaneId, due_at: Wall, attempts: u32, reason: &Reason) -> Result<()> {
-    let changed = conn.prepare_cached(DEFER)?.execute(params![
-        lane.0,
-        due_at.as_millis(),
-        attempts,
-        reason.code,
-        reason.detail
-    ])?;
-    if changed == 0 { remove_if_empty(conn, lane) } else { Ok(()) }
+    lane::settle(conn, counters, lane.0, removed, at).map(drop)
 }
 
 fn park(
@@ -175,12 +87,12 @@ fn park(
         reason.detail
     ])?;
     if moved == 0 {
-        return remove_if_empty(conn, lane);
+        return lane::remove_if_empty(conn, lane);
     }
     let key = (row.id.0, row.version, lane.0);
     let bytes = conn.prepare_cached(PENDING_BYTES)?.query_row(key, |row| row.get(0))?;
     conn.prepare_cached(REMOVE)?.execute([row.id.0])?;
-    if let Some(kind) = settle(conn, counters, lane.0, Removed::one(bytes), at)? {
+    if let Some(kind) = lane::settle(conn, counters, lane.0, Removed::one(bytes), at)? {
         counters.add_parked(kind, bytes);
     }
     Ok(())
@@ -203,7 +115,7 @@ fn find(conn: &Connection, sql: &str, row: RowId) -> Result<Option<Location>> {
 
 fn unpark(conn: &Connection, counters: &mut Counters, row: RowId, at: Wall) -> Result<()> {
     let Some(Location { lane, bytes, .. }) = find(conn, FIND_PARKED, row)? else { return Ok(()) };
-    let Some(state) = lane_state(conn, lane)? else { return Ok(()) };
+    let Some(state) = lane::state(conn, lane)? else { return Ok(()) };
     conn.prepare_cached(UNPARK)?.execute([row.0])?;
     conn.prepare_cached(enqueue::REMOVE_PARKED)?.execute([row.0])?;
     counters.remove_parked(state.kind, bytes);
@@ -211,7 +123,7 @@ fn unpark(conn: &Connection, counters: &mut Counters, row: RowId, at: Wall) -> R
     if !state.has_pending {
         counters.add_lane();
     }
-    conn.prepare_cached(REVIVE_LANE)?.execute([lane, at.as_millis()]).map(drop)
+    lane::revive(conn, lane, at)
 }
 
 fn discard(conn: &Connection, counters: &mut Counters, row: RowId) -> Result<()> {
@@ -221,7 +133,7 @@ fn discard(conn: &Connection, counters: &mut Counters, row: RowId) -> Result<()>
     if blocking::blocks_rows(conn, location.lane)? {
         return Ok(());
     }
-    let Some(LaneState { kind, .. }) = lane_state(conn, location.lane)? else { return Ok(()) };
+    let Some(LaneState { kind, .. }) = lane::state(conn, location.lane)? else { return Ok(()) };
     if parked.is_some() {
         conn.prepare_cached(enqueue::REMOVE_PARKED)?.execute([row.0])?;
         counters.remove_parked(kind, location.bytes);
@@ -229,7 +141,7 @@ fn discard(conn: &Connection, counters: &mut Counters, row: RowId) -> Result<()>
         conn.prepare_cached(REMOVE)?.execute([row.0])?;
         discard_pending(conn, counters, kind, location)?;
     }
-    match lane_state(conn, location.lane)? {
+    match lane::state(conn, location.lane)? {
         Some(LaneState { has_pending: false, has_parked: false, .. }) => {
             blocking::unblock_children(conn, location.lane, kind)
         }
@@ -237,22 +149,15 @@ fn discard(conn: &Connection, counters: &mut Counters, row: RowId) -> Result<()>
     }
 }
 
-/// Updates the lane. An emptied lane stays until an answer settles it or the outbox is opened again: the
-/// row may be in flight, and a new lane of the same name could then be sent beside it.
 fn discard_pending(conn: &Connection, counters: &mut Counters, kind: RowKind, row: &Location) -> Result<()> {
     counters.remove_pending(kind, 1, row.bytes);
-    let has_pending = lane_state(conn, row.lane)?.is_some_and(|state| state.has_pending);
-    if !has_pending {
-        conn.prepare_cached(DRAIN_LANE)?.execute([row.lane])?;
-        counters.remove_lane();
+    if !lane::state(conn, row.lane)?.is_some_and(|state| state.has_pending) {
+        lane::drain(conn, counters, row.lane)?;
     }
     // Attempts are the first row's: its successor starts anew, or it would be parked too early.
     let has_earlier: bool =
         conn.prepare_cached(HAS_EARLIER)?.query_row([row.lane, row.sequence_number], |row| row.get(0))?;
-    if !has_earlier {
-        conn.prepare_cached(RESET_ATTEMPTS)?.execute([row.lane])?;
-    }
-    Ok(())
+    if has_earlier { Ok(()) } else { lane::reset_attempts(conn, row.lane) }
 }
 
 fn reseal(conn: &Connection, counters: &mut Counters, row: RowKey, payload: &[u8]) -> Result<()> {
@@ -266,16 +171,6 @@ fn reseal(conn: &Connection, counters: &mut Counters, row: RowKey, payload: &[u8
     conn.prepare_cached(RESEAL)?.execute(params![row.id.0, payload, bytes, session_key])?;
     counters.resize_pending(before, bytes);
     Ok(())
-}
-
-/// Rare and for everything, so a pass over all lanes is fine.
-fn retry_now(conn: &Connection, at: Wall) -> Result<()> {
-    conn.prepare_cached(RETRY_NOW)?.execute([at.as_millis()]).map(drop)
-}
-
-fn retry_lane(conn: &Connection, lane: &LaneKey, at: Wall) -> Result<()> {
-    let key = (kind_code(lane.kind()), lane.subject(), at.as_millis());
-    conn.prepare_cached(RETRY_LANE)?.execute(key).map(drop)
 }
 
 /// The control row that an [`Change::Ensure`] finds.

@@ -42,7 +42,8 @@ impl CachedCounters {
     }
 }
 
-/// The totals inside a transaction: loaded when it starts, changed with the rows, saved before it ends.
+/// The totals inside a transaction: loaded when it starts, changed with the rows, saved before it
+/// ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counters {
     /// `oldest` is not kept here.

@@ -7,7 +7,8 @@ use super::columns::{self, head_columns};
 use crate::model::{Due, DueLane, LaneId, RowHead};
 use crate::store::DueQuery;
 
-/// `ORDER BY due_at, lane` is the index's own order: with any other one SQLite would sort every due lane.
+/// `ORDER BY due_at, lane` is the index's own order: with any other one SQLite would sort every due
+/// lane.
 pub(super) const DUE: &str = "SELECT lane, kind, subject, attempts, due_at FROM levi_lanes \
      WHERE blocked_by IS NULL AND due_at <= ?1 ORDER BY due_at, lane";
 /// Lanes due so far ahead that the clock must have jumped back since the time was written.

@@ -147,7 +147,7 @@ impl RowWriter<'_> {
             row.payload,
         ])?;
         self.counters.append_pending(row.kind(), length(row), row.enqueued_at.as_millis());
-        Ok(stored(id, FIRST_VERSION, false))
+        Ok(Enqueued::Stored { key: row_key(id, FIRST_VERSION), replaced: false })
     }
 
     /// The newer payload of a parked row is pending.
@@ -167,7 +167,7 @@ impl RowWriter<'_> {
             row.payload,
         ])?;
         self.counters.return_pending(row.kind(), length(row));
-        Ok(stored(old.id, version, true))
+        Ok(Enqueued::Stored { key: row_key(old.id, version), replaced: true })
     }
 
     /// The row keeps its id, its sequence number and its `enqueued_at`, so that a message which is
@@ -182,7 +182,7 @@ impl RowWriter<'_> {
             row.payload
         ])?;
         self.counters.resize_pending(old.bytes, length(row));
-        Ok(stored(old.id, version, true))
+        Ok(Enqueued::Stored { key: row_key(old.id, version), replaced: true })
     }
 
     /// A control row was written: its lane starts anew, and the lanes below wait for it.
@@ -203,7 +203,6 @@ fn length(row: &NewRow) -> i64 {
     i64::try_from(row.payload.len()).unwrap_or(i64::MAX)
 }
 
-fn stored(id: i64, version: i64, replaced: bool) -> Enqueued {
-    let version = u32::try_from(version).unwrap_or(u32::MAX);
-    Enqueued::Stored { key: RowKey { id: RowId(id), version }, replaced }
+fn row_key(id: i64, version: i64) -> RowKey {
+    RowKey { id: RowId(id), version: u32::try_from(version).unwrap_or(u32::MAX) }
 }

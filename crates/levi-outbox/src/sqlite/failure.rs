@@ -7,20 +7,15 @@ use rusqlite::{Error, ErrorCode, ffi};
 
 use crate::error::OutboxError;
 
+/// `SQLITE_IOERR_CORRUPTFS`, which not every version's bindings name.
+const IOERR_CORRUPTFS: i32 = ffi::SQLITE_IOERR | (33 << 8);
+
 /// Maps SQLite's error to its kind. `path` is for the error's text.
 pub(super) fn from_sqlite(error: Error, path: &Path) -> OutboxError {
-    match &error {
-        Error::SqliteFailure(code, _) | Error::SqlInputError { error: code, .. } => match code.code {
-            ErrorCode::DiskFull => OutboxError::DiskFull(error.into()),
-            ErrorCode::ReadOnly | ErrorCode::PermissionDenied => OutboxError::ReadOnly(error.into()),
-            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
-                OutboxError::Locked(error.into())
-            }
-            ErrorCode::CannotOpen => cannot_open(error, path),
-            ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => OutboxError::Corrupt(error.into()),
-            ErrorCode::SystemIoFailure => from_io_failure(code.extended_code, error),
-            _ => OutboxError::Other(error.into()),
-        },
+    if let Some(code) = error.sqlite_error().copied() {
+        return from_code(code, error, path);
+    }
+    match error {
         // The tables are STRICT, so a value of another type or out of its range is damage.
         Error::FromSqlConversionFailure(..)
         | Error::IntegralValueOutOfRange(..)
@@ -32,11 +27,26 @@ pub(super) fn from_sqlite(error: Error, path: &Path) -> OutboxError {
     }
 }
 
-/// SQLite reports a full disk as an I/O error where it grows the WAL's index, and damage where it can tell.
+fn from_code(code: ffi::Error, error: Error, path: &Path) -> OutboxError {
+    match code.code {
+        ErrorCode::DiskFull => OutboxError::DiskFull(error.into()),
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => OutboxError::ReadOnly(error.into()),
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
+            OutboxError::Locked(error.into())
+        }
+        ErrorCode::CannotOpen => cannot_open(error, path),
+        ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => OutboxError::Corrupt(error.into()),
+        ErrorCode::SystemIoFailure => from_io_failure(code.extended_code, error),
+        _ => OutboxError::Other(error.into()),
+    }
+}
+
+/// SQLite reports a full disk as an I/O error where it grows the WAL's index, and damage where it
+/// can tell.
 fn from_io_failure(extended_code: i32, error: Error) -> OutboxError {
     match extended_code {
         ffi::SQLITE_IOERR_SHMSIZE => OutboxError::DiskFull(error.into()),
-        ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_SHORT_READ => OutboxError::Corrupt(error.into()),
+        IOERR_CORRUPTFS | ffi::SQLITE_IOERR_SHORT_READ => OutboxError::Corrupt(error.into()),
         _ => OutboxError::Other(error.into()),
     }
 }

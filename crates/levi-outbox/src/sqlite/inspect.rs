@@ -13,7 +13,8 @@ use crate::error::OutboxError;
 use crate::model::{ListedRow, RowId, RowKey, RowState, Totals};
 use crate::store::PayloadSink;
 
-/// Reads an outbox without owning it and without writing to it, for `levi status` beside a daemon or without one.
+/// Reads an outbox without owning it and without writing to it, for `levi status` beside a daemon
+/// or without one.
 #[derive(Debug)]
 pub struct Inspector {
     conn: Connection,
@@ -24,7 +25,8 @@ impl Inspector {
     /// Opens an existing outbox for reading, in a file of its own or in a daemon's database.
     ///
     /// # Errors
-    /// [`OutboxError::CannotOpen`] if there is no such file or no outbox in it; the others as named.
+    /// [`OutboxError::CannotOpen`] if there is no such file or no outbox in it; the others as
+    /// named.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OutboxError> {
         let path = path.as_ref().to_owned();
         let fail = |error| failure::from_sqlite(error, &path);

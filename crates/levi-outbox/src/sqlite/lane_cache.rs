@@ -121,8 +121,8 @@ impl LaneCache {
         index
     }
 
-    /// Writes the due time of the lanes that had no pending row. The others stay as they are, so that
-    /// a message which joins a queue costs no write to its lane.
+    /// Writes the due time of the lanes that had no pending row. The others stay as they are, so
+    /// that a message which joins a queue costs no write to its lane.
     pub(super) fn flush(&mut self, conn: &Connection, counters: &mut Counters) -> Result<()> {
         for lane in &mut self.lanes {
             let Some(due_at) = lane.filled_at.take() else { continue };

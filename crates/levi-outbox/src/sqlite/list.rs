@@ -8,16 +8,17 @@ use super::columns;
 use crate::model::{LaneKey, ListedRow, Reason, RowId};
 
 pub(super) const LIST_PENDING: &str = "SELECT id, o.version, sequence_number, bytes, protection, enqueued_at, \
-     message_id, kind, subject, blocked_by, attempts, due_at, reason_code, reason_detail \
+     message_id, kind, subject, blocked_by, attempts, due_at, reason_code, reason_detail, 0 \
      FROM levi_outbox AS o JOIN levi_lanes USING (lane) WHERE id > ?1 ORDER BY id LIMIT ?2";
 pub(super) const LIST_PARKED: &str = "SELECT id, p.version, sequence_number, bytes, protection, enqueued_at, \
-     message_id, kind, subject, blocked_by, 0, NULL, p.reason_code, p.reason_detail \
+     message_id, kind, subject, blocked_by, 0, NULL, p.reason_code, p.reason_detail, 1 \
      FROM levi_parked AS p JOIN levi_lanes USING (lane) WHERE id > ?1 ORDER BY id LIMIT ?2";
 pub(super) const BLOCKER: &str = "SELECT kind, subject, blocked_by, l.reason_code, l.reason_detail, \
      p.reason_code, p.reason_detail FROM levi_lanes AS l LEFT JOIN levi_parked AS p ON p.lane = l.lane \
      WHERE l.lane = ?1 LIMIT 1";
 
-/// A message waits for a session, which waits for a repository. Only a damaged file has more ancestors.
+/// A message waits for a session, which waits for a repository. Only a damaged file has more
+/// ancestors.
 const MAX_ANCESTORS: usize = 2;
 
 /// Pending and parked rows are read by id, at most `limit` of each, and merged.
@@ -26,11 +27,11 @@ pub(super) fn list(conn: &Connection, after: Option<RowId>, limit: usize) -> Res
     let room = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut lister = Lister { conn, blockers: HashMap::new() };
     let mut listed = Vec::new();
-    for (sql, parked) in [(LIST_PENDING, false), (LIST_PARKED, true)] {
+    for sql in [LIST_PENDING, LIST_PARKED] {
         let mut statement = conn.prepare_cached(sql)?;
         let mut rows = statement.query([after, room])?;
         while let Some(row) = rows.next()? {
-            listed.push(lister.listed_row(row, parked)?);
+            listed.push(lister.listed_row(row)?);
         }
     }
     listed.sort_unstable_by_key(|row| row.id);
@@ -52,10 +53,10 @@ struct Blocker {
 }
 
 impl Lister<'_> {
-    fn listed_row(&mut self, row: &Row<'_>, parked: bool) -> Result<ListedRow> {
+    fn listed_row(&mut self, row: &Row<'_>) -> Result<ListedRow> {
         let head = columns::head(row)?;
         let lane = columns::lane_key(row, 7)?;
-        let own_reason = columns::reason(row, 12)?;
+        let (own_reason, parked) = (columns::reason(row, 12)?, row.get(14)?);
         let blocker = match row.get(9)? {
             Some(blocker) => self.blocker(blocker)?,
             None => None,
@@ -100,8 +101,8 @@ struct Ancestor {
     parked: Option<Reason>,
 }
 
-/// Looks for the reason from ancestor to ancestor: a parked one has its own, and one that is blocked itself
-/// waits for the reason of the next.
+/// Looks for the reason from ancestor to ancestor: a parked one has its own, and one that is
+/// blocked itself waits for the reason of the next.
 fn blocker(conn: &Connection, lane: i64) -> Result<Option<Blocker>> {
     let Some(first) = ancestor(conn, lane)? else { return Ok(None) };
     let (key, mut at) = (first.key.clone(), first);

@@ -1,7 +1,7 @@
 //! The outbox on disk.
 //!
-//! Tables with a `levi_` prefix, in a file of their own ([`SqliteOutbox::open`]) or in the daemon's database
-//! ([`SqliteOutbox::attach`], [`migrate_in`], [`enqueue_in`]).
+//! Tables with a `levi_` prefix, in a file of their own ([`SqliteOutbox::open`]) or in the daemon's
+//! database ([`SqliteOutbox::attach`], [`migrate_in`], [`enqueue_in`]).
 
 mod admin;
 mod blocking;
@@ -12,9 +12,12 @@ mod data_dir;
 mod due;
 mod enqueue;
 mod failure;
+#[cfg(unix)]
+mod file_id;
 mod host;
 mod inspect;
 mod integrity;
+mod lane;
 mod lane_cache;
 mod list;
 pub mod notify;
@@ -37,6 +40,8 @@ use rusqlite::Connection;
 pub use self::admin::{AdminCommand, AdminError, OutboxAdmin, OwnerNotice};
 use self::counters::CachedCounters;
 pub use self::data_dir::DataDir;
+#[cfg(unix)]
+use self::file_id::FileId;
 pub use self::host::{enqueue_in, migrate_in};
 pub use self::inspect::Inspector;
 use self::lane_cache::LaneCache;
@@ -53,11 +58,12 @@ use crate::store::{DueQuery, OutboxStore, PayloadSink};
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Synchronous {
-    /// When it is on disk: it survives a crash of the process or the system, and power loss. SQLite's `FULL`.
+    /// When it is on disk: it survives a crash of the process or the system, and power loss.
+    /// SQLite's `FULL`.
     #[default]
     Full,
-    /// When the operating system has it: it survives a crash of the process. After power loss the last commits
-    /// may be missing, never earlier ones. SQLite's `NORMAL` in WAL mode.
+    /// When the operating system has it: it survives a crash of the process. After power loss the
+    /// last commits may be missing, never earlier ones. SQLite's `NORMAL` in WAL mode.
     Normal,
 }
 
@@ -82,13 +88,17 @@ impl Default for SqliteOptions {
     }
 }
 
-/// An outbox in an SQLite database. This process owns the outbox until the value is dropped (see [`lock_path`]).
+/// An outbox in an SQLite database. This process owns the outbox until the value is dropped (see
+/// [`lock_path`]).
 #[derive(Debug)]
 pub struct SqliteOutbox {
     // Before `_owner`, so that the database is closed before the next owner may open it.
     conn: Connection,
     /// For the text of errors; empty in memory.
     path: PathBuf,
+    /// The file that was opened; `None` in memory.
+    #[cfg(unix)]
+    file: Option<FileId>,
     /// Whether the file contains nothing but the outbox.
     own_file: bool,
     max_pending_bytes: u64,
@@ -112,8 +122,8 @@ impl SqliteOutbox {
         query(&self.conn).map_err(|error| self.failure(error))
     }
 
-    /// As [`read`](Self::read), for several statements: all of them see one state of the file, and only the first
-    /// takes a lock.
+    /// As [`read`](Self::read), for several statements: all of them see one state of the file, and
+    /// only the first takes a lock.
     fn read_in_snapshot<T>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -135,17 +145,14 @@ impl SqliteOutbox {
         error
     }
 
-    /// SQLite goes on writing to a file that was deleted or moved while it was open. Rows written there would be
-    /// lost when the process ends, so the commit is refused.
+    /// SQLite goes on writing to a file that was deleted or moved while it was open. Rows written
+    /// there would be lost when the process ends, so the commit is refused.
     #[cfg(unix)]
     fn check_not_moved(&self) -> Result<(), OutboxError> {
-        let mut moved = 0;
-        let asked = self.conn.file_control(None::<&str>, rusqlite::FileControl::HasMoved(&mut moved));
-        match asked {
-            Ok(()) if moved != 0 => {
+        match self.file {
+            Some(opened) if FileId::of(&self.path).ok() != Some(opened) => {
                 Err(failure::cannot_open("the file was moved or deleted while it was open", &self.path))
             }
-            // An outbox in memory has no file.
             _ => Ok(()),
         }
     }
@@ -157,7 +164,8 @@ impl SqliteOutbox {
 
     fn write(&mut self, changes: &[Change], rows: &[NewRow]) -> rusqlite::Result<Vec<Enqueued>> {
         let transaction = Transaction::write(&mut self.conn)?;
-        // Both caches stay empty until the commit has succeeded, because a commit that fails may have been written.
+        // Both caches stay empty until the commit has succeeded, because a commit that fails may
+        // have been written.
         let mut cached = CachedCounters::refresh(self.counters.take(), &transaction)?;
         let mut lanes = std::mem::take(&mut self.lanes).validate(cached.data_version);
         for change in changes {

@@ -1,9 +1,9 @@
 //! The wake-up socket.
 //!
-//! The owner process listens on a Unix datagram socket next to the database, in a file that ends with `.notify`. A
-//! process that has written to the outbox sends one datagram, so that the owner never polls. The datagram's content
-//! means nothing. On systems without such sockets, and where the path is too long for one, the owner reads the change
-//! when it wakes up next.
+//! The owner process listens on a Unix datagram socket next to the database, in a file that ends
+//! with `.notify`. A process that has written to the outbox sends one datagram, so that the owner
+//! never polls. The datagram's content means nothing. On systems without such sockets, and where
+//! the path is too long for one, the owner reads the change when it wakes up next.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use super::open;
 
 /// Notifies the owner of the outbox at `outbox` that another process has written to it:
-/// [`enqueue_in`](super::enqueue_in) in a process of its own. ([`OutboxAdmin`](super::OutboxAdmin) does so by itself.)
+/// [`enqueue_in`](super::enqueue_in) in a process of its own. ([`OutboxAdmin`](super::OutboxAdmin)
+/// does so by itself.)
 ///
 /// # Errors
 /// No process listens: none owns this outbox now, or the owner could not create its socket.
@@ -26,8 +27,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Calls `on_notify` after every notification, on a thread that sleeps in between. The caller owns the outbox, so
-    /// that a socket file left there by an earlier process may be removed.
+    /// Calls `on_notify` after every notification, on a thread that sleeps in between. The caller
+    /// owns the outbox, so that a socket file left there by an earlier process may be removed.
     ///
     /// # Errors
     /// The socket cannot be created.
@@ -46,12 +47,14 @@ fn socket_path(outbox: &Path) -> PathBuf {
 mod socket {
     use std::fs;
     use std::io;
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::net::UnixDatagram;
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
+
+    use super::super::file_id::FileId;
 
     #[derive(Debug)]
     pub(super) struct Socket {
@@ -89,24 +92,12 @@ mod socket {
     impl Drop for Socket {
         fn drop(&mut self) {
             self.closed.store(true, Ordering::Release);
-            // If the file was removed or replaced, no datagram reaches the thread, which then sleeps on.
+            // If the file was removed or replaced, no datagram reaches the thread, which then
+            // sleeps on.
             if FileId::of(&self.path).is_ok_and(|found| found == self.file) {
                 let _ = send(&self.path);
                 let _ = fs::remove_file(&self.path);
             }
-        }
-    }
-
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    struct FileId {
-        device: u64,
-        inode: u64,
-    }
-
-    impl FileId {
-        fn of(path: &Path) -> io::Result<Self> {
-            let found = fs::symlink_metadata(path)?;
-            Ok(Self { device: found.dev(), inode: found.ino() })
         }
     }
 

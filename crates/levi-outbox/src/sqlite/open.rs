@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+#[cfg(unix)]
+use super::file_id::FileId;
 use super::lane_cache::LaneCache;
 use super::owner_lock::{self, OwnerLock};
 use super::schema::{self, Found};
 use super::{SqliteOptions, SqliteOutbox, Synchronous, failure, recovery};
 use crate::error::OutboxError;
 
-/// Pages kept in memory, in KiB: enough for the next batches of eight sessions that write in turn and
-/// whose rows share pages, so that a row's page is still in memory when it is sent and removed.
+/// Pages kept in memory, in KiB: enough for the next batches of eight sessions that write in turn
+/// and whose rows share pages, so that a row's page is still in memory when it is sent and removed.
 const CACHE_KIB: i32 = 8 << 10;
 
 /// Statements kept prepared: all that are in use.
@@ -31,11 +33,13 @@ const SWEEP: &str = "DELETE FROM levi_lanes WHERE due_at IS NULL \
      AND NOT EXISTS (SELECT 1 FROM levi_parked WHERE levi_parked.lane = levi_lanes.lane)";
 
 impl SqliteOutbox {
-    /// Opens the outbox in a file of its own. A missing file is created, readable by its owner only.
+    /// Opens the outbox in a file of its own. A missing file is created, readable by its owner
+    /// only.
     ///
     /// # Errors
     /// [`OutboxError::Owned`] if another process has it open: nothing was changed then.
-    /// [`OutboxError::NewerSchema`], [`OutboxError::Corrupt`], [`OutboxError::CannotOpen`] and the others as named.
+    /// [`OutboxError::NewerSchema`], [`OutboxError::Corrupt`], [`OutboxError::CannotOpen`] and the
+    /// others as named.
     pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OutboxError> {
         let path = resolve(path.as_ref())?;
         let owner = OwnerLock::acquire(&path)?;
@@ -44,10 +48,12 @@ impl SqliteOutbox {
         Self::with_owner(path, &options, owner, JournalMode::Wal)
     }
 
-    /// Opens the outbox inside a database that belongs to the daemon, beside the daemon's own connections.
+    /// Opens the outbox inside a database that belongs to the daemon, beside the daemon's own
+    /// connections.
     ///
-    /// The file must exist. Its journal mode and permissions stay as they are; readers and Levi work at the
-    /// same time only in WAL mode. After [`enqueue_in`](super::enqueue_in) the daemon wakes Levi itself.
+    /// The file must exist. Its journal mode and permissions stay as they are; readers and Levi
+    /// work at the same time only in WAL mode. After [`enqueue_in`](super::enqueue_in) the daemon
+    /// wakes Levi itself.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
@@ -98,6 +104,8 @@ impl SqliteOutbox {
         let own_file = mode == JournalMode::Wal;
         Ok(Self {
             conn,
+            #[cfg(unix)]
+            file: FileId::of(&path).ok(),
             path,
             own_file,
             max_pending_bytes: options.max_pending_bytes,
@@ -116,15 +124,15 @@ pub(super) enum JournalMode {
 }
 
 fn configure(conn: &Connection, synchronous: Synchronous, mode: JournalMode) -> rusqlite::Result<()> {
-    // Otherwise SQLite compiles a statement again whenever another value is bound to its LIMIT, in search
-    // of a better plan, which takes longer than running the statement.
+    // Otherwise SQLite compiles a statement again whenever another value is bound to its LIMIT, in
+    // search of a better plan, which takes longer than running the statement.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if mode == JournalMode::Wal {
         conn.pragma_update(None, "journal_mode", "WAL")?;
     }
     let level = match synchronous {
-        // A daemon's database may have a rollback journal, whose removal is the commit: EXTRA syncs the
-        // removal too. In WAL mode it is the same as FULL.
+        // A daemon's database may have a rollback journal, whose removal is the commit: EXTRA syncs
+        // the removal too. In WAL mode it is the same as FULL.
         Synchronous::Full if mode == JournalMode::AsFound => "EXTRA",
         Synchronous::Full => "FULL",
         Synchronous::Normal => "NORMAL",

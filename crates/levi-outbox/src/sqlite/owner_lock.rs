@@ -1,8 +1,8 @@
 //! One owner process for one outbox.
 //!
-//! The lock is the operating system's, on a file next to the database, so that it is released whenever the
-//! process ends. SQLite's locks do not serve here: they guard a transaction, and a daemon with the outbox in
-//! its own database must be able to write there beside the owner.
+//! The lock is the operating system's, on a file next to the database, so that it is released
+//! whenever the process ends. SQLite's locks do not serve here: they guard a transaction, and a
+//! daemon with the outbox in its own database must be able to write there beside the owner.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -15,7 +15,8 @@ use crate::error::OutboxError;
 /// Held for the life of a store.
 #[derive(Debug)]
 pub(super) struct OwnerLock {
-    // Dropping the file unlocks it. The file itself stays: removing it would let two owners lock two files.
+    // Dropping the file unlocks it. The file itself stays: removing it would let two owners lock
+    // two files.
     _lock: File,
 }
 

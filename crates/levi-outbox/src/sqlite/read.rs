@@ -27,8 +27,8 @@ pub(super) fn payloads(conn: &Connection, rows: &[RowKey], sink: PayloadSink<'_>
     Ok(())
 }
 
-/// Passes SQLite's own buffer to the sink, so that no payload is copied here. Returns whether the row was
-/// found.
+/// Passes SQLite's own buffer to the sink, so that no payload is copied here. Returns whether the
+/// row was found.
 fn pass_to_sink(
     statement: &mut Statement<'_>,
     params: &[&dyn ToSql],

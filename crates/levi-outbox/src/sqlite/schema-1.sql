@@ -1,18 +1,18 @@
--- One queue per session. The backoff belongs to the lane and not to its rows, because within a session every
--- later row waits for the first one anyway.
+-- One queue per session. Attempts and due time belong to the lane and not to its rows, because every
+-- later row of a session waits for the first one anyway.
 CREATE TABLE levi_lanes (
-    lane          INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: a late answer must not meet a stranger
+    lane          INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: a late answer must find no other lane
     session_id    TEXT    NOT NULL UNIQUE,
     row_count     INTEGER NOT NULL,                  -- rows in levi_outbox
     attempts      INTEGER NOT NULL,
-    due_at        INTEGER,                           -- ms since the epoch; NULL exactly where row_count = 0
+    due_at        INTEGER,                           -- ms since the epoch; NULL exactly if row_count = 0
     held          INTEGER NOT NULL,                  -- 1 while a task that is not parked holds the session
     reason_code   TEXT,
     reason_detail TEXT
 ) STRICT;
 
--- Lanes that could be due, in the order in which they are asked for. A held lane is not in here at all, so that
--- a thousand sessions waiting for their row on the server cost the question nothing.
+-- Lanes that could be due, in the order in which they are asked for. A held lane is not in here, so
+-- that a thousand sessions that wait for their row on the server cost the query nothing.
 CREATE INDEX levi_lanes_due ON levi_lanes (due_at, lane) WHERE due_at IS NOT NULL AND held = 0;
 
 -- Lanes without rows: they stay only as long as they have parked rows or an answer is outstanding.
@@ -25,7 +25,7 @@ CREATE TABLE levi_outbox (
     sequence_number INTEGER NOT NULL,
     version         INTEGER NOT NULL,
     bytes           INTEGER NOT NULL, -- length of payload
-    protection      INTEGER NOT NULL, -- 0 sealed, 1 wrapped at rest
+    protection      INTEGER NOT NULL, -- 0 session key, 1 database key
     enqueued_at     INTEGER NOT NULL, -- ms since the epoch
     message_id      TEXT    NOT NULL,
     payload         BLOB    NOT NULL
@@ -34,7 +34,7 @@ CREATE TABLE levi_outbox (
 CREATE UNIQUE INDEX levi_outbox_place ON levi_outbox (lane, sequence_number);
 CREATE INDEX levi_outbox_at_rest ON levi_outbox (lane, sequence_number) WHERE protection = 1;
 
--- Rows set aside. They live apart so that they never slow their lane.
+-- Parked rows. They have a table of their own so that they never slow their lane.
 CREATE TABLE levi_parked (
     id              INTEGER PRIMARY KEY,
     lane            INTEGER NOT NULL,
@@ -69,7 +69,7 @@ CREATE INDEX levi_tasks_due ON levi_tasks (due_at, name) WHERE due_at IS NOT NUL
 CREATE INDEX levi_tasks_parent ON levi_tasks (parent) WHERE parent IS NOT NULL;
 CREATE INDEX levi_tasks_holds ON levi_tasks (holds) WHERE holds IS NOT NULL AND due_at IS NOT NULL;
 
--- Counts, kept in the same transactions as what they count.
+-- Counts, written in the transaction that changes them.
 CREATE TABLE levi_totals (
     id            INTEGER PRIMARY KEY CHECK (id = 1),
     pending_rows  INTEGER NOT NULL,

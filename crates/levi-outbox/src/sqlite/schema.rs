@@ -1,6 +1,7 @@
 //! The tables, and how older files get them.
 //!
-//! The version is in a table of its own and not in `user_version`, which belongs to the daemon's database.
+//! The version is in a table of its own and not in `user_version`, which belongs to the daemon's
+//! database.
 
 use rusqlite::{Connection, OptionalExtension, Result};
 

@@ -10,12 +10,13 @@ pub(super) struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    /// One that writes: nobody else does meanwhile.
+    /// One that writes; no other connection writes meanwhile.
     pub(super) fn write(conn: &'a mut Connection) -> Result<Self> {
         Self::begin(conn, "BEGIN IMMEDIATE")
     }
 
-    /// One that reads: it sees one state of the file, and only its first query asks the system for a lock.
+    /// One that reads: it sees one state of the file, and only its first query asks the system for
+    /// a lock.
     pub(super) fn read(conn: &'a Connection) -> Result<Self> {
         Self::begin(conn, "BEGIN")
     }

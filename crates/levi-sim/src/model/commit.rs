@@ -9,7 +9,6 @@ use levi_types::Wall;
 
 use super::control::{messages_of, name_of};
 use super::{Arrival, Model, Parked, Row};
-use crate::content::session_number;
 
 impl Model {
     /// A commit went through.

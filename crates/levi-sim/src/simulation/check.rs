@@ -199,7 +199,10 @@ impl Simulation {
         self.expect(room == all, "G6 bounds", || {
             format!("{} bytes of the queue are never given back", all - room)
         });
-        let waiting = self.waiting_for_disk.len() + self.waiting_for_server.len();
+        // A caller whose message waits for a parked parent waits rightly.
+        let is_held = |session| self.model(|model| model.is_held(&LaneKey::Messages(session_id(session))));
+        let for_server = self.waiting_for_server.iter().filter(|waiting| !is_held(waiting.session));
+        let waiting = self.waiting_for_disk.len() + self.waiting_for_steps.len() + for_server.count();
         self.expect(waiting == 0 || waits, "receipts", || format!("{waiting} callers wait for ever"));
     }
 

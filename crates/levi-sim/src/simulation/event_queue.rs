@@ -24,7 +24,7 @@ pub(super) enum Occurrence {
     /// The daemon tries a message again that was refused.
     Again(usize),
     /// The operator signs in.
-    Person,
+    OperatorSignsIn,
     /// Only time passes.
     Nothing,
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use levi::outbox::sqlite::DataDir;
 use levi_testkit::fixtures::SeededRandom;
 use levi_testkit::supabase::{Fault, Scope, Times};
 
@@ -71,10 +72,7 @@ impl KillPoint {
             }
             Self::Checkpoint => {
                 running.read_until(log, PATIENCE, |line| *line == Line::Open);
-                wait_for_a_change(&levi::outbox_path(&levi::LeviConfig {
-                    data_dir: Some(job.folder.clone()),
-                    ..levi::LeviConfig::default()
-                }));
+                wait_for_a_change(&DataDir::new(Some(job.folder.clone())).outbox_path());
                 4_000
             }
             Self::Refresh => {

@@ -10,7 +10,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use levi::{Inspector, SessionId};
+use levi::SessionId;
+use levi::outbox::sqlite::Inspector;
 use levi_testkit::fixtures::SeededRandom;
 
 use self::ack_log::AckLog;

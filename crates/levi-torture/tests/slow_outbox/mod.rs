@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use levi::{OutboxError, OutboxStore, SqliteOutbox};
+use levi::outbox::sqlite::SqliteOutbox;
+use levi::outbox::{OutboxError, OutboxStore};
 use levi_outbox::{Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, PayloadSink};
 use levi_outbox::{RowHead, RowId, RowKey, RowState, Totals};
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use levi::transport::HttpSignIn;
 use levi::{
-    DatabaseKey, DeviceId, DevicePrivateKey, FileCredentials, HttpOptions, HttpSignIn, Levi, LeviConfig,
-    SqliteSessionStore, TokenKeeper, UserId,
+    DatabaseKey, DeviceId, DevicePrivateKey, FileCredentials, HttpOptions, Levi, LeviConfig, RefreshingAuth,
+    SqliteSessionStore, UserId,
 };
 use tempfile::TempDir;
 
@@ -14,7 +15,7 @@ pub(crate) struct Device {
     pub(crate) id: DeviceId,
     pub(crate) user_id: UserId,
     pub(crate) http: HttpOptions,
-    pub(crate) keeper: TokenKeeper,
+    pub(crate) auth: RefreshingAuth,
     pub(crate) store: Arc<SqliteSessionStore>,
     pub(crate) levi: Levi,
     private_key: String,
@@ -27,9 +28,9 @@ impl Device {
         let folder = tempfile::tempdir()?;
         let http = HttpOptions::new(setting("SUPABASE_URL")?, setting("SUPABASE_PUBLISHABLE_KEY")?);
         let credentials = Arc::new(FileCredentials::open(folder.path().join("credentials"))?);
-        let keeper = TokenKeeper::new(Arc::new(HttpSignIn::new(&http)?), credentials.clone());
+        let auth = RefreshingAuth::new(Arc::new(HttpSignIn::new(&http)?), credentials.clone());
         let password = setting("LEVI_PASSWORD")?.into();
-        let user_id = keeper.sign_in(&setting("LEVI_EMAIL")?, &password).await?.user_id;
+        let user_id = auth.sign_in(&setting("LEVI_EMAIL")?, &password).await?.user_id;
         let key = DatabaseKey::generate(&mut rand::rng());
         let store = Arc::new(SqliteSessionStore::open(folder.path().join("sessions.sqlite"), key.clone())?);
         let levi = Levi::builder(http.clone(), store.clone())
@@ -38,7 +39,7 @@ impl Device {
             .credentials(credentials)
             .build()?;
         let (id, private_key) = (setting("LEVI_DEVICE_ID")?.into(), setting("LEVI_DEVICE_PRIVATE_KEY")?);
-        Ok(Self { id, user_id, http, keeper, store, levi, private_key, _folder: folder })
+        Ok(Self { id, user_id, http, auth, store, levi, private_key, _folder: folder })
     }
 
     pub(crate) fn private_key(&self) -> Outcome<DevicePrivateKey> {

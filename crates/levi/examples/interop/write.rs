@@ -3,9 +3,11 @@
 use std::io::{self, BufRead as _};
 use std::time::Duration;
 
+use levi::transport::Supabase as _;
+use levi::transport::rows::upsert_of;
 use levi::{
     CodingSession, DeviceRow, HttpSupabase, MessageSyncRequest, Repository, RepositoryId, SessionId,
-    SessionSecret, SessionStatus, Supabase as _, upsert_of,
+    SessionSecret, SessionStatus,
 };
 use serde::Deserialize;
 
@@ -42,9 +44,9 @@ async fn register(device: &Device) -> Outcome {
         public_key: Some(device.private_key()?.public_key().to_base64()),
         is_active: true,
     };
-    let signed_in = device.keeper.current().await?.ok_or("the sign-in is gone")?;
+    let signed_in = device.auth.current().await?.ok_or("the sign-in is gone")?;
     let supabase = HttpSupabase::new(&device.http)?;
-    Ok(supabase.upsert(&signed_in.context.access_token, upsert_of(&[row])).await?)
+    Ok(supabase.upsert(&signed_in.access_token, upsert_of(&[row])).await?)
 }
 
 /// A new session with a secret of its own, for all devices of the user.

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use levi::types::{AuthError, AuthSession};
 use levi::{
-    Account, Accounts, CodingSession, DatabaseKey, DeviceId, DevicePrivateKey, HttpOptions, Levi, LeviConfig,
-    MessageSyncRequest, NoAccount, Reader, RepositoryId, SecretsCache, SessionId, SessionSecret,
-    SqliteSessionStore, UserId,
+    Auth, CodingSession, DatabaseKey, DeviceId, DevicePrivateKey, HttpOptions, Levi, LeviConfig,
+    MessageSyncRequest, Reader, RepositoryId, SecretsCache, SessionId, SessionSecret, SqliteSessionStore,
+    UserId,
 };
 use levi_testkit::fixtures::{self, TestUser, uuid_of};
 use levi_testkit::supabase::FakeSupabase;
@@ -20,31 +21,31 @@ pub const PASSWORD: &str = TestUser::PASSWORD;
 /// Where the repository of every fixture is.
 pub const PATH: &str = "/home/ada/projects/levi";
 
-/// The account of a signed-in user; `fresh` signs in anew and counts how often.
-pub struct TestAccount {
+/// The sign-in of a user; `refresh` signs in anew and counts how often.
+pub struct TestAuth {
     server: Arc<FakeSupabase>,
     user_id: UserId,
     token: Mutex<AccessToken>,
     pub refreshes: Mutex<u32>,
 }
 
-impl TestAccount {
+impl TestAuth {
     pub fn token(&self) -> AccessToken {
         self.token.lock().unwrap().clone()
     }
 }
 
 #[async_trait]
-impl Accounts for TestAccount {
-    async fn account(&self) -> Result<Account, NoAccount> {
-        Ok(Account { user_id: self.user_id.clone(), access_token: self.token() })
+impl Auth for TestAuth {
+    async fn session(&self) -> Result<AuthSession, AuthError> {
+        Ok(AuthSession { user_id: self.user_id.clone(), access_token: self.token() })
     }
 
-    async fn fresh(&self, _stale: &AccessToken) -> Result<Account, NoAccount> {
+    async fn refresh(&self, _stale: &AccessToken) -> Result<AuthSession, AuthError> {
         *self.refreshes.lock().unwrap() += 1;
-        let tokens = self.server.sign_in(&self.user_id).ok_or(NoAccount::SignedOut)?;
+        let tokens = self.server.sign_in(&self.user_id).ok_or(AuthError::SignedOut)?;
         *self.token.lock().unwrap() = tokens.access_token;
-        self.account().await
+        self.session().await
     }
 }
 
@@ -52,7 +53,7 @@ pub struct World {
     user: TestUser,
     pub server: Arc<FakeSupabase>,
     pub user_id: UserId,
-    pub account: Arc<TestAccount>,
+    pub auth: Arc<TestAuth>,
     pub devices: Vec<(DeviceId, [u8; 32])>,
     pub repository: RepositoryId,
     pub folder: tempfile::TempDir,
@@ -64,7 +65,7 @@ impl World {
         let user = TestUser::new().unwrap();
         let (server, user_id) = (Arc::clone(&user.server), user.id.clone());
         let token = server.sign_in(&user_id).unwrap().access_token;
-        let account = Arc::new(TestAccount {
+        let auth = Arc::new(TestAuth {
             server: Arc::clone(&server),
             user_id: user_id.clone(),
             token: Mutex::new(token),
@@ -74,7 +75,7 @@ impl World {
             user,
             server,
             user_id,
-            account,
+            auth,
             devices: Vec::new(),
             repository: fixtures::repository().id,
             folder: tempfile::tempdir().unwrap(),
@@ -117,6 +118,10 @@ impl World {
         self.folder.path().join(name)
     }
 
+    pub fn outbox_path(&self) -> std::path::PathBuf {
+        levi::outbox::sqlite::DataDir::new(Some(self.folder.path().to_owned())).outbox_path()
+    }
+
     pub fn config(&self) -> LeviConfig {
         LeviConfig {
             data_dir: Some(self.folder.path().to_path_buf()),
@@ -132,7 +137,7 @@ impl World {
         let levi = Levi::builder(self.http(), store)
             .config(config)
             .database_key(key.clone())
-            .accounts(self.account.clone())
+            .auth(self.auth.clone())
             .build()
             .unwrap();
         levi.start().unwrap();
@@ -151,7 +156,7 @@ impl World {
         let (id, key) = &self.devices[device];
         let supabase = Arc::new(self.supabase());
         let key = DevicePrivateKey::from_bytes(*key);
-        Reader::new(supabase, self.account.clone(), id.clone(), key, SecretsCache::new())
+        Reader::new(supabase, self.auth.clone(), id.clone(), key, SecretsCache::new())
     }
 
     pub fn device_key(&self, device: usize) -> (DeviceId, DevicePrivateKey) {

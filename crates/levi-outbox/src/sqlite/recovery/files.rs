@@ -51,8 +51,8 @@ pub(super) fn clear_suspect(path: &Path) {
     let _ = fs::remove_file(beside(path, SUSPECT));
 }
 
-/// Completes a recovery that was interrupted after its point of no return: the damaged files are quarantined
-/// already, and the fresh outbox takes their place.
+/// Completes a recovery that was interrupted after its point of no return: the damaged files are
+/// quarantined already, and the fresh outbox takes their place.
 pub(in super::super) fn finish(path: &Path) -> Result<(), OutboxError> {
     let names = [RECOVERED, RECOVERED_BEFORE].map(|suffix| beside(path, suffix));
     let Some(fresh) = names.into_iter().find(|fresh| fresh.exists()) else { return Ok(()) };
@@ -69,7 +69,8 @@ pub(in super::super) fn finish(path: &Path) -> Result<(), OutboxError> {
     replace().map_err(|error| failure::from_io(error, path))
 }
 
-/// Marks the fresh outbox as whole: from here on the recovery is completed, now or by the next open.
+/// Marks the fresh outbox as whole: from here on the recovery is completed, now or by the next
+/// open.
 pub(super) fn replace(path: &Path, fresh: &Path) -> io::Result<()> {
     fs::rename(fresh, beside(path, RECOVERED))?;
     sync_parent(path)

@@ -1,8 +1,8 @@
 //! A damaged outbox is quarantined unchanged, and the rows that can be read go into a fresh one.
 //!
-//! The order of the steps keeps a kill or a power cut between them from losing anything: the damaged files keep
-//! their names until the fresh outbox is whole and on disk. Its name `.recovered` is the point of no return, from
-//! which the next open completes the recovery.
+//! The order of the steps keeps a kill or a power cut between them from losing anything: the
+//! damaged files keep their names until the fresh outbox is whole and on disk. Its name
+//! `.recovered` is the point of no return, from which the next open completes the recovery.
 
 mod files;
 mod rows;
@@ -20,16 +20,17 @@ use super::{JournalMode, SqliteOptions, SqliteOutbox, failure, open};
 use crate::error::OutboxError;
 use crate::model::RecoveryReport;
 
-/// Databases up to this size are checked at every open, which takes a tenth of a second at most; larger ones
-/// only after damage was found.
+/// Databases up to this size are checked at every open, which takes a tenth of a second at most;
+/// larger ones only after damage was found.
 const CHECKED_BYTES: u64 = 32 << 20;
 
 impl SqliteOutbox {
-    /// As [`open`](Self::open), but a damaged file is quarantined, and the rows that can be read are in the fresh
-    /// outbox that is opened. The report is `None` for a sound file.
+    /// As [`open`](Self::open), but a damaged file is quarantined, and the rows that can be read
+    /// are in the fresh outbox that is opened. The report is `None` for a sound file.
     ///
     /// # Errors
-    /// As for [`open`](Self::open), without [`OutboxError::Corrupt`]. A full disk leaves the damaged file in place.
+    /// As for [`open`](Self::open), without [`OutboxError::Corrupt`]. A full disk leaves the
+    /// damaged file in place.
     pub fn open_or_recover(
         path: impl AsRef<Path>,
         options: SqliteOptions,
@@ -54,14 +55,16 @@ impl SqliteOutbox {
         }
     }
 
-    /// Quarantines a damaged outbox and leaves a fresh one in its place, with the rows that could be read.
+    /// Quarantines a damaged outbox and leaves a fresh one in its place, with the rows that could
+    /// be read.
     ///
-    /// The damaged files are not changed: they get the first free name of the form `<path>.damaged-1`. The caller
-    /// decides whether the file is damaged ([`Inspector::problems`](super::Inspector::problems)).
+    /// The damaged files are not changed: they get the first free name of the form
+    /// `<path>.damaged-1`. The caller decides whether the file is damaged
+    /// ([`Inspector::problems`](super::Inspector::problems)).
     ///
     /// # Errors
-    /// [`OutboxError::Owned`] while another process has it open; [`OutboxError::DiskFull`], because a second copy
-    /// needs room; the others as named. The damaged outbox is still in place then.
+    /// [`OutboxError::Owned`] while another process has it open; [`OutboxError::DiskFull`], because
+    /// a second copy needs room; the others as named. The damaged outbox is still in place then.
     pub fn quarantine_and_recover(path: impl AsRef<Path>) -> Result<RecoveryReport, OutboxError> {
         let path = open::resolve(path.as_ref())?;
         let _owner = OwnerLock::acquire(&path)?;
@@ -118,8 +121,8 @@ fn recover(path: &Path) -> Result<RecoveryReport, OutboxError> {
     Ok(RecoveryReport { quarantined, rows, parked, control_rows, lost })
 }
 
-/// Copies the rows of the damaged database to a new one. Errors are those of the new one: a row that cannot be
-/// read is lost, and counted.
+/// Copies the rows of the damaged database to a new one. Errors are those of the new one: a row
+/// that cannot be read is lost, and counted.
 fn copy_rows(reading: &Path, fresh: &Path) -> rusqlite::Result<Recovered> {
     let mut new = connect(fresh)?;
     let transaction = new.transaction()?;

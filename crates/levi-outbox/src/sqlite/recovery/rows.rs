@@ -14,7 +14,8 @@ use crate::model::{Change, Enqueued, LaneId, LaneKey, NewRow, Reason};
 /// Rows written in one transaction.
 const ROWS_PER_COMMIT: usize = 256;
 
-/// How many ids a scan tries one by one on pages that cannot be read: more than one inner page leads to.
+/// How many ids a scan tries one by one on pages that cannot be read: more than one inner page
+/// leads to.
 const MAX_SKIPPED: u32 = 100_000;
 
 /// What was copied.
@@ -134,8 +135,8 @@ enum ScanEnd {
 }
 
 impl Source<'_> {
-    /// Copies a table from its first row to its last. Where a page cannot be read, the scan goes on with the
-    /// next id; if that does not lead on, the rest is read from the other end.
+    /// Copies a table from its first row to its last. Where a page cannot be read, the scan goes on
+    /// with the next id; if that does not lead on, the rest is read from the other end.
     fn copy(&self, table: &Table, copy: &mut Copy<'_>) -> Result<()> {
         let Ok(mut up) = self.old.prepare(table.up) else {
             copy.all_read &= !table.is_present;

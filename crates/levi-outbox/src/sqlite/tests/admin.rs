@@ -1,16 +1,12 @@
 //! Changes by an operator beside the owner.
 
 use std::path::Path;
-use std::sync::mpsc;
 
 use levi_types::Wall;
 
-use super::{due, messages, reason, repository, row, session};
-use crate::model::{Change, LaneKey, RowId, RowState};
-use crate::sqlite::notify::Listener;
-use crate::sqlite::{
-    AdminCommand, AdminError, OutboxAdmin, OwnerNotice, SqliteOptions, SqliteOutbox, is_owned,
-};
+use super::{repository, row, session};
+use crate::model::{LaneKey, RowId};
+use crate::sqlite::{AdminCommand, AdminError, OutboxAdmin, SqliteOptions, SqliteOutbox};
 use crate::store::OutboxStore;
 
 fn open(path: &Path) -> SqliteOutbox {
@@ -50,8 +46,16 @@ fn a_row_that_others_wait_for_is_refused_with_their_number() {
     assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
 }
 
+#[cfg(unix)]
 #[test]
 fn the_owner_is_notified_of_every_commit() {
+    use std::sync::mpsc;
+
+    use super::{due, messages, reason};
+    use crate::model::{Change, RowState};
+    use crate::sqlite::notify::Listener;
+    use crate::sqlite::{OwnerNotice, is_owned};
+
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("outbox.db");
     let mut outbox = open(&path);
@@ -64,12 +68,9 @@ fn the_owner_is_notified_of_every_commit() {
     assert_eq!(admin.commit(&[AdminCommand::RetryNow], at).unwrap(), OwnerNotice::NotListening);
 
     let (sender, receiver) = mpsc::channel();
-    #[cfg(unix)]
     let listener = Listener::bind(&path, move || sender.send(()).unwrap()).unwrap();
-    if cfg!(unix) {
-        assert_eq!(admin.commit(&[AdminCommand::Unpark(key.id)], at).unwrap(), OwnerNotice::Notified);
-        receiver.recv().unwrap();
-    }
+    assert_eq!(admin.commit(&[AdminCommand::Unpark(key.id)], at).unwrap(), OwnerNotice::Notified);
+    receiver.recv().unwrap();
     assert_eq!(outbox.row_state(key.id).unwrap(), RowState::Pending(key.version));
 
     drop(listener);

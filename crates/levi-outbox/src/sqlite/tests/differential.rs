@@ -8,7 +8,8 @@ use crate::memory::MemoryOutbox;
 use crate::model::{Change, Encryption, LaneId, LaneKey, NewRow, Reason, RowId, RowKey};
 use crate::store::{DueQuery, OutboxStore};
 
-// Small numbers everywhere, so that commands touch the same rows, lanes, sequence numbers and bounds.
+// Small numbers everywhere, so that commands touch the same rows, lanes, sequence numbers and
+// bounds.
 const LIMIT: u64 = 60;
 const LANES: i64 = 8;
 const ROWS: i64 = 16;

@@ -145,7 +145,8 @@ fn the_durability_asked_for_is_the_one_in_force() {
         let mode: String = outbox.conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
     }
-    // With a rollback journal FULL leaves the removal of the journal, and so the commit, to chance: EXTRA does not.
+    // With a rollback journal FULL leaves the removal of the journal, and so the commit, to chance:
+    // EXTRA does not.
     let host = folder.path().join("host.db");
     Connection::open(&host).unwrap().execute_batch("CREATE TABLE note (text TEXT)").unwrap();
     let outbox = SqliteOutbox::attach(&host, SqliteOptions::default()).unwrap();

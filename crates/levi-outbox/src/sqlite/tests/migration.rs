@@ -29,8 +29,9 @@ pub(super) fn schema_2(folder: &Path, content: &str) -> PathBuf {
     path
 }
 
-/// Two sessions with messages, one of them held by its task, a parked message, and tasks of every kind: session s
-/// waits for the repository, which is deferred; the secret of t is parked. The newest two rows are not counted.
+/// Two sessions with messages, one of them held by its task, a parked message, and tasks of every
+/// kind: session s waits for the repository, which is deferred; the secret of t is parked. The
+/// newest two rows are not counted.
 pub(super) const CONTENT: &str = "
     INSERT INTO levi_lanes (lane, session_id, attempts, due_at, held, reason_code, reason_detail) VALUES
         (1, 's', 3, 1000, 1, '503', 'busy'), (4, 't', 0, 2000, 0, NULL, NULL);

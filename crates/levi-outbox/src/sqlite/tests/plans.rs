@@ -1,9 +1,10 @@
-//! The plans behind "O(log n)". A plan that scans or sorts turns 30 microseconds into seconds at a million rows.
+//! The plans behind "O(log n)". A plan that scans or sorts turns 30 microseconds into seconds at a
+//! million rows.
 
 use rusqlite::{Connection, StatementStatus, ToSql};
 
 use super::in_memory;
-use crate::sqlite::{blocking, change, counters, due, enqueue, lane_cache, list, read};
+use crate::sqlite::{blocking, change, counters, due, enqueue, lane, lane_cache, list, read};
 
 /// The steps of a query's plan, joined.
 fn plan(conn: &Connection, sql: &str) -> String {
@@ -36,7 +37,7 @@ fn no_plan_scans_or_sorts() {
         (counters::LOAD, "SEARCH levi_totals USING INTEGER PRIMARY KEY (rowid=?)"),
         (blocking::UNBLOCK, "SEARCH levi_lanes USING INDEX levi_lanes_blocked (blocked_by=?)"),
         (blocking::BLOCK_REPOSITORY, "SEARCH levi_lanes USING INDEX levi_lanes_repository (repository_id=?)"),
-        (change::SETTLE, "SEARCH levi_lanes USING INTEGER PRIMARY KEY (rowid=?)"),
+        (lane::SETTLE, "SEARCH levi_lanes USING INTEGER PRIMARY KEY (rowid=?)"),
         (
             list::LIST_PENDING,
             "SEARCH o USING INTEGER PRIMARY KEY (rowid>?); \
@@ -71,25 +72,25 @@ fn no_statement_is_compiled_again_because_another_value_is_bound() {
 
 #[test]
 fn everything_else_that_runs_for_a_row_or_a_lane_searches_too() {
-    // All but RETRY_NOW, which is for everything that is deferred, and rare.
+    // All but RETRY_ALL, which is for everything that is deferred, and rare.
     let statements = [
         blocking::BLOCK_SESSION,
         blocking::BLOCKS_ROWS,
         blocking::WAITING_ROWS,
-        change::DEFER,
-        change::DRAIN_LANE,
+        lane::DEFER,
+        lane::DRAIN,
         change::FIND_PARKED,
         change::FIND_PENDING,
         change::HAS_EARLIER,
-        change::LANE_STATE,
+        lane::STATE,
         change::LENGTH,
         change::PARK,
-        change::REMOVE_EMPTY_LANE,
-        change::REMOVE_LANE,
+        lane::REMOVE_IF_EMPTY,
+        lane::REMOVE,
         change::RESEAL,
-        change::RESET_ATTEMPTS,
-        change::RETRY_LANE,
-        change::REVIVE_LANE,
+        lane::RESET_ATTEMPTS,
+        lane::RETRY,
+        lane::REVIVE,
         change::SAME_CONTROL_ROW,
         change::UNPARK,
         enqueue::PARKED_AT,
@@ -107,7 +108,8 @@ fn everything_else_that_runs_for_a_row_or_a_lane_searches_too() {
     ];
     let outbox = in_memory(1_000);
     for sql in statements {
-        // A SELECT of constants and subqueries "scans" its one row, and a recursive one its own results.
+        // A SELECT of constants and subqueries "scans" its one row, and a recursive one its own
+        // results.
         let plan = plan(&outbox.conn, sql).replace("SCAN CONSTANT ROW", "").replace("SCAN below", "");
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
     }

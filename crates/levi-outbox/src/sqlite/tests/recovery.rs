@@ -14,8 +14,8 @@ use crate::store::OutboxStore;
 
 const PAGE: usize = 4_096;
 
-/// 400 pending messages in two sessions, one parked message, and two control rows; closed, so that all of it is in
-/// the database.
+/// 400 pending messages in two sessions, one parked message, and two control rows; closed, so that
+/// all of it is in the database.
 fn filled(folder: &Path) -> PathBuf {
     let path = folder.join("outbox.db");
     let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
@@ -50,7 +50,8 @@ fn damage(path: &Path, name: &str, first: usize, count: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-/// The root of a table and then its leaves, read from the root's cells (two levels are enough for these tests).
+/// The root of a table and then its leaves, read from the root's cells (two levels are enough for
+/// these tests).
 fn pages_of(conn: &Connection, name: &str) -> Vec<usize> {
     let root: usize = conn
         .query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [name], |row| row.get::<_, i64>(0))
@@ -250,13 +251,14 @@ fn what_is_only_in_the_log_is_recovered_too() {
     assert_eq!(fs::read(folder.path().join("outbox.db.damaged-2-wal")).unwrap(), log, "{report:?}");
 }
 
-/// Killed between any two of its steps: the next opening has everything, from the old file or from the fresh one.
+/// Killed between any two of its steps: the next opening has everything, from the old file or from
+/// the fresh one.
 #[test]
 fn an_interrupted_recovery_is_begun_again_or_completed_by_the_next_open() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(folder.path());
     let leftover = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
-    // Before the point of no return: leftovers are in nobody's way.
+    // Before the point of no return: leftovers do no harm.
     leftover("outbox.db.reading", b"half a copy");
     leftover("outbox.db.reading-wal", b"half a copy");
     leftover("outbox.db.recovering", b"half an outbox");
@@ -265,8 +267,8 @@ fn an_interrupted_recovery_is_begun_again_or_completed_by_the_next_open() {
     let recovered = report.unwrap().rows;
     drop(outbox);
 
-    // After it: the fresh one is whole, the old one still has its name, and its log is beside it. Versions before
-    // schema 3 gave the fresh one another name.
+    // After it: the fresh one is whole, the old one still has its name, and its log is beside it.
+    // Versions before schema 3 gave the fresh one another name.
     for name in ["outbox.db.recovered", "outbox.db.salvaged"] {
         fs::copy(&path, folder.path().join(name)).unwrap();
         leftover("outbox.db", &fs::read(folder.path().join("outbox.db.damaged-1")).unwrap());

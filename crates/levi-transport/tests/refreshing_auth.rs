@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use levi_transport::{ApiError, SignIn, SignInError, TokenError, TokenKeeper, Tokens, Verdict};
+use levi_transport::{ApiError, RefreshingAuth, SignIn, SignInError, TokenError, Tokens, Verdict};
 use levi_types::{
     AccessToken, CredentialName, Credentials, CredentialsError, PortErrorKind, RefreshToken, SecretString,
 };
@@ -100,7 +100,7 @@ struct World {
     log: Log,
     server: Arc<Server>,
     store: Arc<Store>,
-    keeper: TokenKeeper,
+    auth: RefreshingAuth,
 }
 
 impl World {
@@ -115,8 +115,8 @@ impl World {
             refuses: Mutex::default(),
             meanwhile: Mutex::default(),
         });
-        let keeper = TokenKeeper::new(server.clone(), store.clone());
-        Self { log, server, store, keeper }
+        let auth = RefreshingAuth::new(server.clone(), store.clone());
+        Self { log, server, store, auth }
     }
 
     fn log(&self) -> Vec<String> {
@@ -131,10 +131,10 @@ impl World {
         *self.store.broken.lock().unwrap() = broken;
     }
 
-    /// What `fresh` says to the token with this number: the number of the new one, or the error.
-    async fn fresh(&self, stale: u32) -> Result<String, TokenError> {
-        let context = self.keeper.fresh(&access(stale)).await?;
-        Ok(context.access_token.expose().to_owned())
+    /// What `refresh` says to the token with this number: the number of the new one, or the error.
+    async fn refresh(&self, stale: u32) -> Result<String, TokenError> {
+        let session = self.auth.refresh(&access(stale)).await?;
+        Ok(session.access_token.expose().to_owned())
     }
 }
 
@@ -152,8 +152,8 @@ async fn hundred_callers(world: &World) -> Vec<Result<String, TokenError>> {
     world.server.permits.acquire_many(permits).await.unwrap().forget();
     let callers: Vec<_> = (0..100)
         .map(|_| {
-            let keeper = world.keeper.clone();
-            tokio::spawn(async move { keeper.fresh(&access(1)).await })
+            let auth = world.auth.clone();
+            tokio::spawn(async move { auth.refresh(&access(1)).await })
         })
         .collect();
     // The runtime has one thread and polls in the order of spawning, so by now every caller has asked.
@@ -163,7 +163,7 @@ async fn hundred_callers(world: &World) -> Vec<Result<String, TokenError>> {
     world.server.permits.add_permits(100);
     let mut outcomes = Vec::new();
     for caller in callers {
-        outcomes.push(caller.await.unwrap().map(|context| context.access_token.expose().to_owned()));
+        outcomes.push(caller.await.unwrap().map(|session| session.access_token.expose().to_owned()));
     }
     outcomes
 }
@@ -187,15 +187,15 @@ async fn a_hundred_callers_share_one_failure_and_the_next_caller_tries_again() {
     assert_eq!(world.log(), ["refresh r1"]);
 
     world.refuse(None);
-    assert_eq!(world.fresh(1).await.unwrap(), "a2");
+    assert_eq!(world.refresh(1).await.unwrap(), "a2");
 }
 
 #[tokio::test]
 async fn a_token_that_was_replaced_already_costs_no_request() {
     let world = World::new();
-    assert_eq!(world.fresh(0).await.unwrap(), "a1");
+    assert_eq!(world.refresh(0).await.unwrap(), "a1");
     *world.store.secret.lock().unwrap() = Some(json(5));
-    assert_eq!(world.fresh(1).await.unwrap(), "a5", "another process refreshed it");
+    assert_eq!(world.refresh(1).await.unwrap(), "a5", "another process refreshed it");
     assert_eq!(world.log(), Vec::<String>::new());
 }
 
@@ -204,14 +204,14 @@ async fn tokens_that_cannot_be_saved_are_kept_and_saved_later() {
     let world = World::new();
     world.break_store(true);
     for _ in 0..2 {
-        let error = world.fresh(1).await.unwrap_err();
+        let error = world.refresh(1).await.unwrap_err();
         assert!(matches!(error, TokenError::NotSaved(_)) && error.is_transient(), "{error:?}");
     }
-    assert!(matches!(world.keeper.current().await, Err(TokenError::NotSaved(_))));
+    assert!(matches!(world.auth.current().await, Err(TokenError::NotSaved(_))));
     assert_eq!(world.log(), ["refresh r1"], "the used-up token is not sent again");
 
     world.break_store(false);
-    assert_eq!(world.fresh(1).await.unwrap(), "a2");
+    assert_eq!(world.refresh(1).await.unwrap(), "a2");
     assert_eq!(world.log(), ["refresh r1", "save r2"]);
     assert_eq!(*world.store.secret.lock().unwrap(), Some(json(2)));
 }
@@ -221,11 +221,11 @@ async fn unsaved_tokens_give_way_to_a_newer_sign_in_elsewhere() {
     for newer in [Some(json(7)), None] {
         let world = World::new();
         world.break_store(true);
-        world.fresh(1).await.unwrap_err();
+        world.refresh(1).await.unwrap_err();
         world.break_store(false);
         world.store.secret.lock().unwrap().clone_from(&newer);
-        let current = world.keeper.current().await.unwrap();
-        assert_eq!(current.map(|who| who.context.access_token), newer.as_ref().map(|_| access(7)));
+        let current = world.auth.current().await.unwrap();
+        assert_eq!(current.map(|who| who.access_token), newer.as_ref().map(|_| access(7)));
         assert_eq!(*world.store.secret.lock().unwrap(), newer);
     }
 }
@@ -235,17 +235,17 @@ async fn a_refusal_is_remembered_until_somebody_signs_in() {
     let world = World::new();
     world.refuse(refused());
     for _ in 0..3 {
-        let error = world.fresh(1).await.unwrap_err();
+        let error = world.refresh(1).await.unwrap_err();
         assert!(matches!(&error, TokenError::Refused { code } if code == "session_not_found"));
         assert!(!error.is_transient());
     }
     assert_eq!(world.log(), ["refresh r1"]);
-    assert!(world.keeper.current().await.unwrap().is_some(), "what is stored stays until somebody decides");
+    assert!(world.auth.current().await.unwrap().is_some(), "what is stored stays until somebody decides");
 
     world.refuse(None);
-    let who = world.keeper.sign_in("a@example.com", &"password".into()).await.unwrap();
-    assert_eq!((who.context.access_token, who.user_id.as_str()), (access(1), "u-1"));
-    assert_eq!(world.fresh(1).await.unwrap(), "a2", "the same tokens, adopted anew, are tried again");
+    let who = world.auth.sign_in("a@example.com", &"password".into()).await.unwrap();
+    assert_eq!((who.access_token, who.user_id.as_str()), (access(1), "u-1"));
+    assert_eq!(world.refresh(1).await.unwrap(), "a2", "the same tokens, adopted anew, are tried again");
 }
 
 #[tokio::test]
@@ -255,15 +255,15 @@ async fn a_refresh_token_used_up_by_another_process_signs_nobody_out() {
     let store = world.store.clone();
     *world.server.meanwhile.lock().unwrap() =
         Some(Box::new(move || *store.secret.lock().unwrap() = Some(json(9))));
-    assert_eq!(world.fresh(1).await.unwrap(), "a9");
+    assert_eq!(world.refresh(1).await.unwrap(), "a9");
 }
 
 #[tokio::test]
 async fn a_refresh_is_finished_even_if_nobody_waits_for_it_any_more() {
     let world = World::new();
     world.server.permits.acquire_many(100).await.unwrap().forget();
-    let keeper = world.keeper.clone();
-    let caller = tokio::spawn(async move { keeper.fresh(&access(1)).await });
+    let auth = world.auth.clone();
+    let caller = tokio::spawn(async move { auth.refresh(&access(1)).await });
     while world.log().is_empty() {
         tokio::task::yield_now().await;
     }
@@ -271,7 +271,7 @@ async fn a_refresh_is_finished_even_if_nobody_waits_for_it_any_more() {
     assert!(caller.await.unwrap_err().is_cancelled());
     world.server.permits.add_permits(1);
 
-    assert_eq!(world.fresh(1).await.unwrap(), "a2");
+    assert_eq!(world.refresh(1).await.unwrap(), "a2");
     assert_eq!(world.log(), ["refresh r1", "save r2"]);
 }
 
@@ -279,35 +279,35 @@ async fn a_refresh_is_finished_even_if_nobody_waits_for_it_any_more() {
 async fn signing_out_and_in() {
     let world = World::new();
     world.break_store(true);
-    assert!(matches!(world.keeper.sign_out().await, Err(TokenError::NotRemoved(_))));
+    assert!(matches!(world.auth.sign_out().await, Err(TokenError::NotRemoved(_))));
     world.break_store(false);
-    world.keeper.sign_out().await.unwrap();
-    assert_eq!(world.keeper.current().await.unwrap(), None);
-    assert!(matches!(world.fresh(1).await, Err(TokenError::NotSignedIn)));
+    world.auth.sign_out().await.unwrap();
+    assert_eq!(world.auth.current().await.unwrap(), None);
+    assert!(matches!(world.refresh(1).await, Err(TokenError::NotSignedIn)));
 
-    world.keeper.adopt(tokens(3)).await.unwrap();
-    let other_process = TokenKeeper::new(world.server.clone(), world.store.clone());
+    world.auth.adopt(tokens(3)).await.unwrap();
+    let other_process = RefreshingAuth::new(world.server.clone(), world.store.clone());
     let who = other_process.current().await.unwrap().unwrap();
-    assert_eq!(who.context.access_token, access(3));
+    assert_eq!(who.access_token, access(3));
 }
 
 #[tokio::test]
 async fn a_sign_out_drops_tokens_that_could_not_be_saved() {
     let world = World::new();
     world.break_store(true);
-    world.fresh(1).await.unwrap_err();
+    world.refresh(1).await.unwrap_err();
     world.break_store(false);
-    world.keeper.sign_out().await.unwrap();
-    assert_eq!(world.keeper.current().await.unwrap(), None);
+    world.auth.sign_out().await.unwrap();
+    assert_eq!(world.auth.current().await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn an_unreadable_sign_in_is_told_without_quoting_it() {
     let world = World::new();
     *world.store.secret.lock().unwrap() = Some(r#"{"access_token":"hidden-words","refresh_token":7}"#.into());
-    let error = world.fresh(1).await.unwrap_err();
+    let error = world.refresh(1).await.unwrap_err();
     assert!(matches!(error, TokenError::Unreadable(_)));
     assert!(!format!("{error} {error:?}").contains("hidden"), "{error:?}");
-    world.keeper.adopt(tokens(2)).await.unwrap();
-    assert_eq!(world.fresh(1).await.unwrap(), "a2", "signing in again puts it right");
+    world.auth.adopt(tokens(2)).await.unwrap();
+    assert_eq!(world.refresh(1).await.unwrap(), "a2", "signing in again puts it right");
 }

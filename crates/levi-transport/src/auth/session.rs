@@ -1,4 +1,4 @@
-//! What the keeper does while it holds its lock.
+//! What [`RefreshingAuth`](super::RefreshingAuth) does while it holds its lock.
 
 use std::sync::Arc;
 
@@ -52,13 +52,13 @@ impl Session {
         Ok(Some(tokens))
     }
 
-    pub(super) async fn fresh(&mut self, stale: &AccessToken) -> Result<Tokens, TokenError> {
-        let outcome = self.try_fresh(stale).await;
+    pub(super) async fn refresh(&mut self, stale: &AccessToken) -> Result<Tokens, TokenError> {
+        let outcome = self.try_refresh(stale).await;
         self.failure = outcome.as_ref().err().map(|error| (stale.clone(), error.clone()));
         outcome
     }
 
-    async fn try_fresh(&mut self, stale: &AccessToken) -> Result<Tokens, TokenError> {
+    async fn try_refresh(&mut self, stale: &AccessToken) -> Result<Tokens, TokenError> {
         let stored = self.settled().await?.ok_or(TokenError::NotSignedIn)?;
         if stored.access_token != *stale {
             return Ok(stored);

@@ -3,42 +3,25 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use levi_types::{AccessToken, Credentials, SecretString, SyncContext, UserId};
+use async_trait::async_trait;
+use levi_types::{AccessToken, Auth, AuthError, AuthSession, Credentials, SecretString};
 use tokio::sync::Mutex;
 
 use super::error::TokenError;
 use super::session::Session;
 use crate::port::{SignIn, Tokens};
 
-/// Who is signed in, with the token to use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedIn {
-    /// For sending.
-    pub context: SyncContext,
-    /// Whose it is.
-    pub user_id: UserId,
-}
-
-impl From<&Tokens> for SignedIn {
-    fn from(tokens: &Tokens) -> Self {
-        Self {
-            context: SyncContext { access_token: tokens.access_token.clone() },
-            user_id: tokens.user_id.clone(),
-        }
-    }
-}
-
-/// The one place of a device that holds the sign-in and refreshes it. Clones are the same keeper.
+/// An [`Auth`] that signs in, refreshes its token and stores both tokens. One for each device; clones share it.
 ///
-/// A refresh token works once. So there is one refresher, however many requests fail on the same expired token:
-/// the others wait for its result. New tokens are saved before they are handed out, and are not let go if
-/// saving fails. A refresh runs to its end even if whoever asked for it stops waiting. Another process on the
-/// same credentials (a command beside the daemon) may refresh too, so what is stored is read again before each
+/// A refresh token works once. However many requests fail on the same expired token, one refresh is sent, and
+/// all of them wait for its result. New tokens are stored before they are returned; if storing fails, they are
+/// kept in memory and stored by the next call. A refresh completes even if its caller is dropped. Another process on the
+/// same credentials (a command next to the daemon) may refresh too, so the stored tokens are read again before each
 /// refresh, and after a refusal.
 ///
-/// All methods need a tokio runtime; the credentials store is called from its blocking threads.
+/// All methods need a tokio runtime; the credentials store is called on its blocking threads.
 #[derive(Clone)]
-pub struct TokenKeeper(Arc<Shared>);
+pub struct RefreshingAuth(Arc<Shared>);
 
 struct Shared {
     session: Mutex<Session>,
@@ -46,33 +29,33 @@ struct Shared {
     finished: AtomicU64,
 }
 
-impl TokenKeeper {
-    /// A keeper of what `credentials` holds under [`levi_types::CredentialName::SignIn`].
+impl RefreshingAuth {
+    /// Uses the sign-in that `credentials` holds under [`levi_types::CredentialName::SignIn`].
     pub fn new(sign_in: Arc<dyn SignIn>, credentials: Arc<dyn Credentials>) -> Self {
         let session = Mutex::new(Session::new(sign_in, credentials));
         Self(Arc::new(Shared { session, finished: AtomicU64::new(0) }))
     }
 
-    /// Who is signed in, if anybody. Asks no server, so the token may have expired.
+    /// The stored session, if anybody is signed in. Sends no request, so the token may have expired.
     ///
     /// # Errors
     /// [`TokenError::Unreadable`]; [`TokenError::NotSaved`] while new tokens cannot be saved.
-    pub async fn current(&self) -> Result<Option<SignedIn>, TokenError> {
+    pub async fn current(&self) -> Result<Option<AuthSession>, TokenError> {
         self.detached(|shared| async move {
             let mut session = shared.session.lock().await;
-            Ok(session.settled().await?.map(|tokens| SignedIn::from(&tokens)))
+            Ok(session.settled().await?.map(Tokens::into_session))
         })
         .await
     }
 
-    /// A token that is not `stale`, which a server has just refused.
+    /// A session whose token is not `stale`, which a server has just refused.
     ///
-    /// Where the stored one differs already, that one, without a request. A refusal is remembered: the
-    /// same refresh token is not tried again.
+    /// If the stored token already differs from `stale`, it is returned without a request. A refusal is remembered:
+    /// the same refresh token is not sent again.
     ///
     /// # Errors
     /// [`TokenError`]. After [`TokenError::Refused`] and [`TokenError::NotSignedIn`] only a new sign-in helps.
-    pub async fn fresh(&self, stale: &AccessToken) -> Result<SyncContext, TokenError> {
+    pub async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, TokenError> {
         let stale = stale.clone();
         let seen = self.0.finished.load(Ordering::SeqCst);
         self.detached(move |shared| async move {
@@ -82,9 +65,9 @@ impl TokenKeeper {
             {
                 return Err(error);
             }
-            let outcome = session.fresh(&stale).await;
+            let outcome = session.refresh(&stale).await;
             shared.finished.fetch_add(1, Ordering::SeqCst);
-            outcome.map(|tokens| SignedIn::from(&tokens).context)
+            outcome.map(Tokens::into_session)
         })
         .await
     }
@@ -93,12 +76,11 @@ impl TokenKeeper {
     ///
     /// # Errors
     /// [`TokenError`]; an earlier sign-in then still stands, unless it is [`TokenError::NotSaved`].
-    pub async fn sign_in(&self, email: &str, password: &SecretString) -> Result<SignedIn, TokenError> {
+    pub async fn sign_in(&self, email: &str, password: &SecretString) -> Result<AuthSession, TokenError> {
         let (email, password) = (email.to_owned(), password.clone());
         self.detached(|shared| async move {
             let mut session = shared.session.lock().await;
-            let tokens = session.with_password(&email, &password).await?;
-            Ok(SignedIn::from(&tokens))
+            session.with_password(&email, &password).await.map(Tokens::into_session)
         })
         .await
     }
@@ -130,8 +112,19 @@ impl TokenKeeper {
     }
 }
 
-impl fmt::Debug for TokenKeeper {
+#[async_trait]
+impl Auth for RefreshingAuth {
+    async fn session(&self) -> Result<AuthSession, AuthError> {
+        self.current().await?.ok_or(AuthError::SignedOut)
+    }
+
+    async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, AuthError> {
+        Ok(Self::refresh(self, stale).await?)
+    }
+}
+
+impl fmt::Debug for RefreshingAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenKeeper").finish_non_exhaustive()
+        f.debug_struct("RefreshingAuth").finish_non_exhaustive()
     }
 }

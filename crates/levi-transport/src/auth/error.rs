@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use levi_types::CredentialsError;
+use levi_types::{AuthError, CredentialsError};
 
 use crate::api_error::{ApiError, Verdict};
 use crate::port::SignInError;
@@ -44,6 +44,12 @@ impl TokenError {
     pub(super) fn interrupted() -> Self {
         let detail = "the work was cut short; the runtime is shutting down or a port has panicked";
         Self::Unavailable(ApiError::new(Verdict::Unreachable, "cancelled", detail))
+    }
+}
+
+impl From<TokenError> for AuthError {
+    fn from(error: TokenError) -> Self {
+        if error.is_transient() { Self::Unavailable(error.to_string()) } else { Self::SignedOut }
     }
 }
 

@@ -1,0 +1,15 @@
+//! Two implementations of [`Auth`](levi_types::Auth) on stored credentials: one that refreshes tokens, one that reads them.
+
+#[cfg(feature = "http")]
+mod error;
+#[cfg(feature = "http")]
+mod refreshing;
+#[cfg(feature = "http")]
+mod session;
+mod stored;
+
+#[cfg(feature = "http")]
+pub use error::TokenError;
+#[cfg(feature = "http")]
+pub use refreshing::RefreshingAuth;
+pub use stored::StoredAuth;

@@ -1,0 +1,99 @@
+//! The stored sign-in: one JSON object under one name, so that it changes in one write.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use levi_types::{AccessToken, Auth, AuthError, AuthSession, CredentialName, Credentials, UserId};
+#[cfg(feature = "http")]
+use levi_types::{CredentialsError, PortErrorKind, SecretString};
+use serde::Deserialize;
+#[cfg(feature = "http")]
+use serde::Serialize;
+
+#[cfg(feature = "http")]
+use crate::port::Tokens;
+
+/// An [`Auth`] that reads the stored sign-in on each call, for a process next to the one that refreshes it.
+pub struct StoredAuth(Arc<dyn Credentials>);
+
+impl StoredAuth {
+    /// Reads what `credentials` holds under [`CredentialName::SignIn`].
+    pub fn new(credentials: Arc<dyn Credentials>) -> Self {
+        Self(credentials)
+    }
+
+    fn read(&self) -> Result<AuthSession, AuthError> {
+        // A daemon that refreshes tokens by itself may store no refresh token here.
+        #[derive(Deserialize)]
+        struct Stored {
+            user_id: UserId,
+            access_token: String,
+        }
+        let secret = self.0.load(&CredentialName::SignIn);
+        let secret = secret.map_err(|error| AuthError::Unavailable(error.to_string()))?;
+        let secret = secret.ok_or(AuthError::SignedOut)?;
+        // Exposed to be parsed; the token becomes an `AccessToken`.
+        let Stored { user_id, access_token } = serde_json::from_str(secret.expose()).map_err(|_| {
+            AuthError::Unavailable("what is stored under `sign-in` is not understood; sign in again".into())
+        })?;
+        Ok(AuthSession { user_id, access_token: access_token.into() })
+    }
+}
+
+#[async_trait]
+impl Auth for StoredAuth {
+    async fn session(&self) -> Result<AuthSession, AuthError> {
+        self.read()
+    }
+
+    async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, AuthError> {
+        let session = self.read()?;
+        if session.access_token == *stale { Err(AuthError::SignedOut) } else { Ok(session) }
+    }
+}
+
+#[cfg(feature = "http")]
+#[derive(Serialize)]
+struct Written<'a> {
+    access_token: &'a str,
+    refresh_token: &'a str,
+    user_id: &'a str,
+}
+
+#[cfg(feature = "http")]
+#[derive(Deserialize)]
+struct Read {
+    access_token: String,
+    refresh_token: String,
+    user_id: String,
+}
+
+#[cfg(feature = "http")]
+pub(super) fn load(credentials: &dyn Credentials) -> Result<Option<Tokens>, CredentialsError> {
+    let Some(secret) = credentials.load(&CredentialName::SignIn)? else { return Ok(None) };
+    // Exposed to be taken apart into tokens, which are secrets again.
+    match serde_json::from_str::<Read>(secret.expose()) {
+        Ok(read) => Ok(Some(Tokens {
+            access_token: read.access_token.into(),
+            refresh_token: read.refresh_token.into(),
+            user_id: read.user_id.into(),
+        })),
+        // The parser's own words could quote a token, so they are not passed on.
+        Err(_) => {
+            Err(CredentialsError::new(PortErrorKind::Corrupt, "the sign-in has another form; sign in again"))
+        }
+    }
+}
+
+#[cfg(feature = "http")]
+pub(super) fn save(credentials: &dyn Credentials, tokens: &Tokens) -> Result<(), CredentialsError> {
+    let written = Written {
+        // Exposed to the credentials store, which is where they are kept.
+        access_token: tokens.access_token.expose(),
+        refresh_token: tokens.refresh_token.expose(),
+        user_id: tokens.user_id.as_str(),
+    };
+    let text = serde_json::to_string(&written)
+        .map_err(|error| CredentialsError::new(PortErrorKind::Corrupt, error.to_string()))?;
+    credentials.save(&CredentialName::SignIn, &SecretString::new(text))
+}
