@@ -6,8 +6,10 @@
 //! the inputs of `fuzz/corpus`.
 #![forbid(unsafe_code)]
 
+mod batcher;
 mod classify;
 mod crypto;
+mod damaged_outbox;
 mod ndjson;
 mod rows;
 
@@ -16,7 +18,9 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("batcher", batcher::batcher),
     ("classify", classify::classify),
+    ("damaged_outbox", damaged_outbox::damaged_outbox),
     ("device_keys", crypto::device_keys),
     ("envelopes", crypto::envelopes),
     ("ndjson", ndjson::ndjson),
