@@ -12,7 +12,7 @@ import { PGlite } from "@electric-sql/pglite";
 const noPolicy = (table, policy) => ({
   table,
   sql: `drop policy "${policy}" on ${table}`,
-  says: "no policy lets you in",
+  says: "no policy lets you write",
 });
 
 /** By round: the change to each table, and what `doctor` must say about it. */

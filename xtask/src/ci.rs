@@ -1,7 +1,9 @@
 //! `cargo xtask ci`: a table of steps.
 //!
-//! Tests and the checks of single crates share one profile and one target folder. Warnings are denied through
-//! clippy's own arguments and not through `RUSTFLAGS`, which would compile every dependency a second time.
+//! What is compiled is shared wherever the result is the same: `interop` and `crash` run programs
+//! that the tests have built already, the command `levi` is that of the demo, and the planted bugs
+//! are built beside it with its dependencies. Warnings are denied through clippy's own arguments
+//! and not through `RUSTFLAGS`, which would compile every dependency a second time.
 
 use crate::failure::Failure;
 use crate::metadata::{self, Package};
@@ -28,26 +30,24 @@ fn steps(members: &[Package]) -> Vec<Step> {
     steps.extend(members.iter().filter(|member| member.is_published()).flat_map(alone));
     let docs = Step::new("docs", &["doc", "--workspace", "--no-deps", "--all-features"]);
     steps.push(docs.with_env("RUSTDOCFLAGS", "-D warnings"));
-    if members.iter().any(|member| member.name == "levi-cli") {
-        steps.push(Step::new("demo", &["run", "--release", "--", "demo", "--messages", "300"]));
-        steps.push(Step::new("interop", &["xtask", "interop"]));
-    }
-    steps.extend(torture());
-    // Says so and goes on where there is no valgrind, which no package registry of the languages here has.
+    steps.push(Step::new("fuzz targets compile", &["xtask", "fuzz", "--check"]));
+    steps.push(Step::new("packages", &["xtask", "publish-check"]));
+    steps.push(Step::new("demo", &["run", "--release", "--", "demo", "--messages", "300"]));
+    steps.push(Step::new("interop", &["xtask", "interop"]));
+    // Simulates 50,000 seeds without a planted bug before it plants the first.
+    steps.push(Step::new("simulation and planted bugs", &["xtask", "faults"]));
+    steps.push(Step::new("kills", &["xtask", "crash", "--kills", "300"]));
+    // Prints that it counts nothing where there is no valgrind, which no package registry of the
+    // languages here has.
     steps.push(Step::new("instructions", &["xtask", "bench", "--instructions", "--where-possible"]));
     steps
 }
 
-/// What tries to break the promises, at the sizes that every change must survive.
-fn torture() -> [Step; 3] {
-    [
-        Step::new("simulation", &["xtask", "sim", "--seeds", "20000"]),
-        Step::new("planted faults", &["xtask", "faults"]),
-        Step::new("kills", &["xtask", "crash", "--kills", "300"]),
-    ]
-}
-
-/// A crate by itself: no other crate of the workspace switches on a feature that it forgot to ask for.
+/// A package by itself: no other package of the workspace enables a feature that it forgot to ask
+/// for.
+///
+/// One command for each, because cargo unites the features of all packages that one command
+/// selects.
 fn alone(member: &Package) -> Vec<Step> {
     let name = &member.name;
     let mut steps = vec![clippy(format!("{name} alone"), &["--package", name, "--all-targets"])];

@@ -1,16 +1,18 @@
-//! `cargo xtask crash`: a daemon killed again and again over the same files.
+//! `cargo xtask crash`: a daemon that is killed again and again over the same files.
+
+use std::process::Command;
 
 use crate::failure::Failure;
-use crate::step::Step;
+use crate::metadata::root;
+use crate::programs;
 
-/// Passes its arguments on; what they are, the program says.
+/// Passes its arguments to `levi-torture`, which explains them.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    let mut step = Step::new("crash", &["run", "--quiet", "--package", "levi-torture", "--"]);
-    match args.first().map(String::as_str) {
-        // Any other name than an option's is a command of the program, such as `flood`.
-        Some(name) if !name.starts_with('-') => {}
-        _ => step.args.push("crash".to_owned()),
+    let mut torture = Command::new(programs::as_tested("levi-torture")?);
+    torture.current_dir(root());
+    if args.first().is_none_or(|first| first.starts_with('-')) {
+        // Only options: the default command. Anything else names a command, such as `flood`.
+        torture.arg("crash");
     }
-    step.args.extend(args.iter().cloned());
-    step.run()
+    programs::succeed("levi-torture", torture.args(args))
 }

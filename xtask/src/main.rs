@@ -6,8 +6,11 @@ mod ci;
 mod crash;
 mod failure;
 mod faults;
+mod fuzz;
 mod interop;
 mod metadata;
+mod programs;
+mod release;
 mod sim;
 mod step;
 mod tests;
@@ -27,38 +30,63 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command {
         name: "test",
-        about: "All tests of all crates, doc examples included. What follows goes to `cargo test`.",
+        about: "All tests of all packages, doc examples included. Arguments go to `cargo test`.",
         run: tests::run,
     },
     Command {
         name: "tidy",
-        about: "The rules no compiler checks: who may depend on whom, sources, documents, licences.",
+        about: "The rules that no compiler checks: dependencies, sources, documents, packages, licences.",
         run: tidy::run,
     },
     Command {
         name: "interop",
-        about: "Levi against Supabase Lite and the JavaScript and Python readers; `--write` records new answers.",
+        about: "Levi with Supabase Lite and the JavaScript and Python readers; `--write` records new answers.",
         run: interop::run,
     },
     Command {
         name: "crash",
-        about: "A daemon killed by SIGKILL over the same files: `--kills N`, `--seed S`. Or `flood --minutes M`.",
+        about: "A daemon that is killed again and again: `--kills N`, `--seed S`. Or `flood --minutes M`.",
         run: crash::run,
     },
     Command {
         name: "sim",
-        about: "Levi in a simulated world: `--seeds N`, or one again: `--seed S --trace`.",
+        about: "Levi in a simulation: `--seeds N`, or one seed again: `--seed S --trace`.",
         run: sim::run,
     },
     Command {
         name: "faults",
-        about: "Planted faults, and which oracle of the simulation catches each; names select some.",
+        about: "Planted bugs, and which oracle of the simulation catches each; names select some.",
         run: faults::run,
     },
     Command {
+        name: "fuzz",
+        about: "libFuzzer on every target, or on those named: `--seconds N` for each. `--check` only compiles.",
+        run: fuzz::run,
+    },
+    Command {
         name: "bench",
-        about: "How close to the limit: `--quick`, groups by name, `--write` for docs. Or `--instructions`.",
+        about: "What Levi costs: `--quick`, groups by name, `--write` for the docs. Or `--instructions`.",
         run: bench::run,
+    },
+    Command {
+        name: "publish-check",
+        about: "Packages every crate as `cargo publish` would, without publishing.",
+        run: release::publish_check,
+    },
+    Command {
+        name: "msrv",
+        about: "Compiles with the oldest supported Rust, where that toolchain is installed.",
+        run: release::msrv,
+    },
+    Command {
+        name: "semver",
+        about: "Compares the public API with that of a revision: `semver [REV]`, else the last tag.",
+        run: release::semver,
+    },
+    Command {
+        name: "targets",
+        about: "Compiles for Windows and macOS, where their standard libraries are installed.",
+        run: release::targets,
     },
     Command {
         name: "ci",
@@ -81,7 +109,7 @@ fn main() -> ExitCode {
 fn dispatch(args: &[String]) -> Result<(), Failure> {
     let Some((name, rest)) = args.split_first() else {
         eprint!("{}", help());
-        return Err(Failure::Usage("say which command to run".to_owned()));
+        return Err(Failure::Usage("name a command".to_owned()));
     };
     if matches!(name.as_str(), "help" | "--help" | "-h") {
         print!("{}", help());
@@ -96,7 +124,7 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
 fn help() -> String {
     let mut text = String::from("Usage: cargo xtask <command>\n\n");
     for Command { name, about, .. } in COMMANDS {
-        text.push_str(&format!("  {name:<8} {about}\n"));
+        text.push_str(&format!("  {name:<14} {about}\n"));
     }
     text
 }

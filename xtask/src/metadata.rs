@@ -15,6 +15,15 @@ pub(crate) struct Package {
     #[serde(default)]
     pub(crate) version: String,
     pub(crate) license: Option<String>,
+    pub(crate) rust_version: Option<String>,
+    pub(crate) description: Option<String>,
+    #[serde(default)]
+    pub(crate) keywords: Vec<String>,
+    #[serde(default)]
+    pub(crate) categories: Vec<String>,
+    /// `[package.metadata]`.
+    #[serde(default)]
+    pub(crate) metadata: serde_json::Value,
     /// `None` for a package of this workspace.
     pub(crate) source: Option<String>,
     /// The registries it may go to: `None` for any, empty for none.

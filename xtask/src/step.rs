@@ -1,5 +1,6 @@
 //! A run made of named steps: each timed, the first failure ends it.
 
+use std::fmt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -57,28 +58,54 @@ impl Step {
     }
 }
 
-/// Runs the steps in order and prints what each took.
+/// Runs the steps in order; prints what each took, after it and once more at the end.
 pub(crate) fn run_all(steps: &[Step]) -> Result<(), Failure> {
-    let mut took: Vec<(&str, Duration)> = Vec::new();
-    for (index, step) in steps.iter().enumerate() {
+    let mut times = Times { planned: steps.len(), taken: Vec::new() };
+    let outcome = steps.iter().enumerate().try_for_each(|(index, step)| {
         println!("\n=== {}/{} {}: {}", index + 1, steps.len(), step.name, step.command_line());
         let started = Instant::now();
         let outcome = step.run();
-        took.push((&step.name, started.elapsed()));
-        if outcome.is_err() {
-            println!("{}", summary(&took, steps.len()));
-            return outcome;
-        }
-    }
-    println!("{}", summary(&took, steps.len()));
-    Ok(())
+        let took = started.elapsed();
+        println!("=== {}/{} {}: {:.1} s", index + 1, steps.len(), step.name, took.as_secs_f64());
+        times.taken.push((step.name.clone(), took));
+        outcome
+    });
+    print!("{times}");
+    outcome
 }
 
-fn summary(took: &[(&str, Duration)], planned: usize) -> String {
-    let mut text = String::from("\n=== summary\n");
-    for (name, time) in took {
-        text.push_str(&format!("{:>8.1} s  {name}\n", time.as_secs_f64()));
+/// How long each step took.
+struct Times {
+    planned: usize,
+    taken: Vec<(String, Duration)>,
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n=== summary")?;
+        for (name, time) in &self.taken {
+            writeln!(f, "{:>8.1} s  {name}", time.as_secs_f64())?;
+        }
+        let total: Duration = self.taken.iter().map(|(_, time)| *time).sum();
+        let (run, planned) = (self.taken.len(), self.planned);
+        writeln!(f, "{:>8.1} s  in total, {run} of {planned} steps run", total.as_secs_f64())
     }
-    let total: Duration = took.iter().map(|(_, time)| *time).sum();
-    text + &format!("{:>8.1} s  in all, {} of {planned} steps run", total.as_secs_f64(), took.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Times;
+
+    #[test]
+    fn the_summary_adds_up_and_says_how_many_steps_did_not_run() {
+        let taken = vec![
+            ("test".to_owned(), Duration::from_secs(2)),
+            ("docs".to_owned(), Duration::from_millis(500)),
+        ];
+        let text = Times { planned: 3, taken }.to_string();
+        assert!(text.contains("     2.0 s  test"), "{text}");
+        assert!(text.ends_with("     2.5 s  in total, 2 of 3 steps run\n"), "{text}");
+    }
 }

@@ -10,7 +10,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     step.run()
 }
 
-/// The same as a step. All features at once: a second run with others would compile most dependencies again.
+/// The same as a step. All features at once: a second run with others would compile most
+/// dependencies again.
 pub(crate) fn step() -> Step {
     Step::new("test", &["test", "--workspace", "--all-features"])
 }

@@ -9,7 +9,7 @@ use levi_crypto::message::{self, Place};
 use levi_crypto::{MessageKey, SessionSecret};
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox};
 use levi_outbox::{
-    Change, Due, DueLane, Enqueued, LaneId, NewRow, OutboxStore, Protection, RowHead, RowId, RowKey,
+    Change, Due, DueLane, Encryption, Enqueued, LaneId, LaneKey, NewRow, OutboxStore, RowHead, RowId, RowKey,
 };
 use levi_transport::rows::encode_message_row;
 use levi_types::{Monotonic, Now, SessionId, Wall};
@@ -62,13 +62,9 @@ fn outbox_store_and_acknowledge(bencher: Bencher<'_, '_>, rows: i64) {
     let mut store = SqliteOutbox::in_memory(SqliteOptions::default()).unwrap();
     let mut next = 0;
     bencher.bench_local(|| {
-        let row = |number| NewRow {
-            session_id: session(),
-            sequence_number: number,
-            message_id: "m".into(),
-            payload: vec![7; 1500],
-            protection: Protection::Sealed,
-            enqueued_at: NOW.wall,
+        let row = |number| {
+            let payload = vec![7; 1500];
+            NewRow::message(session(), number, "m".into(), payload, Encryption::SessionKey, NOW.wall)
         };
         let new: Vec<NewRow> = (next..next + rows).map(row).collect();
         next += rows;
@@ -100,7 +96,7 @@ fn due_query() -> levi_outbox::DueQuery<'static> {
 fn batcher_load_and_draft(bencher: Bencher<'_, '_>, lanes: i64) {
     let lane = |lane: i64| DueLane {
         lane: LaneId(lane),
-        session_id: format!("session {lane}").as_str().into(),
+        key: LaneKey::Messages(format!("session {lane}").as_str().into()),
         attempts: 0,
         more: true,
         heads: (0..1_000 / lanes.max(1))
@@ -108,7 +104,7 @@ fn batcher_load_and_draft(bencher: Bencher<'_, '_>, lanes: i64) {
                 key: RowKey { id: RowId(lane * 1_000 + number), version: 1 },
                 sequence_number: number,
                 bytes: 1_500,
-                protection: Protection::Sealed,
+                encryption: Encryption::SessionKey,
                 enqueued_at: NOW.wall,
             })
             .collect(),
@@ -116,7 +112,7 @@ fn batcher_load_and_draft(bencher: Bencher<'_, '_>, lanes: i64) {
     bencher
         .with_inputs(|| Due { lanes: (1..=lanes).map(lane).collect(), more: false, next_due: None })
         .bench_local_values(|due| {
-            let mut batcher = Batcher::new(LeviConfig::default());
+            let mut batcher = Batcher::new(LeviConfig::default(), 1);
             batcher.handle(NOW, Input::SignedIn);
             batcher.handle(NOW, Input::Loaded(due));
             std::iter::from_fn(|| batcher.poll_action()).count()

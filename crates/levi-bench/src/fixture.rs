@@ -7,7 +7,7 @@ use levi::{CodingSession, Repository, RepositoryId, SecretString, SessionId, Ses
 use levi_crypto::message::{self, Place};
 use levi_crypto::{MessageKey, SessionSecret};
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
-use levi_outbox::{NewRow, OutboxStore, Protection};
+use levi_outbox::{Encryption, LaneKey, NewRow, OutboxStore};
 use levi_testkit::fixtures::uuid_of;
 use levi_transport::rows::encode_message_row;
 use levi_types::{DeliveryReport, MessageSyncRequest, Wall};
@@ -83,14 +83,9 @@ pub(crate) fn sealed_row(key: &MessageKey, session: &SessionId, sequence_number:
     let sealed = message::seal(key, place, &content(), &mut rand::rng())?;
     let mut payload = Vec::new();
     encode_message_row(&mut payload, session, sequence_number, &sealed.ciphertext, &sealed.nonce);
-    Ok(NewRow {
-        session_id: session.clone(),
-        sequence_number,
-        message_id: message_id(sequence_number).as_str().into(),
-        payload,
-        protection: Protection::Sealed,
-        enqueued_at: Wall::from_millis(1_700_000_000_000),
-    })
+    let message_id = message_id(sequence_number).as_str().into();
+    let at = Wall::from_millis(1_700_000_000_000);
+    Ok(NewRow::message(session.clone(), sequence_number, message_id, payload, Encryption::SessionKey, at))
 }
 
 /// Options with room for ten million rows.
@@ -120,7 +115,7 @@ pub(crate) fn backlog(path: &Path, rows: usize, sessions: usize, at_once: usize)
         payload.extend_from_slice(&template.payload[tail..]);
         let message_id = message_id(sequence_number).as_str().into();
         batch.push(NewRow {
-            session_id: id.clone(),
+            lane: LaneKey::Messages(id.clone()),
             sequence_number,
             message_id,
             payload,

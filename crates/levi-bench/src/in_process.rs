@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use levi::{AccessToken, Answer, Failure, Select, Supabase, Upsert, Verdict};
+use levi::{AccessToken, ApiError, Select, Supabase, Upsert, Verdict};
 use levi_transport::Table;
 use tokio::sync::Notify;
 
@@ -46,7 +46,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[async_trait]
 impl Supabase for InProcessServer {
-    async fn upsert(&self, _: &AccessToken, upsert: Upsert) -> Answer {
+    async fn upsert(&self, _: &AccessToken, upsert: Upsert) -> Result<(), ApiError> {
         let at = Instant::now();
         self.upserts.fetch_add(1, Ordering::Relaxed);
         if upsert.table == Table::Messages {
@@ -56,10 +56,10 @@ impl Supabase for InProcessServer {
         if !self.latency.is_zero() {
             tokio::time::sleep(self.latency).await;
         }
-        Answer { verdict: Verdict::Accepted, code: "200".to_owned(), detail: String::new() }
+        Ok(())
     }
 
-    async fn select(&self, _: &AccessToken, select: Select) -> Result<Vec<u8>, Failure> {
+    async fn select(&self, _: &AccessToken, select: Select) -> Result<Vec<u8>, ApiError> {
         Ok(if select.table == Table::Devices { self.devices.clone() } else { b"[]".to_vec() })
     }
 }

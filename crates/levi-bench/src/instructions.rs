@@ -9,9 +9,8 @@ use levi_core::LeviConfig;
 use levi_core::batcher::{Action, Batcher, Input};
 use levi_outbox::sqlite::SqliteOutbox;
 use levi_outbox::{
-    Change, Due, DueLane, Enqueued, LaneId, NewRow, OutboxStore, Protection, RowHead, RowId, RowKey,
+    Change, Due, DueLane, Encryption, Enqueued, LaneId, LaneKey, NewRow, OutboxStore, RowHead, RowId, RowKey,
 };
-use levi_transport::{Answer, Verdict};
 use levi_types::{Monotonic, Now, Wall};
 
 use crate::cases::request_build::{Harness, Messages};
@@ -78,29 +77,27 @@ fn due() -> Due {
         key: RowKey { id: RowId(number), version: 1 },
         sequence_number: number,
         bytes: 1_500,
-        protection: Protection::Sealed,
+        encryption: Encryption::SessionKey,
         enqueued_at: NOW.wall,
     };
     let heads: Vec<RowHead> = (0..1_000).map(head).collect();
-    let lane = DueLane { lane: LaneId(1), session_id: fixture::session(0), attempts: 0, more: true, heads };
+    let key = LaneKey::Messages(fixture::session(0));
+    let lane = DueLane { lane: LaneId(1), key, attempts: 0, more: true, heads };
     Due { lanes: vec![lane], more: false, next_due: None }
 }
 
 /// Makes one batch of a loaded lane and acknowledges it.
 fn one_batch(due: Due) -> bool {
-    let mut batcher = Batcher::new(LeviConfig::default());
+    let mut batcher = Batcher::new(LeviConfig::default(), 1);
     batcher.handle(NOW, Input::SignedIn);
     batcher.handle(NOW, Input::Loaded(due));
     let mut acknowledged = false;
     while let Some(action) = batcher.poll_action() {
         match action {
             Action::Send(batch) if !acknowledged => {
-                let answer =
-                    Answer { verdict: Verdict::Accepted, code: String::new(), detail: String::new() };
-                let outcome = Input::Outcome { batch: batch.id, answer, culprits: Vec::new(), draw: 0.0 };
-                batcher.handle(NOW, outcome);
+                batcher.handle(NOW, Input::Outcome { batch: batch.id, result: Ok(()) });
             }
-            Action::Acknowledge { .. } => acknowledged = true,
+            Action::Commit(Change::Acknowledge { .. }) => acknowledged = true,
             _ => {}
         }
     }

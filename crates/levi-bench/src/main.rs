@@ -98,7 +98,7 @@ async fn measure(out: &Path, options: &[&str]) -> Fallible<ExitCode> {
         // After each group, so that an interrupted run keeps the groups that it has finished.
         write(out, &report)?;
     }
-    println!("\n{}", report.table());
+    println!("\n{}", report.page());
     println!("{} target(s) missed; tables, figures and plots are in {}", report.missed(), out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -58,7 +58,7 @@ impl Figure {
         self.levi.iter().enumerate().map(|(round, levi)| levi / baseline(round)).collect()
     }
 
-    fn row(&self, group: &str) -> String {
+    fn row(&self) -> String {
         let ratio = Spread::of(&self.ratios());
         let verdict = match self.target.is_met(ratio.median) {
             Some(true) => "met",
@@ -66,8 +66,7 @@ impl Figure {
             None => "",
         };
         format!(
-            "| {} | {} | {} | {} | {} | {:.2} / **{:.2}** / {:.2} | {} | {} | {} |\n",
-            group,
+            "| {} | {} | {} | {} | {:.2} / **{:.2}** / {:.2} | {} | {} | {} |\n",
             self.what,
             number(Spread::of(&self.levi).median, &self.unit),
             self.against,
@@ -115,15 +114,20 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn figure(&mut self, figure: Figure) {
-        println!("{}", figure.row(&self.group).trim_end());
+        println!("{}: {}", self.group, figure.row().trim_end());
         self.figures.push(figure);
     }
 }
 
-/// The beginning of the page with the tables.
-const HEAD: &str = "# Performance tables\n\n\
-    `cargo xtask bench --write` generates this page. A ratio is Levi's value divided by the baseline's in the same round;\n\
-    the target applies to the median of all rounds. [The page on performance](../performance.md) describes the method.\n\n";
+/// The beginning of `docs/performance/tables.md`.
+const HEAD: &str = "# Benchmark tables
+
+<!-- Written by `cargo xtask bench --write`. Do not edit by hand. -->
+
+The last full run. How to read it: [performance.md](../performance.md). Round by round:
+[figures.json](figures.json).
+
+";
 
 /// Every group as it was measured last.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -140,32 +144,19 @@ impl Report {
         self.runs.sort_by_key(|run| order.iter().position(|group| *group == run.group));
     }
 
-    /// The page `docs/performance/tables.md`.
+    /// The page with the tables, in Markdown: a section for each group.
     pub(crate) fn page(&self) -> String {
-        let mut text = format!("{HEAD}{}", self.table());
-        text.push_str("\n[figures.json](figures.json) holds the value of each round.\n");
-        for plot in self.runs.iter().flat_map(|run| &run.plots) {
-            let _ = writeln!(text, "\n![{}]({}.svg)", plot.title, plot.file);
-        }
-        text
-    }
-
-    /// The conditions and the table, in Markdown.
-    pub(crate) fn table(&self) -> String {
-        let mut text = String::new();
+        let mut text = HEAD.to_owned();
         for line in &self.machine {
             let _ = writeln!(text, "- {line}");
         }
         for run in &self.runs {
-            let _ = writeln!(text, "- {}: {}", run.group, run.conditions);
-        }
-        text.push('\n');
-        text.push_str(
-            "| group | what | Levi | baseline or limit | its value | ratio min / median / max | target | | note |\n",
-        );
-        text.push_str("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
-        for run in &self.runs {
-            text.extend(run.figures.iter().map(|figure| figure.row(&run.group)));
+            let (title, subject) = section(&run.group);
+            let _ = writeln!(text, "\n## {title}\n\n{subject} {}.\n\n{COLUMNS}", run.conditions);
+            text.extend(run.figures.iter().map(Figure::row));
+            for plot in &run.plots {
+                let _ = writeln!(text, "\n![{}]({}.svg)", plot.title, plot.file);
+            }
         }
         text
     }
@@ -175,6 +166,28 @@ impl Report {
         let missed =
             |figure: &&Figure| figure.target.is_met(Spread::of(&figure.ratios()).median) == Some(false);
         self.runs.iter().flat_map(|run| &run.figures).filter(missed).count()
+    }
+}
+
+const COLUMNS: &str =
+    "| what | Levi | baseline or limit | its value | ratio min / median / max | target | | note |
+| --- | --- | --- | --- | --- | --- | --- | --- |";
+
+/// The title of a group's section, and what the group measures.
+fn section(group: &str) -> (&str, &'static str) {
+    match group {
+        "request-build" => (
+            "Request build",
+            "Encrypting, encoding and building a request, without a disk and without a network.",
+        ),
+        "fan-out" => ("Fan-out", "Sealing one session secret for many devices and sending it."),
+        "enqueue" => ("Enqueue", "`enqueue_durable`: from the call to the receipt."),
+        "drain" => ("Drain", "A backlog that is sent: claim, read, send, acknowledge."),
+        "latency" => ("Latency", "From `enqueue` to the request."),
+        "scaling" => ("Scaling", "The four steps of a batch, by the number of pending rows."),
+        "memory" => ("Memory", "A process that starts with a backlog and drains it."),
+        "idle" => ("Idle", "A process with nothing to do."),
+        other => (other, ""),
     }
 }
 
@@ -217,7 +230,7 @@ mod tests {
         run.figure(figure(&[2.0], &[1.0], Target::None));
         let report = Report { runs: vec![run], ..Report::default() };
         assert_eq!(report.missed(), 1);
-        assert_eq!(report.table().matches("**missed**").count(), 1);
+        assert_eq!(report.page().matches("**missed**").count(), 1);
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! What the command line takes.
+//! The commands and the options that several of them share.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(feature = "demo")]
 use crate::demo::DemoArgs;
 use crate::doctor::DoctorArgs;
 use crate::login::{LoginArgs, LogoutArgs};
@@ -13,73 +14,84 @@ use crate::share::ShareArgs;
 use crate::status::StatusArgs;
 use crate::sync::SyncArgs;
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
 Exit codes:
-  0  all of it is done
-  1  wrong usage, a setting that cannot work, or trouble on this machine's disk
-  2  some lines or rows were bad (each is named on stderr); everything else went through
+  0  everything is done
+  1  an error on this machine, such as a setting that cannot work or a file that cannot be read or written
+  2  wrong usage (nothing was done), or bad lines or rows (each is named on stderr; all others were processed)
   3  some messages are still in the outbox: run `levi status`
-  4  nobody is signed in: run `levi login`
+  4  not signed in: run `levi login`
   5  the server cannot be reached, or refuses: run `levi doctor --server`
   6  another process owns the outbox
-  7  a check failed: `levi doctor` found something, or the demo lost, duplicated, mixed up or leaked a message";
+  7  a check failed: `levi doctor` found a problem, or the demo lost, duplicated, reordered or leaked a message
+
+Environment:
+  LEVI_LOG  what Levi logs to stderr: error, warn, info, debug or trace; nothing by default";
 
 /// Encrypted message sync to your own Supabase project.
 #[derive(Debug, Parser)]
-#[command(name = "levi", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "levi", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// JSON for machines: results on stdout, complaints on stderr, one object a line.
+    /// Print JSON, one object a line: results to stdout, errors to stderr.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// See it work: sync a coding session through an outage, and read it on other devices.
-    #[command(after_help = EXIT_CODES)]
+    #[cfg(feature = "demo")]
+    /// Show Levi at work: sync a coding session through an outage and read it on other devices.
+    #[command(after_help = AFTER_HELP)]
     Demo(DemoArgs),
     /// Sync messages from a file or stdin to your project.
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = AFTER_HELP)]
     Sync(SyncArgs),
-    /// Read on this device what was written on another.
-    #[command(after_help = EXIT_CODES)]
+    /// Print the messages that any of your devices wrote, decrypted.
+    #[command(after_help = AFTER_HELP)]
     Pull(PullArgs),
     /// Sign in to a project and register this device.
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = AFTER_HELP)]
     Login(LoginArgs),
-    /// Let a device that was registered later read the sessions that this one can. Works while a daemon runs.
-    #[command(after_help = EXIT_CODES)]
+    /// Share the sessions that this device can read with a device that was registered later. Works
+    /// while a daemon runs.
+    #[command(after_help = AFTER_HELP)]
     Share(ShareArgs),
-    /// Forget the sign-in; keys, sessions and outbox stay.
+    /// Delete the stored sign-in; keys, sessions and outbox stay.
+    #[command(after_help = AFTER_HELP)]
     Logout(LogoutArgs),
-    /// What waits, what is set aside, and whether anybody is at work. Works while a daemon runs.
-    #[command(after_help = EXIT_CODES)]
+    /// Show what is pending, what is parked and why, and whether a daemon runs. Works while a
+    /// daemon runs.
+    #[command(after_help = AFTER_HELP)]
     Status(StatusArgs),
-    /// List, retry, discard or export what waits.
-    #[command(after_help = EXIT_CODES)]
+    /// List, retry, discard or export the rows of the outbox.
+    #[command(after_help = AFTER_HELP)]
     Outbox(OutboxArgs),
-    /// Find out what is wrong and what to do. Looks only. Works while a daemon runs.
-    #[command(after_help = EXIT_CODES)]
+    /// Find problems of this device and of the project, and say what to do. Changes nothing. Works
+    /// while a daemon runs.
+    #[command(after_help = AFTER_HELP)]
     Doctor(DoctorArgs),
 }
 
-/// Which project.
+/// The project to connect to.
 #[derive(Debug, Args)]
 pub(crate) struct ProjectArgs {
-    /// The project's address, such as https://abcd.supabase.co. Default: the one signed in to.
+    /// The project's address, such as https://abcd.supabase.co. Default: the address of the last
+    /// `levi login`.
     #[arg(long, env = "LEVI_URL")]
     pub(crate) url: Option<String>,
-    /// Its publishable key (sb_publishable_...), or the older anon key. Default: the one signed in with.
+    /// Its publishable key (sb_publishable_...), or the older anon key. Default: the key of the
+    /// last `levi login`.
     #[arg(long, env = "LEVI_PUBLISHABLE_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
 }
 
-/// Which device.
+/// The device, named by its data directory.
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// Where this device keeps its sign-in, keys, sessions and outbox. Default: levi in the user's data folder.
+    /// The directory of this device's sign-in, keys, sessions and outbox. Default: levi in the
+    /// user's data directory.
     #[arg(long, env = "LEVI_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 }

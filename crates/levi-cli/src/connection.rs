@@ -1,19 +1,19 @@
-//! The project that the data folder is signed in to.
+//! The connection of a signed-in device to its project.
 
 use std::sync::Arc;
 
 use levi::{
-    AccessToken, DeviceId, Failure, HttpOptions, HttpSignIn, HttpSupabase, Levi, Reader, Select,
+    AccessToken, ApiError, DeviceId, HttpOptions, HttpSignIn, HttpSupabase, Levi, Reader, Select,
     SqliteSessionStore, Supabase as _, TokenKeeper, UserId, Verdict,
 };
 
 use crate::args::{DataArgs, ProjectArgs};
+use crate::data_dir::{self, DataDir, Project};
 use crate::error::CliError;
-use crate::home::{self, Home, Project};
 
-/// A signed-in device and the way to its project.
+/// What a command needs to work as the signed-in user on this device.
 pub(crate) struct Connection {
-    pub(crate) home: Home,
+    pub(crate) data_dir: DataDir,
     pub(crate) http: HttpOptions,
     pub(crate) keeper: TokenKeeper,
     pub(crate) user_id: UserId,
@@ -21,13 +21,14 @@ pub(crate) struct Connection {
     supabase: HttpSupabase,
 }
 
-/// The project's address and key: from the command line, else from the last sign-in, if they fit together.
+/// The project's address and key, from the command line or else from the last sign-in.
 pub(crate) fn address(args: &ProjectArgs, known: Option<&Project>) -> Result<HttpOptions, CliError> {
     let same = |url: &str, known: &Project| url.trim_end_matches('/') == known.url.trim_end_matches('/');
     if let (Some(url), Some(known)) = (&args.url, known)
         && !same(url, known)
     {
-        // The tokens in this folder are the other project's, and must not be shown to this one.
+        // The tokens in this data directory belong to the other project, and must not be sent to
+        // this one.
         return Err(CliError::OtherProject);
     }
     let url = args.url.clone().or_else(|| known.map(|known| known.url.clone()));
@@ -39,44 +40,45 @@ pub(crate) fn address(args: &ProjectArgs, known: Option<&Project>) -> Result<Htt
 }
 
 impl Connection {
-    /// Opens what `levi login` left in the data folder. Asks no server.
+    /// Loads what `levi login` stored in the data directory. Sends no request.
     pub(crate) async fn open(project: &ProjectArgs, data: &DataArgs) -> Result<Self, CliError> {
-        let folder = home::folder(data.data_dir.as_deref());
-        let known = home::project(&folder)?;
+        let path = data_dir::resolve(data.data_dir.as_deref());
+        let known = data_dir::project(&path)?;
         let http = address(project, known.as_ref())?;
         if known.is_none() {
             return Err(CliError::NotSignedIn);
         }
-        let home = Home::open(folder)?;
-        let keeper = TokenKeeper::new(Arc::new(HttpSignIn::new(&http)?), home.credentials());
+        let data_dir = DataDir::open(path)?;
+        let keeper = TokenKeeper::new(Arc::new(HttpSignIn::new(&http)?), data_dir.credentials());
         let signed_in = keeper.current().await?.ok_or(CliError::NotSignedIn)?;
-        let device_id = home.device_id()?.ok_or(CliError::NoDevice)?;
+        let device_id = data_dir.device_id()?.ok_or(CliError::NoDevice)?;
         let supabase = HttpSupabase::new(&http)?;
-        Ok(Self { home, http, keeper, user_id: signed_in.user_id, device_id, supabase })
+        Ok(Self { data_dir, http, keeper, user_id: signed_in.user_id, device_id, supabase })
     }
 
-    /// The message worker of this device, at rest.
-    pub(crate) fn levi(&self) -> Result<(Levi, Arc<SqliteSessionStore>), CliError> {
-        let store = Arc::new(self.home.session_store()?);
-        let builder = Levi::builder(self.http.clone(), Arc::clone(&store) as _);
-        let builder = builder.config(self.home.config()).database_key(self.home.database_key()?);
-        Ok((builder.credentials(self.home.credentials()).build()?, store))
+    pub(crate) fn session_store(&self) -> Result<Arc<SqliteSessionStore>, CliError> {
+        Ok(Arc::new(self.data_dir.session_store()?))
+    }
+
+    /// This device's worker, not started yet.
+    pub(crate) fn levi(&self, store: Arc<SqliteSessionStore>) -> Result<Levi, CliError> {
+        self.data_dir.levi(&self.http, store)
     }
 
     pub(crate) fn reader(&self, levi: &Levi) -> Result<Reader, CliError> {
-        Ok(levi.reader(self.device_id.clone(), self.home.private_key()?)?)
+        Ok(levi.reader(self.device_id.clone(), self.data_dir.private_key()?)?)
     }
 
-    /// A read as the signed-in user; an expired token is refreshed once.
+    /// Reads as the signed-in user. Refreshes an expired token once.
     pub(crate) async fn select(&self, select: Select) -> Result<Vec<u8>, CliError> {
         Ok(self.try_select(select).await??)
     }
 
-    /// As [`select`](Self::select), with the server's refusal told apart from a missing sign-in.
-    pub(crate) async fn try_select(&self, select: Select) -> Result<Result<Vec<u8>, Failure>, CliError> {
+    /// As [`select`](Self::select), but the server's refusal is apart from a missing sign-in.
+    pub(crate) async fn try_select(&self, select: Select) -> Result<Result<Vec<u8>, ApiError>, CliError> {
         let token = self.token().await?;
         match self.supabase.select(&token, select.clone()).await {
-            Err(failure) if failure.0.verdict == Verdict::SignedOut => {
+            Err(error) if error.verdict == Verdict::SignedOut => {
                 let fresh = self.keeper.fresh(&token).await?;
                 Ok(self.supabase.select(&fresh.access_token, select).await)
             }

@@ -1,4 +1,5 @@
-//! What goes to whom: results to stdout, everything else to stderr, and either text for people or JSON for machines.
+//! Output: results go to stdout, diagnostics and progress to stderr, as text for people or as JSON
+//! for programs.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -7,7 +8,6 @@ use serde::Serialize;
 use crate::error::CliError;
 use crate::progress::Progress;
 
-/// For whom to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Text,
@@ -20,7 +20,7 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// One line of text for people; nothing for machines.
+    /// Writes one line to stdout, unless the format is JSON.
     pub(crate) fn say(self, line: impl AsRef<str>) -> Result<(), CliError> {
         if self.format == Format::Json {
             return Ok(());
@@ -28,7 +28,7 @@ impl Console {
         write_line(line.as_ref())
     }
 
-    /// One JSON object on a line of its own, for machines; nothing for people.
+    /// Writes one line of JSON to stdout, if the format is JSON.
     pub(crate) fn json(self, value: &impl Serialize) -> Result<(), CliError> {
         if self.format == Format::Text {
             return Ok(());
@@ -36,24 +36,25 @@ impl Console {
         self.record(value)
     }
 
-    /// One JSON object on a line of its own, whoever reads.
+    /// Writes one line of JSON to stdout in both formats: NDJSON that `levi sync` reads.
     #[expect(clippy::unused_self, reason = "output goes through the console")]
     pub(crate) fn record(self, value: &impl Serialize) -> Result<(), CliError> {
         let line = serde_json::to_string(value).map_err(|error| CliError::Output(error.into()))?;
         write_line(&line)
     }
 
-    /// Something that went wrong with one line or row, beside the results.
-    pub(crate) fn complain(self, complaint: &Complaint<'_>) {
+    /// Writes one line to stderr.
+    pub(crate) fn report(self, diagnostic: &Diagnostic<'_>) {
         let line = match self.format {
-            Format::Text => format!("levi: {complaint}"),
-            Format::Json => serde_json::to_string(complaint).unwrap_or_default(),
+            Format::Text => format!("levi: {diagnostic}"),
+            Format::Json => serde_json::to_string(diagnostic).unwrap_or_default(),
         };
-        // Where stderr is closed nobody wants to know.
+        // If stderr is closed, nobody reads diagnostics, and the work goes on.
         let _ = writeln!(io::stderr(), "{line}");
     }
 
-    /// How far a long job is: a bar on a terminal, plain lines elsewhere, nothing for machines.
+    /// Progress of a long job: a bar on a terminal, plain lines elsewhere, nothing if the format is
+    /// JSON.
     pub(crate) fn progress(self, what: &'static str, total: Option<u64>) -> Progress {
         match self.format {
             Format::Json => Progress::silent(),
@@ -63,9 +64,10 @@ impl Console {
     }
 }
 
-/// What is wrong with one line of input or one row of the server. Never holds content.
-#[derive(Debug, Serialize)]
-pub(crate) struct Complaint<'a> {
+/// An error, and the line of input or the row of the server that it is about, if it is about one.
+/// Never holds content.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Diagnostic<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) line: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +77,19 @@ pub(crate) struct Complaint<'a> {
     pub(crate) error: String,
 }
 
-impl std::fmt::Display for Complaint<'_> {
+impl Diagnostic<'_> {
+    /// About no line and no row.
+    pub(crate) fn new(error: impl Into<String>) -> Self {
+        Self { error: error.into(), ..Self::default() }
+    }
+
+    /// About one line of the input, counted from 1.
+    pub(crate) fn at_line(line: u64, error: impl Into<String>) -> Self {
+        Self { line: Some(line), ..Self::new(error) }
+    }
+}
+
+impl std::fmt::Display for Diagnostic<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(line) = self.line {
             write!(f, "line {line}: ")?;

@@ -1,42 +1,44 @@
-//! This device among the user's devices.
+//! The row of this device in the user's list of devices.
 
 use levi::{
-    DeviceId, DeviceRow, HttpOptions, HttpSupabase, NoAccount, SignedIn, Supabase as _, TokenKeeper, Upsert,
-    Verdict, upsert_of,
+    DeviceId, DeviceRow, HttpOptions, HttpSupabase, SignedIn, Supabase as _, TokenKeeper, Upsert, Verdict,
+    upsert_of,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
+use crate::data_dir::DataDir;
 use crate::error::CliError;
-use crate::home::Home;
 use crate::ids::random_uuid;
 
-/// What people read in a list of devices.
+/// How a list of devices shows this one.
+#[derive(Clone, Copy)]
 pub(crate) struct Description<'a> {
     pub(crate) name: &'a str,
     pub(crate) device_type: &'a str,
 }
 
-/// Writes this device's row: with its id and its public key, which it makes if there are none yet.
+/// Writes this device's row, with its id and its public key. Creates both on the first call.
 pub(crate) async fn register(
-    home: &Home,
+    data_dir: &DataDir,
     http: &HttpOptions,
     keeper: &TokenKeeper,
     description: Description<'_>,
 ) -> Result<DeviceId, CliError> {
     let signed_in = keeper.current().await?.ok_or(CliError::NotSignedIn)?;
-    let known = home.device_id()?;
+    let known = data_dir.device_id()?;
     let id = known.clone().unwrap_or_else(|| DeviceId::from(random_uuid(&mut UnwrapErr(SysRng))));
     if known.is_none() {
-        // Before the server has it: a device that is registered and does not know it would be one too many.
-        home.save_device_id(&id)?;
+        // Saved before the server has it, because a crash in between would register this device
+        // twice.
+        data_dir.save_device_id(&id)?;
     }
     let row = DeviceRow {
         id: id.clone(),
         user_id: signed_in.user_id.clone(),
         name: Some(description.name.to_owned()),
         device_type: Some(description.device_type.to_owned()),
-        public_key: Some(home.private_key()?.public_key().to_base64()),
+        public_key: Some(data_dir.private_key()?.public_key().to_base64()),
         is_active: true,
     };
     write(http, keeper, &signed_in, &row).await?;
@@ -52,14 +54,11 @@ async fn write(
     let supabase = HttpSupabase::new(http)?;
     let body = || -> Upsert { upsert_of(std::slice::from_ref(row)) };
     let token = &signed_in.context.access_token;
-    let mut answer = supabase.upsert(token, body()).await;
-    if answer.verdict == Verdict::SignedOut {
-        let fresh = keeper.fresh(token).await?;
-        answer = supabase.upsert(&fresh.access_token, body()).await;
-    }
-    match answer.verdict {
-        Verdict::Accepted => Ok(()),
-        Verdict::SignedOut => Err(NoAccount::SignedOut.into()),
-        _ => Err(levi::Failure(answer).into()),
+    match supabase.upsert(token, body()).await {
+        Err(error) if error.verdict == Verdict::SignedOut => {
+            let fresh = keeper.fresh(token).await?;
+            Ok(supabase.upsert(&fresh.access_token, body()).await?)
+        }
+        result => Ok(result?),
     }
 }

@@ -2,13 +2,13 @@ use std::io;
 use std::path::PathBuf;
 
 use levi::{
-    BuildError, CredentialsError, Failure, HttpConfigError, NoAccount, NotConnected, OutboxError, ReadError,
-    SignInError, StartError, StoreError, SyncError, TokenError,
+    AdminError, ApiError, BuildError, CredentialsError, DeviceId, HttpConfigError, NoAccount, NotConnected,
+    OutboxError, ReadError, SessionId, SignInError, StartError, StoreError, SyncError, TokenError,
 };
 
 use crate::exit::Exit;
 
-/// Why a command ended without doing what it was asked. Its text says what to do and holds no secret.
+/// Why a command failed. The text says what to do and holds no secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum CliError {
@@ -16,13 +16,11 @@ pub(crate) enum CliError {
         "no project named; give --url and --key (or LEVI_URL and LEVI_PUBLISHABLE_KEY), or run `levi login` with them once"
     )]
     NoProject,
-    #[error(
-        "this data folder is signed in to another project; log in to the new one with another --data-dir"
-    )]
+    #[error("this data directory is signed in to another project; use another --data-dir for the new one")]
     OtherProject,
-    #[error("this data folder belongs to another user; use another --data-dir for this one")]
+    #[error("this data directory belongs to another user; use another --data-dir for this one")]
     OtherUser,
-    #[error("nobody is signed in; run `levi login`")]
+    #[error("not signed in; run `levi login`")]
     NotSignedIn,
     #[error("this device is not registered; run `levi login` again")]
     NoDevice,
@@ -34,12 +32,14 @@ pub(crate) enum CliError {
     Start(StartError),
     #[error(transparent)]
     Outbox(OutboxError),
+    #[error(transparent)]
+    Admin(AdminError),
     #[error(
-        "another process owns the outbox at {path}: a daemon, or another `levi`; let it do the work, or stop it and run this again",
+        "another process owns the outbox at {path}, a daemon or another `levi`; let it send, or stop it and run this again",
         path = .path.display()
     )]
     Owned { path: PathBuf },
-    #[error("there is no outbox at {path} yet; nothing was ever handed in there (see --data-dir)", path = .path.display())]
+    #[error("there is no outbox at {path}: no message was ever enqueued there (see --data-dir)", path = .path.display())]
     NoOutbox { path: PathBuf },
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
@@ -49,24 +49,32 @@ pub(crate) enum CliError {
     SignIn(#[from] SignInError),
     #[error(transparent)]
     Token(TokenError),
-    #[error("the sign-in cannot be used now: {0}")]
+    #[error("the sign-in cannot be used at the moment: {0}")]
     SignInUnavailable(String),
-    #[error("Supabase did not answer as hoped: {0}; run `levi doctor --server`")]
-    Server(Failure),
+    #[error("the request to Supabase failed: {0}; run `levi doctor --server`")]
+    Server(ApiError),
     #[error(transparent)]
     Read(ReadError),
     #[error(transparent)]
     Sync(SyncError),
     #[error(transparent)]
     NotConnected(#[from] NotConnected),
-    #[error("{what} is not an id; the server takes uuids, such as 4be0643f-1d98-473b-97cd-ca98a65347dd")]
+    #[error("{what} is not a uuid, such as 4be0643f-1d98-473b-97cd-ca98a65347dd")]
     NotAUuid { what: &'static str },
     #[error("{0}")]
     Usage(&'static str),
+    #[error(
+        "none of your active devices has the id {device}; run `levi status` on the other device to see its id"
+    )]
+    UnknownDevice { device: DeviceId },
+    #[error("the stored secret of session {session} is malformed; restore the data directory from a backup")]
+    MalformedSecret { session: SessionId },
+    #[error("the outbox is half full and the server accepts nothing; run this again when it does")]
+    OutboxHalfFull,
     #[error("cannot read {path}: {source}", path = .path.display())]
     Input { path: PathBuf, source: io::Error },
     #[error(
-        "line {line} could not be stored: {error}; what came before it is safe, run this again from the start"
+        "line {line} could not be stored: {error}; the lines before it are stored, run the command again from the start"
     )]
     NotStored { line: u64, error: levi::EnqueueError },
     #[error("cannot write {path}: {source}", path = .path.display())]
@@ -77,10 +85,16 @@ pub(crate) enum CliError {
     Output(io::Error),
     #[error("cannot {what}: {source}")]
     System { what: &'static str, source: io::Error },
+    #[cfg(feature = "demo")]
     #[error(transparent)]
     FakeSupabase(#[from] levi_testkit::supabase::StartError),
-    #[error("the server's tables cannot be looked into: {0}")]
+    #[cfg(feature = "demo")]
+    #[error("cannot read the tables of the fake server: {0}")]
     Inspect(#[from] levi_testkit::supabase::InspectError),
+    #[cfg(feature = "demo")]
+    #[error("a background task ended early: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    #[cfg(feature = "demo")]
     #[error("{0}")]
     Demo(String),
 }
@@ -96,7 +110,12 @@ impl CliError {
             }
             Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
             Self::Owned { .. } => Exit::Owned,
-            _ => Exit::Trouble,
+            Self::Usage(_)
+            | Self::NoProject
+            | Self::NotAUuid { .. }
+            | Self::UnknownDevice { .. }
+            | Self::Admin(_) => Exit::BadInput,
+            _ => Exit::LocalError,
         }
     }
 }
@@ -106,6 +125,15 @@ impl From<OutboxError> for CliError {
         match error {
             OutboxError::Owned { path } => Self::Owned { path },
             other => Self::Outbox(other),
+        }
+    }
+}
+
+impl From<AdminError> for CliError {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Outbox(error) => error.into(),
+            other => Self::Admin(other),
         }
     }
 }
@@ -137,9 +165,9 @@ impl From<NoAccount> for CliError {
     }
 }
 
-impl From<Failure> for CliError {
-    fn from(failure: Failure) -> Self {
-        if failure.0.verdict == levi::Verdict::SignedOut { Self::NotSignedIn } else { Self::Server(failure) }
+impl From<ApiError> for CliError {
+    fn from(error: ApiError) -> Self {
+        if error.verdict == levi::Verdict::SignedOut { Self::NotSignedIn } else { Self::Server(error) }
     }
 }
 
@@ -159,7 +187,7 @@ impl From<ReadError> for CliError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Account(error) => error.into(),
-            ReadError::Supabase(failure) => failure.into(),
+            ReadError::Supabase(error) => error.into(),
             other => Self::Read(other),
         }
     }

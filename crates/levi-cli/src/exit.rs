@@ -4,21 +4,23 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Exit {
-    /// 0: all of it is done.
+    /// 0: everything is done.
     Done,
-    /// 1: wrong usage, a setting that cannot work, or trouble on this machine's disk.
-    Trouble,
-    /// 2: some lines or rows were bad; everything else went through.
+    /// 1: an error on this machine, such as a setting that cannot work or a file that cannot be
+    /// read or written.
+    LocalError,
+    /// 2: wrong usage (nothing was done), or bad lines or rows (all others were processed).
     BadInput,
-    /// 3: some messages are still in the outbox, waiting or set aside.
+    /// 3: some messages are still in the outbox, pending or parked.
     Remaining,
-    /// 4: nobody is signed in.
+    /// 4: not signed in.
     NotSignedIn,
     /// 5: the server cannot be reached, or refuses.
     Server,
     /// 6: another process owns the outbox.
     Owned,
-    /// 7: a check failed: `doctor` found something, or the demo broke a promise.
+    /// 7: a check failed: `doctor` found a problem, or the demo lost, duplicated, reordered or
+    /// leaked a message.
     CheckFailed,
 }
 
@@ -27,7 +29,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Trouble => 1,
+            Self::LocalError => 1,
             Self::BadInput => 2,
             Self::Remaining => 3,
             Self::NotSignedIn => 4,

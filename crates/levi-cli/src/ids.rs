@@ -1,25 +1,26 @@
-//! Ids that follow from what they name, so that a second run means the same messages.
+//! Uuids: derived from what they name, so that a second run writes the same rows; random; and as
+//! the server writes them.
 
 use std::fmt::Write as _;
 
 use ring::digest::{SHA256, digest};
 
-/// A name space that no other program uses.
-const NAME_SPACE: &[u8] = b"levi-cli/ids/v1";
+/// Keeps these ids apart from those of other programs that derive uuids from the same parts.
+const NAMESPACE: &[u8] = b"levi-cli/ids/v1";
 
-/// A uuid that follows from `kind` and `parts` alone: version 8 (RFC 9562) over SHA-256.
+/// A uuid derived from `kind` and `parts`: version 8 (RFC 9562) over SHA-256.
 pub(crate) fn stable_uuid(kind: &str, parts: &[&str]) -> String {
     let mut name = Vec::with_capacity(128);
     for part in std::iter::once(&kind).chain(parts) {
-        // With their lengths, so that no two lists of parts run together.
+        // Each part is preceded by its length, so that different lists never give the same bytes.
         name.extend_from_slice(&(part.len() as u64).to_be_bytes());
         name.extend_from_slice(part.as_bytes());
     }
-    name.extend_from_slice(NAME_SPACE);
+    name.extend_from_slice(NAMESPACE);
     uuid_text(digest(&SHA256, &name).as_ref())
 }
 
-/// A uuid drawn by `random`, which fills 16 bytes.
+/// A random uuid (version 4).
 pub(crate) fn random_uuid(rng: &mut impl rand::Rng) -> String {
     let mut bytes = [0; 16];
     rng.fill_bytes(&mut bytes);
@@ -38,8 +39,8 @@ fn uuid_of(mut bytes: [u8; 16], version: u8) -> String {
     bytes[6] = (bytes[6] & 0x0f) | (version << 4);
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let mut text = String::with_capacity(36);
-    for (place, byte) in bytes.iter().enumerate() {
-        if matches!(place, 4 | 6 | 8 | 10) {
+    for (position, byte) in bytes.iter().enumerate() {
+        if matches!(position, 4 | 6 | 8 | 10) {
             text.push('-');
         }
         // Writing to a String cannot fail.
@@ -48,10 +49,10 @@ fn uuid_of(mut bytes: [u8; 16], version: u8) -> String {
     text
 }
 
-/// `text` as the server writes it, if it is a uuid. The server's columns take nothing else, and hand it out in lower
-/// case, which is what a ciphertext must be bound to.
+/// `text` in the server's spelling, if it is a uuid. The server returns uuids in lower case, and a
+/// ciphertext must be bound to the spelling that a reader gets.
 pub(crate) fn canonical_uuid(text: &str) -> Option<String> {
-    let shape = |(place, byte): (usize, u8)| match place {
+    let shape = |(position, byte): (usize, u8)| match position {
         8 | 13 | 18 | 23 => byte == b'-',
         _ => byte.is_ascii_hexdigit(),
     };
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_follows_from_its_parts_and_from_nothing_else() {
+    fn an_id_depends_on_its_parts_and_on_nothing_else() {
         let id = stable_uuid("session", &["user", "/a"]);
         assert_eq!(id, stable_uuid("session", &["user", "/a"]));
         assert_eq!(canonical_uuid(&id), Some(id.clone()));
@@ -72,12 +73,13 @@ mod tests {
         {
             assert_ne!(id, stable_uuid(kind, &parts));
         }
-        // Written down: were it to change, a second run of a file would send everything under new ids.
+        // A fixed value, because with another one a second run of a file would send everything
+        // under new ids.
         assert_eq!(stable_uuid("session", &["u", "/p"]), "90204780-d040-8443-9dcb-7aa988a08ec2");
     }
 
     #[test]
-    fn only_what_the_server_would_take_is_a_uuid() {
+    fn only_what_the_server_accepts_is_a_uuid() {
         let good = "4BE0643F-1d98-473b-97cd-ca98a65347dd";
         assert_eq!(canonical_uuid(good).as_deref(), Some("4be0643f-1d98-473b-97cd-ca98a65347dd"));
         for bad in

@@ -4,28 +4,29 @@
 mod args;
 mod connection;
 mod console;
+mod data_dir;
+#[cfg(feature = "demo")]
 mod demo;
 mod device;
 mod doctor;
 mod error;
 mod exit;
-mod feed;
-mod home;
 mod ids;
+mod input;
 mod login;
-mod ndjson;
+pub mod ndjson;
 mod outbox;
 mod owner;
-mod places;
+mod pipeline;
 mod progress;
 mod pull;
 mod run;
-mod settle;
+mod sequence_set;
 mod share;
-mod sign_up;
 mod status;
 mod sync;
 mod text;
+mod wait;
 
 pub use exit::Exit;
 pub use run::run;

@@ -1,4 +1,4 @@
-//! Signing in and out.
+//! `levi login` and `levi logout`.
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::args::{DataArgs, ProjectArgs};
 use crate::connection;
 use crate::console::Console;
+use crate::data_dir::{self, DataDir, Project};
 use crate::device::{self, Description};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::home::{self, Home, Project};
 
-/// More than any tokens or password take, in bytes.
+/// The most that is read from stdin, in bytes; tokens and passwords are shorter.
 const MAX_STDIN: u64 = 64 * 1024;
 
 #[derive(Debug, Args)]
@@ -24,19 +24,20 @@ pub(crate) struct LoginArgs {
     project: ProjectArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// The user's email address; asked for where it is missing.
+    /// The user's email address. Asked for on a terminal if absent.
     #[arg(long, env = "LEVI_EMAIL")]
     email: Option<String>,
     /// Read the password from stdin instead of asking for it.
     #[arg(long, conflicts_with = "tokens_stdin")]
     password_stdin: bool,
-    /// Read {"access_token", "refresh_token", "user_id"} from stdin, for sign-in flows other than a password.
+    /// Read {"access_token", "refresh_token", "user_id"} from stdin, for other sign-in flows than a
+    /// password.
     #[arg(long)]
     tokens_stdin: bool,
-    /// What people call this device. Default: the machine's name.
+    /// The name of this device in lists of devices. Default: the machine's name.
     #[arg(long)]
     device_name: Option<String>,
-    /// What it is, such as desktop or phone.
+    /// The kind of device, such as desktop or phone.
     #[arg(long, default_value = "desktop")]
     device_type: String,
 }
@@ -55,8 +56,8 @@ struct SignedIn<'a> {
 }
 
 pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, CliError> {
-    let folder = home::folder(args.data.data_dir.as_deref());
-    let known = home::project(&folder)?;
+    let path = data_dir::resolve(args.data.data_dir.as_deref());
+    let known = data_dir::project(&path)?;
     let http = connection::address(&args.project, known.as_ref())?;
     let sign_in = Arc::new(HttpSignIn::new(&http)?);
     let tokens = if args.tokens_stdin {
@@ -67,17 +68,17 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
         sign_in.with_password(&email, &password).await?
     };
     if known.is_some_and(|known| known.user_id != tokens.user_id) {
-        // What lies in this folder's outbox is the other user's, and would be refused as this one's.
+        // The outbox in this data directory holds the other user's messages.
         return Err(CliError::OtherUser);
     }
-    let home = Home::open(folder)?;
-    home.save_project(&project(&http, &tokens))?;
-    let keeper = TokenKeeper::new(sign_in, home.credentials());
+    let data_dir = DataDir::open(path)?;
+    data_dir.save_project(&project(&http, &tokens))?;
+    let keeper = TokenKeeper::new(sign_in, data_dir.credentials());
     let user_id = tokens.user_id.clone();
     keeper.adopt(tokens).await?;
     let name = args.device_name.unwrap_or_else(machine_name);
     let description = Description { name: &name, device_type: &args.device_type };
-    let device_id = device::register(&home, &http, &keeper, description).await?;
+    let device_id = device::register(&data_dir, &http, &keeper, description).await?;
     console.json(&SignedIn {
         url: &http.api_url,
         user_id: user_id.as_str(),
@@ -90,15 +91,18 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
     Ok(Exit::Done)
 }
 
-/// Forgets the tokens. Keys, sessions and outbox stay: what waits there goes out after the next sign-in.
+/// Deletes the stored tokens. Keys, sessions and outbox stay: pending messages are sent after the
+/// next sign-in.
 pub(crate) fn logout(args: &LogoutArgs, console: Console) -> Result<Exit, CliError> {
     use levi::{CredentialName, Credentials as _};
-    let folder = home::folder(args.data.data_dir.as_deref());
-    if home::credentials_path(&folder).exists() {
-        Home::open(folder)?.credentials().remove(&CredentialName::SignIn)?;
+    let path = data_dir::resolve(args.data.data_dir.as_deref());
+    if data_dir::credentials_path(&path).exists() {
+        DataDir::open(path)?.credentials().remove(&CredentialName::SignIn)?;
     }
     console.json(&serde_json::json!({ "signed_in": false }))?;
-    console.say("signed out; keys, sessions and outbox stay, and go on after the next `levi login`")?;
+    console.say(
+        "signed out; keys, sessions and outbox stay, and sending continues after the next `levi login`",
+    )?;
     Ok(Exit::Done)
 }
 
@@ -115,7 +119,7 @@ fn email(args: &LoginArgs) -> Result<String, CliError> {
         return Ok(email.clone());
     }
     if args.password_stdin || !io::stdin().is_terminal() {
-        return Err(CliError::Usage("whose sign-in? give --email (or LEVI_EMAIL)"));
+        return Err(CliError::Usage("no email address given; give --email or set LEVI_EMAIL"));
     }
     let fail = |source| CliError::System { what: "ask for the email address", source };
     let mut err = io::stderr();
@@ -128,12 +132,15 @@ fn email(args: &LoginArgs) -> Result<String, CliError> {
 fn password(args: &LoginArgs) -> Result<SecretString, CliError> {
     if args.password_stdin {
         let text = stdin_text()?;
-        // `echo` and editors end the line; a password's own spaces stay.
+        // Only the line break that `echo` and editors add is removed: spaces may belong to the
+        // password.
         let password = text.expose().strip_suffix('\n').unwrap_or(text.expose());
         return Ok(password.strip_suffix('\r').unwrap_or(password).into());
     }
     if !io::stdin().is_terminal() {
-        return Err(CliError::Usage("no terminal to ask for the password on; give it with --password-stdin"));
+        return Err(CliError::Usage(
+            "there is no terminal to ask for the password; give it with --password-stdin",
+        ));
     }
     let password = rpassword::prompt_password("Password: ");
     password
@@ -149,11 +156,9 @@ fn tokens_from_stdin() -> Result<Tokens, CliError> {
         user_id: String,
     }
     let text = stdin_text()?;
-    // Exposed to be taken apart into tokens. The parser's own words could quote one, so they are not passed on.
+    // Exposed to be parsed into tokens. The parser's error is dropped because it could quote one.
     let given: Given = serde_json::from_str(text.expose()).map_err(|_| {
-        CliError::Usage(
-            "stdin holds no {\"access_token\", \"refresh_token\", \"user_id\"} as one JSON object",
-        )
+        CliError::Usage("stdin is not one JSON object {\"access_token\", \"refresh_token\", \"user_id\"}")
     })?;
     Ok(Tokens {
         access_token: given.access_token.into(),

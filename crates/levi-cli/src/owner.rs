@@ -1,15 +1,16 @@
-//! Whether somebody owns an outbox now.
+//! Whether a process owns an outbox at the moment.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
-/// Whether a daemon, or another `levi`, has the outbox at `path` open. `None`: it cannot be told.
+/// Whether a daemon or another `levi` process owns the outbox at `path`; `None` if the lock file
+/// cannot be read.
 ///
-/// The lock is given back at once; it was held for no longer than it takes to ask.
+/// Takes a shared lock to find out, and releases it at once.
 pub(crate) fn is_owned(path: &Path) -> Option<bool> {
     let file = match File::open(levi::lock_path(path)) {
         Ok(file) => file,
-        // Nobody ever owned it.
+        // The first owner creates the file.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(false),
         Err(_) => return None,
     };

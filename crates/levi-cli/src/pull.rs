@@ -1,4 +1,4 @@
-//! The other device: what was written elsewhere, as NDJSON.
+//! `levi pull`: prints the messages that this device may read as NDJSON.
 
 use clap::Args;
 use levi::{DeviceId, Page, Reader, SecretRow, Select, SessionId, decode_rows};
@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use crate::args::{DataArgs, ProjectArgs};
 use crate::connection::Connection;
-use crate::console::{Complaint, Console};
+use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
 
-/// Messages asked for at once; the server may hand out fewer.
+/// Messages per request; the server may return fewer.
 const PAGE: u32 = 1000;
-/// Sessions asked for at once.
+/// Sessions per request.
 const SESSIONS: u32 = 200;
 
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ pub(crate) struct PullArgs {
     after: Option<i64>,
 }
 
-/// One line of the output: what `levi sync` takes.
+/// One line of the output, in the form that `levi sync` reads.
 #[derive(Serialize)]
 struct Pulled<'a> {
     session_id: &'a SessionId,
@@ -40,7 +40,7 @@ struct Pulled<'a> {
 
 pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
-    let (levi, _) = connection.levi()?;
+    let levi = connection.levi(connection.session_store()?)?;
     let reader = connection.reader(&levi)?;
     let mut pull = Pull { reader, console, unreadable: 0 };
     if let Some(session) = &args.session {
@@ -49,17 +49,15 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
         return Ok(pull.exit());
     }
     let mut after: Option<SessionId> = None;
-    let mut any = false;
     loop {
         let select = Select::secrets_for(&connection.device_id, after.as_ref(), SESSIONS);
         let page: Vec<SecretRow> = decode_rows(&connection.select(select).await?)?;
         let Some(last) = page.last() else {
-            if !any {
+            if after.is_none() {
                 pull.nothing_to_read(&connection.device_id);
             }
             return Ok(pull.exit());
         };
-        any = true;
         after = Some(last.session_id.clone());
         for row in &page {
             pull.one_of_many(&row.session_id).await?;
@@ -74,13 +72,14 @@ struct Pull {
 }
 
 impl Pull {
-    /// No failure, but hardly what was hoped for: a device that came later is given the earlier sessions by hand.
+    /// Explains an empty output: a device that was registered later gets earlier sessions only
+    /// through `levi share`.
     fn nothing_to_read(&self, device: &DeviceId) {
         let error = format!(
-            "no session is shared with this device yet; what was written before it signed in, `levi share {device}` \
-             on a device that can read it brings here"
+            "no session is shared with this device yet; to read earlier sessions here, run `levi share {device}` on a \
+             device that can read them"
         );
-        self.console.complain(&Complaint { line: None, session_id: None, sequence_number: None, error });
+        self.console.report(&Diagnostic::new(error));
     }
 
     async fn session(&mut self, session: &SessionId, mut after: Option<i64>) -> Result<(), CliError> {
@@ -98,13 +97,13 @@ impl Pull {
                     }
                 }
             }
-            // A server may hand out fewer than asked for: only an empty page is the end.
+            // The server may return fewer messages than asked for: only an empty page is the end.
             let Some(cursor) = cursor else { return Ok(()) };
             after = Some(cursor);
         }
     }
 
-    /// A session whose secret cannot be opened costs its own messages only.
+    /// Reads one session of many. If its secret cannot be opened, the others are still read.
     async fn one_of_many(&mut self, session: &SessionId) -> Result<(), CliError> {
         match self.session(session, None).await {
             Err(CliError::Read(error)) => {
@@ -118,7 +117,7 @@ impl Pull {
     fn unreadable(&mut self, session: &SessionId, sequence_number: Option<i64>, error: String) {
         self.unreadable += 1;
         let session_id = Some(session.as_str());
-        self.console.complain(&Complaint { line: None, session_id, sequence_number, error });
+        self.console.report(&Diagnostic { session_id, sequence_number, ..Diagnostic::new(error) });
     }
 
     fn exit(&self) -> Exit {

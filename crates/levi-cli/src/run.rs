@@ -1,6 +1,6 @@
-//! From the command line to the exit code.
+//! Runs one command line and turns its outcome into an exit code.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{Cli, Command};
-use crate::console::{Complaint, Console, Format};
+use crate::console::{Console, Diagnostic, Format};
 use crate::error::CliError;
 use crate::exit::Exit;
 
@@ -22,13 +22,13 @@ fn run_with(args: impl IntoIterator<Item = OsString>) -> Exit {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Where it cannot be printed nobody wants to know.
+            // If the output is closed, nobody reads the message, and the exit code says the rest.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Trouble } else { Exit::Done };
+            return if error.use_stderr() { Exit::BadInput } else { Exit::Done };
         }
     };
     let console = Console { format: if cli.json { Format::Json } else { Format::Text } };
-    log_to_stderr();
+    log_to_stderr(console);
     let outcome = Runtime::new()
         .map_err(|source| CliError::System { what: "start the runtime", source })
         .and_then(|runtime| runtime.block_on(perform(cli.command, console)));
@@ -37,6 +37,7 @@ fn run_with(args: impl IntoIterator<Item = OsString>) -> Exit {
 
 async fn perform(command: Command, console: Console) -> Result<Exit, CliError> {
     match command {
+        #[cfg(feature = "demo")]
         Command::Demo(args) => crate::demo::run(args, console).await,
         Command::Sync(args) => crate::sync::run(args, console).await,
         Command::Pull(args) => crate::pull::run(args, console).await,
@@ -53,26 +54,30 @@ fn report(console: Console, error: &CliError) -> Exit {
     if let CliError::Output(error) = error
         && error.kind() == io::ErrorKind::BrokenPipe
     {
-        // `levi pull | head` has what it wanted.
+        // The reader has what it wanted, as in `levi pull | head`.
         return Exit::Done;
     }
-    console.complain(&Complaint {
-        line: None,
-        session_id: None,
-        sequence_number: None,
-        error: error.to_string(),
-    });
+    console.report(&Diagnostic::new(error.to_string()));
     error.exit()
 }
 
-/// `LEVI_LOG=info` (or debug, trace) shows what Levi does.
-fn log_to_stderr() {
-    let level = std::env::var("LEVI_LOG").ok().and_then(|level| level.parse::<LevelFilter>().ok());
+/// Logs to stderr at the level that `LEVI_LOG` names; by default nothing.
+fn log_to_stderr(console: Console) {
+    let level = std::env::var_os("LEVI_LOG").map_or(LevelFilter::OFF, |level| log_level(&level, console));
     let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level.unwrap_or(LevelFilter::OFF))
+        .with_max_level(level)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .finish();
-    // Only fails where a test has set one before.
+    // Fails only if a test of this process has set a subscriber before.
     let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+fn log_level(level: &OsStr, console: Console) -> LevelFilter {
+    level.to_str().and_then(|level| level.parse().ok()).unwrap_or_else(|| {
+        let problem = format!("LEVI_LOG is {level:?}, which is not a log level, so nothing is logged");
+        let advice = "set it to error, warn, info, debug or trace";
+        console.report(&Diagnostic::new(format!("{problem}; {advice}")));
+        LevelFilter::OFF
+    })
 }

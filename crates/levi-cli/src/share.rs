@@ -1,12 +1,12 @@
-//! A device that came later reads what was written before.
+//! `levi share`: gives a device that was registered later the secrets of earlier sessions.
 
 use clap::Args;
-use levi::DeviceId;
+use levi::{DeviceId, SyncError};
 use serde::Serialize;
 
 use crate::args::{DataArgs, ProjectArgs};
 use crate::connection::Connection;
-use crate::console::{Complaint, Console};
+use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
@@ -18,7 +18,7 @@ pub(crate) struct ShareArgs {
     project: ProjectArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// The other device, as `levi status` names it there.
+    /// The other device's id, which `levi status` shows on that device.
     #[arg(value_name = "DEVICE")]
     device: String,
 }
@@ -32,16 +32,20 @@ struct Shared {
 pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliError> {
     let device = canonical_uuid(&args.device).ok_or(CliError::NotAUuid { what: "DEVICE" })?;
     let connection = Connection::open(&args.project, &args.data).await?;
-    let (levi, _) = connection.levi()?;
-    let service = levi.session_sync(connection.device_id.clone(), connection.home.private_key()?)?;
-    let welcome = service.welcome_device(&DeviceId::from(device)).await?;
-    for (session, why) in &welcome.unreadable {
+    let levi = connection.levi(connection.session_store()?)?;
+    let service = levi.session_sync(connection.device_id.clone(), connection.data_dir.private_key()?)?;
+    let device = DeviceId::from(device);
+    let report = service.share_with_device(&device).await.map_err(|error| match error {
+        // About the other device: this one has an identity, or there would be no connection.
+        SyncError::NoDeviceIdentity => CliError::UnknownDevice { device: device.clone() },
+        other => other.into(),
+    })?;
+    for (session, why) in &report.unreadable {
         let session_id = Some(session.as_str());
-        let error = why.clone();
-        console.complain(&Complaint { line: None, session_id, sequence_number: None, error });
+        console.report(&Diagnostic { session_id, ..Diagnostic::new(why) });
     }
-    let (shared, unreadable) = (welcome.shared.len() as u64, welcome.unreadable.len() as u64);
+    let (shared, unreadable) = (report.shared.len() as u64, report.unreadable.len() as u64);
     console.json(&Shared { shared, unreadable })?;
-    console.say(format!("{} can be read there now", plural(shared, "session")))?;
+    console.say(format!("{} shared with device {device}", plural(shared, "session")))?;
     Ok(if unreadable > 0 { Exit::BadInput } else { Exit::Done })
 }

@@ -1,21 +1,21 @@
-//! What waits, what is set aside, and who is at work: whether or not a daemon runs.
+//! `levi status`: what is pending, what is parked, and whether a process sends it.
 
 use std::path::Path;
 
 use clap::Args;
-use levi::{Clock as _, Inspector, ListedRow, ListedTask, Reason, RowId, SystemClock, Totals};
+use levi::{Clock as _, Inspector, ListedRow, RowId, SystemClock, Totals};
 use serde::Serialize;
 
 use crate::args::DataArgs;
 use crate::console::Console;
+use crate::data_dir::{self, DataDir};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::home::{self, Home};
 use crate::owner;
 use crate::text::{bytes, plural, seconds};
 
-/// Rows looked at for reasons; a backlog has few reasons and many rows.
-const LOOKED_AT: usize = 1000;
+/// How many rows are read to find reasons; a backlog has many rows and few reasons.
+const SAMPLE: usize = 1000;
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
@@ -30,7 +30,8 @@ struct Status {
     user_id: Option<String>,
     signed_in: bool,
     device_id: Option<String>,
-    /// Whether a daemon or another `levi` is at work; `null` where it cannot be told.
+    /// Whether a daemon or another `levi` process owns the outbox; `null` if the lock file cannot
+    /// be read.
     daemon_running: Option<bool>,
     outbox: Option<OutboxStatus>,
 }
@@ -40,92 +41,77 @@ struct OutboxStatus {
     pending: u64,
     pending_bytes: u64,
     parked: u64,
-    sessions_waiting: u64,
-    tasks: u64,
-    /// Rows of sessions and repositories that were set aside, with the reason of each.
-    tasks_set_aside: Vec<TaskSetAside>,
+    /// Queues with pending rows: one for each session's messages, and one for each control row.
+    lanes: u64,
+    /// Pending rows of repositories, sessions and secrets.
+    control_rows: u64,
+    /// Parked rows of repositories, sessions and secrets.
+    parked_control_rows: u64,
     oldest_age_seconds: Option<f64>,
     waiting_for: Vec<ReasonCount>,
-    set_aside_for: Vec<ReasonCount>,
+    parked_for: Vec<ReasonCount>,
 }
 
-#[derive(Debug, Serialize)]
-struct TaskSetAside {
-    task: String,
-    code: String,
-    detail: String,
-}
-
-impl TaskSetAside {
-    fn new(task: ListedTask) -> Self {
-        let Reason { code, detail } =
-            task.reason.unwrap_or_else(|| Reason { code: "unknown".into(), detail: String::new() });
-        Self { task: task.name, code, detail }
-    }
-}
-
-/// Why rows wait, and how many of those looked at.
+/// A reason, and how many of the sampled rows have it.
 #[derive(Debug, Serialize)]
 struct ReasonCount {
     code: String,
     detail: String,
     rows: u64,
     attempts: u32,
-    /// Until the earliest of them is tried again.
+    /// How long until the first of them is tried again.
     due_in_seconds: Option<f64>,
 }
 
 pub(crate) fn run(args: &StatusArgs, console: Console) -> Result<Exit, CliError> {
-    let folder = home::folder(args.data.data_dir.as_deref());
-    let status = look(&folder)?;
+    let status = read(&data_dir::resolve(args.data.data_dir.as_deref()))?;
     console.json(&status)?;
     for line in lines(&status) {
         console.say(line)?;
     }
-    let waits = status
-        .outbox
-        .as_ref()
-        .is_some_and(|outbox| outbox.pending > 0 || outbox.parked > 0 || outbox.tasks > 0);
-    Ok(if waits { Exit::Remaining } else { Exit::Done })
+    let remains = status.outbox.as_ref().is_some_and(|outbox| {
+        outbox.pending > 0 || outbox.parked > 0 || outbox.control_rows > 0 || outbox.parked_control_rows > 0
+    });
+    Ok(if remains { Exit::Remaining } else { Exit::Done })
 }
 
-fn look(folder: &Path) -> Result<Status, CliError> {
-    let project = home::project(folder)?;
+fn read(path: &Path) -> Result<Status, CliError> {
+    let project = data_dir::project(path)?;
     let (mut signed_in, mut device_id) = (false, None);
-    if home::credentials_path(folder).exists() {
-        let home = Home::open(folder.to_owned())?;
-        signed_in = home.has_sign_in()?;
-        device_id = home.device_id()?.map(|id| id.to_string());
+    if data_dir::credentials_path(path).exists() {
+        let data_dir = DataDir::open(path.to_owned())?;
+        signed_in = data_dir.has_sign_in()?;
+        device_id = data_dir.device_id()?.map(|id| id.to_string());
     }
-    let outbox = home::outbox_path(folder);
+    let outbox = data_dir::outbox_path(path);
     Ok(Status {
-        data_dir: folder.display().to_string(),
+        data_dir: path.display().to_string(),
         user_id: project.as_ref().map(|project| project.user_id.to_string()),
         project: project.map(|project| project.url),
         signed_in,
         device_id,
         daemon_running: owner::is_owned(&outbox),
-        outbox: outbox.exists().then(|| look_into(&outbox)).transpose()?,
+        outbox: outbox.exists().then(|| read_outbox(&outbox)).transpose()?,
     })
 }
 
-fn look_into(path: &Path) -> Result<OutboxStatus, CliError> {
+fn read_outbox(path: &Path) -> Result<OutboxStatus, CliError> {
     let inspector = Inspector::open(path)?;
-    let Totals { pending_rows, pending_bytes, parked_rows, lanes, tasks, oldest, .. } = inspector.totals()?;
+    let totals = inspector.totals()?;
+    let Totals { pending_rows, pending_bytes, parked_rows, lanes, oldest, .. } = totals;
     let now = SystemClock::new().now().wall;
-    let rows = inspector.list(None::<RowId>, LOOKED_AT)?;
-    let (parked, waiting): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.parked);
-    let set_aside = inspector.tasks(LOOKED_AT)?.into_iter().filter(ListedTask::is_parked);
+    let rows = inspector.list(None::<RowId>, SAMPLE)?;
+    let (parked, pending): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.parked);
     Ok(OutboxStatus {
         pending: pending_rows,
         pending_bytes,
         parked: parked_rows,
-        sessions_waiting: lanes,
-        tasks,
-        tasks_set_aside: set_aside.map(TaskSetAside::new).collect(),
+        lanes,
+        control_rows: totals.control_rows,
+        parked_control_rows: totals.parked_control_rows,
         oldest_age_seconds: oldest.map(|oldest| now.since(oldest).as_secs_f64()),
-        waiting_for: reasons(&waiting, now),
-        set_aside_for: reasons(&parked, now),
+        waiting_for: reasons(&pending, now),
+        parked_for: reasons(&parked, now),
     })
 }
 
@@ -156,51 +142,53 @@ fn reasons(rows: &[ListedRow], now: levi::Wall) -> Vec<ReasonCount> {
 }
 
 fn lines(status: &Status) -> Vec<String> {
-    let mut lines = vec![format!("data folder   {}", status.data_dir)];
+    let mut lines = vec![format!("data directory  {}", status.data_dir)];
     lines.push(match (&status.project, &status.user_id, status.signed_in) {
-        (Some(project), Some(user), true) => format!("signed in     to {project} as {user}"),
-        (Some(project), _, _) => format!("signed out    of {project}; run `levi login`"),
-        (None, ..) => "signed out    run `levi login`".to_owned(),
+        (Some(project), Some(user), true) => format!("signed in       to {project} as {user}"),
+        (Some(project), _, _) => format!("signed out      of {project}; run `levi login`"),
+        (None, ..) => "signed out      run `levi login`".to_owned(),
     });
     if let Some(device) = &status.device_id {
-        lines.push(format!("device        {device}"));
+        lines.push(format!("device          {device}"));
     }
     lines.push(match status.daemon_running {
-        Some(true) => "at work       yes: a daemon or another `levi` has the outbox".to_owned(),
-        Some(false) => "at work       no: nobody sends; start the daemon, or run `levi sync`".to_owned(),
-        None => "at work       cannot be told; check the permissions of the data folder".to_owned(),
+        Some(true) => "owner           a daemon or another `levi` process".to_owned(),
+        Some(false) => "owner           none; start the daemon, or run `levi sync`".to_owned(),
+        None => "owner           unknown; check the permissions of the data directory".to_owned(),
     });
     let Some(outbox) = &status.outbox else {
-        lines.push("outbox        none yet".to_owned());
+        lines.push("outbox          none yet".to_owned());
         return lines;
     };
+    let age = outbox
+        .oldest_age_seconds
+        .map_or_else(String::new, |age| format!(", the oldest for {}", seconds(age)));
     lines.push(format!(
-        "waiting       {} in {}, {}{}",
-        plural(outbox.pending, "message"),
-        plural(outbox.sessions_waiting, "session"),
-        bytes(outbox.pending_bytes),
-        outbox
-            .oldest_age_seconds
-            .map_or_else(String::new, |age| format!(", the oldest for {}", seconds(age)))
+        "pending         {}, {}{age}",
+        rows(outbox.pending, outbox.control_rows),
+        bytes(outbox.pending_bytes)
     ));
     for reason in &outbox.waiting_for {
         let next =
             reason.due_in_seconds.map_or_else(String::new, |due| format!(", next in {}", seconds(due)));
         let attempts = plural(u64::from(reason.attempts), "attempt");
-        lines.push(format!("              {} ({}): {attempts}{next}", reason.code, reason.detail));
+        lines.push(format!("                {} ({}): {attempts}{next}", reason.code, reason.detail));
     }
-    if outbox.tasks > 0 {
-        lines.push(format!("besides       {} to send first or beside", plural(outbox.tasks, "session row")));
+    lines.push(format!("parked          {}", rows(outbox.parked, outbox.parked_control_rows)));
+    for reason in &outbox.parked_for {
+        lines.push(format!("                {} x {} ({})", reason.rows, reason.code, reason.detail));
     }
-    lines.push(format!("set aside     {}", plural(outbox.parked, "message")));
-    for reason in &outbox.set_aside_for {
-        lines.push(format!("              {} x {} ({})", reason.rows, reason.code, reason.detail));
-    }
-    for task in &outbox.tasks_set_aside {
-        lines.push(format!("              {}: {} ({})", task.task, task.code, task.detail));
-    }
-    if outbox.parked > 0 || !outbox.tasks_set_aside.is_empty() {
-        lines.push("              see `levi outbox list --parked`".to_owned());
+    if outbox.parked > 0 || outbox.parked_control_rows > 0 {
+        lines.push("                see `levi outbox list --parked`".to_owned());
     }
     lines
+}
+
+/// Messages, and the rows of their sessions if there are any.
+fn rows(messages: u64, control_rows: u64) -> String {
+    let messages = plural(messages, "message");
+    match control_rows {
+        0 => messages,
+        rows => format!("{messages} and {}", plural(rows, "session row")),
+    }
 }

@@ -1,26 +1,32 @@
-//! The main job in one command.
+//! `levi demo`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod world;
+mod project;
 
-use world::{Ran, World, lines, path};
+use std::io::Write as _;
 
-fn assert_all_kept(ran: &Ran, messages: u64) {
+use levi::Table;
+use levi_testkit::supabase::{Canned, Fault, Scope, Times};
+use project::{EMAIL, Outcome, PASSWORD, Project, lines, path};
+
+fn assert_sound(ran: &Outcome, messages: u64) {
     let report = ran.json();
-    for promise in ["lost", "duplicated", "out_of_order", "plaintext_seen_by_server"] {
-        assert_eq!(report[promise], 0, "{promise}: {report}");
+    for error in ["lost", "duplicated", "out_of_order", "plaintext_seen_by_server"] {
+        assert_eq!(report[error], 0, "{error}: {report}");
     }
     assert_eq!(report["messages"], messages, "{report}");
+    assert_eq!(report["synced"], messages, "{report}");
     assert_eq!(report["messages_read"], messages * (report["devices"].as_u64().unwrap() - 1), "{report}");
 }
 
 #[test]
-fn the_shipped_transcript_survives_an_outage() {
-    let world = World::new();
-    let ran = world.blank("unused").run(&["demo", "--outage", "0.3", "--seed", "7", "--json"]).assert_code(0);
+fn the_built_in_transcript_survives_an_outage() {
+    let project = Project::new();
+    let ran =
+        project.blank("unused").run(&["demo", "--outage", "0.3", "--seed", "7", "--json"]).assert_code(0);
     let messages = ran.json()["messages"].as_u64().unwrap();
     assert!(messages >= 300);
-    assert_all_kept(&ran, messages);
+    assert_sound(&ran, messages);
     let report = ran.json();
     assert!(report["retries"].as_u64().unwrap() > 0, "an outage costs retries: {report}");
     assert!(report["texts_watched_for"].as_u64().unwrap() > 200, "{report}");
@@ -28,18 +34,36 @@ fn the_shipped_transcript_survives_an_outage() {
 }
 
 #[test]
-fn any_ndjson_will_do_repeated_and_with_bad_lines_left_out() {
-    let world = World::new();
+fn any_ndjson_is_repeated_and_its_bad_lines_are_skipped() {
+    let project = Project::new();
     let text = lines(["an input of one's own, long enough to be looked for", "ok", ""]);
     let file =
-        world.file("own.ndjson", format!("{text}broken\n{{\"content\":\"x\",\"sequence_number\":1}}\n"));
+        project.file("own.ndjson", format!("{text}broken\n{{\"content\":\"x\",\"sequence_number\":1}}\n"));
     let args =
         ["demo", "--input", path(&file), "--messages", "500", "--devices", "2", "--outage", "0", "--json"];
-    let ran = world.blank("unused").run(&args).assert_code(2);
-    assert_all_kept(&ran, 300);
+    let ran = project.blank("unused").run(&args).assert_code(2);
+    assert_sound(&ran, 300);
     assert_eq!(ran.json()["bad_lines"], 2);
-    let piped = world.blank("unused").run_with(&["demo", "--input", "-", "--outage", "0", "--json"], &text);
-    assert_all_kept(&piped.assert_code(0), 3);
-    world.blank("unused").run(&["demo", "--input", "no such file"]).assert_code(1);
-    world.blank("unused").run_with(&["demo", "--input", "-"], "\n\n").assert_code(1);
+    let piped = project.blank("unused").run_with(&["demo", "--input", "-", "--outage", "0", "--json"], &text);
+    assert_sound(&piped.assert_code(0), 3);
+    project.blank("unused").run(&["demo", "--input", "no such file"]).assert_code(1);
+    project.blank("unused").run_with(&["demo", "--input", "-"], "\n\n").assert_code(2);
+    // A line that holds a byte order mark only is blank, too.
+    project.blank("unused").run_with(&["demo", "--input", "-"], "\u{feff}\n").assert_code(2);
+}
+
+#[test]
+fn a_message_that_was_stored_but_never_reached_the_server_is_not_counted_as_synced() {
+    let project = Project::new();
+    let refusal = Canned::error(400, "22P05", "unsupported Unicode escape sequence");
+    let posts = Scope::table(Table::Messages).method("POST");
+    project.server.faults().plan(posts, Times::Next(1), Fault::Answer(refusal));
+    let (url, key) = (project.server.url(), project.server.publishable_key().to_owned());
+    let args = ["demo", "--server", &url, "--key", &key, "--email", EMAIL, "--input", "-", "--json"];
+    let device = project.blank("unused");
+    let mut child = device.command(&args).env("LEVI_PASSWORD", PASSWORD).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines(["refused"]).as_bytes()).unwrap();
+    let report = Outcome::of(child.wait_with_output().unwrap()).assert_code(7).json();
+    assert_eq!((report["messages"].as_u64(), report["synced"].as_u64()), (Some(1), Some(0)), "{report}");
+    assert_eq!(report["lost"], 2, "one on each reading device: {report}");
 }

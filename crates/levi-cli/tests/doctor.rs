@@ -1,13 +1,13 @@
-//! `levi doctor`: what it names when something is wrong.
+//! `levi doctor`: the problems that it finds.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod world;
+mod project;
 
 use levi::Table;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
-use world::{Device, Ran, World, lines};
+use project::{Device, Outcome, Project, lines};
 
-fn problems(ran: &Ran) -> Vec<String> {
+fn problems(ran: &Outcome) -> Vec<String> {
     let findings = ran.objects().into_iter();
     findings
         .filter(|finding| finding["verdict"] == "problem")
@@ -27,10 +27,10 @@ fn examined(device: &Device<'_>) -> Vec<String> {
 
 #[test]
 fn a_sound_project_has_no_problems_and_is_not_written_to() {
-    let world = World::new();
-    let laptop = world.device("laptop");
+    let project = Project::new();
+    let laptop = project.device("laptop");
     laptop.run_with(&["sync"], lines(["x"])).assert_code(0);
-    let rows = || Table::ALL.map(|table| world.server.row_count(table).unwrap());
+    let rows = || Table::ALL.map(|table| project.server.row_count(table).unwrap());
     let before = rows();
     assert_eq!(examined(&laptop), Vec::<String>::new());
     assert_eq!(rows(), before);
@@ -42,15 +42,15 @@ fn a_sound_project_has_no_problems_and_is_not_written_to() {
 
 #[test]
 fn each_missing_table_column_key_and_policy_is_named() {
-    let world = World::new();
-    let laptop = world.device("laptop");
-    let faults = world.server.faults();
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let faults = project.server.faults();
     let always = |table, method, canned| {
         faults.plan(Scope::table(table).method(method), Times::Always, Fault::Answer(canned));
     };
     always(Table::Secrets, "GET", Canned::error(404, "PGRST205", "Could not find the table"));
     let no_column = Canned::error(400, "42703", "column repositories.is_worktree does not exist");
-    // The read of all columns, then seven single ones that are there, then the one that is not.
+    // The read of all columns, then of seven single columns that exist, then of the missing one.
     let reads = Scope::table(Table::Repositories).method("GET");
     faults.plan(reads.clone(), Times::Next(1), Fault::Answer(no_column.clone()));
     let there = Canned::new(200).header("Content-Type", "application/json").body("[]");
@@ -76,68 +76,68 @@ fn each_missing_table_column_key_and_policy_is_named() {
 }
 
 #[test]
-fn a_table_whose_policy_lets_nobody_in_is_named() {
-    let world = World::new();
-    let laptop = world.device("laptop");
+fn a_table_whose_policy_refuses_this_user_is_named() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
     laptop.run_with(&["sync"], lines(["x"])).assert_code(0);
     let no_policy = || Canned::error(403, "42501", "new row violates row-level security policy");
     for table in Table::ALL {
-        // The upsert of no rows, the row of nobody's, and the user's own.
+        // The upsert of no rows, the row of an unknown user, and the row of this user.
         for canned in [Canned::new(201), no_policy(), no_policy()] {
             let posts = Scope::table(table).method("POST");
-            world.server.faults().plan(posts, Times::Next(1), Fault::Answer(canned));
+            project.server.faults().plan(posts, Times::Next(1), Fault::Answer(canned));
         }
         let found = examined(&laptop);
-        let expected = format!("{}: no policy lets you in", table.name());
+        let expected = format!("{}: no policy lets you write", table.name());
         assert!(found.len() == 1 && found[0].starts_with(&expected), "{expected}: {found:?}");
     }
 }
 
 #[test]
-fn before_the_first_session_what_cannot_be_told_is_no_problem() {
-    let world = World::new();
-    let ran = world.device("laptop").run(&["doctor", "--server", "--json"]).assert_code(0);
+fn what_cannot_be_checked_before_the_first_session_is_no_problem() {
+    let project = Project::new();
+    let ran = project.device("laptop").run(&["doctor", "--server", "--json"]).assert_code(0);
     let findings = ran.objects().into_iter().filter(|finding| finding["verdict"] == "note");
-    let untold =
+    let unchecked =
         findings.filter(|finding| finding["detail"].as_str().unwrap().contains("your first session"));
     assert_eq!(
-        untold.map(|finding| finding["check"].as_str().unwrap().to_owned()).collect::<Vec<_>>(),
+        unchecked.map(|finding| finding["check"].as_str().unwrap().to_owned()).collect::<Vec<_>>(),
         [Table::Messages, Table::Secrets].map(Table::name)
     );
 }
 
 #[test]
 fn what_is_wrong_on_this_device_is_named() {
-    let world = World::new();
-    let blank = world.blank("blank");
+    let project = Project::new();
+    let blank = project.blank("blank");
     assert_eq!(problems(&blank.run(&["doctor", "--json"]).assert_code(7)).len(), 1);
-    let laptop = world.device("laptop");
+    let laptop = project.device("laptop");
     laptop.run_with(&["sync"], lines(["x"])).assert_code(0);
     let credentials = laptop.data.join("credentials");
     let key = credentials.join("database-key");
     let kept = std::fs::read(&key).unwrap();
-    std::fs::rename(&key, laptop.data.join("aside")).unwrap();
+    std::fs::rename(&key, laptop.data.join("moved")).unwrap();
     assert_eq!(examined(&laptop), ["database key: is missing"]);
-    std::fs::rename(laptop.data.join("aside"), &key).unwrap();
+    std::fs::rename(laptop.data.join("moved"), &key).unwrap();
     std::fs::write(&key, "not a key").unwrap();
     assert_eq!(examined(&laptop), ["database key: is damaged"]);
     std::fs::write(&key, kept).unwrap();
-    std::fs::write(laptop.outbox(), "this is no database, whatever else it is").unwrap();
+    std::fs::write(laptop.outbox(), "this is not a database").unwrap();
     let found = examined(&laptop);
     assert!(found[0].starts_with("outbox: the outbox is damaged"), "{found:?}");
     let repaired = laptop.run_with(&["sync"], "").assert_code(0);
     assert!(repaired.err.contains("the outbox was damaged"), "{}", repaired.err);
     assert_eq!(examined(&laptop), Vec::<String>::new());
-    world.server.go_down();
+    project.server.go_down();
     assert!(examined(&laptop).iter().any(|problem| problem.starts_with("server: ")));
 }
 
 #[test]
-fn a_device_that_the_server_forgot_or_knows_under_another_key_is_told() {
-    let world = World::new();
-    let laptop = world.device("laptop");
+fn a_missing_device_key_is_named_and_not_replaced() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
     std::fs::remove_file(laptop.data.join("credentials/device-private-key")).unwrap();
-    // `doctor` must not make a new key by looking.
+    // `doctor` only reads: it must not create a new key.
     let ran = laptop.run(&["doctor", "--json"]).assert_code(7);
     assert_eq!(problems(&ran), ["device key: is missing"]);
     assert!(!laptop.data.join("credentials/device-private-key").exists());

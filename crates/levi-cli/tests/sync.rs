@@ -1,7 +1,7 @@
-//! `levi sync` and `levi pull` as a person runs them, against a project in this process.
+//! `levi sync` and `levi pull`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod world;
+mod project;
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use std::time::Duration;
 use levi::Table;
 use levi_testkit::fixtures::transcript;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
-use world::{PATIENCE, Ran, World, lines, path};
+use project::{Outcome, PATIENCE, Project, lines, path};
 
 const SESSION: &str = "4be0643f-1d98-473b-97cd-ca98a65347dd";
 
 #[test]
 fn what_is_synced_on_one_device_is_pulled_on_another_byte_for_byte() {
-    let world = World::new();
-    let (laptop, phone) = (world.device("laptop"), world.device("phone"));
+    let project = Project::new();
+    let (laptop, phone) = (project.device("laptop"), project.device("phone"));
     let mut contents: Vec<String> = transcript(3).take(250).collect();
     contents.extend(["".to_owned(), "\0 \u{1F680} \u{FEFF}".to_owned(), "x".repeat(1 << 20)]);
-    let scanner = world.server.scan_for(&contents);
-    let file = world.file("session.ndjson", lines(&contents));
+    let scanner = project.server.scan_for(&contents);
+    let file = project.file("session.ndjson", lines(&contents));
     let synced = laptop.run(&["sync", path(&file), "--json"]).assert_code(0).json();
     assert_eq!(synced["messages"], 253);
     assert_eq!((synced["pending"].as_u64(), synced["parked"].as_u64()), (Some(0), Some(0)));
@@ -32,20 +32,20 @@ fn what_is_synced_on_one_device_is_pulled_on_another_byte_for_byte() {
     let all = phone.run(&["pull"]).assert_code(0).objects();
     assert_eq!(all.len(), 253, "without --session: every session that this device may read");
     assert_eq!(scanner.leaks(), []);
-    assert_eq!(world.server.order_violations(), []);
+    assert_eq!(project.server.order_violations(), []);
 }
 
-/// G7, and what a daemon's author looks for in a log.
+/// No plaintext and no key reaches a log, but a daemon author finds each request in it.
 #[test]
 fn the_log_tells_of_every_request_and_of_no_content_key_or_token() {
-    let world = World::new();
-    let laptop = world.device("laptop");
+    let project = Project::new();
+    let laptop = project.device("laptop");
     let mut sync = laptop.command(&["sync", "--session", SESSION]);
     let mut child = sync.env("LEVI_LOG", "trace").spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines(["a secret plan"]).as_bytes()).unwrap();
-    let ran = Ran::of(child.wait_with_output().unwrap()).assert_code(0);
-    for told in ["levi.send{batch=", "levi.task{name=\"session/", "verdict=Accepted"] {
-        assert!(ran.err.contains(told), "no {told} in:\n{}", ran.err);
+    let ran = Outcome::of(child.wait_with_output().unwrap()).assert_code(0);
+    for expected in ["levi.send{batch=", "levi.send_control{key=session/", ": accepted"] {
+        assert!(ran.err.contains(expected), "no {expected} in:\n{}", ran.err);
     }
     for hidden in ["secret plan", "sess_", "Bearer", "eyJ"] {
         assert!(!ran.err.contains(hidden), "{hidden} in:\n{}", ran.err);
@@ -53,9 +53,33 @@ fn the_log_tells_of_every_request_and_of_no_content_key_or_token() {
 }
 
 #[test]
+fn a_log_level_is_documented_and_a_wrong_one_is_reported() {
+    let project = Project::new();
+    let blank = project.blank("blank");
+    for help in [&["--help"][..], &["sync", "--help"]] {
+        assert!(blank.run(help).assert_code(0).out.contains("LEVI_LOG"), "{help:?}");
+    }
+    let child = blank.command(&["status"]).env("LEVI_LOG", "loud").spawn().unwrap();
+    let ran = Outcome::of(child.wait_with_output().unwrap()).assert_code(0);
+    assert!(ran.err.contains("LEVI_LOG is \"loud\"") && ran.err.contains("debug"), "{}", ran.err);
+    let child = blank.command(&["status"]).env("LEVI_LOG", "debug").spawn().unwrap();
+    assert_eq!(Outcome::of(child.wait_with_output().unwrap()).assert_code(0).err, "");
+}
+
+#[test]
+fn a_start_with_a_valid_sign_in_logs_no_line_about_tokens_at_info() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let mut child = laptop.command(&["sync"]).env("LEVI_LOG", "info").spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines(["x"]).as_bytes()).unwrap();
+    let ran = Outcome::of(child.wait_with_output().unwrap()).assert_code(0);
+    assert!(!ran.err.contains("token") && !ran.err.contains("sending"), "{}", ran.err);
+}
+
+#[test]
 fn each_bad_line_is_named_by_its_number_and_everything_else_goes_through() {
-    let world = World::new();
-    let laptop = world.device("laptop");
+    let project = Project::new();
+    let laptop = project.device("laptop");
     let large = serde_json::json!({ "content": "x".repeat((1 << 20) + 1) }).to_string();
     let input: Vec<(&[u8], Option<&str>)> = vec![
         (b"{\"content\":\"one\"}", None),
@@ -82,61 +106,61 @@ fn each_bad_line_is_named_by_its_number_and_everything_else_goes_through() {
         bytes.extend_from_slice(line);
         bytes.push(b'\n');
     }
-    let file = world.file("broken.ndjson", bytes);
+    let file = project.file("broken.ndjson", bytes);
     let ran = laptop.run(&["sync", path(&file), "--session", SESSION, "--json"]).assert_code(2);
-    let complaints: Vec<serde_json::Value> =
+    let diagnostics: Vec<serde_json::Value> =
         ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let expected: Vec<_> = input
         .iter()
         .enumerate()
         .filter_map(|(place, (_, error))| Some((place as u64 + 1, (*error)?)))
         .collect();
-    assert_eq!(complaints.len(), expected.len(), "{complaints:#?}");
-    for (complaint, (line, error)) in complaints.iter().zip(expected) {
-        assert_eq!(complaint["line"], line, "{complaint}");
+    assert_eq!(diagnostics.len(), expected.len(), "{diagnostics:#?}");
+    for (diagnostic, (line, error)) in diagnostics.iter().zip(expected) {
+        assert_eq!(diagnostic["line"], line, "{diagnostic}");
         assert!(
-            complaint["error"].as_str().unwrap().starts_with(error)
-                || complaint["error"].as_str().unwrap().contains(error),
-            "{complaint}"
+            diagnostic["error"].as_str().unwrap().starts_with(error)
+                || diagnostic["error"].as_str().unwrap().contains(error),
+            "{diagnostic}"
         );
     }
     assert!(!ran.err.contains("secret words"), "{}", ran.err);
-    assert_eq!(world.numbers(SESSION), [1, 4, 9_007_199_254_740_993]);
+    assert_eq!(project.numbers(SESSION), [1, 4, 9_007_199_254_740_993]);
     let text = laptop.run(&["sync", path(&file), "--session", SESSION]).assert_code(2);
     assert!(text.err.starts_with("levi: line 2: "), "{}", text.err);
 }
 
 #[test]
 fn killed_in_the_middle_and_run_again_each_message_is_there_once_and_in_order() {
-    let world = World::new();
-    let laptop = world.device("laptop");
+    let project = Project::new();
+    let laptop = project.device("laptop");
     let contents: Vec<String> = (0..6000).map(|n| format!("message {n} {}", "x".repeat(200))).collect();
-    let file = world.file("long.ndjson", lines(&contents));
-    world.server.faults().latency(Duration::from_millis(40));
+    let file = project.file("long.ndjson", lines(&contents));
+    project.server.faults().latency(Duration::from_millis(40));
     let mut sync = laptop.start(&["sync", path(&file)]);
     let some = |stats: &levi_testkit::supabase::Stats| stats.table(Table::Messages).rows_inserted >= 700;
-    world.server.wait_for(PATIENCE, some).unwrap();
+    project.server.wait_for(PATIENCE, some).unwrap();
     sync.kill().unwrap();
     assert!(!sync.wait().unwrap().success());
-    assert!(world.messages_on_server() < 6000, "it was over before it was killed");
-    world.server.faults().clear();
+    assert!(project.messages_on_server() < 6000, "the sync ended before it was killed");
+    project.server.faults().clear();
     let again = laptop.run(&["sync", path(&file), "--json"]).assert_code(0).json();
-    assert_eq!(world.messages_on_server(), 6000);
+    assert_eq!(project.messages_on_server(), 6000);
     let session = again["sessions"][0].as_str().unwrap();
-    assert_eq!(world.numbers(session), (1..=6000).collect::<Vec<_>>());
-    assert_eq!(world.server.order_violations(), []);
+    assert_eq!(project.numbers(session), (1..=6000).collect::<Vec<_>>());
+    assert_eq!(project.server.order_violations(), []);
     assert_eq!(laptop.pulled(session), (1..).zip(contents).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_broken_line_that_is_put_right_later_finds_its_place_free() {
-    let world = World::new();
-    let laptop = world.device("laptop");
-    let file = world.file("notes.ndjson", "{\"content\":\"a\"}\n{\"content\":\"b\n{\"content\":\"c\"}\n");
+fn a_bad_line_that_is_corrected_later_gets_its_own_number() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let file = project.file("notes.ndjson", "{\"content\":\"a\"}\n{\"content\":\"b\n{\"content\":\"c\"}\n");
     let first = laptop.run(&["sync", path(&file), "--json"]).assert_code(2).json();
     let session = first["sessions"][0].as_str().unwrap();
-    assert_eq!(world.numbers(session), [1, 3]);
-    world.file("notes.ndjson", lines(["a", "b", "c"]));
+    assert_eq!(project.numbers(session), [1, 3]);
+    project.file("notes.ndjson", lines(["a", "b", "c"]));
     laptop.run(&["sync", path(&file)]).assert_code(0);
     let contents: Vec<_> = laptop.pulled(session).into_iter().map(|(_, content)| content).collect();
     assert_eq!(contents, ["a", "b", "c"]);
@@ -144,47 +168,48 @@ fn a_broken_line_that_is_put_right_later_finds_its_place_free() {
 
 #[test]
 fn while_the_server_is_down_messages_wait_and_the_next_run_sends_them() {
-    let world = World::new();
-    let laptop = world.device("laptop");
-    let file = world.file("offline.ndjson", lines(["kept while offline"]));
-    world.server.go_down();
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let file = project.file("offline.ndjson", lines(["kept while offline"]));
+    project.server.go_down();
     let ran = laptop.run(&["sync", path(&file), "--patience", "1"]).assert_code(3);
-    assert!(ran.out.contains("1 message wait") || ran.out.contains("1 message"), "{}", ran.out);
+    assert!(ran.out.contains("\n1 message left in the outbox: "), "{}", ran.out);
     laptop.run(&["status"]).assert_code(3);
-    world.server.come_up().unwrap();
-    let empty = world.file("empty.ndjson", "");
+    project.server.come_up().unwrap();
+    let empty = project.file("empty.ndjson", "");
     laptop.run(&["sync", path(&empty)]).assert_code(0);
-    assert_eq!(world.messages_on_server(), 1);
+    assert_eq!(project.messages_on_server(), 1);
     laptop.run(&["status"]).assert_code(0);
 }
 
 #[test]
 fn stdin_gets_a_session_of_its_own_each_time_unless_one_is_named() {
-    let world = World::new();
-    let laptop = world.device("laptop");
+    let project = Project::new();
+    let laptop = project.device("laptop");
     let run = |args: &[&str]| -> String {
         let ran = laptop.run_with(args, lines(["from a pipe"])).assert_code(0);
         ran.json()["sessions"][0].as_str().unwrap().to_owned()
     };
     assert_ne!(run(&["sync", "--json"]), run(&["sync", "-", "--json"]));
     let upper = SESSION.to_uppercase();
-    assert_eq!(run(&["sync", "--session", &upper, "--json"]), SESSION, "as the server writes it");
+    assert_eq!(run(&["sync", "--session", &upper, "--json"]), SESSION, "in the server's spelling");
     assert_eq!(run(&["sync", "--session", SESSION, "--json"]), SESSION);
     assert_eq!(laptop.pulled(SESSION), [(1, "from a pipe".to_owned())]);
-    assert_eq!(world.messages_on_server(), 3);
+    assert_eq!(project.messages_on_server(), 3);
 }
 
 #[test]
 fn another_devices_session_is_written_under_its_own_secret_or_not_at_all() {
-    let world = World::new();
-    let (laptop, phone) = (world.device("laptop"), world.device("phone"));
+    let project = Project::new();
+    let (laptop, phone) = (project.device("laptop"), project.device("phone"));
     laptop.run_with(&["sync", "--session", SESSION], lines(["from the laptop"])).assert_code(0);
     let second = "{\"content\":\"from the phone\",\"sequence_number\":2}\n";
     phone.run_with(&["sync", "--session", SESSION], second).assert_code(0);
     let both = [(1, "from the laptop".to_owned()), (2, "from the phone".to_owned())];
     assert_eq!(laptop.pulled(SESSION), both);
-    // A device that came later and was given nothing: its lines are refused, and nothing is overwritten.
-    let tablet = world.device("tablet");
+    // A device that was registered later has no secret: its lines are refused, and nothing is
+    // overwritten.
+    let tablet = project.device("tablet");
     let other = "11111111-2222-4333-8444-555555555555";
     let input = format!(
         "{{\"content\":\"lost?\",\"sequence_number\":3}}\n{{\"content\":\"mine\",\"session_id\":\"{other}\"}}\n"
@@ -202,11 +227,11 @@ fn another_devices_session_is_written_under_its_own_secret_or_not_at_all() {
 
 #[test]
 fn a_row_that_cannot_be_read_is_named_and_the_others_are_printed() {
-    let world = World::new();
-    let laptop = world.device("laptop");
+    let project = Project::new();
+    let laptop = project.device("laptop");
     laptop.run_with(&["sync", "--session", SESSION], lines(["one", "two", "three"])).assert_code(0);
-    let rows = world.server.messages(&SESSION.into()).unwrap();
-    // The server moves a ciphertext to another place: it must not open there.
+    let rows = project.server.messages(&SESSION.into()).unwrap();
+    // The server moves a ciphertext to another sequence number, where it must not decrypt.
     let moved = serde_json::json!([{ "session_id": SESSION, "sequence_number": 2,
         "content_encrypted": rows[0].content_encrypted, "content_nonce": rows[0].content_nonce }]);
     let answer = serde_json::to_vec(&serde_json::json!([
@@ -217,7 +242,7 @@ fn a_row_that_cannot_be_read_is_named_and_the_others_are_printed() {
     ]))
     .unwrap();
     let canned = Canned::new(200).header("Content-Type", "application/json").body(answer);
-    world.server.faults().plan(
+    project.server.faults().plan(
         Scope::table(Table::Messages).method("GET"),
         Times::Next(1),
         Fault::Answer(canned),
@@ -230,41 +255,43 @@ fn a_row_that_cannot_be_read_is_named_and_the_others_are_printed() {
 }
 
 #[test]
-fn trouble_on_this_machine_is_told_with_its_own_exit_code() {
-    let world = World::new();
-    let blank = world.blank("blank");
-    let file = world.file("a.ndjson", lines(["a"]));
-    let signed_out = |ran: Ran| assert!(ran.err.contains("levi login"), "{}", ran.err);
-    signed_out(blank.run(&["sync", path(&file)]).assert_code(1));
-    let (url, key) = (world.server.url(), world.server.publishable_key().to_owned());
+fn each_kind_of_error_has_its_own_exit_code() {
+    let project = Project::new();
+    let blank = project.blank("blank");
+    let file = project.file("a.ndjson", lines(["a"]));
+    let signed_out = |ran: Outcome| assert!(ran.err.contains("levi login"), "{}", ran.err);
+    signed_out(blank.run(&["sync", path(&file)]).assert_code(2));
+    let (url, key) = (project.server.url(), project.server.publishable_key().to_owned());
     signed_out(blank.run(&["sync", path(&file), "--url", &url, "--key", &key]).assert_code(4));
-    let laptop = world.device("laptop");
+    let laptop = project.device("laptop");
     laptop.run(&["sync", "no such file"]).assert_code(1);
-    laptop.run(&["sync", path(world.folder.path())]).assert_code(1);
-    laptop.run(&["sync", path(&file), "--session", "tuesday"]).assert_code(1);
-    laptop.run(&["sync", "--nonsense"]).assert_code(1);
+    laptop.run(&["sync", path(project.directory.path())]).assert_code(1);
+    laptop.run(&["sync", path(&file), "--session", "tuesday"]).assert_code(2);
+    laptop.run(&["sync", "--nonsense"]).assert_code(2);
+    laptop.run(&[]).assert_code(2);
+    laptop.run(&["outbox"]).assert_code(2);
     laptop.run(&["sync", path(&file), "--url", "https://other.example"]).assert_code(4);
     laptop.run(&["--help"]).assert_code(0);
     laptop.run(&["pull", "--session", SESSION]).assert_code(5);
-    world.server.go_down();
+    project.server.go_down();
     laptop.run(&["pull"]).assert_code(5);
-    assert_eq!(world.messages_on_server(), 0);
+    assert_eq!(project.messages_on_server(), 0);
 }
 
 #[test]
 fn an_expired_token_is_refreshed_and_a_revoked_one_asks_for_a_sign_in() {
-    let world = World::new();
-    let laptop = world.device("laptop");
-    world.server.expire_tokens(&world.user_id);
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    project.server.expire_tokens(&project.user_id);
     laptop.run_with(&["sync", "--session", SESSION], lines(["after the token expired"])).assert_code(0);
-    assert_eq!(world.server.stats().refreshes, 1);
-    world.server.expire_tokens(&world.user_id);
+    assert_eq!(project.server.stats().refreshes, 1);
+    project.server.expire_tokens(&project.user_id);
     assert_eq!(laptop.pulled(SESSION).len(), 1);
-    world.server.revoke(&world.user_id);
+    project.server.revoke(&project.user_id);
     let input = "{\"content\":\"after it was revoked\",\"sequence_number\":2}\n";
     let ran = laptop.run_with(&["sync", "--session", SESSION], input).assert_code(4);
     assert!(ran.out.contains("levi login"), "{}", ran.out);
-    assert_eq!(laptop.login(world::PASSWORD).code, 0);
+    assert_eq!(laptop.login(project::PASSWORD).code, 0);
     laptop.run_with(&["sync"], "").assert_code(0);
-    assert_eq!(laptop.pulled(SESSION).len(), 2, "what waited went out after the sign-in");
+    assert_eq!(laptop.pulled(SESSION).len(), 2, "what was pending was sent after the sign-in");
 }

@@ -4,14 +4,14 @@ use levi_crypto::SealError;
 use levi_outbox::{OutboxError, Reason};
 use levi_types::{InvalidMessage, MessageId, SessionId};
 
-/// Why a message was not taken. Nothing was written; the caller still has the message.
+/// Why a row was not enqueued. Nothing was written; the caller still has the message.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnqueueError {
-    /// The message itself cannot be taken.
+    /// The message itself is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidMessage),
-    /// Too much is on its way to the disk.
+    /// Too many bytes are on their way to the disk.
     #[error(
         "the queue is full ({limit} bytes); wait a moment, or use enqueue_durable, which waits by itself"
     )]
@@ -19,29 +19,29 @@ pub enum EnqueueError {
         /// `max_queued_bytes`.
         limit: usize,
     },
-    /// Too much waits on disk for the server.
+    /// Too many bytes wait on disk for the server.
     #[error(
         "{pending_bytes} bytes wait for the server, the limit is {limit} (max_pending_bytes); check `levi status`"
     )]
     OutboxFull {
-        /// What waits.
+        /// Payload bytes on disk, pending and parked.
         pending_bytes: u64,
         /// `max_pending_bytes`.
         limit: u64,
     },
-    /// Another message holds this place in the session.
+    /// Another message of the session has this sequence number.
     #[error(
         "{session_id} has another message, {holder}, at sequence number {sequence_number}; number messages uniquely"
     )]
-    PlaceTaken {
+    SequenceConflict {
         /// The session.
         session_id: SessionId,
-        /// The place.
+        /// The number that both messages have.
         sequence_number: i64,
-        /// Who holds it.
+        /// The message that had it first.
         holder: MessageId,
     },
-    /// There is neither the session's key nor a database key, and nothing is ever written in the clear.
+    /// Neither the session's key nor a database key is known, and no message is written in the clear.
     #[error(
         "no key for {session_id} yet, and no database key to keep its messages under; give Levi one of them"
     )]
@@ -49,7 +49,7 @@ pub enum EnqueueError {
         /// The session.
         session_id: SessionId,
     },
-    /// The cipher cannot take it.
+    /// The cipher refused the message.
     #[error(transparent)]
     Unsealable(#[from] SealError),
     /// The outbox cannot be written.
@@ -67,8 +67,8 @@ pub enum EnqueueError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SyncedError {
-    /// It was set aside; `levi outbox` can retry or discard it.
-    #[error("the message was set aside: {code} ({detail})", code = .0.code, detail = .0.detail)]
+    /// It was parked; `levi outbox` can retry or discard it.
+    #[error("the message was parked: {code} ({detail})", code = .0.code, detail = .0.detail)]
     Parked(Reason),
     /// Levi stopped before the server had it; it is still in the outbox.
     #[error("Levi stopped before the server had the message; it is still in the outbox")]

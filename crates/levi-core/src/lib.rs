@@ -2,9 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod account;
+#[doc(hidden)]
 pub mod batcher;
 mod clock;
 mod config;
+mod control;
+mod control_row;
+#[doc(hidden)]
 pub mod engine;
 mod error;
 #[cfg(feature = "metrics")]
@@ -15,19 +19,20 @@ mod secrets_cache;
 mod server;
 mod session_sync;
 mod status;
+mod sync_error;
 mod worker;
 
 pub use account::{Account, Accounts, NoAccount, StoredAccount};
+pub use batcher::PauseReason;
 pub use clock::SystemClock;
 pub use config::{InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
+pub use control::{ControlQueue, ControlSender, Step};
 pub use engine::{Receipt, StoredError, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};
 pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, UnreadableMessage};
 pub use secrets_cache::SecretsCache;
 pub use server::DeviceTrust;
-pub use session_sync::{
-    Distribution, EncryptionError, NewSession, Ran, SessionSyncService, Step, SyncError, TaskOutbox,
-    TaskRunner, Welcome,
-};
-pub use status::{LastAnswer, Status};
+pub use session_sync::{BackfillReport, Distribution, NewSession, SessionSyncService};
+pub use status::{LastError, Status};
+pub use sync_error::{EncryptionError, SendError, SyncError};
 pub use worker::{MessageSyncer, Opened, Opener, ShutdownReport, Worker, WorkerParts};

@@ -1,27 +1,28 @@
-//! The status as metrics, for whatever recorder the daemon installed (crate `metrics`).
+//! The status as metrics, for the recorder that the daemon installed (crate `metrics`).
 //!
-//! | name | kind | what |
+//! | name | kind | value |
 //! | --- | --- | --- |
-//! | `levi_pending_rows`, `levi_pending_bytes` | gauge | waiting in the outbox |
-//! | `levi_parked_rows` | gauge | set aside |
-//! | `levi_tasks` | gauge | repository, session and secret rows still to be sent |
-//! | `levi_requests_in_flight`, `levi_rows_in_flight` | gauge | under way |
+//! | `levi_pending_rows`, `levi_pending_bytes` | gauge | pending messages, and payload bytes of all pending rows |
+//! | `levi_parked_rows` | gauge | parked messages |
+//! | `levi_control_rows`, `levi_parked_control_rows` | gauge | pending and parked rows of repositories, sessions and secrets |
+//! | `levi_requests_in_flight`, `levi_rows_in_flight` | gauge | in flight |
 //! | `levi_paused` | gauge | 1 while nothing is being sent, else 0 |
-//! | `levi_held_in_memory` | gauge | accepted, but the outbox fails |
-//! | `levi_batches_accepted_total`, `levi_batches_failed_total` | counter | requests answered |
-//! | `levi_rows_accepted_total`, `levi_bytes_sent_total` | counter | what went out |
+//! | `levi_held_in_memory` | gauge | messages accepted while the outbox fails |
+//! | `levi_batches_accepted_total`, `levi_batches_failed_total` | counter | batches that ended |
+//! | `levi_rows_accepted_total`, `levi_bytes_sent_total` | counter | messages accepted, bytes sent |
 
 use metrics::{counter, gauge};
 
 use crate::status::Status;
 
-/// Shows a status. Counters are absolute, so nothing is counted twice.
+/// Publishes a status. Counters are absolute, so that nothing is counted twice.
 pub(crate) fn publish(status: &Status) {
     let totals = &status.totals;
     gauge!("levi_pending_rows").set(totals.pending_rows as f64);
     gauge!("levi_pending_bytes").set(totals.pending_bytes as f64);
     gauge!("levi_parked_rows").set(totals.parked_rows as f64);
-    gauge!("levi_tasks").set(totals.tasks as f64);
+    gauge!("levi_control_rows").set(totals.control_rows as f64);
+    gauge!("levi_parked_control_rows").set(totals.parked_control_rows as f64);
     gauge!("levi_requests_in_flight").set(status.requests_in_flight as f64);
     gauge!("levi_rows_in_flight").set(status.rows_in_flight as f64);
     gauge!("levi_paused").set(if status.paused.is_some() { 1.0 } else { 0.0 });
@@ -46,9 +47,9 @@ mod tests {
     use crate::batcher::PauseReason;
 
     #[derive(Default)]
-    struct Shown(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+    struct TestRecorder(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
-    impl Shown {
+    impl TestRecorder {
         fn cell(&self, key: &Key) -> Arc<AtomicU64> {
             Arc::clone(self.0.lock().unwrap().entry(key.name().to_owned()).or_default())
         }
@@ -58,7 +59,7 @@ mod tests {
         }
     }
 
-    impl Recorder for Shown {
+    impl Recorder for TestRecorder {
         fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
         fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
         fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
@@ -74,17 +75,17 @@ mod tests {
     }
 
     #[test]
-    fn a_status_shown_twice_counts_once() {
+    fn a_status_published_twice_counts_once() {
         let mut status =
             Status { rows_accepted: 7, paused: Some(PauseReason::SignedOut), ..Status::default() };
         status.totals.pending_rows = 3;
-        let shown = Shown::default();
-        with_local_recorder(&shown, || {
+        let recorder = TestRecorder::default();
+        with_local_recorder(&recorder, || {
             publish(&status);
             publish(&status);
         });
-        assert_eq!(shown.bits("levi_rows_accepted_total"), 7);
-        assert_eq!(f64::from_bits(shown.bits("levi_pending_rows")), 3.0);
-        assert_eq!(f64::from_bits(shown.bits("levi_paused")), 1.0);
+        assert_eq!(recorder.bits("levi_rows_accepted_total"), 7);
+        assert_eq!(f64::from_bits(recorder.bits("levi_pending_rows")), 3.0);
+        assert_eq!(f64::from_bits(recorder.bits("levi_paused")), 1.0);
     }
 }

@@ -7,7 +7,7 @@ use levi_crypto::envelope::{self, DevicePrivateKey, DevicePublicKey, Envelope, E
 use levi_crypto::message::{self, Place};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
 use levi_transport::rows::{MessageRow, NotBase64, SecretRow, decode_rows};
-use levi_transport::{Failure, Select, Supabase};
+use levi_transport::{ApiError, Select, Supabase};
 use levi_types::{DeviceId, SessionId};
 
 use crate::account::{Account, Accounts, NoAccount};
@@ -79,7 +79,7 @@ pub enum ReadError {
     Account(#[from] NoAccount),
     /// The server did not answer as hoped.
     #[error("Supabase did not answer: {0}")]
-    Supabase(#[from] Failure),
+    Supabase(#[from] ApiError),
     /// No envelope for this device: the session's owner has not shared it (yet).
     #[error(
         "session {session_id} has no secret for device {device_id}; share it from a device that has it (`levi share`, `welcome_device`)"
@@ -162,7 +162,7 @@ impl Reader {
             let select = Select::messages_after(session, after, limit);
             match self.server.select(&account, select).await {
                 // Large messages: ask for fewer of them.
-                Err(failure) if failure.0.code == "too_long" && limit > 1 => limit /= 2,
+                Err(error) if error.code == "too_long" && limit > 1 => limit /= 2,
                 result => break result?,
             }
         };

@@ -1,12 +1,12 @@
-//! From a request to a row: sealed under its session's key or, until that is known, wrapped under the
-//! database key. No row leaves here in the clear.
+//! From a request to a row: sealed under its session's key or, until that is known, under the database
+//! key. No row leaves here in the clear.
 
 use std::sync::Arc;
 
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
 use levi_crypto::message::{self, Place};
 use levi_crypto::{MessageKey, SealError, SessionSecret};
-use levi_outbox::{NewRow, Protection, Reason};
+use levi_outbox::{Encryption, NewRow, Reason};
 use levi_transport::rows::encode_message_row;
 use levi_types::{MessageSyncRequest, SessionId, SessionStore, Wall};
 use rand_core::CryptoRng;
@@ -17,13 +17,13 @@ use crate::secrets_cache::SecretsCache;
 /// A message on its way to the disk.
 #[derive(Debug)]
 pub enum Message {
-    /// Sealed by whoever handed it in.
+    /// Sealed on the caller's thread.
     Sealed(NewRow),
-    /// In the clear, in memory, until the daemon's store was asked for its session's key.
+    /// In the clear and in memory, until the engine thread has asked the daemon's store for its session's key.
     Plain(MessageSyncRequest),
 }
 
-/// Seals messages, with the keys it can find. Clones share what they know.
+/// Seals messages with the keys it can find. Clones share their cache.
 #[derive(Clone)]
 pub struct Sealer {
     cache: SecretsCache,
@@ -31,17 +31,24 @@ pub struct Sealer {
     database_key: Option<DatabaseKey>,
 }
 
-/// What was wrapped is no text: no key will ever change that.
-pub(crate) const NOT_TEXT: &str = "not_text";
+/// Why a message under the database key cannot be sealed under its session's key.
+#[derive(Debug)]
+pub(crate) enum ResealError {
+    /// Not with the present database key.
+    Wait(Reason),
+    /// Never, whatever the keys.
+    Never(Reason),
+}
 
 impl Sealer {
-    /// Looks for session keys in `cache`, then in `store`; `database_key` wraps what has none yet.
+    /// Looks for session keys in `cache`, then in `store`. Messages without one are sealed under
+    /// `database_key`.
     pub fn new(cache: SecretsCache, store: Arc<dyn SessionStore>, database_key: Option<DatabaseKey>) -> Self {
         Self { cache, store, database_key }
     }
 
-    /// Whether a message of `session` can be kept at all. Without a database key that is for the daemon's store to say,
-    /// and it is asked here, on the caller's thread, unless the session's key is in memory.
+    /// Whether a message of `session` can be stored. Without a database key this asks the daemon's store, on the
+    /// caller's thread, unless the session's key is cached.
     pub(crate) fn can_seal(&self, session: &SessionId) -> bool {
         self.database_key.is_some() || self.key(session).is_ok()
     }
@@ -50,12 +57,12 @@ impl Sealer {
         self.database_key.as_ref()
     }
 
-    /// Seals a message whose session's key is in memory, on the thread of whoever hands it in. Any other goes on as it
-    /// is: the daemon's store is asked on Levi's own thread only.
+    /// Seals a message on the caller's thread if its session's key is cached. Otherwise the message stays as it is,
+    /// because the daemon's store is asked on the engine thread only.
     ///
     /// # Errors
-    /// [`EnqueueError::Unsealable`] where the cipher refuses.
-    pub fn hand_in(
+    /// [`EnqueueError::Unsealable`] if the cipher refuses.
+    pub fn prepare(
         &self,
         request: MessageSyncRequest,
         at: Wall,
@@ -67,10 +74,10 @@ impl Sealer {
         }
     }
 
-    /// Makes a row of a message, wrapped at rest if its session's key is not known.
+    /// Makes a row of a message, under the database key if its session's key is not known.
     ///
     /// # Errors
-    /// [`EnqueueError::NoKey`] where neither key is there, [`EnqueueError::Unsealable`] where the cipher refuses.
+    /// [`EnqueueError::NoKey`] if neither key is known, [`EnqueueError::Unsealable`] if the cipher refuses.
     pub fn seal(
         &self,
         request: &MessageSyncRequest,
@@ -79,31 +86,36 @@ impl Sealer {
     ) -> Result<NewRow, EnqueueError> {
         match self.key(&request.session_id) {
             Ok(key) => sealed(&key, request, at, random),
-            Err(_) => Ok(row(request, self.wrapped(request, random)?, Protection::AtRest, at)),
+            Err(_) => {
+                let payload = self.under_database_key(request, random)?;
+                Ok(row(request, payload, Encryption::DatabaseKey, at))
+            }
         }
     }
 
-    /// Exchanges a payload wrapped at rest for its sealed form.
+    /// Exchanges a payload under the database key for one under the session's key.
     pub(crate) fn reseal(
         &self,
         key: &MessageKey,
         row: &NewRow,
         random: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>, Reason> {
-        let database_key = self.database_key.as_ref().ok_or_else(|| Reason {
-            code: "no_database_key".into(),
-            detail: "the message is wrapped under a database key that Levi was not given".into(),
-        })?;
-        let name = row_key(&row.session_id, row.sequence_number);
+    ) -> Result<Vec<u8>, ResealError> {
+        let wait = |code: &str, detail: String| ResealError::Wait(Reason { code: code.into(), detail });
+        let Some(database_key) = &self.database_key else {
+            return Err(wait("no_database_key", "Levi was not given the message's database key".into()));
+        };
+        let Some(session_id) = row.lane.session_id() else {
+            return Err(never("the row is no message"));
+        };
+        let name = row_key(session_id, row.sequence_number);
         let content = at_rest::unwrap(database_key, slot(&name), &row.payload)
-            .map_err(|error| Reason { code: "at_rest".into(), detail: error.to_string() })?;
-        let content = std::str::from_utf8(&content)
-            .map_err(|_| Reason { code: NOT_TEXT.into(), detail: "the content is not UTF-8".into() })?;
-        encode(key, &row.session_id, row.sequence_number, content, random)
-            .map_err(|error| Reason { code: "encryption".into(), detail: error.to_string() })
+            .map_err(|error| wait("at_rest", error.to_string()))?;
+        let content = std::str::from_utf8(&content).map_err(|_| never("the content is not UTF-8"))?;
+        encode(key, session_id, row.sequence_number, content, random)
+            .map_err(|error| wait("encryption", error.to_string()))
     }
 
-    /// The session's key, from memory or from the daemon's store.
+    /// The session's key, from the cache or from the daemon's store.
     pub(crate) fn key(&self, session: &SessionId) -> Result<MessageKey, Reason> {
         if let Some(key) = self.cache.key(session) {
             return Ok(key);
@@ -120,7 +132,7 @@ impl Sealer {
         Ok(secret.message_key())
     }
 
-    fn wrapped(
+    fn under_database_key(
         &self,
         request: &MessageSyncRequest,
         random: &mut dyn CryptoRng,
@@ -140,18 +152,12 @@ fn sealed(
     random: &mut dyn CryptoRng,
 ) -> Result<NewRow, EnqueueError> {
     let payload = encode(key, &request.session_id, request.sequence_number, &request.content, random)?;
-    Ok(row(request, payload, Protection::Sealed, at))
+    Ok(row(request, payload, Encryption::SessionKey, at))
 }
 
-fn row(request: &MessageSyncRequest, payload: Vec<u8>, protection: Protection, at: Wall) -> NewRow {
-    NewRow {
-        session_id: request.session_id.clone(),
-        sequence_number: request.sequence_number,
-        message_id: request.message_id.clone(),
-        payload,
-        protection,
-        enqueued_at: at,
-    }
+fn row(request: &MessageSyncRequest, payload: Vec<u8>, encryption: Encryption, at: Wall) -> NewRow {
+    let MessageSyncRequest { session_id, sequence_number, message_id, .. } = request;
+    NewRow::message(session_id.clone(), *sequence_number, message_id.clone(), payload, encryption, at)
 }
 
 /// The row as it is stored and sent.
@@ -163,7 +169,7 @@ fn encode(
     random: &mut dyn CryptoRng,
 ) -> Result<Vec<u8>, SealError> {
     let sealed = message::seal(key, Place { session_id, sequence_number }, content, random)?;
-    // Grown once, to its size: it lies in memory until it is on disk.
+    // Allocated once, at its size: it stays in memory until it is on disk.
     let mut payload = Vec::new();
     encode_message_row(&mut payload, session_id, sequence_number, &sealed.ciphertext, &sealed.nonce);
     Ok(payload)
@@ -173,7 +179,11 @@ fn missing(detail: String) -> Reason {
     Reason { code: "missing_secret".into(), detail }
 }
 
-/// Unambiguous, for the number follows the last slash.
+fn never(detail: &str) -> ResealError {
+    ResealError::Never(Reason { code: "not_text".into(), detail: detail.into() })
+}
+
+/// Unambiguous, because the number follows the last slash.
 pub(crate) fn row_key(session: &SessionId, sequence_number: i64) -> String {
     format!("{session}/{sequence_number}")
 }

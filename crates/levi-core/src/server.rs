@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
 use levi_transport::rows::{DeviceRow, Record, SessionOwner, decode_rows, upsert_of};
-use levi_transport::{Answer, Failure, Select, Supabase, Verdict};
+use levi_transport::{ApiError, Select, Supabase, Verdict};
 use levi_types::{AccessToken, DeviceId, SessionId};
 
 use crate::account::{Account, Accounts, NoAccount};
@@ -48,19 +48,20 @@ impl Server {
         self.accounts.account().await
     }
 
-    pub(crate) async fn upsert<T: Record>(&self, account: &Account, rows: &[T]) -> Result<(), Failure> {
-        let answer = self.supabase.upsert(&account.access_token, upsert_of(rows)).await;
-        if answer.verdict != Verdict::SignedOut {
-            return accepted(answer);
+    pub(crate) async fn upsert<T: Record>(&self, account: &Account, rows: &[T]) -> Result<(), ApiError> {
+        match self.supabase.upsert(&account.access_token, upsert_of(rows)).await {
+            Err(error) if error.verdict == Verdict::SignedOut => {
+                let account = self.fresh(&account.access_token, error).await?;
+                self.supabase.upsert(&account.access_token, upsert_of(rows)).await
+            }
+            result => result,
         }
-        let account = self.fresh(&account.access_token, Failure(answer)).await?;
-        accepted(self.supabase.upsert(&account.access_token, upsert_of(rows)).await)
     }
 
-    pub(crate) async fn select(&self, account: &Account, select: Select) -> Result<Vec<u8>, Failure> {
+    pub(crate) async fn select(&self, account: &Account, select: Select) -> Result<Vec<u8>, ApiError> {
         match self.supabase.select(&account.access_token, select.clone()).await {
-            Err(failure) if failure.0.verdict == Verdict::SignedOut => {
-                let account = self.fresh(&account.access_token, failure).await?;
+            Err(error) if error.verdict == Verdict::SignedOut => {
+                let account = self.fresh(&account.access_token, error).await?;
                 self.supabase.select(&account.access_token, select).await
             }
             result => result,
@@ -68,7 +69,7 @@ impl Server {
     }
 
     /// The user's active devices that have a public key.
-    pub(crate) async fn active_devices(&self, account: &Account) -> Result<Vec<DeviceRow>, Failure> {
+    pub(crate) async fn active_devices(&self, account: &Account) -> Result<Vec<DeviceRow>, ApiError> {
         decode_rows(&self.select(account, Select::active_devices(&account.user_id)).await?)
     }
 
@@ -77,7 +78,7 @@ impl Server {
         &self,
         account: &Account,
         device: &DeviceId,
-    ) -> Result<Option<DeviceRow>, Failure> {
+    ) -> Result<Option<DeviceRow>, ApiError> {
         let rows: Vec<DeviceRow> = decode_rows(&self.select(account, Select::device(device)).await?)?;
         Ok(rows.into_iter().next())
     }
@@ -87,21 +88,17 @@ impl Server {
         &self,
         account: &Account,
         session: &SessionId,
-    ) -> Result<Option<DeviceId>, Failure> {
+    ) -> Result<Option<DeviceId>, ApiError> {
         let owners: Vec<SessionOwner> =
             decode_rows(&self.select(account, Select::session_owner(session)).await?)?;
         Ok(owners.into_iter().next().map(|owner| owner.device_id))
     }
 
     /// A token other than the refused one, or the refusal where there is none.
-    async fn fresh(&self, stale: &AccessToken, refusal: Failure) -> Result<Account, Failure> {
+    async fn fresh(&self, stale: &AccessToken, refusal: ApiError) -> Result<Account, ApiError> {
         self.accounts.fresh(stale).await.map_err(|error| {
             tracing::info!("no fresh token: {error}");
             refusal
         })
     }
-}
-
-fn accepted(answer: Answer) -> Result<(), Failure> {
-    if answer.verdict == Verdict::Accepted { Ok(()) } else { Err(Failure(answer)) }
 }

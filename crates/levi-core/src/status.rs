@@ -1,54 +1,55 @@
-use levi_outbox::{Reason, SalvageReport, Totals};
+use levi_outbox::{Reason, RecoveryReport, Totals};
 use levi_transport::Verdict;
 use levi_types::{Now, Wall};
 
 use crate::batcher::PauseReason;
 
-/// What Levi is doing, cheap to take at any time.
+/// What Levi is doing. Cheap to take at any time.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Status {
-    /// Counts of what waits and what was set aside, as last committed; they follow a commit by a moment.
+    /// Counts of pending and parked rows. Eventually consistent: right after `enqueue_durable` returns, they may
+    /// not include that message yet.
     pub totals: Totals,
-    /// Requests under way.
+    /// Requests in flight.
     pub requests_in_flight: usize,
     /// Rows in those requests.
     pub rows_in_flight: usize,
     /// Why nothing is being sent, if so.
     pub paused: Option<PauseReason>,
-    /// The last answer of the server.
-    pub last_answer: Option<LastAnswer>,
+    /// How the last request failed; `None` once a later one succeeded.
+    pub last_error: Option<LastError>,
     /// When Levi will do something by itself next, by the wall clock; `None` while it sleeps.
     pub next_attempt: Option<Wall>,
-    /// Requests answered with success since the start.
+    /// Batches of messages that the server accepted since the start.
     pub batches_accepted: u64,
-    /// Rows in those.
+    /// Messages in those.
     pub rows_accepted: u64,
-    /// Requests that failed since the start, whatever the reason.
+    /// Batches of messages that failed since the start, whatever the reason.
     pub batches_failed: u64,
-    /// Bytes of bodies sent since the start.
+    /// Bytes of request bodies sent since the start.
     pub bytes_sent: u64,
     /// Messages accepted by `enqueue` that are not on disk yet because the outbox fails.
     pub held_in_memory: usize,
     /// The outbox's last failure, until it works again.
     pub outbox_failure: Option<Reason>,
-    /// The outbox was damaged when it was opened: what was recovered, what was lost, and where the old file is.
-    pub salvaged: Option<SalvageReport>,
+    /// The outbox was damaged when it was opened: what was recovered and lost, and where the old file is.
+    pub recovered: Option<RecoveryReport>,
 }
 
-/// One answer of the server.
+/// How a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastAnswer {
-    /// What it meant.
+pub struct LastError {
+    /// What it means.
     pub verdict: Verdict,
-    /// Its code.
+    /// [`ApiError::code`](levi_transport::ApiError::code).
     pub code: String,
-    /// When it came.
+    /// When the request ended.
     pub at: Wall,
 }
 
 impl Status {
-    /// How long the oldest waiting message has been waiting.
+    /// How long the oldest pending message has been waiting.
     pub fn oldest_age(&self, now: Now) -> Option<std::time::Duration> {
         self.totals.oldest.map(|oldest| now.wall.since(oldest))
     }

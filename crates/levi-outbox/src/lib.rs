@@ -13,8 +13,8 @@ mod store;
 
 pub use error::{OutboxError, Source};
 pub use model::{
-    Change, Due, DueLane, DueTask, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, NewTask,
-    Protection, Reason, RowHead, RowId, RowKey, RowState, SalvageReport, Totals,
+    Change, Due, DueLane, Encryption, Enqueued, LaneId, LaneKey, ListedRow, NewRow, Reason, RecoveryReport,
+    RowHead, RowId, RowKey, RowKind, RowState, Totals,
 };
 #[cfg(feature = "sqlite")]
 pub use rusqlite;

@@ -4,7 +4,7 @@
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
 use levi_crypto::message::{self, Place};
 use levi_crypto::{MessageKey, SessionSecret};
-use levi_outbox::{NewRow, Protection};
+use levi_outbox::{Encryption, NewRow};
 use levi_transport::rows::MessageRow;
 use levi_types::SessionId;
 
@@ -15,7 +15,7 @@ pub(crate) const MARK: &str = "in plain sight";
 
 /// How the server takes a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Nature {
+pub enum MessageKind {
     /// It takes it.
     #[default]
     Good,
@@ -29,16 +29,16 @@ pub enum Nature {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Content {
     pub(crate) version: u32,
-    pub(crate) nature: Nature,
+    pub(crate) kind: MessageKind,
 }
 
 impl Content {
     /// As text, padded to about `size` bytes.
     pub(crate) fn text(self, size: usize) -> String {
-        let letter = match self.nature {
-            Nature::Good => 'g',
-            Nature::Poison => 'p',
-            Nature::NamedPoison => 'n',
+        let letter = match self.kind {
+            MessageKind::Good => 'g',
+            MessageKind::Poison => 'p',
+            MessageKind::NamedPoison => 'n',
         };
         let mut text = format!("{MARK} {letter} {} ", self.version);
         while text.len() < size {
@@ -49,13 +49,13 @@ impl Content {
 
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.strip_prefix(MARK)?.split_whitespace();
-        let nature = match words.next()? {
-            "g" => Nature::Good,
-            "p" => Nature::Poison,
-            "n" => Nature::NamedPoison,
+        let kind = match words.next()? {
+            "g" => MessageKind::Good,
+            "p" => MessageKind::Poison,
+            "n" => MessageKind::NamedPoison,
             _ => return None,
         };
-        Some(Self { version: words.next()?.parse().ok()?, nature })
+        Some(Self { version: words.next()?.parse().ok()?, kind })
     }
 }
 
@@ -66,10 +66,15 @@ pub(crate) fn session_id(session: usize) -> SessionId {
 
 /// Which session a name means.
 pub(crate) fn session_number(id: &SessionId) -> usize {
-    id.as_str().get(1..).and_then(|digits| digits.parse().ok()).unwrap_or(usize::MAX)
+    subject_number(id.as_str())
 }
 
-/// Every key of a world.
+/// The number of a session or repository.
+pub(crate) fn subject_number(id: &str) -> usize {
+    id.get(1..).and_then(|digits| digits.parse().ok()).unwrap_or(usize::MAX)
+}
+
+/// Every key of a simulation.
 pub(crate) struct Keys {
     pub(crate) secrets: Vec<SessionSecret>,
     keys: Vec<MessageKey>,
@@ -101,10 +106,11 @@ impl Keys {
         if row.payload.windows(MARK.len()).any(|bytes| bytes == MARK.as_bytes()) {
             return Err("plaintext in a payload".to_owned());
         }
-        match row.protection {
-            Protection::Sealed => self.open_fragment(&row.payload).map(|(_, _, content)| content),
-            Protection::AtRest => {
-                let name = format!("{}/{}", row.session_id, row.sequence_number);
+        match row.encryption {
+            Encryption::SessionKey => self.open_fragment(&row.payload).map(|(_, _, content)| content),
+            Encryption::None => Err("a message that is not encrypted".to_owned()),
+            Encryption::DatabaseKey => {
+                let name = format!("{}/{}", row.lane.subject(), row.sequence_number);
                 let slot = Slot { table: "levi_outbox", row_key: &name, column: "payload" };
                 let plain = at_rest::unwrap(&self.database, slot, &row.payload);
                 let plain = plain.map_err(|error| error.to_string())?;

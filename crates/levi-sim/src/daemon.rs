@@ -1,4 +1,4 @@
-//! The daemon's own store: session secrets as they arrive, sessions as it knows them, and what it is told.
+//! The daemon's own store: session secrets as they arrive, sessions as it knows them, and what it is notified.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,7 @@ use levi_types::{
 
 use crate::content::{Keys, session_number};
 use crate::disk::Disk;
-use crate::plan::{SessionSetup, Standing};
+use crate::plan::{SessionSetup, SessionState};
 
 pub(crate) struct Daemon {
     keys: Arc<Keys>,
@@ -36,12 +36,16 @@ impl Daemon {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the truth know which keys Levi can have at this moment.
+    /// Tells the model which keys and sessions Levi can know at this moment.
     fn publish(&self) {
         let state = self.state();
         let mut inner = self.disk.inner();
-        for (session, here) in inner.truth.sessions.iter_mut().zip(&state.key_here) {
+        inner.model.daemon_silent = state.silent;
+        for (session, here) in inner.model.sessions.iter_mut().zip(&state.key_here) {
             session.key_here = *here && !state.silent;
+        }
+        for (session, setup) in inner.model.sessions.iter_mut().zip(&self.sessions) {
+            session.known_to_daemon = setup.state != SessionState::Foreign;
         }
     }
 
@@ -92,7 +96,7 @@ impl SessionStore for Daemon {
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
         self.answers()?;
         let setup = self.sessions.get(session_number(session));
-        Ok(setup.filter(|setup| setup.standing != Standing::Foreign).map(|setup| CodingSession {
+        Ok(setup.filter(|setup| setup.state != SessionState::Foreign).map(|setup| CodingSession {
             id: session.clone(),
             repository_id: format!("r{}", setup.repository).into(),
             owner_device_id: None,
@@ -113,17 +117,17 @@ impl SessionStore for Daemon {
         for report in reports {
             let number = session_number(&report.session_id);
             let place = report.sequence_number;
-            let Some(session) = inner.truth.sessions.get_mut(number) else { continue };
+            let Some(session) = inner.model.sessions.get_mut(number) else { continue };
             match &report.delivery {
                 Delivery::Sent => {
-                    session.told_sent.insert(place);
+                    session.reported_sent.insert(place);
                     let shown = session.shown.contains_key(&place);
-                    inner.truth.expect(shown, "reports", || {
+                    inner.model.expect(shown, "reports", || {
                         format!("s{number}/{place} is reported as sent, the server does not have it")
                     });
                 }
                 Delivery::Parked { code } => {
-                    inner.truth.note(|| format!("report: s{number}/{place} was set aside: {code}"));
+                    inner.model.note(|| format!("report: s{number}/{place} was parked: {code}"));
                 }
                 _ => {}
             }

@@ -1,5 +1,5 @@
-//! The disk: a real outbox that outlives the engine, dies in the middle of a commit when told to, and shows
-//! everything that is done to it to the world.
+//! The disk: a real outbox that outlives the engine, dies in the middle of a commit when notified to, and shows
+//! everything that is done to it to the simulation.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,24 +7,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, OutboxError,
-    OutboxStore, PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
+    RowHead, RowId, RowKey, RowState, Totals,
 };
-use levi_types::Wall;
 
+use crate::model::Model;
 use crate::plan::StoreKind;
-use crate::truth::Truth;
 
 /// Calls in one turn beyond which it is a loop.
 const MOST_CALLS: u32 = 20_000;
 
-/// A handle on the disk and on the truth about it.
+/// A handle on the disk and on its model.
 #[derive(Clone)]
 pub(crate) struct Disk(Arc<Mutex<Inner>>);
 
 pub(crate) struct Inner {
     store: Store,
-    pub(crate) truth: Truth,
+    pub(crate) model: Model,
     /// The process is dead: nothing it does reaches the disk any more.
     pub(crate) dead: bool,
     death: Option<Death>,
@@ -69,9 +68,9 @@ fn gone() -> OutboxError {
 }
 
 impl Disk {
-    pub(crate) fn new(kind: StoreKind, file: Option<&PathBuf>, truth: Truth) -> Result<Self, OutboxError> {
-        let store = open(kind, file, truth.config.max_pending_bytes)?;
-        Ok(Self(Arc::new(Mutex::new(Inner { store, truth, dead: false, death: None }))))
+    pub(crate) fn new(kind: StoreKind, file: Option<&PathBuf>, model: Model) -> Result<Self, OutboxError> {
+        let store = open(kind, file, model.config.max_pending_bytes)?;
+        Ok(Self(Arc::new(Mutex::new(Inner { store, model, dead: false, death: None }))))
     }
 
     pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -86,7 +85,7 @@ impl Disk {
         if kind == StoreKind::SqliteFile {
             // Closed before it is opened: the outbox belongs to one process at a time.
             inner.store = Store::Closed;
-            inner.store = open(kind, file, inner.truth.config.max_pending_bytes)?;
+            inner.store = open(kind, file, inner.model.config.max_pending_bytes)?;
         }
         Ok(())
     }
@@ -95,13 +94,13 @@ impl Disk {
         self.inner().death = Some(death);
     }
 
-    /// Writes past the engine, as another part of the daemon or a person's tool does.
+    /// Writes past the engine, as another part of the daemon or the operator's tool does.
     pub(crate) fn write_elsewhere(&self, changes: &[Change]) {
         let inner = &mut *self.inner();
         if let Ok(store) = inner.store.get_mut()
             && store.commit(changes, &[]).is_ok()
         {
-            inner.truth.committed(changes, &[], &[]);
+            inner.model.committed(changes, &[], &[]);
         }
     }
 
@@ -130,10 +129,10 @@ fn open(kind: StoreKind, file: Option<&PathBuf>, max_pending_bytes: u64) -> Resu
 
 impl Inner {
     fn call(&mut self) -> Result<(), OutboxError> {
-        self.truth.calls += 1;
-        let endless = self.truth.calls > MOST_CALLS;
+        self.model.calls += 1;
+        let endless = self.model.calls > MOST_CALLS;
         if endless {
-            self.truth.fail("G8 idle", format!("more than {MOST_CALLS} calls to the outbox in one turn"));
+            self.model.fail("G8 idle", format!("more than {MOST_CALLS} calls to the outbox in one turn"));
             self.dead = true;
         }
         if self.dead { Err(gone()) } else { Ok(()) }
@@ -143,18 +142,18 @@ impl Inner {
         self.call()?;
         if let Some(Death { after: 0, .. }) = self.death {
             self.dead = true;
-            self.truth.note(|| "the process dies before a commit".to_owned());
+            self.model.note(|| "the process dies before a commit".to_owned());
             return Err(gone());
         }
         let answers = self.store.get_mut()?.commit(changes, rows)?;
-        self.truth.committed(changes, rows, &answers);
+        self.model.committed(changes, rows, &answers);
         let totals = self.store.get()?.totals()?;
-        self.truth.check_totals(&totals);
+        self.model.check_totals(&totals);
         if let Some(death) = &mut self.death {
             death.after -= 1;
             if death.after == 0 && !death.answered {
                 self.dead = true;
-                self.truth.note(|| "the process dies after a commit".to_owned());
+                self.model.note(|| "the process dies after a commit".to_owned());
                 return Err(gone());
             }
         }
@@ -171,7 +170,7 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         let due = inner.store.get()?.due(query)?;
-        inner.truth.lanes_handed_out(&due);
+        inner.model.lanes_due(&due);
         Ok(due)
     }
 
@@ -184,20 +183,18 @@ impl OutboxStore for Disk {
     fn payloads(&self, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<(), OutboxError> {
         let inner = &mut *self.inner();
         inner.call()?;
-        inner.truth.payloads_read(rows);
+        inner.model.payloads_read(rows);
         inner.store.get()?.payloads(rows, sink)
     }
 
-    fn at_rest(&self, lane: LaneId, limit: usize) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
+    fn rows_under_database_key(
+        &self,
+        lane: LaneId,
+        limit: usize,
+    ) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
         let inner = &mut *self.inner();
         inner.call()?;
-        inner.store.get()?.at_rest(lane, limit)
-    }
-
-    fn due_tasks(&self, now: Wall, horizon: Wall, limit: usize) -> Result<DueTasks, OutboxError> {
-        let inner = &mut *self.inner();
-        inner.call()?;
-        inner.store.get()?.due_tasks(now, horizon, limit)
+        inner.store.get()?.rows_under_database_key(lane, limit)
     }
 
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
@@ -220,11 +217,5 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         inner.store.get()?.list(after, limit)
-    }
-
-    fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
-        let inner = &mut *self.inner();
-        inner.call()?;
-        inner.store.get()?.tasks(limit)
     }
 }

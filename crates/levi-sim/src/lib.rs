@@ -4,20 +4,20 @@
 mod content;
 mod daemon;
 mod disk;
+mod model;
 mod plan;
 mod random;
 mod run;
 mod server;
 mod shrink;
-mod truth;
-mod world;
+mod simulation;
 
+pub use model::{Arrival, Violation};
 pub use plan::{
-    DiskFault, Happening, Moment, Nature, Plan, Planned, RefreshEnd, ServerFault, SessionSetup, Setup,
-    Standing, StoreKind,
+    DiskFault, MessageKind, Moment, Plan, RefreshEnd, ScheduledEvent, ServerFault, SessionSetup,
+    SessionState, Setup, SimEvent, StoreKind,
 };
 pub use random::Random;
 pub use run::{Campaign, Failing, Summary, replay, run};
 pub use shrink::shrink;
-pub use truth::{Arrival, Violation};
-pub use world::{Counts, Outcome};
+pub use simulation::{Counts, Outcome};

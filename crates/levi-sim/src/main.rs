@@ -61,7 +61,7 @@ fn campaign(seeds: u64, options: &Options) -> ExitCode {
     let took = started.elapsed().as_secs_f64();
     let Summary { failing, seeds, counts } = summary;
     println!(
-        "{seeds} seeds in {took:.1} s ({:.0} seeds/s): {} turns, {} requests, {} messages stored, {} set aside, {} restarts",
+        "{seeds} seeds in {took:.1} s ({:.0} seeds/s): {} turns, {} requests, {} messages stored, {} parked, {} restarts",
         seeds as f64 / took,
         counts.turns,
         counts.requests,

@@ -67,5 +67,5 @@ impl TryRng for Random {
     }
 }
 
-/// Nothing here is secret: the keys of a simulated world protect nothing.
+/// Nothing here is secret: the keys of a simulation protect nothing.
 impl TryCryptoRng for Random {}

@@ -9,9 +9,9 @@ use std::thread;
 
 use levi_types::Monotonic;
 
+use crate::model::Violation;
 use crate::plan::Plan;
-use crate::truth::Violation;
-use crate::world::{Counts, Outcome, World};
+use crate::simulation::{Counts, Outcome, Simulation};
 
 /// Runs a plan. A panic anywhere in Levi is a violation as well.
 pub fn run(plan: &Plan) -> Outcome {
@@ -24,7 +24,7 @@ pub fn replay(plan: &Plan) -> Outcome {
 }
 
 fn run_with(plan: &Plan, traced: bool) -> Outcome {
-    catch_unwind(AssertUnwindSafe(|| World::run(plan, traced))).unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(|| Simulation::run(plan, traced))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
         let violation = Violation { oracle: "panic", what: text.to_owned(), at: Monotonic::default() };

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use levi_transport::{Answer, Verdict};
+use levi_outbox::LaneKey;
+use levi_transport::{ApiError, Verdict};
 
-use crate::content::{Content, Nature};
-use crate::plan::{ServerFault, SessionSetup, Standing};
+use crate::content::{Content, MessageKind, subject_number};
+use crate::model::Model;
+use crate::plan::{ServerFault, SessionSetup, SessionState};
 use crate::random::Random;
-use crate::truth::Truth;
 
 pub(crate) const REJECT_ALL: &str = "P0001";
 pub(crate) const POISON: &str = "22P02";
@@ -30,10 +31,10 @@ pub(crate) struct Rows {
     pub(crate) bytes: usize,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 pub(crate) struct Served {
-    pub(crate) answer: Answer,
-    /// How much longer than usual the answer takes.
+    pub(crate) result: Result<(), ApiError>,
+    /// How much longer than usual the response takes.
     pub(crate) delay: Duration,
 }
 
@@ -44,9 +45,9 @@ impl Server {
             faults: Vec::new(),
             known: sessions
                 .iter()
-                .map(|s| matches!(s.standing, Standing::Known | Standing::Forbidden))
+                .map(|s| matches!(s.state, SessionState::Known | SessionState::Forbidden))
                 .collect(),
-            forbidden: sessions.iter().map(|s| s.standing == Standing::Forbidden).collect(),
+            forbidden: sessions.iter().map(|s| s.state == SessionState::Forbidden).collect(),
             repositories: [false; 4],
             requests: 0,
         }
@@ -63,11 +64,11 @@ impl Server {
         }
     }
 
-    /// Everything that is wrong is mended. What Levi itself can record stays for Levi to record.
+    /// Everything that is wrong is mended. Sessions that Levi itself can send are left to Levi.
     pub(crate) fn heal(&mut self, sessions: &[SessionSetup]) {
         self.faults.clear();
         for (number, session) in sessions.iter().enumerate() {
-            if session.standing != Standing::Local {
+            if session.state != SessionState::Local {
                 self.session_appears(number);
             }
         }
@@ -81,12 +82,12 @@ impl Server {
     /// Serves one upsert of messages.
     pub(crate) fn messages(
         &mut self,
-        truth: &mut Truth,
+        model: &mut Model,
         random: &mut Random,
         token: u32,
         request: &Rows,
     ) -> Served {
-        let now = truth.now.monotonic.since_start();
+        let now = model.now.monotonic.since_start();
         self.requests += 1;
         if let Some(served) = self.before_the_table(now, random, token) {
             return served;
@@ -95,66 +96,80 @@ impl Server {
         if let Some(ServerFault::BodyLimit(limit)) = limit
             && request.bytes > limit
         {
-            return self.refuse(truth, request, Verdict::TooLarge, "413", String::new(), true);
+            return self.refuse(model, request, Verdict::TooLarge, "413", String::new(), true);
         }
         if self.fault(now, |fault| *fault == ServerFault::RejectAll).is_some() {
             let detail = "a trigger says no".to_owned();
-            return self.refuse(truth, request, Verdict::Rejected, REJECT_ALL, detail, false);
+            return self.refuse(model, request, Verdict::Rejected, REJECT_ALL, detail, false);
         }
-        if let Some(served) = self.refused_rows(truth, request) {
+        if let Some(served) = self.refused_rows(model, request) {
             return served;
         }
-        if has_twins(request) {
-            truth.fail("G2 once", "one request has the same place twice");
+        if has_duplicates(request) {
+            model.fail("G2 once", "one request has the same sequence number twice");
         }
         for (session, place, content) in &request.rows {
-            show(truth, *session, *place, *content);
+            show(model, *session, *place, *content);
         }
-        match self.fault(now, |fault| matches!(fault, ServerFault::LostAnswer)) {
-            Some(_) => late(Verdict::Unreachable, "timeout", Duration::from_secs(10)),
-            None if self.flaky(now) && random.chance(30) => {
-                late(Verdict::Unreachable, "reset", Duration::ZERO)
-            }
-            None => self.in_time(now, random, Verdict::Accepted, "201"),
-        }
+        self.written(now, random)
     }
 
-    /// Serves one row of session sync. `Done` is `Accepted`.
-    pub(crate) fn task(
+    /// Serves one control row.
+    pub(crate) fn control_row(
         &mut self,
         now: Duration,
         random: &mut Random,
         token: u32,
-        name: &str,
+        lane: &LaneKey,
         sessions: &[SessionSetup],
     ) -> Served {
         if let Some(served) = self.before_the_table(now, random, token) {
             return served;
         }
-        let (kind, id) = name.split_once('/').unwrap_or_default();
-        let number: usize = id.get(1..).and_then(|digits| digits.parse().ok()).unwrap_or(usize::MAX);
-        if kind == "repository" {
-            if let Some(repository) = self.repositories.get_mut(number) {
-                *repository = true;
-            }
-            return self.in_time(now, random, Verdict::Accepted, "201");
+        if self.fault(now, |fault| *fault == ServerFault::RejectAll).is_some() {
+            return late(Verdict::Rejected, REJECT_ALL, Duration::ZERO);
+        }
+        let number = subject_number(lane.subject());
+        if let LaneKey::Repository(_) = lane {
+            self.repositories.get_mut(number).into_iter().for_each(|known| *known = true);
+            return self.written(now, random);
         }
         let missing = || late(Verdict::MissingParent, "23503", Duration::ZERO);
         let Some(setup) = sessions.get(number) else { return missing() };
         if self.forbidden.get(number) == Some(&true) {
             return late(Verdict::Forbidden, "42501", Duration::ZERO);
         }
-        let parent = match kind {
-            "session" => self.repositories.get(usize::from(setup.repository)).copied(),
+        let has_parent = match lane {
+            LaneKey::Session(_) => self.repositories.get(usize::from(setup.repository)).copied(),
             _ => self.known.get(number).copied(),
         };
-        if parent != Some(true) {
+        if has_parent != Some(true) {
             return missing();
         }
-        if let Some(known) = self.known.get_mut(number) {
-            *known = true;
+        if let LaneKey::Session(_) = lane {
+            self.known.get_mut(number).into_iter().for_each(|known| *known = true);
         }
-        self.in_time(now, random, Verdict::Accepted, "201")
+        self.written(now, random)
+    }
+
+    /// Whether the server has the row; it keeps no secrets.
+    pub(crate) fn has(&self, lane: &LaneKey) -> bool {
+        let number = subject_number(lane.subject());
+        match lane {
+            LaneKey::Repository(_) => self.repositories.get(number) == Some(&true),
+            _ => self.known.get(number) == Some(&true),
+        }
+    }
+
+    /// The write happened; the response may be lost.
+    fn written(&self, now: Duration, random: &mut Random) -> Served {
+        match self.fault(now, |fault| matches!(fault, ServerFault::LostAnswer)) {
+            Some(_) => late(Verdict::Unreachable, "timeout", Duration::from_secs(10)),
+            None if self.flaky(now) && random.chance(30) => {
+                late(Verdict::Unreachable, "reset", Duration::ZERO)
+            }
+            None => self.in_time(now, random),
+        }
     }
 
     /// What goes wrong before a row is looked at.
@@ -171,10 +186,11 @@ impl Server {
         let zero = Duration::ZERO;
         match found {
             Some(ServerFault::Outage) => return Some(late(Verdict::Unreachable, "connect", zero)),
-            Some(ServerFault::Busy) => return Some(late(Verdict::Busy { retry_after: None }, "503", zero)),
+            Some(ServerFault::Busy) => return Some(late(Verdict::Busy, "503", zero)),
             Some(ServerFault::RetryAfter(seconds)) => {
-                let retry_after = Some(Duration::from_secs(seconds));
-                return Some(late(Verdict::Busy { retry_after }, "429", zero));
+                let busy = ApiError::new(Verdict::Busy, "429", "");
+                let result = Err(busy.with_retry_after(Duration::from_secs(seconds)));
+                return Some(Served { result, delay: zero });
             }
             Some(_) => return Some(late(Verdict::Unexpected, "418", zero)),
             None => {}
@@ -183,9 +199,13 @@ impl Server {
             let verdict = match random.below(3) {
                 0 => Verdict::Unreachable,
                 1 => Verdict::Unexpected,
-                _ => Verdict::Busy { retry_after: random.chance(30).then_some(Duration::from_secs(3)) },
+                _ => Verdict::Busy,
             };
-            return Some(late(verdict, "flaky", zero));
+            let mut error = ApiError::new(verdict, "flaky", "");
+            if verdict == Verdict::Busy && random.chance(30) {
+                error.retry_after = Some(Duration::from_secs(3));
+            }
+            return Some(Served { result: Err(error), delay: zero });
         }
         if token != self.token || self.fault(now, |fault| *fault == ServerFault::Unauthorized).is_some() {
             return Some(late(Verdict::SignedOut, "PGRST301", zero));
@@ -199,31 +219,31 @@ impl Server {
         None
     }
 
-    fn refused_rows(&self, truth: &mut Truth, request: &Rows) -> Option<Served> {
+    fn refused_rows(&self, model: &mut Model, request: &Rows) -> Option<Served> {
         let rows = &request.rows;
         if let Some((session, _, content)) =
-            rows.iter().find(|(_, _, content)| content.nature != Nature::Good)
+            rows.iter().find(|(_, _, content)| content.kind != MessageKind::Good)
         {
-            let detail = match content.nature {
-                Nature::NamedPoison => format!("invalid input syntax for type uuid: \"s{session}\""),
+            let detail = match content.kind {
+                MessageKind::NamedPoison => format!("invalid input syntax for type uuid: \"s{session}\""),
                 _ => "invalid input".to_owned(),
             };
-            return Some(self.refuse(truth, request, Verdict::Rejected, POISON, detail, true));
+            return Some(self.refuse(model, request, Verdict::Rejected, POISON, detail, true));
         }
         let is = |list: &[bool], session: usize| list.get(session) == Some(&true);
         if rows.iter().any(|(session, ..)| is(&self.forbidden, *session)) {
-            return Some(self.refuse(truth, request, Verdict::Forbidden, "42501", String::new(), true));
+            return Some(self.refuse(model, request, Verdict::Forbidden, "42501", String::new(), true));
         }
         let (orphan, ..) = rows.iter().find(|(session, ..)| !is(&self.known, *session))?;
         let detail =
             format!("Key (session_id)=(s{orphan}) is not present in table \"agent_coding_sessions\".");
-        Some(self.refuse(truth, request, Verdict::MissingParent, "23503", detail, false))
+        Some(self.refuse(model, request, Verdict::MissingParent, "23503", detail, false))
     }
 
-    /// Refuses all rows. Where there is only one, the truth remembers that it was refused by itself.
+    /// Refuses all rows. The model notes a row that was refused by itself.
     fn refuse(
         &self,
-        truth: &mut Truth,
+        model: &mut Model,
         request: &Rows,
         verdict: Verdict,
         code: &str,
@@ -232,46 +252,46 @@ impl Server {
     ) -> Served {
         if let [(session, place, _)] = request.rows.as_slice()
             && let Some(id) =
-                truth.sessions.get(*session).and_then(|session| session.pending.get(place)).copied()
-            && let Some(row) = truth.rows.get_mut(&id)
+                model.sessions.get(*session).and_then(|session| session.pending.get(place)).copied()
+            && let Some(row) = model.rows.get_mut(&id)
         {
             row.refused_alone = Some((code.to_owned(), deserved));
         }
-        Served { answer: Answer { verdict, code: code.to_owned(), detail }, delay: Duration::ZERO }
+        Served { result: Err(ApiError::new(verdict, code, detail)), delay: Duration::ZERO }
     }
 
     fn flaky(&self, now: Duration) -> bool {
         self.fault(now, |fault| *fault == ServerFault::Flaky).is_some()
     }
 
-    fn in_time(&self, now: Duration, random: &mut Random, verdict: Verdict, code: &str) -> Served {
+    fn in_time(&self, now: Duration, random: &mut Random) -> Served {
         let slow = self.fault(now, |fault| matches!(fault, ServerFault::Slow(_)));
         let delay = match slow {
             Some(ServerFault::Slow(seconds)) => Duration::from_millis(random.below(seconds * 1_000)),
             _ => Duration::ZERO,
         };
-        late(verdict, code, delay)
+        Served { result: Ok(()), delay }
     }
 }
 
 /// Writes a row, as an upsert does.
-fn show(truth: &mut Truth, number: usize, place: i64, content: Content) {
-    let Some(session) = truth.sessions.get_mut(number) else { return };
+fn show(model: &mut Model, number: usize, place: i64, content: Content) {
+    let Some(session) = model.sessions.get_mut(number) else { return };
     let before = session.shown.insert(place, content);
-    if let Some(arrival) = truth.arrivals.get_mut(&(number, place)) {
-        arrival.shown.get_or_insert(truth.now.monotonic.since_start());
+    if let Some(arrival) = model.arrivals.get_mut(&(number, place)) {
+        arrival.shown.get_or_insert(model.now.monotonic.since_start());
     }
-    truth.expect(before.is_none_or(|before| before.version <= content.version), "G2 latest", || {
+    model.expect(before.is_none_or(|before| before.version <= content.version), "G2 latest", || {
         format!("s{number}/{place} goes back from {before:?} to v{} on the server", content.version)
     });
 }
 
-fn has_twins(request: &Rows) -> bool {
+fn has_duplicates(request: &Rows) -> bool {
     let mut places: Vec<_> = request.rows.iter().map(|(session, place, _)| (*session, *place)).collect();
     places.sort_unstable();
     places.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 fn late(verdict: Verdict, code: &str, delay: Duration) -> Served {
-    Served { answer: Answer { verdict, code: code.to_owned(), detail: String::new() }, delay }
+    Served { result: Err(ApiError::new(verdict, code, "")), delay }
 }

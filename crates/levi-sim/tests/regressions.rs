@@ -5,13 +5,13 @@ mod common;
 use std::time::Duration;
 
 use common::{calm, message, planned};
-use levi_sim::{DiskFault, Happening, Moment, Nature, Plan, Planned, ServerFault, StoreKind, run};
+use levi_sim::{DiskFault, MessageKind, Moment, Plan, ScheduledEvent, ServerFault, SimEvent, StoreKind, run};
 use levi_testkit::outbox::OutboxFailure;
 
 /// A message whose caller does not wait for the disk.
-fn hasty(at: u64, session: usize, sequence_number: i64) -> Planned {
+fn hasty(at: u64, session: usize, sequence_number: i64) -> ScheduledEvent {
     let what =
-        Happening::Enqueue { session, sequence_number, nature: Nature::Good, size: 30, durable: false };
+        SimEvent::Enqueue { session, sequence_number, kind: MessageKind::Good, size: 30, durable: false };
     planned(at, what)
 }
 
@@ -20,7 +20,7 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 /// Runs the events under several latencies, seeds and stores: what they break, they break in some of them.
-fn holds(mut plan: Plan, events: Vec<Planned>) {
+fn holds(mut plan: Plan, events: Vec<ScheduledEvent>) {
     plan.events = events;
     for store in [StoreKind::Memory, StoreKind::Sqlite] {
         for (latency, lateness) in [(1, 0), (30, 3), (500, 0), (2_000, 50)] {
@@ -40,10 +40,10 @@ fn a_lane_whose_wait_could_not_be_written_is_not_loaded_as_if_it_were_due() {
     holds(
         calm(1),
         vec![
-            message(0, 0, 0, Nature::Good),
-            planned(0, Happening::Server(ServerFault::Outage, seconds(60))),
-            planned(10, Happening::Disk(DiskFault::Writes(OutboxFailure::DiskFull), seconds(37))),
-            planned(20_000, Happening::KeyArrives { session: 0, told: true }),
+            message(0, 0, 0, MessageKind::Good),
+            planned(0, SimEvent::Server(ServerFault::Outage, seconds(60))),
+            planned(10, SimEvent::Disk(DiskFault::Writes(OutboxFailure::DiskFull), seconds(37))),
+            planned(20_000, SimEvent::KeyArrives { session: 0, notified: true }),
         ],
     );
 }
@@ -51,8 +51,8 @@ fn a_lane_whose_wait_could_not_be_written_is_not_loaded_as_if_it_were_due() {
 #[test]
 fn who_waits_for_a_row_that_could_not_be_read_is_told_when_it_can() {
     for at in [1, 2, 3, 30, 60] {
-        let mut events: Vec<_> = (0..12).map(|place| message(0, 0, place, Nature::Good)).collect();
-        events.push(planned(at, Happening::Disk(DiskFault::FewReads(2), seconds(5))));
+        let mut events: Vec<_> = (0..12).map(|place| message(0, 0, place, MessageKind::Good)).collect();
+        events.push(planned(at, SimEvent::Disk(DiskFault::FewReads(2), seconds(5))));
         holds(calm(1), events);
     }
 }
@@ -62,12 +62,12 @@ fn a_task_refused_for_an_old_token_does_not_sign_a_fresh_one_out() {
     holds(
         calm(4),
         vec![
-            planned(0, Happening::SyncSession(0)),
-            message(900, 1, 0, Nature::Good),
-            message(900, 2, 0, Nature::Good),
-            planned(1_200, Happening::Server(ServerFault::Outage, seconds(2))),
-            planned(1_900, Happening::TokenExpires),
-            message(3_500, 3, 0, Nature::Good),
+            planned(0, SimEvent::SyncSession(0)),
+            message(900, 1, 0, MessageKind::Good),
+            message(900, 2, 0, MessageKind::Good),
+            planned(1_200, SimEvent::Server(ServerFault::Outage, seconds(2))),
+            planned(1_900, SimEvent::TokenExpires),
+            message(3_500, 3, 0, MessageKind::Good),
         ],
     );
 }
@@ -77,7 +77,7 @@ fn a_body_is_not_a_byte_over_its_limit() {
     for limit in 900..960 {
         let mut plan = calm(1);
         plan.setup.config.max_batch_bytes = limit;
-        plan.events = (0..20).map(|place| message(0, 0, place, Nature::Good)).collect();
+        plan.events = (0..20).map(|place| message(0, 0, place, MessageKind::Good)).collect();
         assert_eq!(run(&plan).violation, None, "limit {limit}");
     }
 }
@@ -87,10 +87,10 @@ fn what_a_failing_disk_held_up_is_stored_when_it_works_again_by_the_end_of_a_shu
     holds(
         calm(1),
         vec![
-            planned(5_000, Happening::Disk(DiskFault::Everything(OutboxFailure::Locked), seconds(16))),
-            message(9_000, 0, 0, Nature::Good),
+            planned(5_000, SimEvent::Disk(DiskFault::Everything(OutboxFailure::Locked), seconds(16))),
+            message(9_000, 0, 0, MessageKind::Good),
             hasty(15_000, 0, 1),
-            planned(16_500, Happening::Stop { within: seconds(5) }),
+            planned(16_500, SimEvent::Stop { within: seconds(5) }),
         ],
     );
 }
@@ -100,8 +100,8 @@ fn good_rows_behind_three_bad_ones_arrive_though_the_project_was_blamed_first() 
     let mut plan = calm(1);
     plan.setup.config.batch_size = 3;
     plan.setup.config.catch_up_batch_size = 3;
-    let mut events: Vec<_> = (0..3).map(|place| message(0, 0, place, Nature::Poison)).collect();
-    events.extend((3..12).map(|place| message(20_000, 0, place, Nature::Good)));
+    let mut events: Vec<_> = (0..3).map(|place| message(0, 0, place, MessageKind::Poison)).collect();
+    events.extend((3..12).map(|place| message(20_000, 0, place, MessageKind::Good)));
     holds(plan, events);
 }
 
@@ -110,10 +110,10 @@ fn a_token_that_expires_while_the_network_is_away_is_refreshed_again() {
     holds(
         calm(1),
         vec![
-            planned(0, Happening::TokenExpires),
-            message(1, 0, 0, Nature::Good),
-            planned(2, Happening::Server(ServerFault::Outage, seconds(500))),
-            planned(480_000, Happening::TokenExpires),
+            planned(0, SimEvent::TokenExpires),
+            message(1, 0, 0, MessageKind::Good),
+            planned(2, SimEvent::Server(ServerFault::Outage, seconds(500))),
+            planned(480_000, SimEvent::TokenExpires),
         ],
     );
 }
@@ -121,12 +121,12 @@ fn a_token_that_expires_while_the_network_is_away_is_refreshed_again() {
 #[test]
 fn a_lane_that_must_wait_is_not_sent_by_a_load_asked_for_in_the_same_turn() {
     let mut plan = calm(2);
-    plan.setup.sessions[0].standing = levi_sim::Standing::Forbidden;
-    plan.setup.sessions[1].standing = levi_sim::Standing::Forbidden;
+    plan.setup.sessions[0].state = levi_sim::SessionState::Forbidden;
+    plan.setup.sessions[1].state = levi_sim::SessionState::Forbidden;
     plan.setup.config.batch_size = 4;
     plan.setup.config.max_attempts_rejected = 3;
-    let mut events: Vec<_> = (0..5).map(|place| message(16_000, 0, place, Nature::Good)).collect();
-    events.extend((0..2).map(|place| message(40_155, 1, place, Nature::Good)));
+    let mut events: Vec<_> = (0..5).map(|place| message(16_000, 0, place, MessageKind::Good)).collect();
+    events.extend((0..2).map(|place| message(40_155, 1, place, MessageKind::Good)));
     holds(plan, events);
 }
 
@@ -134,23 +134,23 @@ fn a_lane_that_must_wait_is_not_sent_by_a_load_asked_for_in_the_same_turn() {
 fn rows_that_fell_while_a_project_was_broken_are_sent_when_it_is_mended_and_after_a_crash() {
     let mut plan = calm(2);
     plan.setup.config.batch_size = 5;
-    let mut events = vec![planned(0, Happening::Server(ServerFault::RejectAll, seconds(47)))];
-    events.extend((0..8).map(|place| message(1_000, 0, place, Nature::Good)));
-    events.extend((0..20).map(|place| message(10_000, 1, place, Nature::Good)));
-    events.push(planned(30_000, Happening::Crash(Moment::Now)));
+    let mut events = vec![planned(0, SimEvent::Server(ServerFault::RejectAll, seconds(47)))];
+    events.extend((0..8).map(|place| message(1_000, 0, place, MessageKind::Good)));
+    events.extend((0..20).map(|place| message(10_000, 1, place, MessageKind::Good)));
+    events.push(planned(30_000, SimEvent::Crash(Moment::Now)));
     holds(plan, events);
 }
 
-/// Seed 160683 of a long run: the answer to a row that was thrown away meanwhile is none to its successor's.
+/// Seed 160683 of a long run: the answer to a row that was discarded meanwhile is none to its successor's.
 #[test]
-fn an_answer_to_a_row_that_was_thrown_away_says_nothing_of_the_one_in_its_place() {
+fn a_response_to_a_row_that_was_discarded_says_nothing_of_the_one_that_replaced_it() {
     holds(
         calm(1),
         vec![
-            message(0, 0, 1, Nature::Poison),
-            message(1, 0, 2, Nature::Poison),
-            planned(250, Happening::Discard(0)),
-            message(280, 0, 1, Nature::Good),
+            message(0, 0, 1, MessageKind::Poison),
+            message(1, 0, 2, MessageKind::Poison),
+            planned(250, SimEvent::Discard(0)),
+            message(280, 0, 1, MessageKind::Good),
         ],
     );
 }
@@ -162,7 +162,7 @@ fn a_good_row_behind_many_bad_ones_arrives_though_the_project_is_blamed_at_first
     plan.setup.config.batch_size = 4;
     plan.heal_at = seconds(300);
     let mut events: Vec<_> =
-        (0..10).map(|place| message(20 * place, 0, place as i64, Nature::Poison)).collect();
-    events.push(message(400, 0, 10, Nature::Good));
+        (0..10).map(|place| message(20 * place, 0, place as i64, MessageKind::Poison)).collect();
+    events.push(message(400, 0, 10, MessageKind::Good));
     holds(plan, events);
 }

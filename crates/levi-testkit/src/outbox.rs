@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use levi_outbox::{
-    Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, OutboxError,
-    OutboxStore, PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
+    RowHead, RowId, RowKey, RowState, Totals,
 };
-use levi_types::Wall;
 
 /// Wraps a store and fails what it is told to.
 ///
@@ -203,14 +202,13 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
         self.inner.payloads(rows, sink)
     }
 
-    fn at_rest(&self, lane: LaneId, limit: usize) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
+    fn rows_under_database_key(
+        &self,
+        lane: LaneId,
+        limit: usize,
+    ) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
         self.faults.read()?;
-        self.inner.at_rest(lane, limit)
-    }
-
-    fn due_tasks(&self, now: Wall, horizon: Wall, limit: usize) -> Result<DueTasks, OutboxError> {
-        self.faults.read()?;
-        self.inner.due_tasks(now, horizon, limit)
+        self.inner.rows_under_database_key(lane, limit)
     }
 
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
@@ -230,10 +228,5 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.faults.read()?;
         self.inner.list(after, limit)
-    }
-
-    fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
-        self.faults.read()?;
-        self.inner.tasks(limit)
     }
 }

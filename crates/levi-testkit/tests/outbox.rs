@@ -1,7 +1,7 @@
 //! A faulty outbox is a whole one until it is told to fail, and after it is told to stop.
 
 use levi_outbox::memory::MemoryOutbox;
-use levi_outbox::{Enqueued, NewRow, OutboxError, OutboxStore, Protection, conformance};
+use levi_outbox::{Encryption, Enqueued, NewRow, OutboxError, OutboxStore, conformance};
 use levi_testkit::outbox::{FaultyOutbox, OutboxCounts, OutboxFailure};
 use levi_types::Wall;
 
@@ -11,14 +11,9 @@ fn without_faults_it_passes_what_every_store_passes() {
 }
 
 fn row(sequence_number: i64) -> NewRow {
-    NewRow {
-        session_id: "session".into(),
-        sequence_number,
-        message_id: format!("message {sequence_number}").as_str().into(),
-        payload: b"sealed".to_vec(),
-        protection: Protection::Sealed,
-        enqueued_at: Wall::from_millis(1),
-    }
+    let message_id = format!("message {sequence_number}").as_str().into();
+    let (payload, at) = (b"sealed".to_vec(), Wall::from_millis(1));
+    NewRow::message("session".into(), sequence_number, message_id, payload, Encryption::SessionKey, at)
 }
 
 #[test]

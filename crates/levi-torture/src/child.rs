@@ -199,7 +199,7 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
 async fn drained(levi: &Levi) -> Result<(), Error> {
     let mut status = levi.watch_status();
     let done = |status: &Status| {
-        status.totals.pending_rows == 0 && status.totals.tasks == 0 && status.rows_in_flight == 0
+        status.totals.pending_rows == 0 && status.totals.control_rows == 0 && status.rows_in_flight == 0
     };
     let wait = tokio::time::timeout(Duration::from_secs(120), status.wait_for(done)).await;
     match wait {

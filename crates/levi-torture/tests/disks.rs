@@ -331,8 +331,8 @@ async fn a_damaged_outbox_does_not_keep_levi_from_starting_and_the_status_says_w
 
         daemon.environment.server.come_up().unwrap();
         let levi = daemon.start(daemon.builder());
-        let report = levi.status().salvaged.unwrap_or_else(|| panic!("{what} was not noticed"));
-        assert_eq!(fs::read(&report.set_aside).unwrap(), damaged, "{what}: quarantined unchanged");
+        let report = levi.status().recovered.unwrap_or_else(|| panic!("{what} was not noticed"));
+        assert_eq!(fs::read(&report.quarantined).unwrap(), damaged, "{what}: quarantined unchanged");
         let next = daemon.enqueue(&levi, 102, 500).await.unwrap();
         synced(&levi, &next).await;
         let delivered = daemon.delivered();

@@ -173,7 +173,7 @@ async fn a_server_with_an_invalid_certificate_receives_nothing() {
     let levi = daemon.start(daemon.builder_for(options));
     daemon.enqueue(&levi, 1, 300).await.unwrap();
     let status = until(&levi, |status| status.batches_failed >= 3).await;
-    assert_eq!(status.last_answer.unwrap().code, "tls");
+    assert_eq!(status.last_error.unwrap().code, "tls");
     assert_eq!(status.totals.pending_rows, 1);
     assert_eq!(received.recv().unwrap(), b"", "no token, no message");
     levi.shutdown(Duration::ZERO).await;
@@ -193,7 +193,7 @@ async fn a_server_that_speaks_no_tls_and_a_name_that_does_not_resolve_lose_nothi
         let levi = daemon.start(daemon.builder_for(options));
         daemon.enqueue(&levi, 1, 300).await.unwrap();
         let status = until(&levi, |status| status.batches_failed >= 1).await;
-        let code = status.last_answer.unwrap().code;
+        let code = status.last_error.unwrap().code;
         assert!(codes.contains(&code.as_str()), "{address}: {code}");
         let left = levi.shutdown(Duration::ZERO).await;
         assert_eq!((left.pending, left.parked), (1, 0));

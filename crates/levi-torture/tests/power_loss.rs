@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use disk::{Kept, Operation, Unsynced};
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
-use levi_outbox::{Change, DueQuery, NewRow, OutboxStore, Protection, Reason, RowKey};
+use levi_outbox::{Change, DueQuery, Encryption, NewRow, OutboxStore, Reason, RowKey};
 use levi_testkit::fixtures::SeededRandom;
 use levi_types::Wall;
 
@@ -149,14 +149,9 @@ fn step(
 fn row(number: i64, bytes: u64, random: &mut SeededRandom) -> NewRow {
     let mut payload = vec![0; usize::try_from(random.below(bytes)).unwrap()];
     random.fill(&mut payload);
-    NewRow {
-        session_id: format!("session-{}", random.below(5)).as_str().into(),
-        sequence_number: number,
-        message_id: format!("message-{number}").into(),
-        payload,
-        protection: Protection::Sealed,
-        enqueued_at: Wall::from_millis(number),
-    }
+    let session_id = format!("session-{}", random.below(5)).as_str().into();
+    let (message_id, at) = (format!("message-{number}").into(), Wall::from_millis(number));
+    NewRow::message(session_id, number, message_id, payload, Encryption::SessionKey, at)
 }
 
 fn open(path: &Path, synchronous: Synchronous) -> SqliteOutbox {

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-mod answer;
+mod api_error;
 mod classify;
 #[cfg(feature = "http")]
 mod http;
@@ -11,7 +11,7 @@ mod table;
 #[cfg(feature = "http")]
 mod tokens;
 
-pub use answer::{Answer, Failure, Verdict};
+pub use api_error::{ApiError, Verdict};
 pub use classify::{ResponseHead, classify, culprits};
 #[cfg(feature = "http")]
 pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};

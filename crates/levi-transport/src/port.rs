@@ -6,7 +6,7 @@ use std::fmt;
 use async_trait::async_trait;
 use levi_types::{AccessToken, RefreshToken, UserId};
 
-use crate::answer::{Answer, Failure};
+use crate::api_error::ApiError;
 
 /// The five tables, with the names and keys of `docs/protocol.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,14 +60,17 @@ pub struct Select {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Supabase: Send + Sync {
-    /// Upserts rows (`resolution=merge-duplicates`).
-    async fn upsert(&self, token: &AccessToken, upsert: Upsert) -> Answer;
+    /// Upserts rows (`resolution=merge-duplicates`): all of them, or none.
+    ///
+    /// # Errors
+    /// [`ApiError`]. After [`Verdict::Unreachable`](crate::Verdict::Unreachable) the rows may have been written.
+    async fn upsert(&self, token: &AccessToken, upsert: Upsert) -> Result<(), ApiError>;
 
     /// Reads rows: the body is a JSON array.
     ///
     /// # Errors
-    /// [`Failure`], whose verdict is never `Accepted`.
-    async fn select(&self, token: &AccessToken, select: Select) -> Result<Vec<u8>, Failure>;
+    /// [`ApiError`].
+    async fn select(&self, token: &AccessToken, select: Select) -> Result<Vec<u8>, ApiError>;
 }
 
 /// What sign-in and refresh hand back.
@@ -93,7 +96,7 @@ pub enum SignInError {
     },
     /// No answer, or one that a later try may better.
     #[error("the sign-in server cannot be used now: {0}")]
-    Unavailable(Failure),
+    Unavailable(ApiError),
 }
 
 /// Sign-in and refresh (`/auth/v1/token`).

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{KEY, Server, Step};
-use levi_transport::{Failure, HttpSignIn, HttpSupabase, SignIn, SignInError, Tokens, Verdict};
+use levi_transport::{HttpSignIn, HttpSupabase, SignIn, SignInError, Tokens, Verdict};
 use levi_types::RefreshToken;
 
 const GRANTED: &str = r#"{"access_token":"acc","token_type":"bearer","expires_in":3600,"expires_at":1,
@@ -81,7 +81,7 @@ async fn refused_is_what_the_sign_in_server_itself_refuses() {
 #[tokio::test]
 async fn anything_else_may_be_better_later() {
     let page = Step::Answer("403 Forbidden", &[("content-type", "text/html")], "<html></html>".to_owned());
-    let busy = Verdict::Busy { retry_after: None };
+    let busy = Verdict::Busy;
     let table = [
         (json("401 Unauthorized", r#"{"message":"Invalid API key"}"#), Verdict::Unexpected, "401"),
         (
@@ -112,7 +112,7 @@ async fn anything_else_may_be_better_later() {
         let error = refresh(step).await;
         assert!(!format!("{error} {error:?}").contains("hidden"));
         assert!(!format!("{error} {error:?}").contains("a-refresh-token"));
-        let SignInError::Unavailable(Failure(answer)) = error else { panic!("{error:?}") };
-        assert_eq!((answer.verdict, answer.code.as_str()), (verdict, code));
+        let SignInError::Unavailable(error) = error else { panic!("{error:?}") };
+        assert_eq!((error.verdict, error.code.as_str()), (verdict, code));
     }
 }

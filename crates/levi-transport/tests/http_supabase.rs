@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{KEY, Server, Step};
 use levi_transport::rows::{MessageBatch, encode_message_row};
-use levi_transport::{Answer, Failure, HttpSupabase, Select, Supabase, Upsert, Verdict};
+use levi_transport::{ApiError, HttpSupabase, Select, Supabase, Upsert, Verdict};
 use levi_types::AccessToken;
 
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl";
@@ -21,21 +21,21 @@ fn batch() -> Upsert {
     batch.into_upsert()
 }
 
-async fn upsert(supabase: &HttpSupabase) -> Answer {
+async fn upsert(supabase: &HttpSupabase) -> Result<(), ApiError> {
     supabase.upsert(&AccessToken::from(TOKEN), batch()).await
 }
 
-/// The answer to one upsert.
-async fn answer_to(step: Step) -> Answer {
+/// The error that an upsert ends with if the server does `step`.
+async fn error_after(step: Step) -> ApiError {
     let server = Server::start(vec![step]);
     let mut options = server.options();
     options.max_response_bytes = 10_000;
-    let answer = upsert(&HttpSupabase::new(&options).unwrap()).await;
-    assert!(!answer.detail.contains(TOKEN) && !answer.detail.contains(KEY), "{answer:?}");
-    answer
+    let error = upsert(&HttpSupabase::new(&options).unwrap()).await.unwrap_err();
+    assert!(!error.detail.contains(TOKEN) && !error.detail.contains(KEY), "{error:?}");
+    error
 }
 
-fn error(status: &'static str, body: &str) -> Step {
+fn json(status: &'static str, body: &str) -> Step {
     Step::Answer(status, &[("content-type", "application/json; charset=utf-8")], body.to_owned())
 }
 
@@ -43,7 +43,7 @@ fn error(status: &'static str, body: &str) -> Step {
 async fn an_upsert_is_this_request() {
     let server = Server::start(vec![Step::Answer("201 Created", &[], String::new())]);
     let supabase = HttpSupabase::new(&server.options()).unwrap();
-    assert_eq!(upsert(&supabase).await.verdict, Verdict::Accepted);
+    assert_eq!(upsert(&supabase).await, Ok(()));
 
     let seen = server.seen();
     assert_eq!(
@@ -65,7 +65,7 @@ async fn an_upsert_is_this_request() {
 
 #[tokio::test]
 async fn a_select_is_this_request_and_hands_out_the_rows_as_they_came() {
-    let server = Server::start(vec![error("200 OK", " [{\"sequence_number\":9007199254740993}]\n")]);
+    let server = Server::start(vec![json("200 OK", " [{\"sequence_number\":9007199254740993}]\n")]);
     let supabase = HttpSupabase::new(&server.options()).unwrap();
     let select = Select::messages_after(&"a/b c".into(), Some(5), 100);
     let body = supabase.select(&TOKEN.into(), select).await.unwrap();
@@ -86,16 +86,16 @@ async fn a_select_is_this_request_and_hands_out_the_rows_as_they_came() {
 async fn a_select_never_takes_another_answer_for_rows() {
     let html = Step::Answer("200 OK", &[("content-type", "text/html")], "<html></html>".to_owned());
     let table = [
-        (error("200 OK", "{}"), Verdict::Unreachable, "bad_response"),
-        (error("200 OK", ""), Verdict::Unreachable, "bad_response"),
-        (html, Verdict::Busy { retry_after: None }, "html"),
+        (json("200 OK", "{}"), Verdict::Unreachable, "bad_response"),
+        (json("200 OK", ""), Verdict::Unreachable, "bad_response"),
+        (html, Verdict::Busy, "html"),
         (
-            error("404 Not Found", r#"{"code":"PGRST205","message":"no x"}"#),
+            json("404 Not Found", r#"{"code":"PGRST205","message":"no x"}"#),
             Verdict::SchemaMismatch,
             "PGRST205",
         ),
         (
-            error("401 Unauthorized", r#"{"code":"PGRST303","message":"JWT expired"}"#),
+            json("401 Unauthorized", r#"{"code":"PGRST303","message":"JWT expired"}"#),
             Verdict::SignedOut,
             "PGRST303",
         ),
@@ -103,23 +103,23 @@ async fn a_select_never_takes_another_answer_for_rows() {
     for (step, verdict, code) in table {
         let server = Server::start(vec![step]);
         let supabase = HttpSupabase::new(&server.options()).unwrap();
-        let Failure(answer) = supabase.select(&TOKEN.into(), Select::device(&"d".into())).await.unwrap_err();
-        assert_eq!((answer.verdict, answer.code.as_str()), (verdict, code));
+        let error = supabase.select(&TOKEN.into(), Select::device(&"d".into())).await.unwrap_err();
+        assert_eq!((error.verdict, error.code.as_str()), (verdict, code));
     }
 }
 
 #[tokio::test]
-async fn status_body_and_retry_after_make_the_answer() {
-    let answer =
-        answer_to(Step::Answer("503 Service Unavailable", &[("retry-after", "12")], String::new())).await;
-    assert_eq!(answer.verdict, Verdict::Busy { retry_after: Some(Duration::from_secs(12)) });
+async fn status_body_and_retry_after_make_the_error() {
+    let busy =
+        error_after(Step::Answer("503 Service Unavailable", &[("retry-after", "12")], String::new())).await;
+    assert_eq!((busy.verdict, busy.retry_after), (Verdict::Busy, Some(Duration::from_secs(12))));
 
     let date = &[("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")];
-    let answer = answer_to(Step::Answer("429 Too Many Requests", date, String::new())).await;
-    assert_eq!(answer.verdict, Verdict::Busy { retry_after: Some(Duration::from_secs(3600)) });
+    let busy = error_after(Step::Answer("429 Too Many Requests", date, String::new())).await;
+    assert_eq!((busy.verdict, busy.retry_after), (Verdict::Busy, Some(Duration::from_secs(3600))));
 
-    let answer = answer_to(error("409 Conflict", r#"{"code":"23503","message":"no parent"}"#)).await;
-    assert_eq!((answer.verdict, answer.detail.as_str()), (Verdict::MissingParent, "no parent"));
+    let error = error_after(json("409 Conflict", r#"{"code":"23503","message":"no parent"}"#)).await;
+    assert_eq!((error.verdict, error.detail.as_str()), (Verdict::MissingParent, "no parent"));
 }
 
 #[tokio::test]
@@ -128,8 +128,8 @@ async fn a_redirect_is_an_answer_and_goes_nowhere() {
     let location = elsewhere.url.clone().leak();
     for status in ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"] {
         let headers: &'static [_] = vec![("location", &*location)].leak();
-        let answer = answer_to(Step::Answer(status, headers, String::new())).await;
-        assert_eq!((answer.verdict, answer.code.as_str()), (Verdict::Unexpected, &status[..3]));
+        let error = error_after(Step::Answer(status, headers, String::new())).await;
+        assert_eq!((error.verdict, error.code.as_str()), (Verdict::Unexpected, &status[..3]));
     }
     assert!(elsewhere.saw_nothing_else());
 }
@@ -147,8 +147,8 @@ async fn every_broken_connection_has_its_code() {
         (Step::Endless, "too_long"),
     ];
     for (step, code) in table {
-        let answer = answer_to(step).await;
-        assert_eq!((answer.verdict, answer.code.as_str()), (Verdict::Unreachable, code), "{}", answer.detail);
+        let error = error_after(step).await;
+        assert_eq!((error.verdict, error.code.as_str()), (Verdict::Unreachable, code), "{}", error.detail);
     }
 }
 
@@ -156,7 +156,7 @@ async fn every_broken_connection_has_its_code() {
 async fn nobody_there_and_nobody_who_speaks_tls() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let options = levi_transport::HttpOptions::new(format!("http://{gone}"), KEY);
-    assert_eq!(upsert(&HttpSupabase::new(&options).unwrap()).await.code, "connect");
+    assert_eq!(upsert(&HttpSupabase::new(&options).unwrap()).await.unwrap_err().code, "connect");
 
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
@@ -168,7 +168,7 @@ async fn nobody_there_and_nobody_who_speaks_tls() {
         let _ = stream.read(&mut [0]);
     });
     let options = levi_transport::HttpOptions::new(url, KEY);
-    assert_eq!(upsert(&HttpSupabase::new(&options).unwrap()).await.code, "tls");
+    assert_eq!(upsert(&HttpSupabase::new(&options).unwrap()).await.unwrap_err().code, "tls");
 }
 
 #[tokio::test]
@@ -176,9 +176,9 @@ async fn a_stalled_server_is_given_up() {
     let server = Server::start(vec![Step::Stall]);
     let mut options = server.options();
     options.timeouts.response = Duration::from_millis(50);
-    let answer = upsert(&HttpSupabase::new(&options).unwrap()).await;
-    assert_eq!((answer.verdict, answer.code.as_str()), (Verdict::Unreachable, "timeout"));
-    assert!(answer.detail.contains("response"), "not only the total: {}", answer.detail);
+    let error = upsert(&HttpSupabase::new(&options).unwrap()).await.unwrap_err();
+    assert_eq!((error.verdict, error.code.as_str()), (Verdict::Unreachable, "timeout"));
+    assert!(error.detail.contains("response"), "not only the total: {}", error.detail);
 
     // Also where the head came in time and the body does not.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -191,8 +191,8 @@ async fn a_stalled_server_is_given_up() {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n[").unwrap();
         while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
     });
-    let answer = upsert(&HttpSupabase::new(&options).unwrap()).await;
-    assert_eq!(answer.code, "timeout");
+    let error = upsert(&HttpSupabase::new(&options).unwrap()).await.unwrap_err();
+    assert_eq!(error.code, "timeout");
 }
 
 #[tokio::test]
@@ -201,9 +201,9 @@ async fn connections_are_used_again() {
     let busy = Step::Answer("503 Service Unavailable", &[], "<html>".to_owned());
     let server = Server::start(vec![ok(), busy, ok()]);
     let supabase = HttpSupabase::new(&server.options()).unwrap();
-    upsert(&supabase).await;
-    upsert(&supabase.clone()).await;
-    upsert(&supabase).await;
+    upsert(&supabase).await.unwrap();
+    upsert(&supabase.clone()).await.unwrap_err();
+    upsert(&supabase).await.unwrap();
     let connections = [server.seen(), server.seen(), server.seen()].map(|seen| seen.connection);
     assert_eq!(
         connections,
@@ -217,11 +217,11 @@ async fn nothing_is_sent_with_a_token_that_is_none() {
     let server = Server::start(vec![Step::Stall]);
     let supabase = HttpSupabase::new(&server.options()).unwrap();
     for token in ["", "two words", "line\r\nx-admin: 1", "nul\0", "\u{e9}", KEY] {
-        let answer = supabase.upsert(&token.into(), batch()).await;
-        assert_eq!((answer.verdict, answer.code.as_str()), (Verdict::SignedOut, "bad_token"));
-        assert!(token.is_empty() || !answer.detail.contains(token));
-        let Failure(answer) = supabase.select(&token.into(), Select::device(&"d".into())).await.unwrap_err();
-        assert_eq!(answer.code, "bad_token");
+        let error = supabase.upsert(&token.into(), batch()).await.unwrap_err();
+        assert_eq!((error.verdict, error.code.as_str()), (Verdict::SignedOut, "bad_token"));
+        assert!(token.is_empty() || !error.detail.contains(token));
+        let error = supabase.select(&token.into(), Select::device(&"d".into())).await.unwrap_err();
+        assert_eq!(error.code, "bad_token");
     }
     assert!(server.saw_nothing_else());
 }
@@ -230,8 +230,8 @@ async fn nothing_is_sent_with_a_token_that_is_none() {
 async fn a_server_that_echoes_the_request_does_not_get_the_token_into_the_answer() {
     for status in ["400 Bad Request", "200 OK"] {
         let echo = format!(r#"{{"code":"ECHO","message":"you sent Bearer {TOKEN} and {KEY}, {KEY}"}}"#);
-        let answer = answer_to(error(status, &echo)).await;
-        assert!(answer.detail.starts_with("you sent Bearer *****"), "{}", answer.detail);
+        let error = error_after(json(status, &echo)).await;
+        assert!(error.detail.starts_with("you sent Bearer *****"), "{}", error.detail);
     }
 }
 

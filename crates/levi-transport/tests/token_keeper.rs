@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use levi_transport::{Answer, Failure, SignIn, SignInError, TokenError, TokenKeeper, Tokens, Verdict};
+use levi_transport::{ApiError, SignIn, SignInError, TokenError, TokenKeeper, Tokens, Verdict};
 use levi_types::{
     AccessToken, CredentialName, Credentials, CredentialsError, PortErrorKind, RefreshToken, SecretString,
 };
@@ -143,11 +143,7 @@ fn refused() -> Option<SignInError> {
 }
 
 fn unavailable() -> Option<SignInError> {
-    Some(SignInError::Unavailable(Failure(Answer {
-        verdict: Verdict::Unreachable,
-        code: "timeout".to_owned(),
-        detail: String::new(),
-    })))
+    Some(SignInError::Unavailable(ApiError::new(Verdict::Unreachable, "timeout", "")))
 }
 
 /// A hundred callers with the same stale token, all waiting before the server answers.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use levi::{
     CodingSession, DeviceId, DevicePrivateKey, DeviceRow, FileCredentials, HttpOptions, HttpSupabase, Levi,
     LeviConfig, MessageSyncRequest, Repository, SessionId, SessionSecret, SessionStatus, SqliteSessionStore,
-    Supabase, TokenKeeper, Verdict, database_key, device_private_key, upsert_of,
+    Supabase, TokenKeeper, database_key, device_private_key, upsert_of,
 };
 use levi_testkit::supabase::FakeSupabase;
 
@@ -44,10 +44,7 @@ async fn device(server: &FakeSupabase, folder: &Path, id: &str) -> Result<Device
         public_key: Some(key.public_key().to_base64()),
         is_active: true,
     };
-    let answer = supabase.upsert(&signed_in.context.access_token, upsert_of(&[row])).await;
-    if answer.verdict != Verdict::Accepted {
-        return Err(format!("the device is not registered: {answer:?}").into());
-    }
+    supabase.upsert(&signed_in.context.access_token, upsert_of(&[row])).await?;
     let config = LeviConfig { data_dir: Some(folder.into()), ..LeviConfig::default() };
     let builder = Levi::builder(http, store.clone()).config(config).database_key(database_key);
     Ok(Device { id: id.into(), key, store, levi: builder.credentials(credentials).build()? })

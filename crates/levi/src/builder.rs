@@ -1,5 +1,4 @@
-use std::fs::{DirBuilder, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use levi_core::{
@@ -8,7 +7,7 @@ use levi_core::{
 };
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::OutboxStore;
-use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
+use levi_outbox::sqlite::{DataDir, SqliteOptions, SqliteOutbox, Synchronous};
 use levi_transport::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, Supabase, TokenKeeper};
 use levi_types::{Clock, Credentials, SessionStore};
 
@@ -168,24 +167,25 @@ impl LeviBuilder {
     fn assemble(self, connection: Result<Connection, HttpConfigError>) -> Levi {
         let kept = connection.as_ref().ok().cloned();
         let (outbox, synchronous) = (self.outbox, self.synchronous);
-        let path = outbox_path(&self.config);
+        let folder = DataDir::new(self.config.data_dir.clone());
+        let path = folder.outbox_path();
         let beside = outbox.is_none().then(|| path.clone());
-        let folder = self.config.data_dir.clone().ok_or_else(|| data_dir(&self.config));
         let max_pending_bytes = self.config.max_pending_bytes;
         let open = move || {
             let connection = connection.map_err(|error| StartError::Part(Box::new(error)))?;
-            let (outbox, salvaged) = match outbox {
+            let (outbox, recovered) = match outbox {
                 Some(outbox) => (outbox, None),
                 None => {
-                    create_folder(&folder);
+                    // Without the folder the outbox cannot be opened, and says so with the path.
+                    let _ = folder.create();
                     let options =
                         SqliteOptions { synchronous, max_pending_bytes, ..SqliteOptions::default() };
-                    let (outbox, salvaged) = SqliteOutbox::open_or_salvage(path, options)?;
-                    (Box::new(outbox) as Box<dyn OutboxStore>, salvaged)
+                    let (outbox, recovered) = SqliteOutbox::open_or_recover(path, options)?;
+                    (Box::new(outbox) as Box<dyn OutboxStore>, recovered)
                 }
             };
             let Connection { supabase, accounts } = connection;
-            Ok(Opened { outbox, salvaged, supabase, accounts })
+            Ok(Opened { outbox, recovered, supabase, accounts })
         };
         let worker = Worker::new(WorkerParts {
             config: self.config,
@@ -204,7 +204,7 @@ impl LeviBuilder {
             outbox_path: beside,
             trust: self.trust,
             session_sync: Mutex::default(),
-            bell: Mutex::default(),
+            listener: Mutex::default(),
         }
     }
 }
@@ -216,34 +216,12 @@ pub(crate) struct Connection {
     pub(crate) accounts: Option<Arc<dyn Accounts>>,
 }
 
-/// Makes the folder, for its owner only: a named one (`Ok`) inside a folder that exists, for that one may be a disk
-/// that is not there now; the default one (`Err`) wherever it must be.
-fn create_folder(folder: &Result<PathBuf, PathBuf>) {
-    let mut builder = DirBuilder::new();
-    builder.recursive(folder.is_err());
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    let (Ok(path) | Err(path)) = folder;
-    // Without the folder the outbox cannot be opened, and says so with the path.
-    if builder.create(path).is_ok() {
-        sync_parent(path);
-    }
-}
-
-/// A new folder is there after a power cut once its parent is on disk.
-fn sync_parent(path: &Path) {
-    if let Some(parent) = path.parent().filter(|_| cfg!(unix)) {
-        let _ = File::open(parent).and_then(|parent| parent.sync_all());
-    }
-}
-
-/// Where the default outbox of these settings lies.
+/// The default outbox of these settings.
 pub fn outbox_path(config: &LeviConfig) -> PathBuf {
-    data_dir(config).join("outbox.sqlite")
+    DataDir::new(config.data_dir.clone()).outbox_path()
 }
 
 /// The folder of these settings: `data_dir`, else `levi` in the user's data folder, else in the current one.
 pub fn data_dir(config: &LeviConfig) -> PathBuf {
-    let default = || dirs::data_local_dir().unwrap_or_default().join("levi");
-    config.data_dir.clone().unwrap_or_else(default)
+    DataDir::new(config.data_dir.clone()).path().to_owned()
 }

@@ -8,17 +8,17 @@ use levi_core::{
 };
 use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
+use levi_outbox::sqlite::notify::Listener;
 use levi_transport::HttpOptions;
 use levi_types::{Clock, DeviceId, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use tokio::sync::watch;
 
-use crate::bell::Bell;
 use crate::builder::{Connection, LeviBuilder};
 
 /// The message sync worker with its defaults wired together: messages in, ciphertext in Supabase.
 pub struct Levi {
-    // Before the worker: it is taken down while the outbox is still this Levi's.
-    pub(crate) bell: Mutex<Option<Bell>>,
+    // Before the worker, so that it is dropped while the outbox is still this Levi's.
+    pub(crate) listener: Mutex<Option<Listener>>,
     pub(crate) worker: Worker,
     pub(crate) connection: Option<Connection>,
     pub(crate) session_store: Arc<dyn SessionStore>,
@@ -71,21 +71,21 @@ impl Levi {
     /// # Errors
     /// [`StartError`], which says what to do.
     pub fn start(&self) -> Result<(), StartError> {
-        // Held meanwhile, so that a shutdown at the same time finds the bell and takes it down.
-        let mut hung = self.bell();
+        // Locked meanwhile, so that a concurrent shutdown finds the listener and drops it.
+        let mut listener = self.listener();
         self.worker.start()?;
         if let Some(path) = &self.outbox_path {
-            match Bell::hang(path, self.worker.on_written_elsewhere()) {
-                Ok(bell) => *hung = Some(bell),
-                Err(error) => tracing::info!("no bell beside the outbox: {error}"),
+            match Listener::bind(path, self.worker.on_written_elsewhere()) {
+                Ok(bound) => *listener = Some(bound),
+                Err(error) => tracing::info!("no wake-up socket beside the outbox: {error}"),
             }
         }
         Ok(())
     }
 
-    fn bell(&self) -> MutexGuard<'_, Option<Bell>> {
-        // Whole after a panic: every change is one assignment.
-        self.bell.lock().unwrap_or_else(PoisonError::into_inner)
+    fn listener(&self) -> MutexGuard<'_, Option<Listener>> {
+        // A panic cannot leave it half changed, because every change is one assignment.
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands over the token of the signed-in user. Sending begins, or goes on with it.
@@ -151,12 +151,12 @@ impl Levi {
 
     /// Stops intake, sends what can be sent until `deadline` is over, and says what stays.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        drop(self.bell().take());
+        drop(self.listener().take());
         self.worker.shutdown(deadline).await
     }
 
-    /// Session sync for this device: what fails is recorded in this Levi's outbox and tried again. Whoever asks gets
-    /// the same service, with the trust that the builder was given.
+    /// Session sync for this device: its rows are stored in this Levi's outbox, and Levi retries what fails. Every call
+    /// returns the same service, with the trust that the builder was given.
     ///
     /// # Errors
     /// [`NotConnected`].
@@ -187,8 +187,8 @@ impl Levi {
             Some(trust) => service.with_trust(Arc::clone(trust)),
             None => service,
         };
-        // Last, for what was recorded in an earlier run is run from now on.
-        let service = service.with_clock(Arc::clone(&self.clock)).with_outbox(self.worker.task_outbox());
+        // Last, because rows of an earlier run are sent from now on.
+        let service = service.with_clock(Arc::clone(&self.clock)).with_outbox(self.worker.control_queue());
         Ok(kept.insert(service).clone())
     }
 

@@ -1,18 +1,19 @@
-//! Changes by hand beside a Levi that is at work.
+//! An operator's changes beside a Levi that runs.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod world;
 
 use std::time::Duration;
 
-use levi::{ByHand, Clock as _, Guest, Inspector, SystemClock, outbox_path, ring};
+use levi::{AdminCommand, Clock as _, Inspector, OutboxAdmin, OwnerNotice, SystemClock, outbox_path};
+use levi_outbox::sqlite::notify::notify_owner;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use levi_transport::Table;
 use world::{World, database_key, request, secret};
 
-/// The owner sleeps without a timer when the row comes back: only the bell can have told it.
+/// The owner sleeps without a timer when the row is unparked: only the wake-up socket can have woken it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_put_back_by_hand_is_sent_at_once_by_the_levi_that_owns_the_outbox() {
+async fn a_row_unparked_by_an_operator_is_sent_at_once_by_the_levi_that_owns_the_outbox() {
     let world = World::new(1).await;
     let key = database_key();
     let store = world.store(&key);
@@ -20,7 +21,7 @@ async fn a_row_put_back_by_hand_is_sent_at_once_by_the_levi_that_owns_the_outbox
     store.save_session(&session).unwrap();
     store.save_secret(&session.id, &secret()).unwrap();
     let outbox = outbox_path(&world.config());
-    assert!(ring(&outbox).is_err(), "nobody is there yet");
+    assert!(notify_owner(&outbox).is_err(), "no process owns it yet");
 
     let levi = world.levi(world.config(), store, &key);
     let (device, device_key) = world.device_key(0);
@@ -35,8 +36,8 @@ async fn a_row_put_back_by_hand_is_sent_at_once_by_the_levi_that_owns_the_outbox
 
     let row = Inspector::open(&outbox).unwrap().list(None, 1).unwrap()[0].id;
     let now = SystemClock::new().now().wall;
-    Guest::open(&outbox).unwrap().commit(&[ByHand::Unpark(row)], now).unwrap();
-    ring(&outbox).unwrap();
+    let notice = OutboxAdmin::open(&outbox).unwrap().commit(&[AdminCommand::Unpark(row)], now).unwrap();
+    assert_eq!(notice, OwnerNotice::Notified);
     status
         .wait_for(|status| status.totals.parked_rows == 0 && status.totals.pending_rows == 0)
         .await
@@ -44,5 +45,5 @@ async fn a_row_put_back_by_hand_is_sent_at_once_by_the_levi_that_owns_the_outbox
     assert_eq!(world.server.messages(&session.id).unwrap().len(), 1);
 
     levi.shutdown(Duration::from_secs(5)).await;
-    assert!(ring(&outbox).is_err(), "the bell is taken down");
+    assert!(notify_owner(&outbox).is_err(), "the socket is removed");
 }

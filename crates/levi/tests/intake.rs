@@ -41,7 +41,7 @@ async fn every_bad_request_is_refused_with_its_reason_and_the_next_good_one_is_t
     levi.enqueue_durable(request(&session, 1, "good")).await.unwrap();
     let other = levi::MessageSyncRequest { message_id: "another".into(), ..request(&session, 1, "other") };
     let taken = levi.enqueue_durable(other).await;
-    assert!(matches!(taken, Err(EnqueueError::PlaceTaken { sequence_number: 1, .. })), "{taken:?}");
+    assert!(matches!(taken, Err(EnqueueError::SequenceConflict { sequence_number: 1, .. })), "{taken:?}");
 
     levi.shutdown(Duration::from_secs(1)).await;
     assert!(matches!(levi.enqueue(request(&session, 2, "late")), Err(EnqueueError::Stopped)));

@@ -6,7 +6,7 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use levi::{DeviceId, Levi, NotConnected, SessionSyncService, SqliteSessionStore, Step, SyncError, Verdict};
+use levi::{DeviceId, Levi, NotConnected, SessionSyncService, SqliteSessionStore, Step, SyncError};
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use levi_transport::Table;
@@ -41,7 +41,7 @@ async fn steps_that_fail_are_tried_again_by_themselves_and_messages_wait_for_the
     let receipt = levi.enqueue_durable(request(&session.id, 1, "first")).await.unwrap();
     levi.synced(&receipt).await.unwrap();
     let mut status = levi.watch_status();
-    status.wait_for(|status| status.totals.tasks == 0).await.unwrap();
+    status.wait_for(|status| status.totals.control_rows == 0).await.unwrap();
     assert_eq!(read_all(&world.reader(1), &session.id).await, [(1, "first".to_owned())]);
     levi.shutdown(Duration::from_secs(5)).await;
 }
@@ -70,7 +70,7 @@ async fn a_session_begun_offline_is_synced_after_the_next_start() {
     let (device, device_key) = world.device_key(0);
     let _sync = levi.session_sync(device, device_key).unwrap();
     let mut status = levi.watch_status();
-    let done = |status: &levi::Status| status.totals.tasks == 0 && status.rows_accepted == 1;
+    let done = |status: &levi::Status| status.totals.control_rows == 0 && status.rows_accepted == 1;
     status.wait_for(done).await.unwrap();
     assert_eq!(read_all(&world.reader(1), &session.id).await, [(1, "offline".to_owned())]);
     levi.shutdown(Duration::from_secs(5)).await;
@@ -83,7 +83,7 @@ async fn nobody_signed_in_is_an_error_the_caller_gets_and_the_outbox_remembers()
     levi.clear_context().await;
     let report = sync.sync_new_session(&session.id, &world.repository, &secret()).await.unwrap();
     assert!(matches!(report.repository, Step::WillRetry(SyncError::NotAuthenticated)), "{report:?}");
-    assert_eq!(levi.status().totals.tasks, 3);
+    assert_eq!(levi.status().totals.control_rows, 3);
 
     let unknown = sync.sync_repository(&"8f14e45f-0000-4000-8000-000000000000".into()).await;
     assert!(matches!(unknown, Err(SyncError::RepositoryNotFound(_))));
@@ -124,9 +124,9 @@ async fn a_device_that_is_not_registered_cannot_hand_out_secrets() {
     levi.shutdown(Duration::from_secs(5)).await;
 }
 
-/// Nothing would ever come of it by itself, so nobody is kept waiting for it.
+/// It would wait for ever, so the caller is told the parent's reason at once.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_whose_parent_was_set_aside_is_recorded_and_not_waited_for() {
+async fn a_step_whose_parent_is_parked_is_stored_and_not_waited_for() {
     let world = World::new(1).await;
     let (levi, sync, session) = service(&world);
     let refusal = Fault::Answer(Canned::error(400, "23514", "no"));
@@ -134,11 +134,11 @@ async fn a_step_whose_parent_was_set_aside_is_recorded_and_not_waited_for() {
     let report = sync.sync_new_session(&session.id, &world.repository, &secret()).await.unwrap();
     assert!(matches!(report.session, Step::Failed(_)), "{report:?}");
     let waits = sync.distribute_secret(&session.id, &secret()).await;
-    assert!(matches!(&waits, Err(SyncError::Waiting(reason)) if reason.code == "parent"), "{waits:?}");
+    assert!(matches!(&waits, Err(SyncError::Waiting(reason)) if reason.code == "23514"), "{waits:?}");
 
     // The session's row again, and by hand: the secret follows.
     sync.sync_session(&session.id, &world.repository, "active").await.unwrap();
-    levi.watch_status().wait_for(|status| status.totals.tasks == 0).await.unwrap();
+    levi.watch_status().wait_for(|status| status.totals.control_rows == 0).await.unwrap();
     assert_eq!(world.server.row_count(Table::Secrets).unwrap(), 1);
     levi.shutdown(Duration::from_secs(5)).await;
 }
@@ -175,7 +175,7 @@ async fn a_device_registered_later_reads_earlier_sessions_after_one_call() {
     let receipt = levi.enqueue_durable(request(&session.id, 1, "before you came")).await.unwrap();
     levi.synced(&receipt).await.unwrap();
 
-    let newcomer = world.register(2).await;
+    let later = world.register(2).await;
     assert!(world.reader(2).pull(&session.id, None, 10).await.is_err());
     // Not the session's own device does it, but the second one.
     let (device, device_key) = world.device_key(1);
@@ -187,8 +187,8 @@ async fn a_device_registered_later_reads_earlier_sessions_after_one_call() {
         device_key,
         levi::SecretsCache::new(),
     );
-    let welcome = second.welcome_device(&newcomer).await.unwrap();
-    assert_eq!((welcome.shared.len(), welcome.unreadable.len()), (1, 0));
+    let report = second.share_with_device(&later).await.unwrap();
+    assert_eq!((report.shared.len(), report.unreadable.len()), (1, 0));
     assert_eq!(read_all(&world.reader(2), &session.id).await, [(1, "before you came".to_owned())]);
     levi.shutdown(Duration::from_secs(5)).await;
 }
@@ -233,8 +233,7 @@ async fn a_row_altered_on_the_server_is_named_and_the_next_one_is_read() {
         columns: "session_id,sequence_number,content_encrypted,content_nonce".into(),
         body: body.into_bytes(),
     };
-    let answer = levi::Supabase::upsert(&world.supabase(), &world.account.token(), moved).await;
-    assert_eq!(answer.verdict, Verdict::Accepted);
+    levi::Supabase::upsert(&world.supabase(), &world.account.token(), moved).await.unwrap();
 
     let page = world.reader(1).pull(&session.id, None, 10).await.unwrap();
     let read: Vec<_> =

@@ -24,12 +24,14 @@ struct Row {
 enum Then {
     /// The row's session waits in the outbox.
     Waits,
-    /// The row is set aside.
+    /// The row is parked.
     Parked,
     /// Everything waits for the project; the row is due as ever.
     Paused,
     /// It is sent again at once.
     Sent,
+    /// Its session's row is sent once more, and then the message, which is charged for nothing.
+    SentAfterItsSession,
 }
 
 fn answer(status: u16, code: &str) -> Fault {
@@ -45,18 +47,18 @@ fn page(status: u16) -> Canned {
 fn table() -> Vec<Row> {
     let row = |fault, verdict, attempts, then| Row { fault, verdict, attempts, then };
     vec![
-        row(answer(503, "PGRST001"), Verdict::Busy { retry_after: None }, 1, Then::Waits),
-        row(answer(500, "57014"), Verdict::Busy { retry_after: None }, 1, Then::Waits),
-        row(Fault::Answer(Canned::bad_gateway_page()), Verdict::Busy { retry_after: None }, 1, Then::Waits),
+        row(answer(503, "PGRST001"), Verdict::Busy, 1, Then::Waits),
+        row(answer(500, "57014"), Verdict::Busy, 1, Then::Waits),
+        row(Fault::Answer(Canned::bad_gateway_page()), Verdict::Busy, 1, Then::Waits),
         // Lies: a success that is somebody else's page, and one that is cut off.
-        row(Fault::Answer(page(200)), Verdict::Busy { retry_after: None }, 1, Then::Waits),
+        row(Fault::Answer(page(200)), Verdict::Busy, 1, Then::Waits),
         row(Fault::Answer(Canned::new(201).body("[{")), Verdict::Unreachable, 1, Then::Waits),
         row(Fault::Truncated { after_bytes: 20 }, Verdict::Unreachable, 1, Then::Waits),
         row(Fault::ResetBeforeWrite, Verdict::Unreachable, 1, Then::Waits),
         row(Fault::ResetAfterWrite, Verdict::Unreachable, 1, Then::Waits),
         row(answer(401, "PGRST303"), Verdict::SignedOut, 0, Then::Sent),
-        row(answer(403, "42501"), Verdict::Forbidden, 1, Then::Waits),
-        row(answer(409, "23503"), Verdict::MissingParent, 1, Then::Waits),
+        row(answer(403, "42501"), Verdict::Forbidden, 0, Then::SentAfterItsSession),
+        row(answer(409, "23503"), Verdict::MissingParent, 0, Then::SentAfterItsSession),
         row(answer(400, "22P02"), Verdict::Rejected, 0, Then::Parked),
         row(answer(400, "23514"), Verdict::Rejected, 0, Then::Parked),
         row(answer(500, "21000"), Verdict::DuplicateInBatch, 0, Then::Parked),
@@ -87,8 +89,10 @@ async fn check(row: Row) {
     let (levi, session) = levi_with_session(&world, config.clone()).await;
     world.server.faults().plan(Scope::table(Table::Messages), Times::Next(1), fault.clone());
     let receipt = levi.enqueue_durable(request(&session, 1, "one message")).await.unwrap();
-    let answered = |status: &Status| {
-        status.last_answer.as_ref().is_some_and(|last| last.verdict == verdict || then == Then::Sent)
+    let answered = |status: &Status| match &status.last_error {
+        Some(last) => last.verdict == verdict,
+        // It was sent again, with success.
+        None => matches!(then, Then::Sent | Then::SentAfterItsSession) && status.batches_failed > 0,
     };
     let mut status = levi.watch_status();
     let seen = status.wait_for(answered).await.unwrap().clone();
@@ -99,6 +103,7 @@ async fn check(row: Row) {
             levi.synced(&receipt).await.unwrap();
             assert_eq!(*world.account.refreshes.lock().unwrap(), 1, "{fault:?}");
         }
+        Then::SentAfterItsSession => levi.synced(&receipt).await.unwrap(),
         Then::Parked => {
             assert!(listed[0].parked, "{fault:?}: {listed:?}");
             assert_eq!((seen.totals.parked_rows, seen.totals.pending_rows), (1, 0), "{fault:?}");

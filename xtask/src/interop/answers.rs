@@ -1,4 +1,5 @@
-//! The servers' answers side by side: recorded under `interop/answers`, shown in `docs/supabase.md`.
+//! The servers' answers side by side: recorded under `interop/answers`, shown in
+//! `docs/supabase.md`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,7 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::bench::write;
+use super::harness::write;
 use crate::failure::Failure;
 use crate::metadata::root;
 
@@ -40,7 +41,7 @@ struct Line {
 }
 
 /// Compares the fresh answers in `folder` with those on record, or records them.
-pub(super) fn settle(folder: &Path, record: Record) -> Result<(), Failure> {
+pub(super) fn compare_or_record_all(folder: &Path, record: Record) -> Result<(), Failure> {
     let [fake_supabase, lite] = ["fake-supabase", "lite"].map(|server| answers(folder, server, record));
     let table = table(&fake_supabase?, &lite?);
     let page = root().join(PAGE);
@@ -49,18 +50,18 @@ pub(super) fn settle(folder: &Path, record: Record) -> Result<(), Failure> {
         what: PAGE.to_owned(),
         detail: "the marks around the table of answers are gone".to_owned(),
     })?;
-    settle_file(&page, &old, &new, record)
+    compare_or_record(&page, &old, &new, record)
 }
 
 fn answers(folder: &Path, server: &str, record: Record) -> Result<Report, Failure> {
     let fresh = read(&folder.join(format!("{server}.json")))?;
     let on_record = root().join(format!("interop/answers/{server}.json"));
-    settle_file(&on_record, &read(&on_record).unwrap_or_default(), &fresh, record)?;
+    compare_or_record(&on_record, &read(&on_record).unwrap_or_default(), &fresh, record)?;
     serde_json::from_str(&fresh)
         .map_err(|error| Failure::Tool { what: format!("{server}.json"), detail: error.to_string() })
 }
 
-fn settle_file(path: &Path, old: &str, new: &str, record: Record) -> Result<(), Failure> {
+fn compare_or_record(path: &Path, old: &str, new: &str, record: Record) -> Result<(), Failure> {
     if old == new {
         return Ok(());
     }
@@ -107,7 +108,8 @@ fn table(fake_supabase: &Report, lite: &Report) -> String {
     text
 }
 
-/// Status and code; where the server differs, also what Levi makes of it, and the number of the reason.
+/// Status and code; where the server differs, also what Levi makes of it, and the number of the
+/// reason.
 fn cell<'r>(line: &'r Line, notes: &mut Vec<&'r str>) -> String {
     let status = line.status.to_string();
     let answer = if line.code == status { status } else { format!("{status} {}", line.code) };

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::bench::{Bench, succeed};
+use super::harness::Harness;
 use crate::failure::Failure;
 use crate::metadata::root;
+use crate::programs::succeed;
 
 /// The programs that must be on this machine.
 pub(super) struct Programs {
@@ -48,12 +49,13 @@ fn missing(what: &str, detail: &str) -> Failure {
     Failure::Tool { what: what.to_owned(), detail }
 }
 
-/// `npm ci` and `pip install` from the lock files, left out where they were done for the same lock file.
-pub(super) fn packages(bench: &mut Bench) -> Result<(), Failure> {
+/// `npm ci` and `pip install` from the lock files, left out where they were done for the same lock
+/// file.
+pub(super) fn packages(harness: &mut Harness) -> Result<(), Failure> {
     for folder in ["interop", "examples/readers/javascript"] {
         let folder = root().join(folder);
         once_per_lock(&folder.join("package-lock.json"), &folder.join("node_modules"), || {
-            let mut npm = Command::new(bench.programs.npm);
+            let mut npm = Command::new(harness.programs.npm);
             succeed(
                 "npm ci",
                 npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&folder),
@@ -61,9 +63,9 @@ pub(super) fn packages(bench: &mut Bench) -> Result<(), Failure> {
         })?;
     }
     let lock = root().join("examples/readers/python/requirements.txt");
-    let into = bench.python_packages();
+    let into = harness.python_packages();
     once_per_lock(&lock, &into, || {
-        let mut pip = Command::new(bench.programs.python);
+        let mut pip = Command::new(harness.programs.python);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]);
         succeed("pip install", pip.arg("--upgrade").arg("--target").arg(&into).arg("-r").arg(&lock))
     })

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use crate::failure::Failure;
 use crate::metadata::root;
 
-/// A running Supabase Lite. It stops when this is dropped, and also when this process dies, because the launcher
-/// watches its standard input.
+/// A running Supabase Lite. It stops when this is dropped, and also when this process dies, because
+/// the launcher watches its standard input.
 pub(super) struct Lite {
     launcher: Child,
     pub(super) ready: Ready,
@@ -36,8 +36,8 @@ pub(super) struct Ready {
 }
 
 impl Lite {
-    /// Starts one with its database in `dir`, on a free port where that is empty, and waits until it answers. The launcher
-    /// gives up by itself where that takes too long.
+    /// Starts one with its database in `dir`, on a free port where that is empty, and waits until
+    /// it answers. The launcher gives up by itself where that takes too long.
     pub(super) fn start(node: &str, dir: &Path, log: &Path, database: Database) -> Result<Self, Failure> {
         if database == Database::Empty && dir.exists() {
             fs::remove_dir_all(dir).map_err(Failure::io(dir.display().to_string()))?;

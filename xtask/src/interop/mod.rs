@@ -1,39 +1,40 @@
 //! `cargo xtask interop`: Levi against software that is not ours.
 //!
-//! Supabase Lite is the server, the readers of `examples/readers` are the other programs. A table of steps over one
-//! bench; the first failure ends the run, and the server ends with the bench whatever happens.
+//! Supabase Lite is the server, the readers of `examples/readers` are the other programs. A table
+//! of steps over one harness; the first failure ends the run, and the server ends with the harness
+//! whatever happens.
 
 mod answers;
-mod bench;
+mod harness;
 mod install;
 mod lite;
 
 use std::time::Instant;
 
 use crate::failure::Failure;
-use bench::Bench;
+use harness::Harness;
 
-/// One step: its name, and what it does with the bench.
+/// One step: its name, and what it does with the harness.
 struct Step {
     name: &'static str,
-    run: fn(&mut Bench) -> Result<(), Failure>,
+    run: fn(&mut Harness) -> Result<(), Failure>,
 }
 
 /// In this order: what needs no server first, what needs the server gone last.
 const STEPS: &[Step] = &[
     Step { name: "install the pinned packages", run: install::packages },
-    Step { name: "test vectors in JavaScript", run: Bench::vectors_in_javascript },
-    Step { name: "test vectors in Python", run: Bench::vectors_in_python },
-    Step { name: "contract: the fake Supabase", run: Bench::contract_of_the_fake_supabase },
-    Step { name: "start Supabase Lite, migrations applied twice", run: Bench::start_lite },
-    Step { name: "contract: Supabase Lite", run: Bench::contract_of_lite },
-    Step { name: "round trips between the programs", run: Bench::round_trips },
-    Step { name: "levi login, doctor, sync, pull", run: Bench::command },
-    Step { name: "stop Supabase Lite", run: Bench::stop_lite },
-    Step { name: "what the migrations left in the database", run: Bench::schema },
-    Step { name: "levi doctor names what is missing", run: Bench::doctor_names_what_is_missing },
-    Step { name: "the demo against Supabase Lite", run: Bench::demo },
-    Step { name: "recorded answers and docs/supabase.md", run: Bench::answers },
+    Step { name: "test vectors in JavaScript", run: Harness::vectors_in_javascript },
+    Step { name: "test vectors in Python", run: Harness::vectors_in_python },
+    Step { name: "contract: the fake Supabase", run: Harness::contract_of_the_fake_supabase },
+    Step { name: "start Supabase Lite, migrations applied twice", run: Harness::start_lite },
+    Step { name: "contract: Supabase Lite", run: Harness::contract_of_lite },
+    Step { name: "round trips between the programs", run: Harness::round_trips },
+    Step { name: "levi login, doctor, sync, pull", run: Harness::command },
+    Step { name: "stop Supabase Lite", run: Harness::stop_lite },
+    Step { name: "what the migrations left in the database", run: Harness::schema },
+    Step { name: "levi doctor names what is missing", run: Harness::doctor_names_what_is_missing },
+    Step { name: "the demo against Supabase Lite", run: Harness::demo },
+    Step { name: "recorded answers and docs/supabase.md", run: Harness::answers },
 ];
 
 /// Runs every step. With `--write`, answers that changed are recorded instead of reported.
@@ -43,11 +44,11 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         [flag] if flag == "--write" => answers::Record::Write,
         _ => return Err(Failure::Usage("`interop` takes nothing, or --write".to_owned())),
     };
-    let mut bench = Bench::new(install::programs()?, record)?;
+    let mut harness = Harness::new(install::programs()?, record)?;
     for (index, step) in STEPS.iter().enumerate() {
         println!("\n=== {}/{} {}", index + 1, STEPS.len(), step.name);
         let started = Instant::now();
-        (step.run)(&mut bench)?;
+        (step.run)(&mut harness)?;
         println!("    {:.1} s", started.elapsed().as_secs_f64());
     }
     println!("\n{} passed, 0 failed", STEPS.len());

@@ -1,4 +1,7 @@
-//! Every dependency's licence is one of those that `deny.toml` allows: one list, read here and by cargo-deny.
+//! Every dependency's licence is one of those that `deny.toml` allows.
+//!
+//! The list is cargo-deny's own, so `cargo deny check` agrees. CI does not run cargo-deny itself,
+//! because it would have to be built there, which takes over five minutes on two cores.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +10,7 @@ use crate::metadata::Package;
 
 /// Checks every package from outside against the list in `deny.toml`.
 pub(super) fn check(files: &[TextFile], packages: &[Package]) -> Vec<Finding> {
-    let Some(deny) = files.iter().find(|file| file.place() == "deny.toml") else {
+    let Some(deny) = files.iter().find(|file| file.location() == "deny.toml") else {
         return vec![Finding::new(
             "deny.toml",
             "is missing; it lists the licences that dependencies may have",
@@ -15,18 +18,22 @@ pub(super) fn check(files: &[TextFile], packages: &[Package]) -> Vec<Finding> {
     };
     let allowed = allowed(&deny.text);
     let foreign = packages.iter().filter(|package| package.source.is_some());
-    foreign.filter_map(|package| objection(package, &allowed)).collect()
+    foreign.filter_map(|package| problem(package, &allowed)).collect()
 }
 
-fn objection(package: &Package, allowed: &BTreeSet<String>) -> Option<Finding> {
-    let place = format!("{} {}", package.name, package.version);
-    let Some(licence) = &package.license else { return Some(Finding::new(place, "names no licence")) };
+fn problem(package: &Package, allowed: &BTreeSet<String>) -> Option<Finding> {
+    let package_name = format!("{} {}", package.name, package.version);
+    let Some(licence) = &package.license else { return Some(Finding::new(package_name, "names no licence")) };
     match Expression::new(licence).satisfied_by(allowed) {
         Some(true) => None,
-        Some(false) => {
-            Some(Finding::new(place, format!("has the licence {licence}, which deny.toml does not allow")))
-        }
-        None => Some(Finding::new(place, format!("has the licence {licence}, which is no SPDX expression"))),
+        Some(false) => Some(Finding::new(
+            package_name,
+            format!("has the licence {licence}, which deny.toml does not allow"),
+        )),
+        None => Some(Finding::new(
+            package_name,
+            format!("has the licence {licence}, which is no SPDX expression"),
+        )),
     }
 }
 

@@ -1,4 +1,7 @@
-//! Relative links in Markdown must lead somewhere in the repository.
+//! Relative links in Markdown must point to a file or folder of the repository.
+//!
+//! A check of our own, because the well-kept link checkers (lychee) take longer to build than the
+//! whole of `tidy` and its tests take to run, and CI installs no prebuilt programs.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -13,13 +16,11 @@ pub(super) fn check(file: &TextFile, paths: &BTreeSet<PathBuf>) -> Vec<Finding> 
         if line.trim_start().starts_with("```") {
             fenced = !fenced;
         } else if !fenced {
-            for target in
-                targets(line).into_iter().filter(|target| !leads_somewhere(target, &file.path, paths))
-            {
+            for target in targets(line).into_iter().filter(|target| !exists(target, &file.path, paths)) {
                 findings.push(Finding::at(
-                    file.place(),
+                    file.location(),
                     index + 1,
-                    format!("the link to {target} leads nowhere"),
+                    format!("the link to {target} has no target"),
                 ));
             }
         }
@@ -27,7 +28,8 @@ pub(super) fn check(file: &TextFile, paths: &BTreeSet<PathBuf>) -> Vec<Finding> 
     findings
 }
 
-/// What is between the parentheses of `[text](target "title")`, outside of code, and after `[name]: `.
+/// What is between the parentheses of `[text](target "title")`, outside of code, and after `[name]:
+/// `.
 fn targets(line: &str) -> Vec<String> {
     let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("");
     let mut found: Vec<String> = Vec::new();
@@ -43,8 +45,9 @@ fn targets(line: &str) -> Vec<String> {
     found.iter().filter_map(|target| target.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-fn leads_somewhere(target: &str, from: &Path, paths: &BTreeSet<PathBuf>) -> bool {
-    // Another site, a place on this page, or an item that rustdoc resolves (and complains about itself).
+fn exists(target: &str, from: &Path, paths: &BTreeSet<PathBuf>) -> bool {
+    // Another site, a place on this page, or an item that rustdoc resolves (and complains about
+    // itself).
     if target.contains(':') || target.starts_with('#') {
         return true;
     }
@@ -84,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_lead_nowhere_are_found() {
+    fn links_without_a_target_are_found() {
         for bad in [
             "[a](b.md)",
             "![plot](plots/a.svg)",
@@ -98,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_lead_somewhere_pass() {
+    fn links_with_a_target_pass() {
         for good in [
             "[up](../README.md#start)",
             "[folder](../docs)",

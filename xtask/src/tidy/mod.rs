@@ -2,44 +2,45 @@
 //!
 //! Each rule is a function from text or metadata to findings, with a test that shows it failing.
 
-mod arrows;
+mod layers;
 mod licences;
 mod links;
-mod places;
+mod packages;
+mod portability;
 mod readme;
 mod sources;
 mod tree;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::metadata::{self, Package, root, stdout_of};
 
-/// One broken rule at one place.
+/// One broken rule at one location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
-    place: String,
+    location: String,
     line: Option<usize>,
     what: String,
 }
 
 impl Finding {
-    fn new(place: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { place: place.into(), line: None, what: what.into() }
+    fn new(location: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { location: location.into(), line: None, what: what.into() }
     }
 
-    fn at(place: impl Into<String>, line: usize, what: impl Into<String>) -> Self {
-        Self { place: place.into(), line: Some(line), what: what.into() }
+    fn at(location: impl Into<String>, line: usize, what: impl Into<String>) -> Self {
+        Self { location: location.into(), line: Some(line), what: what.into() }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            Some(line) => write!(f, "{}:{line}: {}", self.place, self.what),
-            None => write!(f, "{}: {}", self.place, self.what),
+            Some(line) => write!(f, "{}:{line}: {}", self.location, self.what),
+            None => write!(f, "{}: {}", self.location, self.what),
         }
     }
 }
@@ -52,7 +53,7 @@ pub(crate) struct TextFile {
 }
 
 impl TextFile {
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         self.path.display().to_string()
     }
 
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let paths = repository_paths()?;
     let files = text_files(&paths)?;
 
-    let mut findings = arrows::check(&members);
+    let mut findings = layers::check(&members);
     findings.extend(tree::check(&members)?);
     findings.extend(crate_rules(&members, &files));
     findings.extend(file_rules(&files, &paths));
@@ -103,6 +104,8 @@ fn crate_rules(members: &[Package], files: &[TextFile]) -> Vec<Finding> {
         }
         if member.is_published() {
             findings.extend(readme::check(&member.name, find("README.md"), find("src/lib.rs")));
+            let at_root = |path: &str| files.iter().find(|file| file.path == Path::new(path));
+            findings.extend(packages::check(member, at_root, find));
         }
     }
     findings
@@ -112,7 +115,7 @@ fn file_rules(files: &[TextFile], paths: &BTreeSet<PathBuf>) -> Vec<Finding> {
     let checkout = root().display().to_string();
     let mut findings = Vec::new();
     for file in files {
-        findings.extend(places::check(file, &checkout));
+        findings.extend(portability::check(file, &checkout));
         if file.has_extension("rs") {
             findings.extend(sources::any_file(file));
         }

@@ -11,14 +11,14 @@ pub(super) fn check(name: &str, readme: Option<&TextFile>, library: Option<&Text
     let mut findings = Vec::new();
     if !readme.text.contains(INVARIANT) {
         findings
-            .push(Finding::new(readme.place(), format!("lacks a paragraph that starts with {INVARIANT}")));
+            .push(Finding::new(readme.location(), format!("lacks a paragraph that starts with {INVARIANT}")));
     }
     let Some(library) = library else { return findings };
     if !library.text.lines().any(|line| line.trim() == AS_DOC) {
-        findings.push(Finding::new(library.place(), format!("lacks {AS_DOC}")));
+        findings.push(Finding::new(library.location(), format!("lacks {AS_DOC}")));
     }
     if !readme.text.contains("```rust") {
-        findings.push(Finding::new(readme.place(), "lacks an example (```rust) that the doc tests run"));
+        findings.push(Finding::new(readme.location(), "lacks an example (```rust) that the doc tests run"));
     }
     findings
 }

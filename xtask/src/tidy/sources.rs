@@ -2,18 +2,18 @@
 
 use super::{Finding, TextFile};
 
-/// A longer file is a sign that two ideas share a room.
+/// A longer file usually holds two ideas.
 const MAX_LINES: usize = 400;
 
 /// What the root of a crate must and must not have.
 pub(super) fn crate_root(file: &TextFile) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !file.text.lines().any(|line| line.trim() == "#![forbid(unsafe_code)]") {
-        findings.push(Finding::new(file.place(), "lacks #![forbid(unsafe_code)]"));
+        findings.push(Finding::new(file.location(), "lacks #![forbid(unsafe_code)]"));
     }
     for (number, line) in numbered(&file.text) {
         if line.trim_start().starts_with("pub use") && line.contains("::*") {
-            findings.push(Finding::at(file.place(), number, "re-exports by glob; name what is exported"));
+            findings.push(Finding::at(file.location(), number, "re-exports by glob; name what is exported"));
         }
     }
     findings
@@ -27,7 +27,7 @@ pub(super) fn any_file(file: &TextFile) -> Vec<Finding> {
     for (number, line) in numbered(&file.text) {
         if line.contains(left_open) {
             findings.push(Finding::at(
-                file.place(),
+                file.location(),
                 number,
                 "is left to do; finish it or say what is missing",
             ));
@@ -36,7 +36,7 @@ pub(super) fn any_file(file: &TextFile) -> Vec<Finding> {
     let lines = file.text.lines().count();
     if lines > MAX_LINES {
         let what = format!("has {lines} lines; split it by idea, at most {MAX_LINES} each");
-        findings.push(Finding::new(file.place(), what));
+        findings.push(Finding::new(file.location(), what));
     }
     findings
 }
@@ -52,7 +52,7 @@ pub(super) fn unchecked_examples(file: &TextFile) -> Vec<Finding> {
         let mut words = info.split([',', ' ', '{', '}']);
         if let Some(word) = words.find(|word| word.starts_with("ignore") || *word == "no_run") {
             findings.push(Finding::at(
-                file.place(),
+                file.location(),
                 number,
                 format!("an example marked {word} rots; let it run"),
             ));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use levi::{AccessToken, HttpSupabase, Supabase, Upsert, Verdict};
+use levi::{AccessToken, HttpSupabase, Supabase, Upsert};
 use levi_crypto::MessageKey;
 use levi_crypto::message::{self, Place};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous, migrate_in};
@@ -150,12 +150,9 @@ pub(crate) async fn wire_only(
         tasks.spawn(async move {
             for upsert in chain {
                 let _permit = in_flight.acquire().await;
-                let answer = supabase.upsert(&token, upsert).await;
-                if answer.verdict != Verdict::Accepted {
-                    return Err(format!("a POST was refused: {answer:?}"));
-                }
+                supabase.upsert(&token, upsert).await?;
             }
-            Ok(())
+            Ok::<(), levi::ApiError>(())
         });
     }
     while let Some(ended) = tasks.join_next().await {
@@ -224,10 +221,7 @@ pub(crate) async fn simple_loop(
         tick.tick().await;
         let rows = oldest_rows(&conn)?;
         let upsert = upsert_of_rows(&key, &session, &rows)?;
-        let answer = supabase.upsert(token, upsert).await;
-        if answer.verdict != Verdict::Accepted {
-            return Err(format!("the simple loop was refused: {answer:?}").into());
-        }
+        supabase.upsert(token, upsert).await?;
         for (id, _) in &rows {
             conn.execute("DELETE FROM outbox WHERE id = ?1", [id])?;
         }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use levi::{HttpOptions, Levi, LeviConfig};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, OutboxError,
-    OutboxStore, PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
+    RowHead, RowId, RowKey, RowState, Totals,
 };
 use levi_types::{SessionId, Wall};
 use tokio::sync::oneshot;
@@ -278,12 +278,12 @@ impl OutboxStore for SlowDisk {
         self.store.payloads(rows, sink)
     }
 
-    fn at_rest(&self, lane: LaneId, limit: usize) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
-        self.store.at_rest(lane, limit)
-    }
-
-    fn due_tasks(&self, now: Wall, horizon: Wall, limit: usize) -> Result<DueTasks, OutboxError> {
-        self.store.due_tasks(now, horizon, limit)
+    fn rows_under_database_key(
+        &self,
+        lane: LaneId,
+        limit: usize,
+    ) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
+        self.store.rows_under_database_key(lane, limit)
     }
 
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
@@ -300,9 +300,5 @@ impl OutboxStore for SlowDisk {
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.store.list(after, limit)
-    }
-
-    fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
-        self.store.tasks(limit)
     }
 }

@@ -6,12 +6,12 @@ use std::time::Instant;
 use chacha20::R20;
 use chacha20::cipher::Array;
 use levi_core::LeviConfig;
+use levi_core::batcher::Input;
 use levi_core::engine::{Effect, Engine, EngineParts, Event, Intake, Sealer};
 use levi_crypto::MessageKey;
 use levi_crypto::message::{self, Place};
 use levi_outbox::memory::MemoryOutbox;
 use levi_transport::rows::{MessageBatch, encode_message_row};
-use levi_transport::{Answer, Verdict};
 use levi_types::{Monotonic, Now, SessionId, Wall};
 use rand::RngExt as _;
 use rand::rand_core::UnwrapErr;
@@ -167,7 +167,7 @@ impl Harness {
             sealer: sealer.clone(),
             random: Box::new(UnwrapErr(SysRng)),
         });
-        engine.turn(now(), [Event::SignedIn]);
+        engine.turn(now(), [Event::Input(Input::SignedIn)]);
         Ok(Self { engine, sealer, session, content: fixture::content(), next: 0 })
     }
 
@@ -177,7 +177,7 @@ impl Harness {
         self.next += ROWS as i64;
         let intake = |number| {
             let request = fixture::request(&self.session, number, &self.content);
-            let message = self.sealer.hand_in(request, now().wall, &mut UnwrapErr(SysRng)).ok()?;
+            let message = self.sealer.prepare(request, now().wall, &mut UnwrapErr(SysRng)).ok()?;
             Some(Event::Enqueue(Intake { message, permit: None, reply: None }))
         };
         let messages: Vec<Event> = (first..self.next).filter_map(intake).collect();
@@ -186,15 +186,12 @@ impl Harness {
             Effect::Send { batch, .. } => Some(*batch),
             _ => None,
         });
-        let answers: Vec<Event> = batches.map(|batch| Event::Outcome { batch, answer: accepted() }).collect();
+        let outcome = |batch| Event::Input(Input::Outcome { batch, result: Ok(()) });
+        let answers: Vec<Event> = batches.map(outcome).collect();
         black_box(self.engine.turn(now(), answers));
         black_box(self.engine.status_if_changed());
         ROWS
     }
-}
-
-fn accepted() -> Answer {
-    Answer { verdict: Verdict::Accepted, code: String::new(), detail: String::new() }
 }
 
 fn now() -> Now {

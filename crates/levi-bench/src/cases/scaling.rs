@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::vec::IntoIter;
 
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous};
-use levi_outbox::{Change, DueQuery, LaneId, NewRow, OutboxStore, RowKey};
+use levi_outbox::{Change, DueQuery, LaneId, LaneKey, NewRow, OutboxStore, RowKey};
 use levi_types::{SessionId, Wall};
 use rusqlite::Connection;
 
@@ -192,7 +192,8 @@ impl Sized {
         acknowledged?;
         self.times[2].push(took);
         let (other, other_session) = self.waiting.next().ok_or("no lane is in backoff")?;
-        let rows = self.interleaved([&due.session_id, &other_session]);
+        let session = due.key.session_id().ok_or("the lane is not one of messages")?;
+        let rows = self.interleaved([session, &other_session]);
         let (stored, took) = timed(|| self.store.commit(&[], &rows));
         stored?;
         self.times[3].push(took);
@@ -204,7 +205,7 @@ impl Sized {
         let numbers = self.next..self.next + BATCH as i64;
         self.next = numbers.end;
         let row = |number: i64, session: &SessionId| NewRow {
-            session_id: session.clone(),
+            lane: LaneKey::Messages(session.clone()),
             sequence_number: number,
             message_id: fixture::message_id(number).as_str().into(),
             ..self.template.clone()
@@ -237,7 +238,7 @@ pub(super) fn defer(path: &Path, share: &str, due_at: Wall) -> Fallible<()> {
 
 fn lanes_where(path: &Path, share: &str) -> Fallible<Vec<(LaneId, SessionId)>> {
     let conn = Connection::open(path)?;
-    let mut statement = conn.prepare(&format!("SELECT lane, session_id FROM levi_lanes WHERE {share}"))?;
+    let mut statement = conn.prepare(&format!("SELECT lane, subject FROM levi_lanes WHERE {share}"))?;
     let lanes = statement.query_map([], |row| Ok((LaneId(row.get(0)?), row.get::<_, String>(1)?.into())))?;
     Ok(lanes.collect::<Result<_, _>>()?)
 }

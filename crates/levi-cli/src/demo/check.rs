@@ -1,98 +1,101 @@
-//! The reading devices: fetch the secret, pull, decrypt, compare.
+//! The reading devices: they fetch the secret, pull the messages, decrypt them, and compare them
+//! with what was written.
 
 use std::time::{Duration, Instant};
 
 use levi::{Page, PulledMessage, Reader, Table};
 
 use super::devices::Devices;
-use super::ledger::{SessionLedger, fingerprint};
+use super::environment::Environment;
+use super::expected::{ExpectedSession, fingerprint};
 use super::send::Sent;
-use super::stage::Stage;
 use super::stored::StoredRows;
 use crate::console::Console;
 use crate::error::CliError;
 
-/// Messages asked for at once; the server may hand out fewer.
+/// Messages per request; the server may return fewer.
 const PAGE: u32 = 1000;
 
-/// What the reading devices found.
+/// What the reading devices found. A message counts once for each device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Read {
-    /// Messages that a device read as they were written.
+    /// Messages that were read as they were written.
     pub(crate) same: u64,
-    /// Messages that some device did not get, or could not open, or got with another content.
+    /// Messages that are absent, cannot be decrypted, or have another content.
     pub(crate) lost: u64,
-    /// Messages that are there more than once.
+    /// Messages that exist more than once, or were never written.
     pub(crate) duplicated: u64,
-    /// Messages that came after a later one.
+    /// Messages that follow a later one.
     pub(crate) out_of_order: u64,
-    /// Texts and keys that the server saw.
+    /// Texts and secrets that the server received in the clear.
     pub(crate) leaked: u64,
-    /// Of so many.
-    pub(crate) looked_at: u64,
+    /// How many texts and secrets were looked for.
+    pub(crate) samples: u64,
     pub(crate) took: Duration,
 }
 
 pub(crate) async fn check(
-    stage: &Stage,
+    environment: &Environment,
     devices: &Devices,
     sent: &mut Sent,
     console: Console,
 ) -> Result<Read, CliError> {
     let began = Instant::now();
     let mut progress =
-        console.progress("reading", Some(sent.ledger.messages * devices.readers().len() as u64));
+        console.progress("reading", Some(sent.expected.messages * devices.readers().len() as u64));
     let mut read = Read::default();
-    let sessions = sent.ledger.close();
+    let sessions = sent.expected.sorted();
     for (number, device) in devices.readers().iter().enumerate() {
-        let reader = device.reader(stage)?;
-        // A server that does not tell what it saw is asked for what it keeps.
-        let mut rows = match stage.server.fake_supabase() {
-            None if number == 0 => Some(StoredRows::of(stage, device)?),
+        let reader = device.reader(environment)?;
+        // Only the traffic of the fake server is scanned. Of another one, the stored rows are.
+        let mut rows = match environment.server.fake() {
+            None if number == 0 => Some(StoredRows::of(environment, device)?),
             _ => None,
         };
         for session in &sessions {
-            let mut compared = Compared::new(session);
+            let mut comparison = Comparison::new(session);
             let mut after = None;
-            while let Some((cursor, page)) = compared.pull(&reader, after).await? {
+            while let Some((cursor, page)) = comparison.pull(&reader, after).await? {
                 if let Some(rows) = &mut rows {
-                    rows.look_for(&session.id, after, &page).await?;
+                    rows.scan(&session.id, after, &page).await?;
                 }
                 after = Some(cursor);
-                progress.reached(read.same + compared.read.same);
+                progress.reached(read.same + comparison.read.same);
             }
-            compared.finish(&mut read);
+            comparison.finish(&mut read);
         }
         if let Some(rows) = rows {
-            (read.leaked, read.looked_at) = (rows.leaked, rows.looked_at);
+            (read.leaked, read.samples) = (rows.leaked, rows.samples);
         }
     }
     progress.finish();
     read.took = began.elapsed();
-    if let Some(server) = stage.server.fake_supabase() {
+    if let Some(server) = environment.server.fake() {
         let stored = server.row_count(Table::Messages)?;
-        read.duplicated += stored.saturating_sub(sent.ledger.messages);
+        read.duplicated += stored.saturating_sub(sent.expected.messages);
         read.out_of_order += server.order_violations().len() as u64;
-        (read.leaked, read.looked_at) = (sent.needles.seen_by_server(), sent.needles.watched());
+        (read.leaked, read.samples) = (sent.samples.leaked(), sent.samples.count());
     }
     Ok(read)
 }
 
-/// One session on one device, beside what was written.
-struct Compared<'a> {
-    session: &'a SessionLedger,
-    /// The first message that was not read yet.
+/// Compares one session, as one device reads it, with what was written.
+struct Comparison<'a> {
+    session: &'a ExpectedSession,
+    /// Index of the first expected message that was not read yet.
     next: usize,
+    /// The highest sequence number read so far.
     last: Option<i64>,
     read: Read,
 }
 
-impl<'a> Compared<'a> {
-    fn new(session: &'a SessionLedger) -> Self {
+impl<'a> Comparison<'a> {
+    fn new(session: &'a ExpectedSession) -> Self {
         Self { session, next: 0, last: None, read: Read::default() }
     }
 
-    /// Reads the next page; `None` at the end.
+    /// Reads the page after the cursor `after`. Returns the new cursor and the readable messages;
+    /// `None` at the end.
     async fn pull(
         &mut self,
         reader: &Reader,
@@ -127,13 +130,13 @@ impl<'a> Compared<'a> {
             self.next += 1;
         }
         match written.get(self.next) {
-            Some((expected, print)) if *expected == number => {
+            Some((expected, expected_fingerprint)) if *expected == number => {
                 self.next += 1;
-                let same = content.is_some_and(|content| fingerprint(content) == *print);
+                let same = content.is_some_and(|content| fingerprint(content) == *expected_fingerprint);
                 self.read.same += u64::from(same);
                 self.read.lost += u64::from(!same);
             }
-            // Nobody wrote it.
+            // Not expected.
             _ => self.read.duplicated += 1,
         }
     }
@@ -152,18 +155,18 @@ mod tests {
 
     fn compared(read: &[(i64, Option<&str>)]) -> Read {
         let messages = [(1, "a"), (2, "b"), (3, "c")].map(|(n, content)| (n, fingerprint(content)));
-        let session = SessionLedger { id: "s".into(), messages: messages.to_vec() };
-        let mut compared = Compared::new(&session);
+        let session = ExpectedSession { id: "s".into(), messages: messages.to_vec() };
+        let mut comparison = Comparison::new(&session);
         for (number, content) in read {
-            compared.compare(*number, *content);
+            comparison.compare(*number, *content);
         }
         let mut total = Read::default();
-        compared.finish(&mut total);
+        comparison.finish(&mut total);
         total
     }
 
     #[test]
-    fn each_way_to_go_wrong_is_counted() {
+    fn each_kind_of_error_is_counted() {
         let whole = [(1, Some("a")), (2, Some("b")), (3, Some("c"))];
         assert_eq!(compared(&whole), Read { same: 3, ..Read::default() });
         type Pulled<'a> = &'a [(i64, Option<&'a str>)];

@@ -1,49 +1,53 @@
-//! The user's devices: the first writes, the others read.
+//! The user's devices: the first one writes, the others read.
 
 use std::sync::Arc;
 
-use levi::{DeviceId, HttpSignIn, Levi, Reader, SqliteSessionStore, TokenKeeper};
+use levi::{DeviceId, HttpSignIn, Reader, TokenKeeper};
 use tempfile::TempDir;
 
-use super::stage::Stage;
+use super::environment::Environment;
+use crate::data_dir::DataDir;
 use crate::device::{self, Description};
 use crate::error::CliError;
-use crate::home::Home;
 use crate::ids::stable_uuid;
 
-const NAMES: [(&str, &str); 4] =
-    [("laptop", "desktop"), ("phone", "mobile"), ("tablet", "tablet"), ("desk", "desktop")];
+const DESCRIPTIONS: [Description<'static>; 4] = [
+    Description { name: "laptop", device_type: "desktop" },
+    Description { name: "phone", device_type: "mobile" },
+    Description { name: "tablet", device_type: "tablet" },
+    Description { name: "desk", device_type: "desktop" },
+];
 
 pub(crate) struct Devices {
-    pub(crate) all: Vec<Device>,
-    /// Every device's data, gone with the demo.
-    _folder: TempDir,
+    all: Vec<Device>,
+    /// Holds the data directories, and deletes them when it is dropped.
+    _directory: TempDir,
 }
 
 pub(crate) struct Device {
     pub(crate) id: DeviceId,
-    pub(crate) home: Home,
+    pub(crate) data_dir: DataDir,
     pub(crate) keeper: TokenKeeper,
 }
 
 impl Devices {
-    /// Signs the user in on `count` devices, each with its own data folder, as `levi login` does.
-    pub(crate) async fn register(stage: &Stage, count: u16, seed: u64) -> Result<Self, CliError> {
-        let folder = tempfile::tempdir()
-            .map_err(|source| CliError::System { what: "make a folder for the demo", source })?;
+    /// Signs the user in on `count` devices, each with its own data directory, as `levi login`
+    /// does.
+    pub(crate) async fn register(environment: &Environment, count: u16, seed: u64) -> Result<Self, CliError> {
+        let directory = tempfile::tempdir()
+            .map_err(|source| CliError::System { what: "create a temporary directory", source })?;
+        let http = &environment.http;
         let mut all = Vec::with_capacity(usize::from(count));
-        for number in 0..count {
-            let home = Home::open(folder.path().join(format!("device-{number}")))?;
-            let keeper = TokenKeeper::new(Arc::new(HttpSignIn::new(&stage.http)?), home.credentials());
-            keeper.sign_in(&stage.email, &stage.password).await?;
-            home.save_device_id(
-                &stable_uuid("demo-device", &[&seed.to_string(), &number.to_string()]).into(),
-            )?;
-            let (name, device_type) = NAMES[usize::from(number) % NAMES.len()];
-            let id = device::register(&home, &stage.http, &keeper, Description { name, device_type }).await?;
-            all.push(Device { id, home, keeper });
+        for (number, description) in (0..count).zip(DESCRIPTIONS.iter().cycle()) {
+            let data_dir = DataDir::open(directory.path().join(format!("device-{number}")))?;
+            let keeper = TokenKeeper::new(Arc::new(HttpSignIn::new(http)?), data_dir.credentials());
+            keeper.sign_in(&environment.email, &environment.password).await?;
+            let id = stable_uuid("demo-device", &[&seed.to_string(), &number.to_string()]);
+            data_dir.save_device_id(&id.into())?;
+            let id = device::register(&data_dir, http, &keeper, *description).await?;
+            all.push(Device { id, data_dir, keeper });
         }
-        Ok(Self { all, _folder: folder })
+        Ok(Self { all, _directory: directory })
     }
 
     pub(crate) fn writer(&self) -> &Device {
@@ -56,16 +60,9 @@ impl Devices {
 }
 
 impl Device {
-    /// The message worker of this device, at rest.
-    pub(crate) fn levi(&self, stage: &Stage) -> Result<(Levi, Arc<SqliteSessionStore>), CliError> {
-        let store = Arc::new(self.home.session_store()?);
-        let builder = Levi::builder(stage.http.clone(), Arc::clone(&store) as _);
-        let builder = builder.config(self.home.config()).database_key(self.home.database_key()?);
-        Ok((builder.credentials(self.home.credentials()).build()?, store))
-    }
-
-    pub(crate) fn reader(&self, stage: &Stage) -> Result<Reader, CliError> {
-        let (levi, _) = self.levi(stage)?;
-        Ok(levi.reader(self.id.clone(), self.home.private_key()?)?)
+    pub(crate) fn reader(&self, environment: &Environment) -> Result<Reader, CliError> {
+        let store = Arc::new(self.data_dir.session_store()?);
+        let levi = self.data_dir.levi(&environment.http, store)?;
+        Ok(levi.reader(self.id.clone(), self.data_dir.private_key()?)?)
     }
 }

@@ -1,19 +1,20 @@
-//! The main job in one command: a message written on one device is read on others, through an outage.
+//! `levi demo`: writes messages on one device, through an outage, and reads them on the others.
 
 mod check;
 mod devices;
-mod ledger;
+mod environment;
+mod expected;
 mod lite;
-mod needles;
 mod outage;
 mod proxy;
 mod report;
+mod samples;
 mod send;
+mod sessions;
+mod sign_up;
 mod source;
-mod stage;
 mod stored;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -24,32 +25,33 @@ use rand::rngs::SysRng;
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::input::Input;
 
 use self::devices::Devices;
+use self::environment::Environment;
 use self::report::{Figures, Report};
 use self::source::Source;
-use self::stage::Stage;
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// NDJSON to sync instead of the transcript that is shipped, one
+    /// NDJSON to sync instead of the built-in transcript, one
     /// {"session_id"?, "message_id"?, "sequence_number"?, "content"} a line; `-` for stdin.
     #[arg(long, value_name = "FILE")]
-    input: Option<PathBuf>,
-    /// Repeat (or cut) the input to so many messages; try 100000.
+    input: Option<Input>,
+    /// Repeat or cut the input to so many messages; try 100000.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     messages: Option<u64>,
-    /// Devices of the user: one writes, the others read.
+    /// How many devices the user has: one writes, the others read.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(2..=64))]
     devices: u16,
-    /// Seconds for which the server is down in the middle; 0 for no outage.
+    /// How many seconds the server is down in the middle; 0 for no outage.
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     outage: Duration,
-    /// Makes ids and samples follow from this number. Keys never do.
+    /// Derive ids and samples from this number. Keys are always random.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     #[command(flatten)]
-    server: stage::ServerArgs,
+    server: environment::ServerArgs,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -62,20 +64,20 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 pub(crate) async fn run(args: DemoArgs, console: Console) -> Result<Exit, CliError> {
     let seed = args.seed.unwrap_or_else(|| UnwrapErr(SysRng).next_u64() >> 32);
-    let source = Source::open(args.input.as_deref())?;
+    let source = Source::open(args.input)?;
     let total = args.messages.unwrap_or_else(|| source.lines());
     if source.lines() == 0 {
         return Err(CliError::Usage("the input holds no messages; write one JSON object per line"));
     }
-    let stage = Stage::set(&args.server, seed, console).await?;
-    let devices = Devices::register(&stage, args.devices, seed).await?;
+    let environment = Environment::prepare(&args.server, seed, console).await?;
+    let devices = Devices::register(&environment, args.devices, seed).await?;
     let began = Instant::now();
     let plan = send::Plan { source: &source, total, outage: args.outage, seed };
-    let mut sent = send::send(&stage, &devices, &plan, console).await?;
+    let mut sent = send::send(&environment, &devices, &plan, console).await?;
     let written = began.elapsed();
-    let read = check::check(&stage, &devices, &mut sent, console).await?;
+    let read = check::check(&environment, &devices, &mut sent, console).await?;
     let figures = Figures { seed, devices: args.devices, written, took: began.elapsed() };
-    let report = Report::new(&stage, &figures, &sent, &read)?;
+    let report = Report::new(&environment, &figures, &sent, &read);
     report.print(console)?;
     Ok(report.exit())
 }

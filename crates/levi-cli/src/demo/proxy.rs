@@ -1,4 +1,4 @@
-//! A wire that can be cut: TCP on loopback, passed on to a server that is not ours to take down.
+//! A TCP proxy on loopback that can cut every connection, for a server that the demo cannot stop.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Passes connections on to `upstream`.
+    /// Forwards connections to `upstream`.
     pub(crate) async fn start(upstream: String) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -28,7 +28,7 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// Ends every connection, and every new one at once.
+    /// Closes every connection, and each new one as soon as it is accepted.
     pub(crate) fn go_down(&self) {
         self.cut.send_replace(true);
     }
@@ -53,13 +53,13 @@ async fn accept(listener: TcpListener, upstream: String, cut: watch::Sender<bool
             tokio::select! {
                 biased;
                 _ = cut.wait_for(|cut| *cut) => {}
-                _ = pass_on(client, &upstream) => {}
+                _ = forward(client, &upstream) => {}
             }
         });
     }
 }
 
-async fn pass_on(mut client: TcpStream, upstream: &str) -> io::Result<()> {
+async fn forward(mut client: TcpStream, upstream: &str) -> io::Result<()> {
     let mut server = TcpStream::connect(upstream).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_cut_wire_ends_connections_and_a_mended_one_takes_new_ones() {
+    async fn connections_are_closed_while_it_is_down_and_accepted_once_it_is_up() {
         let echo = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = echo.local_addr().unwrap().to_string();
         tokio::spawn(async move {
@@ -90,9 +90,9 @@ mod tests {
         first.write_all(b"a").await.unwrap();
         first.read_exact(&mut byte).await.unwrap();
         proxy.go_down();
-        assert!(!matches!(first.read(&mut byte).await, Ok(1..)), "cut in the middle");
+        assert!(!matches!(first.read(&mut byte).await, Ok(1..)), "an open connection is closed");
         let mut refused = TcpStream::connect(proxy.address).await.unwrap();
-        assert!(!matches!(refused.read(&mut byte).await, Ok(1..)), "and at once");
+        assert!(!matches!(refused.read(&mut byte).await, Ok(1..)), "a new one, too");
         proxy.come_up();
         let mut again = TcpStream::connect(proxy.address).await.unwrap();
         again.write_all(b"b").await.unwrap();

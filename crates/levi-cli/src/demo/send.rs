@@ -1,31 +1,29 @@
-//! The writing device: sessions, their secrets, and every message of the input.
+//! The writing device: enqueues every message of the input, and waits until the server has them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use levi::{
-    CodingSession, EnqueueError, Levi, MessageSyncRequest, Receipt, Repository, RepositoryId, SessionId,
-    SessionSecret, SessionStatus, SessionSyncService, SqliteSessionStore, Status,
-};
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
+use levi::{EnqueueError, Levi, LeviConfig, MessageSyncRequest, Receipt, SessionId, Status};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::devices::Devices;
-use super::ledger::Ledger;
-use super::needles::Needles;
+use super::environment::Environment;
+use super::expected::{Expected, Pending};
+use super::samples::PlaintextSamples;
+use super::sessions::Sessions;
 use super::source::{DemoMessage, Source};
-use super::stage::Stage;
-use crate::console::{Complaint, Console};
+use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
-use crate::feed::Feed;
 use crate::ids::stable_uuid;
+use crate::pipeline::Pipeline;
 use crate::progress::Progress;
-use crate::settle::{self, Settled};
+use crate::wait::{self, wait_until_synced};
 
-/// How long the server may take nothing before the demo gives up; more than the longest pause after an outage.
+/// How long the server may accept nothing before the demo gives up; longer than the longest backoff
+/// after an outage.
 const PATIENCE: Duration = Duration::from_secs(120);
+const SHUTDOWN: Duration = Duration::from_secs(5);
 
 pub(crate) struct Plan<'a> {
     pub(crate) source: &'a Source,
@@ -34,224 +32,170 @@ pub(crate) struct Plan<'a> {
     pub(crate) seed: u64,
 }
 
-/// What was sent, and how it went.
 pub(crate) struct Sent {
-    pub(crate) ledger: Ledger,
-    pub(crate) needles: Needles,
+    /// The messages that the outbox stored.
+    pub(crate) expected: Expected,
+    /// How many of them the server has.
+    pub(crate) synced: u64,
+    pub(crate) samples: PlaintextSamples,
     pub(crate) status: Status,
-    /// Lines that were no message.
+    /// Lines that were not enqueued.
     pub(crate) bad_lines: u64,
-    /// For how long the server was down.
+    /// How long the server was down, if it was.
     pub(crate) down: Option<Duration>,
 }
 
 pub(crate) async fn send(
-    stage: &Stage,
+    environment: &Environment,
     devices: &Devices,
     plan: &Plan<'_>,
     console: Console,
 ) -> Result<Sent, CliError> {
     let writer = devices.writer();
-    let (levi, store) = writer.levi(stage)?;
-    settle::start(&levi).await?;
-    let service = levi.session_sync(writer.id.clone(), writer.home.private_key()?)?;
+    let store = Arc::new(writer.data_dir.session_store()?);
+    let levi = writer.data_dir.levi(&environment.http, store.clone())?;
+    wait::start(&levi).await?;
+    let service = levi.session_sync(writer.id.clone(), writer.data_dir.private_key()?)?;
     let mut sending = Sending {
-        stage,
+        environment,
         plan,
         console,
         levi: &levi,
-        feed: Feed::new(&levi),
-        sessions: Sessions { store, service, repository: None },
-        ledger: Ledger::default(),
-        needles: Needles::new(stage.server.fake_supabase(), plan.seed),
+        pipeline: Pipeline::new(&levi),
+        sessions: Sessions::new(store, service, plan.seed)?,
+        expected: Expected::default(),
+        samples: PlaintextSamples::new(environment.server.fake(), plan.seed),
         progress: console.progress("syncing", Some(plan.total)),
         bad_lines: 0,
         outage: None,
     };
-    sending.feed_all().await?;
-    let (mut sent, last, progress) = sending.finish().await?;
-    let settled = settle::settle(&levi, last.as_ref(), PATIENCE, progress).await;
-    sent.status = levi.status();
-    levi.shutdown(Duration::from_secs(5)).await;
-    match settled {
-        Settled::Empty => Ok(sent),
-        Settled::Stuck(why) => Err(CliError::Demo(format!("the messages do not reach the server: {why}"))),
-    }
+    sending.enqueue_all().await?;
+    let down = sending.end_of_outage().await?;
+    let Sending { pipeline, expected, samples, progress, bad_lines, .. } = sending;
+    let waited = wait_until_synced(&levi, pipeline.last_receipt(), PATIENCE, progress).await;
+    let status = levi.status();
+    let left = levi.shutdown(SHUTDOWN).await;
+    waited.map_err(|why| CliError::Demo(format!("the messages do not reach the server: {why}")))?;
+    let synced = expected.messages.saturating_sub(left.pending + left.parked);
+    Ok(Sent { expected, synced, samples, status, bad_lines, down })
 }
 
 struct Sending<'a> {
-    stage: &'a Stage,
+    environment: &'a Environment,
     plan: &'a Plan<'a>,
     console: Console,
     levi: &'a Levi,
-    feed: Feed<'a, u64>,
+    pipeline: Pipeline<'a, Pending>,
     sessions: Sessions,
-    ledger: Ledger,
-    needles: Needles,
+    expected: Expected,
+    samples: PlaintextSamples,
     progress: Progress,
     bad_lines: u64,
     outage: Option<JoinHandle<Result<Duration, CliError>>>,
 }
 
 impl Sending<'_> {
-    async fn feed_all(&mut self) -> Result<(), CliError> {
+    async fn enqueue_all(&mut self) -> Result<(), CliError> {
         let mut input = self.plan.source.repeated(self.plan.total)?;
         let middle = self.plan.total / 2;
-        let mut taken = 0;
+        let mut number = 0;
         while let Some(next) = input.next_message()? {
-            if taken == middle {
-                self.strike().await?;
+            if number == middle {
+                self.start_outage().await?;
             }
-            taken += 1;
+            number += 1;
             match next {
-                Ok(message) => self.take(message).await?,
-                Err((line, error)) => self.bad(line, error.to_string()),
+                Ok(message) => self.enqueue(message).await?,
+                Err(bad) => self.bad_line(bad.line, bad.problem.to_string()),
             }
             self.progress.reached(self.levi.status().rows_accepted);
         }
-        while let Some((line, result)) = self.feed.stored().await {
-            self.stored(line, result);
-        }
+        self.store_all().await;
         Ok(())
     }
 
-    async fn take(&mut self, message: DemoMessage) -> Result<(), CliError> {
-        let session_id = match self.ledger.session(&message.session) {
+    async fn enqueue(&mut self, message: DemoMessage) -> Result<(), CliError> {
+        let DemoMessage { line, pass, session, message_id, sequence_number, content } = message;
+        let session_id = match self.expected.session(&session) {
             Some(id) => id.clone(),
-            None => self.open_session(&message.session).await?,
+            None => self.create_session(&session).await?,
         };
-        let request = MessageSyncRequest {
-            message_id: message.message_id.as_str().into(),
-            session_id,
-            sequence_number: message.sequence_number,
-            content: message.content,
-        };
-        if let Err(error) = request.check(self.plan_limit()) {
-            if message.first_pass {
-                self.bad(message.line, error.to_string());
+        let request =
+            MessageSyncRequest { message_id: message_id.into(), session_id, sequence_number, content };
+        if let Err(error) = request.check(LeviConfig::default().max_message_bytes) {
+            if pass == 0 {
+                self.bad_line(line, error.to_string());
             }
             return Ok(());
         }
-        if message.first_pass {
-            self.needles.consider(&request.content);
+        if pass == 0 {
+            self.samples.consider(&request.content);
         }
-        self.ledger.enter(&message.session, request.sequence_number, &request.content);
-        while self.feed.is_full() {
-            if let Some((line, result)) = self.feed.stored().await {
-                self.stored(line, result);
-            }
+        while self.pipeline.is_full() {
+            let Some((message, result)) = self.pipeline.next_result().await else { break };
+            self.stored(&message, result);
         }
-        self.feed.hand_over(message.line, request).await;
+        let pending = Pending::new(line, session, sequence_number, &request.content);
+        self.pipeline.enqueue(pending, request).await;
         Ok(())
     }
 
-    fn plan_limit(&self) -> usize {
-        levi::LeviConfig::default().max_message_bytes
-    }
-
-    async fn open_session(&mut self, name: &str) -> Result<SessionId, CliError> {
+    async fn create_session(&mut self, name: &str) -> Result<SessionId, CliError> {
         let id: SessionId = stable_uuid("demo-session", &[&self.plan.seed.to_string(), name]).into();
-        let secret = self.sessions.create(&id, self.plan.seed).await?;
-        // Exposed to be looked for in what the server gets: it must never be there.
-        self.needles.add(secret.expose());
-        self.ledger.open_session(name.to_owned(), id.clone());
+        let secret = self.sessions.create(&id).await?;
+        // Exposed to be searched for in what the server receives, where it must never be.
+        self.samples.add_secret(secret.expose());
+        self.expected.add_session(name.to_owned(), id.clone());
         Ok(id)
     }
 
-    /// Takes the server down while the second half is handed over.
-    async fn strike(&mut self) -> Result<(), CliError> {
+    async fn store_all(&mut self) {
+        while let Some((message, result)) = self.pipeline.next_result().await {
+            self.stored(&message, result);
+        }
+    }
+
+    fn stored(&mut self, message: &Pending, result: Result<Receipt, EnqueueError>) {
+        match result {
+            Ok(_) => self.expected.add(message),
+            Err(error) => self.bad_line(message.line, error.to_string()),
+        }
+    }
+
+    /// Takes the server down while the second half is enqueued.
+    async fn start_outage(&mut self) -> Result<(), CliError> {
         if self.plan.outage.is_zero() {
             return Ok(());
         }
-        let Some(outage) = self.stage.server.outage(self.plan.outage) else {
-            self.progress.event("no outage: this server is not the demo's own to take down");
+        let Some(outage) = self.environment.server.outage(self.plan.outage) else {
+            self.progress.event("no outage, because the demo does not disturb an existing project");
             return Ok(());
         };
-        self.arrived(self.ledger.messages / 2).await?;
+        self.store_all().await;
+        self.wait_until_accepted(self.expected.messages / 2).await?;
         self.progress.event("the server goes down");
         self.outage = Some(tokio::spawn(outage));
         Ok(())
     }
 
-    /// Waits until the server has so many of the messages.
-    async fn arrived(&mut self, messages: u64) -> Result<(), CliError> {
+    async fn wait_until_accepted(&mut self, messages: u64) -> Result<(), CliError> {
         let mut watch = self.levi.watch_status();
-        let arrived = watch.wait_for(|status| status.rows_accepted >= messages);
-        let waited = timeout(PATIENCE, arrived).await.is_ok();
+        let accepted = watch.wait_for(|status| status.rows_accepted >= messages);
+        let waited = timeout(PATIENCE, accepted).await;
         self.progress.reached(self.levi.status().rows_accepted);
-        if waited { Ok(()) } else { Err(CliError::Demo("the first messages did not arrive".to_owned())) }
+        waited.map(drop).map_err(|_| CliError::Demo("the first messages did not reach the server".to_owned()))
     }
 
-    async fn finish(mut self) -> Result<(Sent, Option<Receipt>, Progress), CliError> {
-        let down = match self.outage.take() {
-            None => None,
-            Some(outage) => {
-                let down =
-                    outage.await.map_err(|_| CliError::Demo("the outage was cut short".to_owned()))??;
-                self.progress.event("the server is back");
-                Some(down)
-            }
-        };
-        let last = self.feed.last().cloned();
-        let Self { ledger, needles, bad_lines, progress, .. } = self;
-        Ok((Sent { ledger, needles, status: Status::default(), bad_lines, down }, last, progress))
+    /// Waits until the server is up again, and returns how long it was down.
+    async fn end_of_outage(&mut self) -> Result<Option<Duration>, CliError> {
+        let Some(outage) = self.outage.take() else { return Ok(None) };
+        let down = outage.await??;
+        self.progress.event("the server is up again");
+        Ok(Some(down))
     }
 
-    fn stored(&mut self, line: u64, result: Result<Receipt, EnqueueError>) {
-        if let Err(error) = result {
-            self.bad(line, error.to_string());
-        }
-    }
-
-    fn bad(&mut self, line: u64, error: String) {
+    fn bad_line(&mut self, line: u64, error: String) {
         self.bad_lines += 1;
-        let complaint = Complaint { line: Some(line), session_id: None, sequence_number: None, error };
-        self.console.complain(&complaint);
-    }
-}
-
-/// The sessions on the writing device.
-struct Sessions {
-    store: Arc<SqliteSessionStore>,
-    service: SessionSyncService,
-    repository: Option<RepositoryId>,
-}
-
-impl Sessions {
-    /// Makes a session with a secret of its own, and shares the secret with all devices.
-    async fn create(&mut self, id: &SessionId, seed: u64) -> Result<SessionSecret, CliError> {
-        let repository_id = self.repository(seed)?;
-        let secret = SessionSecret::generate(&mut UnwrapErr(SysRng));
-        self.store.save_session(&CodingSession {
-            id: id.clone(),
-            repository_id: repository_id.clone(),
-            owner_device_id: None,
-            status: SessionStatus::Active,
-            title: None,
-            current_branch: None,
-            working_directory: None,
-            worktree_path: None,
-        })?;
-        self.store.save_secret(id, &secret)?;
-        // What fails now is in the outbox, and is tried again like a message.
-        self.service.sync_new_session(id, &repository_id, &secret).await?;
-        Ok(secret)
-    }
-
-    fn repository(&mut self, seed: u64) -> Result<RepositoryId, CliError> {
-        if let Some(id) = &self.repository {
-            return Ok(id.clone());
-        }
-        let id: RepositoryId = stable_uuid("demo-repository", &[&seed.to_string()]).into();
-        self.store.save_repository(&Repository {
-            id: id.clone(),
-            name: "demo".into(),
-            local_path: "/home/ada/projects/demo".into(),
-            remote_url: None,
-            default_branch: Some("main".into()),
-            worktree_branch: None,
-        })?;
-        self.repository = Some(id.clone());
-        Ok(id)
+        self.console.report(&Diagnostic::at_line(line, error));
     }
 }

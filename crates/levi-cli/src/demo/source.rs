@@ -1,22 +1,22 @@
-//! What the demo syncs: the transcript that is shipped, a file, or stdin; repeated if need be, and never whole in memory.
+//! The demo's input: the built-in transcript, a file or stdin, repeated if needed, and never held
+//! in memory as a whole.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead};
+use std::path::PathBuf;
 
 use tempfile::NamedTempFile;
 
 use crate::error::CliError;
-use crate::ndjson::{Line, LineError, Lines};
-use crate::places::Places;
+use crate::input::{Input, open_file};
+use crate::ndjson::{InputMessage, LineError, Lines};
+use crate::sequence_set::SequenceSet;
 
-const SHIPPED: [&str; 2] = [
+const TRANSCRIPTS: [&str; 2] = [
     include_str!("../../transcripts/retry-after.ndjson"),
     include_str!("../../transcripts/right-to-left.ndjson"),
 ];
 
-/// Where the messages come from.
 pub(crate) struct Source {
     origin: Origin,
     /// Lines that are not blank.
@@ -24,19 +24,19 @@ pub(crate) struct Source {
 }
 
 enum Origin {
-    Shipped(String),
+    BuiltIn(String),
     File(PathBuf),
-    /// stdin, written down so that it can be read more than once.
-    Spooled(NamedTempFile),
+    /// A copy of stdin, because the demo reads its input more than once.
+    StdinCopy(NamedTempFile),
 }
 
 /// One message of the demo.
 pub(crate) struct DemoMessage {
-    /// Where it stands in the input.
+    /// The line's number in the input, counted from 1.
     pub(crate) line: u64,
-    /// Whether it is the input's own, and not a repetition.
-    pub(crate) first_pass: bool,
-    /// The input's own name for the session.
+    /// 0 for the input itself, then the number of the repetition.
+    pub(crate) pass: u32,
+    /// The input's name for the session; empty if it has none.
     pub(crate) session: String,
     pub(crate) message_id: String,
     pub(crate) sequence_number: i64,
@@ -44,16 +44,16 @@ pub(crate) struct DemoMessage {
 }
 
 impl Source {
-    /// Opens `input`: a path, `-` for stdin, or nothing for the transcript that is shipped.
-    pub(crate) fn open(input: Option<&Path>) -> Result<Self, CliError> {
+    /// Opens `input`, or the built-in transcript.
+    pub(crate) fn open(input: Option<Input>) -> Result<Self, CliError> {
         let origin = match input {
-            None => Origin::Shipped(interleaved()),
-            Some(path) if path == Path::new("-") => Origin::Spooled(spool()?),
-            Some(path) => Origin::File(path.to_owned()),
+            None => Origin::BuiltIn(interleaved()),
+            Some(Input::Stdin) => Origin::StdinCopy(copy_stdin()?),
+            Some(Input::File(path)) => Origin::File(path),
         };
         let mut source = Self { origin, lines: 0 };
         let reader = source.reader()?;
-        source.lines = count(reader).map_err(|error| source.unreadable(error))?;
+        source.lines = Lines::new(reader).count().map_err(|error| source.read_error(error))?;
         Ok(source)
     }
 
@@ -61,61 +61,62 @@ impl Source {
         self.lines
     }
 
-    /// At most `lines` lines, from the beginning again and again.
+    /// At most `lines` lines; after the last line of the input its first one again.
     pub(crate) fn repeated(&self, lines: u64) -> Result<Repeated<'_>, CliError> {
         Ok(Repeated {
             source: self,
             lines: Lines::new(self.reader()?),
             left: if self.lines == 0 { 0 } else { lines },
             pass: 0,
-            places: HashMap::new(),
-            spans: HashMap::new(),
+            used: HashMap::new(),
+            shifts: HashMap::new(),
         })
     }
 
     fn reader(&self) -> Result<Box<dyn BufRead + Send + '_>, CliError> {
         match &self.origin {
-            Origin::Shipped(text) => Ok(Box::new(text.as_bytes())),
-            Origin::File(path) => Ok(Box::new(open(path)?)),
-            Origin::Spooled(file) => Ok(Box::new(open(file.path())?)),
+            Origin::BuiltIn(text) => Ok(Box::new(text.as_bytes())),
+            Origin::File(path) => open_file(path),
+            Origin::StdinCopy(file) => open_file(file.path()),
         }
     }
 
-    fn unreadable(&self, source: io::Error) -> CliError {
-        let path = match &self.origin {
-            Origin::File(path) => path.clone(),
-            Origin::Shipped(_) | Origin::Spooled(_) => PathBuf::from("-"),
+    fn read_error(&self, source: io::Error) -> CliError {
+        let input = match &self.origin {
+            Origin::File(path) => Input::File(path.clone()),
+            Origin::BuiltIn(_) | Origin::StdinCopy(_) => Input::Stdin,
         };
-        CliError::Input { path, source }
+        input.read_error(source)
     }
 }
 
-/// The source's lines, again and again.
+/// The source's lines, repeated.
 pub(crate) struct Repeated<'a> {
     source: &'a Source,
     lines: Lines<Box<dyn BufRead + Send + 'a>>,
     left: u64,
     pass: u32,
-    /// Places taken in this pass, by session.
-    places: HashMap<String, Places>,
-    /// How far a repetition is shifted, by session: past the highest number of the first pass.
-    spans: HashMap<String, i64>,
+    /// The sequence numbers of this pass, by session.
+    used: HashMap<String, SequenceSet>,
+    /// What each repetition adds to the sequence numbers, by session: one more than the highest of
+    /// the first pass.
+    shifts: HashMap<String, i64>,
 }
 
 impl Repeated<'_> {
-    /// The next message, or what is wrong with its line. A line's fault is told in the first pass only.
-    pub(crate) fn next_message(&mut self) -> Result<Option<Taken>, CliError> {
+    /// The next message or bad line. A bad line is returned in the first pass only.
+    pub(crate) fn next_message(&mut self) -> Result<Option<Result<DemoMessage, BadLine>>, CliError> {
         while self.left > 0 {
-            let next = self.lines.next_line().map_err(|error| self.source.unreadable(error))?;
-            let Some((number, line)) = next else {
+            let next = self.lines.next_line().map_err(|error| self.source.read_error(error))?;
+            let Some(line) = next else {
                 self.start_over()?;
                 continue;
             };
             self.left -= 1;
-            let message = line.map_err(BadLine::from).and_then(|line| self.place(number, line));
-            match message {
+            let number = line.number;
+            match line.message.map_err(Problem::from).and_then(|message| self.number(number, message)) {
                 Ok(message) => return Ok(Some(Ok(message))),
-                Err(error) if self.pass == 0 => return Ok(Some(Err((number, error)))),
+                Err(problem) if self.pass == 0 => return Ok(Some(Err(BadLine { line: number, problem }))),
                 Err(_) => {}
             }
         }
@@ -124,63 +125,64 @@ impl Repeated<'_> {
 
     fn start_over(&mut self) -> Result<(), CliError> {
         if self.pass == 0 {
-            let span = |places: &Places| places.highest().map_or(0, |highest| highest.saturating_add(1));
-            self.spans = self.places.iter().map(|(name, places)| (name.clone(), span(places))).collect();
+            let shift = |used: &SequenceSet| used.highest().map_or(0, |highest| highest.saturating_add(1));
+            self.shifts = self.used.iter().map(|(name, used)| (name.clone(), shift(used))).collect();
         }
         self.pass += 1;
-        self.places.clear();
+        self.used.clear();
         self.lines = Lines::new(self.source.reader()?);
         Ok(())
     }
 
-    fn place(&mut self, number: u64, line: Line) -> Result<DemoMessage, BadLine> {
-        let session = line.session_id.unwrap_or_default();
-        let places = self.places.entry(session.clone()).or_default();
-        let next = || places.highest().map_or(Some(1), |highest| highest.checked_add(1));
-        let in_pass = line.sequence_number.or_else(next).ok_or(BadLine::NoRoom)?;
-        if !places.take(in_pass) {
-            return Err(BadLine::Repeated(in_pass));
+    fn number(&mut self, line: u64, message: InputMessage) -> Result<DemoMessage, Problem> {
+        let session = message.session_id.unwrap_or_default();
+        let used = self.used.entry(session.clone()).or_default();
+        let next = || used.highest().map_or(Some(1), |highest| highest.checked_add(1));
+        let in_pass = message.sequence_number.or_else(next).ok_or(Problem::NoNumberLeft)?;
+        if !used.insert(in_pass) {
+            return Err(Problem::Repeated(in_pass));
         }
-        let span = self.spans.get(&session).copied().unwrap_or(0);
-        let shift = span.checked_mul(i64::from(self.pass)).ok_or(BadLine::NoRoom)?;
-        let sequence_number = in_pass.checked_add(shift).ok_or(BadLine::NoRoom)?;
-        let message_id = match line.message_id {
+        let shift = self.shifts.get(&session).copied().unwrap_or(0).checked_mul(i64::from(self.pass));
+        let sequence_number =
+            shift.and_then(|shift| in_pass.checked_add(shift)).ok_or(Problem::NoNumberLeft)?;
+        let message_id = match message.message_id {
             Some(id) if self.pass == 0 => id,
             Some(id) => format!("{id}#{}", self.pass),
             None => format!("demo/{sequence_number}"),
         };
-        let first_pass = self.pass == 0;
-        Ok(DemoMessage {
-            line: number,
-            first_pass,
-            session,
-            message_id,
-            sequence_number,
-            content: line.content,
-        })
+        let (pass, content) = (self.pass, message.content);
+        Ok(DemoMessage { line, pass, session, message_id, sequence_number, content })
     }
 }
 
-/// A message, or the number of a bad line and what is wrong with it.
-pub(crate) type Taken = Result<DemoMessage, (u64, BadLine)>;
-
-/// Why a line is left out of the demo.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadLine {
-    #[error(transparent)]
-    Line(#[from] LineError),
-    #[error("sequence_number {0} was on an earlier line of the same session; number messages uniquely")]
-    Repeated(i64),
-    #[error("there is no higher sequence_number to give it")]
-    NoRoom,
+/// A line that the demo skips.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BadLine {
+    /// The line's number in the input, counted from 1.
+    pub(crate) line: u64,
+    pub(crate) problem: Problem,
 }
 
-/// The two sessions side by side, as a person with two terminals makes them.
+/// Why the demo skips a line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Problem {
+    #[error(transparent)]
+    Line(#[from] LineError),
+    #[error(
+        "sequence_number {0} was on an earlier line of the same session; give each message its own number"
+    )]
+    Repeated(i64),
+    #[error("no higher sequence_number is left for it")]
+    NoNumberLeft,
+}
+
+/// Both transcripts interleaved, as a person with two terminals writes them.
 fn interleaved() -> String {
-    let [mut one, mut other] = SHIPPED.map(str::lines);
-    let mut text = String::with_capacity(SHIPPED.iter().map(|file| file.len() + 1).sum());
+    let [mut one, mut other] = TRANSCRIPTS.map(str::lines);
+    let mut text = String::with_capacity(TRANSCRIPTS.iter().map(|file| file.len() + 1).sum());
     loop {
-        // Two of the longer one to one of the other, so that neither waits for the other to end.
+        // Two lines of the longer one for each of the other, so that both end at about the same
+        // time.
         let next = [one.next(), one.next(), other.next()];
         if next.iter().all(Option::is_none) {
             return text;
@@ -192,43 +194,11 @@ fn interleaved() -> String {
     }
 }
 
-fn open(path: &Path) -> Result<BufReader<File>, CliError> {
-    let fail = |source| CliError::Input { path: path.to_owned(), source };
-    let file = File::open(path).map_err(fail)?;
-    if file.metadata().map_err(fail)?.is_dir() {
-        return Err(fail(io::ErrorKind::IsADirectory.into()));
-    }
-    Ok(BufReader::with_capacity(1 << 16, file))
-}
-
-fn spool() -> Result<NamedTempFile, CliError> {
-    let fail = |source| CliError::System { what: "keep a copy of stdin", source };
+fn copy_stdin() -> Result<NamedTempFile, CliError> {
+    let fail = |source| CliError::System { what: "copy stdin to a temporary file", source };
     let mut file = NamedTempFile::new().map_err(fail)?;
     io::copy(&mut io::stdin().lock(), file.as_file_mut()).map_err(fail)?;
-    file.as_file_mut().rewind().map_err(fail)?;
     Ok(file)
-}
-
-/// Counts lines that are not blank.
-fn count(mut reader: impl Read) -> io::Result<u64> {
-    let (mut lines, mut blank) = (0, true);
-    let mut chunk = vec![0; 1 << 16];
-    loop {
-        let read = reader.read(&mut chunk)?;
-        if read == 0 {
-            return Ok(lines + u64::from(!blank));
-        }
-        for byte in &chunk[..read] {
-            match byte {
-                b'\n' => {
-                    lines += u64::from(!blank);
-                    blank = true;
-                }
-                byte if byte.is_ascii_whitespace() => {}
-                _ => blank = false,
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -240,12 +210,12 @@ mod tests {
     fn source(text: &str) -> Source {
         let mut file = NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        let lines = count(text.as_bytes()).unwrap();
-        Source { origin: Origin::Spooled(file), lines }
+        let lines = Lines::new(text.as_bytes()).count().unwrap();
+        Source { origin: Origin::StdinCopy(file), lines }
     }
 
     #[test]
-    fn repetitions_go_on_where_the_numbers_end_and_never_clash() {
+    fn repetitions_continue_after_the_highest_number_and_never_clash() {
         let text = "{\"content\":\"a\"}\n\nbroken\n{\"content\":\"b\",\"sequence_number\":7}\n{\"content\":\"c\"}\n\
                     {\"content\":\"d\",\"session_id\":\"x\",\"sequence_number\":0,\"message_id\":\"m\"}\n\
                     {\"content\":\"e\",\"sequence_number\":7}";
@@ -271,11 +241,12 @@ mod tests {
         ];
         let expected = expected.map(|(s, n, m, c)| (s.to_owned(), n, m.to_owned(), c.to_owned()));
         assert_eq!(taken, expected);
-        assert_eq!(bad, [(3, LineError::NotJson { column: 1 }.into()), (7, BadLine::Repeated(7))]);
+        let expected = [(3, LineError::NotJson { column: 1 }.into()), (7, Problem::Repeated(7))];
+        assert_eq!(bad, expected.map(|(line, problem)| BadLine { line, problem }));
     }
 
     #[test]
-    fn what_is_shipped_is_a_few_hundred_messages_with_what_makes_encoders_stumble() {
+    fn the_built_in_transcript_is_long_and_holds_what_breaks_encoders() {
         let source = Source::open(None).unwrap();
         assert!(source.lines() >= 300, "{}", source.lines());
         let mut repeated = source.repeated(source.lines()).unwrap();

@@ -1,33 +1,34 @@
-//! What a server keeps, for those that do not tell what they saw: the rows themselves, as they lie there.
+//! Looks for plaintext in the rows of a server whose traffic the demo cannot scan.
 
 use levi::{
     HttpSupabase, MessageRow, PulledMessage, Select, SessionId, Supabase as _, TokenKeeper, decode_rows,
 };
 
 use super::devices::Device;
-use super::needles::is_telling;
-use super::stage::Stage;
+use super::environment::Environment;
+use super::samples::is_unmistakable;
 use crate::error::CliError;
 
-/// Rows asked for at once; the server may hand out fewer.
+/// Rows per request; the server may return fewer.
 const PAGE: u32 = 1000;
 
 pub(crate) struct StoredRows {
     supabase: HttpSupabase,
     keeper: TokenKeeper,
-    pub(crate) leaked: u64,
     /// Texts that were looked for.
-    pub(crate) looked_at: u64,
+    pub(crate) samples: u64,
+    /// How many of them a row shows.
+    pub(crate) leaked: u64,
 }
 
 impl StoredRows {
-    pub(crate) fn of(stage: &Stage, device: &Device) -> Result<Self, CliError> {
-        let supabase = HttpSupabase::new(&stage.http)?;
-        Ok(Self { supabase, keeper: device.keeper.clone(), leaked: 0, looked_at: 0 })
+    pub(crate) fn of(environment: &Environment, device: &Device) -> Result<Self, CliError> {
+        let supabase = HttpSupabase::new(&environment.http)?;
+        Ok(Self { supabase, keeper: device.keeper.clone(), samples: 0, leaked: 0 })
     }
 
-    /// Looks for the contents of `page` in the rows that the server has past `after`.
-    pub(crate) async fn look_for(
+    /// Looks for the contents of `page` in the rows that follow `after`.
+    pub(crate) async fn scan(
         &mut self,
         session: &SessionId,
         after: Option<i64>,
@@ -37,16 +38,16 @@ impl StoredRows {
         let select = Select::messages_after(session, after, PAGE);
         let rows: Vec<MessageRow> =
             decode_rows(&self.supabase.select(&signed_in.context.access_token, select).await?)?;
-        for message in page.iter().filter(|message| is_telling(&message.content)) {
+        for message in page.iter().filter(|message| is_unmistakable(&message.content)) {
             let row = rows.iter().find(|row| row.sequence_number == message.sequence_number);
-            self.looked_at += 1;
+            self.samples += 1;
             self.leaked += u64::from(row.is_some_and(|row| shows(row, &message.content)));
         }
         Ok(())
     }
 }
 
-/// Whether the row shows the content: as it is, or under nothing but base64.
+/// Whether the row holds the content, in the clear or in base64.
 fn shows(row: &MessageRow, content: &str) -> bool {
     let decoded = row.ciphertext().unwrap_or_default();
     row.content_encrypted.contains(content) || String::from_utf8_lossy(&decoded).contains(content)
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_that_shows_its_content_is_noticed() {
+    fn a_row_that_shows_its_content_is_found() {
         let row = |text: &str| -> MessageRow {
             serde_json::from_value(serde_json::json!({ "sequence_number": 1, "content_encrypted": text }))
                 .unwrap()

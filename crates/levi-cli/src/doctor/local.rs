@@ -1,94 +1,96 @@
-//! This device: its data folder, keys, sign-in and outbox.
+//! This device: its data directory, keys, sign-in and outbox.
 
 use std::path::Path;
 
 use levi::{
-    CredentialName, Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials, Inspector, ListedTask,
-    OutboxError, Reason,
+    CredentialName, Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials, Inspector, OutboxError,
+    Reason,
 };
 
 use super::Findings;
+use crate::data_dir;
 use crate::error::CliError;
-use crate::home;
 use crate::owner;
 use crate::text::plural;
 
 const LOG_IN: &str = "run `levi login`";
-/// Rows looked at for reasons.
-const LOOKED_AT: usize = 1000;
+/// How many rows are read to find reasons.
+const SAMPLE: usize = 1000;
 
-pub(super) fn check(folder: &Path, findings: &mut Findings) -> Result<(), CliError> {
-    if !folder.is_dir() {
-        let detail = format!("there is none at {}", folder.display());
+pub(super) fn check(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
+    if !path.is_dir() {
+        let detail = format!("{} does not exist", path.display());
         return findings.problem(
-            "data folder",
+            "data directory",
             detail,
-            "run `levi login`, which makes it, or name it with --data-dir",
+            "run `levi login`, or name another one with --data-dir",
         );
     }
-    data_folder(folder, findings)?;
-    credentials(folder, findings)?;
-    outbox(&home::outbox_path(folder), findings)
+    directory(path, findings)?;
+    credentials(path, findings)?;
+    outbox(&data_dir::outbox_path(path), findings)
 }
 
-fn data_folder(folder: &Path, findings: &mut Findings) -> Result<(), CliError> {
-    match open_to_others(folder) {
-        Some(true) => findings.note(
-            "data folder",
-            format!("{} can be looked into by other users", folder.display()),
-            "what lies in it is encrypted or private by itself; run `chmod 700` on it to hide it too",
-        )?,
-        _ => findings.ok("data folder", folder.display().to_string())?,
+fn directory(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
+    if is_accessible_to_others(path) {
+        findings.note(
+            "data directory",
+            format!("other users can list {}", path.display()),
+            "the files in it are encrypted or private; run `chmod 700` on it to hide their names, too",
+        )?;
+    } else {
+        findings.ok("data directory", path.display().to_string())?;
     }
-    match home::project(folder) {
+    match data_dir::project(path) {
         Ok(Some(project)) => findings.ok("project", project.url),
-        Ok(None) => findings.problem("project", "none was ever signed in to", LOG_IN),
+        Ok(None) => findings.problem("project", "this device was never signed in to one", LOG_IN),
         Err(error) => findings.problem("project", error.to_string(), LOG_IN),
     }
 }
 
 #[cfg(unix)]
-fn open_to_others(folder: &Path) -> Option<bool> {
+fn is_accessible_to_others(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    Some(std::fs::metadata(folder).ok()?.permissions().mode() & 0o077 != 0)
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }
 
 #[cfg(not(unix))]
-fn open_to_others(_: &Path) -> Option<bool> {
-    None
+fn is_accessible_to_others(_: &Path) -> bool {
+    false
 }
 
-fn credentials(folder: &Path, findings: &mut Findings) -> Result<(), CliError> {
-    let path = home::credentials_path(folder);
+fn credentials(data_dir: &Path, findings: &mut Findings) -> Result<(), CliError> {
+    let path = data_dir::credentials_path(data_dir);
     if !path.exists() {
-        return findings.problem("sign-in", "there is none", LOG_IN);
+        return findings.problem("sign-in", "none is stored", LOG_IN);
     }
     let credentials = match FileCredentials::open(path) {
         Ok(credentials) => credentials,
-        Err(error) => return findings.problem("sign-in", error.to_string(), "put that right first"),
+        Err(error) => return findings.problem("sign-in", error.to_string(), "fix this first"),
     };
-    let restore = "restore the data folder from a backup; a new key cannot read what the old one wrapped";
+    let restore =
+        "restore the data directory from a backup; a new key cannot decrypt what the old one encrypted";
     let names = [
         ("sign-in", CredentialName::SignIn, LOG_IN),
         ("device id", CredentialName::DeviceId, LOG_IN),
         ("device key", CredentialName::DevicePrivateKey, LOG_IN),
-        ("database key", CredentialName::DatabaseKey, "nothing was synced yet, or restore it from a backup"),
+        ("database key", CredentialName::DatabaseKey, "restore the data directory from a backup"),
     ];
     for (check, name, advice) in names {
         match credentials.load(&name) {
-            Ok(Some(secret)) if usable(&name, secret.expose()) => findings.ok(check, "is there")?,
+            Ok(Some(secret)) if usable(&name, secret.expose()) => findings.ok(check, "is stored")?,
             Ok(Some(_)) => findings.problem(check, "is damaged", restore)?,
-            Ok(None) if name == CredentialName::DatabaseKey && !home::store_path(folder).exists() => {
-                findings.ok(check, "none yet; made with the first session")?;
+            Ok(None) if name == CredentialName::DatabaseKey && !data_dir::store_path(data_dir).exists() => {
+                findings.ok(check, "none yet; the first session creates it")?;
             }
             Ok(None) => findings.problem(check, "is missing", advice)?,
-            Err(error) => findings.problem(check, error.to_string(), "put that right first")?,
+            Err(error) => findings.problem(check, error.to_string(), "fix this first")?,
         }
     }
     Ok(())
 }
 
-/// Exposed to be parsed only.
+/// Whether a stored credential can be parsed.
 fn usable(name: &CredentialName, secret: &str) -> bool {
     match name {
         CredentialName::DevicePrivateKey => DevicePrivateKey::from_base64(secret).is_ok(),
@@ -100,14 +102,16 @@ fn usable(name: &CredentialName, secret: &str) -> bool {
 
 fn outbox(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
     match owner::is_owned(path) {
-        Some(true) => findings.ok("at work", "a daemon or another `levi` has the outbox")?,
-        Some(false) => findings.note("at work", "nobody", "start the daemon, or run `levi sync`")?,
+        Some(true) => findings.ok("owner", "a daemon or another `levi` process owns the outbox")?,
+        Some(false) => {
+            findings.note("owner", "no process sends messages", "start the daemon, or run `levi sync`")?
+        }
         None => {
-            findings.problem("at work", "the lock cannot be looked at", "check the folder's permissions")?
+            findings.problem("owner", "the lock file cannot be read", "check the directory's permissions")?
         }
     }
     if !path.exists() {
-        return findings.ok("outbox", "none yet; made with the first message");
+        return findings.ok("outbox", "none yet; the first message creates it");
     }
     let inspector = match Inspector::open(path) {
         Ok(inspector) => inspector,
@@ -118,7 +122,7 @@ fn outbox(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
         Err(error) => return unreadable(&error, findings),
     };
     for problem in &problems {
-        let advice = "stop the daemon, keep a copy of the file, and report it; `levi outbox export` saves what can be read";
+        let advice = "save what can be read with `levi outbox export`, stop the daemon, keep a copy of the file, and report it";
         findings.problem("outbox", problem.clone(), advice)?;
     }
     if problems.is_empty() {
@@ -130,9 +134,9 @@ fn outbox(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
 fn unreadable(error: &OutboxError, findings: &mut Findings) -> Result<(), CliError> {
     let advice = match error {
         OutboxError::Corrupt(_) => {
-            "start the daemon, or run `levi sync`; the damaged file is kept beside the new one"
+            "start the daemon, or run `levi sync`: it recovers what it can, and keeps the damaged file next to the new one"
         }
-        _ => "put that right first",
+        _ => "fix this first",
     };
     findings.problem("outbox", describe(error), advice)
 }
@@ -144,40 +148,33 @@ fn describe(error: &OutboxError) -> String {
 
 fn backlog(inspector: &Inspector, findings: &mut Findings) -> Result<(), CliError> {
     let totals = inspector.totals()?;
-    let rows = inspector.list(None, LOOKED_AT)?;
-    let reason = |parked: bool| -> Option<Reason> {
-        rows.iter()
-            .find(|row| row.parked == parked && row.reason.is_some())
-            .and_then(|row| row.reason.clone())
-    };
-    let waiting = plural(totals.pending_rows, "message");
-    match reason(false) {
-        Some(Reason { code, detail }) => {
-            let detail = format!("{waiting}; the server's last refusal: {code} ({detail})");
-            findings.note(
-                "waiting",
-                detail,
-                "run `levi doctor --server`; what waits is tried again by itself",
-            )?;
-        }
-        None => findings.ok("waiting", waiting)?,
+    let rows = inspector.list(None, SAMPLE)?;
+    let (parked, pending): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.parked);
+    let messages = plural(totals.pending_rows, "message");
+    match pending.iter().find_map(|row| row.reason.as_ref()) {
+        Some(Reason { code, detail }) => findings.note(
+            "pending",
+            format!("{messages}; the last error: {code} ({detail})"),
+            "run `levi doctor --server`; pending messages are retried automatically",
+        )?,
+        None => findings.ok("pending", messages)?,
+    }
+    if totals.parked_rows + totals.parked_control_rows == 0 {
+        return findings.ok("parked", "nothing");
     }
     let advice =
-        "see `levi outbox list --parked`; put right what it names, then `levi outbox retry`, or discard";
-    let parked = inspector.tasks(LOOKED_AT)?.into_iter().filter(ListedTask::is_parked);
-    let mut nothing = totals.parked_rows == 0;
-    for task in parked {
-        nothing = false;
-        let why = task.reason.map_or_else(String::new, |r| format!(", for {} ({})", r.code, r.detail));
-        findings.problem("set aside", format!("{}{why}", task.name), advice)?;
-    }
-    if nothing {
-        return findings.ok("set aside", "nothing");
+        "see `levi outbox list --parked`; fix what it names, then run `levi outbox retry` or `discard`";
+    for row in parked.iter().filter(|row| row.kind.is_control()) {
+        findings.problem("parked", format!("{}{}", row.lane, because(row.reason.as_ref())), advice)?;
     }
     if totals.parked_rows == 0 {
         return Ok(());
     }
-    let example =
-        reason(true).map_or_else(String::new, |r| format!(", such as for {} ({})", r.code, r.detail));
-    findings.problem("set aside", format!("{}{example}", plural(totals.parked_rows, "message")), advice)
+    let example = parked.iter().filter(|row| !row.kind.is_control()).find_map(|row| row.reason.as_ref());
+    let detail = format!("{}{}", plural(totals.parked_rows, "message"), because(example));
+    findings.problem("parked", detail, advice)
+}
+
+fn because(reason: Option<&Reason>) -> String {
+    reason.map_or_else(String::new, |reason| format!(", because of {} ({})", reason.code, reason.detail))
 }

@@ -1,4 +1,5 @@
-//! What is wrong, and what to do about it. Looks only: nothing is changed, here or on the server.
+//! `levi doctor`: finds problems and says what to do about each. Changes nothing on this device or
+//! on the server.
 
 mod local;
 mod probe;
@@ -10,9 +11,9 @@ use serde::Serialize;
 
 use crate::args::{DataArgs, ProjectArgs};
 use crate::console::Console;
+use crate::data_dir;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::home;
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
@@ -20,17 +21,17 @@ pub(crate) struct DoctorArgs {
     project: ProjectArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// Check the project too: its tables, columns, unique keys and policies, and this device's row.
+    /// Check the project, too: its tables, columns, unique keys and policies, and this device's
+    /// row.
     #[arg(long)]
     server: bool,
 }
 
-/// What one check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Verdict {
     Ok,
-    /// Works, but a person may want to know.
+    /// Not a problem, but worth knowing.
     Note,
     Problem,
 }
@@ -44,7 +45,7 @@ struct Finding {
     advice: Option<String>,
 }
 
-/// Findings, told as they come.
+/// Prints findings as they are made, and counts the problems.
 struct Findings {
     console: Console,
     problems: u64,
@@ -52,18 +53,18 @@ struct Findings {
 
 impl Findings {
     fn ok(&mut self, check: &str, detail: impl Into<String>) -> Result<(), CliError> {
-        self.tell(check, Verdict::Ok, detail.into(), None)
+        self.print(check, Verdict::Ok, detail.into(), None)
     }
 
     fn note(&mut self, check: &str, detail: impl Into<String>, advice: &str) -> Result<(), CliError> {
-        self.tell(check, Verdict::Note, detail.into(), Some(advice.to_owned()))
+        self.print(check, Verdict::Note, detail.into(), Some(advice.to_owned()))
     }
 
     fn problem(&mut self, check: &str, detail: impl Into<String>, advice: &str) -> Result<(), CliError> {
-        self.tell(check, Verdict::Problem, detail.into(), Some(advice.to_owned()))
+        self.print(check, Verdict::Problem, detail.into(), Some(advice.to_owned()))
     }
 
-    fn tell(
+    fn print(
         &mut self,
         check: &str,
         verdict: Verdict,
@@ -87,9 +88,9 @@ impl Findings {
 }
 
 pub(crate) async fn run(args: DoctorArgs, console: Console) -> Result<Exit, CliError> {
-    let folder = home::folder(args.data.data_dir.as_deref());
+    let path = data_dir::resolve(args.data.data_dir.as_deref());
     let mut findings = Findings { console, problems: 0 };
-    local::check(&folder, &mut findings)?;
+    local::check(&path, &mut findings)?;
     if args.server {
         server::check(&args.project, &args.data, &mut findings).await?;
     }

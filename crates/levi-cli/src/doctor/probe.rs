@@ -1,15 +1,15 @@
-//! One table, and what PostgREST does not tell of it.
+//! The checks of one table.
 //!
-//! That is asked by requests that a sound table cannot take. An upsert of no rows names its unique key. A row that
-//! lacks what its columns require reaches their constraints only if row level security lets it pass: one of nobody's
-//! must not, one of the user's own must. A table without those constraints takes the row; then that is the finding, and
-//! it says that the row is there.
+//! PostgREST does not list unique keys and policies, so they are found out with requests that a
+//! table set up for Levi refuses. An upsert of no rows names the unique key. A row without required
+//! columns reaches the column constraints only if row level security lets it pass: a row of an
+//! unknown user must be stopped before, a row of this user must not. A table without these
+//! constraints accepts the row; the finding then says that the row was written.
 
 use std::borrow::Cow;
 
 use levi::{
-    Answer, DeviceId, Failure, HttpSupabase, Select, SessionId, Supabase as _, Table, Upsert, Verdict,
-    decode_rows,
+    ApiError, DeviceId, HttpSupabase, Select, SessionId, Supabase as _, Table, Upsert, Verdict, decode_rows,
 };
 use serde::Deserialize;
 
@@ -17,22 +17,22 @@ use super::{Findings, rows};
 use crate::connection::Connection;
 use crate::error::CliError;
 
-const MIGRATE: &str = "run the migrations in supabase/migrations (`supabase db push`); they may be run again";
-/// Run again, they leave a table alone that is there.
+const MIGRATE: &str =
+    "run the migrations in supabase/migrations (`supabase db push`); they can be run more than once";
+/// For a table that exists: the migrations do not change it.
 const ALTER: &str =
-    "the table is not Levi's, or older: add what is missing as supabase/migrations has it (`alter table`)";
+    "the table is older, or not Levi's: add what is missing as in supabase/migrations (`alter table`)";
 
 /// "There is no unique or exclusion constraint matching the ON CONFLICT specification."
 const NO_SUCH_KEY: &str = "42P10";
 
-/// A session that messages and secrets can be tried with.
+/// A session of this user, for test rows of messages and secrets.
 #[derive(Deserialize)]
 struct OwnSession {
     id: SessionId,
     device_id: DeviceId,
 }
 
-/// The checks of one table.
 pub(super) struct Probe<'a> {
     connection: &'a Connection,
     table: Table,
@@ -44,12 +44,12 @@ impl<'a> Probe<'a> {
         Self { connection, table, findings }
     }
 
-    /// Whether the table is as Levi needs it.
+    /// Whether the table is set up as Levi needs it.
     pub(super) async fn run(&mut self) -> Result<bool, CliError> {
         let name = self.table.name();
         let missing = match self.select(self.table.columns()).await? {
             Ok(()) => Vec::new(),
-            Err(failure) if self.table_is_missing(&failure) => {
+            Err(error) if table_is_missing(&error) => {
                 self.findings.problem(name, "the table is missing", MIGRATE)?;
                 return Ok(false);
             }
@@ -61,7 +61,8 @@ impl<'a> Probe<'a> {
         if !missing.is_empty() {
             return Ok(false);
         }
-        let sound = self.unique_key().await? && self.keeps_others_out().await? && self.lets_in().await?;
+        let sound =
+            self.unique_key().await? && self.refuses_foreign_rows().await? && self.accepts_own_rows().await?;
         if sound {
             let columns = self.table.columns().split(',').count();
             let what =
@@ -71,14 +72,9 @@ impl<'a> Probe<'a> {
         Ok(sound)
     }
 
-    async fn select(&self, columns: &str) -> Result<Result<(), Failure>, CliError> {
+    async fn select(&self, columns: &str) -> Result<Result<(), ApiError>, CliError> {
         let query = format!("select={columns}&limit=0");
         Ok(self.connection.try_select(Select { table: self.table, query }).await?.map(drop))
-    }
-
-    /// PGRST205 (or 42P01) on a read of one column that is always there if the table is.
-    fn table_is_missing(&self, failure: &Failure) -> bool {
-        matches!(failure.0.code.as_str(), "PGRST205" | "42P01")
     }
 
     async fn missing_columns(&mut self) -> Result<Vec<&'static str>, CliError> {
@@ -86,10 +82,10 @@ impl<'a> Probe<'a> {
         for column in self.table.columns().split(',') {
             match self.select(column).await? {
                 Ok(()) => {}
-                Err(Failure(Answer { verdict: Verdict::SchemaMismatch, .. })) => missing.push(column),
-                Err(failure) => {
-                    let advice = "grant the role `authenticated` access, as the migrations do";
-                    self.findings.problem(self.table.name(), failure.to_string(), advice)?;
+                Err(error) if error.verdict == Verdict::SchemaMismatch => missing.push(column),
+                Err(error) => {
+                    let advice = "grant access to the role `authenticated`, as the migrations do";
+                    self.findings.problem(self.table.name(), error.to_string(), advice)?;
                     return Ok(missing);
                 }
             }
@@ -97,69 +93,71 @@ impl<'a> Probe<'a> {
         Ok(missing)
     }
 
-    /// Some servers look at the key for an upsert of no rows, others only for one that has some.
+    /// Some servers check the unique key even for an upsert of no rows; others check it with the
+    /// next test.
     async fn unique_key(&mut self) -> Result<bool, CliError> {
-        let answer = self.upsert(b"[]".to_vec()).await?;
-        match answer.verdict {
-            Verdict::Accepted => Ok(true),
-            _ if answer.code == NO_SUCH_KEY => self.no_unique_key(),
-            _ => {
-                let detail = format!("an empty upsert was refused: {}", Failure(answer));
+        match self.upsert(b"[]".to_vec()).await? {
+            Ok(()) => Ok(true),
+            Err(error) if error.code == NO_SUCH_KEY => self.no_unique_key(),
+            Err(error) => {
+                let detail = format!("an empty upsert was refused: {error}");
                 self.findings.problem(self.table.name(), detail, MIGRATE)?;
                 Ok(false)
             }
         }
     }
 
-    /// A row of nobody's must be refused by row level security, and by nothing before it.
-    async fn keeps_others_out(&mut self) -> Result<bool, CliError> {
-        let answer = self.upsert(rows::nobodys(self.table)).await?;
-        match answer.verdict {
+    /// A row of an unknown user must be refused by row level security.
+    async fn refuses_foreign_rows(&mut self) -> Result<bool, CliError> {
+        let Err(error) = self.upsert(rows::foreign(self.table)).await? else {
+            return self.accepts_foreign_rows(
+                "row level security does not keep other users' rows apart; a test row was written",
+            );
+        };
+        match error.verdict {
             Verdict::Forbidden => Ok(true),
-            _ if answer.code == NO_SUCH_KEY => self.no_unique_key(),
-            Verdict::Rejected | Verdict::MissingParent | Verdict::Accepted => {
-                let detail = if answer.verdict == Verdict::Accepted {
-                    "row level security does not keep other users' rows apart; a row of nobody's is there now"
-                } else {
-                    "row level security does not keep other users' rows apart"
-                };
-                self.findings.problem(self.table.name(), detail, MIGRATE)?;
-                Ok(false)
+            _ if error.code == NO_SUCH_KEY => self.no_unique_key(),
+            Verdict::Rejected | Verdict::MissingParent => {
+                self.accepts_foreign_rows("row level security does not keep other users' rows apart")
             }
-            _ => self.not_told(answer),
+            _ => self.undecided(&error),
         }
     }
 
-    /// An unfinished row of the user's own must pass row level security, and be refused by what it lacks.
-    async fn lets_in(&mut self) -> Result<bool, CliError> {
+    fn accepts_foreign_rows(&mut self, detail: &str) -> Result<bool, CliError> {
+        self.findings.problem(self.table.name(), detail, MIGRATE)?;
+        Ok(false)
+    }
+
+    /// An incomplete row of this user must pass row level security and be refused because of the
+    /// missing columns.
+    async fn accepts_own_rows(&mut self) -> Result<bool, CliError> {
         let Some(row) = self.own_row().await? else {
-            let detail = "whether a policy lets you in cannot be told before your first session";
+            let detail = "whether a policy lets you write cannot be checked before your first session";
             self.findings.note(self.table.name(), detail, "run this again after the first `levi sync`")?;
             return Ok(true);
         };
-        let answer = self.upsert(row).await?;
-        match answer.verdict {
+        let Err(error) = self.upsert(row).await? else {
+            let detail = "it accepts rows without required columns; an empty test row was written";
+            self.findings.problem(self.table.name(), detail, ALTER)?;
+            return Ok(false);
+        };
+        match error.verdict {
             Verdict::Rejected => Ok(true),
             Verdict::Forbidden => {
-                let detail = format!("no policy lets you in: {}", Failure(answer));
+                let detail = format!("no policy lets you write: {error}");
                 self.findings.problem(self.table.name(), detail, MIGRATE)?;
                 Ok(false)
             }
-            Verdict::Accepted => {
-                let detail =
-                    "it takes rows that lack what they must have; one with nothing in it is there now";
-                self.findings.problem(self.table.name(), detail, ALTER)?;
-                Ok(false)
-            }
-            _ => self.not_told(answer),
+            _ => self.undecided(&error),
         }
     }
 
-    /// `None` where there must be a session for it, and there is none.
+    /// An incomplete row of this user; `None` if the row needs a session and the user has none.
     async fn own_row(&self) -> Result<Option<Vec<u8>>, CliError> {
         let user_id = self.connection.user_id.as_str();
         if !matches!(self.table, Table::Messages | Table::Secrets) {
-            return Ok(Some(rows::unfinished(self.table, &[("user_id", user_id)])));
+            return Ok(Some(rows::incomplete(self.table, &[("user_id", user_id)])));
         }
         let query = format!("select=id,device_id&user_id=eq.{user_id}&limit=1");
         let found = self.connection.try_select(Select { table: Table::Sessions, query }).await?;
@@ -167,12 +165,12 @@ impl<'a> Probe<'a> {
             found.ok().map(|body| decode_rows(&body)).transpose()?.unwrap_or_default();
         Ok(sessions.first().map(|session| {
             let ids = [("session_id", session.id.as_str()), ("device_id", session.device_id.as_str())];
-            rows::unfinished(self.table, &ids)
+            rows::incomplete(self.table, &ids)
         }))
     }
 
-    fn not_told(&mut self, answer: Answer) -> Result<bool, CliError> {
-        let detail = format!("whether policies are in force cannot be told: {}", Failure(answer));
+    fn undecided(&mut self, error: &ApiError) -> Result<bool, CliError> {
+        let detail = format!("whether policies are in force cannot be checked: {error}");
         self.findings.note(self.table.name(), detail, "run this again later")?;
         Ok(true)
     }
@@ -183,10 +181,15 @@ impl<'a> Probe<'a> {
         Ok(false)
     }
 
-    async fn upsert(&self, body: Vec<u8>) -> Result<Answer, CliError> {
+    async fn upsert(&self, body: Vec<u8>) -> Result<Result<(), ApiError>, CliError> {
         let upsert = Upsert { table: self.table, columns: Cow::Borrowed(self.table.columns()), body };
         let token = self.connection.token().await?;
         let supabase: &HttpSupabase = self.connection.supabase();
         Ok(supabase.upsert(&token, upsert).await)
     }
+}
+
+/// PGRST205 (or 42P01) on a read of one column that is always there if the table is.
+fn table_is_missing(error: &ApiError) -> bool {
+    matches!(error.code.as_str(), "PGRST205" | "42P01")
 }

@@ -1,4 +1,4 @@
-//! Rows that no sound table takes.
+//! Rows that a table set up for Levi must refuse.
 
 use levi::Table;
 use rand::rand_core::UnwrapErr;
@@ -9,13 +9,13 @@ use crate::ids::random_uuid;
 
 const IDS: [&str; 6] = ["id", "user_id", "device_id", "repository_id", "session_id", "sender_device_id"];
 
-/// A row with ids that belong to nobody, and NULL in every other column.
-pub(super) fn nobodys(table: Table) -> Vec<u8> {
+/// A row with random ids, which belong to no user, and NULL in every other column.
+pub(super) fn foreign(table: Table) -> Vec<u8> {
     row(table, |column| IDS.contains(&column).then(|| Value::String(random_uuid(&mut UnwrapErr(SysRng)))))
 }
 
-/// A row with these ids, and NULL in every other column, required ones among them.
-pub(super) fn unfinished(table: Table, ids: &[(&str, &str)]) -> Vec<u8> {
+/// A row with these ids and NULL in every other column, including required ones.
+pub(super) fn incomplete(table: Table, ids: &[(&str, &str)]) -> Vec<u8> {
     row(table, |column| {
         let id = ids.iter().find(|(name, _)| *name == column);
         id.map(|(_, id)| Value::String((*id).to_owned()))

@@ -1,22 +1,21 @@
-//! What waits in the outbox, row by row.
+//! `levi outbox`: lists, exports and changes the rows of the outbox.
 
 mod change;
 mod export;
 mod list;
-mod tasks;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use levi::{Inspector, ListedRow, RowId};
 
 use crate::args::DataArgs;
 use crate::console::Console;
+use crate::data_dir;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::home;
 
-/// Rows read at once.
+/// Rows per read.
 const PAGE: usize = 500;
 
 #[derive(Debug, Args)]
@@ -27,13 +26,13 @@ pub(crate) struct OutboxArgs {
 
 #[derive(Debug, Subcommand)]
 enum OutboxCommand {
-    /// What waits and what was set aside, and why. Works while a daemon runs.
+    /// List what is pending and what is parked, and why. Works while a daemon runs.
     List(ListArgs),
-    /// Put what was set aside back in line, and make everything due now. Works while a daemon runs.
+    /// Unpark rows, and make everything due now. Works while a daemon runs.
     Retry(ChosenArgs),
-    /// Remove messages, or a session's own row, for good. Works while a daemon runs.
+    /// Delete rows. What was not sent yet never will be. Works while a daemon runs.
     Discard(ChosenArgs),
-    /// Write what waits as NDJSON that `levi sync` takes: decrypted, to stdout. Works while a daemon runs.
+    /// Print messages, decrypted, as NDJSON that `levi sync` reads. Works while a daemon runs.
     Export(ListArgs),
 }
 
@@ -41,10 +40,10 @@ enum OutboxCommand {
 struct ListArgs {
     #[command(flatten)]
     data: DataArgs,
-    /// Only what was set aside.
+    /// Only parked rows.
     #[arg(long)]
     parked: bool,
-    /// At most so many.
+    /// At most so many rows.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 }
@@ -54,13 +53,10 @@ struct ChosenArgs {
     #[command(flatten)]
     data: DataArgs,
     /// Row numbers, as `levi outbox list` shows them.
-    #[arg(value_name = "ROW", required_unless_present_any = ["all_parked", "tasks"])]
+    #[arg(value_name = "ROW", required_unless_present = "all_parked")]
     rows: Vec<i64>,
-    /// A session's or repository's own row, by the name that `levi outbox list` shows. May be given several times.
-    #[arg(long = "task", value_name = "NAME")]
-    tasks: Vec<String>,
-    /// Everything that was set aside.
-    #[arg(long, conflicts_with_all = ["rows", "tasks"])]
+    /// All parked rows.
+    #[arg(long, conflicts_with = "rows")]
     all_parked: bool,
 }
 
@@ -73,16 +69,18 @@ pub(crate) fn run(args: &OutboxArgs, console: Console) -> Result<Exit, CliError>
     }
 }
 
-fn existing(data: &DataArgs) -> Result<(PathBuf, PathBuf), CliError> {
-    let folder = home::folder(data.data_dir.as_deref());
-    let path = home::outbox_path(&folder);
-    if path.exists() { Ok((folder, path)) } else { Err(CliError::NoOutbox { path }) }
+/// The path of an outbox that exists.
+fn outbox_path(data: &DataArgs) -> Result<PathBuf, CliError> {
+    let path = data_dir::outbox_path(&data_dir::resolve(data.data_dir.as_deref()));
+    if path.exists() { Ok(path) } else { Err(CliError::NoOutbox { path }) }
 }
 
-/// Every row that `args` asks for, a page at a time.
+/// Visits the rows that `args` asks for and that are wanted, a page at a time. Returns their
+/// number.
 fn each_row(
     inspector: &Inspector,
     args: &ListArgs,
+    is_wanted: impl Fn(&ListedRow) -> bool,
     mut visit: impl FnMut(&ListedRow) -> Result<(), CliError>,
 ) -> Result<u64, CliError> {
     let limit = args.limit.unwrap_or(u64::MAX);
@@ -91,7 +89,7 @@ fn each_row(
         let rows = inspector.list(after, PAGE)?;
         let Some(last) = rows.last() else { return Ok(visited) };
         after = Some(last.id);
-        for row in rows.iter().filter(|row| row.parked || !args.parked) {
+        for row in rows.iter().filter(|row| (row.parked || !args.parked) && is_wanted(row)) {
             if visited == limit {
                 return Ok(visited);
             }
@@ -99,8 +97,4 @@ fn each_row(
             visited += 1;
         }
     }
-}
-
-fn open(path: &Path) -> Result<Inspector, CliError> {
-    Ok(Inspector::open(path)?)
 }

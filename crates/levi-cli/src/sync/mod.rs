@@ -1,12 +1,11 @@
-//! Messages from a file or stdin to the project.
+//! `levi sync`: sends messages from a file or stdin to the project.
 
 mod numbering;
 mod sessions;
 mod upload;
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -16,102 +15,91 @@ use rand::rngs::SysRng;
 
 use crate::args::{DataArgs, ProjectArgs};
 use crate::connection::Connection;
-use crate::console::{Complaint, Console};
+use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::{canonical_uuid, random_uuid, stable_uuid};
-use crate::settle;
+use crate::input::Input;
+use crate::wait;
 
-use self::sessions::Sessions;
-use self::upload::Upload;
+use self::sessions::{NewSessions, Origin, Sessions};
+use self::upload::{Options, Upload};
 
-/// Messages that are already there are written again and change nothing, so a file may be synced as often as you like.
+/// A second run of the same file writes the same messages again, which changes nothing on the
+/// server.
 #[derive(Debug, Args)]
 pub(crate) struct SyncArgs {
-    /// NDJSON, one {"session_id"?, "message_id"?, "sequence_number"?, "content"} a line; `-` or nothing for stdin.
-    /// Without a sequence_number a message gets its line's number.
-    #[arg(value_name = "FILE")]
-    file: Option<PathBuf>,
+    /// NDJSON, one {"session_id"?, "message_id"?, "sequence_number"?, "content"} a line; stdin if
+    /// absent or `-`. A message without a sequence_number gets the number of its line.
+    #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
+    input: Input,
     #[command(flatten)]
     project: ProjectArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// The session of lines that name none. Default: one that follows from the file's path.
+    /// The session of lines without a session_id. Default for a file: a session derived from its
+    /// path; for stdin: a new session.
     #[arg(long, value_name = "UUID")]
     session: Option<String>,
-    /// The repository that new sessions work in. Default: the current folder.
+    /// The repository of new sessions. Default: the current directory.
     #[arg(long, value_name = "PATH")]
     repository: Option<PathBuf>,
-    /// What people call it. Default: the folder's name.
+    /// The name of the repository. Default: the directory's name.
     #[arg(long, value_name = "NAME")]
     repository_name: Option<String>,
-    /// What people call new sessions. The server can read it.
+    /// The title of new sessions. The server can read it.
     #[arg(long)]
     title: Option<String>,
-    /// Give up when the server has taken nothing for so many seconds; what is left waits in the outbox.
+    /// Stop waiting once the server has accepted nothing for so many seconds; what is pending stays
+    /// in the outbox.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
 }
 
 pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
-    let file = args.file.as_deref().filter(|path| *path != Path::new("-"));
-    let input = open(file)?;
-    let session = default_session(&args, file, &connection)?;
-    let (levi, store) = connection.levi()?;
-    settle::start(&levi).await?;
-    if let Some(report) = levi.status().salvaged {
-        console.complain(&Complaint {
-            line: None,
-            session_id: None,
-            sequence_number: None,
-            error: report.to_string(),
-        });
+    let reader = args.input.open()?;
+    let default_session = default_session(&args, &connection)?;
+    let store = connection.session_store()?;
+    let levi = connection.levi(store.clone())?;
+    wait::start(&levi).await?;
+    if let Some(report) = levi.status().recovered {
+        console.report(&Diagnostic::new(report.to_string()));
     }
     let repository = sessions::repository(&args, &connection)?;
     store.save_repository(&repository)?;
-    let service = levi.session_sync(connection.device_id.clone(), connection.home.private_key()?)?;
-    let reader = connection.reader(&levi)?;
-    let title = args.title.clone();
-    let sessions = Sessions::new(&connection, &store, &service, &reader, repository.id, title);
-    let upload = Upload::new(&levi, sessions, session, Duration::from_secs(args.patience), console);
-    upload.run(input, file).await
-}
-
-/// The session of lines that name none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum DefaultSession {
-    /// Asked for by name: it may be another device's.
-    Named(SessionId),
-    /// This device's own: it follows from the file's path, or was drawn for this run.
-    Own(SessionId),
-}
-
-fn default_session(
-    args: &SyncArgs,
-    file: Option<&Path>,
-    connection: &Connection,
-) -> Result<DefaultSession, CliError> {
-    if let Some(session) = &args.session {
-        let session = canonical_uuid(session).ok_or(CliError::NotAUuid { what: "--session" })?;
-        return Ok(DefaultSession::Named(session.into()));
-    }
-    let Some(file) = file else {
-        // Two pipes have nothing to do with one another, so each gets a session of its own.
-        return Ok(DefaultSession::Own(random_uuid(&mut UnwrapErr(SysRng)).into()));
+    let sessions = Sessions {
+        connection: &connection,
+        service: levi.session_sync(connection.device_id.clone(), connection.data_dir.private_key()?)?,
+        reader: connection.reader(&levi)?,
+        store,
+        new_sessions: NewSessions { repository: repository.id, title: args.title },
+        prepared: HashMap::new(),
     };
-    let path =
-        std::fs::canonicalize(file).map_err(|source| CliError::Input { path: file.to_owned(), source })?;
-    let parts = [connection.user_id.as_str(), connection.device_id.as_str(), &path.to_string_lossy()];
-    Ok(DefaultSession::Own(stable_uuid("session", &parts).into()))
+    let patience = Duration::from_secs(args.patience);
+    let options = Options { input: args.input, default_session, patience };
+    Upload::new(&levi, sessions, options, console).run(reader).await
 }
 
-fn open(file: Option<&Path>) -> Result<Box<dyn BufRead + Send>, CliError> {
-    let Some(path) = file else { return Ok(Box::new(BufReader::new(io::stdin()))) };
-    let fail = |source| CliError::Input { path: path.to_owned(), source };
-    let file = File::open(path).map_err(fail)?;
-    if file.metadata().map_err(fail)?.is_dir() {
-        return Err(fail(io::ErrorKind::IsADirectory.into()));
+/// The session of lines without a session_id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DefaultSession {
+    id: SessionId,
+    origin: Origin,
+}
+
+fn default_session(args: &SyncArgs, connection: &Connection) -> Result<DefaultSession, CliError> {
+    if let Some(session) = &args.session {
+        let id = canonical_uuid(session).ok_or(CliError::NotAUuid { what: "--session" })?;
+        return Ok(DefaultSession { id: id.into(), origin: Origin::AnyDevice });
     }
-    Ok(Box::new(BufReader::with_capacity(1 << 16, file)))
+    let id = match &args.input {
+        Input::Stdin => random_uuid(&mut UnwrapErr(SysRng)),
+        Input::File(file) => {
+            let path = std::fs::canonicalize(file).map_err(|source| args.input.read_error(source))?;
+            let (user, device) = (connection.user_id.as_str(), connection.device_id.as_str());
+            stable_uuid("session", &[user, device, &path.to_string_lossy()])
+        }
+    };
+    Ok(DefaultSession { id: id.into(), origin: Origin::ThisDevice })
 }

@@ -1,56 +1,60 @@
-//! Which message a line is: the same in every run of the same file.
+//! Message ids and sequence numbers for lines that have none: the same in every run of the same
+//! file.
 
 use std::collections::HashMap;
 
 use levi::{MessageSyncRequest, SessionId};
 
 use crate::ids::canonical_uuid;
-use crate::ndjson::Line;
-use crate::places::Places;
+use crate::ndjson::InputMessage;
+use crate::sequence_set::SequenceSet;
 
-/// Why a line cannot be given its place.
+/// Why a line gets no position in its session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoPlace {
-    #[error("session_id is not a uuid, and the server takes nothing else")]
+pub(crate) enum PositionError {
+    #[error("session_id is not a uuid; the server accepts only uuids")]
     NotASession,
     #[error(
-        "sequence_number {0} was on an earlier line of the same session, or is an earlier line's own number; number messages uniquely"
+        "sequence_number {0} was on an earlier line of the same session, or is the line number of an earlier line without one; give each message its own number"
     )]
     Repeated(i64),
 }
 
-/// Fills in what lines leave out, and finds two lines that mean one place.
+/// Fills in absent ids and numbers, and refuses a number that an earlier line of the same session
+/// has.
 #[derive(Default)]
 pub(crate) struct Numbering {
-    places: HashMap<SessionId, Places>,
+    used: HashMap<SessionId, SequenceSet>,
 }
 
 impl Numbering {
-    /// The line's session, if it names one: in the form in which the server hands it out.
-    pub(crate) fn session(line: &Line) -> Result<Option<SessionId>, NoPlace> {
-        let named = line.session_id.as_deref().map(|id| canonical_uuid(id).ok_or(NoPlace::NotASession));
+    /// The session that a message names, in the server's spelling.
+    pub(crate) fn session(message: &InputMessage) -> Result<Option<SessionId>, PositionError> {
+        let named =
+            message.session_id.as_deref().map(|id| canonical_uuid(id).ok_or(PositionError::NotASession));
         Ok(named.transpose()?.map(SessionId::from))
     }
 
-    /// A line without a number gets its line's, so that a broken line that is put right later finds its place free.
-    pub(crate) fn place(
+    /// A message without a sequence number gets its line's number. So the number of a bad line
+    /// stays free, and a later run can use it once the line is corrected.
+    pub(crate) fn request(
         &mut self,
-        number: u64,
-        line: Line,
+        line: u64,
+        message: InputMessage,
         session_id: SessionId,
-    ) -> Result<MessageSyncRequest, NoPlace> {
-        let own = i64::try_from(number).unwrap_or(i64::MAX);
-        let sequence_number = line.sequence_number.unwrap_or(own);
-        if !self.places.entry(session_id.clone()).or_default().take(sequence_number) {
-            return Err(NoPlace::Repeated(sequence_number));
+    ) -> Result<MessageSyncRequest, PositionError> {
+        let sequence_number = message.sequence_number.unwrap_or(i64::try_from(line).unwrap_or(i64::MAX));
+        if !self.used.entry(session_id.clone()).or_default().insert(sequence_number) {
+            return Err(PositionError::Repeated(sequence_number));
         }
-        // One place is one message: a second run replaces what a first one left waiting.
-        let message_id = line.message_id.unwrap_or_else(|| format!("{session_id}/{sequence_number}"));
+        // Derived from the position, so that a second run replaces what is still pending from the
+        // first.
+        let message_id = message.message_id.unwrap_or_else(|| format!("{session_id}/{sequence_number}"));
         Ok(MessageSyncRequest {
             message_id: message_id.into(),
             session_id,
             sequence_number,
-            content: line.content,
+            content: message.content,
         })
     }
 }

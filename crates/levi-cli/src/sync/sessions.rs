@@ -1,7 +1,8 @@
-//! Sessions as they turn up in the input: known here, known to the server, or new.
+//! The sessions of the input: known on this device, known to the server, or new.
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use levi::{
     CodingSession, DeviceId, NewSession, ReadError, Reader, Repository, RepositoryId, Select, SessionId,
@@ -16,14 +17,14 @@ use crate::connection::Connection;
 use crate::error::CliError;
 use crate::ids::stable_uuid;
 
-/// The repository of new sessions, under an id that follows from this device and the path.
+/// The repository of new sessions. Its id is derived from this device and the path.
 pub(super) fn repository(args: &SyncArgs, connection: &Connection) -> Result<Repository, CliError> {
     let path = args.repository.as_deref().unwrap_or(Path::new("."));
     let path =
         std::fs::canonicalize(path).map_err(|source| CliError::Input { path: path.to_owned(), source })?;
     let local_path = path.to_string_lossy().into_owned();
-    let folder = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let name = args.repository_name.clone().or(folder).unwrap_or_else(|| local_path.clone());
+    let directory = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = args.repository_name.clone().or(directory).unwrap_or_else(|| local_path.clone());
     let id = stable_uuid("repository", &[connection.device_id.as_str(), &local_path]);
     Ok(Repository {
         id: id.into(),
@@ -35,93 +36,100 @@ pub(super) fn repository(args: &SyncArgs, connection: &Connection) -> Result<Rep
     })
 }
 
-/// Who may already have the session.
+/// Which devices may have created a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// Nobody but this device: its id was made here.
-    Own,
-    /// Anybody: the input names it.
-    Named,
+    /// Only this one, because the session's id was made here.
+    ThisDevice,
+    /// Any device of the user, because the input names the session.
+    AnyDevice,
+}
+
+/// Why a line's message is not enqueued.
+pub(super) enum LineFailure {
+    /// The line is refused for this reason; other lines are not affected.
+    Line(String),
+    /// The command cannot continue.
+    Command(CliError),
+}
+
+impl<E: Into<CliError>> From<E> for LineFailure {
+    fn from(error: E) -> Self {
+        Self::Command(error.into())
+    }
+}
+
+/// What new sessions of this run have in common.
+pub(super) struct NewSessions {
+    pub(super) repository: RepositoryId,
+    pub(super) title: Option<String>,
 }
 
 pub(super) struct Sessions<'a> {
-    connection: &'a Connection,
-    store: &'a SqliteSessionStore,
-    service: &'a SessionSyncService,
-    reader: &'a Reader,
-    repository: RepositoryId,
-    title: Option<String>,
-    /// Those of this run: ready, or why their lines cannot be taken.
-    seen: HashMap<SessionId, Result<(), String>>,
+    pub(super) connection: &'a Connection,
+    pub(super) store: Arc<SqliteSessionStore>,
+    pub(super) service: SessionSyncService,
+    pub(super) reader: Reader,
+    pub(super) new_sessions: NewSessions,
+    /// The sessions of this run; for a refused one, why its lines are refused.
+    pub(super) prepared: HashMap<SessionId, Result<(), String>>,
 }
 
-impl<'a> Sessions<'a> {
-    pub(super) fn new(
-        connection: &'a Connection,
-        store: &'a SqliteSessionStore,
-        service: &'a SessionSyncService,
-        reader: &'a Reader,
-        repository: RepositoryId,
-        title: Option<String>,
-    ) -> Self {
-        Self { connection, store, service, reader, repository, title, seen: HashMap::new() }
-    }
-
+impl Sessions<'_> {
+    /// The sessions that were not refused.
     pub(super) fn ids(&self) -> Vec<&SessionId> {
-        let mut ids: Vec<_> = self.seen.iter().filter(|(_, ready)| ready.is_ok()).map(|(id, _)| id).collect();
+        let accepted = self.prepared.iter().filter(|(_, outcome)| outcome.is_ok());
+        let mut ids: Vec<_> = accepted.map(|(id, _)| id).collect();
         ids.sort_unstable();
         ids
     }
 
-    /// Sees to it that the session's messages can be sealed, and that the server will know it before they come.
-    ///
-    /// The inner error is this session's own trouble, in words.
-    pub(super) async fn ready(
-        &mut self,
-        id: &SessionId,
-        origin: Origin,
-    ) -> Result<Result<(), String>, CliError> {
-        if let Some(ready) = self.seen.get(id) {
-            return Ok(ready.clone());
+    /// Makes sure that the session's messages can be encrypted and that its row reaches the server
+    /// before them.
+    pub(super) async fn prepare(&mut self, id: &SessionId, origin: Origin) -> Result<(), LineFailure> {
+        if let Some(outcome) = self.prepared.get(id) {
+            return outcome.clone().map_err(LineFailure::Line);
         }
-        let ready = self.make_ready(id, origin).await?;
-        self.seen.insert(id.clone(), ready.clone());
-        Ok(ready)
+        let outcome = match self.prepare_once(id, origin).await {
+            Ok(()) => Ok(()),
+            Err(LineFailure::Line(reason)) => Err(reason),
+            Err(failure @ LineFailure::Command(_)) => return Err(failure),
+        };
+        self.prepared.insert(id.clone(), outcome.clone());
+        outcome.map_err(LineFailure::Line)
     }
 
-    async fn make_ready(&self, id: &SessionId, origin: Origin) -> Result<Result<(), String>, CliError> {
+    async fn prepare_once(&self, id: &SessionId, origin: Origin) -> Result<(), LineFailure> {
         let secret = match self.known_secret(id)? {
             Some(secret) => secret,
-            None => match self.find(id, origin).await? {
-                Ok(secret) => secret,
-                Err(why) => return Ok(Err(why)),
-            },
+            None => self.adopt_or_create(id, origin).await?,
         };
         let known = self.store.session(id)?;
         let owner = known.as_ref().and_then(|session| session.owner_device_id.as_ref());
         if owner.is_some_and(|owner| *owner != self.connection.device_id) {
-            // Its row and its secret are the other device's to write.
-            return Ok(Ok(()));
+            // Only the owning device writes the session's row and its secret.
+            return Ok(());
         }
-        let repository = known.map_or_else(|| self.repository.clone(), |session| session.repository_id);
+        let repository =
+            known.map_or_else(|| self.new_sessions.repository.clone(), |session| session.repository_id);
         let registered = self.service.sync_new_session(id, &repository, &secret).await?;
-        Ok(lasting_trouble(registered))
+        permanent_failure(registered)
     }
 
     fn known_secret(&self, id: &SessionId) -> Result<Option<SessionSecret>, CliError> {
         let Some(stored) = self.store.session_secret(id)? else { return Ok(None) };
-        // Exposed to be parsed; it goes on as a `SessionSecret`.
-        SessionSecret::parse(stored.expose()).map(Some).map_err(|_| {
-            CliError::Usage("a stored session secret is malformed; restore the data folder from a backup")
-        })
+        // Exposed to be parsed into a `SessionSecret`.
+        let secret = SessionSecret::parse(stored.expose());
+        secret.map(Some).map_err(|_| CliError::MalformedSecret { session: id.clone() })
     }
 
-    /// A secret for a session that this device does not know: the server's, or a new one.
-    async fn find(&self, id: &SessionId, origin: Origin) -> Result<Result<SessionSecret, String>, CliError> {
+    /// The secret of a session that this device has no secret for: the owner's from the server, or
+    /// a new one.
+    async fn adopt_or_create(&self, id: &SessionId, origin: Origin) -> Result<SessionSecret, LineFailure> {
         let owner = match origin {
-            Origin::Own => None,
-            // A second secret for a session that another device made would make its messages unreadable.
-            Origin::Named => self.owner(id).await?,
+            Origin::ThisDevice => None,
+            // A second secret for another device's session would make its messages unreadable.
+            Origin::AnyDevice => self.owner(id).await?,
         };
         let secret = match &owner {
             None => SessionSecret::generate(&mut UnwrapErr(SysRng)),
@@ -131,16 +139,17 @@ impl<'a> Sessions<'a> {
                     error
                     @ (ReadError::NoEnvelope { .. } | ReadError::UnknownSender | ReadError::Envelope(_)),
                 ) => {
-                    return Ok(Err(error.to_string()));
+                    return Err(LineFailure::Line(error.to_string()));
                 }
                 Err(error) => return Err(error.into()),
             },
         };
         self.store
             .save_session(&self.session(id, owner.filter(|owner| *owner != self.connection.device_id)))?;
-        // On this disk before the server has anything that was sealed under it.
+        // Saved before anything is encrypted under it, because a message whose secret is lost
+        // cannot be read.
         self.store.save_secret(id, &secret)?;
-        Ok(Ok(secret))
+        Ok(secret)
     }
 
     async fn owner(&self, id: &SessionId) -> Result<Option<DeviceId>, CliError> {
@@ -151,10 +160,10 @@ impl<'a> Sessions<'a> {
     fn session(&self, id: &SessionId, owner: Option<DeviceId>) -> CodingSession {
         CodingSession {
             id: id.clone(),
-            repository_id: self.repository.clone(),
+            repository_id: self.new_sessions.repository.clone(),
             owner_device_id: owner,
             status: SessionStatus::Active,
-            title: self.title.clone(),
+            title: self.new_sessions.title.clone(),
             current_branch: None,
             working_directory: None,
             worktree_path: None,
@@ -162,11 +171,12 @@ impl<'a> Sessions<'a> {
     }
 }
 
-/// What will not come right by itself. The rest is in the outbox, and is tried again like a message.
-fn lasting_trouble(session: NewSession) -> Result<(), String> {
+/// Fails if a retry cannot help. Every other failed step is in the outbox and is retried like a
+/// message.
+fn permanent_failure(session: NewSession) -> Result<(), LineFailure> {
     for step in [session.repository, session.session, session.secret] {
         if let Step::Failed(error) = step {
-            return Err(error.to_string());
+            return Err(LineFailure::Line(error.to_string()));
         }
     }
     Ok(())

@@ -1,7 +1,6 @@
-//! Line by line to the outbox, then until the server has it.
+//! Enqueues the input line by line, then waits until the server has it.
 
 use std::io::BufRead;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use levi::{EnqueueError, Levi, LeviConfig, MessageSyncRequest, Receipt, SessionId};
@@ -9,25 +8,33 @@ use serde::Serialize;
 
 use super::DefaultSession;
 use super::numbering::Numbering;
-use super::sessions::{Origin, Sessions};
-use crate::console::{Complaint, Console};
+use super::sessions::{LineFailure, Origin, Sessions};
+use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::feed::Feed;
-use crate::ndjson::{Line, LineError, Lines};
+use crate::input::Input;
+use crate::ndjson::{Line, Lines};
+use crate::pipeline::Pipeline;
 use crate::progress::Progress;
-use crate::settle::{self, Settled, Stuck};
 use crate::text::plural;
+use crate::wait::{Stalled, wait_until_synced};
 
-/// How long to finish what is under way once there is nothing more to wait for.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// How long the shutdown may take to finish requests in flight.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+pub(super) struct Options {
+    pub(super) input: Input,
+    pub(super) default_session: DefaultSession,
+    /// How long to wait while the server accepts nothing.
+    pub(super) patience: Duration,
+}
 
 pub(super) struct Upload<'a> {
     levi: &'a Levi,
-    feed: Feed<'a, u64>,
+    /// Each message's tag is its line number.
+    pipeline: Pipeline<'a, u64>,
     sessions: Sessions<'a>,
-    default: DefaultSession,
-    patience: Duration,
+    options: Options,
     console: Console,
     numbering: Numbering,
     counts: Counts,
@@ -37,7 +44,7 @@ pub(super) struct Upload<'a> {
 struct Counts {
     stored: u64,
     bad: u64,
-    /// Lines of stdin went to a session that nobody named.
+    /// Whether any line went to the default session.
     used_default: bool,
 }
 
@@ -53,38 +60,27 @@ struct Outcome<'a> {
 }
 
 impl<'a> Upload<'a> {
-    pub(super) fn new(
-        levi: &'a Levi,
-        sessions: Sessions<'a>,
-        default: DefaultSession,
-        patience: Duration,
-        console: Console,
-    ) -> Self {
+    pub(super) fn new(levi: &'a Levi, sessions: Sessions<'a>, options: Options, console: Console) -> Self {
         let (numbering, counts) = (Numbering::default(), Counts::default());
-        Self { levi, feed: Feed::new(levi), sessions, default, patience, console, numbering, counts }
+        Self { levi, pipeline: Pipeline::new(levi), sessions, options, console, numbering, counts }
     }
 
-    pub(super) async fn run(
-        mut self,
-        input: Box<dyn BufRead + Send>,
-        file: Option<&Path>,
-    ) -> Result<Exit, CliError> {
+    pub(super) async fn run(mut self, input: Box<dyn BufRead + Send>) -> Result<Exit, CliError> {
         let mut progress = self.console.progress("syncing", None);
-        let fed = self.feed_all(input, file, &mut progress).await;
-        // Whatever stopped the reading: what is on disk goes on.
-        let drained = self.drain().await;
-        let settled = match (&fed, &drained) {
-            (Ok(()), Ok(())) => settle::settle(self.levi, self.feed.last(), self.patience, progress).await,
-            _ => {
-                progress.finish();
-                Settled::Empty
-            }
+        let read = self.enqueue_all(input, &mut progress).await;
+        // Also after an error, because the messages before it are to be stored and counted.
+        let stored = read.and(self.store_all().await);
+        let waited = if stored.is_ok() {
+            wait_until_synced(self.levi, self.pipeline.last_receipt(), self.options.patience, progress).await
+        } else {
+            progress.finish();
+            Ok(())
         };
         let status = self.levi.status();
-        // Whoever waited in vain has waited long enough.
-        let finish = if settled == Settled::Empty { LAST_ANSWERS } else { Duration::ZERO };
-        let left = self.levi.shutdown(finish).await;
-        fed.and(drained)?;
+        // A server that accepted nothing for so long is not given more time.
+        let deadline = if waited.is_ok() { SHUTDOWN } else { Duration::ZERO };
+        let left = self.levi.shutdown(deadline).await;
+        stored?;
         let outcome = Outcome {
             messages: self.counts.stored,
             bad_lines: self.counts.bad,
@@ -94,139 +90,121 @@ impl<'a> Upload<'a> {
             parked: left.parked,
             sessions: self.sessions.ids(),
         };
-        self.tell(&outcome, &settled, file)?;
-        Ok(exit(&outcome, &settled))
+        self.print(&outcome, &waited)?;
+        Ok(exit(&outcome, &waited))
     }
 
-    async fn feed_all(
+    async fn enqueue_all(
         &mut self,
         input: Box<dyn BufRead + Send>,
-        file: Option<&Path>,
         progress: &mut Progress,
     ) -> Result<(), CliError> {
         let mut lines = Lines::new(input);
-        let path = file.map_or_else(|| PathBuf::from("-"), Path::to_owned);
-        while let Some((number, line)) =
-            lines.next_line().map_err(|source| CliError::Input { path: path.clone(), source })?
-        {
-            self.room().await?;
-            match self.request(number, line).await? {
-                Ok(request) => self.feed.hand_over(number, request).await,
-                Err(why) => self.bad(number, why),
+        while let Some(line) = lines.next_line().map_err(|error| self.options.input.read_error(error))? {
+            self.wait_for_room().await?;
+            let number = line.number;
+            match self.request(line).await {
+                Ok(request) => self.pipeline.enqueue(number, request).await,
+                Err(LineFailure::Line(reason)) => self.bad_line(number, reason),
+                Err(LineFailure::Command(error)) => return Err(error),
             }
             progress.reached(self.levi.status().rows_accepted);
         }
         Ok(())
     }
 
-    /// The line as a message of a session that is ready for it, or what is wrong with it.
-    async fn request(
-        &mut self,
-        number: u64,
-        line: Result<Line, LineError>,
-    ) -> Result<Result<MessageSyncRequest, String>, CliError> {
-        let line = match line {
-            Ok(line) => line,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let (session, origin) = match (Numbering::session(&line), &self.default) {
-            (Err(error), _) => return Ok(Err(error.to_string())),
-            (Ok(Some(session)), DefaultSession::Own(own)) if session == *own => (session, Origin::Own),
-            (Ok(Some(session)), _) => (session, Origin::Named),
-            (Ok(None), DefaultSession::Named(session)) => (session.clone(), Origin::Named),
-            (Ok(None), DefaultSession::Own(session)) => {
+    /// The line as a message of a session that is prepared for it.
+    async fn request(&mut self, line: Line) -> Result<MessageSyncRequest, LineFailure> {
+        let message = line.message.map_err(refused)?;
+        let default = &self.options.default_session;
+        let (session, origin) = match Numbering::session(&message).map_err(refused)? {
+            Some(session) if session != default.id => (session, Origin::AnyDevice),
+            Some(session) => (session, default.origin),
+            None => {
                 self.counts.used_default = true;
-                (session.clone(), Origin::Own)
+                (default.id.clone(), default.origin)
             }
         };
-        let request = match self.numbering.place(number, line, session.clone()) {
-            Ok(request) => request,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        if let Err(error) = request.check(LeviConfig::default().max_message_bytes) {
-            return Ok(Err(error.to_string()));
-        }
-        Ok(self.sessions.ready(&session, origin).await?.map(|()| request))
+        let request = self.numbering.request(line.number, message, session.clone()).map_err(refused)?;
+        request.check(LeviConfig::default().max_message_bytes).map_err(refused)?;
+        self.sessions.prepare(&session, origin).await?;
+        Ok(request)
     }
 
-    /// Waits until there is room: for the messages on their way to the disk, and on the disk for those that wait.
-    async fn room(&mut self) -> Result<(), CliError> {
-        while self.feed.is_full() {
-            let Some((number, result)) = self.feed.stored().await else { break };
-            self.stored(number, result)?;
+    /// Waits for room in the pipeline and in the outbox.
+    async fn wait_for_room(&mut self) -> Result<(), CliError> {
+        while self.pipeline.is_full() {
+            let Some((line, result)) = self.pipeline.next_result().await else { break };
+            self.stored(line, result)?;
         }
-        let most = LeviConfig::default().max_pending_bytes / 2;
+        let limit = LeviConfig::default().max_pending_bytes / 2;
         let mut watch = self.levi.watch_status();
-        let roomy = watch.wait_for(|status| status.totals.pending_bytes < most);
-        match tokio::time::timeout(self.patience, roomy).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(CliError::Usage(
-                "the outbox is half full and the server takes nothing; run this again when it does",
-            )),
-        }
+        let below = watch.wait_for(|status| status.totals.pending_bytes < limit);
+        let waited = tokio::time::timeout(self.options.patience, below).await;
+        waited.map(drop).map_err(|_| CliError::OutboxHalfFull)
     }
 
-    async fn drain(&mut self) -> Result<(), CliError> {
-        while let Some((number, result)) = self.feed.stored().await {
-            self.stored(number, result)?;
+    /// Waits until every message of the pipeline is stored or refused.
+    async fn store_all(&mut self) -> Result<(), CliError> {
+        while let Some((line, result)) = self.pipeline.next_result().await {
+            self.stored(line, result)?;
         }
         Ok(())
     }
 
-    fn stored(&mut self, number: u64, result: Result<Receipt, EnqueueError>) -> Result<(), CliError> {
+    fn stored(&mut self, line: u64, result: Result<Receipt, EnqueueError>) -> Result<(), CliError> {
         match result {
             Ok(_) => self.counts.stored += 1,
-            // Not this line's fault, and the next one would fare no better.
+            // These errors are not about this line: the next one would fail, too.
             Err(error @ (EnqueueError::Outbox(_) | EnqueueError::Stopped | EnqueueError::NotStarted)) => {
-                return Err(CliError::NotStored { line: number, error });
+                return Err(CliError::NotStored { line, error });
             }
-            Err(error) => self.bad(number, error.to_string()),
+            Err(error) => self.bad_line(line, error.to_string()),
         }
         Ok(())
     }
 
-    fn bad(&mut self, line: u64, error: String) {
+    fn bad_line(&mut self, line: u64, error: String) {
         self.counts.bad += 1;
-        self.console.complain(&Complaint {
-            line: Some(line),
-            session_id: None,
-            sequence_number: None,
-            error,
-        });
+        self.console.report(&Diagnostic::at_line(line, error));
     }
 
-    fn tell(&self, outcome: &Outcome<'_>, settled: &Settled, file: Option<&Path>) -> Result<(), CliError> {
+    fn print(&self, outcome: &Outcome<'_>, waited: &Result<(), Stalled>) -> Result<(), CliError> {
         self.console.json(outcome)?;
-        let mut text = format!("{} taken in", plural(outcome.messages, "message"));
+        let mut text = format!("{} stored", plural(outcome.messages, "message"));
         if outcome.bad_lines > 0 {
-            text.push_str(&format!(", {} left out", plural(outcome.bad_lines, "bad line")));
+            text.push_str(&format!(", {} skipped", plural(outcome.bad_lines, "bad line")));
         }
         if outcome.pending == 0 && outcome.parked == 0 {
             text.push_str(&format!("; the server has everything ({})", plural(outcome.batches, "batch")));
         }
         self.console.say(text)?;
         if outcome.pending > 0 {
-            let why =
-                if let Settled::Stuck(why) = settled { why.to_string() } else { "it is not done yet".into() };
+            let why = waited.as_ref().err().map_or("requests are still in flight".into(), Stalled::to_string);
             self.console.say(format!(
-                "{} wait in the outbox: {why}. Nothing is lost; the next `levi sync` or daemon sends them.",
+                "{} left in the outbox: {why}. Nothing is lost: the next `levi sync` or a daemon sends what is left.",
                 plural(outcome.pending, "message")
             ))?;
         }
         if outcome.parked > 0 {
             let parked = plural(outcome.parked, "message");
-            self.console.say(format!("{parked} set aside; see `levi outbox list --parked`"))?;
+            self.console.say(format!("{parked} parked; see `levi outbox list --parked`"))?;
         }
-        if let (None, true, DefaultSession::Own(session)) = (file, self.counts.used_default, &self.default) {
+        let DefaultSession { id, origin } = &self.options.default_session;
+        if self.counts.used_default && *origin == Origin::ThisDevice && self.options.input == Input::Stdin {
             self.console
-                .say(format!("session {session} (stdin has no name: give --session to sync it again)"))?;
+                .say(format!("the messages are in session {id}; to write to it again, give --session"))?;
         }
         Ok(())
     }
 }
 
-fn exit(outcome: &Outcome<'_>, settled: &Settled) -> Exit {
-    if *settled == Settled::Stuck(Stuck::SignedOut) {
+fn refused(error: impl std::error::Error) -> LineFailure {
+    LineFailure::Line(error.to_string())
+}
+
+fn exit(outcome: &Outcome<'_>, waited: &Result<(), Stalled>) -> Exit {
+    if *waited == Err(Stalled::SignedOut) {
         Exit::NotSignedIn
     } else if outcome.pending > 0 || outcome.parked > 0 {
         Exit::Remaining

@@ -1,370 +1,204 @@
-//! What the batcher is told and what it asks for. Ids, sizes, attempts and verdicts only: a trace of these
-//! can be printed.
+//! The batcher's inputs and actions. They contain ids, sizes, attempts and verdicts only, so that a
+//! trace of them can be printed.
 
-use std::time::Duration;
+use levi_outbox::{Change, Due, LaneId, LaneKey, Reason, RowHead, RowKey};
+use levi_types::SessionId;
 
-use levi_outbox::{Due, DueTask, DueTasks, LaneId, Reason, RowHead, RowId, RowKey};
-use levi_transport::Answer;
-use levi_types::{SessionId, Wall};
+use super::Notice;
+use crate::sync_error::SendError;
 
-/// Names one request under way.
+/// The id of one request, unique in a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(pub u64);
 
-/// One lane's share of a batch.
+/// The rows of one lane in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// The lane.
+    /// The lane's id.
     pub lane: LaneId,
-    /// Its session.
-    pub session_id: SessionId,
+    /// The lane's name.
+    pub key: LaneKey,
     /// Rows from the lane's front, in order.
     pub rows: Vec<RowHead>,
 }
 
-/// One request: one INSERT, all or nothing.
+/// One request, which the server takes or refuses as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Its name.
+    /// The request's id.
     pub id: BatchId,
-    /// Whose rows it carries; no two parts share a lane.
+    /// The sign-in under which it is sent, from 1.
+    pub epoch: u64,
+    /// The rows, at most one part for each lane. A control row is alone in its request.
     pub parts: Vec<Part>,
 }
 
 impl Batch {
-    /// Rows in all.
+    /// The number of rows in the request.
     pub fn rows(&self) -> usize {
         self.parts.iter().map(|part| part.rows.len()).sum()
     }
+
+    /// The control row that the request sends, if it is not one of messages.
+    pub fn control_row(&self) -> Option<(&LaneKey, RowKey)> {
+        let part = self.parts.first().filter(|part| part.key.kind().is_control())?;
+        Some((&part.key, part.rows.first()?.key))
+    }
 }
 
-/// Which rows a commit wrote.
+/// The rows that a commit wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Touched {
-    /// The lowest sequence number written, for each session.
-    Sessions(Vec<(SessionId, i64)>),
-    /// Somebody else wrote: anything may have changed.
-    Anything,
+pub enum Written {
+    /// The lowest sequence number written in each lane.
+    Lanes(Vec<(LaneKey, i64)>),
+    /// Another process wrote: anything may have changed.
+    Unknown,
 }
 
-/// What the batcher is told.
+/// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Rows were committed to the outbox.
-    Wake(Touched),
-    /// The answer to [`Action::Load`].
+    Wake(Written),
+    /// The response to [`Action::Load`].
     Loaded(Due),
-    /// The answer to [`Action::LoadLane`].
-    LaneLoaded {
-        /// The lane asked for.
-        lane: LaneId,
-        /// The place asked for.
-        after: Option<i64>,
-        /// Its rows after the place asked for.
-        rows: Vec<RowHead>,
-        /// Whether the lane ends there.
-        complete: bool,
-    },
-    /// What came back for a batch.
+    /// The response to [`Action::LoadLane`].
+    LaneLoaded(LaneRows),
+    /// The response to [`Action::Send`] and [`Action::SendControl`].
     Outcome {
-        /// Which batch.
+        /// The request.
         batch: BatchId,
-        /// What it means.
-        answer: Answer,
-        /// The sessions of the batch that the answer blames by name, if any.
-        culprits: Vec<SessionId>,
-        /// A random number in `[0, 1)` for the jitter.
-        draw: f64,
+        /// Whether the server has its rows.
+        result: Result<(), SendError>,
     },
-    /// A batch was not sent, because a row of it was replaced or removed on disk in the meantime.
+    /// A request was not sent, because a row of it was replaced or removed on disk in the meantime.
     Vanished {
-        /// Which batch.
+        /// The request.
         batch: BatchId,
     },
-    /// The answer to [`Action::Seal`].
+    /// The response to [`Action::Seal`].
     Sealed {
-        /// Which lane.
+        /// The lane.
         lane: LaneId,
-        /// Whether its key was there.
+        /// The state of its rows now.
         result: SealResult,
-        /// A random number in `[0, 1)` for the jitter.
-        draw: f64,
     },
-    /// The answer to [`Action::LoadTasks`].
-    TasksLoaded(DueTasks),
-    /// A task ended.
-    TaskEnded {
-        /// Its name.
-        name: String,
-        /// Its version.
-        version: u32,
-        /// Attempts before this one.
-        attempts: u32,
-        /// How it ended.
-        end: TaskEnd,
-        /// A random number in `[0, 1)` for the jitter.
-        draw: f64,
+    /// The response to [`Action::EnsureParent`].
+    ParentEnsured {
+        /// The lane whose row was refused.
+        lane: LaneId,
+        /// Whether its parent's row is going to be sent.
+        parent: Parent,
     },
-    /// There may be a stored sign-in: ask for its token, if there is none yet.
+    /// This process can send control rows from now on.
+    ControlSenderReady,
+    /// A sign-in may be stored: ask for its token, if there is no token yet.
     SignInStored,
     /// There is a token to send with.
     SignedIn,
-    /// There is none, or it was taken away.
+    /// There is no token, or it was taken away.
     SignedOut,
-    /// The answer to [`Action::Refresh`], where it brought no token.
-    RefreshFailed {
-        /// Whether asking again later may help; if not, a person must sign in.
-        transient: bool,
-        /// A random number in `[0, 1)` for the jitter.
-        draw: f64,
-    },
+    /// [`Action::Refresh`] brought no token; a later attempt may.
+    RefreshUnavailable,
+    /// [`Action::Refresh`] brought no token, because the user must sign in.
+    RefreshRefused,
     /// The outbox could not be read or written.
-    StoreFailed {
-        /// What it said.
-        reason: Reason,
-        /// A random number in `[0, 1)` for the jitter.
-        draw: f64,
-    },
-    /// A commit went through.
+    StoreFailed(Reason),
+    /// A commit succeeded.
     Committed,
-    /// The network may be back: forget delays, try now.
+    /// The network may be back: forget delays and try now.
     NetworkChanged,
     /// No new rows will come: send what is due without waiting for more.
     Stop,
 }
 
-/// Whether a lane's rows could be sealed.
+/// Rows of one lane, as [`Action::LoadLane`] asks for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneRows {
+    /// The lane.
+    pub lane: LaneId,
+    /// The sequence number after which the rows follow; `None` for the lane's first rows.
+    pub after: Option<i64>,
+    /// The rows, ordered by sequence number.
+    pub rows: Vec<RowHead>,
+    /// Whether the lane ends there.
+    pub complete: bool,
+}
+
+/// The state of a lane whose rows were to be sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SealResult {
-    /// They are sealed on disk now.
+    /// The rows are sealed on disk now.
     Sealed,
-    /// Not yet.
+    /// The session's key is not known yet.
     Waiting(Reason),
-    /// The first of them can never be.
+    /// The lane's first row can never be sealed.
     Unsealable(RowKey, Reason),
 }
 
-/// How a task ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TaskEnd {
-    /// Done.
-    Done,
-    /// The server refused or could not be reached.
-    Answered(Answer),
-    /// It failed on this side; trying again may help.
-    Waiting(Reason),
-    /// It failed on this side for good.
-    Impossible(Reason),
+/// The parent of a row that the server refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parent {
+    /// Its row is in the outbox: the lane is blocked until the server has it.
+    Ensured,
+    /// The daemon's store does not know it.
+    Unknown,
 }
 
-impl TaskEnd {
-    /// A short code, for logs: a server's own words quote rows, and so paths and names.
-    pub fn code(&self) -> &str {
-        match self {
-            Self::Done => "done",
-            Self::Answered(answer) => &answer.code,
-            Self::Waiting(reason) | Self::Impossible(reason) => &reason.code,
-        }
-    }
-}
-
-/// What the batcher asks for. Carried out in order.
+/// What the batcher asks the engine to do, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Ask the outbox for lanes that are due, and answer with [`Input::Loaded`]. Everything asked for before
-    /// is committed first.
-    ///
-    /// Lanes worked on by then ([`Batcher::lanes_at_hand`](super::Batcher::lanes_at_hand)) are left out.
+    /// Ask the outbox for lanes that are due; the response is [`Input::Loaded`]. Changes of earlier
+    /// actions are committed first. [`Batcher::lanes_at_hand`](super::Batcher::lanes_at_hand) names
+    /// the lanes to leave out.
     Load {
-        /// At most so many lanes.
+        /// The greatest number of lanes.
         max_lanes: usize,
-        /// At most so many rows for each.
+        /// The greatest number of rows for each lane.
         heads_per_lane: usize,
-        /// At most about so many rows in all.
+        /// No more lanes are added once there are so many rows.
         max_heads: usize,
     },
-    /// Ask for more rows of one lane, and answer with [`Input::LaneLoaded`]. Committed first, likewise.
+    /// Ask for more rows of one lane; the response is [`Input::LaneLoaded`]. Changes of earlier actions are
+    /// committed first.
     LoadLane {
-        /// Which lane.
+        /// The lane.
         lane: LaneId,
-        /// Rows after this place.
+        /// The sequence number after which the rows follow; `None` for the lane's first rows.
         after: Option<i64>,
-        /// At most so many.
+        /// The greatest number of rows.
         limit: usize,
     },
-    /// Post these rows, and answer with [`Input::Outcome`].
+    /// Send these messages; the response is [`Input::Outcome`].
     Send(Batch),
-    /// The server has these rows.
-    Acknowledge {
-        /// The lane.
-        lane: LaneId,
-        /// Its session.
-        session_id: SessionId,
-        /// The rows.
-        rows: Vec<RowHead>,
-        /// When.
-        at: Wall,
-    },
-    /// The lane waits.
-    Defer {
-        /// The lane.
-        lane: LaneId,
-        /// When it is due again.
-        due_at: Wall,
-        /// Failed attempts, this one included.
-        attempts: u32,
-        /// Why.
-        reason: Reason,
-    },
-    /// This row can never be sent as it is.
-    Park {
-        /// Its lane.
-        lane: LaneId,
-        /// The row.
-        row: RowKey,
-        /// Why.
-        reason: Reason,
-        /// When.
-        at: Wall,
-    },
-    /// Not this row but the project is wrong: put it back where it was.
-    Unpark {
-        /// The row.
-        row: RowId,
-        /// When.
-        at: Wall,
-    },
-    /// Seal the lane's rows that are wrapped at rest, and answer with [`Input::Sealed`].
+    /// Send this control row, built from what the daemon's store says now; the response is
+    /// [`Input::Outcome`].
+    SendControl(Batch),
+    /// Make this change with the next commit.
+    Commit(Change),
+    /// Encrypt the lane's rows that are under the database key with the session's key; the response
+    /// is [`Input::Sealed`].
     Seal {
-        /// Which lane.
+        /// The lane.
         lane: LaneId,
-        /// Its session.
+        /// The lane's session.
         session_id: SessionId,
     },
-    /// The server does not know this session: see to it that its row is sent.
+    /// The server does not know the lane's parent: write its control row, if the daemon's store knows
+    /// it. The response is [`Input::ParentEnsured`].
     EnsureParent {
-        /// Which session.
-        session_id: SessionId,
+        /// The lane whose row was refused.
+        lane: LaneId,
+        /// The lane's name.
+        key: LaneKey,
+        /// The refused row.
+        row: RowKey,
     },
-    /// Ask for due tasks, and answer with [`Input::TasksLoaded`].
-    LoadTasks,
-    /// Run a task, and answer with [`Input::TaskEnded`].
-    RunTask(DueTask),
-    /// The task is done.
-    FinishTask {
-        /// Its name.
-        name: String,
-        /// Its version.
-        version: u32,
-    },
-    /// The task waits.
-    DeferTask {
-        /// Its name.
-        name: String,
-        /// Its version.
-        version: u32,
-        /// When it is due again.
-        due_at: Wall,
-        /// Failed attempts, this one included.
-        attempts: u32,
-        /// Why.
-        reason: Reason,
-    },
-    /// The task cannot succeed by itself.
-    ParkTask {
-        /// Its name.
-        name: String,
-        /// Its version.
-        version: u32,
-        /// Why.
-        reason: Reason,
-    },
-    /// Ask for a fresh token; answer with [`Input::SignedIn`] or [`Input::RefreshFailed`].
+    /// Ask for a fresh token; the response is [`Input::SignedIn`], [`Input::RefreshUnavailable`] or
+    /// [`Input::RefreshRefused`].
     Refresh,
-    /// Make every deferred lane and task due.
-    RetryNow {
-        /// When.
-        at: Wall,
-    },
     /// Try again to commit what could not be committed.
-    Commit,
-    /// Something worth a log line.
+    RetryCommit,
+    /// Write this to the log.
     Notice(Notice),
-}
-
-/// Something a person watching may want to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Notice {
-    /// Sending stopped for now.
-    Paused(PauseReason),
-    /// Sending goes on.
-    Resumed,
-    /// A batch was split to find the row or session at fault.
-    Split {
-        /// Its rows.
-        rows: usize,
-        /// The server's code.
-        code: String,
-    },
-    /// The server saw two rows with the same key in one batch, which the batcher never builds.
-    DuplicateInBatch,
-    /// A delay was chosen.
-    Delayed {
-        /// How long.
-        delay: Duration,
-        /// The server's code.
-        code: String,
-    },
-}
-
-/// Why nothing is being sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PauseReason {
-    /// Nobody is signed in; `set_context` resumes.
-    SignedOut,
-    /// A fresh token is being asked for.
-    Refreshing,
-    /// A token cannot be had for now: the keychain is locked, or the sign-in server does not answer. Tried again.
-    SignInUnavailable,
-    /// The project refuses everything: a missing table, read-only, paused, or every row refused alike.
-    Project {
-        /// The server's code.
-        code: String,
-        /// What it said.
-        detail: String,
-    },
-    /// The server asked for a pause (`Retry-After`).
-    RetryAfter {
-        /// The server's code.
-        code: String,
-    },
-    /// The outbox cannot be read or written.
-    Outbox {
-        /// What kind of trouble.
-        code: String,
-    },
-}
-
-impl PauseReason {
-    /// Whether the pause ends only when something outside changes, or after a backoff that may be long.
-    pub(crate) const fn is_lasting(&self) -> bool {
-        !matches!(self, Self::Refreshing)
-    }
-
-    /// The pause as a code and a line for people.
-    pub fn to_reason(&self) -> Reason {
-        let (code, detail) = match self {
-            Self::SignedOut => ("signed_out".into(), "nobody is signed in".into()),
-            Self::Refreshing => ("refreshing".into(), "waiting for a fresh token".into()),
-            Self::SignInUnavailable => {
-                ("sign_in_unavailable".into(), "the keychain or the sign-in server cannot be used now".into())
-            }
-            Self::Project { code, detail } => (code.clone(), detail.clone()),
-            Self::RetryAfter { code } => (code.clone(), "the server asked for a pause".into()),
-            Self::Outbox { code } => (code.clone(), "the outbox cannot be used now".into()),
-        };
-        Reason { code, detail }
-    }
 }

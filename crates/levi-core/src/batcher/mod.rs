@@ -1,118 +1,145 @@
-//! The batcher: decides what is sent, when, with what else, and what every answer means for the rows it
-//! was about. Pure: no I/O, no clock, no randomness, nothing spawned; it sees ids, sizes and verdicts only.
+//! The batcher decides what is sent, when and together with what, and what each response means for the
+//! rows of its request. It does no I/O, reads no clock and spawns nothing; its only randomness is the jitter
+//! that the seed determines. It sees ids, sizes and verdicts only.
 //!
 //! # The drain contract
-//! Call [`Batcher::handle`] or [`Batcher::handle_timeout`], then [`Batcher::poll_action`] until it answers
-//! `None`, then sleep until [`Batcher::poll_timeout`] or the next input.
+//! Call [`Batcher::handle`] or [`Batcher::handle_timeout`], then [`Batcher::poll_action`] until it
+//! returns `None`, then sleep until [`Batcher::poll_timeout`] or the next input.
 
-mod gate;
+mod auth_gate;
+mod breaker;
 mod io;
-mod lanes;
+mod lane;
+mod lane_windows;
+mod notice;
 mod outcome;
-mod tasks;
-mod trial;
+mod parents;
+mod poison;
+mod send;
+mod storage_gate;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use levi_outbox::{Due, LaneId, Reason, RowHead, RowId};
-use levi_types::{Monotonic, Now, Wall};
+use levi_outbox::{Change, Due, LaneId, Reason, RowHead};
+use levi_types::{Monotonic, Now};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt as _, SeedableRng as _};
 
-use self::gate::{Gate, Pause, SignIn};
-pub use self::io::{Action, Batch, BatchId, Input, Notice, Part, PauseReason, SealResult, TaskEnd, Touched};
-use self::lanes::{Lanes, Limits};
-use self::tasks::TaskBoard;
-use self::trial::Trial;
+use self::auth_gate::AuthGate;
+use self::breaker::Breaker;
+pub use self::io::{Action, Batch, BatchId, Input, LaneRows, Parent, Part, SealResult, Written};
+use self::lane_windows::LaneWindows;
+pub use self::notice::{Notice, PauseReason};
+use self::parents::Refusals;
+use self::poison::Poison;
+use self::storage_gate::StorageGate;
 use crate::config::LeviConfig;
 
-/// Lanes worked on at once. Those beyond wait on disk and take turns.
-const MOST_LANES: usize = 128;
+/// The greatest number of lanes at hand. Others wait on disk and take turns.
+const MAX_LANES: usize = 128;
 
-/// The batcher. See the [module](self) for how it is driven.
+/// The batcher. The [module](self) says how to drive it.
 #[derive(Debug)]
 pub struct Batcher {
     config: LeviConfig,
-    lanes: Lanes,
-    flights: BTreeMap<BatchId, Flight>,
+    random: Jitter,
+    /// The time of the last call.
+    now: Now,
+    windows: LaneWindows,
+    in_flight: BTreeMap<BatchId, Batch>,
     last_batch: u64,
-    gate: Gate,
-    /// One for each code for which rows are refused, until something is accepted.
-    trials: Vec<Trial>,
-    /// Rows that were set aside and put back: refused once more, they are set aside for good.
-    second_look: HashSet<RowId>,
-    tasks: TaskBoard,
-    /// Whether lanes that are not worked on yet may be due.
+    auth: AuthGate,
+    breaker: Breaker,
+    storage: StorageGate,
+    poison: Poison,
+    refusals: Refusals,
+    can_send_control_rows: bool,
+    stopping: bool,
+    /// Whether lanes that are not at hand may be due.
     dirty: bool,
     loading: bool,
     /// When a lane that waits on disk becomes due.
     due_timer: Option<Monotonic>,
-    /// How often row level security refused a lane's first row by itself, until something of the lane is accepted
-    /// or set aside.
-    refusals: BTreeMap<LaneId, u32>,
     actions: VecDeque<Action>,
 }
 
-/// A batch under way.
+/// The random numbers of the delays' jitter.
 #[derive(Debug)]
-struct Flight {
-    batch: Batch,
-    epoch: u64,
+struct Jitter(Xoshiro256PlusPlus);
+
+impl Jitter {
+    /// A number from 0 up to but not including 1.
+    fn draw(&mut self) -> f64 {
+        self.0.random()
+    }
 }
 
 impl Batcher {
-    /// A batcher for a store that may hold rows already, with nobody signed in.
-    pub fn new(config: LeviConfig) -> Self {
+    /// A batcher for a store that may hold rows already, with nobody signed in. `seed` determines the
+    /// jitter of its delays.
+    pub fn new(config: LeviConfig, seed: u64) -> Self {
         Self {
             config,
-            lanes: Lanes::default(),
-            flights: BTreeMap::new(),
+            random: Jitter(Xoshiro256PlusPlus::seed_from_u64(seed)),
+            now: Now::default(),
+            windows: LaneWindows::default(),
+            in_flight: BTreeMap::new(),
             last_batch: 0,
-            gate: Gate::default(),
-            trials: Vec::new(),
-            second_look: HashSet::new(),
-            tasks: TaskBoard::new(),
+            auth: AuthGate::new(),
+            breaker: Breaker::new(),
+            storage: StorageGate::new(),
+            poison: Poison::default(),
+            refusals: Refusals::default(),
+            can_send_control_rows: false,
+            stopping: false,
             dirty: true,
             loading: false,
             due_timer: None,
-            refusals: BTreeMap::new(),
             actions: VecDeque::new(),
         }
     }
 
-    /// Takes one input in.
+    /// Takes one input.
     pub fn handle(&mut self, now: Now, input: Input) {
-        let paused_before = self.gate.reason();
+        self.now = now;
+        let paused_before = self.paused();
         match input {
-            Input::Wake(touched) => self.wake(touched),
+            Input::Wake(written) => self.wake(written),
             Input::Loaded(due) => self.loaded(now, due),
-            Input::LaneLoaded { lane, after, rows, complete } => {
-                let flush_at = rows.first().map_or(now.monotonic, |row| self.flush_at(now, row));
-                self.lanes.extend(lane, after, rows, complete, flush_at);
+            Input::LaneLoaded(loaded) => {
+                let flush_at = self.flush_at_of(loaded.rows.first());
+                self.windows.extend(loaded, flush_at);
             }
-            Input::Outcome { batch, answer, culprits, draw } => {
-                self.outcome(now, batch, answer, &culprits, draw);
-            }
+            Input::Outcome { batch, result } => self.outcome(now, batch, result),
             Input::Vanished { batch } => self.vanished(batch),
-            Input::Sealed { lane, result, draw } => self.sealed(now, lane, result, draw),
-            Input::TasksLoaded(due) => self.tasks.loaded(now, due, self.config.longest_delay()),
-            Input::TaskEnded { name, version, attempts, end, draw } => {
-                self.task_ended(now, (name, version, attempts), end, draw);
+            Input::Sealed { lane, result } => self.sealed(now, lane, result),
+            Input::ParentEnsured { lane, parent } => self.parent_ensured(now, lane, parent),
+            Input::ControlSenderReady => {
+                self.can_send_control_rows = true;
+                self.windows.release_held_back();
+                self.dirty = true;
             }
-            Input::SignInStored if self.gate.sign_in == SignIn::Out => {
-                self.gate.sign_in = SignIn::Refreshing;
-                self.gate.taking_up_stored = true;
-                self.actions.push_back(Action::Refresh);
+            Input::SignInStored => {
+                if self.auth.adopt_stored() {
+                    self.actions.push_back(Action::Refresh);
+                }
             }
-            // Somebody was quicker.
-            Input::SignInStored => {}
-            Input::SignedIn => self.signed_in(now),
-            Input::SignedOut => self.gate.sign_in = SignIn::Out,
-            Input::RefreshFailed { transient, draw } => self.refresh_failed(now, transient, draw),
-            Input::StoreFailed { reason, draw } => self.store_failed(now, reason, draw),
-            Input::Committed => self.gate.outbox_attempts = 0,
-            Input::NetworkChanged => self.network_changed(now.wall),
+            Input::SignedIn => {
+                self.auth.signed_in(now.monotonic);
+                self.dirty = true;
+            }
+            Input::SignedOut => self.auth.signed_out(),
+            Input::RefreshUnavailable => {
+                let (backoff, random) = (self.config.backoff(), &mut self.random);
+                self.auth.refresh_unavailable(now.monotonic, |n| backoff.delay(n, random.draw()));
+            }
+            Input::RefreshRefused => self.auth.refresh_refused(),
+            Input::StoreFailed(reason) => self.store_failed(now, reason),
+            Input::Committed => self.storage.worked(),
+            Input::NetworkChanged => self.network_changed(now),
             Input::Stop => {
-                self.gate.stopping = true;
+                self.stopping = true;
                 self.dirty = true;
             }
         }
@@ -122,84 +149,87 @@ impl Batcher {
 
     /// Tells the batcher what time it is.
     pub fn handle_timeout(&mut self, now: Now) {
-        let paused_before = self.gate.reason();
-        let expired = self.gate.expire(now.monotonic);
-        if expired.refresh {
+        self.now = now;
+        let paused_before = self.paused();
+        if self.auth.expire(now.monotonic) {
             self.actions.push_back(Action::Refresh);
         }
-        if expired.outbox {
-            self.actions.push_back(Action::Commit);
+        let storage_expired = self.storage.expire(now.monotonic);
+        if storage_expired {
+            self.actions.push_back(Action::RetryCommit);
         }
-        if expired.outbox || expired.project || self.due_timer.is_some_and(|at| at <= now.monotonic) {
+        let breaker_expired = self.breaker.expire(now.monotonic);
+        let lanes_are_due = self.due_timer.is_some_and(|at| at <= now.monotonic);
+        if storage_expired || breaker_expired || lanes_are_due {
             self.due_timer = None;
             self.dirty = true;
         }
-        self.tasks.expire(now.monotonic);
         self.advance(now);
         self.notice_pause(paused_before);
     }
 
-    /// What to do next, in order. `None`: nothing until the next input or timeout.
+    /// The next action, in order. `None`: nothing to do until the next input or timeout.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        self.actions.pop_front().or_else(|| self.next_request())
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout). `None`: sleep until there is an input.
     pub fn poll_timeout(&self) -> Option<Monotonic> {
-        let work = if self.gate.is_open() {
-            let room = self.flights.len() < self.gate.most_in_flight(self.config.max_in_flight);
-            let flush = self.lanes.flush_at().filter(|_| room);
-            let tasks = self.tasks.timer().filter(|_| !self.tasks.running);
-            [flush, self.due_timer, tasks].into_iter().flatten().min()
+        // A paused project needs no timer while nobody is signed in.
+        let breaker = self.breaker.timer().filter(|_| self.auth.is_open());
+        let work = if self.is_open() {
+            let flush = self.windows.flush_at().filter(|_| self.has_room());
+            [flush, self.due_timer].into_iter().flatten().min()
         } else {
             None
         };
-        [self.gate.timer(), work].into_iter().flatten().min()
+        [self.storage.timer(), self.auth.timer(), breaker, work].into_iter().flatten().min()
     }
 
-    /// Lanes that the answer to [`Action::Load`] must leave out: those worked on, and those about which something
-    /// was decided that may not be on disk.
+    /// Lanes that the response to [`Action::Load`] must leave out: those at hand, and those about which
+    /// something was decided that may not be on disk.
     pub fn lanes_at_hand(&self) -> Vec<LaneId> {
-        self.lanes.known()
+        self.windows.known()
     }
 
-    /// Whether requests may go out now.
+    /// Whether requests may be sent now.
     pub fn is_open(&self) -> bool {
-        self.gate.is_open()
+        self.auth.is_open() && self.breaker.permits_sending() && self.storage.is_open()
     }
 
-    /// Whether the outbox may be asked now, or failed so recently that it is left alone.
+    /// Whether the outbox may be used now. It is left alone for a while after it failed.
     pub fn trusts_outbox(&self) -> bool {
-        self.gate.outbox.is_none()
+        self.storage.is_open()
     }
 
-    /// Why nothing is being sent, if so.
+    /// Why nothing is being sent, the most fundamental reason first.
     pub fn paused(&self) -> Option<PauseReason> {
-        self.gate.reason()
+        self.storage.reason().or_else(|| self.auth.reason()).or_else(|| self.breaker.reason())
     }
 
-    /// Requests (batches, and the task that runs) and rows under way.
-    pub fn in_flight(&self) -> (usize, usize) {
-        let requests = self.flights.len() + usize::from(self.tasks.running);
-        (requests, self.flights.values().map(|flight| flight.batch.rows()).sum())
+    /// A request in flight.
+    pub fn batch(&self, id: BatchId) -> Option<&Batch> {
+        self.in_flight.get(&id)
     }
 
-    /// Whether nothing is under way and nothing more can be sent now: all that could leave has left.
+    /// The requests in flight.
+    pub fn in_flight(&self) -> impl ExactSizeIterator<Item = &Batch> {
+        self.in_flight.values()
+    }
+
+    /// Whether nothing is in flight and nothing more can be sent now.
     pub fn is_drained(&self) -> bool {
-        let idle = self.flights.is_empty() && !self.tasks.running;
-        let nothing_due =
-            !self.dirty && !self.loading && self.lanes.ready_rows(1) == 0 && self.tasks.is_quiet();
-        idle && (nothing_due || !self.gate.is_open())
+        let nothing_due = !self.dirty && !self.loading && !self.windows.has_ready();
+        self.in_flight.is_empty() && (nothing_due || !self.is_open())
     }
 
-    fn wake(&mut self, touched: Touched) {
+    fn wake(&mut self, written: Written) {
         self.dirty = true;
-        self.tasks.dirty = true;
-        match touched {
-            Touched::Anything => self.lanes.distrust(),
-            Touched::Sessions(sessions) => {
-                for (session, lowest) in sessions {
-                    self.lanes.touch(&session, lowest);
+        match written {
+            Written::Unknown => self.windows.invalidate_all(),
+            Written::Lanes(lanes) => {
+                for (key, lowest) in lanes {
+                    self.windows.note_write(&key, lowest);
                 }
             }
         }
@@ -208,11 +238,15 @@ impl Batcher {
     fn loaded(&mut self, now: Now, due: Due) {
         self.loading = false;
         // What was left out may be due again: it is asked for by itself.
-        self.dirty = due.more || self.lanes.some_gone();
-        self.gate.outbox_attempts = 0;
+        self.dirty = due.more || self.windows.some_were_left_out();
+        self.storage.worked();
         for lane in due.lanes {
-            let flush_at = lane.heads.first().map_or(now.monotonic, |row| self.flush_at(now, row));
-            self.lanes.insert(lane, flush_at);
+            if lane.key.kind().is_control() && !self.can_send_control_rows {
+                self.windows.hold_back(lane.lane);
+                continue;
+            }
+            let flush_at = self.flush_at_of(lane.heads.first());
+            self.windows.insert(lane, flush_at);
         }
         if let Some(at) = due.next_due {
             let wait = at.since(now.wall).min(self.config.longest_delay());
@@ -220,165 +254,72 @@ impl Batcher {
         }
     }
 
-    fn signed_in(&mut self, now: Now) {
-        let stored = std::mem::take(&mut self.gate.taking_up_stored);
-        let refreshed = self.gate.sign_in == SignIn::Refreshing && !stored;
-        self.gate.refreshed_at = refreshed.then_some(now.monotonic);
-        self.gate.sign_in = SignIn::In;
-        self.gate.epoch += 1;
-        self.dirty = true;
-        self.tasks.dirty = true;
-    }
-
-    fn refresh_failed(&mut self, now: Now, transient: bool, draw: f64) {
-        if self.gate.sign_in != SignIn::Refreshing {
-            return;
-        }
-        if transient {
-            self.gate.refresh_attempts = self.gate.refresh_attempts.saturating_add(1);
-            let delay = self.config.backoff().delay(self.gate.refresh_attempts, draw);
-            self.gate.sign_in = SignIn::RefreshAt(now.monotonic.after(delay));
-        } else {
-            self.gate.sign_in = SignIn::Out;
-        }
-    }
-
-    fn store_failed(&mut self, now: Now, reason: Reason, draw: f64) {
-        self.gate.outbox_attempts = self.gate.outbox_attempts.saturating_add(1);
-        let delay = self.config.backoff().delay(self.gate.outbox_attempts, draw);
-        self.gate.outbox = Some(Pause {
-            reason: PauseReason::Outbox { code: reason.code },
-            until: now.monotonic.after(delay),
-        });
-        self.lanes.forget_idle();
-        self.tasks.forget();
+    fn store_failed(&mut self, now: Now, reason: Reason) {
+        let (backoff, random) = (self.config.backoff(), &mut self.random);
+        self.storage.failed(now.monotonic, reason.code, |attempts| backoff.delay(attempts, random.draw()));
+        self.windows.forget_idle();
         self.loading = false;
         self.dirty = true;
     }
 
-    fn network_changed(&mut self, at: Wall) {
-        self.gate.network_changed();
-        self.actions.push_back(Action::Commit);
-        self.actions.push_back(Action::RetryNow { at });
+    fn network_changed(&mut self, now: Now) {
+        self.auth.network_changed();
+        self.breaker.network_changed();
+        self.storage.network_changed();
+        self.actions.push_back(Action::RetryCommit);
+        self.commit(Change::RetryNow { at: now.wall });
         self.dirty = true;
-        self.tasks.dirty = true;
     }
 
-    /// Everything that follows from the present state.
+    /// What follows from the present state, apart from requests and loads, which are decided when they are
+    /// polled for.
     fn advance(&mut self, now: Now) {
-        if self.gate.outbox.is_some() {
+        if !self.storage.is_open() {
             return;
         }
-        for (lane, session_id) in self.lanes.take_unsealed() {
+        for (lane, session_id) in self.windows.take_unsealed() {
             self.actions.push_back(Action::Seal { lane, session_id });
         }
-        self.convict_if_none_is_left(now);
-        if !self.gate.is_open() {
-            return;
-        }
-        self.send(now);
-        self.load();
-        self.run_tasks();
+        self.blame_project_if_no_row_is_left(now);
     }
 
-    fn send(&mut self, now: Now) {
-        while self.flights.len() < self.gate.most_in_flight(self.config.max_in_flight) {
-            let backlog = 2 * self.config.batch_size;
-            let ready = self.lanes.ready_rows(backlog);
-            let waited = self.lanes.flush_at().is_some_and(|at| at <= now.monotonic);
-            if ready == 0 || !(waited || self.gate.stopping || ready >= self.config.batch_size) {
-                return;
-            }
-            let catching_up = ready >= backlog || self.lanes.ready_lane_has_more();
-            let rows = if catching_up { self.config.catch_up_batch_size } else { self.config.batch_size };
-            let rows = if self.gate.trouble > 1 { self.gate.narrowed(self.config.batch_size) } else { rows };
-            let limits = Limits { rows, bytes: self.gate.narrowed(self.config.max_batch_bytes) };
-            let flush_interval = self.config.flush_interval;
-            let parts = self.lanes.draft(limits, |row| flush_at(now, row, flush_interval));
-            if parts.is_empty() {
-                return;
-            }
-            self.last_batch += 1;
-            let batch = Batch { id: BatchId(self.last_batch), parts };
-            self.flights.insert(batch.id, Flight { batch: batch.clone(), epoch: self.gate.epoch });
-            self.actions.push_back(Action::Send(batch));
-        }
+    fn commit(&mut self, change: Change) {
+        self.actions.push_back(Action::Commit(change));
     }
 
-    fn load(&mut self) {
-        let most = self.config.catch_up_batch_size;
-        for (lane, after, limit) in self.lanes.take_low(most, 2 * most) {
-            self.actions.push_back(Action::LoadLane { lane, after, limit });
-        }
-        let room = MOST_LANES.saturating_sub(self.lanes.len());
-        if self.dirty && !self.loading && room > 0 {
-            self.loading = true;
-            self.lanes.asking();
-            self.actions.push_back(Action::Load {
-                max_lanes: room,
-                heads_per_lane: 2 * most,
-                max_heads: 4 * most * self.config.max_in_flight,
-            });
-        }
-    }
-
-    fn run_tasks(&mut self) {
-        if self.tasks.running {
-            return;
-        }
-        if let Some(task) = self.tasks.next() {
-            self.tasks.epoch = self.gate.epoch;
-            self.actions.push_back(Action::RunTask(task));
-        } else if self.tasks.dirty && !self.tasks.asked {
-            self.tasks.dirty = false;
-            self.tasks.asked = true;
-            self.actions.push_back(Action::LoadTasks);
-        }
-    }
-
-    fn defer(&mut self, now: Now, lane: LaneId, wait: Wait<'_>) {
-        let attempts = self.lanes.lane(lane).map_or(1, |lane| lane.attempts.saturating_add(1));
-        let delay = self.config.backoff().delay(attempts, wait.draw);
-        let delay = delay.max(wait.at_least.min(self.config.longest_delay()));
-        self.actions.push_back(Action::Defer {
-            lane,
-            due_at: now.wall.after(delay),
-            attempts,
-            reason: wait.reason.clone(),
-        });
-        self.lanes.remove(lane);
+    /// The lane waits for its next attempt.
+    fn defer(&mut self, now: Now, lane: LaneId, reason: Reason, at_least: Duration) {
+        let attempts = self.windows.lane(lane).map_or(1, |lane| lane.attempts.saturating_add(1));
+        let delay = self.config.backoff().delay(attempts, self.random.draw());
+        let delay = delay.max(at_least.min(self.config.longest_delay()));
+        let code = reason.code.clone();
+        self.commit(Change::Defer { lane, due_at: now.wall.after(delay), attempts, reason });
+        self.windows.remove(lane);
         self.due_at_latest(now.monotonic.after(delay));
-        self.actions.push_back(Action::Notice(Notice::Delayed { delay, code: wait.reason.code.clone() }));
+        self.actions.push_back(Action::Notice(Notice::Delayed { delay, code }));
     }
 
     fn due_at_latest(&mut self, at: Monotonic) {
         self.due_timer = Some(self.due_timer.map_or(at, |timer| timer.min(at)));
     }
 
-    fn flush_at(&self, now: Now, row: &RowHead) -> Monotonic {
-        flush_at(now, row, self.config.flush_interval)
+    /// When the lane of this first row stops waiting for a fuller batch.
+    fn flush_at_of(&self, row: Option<&RowHead>) -> Monotonic {
+        row.map_or(self.now.monotonic, |row| flush_at(self.now, row, self.config.flush_interval))
     }
 
     fn notice_pause(&mut self, before: Option<PauseReason>) {
-        let after = self.gate.reason();
-        if before != after {
-            let notice = after.map_or(Notice::Resumed, Notice::Paused);
-            self.actions.push_back(Action::Notice(notice));
+        let after = self.paused();
+        if before == after {
+            return;
         }
+        let notice = after.map(Notice::Paused).or_else(|| before.map(Notice::Resumed));
+        self.actions.extend(notice.map(Action::Notice));
     }
 }
 
-/// How and why a lane waits.
-#[derive(Clone, Copy, Debug)]
-struct Wait<'a> {
-    reason: &'a Reason,
-    at_least: Duration,
-    draw: f64,
-}
-
-/// When a row has waited long enough for company: `flush_interval` after it was handed in. The wall clock
-/// only shortens that wait, so a clock that jumped can neither hold a row back nor hurry it by more than one
-/// interval.
+/// When a row has waited long enough for a fuller batch: `flush_interval` after it was enqueued. The wall
+/// clock only shortens that wait, so a clock that jumped changes it by at most one interval.
 fn flush_at(now: Now, row: &RowHead, flush_interval: Duration) -> Monotonic {
     let waited = now.wall.since(row.enqueued_at);
     now.monotonic.after(flush_interval.saturating_sub(waited))

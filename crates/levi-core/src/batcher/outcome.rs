@@ -1,382 +1,302 @@
-//! What an answer means for the rows it was about.
+//! What a response means for the rows of its request.
 
 use std::time::Duration;
 
-use levi_outbox::{LaneId, Reason, RowId};
-use levi_transport::{Answer, Verdict};
-use levi_types::{Monotonic, Now, SessionId};
+use levi_outbox::{Change, LaneId, LaneKey, Reason, RowId, RowKind};
+use levi_transport::{ApiError, Verdict, culprits};
+use levi_types::{Now, SessionId};
 
-use super::gate::SignIn;
-use super::io::{Action, Batch, BatchId, Notice, Part, PauseReason, SealResult, TaskEnd};
-use super::trial::{Finding, Trial};
-use super::{Batcher, MOST_LANES, Wait};
-
-/// A second trial of a project goes through at least so many rows, if there are as many.
-const SECOND_TRIAL: usize = 8;
-
-/// Convictions in a row after which a trial may be larger by a batch.
-const CONVICTIONS_PER_STEP: usize = 8;
-
-/// Batches that a trial comprises at most.
-const WIDEST_TRIAL: usize = 16;
+use super::io::{Action, Batch, BatchId, Part, SealResult};
+use super::lane::Group;
+use super::notice::{Notice, PauseReason};
+use super::poison::{Blamed, Finding, SearchSize};
+use super::{Batcher, MAX_LANES};
+use crate::sync_error::SendError;
 
 impl Batcher {
-    pub(super) fn outcome(
-        &mut self,
-        now: Now,
-        id: BatchId,
-        answer: Answer,
-        culprits: &[SessionId],
-        draw: f64,
-    ) {
-        let Some(flight) = self.flights.remove(&id) else { return };
-        let batch = flight.batch;
-        match answer.verdict {
-            Verdict::Accepted => self.accepted(now, batch),
+    pub(super) fn outcome(&mut self, now: Now, id: BatchId, result: Result<(), SendError>) {
+        let Some(mut batch) = self.in_flight.remove(&id) else { return };
+        if result.is_err() {
+            self.let_go_of_blocked(&mut batch);
+        }
+        match result {
+            Ok(()) => self.accepted(now, batch),
+            Err(SendError::Api(error)) => self.failed(now, batch, &error),
+            Err(SendError::Wait(error)) => self.defer_all(now, batch, &error.to_reason()),
+            Err(SendError::Never(error)) => {
+                for part in batch.parts {
+                    self.park_row(now, &part, error.to_reason());
+                    self.windows.without_first(part.lane, 0);
+                }
+            }
+        }
+    }
+
+    /// A failure costs a lane nothing while its parent waits. The lane is loaded again when it is due.
+    fn let_go_of_blocked(&mut self, batch: &mut Batch) {
+        let windows = &mut self.windows;
+        let blocked =
+            batch.parts.extract_if(.., |part| windows.lane(part.lane).is_some_and(|lane| lane.blocked));
+        let blocked: Vec<LaneId> = blocked.map(|part| part.lane).collect();
+        for lane in blocked {
+            self.windows.remove(lane);
+            self.dirty = true;
+        }
+    }
+
+    fn failed(&mut self, now: Now, batch: Batch, error: &ApiError) {
+        match error.verdict {
             Verdict::SignedOut => {
+                let epoch = batch.epoch;
                 self.put_back(batch);
-                self.token_refused(now, flight.epoch);
+                if self.auth.token_refused(now.monotonic, epoch, self.config.longest_delay()) {
+                    self.actions.push_back(Action::Refresh);
+                }
             }
             Verdict::SchemaMismatch | Verdict::ProjectUnavailable => {
+                let reason = reason(kind_of(&batch), error);
                 self.put_back(batch);
-                self.pause_project(now, &answer, draw);
+                self.pause_project(now, reason);
             }
-            Verdict::MissingParent => self.missing_parent(now, batch, &answer, culprits, draw),
+            Verdict::MissingParent => self.missing_parent(now, batch, error),
             Verdict::Forbidden | Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
-                self.refused(now, batch, &answer, culprits, draw);
+                self.refused(now, batch, error);
             }
-            Verdict::Busy { retry_after } => self.unavailable(now, batch, &answer, retry_after, draw),
-            // `Unreachable`, `Unexpected`, and whatever a later version may add: wait and try again.
-            _ => self.unavailable(now, batch, &answer, None, draw),
+            // `Busy`, `Unreachable`, `Unexpected`, and what later versions may add: wait and try again.
+            _ => self.unavailable(now, batch, error),
         }
     }
 
     fn accepted(&mut self, now: Now, batch: Batch) {
-        self.gate.accepted();
-        self.look_again(now);
-        for Part { lane, session_id, rows } in batch.parts {
-            let count = rows.len();
+        self.breaker.accepted();
+        self.auth.accepted();
+        let kind = kind_of(&batch);
+        let unparked = self.poison.accepted(kind);
+        if !unparked.is_empty() {
+            self.unpark(now, unparked);
+        }
+        for Part { lane, key, rows } in batch.parts {
             for row in &rows {
-                self.second_look.remove(&row.key.id);
+                self.poison.forget(row.key.id);
             }
-            self.actions.push_back(Action::Acknowledge { lane, session_id, rows, at: now.wall });
-            self.lanes.landed(lane, count);
-            self.refusals.remove(&lane);
-            let others_wait = self.dirty && self.lanes.len() >= MOST_LANES;
+            let count = rows.len();
+            let rows = rows.into_iter().map(|row| row.key).collect();
+            self.commit(Change::Acknowledge { lane, rows, at: now.wall });
+            self.windows.acknowledged(lane, count);
+            self.refusals.forget(lane);
+            self.retry_children(now, &key);
+            let others_wait = self.dirty && self.windows.len() >= MAX_LANES;
             if others_wait {
-                self.lanes.remove(lane);
+                self.windows.remove(lane);
             }
         }
+        // Its children may be due now.
+        self.dirty |= kind.is_control();
     }
 
-    /// The project takes rows. Where many were set aside before it did, it may have been at fault until just
-    /// now: each gets a second chance, and no third.
-    fn look_again(&mut self, now: Now) {
-        let rows: Vec<RowId> = self.trials.drain(..).flat_map(Trial::into_suspects).collect();
-        if rows.is_empty() {
-            return;
+    /// What waits in backoff may have failed only because the server did not know the session.
+    fn retry_children(&mut self, now: Now, key: &LaneKey) {
+        let LaneKey::Session(session) = key else { return };
+        for lane in [LaneKey::Secret(session.clone()), LaneKey::Messages(session.clone())] {
+            self.commit(Change::RetryLane { lane, at: now.wall });
         }
-        for row in rows {
-            self.actions.push_back(Action::Unpark { row, at: now.wall });
-            self.second_look.insert(row);
-        }
-        self.lanes.distrust();
-        self.dirty = true;
     }
 
-    /// The batch was never sent: its lanes start over from what is on disk.
+    /// The request was never sent: its lanes start over from what is on disk.
     pub(super) fn vanished(&mut self, id: BatchId) {
-        let Some(flight) = self.flights.remove(&id) else { return };
-        for part in flight.batch.parts {
+        let Some(batch) = self.in_flight.remove(&id) else { return };
+        for part in batch.parts {
             let lane = part.lane;
-            self.lanes.put_back(part);
-            self.lanes.reload(lane);
+            self.windows.put_back(part);
+            self.windows.reload(lane);
         }
     }
 
     fn put_back(&mut self, batch: Batch) {
         for part in batch.parts {
-            self.lanes.put_back(part);
+            self.windows.put_back(part);
         }
     }
 
-    /// A token was refused: ask for a fresh one, once. An answer to an older token proves nothing.
-    fn token_refused(&mut self, now: Now, epoch: u64) {
-        if epoch != self.gate.epoch || self.gate.sign_in != SignIn::In {
-            return;
-        }
-        // One that worked for nothing since, but long ago, has merely expired: the network was away meanwhile.
-        let fresh = |at: Monotonic| now.monotonic.since(at) < self.config.longest_delay();
-        if self.gate.refreshed_at.is_some_and(fresh) {
-            self.gate.sign_in = SignIn::Out;
-        } else {
-            self.gate.sign_in = SignIn::Refreshing;
-            self.actions.push_back(Action::Refresh);
-        }
+    fn pause_project(&mut self, now: Now, Reason { code, detail }: Reason) {
+        let reason = PauseReason::Project { code, detail };
+        let (backoff, random) = (self.config.backoff(), &mut self.random);
+        self.breaker.refused(now.monotonic, reason, |attempts| backoff.delay(attempts, random.draw()));
     }
 
-    fn pause_project(&mut self, now: Now, answer: &Answer, draw: f64) {
-        self.gate.project_attempts = self.gate.project_attempts.saturating_add(1);
-        let delay = self.config.backoff().delay(self.gate.project_attempts, draw);
-        let reason = PauseReason::Project { code: answer.code.clone(), detail: answer.detail.clone() };
-        self.gate.pause_project(now.monotonic, delay, reason);
-        self.gate.probing = Some(answer.code.clone());
-    }
-
-    fn unavailable(
-        &mut self,
-        now: Now,
-        batch: Batch,
-        answer: &Answer,
-        retry_after: Option<Duration>,
-        draw: f64,
-    ) {
-        self.gate.trouble = self.gate.trouble.saturating_add(1);
-        if let Some(asked) = retry_after {
-            let reason = PauseReason::RetryAfter { code: answer.code.clone() };
-            self.gate.pause_project(now.monotonic, asked, reason);
+    fn unavailable(&mut self, now: Now, batch: Batch, error: &ApiError) {
+        self.breaker.failed();
+        if let Some(asked) = error.retry_after {
+            let reason = PauseReason::RetryAfter { code: error.code.clone() };
+            self.breaker.open(now.monotonic.after(asked), reason);
         }
-        let at_least = retry_after.unwrap_or_default();
+        let at_least = error.retry_after.unwrap_or_default();
         for part in batch.parts {
-            self.defer(now, part.lane, Wait { reason: &reason(answer), at_least, draw });
+            self.defer(now, part.lane, reason(part.key.kind(), error), at_least);
         }
     }
 
-    fn missing_parent(
-        &mut self,
-        now: Now,
-        mut batch: Batch,
-        answer: &Answer,
-        culprits: &[SessionId],
-        draw: f64,
-    ) {
-        match batch.parts.pop() {
-            Some(part) if batch.parts.is_empty() => self.wait_for_parent(now, part, answer, draw),
-            Some(part) => {
-                batch.parts.push(part);
-                self.isolate(batch, answer, culprits);
-            }
-            None => {}
+    fn defer_all(&mut self, now: Now, batch: Batch, reason: &Reason) {
+        for part in batch.parts {
+            self.defer(now, part.lane, reason.clone(), Duration::ZERO);
         }
-    }
-
-    fn wait_for_parent(&mut self, now: Now, part: Part, answer: &Answer, draw: f64) {
-        self.actions.push_back(Action::EnsureParent { session_id: part.session_id });
-        self.defer(now, part.lane, Wait { reason: &reason(answer), at_least: Duration::ZERO, draw });
     }
 
     /// A row of the batch is bad, or the project is. Narrow it down until it is clear which.
-    fn refused(&mut self, now: Now, mut batch: Batch, answer: &Answer, culprits: &[SessionId], draw: f64) {
-        if answer.verdict == Verdict::DuplicateInBatch {
+    fn refused(&mut self, now: Now, mut batch: Batch, error: &ApiError) {
+        if error.verdict == Verdict::DuplicateInBatch {
             self.actions.push_back(Action::Notice(Notice::DuplicateInBatch));
         }
-        if self.trial(&answer.code).is_none() {
-            self.open_trial(&batch, &answer.code);
+        if !batch.parts.is_empty() {
+            self.begin_search(&batch, error);
         }
         match batch.parts.pop() {
             Some(part) if !batch.parts.is_empty() => {
                 batch.parts.push(part);
-                self.isolate(batch, answer, culprits);
+                self.isolate(batch, error);
             }
-            Some(part) if part.rows.len() > 1 => self.halve(part, answer),
-            Some(part) if answer.verdict == Verdict::Forbidden => self.forbidden(now, part, answer, draw),
-            Some(part) => self.park(now, &part, answer, draw),
+            Some(part) if part.rows.len() > 1 => self.bisect(part, error),
+            Some(part) if error.verdict == Verdict::Forbidden => self.refused_for_parent(now, part, error),
+            Some(part) => self.park(now, &part, error),
             None => {}
         }
     }
 
-    /// A project that was convicted before and refuses again gets a larger trial than the last one, as far as
-    /// there are rows: good ones may wait behind bad ones.
-    fn open_trial(&mut self, batch: &Batch, code: &str) {
-        let trial = match &self.gate.probing {
-            Some(probing) if probing == code && self.gate.convicted_for > 0 => {
-                // Not much more at a time, for what is on trial is set aside on disk, and a crash forgets why; but
-                // in the end more than there are bad rows in front of a good one.
-                let convictions = self.gate.project_attempts as usize;
-                let widened = (1 + convictions / CONVICTIONS_PER_STEP).min(WIDEST_TRIAL);
-                let most = self.config.batch_size.max(SECOND_TRIAL) * widened;
-                let known = batch.rows() + self.lanes.waiting_rows(most);
-                Trial::open(code, 2 * self.gate.convicted_for, known.min(most))
-            }
-            _ => Trial::open(code, batch.rows(), self.config.batch_size),
+    fn begin_search(&mut self, batch: &Batch, error: &ApiError) {
+        let mut size = SearchSize {
+            refused: batch.rows(),
+            waiting: 0,
+            blames: self.breaker.attempts() as usize,
+            batch_size: self.config.batch_size,
         };
-        self.trials.push(trial);
+        size.waiting = self.windows.waiting_rows(size.most_when_repeated());
+        self.poison.begin_search(kind_of(batch), &error.code, size);
     }
 
-    /// The trial for `code`, if one is open: each lasts until something is accepted.
-    fn trial(&mut self, code: &str) -> Option<&mut Trial> {
-        self.trials.iter_mut().find(|trial| trial.code == code)
-    }
-
-    /// Several sessions shared a refused batch: the ones the answer names go alone; if it names none, each
-    /// half goes by itself.
-    fn isolate(&mut self, batch: Batch, answer: &Answer, culprits: &[SessionId]) {
-        self.notice_split(batch.rows(), answer);
-        let named = batch.parts.iter().filter(|part| culprits.contains(&part.session_id)).count();
-        let names_some = named > 0 && named < batch.parts.len();
+    /// Several sessions shared a refused batch: the ones that the error names are sent alone; if it names none,
+    /// each half is sent by itself.
+    pub(super) fn isolate(&mut self, batch: Batch, error: &ApiError) {
+        self.notice_split(batch.rows(), error);
+        let sessions = batch.parts.iter().filter_map(|part| part.key.session_id());
+        let named: Vec<SessionId> = culprits(error, sessions).into_iter().cloned().collect();
+        let is_named = |part: &Part| part.key.session_id().is_some_and(|session| named.contains(session));
+        let count = batch.parts.iter().filter(|part| is_named(part)).count();
+        let names_some = count > 0 && count < batch.parts.len();
         let middle = batch.parts.len() / 2;
-        let halves = [self.lanes.new_group(), self.lanes.new_group()];
+        let halves = [self.windows.new_group(), self.windows.new_group()];
         for (index, part) in batch.parts.into_iter().enumerate() {
             let group = if !names_some {
                 halves[usize::from(index >= middle)]
-            } else if culprits.contains(&part.session_id) {
-                self.lanes.new_group()
+            } else if is_named(&part) {
+                self.windows.new_group()
             } else {
                 halves[0]
             };
-            if let Some(lane) = self.lanes.lane(part.lane) {
-                lane.group = group;
-            }
-            self.lanes.put_back(part);
+            self.put_back_into(group, part);
         }
     }
 
-    /// One session's rows were refused: send fewer, until the bad one is alone.
-    fn halve(&mut self, part: Part, answer: &Answer) {
-        self.notice_split(part.rows.len(), answer);
-        let one_by_one = self.trial(&answer.code).is_some_and(|trial| trial.looks_like_the_project());
-        let suspects = if one_by_one { 1 } else { part.rows.len() };
-        let group = self.lanes.new_group();
-        if let Some(lane) = self.lanes.lane(part.lane) {
-            lane.suspects = suspects;
+    fn put_back_into(&mut self, group: Group, part: Part) {
+        if let Some(lane) = self.windows.lane(part.lane) {
             lane.group = group;
         }
-        self.lanes.put_back(part);
+        self.windows.put_back(part);
     }
 
-    /// Row level security refused one row. Its session may not be there yet, so it gets a few attempts.
-    fn forbidden(&mut self, now: Now, part: Part, answer: &Answer, draw: f64) {
-        // Counted apart from the lane's attempts: those of an outage say nothing about this row.
-        let refusals = self.refusals.entry(part.lane).or_default();
-        *refusals = refusals.saturating_add(1);
-        if *refusals >= self.config.max_attempts_rejected {
-            self.park(now, &part, answer, draw);
-        } else {
-            self.wait_for_parent(now, part, answer, draw);
+    /// The rows of one lane were refused: send fewer, until the bad one is alone.
+    fn bisect(&mut self, part: Part, error: &ApiError) {
+        self.notice_split(part.rows.len(), error);
+        let one_by_one = self.poison.goes_one_by_one(part.key.kind(), &error.code);
+        let group = self.windows.new_group();
+        if let Some(lane) = self.windows.lane(part.lane) {
+            lane.bisecting = if one_by_one { 1 } else { part.rows.len() };
         }
+        self.put_back_into(group, part);
     }
 
-    fn park(&mut self, now: Now, part: &Part, answer: &Answer, draw: f64) {
+    /// Parks the offender, unless it turns out that the project is to blame.
+    pub(super) fn park(&mut self, now: Now, part: &Part, error: &ApiError) {
         let Some(row) = part.rows.first() else { return };
-        self.refusals.remove(&part.lane);
-        let reason = reason(answer);
-        self.actions.push_back(Action::Park { lane: part.lane, row: row.key, reason, at: now.wall });
-        let again = self.second_look.remove(&row.key.id);
-        let Some(trial) = self.trial(&answer.code).filter(|_| !again) else {
-            return self.lanes.without_first(part.lane, 0);
-        };
-        match trial.refused(row.key.id, answer, draw) {
-            Finding::Rows => {
-                let one_by_one = trial.looks_like_the_project();
-                self.lanes.without_first(part.lane, usize::from(one_by_one));
+        let kind = part.key.kind();
+        self.park_row(now, part, reason(kind, error));
+        match self.poison.parked(kind, row.key.id, error) {
+            Finding::Row => {
+                let one_by_one = self.poison.goes_one_by_one(kind, &error.code);
+                self.windows.without_first(part.lane, usize::from(one_by_one));
             }
             Finding::Project(rows) => {
-                self.lanes.without_first(part.lane, 0);
-                self.convict(now, rows, answer, draw);
+                self.windows.without_first(part.lane, 0);
+                self.blame_project(now, rows, reason(kind, error));
             }
         }
     }
 
-    /// Not the rows but the project is at fault: put them back and wait.
-    fn convict(&mut self, now: Now, rows: Vec<RowId>, answer: &Answer, draw: f64) {
-        self.trials.retain(|trial| trial.code != answer.code);
-        self.gate.convicted_for = rows.len();
-        for row in rows {
-            self.actions.push_back(Action::Unpark { row, at: now.wall });
-        }
-        // The windows miss the rows that were put back.
-        self.lanes.distrust();
-        self.dirty = true;
-        self.pause_project(now, answer, draw);
+    fn park_row(&mut self, now: Now, part: &Part, reason: Reason) {
+        let Some(row) = part.rows.first() else { return };
+        self.refusals.forget(part.lane);
+        self.commit(Change::Park { lane: part.lane, row: row.key, reason, at: now.wall });
     }
 
-    /// A project that was convicted before is convicted again if every row there is was refused.
-    pub(super) fn convict_if_none_is_left(&mut self, now: Now) {
-        let busy = self.dirty || self.loading || !self.flights.is_empty() || self.lanes.len() > 0;
-        if busy || self.gate.convicted_for == 0 {
+    /// Not the rows but the project is at fault: unpark them and wait.
+    fn blame_project(&mut self, now: Now, rows: Vec<RowId>, reason: Reason) {
+        self.unpark(now, rows);
+        self.pause_project(now, reason);
+    }
+
+    fn unpark(&mut self, now: Now, rows: Vec<RowId>) {
+        for row in rows {
+            self.commit(Change::Unpark { row, at: now.wall });
+        }
+        // The windows lack the rows that were unparked.
+        self.windows.invalidate_all();
+        self.dirty = true;
+    }
+
+    /// A project that was blamed before is blamed again if every row there is was refused.
+    pub(super) fn blame_project_if_no_row_is_left(&mut self, now: Now) {
+        let busy = self.dirty || self.loading || !self.in_flight.is_empty() || self.windows.len() > 0;
+        if busy || !self.poison.blames_project() {
             return;
         }
-        let trial = self.trials.pop().and_then(Trial::into_refused);
-        if let Some((rows, answer, draw)) = trial {
-            self.convict(now, rows, &answer, draw);
+        if let Some(Blamed { kind, rows, error }) = self.poison.blame_again() {
+            self.blame_project(now, rows, reason(kind, &error));
         }
     }
 
-    pub(super) fn sealed(&mut self, now: Now, lane: LaneId, result: SealResult, draw: f64) {
-        let Some(known) = self.lanes.lane(lane) else { return };
-        known.asked = false;
+    pub(super) fn sealed(&mut self, now: Now, id: LaneId, result: SealResult) {
+        let Some(lane) = self.windows.lane(id) else { return };
+        lane.awaits_response = false;
         match result {
-            SealResult::Sealed => self.lanes.reload(lane),
-            SealResult::Waiting(reason) => {
-                self.defer(now, lane, Wait { reason: &reason, at_least: Duration::ZERO, draw });
+            _ if lane.blocked => {
+                self.windows.remove(id);
+                self.dirty = true;
             }
+            SealResult::Sealed => self.windows.reload(id),
+            SealResult::Waiting(reason) => self.defer(now, id, reason, Duration::ZERO),
             SealResult::Unsealable(row, reason) => {
-                self.actions.push_back(Action::Park { lane, row, reason, at: now.wall });
-                self.lanes.reload(lane);
+                self.commit(Change::Park { lane: id, row, reason, at: now.wall });
+                self.windows.reload(id);
             }
         }
     }
 
-    pub(super) fn task_ended(
-        &mut self,
-        now: Now,
-        (name, version, attempts): (String, u32, u32),
-        end: TaskEnd,
-        draw: f64,
-    ) {
-        self.tasks.ended();
-        let answer = match end {
-            TaskEnd::Done => {
-                self.dirty = true;
-                return self.actions.push_back(Action::FinishTask { name, version });
-            }
-            TaskEnd::Waiting(reason) => {
-                return self.defer_task(now, (name, version, attempts), reason, draw);
-            }
-            TaskEnd::Impossible(reason) => {
-                self.dirty = true;
-                return self.actions.push_back(Action::ParkTask { name, version, reason });
-            }
-            TaskEnd::Answered(answer) => answer,
-        };
-        let tries_left = attempts.saturating_add(1) < self.config.max_attempts_rejected;
-        match answer.verdict {
-            Verdict::SignedOut => self.token_refused(now, self.tasks.epoch),
-            Verdict::SchemaMismatch | Verdict::ProjectUnavailable => self.pause_project(now, &answer, draw),
-            Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
-                self.dirty = true;
-                self.actions.push_back(Action::ParkTask { name, version, reason: task_reason(&answer) });
-            }
-            Verdict::Forbidden if !tries_left => {
-                self.dirty = true;
-                self.actions.push_back(Action::ParkTask { name, version, reason: task_reason(&answer) });
-            }
-            _ => self.defer_task(now, (name, version, attempts), task_reason(&answer), draw),
-        }
-    }
-
-    fn defer_task(
-        &mut self,
-        now: Now,
-        (name, version, attempts): (String, u32, u32),
-        reason: Reason,
-        draw: f64,
-    ) {
-        let attempts = attempts.saturating_add(1);
-        let due_at = now.wall.after(self.config.backoff().delay(attempts, draw));
-        self.actions.push_back(Action::DeferTask { name, version, due_at, attempts, reason });
-    }
-
-    fn notice_split(&mut self, rows: usize, answer: &Answer) {
-        self.actions.push_back(Action::Notice(Notice::Split { rows, code: answer.code.clone() }));
+    fn notice_split(&mut self, rows: usize, error: &ApiError) {
+        self.actions.push_back(Action::Notice(Notice::Split { rows, code: error.code.clone() }));
     }
 }
 
-/// For tasks the server's own words stay out of disk and log: they quote rows, and so paths and names.
-fn task_reason(answer: &Answer) -> Reason {
-    Reason { code: answer.code.clone(), detail: format!("the server's verdict: {:?}", answer.verdict) }
+/// The kind of the batch's rows. Messages and control rows never share a batch.
+fn kind_of(batch: &Batch) -> RowKind {
+    batch.parts.first().map_or(RowKind::Message, |part| part.key.kind())
 }
 
-fn reason(answer: &Answer) -> Reason {
-    Reason { code: answer.code.clone(), detail: answer.detail.clone() }
+/// The error as it is stored. The server's message about a control row stays out of disk and log, because
+/// it quotes the row, and so paths and names.
+pub(super) fn reason(kind: RowKind, error: &ApiError) -> Reason {
+    let detail = if kind.is_control() {
+        format!("the server's verdict: {:?}", error.verdict)
+    } else {
+        error.detail.clone()
+    };
+    Reason { code: error.code.clone(), detail }
 }

@@ -1,29 +1,26 @@
 //! Carrying out what the batcher asks for.
 
-use levi_outbox::{Change, DueQuery, LaneId, OutboxError};
+use levi_outbox::{Change, DueQuery, LaneId, LaneKey, OutboxError, RowKey};
 use levi_transport::rows::MessageBatch;
-use levi_types::{Delivery, Now, SessionId};
+use levi_types::{Delivery, Now, RepositoryId, SessionId, StoreError};
 
 use super::commit::reason_of;
 use super::event::Effect;
 use super::{Engine, Perform, Sent};
-use crate::batcher::{Action, Batch, Input, Notice, PauseReason, SealResult};
-use crate::sealer::NOT_TEXT;
-use crate::session_sync::SyncTask;
+use crate::batcher::{Action, Batch, Input, LaneRows, Notice, Parent, PauseReason, SealResult};
+use crate::control_row::ControlRow;
+use crate::sealer::ResealError;
 
-/// Rows wrapped at rest that are sealed in one go; the rest follows as the first ones are sent.
+/// Rows of one lane that are sealed in one go; the rest follows as the first ones are sent.
 const SEALED_AT_ONCE: usize = 1024;
 
 /// Rows sealed in one transaction.
 const SEALED_PER_COMMIT: usize = 256;
 
-/// Tasks loaded at once.
-const TASKS_AT_ONCE: usize = 16;
-
 impl Engine {
     /// Does what the batcher asks until it asks for nothing more and everything is committed.
     ///
-    /// A request may leave before the acknowledgements of the one before it are on disk: should they be lost,
+    /// A request may be sent before the acknowledgements of the one before it are on disk. If those are lost,
     /// rows that the server has are sent to it again, and change nothing there.
     pub(super) fn run(&mut self, now: Now, perform: Perform<'_>) {
         loop {
@@ -43,14 +40,17 @@ impl Engine {
 
     fn act(&mut self, now: Now, action: Action, perform: Perform<'_>) {
         match action {
-            // A row may follow one that was set aside only once that is written down.
-            Action::Send(batch) if self.uncommitted.sets_aside() && !self.is_committed(now, perform) => {
+            // A row may follow one that was parked only once that is on disk. The batch is drawn up again
+            // afterwards, because the commit may also block its lanes.
+            Action::Send(batch) if self.uncommitted.parks() => {
+                self.commit(now, perform);
                 self.batcher.handle(now, Input::Vanished { batch: batch.id });
             }
             Action::Send(batch) => self.send(now, batch, perform),
-            // What is on disk must not be read as if decisions that did not get there were never made. The
-            // batcher was told of the failure, and asks again when the outbox is trusted again.
-            Action::Load { .. } | Action::LoadLane { .. } | Action::LoadTasks | Action::Seal { .. }
+            Action::SendControl(batch) => self.send_control(now, &batch, perform),
+            // What is on disk must not be read as if decisions that are not there were never made. The batcher
+            // knows of the failed commit, and asks again when the outbox is trusted again.
+            Action::Load { .. } | Action::LoadLane { .. } | Action::Seal { .. }
                 if !self.is_committed(now, perform) => {}
             Action::Load { max_lanes, heads_per_lane, max_heads } => {
                 let except = self.batcher.lanes_at_hand();
@@ -68,32 +68,21 @@ impl Engine {
             }
             Action::LoadLane { lane, after, limit } => {
                 let rows = self.store.heads(lane, after, limit);
-                let loaded =
-                    rows.map(|rows| Input::LaneLoaded { lane, after, complete: rows.len() < limit, rows });
-                self.feed(now, loaded);
-            }
-            Action::LoadTasks => {
-                let horizon = now.wall.after(self.config.longest_delay());
-                let due = self.store.due_tasks(now.wall, horizon, TASKS_AT_ONCE);
-                self.feed(now, due.map(Input::TasksLoaded));
+                let loaded = rows.map(|rows| LaneRows { lane, after, complete: rows.len() < limit, rows });
+                self.feed(now, loaded.map(Input::LaneLoaded));
             }
             Action::Seal { lane, session_id } => self.seal_lane(now, lane, &session_id),
-            Action::EnsureParent { session_id } => self.ensure_parent(now, &session_id),
-            Action::RunTask(task) => perform(Effect::RunTask(task)),
+            Action::EnsureParent { lane, key, row } => {
+                let parent = self.ensure_parent(now, &key, row);
+                self.batcher.handle(now, Input::ParentEnsured { lane, parent });
+            }
             Action::Refresh => perform(Effect::Refresh),
-            Action::Commit => {
+            Action::RetryCommit => {
                 self.commit(now, perform);
                 self.receipts.check_all(&*self.store);
             }
             Action::Notice(notice) => log(&notice),
-            Action::Acknowledge { .. }
-            | Action::Defer { .. }
-            | Action::Park { .. }
-            | Action::Unpark { .. }
-            | Action::FinishTask { .. }
-            | Action::DeferTask { .. }
-            | Action::ParkTask { .. }
-            | Action::RetryNow { .. } => self.write_down(now, action),
+            Action::Commit(change) => self.change(change),
         }
     }
 
@@ -103,51 +92,20 @@ impl Engine {
         self.uncommitted.is_empty() && self.batcher.trusts_outbox()
     }
 
-    /// Decisions that become changes of the next commit.
-    fn write_down(&mut self, now: Now, action: Action) {
-        let change = match action {
-            Action::Acknowledge { lane, rows, at, .. } => {
-                let rows = rows.iter().map(|row| row.key).collect();
-                Change::Acknowledge { lane, rows, at }
+    /// Adds a decision of the batcher to the next commit.
+    fn change(&mut self, change: Change) {
+        if let Change::Park { row, reason, .. } = &change {
+            tracing::warn!(row = row.id.0, code = reason.code, detail = reason.detail, "row parked");
+            if let Some(sent) = self.parkable.iter().find(|sent| sent.row == row.id) {
+                let report = sent.report(Delivery::Parked { code: reason.code.clone() });
+                self.uncommitted.reports.push(report);
             }
-            Action::Defer { lane, due_at, attempts, reason } => {
-                Change::Defer { lane, due_at, attempts, reason }
-            }
-            Action::Park { lane, row, reason, at } => {
-                tracing::warn!(row = row.id.0, code = reason.code, detail = reason.detail, "row set aside");
-                if let Some(sent) = self.parkable.iter().find(|sent| sent.row == row.id) {
-                    let report = sent.report(Delivery::Parked { code: reason.code.clone() });
-                    self.uncommitted.reports.push(report);
-                }
-                Change::Park { lane, row, reason, at }
-            }
-            Action::Unpark { row, at } => Change::Unpark { row, at },
-            Action::RetryNow { at } => {
-                self.uncommitted.wakes = true;
-                Change::RetryNow { at }
-            }
-            Action::FinishTask { name, version } => {
-                if let Some(session_id) = SyncTask::held_session(&name) {
-                    self.uncommitted.change(Change::RetrySession { session_id, at: now.wall });
-                }
-                self.uncommitted.wakes = true;
-                Change::FinishTask { name, version }
-            }
-            Action::DeferTask { name, version, due_at, attempts, reason } => {
-                Change::DeferTask { name, version, due_at, attempts, reason }
-            }
-            Action::ParkTask { name, version, reason } => {
-                tracing::warn!(task = name, code = reason.code, detail = reason.detail, "task set aside");
-                self.uncommitted.wakes = true;
-                Change::ParkTask { name, version, reason }
-            }
-            _ => return,
-        };
+        }
         self.uncommitted.change(change);
     }
 
-    /// Builds the body from the stored fragments. A batch of which a row changed since it was drawn up is
-    /// not sent: what follows that row must not overtake it.
+    /// Builds the body from the stored payloads. A batch of which a row changed since it was drawn up is not
+    /// sent, because the rows that follow must not overtake it.
     fn send(&mut self, now: Now, batch: Batch, perform: Perform<'_>) {
         let wanted: Vec<_> = batch.parts.iter().flat_map(|part| &part.rows).copied().collect();
         let keys: Vec<_> = wanted.iter().map(|row| row.key).collect();
@@ -165,17 +123,39 @@ impl Engine {
         if message_ids.len() != keys.len() {
             return self.batcher.handle(now, Input::Vanished { batch: batch.id });
         }
-        let sessions = batch.parts.iter().flat_map(|part| part.rows.iter().map(|_| part.session_id.clone()));
+        let parts = batch.parts.iter().filter_map(|part| Some((part, part.key.session_id()?)));
+        let sessions = parts.flat_map(|(part, session_id)| part.rows.iter().map(|_| session_id.clone()));
         let sent = sessions.zip(&wanted).zip(message_ids).map(|((session_id, row), message_id)| Sent {
             row: row.key.id,
             session_id,
             sequence_number: row.sequence_number,
             message_id,
         });
-        self.flights.insert(batch.id, sent.collect());
+        self.sent.insert(batch.id, sent.collect());
         let upsert = body.into_upsert();
         self.status.bytes_sent += upsert.body.len() as u64;
         perform(Effect::Send { batch: batch.id, upsert });
+    }
+
+    /// Hands the control row to its sender. One that was replaced since is loaded again.
+    fn send_control(&mut self, now: Now, batch: &Batch, perform: Perform<'_>) {
+        let Some((key, row)) = batch.control_row() else { return };
+        match self.payload(row) {
+            Ok(Some(payload)) => {
+                perform(Effect::SendControl { batch: batch.id, key: key.clone(), payload });
+            }
+            Ok(None) => self.batcher.handle(now, Input::Vanished { batch: batch.id }),
+            Err(error) => {
+                self.batcher.handle(now, Input::Vanished { batch: batch.id });
+                self.outbox_unreadable(now, error);
+            }
+        }
+    }
+
+    fn payload(&self, row: RowKey) -> Result<Option<Vec<u8>>, OutboxError> {
+        let mut found = None;
+        self.store.payloads(&[row], &mut |_, _, payload| found = Some(payload.to_vec()))?;
+        Ok(found)
     }
 
     fn feed(&mut self, now: Now, loaded: Result<Input, OutboxError>) {
@@ -192,40 +172,36 @@ impl Engine {
         let reason = reason_of(&error);
         tracing::error!(code = reason.code, "the outbox cannot be read: {error}");
         self.outbox_error = Some(std::sync::Arc::new(error));
-        let draw = self.draw();
-        self.batcher.handle(now, Input::StoreFailed { reason, draw });
+        self.batcher.handle(now, Input::StoreFailed(reason));
     }
 
-    /// Seals a lane's rows that are wrapped at rest, if its key is there now.
+    /// Seals a lane's rows that are under the database key, if its session's key is known now.
     fn seal_lane(&mut self, now: Now, lane: LaneId, session_id: &SessionId) {
         let result = match self.sealer.key(session_id) {
             Err(reason) => Ok(SealResult::Waiting(reason)),
             Ok(key) => self.seal_rows(lane, &key),
         };
         match result {
-            Ok(result) => {
-                let draw = self.draw();
-                self.batcher.handle(now, Input::Sealed { lane, result, draw });
-            }
+            Ok(result) => self.batcher.handle(now, Input::Sealed { lane, result }),
             Err(error) => self.outbox_unreadable(now, error),
         }
     }
 
     fn seal_rows(&mut self, lane: LaneId, key: &levi_crypto::MessageKey) -> Result<SealResult, OutboxError> {
         for _ in 0..SEALED_AT_ONCE / SEALED_PER_COMMIT {
-            let rows = self.store.at_rest(lane, SEALED_PER_COMMIT)?;
+            let rows = self.store.rows_under_database_key(lane, SEALED_PER_COMMIT)?;
             let mut changes = Vec::with_capacity(rows.len());
-            for (row, wrapped) in &rows {
-                match self.sealer.reseal(key, wrapped, &mut *self.random) {
+            for (row, stored) in &rows {
+                match self.sealer.reseal(key, stored, &mut *self.random) {
                     Ok(payload) => changes.push(Change::Reseal { row: *row, payload }),
                     // Those before it are sealed first, so that the bad one is the lane's first in its turn.
                     Err(_) if !changes.is_empty() => break,
-                    Err(reason) if reason.code == NOT_TEXT => {
-                        self.parkable.push(Sent::at_rest(row.id, wrapped));
+                    Err(ResealError::Never(reason)) => {
+                        self.parkable.extend(Sent::unsealed(row.id, stored));
                         return Ok(SealResult::Unsealable(*row, reason));
                     }
-                    // A missing or wrong database key may be put right: nothing is set aside for it.
-                    Err(reason) => return Ok(SealResult::Waiting(reason)),
+                    // A missing or wrong database key may be put right: no row is parked for it.
+                    Err(ResealError::Wait(reason)) => return Ok(SealResult::Waiting(reason)),
                 }
             }
             let all = changes.len();
@@ -237,31 +213,61 @@ impl Engine {
         Ok(SealResult::Sealed)
     }
 
-    /// The server does not know the session: if the daemon does, record that its row must be sent.
-    fn ensure_parent(&mut self, now: Now, session_id: &SessionId) {
-        match self.session_store.session(session_id) {
-            Ok(Some(session)) => {
-                for task in SyncTask::for_session(&session, now.wall) {
-                    self.uncommitted.change(Change::EnsureTask(task));
-                }
-                self.uncommitted.wakes = true;
+    /// The server refused a row for want of its parent, as it seems: if the daemon's store knows the parent,
+    /// its rows are sent first.
+    fn ensure_parent(&mut self, now: Now, key: &LaneKey, row: RowKey) -> Parent {
+        match self.parents(key, row) {
+            Ok(parents) if parents.is_empty() => {
+                tracing::warn!(%key, "neither the server nor the daemon's store knows what this row refers to");
+                Parent::Unknown
             }
-            Ok(None) => {
-                tracing::warn!(%session_id, "the server does not know this session, nor does the daemon's store")
+            Ok(parents) => {
+                for parent in parents {
+                    self.uncommitted.change(Change::Ensure(parent.to_row(now.wall)));
+                }
+                Parent::Ensured
             }
             Err(error) => {
-                tracing::warn!(%session_id, "the session store cannot say what this session is: {error}")
+                tracing::warn!(%key, "the session store cannot say what this row refers to: {error}");
+                Parent::Unknown
             }
         }
+    }
+
+    /// The rows on which this one depends, as the daemon's store knows them: grandparents first.
+    fn parents(&self, key: &LaneKey, row: RowKey) -> Result<Vec<ControlRow>, StoreError> {
+        match key {
+            LaneKey::Repository(_) => Ok(Vec::new()),
+            LaneKey::Session(_) => {
+                // A failing outbox is noticed by the next commit.
+                let payload = self.payload(row).ok().flatten().unwrap_or_default();
+                match ControlRow::parse(&payload) {
+                    Some(ControlRow::Session { repository_id, .. }) => self.known_repository(repository_id),
+                    _ => Ok(Vec::new()),
+                }
+            }
+            LaneKey::Secret(session) | LaneKey::Messages(session) => {
+                let Some(session) = self.session_store.session(session)? else { return Ok(Vec::new()) };
+                let mut parents = self.known_repository(session.repository_id.clone())?;
+                parents.push(ControlRow::of_session(&session));
+                Ok(parents)
+            }
+        }
+    }
+
+    fn known_repository(&self, repository_id: RepositoryId) -> Result<Vec<ControlRow>, StoreError> {
+        let known = self.session_store.repository(&repository_id)?;
+        Ok(known.map(|_| ControlRow::Repository { repository_id }).into_iter().collect())
     }
 }
 
 fn log(notice: &Notice) {
     match notice {
-        // Every hour, and at every start.
-        Notice::Paused(PauseReason::Refreshing) => tracing::info!("sending waits for a fresh token"),
+        // Not worth a line for an operator: it happens every hour, and at every start.
+        Notice::Paused(PauseReason::Refreshing) => tracing::debug!("sending waits for a fresh token"),
+        Notice::Resumed(PauseReason::Refreshing) => tracing::debug!("sending resumed with a token"),
         Notice::Paused(reason) => tracing::warn!(?reason, "sending is paused"),
-        Notice::Resumed => tracing::info!("sending goes on"),
+        Notice::Resumed(reason) => tracing::info!(?reason, "sending resumed"),
         Notice::Split { rows, code } => {
             tracing::info!(rows, code, "batch refused, looking for the row at fault")
         }

@@ -1,42 +1,33 @@
 //! One transaction a turn: what the server took is removed and what came in is stored, together.
 
 use std::collections::BTreeMap;
-use std::iter::successors;
 use std::sync::Arc;
+use std::time::Duration;
 
-use levi_outbox::{Change, Enqueued, NewRow, NewTask, OutboxError, Reason, RowId};
-use levi_types::{DeliveryReport, Now, SessionId, Wall};
-use tokio::sync::oneshot;
+use levi_outbox::{Change, Enqueued, LaneKey, NewRow, OutboxError, Reason, RowId};
+use levi_types::{DeliveryReport, Now};
 
-use super::event::{Effect, Intake};
-use super::on_disk::{OnDisk, Owner};
+use super::committed_batch::{CommittedBatch, Waiter};
+use super::event::{ControlIntake, Effect, Intake};
 use super::refused::Refused;
 use super::{Engine, Perform};
-use crate::batcher::{Input, Touched};
+use crate::batcher::{Input, Written};
 use crate::error::EnqueueError;
 use crate::sealer::Message;
-
-/// Which of the tasks cannot run yet, for a parent that came earlier is not done.
-pub(super) type TaskReply = oneshot::Sender<Result<Vec<String>, Arc<OutboxError>>>;
-
-/// Parents above one another: secret, session, repository.
-const DEEPEST: usize = 3;
-
-/// Tasks looked through for those that wait; a device has few.
-const MOST_TASKS: usize = 100_000;
 
 /// What waits for the next commit.
 #[derive(Default)]
 pub(super) struct Uncommitted {
     pub(super) changes: Vec<Change>,
     rows: Vec<NewRow>,
-    /// Whose the rows are, in the same order.
-    owners: Vec<Owner>,
-    tasks: Vec<(Vec<String>, TaskReply)>,
-    /// Rows that somebody may be waiting for and that the changes are about.
-    settled: Vec<RowId>,
+    /// The callers, in the order of `rows`.
+    waiters: Vec<Waiter>,
+    /// The lanes to which the changes write rows.
+    ensured: Vec<LaneKey>,
+    /// Rows that the changes are about and that a caller may wait for.
+    affected: Vec<RowId>,
     pub(super) reports: Vec<DeliveryReport>,
-    /// Whether the changes may make lanes due that the batcher does not know of.
+    /// Whether the changes may make lanes due that the batcher does not know.
     pub(super) wakes: bool,
 }
 
@@ -45,24 +36,24 @@ impl Uncommitted {
         self.changes.is_empty() && self.rows.is_empty()
     }
 
-    /// Whether a row is to be set aside, or put back.
-    pub(super) fn sets_aside(&self) -> bool {
+    /// Whether a row is to be parked or unparked.
+    pub(super) fn parks(&self) -> bool {
         self.changes.iter().any(|change| matches!(change, Change::Park { .. } | Change::Unpark { .. }))
     }
 
     pub(super) fn change(&mut self, change: Change) {
         match &change {
-            Change::Acknowledge { rows, .. } => self.settled.extend(rows.iter().map(|row| row.id)),
-            Change::Park { row, .. } => self.settled.push(row.id),
+            Change::Acknowledge { rows, .. } => self.affected.extend(rows.iter().map(|row| row.id)),
+            Change::Park { row, .. } => self.affected.push(row.id),
+            Change::Ensure(row) => self.ensured.push(row.lane.clone()),
             _ => {}
         }
         self.changes.push(change);
     }
 
-    fn put_tasks(&mut self, tasks: Vec<NewTask>, reply: TaskReply) {
-        self.tasks.push((tasks.iter().map(|task| task.name.clone()).collect(), reply));
-        self.changes.extend(tasks.into_iter().map(Change::PutTask));
-        self.wakes = true;
+    fn row(&mut self, row: NewRow, waiter: Waiter) {
+        self.rows.push(row);
+        self.waiters.push(waiter);
     }
 
     /// Messages accepted by `enqueue` that could not be stored so far.
@@ -72,67 +63,54 @@ impl Uncommitted {
 }
 
 impl Engine {
-    /// Keeps a message for the next commit, sealed.
-    pub(super) fn take_in(&mut self, now: Now, Intake { message, permit, reply }: Intake) {
-        let mut owner = Owner::new(permit, reply);
-        // Only until it is time to try again: the next message to come is the try, and may be the first to hear
-        // that the disk works again.
-        if let Some(error) = &self.outbox_error
-            && owner.waits()
-            && !self.batcher.trusts_outbox()
-        {
-            return owner.tell(Err(EnqueueError::Outbox(Arc::clone(error))));
-        }
+    /// Adds a message to the next commit, sealed.
+    pub(super) fn enqueue(&mut self, now: Now, Intake { message, permit, reply }: Intake) {
+        let Some(waiter) = self.admit(Waiter::for_message(permit, reply)) else { return };
         let row = match message {
             Message::Sealed(row) => row,
             Message::Plain(request) => match self.sealer.seal(&request, now.wall, &mut *self.random) {
                 Ok(row) => row,
-                Err(error) => return self.refuse(vec![Refused::unsealed(owner, request, error)]),
+                Err(error) => return self.refuse(vec![Refused::unsealed(waiter, request, error)]),
             },
         };
-        self.uncommitted.rows.push(row);
-        self.uncommitted.owners.push(owner);
+        self.uncommitted.row(row, waiter);
     }
 
-    /// Records tasks with the next commit. While the outbox fails nobody is kept waiting for it.
-    pub(super) fn take_tasks(&mut self, tasks: Vec<NewTask>, reply: TaskReply) {
-        match &self.outbox_error {
-            Some(error) if !self.batcher.trusts_outbox() => {
-                let _ = reply.send(Err(Arc::clone(error)));
+    /// Adds control rows to the next commit.
+    pub(super) fn enqueue_control(&mut self, rows: Vec<ControlIntake>, within: Duration) {
+        for ControlIntake { row, reply } in rows {
+            if let Some(waiter) = self.admit(Waiter::for_first_attempt(reply, within)) {
+                self.uncommitted.row(row, waiter);
             }
-            _ => self.uncommitted.put_tasks(tasks, reply),
         }
     }
 
-    /// Those of the tasks that wait for one that was set aside, or that waits itself.
-    fn blocked(&self, now: Wall, names: &[String]) -> Vec<String> {
-        // Where it cannot be read, the tasks' own runs will say so.
-        let listed = self.store.tasks(MOST_TASKS).unwrap_or_default();
-        let task =
-            |name: &String| listed.binary_search_by(|task| task.name.cmp(name)).ok().map(|i| &listed[i]);
-        let is_blocked = |name: &&String| {
-            let parents = successors(task(name), |child| child.waits_for.as_ref().and_then(task)).skip(1);
-            // A due one is under way, or was just done.
-            parents.take(DEEPEST).any(|parent| parent.due_at.is_none_or(|due_at| due_at > now))
-        };
-        names.iter().filter(is_blocked).cloned().collect()
+    /// Refuses the caller while the outbox fails, until it is time to try again: the next row to come is the
+    /// attempt, and its caller may be the first to know that the disk works again.
+    fn admit(&self, waiter: Waiter) -> Option<Waiter> {
+        match &self.outbox_error {
+            Some(error) if waiter.is_waiting() && !self.batcher.trusts_outbox() => {
+                waiter.refuse(EnqueueError::Outbox(Arc::clone(error)));
+                None
+            }
+            _ => Some(waiter),
+        }
     }
 
-    /// Commits what there is, and tells everybody concerned. While the outbox fails, only the batcher's
-    /// own timer tries again.
+    /// Commits what there is. While the outbox fails, only the batcher's own timer tries again.
     pub(super) fn commit(&mut self, now: Now, perform: Perform<'_>) {
         if self.batcher.trusts_outbox() {
             self.try_to_commit(now, perform);
         }
     }
 
-    /// The same, whether the outbox failed before or not: for when there is no later.
+    /// As [`commit`](Self::commit), even if the outbox failed before: there is no later attempt.
     pub(super) fn try_to_commit(&mut self, now: Now, perform: Perform<'_>) {
         if self.uncommitted.is_empty() {
             return;
         }
-        // First the daemon's record: were it told afterwards, a crash in between would leave it in the dark.
-        // This way round the rows are still here, are sent again, and it is told again.
+        // The daemon's store is told first: after a crash in between, the rows are still here, are sent again,
+        // and it is told again.
         let reports = std::mem::take(&mut self.uncommitted.reports);
         self.record(&reports);
         let Uncommitted { changes, rows, .. } = &self.uncommitted;
@@ -144,62 +122,62 @@ impl Engine {
 
     fn committed(&mut self, now: Now, outcomes: Vec<Enqueued>, perform: Perform<'_>) {
         let mut done = std::mem::take(&mut self.uncommitted);
-        let mut touched = BTreeMap::new();
+        let mut written: BTreeMap<LaneKey, i64> = done.ensured.into_iter().map(|lane| (lane, 0)).collect();
         let mut refused = Vec::new();
-        for ((owner, row), outcome) in done.owners.iter_mut().zip(&done.rows).zip(&outcomes) {
-            match Refused::unstored(owner, row, outcome) {
+        for ((waiter, row), outcome) in done.waiters.iter_mut().zip(&done.rows).zip(&outcomes) {
+            match Refused::unstored(waiter, row, outcome) {
                 Some(refusal) => refused.push(refusal),
-                None => touch(&mut touched, row),
+                None => note_write(&mut written, row),
+            }
+            if row.kind().is_control() {
+                self.watch_step(now, waiter, outcome);
             }
         }
         if !done.rows.is_empty() {
-            perform(Effect::Tell(OnDisk::new(done.owners, done.rows, outcomes)));
+            perform(Effect::Complete(CommittedBatch::new(done.waiters, done.rows, outcomes)));
         }
         self.refuse(refused);
         self.outbox_error = None;
         self.batcher.handle(now, Input::Committed);
-        if !touched.is_empty() || done.wakes {
-            let touched = touched.into_iter().collect();
-            self.batcher.handle(now, Input::Wake(Touched::Sessions(touched)));
+        if !written.is_empty() || done.wakes {
+            let written = written.into_iter().collect();
+            self.batcher.handle(now, Input::Wake(Written::Lanes(written)));
         }
-        for (names, reply) in done.tasks {
-            let blocked = self.blocked(now.wall, &names);
-            // Nobody waits any more: the tasks are on disk all the same.
-            let _ = reply.send(Ok(blocked));
-        }
-        for row in done.settled {
+        for row in done.affected {
             self.receipts.check(&*self.store, row);
         }
         (self.changed, self.committed) = (true, true);
     }
 
-    /// The changes stay for the next try. New rows whose callers wait are refused now, for nothing is
-    /// accepted into the void; those accepted before are kept in memory, within the queue's bound.
+    fn watch_step(&mut self, now: Now, waiter: &mut Waiter, outcome: &Enqueued) {
+        if let Enqueued::Stored { key, .. } = outcome
+            && let Some((reply, within)) = waiter.take_tried()
+        {
+            self.steps.watch(*key, now.monotonic.after(within), reply);
+        }
+    }
+
+    /// The changes stay for the next attempt. New rows whose callers wait are refused now, so that no caller
+    /// believes in a row that is not stored; those accepted before are kept in memory, within the queue's bound.
     fn commit_failed(&mut self, now: Now, error: OutboxError) {
         let reason = reason_of(&error);
         tracing::error!(code = reason.code, "the outbox cannot be written: {error}");
         let error = Arc::new(error);
         let rows = std::mem::take(&mut self.uncommitted.rows);
-        let owners = std::mem::take(&mut self.uncommitted.owners);
-        for (row, mut owner) in rows.into_iter().zip(owners) {
-            if owner.waits() {
-                owner.tell(Err(EnqueueError::Outbox(Arc::clone(&error))));
+        let waiters = std::mem::take(&mut self.uncommitted.waiters);
+        for (row, waiter) in rows.into_iter().zip(waiters) {
+            if waiter.is_waiting() {
+                waiter.refuse(EnqueueError::Outbox(Arc::clone(&error)));
             } else {
-                self.uncommitted.rows.push(row);
-                self.uncommitted.owners.push(owner);
+                self.uncommitted.row(row, waiter);
             }
         }
-        for (_, reply) in self.uncommitted.tasks.drain(..) {
-            // The tasks stay among the changes: they will be recorded when the disk allows it.
-            let _ = reply.send(Err(Arc::clone(&error)));
-        }
         self.outbox_error = Some(error);
-        let draw = self.draw();
-        self.batcher.handle(now, Input::StoreFailed { reason, draw });
+        self.batcher.handle(now, Input::StoreFailed(reason));
         self.changed = true;
     }
 
-    /// Tells the daemon's own store what became of messages. Its failure changes nothing here.
+    /// Reports deliveries to the daemon's own store. Its failure changes nothing here.
     pub(super) fn record(&self, reports: &[DeliveryReport]) {
         if reports.is_empty() {
             return;
@@ -210,11 +188,11 @@ impl Engine {
     }
 }
 
-/// Notes the lowest place written in each session.
-fn touch(touched: &mut BTreeMap<SessionId, i64>, row: &NewRow) {
-    match touched.get_mut(&row.session_id) {
+/// Notes the lowest sequence number written in each lane.
+fn note_write(written: &mut BTreeMap<LaneKey, i64>, row: &NewRow) {
+    match written.get_mut(&row.lane) {
         Some(lowest) => *lowest = row.sequence_number.min(*lowest),
-        None => drop(touched.insert(row.session_id.clone(), row.sequence_number)),
+        None => drop(written.insert(row.lane.clone(), row.sequence_number)),
     }
 }
 

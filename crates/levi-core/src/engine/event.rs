@@ -1,17 +1,17 @@
-use std::sync::Arc;
 use std::time::Duration;
 
-use levi_outbox::{DueTask, NewTask, RowKey};
-use levi_transport::{Answer, Upsert};
+use levi_outbox::{LaneKey, NewRow, RowKey};
+use levi_transport::Upsert;
 use levi_types::SessionId;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::on_disk::OnDisk;
-use crate::batcher::{BatchId, TaskEnd};
+use super::committed_batch::CommittedBatch;
+use crate::batcher::{BatchId, Input};
+use crate::control::Step;
 use crate::error::{EnqueueError, SyncedError};
 use crate::sealer::Message;
 
-/// Proof that a message is on disk; ask [`synced`](crate::Worker::synced) when the server has it.
+/// Proof that a message is on disk. [`synced`](crate::Worker::synced) returns when the server has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub(crate) session_id: SessionId,
@@ -26,101 +26,97 @@ impl Receipt {
         &self.session_id
     }
 
-    /// Its place there.
+    /// The message's sequence number in its session.
     pub fn sequence_number(&self) -> i64 {
         self.sequence_number
     }
 
-    /// Whether an older payload of the same message, not yet sent or set aside, gave way.
+    /// Whether the message replaced an older payload of the same message, not yet sent or parked.
     pub fn replaced(&self) -> bool {
         self.replaced
     }
 }
 
+/// Whether a message is on disk.
+pub type Stored = Result<Receipt, EnqueueError>;
+
+/// The outcome of a control row's first attempt.
+pub type Tried = Result<Step, EnqueueError>;
+
 /// A message on its way to the disk.
 #[derive(Debug)]
 pub struct Intake {
-    /// The message, as [`Sealer::hand_in`](super::Sealer::hand_in) leaves it.
+    /// The message, as [`Sealer::prepare`](super::Sealer::prepare) returns it.
     pub message: Message,
-    /// Its share of the queue, given back when it is on disk and whoever waits was told.
+    /// The message's share of the queue, given back once it is on disk and the caller was completed.
     pub permit: Option<OwnedSemaphorePermit>,
-    /// Who waits for it to be on disk, if anyone.
-    pub reply: Option<oneshot::Sender<Result<Receipt, EnqueueError>>>,
+    /// Completed once the message is on disk.
+    pub reply: Option<oneshot::Sender<Stored>>,
+}
+
+/// A control row on its way to the disk.
+#[derive(Debug)]
+pub struct ControlIntake {
+    /// The row.
+    pub row: NewRow,
+    /// Completed once the row was tried, or cannot be for now.
+    pub reply: oneshot::Sender<Tried>,
 }
 
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event {
-    /// A message came.
+    /// A message was enqueued.
     Enqueue(Intake),
-    /// An answer came.
-    Outcome {
-        /// To which batch.
-        batch: BatchId,
-        /// What it means.
-        answer: Answer,
+    /// Control rows were enqueued.
+    EnqueueControl {
+        /// The rows, parents first.
+        rows: Vec<ControlIntake>,
+        /// After this time their callers are completed in any case.
+        within: Duration,
     },
-    /// A task ended.
-    TaskEnded {
-        /// Which.
-        task: DueTask,
-        /// How.
-        end: TaskEnd,
-    },
-    /// Tasks to be recorded; told once they are on disk.
-    PutTasks {
-        /// The tasks.
-        tasks: Vec<NewTask>,
-        /// Who waits; told which of the tasks cannot run yet, for a parent that came earlier is not done.
-        reply: oneshot::Sender<Result<Vec<String>, Arc<levi_outbox::OutboxError>>>,
-    },
-    /// Answered once everything that happened before is in the published status.
-    Barrier(oneshot::Sender<()>),
-    /// Tell when the server has a stored message.
+    /// Something that only the batcher needs to know.
+    Input(Input),
+    /// A caller waits until the server has a stored message.
     Watch {
-        /// Which.
+        /// The message.
         receipt: Receipt,
-        /// Who waits.
+        /// Completed once the server has it.
         reply: oneshot::Sender<Result<(), SyncedError>>,
     },
-    /// A stored sign-in may be there: ask for its token.
-    SignInStored,
-    /// A token is there.
-    SignedIn,
-    /// The token was taken away.
-    SignedOut,
-    /// No fresh token could be had.
-    RefreshFailed {
-        /// Whether asking again later may help.
-        transient: bool,
-    },
-    /// A session's key arrived.
+    /// A session's key is known now.
     KeyArrived(SessionId),
-    /// Somebody else wrote to the outbox.
+    /// Another process wrote to the outbox.
     WrittenElsewhere,
-    /// The network may be back.
-    NetworkChanged,
     /// Take no more messages; send what is due.
     Stop {
-        /// For so long at most.
+        /// The engine is finished after this time in any case.
         within: Duration,
     },
 }
 
-/// Something to be done outside.
+/// Something to be done outside the engine.
 #[derive(Debug)]
 pub enum Effect {
-    /// Post a batch; answer with [`Event::Outcome`].
+    /// Post a batch; the response is [`Input::Outcome`].
     Send {
-        /// Its name.
+        /// The request's id.
         batch: BatchId,
-        /// What to post.
+        /// The request.
         upsert: Upsert,
     },
-    /// Ask for a fresh token; answer with [`Event::SignedIn`] or [`Event::RefreshFailed`].
+    /// Send a control row; the response is [`Input::Outcome`].
+    SendControl {
+        /// The request's id.
+        batch: BatchId,
+        /// The row's lane.
+        key: LaneKey,
+        /// The row's payload in the outbox.
+        payload: Vec<u8>,
+    },
+    /// Ask for a fresh token; the response is [`Input::SignedIn`], [`Input::RefreshUnavailable`] or
+    /// [`Input::RefreshRefused`].
     Refresh,
-    /// Run a task; answer with [`Event::TaskEnded`].
-    RunTask(DueTask),
-    /// Tell callers that their messages are on disk, by dropping this.
-    Tell(OnDisk),
+    /// Complete callers, because their rows are on disk.
+    Complete(CommittedBatch),
 }

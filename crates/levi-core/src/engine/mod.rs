@@ -1,47 +1,50 @@
-//! The engine: one turn takes in what happened, asks the batcher, does what it says to the outbox, and hands
-//! back what must be done outside. It blocks on the disk only; it owns no thread, no clock and no socket, so
+//! The engine: one turn takes in what happened, asks the batcher, does what it says to the outbox, and
+//! returns what must be done outside. It blocks on the disk only. It owns no thread, no clock and no socket, so
 //! the simulator drives this very code.
 
 mod act;
 mod commit;
+mod committed_batch;
 mod event;
-mod on_disk;
 mod receipts;
 mod refused;
+mod steps;
 mod stored;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use levi_outbox::{Change, NewRow, OutboxError, OutboxStore, RowId, SalvageReport};
-use levi_transport::{Answer, Verdict, culprits};
+use levi_outbox::{Change, LaneKey, NewRow, OutboxError, OutboxStore, RecoveryReport, RowId};
+use levi_transport::{ApiError, Verdict};
 use levi_types::{Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore};
 use rand_core::CryptoRng;
 
-pub use self::event::{Effect, Event, Intake, Receipt};
-pub use self::on_disk::OnDisk;
+pub use self::committed_batch::CommittedBatch;
 #[cfg(test)]
-pub(crate) use self::on_disk::Owner;
+pub(crate) use self::committed_batch::Waiter;
+pub use self::event::{ControlIntake, Effect, Event, Intake, Receipt, Stored, Tried};
 pub use self::stored::{StoredError, open_stored};
 
 use self::commit::Uncommitted;
 use self::receipts::Receipts;
-use crate::batcher::{BatchId, Batcher, Input, Touched};
+use self::steps::Steps;
+use crate::batcher::{Batch, BatchId, Batcher, Input, Written};
 use crate::config::LeviConfig;
 pub use crate::sealer::{Message, Sealer};
-use crate::status::{LastAnswer, Status};
+use crate::status::{LastError, Status};
+use crate::sync_error::SendError;
 
 /// What an engine is made of.
 pub struct EngineParts {
-    /// How to batch and retry.
+    /// The batching, retry and size settings.
     pub config: LeviConfig,
-    /// Where rows wait.
+    /// The queue on disk.
     pub outbox: Box<dyn OutboxStore>,
-    /// The daemon's own record.
+    /// The daemon's own store.
     pub session_store: Arc<dyn SessionStore>,
-    /// Seals what is not sealed yet.
+    /// Seals messages whose session's key was not cached when they were enqueued.
     pub sealer: Sealer,
-    /// For nonces and jitter.
+    /// The source of nonces, and of the seed for the jitter.
     pub random: Box<dyn CryptoRng + Send>,
 }
 
@@ -55,23 +58,25 @@ pub struct Engine {
     random: Box<dyn CryptoRng + Send>,
     uncommitted: Uncommitted,
     receipts: Receipts,
-    flights: HashMap<BatchId, Vec<Sent>>,
-    /// The rows of the batches answered in this turn: some may be parked.
+    steps: Steps,
+    /// The messages of the batches in flight.
+    sent: HashMap<BatchId, Vec<Sent>>,
+    /// The messages of the batches whose outcome came in this turn: some may be parked.
     parkable: Vec<Sent>,
-    /// The outbox's last failure, until a commit goes through.
+    /// The outbox's last failure, until a commit succeeds.
     outbox_error: Option<Arc<OutboxError>>,
     status: Status,
-    /// Whether the status may differ from what was last shown.
+    /// Whether the status may differ from the one that was last published.
     changed: bool,
-    /// Whether a commit went through since.
+    /// Whether a commit succeeded since.
     committed: bool,
     stop_at: Option<Monotonic>,
 }
 
-/// Does what the engine decided, outside of it.
+/// Does outside the engine what it decided.
 type Perform<'a> = &'a mut dyn FnMut(Effect);
 
-/// A row under way, or about to be.
+/// A message in a request.
 struct Sent {
     row: RowId,
     session_id: SessionId,
@@ -80,14 +85,14 @@ struct Sent {
 }
 
 impl Sent {
-    /// A row that is still wrapped.
-    fn at_rest(row: RowId, wrapped: &NewRow) -> Self {
-        Self {
+    /// A message that is still under the database key.
+    fn unsealed(row: RowId, stored: &NewRow) -> Option<Self> {
+        Some(Self {
             row,
-            session_id: wrapped.session_id.clone(),
-            sequence_number: wrapped.sequence_number,
-            message_id: wrapped.message_id.clone(),
-        }
+            session_id: stored.lane.session_id()?.clone(),
+            sequence_number: stored.sequence_number,
+            message_id: stored.message_id.clone(),
+        })
     }
 
     fn report(&self, delivery: Delivery) -> DeliveryReport {
@@ -103,9 +108,9 @@ impl Sent {
 impl Engine {
     /// An engine on an open outbox, with nobody signed in.
     pub fn new(parts: EngineParts) -> Self {
-        let EngineParts { config, outbox, session_store, sealer, random } = parts;
+        let EngineParts { config, outbox, session_store, sealer, mut random } = parts;
         Self {
-            batcher: Batcher::new(config.clone()),
+            batcher: Batcher::new(config.clone(), random.next_u64()),
             config,
             store: outbox,
             session_store,
@@ -113,7 +118,8 @@ impl Engine {
             random,
             uncommitted: Uncommitted::default(),
             receipts: Receipts::default(),
-            flights: HashMap::new(),
+            steps: Steps::default(),
+            sent: HashMap::new(),
             parkable: Vec::new(),
             outbox_error: None,
             status: Status::default(),
@@ -123,7 +129,7 @@ impl Engine {
         }
     }
 
-    /// Takes in what happened and says what is to be done outside.
+    /// Takes in what happened and returns what is to be done outside.
     pub fn turn(&mut self, now: Now, events: impl IntoIterator<Item = Event>) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.turn_with(now, events, &mut |effect| effects.push(effect));
@@ -143,7 +149,8 @@ impl Engine {
         }
         self.run(now, perform);
         self.parkable.clear();
-        // Refusals that change nothing on disk, or that a failing disk holds up: told now, and not hoarded.
+        self.complete_steps(now);
+        // Reports of refusals that change nothing on disk, or that a failing disk holds up.
         let reports = std::mem::take(&mut self.uncommitted.reports);
         self.record(&reports);
         if self.stop_at.is_some_and(|deadline| deadline <= now.monotonic) {
@@ -154,15 +161,16 @@ impl Engine {
             self.batcher.poll_timeout().map(|at| now.wall.after(at.since(now.monotonic)));
     }
 
-    /// Tells those who wait for a row what became of it. Called after the status was shown, so that they find
-    /// there what they are told.
+    /// Completes the callers that wait for the server. Called after the status was published, so that they find
+    /// the outcome there.
     pub fn announce(&mut self) {
         self.receipts.announce();
+        self.steps.announce();
     }
 
     /// When [`turn`](Self::turn) must be called even if nothing happens. `None`: not before something does.
     pub fn timeout(&self) -> Option<Monotonic> {
-        [self.batcher.poll_timeout(), self.stop_at].into_iter().flatten().min()
+        [self.batcher.poll_timeout(), self.steps.next_deadline(), self.stop_at].into_iter().flatten().min()
     }
 
     /// Whether a stop was asked for and all that could be done is done, or its time is over.
@@ -172,10 +180,10 @@ impl Engine {
         drained || deadline <= now.monotonic
     }
 
-    /// The outbox was damaged when it was opened, and this is what became of it.
-    pub fn salvaged(&mut self, report: SalvageReport) {
+    /// The outbox was damaged when it was opened.
+    pub fn recovered(&mut self, report: RecoveryReport) {
         tracing::error!("{report}");
-        self.status.salvaged = Some(report);
+        self.status.recovered = Some(report);
         self.changed = true;
     }
 
@@ -195,7 +203,8 @@ impl Engine {
         if let Some(totals) = at_hand.or_else(|| self.store.totals().ok()) {
             self.status.totals = totals;
         }
-        (self.status.requests_in_flight, self.status.rows_in_flight) = self.batcher.in_flight();
+        self.status.requests_in_flight = self.batcher.in_flight().len();
+        self.status.rows_in_flight = self.batcher.in_flight().map(Batch::rows).sum();
         self.status.paused = self.batcher.paused();
         self.status.held_in_memory = self.uncommitted.held();
         self.status.outbox_failure = self.outbox_error.as_deref().map(commit::reason_of);
@@ -204,37 +213,26 @@ impl Engine {
 
     fn take(&mut self, now: Now, event: Event) {
         match event {
-            Event::Enqueue(intake) => self.take_in(now, intake),
-            Event::Outcome { batch, answer } => self.outcome(now, batch, answer),
-            Event::TaskEnded { task, end } => {
-                let draw = self.draw();
-                let (name, version, attempts) = (task.name, task.version, task.attempts);
-                self.batcher.handle(now, Input::TaskEnded { name, version, attempts, end, draw });
-            }
-            Event::PutTasks { tasks, reply } => self.take_tasks(tasks, reply),
-            Event::Barrier(reply) => {
-                // Whoever asked may be gone.
-                let _ = reply.send(());
+            Event::Enqueue(intake) => self.enqueue(now, intake),
+            Event::EnqueueControl { rows, within } => self.enqueue_control(rows, within),
+            Event::Input(input) => {
+                if let Input::Outcome { batch, result } = &input {
+                    self.note_outcome(now, *batch, result);
+                }
+                self.batcher.handle(now, input);
             }
             Event::Watch { receipt, reply } => {
                 self.receipts.watch(&*self.store, receipt.key.id, reply);
             }
-            Event::SignInStored => self.batcher.handle(now, Input::SignInStored),
-            Event::SignedIn => self.batcher.handle(now, Input::SignedIn),
-            Event::SignedOut => self.batcher.handle(now, Input::SignedOut),
-            Event::RefreshFailed { transient } => {
-                let draw = self.draw();
-                self.batcher.handle(now, Input::RefreshFailed { transient, draw });
-            }
             Event::KeyArrived(session_id) => {
-                self.uncommitted.change(Change::RetrySession { session_id, at: now.wall });
+                let lane = LaneKey::Messages(session_id);
+                self.uncommitted.change(Change::RetryLane { lane, at: now.wall });
                 self.uncommitted.wakes = true;
             }
             Event::WrittenElsewhere => {
+                self.batcher.handle(now, Input::Wake(Written::Unknown));
                 self.receipts.check_all(&*self.store);
-                self.batcher.handle(now, Input::Wake(Touched::Anything));
             }
-            Event::NetworkChanged => self.batcher.handle(now, Input::NetworkChanged),
             Event::Stop { within } => {
                 self.stop_at = Some(now.monotonic.after(within));
                 self.batcher.handle(now, Input::Stop);
@@ -242,36 +240,40 @@ impl Engine {
         }
     }
 
-    fn outcome(&mut self, now: Now, batch: BatchId, answer: Answer) {
-        let sent = self.flights.remove(&batch).unwrap_or_default();
-        let accepted = answer.verdict == Verdict::Accepted;
-        if accepted {
-            self.status.batches_accepted += 1;
-            self.status.rows_accepted += sent.len() as u64;
-            tracing::debug!(rows = sent.len(), "batch accepted");
-        } else {
-            self.status.batches_failed += 1;
-            tracing::debug!(rows = sent.len(), code = answer.code, verdict = ?answer.verdict, "batch refused");
+    /// Counts, logs and reports the outcome of a request, before the batcher decides what it means.
+    fn note_outcome(&mut self, now: Now, batch: BatchId, result: &Result<(), SendError>) {
+        if let Some((key, row)) = self.batcher.batch(batch).and_then(Batch::control_row) {
+            let code = result.as_ref().map_or_else(SendError::code, |()| "done");
+            tracing::debug!(%key, code, "control row sent");
+            return self.steps.attempted(row, result);
         }
-        self.status.last_answer =
-            Some(LastAnswer { verdict: answer.verdict, code: answer.code.clone(), at: now.wall });
-        let delivery =
-            || if accepted { Delivery::Sent } else { Delivery::Failed { code: answer.code.clone() } };
-        // A missing sign-in is nobody's failure: the rows just wait.
-        if answer.verdict != Verdict::SignedOut {
-            self.uncommitted.reports.extend(sent.iter().map(|row| row.report(delivery())));
+        let sent = self.sent.remove(&batch).unwrap_or_default();
+        match result {
+            Ok(()) => self.note_accepted(&sent),
+            // Only a control row fails on this side.
+            Err(SendError::Wait(_) | SendError::Never(_)) => {}
+            Err(SendError::Api(error)) => self.note_failed(now, &sent, error),
         }
-        let mut sessions: Vec<SessionId> = sent.iter().map(|row| row.session_id.clone()).collect();
-        sessions.dedup();
-        let culprits =
-            if accepted { Vec::new() } else { culprits(&answer, &sessions).into_iter().cloned().collect() };
-        let draw = self.draw();
         self.parkable.extend(sent);
-        self.batcher.handle(now, Input::Outcome { batch, answer, culprits, draw });
     }
 
-    /// A random number in `[0, 1)`, for jitter.
-    fn draw(&mut self) -> f64 {
-        (self.random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    fn note_accepted(&mut self, sent: &[Sent]) {
+        self.status.batches_accepted += 1;
+        self.status.rows_accepted += sent.len() as u64;
+        self.status.last_error = None;
+        tracing::debug!(rows = sent.len(), "batch accepted");
+        self.uncommitted.reports.extend(sent.iter().map(|message| message.report(Delivery::Sent)));
+    }
+
+    fn note_failed(&mut self, now: Now, sent: &[Sent], error: &ApiError) {
+        self.status.batches_failed += 1;
+        tracing::debug!(rows = sent.len(), code = error.code, verdict = ?error.verdict, "batch refused");
+        self.status.last_error =
+            Some(LastError { verdict: error.verdict, code: error.code.clone(), at: now.wall });
+        // Without a sign-in the messages wait: that is not a failure of theirs.
+        if error.verdict != Verdict::SignedOut {
+            let failed = || Delivery::Failed { code: error.code.clone() };
+            self.uncommitted.reports.extend(sent.iter().map(|message| message.report(failed())));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Who waits for which row to reach the server.
+//! The callers that wait until the server has a row.
 
 use std::collections::HashMap;
 
@@ -12,22 +12,22 @@ type Waiter = oneshot::Sender<Result<(), SyncedError>>;
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
     waiting: HashMap<RowId, Vec<Waiter>>,
-    /// Answers that are known and not told yet: whoever hears of them should find them in the status.
+    /// Completed after the status was published, so that a caller finds the outcome there.
     ready: Vec<(Waiter, Result<(), SyncedError>)>,
-    /// Why some row could not be looked at. All must be looked at again, or somebody waits for ever.
+    /// Why a row could not be looked at. All must be looked at again, or a caller waits for ever.
     failure: Option<OutboxError>,
 }
 
 impl Receipts {
     pub(super) fn watch(&mut self, store: &dyn OutboxStore, row: RowId, waiter: Waiter) {
         let waiting = self.waiting.entry(row).or_default();
-        // Who gave up waiting, and asks again and again, is not remembered each time.
+        // A caller that cancels and asks again must not add an entry each time.
         waiting.retain(|waiter| !waiter.is_closed());
         waiting.push(waiter);
         self.check(store, row);
     }
 
-    /// Looks at every row that is waited for: somebody else may have changed any of them.
+    /// Looks at every row that a caller waits for: another process may have changed any of them.
     pub(super) fn check_all(&mut self, store: &dyn OutboxStore) {
         let rows: Vec<RowId> = self.waiting.keys().copied().collect();
         for row in rows {
@@ -35,20 +35,20 @@ impl Receipts {
         }
     }
 
-    /// Why a look at a row failed since this was last asked.
+    /// Why a row could not be looked at since the last call.
     pub(super) fn take_failure(&mut self) -> Option<OutboxError> {
         self.failure.take()
     }
 
-    /// Tells everybody whose answer is known.
+    /// Completes the callers whose outcome is known.
     pub(super) fn announce(&mut self) {
         for (waiter, answer) in self.ready.drain(..) {
-            // Nobody waits any more: fine.
+            // The caller may be gone.
             let _ = waiter.send(answer);
         }
     }
 
-    /// Looks at the row again: those who wait for it have their answer if it left the outbox or was set aside.
+    /// Looks at the row: its callers' outcome is known if it left the outbox or was parked.
     pub(super) fn check(&mut self, store: &dyn OutboxStore, row: RowId) {
         if !self.waiting.contains_key(&row) {
             return;

@@ -1,70 +1,71 @@
-//! Messages that cannot be stored, and who hears of it.
+//! Rows that cannot be stored, and who is told.
 
 use levi_outbox::{Enqueued, NewRow};
 use levi_types::{Delivery, DeliveryReport, MessageSyncRequest};
 
 use super::Engine;
-use super::on_disk::Owner;
+use super::committed_batch::Waiter;
 use crate::error::EnqueueError;
 
-/// A message that is not stored, for good.
+/// A row that is not stored, for good.
 pub(super) struct Refused {
-    owner: Owner,
-    report: DeliveryReport,
+    waiter: Waiter,
+    /// What the daemon's store is told; nothing about a control row.
+    report: Option<DeliveryReport>,
     error: EnqueueError,
 }
 
 impl Refused {
-    /// It could not be sealed.
-    pub(super) fn unsealed(owner: Owner, request: MessageSyncRequest, error: EnqueueError) -> Self {
+    /// A message that could not be sealed.
+    pub(super) fn unsealed(waiter: Waiter, request: MessageSyncRequest, error: EnqueueError) -> Self {
         let code = if matches!(error, EnqueueError::NoKey { .. }) { "no_key" } else { "encryption" };
         let MessageSyncRequest { message_id, session_id, sequence_number, .. } = request;
         let delivery = Delivery::Failed { code: code.into() };
-        Self { owner, report: DeliveryReport { session_id, sequence_number, message_id, delivery }, error }
+        let report = DeliveryReport { session_id, sequence_number, message_id, delivery };
+        Self { waiter, report: Some(report), error }
     }
 
-    /// The outbox did not take it; `None` where it did, and the owner stays.
-    pub(super) fn unstored(owner: &mut Owner, row: &NewRow, outcome: &Enqueued) -> Option<Self> {
-        let NewRow { session_id, sequence_number, message_id, .. } = row;
+    /// A row that the outbox refused. Returns `None` for one that is stored; its waiter stays.
+    pub(super) fn unstored(waiter: &mut Waiter, row: &NewRow, outcome: &Enqueued) -> Option<Self> {
         let (code, error) = match outcome {
             Enqueued::Stored { .. } => return None,
-            Enqueued::PlaceTaken { holder } => {
-                let (session_id, holder) = (session_id.clone(), holder.clone());
-                let sequence_number = *sequence_number;
-                ("place_taken", EnqueueError::PlaceTaken { session_id, sequence_number, holder })
+            Enqueued::SequenceConflict { holder } => {
+                let session_id = row.lane.session_id().cloned().unwrap_or_else(|| "".into());
+                let (sequence_number, holder) = (row.sequence_number, holder.clone());
+                ("sequence_conflict", EnqueueError::SequenceConflict { session_id, sequence_number, holder })
             }
             Enqueued::Full { pending_bytes, limit } => {
                 let (pending_bytes, limit) = (*pending_bytes, *limit);
                 ("outbox_full", EnqueueError::OutboxFull { pending_bytes, limit })
             }
         };
-        let report = DeliveryReport {
+        let is_message = !row.kind().is_control();
+        let report = row.lane.session_id().filter(|_| is_message).map(|session_id| DeliveryReport {
             session_id: session_id.clone(),
-            sequence_number: *sequence_number,
-            message_id: message_id.clone(),
+            sequence_number: row.sequence_number,
+            message_id: row.message_id.clone(),
             delivery: Delivery::Failed { code: code.into() },
-        };
-        Some(Self { owner: std::mem::take(owner), report, error })
+        });
+        Some(Self { waiter: std::mem::take(waiter), report, error })
     }
 }
 
 impl Engine {
-    /// The daemon's store is told of all of them at once, and then whoever waits.
+    /// Reports all of them to the daemon's store at once, and then to the callers.
     pub(super) fn refuse(&self, refused: Vec<Refused>) {
-        for Refused { report: DeliveryReport { session_id, sequence_number, delivery, .. }, error, .. } in
-            &refused
-        {
-            tracing::warn!(%session_id, sequence_number, ?delivery, "message refused: {error}");
-        }
         let mut reports = Vec::with_capacity(refused.len());
         let mut waiting = Vec::with_capacity(refused.len());
-        for Refused { owner, report, error } in refused {
-            reports.push(report);
-            waiting.push((owner, error));
+        for Refused { waiter, report, error } in refused {
+            if let Some(report) = report {
+                let DeliveryReport { session_id, sequence_number, delivery, .. } = &report;
+                tracing::warn!(%session_id, sequence_number, ?delivery, "message refused: {error}");
+                reports.push(report);
+            }
+            waiting.push((waiter, error));
         }
         self.record(&reports);
-        for (mut owner, error) in waiting {
-            owner.tell(Err(error));
+        for (waiter, error) in waiting {
+            waiter.refuse(error);
         }
     }
 }

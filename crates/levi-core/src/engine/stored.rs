@@ -1,9 +1,9 @@
-//! Reading back what waits in an outbox: for whoever exports it.
+//! Reading messages back from an outbox, for an export.
 
 use levi_crypto::at_rest::{self, DatabaseKey};
 use levi_crypto::message::{self, Place};
 use levi_crypto::{MessageKey, OpenError};
-use levi_outbox::{ListedRow, Protection};
+use levi_outbox::{Encryption, ListedRow};
 use levi_transport::rows::{MessageRow, NotBase64};
 
 use crate::sealer::{row_key, slot};
@@ -12,24 +12,24 @@ use crate::sealer::{row_key, slot};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoredError {
-    /// It is sealed, and the session's key is not here.
+    /// It is under the session's key, which was not given.
     #[error("the session's key is not on this device")]
     NoMessageKey,
-    /// It is wrapped, and the database key is not here.
+    /// It is under the database key, which was not given.
     #[error("the database key is not here")]
     NoDatabaseKey,
-    /// It is not what Levi writes.
-    #[error("the row was not written by Levi, or is damaged")]
+    /// It is no message, or Levi did not write it.
+    #[error("the row is no message, was not written by Levi, or is damaged")]
     Malformed,
     /// A column is not base64.
     #[error(transparent)]
     Encoding(#[from] NotBase64),
-    /// Another key, another place, or altered since.
+    /// It was sealed under another key or for another position, or altered since.
     #[error(transparent)]
     Open(#[from] OpenError),
 }
 
-/// The content of a row of the outbox, given its payload and the key that its protection asks for.
+/// The content of a row of the outbox, given its payload and the key that its encryption asks for.
 ///
 /// # Errors
 /// [`StoredError`], which holds neither content nor key.
@@ -39,20 +39,22 @@ pub fn open_stored(
     message_key: Option<&MessageKey>,
     database_key: Option<&DatabaseKey>,
 ) -> Result<String, StoredError> {
-    match row.protection {
-        Protection::Sealed => {
+    let session_id = row.lane.session_id().ok_or(StoredError::Malformed)?;
+    match row.encryption {
+        Encryption::SessionKey => {
             let key = message_key.ok_or(StoredError::NoMessageKey)?;
             let sealed: MessageRow = serde_json::from_slice(payload).map_err(|_| StoredError::Malformed)?;
-            let place = Place { session_id: &row.session_id, sequence_number: row.sequence_number };
+            let place = Place { session_id, sequence_number: row.sequence_number };
             Ok(message::open(key, place, &sealed.ciphertext()?, &sealed.nonce()?)?)
         }
-        Protection::AtRest => {
+        Encryption::DatabaseKey => {
             let key = database_key.ok_or(StoredError::NoDatabaseKey)?;
-            let name = row_key(&row.session_id, row.sequence_number);
+            let name = row_key(session_id, row.sequence_number);
             let content = at_rest::unwrap(key, slot(&name), payload)?;
             let content = std::str::from_utf8(&content).map_err(|_| StoredError::Malformed)?;
             Ok(content.to_owned())
         }
+        Encryption::None => Err(StoredError::Malformed),
     }
 }
 
@@ -61,7 +63,7 @@ mod tests {
     use std::sync::Arc;
 
     use levi_crypto::SessionSecret;
-    use levi_outbox::RowId;
+    use levi_outbox::{RowId, RowKind};
     use levi_types::{
         CodingSession, DeliveryReport, MessageSyncRequest, Repository, RepositoryId, SecretString, SessionId,
         SessionStore, StoreError, Wall,
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_is_read_back_with_the_right_key_at_its_own_place_only() {
+    fn what_was_stored_is_read_back_with_the_right_key_at_its_own_position_only() {
         let secret = SessionSecret::generate(&mut UnwrapErr(SysRng));
         let database_key = DatabaseKey::generate(&mut UnwrapErr(SysRng));
         let cache = SecretsCache::new();
@@ -110,20 +112,22 @@ mod tests {
         cache.remember("s".into(), &secret);
         let sealed = sealer.seal(&request, Wall::default(), &mut random).unwrap();
         let (key, database_key) = (Some(&secret.message_key()), Some(&database_key));
-        for (new, protection) in [(wrapped, Protection::AtRest), (sealed, Protection::Sealed)] {
-            assert_eq!(new.protection, protection);
+        for (new, encryption) in [(wrapped, Encryption::DatabaseKey), (sealed, Encryption::SessionKey)] {
+            assert_eq!(new.encryption, encryption);
             let mut row = ListedRow {
                 id: RowId(1),
                 version: 0,
-                session_id: new.session_id,
+                kind: RowKind::Message,
+                lane: new.lane,
                 sequence_number: 7,
                 message_id: new.message_id,
                 bytes: 0,
-                protection,
+                encryption,
                 enqueued_at: Wall::default(),
                 parked: false,
                 attempts: 0,
                 due_at: None,
+                blocked_by: None,
                 reason: None,
             };
             assert_eq!(open_stored(&row, &new.payload, key, database_key).unwrap(), request.content);

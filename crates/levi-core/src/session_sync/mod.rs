@@ -1,19 +1,17 @@
 //! Sessions and their secrets: the rows that must be on the server before messages are, and the secret that
 //! lets the user's other devices read them.
 
-mod error;
-mod record;
-mod runner;
-mod spread;
+mod parallel_map;
+mod sender;
+mod share;
 mod steps;
-mod task;
-mod waiters;
-mod welcome;
+mod stored_secret;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use levi_crypto::SessionSecret;
 use levi_crypto::envelope::DevicePrivateKey;
+use levi_outbox::Reason;
 use levi_transport::Supabase;
 use levi_types::{
     Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore, is_upper_case_uuid,
@@ -22,52 +20,32 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rand_core::CryptoRng;
 
-pub use self::error::{EncryptionError, SyncError};
-pub use self::record::TaskOutbox;
-pub use self::runner::{Ran, TaskRunner};
+pub use self::share::BackfillReport;
 pub use self::steps::Distribution;
-pub(crate) use self::task::SyncTask;
-pub use self::welcome::Welcome;
 
-use self::record::Recorder;
-use self::runner::SessionTasks;
+use self::sender::SessionSender;
 use self::steps::Steps;
 use crate::account::{Accounts, StoredAccount};
 use crate::clock::SystemClock;
+use crate::control::{ControlQueue, Step};
+use crate::control_row::ControlRow;
+use crate::error::EnqueueError;
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, Server, ThisDevice};
+use crate::sync_error::SyncError;
 
-/// Syncs repositories and sessions, and hands session secrets to all of the user's devices.
+/// Syncs repositories and sessions, and distributes session secrets to all of the user's devices.
 ///
-/// By itself it tries once and says what happened. Joined to an outbox ([`with_outbox`](Self::with_outbox), or
-/// `Levi::session_sync`) it records every step before it tries, and what fails is tried again like a message.
+/// By itself it makes one attempt and returns its outcome. With an outbox ([`with_outbox`](Self::with_outbox), or
+/// `Levi::session_sync`) it stores every step before it is tried, and Levi retries it like a message.
 #[derive(Clone)]
 pub struct SessionSyncService {
     steps: Steps,
     cache: SecretsCache,
-    recorder: Option<Recorder>,
+    queue: Option<Arc<dyn ControlQueue>>,
 }
 
-/// What became of one step.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Step {
-    /// The server has it.
-    Done,
-    /// Not yet; it is in the outbox and is tried again by itself.
-    WillRetry(SyncError),
-    /// Not, and nothing will try again by itself.
-    Failed(SyncError),
-}
-
-impl Step {
-    /// Whether the server has it.
-    pub const fn is_done(&self) -> bool {
-        matches!(self, Self::Done)
-    }
-}
-
-/// What became of the three steps of a new session.
+/// The outcome of the three steps of a new session.
 #[derive(Debug)]
 pub struct NewSession {
     /// The repository's row.
@@ -86,10 +64,10 @@ impl NewSession {
 }
 
 impl SessionSyncService {
-    /// A service that acts as the user whose sign-in lies in `secrets_manager`, for this device.
+    /// A service that acts as the user whose sign-in is stored in `secrets_manager`, for this device.
     ///
-    /// `db_pool` is the daemon's own record of repositories and sessions, and `secrets_cache` is shared with the
-    /// message worker so that a new session's messages can be sealed at once.
+    /// `db_pool` is the daemon's own store of repositories and sessions. `secrets_cache` is shared with the message
+    /// worker, so that a new session's messages can be sealed at once.
     pub fn new(
         supabase_client: Arc<dyn Supabase>,
         db_pool: Arc<dyn SessionStore>,
@@ -118,7 +96,7 @@ impl SessionSyncService {
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
         };
-        Self { steps, cache: secrets_cache, recorder: None }
+        Self { steps, cache: secrets_cache, queue: None }
     }
 
     /// The device that this service acts for.
@@ -126,9 +104,9 @@ impl SessionSyncService {
         &self.steps.device.id
     }
 
-    /// Hands secrets only to devices that `trust` vouches for, for daemons that check public keys out of band.
-    /// The first call decides, for clones too. Before [`with_outbox`](Self::with_outbox): what is recorded there is
-    /// run from then on.
+    /// Sends secrets only to devices that `trust` accepts, for daemons that check public keys out of band. The
+    /// first call decides, for clones too. Call it before [`with_outbox`](Self::with_outbox), because rows that are
+    /// in the outbox are sent from then on.
     #[must_use]
     pub fn with_trust(self, trust: DeviceTrust) -> Self {
         self.steps.device.trust_only(trust);
@@ -149,20 +127,19 @@ impl SessionSyncService {
         self
     }
 
-    /// Records every step in the outbox before it is tried, so that what fails is tried again. Without a
-    /// database key in `outbox`, a secret must be in the daemon's store before it is handed out.
+    /// Stores every step in the outbox before it is tried, so that a step that fails is retried. Without a database
+    /// key in `queue`, a secret must be in the daemon's store before it is distributed.
     #[must_use]
-    pub fn with_outbox(mut self, outbox: Arc<dyn TaskOutbox>) -> Self {
-        let recorder = Recorder::new(outbox);
-        recorder.join(Arc::new(SessionTasks::new(self.steps.clone(), &recorder)));
-        self.recorder = Some(recorder);
+    pub fn with_outbox(mut self, queue: Arc<dyn ControlQueue>) -> Self {
+        queue.send_with(Arc::new(SessionSender::new(self.steps.clone(), Arc::clone(&queue))));
+        self.queue = Some(queue);
         self
     }
 
     /// Syncs everything for a new session: the repository's row, the session's row (`active`), the secret.
     ///
     /// # Errors
-    /// [`SyncError`] where no step could be tried or recorded; otherwise the report says what became of each.
+    /// [`SyncError`] if no step could be tried or stored; otherwise the report has the outcome of each.
     pub async fn sync_new_session(
         &self,
         session_id: &SessionId,
@@ -174,40 +151,37 @@ impl SessionSyncService {
             return Err(SyncError::RepositoryNotFound(repository_id.clone()));
         }
         self.cache.remember(session_id.clone(), session_secret);
-        let tasks = [
-            SyncTask::Repository { repository_id: repository_id.clone() },
-            SyncTask::Session {
-                session_id: session_id.clone(),
-                repository_id: repository_id.clone(),
-                status: SessionStatus::Active,
-            },
-            SyncTask::Secret { session_id: session_id.clone(), wrapped: None },
-        ];
-        let [repository, session, secret] = match &self.recorder {
-            Some(recorder) => recorder.perform(&self.steps, tasks, Some(session_secret)).await?,
-            None => self.try_once(tasks, session_secret).await?,
+        let status = SessionStatus::Active;
+        let Some(queue) = &self.queue else {
+            return self.try_once(session_id, repository_id, status, session_secret).await;
         };
+        let rows = [
+            ControlRow::Repository { repository_id: repository_id.clone() },
+            session_row(session_id, repository_id, status),
+            self.secret_row(&**queue, session_id, session_secret)?,
+        ];
+        let [repository, session, secret] = self.enqueue(&**queue, rows).await?;
         Ok(NewSession { repository, session, secret })
     }
 
     /// Syncs a repository's row.
     ///
     /// # Errors
-    /// [`SyncError`]; joined to an outbox, what may succeed later is tried again all the same.
+    /// [`SyncError`]; with an outbox, Levi retries all the same if a later attempt may succeed.
     pub async fn sync_repository(&self, repository_id: &RepositoryId) -> Result<(), SyncError> {
         check_ids([repository_id.as_str()])?;
         if self.steps.store.repository(repository_id)?.is_none() {
             return Err(SyncError::RepositoryNotFound(repository_id.clone()));
         }
-        let Some(recorder) = &self.recorder else { return self.steps.repository(repository_id).await };
-        let task = SyncTask::Repository { repository_id: repository_id.clone() };
-        recorder.perform_one(&self.steps, task, None).await
+        let Some(queue) = &self.queue else { return self.steps.repository(repository_id).await };
+        let row = ControlRow::Repository { repository_id: repository_id.clone() };
+        self.enqueue_one(&**queue, row).await
     }
 
     /// Syncs a session's row with its status: `active`, `paused` or `ended`.
     ///
     /// # Errors
-    /// [`SyncError`]; joined to an outbox, what may succeed later is tried again all the same.
+    /// [`SyncError`]; with an outbox, Levi retries all the same if a later attempt may succeed.
     pub async fn sync_session(
         &self,
         session_id: &SessionId,
@@ -216,18 +190,16 @@ impl SessionSyncService {
     ) -> Result<(), SyncError> {
         check_ids([session_id.as_str(), repository_id.as_str()])?;
         let status: SessionStatus = status.parse()?;
-        let Some(recorder) = &self.recorder else {
+        let Some(queue) = &self.queue else {
             return self.steps.session(session_id, repository_id, status).await;
         };
-        let (session_id, repository_id) = (session_id.clone(), repository_id.clone());
-        let task = SyncTask::Session { session_id, repository_id, status };
-        recorder.perform_one(&self.steps, task, None).await
+        self.enqueue_one(&**queue, session_row(session_id, repository_id, status)).await
     }
 
-    /// Hands a session's secret to all of the user's active devices, in one request.
+    /// Distributes a session's secret to all of the user's active devices, in one request.
     ///
     /// # Errors
-    /// [`SyncError`]; joined to an outbox, what may succeed later is tried again all the same.
+    /// [`SyncError`]; with an outbox, Levi retries all the same if a later attempt may succeed.
     pub async fn distribute_secret(
         &self,
         session_id: &SessionId,
@@ -235,17 +207,17 @@ impl SessionSyncService {
     ) -> Result<(), SyncError> {
         check_ids([session_id.as_str()])?;
         self.cache.remember(session_id.clone(), session_secret);
-        let Some(recorder) = &self.recorder else {
-            return self.steps.secret(session_id, session_secret).await.map(|_| ());
+        let Some(queue) = &self.queue else {
+            return self.steps.secret(session_id, session_secret).await.map(drop);
         };
-        let task = SyncTask::Secret { session_id: session_id.clone(), wrapped: None };
-        recorder.perform_one(&self.steps, task, Some(session_secret)).await
+        let row = self.secret_row(&**queue, session_id, session_secret)?;
+        self.enqueue_one(&**queue, row).await
     }
 
-    /// Hands a session's secret out once, right now, and says which devices got it.
+    /// Distributes a session's secret once, at once, and returns which devices got it.
     ///
     /// # Errors
-    /// [`SyncError`]; nothing is tried again.
+    /// [`SyncError`]; nothing is retried.
     pub async fn distribute_secret_now(
         &self,
         session_id: &SessionId,
@@ -255,24 +227,78 @@ impl SessionSyncService {
         self.steps.secret(session_id, session_secret).await
     }
 
-    async fn try_once(&self, tasks: [SyncTask; 3], secret: &SessionSecret) -> Result<[Step; 3], SyncError> {
-        // Where nobody is signed in, nothing can be tried.
-        self.steps.server.account().await?;
-        let mut steps = Vec::with_capacity(tasks.len());
-        for task in tasks {
-            let parent_failed = steps.iter().any(|step: &Step| !step.is_done());
-            let result = if parent_failed {
-                Err(record::waits_for_parent())
-            } else {
-                runner::run(&self.steps, &task, Some(secret)).await
-            };
-            steps.push(result.map_or_else(Step::Failed, |()| Step::Done));
+    async fn enqueue<const N: usize>(
+        &self,
+        queue: &dyn ControlQueue,
+        rows: [ControlRow; N],
+    ) -> Result<[Step; N], SyncError> {
+        let now = self.steps.clock.now().wall;
+        let steps = queue.enqueue(rows.iter().map(|row| row.to_row(now)).collect()).await?;
+        // A queue returns a step for each row.
+        Ok(steps.try_into().map_err(|_| EnqueueError::Stopped)?)
+    }
+
+    async fn enqueue_one(&self, queue: &dyn ControlQueue, row: ControlRow) -> Result<(), SyncError> {
+        let [step] = self.enqueue(queue, [row]).await?;
+        match step {
+            Step::Done => Ok(()),
+            Step::WillRetry(error) | Step::Failed(error) => Err(error),
         }
-        steps.try_into().map_err(|_| record::waits_for_parent())
+    }
+
+    /// The row of a secret. It contains the secret, encrypted, unless the daemon's store has it.
+    fn secret_row(
+        &self,
+        queue: &dyn ControlQueue,
+        session_id: &SessionId,
+        secret: &SessionSecret,
+    ) -> Result<ControlRow, SyncError> {
+        let session_id = session_id.clone();
+        if self.steps.store.session_secret(&session_id)?.is_some() {
+            return Ok(ControlRow::Secret { session_id, wrapped: None });
+        }
+        let key = queue.database_key().ok_or_else(|| SyncError::SecretNotStored(session_id.clone()))?;
+        let mut random = self.steps.random.lock().unwrap_or_else(PoisonError::into_inner);
+        let sealed = stored_secret::seal(&key, &session_id, secret, &mut *random)?;
+        Ok(ControlRow::Secret { session_id, wrapped: Some(sealed) })
+    }
+
+    /// One attempt at each step, as long as the one before it succeeds.
+    async fn try_once(
+        &self,
+        session_id: &SessionId,
+        repository_id: &RepositoryId,
+        status: SessionStatus,
+        secret: &SessionSecret,
+    ) -> Result<NewSession, SyncError> {
+        // Without a sign-in no step can be tried.
+        self.steps.server.account().await?;
+        let repository = step(self.steps.repository(repository_id).await);
+        let session = match repository {
+            Step::Done => step(self.steps.session(session_id, repository_id, status).await),
+            _ => Step::Failed(waits_for_parent()),
+        };
+        let secret = match session {
+            Step::Done => step(self.steps.secret(session_id, secret).await.map(drop)),
+            _ => Step::Failed(waits_for_parent()),
+        };
+        Ok(NewSession { repository, session, secret })
     }
 }
 
-/// Ids are sealed into envelopes as text, so they must be written as the server hands them back.
+fn session_row(session_id: &SessionId, repository_id: &RepositoryId, status: SessionStatus) -> ControlRow {
+    ControlRow::Session { session_id: session_id.clone(), repository_id: repository_id.clone(), status }
+}
+
+fn step(result: Result<(), SyncError>) -> Step {
+    result.map_or_else(Step::Failed, |()| Step::Done)
+}
+
+fn waits_for_parent() -> SyncError {
+    SyncError::Waiting(Reason { code: "parent".into(), detail: "an earlier step must succeed first".into() })
+}
+
+/// Ids are sealed into envelopes as text, so they must be written as the server returns them.
 fn check_ids<const N: usize>(ids: [&str; N]) -> Result<(), SyncError> {
     match ids.into_iter().find(|id| is_upper_case_uuid(id)) {
         Some(id) => Err(SyncError::UpperCaseUuid(id.to_owned())),

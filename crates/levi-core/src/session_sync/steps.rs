@@ -9,12 +9,12 @@ use levi_transport::rows::{DeviceRow, RepositoryRow, SecretRow, SessionRow};
 use levi_types::{Clock, CodingSession, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore};
 use rand_core::CryptoRng;
 
-use super::error::{EncryptionError, SyncError};
-use super::spread::{Draws, spread};
+use super::parallel_map::{SharedRng, parallel_map};
 use crate::account::Account;
 use crate::server::{Server, ThisDevice};
+use crate::sync_error::{EncryptionError, SyncError};
 
-/// The random source, shared by steps that run side by side.
+/// The random source, shared by steps that run concurrently.
 pub(crate) type SharedRandom = Arc<Mutex<dyn CryptoRng + Send>>;
 
 /// What the steps need.
@@ -27,13 +27,13 @@ pub(crate) struct Steps {
     pub(crate) random: SharedRandom,
 }
 
-/// What became of a secret that was handed out.
+/// The devices to which a secret was distributed.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Distribution {
     /// Devices that have an envelope now.
     pub delivered: Vec<DeviceId>,
-    /// Devices whose public key cannot be used, and why. They get none; the others did.
+    /// Devices that have none because their public key cannot be used, and why.
     pub skipped: Vec<(DeviceId, EncryptionError)>,
 }
 
@@ -80,7 +80,15 @@ impl Steps {
         Ok(distribution)
     }
 
-    /// An envelope for each device whose key can be used. A bad key costs its own device only.
+    /// The session's secret, from the daemon's store.
+    pub(crate) fn stored_secret(&self, session: &SessionId) -> Result<SessionSecret, SyncError> {
+        let stored = self.store.session_secret(session)?;
+        let stored = stored.ok_or_else(|| SyncError::SecretNotFound(session.clone()))?;
+        // Exposed to be parsed; it goes on as a `SessionSecret`.
+        Ok(SessionSecret::parse(stored.expose()).map_err(EncryptionError::from)?)
+    }
+
+    /// An envelope for each device whose key can be used. A bad key affects its own device only.
     pub(crate) fn envelopes(
         &self,
         account: &Account,
@@ -92,7 +100,7 @@ impl Steps {
         let mut distribution = Distribution::default();
         let mut rows = Vec::with_capacity(devices.len());
         let sender_is_owner = owner.is_none_or(|owner| *owner == self.device.id);
-        let sealed = spread(devices, |device| self.envelope(account, session, secret, device));
+        let sealed = parallel_map(devices, |device| self.envelope(account, session, secret, device));
         for (device, envelope) in devices.iter().zip(sealed) {
             match envelope {
                 Ok((ephemeral_public_key, encrypted_secret)) => {
@@ -131,11 +139,11 @@ impl Steps {
             sender_device_id: &self.device.id,
             recipient_device_id: &device.id,
         };
-        Ok(envelope::seal(secret, route, &self.device.key, &key, &mut Draws(&*self.random))?.to_wire())
+        Ok(envelope::seal(secret, route, &self.device.key, &key, &mut SharedRng(&*self.random))?.to_wire())
     }
 }
 
-/// A session of which the daemon's store knows no more than its ids.
+/// A session that the daemon's store does not know.
 fn bare_session(session: &SessionId, repository: &RepositoryId) -> CodingSession {
     CodingSession {
         id: session.clone(),

@@ -1,4 +1,4 @@
-//! How the rest of the daemon reaches the worker's thread: a queue that wakes it, and nothing else does.
+//! The queue through which other threads reach the engine thread. Nothing else wakes it.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::engine::Event;
 
-/// Messages taken out at once: one transaction's worth.
+/// The greatest number of messages in one transaction.
 const MESSAGES_AT_ONCE: usize = 256;
 
 #[derive(Debug, Default)]
@@ -18,27 +18,26 @@ pub(super) struct Inbox {
 #[derive(Debug, Default)]
 struct Queue {
     messages: VecDeque<Event>,
-    /// Answers and commands: few, and never behind a crowd of messages.
+    /// Responses and commands: they are few, and are never queued behind messages.
     others: VecDeque<Event>,
     closed: bool,
-    /// Whether the thread sleeps. Waking one that does not would be a system call for nothing.
+    /// Whether the engine thread sleeps: waking it otherwise would be a useless system call.
     asleep: bool,
 }
 
-/// The worker has ended.
+/// The engine thread has ended.
 #[derive(Debug)]
 pub(super) struct Closed;
 
-/// What the thread found.
+/// What the engine thread takes out at once.
 pub(super) struct Delivery {
     pub(super) events: Vec<Event>,
-    /// Nobody will send anything any more, and nothing is left.
+    /// The inbox is closed, and nothing is left in it.
     pub(super) closed: bool,
 }
 
 impl Inbox {
-    /// Puts an event in. After [`close`](Self::close) it is dropped, its reply channel with it, and the answer
-    /// is `Closed`.
+    /// Queues an event. After [`close`](Self::close) the event is dropped, with its reply channel.
     pub(super) fn push(&self, event: Event) -> Result<(), Closed> {
         let mut queue = self.queue();
         if queue.closed {
@@ -46,7 +45,7 @@ impl Inbox {
         }
         match event {
             Event::Enqueue(_) => queue.messages.push_back(event),
-            // Asked for already: whoever rings again and again asks for the same look.
+            // Queued already: one look at the outbox serves all notifications so far.
             Event::WrittenElsewhere if queue.others.iter().any(is_written_elsewhere) => {}
             other => queue.others.push_back(other),
         }
@@ -58,12 +57,12 @@ impl Inbox {
         Ok(())
     }
 
-    /// Whether the next transaction is full already.
-    pub(super) fn is_crowded(&self) -> bool {
+    /// Whether there are enough messages for another full transaction.
+    pub(super) fn next_batch_is_full(&self) -> bool {
         self.queue().messages.len() >= MESSAGES_AT_ONCE
     }
 
-    /// Closes unless something is still to be taken out; says whether it is closed now.
+    /// Closes unless something is still queued; returns whether it is closed now.
     pub(super) fn close_if_empty(&self) -> bool {
         let mut queue = self.queue();
         queue.closed |= queue.messages.is_empty() && queue.others.is_empty();
@@ -99,7 +98,7 @@ impl Inbox {
         Delivery { closed: queue.closed && queue.messages.is_empty(), events }
     }
 
-    /// For when the thread has ended, however: whoever waits for an answer hears that there is none.
+    /// The engine thread has ended: drops what is queued, so that callers see their reply channels closed.
     pub(super) fn abandon(&self) {
         let mut queue = self.queue();
         queue.closed = true;

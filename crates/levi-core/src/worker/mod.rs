@@ -1,56 +1,58 @@
-//! The shell around the engine: the one place that owns threads, channels, the clock and the random source.
-//! The engine's thread sleeps until something happens or the engine's next deadline; requests run on tokio, and a second
-//! thread tells crowds of callers that their messages are on disk.
+//! The worker around the engine: the one place that owns threads, channels, the clock and the random source.
+//! The engine thread sleeps until something happens or until the engine's next deadline; requests run on
+//! tokio. If another full transaction is already queued, callers are completed on a second thread so that the
+//! engine thread can start that transaction.
 
+mod completer;
+mod control_queue;
+mod dispatcher;
+mod engine_thread;
 mod inbox;
-mod outside;
-mod tasks;
-mod teller;
-mod thread;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use levi_crypto::at_rest::DatabaseKey;
-use levi_outbox::{OutboxStore, SalvageReport};
+use levi_outbox::{OutboxStore, RecoveryReport};
 use levi_transport::Supabase;
 use levi_types::{Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
 
+use self::control_queue::WorkerQueue;
+use self::dispatcher::Dispatcher;
+use self::engine_thread::EngineThread;
 use self::inbox::{Closed, Inbox};
-use self::outside::Outside;
-use self::tasks::Tasks;
-use self::thread::Thread;
 use crate::account::Accounts;
+use crate::batcher::Input;
 use crate::config::{LeviConfig, QUEUE_OVERHEAD};
+use crate::control::ControlQueue;
 use crate::engine::{Engine, EngineParts, Event, Intake, Receipt};
 use crate::error::{EnqueueError, StartError, SyncedError};
 use crate::sealer::{Message, Sealer};
 use crate::secrets_cache::SecretsCache;
-use crate::session_sync::TaskOutbox;
 use crate::status::Status;
 
-/// Takes messages. Implemented by whatever can sync them, so that the rest of a daemon need not know what does.
+/// Takes messages. A daemon that depends on this trait does not depend on the worker.
 pub trait MessageSyncer: Send + Sync {
-    /// Hands a message over; it is stored and sent in the background, never in the clear.
+    /// Enqueues a message. It is encrypted, stored and sent in the background.
     ///
     /// # Errors
-    /// [`EnqueueError`]; the message was not taken.
+    /// [`EnqueueError`]; the message was not enqueued.
     fn enqueue(&self, request: MessageSyncRequest) -> Result<(), EnqueueError>;
 }
 
 /// What is opened when the worker starts.
 pub struct Opened {
-    /// Where rows wait.
+    /// The queue on disk.
     pub outbox: Box<dyn OutboxStore>,
-    /// What became of an outbox that was damaged.
-    pub salvaged: Option<SalvageReport>,
-    /// Where they go.
+    /// What was recovered from an outbox that was damaged.
+    pub recovered: Option<RecoveryReport>,
+    /// The server.
     pub supabase: Arc<dyn Supabase>,
-    /// Where fresh tokens come from; `None`: only `set_context` brings them.
+    /// The source of fresh tokens; `None`: only `set_context` brings them.
     pub accounts: Option<Arc<dyn Accounts>>,
 }
 
@@ -59,64 +61,64 @@ pub type Opener = Box<dyn FnOnce() -> Result<Opened, StartError> + Send>;
 
 /// What a worker is made of.
 pub struct WorkerParts {
-    /// How to batch and retry.
+    /// The batching, retry and size settings.
     pub config: LeviConfig,
-    /// Opens the outbox and the way to the server.
+    /// Opens the outbox and the connection to the server.
     pub open: Opener,
-    /// The daemon's own record.
+    /// The daemon's own store.
     pub session_store: Arc<dyn SessionStore>,
     /// Session keys, in memory only.
     pub cache: SecretsCache,
-    /// What wraps messages whose session key is not known.
+    /// The key for messages whose session's key is not known.
     pub database_key: Option<DatabaseKey>,
-    /// The clocks.
+    /// The monotonic and the wall clock.
     pub clock: Arc<dyn Clock>,
 }
 
-/// What a shutdown left behind.
+/// What remained at a shutdown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
     /// Messages still in the outbox; the next start sends them.
     pub pending: u64,
-    /// Messages set aside.
+    /// Parked messages.
     pub parked: u64,
     /// Messages accepted by `enqueue` (not `enqueue_durable`) that never reached the disk. They are lost.
     pub not_stored: usize,
 }
 
-/// The message sync worker. Dropping the last handle stops it; what was accepted is stored first.
+/// The message sync worker. Dropping the last handle stops it; messages that were accepted are stored first.
 pub struct Worker {
     shared: Arc<Shared>,
     /// What `start` takes.
     open: Mutex<Option<Opener>>,
 }
 
-/// What handles and the thread's helpers have in common.
+/// What the handle, the engine thread and the requests share.
 pub(crate) struct Shared {
     config: LeviConfig,
     inbox: Arc<Inbox>,
     queue: Arc<Semaphore>,
     accepting: AtomicBool,
-    /// Whether there is, or was, a thread that empties the inbox.
+    /// Whether the engine thread was started.
     started: AtomicBool,
     clock: Arc<dyn Clock>,
     session_store: Arc<dyn SessionStore>,
-    /// Messages are sealed by whoever hands them in, beside the thread that waits for the disk.
+    /// Seals messages on the caller's thread, because the engine thread waits for the disk.
     sealer: Sealer,
-    outside: Arc<Outside>,
+    dispatcher: Arc<Dispatcher>,
     status: watch::Sender<Status>,
     ended: watch::Sender<Option<ShutdownReport>>,
 }
 
 impl Worker {
-    /// A worker at rest: nothing is opened before [`start`](Self::start).
+    /// A worker that is not started: nothing is opened before [`start`](Self::start).
     pub fn new(parts: WorkerParts) -> Self {
         let WorkerParts { config, open, session_store, cache, database_key, clock } = parts;
         let inbox = Arc::new(Inbox::default());
         let shared = Shared {
             queue: Arc::new(Semaphore::new(config.max_queued_bytes.min(Semaphore::MAX_PERMITS))),
-            outside: Arc::new(Outside::new(Arc::clone(&inbox))),
+            dispatcher: Arc::new(Dispatcher::new(Arc::clone(&inbox))),
             inbox,
             config,
             accepting: AtomicBool::new(false),
@@ -130,7 +132,7 @@ impl Worker {
         Self { shared: Arc::new(shared), open: Mutex::new(Some(open)) }
     }
 
-    /// Opens the outbox and starts the worker's thread. Must be called where tokio runs.
+    /// Opens the outbox and starts the engine thread. Must be called in a tokio runtime.
     ///
     /// # Errors
     /// [`StartError`]. After an error other than `NoRuntime` make a new worker.
@@ -139,14 +141,14 @@ impl Worker {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let open = lock(&self.open).take().ok_or(StartError::AlreadyStarted)?;
         self.open(runtime, open).inspect_err(|_| {
-            // Nobody waits for a thread that never ran.
+            // No caller may wait for a thread that never ran.
             self.shared.inbox.close();
             self.shared.ended.send_replace(Some(ShutdownReport::default()));
         })
     }
 
     fn open(&self, runtime: tokio::runtime::Handle, open: Opener) -> Result<(), StartError> {
-        let Opened { outbox, salvaged, supabase, accounts } = open()?;
+        let Opened { outbox, recovered, supabase, accounts } = open()?;
         let shared = &self.shared;
         let mut engine = Engine::new(EngineParts {
             config: shared.config.clone(),
@@ -155,30 +157,29 @@ impl Worker {
             sealer: shared.sealer.clone(),
             random: Box::new(UnwrapErr(SysRng)),
         });
-        if let Some(report) = salvaged {
-            engine.salvaged(report);
+        if let Some(report) = recovered {
+            engine.recovered(report);
         }
-        // What waits from the last time is known from the first moment on.
+        // The status shows what is pending from the last run at once.
         if let Some(status) = engine.status_if_changed() {
             shared.status.send_replace(status);
         }
-        shared.outside.open(runtime, supabase, accounts);
-        Thread::spawn(engine, Arc::clone(shared))?;
+        shared.dispatcher.open(runtime, supabase, accounts);
+        EngineThread::spawn(engine, Arc::clone(shared))?;
         shared.started.store(true, Ordering::Release);
         shared.accepting.store(true, Ordering::Release);
-        shared.outside.sign_in_from_accounts();
+        shared.dispatcher.sign_in_from_accounts();
         Ok(())
     }
 
-    /// Hands a message over; it is stored and sent in the background. Where its session's key is in memory it is sealed
-    /// here, on the caller's thread. A session's messages keep the order in which they are handed in one after the
-    /// other; handed in by several threads at once, any of them may be first.
+    /// Enqueues a message, to be stored and sent in the background. If its session's key is cached, it is sealed
+    /// on the caller's thread. Messages of a session that one thread enqueues keep their order.
     ///
-    /// `Ok` means accepted, not yet on disk: a crash within the next moment may lose it. Use
-    /// [`enqueue_durable`](Self::enqueue_durable) where that matters.
+    /// `Ok` means accepted, not yet on disk: a crash within the next moment may lose the message. Use
+    /// [`enqueue_durable`](Self::enqueue_durable) if that matters.
     ///
     /// # Errors
-    /// [`EnqueueError`]; the message was not taken.
+    /// [`EnqueueError`]; the message was not enqueued.
     pub fn enqueue(&self, request: MessageSyncRequest) -> Result<(), EnqueueError> {
         let cost = self.admit(&request)?;
         self.refuse_if_outbox_full(&request)?;
@@ -189,20 +190,20 @@ impl Worker {
             }
             Err(TryAcquireError::Closed) => return Err(EnqueueError::Stopped),
         };
-        let message = self.hand_in(request)?;
+        let message = self.prepare(request)?;
         self.push(Intake { message, permit: Some(permit), reply: None })
     }
 
-    /// Hands a message over and returns once it is on disk. Where the queue is full, it waits for room. Sealing and order
-    /// as for [`enqueue`](Self::enqueue).
+    /// Enqueues a message and returns once it is on disk. If the queue is full, it waits for room. Sealing and
+    /// order are as for [`enqueue`](Self::enqueue).
     ///
     /// # Errors
     /// [`EnqueueError`]; the message is not on disk.
     pub async fn enqueue_durable(&self, request: MessageSyncRequest) -> Result<Receipt, EnqueueError> {
         let cost = self.admit(&request)?;
-        // Before the wait: whoever has got room takes it at once, so that a short message does not overtake a long one
-        // that is still being sealed.
-        let message = self.hand_in(request)?;
+        // Sealed before the wait for room, so that a short message does not overtake a long one that is still
+        // being sealed.
+        let message = self.prepare(request)?;
         let permit = Arc::clone(&self.shared.queue).acquire_many_owned(cost).await;
         let permit = Some(permit.map_err(|_| EnqueueError::Stopped)?);
         let (reply, stored) = oneshot::channel();
@@ -213,7 +214,7 @@ impl Worker {
     /// Returns once Supabase has the message of this receipt (or a later payload that replaced it).
     ///
     /// # Errors
-    /// [`SyncedError`] where it was set aside, or Levi stopped first.
+    /// [`SyncedError`] if the message was parked, or Levi stopped first.
     pub async fn synced(&self, receipt: &Receipt) -> Result<(), SyncedError> {
         let (reply, synced) = oneshot::channel();
         let watch = Event::Watch { receipt: receipt.clone(), reply };
@@ -221,36 +222,37 @@ impl Worker {
         synced.await.unwrap_or(Err(SyncedError::Stopped))
     }
 
-    /// Hands over the token of the signed-in user. Sending begins, or goes on with it.
+    /// Sets the token of the signed-in user. Sending begins, or goes on with it.
     pub fn set_context(&self, context: SyncContext) {
-        self.shared.outside.set_context(context);
+        self.shared.dispatcher.set_context(context);
     }
 
-    /// Takes the token away, on sign-out. At most the requests already under way still go through.
+    /// Removes the token, on sign-out. Only requests that are already in flight still succeed.
     pub fn clear_context(&self) {
-        self.shared.outside.clear_context();
+        self.shared.dispatcher.clear_context();
     }
 
     /// The network may be back: forget delays and try now. Attempts stay counted.
     ///
-    /// Where the sign-in was refused and `accounts` were given, the stored sign-in is looked at again: somebody may
-    /// have signed in beside this process.
+    /// If the sign-in was refused, the stored one is read again, because the user may have signed in with
+    /// another process.
     pub fn network_changed(&self) {
-        self.shared.outside.sign_in_from_accounts();
-        self.tell(Event::NetworkChanged);
+        self.shared.dispatcher.sign_in_from_accounts();
+        self.notify(Event::Input(Input::NetworkChanged));
     }
 
-    /// A session's secret is in the session store now: seal and send what waited for it.
+    /// A session's secret is in the session store now: seals and sends what waited for it.
     pub fn secret_arrived(&self, session: &SessionId) {
-        self.tell(Event::KeyArrived(session.clone()));
+        self.notify(Event::KeyArrived(session.clone()));
     }
 
-    /// Rows were written to the outbox by somebody else (`enqueue_in`): look for them.
+    /// Rows were written to the outbox past this worker (`enqueue_in`): looks for them.
     pub fn written_elsewhere(&self) {
-        self.tell(Event::WrittenElsewhere);
+        self.notify(Event::WrittenElsewhere);
     }
 
-    /// The same for a thread of its own that hears of it.
+    /// [`written_elsewhere`](Self::written_elsewhere) as a function for another thread. It does not keep the worker
+    /// alive.
     pub fn on_written_elsewhere(&self) -> impl Fn() + Send + 'static {
         let shared = Arc::downgrade(&self.shared);
         move || {
@@ -265,31 +267,31 @@ impl Worker {
         self.shared.status.borrow().clone()
     }
 
-    /// Tells whenever the status changes.
+    /// Receives every change of the status.
     pub fn watch_status(&self) -> watch::Receiver<Status> {
         self.shared.status.subscribe()
     }
 
-    /// Stops intake, sends what can be sent until `deadline` is over, and says what stays in the outbox.
+    /// Stops intake, sends what can be sent within `deadline`, and returns what remains in the outbox.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.shared.accepting.store(false, Ordering::Release);
         self.shared.queue.close();
         if lock(&self.open).take().is_some() {
             return ShutdownReport::default();
         }
-        self.tell(Event::Stop { within: deadline });
+        self.notify(Event::Stop { within: deadline });
         let mut ended = self.shared.ended.subscribe();
         // The sender lives in `self`, so the wait ends with the thread.
         let report = ended.wait_for(Option::is_some).await.ok().and_then(|report| *report);
         report.unwrap_or_default()
     }
 
-    /// Session sync that records its steps in this worker's outbox.
-    pub fn task_outbox(&self) -> Arc<dyn TaskOutbox> {
-        Arc::new(Tasks::of(&self.shared))
+    /// This worker's queue, for the control rows of session sync.
+    pub fn control_queue(&self) -> Arc<dyn ControlQueue> {
+        Arc::new(WorkerQueue::of(&self.shared))
     }
 
-    /// What a message costs the queue, if it can be taken at all.
+    /// The message's share of the queue in bytes, if it can be enqueued.
     fn admit(&self, request: &MessageSyncRequest) -> Result<u32, EnqueueError> {
         let shared = &self.shared;
         if !shared.accepting.load(Ordering::Acquire) {
@@ -303,9 +305,9 @@ impl Worker {
         Ok(u32::try_from(request.content.len().saturating_add(QUEUE_OVERHEAD)).unwrap_or(u32::MAX))
     }
 
-    /// Nobody waits for the disk's own refusal, so a message that it is bound to refuse is refused here: sealed, it
-    /// is longer than its content. Few get past this while the status is not yet up to date; those are reported to
-    /// the session store.
+    /// No caller waits for the outbox's own refusal, so a message that it would refuse is refused here: sealed, it
+    /// is longer than its content. A few may pass while the status is not up to date; those are reported to the
+    /// session store.
     fn refuse_if_outbox_full(&self, request: &MessageSyncRequest) -> Result<(), EnqueueError> {
         let totals = self.shared.status.borrow().totals;
         let pending_bytes = totals.pending_bytes.saturating_add(totals.parked_bytes);
@@ -316,17 +318,17 @@ impl Worker {
         Ok(())
     }
 
-    fn hand_in(&self, request: MessageSyncRequest) -> Result<Message, EnqueueError> {
+    fn prepare(&self, request: MessageSyncRequest) -> Result<Message, EnqueueError> {
         let at = self.shared.clock.now().wall;
-        self.shared.sealer.hand_in(request, at, &mut UnwrapErr(SysRng))
+        self.shared.sealer.prepare(request, at, &mut UnwrapErr(SysRng))
     }
 
     fn push(&self, intake: Intake) -> Result<(), EnqueueError> {
         self.shared.inbox.push(Event::Enqueue(intake)).map_err(|Closed| EnqueueError::Stopped)
     }
 
-    /// Tells the thread, if there is one: a worker that has ended has nothing to do with it.
-    fn tell(&self, event: Event) {
+    fn notify(&self, event: Event) {
+        // After the engine thread has ended there is nothing to notify.
         let _ = self.shared.inbox.push(event);
     }
 }
@@ -344,6 +346,6 @@ impl Drop for Worker {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is behind these locks is whole after a panic: every change is one assignment.
+    // A panic cannot leave these values half changed, because every change is one assignment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

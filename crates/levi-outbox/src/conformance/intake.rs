@@ -1,8 +1,8 @@
 //! Storing and replacing.
 
-use super::fixture::{Words, at, row};
+use super::fixture::{Shorthand, at, messages, row};
 use super::{MAX_PENDING_BYTES, list_cases};
-use crate::model::{Change, Enqueued, NewRow, Protection, RowKey, RowState};
+use crate::model::{Change, Encryption, Enqueued, NewRow, RowKey, RowState};
 use crate::store::OutboxStore;
 
 list_cases![
@@ -61,14 +61,14 @@ fn another_message_on_a_taken_place_is_refused_by_name(store: &mut dyn OutboxSto
     let key = store.store(row("a", 1));
     let other = NewRow { message_id: "other".into(), ..row("a", 1) };
     let answers = store.commit(&[], &[other, row("a", 2)]).expect("a commit succeeds");
-    assert_eq!(answers[0], Enqueued::PlaceTaken { holder: "m1".into() });
+    assert_eq!(answers[0], Enqueued::SequenceConflict { holder: "m1".into() });
     assert!(matches!(answers[1], Enqueued::Stored { replaced: false, .. }), "and stops no other row");
     assert_eq!(store.payload(key).as_deref(), Some("a/1"));
 
     // Within one commit too.
     let other = NewRow { message_id: "other".into(), ..row("b", 1) };
     let answers = store.commit(&[], &[row("b", 1), other]).expect("a commit succeeds");
-    assert_eq!(answers[1], Enqueued::PlaceTaken { holder: "m1".into() });
+    assert_eq!(answers[1], Enqueued::SequenceConflict { holder: "m1".into() });
 }
 
 fn a_full_outbox_says_so_and_takes_what_makes_room(store: &mut dyn OutboxStore) {
@@ -81,7 +81,7 @@ fn a_full_outbox_says_so_and_takes_what_makes_room(store: &mut dyn OutboxStore) 
     let full = Enqueued::Full { pending_bytes: MAX_PENDING_BYTES - 100, limit: MAX_PENDING_BYTES };
     assert_eq!(store.answer(sized(2, 101)), full);
     assert_eq!(store.answer(sized(1, MAX_PENDING_BYTES + 1)), full, "a larger payload for a stored message");
-    assert_eq!(store.answer(NewRow { session_id: "new".into(), ..sized(1, 101) }), full);
+    assert_eq!(store.answer(NewRow { lane: messages("new"), ..sized(1, 101) }), full);
     assert_eq!(store.due_at(0).lanes.len(), 1, "a refused row leaves no lane behind");
 
     let second = store.store(sized(2, 100));
@@ -117,21 +117,21 @@ fn changes_come_before_rows(store: &mut dyn OutboxStore) {
 }
 
 fn rows_at_rest_are_sealed_in_place(store: &mut dyn OutboxStore) {
-    let wrapped = NewRow { protection: Protection::AtRest, ..row("a", 2) };
+    let wrapped = NewRow { encryption: Encryption::DatabaseKey, ..row("a", 2) };
     store.store(row("a", 1));
     let key = store.store(wrapped.clone());
     let lane = store.lane("a");
-    assert_eq!(store.at_rest(lane, 9).ok(), Some(vec![(key, wrapped)]));
-    assert_eq!(store.at_rest(lane, 0).ok(), Some(vec![]));
+    assert_eq!(store.rows_under_database_key(lane, 9).ok(), Some(vec![(key, wrapped)]));
+    assert_eq!(store.rows_under_database_key(lane, 0).ok(), Some(vec![]));
 
     let stale = RowKey { version: key.version + 1, ..key };
     store.change(Change::Reseal { row: stale, payload: b"never".to_vec() });
-    assert_eq!(store.at_rest(lane, 9).map(|rows| rows.len()).ok(), Some(1));
+    assert_eq!(store.rows_under_database_key(lane, 9).map(|rows| rows.len()).ok(), Some(1));
     store.change(Change::Reseal { row: key, payload: b"sealed payload".to_vec() });
-    assert_eq!(store.at_rest(lane, 9).ok(), Some(vec![]));
+    assert_eq!(store.rows_under_database_key(lane, 9).ok(), Some(vec![]));
     assert_eq!(store.payload(key).as_deref(), Some("sealed payload"));
     let head = store.lane_due_at("a", 0).expect("the lane is due").heads[1];
-    assert_eq!((head.key, head.bytes, head.protection), (key, 14, Protection::Sealed));
+    assert_eq!((head.key, head.bytes, head.encryption), (key, 14, Encryption::SessionKey));
     assert_eq!(store.totals().map(|totals| totals.pending_bytes).ok(), Some(14 + 3));
 }
 

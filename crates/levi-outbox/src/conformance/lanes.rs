@@ -1,6 +1,6 @@
 //! What is due, and when.
 
-use super::fixture::{Words, at, everything, reason, row, sessions};
+use super::fixture::{Shorthand, at, everything, messages, reason, row, subjects};
 use super::list_cases;
 use crate::model::{Change, LaneId, NewRow, RowKey};
 use crate::store::{DueQuery, OutboxStore};
@@ -12,7 +12,7 @@ list_cases![
     a_deferred_lane_beyond_the_horizon_is_due,
     limits_cut_the_answer_and_say_so,
     everything_is_retried_at_once,
-    one_session_is_retried_at_once,
+    one_lane_is_retried_at_once,
     discarding_the_first_row_forgets_its_attempts,
     an_answer_for_a_discarded_row_finds_its_lane_in_order,
 ];
@@ -21,9 +21,9 @@ fn the_longest_waiting_lane_comes_first(store: &mut dyn OutboxStore) {
     for (session, seconds) in [("late", 9), ("early", 1), ("middle", 5)] {
         store.store(NewRow { enqueued_at: at(seconds), ..row(session, 1) });
     }
-    assert_eq!(sessions(&store.due_at(9)), ["early", "middle", "late"]);
+    assert_eq!(subjects(&store.due_at(9)), ["early", "middle", "late"]);
     let due = store.due_at(4);
-    assert_eq!((sessions(&due), due.next_due), (vec!["early"], Some(at(5))));
+    assert_eq!((subjects(&due), due.next_due), (vec!["early"], Some(at(5))));
 }
 
 fn an_acknowledged_lane_goes_behind_the_others(store: &mut dyn OutboxStore) {
@@ -31,7 +31,7 @@ fn an_acknowledged_lane_goes_behind_the_others(store: &mut dyn OutboxStore) {
     store.store(row("a", 2));
     store.store(NewRow { enqueued_at: at(1), ..row("b", 1) });
     store.acknowledge(store.lane("a"), &[first], 2);
-    assert_eq!(sessions(&store.due_at(2)), ["b", "a"]);
+    assert_eq!(subjects(&store.due_at(2)), ["b", "a"]);
 }
 
 fn a_deferred_lane_waits_and_says_when(store: &mut dyn OutboxStore) {
@@ -41,7 +41,7 @@ fn a_deferred_lane_waits_and_says_when(store: &mut dyn OutboxStore) {
     store.store(row("a", 2));
     store.store(row("b", 1));
     let due = store.due_at(29);
-    assert_eq!((sessions(&due), due.next_due), (vec!["b"], Some(at(30))), "a new row does not wake a lane");
+    assert_eq!((subjects(&due), due.next_due), (vec!["b"], Some(at(30))), "a new row does not wake a lane");
     let listed = store.list(None, 1).expect("rows can be listed").remove(0);
     assert_eq!((listed.attempts, listed.due_at, listed.reason), (4, Some(at(30)), Some(reason("503"))));
 
@@ -61,7 +61,7 @@ fn a_deferred_lane_beyond_the_horizon_is_due(store: &mut dyn OutboxStore) {
     store.defer(a, 86_400, 1);
     store.defer(b, 3_600, 1);
     let due = store.due_at(0);
-    assert_eq!(sessions(&due), ["c", "a"], "the clock jumped back by a day since it was written");
+    assert_eq!(subjects(&due), ["c", "a"], "the clock jumped back by a day since it was written");
     assert_eq!(due.next_due, Some(at(3_600)));
     let confused = DueQuery { horizon: at(-5), ..everything(0) };
     assert_eq!(
@@ -109,19 +109,19 @@ fn everything_is_retried_at_once(store: &mut dyn OutboxStore) {
     store.defer(b, 2, 1);
     store.change(Change::RetryNow { at: at(5) });
     let due = store.due_at(5);
-    assert_eq!(sessions(&due), ["b", "a"], "what is due already keeps its place");
+    assert_eq!(subjects(&due), ["b", "a"], "what is due already keeps its place");
     assert_eq!(due.lanes.iter().map(|lane| lane.attempts).collect::<Vec<_>>(), [1, 8], "attempts stay");
 }
 
-fn one_session_is_retried_at_once(store: &mut dyn OutboxStore) {
+fn one_lane_is_retried_at_once(store: &mut dyn OutboxStore) {
     store.store(row("a", 1));
     store.store(row("b", 1));
     let (a, b) = (store.lane("a"), store.lane("b"));
     store.defer(a, 300, 8);
     store.defer(b, 300, 8);
-    store.change(Change::RetrySession { session_id: "b".into(), at: at(5) });
-    store.change(Change::RetrySession { session_id: "nobody".into(), at: at(5) });
-    assert_eq!(sessions(&store.due_at(5)), ["b"]);
+    store.change(Change::RetryLane { lane: messages("b"), at: at(5) });
+    store.change(Change::RetryLane { lane: messages("nobody"), at: at(5) });
+    assert_eq!(subjects(&store.due_at(5)), ["b"]);
 }
 
 fn discarding_the_first_row_forgets_its_attempts(store: &mut dyn OutboxStore) {

@@ -1,6 +1,6 @@
 //! What every [`OutboxStore`] must do, as one suite.
 //!
-//! Each case gets a fresh store and panics where the store breaks its word.
+//! Each case gets a fresh store and panics where the store breaks a promise.
 //!
 //! ```
 //! use levi_outbox::{conformance, memory::MemoryOutbox};
@@ -11,11 +11,11 @@
 // A failing case has nothing to say but where it failed; the harness shows the rest.
 #![allow(clippy::expect_used, clippy::panic, reason = "a suite says no by panicking")]
 
+mod control;
 mod fixture;
 mod intake;
 mod lanes;
 mod parked;
-mod tasks;
 mod views;
 
 use crate::store::OutboxStore;
@@ -42,7 +42,7 @@ pub fn run(mut make: impl FnMut(u64) -> Box<dyn OutboxStore>) {
 
 /// The suite, for those who run each case as a test of its own.
 pub fn cases() -> impl Iterator<Item = Case> {
-    [intake::CASES, lanes::CASES, parked::CASES, tasks::CASES, views::CASES].into_iter().flatten().copied()
+    [intake::CASES, lanes::CASES, parked::CASES, control::CASES, views::CASES].into_iter().flatten().copied()
 }
 
 /// Lists functions as cases under their own names.

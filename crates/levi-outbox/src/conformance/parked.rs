@@ -1,6 +1,6 @@
 //! Rows set aside.
 
-use super::fixture::{Words, at, reason, row};
+use super::fixture::{Shorthand, at, reason, row};
 use super::list_cases;
 use crate::model::{Change, Enqueued, NewRow, RowKey, RowState};
 use crate::store::OutboxStore;
@@ -88,7 +88,7 @@ fn another_message_cannot_have_a_parked_place(store: &mut dyn OutboxStore) {
     let bad = store.store(row("a", 1));
     store.park(store.lane("a"), bad, 1);
     let other = NewRow { message_id: "other".into(), ..row("a", 1) };
-    assert_eq!(store.answer(other), Enqueued::PlaceTaken { holder: "m1".into() });
+    assert_eq!(store.answer(other), Enqueued::SequenceConflict { holder: "m1".into() });
     assert!(store.parked(bad.id));
 }
 

@@ -1,6 +1,6 @@
 //! Counts and lists.
 
-use super::fixture::{Words, at, row};
+use super::fixture::{Shorthand, at, row};
 use super::list_cases;
 use crate::model::{LaneId, NewRow, RowId, RowState, Totals};
 use crate::store::OutboxStore;
@@ -18,7 +18,7 @@ fn an_empty_outbox_has_nothing(store: &mut dyn OutboxStore) {
     assert_eq!(store.list(None, 9).ok(), Some(vec![]));
     assert_eq!(store.row_state(RowId(1)).ok(), Some(RowState::Gone));
     assert_eq!(store.heads(LaneId(1), None, 9).ok(), Some(vec![]));
-    assert_eq!(store.at_rest(LaneId(1), 9).ok(), Some(vec![]));
+    assert_eq!(store.rows_under_database_key(LaneId(1), 9).ok(), Some(vec![]));
     assert_eq!(store.commit(&[], &[]).ok(), Some(vec![]));
 }
 

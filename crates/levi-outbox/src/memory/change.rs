@@ -2,8 +2,8 @@
 
 use levi_types::Wall;
 
-use super::{MemoryOutbox, ParkedRow, Row, tasks};
-use crate::model::{Change, LaneId, Protection, Reason, RowId, RowKey};
+use super::{MemoryOutbox, ParkedRow, Row};
+use crate::model::{Change, Encryption, LaneId, NewRow, Reason, RowId, RowKey};
 
 impl MemoryOutbox {
     pub(super) fn apply(&mut self, change: &Change) {
@@ -23,45 +23,44 @@ impl MemoryOutbox {
                 for lane in self.lanes.keys().copied().collect::<Vec<_>>() {
                     self.retry(lane, *at);
                 }
-                tasks::retry_now(&mut self.tasks, *at);
             }
-            Change::RetrySession { session_id, at } => {
-                if let Some(lane) = self.sessions.get(session_id).copied() {
+            Change::RetryLane { lane, at } => {
+                if let Some(lane) = self.by_key.get(lane).copied() {
                     self.retry(lane, *at);
                 }
             }
             Change::Unpark { row, at } => self.unpark(*row, *at),
             Change::Discard { row } => self.discard(*row),
-            task => tasks::apply(&mut self.tasks, task),
+            Change::Ensure(row) => self.ensure(row),
         }
     }
 
     fn matches(&self, lane: LaneId, key: RowKey) -> bool {
-        self.rows.get(&key.id).is_some_and(|row| row.version == key.version && row.lane == lane)
+        self.pending.get(&key.id).is_some_and(|row| row.version == key.version && row.lane == lane)
     }
 
-    /// After an answer: what is left is due again, its attempts forgotten; a lane with nothing left goes.
+    /// After an answer: what is left is due again, its attempts reset; an empty lane is removed.
     fn settle(&mut self, lane: LaneId, at: Wall) {
         let Some(state) = self.lanes.get_mut(&lane) else { return };
         state.attempts = 0;
         state.reason = None;
-        let due_at = if state.places.is_empty() { None } else { Some(at) };
+        let due_at = if state.pending.is_empty() { None } else { Some(at) };
         self.schedule(lane, due_at);
-        self.drop_if_empty(lane);
+        self.remove_if_empty(lane);
     }
 
-    fn drop_if_empty(&mut self, lane: LaneId) {
+    fn remove_if_empty(&mut self, lane: LaneId) {
         let Some(state) = self.lanes.get(&lane) else { return };
-        if state.places.is_empty() && state.parked.is_empty() {
-            self.sessions.remove(&state.session_id);
+        if state.is_empty() {
+            self.by_key.remove(&state.key);
             self.lanes.remove(&lane);
         }
     }
 
     fn defer(&mut self, lane: LaneId, due_at: Wall, attempts: u32, reason: &Reason) {
         let Some(state) = self.lanes.get_mut(&lane) else { return };
-        if state.places.is_empty() {
-            return self.drop_if_empty(lane);
+        if state.pending.is_empty() {
+            return self.remove_if_empty(lane);
         }
         state.attempts = attempts;
         state.reason = Some(reason.clone());
@@ -70,10 +69,10 @@ impl MemoryOutbox {
 
     fn park(&mut self, lane: LaneId, key: RowKey, reason: &Reason, at: Wall) {
         if !self.matches(lane, key) {
-            return self.drop_if_empty(lane);
+            return self.remove_if_empty(lane);
         }
         if let Some(row) = self.take_pending(key.id) {
-            self.parked_bytes += row.payload.len() as u64;
+            self.counts.add_parked(row.kind, row.payload.len() as u64);
             if let Some(state) = self.lanes.get_mut(&lane) {
                 state.parked.insert(row.sequence_number, key.id);
             }
@@ -93,29 +92,41 @@ impl MemoryOutbox {
         self.schedule(lane, Some(due_at));
     }
 
-    /// An emptied lane stays until an answer settles it: the row may be on its way, and a new lane for the
-    /// session could then be sent beside it.
+    /// An emptied lane stays until an answer settles it: the row may be in flight, and a new lane of
+    /// the same name could then be sent beside it.
     fn discard(&mut self, id: RowId) {
+        if self.row(id).is_some_and(|row| self.blocks_rows(row)) {
+            return;
+        }
         if self.take_parked(id).is_some() {
             return;
         }
         let Some(row) = self.take_pending(id) else { return };
         let Some(state) = self.lanes.get_mut(&row.lane) else { return };
-        // Attempts are the first row's: its successor starts afresh, or it would be given up too early.
-        let was_first = state.places.range(..row.sequence_number).next().is_none();
+        // Attempts are the first row's: its successor starts anew, or it would be parked too early.
+        let was_first = state.pending.range(..row.sequence_number).next().is_none();
         if was_first {
             state.attempts = 0;
             state.reason = None;
         }
-        let due_at = state.due_at.filter(|_| !state.places.is_empty());
+        let due_at = state.due_at.filter(|_| !state.pending.is_empty());
         self.schedule(row.lane, due_at);
     }
 
+    /// Whether other lanes have rows that wait for this one.
+    fn blocks_rows(&self, row: &Row) -> bool {
+        row.kind.can_block()
+            && self.lanes.values().any(|lane| !lane.is_empty() && self.blocked_by(lane) == Some(row.lane))
+    }
+
     fn reseal(&mut self, key: RowKey, payload: &[u8]) {
-        let Some(row) = self.rows.get_mut(&key.id).filter(|row| row.version == key.version) else { return };
-        self.pending_bytes = self.pending_bytes - row.payload.len() as u64 + payload.len() as u64;
+        let Some(row) = self.pending.get_mut(&key.id).filter(|row| row.version == key.version) else {
+            return;
+        };
+        self.counts.remove_pending(row.kind, 1, row.payload.len() as u64);
+        self.counts.add_pending(row.kind, payload.len() as u64);
         row.payload = payload.into();
-        row.protection = Protection::Sealed;
+        row.encryption = Encryption::SessionKey;
     }
 
     fn retry(&mut self, lane: LaneId, at: Wall) {
@@ -125,27 +136,40 @@ impl MemoryOutbox {
         }
     }
 
-    pub(super) fn put_pending(&mut self, id: RowId, row: Row) {
-        self.pending_bytes += row.payload.len() as u64;
-        if let Some(state) = self.lanes.get_mut(&row.lane) {
-            state.places.insert(row.sequence_number, id);
+    fn ensure(&mut self, new: &NewRow) {
+        let lane = self.by_key.get(&new.lane).copied();
+        let same_parent = |lane: &LaneId| {
+            self.lanes.get(lane).is_some_and(|state| state.repository.as_ref() == new.repository())
+        };
+        match lane.filter(same_parent).and_then(|lane| self.holder(lane, new.sequence_number)) {
+            Some(row) => self.unpark(row, new.enqueued_at),
+            None => {
+                self.store(new, u64::MAX);
+            }
         }
-        self.rows.insert(id, row);
     }
 
-    /// Takes a row out; what that means for its lane's schedule is the caller's business.
-    pub(super) fn take_pending(&mut self, id: RowId) -> Option<Row> {
-        let row = self.rows.remove(&id)?;
-        self.pending_bytes -= row.payload.len() as u64;
+    pub(super) fn put_pending(&mut self, id: RowId, row: Row) {
+        self.counts.add_pending(row.kind, row.payload.len() as u64);
         if let Some(state) = self.lanes.get_mut(&row.lane) {
-            state.places.remove(&row.sequence_number);
+            state.pending.insert(row.sequence_number, id);
+        }
+        self.pending.insert(id, row);
+    }
+
+    /// Takes a row out; the caller updates its lane's schedule.
+    pub(super) fn take_pending(&mut self, id: RowId) -> Option<Row> {
+        let row = self.pending.remove(&id)?;
+        self.counts.remove_pending(row.kind, 1, row.payload.len() as u64);
+        if let Some(state) = self.lanes.get_mut(&row.lane) {
+            state.pending.remove(&row.sequence_number);
         }
         Some(row)
     }
 
     pub(super) fn take_parked(&mut self, id: RowId) -> Option<ParkedRow> {
         let parked = self.parked.remove(&id)?;
-        self.parked_bytes -= parked.row.payload.len() as u64;
+        self.counts.remove_parked(parked.row.kind, parked.row.payload.len() as u64);
         if let Some(state) = self.lanes.get_mut(&parked.row.lane) {
             state.parked.remove(&parked.row.sequence_number);
         }

@@ -1,46 +1,45 @@
-//! The outbox in memory: for tests and simulations, and as the plain statement of what every store does.
+//! The outbox in memory: for tests and simulations, and the simplest statement of what a store does.
 
 mod change;
 mod enqueue;
-mod tasks;
+mod list;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use levi_types::{MessageId, SessionId, Wall};
+use levi_types::{MessageId, RepositoryId, Wall};
 
-use self::tasks::Task;
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, DueLane, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, Protection, Reason,
-    RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueLane, Encryption, Enqueued, LaneId, LaneKey, ListedRow, NewRow, Reason, RowHead, RowId,
+    RowKey, RowKind, RowState, Totals,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
-/// An outbox that is gone with the process. It never fails, so every commit is whole.
+/// An outbox whose rows are lost when the process ends. It never fails, so every commit is whole.
 #[derive(Debug)]
 pub struct MemoryOutbox {
     max_pending_bytes: u64,
-    rows: BTreeMap<RowId, Row>,
+    pending: BTreeMap<RowId, Row>,
     parked: BTreeMap<RowId, ParkedRow>,
     lanes: BTreeMap<LaneId, Lane>,
-    sessions: HashMap<SessionId, LaneId>,
-    /// Every lane with rows, in the order in which they are due.
+    by_key: HashMap<LaneKey, LaneId>,
+    /// Every lane with pending rows, blocked or not, in the order in which they are due.
     schedule: BTreeSet<(Wall, LaneId)>,
-    tasks: BTreeMap<String, Task>,
     last_row: i64,
     last_lane: i64,
-    pending_bytes: u64,
-    parked_bytes: u64,
+    /// Counts of rows and bytes; `lanes` and `oldest` are looked up when they are asked for.
+    counts: Totals,
 }
 
 #[derive(Debug)]
 struct Row {
     lane: LaneId,
+    kind: RowKind,
     sequence_number: i64,
     version: u32,
     message_id: MessageId,
     payload: Box<[u8]>,
-    protection: Protection,
+    encryption: Encryption,
     enqueued_at: Wall,
 }
 
@@ -52,12 +51,15 @@ struct ParkedRow {
 
 #[derive(Debug)]
 struct Lane {
-    session_id: SessionId,
+    key: LaneKey,
+    /// The repository that a session's row waits for.
+    repository: Option<RepositoryId>,
     attempts: u32,
     reason: Option<Reason>,
-    /// `None` exactly where `places` is empty.
+    /// `None` exactly if `pending` is empty.
     due_at: Option<Wall>,
-    places: BTreeMap<i64, RowId>,
+    /// The lane's rows by sequence number.
+    pending: BTreeMap<i64, RowId>,
     parked: BTreeMap<i64, RowId>,
 }
 
@@ -73,20 +75,18 @@ impl MemoryOutbox {
     pub fn new(max_pending_bytes: u64) -> Self {
         Self {
             max_pending_bytes,
-            rows: BTreeMap::new(),
+            pending: BTreeMap::new(),
             parked: BTreeMap::new(),
             lanes: BTreeMap::new(),
-            sessions: HashMap::new(),
+            by_key: HashMap::new(),
             schedule: BTreeSet::new(),
-            tasks: BTreeMap::new(),
             last_row: 0,
             last_lane: 0,
-            pending_bytes: 0,
-            parked_bytes: 0,
+            counts: Totals::default(),
         }
     }
 
-    /// The only place that writes `due_at`, so that the schedule is always the lanes' own.
+    /// The only place that writes `due_at`, so that `schedule` always agrees with the lanes.
     fn schedule(&mut self, lane: LaneId, due_at: Option<Wall>) {
         let Some(state) = self.lanes.get_mut(&lane) else { return };
         if let Some(old) = std::mem::replace(&mut state.due_at, due_at) {
@@ -95,40 +95,21 @@ impl MemoryOutbox {
         self.schedule.extend(due_at.map(|due_at| (due_at, lane)));
     }
 
-    fn held_sessions(&self) -> HashSet<&SessionId> {
-        let held_up = |task: &Task| {
-            task.parent().and_then(|parent| self.tasks.get(parent)).is_some_and(Task::is_parked)
-        };
-        self.tasks.values().filter(|task| !held_up(task)).filter_map(Task::holds).collect()
+    /// The lane that must be empty before `lane` is due, unless it is empty or does not exist.
+    fn blocked_by(&self, lane: &Lane) -> Option<LaneId> {
+        let parent = lane.key.parent().or_else(|| lane.repository.clone().map(LaneKey::Repository))?;
+        let id = *self.by_key.get(&parent)?;
+        self.lanes.get(&id).is_some_and(|parent| !parent.is_empty()).then_some(id)
     }
 
     fn head(&self, id: RowId) -> Option<RowHead> {
-        let row = self.rows.get(&id)?;
+        let row = self.pending.get(&id)?;
         Some(RowHead {
             key: RowKey { id, version: row.version },
             sequence_number: row.sequence_number,
             bytes: row.bytes(),
-            protection: row.protection,
+            encryption: row.encryption,
             enqueued_at: row.enqueued_at,
-        })
-    }
-
-    fn listed(&self, id: RowId, row: &Row, reason: Option<&Reason>) -> Option<ListedRow> {
-        let lane = self.lanes.get(&row.lane)?;
-        let parked = reason.is_some();
-        Some(ListedRow {
-            id,
-            version: row.version,
-            session_id: lane.session_id.clone(),
-            sequence_number: row.sequence_number,
-            message_id: row.message_id.clone(),
-            bytes: row.bytes(),
-            protection: row.protection,
-            enqueued_at: row.enqueued_at,
-            parked,
-            attempts: if parked { 0 } else { lane.attempts },
-            due_at: if parked { None } else { lane.due_at },
-            reason: reason.or(lane.reason.as_ref()).cloned(),
         })
     }
 }
@@ -139,20 +120,25 @@ impl Row {
     }
 }
 
+impl Lane {
+    fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.parked.is_empty()
+    }
+}
+
 impl OutboxStore for MemoryOutbox {
     fn commit(&mut self, changes: &[Change], rows: &[NewRow]) -> Result<Vec<Enqueued>, OutboxError> {
         for change in changes {
             self.apply(change);
         }
-        Ok(rows.iter().map(|row| self.store(row)).collect())
+        Ok(rows.iter().map(|row| self.store(row, self.max_pending_bytes)).collect())
     }
 
     fn due(&self, query: DueQuery<'_>) -> Result<Due, OutboxError> {
         let horizon = query.horizon.max(query.now);
-        let held = self.held_sessions();
         let free = |(_, id): &&(Wall, LaneId)| {
             !query.except.contains(id)
-                && self.lanes.get(id).is_some_and(|lane| !held.contains(&lane.session_id))
+                && self.lanes.get(id).is_some_and(|lane| self.blocked_by(lane).is_none())
         };
         let is_due = |due_at: Wall| due_at <= query.now || due_at > horizon;
         let mut due = Due::default();
@@ -169,9 +155,9 @@ impl OutboxStore for MemoryOutbox {
             heads_collected += heads.len();
             due.lanes.push(DueLane {
                 lane: *lane,
-                session_id: state.session_id.clone(),
+                key: state.key.clone(),
                 attempts: state.attempts,
-                more: state.places.len() > heads.len(),
+                more: state.pending.len() > heads.len(),
                 heads,
             });
         }
@@ -181,79 +167,62 @@ impl OutboxStore for MemoryOutbox {
     }
 
     fn heads(&self, lane: LaneId, after: Option<i64>, limit: usize) -> Result<Vec<RowHead>, OutboxError> {
-        let Some(state) = self.lanes.get(&lane) else { return Ok(Vec::new()) };
-        let behind = |place: &i64| after.is_none_or(|after| *place > after);
+        let Some(state) = self.lanes.get(&lane).filter(|lane| self.blocked_by(lane).is_none()) else {
+            return Ok(Vec::new());
+        };
+        let behind = |number: &i64| after.is_none_or(|after| *number > after);
         let from = after.unwrap_or(i64::MIN);
-        let places = state.places.range(from..).filter(|(place, _)| behind(place));
-        Ok(places.filter_map(|(_, id)| self.head(*id)).take(limit).collect())
+        let rows = state.pending.range(from..).filter(|(number, _)| behind(number));
+        Ok(rows.filter_map(|(_, id)| self.head(*id)).take(limit).collect())
     }
 
     fn payloads(&self, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<(), OutboxError> {
         for key in rows {
-            let parked = || self.parked.get(&key.id).map(|parked| &parked.row);
-            let row = self.rows.get(&key.id).or_else(parked);
-            if let Some(row) = row.filter(|row| row.version == key.version) {
+            if let Some(row) = self.row(key.id).filter(|row| row.version == key.version) {
                 sink(*key, row.message_id.as_str(), &row.payload);
             }
         }
         Ok(())
     }
 
-    fn at_rest(&self, lane: LaneId, limit: usize) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
+    fn rows_under_database_key(
+        &self,
+        lane: LaneId,
+        limit: usize,
+    ) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
         let Some(state) = self.lanes.get(&lane) else { return Ok(Vec::new()) };
-        let rows = state.places.values().filter_map(|id| Some((*id, self.rows.get(id)?)));
-        let at_rest = rows.filter(|(_, row)| row.protection == Protection::AtRest);
+        let rows = state.pending.values().filter_map(|id| Some((*id, self.pending.get(id)?)));
+        let under_database_key =
+            |row: &Row| row.kind == RowKind::Message && row.encryption == Encryption::DatabaseKey;
+        let rows = rows.filter(|(_, row)| under_database_key(row));
         let full = |(id, row): (RowId, &Row)| {
             let new_row = NewRow {
-                session_id: state.session_id.clone(),
+                lane: state.key.clone(),
+                parent: None,
                 sequence_number: row.sequence_number,
                 message_id: row.message_id.clone(),
                 payload: row.payload.to_vec(),
-                protection: row.protection,
+                encryption: row.encryption,
                 enqueued_at: row.enqueued_at,
             };
             (RowKey { id, version: row.version }, new_row)
         };
-        Ok(at_rest.take(limit).map(full).collect())
-    }
-
-    fn due_tasks(&self, now: Wall, horizon: Wall, limit: usize) -> Result<DueTasks, OutboxError> {
-        Ok(tasks::due(&self.tasks, now, horizon.max(now), limit))
+        Ok(rows.take(limit).map(full).collect())
     }
 
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
         let parked = || self.parked.get(&row).map(|parked| RowState::Parked(parked.reason.clone()));
-        let pending = self.rows.get(&row).map(|row| RowState::Pending(row.version));
+        let pending = self.pending.get(&row).map(|row| RowState::Pending(row.version));
         Ok(pending.or_else(parked).unwrap_or(RowState::Gone))
     }
 
     fn totals(&self) -> Result<Totals, OutboxError> {
-        Ok(Totals {
-            pending_rows: self.rows.len() as u64,
-            pending_bytes: self.pending_bytes,
-            parked_rows: self.parked.len() as u64,
-            parked_bytes: self.parked_bytes,
-            lanes: self.schedule.len() as u64,
-            tasks: self.tasks.len() as u64,
-            oldest: self.rows.values().next().map(|row| row.enqueued_at),
-        })
+        let oldest = self.pending.values().next().map(|row| row.enqueued_at);
+        Ok(Totals { lanes: self.schedule.len() as u64, oldest, ..self.counts })
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
-        let behind = |id: &RowId| after.is_none_or(|after| *id > after);
-        let from = after.unwrap_or(RowId(i64::MIN));
-        let pending = self.rows.range(from..).filter(|(id, _)| behind(id)).take(limit);
-        let parked = self.parked.range(from..).filter(|(id, _)| behind(id)).take(limit);
-        let pending = pending.filter_map(|(id, row)| self.listed(*id, row, None));
-        let parked = parked.filter_map(|(id, parked)| self.listed(*id, &parked.row, Some(&parked.reason)));
-        let mut listed: Vec<_> = pending.chain(parked).collect();
-        listed.sort_unstable_by_key(|row| row.id);
-        listed.truncate(limit);
-        Ok(listed)
-    }
-
-    fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
-        Ok(tasks::list(&self.tasks, limit))
+        Ok(self.list_rows(after, limit))
     }
 }
 

@@ -1,110 +1,149 @@
 //! Changes to rows and lanes, each inside the caller's transaction.
 
-use levi_types::{SessionId, Wall};
+use levi_types::Wall;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::ledger::Ledger;
-use super::tasks;
-use crate::model::{Change, LaneId, Protection, Reason, RowId, RowKey};
+use super::blocking;
+use super::columns::{encryption_code, kind, kind_code};
+use super::counters::Counters;
+use super::enqueue;
+use super::lane_cache::LaneCache;
+use crate::model::{Change, Encryption, LaneId, LaneKey, NewRow, Reason, RowId, RowKey, RowKind};
 
-pub(super) const TAKEN_BYTES: &str =
+pub(super) const PENDING_BYTES: &str =
     "SELECT bytes FROM levi_outbox WHERE id = ?1 AND version = ?2 AND lane = ?3";
-pub(super) const TAKE: &str = "DELETE FROM levi_outbox WHERE id = ?1";
-pub(super) const HAS_ROWS: &str = "SELECT EXISTS (SELECT 1 FROM levi_outbox WHERE lane = ?1)";
+pub(super) const REMOVE: &str = "DELETE FROM levi_outbox WHERE id = ?1";
+pub(super) const LANE_STATE: &str = "SELECT kind, EXISTS (SELECT 1 FROM levi_outbox AS o WHERE o.lane = l.lane), \
+     EXISTS (SELECT 1 FROM levi_parked AS p WHERE p.lane = l.lane) FROM levi_lanes AS l WHERE lane = ?1";
 pub(super) const SETTLE: &str = "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL, \
      due_at = ?2 WHERE lane = ?1";
 pub(super) const DEFER: &str = "UPDATE levi_lanes SET due_at = ?2, attempts = ?3, reason_code = ?4, reason_detail = ?5 \
      WHERE lane = ?1 AND due_at IS NOT NULL";
-pub(super) const DROP_EMPTY_LANE: &str = "DELETE FROM levi_lanes WHERE lane = ?1 AND due_at IS NULL \
+pub(super) const REMOVE_LANE: &str = "DELETE FROM levi_lanes WHERE lane = ?1";
+pub(super) const REMOVE_EMPTY_LANE: &str = "DELETE FROM levi_lanes WHERE lane = ?1 AND due_at IS NULL \
      AND NOT EXISTS (SELECT 1 FROM levi_parked WHERE levi_parked.lane = levi_lanes.lane)";
-pub(super) const SET_ASIDE: &str = "INSERT INTO levi_parked (id, lane, sequence_number, version, bytes, protection, \
+pub(super) const PARK: &str = "INSERT INTO levi_parked (id, lane, sequence_number, version, bytes, protection, \
      enqueued_at, message_id, parked_at, reason_code, reason_detail, payload) \
      SELECT id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, ?4, ?5, ?6, payload \
      FROM levi_outbox WHERE id = ?1 AND version = ?2 AND lane = ?3";
-pub(super) const PUT_BACK: &str = "INSERT INTO levi_outbox \
+pub(super) const UNPARK: &str = "INSERT INTO levi_outbox \
      (id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload) \
      SELECT id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload \
      FROM levi_parked WHERE id = ?1";
-pub(super) const DROP_PARKED: &str = "DELETE FROM levi_parked WHERE id = ?1 RETURNING lane, bytes";
-pub(super) const WAS_EMPTY: &str = "SELECT due_at IS NULL FROM levi_lanes WHERE lane = ?1";
+pub(super) const FIND_PARKED: &str = "SELECT lane, sequence_number, bytes FROM levi_parked WHERE id = ?1";
+pub(super) const FIND_PENDING: &str = "SELECT lane, sequence_number, bytes FROM levi_outbox WHERE id = ?1";
 pub(super) const REVIVE_LANE: &str = "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL, \
      due_at = min(coalesce(due_at, ?2), ?2) WHERE lane = ?1";
-pub(super) const DISCARD: &str =
-    "DELETE FROM levi_outbox WHERE id = ?1 RETURNING lane, sequence_number, bytes";
-pub(super) const EMPTY_LANE: &str = "UPDATE levi_lanes SET due_at = NULL WHERE lane = ?1";
+pub(super) const DRAIN_LANE: &str = "UPDATE levi_lanes SET due_at = NULL WHERE lane = ?1";
 pub(super) const HAS_EARLIER: &str =
     "SELECT EXISTS (SELECT 1 FROM levi_outbox WHERE lane = ?1 AND sequence_number < ?2)";
-pub(super) const FORGIVE_LANE: &str =
+pub(super) const RESET_ATTEMPTS: &str =
     "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL WHERE lane = ?1";
 pub(super) const LENGTH: &str = "SELECT bytes FROM levi_outbox WHERE id = ?1 AND version = ?2";
 pub(super) const RESEAL: &str =
     "UPDATE levi_outbox SET payload = ?2, bytes = ?3, protection = ?4 WHERE id = ?1";
-pub(super) const RETRY_LANES: &str = "UPDATE levi_lanes SET due_at = ?1 WHERE due_at > ?1";
-pub(super) const RETRY_LANE: &str = "UPDATE levi_lanes SET due_at = ?2 WHERE session_id = ?1 AND due_at > ?2";
+pub(super) const RETRY_NOW: &str = "UPDATE levi_lanes SET due_at = ?1 WHERE due_at > ?1";
+pub(super) const RETRY_LANE: &str =
+    "UPDATE levi_lanes SET due_at = ?3 WHERE kind = ?1 AND subject = ?2 AND due_at > ?3";
+pub(super) const SAME_CONTROL_ROW: &str = "SELECT due_at IS NULL, (SELECT id FROM levi_parked AS p WHERE p.lane = l.lane) \
+     FROM levi_lanes AS l WHERE kind = ?1 AND subject = ?2 AND repository_id IS ?3";
 
 /// Applies one change. A change for a version that is gone does nothing.
-pub(super) fn apply(conn: &Connection, ledger: &mut Ledger, change: &Change) -> Result<()> {
+pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change) -> Result<()> {
     match change {
-        Change::Acknowledge { lane, rows, at } => acknowledge(conn, ledger, *lane, rows, *at),
+        Change::Acknowledge { lane, rows, at } => acknowledge(conn, counters, *lane, rows, *at),
         Change::Defer { lane, due_at, attempts, reason } => defer(conn, *lane, *due_at, *attempts, reason),
-        Change::Park { lane, row, reason, at } => park(conn, ledger, *lane, *row, reason, *at),
-        Change::Reseal { row, payload } => reseal(conn, ledger, *row, payload),
+        Change::Park { lane, row, reason, at } => park(conn, counters, *lane, *row, reason, *at),
+        Change::Reseal { row, payload } => reseal(conn, counters, *row, payload),
         Change::RetryNow { at } => retry_now(conn, *at),
-        Change::RetrySession { session_id, at } => retry_session(conn, session_id, *at),
-        Change::Unpark { row, at } => unpark(conn, ledger, *row, *at),
-        Change::Discard { row } => discard(conn, ledger, *row),
-        Change::PutTask(task) => tasks::put(conn, ledger, task),
-        Change::EnsureTask(task) => tasks::ensure(conn, ledger, task),
-        Change::UnparkTask { name, at } => tasks::unpark(conn, name, *at),
-        Change::DiscardTask { name } => tasks::discard(conn, ledger, name),
-        Change::FinishTask { name, version } => tasks::finish(conn, ledger, name, *version),
-        Change::DeferTask { name, version, due_at, attempts, reason } => {
-            tasks::defer(conn, (name, *version), *due_at, *attempts, reason)
-        }
-        Change::ParkTask { name, version, reason } => tasks::park(conn, (name, *version), reason),
+        Change::RetryLane { lane, at } => retry_lane(conn, lane, *at),
+        Change::Unpark { row, at } => unpark(conn, counters, *row, *at),
+        Change::Discard { row } => discard(conn, counters, *row),
+        Change::Ensure(row) => ensure(conn, counters, row),
     }
 }
 
 fn acknowledge(
     conn: &Connection,
-    ledger: &mut Ledger,
+    counters: &mut Counters,
     lane: LaneId,
     rows: &[RowKey],
     at: Wall,
 ) -> Result<()> {
-    // Two statements and not RETURNING, for which SQLite sets up a table in memory each time: that made an
-    // acknowledgement as dear as storing the row.
-    let mut find = conn.prepare_cached(TAKEN_BYTES)?;
-    let mut take = conn.prepare_cached(TAKE)?;
-    let mut taken = 0;
+    // Two statements and not RETURNING, because SQLite creates a table in memory for that each time,
+    // which made an acknowledgement as expensive as storing the row.
+    let mut find = conn.prepare_cached(PENDING_BYTES)?;
+    let mut remove = conn.prepare_cached(REMOVE)?;
+    let mut removed = Removed::default();
     for row in rows {
         let bytes = find.query_row((row.id.0, row.version, lane.0), |row| row.get(0)).optional()?;
         if let Some(bytes) = bytes {
-            take.execute([row.id.0])?;
-            ledger.remove_pending(bytes);
-            taken += 1;
+            remove.execute([row.id.0])?;
+            removed.add(bytes);
         }
     }
-    settle(conn, ledger, lane, taken, at)
+    settle(conn, counters, lane.0, removed, at).map(drop)
 }
 
-/// After an answer: `taken` rows are gone, what is left is due again, and a lane with nothing left goes too.
-fn settle(conn: &Connection, ledger: &mut Ledger, lane: LaneId, taken: i64, at: Wall) -> Result<()> {
-    let has_rows = has_rows(conn, lane.0)?;
-    conn.prepare_cached(SETTLE)?.execute((lane.0, has_rows.then(|| at.as_millis())))?;
-    if !has_rows {
-        ledger.add_lanes(-i64::from(taken > 0));
-        drop_if_empty(conn, lane)?;
+/// Pending rows of one lane that a change removed.
+#[derive(Clone, Copy, Default)]
+struct Removed {
+    rows: u64,
+    bytes: i64,
+}
+
+impl Removed {
+    fn one(bytes: i64) -> Self {
+        Self { rows: 1, bytes }
     }
-    Ok(())
+
+    fn add(&mut self, bytes: i64) {
+        self.rows += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
 }
 
-fn has_rows(conn: &Connection, lane: i64) -> Result<bool> {
-    conn.prepare_cached(HAS_ROWS)?.query_row([lane], |row| row.get(0))
+/// What a lane has.
+struct LaneState {
+    kind: RowKind,
+    has_pending: bool,
+    has_parked: bool,
 }
 
-fn drop_if_empty(conn: &Connection, lane: LaneId) -> Result<()> {
-    conn.prepare_cached(DROP_EMPTY_LANE)?.execute([lane.0])?;
+fn lane_state(conn: &Connection, lane: i64) -> Result<Option<LaneState>> {
+    conn.prepare_cached(LANE_STATE)?
+        .query_row([lane], |row| {
+            Ok(LaneState { kind: kind(row, 0)?, has_pending: row.get(1)?, has_parked: row.get(2)? })
+        })
+        .optional()
+}
+
+/// After an answer: `removed` is gone, what is left is due again, and an empty lane is removed.
+fn settle(
+    conn: &Connection,
+    counters: &mut Counters,
+    lane: i64,
+    removed: Removed,
+    at: Wall,
+) -> Result<Option<RowKind>> {
+    let Some(state) = lane_state(conn, lane)? else { return Ok(None) };
+    counters.remove_pending(state.kind, removed.rows, removed.bytes);
+    if !state.has_pending && removed.rows > 0 {
+        counters.remove_lane();
+    }
+    if state.has_pending || state.has_parked {
+        let due_at = state.has_pending.then(|| at.as_millis());
+        conn.prepare_cached(SETTLE)?.execute((lane, due_at))?;
+    } else {
+        conn.prepare_cached(REMOVE_LANE)?.execute([lane])?;
+        blocking::unblock_children(conn, lane, state.kind)?;
+    }
+    Ok(Some(state.kind))
+}
+
+/// A lane that a discard has emptied is removed by the answer to what was in flight.
+fn remove_if_empty(conn: &Connection, lane: LaneId) -> Result<()> {
+    conn.prepare_cached(REMOVE_EMPTY_LANE)?.execute([lane.0])?;
     Ok(())
 }
 
@@ -116,18 +155,18 @@ fn defer(conn: &Connection, lane: LaneId, due_at: Wall, attempts: u32, reason: &
         reason.code,
         reason.detail
     ])?;
-    if changed == 0 { drop_if_empty(conn, lane) } else { Ok(()) }
+    if changed == 0 { remove_if_empty(conn, lane) } else { Ok(()) }
 }
 
 fn park(
     conn: &Connection,
-    ledger: &mut Ledger,
+    counters: &mut Counters,
     lane: LaneId,
     row: RowKey,
     reason: &Reason,
     at: Wall,
 ) -> Result<()> {
-    let moved = conn.prepare_cached(SET_ASIDE)?.execute(params![
+    let moved = conn.prepare_cached(PARK)?.execute(params![
         row.id.0,
         row.version,
         lane.0,
@@ -136,78 +175,129 @@ fn park(
         reason.detail
     ])?;
     if moved == 0 {
-        return drop_if_empty(conn, lane);
+        return remove_if_empty(conn, lane);
     }
-    let bytes =
-        conn.prepare_cached(TAKEN_BYTES)?.query_row((row.id.0, row.version, lane.0), |row| row.get(0))?;
-    conn.prepare_cached(TAKE)?.execute([row.id.0])?;
-    ledger.remove_pending(bytes);
-    ledger.add_parked(bytes);
-    settle(conn, ledger, lane, 1, at)
-}
-
-fn unpark(conn: &Connection, ledger: &mut Ledger, row: RowId, at: Wall) -> Result<()> {
-    if conn.prepare_cached(PUT_BACK)?.execute([row.0])? == 0 {
-        return Ok(());
+    let key = (row.id.0, row.version, lane.0);
+    let bytes = conn.prepare_cached(PENDING_BYTES)?.query_row(key, |row| row.get(0))?;
+    conn.prepare_cached(REMOVE)?.execute([row.id.0])?;
+    if let Some(kind) = settle(conn, counters, lane.0, Removed::one(bytes), at)? {
+        counters.add_parked(kind, bytes);
     }
-    let (lane, bytes): (i64, i64) =
-        conn.prepare_cached(DROP_PARKED)?.query_row([row.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    ledger.remove_parked(bytes);
-    ledger.return_pending(row.0, bytes);
-    let was_empty: bool = conn.prepare_cached(WAS_EMPTY)?.query_row([lane], |row| row.get(0))?;
-    conn.prepare_cached(REVIVE_LANE)?.execute([lane, at.as_millis()])?;
-    ledger.add_lanes(i64::from(was_empty));
     Ok(())
 }
 
-/// Removes a row wherever it is. An emptied lane stays until an answer settles it or the outbox is opened again:
-/// the row may be on its way, and a new lane for the session could then be sent beside it.
-fn discard(conn: &Connection, ledger: &mut Ledger, row: RowId) -> Result<()> {
-    let parked = conn.prepare_cached(DROP_PARKED)?.query_row([row.0], |row| row.get(1)).optional()?;
-    if let Some(bytes) = parked {
-        ledger.remove_parked(bytes);
+/// Where a row is.
+struct Location {
+    lane: i64,
+    sequence_number: i64,
+    bytes: i64,
+}
+
+fn find(conn: &Connection, sql: &str, row: RowId) -> Result<Option<Location>> {
+    conn.prepare_cached(sql)?
+        .query_row([row.0], |row| {
+            Ok(Location { lane: row.get(0)?, sequence_number: row.get(1)?, bytes: row.get(2)? })
+        })
+        .optional()
+}
+
+fn unpark(conn: &Connection, counters: &mut Counters, row: RowId, at: Wall) -> Result<()> {
+    let Some(Location { lane, bytes, .. }) = find(conn, FIND_PARKED, row)? else { return Ok(()) };
+    let Some(state) = lane_state(conn, lane)? else { return Ok(()) };
+    conn.prepare_cached(UNPARK)?.execute([row.0])?;
+    conn.prepare_cached(enqueue::REMOVE_PARKED)?.execute([row.0])?;
+    counters.remove_parked(state.kind, bytes);
+    counters.return_pending(state.kind, bytes);
+    if !state.has_pending {
+        counters.add_lane();
+    }
+    conn.prepare_cached(REVIVE_LANE)?.execute([lane, at.as_millis()]).map(drop)
+}
+
+fn discard(conn: &Connection, counters: &mut Counters, row: RowId) -> Result<()> {
+    let parked = find(conn, FIND_PARKED, row)?;
+    let pending = if parked.is_none() { find(conn, FIND_PENDING, row)? } else { None };
+    let Some(location) = parked.as_ref().or(pending.as_ref()) else { return Ok(()) };
+    if blocking::blocks_rows(conn, location.lane)? {
         return Ok(());
     }
-    let pending = conn
-        .prepare_cached(DISCARD)?
-        .query_row([row.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((lane, sequence_number, bytes)) = pending else { return Ok(()) };
-    let (lane, sequence_number): (i64, i64) = (lane, sequence_number);
-    ledger.remove_pending(bytes);
-    if !has_rows(conn, lane)? {
-        conn.prepare_cached(EMPTY_LANE)?.execute([lane])?;
-        ledger.add_lanes(-1);
+    let Some(LaneState { kind, .. }) = lane_state(conn, location.lane)? else { return Ok(()) };
+    if parked.is_some() {
+        conn.prepare_cached(enqueue::REMOVE_PARKED)?.execute([row.0])?;
+        counters.remove_parked(kind, location.bytes);
+    } else {
+        conn.prepare_cached(REMOVE)?.execute([row.0])?;
+        discard_pending(conn, counters, kind, location)?;
     }
-    // Attempts are the first row's: its successor starts afresh, or it would be given up too early.
+    match lane_state(conn, location.lane)? {
+        Some(LaneState { has_pending: false, has_parked: false, .. }) => {
+            blocking::unblock_children(conn, location.lane, kind)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Updates the lane. An emptied lane stays until an answer settles it or the outbox is opened again: the
+/// row may be in flight, and a new lane of the same name could then be sent beside it.
+fn discard_pending(conn: &Connection, counters: &mut Counters, kind: RowKind, row: &Location) -> Result<()> {
+    counters.remove_pending(kind, 1, row.bytes);
+    let has_pending = lane_state(conn, row.lane)?.is_some_and(|state| state.has_pending);
+    if !has_pending {
+        conn.prepare_cached(DRAIN_LANE)?.execute([row.lane])?;
+        counters.remove_lane();
+    }
+    // Attempts are the first row's: its successor starts anew, or it would be parked too early.
     let has_earlier: bool =
-        conn.prepare_cached(HAS_EARLIER)?.query_row([lane, sequence_number], |row| row.get(0))?;
+        conn.prepare_cached(HAS_EARLIER)?.query_row([row.lane, row.sequence_number], |row| row.get(0))?;
     if !has_earlier {
-        conn.prepare_cached(FORGIVE_LANE)?.execute([lane])?;
+        conn.prepare_cached(RESET_ATTEMPTS)?.execute([row.lane])?;
     }
     Ok(())
 }
 
-fn reseal(conn: &Connection, ledger: &mut Ledger, row: RowKey, payload: &[u8]) -> Result<()> {
+fn reseal(conn: &Connection, counters: &mut Counters, row: RowKey, payload: &[u8]) -> Result<()> {
     let before: Option<i64> = conn
         .prepare_cached(LENGTH)?
         .query_row(params![row.id.0, row.version], |row| row.get(0))
         .optional()?;
     let Some(before) = before else { return Ok(()) };
     let bytes = i64::try_from(payload.len()).unwrap_or(i64::MAX);
-    let sealed = super::columns::protection_code(Protection::Sealed);
-    conn.prepare_cached(RESEAL)?.execute(params![row.id.0, payload, bytes, sealed])?;
-    ledger.resize_pending(before, bytes);
+    let session_key = encryption_code(Encryption::SessionKey);
+    conn.prepare_cached(RESEAL)?.execute(params![row.id.0, payload, bytes, session_key])?;
+    counters.resize_pending(before, bytes);
     Ok(())
 }
 
 /// Rare and for everything, so a pass over all lanes is fine.
 fn retry_now(conn: &Connection, at: Wall) -> Result<()> {
-    conn.prepare_cached(RETRY_LANES)?.execute([at.as_millis()])?;
-    tasks::retry_now(conn, at)
+    conn.prepare_cached(RETRY_NOW)?.execute([at.as_millis()]).map(drop)
 }
 
-fn retry_session(conn: &Connection, session_id: &SessionId, at: Wall) -> Result<()> {
-    conn.prepare_cached(RETRY_LANE)?.execute(params![session_id.as_str(), at.as_millis()])?;
-    Ok(())
+fn retry_lane(conn: &Connection, lane: &LaneKey, at: Wall) -> Result<()> {
+    let key = (kind_code(lane.kind()), lane.subject(), at.as_millis());
+    conn.prepare_cached(RETRY_LANE)?.execute(key).map(drop)
+}
+
+/// The control row that an [`Change::Ensure`] finds.
+struct SameRow {
+    is_pending: bool,
+    parked: Option<i64>,
+}
+
+fn ensure(conn: &Connection, counters: &mut Counters, new: &NewRow) -> Result<()> {
+    let repository = new.repository().map(levi_types::RepositoryId::as_str);
+    let same = conn
+        .prepare_cached(SAME_CONTROL_ROW)?
+        .query_row((kind_code(new.kind()), new.lane.subject(), repository), |row| {
+            Ok(SameRow { is_pending: !row.get::<_, bool>(0)?, parked: row.get(1)? })
+        })
+        .optional()?;
+    match same {
+        Some(SameRow { is_pending: true, .. }) => Ok(()),
+        Some(SameRow { parked: Some(row), .. }) => unpark(conn, counters, RowId(row), new.enqueued_at),
+        _ => {
+            let rows = std::slice::from_ref(new);
+            enqueue::store_rows(conn, counters, &mut LaneCache::default(), rows, u64::MAX).map(drop)
+        }
+    }
 }

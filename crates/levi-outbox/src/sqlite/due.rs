@@ -1,4 +1,4 @@
-//! What is due: range queries over one partial index, whatever waits behind them.
+//! What is due: range queries over one partial index.
 
 use levi_types::Wall;
 use rusqlite::{Connection, Result};
@@ -8,22 +8,33 @@ use crate::model::{Due, DueLane, LaneId, RowHead};
 use crate::store::DueQuery;
 
 /// `ORDER BY due_at, lane` is the index's own order: with any other one SQLite would sort every due lane.
-pub(super) const DUE: &str = "SELECT lane, session_id, attempts, due_at FROM levi_lanes \
-     WHERE held = 0 AND due_at <= ?1 ORDER BY due_at, lane";
-/// Lanes whose time lies so far ahead that the clock must have jumped back since it was written.
-pub(super) const DUE_BEYOND: &str = "SELECT lane, session_id, attempts, due_at FROM levi_lanes \
-     WHERE held = 0 AND due_at > ?1 ORDER BY due_at, lane";
+pub(super) const DUE: &str = "SELECT lane, kind, subject, attempts, due_at FROM levi_lanes \
+     WHERE blocked_by IS NULL AND due_at <= ?1 ORDER BY due_at, lane";
+/// Lanes due so far ahead that the clock must have jumped back since the time was written.
+pub(super) const DUE_BEYOND: &str = "SELECT lane, kind, subject, attempts, due_at FROM levi_lanes \
+     WHERE blocked_by IS NULL AND due_at > ?1 ORDER BY due_at, lane";
 pub(super) const NEXT_DUE: &str = "SELECT due_at, lane FROM levi_lanes \
-     WHERE held = 0 AND due_at > ?1 AND due_at <= ?2 ORDER BY due_at, lane";
+     WHERE blocked_by IS NULL AND due_at > ?1 AND due_at <= ?2 ORDER BY due_at, lane";
+/// One look at the lane, whatever the number of its rows: a blocked lane shows none.
+macro_rules! not_blocked {
+    () => {
+        "(SELECT blocked_by IS NULL FROM levi_lanes WHERE lane = ?1)"
+    };
+}
+
 pub(super) const HEADS: &str = concat!(
     "SELECT ",
     head_columns!(),
-    " FROM levi_outbox WHERE lane = ?1 AND sequence_number > ?2 ORDER BY sequence_number LIMIT ?3"
+    " FROM levi_outbox WHERE lane = ?1 AND sequence_number > ?2 AND ",
+    not_blocked!(),
+    " ORDER BY sequence_number LIMIT ?3"
 );
 pub(super) const FIRST_HEADS: &str = concat!(
     "SELECT ",
     head_columns!(),
-    " FROM levi_outbox WHERE lane = ?1 ORDER BY sequence_number LIMIT ?2"
+    " FROM levi_outbox WHERE lane = ?1 AND ",
+    not_blocked!(),
+    " ORDER BY sequence_number LIMIT ?2"
 );
 
 pub(super) fn due(conn: &Connection, query: DueQuery<'_>) -> Result<Due> {
@@ -47,8 +58,8 @@ pub(super) fn due(conn: &Connection, query: DueQuery<'_>) -> Result<Due> {
             let more = heads.len() > query.heads_per_lane;
             heads.truncate(query.heads_per_lane);
             heads_collected += heads.len();
-            let session_id = row.get_ref(1)?.as_str()?.into();
-            due.lanes.push(DueLane { lane, session_id, attempts: row.get(2)?, more, heads });
+            let key = columns::lane_key(row, 1)?;
+            due.lanes.push(DueLane { lane, key, attempts: row.get(3)?, more, heads });
         }
     }
     Ok(due)

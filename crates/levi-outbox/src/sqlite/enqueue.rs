@@ -1,10 +1,11 @@
-//! Storing rows: one probe for each session, one insert for each row.
+//! Storing rows: one look-up for each lane, one insert for each message.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
 
-use super::columns::{protection_code, unsigned};
-use super::lanes::Lanes;
-use super::ledger::Ledger;
+use super::blocking::{self, blocking_parent};
+use super::columns::{encryption_code, unsigned};
+use super::counters::Counters;
+use super::lane_cache::LaneCache;
 use crate::model::{Enqueued, NewRow, RowId, RowKey};
 
 pub(super) const INSERT: &str = "INSERT INTO levi_outbox \
@@ -12,41 +13,48 @@ pub(super) const INSERT: &str = "INSERT INTO levi_outbox \
      VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7)";
 /// As [`INSERT`] writes it.
 const FIRST_VERSION: i64 = 1;
-/// A row whose older payload was set aside keeps its id and its age.
-pub(super) const BRING_BACK: &str = "INSERT INTO levi_outbox \
+/// A parked row that is replaced keeps its id and its age.
+pub(super) const INSERT_AGAIN: &str = "INSERT INTO levi_outbox \
      (id, lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+pub(super) const REMOVE_PARKED: &str = "DELETE FROM levi_parked WHERE id = ?1";
 pub(super) const REPLACE: &str =
     "UPDATE levi_outbox SET version = ?2, bytes = ?3, protection = ?4, payload = ?5 WHERE id = ?1";
 pub(super) const PENDING_AT: &str = "SELECT id, version, bytes, enqueued_at, message_id FROM levi_outbox \
      WHERE lane = ?1 AND sequence_number = ?2";
 pub(super) const PARKED_AT: &str = "SELECT id, version, bytes, enqueued_at, message_id FROM levi_parked \
      WHERE lane = ?1 AND sequence_number = ?2";
+pub(super) const RESTART_LANE: &str = concat!(
+    "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL, due_at = ?2, \
+     repository_id = ?3, blocked_by = ",
+    blocking_parent!("levi_lanes.kind", "levi_lanes.subject", "?3"),
+    " WHERE lane = ?1"
+);
 
 /// Stores `rows` inside the caller's transaction. The answers are in their order.
 pub(super) fn store_rows(
     conn: &Connection,
-    ledger: &mut Ledger,
-    lanes: &mut Lanes,
+    counters: &mut Counters,
+    lanes: &mut LaneCache,
     rows: &[NewRow],
     max_pending_bytes: u64,
 ) -> Result<Vec<Enqueued>> {
     let insert = conn.prepare_cached(INSERT)?;
-    let mut intake = Intake { conn, ledger, max_pending_bytes, lanes, insert };
-    let answers = rows.iter().map(|row| intake.store(row)).collect::<Result<_>>()?;
-    intake.lanes.settle(conn, intake.ledger)?;
+    let mut writer = RowWriter { conn, counters, max_pending_bytes, lanes, insert };
+    let answers = rows.iter().map(|row| writer.store(row)).collect::<Result<_>>()?;
+    writer.lanes.flush(conn, writer.counters)?;
     Ok(answers)
 }
 
-struct Intake<'a> {
+struct RowWriter<'a> {
     conn: &'a Connection,
-    ledger: &'a mut Ledger,
+    counters: &'a mut Counters,
     max_pending_bytes: u64,
-    lanes: &'a mut Lanes,
+    lanes: &'a mut LaneCache,
     insert: CachedStatement<'a>,
 }
 
-/// Who holds a place already.
+/// The row that has a sequence number already.
 struct Holder {
     id: i64,
     version: i64,
@@ -56,41 +64,30 @@ struct Holder {
     parked: bool,
 }
 
-impl Intake<'_> {
+impl RowWriter<'_> {
     fn store(&mut self, row: &NewRow) -> Result<Enqueued> {
-        let at = self.lanes.find(self.conn, self.ledger, &row.session_id)?;
-        let holder = match at.and_then(|at| self.lanes.get(at)) {
-            Some(open) if open.tail >= Some(row.sequence_number) => {
-                self.holder(open.lane, row.sequence_number)?
+        let index = self.lanes.find(self.conn, self.counters, &row.lane)?;
+        let holder = match index.and_then(|index| self.lanes.get(index)) {
+            Some(lane) if lane.last >= Some(row.sequence_number) => {
+                self.holder(lane.lane, row.sequence_number)?
             }
             _ => None,
         };
-        if let Some(holder) = &holder
-            && holder.message_id != row.message_id.as_str()
-        {
-            return Ok(Enqueued::PlaceTaken { holder: holder.message_id.as_str().into() });
+        if let Some(refusal) = self.refuse(row, holder.as_ref()) {
+            return Ok(refusal);
         }
-        let growth = length(row).saturating_sub(holder.as_ref().map_or(0, |holder| holder.bytes));
-        if growth > 0 && unsigned(self.ledger.held_bytes().saturating_add(growth)) > self.max_pending_bytes {
-            return Ok(Enqueued::Full {
-                pending_bytes: unsigned(self.ledger.held_bytes()),
-                limit: self.max_pending_bytes,
-            });
-        }
-        if let Some(holder) = holder.as_ref().filter(|holder| !holder.parked) {
-            return self.replace(row, holder);
-        }
-        let at = match at {
-            Some(at) => at,
-            None => self.lanes.make(self.conn, &row.session_id)?,
+        let index = match index {
+            Some(index) => index,
+            None => self.lanes.make(self.conn, row)?,
         };
-        let Some(open) = self.lanes.get_mut(at) else { return Err(rusqlite::Error::QueryReturnedNoRows) };
-        open.take(row);
-        let lane = open.lane;
-        match holder {
-            None => self.append(lane, row),
-            Some(parked) => self.bring_back(lane, row, &parked),
+        let answer = match holder {
+            Some(holder) if !holder.parked => self.replace(row, &holder)?,
+            holder => self.join(index, row, holder.as_ref())?,
+        };
+        if row.kind().is_control() {
+            self.restart_lane(index, row)?;
         }
+        Ok(answer)
     }
 
     fn holder(&self, lane: i64, sequence_number: i64) -> Result<Option<Holder>> {
@@ -116,53 +113,89 @@ impl Intake<'_> {
         Ok(None)
     }
 
+    fn refuse(&self, row: &NewRow, holder: Option<&Holder>) -> Option<Enqueued> {
+        if let Some(holder) = holder
+            && holder.message_id != row.message_id.as_str()
+        {
+            return Some(Enqueued::SequenceConflict { holder: holder.message_id.as_str().into() });
+        }
+        let growth = length(row).saturating_sub(holder.map_or(0, |holder| holder.bytes));
+        let (pending_bytes, limit) = (self.counters.stored_bytes(), self.max_pending_bytes);
+        let is_full = growth > 0 && pending_bytes.saturating_add(unsigned(growth)) > limit;
+        is_full.then_some(Enqueued::Full { pending_bytes, limit })
+    }
+
+    /// Adds a row that is not pending; `parked` is its older payload.
+    fn join(&mut self, index: usize, row: &NewRow, parked: Option<&Holder>) -> Result<Enqueued> {
+        let lane = self.lanes.get_mut(index).ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        lane.add(row);
+        let lane = lane.lane;
+        match parked {
+            None => self.append(lane, row),
+            Some(parked) => self.bring_back(lane, row, parked),
+        }
+    }
+
     fn append(&mut self, lane: i64, row: &NewRow) -> Result<Enqueued> {
         let id = self.insert.insert(params![
             lane,
             row.sequence_number,
             length(row),
-            protection_code(row.protection),
+            encryption_code(row.encryption),
             row.enqueued_at.as_millis(),
             row.message_id.as_str(),
             row.payload,
         ])?;
-        self.ledger.append_pending(id, length(row), row.enqueued_at.as_millis());
+        self.counters.append_pending(row.kind(), length(row), row.enqueued_at.as_millis());
         Ok(stored(id, FIRST_VERSION, false))
     }
 
-    /// The newer payload of a message that was set aside waits in its place.
+    /// The newer payload of a parked row is pending.
     fn bring_back(&mut self, lane: i64, row: &NewRow, old: &Holder) -> Result<Enqueued> {
-        self.conn.prepare_cached("DELETE FROM levi_parked WHERE id = ?1")?.execute([old.id])?;
-        self.ledger.remove_parked(old.bytes);
-        let version = old.version + 1;
-        self.conn.prepare_cached(BRING_BACK)?.execute(params![
+        self.conn.prepare_cached(REMOVE_PARKED)?.execute([old.id])?;
+        self.counters.remove_parked(row.kind(), old.bytes);
+        let version = old.version.saturating_add(1);
+        self.conn.prepare_cached(INSERT_AGAIN)?.execute(params![
             old.id,
             lane,
             row.sequence_number,
             version,
             length(row),
-            protection_code(row.protection),
+            encryption_code(row.encryption),
             old.enqueued_at,
             row.message_id.as_str(),
             row.payload,
         ])?;
-        self.ledger.return_pending(old.id, length(row));
+        self.counters.return_pending(row.kind(), length(row));
         Ok(stored(old.id, version, true))
     }
 
-    /// The row keeps its id, its place and the time it was first handed in, so that a message which is replaced
-    /// again and again does not look young for ever.
+    /// The row keeps its id, its sequence number and its `enqueued_at`, so that a message which is
+    /// replaced again and again does not look new each time.
     fn replace(&mut self, row: &NewRow, old: &Holder) -> Result<Enqueued> {
-        let version = old.version + 1;
+        let version = old.version.saturating_add(1);
         self.conn.prepare_cached(REPLACE)?.execute(params![
             old.id,
             version,
             length(row),
-            protection_code(row.protection),
+            encryption_code(row.encryption),
             row.payload
         ])?;
-        self.ledger.resize_pending(old.bytes, length(row));
+        self.counters.resize_pending(old.bytes, length(row));
         Ok(stored(old.id, version, true))
+    }
+
+    /// A control row was written: its lane starts anew, and the lanes below wait for it.
+    fn restart_lane(&mut self, index: usize, row: &NewRow) -> Result<()> {
+        let lane = self.lanes.get_mut(index).ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        lane.filled_at = None;
+        if std::mem::take(&mut lane.is_drained) {
+            self.counters.add_lane();
+        }
+        let repository = row.repository().map(levi_types::RepositoryId::as_str);
+        let due_at = row.enqueued_at.as_millis();
+        self.conn.prepare_cached(RESTART_LANE)?.execute((lane.lane, due_at, repository))?;
+        blocking::block_children(self.conn, lane.lane, &row.lane)
     }
 }
 

@@ -1,4 +1,4 @@
-//! From what SQLite says to what the caller can do about it.
+//! Maps errors of SQLite and of files to [`OutboxError`].
 
 use std::io;
 use std::path::Path;
@@ -7,7 +7,7 @@ use rusqlite::{Error, ErrorCode, ffi};
 
 use crate::error::OutboxError;
 
-/// Names the kind of trouble. `path` is for the error's text.
+/// Maps SQLite's error to its kind. `path` is for the error's text.
 pub(super) fn from_sqlite(error: Error, path: &Path) -> OutboxError {
     match &error {
         Error::SqliteFailure(code, _) | Error::SqlInputError { error: code, .. } => match code.code {
@@ -21,7 +21,7 @@ pub(super) fn from_sqlite(error: Error, path: &Path) -> OutboxError {
             ErrorCode::SystemIoFailure => from_io_failure(code.extended_code, error),
             _ => OutboxError::Other(error.into()),
         },
-        // The tables are STRICT, so a value of another type or out of its range was not written by us.
+        // The tables are STRICT, so a value of another type or out of its range is damage.
         Error::FromSqlConversionFailure(..)
         | Error::IntegralValueOutOfRange(..)
         | Error::InvalidColumnType(..)
@@ -41,7 +41,7 @@ fn from_io_failure(extended_code: i32, error: Error) -> OutboxError {
     }
 }
 
-/// Names the kind of trouble with a file that is no database: the lock, or the file before SQLite has it.
+/// Maps an error of a file that SQLite has not opened: the lock file, or the database before.
 pub(super) fn from_io(error: io::Error, path: &Path) -> OutboxError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OutboxError::DiskFull(error.into()),
@@ -50,7 +50,7 @@ pub(super) fn from_io(error: io::Error, path: &Path) -> OutboxError {
     }
 }
 
-/// The file is out of reach.
+/// The file cannot be opened, for the reason `source`.
 pub(super) fn cannot_open(source: impl Into<crate::error::Source>, path: &Path) -> OutboxError {
     OutboxError::CannotOpen { path: path.to_owned(), source: source.into() }
 }

@@ -1,23 +1,24 @@
-//! For a daemon that keeps the outbox in its own database, and so can write its own row and the outbox row in
-//! one transaction.
+//! For a daemon that keeps the outbox in its own database, and so writes its own row and the outbox row in one
+//! transaction.
 
 use std::path::PathBuf;
 
 use rusqlite::{Connection, Result, Transaction};
 
-use super::lanes::Lanes;
+use super::counters::Counters;
+use super::lane_cache::LaneCache;
 use super::open::refuse_newer;
 use super::schema::{self, Found};
 use super::{enqueue, failure};
 use crate::error::OutboxError;
 use crate::model::{Enqueued, NewRow};
-use crate::sqlite::ledger::Ledger;
 
-/// Creates the `levi_` tables, or brings them up to date, all or nothing. Inside a transaction of the caller's, or
-/// in one of its own.
+/// Creates the `levi_` tables, or migrates them to this version, all or nothing: inside the caller's transaction
+/// if there is one, otherwise in one of its own.
 ///
 /// # Errors
-/// [`OutboxError::NewerSchema`] if the tables are of a newer Levi: nothing was touched then. The others as named.
+/// [`OutboxError::NewerSchema`] if a newer Levi has written the tables: nothing was changed then. The others as
+/// named.
 pub fn migrate_in(conn: &Connection) -> Result<(), OutboxError> {
     let fail = |error| failure::from_sqlite(error, &path(conn));
     let found = schema::find(conn).map_err(fail)?;
@@ -26,23 +27,22 @@ pub fn migrate_in(conn: &Connection) -> Result<(), OutboxError> {
     nested(conn, || schema::upgrade(conn, from)).map_err(fail)
 }
 
-/// Stores `rows` inside the caller's transaction: they are there when it commits, and were never there when it
-/// rolls back. The answers are in their order. Wake Levi after the commit.
+/// Stores `rows` inside the caller's transaction. The answers are in the order of `rows`. After the commit, wake
+/// the owner: through its own handle in the owner process, [`notify_owner`](super::notify::notify_owner) in another one.
 ///
-/// Payloads are stored as they are: seal them first, or wrap them at rest.
+/// Payloads are stored as they are: encrypt them first, under the session's key or the database key.
 ///
 /// # Errors
-/// [`OutboxError`]; none of the rows was stored then, whatever becomes of the transaction.
+/// [`OutboxError`]; none of the rows was stored then, even if the caller commits the transaction.
 pub fn enqueue_in(
     transaction: &Transaction<'_>,
     rows: &[NewRow],
     max_pending_bytes: u64,
 ) -> Result<Vec<Enqueued>, OutboxError> {
     nested(transaction, || {
-        let mut ledger = Ledger::load(transaction)?;
-        let answers =
-            enqueue::store_rows(transaction, &mut ledger, &mut Lanes::default(), rows, max_pending_bytes)?;
-        ledger.store(transaction)?;
+        let (mut counters, mut lanes) = (Counters::load(transaction)?, LaneCache::default());
+        let answers = enqueue::store_rows(transaction, &mut counters, &mut lanes, rows, max_pending_bytes)?;
+        counters.save(transaction)?;
         Ok(answers)
     })
     .map_err(|error| failure::from_sqlite(error, &path(transaction)))

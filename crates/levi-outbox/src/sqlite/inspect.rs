@@ -1,20 +1,19 @@
-//! Looking at an outbox that somebody else may own.
+//! Reading an outbox that another process may own.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Result};
 
-use super::ledger::Known;
+use super::counters::CachedCounters;
 use super::open::refuse_newer;
 use super::schema::{self, Found};
-use super::{failure, integrity, read, tasks};
+use super::{failure, integrity, list, read};
 use crate::error::OutboxError;
-use crate::model::{ListedRow, ListedTask, RowId, RowKey, RowState, Totals};
+use crate::model::{ListedRow, RowId, RowKey, RowState, Totals};
 use crate::store::PayloadSink;
 
-/// Reads an outbox without owning it and without writing to it, for `levi status` while a daemon runs and when
-/// none does.
+/// Reads an outbox without owning it and without writing to it, for `levi status` beside a daemon or without one.
 #[derive(Debug)]
 pub struct Inspector {
     conn: Connection,
@@ -22,7 +21,7 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Opens an existing outbox, of its own file or in a daemon's database, for reading only.
+    /// Opens an existing outbox for reading, in a file of its own or in a daemon's database.
     ///
     /// # Errors
     /// [`OutboxError::CannotOpen`] if there is no such file or no outbox in it; the others as named.
@@ -46,7 +45,7 @@ impl Inspector {
     /// # Errors
     /// [`OutboxError`] when the file cannot be read.
     pub fn totals(&self) -> Result<Totals, OutboxError> {
-        self.read(|conn| Known::read_totals(&mut None, conn))
+        self.read(|conn| CachedCounters::read_totals(&mut None, conn))
     }
 
     /// As [`OutboxStore::list`](crate::OutboxStore::list).
@@ -54,15 +53,7 @@ impl Inspector {
     /// # Errors
     /// [`OutboxError`] when the file cannot be read.
     pub fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
-        self.read(|conn| read::list(conn, after, limit))
-    }
-
-    /// As [`OutboxStore::tasks`](crate::OutboxStore::tasks).
-    ///
-    /// # Errors
-    /// [`OutboxError`] when the file cannot be read.
-    pub fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
-        self.read(|conn| tasks::list(conn, limit))
+        self.read(|conn| list::list(conn, after, limit))
     }
 
     /// As [`OutboxStore::row_state`](crate::OutboxStore::row_state).
@@ -81,7 +72,7 @@ impl Inspector {
         self.read(|conn| read::payloads(conn, rows, sink))
     }
 
-    /// Reads the whole file and says, one line each, what does not add up. Empty for a sound outbox.
+    /// Checks the whole file. Each line describes one kind of damage; a sound outbox has none.
     ///
     /// # Errors
     /// [`OutboxError`] when the file cannot be read at all.

@@ -1,25 +1,28 @@
 //! The outbox on disk.
 //!
-//! Tables with a `levi_` prefix, in a file of their own ([`SqliteOutbox::open`]) or inside the database of the
-//! daemon ([`SqliteOutbox::attach`], [`migrate_in`], [`enqueue_in`]).
+//! Tables with a `levi_` prefix, in a file of their own ([`SqliteOutbox::open`]) or in the daemon's database
+//! ([`SqliteOutbox::attach`], [`migrate_in`], [`enqueue_in`]).
 
+mod admin;
+mod blocking;
 mod change;
 mod columns;
+mod counters;
+mod data_dir;
 mod due;
 mod enqueue;
 mod failure;
-mod guest;
 mod host;
 mod inspect;
 mod integrity;
-mod lanes;
-mod ledger;
+mod lane_cache;
+mod list;
+pub mod notify;
 mod open;
-mod owner;
+mod owner_lock;
 mod read;
-mod salvage;
+mod recovery;
 mod schema;
-mod tasks;
 mod transaction;
 
 #[cfg(test)]
@@ -31,34 +34,34 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-pub use self::guest::{ByHand, Guest};
+pub use self::admin::{AdminCommand, AdminError, OutboxAdmin, OwnerNotice};
+use self::counters::CachedCounters;
+pub use self::data_dir::DataDir;
 pub use self::host::{enqueue_in, migrate_in};
 pub use self::inspect::Inspector;
-use self::lanes::Lanes;
-use self::ledger::Known;
+use self::lane_cache::LaneCache;
 use self::open::JournalMode;
-use self::owner::Owner;
-pub use self::owner::lock_path;
+use self::owner_lock::OwnerLock;
+pub use self::owner_lock::{is_owned, lock_path};
 use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, RowHead, RowId, RowKey, RowState,
-    Totals,
+    Change, Due, Enqueued, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Totals,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Synchronous {
-    /// When the disk has it: survives the process, the system and the power. SQLite's `FULL`.
+    /// When it is on disk: it survives a crash of the process or the system, and power loss. SQLite's `FULL`.
     #[default]
     Full,
-    /// When the system has it: survives the process, and after a power cut the last commits may be missing,
-    /// never something older. SQLite's `NORMAL` in WAL mode.
+    /// When the operating system has it: it survives a crash of the process. After power loss the last commits
+    /// may be missing, never earlier ones. SQLite's `NORMAL` in WAL mode.
     Normal,
 }
 
-/// How an outbox on disk is kept.
+/// Options for an outbox on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
     /// When a commit counts as done. Default: [`Synchronous::Full`].
@@ -79,25 +82,25 @@ impl Default for SqliteOptions {
     }
 }
 
-/// An outbox in an SQLite database. It owns the outbox for as long as it lives (see [`lock_path`]).
+/// An outbox in an SQLite database. This process owns the outbox until the value is dropped (see [`lock_path`]).
 #[derive(Debug)]
 pub struct SqliteOutbox {
-    // Before `_owner`: the database is closed before the next owner may come.
+    // Before `_owner`, so that the database is closed before the next owner may open it.
     conn: Connection,
     /// For the text of errors; empty in memory.
     path: PathBuf,
-    /// Whether the file is the outbox's alone.
+    /// Whether the file contains nothing but the outbox.
     own_file: bool,
     max_pending_bytes: u64,
-    /// The counts as they were last read or committed; none right after a commit that failed.
-    known: Cell<Option<Known>>,
-    /// The lanes that the last commits added to; none after one that failed.
-    lanes: Lanes,
-    _owner: Option<Owner>,
+    /// The totals as they were last read or committed; `None` right after a commit that failed.
+    counters: Cell<Option<CachedCounters>>,
+    /// The lanes that the last commits added to; empty after a commit that failed.
+    lanes: LaneCache,
+    _owner: Option<OwnerLock>,
 }
 
 impl SqliteOutbox {
-    /// Reads the whole outbox and says, one line each, what does not add up. Empty for a sound one.
+    /// Checks the whole outbox. Each line describes one kind of damage; a sound outbox has none.
     ///
     /// # Errors
     /// [`OutboxError`] when it cannot be read at all.
@@ -109,9 +112,9 @@ impl SqliteOutbox {
         query(&self.conn).map_err(|error| self.failure(error))
     }
 
-    /// As [`read`](Self::read), for queries that ask many times: all of them see one state of the file, and only the first
-    /// asks the system for a lock.
-    fn read_at_once<T>(
+    /// As [`read`](Self::read), for several statements: all of them see one state of the file, and only the first
+    /// takes a lock.
+    fn read_in_snapshot<T>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, OutboxError> {
@@ -123,49 +126,49 @@ impl SqliteOutbox {
         })
     }
 
-    /// Damage is remembered, so that the next opening looks through the whole file.
+    /// Marks the file as suspect if the error is damage.
     fn failure(&self, error: rusqlite::Error) -> OutboxError {
         let error = failure::from_sqlite(error, &self.path);
         if self.own_file && matches!(error, OutboxError::Corrupt(_)) {
-            salvage::mark_suspect(&self.path);
+            recovery::mark_suspect(&self.path);
         }
         error
     }
 
-    /// SQLite goes on writing into a file that was deleted or moved under it. What such a write acknowledges
-    /// would be gone with the process, so it is refused here.
+    /// SQLite goes on writing to a file that was deleted or moved while it was open. Rows written there would be
+    /// lost when the process ends, so the commit is refused.
     #[cfg(unix)]
-    fn check_still_there(&self) -> Result<(), OutboxError> {
+    fn check_not_moved(&self) -> Result<(), OutboxError> {
         let mut moved = 0;
         let asked = self.conn.file_control(None::<&str>, rusqlite::FileControl::HasMoved(&mut moved));
         match asked {
             Ok(()) if moved != 0 => {
                 Err(failure::cannot_open("the file was moved or deleted while it was open", &self.path))
             }
-            // In memory there is no file to ask about.
+            // An outbox in memory has no file.
             _ => Ok(()),
         }
     }
 
     #[cfg(not(unix))]
-    fn check_still_there(&self) -> Result<(), OutboxError> {
+    fn check_not_moved(&self) -> Result<(), OutboxError> {
         Ok(())
     }
 
     fn write(&mut self, changes: &[Change], rows: &[NewRow]) -> rusqlite::Result<Vec<Enqueued>> {
         let transaction = Transaction::write(&mut self.conn)?;
-        // Not known again before the commit went through: one that fails may have gone either way.
-        let mut known = Known::refresh(self.known.take(), &transaction)?;
-        let mut lanes = std::mem::take(&mut self.lanes).still_valid(known.data_version);
+        // Both caches stay empty until the commit has succeeded, because a commit that fails may have been written.
+        let mut cached = CachedCounters::refresh(self.counters.take(), &transaction)?;
+        let mut lanes = std::mem::take(&mut self.lanes).validate(cached.data_version);
         for change in changes {
-            change::apply(&transaction, &mut known.ledger, change)?;
-            lanes.forget();
+            change::apply(&transaction, &mut cached.counters, change)?;
+            lanes.clear();
         }
-        let room = self.max_pending_bytes;
-        let answers = enqueue::store_rows(&transaction, &mut known.ledger, &mut lanes, rows, room)?;
-        known.ledger.save(&transaction)?;
+        let limit = self.max_pending_bytes;
+        let answers = enqueue::store_rows(&transaction, &mut cached.counters, &mut lanes, rows, limit)?;
+        cached.counters.save(&transaction)?;
         transaction.commit()?;
-        self.known.set(Some(known));
+        self.counters.set(Some(cached));
         self.lanes = lanes;
         Ok(answers)
     }
@@ -176,12 +179,12 @@ impl OutboxStore for SqliteOutbox {
         if changes.is_empty() && rows.is_empty() {
             return Ok(Vec::new());
         }
-        self.check_still_there()?;
+        self.check_not_moved()?;
         self.write(changes, rows).map_err(|error| self.failure(error))
     }
 
     fn due(&self, query: DueQuery<'_>) -> Result<Due, OutboxError> {
-        self.read_at_once(|conn| due::due(conn, query))
+        self.read_in_snapshot(|conn| due::due(conn, query))
     }
 
     fn heads(&self, lane: LaneId, after: Option<i64>, limit: usize) -> Result<Vec<RowHead>, OutboxError> {
@@ -189,20 +192,15 @@ impl OutboxStore for SqliteOutbox {
     }
 
     fn payloads(&self, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<(), OutboxError> {
-        self.read_at_once(|conn| read::payloads(conn, rows, sink))
+        self.read_in_snapshot(|conn| read::payloads(conn, rows, sink))
     }
 
-    fn at_rest(&self, lane: LaneId, limit: usize) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
-        self.read(|conn| read::at_rest(conn, lane, limit))
-    }
-
-    fn due_tasks(
+    fn rows_under_database_key(
         &self,
-        now: levi_types::Wall,
-        horizon: levi_types::Wall,
+        lane: LaneId,
         limit: usize,
-    ) -> Result<DueTasks, OutboxError> {
-        self.read(|conn| tasks::due(conn, now, horizon, limit))
+    ) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
+        self.read_in_snapshot(|conn| read::rows_under_database_key(conn, lane, limit))
     }
 
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
@@ -210,21 +208,17 @@ impl OutboxStore for SqliteOutbox {
     }
 
     fn totals(&self) -> Result<Totals, OutboxError> {
-        let mut known = self.known.get();
-        let totals = self.read_at_once(|conn| Known::read_totals(&mut known, conn))?;
-        self.known.set(known);
+        let mut cached = self.counters.get();
+        let totals = self.read_in_snapshot(|conn| CachedCounters::read_totals(&mut cached, conn))?;
+        self.counters.set(cached);
         Ok(totals)
     }
 
     fn totals_as_committed(&self) -> Option<Totals> {
-        self.known.get()?.totals()
+        self.counters.get()?.totals()
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
-        self.read(|conn| read::list(conn, after, limit))
-    }
-
-    fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
-        self.read(|conn| tasks::list(conn, limit))
+        self.read_in_snapshot(|conn| list::list(conn, after, limit))
     }
 }

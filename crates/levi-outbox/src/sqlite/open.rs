@@ -1,4 +1,4 @@
-//! Opening: first the lock, then a look, and only then a write.
+//! Opening: first the lock, then the schema is read, and only then is anything written.
 
 use std::cell::Cell;
 use std::fs;
@@ -7,58 +7,58 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::lanes::Lanes;
-use super::owner::{self, Owner};
+use super::lane_cache::LaneCache;
+use super::owner_lock::{self, OwnerLock};
 use super::schema::{self, Found};
-use super::{SqliteOptions, SqliteOutbox, Synchronous, failure, salvage};
+use super::{SqliteOptions, SqliteOutbox, Synchronous, failure, recovery};
 use crate::error::OutboxError;
 
-/// Pages kept in memory, in KiB: enough for the next batches of eight sessions that write by turns, whose rows lie
-/// scattered over each other's pages, so that claiming, reading and removing a row finds its page still there.
+/// Pages kept in memory, in KiB: enough for the next batches of eight sessions that write in turn and
+/// whose rows share pages, so that a row's page is still in memory when it is sent and removed.
 const CACHE_KIB: i32 = 8 << 10;
 
-/// Statements kept prepared: all of ours.
+/// Statements kept prepared: all that are in use.
 const STATEMENTS: usize = 80;
 
 /// Pages of WAL after which a commit moves them into the database: 4 MiB at the usual page size.
 const CHECKPOINT_PAGES: u32 = 1_000;
 
-/// What is left of the WAL file after a checkpoint that found it longer.
+/// The size to which a checkpoint truncates a longer WAL file.
 const WAL_BYTES_KEPT: u32 = 16 << 20;
 
-/// Lanes that lost their rows while the outbox was closed, or whose last row was discarded.
+/// Removes lanes whose last row was discarded.
 const SWEEP: &str = "DELETE FROM levi_lanes WHERE due_at IS NULL \
      AND NOT EXISTS (SELECT 1 FROM levi_parked WHERE levi_parked.lane = levi_lanes.lane)";
 
 impl SqliteOutbox {
-    /// Opens the outbox in a file of its own, which is created if need be, readable by its owner only.
+    /// Opens the outbox in a file of its own. A missing file is created, readable by its owner only.
     ///
     /// # Errors
-    /// [`OutboxError::Owned`] if somebody has it open: nothing was touched then.
+    /// [`OutboxError::Owned`] if another process has it open: nothing was changed then.
     /// [`OutboxError::NewerSchema`], [`OutboxError::Corrupt`], [`OutboxError::CannotOpen`] and the others as named.
     pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OutboxError> {
         let path = resolve(path.as_ref())?;
-        let owner = Owner::claim(&path)?;
-        salvage::finish(&path)?;
-        drop(owner::open_private(&path).map_err(|error| failure::from_io(error, &path))?);
+        let owner = OwnerLock::acquire(&path)?;
+        recovery::finish(&path)?;
+        drop(owner_lock::open_private(&path).map_err(|error| failure::from_io(error, &path))?);
         Self::with_owner(path, &options, owner, JournalMode::Wal)
     }
 
     /// Opens the outbox inside a database that belongs to the daemon, beside the daemon's own connections.
     ///
-    /// The file must exist. Its journal mode and permissions stay as they are; only WAL lets readers and Levi work
-    /// side by side. After [`enqueue_in`](super::enqueue_in) the daemon wakes Levi itself.
+    /// The file must exist. Its journal mode and permissions stay as they are; readers and Levi work at the
+    /// same time only in WAL mode. After [`enqueue_in`](super::enqueue_in) the daemon wakes Levi itself.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn attach(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OutboxError> {
         let path = resolve(path.as_ref())?;
         fs::metadata(&path).map_err(|error| failure::from_io(error, &path))?;
-        let owner = Owner::claim(&path)?;
+        let owner = OwnerLock::acquire(&path)?;
         Self::with_owner(path, &options, owner, JournalMode::AsFound)
     }
 
-    /// An outbox that is gone with the process: for simulations and tests of the SQLite code itself.
+    /// An outbox in memory, for simulations and tests of the SQLite code itself.
     ///
     /// # Errors
     /// [`OutboxError::Other`] if SQLite has no memory for it.
@@ -71,7 +71,7 @@ impl SqliteOutbox {
     pub(super) fn with_owner(
         path: PathBuf,
         options: &SqliteOptions,
-        owner: Owner,
+        owner: OwnerLock,
         mode: JournalMode,
     ) -> Result<Self, OutboxError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -84,7 +84,7 @@ impl SqliteOutbox {
         mut conn: Connection,
         path: PathBuf,
         options: &SqliteOptions,
-        owner: Option<Owner>,
+        owner: Option<OwnerLock>,
         mode: JournalMode,
     ) -> Result<Self, OutboxError> {
         let fail = |error| failure::from_sqlite(error, &path);
@@ -101,14 +101,14 @@ impl SqliteOutbox {
             path,
             own_file,
             max_pending_bytes: options.max_pending_bytes,
-            known: Cell::default(),
-            lanes: Lanes::default(),
+            counters: Cell::default(),
+            lanes: LaneCache::default(),
             _owner: owner,
         })
     }
 }
 
-/// Whether the journal mode is ours to choose.
+/// Who chooses the journal mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JournalMode {
     Wal,
@@ -116,15 +116,15 @@ pub(super) enum JournalMode {
 }
 
 fn configure(conn: &Connection, synchronous: Synchronous, mode: JournalMode) -> rusqlite::Result<()> {
-    // Else SQLite compiles a statement again whenever another value is bound to its LIMIT, in case a better plan comes
-    // of it: at every claim and every commit, and that takes longer than running it.
+    // Otherwise SQLite compiles a statement again whenever another value is bound to its LIMIT, in search
+    // of a better plan, which takes longer than running the statement.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if mode == JournalMode::Wal {
         conn.pragma_update(None, "journal_mode", "WAL")?;
     }
     let level = match synchronous {
-        // A host's database may have a rollback journal, whose removal is the commit: EXTRA syncs that too. In WAL
-        // mode it is the same as FULL.
+        // A daemon's database may have a rollback journal, whose removal is the commit: EXTRA syncs the
+        // removal too. In WAL mode it is the same as FULL.
         Synchronous::Full if mode == JournalMode::AsFound => "EXTRA",
         Synchronous::Full => "FULL",
         Synchronous::Normal => "NORMAL",
@@ -136,7 +136,8 @@ fn configure(conn: &Connection, synchronous: Synchronous, mode: JournalMode) -> 
     conn.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)
 }
 
-/// All scripts in one transaction, which looks again: the host may have migrated in the meantime.
+/// Runs all scripts in one transaction, which reads the version again, because the daemon may have
+/// migrated in the meantime.
 fn upgrade(conn: &mut Connection) -> rusqlite::Result<Result<(), OutboxError>> {
     if schema::find(conn)? == Found::Current {
         return Ok(Ok(()));
@@ -150,7 +151,7 @@ fn upgrade(conn: &mut Connection) -> rusqlite::Result<Result<(), OutboxError>> {
     Ok(refuse_newer(found))
 }
 
-/// Says so where the file is of a newer Levi.
+/// Refuses a schema that a newer Levi has written.
 pub(super) fn refuse_newer(found: Found) -> Result<(), OutboxError> {
     match found {
         Found::Newer(found) => Err(OutboxError::NewerSchema { found, known: schema::KNOWN }),
@@ -158,7 +159,7 @@ pub(super) fn refuse_newer(found: Found) -> Result<(), OutboxError> {
     }
 }
 
-/// The path that everybody arrives at who means this file, so that a link does not make a second lock.
+/// Canonicalizes `path`, so that a symlink contends for the same lock.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, OutboxError> {
     if let Ok(resolved) = fs::canonicalize(path) {
         return Ok(resolved);

@@ -1,23 +1,26 @@
 //! The tables, and how older files get them.
 //!
-//! The version lives in a table of our own and not in `user_version`, which belongs to the host's database.
+//! The version is in a table of its own and not in `user_version`, which belongs to the daemon's database.
 
 use rusqlite::{Connection, OptionalExtension, Result};
 
+use super::blocking;
+
 /// Each script takes the schema one version up, from zero (no tables).
-const SCRIPTS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+const SCRIPTS: &[&str] =
+    &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
 
 /// The newest schema this version can read.
 pub(super) const KNOWN: i64 = SCRIPTS.len() as i64;
 
-/// What a look at the file says about its schema.
+/// The schema of a file, compared with this version's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nothing to do.
+    /// The same.
     Current,
-    /// Made by an older Levi, or not there at all (zero).
+    /// Written by an older Levi, or not there at all (zero).
     Older(i64),
-    /// Made by a newer Levi: touch nothing.
+    /// Written by a newer Levi: nothing may be changed.
     Newer(i64),
 }
 
@@ -48,9 +51,27 @@ pub(super) fn upgrade(conn: &Connection, from: i64) -> Result<()> {
             "CREATE TABLE levi_schema (version INTEGER NOT NULL) STRICT; INSERT INTO levi_schema VALUES (0);",
         )?;
     }
-    for script in SCRIPTS.iter().skip(usize::try_from(from).unwrap_or(0)) {
+    for (version, script) in (1..).zip(SCRIPTS).filter(|(version, _)| *version > from) {
+        if version == 3 && from > 0 {
+            log_unknown_tasks(conn)?;
+        }
         conn.execute_batch(script)?;
     }
+    blocking::refresh_all(conn)?;
     conn.execute("UPDATE levi_schema SET version = ?1", [KNOWN])?;
+    Ok(())
+}
+
+/// Schema 3 takes over the tasks whose names it understands. No version has written others.
+fn log_unknown_tasks(conn: &Connection) -> Result<()> {
+    let mut unknown = conn.prepare(
+        "SELECT name FROM levi_tasks WHERE NOT \
+         (name GLOB 'repository/*' OR name GLOB 'session/*' OR name GLOB 'secret/*')",
+    )?;
+    let mut names = unknown.query([])?;
+    while let Some(row) = names.next()? {
+        let name: String = row.get(0)?;
+        tracing::warn!(%name, "a task of an unknown kind is dropped from the outbox");
+    }
     Ok(())
 }

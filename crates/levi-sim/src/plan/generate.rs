@@ -6,8 +6,8 @@ use levi_core::LeviConfig;
 use levi_testkit::outbox::OutboxFailure;
 
 use super::{
-    DiskFault, Happening, Moment, Nature, Plan, Planned, RefreshEnd, ServerFault, SessionSetup, Setup,
-    Standing, StoreKind,
+    DiskFault, MessageKind, Moment, Plan, RefreshEnd, ScheduledEvent, ServerFault, SessionSetup,
+    SessionState, Setup, SimEvent, StoreKind,
 };
 use crate::random::Random;
 
@@ -54,15 +54,15 @@ fn setup(seed: u64, random: &mut Random) -> Setup {
 }
 
 fn session(random: &mut Random, calm: bool) -> SessionSetup {
-    let standing = match random.below(10) {
-        _ if calm => Standing::Known,
-        0 => Standing::Foreign,
-        1 | 2 => Standing::Local,
-        3 => Standing::Forbidden,
-        _ => Standing::Known,
+    let state = match random.below(10) {
+        _ if calm => SessionState::Known,
+        0 => SessionState::Foreign,
+        1 | 2 => SessionState::Local,
+        3 => SessionState::Forbidden,
+        _ => SessionState::Known,
     };
     let repository = u8::try_from(random.below(2)).unwrap_or(0);
-    SessionSetup { key: calm || random.chance(80), standing, repository }
+    SessionSetup { key: calm || random.chance(80), state, repository }
 }
 
 fn config(random: &mut Random) -> LeviConfig {
@@ -89,12 +89,12 @@ struct Draft<'a> {
     random: Random,
     span: u64,
     sessions: usize,
-    events: &'a mut Vec<Planned>,
+    events: &'a mut Vec<ScheduledEvent>,
 }
 
 impl Draft<'_> {
-    fn push(&mut self, at: u64, what: Happening) {
-        self.events.push(Planned { at: Duration::from_millis(at), what });
+    fn push(&mut self, at: u64, what: SimEvent) {
+        self.events.push(ScheduledEvent { at: Duration::from_millis(at), what });
     }
 
     fn moment(&mut self) -> u64 {
@@ -128,13 +128,13 @@ impl Draft<'_> {
                 if let Some(next) = next.get_mut(session) {
                     *next = place.max(sequence_number + 1);
                 }
-                let nature = match self.random.chance(poison) {
-                    false => Nature::Good,
-                    true => self.random.pick(&[Nature::Poison, Nature::NamedPoison]),
+                let kind = match self.random.chance(poison) {
+                    false => MessageKind::Good,
+                    true => self.random.pick(&[MessageKind::Poison, MessageKind::NamedPoison]),
                 };
                 let size = self.random.pick(&[0, 30, 100, 400]);
                 let durable = self.random.chance(70);
-                let what = Happening::Enqueue { session, sequence_number, nature, size, durable };
+                let what = SimEvent::Enqueue { session, sequence_number, kind, size, durable };
                 self.push((start + nth * gap).min(self.span), what);
             }
         }
@@ -149,40 +149,40 @@ impl Draft<'_> {
         }
     }
 
-    fn happening(&mut self) -> Happening {
+    fn happening(&mut self) -> SimEvent {
         match self.random.below(40) {
             0..=11 => {
                 let fault = self.server_fault();
-                Happening::Server(fault, self.for_a_while())
+                SimEvent::Server(fault, self.for_a_while())
             }
-            12 | 13 => Happening::TokenExpires,
-            14 => Happening::Refresh(self.random.pick(&[
+            12 | 13 => SimEvent::TokenExpires,
+            14 => SimEvent::Refresh(self.random.pick(&[
                 RefreshEnd::Unavailable,
                 RefreshEnd::Refused,
                 RefreshEnd::Fresh,
             ])),
-            15 => Happening::SignOut,
-            16 => Happening::SignIn,
+            15 => SimEvent::SignOut,
+            16 => SimEvent::SignIn,
             17..=19 => {
                 let fault = self.disk_fault();
-                Happening::Disk(fault, self.for_a_while())
+                SimEvent::Disk(fault, self.for_a_while())
             }
-            20..=23 => Happening::Crash(self.moment_of_death()),
+            20..=23 => SimEvent::Crash(self.moment_of_death()),
             24 => {
-                Happening::Stop { within: Duration::from_millis(self.random.pick(&[0, 300, 5_000, 60_000])) }
+                SimEvent::Stop { within: Duration::from_millis(self.random.pick(&[0, 300, 5_000, 60_000])) }
             }
             25 | 26 => {
-                Happening::JumpWall(self.random.pick(&[-DAY, DAY, -3_600_000, -10_000, 10_000, 365 * DAY]))
+                SimEvent::JumpWall(self.random.pick(&[-DAY, DAY, -3_600_000, -10_000, 10_000, 365 * DAY]))
             }
-            27 | 28 => Happening::SessionAppears(self.session()),
-            29 | 30 => Happening::SyncSession(self.session()),
-            31 | 32 => Happening::KeyArrives { session: self.session(), told: self.random.chance(60) },
-            33 | 34 => Happening::NetworkChanged,
-            35 => Happening::WrittenElsewhere,
-            36 => Happening::DaemonStore(self.for_a_while()),
-            37 => Happening::RetryParked { told: self.random.chance(70) },
-            38 => Happening::Discard(self.session()),
-            _ => Happening::Server(ServerFault::LostAnswer, self.for_a_while()),
+            27 | 28 => SimEvent::SessionAppears(self.session()),
+            29 | 30 => SimEvent::SyncSession(self.session()),
+            31 | 32 => SimEvent::KeyArrives { session: self.session(), notified: self.random.chance(60) },
+            33 | 34 => SimEvent::NetworkChanged,
+            35 => SimEvent::WrittenElsewhere,
+            36 => SimEvent::DaemonStore(self.for_a_while()),
+            37 => SimEvent::RetryParked { notified: self.random.chance(70) },
+            38 => SimEvent::Discard(self.session()),
+            _ => SimEvent::Server(ServerFault::LostAnswer, self.for_a_while()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What will happen in a world, as a list: generated from a seed, replayed, and shrunk by leaving things out.
+//! What will happen in a simulation, as a list: generated from a seed, replayed, and shrunk by leaving things out.
 
 mod generate;
 
@@ -8,22 +8,22 @@ use std::time::Duration;
 use levi_core::LeviConfig;
 use levi_testkit::outbox::OutboxFailure;
 
-pub use crate::content::Nature;
+pub use crate::content::MessageKind;
 
-/// Everything that is to happen, and to whom.
+/// The setup of a simulation and its events.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Where it came from; latencies and jitter are drawn from it while it runs.
     pub seed: u64,
-    /// What the world is made of.
+    /// The parts of the simulation.
     pub setup: Setup,
     /// What happens, by time.
-    pub events: Vec<Planned>,
+    pub events: Vec<ScheduledEvent>,
     /// When everything that is broken is mended; from here on all must arrive.
     pub heal_at: Duration,
 }
 
-/// What a world is made of.
+/// The parts of a simulation.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// How Levi is set up.
@@ -60,14 +60,14 @@ pub struct SessionSetup {
     /// Whether its key is there from the start.
     pub key: bool,
     /// How the server knows it.
-    pub standing: Standing,
+    pub state: SessionState,
     /// Which repository it works in.
     pub repository: u8,
 }
 
 /// How the server takes a session's messages at first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
+pub enum SessionState {
     /// As it should.
     #[default]
     Known,
@@ -81,24 +81,24 @@ pub enum Standing {
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
-pub struct Planned {
+pub struct ScheduledEvent {
     /// When, from the start.
     pub at: Duration,
     /// What.
-    pub what: Happening,
+    pub what: SimEvent,
 }
 
 /// What can happen.
 #[derive(Clone, Copy, Debug)]
-pub enum Happening {
-    /// The daemon hands a message over; a second one for the same place replaces the first.
+pub enum SimEvent {
+    /// The daemon enqueues a message; a second one with the same sequence number replaces the first.
     Enqueue {
         /// Of which session.
         session: usize,
         /// At which place.
         sequence_number: i64,
         /// How the server will take it.
-        nature: Nature,
+        kind: MessageKind,
         /// Length of the content.
         size: usize,
         /// Whether the daemon waits for the disk.
@@ -133,8 +133,8 @@ pub enum Happening {
     KeyArrives {
         /// Whose.
         session: usize,
-        /// Whether Levi is told.
-        told: bool,
+        /// Whether Levi is notified.
+        notified: bool,
     },
     /// The network may be back.
     NetworkChanged,
@@ -142,12 +142,12 @@ pub enum Happening {
     WrittenElsewhere,
     /// The daemon's own store does not answer for a while.
     DaemonStore(Duration),
-    /// A person puts every parked row back.
+    /// The operator unparks every parked row.
     RetryParked {
-        /// Whether Levi is told.
-        told: bool,
+        /// Whether Levi is notified.
+        notified: bool,
     },
-    /// A person throws the first waiting row of a session away.
+    /// The operator discards the first pending message of a session.
     Discard(usize),
 }
 
@@ -187,7 +187,7 @@ pub enum RefreshEnd {
     /// With a fresh token.
     #[default]
     Fresh,
-    /// Never again: a person must sign in.
+    /// Never again: the user must sign in.
     Refused,
     /// Not now.
     Unavailable,
@@ -232,7 +232,7 @@ impl fmt::Display for Plan {
         for (number, session) in sessions.iter().enumerate() {
             writeln!(f, "s{number}: {session:?}")?;
         }
-        for Planned { at, what } in &self.events {
+        for ScheduledEvent { at, what } in &self.events {
             writeln!(f, "{:>9.3} s  {what:?}", at.as_secs_f64())?;
         }
         writeln!(f, "{:>9.3} s  everything is mended", self.heal_at.as_secs_f64())

@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use levi_core::LeviConfig;
-use levi_sim::{Happening, Nature, Plan, Planned, SessionSetup, Setup, Standing, StoreKind};
+use levi_sim::{MessageKind, Plan, ScheduledEvent, SessionSetup, SessionState, Setup, SimEvent, StoreKind};
 
-/// A world of `sessions` sessions in which nothing goes wrong, with the default settings and no patience for
-/// company.
+/// A plan of `sessions` sessions in which nothing goes wrong, with the default settings and no flush interval.
 pub(crate) fn calm(sessions: usize) -> Plan {
-    let session = SessionSetup { key: true, standing: Standing::Known, repository: 0 };
+    let session = SessionSetup { key: true, state: SessionState::Known, repository: 0 };
     let config = LeviConfig { flush_interval: Duration::ZERO, ..LeviConfig::default() };
     let setup = Setup {
         config,
@@ -24,11 +23,11 @@ pub(crate) fn calm(sessions: usize) -> Plan {
 }
 
 /// Something that happens `at` milliseconds after the start.
-pub(crate) fn planned(at: u64, what: Happening) -> Planned {
-    Planned { at: Duration::from_millis(at), what }
+pub(crate) fn planned(at: u64, what: SimEvent) -> ScheduledEvent {
+    ScheduledEvent { at: Duration::from_millis(at), what }
 }
 
 /// A durable message.
-pub(crate) fn message(at: u64, session: usize, sequence_number: i64, nature: Nature) -> Planned {
-    planned(at, Happening::Enqueue { session, sequence_number, nature, size: 30, durable: true })
+pub(crate) fn message(at: u64, session: usize, sequence_number: i64, kind: MessageKind) -> ScheduledEvent {
+    planned(at, SimEvent::Enqueue { session, sequence_number, kind, size: 30, durable: true })
 }

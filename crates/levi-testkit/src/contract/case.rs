@@ -1,6 +1,4 @@
-use std::mem::discriminant;
-
-use levi_transport::{Answer, Verdict};
+use levi_transport::Verdict;
 
 use super::client::Reply;
 use super::environment::Environment;
@@ -8,9 +6,10 @@ use super::error::ContractError;
 use super::target::Server;
 
 /// How Levi classifies an answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    Verdict(Verdict),
+    Accepted,
+    Refused(Verdict),
     SignedIn,
     SignInRefused,
 }
@@ -18,20 +17,10 @@ pub(super) enum Meaning {
 impl Meaning {
     pub(super) fn name(self) -> String {
         match self {
-            // Without the time that `Busy` carries.
-            Self::Verdict(verdict) => {
-                let shown = format!("{verdict:?}");
-                shown.split(' ').next().unwrap_or_default().to_owned()
-            }
+            Self::Accepted => "Accepted".to_owned(),
+            Self::Refused(verdict) => format!("{verdict:?}"),
             Self::SignedIn => "signed in".to_owned(),
             Self::SignInRefused => "sign-in refused".to_owned(),
-        }
-    }
-
-    fn is(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Verdict(a), Self::Verdict(b)) => discriminant(&a) == discriminant(&b),
-            _ => discriminant(&self) == discriminant(&other),
         }
     }
 }
@@ -50,8 +39,11 @@ pub(super) struct Seen {
 impl Seen {
     /// An answer of `/rest/v1`.
     pub(super) fn rest(reply: &Reply) -> Self {
-        let Answer { verdict, code, detail } = reply.answer();
-        Self { status: reply.status, code, meaning: Meaning::Verdict(verdict), detail, effect: None }
+        let (meaning, code, detail) = match reply.result() {
+            Ok(()) => (Meaning::Accepted, reply.status.to_string(), String::new()),
+            Err(error) => (Meaning::Refused(error.verdict), error.code, error.detail),
+        };
+        Self { status: reply.status, code, meaning, detail, effect: None }
     }
 
     /// An answer of `/auth/v1/token`.
@@ -60,7 +52,7 @@ impl Seen {
         let signed_in = reply.status == 200 && body["access_token"].is_string();
         let meaning = if signed_in { Meaning::SignedIn } else { Meaning::SignInRefused };
         let code = body["error_code"].as_str().map_or_else(|| reply.status.to_string(), str::to_owned);
-        let detail = if signed_in { String::new() } else { reply.answer().detail };
+        let detail = if signed_in { String::new() } else { reply.detail() };
         Self { status: reply.status, code, meaning, detail, effect: None }
     }
 
@@ -111,7 +103,7 @@ impl Case {
         Self {
             group,
             name: name.into(),
-            meaning: Meaning::Verdict(Verdict::Accepted),
+            meaning: Meaning::Accepted,
             codes: &[],
             needs_expired_token: false,
             differences: vec![],
@@ -120,7 +112,7 @@ impl Case {
     }
 
     pub(super) fn means(mut self, verdict: Verdict, codes: &'static [&'static str]) -> Self {
-        (self.meaning, self.codes) = (Meaning::Verdict(verdict), codes);
+        (self.meaning, self.codes) = (Meaning::Refused(verdict), codes);
         self
     }
 
@@ -143,11 +135,11 @@ impl Case {
     pub(super) fn differs(
         mut self,
         server: Server,
-        (verdict, code): (Verdict, &'static str),
+        (meaning, code): (Meaning, &'static str),
         effect: Option<&'static str>,
         why: &'static str,
     ) -> Self {
-        self.differences.push(Difference { server, meaning: Meaning::Verdict(verdict), code, effect, why });
+        self.differences.push(Difference { server, meaning, code, effect, why });
         self
     }
 
@@ -162,13 +154,13 @@ impl Case {
     /// Whether the contract holds.
     pub(super) fn holds(&self, seen: &Seen) -> bool {
         let code = self.codes.is_empty() || self.codes.contains(&seen.code.as_str());
-        self.meaning.is(seen.meaning) && code && seen.effect.is_none()
+        self.meaning == seen.meaning && code && seen.effect.is_none()
     }
 }
 
 impl Difference {
     /// Whether the observation is exactly this difference.
     pub(super) fn is(&self, seen: &Seen) -> bool {
-        self.meaning.is(seen.meaning) && self.code == seen.code && self.effect == seen.effect.as_deref()
+        self.meaning == seen.meaning && self.code == seen.code && self.effect == seen.effect.as_deref()
     }
 }

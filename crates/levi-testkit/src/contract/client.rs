@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use levi_transport::{Answer, ResponseHead, Select, Upsert, classify};
+use levi_transport::{ApiError, ResponseHead, Select, Upsert, classify};
 use levi_types::Wall;
 use serde_json::Value;
 use ureq::http;
@@ -100,12 +100,17 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    pub(super) fn answer(&self) -> Answer {
+    pub(super) fn result(&self) -> Result<(), ApiError> {
         let head = ResponseHead {
             retry_after: self.retry_after.as_deref(),
             content_type: self.content_type.as_deref(),
         };
         classify(self.status, head, &self.body, Wall::default())
+    }
+
+    /// The server's error message, shortened. Empty if it accepted the request.
+    pub(super) fn detail(&self) -> String {
+        self.result().err().map(|error| error.detail).unwrap_or_default()
     }
 
     /// The body, or `null` if it is not JSON.
@@ -120,11 +125,7 @@ impl Reply {
 
     /// This answer as the reason why a preparation failed.
     pub(super) fn preparation(&self, what: &str) -> ContractError {
-        ContractError::Preparation {
-            what: what.to_owned(),
-            status: self.status,
-            detail: self.answer().detail,
-        }
+        ContractError::Preparation { what: what.to_owned(), status: self.status, detail: self.detail() }
     }
 }
 

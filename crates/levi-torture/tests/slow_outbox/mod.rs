@@ -5,11 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use levi::{OutboxError, OutboxStore, SqliteOutbox};
-use levi_outbox::{
-    Change, Due, DueQuery, DueTasks, Enqueued, LaneId, ListedRow, ListedTask, NewRow, PayloadSink,
-};
+use levi_outbox::{Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, PayloadSink};
 use levi_outbox::{RowHead, RowId, RowKey, RowState, Totals};
-use levi_types::Wall;
 
 /// What a good disk's sync costs here, times fifteen.
 const SLOW_COMMIT: Duration = Duration::from_millis(60);
@@ -35,11 +32,12 @@ impl OutboxStore for SlowOutbox {
     fn payloads(&self, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<(), OutboxError> {
         self.inner.payloads(rows, sink)
     }
-    fn at_rest(&self, lane: LaneId, limit: usize) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
-        self.inner.at_rest(lane, limit)
-    }
-    fn due_tasks(&self, now: Wall, horizon: Wall, limit: usize) -> Result<DueTasks, OutboxError> {
-        self.inner.due_tasks(now, horizon, limit)
+    fn rows_under_database_key(
+        &self,
+        lane: LaneId,
+        limit: usize,
+    ) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
+        self.inner.rows_under_database_key(lane, limit)
     }
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
         self.inner.row_state(row)
@@ -54,9 +52,5 @@ impl OutboxStore for SlowOutbox {
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.inner.list(after, limit)
-    }
-
-    fn tasks(&self, limit: usize) -> Result<Vec<ListedTask>, OutboxError> {
-        self.inner.tasks(limit)
     }
 }

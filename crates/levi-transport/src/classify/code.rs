@@ -1,23 +1,21 @@
-use std::time::Duration;
-
-use crate::answer::Verdict;
+use crate::api_error::Verdict;
 
 /// What a `code` means, or `None` where the status has to decide.
 ///
 /// The status is consulted for two things only: 42501 is PostgREST's word for both a missing sign-in (401) and
 /// a refused row; and a 401 never condemns a row, whatever its code.
-pub(super) fn verdict(code: &str, status: u16, retry_after: Option<Duration>) -> Option<Verdict> {
-    let verdict = postgrest(code, retry_after).or_else(|| sqlstate(code, retry_after))?;
+pub(super) fn verdict(code: &str, status: u16) -> Option<Verdict> {
+    let verdict = postgrest(code).or_else(|| sqlstate(code))?;
     match verdict {
         Verdict::Rejected | Verdict::Forbidden if status == 401 => Some(Verdict::SignedOut),
         other => Some(other),
     }
 }
 
-fn postgrest(code: &str, retry_after: Option<Duration>) -> Option<Verdict> {
+fn postgrest(code: &str) -> Option<Verdict> {
     Some(match code {
         // No database connection, no schema cache, no free connection.
-        "PGRST000" | "PGRST001" | "PGRST002" | "PGRST003" => Verdict::Busy { retry_after },
+        "PGRST000" | "PGRST001" | "PGRST002" | "PGRST003" => Verdict::Busy,
         // Token malformed or expired; anonymous access is off; claims are wrong or, since v13, expired.
         "PGRST301" | "PGRST302" | "PGRST303" => Verdict::SignedOut,
         // A body that is no array of rows with the named columns.
@@ -28,7 +26,7 @@ fn postgrest(code: &str, retry_after: Option<Duration>) -> Option<Verdict> {
     })
 }
 
-fn sqlstate(code: &str, retry_after: Option<Duration>) -> Option<Verdict> {
+fn sqlstate(code: &str) -> Option<Verdict> {
     let is_sqlstate =
         code.len() == 5 && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
     if !is_sqlstate {
@@ -46,7 +44,7 @@ fn sqlstate(code: &str, retry_after: Option<Duration>) -> Option<Verdict> {
         "P0001" | "428C9" | "54000" => Verdict::Rejected,
         _ => match code.get(..2)? {
             // Connection, rollback, resources, object state, operator intervention, system, internal.
-            "08" | "40" | "53" | "55" | "57" | "58" | "XX" => Verdict::Busy { retry_after },
+            "08" | "40" | "53" | "55" | "57" | "58" | "XX" => Verdict::Busy,
             // Data, integrity constraint, and check option of a view.
             "22" | "23" | "44" => Verdict::Rejected,
             _ => return None,

@@ -1,7 +1,7 @@
 use levi_types::SessionId;
 
 use super::detail::CUT;
-use crate::answer::Answer;
+use crate::api_error::ApiError;
 
 /// Those of `candidates` that the server's words name, so that a batch can be split at the guilty session
 /// at once. Empty where none is named; then halving is what is left.
@@ -11,22 +11,19 @@ use crate::answer::Answer;
 /// never as part of another. Letter case is ignored, since PostgreSQL writes a uuid in lower case.
 ///
 /// ```
-/// use levi_transport::{Answer, Verdict, culprits};
+/// use levi_transport::{ApiError, Verdict, culprits};
 /// use levi_types::SessionId;
 ///
-/// let answer = Answer {
-///     verdict: Verdict::Rejected,
-///     code: "22P02".into(),
-///     detail: "invalid input syntax for type uuid: \"draft-7\"".into(),
-/// };
+/// let detail = "invalid input syntax for type uuid: \"draft-7\"";
+/// let error = ApiError::new(Verdict::Rejected, "22P02", detail);
 /// let sessions = ["draft".into(), "draft-7".into(), "7".into()];
-/// assert_eq!(culprits(&answer, &sessions), [&SessionId::from("draft-7")]);
+/// assert_eq!(culprits(&error, &sessions), [&SessionId::from("draft-7")]);
 /// ```
 pub fn culprits<'a>(
-    answer: &Answer,
+    error: &ApiError,
     candidates: impl IntoIterator<Item = &'a SessionId>,
 ) -> Vec<&'a SessionId> {
-    let detail = answer.detail.to_ascii_lowercase();
+    let detail = error.detail.to_ascii_lowercase();
     candidates.into_iter().filter(|id| names(&detail, &id.as_str().to_ascii_lowercase())).collect()
 }
 
@@ -60,16 +57,15 @@ fn closes_value(after: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::Verdict;
+    use crate::api_error::Verdict;
 
     const A: &str = "11111111-1111-4111-8111-111111111111";
     const B: &str = "11111111-1111-4111-8111-11111111111A";
 
     fn named(detail: &str, candidates: &[&str]) -> Vec<String> {
-        let answer =
-            Answer { verdict: Verdict::Rejected, code: "22P02".to_owned(), detail: detail.to_owned() };
+        let error = ApiError::new(Verdict::Rejected, "22P02", detail);
         let candidates: Vec<SessionId> = candidates.iter().map(|id| SessionId::from(*id)).collect();
-        culprits(&answer, &candidates).into_iter().map(ToString::to_string).collect()
+        culprits(&error, &candidates).into_iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -8,11 +8,9 @@ mod retry_after;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use levi_types::Wall;
 
-use crate::answer::{Answer, Verdict};
+use crate::api_error::{ApiError, Verdict};
 use reply::{Reply, ServerError};
 
 pub use culprits::culprits;
@@ -31,7 +29,7 @@ pub struct ResponseHead<'a> {
 ///
 /// `docs/protocol.md`, *Verdicts*, has the table; codes are PostgreSQL's (appendix A, *Error Codes*) and
 /// PostgREST's (*Errors*). Where the table is silent, the choice is the one that cannot lose or park a good
-/// row: `Rejected` only for codes that a row can cause, `Accepted` only for a 2xx that does not contradict
+/// row: `Rejected` only for codes that a row can cause, success only for a 2xx that does not contradict
 /// itself (an HTML page, text or half of a JSON value with a 2xx came from something else than PostgREST).
 ///
 /// `now` is for a `Retry-After` that names a date.
@@ -42,63 +40,67 @@ pub struct ResponseHead<'a> {
 ///
 /// let body = br#"{"code":"23503","message":"violates foreign key constraint",
 ///                 "details":"Key (session_id)=(s-1) is not present in table \"agent_coding_sessions\"."}"#;
-/// let answer = classify(409, ResponseHead::default(), body, Wall::default());
-/// assert_eq!(answer.verdict, Verdict::MissingParent);
-/// assert_eq!(answer.code, "23503");
+/// let error = classify(409, ResponseHead::default(), body, Wall::default()).unwrap_err();
+/// assert_eq!(error.verdict, Verdict::MissingParent);
+/// assert_eq!(error.code, "23503");
 /// ```
-pub fn classify(status: u16, head: ResponseHead<'_>, body: &[u8], now: Wall) -> Answer {
-    let retry_after = head.retry_after.and_then(|value| retry_after::parse(value, now));
+///
+/// # Errors
+/// [`ApiError`] for every response that does not say that all rows were written.
+pub fn classify(status: u16, head: ResponseHead<'_>, body: &[u8], now: Wall) -> Result<(), ApiError> {
     let success = (200..300).contains(&status);
-    match Reply::of(head.content_type, body) {
-        Reply::Error(error) => refused(status, retry_after, error),
-        Reply::Html => html(status, retry_after),
-        Reply::Empty | Reply::Json if success => {
-            Answer { verdict: Verdict::Accepted, code: status.to_string(), detail: String::new() }
+    let mut error = match Reply::of(head.content_type, body) {
+        Reply::Empty | Reply::Json if success => return Ok(()),
+        Reply::Error(error) => refused(status, error),
+        Reply::Html => html(status),
+        Reply::Text(_) if success => {
+            let detail = format!("HTTP {status} with a body that is not JSON");
+            ApiError::new(Verdict::Unreachable, "bad_response", detail)
         }
-        Reply::Text(_) if success => Answer {
-            verdict: Verdict::Unreachable,
-            code: "bad_response".to_owned(),
-            detail: format!("HTTP {status} with a body that is not JSON"),
-        },
-        Reply::Text(text) => plain(status, retry_after, text),
-        Reply::Empty | Reply::Json => plain(status, retry_after, ""),
-    }
+        Reply::Text(text) => plain(status, text),
+        Reply::Empty | Reply::Json => plain(status, ""),
+    };
+    error.retry_after = head.retry_after.and_then(|value| retry_after::parse(value, now));
+    Err(error)
 }
 
-fn refused(status: u16, retry_after: Option<Duration>, error: ServerError) -> Answer {
-    let verdict = error.code.as_deref().and_then(|code| code::verdict(code, status, retry_after));
-    let verdict = verdict.unwrap_or_else(|| by_status(status, retry_after));
-    Answer { verdict, code: error.code.unwrap_or_else(|| status.to_string()), detail: error.detail }
+fn refused(status: u16, error: ServerError) -> ApiError {
+    let verdict = error.code.as_deref().and_then(|code| code::verdict(code, status));
+    let verdict = verdict.unwrap_or_else(|| by_status(status));
+    ApiError::new(verdict, error.code.unwrap_or_else(|| status.to_string()), error.detail)
 }
 
 /// A page for people comes from something in front of the project, which may have let the write through.
 /// Its status is believed only where acting on it cannot hurt.
-fn html(status: u16, retry_after: Option<Duration>) -> Answer {
-    let verdict = match by_status(status, retry_after) {
+fn html(status: u16) -> ApiError {
+    let verdict = match by_status(status) {
         kept @ (Verdict::TooLarge | Verdict::ProjectUnavailable) => kept,
-        _ => Verdict::Busy { retry_after },
+        _ => Verdict::Busy,
     };
     let code = if (200..300).contains(&status) { "html".to_owned() } else { status.to_string() };
-    let detail = format!("HTTP {status} with an HTML page instead of an answer of the project");
-    Answer { verdict, code, detail }
+    ApiError::new(
+        verdict,
+        code,
+        format!("HTTP {status} with an HTML page instead of an answer of the project"),
+    )
 }
 
-fn plain(status: u16, retry_after: Option<Duration>, text: &str) -> Answer {
+fn plain(status: u16, text: &str) -> ApiError {
     let mut detail = format!("HTTP {status}");
     if (300..400).contains(&status) {
         detail.push_str(", a redirect, which is not followed; check the project's address");
     } else if !text.is_empty() {
         detail = one_line(&[&detail, text]);
     }
-    Answer { verdict: by_status(status, retry_after), code: status.to_string(), detail }
+    ApiError::new(by_status(status), status.to_string(), detail)
 }
 
-const fn by_status(status: u16, retry_after: Option<Duration>) -> Verdict {
+const fn by_status(status: u16) -> Verdict {
     match status {
         401 => Verdict::SignedOut,
         402 | 540 => Verdict::ProjectUnavailable,
         413 => Verdict::TooLarge,
-        408 | 425 | 429 | 500..=599 => Verdict::Busy { retry_after },
+        408 | 425 | 429 | 500..=599 => Verdict::Busy,
         _ => Verdict::Unexpected,
     }
 }

@@ -1,10 +1,10 @@
 //! The verdict table of `docs/protocol.md`, one recorded body per row and code.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
-
-const BUSY: Verdict = Verdict::Busy { retry_after: None };
 
 /// PostgREST's form of an error.
 fn error(code: &str, message: &str, details: &str) -> String {
@@ -12,10 +12,15 @@ fn error(code: &str, message: &str, details: &str) -> String {
 }
 
 #[track_caller]
-fn check(status: u16, body: &str, verdict: Verdict, code: &str) -> Answer {
-    let answer = classify(status, ResponseHead::default(), body.as_bytes(), Wall::default());
-    assert_eq!((answer.verdict, answer.code.as_str()), (verdict, code), "{status} {body}");
-    answer
+fn check(status: u16, body: &str, verdict: Verdict, code: &str) -> ApiError {
+    let error = error_of(status, ResponseHead::default(), body.as_bytes());
+    assert_eq!((error.verdict, error.code.as_str()), (verdict, code), "{status} {body}");
+    error
+}
+
+#[track_caller]
+fn error_of(status: u16, head: ResponseHead<'_>, body: &[u8]) -> ApiError {
+    classify(status, head, body, Wall::default()).unwrap_err()
 }
 
 #[test]
@@ -26,20 +31,20 @@ fn recorded_bodies() {
     let parent = r#""Key (session_id)=(s-1) is not present in table \"agent_coding_sessions\".""#;
     #[rustfmt::skip]
     let table = [
-        (503, "PGRST000", "Database connection error. Retrying the connection.", no, BUSY),
-        (503, "PGRST001", "no connection to the server", no, BUSY),
-        (503, "PGRST002", "Could not query the database for the schema cache. Retrying.", no, BUSY),
-        (504, "PGRST003", "Timed out acquiring connection from connection pool.", no, BUSY),
-        (503, "08006", "server closed the connection unexpectedly", no, BUSY),
-        (500, "40001", "could not serialize access due to concurrent update", no, BUSY),
-        (500, "40P01", "deadlock detected", no, BUSY),
-        (503, "53100", "could not extend file: No space left on device", no, BUSY),
-        (503, "53300", "sorry, too many clients already", no, BUSY),
-        (500, "55P03", "could not obtain lock on relation", no, BUSY),
-        (500, "57014", "canceling statement due to statement timeout", no, BUSY),
-        (503, "57P03", "the database system is starting up", no, BUSY),
-        (500, "58030", "could not read block", no, BUSY),
-        (500, "XX000", "internal error", no, BUSY),
+        (503, "PGRST000", "Database connection error. Retrying the connection.", no, Busy),
+        (503, "PGRST001", "no connection to the server", no, Busy),
+        (503, "PGRST002", "Could not query the database for the schema cache. Retrying.", no, Busy),
+        (504, "PGRST003", "Timed out acquiring connection from connection pool.", no, Busy),
+        (503, "08006", "server closed the connection unexpectedly", no, Busy),
+        (500, "40001", "could not serialize access due to concurrent update", no, Busy),
+        (500, "40P01", "deadlock detected", no, Busy),
+        (503, "53100", "could not extend file: No space left on device", no, Busy),
+        (503, "53300", "sorry, too many clients already", no, Busy),
+        (500, "55P03", "could not obtain lock on relation", no, Busy),
+        (500, "57014", "canceling statement due to statement timeout", no, Busy),
+        (503, "57P03", "the database system is starting up", no, Busy),
+        (500, "58030", "could not read block", no, Busy),
+        (500, "XX000", "internal error", no, Busy),
         (401, "PGRST301", "JWT expired", no, SignedOut),
         (401, "PGRST302", "Anonymous access is disabled", no, SignedOut),
         (401, "PGRST303", "JWT expired", no, SignedOut),
@@ -76,8 +81,8 @@ fn recorded_bodies() {
         // Codes that say nothing about a row leave it to the status.
         (400, "PGRST100", "failed to parse order", no, Unexpected),
         (200, "PGRST999", "a lie", no, Unexpected),
-        (500, "42P17", "infinite recursion detected in policy for relation", no, BUSY),
-        (429, "over_request_rate_limit", "slow down", no, BUSY),
+        (500, "42P17", "infinite recursion detected in policy for relation", no, Busy),
+        (429, "over_request_rate_limit", "slow down", no, Busy),
         (404, "NOT_FOUND", "Requested function was not found", no, Unexpected),
     ];
     for (status, code, message, details, verdict) in table {
@@ -88,24 +93,28 @@ fn recorded_bodies() {
 #[test]
 fn a_status_decides_where_there_is_no_code() {
     use Verdict::*;
-    for status in (200..=599).chain([100, 999]) {
+    for status in 200..300 {
+        for body in ["", "  \r\n"] {
+            assert_eq!(classify(status, ResponseHead::default(), body.as_bytes(), Wall::default()), Ok(()));
+        }
+    }
+    for status in (300..=599).chain([100, 999]) {
         let expected = match status {
-            200..=299 => Accepted,
             401 => SignedOut,
             402 | 540 => ProjectUnavailable,
             413 => TooLarge,
-            408 | 425 | 429 | 500..=599 => BUSY,
+            408 | 425 | 429 | 500..=599 => Busy,
             _ => Unexpected,
         };
         check(status, "", expected, &status.to_string());
         check(status, "  \r\n", expected, &status.to_string());
     }
-    let answer = check(401, r#"{"message":"Invalid API key","hint":"Double check it."}"#, SignedOut, "401");
-    assert_eq!(answer.detail, "Invalid API key: Double check it.");
+    let error = check(401, r#"{"message":"Invalid API key","hint":"Double check it."}"#, SignedOut, "401");
+    assert_eq!(error.detail, "Invalid API key: Double check it.");
     check(400, r#"{"code":400,"msg":"a number is no code"}"#, Unexpected, "400");
     check(400, r#"{"code":"a sentence, not a code"}"#, Unexpected, "400");
-    let answer = check(503, "upstream connect error or\ndisconnect", BUSY, "503");
-    assert_eq!(answer.detail, "HTTP 503: upstream connect error or disconnect");
+    let error = check(503, "upstream connect error or\ndisconnect", Busy, "503");
+    assert_eq!(error.detail, "HTTP 503: upstream connect error or disconnect");
     assert!(check(307, "", Unexpected, "307").detail.contains("redirect"));
 }
 
@@ -115,8 +124,8 @@ fn pages_for_people_are_not_believed_to_be_the_project() {
                 unknown error</title></head><body>cloudflare</body></html>";
     for status in [200, 201, 400, 401, 403, 404, 409, 500, 502, 503, 520, 522, 525, 526, 530, 544] {
         let code = if status < 300 { "html".to_owned() } else { status.to_string() };
-        let answer = check(status, page, BUSY, &code);
-        assert!(!answer.detail.contains("cloudflare"), "pages are not quoted");
+        let error = check(status, page, Verdict::Busy, &code);
+        assert!(!error.detail.contains("cloudflare"), "pages are not quoted");
     }
     let nginx = "<html>\r\n<head><title>413 Request Entity Too Large</title></head></html>";
     check(413, nginx, Verdict::TooLarge, "413");
@@ -124,34 +133,40 @@ fn pages_for_people_are_not_believed_to_be_the_project() {
     check(402, page, Verdict::ProjectUnavailable, "402");
 
     let html = ResponseHead { content_type: Some("Text/HTML; charset=utf-8"), retry_after: Some("7") };
-    let answer = classify(200, html, b"", Wall::default());
-    assert_eq!(answer.verdict, Verdict::Busy { retry_after: Some(Duration::from_secs(7)) });
-    let answer = classify(409, html, error("23503", "m", "null").as_bytes(), Wall::default());
-    assert_eq!(answer.verdict, Verdict::MissingParent, "a code counts for more than a content type");
+    let busy = error_of(200, html, b"");
+    assert_eq!((busy.verdict, busy.retry_after), (Verdict::Busy, Some(Duration::from_secs(7))));
+    let missing = error_of(409, html, error("23503", "m", "null").as_bytes());
+    assert_eq!(missing.verdict, Verdict::MissingParent, "a code counts for more than a content type");
 }
 
 #[test]
 fn lies_with_a_2xx_are_not_accepted() {
     let bad = ["[{\"session_id\":\"s-1\"", "success", "{\"a\":", "\u{feff}[]", "[]]"];
     for body in bad {
-        let answer = check(201, body, Verdict::Unreachable, "bad_response");
-        assert!(!answer.detail.contains("s-1"), "rows are not quoted");
+        let error = check(201, body, Verdict::Unreachable, "bad_response");
+        assert!(!error.detail.contains("s-1"), "rows are not quoted");
     }
     for body in ["[]", "[{\"session_id\":\"s-1\"}]", "null", "{}"] {
-        check(201, body, Verdict::Accepted, "201");
+        assert_eq!(classify(201, ResponseHead::default(), body.as_bytes(), Wall::default()), Ok(()));
     }
-    let binary = classify(200, ResponseHead::default(), b"\x1f\x8b\x08\x00", Wall::default());
+    let binary = error_of(200, ResponseHead::default(), b"\x1f\x8b\x08\x00");
     assert_eq!(binary.verdict, Verdict::Unreachable);
 }
 
 #[test]
-fn retry_after_reaches_every_busy() {
+fn every_verdict_carries_the_wait_that_the_server_asks_for() {
     let head = ResponseHead { retry_after: Some("30"), content_type: None };
-    let busy = Verdict::Busy { retry_after: Some(Duration::from_secs(30)) };
-    for (status, body) in
-        [(503, error("PGRST002", "m", "null")), (429, String::new()), (502, "<html>".to_owned())]
-    {
-        assert_eq!(classify(status, head, body.as_bytes(), Wall::default()).verdict, busy, "{body}");
+    let table = [
+        (503, error("PGRST002", "m", "null"), Verdict::Busy),
+        (429, String::new(), Verdict::Busy),
+        (502, "<html>".to_owned(), Verdict::Busy),
+        (540, String::new(), Verdict::ProjectUnavailable),
+        (403, error("42501", "m", "null"), Verdict::Forbidden),
+        (201, "[{".to_owned(), Verdict::Unreachable),
+    ];
+    for (status, body, verdict) in table {
+        let error = error_of(status, head, body.as_bytes());
+        assert_eq!((error.verdict, error.retry_after), (verdict, Some(Duration::from_secs(30))), "{body}");
     }
 }
 
@@ -159,8 +174,8 @@ fn retry_after_reaches_every_busy() {
 fn a_schema_mismatch_says_what_the_server_says_is_missing() {
     let body =
         error("PGRST204", "Could not find the 'content_nonce' column of 'x' in the schema cache", "null");
-    let answer = check(400, &body, Verdict::SchemaMismatch, "PGRST204");
-    assert!(answer.detail.contains("'content_nonce' column of 'x'"));
+    let error = check(400, &body, Verdict::SchemaMismatch, "PGRST204");
+    assert!(error.detail.contains("'content_nonce' column of 'x'"));
 }
 
 proptest! {
@@ -176,11 +191,13 @@ proptest! {
         let head = ResponseHead { retry_after: retry_after.as_deref(), content_type };
         let json = serde_json::json!({ "code": code, "message": message }).to_string();
         for body in [json.as_bytes(), message.as_bytes(), &garbage, b""] {
-            let answer = classify(status, head, body, Wall::default());
-            prop_assert!(answer.verdict != Verdict::Accepted || (200..300).contains(&status));
-            prop_assert!(answer.detail.chars().count() <= 300);
-            prop_assert!(!answer.detail.chars().chain(answer.code.chars()).any(char::is_control));
-            prop_assert!(!answer.code.is_empty());
+            let Err(error) = classify(status, head, body, Wall::default()) else {
+                prop_assert!((200..300).contains(&status));
+                continue;
+            };
+            prop_assert!(error.detail.chars().count() <= 300);
+            prop_assert!(!error.detail.chars().chain(error.code.chars()).any(char::is_control));
+            prop_assert!(!error.code.is_empty());
         }
     }
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::address::Address;
 use super::failure::{self, Phase};
 use super::options::{HttpConfigError, HttpOptions, ProxyUse};
-use crate::answer::{Answer, Verdict};
+use crate::api_error::{ApiError, Verdict};
 use crate::classify::{ResponseHead, classify};
 
 const BEARER: &str = "Bearer ";
@@ -56,41 +56,38 @@ impl Exchange {
         Ok(Self(Arc::new(Shared { agent, base: address.base, key, max_response_bytes })))
     }
 
-    /// The token as a header, or the answer to a token that no server would take.
+    /// The token as a header, or the error for a token that no server would take.
     ///
     /// The publishable key is refused as a token: with it, the server would take the request for an anonymous
     /// one.
-    pub(super) fn bearer(&self, token: &AccessToken) -> Result<Bearer, Answer> {
+    pub(super) fn bearer(&self, token: &AccessToken) -> Result<Bearer, ApiError> {
         // Exposed to be sent as the Authorization header, which is what the token is for.
         let text = token.expose();
         let legal = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte));
         if text.is_empty() || !legal || text.as_bytes() == self.0.key.as_bytes() {
-            return Err(Answer {
-                verdict: Verdict::SignedOut,
-                code: "bad_token".to_owned(),
-                detail: "the access token is empty or no token of a user; sign in again".to_owned(),
-            });
+            let detail = "the access token is empty or no token of a user; sign in again";
+            return Err(ApiError::new(Verdict::SignedOut, "bad_token", detail));
         }
         match sensitive(&Zeroizing::new(format!("{BEARER}{text}"))) {
             Some(value) => Ok(Bearer(value)),
-            None => Err(failure::answer("bad_token", "the access token cannot be sent")),
+            None => Err(failure::unsent("bad_token", "the access token cannot be sent")),
         }
     }
 
     /// Sends `call` from a thread of its own and waits for the whole response.
-    pub(super) async fn run(&self, call: Call) -> Result<Response, Answer> {
+    pub(super) async fn run(&self, call: Call) -> Result<Response, ApiError> {
         let exchange = self.clone();
         match tokio::task::spawn_blocking(move || exchange.run_blocking(call)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(failure::answer("cancelled", "the runtime is shutting down")),
+            Err(_) => Err(failure::unsent("cancelled", "the runtime is shutting down")),
         }
     }
 
-    fn run_blocking(&self, call: Call) -> Result<Response, Answer> {
+    fn run_blocking(&self, call: Call) -> Result<Response, ApiError> {
         let shared = &*self.0;
         let request = Request::builder().method(call.method).uri(format!("{}{}", shared.base, call.path));
         let mut request =
-            request.body(()).map_err(|error| failure::answer("bad_request", &error.to_string()))?;
+            request.body(()).map_err(|error| failure::unsent("bad_request", &error.to_string()))?;
         let headers = request.headers_mut();
         headers.insert(HeaderName::from_static("apikey"), shared.key.clone());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -116,7 +113,7 @@ impl Exchange {
         &self,
         response: ureq::http::Response<ureq::Body>,
         bearer: Option<&HeaderValue>,
-    ) -> Result<Response, Answer> {
+    ) -> Result<Response, ApiError> {
         let (head, body) = response.into_parts();
         let body = body
             .into_with_config()
@@ -142,8 +139,8 @@ impl Exchange {
 }
 
 impl Response {
-    /// What it means as the answer to an upsert.
-    pub(super) fn answer(&self) -> Answer {
+    /// What it means as the response to an upsert.
+    pub(super) fn classify(&self) -> Result<(), ApiError> {
         let head = ResponseHead {
             retry_after: self.retry_after.as_deref(),
             content_type: self.content_type.as_deref(),

@@ -1,10 +1,10 @@
-//! What ureq says went wrong, as an answer.
+//! What ureq reports, as an [`ApiError`].
 
 use std::io::ErrorKind;
 
 use ureq::Error;
 
-use crate::answer::{Answer, Verdict};
+use crate::api_error::{ApiError, Verdict};
 use crate::classify::one_line;
 
 /// Where in the exchange it went wrong.
@@ -16,13 +16,14 @@ pub(super) enum Phase {
     Body,
 }
 
-/// No answer that can be read. The text is ureq's or the system's, which know neither token nor key.
-pub(super) fn unreachable(error: &Error, phase: Phase) -> Answer {
-    answer(code(error, phase), &error.to_string())
+/// No readable response. The text is ureq's or the system's; neither contains the token or the key.
+pub(super) fn unreachable(error: &Error, phase: Phase) -> ApiError {
+    unsent(code(error, phase), &error.to_string())
 }
 
-pub(super) fn answer(code: &str, text: &str) -> Answer {
-    Answer { verdict: Verdict::Unreachable, code: code.to_owned(), detail: one_line(&[text]) }
+/// A request that could not be sent, for a reason of this process.
+pub(super) fn unsent(code: &str, text: &str) -> ApiError {
+    ApiError::new(Verdict::Unreachable, code, one_line(&[text]))
 }
 
 fn code(error: &Error, phase: Phase) -> &'static str {
@@ -88,8 +89,8 @@ mod tests {
             (Error::Io(ErrorKind::PermissionDenied.into()), "io"),
         ];
         for (error, expected) in table {
-            let answer = unreachable(&error, Phase::Request);
-            assert_eq!((answer.verdict, answer.code.as_str()), (Verdict::Unreachable, expected), "{error}");
+            let found = unreachable(&error, Phase::Request);
+            assert_eq!((found.verdict, found.code.as_str()), (Verdict::Unreachable, expected), "{error}");
         }
     }
 }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::exchange::{Call, Exchange, Response, blot_out};
 use super::options::{HttpConfigError, HttpOptions};
-use crate::answer::{Answer, Failure, Verdict};
+use crate::api_error::{ApiError, Verdict};
 use crate::port::{SignIn, SignInError, Tokens};
 
 /// Sign-in to a Supabase project over HTTPS (GoTrue, `/auth/v1/token`). Clones share its connections.
@@ -51,8 +51,7 @@ impl HttpSignIn {
             prefer: None,
             body: Some(body),
         };
-        let mut response =
-            self.exchange.run(call).await.map_err(|answer| SignInError::Unavailable(Failure(answer)))?;
+        let mut response = self.exchange.run(call).await.map_err(SignInError::Unavailable)?;
         if response.is_success() {
             return tokens(&response);
         }
@@ -117,15 +116,20 @@ fn tokens(response: &Response) -> Result<Tokens, SignInError> {
 /// Refused only where GoTrue itself says so in its own form: a gateway that knows no such key, a proxy's
 /// page or a wrong address must not cost anybody the sign-in.
 fn refusal(response: &Response) -> SignInError {
-    let answer = response.answer();
-    match gotrue_code(&response.body) {
-        Some(code) if matches!(response.status, 400 | 401 | 403 | 404 | 422) => SignInError::Refused { code },
-        _ => SignInError::Unavailable(Failure(match answer.verdict {
-            // Not a word about whether the user is signed in, and nothing was accepted.
-            Verdict::Accepted | Verdict::SignedOut => Answer { verdict: Verdict::Unexpected, ..answer },
-            _ => answer,
-        })),
+    if let Some(code) = gotrue_code(&response.body)
+        && matches!(response.status, 400 | 401 | 403 | 404 | 422)
+    {
+        return SignInError::Refused { code };
     }
+    let mut error = match response.classify() {
+        Err(error) => error,
+        Ok(()) => ApiError::new(Verdict::Unexpected, response.status.to_string(), ""),
+    };
+    if error.verdict == Verdict::SignedOut {
+        // The gateway does not know whether the user is signed in.
+        error.verdict = Verdict::Unexpected;
+    }
+    SignInError::Unavailable(error)
 }
 
 /// `error_code` (since 2024), or `error` (OAuth's, before that).
@@ -138,7 +142,7 @@ fn gotrue_code(body: &[u8]) -> Option<String> {
 }
 
 fn unavailable(code: &str, detail: String) -> SignInError {
-    SignInError::Unavailable(Failure(Answer { verdict: Verdict::Unreachable, code: code.to_owned(), detail }))
+    SignInError::Unavailable(ApiError::new(Verdict::Unreachable, code, detail))
 }
 
 impl fmt::Debug for HttpSignIn {

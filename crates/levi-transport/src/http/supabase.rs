@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::exchange::{Call, Exchange};
 use super::options::{HttpConfigError, HttpOptions};
 use super::sign_in::HttpSignIn;
-use crate::answer::{Answer, Failure, Verdict};
+use crate::api_error::{ApiError, Verdict};
 use crate::port::{Select, Supabase, Upsert};
 
 /// A Supabase project over HTTPS. Clones share its connections.
@@ -40,8 +40,11 @@ impl HttpSupabase {
     pub fn sign_in(&self) -> HttpSignIn {
         HttpSignIn::over(self.exchange.clone())
     }
+}
 
-    async fn try_upsert(&self, token: &AccessToken, upsert: Upsert) -> Result<Answer, Answer> {
+#[async_trait]
+impl Supabase for HttpSupabase {
+    async fn upsert(&self, token: &AccessToken, upsert: Upsert) -> Result<(), ApiError> {
         let Upsert { table, columns, body } = upsert;
         let conflict = table.conflict_columns();
         let call = Call {
@@ -51,10 +54,10 @@ impl HttpSupabase {
             prefer: Some("resolution=merge-duplicates,return=minimal"),
             body: Some(Zeroizing::new(body)),
         };
-        Ok(self.exchange.run(call).await?.answer())
+        self.exchange.run(call).await?.classify()
     }
 
-    async fn try_select(&self, token: &AccessToken, select: Select) -> Result<Vec<u8>, Answer> {
+    async fn select(&self, token: &AccessToken, select: Select) -> Result<Vec<u8>, ApiError> {
         let call = Call {
             method: Method::GET,
             path: format!("/rest/v1/{}?{}", select.table.name(), select.query),
@@ -66,26 +69,9 @@ impl HttpSupabase {
         if response.is_success() && response.body.trim_ascii_start().first() == Some(&b'[') {
             return Ok(std::mem::take(&mut *response.body));
         }
-        let answer = response.answer();
-        if answer.verdict == Verdict::Accepted {
-            return Err(Answer {
-                verdict: Verdict::Unreachable,
-                code: "bad_response".to_owned(),
-                detail: format!("HTTP {} without an array of rows", response.status),
-            });
-        }
-        Err(answer)
-    }
-}
-
-#[async_trait]
-impl Supabase for HttpSupabase {
-    async fn upsert(&self, token: &AccessToken, upsert: Upsert) -> Answer {
-        self.try_upsert(token, upsert).await.unwrap_or_else(|answer| answer)
-    }
-
-    async fn select(&self, token: &AccessToken, select: Select) -> Result<Vec<u8>, Failure> {
-        self.try_select(token, select).await.map_err(Failure)
+        response.classify()?;
+        let detail = format!("HTTP {} without an array of rows", response.status);
+        Err(ApiError::new(Verdict::Unreachable, "bad_response", detail))
     }
 }
 

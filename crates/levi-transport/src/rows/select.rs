@@ -3,7 +3,7 @@ use std::fmt::Write;
 use levi_types::{DeviceId, SessionId, UserId};
 use serde::de::DeserializeOwned;
 
-use crate::answer::{Answer, Failure, Verdict};
+use crate::api_error::{ApiError, Verdict};
 use crate::port::{Select, Table};
 
 /// Queries are PostgREST's horizontal filters (`docs.postgrest.org`, *Tables and Views*).
@@ -118,20 +118,17 @@ fn percent_encode(out: &mut String, text: &str) {
 /// The rows of a select's body.
 ///
 /// # Errors
-/// [`Failure`] with [`Verdict::Unreachable`] and the code `bad_response` where the body is no JSON array of
+/// [`ApiError`] with [`Verdict::Unreachable`] and the code `bad_response` where the body is no JSON array of
 /// such rows. It says where, and quotes nothing.
-pub fn decode_rows<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, Failure> {
+pub fn decode_rows<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, ApiError> {
     serde_json::from_slice(body).map_err(|error| {
         let what = match error.classify() {
             serde_json::error::Category::Eof => "the answer ends too early",
             serde_json::error::Category::Data => "the answer holds other rows than asked for",
             _ => "the answer is not JSON",
         };
-        Failure(Answer {
-            verdict: Verdict::Unreachable,
-            code: "bad_response".to_owned(),
-            detail: format!("{what} (line {}, column {})", error.line(), error.column()),
-        })
+        let detail = format!("{what} (line {}, column {})", error.line(), error.column());
+        ApiError::new(Verdict::Unreachable, "bad_response", detail)
     })
 }
 
@@ -200,9 +197,9 @@ mod tests {
             b"[\xff\xfe]",
         ];
         for body in bodies {
-            let Failure(answer) = decode_rows::<DeviceRow>(body).unwrap_err();
-            assert_eq!((answer.verdict, answer.code.as_str()), (Verdict::Unreachable, "bad_response"));
-            assert!(!answer.detail.contains("hidden"), "{}", answer.detail);
+            let error = decode_rows::<DeviceRow>(body).unwrap_err();
+            assert_eq!((error.verdict, error.code.as_str()), (Verdict::Unreachable, "bad_response"));
+            assert!(!error.detail.contains("hidden"), "{}", error.detail);
         }
         assert_eq!(decode_rows::<MessageRow>(b" [] "), Ok(vec![]));
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use levi_types::CredentialsError;
 
-use crate::answer::{Answer, Failure, Verdict};
+use crate::api_error::{ApiError, Verdict};
 use crate::port::SignInError;
 
 /// Why there is no usable token.
@@ -22,7 +22,7 @@ pub enum TokenError {
     },
     /// The sign-in server cannot be used now; the sign-in itself stands.
     #[error("the sign-in server cannot be used now: {0}")]
-    Unavailable(#[source] Failure),
+    Unavailable(#[source] ApiError),
     /// The credentials store cannot be read.
     #[error("the stored sign-in cannot be read: {0}")]
     Unreadable(#[source] Arc<CredentialsError>),
@@ -42,11 +42,8 @@ impl TokenError {
 
     /// The runtime stopped, or a port panicked, before the work was done.
     pub(super) fn interrupted() -> Self {
-        Self::Unavailable(Failure(Answer {
-            verdict: Verdict::Unreachable,
-            code: "cancelled".to_owned(),
-            detail: "the work was cut short; the runtime is shutting down or a port has panicked".to_owned(),
-        }))
+        let detail = "the work was cut short; the runtime is shutting down or a port has panicked";
+        Self::Unavailable(ApiError::new(Verdict::Unreachable, "cancelled", detail))
     }
 }
 
@@ -54,7 +51,7 @@ impl From<SignInError> for TokenError {
     fn from(error: SignInError) -> Self {
         match error {
             SignInError::Refused { code } => Self::Refused { code },
-            SignInError::Unavailable(failure) => Self::Unavailable(failure),
+            SignInError::Unavailable(error) => Self::Unavailable(error),
         }
     }
 }

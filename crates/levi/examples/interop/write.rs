@@ -4,8 +4,8 @@ use std::io::{self, BufRead as _};
 use std::time::Duration;
 
 use levi::{
-    CodingSession, DeviceRow, Failure, HttpSupabase, MessageSyncRequest, Repository, RepositoryId, SessionId,
-    SessionSecret, SessionStatus, Supabase as _, Verdict, upsert_of,
+    CodingSession, DeviceRow, HttpSupabase, MessageSyncRequest, Repository, RepositoryId, SessionId,
+    SessionSecret, SessionStatus, Supabase as _, upsert_of,
 };
 use serde::Deserialize;
 
@@ -44,8 +44,7 @@ async fn register(device: &Device) -> Outcome {
     };
     let signed_in = device.keeper.current().await?.ok_or("the sign-in is gone")?;
     let supabase = HttpSupabase::new(&device.http)?;
-    let answer = supabase.upsert(&signed_in.context.access_token, upsert_of(&[row])).await;
-    if answer.verdict == Verdict::Accepted { Ok(()) } else { Err(Failure(answer).to_string().into()) }
+    Ok(supabase.upsert(&signed_in.context.access_token, upsert_of(&[row])).await?)
 }
 
 /// A new session with a secret of its own, for all devices of the user.

@@ -6,9 +6,9 @@ use std::path::Path;
 use levi_types::Wall;
 use rusqlite::Connection;
 
-use super::{acknowledge, due, reason, row};
+use super::{acknowledge, due, reason, repository, row, session};
 use crate::error::OutboxError;
-use crate::model::{Change, NewTask};
+use crate::model::Change;
 use crate::sqlite::{Inspector, SqliteOptions, SqliteOutbox, Synchronous, lock_path, schema};
 use crate::store::OutboxStore;
 
@@ -16,24 +16,16 @@ fn open(path: &Path) -> SqliteOutbox {
     SqliteOutbox::open(path, SqliteOptions::default()).unwrap()
 }
 
-/// Rows, a deferred lane, a parked row and a task.
+/// Rows, a deferred lane, a parked row, and a session whose messages wait for it.
 fn fill(outbox: &mut SqliteOutbox) {
     outbox.commit(&[], &[row("a", 1), row("a", 2), row("b", 1), row("b", 2)]).unwrap();
     let lanes = due(outbox, 1_000);
-    let task = NewTask {
-        name: "session/c".into(),
-        parent: None,
-        holds: Some("c".into()),
-        payload: vec![1, 2, 3],
-        at: Wall::from_millis(1_000),
-    };
     let (due_at, at) = (Wall::from_millis(9_000), Wall::from_millis(1_500));
     let changes = [
         Change::Defer { lane: lanes[0].lane, due_at, attempts: 3, reason: reason() },
         Change::Park { lane: lanes[1].lane, row: lanes[1].heads[0].key, reason: reason(), at },
-        Change::PutTask(task),
     ];
-    outbox.commit(&changes, &[row("c", 1)]).unwrap();
+    outbox.commit(&changes, &[repository("r"), session("c"), row("c", 1)]).unwrap();
 }
 
 #[test]
@@ -44,11 +36,10 @@ fn everything_is_there_when_the_outbox_is_opened_again() {
     fill(&mut outbox);
     let view = |outbox: &SqliteOutbox| {
         let lanes = (due(outbox, 5_000), due(outbox, 9_000));
-        let tasks = outbox.due_tasks(Wall::from_millis(5_000), Wall::from_millis(9_000), 9).unwrap();
-        (lanes, tasks, outbox.list(None, 99).unwrap(), outbox.totals().unwrap())
+        (lanes, outbox.list(None, 99).unwrap(), outbox.totals().unwrap())
     };
     let before = view(&outbox);
-    assert_eq!(before.0.1[1].attempts, 3, "the deferred lane is in the picture");
+    assert_eq!(before.0.1[2].attempts, 3, "the deferred lane is in the picture");
     drop(outbox);
 
     let outbox = open(&path);
@@ -78,19 +69,20 @@ fn lanes_that_a_discard_emptied_are_swept_at_the_next_opening() {
     let path = folder.path().join("outbox.db");
     let mut outbox = open(&path);
     fill(&mut outbox);
-    for listed in outbox.list(None, 99).unwrap().into_iter().filter(|listed| !listed.parked) {
+    // The messages first, because a row that others wait for is not discarded.
+    for listed in outbox.list(None, 99).unwrap().into_iter().rev().filter(|listed| !listed.parked) {
         outbox.commit(&[Change::Discard { row: listed.id }], &[]).unwrap();
     }
     let lanes = |outbox: &SqliteOutbox| -> i64 {
         outbox.conn.query_row("SELECT count(*) FROM levi_lanes", [], |row| row.get(0)).unwrap()
     };
-    assert_eq!(lanes(&outbox), 3);
+    assert_eq!(lanes(&outbox), 5);
     drop(outbox);
     assert_eq!(lanes(&open(&path)), 1, "the one with the parked row stays");
 }
 
 #[test]
-fn a_second_owner_is_told_and_touches_nothing() {
+fn a_second_owner_is_refused_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("outbox.db");
     let mut outbox = open(&path);

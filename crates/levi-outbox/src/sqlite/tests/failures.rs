@@ -24,7 +24,10 @@ fn a_full_disk_is_named_and_costs_nothing_that_was_there() {
     outbox.conn.pragma_update(None, "max_page_count", pages + 10).unwrap();
 
     let many: Vec<NewRow> = (2..100)
-        .map(|place| NewRow { payload: vec![0; 4_000], ..row(if place % 2 == 0 { "a" } else { "b" }, place) })
+        .map(|number| NewRow {
+            payload: vec![0; 4_000],
+            ..row(if number % 2 == 0 { "a" } else { "b" }, number)
+        })
         .collect();
     let full = outbox.commit(&[], &many);
     assert!(matches!(full, Err(OutboxError::DiskFull(_))), "{full:?}");
@@ -91,7 +94,7 @@ fn a_damaged_page_is_named_when_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("outbox.db");
     let mut outbox = SqliteOutbox::open(&path, impatient()).unwrap();
-    let rows: Vec<NewRow> = (1..200).map(|place| row("a", place)).collect();
+    let rows: Vec<NewRow> = (1..200).map(|number| row("a", number)).collect();
     outbox.commit(&[], &rows).unwrap();
     let page: i64 = outbox
         .conn

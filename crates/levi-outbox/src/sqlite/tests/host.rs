@@ -30,10 +30,10 @@ fn the_daemons_row_and_ours_come_and_go_together() {
     let (path, mut daemon) = daemon(folder.path());
     migrate_in(&daemon).unwrap();
     let mut outbox = SqliteOutbox::attach(&path, SqliteOptions::default()).unwrap();
-    for (place, keep) in [(1, false), (2, true)] {
+    for (number, keep) in [(1, false), (2, true)] {
         let transaction = daemon.transaction().unwrap();
         transaction.execute("INSERT INTO note VALUES ('mine')", []).unwrap();
-        let answers = enqueue_in(&transaction, &[row("a", place)], LIMIT).unwrap();
+        let answers = enqueue_in(&transaction, &[row("a", number)], LIMIT).unwrap();
         assert!(matches!(answers[..], [Enqueued::Stored { .. }]));
         if keep {
             transaction.commit().unwrap();
@@ -130,7 +130,10 @@ fn rows_that_failed_are_not_half_there_when_the_daemon_commits_all_the_same() {
     transaction.commit().unwrap();
     assert_eq!(notes(&daemon), 1);
     assert_eq!(crate::sqlite::integrity::problems(&daemon).unwrap(), Vec::<String>::new());
-    assert_eq!(crate::sqlite::ledger::Known::read_totals(&mut None, &daemon).unwrap().pending_rows, 1);
+    assert_eq!(
+        crate::sqlite::counters::CachedCounters::read_totals(&mut None, &daemon).unwrap().pending_rows,
+        1
+    );
 }
 
 #[test]

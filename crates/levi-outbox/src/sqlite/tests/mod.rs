@@ -1,31 +1,47 @@
+mod admin;
 mod counts;
+mod differential;
 mod durable;
 mod failures;
 mod host;
+mod migration;
 mod plans;
-mod salvage;
-mod twins;
+mod recovery;
 
 use levi_types::Wall;
 
 use super::{SqliteOptions, SqliteOutbox};
 use crate::conformance;
-use crate::model::{Change, DueLane, NewRow, Protection, Reason, RowKey};
+use crate::model::{Change, DueLane, Encryption, LaneKey, NewRow, Reason, RowKey};
 use crate::store::{DueQuery, OutboxStore};
 
 fn in_memory(max_pending_bytes: u64) -> SqliteOutbox {
     SqliteOutbox::in_memory(SqliteOptions { max_pending_bytes, ..SqliteOptions::default() }).unwrap()
 }
 
-fn row(session: &str, place: i64) -> NewRow {
-    NewRow {
-        session_id: session.into(),
-        sequence_number: place,
-        message_id: format!("m{place}").into(),
-        payload: vec![7; 100],
-        protection: Protection::Sealed,
-        enqueued_at: Wall::from_millis(1_000),
-    }
+fn row(session: &str, number: i64) -> NewRow {
+    NewRow::message(
+        session.into(),
+        number,
+        format!("m{number}").into(),
+        vec![7; 100],
+        Encryption::SessionKey,
+        Wall::from_millis(1_000),
+    )
+}
+
+fn messages(session: &str) -> LaneKey {
+    LaneKey::Messages(session.into())
+}
+
+/// The row of a session in repository `r`.
+fn session(id: &str) -> NewRow {
+    let parent = LaneKey::Repository("r".into());
+    NewRow::control(LaneKey::Session(id.into()), Some(parent), vec![1, 2, 3], Wall::from_millis(1_000))
+}
+
+fn repository(id: &str) -> NewRow {
+    NewRow::control(LaneKey::Repository(id.into()), None, vec![4, 5], Wall::from_millis(1_000))
 }
 
 fn reason() -> Reason {

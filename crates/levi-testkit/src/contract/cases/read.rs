@@ -5,7 +5,7 @@ use levi_transport::{Select, Table, Verdict};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::contract::case::{Case, Seen};
+use crate::contract::case::{Case, Meaning, Seen};
 use crate::contract::client::{Call, Reply};
 use crate::contract::environment::{Environment, upsert};
 use crate::contract::error::ContractError;
@@ -26,7 +26,7 @@ pub(super) fn cases() -> Vec<Case> {
         })
         .differs(
             Server::Lite,
-            (Verdict::Rejected, "22003"),
+            (Meaning::Refused(Verdict::Rejected), "22003"),
             None,
             "2^63 - 1 in a filter is rounded to 2^63, which is out of range",
         ),

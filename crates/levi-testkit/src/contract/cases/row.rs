@@ -3,7 +3,7 @@
 use levi_transport::{Table, Verdict};
 use serde_json::{Value, json};
 
-use crate::contract::case::{Case, Seen};
+use crate::contract::case::{Case, Meaning, Seen};
 use crate::contract::client::Call;
 use crate::contract::environment::{Environment, upsert};
 use crate::contract::error::ContractError;
@@ -19,7 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
         message("null where a value must be", &["23502"], |row| row["content_nonce"] = Value::Null),
         message("a negative sequence number", &["23514"], |row| row["sequence_number"] = json!(-1)).differs(
             Server::Lite,
-            (Verdict::Busy { retry_after: None }, "SUP"),
+            (Meaning::Refused(Verdict::Busy), "SUP"),
             None,
             CHECK_ON_LITE,
         ),
@@ -36,7 +36,7 @@ pub(super) fn cases() -> Vec<Case> {
             Ok(Seen::rest(&env.send(Call::upsert(upsert(Table::Sessions, &[row])))?))
         })
         .means(Verdict::Rejected, &["23514"])
-        .differs(Server::Lite, (Verdict::Busy { retry_after: None }, "SUP"), None, CHECK_ON_LITE),
+        .differs(Server::Lite, (Meaning::Refused(Verdict::Busy), "SUP"), None, CHECK_ON_LITE),
         Case::new("bad row", "a body that is not JSON", |env| {
             let mut broken = upsert(Table::Messages, &[env.mine.message_row(1, "YQ==")]);
             broken.body.truncate(broken.body.len() - 2);

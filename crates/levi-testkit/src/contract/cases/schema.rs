@@ -2,7 +2,7 @@
 
 use levi_transport::{Table, Verdict};
 
-use crate::contract::case::{Case, Seen};
+use crate::contract::case::{Case, Meaning, Seen};
 use crate::contract::client::Call;
 use crate::contract::environment::{message_row, upsert};
 use crate::contract::target::Server;
@@ -52,7 +52,7 @@ pub(super) fn cases() -> Vec<Case> {
         .means(Verdict::SchemaMismatch, &["PGRST106"])
         .differs(
             Server::FakeSupabase,
-            (Verdict::Accepted, "200"),
+            (Meaning::Accepted, "200"),
             None,
             "it has one schema and looks at no profile header",
         ),

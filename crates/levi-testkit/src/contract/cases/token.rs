@@ -2,7 +2,7 @@
 
 use levi_transport::{Select, Table, Verdict};
 
-use crate::contract::case::{Case, Seen};
+use crate::contract::case::{Case, Meaning, Seen};
 use crate::contract::client::Call;
 use crate::contract::environment::{Environment, upsert};
 use crate::contract::error::ContractError;
@@ -34,12 +34,17 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(all("a token with a broken signature", forged, &["PGRST301"]));
     for (name, spoil) in [("a token that is no JWT", malformed), ("the publishable key as token", key)] {
         let [write, read] = all(name, spoil, &["PGRST301"]);
-        cases.push(write.differs(Server::Lite, (Verdict::SignedOut, "42501"), None, ANON_ON_LITE));
-        cases.push(read.differs(Server::Lite, (Verdict::Accepted, "200"), None, ANON_ON_LITE));
+        cases.push(write.differs(
+            Server::Lite,
+            (Meaning::Refused(Verdict::SignedOut), "42501"),
+            None,
+            ANON_ON_LITE,
+        ));
+        cases.push(read.differs(Server::Lite, (Meaning::Accepted, "200"), None, ANON_ON_LITE));
     }
     let [write, read] = all("no token", missing, &["42501"]);
     cases.push(write);
-    cases.push(read.differs(Server::Lite, (Verdict::Accepted, "200"), None, GRANTS_ON_LITE));
+    cases.push(read.differs(Server::Lite, (Meaning::Accepted, "200"), None, GRANTS_ON_LITE));
     cases
 }
 

@@ -3,7 +3,7 @@
 use levi_transport::{Table, Upsert, Verdict};
 use serde_json::{Value, json};
 
-use crate::contract::case::{Case, Seen};
+use crate::contract::case::{Case, Meaning, Seen};
 use crate::contract::client::Call;
 use crate::contract::environment::{Environment, UserRows, upsert};
 use crate::contract::error::ContractError;
@@ -86,7 +86,7 @@ pub(super) fn cases() -> Vec<Case> {
         })
         .differs(
             Server::Lite,
-            (Verdict::Accepted, "201"),
+            (Meaning::Accepted, "201"),
             Some(r#"messages: [("9007199254740992", "YQ==")] instead of [("9007199254740993", "YQ==")]"#),
             "it reads numbers as JavaScript does, exact up to 2^53 only",
         ),
@@ -98,7 +98,7 @@ pub(super) fn cases() -> Vec<Case> {
         })
         .differs(
             Server::Lite,
-            (Verdict::Rejected, "22003"),
+            (Meaning::Refused(Verdict::Rejected), "22003"),
             Some(r#"messages: [] instead of [("9223372036854775807", "YQ==")]"#),
             "rounded to 2^63, which is out of range",
         ),

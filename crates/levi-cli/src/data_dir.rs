@@ -1,0 +1,117 @@
+//! The data directory: the sign-in and its project, this device's keys, its sessions and its
+//! outbox.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use levi::{
+    CredentialName, Credentials as _, DatabaseKey, DeviceId, DevicePrivateKey, FileCredentials, HttpOptions,
+    Levi, LeviConfig, SqliteSessionStore, UserId,
+};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use serde::{Deserialize, Serialize};
+
+use crate::error::CliError;
+
+/// An open data directory. Each device has its own.
+#[derive(Clone)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    credentials: Arc<FileCredentials>,
+}
+
+/// The project of the last sign-in. Nothing in it is secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Project {
+    pub(crate) url: String,
+    pub(crate) publishable_key: String,
+    pub(crate) user_id: UserId,
+}
+
+/// The path of the data directory, which may not exist.
+pub(crate) fn resolve(data_dir: Option<&Path>) -> PathBuf {
+    levi::data_dir(&LeviConfig { data_dir: data_dir.map(Path::to_owned), ..LeviConfig::default() })
+}
+
+pub(crate) fn outbox_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("outbox.sqlite")
+}
+
+pub(crate) fn store_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("sessions.sqlite")
+}
+
+pub(crate) fn credentials_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("credentials")
+}
+
+fn project_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("project.json")
+}
+
+/// The project of the last sign-in; `None` before the first.
+pub(crate) fn project(data_dir: &Path) -> Result<Option<Project>, CliError> {
+    let path = project_path(data_dir);
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| CliError::ProjectFile { path }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CliError::Input { path, source }),
+    }
+}
+
+impl DataDir {
+    /// Opens the directory. If it does not exist, creates it, accessible to this user only.
+    pub(crate) fn open(path: PathBuf) -> Result<Self, CliError> {
+        let credentials = Arc::new(FileCredentials::open(credentials_path(&path))?);
+        Ok(Self { path, credentials })
+    }
+
+    pub(crate) fn credentials(&self) -> Arc<FileCredentials> {
+        Arc::clone(&self.credentials)
+    }
+
+    /// Whether a sign-in is stored. The server may have ended it.
+    pub(crate) fn has_sign_in(&self) -> Result<bool, CliError> {
+        Ok(self.credentials.load(&CredentialName::SignIn)?.is_some())
+    }
+
+    pub(crate) fn database_key(&self) -> Result<DatabaseKey, CliError> {
+        Ok(levi::database_key(&*self.credentials, &mut UnwrapErr(SysRng))?)
+    }
+
+    pub(crate) fn private_key(&self) -> Result<DevicePrivateKey, CliError> {
+        Ok(levi::device_private_key(&*self.credentials, &mut UnwrapErr(SysRng))?)
+    }
+
+    /// This device's id; `None` before its first sign-in.
+    pub(crate) fn device_id(&self) -> Result<Option<DeviceId>, CliError> {
+        let stored = self.credentials.load(&CredentialName::DeviceId)?;
+        // Exposed because it is stored with the secrets without being one.
+        Ok(stored.map(|id| DeviceId::from(id.expose())))
+    }
+
+    pub(crate) fn save_device_id(&self, id: &DeviceId) -> Result<(), CliError> {
+        Ok(self.credentials.save(&CredentialName::DeviceId, &id.as_str().into())?)
+    }
+
+    pub(crate) fn session_store(&self) -> Result<SqliteSessionStore, CliError> {
+        Ok(SqliteSessionStore::open(store_path(&self.path), self.database_key()?)?)
+    }
+
+    /// This device's worker, not started yet.
+    pub(crate) fn levi(&self, http: &HttpOptions, store: Arc<SqliteSessionStore>) -> Result<Levi, CliError> {
+        let config = LeviConfig { data_dir: Some(self.path.clone()), ..LeviConfig::default() };
+        let builder = Levi::builder(http.clone(), store).config(config);
+        Ok(builder.database_key(self.database_key()?).credentials(self.credentials()).build()?)
+    }
+
+    pub(crate) fn save_project(&self, project: &Project) -> Result<(), CliError> {
+        let path = project_path(&self.path);
+        let fresh = self.path.join(".project.json.new");
+        let text = serde_json::to_vec_pretty(project).map_err(|error| CliError::Output(error.into()))?;
+        let written = fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path));
+        written.map_err(|source| CliError::File { path, source })
+    }
+}

@@ -1,0 +1,109 @@
+//! Starting the worker, and waiting until the server has everything.
+
+use std::time::Duration;
+
+use levi::{Levi, PauseReason, Reason, Receipt, Status};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::error::CliError;
+use crate::progress::Progress;
+
+/// How long the worker may take to load the stored sign-in.
+const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why messages are still pending.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stalled {
+    #[error("not signed in any more; run `levi login`")]
+    SignedOut,
+    /// The server accepted nothing for as long as the caller wanted to wait.
+    #[error("{code} ({detail})", code = .0.code, detail = .0.detail)]
+    Refused(Reason),
+    #[error("the server does not answer")]
+    NoAnswer,
+}
+
+/// Starts the worker of a device that is signed in, and waits until it has loaded the stored
+/// sign-in.
+pub(crate) async fn start(levi: &Levi) -> Result<(), CliError> {
+    levi.start()?;
+    let mut watch = levi.watch_status();
+    let loaded = watch
+        .wait_for(|status| !matches!(status.paused, Some(PauseReason::SignedOut | PauseReason::Refreshing)));
+    // After a timeout `wait_until_synced` reports the reason.
+    let _ = timeout(SIGN_IN_TIMEOUT, loaded).await;
+    Ok(())
+}
+
+/// Waits until nothing is pending; some messages may be parked then. Gives up once the server has
+/// accepted nothing for `patience`.
+///
+/// `last` is the receipt of the message that was stored last: the status covers all messages only
+/// after that one is synced or parked.
+pub(crate) async fn wait_until_synced(
+    levi: &Levi,
+    last: Option<&Receipt>,
+    patience: Duration,
+    mut progress: Progress,
+) -> Result<(), Stalled> {
+    let mut watch = levi.watch_status();
+    let mut accepted = u64::MAX;
+    let mut deadline = Instant::now() + patience;
+    let mut last_is_done = last.is_none();
+    let mut last_message = Box::pin(async {
+        if let Some(receipt) = last {
+            // Synced, parked or stopped: the status says which.
+            let _ = levi.synced(receipt).await;
+        }
+    });
+    let outcome = loop {
+        let status = watch.borrow_and_update().clone();
+        if status.rows_accepted != accepted {
+            accepted = status.rows_accepted;
+            deadline = Instant::now() + patience;
+        }
+        progress.reached(status.rows_accepted);
+        progress.state(state(&status));
+        if last_is_done && nothing_is_pending(&status) {
+            break Ok(());
+        }
+        if matches!(status.paused, Some(PauseReason::SignedOut)) {
+            break Err(Stalled::SignedOut);
+        }
+        tokio::select! {
+            () = &mut last_message, if !last_is_done => last_is_done = true,
+            changed = timeout_at(deadline, watch.changed()) => {
+                if changed.is_err() {
+                    break Err(reason(&status).map_or(Stalled::NoAnswer, Stalled::Refused));
+                }
+            }
+        }
+    };
+    progress.finish();
+    outcome
+}
+
+/// Whether the worker has nothing to do. Control rows without a next attempt wait for a parked row.
+fn nothing_is_pending(status: &Status) -> bool {
+    let control_rows_rest = status.totals.control_rows == 0 || status.next_attempt.is_none();
+    status.totals.pending_rows == 0
+        && status.held_in_memory == 0
+        && status.requests_in_flight == 0
+        && control_rows_rest
+}
+
+fn state(status: &Status) -> String {
+    match (&status.paused, &status.last_error) {
+        (Some(paused), _) => format!("paused: {}", paused.to_reason().detail),
+        (None, Some(error)) => format!("will try again ({})", error.code),
+        (None, None) => String::new(),
+    }
+}
+
+fn reason(status: &Status) -> Option<Reason> {
+    let paused = status.paused.as_ref().map(PauseReason::to_reason);
+    let error = status.last_error.as_ref();
+    paused.or_else(|| {
+        error.map(|error| Reason { code: error.code.clone(), detail: "the server's last response".into() })
+    })
+}

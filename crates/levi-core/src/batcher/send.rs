@@ -1,0 +1,82 @@
+//! What is requested next: a control row, a batch of messages, or more rows from the outbox.
+
+use super::io::{Action, Batch, BatchId, Part};
+use super::lane_windows::Limits;
+use super::{Batcher, MAX_LANES, flush_at};
+
+impl Batcher {
+    /// Requests go before loads, because a load waits for the disk. They are decided here and not in `handle`,
+    /// so that a commit in between, which may block lanes, is taken into account.
+    pub(super) fn next_request(&mut self) -> Option<Action> {
+        if !self.is_open() {
+            return None;
+        }
+        self.next_send().or_else(|| self.next_load())
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.in_flight.len() < self.breaker.max_in_flight(self.config.max_in_flight)
+    }
+
+    fn next_send(&mut self) -> Option<Action> {
+        if !self.has_room() {
+            return None;
+        }
+        if let Some(part) = self.windows.next_control_row() {
+            return Some(Action::SendControl(self.launch(vec![part])));
+        }
+        let parts = self.next_parts();
+        if parts.is_empty() {
+            return None;
+        }
+        Some(Action::Send(self.launch(parts)))
+    }
+
+    /// The messages of the next batch: once there is a whole batch, or the first of them has waited long enough.
+    fn next_parts(&mut self) -> Vec<Part> {
+        let now = self.now;
+        let backlog = 2 * self.config.batch_size;
+        let ready = self.windows.ready_rows(backlog);
+        let waited = self.windows.flush_at().is_some_and(|at| at <= now.monotonic);
+        if ready == 0 || !(waited || self.stopping || ready >= self.config.batch_size) {
+            return Vec::new();
+        }
+        let catching_up = ready >= backlog || self.windows.ready_lane_has_more();
+        let rows = if self.breaker.has_failed_repeatedly() {
+            self.breaker.reduced_limit(self.config.batch_size)
+        } else if catching_up {
+            self.config.catch_up_batch_size
+        } else {
+            self.config.batch_size
+        };
+        let limits = Limits { rows, bytes: self.breaker.reduced_limit(self.config.max_batch_bytes) };
+        let flush_interval = self.config.flush_interval;
+        self.windows.next_batch(limits, |row| flush_at(now, row, flush_interval))
+    }
+
+    fn launch(&mut self, parts: Vec<Part>) -> Batch {
+        self.last_batch += 1;
+        let batch = Batch { id: BatchId(self.last_batch), epoch: self.auth.epoch(), parts };
+        self.in_flight.insert(batch.id, batch.clone());
+        batch
+    }
+
+    fn next_load(&mut self) -> Option<Action> {
+        let most = self.config.catch_up_batch_size;
+        self.actions.extend(self.windows.lanes_to_refill(most, 2 * most));
+        if let Some(load) = self.actions.pop_front() {
+            return Some(load);
+        }
+        let room = MAX_LANES.saturating_sub(self.windows.len());
+        if !self.dirty || self.loading || room == 0 {
+            return None;
+        }
+        self.loading = true;
+        self.windows.begin_load();
+        Some(Action::Load {
+            max_lanes: room,
+            heads_per_lane: 2 * most,
+            max_heads: 4 * most * self.config.max_in_flight,
+        })
+    }
+}

@@ -1,0 +1,58 @@
+//! The ports between session sync and the worker, so that neither knows the other.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use levi_crypto::at_rest::DatabaseKey;
+use levi_outbox::{LaneKey, NewRow};
+
+use crate::error::EnqueueError;
+use crate::sync_error::SyncError;
+
+/// The outcome of one step of session sync.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Step {
+    /// The server has it.
+    Done,
+    /// The server does not have it yet. It is in the outbox, and Levi tries again by itself.
+    WillRetry(SyncError),
+    /// The server does not have it, and nothing tries again by itself.
+    Failed(SyncError),
+}
+
+impl Step {
+    /// Whether the server has it.
+    pub const fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+}
+
+/// Sends control rows: the rows of repositories, sessions and secrets.
+#[async_trait]
+pub trait ControlSender: Send + Sync {
+    /// Sends the control row of `lane` once, built from what the daemon's store says now. `payload` is what
+    /// the outbox has.
+    ///
+    /// # Errors
+    /// [`SyncError`], which says whether another attempt may succeed.
+    async fn send(&self, lane: &LaneKey, payload: &[u8]) -> Result<(), SyncError>;
+}
+
+/// The worker's queue, as session sync sees it.
+#[async_trait]
+pub trait ControlQueue: Send + Sync {
+    /// Stores control rows in one transaction, parents first, and returns the outcome of each row's first
+    /// attempt. A row that cannot be tried for now is [`Step::WillRetry`]: nothing is being sent, a parent
+    /// failed, or a minute went by.
+    ///
+    /// # Errors
+    /// [`EnqueueError`]; the row is not stored.
+    async fn enqueue(&self, rows: Vec<NewRow>) -> Result<Vec<Step>, EnqueueError>;
+
+    /// Names the sender of control rows. Those that are due are sent from then on.
+    fn send_with(&self, sender: Arc<dyn ControlSender>);
+
+    /// The key that encrypts secrets on this device's disk, if there is one.
+    fn database_key(&self) -> Option<DatabaseKey>;
+}

@@ -1,0 +1,52 @@
+//! The payloads of control rows: references, no rows of tables, so that a retry sends what the daemon's
+//! store says then.
+
+use levi_outbox::{LaneKey, NewRow};
+use levi_types::{CodingSession, RepositoryId, SessionId, SessionStatus, Wall};
+use serde::{Deserialize, Serialize};
+
+/// What a control row sends. The tag is called `task` since schema 1 of the outbox.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "snake_case")]
+pub(crate) enum ControlRow {
+    /// A repository's row.
+    Repository { repository_id: RepositoryId },
+    /// A session's row.
+    Session { session_id: SessionId, repository_id: RepositoryId, status: SessionStatus },
+    /// A session's secret, for all devices of the user.
+    Secret {
+        session_id: SessionId,
+        /// The secret, encrypted under the database key and in base64; `None`: the daemon's store has it.
+        wrapped: Option<String>,
+    },
+}
+
+impl ControlRow {
+    pub(crate) fn of_session(session: &CodingSession) -> Self {
+        Self::Session {
+            session_id: session.id.clone(),
+            repository_id: session.repository_id.clone(),
+            status: session.status,
+        }
+    }
+
+    /// The row as it is enqueued at `at`.
+    pub(crate) fn to_row(&self, at: Wall) -> NewRow {
+        let (lane, parent) = match self {
+            Self::Repository { repository_id } => (LaneKey::Repository(repository_id.clone()), None),
+            Self::Session { session_id, repository_id, .. } => {
+                let repository = LaneKey::Repository(repository_id.clone());
+                (LaneKey::Session(session_id.clone()), Some(repository))
+            }
+            Self::Secret { session_id, .. } => (LaneKey::Secret(session_id.clone()), None),
+        };
+        // Strings and enums always serialise.
+        let payload = serde_json::to_vec(self).unwrap_or_default();
+        NewRow::control(lane, parent, payload, at)
+    }
+
+    /// The row that `payload` describes, if this version of Levi knows it.
+    pub(crate) fn parse(payload: &[u8]) -> Option<Self> {
+        serde_json::from_slice(payload).ok()
+    }
+}

@@ -1,0 +1,47 @@
+//! Sending control rows, for the worker.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use levi_outbox::LaneKey;
+
+use super::steps::Steps;
+use super::stored_secret;
+use crate::control::{ControlQueue, ControlSender};
+use crate::control_row::ControlRow;
+use crate::sync_error::SyncError;
+
+/// Sends the rows that session sync enqueued.
+pub(super) struct SessionSender {
+    steps: Steps,
+    queue: Arc<dyn ControlQueue>,
+}
+
+impl SessionSender {
+    pub(super) fn new(steps: Steps, queue: Arc<dyn ControlQueue>) -> Self {
+        Self { steps, queue }
+    }
+}
+
+#[async_trait]
+impl ControlSender for SessionSender {
+    async fn send(&self, lane: &LaneKey, payload: &[u8]) -> Result<(), SyncError> {
+        match ControlRow::parse(payload) {
+            Some(ControlRow::Repository { repository_id }) => self.steps.repository(&repository_id).await,
+            Some(ControlRow::Session { session_id, repository_id, status }) => {
+                self.steps.session(&session_id, &repository_id, status).await
+            }
+            Some(ControlRow::Secret { session_id, wrapped }) => {
+                let secret = match wrapped {
+                    Some(wrapped) => stored_secret::open(self.queue.database_key(), &session_id, &wrapped)?,
+                    None => self.steps.stored_secret(&session_id)?,
+                };
+                self.steps.secret(&session_id, &secret).await.map(drop)
+            }
+            None => {
+                tracing::warn!(%lane, "this version of Levi does not know the row");
+                Err(SyncError::UnknownRow)
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+use std::sync::Arc;
+
+use levi_crypto::envelope::EnvelopeError;
+use levi_crypto::{SealError, SessionSecretError};
+use levi_outbox::Reason;
+use levi_transport::ApiError;
+use levi_types::{RepositoryId, SessionId, StoreError, UnknownStatus};
+
+use crate::account::NoAccount;
+use crate::error::EnqueueError;
+
+/// Why a session, a repository or a secret could not be synced.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// User not logged in.
+    #[error("nobody is signed in; sign in first")]
+    NotAuthenticated,
+    /// Device not registered.
+    #[error("this device is not among the user's active devices; register it first")]
+    NoDeviceIdentity,
+    /// Local repo missing.
+    #[error("there is no repository {0} in the session store; save it there first")]
+    RepositoryNotFound(RepositoryId),
+    /// Local session missing.
+    #[error("there is no session {0} in the session store; save it there first")]
+    SessionNotFound(SessionId),
+    /// The session's secret is not on this device.
+    #[error("the secret of session {0} is not on this device")]
+    SecretNotFound(SessionId),
+    /// API error.
+    #[error("Supabase refused it: {0}")]
+    Supabase(ApiError),
+    /// Crypto error.
+    #[error("encryption failed: {0}")]
+    Encryption(#[from] EncryptionError),
+    /// The daemon's own store failed.
+    #[error("{0}")]
+    Store(Arc<StoreError>),
+    /// No such status.
+    #[error(transparent)]
+    UnknownStatus(#[from] UnknownStatus),
+    /// A uuid in upper case.
+    #[error("{0} is a uuid with upper-case letters; the server hands it back in lower case, so write it so")]
+    UpperCaseUuid(String),
+    /// The sign-in cannot be used now.
+    #[error("{0}")]
+    SignInUnavailable(String),
+    /// It waits in the outbox, for its parent or until something is sent again.
+    #[error("it waits: {} ({})", .0.code, .0.detail)]
+    Waiting(Reason),
+    /// The outbox could not store it.
+    #[error("it could not be stored for a later attempt: {0}")]
+    NotRecorded(#[from] EnqueueError),
+    /// A secret that neither the session store has nor a database key can encrypt on disk.
+    #[error("save the secret of session {0} in the session store first, or give Levi a database key")]
+    SecretNotStored(SessionId),
+    /// The outbox has a row that this version of Levi does not know.
+    #[error("this version of Levi does not know the row; it was written by a later one")]
+    UnknownRow,
+}
+
+/// What went wrong with keys.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncryptionError {
+    /// The secret is malformed.
+    #[error(transparent)]
+    Secret(#[from] SessionSecretError),
+    /// The device's public key cannot be used.
+    #[error("the device's public key cannot be used: {0}")]
+    Device(#[from] levi_crypto::envelope::DeviceKeyError),
+    /// The daemon does not trust the device's public key.
+    #[error("the daemon does not trust the device's public key")]
+    Untrusted,
+    /// The envelope could not be made.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// The secret could not be wrapped for the disk.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The secret could not be unwrapped from the disk.
+    #[error(transparent)]
+    Open(#[from] levi_crypto::OpenError),
+}
+
+impl From<NoAccount> for SyncError {
+    fn from(error: NoAccount) -> Self {
+        match error {
+            NoAccount::SignedOut => Self::NotAuthenticated,
+            NoAccount::Unavailable(why) => Self::SignInUnavailable(why),
+        }
+    }
+}
+
+impl From<ApiError> for SyncError {
+    fn from(error: ApiError) -> Self {
+        Self::Supabase(error)
+    }
+}
+
+impl From<StoreError> for SyncError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+impl SyncError {
+    /// A short code, for logs and the outbox: the server's own words quote rows, and so paths and names.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Supabase(error) => &error.code,
+            Self::Waiting(reason) => &reason.code,
+            Self::NotAuthenticated => "signed_out",
+            Self::NoDeviceIdentity => "no_device",
+            Self::SecretNotFound(_) => "missing_secret",
+            Self::SecretNotStored(_) => "no_database_key",
+            Self::Store(_) => "session_store",
+            Self::SignInUnavailable(_) => "sign_in",
+            Self::RepositoryNotFound(_) => "repository_not_found",
+            Self::SessionNotFound(_) => "session_not_found",
+            Self::UnknownRow => "unknown_row",
+            Self::NotRecorded(_) => "not_stored",
+            Self::UnknownStatus(_) | Self::UpperCaseUuid(_) => "invalid",
+            Self::Encryption(_) => "encryption",
+        }
+    }
+
+    pub(crate) fn to_reason(&self) -> Reason {
+        Reason { code: self.code().to_owned(), detail: self.to_string() }
+    }
+}
+
+/// Why one attempt to send rows failed, and what the batcher makes of it.
+#[derive(Clone, Debug)]
+pub enum SendError {
+    /// The server refused the rows or could not be reached.
+    Api(ApiError),
+    /// It failed on this side; another attempt may succeed.
+    Wait(SyncError),
+    /// It failed on this side, and no further attempt can succeed.
+    Never(SyncError),
+}
+
+impl SendError {
+    /// A short code, for logs.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Api(error) => &error.code,
+            Self::Wait(error) | Self::Never(error) => error.code(),
+        }
+    }
+}
+
+impl From<SyncError> for SendError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Supabase(error) => Self::Api(error),
+            SyncError::NotAuthenticated
+            | SyncError::NoDeviceIdentity
+            | SyncError::SecretNotFound(_)
+            | SyncError::Store(_)
+            | SyncError::Waiting(_)
+            | SyncError::SignInUnavailable(_) => Self::Wait(error),
+            _ => Self::Never(error),
+        }
+    }
+}
+
+impl From<SendError> for SyncError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Api(error) => Self::Supabase(error),
+            SendError::Wait(error) | SendError::Never(error) => error,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The engine thread: sleep until something happens, let the engine take a turn, do what it decided.
+
+use std::sync::Arc;
+
+use levi_types::Monotonic;
+
+use super::completer::Completer;
+use super::{Shared, ShutdownReport};
+use crate::engine::{Effect, Engine};
+use crate::error::StartError;
+
+pub(super) struct EngineThread {
+    engine: Engine,
+    shared: Arc<Shared>,
+    completer: Completer,
+}
+
+impl EngineThread {
+    pub(super) fn spawn(engine: Engine, shared: Arc<Shared>) -> Result<(), StartError> {
+        let completer = Completer::spawn().map_err(StartError::Thread)?;
+        let thread = Self { engine, shared, completer };
+        let builder = std::thread::Builder::new().name("levi".into());
+        builder.spawn(move || thread.run()).map(drop).map_err(StartError::Thread)
+    }
+
+    fn run(mut self) {
+        let mut guard = ExitGuard { shared: Arc::clone(&self.shared), report: ShutdownReport::default() };
+        guard.report = self.work();
+        self.engine.abandon_steps();
+        // The outbox is closed, its lock released and every caller completed before the end is announced.
+        drop(self.engine);
+        drop(self.completer);
+        drop(guard);
+    }
+
+    fn work(&mut self) -> ShutdownReport {
+        loop {
+            let now = self.shared.clock.now().monotonic;
+            let timeout = self.engine.timeout().map(|at: Monotonic| at.since(now));
+            let delivery = self.shared.inbox.wait(timeout);
+            let now = self.shared.clock.now();
+            let (inbox, dispatcher, completer) =
+                (&self.shared.inbox, &self.shared.dispatcher, &self.completer);
+            self.engine.turn_with(now, delivery.events, &mut |effect| match effect {
+                // Otherwise they are completed before the inbox is looked at again, so that what they enqueue
+                // next is in the next transaction, and not in the one after it.
+                Effect::Complete(committed) if inbox.next_batch_is_full() => completer.complete(committed),
+                Effect::Complete(committed) => committed.complete(),
+                Effect::Send { batch, upsert } => dispatcher.send(batch, upsert),
+                Effect::SendControl { batch, key, payload } => dispatcher.send_control(batch, key, payload),
+                Effect::Refresh => dispatcher.refresh(),
+            });
+            if let Some(status) = self.engine.status_if_changed() {
+                #[cfg(feature = "metrics")]
+                crate::metrics::publish(&status);
+                self.shared.status.send_replace(status);
+            }
+            self.engine.announce();
+            let finished = self.engine.is_finished(now) && self.shared.inbox.close_if_empty();
+            if finished || delivery.closed {
+                return self.report();
+            }
+        }
+    }
+
+    fn report(&self) -> ShutdownReport {
+        let totals = self.shared.status.borrow().totals;
+        ShutdownReport {
+            pending: totals.pending_rows,
+            parked: totals.parked_rows,
+            not_stored: self.engine.not_stored(),
+        }
+    }
+}
+
+/// Announces the end of the thread, even if it panicked, so that no caller waits for ever.
+struct ExitGuard {
+    shared: Arc<Shared>,
+    report: ShutdownReport,
+}
+
+impl Drop for ExitGuard {
+    fn drop(&mut self) {
+        self.shared.inbox.abandon();
+        self.shared.ended.send_replace(Some(self.report));
+    }
+}

@@ -1,0 +1,200 @@
+//! Rows of repositories, sessions and secrets in the queue: parents first, at no cost to their children.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+
+mod harness;
+
+use std::time::Duration;
+
+use harness::{Harness, accepted, failed};
+use levi_core::batcher::Input;
+use levi_core::engine::{Event, Tried};
+use levi_core::{LeviConfig, Step, SyncError};
+use levi_outbox::LaneKey;
+use levi_transport::Verdict;
+use levi_types::{CodingSession, SessionId, SessionStatus};
+use tokio::sync::oneshot::Receiver;
+
+fn repository() -> LaneKey {
+    LaneKey::Repository("r".into())
+}
+
+fn session() -> LaneKey {
+    LaneKey::Session("s".into())
+}
+
+fn secret() -> LaneKey {
+    LaneKey::Secret("s".into())
+}
+
+fn ready() -> Harness {
+    let mut harness = Harness::new(LeviConfig::default());
+    harness.input(Input::ControlSenderReady);
+    harness
+}
+
+/// The session is in the daemon's store, its repository is not.
+fn known_to_daemon(harness: &Harness, id: &SessionId) {
+    let session = CodingSession {
+        id: id.clone(),
+        repository_id: "r".into(),
+        owner_device_id: None,
+        status: SessionStatus::Active,
+        title: None,
+        current_branch: None,
+        working_directory: None,
+        worktree_path: None,
+    };
+    harness.store.sessions.lock().unwrap().insert(id.clone(), session);
+}
+
+fn step(tried: &mut Receiver<Tried>) -> Step {
+    tried.try_recv().unwrap().unwrap()
+}
+
+#[test]
+fn parents_are_sent_first_and_at_once_and_messages_wait_for_their_session() {
+    let mut harness = ready();
+    let id = harness.session("s");
+    let mut tried = [
+        harness.enqueue_control(repository(), None),
+        harness.enqueue_control(session(), Some(repository())),
+        harness.enqueue_control(secret(), None),
+    ];
+    harness.enqueue_all(&id, 1..=50);
+    assert_eq!((harness.control.len(), harness.open.len()), (1, 0), "everything waits for the repository");
+    assert_eq!(harness.end_control(accepted()), repository());
+    assert_eq!(harness.end_control(accepted()), session());
+    assert_eq!(harness.open.len(), 1, "messages do not wait for the secret");
+    assert_eq!(harness.end_control(accepted()), secret());
+    assert!(tried.iter_mut().all(|tried| step(tried).is_done()));
+    harness.answer(|_| accepted());
+    assert_eq!(harness.status().totals, Default::default());
+}
+
+#[test]
+fn a_control_row_waits_uncounted_until_this_process_can_send_it() {
+    let mut harness = Harness::new(LeviConfig::default());
+    let mut tried = harness.enqueue_control(repository(), None);
+    harness.settle(Duration::from_secs(30), |_| accepted());
+    assert!(harness.control.is_empty() && tried.try_recv().is_err());
+    harness.input(Input::ControlSenderReady);
+    harness.end_control(accepted());
+    assert!(step(&mut tried).is_done());
+}
+
+#[test]
+fn a_caller_is_not_kept_waiting_for_longer_than_it_asked() {
+    let mut harness = Harness::new(LeviConfig::default());
+    let mut tried = harness.enqueue_control(repository(), None);
+    harness.settle(Duration::from_secs(61), |_| accepted());
+    assert!(matches!(step(&mut tried), Step::WillRetry(SyncError::Waiting(_))));
+    assert_eq!(harness.engine.timeout(), None);
+}
+
+#[test]
+fn a_failed_parent_is_the_reason_that_its_children_are_told() {
+    let mut harness = ready();
+    let mut first = harness.enqueue_control(repository(), None);
+    let mut child = harness.enqueue_control(session(), Some(repository()));
+    harness.end_control(failed(Verdict::Busy, "503"));
+    assert!(matches!(step(&mut first), Step::WillRetry(SyncError::Supabase(error)) if error.code == "503"));
+    let reason = |step| match step {
+        Step::WillRetry(SyncError::Waiting(reason)) => reason.code,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(reason(step(&mut child)), "503");
+    // One that comes later is told at once.
+    let mut late = harness.enqueue_control(secret(), None);
+    assert_eq!(reason(step(&mut late)), "503");
+}
+
+#[test]
+fn a_parked_parent_holds_its_children_until_it_is_replaced() {
+    let mut harness = ready();
+    let id = harness.session("s");
+    let mut tried = harness.enqueue_control(session(), Some(repository()));
+    harness.end_control(failed(Verdict::Rejected, "23514"));
+    assert!(matches!(step(&mut tried), Step::Failed(SyncError::Supabase(_))));
+    harness.enqueue_all(&id, 1..=50);
+    harness.settle(Duration::from_secs(3600), |_| accepted());
+    let totals = harness.status().totals;
+    assert_eq!((totals.parked_control_rows, totals.pending_rows), (1, 50));
+    let mut again = harness.enqueue_control(session(), Some(repository()));
+    harness.end_control(accepted());
+    assert!(step(&mut again).is_done());
+    harness.settle(Duration::from_secs(1), |_| accepted());
+    assert_eq!(harness.arrived["s"].len(), 50);
+}
+
+#[test]
+fn signed_out_every_caller_is_told_so_and_the_rows_are_kept() {
+    let mut harness = ready();
+    harness.input(Input::SignedOut);
+    let mut tried = harness.enqueue_control(repository(), None);
+    assert!(matches!(step(&mut tried), Step::WillRetry(SyncError::NotAuthenticated)));
+    assert_eq!(harness.status().totals.control_rows, 1);
+}
+
+/// Another version may be in flight: each caller is completed with the attempt at its own, or at a later one.
+#[test]
+fn a_row_that_is_replaced_in_flight_is_sent_again_for_its_caller() {
+    let mut harness = ready();
+    let mut active = harness.enqueue_control(session(), Some(repository()));
+    let mut paused = harness.enqueue_control(session(), Some(repository()));
+    let mut ended = harness.enqueue_control(session(), Some(repository()));
+    harness.end_control(accepted());
+    assert!(step(&mut active).is_done());
+    assert!(paused.try_recv().is_err(), "its own row is still to be sent");
+    harness.end_control(accepted());
+    assert!(step(&mut paused).is_done() && step(&mut ended).is_done());
+}
+
+#[test]
+fn a_missing_session_that_the_daemon_knows_is_sent_first_and_costs_the_message_nothing() {
+    let mut harness = ready();
+    let id = harness.session("s");
+    known_to_daemon(&harness, &id);
+    harness.enqueue_all(&id, 1..=50);
+    harness.answer(|_| failed(Verdict::MissingParent, "23503"));
+    assert_eq!(harness.open.len(), 0, "the messages wait for their session");
+    assert_eq!(harness.end_control(accepted()), session());
+    assert_eq!(harness.open.len(), 1, "and go at once");
+    harness.answer(|_| accepted());
+    assert_eq!(harness.arrived["s"].len(), 50);
+}
+
+/// With the session there, the server's refusals count, up to `max_attempts_rejected`.
+#[test]
+fn a_message_refused_although_its_session_was_sent_is_parked_in_the_end() {
+    let mut harness = ready();
+    let id = harness.session("s");
+    known_to_daemon(&harness, &id);
+    harness.enqueue(&id, 1).unwrap();
+    let mut refusals = 0;
+    for _ in 0..40 {
+        harness.settle(Duration::from_secs(400), |_| {
+            refusals += 1;
+            failed(Verdict::Forbidden, "42501")
+        });
+        while !harness.control.is_empty() {
+            harness.end_control(accepted());
+        }
+    }
+    assert_eq!((refusals, harness.status().totals.parked_rows), (9, 1), "one free, then eight");
+}
+
+/// A message that was in flight when its session's row was written waits for it, uncounted, if it fails.
+#[test]
+fn a_failure_in_flight_says_nothing_about_a_message_whose_session_waits() {
+    let mut harness = ready();
+    let id = harness.session("s");
+    harness.enqueue_all(&id, 1..=50);
+    harness.enqueue_control(session(), Some(repository()));
+    harness.answer(|_| failed(Verdict::Unreachable, "reset"));
+    assert!(harness.open.is_empty());
+    harness.end_control(accepted());
+    assert_eq!(harness.open.len(), 1, "no backoff of its own");
+    harness.tell(Event::WrittenElsewhere);
+    harness.answer(|_| accepted());
+    assert_eq!(harness.status().totals.pending_rows, 0);
+}

@@ -1,0 +1,54 @@
+//! Listing rows with the reason why each one waits.
+
+use super::{Lane, MemoryOutbox, Row};
+use crate::model::{LaneId, ListedRow, Reason, RowId};
+
+impl MemoryOutbox {
+    pub(super) fn list_rows(&self, after: Option<RowId>, limit: usize) -> Vec<ListedRow> {
+        let behind = |id: &RowId| after.is_none_or(|after| *id > after);
+        let from = after.unwrap_or(RowId(i64::MIN));
+        let pending = self.pending.range(from..).filter(|(id, _)| behind(id)).take(limit);
+        let parked = self.parked.range(from..).filter(|(id, _)| behind(id)).take(limit);
+        let pending = pending.filter_map(|(id, row)| self.listed(*id, row, None));
+        let parked = parked.filter_map(|(id, parked)| self.listed(*id, &parked.row, Some(&parked.reason)));
+        let mut listed: Vec<_> = pending.chain(parked).collect();
+        listed.sort_unstable_by_key(|row| row.id);
+        listed.truncate(limit);
+        listed
+    }
+
+    /// `parked` is the reason of a parked row.
+    fn listed(&self, id: RowId, row: &Row, parked: Option<&Reason>) -> Option<ListedRow> {
+        let lane = self.lanes.get(&row.lane)?;
+        let blocker = self.blocked_by(lane);
+        let is_parked = parked.is_some();
+        Some(ListedRow {
+            id,
+            version: row.version,
+            kind: row.kind,
+            lane: lane.key.clone(),
+            sequence_number: row.sequence_number,
+            message_id: row.message_id.clone(),
+            bytes: row.bytes(),
+            encryption: row.encryption,
+            enqueued_at: row.enqueued_at,
+            parked: is_parked,
+            attempts: if is_parked { 0 } else { lane.attempts },
+            due_at: if is_parked || blocker.is_some() { None } else { lane.due_at },
+            blocked_by: blocker.and_then(|blocker| Some(self.lanes.get(&blocker)?.key.clone())),
+            reason: parked.cloned().or_else(|| self.waiting_reason(lane, blocker)),
+        })
+    }
+
+    /// A blocked lane's own reason explains nothing: its parent's does.
+    fn waiting_reason(&self, lane: &Lane, blocker: Option<LaneId>) -> Option<Reason> {
+        match blocker.and_then(|blocker| self.lanes.get(&blocker)) {
+            None => lane.reason.clone(),
+            Some(parent) => {
+                let parked = parent.parked.values().next().and_then(|id| self.parked.get(id));
+                let parked = parked.map(|parked| parked.reason.clone());
+                parked.or_else(|| self.waiting_reason(parent, self.blocked_by(parent)))
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Changes to rows that are in the outbox.
+
+use levi_types::Wall;
+
+use super::{LaneId, LaneKey, NewRow, RowId, RowKey};
+
+/// Why a lane waits or a row is parked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// A short code: an SQLSTATE, a PostgREST code, an HTTP status, or one of Levi's own words.
+    pub code: String,
+    /// One line for people. It contains no plaintext, key or token.
+    pub detail: String,
+}
+
+/// A change to the rows of an outbox. The changes of one commit are applied in order, all or none.
+///
+/// A change that names a version which is gone does nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The server has these rows of one lane: remove those whose version still matches, reset the
+    /// lane's attempts and reason, and move the lane behind the others that are due.
+    Acknowledge {
+        /// The lane of all the rows.
+        lane: LaneId,
+        /// The rows that were sent.
+        rows: Vec<RowKey>,
+        /// When the answer came, from when on the rest of the lane is due.
+        at: Wall,
+    },
+    /// The lane waits until `due_at`.
+    Defer {
+        /// The lane that waits.
+        lane: LaneId,
+        /// When it is due again.
+        due_at: Wall,
+        /// Failed attempts, this one included.
+        attempts: u32,
+        /// Why it waits.
+        reason: Reason,
+    },
+    /// Take a row out of its lane and keep it with the reason, if its version still matches. The
+    /// lane goes on without it, its attempts reset, due at `at`.
+    Park {
+        /// The row's lane.
+        lane: LaneId,
+        /// The row and the version that was refused.
+        row: RowKey,
+        /// Why the row is parked.
+        reason: Reason,
+        /// When it was refused.
+        at: Wall,
+    },
+    /// Exchange a payload encrypted under the database key for the one encrypted under its session's
+    /// key, if its version still matches.
+    Reseal {
+        /// The row and the version that was read.
+        row: RowKey,
+        /// The payload, encrypted under the session's key.
+        payload: Vec<u8>,
+    },
+    /// Make every deferred lane due at `at`; attempts stay as they are. For "the network is back".
+    RetryNow {
+        /// When the lanes are due.
+        at: Wall,
+    },
+    /// Make one lane due at `at`, if it has rows that are due later. For "the key is here".
+    RetryLane {
+        /// The lane's name.
+        lane: LaneKey,
+        /// When the lane is due.
+        at: Wall,
+    },
+    /// Put a parked row back into its lane, its attempts reset, due at `at`.
+    Unpark {
+        /// The parked row.
+        row: RowId,
+        /// When the lane is due.
+        at: Wall,
+    },
+    /// Remove a row, pending or parked, for good. Does nothing to a row that other rows wait for,
+    /// because they could never be sent.
+    Discard {
+        /// The row to remove.
+        row: RowId,
+    },
+    /// Write this control row, even beyond `max_pending_bytes`, unless the lane has one that names
+    /// the same parent: that one stays as it is, and is unparked if it is parked.
+    Ensure(NewRow),
+}

@@ -1,0 +1,35 @@
+//! The outcome of recovering a damaged file.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// What was recovered from a damaged outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// The damaged file, unchanged, with SQLite's companion files beside it.
+    pub quarantined: PathBuf,
+    /// Pending messages that are in the fresh outbox.
+    pub rows: u64,
+    /// Parked messages that are in it.
+    pub parked: u64,
+    /// Rows of repositories, sessions and secrets that are in it, parked ones included.
+    pub control_rows: u64,
+    /// Rows of every kind that could not be read; `None` if the number of rows is not known.
+    pub lost: Option<u64>,
+}
+
+impl fmt::Display for RecoveryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { quarantined, rows, parked, control_rows, lost } = self;
+        write!(
+            f,
+            "the outbox was damaged: {rows} pending and {parked} parked messages and {control_rows} \
+             session rows were recovered, "
+        )?;
+        match lost {
+            Some(lost) => write!(f, "{lost} rows were lost")?,
+            None => write!(f, "the number of lost rows is not known")?,
+        }
+        write!(f, "; the damaged file is {}", quarantined.display())
+    }
+}

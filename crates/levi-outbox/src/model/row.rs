@@ -1,0 +1,186 @@
+//! Rows, from the one that is written to the one that is listed.
+
+use std::fmt;
+
+use levi_types::{MessageId, RepositoryId, SessionId, Wall};
+
+use super::{LaneKey, Reason, RowKind};
+
+/// The id of a row on disk. An id is never used again, not even after the row was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowId(pub i64);
+
+/// One version of a row. A replaced row keeps its id and gets a higher version, so that an
+/// acknowledgement of the older payload cannot remove the newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowKey {
+    /// The row.
+    pub id: RowId,
+    /// The version of its payload, from 1.
+    pub version: u32,
+}
+
+/// The key under which a payload is encrypted on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encryption {
+    /// The session's key: the payload is ready to send.
+    SessionKey,
+    /// This device's database key, until the session's key is known.
+    DatabaseKey,
+    /// None: the payload of a control row holds ids; the caller seals what is secret in it.
+    None,
+}
+
+/// A row to be written. `Debug` shows the payload's length, never the payload.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewRow {
+    /// The queue that the row joins.
+    pub lane: LaneKey,
+    /// The repository whose row must be sent first. Only a session's row names one: the parents of
+    /// the other lanes follow from their keys ([`LaneKey::parent`]).
+    pub parent: Option<LaneKey>,
+    /// The row's position in its lane; 0 for a control row.
+    pub sequence_number: i64,
+    /// The daemon's own name for a message; the name of its kind for a control row.
+    pub message_id: MessageId,
+    /// Opaque to the outbox.
+    pub payload: Vec<u8>,
+    /// The key that encrypts `payload`.
+    pub encryption: Encryption,
+    /// When the caller enqueued it.
+    pub enqueued_at: Wall,
+}
+
+impl NewRow {
+    /// A message of `session_id`.
+    pub fn message(
+        session_id: SessionId,
+        sequence_number: i64,
+        message_id: MessageId,
+        payload: Vec<u8>,
+        encryption: Encryption,
+        enqueued_at: Wall,
+    ) -> Self {
+        let lane = LaneKey::Messages(session_id);
+        Self { lane, parent: None, sequence_number, message_id, payload, encryption, enqueued_at }
+    }
+
+    /// The control row of `lane`, which is not one of messages. `parent` is the repository of a
+    /// session's row, and `None` for the others.
+    pub fn control(lane: LaneKey, parent: Option<LaneKey>, payload: Vec<u8>, enqueued_at: Wall) -> Self {
+        let message_id = lane.kind().name().into();
+        let encryption = Encryption::None;
+        Self { lane, parent, sequence_number: 0, message_id, payload, encryption, enqueued_at }
+    }
+
+    /// The kind of the row, which is its lane's.
+    pub const fn kind(&self) -> RowKind {
+        self.lane.kind()
+    }
+
+    /// The repository that a session's row names as its parent.
+    pub(crate) fn repository(&self) -> Option<&RepositoryId> {
+        match (&self.lane, &self.parent) {
+            (LaneKey::Session(_), Some(LaneKey::Repository(repository))) => Some(repository),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for NewRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewRow")
+            .field("lane", &self.lane)
+            .field("parent", &self.parent)
+            .field("sequence_number", &self.sequence_number)
+            .field("message_id", &self.message_id)
+            .field("payload_bytes", &self.payload.len())
+            .field("encryption", &self.encryption)
+            .field("enqueued_at", &self.enqueued_at)
+            .finish()
+    }
+}
+
+/// The outcome for one [`NewRow`] of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    /// The row is on disk.
+    Stored {
+        /// The row and its version.
+        key: RowKey,
+        /// Whether it replaced an older payload of the same message, pending or parked.
+        replaced: bool,
+    },
+    /// Another message of the session has this sequence number; nothing was changed.
+    SequenceConflict {
+        /// The message that has it.
+        holder: MessageId,
+    },
+    /// The row would exceed `max_pending_bytes`; nothing was changed.
+    Full {
+        /// Payload bytes on disk, pending and parked.
+        pending_bytes: u64,
+        /// The bound.
+        limit: u64,
+    },
+}
+
+/// A pending row without its payload: what the batcher sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowHead {
+    /// The row and its version.
+    pub key: RowKey,
+    /// The row's position in its lane.
+    pub sequence_number: i64,
+    /// Length of the payload.
+    pub bytes: u32,
+    /// The key that encrypts the payload.
+    pub encryption: Encryption,
+    /// When the caller enqueued it.
+    pub enqueued_at: Wall,
+}
+
+/// The state of one row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowState {
+    /// Acknowledged, discarded or never stored.
+    Gone,
+    /// Waiting, with its present version.
+    Pending(u32),
+    /// Parked, with the reason.
+    Parked(Reason),
+}
+
+/// A row as `levi outbox list` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedRow {
+    /// The row.
+    pub id: RowId,
+    /// The version of its payload, from 1.
+    pub version: u32,
+    /// What the row is about.
+    pub kind: RowKind,
+    /// The queue that the row is in.
+    pub lane: LaneKey,
+    /// The row's position in its lane; 0 for a control row.
+    pub sequence_number: i64,
+    /// The daemon's own name for a message; the name of its kind for a control row.
+    pub message_id: MessageId,
+    /// Length of the payload.
+    pub bytes: u32,
+    /// The key that encrypts the payload.
+    pub encryption: Encryption,
+    /// When the caller enqueued it.
+    pub enqueued_at: Wall,
+    /// Whether the row is parked.
+    pub parked: bool,
+    /// The lane's failed attempts so far; 0 for a parked row.
+    pub attempts: u32,
+    /// When the lane is due; `None` for a row that is parked or blocked.
+    pub due_at: Option<Wall>,
+    /// The lane that must be empty before this one is due.
+    pub blocked_by: Option<LaneKey>,
+    /// Why the row is parked or waits, if known. A pending row that is blocked shows the reason of
+    /// the nearest ancestor that has one, because an error of its own explains nothing meanwhile.
+    pub reason: Option<Reason>,
+}

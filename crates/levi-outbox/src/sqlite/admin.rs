@@ -1,0 +1,149 @@
+//! Changes by an operator, beside the owner process or without one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use levi_types::Wall;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+
+use super::columns::{lane_key, unsigned};
+use super::counters::Counters;
+use super::notify::notify_owner;
+use super::open::refuse_newer;
+use super::owner_lock::is_owned;
+use super::schema::{self, Found};
+use super::{blocking, change, failure};
+use crate::error::OutboxError;
+use crate::model::{Change, LaneKey, RowId};
+
+/// What an operator may do to an outbox while its owner works on it.
+///
+/// Each command is safe at any time, because the owner compares versions before it relies on what it has
+/// read earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AdminCommand {
+    /// Put a parked row back into its lane, due now. Does nothing to a row that is not parked.
+    Unpark(RowId),
+    /// Remove a row for good. Refused for a row that other rows wait for.
+    Discard(RowId),
+    /// Make every deferred lane due now.
+    RetryNow,
+}
+
+/// Why an [`AdminCommand`] was not carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// The outbox failed.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The row cannot be discarded, because the rows that wait for it could never be sent.
+    #[error(
+        "row {row} ({lane}) cannot be discarded: {waiting} other rows wait for it; discard those first, or retry it",
+        row = .row.0
+    )]
+    RowsWait {
+        /// The row that was to be discarded.
+        row: RowId,
+        /// Its lane.
+        lane: LaneKey,
+        /// How many rows wait for it, pending and parked.
+        waiting: u64,
+    },
+}
+
+/// Who acts on the changes of an [`OutboxAdmin`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerNotice {
+    /// The owner process was notified.
+    Notified,
+    /// An owner process exists, or may exist, but does not listen: it reads the changes when it wakes up next.
+    NotListening,
+    /// No process owns the outbox.
+    NoOwner,
+}
+
+/// Changes an outbox without owning it, for `levi outbox retry` beside a daemon or without one.
+#[derive(Debug)]
+pub struct OutboxAdmin {
+    conn: Connection,
+    path: PathBuf,
+}
+
+impl OutboxAdmin {
+    /// Opens an existing outbox, in a file of its own or in a daemon's database.
+    ///
+    /// # Errors
+    /// [`OutboxError::CannotOpen`] if there is no such file, or no outbox of this version in it; the others as
+    /// named.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OutboxError> {
+        let path = path.as_ref().to_owned();
+        let fail = |error| failure::from_sqlite(error, &path);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(&path, flags).map_err(fail)?;
+        conn.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
+        conn.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
+        let found = schema::find(&conn).map_err(fail)?;
+        refuse_newer(found)?;
+        match found {
+            Found::Older(_) => Err(failure::cannot_open("an older Levi wrote it; start Levi once", &path)),
+            _ => Ok(Self { conn, path }),
+        }
+    }
+
+    /// Carries out the commands in order, all or none, and notifies the owner process. `at` is the time to
+    /// write as due.
+    ///
+    /// # Errors
+    /// [`AdminError`]; nothing was changed.
+    pub fn commit(&mut self, commands: &[AdminCommand], at: Wall) -> Result<OwnerNotice, AdminError> {
+        let path = &self.path;
+        let fail = |error| failure::from_sqlite(error, path);
+        let transaction =
+            self.conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
+        let mut counters = Counters::load(&transaction).map_err(fail)?;
+        for command in commands {
+            if let Some(refusal) = refuse(&transaction, *command).map_err(fail)? {
+                return Err(refusal);
+            }
+            change::apply(&transaction, &mut counters, &command.change(at)).map_err(fail)?;
+        }
+        counters.save(&transaction).map_err(fail)?;
+        transaction.commit().map_err(fail)?;
+        Ok(self.notify())
+    }
+
+    fn notify(&self) -> OwnerNotice {
+        match (notify_owner(&self.path), is_owned(&self.path)) {
+            (Ok(()), _) => OwnerNotice::Notified,
+            (Err(_), Ok(false)) => OwnerNotice::NoOwner,
+            (Err(_), _) => OwnerNotice::NotListening,
+        }
+    }
+}
+
+impl AdminCommand {
+    const fn change(self, at: Wall) -> Change {
+        match self {
+            Self::Unpark(row) => Change::Unpark { row, at },
+            Self::Discard(row) => Change::Discard { row },
+            Self::RetryNow => Change::RetryNow { at },
+        }
+    }
+}
+
+const LANE_OF_ROW: &str = "SELECT lane, kind, subject FROM levi_lanes WHERE lane = coalesce(\
+     (SELECT lane FROM levi_outbox WHERE id = ?1), (SELECT lane FROM levi_parked WHERE id = ?1))";
+
+/// Says why a command must not be carried out now.
+fn refuse(conn: &Connection, command: AdminCommand) -> rusqlite::Result<Option<AdminError>> {
+    let AdminCommand::Discard(row) = command else { return Ok(None) };
+    let lane = conn
+        .prepare_cached(LANE_OF_ROW)?
+        .query_row([row.0], |found| Ok((found.get::<_, i64>(0)?, lane_key(found, 1)?)))
+        .optional()?;
+    let Some((id, lane)) = lane else { return Ok(None) };
+    let waiting = unsigned(blocking::waiting_rows(conn, id)?);
+    Ok((waiting > 0).then_some(AdminError::RowsWait { row, lane, waiting }))
+}

@@ -1,0 +1,127 @@
+//! Listing rows with the reason why each one waits.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, Result, Row};
+
+use super::columns;
+use crate::model::{LaneKey, ListedRow, Reason, RowId};
+
+pub(super) const LIST_PENDING: &str = "SELECT id, o.version, sequence_number, bytes, protection, enqueued_at, \
+     message_id, kind, subject, blocked_by, attempts, due_at, reason_code, reason_detail \
+     FROM levi_outbox AS o JOIN levi_lanes USING (lane) WHERE id > ?1 ORDER BY id LIMIT ?2";
+pub(super) const LIST_PARKED: &str = "SELECT id, p.version, sequence_number, bytes, protection, enqueued_at, \
+     message_id, kind, subject, blocked_by, 0, NULL, p.reason_code, p.reason_detail \
+     FROM levi_parked AS p JOIN levi_lanes USING (lane) WHERE id > ?1 ORDER BY id LIMIT ?2";
+pub(super) const BLOCKER: &str = "SELECT kind, subject, blocked_by, l.reason_code, l.reason_detail, \
+     p.reason_code, p.reason_detail FROM levi_lanes AS l LEFT JOIN levi_parked AS p ON p.lane = l.lane \
+     WHERE l.lane = ?1 LIMIT 1";
+
+/// A message waits for a session, which waits for a repository. Only a damaged file has more ancestors.
+const MAX_ANCESTORS: usize = 2;
+
+/// Pending and parked rows are read by id, at most `limit` of each, and merged.
+pub(super) fn list(conn: &Connection, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>> {
+    let after = after.map_or(i64::MIN, |row| row.0);
+    let room = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut lister = Lister { conn, blockers: HashMap::new() };
+    let mut listed = Vec::new();
+    for (sql, parked) in [(LIST_PENDING, false), (LIST_PARKED, true)] {
+        let mut statement = conn.prepare_cached(sql)?;
+        let mut rows = statement.query([after, room])?;
+        while let Some(row) = rows.next()? {
+            listed.push(lister.listed_row(row, parked)?);
+        }
+    }
+    listed.sort_unstable_by_key(|row| row.id);
+    listed.truncate(limit);
+    Ok(listed)
+}
+
+struct Lister<'a> {
+    conn: &'a Connection,
+    /// The lanes that block others, as far as they were looked up.
+    blockers: HashMap<i64, Option<Blocker>>,
+}
+
+/// A lane that others wait for, and the reason that their rows are listed with.
+#[derive(Clone)]
+struct Blocker {
+    key: LaneKey,
+    reason: Option<Reason>,
+}
+
+impl Lister<'_> {
+    fn listed_row(&mut self, row: &Row<'_>, parked: bool) -> Result<ListedRow> {
+        let head = columns::head(row)?;
+        let lane = columns::lane_key(row, 7)?;
+        let own_reason = columns::reason(row, 12)?;
+        let blocker = match row.get(9)? {
+            Some(blocker) => self.blocker(blocker)?,
+            None => None,
+        };
+        let (blocked_by, due_at, reason) = match blocker {
+            Some(Blocker { key, reason }) => (Some(key), None, if parked { own_reason } else { reason }),
+            None => (None, columns::optional_wall(row, 11)?, own_reason),
+        };
+        Ok(ListedRow {
+            id: head.key.id,
+            version: head.key.version,
+            kind: lane.kind(),
+            lane,
+            sequence_number: head.sequence_number,
+            message_id: row.get_ref(6)?.as_str()?.into(),
+            bytes: head.bytes,
+            encryption: head.encryption,
+            enqueued_at: head.enqueued_at,
+            parked,
+            attempts: row.get(10)?,
+            due_at,
+            blocked_by,
+            reason,
+        })
+    }
+
+    fn blocker(&mut self, lane: i64) -> Result<Option<Blocker>> {
+        if let Some(known) = self.blockers.get(&lane) {
+            return Ok(known.clone());
+        }
+        let blocker = blocker(self.conn, lane)?;
+        self.blockers.insert(lane, blocker.clone());
+        Ok(blocker)
+    }
+}
+
+/// An ancestor as [`BLOCKER`] reads it.
+struct Ancestor {
+    key: LaneKey,
+    blocked_by: Option<i64>,
+    waits: Option<Reason>,
+    parked: Option<Reason>,
+}
+
+/// Looks for the reason from ancestor to ancestor: a parked one has its own, and one that is blocked itself
+/// waits for the reason of the next.
+fn blocker(conn: &Connection, lane: i64) -> Result<Option<Blocker>> {
+    let Some(first) = ancestor(conn, lane)? else { return Ok(None) };
+    let (key, mut at) = (first.key.clone(), first);
+    for _ in 0..MAX_ANCESTORS {
+        let Some(next) = at.blocked_by.filter(|_| at.parked.is_none()) else { break };
+        let Some(next) = ancestor(conn, next)? else { break };
+        at = next;
+    }
+    Ok(Some(Blocker { key, reason: at.parked.or(at.waits) }))
+}
+
+fn ancestor(conn: &Connection, lane: i64) -> Result<Option<Ancestor>> {
+    conn.prepare_cached(BLOCKER)?
+        .query_row([lane], |row| {
+            Ok(Ancestor {
+                key: columns::lane_key(row, 0)?,
+                blocked_by: row.get(2)?,
+                waits: columns::reason(row, 3)?,
+                parked: columns::reason(row, 5)?,
+            })
+        })
+        .optional()
+}

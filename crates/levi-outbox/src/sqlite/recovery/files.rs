@@ -1,0 +1,139 @@
+//! The files of a recovery and their names.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::super::data_dir::sync_parent;
+use super::super::{failure, owner_lock};
+use crate::error::OutboxError;
+
+/// The copy that is read, so that not even SQLite's own recovery changes the original.
+pub(super) const READING: &str = ".reading";
+/// The fresh outbox while rows are copied into it.
+pub(super) const RECOVERING: &str = ".recovering";
+/// The fresh outbox when it is whole.
+const RECOVERED: &str = ".recovered";
+/// The same, as versions before schema 3 named it.
+const RECOVERED_BEFORE: &str = ".salvaged";
+/// Marks a database in which damage was found since its last full check.
+const SUSPECT: &str = ".suspect";
+
+/// The files that SQLite keeps beside a database.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Bytes copied at a time. A block that the disk cannot read is lost as a whole.
+const BLOCK: usize = 4096;
+
+/// A file beside the database.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The length of a file; 0 if it does not exist.
+pub(super) fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// Marks the file as suspect so that the next open checks the whole file. Best effort.
+pub(in super::super) fn mark_suspect(path: &Path) {
+    let _ = owner_lock::open_private(&beside(path, SUSPECT));
+}
+
+pub(super) fn is_suspect(path: &Path) -> bool {
+    beside(path, SUSPECT).exists()
+}
+
+pub(super) fn clear_suspect(path: &Path) {
+    let _ = fs::remove_file(beside(path, SUSPECT));
+}
+
+/// Completes a recovery that was interrupted after its point of no return: the damaged files are quarantined
+/// already, and the fresh outbox takes their place.
+pub(in super::super) fn finish(path: &Path) -> Result<(), OutboxError> {
+    let names = [RECOVERED, RECOVERED_BEFORE].map(|suffix| beside(path, suffix));
+    let Some(fresh) = names.into_iter().find(|fresh| fresh.exists()) else { return Ok(()) };
+    let replace = || {
+        // Before the rename: SQLite would apply the old log to the fresh database.
+        for companion in COMPANIONS {
+            remove(&beside(path, companion))?;
+        }
+        sync_parent(path)?;
+        fs::rename(&fresh, path)?;
+        clear_suspect(path);
+        sync_parent(path)
+    };
+    replace().map_err(|error| failure::from_io(error, path))
+}
+
+/// Marks the fresh outbox as whole: from here on the recovery is completed, now or by the next open.
+pub(super) fn replace(path: &Path, fresh: &Path) -> io::Result<()> {
+    fs::rename(fresh, beside(path, RECOVERED))?;
+    sync_parent(path)
+}
+
+/// Gives the damaged files a second name and returns it. No byte is changed.
+pub(super) fn quarantine(path: &Path) -> io::Result<PathBuf> {
+    let free = |name: &PathBuf| !name.exists() && !beside(name, "-wal").exists();
+    let mut names = (1_u32..).map(|number| beside(path, &format!(".damaged-{number}")));
+    let quarantined = names.find(free).ok_or(ErrorKind::AlreadyExists)?;
+    for companion in ["", "-wal", "-journal"] {
+        let (from, to) = (beside(path, companion), beside(&quarantined, companion));
+        if from.exists() && fs::hard_link(&from, &to).is_err() {
+            // A file system without hard links.
+            copy_readable(&from, &to)?;
+        }
+    }
+    sync_parent(path)?;
+    Ok(quarantined)
+}
+
+/// Copies the database and what SQLite would take into account with it.
+pub(super) fn copy_for_reading(path: &Path) -> io::Result<PathBuf> {
+    let copy = remove_leftover(path, READING)?;
+    for companion in ["", "-wal", "-journal"] {
+        let from = beside(path, companion);
+        if from.exists() {
+            copy_readable(&from, &beside(&copy, companion))?;
+        }
+    }
+    Ok(copy)
+}
+
+/// Removes what an interrupted recovery left under this name.
+pub(super) fn remove_leftover(path: &Path, suffix: &str) -> io::Result<PathBuf> {
+    let leftover = beside(path, suffix);
+    remove(&leftover)?;
+    for companion in COMPANIONS {
+        remove(&beside(&leftover, companion))?;
+    }
+    Ok(leftover)
+}
+
+/// Copies block by block; a block that the disk cannot read becomes zeros.
+fn copy_readable(from: &Path, to: &Path) -> io::Result<()> {
+    let (mut source, mut copy) = (File::open(from)?, owner_lock::open_private(to)?);
+    let length = source.metadata()?.len();
+    copy.set_len(length)?;
+    let (mut at, mut block) = (0_u64, [0; BLOCK]);
+    while at < length {
+        let room = usize::try_from(length - at).unwrap_or(BLOCK).min(BLOCK);
+        source.seek(SeekFrom::Start(at))?;
+        if source.read_exact(&mut block[..room]).is_ok() {
+            copy.seek(SeekFrom::Start(at))?;
+            copy.write_all(&block[..room])?;
+        }
+        at += room as u64;
+    }
+    copy.sync_all()
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

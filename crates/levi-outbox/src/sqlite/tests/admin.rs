@@ -1,0 +1,80 @@
+//! Changes by an operator beside the owner.
+
+use std::path::Path;
+use std::sync::mpsc;
+
+use levi_types::Wall;
+
+use super::{due, messages, reason, repository, row, session};
+use crate::model::{Change, LaneKey, RowId, RowState};
+use crate::sqlite::notify::Listener;
+use crate::sqlite::{
+    AdminCommand, AdminError, OutboxAdmin, OwnerNotice, SqliteOptions, SqliteOutbox, is_owned,
+};
+use crate::store::OutboxStore;
+
+fn open(path: &Path) -> SqliteOutbox {
+    SqliteOutbox::open(path, SqliteOptions::default()).unwrap()
+}
+
+fn id_of(outbox: &SqliteOutbox, lane: &LaneKey) -> RowId {
+    outbox.list(None, 99).unwrap().into_iter().find(|row| row.lane == *lane).unwrap().id
+}
+
+#[test]
+fn a_row_that_others_wait_for_is_refused_with_their_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.db");
+    let mut outbox = open(&path);
+    outbox.commit(&[], &[repository("r"), session("s"), row("s", 1), row("s", 2)]).unwrap();
+    let (session_key, repository_key) = (LaneKey::Session("s".into()), LaneKey::Repository("r".into()));
+    let (session, repository) = (id_of(&outbox, &session_key), id_of(&outbox, &repository_key));
+    let mut admin = OutboxAdmin::open(&path).unwrap();
+    let now = Wall::from_millis(5_000);
+
+    for (row, lane, waiting) in [(session, &session_key, 2), (repository, &repository_key, 3)] {
+        let refused = admin.commit(&[AdminCommand::RetryNow, AdminCommand::Discard(row)], now).unwrap_err();
+        assert!(
+            matches!(&refused, AdminError::RowsWait { row: r, lane: l, waiting: w } if (*r, l, *w) == (row, lane, waiting)),
+            "{refused:?}"
+        );
+        assert!(refused.to_string().contains(&format!("{waiting} other rows wait for it")), "{refused}");
+    }
+    let rows: Vec<RowId> = outbox.list(None, 99).unwrap().iter().map(|row| row.id).collect();
+    assert_eq!(rows.len(), 4, "nothing was changed");
+
+    // In an order in which each is possible, all at once.
+    let discards: Vec<_> = rows.into_iter().rev().map(AdminCommand::Discard).collect();
+    admin.commit(&discards, now).unwrap();
+    assert_eq!(outbox.totals().unwrap(), crate::Totals::default());
+    assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn the_owner_is_notified_of_every_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.db");
+    let mut outbox = open(&path);
+    outbox.commit(&[], &[row("a", 1)]).unwrap();
+    let lane = due(&outbox, 1_000).remove(0);
+    assert_eq!(lane.key, messages("a"));
+    let (key, at) = (lane.heads[0].key, Wall::from_millis(2_000));
+    outbox.commit(&[Change::Park { lane: lane.lane, row: key, reason: reason(), at }], &[]).unwrap();
+    let mut admin = OutboxAdmin::open(&path).unwrap();
+    assert_eq!(admin.commit(&[AdminCommand::RetryNow], at).unwrap(), OwnerNotice::NotListening);
+
+    let (sender, receiver) = mpsc::channel();
+    #[cfg(unix)]
+    let listener = Listener::bind(&path, move || sender.send(()).unwrap()).unwrap();
+    if cfg!(unix) {
+        assert_eq!(admin.commit(&[AdminCommand::Unpark(key.id)], at).unwrap(), OwnerNotice::Notified);
+        receiver.recv().unwrap();
+    }
+    assert_eq!(outbox.row_state(key.id).unwrap(), RowState::Pending(key.version));
+
+    drop(listener);
+    assert!(is_owned(&path).unwrap());
+    drop(outbox);
+    assert!(!is_owned(&path).unwrap());
+    assert_eq!(admin.commit(&[AdminCommand::RetryNow], at).unwrap(), OwnerNotice::NoOwner);
+}

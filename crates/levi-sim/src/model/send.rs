@@ -1,0 +1,70 @@
+//! What a request may carry, given what is on the disk when it is drawn up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use levi_outbox::{LaneKey, RowKey};
+
+use super::Model;
+use super::control::name_of;
+
+impl Model {
+    /// The payloads of a request were read. A request carries a prefix of what waits in each of its sessions:
+    /// otherwise a later message would overtake an earlier one.
+    pub(crate) fn payloads_read(&mut self, keys: &[RowKey]) {
+        let mut places: BTreeMap<usize, BTreeSet<i64>> = BTreeMap::new();
+        for key in keys {
+            // A control row is checked when it is sent.
+            let Some(row) = self.rows.get(&key.id) else { return };
+            let pending = self
+                .sessions
+                .get(row.session)
+                .is_some_and(|session| session.pending.get(&row.sequence_number) == Some(&key.id));
+            if row.version != key.version || !pending {
+                // One that changed meanwhile: such a request is not sent.
+                return;
+            }
+            if !places.entry(row.session).or_default().insert(row.sequence_number) {
+                let name = self.name(key.id);
+                return self.fail("G2 once", format!("{name} is twice in one request"));
+            }
+        }
+        for (session, places) in places {
+            self.check_prefix(session, &places);
+            self.check_wait(session);
+            self.check_parent(&LaneKey::Messages(name_of(session)));
+        }
+    }
+
+    fn check_prefix(&mut self, number: usize, places: &BTreeSet<i64>) {
+        let Some(last) = places.last() else { return };
+        let Some(session) = self.sessions.get(number) else { return };
+        let overtaken = session.pending.range(..=last).find(|(place, id)| {
+            let Some(row) = self.rows.get(id) else { return false };
+            // What is stored in this very turn came too late. What the server has, or refused by itself, leaves
+            // the disk with the turn's commit.
+            let late = row.stored_in_turn == self.turn;
+            let settled = session.shown.get(place) == Some(&row.content) || row.refused_alone.is_some();
+            !places.contains(place) && !late && !settled
+        });
+        if let Some((place, _)) = overtaken {
+            let what = format!("s{number}/{place} waits on disk while s{number}/{last} is sent");
+            self.fail("G3 order", what);
+        }
+    }
+
+    /// Nothing is sent sooner than the schedule says.
+    fn check_wait(&mut self, number: usize) {
+        let now = self.now.monotonic;
+        let Some(session) = self.sessions.get(number) else { return };
+        if let Some(not_before) = session.not_before
+            && not_before.since(now) > std::time::Duration::from_millis(1)
+        {
+            let what = format!(
+                "s{number} is sent {:?} before its wait is over (attempt {})",
+                not_before.since(now),
+                session.attempts
+            );
+            self.fail("backoff", what);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What must hold after each turn, after each start, and at the end.
+
+use std::time::Duration;
+
+use levi_core::batcher::PauseReason;
+use levi_core::engine::{Engine, Event};
+use levi_core::{EnqueueError, Status, Step, SyncedError};
+use levi_outbox::{LaneKey, RowState};
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::{FIRST_ATTEMPTS_WITHIN, MOST_TURNS, Occurrence, Simulation, WaitingForServer};
+use crate::content::{MessageKind, session_id};
+use crate::plan::{ServerFault, SimEvent};
+use crate::server::{POISON, REJECT_ALL};
+
+/// Turns that find nothing to do, beyond which Levi is not idle when it should be.
+const MOST_IDLE_TURNS: u32 = 4;
+
+impl Simulation {
+    /// Callers that wait for the disk or the server are completed with the truth. After a death only success counts.
+    pub(super) fn replies(&mut self, dead: bool) {
+        for mut waiting in std::mem::take(&mut self.waiting_for_disk) {
+            let (session, place, version) = (waiting.session, waiting.place, waiting.content.version);
+            match waiting.reply.try_recv() {
+                Err(TryRecvError::Empty) => self.waiting_for_disk.push(waiting),
+                Ok(Ok(receipt)) => {
+                    self.note(|| format!("daemon: s{session}/{place} v{version} is on disk"));
+                    let stored = self.was_stored(session, place, version);
+                    self.expect(stored, "G1 durable", || {
+                        format!("s{session}/{place} v{version} is acknowledged and not on disk")
+                    });
+                    if !dead && self.random.chance(40) {
+                        let (reply, receiver) = oneshot::channel();
+                        self.events.push(Event::Watch { receipt, reply });
+                        self.schedule(Duration::ZERO, Occurrence::Nothing);
+                        let waiting = WaitingForServer { session, place, version, reply: receiver };
+                        self.waiting_for_server.push(waiting);
+                    }
+                }
+                _ if dead => self.waiting_for_disk.push(waiting),
+                Ok(Err(error)) => self.refused(waiting.event, session, place, version, &error),
+                Err(TryRecvError::Closed) => {
+                    self.fail("G1 durable", format!("nobody answers for s{session}/{place} v{version}"));
+                }
+            }
+        }
+        self.synced(dead);
+        self.steps(dead);
+    }
+
+    /// Callers of session sync are completed with the truth, and in time.
+    fn steps(&mut self, dead: bool) {
+        if dead {
+            return;
+        }
+        for mut waiting in std::mem::take(&mut self.waiting_for_steps) {
+            let lane = waiting.lane.clone();
+            match waiting.tried.try_recv() {
+                Err(TryRecvError::Empty) => {
+                    let late = self.now > waiting.since + FIRST_ATTEMPTS_WITHIN + Duration::from_secs(1);
+                    self.expect(!late, "receipts", || format!("the caller that sent {lane} waits for ever"));
+                    self.waiting_for_steps.push(waiting);
+                }
+                Ok(Ok(Step::Done)) => {
+                    let has = self.server.has(&lane);
+                    self.expect(has, "receipts", || format!("{lane} is done, but the server lacks it"));
+                }
+                Ok(_) => {}
+                Err(TryRecvError::Closed) => self.fail("receipts", format!("nobody completes {lane}")),
+            }
+        }
+    }
+
+    fn was_stored(&self, session: usize, place: i64, version: u32) -> bool {
+        self.model(|model| {
+            model.sessions.get(session).is_some_and(|session| session.stored.contains(&(place, version)))
+        })
+    }
+
+    /// A refused message is not on disk, and the daemon tries again.
+    pub(super) fn refused(
+        &mut self,
+        event: usize,
+        session: usize,
+        place: i64,
+        version: u32,
+        error: &EnqueueError,
+    ) {
+        self.note(|| format!("daemon: s{session}/{place} v{version} was refused: {error}"));
+        let stored = self.was_stored(session, place, version);
+        self.expect(!stored, "G1 durable", || {
+            format!("s{session}/{place} v{version} is refused ({error}) and yet on disk")
+        });
+        let pause = match error {
+            EnqueueError::OutboxFull { .. } if self.healed => return,
+            EnqueueError::NoKey { .. } => Duration::from_secs(100),
+            _ => Duration::from_secs(3),
+        };
+        self.schedule_at(self.now + pause, 0, Occurrence::Again(event));
+    }
+
+    fn synced(&mut self, dead: bool) {
+        if dead {
+            return;
+        }
+        for mut waiting in std::mem::take(&mut self.waiting_for_server) {
+            let (number, place, version) = (waiting.session, waiting.place, waiting.version);
+            let (shown, parked, discarded) = self.model(|model| {
+                let Some(session) = model.sessions.get(number) else { return (0, false, false) };
+                let shown = session.shown.get(&place).map_or(0, |content| content.version);
+                (shown, session.ever_parked.contains(&place), session.ever_discarded.contains(&place))
+            });
+            let name = || format!("s{number}/{place} v{version}");
+            match waiting.reply.try_recv() {
+                Err(TryRecvError::Empty) => self.waiting_for_server.push(waiting),
+                Ok(Ok(())) => self.expect(shown >= version || discarded, "receipts", || {
+                    format!("{} is said to be synced, the server shows v{shown}", name())
+                }),
+                Ok(Err(SyncedError::Parked(reason))) => self.expect(parked, "receipts", || {
+                    format!("{} is said to be parked ({}), it is not", name(), reason.code)
+                }),
+                Ok(Err(error)) => self.fail("receipts", format!("{}: {error}", name())),
+                Err(TryRecvError::Closed) => self.fail("receipts", format!("nobody answers for {}", name())),
+            }
+        }
+    }
+
+    /// After a turn.
+    pub(super) fn check_turn(&mut self, status: Option<Status>, had_events: bool) {
+        let Some(engine) = &self.engine else { return };
+        let timeout = engine.timeout();
+        if let Some(status) = status {
+            self.paused = status.paused;
+            self.blamed |= matches!(&self.paused, Some(PauseReason::Project { code, .. }) if code == POISON);
+        }
+        let stopping = self.stop_at.is_some();
+        let signed_out = self.paused == Some(PauseReason::SignedOut) && !stopping;
+        self.expect(!(signed_out && timeout.is_some()), "G8 idle", || {
+            format!("signed out, and yet a timer is set to {timeout:?}")
+        });
+        if self.healed && !had_events && self.has_nothing_to_do() {
+            self.idle_turns += 1;
+            let turns = self.idle_turns;
+            self.expect(turns <= MOST_IDLE_TURNS, "G8 idle", || format!("{turns} turns with nothing to do"));
+        }
+    }
+
+    fn has_nothing_to_do(&self) -> bool {
+        let stored = self.engine.as_ref().is_none_or(|engine| engine.not_stored() == 0);
+        stored && self.model(|model| model.pending_rows() == 0 && model.live_control_rows().is_empty())
+    }
+
+    /// After a start: what should be on disk is there, and nothing else.
+    pub(super) fn check_disk(&mut self) {
+        let Some(listed) = self.disk.read(|store| store.list(None, usize::MAX >> 1)) else {
+            return self.fail("G1 disk", "the outbox cannot be read".to_owned());
+        };
+        self.model(|model| {
+            model.check_control_rows(&listed);
+            let messages = listed.iter().filter(|row| !row.kind.is_control());
+            let its: std::collections::BTreeSet<_> =
+                messages.map(|row| (row.id, row.version, row.parked)).collect();
+            let version = |id: &levi_outbox::RowId| model.rows.get(id).map_or(0, |row| row.version);
+            let mut ours = std::collections::BTreeSet::new();
+            for session in &model.sessions {
+                ours.extend(session.pending.values().map(|id| (*id, version(id), false)));
+                ours.extend(session.parked.values().map(|parked| (parked.row, version(&parked.row), true)));
+            }
+            let gone: Vec<_> = ours.difference(&its).map(|(id, ..)| model.name(*id)).collect();
+            let new: Vec<_> = its.difference(&ours).map(|(id, ..)| model.name(*id)).collect();
+            model.expect(gone.is_empty() && new.is_empty(), "G1 disk", || {
+                format!("the disk misses {gone:?} and has {new:?} too many")
+            });
+        });
+        let problems = self.disk.problems();
+        self.expect(problems.is_empty(), "G1 disk", || problems.join("; "));
+    }
+
+    /// At the end everything good is on the server, and Levi sleeps.
+    pub(super) fn check_end(&mut self) {
+        if self.violation().is_some() {
+            return;
+        }
+        let turns = self.counts.turns;
+        self.expect(turns < MOST_TURNS, "liveness", || format!("{turns} turns and no end"));
+        self.check_arrived();
+        self.check_parked();
+        self.check_disk();
+        let timeout = self.engine.as_ref().and_then(Engine::timeout);
+        self.expect(self.engine.is_some(), "liveness", || "Levi does not run".to_owned());
+        let waits = self.blamed;
+        self.expect(timeout.is_none() || waits, "G8 idle", || {
+            format!("at the end a timer is set to {timeout:?}")
+        });
+        let left = self.engine.as_ref().map_or(0, Engine::not_stored);
+        self.expect(left == 0, "liveness", || format!("{left} accepted messages never reached the disk"));
+        let (room, all) = (self.queue_room.available_permits(), self.plan.setup.config.max_queued_bytes);
+        self.expect(room == all, "G6 bounds", || {
+            format!("{} bytes of the queue are never given back", all - room)
+        });
+        let waiting = self.waiting_for_disk.len() + self.waiting_for_server.len();
+        self.expect(waiting == 0 || waits, "receipts", || format!("{waiting} callers wait for ever"));
+    }
+
+    fn check_arrived(&mut self) {
+        // Where every row that is left is refused alike, Levi takes it for the project's fault, and says so.
+        let blamed = self.blamed;
+        self.model(|model| {
+            let rows = || model.sessions.iter().flat_map(|session| session.pending.values());
+            let all_bad = || {
+                rows().filter_map(|id| model.rows.get(id)).all(|row| row.content.kind != MessageKind::Good)
+            };
+            if blamed && all_bad() {
+                return;
+            }
+            for number in 0..model.sessions.len() {
+                let Some(session) = model.sessions.get(number) else { continue };
+                // What waits for a parked parent waits rightly.
+                if model.is_held(&LaneKey::Messages(session_id(number))) {
+                    continue;
+                }
+                let stuck: Vec<_> = session.pending.keys().copied().collect();
+                let wrong = session.latest.iter().find(|(place, version)| {
+                    let aside = session.parked.contains_key(place) || session.discarded.contains(place);
+                    !aside && session.shown.get(place).map(|content| content.version) != Some(**version)
+                });
+                let wrong =
+                    wrong.map(|(place, version)| (*place, *version, session.shown.get(place).copied()));
+                model.expect(stuck.is_empty(), "liveness", || format!("s{number}: {stuck:?} never arrive"));
+                if let Some((place, version, shown)) = wrong {
+                    model.fail(
+                        "G2 latest",
+                        format!("s{number}/{place} v{version} was stored, the server shows {shown:?}"),
+                    );
+                }
+            }
+            let rows = model.live_control_rows();
+            model.expect(rows.is_empty(), "liveness", || format!("{rows:?} are never sent"));
+        });
+    }
+
+    /// Parked rows are at fault. If a whole project refused everything alike, the first few could not
+    /// be notified from bad rows.
+    fn check_parked(&mut self) {
+        let waves = self
+            .plan
+            .events
+            .iter()
+            .filter(|planned| matches!(planned.what, SimEvent::Server(ServerFault::RejectAll, _)));
+        let chances = waves.count() * (1 + self.counts.restarts as usize);
+        let allowed = chances * (self.plan.setup.config.batch_size.max(8) - 1);
+        self.model(|model| {
+            let parked = model.sessions.iter().flat_map(|session| session.parked.values());
+            let innocent: Vec<_> = parked.filter(|parked| !parked.deserved).collect();
+            let codes = innocent.iter().all(|parked| parked.reason.code == REJECT_ALL);
+            let names: Vec<_> = innocent.iter().map(|parked| model.name(parked.row)).collect();
+            model.expect(codes && names.len() <= allowed, "parking", || {
+                format!("{names:?} are parked, and nothing is wrong with them (allowed: {allowed})")
+            });
+        });
+        let rows: Vec<_> = self.model(|model| {
+            let parked = model.sessions.iter().flat_map(|session| session.parked.values());
+            parked.map(|parked| parked.row).collect()
+        });
+        for row in rows {
+            let listed = self.disk.read(|store| store.row_state(row));
+            self.expect(matches!(listed, Some(RowState::Parked(_))), "parking", || {
+                format!("a parked row is {listed:?} on disk")
+            });
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What will happen in the simulation, by time.
+
+use std::time::Duration;
+
+use levi_core::SendError;
+use levi_transport::ApiError;
+
+/// Something that will happen.
+pub(super) enum Occurrence {
+    ScheduledEvent(usize),
+    Heal,
+    Boot,
+    /// A request reaches the server.
+    Arrives(u64),
+    Answered(u64, Result<(), ApiError>),
+    Refreshed,
+    /// A control row reaches the server.
+    ControlArrives(u64),
+    ControlEnded(u64, Result<(), SendError>),
+    /// The process can send control rows from now on.
+    ControlSenderReady,
+    DiskMends(u64),
+    DaemonStoreMends(u64),
+    /// The daemon tries a message again that was refused.
+    Again(usize),
+    /// The operator signs in.
+    Person,
+    /// Only time passes.
+    Nothing,
+}
+
+/// Ordered by time, then by the order of scheduling.
+pub(super) struct Scheduled {
+    pub(super) at: Duration,
+    pub(super) nth: u64,
+    /// The process that it is meant for; zero for any.
+    pub(super) incarnation: u64,
+    pub(super) occurrence: Occurrence,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.nth == other.nth
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.nth).cmp(&(other.at, other.nth))
+    }
+}

@@ -1,0 +1,272 @@
+//! What the plan does to the simulation.
+
+use std::time::Duration;
+
+use levi_core::QUEUE_OVERHEAD;
+use levi_core::batcher::Input;
+use levi_core::engine::{ControlIntake, Event, Intake};
+use levi_outbox::{Change, LaneKey, NewRow};
+use levi_testkit::outbox::OutboxFailure;
+use levi_types::{MessageSyncRequest, Monotonic};
+use tokio::sync::oneshot;
+
+use super::{FIRST_ATTEMPTS_WITHIN, Gate, Occurrence, Simulation, WaitingForDisk, WaitingForStep};
+use crate::content::{Content, session_id};
+use crate::disk::Death;
+use crate::plan::{DiskFault, Moment, RefreshEnd, ServerFault, SimEvent};
+
+impl Simulation {
+    pub(super) fn planned(&mut self, index: usize) {
+        let Some(planned) = self.plan.events.get(index) else { return };
+        let what = planned.what;
+        match what {
+            SimEvent::Enqueue { .. } => self.enqueue(index, what),
+            _ => {
+                self.note(|| format!("event: {what:?}"));
+                self.apply(what);
+            }
+        }
+    }
+
+    fn apply(&mut self, what: SimEvent) {
+        match what {
+            SimEvent::Enqueue { .. } => {}
+            SimEvent::Server(fault, lasts) => self.server_fails(fault, lasts),
+            SimEvent::TokenExpires => self.token_expires(),
+            SimEvent::Refresh(end) => self.refresh_end = end,
+            SimEvent::SignOut => self.sign_out(),
+            SimEvent::SignIn => self.sign_in(),
+            SimEvent::Disk(fault, lasts) => self.disk_fails(fault, lasts),
+            SimEvent::Crash(moment) => self.dies(moment),
+            SimEvent::Stop { within } => self.stop(within),
+            SimEvent::JumpWall(millis) => self.jump_wall(millis),
+            SimEvent::SessionAppears(session) => self.server.session_appears(session),
+            SimEvent::SyncSession(session) => self.sync_session(session),
+            SimEvent::KeyArrives { session, notified } => self.key_arrives(session, notified),
+            SimEvent::NetworkChanged => {
+                self.model(|model| model.void_delays());
+                self.silence = Duration::ZERO;
+                if let Gate::Later(_) = self.gate {
+                    self.gate = Gate::Later(Monotonic::default());
+                }
+                self.tell(Event::Input(Input::NetworkChanged));
+            }
+            SimEvent::WrittenElsewhere => self.tell(Event::WrittenElsewhere),
+            SimEvent::DaemonStore(lasts) => self.daemon_store_fails(lasts),
+            SimEvent::RetryParked { notified } => self.retry_parked(notified),
+            SimEvent::Discard(session) => self.discard(session),
+        }
+    }
+
+    /// An event for the engine, if there is one.
+    pub(super) fn tell(&mut self, event: Event) {
+        if self.engine.is_some() {
+            self.events.push(event);
+        }
+    }
+
+    fn enqueue(&mut self, index: usize, what: SimEvent) {
+        let SimEvent::Enqueue { session, sequence_number, kind, size, durable } = what else { return };
+        // Without a Levi that takes messages, the daemon waits for one.
+        if self.engine.is_none() || self.stop_at.is_some() {
+            return self.schedule_at(self.now + Duration::from_secs(1), 0, Occurrence::Again(index));
+        }
+        let version = self.versions.entry((session, sequence_number)).or_default();
+        *version += 1;
+        let content = Content { version: *version, kind };
+        let request = MessageSyncRequest {
+            message_id: format!("m{session}-{sequence_number}").into(),
+            session_id: session_id(session),
+            sequence_number,
+            content: content.text(size),
+        };
+        let cost = u32::try_from(request.content.len() + QUEUE_OVERHEAD).unwrap_or(u32::MAX);
+        let Ok(permit) = std::sync::Arc::clone(&self.queue_room).try_acquire_many_owned(cost) else {
+            self.note(|| format!("daemon: s{session}/{sequence_number} finds the queue full"));
+            return self.schedule_at(self.now + Duration::from_secs(2), 0, Occurrence::Again(index));
+        };
+        self.note(|| {
+            format!("daemon: s{session}/{sequence_number} v{} {kind:?}, durable: {durable}", content.version)
+        });
+        let message = match self.sealer.prepare(request, self.clocks().wall, &mut self.nonces) {
+            Ok(message) => message,
+            Err(error) => return self.refused(index, session, sequence_number, content.version, &error),
+        };
+        let (reply, receiver) = oneshot::channel();
+        if durable {
+            let waiting =
+                WaitingForDisk { event: index, session, place: sequence_number, content, reply: receiver };
+            self.waiting_for_disk.push(waiting);
+        }
+        let reply = durable.then_some(reply);
+        self.events.push(Event::Enqueue(Intake { message, permit: Some(permit), reply }));
+    }
+
+    fn server_fails(&mut self, fault: ServerFault, lasts: Duration) {
+        if !self.healed {
+            self.server.misbehave(fault, self.now + lasts);
+        }
+    }
+
+    fn disk_fails(&mut self, fault: DiskFault, lasts: Duration) {
+        let nth = self.disk_fault.map_or(1, |(_, nth)| nth + 1);
+        self.disk_fault = Some((fault, nth));
+        self.apply_disk_fault();
+        self.schedule_at(self.now + lasts, 0, Occurrence::DiskMends(nth));
+    }
+
+    pub(super) fn apply_disk_fault(&mut self) {
+        self.faults.heal();
+        match self.disk_fault {
+            Some((DiskFault::Writes(failure), _)) => self.faults.refuse_commits(failure),
+            Some((DiskFault::Everything(failure), _)) => self.faults.break_down(failure),
+            Some((DiskFault::FewWrites(times), _)) => self.faults.fail_commits(times, OutboxFailure::Locked),
+            Some((DiskFault::FewReads(times), _)) => self.faults.fail_reads(times, OutboxFailure::Locked),
+            None => {}
+        }
+        // A commit that was held up carries waits that were chosen when it was made.
+        if self.disk_fault.is_some() {
+            self.model(|model| model.delays_void = true);
+        }
+    }
+
+    pub(super) fn disk_mends(&mut self, nth: u64) {
+        if self.disk_fault.is_some_and(|(_, current)| current == nth) {
+            self.disk_fault = None;
+            self.faults.heal();
+        }
+    }
+
+    fn dies(&mut self, moment: Moment) {
+        match moment {
+            Moment::Now => self.crash("between turns"),
+            Moment::BeforeCommit(after) => self.disk.die(Death { after, answered: true }),
+            Moment::AfterCommit(after) => self.disk.die(Death { after, answered: false }),
+            Moment::BeforeEffects => self.die_before_effects = true,
+        }
+    }
+
+    fn stop(&mut self, within: Duration) {
+        if self.engine.is_some() && self.stop_at.is_none() {
+            self.stop_at = Some(Monotonic::from_start(self.now).after(within));
+            self.tell(Event::Stop { within });
+        }
+    }
+
+    fn jump_wall(&mut self, millis: i64) {
+        self.jumped = true;
+        self.wall_offset = self.wall_offset.saturating_add(millis);
+        self.model(|model| {
+            model.void_delays();
+            model.delays_void = true;
+        });
+        self.publish_time();
+    }
+
+    fn sync_session(&mut self, session: usize) {
+        let Some(setup) = self.plan.setup.sessions.get(session) else { return };
+        // Without a Levi that takes rows, the daemon gets an error.
+        if self.engine.is_none() || self.stop_at.is_some() {
+            return;
+        }
+        let at = self.clocks().wall;
+        let (id, repository_id) = (session_id(session), format!("r{}", setup.repository));
+        let repository = LaneKey::Repository(repository_id.as_str().into());
+        let row = format!(
+            r#"{{"task":"session","session_id":"{id}","repository_id":"{repository_id}","status":"active"}}"#
+        );
+        let rows = [
+            NewRow::control(repository.clone(), None, b"{}".to_vec(), at),
+            NewRow::control(LaneKey::Session(id.clone()), Some(repository), row.into_bytes(), at),
+            NewRow::control(LaneKey::Secret(id), None, b"{}".to_vec(), at),
+        ];
+        let rows = rows.map(|row| {
+            let (reply, tried) = oneshot::channel();
+            self.waiting_for_steps.push(WaitingForStep { lane: row.lane.clone(), since: self.now, tried });
+            ControlIntake { row, reply }
+        });
+        self.tell(Event::EnqueueControl { rows: rows.into(), within: FIRST_ATTEMPTS_WITHIN });
+    }
+
+    fn key_arrives(&mut self, session: usize, notified: bool) {
+        self.daemon.key_arrives(session);
+        if notified {
+            self.tell(Event::KeyArrived(session_id(session)));
+        }
+    }
+
+    fn daemon_store_fails(&mut self, lasts: Duration) {
+        if self.healed {
+            return;
+        }
+        self.daemon_silence += 1;
+        self.daemon.set_silent(true);
+        let nth = self.daemon_silence;
+        self.schedule_at(self.now + lasts, 0, Occurrence::DaemonStoreMends(nth));
+    }
+
+    fn retry_parked(&mut self, notified: bool) {
+        let at = self.clocks().wall;
+        let parked = self.model(|model| {
+            let sessions = model.sessions.iter();
+            let messages = sessions.flat_map(|session| session.parked.values().map(|parked| parked.row));
+            let control = model.control.values().filter(|row| row.parked).filter_map(|row| Some(row.key?.id));
+            messages.chain(control).collect::<Vec<_>>()
+        });
+        let changes: Vec<_> = parked.into_iter().map(|row| Change::Unpark { row, at }).collect();
+        self.write_elsewhere(&changes, notified);
+    }
+
+    fn discard(&mut self, session: usize) {
+        let first = self.model(|model| {
+            let session = model.sessions.get(session)?;
+            session.pending.first_key_value().map(|(_, row)| *row)
+        });
+        if let Some(row) = first {
+            self.write_elsewhere(&[Change::Discard { row }], true);
+        }
+    }
+
+    fn write_elsewhere(&mut self, changes: &[Change], notified: bool) {
+        if changes.is_empty() {
+            return;
+        }
+        self.model(|model| {
+            for session in &mut model.sessions {
+                session.modified_externally = true;
+            }
+            model.control_modified_externally();
+        });
+        self.disk.write_elsewhere(changes);
+        self.unnotified |= !notified;
+        if notified {
+            self.tell(Event::WrittenElsewhere);
+        }
+    }
+
+    /// Everything is mended. What the operator must do is done; the rest is left to Levi.
+    pub(super) fn heal(&mut self) {
+        self.note(|| "event: everything is mended".to_owned());
+        self.healed = true;
+        self.mended_at = self.now;
+        self.server.heal(&self.plan.setup.sessions);
+        self.disk_fault = None;
+        self.faults.heal();
+        self.daemon.set_silent(false);
+        for session in 0..self.plan.setup.sessions.len() {
+            // Half of the keys come without a word: Levi must look again by itself.
+            let notified = self.random.chance(50);
+            self.key_arrives(session, notified);
+        }
+        if self.refresh_end == RefreshEnd::Refused {
+            self.needs_operator |= self.token != Some(self.server.token);
+        }
+        if self.unnotified {
+            self.tell(Event::WrittenElsewhere);
+        }
+        self.refresh_end = RefreshEnd::Fresh;
+        if self.needs_operator {
+            self.sign_in();
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! How processes end, and how the simulation does.
+
+use std::time::Duration;
+
+use levi_core::engine::Engine;
+use levi_outbox::{DueLane, DueQuery};
+
+use super::{Occurrence, Outcome, Simulation};
+use crate::plan::{ServerFault, SimEvent};
+
+impl Simulation {
+    /// The process is gone, with everything it had in memory. Requests under way are over one way or the other
+    /// before a new process sends anything: what is on the wire then is nobody's promise.
+    pub(super) fn crash(&mut self, when: &str) {
+        if self.engine.take().is_none() {
+            return;
+        }
+        self.note(|| format!("the process dies {when}"));
+        self.end_process();
+    }
+
+    fn end_process(&mut self) {
+        self.counts.restarts += 1;
+        self.disk.inner().dead = true;
+        self.incarnation += 1;
+        for (batch, flight) in std::mem::take(&mut self.flights) {
+            if !flight.arrived && self.random.chance(50) {
+                self.note(|| format!("server: {batch} arrives after the process is gone"));
+                let model = &mut self.disk.inner().model;
+                self.server.messages(model, &mut self.random, flight.token, &flight.rows);
+            }
+        }
+        self.model(|model| {
+            for session in &mut model.sessions {
+                (session.in_flight, session.causes, session.modified_externally) = (None, 0, false);
+                session.parent_sent = false;
+            }
+            model.forget_control_memory();
+        });
+        self.events.clear();
+        self.end_control_flights();
+        self.waiting_for_steps.clear();
+        self.control_sender_ready = false;
+        self.die_before_effects = false;
+        // Whoever waited for the disk cannot know: some hand their message over again.
+        for waiting in std::mem::take(&mut self.waiting_for_disk) {
+            if self.random.chance(50) {
+                let later = self.now + Duration::from_secs(6);
+                self.schedule_at(later, 0, Occurrence::Again(waiting.event));
+            }
+        }
+        self.waiting_for_server.clear();
+        let pause = Duration::from_millis(self.random.between(1, 3_000));
+        self.schedule_at(self.now + pause, 0, Occurrence::Boot);
+    }
+
+    /// Control rows that did not arrive may still do so: they write the same rows again.
+    fn end_control_flights(&mut self) {
+        for flight in std::mem::take(&mut self.control_flights).into_values() {
+            if let Some(token) = flight.token
+                && self.random.chance(50)
+            {
+                let (now, sessions) = (self.now, &self.plan.setup.sessions);
+                self.server.control_row(now, &mut self.random, token, &flight.lane, sessions);
+            }
+        }
+    }
+
+    pub(super) fn stop_if_finished(&mut self) {
+        let Some(stop_at) = self.stop_at else { return };
+        let now = self.clocks();
+        let finished = self.engine.as_ref().is_none_or(|engine| engine.is_finished(now));
+        if !finished {
+            let overdue = now.monotonic >= stop_at;
+            return self
+                .expect(!overdue, "G9 shutdown", || "the deadline is over and Levi goes on".to_owned());
+        }
+        if now.monotonic < stop_at {
+            self.check_drained();
+        }
+        let left = self.engine.as_ref().map_or(0, Engine::not_stored);
+        let broken = self.disk_fault.is_some();
+        self.expect(left == 0 || broken, "G9 shutdown", || {
+            format!("{left} messages were accepted and are not on a disk that works")
+        });
+        self.note(|| format!("Levi stops; {left} not stored"));
+        self.engine = None;
+        self.stop_at = None;
+        self.end_process();
+    }
+
+    /// Levi says that all that could leave has left.
+    fn check_drained(&mut self) {
+        let under_way = self.flights.len() + self.control_flights.len();
+        self.expect(under_way == 0, "G9 shutdown", || {
+            format!("Levi stops before its time with {under_way} requests under way")
+        });
+        let open = self.paused.is_none();
+        let now = self.clocks().wall;
+        if !open || self.unnotified || self.jumped || self.disk_fault.is_some() {
+            return;
+        }
+        let horizon = now.after(self.plan.setup.config.longest_delay());
+        let query = DueQuery { now, horizon, except: &[], max_lanes: 100, heads_per_lane: 1, max_heads: 100 };
+        let due = self.disk.read(|store| store.due(query)).unwrap_or_default();
+        let can_send = |lane: &&DueLane| self.control_sender_ready || !lane.key.kind().is_control();
+        let names: Vec<_> = due.lanes.iter().filter(can_send).map(|lane| lane.key.to_string()).collect();
+        self.expect(names.is_empty(), "G9 shutdown", || {
+            format!("Levi stops before its time, and {names:?} could still have been sent")
+        });
+    }
+
+    /// How long everything may take once everything is mended.
+    fn patience(&self) -> Duration {
+        let asked = self.plan.events.iter().map(|planned| match planned.what {
+            SimEvent::Server(ServerFault::RetryAfter(seconds), _) => seconds,
+            _ => 0,
+        });
+        let asked = Duration::from_secs(asked.max().unwrap_or(0));
+        // Bad rows are found one request at a time.
+        let requests = 100 * 2 * Duration::from_millis(self.plan.setup.latency);
+        3 * self.plan.setup.config.longest_delay() + asked + requests + Duration::from_secs(120)
+    }
+
+    /// Whether waiting until `at` would be waiting too long.
+    pub(super) fn is_over(&self, at: Duration) -> bool {
+        self.healed && at > self.mended_at.max(self.booted_at) + self.patience()
+    }
+
+    pub(super) fn outcome(&mut self) -> Outcome {
+        let parked = self.model(|model| model.parked_rows() as u64);
+        let stored = self.model(|model| model.rows.len() as u64);
+        self.counts.requests = self.server.requests;
+        (self.counts.parked, self.counts.stored) = (parked, stored);
+        let (violation, trace) =
+            self.model(|model| (model.violation.clone(), model.trace.take().unwrap_or_default()));
+        let arrivals = self.model(|model| std::mem::take(&mut model.arrivals));
+        Outcome { violation, trace, arrivals, counts: self.counts }
+    }
+}

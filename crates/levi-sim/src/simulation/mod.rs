@@ -1,0 +1,389 @@
+//! The simulation: virtual time, one engine at a time, and everything around it.
+
+mod check;
+mod event_queue;
+mod events;
+mod finish;
+mod operator;
+mod requests;
+mod turns;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use levi_core::batcher::{Input, PauseReason};
+use levi_core::engine::{Effect, Engine, EngineParts, Event, Sealer, Tried};
+use levi_core::{EnqueueError, Receipt, SecretsCache, SyncedError};
+use levi_outbox::{LaneKey, RowKey};
+use levi_testkit::outbox::{FaultyOutbox, OutboxFaults};
+use levi_types::{Monotonic, Now, SessionStore, Wall};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::content::{Content, Keys};
+use crate::daemon::Daemon;
+use crate::disk::Disk;
+use crate::model::{Arrival, Model, Violation};
+use crate::plan::{DiskFault, Plan, RefreshEnd, StoreKind};
+use crate::random::Random;
+use crate::server::{Rows, Server};
+use event_queue::{Occurrence, Scheduled};
+
+/// 2026-01-01T00:00:00Z, where every simulation's wall clock starts.
+const START: i64 = 1_767_225_600_000;
+
+/// Turns beyond which a simulation makes no progress.
+const MOST_TURNS: u64 = 50_000;
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The first promise that was broken, if any.
+    pub violation: Option<Violation>,
+    /// What happened, where it was asked for.
+    pub trace: Vec<String>,
+    /// When each message was stored and when it arrived, by session and sequence number, likewise.
+    pub arrivals: BTreeMap<(usize, i64), Arrival>,
+    /// What it took.
+    pub counts: Counts,
+}
+
+/// What a run took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Turns of engines.
+    pub turns: u64,
+    /// Requests that reached the server.
+    pub requests: u64,
+    /// Messages stored.
+    pub stored: u64,
+    /// Messages parked at the end.
+    pub parked: u64,
+    /// Times the process died or was stopped.
+    pub restarts: u64,
+}
+
+/// A request under way.
+struct Flight {
+    rows: Rows,
+    token: u32,
+    arrived: bool,
+}
+
+/// A control row in flight.
+struct ControlFlight {
+    lane: LaneKey,
+    /// The row's version, as the outbox returned it.
+    key: Option<RowKey>,
+    token: Option<u32>,
+}
+
+/// Whether Levi may send, as far as it can know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    Open,
+    Out,
+    /// A fresh token was asked for.
+    Refreshing,
+    /// It could not be had; not to be asked for again before this.
+    Later(Monotonic),
+}
+
+struct WaitingForDisk {
+    event: usize,
+    session: usize,
+    place: i64,
+    content: Content,
+    reply: oneshot::Receiver<Result<Receipt, EnqueueError>>,
+}
+
+struct WaitingForServer {
+    session: usize,
+    place: i64,
+    version: u32,
+    reply: oneshot::Receiver<Result<(), SyncedError>>,
+}
+
+/// A caller of session sync.
+struct WaitingForStep {
+    lane: LaneKey,
+    since: Duration,
+    tried: oneshot::Receiver<Tried>,
+}
+
+/// How long a caller of session sync waits for the first attempt.
+const FIRST_ATTEMPTS_WITHIN: Duration = Duration::from_secs(60);
+
+pub(crate) struct Simulation {
+    plan: Plan,
+    random: Random,
+    now: Duration,
+    wall_offset: i64,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    scheduled: u64,
+    incarnation: u64,
+    engine: Option<Engine>,
+    /// What the process seals with, as it hands messages in.
+    sealer: Sealer,
+    nonces: Random,
+    keys: Arc<Keys>,
+    disk: Disk,
+    file: Option<PathBuf>,
+    _folder: Option<tempfile::TempDir>,
+    faults: OutboxFaults,
+    disk_fault: Option<(DiskFault, u64)>,
+    daemon: Arc<Daemon>,
+    daemon_silence: u64,
+    server: Server,
+    token: Option<u32>,
+    needs_operator: bool,
+    refresh_end: RefreshEnd,
+    gate: Gate,
+    /// When a token was refreshed, if nothing has been accepted since.
+    refreshed_at: Option<Duration>,
+    /// The operator signed in while a token was asked for.
+    crossed: bool,
+    /// A token in use was refused in this turn.
+    refused: bool,
+    /// The server asked for silence until then.
+    silence: Duration,
+    /// It asked in this very turn, which may have begun with other things.
+    asked_now: bool,
+    flights: BTreeMap<u64, Flight>,
+    control_flights: BTreeMap<u64, ControlFlight>,
+    control_sender_ready: bool,
+    versions: BTreeMap<(usize, i64), u32>,
+    waiting_for_disk: Vec<WaitingForDisk>,
+    waiting_for_server: Vec<WaitingForServer>,
+    waiting_for_steps: Vec<WaitingForStep>,
+    queue_room: Arc<Semaphore>,
+    die_before_effects: bool,
+    stop_at: Option<Monotonic>,
+    boots: u64,
+    /// Another process wrote to the outbox and did not notify Levi.
+    unnotified: bool,
+    /// The wall clock jumped since Levi started: what is due by it may not be by Levi's timers.
+    jumped: bool,
+    healed: bool,
+    mended_at: Duration,
+    booted_at: Duration,
+    events: Vec<Event>,
+    paused: Option<PauseReason>,
+    /// Bad rows were taken for the project's fault, and nothing was accepted since.
+    blamed: bool,
+    spins: u32,
+    idle_turns: u32,
+    counts: Counts,
+}
+
+impl Simulation {
+    /// Runs a plan to its end.
+    pub(crate) fn run(plan: &Plan, traced: bool) -> Outcome {
+        match Self::new(plan.clone(), traced) {
+            Ok(mut simulation) => {
+                simulation.live();
+                simulation.outcome()
+            }
+            Err(error) => {
+                let at = Monotonic::default();
+                let violation = Violation { oracle: "setup", what: error.to_string(), at };
+                Outcome {
+                    violation: Some(violation),
+                    trace: Vec::new(),
+                    arrivals: BTreeMap::new(),
+                    counts: Counts::default(),
+                }
+            }
+        }
+    }
+
+    fn new(plan: Plan, traced: bool) -> Result<Self, Box<dyn std::error::Error>> {
+        let setup = &plan.setup;
+        let keys = Arc::new(Keys::new(setup.sessions.len(), &mut Random::new(plan.seed, 2)));
+        let model = Model::new(setup.config.clone(), Arc::clone(&keys), setup.sessions.len(), traced);
+        let folder = match setup.store {
+            StoreKind::SqliteFile => Some(folder()?),
+            _ => None,
+        };
+        let file = folder.as_ref().map(|folder| folder.path().join("outbox.db"));
+        let disk = Disk::new(setup.store, file.as_ref(), model)?;
+        let daemon = Arc::new(Daemon::new(Arc::clone(&keys), setup.sessions.clone(), disk.clone()));
+        let mut simulation = Self {
+            random: Random::new(plan.seed, 3),
+            sealer: fresh_sealer(&plan, &keys, &daemon),
+            nonces: Random::new(plan.seed, 4),
+            now: Duration::ZERO,
+            wall_offset: START,
+            queue: BinaryHeap::new(),
+            scheduled: 0,
+            incarnation: 0,
+            engine: None,
+            disk,
+            file,
+            _folder: folder,
+            faults: OutboxFaults::default(),
+            disk_fault: None,
+            daemon,
+            daemon_silence: 0,
+            server: Server::new(&setup.sessions),
+            keys,
+            token: setup.signed_in.then_some(1),
+            needs_operator: !setup.signed_in,
+            refresh_end: RefreshEnd::default(),
+            gate: Gate::Out,
+            refreshed_at: None,
+            crossed: false,
+            refused: false,
+            silence: Duration::ZERO,
+            asked_now: false,
+            flights: BTreeMap::new(),
+            control_flights: BTreeMap::new(),
+            control_sender_ready: false,
+            versions: BTreeMap::new(),
+            waiting_for_disk: Vec::new(),
+            waiting_for_server: Vec::new(),
+            waiting_for_steps: Vec::new(),
+            queue_room: Arc::new(Semaphore::new(setup.config.max_queued_bytes)),
+            die_before_effects: false,
+            stop_at: None,
+            boots: 0,
+            unnotified: false,
+            jumped: false,
+            healed: false,
+            mended_at: Duration::ZERO,
+            booted_at: Duration::ZERO,
+            events: Vec::new(),
+            paused: None,
+            blamed: false,
+            spins: 0,
+            idle_turns: 0,
+            counts: Counts::default(),
+            plan,
+        };
+        for index in 0..simulation.plan.events.len() {
+            let at = simulation.plan.events[index].at;
+            simulation.schedule_at(at, 0, Occurrence::ScheduledEvent(index));
+        }
+        simulation.schedule_at(simulation.plan.heal_at, 0, Occurrence::Heal);
+        simulation.boot();
+        Ok(simulation)
+    }
+
+    fn schedule_at(&mut self, at: Duration, incarnation: u64, occurrence: Occurrence) {
+        self.scheduled += 1;
+        self.queue.push(Reverse(Scheduled { at, nth: self.scheduled, incarnation, occurrence }));
+    }
+
+    fn schedule(&mut self, after: Duration, occurrence: Occurrence) {
+        let incarnation = self.incarnation;
+        self.schedule_at(self.now + after, incarnation, occurrence);
+    }
+
+    fn clocks(&self) -> Now {
+        let millis = i64::try_from(self.now.as_millis()).unwrap_or(i64::MAX);
+        let wall = Wall::from_millis(self.wall_offset.saturating_add(millis));
+        Now { monotonic: Monotonic::from_start(self.now), wall }
+    }
+
+    /// A fresh process on the same disk.
+    fn boot(&mut self) {
+        self.boots += 1;
+        self.booted_at = self.now;
+        (self.unnotified, self.jumped) = (false, false);
+        self.incarnation += 1;
+        if self.boots > 1
+            && let Err(error) = self.disk.reopen(self.plan.setup.store, self.file.as_ref())
+        {
+            return self.fail("G1 disk", format!("the outbox cannot be opened again: {error}"));
+        }
+        self.check_disk();
+        let outbox = FaultyOutbox::new(self.disk.clone());
+        self.faults = outbox.faults();
+        self.sealer = fresh_sealer(&self.plan, &self.keys, &self.daemon);
+        self.engine = Some(Engine::new(EngineParts {
+            config: self.plan.setup.config.clone(),
+            outbox: Box::new(outbox),
+            session_store: Arc::clone(&self.daemon) as Arc<dyn SessionStore>,
+            sealer: self.sealer.clone(),
+            random: Box::new(Random::new(self.plan.seed, 100 + self.boots)),
+        }));
+        self.apply_disk_fault();
+        (self.gate, self.stop_at, self.refreshed_at, self.crossed) = (Gate::Out, None, None, false);
+        // A fresh process knows of no request to be silent.
+        self.silence = Duration::ZERO;
+        self.queue_room = Arc::new(Semaphore::new(self.plan.setup.config.max_queued_bytes));
+        self.note(|| "Levi starts".to_owned());
+        if self.token.is_some() {
+            self.events.push(Event::Input(Input::SignedIn));
+        }
+        // Session sync joins at once, or some time later.
+        let wait = self.random.pick(&[0, 0, 5, 3_000]);
+        self.schedule(Duration::from_millis(wait), Occurrence::ControlSenderReady);
+        self.turn();
+    }
+
+    fn live(&mut self) {
+        while self.violation().is_none() && self.counts.turns < MOST_TURNS {
+            let timeout = self.engine.as_ref().and_then(Engine::timeout);
+            let timeout = timeout.map(|at| at.since_start() + self.lateness());
+            let next = self.queue.peek().map(|Reverse(next)| next.at);
+            let Some(at) = [timeout, next].into_iter().flatten().min() else { break };
+            if self.is_over(at) {
+                break;
+            }
+            self.spins = if at > self.now { 0 } else { self.spins + 1 };
+            self.now = self.now.max(at);
+            if self.spins > 2_000 {
+                self.fail("G8 idle", "Levi spins: turn after turn, and no time passes".to_owned());
+            }
+            self.take_what_is_due();
+            // As the worker does: it wakes for an event or for the engine's timer, and for nothing else.
+            let now = self.clocks().monotonic;
+            let due = self.engine.as_ref().and_then(Engine::timeout).is_some_and(|at| at <= now);
+            if self.engine.is_some() && (due || !self.events.is_empty()) {
+                self.turn();
+            }
+        }
+        self.check_end();
+    }
+
+    fn lateness(&mut self) -> Duration {
+        Duration::from_millis(self.random.below(self.plan.setup.lateness + 1))
+    }
+
+    fn model<T>(&self, act: impl FnOnce(&mut Model) -> T) -> T {
+        act(&mut self.disk.inner().model)
+    }
+
+    fn violation(&self) -> Option<Violation> {
+        self.model(|model| model.violation.clone())
+    }
+
+    fn fail(&self, oracle: &'static str, what: String) {
+        self.model(|model| model.fail(oracle, what));
+    }
+
+    fn expect(&self, holds: bool, oracle: &'static str, what: impl FnOnce() -> String) {
+        if !holds {
+            self.fail(oracle, what());
+        }
+    }
+
+    fn note(&self, line: impl FnOnce() -> String) {
+        self.model(|model| model.note(line));
+    }
+}
+
+/// A process that begins knows no session's key.
+fn fresh_sealer(plan: &Plan, keys: &Keys, daemon: &Arc<Daemon>) -> Sealer {
+    let database_key = plan.setup.database_key.then(|| keys.database.clone());
+    Sealer::new(SecretsCache::new(), Arc::clone(daemon) as Arc<dyn SessionStore>, database_key)
+}
+
+/// A folder for a file that need not survive: in memory, where the system has such a place.
+fn folder() -> std::io::Result<tempfile::TempDir> {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
+}

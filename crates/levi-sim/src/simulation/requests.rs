@@ -1,0 +1,223 @@
+//! The requests that Levi sends, and their outcomes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use levi_core::batcher::{BatchId, Input};
+use levi_core::engine::Event;
+use levi_core::{SendError, SyncError};
+use levi_outbox::LaneKey;
+use levi_transport::rows::{MessageRow, decode_rows};
+use levi_transport::{ApiError, Upsert, Verdict};
+
+use super::{ControlFlight, Flight, Gate, Occurrence, Simulation};
+use crate::content::MARK;
+use crate::server::Rows;
+
+impl Simulation {
+    pub(super) fn send(&mut self, batch: u64, upsert: &Upsert, gate_changes: bool) {
+        let rows = match self.decode(upsert) {
+            Ok(rows) => rows,
+            Err(error) => {
+                return self.fail("G7 sealed", format!("a request that the server cannot read: {error}"));
+            }
+        };
+        self.note(|| {
+            let names: Vec<_> =
+                rows.rows.iter().map(|(s, place, c)| format!("s{s}/{place} v{}", c.version)).collect();
+            format!("send {batch}: {}", names.join(", "))
+        });
+        self.check_request(batch, &rows);
+        self.check_may_send(gate_changes);
+        let Some(token) = self.token else {
+            self.flights.insert(batch, Flight { rows, token: 0, arrived: true });
+            let result = Err(ApiError::new(Verdict::SignedOut, "signed_out", ""));
+            return self.schedule(Duration::ZERO, Occurrence::Answered(batch, result));
+        };
+        self.flights.insert(batch, Flight { rows, token, arrived: false });
+        let latency = self.latency();
+        self.schedule(latency, Occurrence::Arrives(batch));
+    }
+
+    fn decode(&self, upsert: &Upsert) -> Result<Rows, String> {
+        let leaks = upsert.body.windows(MARK.len()).any(|bytes| bytes == MARK.as_bytes());
+        if leaks {
+            return Err("plaintext in a body".to_owned());
+        }
+        let rows: Vec<MessageRow> = decode_rows(&upsert.body).map_err(|error| error.to_string())?;
+        let rows = rows.iter().map(|row| self.keys.open(row)).collect::<Result<_, _>>()?;
+        Ok(Rows { rows, bytes: upsert.body.len() })
+    }
+
+    /// One session, one request at a time; never more than the limits.
+    fn check_request(&mut self, batch: u64, rows: &Rows) {
+        let config = self.plan.setup.config.clone();
+        let count = rows.rows.len();
+        self.expect(count > 0 && count <= config.catch_up_batch_size, "G6 bounds", || {
+            format!("{count} rows in one request")
+        });
+        self.expect(count == 1 || rows.bytes <= config.max_batch_bytes, "G6 bounds", || {
+            format!("{} bytes in one request of {count} rows", rows.bytes)
+        });
+        self.check_in_flight();
+        let sessions: BTreeSet<usize> = rows.rows.iter().map(|(session, ..)| *session).collect();
+        self.model(|model| {
+            for number in sessions {
+                let Some(session) = model.sessions.get_mut(number) else { continue };
+                if let Some(other) = session.in_flight.replace(batch) {
+                    model.fail("G3 order", format!("s{number} is in requests {other} and {batch} at once"));
+                }
+            }
+        });
+    }
+
+    /// The request reaches the server.
+    pub(super) fn arrives(&mut self, batch: u64) {
+        let Some(flight) = self.flights.get_mut(&batch) else { return };
+        flight.arrived = true;
+        let served = {
+            let model = &mut self.disk.inner().model;
+            self.server.messages(model, &mut self.random, flight.token, &flight.rows)
+        };
+        self.note(|| format!("server: {batch} -> {}", shown(&served.result)));
+        let latency = self.latency() + served.delay;
+        self.schedule(latency, Occurrence::Answered(batch, served.result));
+    }
+
+    pub(super) fn answered(&mut self, batch: u64, result: Result<(), ApiError>) {
+        let Some(flight) = self.flights.remove(&batch) else { return };
+        self.note(|| format!("answer to {batch}: {}", shown(&result)));
+        let verdict = result.as_ref().err().map(|error| error.verdict);
+        let deferring = matches!(
+            verdict,
+            Some(
+                Verdict::Unreachable
+                    | Verdict::Busy
+                    | Verdict::Unexpected
+                    | Verdict::MissingParent
+                    | Verdict::Forbidden
+            )
+        );
+        let refused = verdict == Some(Verdict::Forbidden) && flight.rows.rows.len() == 1;
+        let sessions: BTreeSet<usize> = flight.rows.rows.iter().map(|(session, ..)| *session).collect();
+        self.model(|model| {
+            for number in sessions {
+                if let Some(session) = model.sessions.get_mut(number) {
+                    session.in_flight = None;
+                    session.causes += u32::from(deferring);
+                    session.refusals += u32::from(refused);
+                }
+            }
+        });
+        match &result {
+            Ok(()) => (self.refreshed_at, self.blamed) = (None, false),
+            Err(error) if error.verdict == Verdict::SignedOut => self.token_refused(flight.token),
+            Err(error) => self.note_retry_after(error),
+        }
+        let result = result.map_err(SendError::Api);
+        self.tell(Event::Input(Input::Outcome { batch: BatchId(batch), result }));
+    }
+
+    /// A refusal counts where it was about the token that is in use.
+    fn token_refused(&mut self, token: u32) {
+        if Some(token) == self.token {
+            self.refused = true;
+            if self.refreshed_at.is_some() && token == self.server.token {
+                // A token fresh from the server is refused: the user has to look at it.
+                self.needs_operator = true;
+                if self.healed {
+                    self.schedule_at(self.now + Duration::from_secs(1), 0, Occurrence::OperatorSignsIn);
+                }
+            }
+        }
+    }
+
+    pub(super) fn send_control(&mut self, batch: u64, lane: LaneKey, gate_changes: bool) {
+        self.note(|| format!("send {batch}: {lane}"));
+        self.check_in_flight();
+        self.expect(self.control_sender_ready, "control rows", || {
+            format!("{lane} is sent, and nobody can send it")
+        });
+        self.check_may_send(gate_changes);
+        let key = self.model(|model| model.control.get(&lane).and_then(|row| row.key));
+        // It takes the token that is there when it starts.
+        self.control_flights.insert(batch, ControlFlight { lane, key, token: self.token });
+        let latency = self.latency();
+        self.schedule(latency, Occurrence::ControlArrives(batch));
+    }
+
+    pub(super) fn control_arrives(&mut self, batch: u64) {
+        let Some(flight) = self.control_flights.get(&batch) else { return };
+        let (result, delay) = match flight.token {
+            None => (Err(SendError::Wait(SyncError::NotAuthenticated)), Duration::ZERO),
+            Some(token) => {
+                let (now, sessions) = (self.now, &self.plan.setup.sessions);
+                let served = self.server.control_row(now, &mut self.random, token, &flight.lane, sessions);
+                (served.result.map_err(SendError::Api), served.delay)
+            }
+        };
+        let lane = flight.lane.clone();
+        self.note(|| format!("server: {lane} -> {}", code(&result)));
+        let latency = self.latency() + delay;
+        self.schedule(latency, Occurrence::ControlEnded(batch, result));
+    }
+
+    pub(super) fn control_ended(&mut self, batch: u64, result: Result<(), SendError>) {
+        let Some(ControlFlight { lane, key, token }) = self.control_flights.remove(&batch) else { return };
+        self.model(|model| match (&result, key) {
+            (Ok(()), Some(key)) => model.control_row_ended(&lane, key, Ok(())),
+            (Err(SendError::Api(error)), Some(key)) => model.control_row_ended(&lane, key, Err(error)),
+            _ => model.control_row_waits(&lane),
+        });
+        match &result {
+            Ok(()) => (self.refreshed_at, self.blamed) = (None, false),
+            Err(SendError::Api(error)) => {
+                if error.verdict == Verdict::SignedOut
+                    && let Some(token) = token
+                {
+                    self.token_refused(token);
+                }
+                self.note_retry_after(error);
+            }
+            Err(_) => {}
+        }
+        self.tell(Event::Input(Input::Outcome { batch: BatchId(batch), result }));
+    }
+
+    fn note_retry_after(&mut self, error: &ApiError) {
+        if let Some(asked) = error.retry_after {
+            self.silence = self.silence.max(self.now + asked);
+            self.asked_now = true;
+        }
+    }
+
+    /// Requests of both kinds are bounded together.
+    fn check_in_flight(&mut self) {
+        let most = self.plan.setup.config.max_in_flight;
+        let in_flight = self.flights.len() + self.control_flights.len() + 1;
+        self.expect(in_flight <= most, "G6 bounds", || format!("{in_flight} requests in flight"));
+    }
+
+    /// Nothing is sent without a token, nor while the server asked for a pause.
+    fn check_may_send(&mut self, gate_changes: bool) {
+        let early = self.silence.saturating_sub(self.now);
+        self.expect(early.is_zero() || self.asked_now, "backoff", || {
+            format!("sent {early:?} before the server's Retry-After is over")
+        });
+        self.expect(gate_changes || self.gate == Gate::Open, "G5 sign-in", || {
+            format!("a request is sent while {:?}", self.gate)
+        });
+    }
+}
+
+fn code(result: &Result<(), SendError>) -> &str {
+    result.as_ref().map_or_else(SendError::code, |()| "accepted")
+}
+
+/// A result, for the trace.
+fn shown(result: &Result<(), ApiError>) -> String {
+    match result {
+        Ok(()) => "accepted".to_owned(),
+        Err(error) => format!("{:?} {}", error.verdict, error.code),
+    }
+}

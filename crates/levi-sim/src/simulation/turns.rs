@@ -1,0 +1,127 @@
+//! What comes next, and what the engine makes of it.
+
+use super::*;
+
+impl Simulation {
+    /// Takes one thing that is due, or all of them: both happen.
+    pub(super) fn take_what_is_due(&mut self) {
+        self.publish_time();
+        let all = self.random.chance(50);
+        while let Some(Reverse(next)) = self.queue.peek() {
+            if next.at > self.now {
+                break;
+            }
+            let Some(Reverse(next)) = self.queue.pop() else { break };
+            if next.incarnation == 0 || next.incarnation == self.incarnation {
+                self.come(next.occurrence);
+            }
+            if !all {
+                break;
+            }
+        }
+    }
+
+    pub(super) fn come(&mut self, occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::ScheduledEvent(index) => self.planned(index),
+            Occurrence::Heal => self.heal(),
+            Occurrence::Boot => {
+                if self.engine.is_none() {
+                    self.boot();
+                }
+            }
+            Occurrence::Arrives(batch) => self.arrives(batch),
+            Occurrence::Answered(batch, result) => self.answered(batch, result),
+            Occurrence::Refreshed => self.refresh_ends(),
+            Occurrence::ControlArrives(batch) => self.control_arrives(batch),
+            Occurrence::ControlEnded(batch, result) => self.control_ended(batch, result),
+            Occurrence::ControlSenderReady => {
+                self.control_sender_ready = true;
+                self.tell(Event::Input(Input::ControlSenderReady));
+            }
+            Occurrence::DiskMends(nth) => self.disk_mends(nth),
+            Occurrence::DaemonStoreMends(nth) => {
+                if nth == self.daemon_silence {
+                    self.daemon.set_silent(false);
+                }
+            }
+            Occurrence::Again(index) => self.planned(index),
+            Occurrence::OperatorSignsIn => self.sign_in(),
+            Occurrence::Nothing => {}
+        }
+    }
+
+    /// One turn of the engine, and everything that follows from it at once.
+    pub(super) fn turn(&mut self) {
+        self.publish_time();
+        let Some(mut engine) = self.engine.take() else { return };
+        self.counts.turns += 1;
+        {
+            let model = &mut self.disk.inner().model;
+            model.turn += 1;
+            model.calls = 0;
+        }
+        let mut events = std::mem::take(&mut self.events);
+        // As in the worker: answers and commands are never queued behind messages.
+        events.sort_by_key(|event| matches!(event, Event::Enqueue(_)));
+        let gate_changes =
+            events.iter().any(|event| matches!(event, Event::Input(Input::SignedIn | Input::SignedOut)));
+        let had_events = !events.is_empty();
+        for event in &events {
+            match event {
+                Event::Input(Input::SignedIn) => self.gate = Gate::Open,
+                Event::Input(Input::SignedOut) => self.gate = Gate::Out,
+                _ => {}
+            }
+        }
+        let mut effects = Vec::new();
+        let disk = self.disk.clone();
+        engine.turn_with(self.clocks(), events, &mut |effect| match effect {
+            // As in the worker: completed at once, whatever happens in the rest of the turn.
+            Effect::Complete(committed) => committed.complete(),
+            Effect::SendControl { ref key, .. } => {
+                disk.inner().model.control_row_sent(key);
+                effects.push(effect);
+            }
+            effect => effects.push(effect),
+        });
+        let stillborn = self.die_before_effects && !effects.is_empty();
+        let dead = self.disk.inner().dead || stillborn;
+        if dead && (stillborn || self.random.chance(50)) {
+            // Requests leave before or after the commit during which the process dies: both happen.
+            effects.clear();
+        }
+        self.disk.inner().dead = dead;
+        let status = engine.status_if_changed();
+        if !dead {
+            engine.announce();
+        }
+        self.engine = Some(engine);
+        if dead {
+            self.replies(true);
+            self.perform(effects, gate_changes);
+            return self.crash("in a turn");
+        }
+        self.perform(effects, gate_changes);
+        (self.refused, self.asked_now) = (false, false);
+        self.replies(false);
+        self.check_turn(status, had_events);
+        self.stop_if_finished();
+    }
+
+    pub(super) fn perform(&mut self, effects: Vec<Effect>, gate_changes: bool) {
+        for effect in effects {
+            match effect {
+                Effect::Send { batch, upsert } => self.send(batch.0, &upsert, gate_changes),
+                Effect::Refresh => self.refresh(),
+                Effect::SendControl { batch, key, .. } => self.send_control(batch.0, key, gate_changes),
+                Effect::Complete(committed) => committed.complete(),
+            }
+        }
+    }
+
+    pub(super) fn publish_time(&mut self) {
+        let now = self.clocks();
+        self.disk.inner().model.now = now;
+    }
+}

@@ -1,0 +1,60 @@
+//! Why a request to a Supabase project failed, and what that means for the caller.
+
+use std::time::Duration;
+
+/// What a failed request means. `docs/protocol.md`, *Verdicts*, has the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// No response, or an unreadable one; the write may have happened.
+    Unreachable,
+    /// The server or the database is overloaded, restarting or out of a resource.
+    Busy,
+    /// The access token is missing, expired or revoked.
+    SignedOut,
+    /// Row level security refused at least one row.
+    Forbidden,
+    /// A row references a session, repository or device that the server does not have.
+    MissingParent,
+    /// Two rows of the batch had the same key.
+    DuplicateInBatch,
+    /// At least one row is invalid in itself.
+    Rejected,
+    /// A table or column is missing: the project has not been set up for this version.
+    SchemaMismatch,
+    /// The project is read-only, restricted or paused.
+    ProjectUnavailable,
+    /// The request's body was too large.
+    TooLarge,
+    /// A response that the table does not list; handled as `Busy`.
+    Unexpected,
+}
+
+/// Why a request failed. Holds no token and no message content.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{verdict:?} ({code}): {detail}")]
+#[non_exhaustive]
+pub struct ApiError {
+    /// What the failure means.
+    pub verdict: Verdict,
+    /// The body's `code` (SQLSTATE or `PGRST...`), else the HTTP status, else a word such as `timeout`.
+    pub code: String,
+    /// One line, at most 300 characters: the server's message and details, or the I/O error.
+    pub detail: String,
+    /// How long the server asked the caller to wait (`Retry-After`), at most one hour.
+    pub retry_after: Option<Duration>,
+}
+
+impl ApiError {
+    /// An error without a requested wait.
+    pub fn new(verdict: Verdict, code: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { verdict, code: code.into(), detail: detail.into(), retry_after: None }
+    }
+
+    /// Sets the wait that the server asked for.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+}

@@ -1,0 +1,118 @@
+//! `cargo xtask faults`: can the simulation fail? Each patch in `faults/` plants one bug. The
+//! command applies them one at a time to a copy of the tree and shows which oracle of the
+//! simulation catches each, after how many seeds.
+
+mod patches;
+mod tree;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::failure::Failure;
+use crate::programs;
+use patches::Fault;
+use tree::Tree;
+
+/// Seeds without a violation after which a planted bug counts as not caught. The tree without any
+/// bug must survive as many, which is also how CI simulates.
+const MAX_SEEDS: &str = "50000";
+
+/// A simulation with one planted bug, ready to run.
+struct Built<'f> {
+    fault: &'f Fault,
+    program: PathBuf,
+    took: Duration,
+}
+
+/// What a simulation found: the first violation.
+struct Violation {
+    oracle: String,
+    seeds: String,
+}
+
+/// Tries the planted bugs whose names contain one of `args`, or all.
+pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
+    let faults = patches::select(args)?;
+    let tree = Tree::copy()?;
+    let unpatched = tree.build("levi-sim")?;
+    programs::succeed(
+        "the simulation without a planted bug",
+        Command::new(unpatched).args(["--seeds", MAX_SEEDS]),
+    )?;
+    println!("\n{:<46} {:<16} {:>7} {:>7}  what is broken", "planted bug", "caught by", "seeds", "built");
+    let survived = thread::scope(|scope| {
+        // The next one is built while this one is simulated, because neither keeps two cores busy.
+        let (sender, built) = mpsc::sync_channel(0);
+        let (tree, faults) = (&tree, &faults);
+        scope.spawn(move || {
+            for fault in faults {
+                let outcome = build(tree, fault);
+                let failed = outcome.is_err();
+                if sender.send(outcome).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        built.iter().try_fold(0, |survived, built| Ok(survived + usize::from(!is_caught(&built?)?)))
+    })?;
+    if survived > 0 { Err(Failure::Findings(survived)) } else { Ok(()) }
+}
+
+/// Builds the simulation with a planted bug, and takes the bug out of the tree again.
+fn build<'f>(tree: &Tree, fault: &'f Fault) -> Result<Built<'f>, Failure> {
+    let started = Instant::now();
+    tree.apply(&fault.patch, &[])?;
+    let program = tree.build(&fault.name);
+    tree.apply(&fault.patch, &["--reverse"])?;
+    Ok(Built { fault, program: program?, took: started.elapsed() })
+}
+
+/// Simulates, and prints the bug's line of the table.
+fn is_caught(built: &Built<'_>) -> Result<bool, Failure> {
+    let Built { fault, program, took } = built;
+    let violation = first_violation(program)?;
+    let caught = violation.is_some();
+    let Violation { oracle, seeds } =
+        violation.unwrap_or_else(|| Violation { oracle: "NOTHING".to_owned(), seeds: MAX_SEEDS.to_owned() });
+    println!("{:<46} {oracle:<16} {seeds:>7} {:>5.0} s  {}", fault.name, took.as_secs_f64(), fault.about);
+    Ok(caught)
+}
+
+fn first_violation(program: &PathBuf) -> Result<Option<Violation>, Failure> {
+    let mut sim = Command::new(program);
+    sim.args(["--seeds", MAX_SEEDS, "--first-only"]).stdin(Stdio::null());
+    let output = sim.output().map_err(Failure::io("levi-sim"))?;
+    if output.status.success() {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.lines().find_map(parse_violation) {
+        Some(violation) => Ok(Some(violation)),
+        None => Err(Failure::Tool { what: "levi-sim".into(), detail: output.status.to_string() }),
+    }
+}
+
+/// Reads `seed 7 breaks a promise after 8 seeds: [G3 order] at ..`.
+fn parse_violation(line: &str) -> Option<Violation> {
+    let (_, rest) = line.split_once(" after ").filter(|(start, _)| start.starts_with("seed "))?;
+    let (seeds, rest) = rest.split_once(" seeds")?;
+    let (_, rest) = rest.split_once('[')?;
+    let (oracle, _) = rest.split_once(']')?;
+    Some(Violation { oracle: oracle.to_owned(), seeds: seeds.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_violation;
+
+    #[test]
+    fn the_line_of_a_failing_seed_is_parsed() {
+        let line = "seed 7 breaks a promise after 8 seeds: [G3 order] at 1.000 s: s0/1 waits on disk [..]";
+        let violation = parse_violation(line).unwrap();
+        assert_eq!((violation.oracle.as_str(), violation.seeds.as_str()), ("G3 order", "8"));
+        assert!(parse_violation("8 seeds in 1.0 s (8 seeds/s): 12 turns after all [..]").is_none());
+    }
+}

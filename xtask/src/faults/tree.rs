@@ -1,0 +1,82 @@
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::failure::Failure;
+use crate::metadata::{cargo, root};
+use crate::programs;
+
+/// A copy of the tree, to which patches are applied.
+///
+/// It is built into the target folder of the tree itself. The packages of the copy have paths, and
+/// so artifacts, of their own; dependencies from outside are those that other release builds have
+/// compiled already.
+pub(super) struct Tree {
+    folder: PathBuf,
+    target: PathBuf,
+}
+
+impl Tree {
+    /// Copies the files that differ from an earlier copy, so that cargo compiles only these again.
+    pub(super) fn copy() -> Result<Self, Failure> {
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+        let tree = Self { folder: root().join("target/faults/tree"), target };
+        let mut list = Command::new("git");
+        list.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root());
+        let listed = stdout("git ls-files", list.output().map_err(Failure::io("git ls-files"))?)?;
+        for path in listed.split('\0').filter(|path| !path.is_empty()) {
+            let (from, to) = (root().join(path), tree.folder.join(path));
+            // A file that was deleted and not committed yet is still listed.
+            let Ok(bytes) = fs::read(&from) else { continue };
+            if fs::read(&to).is_ok_and(|old| old == bytes) {
+                continue;
+            }
+            if let Some(folder) = to.parent() {
+                fs::create_dir_all(folder).map_err(Failure::io(folder.display().to_string()))?;
+            }
+            fs::write(&to, bytes).map_err(Failure::io(to.display().to_string()))?;
+        }
+        Ok(tree)
+    }
+
+    /// Applies a patch to the copy.
+    pub(super) fn apply(&self, patch: &Path, options: &[&str]) -> Result<(), Failure> {
+        let mut apply = Command::new("git");
+        // Without this, git finds the repository around the copy and skips every file in it.
+        apply.env("GIT_CEILING_DIRECTORIES", self.folder.parent().unwrap_or(&self.folder));
+        apply.arg("apply").args(options).arg(patch).current_dir(&self.folder);
+        let what = format!("{} no longer applies", patch.display());
+        stdout(&what, apply.output().map_err(Failure::io("git apply"))?).map(drop)
+    }
+
+    /// Builds the simulation and keeps it under `name`, where the next build does not replace it.
+    pub(super) fn build(&self, name: &str) -> Result<PathBuf, Failure> {
+        let mut build = Command::new(cargo());
+        build
+            .args(["build", "--release", "--locked", "--package", "levi-sim"])
+            .env("CARGO_TARGET_DIR", &self.target)
+            // One function changes from build to build. The variable goes before any profile, so
+            // that it also wins over a machine that switches incremental builds off.
+            .env("CARGO_INCREMENTAL", "1")
+            .current_dir(&self.folder);
+        let program = programs::built(build, "levi-sim")?;
+        let kept = self.folder.with_file_name("programs").join(name);
+        if let Some(folder) = kept.parent() {
+            fs::create_dir_all(folder).map_err(Failure::io(folder.display().to_string()))?;
+        }
+        // A program that ran before is removed and not overwritten, which the system may refuse.
+        let _ = fs::remove_file(&kept);
+        fs::copy(&program, &kept).map_err(Failure::io(kept.display().to_string()))?;
+        Ok(kept)
+    }
+}
+
+/// The output of a program that must succeed.
+fn stdout(what: &str, output: Output) -> Result<String, Failure> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let detail = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(Failure::Tool { what: what.to_owned(), detail })
+}

@@ -1,0 +1,170 @@
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::json;
+
+use super::answers::{self, Record};
+use super::install::Programs;
+use super::lite::{Database, Lite};
+use crate::failure::Failure;
+use crate::metadata::root;
+use crate::programs::{self, run, succeed};
+
+/// What `interop/break.mjs` takes away, in this order.
+const ROUNDS: [&str; 4] =
+    ["policies", "the policy of sessions", "row level security", "tables, columns and keys"];
+
+/// What the steps share.
+pub(super) struct Harness {
+    pub(super) programs: Programs,
+    record: Record,
+    /// `target/interop`: packages, the server's database and log, fresh answers.
+    folder: PathBuf,
+    lite: Option<Lite>,
+    /// Where the last server listened.
+    port: u16,
+}
+
+impl Harness {
+    pub(super) fn new(programs: Programs, record: Record) -> Result<Self, Failure> {
+        let folder = root().join("target/interop");
+        fs::create_dir_all(&folder).map_err(Failure::io(folder.display().to_string()))?;
+        Ok(Self { programs, record, folder, lite: None, port: 0 })
+    }
+
+    pub(super) fn python_packages(&self) -> PathBuf {
+        self.folder.join("python")
+    }
+
+    pub(super) fn vectors_in_javascript(&mut self) -> Result<(), Failure> {
+        let script = root().join("examples/readers/javascript/vectors.mjs");
+        succeed("vectors.mjs", Command::new(self.programs.node).arg(script))
+    }
+
+    pub(super) fn vectors_in_python(&mut self) -> Result<(), Failure> {
+        let script = root().join("examples/readers/python/vectors.py");
+        let mut python = Command::new(self.programs.python);
+        succeed("vectors.py", python.arg(script).env("PYTHONPATH", self.python_packages()))
+    }
+
+    pub(super) fn contract_of_the_fake_supabase(&mut self) -> Result<(), Failure> {
+        self.contract("fake-supabase", &[])
+    }
+
+    pub(super) fn start_lite(&mut self) -> Result<(), Failure> {
+        self.start(Database::Empty)
+    }
+
+    fn start(&mut self, database: Database) -> Result<(), Failure> {
+        let (dir, log) = (self.folder.join("lite"), self.folder.join("lite.log"));
+        let lite = Lite::start(self.programs.node, &dir, &log, database)?;
+        self.port = lite.ready.port().unwrap_or_default();
+        self.lite = Some(lite);
+        Ok(())
+    }
+
+    pub(super) fn contract_of_lite(&mut self) -> Result<(), Failure> {
+        let ready = &self.lite()?.ready;
+        let settings = [
+            ("LEVI_CONTRACT_URL", ready.url.as_str()),
+            ("LEVI_CONTRACT_KEY", &ready.publishable_key),
+            ("LEVI_CONTRACT_JWT_SECRET", &ready.jwt_secret),
+            ("LEVI_CONTRACT_SIGN_UP", "1"),
+        ];
+        self.contract("lite", &settings)
+    }
+
+    /// Every program that writes, against every program that reads. A program joins by a line here.
+    pub(super) fn round_trips(&mut self) -> Result<(), Failure> {
+        let readers = root().join("examples/readers");
+        let script = |path: &str| readers.join(path).display().to_string();
+        let (node, python) = (self.programs.node, self.programs.python);
+        let levi = programs::as_tested("interop")?;
+        let participants = json!([
+            { "name": "Levi", "write": [levi, "write"], "read": [levi, "read"] },
+            { "name": "JavaScript",
+              "write": [node, script("javascript/write.mjs")], "read": [node, script("javascript/read.mjs")] },
+            { "name": "Python", "env": { "PYTHONPATH": self.python_packages() },
+              "write": [python, script("python/write.py")], "read": [python, script("python/read.py")] },
+        ]);
+        let list = self.folder.join("participants.json");
+        write(&list, &participants.to_string())?;
+        let script = root().join("interop/roundtrip.mjs");
+        run("roundtrip.mjs", Command::new(node).arg(script).arg(list).stdin(self.ready()?))
+    }
+
+    /// `levi login`, `doctor --server`, `sync` and `pull`, as a person types them.
+    pub(super) fn command(&mut self) -> Result<(), Failure> {
+        self.command_in("whole")
+    }
+
+    /// Takes something from the tables, and asks `levi doctor --server` what it is, round after
+    /// round. The devices are those of the step before, so the server must be found where they know
+    /// it.
+    pub(super) fn doctor_names_what_is_missing(&mut self) -> Result<(), Failure> {
+        for round in ROUNDS {
+            println!("--- {round}");
+            let mut node = Command::new(self.programs.node);
+            node.arg(root().join("interop/break.mjs")).arg(self.folder.join("lite")).arg(round);
+            succeed("break.mjs", &mut node)?;
+            self.start(Database::Kept { port: self.port })?;
+            let outcome = self.command_in(round);
+            self.lite = None;
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// On a server of its own, which it cuts off and lets come back.
+    pub(super) fn demo(&mut self) -> Result<(), Failure> {
+        let mut demo = Command::new(programs::levi()?);
+        succeed("levi demo", demo.args(["demo", "--messages", "300", "--server", "lite"]).current_dir(root()))
+    }
+
+    fn command_in(&self, mode: &str) -> Result<(), Failure> {
+        let levi = programs::levi()?;
+        let mut node = Command::new(self.programs.node);
+        node.arg(root().join("interop/command.mjs")).arg(levi).arg(self.folder.join("command")).arg(mode);
+        run("command.mjs", node.stdin(self.ready()?))
+    }
+
+    /// The launcher's line, as a program's input.
+    fn ready(&self) -> Result<fs::File, Failure> {
+        let path = self.folder.join("ready.json");
+        write(&path, &self.lite()?.line)?;
+        fs::File::open(&path).map_err(Failure::io(path.display().to_string()))
+    }
+
+    pub(super) fn stop_lite(&mut self) -> Result<(), Failure> {
+        self.lite = None;
+        Ok(())
+    }
+
+    pub(super) fn schema(&mut self) -> Result<(), Failure> {
+        let mut node = Command::new(self.programs.node);
+        succeed("schema.mjs", node.arg(root().join("interop/schema.mjs")).arg(self.folder.join("lite")))
+    }
+
+    pub(super) fn answers(&mut self) -> Result<(), Failure> {
+        answers::compare_or_record_all(&self.folder, self.record)
+    }
+
+    fn contract(&self, server: &str, settings: &[(&str, &str)]) -> Result<(), Failure> {
+        let mut suite = Command::new(programs::as_tested("contract")?);
+        suite.arg(self.folder.join(format!("{server}.json")));
+        suite.env("LEVI_CONTRACT_SERVER", server).envs(settings.iter().copied());
+        succeed("the contract suite", suite.current_dir(root()))
+    }
+
+    fn lite(&self) -> Result<&Lite, Failure> {
+        self.lite.as_ref().ok_or_else(|| Failure::Tool {
+            what: "Supabase Lite".to_owned(),
+            detail: "a step needs it after it was stopped".to_owned(),
+        })
+    }
+}
+
+pub(super) fn write(path: &std::path::Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text).map_err(Failure::io(path.display().to_string()))
+}
