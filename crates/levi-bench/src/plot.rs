@@ -1,5 +1,6 @@
 //! Line plots as SVG.
 
+use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::Fallible;
@@ -34,6 +35,9 @@ impl Axis {
         // A linear axis starts at zero, because otherwise differences look larger than they are.
         (axis.low, axis.high) =
             if log { (axis.low.floor(), axis.high.ceil()) } else { (0.0, axis.high * 1.05) };
+        if axis.high <= axis.low {
+            axis.high = axis.low + 1.0;
+        }
         axis
     }
 
@@ -59,11 +63,15 @@ fn axis_value(value: f64, log: bool) -> f64 {
 
 /// Draws a plot with its legend on the right.
 pub(crate) fn svg(plot: &Plot) -> Fallible<String> {
+    let mut svg = String::new();
+    draw(plot, &SVGBackend::with_string(&mut svg, SIZE).into_drawing_area())?;
+    Ok(svg)
+}
+
+fn draw(plot: &Plot, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Fallible<()> {
     let points = || plot.lines.iter().flat_map(|line| &line.points);
     let x = Axis::over(points().map(|point| point.0), plot.log_x);
     let y = Axis::over(points().map(|point| point.1), plot.log_y);
-    let mut svg = String::new();
-    let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let (chart, legend) = area.split_horizontally(SIZE.0 as i32 - LEGEND_WIDTH);
     let mut chart = ChartBuilder::on(&chart)
@@ -92,10 +100,7 @@ pub(crate) fn svg(plot: &Plot) -> Fallible<String> {
         let style = ("sans-serif", 11).into_font().color(&colour);
         legend.draw(&Text::new(name.as_str(), (8, 36 + 16 * index as i32), style))?;
     }
-    drop((chart, legend));
-    area.present()?;
-    drop(area);
-    Ok(svg)
+    Ok(area.present()?)
 }
 
 #[cfg(test)]
