@@ -1,8 +1,8 @@
-// Takes something from the tables of a stopped Supabase Lite, so that `levi doctor --server` has something to name.
+// Breaks the tables of a stopped Supabase Lite, so that `levi doctor --server` has something to report.
 //
 //   node break.mjs DIRECTORY ROUND        (the `dir` that lite.mjs printed; the server must have stopped)
 //
-// Each round first runs the migrations again, as `doctor` advises: that must put right what the round before broke.
+// Each round first runs the migrations again, as `doctor` advises. They must repair what the round before broke.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ const noPolicy = (table, policy) => ({
   says: "no policy lets you write",
 });
 
-/** By round: what is done to which table, and what `doctor` must say of it. */
+/** By round: the change to each table, and what `doctor` must say about it. */
 export const ROUNDS = {
   policies: [
     noPolicy("devices", "owner"),
@@ -23,7 +23,7 @@ export const ROUNDS = {
     noPolicy("agent_coding_session_messages", "owner of the session"),
     noPolicy("agent_coding_session_secrets", "owner of the session"),
   ],
-  // Without this one no session is seen, and so nothing can be told of the policies that ask for one.
+  // Without this policy no session is visible, so nothing can be said about the policies that depend on one.
   "the policy of sessions": [noPolicy("agent_coding_sessions", "owner")],
   "row level security": [
     "devices",
@@ -36,7 +36,7 @@ export const ROUNDS = {
     sql: `alter table ${table} disable row level security`,
     says: "row level security does not keep other users' rows apart",
   })),
-  // Last: the migrations make what is not there, and alter no table that is.
+  // Last, because the migrations create missing tables and do not alter existing ones.
   "tables, columns and keys": [
     { table: "devices", sql: "alter table devices drop column public_key", says: "the column public_key is missing" },
     {

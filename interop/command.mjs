@@ -1,10 +1,11 @@
-// The command `levi` against a running server, as a person uses it: sign in, look, sync on one device, pull on another.
+// Runs the command `levi` against a server as a user does: sign in, check, sync on one device, pull on another.
 //
-//   node command.mjs LEVI FOLDER whole < ready.json     the migrations are applied: it works, and `doctor` finds nothing
-//   node command.mjs LEVI FOLDER ROUND < ready.json     after that round of break.mjs, on the same server: `doctor` names
-//                                                       each thing that is missing, and no other
+//   node command.mjs LEVI FOLDER whole < ready.json     with the migrations applied: everything works, and `doctor`
+//                                                       reports nothing
+//   node command.mjs LEVI FOLDER ROUND < ready.json     after that round of break.mjs, on the same server: `doctor`
+//                                                       reports exactly what is missing
 //
-// FOLDER keeps the devices from the first call to the next.
+// FOLDER keeps the devices between calls.
 
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -84,7 +85,7 @@ function call(device, args, stdin = "") {
     child.on("close", (status) =>
       done({ status, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() }),
     );
-    child.stdin.on("error", () => {}); // it ended before it had read everything; its exit code tells
+    child.stdin.on("error", () => {}); // The command exited before it read everything; its exit code is checked.
     child.stdin.end(stdin);
   });
 }

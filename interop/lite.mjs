@@ -1,4 +1,4 @@
-// Starts Supabase Lite on loopback with Levi's migrations, and says where it listens.
+// Starts Supabase Lite on loopback with Levi's migrations, and prints its address.
 //
 //   node lite.mjs [--port 0] [--dir DIR] [--max-rows 1000] [--jwt-expiry 3600]
 //                 [--twice] [--until-stdin-closes]
@@ -6,8 +6,8 @@
 // Prints one JSON line on stdout once it answers:
 //   {"url","publishable_key","secret_key","jwt_secret","max_rows","dir"}
 // and everything else on stderr. Stops on SIGTERM, SIGINT or (with --until-stdin-closes) when stdin ends, so
-// that a parent that dies takes the server with it. A directory that it made itself is removed again.
-// The keys are made fresh for each directory; they open nothing but this server.
+// that the server does not outlive its parent. Removes a directory that it created itself.
+// Each directory gets its own keys, which are valid for this server only.
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -65,7 +65,7 @@ async function main() {
   await ready(url, keys.publishable_key);
   console.log(JSON.stringify({ url, ...keys, max_rows: Number(options["max-rows"]), dir }));
   const code = await exit(server);
-  if (!stopping) throw new Error(`the server ended by itself (${code})`);
+  if (!stopping) throw new Error(`the server exited unexpectedly (${code})`);
 }
 
 function writeProject(port) {
@@ -73,7 +73,7 @@ function writeProject(port) {
   mkdirSync(join(supabase, "migrations"), { recursive: true });
   for (const file of readdirSync(migrations).filter((name) => name.endsWith(".sql"))) {
     cpSync(join(migrations, file), join(supabase, "migrations", file));
-    // A second time under a later version: the migrations say of themselves that they may be run again.
+    // A second time under a later version, because the migrations must be repeatable.
     if (options.twice) cpSync(join(migrations, file), join(supabase, "migrations", `9${file.slice(1)}`));
   }
   const keys = readKeys(join(dir, "keys.json"));
@@ -137,7 +137,7 @@ function exit(child) {
 async function ready(url, apikey) {
   const limit = Date.now() + READY_LIMIT_MS;
   while (Date.now() < limit) {
-    if (server.exitCode !== null) throw new Error(`the server ended before it was ready (${server.exitCode})`);
+    if (server.exitCode !== null) throw new Error(`the server exited before it was ready (${server.exitCode})`);
     const answer = await fetch(`${url}/auth/v1/health`, { headers: { apikey } }).catch(() => undefined);
     if (answer?.ok) return;
     await new Promise((next) => setTimeout(next, 100));

@@ -1,4 +1,4 @@
-// What one program writes, every other one reads, byte for byte: all pairs of the participants below, over a running server.
+// Checks that every program reads what every other program wrote, byte for byte, over a running server.
 //
 //   node roundtrip.mjs participants.json < ready.json
 //
@@ -29,7 +29,7 @@ const input = contents.map((content, n) => `{"sequence_number":${n},"content":${
 let failures = 0;
 let passes = 0;
 for (const writer of participants.filter(({ write }) => write)) {
-  // One session, written once, read by everybody else's device.
+  // One session, written once and read by every other device.
   const account = await signUp();
   const readers = participants.filter(({ read }) => read).map((reader) => ({ ...reader, device: newDevice() }));
   for (const reader of readers) await register(account, reader.device);
@@ -78,7 +78,7 @@ function call(participant, [program, ...rest], args, account, device, stdin = ""
     LEVI_DEVICE_PRIVATE_KEY: device.privateKey,
     ...participant.env,
   };
-  // Not spawnSync: that would leave the connections of this process unattended, and the server closes idle ones.
+  // Not spawnSync, because it would block this process while the server closes its idle connections.
   return new Promise((done) => {
     const child = spawn(program, [...rest, ...args], { env, timeout: 300_000 });
     const [out, err] = [[], []];
@@ -86,7 +86,7 @@ function call(participant, [program, ...rest], args, account, device, stdin = ""
     child.stderr.on("data", (chunk) => err.push(chunk));
     child.on("error", (error) => done({ status: -1, stdout: Buffer.alloc(0), stderr: error.message }));
     child.on("close", (status) => done({ status, stdout: Buffer.concat(out), stderr: Buffer.concat(err) }));
-    child.stdin.on("error", () => {}); // it ended before it had read everything; its exit code tells
+    child.stdin.on("error", () => {}); // The program exited before it read everything; its exit code is checked.
     child.stdin.end(stdin);
   });
 }

@@ -1,4 +1,4 @@
-// Looks into the database that Supabase Lite left behind: what no request can show.
+// Checks the database of a stopped Supabase Lite for what no request can show.
 //
 //   node schema.mjs DIRECTORY        (the `dir` that lite.mjs printed; the server must have stopped)
 

@@ -1,9 +1,5 @@
-//! The single steps of each crate, for whoever works on one of them: `cargo bench -p levi-bench`.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "a benchmark may stop at the first thing that goes wrong"
-)]
+//! The single steps of each crate: `cargo bench -p levi-bench`.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may stop at the first error")]
 
 use divan::Bencher;
 use levi_core::LeviConfig;

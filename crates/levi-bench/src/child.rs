@@ -1,4 +1,5 @@
-//! Measurements that need a process of their own: memory, start-up, idleness. The child prints JSON lines.
+//! Child processes for measurements that need a process of their own: memory, start-up, idleness. A child prints JSON,
+//! one value on each line.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -12,41 +13,42 @@ use levi_testkit::outbox::FaultyOutbox;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::near::Near;
+use crate::in_process::InProcessServer;
 use crate::process::memory_kib;
 use crate::server::Address;
 use crate::{Fallible, fixture};
 
-/// What a drain showed of itself.
+/// The memory that a drain used.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Drained {
-    /// The most that was ever resident, in KiB.
-    pub(crate) most_kib: u64,
-    /// Rows sent, and KiB resident then.
+    /// Peak resident memory in KiB.
+    pub(crate) peak_kib: u64,
+    /// Rows sent so far, with the KiB resident at that time.
     pub(crate) samples: Vec<(u64, u64)>,
 }
 
-/// What a start showed.
+/// How long a start took.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Started {
+    /// Milliseconds from `start` to the first request.
     pub(crate) first_request_ms: f64,
 }
 
-/// A child that has nothing more to do.
+/// Printed by a child that has nothing left to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Ready {
     pub(crate) pid: u32,
 }
 
-/// What a child asked of its outbox and its server since it was ready.
+/// What a child did with its outbox and its server since it was ready.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Asked {
+pub(crate) struct Usage {
     pub(crate) reads: u64,
     pub(crate) commits: u64,
     pub(crate) requests: u64,
 }
 
-/// A child process of this same program. Dropping it ends it.
+/// A child process that runs this program. It is killed on drop.
 pub(crate) struct Child {
     process: std::process::Child,
     output: BufReader<ChildStdout>,
@@ -81,13 +83,13 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Gone already: then there is nothing to end.
+        // Fails when the child has exited already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// The child's side.
+/// Carries out a child's task.
 pub(crate) async fn run(what: &str, args: &[&str]) -> Fallible<()> {
     match (what, args) {
         ("drain", [folder, server, rows]) => say(&drain(folder, server, rows.parse()?).await?),
@@ -121,29 +123,29 @@ async fn drain(folder: &str, server: &str, rows: u64) -> Fallible<Drained> {
         samples.push((until, memory_kib(std::process::id(), "VmRSS")?));
     }
     levi.shutdown(Duration::from_secs(10)).await;
-    Ok(Drained { most_kib: memory_kib(std::process::id(), "VmHWM")?, samples })
+    Ok(Drained { peak_kib: memory_kib(std::process::id(), "VmHWM")?, samples })
 }
 
 async fn start(folder: &str) -> Fallible<Started> {
-    let near = Arc::new(Near::default());
+    let server = Arc::new(InProcessServer::default());
     let levi =
         Levi::builder(HttpOptions::new("http://127.0.0.1:9", "sb_publishable_bench"), fixture::secrets())
             .config(config(folder))
-            .supabase(near.clone())
+            .supabase(server.clone())
             .build()?;
     let start = Instant::now();
     levi.start()?;
     levi.set_context(SyncContext { access_token: "token".into() }).await;
-    near.leaving.notified().await;
+    server.arrived.notified().await;
     Ok(Started { first_request_ms: start.elapsed().as_secs_f64() * 1e3 })
 }
 
-/// Sends a few messages where nothing waits already, says so when nothing is left to do, and goes on doing nothing.
-/// Asked, it says what became of that.
+/// Sends a few messages unless some are pending already, prints [`Ready`] once nothing is left to do, and then idles. For
+/// each line on standard input it prints the [`Usage`] since then.
 async fn idle(folder: &str, server: &str, waiting: bool) -> Fallible<()> {
     let server: Address = serde_json::from_str(server)?;
     let path = Path::new(folder).join("outbox.sqlite");
-    // Nothing is made to fail: it counts.
+    // Used for its counters. Nothing fails.
     let outbox = FaultyOutbox::new(SqliteOutbox::open(path, fixture::options(Synchronous::Full))?);
     let faults = outbox.faults();
     let levi = Levi::builder(server.http(), fixture::secrets())
@@ -159,20 +161,20 @@ async fn idle(folder: &str, server: &str, waiting: bool) -> Fallible<()> {
             levi.synced(&stored).await?;
         }
     }
-    // Longer than the runtime keeps a thread that is out of work.
+    // More time than the runtime keeps an idle thread.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (before, batches) = (faults.counts(), levi.status().batches_accepted);
     let status = levi.watch_status();
-    // A thread and not a task: the runtime would wake up to look at standard input.
+    // A thread, because a task that reads standard input would wake the runtime.
     std::thread::spawn(move || {
         for _ in std::io::stdin().lines() {
             let now = faults.counts();
-            let asked = Asked {
+            let usage = Usage {
                 reads: now.reads - before.reads,
                 commits: now.commits - before.commits,
                 requests: status.borrow().batches_accepted - batches,
             };
-            if say(&asked).is_err() {
+            if say(&usage).is_err() {
                 return;
             }
         }

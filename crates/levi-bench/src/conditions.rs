@@ -1,11 +1,11 @@
-//! Where a run was made, and what else the machine did meanwhile.
+//! The machine of a run, and its other load meanwhile.
 
 use std::time::{Duration, Instant};
 
 use crate::process::{cpu_time, cpu_time_of_children};
 use crate::{Fallible, fixture, scratch_parent};
 
-/// The machine, as far as the system tells.
+/// Describes the machine and the settings, one sentence each.
 pub(crate) fn machine() -> Vec<String> {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
@@ -18,13 +18,13 @@ pub(crate) fn machine() -> Vec<String> {
             std::env::consts::ARCH
         ),
         format!(
-            "messages of {} bytes; SQLite in WAL mode, synchronous = FULL where nothing else is said",
+            "messages of {} bytes; SQLite in WAL mode, synchronous = FULL unless stated otherwise",
             fixture::MESSAGE_BYTES
         ),
     ]
 }
 
-/// GiB that the disk of the backlogs has room for; none where the system does not tell. Of floats, for systems count
+/// GiB free on the disk of the backlogs; zero where the system does not tell. Computed in floats, because systems count
 /// blocks in integers of various sizes.
 #[cfg(unix)]
 pub(crate) fn free_gib() -> Fallible<f64> {
@@ -37,19 +37,19 @@ pub(crate) fn free_gib() -> Fallible<f64> {
     Ok(0.0)
 }
 
-/// How busy the machine is with other programs while a group is measured.
-pub(crate) struct Watch {
+/// Measures how much processor time other programs take.
+pub(crate) struct LoadMonitor {
     start: Instant,
     busy: Option<Duration>,
     own: Duration,
 }
 
-impl Watch {
+impl LoadMonitor {
     pub(crate) fn start() -> Self {
         Self { start: Instant::now(), busy: busy(), own: own() }
     }
 
-    /// As a phrase.
+    /// The duration and the load of other programs, as a phrase.
     pub(crate) fn end(self) -> String {
         let took = self.start.elapsed();
         let mut text = format!("{:.0} s", took.as_secs_f64());
@@ -71,7 +71,7 @@ fn own() -> Duration {
     cpu_time() + cpu_time_of_children()
 }
 
-/// Time that the cores were busy or taken away by a host since the system started. Linux only.
+/// The time since the system started that the cores were busy or used by the host of a virtual machine. Linux only.
 fn busy() -> Option<Duration> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     let mut fields = stat.lines().next()?.split_whitespace().skip(1).map(|field| field.parse::<u64>());

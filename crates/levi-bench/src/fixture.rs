@@ -1,4 +1,4 @@
-//! What is measured with: messages of 1 KiB, sessions with known secrets, outboxes with a backlog.
+//! Messages of 1 KiB, sessions with known secrets, and outboxes with a backlog.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::Fallible;
 /// Bytes of plaintext in a message.
 pub(crate) const MESSAGE_BYTES: usize = 1024;
 
-/// `sess_` and base64url of 32 zero bytes: measured is the work, not the key.
+/// `sess_` and base64url of 32 zero bytes.
 const SECRET: &str = "sess_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// A store that knows the same secret for every session and takes every report.
+/// A store that has the same secret for every session and discards reports.
 #[derive(Debug)]
 pub(crate) struct Secrets;
 
@@ -55,7 +55,7 @@ pub(crate) fn session(number: usize) -> SessionId {
     uuid_of("session", &number.to_string()).as_str().into()
 }
 
-/// Text of a message's size, as an agent writes it: mostly ASCII.
+/// The text of one message.
 pub(crate) fn content() -> String {
     "The agent edited src/main.rs and ran the tests; all of them passed. "
         .chars()
@@ -73,12 +73,12 @@ pub(crate) fn request(session: &SessionId, sequence_number: i64, content: &str) 
     }
 }
 
-/// As long as a uuid.
+/// A message id with the length of a uuid.
 pub(crate) fn message_id(sequence_number: i64) -> String {
     format!("00000000-0000-7000-8000-{sequence_number:012}")
 }
 
-/// A row as Levi stores it.
+/// A sealed row as Levi stores it.
 pub(crate) fn sealed_row(key: &MessageKey, session: &SessionId, sequence_number: i64) -> Fallible<NewRow> {
     let place = Place { session_id: session, sequence_number };
     let sealed = message::seal(key, place, &content(), &mut rand::rng())?;
@@ -89,14 +89,13 @@ pub(crate) fn sealed_row(key: &MessageKey, session: &SessionId, sequence_number:
     Ok(NewRow::message(session.clone(), sequence_number, message_id, payload, Encryption::SessionKey, at))
 }
 
-/// Room for ten million rows.
+/// Options with room for ten million rows.
 pub(crate) fn options(synchronous: Synchronous) -> SqliteOptions {
     SqliteOptions { synchronous, max_pending_bytes: 1 << 36, ..SqliteOptions::default() }
 }
 
-/// Writes an outbox in which `rows` rows wait, spread over `sessions` sessions, of which `at_once` are written to by
-/// turns until they have theirs, and then the next. All rows of a session carry one ciphertext: nobody opens them, and
-/// sealing is measured elsewhere.
+/// Writes an outbox with `rows` pending rows in `sessions` sessions. It fills `at_once` sessions, interleaved, and then the
+/// next ones. All rows carry one ciphertext, because nothing decrypts them.
 pub(crate) fn backlog(path: &Path, rows: usize, sessions: usize, at_once: usize) -> Fallible<()> {
     let mut store = SqliteOutbox::open(path, options(Synchronous::Normal))?;
     let key = message_key()?;
@@ -109,8 +108,8 @@ pub(crate) fn backlog(path: &Path, rows: usize, sessions: usize, at_once: usize)
         return Err(format!("{rows} rows do not divide into {sessions} sessions, {at_once} at once").into());
     }
     for number in 0..rows {
-        let (crowd, own) = (number / (at_once * rows_each), number % (at_once * rows_each));
-        let id = &ids[crowd * at_once + own % at_once];
+        let (group, own) = (number / (at_once * rows_each), number % (at_once * rows_each));
+        let id = &ids[group * at_once + own % at_once];
         let sequence_number = (own / at_once) as i64;
         let mut payload =
             format!(r#"{{"session_id":"{id}","sequence_number":{sequence_number}"#).into_bytes();
@@ -132,18 +131,18 @@ pub(crate) fn backlog(path: &Path, rows: usize, sessions: usize, at_once: usize)
     Ok(())
 }
 
-/// Length of a payload from the end of its sequence number on.
+/// The length of the part of a payload that follows its sequence number.
 fn payload_tail(payload: &[u8]) -> usize {
-    let mark = br#","content_encrypted""#;
-    let at = payload.windows(mark.len()).position(|window| window == mark).unwrap_or_default();
+    let name = br#","content_encrypted""#;
+    let at = payload.windows(name.len()).position(|window| window == name).unwrap_or_default();
     payload.len() - at
 }
 
-/// Copies an outbox that nobody has open, into a folder where a Levi looks for it.
+/// Copies a closed outbox into a folder where a Levi looks for it.
 pub(crate) fn copy_outbox(template: &Path, folder: &Path) -> Fallible<()> {
     let copy = folder.join("outbox.sqlite");
     std::fs::copy(template, &copy)?;
-    // Or the first sync of whoever opens it waits for the whole copy.
+    // Without this the first sync in the copy would write the whole file.
     Ok(std::fs::File::open(copy)?.sync_all()?)
 }
 

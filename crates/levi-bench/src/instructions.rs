@@ -1,5 +1,5 @@
-//! Instructions that the hot paths take, counted by callgrind: the same on a busy machine as on an idle one, so that
-//! a regression shows without a clock.
+//! Counts the instructions of the hot paths with callgrind. The counts do not depend on the load of the machine, so a
+//! regression shows without a clock.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,20 +13,20 @@ use levi_outbox::{
 };
 use levi_types::{Monotonic, Now, Wall};
 
-use crate::cases::body::{Messages, Rig};
+use crate::cases::request_build::{Harness, Messages};
 use crate::{Fallible, fixture};
 
-/// How far a count may be from what is expected, as a share of it, where the compiler, the C library and the
-/// processor are those that the expectation was written with.
+/// The largest relative difference from the expected count, with the compiler, the C library and the processor with which
+/// the expected counts were written.
 const TOLERANCE: f64 = 0.05;
 
-/// The same anywhere: other copying routines, another allocator.
+/// The same on any machine, which may have other copying routines and another allocator.
 const TOLERANCE_ANYWHERE: f64 = 0.25;
 
 const ROWS: usize = 50;
 const REPEATS: usize = 20;
 
-/// The paths, each with how many messages one call of it deals with.
+/// The paths, each with the number of messages in one call.
 const PATHS: [(&str, usize); 4] = [("seal", ROWS), ("engine", ROWS), ("batcher", 500), ("outbox", ROWS)];
 
 const NOW: Now = Now {
@@ -34,13 +34,13 @@ const NOW: Now = Now {
     wall: Wall::from_millis(1_700_000_000_000),
 };
 
-/// Everything inside is counted, nothing outside: callgrind is told this function's name.
+/// Callgrind counts only what this function does, because it is told the function's name.
 #[inline(never)]
 fn counted<T>(work: impl FnOnce() -> T) -> T {
     std::hint::black_box(work())
 }
 
-/// Runs one path often enough to be counted. Callgrind runs this.
+/// Runs one path under callgrind.
 pub(crate) fn count(path: &str) -> Fallible<()> {
     match path {
         "seal" => {
@@ -49,9 +49,9 @@ pub(crate) fn count(path: &str) -> Fallible<()> {
             repeat(|| Ok(counted(|| messages.levi()) > 0))
         }
         "engine" => {
-            let mut rig = Rig::new()?;
-            rig.turns();
-            repeat(|| Ok(counted(|| rig.turns()) > 0))
+            let mut harness = Harness::new()?;
+            harness.turns();
+            repeat(|| Ok(counted(|| harness.turns()) > 0))
         }
         "batcher" => repeat(|| {
             let due = due();
@@ -65,13 +65,13 @@ pub(crate) fn count(path: &str) -> Fallible<()> {
 fn repeat(mut once: impl FnMut() -> Fallible<bool>) -> Fallible<()> {
     for _ in 0..REPEATS {
         if !once()? {
-            return Err("the path did not do its work".into());
+            return Err("the path did nothing".into());
         }
     }
     Ok(())
 }
 
-/// A lane with a full batch and as much again.
+/// A lane with rows for two full batches.
 fn due() -> Due {
     let head = |number: i64| RowHead {
         key: RowKey { id: RowId(number), version: 1 },
@@ -86,7 +86,7 @@ fn due() -> Due {
     Due { lanes: vec![lane], more: false, next_due: None }
 }
 
-/// From a loaded lane to a batch, and its acknowledgement.
+/// Makes one batch of a loaded lane and acknowledges it.
 fn one_batch(due: Due) -> bool {
     let mut batcher = Batcher::new(LeviConfig::default(), 1);
     batcher.handle(NOW, Input::SignedIn);
@@ -104,7 +104,7 @@ fn one_batch(due: Due) -> bool {
     acknowledged
 }
 
-/// Rows stored in one commit, removed in the next.
+/// Stores rows in one commit and removes them in the next.
 fn outbox() -> Fallible<()> {
     let mut store = SqliteOutbox::in_memory(levi_outbox::sqlite::SqliteOptions::default())?;
     let key = fixture::message_key()?;
@@ -130,7 +130,7 @@ fn outbox() -> Fallible<()> {
             })
             .collect();
         let stored = keys.len() == ROWS;
-        // The only session's lane: the first there was.
+        // The only session has the first lane.
         waiting = Some((LaneId(1), keys));
         Ok(stored)
     };
@@ -140,11 +140,11 @@ fn outbox() -> Fallible<()> {
 /// What to do with the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Here, where the expectations come from.
+    /// On the machine of the expected counts.
     Compare,
-    /// On a machine that may be any: more tolerance, and none of it without valgrind.
+    /// On any machine: with more tolerance, and not at all without valgrind.
     CompareWherePossible,
-    /// They are the new expectations.
+    /// Writes the expected counts.
     Write,
 }
 
@@ -159,12 +159,10 @@ impl Purpose {
     }
 }
 
-/// Counts every path and holds the counts against the file, or writes it.
+/// Counts every path and compares the counts with the file, or writes the file.
 pub(crate) fn compare(file: &Path, purpose: Purpose) -> Fallible<ExitCode> {
     if purpose == Purpose::CompareWherePossible && !has_valgrind() {
-        println!(
-            "NOT COUNTED: there is no valgrind here. Install it, or leave this to a machine that has it."
-        );
+        println!("SKIPPED: instructions are not counted, because valgrind is not installed");
         return Ok(ExitCode::SUCCESS);
     }
     let tolerance = if purpose == Purpose::CompareWherePossible { TOLERANCE_ANYWHERE } else { TOLERANCE };
@@ -182,15 +180,15 @@ pub(crate) fn compare(file: &Path, purpose: Purpose) -> Fallible<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!(
-        "{off} path(s) differ by more than {:.0} %: find out why, and where it is meant, `cargo xtask bench \
+        "{off} path(s) differ by more than {:.0} %. Find the cause; if the change is intended, run `cargo xtask bench \
          --instructions --write`",
         tolerance * 100.0
     );
     Ok(ExitCode::FAILURE)
 }
 
-/// Prints the counts and says how many are off, in either direction: a path that got cheaper is written down, or
-/// the next one to make it dearer gets away with it.
+/// Prints the counts and returns how many are off. A path that takes fewer instructions is off too, because otherwise a
+/// later regression to the old count would pass.
 fn report(counts: &BTreeMap<String, f64>, expected: &BTreeMap<String, f64>, tolerance: f64) -> usize {
     println!("| path | instructions a message | expected | change |\n| --- | --- | --- | --- |");
     let mut off = 0;

@@ -1,12 +1,12 @@
-//! Measures Levi beside its limits and rivals. `cargo xtask bench` runs it; `README.md` says how it measures.
+//! Measures Levi against limits and baselines. `cargo xtask bench` runs it; `README.md` describes the method.
 #![forbid(unsafe_code)]
 
 mod cases;
 mod child;
 mod conditions;
 mod fixture;
+mod in_process;
 mod instructions;
-mod near;
 mod plot;
 mod process;
 mod report;
@@ -23,20 +23,20 @@ use cases::GROUPS;
 use instructions::Purpose;
 use report::Report;
 
-/// A benchmark has nobody to handle its errors but the person who reads them.
+/// Errors are only printed, so their type does not matter.
 type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// How much is measured.
+/// How long to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
     /// About two minutes.
     Quick,
-    /// Everything, a million rows included.
+    /// Everything, including backlogs of a million rows and more.
     Full,
 }
 
 impl Effort {
-    /// One of two values.
+    /// Returns the value for this effort.
     pub(crate) fn pick<T>(self, quick: T, full: T) -> T {
         match self {
             Self::Quick => quick,
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // So that threads of requests that are over do not count as wake-ups of an idle process.
+        // Otherwise idle threads of finished requests would end later and count as wake-ups.
         .thread_keep_alive(Duration::from_secs(1))
         .build()
         .map_err(Into::into)
@@ -67,8 +67,10 @@ async fn run(args: &[String]) -> Fallible<ExitCode> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["run", out, options @ ..] => measure(Path::new(out), options).await,
-        ["serve", latency] => {
-            server::serve(Duration::from_millis(latency.parse()?)).map(|()| ExitCode::SUCCESS)
+        ["render", folder] => render(Path::new(folder)),
+        ["serve", sessions, latency] => {
+            let latency = Duration::from_millis(latency.parse()?);
+            server::serve(sessions.parse()?, latency).map(|()| ExitCode::SUCCESS)
         }
         ["child", what, rest @ ..] => child::run(what, rest).await.map(|()| ExitCode::SUCCESS),
         ["count", path] => instructions::count(path).map(|()| ExitCode::SUCCESS),
@@ -79,7 +81,7 @@ async fn run(args: &[String]) -> Fallible<ExitCode> {
     }
 }
 
-/// Measures the groups named, all if none is. A run of some groups keeps the others' figures of before.
+/// Measures the groups in `options`, or all groups if there are none, and keeps the earlier figures of the others.
 async fn measure(out: &Path, options: &[&str]) -> Fallible<ExitCode> {
     let effort = if options.contains(&"--quick") { Effort::Quick } else { Effort::Full };
     let named: Vec<&str> = options.iter().copied().filter(|option| !option.starts_with("--")).collect();
@@ -87,38 +89,45 @@ async fn measure(out: &Path, options: &[&str]) -> Fallible<ExitCode> {
     std::fs::create_dir_all(out)?;
     let mut report = Report { machine: conditions::machine(), ..Report::default() };
     if !named.is_empty()
-        && let Ok(earlier) = std::fs::read(out.join(RAW))
+        && let Ok(earlier) = std::fs::read(out.join(FIGURES))
     {
         report.runs = serde_json::from_slice::<Report>(&earlier)?.runs;
     }
     for group in groups {
         report.put(cases::run(group, effort).await?, &GROUPS);
-        // After each group, so that a run that is broken off has not been for nothing.
+        // After each group, so that an interrupted run keeps the groups that it has finished.
         write(out, &report)?;
     }
-    println!("\n{}", report.table());
-    println!("{} mark(s) missed; table, raw numbers and plots are in {}", report.missed(), out.display());
+    println!("\n{}", report.page());
+    println!("{} target(s) missed; tables, figures and plots are in {}", report.missed(), out.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file with the raw numbers.
-const RAW: &str = "figures.json";
+/// The file with every value of every round.
+const FIGURES: &str = "figures.json";
+
+/// Writes the tables and plots of a folder anew from its figures.
+fn render(folder: &Path) -> Fallible<ExitCode> {
+    let report: Report = serde_json::from_slice(&std::fs::read(folder.join(FIGURES))?)?;
+    write(folder, &report)?;
+    Ok(ExitCode::SUCCESS)
+}
 
 fn write(out: &Path, report: &Report) -> Fallible<()> {
-    std::fs::write(out.join(RAW), serde_json::to_string_pretty(report)?)?;
-    std::fs::write(out.join("table.md"), report.table())?;
+    std::fs::write(out.join(FIGURES), serde_json::to_string_pretty(report)? + "\n")?;
+    std::fs::write(out.join("tables.md"), report.page())?;
     for plot in report.runs.iter().flat_map(|run| &run.plots) {
-        std::fs::write(out.join(&plot.file).with_extension("svg"), plot::svg(plot))?;
+        std::fs::write(out.join(&plot.file).with_extension("svg"), plot::svg(plot)?)?;
     }
     Ok(())
 }
 
-/// A folder on a real disk that is gone with its value. `LEVI_BENCH_DIR` says where; else the system's.
+/// A folder on a real disk that is removed on drop.
 pub(crate) fn scratch() -> Fallible<tempfile::TempDir> {
     Ok(tempfile::Builder::new().prefix("levi-bench").tempdir_in(scratch_parent())?)
 }
 
-/// Where such folders are.
+/// The folder from `LEVI_BENCH_DIR`, or the system's folder for temporary files.
 pub(crate) fn scratch_parent() -> PathBuf {
     std::env::var_os("LEVI_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from)
 }

@@ -1,145 +1,114 @@
-//! Line plots as SVG, plain enough to be read as text in a diff.
+//! Line plots as SVG.
 
-use std::fmt::Write as _;
+use plotters::coord::Shift;
+use plotters::prelude::*;
 
-use crate::report::Plot;
+use crate::Fallible;
+use crate::report::{Line, Plot};
 
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 320.0;
-const LEFT: f64 = 64.0;
-const RIGHT: f64 = 160.0;
-const TOP: f64 = 32.0;
-const BOTTOM: f64 = 44.0;
-const COLOURS: [&str; 8] =
-    ["#0b6efd", "#d6336c", "#2b8a3e", "#e8590c", "#6741d9", "#0c8599", "#868e96", "#5c3d00"];
+const SIZE: (u32, u32) = (720, 320);
+const LEGEND_WIDTH: i32 = 240;
+const COLOURS: [RGBColor; 8] = [
+    RGBColor(0x0b, 0x6e, 0xfd),
+    RGBColor(0xd6, 0x33, 0x6c),
+    RGBColor(0x2b, 0x8a, 0x3e),
+    RGBColor(0xe8, 0x59, 0x0c),
+    RGBColor(0x67, 0x41, 0xd9),
+    RGBColor(0x0c, 0x85, 0x99),
+    RGBColor(0x86, 0x8e, 0x96),
+    RGBColor(0x5c, 0x3d, 0x00),
+];
 
-/// One axis: from values to pixels.
+/// A linear or logarithmic axis.
 struct Axis {
     low: f64,
     high: f64,
     log: bool,
-    from: f64,
-    to: f64,
 }
 
 impl Axis {
-    fn over(values: impl Iterator<Item = f64> + Clone, log: bool, from: f64, to: f64) -> Self {
-        let scale = |value: f64| if log { value.max(1e-9).log10() } else { value };
-        let high = values.clone().map(scale).fold(f64::NEG_INFINITY, f64::max);
-        let low = values.map(scale).fold(f64::INFINITY, f64::min);
-        // A linear axis starts at zero, or differences look larger than they are.
-        let (low, high) = if log { (low.floor(), high.ceil()) } else { (0.0, high * 1.05) };
-        let high = if high > low { high } else { low + 1.0 };
-        Self { low, high, log, from, to }
-    }
-
-    fn place(&self, value: f64) -> f64 {
-        let value = if self.log { value.max(1e-9).log10() } else { value };
-        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
-    }
-
-    fn ticks(&self) -> Vec<f64> {
-        if self.log {
-            return (self.low as i32..=self.high as i32).map(|power| 10_f64.powi(power)).collect();
+    fn over(values: impl Iterator<Item = f64>, log: bool) -> Self {
+        let mut axis = Self { low: f64::INFINITY, high: f64::NEG_INFINITY, log };
+        for value in values.map(|value| axis_value(value, log)) {
+            (axis.low, axis.high) = (axis.low.min(value), axis.high.max(value));
         }
-        (0..=4).map(|step| self.low + (self.high - self.low) * f64::from(step) / 4.0).collect()
+        // A linear axis starts at zero, because otherwise differences look larger than they are.
+        (axis.low, axis.high) =
+            if log { (axis.low.floor(), axis.high.ceil()) } else { (0.0, axis.high * 1.05) };
+        if axis.high <= axis.low {
+            axis.high = axis.low + 1.0;
+        }
+        axis
+    }
+
+    /// One label for each power of ten, or about five.
+    fn labels(&self) -> usize {
+        if self.log { (self.high - self.low) as usize + 1 } else { 5 }
+    }
+
+    fn label(&self, at: &f64) -> String {
+        let value = if self.log { 10_f64.powf(*at) } else { *at };
+        match value {
+            value if value >= 1e6 => format!("{}M", value / 1e6),
+            value if value >= 1e3 => format!("{:.0}k", value / 1e3),
+            value if value >= 10.0 || value == 0.0 => format!("{value:.0}"),
+            value => format!("{value:.2}"),
+        }
     }
 }
 
-/// Draws a plot.
-pub(crate) fn svg(plot: &Plot) -> String {
-    let points = plot.lines.iter().flat_map(|line| &line.points);
-    let x = Axis::over(points.clone().map(|point| point.0), plot.log_x, LEFT, WIDTH - RIGHT);
-    let y = Axis::over(points.map(|point| point.1), plot.log_y, HEIGHT - BOTTOM, TOP);
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
-         font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
-         <text x=\"{LEFT}\" y=\"18\" font-size=\"13\">{}</text>\n",
-        escape(&plot.title)
-    );
-    axes(&mut out, plot, &x, &y);
+fn axis_value(value: f64, log: bool) -> f64 {
+    if log { value.max(1e-9).log10() } else { value }
+}
+
+/// Draws a plot with its legend on the right.
+pub(crate) fn svg(plot: &Plot) -> Fallible<String> {
+    let mut svg = String::new();
+    draw(plot, &SVGBackend::with_string(&mut svg, SIZE).into_drawing_area())?;
+    Ok(svg)
+}
+
+fn draw(plot: &Plot, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Fallible<()> {
+    let points = || plot.lines.iter().flat_map(|line| &line.points);
+    let x = Axis::over(points().map(|point| point.0), plot.log_x);
+    let y = Axis::over(points().map(|point| point.1), plot.log_y);
+    area.fill(&WHITE)?;
+    let (chart, legend) = area.split_horizontally(SIZE.0 as i32 - LEGEND_WIDTH);
+    let mut chart = ChartBuilder::on(&chart)
+        .caption(&plot.title, ("sans-serif", 13))
+        .margin(8)
+        .x_label_area_size(36)
+        .y_label_area_size(52)
+        .build_cartesian_2d(x.low..x.high, y.low..y.high)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_labels(x.labels())
+        .y_labels(y.labels())
+        .x_label_formatter(&|at| x.label(at))
+        .y_label_formatter(&|at| y.label(at))
+        .x_desc(&plot.x)
+        .y_desc(&plot.y)
+        .label_style(("sans-serif", 11))
+        .draw()?;
     for (index, line) in plot.lines.iter().enumerate() {
         let colour = COLOURS[index % COLOURS.len()];
-        let path: Vec<String> = line
-            .points
-            .iter()
-            .map(|point| format!("{:.1},{:.1}", x.place(point.0), y.place(point.1)))
-            .collect();
-        let _ = writeln!(
-            out,
-            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" points=\"{}\"/>",
-            path.join(" ")
-        );
-        for place in path.iter().filter_map(|point| point.split_once(',')) {
-            let _ =
-                writeln!(out, "<circle cx=\"{}\" cy=\"{}\" r=\"2.5\" fill=\"{colour}\"/>", place.0, place.1);
-        }
-        let at = TOP + 8.0 + 16.0 * index as f64;
-        let _ = writeln!(
-            out,
-            "<text x=\"{}\" y=\"{at}\" fill=\"{colour}\">{}</text>",
-            WIDTH - RIGHT + 12.0,
-            escape(&line.name)
-        );
+        let Line { name, points } = line;
+        let points = points.iter().map(|(x, y)| (axis_value(*x, plot.log_x), axis_value(*y, plot.log_y)));
+        chart.draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(3))?;
+        let style = ("sans-serif", 11).into_font().color(&colour);
+        legend.draw(&Text::new(name.as_str(), (8, 36 + 16 * index as i32), style))?;
     }
-    out.push_str("</svg>\n");
-    out
-}
-
-fn axes(out: &mut String, plot: &Plot, x: &Axis, y: &Axis) {
-    let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
-    for tick in y.ticks() {
-        let at = y.place(tick);
-        let _ = writeln!(
-            out,
-            "<line x1=\"{LEFT}\" y1=\"{at:.1}\" x2=\"{right}\" y2=\"{at:.1}\" stroke=\"#ddd\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            LEFT - 6.0,
-            at + 4.0,
-            short(tick)
-        );
-    }
-    for tick in x.ticks() {
-        let at = x.place(tick);
-        let _ = writeln!(
-            out,
-            "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            bottom + 16.0,
-            short(tick)
-        );
-    }
-    let _ = writeln!(
-        out,
-        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>\
-         <text transform=\"translate(14 {}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
-        (LEFT + right) / 2.0,
-        HEIGHT - 8.0,
-        escape(&plot.x),
-        (TOP + bottom) / 2.0,
-        escape(&plot.y)
-    );
-}
-
-fn short(value: f64) -> String {
-    match value {
-        value if value >= 1e6 => format!("{}M", value / 1e6),
-        value if value >= 1e3 => format!("{:.0}k", value / 1e3),
-        value if value >= 10.0 || value == 0.0 => format!("{value:.0}"),
-        value => format!("{value:.2}"),
-    }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;")
+    Ok(area.present()?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Line;
 
     #[test]
-    fn points_land_inside_the_frame_and_text_is_escaped() {
+    fn a_plot_has_a_line_for_each_series_and_escapes_text() {
         let lines = vec![Line { name: "a<b".into(), points: vec![(1.0, 5.0), (1e6, 50.0)] }];
         let plot = Plot {
             file: "t".into(),
@@ -150,9 +119,9 @@ mod tests {
             log_y: false,
             lines,
         };
-        let drawn = svg(&plot);
-        assert!(drawn.contains("a&lt;b") && drawn.ends_with("</svg>\n"));
-        let x = Axis::over([1.0, 1e6].into_iter(), true, LEFT, WIDTH - RIGHT);
-        assert_eq!((x.place(1.0), x.place(1e6)), (LEFT, WIDTH - RIGHT));
+        let drawn = svg(&plot).unwrap();
+        assert!(drawn.contains("a&lt;b") && drawn.contains("1M"), "{drawn}");
+        let x = Axis::over([1.0, 1e6].into_iter(), true);
+        assert_eq!((x.low, x.high, x.labels()), (0.0, 6.0, 7));
     }
 }

@@ -1,4 +1,4 @@
-//! What a process used and how often it ran, from the system's own accounts.
+//! Processor time, memory and context switches of processes, as the system reports them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::Fallible;
 
-/// Processor time of this process so far, all threads, those that ended included.
+/// Processor time of this process so far, including threads that have ended.
 pub(crate) fn cpu_time() -> Duration {
     used::of_process()
 }
@@ -16,7 +16,7 @@ pub(crate) fn cpu_time_of_children() -> Duration {
     used::of_children()
 }
 
-/// Processor time of the calling thread so far; on systems that do not tell, time as such.
+/// Processor time of the calling thread so far; elapsed time on systems other than Linux.
 pub(crate) fn thread_time() -> Duration {
     used::of_thread()
 }
@@ -36,7 +36,7 @@ mod used {
         of(ClockId::CLOCK_THREAD_CPUTIME_ID)
     }
 
-    /// Not `getrusage`, which on some systems counts in ticks of several milliseconds.
+    /// `getrusage` would count in ticks of several milliseconds on some systems.
     fn of(clock: ClockId) -> Duration {
         clock_gettime(clock).map_or(Duration::ZERO, Duration::from)
     }
@@ -70,14 +70,14 @@ mod used {
     }
 }
 
-/// A line of `/proc/<pid>/status` in KiB, such as `VmHWM` (the most memory that was ever resident). Linux only.
+/// A field of `/proc/<pid>/status` in KiB, such as `VmHWM` (peak resident memory). Linux only.
 pub(crate) fn memory_kib(pid: u32, field: &str) -> Fallible<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     field_of(&status, field).ok_or_else(|| format!("/proc has no {field}").into())
 }
 
-/// How often each thread of a process was put on a processor: its voluntary and forced switches, by thread id. A
-/// thread that was never switched to made no system call and ran no query. Linux only.
+/// The context switches of each thread of a process, voluntary and involuntary. A thread without a switch has not run.
+/// Linux only.
 pub(crate) fn switches(pid: u32) -> Fallible<Switches> {
     let mut threads = BTreeMap::new();
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -88,6 +88,7 @@ pub(crate) fn switches(pid: u32) -> Fallible<Switches> {
     Ok(Switches(threads))
 }
 
+/// Context switches by thread id.
 #[derive(Clone, Debug)]
 pub(crate) struct Switches(BTreeMap<u64, u64>);
 
@@ -96,7 +97,7 @@ impl Switches {
         self.0.len()
     }
 
-    /// How often any thread ran since `earlier`. One that ended in the meantime ran to do so, at least once.
+    /// How often any thread has run since `earlier`. A thread that has ended ran at least once.
     pub(crate) fn since(&self, earlier: &Self) -> u64 {
         let ended = earlier.0.keys().filter(|thread| !self.0.contains_key(thread)).count() as u64;
         let ran = |(thread, count): (&u64, &u64)| count - earlier.0.get(thread).copied().unwrap_or_default();
@@ -122,9 +123,9 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_came_and_went_count_as_having_run() {
-        let looks = [Switches([(1, 5), (2, 7)].into()), Switches([(1, 6), (3, 4)].into())];
-        assert_eq!(looks[0].since(&looks[0]), 0);
-        assert_eq!(looks[1].since(&looks[0]), 1 + 1 + 4);
+    fn threads_that_started_or_ended_count_as_having_run() {
+        let samples = [Switches([(1, 5), (2, 7)].into()), Switches([(1, 6), (3, 4)].into())];
+        assert_eq!(samples[0].since(&samples[0]), 0);
+        assert_eq!(samples[1].since(&samples[0]), 1 + 1 + 4);
     }
 }

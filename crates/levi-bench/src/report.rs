@@ -1,4 +1,4 @@
-//! What was measured: figures with what they are held against, as a table and as JSON.
+//! The results: figures with their baselines, as a table and as JSON.
 
 use std::fmt::Write as _;
 
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::stats::Spread;
 
-/// What a ratio must be.
+/// The value that a median ratio must reach.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Mark {
+pub(crate) enum Target {
     AtLeast(f64),
     AtMost(f64),
-    /// Shown for comparison.
+    /// The figure is shown for comparison only.
     None,
 }
 
-impl Mark {
+impl Target {
     fn is_met(self, value: f64) -> Option<bool> {
         match self {
             Self::AtLeast(least) => Some(value >= least),
@@ -33,48 +33,48 @@ impl Mark {
     }
 }
 
-/// One line of the table: Levi beside its limit or rival, round by round.
+/// One row of the table: Levi and its baseline in each round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Figure {
-    /// What was done, under which conditions.
+    /// The operation and its conditions.
     pub(crate) what: String,
-    /// What Levi is held against.
+    /// The baseline or limit.
     pub(crate) against: String,
     pub(crate) unit: String,
-    /// One value a round.
+    /// Levi's value in each round.
     pub(crate) levi: Vec<f64>,
-    /// The rival's value of the same round; or one limit for all.
-    pub(crate) rival: Vec<f64>,
-    pub(crate) mark: Mark,
-    /// Whatever else is worth reading beside it.
+    /// The baseline's value in each round, or one limit for all rounds.
+    pub(crate) baseline: Vec<f64>,
+    pub(crate) target: Target,
+    /// Remarks, such as percentiles or processor time.
     pub(crate) note: String,
 }
 
 impl Figure {
-    /// Levi's value over the rival's, round by round.
+    /// Levi's value divided by the baseline's, for each round.
     pub(crate) fn ratios(&self) -> Vec<f64> {
-        let rival = |round: usize| self.rival.get(round).or(self.rival.last()).copied().unwrap_or(1.0);
-        self.levi.iter().enumerate().map(|(round, levi)| levi / rival(round)).collect()
+        let baseline =
+            |round: usize| self.baseline.get(round).or(self.baseline.last()).copied().unwrap_or(1.0);
+        self.levi.iter().enumerate().map(|(round, levi)| levi / baseline(round)).collect()
     }
 
-    fn row(&self, group: &str) -> String {
+    fn row(&self) -> String {
         let ratio = Spread::of(&self.ratios());
-        let verdict = match self.mark.is_met(ratio.median) {
+        let verdict = match self.target.is_met(ratio.median) {
             Some(true) => "met",
             Some(false) => "**missed**",
             None => "",
         };
         format!(
-            "| {} | {} | {} | {} | {} | {:.2} / **{:.2}** / {:.2} | {} | {} | {} |\n",
-            group,
+            "| {} | {} | {} | {} | {:.2} / **{:.2}** / {:.2} | {} | {} | {} |\n",
             self.what,
             number(Spread::of(&self.levi).median, &self.unit),
             self.against,
-            number(Spread::of(&self.rival).median, &self.unit),
+            number(Spread::of(&self.baseline).median, &self.unit),
             ratio.min,
             ratio.median,
             ratio.max,
-            self.mark.text(),
+            self.target.text(),
             verdict,
             self.note
         )
@@ -88,10 +88,10 @@ pub(crate) struct Line {
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// A picture for `docs/plots`.
+/// A plot for `docs/performance`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plot {
-    /// The file's name without `.svg`.
+    /// The name of the file without `.svg`.
     pub(crate) file: String,
     pub(crate) title: String,
     pub(crate) x: String,
@@ -101,12 +101,12 @@ pub(crate) struct Plot {
     pub(crate) lines: Vec<Line>,
 }
 
-/// One group of figures, measured in one go.
+/// One group of figures from one run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Run {
-    /// Such as `drain`.
+    /// The name of the group, such as `drain`.
     pub(crate) group: String,
-    /// How busy the machine was with it and with other things.
+    /// The duration, and the load of other programs meanwhile.
     pub(crate) conditions: String,
     pub(crate) figures: Vec<Figure>,
     pub(crate) plots: Vec<Plot>,
@@ -114,12 +114,22 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn figure(&mut self, figure: Figure) {
-        println!("{}", figure.row(&self.group).trim_end());
+        println!("{}: {}", self.group, figure.row().trim_end());
         self.figures.push(figure);
     }
 }
 
-/// What the page shows: every group as it was measured last.
+/// The beginning of `docs/performance/tables.md`.
+const HEAD: &str = "# Benchmark tables
+
+<!-- Written by `cargo xtask bench --write`. Do not edit by hand. -->
+
+The last full run. How to read it: [performance.md](../performance.md). Round by round:
+[figures.json](figures.json).
+
+";
+
+/// Every group as it was measured last.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) machine: Vec<String>,
@@ -127,39 +137,57 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Puts a group in its place, instead of what was measured of it before. Figures of one group never come from two
-    /// runs.
+    /// Replaces the group of this name, so that the figures of one group come from one run.
     pub(crate) fn put(&mut self, run: Run, order: &[&str]) {
         self.runs.retain(|earlier| earlier.group != run.group);
         self.runs.push(run);
         self.runs.sort_by_key(|run| order.iter().position(|group| *group == run.group));
     }
 
-    /// As Markdown.
-    pub(crate) fn table(&self) -> String {
-        let mut text = String::new();
+    /// The page with the tables, in Markdown: a section for each group.
+    pub(crate) fn page(&self) -> String {
+        let mut text = HEAD.to_owned();
         for line in &self.machine {
             let _ = writeln!(text, "- {line}");
         }
         for run in &self.runs {
-            let _ = writeln!(text, "- {}: {}", run.group, run.conditions);
-        }
-        text.push('\n');
-        text.push_str(
-            "| group | what | Levi | rival or limit | its figure | ratio min / median / max | mark | | note |\n",
-        );
-        text.push_str("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
-        for run in &self.runs {
-            text.extend(run.figures.iter().map(|figure| figure.row(&run.group)));
+            let (title, subject) = section(&run.group);
+            let _ = writeln!(text, "\n## {title}\n\n{subject} {}.\n\n{COLUMNS}", run.conditions);
+            text.extend(run.figures.iter().map(Figure::row));
+            for plot in &run.plots {
+                let _ = writeln!(text, "\n![{}]({}.svg)", plot.title, plot.file);
+            }
         }
         text
     }
 
-    /// How many marks were missed.
+    /// How many targets were missed.
     pub(crate) fn missed(&self) -> usize {
         let missed =
-            |figure: &&Figure| figure.mark.is_met(Spread::of(&figure.ratios()).median) == Some(false);
+            |figure: &&Figure| figure.target.is_met(Spread::of(&figure.ratios()).median) == Some(false);
         self.runs.iter().flat_map(|run| &run.figures).filter(missed).count()
+    }
+}
+
+const COLUMNS: &str =
+    "| what | Levi | baseline or limit | its value | ratio min / median / max | target | | note |
+| --- | --- | --- | --- | --- | --- | --- | --- |";
+
+/// The title of a group's section, and what the group measures.
+fn section(group: &str) -> (&str, &'static str) {
+    match group {
+        "request-build" => (
+            "Request build",
+            "Encrypting, encoding and building a request, without a disk and without a network.",
+        ),
+        "fan-out" => ("Fan-out", "Sealing one session secret for many devices and sending it."),
+        "enqueue" => ("Enqueue", "`enqueue_durable`: from the call to the receipt."),
+        "drain" => ("Drain", "A backlog that is sent: claim, read, send, acknowledge."),
+        "latency" => ("Latency", "From `enqueue` to the request."),
+        "scaling" => ("Scaling", "The four steps of a batch, by the number of pending rows."),
+        "memory" => ("Memory", "A process that starts with a backlog and drains it."),
+        "idle" => ("Idle", "A process with nothing to do."),
+        other => (other, ""),
     }
 }
 
@@ -176,37 +204,37 @@ fn number(value: f64, unit: &str) -> String {
 mod tests {
     use super::*;
 
-    fn figure(levi: &[f64], rival: &[f64], mark: Mark) -> Figure {
+    fn figure(levi: &[f64], baseline: &[f64], target: Target) -> Figure {
         Figure {
             what: String::new(),
             against: String::new(),
             unit: "ms".into(),
             levi: levi.to_vec(),
-            rival: rival.to_vec(),
-            mark,
+            baseline: baseline.to_vec(),
+            target,
             note: String::new(),
         }
     }
 
     #[test]
     fn ratios_are_taken_round_by_round_and_a_single_limit_holds_for_all() {
-        assert_eq!(figure(&[2.0, 9.0], &[1.0, 3.0], Mark::None).ratios(), [2.0, 3.0]);
-        assert_eq!(figure(&[2.0, 9.0], &[2.0], Mark::None).ratios(), [1.0, 4.5]);
+        assert_eq!(figure(&[2.0, 9.0], &[1.0, 3.0], Target::None).ratios(), [2.0, 3.0]);
+        assert_eq!(figure(&[2.0, 9.0], &[2.0], Target::None).ratios(), [1.0, 4.5]);
     }
 
     #[test]
-    fn a_missed_mark_is_counted_and_shown() {
+    fn a_missed_target_is_counted_and_shown() {
         let mut run = Run { group: "g".into(), ..Run::default() };
-        run.figure(figure(&[2.0], &[1.0], Mark::AtMost(1.5)));
-        run.figure(figure(&[2.0], &[1.0], Mark::AtLeast(1.5)));
-        run.figure(figure(&[2.0], &[1.0], Mark::None));
+        run.figure(figure(&[2.0], &[1.0], Target::AtMost(1.5)));
+        run.figure(figure(&[2.0], &[1.0], Target::AtLeast(1.5)));
+        run.figure(figure(&[2.0], &[1.0], Target::None));
         let report = Report { runs: vec![run], ..Report::default() };
         assert_eq!(report.missed(), 1);
-        assert_eq!(report.table().matches("**missed**").count(), 1);
+        assert_eq!(report.page().matches("**missed**").count(), 1);
     }
 
     #[test]
-    fn a_group_measured_again_replaces_the_one_of_before_and_the_others_stay_in_order() {
+    fn a_group_measured_again_replaces_the_earlier_one_and_the_others_stay_in_order() {
         let run = |group: &str, conditions: &str| Run {
             group: group.into(),
             conditions: conditions.into(),

@@ -1,26 +1,23 @@
-//! The fake Supabase in a process of its own, so that its processor time is not the client's.
+//! The fake Supabase in a process of its own, so that its processor time does not count as the client's.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use levi::transport::Supabase;
-use levi::{AccessToken, DeviceId, HttpOptions, HttpSupabase, SessionStatus, UserId};
-use levi_testkit::fixtures::uuid_of;
+use levi::{AccessToken, DeviceId, HttpOptions};
+use levi_testkit::fixtures::{TestUser, uuid_of};
 use levi_testkit::supabase::FakeSupabase;
 use levi_transport::Table;
-use levi_transport::rows::{DeviceRow, RepositoryRow, SessionRow, upsert_of};
 use serde::{Deserialize, Serialize};
 
 use crate::{Fallible, fixture};
 
-/// How a client finds it.
+/// Where the server is, and a user's sign-in.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Address {
     url: String,
     key: String,
     token: String,
-    user: String,
 }
 
 impl Address {
@@ -33,52 +30,54 @@ impl Address {
     }
 }
 
-/// What it counted.
+/// What the server has counted.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Seen {
-    /// Message requests.
+    /// Requests with messages.
     pub(crate) posts: u64,
-    /// Message rows that were new.
+    /// Messages that were new.
     pub(crate) rows: u64,
-    /// Message rows that came again.
+    /// Messages that were stored before.
     pub(crate) again: u64,
     /// Messages that became visible after a later one of their session.
     pub(crate) late: usize,
 }
 
-/// The child's side: serves until standard input ends; answers each line with what it counted.
-pub(crate) fn serve(latency: Duration) -> Fallible<()> {
-    let server = FakeSupabase::builder().keep_requests(0).start()?;
-    let user = server.add_user("ada@example.org", "correct horse")?;
-    let token = server.sign_in(&user).ok_or("the user was just added")?.access_token;
-    let address = Address {
+/// Runs the server until standard input ends. Prints the [`Address`], and for each line on standard input what it has
+/// [`Seen`].
+pub(crate) fn serve(sessions: usize, latency: Duration) -> Fallible<()> {
+    let user = TestUser::on(FakeSupabase::builder().keep_requests(0).start()?)?;
+    let device: DeviceId = uuid_of("device", "laptop").as_str().into();
+    let sessions: Vec<_> = (0..sessions).map(fixture::session).collect();
+    user.add_device(&device, None)?;
+    user.add_sessions(&device, &sessions)?;
+    let server = &user.server;
+    let token = server.sign_in(&user.id).ok_or("the user was just added")?.access_token;
+    server.faults().latency(latency);
+    print(&Address {
         url: server.url(),
         key: server.publishable_key().to_owned(),
-        // Exposed to our own parent: it is the token of a made-up user on a server that ends with this process.
+        // Exposed to the parent process only. It is a made-up user's token for a server that ends with this process.
         token: token.expose().to_owned(),
-        user: user.as_str().to_owned(),
-    };
-    say(&address)?;
+    })?;
     for line in std::io::stdin().lines() {
-        if line? == "latency" {
-            server.faults().latency(latency);
-        }
+        line?;
         let stats = server.stats();
         let table = stats.table(Table::Messages);
         let late = server.order_violations().len();
-        say(&Seen { posts: table.posts, rows: table.rows_inserted, again: table.rows_updated, late })?;
+        print(&Seen { posts: table.posts, rows: table.rows_inserted, again: table.rows_updated, late })?;
     }
     Ok(())
 }
 
-fn say(what: &impl Serialize) -> Fallible<()> {
+fn print(what: &impl Serialize) -> Fallible<()> {
     let mut line = serde_json::to_vec(what)?;
     line.push(b'\n');
     std::io::stdout().write_all(&line)?;
     Ok(std::io::stdout().flush()?)
 }
 
-/// The parent's side. Dropping it ends the child.
+/// A server process. It is killed on drop.
 pub(crate) struct Server {
     child: Child,
     input: ChildStdin,
@@ -87,10 +86,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one that knows `sessions` sessions and answers every request `latency` late from then on.
-    pub(crate) async fn start(sessions: usize, latency: Duration) -> Fallible<Self> {
+    /// Starts a server with a user who has `sessions` sessions. It delays every answer by `latency`.
+    pub(crate) fn start(sessions: usize, latency: Duration) -> Fallible<Self> {
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["serve", &latency.as_millis().to_string()])
+            .args(["serve", &sessions.to_string(), &latency.as_millis().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -99,10 +98,7 @@ impl Server {
         let mut line = String::new();
         output.read_line(&mut line)?;
         let address = serde_json::from_str(&line)?;
-        let mut server = Self { child, input, output, address };
-        server.introduce(sessions).await?;
-        server.ask("latency")?;
-        Ok(server)
+        Ok(Self { child, input, output, address })
     }
 
     pub(crate) fn http(&self) -> HttpOptions {
@@ -113,76 +109,22 @@ impl Server {
         self.address.token()
     }
 
-    /// For a child process that is to send here.
+    /// The address in JSON, for a child process that sends to this server.
     pub(crate) fn address_json(&self) -> Fallible<String> {
         Ok(serde_json::to_string(&self.address)?)
     }
 
     pub(crate) fn seen(&mut self) -> Fallible<Seen> {
-        self.ask("seen")
-    }
-
-    fn ask(&mut self, question: &str) -> Fallible<Seen> {
-        writeln!(self.input, "{question}")?;
+        writeln!(self.input)?;
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         Ok(serde_json::from_str(&line)?)
-    }
-
-    /// A device, a repository and the sessions, which the messages refer to.
-    async fn introduce(&self, sessions: usize) -> Fallible<()> {
-        let device: DeviceId = uuid_of("device", "laptop").as_str().into();
-        let repository = uuid_of("repository", "levi").as_str().into();
-        let user: UserId = self.address.user.as_str().into();
-        let known = levi::Repository {
-            id: repository,
-            name: "levi".into(),
-            local_path: "/home/ada/levi".into(),
-            remote_url: None,
-            default_branch: None,
-            worktree_branch: None,
-        };
-        let row = DeviceRow {
-            id: device.clone(),
-            user_id: user.clone(),
-            name: Some("laptop".into()),
-            device_type: Some("desktop".into()),
-            public_key: None,
-            is_active: true,
-        };
-        let rows: Vec<SessionRow> = (0..sessions)
-            .map(|number| {
-                let session = levi::CodingSession {
-                    id: fixture::session(number),
-                    repository_id: known.id.clone(),
-                    owner_device_id: None,
-                    status: SessionStatus::Active,
-                    title: None,
-                    current_branch: None,
-                    working_directory: None,
-                    worktree_path: None,
-                };
-                SessionRow::new(
-                    user.clone(),
-                    device.clone(),
-                    &session,
-                    levi::types::Wall::from_millis(1_700_000_000_000),
-                )
-            })
-            .collect();
-        let supabase = HttpSupabase::new(&self.http())?;
-        let upserts =
-            [upsert_of(&[row]), upsert_of(&[RepositoryRow::new(user, device, &known)]), upsert_of(&rows)];
-        for upsert in upserts {
-            supabase.upsert(&self.token(), upsert).await?;
-        }
-        Ok(())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Gone already: then there is nothing to end.
+        // Fails when the child has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

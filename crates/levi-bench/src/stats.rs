@@ -1,8 +1,8 @@
-//! Summing up repeated measurements.
+//! Statistics of repeated measurements.
 
 use serde::Serialize;
 
-/// The smallest, the middle and the largest of some numbers.
+/// Minimum, median and maximum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) min: f64,
@@ -11,17 +11,17 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of `values`; zeros where there is none.
+    /// The spread of `values`; zeros if there are none.
     pub(crate) fn of(values: &[f64]) -> Self {
         Self { min: percentile(values, 0.0), median: median(values), max: percentile(values, 1.0) }
     }
 }
 
-/// The middle value, or the mean of the two in the middle. Zero where there is none.
+/// The middle value, or the mean of the two in the middle. Zero if there are none.
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let at = |place: usize| sorted.get(place).copied().unwrap_or_default();
+    let at = |index: usize| sorted.get(index).copied().unwrap_or_default();
     match sorted.len() {
         0 => 0.0,
         odd if odd % 2 == 1 => at(odd / 2),
@@ -29,12 +29,12 @@ fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The value that a share of `share` (0 to 1) of `values` does not pass. Zero where there is none.
+/// The value below or at which a share (0 to 1) of `values` lies. Zero if there are none.
 pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let place = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
-    sorted.get(place).copied().unwrap_or_default()
+    let index = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
+    sorted.get(index).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! System calls of another process, counted from outside, where strace is there and may attach.
+//! Counts the system calls of another process with strace, where it is installed and may attach.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Watches until it is dropped.
+/// A strace that is attached until this is dropped.
 pub(crate) struct SystemCalls {
     strace: Child,
     file: tempfile::NamedTempFile,
-    /// What attaching itself wrote: it shows the calls that the threads sleep in.
+    /// The bytes that strace wrote when it attached: the calls in which the threads were blocked.
     skip: usize,
 }
 
 impl SystemCalls {
-    pub(crate) fn watch(pid: u32) -> Option<Self> {
+    pub(crate) fn attach(pid: u32) -> Option<Self> {
         let file = tempfile::NamedTempFile::new().ok()?;
         let mut strace = Command::new("strace")
             .args(["-f", "-qq", "-o"])
@@ -30,7 +30,7 @@ impl SystemCalls {
         Some(Self { strace, file, skip })
     }
 
-    /// Calls since it began to watch. It writes each as soon as it is over.
+    /// Calls since strace attached. It writes each call as soon as it returns.
     pub(crate) fn so_far(&self) -> Option<usize> {
         let text = fs::read(self.file.path()).ok()?;
         Some(text.get(self.skip..)?.iter().filter(|byte| **byte == b'\n').count())
@@ -39,7 +39,7 @@ impl SystemCalls {
 
 impl Drop for SystemCalls {
     fn drop(&mut self) {
-        // Gone already: then there is nothing to end. What it watched goes on.
+        // Fails when strace has exited already. The traced process continues.
         let _ = self.strace.kill();
         let _ = self.strace.wait();
     }

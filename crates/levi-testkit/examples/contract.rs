@@ -1,4 +1,4 @@
-//! Runs the contract suite against a project and prints what came out, case by case.
+//! Runs the contract suite against a project and prints the result of each case.
 //!
 //! ```text
 //! LEVI_CONTRACT_URL=https://<ref>.supabase.co LEVI_CONTRACT_KEY=sb_publishable_... \
@@ -7,10 +7,10 @@
 //! cargo run -p levi-testkit --features contract --example contract [-- REPORT.json]
 //! ```
 //!
-//! Two users that differ; their own rows are left alone. `LEVI_CONTRACT_SIGN_UP=1` instead makes two new ones.
+//! The two users must differ. Their existing rows are not changed. `LEVI_CONTRACT_SIGN_UP=1` signs up two new ones instead.
 //! `LEVI_CONTRACT_EXPIRED_TOKEN` (an old access token) or `LEVI_CONTRACT_JWT_SECRET` adds the cases that need one.
-//! `LEVI_CONTRACT_SERVER` is `supabase` unless set to `lite`, whose known differences are then expected, or to
-//! `fake-supabase`, which is started in this process and needs nothing else.
+//! `LEVI_CONTRACT_SERVER` is `supabase` by default. With `lite` the known differences of Supabase Lite are expected.
+//! `fake-supabase` starts a fake Supabase in this process and needs no other setting.
 //!
 //! Exit codes: 0 the contract holds, 1 it does not, 2 it could not be run.
 

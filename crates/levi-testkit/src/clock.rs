@@ -1,16 +1,16 @@
-//! Clocks: one that a test moves by hand, and the machine's own.
+//! Clocks: one that a test advances, and the machine's.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use levi_types::{Clock, Monotonic, Now, Wall};
 
-/// Both clocks under the test's control. Nothing moves them but the test.
+/// A monotonic and a wall clock that only the test moves.
 #[derive(Debug)]
 pub struct VirtualClock(Mutex<Now>);
 
 impl VirtualClock {
-    /// The monotonic clock at its start, the wall clock at `wall`.
+    /// Starts the monotonic clock at zero and the wall clock at `wall`.
     pub const fn starting_at(wall: Wall) -> Self {
         Self(Mutex::new(Now { monotonic: Monotonic::from_start(Duration::ZERO), wall }))
     }
@@ -19,30 +19,30 @@ impl VirtualClock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets `time` pass on both clocks.
+    /// Advances both clocks by `time`.
     pub fn advance(&self, time: Duration) {
         let mut now = self.inner();
         *now = Now { monotonic: now.monotonic.after(time), wall: now.wall.after(time) };
     }
 
-    /// Lets time pass until the monotonic clock shows `until`. Nothing happens if it is past that already.
+    /// Advances both clocks until the monotonic one shows `until`. Does nothing if it is past that.
     pub fn advance_to(&self, until: Monotonic) {
         let time = until.since(self.inner().monotonic);
         self.advance(time);
     }
 
-    /// Sets the wall clock, as a person or a time server does. The monotonic clock goes on as if nothing happened.
+    /// Sets the wall clock, as a user or a time server does. The monotonic clock is not affected.
     pub fn set_wall(&self, wall: Wall) {
         self.inner().wall = wall;
     }
 
-    /// Moves the wall clock by so many milliseconds, also backwards, saturating.
+    /// Moves the wall clock by `millis` milliseconds, which may be negative. Saturates.
     pub fn jump_wall(&self, millis: i64) {
         let mut now = self.inner();
         now.wall = Wall::from_millis(now.wall.as_millis().saturating_add(millis));
     }
 
-    /// Lets time pass on the wall clock alone, as while a laptop sleeps and its monotonic clock stands still.
+    /// Advances the wall clock only, as when a laptop sleeps and its monotonic clock stops.
     pub fn sleep_through(&self, time: Duration) {
         let mut now = self.inner();
         now.wall = now.wall.after(time);
@@ -62,7 +62,7 @@ impl Clock for VirtualClock {
     }
 }
 
-/// The machine's clocks; the monotonic one starts when this is made.
+/// The machine's clocks. The monotonic one starts at the creation of this value.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock(Instant);
 

@@ -1,4 +1,4 @@
-//! Bodies as PostgREST takes them: unequal keys, chunks, large batches, and what arrives late.
+//! Bodies as PostgREST accepts them: unequal keys, chunks, large batches, and late rows.
 #![allow(clippy::type_complexity, reason = "a table of cases reads best as it is")]
 
 mod raw;

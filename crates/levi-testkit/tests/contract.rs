@@ -1,4 +1,4 @@
-//! The fake Supabase keeps the contract with PostgREST, but for what the suite lists as its differences.
+//! The fake Supabase fulfils the contract, except for the differences that the suite lists.
 #![cfg(feature = "contract")]
 
 use levi_testkit::contract::{Accounts, Outcome, Server, Target, run};

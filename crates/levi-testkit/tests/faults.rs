@@ -1,4 +1,4 @@
-//! Each fault, shown to happen: what the client sees, and what is in the tables afterwards.
+//! Each fault: what the client observes, and what is in the tables afterwards.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod raw;
@@ -86,7 +86,7 @@ fn a_reset_can_come_at_any_byte_of_a_request() {
     for place in places {
         server.faults().reset_in_request(place as u64);
         let mut connection = Raw::connect(&server).unwrap();
-        // The reset may be there before the last byte is out.
+        // The reset may arrive before the last byte is sent.
         let _ = connection.send(&bytes);
         let (seen, end) = connection.rest();
         assert!(end.is_err() && seen.is_empty(), "at byte {place}: {seen:?}");
@@ -179,7 +179,7 @@ fn a_stall_lasts_until_it_is_released_before_or_after_the_write() {
             })
             .unwrap();
         assert_eq!(stored(&server), rows_meanwhile, "{fault:?}");
-        // A release between the arrival and the stall would be missed, so it is given until it is heard.
+        // A release between the arrival and the stall has no effect, so the test repeats it.
         std::thread::scope(|scope| {
             let answer = scope.spawn(move || connection.read().unwrap());
             while !answer.is_finished() {
@@ -217,7 +217,7 @@ fn latency_is_waited_out_side_by_side() {
     for (connection, bytes) in connections.iter_mut().zip(&bytes) {
         connection.send(bytes).unwrap();
     }
-    // Were one of them to wait while it holds the tables, the next could not write.
+    // If one of them waited while it held the tables, the next could not write.
     server.wait_for(PATIENCE, |stats| stats.table(Table::Messages).rows_inserted == 20).unwrap();
     assert_eq!(stored(&server), 20);
     server.reset_connections();

@@ -1,4 +1,4 @@
-//! Each request form and each error body that Levi has to understand, over a real socket.
+//! Each kind of request and each error body that Levi must understand, over a real socket.
 #![allow(clippy::type_complexity, reason = "a table of cases reads best as it is")]
 
 mod raw;
@@ -58,7 +58,7 @@ fn other_resolutions_fail_on_or_pass_over_what_is_there() {
     assert_eq!(server.row_count(Table::Messages).unwrap(), 2, "number 0 went with the batch that failed");
 }
 
-/// One bad row, and what PostgREST says about it: target, body, status, code, message.
+/// One bad row and PostgREST's answer: target, body, status, code, message.
 #[test]
 fn every_refusal_has_postgrests_status_code_and_words() {
     let server = FakeSupabase::start().unwrap();
@@ -168,7 +168,7 @@ fn every_refusal_has_postgrests_status_code_and_words() {
             "21000",
             "ON CONFLICT DO UPDATE command cannot affect row a second time",
         ),
-        // A policy looks at the session before the foreign key does.
+        // The policy checks the session before the foreign key does.
         (
             MESSAGES,
             messages("0a0a0a0a-0000-4000-8000-0000000000ff", [1]),
@@ -199,7 +199,7 @@ fn every_refusal_has_postgrests_status_code_and_words() {
 fn details_name_the_missing_parent() {
     let server = FakeSupabase::start().unwrap();
     let absent = "0a0a0a0a-0000-4000-8000-0000000000ff";
-    // Only past the policies does a message reach its foreign key.
+    // Without policies, the foreign key of a message is checked.
     let bytes = request(
         "POST",
         MESSAGES,
@@ -323,7 +323,7 @@ fn another_user_neither_reads_nor_writes_nor_updates_nor_deletes() {
         assert_eq!(eve.send("DELETE", &target, &[], "").status, 204, "{table}: deleting says nothing");
     }
     assert_eq!(all.map(|table| server.rows(table).unwrap()).to_vec(), before, "and nothing has changed");
-    // With a row of her own in hand, an upsert cannot take over a row of Ada's.
+    // An upsert with her own user id cannot take over a row of Ada's.
     let eve_id = &eve.id;
     let takeover = format!(r#"{{"id":"{device}","user_id":"{eve_id}","name":"x","device_type":"t"}}"#);
     let answer = eve.post("/rest/v1/devices", &takeover);

@@ -1,4 +1,4 @@
-// Signs in as a device of a user. Settings come from the environment, so that no secret shows in a process list.
+// Signs in as a device of a user. Settings come from the environment, so that no secret appears in a process list.
 
 import { createClient } from "@supabase/supabase-js";
 

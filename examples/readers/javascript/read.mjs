@@ -4,7 +4,7 @@
 //
 // Environment: SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY, LEVI_EMAIL, LEVI_PASSWORD, and this device's
 // LEVI_DEVICE_ID and LEVI_DEVICE_PRIVATE_KEY (X25519, base64).
-// Exit codes: 0 all read, 1 nothing could be read, 2 some rows could not be opened (each named on stderr).
+// Exit codes: 0 all rows were read, 1 nothing could be read, 2 some rows could not be opened (listed on stderr).
 
 import { rows, setting, signIn } from "./account.mjs";
 import { openEnvelope, openMessage, parseSecret } from "./levi.mjs";
@@ -19,7 +19,7 @@ try {
 }
 
 async function main(sessionArgument) {
-  if (!sessionArgument) throw new Error("say which session: node read.mjs SESSION_ID");
+  if (!sessionArgument) throw new Error("usage: node read.mjs SESSION_ID");
   const { supabase, userId } = await signIn();
   const session = rows(
     await supabase.from("agent_coding_sessions").select("id,device_id").eq("id", sessionArgument).maybeSingle(),
@@ -41,15 +41,15 @@ async function sessionKey(supabase, userId, session) {
       .maybeSingle(),
   );
   if (!envelope) throw new Error("this device has no envelope for the session; share the session with it first");
-  // The device that the row names may have sealed it, or the session's own: a row first written by another device
-  // keeps that name when the session's own device writes it again without one.
+  // Either the device in the row or the session's device may have sealed it: a row that another device wrote first
+  // keeps that device when the session's device writes it again without one.
   let failure;
   for (const senderDeviceId of new Set([envelope.sender_device_id ?? session.device_id, session.device_id])) {
     const ids = { userId, sessionId: session.id, senderDeviceId, recipientDeviceId };
     try {
       return parseSecret(await openFrom(supabase, envelope, ids));
     } catch (error) {
-      failure ??= error; // the first one tells more
+      failure ??= error; // The first error is the more useful one.
     }
   }
   throw failure;
@@ -77,7 +77,7 @@ async function eachMessage(supabase, sessionId, handle) {
         .order("sequence_number")
         .limit(PAGE),
     );
-    // The server may hand out fewer than asked for, so only an empty page is the end.
+    // The server may return fewer rows than requested, so only an empty page is the end.
     if (page.length === 0) return;
     for (const row of page) await handle(row);
     last = page.at(-1).number;

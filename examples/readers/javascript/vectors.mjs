@@ -1,4 +1,4 @@
-// Checks this reader against docs/vectors: every case, those that must fail included.
+// Checks this reader against docs/vectors: every case, including those that must fail.
 //
 //   node vectors.mjs [DIRECTORY]
 
@@ -69,7 +69,7 @@ async function judge(check, vector) {
   const error = await Promise.resolve(vector).then(check).then(() => undefined, (error) => error);
   if (good.has(vector.expected)) return error && `must be "${vector.expected}", but ${error.message}`;
   if (!error) return `must be refused (${vector.expected})`;
-  // A wrong answer or a slip in this file is no refusal.
+  // A wrong answer or a bug in this file does not count as a refusal.
   const slip = error instanceof assert.AssertionError || error instanceof ReferenceError;
   return slip ? `must be refused (${vector.expected}), but ${error.message}` : undefined;
 }

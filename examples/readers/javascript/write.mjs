@@ -2,7 +2,7 @@
 //
 //   node write.mjs SESSION_ID REPOSITORY_ID < session.ndjson
 //
-// Environment as for read.mjs. The device, the repository and the session are registered if they are not there yet,
+// Environment as for read.mjs. The device, the repository and the session are registered if they do not exist,
 // and every active device of the user gets an envelope. Prints one JSON line with what was written.
 
 import { createInterface } from "node:readline";
@@ -12,7 +12,7 @@ import { newSecret, parseSecret, publicKeyOf, sealEnvelope, sealMessage } from "
 const BATCH = 50;
 
 try {
-  // PostgreSQL gives ids back in lower case, and the id is part of what is sealed.
+  // PostgreSQL returns ids in lower case, and the id is part of what is sealed.
   await main(...process.argv.slice(2, 4).map((id) => id.toLowerCase()));
 } catch (error) {
   console.error(`write: ${error.message}`);
@@ -64,7 +64,7 @@ async function distribute(supabase, put, secret, ids) {
     devices.map(async (device) => ({
       session_id: ids.sessionId,
       device_id: device.id,
-      // We own the session. Said outright, so that no earlier sender's name is left in a row that is there.
+      // This device owns the session. An explicit null overwrites the sender in an existing row.
       sender_device_id: null,
       ...(await sealEnvelope(secret, { ...ids, recipientDeviceId: device.id }, privateKey, device.public_key)),
     })),
@@ -82,7 +82,7 @@ async function send(put, key, sessionId) {
   };
   for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
     if (line === "") continue;
-    // JSON.parse would round a number past 2^53, so it is taken from the line's text.
+    // JSON.parse would round a number past 2^53, so it is read from the line's text.
     const [, given] = line.match(/^\{\s*"sequence_number"\s*:\s*(\d+)/) ?? [];
     const number = given === undefined ? next : BigInt(given);
     const { content } = JSON.parse(line);

@@ -1,4 +1,4 @@
-"""Signs in as a device of a user. Settings come from the environment, so that no secret shows in a process list."""
+"""Signs in as a device of a user. Settings come from the environment, so that no secret appears in a process list."""
 
 import json
 import os
@@ -15,14 +15,14 @@ def setting(name: str) -> str:
 
 
 class Account:
-    """A signed-in user of a Supabase project: PostgREST by hand, with nothing but the standard library."""
+    """A signed-in user of a Supabase project: PostgREST with the standard library only."""
 
     def __init__(self) -> None:
         self._url = setting("SUPABASE_URL").rstrip("/")
         self._headers = {"apikey": setting("SUPABASE_PUBLISHABLE_KEY"), "Content-Type": "application/json"}
         credentials = {"email": setting("LEVI_EMAIL"), "password": setting("LEVI_PASSWORD")}
         answer = self._send("POST", "/auth/v1/token?grant_type=password", credentials)
-        # The publishable key goes into `apikey` alone, the user's token into `Authorization` alone.
+        # The publishable key belongs in `apikey` only, the user's token in `Authorization` only.
         self._headers["Authorization"] = f"Bearer {answer['access_token']}"
         self.user_id: str = answer["user"]["id"]
 

@@ -24,7 +24,7 @@ def from_base64(text: str, length: int | None = None) -> bytes:
 
 
 def lp(text: str) -> bytes:
-    """x, with its length in front: u32be(len(x)) || x"""
+    """The length of x, then x: u32be(len(x)) || x"""
     data = text.encode("utf-8")
     return struct.pack(">I", len(data)) + data
 
@@ -55,7 +55,7 @@ def parse_secret(secret: str) -> bytes:
 
 
 def _place(session_id: str, sequence_number: int) -> bytes:
-    """Ties a ciphertext to its place: a row moved elsewhere by the server cannot be opened."""
+    """Binds a ciphertext to its position, so that a row that the server moved does not open."""
     return b"levi/message/v1" + lp(session_id) + struct.pack(">q", sequence_number)
 
 
@@ -86,7 +86,7 @@ _SUITE = CipherSuite.new(KEMId.DHKEM_X25519_HKDF_SHA256, KDFId.HKDF_SHA256, AEAD
 
 @dataclass(frozen=True)
 class Ids:
-    """Who, for which session, from which device, to which: an envelope opens under these four and no others."""
+    """The user, the session, the sending and the receiving device: an envelope opens with these four only."""
 
     user_id: str
     session_id: str
@@ -104,7 +104,7 @@ def public_key_of(private_key: str) -> str:
 
 
 def seal_envelope(secret: str, ids: Ids, sender_private_key: str, recipient_public_key: str) -> dict[str, str]:
-    """Auth mode: only the device that holds `sender_private_key` can have sealed it."""
+    """Auth mode, so that only the holder of `sender_private_key` can have sealed it."""
     enc, context = _SUITE.create_sender_context(
         _SUITE.kem.deserialize_public_key(from_base64(recipient_public_key, 32)),
         info=ids.info(),

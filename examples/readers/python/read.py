@@ -19,7 +19,7 @@ PAGE = 500
 
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
-        raise RuntimeError("say which session: python read.py SESSION_ID")
+        raise RuntimeError("usage: python read.py SESSION_ID")
     account = Account()
     session = account.one("agent_coding_sessions", select="id,device_id", id=f"eq.{arguments[0]}")
     if session is None:
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     for row in messages(account, session["id"]):
         try:
             content = open_message(key, session["id"], row["sequence_number"], row)
-        except Exception:  # whatever is wrong with it, the other rows still count
+        except Exception:  # one bad row must not hide the others
             print(f"read: message {row['sequence_number']} could not be opened", file=sys.stderr)
             exit_code = 2
             continue
@@ -49,15 +49,15 @@ def session_key(account: Account, session: dict) -> bytes:
     )
     if envelope is None:
         raise RuntimeError("this device has no envelope for the session; share the session with it first")
-    # The device that the row names may have sealed it, or the session's own: a row first written by another device
-    # keeps that name when the session's own device writes it again without one.
+    # Either the device in the row or the session's device may have sealed it: a row that another device wrote first
+    # keeps that device when the session's device writes it again without one.
     senders = dict.fromkeys((envelope["sender_device_id"] or session["device_id"], session["device_id"]))
     failure: Exception | None = None
     for sender_id in senders:
         ids = Ids(account.user_id, session["id"], sender_id, device_id)
         try:
             return parse_secret(open_from(account, envelope, ids))
-        except Exception as error:  # the first one tells more
+        except Exception as error:  # the first error is the more useful one
             failure = failure or error
     raise failure or RuntimeError("the session has no device")
 
@@ -70,7 +70,7 @@ def open_from(account: Account, envelope: dict, ids: Ids) -> str:
 
 
 def messages(account: Account, session_id: str) -> Iterator[dict]:
-    """Pages by cursor, not by offset: rows that arrive meanwhile shift nothing."""
+    """Pages by cursor, not by offset, so that rows that arrive meanwhile shift nothing."""
     last = -1
     while page := account.select(
         "agent_coding_session_messages",
@@ -81,7 +81,7 @@ def messages(account: Account, session_id: str) -> Iterator[dict]:
         limit=str(PAGE),
     ):
         yield from page
-        # The server may hand out fewer than asked for, so only an empty page is the end.
+        # The server may return fewer rows than requested, so only an empty page is the end.
         last = page[-1]["sequence_number"]
 
 

@@ -1,4 +1,4 @@
-"""Checks this reader against docs/vectors: every case, those that must fail included.
+"""Checks this reader against docs/vectors: every case, including those that must fail.
 
     python vectors.py [DIRECTORY]
 """
@@ -84,7 +84,7 @@ def judge(file: str, vector: dict) -> str | None:
         return error and f'must be "{expected}", but {error!r}'
     if error is None:
         return f"must be refused ({expected})"
-    # A wrong answer or a slip in this file is no refusal.
+    # A wrong answer or a bug in this file does not count as a refusal.
     slip = isinstance(error, (Wrong, KeyError, NameError, AttributeError))
     return f"must be refused ({expected}), but {error!r}" if slip else None
 

@@ -19,7 +19,7 @@ BATCH = 50
 def main(arguments: list[str]) -> None:
     if len(arguments) != 2:
         raise RuntimeError("usage: python write.py SESSION_ID REPOSITORY_ID < session.ndjson")
-    # PostgreSQL gives ids back in lower case, and the id is part of what is sealed.
+    # PostgreSQL returns ids in lower case, and the id is part of what is sealed.
     session_id, repository_id = (argument.lower() for argument in arguments)
     account = Account()
     device_id = setting("LEVI_DEVICE_ID").lower()
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
 
 
 def register(account: Account, device_id: str, repository_id: str, session_id: str) -> None:
-    """Parents before children: the foreign keys and the policies look for them."""
+    """Parents before children, because the foreign keys and the policies require them."""
     device = {"name": "Python example", "device_type": "desktop", "is_active": True}
     key = {"public_key": public_key_of(setting("LEVI_DEVICE_PRIVATE_KEY"))}
     account.upsert("devices", "id", [{"id": device_id, "user_id": account.user_id} | device | key])
@@ -53,7 +53,7 @@ def distribute(account: Account, secret: str, device_id: str, session_id: str) -
     for device in devices:
         ids = Ids(account.user_id, session_id, device_id, device["id"])
         sealed = seal_envelope(secret, ids, setting("LEVI_DEVICE_PRIVATE_KEY"), device["public_key"])
-        # We own the session. Said outright, so that no earlier sender's name is left in a row that is there.
+        # This device owns the session. An explicit null overwrites the sender in an existing row.
         row = {"session_id": session_id, "device_id": device["id"], "sender_device_id": None}
         envelopes.append(row | sealed)
     account.upsert("agent_coding_session_secrets", "session_id,device_id", envelopes)

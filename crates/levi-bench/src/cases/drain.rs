@@ -1,4 +1,4 @@
-//! Draining a backlog to a server behind a round trip.
+//! Draining a backlog to a server with a given round trip.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use levi::{HttpSupabase, Levi, LeviConfig, SyncContext};
 use tokio::time::timeout;
 
-use super::rivals;
+use super::baselines;
 use crate::process::cpu_time;
-use crate::report::{Figure, Line, Mark, Plot, Run};
+use crate::report::{Figure, Line, Plot, Run, Target};
 use crate::server::Server;
 use crate::stats::Spread;
 use crate::{Effort, Fallible, fixture, scratch};
 
-/// Longer than any drain takes.
+/// More time than any drain takes.
 const PATIENCE: Duration = Duration::from_secs(1800);
 
-/// Rows that the wire alone is measured with at most.
+/// The most rows that the wire alone is measured with.
 const WIRE_ROWS: usize = 100_000;
 
 pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
@@ -25,7 +25,7 @@ pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
         let mut points = (Vec::new(), Vec::new());
         for round_trip in [0, 20, 50] {
             let backlog = Backlog::write(10_000, sessions)?;
-            let speeds = beside_the_bound(run, &backlog, round_trip, effort.pick(2, 5)).await?;
+            let speeds = against_the_bound(run, &backlog, round_trip, effort.pick(2, 5)).await?;
             points.0.push((f64::from(round_trip), speeds.0));
             points.1.push((f64::from(round_trip), speeds.1));
         }
@@ -37,11 +37,11 @@ pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
         for sessions in effort.pick(&[8][..], &[1, 8]) {
             let backlog = Backlog::write(*rows, *sessions)?;
             for round_trip in effort.pick(&[0][..], &[0, 20, 50]) {
-                beside_the_bound(run, &backlog, *round_trip, 1).await?;
+                against_the_bound(run, &backlog, *round_trip, 1).await?;
             }
         }
     }
-    rivals_sampled(run, effort).await?;
+    simple_baselines(run, effort).await?;
     run.plots.push(Plot {
         file: "drain".into(),
         title: "Draining 10,000 messages of 1 KiB".into(),
@@ -54,7 +54,7 @@ pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     Ok(())
 }
 
-/// An outbox that waits to be drained, kept as a file to be copied.
+/// An outbox to drain, kept as a file that each round copies.
 struct Backlog {
     rows: usize,
     sessions: usize,
@@ -71,16 +71,16 @@ impl Backlog {
     }
 }
 
-/// What one drain took.
+/// The seconds that one drain took.
 #[derive(Clone, Copy)]
 struct Took {
     wall: f64,
     cpu: f64,
 }
 
-/// Rounds of: Levi, the wire alone at this round trip, disk and wire apart. Returns the median speeds of Levi and
-/// of the bound.
-async fn beside_the_bound(
+/// In each round measures Levi, the wire alone at this round trip, and disk and wire separately. Returns the median speeds
+/// of Levi and of the bound.
+async fn against_the_bound(
     run: &mut Run,
     backlog: &Backlog,
     round_trip: u32,
@@ -91,19 +91,16 @@ async fn beside_the_bound(
     let (mut levi, mut bound, mut cpu, mut wire_cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let rows = backlog.rows as f64;
     for _ in 0..rounds {
-        let took = through_levi(backlog, latency).await?;
+        let took = with_levi(backlog, latency).await?;
         levi.push(rows / took.wall);
         cpu.push(took.cpu / rows * 1e4);
-        let wire = wire_alone(backlog, latency, &config).await?;
+        let wire = wire_only(backlog, latency, &config).await?;
         wire_cpu.push(wire.cpu / rows * 1e4);
-        let disk = disk_alone(&backlog.file, config.catch_up_batch_size)?;
-        // Where the round trip is not the bound, disk and wire are: one after the other.
-        let near = if round_trip == 0 {
-            wire.wall
-        } else {
-            wire_alone(backlog, Duration::ZERO, &config).await?.wall
-        };
-        bound.push(rows / wire.wall.max(disk + near));
+        let disk = disk_only(&backlog.file, config.catch_up_batch_size)?;
+        // Without the round trip, the bound is disk and wire one after the other.
+        let wire_at_zero =
+            if round_trip == 0 { wire.wall } else { wire_only(backlog, Duration::ZERO, &config).await?.wall };
+        bound.push(rows / wire.wall.max(disk + wire_at_zero));
     }
     let speeds = (Spread::of(&levi).median, Spread::of(&bound).median);
     run.figure(Figure {
@@ -111,8 +108,8 @@ async fn beside_the_bound(
         against: "max(wire alone at this round trip, disk alone + wire alone at 0 ms)".into(),
         unit: "rows/s".into(),
         levi,
-        rival: bound,
-        mark: Mark::AtLeast(0.8),
+        baseline: bound,
+        target: Target::AtLeast(0.8),
         note: format!(
             "CPU s per 10,000: Levi {:.2}, wire alone {:.2}",
             Spread::of(&cpu).median,
@@ -122,8 +119,8 @@ async fn beside_the_bound(
     Ok(speeds)
 }
 
-async fn through_levi(backlog: &Backlog, latency: Duration) -> Fallible<Took> {
-    let mut server = Server::start(backlog.sessions, latency).await?;
+async fn with_levi(backlog: &Backlog, latency: Duration) -> Fallible<Took> {
+    let mut server = Server::start(backlog.sessions, latency)?;
     let folder = scratch()?;
     fixture::copy_outbox(&backlog.file, folder.path())?;
     let config = LeviConfig {
@@ -146,58 +143,58 @@ async fn through_levi(backlog: &Backlog, latency: Duration) -> Fallible<Took> {
     levi.shutdown(Duration::from_secs(5)).await;
     let seen = server.seen()?;
     if (seen.rows, seen.again, seen.late) != (rows, 0, 0) {
-        return Err(format!("the drain of {rows} rows went wrong: {seen:?}").into());
+        return Err(format!("after the drain of {rows} rows the server has counted {seen:?}").into());
     }
     Ok(took)
 }
 
-async fn wire_alone(backlog: &Backlog, latency: Duration, config: &LeviConfig) -> Fallible<Took> {
-    let server = Server::start(backlog.sessions, latency).await?;
+async fn wire_only(backlog: &Backlog, latency: Duration, config: &LeviConfig) -> Fallible<Took> {
+    let server = Server::start(backlog.sessions, latency)?;
     let supabase = HttpSupabase::new(&server.http())?;
-    // A long wire goes at the pace of a short one.
+    // The speed does not depend on the number of rows.
     let rows = backlog.rows.min(WIRE_ROWS);
-    let chains = rivals::bodies(rows, backlog.sessions, config.catch_up_batch_size)?;
+    let chains = baselines::bodies(rows, backlog.sessions, config.catch_up_batch_size)?;
     let cpu = cpu_time();
-    let wall = rivals::bare_posts(&supabase, &server.token(), chains, config.max_in_flight).await?;
+    let wall = baselines::wire_only(&supabase, &server.token(), chains, config.max_in_flight).await?;
     let scale = backlog.rows as f64 / rows as f64;
     Ok(Took { wall: wall.as_secs_f64() * scale, cpu: (cpu_time() - cpu).as_secs_f64() * scale })
 }
 
-fn disk_alone(template: &Path, batch: usize) -> Fallible<f64> {
+fn disk_only(template: &Path, batch: usize) -> Fallible<f64> {
     let folder = scratch()?;
     fixture::copy_outbox(template, folder.path())?;
-    Ok(rivals::outbox_alone(&folder.path().join("outbox.sqlite"), batch)?.as_secs_f64())
+    Ok(baselines::disk_only(&folder.path().join("outbox.sqlite"), batch)?.as_secs_f64())
 }
 
-/// One POST per message and the plain loop, on a sample of a backlog: both go at a steady pace.
-async fn rivals_sampled(run: &mut Run, effort: Effort) -> Fallible<()> {
+/// One POST per message and the simple loop. Both have a steady rate, so a sample of a backlog is enough.
+async fn simple_baselines(run: &mut Run, effort: Effort) -> Fallible<()> {
     let ticks = effort.pick(4, 20);
     let backlog = Backlog::write(10_000, 1)?;
     for round_trip in [0, 20, 50] {
         let latency = Duration::from_millis(round_trip);
         let singles = effort.pick(500, 5_000) / if round_trip == 0 { 1 } else { 10 };
-        let (mut levi, mut single, mut plain) = (Paces::default(), Paces::default(), Paces::default());
+        let (mut levi, mut single, mut simple) = (Rates::default(), Rates::default(), Rates::default());
         for _ in 0..effort.pick(1, 3) {
-            levi.add(10_000, through_levi(&backlog, latency).await?);
+            levi.add(10_000, with_levi(&backlog, latency).await?);
             single.add(singles, one_by_one(latency, singles).await?);
-            plain.add(ticks * 50, plain_loop(latency, ticks).await?);
+            simple.add(ticks * 50, simple_loop(latency, ticks).await?);
         }
-        let rivals = [
+        let baselines = [
             (single, format!("one POST per message ({singles} of them)")),
-            (plain, format!("plain loop: 50 a batch, one batch at a time, 500 ms tick ({ticks} ticks)")),
+            (simple, format!("simple loop: 50 a batch, one batch at a time, 500 ms tick ({ticks} ticks)")),
         ];
-        for (rival, against) in rivals {
+        for (baseline, against) in baselines {
             run.figure(Figure {
                 what: format!("10,000 rows, 1 session, round trip {round_trip} ms"),
                 against,
                 unit: "rows/s".into(),
                 levi: levi.rates.clone(),
-                rival: rival.rates,
-                mark: Mark::None,
+                baseline: baseline.rates,
+                target: Target::None,
                 note: format!(
-                    "CPU s per 10,000: Levi {:.2}, rival {:.2}",
+                    "CPU s per 10,000: Levi {:.2}, baseline {:.2}",
                     Spread::of(&levi.cpu).median,
-                    Spread::of(&rival.cpu).median
+                    Spread::of(&baseline.cpu).median
                 ),
             });
         }
@@ -207,12 +204,12 @@ async fn rivals_sampled(run: &mut Run, effort: Effort) -> Fallible<()> {
 
 /// Rows a second, and processor seconds per 10,000 rows, round by round.
 #[derive(Default)]
-struct Paces {
+struct Rates {
     rates: Vec<f64>,
     cpu: Vec<f64>,
 }
 
-impl Paces {
+impl Rates {
     fn add(&mut self, rows: usize, took: Took) {
         self.rates.push(rows as f64 / took.wall);
         self.cpu.push(took.cpu / rows as f64 * 1e4);
@@ -220,19 +217,20 @@ impl Paces {
 }
 
 async fn one_by_one(latency: Duration, messages: usize) -> Fallible<Took> {
-    let server = Server::start(1, latency).await?;
+    let server = Server::start(1, latency)?;
     let supabase = HttpSupabase::new(&server.http())?;
     let cpu = cpu_time();
-    let wall = rivals::one_by_one(&supabase, &server.token(), messages).await?;
+    let wall = baselines::one_by_one(&supabase, &server.token(), messages).await?;
     Ok(Took { wall: wall.as_secs_f64(), cpu: (cpu_time() - cpu).as_secs_f64() })
 }
 
-async fn plain_loop(latency: Duration, ticks: usize) -> Fallible<Took> {
-    let (server, folder) = (Server::start(1, latency).await?, scratch()?);
+async fn simple_loop(latency: Duration, ticks: usize) -> Fallible<Took> {
+    let (server, folder) = (Server::start(1, latency)?, scratch()?);
     let supabase = HttpSupabase::new(&server.http())?;
     let cpu = cpu_time();
     let wall =
-        rivals::plain_loop(&supabase, &server.token(), &folder.path().join("plain.sqlite"), ticks).await?;
-    // The first tick comes at once: there are as many waits as ticks only with the one before it.
+        baselines::simple_loop(&supabase, &server.token(), &folder.path().join("simple.sqlite"), ticks)
+            .await?;
+    // The first tick comes at once, so the loop lacks one of its pauses.
     Ok(Took { wall: wall.as_secs_f64().max(0.5 * ticks as f64), cpu: (cpu_time() - cpu).as_secs_f64() })
 }

@@ -1,4 +1,4 @@
-//! Durable enqueue: how many messages a second are on disk, and how long each producer waits.
+//! Durable enqueue: how many messages a second are stored, and how long each producer waits.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -15,8 +15,8 @@ use levi_types::SessionId;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::rivals::{self, Bare, Payloads, SESSIONS};
-use crate::report::{Figure, Mark, Run};
+use super::baselines::{self, Payloads, QueuedRow, SESSIONS};
+use crate::report::{Figure, Run, Target};
 use crate::stats::percentile;
 use crate::{Effort, Fallible, fixture, scratch};
 
@@ -24,62 +24,62 @@ pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     let sync = usual_sync()?;
     for slower in [1, 15] {
         for producers in [1, 64, 1024] {
-            beside_the_bare_loop(run, effort, producers, slower, sync * (slower - 1)).await?;
+            against_the_baseline(run, effort, producers, slower, sync * (slower - 1)).await?;
         }
     }
     Ok(())
 }
 
-/// Short slices by turns, so that whatever else the machine does falls on both. Each keeps its outbox from slice to
-/// slice: opening one is no part of storing a message.
-async fn beside_the_bare_loop(
+/// Measures Levi and its baselines in short slices, interleaved, so that other load on the machine affects all of them.
+/// Each keeps its outbox open from slice to slice, because opening one is not part of storing a message.
+async fn against_the_baseline(
     run: &mut Run,
     effort: Effort,
     producers: usize,
     slower: u32,
     extra_sync: Duration,
 ) -> Fallible<()> {
-    // Long enough that the last messages, which find fewer and fewer companions, are few.
+    // Long enough that the last messages of a slice, which share commits with fewer and fewer others, are few.
     let time = Duration::from_millis(if producers > 64 { 200 } else { 100 });
-    let through_levi = ThroughLevi::start(extra_sync)?;
-    let bare_loop = BareLoop::start(extra_sync, Payloads::Sealed)?;
-    let sealing_loop = BareLoop::start(extra_sync, Payloads::Plain)?;
-    let (mut levi, mut bare, mut sealing) = (Slices::default(), Slices::default(), Slices::default());
+    let with_levi = LeviStore::start(extra_sync)?;
+    let sealed_loop = BaselineLoop::start(extra_sync, Payloads::Sealed)?;
+    let sealing_loop = BaselineLoop::start(extra_sync, Payloads::Plain)?;
+    let (mut levi, mut sealed, mut sealing) = (Slices::default(), Slices::default(), Slices::default());
     for round in 0..effort.pick(8, 60) {
-        // By turns who comes first: the disk remembers what was written to it a moment ago.
+        // Each comes first in turn, because the disk is affected by what was written a moment ago.
         for turn in 0..3 {
             match (round + turn) % 3 {
-                0 => levi.add(produce(producers, time, &through_levi).await?),
-                1 => bare.add(produce(producers, time, &bare_loop).await?),
-                // Sealing is nothing beside a slow disk.
+                0 => levi.add(produce(producers, time, &with_levi).await?),
+                1 => sealed.add(produce(producers, time, &sealed_loop).await?),
+                // The time for sealing is negligible on a slow disk.
                 _ if slower == 1 => sealing.add(produce(producers, time, &sealing_loop).await?),
                 _ => {}
             }
         }
     }
-    through_levi.levi.shutdown(Duration::from_secs(5)).await;
-    bare_loop.end()?;
+    with_levi.levi.shutdown(Duration::from_secs(5)).await;
+    sealed_loop.end()?;
     sealing_loop.end()?;
     let disk = if slower == 1 { String::new() } else { format!(", syncs {slower} times slower") };
-    let mut figure = |against: &str, rival: Slices, mark| {
+    let mut figure = |against: &str, baseline: Slices, target| {
         run.figure(Figure {
             what: format!("enqueue_durable, {producers} producer(s){disk}"),
             against: against.into(),
             unit: "rows/s".into(),
-            note: levi.waits_beside(&rival),
+            note: levi.compare_waits(&baseline),
             levi: levi.rates.clone(),
-            rival: rival.rates,
-            mark,
+            baseline: baseline.rates,
+            target,
         });
     };
-    figure("bare group-commit loop, rows sealed beforehand", bare, Mark::AtLeast(0.9));
+    figure("group-commit loop, rows sealed beforehand", sealed, Target::AtLeast(0.9));
     if slower == 1 {
-        figure("bare group-commit loop that seals its rows too", sealing, Mark::None);
+        figure("group-commit loop that seals its rows too", sealing, Target::None);
     }
     Ok(())
 }
 
-/// Rows a second, slice by slice, and every producer's waits in milliseconds.
+/// Rows a second in each slice, and the milliseconds of every wait.
 #[derive(Default)]
 struct Slices {
     rates: Vec<f64>,
@@ -92,25 +92,25 @@ impl Slices {
         self.waits.extend(outcome.waits);
     }
 
-    fn waits_beside(&self, other: &Self) -> String {
+    fn compare_waits(&self, other: &Self) -> String {
         let of = |share| (percentile(&self.waits, share), percentile(&other.waits, share));
         let ((p50, other_p50), (p99, other_p99)) = (of(0.5), of(0.99));
-        format!("p50 {p50:.2} ms beside {other_p50:.2}, p99 {p99:.2} ms beside {other_p99:.2}")
+        format!("p50 {p50:.2} ms against {other_p50:.2}, p99 {p99:.2} ms against {other_p99:.2}")
     }
 }
 
-/// Something that keeps messages.
-trait Keeper: Clone + Send + Sync + 'static {
+/// Something that stores messages durably.
+trait MessageStore: Clone + Send + Sync + 'static {
     /// Returns when the message is on disk.
-    fn keep(&self, place: usize, number: i64) -> impl Future<Output = Result<(), String>> + Send;
+    fn store(&self, session: usize, number: i64) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// The next sequence number of a session.
+    /// The next sequence number of each session.
     fn numbers(&self) -> &[AtomicI64; SESSIONS];
 }
 
-/// Levi, nobody signed in: nothing is sent.
+/// Levi without a sign-in, so that nothing is sent.
 #[derive(Clone)]
-struct ThroughLevi {
+struct LeviStore {
     levi: Arc<Levi>,
     content: Arc<str>,
     sessions: Arc<[SessionId]>,
@@ -118,7 +118,7 @@ struct ThroughLevi {
     _folder: Arc<tempfile::TempDir>,
 }
 
-impl ThroughLevi {
+impl LeviStore {
     fn start(extra_sync: Duration) -> Fallible<Self> {
         let folder = scratch()?;
         let path = folder.path().join("outbox.sqlite");
@@ -139,9 +139,9 @@ impl ThroughLevi {
     }
 }
 
-impl Keeper for ThroughLevi {
-    async fn keep(&self, place: usize, number: i64) -> Result<(), String> {
-        let request = fixture::request(&self.sessions[place], number, &self.content);
+impl MessageStore for LeviStore {
+    async fn store(&self, session: usize, number: i64) -> Result<(), String> {
+        let request = fixture::request(&self.sessions[session], number, &self.content);
         let stored = self.levi.enqueue_durable(request).await;
         stored.map(|_| ()).map_err(|error| error.to_string())
     }
@@ -152,19 +152,19 @@ impl Keeper for ThroughLevi {
 }
 
 #[derive(Clone)]
-struct BareLoop {
-    queue: mpsc::Sender<Bare>,
+struct BaselineLoop {
+    queue: mpsc::Sender<QueuedRow>,
     payload: Arc<[u8]>,
     numbers: Arc<[AtomicI64; SESSIONS]>,
     thread: Arc<JoinHandle<rusqlite::Result<()>>>,
     _folder: Arc<tempfile::TempDir>,
 }
 
-impl BareLoop {
+impl BaselineLoop {
     fn start(extra_sync: Duration, payloads: Payloads) -> Fallible<Self> {
         let folder = scratch()?;
         let path = folder.path().join("outbox.sqlite");
-        let (queue, thread) = rivals::group_commit(&path, extra_sync, payloads)?;
+        let (queue, thread) = baselines::group_commit(&path, extra_sync, payloads)?;
         let row = fixture::sealed_row(&fixture::message_key()?, &fixture::session(0), 0)?;
         Ok(Self {
             queue,
@@ -180,22 +180,22 @@ impl BareLoop {
 
     fn end(self) -> Fallible<()> {
         drop(self.queue);
-        let thread = Arc::into_inner(self.thread).ok_or("a producer still holds the bare loop")?;
-        Ok(thread.join().map_err(|_| "the bare loop panicked")??)
+        let thread = Arc::into_inner(self.thread).ok_or("a producer still uses the baseline loop")?;
+        Ok(thread.join().map_err(|_| "the baseline loop panicked")??)
     }
 }
 
-impl Keeper for BareLoop {
-    async fn keep(&self, place: usize, number: i64) -> Result<(), String> {
+impl MessageStore for BaselineLoop {
+    async fn store(&self, session: usize, number: i64) -> Result<(), String> {
         let (stored, done) = oneshot::channel();
-        let bare = Bare {
-            lane: place as i64,
+        let row = QueuedRow {
+            lane: session as i64,
             sequence_number: number,
             message_id: fixture::message_id(number),
             payload: self.payload.to_vec(),
             stored,
         };
-        self.queue.send(bare).map_err(|_| "the bare loop ended".to_owned())?;
+        self.queue.send(row).map_err(|_| "the baseline loop has ended".to_owned())?;
         done.await.map_err(|error| error.to_string())
     }
 
@@ -204,24 +204,24 @@ impl Keeper for BareLoop {
     }
 }
 
-/// What one slice showed: rows a second, and each wait in milliseconds.
+/// The result of one slice: rows a second, and each wait in milliseconds.
 struct Outcome {
     rate: f64,
     waits: Vec<f64>,
 }
 
-/// Producers, a task each, that hand in one message after the other until the time is over.
-async fn produce(producers: usize, time: Duration, keeper: &impl Keeper) -> Fallible<Outcome> {
+/// Runs producers, a task each, that store one message after the other until the time is over.
+async fn produce(producers: usize, time: Duration, store: &impl MessageStore) -> Fallible<Outcome> {
     let start = Instant::now();
     let mut tasks = JoinSet::new();
     for producer in 0..producers {
-        let (keeper, place) = (keeper.clone(), producer % SESSIONS);
+        let (store, session) = (store.clone(), producer % SESSIONS);
         tasks.spawn(async move {
             let mut waits = Vec::new();
             while start.elapsed() < time {
                 let before = Instant::now();
-                let number = keeper.numbers()[place].fetch_add(1, Ordering::Relaxed);
-                keeper.keep(place, number).await?;
+                let number = store.numbers()[session].fetch_add(1, Ordering::Relaxed);
+                store.store(session, number).await?;
                 waits.push(before.elapsed().as_secs_f64() * 1e3);
             }
             Ok::<_, String>(waits)
@@ -234,8 +234,8 @@ async fn produce(producers: usize, time: Duration, keeper: &impl Keeper) -> Fall
     Ok(Outcome { rate: waits.len() as f64 / start.elapsed().as_secs_f64(), waits })
 }
 
-/// How long a commit of one row takes here: what a slow disk is so many times slower than. The quicker ones tell what
-/// the disk can do; the others waited for other programs.
+/// How long a commit of one row takes on this disk, as the lower quartile of 200. The slower ones waited for other
+/// programs.
 fn usual_sync() -> Fallible<Duration> {
     let folder = scratch()?;
     let mut store =
@@ -251,7 +251,7 @@ fn usual_sync() -> Fallible<Duration> {
     Ok(Duration::from_secs_f64(percentile(&times, 0.25)))
 }
 
-/// A store whose every commit takes longer, as on a disk with slow syncs.
+/// An outbox on a disk whose syncs take longer by `extra_sync`.
 struct SlowDisk {
     store: SqliteOutbox,
     extra_sync: Duration,

@@ -1,4 +1,4 @@
-//! A new session's secret for many devices.
+//! Distributing a new session's secret to many devices.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,70 +14,73 @@ use levi::{
 use levi_crypto::envelope::{self, Route};
 use levi_testkit::fixtures::uuid_of;
 
-use crate::near::Near;
+use crate::in_process::InProcessServer;
 use crate::process::cpu_time;
-use crate::report::{Figure, Mark, Run};
+use crate::report::{Figure, Run, Target};
 use crate::{Effort, Fallible, fixture};
 
 pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     for devices in [3, 100, 1_000] {
-        let family = Family::new(devices);
-        let near = Arc::new(Near { devices: serde_json::to_vec(&family.rows)?, ..Near::default() });
+        let user = UserDevices::new(devices);
+        let server = Arc::new(InProcessServer {
+            devices: serde_json::to_vec(&user.rows)?,
+            ..InProcessServer::default()
+        });
         let service = SessionSyncService::with_parts(
-            near.clone(),
+            server.clone(),
             fixture::secrets(),
-            Arc::new(Ada(family.user.clone())),
-            family.rows[0].id.clone(),
-            DevicePrivateKey::from_bytes(*family.own.expose_bytes()),
+            Arc::new(FixedAuth(user.id.clone())),
+            user.rows[0].id.clone(),
+            DevicePrivateKey::from_bytes(*user.own.expose_bytes()),
             SecretsCache::new(),
         );
-        let (mut levi, mut bare) = (Vec::new(), Vec::new());
-        let (mut levi_cpu, mut bare_cpu) = (Duration::ZERO, Duration::ZERO);
+        let (mut levi, mut baseline) = (Vec::new(), Vec::new());
+        let (mut levi_cpu, mut baseline_cpu) = (Duration::ZERO, Duration::ZERO);
         let (session, secret) = (fixture::session(0), fixture::secret()?);
-        // About as much time for each number of devices.
+        // About the same time for each number of devices.
         let rounds = (effort.pick(8_000, 40_000) / devices).min(400);
-        let before = near.upserts.load(Ordering::Relaxed);
+        let before = server.upserts.load(Ordering::Relaxed);
         for _ in 0..rounds {
             let (start, used) = (Instant::now(), cpu_time());
             let distribution = service.distribute_secret_now(&session, &secret).await?;
             levi.push(start.elapsed().as_secs_f64() * 1e3);
             levi_cpu += cpu_time() - used;
             if distribution.delivered.len() != devices {
-                return Err("a device got no envelope".into());
+                return Err("a device received no envelope".into());
             }
             let (start, used) = (Instant::now(), cpu_time());
-            family.seal_all(&session, &secret);
-            bare.push(start.elapsed().as_secs_f64() * 1e3);
-            bare_cpu += cpu_time() - used;
+            user.seal_all(&session, &secret);
+            baseline.push(start.elapsed().as_secs_f64() * 1e3);
+            baseline_cpu += cpu_time() - used;
         }
-        let requests = (near.upserts.load(Ordering::Relaxed) - before) / rounds as u64;
+        let requests = (server.upserts.load(Ordering::Relaxed) - before) / rounds as u64;
         run.figure(Figure {
             what: format!("a secret to {devices} devices"),
-            against: "the bare HPKE seals, spread over the cores".into(),
+            against: "HPKE sealing only, spread over the cores".into(),
             unit: "ms".into(),
             levi,
-            rival: bare,
-            mark: Mark::AtMost(1.1),
+            baseline,
+            target: Target::AtMost(1.1),
             note: format!(
-                "{requests} upsert(s), server in the same process; processor time {:.2} of the bare seals'",
-                levi_cpu.as_secs_f64() / bare_cpu.as_secs_f64()
+                "{requests} upsert(s), server in the same process; processor time {:.2} of sealing only",
+                levi_cpu.as_secs_f64() / baseline_cpu.as_secs_f64()
             ),
         });
     }
     Ok(())
 }
 
-/// A user's devices.
-struct Family {
-    user: UserId,
+/// A user and their devices.
+struct UserDevices {
+    id: UserId,
     own: DevicePrivateKey,
     rows: Vec<DeviceRow>,
     keys: Vec<(DeviceId, DevicePublicKey)>,
 }
 
-impl Family {
+impl UserDevices {
     fn new(devices: usize) -> Self {
-        let user: UserId = uuid_of("user", "ada").as_str().into();
+        let user_id: UserId = uuid_of("user", "ada").as_str().into();
         let own = DevicePrivateKey::generate(&mut rand::rng());
         let keys: Vec<(DeviceId, DevicePublicKey)> = (0..devices)
             .map(|number| {
@@ -87,16 +90,16 @@ impl Family {
             .collect();
         let row = |(id, key): &(DeviceId, DevicePublicKey)| DeviceRow {
             id: id.clone(),
-            user_id: user.clone(),
+            user_id: user_id.clone(),
             name: None,
             device_type: None,
             public_key: Some(key.to_base64()),
             is_active: true,
         };
-        Self { rows: keys.iter().map(row).collect(), user: user.clone(), own, keys }
+        Self { rows: keys.iter().map(row).collect(), id: user_id.clone(), own, keys }
     }
 
-    /// The least that must be done: as many threads as cores, each with its share of the seals.
+    /// The baseline: as many threads as cores, each of which seals an equal share.
     fn seal_all(&self, session: &SessionId, secret: &SessionSecret) {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let share = self.keys.len().div_ceil(cores).max(1);
@@ -105,7 +108,7 @@ impl Family {
                 scope.spawn(move || {
                     for (id, key) in keys {
                         let route = Route {
-                            user_id: &self.user,
+                            user_id: &self.id,
                             session_id: session,
                             sender_device_id: &self.rows[0].id,
                             recipient_device_id: id,
@@ -119,10 +122,11 @@ impl Family {
     }
 }
 
-struct Ada(UserId);
+/// A user who is signed in with a token that never expires.
+struct FixedAuth(UserId);
 
 #[async_trait]
-impl Auth for Ada {
+impl Auth for FixedAuth {
     async fn session(&self) -> Result<AuthSession, AuthError> {
         Ok(AuthSession { user_id: self.0.clone(), access_token: "token".into() })
     }

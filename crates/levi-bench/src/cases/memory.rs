@@ -1,10 +1,10 @@
-//! Resident memory during the drain of a large backlog, and how soon a start with one sends its first request.
+//! Resident memory while a large backlog is drained, and the time from the start to the first request with one.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::child::{Child, Drained, Started};
-use crate::report::{Figure, Line, Mark, Plot, Run};
+use crate::report::{Figure, Line, Plot, Run, Target};
 use crate::server::Server;
 use crate::stats::percentile;
 use crate::{Effort, Fallible, fixture, scratch};
@@ -19,7 +19,7 @@ pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
 }
 
 async fn drain(run: &mut Run, rows: usize, template: &Path) -> Fallible<()> {
-    let server = Server::start(8, Duration::ZERO).await?;
+    let server = Server::start(8, Duration::ZERO)?;
     let folder = scratch()?;
     fixture::copy_outbox(template, folder.path())?;
     let data = folder.path().display().to_string();
@@ -32,12 +32,12 @@ async fn drain(run: &mut Run, rows: usize, template: &Path) -> Fallible<()> {
         samples.iter().filter(|sample| sample.0 >= rows as f64 / 10.0).map(|s| s.1).collect();
     let flat = percentile(&late, 1.0) / percentile(&late, 0.0).max(0.1);
     run.figure(Figure {
-        what: format!("most memory resident while {rows} rows were drained (VmHWM of a process of its own)"),
+        what: format!("peak resident memory while {rows} rows were drained (VmHWM of a process of its own)"),
         against: "32 MiB".into(),
         unit: "MiB".into(),
-        levi: vec![mib(drained.most_kib)],
-        rival: vec![32.0],
-        mark: Mark::AtMost(1.0),
+        levi: vec![mib(drained.peak_kib)],
+        baseline: vec![32.0],
+        target: Target::AtMost(1.0),
         note: format!("largest over smallest sample after the first tenth: {flat:.2}"),
     });
     run.plots.push(Plot {
@@ -62,13 +62,13 @@ fn first_request(run: &mut Run, effort: Effort, rows: usize, template: &Path) ->
         times.push(started.first_request_ms);
     }
     run.figure(Figure {
-        what: format!("from start() to the first request leaving, {rows} rows pending"),
+        what: format!("from start() to the first request, {rows} rows pending"),
         against: "100 ms".into(),
         unit: "ms".into(),
         levi: times,
-        rival: vec![100.0],
-        mark: Mark::AtMost(1.0),
-        note: "file in the system's cache".into(),
+        baseline: vec![100.0],
+        target: Target::AtMost(1.0),
+        note: "the file is in the system's cache".into(),
     });
     Ok(())
 }

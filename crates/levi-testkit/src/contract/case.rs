@@ -1,11 +1,11 @@
 use levi_transport::Verdict;
 
 use super::client::Reply;
-use super::stage::Stage;
+use super::environment::Environment;
+use super::error::ContractError;
 use super::target::Server;
-use super::trouble::Trouble;
 
-/// What Levi makes of an answer.
+/// How Levi classifies an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     Accepted,
@@ -25,14 +25,14 @@ impl Meaning {
     }
 }
 
-/// What a case brought to light.
+/// What a case observed.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub(super) status: u16,
     pub(super) code: String,
     pub(super) meaning: Meaning,
     pub(super) detail: String,
-    /// What was on the server afterwards, where that is not what should be.
+    /// What the tables hold, if it is not what the case expects.
     pub(super) effect: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl Seen {
         Self { status: reply.status, code, meaning, detail, effect: None }
     }
 
-    /// Adds what is to be said where `found` is not `expected`.
+    /// Notes a difference between `found` and `expected`, unless one was noted before.
     pub(super) fn effect<T: PartialEq + std::fmt::Debug>(
         mut self,
         what: &str,
@@ -70,7 +70,7 @@ impl Seen {
     }
 }
 
-/// How one server is known to answer otherwise, and why that is no harm or whose fault it is.
+/// How one server is known to differ from the contract, and why.
 #[derive(Clone, Copy)]
 pub(super) struct Difference {
     server: Server,
@@ -80,25 +80,25 @@ pub(super) struct Difference {
     pub(super) why: &'static str,
 }
 
-type Play = Box<dyn Fn(&Stage<'_>) -> Result<Seen, Trouble>>;
+type Run = Box<dyn Fn(&Environment<'_>) -> Result<Seen, ContractError>>;
 
 /// One case of the contract.
 pub(super) struct Case {
     pub(super) group: &'static str,
     pub(super) name: String,
     pub(super) meaning: Meaning,
-    /// Codes that are documented for it; empty where only the meaning counts.
+    /// The documented codes. Empty if any code will do.
     pub(super) codes: &'static [&'static str],
     pub(super) needs_expired_token: bool,
     differences: Vec<Difference>,
-    play: Play,
+    run: Run,
 }
 
 impl Case {
     pub(super) fn new(
         group: &'static str,
         name: impl Into<String>,
-        play: impl Fn(&Stage<'_>) -> Result<Seen, Trouble> + 'static,
+        run: impl Fn(&Environment<'_>) -> Result<Seen, ContractError> + 'static,
     ) -> Self {
         Self {
             group,
@@ -107,7 +107,7 @@ impl Case {
             codes: &[],
             needs_expired_token: false,
             differences: vec![],
-            play: Box::new(play),
+            run: Box::new(run),
         }
     }
 
@@ -131,7 +131,7 @@ impl Case {
         self
     }
 
-    /// On `server` it is known to come out otherwise.
+    /// Lists a known difference of `server`.
     pub(super) fn differs(
         mut self,
         server: Server,
@@ -143,15 +143,15 @@ impl Case {
         self
     }
 
-    pub(super) fn play(&self, stage: &Stage<'_>) -> Result<Seen, Trouble> {
-        (self.play)(stage)
+    pub(super) fn run(&self, env: &Environment<'_>) -> Result<Seen, ContractError> {
+        (self.run)(env)
     }
 
     pub(super) fn difference(&self, server: Server) -> Option<Difference> {
         self.differences.iter().find(|difference| difference.server == server).copied()
     }
 
-    /// Whether what was seen is what the contract says.
+    /// Whether the contract holds.
     pub(super) fn holds(&self, seen: &Seen) -> bool {
         let code = self.codes.is_empty() || self.codes.contains(&seen.code.as_str());
         self.meaning == seen.meaning && code && seen.effect.is_none()
@@ -159,7 +159,7 @@ impl Case {
 }
 
 impl Difference {
-    /// Whether what was seen is this very difference.
+    /// Whether the observation is exactly this difference.
     pub(super) fn is(&self, seen: &Seen) -> bool {
         self.meaning == seen.meaning && self.code == seen.code && self.effect == seen.effect.as_deref()
     }

@@ -5,12 +5,12 @@ use levi_types::Wall;
 use serde_json::Value;
 use ureq::http;
 
-use super::trouble::Trouble;
+use super::error::ContractError;
 
-/// The headers of Levi's upserts.
+/// The `Prefer` header of Levi's upserts.
 const PREFER: &str = "resolution=merge-duplicates,return=minimal";
 
-/// One request, on its way to becoming anything that Levi or a stranger could send.
+/// One request, as Levi or any other client could send it.
 #[derive(Clone)]
 pub(super) struct Call {
     method: &'static str,
@@ -21,7 +21,7 @@ pub(super) struct Call {
     token: Option<String>,
 }
 
-/// What goes into `apikey`.
+/// The `apikey` header.
 #[derive(Clone)]
 enum Key {
     Publishable,
@@ -38,7 +38,7 @@ impl Call {
         Self { body: Some(body.into()), ..Self::new("POST", path) }
     }
 
-    /// As Levi sends it.
+    /// An upsert as Levi sends it.
     pub(super) fn upsert(upsert: Upsert) -> Self {
         let Upsert { table, columns, body } = upsert;
         let conflict = table.conflict_columns();
@@ -46,12 +46,12 @@ impl Call {
             .prefer(PREFER)
     }
 
-    /// An upsert with a query of its own.
+    /// An upsert with another query string.
     pub(super) fn upsert_with(table: &str, query: &str, body: impl Into<Vec<u8>>) -> Self {
         Self::post(format!("/rest/v1/{table}?{query}"), body).prefer(PREFER)
     }
 
-    /// As Levi sends it.
+    /// A select as Levi sends it.
     pub(super) fn select(select: &Select) -> Self {
         Self::new("GET", format!("/rest/v1/{}?{}", select.table.name(), select.query))
     }
@@ -91,7 +91,7 @@ impl Call {
     }
 }
 
-/// An answer, read to its end.
+/// A complete answer.
 pub(super) struct Reply {
     pub(super) status: u16,
     retry_after: Option<String>,
@@ -108,28 +108,28 @@ impl Reply {
         classify(self.status, head, &self.body, Wall::default())
     }
 
-    /// The server's words, shortened; empty where it accepted the request.
+    /// The server's error message, shortened. Empty if it accepted the request.
     pub(super) fn detail(&self) -> String {
         self.result().err().map(|error| error.detail).unwrap_or_default()
     }
 
-    /// The body, `null` where it is not JSON.
+    /// The body, or `null` if it is not JSON.
     pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// The rows of a select, none where it is something else.
+    /// The rows of a select, or none if the body is not an array.
     pub(super) fn rows(&self) -> Vec<Value> {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// This answer as the reason why something could not be prepared.
-    pub(super) fn preparation(&self, what: &str) -> Trouble {
-        Trouble::Preparation { what: what.to_owned(), status: self.status, detail: self.detail() }
+    /// This answer as the reason why a preparation failed.
+    pub(super) fn preparation(&self, what: &str) -> ContractError {
+        ContractError::Preparation { what: what.to_owned(), status: self.status, detail: self.detail() }
     }
 }
 
-/// Plain HTTP to one project: no retry, no interpretation.
+/// Plain HTTP to one project, without retries.
 pub(super) struct Client {
     agent: ureq::Agent,
     url: String,
@@ -146,9 +146,10 @@ impl Client {
         Self { agent: config.into(), url: url.to_owned(), publishable_key: publishable_key.to_owned() }
     }
 
-    pub(super) fn send(&self, call: Call) -> Result<Reply, Trouble> {
+    pub(super) fn send(&self, call: Call) -> Result<Reply, ContractError> {
         let name = format!("{} {}", call.method, call.path.split('?').next().unwrap_or_default());
-        self.exchange(call).map_err(|error| Trouble::NoAnswer { request: name, source: Box::new(error) })
+        self.exchange(call)
+            .map_err(|error| ContractError::NoAnswer { request: name, source: Box::new(error) })
     }
 
     fn exchange(&self, call: Call) -> Result<Reply, ureq::Error> {

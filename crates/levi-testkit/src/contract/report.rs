@@ -4,46 +4,46 @@ use serde::Serialize;
 
 use super::target::Server;
 
-/// How a case came out.
+/// The outcome of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// As the contract says.
+    /// As the contract requires.
     AsDocumented,
-    /// Otherwise, in the way this server is known to differ.
+    /// Exactly as this server is known to differ.
     KnownDifference,
-    /// Not run, for want of something the line's note names.
+    /// Not run, because something is missing that the note names.
     NotRun,
-    /// Otherwise. The run fails.
+    /// Neither. The run fails.
     Broken,
 }
 
-/// One case, as it came out on one server. Holds no id, token or address.
+/// The result of one case on one server. Contains no id, token or address.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line {
-    /// What the case is about.
+    /// The group of cases.
     pub group: &'static str,
-    /// The case.
+    /// The name of the case.
     pub name: String,
-    /// What Levi must understand.
+    /// What Levi must understand, and the documented codes.
     pub expected: String,
-    /// HTTP status; 0 where nothing was sent.
+    /// HTTP status; 0 if nothing was sent.
     pub status: u16,
-    /// The answer's code.
+    /// The error code of the answer, or its status.
     pub code: String,
     /// What Levi understood.
     pub understood: String,
-    /// The server's words, ids left out.
+    /// The server's error message without ids.
     pub detail: String,
-    /// How it came out.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why it differs, what was wrong on the server, or what was missing.
+    /// Why the server differs, what is wrong, or what is missing.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
 
-/// A whole run.
+/// The result of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The server's name.
@@ -57,7 +57,7 @@ impl Report {
         Self { server: server.name(), lines }
     }
 
-    /// The cases that came out otherwise than the contract says, and not in a known way.
+    /// The cases whose outcome is [`Outcome::Broken`].
     pub fn broken(&self) -> impl Iterator<Item = &Line> {
         self.with(Outcome::Broken)
     }

@@ -1,33 +1,33 @@
 use super::case::Case;
 use super::cases;
 use super::client::Client;
+use super::environment::Environment;
+use super::error::ContractError;
 use super::report::{Line, Outcome, Report};
-use super::stage::Stage;
 use super::target::Target;
-use super::trouble::Trouble;
 
-/// Runs every case against `target`, one after the other, and deletes the rows it made.
+/// Runs every case against `target`, one after the other, and deletes the rows that it created.
 ///
 /// # Errors
-/// [`Trouble`] where the project stops answering or refuses what only prepares. A case that comes out wrong is no
-/// error but a line of the report.
-pub fn run(target: &Target) -> Result<Report, Trouble> {
+/// [`ContractError`] when the project stops answering or refuses a preparation. A case that fails is not an error but a
+/// line of the report.
+pub fn run(target: &Target) -> Result<Report, ContractError> {
     let client = Client::new(&target.url, &target.publishable_key);
     let lines = cases::all().iter().map(|case| line(case, &client, target)).collect::<Result<_, _>>()?;
     Ok(Report::new(target.server, lines))
 }
 
-fn line(case: &Case, client: &Client, target: &Target) -> Result<Line, Trouble> {
+fn line(case: &Case, client: &Client, target: &Target) -> Result<Line, ContractError> {
     if case.needs_expired_token && target.expired_token.is_none() {
         return Ok(not_run(case));
     }
-    let stage = Stage::set(client, target)?;
-    let seen = case.play(&stage)?;
-    stage.mine.strike(client)?;
-    stage.theirs.strike(client)?;
+    let env = Environment::create(client, target)?;
+    let seen = case.run(&env)?;
+    env.mine.delete(client)?;
+    env.theirs.delete(client)?;
     let known = case.difference(target.server);
     let (outcome, note) = match known {
-        // A difference that is gone must leave the list, or the list stops being true.
+        // A difference that is gone is an error, so that the list of differences stays true.
         Some(known) if known.is(&seen) => (Outcome::KnownDifference, known.why.to_owned()),
         None if case.holds(&seen) => (Outcome::AsDocumented, String::new()),
         Some(_) if case.holds(&seen) => (Outcome::Broken, "the known difference is gone".to_owned()),
@@ -63,7 +63,7 @@ fn expected(case: &Case) -> String {
     if case.codes.is_empty() { name } else { format!("{name} {}", case.codes.join(" or ")) }
 }
 
-/// The text without what differs from run to run: ids, and the values of a row that failed, time stamps among them.
+/// Removes what differs from run to run: ids, and the values of a failing row, which include timestamps.
 fn scrub(text: &str) -> String {
     const ROW: &str = "Failing row contains (";
     if let Some((before, _)) = text.split_once(ROW) {
@@ -87,7 +87,7 @@ mod tests {
     use super::scrub;
 
     #[test]
-    fn what_differs_from_run_to_run_is_left_out() {
+    fn ids_and_failing_rows_are_removed() {
         let text = "Key (id, n)=(4be0643f-1d98-473b-97cd-ca98a65347dd, 5) is not present: bad-face-";
         assert_eq!(scrub(text), "Key (id, n)=(<uuid>, 5) is not present: bad-face-");
         let row = "violates check: Failing row contains (4be0643f, 2, 2026-11-22T18:05:10+00:00).";

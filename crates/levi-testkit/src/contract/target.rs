@@ -2,10 +2,10 @@ use levi_types::UserId;
 use serde_json::json;
 
 use super::client::{Call, Client};
+use super::error::ContractError;
 use super::token;
-use super::trouble::Trouble;
 
-/// Which server answers. Known differences are listed by it.
+/// The kind of server. Known differences are listed by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Server {
@@ -18,7 +18,7 @@ pub enum Server {
 }
 
 impl Server {
-    /// The word for it in reports, file names and settings.
+    /// The name in reports, file names and settings.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Supabase => "supabase",
@@ -33,12 +33,12 @@ impl Server {
     }
 }
 
-/// Where the suite's two users come from.
+/// How the suite gets its two users.
 #[derive(Clone)]
 pub enum Accounts {
-    /// Two new users sign up, with addresses of their own. Their rows go at the end, they themselves stay.
+    /// Signs up two new users. A run deletes their rows and keeps the users.
     SignUp,
-    /// Email and password of two users that are there already and differ.
+    /// Email and password of two different users that exist.
     Existing([(String, String); 2]),
 }
 
@@ -64,13 +64,13 @@ impl Target {
     /// Signs two users in.
     ///
     /// # Errors
-    /// [`Trouble`] where the project does not answer or refuses the accounts.
+    /// [`ContractError`] when the project does not answer or refuses the accounts.
     pub fn sign_in(
         server: Server,
         url: &str,
         publishable_key: &str,
         accounts: Accounts,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, ContractError> {
         let url = url.trim_end_matches('/').to_owned();
         let client = Client::new(&url, publishable_key);
         let users = match accounts {
@@ -80,22 +80,21 @@ impl Target {
         Ok(Self { server, url, publishable_key: publishable_key.to_owned(), users, expired_token: None })
     }
 
-    /// Gives the suite an access token that has run out. Without one, the cases that need it are not run,
-    /// and the report says so.
+    /// Sets an expired access token of the first user. Without one, the cases that need it are reported as not run.
     #[must_use]
     pub fn with_expired_token(mut self, token: String) -> Self {
         self.expired_token = Some(token);
         self
     }
 
-    /// Makes an expired token of the first user's own, for a project whose JWT secret (HS256) is known.
+    /// Signs an expired token of the first user, for a project whose JWT secret (HS256) is known.
     #[must_use]
     pub fn with_jwt_secret(mut self, jwt_secret: &str) -> Self {
         self.expired_token = token::expired(&self.users[0].access_token, jwt_secret);
         self
     }
 
-    /// The first user, whose token a server of one's own can let expire.
+    /// The first user's id.
     pub fn user_id(&self) -> UserId {
         self.users[0].id.as_str().into()
     }
@@ -107,26 +106,26 @@ impl Target {
 }
 
 impl std::fmt::Debug for Target {
-    /// Without keys, tokens and addresses.
+    /// Omits keys, tokens and addresses.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Target").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
-fn password(client: &Client, (email, password): &(String, String)) -> Result<User, Trouble> {
+fn password(client: &Client, (email, password): &(String, String)) -> Result<User, ContractError> {
     let body = json!({ "email": email, "password": password });
     let call = Call::post("/auth/v1/token?grant_type=password", body.to_string());
     signed_in(client, call, email, password)
 }
 
-fn sign_up(client: &Client) -> Result<User, Trouble> {
+fn sign_up(client: &Client) -> Result<User, ContractError> {
     let email = format!("levi-contract-{}@example.com", token::uuid()?);
     let password = token::uuid()?;
     let body = json!({ "email": email, "password": password });
     signed_in(client, Call::post("/auth/v1/signup", body.to_string()), &email, &password)
 }
 
-fn signed_in(client: &Client, call: Call, email: &str, password: &str) -> Result<User, Trouble> {
+fn signed_in(client: &Client, call: Call, email: &str, password: &str) -> Result<User, ContractError> {
     let reply = client.send(call)?;
     let body = reply.json();
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! Tokens that must not be let in, and ids.
+//! Tokens that a server must refuse, and random ids.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,21 +6,21 @@ use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
 
-use super::trouble::Trouble;
+use super::error::ContractError;
 
 /// The token with one bit of its signature changed.
 pub(super) fn with_broken_signature(token: &str) -> String {
     let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
     if let Some(signature) = parts.get_mut(2) {
-        // The first character of a signature carries six whole bits, the last may carry padding only.
+        // The first character encodes six bits of the signature. The last one may encode padding only.
         let flipped = if signature.starts_with('A') { "B" } else { "A" };
         signature.replace_range(..1, flipped);
     }
     parts.join(".")
 }
 
-/// The token as it would have been two hours earlier: same claims, expired for an hour, well signed
-/// (HS256). `None` where it is no JWT.
+/// The same claims issued two hours earlier, so that the token expired an hour ago, with a valid signature (HS256). `None`
+/// if the token is not a JWT.
 pub(super) fn expired(token: &str, jwt_secret: &str) -> Option<String> {
     let mut claims: Value =
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?).ok()?;
@@ -35,9 +35,9 @@ pub(super) fn expired(token: &str, jwt_secret: &str) -> Option<String> {
 }
 
 /// A random uuid (RFC 9562, version 4).
-pub(super) fn uuid() -> Result<String, Trouble> {
+pub(super) fn uuid() -> Result<String, ContractError> {
     let mut bytes = [0; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| Trouble::Random)?;
+    SystemRandom::new().fill(&mut bytes).map_err(|_| ContractError::Random)?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// No port or no thread could be had.
+    /// There is no free port, or no thread could be started.
     #[error("the fake Supabase could not listen on 127.0.0.1")]
     Listen(#[from] io::Error),
     /// SQLite in memory could not be set up.
@@ -26,7 +26,7 @@ pub enum StartError {
     Tables(#[from] rusqlite::Error),
 }
 
-/// A fake Supabase to be started, with what differs from the defaults.
+/// The settings of a fake Supabase.
 pub struct FakeSupabaseBuilder {
     clock: Arc<dyn Clock>,
     token_lifetime: Duration,
@@ -48,42 +48,42 @@ impl Default for FakeSupabaseBuilder {
 }
 
 impl FakeSupabaseBuilder {
-    /// The clock by which tokens expire. The default is the system's.
+    /// The clock that decides when tokens expire. The default is the system's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// How long an access token lives. The default is an hour.
+    /// How long an access token is valid. The default is an hour.
     #[must_use]
     pub const fn token_lifetime(mut self, lifetime: Duration) -> Self {
         self.token_lifetime = lifetime;
         self
     }
 
-    /// The most rows that one read answers with, whatever its `limit`. The default is 1,000, as on hosted Supabase.
+    /// The most rows that one read returns, whatever its `limit`. The default is 1,000, as on hosted Supabase.
     #[must_use]
     pub const fn max_rows(mut self, rows: u64) -> Self {
         self.max_rows = rows;
         self
     }
 
-    /// Bodies over so many bytes are refused with 413. The default is 64 MiB.
+    /// The largest accepted body; a larger one is refused with 413. The default is 64 MiB.
     #[must_use]
     pub const fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.max_body_bytes = bytes;
         self
     }
 
-    /// How many requests the log holds; older ones are dropped. The default is 10,000.
+    /// How many of the latest requests to keep in the log. The default is 10,000.
     #[must_use]
     pub const fn keep_requests(mut self, requests: usize) -> Self {
         self.keep.requests = requests;
         self
     }
 
-    /// Keeps the bodies of the requests in the log too. By default they are forgotten.
+    /// Keeps the bodies of the requests in the log, which are dropped by default.
     #[must_use]
     pub const fn keep_bodies(mut self) -> Self {
         self.keep.bodies = Bodies::Keep;
@@ -93,7 +93,7 @@ impl FakeSupabaseBuilder {
     /// Starts listening on a free port of 127.0.0.1.
     ///
     /// # Errors
-    /// [`StartError`] when there is no port, no thread or no memory to be had.
+    /// [`StartError`]
     pub fn start(self) -> Result<FakeSupabase, StartError> {
         let server = Arc::new(Server {
             database: Database::open()?,

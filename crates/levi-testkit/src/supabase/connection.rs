@@ -1,4 +1,4 @@
-//! One connection: read a request, carry it out, write the answer, with whatever was planned to go wrong.
+//! One connection: reads a request, executes it and writes the answer, with the planned faults.
 
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,16 +12,16 @@ use super::faults::Fault;
 use super::http::{ReadEnd, Reader, Request, Response};
 use super::server::Server;
 
-/// How long a write may block, or a stall may last, before the connection looks whether it has to end.
-const LOOK_UP: Duration = Duration::from_millis(20);
+/// How often a blocked write or a stall checks whether the connection must end.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A connection, as the thread that serves it and the one that ends it share it.
+/// A connection, shared by the thread that serves it and the thread that ends it.
 pub(crate) struct Connection {
     stream: TcpStream,
     ending: AtomicBool,
 }
 
-/// How serving went on, or ended.
+/// What to do after a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     Another,
@@ -32,14 +32,14 @@ enum Next {
 impl Connection {
     pub(crate) fn new(stream: TcpStream) -> io::Result<Arc<Self>> {
         stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(LOOK_UP))?;
+        stream.set_write_timeout(Some(CHECK_INTERVAL))?;
         Ok(Arc::new(Self { stream, ending: AtomicBool::new(false) }))
     }
 
-    /// Makes the serving thread stop soon, with a reset. A request that is being carried out is carried out.
+    /// Makes the serving thread stop with a reset. A request that is being executed is completed.
     pub(crate) fn end(&self) {
         self.ending.store(true, Ordering::SeqCst);
-        // Wakes the thread if it reads. A connection that is gone already needs no waking.
+        // Wakes the thread if it is reading. Fails if the connection has ended.
         let _ = self.stream.shutdown(Shutdown::Read);
     }
 
@@ -47,7 +47,7 @@ impl Connection {
         self.ending.load(Ordering::SeqCst)
     }
 
-    /// Serves until either side is done.
+    /// Serves until either side closes the connection.
     pub(crate) fn serve(&self, server: &Server) {
         let mut reader = Reader::new(&self.stream, &server.faults.request_cut, server.max_body);
         let next = loop {
@@ -92,7 +92,8 @@ impl Connection {
         }
     }
 
-    /// Reads what the client is still sending: closing with unread bytes would reset the answer away.
+    /// Reads what the client is still sending, because closing with unread bytes would reset the connection before the
+    /// client has read the answer.
     fn drain(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let mut sink = [0; 16 * 1024];
@@ -103,7 +104,7 @@ impl Connection {
         let number = server.record.arrived(request);
         let fault = server.faults.take(request);
         let next = match fault {
-            None => self.answer(server, number, request, server.carry_out(request)),
+            None => self.answer(server, number, request, server.execute(request)),
             Some(fault) => self.answer_badly(server, number, request, fault),
         };
         server.record.finished();
@@ -130,29 +131,29 @@ impl Connection {
         match fault {
             Fault::Answer(canned) => self.answer(server, number, request, canned.0),
             Fault::AnswerAfterWrite(canned) => {
-                server.carry_out(request);
+                server.execute(request);
                 self.answer(server, number, request, canned.0)
             }
             Fault::ResetBeforeWrite => Next::Reset,
             Fault::ResetAfterWrite => {
-                server.carry_out(request);
+                server.execute(request);
                 Next::Reset
             }
             Fault::StallBeforeWrite => {
                 if self.stall(server) {
                     return Next::Reset;
                 }
-                self.answer(server, number, request, server.carry_out(request))
+                self.answer(server, number, request, server.execute(request))
             }
             Fault::StallAfterWrite => {
-                let response = server.carry_out(request);
+                let response = server.execute(request);
                 if self.stall(server) {
                     return Next::Reset;
                 }
                 self.answer(server, number, request, response)
             }
             Fault::Delay(delay) => {
-                let response = server.carry_out(request);
+                let response = server.execute(request);
                 if self.pause(server, delay) {
                     return Next::Reset;
                 }
@@ -162,9 +163,9 @@ impl Connection {
         }
     }
 
-    /// Faults in the bytes of an answer to a request that was carried out.
+    /// Faults in the bytes of the answer to an executed request.
     fn spoil(&self, server: &Server, number: u64, request: &Request, fault: Fault) -> Next {
-        let response = server.carry_out(request);
+        let response = server.execute(request);
         if self.pause(server, server.faults.present_latency()) {
             return Next::Reset;
         }
@@ -214,21 +215,21 @@ impl Connection {
         Next::Reset
     }
 
-    /// Waits for a release. `true` if the connection is to end instead, or the client has left.
+    /// Waits for a release. `true` if the connection must end or the client has closed it.
     fn stall(&self, server: &Server) -> bool {
         let mut releases = server.faults.releases();
         let released_before = *releases;
         while *releases == released_before {
-            if self.is_ending() || self.client_left() {
+            if self.is_ending() || self.client_closed() {
                 return true;
             }
-            let woken = server.faults.released.wait_timeout(releases, LOOK_UP);
+            let woken = server.faults.released.wait_timeout(releases, CHECK_INTERVAL);
             releases = woken.unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
         self.is_ending()
     }
 
-    fn client_left(&self) -> bool {
+    fn client_closed(&self) -> bool {
         let was_blocking = self.stream.set_nonblocking(true);
         let peeked = self.stream.peek(&mut [0]);
         let _ = self.stream.set_nonblocking(false);
@@ -239,7 +240,7 @@ impl Connection {
         }
     }
 
-    /// Waits without a lock. `true` if the connection is to end instead.
+    /// Waits without holding a lock. `true` if the connection must end.
     fn pause(&self, server: &Server, delay: Duration) -> bool {
         if !delay.is_zero() {
             server.ending.wait(delay, || self.is_ending());

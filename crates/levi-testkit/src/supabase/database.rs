@@ -1,4 +1,4 @@
-//! The tables, and the order in which messages became visible.
+//! The tables, and the order in which messages become visible.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -11,7 +11,7 @@ use super::rest::{Applied, Written};
 use super::schema;
 use super::value::{Cell, Uuid};
 
-/// One in-memory database behind one lock. Requests are read and typed before they take it.
+/// One in-memory database behind one lock. Requests are parsed before they take the lock.
 pub(crate) struct Database(Mutex<Inner>);
 
 struct Inner {
@@ -19,7 +19,7 @@ struct Inner {
     order: Order,
 }
 
-/// One row of the messages table that a request wrote.
+/// One message that a request wrote.
 pub(crate) struct MessageWrite {
     session: Uuid,
     sequence_number: i64,
@@ -43,17 +43,17 @@ impl MessageWrite {
     }
 }
 
-/// What the order of commits showed.
+/// The order in which messages became visible.
 #[derive(Default)]
 struct Order {
-    /// The highest number visible in each session.
+    /// The highest visible sequence number of each session.
     highest: HashMap<Uuid, i64>,
     violations: Vec<(Uuid, i64, i64)>,
     rewritten: u64,
 }
 
 impl Order {
-    /// The rows of one commit become visible together, so only earlier commits count.
+    /// Rows of one commit become visible together, so they are compared with earlier commits only.
     fn committed(&mut self, writes: &[MessageWrite]) {
         for write in writes {
             if !write.inserted {
@@ -98,7 +98,7 @@ impl Database {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (value, messages) = write(&transaction)?;
         transaction.commit()?;
-        // Under the same lock as the commit, or two commits could be recorded the wrong way round.
+        // Under the lock of the commit, because otherwise two commits could be recorded in the wrong order.
         order.committed(&messages);
         Ok(value)
     }
@@ -109,12 +109,12 @@ impl Database {
         })
     }
 
-    /// After a deletion what was visible is no longer, and the record starts afresh.
+    /// Forgets what was visible, because a deletion removed some of it.
     pub(crate) fn forget_order(&self) {
         self.inner().order.highest.clear();
     }
 
-    /// Session, number that came late, highest number visible before it.
+    /// The session, the late sequence number, and the highest one that was visible before.
     pub(crate) fn violations(&self) -> Vec<(Uuid, i64, i64)> {
         self.inner().order.violations.clone()
     }

@@ -15,8 +15,8 @@ use super::server::Server;
 use super::stats::Stats;
 use super::value::Uuid;
 
-/// A Supabase project in this process: PostgREST's and GoTrue's request forms and error bodies over HTTP/1.1 on loopback,
-/// the five tables of `supabase/migrations` with their keys and policies, faults on command, and a record of what it saw.
+/// A Supabase project in this process: the requests and error bodies of PostgREST and GoTrue over HTTP/1.1 on loopback, the
+/// five tables of `supabase/migrations` with their keys and policies, fault injection, and a log of requests.
 ///
 /// Dropping it closes the port, resets every connection and joins every thread.
 pub struct FakeSupabase {
@@ -25,15 +25,15 @@ pub struct FakeSupabase {
 }
 
 impl FakeSupabase {
-    /// Starts one with the defaults.
+    /// Starts a server with the default settings.
     ///
     /// # Errors
-    /// [`StartError`] when there is no port, no thread or no memory to be had.
+    /// [`StartError`]
     pub fn start() -> Result<Self, StartError> {
         Self::builder().start()
     }
 
-    /// For one that differs from the defaults.
+    /// Starts a server with other settings.
     pub fn builder() -> FakeSupabaseBuilder {
         FakeSupabaseBuilder::default()
     }
@@ -42,32 +42,32 @@ impl FakeSupabase {
         Self { server, listener }
     }
 
-    /// The project's address, such as `http://127.0.0.1:40001`. It stays the same while the fake Supabase is down.
+    /// The project's URL, such as `http://127.0.0.1:40001`. It does not change when the server goes down.
     pub fn url(&self) -> String {
         format!("http://{}", self.listener.address())
     }
 
-    /// The key for `apikey`.
+    /// The publishable key, for the `apikey` header.
     pub fn publishable_key(&self) -> &str {
         &self.server.keys.publishable
     }
 
-    /// The key for `apikey` under which row level security does not apply (`service_role`).
+    /// The secret key, for the `apikey` header. Row level security does not apply to it (`service_role`).
     pub fn secret_key(&self) -> &str {
         &self.server.keys.secret
     }
 
-    /// Adds a user who may sign in, or gives the one of that email another password. The id follows from the email.
+    /// Adds a user, or changes the password of the user with this email. The id is derived from the email.
     ///
     /// # Errors
-    /// [`StartError::Tables`] when SQLite in memory fails.
+    /// [`StartError::Tables`] when SQLite fails.
     pub fn add_user(&self, email: &str, password: &str) -> Result<UserId, StartError> {
         let id = lock(&self.server.auth).put_user(email, password);
         self.server.database.add_user(id)?;
         Ok(id.to_string().into())
     }
 
-    /// Signs a user in without a request. `None` if there is no such user.
+    /// Signs a user in without a request. `None` if the user does not exist.
     pub fn sign_in(&self, user: &UserId) -> Option<Tokens> {
         let mut auth = lock(&self.server.auth);
         let user = auth.user(Uuid::parse(user.as_str())?)?.clone();
@@ -79,59 +79,59 @@ impl FakeSupabase {
         })
     }
 
-    /// From now on every access token handed out to `user` so far is expired. Refreshing gives a fresh one.
+    /// Expires every access token of `user`. Refresh tokens remain valid.
     pub fn expire_tokens(&self, user: &UserId) {
         if let Some(user) = Uuid::parse(user.as_str()) {
             lock(&self.server.auth).expire_tokens(user);
         }
     }
 
-    /// Ends every session of `user`: neither access nor refresh tokens handed out so far work any more. (On Supabase an
-    /// access token goes on working until it expires.)
+    /// Ends every session of `user` and invalidates their access and refresh tokens. (On Supabase an access token is valid
+    /// until it expires.)
     pub fn revoke(&self, user: &UserId) {
         if let Some(user) = Uuid::parse(user.as_str()) {
             lock(&self.server.auth).revoke(user);
         }
     }
 
-    /// What is to go wrong.
+    /// The faults to inject.
     pub fn faults(&self) -> &Faults {
         &self.server.faults
     }
 
-    /// Closes the port and resets every connection: from now on connecting is refused. Requests that are being carried
-    /// out are carried out, and nobody hears of it. Returns when all of that is done.
+    /// Closes the port and resets every connection, so that new connections are refused. Requests that are being executed
+    /// are completed without an answer before this returns.
     pub fn go_down(&self) {
         self.listener.close();
     }
 
-    /// Opens the same port again. Tables, users and tokens are as they were.
+    /// Opens the same port again. Tables, users and tokens are unchanged.
     ///
     /// # Errors
-    /// [`StartError::Listen`] when the port or a thread cannot be had.
+    /// [`StartError::Listen`]
     pub fn come_up(&self) -> Result<(), StartError> {
         Ok(self.listener.open()?)
     }
 
-    /// Resets every connection that is open now, and returns when they are gone. The port stays open.
+    /// Resets every open connection and joins its thread. The port stays open.
     pub fn reset_connections(&self) {
         self.listener.reset_connections();
     }
 
-    /// The latest requests, the oldest first.
+    /// The latest requests in order of arrival.
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.server.record.log()
     }
 
-    /// What was counted so far.
+    /// The counters.
     pub fn stats(&self) -> Stats {
         self.server.record.stats()
     }
 
-    /// Waits until `condition` holds for the counters, or `patience` is over.
+    /// Waits until `condition` holds for the counters.
     ///
     /// # Errors
-    /// [`TimedOut`], with the counters as they were at the end.
+    /// [`TimedOut`] if it does not hold within `patience`.
     pub fn wait_for(
         &self,
         patience: Duration,

@@ -1,4 +1,4 @@
-//! What goes wrong, on command.
+//! Fault injection.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -10,52 +10,52 @@ use levi_transport::Table;
 use super::http::{Request, Response};
 use super::{lock, rest};
 
-/// One thing that goes wrong with one request.
+/// A fault of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The request is not carried out; this is the answer.
+    /// The request is not executed. This is the answer.
     Answer(Canned),
-    /// The request is carried out, and then this is the answer, as when a proxy gives up on a slow database.
+    /// The request is executed, and this is the answer, as when a proxy gives up on a slow database.
     AnswerAfterWrite(Canned),
-    /// The connection is reset before the request is carried out.
+    /// The connection is reset before the request is executed.
     ResetBeforeWrite,
-    /// The connection is reset after the request was carried out, without a byte of an answer.
+    /// The connection is reset after the request was executed, without an answer.
     ResetAfterWrite,
-    /// Nothing happens until [`Faults::release`]; then the request is carried out and answered. A client that leaves
-    /// first leaves nothing behind.
+    /// The request is executed and answered after [`Faults::release`]. If the client closes the connection before, it is not
+    /// executed.
     StallBeforeWrite,
-    /// The request is carried out at once and answered after [`Faults::release`].
+    /// The request is executed at once and answered after [`Faults::release`].
     StallAfterWrite,
-    /// The true answer, reset after so many bytes of it (head included).
+    /// The real answer, with a reset after some of its bytes.
     ResetInAnswer {
-        /// Bytes sent before the reset.
+        /// Bytes sent before the reset, including the head.
         after_bytes: usize,
     },
-    /// The true answer, closed in good order after so many bytes of it, short of its Content-Length.
+    /// The real answer, with an orderly close after some of its bytes.
     Truncated {
-        /// Bytes sent before the end.
+        /// Bytes sent before the close, including the head.
         after_bytes: usize,
     },
-    /// The true answer with a Content-Length that is off by so many bytes, then closed.
+    /// The real answer with a wrong Content-Length, then a close.
     WrongContentLength {
-        /// Added to the true length.
+        /// Added to the real length.
         off_by: i64,
     },
-    /// The request is carried out; these bytes come back instead of HTTP, then the connection is closed.
+    /// The request is executed. These bytes are sent instead of HTTP, then the connection is closed.
     Garbage(Vec<u8>),
-    /// The true answer, one byte at a time with a pause before each.
+    /// The real answer, one byte at a time.
     Trickle {
-        /// Before each byte.
+        /// The pause before each byte.
         pause: Duration,
     },
-    /// The request is carried out; status 200 and a body that goes on until the client leaves.
+    /// The request is executed. The answer has status 200 and a body that ends when the client closes the connection.
     EndlessBody,
-    /// The true answer, so much later than [`Faults::latency`] has it already.
+    /// The real answer after this delay, in addition to [`Faults::latency`].
     Delay(Duration),
 }
 
-/// An answer made up beforehand.
+/// A predefined answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canned(pub(crate) Response);
 
@@ -84,7 +84,7 @@ impl Canned {
         Self(Response::json(status, body.to_string().into_bytes()))
     }
 
-    /// The page that an edge proxy shows when the project behind it does not answer.
+    /// The HTML page of an edge proxy whose project does not answer.
     pub fn bad_gateway_page() -> Self {
         let page = "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>\
                     <body><center><h1>502 Bad Gateway</h1></center><hr><center>edge</center></body></html>\n";
@@ -134,7 +134,7 @@ impl Scope {
         Self { method: None, path: Path::Table(table) }
     }
 
-    /// Only those with this method, such as `"POST"`.
+    /// Restricts the scope to one method, such as `"POST"`.
     #[must_use]
     pub const fn method(self, method: &'static str) -> Self {
         Self { method: Some(method), ..self }
@@ -152,16 +152,16 @@ impl Scope {
     }
 }
 
-/// How often a fault happens.
+/// How many requests a fault affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
-    /// To the next so many requests that it covers.
+    /// The next requests in its scope, this many.
     Next(u64),
-    /// To all of them, until [`Faults::clear`].
+    /// All requests in its scope, until [`Faults::clear`].
     Always,
 }
 
-/// The faults of one fake Supabase. Those put first happen first; one request meets at most one of them.
+/// The planned faults of a fake Supabase. A request gets at most one fault: the first planned one whose scope covers it.
 #[derive(Default)]
 pub struct Faults {
     plan: Mutex<VecDeque<Planned>>,
@@ -179,7 +179,7 @@ struct Planned {
 }
 
 impl Faults {
-    /// Plans `fault` for the requests that `scope` covers.
+    /// Plans `fault` for requests that `scope` covers.
     pub fn plan(&self, scope: Scope, times: Times, fault: Fault) {
         if times != Times::Next(0) {
             lock(&self.plan).push_back(Planned { fault, scope, times });
@@ -191,32 +191,32 @@ impl Faults {
         self.plan(Scope::any(), Times::Next(times), fault);
     }
 
-    /// From now on every answer takes this much longer. Requests wait side by side, holding no lock and no processor.
+    /// Delays every answer from now on. Delayed requests do not block each other.
     pub fn latency(&self, delay: Duration) {
         let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
         self.latency_nanos.store(nanos, Ordering::SeqCst);
     }
 
-    /// Resets the connection of the next request once so many of its bytes (head included) were read. That request is
-    /// not carried out, unless it is shorter; then the fault waits for one that is long enough.
+    /// Resets the connection of the next request after `after_bytes` bytes of it, including the head. That request is not
+    /// executed. A shorter request is, and the fault stays planned for one that is long enough.
     pub fn reset_in_request(&self, after_bytes: u64) {
         self.request_cut.arm(after_bytes);
     }
 
-    /// Lets go of every request that is stalled at this moment.
+    /// Releases every request that is stalled at this moment.
     pub fn release(&self) {
         *lock(&self.releases) += 1;
         self.released.notify_all();
     }
 
-    /// Forgets every plan and the latency. What is stalled stays so.
+    /// Removes every planned fault and the latency. Stalled requests stay stalled.
     pub fn clear(&self) {
         lock(&self.plan).clear();
         self.request_cut.disarm();
         self.latency(Duration::ZERO);
     }
 
-    /// How many requests met a planned fault so far.
+    /// How many requests have had a planned fault.
     pub fn fired(&self) -> u64 {
         self.fired.load(Ordering::SeqCst)
     }
@@ -231,8 +231,8 @@ impl Faults {
 
     pub(crate) fn take(&self, request: &Request) -> Option<Fault> {
         let mut plan = lock(&self.plan);
-        let place = plan.iter().position(|planned| planned.scope.covers(request))?;
-        let planned = plan.get_mut(place)?;
+        let index = plan.iter().position(|planned| planned.scope.covers(request))?;
+        let planned = plan.get_mut(index)?;
         let fault = planned.fault.clone();
         let used_up = match &mut planned.times {
             Times::Always => false,
@@ -242,7 +242,7 @@ impl Faults {
             }
         };
         if used_up {
-            plan.remove(place);
+            plan.remove(index);
         }
         self.count_fired();
         Some(fault)
@@ -254,7 +254,7 @@ impl Faults {
     }
 }
 
-/// Where in the next request to reset the connection.
+/// The position in the next request at which to reset the connection.
 pub(crate) struct RequestCut(AtomicU64);
 
 const UNARMED: u64 = u64::MAX;
@@ -274,7 +274,7 @@ impl RequestCut {
         self.0.store(UNARMED, Ordering::SeqCst);
     }
 
-    /// How many bytes to read at most, so as not to read past the place.
+    /// How many bytes to read at most, so that the read does not go past the position.
     pub(crate) fn room(&self, taken: u64, wanted: usize) -> usize {
         match self.0.load(Ordering::SeqCst) {
             UNARMED => wanted,
@@ -282,7 +282,7 @@ impl RequestCut {
         }
     }
 
-    /// Whether the place is reached; says so once.
+    /// Whether the position is reached. `true` only once.
     pub(crate) fn reached(&self, taken: u64) -> bool {
         let at = self.0.load(Ordering::SeqCst);
         at != UNARMED

@@ -1,4 +1,4 @@
-//! The gateway before the services: keys, and which role a request runs as.
+//! The gateway in front of the services: checks keys and determines the role of a request.
 
 use levi_types::Wall;
 
@@ -14,7 +14,7 @@ pub(crate) struct Keys {
     pub(crate) secret: String,
 }
 
-/// Which of the keys came with a request.
+/// The key of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
     Publishable,
@@ -22,7 +22,7 @@ pub(crate) enum Key {
 }
 
 impl Keys {
-    /// The key of a request, or the gateway's refusal.
+    /// Returns the key of a request, or the gateway's error.
     pub(crate) fn check(&self, request: &Request) -> Result<Key, Response> {
         let in_query =
             || request.query().split('&').find_map(|pair| pair.strip_prefix("apikey=")).map(decode);
@@ -46,7 +46,7 @@ fn refuse(message: &str, hint: &str) -> Response {
     Response::json(401, body.to_string().into_bytes())
 }
 
-/// As PostgREST reads `Authorization`: a bearer token decides; without one, the key does.
+/// As in PostgREST, a bearer token in `Authorization` determines the role; without one, the key does.
 pub(crate) fn role(auth: &AuthState, key: Key, request: &Request, now: Wall) -> Result<Role, RestError> {
     let without_token = match key {
         Key::Publishable => Role::Anon,

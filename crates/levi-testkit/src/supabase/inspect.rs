@@ -1,4 +1,4 @@
-//! Looking into the tables from the test, past policies and HTTP.
+//! Reads the tables without HTTP and row level security.
 
 use levi_transport::Table;
 use levi_types::SessionId;
@@ -9,36 +9,35 @@ use super::rest;
 use super::schema::TableDef;
 use super::value::Uuid;
 
-/// A table could not be read; a fault of the fake Supabase itself.
+/// A table could not be read, which is a bug of the fake Supabase.
 #[derive(Debug, thiserror::Error)]
 #[error("the fake Supabase could not read its own tables")]
 pub struct InspectError(#[from] Box<dyn std::error::Error + Send + Sync>);
 
-/// One message as the server has it.
+/// One message on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredMessage {
-    /// Its place in the session.
+    /// Its sequence number.
     pub sequence_number: i64,
-    /// As it was sent.
+    /// The `content_encrypted` column.
     pub content_encrypted: String,
-    /// As it was sent.
+    /// The `content_nonce` column.
     pub content_nonce: String,
 }
 
-/// A message that became visible after a later one of its session had: a reader that had asked for more than `highest`
-/// would never see it.
+/// A message that became visible after a later one of its session. A reader that has read up to `highest` never sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderViolation {
     /// The session.
     pub session_id: SessionId,
     /// The message that came late.
     pub sequence_number: i64,
-    /// The highest number that was visible before it.
+    /// The highest sequence number that was visible before it.
     pub highest: i64,
 }
 
 impl FakeSupabase {
-    /// Every row of a table with every column, in the order in which rows first arrived.
+    /// Every row of a table with every column, in order of first arrival.
     ///
     /// # Errors
     /// [`InspectError`]
@@ -60,7 +59,7 @@ impl FakeSupabase {
         Ok(u64::try_from(count.map_err(Box::from)?).unwrap_or(0))
     }
 
-    /// The messages of one session, in the order in which they first arrived. None for an id that is no uuid.
+    /// The messages of one session, in order of first arrival. Empty for an id that is not a uuid.
     ///
     /// # Errors
     /// [`InspectError`]
@@ -83,8 +82,8 @@ impl FakeSupabase {
         Ok(self.server.database.read(read).map_err(Box::from)?)
     }
 
-    /// Messages that became visible after a later one of their session, in the order in which that happened. Rows of
-    /// one request become visible together. A deletion starts the record afresh.
+    /// Messages that became visible after a later one of their session, in order of arrival. Rows of one request become
+    /// visible together. Rows from before a deletion do not count.
     pub fn order_violations(&self) -> Vec<OrderViolation> {
         let violations = self.server.database.violations().into_iter();
         violations
@@ -96,8 +95,7 @@ impl FakeSupabase {
             .collect()
     }
 
-    /// How often a message was written that was there already. The unique key makes that harmless; a retry after a lost
-    /// answer does it, and so does replacing a message.
+    /// How often an existing message was written again, by a retry after a lost answer or by replacing a message.
     pub fn messages_rewritten(&self) -> u64 {
         self.server.database.rewritten()
     }

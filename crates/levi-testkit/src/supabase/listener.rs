@@ -1,4 +1,4 @@
-//! The port: accepting connections, going down, coming back on the same port.
+//! The port: accepts connections, closes, and opens again with the same number.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,11 +17,11 @@ use super::server::Server;
 const BACKLOG: i32 = 1024;
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(10);
 
-/// A port that can be open or closed, and the threads behind it.
+/// A port that is open or closed, and its threads.
 pub(crate) struct Listener {
     server: Arc<Server>,
     address: SocketAddr,
-    /// Bound and never listening: nobody else gets the port while it is closed.
+    /// Bound and never listening, so that no other program gets the port while it is closed.
     _reserved: Option<Socket>,
     accepting: Mutex<Option<Accepting>>,
 }
@@ -40,14 +40,14 @@ struct Connections {
 }
 
 struct Served {
-    /// Weak, so that a connection closes when its thread is done with it.
+    /// Weak, so that a connection closes when its thread ends.
     connection: Weak<Connection>,
     thread: JoinHandle<()>,
 }
 
 impl Listener {
     pub(crate) fn start(server: Arc<Server>) -> io::Result<Self> {
-        // Elsewhere than on Linux two sockets cannot be bound to one port on these terms.
+        // Only Linux lets two sockets bind to one port if at most one of them listens.
         let (reserved, address) = if cfg!(target_os = "linux") {
             let reserved = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
             let address = local_address(&reserved)?;
@@ -65,7 +65,7 @@ impl Listener {
         self.address
     }
 
-    /// Opens the port, if it is not open.
+    /// Opens the port if it is closed.
     pub(crate) fn open(&self) -> io::Result<()> {
         let mut accepting = lock(&self.accepting);
         if accepting.is_some() {
@@ -84,18 +84,18 @@ impl Listener {
         Ok(())
     }
 
-    /// Closes the port and resets every connection. Returns when the last thread is gone.
+    /// Closes the port, resets every connection and joins every thread.
     pub(crate) fn close(&self) {
         let Some(Accepting { closing, thread, connections }) = lock(&self.accepting).take() else { return };
         closing.store(true, Ordering::SeqCst);
-        // `accept` only looks up when somebody connects.
+        // Wakes `accept`.
         let _ = TcpStream::connect(self.address);
-        // A panic over there has been printed there.
+        // A panic of that thread has been printed.
         let _ = thread.join();
         connections.end_all(&self.server);
     }
 
-    /// Resets every connection that is open now; new ones are welcome.
+    /// Resets every open connection and keeps the port open.
     pub(crate) fn reset_connections(&self) {
         if let Some(accepting) = lock(&self.accepting).as_ref() {
             accepting.connections.end_all(&self.server);
@@ -129,7 +129,7 @@ fn accept(
     loop {
         let accepted = listener.accept();
         if closing.load(Ordering::SeqCst) {
-            // It may be a client's, and those are to see a reset, not an orderly end.
+            // It may be a client's connection, which must be reset, not closed in order.
             if let Ok((stream, _)) = &accepted {
                 let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
             }
@@ -137,7 +137,7 @@ fn accept(
         }
         match accepted.and_then(|(stream, _)| Connection::new(stream)) {
             Ok(connection) => connections.serve(connection, server),
-            // That of one connection which did not come about, or a lack of file handles that may pass.
+            // A connection that failed at once, or a lack of file handles that may pass.
             Err(_) => server.ending.wait(AFTER_FAILED_ACCEPT, || closing.load(Ordering::SeqCst)),
         }
     }
@@ -152,7 +152,7 @@ impl Connections {
             }
         }
         let id = server.record.connected();
-        let watched = Arc::downgrade(&connection);
+        let weak = Arc::downgrade(&connection);
         let spawned = std::thread::Builder::new().name("fake-supabase".to_owned()).spawn({
             let (server, connections) = (Arc::clone(server), Arc::clone(self));
             move || {
@@ -161,9 +161,9 @@ impl Connections {
                 lock(&connections.done).push(id);
             }
         });
-        // Without a thread the connection is dropped, and so closed.
+        // Without a thread the connection is dropped, which closes it.
         if let Ok(thread) = spawned {
-            open.insert(id, Served { connection: watched, thread });
+            open.insert(id, Served { connection: weak, thread });
         }
     }
 
@@ -172,7 +172,7 @@ impl Connections {
         for connection in ended.iter().filter_map(|served| served.connection.upgrade()) {
             connection.end();
         }
-        server.ending.ring();
+        server.ending.notify();
         server.faults.released.notify_all();
         for served in ended {
             let _ = served.thread.join();

@@ -1,4 +1,4 @@
-//! A Supabase project in this process, on loopback.
+//! A fake Supabase project in this process.
 
 mod auth;
 mod builder;
@@ -32,7 +32,7 @@ pub use record::{RequestRecord, TimedOut};
 pub use seed::SeedError;
 pub use stats::{Stats, TableStats};
 
-/// What a thread that panicked left behind is no worse for a test than its panic, which was printed.
+/// Ignores poisoning, because the panic that caused it has been printed and fails the test anyway.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -76,7 +76,7 @@ pub(crate) struct Patterns(RwLock<Vec<Automaton>>);
 /// An automaton over the windows of some patterns.
 struct Automaton {
     /// `None` where the windows need more states than fit into 31 bits; then each pattern is
-    /// compared at each place.
+    /// compared at each position.
     windows: Option<AhoCorasick>,
     patterns: Vec<Pattern>,
 }

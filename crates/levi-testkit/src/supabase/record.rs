@@ -1,4 +1,4 @@
-//! What arrived: a log, counters, and a way to wait for them.
+//! The log of requests, the counters, and waiting for them.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -13,45 +13,45 @@ use super::plaintext::{Patterns, PlaintextScanner};
 use super::rest::{self, Outcome};
 use super::stats::Stats;
 
-/// One request, as the log keeps it.
+/// One request in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRecord {
-    /// Counts up from 1 in the order of arrival.
+    /// Its number in the order of arrival, from 1.
     pub number: u64,
-    /// Such as `POST`.
+    /// The method, such as `POST`.
     pub method: String,
-    /// Path and query, as sent.
+    /// Path and query.
     pub target: String,
-    /// The table that the path names.
+    /// The table in the path.
     pub table: Option<Table>,
-    /// Headers with names in lower case, tokens and all.
+    /// Headers with names in lower case. They contain tokens.
     pub headers: Vec<(String, String)>,
     /// Length of the body.
     pub body_bytes: usize,
-    /// The body, where the builder was told to keep bodies.
+    /// The body, with [`keep_bodies`](super::FakeSupabaseBuilder::keep_bodies).
     pub body: Option<Vec<u8>>,
-    /// The status of the answer that was made ready; `None` before that, or if the fault left no room for one.
+    /// The status of the answer. `None` before it is written, or if a fault prevents an answer.
     pub status: Option<u16>,
 }
 
 impl RequestRecord {
-    /// A header's value. `name` in lower case.
+    /// The value of a header. `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// The condition did not come true in time.
+/// The condition did not hold in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the fake Supabase did not get there in {waited:?}; it has {stats:?}")]
+#[error("the condition did not hold within {waited:?}; the counters are {stats:?}")]
 pub struct TimedOut {
-    /// How long it was waited.
+    /// How long the call waited.
     pub waited: Duration,
-    /// What had happened by then.
+    /// The counters at that time.
     pub stats: Box<Stats>,
 }
 
-/// How much of what arrives is kept.
+/// How much to keep of each request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keep {
     pub(crate) requests: usize,
@@ -82,7 +82,7 @@ impl Record {
         Self { keep, kept: Mutex::default(), changed: Condvar::new(), plaintext: Patterns::default() }
     }
 
-    /// Takes note of a connection, and gives it its number.
+    /// Counts a connection and returns its number.
     pub(crate) fn connected(&self) -> u64 {
         let mut kept = lock(&self.kept);
         kept.stats.connections += 1;
@@ -92,7 +92,7 @@ impl Record {
         number
     }
 
-    /// Takes note of a whole request, and gives it its number.
+    /// Records a complete request and returns its number.
     pub(crate) fn arrived(&self, request: &Request) -> u64 {
         self.plaintext.scan(&[&request.raw_head, &request.body]);
         let table = rest::table_of(request.path()).map(|def| def.table);
@@ -131,7 +131,7 @@ impl Record {
         number
     }
 
-    /// Takes note of bytes that never became a request.
+    /// Records the bytes of an incomplete request.
     pub(crate) fn unfinished(&self, parts: &[&[u8]]) {
         if parts.iter().all(|part| part.is_empty()) {
             return;
@@ -141,8 +141,8 @@ impl Record {
         self.changed.notify_all();
     }
 
-    /// What a request did to the tables.
-    pub(crate) fn carried_out(&self, outcome: &Outcome, event: AuthEvent) {
+    /// Counts the effects of a request.
+    pub(crate) fn executed(&self, outcome: &Outcome, event: AuthEvent) {
         let mut kept = lock(&self.kept);
         match event {
             AuthEvent::SignedIn | AuthEvent::SignedUp(_) => kept.stats.sign_ins += 1,
@@ -159,7 +159,7 @@ impl Record {
         self.changed.notify_all();
     }
 
-    /// Which status is about to be written.
+    /// Records the status that is about to be written.
     pub(crate) fn answering(&self, number: u64, status: u16) {
         let mut kept = lock(&self.kept);
         if status < 400 {
@@ -169,8 +169,8 @@ impl Record {
         }
         // Numbers in the log are consecutive.
         let first = kept.log.front().map_or(number, |first| first.number);
-        let place = usize::try_from(number.wrapping_sub(first)).unwrap_or(usize::MAX);
-        if let Some(record) = kept.log.get_mut(place) {
+        let index = usize::try_from(number.wrapping_sub(first)).unwrap_or(usize::MAX);
+        if let Some(record) = kept.log.get_mut(index) {
             record.status = Some(status);
         }
         drop(kept);

@@ -1,11 +1,11 @@
-//! As whom a request runs.
+//! The role of a request.
 
 use super::value::Uuid;
 
-/// PostgreSQL's role for one request.
+/// The PostgreSQL role of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// A key, but no user.
+    /// The publishable key without a user.
     Anon,
     /// A signed-in user.
     Authenticated(Uuid),

@@ -1,4 +1,4 @@
-//! The five tables, as `supabase/migrations` creates them, and the DDL that gives SQLite the same.
+//! The five tables of `supabase/migrations`, and the same tables as DDL for SQLite.
 
 use std::fmt::Write as _;
 
@@ -32,7 +32,7 @@ pub(crate) enum Nullable {
     No,
 }
 
-/// What a column holds when a row does not name it.
+/// The default value of a column.
 #[derive(Clone, Copy)]
 pub(crate) enum Default {
     Null,
@@ -42,13 +42,13 @@ pub(crate) enum Default {
     Text(&'static str),
 }
 
-/// A check constraint and its name.
+/// A check constraint. The first field is its name.
 pub(crate) enum Check {
     OneOf(&'static str, &'static [&'static str]),
     NotNegative(&'static str),
 }
 
-/// A unique constraint, and the columns in the order its errors name them.
+/// A unique constraint with its columns in the order of its error text.
 pub(crate) struct Unique {
     pub(crate) name: &'static str,
     pub(crate) columns: &'static [&'static str],
@@ -69,12 +69,12 @@ pub(crate) enum OnDelete {
     Cascade,
 }
 
-/// Which rows a policy lets a user touch.
+/// How a policy finds the owner of a row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// Those whose `user_id` is the user's.
+    /// The user in `user_id`.
     UserId,
-    /// Those whose session is the user's, and (for writing) whose devices are.
+    /// The owner of the session. Writing also requires that the devices belong to that user.
     ThroughSession,
 }
 
@@ -97,7 +97,7 @@ impl TableDef {
         self.columns.iter().position(|column| column.name == name)
     }
 
-    /// The unique constraint over exactly these columns, in whatever order.
+    /// The unique constraint over exactly these columns, in any order.
     pub(crate) fn unique_over(&self, columns: &[&str]) -> Option<&'static Unique> {
         self.uniques.iter().find(|unique| {
             unique.columns.len() == columns.len() && unique.columns.iter().all(|c| columns.contains(c))
@@ -105,7 +105,7 @@ impl TableDef {
     }
 }
 
-/// In an order in which parents come before children.
+/// Every table, parents before children.
 pub(crate) static ALL: [&TableDef; 5] = [&DEVICES, &REPOSITORIES, &SESSIONS, &MESSAGES, &SECRETS];
 
 const fn required(name: &'static str, kind: Kind) -> Column {
@@ -301,11 +301,11 @@ static SECRETS: TableDef = TableDef {
     owner: Owner::ThroughSession,
 };
 
-/// Every table for SQLite. `arrival` is the rowid: rows in the order in which they first arrived.
+/// The tables for SQLite. `arrival` is the rowid, which numbers rows in the order of their first arrival.
 pub(crate) fn ddl() -> String {
     let mut sql = String::from("CREATE TABLE users (id BLOB PRIMARY KEY) STRICT;\n");
     for def in ALL {
-        // Writing into a String has no way to fail.
+        // Writing to a String cannot fail.
         let _ = write!(sql, "CREATE TABLE {} (arrival INTEGER PRIMARY KEY", def.name);
         for column in def.columns {
             let not_null = if column.nullable == Nullable::No { " NOT NULL" } else { "" };

@@ -1,4 +1,4 @@
-//! What all connections share.
+//! The state that all connections share.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,10 +29,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Does what a request asks for and says what to answer.
-    pub(crate) fn carry_out(&self, request: &Request) -> Response {
+    /// Executes a request and returns the answer.
+    pub(crate) fn execute(&self, request: &Request) -> Response {
         let (outcome, event) = self.outcome(request);
-        self.record.carried_out(&outcome, event);
+        self.record.executed(&outcome, event);
         outcome.response
     }
 
@@ -69,24 +69,24 @@ impl Server {
     }
 }
 
-/// Where a thread waits that something may tell to end.
+/// Lets threads wait for a delay and end the wait early.
 #[derive(Default)]
 pub(crate) struct Ending {
-    gate: Mutex<()>,
-    bell: Condvar,
+    mutex: Mutex<()>,
+    changed: Condvar,
 }
 
 impl Ending {
-    pub(crate) fn ring(&self) {
-        // Under the lock, or a waiter that has just looked and not yet slept would miss it.
-        let _gate = lock(&self.gate);
-        self.bell.notify_all();
+    pub(crate) fn notify(&self) {
+        // Under the lock, because otherwise a waiter between its check and its wait would miss the notification.
+        let _guard = lock(&self.mutex);
+        self.changed.notify_all();
     }
 
-    /// Returns after `delay`, or sooner if `over` is true when the bell rings.
+    /// Returns after `delay`, or sooner if `over` is true at a notification.
     pub(crate) fn wait(&self, delay: Duration, over: impl Fn() -> bool) {
-        let gate = lock(&self.gate);
-        let waited = self.bell.wait_timeout_while(gate, delay, |()| !over());
+        let guard = lock(&self.mutex);
+        let waited = self.changed.wait_timeout_while(guard, delay, |()| !over());
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }

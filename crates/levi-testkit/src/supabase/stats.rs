@@ -1,43 +1,43 @@
 use levi_transport::Table;
 
-/// What a fake Supabase has counted so far.
+/// The counters of a fake Supabase.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Connections accepted.
     pub connections: u64,
-    /// Requests read whole.
+    /// Requests that arrived complete.
     pub requests: u64,
-    /// Requests carried out, and answered as far as their fault allowed.
+    /// Requests that are finished, including their answer if no fault prevented it.
     pub finished: u64,
-    /// Requests that did not become whole: cut off, or no HTTP.
+    /// Requests that were cut off or are not HTTP.
     pub unfinished: u64,
-    /// Answers with a status below 400, counted when they were ready to be written.
+    /// Answers with a status below 400, counted before they are written.
     pub accepted: u64,
-    /// Answers with a status of 400 or more, planned ones included.
+    /// Answers with a status of 400 or more, including planned ones.
     pub refused: u64,
-    /// Successful sign-ins by password, sign-ups included.
+    /// Successful sign-ins by password, including sign-ups.
     pub sign_ins: u64,
     /// Successful refreshes.
     pub refreshes: u64,
-    /// Bytes of bodies that arrived.
+    /// Bytes of bodies.
     pub bytes: u64,
     pub(crate) tables: [TableStats; 5],
 }
 
-/// The same for one table.
+/// The counters of one table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableStats {
-    /// POST requests that arrived whole.
+    /// POST requests that arrived complete.
     pub posts: u64,
-    /// GET and HEAD requests that arrived whole.
+    /// GET and HEAD requests that arrived complete.
     pub gets: u64,
     /// Rows inserted and committed.
     pub rows_inserted: u64,
-    /// Rows that were there already and were written again.
+    /// Existing rows that were written again.
     pub rows_updated: u64,
-    /// Rows handed out.
+    /// Rows returned.
     pub rows_read: u64,
-    /// Bytes of bodies that arrived.
+    /// Bytes of bodies.
     pub bytes: u64,
 }
 

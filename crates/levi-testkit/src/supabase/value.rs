@@ -1,4 +1,4 @@
-//! PostgreSQL's types, as far as the five tables use them: reading their text, storing them, writing JSON.
+//! The PostgreSQL types of the five tables: parses their text, stores them, and writes JSON.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -30,7 +30,7 @@ impl Kind {
         }
     }
 
-    /// The type that SQLite keeps it in.
+    /// The type of the SQLite column.
     pub(crate) const fn stored_as(self) -> &'static str {
         match self {
             Self::Uuid => "BLOB",
@@ -39,7 +39,7 @@ impl Kind {
         }
     }
 
-    /// Reads a value's text as PostgreSQL's input function of the type does.
+    /// Parses the text of a value like the type's input function in PostgreSQL.
     pub(crate) fn parse(self, text: Cow<'_, str>) -> Result<Cell<'_>, BadInput> {
         match self {
             Self::Text => Ok(Cell::Text(text)),
@@ -51,7 +51,7 @@ impl Kind {
     }
 }
 
-/// Why a text is no value of the type.
+/// Why a text is not a value of the type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadInput {
     /// 22P02
@@ -92,7 +92,7 @@ pub(crate) enum Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// What SQLite stored for a column of `kind`.
+    /// Converts a value from a SQLite column of `kind`.
     pub(crate) fn from_stored(kind: Kind, stored: ValueRef<'_>) -> Cell<'_> {
         match (kind, stored) {
             (Kind::Uuid, ValueRef::Blob(bytes)) => {
@@ -121,7 +121,7 @@ impl Cell<'_> {
         if let Cell::Uuid(uuid) = self { Some(*uuid) } else { None }
     }
 
-    /// Appends the value as PostgREST writes it.
+    /// Appends the value in PostgREST's form.
     pub(crate) fn write_json(&self, out: &mut Vec<u8>) {
         match self {
             Cell::Null => out.extend_from_slice(b"null"),
@@ -169,7 +169,7 @@ impl ToSql for Cell<'_> {
     }
 }
 
-/// A uuid in the form that the database keeps.
+/// A uuid as bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Uuid(pub(crate) [u8; 16]);
 

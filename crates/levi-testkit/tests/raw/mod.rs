@@ -1,4 +1,4 @@
-//! A client that sends exactly the bytes it is told to and reads exactly what comes back.
+//! A client that sends given bytes and reads the bytes of the answer.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
@@ -33,7 +33,7 @@ impl Answer {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// Status, code and message of a PostgREST error.
+    /// The status, code and message of a PostgREST error.
     pub(crate) fn error(&self) -> (u16, String, String) {
         let body = self.json();
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
@@ -41,7 +41,7 @@ impl Answer {
     }
 }
 
-/// One connection, kept alive.
+/// One connection, which stays open.
 pub(crate) struct Raw(BufReader<TcpStream>);
 
 impl Raw {
@@ -55,14 +55,14 @@ impl Raw {
         self.0.get_mut().write_all(bytes)
     }
 
-    /// Everything up to the end of the connection, and how it ended.
+    /// Reads to the end of the connection and returns how it ended.
     pub(crate) fn rest(&mut self) -> (Vec<u8>, io::Result<()>) {
         let mut bytes = Vec::new();
         let end = self.0.read_to_end(&mut bytes).map(|_| ());
         (bytes, end)
     }
 
-    /// The next so many bytes.
+    /// Reads this many bytes.
     pub(crate) fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; count];
         self.0.read_exact(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! The cases, by what they are about.
+//! The cases in groups.
 
 mod key;
 mod owner;

@@ -1,13 +1,13 @@
-//! Whose rows are whose, on all five tables and in both directions: another user can neither read, update, delete nor
-//! overwrite a row, and its owner can do all of it.
+//! Row level security on all five tables and in both directions: another user can neither read, update, delete nor
+//! overwrite a row, and its owner can.
 
 use levi_transport::{Table, Verdict};
 use serde_json::{Value, json};
 
 use crate::contract::case::{Case, Seen};
 use crate::contract::client::{Call, Reply};
-use crate::contract::stage::{Scene, Stage, upsert};
-use crate::contract::trouble::Trouble;
+use crate::contract::environment::{Environment, UserRows, upsert};
+use crate::contract::error::ContractError;
 
 pub(super) fn cases() -> Vec<Case> {
     Table::ALL.into_iter().flat_map(of_table).collect()
@@ -15,9 +15,9 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn of_table(table: Table) -> [Case; 5] {
     let name = |what| format!("{}: {what}", table.name());
-    let stranger = |what, call: fn(Table, &Scene<'_>, &Scene<'_>) -> Call| {
-        Case::new("owner", name(what), move |stage| {
-            both_ways(stage, |me, them| attempt(stage, table, them, call(table, me, them), me))
+    let stranger = |what, call: fn(Table, &UserRows<'_>, &UserRows<'_>) -> Call| {
+        Case::new("owner", name(what), move |env| {
+            both_ways(env, |me, them| attempt(env, table, them, call(table, me, them), me))
         })
     };
     [
@@ -32,60 +32,60 @@ fn of_table(table: Table) -> [Case; 5] {
             Call::upsert(upsert(table, &[row]))
         })
         .means(Verdict::Forbidden, &["42501"]),
-        Case::new("owner", name("its owner reads, updates and deletes"), move |stage| {
-            both_ways(stage, |me, _| own(stage, table, me))
+        Case::new("owner", name("its owner reads, updates and deletes"), move |env| {
+            both_ways(env, |me, _| own(env, table, me))
         }),
     ]
 }
 
-/// Plays `one` for the first user against the second, then the other way round, which must come out the same.
+/// Runs `one` for the first user against the second, then the other way round. Both must have the same result.
 fn both_ways(
-    stage: &Stage<'_>,
-    one: impl Fn(&Scene<'_>, &Scene<'_>) -> Result<Seen, Trouble>,
-) -> Result<Seen, Trouble> {
-    for scene in [&stage.mine, &stage.theirs] {
-        let row = upsert(Table::Messages, &[scene.message_row(1, "YQ==")]);
-        as_user(stage, scene, Call::upsert(row))?;
+    env: &Environment<'_>,
+    one: impl Fn(&UserRows<'_>, &UserRows<'_>) -> Result<Seen, ContractError>,
+) -> Result<Seen, ContractError> {
+    for rows in [&env.mine, &env.theirs] {
+        let row = upsert(Table::Messages, &[rows.message_row(1, "YQ==")]);
+        as_user(env, rows, Call::upsert(row))?;
     }
-    let there = one(&stage.mine, &stage.theirs)?;
-    let back = one(&stage.theirs, &stage.mine)?;
+    let there = one(&env.mine, &env.theirs)?;
+    let back = one(&env.theirs, &env.mine)?;
     let expected = (there.status, there.code.clone(), there.effect.clone());
     Ok(there.effect("the other direction", (back.status, back.code, back.effect), expected))
 }
 
-/// `me` tries; the row of `them` must neither be shown nor have changed.
+/// Sends `call` as `me`. The row of `them` must neither be returned nor change.
 fn attempt(
-    stage: &Stage<'_>,
+    env: &Environment<'_>,
     table: Table,
-    them: &Scene<'_>,
+    them: &UserRows<'_>,
     call: Call,
-    me: &Scene<'_>,
-) -> Result<Seen, Trouble> {
-    let look = || -> Result<Vec<Value>, Trouble> {
-        Ok(as_user(stage, them, Call::new("GET", row_of(table, them)))?.rows())
+    me: &UserRows<'_>,
+) -> Result<Seen, ContractError> {
+    let look = || -> Result<Vec<Value>, ContractError> {
+        Ok(as_user(env, them, Call::new("GET", row_of(table, them)))?.rows())
     };
     let before = look()?;
-    let reply = as_user(stage, me, call)?;
+    let reply = as_user(env, me, call)?;
     Ok(Seen::rest(&reply)
         .effect("rows shown", reply.rows().len(), 0)
         .effect("rows of the owner", before.len(), 1)
         .effect("the owner's row changed", look()? != before, false))
 }
 
-fn own(stage: &Stage<'_>, table: Table, me: &Scene<'_>) -> Result<Seen, Trouble> {
-    let read = as_user(stage, me, Call::new("GET", row_of(table, me)))?;
-    let updated = as_user(stage, me, update(table, me))?;
-    // A device or a repository goes only when nothing names it any more.
+fn own(env: &Environment<'_>, table: Table, me: &UserRows<'_>) -> Result<Seen, ContractError> {
+    let read = as_user(env, me, Call::new("GET", row_of(table, me)))?;
+    let updated = as_user(env, me, update(table, me))?;
+    // A device or a repository can be deleted only when no row refers to it.
     let children: &[Table] = match table {
         Table::Devices => &[Table::Sessions, Table::Repositories],
         Table::Repositories => &[Table::Sessions],
         _ => &[],
     };
     for child in children {
-        as_user(stage, me, delete(*child, me))?;
+        as_user(env, me, delete(*child, me))?;
     }
-    let deleted = as_user(stage, me, delete(table, me))?;
-    let left = as_user(stage, me, Call::new("GET", row_of(table, me)))?;
+    let deleted = as_user(env, me, delete(table, me))?;
+    let left = as_user(env, me, Call::new("GET", row_of(table, me)))?;
     let (column, word) = change(table);
     Ok(Seen::rest(&deleted)
         .effect("rows read", read.rows().len(), 1)
@@ -94,19 +94,19 @@ fn own(stage: &Stage<'_>, table: Table, me: &Scene<'_>) -> Result<Seen, Trouble>
         .effect("rows left", left.rows().len(), 0))
 }
 
-fn as_user(stage: &Stage<'_>, scene: &Scene<'_>, call: Call) -> Result<Reply, Trouble> {
-    stage.send_as_is(call.token(&scene.user.access_token))
+fn as_user(env: &Environment<'_>, rows: &UserRows<'_>, call: Call) -> Result<Reply, ContractError> {
+    env.send_as_is(call.token(&rows.user.access_token))
 }
 
-fn update(table: Table, scene: &Scene<'_>) -> Call {
+fn update(table: Table, rows: &UserRows<'_>) -> Call {
     let (column, word) = change(table);
     let mut body = json!({});
     body[column] = json!(word);
-    Call::new("PATCH", row_of(table, scene)).body(body.to_string()).prefer("return=representation")
+    Call::new("PATCH", row_of(table, rows)).body(body.to_string()).prefer("return=representation")
 }
 
-fn delete(table: Table, scene: &Scene<'_>) -> Call {
-    Call::new("DELETE", row_of(table, scene)).prefer("return=representation")
+fn delete(table: Table, rows: &UserRows<'_>) -> Call {
+    Call::new("DELETE", row_of(table, rows)).prefer("return=representation")
 }
 
 const fn change(table: Table) -> (&'static str, &'static str) {
@@ -118,22 +118,22 @@ const fn change(table: Table) -> (&'static str, &'static str) {
     }
 }
 
-fn row_of(table: Table, scene: &Scene<'_>) -> String {
+fn row_of(table: Table, rows: &UserRows<'_>) -> String {
     let (column, id) = match table {
-        Table::Devices => ("id", &scene.device),
-        Table::Repositories => ("id", &scene.repository),
-        Table::Sessions => ("id", &scene.session),
-        Table::Messages | Table::Secrets => ("session_id", &scene.session),
+        Table::Devices => ("id", &rows.device),
+        Table::Repositories => ("id", &rows.repository),
+        Table::Sessions => ("id", &rows.session),
+        Table::Messages | Table::Secrets => ("session_id", &rows.session),
     };
     format!("/rest/v1/{}?{column}=eq.{id}", table.name())
 }
 
-fn full_row(table: Table, scene: &Scene<'_>) -> Value {
+fn full_row(table: Table, rows: &UserRows<'_>) -> Value {
     match table {
-        Table::Devices => scene.device_row(&scene.device),
-        Table::Repositories => scene.repository_row(&scene.repository, &scene.device),
-        Table::Sessions => scene.session_row(&scene.session, &scene.device, &scene.repository),
-        Table::Messages => scene.message_row(1, "c3RvbGVu"),
-        Table::Secrets => scene.secret_row(&scene.session, &scene.device),
+        Table::Devices => rows.device_row(&rows.device),
+        Table::Repositories => rows.repository_row(&rows.repository, &rows.device),
+        Table::Sessions => rows.session_row(&rows.session, &rows.device, &rows.repository),
+        Table::Messages => rows.message_row(1, "c3RvbGVu"),
+        Table::Secrets => rows.secret_row(&rows.session, &rows.device),
     }
 }

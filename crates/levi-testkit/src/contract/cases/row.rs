@@ -1,13 +1,13 @@
-//! Rows that are bad in themselves: never retried as they are, parked with their code.
+//! Invalid rows, which Levi parks with their code and does not retry.
 
 use levi_transport::{Table, Verdict};
 use serde_json::{Value, json};
 
 use crate::contract::case::{Case, Meaning, Seen};
 use crate::contract::client::Call;
-use crate::contract::stage::{Stage, upsert};
+use crate::contract::environment::{Environment, upsert};
+use crate::contract::error::ContractError;
 use crate::contract::target::Server;
-use crate::contract::trouble::Trouble;
 
 const CHECK_ON_LITE: &str =
     "it does not pass on 23514, so the row is retried as on a busy server, not parked";
@@ -29,18 +29,18 @@ pub(super) fn cases() -> Vec<Case> {
         message("a sequence number that is no integer", &["22P02"], |row| {
             row["sequence_number"] = json!(1.5)
         }),
-        Case::new("bad row", "an unknown session status", |stage| {
-            let scene = &stage.mine;
-            let mut row = scene.session_row(&scene.session, &scene.device, &scene.repository);
+        Case::new("bad row", "an unknown session status", |env| {
+            let rows = &env.mine;
+            let mut row = rows.session_row(&rows.session, &rows.device, &rows.repository);
             row["status"] = json!("sleeping");
-            Ok(Seen::rest(&stage.send(Call::upsert(upsert(Table::Sessions, &[row])))?))
+            Ok(Seen::rest(&env.send(Call::upsert(upsert(Table::Sessions, &[row])))?))
         })
         .means(Verdict::Rejected, &["23514"])
         .differs(Server::Lite, (Meaning::Refused(Verdict::Busy), "SUP"), None, CHECK_ON_LITE),
-        Case::new("bad row", "a body that is not JSON", |stage| {
-            let mut broken = upsert(Table::Messages, &[stage.mine.message_row(1, "YQ==")]);
+        Case::new("bad row", "a body that is not JSON", |env| {
+            let mut broken = upsert(Table::Messages, &[env.mine.message_row(1, "YQ==")]);
             broken.body.truncate(broken.body.len() - 2);
-            Ok(Seen::rest(&stage.send(Call::upsert(broken))?))
+            Ok(Seen::rest(&env.send(Call::upsert(broken))?))
         })
         // With `columns=` PostgREST leaves reading the body to PostgreSQL.
         .means(Verdict::Rejected, &["22P02", "PGRST102"]),
@@ -48,11 +48,11 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn message(name: &str, codes: &'static [&'static str], spoil: fn(&mut Value)) -> Case {
-    let play = move |stage: &Stage<'_>| -> Result<Seen, Trouble> {
-        let mut row = stage.mine.message_row(1, "YQ==");
+    let run = move |env: &Environment<'_>| -> Result<Seen, ContractError> {
+        let mut row = env.mine.message_row(1, "YQ==");
         spoil(&mut row);
-        let seen = Seen::rest(&stage.send(Call::upsert(upsert(Table::Messages, &[row])))?);
-        Ok(seen.effect("messages", stage.messages(&stage.mine)?, vec![]))
+        let seen = Seen::rest(&env.send(Call::upsert(upsert(Table::Messages, &[row])))?);
+        Ok(seen.effect("messages", env.messages(&env.mine)?, vec![]))
     };
-    Case::new("bad row", name, play).means(Verdict::Rejected, codes)
+    Case::new("bad row", name, run).means(Verdict::Rejected, codes)
 }

@@ -1,26 +1,26 @@
-//! Tokens that are missing, broken, expired: Levi pauses, asks for a fresh one, and uses up no attempt.
+//! Missing, invalid and expired tokens, on which Levi pauses and refreshes without using up an attempt.
 
 use levi_transport::{Select, Table, Verdict};
 
 use crate::contract::case::{Case, Meaning, Seen};
 use crate::contract::client::Call;
-use crate::contract::stage::{Stage, upsert};
+use crate::contract::environment::{Environment, upsert};
+use crate::contract::error::ContractError;
 use crate::contract::target::Server;
 use crate::contract::token::with_broken_signature;
-use crate::contract::trouble::Trouble;
 
-type Spoil = fn(Call, &Stage<'_>) -> Call;
+type Spoil = fn(Call, &Environment<'_>) -> Call;
 
 const ANON_ON_LITE: &str =
     "it takes a token that is no JWT for none at all, and reads as `anon` find no rows";
 const GRANTS_ON_LITE: &str = "it grants `anon` what the migration revokes; the policies still show no row";
 
 pub(super) fn cases() -> Vec<Case> {
-    let expired: Spoil = |call, stage| call.token(stage.target.expired_token.as_deref().unwrap_or_default());
-    let forged: Spoil = |call, stage| call.token(&with_broken_signature(&stage.mine.user.access_token));
+    let expired: Spoil = |call, env| call.token(env.target.expired_token.as_deref().unwrap_or_default());
+    let forged: Spoil = |call, env| call.token(&with_broken_signature(&env.mine.user.access_token));
     let malformed: Spoil = |call, _| call.token("not-a-token");
     let missing: Spoil = |call, _| call.no_token();
-    let key: Spoil = |call, stage| call.token(&stage.target.publishable_key);
+    let key: Spoil = |call, env| call.token(&env.target.publishable_key);
 
     let all = |name: &str, spoil: Spoil, codes| {
         [
@@ -49,17 +49,17 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn write(name: &str, spoil: Spoil) -> Case {
-    Case::new("token", format!("{name}: upsert"), move |stage| {
-        let call = Call::upsert(upsert(Table::Messages, &[stage.mine.message_row(1, "YQ==")]));
-        let seen = Seen::rest(&stage.send_as_is(spoil(call, stage))?);
-        Ok(seen.effect("messages", stage.messages(&stage.mine)?, vec![]))
+    Case::new("token", format!("{name}: upsert"), move |env| {
+        let call = Call::upsert(upsert(Table::Messages, &[env.mine.message_row(1, "YQ==")]));
+        let seen = Seen::rest(&env.send_as_is(spoil(call, env))?);
+        Ok(seen.effect("messages", env.messages(&env.mine)?, vec![]))
     })
 }
 
 fn read(name: &str, spoil: Spoil) -> Case {
-    Case::new("token", format!("{name}: select"), move |stage| -> Result<Seen, Trouble> {
-        let call = Call::select(&Select::session_owner(&stage.mine.session.as_str().into()));
-        let reply = stage.send_as_is(spoil(call, stage))?;
+    Case::new("token", format!("{name}: select"), move |env| -> Result<Seen, ContractError> {
+        let call = Call::select(&Select::session_owner(&env.mine.session.as_str().into()));
+        let reply = env.send_as_is(spoil(call, env))?;
         Ok(Seen::rest(&reply).effect("rows shown", reply.rows().len(), 0))
     })
 }

@@ -1,4 +1,4 @@
-//! `/auth/v1`: what GoTrue does for password sign-in and refresh.
+//! `/auth/v1`: GoTrue's sign-in by password, refresh and sign-out.
 
 mod state;
 
@@ -29,7 +29,7 @@ struct RefreshGrant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AuthEvent {
     SignedIn,
-    /// With a new user, whom the tables have to know too.
+    /// A new user signed up, who must be added to the tables.
     SignedUp(Uuid),
     Refreshed,
     Other,
@@ -71,7 +71,7 @@ fn token(state: &mut AuthState, request: &Request, now: i64) -> (Response, AuthE
     }
 }
 
-/// Without confirmation by mail: a new user is signed in at once.
+/// Signs a new user in at once, as with email confirmation turned off.
 fn sign_up(state: &mut AuthState, request: &Request, now: i64) -> (Response, AuthEvent) {
     let Ok(grant) = serde_json::from_slice::<PasswordGrant>(&request.body) else {
         return (bad_json(), AuthEvent::Other);

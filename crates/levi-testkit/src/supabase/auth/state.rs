@@ -1,4 +1,4 @@
-//! Users, sessions and tokens, by GoTrue's rules.
+//! Users, sessions and tokens, with GoTrue's rules.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -10,16 +10,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::fixtures;
 use crate::supabase::value::Uuid;
 
-/// How long a used refresh token may be used again.
+/// How long a used refresh token remains valid.
 const REUSE_WINDOW_MILLIS: i64 = 10_000;
 
-/// Everybody who may sign in, and everything handed out to them.
+/// All users, sessions and tokens.
 pub(crate) struct AuthState {
     lifetime: Duration,
     users: Vec<User>,
     access: HashMap<String, Access>,
     refresh: HashMap<String, Refresh>,
-    /// The refresh token that works, for each session that is alive.
+    /// The current refresh token of each session that has not ended.
     active: HashMap<u64, String>,
     next_session: u64,
     next_token: u64,
@@ -48,7 +48,7 @@ struct Refresh {
     used_at: Option<i64>,
 }
 
-/// What a sign-in hands out.
+/// The result of a sign-in or refresh.
 pub(crate) struct Issued {
     pub(crate) access_token: String,
     pub(crate) refresh_token: String,
@@ -66,7 +66,7 @@ pub(crate) enum Refusal {
     RefreshTokenAlreadyUsed,
 }
 
-/// What a bearer token is worth.
+/// The validity of a bearer token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bearer {
     Valid(Uuid),
@@ -88,7 +88,7 @@ impl AuthState {
         }
     }
 
-    /// Adds a user, or gives the one of that email another password.
+    /// Adds a user, or changes the password of the user with this email.
     pub(crate) fn put_user(&mut self, email: &str, password: &str) -> Uuid {
         if let Some(user) = self.users.iter_mut().find(|user| user.email == email) {
             password.clone_into(&mut user.password);
@@ -120,8 +120,9 @@ impl AuthState {
         self.new_access_token(user, session, refresh_token, now)
     }
 
-    /// Single use, with GoTrue's two exceptions: the parent of the token that is active now gets that one again (its
-    /// answer may have been lost), and a used token works for another ten seconds. Any other reuse ends the session.
+    /// A refresh token is valid once, with GoTrue's two exceptions: the parent of the current token yields the current
+    /// token again (because the answer may have been lost), and a used token is valid for another ten seconds. Any other
+    /// reuse ends the session.
     pub(crate) fn refresh(&mut self, token: &str, now: i64) -> Result<Issued, Refusal> {
         let found = self.refresh.get(token).ok_or(Refusal::RefreshTokenNotFound)?;
         let (user, session, used_at) = (found.user, found.session, found.used_at);
@@ -156,19 +157,19 @@ impl AuthState {
         }
     }
 
-    /// Whether the session that the access token belongs to has not been ended.
+    /// Whether the session of the access token has not ended.
     pub(crate) fn session_alive(&self, token: &str) -> bool {
         self.access.get(token).is_some_and(|access| self.active.contains_key(&access.session))
     }
 
-    /// Every access token of `user` is expired from now on; refresh tokens go on working.
+    /// Expires every access token of `user`. Refresh tokens remain valid.
     pub(crate) fn expire_tokens(&mut self, user: Uuid) {
         for access in self.access.values_mut().filter(|access| access.user == user) {
             access.expires_at = i64::MIN;
         }
     }
 
-    /// Ends every session of `user`: no token handed out so far works any more.
+    /// Ends every session of `user` and invalidates all tokens.
     pub(crate) fn revoke(&mut self, user: Uuid) {
         self.expire_tokens(user);
         let ended: HashSet<u64> =
@@ -177,7 +178,7 @@ impl AuthState {
         self.active.retain(|session, _| !ended.contains(session));
     }
 
-    /// Ends the session of one access token. As in GoTrue, the access token itself lives on until it expires.
+    /// Ends the session of an access token. As in GoTrue, the access token is valid until it expires.
     pub(crate) fn sign_out(&mut self, token: &str) {
         if let Some(session) = self.access.get(token).map(|access| access.session) {
             self.refresh.retain(|_, refresh| refresh.session != session);
@@ -214,7 +215,7 @@ impl AuthState {
         Issued { access_token, refresh_token, user, lifetime: self.lifetime, expires_at }
     }
 
-    /// Differs with every call and every process. No signature: the server knows its tokens by heart.
+    /// A text that differs with every call and every process. It needs no signature, because the server stores its tokens.
     fn unguessable(&mut self, what: &str) -> String {
         let token = self.next_token;
         self.next_token += 1;

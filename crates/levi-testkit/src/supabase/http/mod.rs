@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as a fake Supabase needs, with every byte under control.
+//! HTTP/1.1, as far as a fake Supabase needs it, with control over every byte.
 
 mod read;
 mod response;

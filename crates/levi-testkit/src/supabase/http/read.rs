@@ -1,4 +1,4 @@
-//! Reading requests off one connection.
+//! Reads the requests of one connection.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -9,17 +9,17 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_HEADERS: usize = 64;
 const READ_BYTES: usize = 16 * 1024;
 
-/// One request, read whole.
+/// One complete request.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
-    /// Path and query, as sent.
+    /// Path and query.
     pub(crate) target: String,
     /// Names in lower case.
     pub(crate) headers: Vec<(String, String)>,
-    /// The head as it arrived.
+    /// The bytes of the head.
     pub(crate) raw_head: Vec<u8>,
-    /// Decoded, if it came in chunks.
+    /// The body without chunk headers.
     pub(crate) body: Vec<u8>,
 }
 
@@ -41,16 +41,16 @@ impl Request {
     }
 }
 
-/// Why there is no further request.
+/// Why there is no other request.
 #[derive(Debug)]
 pub(crate) enum ReadEnd {
-    /// The other side is done, or the connection broke.
+    /// The client closed the connection, or the connection failed.
     Closed,
-    /// A fault says to reset here.
+    /// A fault resets the connection here.
     Cut,
-    /// No HTTP.
+    /// The bytes are not HTTP.
     Malformed,
-    /// Over the limit; the head is known, the body unread.
+    /// The body is over the limit and was not read.
     TooLarge(Request),
 }
 
@@ -60,15 +60,15 @@ impl From<io::Error> for ReadEnd {
     }
 }
 
-/// Reads request after request. What was read of an unfinished one stays in `buffer` and `body`.
+/// Reads one request after the other. The bytes of an incomplete one stay in `buffer` and `body`.
 pub(crate) struct Reader<'a> {
     stream: &'a TcpStream,
     cut: &'a RequestCut,
     max_body: usize,
-    /// Bytes read and not yet used.
+    /// Bytes that are read and not parsed.
     buffer: Vec<u8>,
     body: Vec<u8>,
-    /// Bytes of the present request read so far.
+    /// Bytes of the current request that are read.
     taken: u64,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
         Self { stream, cut, max_body, buffer: Vec::new(), body: Vec::new(), taken: 0 }
     }
 
-    /// What arrived of a request that never became whole.
+    /// The bytes of an incomplete request.
     pub(crate) fn unfinished(&self) -> [&[u8]; 2] {
         [&self.buffer, &self.body]
     }
@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Moves `length` bytes to the body, reading what is not buffered straight into it.
+    /// Moves `length` bytes to the body, reading those that are not buffered directly into it.
     fn take(&mut self, length: usize) -> Result<(), ReadEnd> {
         let buffered = length.min(self.buffer.len());
         let start = self.body.len();

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-/// An answer that has not been written yet.
+/// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -22,7 +22,7 @@ impl Response {
         self
     }
 
-    /// The whole answer as bytes. `off_by` is added to the true Content-Length.
+    /// The bytes of the answer. `off_by` is added to the real Content-Length.
     pub(crate) fn to_bytes(&self, off_by: i64) -> Vec<u8> {
         let length = i64::try_from(self.body.len()).unwrap_or(i64::MAX).saturating_add(off_by).max(0);
         let mut out = self.head();
@@ -34,7 +34,7 @@ impl Response {
         out
     }
 
-    /// Status line and headers, without a length and without the empty line.
+    /// Status line and headers, without Content-Length and the empty line.
     pub(crate) fn head(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256 + self.body.len());
         out.extend_from_slice(format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status)).as_bytes());

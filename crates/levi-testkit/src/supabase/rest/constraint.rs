@@ -1,4 +1,4 @@
-//! Constraints, checked in PostgreSQL's order and named as it names them.
+//! Constraints, in PostgreSQL's order and with its names.
 
 use std::collections::HashSet;
 
@@ -30,7 +30,7 @@ pub(crate) fn check_row(table: &TableDef, row: &[Cell<'_>]) -> Result<(), RestEr
     Ok(())
 }
 
-/// The row that holds the place of `row` under `unique`.
+/// The existing row with the same values as `row` in the columns of `unique`.
 pub(crate) fn holder(
     connection: &Connection,
     table: &TableDef,
@@ -44,7 +44,7 @@ pub(crate) fn holder(
     Ok(statement.query_row(params_from_iter(values), |found| found.get(0)).optional()?)
 }
 
-/// Which unique constraint `row` would violate, as an error. `itself` is the row that it replaces.
+/// The error for the unique constraint that `row` would violate. `itself` is the row that it replaces.
 pub(crate) fn unique_violation(
     connection: &Connection,
     table: &TableDef,
@@ -61,7 +61,7 @@ pub(crate) fn unique_violation(
     Ok(None)
 }
 
-/// Foreign keys of rows just written. PostgreSQL checks them when the statement is done, so this comes last.
+/// Checks the foreign keys of written rows. PostgreSQL checks them at the end of a statement, so this comes last.
 pub(crate) fn check_parents<'r, 'a: 'r>(
     connection: &Connection,
     table: &TableDef,
@@ -72,7 +72,7 @@ pub(crate) fn check_parents<'r, 'a: 'r>(
         let mut seen: HashSet<Vec<[u8; 16]>> = HashSet::new();
         for row in rows.clone() {
             let values = values_of(table, key.columns, row);
-            // Most batches name one parent over and over.
+            // Most batches have one parent.
             if values.contains(&&Cell::Null) || last.as_ref() == Some(&values) {
                 continue;
             }
@@ -93,7 +93,7 @@ fn parent_exists(connection: &Connection, key: &Foreign, values: &[&Cell<'_>]) -
     Ok(statement.exists(params_from_iter(values))?)
 }
 
-/// Whether a child still points at `row`, which is to go away (or whose key is to change), as an error.
+/// The error if a child refers to `row`, which is about to be deleted or to get another key.
 pub(crate) fn still_referenced(
     connection: &Connection,
     table: &TableDef,

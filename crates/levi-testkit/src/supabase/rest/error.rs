@@ -1,4 +1,4 @@
-//! Errors as PostgREST sends them: `{"code","details","hint","message"}`, and a status that follows the code.
+//! Errors as PostgREST sends them: `{"code","details","hint","message"}`, with a status that depends on the code.
 
 use crate::supabase::http::Response;
 use crate::supabase::role::Role;
@@ -54,7 +54,7 @@ impl RestError {
         }
     }
 
-    // Requests that PostgREST itself refuses.
+    // Errors of PostgREST.
 
     pub(crate) fn unknown_table(name: &str) -> Self {
         let error = Self::new(
@@ -94,7 +94,7 @@ impl RestError {
             .details(format!("The result contains {rows} rows"))
     }
 
-    // Tokens.
+    // Errors of tokens.
 
     pub(crate) fn not_a_jwt(parts: usize) -> Self {
         Self::new(401, "PGRST301", format!("Expected 3 parts in JWT; got {parts}"))
@@ -113,7 +113,7 @@ impl RestError {
         Self::new(401, "PGRST303", "JWT expired")
     }
 
-    // Errors of PostgreSQL, with the status that PostgREST gives them.
+    // Errors of PostgreSQL, with PostgREST's status.
 
     pub(crate) fn bad_json() -> Self {
         Self::new(400, "22P02", "invalid input syntax for type json")
@@ -153,7 +153,7 @@ impl RestError {
         Self::new(forbidden(role), "42501", message)
     }
 
-    /// An upsert met a row that it may not touch.
+    /// An upsert found an existing row that its user may not change.
     pub(crate) fn row_level_security_using(table: &TableDef, role: Role) -> Self {
         let message = format!(
             "new row violates row-level security policy (USING expression) for table \"{}\"",
@@ -227,7 +227,7 @@ impl std::fmt::Display for RestError {
     }
 }
 
-/// SQLite below failed in a way that PostgreSQL has no counterpart for: a fault of the fake Supabase itself.
+/// SQLite failed with an error that PostgreSQL does not have, which is a bug of the fake Supabase.
 impl From<rusqlite::Error> for RestError {
     fn from(error: rusqlite::Error) -> Self {
         Self::new(500, "XX000", format!("the fake Supabase's own database failed: {error}"))
@@ -243,7 +243,7 @@ fn key_equals(columns: &[&str], values: &[&Cell<'_>]) -> String {
     format!("Key ({})=({})", columns.join(", "), values.join(", "))
 }
 
-/// PostgreSQL shows each value's first 64 bytes.
+/// PostgreSQL prints the first 64 bytes of each value.
 fn failing_row(row: &[Cell<'_>]) -> String {
     let shown = row.iter().map(|cell| {
         let text = cell.to_string();
@@ -255,7 +255,7 @@ fn failing_row(row: &[Cell<'_>]) -> String {
     format!("Failing row contains ({}).", shown.collect::<Vec<_>>().join(", "))
 }
 
-/// Whether a person may have meant one by the other: PostgREST compares trigrams, here a long common prefix will do.
+/// Whether `asked` may be a misspelling of `known`. PostgREST compares trigrams; this compares prefixes.
 fn alike(known: &str, asked: &str) -> bool {
     let common = known.bytes().zip(asked.bytes()).take_while(|(a, b)| a == b).count();
     common * 4 >= known.len().max(asked.len()) * 3

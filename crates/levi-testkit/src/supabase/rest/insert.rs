@@ -1,4 +1,4 @@
-//! POST: one INSERT, all rows or none.
+//! POST: one INSERT that writes all rows or none.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use crate::supabase::role::Role;
 use crate::supabase::schema::{Default, TableDef, Unique};
 use crate::supabase::value::Cell;
 
-/// What to do with a row whose place is taken.
+/// What to do with a row whose key exists.
 #[derive(Clone, Copy)]
 pub(crate) enum Conflict {
     /// 23505
@@ -24,7 +24,7 @@ pub(crate) enum Conflict {
     Ignore(&'static Unique),
 }
 
-/// What a column gets that the payload names but a row does not.
+/// The value of a column that the payload names and a row lacks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
     Null,
@@ -32,7 +32,7 @@ pub(crate) enum Missing {
     Default,
 }
 
-/// One INSERT.
+/// One INSERT statement.
 pub(crate) struct Insert<'a> {
     pub(crate) table: &'static TableDef,
     pub(crate) payload: Payload<'a>,
@@ -42,7 +42,7 @@ pub(crate) struct Insert<'a> {
     pub(crate) now: i64,
 }
 
-/// What became of one row.
+/// What happened to one row. The number is its `arrival`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
     Inserted(i64),
@@ -50,14 +50,14 @@ pub(crate) enum Written {
     Ignored,
 }
 
-/// Rows with their fate, in the order of the payload.
+/// The rows in the order of the payload, and what happened to each.
 pub(crate) struct Applied<'a> {
     pub(crate) rows: Vec<Vec<Cell<'a>>>,
     pub(crate) written: Vec<Written>,
 }
 
 impl<'a> Insert<'a> {
-    /// Runs inside a transaction that the caller commits or, on an error, rolls back.
+    /// Runs in a transaction that the caller commits, or rolls back on an error.
     pub(crate) fn apply(self, connection: &Connection, role: Role) -> Result<Applied<'a>, RestError> {
         let Self { table, payload, conflict, missing, now } = self;
         let Payload { columns, rows } = payload;
@@ -80,7 +80,7 @@ impl<'a> Insert<'a> {
     }
 }
 
-/// The row with every column of the table.
+/// Completes the row with every column of the table.
 fn full_row<'a>(
     table: &TableDef,
     columns: &[usize],
@@ -115,7 +115,7 @@ struct Writer<'c> {
     conflict: Conflict,
     insert_sql: String,
     update_sql: String,
-    /// The payload's columns: those that a merge overwrites.
+    /// The columns of the payload, which a merge overwrites.
     columns: Vec<usize>,
     touched: HashSet<i64>,
 }
@@ -165,9 +165,8 @@ impl<'c> Writer<'c> {
         row: &[Cell<'_>],
         policy: &mut Policy<'_>,
     ) -> Result<Written, RestError> {
-        let arrival = constraint::holder(self.connection, self.table, unique, row)?.ok_or_else(|| {
-            RestError::new(500, "XX000", "the fake Supabase lost the row that was in the way")
-        })?;
+        let arrival = constraint::holder(self.connection, self.table, unique, row)?
+            .ok_or_else(|| RestError::new(500, "XX000", "the conflicting row has disappeared"))?;
         if !self.touched.insert(arrival) {
             return Err(RestError::twice_in_one_command());
         }
@@ -184,7 +183,7 @@ impl<'c> Writer<'c> {
         }
     }
 
-    /// What PostgreSQL says where SQLite said "constraint failed".
+    /// The error of PostgreSQL for SQLite's "constraint failed".
     fn refusal(
         &self,
         error: rusqlite::Error,
@@ -196,7 +195,7 @@ impl<'c> Writer<'c> {
     }
 }
 
-/// The row as it is stored.
+/// Reads one row.
 pub(crate) fn read_row(
     connection: &Connection,
     table: &TableDef,
@@ -217,18 +216,18 @@ pub(crate) fn read_row(
 }
 
 impl Applied<'_> {
-    /// Rows inserted and rows updated.
+    /// The numbers of inserted and of updated rows.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let count = |wanted: fn(&Written) -> bool| self.written.iter().filter(|w| wanted(w)).count() as u64;
         (count(|w| matches!(w, Written::Inserted(_))), count(|w| matches!(w, Written::Updated(_))))
     }
 
-    /// Where the rows are that were written.
+    /// The `arrival` of each row that was written.
     pub(crate) fn arrivals(&self) -> Vec<i64> {
-        let place = |written: &Written| match written {
+        let arrival = |written: &Written| match written {
             Written::Inserted(at) | Written::Updated(at) => Some(*at),
             Written::Ignored => None,
         };
-        self.written.iter().filter_map(place).collect()
+        self.written.iter().filter_map(arrival).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! `/rest/v1`: what PostgREST does, for five tables.
+//! `/rest/v1`: PostgREST for five tables.
 
 mod constraint;
 pub(crate) mod error;
@@ -25,7 +25,7 @@ use super::http::{Request, Response};
 use super::role::Role;
 use super::schema::TableDef;
 
-/// An answer, and what the records want to know about how it came about.
+/// An answer, and what to count for it.
 pub(crate) struct Outcome {
     pub(crate) response: Response,
     pub(crate) table: Option<Table>,
@@ -40,12 +40,12 @@ impl Outcome {
     }
 }
 
-/// The table that a path names, if it names one of the five.
+/// The table in a path.
 pub(crate) fn table_of(path: &str) -> Option<&'static TableDef> {
     TableDef::named(path.strip_prefix("/rest/v1/")?)
 }
 
-/// Answers one request. `max_rows` is the server's limit on reads, `now` in microseconds since the epoch.
+/// Answers one request. `max_rows` limits reads; `now` is in microseconds since the epoch.
 pub(crate) fn answer(database: &Database, request: &Request, role: Role, max_rows: u64, now: i64) -> Outcome {
     let name = request.path().strip_prefix("/rest/v1/").unwrap_or_default();
     let Some(table) = TableDef::named(name) else {
@@ -80,7 +80,7 @@ impl Call<'_> {
         }
     }
 
-    /// The migrations revoke everything from `anon`.
+    /// The migrations revoke all privileges from `anon`.
     fn check_grant(&self) -> Result<(), RestError> {
         if self.role == Role::Anon {
             return Err(RestError::permission_denied(self.table, self.role));
@@ -135,7 +135,7 @@ impl Call<'_> {
         Ok(Outcome { rows_inserted: inserted, rows_updated: updated, ..self.outcome(response) })
     }
 
-    /// PostgREST reads `on_conflict` only where a resolution is asked for; without it, the primary key.
+    /// PostgREST reads `on_conflict` only with a resolution. Its default is the primary key.
     fn conflict(&self, query: &Query) -> Result<Conflict, RestError> {
         let unique = || match &query.on_conflict {
             None => self.table.uniques.first().ok_or_else(RestError::no_unique_key),
@@ -217,7 +217,7 @@ impl Call<'_> {
     }
 }
 
-/// `first-last/total`, with `*` for what is not known or not there.
+/// `first-last/total`, with `*` for what is unknown or missing.
 fn content_range(offset: u64, count: usize, total: Option<u64>) -> String {
     let total = total.map_or_else(|| "*".to_owned(), |total| total.to_string());
     match count as u64 {

@@ -1,4 +1,4 @@
-//! PATCH and DELETE: what a user may not see, they cannot change, and nobody is told.
+//! PATCH and DELETE. Rows that the user may not see are left alone without an error.
 
 use rusqlite::{Connection, params_from_iter};
 
@@ -11,7 +11,7 @@ use crate::supabase::role::Role;
 use crate::supabase::schema::TableDef;
 use crate::supabase::value::Cell;
 
-/// Writes the payload's one row over each row at `arrivals`.
+/// Writes the values of the payload's first row into each row in `arrivals`.
 pub(crate) fn update(
     connection: &Connection,
     table: &'static TableDef,
@@ -36,8 +36,8 @@ pub(crate) fn update(
         }
         policy.check_new(table, &row)?;
         constraint::check_row(table, &row)?;
-        let place = Cell::Int(*arrival);
-        let values = payload.columns.iter().map(|index| &row[*index]).chain([&place]);
+        let arrival_cell = Cell::Int(*arrival);
+        let values = payload.columns.iter().map(|index| &row[*index]).chain([&arrival_cell]);
         if let Err(error) = connection.prepare_cached(&sql)?.execute(params_from_iter(values)) {
             let violated = constraint::unique_violation(connection, table, &row, Some(*arrival))?;
             return Err(violated.unwrap_or_else(|| error.into()));
@@ -57,7 +57,7 @@ fn key_changed(table: &TableDef, old: &[Cell<'_>], new: &[Cell<'_>]) -> bool {
     differs("id") || differs("user_id")
 }
 
-/// Removes the rows at `arrivals`, and their children where the foreign key says so.
+/// Deletes the rows in `arrivals`, and their children if the foreign key cascades.
 pub(crate) fn delete(
     connection: &Connection,
     table: &'static TableDef,

@@ -1,6 +1,6 @@
-//! From a body to typed rows.
+//! Parses a body into typed rows.
 //!
-//! Values are borrowed from the body wherever JSON allows it: a 500 KB batch is scanned, not copied.
+//! Values borrow from the body unless they contain JSON escapes, so a large batch is not copied.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,18 +13,18 @@ use super::error::RestError;
 use crate::supabase::schema::TableDef;
 use crate::supabase::value::{BadInput, Cell, Kind};
 
-/// Rows and the columns that they name.
+/// Rows and their columns.
 pub(crate) struct Payload<'a> {
     /// Indices into the table's columns.
     pub(crate) columns: Vec<usize>,
-    /// For each row a value for each of `columns`; `None` where the row does not name it.
+    /// For each row a value for each of `columns`, or `None` if the row lacks it.
     pub(crate) rows: Vec<Vec<Option<Cell<'a>>>>,
 }
 
 /// Reads `body` as rows of `table`. `columns` is the query's `columns=`.
 ///
-/// As in PostgREST, the body is looked at before PostgreSQL gets it only where `columns` is absent: a body that is no
-/// JSON is PGRST102 without it, and PostgreSQL's 22P02 with it.
+/// Like PostgREST, this checks the body itself only without `columns`. A body that is not JSON is PGRST102 without
+/// `columns`, and PostgreSQL's 22P02 with it.
 pub(crate) fn parse<'a>(
     table: &'static TableDef,
     columns: Option<&[String]>,
@@ -86,11 +86,11 @@ fn shared_keys<'a>(objects: &[Object<'a>]) -> Result<Vec<Cow<'a, str>>, RestErro
     }
 }
 
-/// A JSON object in the order in which it was written, its values unread.
+/// A JSON object with its fields in the order of the text and its values not parsed.
 struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    /// The last value under `name`, as PostgreSQL takes it.
+    /// The last value of `name`, which is the one that PostgreSQL uses.
     fn field(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
@@ -118,7 +118,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// A key that is borrowed unless it holds an escape.
+/// A key that borrows unless it contains an escape.
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -129,9 +129,9 @@ fn read_cell(kind: Kind, raw: &str) -> Result<Cell<'_>, RestError> {
     cell_from_text(kind, unquote(raw)?)
 }
 
-/// Reads `text` as a value of `kind`, with PostgreSQL's error where it is none.
+/// Parses `text` as a value of `kind`, with PostgreSQL's errors.
 pub(crate) fn cell_from_text(kind: Kind, text: Cow<'_, str>) -> Result<Cell<'_>, RestError> {
-    // Text takes everything, so what is quoted in an error is an id, a number or a date.
+    // Text accepts everything, so an error quotes an id, a number or a date, never content.
     if kind == Kind::Text {
         return Ok(Cell::Text(text));
     }
@@ -143,7 +143,8 @@ pub(crate) fn cell_from_text(kind: Kind, text: Cow<'_, str>) -> Result<Cell<'_>,
     })
 }
 
-/// A JSON string's content; any other value's own text, as `json_to_recordset` hands it to the type's input function.
+/// The content of a JSON string, or the text of any other value, which `json_to_recordset` passes to the type's input
+/// function.
 fn unquote(raw: &str) -> Result<Cow<'_, str>, RestError> {
     let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
         return Ok(Cow::Borrowed(raw));

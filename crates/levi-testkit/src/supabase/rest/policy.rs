@@ -1,4 +1,4 @@
-//! Row level security, as `supabase/migrations` writes it.
+//! Row level security, as in `supabase/migrations`.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::supabase::role::Role;
 use crate::supabase::schema::{Owner, TableDef};
 use crate::supabase::value::{Cell, Uuid};
 
-/// The part of a WHERE clause that hides other users' rows, and its value.
+/// The SQL condition that hides other users' rows, and its value.
 pub(crate) fn visible(table: &TableDef, role: Role) -> (String, Option<Uuid>) {
     match (role, table.owner) {
         (Role::Service, _) => ("1".to_owned(), None),
@@ -22,7 +22,7 @@ pub(crate) fn visible(table: &TableDef, role: Role) -> (String, Option<Uuid>) {
     }
 }
 
-/// Answers "whose is it" for one request, asking the database once for each session and device.
+/// The policies for one request. It looks up the owner of each session and device once.
 pub(crate) struct Policy<'c> {
     connection: &'c Connection,
     role: Role,
@@ -54,7 +54,7 @@ impl<'c> Policy<'c> {
         if allowed { Ok(()) } else { Err(RestError::row_level_security(table, self.role)) }
     }
 
-    /// `using`: whether the user may touch the row that an upsert met.
+    /// `using`: whether the user may change the existing row of an upsert.
     pub(crate) fn check_existing(&mut self, table: &TableDef, row: &[Cell<'_>]) -> Result<(), RestError> {
         let Role::Authenticated(user) = self.role else { return Ok(()) };
         let value = |name: &str| table.column(name).and_then(|index| row.get(index)?.uuid());
@@ -71,7 +71,7 @@ impl<'c> Policy<'c> {
         Ok(owner(self.connection, &mut self.sessions, sql, session)? == Some(user))
     }
 
-    /// A table without the column, or a row without the value, names no device.
+    /// A missing column or value is allowed.
     fn owns_device_if_named(&mut self, device: Option<Uuid>, user: Uuid) -> Result<bool, RestError> {
         let Some(device) = device else { return Ok(true) };
         let sql = "SELECT user_id FROM devices WHERE id = ?";

@@ -1,9 +1,9 @@
-//! The `Prefer` and `Accept` headers, as far as PostgREST's clients for Levi use them.
+//! The `Prefer` and `Accept` headers, as far as clients of Levi's tables use them.
 
 use super::insert::Missing;
 use crate::supabase::http::{Request, Response};
 
-/// What an insert does with a row that is there already.
+/// What an insert does with an existing row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resolution {
     Merge,
@@ -17,7 +17,7 @@ pub(crate) enum Return {
     Representation,
 }
 
-/// All preferences of one request.
+/// The preferences of one request.
 pub(crate) struct Prefer {
     pub(crate) resolution: Option<Resolution>,
     pub(crate) returning: Return,
@@ -72,7 +72,7 @@ impl Prefer {
                 self.count_exact = true;
                 "count=exact"
             }
-            // PostgREST ignores what it does not know, unless `handling=strict`.
+            // PostgREST ignores unknown preferences without `handling=strict`.
             _ => return,
         };
         self.applied.push(known);

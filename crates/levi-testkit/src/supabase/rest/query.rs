@@ -1,4 +1,4 @@
-//! The query string: filters, order, limits, and what else PostgREST reads there.
+//! The query string: filters, order, limits and other parameters of PostgREST.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::supabase::value::Cell;
 #[derive(Clone)]
 pub(crate) struct Selected {
     pub(crate) column: usize,
-    /// What it is called in the answer.
+    /// Its name in the answer.
     pub(crate) name: String,
     pub(crate) cast: Cast,
 }
@@ -20,18 +20,18 @@ pub(crate) struct Selected {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cast {
     None,
-    /// `::text`, which keeps big integers whole in readers whose numbers are doubles.
+    /// `::text`, which keeps large integers exact for readers whose numbers are doubles.
     Text,
 }
 
-/// What a query string asks for.
+/// A parsed query string.
 #[derive(Default)]
 pub(crate) struct Query {
-    /// What to answer with, in order; empty for every column.
+    /// The columns of the answer in order. Empty for all columns.
     pub(crate) select: Vec<Selected>,
     /// `column operator ?`, joined by AND.
     pub(crate) conditions: Vec<String>,
-    /// Values for the question marks.
+    /// The values of the question marks.
     pub(crate) values: Vec<Cell<'static>>,
     /// Terms of ORDER BY.
     pub(crate) order: Vec<String>,
@@ -54,7 +54,7 @@ impl Query {
                 "offset" => query.offset = count("offset", &value)?,
                 "on_conflict" => query.on_conflict = Some(names(&value)),
                 "columns" => query.columns = Some(names(&value)),
-                // The gateway takes the key here too.
+                // The gateway accepts the key here too.
                 "apikey" => {}
                 column => query.filter(table, column, &value)?,
             }
@@ -135,7 +135,7 @@ fn order(table: &TableDef, value: &str) -> Result<Vec<String>, RestError> {
         let mut words = term.split('.');
         let column = words.next().unwrap_or_default();
         table.column(column).ok_or_else(|| RestError::no_such_column(table, column))?;
-        // PostgreSQL sorts nulls as if they were larger than everything; SQLite does not.
+        // PostgreSQL sorts nulls after all other values; SQLite sorts them before.
         let (mut direction, mut nulls) = ("ASC", None);
         for word in words {
             match word {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn percent_encoding_is_undone_once() {
+    fn percent_encoding_is_decoded_once() {
         for (text, expected) in
             [("a%20b+c", "a b c"), ("%2B%2b", "++"), ("%", "%"), ("%zz", "%zz"), ("%2525", "%25")]
         {

@@ -1,4 +1,4 @@
-//! GET, and reading back what a write touched.
+//! GET, and `return=representation`.
 
 use rusqlite::{Connection, params_from_iter};
 
@@ -16,7 +16,7 @@ pub(crate) struct Rows {
     pub(crate) count: usize,
 }
 
-/// The rows that `role` may see and `query` asks for, at most `max_rows`.
+/// The rows that match `query` and that `role` may see, at most `max_rows`.
 pub(crate) fn select(
     connection: &Connection,
     table: &'static TableDef,
@@ -37,7 +37,7 @@ pub(crate) fn select(
     read(connection, table, &columns, &sql, &values)
 }
 
-/// How many rows `role` may see that pass the filters, whatever the limit.
+/// How many rows match the filters and are visible to `role`, ignoring the limit.
 pub(crate) fn count(
     connection: &Connection,
     table: &'static TableDef,
@@ -51,7 +51,7 @@ pub(crate) fn count(
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// Where the rows are that `role` may touch and that pass the filters.
+/// The `arrival` of each row that matches the filters and that `role` may see.
 pub(crate) fn arrivals(
     connection: &Connection,
     table: &'static TableDef,
@@ -65,7 +65,7 @@ pub(crate) fn arrivals(
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Rows by place, for `return=representation`.
+/// The rows in `arrivals`, for `return=representation`.
 pub(crate) fn by_arrival(
     connection: &Connection,
     table: &'static TableDef,
@@ -123,11 +123,11 @@ fn read(
             rows.json.push(b',');
         }
         rows.count += 1;
-        for (place, selected) in columns.iter().enumerate() {
-            rows.json.push(if place == 0 { b'{' } else { b',' });
+        for (index, selected) in columns.iter().enumerate() {
+            rows.json.push(if index == 0 { b'{' } else { b',' });
             write_json_text(&selected.name, &mut rows.json);
             rows.json.push(b':');
-            let cell = Cell::from_stored(table.columns[selected.column].kind, row.get_ref(place)?);
+            let cell = Cell::from_stored(table.columns[selected.column].kind, row.get_ref(index)?);
             match (selected.cast, &cell) {
                 (Cast::Text, Cell::Int(n)) => write_json_text(&n.to_string(), &mut rows.json),
                 (Cast::Text, Cell::Bool(b)) => write_json_text(&b.to_string(), &mut rows.json),

@@ -1,4 +1,4 @@
-//! What Levi is held against: the least that must be done, and what people write otherwise.
+//! Baselines: the least work that a result requires, and the loops that a daemon author would write instead.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -19,56 +19,58 @@ use tokio::sync::oneshot;
 
 use crate::{Fallible, fixture};
 
-/// Rows in one transaction at most, as Levi has it.
-const GROUP: usize = 256;
+/// The most rows in one transaction, as in Levi.
+const MAX_GROUP: usize = 256;
 
 const INSERT: &str = "INSERT INTO levi_outbox \
      (lane, sequence_number, version, bytes, protection, enqueued_at, message_id, payload) \
      VALUES (?1, ?2, 1, ?3, 0, ?4, ?5, ?6)";
 
-/// Sessions that the producers write to.
+/// How many sessions the producers write to.
 pub(crate) const SESSIONS: usize = 8;
 
-/// A row on its way to the bare loop.
-pub(crate) struct Bare {
+/// A row in the queue of [`group_commit`].
+pub(crate) struct QueuedRow {
     pub(crate) lane: i64,
     pub(crate) sequence_number: i64,
     pub(crate) message_id: String,
     pub(crate) payload: Vec<u8>,
+    /// Completed after the commit.
     pub(crate) stored: oneshot::Sender<()>,
 }
 
-/// What the bare loop is handed, and so what its one writer does.
+/// What producers put into the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Payloads {
-    /// Rows as they are stored.
+    /// Sealed rows, which the writer stores as they are.
     Sealed,
-    /// Messages, which it seals first.
+    /// Plaintext, which the writer seals first.
     Plain,
 }
 
-/// Group commit and nothing else, as it is usually written: drain what is queued, insert, commit, answer. The same table,
-/// the same indexes; no lanes, no bounds, no replacing, no counts.
+/// Group commit as it is usually written: take what is queued, insert, commit, complete the producers. It uses Levi's
+/// table and indexes, and has no lanes, limits, replaced rows or counters.
 pub(crate) fn group_commit(
     path: &Path,
     extra_sync: Duration,
     payloads: Payloads,
-) -> Fallible<(mpsc::Sender<Bare>, std::thread::JoinHandle<rusqlite::Result<()>>)> {
+) -> Fallible<(mpsc::Sender<QueuedRow>, std::thread::JoinHandle<rusqlite::Result<()>>)> {
     let mut conn = Connection::open(path)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     migrate_in(&conn)?;
     let key = fixture::message_key()?;
     let sessions: Vec<SessionId> = (0..SESSIONS).map(fixture::session).collect();
-    let (sender, queue) = mpsc::channel::<Bare>();
+    let (sender, queue) = mpsc::channel::<QueuedRow>();
     let thread = std::thread::spawn(move || {
         while let Ok(first) = queue.recv() {
-            let group: Vec<Bare> = std::iter::once(first).chain(queue.try_iter().take(GROUP - 1)).collect();
+            let group: Vec<QueuedRow> =
+                std::iter::once(first).chain(queue.try_iter().take(MAX_GROUP - 1)).collect();
             let transaction = conn.transaction()?;
             let enqueued_at = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as i64);
             let mut insert = transaction.prepare_cached(INSERT)?;
             for row in &group {
-                let Bare { lane, sequence_number, message_id, payload, .. } = row;
+                let QueuedRow { lane, sequence_number, message_id, payload, .. } = row;
                 let payload = match payloads {
                     Payloads::Sealed => payload,
                     Payloads::Plain => &sealed(&key, &sessions[*lane as usize], *sequence_number, payload),
@@ -88,7 +90,7 @@ pub(crate) fn group_commit(
                 std::thread::sleep(extra_sync);
             }
             for row in group {
-                // The producer may have stopped waiting.
+                // Fails when the producer no longer waits.
                 let _ = row.stored.send(());
             }
         }
@@ -107,12 +109,12 @@ fn sealed(key: &MessageKey, session_id: &SessionId, sequence_number: i64, conten
     payload
 }
 
-/// The bodies of a backlog, as they go over the wire: the chain of each session's batches.
+/// The request bodies of a backlog: for each session its batches in order.
 pub(crate) fn bodies(rows: usize, sessions: usize, batch: usize) -> Fallible<Vec<Vec<Upsert>>> {
     let key = fixture::message_key()?;
     let template = fixture::sealed_row(&key, &fixture::session(0), 0)?.payload;
     let template = String::from_utf8(template)?;
-    let (_, tail) = template.split_once(r#","content_encrypted""#).ok_or("a row has a ciphertext")?;
+    let (_, tail) = template.split_once(r#","content_encrypted""#).ok_or("the row has no ciphertext")?;
     let chain = |number: usize| {
         let session = fixture::session(number);
         let own = (rows + sessions - 1 - number) / sessions;
@@ -132,21 +134,23 @@ pub(crate) fn bodies(rows: usize, sessions: usize, batch: usize) -> Fallible<Vec
     Ok((0..sessions).map(chain).collect())
 }
 
-/// The wire alone: the same bodies in the same order, as many at a time as Levi sends, nothing stored.
-pub(crate) async fn bare_posts(
+/// The wire alone: posts the same bodies in the same order, with as many requests in flight as Levi has, and stores
+/// nothing.
+pub(crate) async fn wire_only(
     supabase: &HttpSupabase,
     token: &AccessToken,
     chains: Vec<Vec<Upsert>>,
     in_flight: usize,
 ) -> Fallible<Duration> {
     let start = Instant::now();
-    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(in_flight));
+    let in_flight = std::sync::Arc::new(tokio::sync::Semaphore::new(in_flight));
     let mut tasks = tokio::task::JoinSet::new();
     for chain in chains {
-        let (supabase, token, gate) = (supabase.clone(), token.clone(), std::sync::Arc::clone(&gate));
+        let (supabase, token, in_flight) =
+            (supabase.clone(), token.clone(), std::sync::Arc::clone(&in_flight));
         tasks.spawn(async move {
             for upsert in chain {
-                let _permit = gate.acquire().await;
+                let _permit = in_flight.acquire().await;
                 supabase.upsert(&token, upsert).await?;
             }
             Ok::<(), levi::transport::ApiError>(())
@@ -158,8 +162,8 @@ pub(crate) async fn bare_posts(
     Ok(start.elapsed())
 }
 
-/// The disk alone: claim, read and delete a backlog in batches, nothing sent.
-pub(crate) fn outbox_alone(path: &Path, batch: usize) -> Fallible<Duration> {
+/// The disk alone: claims, reads and removes a backlog in batches, and sends nothing.
+pub(crate) fn disk_only(path: &Path, batch: usize) -> Fallible<Duration> {
     let mut store = SqliteOutbox::open(path, fixture::options(Synchronous::Full))?;
     let start = Instant::now();
     let now = Wall::from_millis(1_800_000_000_000);
@@ -182,19 +186,19 @@ pub(crate) fn outbox_alone(path: &Path, batch: usize) -> Fallible<Duration> {
     }
 }
 
-/// One POST for each message, one after the other.
+/// Sends one POST for each message, one after the other.
 pub(crate) async fn one_by_one(
     supabase: &HttpSupabase,
     token: &AccessToken,
     messages: usize,
 ) -> Fallible<Duration> {
     let chain = bodies(messages, 1, 1)?;
-    bare_posts(supabase, token, chain, 1).await
+    wire_only(supabase, token, chain, 1).await
 }
 
-/// The plain loop that a daemon starts with: every 500 ms take the 50 oldest rows, seal each, make JSON of them with
-/// serde, POST, delete on success.
-pub(crate) async fn plain_loop(
+/// The loop that a daemon author would write first: every 500 ms it takes the 50 oldest rows, seals each, serializes them
+/// with serde, sends one POST, and deletes the rows on success.
+pub(crate) async fn simple_loop(
     supabase: &HttpSupabase,
     token: &AccessToken,
     path: &Path,
@@ -216,8 +220,8 @@ pub(crate) async fn plain_loop(
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     for _ in 0..ticks {
         tick.tick().await;
-        let rows = plain_rows(&conn)?;
-        let upsert = plain_upsert(&key, &session, &rows)?;
+        let rows = oldest_rows(&conn)?;
+        let upsert = upsert_of_rows(&key, &session, &rows)?;
         supabase.upsert(token, upsert).await?;
         for (id, _) in &rows {
             conn.execute("DELETE FROM outbox WHERE id = ?1", [id])?;
@@ -226,13 +230,13 @@ pub(crate) async fn plain_loop(
     Ok(start.elapsed())
 }
 
-fn plain_rows(conn: &Connection) -> Fallible<Vec<(i64, String)>> {
+fn oldest_rows(conn: &Connection) -> Fallible<Vec<(i64, String)>> {
     let mut statement = conn.prepare("SELECT id, content FROM outbox ORDER BY id LIMIT 50")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn plain_upsert(key: &MessageKey, session: &SessionId, rows: &[(i64, String)]) -> Fallible<Upsert> {
+fn upsert_of_rows(key: &MessageKey, session: &SessionId, rows: &[(i64, String)]) -> Fallible<Upsert> {
     let mut json = Vec::with_capacity(rows.len());
     for (sequence_number, content) in rows {
         let place = Place { session_id: session, sequence_number: *sequence_number };

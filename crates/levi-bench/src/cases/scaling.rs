@@ -1,4 +1,4 @@
-//! What claiming, acknowledging and storing cost as the backlog grows, most of it in backoff.
+//! The cost of claiming, acknowledging and storing as the backlog grows. Most of the backlog is in backoff.
 
 use std::hint::black_box;
 use std::iter::Cycle;
@@ -12,31 +12,31 @@ use levi_types::{SessionId, Wall};
 use rusqlite::Connection;
 
 use crate::conditions::free_gib;
-use crate::report::{Figure, Line, Mark, Plot, Run};
+use crate::report::{Figure, Line, Plot, Run, Target};
 use crate::stats::{Spread, percentile};
 use crate::{Effort, Fallible, fixture, scratch};
 
-/// Rows of one session.
-const ROWS_A_LANE: usize = 100;
+/// Rows in each session.
+const ROWS_PER_LANE: usize = 100;
 
-/// Rows in one step.
+/// Rows in each step.
 const BATCH: usize = 50;
 
-/// Lanes that are due, where their number is not to grow.
+/// How many lanes are due where that number stays the same.
 const DUE_LANES: usize = 2;
 
-/// The steps in the order in which Levi takes them, and whether their cost is to be flat. Reading is shown for itself: it
-/// costs a look at the disk for each row that is not in memory.
-const STEP_NAMES: [(&str, Mark); 4] = [
+/// The steps in Levi's order, and the target of each. Reading has no target, because it costs a read from the disk for
+/// each row that is not in memory.
+const STEP_NAMES: [(&str, Target); 4] = [
     ("claim 50 rows", FLAT),
-    ("read 50 payloads", Mark::None),
+    ("read 50 payloads", Target::None),
     ("acknowledge 50 rows", FLAT),
     ("store 50 rows among 50 of another session", FLAT),
 ];
 
-const FLAT: Mark = Mark::AtMost(1.5);
+const FLAT: Target = Target::AtMost(1.5);
 
-/// Sessions that were busy at one time when the backlog was written.
+/// How many sessions were written to at the same time when the backlog was written.
 pub(super) const AT_ONCE: usize = 1_000;
 
 /// Steps in one round of one size.
@@ -47,7 +47,7 @@ const NOW: Wall = Wall::from_millis(1_800_000_000_000);
 /// After the backlog was written, and long before now.
 const WRITTEN: Wall = Wall::from_millis(NOW.as_millis() - 1_000_000);
 
-/// When what is in backoff is due.
+/// When the rows in backoff become due.
 const LATER: Wall = Wall::from_millis(NOW.as_millis() + 1_800_000);
 
 const QUERY: DueQuery<'_> = DueQuery {
@@ -64,15 +64,15 @@ pub(crate) fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     let sizes: Vec<usize> =
         [1_000, 10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|rows| *rows <= most).collect();
     let rounds = effort.pick(10, 30);
-    // How much there is, apart from how much is in use: what is due stays the same.
+    // The number of rows grows, and the number of due rows stays the same.
     let stores = steps(&sizes, rounds, &format!("lane > {DUE_LANES}"))?;
-    figures(run, &stores, &format!("{} rows due", DUE_LANES * ROWS_A_LANE));
-    let line = |(index, (name, _)): (usize, (&str, Mark))| {
+    figures(run, &stores, &format!("{} rows due", DUE_LANES * ROWS_PER_LANE));
+    let line = |(index, (name, _)): (usize, (&str, Target))| {
         let point = |store: &Sized| (store.rows as f64, Spread::of(&store.rounds(index)).median);
         Line { name: name.to_owned(), points: stores.iter().map(point).collect() }
     };
     run.plots.push(Plot {
-        file: "growth".into(),
+        file: "scaling".into(),
         title: "Cost of a step as the backlog grows (synchronous = FULL)".into(),
         x: "rows pending".into(),
         y: "µs".into(),
@@ -81,18 +81,18 @@ pub(crate) fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
         lines: STEP_NAMES.into_iter().enumerate().map(line).collect(),
     });
     drop(stores);
-    // And what is in use grows with it, past what SQLite keeps in memory.
+    // The number of due rows grows too, past what SQLite caches.
     let sizes: Vec<usize> =
         sizes.into_iter().filter(|rows| *rows <= effort.pick(100_000, 1_000_000)).collect();
     let stores = steps(&sizes, rounds, "lane % 10 <> 0")?;
-    figures(run, &stores, "one in ten due, by turns");
+    figures(run, &stores, "one in ten due, interleaved");
     Ok(())
 }
 
-/// Ten million rows take 21 GB, the smaller backlogs beside them 2, and a log that grows while they are written some more.
+/// Ten million rows take 21 GB, the smaller backlogs 2 GB, and the write-ahead log some more while they are written.
 const GIB_FOR_TEN_MILLION: f64 = 40.0;
 
-/// The largest backlog: what the disk has room for, unless `LEVI_BENCH_ROWS` says otherwise.
+/// The size of the largest backlog: what the disk has room for, unless `LEVI_BENCH_ROWS` is set.
 fn most_rows(effort: Effort) -> Fallible<usize> {
     if let Ok(asked) = std::env::var("LEVI_BENCH_ROWS") {
         return Ok(asked.parse().map_err(|_| "LEVI_BENCH_ROWS must be a number of rows")?);
@@ -101,7 +101,7 @@ fn most_rows(effort: Effort) -> Fallible<usize> {
     Ok(effort.pick(100_000, full))
 }
 
-/// Writes an outbox of each size, all but some of its lanes in backoff, and goes round them by turns.
+/// Writes an outbox of each size, with the lanes that match `deferred` in backoff, and measures the sizes interleaved.
 fn steps(sizes: &[usize], rounds: usize, deferred: &str) -> Fallible<Vec<Sized>> {
     let mut stores = Vec::new();
     for size in sizes {
@@ -118,7 +118,7 @@ fn steps(sizes: &[usize], rounds: usize, deferred: &str) -> Fallible<Vec<Sized>>
 }
 
 fn figures(run: &mut Run, stores: &[Sized], due: &str) {
-    for (index, (name, mark)) in STEP_NAMES.into_iter().enumerate() {
+    for (index, (name, target)) in STEP_NAMES.into_iter().enumerate() {
         let smallest = stores[0].rounds(index);
         for store in &stores[1..] {
             run.figure(Figure {
@@ -126,26 +126,26 @@ fn figures(run: &mut Run, stores: &[Sized], due: &str) {
                 against: format!("the same with {}", stores[0].rows),
                 unit: "µs".into(),
                 levi: store.rounds(index),
-                rival: smallest.clone(),
-                mark,
+                baseline: smallest.clone(),
+                target,
                 note: format!("p99 {:.0} µs", percentile(&store.times[index], 0.99)),
             });
         }
     }
 }
 
-/// An outbox with so many rows.
+/// An outbox with a given number of rows.
 struct Sized {
     rows: usize,
     store: SqliteOutbox,
     template: NewRow,
-    /// Lanes in backoff, which get and lose rows too, one after the other.
+    /// The lanes in backoff. Each step adds rows to one of them and removes as many.
     waiting: Cycle<IntoIter<(LaneId, SessionId)>>,
-    /// When the last batch was answered.
+    /// The time of the last acknowledgement.
     answered_at: Wall,
-    /// The next place, in whatever session.
+    /// The next sequence number in every session.
     next: i64,
-    /// Microseconds of each step.
+    /// The microseconds of each step.
     times: [Vec<f64>; 4],
     _folder: tempfile::TempDir,
 }
@@ -154,7 +154,7 @@ impl Sized {
     fn write(rows: usize, deferred: &str) -> Fallible<Self> {
         let folder = scratch()?;
         let path = folder.path().join("outbox.sqlite");
-        let lanes = (rows / ROWS_A_LANE).max(10);
+        let lanes = (rows / ROWS_PER_LANE).max(10);
         fixture::backlog(&path, rows, lanes, AT_ONCE.min(lanes))?;
         defer(&path, deferred, LATER)?;
         let waiting = lanes_where(&path, deferred)?.into_iter().cycle();
@@ -172,11 +172,11 @@ impl Sized {
         })
     }
 
-    /// Claims, reads, acknowledges and stores, so that there are as many rows as before, and as scattered.
+    /// Claims, reads, acknowledges and stores, so that the outbox has as many rows as before, and as scattered ones.
     fn step(&mut self) -> Fallible<()> {
         let (due, took) = timed(|| self.store.due(QUERY));
         self.times[0].push(took);
-        let due = due?.lanes.into_iter().next().ok_or("some lanes are due")?;
+        let due = due?.lanes.into_iter().next().ok_or("no lane is due")?;
         let rows: Vec<RowKey> = due.heads.iter().map(|head| head.key).collect();
         let (read, took) = timed(|| {
             self.store.payloads(&rows, &mut |_, _, payload| {
@@ -185,35 +185,35 @@ impl Sized {
         });
         read?;
         self.times[1].push(took);
-        // Behind all other due lanes: each has its turn.
+        // After all other due lanes, so that each of them comes before this one comes again.
         self.answered_at = self.answered_at.after(Duration::from_millis(1));
         let change = Change::Acknowledge { lane: due.lane, rows, at: self.answered_at };
         let (acknowledged, took) = timed(|| self.store.commit(&[change], &[]));
         acknowledged?;
         self.times[2].push(took);
-        let (other, other_session) = self.waiting.next().ok_or("some lanes wait")?;
-        let session = due.key.session_id().ok_or("a lane of messages")?;
-        let rows = self.by_turns([session, &other_session]);
+        let (other, other_session) = self.waiting.next().ok_or("no lane is in backoff")?;
+        let session = due.key.session_id().ok_or("the lane is not one of messages")?;
+        let rows = self.interleaved([session, &other_session]);
         let (stored, took) = timed(|| self.store.commit(&[], &rows));
         stored?;
         self.times[3].push(took);
         self.remove_oldest(other)
     }
 
-    /// A batch for each of two sessions, in the order in which they are written side by side.
-    fn by_turns(&mut self, sessions: [&SessionId; 2]) -> Vec<NewRow> {
-        let places = self.next..self.next + BATCH as i64;
-        self.next = places.end;
-        let row = |place: i64, session: &SessionId| NewRow {
+    /// A batch for each of two sessions, row by row in alternation.
+    fn interleaved(&mut self, sessions: [&SessionId; 2]) -> Vec<NewRow> {
+        let numbers = self.next..self.next + BATCH as i64;
+        self.next = numbers.end;
+        let row = |number: i64, session: &SessionId| NewRow {
             lane: LaneKey::Messages(session.clone()),
-            sequence_number: place,
-            message_id: fixture::message_id(place).as_str().into(),
+            sequence_number: number,
+            message_id: fixture::message_id(number).as_str().into(),
             ..self.template.clone()
         };
-        places.flat_map(|place| sessions.map(|session| row(place, session))).collect()
+        numbers.flat_map(|number| sessions.map(|session| row(number, session))).collect()
     }
 
-    /// Takes a batch out of a lane that waits, and waits on.
+    /// Removes a batch from a lane in backoff.
     fn remove_oldest(&mut self, lane: LaneId) -> Fallible<()> {
         let rows = self.store.heads(lane, None, BATCH)?.iter().map(|head| head.key).collect();
         self.store.commit(&[Change::Acknowledge { lane, rows, at: LATER }], &[])?;
@@ -226,8 +226,8 @@ impl Sized {
     }
 }
 
-/// The lanes that `share` picks wait until `due_at`. Written straight into the table, or the fixture would take longer than
-/// what it is for.
+/// Defers the lanes that match the SQL condition `share` until `due_at`. It writes to the table directly, because the
+/// outbox would take longer for it than the measurement takes.
 pub(super) fn defer(path: &Path, share: &str, due_at: Wall) -> Fallible<()> {
     let sql = format!(
         "UPDATE levi_lanes SET due_at = ?1, attempts = 3, reason_code = '503', reason_detail = 'busy' WHERE {share}"
@@ -243,7 +243,7 @@ fn lanes_where(path: &Path, share: &str) -> Fallible<Vec<(LaneId, SessionId)>> {
     Ok(lanes.collect::<Result<_, _>>()?)
 }
 
-/// What `work` returned, and the microseconds it took.
+/// Returns the result of `work` and the microseconds that it took.
 fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let start = Instant::now();
     let done = work();

@@ -1,24 +1,24 @@
-/// Why a case, or the whole run, could not be carried out. It says nothing about the contract.
+/// Why a run could not be carried out. It does not tell whether the contract holds.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Trouble {
-    /// No answer came.
+pub enum ContractError {
+    /// There was no answer.
     #[error("no answer to {request}: {source}")]
     NoAnswer {
         /// Method and table.
         request: String,
-        /// What happened instead.
+        /// The reason.
         #[source]
         source: Box<ureq::Error>,
     },
-    /// A request that only prepares was refused, or answered with something unreadable.
+    /// A preparation was refused, or its answer was unreadable.
     #[error("{what} failed: HTTP {status} {detail}")]
     Preparation {
-        /// What was being prepared.
+        /// The preparation.
         what: String,
         /// HTTP status.
         status: u16,
-        /// The server's words, shortened.
+        /// The server's error message, shortened.
         detail: String,
     },
     /// The operating system gave no random bytes.

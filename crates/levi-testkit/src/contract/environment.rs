@@ -5,56 +5,61 @@ use levi_transport::{Table, Upsert};
 use serde_json::{Value, json};
 
 use super::client::{Call, Client, Reply};
+use super::error::ContractError;
 use super::target::{Target, User};
 use super::token;
-use super::trouble::Trouble;
 
-/// What a case plays on: a session with its parents and its secret, once for each of the two users.
-pub(super) struct Stage<'t> {
+/// What a case runs in: a session with its parents and its secret, once for each of the two users.
+pub(super) struct Environment<'t> {
     pub(super) client: &'t Client,
     pub(super) target: &'t Target,
-    pub(super) mine: Scene<'t>,
-    pub(super) theirs: Scene<'t>,
+    pub(super) mine: UserRows<'t>,
+    pub(super) theirs: UserRows<'t>,
 }
 
 /// One user's rows.
-pub(super) struct Scene<'t> {
+pub(super) struct UserRows<'t> {
     pub(super) user: &'t User,
     pub(super) device: String,
     pub(super) repository: String,
     pub(super) session: String,
 }
 
-impl<'t> Stage<'t> {
-    pub(super) fn set(client: &'t Client, target: &'t Target) -> Result<Self, Trouble> {
+impl<'t> Environment<'t> {
+    pub(super) fn create(client: &'t Client, target: &'t Target) -> Result<Self, ContractError> {
         let [mine, theirs] = &target.users;
-        Ok(Self { client, target, mine: Scene::set(client, mine)?, theirs: Scene::set(client, theirs)? })
+        Ok(Self {
+            client,
+            target,
+            mine: UserRows::create(client, mine)?,
+            theirs: UserRows::create(client, theirs)?,
+        })
     }
 
-    /// Sends as the first user.
-    pub(super) fn send(&self, call: Call) -> Result<Reply, Trouble> {
+    /// Sends with the first user's token.
+    pub(super) fn send(&self, call: Call) -> Result<Reply, ContractError> {
         self.client.send(call.token(&self.mine.user.access_token))
     }
 
-    /// Sends with the call's own token, or none.
-    pub(super) fn send_as_is(&self, call: Call) -> Result<Reply, Trouble> {
+    /// Sends with the token of the call, if it has one.
+    pub(super) fn send_as_is(&self, call: Call) -> Result<Reply, ContractError> {
         self.client.send(call)
     }
 
-    /// The content of a scene's messages, by sequence number, as their owner sees them.
-    pub(super) fn messages(&self, scene: &Scene<'_>) -> Result<Vec<(String, String)>, Trouble> {
+    /// The sequence numbers and contents of a session's messages, as their owner reads them.
+    pub(super) fn messages(&self, rows: &UserRows<'_>) -> Result<Vec<(String, String)>, ContractError> {
         let mut seen = Vec::new();
         let mut last = "-1".to_owned();
         loop {
-            // As text, so that no JSON reader or writer on the way rounds it.
+            // As text, because some JSON readers and writers round large integers.
             let path = format!(
                 "/rest/v1/agent_coding_session_messages?select=n:sequence_number::text,content_encrypted\
                  &session_id=eq.{}&sequence_number=gt.{last}&order=sequence_number&limit=1000",
-                scene.session
+                rows.session
             );
-            let reply = self.client.send(Call::new("GET", path).token(&scene.user.access_token))?;
-            let rows = reply.rows();
-            let Some(end) = rows.last().and_then(|row| row["n"].as_str()) else {
+            let reply = self.client.send(Call::new("GET", path).token(&rows.user.access_token))?;
+            let page = reply.rows();
+            let Some(end) = page.last().and_then(|row| row["n"].as_str()) else {
                 return if reply.status == 200 {
                     Ok(seen)
                 } else {
@@ -63,31 +68,30 @@ impl<'t> Stage<'t> {
             };
             last = end.to_owned();
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            seen.extend(rows.iter().map(|row| (text(&row["n"]), text(&row["content_encrypted"]))));
+            seen.extend(page.iter().map(|row| (text(&row["n"]), text(&row["content_encrypted"]))));
         }
     }
 }
 
-impl<'t> Scene<'t> {
-    fn set(client: &Client, user: &'t User) -> Result<Self, Trouble> {
-        let scene =
-            Self { user, device: token::uuid()?, repository: token::uuid()?, session: token::uuid()? };
+impl<'t> UserRows<'t> {
+    fn create(client: &Client, user: &'t User) -> Result<Self, ContractError> {
+        let rows = Self { user, device: token::uuid()?, repository: token::uuid()?, session: token::uuid()? };
         for (table, row) in [
-            (Table::Devices, scene.device_row(&scene.device)),
-            (Table::Repositories, scene.repository_row(&scene.repository, &scene.device)),
-            (Table::Sessions, scene.session_row(&scene.session, &scene.device, &scene.repository)),
-            (Table::Secrets, scene.secret_row(&scene.session, &scene.device)),
+            (Table::Devices, rows.device_row(&rows.device)),
+            (Table::Repositories, rows.repository_row(&rows.repository, &rows.device)),
+            (Table::Sessions, rows.session_row(&rows.session, &rows.device, &rows.repository)),
+            (Table::Secrets, rows.secret_row(&rows.session, &rows.device)),
         ] {
             let reply = client.send(Call::upsert(upsert(table, &[row])).token(&user.access_token))?;
             if !(200..300).contains(&reply.status) {
                 return Err(reply.preparation(&format!("preparing a row of {}", table.name())));
             }
         }
-        Ok(scene)
+        Ok(rows)
     }
 
-    /// Deletes what the scene was made of, children first.
-    pub(super) fn strike(&self, client: &Client) -> Result<(), Trouble> {
+    /// Deletes the rows, children first.
+    pub(super) fn delete(&self, client: &Client) -> Result<(), ContractError> {
         for (table, column, id) in [
             (Table::Sessions, "device_id", &self.device),
             (Table::Repositories, "device_id", &self.device),
@@ -131,7 +135,7 @@ pub(super) fn message_row(session: &str, sequence_number: i64, content: &str) ->
            "content_encrypted": content, "content_nonce": "bm9uY2U="})
 }
 
-/// An upsert in Levi's form, with rows that Levi might never write.
+/// An upsert in Levi's form, with any rows.
 pub(super) fn upsert(table: Table, rows: &[Value]) -> Upsert {
     let mut body = String::from("[");
     for (index, row) in rows.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Supabase in this process, without a network: for what is measured up to the moment a request leaves.
+//! Supabase in this process, without a network: for measurements that end when a request is sent.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,33 +10,34 @@ use levi::transport::{ApiError, Select, Supabase, Upsert, Verdict};
 use levi_transport::Table;
 use tokio::sync::Notify;
 
-/// Notes when each request leaves, and accepts it after a while.
+/// Records when each request arrives, and accepts it.
 #[derive(Default)]
-pub(crate) struct Near {
-    /// How long the answer takes.
-    pub(crate) answers_after: Duration,
-    /// What to refuse each upsert with, if anything.
-    pub(crate) refuses_with: Option<Verdict>,
-    /// The devices a select answers with, as JSON rows.
+pub(crate) struct InProcessServer {
+    /// How long each upsert takes.
+    pub(crate) latency: Duration,
+    /// The JSON rows that a select of devices returns.
     pub(crate) devices: Vec<u8>,
-    pub(crate) selects: AtomicU64,
+    /// How many upserts have arrived.
     pub(crate) upserts: AtomicU64,
-    pub(crate) left: Mutex<Vec<(Instant, Vec<i64>)>>,
-    pub(crate) leaving: Notify,
+    /// When each upsert of messages arrived, with the sequence numbers in it.
+    arrivals: Mutex<Vec<(Instant, Vec<i64>)>>,
+    /// Notified at each upsert.
+    pub(crate) arrived: Notify,
 }
 
-impl Near {
-    /// When each message left, by sequence number, since the last call.
-    pub(crate) fn take_left(&self) -> Vec<(i64, Instant)> {
-        let left = std::mem::take(&mut *lock(&self.left));
-        left.into_iter()
+impl InProcessServer {
+    /// Sequence number and time of arrival of each message since the last call.
+    pub(crate) fn take_arrivals(&self) -> Vec<(i64, Instant)> {
+        let arrivals = std::mem::take(&mut *lock(&self.arrivals));
+        arrivals
+            .into_iter()
             .flat_map(|(at, numbers)| numbers.into_iter().map(move |number| (number, at)))
             .collect()
     }
 
-    /// How many messages left since the last `take_left`.
-    pub(crate) fn count_left(&self) -> usize {
-        lock(&self.left).iter().map(|(_, numbers)| numbers.len()).sum()
+    /// How many messages have arrived since the last `take_arrivals`.
+    pub(crate) fn count_arrivals(&self) -> usize {
+        lock(&self.arrivals).iter().map(|(_, numbers)| numbers.len()).sum()
     }
 }
 
@@ -45,37 +46,36 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[async_trait]
-impl Supabase for Near {
+impl Supabase for InProcessServer {
     async fn upsert(&self, _: &AccessToken, upsert: Upsert) -> Result<(), ApiError> {
         let at = Instant::now();
         self.upserts.fetch_add(1, Ordering::Relaxed);
         if upsert.table == Table::Messages {
-            lock(&self.left).push((at, sequence_numbers(&upsert.body)));
+            lock(&self.arrivals).push((at, sequence_numbers(&upsert.body)));
         }
-        self.leaving.notify_one();
-        if !self.answers_after.is_zero() {
-            tokio::time::sleep(self.answers_after).await;
+        self.arrived.notify_one();
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
         }
-        self.refuses_with.map_or(Ok(()), |verdict| Err(ApiError::new(verdict, "near", "")))
+        Ok(())
     }
 
     async fn select(&self, _: &AccessToken, select: Select) -> Result<Vec<u8>, ApiError> {
-        self.selects.fetch_add(1, Ordering::Relaxed);
         Ok(if select.table == Table::Devices { self.devices.clone() } else { b"[]".to_vec() })
     }
 }
 
-/// The sequence numbers of a body's rows, found without parsing the rest.
+/// Finds the sequence numbers of the rows in a body without parsing the rest, which would take time from Levi.
 fn sequence_numbers(body: &[u8]) -> Vec<i64> {
     let name = b"\"sequence_number\":";
     let mut numbers = Vec::new();
     let mut rest = body;
-    // A row's ciphertext holds no quotes, so the name is found where it is one.
+    // Ciphertext in base64 holds no quotes, so every match is a name.
     while let Some(at) = rest.windows(name.len()).position(|window| window == name) {
         rest = &rest[at + name.len()..];
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
         numbers.push(digits.fold(0, |number, digit| number * 10 + i64::from(digit - b'0')));
-        // The rest of a row is at least as long as a message's ciphertext.
+        // Skips most of the ciphertext, which has at least as many bytes as the message.
         rest = rest.get(crate::fixture::MESSAGE_BYTES..).unwrap_or_default();
     }
     numbers

@@ -1,4 +1,4 @@
-//! From a message to its place in a request's body: seal, base64, JSON.
+//! Building a request body from messages: seal, base64, JSON.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -19,47 +19,46 @@ use rand::rngs::SysRng;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
 use crate::process::thread_time;
-use crate::report::{Figure, Mark, Run};
+use crate::report::{Figure, Run, Target};
 use crate::{Effort, Fallible, fixture};
 
 const ROWS: usize = 50;
 
 pub(crate) fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     let messages = Messages::new()?;
-    let mut engine = Rig::new()?;
-    let (mut floor, mut levi, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    let mut engine = Harness::new()?;
+    let (mut baseline, mut levi, mut engine_times) = (Vec::new(), Vec::new(), Vec::new());
     let mut buffer = Vec::new();
     for _ in 0..effort.pick(31, 101) {
-        floor.push(micros_a_message(|| messages.bare(&mut buffer)));
-        levi.push(micros_a_message(|| messages.levi()));
-        whole.push(micros_a_message(|| engine.turns()));
+        baseline.push(micros_per_message(|| messages.baseline(&mut buffer)));
+        levi.push(micros_per_message(|| messages.levi()));
+        engine_times.push(micros_per_message(|| engine.turns()));
     }
     run.figure(Figure {
         what: format!("seal + base64 + JSON, {ROWS} rows of 1 KiB, a message"),
         against: "the same primitives written straight into one buffer".into(),
         unit: "CPU µs".into(),
         levi,
-        rival: floor.clone(),
-        mark: Mark::AtMost(1.3),
-        note: "the functions that intake and sending call, without a disk between".into(),
+        baseline: baseline.clone(),
+        target: Target::AtMost(1.3),
+        note: "the functions that enqueueing and sending call, without the disk in between".into(),
     });
     run.figure(Figure {
-        what:
-            "enqueue to request and its acknowledgement through the whole engine, outbox in memory, a message"
-                .into(),
-        against: "the same floor".into(),
+        what: "enqueue, request and acknowledgement through the whole engine, outbox in memory, a message"
+            .into(),
+        against: "the same primitives written straight into one buffer".into(),
         unit: "CPU µs".into(),
-        levi: whole,
-        rival: floor,
-        mark: Mark::None,
+        levi: engine_times,
+        baseline,
+        target: Target::None,
         note: "besides sealing: request, lanes, batcher, two commits in memory, status".into(),
     });
     Ok(())
 }
 
-/// Microseconds of processor time a message, of as many batches as take 10 ms. Other programs' turns on the
-/// processor do not count, which they would by the clock.
-fn micros_a_message(mut batch: impl FnMut() -> usize) -> f64 {
+/// Microseconds of processor time for each message, measured over 10 ms. Processor time, unlike wall-clock time, excludes
+/// other programs.
+fn micros_per_message(mut batch: impl FnMut() -> usize) -> f64 {
     let (start, used) = (Instant::now(), thread_time());
     let mut rows = 0;
     while start.elapsed().as_millis() < 10 {
@@ -79,8 +78,8 @@ impl Messages {
         Ok(Self { key: fixture::message_key()?, session: fixture::session(0), content: fixture::content() })
     }
 
-    /// The floor: no types, no errors, no vectors of its own.
-    fn bare(&self, body: &mut Vec<u8>) -> usize {
+    /// The baseline: the primitives alone, without types or errors, in one buffer.
+    fn baseline(&self, body: &mut Vec<u8>) -> usize {
         let base64 = base64_simd::STANDARD;
         let mut sealed = Vec::with_capacity(self.content.len() + 16);
         body.clear();
@@ -94,7 +93,7 @@ impl Messages {
             aad[55..63].copy_from_slice(&number.to_be_bytes());
             sealed.clear();
             sealed.extend_from_slice(self.content.as_bytes());
-            seal_bare(&nonce, &aad[..63], &mut sealed);
+            seal_baseline(&nonce, &aad[..63], &mut sealed);
             body.extend_from_slice(if number == 0 { b"[" } else { b"," });
             body.extend_from_slice(br#"{"session_id":""#);
             body.extend_from_slice(self.session.as_str().as_bytes());
@@ -111,7 +110,7 @@ impl Messages {
         ROWS
     }
 
-    /// As intake makes a stored row of a message, and sending a body of stored rows.
+    /// Makes stored rows of messages as enqueueing does, and a body of them as sending does.
     pub(crate) fn levi(&self) -> usize {
         let mut random = UnwrapErr(SysRng);
         let mut body = MessageBatch::with_capacity(ROWS * 1_600);
@@ -133,7 +132,7 @@ impl Messages {
     }
 }
 
-fn seal_bare(nonce: &[u8; 24], aad: &[u8], buffer: &mut Vec<u8>) {
+fn seal_baseline(nonce: &[u8; 24], aad: &[u8], buffer: &mut Vec<u8>) {
     let mut head = Array::default();
     head.copy_from_slice(&nonce[..16]);
     let subkey = chacha20::hchacha::<R20>(&Array([0; 32]), &head);
@@ -147,7 +146,7 @@ fn seal_bare(nonce: &[u8; 24], aad: &[u8], buffer: &mut Vec<u8>) {
 }
 
 /// An engine without a thread, a disk or a network.
-pub(crate) struct Rig {
+pub(crate) struct Harness {
     engine: Engine,
     sealer: Sealer,
     session: SessionId,
@@ -155,7 +154,7 @@ pub(crate) struct Rig {
     next: i64,
 }
 
-impl Rig {
+impl Harness {
     pub(crate) fn new() -> Fallible<Self> {
         let cache = levi::SecretsCache::new();
         let session = fixture::session(0);
@@ -172,7 +171,7 @@ impl Rig {
         Ok(Self { engine, sealer, session, content: fixture::content(), next: 0 })
     }
 
-    /// A batch in, a request out, its answer in.
+    /// Enqueues a batch, takes the request, and handles the answer.
     pub(crate) fn turns(&mut self) -> usize {
         let first = self.next;
         self.next += ROWS as i64;
