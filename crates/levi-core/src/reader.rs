@@ -7,7 +7,7 @@ use levi_crypto::envelope::{self, DevicePrivateKey, DevicePublicKey, Envelope, E
 use levi_crypto::message::{self, Place};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
 use levi_transport::rows::{MessageRow, NotBase64, SecretRow, decode_rows};
-use levi_transport::{ApiError, Select, Supabase};
+use levi_transport::{ApiError, Select, Supabase, Verdict};
 use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId};
 
 use crate::secrets_cache::SecretsCache;
@@ -161,7 +161,7 @@ impl Reader {
             let select = Select::messages_after(session, after, limit);
             match self.server.select(&auth, select).await {
                 // Large messages: ask for fewer of them.
-                Err(error) if error.code == "too_long" && limit > 1 => limit /= 2,
+                Err(error) if error.verdict == Verdict::ResponseTooLarge && limit > 1 => limit /= 2,
                 result => break result?,
             }
         };

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use levi_outbox::{Change, NewRow, OutboxError, OutboxStore, RowId, SalvageReport};
-use levi_transport::{ApiError, Verdict, culprits};
+use levi_transport::{ApiError, Verdict, offenders};
 use levi_types::{Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore};
 use rand_core::CryptoRng;
 
@@ -277,7 +277,7 @@ impl Engine {
         }
         let mut sessions: Vec<SessionId> = sent.iter().map(|row| row.session_id.clone()).collect();
         sessions.dedup();
-        culprits(error, &sessions).into_iter().cloned().collect()
+        offenders(error, &sessions).into_iter().cloned().collect()
     }
 
     /// A random number in `[0, 1)`, for jitter.
