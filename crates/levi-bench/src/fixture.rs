@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use levi::{CodingSession, Repository, RepositoryId, SecretString, SessionId, SessionStore, StoreError};
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, SessionSecret};
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
 use levi_outbox::{NewRow, OutboxStore, Protection};
@@ -79,7 +79,7 @@ pub(crate) fn message_id(sequence_number: i64) -> String {
 
 /// A row as Levi stores it.
 pub(crate) fn sealed_row(key: &MessageKey, session: &SessionId, sequence_number: i64) -> Fallible<NewRow> {
-    let place = Place { session_id: session, sequence_number };
+    let place = MessagePosition { session_id: session, sequence_number };
     let sealed = message::seal(key, place, &content(), &mut rand::rng())?;
     let mut payload = Vec::new();
     encode_message_row(&mut payload, session, sequence_number, &sealed.ciphertext, &sealed.nonce);

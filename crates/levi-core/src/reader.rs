@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use levi_crypto::envelope::{self, DevicePrivateKey, DevicePublicKey, Envelope, EnvelopeError, Route};
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
 use levi_transport::rows::{MessageRow, NotBase64, SecretRow, decode_rows};
 use levi_transport::{ApiError, Select, Supabase, Verdict};
@@ -174,7 +174,7 @@ impl Reader {
 
 fn read(key: &MessageKey, session: &SessionId, row: &MessageRow) -> Result<PulledMessage, UnreadableMessage> {
     let sequence_number = row.sequence_number;
-    let place = Place { session_id: session, sequence_number };
+    let place = MessagePosition { session_id: session, sequence_number };
     let open = || -> Result<String, MessageError> {
         Ok(message::open(key, place, &row.ciphertext()?, &row.nonce()?)?)
     };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, SealError, SessionSecret};
 use levi_outbox::{NewRow, Protection, Reason};
 use levi_transport::rows::encode_message_row;
@@ -95,7 +95,7 @@ impl Sealer {
             detail: "the message is wrapped under a database key that Levi was not given".into(),
         })?;
         let name = row_key(&row.session_id, row.sequence_number);
-        let content = at_rest::unwrap(database_key, slot(&name), &row.payload)
+        let content = at_rest::open(database_key, slot(&name), &row.payload)
             .map_err(|error| Reason { code: "at_rest".into(), detail: error.to_string() })?;
         let content = std::str::from_utf8(&content)
             .map_err(|_| Reason { code: NOT_TEXT.into(), detail: "the content is not UTF-8".into() })?;
@@ -129,7 +129,7 @@ impl Sealer {
         let no_key = || EnqueueError::NoKey { session_id: session_id.clone() };
         let database_key = self.database_key.as_ref().ok_or_else(no_key)?;
         let name = row_key(session_id, *sequence_number);
-        Ok(at_rest::wrap(database_key, slot(&name), content.as_bytes(), random)?)
+        Ok(at_rest::seal(database_key, slot(&name), content.as_bytes(), random)?)
     }
 }
 
@@ -162,7 +162,7 @@ fn encode(
     content: &str,
     random: &mut dyn CryptoRng,
 ) -> Result<Vec<u8>, SealError> {
-    let sealed = message::seal(key, Place { session_id, sequence_number }, content, random)?;
+    let sealed = message::seal(key, MessagePosition { session_id, sequence_number }, content, random)?;
     // Grown once, to its size: it lies in memory until it is on disk.
     let mut payload = Vec::new();
     encode_message_row(&mut payload, session_id, sequence_number, &sealed.ciphertext, &sealed.nonce);

@@ -10,7 +10,7 @@ use levi::{
     CodingSession, Credentials, FileCredentials, HttpOptions, HttpSignIn, HttpSupabase, RefreshingAuth,
     Repository, RepositoryId, SessionId, SessionStatus, Supabase, UserId,
 };
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::StandIn;
 use levi_transport::rows::{DeviceRow, RepositoryRow, SessionRow, upsert_of};
@@ -101,7 +101,7 @@ impl Scene {
         let key = secret_of(session)?.message_key();
         let mut places = Vec::new();
         for row in self.server.messages(session)? {
-            let place = Place { session_id: session, sequence_number: row.sequence_number };
+            let place = MessagePosition { session_id: session, sequence_number: row.sequence_number };
             let ciphertext = STANDARD.decode(&row.content_encrypted)?;
             let text = message::open(&key, place, &ciphertext, &STANDARD.decode(&row.content_nonce)?)?;
             if !is_content(session, row.sequence_number, &text) {

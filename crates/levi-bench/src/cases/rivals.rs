@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use levi::{AccessToken, HttpSupabase, Supabase, Upsert};
 use levi_crypto::MessageKey;
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous, migrate_in};
 use levi_outbox::{Change, DueQuery, OutboxStore, RowKey};
 use levi_transport::rows::{MessageBatch, encode_message_row};
@@ -97,7 +97,7 @@ pub(crate) fn group_commit(
 }
 
 fn sealed(key: &MessageKey, session_id: &SessionId, sequence_number: i64, content: &[u8]) -> Vec<u8> {
-    let place = Place { session_id, sequence_number };
+    let place = MessagePosition { session_id, sequence_number };
     let mut payload = Vec::new();
     let text = std::str::from_utf8(content).unwrap_or_default();
     if let Ok(sealed) = message::seal(key, place, text, &mut UnwrapErr(SysRng)) {
@@ -234,7 +234,7 @@ fn plain_rows(conn: &Connection) -> Fallible<Vec<(i64, String)>> {
 fn plain_upsert(key: &MessageKey, session: &SessionId, rows: &[(i64, String)]) -> Fallible<Upsert> {
     let mut json = Vec::with_capacity(rows.len());
     for (sequence_number, content) in rows {
-        let place = Place { session_id: session, sequence_number: *sequence_number };
+        let place = MessagePosition { session_id: session, sequence_number: *sequence_number };
         let sealed = message::seal(key, place, content, &mut rand::rng())?;
         json.push(serde_json::json!({
             "session_id": session.as_str(),

@@ -1,7 +1,7 @@
 //! Reading back what waits in an outbox: for whoever exports it.
 
 use levi_crypto::at_rest::{self, DatabaseKey};
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, OpenError};
 use levi_outbox::{ListedRow, Protection};
 use levi_transport::rows::{MessageRow, NotBase64};
@@ -43,13 +43,13 @@ pub fn open_stored(
         Protection::Sealed => {
             let key = message_key.ok_or(StoredError::NoMessageKey)?;
             let sealed: MessageRow = serde_json::from_slice(payload).map_err(|_| StoredError::Malformed)?;
-            let place = Place { session_id: &row.session_id, sequence_number: row.sequence_number };
+            let place = MessagePosition { session_id: &row.session_id, sequence_number: row.sequence_number };
             Ok(message::open(key, place, &sealed.ciphertext()?, &sealed.nonce()?)?)
         }
         Protection::AtRest => {
             let key = database_key.ok_or(StoredError::NoDatabaseKey)?;
             let name = row_key(&row.session_id, row.sequence_number);
-            let content = at_rest::unwrap(key, slot(&name), payload)?;
+            let content = at_rest::open(key, slot(&name), payload)?;
             let content = std::str::from_utf8(&content).map_err(|_| StoredError::Malformed)?;
             Ok(content.to_owned())
         }

@@ -130,7 +130,7 @@ impl Recorder {
         let key = self.outbox.database_key().ok_or_else(|| SyncError::SecretNotFound(session_id.clone()))?;
         let unreadable = || SyncError::SecretNotFound(session_id.clone());
         let wrapped = BASE64.decode(wrapped).map_err(|_| unreadable())?;
-        let text = at_rest::unwrap(&key, slot(session_id), &wrapped).map_err(EncryptionError::from)?;
+        let text = at_rest::open(&key, slot(session_id), &wrapped).map_err(EncryptionError::from)?;
         let text = std::str::from_utf8(&text).map_err(|_| unreadable())?;
         Ok(Some(SessionSecret::parse(text).map_err(EncryptionError::from)?))
     }
@@ -154,7 +154,7 @@ impl Recorder {
         let wrapped = {
             let mut random = steps.random.lock().unwrap_or_else(PoisonError::into_inner);
             // Exposed to be wrapped for the disk.
-            at_rest::wrap(&key, slot(session_id), secret.expose().as_bytes(), &mut *random)
+            at_rest::seal(&key, slot(session_id), secret.expose().as_bytes(), &mut *random)
                 .map_err(EncryptionError::from)?
         };
         Ok(SyncTask::Secret { session_id: session_id.clone(), wrapped: Some(BASE64.encode(wrapped)) })
