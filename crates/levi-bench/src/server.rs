@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use levi::{AccessToken, DeviceId, HttpOptions, HttpSupabase, SessionStatus, Supabase, UserId};
+use levi::{AccessToken, DeviceId, HttpOptions, HttpSupabase, Supabase, UserId};
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::StandIn;
 use levi_transport::Table;
@@ -131,36 +131,13 @@ impl Server {
     /// A device, a repository and the sessions, which the messages refer to.
     async fn introduce(&self, sessions: usize) -> Fallible<()> {
         let device: DeviceId = uuid_of("device", "laptop").as_str().into();
-        let repository = uuid_of("repository", "levi").as_str().into();
+        let repository = uuid_of("repository", "levi");
         let user: UserId = self.address.user.as_str().into();
-        let known = levi::Repository {
-            id: repository,
-            name: "levi".into(),
-            local_path: "/home/ada/levi".into(),
-            remote_url: None,
-            default_branch: None,
-            worktree_branch: None,
-        };
-        let row = DeviceRow {
-            id: device.clone(),
-            user_id: user.clone(),
-            name: Some("laptop".into()),
-            device_type: Some("desktop".into()),
-            public_key: None,
-            is_active: true,
-        };
+        let known = levi::Repository::new(repository, "levi", "/home/ada/levi");
+        let row = DeviceRow::new(device.clone(), user.clone(), "laptop", "desktop");
         let rows: Vec<SessionRow> = (0..sessions)
             .map(|number| {
-                let session = levi::CodingSession {
-                    id: fixture::session(number),
-                    repository_id: known.id.clone(),
-                    owner_device_id: None,
-                    status: SessionStatus::Active,
-                    title: None,
-                    current_branch: None,
-                    working_directory: None,
-                    worktree_path: None,
-                };
+                let session = levi::CodingSession::new(fixture::session(number), known.id.clone());
                 SessionRow::new(
                     user.clone(),
                     device.clone(),

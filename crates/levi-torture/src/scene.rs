@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use levi::{
     CodingSession, Credentials, FileCredentials, HttpOptions, HttpSignIn, HttpSupabase, RefreshingAuth,
-    Repository, RepositoryId, SessionId, SessionStatus, Supabase, UserId,
+    Repository, RepositoryId, SessionId, Supabase, UserId,
 };
 use levi_crypto::message::{self, MessagePosition};
 use levi_testkit::fixtures::uuid_of;
@@ -54,24 +54,11 @@ impl Scene {
 
     fn rows(&self, sessions: &[SessionId]) -> [levi_transport::Upsert; 3] {
         let device_id = DeviceId::from(uuid_of("device", "torture"));
-        let device = DeviceRow {
-            id: device_id.clone(),
-            user_id: self.user_id.clone(),
-            name: Some("torture".into()),
-            device_type: Some("desktop".into()),
-            public_key: None,
-            is_active: true,
-        };
-        let repository = Repository {
-            id: RepositoryId::from(uuid_of("repository", "torture")),
-            name: "torture".into(),
-            local_path: "/torture".into(),
-            remote_url: None,
-            default_branch: None,
-            worktree_branch: None,
-        };
+        let device = DeviceRow::new(device_id.clone(), self.user_id.clone(), "torture", "desktop");
+        let repository =
+            Repository::new(RepositoryId::from(uuid_of("repository", "torture")), "torture", "/torture");
         let row = |id: &SessionId| {
-            let session = session(id, &repository.id);
+            let session = CodingSession::new(id.clone(), repository.id.clone());
             SessionRow::new(self.user_id.clone(), device_id.clone(), &session, Wall::from_millis(0))
         };
         let sessions: Vec<SessionRow> = sessions.iter().map(row).collect();
@@ -130,17 +117,4 @@ pub fn http(url: &str, key: &str) -> HttpOptions {
     options.timeouts.response = Duration::from_millis(500);
     options.timeouts.total = Duration::from_secs(2);
     options
-}
-
-fn session(id: &SessionId, repository_id: &RepositoryId) -> CodingSession {
-    CodingSession {
-        id: id.clone(),
-        repository_id: repository_id.clone(),
-        owner_device_id: None,
-        status: SessionStatus::Active,
-        title: None,
-        current_branch: None,
-        working_directory: None,
-        worktree_path: None,
-    }
 }

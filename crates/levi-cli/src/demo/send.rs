@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use levi::{
     CodingSession, EnqueueError, Levi, MessageSyncRequest, Receipt, Repository, RepositoryId, SessionId,
-    SessionSecret, SessionStatus, SessionSyncService, SqliteSessionStore, Status,
+    SessionSecret, SessionSyncService, SqliteSessionStore, Status,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -222,16 +222,7 @@ impl Sessions {
     async fn create(&mut self, id: &SessionId, seed: u64) -> Result<SessionSecret, CliError> {
         let repository_id = self.repository(seed)?;
         let secret = SessionSecret::generate(&mut UnwrapErr(SysRng));
-        self.store.save_session(&CodingSession {
-            id: id.clone(),
-            repository_id: repository_id.clone(),
-            owner_device_id: None,
-            status: SessionStatus::Active,
-            title: None,
-            current_branch: None,
-            working_directory: None,
-            worktree_path: None,
-        })?;
+        self.store.save_session(&CodingSession::new(id.clone(), repository_id.clone()))?;
         self.store.save_secret(id, &secret)?;
         // What fails now is in the outbox, and is tried again like a message.
         self.service.sync_new_session(id, &repository_id, &secret).await?;
@@ -244,12 +235,8 @@ impl Sessions {
         }
         let id: RepositoryId = stable_uuid("demo-repository", &[&seed.to_string()]).into();
         self.store.save_repository(&Repository {
-            id: id.clone(),
-            name: "demo".into(),
-            local_path: "/home/ada/projects/demo".into(),
-            remote_url: None,
             default_branch: Some("main".into()),
-            worktree_branch: None,
+            ..Repository::new(id.clone(), "demo", "/home/ada/projects/demo")
         })?;
         self.repository = Some(id.clone());
         Ok(id)

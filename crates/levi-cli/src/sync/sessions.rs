@@ -5,8 +5,8 @@ use std::path::Path;
 
 use levi::{
     CodingSession, DeviceId, NewSession, ReadError, Reader, Repository, RepositoryId, Select, SessionId,
-    SessionOwner, SessionSecret, SessionStatus, SessionStore as _, SessionSyncService, SqliteSessionStore,
-    Step, decode_rows,
+    SessionOwner, SessionSecret, SessionStore as _, SessionSyncService, SqliteSessionStore, Step,
+    decode_rows,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -25,14 +25,7 @@ pub(super) fn repository(args: &SyncArgs, connection: &Connection) -> Result<Rep
     let folder = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = args.repository_name.clone().or(folder).unwrap_or_else(|| local_path.clone());
     let id = stable_uuid("repository", &[connection.device_id.as_str(), &local_path]);
-    Ok(Repository {
-        id: id.into(),
-        name,
-        local_path,
-        remote_url: None,
-        default_branch: None,
-        worktree_branch: None,
-    })
+    Ok(Repository::new(id, name, local_path))
 }
 
 /// Who may already have the session.
@@ -150,14 +143,9 @@ impl<'a> Sessions<'a> {
 
     fn session(&self, id: &SessionId, owner: Option<DeviceId>) -> CodingSession {
         CodingSession {
-            id: id.clone(),
-            repository_id: self.repository.clone(),
             owner_device_id: owner,
-            status: SessionStatus::Active,
             title: self.title.clone(),
-            current_branch: None,
-            working_directory: None,
-            worktree_path: None,
+            ..CodingSession::new(id.clone(), self.repository.clone())
         }
     }
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use levi::{
     Auth, AuthError, AuthSession, CodingSession, DatabaseKey, DeviceId, DevicePrivateKey, HttpOptions, Levi,
     LeviConfig, MessageSyncRequest, Reader, Repository, RepositoryId, SecretsCache, SessionId, SessionSecret,
-    SessionStatus, SqliteSessionStore, Supabase, UserId,
+    SqliteSessionStore, Supabase, UserId,
 };
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::StandIn;
@@ -94,12 +94,8 @@ impl World {
 
     pub async fn register_with(&self, id: &DeviceId, public_key: Option<String>) {
         let row = DeviceRow {
-            id: id.clone(),
-            user_id: self.user_id.clone(),
-            name: Some(format!("device {id}")),
-            device_type: Some("desktop".into()),
             public_key,
-            is_active: true,
+            ..DeviceRow::new(id.clone(), self.user_id.clone(), format!("device {id}"), "desktop")
         };
         self.supabase().upsert(&self.auth.token(), upsert_of(&[row])).await.unwrap();
     }
@@ -117,12 +113,8 @@ impl World {
         let store = SqliteSessionStore::open(self.path("store.sqlite"), key.clone()).unwrap();
         store
             .save_repository(&Repository {
-                id: self.repository.clone(),
-                name: "levi".into(),
-                local_path: PATH.into(),
-                remote_url: None,
                 default_branch: Some("main".into()),
-                worktree_branch: None,
+                ..Repository::new(self.repository.clone(), "levi", PATH)
             })
             .unwrap();
         Arc::new(store)
@@ -156,14 +148,8 @@ impl World {
 
     pub fn session(&self, name: &str) -> CodingSession {
         CodingSession {
-            id: uuid_of("session", name).as_str().into(),
-            repository_id: self.repository.clone(),
-            owner_device_id: None,
-            status: SessionStatus::Active,
             title: Some(format!("session {name}")),
-            current_branch: None,
-            working_directory: None,
-            worktree_path: None,
+            ..CodingSession::new(uuid_of("session", name), self.repository.clone())
         }
     }
 
