@@ -5,7 +5,7 @@ use divan::Bencher;
 use levi_core::LeviConfig;
 use levi_core::batcher::{Batcher, Input};
 use levi_crypto::envelope::{self, DevicePrivateKey, Route};
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, SessionSecret};
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox};
 use levi_outbox::{
@@ -30,7 +30,7 @@ fn session() -> SessionId {
 #[divan::bench(args = [64, 1024, 16 * 1024])]
 fn crypto_seal(bencher: Bencher<'_, '_>, bytes: usize) {
     let (key, session, content) = (MessageKey::from_bytes([7; 32]), session(), "x".repeat(bytes));
-    let place = Place { session_id: &session, sequence_number: 7 };
+    let place = MessagePosition { session_id: &session, sequence_number: 7 };
     bencher.bench_local(|| message::seal(&key, place, &content, &mut rand::rng()).unwrap());
 }
 

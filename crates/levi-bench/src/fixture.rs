@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use levi::types::{SecretString, StoreError};
 use levi::{CodingSession, Repository, RepositoryId, SessionId, SessionStore};
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, SessionSecret};
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
 use levi_outbox::{Encryption, LaneKey, NewRow, OutboxStore};
@@ -80,7 +80,7 @@ pub(crate) fn message_id(sequence_number: i64) -> String {
 
 /// A sealed row as Levi stores it.
 pub(crate) fn sealed_row(key: &MessageKey, session: &SessionId, sequence_number: i64) -> Fallible<NewRow> {
-    let place = Place { session_id: session, sequence_number };
+    let place = MessagePosition { session_id: session, sequence_number };
     let sealed = message::seal(key, place, &content(), &mut rand::rng())?;
     let mut payload = Vec::new();
     encode_message_row(&mut payload, session, sequence_number, &sealed.ciphertext, &sealed.nonce);

@@ -34,12 +34,13 @@ pub(crate) async fn register(
         data_dir.save_device_id(&id)?;
     }
     let row = DeviceRow {
-        id: id.clone(),
-        user_id: signed_in.user_id.clone(),
-        name: Some(description.name.to_owned()),
-        device_type: Some(description.device_type.to_owned()),
         public_key: Some(data_dir.private_key()?.public_key().to_base64()),
-        is_active: true,
+        ..DeviceRow::new(
+            id.clone(),
+            signed_in.user_id.clone(),
+            description.name.to_owned(),
+            description.device_type.to_owned(),
+        )
     };
     write(http, auth, &signed_in, &row).await?;
     Ok(id)

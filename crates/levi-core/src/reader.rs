@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use levi_crypto::envelope::{self, DevicePrivateKey, DevicePublicKey, Envelope, EnvelopeError, Route};
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
 use levi_transport::rows::{MessageRow, NotBase64, SecretRow, decode_rows};
-use levi_transport::{ApiError, Select, Supabase};
+use levi_transport::{ApiError, Select, Supabase, Verdict};
 use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId};
 
 use crate::secrets_cache::SecretsCache;
@@ -161,7 +161,7 @@ impl Reader {
             let select = Select::messages_after(session, after, limit);
             match self.server.select(&auth, select).await {
                 // Large messages: ask for fewer of them.
-                Err(error) if error.code == "too_long" && limit > 1 => limit /= 2,
+                Err(error) if error.verdict == Verdict::ResponseTooLarge && limit > 1 => limit /= 2,
                 result => break result?,
             }
         };
@@ -174,7 +174,7 @@ impl Reader {
 
 fn read(key: &MessageKey, session: &SessionId, row: &MessageRow) -> Result<PulledMessage, UnreadableMessage> {
     let sequence_number = row.sequence_number;
-    let place = Place { session_id: session, sequence_number };
+    let place = MessagePosition { session_id: session, sequence_number };
     let open = || -> Result<String, MessageError> {
         Ok(message::open(key, place, &row.ciphertext()?, &row.nonce()?)?)
     };

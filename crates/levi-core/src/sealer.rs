@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, SealError, SessionSecret};
 use levi_outbox::{Encryption, NewRow, Reason};
 use levi_transport::rows::encode_message_row;
@@ -108,7 +108,7 @@ impl Sealer {
             return Err(never("the row is no message"));
         };
         let name = row_key(session_id, row.sequence_number);
-        let content = at_rest::unwrap(database_key, slot(&name), &row.payload)
+        let content = at_rest::open(database_key, slot(&name), &row.payload)
             .map_err(|error| wait("at_rest", error.to_string()))?;
         let content = std::str::from_utf8(&content).map_err(|_| never("the content is not UTF-8"))?;
         encode(key, session_id, row.sequence_number, content, random)
@@ -141,7 +141,7 @@ impl Sealer {
         let no_key = || EnqueueError::NoKey { session_id: session_id.clone() };
         let database_key = self.database_key.as_ref().ok_or_else(no_key)?;
         let name = row_key(session_id, *sequence_number);
-        Ok(at_rest::wrap(database_key, slot(&name), content.as_bytes(), random)?)
+        Ok(at_rest::seal(database_key, slot(&name), content.as_bytes(), random)?)
     }
 }
 
@@ -168,7 +168,7 @@ fn encode(
     content: &str,
     random: &mut dyn CryptoRng,
 ) -> Result<Vec<u8>, SealError> {
-    let sealed = message::seal(key, Place { session_id, sequence_number }, content, random)?;
+    let sealed = message::seal(key, MessagePosition { session_id, sequence_number }, content, random)?;
     // Allocated once, at its size: it stays in memory until it is on disk.
     let mut payload = Vec::new();
     encode_message_row(&mut payload, session_id, sequence_number, &sealed.ciphertext, &sealed.nonce);

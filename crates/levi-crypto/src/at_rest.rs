@@ -1,12 +1,12 @@
-//! Wrapping what lies on this device's disk under the database key.
+//! Encryption of values stored on this device's disk, under the database key.
 //!
 //! ```text
 //! aad      "levi/at-rest/v1" || lp(table) || lp(row_key) || lp(column)     where lp(x) = u32be(len(x)) || x
-//! wrapped  nonce (24 bytes) || XChaCha20-Poly1305(key, nonce, aad, plain) || tag (16 bytes)
+//! sealed   nonce (24 bytes) || XChaCha20-Poly1305(key, nonce, aad, plain) || tag (16 bytes)
 //! ```
 //!
-//! The additional data ties a value to its slot: copied into another row or column of the database file, it does
-//! not open.
+//! The additional data binds a value to its slot: copied to another row or column of the database file, it does not
+//! open.
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -18,20 +18,20 @@ use crate::{OpenError, SealError, xchacha};
 
 const LABEL: &str = "levi/at-rest/v1";
 
-/// How much longer a wrapped value is than the plain one, in bytes: nonce and tag.
+/// How many bytes longer a sealed value is than the plain one: nonce and tag.
 pub const OVERHEAD_BYTES: usize = NONCE_BYTES + TAG_BYTES;
 
 stored_key! {
-    /// The key that wraps what lies on this device's disk. It stays in the keychain of the device.
+    /// Encrypts what is stored on this device's disk. The key itself is stored in the device's keychain.
     DatabaseKey
 }
 
-/// Where a wrapped value lies. It opens there and nowhere else.
+/// Where a sealed value is stored. It opens only there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot<'a> {
     /// The table's name.
     pub table: &'a str,
-    /// What tells the row from others, as text.
+    /// The row's key, as text.
     pub row_key: &'a str,
     /// The column's name.
     pub column: &'a str,
@@ -43,11 +43,11 @@ impl Slot<'_> {
     }
 }
 
-/// Wraps `plain` for `slot` under a nonce drawn from `rng`.
+/// Seals `plain` for `slot` under a nonce drawn from `rng`.
 ///
 /// # Errors
-/// [`SealError::TooLong`] for a value or a name beyond what the format can express.
-pub fn wrap(
+/// [`SealError::TooLong`] if the value or a name is longer than the format allows.
+pub fn seal(
     key: &DatabaseKey,
     slot: Slot<'_>,
     plain: &[u8],
@@ -56,28 +56,28 @@ pub fn wrap(
     let aad = slot.aad().map_err(|NameTooLong| SealError::TooLong)?;
     let mut nonce = [0; NONCE_BYTES];
     rng.fill_bytes(&mut nonce);
-    // The nonce goes first, so the ciphertext is made in its final place behind it.
-    let mut wrapped = Vec::with_capacity(plain.len() + OVERHEAD_BYTES);
-    wrapped.extend_from_slice(&nonce);
-    wrapped.extend_from_slice(plain);
-    xchacha::seal_tail(key.expose_bytes(), &nonce, aad.as_bytes(), &mut wrapped, NONCE_BYTES)?;
-    Ok(wrapped)
+    // The nonce comes first, so the ciphertext is made in its final place after it.
+    let mut sealed = Vec::with_capacity(plain.len() + OVERHEAD_BYTES);
+    sealed.extend_from_slice(&nonce);
+    sealed.extend_from_slice(plain);
+    xchacha::seal_tail(key.expose_bytes(), &nonce, aad.as_bytes(), &mut sealed, NONCE_BYTES)?;
+    Ok(sealed)
 }
 
-/// Opens what [`wrap`] made for the same slot under the same key.
+/// Opens what [`seal`] made for the same slot under the same key.
 ///
 /// # Errors
-/// [`OpenError::Truncated`] for a value too short to be wrapped, [`OpenError::Forged`] for another key, another slot
-/// or altered bytes.
-pub fn unwrap(key: &DatabaseKey, slot: Slot<'_>, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-    // A slot that cannot be expressed cannot have been wrapped for.
+/// [`OpenError::Truncated`] for a value shorter than nonce and tag, [`OpenError::Forged`] for another key, another
+/// slot or altered bytes.
+pub fn open(key: &DatabaseKey, slot: Slot<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    // Nothing can have been sealed for a slot that the format does not allow.
     let aad = slot.aad().map_err(|NameTooLong| OpenError::Forged)?;
-    let bytes = wrapped.len();
-    let (nonce, sealed) = wrapped.split_first_chunk().ok_or(OpenError::Truncated { bytes })?;
-    if sealed.len() < TAG_BYTES {
+    let bytes = sealed.len();
+    let (nonce, ciphertext) = sealed.split_first_chunk().ok_or(OpenError::Truncated { bytes })?;
+    if ciphertext.len() < TAG_BYTES {
         return Err(OpenError::Truncated { bytes });
     }
-    let mut plain = Zeroizing::new(sealed.to_vec());
+    let mut plain = Zeroizing::new(ciphertext.to_vec());
     xchacha::open_in_place(key.expose_bytes(), nonce, aad.as_bytes(), &mut plain)?;
     Ok(plain)
 }

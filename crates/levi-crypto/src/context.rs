@@ -1,30 +1,29 @@
-//! Builds the bytes that a ciphertext is bound to: a label, then length-prefixed names.
+//! Builds the additional data that a ciphertext is bound to: a label, then length-prefixed names.
 
 /// Enough for a message with the longest id that Levi accepts (15 + 4 + 256 + 8 bytes).
 const INLINE_BYTES: usize = 288;
 
-/// Additional data under construction. It stays on the stack for everything ordinary, because a message's is
-/// built once for every sealing.
+/// Additional data under construction. Usually on the stack, because it is built once for each message.
 pub(crate) struct Context {
     inline: [u8; INLINE_BYTES],
     used: usize,
-    /// Takes over, with what was inline, as soon as that no longer suffices.
+    /// Holds all bytes, those from `inline` included, once they no longer fit there.
     spilled: Vec<u8>,
 }
 
-/// A name is longer than its 32-bit length prefix can say.
+/// A name is longer than a 32-bit length prefix allows.
 #[derive(Debug)]
 pub(crate) struct NameTooLong;
 
 impl Context {
-    /// Starts with the label that names what is sealed and in which version of the format.
+    /// Starts with the label, which names the kind of content and the version of its format.
     pub(crate) fn new(label: &str) -> Self {
         let mut context = Self { inline: [0; INLINE_BYTES], used: 0, spilled: Vec::new() };
         context.push(label.as_bytes());
         context
     }
 
-    /// Appends `u32be(len(name)) || name`, so that no two lists of names give the same bytes.
+    /// Appends `u32be(len(name)) || name`. The length keeps different lists of names from giving the same bytes.
     pub(crate) fn name(mut self, name: &str) -> Result<Self, NameTooLong> {
         let length = u32::try_from(name.len()).map_err(|_| NameTooLong)?;
         self.push(&length.to_be_bytes());

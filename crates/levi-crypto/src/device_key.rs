@@ -9,30 +9,30 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use crate::key::{KEY_BYTES, stored_key};
 
 stored_key! {
-    /// A device's X25519 private key (RFC 7748). It stays in the keychain of the device.
+    /// A device's X25519 private key (RFC 7748), stored in the device's keychain.
     ///
-    /// Any 32 bytes are a private key; the bits that X25519 fixes are fixed where it is used, and
-    /// [`expose_bytes`](Self::expose_bytes) gives back what came in.
+    /// Any 32 bytes are a private key. X25519 clamps them at each use; [`expose_bytes`](Self::expose_bytes) returns them
+    /// unclamped.
     DevicePrivateKey
 }
 
 impl DevicePrivateKey {
-    /// The public key that goes with it.
+    /// The matching public key.
     pub fn public_key(&self) -> DevicePublicKey {
         DevicePublicKey(PublicKey::from(&StaticSecret::from(*self.expose_bytes())).to_bytes())
     }
 }
 
-/// A device's X25519 public key (RFC 7748), known not to be of low order.
+/// A device's X25519 public key (RFC 7748). Never of low order.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DevicePublicKey([u8; KEY_BYTES]);
 
 impl DevicePublicKey {
-    /// Takes a public key that came from elsewhere.
+    /// Checks and takes the bytes of a public key.
     ///
     /// # Errors
     /// [`DeviceKeyError`] for anything but 32 bytes, and for a point of low order: with such a key, every shared
-    /// secret is one that anybody knows.
+    /// secret is zero.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DeviceKeyError> {
         let key: [u8; KEY_BYTES] =
             bytes.try_into().map_err(|_| DeviceKeyError::WrongLength { bytes: bytes.len() })?;
@@ -42,7 +42,7 @@ impl DevicePublicKey {
         Ok(Self(key))
     }
 
-    /// Reads a public key as the `devices` table holds it.
+    /// Parses a public key as stored in the `devices` table.
     ///
     /// # Errors
     /// [`DeviceKeyError`] for anything but standard padded base64, and as for [`from_bytes`](Self::from_bytes).
@@ -50,7 +50,7 @@ impl DevicePublicKey {
         Self::from_bytes(&STANDARD.decode(text).map_err(|_| DeviceKeyError::NotBase64)?)
     }
 
-    /// The key in standard padded base64, as the `devices` table holds it.
+    /// The key in standard padded base64, as stored in the `devices` table.
     pub fn to_base64(&self) -> String {
         STANDARD.encode(self.0)
     }
@@ -99,28 +99,28 @@ const LOW_ORDER: [[u8; KEY_BYTES]; 7] = {
     ]
 };
 
-/// Whether `point` is of low order, in any of its encodings (X25519 ignores the highest bit). A public value, so the
-/// comparison may take its time; multiplying to find out took a third as long as sealing an envelope.
+/// Whether `point` is of low order, in any of its encodings (X25519 ignores the highest bit). The value is public, so
+/// the comparison need not be constant-time. A multiplication would take a third as long as sealing an envelope.
 pub(crate) fn is_low_order(mut point: [u8; KEY_BYTES]) -> bool {
     point[KEY_BYTES - 1] &= 0x7f;
     LOW_ORDER.contains(&point)
 }
 
-/// Why something is no device public key.
+/// Why something is not a device public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceKeyError {
-    /// The standard alphabet with padding, and no stray bits at the end.
+    /// The text is not canonical base64 in the standard alphabet with padding.
     #[error("the device's public key is not standard padded base64; register the device again")]
     NotBase64,
     /// X25519 public keys are 32 bytes.
     #[error("the device's public key is {bytes} bytes long instead of 32; register the device again")]
     WrongLength {
-        /// What it was instead.
+        /// The actual length.
         bytes: usize,
     },
-    /// No honest device has such a key.
-    #[error("the device's public key is of low order and protects nothing; remove that device")]
+    /// A point of low order. No honest device has such a key.
+    #[error("the device's public key is of low order and gives no protection; remove that device")]
     LowOrder,
 }
 

@@ -1,7 +1,7 @@
-//! One session secret for one device.
+//! One session secret, encrypted for one device.
 //!
-//! HPKE (RFC 9180) in *Auth* mode, so that a recipient knows which device sealed it: an unauthenticated envelope
-//! could be minted by anyone who knows the recipient's public key, the server included.
+//! HPKE (RFC 9180) in *Auth* mode, so that the recipient knows which device sealed the envelope. Without
+//! authentication, anyone who knows the recipient's public key could make one, the server included.
 //!
 //! ```text
 //! suite  DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305      (0x0020, 0x0001, 0x0003)
@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Every envelope has its own ephemeral key, so the sender keeps nothing that could open it later. Two limits, both
-//! RFC 9180's: whoever steals the *recipient's* private key later opens what was sealed for it before, and can also
-//! make envelopes for that recipient which seem to come from any sender whose public key is known.
+//! from RFC 9180: an attacker who obtains the *recipient's* private key can open envelopes that were sealed for it
+//! before, and can make envelopes for that recipient which seem to come from any sender whose public key is known.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,19 +35,19 @@ use crate::{SessionSecret, SessionSecretError};
 
 const LABEL: &str = "levi/envelope/v1";
 
-/// The HPKE crate documents a panic for `info` of 64 KiB and more. Levi's ids have 256 bytes at the most.
+/// The HPKE crate documents a panic for `info` of 64 KiB and more. An id of Levi has at most 256 bytes.
 const MAX_INFO_BYTES: usize = 60_000;
 
 type PrivateKey = <X25519HkdfSha256 as Kem>::PrivateKey;
 type PublicKey = <X25519HkdfSha256 as Kem>::PublicKey;
 type EncappedKey = <X25519HkdfSha256 as Kem>::EncappedKey;
 
-/// Whose secret travels from which device to which. An envelope opens for this route and no other.
+/// The user, session, sender and recipient of an envelope. It opens only for the same route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route<'a> {
     /// The user that both devices belong to.
     pub user_id: &'a UserId,
-    /// The session whose secret it is.
+    /// The session whose secret is sealed.
     pub session_id: &'a SessionId,
     /// The device that seals.
     pub sender_device_id: &'a DeviceId,
@@ -66,7 +66,7 @@ impl Route<'_> {
     }
 }
 
-/// A sealed session secret, as the server may see it.
+/// A sealed session secret, as stored on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// RFC 9180's `enc`.
@@ -81,12 +81,12 @@ impl Envelope {
         (STANDARD.encode(self.ephemeral_public_key), STANDARD.encode(&self.encrypted_secret))
     }
 
-    /// Reads the two columns of an envelope's row.
+    /// Parses the two columns of an envelope's row.
     ///
     /// # Errors
     /// [`EnvelopeError::NotBase64`] for anything but standard padded base64,
-    /// [`EnvelopeError::WrongKeyLength`] for an ephemeral key of other than 32 bytes,
-    /// [`EnvelopeError::Truncated`] for a secret too short to be sealed.
+    /// [`EnvelopeError::WrongKeyLength`] for an ephemeral key that is not 32 bytes long,
+    /// [`EnvelopeError::Truncated`] for a secret that is too short.
     pub fn from_wire(ephemeral_public_key: &str, encrypted_secret: &str) -> Result<Self, EnvelopeError> {
         let decode = |column, text| STANDARD.decode(text).map_err(|_| EnvelopeError::NotBase64 { column });
         let key = decode("ephemeral_public_key", ephemeral_public_key)?;
@@ -101,8 +101,8 @@ impl Envelope {
 /// Seals `secret` so that only the recipient can open it and knows that `sender` sealed it.
 ///
 /// # Errors
-/// [`EnvelopeError::TooLong`] for ids beyond 60,000 bytes, [`EnvelopeError::Sealing`] where the
-/// HPKE implementation refuses, which it has no reason to do for a valid recipient key.
+/// [`EnvelopeError::TooLong`] for ids of more than 60,000 bytes together, [`EnvelopeError::Sealing`] if the HPKE
+/// implementation refuses, which it does not do for a valid recipient key.
 pub fn seal(
     secret: &SessionSecret,
     route: Route<'_>,
@@ -120,7 +120,7 @@ pub fn seal(
             &OpModeS::Auth((sender_private, sender_public)),
             &recipient,
             info.as_bytes(),
-            // The one place where the secret leaves this device, and it leaves encrypted.
+            // Exposed to be encrypted.
             secret.expose().as_bytes(),
             &[],
             &mut rng,
@@ -132,9 +132,9 @@ pub fn seal(
 /// Opens what `sender` sealed for `recipient` and this route.
 ///
 /// # Errors
-/// [`EnvelopeError::Forged`] where it was not: another sender, recipient or route, or altered bytes.
-/// [`EnvelopeError::LowOrder`] and [`EnvelopeError::Truncated`] for envelopes that nobody can have sealed so, and
-/// [`EnvelopeError::NotASecret`] where the sender did seal it, but what is inside is no session secret.
+/// [`EnvelopeError::Forged`] for another sender, recipient or route, or altered bytes.
+/// [`EnvelopeError::LowOrder`] and [`EnvelopeError::Truncated`] for envelopes that no honest sender makes.
+/// [`EnvelopeError::NotASecret`] if the envelope is authentic, but its content is not a session secret.
 pub fn open(
     envelope: &Envelope,
     route: Route<'_>,
@@ -145,10 +145,9 @@ pub fn open(
     if is_low_order(envelope.ephemeral_public_key) {
         return Err(EnvelopeError::LowOrder);
     }
-    // A route that cannot be expressed cannot have been sealed for.
+    // Nothing can have been sealed for a route that the format does not allow.
     let info = route.info().map_err(|NameTooLong| EnvelopeError::Forged)?;
     let plain = open_raw(envelope, info.as_bytes(), recipient, sender).map_err(|_| EnvelopeError::Forged)?;
-    // Text or not, bytes that are no secret get the parser's answer, which does not echo them.
     let text =
         std::str::from_utf8(&plain).map_err(|_| EnvelopeError::NotASecret(SessionSecretError::Alphabet))?;
     SessionSecret::parse(text).map_err(EnvelopeError::NotASecret)
@@ -176,44 +175,46 @@ fn check_length(encrypted_secret: &[u8]) -> Result<(), EnvelopeError> {
     if bytes < TAG_BYTES { Err(EnvelopeError::Truncated { bytes }) } else { Ok(()) }
 }
 
-/// Why an envelope could not be made, read or opened. No variant carries a secret.
+/// Why an envelope could not be sealed, parsed or opened. No variant contains a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {
     /// A column is not standard padded base64.
     #[error("{column} of the envelope is not standard padded base64; ask the sending device to share again")]
     NotBase64 {
-        /// Which column.
+        /// The column's name.
         column: &'static str,
     },
-    /// An ephemeral key is 32 bytes.
+    /// An ephemeral key is 32 bytes long.
     #[error(
         "the envelope's ephemeral key is {bytes} bytes long instead of 32; ask the sending device to share again"
     )]
     WrongKeyLength {
-        /// What it was instead.
+        /// The actual length.
         bytes: usize,
     },
-    /// Too short to hold even an empty secret.
+    /// Shorter than the sealed form of an empty secret.
     #[error("the envelope's secret is cut off at {bytes} bytes; ask the sending device to share again")]
     Truncated {
-        /// How many bytes there were.
+        /// The actual length.
         bytes: usize,
     },
     /// The ephemeral key is a point that no honest sender produces.
     #[error("the envelope's ephemeral key is of low order; do not trust it")]
     LowOrder,
-    /// Authentication failed: another sender, recipient, user or session, or bytes that somebody changed. Which of
-    /// them cannot be told, by design.
+    /// Authentication failed: another sender, recipient, user or session, or altered bytes. Authenticated encryption
+    /// does not tell which.
     #[error(
         "the envelope was not sealed by that device for this device and session, or was altered; do not trust it"
     )]
     Forged,
-    /// The sender sealed something else than a session secret.
-    #[error("the envelope is authentic but holds no session secret; the sending device needs an update: {0}")]
+    /// The envelope is authentic, but its content is not a session secret.
+    #[error(
+        "the envelope is authentic but does not hold a session secret; the sending device needs an update: {0}"
+    )]
     NotASecret(#[source] SessionSecretError),
-    /// The ids are longer than an envelope can be bound to.
-    #[error("the ids are too long to seal an envelope for: together they must stay under 60,000 bytes")]
+    /// The ids are longer than 60,000 bytes together.
+    #[error("the ids are too long for an envelope: together they must stay under 60,000 bytes")]
     TooLong,
     /// The HPKE implementation refused to seal.
     #[error("the envelope could not be sealed: {0}")]

@@ -1,35 +1,35 @@
-//! Why a symmetric sealing or opening failed. No variant carries content, a key or a nonce.
+//! Errors of symmetric encryption and decryption. No variant contains content, a key or a nonce.
 
-/// Why something could not be sealed.
+/// Why a value could not be sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
-    /// The content, or a name of the place it is sealed for, is beyond what the format can express.
+    /// The content or an id is longer than the format allows.
     #[error("too long to seal: content must stay under 256 GiB and every id under 4 GiB")]
     TooLong,
 }
 
-/// Why something sealed could not be opened.
+/// Why a sealed value could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// A message's nonce is always 24 bytes.
+    /// A message's nonce is 24 bytes long.
     #[error("the nonce is {bytes} bytes long instead of 24; fetch the row again")]
     WrongNonceLength {
-        /// What it was instead.
+        /// The actual length.
         bytes: usize,
     },
-    /// Too short to hold even an empty content; nothing was decrypted.
+    /// Shorter than the sealed form of empty content. Nothing was decrypted.
     #[error("the ciphertext is cut off at {bytes} bytes; fetch the row again")]
     Truncated {
-        /// How many bytes there were.
+        /// The actual length.
         bytes: usize,
     },
-    /// Authentication failed: another key, another place, or bytes that somebody changed. Which of them
-    /// cannot be told, by design.
-    #[error("authentication failed: wrong key, moved to another place, or altered; do not trust this row")]
+    /// Authentication failed: another key, another position or slot, or altered bytes. Authenticated encryption does
+    /// not tell which.
+    #[error("authentication failed: wrong key, moved to another position, or altered; do not trust this row")]
     Forged,
-    /// A message is authentic but its sender sealed something that is no UTF-8 text.
+    /// The message is authentic, but its content is not UTF-8 text.
     #[error("the message is authentic but is not UTF-8 text; the sending device needs an update")]
     NotUtf8,
 }

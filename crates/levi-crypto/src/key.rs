@@ -9,10 +9,10 @@ use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// Length of every secret key here, in bytes.
+/// Length of every secret key in this crate, in bytes.
 pub(crate) const KEY_BYTES: usize = 32;
 
-/// What the public key types wrap.
+/// The bytes inside the public key types.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct SecretBytes([u8; KEY_BYTES]);
 
@@ -51,22 +51,22 @@ impl PartialEq for SecretBytes {
 
 impl Eq for SecretBytes {}
 
-/// Why a text is no secret key. Never carries the text.
+/// Why a text is not a secret key. Does not contain the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyTextError {
-    /// The standard alphabet with padding, and no stray bits at the end.
+    /// The text is not canonical base64 in the standard alphabet with padding.
     #[error("the key is not standard padded base64; restore it from a backup or create a new one")]
     NotBase64,
     /// Keys are 32 bytes.
     #[error("the key is {bytes} bytes long instead of 32; restore it from a backup or create a new one")]
     WrongLength {
-        /// What it was instead.
+        /// The actual length.
         bytes: usize,
     },
 }
 
-/// A key that is stored on the device as text, as the database key and the device's private key are.
+/// Defines a key that is stored on the device as text: the database key and the device's private key.
 macro_rules! stored_key {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -74,17 +74,17 @@ macro_rules! stored_key {
         pub struct $name(crate::key::SecretBytes);
 
         impl $name {
-            /// Takes 32 bytes that a caller already has, from a keychain for example.
+            /// Takes the key's 32 bytes.
             pub const fn from_bytes(bytes: [u8; 32]) -> Self {
                 Self(crate::key::SecretBytes::new(bytes))
             }
 
-            /// A fresh key from `rng`.
+            /// A new key from `rng`.
             pub fn generate(rng: &mut (impl rand_core::CryptoRng + ?Sized)) -> Self {
                 Self(crate::key::SecretBytes::generate(rng))
             }
 
-            /// Reads what [`expose_base64`](Self::expose_base64) wrote.
+            /// Parses the text that [`expose_base64`](Self::expose_base64) returns.
             ///
             /// # Errors
             /// [`KeyTextError`](crate::KeyTextError) for anything but 32 bytes in standard padded base64.
@@ -92,12 +92,12 @@ macro_rules! stored_key {
                 crate::key::SecretBytes::from_base64(text).map(Self)
             }
 
-            /// The key itself. Every call is an exposure: say at the call site why it is needed.
+            /// The key's bytes. Comment each call with the reason for the exposure.
             pub const fn expose_bytes(&self) -> &[u8; 32] {
                 self.0.expose()
             }
 
-            /// The key in standard padded base64, for a credentials store. Every call is an exposure.
+            /// The key in standard padded base64, for a credentials store. Comment each call with the reason.
             pub fn expose_base64(&self) -> levi_types::SecretString {
                 self.0.expose_base64()
             }
@@ -112,15 +112,15 @@ macro_rules! stored_key {
 }
 pub(crate) use stored_key;
 
-/// The key under which the messages of one session are sealed.
+/// The key that seals the messages of one session.
 ///
-/// It comes from the session's secret ([`SessionSecret::message_key`](crate::SessionSecret::message_key)) and
-/// is kept in memory only.
+/// Derived from the session's secret ([`SessionSecret::message_key`](crate::SessionSecret::message_key)) and never
+/// stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MessageKey(SecretBytes);
 
 impl MessageKey {
-    /// Takes 32 bytes that a caller already has.
+    /// Takes the key's 32 bytes.
     pub const fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
         Self(SecretBytes::new(bytes))
     }

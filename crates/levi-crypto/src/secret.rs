@@ -1,4 +1,4 @@
-//! A session's secret: the text that every device of the user gets, and the key in it.
+//! A session's secret: the text that is shared with every device of the user, and the key that it encodes.
 //!
 //! `sess_` followed by 32 random bytes in base64url without padding, 48 characters in all.
 
@@ -16,7 +16,7 @@ use crate::key::KEY_BYTES;
 const PREFIX: &str = "sess_";
 const LENGTH: usize = 48;
 
-/// The secret of one session. `Debug` shows nothing, memory is zeroised, equality is constant-time.
+/// The secret of one session. `Debug` shows no content, memory is zeroised on drop, equality is constant-time.
 #[derive(Clone)]
 pub struct SessionSecret {
     text: SecretString,
@@ -24,10 +24,10 @@ pub struct SessionSecret {
 }
 
 impl SessionSecret {
-    /// Reads a secret from its text, strictly: there is exactly one text for each secret.
+    /// Parses a secret. Strict: each secret has exactly one text.
     ///
     /// # Errors
-    /// [`SessionSecretError`] says what is wrong and never echoes the text.
+    /// [`SessionSecretError`], which does not contain the text.
     pub fn parse(text: &str) -> Result<Self, SessionSecretError> {
         let encoded = text.strip_prefix(PREFIX).ok_or(SessionSecretError::Prefix)?;
         if encoded.contains('=') {
@@ -46,18 +46,18 @@ impl SessionSecret {
         Ok(Self { text: text.into(), key: MessageKey::from_bytes(*key) })
     }
 
-    /// A fresh secret from `rng`.
+    /// A new secret from `rng`.
     pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         rng.fill_bytes(key.as_mut_slice());
-        // Sized up front: a growing buffer would leave copies of the secret behind.
+        // Sized up front, because a growing buffer would leave copies of the secret in freed memory.
         let mut text = String::with_capacity(LENGTH);
         text.push_str(PREFIX);
         URL_SAFE_NO_PAD.encode_string(key.as_slice(), &mut text);
         Self { text: text.into(), key: MessageKey::from_bytes(*key) }
     }
 
-    /// The secret's text. Every call is an exposure: say at the call site why it is needed.
+    /// The secret's text. Comment each call with the reason for the exposure.
     pub fn expose(&self) -> &str {
         self.text.expose()
     }
@@ -82,7 +82,7 @@ impl fmt::Debug for SessionSecret {
     }
 }
 
-/// Why a text is no session secret. Never carries the text.
+/// Why a text is not a session secret. Does not contain the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionSecretError {
@@ -95,7 +95,7 @@ pub enum SessionSecretError {
     /// It is not 48 bytes long.
     #[error("the session secret is {bytes} bytes long instead of 48; pass it whole and without spaces")]
     Length {
-        /// How long it was, in bytes of UTF-8.
+        /// The actual length, in bytes of UTF-8.
         bytes: usize,
     },
     /// It holds a character outside of base64url.
@@ -113,7 +113,7 @@ mod tests {
     const ZEROS: &str = "sess_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
     #[test]
-    fn every_malformed_text_is_refused_by_its_own_reason() {
+    fn every_malformed_text_is_refused_with_its_own_error() {
         let forty_three = &ZEROS[5..];
         let table = [
             (String::new(), SessionSecretError::Prefix),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_has_one_text_only() {
+    fn a_secret_has_exactly_one_text() {
         // 43 characters hold 258 bits; of the 64 possible last ones, only the 16 with two zero bits are canonical.
         let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let accepted: String = alphabet

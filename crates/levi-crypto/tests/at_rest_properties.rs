@@ -1,4 +1,4 @@
-//! What holds for every wrapped value: it opens in its slot, and nothing changed opens.
+//! Properties of every sealed value: it opens in its slot, and no altered value opens.
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is a failure that names its line")]
 
@@ -34,29 +34,29 @@ proptest! {
         let key = DatabaseKey::from_bytes(key);
         let [table, row_key, column] = names.each_ref().map(String::as_str);
         let slot = Slot { table, row_key, column };
-        let wrapped = at_rest::wrap(&key, slot, &plain, &mut ChaCha20Rng::from_seed(seed)).unwrap();
-        prop_assert_eq!(wrapped.len(), plain.len() + OVERHEAD_BYTES);
-        prop_assert_eq!(&*at_rest::unwrap(&key, slot, &wrapped).unwrap(), &plain);
+        let sealed = at_rest::seal(&key, slot, &plain, &mut ChaCha20Rng::from_seed(seed)).unwrap();
+        prop_assert_eq!(sealed.len(), plain.len() + OVERHEAD_BYTES);
+        prop_assert_eq!(&*at_rest::open(&key, slot, &sealed).unwrap(), &plain);
 
-        for bit in 0..wrapped.len() * 8 {
-            prop_assert_eq!(at_rest::unwrap(&key, slot, &flip(&wrapped, bit)), Err(OpenError::Forged));
+        for bit in 0..sealed.len() * 8 {
+            prop_assert_eq!(at_rest::open(&key, slot, &flip(&sealed, bit)), Err(OpenError::Forged));
         }
         for bit in 0..256 {
             let other = DatabaseKey::from_bytes(flip(key.expose_bytes(), bit).try_into().unwrap());
-            prop_assert_eq!(at_rest::unwrap(&other, slot, &wrapped), Err(OpenError::Forged));
+            prop_assert_eq!(at_rest::open(&other, slot, &sealed), Err(OpenError::Forged));
         }
-        for bytes in 0..wrapped.len() {
+        for bytes in 0..sealed.len() {
             let expected = if bytes < OVERHEAD_BYTES { OpenError::Truncated { bytes } } else { OpenError::Forged };
-            prop_assert_eq!(at_rest::unwrap(&key, slot, &wrapped[..bytes]), Err(expected));
+            prop_assert_eq!(at_rest::open(&key, slot, &sealed[..bytes]), Err(expected));
         }
         for name in neighbours(table) {
-            prop_assert_eq!(at_rest::unwrap(&key, Slot { table: &name, ..slot }, &wrapped), Err(OpenError::Forged));
+            prop_assert_eq!(at_rest::open(&key, Slot { table: &name, ..slot }, &sealed), Err(OpenError::Forged));
         }
         for name in neighbours(row_key) {
-            prop_assert_eq!(at_rest::unwrap(&key, Slot { row_key: &name, ..slot }, &wrapped), Err(OpenError::Forged));
+            prop_assert_eq!(at_rest::open(&key, Slot { row_key: &name, ..slot }, &sealed), Err(OpenError::Forged));
         }
         for name in neighbours(column) {
-            prop_assert_eq!(at_rest::unwrap(&key, Slot { column: &name, ..slot }, &wrapped), Err(OpenError::Forged));
+            prop_assert_eq!(at_rest::open(&key, Slot { column: &name, ..slot }, &sealed), Err(OpenError::Forged));
         }
     }
 
@@ -66,14 +66,14 @@ proptest! {
     ) {
         let key = DatabaseKey::from_bytes([3; 32]);
         let [table, row_key, column] = names.each_ref().map(String::as_str);
-        let wrapped =
-            at_rest::wrap(&key, Slot { table, row_key, column }, b"x", &mut ChaCha20Rng::from_seed([1; 32])).unwrap();
+        let sealed =
+            at_rest::seal(&key, Slot { table, row_key, column }, b"x", &mut ChaCha20Rng::from_seed([1; 32])).unwrap();
         let moved = format!("{table}{}", &row_key[..1]);
         let slot = Slot { table: &moved, row_key: &row_key[1..], column };
-        prop_assert_eq!(at_rest::unwrap(&key, slot, &wrapped), Err(OpenError::Forged));
+        prop_assert_eq!(at_rest::open(&key, slot, &sealed), Err(OpenError::Forged));
         let moved = format!("{row_key}{}", &column[..1]);
         let slot = Slot { table, row_key: &moved, column: &column[1..] };
-        prop_assert_eq!(at_rest::unwrap(&key, slot, &wrapped), Err(OpenError::Forged));
+        prop_assert_eq!(at_rest::open(&key, slot, &sealed), Err(OpenError::Forged));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Device keys as they come from a server that anybody may have written to.
+//! Device keys from a server that is not trusted.
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is a failure that names its line")]
 
@@ -41,7 +41,7 @@ fn every_low_order_point_is_refused_in_every_encoding() {
 }
 
 #[test]
-fn malformed_public_keys_are_refused_by_their_own_reason() {
+fn malformed_public_keys_are_refused_with_their_own_error() {
     let good = DevicePrivateKey::from_bytes([9; 32]).public_key();
     assert_eq!(DevicePublicKey::from_base64(&good.to_base64()), Ok(good));
     for bytes in [0, 1, 31, 33, 64] {
@@ -56,7 +56,7 @@ fn malformed_public_keys_are_refused_by_their_own_reason() {
 }
 
 #[test]
-fn private_keys_print_nothing_and_keep_the_bytes_they_were_given() {
+fn private_keys_show_nothing_and_keep_their_bytes() {
     let key = DevicePrivateKey::from_bytes([0xff; 32]);
     assert_eq!(format!("{key:?}"), "DevicePrivateKey(..)");
     assert_eq!(key.expose_bytes(), &[0xff; 32]);

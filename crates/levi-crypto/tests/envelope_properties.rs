@@ -1,4 +1,4 @@
-//! What holds for every envelope: it opens on its route, and nothing changed opens.
+//! Properties of every envelope: it opens for its route, and no altered envelope opens.
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is a failure that names its line")]
 
@@ -86,7 +86,7 @@ proptest! {
             prop_assert_eq!(case.open(&altered), Err(EnvelopeError::Forged), "secret, bit {}", bit);
         }
         for which in 0..4 {
-            // Seven bits, so that an ASCII id stays the text that an id is.
+            // Seven bits, so that an ASCII id stays valid UTF-8.
             for bit in (0..case.ids[which].len() * 8).filter(|bit| bit % 8 != 7) {
                 let mut ids = case.ids.clone();
                 ids[which] = String::from_utf8(flip(ids[which].as_bytes(), bit)).unwrap();
@@ -131,7 +131,7 @@ proptest! {
         let received = Envelope::from_wire(&key, &secret).unwrap();
         prop_assert_eq!(case.open(&received).unwrap(), case.secret.clone());
 
-        // The sender cannot open what it sealed, nor can it have come from the recipient.
+        // The sender cannot open its own envelope, and it does not open as one from the recipient.
         let swapped = case.open_as(&received, &case.ids, &case.sender, &case.recipient.public_key());
         prop_assert_eq!(swapped, Err(EnvelopeError::Forged));
     }
@@ -164,7 +164,7 @@ fn a_low_order_ephemeral_key_is_refused_as_such() {
 
 /// The HPKE crate documents a panic for such lengths.
 #[test]
-fn ids_of_absurd_length_are_an_error_and_no_panic() {
+fn ids_of_extreme_length_are_an_error_and_not_a_panic() {
     let case = fixed_case();
     let mut ids = case.ids.clone();
     ids[1] = "s".repeat(70_000);

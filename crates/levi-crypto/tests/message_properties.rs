@@ -1,10 +1,10 @@
-//! What holds for every message: it opens in its place, and nothing changed opens.
+//! Properties of every message: it opens at its position, and no altered message opens.
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is a failure that names its line")]
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
-use levi_crypto::message::{self, NONCE_BYTES, Place, SealedMessage, TAG_BYTES};
+use levi_crypto::message::{self, MessagePosition, NONCE_BYTES, SealedMessage, TAG_BYTES};
 use levi_crypto::{MessageKey, OpenError};
 use levi_types::SessionId;
 use proptest::prelude::*;
@@ -34,15 +34,15 @@ fn case(content: &'static str) -> impl Strategy<Value = Case> {
 impl Case {
     fn sealed(&self) -> SealedMessage {
         let session_id = SessionId::from(self.session.as_str());
-        let place = Place { session_id: &session_id, sequence_number: self.sequence_number };
+        let position = MessagePosition { session_id: &session_id, sequence_number: self.sequence_number };
         let mut rng = ChaCha20Rng::from_seed(self.seed);
-        message::seal(&MessageKey::from_bytes(self.key), place, &self.content, &mut rng).unwrap()
+        message::seal(&MessageKey::from_bytes(self.key), position, &self.content, &mut rng).unwrap()
     }
 
     fn open(&self, ciphertext: &[u8], nonce: &[u8]) -> Result<String, OpenError> {
         let session_id = SessionId::from(self.session.as_str());
-        let place = Place { session_id: &session_id, sequence_number: self.sequence_number };
-        message::open(&MessageKey::from_bytes(self.key), place, ciphertext, nonce)
+        let position = MessagePosition { session_id: &session_id, sequence_number: self.sequence_number };
+        message::open(&MessageKey::from_bytes(self.key), position, ciphertext, nonce)
     }
 }
 
@@ -69,9 +69,9 @@ proptest! {
     fn sealing_in_place_is_sealing(case in case("(?s).{0,200}")) {
         let sealed = case.sealed();
         let session_id = SessionId::from(case.session.as_str());
-        let place = Place { session_id: &session_id, sequence_number: case.sequence_number };
+        let position = MessagePosition { session_id: &session_id, sequence_number: case.sequence_number };
         let mut buffer = case.content.into_bytes();
-        message::seal_in_place(&MessageKey::from_bytes(case.key), place, sealed.nonce, &mut buffer).unwrap();
+        message::seal_in_place(&MessageKey::from_bytes(case.key), position, sealed.nonce, &mut buffer).unwrap();
         prop_assert_eq!(buffer, sealed.ciphertext);
     }
 }
@@ -92,7 +92,7 @@ proptest! {
             let other = Case { key: key.try_into().unwrap(), ..copy(&case) };
             prop_assert_eq!(other.open(&sealed.ciphertext, &sealed.nonce), Err(OpenError::Forged));
         }
-        // Seven bits, so that an ASCII id stays the text that an id is.
+        // Seven bits, so that an ASCII id stays valid UTF-8.
         for session in flips(case.session.as_bytes(), 0..7) {
             let other = Case { session: String::from_utf8(session).unwrap(), ..copy(&case) };
             prop_assert_eq!(other.open(&sealed.ciphertext, &sealed.nonce), Err(OpenError::Forged));
@@ -124,19 +124,19 @@ fn copy(case: &Case) -> Case {
 }
 
 #[test]
-fn authentic_bytes_that_are_no_text_are_told_apart_from_forged_ones() {
+fn authentic_bytes_that_are_not_text_have_another_error_than_forged_ones() {
     let (key, session_id) = (MessageKey::from_bytes([7; 32]), SessionId::from("s"));
-    let place = Place { session_id: &session_id, sequence_number: 1 };
+    let position = MessagePosition { session_id: &session_id, sequence_number: 1 };
     let mut buffer = vec![b'a', 0xff];
-    message::seal_in_place(&key, place, [9; NONCE_BYTES], &mut buffer).unwrap();
-    assert_eq!(message::open(&key, place, &buffer, &[9; NONCE_BYTES]), Err(OpenError::NotUtf8));
+    message::seal_in_place(&key, position, [9; NONCE_BYTES], &mut buffer).unwrap();
+    assert_eq!(message::open(&key, position, &buffer, &[9; NONCE_BYTES]), Err(OpenError::NotUtf8));
 }
 
 #[test]
 fn a_mebibyte_with_every_kind_of_character_survives() {
     let content = "\0\u{1F600}e\u{301}\n".repeat(1 << 17);
     let (key, session_id) = (MessageKey::from_bytes([7; 32]), SessionId::from("s"));
-    let place = Place { session_id: &session_id, sequence_number: i64::MAX };
-    let sealed = message::seal(&key, place, &content, &mut ChaCha20Rng::from_seed([1; 32])).unwrap();
-    assert!(message::open(&key, place, &sealed.ciphertext, &sealed.nonce).unwrap() == content);
+    let position = MessagePosition { session_id: &session_id, sequence_number: i64::MAX };
+    let sealed = message::seal(&key, position, &content, &mut ChaCha20Rng::from_seed([1; 32])).unwrap();
+    assert!(message::open(&key, position, &sealed.ciphertext, &sealed.nonce).unwrap() == content);
 }

@@ -1,6 +1,6 @@
 //! RFC 9180's own vectors for our suite, Base and Auth mode, against the HPKE under the envelopes.
 //!
-//! Levi seals in Auth mode only. Base mode differs from it by one step, so its vectors tell where a fault lies.
+//! Levi seals in Auth mode only. Base mode differs from it by one step, so its vectors help to locate a fault.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure that names its line")]
 
@@ -143,7 +143,7 @@ fn sealing_with_the_rfcs_ephemeral_key_gives_the_rfcs_ciphertexts() {
     }
 }
 
-/// Gives out the ephemeral key material of a vector, once.
+/// Returns the ephemeral key material of a vector, once.
 struct Replay(Vec<u8>);
 
 impl TryRng for Replay {

@@ -1,5 +1,5 @@
-//! Levi's own vectors: every file in `docs/vectors` is what the generator makes, and every case in it does what it
-//! says. An implementation in another language needs the second half of this file and nothing else of it.
+//! Levi's own vectors: every file in `docs/vectors` equals the generator's output, and every case has the outcome that
+//! it names. An implementation in another language needs only the second half of this file.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure that names its line")]
 
@@ -8,11 +8,11 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use levi_crypto::at_rest::{self as wrapping, DatabaseKey, Slot};
+use levi_crypto::at_rest::{self as disk, DatabaseKey, Slot};
 use levi_crypto::envelope::{
     DeviceKeyError, DevicePrivateKey, DevicePublicKey, Envelope, EnvelopeError, Route, open as open_envelope,
 };
-use levi_crypto::message::{Place, open as open_message};
+use levi_crypto::message::{MessagePosition, open as open_message};
 use levi_crypto::{OpenError, SessionSecret, SessionSecretError};
 use levi_types::{DeviceId, SessionId, UserId};
 use serde::de::DeserializeOwned;
@@ -28,7 +28,7 @@ fn path(name: &str) -> PathBuf {
 
 fn read<Case: DeserializeOwned>(name: &str, at_least: usize) -> Vec<Case> {
     let file: VectorFile<Case> = serde_json::from_str(&fs::read_to_string(path(name)).unwrap()).unwrap();
-    // A file that went empty would prove nothing.
+    // An empty file would pass every loop.
     assert!(file.vectors.len() >= at_least, "{name} holds {} cases", file.vectors.len());
     file.vectors
 }
@@ -38,7 +38,7 @@ fn decoded(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_checked_in_files_are_what_the_generator_makes() {
+fn the_checked_in_files_equal_the_generators_output() {
     for (name, made) in files::all().unwrap() {
         let found = fs::read_to_string(path(name)).unwrap();
         assert!(
@@ -55,10 +55,13 @@ fn the_checked_in_files_are_what_the_generator_makes() {
 }
 
 #[test]
-fn every_message_vector_does_what_it_says() {
+fn every_message_vector_has_the_named_outcome() {
     for case in read::<message::Case>("message.json", 30) {
         let session_id = SessionId::from(case.session_id.as_str());
-        let place = Place { session_id: &session_id, sequence_number: case.sequence_number.parse().unwrap() };
+        let place = MessagePosition {
+            session_id: &session_id,
+            sequence_number: case.sequence_number.parse().unwrap(),
+        };
         let key = SessionSecret::parse(&case.session_secret).unwrap().message_key();
         let opened =
             open_message(&key, place, &decoded(&case.content_encrypted), &decoded(&case.content_nonce));
@@ -73,7 +76,7 @@ fn every_message_vector_does_what_it_says() {
 }
 
 #[test]
-fn every_session_secret_vector_does_what_it_says() {
+fn every_session_secret_vector_has_the_named_outcome() {
     for case in read::<session_secret::Case>("session-secret.json", 20) {
         let parsed = SessionSecret::parse(&case.text);
         let kind = match &parsed {
@@ -96,7 +99,7 @@ fn every_session_secret_vector_does_what_it_says() {
 }
 
 #[test]
-fn every_device_key_vector_does_what_it_says() {
+fn every_device_key_vector_has_the_named_outcome() {
     for case in read::<device_key::Case>("device-key.json", 20) {
         let kind = match DevicePublicKey::from_base64(&case.public_key) {
             Ok(_) => "accepted",
@@ -114,7 +117,7 @@ fn every_device_key_vector_does_what_it_says() {
 }
 
 #[test]
-fn every_envelope_vector_does_what_it_says() {
+fn every_envelope_vector_has_the_named_outcome() {
     for case in read::<envelope::Case>("envelope.json", 25) {
         let route = Route {
             user_id: &UserId::from(case.user_id.as_str()),
@@ -148,11 +151,11 @@ fn every_envelope_vector_does_what_it_says() {
 }
 
 #[test]
-fn every_at_rest_vector_does_what_it_says() {
+fn every_at_rest_vector_has_the_named_outcome() {
     for case in read::<at_rest::Case>("at-rest.json", 15) {
         let key = DatabaseKey::from_base64(&case.database_key).unwrap();
         let slot = Slot { table: &case.table, row_key: &case.row_key, column: &case.column };
-        let opened = wrapping::unwrap(&key, slot, &decoded(&case.wrapped));
+        let opened = disk::open(&key, slot, &decoded(&case.wrapped));
         assert_eq!(
             opened.as_ref().err().map_or("opens", |error| open_kind(*error)),
             case.expected,

@@ -2,7 +2,7 @@
 //! opened here again, on the disk and on the server, so that every byte that leaves is looked at.
 
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, SessionSecret};
 use levi_outbox::{Encryption, NewRow};
 use levi_transport::rows::MessageRow;
@@ -93,7 +93,7 @@ impl Keys {
         let id = row.session_id.clone().ok_or("a row without its session")?;
         let session = session_number(&id);
         let key = self.keys.get(session).ok_or("a row of a session that nobody made")?;
-        let place = Place { session_id: &id, sequence_number: row.sequence_number };
+        let place = MessagePosition { session_id: &id, sequence_number: row.sequence_number };
         let ciphertext = row.ciphertext().map_err(|error| error.to_string())?;
         let nonce = row.nonce().map_err(|error| error.to_string())?;
         let text = message::open(key, place, &ciphertext, &nonce).map_err(|error| error.to_string())?;
@@ -112,7 +112,7 @@ impl Keys {
             Encryption::DatabaseKey => {
                 let name = format!("{}/{}", row.lane.subject(), row.sequence_number);
                 let slot = Slot { table: "levi_outbox", row_key: &name, column: "payload" };
-                let plain = at_rest::unwrap(&self.database, slot, &row.payload);
+                let plain = at_rest::open(&self.database, slot, &row.payload);
                 let plain = plain.map_err(|error| error.to_string())?;
                 let text = std::str::from_utf8(&plain).map_err(|error| error.to_string())?;
                 Content::parse(text).ok_or_else(|| "a content that nobody wrote".to_owned())

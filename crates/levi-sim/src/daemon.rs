@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use levi_types::{
     CodingSession, Delivery, DeliveryReport, PortErrorKind, Repository, RepositoryId, SecretString,
-    SessionId, SessionStatus, SessionStore, StoreError,
+    SessionId, SessionStore, StoreError,
 };
 
 use crate::content::{Keys, session_number};
@@ -83,29 +83,15 @@ impl SessionStore for Daemon {
 
     fn repository(&self, repository: &RepositoryId) -> Result<Option<Repository>, StoreError> {
         self.answers()?;
-        Ok(Some(Repository {
-            id: repository.clone(),
-            name: "repository".to_owned(),
-            local_path: format!("/home/{repository}"),
-            remote_url: None,
-            default_branch: None,
-            worktree_branch: None,
-        }))
+        Ok(Some(Repository::new(repository.clone(), "repository", format!("/home/{repository}"))))
     }
 
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
         self.answers()?;
         let setup = self.sessions.get(session_number(session));
-        Ok(setup.filter(|setup| setup.state != SessionState::Foreign).map(|setup| CodingSession {
-            id: session.clone(),
-            repository_id: format!("r{}", setup.repository).into(),
-            owner_device_id: None,
-            status: SessionStatus::Active,
-            title: None,
-            current_branch: None,
-            working_directory: None,
-            worktree_path: None,
-        }))
+        Ok(setup
+            .filter(|setup| setup.state != SessionState::Foreign)
+            .map(|setup| CodingSession::new(session.clone(), format!("r{}", setup.repository))))
     }
 
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {

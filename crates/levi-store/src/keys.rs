@@ -1,6 +1,6 @@
-//! This device's own keys: made once, kept in the credentials store.
+//! This device's own keys: generated once, stored in the credentials store.
 //!
-//! Only one process may do this for the first time: [`Credentials`] has no "save unless there is one".
+//! Only one process may do this for the first time, because [`Credentials`] cannot save conditionally.
 
 use levi_crypto::KeyTextError;
 use levi_crypto::at_rest::DatabaseKey;
@@ -8,54 +8,53 @@ use levi_crypto::envelope::DevicePrivateKey;
 use levi_types::{CredentialName, Credentials, CredentialsError, PortErrorKind, SecretString};
 use rand_core::CryptoRng;
 
-/// The key that wraps what lies on this device's disk; made from `rng` on first use.
+/// The key that encrypts what is stored on this device's disk. Generated from `rng` at the first call.
 ///
 /// # Errors
-/// [`CredentialsError`] when the store is locked, denies access or holds no key under that name but something
-/// else. Nothing is written then: a key that cannot be read now may be read later, and one written over it would
-/// cost everything that it wraps.
+/// [`CredentialsError`] if the store is locked, denies access or holds something other than a key under that name.
+/// Nothing is written then, because the old key may be readable later, and a new one could not open existing data.
 pub fn database_key(
     credentials: &(impl Credentials + ?Sized),
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<DatabaseKey, CredentialsError> {
-    let make = || DatabaseKey::generate(rng).expose_base64();
-    stored(credentials, &CredentialName::DatabaseKey, make, DatabaseKey::from_base64)
+    let generate = || DatabaseKey::generate(rng).expose_base64();
+    stored(credentials, &CredentialName::DatabaseKey, generate, DatabaseKey::from_base64)
 }
 
-/// This device's X25519 private key; made from `rng` on first use.
+/// This device's X25519 private key. Generated from `rng` at the first call.
 ///
 /// # Errors
-/// As for [`database_key`]: what cannot be read is not written over.
+/// As for [`database_key`]: a key that cannot be read is not overwritten.
 pub fn device_private_key(
     credentials: &(impl Credentials + ?Sized),
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<DevicePrivateKey, CredentialsError> {
-    let make = || DevicePrivateKey::generate(rng).expose_base64();
-    stored(credentials, &CredentialName::DevicePrivateKey, make, DevicePrivateKey::from_base64)
+    let generate = || DevicePrivateKey::generate(rng).expose_base64();
+    stored(credentials, &CredentialName::DevicePrivateKey, generate, DevicePrivateKey::from_base64)
 }
 
 fn stored<K>(
     credentials: &(impl Credentials + ?Sized),
     name: &CredentialName,
-    make: impl FnOnce() -> SecretString,
+    generate: impl FnOnce() -> SecretString,
     parse: impl Fn(&str) -> Result<K, KeyTextError>,
 ) -> Result<K, CredentialsError> {
     let text = match credentials.load(name)? {
         Some(text) => text,
         None => {
-            credentials.save(name, &make())?;
-            // What the store gives back is what the next start gets, so that is what is used from the start: a
-            // store that forgets shows here and not after data was wrapped.
-            credentials.load(name)?.ok_or_else(|| forgetful(name))?
+            credentials.save(name, &generate())?;
+            // Uses what the store returns, as the next start will. So a store that does not keep keys is noticed
+            // before data is encrypted.
+            credentials.load(name)?.ok_or_else(|| not_kept(name))?
         }
     };
-    // Exposed to be parsed; the key type guards it from here on.
+    // Exposed to be parsed into a key type.
     parse(text.expose()).map_err(|error| {
         CredentialsError::new(PortErrorKind::Corrupt, format!("under `{}`: {error}", name.as_str()))
     })
 }
 
-fn forgetful(name: &CredentialName) -> CredentialsError {
-    let what = format!("`{}` was saved and is gone; use a store that keeps what it is given", name.as_str());
+fn not_kept(name: &CredentialName) -> CredentialsError {
+    let what = format!("`{}` was saved and is missing; use a store that keeps credentials", name.as_str());
     CredentialsError::new(PortErrorKind::Unavailable, what)
 }

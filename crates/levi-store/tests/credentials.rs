@@ -1,4 +1,4 @@
-//! What `FileCredentials` and the device's keys promise.
+//! `FileCredentials` and the device's keys.
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is a failure that names its line")]
 
 use std::fs;
@@ -33,7 +33,7 @@ fn what_is_saved_is_found_again_until_it_is_removed() {
 }
 
 #[test]
-fn what_a_killed_writer_left_behind_is_neither_read_nor_in_the_way() {
+fn the_temporary_file_of_a_killed_writer_is_ignored_and_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("credentials");
     let credentials = FileCredentials::open(&path).unwrap();
@@ -69,7 +69,7 @@ fn a_reader_never_sees_half_a_replacement() {
 }
 
 #[test]
-fn a_folder_that_vanished_is_trouble_and_not_empty() {
+fn a_missing_folder_is_an_error_and_not_an_empty_store() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("credentials");
     let credentials = FileCredentials::open(&path).unwrap();
@@ -81,7 +81,7 @@ fn a_folder_that_vanished_is_trouble_and_not_empty() {
 }
 
 #[test]
-fn a_file_that_is_not_text_is_corrupt_and_not_echoed() {
+fn a_file_that_is_not_text_is_corrupt_and_not_quoted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("credentials");
     let credentials = FileCredentials::open(&path).unwrap();
@@ -133,7 +133,7 @@ mod permissions {
 }
 
 #[test]
-fn keys_are_made_once() {
+fn keys_are_generated_once() {
     let folder = tempfile::tempdir().unwrap();
     let credentials = FileCredentials::open(folder.path().join("credentials")).unwrap();
     let first = database_key(&credentials, &mut rng()).unwrap();
@@ -143,7 +143,7 @@ fn keys_are_made_once() {
     assert_ne!(first.expose_bytes(), device.expose_bytes());
 }
 
-/// A store whose `load` fails once its door is shut, as a keychain does when it is locked.
+/// A store whose `load` fails while it is locked, as a keychain's does.
 #[derive(Default)]
 struct Lockable {
     locked: bool,
@@ -181,7 +181,7 @@ fn a_locked_keychain_never_has_its_keys_overwritten() {
 }
 
 #[test]
-fn a_key_that_makes_no_sense_is_neither_used_nor_overwritten() {
+fn a_malformed_key_is_neither_used_nor_overwritten() {
     let keychain = Lockable::default();
     for text in ["", "not base64!", "c2hvcnQ="] {
         keychain.save(&CredentialName::DatabaseKey, &text.into()).unwrap();
@@ -193,7 +193,7 @@ fn a_key_that_makes_no_sense_is_neither_used_nor_overwritten() {
 }
 
 #[test]
-fn a_store_that_forgets_is_noticed_before_anything_is_wrapped() {
+fn a_store_that_does_not_keep_keys_is_noticed_before_anything_is_encrypted() {
     struct Forgetful;
     impl Credentials for Forgetful {
         fn load(&self, _: &CredentialName) -> Result<Option<SecretString>, CredentialsError> {

@@ -1,4 +1,4 @@
-//! What `SqliteSessionStore` promises.
+//! `SqliteSessionStore`: contents, files, errors.
 #![cfg(feature = "sqlite")]
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is a failure that names its line")]
 
@@ -27,25 +27,18 @@ fn folder() -> (TempDir, PathBuf) {
 
 fn repository() -> Repository {
     Repository {
-        id: "repository-1".into(),
-        name: "plaintext-name".to_owned(),
-        local_path: "/plaintext/path".to_owned(),
         remote_url: Some("https://plaintext.example/x".to_owned()),
-        default_branch: None,
-        worktree_branch: None,
+        ..Repository::new("repository-1", "plaintext-name", "/plaintext/path")
     }
 }
 
 fn session(id: &str) -> CodingSession {
     CodingSession {
-        id: id.into(),
-        repository_id: "repository-1".into(),
         owner_device_id: Some("device-2".into()),
         status: SessionStatus::Paused,
         title: Some("plaintext title".to_owned()),
         current_branch: Some("plaintext-branch".to_owned()),
-        working_directory: None,
-        worktree_path: None,
+        ..CodingSession::new(id, "repository-1")
     }
 }
 
@@ -116,7 +109,7 @@ fn no_plaintext_is_in_any_file() {
     store.save_secret(&"session-1".into(), &secret).unwrap();
     store.save_session(&session("session-1")).unwrap();
 
-    // Open still, so the WAL holds what was just written.
+    // Still open, so the WAL holds the last writes.
     let files = everything_on_disk(folder.path());
     assert!(files.len() >= 3, "database, WAL and shared memory are there: {}", files.len());
     assert!(
@@ -140,7 +133,7 @@ fn the_wrong_key_is_refused_and_changes_nothing() {
 
     let refused = SqliteSessionStore::open(&file, key(2)).unwrap_err();
     assert_eq!(refused.kind(), PortErrorKind::Denied);
-    assert!(refused.to_string().contains("the database key does not fit"), "{refused}");
+    assert!(refused.to_string().contains("not the database key of the store"), "{refused}");
     assert_eq!(everything_on_disk(folder.path()), before);
     assert!(SqliteSessionStore::open(&file, key(1)).unwrap().session(&"session-1".into()).unwrap().is_some());
 }
@@ -159,7 +152,7 @@ fn a_newer_file_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_corrupt_and_stays() {
+fn a_file_that_is_not_a_database_is_corrupt_and_unchanged() {
     let (_folder, file) = folder();
     fs::write(&file, "not a database, but long enough to have a header. ".repeat(20)).unwrap();
     let before = fs::read(&file).unwrap();
@@ -175,7 +168,7 @@ fn a_missing_folder_is_named_with_what_to_do() {
     assert!(refused.to_string().contains("check that its folder exists"), "{refused}");
 }
 
-/// A record copied to another row, as somebody with the file but without the key could do.
+/// A record copied to another row, as an attacker with the file but without the key could do.
 #[test]
 fn a_record_moved_to_another_row_does_not_open() {
     let (_folder, file) = folder();
@@ -191,7 +184,7 @@ fn a_record_moved_to_another_row_does_not_open() {
 }
 
 #[test]
-fn progress_counts_each_message_once_and_forgets_what_was_stuck() {
+fn progress_counts_each_message_once_and_removes_sent_messages_from_unsent() {
     let (_folder, file) = folder();
     let store = SqliteSessionStore::open(&file, key(1)).unwrap();
     let id = SessionId::from("session-1");
@@ -212,7 +205,7 @@ fn progress_counts_each_message_once_and_forgets_what_was_stuck() {
 }
 
 #[test]
-fn the_file_does_not_grow_with_what_was_sent() {
+fn the_file_does_not_grow_with_sent_messages() {
     let (_folder, file) = folder();
     let store = SqliteSessionStore::open(&file, key(1)).unwrap();
     store.record(&[failed(0), sent(0)]).unwrap();
@@ -231,7 +224,7 @@ fn the_file_does_not_grow_with_what_was_sent() {
 }
 
 #[test]
-fn a_removed_session_leaves_nothing_and_takes_no_other_with_it() {
+fn a_removed_session_leaves_no_rows_and_other_sessions_unchanged() {
     let (_folder, file) = folder();
     let store = SqliteSessionStore::open(&file, key(1)).unwrap();
     let secret = SessionSecret::generate(&mut UnwrapErr(getrandom::SysRng));
@@ -249,9 +242,9 @@ fn a_removed_session_leaves_nothing_and_takes_no_other_with_it() {
     assert!(store.session_secret(&"session-2".into()).unwrap().is_some());
 }
 
-/// The file may be the daemon's own database: its tables are left alone, and another writer is waited for.
+/// The file may be the daemon's own database: its tables are unchanged, and the store waits for other writers.
 #[test]
-fn it_lives_in_the_daemons_own_database() {
+fn it_can_share_the_daemons_own_database() {
     let (_folder, file) = folder();
     let daemon = rusqlite::Connection::open(&file).unwrap();
     daemon.execute_batch("CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept')").unwrap();

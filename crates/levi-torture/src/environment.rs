@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use levi::transport::HttpSignIn;
 use levi::{Credentials, FileCredentials, HttpOptions, RefreshingAuth, SessionId, UserId};
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_testkit::fixtures::{TestUser, uuid_of};
 use levi_testkit::supabase::FakeSupabase;
 use tempfile::TempDir;
@@ -61,7 +61,7 @@ impl TestEnvironment {
         let key = secret_of(session)?.message_key();
         let mut numbers = Vec::new();
         for row in self.server.messages(session)? {
-            let place = Place { session_id: session, sequence_number: row.sequence_number };
+            let place = MessagePosition { session_id: session, sequence_number: row.sequence_number };
             let ciphertext = STANDARD.decode(&row.content_encrypted)?;
             let text = message::open(&key, place, &ciphertext, &STANDARD.decode(&row.content_nonce)?)?;
             if !is_content(session, row.sequence_number, &text) {

@@ -26,6 +26,8 @@ pub enum Verdict {
     ProjectUnavailable,
     /// The request's body was too large.
     TooLarge,
+    /// The response is longer than `HttpOptions::max_response_bytes`. A read can ask for fewer rows.
+    ResponseTooLarge,
     /// A response that the table does not list; handled as `Busy`.
     Unexpected,
 }

@@ -6,17 +6,23 @@ mod auth;
 mod classify;
 #[cfg(feature = "http")]
 mod http;
-mod port;
+mod query;
 pub mod rows;
+mod sign_in;
+mod supabase;
 mod table;
 
 pub use api_error::{ApiError, Verdict};
 pub use auth::StoredAuth;
 #[cfg(feature = "http")]
 pub use auth::{RefreshingAuth, TokenError};
-pub use classify::{ResponseHead, classify, culprits};
+pub use classify::{ResponseHead, classify, offenders};
 #[cfg(feature = "http")]
 pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};
 #[cfg(feature = "mock")]
-pub use port::{MockSignIn, MockSupabase};
-pub use port::{Select, SignIn, SignInError, Supabase, Table, Tokens, Upsert};
+pub use sign_in::MockSignIn;
+pub use sign_in::{SignIn, SignInError, Tokens};
+#[cfg(feature = "mock")]
+pub use supabase::MockSupabase;
+pub use supabase::{Select, Supabase, Upsert};
+pub use table::Table;

@@ -1,6 +1,19 @@
-//! Names and keys of the five tables.
+//! The five tables, with the names and keys of `docs/protocol.md`.
 
-use crate::port::Table;
+/// A table of the project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// `devices`
+    Devices,
+    /// `repositories`
+    Repositories,
+    /// `agent_coding_sessions`
+    Sessions,
+    /// `agent_coding_session_messages`
+    Messages,
+    /// `agent_coding_session_secrets`
+    Secrets,
+}
 
 impl Table {
     /// Every table, parents before children.
@@ -18,7 +31,7 @@ impl Table {
         }
     }
 
-    /// The unique columns an upsert merges by (`on_conflict=`), comma separated.
+    /// The unique columns by which an upsert merges (`on_conflict=`), comma separated.
     pub const fn conflict_columns(self) -> &'static str {
         match self {
             Self::Devices | Self::Repositories | Self::Sessions => "id",

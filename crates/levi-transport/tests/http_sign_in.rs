@@ -1,4 +1,4 @@
-//! Requests and answers of `HttpSignIn`, over real sockets.
+//! Requests and results of `HttpSignIn`, over real sockets.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
@@ -77,9 +77,9 @@ async fn refused_is_what_the_sign_in_server_itself_refuses() {
     }
 }
 
-/// A sign-in must not be thrown away because something on the way was out of order.
+/// A failing network, proxy or gateway must not end a sign-in.
 #[tokio::test]
-async fn anything_else_may_be_better_later() {
+async fn every_other_error_is_temporary() {
     let page = Step::Answer("403 Forbidden", &[("content-type", "text/html")], "<html></html>".to_owned());
     let busy = Verdict::Busy;
     let table = [

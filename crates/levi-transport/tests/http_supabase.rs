@@ -1,4 +1,4 @@
-//! Requests and answers of `HttpSupabase`, over real sockets.
+//! Requests and results of `HttpSupabase`, over real sockets.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
@@ -64,7 +64,7 @@ async fn an_upsert_is_this_request() {
 }
 
 #[tokio::test]
-async fn a_select_is_this_request_and_hands_out_the_rows_as_they_came() {
+async fn a_select_is_this_request_and_returns_the_rows_unchanged() {
     let server = Server::start(vec![json("200 OK", " [{\"sequence_number\":9007199254740993}]\n")]);
     let supabase = HttpSupabase::new(&server.options()).unwrap();
     let select = Select::messages_after(&"a/b c".into(), Some(5), 100);
@@ -83,7 +83,7 @@ async fn a_select_is_this_request_and_hands_out_the_rows_as_they_came() {
 }
 
 #[tokio::test]
-async fn a_select_never_takes_another_answer_for_rows() {
+async fn a_select_never_takes_another_body_for_rows() {
     let html = Step::Answer("200 OK", &[("content-type", "text/html")], "<html></html>".to_owned());
     let table = [
         (json("200 OK", "{}"), Verdict::Unreachable, "bad_response"),
@@ -114,7 +114,7 @@ async fn status_body_and_retry_after_make_the_error() {
         error_after(Step::Answer("503 Service Unavailable", &[("retry-after", "12")], String::new())).await;
     assert_eq!((busy.verdict, busy.retry_after), (Verdict::Busy, Some(Duration::from_secs(12))));
 
-    let date = &[("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")];
+    let date = &[("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")];
     let busy = error_after(Step::Answer("429 Too Many Requests", date, String::new())).await;
     assert_eq!((busy.verdict, busy.retry_after), (Verdict::Busy, Some(Duration::from_secs(3600))));
 
@@ -123,7 +123,7 @@ async fn status_body_and_retry_after_make_the_error() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_and_goes_nowhere() {
+async fn a_redirect_is_an_error_and_is_not_followed() {
     let elsewhere = Server::start(vec![Step::Stall]);
     let location = elsewhere.url.clone().leak();
     for status in ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"] {
@@ -144,7 +144,6 @@ async fn every_broken_connection_has_its_code() {
         (Step::Raw(b"HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\n5\r\n[]"), "truncated"),
         (Step::Raw(b"HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n[]"), "truncated"),
         (Step::Raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "bad_response"),
-        (Step::Endless, "too_long"),
     ];
     for (step, code) in table {
         let error = error_after(step).await;
@@ -153,7 +152,13 @@ async fn every_broken_connection_has_its_code() {
 }
 
 #[tokio::test]
-async fn nobody_there_and_nobody_who_speaks_tls() {
+async fn a_body_over_the_limit_has_a_verdict_of_its_own() {
+    let error = error_after(Step::Endless).await;
+    assert_eq!((error.verdict, error.code.as_str()), (Verdict::ResponseTooLarge, "too_long"));
+}
+
+#[tokio::test]
+async fn no_listener_and_a_listener_without_tls() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let options = levi_transport::HttpOptions::new(format!("http://{gone}"), KEY);
     assert_eq!(upsert(&HttpSupabase::new(&options).unwrap()).await.unwrap_err().code, "connect");
@@ -172,7 +177,7 @@ async fn nobody_there_and_nobody_who_speaks_tls() {
 }
 
 #[tokio::test]
-async fn a_stalled_server_is_given_up() {
+async fn a_stalled_server_is_a_timeout() {
     let server = Server::start(vec![Step::Stall]);
     let mut options = server.options();
     options.timeouts.response = Duration::from_millis(50);
@@ -180,7 +185,7 @@ async fn a_stalled_server_is_given_up() {
     assert_eq!((error.verdict, error.code.as_str()), (Verdict::Unreachable, "timeout"));
     assert!(error.detail.contains("response"), "not only the total: {}", error.detail);
 
-    // Also where the head came in time and the body does not.
+    // Also if the head arrives in time and the body does not.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut options =
         levi_transport::HttpOptions::new(format!("http://{}", listener.local_addr().unwrap()), KEY);
@@ -196,7 +201,7 @@ async fn a_stalled_server_is_given_up() {
 }
 
 #[tokio::test]
-async fn connections_are_used_again() {
+async fn connections_are_reused() {
     let ok = || Step::Answer("201 Created", &[], String::new());
     let busy = Step::Answer("503 Service Unavailable", &[], "<html>".to_owned());
     let server = Server::start(vec![ok(), busy, ok()]);
@@ -213,7 +218,7 @@ async fn connections_are_used_again() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_with_a_token_that_is_none() {
+async fn nothing_is_sent_with_a_malformed_token() {
     let server = Server::start(vec![Step::Stall]);
     let supabase = HttpSupabase::new(&server.options()).unwrap();
     for token in ["", "two words", "line\r\nx-admin: 1", "nul\0", "\u{e9}", KEY] {
@@ -227,7 +232,7 @@ async fn nothing_is_sent_with_a_token_that_is_none() {
 }
 
 #[tokio::test]
-async fn a_server_that_echoes_the_request_does_not_get_the_token_into_the_answer() {
+async fn a_server_that_echoes_the_request_does_not_get_the_token_into_the_error() {
     for status in ["400 Bad Request", "200 OK"] {
         let echo = format!(r#"{{"code":"ECHO","message":"you sent Bearer {TOKEN} and {KEY}, {KEY}"}}"#);
         let error = error_after(json(status, &echo)).await;

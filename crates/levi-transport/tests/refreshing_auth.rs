@@ -1,4 +1,4 @@
-//! A sign-in that lasts, against a sign-in server and a credentials store that misbehave on command.
+//! `RefreshingAuth` with a sign-in server and a credentials store that fail on command.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
@@ -11,7 +11,7 @@ use levi_types::{
 };
 use tokio::sync::Semaphore;
 
-/// Everything that happened, in order.
+/// The calls of the sign-in server and the credentials store, in order.
 type Log = Arc<Mutex<Vec<String>>>;
 
 /// Grants `a2`, `a3`, ... for `r1`, `r2`, ...; each refresh waits for a permit.
@@ -19,7 +19,7 @@ struct Server {
     log: Log,
     permits: Semaphore,
     refuses: Mutex<Option<SignInError>>,
-    /// Run while a refresh is under way: what another process does meanwhile.
+    /// Called during a refresh: what another process does in the meantime.
     meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
@@ -104,7 +104,7 @@ struct World {
 }
 
 impl World {
-    /// Signed in with the first tokens; refreshes are answered at once.
+    /// Signed in with the first tokens; refreshes complete at once.
     fn new() -> Self {
         let log = Log::default();
         let store = Arc::new(Store { log: log.clone(), ..Store::default() });
@@ -131,7 +131,7 @@ impl World {
         *self.store.broken.lock().unwrap() = broken;
     }
 
-    /// What `refresh` says to the token with this number: the number of the new one, or the error.
+    /// Refreshes the token with this number; returns the new token's text.
     async fn refresh(&self, stale: u32) -> Result<String, TokenError> {
         let session = self.auth.refresh(&access(stale)).await?;
         Ok(session.access_token.expose().to_owned())
@@ -200,7 +200,7 @@ async fn a_token_that_was_replaced_already_costs_no_request() {
 }
 
 #[tokio::test]
-async fn tokens_that_cannot_be_saved_are_kept_and_saved_later() {
+async fn tokens_that_cannot_be_stored_are_kept_and_stored_later() {
     let world = World::new();
     world.break_store(true);
     for _ in 0..2 {
@@ -217,7 +217,7 @@ async fn tokens_that_cannot_be_saved_are_kept_and_saved_later() {
 }
 
 #[tokio::test]
-async fn unsaved_tokens_give_way_to_a_newer_sign_in_elsewhere() {
+async fn unsaved_tokens_are_dropped_for_a_newer_sign_in_of_another_process() {
     for newer in [Some(json(7)), None] {
         let world = World::new();
         world.break_store(true);
@@ -231,7 +231,7 @@ async fn unsaved_tokens_give_way_to_a_newer_sign_in_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_remembered_until_somebody_signs_in() {
+async fn a_refusal_is_remembered_until_the_next_sign_in() {
     let world = World::new();
     world.refuse(refused());
     for _ in 0..3 {
@@ -240,7 +240,10 @@ async fn a_refusal_is_remembered_until_somebody_signs_in() {
         assert!(!error.is_transient());
     }
     assert_eq!(world.log(), ["refresh r1"]);
-    assert!(world.auth.current().await.unwrap().is_some(), "what is stored stays until somebody decides");
+    assert!(
+        world.auth.current().await.unwrap().is_some(),
+        "the stored sign-in stays until a sign-in or sign-out"
+    );
 
     world.refuse(None);
     let who = world.auth.sign_in("a@example.com", &"password".into()).await.unwrap();
@@ -249,7 +252,7 @@ async fn a_refusal_is_remembered_until_somebody_signs_in() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_used_up_by_another_process_signs_nobody_out() {
+async fn a_refresh_token_used_by_another_process_does_not_end_the_sign_in() {
     let world = World::new();
     world.refuse(refused());
     let store = world.store.clone();
@@ -259,7 +262,7 @@ async fn a_refresh_token_used_up_by_another_process_signs_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_refresh_is_finished_even_if_nobody_waits_for_it_any_more() {
+async fn a_refresh_completes_even_if_its_caller_is_dropped() {
     let world = World::new();
     world.server.permits.acquire_many(100).await.unwrap().forget();
     let auth = world.auth.clone();
@@ -292,7 +295,7 @@ async fn signing_out_and_in() {
 }
 
 #[tokio::test]
-async fn a_sign_out_drops_tokens_that_could_not_be_saved() {
+async fn a_sign_out_drops_tokens_that_could_not_be_stored() {
     let world = World::new();
     world.break_store(true);
     world.refresh(1).await.unwrap_err();
@@ -302,7 +305,7 @@ async fn a_sign_out_drops_tokens_that_could_not_be_saved() {
 }
 
 #[tokio::test]
-async fn an_unreadable_sign_in_is_told_without_quoting_it() {
+async fn an_unreadable_sign_in_is_an_error_that_does_not_quote_it() {
     let world = World::new();
     *world.store.secret.lock().unwrap() = Some(r#"{"access_token":"hidden-words","refresh_token":7}"#.into());
     let error = world.refresh(1).await.unwrap_err();

@@ -1,8 +1,8 @@
-//! Two clocks that must not be mixed up, and the port that reads them.
+//! Two clocks with types of their own, and the port that reads them.
 
 use std::time::Duration;
 
-/// Time since an arbitrary start that only moves forward. Flush deadlines and timers use it.
+/// Time since an arbitrary start. Only moves forward. Used for flush deadlines and timers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(Duration);
 
@@ -23,13 +23,13 @@ impl Monotonic {
         Self(self.0.saturating_add(delay))
     }
 
-    /// How long from `earlier` to here; zero if `earlier` is later.
+    /// The time from `earlier` to `self`; zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// Milliseconds since the Unix epoch. What is written to disk uses it; it may jump.
+/// Milliseconds since the Unix epoch. Used for times on disk. May jump in either direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Wall(i64);
 
@@ -44,14 +44,14 @@ impl Wall {
         self.0
     }
 
-    /// This time plus `delay`, saturating; fractions of a millisecond round up so that nothing is early.
+    /// This time plus `delay`, saturating. Fractions of a millisecond round up, so that nothing is early.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         let millis = i64::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(millis))
     }
 
-    /// How long from `earlier` to here; zero if `earlier` is later.
+    /// The time from `earlier` to `self`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -62,12 +62,12 @@ impl Wall {
 pub struct Now {
     /// For timers.
     pub monotonic: Monotonic,
-    /// For what is written down.
+    /// For times on disk.
     pub wall: Wall,
 }
 
-/// Reads both clocks. Policy never calls it: it is handed a [`Now`].
+/// Reads both clocks. Pure code does not use it and takes a [`Now`] as a parameter.
 pub trait Clock: Send + Sync {
-    /// The present.
+    /// Both clocks' present time.
     fn now(&self) -> Now;
 }

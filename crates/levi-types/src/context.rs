@@ -1,8 +1,8 @@
 use crate::AccessToken;
 
-/// What sending needs to know about the signed-in user.
+/// The credentials for sending.
 ///
-/// Handed to Levi after sign-in and again whenever the daemon has a fresher token.
+/// A daemon that refreshes tokens by itself passes it to Levi after sign-in and after each refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncContext {
     /// Sent as `Authorization: Bearer`.

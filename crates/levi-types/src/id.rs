@@ -1,4 +1,4 @@
-//! Identifiers: opaque, cheap to clone, never mixed up with one another.
+//! Identifiers: opaque text, cheap to clone, one type for each kind.
 
 use std::fmt;
 use std::sync::Arc;
@@ -79,6 +79,6 @@ string_id! {
     RepositoryId
 }
 string_id! {
-    /// The daemon's own name for a message; it never leaves the device.
+    /// The daemon's own id for a message. Not sent to the server.
     MessageId
 }

@@ -2,31 +2,31 @@ use std::fmt;
 
 use crate::{MessageId, SessionId};
 
-/// The longest id, in bytes of UTF-8, that Levi takes.
+/// The longest id that Levi accepts, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 256;
 
-/// One message to be sealed and synced.
+/// One message to encrypt and sync.
 ///
 /// `Debug` shows the ids and the content's length, never the content.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MessageSyncRequest {
-    /// The daemon's own name for the message. A second request with the same message id, session and
-    /// sequence number replaces the first.
+    /// The daemon's own id for the message. A second request with the same message id, session and sequence number
+    /// replaces the first.
     pub message_id: MessageId,
-    /// The session the message belongs to; its key seals the content. A uuid in lower case: one in upper case is
-    /// refused at once, and what is no uuid is set aside when PostgreSQL refuses it (22P02).
+    /// The session of the message. Its key encrypts the content. A lower-case uuid: one in upper case is refused at
+    /// once, and other text is parked when PostgreSQL refuses it (22P02).
     pub session_id: SessionId,
-    /// Place in the session, zero or more, unique per session.
+    /// The position in the session: zero or more, unique in the session.
     pub sequence_number: i64,
-    /// The message itself: any UTF-8, NUL included, may be empty.
+    /// Any UTF-8, NUL included. May be empty.
     pub content: String,
 }
 
 impl MessageSyncRequest {
-    /// Checks everything that can be checked without a key or a disk.
+    /// Checks the fields. Needs neither a key nor a disk.
     ///
     /// # Errors
-    /// [`InvalidMessage`], naming the field and what to do.
+    /// [`InvalidMessage`], which names the field and says what to do.
     pub fn check(&self, max_message_bytes: usize) -> Result<(), InvalidMessage> {
         check_id("message_id", self.message_id.as_str())?;
         check_id("session_id", self.session_id.as_str())?;
@@ -58,8 +58,8 @@ fn check_id(field: &'static str, id: &str) -> Result<(), InvalidMessage> {
 
 /// Whether `id` is a uuid (RFC 9562) written with upper-case letters.
 ///
-/// PostgreSQL hands uuids back in lower case, and ids are sealed as text: what is sealed under the upper-case form
-/// cannot be opened by a reader who learned the id from the server.
+/// PostgreSQL returns uuids in lower case, and ciphertext is bound to ids as text. So a reader that has the id from the
+/// server cannot open what was sealed under the upper-case form.
 pub fn is_upper_case_uuid(id: &str) -> bool {
     let shape = |(at, byte): (usize, u8)| match at {
         8 | 13 | 18 | 23 => byte == b'-',
@@ -79,20 +79,20 @@ impl fmt::Debug for MessageSyncRequest {
     }
 }
 
-/// Why a message cannot be taken. No variant carries content.
+/// Why a message is refused. No variant contains content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidMessage {
     /// An id was empty.
     #[error("{field} is empty; give every message a non-empty {field}")]
     EmptyId {
-        /// Which id.
+        /// The id's field.
         field: &'static str,
     },
     /// An id was longer than [`MAX_ID_BYTES`].
     #[error("{field} is {bytes} bytes long; the limit is {MAX_ID_BYTES}")]
     LongId {
-        /// Which id.
+        /// The id's field.
         field: &'static str,
         /// Its length in bytes.
         bytes: usize,
@@ -100,18 +100,18 @@ pub enum InvalidMessage {
     /// An id held a NUL or another control character.
     #[error("{field} holds a control character; ids are printable text")]
     ControlInId {
-        /// Which id.
+        /// The id's field.
         field: &'static str,
     },
     /// A uuid in upper case.
     #[error(
-        "{field} is a uuid with upper-case letters; the server hands it back in lower case, so write it so"
+        "{field} is a uuid with upper-case letters; the server returns it in lower case, so write it in lower case"
     )]
     UpperCaseUuid {
-        /// Which id.
+        /// The id's field.
         field: &'static str,
     },
-    /// Sequence numbers start at zero.
+    /// A sequence number below zero.
     #[error("sequence_number is {0}; it must be zero or more")]
     NegativeSequenceNumber(i64),
     /// The content is over the configured limit.
@@ -119,7 +119,7 @@ pub enum InvalidMessage {
     TooLarge {
         /// The content's length in bytes of UTF-8.
         bytes: usize,
-        /// The limit in force.
+        /// The configured limit.
         limit: usize,
     },
 }

@@ -1,110 +1,110 @@
-//! What Levi asks of the daemon around it. Both ports are narrow and blocking: Levi calls them from its
-//! own thread, never from an async task. One exception: a Levi without a database key asks for the secret of a session that
-//! it does not know yet where a message of it is handed in, for it must say there and then whether it can keep it.
+//! What Levi needs from the daemon. Both ports are narrow and blocking. Levi calls them from its own thread and not from
+//! async tasks, with one exception: without a database key, `enqueue` asks for the secret of a session whose key is not
+//! cached, because it has to tell the caller at once whether the message can be stored.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::{CodingSession, MessageId, Repository, RepositoryId, SecretString, SessionId};
 
-/// The daemon's own record of repositories, sessions and their secrets.
+/// The daemon's own store of repositories, sessions and their secrets.
 pub trait SessionStore: Send + Sync {
     /// The secret of `session` (`sess_...`), or `None` while this device does not have it.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot answer; Levi waits and asks again.
+    /// [`StoreError`] if the store cannot be read; Levi asks again later.
     fn session_secret(&self, session: &SessionId) -> Result<Option<SecretString>, StoreError>;
 
     /// The repository with this id, or `None` if there is none.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot answer.
+    /// [`StoreError`] if the store cannot be read.
     fn repository(&self, repository: &RepositoryId) -> Result<Option<Repository>, StoreError>;
 
     /// The session with this id, or `None` if there is none.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot answer.
+    /// [`StoreError`] if the store cannot be read.
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError>;
 
-    /// Told what became of messages: of each at least once that a request carried or that was set aside. A message
-    /// that waits for its session's secret is not reported. Told just before the outbox commits the same, so that a
-    /// crash in between only means to be told again. A store that keeps no such record ignores it,
-    /// and what a store fails to take is not repeated.
+    /// Records the delivery of messages. Called at least once for each message that was in a request or was parked,
+    /// not for one that waits for its session's secret. Called just before the outbox commits the same change, so after
+    /// a crash in between it is called again. A store without such a record returns `Ok(())`.
     ///
     /// # Errors
-    /// [`StoreError`]; Levi logs it and goes on, for the outbox and not this record decides what is sent.
+    /// [`StoreError`]. Levi logs it and does not call again, because the outbox and not this record decides what is
+    /// sent.
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError>;
 }
 
-/// What became of one message.
+/// The delivery of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryReport {
     /// The message's session.
     pub session_id: SessionId,
-    /// Its place there.
+    /// The position in that session.
     pub sequence_number: i64,
-    /// The daemon's own name for it.
+    /// The daemon's own id for the message.
     pub message_id: MessageId,
-    /// Sent, or why not.
+    /// Whether the message is on the server, and if not, why.
     pub delivery: Delivery,
 }
 
-/// Sent, or why not.
+/// Whether a message is on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// Supabase has it.
+    /// The message is on the server.
     Sent,
-    /// Not yet; Levi will try again by itself.
+    /// The last request failed; Levi retries.
     Failed {
-        /// A short code: an SQLSTATE, a PostgREST code, or one of Levi's own words.
+        /// A short code: an SQLSTATE, a PostgREST code, or a word such as `timeout`.
         code: String,
     },
-    /// Not ever, unless somebody steps in.
+    /// The server refused the message; Levi does not retry it until an operator unparks it.
     Parked {
         /// As for `Failed`.
         code: String,
     },
 }
 
-/// A place for small secrets: an OS keychain, or a file that only the user can read.
+/// A store for small secrets: an OS keychain, or files that only the user can read.
 pub trait Credentials: Send + Sync {
     /// The secret under `name`, or `None` if there is none.
     ///
     /// # Errors
-    /// [`CredentialsError`] when the store is locked or broken. That is never the same as `None`.
+    /// [`CredentialsError`] if the store is locked or cannot be read. Never return `None` then.
     fn load(&self, name: &CredentialName) -> Result<Option<SecretString>, CredentialsError>;
 
-    /// Keeps `secret` under `name`, durably once this returns, replacing an older one atomically.
+    /// Stores `secret` under `name` and atomically replaces an older one. Durable once this returns.
     ///
     /// # Errors
-    /// [`CredentialsError`]; the older secret is then still there.
+    /// [`CredentialsError`]; the older secret is still stored then.
     fn save(&self, name: &CredentialName, secret: &SecretString) -> Result<(), CredentialsError>;
 
-    /// Forgets what is under `name`, if anything.
+    /// Removes the secret under `name`, if there is one.
     ///
     /// # Errors
-    /// [`CredentialsError`] when it could not be removed.
+    /// [`CredentialsError`] if it could not be removed.
     fn remove(&self, name: &CredentialName) -> Result<(), CredentialsError>;
 }
 
-/// What a secret in [`Credentials`] is for.
+/// The name of a secret in [`Credentials`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum CredentialName {
-    /// Who is signed in and with which tokens, as one JSON object so that it changes in one write.
+    /// The user id and both tokens, as one JSON object, so that they change in one write.
     SignIn,
     /// This device's id on the server.
     DeviceId,
     /// This device's X25519 private key.
     DevicePrivateKey,
-    /// The key that wraps what lies on this device's disk.
+    /// The key that encrypts what is stored on this device's disk.
     DatabaseKey,
 }
 
 impl CredentialName {
-    /// The name as a keychain or a file would show it.
+    /// The name of the keychain entry or file.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::SignIn => "sign-in",
@@ -115,15 +115,15 @@ impl CredentialName {
     }
 }
 
-/// What kind of trouble a port has; the kind decides what Levi does, the source is for people.
+/// The kind of a port's error. It decides what Levi does; the source is shown to people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PortErrorKind {
-    /// Locked, busy, full or slow: asking again later may help.
+    /// Busy, full or slow: a later call may succeed.
     Unavailable,
-    /// Permission is missing, or a keychain is locked: a person must do something.
+    /// Permission is missing, or a keychain is locked: a person has to act.
     Denied,
-    /// What was read makes no sense.
+    /// The stored value is malformed.
     Corrupt,
 }
 
@@ -137,12 +137,12 @@ macro_rules! port_error {
         }
 
         impl $name {
-            /// Wraps what the store said. The source must carry no secret.
+            /// An error of the given kind. `source` must not contain a secret.
             pub fn new(kind: PortErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
                 Self { kind, source: source.into() }
             }
 
-            /// What kind of trouble it is.
+            /// The kind of the error.
             pub const fn kind(&self) -> PortErrorKind {
                 self.kind
             }
@@ -168,10 +168,10 @@ macro_rules! port_error {
 }
 
 port_error! {
-    /// The session store could not answer.
+    /// The session store failed.
     StoreError, "the session store"
 }
 port_error! {
-    /// The credentials store could not answer.
+    /// The credentials store failed.
     CredentialsError, "the credentials store"
 }

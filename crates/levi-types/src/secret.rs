@@ -1,21 +1,21 @@
-//! Text that must not be printed, kept in freed memory, or compared in variable time.
+//! Text that must not be printed, left in freed memory, or compared in variable time.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// Secret text: `Debug` shows no content, memory is zeroised on drop, equality is constant-time.
+/// Secret text. `Debug` shows no content, memory is zeroised on drop, equality is constant-time.
 #[derive(Clone)]
 pub struct SecretString(Zeroizing<String>);
 
 impl SecretString {
-    /// Takes the text over; the caller's buffer becomes the secret's own.
+    /// Takes ownership of the text without copying it.
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// The secret itself. Every call is an exposure: say at the call site why it is needed.
+    /// The secret's text. Comment each call with the reason for the exposure.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -54,7 +54,7 @@ macro_rules! secret_token {
         pub struct $name(SecretString);
 
         impl $name {
-            /// The token itself. Every call is an exposure: say at the call site why it is needed.
+            /// The token's text. Comment each call with the reason for the exposure.
             pub fn expose(&self) -> &str {
                 self.0.expose()
             }
@@ -92,10 +92,10 @@ macro_rules! secret_token {
 }
 
 secret_token! {
-    /// A user's access token, opaque to Levi (HS256, ES256 and RS256 projects differ).
+    /// A user's access token. Levi does not parse it, because projects sign with HS256, ES256 or RS256.
     AccessToken
 }
 secret_token! {
-    /// A user's refresh token. It works once.
+    /// A user's refresh token. Works once.
     RefreshToken
 }

@@ -1,4 +1,4 @@
-//! What a daemon knows locally about a repository and a coding session.
+//! A daemon's own record of a repository and a coding session.
 
 use std::str::FromStr;
 
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DeviceId, RepositoryId, SessionId};
 
-/// Where a coding session stands.
+/// Whether a coding session runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SessionStatus {
-    /// Being worked in.
+    /// Running.
     Active,
-    /// Set aside, may go on.
+    /// Interrupted; may continue.
     Paused,
-    /// Over.
+    /// Finished.
     Ended,
 }
 
 impl SessionStatus {
-    /// The word the server stores.
+    /// The word that the server stores.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -29,9 +29,9 @@ impl SessionStatus {
     }
 }
 
-/// A status word that is none of `active`, `paused`, `ended`.
+/// A word other than `active`, `paused` and `ended`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no session status; use active, paused or ended")]
+#[error("{0:?} is not a session status; use active, paused or ended")]
 pub struct UnknownStatus(pub String);
 
 impl FromStr for SessionStatus {
@@ -47,40 +47,90 @@ impl FromStr for SessionStatus {
     }
 }
 
-/// A repository on this device, as the daemon's own store knows it.
+/// A repository on this device, as the daemon's own store records it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repository {
-    /// Its id, here and on the server.
+    /// A uuid, the same on the server.
     pub id: RepositoryId,
-    /// What people call it.
+    /// The name shown to people.
     pub name: String,
-    /// Where it lies on this device.
+    /// The checkout's folder on this device.
     pub local_path: String,
-    /// Where it is pushed to, if anywhere.
+    /// The URL of the git remote.
     pub remote_url: Option<String>,
-    /// The branch new work starts from.
+    /// The branch that new work starts from, such as `main`.
     pub default_branch: Option<String>,
-    /// The branch checked out here, where this is a git worktree of another checkout.
+    /// The branch checked out in the folder, if that is a git worktree of another checkout.
     pub worktree_branch: Option<String>,
 }
 
-/// A coding session on this device, as the daemon's own store knows it.
+impl Repository {
+    /// A repository without a remote, a default branch or a worktree. To set more, use struct update syntax.
+    ///
+    /// ```
+    /// use levi_types::Repository;
+    ///
+    /// let repository = Repository {
+    ///     default_branch: Some("main".into()),
+    ///     ..Repository::new("8f14e45f-ceea-467f-a8d5-2f0c1c1d6a01", "levi", "/src/levi")
+    /// };
+    /// assert_eq!(repository.remote_url, None);
+    /// ```
+    pub fn new(id: impl Into<RepositoryId>, name: impl Into<String>, local_path: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            name: name.into(),
+            local_path: local_path.into(),
+            remote_url: None,
+            default_branch: None,
+            worktree_branch: None,
+        }
+    }
+}
+
+/// A coding session on this device, as the daemon's own store records it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodingSession {
-    /// Its id, here and on the server.
+    /// A lower-case uuid, the same on the server.
     pub id: SessionId,
-    /// The repository it works in.
+    /// The repository that the session works in.
     pub repository_id: RepositoryId,
-    /// The device that owns the session, where it is not this one.
+    /// The device that owns the session; `None` for this one.
     pub owner_device_id: Option<DeviceId>,
-    /// Where it stands.
+    /// Whether the session runs, is paused or has ended.
     pub status: SessionStatus,
-    /// What people call it.
+    /// The title shown to people.
     pub title: Option<String>,
-    /// The branch checked out while it runs.
+    /// The branch checked out while the session runs.
     pub current_branch: Option<String>,
-    /// The folder it runs in.
+    /// The folder that the session runs in.
     pub working_directory: Option<String>,
-    /// The worktree's folder, where it runs in one.
+    /// The worktree's folder, if the session runs in a git worktree.
     pub worktree_path: Option<String>,
+}
+
+impl CodingSession {
+    /// An active session that belongs to this device. To set more, use struct update syntax.
+    ///
+    /// ```
+    /// use levi_types::CodingSession;
+    ///
+    /// let session = CodingSession {
+    ///     title: Some("Fix the parser".into()),
+    ///     ..CodingSession::new("8f14e45f-ceea-467f-a8d5-2f0c1c1d6a03", "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a01")
+    /// };
+    /// assert_eq!(session.owner_device_id, None);
+    /// ```
+    pub fn new(id: impl Into<SessionId>, repository_id: impl Into<RepositoryId>) -> Self {
+        Self {
+            id: id.into(),
+            repository_id: repository_id.into(),
+            owner_device_id: None,
+            status: SessionStatus::Active,
+            title: None,
+            current_branch: None,
+            working_directory: None,
+            worktree_path: None,
+        }
+    }
 }

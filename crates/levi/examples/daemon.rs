@@ -10,8 +10,8 @@ use levi::transport::Supabase;
 use levi::transport::rows::upsert_of;
 use levi::{
     CodingSession, DeviceId, DevicePrivateKey, DeviceRow, FileCredentials, HttpOptions, HttpSupabase, Levi,
-    LeviConfig, MessageSyncRequest, RefreshingAuth, Repository, SessionId, SessionSecret, SessionStatus,
-    SqliteSessionStore, database_key, device_private_key,
+    LeviConfig, MessageSyncRequest, RefreshingAuth, Repository, SessionId, SessionSecret, SqliteSessionStore,
+    database_key, device_private_key,
 };
 use levi_testkit::supabase::FakeSupabase;
 
@@ -39,12 +39,8 @@ async fn device(server: &FakeSupabase, folder: &Path, id: &str) -> Result<Device
     let signed_in = auth.sign_in(EMAIL, &PASSWORD.into()).await?;
 
     let row = DeviceRow {
-        id: DeviceId::from(id),
-        user_id: signed_in.user_id,
-        name: Some("a device".into()),
-        device_type: Some("desktop".into()),
         public_key: Some(key.public_key().to_base64()),
-        is_active: true,
+        ..DeviceRow::new(DeviceId::from(id), signed_in.user_id, "a device", "desktop")
     };
     supabase.upsert(&signed_in.access_token, upsert_of(&[row])).await?;
     let config = LeviConfig { data_dir: Some(folder.into()), ..LeviConfig::default() };
@@ -65,23 +61,10 @@ pub async fn run() -> Result<usize, Box<dyn Error>> {
     let sync = laptop.levi.session_sync(laptop.id, laptop.key)?;
 
     // First the daemon's own record, then the server's.
-    let repository = Repository {
-        id: "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a01".into(),
-        name: "levi".into(),
-        local_path: "/src/levi".into(),
-        remote_url: None,
-        default_branch: None,
-        worktree_branch: None,
-    };
+    let repository = Repository::new("8f14e45f-ceea-467f-a8d5-2f0c1c1d6a01", "levi", "/src/levi");
     let session = CodingSession {
-        id: SESSION.into(),
-        repository_id: repository.id.clone(),
-        owner_device_id: None,
-        status: SessionStatus::Active,
         title: Some("an example".into()),
-        current_branch: None,
-        working_directory: None,
-        worktree_path: None,
+        ..CodingSession::new(SESSION, repository.id.clone())
     };
     let secret = SessionSecret::generate(&mut rand::rng());
     laptop.store.save_repository(&repository)?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use levi::transport::{Supabase, Upsert};
 use levi::{AccessToken, HttpSupabase};
 use levi_crypto::MessageKey;
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous, migrate_in};
 use levi_outbox::{Change, DueQuery, OutboxStore, RowKey};
 use levi_transport::rows::{MessageBatch, encode_message_row};
@@ -100,7 +100,7 @@ pub(crate) fn group_commit(
 }
 
 fn sealed(key: &MessageKey, session_id: &SessionId, sequence_number: i64, content: &[u8]) -> Vec<u8> {
-    let place = Place { session_id, sequence_number };
+    let place = MessagePosition { session_id, sequence_number };
     let mut payload = Vec::new();
     let text = std::str::from_utf8(content).unwrap_or_default();
     if let Ok(sealed) = message::seal(key, place, text, &mut UnwrapErr(SysRng)) {
@@ -239,7 +239,7 @@ fn oldest_rows(conn: &Connection) -> Fallible<Vec<(i64, String)>> {
 fn upsert_of_rows(key: &MessageKey, session: &SessionId, rows: &[(i64, String)]) -> Fallible<Upsert> {
     let mut json = Vec::with_capacity(rows.len());
     for (sequence_number, content) in rows {
-        let place = Place { session_id: session, sequence_number: *sequence_number };
+        let place = MessagePosition { session_id: session, sequence_number: *sequence_number };
         let sealed = message::seal(key, place, content, &mut rand::rng())?;
         json.push(serde_json::json!({
             "session_id": session.as_str(),

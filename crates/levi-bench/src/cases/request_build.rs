@@ -9,7 +9,7 @@ use levi_core::LeviConfig;
 use levi_core::batcher::Input;
 use levi_core::engine::{Effect, Engine, EngineParts, Event, Intake, Sealer};
 use levi_crypto::MessageKey;
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_outbox::memory::MemoryOutbox;
 use levi_transport::rows::{MessageBatch, encode_message_row};
 use levi_types::{Monotonic, Now, SessionId, Wall};
@@ -115,7 +115,7 @@ impl Messages {
         let mut random = UnwrapErr(SysRng);
         let mut body = MessageBatch::with_capacity(ROWS * 1_600);
         for sequence_number in 0..ROWS as i64 {
-            let place = Place { session_id: &self.session, sequence_number };
+            let place = MessagePosition { session_id: &self.session, sequence_number };
             let Ok(sealed) = message::seal(&self.key, place, &self.content, &mut random) else { return 0 };
             let mut payload = Vec::new();
             encode_message_row(

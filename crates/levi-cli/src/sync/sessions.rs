@@ -8,7 +8,7 @@ use levi::transport::Select;
 use levi::transport::rows::{SessionOwner, decode_rows};
 use levi::{
     CodingSession, DeviceId, NewSession, ReadError, Reader, Repository, RepositoryId, SessionId,
-    SessionSecret, SessionStatus, SessionStore as _, SessionSyncService, SqliteSessionStore, Step,
+    SessionSecret, SessionStore as _, SessionSyncService, SqliteSessionStore, Step,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -27,14 +27,7 @@ pub(super) fn repository(args: &SyncArgs, connection: &Connection) -> Result<Rep
     let directory = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = args.repository_name.clone().or(directory).unwrap_or_else(|| local_path.clone());
     let id = stable_uuid("repository", &[connection.device_id.as_str(), &local_path]);
-    Ok(Repository {
-        id: id.into(),
-        name,
-        local_path,
-        remote_url: None,
-        default_branch: None,
-        worktree_branch: None,
-    })
+    Ok(Repository::new(id, name, local_path))
 }
 
 /// Which devices may have created a session.
@@ -160,14 +153,9 @@ impl Sessions<'_> {
 
     fn session(&self, id: &SessionId, owner: Option<DeviceId>) -> CodingSession {
         CodingSession {
-            id: id.clone(),
-            repository_id: self.new_sessions.repository.clone(),
             owner_device_id: owner,
-            status: SessionStatus::Active,
             title: self.new_sessions.title.clone(),
-            current_branch: None,
-            working_directory: None,
-            worktree_path: None,
+            ..CodingSession::new(id.clone(), self.new_sessions.repository.clone())
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use levi_outbox::{Change, LaneId, LaneKey, Reason, RowId, RowKind};
-use levi_transport::{ApiError, Verdict, culprits};
+use levi_transport::{ApiError, Verdict, offenders};
 use levi_types::{Now, SessionId};
 
 use super::io::{Action, Batch, BatchId, Part, SealResult};
@@ -179,7 +179,7 @@ impl Batcher {
     pub(super) fn isolate(&mut self, batch: Batch, error: &ApiError) {
         self.notice_split(batch.rows(), error);
         let sessions = batch.parts.iter().filter_map(|part| part.key.session_id());
-        let named: Vec<SessionId> = culprits(error, sessions).into_iter().cloned().collect();
+        let named: Vec<SessionId> = offenders(error, sessions).into_iter().cloned().collect();
         let is_named = |part: &Part| part.key.session_id().is_some_and(|session| named.contains(session));
         let count = batch.parts.iter().filter(|part| is_named(part)).count();
         let names_some = count > 0 && count < batch.parts.len();

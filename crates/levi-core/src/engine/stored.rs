@@ -1,7 +1,7 @@
 //! Reading messages back from an outbox, for an export.
 
 use levi_crypto::at_rest::{self, DatabaseKey};
-use levi_crypto::message::{self, Place};
+use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, OpenError};
 use levi_outbox::{Encryption, ListedRow};
 use levi_transport::rows::{MessageRow, NotBase64};
@@ -44,13 +44,13 @@ pub fn open_stored(
         Encryption::SessionKey => {
             let key = message_key.ok_or(StoredError::NoMessageKey)?;
             let sealed: MessageRow = serde_json::from_slice(payload).map_err(|_| StoredError::Malformed)?;
-            let place = Place { session_id, sequence_number: row.sequence_number };
+            let place = MessagePosition { session_id, sequence_number: row.sequence_number };
             Ok(message::open(key, place, &sealed.ciphertext()?, &sealed.nonce()?)?)
         }
         Encryption::DatabaseKey => {
             let key = database_key.ok_or(StoredError::NoDatabaseKey)?;
             let name = row_key(session_id, row.sequence_number);
-            let content = at_rest::unwrap(key, slot(&name), payload)?;
+            let content = at_rest::open(key, slot(&name), payload)?;
             let content = std::str::from_utf8(&content).map_err(|_| StoredError::Malformed)?;
             Ok(content.to_owned())
         }

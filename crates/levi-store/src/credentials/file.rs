@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use levi_types::{CredentialName, Credentials, CredentialsError, PortErrorKind, SecretString};
 use zeroize::Zeroizing;
 
-/// No credential is longer, in bytes; a sign-in with its tokens is the largest.
+/// The longest credential, in bytes. The largest is a sign-in with its tokens, a few kilobytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// One file per credential in a folder of its own: 0600 in 0700, each replaced atomically.
 ///
-/// For machines without a keychain. Whoever can read the user's files, backups included, can read these; a file
-/// that other users may read is refused until it is private again.
+/// For machines without a keychain. Every program that can read the user's files or backups can read these. A file that
+/// other users can read is refused until its mode is private again.
 ///
 /// On Windows the folder's inherited access list protects the files; put it under the user's profile.
 #[derive(Debug)]
@@ -22,10 +22,10 @@ pub struct FileCredentials {
 }
 
 impl FileCredentials {
-    /// Uses `folder`, and creates it (0700) if it is not there.
+    /// Uses `folder` and creates it (0700) if it does not exist.
     ///
     /// # Errors
-    /// [`PortErrorKind::Denied`] where the folder cannot be created, is no folder, or is open to other users.
+    /// [`PortErrorKind::Denied`] if the folder cannot be created, is not a folder, or is open to other users.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, CredentialsError> {
         let folder = folder.into();
         create_private(&folder).map_err(|error| FileError::io("create", &folder, error))?;
@@ -41,8 +41,8 @@ impl FileCredentials {
         self.folder.join(name.as_str())
     }
 
-    /// One writer at a time, of all threads and processes, until the file is dropped. Readers need no lock: a
-    /// credential is replaced as a whole.
+    /// Excludes other writers, of all threads and processes, until the file is dropped. Readers need no lock, because a
+    /// credential is replaced atomically.
     fn lock(&self) -> Result<File, CredentialsError> {
         let path = self.folder.join(".lock");
         let lock = private().create(true).truncate(false).open(&path);
@@ -56,8 +56,8 @@ impl Credentials for FileCredentials {
         let path = self.path(name);
         let file = match File::open(&path) {
             Ok(file) => file,
-            // Only this means that there is none. The folder was there when we opened it, so one that is gone now
-            // is trouble and not an empty store.
+            // Only this means "no such credential". The folder existed when the store was opened, so a missing folder
+            // is an error and not an empty store.
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.folder.is_dir() => return Ok(None),
             Err(error) => return Err(FileError::io("read", &path, error).into()),
         };
@@ -65,21 +65,21 @@ impl Credentials for FileCredentials {
     }
 
     fn save(&self, name: &CredentialName, secret: &SecretString) -> Result<(), CredentialsError> {
-        let _one_writer = self.lock()?;
+        let _lock = self.lock()?;
         let path = self.path(name);
-        let fresh = self.folder.join(format!(".{}.new", name.as_str()));
-        let written = write_private(&fresh, secret).and_then(|()| fs::rename(&fresh, &path));
+        let temporary = self.folder.join(format!(".{}.new", name.as_str()));
+        let written = write_private(&temporary, secret).and_then(|()| fs::rename(&temporary, &path));
         if let Err(error) = written {
-            // The half-written file is of no use; that it may be left over is not worth hiding the first error.
-            let _ = fs::remove_file(&fresh);
+            // Best effort: an error here must not hide the first one.
+            let _ = fs::remove_file(&temporary);
             return Err(FileError::io("write", &path, error).into());
         }
-        // The rename is durable once the folder is.
+        // The rename is durable once the folder is synced.
         sync_folder(&self.folder).map_err(|error| FileError::io("sync", &self.folder, error).into())
     }
 
     fn remove(&self, name: &CredentialName) -> Result<(), CredentialsError> {
-        let _one_writer = self.lock()?;
+        let _lock = self.lock()?;
         let path = self.path(name);
         match fs::remove_file(&path) {
             Ok(()) => {
@@ -104,18 +104,18 @@ fn read_private(file: File, path: &Path) -> Result<SecretString, CredentialsErro
 }
 
 fn write_private(path: &Path, secret: &SecretString) -> io::Result<()> {
-    // Left over from a process that was killed while it wrote.
+    // Left by a process that was killed while writing.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let mut file = private().create_new(true).open(path)?;
-    // Exposed to the file that only its owner can read.
+    // Exposed to be written to a file that only its owner can read.
     file.write_all(secret.expose().as_bytes())?;
     file.sync_all()
 }
 
-/// Options that write, and create for the owner only.
+/// Opens for writing, and creates with mode 0600.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
@@ -137,7 +137,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Folders cannot be synced there; the rename goes through the file system's journal.
+/// Windows cannot sync folders; the file system's journal makes the rename durable.
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
@@ -161,7 +161,7 @@ fn refuse_shared(_: &Path, _: &fs::Metadata, _: &'static str) -> Result<(), File
 enum FileError {
     #[error("{path} is open to other users; run `chmod {mode} {path}`, and replace what was in it if others may have read it", path = .path.display())]
     Shared { path: PathBuf, mode: &'static str },
-    #[error("{path} is not a folder; name another, or move the file away", path = .path.display())]
+    #[error("{path} is not a folder; choose another, or move the file away", path = .path.display())]
     NotAFolder { path: PathBuf },
     #[error("{path} was not written by Levi; move it away, or restore it from a backup", path = .path.display())]
     NotText { path: PathBuf },

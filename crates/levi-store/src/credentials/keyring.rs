@@ -6,20 +6,20 @@ use std::sync::Arc;
 use keyring_core::{CredentialStore, Entry, Error};
 use levi_types::{CredentialName, Credentials, CredentialsError, PortErrorKind, SecretString};
 
-/// One keychain entry per credential, under a service name of the daemon's choice.
+/// One keychain entry for each credential, under a service name that the daemon chooses.
 ///
 /// Keychain on macOS, Credential Manager on Windows, the Secret Service (over D-Bus) on other Unix systems.
-/// A locked keychain is an error and never the same as an empty one. No global of the keyring crates is set.
+/// A locked keychain is an error and not an empty one. Sets no global of the keyring crates.
 pub struct KeyringCredentials {
     store: Arc<CredentialStore>,
     service: String,
 }
 
 impl KeyringCredentials {
-    /// The keychain of this operating system. `service` is what a person sees there, such as the daemon's name.
+    /// The keychain of this operating system. `service` is shown to people there; use the daemon's name.
     ///
     /// # Errors
-    /// [`PortErrorKind::Unavailable`] where no keychain runs, as on most servers: use
+    /// [`PortErrorKind::Unavailable`] if no keychain runs, as on most servers: use
     /// [`FileCredentials`](crate::FileCredentials) there.
     pub fn open(service: impl Into<String>) -> Result<Self, CredentialsError> {
         Ok(Self::with_store(system_store()?, service))
@@ -51,7 +51,7 @@ impl Credentials for KeyringCredentials {
     }
 
     fn save(&self, name: &CredentialName, secret: &SecretString) -> Result<(), CredentialsError> {
-        // Exposed to the keychain, which is where secrets belong.
+        // Exposed to be stored in the keychain.
         self.entry(name)?.set_password(secret.expose()).map_err(failure)
     }
 
@@ -83,7 +83,7 @@ fn system_store() -> Result<Arc<CredentialStore>, CredentialsError> {
     Err(failure(Error::NoDefaultStore))
 }
 
-/// What the keychain said, without the bytes that some of its errors carry.
+/// An error of the keychain, without the stored bytes that some errors contain.
 #[derive(Debug, thiserror::Error)]
 enum KeychainError {
     #[error("the keychain is locked or refuses access: {0}; unlock it and allow this program")]
@@ -99,7 +99,7 @@ enum KeychainError {
 fn failure(error: Error) -> CredentialsError {
     let (kind, error) = match error {
         Error::NoStorageAccess(source) => (PortErrorKind::Denied, KeychainError::Locked(source)),
-        // These two hold the stored bytes, so nothing of them goes on.
+        // These two contain the stored bytes, so they are replaced.
         Error::BadEncoding(_) | Error::BadDataFormat(..) => (PortErrorKind::Corrupt, KeychainError::NotText),
         Error::Ambiguous(_) => (PortErrorKind::Corrupt, KeychainError::Ambiguous),
         other => (PortErrorKind::Unavailable, KeychainError::Failed(other.to_string())),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_carries_the_stored_bytes_does_not_pass_them_on() {
+    fn an_error_with_the_stored_bytes_does_not_show_them() {
         let store = store();
         let keychain = KeyringCredentials::with_store(store.clone(), "levi-test");
         inject(&store, Error::BadEncoding(b"hunter2".to_vec()));

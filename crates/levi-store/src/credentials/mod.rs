@@ -1,4 +1,4 @@
-//! Places for small secrets.
+//! Implementations of [`Credentials`](levi_types::Credentials).
 
 mod file;
 #[cfg(feature = "keyring")]

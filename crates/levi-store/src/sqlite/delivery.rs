@@ -1,40 +1,40 @@
-//! What became of messages. Grows with sessions and with what is stuck, never with what was sent.
+//! The delivery of messages: one row for each session and one for each message that is not sent.
 
 use levi_types::{Delivery, DeliveryReport, MessageId, SessionId};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::failure::Failure;
 
-/// How far a session has been sent.
+/// How much of a session is on the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// The highest sequence number that Supabase has.
+    /// The highest sequence number on the server.
     pub last_sent: i64,
-    /// How many messages it has. One is counted once however often it is reported, and not at all if it was handed
-    /// in after a later one of its session had been sent.
+    /// The number of messages on the server. Each is counted once, however often it is reported. Not counted: a message
+    /// that was enqueued after a later one of its session had been sent.
     pub sent: u64,
 }
 
-/// A message that Supabase does not have.
+/// A message that is not on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsent {
-    /// Its place in the session.
+    /// Its position in the session.
     pub sequence_number: i64,
-    /// The daemon's own name for it.
+    /// The daemon's own id for it.
     pub message_id: MessageId,
-    /// Whether Levi goes on trying.
+    /// Whether Levi retries.
     pub state: UnsentState,
-    /// The last reason, as in [`Delivery`].
+    /// The code of the last error, as in [`Delivery`].
     pub code: String,
 }
 
-/// Whether Levi goes on trying to send a message.
+/// Whether Levi retries a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnsentState {
-    /// It does.
+    /// Levi retries it.
     Failed,
-    /// It waits for a person.
+    /// Levi does not retry it; an operator has to act.
     Parked,
 }
 
@@ -47,15 +47,15 @@ impl UnsentState {
     }
 }
 
-/// Writes the reports down in one transaction, in order.
+/// Records the reports in one transaction, in order.
 pub(super) fn record(connection: &mut Connection, reports: &[DeliveryReport]) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for report in reports {
         match &report.delivery {
             Delivery::Sent => sent(&transaction, report)?,
-            Delivery::Failed { code } => stuck(&transaction, report, UnsentState::Failed, code)?,
-            Delivery::Parked { code } => stuck(&transaction, report, UnsentState::Parked, code)?,
-            // A later version's news that this one has no place for.
+            Delivery::Failed { code } => not_sent(&transaction, report, UnsentState::Failed, code)?,
+            Delivery::Parked { code } => not_sent(&transaction, report, UnsentState::Parked, code)?,
+            // A state that a later version adds.
             _ => {}
         }
     }
@@ -63,11 +63,11 @@ pub(super) fn record(connection: &mut Connection, reports: &[DeliveryReport]) ->
 }
 
 fn sent(transaction: &Transaction<'_>, report: &DeliveryReport) -> Result<(), Failure> {
-    let place = (report.session_id.as_str(), report.sequence_number);
-    let was_stuck = transaction
+    let position = (report.session_id.as_str(), report.sequence_number);
+    let was_unsent = transaction
         .prepare_cached("DELETE FROM levi_store_unsent WHERE session_id = ?1 AND sequence_number = ?2")?
-        .execute(place)?;
-    // Reports may come twice, so one at or below `last_sent` is news only if the message was known to be stuck.
+        .execute(position)?;
+    // A report may arrive twice, so one at or below `last_sent` counts only if the message was recorded as unsent.
     transaction
         .prepare_cached(
             "INSERT INTO levi_store_progress (session_id, last_sent, sent) VALUES (?1, ?2, 1)
@@ -75,11 +75,11 @@ fn sent(transaction: &Transaction<'_>, report: &DeliveryReport) -> Result<(), Fa
                  sent = sent + (excluded.last_sent > last_sent OR ?3),
                  last_sent = max(last_sent, excluded.last_sent)",
         )?
-        .execute((place.0, place.1, was_stuck > 0))?;
+        .execute((position.0, position.1, was_unsent > 0))?;
     Ok(())
 }
 
-fn stuck(
+fn not_sent(
     transaction: &Transaction<'_>,
     report: &DeliveryReport,
     state: UnsentState,

@@ -5,7 +5,7 @@ use levi_crypto::{OpenError, SealError};
 use levi_types::{PortErrorKind, StoreError};
 use rusqlite::ErrorCode;
 
-/// What went wrong, before it is told in the port's words. No variant carries what is stored.
+/// An error of this store, before its conversion to [`StoreError`]. No variant contains a stored value.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error("cannot open {path}: {source}; check that its folder exists and belongs to you", path = .path.display())]
@@ -15,7 +15,7 @@ pub(super) enum Failure {
         source: io::Error,
     },
     #[error(
-        "the database key does not fit this store; restore the key it was made with, or set the file aside"
+        "this is not the database key of the store; restore the key that the store was created with, or move the file away"
     )]
     WrongKey,
     #[error("it has schema {found}, this Levi knows up to {known}; update Levi")]
@@ -30,7 +30,7 @@ pub(super) enum Failure {
     #[error("a secret is not text; save it again")]
     NotText,
     // The text of serde_json's error can quote a value, so it is not shown.
-    #[error("a record is not what this version of Levi writes; save it again")]
+    #[error("a record has another form than this version of Levi writes; save it again")]
     Json(serde_json::Error),
     #[error(transparent)]
     TooLong(#[from] SealError),
@@ -68,7 +68,7 @@ fn sqlite_kind(error: &rusqlite::Error) -> PortErrorKind {
             | ErrorCode::AuthorizationForStatementDenied,
         ) => PortErrorKind::Denied,
         Some(_) => PortErrorKind::Unavailable,
-        // Not SQLite but what it holds: a column of another type, a row too few.
+        // Not an error of SQLite but of the data: a column of another type, a missing row.
         None => PortErrorKind::Corrupt,
     }
 }
@@ -79,7 +79,7 @@ fn advice(error: &rusqlite::Error) -> &'static str {
         Some(ErrorCode::DiskFull) => "the disk is full, free some space",
         Some(ErrorCode::ReadOnly) => "it cannot be written, check the permissions of the file and its folder",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "the file is damaged or no database, set it aside or restore it from a backup"
+            "the file is damaged or not a database, move it away or restore it from a backup"
         }
         _ => "SQLite failed",
     }

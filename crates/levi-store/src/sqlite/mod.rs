@@ -1,22 +1,22 @@
 //! The session store in SQLite.
 //!
 //! ```text
-//! levi_store_repositories  id, record    record = wrapped JSON of the repository
-//! levi_store_sessions      id, record    record = wrapped JSON of the session
-//! levi_store_secrets       id, secret    secret = wrapped text of the session's secret
+//! levi_store_repositories  id, record    record = sealed JSON of the repository
+//! levi_store_sessions      id, record    record = sealed JSON of the session
+//! levi_store_secrets       id, secret    secret = sealed text of the session's secret
 //! levi_store_progress      session_id, last_sent, sent
 //! levi_store_unsent        session_id, sequence_number, message_id, state, code
 //! levi_store_schema        version, key_check
 //! ```
 //!
-//! `wrapped` is [`levi_crypto::at_rest`] under the database key, bound to table, id and column. Ids, sequence
-//! numbers and codes lie in the clear; names, paths, titles and secrets do not.
+//! `sealed` is [`levi_crypto::at_rest`] under the database key, bound to table, id and column. Ids, sequence
+//! numbers and codes are stored in the clear; names, paths, titles and secrets are not.
 
+mod cipher;
 mod delivery;
 mod failure;
 mod records;
 mod schema;
-mod vault;
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -33,29 +33,29 @@ use levi_types::{
 };
 use rusqlite::{Connection, ErrorCode};
 
+use cipher::Cipher;
 pub use delivery::{Progress, Unsent, UnsentState};
 use failure::Failure;
 use records::{REPOSITORIES, SECRETS, SESSIONS};
-use vault::Vault;
 
-/// How long a statement waits for another process that writes.
+/// How long a statement waits while another process writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Repositories, sessions and their secrets in one SQLite file, wrapped under the database key.
+/// Repositories, sessions and their secrets in one SQLite file, sealed under the database key.
 ///
-/// The tables have a `levi_` prefix, are STRICT and bring their own migrations, so the file may be the daemon's own
-/// database. Calls from several threads take turns.
+/// The tables have a `levi_` prefix, are STRICT and have migrations of their own, so the file may be the daemon's own
+/// database. Calls from several threads wait for one another.
 pub struct SqliteSessionStore {
     connection: Mutex<Connection>,
-    vault: Vault,
+    cipher: Cipher,
 }
 
 impl SqliteSessionStore {
-    /// Opens the file at `path`, which is created (0600) if it is not there; its folder must exist.
+    /// Opens the file at `path` and creates it (0600) if it does not exist. Its folder must exist.
     ///
     /// # Errors
     /// [`StoreError`]: of kind `Denied` for a wrong database key, a file written by a newer version, and missing
-    /// permissions; `Corrupt` for a damaged file; `Unavailable` for a busy or full disk. The file is then as it was.
+    /// permissions; `Corrupt` for a damaged file; `Unavailable` for a busy or full disk. The file is unchanged then.
     pub fn open(path: impl AsRef<Path>, key: DatabaseKey) -> Result<Self, StoreError> {
         let path = path.as_ref();
         create_private(path).map_err(|source| Failure::CannotOpen { path: path.to_owned(), source })?;
@@ -64,58 +64,58 @@ impl SqliteSessionStore {
 
     fn prepare(mut connection: Connection, key: DatabaseKey) -> Result<Self, Failure> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        let vault = Vault::new(key);
-        // A newer file and one of another key stay as they are, so both are looked at before anything is set.
-        schema::prepare(&mut connection, &vault)?;
+        let cipher = Cipher::new(key);
+        // A newer file and one of another key must stay unchanged, so both are checked before anything is set.
+        schema::prepare(&mut connection, &cipher)?;
         use_wal(&connection)?;
-        Ok(Self { connection: Mutex::new(connection), vault })
+        Ok(Self { connection: Mutex::new(connection), cipher })
     }
 
-    /// Keeps a repository, in place of what was known of it.
+    /// Stores a repository, or replaces the record with the same id.
     ///
     /// # Errors
-    /// [`StoreError`]; what was known before is still there.
+    /// [`StoreError`]; the old record is still stored then.
     pub fn save_repository(&self, repository: &Repository) -> Result<(), StoreError> {
-        Ok(REPOSITORIES.save(&self.lock(), &self.vault, repository.id.as_str(), repository)?)
+        Ok(REPOSITORIES.save(&self.lock(), &self.cipher, repository.id.as_str(), repository)?)
     }
 
-    /// Keeps a session, in place of what was known of it.
+    /// Stores a session, or replaces the record with the same id.
     ///
     /// # Errors
-    /// [`StoreError`]; what was known before is still there.
+    /// [`StoreError`]; the old record is still stored then.
     pub fn save_session(&self, session: &CodingSession) -> Result<(), StoreError> {
-        Ok(SESSIONS.save(&self.lock(), &self.vault, session.id.as_str(), session)?)
+        Ok(SESSIONS.save(&self.lock(), &self.cipher, session.id.as_str(), session)?)
     }
 
-    /// Keeps a session's secret, in place of an older one. The session itself may come later.
+    /// Stores a session's secret, or replaces the old one. The session itself may be stored later.
     ///
     /// # Errors
-    /// [`StoreError`]; the older secret is still there.
+    /// [`StoreError`]; the old secret is still stored then.
     pub fn save_secret(&self, session: &SessionId, secret: &SessionSecret) -> Result<(), StoreError> {
-        // Exposed to be wrapped.
-        Ok(SECRETS.save_bytes(&self.lock(), &self.vault, session.as_str(), secret.expose().as_bytes())?)
+        // Exposed to be sealed.
+        Ok(SECRETS.save_bytes(&self.lock(), &self.cipher, session.as_str(), secret.expose().as_bytes())?)
     }
 
     /// All repositories, ordered by id.
     ///
     /// # Errors
-    /// [`StoreError`] when one of them cannot be read.
+    /// [`StoreError`] if one of them cannot be read.
     pub fn repositories(&self) -> Result<Vec<Repository>, StoreError> {
-        Ok(REPOSITORIES.all(&self.lock(), &self.vault)?)
+        Ok(REPOSITORIES.all(&self.lock(), &self.cipher)?)
     }
 
     /// All sessions, ordered by id.
     ///
     /// # Errors
-    /// [`StoreError`] when one of them cannot be read.
+    /// [`StoreError`] if one of them cannot be read.
     pub fn sessions(&self) -> Result<Vec<CodingSession>, StoreError> {
-        Ok(SESSIONS.all(&self.lock(), &self.vault)?)
+        Ok(SESSIONS.all(&self.lock(), &self.cipher)?)
     }
 
-    /// How far a session has been sent; `None` before its first message was.
+    /// How much of a session is on the server; `None` before its first message.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot answer.
+    /// [`StoreError`].
     pub fn progress(&self, session: &SessionId) -> Result<Option<Progress>, StoreError> {
         Ok(delivery::progress(&self.lock(), session)?)
     }
@@ -123,21 +123,21 @@ impl SqliteSessionStore {
     /// The messages of a session that failed or were parked and have not been sent since, in order.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot answer.
+    /// [`StoreError`].
     pub fn unsent(&self, session: &SessionId) -> Result<Vec<Unsent>, StoreError> {
         Ok(delivery::unsent(&self.lock(), session)?)
     }
 
-    /// Forgets a session: its record, its secret, and what became of its messages.
+    /// Removes a session: its record, its secret, and the delivery of its messages.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was removed.
+    /// [`StoreError`]; nothing is removed then.
     pub fn remove_session(&self, session: &SessionId) -> Result<(), StoreError> {
         let mut connection = self.lock();
         Ok(delivery::remove_session(&mut connection, session)?)
     }
 
-    /// A panic in another thread left no half-done write behind: SQLite rolled it back.
+    /// Ignores poisoning: after a panic in another thread, SQLite has rolled back its transaction.
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -145,15 +145,15 @@ impl SqliteSessionStore {
 
 impl SessionStore for SqliteSessionStore {
     fn session_secret(&self, session: &SessionId) -> Result<Option<SecretString>, StoreError> {
-        Ok(SECRETS.load_text(&self.lock(), &self.vault, session.as_str())?)
+        Ok(SECRETS.load_text(&self.lock(), &self.cipher, session.as_str())?)
     }
 
     fn repository(&self, repository: &RepositoryId) -> Result<Option<Repository>, StoreError> {
-        Ok(REPOSITORIES.load(&self.lock(), &self.vault, repository.as_str())?)
+        Ok(REPOSITORIES.load(&self.lock(), &self.cipher, repository.as_str())?)
     }
 
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
-        Ok(SESSIONS.load(&self.lock(), &self.vault, session.as_str())?)
+        Ok(SESSIONS.load(&self.lock(), &self.cipher, session.as_str())?)
     }
 
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {
@@ -168,11 +168,11 @@ impl fmt::Debug for SqliteSessionStore {
     }
 }
 
-/// WAL with `synchronous = NORMAL`. Losing the last few writes to a power cut is harmless here: the daemon saves again
-/// what it still has, and the outbox, not this store, decides what is sent.
+/// WAL with `synchronous = NORMAL`. A power cut may lose the last few writes, which does no harm: the daemon stores them
+/// again, and the outbox, not this store, decides what is sent.
 ///
-/// The switch to WAL needs the file for itself. Where somebody else reads it just now, the safe defaults stay until
-/// the next start; the switch is for speed only.
+/// The switch to WAL needs exclusive access. If another process reads the file, the slower defaults are used until
+/// the next open.
 fn use_wal(connection: &Connection) -> Result<(), Failure> {
     match connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0)) {
         Ok(mode) if mode == "wal" => Ok(connection.pragma_update(None, "synchronous", "NORMAL")?),
@@ -182,10 +182,11 @@ fn use_wal(connection: &Connection) -> Result<(), Failure> {
     }
 }
 
-/// SQLite would create the file for everybody. Its WAL and shared memory files take their mode from it.
+/// Creates the file with mode 0600, because SQLite would create it readable by others. SQLite gives its WAL and shared
+/// memory files the same mode.
 fn create_private(path: &Path) -> io::Result<()> {
-    /// Closing a file drops all POSIX locks that this process has on it, those of SQLite included. So no other thread
-    /// may get to SQLite between the creation here and the close.
+    /// Closing a file drops all POSIX locks that this process has on it, including SQLite's. So no other thread may
+    /// open the database between the creation here and the close.
     static CREATING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut options = OpenOptions::new();

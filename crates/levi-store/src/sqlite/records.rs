@@ -1,4 +1,4 @@
-//! Tables of an id and one wrapped value.
+//! Tables of an id and one encrypted value.
 
 use levi_crypto::at_rest::Slot;
 use levi_types::SecretString;
@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use super::cipher::Cipher;
 use super::failure::Failure;
-use super::vault::Vault;
 
 /// One such table.
 pub(super) struct Records {
@@ -49,43 +49,43 @@ impl Records {
     pub(super) fn save(
         &self,
         connection: &Connection,
-        vault: &Vault,
+        cipher: &Cipher,
         id: &str,
         record: &impl Serialize,
     ) -> Result<(), Failure> {
         let json = serde_json::to_vec(record).map_err(Failure::Json)?;
-        self.save_bytes(connection, vault, id, &json)
+        self.save_bytes(connection, cipher, id, &json)
     }
 
     pub(super) fn save_bytes(
         &self,
         connection: &Connection,
-        vault: &Vault,
+        cipher: &Cipher,
         id: &str,
         plain: &[u8],
     ) -> Result<(), Failure> {
-        let wrapped = vault.wrap(self.slot(id), plain)?;
-        connection.prepare_cached(self.upsert)?.execute((id, wrapped))?;
+        let sealed = cipher.seal(self.slot(id), plain)?;
+        connection.prepare_cached(self.upsert)?.execute((id, sealed))?;
         Ok(())
     }
 
     pub(super) fn load<T: DeserializeOwned>(
         &self,
         connection: &Connection,
-        vault: &Vault,
+        cipher: &Cipher,
         id: &str,
     ) -> Result<Option<T>, Failure> {
-        let plain = self.load_bytes(connection, vault, id)?;
+        let plain = self.load_bytes(connection, cipher, id)?;
         plain.map(|plain| serde_json::from_slice(&plain).map_err(Failure::Json)).transpose()
     }
 
     pub(super) fn load_text(
         &self,
         connection: &Connection,
-        vault: &Vault,
+        cipher: &Cipher,
         id: &str,
     ) -> Result<Option<SecretString>, Failure> {
-        let Some(plain) = self.load_bytes(connection, vault, id)? else { return Ok(None) };
+        let Some(plain) = self.load_bytes(connection, cipher, id)? else { return Ok(None) };
         let text = str::from_utf8(&plain).map_err(|_| Failure::NotText)?;
         Ok(Some(SecretString::from(text)))
     }
@@ -93,14 +93,14 @@ impl Records {
     pub(super) fn all<T: DeserializeOwned>(
         &self,
         connection: &Connection,
-        vault: &Vault,
+        cipher: &Cipher,
     ) -> Result<Vec<T>, Failure> {
         let mut statement = connection.prepare_cached(self.list)?;
         let mut rows = statement.query([])?;
         let mut records = Vec::new();
         while let Some(row) = rows.next()? {
-            let (id, wrapped): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            let plain = self.unwrap(vault, &id, &wrapped)?;
+            let (id, sealed): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let plain = self.open(cipher, &id, &sealed)?;
             records.push(serde_json::from_slice(&plain).map_err(Failure::Json)?);
         }
         Ok(records)
@@ -109,16 +109,16 @@ impl Records {
     fn load_bytes(
         &self,
         connection: &Connection,
-        vault: &Vault,
+        cipher: &Cipher,
         id: &str,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
-        let wrapped: Option<Vec<u8>> =
+        let sealed: Option<Vec<u8>> =
             connection.prepare_cached(self.select)?.query_row([id], |row| row.get(0)).optional()?;
-        wrapped.map(|wrapped| self.unwrap(vault, id, &wrapped)).transpose()
+        sealed.map(|sealed| self.open(cipher, id, &sealed)).transpose()
     }
 
-    fn unwrap(&self, vault: &Vault, id: &str, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        let opened = vault.unwrap(self.slot(id), wrapped);
+    fn open(&self, cipher: &Cipher, id: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let opened = cipher.open(self.slot(id), sealed);
         opened.map_err(|source| Failure::Record { table: self.table, id: id.to_owned(), source })
     }
 

@@ -1,59 +1,59 @@
-//! Tables, their versions, and the check that the key fits.
+//! The schema, its versions, and the check of the database key.
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
+use super::cipher::Cipher;
 use super::failure::Failure;
-use super::vault::Vault;
 
-/// Each script takes the schema one version up, from zero (no tables).
+/// Script `n` migrates version `n` to `n + 1`. Version zero has no tables.
 const SCRIPTS: &[&str] = &[include_str!("schema-1.sql")];
 
-/// Wrapped once when the tables are made; whoever opens it has the right key.
+/// Sealed when the tables are created. A key that opens it is the right key.
 const KEY_CHECK: &[u8] = b"levi";
 
-/// Brings the tables up to date, or refuses the file untouched.
-pub(super) fn prepare(connection: &mut Connection, vault: &Vault) -> Result<(), Failure> {
-    if check(connection, vault)? == known() {
+/// Migrates the tables, or returns an error and leaves the file unchanged.
+pub(super) fn prepare(connection: &mut Connection, cipher: &Cipher) -> Result<(), Failure> {
+    if check(connection, cipher)? == known() {
         return Ok(());
     }
-    // Two processes may get here at once: the second waits, and finds the work done.
+    // Of two processes that get here at once, the second waits and then finds the new version.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found = check(&transaction, vault)?;
-    upgrade(&transaction, vault, found)?;
+    let found = check(&transaction, cipher)?;
+    upgrade(&transaction, cipher, found)?;
     Ok(transaction.commit()?)
 }
 
-/// The file's version, zero without tables. Fails for a newer file and for the wrong key.
-fn check(connection: &Connection, vault: &Vault) -> Result<i64, Failure> {
-    // By a statement and not by `table_exists`, which believes this connection's cache of the schema: it would not
-    // see what another process has made since.
+/// The file's version, zero if there are no tables. Fails for a newer file and for the wrong key.
+fn check(connection: &Connection, cipher: &Cipher) -> Result<i64, Failure> {
+    // A statement and not `table_exists`, which uses this connection's cache of the schema and does not see tables that
+    // another process has created since.
     let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'levi_store_schema'";
     if connection.query_row(table, [], |_| Ok(())).optional()?.is_none() {
         return Ok(0);
     }
-    let (found, wrapped): (i64, Vec<u8>) =
+    let (found, sealed): (i64, Vec<u8>) =
         connection.query_row("SELECT version, key_check FROM levi_store_schema", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
     if found > known() {
         return Err(Failure::NewerSchema { found, known: known() });
     }
-    match vault.unwrap(key_slot(), &wrapped) {
+    match cipher.open(key_slot(), &sealed) {
         Ok(_) => Ok(found),
         Err(_) => Err(Failure::WrongKey),
     }
 }
 
-fn upgrade(transaction: &Transaction<'_>, vault: &Vault, found: i64) -> Result<(), Failure> {
+fn upgrade(transaction: &Transaction<'_>, cipher: &Cipher, found: i64) -> Result<(), Failure> {
     for script in SCRIPTS.iter().skip(usize::try_from(found).unwrap_or(0)) {
         transaction.execute_batch(script)?;
     }
-    let there = transaction.query_row("SELECT 1 FROM levi_store_schema", [], |_| Ok(())).optional()?;
-    if there.is_none() {
-        let wrapped = vault.wrap(key_slot(), KEY_CHECK)?;
+    let exists = transaction.query_row("SELECT 1 FROM levi_store_schema", [], |_| Ok(())).optional()?;
+    if exists.is_none() {
+        let sealed = cipher.seal(key_slot(), KEY_CHECK)?;
         transaction.execute(
             "INSERT INTO levi_store_schema (only_row, version, key_check) VALUES (1, 0, ?1)",
-            [wrapped],
+            [sealed],
         )?;
     }
     transaction.execute("UPDATE levi_store_schema SET version = ?1", [known()])?;

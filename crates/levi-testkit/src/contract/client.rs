@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use levi_transport::{ApiError, ResponseHead, Select, Upsert, classify};
-use levi_types::Wall;
 use serde_json::Value;
 use ureq::http;
 
@@ -104,8 +103,9 @@ impl Reply {
         let head = ResponseHead {
             retry_after: self.retry_after.as_deref(),
             content_type: self.content_type.as_deref(),
+            ..ResponseHead::default()
         };
-        classify(self.status, head, &self.body, Wall::default())
+        classify(self.status, head, &self.body)
     }
 
     /// The server's error message, shortened. Empty if it accepted the request.

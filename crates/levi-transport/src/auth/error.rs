@@ -3,7 +3,7 @@ use std::sync::Arc;
 use levi_types::{AuthError, CredentialsError};
 
 use crate::api_error::{ApiError, Verdict};
-use crate::port::SignInError;
+use crate::sign_in::SignInError;
 
 /// Why there is no usable token.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -12,7 +12,7 @@ pub enum TokenError {
     /// Nobody is signed in.
     #[error("nobody is signed in; sign in first")]
     NotSignedIn,
-    /// The server will not have this sign-in any more, or the password is wrong.
+    /// The server does not accept this sign-in any more, or the password is wrong.
     #[error(
         "the sign-in was refused ({code}): a wrong email or password, or an ended session; sign in again"
     )]
@@ -20,29 +20,29 @@ pub enum TokenError {
         /// GoTrue's error code.
         code: String,
     },
-    /// The sign-in server cannot be used now; the sign-in itself stands.
+    /// The sign-in server cannot be used now. The sign-in is still valid.
     #[error("the sign-in server cannot be used now: {0}")]
     Unavailable(#[source] ApiError),
     /// The credentials store cannot be read.
     #[error("the stored sign-in cannot be read: {0}")]
     Unreadable(#[source] Arc<CredentialsError>),
-    /// New tokens came but could not be saved. They are kept in memory; the next call saves them.
-    #[error("the new sign-in could not be saved and is kept in memory for now: {0}")]
+    /// New tokens could not be stored. They are kept in memory, and the next call stores them.
+    #[error("the new sign-in could not be stored and is kept in memory for now: {0}")]
     NotSaved(#[source] Arc<CredentialsError>),
-    /// The stored sign-in is still there.
+    /// The sign-in could not be removed and is still stored.
     #[error("the stored sign-in could not be removed; sign out again: {0}")]
     NotRemoved(#[source] Arc<CredentialsError>),
 }
 
 impl TokenError {
-    /// Whether the same call may succeed later without anybody signing in again.
+    /// Whether the same call may succeed later without a new sign-in.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Unreadable(_) | Self::NotSaved(_) | Self::NotRemoved(_))
     }
 
-    /// The runtime stopped, or a port panicked, before the work was done.
+    /// The runtime stopped, or a port panicked, before the call completed.
     pub(super) fn interrupted() -> Self {
-        let detail = "the work was cut short; the runtime is shutting down or a port has panicked";
+        let detail = "the call did not complete; the runtime is shutting down or a port has panicked";
         Self::Unavailable(ApiError::new(Verdict::Unreachable, "cancelled", detail))
     }
 }

@@ -5,7 +5,7 @@ mod error;
 #[cfg(feature = "http")]
 mod refreshing;
 #[cfg(feature = "http")]
-mod session;
+mod state;
 mod stored;
 
 #[cfg(feature = "http")]

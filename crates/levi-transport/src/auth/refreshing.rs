@@ -8,8 +8,8 @@ use levi_types::{AccessToken, Auth, AuthError, AuthSession, Credentials, SecretS
 use tokio::sync::Mutex;
 
 use super::error::TokenError;
-use super::session::Session;
-use crate::port::{SignIn, Tokens};
+use super::state::State;
+use crate::sign_in::{SignIn, Tokens};
 
 /// An [`Auth`] that signs in, refreshes its token and stores both tokens. One for each device; clones share it.
 ///
@@ -24,16 +24,16 @@ use crate::port::{SignIn, Tokens};
 pub struct RefreshingAuth(Arc<Shared>);
 
 struct Shared {
-    session: Mutex<Session>,
-    /// Refreshes finished so far. A caller that waited while one finished takes its result.
+    state: Mutex<State>,
+    /// Refreshes that ended. A caller during whose wait one ended takes its result.
     finished: AtomicU64,
 }
 
 impl RefreshingAuth {
     /// Uses the sign-in that `credentials` holds under [`levi_types::CredentialName::SignIn`].
     pub fn new(sign_in: Arc<dyn SignIn>, credentials: Arc<dyn Credentials>) -> Self {
-        let session = Mutex::new(Session::new(sign_in, credentials));
-        Self(Arc::new(Shared { session, finished: AtomicU64::new(0) }))
+        let state = Mutex::new(State::new(sign_in, credentials));
+        Self(Arc::new(Shared { state, finished: AtomicU64::new(0) }))
     }
 
     /// The stored session, if anybody is signed in. Sends no request, so the token may have expired.
@@ -42,8 +42,8 @@ impl RefreshingAuth {
     /// [`TokenError::Unreadable`]; [`TokenError::NotSaved`] while new tokens cannot be saved.
     pub async fn current(&self) -> Result<Option<AuthSession>, TokenError> {
         self.detached(|shared| async move {
-            let mut session = shared.session.lock().await;
-            Ok(session.settled().await?.map(Tokens::into_session))
+            let mut state = shared.state.lock().await;
+            Ok(state.stored().await?.map(Tokens::into_session))
         })
         .await
     }
@@ -59,50 +59,50 @@ impl RefreshingAuth {
         let stale = stale.clone();
         let seen = self.0.finished.load(Ordering::SeqCst);
         self.detached(move |shared| async move {
-            let mut session = shared.session.lock().await;
+            let mut state = shared.state.lock().await;
             if shared.finished.load(Ordering::SeqCst) != seen
-                && let Some(error) = session.failure_for(&stale)
+                && let Some(error) = state.failure_for(&stale)
             {
                 return Err(error);
             }
-            let outcome = session.refresh(&stale).await;
+            let result = state.refresh(&stale).await;
             shared.finished.fetch_add(1, Ordering::SeqCst);
-            outcome.map(Tokens::into_session)
+            result.map(Tokens::into_session)
         })
         .await
     }
 
-    /// Signs in with a password and keeps the tokens.
+    /// Signs in with a password and stores the tokens.
     ///
     /// # Errors
-    /// [`TokenError`]; an earlier sign-in then still stands, unless it is [`TokenError::NotSaved`].
+    /// [`TokenError`]. An earlier sign-in is still in use then, except after [`TokenError::NotSaved`].
     pub async fn sign_in(&self, email: &str, password: &SecretString) -> Result<AuthSession, TokenError> {
         let (email, password) = (email.to_owned(), password.clone());
         self.detached(|shared| async move {
-            let mut session = shared.session.lock().await;
-            session.with_password(&email, &password).await.map(Tokens::into_session)
+            let mut state = shared.state.lock().await;
+            state.with_password(&email, &password).await.map(Tokens::into_session)
         })
         .await
     }
 
-    /// Keeps tokens that came from elsewhere, such as another sign-in flow.
+    /// Stores tokens from another sign-in flow.
     ///
     /// # Errors
-    /// [`TokenError::NotSaved`]; they are then kept in memory, and in use once a later call has saved them.
+    /// [`TokenError::NotSaved`]. They are kept in memory then, and in use once a later call has stored them.
     pub async fn adopt(&self, tokens: Tokens) -> Result<(), TokenError> {
-        self.detached(|shared| async move { shared.session.lock().await.adopt(tokens).await }).await
+        self.detached(|shared| async move { shared.state.lock().await.adopt(tokens).await }).await
     }
 
-    /// Forgets the sign-in on this device. The server is not told.
+    /// Removes the stored sign-in from this device. Sends no request.
     ///
     /// # Errors
     /// [`TokenError::NotRemoved`].
     pub async fn sign_out(&self) -> Result<(), TokenError> {
-        self.detached(|shared| async move { shared.session.lock().await.sign_out().await }).await
+        self.detached(|shared| async move { shared.state.lock().await.sign_out().await }).await
     }
 
-    /// Runs `work` as a task of its own, so that it is not cut off between using up a refresh token and saving
-    /// the next one when the caller is dropped.
+    /// Runs `work` as a task of its own. It completes even if the caller is dropped between the use of a refresh token
+    /// and the storing of the next one.
     async fn detached<T, F>(&self, work: impl FnOnce(Arc<Shared>) -> F) -> Result<T, TokenError>
     where
         T: Send + 'static,

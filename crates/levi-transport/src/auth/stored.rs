@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 #[cfg(feature = "http")]
-use crate::port::Tokens;
+use crate::sign_in::Tokens;
 
 /// An [`Auth`] that reads the stored sign-in on each call, for a process next to the one that refreshes it.
 pub struct StoredAuth(Arc<dyn Credentials>);
@@ -54,7 +54,7 @@ impl Auth for StoredAuth {
 
 #[cfg(feature = "http")]
 #[derive(Serialize)]
-struct Written<'a> {
+struct StoredTokensRef<'a> {
     access_token: &'a str,
     refresh_token: &'a str,
     user_id: &'a str,
@@ -62,7 +62,7 @@ struct Written<'a> {
 
 #[cfg(feature = "http")]
 #[derive(Deserialize)]
-struct Read {
+struct StoredTokens {
     access_token: String,
     refresh_token: String,
     user_id: String,
@@ -71,29 +71,30 @@ struct Read {
 #[cfg(feature = "http")]
 pub(super) fn load(credentials: &dyn Credentials) -> Result<Option<Tokens>, CredentialsError> {
     let Some(secret) = credentials.load(&CredentialName::SignIn)? else { return Ok(None) };
-    // Exposed to be taken apart into tokens, which are secrets again.
-    match serde_json::from_str::<Read>(secret.expose()) {
-        Ok(read) => Ok(Some(Tokens {
-            access_token: read.access_token.into(),
-            refresh_token: read.refresh_token.into(),
-            user_id: read.user_id.into(),
+    // Exposed to be parsed into tokens, which are secrets again.
+    match serde_json::from_str::<StoredTokens>(secret.expose()) {
+        Ok(stored) => Ok(Some(Tokens {
+            access_token: stored.access_token.into(),
+            refresh_token: stored.refresh_token.into(),
+            user_id: stored.user_id.into(),
         })),
-        // The parser's own words could quote a token, so they are not passed on.
-        Err(_) => {
-            Err(CredentialsError::new(PortErrorKind::Corrupt, "the sign-in has another form; sign in again"))
-        }
+        // The parser's message could quote a token, so it is not shown.
+        Err(_) => Err(CredentialsError::new(
+            PortErrorKind::Corrupt,
+            "the stored sign-in is not understood; sign in again",
+        )),
     }
 }
 
 #[cfg(feature = "http")]
 pub(super) fn save(credentials: &dyn Credentials, tokens: &Tokens) -> Result<(), CredentialsError> {
-    let written = Written {
-        // Exposed to the credentials store, which is where they are kept.
+    let stored = StoredTokensRef {
+        // Exposed to the credentials store.
         access_token: tokens.access_token.expose(),
         refresh_token: tokens.refresh_token.expose(),
         user_id: tokens.user_id.as_str(),
     };
-    let text = serde_json::to_string(&written)
+    let text = serde_json::to_string(&stored)
         .map_err(|error| CredentialsError::new(PortErrorKind::Corrupt, error.to_string()))?;
     credentials.save(&CredentialName::SignIn, &SecretString::new(text))
 }

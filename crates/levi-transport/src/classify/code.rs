@@ -1,9 +1,9 @@
 use crate::api_error::Verdict;
 
-/// What a `code` means, or `None` where the status has to decide.
+/// What a `code` means; `None` if the status has to decide.
 ///
-/// The status is consulted for two things only: 42501 is PostgREST's word for both a missing sign-in (401) and
-/// a refused row; and a 401 never condemns a row, whatever its code.
+/// The status matters in one case: PostgREST reports both a missing sign-in (401) and a refused row as 42501, and
+/// a 401 says nothing about a row, whatever its code.
 pub(super) fn verdict(code: &str, status: u16) -> Option<Verdict> {
     let verdict = postgrest(code).or_else(|| sqlstate(code))?;
     match verdict {
@@ -18,7 +18,7 @@ fn postgrest(code: &str) -> Option<Verdict> {
         "PGRST000" | "PGRST001" | "PGRST002" | "PGRST003" => Verdict::Busy,
         // Token malformed or expired; anonymous access is off; claims are wrong or, since v13, expired.
         "PGRST301" | "PGRST302" | "PGRST303" => Verdict::SignedOut,
-        // A body that is no array of rows with the named columns.
+        // The body is not an array of rows with the named columns.
         "PGRST102" => Verdict::Rejected,
         // Schema not exposed, column unknown, table unknown.
         "PGRST106" | "PGRST204" | "PGRST205" => Verdict::SchemaMismatch,

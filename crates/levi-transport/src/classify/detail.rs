@@ -1,7 +1,7 @@
 /// The longest detail, in characters.
 const MAX_CHARS: usize = 300;
 
-/// Marks a detail that was cut. It touches the cut word, so that half an id is never taken for an id.
+/// Marks a shortened detail. It follows the last character directly, so that half an id is not taken for an id.
 pub(super) const CUT: char = '\u{2026}';
 
 /// `parts`, joined to one line of at most 300 characters: control characters and runs of white space become

@@ -1,53 +1,50 @@
-//! From a response to a verdict. Pure: the clock is a parameter, nothing is read or sent.
+//! From a response to a verdict. Pure: no clock is read, nothing is sent.
 
 mod code;
-mod culprits;
 mod detail;
+mod offenders;
 mod reply;
 mod retry_after;
 #[cfg(test)]
 mod tests;
 
-use levi_types::Wall;
-
 use crate::api_error::{ApiError, Verdict};
 use reply::{Reply, ServerError};
 
-pub use culprits::culprits;
 pub(crate) use detail::one_line;
+pub use offenders::offenders;
 
-/// The headers that have a say in a verdict.
+/// The headers that [`classify`] uses, as received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResponseHead<'a> {
-    /// `Retry-After`, as it came.
+    /// `Retry-After`: seconds or a date.
     pub retry_after: Option<&'a str>,
-    /// `Content-Type`, as it came.
+    /// `Date`: the clock by which a date in `Retry-After` is read.
+    pub date: Option<&'a str>,
+    /// `Content-Type`.
     pub content_type: Option<&'a str>,
 }
 
-/// What a response to an upsert means: the body's `code` decides, and where that says nothing, the status.
+/// What a response to an upsert means: the body's `code` decides or, if it has none that is known, the status.
 ///
 /// `docs/protocol.md`, *Verdicts*, has the table; codes are PostgreSQL's (appendix A, *Error Codes*) and
 /// PostgREST's (*Errors*). Where the table is silent, the choice is the one that cannot lose or park a good
 /// row: `Rejected` only for codes that a row can cause, success only for a 2xx that does not contradict
-/// itself (an HTML page, text or half of a JSON value with a 2xx came from something else than PostgREST).
-///
-/// `now` is for a `Retry-After` that names a date.
+/// itself. An HTML page, text or half of a JSON value with a 2xx did not come from PostgREST.
 ///
 /// ```
 /// use levi_transport::{ResponseHead, Verdict, classify};
-/// use levi_types::Wall;
 ///
 /// let body = br#"{"code":"23503","message":"violates foreign key constraint",
 ///                 "details":"Key (session_id)=(s-1) is not present in table \"agent_coding_sessions\"."}"#;
-/// let error = classify(409, ResponseHead::default(), body, Wall::default()).unwrap_err();
+/// let error = classify(409, ResponseHead::default(), body).unwrap_err();
 /// assert_eq!(error.verdict, Verdict::MissingParent);
 /// assert_eq!(error.code, "23503");
 /// ```
 ///
 /// # Errors
 /// [`ApiError`] for every response that does not say that all rows were written.
-pub fn classify(status: u16, head: ResponseHead<'_>, body: &[u8], now: Wall) -> Result<(), ApiError> {
+pub fn classify(status: u16, head: ResponseHead<'_>, body: &[u8]) -> Result<(), ApiError> {
     let success = (200..300).contains(&status);
     let mut error = match Reply::of(head.content_type, body) {
         Reply::Empty | Reply::Json if success => return Ok(()),
@@ -60,7 +57,7 @@ pub fn classify(status: u16, head: ResponseHead<'_>, body: &[u8], now: Wall) -> 
         Reply::Text(text) => plain(status, text),
         Reply::Empty | Reply::Json => plain(status, ""),
     };
-    error.retry_after = head.retry_after.and_then(|value| retry_after::parse(value, now));
+    error.retry_after = head.retry_after.and_then(|value| retry_after::parse(value, head.date));
     Err(error)
 }
 
@@ -70,18 +67,18 @@ fn refused(status: u16, error: ServerError) -> ApiError {
     ApiError::new(verdict, error.code.unwrap_or_else(|| status.to_string()), error.detail)
 }
 
-/// A page for people comes from something in front of the project, which may have let the write through.
-/// Its status is believed only where acting on it cannot hurt.
+/// An HTML page comes from a proxy or gateway in front of the project, which may have let the write through.
+/// So only a status that cannot do harm is used.
 fn html(status: u16) -> ApiError {
     let verdict = match by_status(status) {
-        kept @ (Verdict::TooLarge | Verdict::ProjectUnavailable) => kept,
+        harmless @ (Verdict::TooLarge | Verdict::ProjectUnavailable) => harmless,
         _ => Verdict::Busy,
     };
     let code = if (200..300).contains(&status) { "html".to_owned() } else { status.to_string() };
     ApiError::new(
         verdict,
         code,
-        format!("HTTP {status} with an HTML page instead of an answer of the project"),
+        format!("HTTP {status} with an HTML page instead of a response of the project"),
     )
 }
 

@@ -2,20 +2,20 @@ use serde_json::{Map, Value};
 
 use super::detail::one_line;
 
-/// What a body is, apart from the status.
+/// What a body is, whatever the status.
 pub(super) enum Reply<'a> {
     Empty,
     Error(ServerError),
     Html,
-    /// JSON that is no error object.
+    /// JSON other than an error object.
     Json,
-    /// Anything else, as far as it is UTF-8.
+    /// Anything else, up to the first byte that is not UTF-8.
     Text(&'a str),
 }
 
 /// An error object of PostgREST, of the gateway before it, or of GoTrue.
 pub(super) struct ServerError {
-    /// `code`, if it is text that can be one.
+    /// `code`, if it is text in the form of a code.
     pub(super) code: Option<String>,
     /// Message, details and hint in one line.
     pub(super) detail: String,
@@ -28,7 +28,7 @@ impl<'a> Reply<'a> {
             let value = value.trim_ascii_start().to_ascii_lowercase();
             value.starts_with("text/html") || value.starts_with("application/xhtml")
         });
-        // JSON is looked for even where the type says HTML: a code is worth more than a header.
+        // JSON first, even if the header says HTML: a known code says more than a header.
         match serde_json::from_slice::<Value>(body) {
             Ok(Value::Object(object)) if is_error(&object) => Self::Error(ServerError::of(&object)),
             _ if html_type || body.first() == Some(&b'<') => Self::Html,
@@ -56,7 +56,7 @@ impl ServerError {
     }
 }
 
-/// A code goes into logs, tables and comparisons, so it has to look like one.
+/// A code is shown in logs and tables, so only text in the form of a code is used.
 fn is_code(code: &str) -> bool {
     (1..=40).contains(&code.len())
         && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))

@@ -20,7 +20,7 @@ fn check(status: u16, body: &str, verdict: Verdict, code: &str) -> ApiError {
 
 #[track_caller]
 fn error_of(status: u16, head: ResponseHead<'_>, body: &[u8]) -> ApiError {
-    classify(status, head, body, Wall::default()).unwrap_err()
+    classify(status, head, body).unwrap_err()
 }
 
 #[test]
@@ -75,12 +75,12 @@ fn recorded_bodies() {
         (400, "42P10", "there is no unique or exclusion constraint matching", no, SchemaMismatch),
         (405, "25006", "cannot execute INSERT in a read-only transaction", no, ProjectUnavailable),
         // Known codes count for more than a wrong status, in either direction.
-        (200, "23503", "a lie", parent, MissingParent),
-        (500, "22P02", "a lie", no, Rejected),
+        (200, "23503", "contradicts the status", parent, MissingParent),
+        (500, "22P02", "contradicts the status", no, Rejected),
         (401, "22023", "role \\\"gone\\\" does not exist", no, SignedOut),
         // Codes that say nothing about a row leave it to the status.
         (400, "PGRST100", "failed to parse order", no, Unexpected),
-        (200, "PGRST999", "a lie", no, Unexpected),
+        (200, "PGRST999", "contradicts the status", no, Unexpected),
         (500, "42P17", "infinite recursion detected in policy for relation", no, Busy),
         (429, "over_request_rate_limit", "slow down", no, Busy),
         (404, "NOT_FOUND", "Requested function was not found", no, Unexpected),
@@ -91,11 +91,11 @@ fn recorded_bodies() {
 }
 
 #[test]
-fn a_status_decides_where_there_is_no_code() {
+fn a_status_decides_if_there_is_no_code() {
     use Verdict::*;
     for status in 200..300 {
         for body in ["", "  \r\n"] {
-            assert_eq!(classify(status, ResponseHead::default(), body.as_bytes(), Wall::default()), Ok(()));
+            assert_eq!(classify(status, ResponseHead::default(), body.as_bytes()), Ok(()));
         }
     }
     for status in (300..=599).chain([100, 999]) {
@@ -111,7 +111,7 @@ fn a_status_decides_where_there_is_no_code() {
     }
     let error = check(401, r#"{"message":"Invalid API key","hint":"Double check it."}"#, SignedOut, "401");
     assert_eq!(error.detail, "Invalid API key: Double check it.");
-    check(400, r#"{"code":400,"msg":"a number is no code"}"#, Unexpected, "400");
+    check(400, r#"{"code":400,"msg":"a number is not a code"}"#, Unexpected, "400");
     check(400, r#"{"code":"a sentence, not a code"}"#, Unexpected, "400");
     let error = check(503, "upstream connect error or\ndisconnect", Busy, "503");
     assert_eq!(error.detail, "HTTP 503: upstream connect error or disconnect");
@@ -119,7 +119,7 @@ fn a_status_decides_where_there_is_no_code() {
 }
 
 #[test]
-fn pages_for_people_are_not_believed_to_be_the_project() {
+fn html_pages_are_not_taken_for_the_project() {
     let page = "<!DOCTYPE html>\n<html><head><title>example.com | 520: Web server is returning an \
                 unknown error</title></head><body>cloudflare</body></html>";
     for status in [200, 201, 400, 401, 403, 404, 409, 500, 502, 503, 520, 522, 525, 526, 530, 544] {
@@ -132,7 +132,8 @@ fn pages_for_people_are_not_believed_to_be_the_project() {
     check(540, page, Verdict::ProjectUnavailable, "540");
     check(402, page, Verdict::ProjectUnavailable, "402");
 
-    let html = ResponseHead { content_type: Some("Text/HTML; charset=utf-8"), retry_after: Some("7") };
+    let html =
+        ResponseHead { content_type: Some("Text/HTML; charset=utf-8"), retry_after: Some("7"), date: None };
     let busy = error_of(200, html, b"");
     assert_eq!((busy.verdict, busy.retry_after), (Verdict::Busy, Some(Duration::from_secs(7))));
     let missing = error_of(409, html, error("23503", "m", "null").as_bytes());
@@ -140,14 +141,14 @@ fn pages_for_people_are_not_believed_to_be_the_project() {
 }
 
 #[test]
-fn lies_with_a_2xx_are_not_accepted() {
+fn a_2xx_with_another_body_is_not_success() {
     let bad = ["[{\"session_id\":\"s-1\"", "success", "{\"a\":", "\u{feff}[]", "[]]"];
     for body in bad {
         let error = check(201, body, Verdict::Unreachable, "bad_response");
         assert!(!error.detail.contains("s-1"), "rows are not quoted");
     }
     for body in ["[]", "[{\"session_id\":\"s-1\"}]", "null", "{}"] {
-        assert_eq!(classify(201, ResponseHead::default(), body.as_bytes(), Wall::default()), Ok(()));
+        assert_eq!(classify(201, ResponseHead::default(), body.as_bytes()), Ok(()));
     }
     let binary = error_of(200, ResponseHead::default(), b"\x1f\x8b\x08\x00");
     assert_eq!(binary.verdict, Verdict::Unreachable);
@@ -155,7 +156,7 @@ fn lies_with_a_2xx_are_not_accepted() {
 
 #[test]
 fn every_verdict_carries_the_wait_that_the_server_asks_for() {
-    let head = ResponseHead { retry_after: Some("30"), content_type: None };
+    let head = ResponseHead { retry_after: Some("30"), ..ResponseHead::default() };
     let table = [
         (503, error("PGRST002", "m", "null"), Verdict::Busy),
         (429, String::new(), Verdict::Busy),
@@ -168,6 +169,17 @@ fn every_verdict_carries_the_wait_that_the_server_asks_for() {
         let error = error_of(status, head, body.as_bytes());
         assert_eq!((error.verdict, error.retry_after), (verdict, Some(Duration::from_secs(30))), "{body}");
     }
+}
+
+#[test]
+fn a_date_in_retry_after_is_read_by_the_servers_clock() {
+    let head = ResponseHead {
+        retry_after: Some("Sun, 06 Nov 1994 08:50:37 GMT"),
+        date: Some("Sun, 06 Nov 1994 08:49:37 GMT"),
+        content_type: None,
+    };
+    assert_eq!(error_of(503, head, b"").retry_after, Some(Duration::from_secs(60)));
+    assert_eq!(error_of(503, ResponseHead { date: None, ..head }, b"").retry_after, None);
 }
 
 #[test]
@@ -186,12 +198,13 @@ proptest! {
         message in any::<String>(),
         garbage in any::<Vec<u8>>(),
         retry_after in any::<Option<String>>(),
+        date in any::<Option<String>>(),
         content_type in prop::sample::select(vec![None, Some("text/html"), Some("application/json")]),
     ) {
-        let head = ResponseHead { retry_after: retry_after.as_deref(), content_type };
+        let head = ResponseHead { retry_after: retry_after.as_deref(), date: date.as_deref(), content_type };
         let json = serde_json::json!({ "code": code, "message": message }).to_string();
         for body in [json.as_bytes(), message.as_bytes(), &garbage, b""] {
-            let Err(error) = classify(status, head, body, Wall::default()) else {
+            let Err(error) = classify(status, head, body) else {
                 prop_assert!((200..300).contains(&status));
                 continue;
             };

@@ -5,11 +5,11 @@ use ureq::http::uri::Scheme;
 
 use super::options::{HttpConfigError, PlainHttp};
 
-/// A project's address that was found usable.
+/// A checked project address.
 pub(super) struct Address {
     /// Without a slash at the end.
     pub(super) base: String,
-    /// Whether it is this machine's own.
+    /// Whether it is an address of this machine.
     pub(super) loopback: bool,
 }
 

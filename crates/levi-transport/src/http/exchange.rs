@@ -1,9 +1,8 @@
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use levi_types::{AccessToken, Wall};
+use levi_types::AccessToken;
 use ureq::Agent;
-use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use ureq::tls::TlsConfig;
 use zeroize::Zeroizing;
@@ -16,7 +15,10 @@ use crate::classify::{ResponseHead, classify};
 
 const BEARER: &str = "Bearer ";
 
-/// One project's address, key and connections; clones share them.
+/// Shorter than any key or token, in bytes: redacting such text would only make messages unreadable.
+const SHORTEST_SECRET: usize = 8;
+
+/// One project's address, key and connections. Clones share them.
 #[derive(Clone)]
 pub(super) struct Exchange(Arc<Shared>);
 
@@ -36,7 +38,7 @@ pub(super) struct Call {
     pub(super) body: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// A user's token, ready to be sent.
+/// A user's token as a header value.
 pub(super) struct Bearer(HeaderValue);
 
 /// A complete response.
@@ -44,6 +46,7 @@ pub(super) struct Response {
     pub(super) status: u16,
     pub(super) body: Zeroizing<Vec<u8>>,
     retry_after: Option<String>,
+    date: Option<String>,
     content_type: Option<String>,
 }
 
@@ -58,14 +61,13 @@ impl Exchange {
 
     /// The token as a header, or the error for a token that no server would take.
     ///
-    /// The publishable key is refused as a token: with it, the server would take the request for an anonymous
-    /// one.
+    /// The publishable key is refused as a token, because the server would handle the request as anonymous.
     pub(super) fn bearer(&self, token: &AccessToken) -> Result<Bearer, ApiError> {
         // Exposed to be sent as the Authorization header, which is what the token is for.
         let text = token.expose();
         let legal = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte));
         if text.is_empty() || !legal || text.as_bytes() == self.0.key.as_bytes() {
-            let detail = "the access token is empty or no token of a user; sign in again";
+            let detail = "the access token is empty or not a user's token; sign in again";
             return Err(ApiError::new(Verdict::SignedOut, "bad_token", detail));
         }
         match sensitive(&Zeroizing::new(format!("{BEARER}{text}"))) {
@@ -74,7 +76,7 @@ impl Exchange {
         }
     }
 
-    /// Sends `call` from a thread of its own and waits for the whole response.
+    /// Sends `call` on a thread of the blocking pool and waits for the whole response.
     pub(super) async fn run(&self, call: Call) -> Result<Response, ApiError> {
         let exchange = self.clone();
         match tokio::task::spawn_blocking(move || exchange.run_blocking(call)).await {
@@ -105,7 +107,7 @@ impl Exchange {
             }
             None => shared.agent.run(request),
         };
-        let response = outcome.map_err(|error| failure::unreachable(&error, Phase::Request))?;
+        let response = outcome.map_err(|error| failure::no_response(&error, Phase::Request))?;
         self.read(response, bearer.as_ref())
     }
 
@@ -119,33 +121,35 @@ impl Exchange {
             .into_with_config()
             .limit(self.0.max_response_bytes)
             .read_to_vec()
-            .map_err(|error| failure::unreachable(&error, Phase::Body))?;
+            .map_err(|error| failure::no_response(&error, Phase::Body))?;
         let mut body = Zeroizing::new(body);
         let rows = head.status.is_success() && body.trim_ascii_start().first() == Some(&b'[');
         if !rows {
-            // What a refusal says goes into logs, and a proxy may echo the request into its page.
+            // Error texts are logged, and a proxy may echo the request in its page.
             let token = bearer.and_then(|value| value.as_bytes().strip_prefix(BEARER.as_bytes()));
             for secret in [Some(self.0.key.as_bytes()), token].into_iter().flatten() {
-                blot_out(&mut body, secret);
+                redact(&mut body, secret);
             }
         }
         Ok(Response {
             status: head.status.as_u16(),
             body,
             retry_after: text(&head.headers, &RETRY_AFTER),
+            date: text(&head.headers, &DATE),
             content_type: text(&head.headers, &CONTENT_TYPE),
         })
     }
 }
 
 impl Response {
-    /// What it means as the response to an upsert.
+    /// What the response means if the request was an upsert.
     pub(super) fn classify(&self) -> Result<(), ApiError> {
         let head = ResponseHead {
             retry_after: self.retry_after.as_deref(),
+            date: self.date.as_deref(),
             content_type: self.content_type.as_deref(),
         };
-        classify(self.status, head, &self.body, wall())
+        classify(self.status, head, &self.body)
     }
 
     pub(super) const fn is_success(&self) -> bool {
@@ -156,7 +160,7 @@ impl Response {
 fn agent(options: &HttpOptions, loopback: bool) -> Agent {
     let builder = Agent::config_builder()
         .http_status_as_error(false)
-        // A redirected POST would carry the user's token to wherever somebody points.
+        // A followed redirect would send the user's token to another server.
         .max_redirects(0)
         .max_redirects_will_error(false)
         .timeout_resolve(Some(options.timeouts.connect))
@@ -192,10 +196,9 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Overwrites every occurrence of `secret` with asterisks, which keeps JSON what it is.
-pub(super) fn blot_out(body: &mut [u8], secret: &[u8]) {
-    // Shorter than any key or token; blotting such text out would only make messages unreadable.
-    if secret.len() < 8 {
+/// Overwrites every occurrence of `secret` with asterisks, which keeps JSON well-formed.
+pub(super) fn redact(body: &mut [u8], secret: &[u8]) {
+    if secret.len() < SHORTEST_SECRET {
         return;
     }
     let mut from = 0;
@@ -207,9 +210,4 @@ pub(super) fn blot_out(body: &mut [u8], secret: &[u8]) {
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
-}
-
-fn wall() -> Wall {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Wall::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }

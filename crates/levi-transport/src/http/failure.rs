@@ -7,18 +7,22 @@ use ureq::Error;
 use crate::api_error::{ApiError, Verdict};
 use crate::classify::one_line;
 
-/// Where in the exchange it went wrong.
+/// The part of the exchange that failed.
 #[derive(Clone, Copy)]
 pub(super) enum Phase {
-    /// Before the response's head was complete.
+    /// Up to the end of the response's head.
     Request,
-    /// In the response's body.
+    /// The response's body.
     Body,
 }
 
 /// No readable response. The text is ureq's or the system's; neither contains the token or the key.
-pub(super) fn unreachable(error: &Error, phase: Phase) -> ApiError {
-    unsent(code(error, phase), &error.to_string())
+pub(super) fn no_response(error: &Error, phase: Phase) -> ApiError {
+    let verdict = match error {
+        Error::BodyExceedsLimit(_) => Verdict::ResponseTooLarge,
+        _ => Verdict::Unreachable,
+    };
+    ApiError::new(verdict, code(error, phase), one_line(&[&error.to_string()]))
 }
 
 /// A request that could not be sent, for a reason of this process.
@@ -64,7 +68,7 @@ fn io_code(error: &std::io::Error, phase: Phase) -> &'static str {
         ) => "connect",
         // rustls reports a failed handshake, a wrong certificate included, as invalid data.
         (ErrorKind::InvalidData, _) => "tls",
-        // Name resolution has no kind of its own; its text is the standard library's.
+        // Name resolution has no `ErrorKind`; the text is the standard library's. Only the code shown depends on it.
         _ if error.to_string().contains("lookup address") => "dns",
         _ => "io",
     }
@@ -77,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_that_a_loopback_socket_cannot_show() {
+    fn errors_that_a_loopback_socket_cannot_cause() {
         let lookup = io::Error::other("failed to lookup address information: Name or service not known");
         let table = [
             (Error::HostNotFound, "dns"),
@@ -89,7 +93,7 @@ mod tests {
             (Error::Io(ErrorKind::PermissionDenied.into()), "io"),
         ];
         for (error, expected) in table {
-            let found = unreachable(&error, Phase::Request);
+            let found = no_response(&error, Phase::Request);
             assert_eq!((found.verdict, found.code.as_str()), (Verdict::Unreachable, expected), "{error}");
         }
     }

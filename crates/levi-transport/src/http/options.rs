@@ -16,15 +16,15 @@ pub struct HttpOptions {
     pub api_url: String,
     /// The publishable key (`sb_publishable_...`), or the older anon key. Sent as `apikey`, never as `Bearer`.
     pub publishable_key: String,
-    /// How long to wait for what.
+    /// How long to wait for each step of a request.
     pub timeouts: Timeouts,
-    /// Connections kept open between requests; set it to at least the number of requests in flight. Default 8.
+    /// Connections kept open between requests. At least the number of requests in flight. Default 8.
     pub max_idle_connections: usize,
-    /// A response body longer than this is given up with the code `too_long`. Default 8 MiB.
+    /// A longer response body is not read and ends in [`Verdict::ResponseTooLarge`](crate::Verdict). Default 8 MiB.
     pub max_response_bytes: u64,
-    /// Whether tokens may travel unencrypted. Default: to this machine only.
+    /// Whether tokens may be sent unencrypted. Default: to this machine only.
     pub plain_http: PlainHttp,
-    /// Whether proxies are used. Default: those that the environment names.
+    /// Whether proxies are used. Default: those named in the environment.
     pub proxy: ProxyUse,
 }
 
@@ -45,7 +45,7 @@ impl HttpOptions {
 
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither the key nor the address, which may hold a password by mistake.
+        // Without the key and the address, which may hold a password by mistake.
         f.debug_struct("HttpOptions")
             .field("timeouts", &self.timeouts)
             .field("max_idle_connections", &self.max_idle_connections)
@@ -56,13 +56,13 @@ impl fmt::Debug for HttpOptions {
     }
 }
 
-/// How long to wait for what, within one request.
+/// How long to wait for each step of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
     /// For name resolution, and again for the connection with its TLS handshake. Default 5 s.
     pub connect: Duration,
-    /// From the request sent to the response's head. Default 15 s, more than the 8 s that hosted projects
+    /// From the end of the request to the end of the response's head. Default 15 s, more than the 8 s that hosted projects
     /// give a statement.
     pub response: Duration,
     /// For the whole request. Default 30 s.
@@ -79,7 +79,7 @@ impl Default for Timeouts {
     }
 }
 
-/// Whether tokens may travel unencrypted.
+/// Whether tokens may be sent unencrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlainHttp {
@@ -90,7 +90,7 @@ pub enum PlainHttp {
     Anywhere,
 }
 
-/// Whether proxies are used. Never for this machine's own addresses.
+/// Whether proxies are used. They are never used for this machine's own addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyUse {
@@ -101,7 +101,7 @@ pub enum ProxyUse {
     Direct,
 }
 
-/// Why [`HttpOptions`] cannot be used. Echoes neither the key nor the address.
+/// Why [`HttpOptions`] cannot be used. Contains neither the key nor the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpConfigError {
@@ -110,7 +110,7 @@ pub enum HttpConfigError {
     NotAnAddress,
     /// `http` to another machine.
     #[error(
-        "api_url is plain http to another machine, where anybody on the way could read the user's token; use https"
+        "api_url is plain http to another machine, where anybody on the network could read the user's token; use https"
     )]
     PlainHttp,
     /// A user name or password before the host.
@@ -119,15 +119,15 @@ pub enum HttpConfigError {
     /// A query after the path.
     #[error("api_url holds a query; leave out everything from the question mark on")]
     Query,
-    /// The address of one API rather than of the project.
+    /// The address of one API instead of the project's.
     #[error("api_url is the address of one API; leave out /rest/v1 and /auth/v1")]
     ApiPath,
-    /// Empty, or with characters that no key has.
+    /// Empty, or with characters that keys do not have.
     #[error(
-        "the publishable key is empty or holds characters that no key has; copy it from the project's API settings"
+        "the publishable key is empty or holds characters that keys do not have; copy it from the project's API settings"
     )]
     BadKey,
-    /// A key that passes by row level security.
+    /// A key that bypasses row level security.
     #[error(
         "this is a secret key, which must never be on a user's device; use the publishable key (sb_publishable_...)"
     )]

@@ -7,24 +7,24 @@ use serde_json::Value;
 use ureq::http::Method;
 use zeroize::Zeroizing;
 
-use super::exchange::{Call, Exchange, Response, blot_out};
+use super::exchange::{Call, Exchange, Response, redact};
 use super::options::{HttpConfigError, HttpOptions};
 use crate::api_error::{ApiError, Verdict};
-use crate::port::{SignIn, SignInError, Tokens};
+use crate::sign_in::{SignIn, SignInError, Tokens};
 
 /// Sign-in to a Supabase project over HTTPS (GoTrue, `/auth/v1/token`). Clones share its connections.
 ///
-/// To be used within a tokio runtime, as [`HttpSupabase`](crate::HttpSupabase) is.
+/// Must be used within a tokio runtime, as [`HttpSupabase`](crate::HttpSupabase) is.
 #[derive(Clone)]
 pub struct HttpSignIn {
     exchange: Exchange,
 }
 
 impl HttpSignIn {
-    /// Checks the options; connects when it is first used.
+    /// Checks the options. Connects at the first request.
     ///
     /// # Errors
-    /// [`HttpConfigError`], which says what to put right.
+    /// [`HttpConfigError`], which says what to change.
     pub fn new(options: &HttpOptions) -> Result<Self, HttpConfigError> {
         Ok(Self { exchange: Exchange::new(options)? })
     }
@@ -33,7 +33,7 @@ impl HttpSignIn {
         Self { exchange }
     }
 
-    /// `secret` is what `request` carries; a proxy may echo it, so it is blotted out of what is reported.
+    /// `secret` is the password or token in `request`. It is redacted from errors, because a proxy may echo it.
     async fn token(
         &self,
         grant: &str,
@@ -55,7 +55,7 @@ impl HttpSignIn {
         if response.is_success() {
             return tokens(&response);
         }
-        blot_out(&mut response.body, secret.as_bytes());
+        redact(&mut response.body, secret.as_bytes());
         Err(refusal(&response))
     }
 }
@@ -63,13 +63,13 @@ impl HttpSignIn {
 #[async_trait]
 impl SignIn for HttpSignIn {
     async fn with_password(&self, email: &str, password: &SecretString) -> Result<Tokens, SignInError> {
-        // Exposed to be sent to the sign-in server, which is what the password is for.
+        // Exposed to be sent to the sign-in server.
         let password = password.expose();
         self.token("password", &PasswordGrant { email, password }, password).await
     }
 
     async fn refresh(&self, refresh_token: &RefreshToken) -> Result<Tokens, SignInError> {
-        // Exposed to be sent to the sign-in server, which is what the token is for.
+        // Exposed to be sent to the sign-in server.
         let refresh_token = refresh_token.expose();
         self.token("refresh_token", &RefreshGrant { refresh_token }, refresh_token).await
     }
@@ -99,10 +99,9 @@ struct User {
 }
 
 fn tokens(response: &Response) -> Result<Tokens, SignInError> {
-    // The parser's own words could quote a token, so they are not passed on.
-    let granted: Granted = serde_json::from_slice(&response.body).map_err(|_| {
-        unavailable("bad_response", format!("HTTP {} without the tokens asked for", response.status))
-    })?;
+    // The parser's message could quote a token, so it is not shown.
+    let granted: Granted = serde_json::from_slice(&response.body)
+        .map_err(|_| unavailable("bad_response", format!("HTTP {} without tokens", response.status)))?;
     if granted.access_token.is_empty() || granted.refresh_token.is_empty() || granted.user.id.is_empty() {
         return Err(unavailable("bad_response", "the server granted empty tokens".to_owned()));
     }
@@ -113,8 +112,8 @@ fn tokens(response: &Response) -> Result<Tokens, SignInError> {
     })
 }
 
-/// Refused only where GoTrue itself says so in its own form: a gateway that knows no such key, a proxy's
-/// page or a wrong address must not cost anybody the sign-in.
+/// Refused only if GoTrue says so in its own error format: a gateway that does not know the key, a proxy's page or a
+/// wrong address must not end a sign-in.
 fn refusal(response: &Response) -> SignInError {
     if let Some(code) = gotrue_code(&response.body)
         && matches!(response.status, 400 | 401 | 403 | 404 | 422)
@@ -132,7 +131,7 @@ fn refusal(response: &Response) -> SignInError {
     SignInError::Unavailable(error)
 }
 
-/// `error_code` (since 2024), or `error` (OAuth's, before that).
+/// `error_code` (since 2024), or `error` (OAuth's name, before that).
 fn gotrue_code(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let code = ["error_code", "error"].iter().find_map(|key| body.get(key)?.as_str())?;

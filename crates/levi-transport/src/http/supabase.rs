@@ -9,19 +9,19 @@ use super::exchange::{Call, Exchange};
 use super::options::{HttpConfigError, HttpOptions};
 use super::sign_in::HttpSignIn;
 use crate::api_error::{ApiError, Verdict};
-use crate::port::{Select, Supabase, Upsert};
+use crate::supabase::{Select, Supabase, Upsert};
 
 /// A Supabase project over HTTPS. Clones share its connections.
 ///
-/// Each call runs on a thread of tokio's blocking pool, so it must be made within a tokio runtime. A call that
-/// is dropped before it answers goes on there, and may have been applied.
+/// Each call runs on a thread of tokio's blocking pool, so it must be made within a tokio runtime. A call whose
+/// future is dropped continues there, and its rows may be written.
 #[derive(Clone)]
 pub struct HttpSupabase {
     exchange: Exchange,
 }
 
 impl HttpSupabase {
-    /// Checks the options; connects when it is first used.
+    /// Checks the options. Connects at the first request.
     ///
     /// ```
     /// use levi_transport::{HttpConfigError, HttpOptions, HttpSupabase};
@@ -31,7 +31,7 @@ impl HttpSupabase {
     /// ```
     ///
     /// # Errors
-    /// [`HttpConfigError`], which says what to put right.
+    /// [`HttpConfigError`], which says what to change.
     pub fn new(options: &HttpOptions) -> Result<Self, HttpConfigError> {
         Ok(Self { exchange: Exchange::new(options)? })
     }

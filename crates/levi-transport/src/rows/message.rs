@@ -5,12 +5,13 @@ use std::io::Write;
 use levi_types::SessionId;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::port::{Table, Upsert};
+use crate::supabase::Upsert;
+use crate::table::Table;
 
 /// Appends one message row to `out` as a JSON object: what [`MessageBatch::push`] takes.
 ///
 /// Ciphertext and nonce become base64 (RFC 4648, standard alphabet, padded); the sequence number is written
-/// as an integer, exact over the whole of `i64`. Nothing is allocated but `out`'s growth.
+/// as an integer, exact over the whole of `i64`. Allocates only if `out` has to grow.
 ///
 /// ```
 /// use levi_transport::rows::encode_message_row;
@@ -52,7 +53,7 @@ fn write_prefix(out: &mut Vec<u8>, session_id: &SessionId, sequence_number: i64)
     write!(out, r#","sequence_number":{sequence_number}"#).expect("a Vec takes every write");
 }
 
-/// The body of one message upsert, strung together from rows that are JSON already.
+/// The body of one message upsert, concatenated from rows that are JSON already.
 ///
 /// ```
 /// use levi_transport::rows::{MessageBatch, encode_message_row};
@@ -79,7 +80,7 @@ impl MessageBatch {
         Self { body: Vec::new(), rows: 0 }
     }
 
-    /// An empty batch whose body takes `bytes` bytes before it grows.
+    /// An empty batch whose body holds `bytes` bytes without growing.
     pub fn with_capacity(bytes: usize) -> Self {
         Self { body: Vec::with_capacity(bytes), rows: 0 }
     }
@@ -122,32 +123,32 @@ impl fmt::Debug for MessageBatch {
     }
 }
 
-/// A message row as it is read back.
+/// A message row as read from the server.
 ///
-/// What another writer left out or put in badly is kept as it came, so that one bad row does not make its
-/// page unreadable: opening that row fails, and only that one.
+/// Columns that another writer left out or filled with something else are kept as received, so that one bad row does
+/// not make its page unreadable: only opening that row fails.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct MessageRow {
-    /// The session, where the query selected it.
+    /// The session, if the query selected it.
     #[serde(default)]
     pub session_id: Option<SessionId>,
-    /// Its place there. Exact over the whole of `i64`, whether the server writes a number or, as some do for
-    /// `bigint`, text.
+    /// Position in the session. Exact over the whole of `i64`, whether the server writes a number or, as some do
+    /// for `bigint`, text.
     #[serde(deserialize_with = "bigint")]
     pub sequence_number: i64,
-    /// base64 of ciphertext and tag; empty where the server has NULL.
+    /// base64 of ciphertext and tag; empty if the server has NULL.
     #[serde(default, deserialize_with = "null_as_empty")]
     pub content_encrypted: String,
-    /// base64 of the nonce; empty where the server has NULL.
+    /// base64 of the nonce; empty if the server has NULL.
     #[serde(default, deserialize_with = "null_as_empty")]
     pub content_nonce: String,
 }
 
 /// A column that should hold base64 (RFC 4648, standard alphabet, padded) and does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{column} is not padded base64; the row was damaged or written by something else than Levi")]
+#[error("{column} is not padded base64; the row is damaged or was not written by Levi")]
 pub struct NotBase64 {
-    /// Which column.
+    /// The column's name.
     pub column: &'static str,
 }
 
@@ -196,7 +197,7 @@ fn bigint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<i64, E> {
-            text.parse().map_err(|_| E::custom("a bigint as text that is no number"))
+            text.parse().map_err(|_| E::custom("text that is not a bigint"))
         }
     }
 

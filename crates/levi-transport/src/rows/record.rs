@@ -4,11 +4,12 @@ use levi_types::{CodingSession, DeviceId, Repository, RepositoryId, SessionId, S
 use serde::{Deserialize, Serialize};
 
 use super::timestamp::rfc3339;
-use crate::port::{Table, Upsert};
+use crate::supabase::Upsert;
+use crate::table::Table;
 
-/// A row that is written through serde: all but messages.
+/// A row that is serialized with serde: all but messages.
 pub trait Record: Serialize {
-    /// The table it belongs in.
+    /// The row's table.
     const TABLE: Table;
 
     /// The columns that an upsert of `rows` writes. A column that is not named keeps its value on the server.
@@ -26,13 +27,10 @@ pub trait Record: Serialize {
 /// ```
 /// use levi_transport::rows::{DeviceRow, upsert_of};
 ///
+/// let (id, user_id) = ("4be0643f-1d98-473b-97cd-ca98a65347dd", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
 /// let upsert = upsert_of(&[DeviceRow {
-///     id: "4be0643f-1d98-473b-97cd-ca98a65347dd".into(),
-///     user_id: "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11".into(),
-///     name: Some("laptop".into()),
-///     device_type: Some("desktop".into()),
 ///     public_key: Some("hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=".into()),
-///     is_active: true,
+///     ..DeviceRow::new(id, user_id, "laptop", "desktop")
 /// }]);
 /// assert_eq!(upsert.columns, "id,user_id,name,device_type,public_key,is_active");
 /// ```
@@ -45,18 +43,37 @@ pub fn upsert_of<T: Record>(rows: &[T]) -> Upsert {
 /// A row of `devices`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRow {
-    /// The device.
+    /// The device's id, a uuid.
     pub id: DeviceId,
-    /// Whose it is.
+    /// The user who registered the device.
     pub user_id: UserId,
-    /// What people call it. The server may show none, but takes no new row without it.
+    /// The name shown to people. An old row may have none; a new row needs one.
     pub name: Option<String>,
-    /// What it is, a word such as `desktop` or `phone`; likewise.
+    /// A word such as `desktop` or `phone`. An old row may have none; a new row needs one.
     pub device_type: Option<String>,
-    /// base64 of 32 bytes, as the server has it. It may be anything: whoever uses it as a key checks it.
+    /// base64 of 32 bytes, as stored on the server. Not checked here: it may be any text.
     pub public_key: Option<String>,
-    /// Whether it still gets secrets.
+    /// Whether new session secrets are sealed for the device.
     pub is_active: bool,
+}
+
+impl DeviceRow {
+    /// An active device without a public key.
+    pub fn new(
+        id: impl Into<DeviceId>,
+        user_id: impl Into<UserId>,
+        name: impl Into<String>,
+        device_type: impl Into<String>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            user_id: user_id.into(),
+            name: Some(name.into()),
+            device_type: Some(device_type.into()),
+            public_key: None,
+            is_active: true,
+        }
+    }
 }
 
 impl Record for DeviceRow {
@@ -69,30 +86,30 @@ pub const REPOSITORY_ACTIVE: &str = "active";
 /// A row of `repositories`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepositoryRow {
-    /// The repository.
+    /// The repository's id, a uuid.
     pub id: RepositoryId,
-    /// Whose it is.
+    /// The user who owns the device.
     pub user_id: UserId,
-    /// The device it lies on.
+    /// The device that has this checkout.
     pub device_id: DeviceId,
-    /// What people call it.
+    /// The name shown to people.
     pub name: String,
-    /// Where it lies there.
+    /// The checkout's folder on that device.
     pub local_path: String,
-    /// Where it is pushed to, if anywhere.
+    /// The URL of the git remote.
     pub remote_url: Option<String>,
-    /// The branch new work starts from.
+    /// The branch that new work starts from, such as `main`.
     pub default_branch: Option<String>,
-    /// Whether it is a worktree of another checkout.
+    /// Whether the folder is a git worktree of another checkout.
     pub is_worktree: bool,
-    /// The branch of that worktree.
+    /// The branch checked out in that worktree.
     pub worktree_branch: Option<String>,
-    /// [`REPOSITORY_ACTIVE`], or another word of the product.
+    /// [`REPOSITORY_ACTIVE`], or another status that the product defines.
     pub status: String,
 }
 
 impl RepositoryRow {
-    /// The row of a repository on `device_id`. It is a worktree where it has a worktree's branch.
+    /// The row of a repository on `device_id`. A repository with a worktree branch is a worktree.
     pub fn new(user_id: UserId, device_id: DeviceId, repository: &Repository) -> Self {
         let Repository { id, name, local_path, remote_url, default_branch, worktree_branch } =
             repository.clone();
@@ -118,33 +135,33 @@ impl Record for RepositoryRow {
 /// A row of `agent_coding_sessions`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRow {
-    /// The session.
+    /// The session's id, a uuid.
     pub id: SessionId,
-    /// Whose it is.
+    /// The user who owns the session.
     pub user_id: UserId,
-    /// The device that owns it.
+    /// The device that owns the session.
     pub device_id: DeviceId,
-    /// The repository it works in.
+    /// The repository that the session works in.
     pub repository_id: RepositoryId,
-    /// Where it stands.
+    /// Whether the session runs, is paused or has ended.
     pub status: SessionStatus,
-    /// What people call it.
+    /// The title shown to people.
     pub title: Option<String>,
-    /// The branch checked out while it runs.
+    /// The branch checked out while the session runs.
     pub current_branch: Option<String>,
-    /// The folder it runs in.
+    /// The folder that the session runs in.
     pub working_directory: Option<String>,
-    /// Whether it runs in a worktree.
+    /// Whether the session runs in a git worktree.
     pub is_worktree: bool,
     /// That worktree's folder.
     pub worktree_path: Option<String>,
-    /// When its device last said that it is there: RFC 3339 (see [`rfc3339`]).
+    /// When the owner last synced the session, in RFC 3339 (see [`rfc3339`]).
     pub last_heartbeat_at: Option<String>,
 }
 
 impl SessionRow {
-    /// The row of a session, synced by `this_device` at `now`. A session that names no owner belongs to this
-    /// device; it runs in a worktree where it has a worktree's folder.
+    /// The row of a session, synced by `this_device` at `now`. A session without an owner belongs to this device. A
+    /// session with a worktree path runs in a worktree.
     pub fn new(user_id: UserId, this_device: DeviceId, session: &CodingSession, now: Wall) -> Self {
         let session = session.clone();
         Self {
@@ -170,16 +187,16 @@ impl Record for SessionRow {
 /// A row of `agent_coding_session_secrets`: one session's secret, sealed for one device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretRow {
-    /// The session.
+    /// The session whose secret it is.
     pub session_id: SessionId,
-    /// The device that can open it.
+    /// The device that can open the envelope.
     pub device_id: DeviceId,
     /// base64 of the encapsulated key, 32 bytes.
     pub ephemeral_public_key: String,
     /// base64 of ciphertext and tag.
     pub encrypted_secret: String,
-    /// The device that sealed it, where that is not the session's own device. An upsert writes the column
-    /// only if at least one of its rows has it.
+    /// The device that sealed it, if that is not the session's owner. An upsert writes the column only if at least
+    /// one of its rows has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender_device_id: Option<DeviceId>,
 }
@@ -195,12 +212,12 @@ impl Record for SecretRow {
     }
 }
 
-/// Which device owns a session: what the receiving side needs to know of it.
+/// The device that owns a session.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct SessionOwner {
-    /// The session.
+    /// The session's id.
     pub id: SessionId,
-    /// Its device.
+    /// The owner's id.
     pub device_id: DeviceId,
 }
 
@@ -233,28 +250,14 @@ mod tests {
     }
 
     fn repository() -> RepositoryRow {
-        let local = Repository {
-            id: "r".into(),
-            name: "levi".into(),
-            local_path: "/src/levi".into(),
-            remote_url: None,
-            default_branch: None,
-            worktree_branch: Some("topic".into()),
-        };
+        let local =
+            Repository { worktree_branch: Some("topic".into()), ..Repository::new("r", "levi", "/src/levi") };
         RepositoryRow::new("u".into(), "d".into(), &local)
     }
 
     fn session(owner: Option<&str>) -> SessionRow {
-        let local = CodingSession {
-            id: "s".into(),
-            repository_id: "r".into(),
-            owner_device_id: owner.map(DeviceId::from),
-            status: SessionStatus::Paused,
-            title: None,
-            current_branch: None,
-            working_directory: None,
-            worktree_path: None,
-        };
+        let local =
+            CodingSession { owner_device_id: owner.map(DeviceId::from), ..CodingSession::new("s", "r") };
         SessionRow::new("u".into(), "this".into(), &local, Wall::from_millis(1))
     }
 
@@ -266,7 +269,7 @@ mod tests {
         assert_columns_are_the_keys(secret(Some("other")));
         let body = br#"[{"id":"d","user_id":"u","name":null,"device_type":null,"public_key":"31 bytes, or none","is_active":true}]"#;
         let device: Vec<DeviceRow> = decode_rows(body).unwrap();
-        assert_eq!(device[0].public_key.as_deref(), Some("31 bytes, or none"), "judged elsewhere");
+        assert_eq!(device[0].public_key.as_deref(), Some("31 bytes, or none"), "not checked here");
         assert_columns_are_the_keys(device[0].clone());
     }
 

@@ -1,7 +1,7 @@
 use levi_types::Wall;
 
 const MILLIS_PER_DAY: i64 = 86_400_000;
-/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z: what RFC 3339 can write.
+/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z: the range of RFC 3339.
 const FIRST: i64 = -62_135_596_800_000;
 const LAST: i64 = 253_402_300_799_999;
 
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn every_second_day_for_a_thousand_years_agrees_with_http_dates() {
-        // httpdate knows the years 1970 to 9999 and was written by other hands.
+        // httpdate knows the years 1970 to 9999 and is independent of this code.
         for day in (0..365_000_u64).step_by(2) {
             let ours = rfc3339(Wall::from_millis(i64::try_from(day).unwrap() * MILLIS_PER_DAY));
             let theirs =

@@ -1,4 +1,4 @@
-//! A server of one thread that follows a script: one step for each request, over real sockets.
+//! A single-threaded server that follows a script: one step for each request, over real sockets.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
@@ -12,25 +12,25 @@ pub(crate) const KEY: &str = "sb_publishable_test_key";
 
 /// What to do with one request.
 pub(crate) enum Step {
-    /// Answer and keep the connection.
+    /// Send a response and keep the connection.
     Answer(&'static str, &'static [(&'static str, &'static str)], String),
     /// Write these bytes and close.
     Raw(&'static [u8]),
-    /// Close with the request unread, which makes the system send a reset.
+    /// Close with the request unread, so that the operating system sends a reset.
     Reset,
-    /// Read the request and say nothing until the client hangs up.
+    /// Read the request and send nothing until the client disconnects.
     Stall,
-    /// Promise nothing about the length and write until the client hangs up.
+    /// Send a body without a length until the client disconnects.
     Endless,
 }
 
 /// A request as it arrived.
 pub(crate) struct Seen {
-    /// Which connection it came over, counted from 0.
+    /// The connection's number, counted from 0.
     pub(crate) connection: usize,
     /// The request line.
     pub(crate) line: String,
-    /// Names in lower case.
+    /// With names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }

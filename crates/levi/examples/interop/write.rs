@@ -7,7 +7,7 @@ use levi::transport::Supabase as _;
 use levi::transport::rows::upsert_of;
 use levi::{
     CodingSession, DeviceRow, HttpSupabase, MessageSyncRequest, Repository, RepositoryId, SessionId,
-    SessionSecret, SessionStatus,
+    SessionSecret,
 };
 use serde::Deserialize;
 
@@ -37,12 +37,8 @@ pub(crate) async fn run(session: &SessionId, repository: &RepositoryId) -> Outco
 /// Writes the device's row, with the public key that envelopes are sealed for.
 async fn register(device: &Device) -> Outcome {
     let row = DeviceRow {
-        id: device.id.clone(),
-        user_id: device.user_id.clone(),
-        name: Some("Levi".to_owned()),
-        device_type: Some("desktop".to_owned()),
         public_key: Some(device.private_key()?.public_key().to_base64()),
-        is_active: true,
+        ..DeviceRow::new(device.id.clone(), device.user_id.clone(), "Levi", "desktop")
     };
     let signed_in = device.auth.current().await?.ok_or("the sign-in is gone")?;
     let supabase = HttpSupabase::new(&device.http)?;
@@ -51,24 +47,12 @@ async fn register(device: &Device) -> Outcome {
 
 /// A new session with a secret of its own, for all devices of the user.
 async fn begin(device: &Device, session: &SessionId, repository: &RepositoryId) -> Outcome {
-    device.store.save_repository(&Repository {
-        id: repository.clone(),
-        name: "example".to_owned(),
-        local_path: format!("/example/{repository}"),
-        remote_url: None,
-        default_branch: None,
-        worktree_branch: None,
-    })?;
-    device.store.save_session(&CodingSession {
-        id: session.clone(),
-        repository_id: repository.clone(),
-        owner_device_id: None,
-        status: SessionStatus::Active,
-        title: None,
-        current_branch: None,
-        working_directory: None,
-        worktree_path: None,
-    })?;
+    device.store.save_repository(&Repository::new(
+        repository.clone(),
+        "example",
+        format!("/example/{repository}"),
+    ))?;
+    device.store.save_session(&CodingSession::new(session.clone(), repository.clone()))?;
     let secret = SessionSecret::generate(&mut rand::rng());
     device.store.save_secret(session, &secret)?;
     let service = device.levi.session_sync(device.id.clone(), device.private_key()?)?;

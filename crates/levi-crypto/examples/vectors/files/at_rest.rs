@@ -36,37 +36,37 @@ pub(crate) fn cases() -> Made<Vec<Case>> {
         ),
     ];
     for (name, slot, plain) in values {
-        let wrapped = at_rest::wrap(&key, slot, plain, &mut rng)?;
-        cases.push(Case { plain: Some(base64(plain)), ..case("opens", name, &key, slot, &wrapped) });
+        let sealed = at_rest::seal(&key, slot, plain, &mut rng)?;
+        cases.push(Case { plain: Some(base64(plain)), ..case("opens", name, &key, slot, &sealed) });
     }
 
-    let wrapped = at_rest::wrap(&key, SLOT, b"a value", &mut rng)?;
-    let last = wrapped.len() - 1;
+    let sealed = at_rest::seal(&key, SLOT, b"a value", &mut rng)?;
+    let last = sealed.len() - 1;
     let other_key = DatabaseKey::generate(&mut rng);
     cases.extend([
-        case("forged", "a changed bit in the nonce", &key, SLOT, &flipped(&wrapped, 0)),
-        case("forged", "a changed bit in the value", &key, SLOT, &flipped(&wrapped, 24)),
-        case("forged", "a changed bit in the tag", &key, SLOT, &flipped(&wrapped, last)),
-        case("forged", "one byte cut off", &key, SLOT, &wrapped[..last]),
-        case("forged", "another key", &other_key, SLOT, &wrapped),
-        case("forged", "another table", &key, Slot { table: "levi_outbox", ..SLOT }, &wrapped),
-        case("forged", "another row", &key, Slot { row_key: "session-2", ..SLOT }, &wrapped),
-        case("forged", "another column", &key, Slot { column: "Secret", ..SLOT }, &wrapped),
+        case("forged", "a changed bit in the nonce", &key, SLOT, &flipped(&sealed, 0)),
+        case("forged", "a changed bit in the value", &key, SLOT, &flipped(&sealed, 24)),
+        case("forged", "a changed bit in the tag", &key, SLOT, &flipped(&sealed, last)),
+        case("forged", "one byte cut off", &key, SLOT, &sealed[..last]),
+        case("forged", "another key", &other_key, SLOT, &sealed),
+        case("forged", "another table", &key, Slot { table: "levi_outbox", ..SLOT }, &sealed),
+        case("forged", "another row", &key, Slot { row_key: "session-2", ..SLOT }, &sealed),
+        case("forged", "another column", &key, Slot { column: "Secret", ..SLOT }, &sealed),
         case(
             "forged",
             "a letter moved from one name to the next",
             &key,
             Slot { table: "levi_secretss", row_key: "ession-1", ..SLOT },
-            &wrapped,
+            &sealed,
         ),
-        case("truncated", "less than nonce and tag", &key, SLOT, &wrapped[..OVERHEAD_BYTES - 1]),
-        case("truncated", "less than a nonce", &key, SLOT, &wrapped[..23]),
+        case("truncated", "less than nonce and tag", &key, SLOT, &sealed[..OVERHEAD_BYTES - 1]),
+        case("truncated", "less than a nonce", &key, SLOT, &sealed[..23]),
         case("truncated", "no bytes", &key, SLOT, &[]),
     ]);
     Ok(cases)
 }
 
-fn case(expected: &str, name: &str, key: &DatabaseKey, slot: Slot<'_>, wrapped: &[u8]) -> Case {
+fn case(expected: &str, name: &str, key: &DatabaseKey, slot: Slot<'_>, sealed: &[u8]) -> Case {
     Case {
         expected: expected.to_owned(),
         name: name.to_owned(),
@@ -76,6 +76,6 @@ fn case(expected: &str, name: &str, key: &DatabaseKey, slot: Slot<'_>, wrapped: 
         row_key: slot.row_key.to_owned(),
         column: slot.column.to_owned(),
         plain: None,
-        wrapped: base64(wrapped),
+        wrapped: base64(sealed),
     }
 }

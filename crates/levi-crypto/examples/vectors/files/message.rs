@@ -1,7 +1,7 @@
 //! `message.json`
 
 use levi_crypto::SessionSecret;
-use levi_crypto::message::{self, NONCE_BYTES, Place, SealedMessage};
+use levi_crypto::message::{self, MessagePosition, NONCE_BYTES, SealedMessage};
 use levi_types::SessionId;
 use serde::{Deserialize, Serialize};
 
@@ -125,7 +125,7 @@ fn failures(
     }
     let mut no_text = vec![b'a', 0xC3, 0x28];
     let session_id = SessionId::from(SESSION);
-    let place = Place { session_id: &session_id, sequence_number: 1 };
+    let place = MessagePosition { session_id: &session_id, sequence_number: 1 };
     message::seal_in_place(&secret.message_key(), place, other_nonce, &mut no_text)?;
     cases.push(Case {
         expected: "not-utf8".to_owned(),
@@ -142,7 +142,7 @@ fn seal(
     rng: &mut impl rand_core::CryptoRng,
 ) -> Made<SealedMessage> {
     let session_id = SessionId::from(session);
-    let place = Place { session_id: &session_id, sequence_number };
+    let place = MessagePosition { session_id: &session_id, sequence_number };
     Ok(message::seal(&secret.message_key(), place, content, rng)?)
 }
 

@@ -1,4 +1,4 @@
-//! The vector files: what is in them, and how they are made.
+//! The content of the vector files.
 
 use std::error::Error;
 
@@ -16,7 +16,7 @@ pub(crate) mod session_secret;
 
 pub(crate) type Made<T> = Result<T, Box<dyn Error>>;
 
-/// One file: the version label of what it is about, then its cases.
+/// One file: the format's version label, then its cases.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct VectorFile<Case> {
     pub(crate) format: String,
@@ -39,7 +39,7 @@ fn text<Case: Serialize>(format: &str, vectors: Vec<Case>) -> Made<String> {
     Ok(serde_json::to_string_pretty(&file)? + "\n")
 }
 
-/// A generator per file, so that a case added to one leaves the others as they are.
+/// One generator for each file, so that a new case in one file does not change the others.
 fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
 }

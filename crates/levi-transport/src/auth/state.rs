@@ -6,45 +6,59 @@ use levi_types::{AccessToken, CredentialName, Credentials, CredentialsError, Ref
 
 use super::error::TokenError;
 use super::stored;
-use crate::port::{SignIn, SignInError, Tokens};
+use crate::sign_in::{SignIn, SignInError, Tokens};
 
-pub(super) struct Session {
+pub(super) struct State {
     sign_in: Arc<dyn SignIn>,
     credentials: Arc<dyn Credentials>,
-    /// Tokens that the store does not have yet.
+    /// Tokens that could not be stored yet.
     unsaved: Option<Unsaved>,
-    /// The refresh token that was refused, and with which code.
-    refused: Option<(RefreshToken, String)>,
-    /// The last refresh, if it failed: for which token, and how.
-    failure: Option<(AccessToken, TokenError)>,
+    /// The server's refusal of the stored refresh token.
+    refusal: Option<Refusal>,
+    /// The last refresh, if it failed.
+    failed: Option<FailedRefresh>,
 }
 
-/// Tokens that could not be saved.
+/// Tokens that could not be stored.
 #[derive(Clone)]
 struct Unsaved {
     tokens: Tokens,
-    /// The refresh token that was stored, as far as it could be read, when these were to take its place.
+    /// The refresh token that was in the store before; `None` if there was none or it could not be read.
     replaces: Option<RefreshToken>,
 }
 
-impl Session {
+/// A refresh token that the server does not accept any more.
+struct Refusal {
+    token: RefreshToken,
+    /// GoTrue's error code.
+    code: String,
+}
+
+/// A refresh that failed.
+struct FailedRefresh {
+    /// The token that the caller wanted to replace.
+    stale: AccessToken,
+    error: TokenError,
+}
+
+impl State {
     pub(super) fn new(sign_in: Arc<dyn SignIn>, credentials: Arc<dyn Credentials>) -> Self {
-        Self { sign_in, credentials, unsaved: None, refused: None, failure: None }
+        Self { sign_in, credentials, unsaved: None, refusal: None, failed: None }
     }
 
-    /// How the last refresh failed, if it was for `stale`.
+    /// Why the last refresh failed, if it was for `stale`.
     pub(super) fn failure_for(&self, stale: &AccessToken) -> Option<TokenError> {
-        self.failure.as_ref().filter(|(token, _)| token == stale).map(|(_, error)| error.clone())
+        self.failed.as_ref().filter(|failed| failed.stale == *stale).map(|failed| failed.error.clone())
     }
 
-    /// The sign-in as it is stored, after saving what was not saved yet.
-    pub(super) async fn settled(&mut self) -> Result<Option<Tokens>, TokenError> {
+    /// The stored sign-in. Tokens that could not be stored before are stored first.
+    pub(super) async fn stored(&mut self) -> Result<Option<Tokens>, TokenError> {
         let stored = self.load().await;
         let Some(Unsaved { tokens, replaces }) = self.unsaved.clone() else { return stored };
         if let Ok(stored) = stored
             && stored.as_ref().map(|tokens| &tokens.refresh_token) != replaces.as_ref()
         {
-            // Somebody signed in or out meanwhile, elsewhere; that is newer.
+            // Another process signed in or out in the meantime, which is newer.
             self.unsaved = None;
             return Ok(stored);
         }
@@ -53,20 +67,21 @@ impl Session {
     }
 
     pub(super) async fn refresh(&mut self, stale: &AccessToken) -> Result<Tokens, TokenError> {
-        let outcome = self.try_refresh(stale).await;
-        self.failure = outcome.as_ref().err().map(|error| (stale.clone(), error.clone()));
-        outcome
+        let result = self.try_refresh(stale).await;
+        self.failed =
+            result.as_ref().err().map(|error| FailedRefresh { stale: stale.clone(), error: error.clone() });
+        result
     }
 
     async fn try_refresh(&mut self, stale: &AccessToken) -> Result<Tokens, TokenError> {
-        let stored = self.settled().await?.ok_or(TokenError::NotSignedIn)?;
+        let stored = self.stored().await?.ok_or(TokenError::NotSignedIn)?;
         if stored.access_token != *stale {
             return Ok(stored);
         }
-        if let Some((token, code)) = &self.refused
-            && *token == stored.refresh_token
+        if let Some(refusal) = &self.refusal
+            && refusal.token == stored.refresh_token
         {
-            return Err(TokenError::Refused { code: code.clone() });
+            return Err(TokenError::Refused { code: refusal.code.clone() });
         }
         match self.sign_in.refresh(&stored.refresh_token).await {
             Ok(tokens) => {
@@ -78,15 +93,15 @@ impl Session {
         }
     }
 
-    /// Another process may have used this refresh token up between our reading and our request. Then its
-    /// tokens are the ones to use, and nobody has to sign in again.
+    /// If another process used this refresh token between the read and the request, the tokens that it stored are
+    /// returned.
     async fn after_refusal(&mut self, token: RefreshToken, code: String) -> Result<Tokens, TokenError> {
         if let Ok(Some(stored)) = self.load().await
             && stored.refresh_token != token
         {
             return Ok(stored);
         }
-        self.refused = Some((token, code.clone()));
+        self.refusal = Some(Refusal { token, code: code.clone() });
         Err(TokenError::Refused { code })
     }
 
@@ -101,41 +116,40 @@ impl Session {
     }
 
     pub(super) async fn adopt(&mut self, tokens: Tokens) -> Result<(), TokenError> {
-        // Handed over by a person, so worth another try even if the server refused them before.
-        self.refused = None;
-        self.failure = None;
+        // A person signed in, so these tokens are tried even if the server refused them before.
+        self.refusal = None;
+        self.failed = None;
         let replaces = self.load().await.ok().flatten().map(|stored| stored.refresh_token);
         self.save(tokens, replaces).await
     }
 
     pub(super) async fn sign_out(&mut self) -> Result<(), TokenError> {
-        // Before the store is asked: tokens kept in memory must not come back after a sign-out.
+        // Before the store is changed: tokens kept in memory must not be stored after a sign-out.
         self.unsaved = None;
-        self.failure = None;
-        self.blocking(|credentials| credentials.remove(&CredentialName::SignIn))
-            .await?
-            .map_err(|error| TokenError::NotRemoved(Arc::new(error)))
+        self.failed = None;
+        self.blocking(|credentials| credentials.remove(&CredentialName::SignIn), TokenError::NotRemoved).await
     }
 
     async fn load(&self) -> Result<Option<Tokens>, TokenError> {
-        self.blocking(stored::load).await?.map_err(|error| TokenError::Unreadable(Arc::new(error)))
+        self.blocking(stored::load, TokenError::Unreadable).await
     }
 
-    /// Saves `tokens`, or keeps them in memory for the next call to save.
+    /// Stores `tokens`; if that fails, they are kept in memory and the next call stores them.
     async fn save(&mut self, tokens: Tokens, replaces: Option<RefreshToken>) -> Result<(), TokenError> {
         self.unsaved = Some(Unsaved { tokens: tokens.clone(), replaces });
-        self.blocking(move |credentials| stored::save(credentials, &tokens))
-            .await?
-            .map_err(|error| TokenError::NotSaved(Arc::new(error)))?;
+        self.blocking(move |credentials| stored::save(credentials, &tokens), TokenError::NotSaved).await?;
         self.unsaved = None;
         Ok(())
     }
 
+    /// Calls the credentials store on a blocking thread.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Credentials) -> Result<T, CredentialsError> + Send + 'static,
-    ) -> Result<Result<T, CredentialsError>, TokenError> {
+        failed: fn(Arc<CredentialsError>) -> TokenError,
+    ) -> Result<T, TokenError> {
         let credentials = Arc::clone(&self.credentials);
-        tokio::task::spawn_blocking(move || work(&*credentials)).await.map_err(|_| TokenError::interrupted())
+        let result = tokio::task::spawn_blocking(move || work(&*credentials)).await;
+        result.map_err(|_| TokenError::interrupted())?.map_err(|error| failed(Arc::new(error)))
     }
 }

@@ -1,14 +1,14 @@
+//! The queries that Levi sends: PostgREST's horizontal filters (`docs.postgrest.org`, *Tables and Views*).
+
 use std::fmt::Write;
 
 use levi_types::{DeviceId, SessionId, UserId};
-use serde::de::DeserializeOwned;
 
-use crate::api_error::{ApiError, Verdict};
-use crate::port::{Select, Table};
+use crate::supabase::Select;
+use crate::table::Table;
 
-/// Queries are PostgREST's horizontal filters (`docs.postgrest.org`, *Tables and Views*).
 impl Select {
-    /// The active devices of `user` that have a public key, as [`DeviceRow`](super::DeviceRow)s.
+    /// The active devices of `user` that have a public key, as [`DeviceRow`](crate::rows::DeviceRow)s.
     pub fn active_devices(user: &UserId) -> Self {
         Query::of(Table::Devices)
             .eq("user_id", user.as_str())
@@ -16,17 +16,17 @@ impl Select {
             .all_columns()
     }
 
-    /// One device, active or not, as a [`DeviceRow`](super::DeviceRow).
+    /// One device, active or not, as a [`DeviceRow`](crate::rows::DeviceRow).
     pub fn device(device: &DeviceId) -> Self {
         Query::of(Table::Devices).eq("id", device.as_str()).all_columns()
     }
 
-    /// The session's owner, as a [`SessionOwner`](super::SessionOwner).
+    /// The device that owns `session`, as a [`SessionOwner`](crate::rows::SessionOwner).
     pub fn session_owner(session: &SessionId) -> Self {
         Query::of(Table::Sessions).eq("id", session.as_str()).columns("id,device_id")
     }
 
-    /// The secret of `session` for `device`, as a [`SecretRow`](super::SecretRow).
+    /// The secret of `session` for `device`, as a [`SecretRow`](crate::rows::SecretRow).
     pub fn secret(session: &SessionId, device: &DeviceId) -> Self {
         Query::of(Table::Secrets)
             .eq("session_id", session.as_str())
@@ -34,8 +34,8 @@ impl Select {
             .all_columns()
     }
 
-    /// At most `limit` secrets for `device`, ordered by session, past `after` if given, as
-    /// [`SecretRow`](super::SecretRow)s: the sessions this device may read.
+    /// At most `limit` secrets for `device`, ordered by session, after session `after` if given, as
+    /// [`SecretRow`](crate::rows::SecretRow)s: the sessions that this device can read.
     pub fn secrets_for(device: &DeviceId, after: Option<&SessionId>, limit: u32) -> Self {
         let mut query = Query::of(Table::Secrets).eq("device_id", device.as_str());
         if let Some(after) = after {
@@ -44,10 +44,10 @@ impl Select {
         query.raw(&format!("&order=session_id&limit={limit}")).all_columns()
     }
 
-    /// At most `limit` messages of `session` past the cursor, in order, as
-    /// [`MessageRow`](super::MessageRow)s without their `session_id`.
+    /// At most `limit` messages of `session` after sequence number `after`, in order, as
+    /// [`MessageRow`](crate::rows::MessageRow)s without their `session_id`.
     ///
-    /// A server may hand out fewer than `limit` (its own row limit): the end is reached when a page is empty.
+    /// A server may return fewer than `limit` (it has a row limit of its own): only an empty page is the end.
     pub fn messages_after(session: &SessionId, after: Option<i64>, limit: u32) -> Self {
         let mut query = Query::of(Table::Messages).eq("session_id", session.as_str());
         if let Some(after) = after {
@@ -58,7 +58,7 @@ impl Select {
             .columns("sequence_number,content_encrypted,content_nonce")
     }
 
-    /// No row of `table`, but every column that Levi uses: fails if one of them is missing.
+    /// Every column of `table` that Levi uses, and no row: fails if a column is missing.
     pub fn probe(table: Table) -> Self {
         Query::of(table).raw("&limit=0").all_columns()
     }
@@ -115,27 +115,9 @@ fn percent_encode(out: &mut String, text: &str) {
     }
 }
 
-/// The rows of a select's body.
-///
-/// # Errors
-/// [`ApiError`] with [`Verdict::Unreachable`] and the code `bad_response` where the body is no JSON array of
-/// such rows. It says where, and quotes nothing.
-pub fn decode_rows<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, ApiError> {
-    serde_json::from_slice(body).map_err(|error| {
-        let what = match error.classify() {
-            serde_json::error::Category::Eof => "the answer ends too early",
-            serde_json::error::Category::Data => "the answer holds other rows than asked for",
-            _ => "the answer is not JSON",
-        };
-        let detail = format!("{what} (line {}, column {})", error.line(), error.column());
-        ApiError::new(Verdict::Unreachable, "bad_response", detail)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::{DeviceRow, MessageRow};
 
     #[test]
     fn queries_are_exactly_these() {
@@ -184,23 +166,5 @@ mod tests {
         for (select, expected) in table {
             assert_eq!(select.query, expected);
         }
-    }
-
-    #[test]
-    fn garbage_is_a_bad_response_that_quotes_nothing() {
-        let bodies: [&[u8]; 6] = [
-            b"",
-            b"<html>hidden words</html>",
-            b"{\"hidden words\":1}",
-            b"[{\"id\":\"hidden words\"",
-            b"[{\"id\":\"d\",\"is_active\":\"hidden words\"}]",
-            b"[\xff\xfe]",
-        ];
-        for body in bodies {
-            let error = decode_rows::<DeviceRow>(body).unwrap_err();
-            assert_eq!((error.verdict, error.code.as_str()), (Verdict::Unreachable, "bad_response"));
-            assert!(!error.detail.contains("hidden"), "{}", error.detail);
-        }
-        assert_eq!(decode_rows::<MessageRow>(b" [] "), Ok(vec![]));
     }
 }

@@ -3,31 +3,31 @@ use levi_types::SessionId;
 use super::detail::CUT;
 use crate::api_error::ApiError;
 
-/// Those of `candidates` that the server's words name, so that a batch can be split at the guilty session
-/// at once. Empty where none is named; then halving is what is left.
+/// Those of `candidates` that the error's text names, so that a batch can be split at the offending session at
+/// once. If it is empty, the caller has to search by halving the batch.
 ///
 /// PostgreSQL quotes the value of a malformed uuid (22P02), puts the values of a missing or taken key in
-/// parentheses (23503, 23505), and lists a failing row's (23502, 23514). An id counts only as a whole value there,
-/// never as part of another. Letter case is ignored, since PostgreSQL writes a uuid in lower case.
+/// parentheses (23503, 23505), and lists a failing row's values (23502, 23514). An id counts only as a whole value
+/// there, not as part of another. Letter case is ignored, because PostgreSQL writes a uuid in lower case.
 ///
 /// ```
-/// use levi_transport::{ApiError, Verdict, culprits};
+/// use levi_transport::{ApiError, Verdict, offenders};
 /// use levi_types::SessionId;
 ///
 /// let detail = "invalid input syntax for type uuid: \"draft-7\"";
 /// let error = ApiError::new(Verdict::Rejected, "22P02", detail);
 /// let sessions = ["draft".into(), "draft-7".into(), "7".into()];
-/// assert_eq!(culprits(&error, &sessions), [&SessionId::from("draft-7")]);
+/// assert_eq!(offenders(&error, &sessions), [&SessionId::from("draft-7")]);
 /// ```
-pub fn culprits<'a>(
+pub fn offenders<'a>(
     error: &ApiError,
     candidates: impl IntoIterator<Item = &'a SessionId>,
 ) -> Vec<&'a SessionId> {
     let detail = error.detail.to_ascii_lowercase();
-    candidates.into_iter().filter(|id| names(&detail, &id.as_str().to_ascii_lowercase())).collect()
+    candidates.into_iter().filter(|id| is_named(&detail, &id.as_str().to_ascii_lowercase())).collect()
 }
 
-fn names(detail: &str, id: &str) -> bool {
+fn is_named(detail: &str, id: &str) -> bool {
     if id.is_empty() {
         return false;
     }
@@ -47,7 +47,7 @@ fn opens_value(before: &str) -> bool {
     before.ends_with(['"', '(']) || before.ends_with(", ")
 }
 
-/// A parenthesis followed by `=` closes a list of column names, not of values.
+/// Not so before a parenthesis with `=` after it, which closes a list of column names.
 fn closes_value(after: &str) -> bool {
     let columns =
         after.split_once(')').is_some_and(|(list, rest)| rest.starts_with('=') && !list.contains('('));
@@ -65,7 +65,7 @@ mod tests {
     fn named(detail: &str, candidates: &[&str]) -> Vec<String> {
         let error = ApiError::new(Verdict::Rejected, "22P02", detail);
         let candidates: Vec<SessionId> = candidates.iter().map(|id| SessionId::from(*id)).collect();
-        culprits(&error, &candidates).into_iter().map(ToString::to_string).collect()
+        offenders(&error, &candidates).into_iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -87,13 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn a_session_named_like_a_column_is_not_blamed_for_it() {
+    fn a_session_named_like_a_column_is_not_taken_for_it() {
         let detail = "Key (session_id, sequence_number)=(x, 5) already exists.";
         assert_eq!(named(detail, &["session_id", "sequence_number", "x"]), ["x"]);
     }
 
     #[test]
-    fn overlapping_occurrences_are_all_looked_at() {
+    fn overlapping_occurrences_are_all_checked() {
         assert_eq!(named("Failing row contains (aaaa, aa).", &["aa"]), ["aa"]);
         assert_eq!(
             named("Failing row contains (\u{e9}\u{e9}\u{e9}).", &["\u{e9}\u{e9}"]),
