@@ -11,7 +11,7 @@ use levi_outbox::{
     Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
     RowHead, RowId, RowKey, RowState, Totals,
 };
-use levi_types::{SessionId, Wall};
+use levi_types::SessionId;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
