@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use levi::AccessToken;
-use levi::transport::{ApiError, Select, Supabase, Upsert, Verdict};
+use levi::transport::{ApiError, Select, Supabase, Upsert};
 use levi_transport::Table;
 use tokio::sync::Notify;
 
@@ -20,7 +20,7 @@ pub(crate) struct InProcessServer {
     /// How many upserts have arrived.
     pub(crate) upserts: AtomicU64,
     /// When each upsert of messages arrived, with the sequence numbers in it.
-    arrivals: Mutex<Vec<(Instant, Vec<i64>)>>,
+    pub(crate) arrivals: Mutex<Vec<(Instant, Vec<i64>)>>,
     /// Notified at each upsert.
     pub(crate) arrived: Notify,
 }
