@@ -40,7 +40,7 @@ pub(crate) fn damaged_outbox(edits: &[u8]) {
 
 /// Opens, reads every row, and writes one.
 fn use_outbox(path: &Path) -> Result<(), OutboxError> {
-    let mut outbox = SqliteOutbox::open(path, SqliteOptions::default())?;
+    let (mut outbox, _report) = SqliteOutbox::open_or_recover(path, SqliteOptions::default())?;
     let listed = outbox.list(None, 1_000)?;
     assert!(listed.is_sorted_by_key(|row| row.id), "not by id: {listed:?}");
     outbox.totals()?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use levi_fuzz::{TARGETS, check};
 
 /// Cuts of one input: some targets open a database for each.
-const MAX_CUTS: usize = 50;
+const MAX_CUTS: usize = 20;
 
 fn entries(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(folder);
