@@ -49,7 +49,7 @@ fn a_server_that_stays_down_is_asked_again_after_2_4_8_16_32_64_128_and_then_eve
 }
 
 #[test]
-fn fewer_than_a_batch_wait_for_company_and_a_full_batch_does_not() {
+fn fewer_than_a_batch_wait_for_more_and_a_full_batch_does_not() {
     let mut harness = Harness::new(LeviConfig::default());
     let session = harness.session("s");
     harness.enqueue_all(&session, 1..=49);
@@ -76,7 +76,7 @@ fn with_nothing_to_do_there_is_no_timer() {
 
 /// logarithmic for its own session, nothing for another.
 #[test]
-fn a_bad_row_is_found_by_halves_and_the_rest_of_its_session_goes_on_around_it() {
+fn a_bad_row_is_found_by_bisection_and_the_rest_of_its_session_goes_on_around_it() {
     let mut harness = Harness::new(LeviConfig::default());
     let (bad, good) = (harness.session("bad"), harness.session("good"));
     harness.enqueue_all(&bad, 1..=50);
@@ -224,7 +224,7 @@ fn a_session_without_its_secret_waits_alone_and_goes_on_when_the_secret_comes() 
 
 /// Messages are sealed before they are queued: the key may come, and be announced, in between.
 #[test]
-fn a_message_that_was_wrapped_just_before_its_key_came_is_sealed_and_sent() {
+fn a_message_that_was_enqueued_just_before_its_key_came_is_sealed_and_sent() {
     let mut harness = Harness::new(LeviConfig::default());
     let late = harness.intake(&levi_types::SessionId::from("s"), 1).0;
     let session = harness.session("s");
@@ -260,7 +260,7 @@ fn a_row_that_comes_out_of_order_is_sent_before_those_that_follow_it() {
 }
 
 #[test]
-fn whoever_waits_for_a_row_hears_that_it_was_set_aside() {
+fn a_caller_that_waits_for_a_row_learns_that_it_was_parked() {
     let mut harness = Harness::new(LeviConfig::default());
     let session = harness.session("s");
     let receipt = harness.enqueue(&session, 1).unwrap();
@@ -293,7 +293,7 @@ fn single_messages_arrive_within_two_round_trips_beside_a_session_with_a_million
     assert!(harness.status().totals.pending_rows > 990_000);
 }
 
-/// Nobody waits for it, so the daemon's store is where it is said.
+/// No caller waits for it, so it is reported to the daemon's store.
 #[test]
 fn a_message_that_was_accepted_and_cannot_be_stored_is_reported() {
     let mut harness = Harness::new(LeviConfig::default());
@@ -307,9 +307,9 @@ fn a_message_that_was_accepted_and_cannot_be_stored_is_reported() {
     assert_eq!(report.delivery, Delivery::Failed { code: "sequence_conflict".into() });
 }
 
-/// A crash in the commit costs the daemon's record nothing: the row is sent again, and this is told again.
+/// A crash in the commit costs no report: the row is sent again, and reported again.
 #[test]
-fn the_daemons_record_is_told_before_the_outbox_forgets_the_row() {
+fn a_delivery_is_reported_before_the_outbox_forgets_the_row() {
     let outbox = FaultyOutbox::new(MemoryOutbox::new(u64::MAX));
     let disk = outbox.faults();
     let mut harness = Harness::on(outbox, LeviConfig::default());
@@ -326,12 +326,12 @@ fn the_daemons_record_is_told_before_the_outbox_forgets_the_row() {
 
 /// A shutdown sends what it can.
 #[test]
-fn a_stop_sends_what_waits_for_company_and_is_over_when_all_is_sent() {
+fn a_stop_sends_what_waits_for_more_and_is_over_when_all_is_sent() {
     let mut harness = Harness::new(LeviConfig::default());
     let session = harness.session("s");
     harness.enqueue_all(&session, 1..=3);
     harness.tell(Event::Stop { within: HOUR });
-    assert_eq!(harness.open.len(), 1, "nothing waits for company any more");
+    assert_eq!(harness.open.len(), 1, "nothing waits for more any longer");
     let now = levi_types::Clock::now(&*harness.clock);
     assert!(!harness.engine.is_finished(now));
     harness.answer(|_| accepted());
@@ -350,7 +350,7 @@ fn after_a_long_outage_a_session_that_is_not_there_yet_still_gets_its_attempts()
         refusals += 1;
         if refusals < 8 { failed(Verdict::Forbidden, "42501") } else { accepted() }
     });
-    assert_eq!(harness.arrived["s"], [1], "nothing was set aside on the first refusal");
+    assert_eq!(harness.arrived["s"], [1], "nothing was parked on the first refusal");
 }
 
 /// What is too much for a slow line must not be sent again and again as it is.

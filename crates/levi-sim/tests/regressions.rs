@@ -49,7 +49,7 @@ fn a_lane_whose_wait_could_not_be_written_is_not_loaded_as_if_it_were_due() {
 }
 
 #[test]
-fn who_waits_for_a_row_that_could_not_be_read_is_told_when_it_can() {
+fn a_caller_that_waits_for_a_row_that_could_not_be_read_is_told_when_it_can() {
     for at in [1, 2, 3, 30, 60] {
         let mut events: Vec<_> = (0..12).map(|place| message(0, 0, place, MessageKind::Good)).collect();
         events.push(planned(at, SimEvent::Disk(DiskFault::FewReads(2), seconds(5))));
