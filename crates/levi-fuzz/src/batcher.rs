@@ -144,8 +144,8 @@ impl Harness {
                 Action::Send(batch) | Action::SendControl(batch) => self.send(batch),
                 Action::Commit(change) => self.commit(change),
                 Action::Seal { lane, .. } => self.handle(Input::Sealed { lane, result: SealResult::Sealed }),
-                Action::EnsureParent { lane, .. } => {
-                    self.handle(Input::ParentEnsured { lane, parent: Parent::Unknown });
+                Action::EnsureParent { key, .. } => {
+                    self.handle(Input::ParentEnsured { key, parent: Parent::Unknown });
                 }
                 Action::RetryCommit => self.handle(Input::Committed),
                 Action::Refresh | Action::Notice(_) => {}
