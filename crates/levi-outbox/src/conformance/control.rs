@@ -11,6 +11,7 @@ list_cases![
     a_control_row_written_again_survives_the_acknowledgement_of_the_older_one,
     a_parked_control_row_is_brought_back_by_the_same_one,
     children_wait_for_their_parents_whichever_comes_first,
+    a_lane_that_becomes_blocked_shows_no_rows,
     messages_never_wait_for_the_secret,
     children_wait_while_their_parent_is_deferred_or_parked,
     a_child_that_is_unblocked_is_due_when_it_was,
@@ -51,6 +52,19 @@ fn a_lane_of_control_rows_holds_one_row(store: &mut dyn OutboxStore) {
         assert_eq!(store.payload(key).as_deref(), Some("newer"));
     }
     assert_eq!(store.totals().map(|totals| totals.control_rows).ok(), Some(3));
+}
+
+/// A window on the lane, read before its parent was written, is not filled further.
+fn a_lane_that_becomes_blocked_shows_no_rows(store: &mut dyn OutboxStore) {
+    store.store(row("s", 1));
+    let lane = store.lane_of(&messages("s")).lane;
+    let heads = |store: &dyn OutboxStore, after| store.heads(lane, after, 10).map(|heads| heads.len()).ok();
+    assert_eq!((heads(store, None), heads(store, Some(0))), (Some(1), Some(1)));
+    let parent = store.store(session("s", "r"));
+    assert_eq!((heads(store, None), heads(store, Some(0))), (Some(0), Some(0)));
+    let parent_lane = store.lane_of(&session_key("s")).lane;
+    store.acknowledge(parent_lane, &[parent], 0);
+    assert_eq!(heads(store, None), Some(1));
 }
 
 fn a_control_row_written_again_starts_anew(store: &mut dyn OutboxStore) {

@@ -20,8 +20,16 @@ fn no_plan_scans_or_sorts() {
         (due::DUE, "SEARCH levi_lanes USING INDEX levi_lanes_due (due_at<?)"),
         (due::DUE_BEYOND, "SEARCH levi_lanes USING INDEX levi_lanes_due (due_at>?)"),
         (due::NEXT_DUE, "SEARCH levi_lanes USING COVERING INDEX levi_lanes_due (due_at>? AND due_at<?)"),
-        (due::FIRST_HEADS, "SEARCH levi_outbox USING INDEX levi_outbox_place (lane=?)"),
-        (due::HEADS, "SEARCH levi_outbox USING INDEX levi_outbox_place (lane=? AND sequence_number>?)"),
+        (
+            due::FIRST_HEADS,
+            "SEARCH levi_outbox USING INDEX levi_outbox_place (lane=?); SCALAR SUBQUERY 1; SEARCH levi_lanes \
+             USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+        (
+            due::HEADS,
+            "SEARCH levi_outbox USING INDEX levi_outbox_place (lane=? AND sequence_number>?); \
+             SCALAR SUBQUERY 1; SEARCH levi_lanes USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
         (
             counters::OLDEST,
             "SEARCH levi_outbox USING INTEGER PRIMARY KEY (rowid=?); SCALAR SUBQUERY 1; SEARCH levi_outbox",
