@@ -167,6 +167,17 @@ pub(super) fn refuse_newer(found: Found) -> Result<(), OutboxError> {
     }
 }
 
+/// Refuses a file that cannot be used as it is: only the owner and [`migrate_in`](super::migrate_in)
+/// migrate.
+pub(super) fn require_current(found: Found, path: &Path) -> Result<(), OutboxError> {
+    refuse_newer(found)?;
+    match found {
+        Found::Older(0) => Err(failure::cannot_open("there is no outbox in this file yet", path)),
+        Found::Older(_) => Err(failure::cannot_open("an older Levi wrote it; start Levi once", path)),
+        Found::Current | Found::Newer(_) => Ok(()),
+    }
+}
+
 /// Canonicalizes `path`, so that a symlink contends for the same lock.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, OutboxError> {
     if let Ok(resolved) = fs::canonicalize(path) {
