@@ -68,9 +68,7 @@ impl RowWriter<'_> {
     fn store(&mut self, row: &NewRow) -> Result<Enqueued> {
         let index = self.lanes.find(self.conn, self.counters, &row.lane)?;
         let holder = match index.and_then(|index| self.lanes.get(index)) {
-            Some(lane) if lane.last >= Some(row.sequence_number) => {
-                self.holder(lane.lane, row.sequence_number)?
-            }
+            Some(lane) if lane.last >= Some(row.position()) => self.holder(lane.lane, row.position())?,
             _ => None,
         };
         if let Some(refusal) = self.refuse(row, holder.as_ref()) {
@@ -139,7 +137,7 @@ impl RowWriter<'_> {
     fn append(&mut self, lane: i64, row: &NewRow) -> Result<Enqueued> {
         let id = self.insert.insert(params![
             lane,
-            row.sequence_number,
+            row.position(),
             length(row),
             encryption_code(row.encryption),
             row.enqueued_at.as_millis(),
@@ -158,7 +156,7 @@ impl RowWriter<'_> {
         self.conn.prepare_cached(INSERT_AGAIN)?.execute(params![
             old.id,
             lane,
-            row.sequence_number,
+            row.position(),
             version,
             length(row),
             encryption_code(row.encryption),
