@@ -5,9 +5,9 @@ use rusqlite::{Connection, Result};
 
 use crate::model::{LaneKey, RowKind};
 
-/// The parent of a lane as SQL, if the parent has rows: the value of `blocked_by`. The numbers are
-/// those of [`kind_code`](super::columns::kind_code). The arguments
-/// are the SQL of the lane's kind, subject and repository.
+/// The parent of a lane as SQL, if the parent has rows: the value of `blocked_by`. The arguments
+/// are the SQL of the lane's kind, subject and repository. The numbers are those of
+/// [`kind_code`](super::columns::kind_code).
 macro_rules! blocking_parent {
     ($kind:literal, $subject:literal, $repository:literal) => {
         concat!(
