@@ -41,7 +41,7 @@ pub(super) const WAITING_ROWS: &str = "WITH RECURSIVE below (lane) AS (SELECT la
      SELECT coalesce(sum((SELECT count(*) FROM levi_outbox AS o WHERE o.lane = below.lane) \
      + (SELECT count(*) FROM levi_parked AS p WHERE p.lane = below.lane)), 0) FROM below";
 
-/// Blocks the children of a lane that has rows.
+/// Blocks the children of a lane that was empty and has a row now.
 pub(super) fn block_children(conn: &Connection, lane: i64, key: &LaneKey) -> Result<()> {
     let sql = match key.kind() {
         RowKind::Repository => BLOCK_REPOSITORY,
