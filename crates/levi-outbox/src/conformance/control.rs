@@ -44,7 +44,7 @@ fn due(store: &dyn OutboxStore) -> Vec<String> {
 fn a_lane_of_control_rows_holds_one_row(store: &mut dyn OutboxStore) {
     for new in [repository("r"), session("s", "r"), secret("s")] {
         let first = store.store(new.clone());
-        let newer = NewRow { payload: b"newer".to_vec(), enqueued_at: at(9), ..new };
+        let newer = NewRow { payload: b"newer".to_vec(), enqueued_at: at(9), sequence_number: 7, ..new };
         let Enqueued::Stored { key, replaced: true } = store.answer(newer) else {
             panic!("the second row replaces the first");
         };

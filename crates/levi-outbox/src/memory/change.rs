@@ -141,7 +141,7 @@ impl MemoryOutbox {
         let same_parent = |lane: &LaneId| {
             self.lanes.get(lane).is_some_and(|state| state.repository.as_ref() == new.repository())
         };
-        match lane.filter(same_parent).and_then(|lane| self.holder(lane, new.sequence_number)) {
+        match lane.filter(same_parent).and_then(|lane| self.holder(lane, new.position())) {
             Some(row) => self.unpark(row, new.enqueued_at),
             None => {
                 self.store(new, u64::MAX);

@@ -9,7 +9,7 @@ impl MemoryOutbox {
     /// Stores one row, unless the payload bytes would exceed `limit`.
     pub(super) fn store(&mut self, new: &NewRow, limit: u64) -> Enqueued {
         let lane = self.by_key.get(&new.lane).copied();
-        let holder = lane.and_then(|lane| self.holder(lane, new.sequence_number));
+        let holder = lane.and_then(|lane| self.holder(lane, new.position()));
         let old = holder.and_then(|id| self.row(id));
         if let Some(old) = old
             && old.message_id != new.message_id
@@ -68,7 +68,7 @@ impl MemoryOutbox {
         let row = Row {
             lane,
             kind: new.kind(),
-            sequence_number: new.sequence_number,
+            sequence_number: new.position(),
             version: 1,
             message_id: new.message_id.clone(),
             payload: new.payload.as_slice().into(),
@@ -87,7 +87,7 @@ impl MemoryOutbox {
         let row = Row {
             lane,
             kind: new.kind(),
-            sequence_number: new.sequence_number,
+            sequence_number: new.position(),
             version,
             message_id: new.message_id.clone(),
             payload: new.payload.as_slice().into(),

@@ -24,7 +24,7 @@ impl fmt::Display for RecoveryReport {
         write!(
             f,
             "the outbox was damaged: {rows} pending and {parked} parked messages and {control_rows} \
-             session rows were recovered, "
+             rows of repositories, sessions and secrets were recovered, "
         )?;
         match lost {
             Some(lost) => write!(f, "{lost} rows were lost")?,

@@ -39,7 +39,8 @@ pub struct NewRow {
     /// The repository whose row must be sent first. Only a session's row names one: the parents of
     /// the other lanes follow from their keys ([`LaneKey::parent`]).
     pub parent: Option<LaneKey>,
-    /// The row's position in its lane; 0 for a control row.
+    /// The message's position in its lane. The only position in a lane of control rows is 0,
+    /// whatever this says.
     pub sequence_number: i64,
     /// The daemon's own name for a message; the name of its kind for a control row.
     pub message_id: MessageId,
@@ -76,6 +77,11 @@ impl NewRow {
     /// The kind of the row, which is its lane's.
     pub const fn kind(&self) -> RowKind {
         self.lane.kind()
+    }
+
+    /// The position in the lane: 0 for every control row, so that there is at most one.
+    pub(crate) fn position(&self) -> i64 {
+        if self.kind().is_control() { 0 } else { self.sequence_number }
     }
 
     /// The repository that a session's row names as its parent.
@@ -180,7 +186,8 @@ pub struct ListedRow {
     pub due_at: Option<Wall>,
     /// The lane that must be empty before this one is due.
     pub blocked_by: Option<LaneKey>,
-    /// Why the row is parked or waits, if known. A pending row that is blocked shows the reason of
-    /// the nearest ancestor that has one, because an error of its own explains nothing meanwhile.
+    /// Why the row is parked or waits, if known. A pending row that is blocked shows what holds up
+    /// its ancestors: the reason of the nearest one that is parked or not blocked itself. An error
+    /// of its own explains nothing meanwhile.
     pub reason: Option<Reason>,
 }

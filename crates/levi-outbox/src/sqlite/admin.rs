@@ -9,10 +9,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use super::columns::{lane_key, unsigned};
 use super::counters::Counters;
 use super::notify::notify_owner;
-use super::open::refuse_newer;
+use super::open::require_current;
 use super::owner_lock::is_owned;
-use super::schema::{self, Found};
-use super::{blocking, change, failure};
+use super::{blocking, change, failure, schema};
 use crate::error::OutboxError;
 use crate::model::{Change, LaneKey, RowId};
 
@@ -85,12 +84,8 @@ impl OutboxAdmin {
         let conn = Connection::open_with_flags(&path, flags).map_err(fail)?;
         conn.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
         conn.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
-        let found = schema::find(&conn).map_err(fail)?;
-        refuse_newer(found)?;
-        match found {
-            Found::Older(_) => Err(failure::cannot_open("an older Levi wrote it; start Levi once", &path)),
-            _ => Ok(Self { conn, path }),
-        }
+        require_current(schema::find(&conn).map_err(fail)?, &path)?;
+        Ok(Self { conn, path })
     }
 
     /// Carries out the commands in order, all or none, and notifies the owner process. `at` is the
@@ -116,10 +111,12 @@ impl OutboxAdmin {
     }
 
     fn notify(&self) -> OwnerNotice {
-        match (notify_owner(&self.path), is_owned(&self.path)) {
-            (Ok(()), _) => OwnerNotice::Notified,
-            (Err(_), Ok(false)) => OwnerNotice::NoOwner,
-            (Err(_), _) => OwnerNotice::NotListening,
+        if notify_owner(&self.path).is_ok() {
+            return OwnerNotice::Notified;
+        }
+        match is_owned(&self.path) {
+            Ok(false) => OwnerNotice::NoOwner,
+            Ok(true) | Err(_) => OwnerNotice::NotListening,
         }
     }
 }

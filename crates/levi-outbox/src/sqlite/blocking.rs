@@ -5,9 +5,9 @@ use rusqlite::{Connection, Result};
 
 use crate::model::{LaneKey, RowKind};
 
-/// The parent of a lane as SQL, if the parent has rows: the value of `blocked_by`. The numbers are
-/// those of [`kind_code`](super::columns::kind_code). The arguments
-/// are the SQL of the lane's kind, subject and repository.
+/// The parent of a lane as SQL, if the parent has rows: the value of `blocked_by`. The arguments
+/// are the SQL of the lane's kind, subject and repository. The numbers are those of
+/// [`kind_code`](super::columns::kind_code).
 macro_rules! blocking_parent {
     ($kind:literal, $subject:literal, $repository:literal) => {
         concat!(
@@ -41,7 +41,7 @@ pub(super) const WAITING_ROWS: &str = "WITH RECURSIVE below (lane) AS (SELECT la
      SELECT coalesce(sum((SELECT count(*) FROM levi_outbox AS o WHERE o.lane = below.lane) \
      + (SELECT count(*) FROM levi_parked AS p WHERE p.lane = below.lane)), 0) FROM below";
 
-/// Blocks the children of a lane that has rows.
+/// Blocks the children of a lane that was empty and has a row now.
 pub(super) fn block_children(conn: &Connection, lane: i64, key: &LaneKey) -> Result<()> {
     let sql = match key.kind() {
         RowKind::Repository => BLOCK_REPOSITORY,

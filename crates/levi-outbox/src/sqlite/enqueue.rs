@@ -68,9 +68,7 @@ impl RowWriter<'_> {
     fn store(&mut self, row: &NewRow) -> Result<Enqueued> {
         let index = self.lanes.find(self.conn, self.counters, &row.lane)?;
         let holder = match index.and_then(|index| self.lanes.get(index)) {
-            Some(lane) if lane.last >= Some(row.sequence_number) => {
-                self.holder(lane.lane, row.sequence_number)?
-            }
+            Some(lane) if lane.last >= Some(row.position()) => self.holder(lane.lane, row.position())?,
             _ => None,
         };
         if let Some(refusal) = self.refuse(row, holder.as_ref()) {
@@ -80,12 +78,16 @@ impl RowWriter<'_> {
             Some(index) => index,
             None => self.lanes.make(self.conn, row)?,
         };
-        let answer = match holder {
-            Some(holder) if !holder.parked => self.replace(row, &holder)?,
+        let answer = match &holder {
+            Some(holder) if !holder.parked => self.replace(row, holder)?,
             holder => self.join(index, row, holder.as_ref())?,
         };
         if row.kind().is_control() {
-            self.restart_lane(index, row)?;
+            let lane = self.restart_lane(index, row)?;
+            // A row that was there, pending or parked, blocks the children already.
+            if holder.is_none() {
+                blocking::block_children(self.conn, lane, &row.lane)?;
+            }
         }
         Ok(answer)
     }
@@ -139,7 +141,7 @@ impl RowWriter<'_> {
     fn append(&mut self, lane: i64, row: &NewRow) -> Result<Enqueued> {
         let id = self.insert.insert(params![
             lane,
-            row.sequence_number,
+            row.position(),
             length(row),
             encryption_code(row.encryption),
             row.enqueued_at.as_millis(),
@@ -158,7 +160,7 @@ impl RowWriter<'_> {
         self.conn.prepare_cached(INSERT_AGAIN)?.execute(params![
             old.id,
             lane,
-            row.sequence_number,
+            row.position(),
             version,
             length(row),
             encryption_code(row.encryption),
@@ -185,8 +187,8 @@ impl RowWriter<'_> {
         Ok(Enqueued::Stored { key: row_key(old.id, version), replaced: true })
     }
 
-    /// A control row was written: its lane starts anew, and the lanes below wait for it.
-    fn restart_lane(&mut self, index: usize, row: &NewRow) -> Result<()> {
+    /// A control row was written: its lane, which is returned, starts anew.
+    fn restart_lane(&mut self, index: usize, row: &NewRow) -> Result<i64> {
         let lane = self.lanes.get_mut(index).ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         lane.filled_at = None;
         if std::mem::take(&mut lane.is_drained) {
@@ -195,7 +197,7 @@ impl RowWriter<'_> {
         let repository = row.repository().map(levi_types::RepositoryId::as_str);
         let due_at = row.enqueued_at.as_millis();
         self.conn.prepare_cached(RESTART_LANE)?.execute((lane.lane, due_at, repository))?;
-        blocking::block_children(self.conn, lane.lane, &row.lane)
+        Ok(lane.lane)
     }
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Result, Transaction};
 
 use super::counters::Counters;
 use super::lane_cache::LaneCache;
-use super::open::refuse_newer;
+use super::open::{self, refuse_newer};
 use super::schema::{self, Found};
 use super::{enqueue, failure};
 use crate::error::OutboxError;
@@ -21,6 +21,9 @@ use crate::model::{Enqueued, NewRow};
 /// The others as named.
 pub fn migrate_in(conn: &Connection) -> Result<(), OutboxError> {
     let fail = |error| failure::from_sqlite(error, &path(conn));
+    if conn.is_autocommit() {
+        return open::upgrade(conn).map_err(fail)?;
+    }
     let found = schema::find(conn).map_err(fail)?;
     refuse_newer(found)?;
     let Found::Older(from) = found else { return Ok(()) };

@@ -6,9 +6,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Result};
 
 use super::counters::CachedCounters;
-use super::open::refuse_newer;
-use super::schema::{self, Found};
-use super::{failure, integrity, list, read};
+use super::open::require_current;
+use super::transaction::Transaction;
+use super::{failure, integrity, list, read, schema};
 use crate::error::OutboxError;
 use crate::model::{ListedRow, RowId, RowKey, RowState, Totals};
 use crate::store::PayloadSink;
@@ -33,13 +33,8 @@ impl Inspector {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(&path, flags).map_err(fail)?;
         conn.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
-        let found = schema::find(&conn).map_err(fail)?;
-        refuse_newer(found)?;
-        match found {
-            Found::Older(0) => Err(failure::cannot_open("there is no outbox in this file yet", &path)),
-            Found::Older(_) => Err(failure::cannot_open("an older Levi wrote it; start Levi once", &path)),
-            _ => Ok(Self { conn, path }),
-        }
+        require_current(schema::find(&conn).map_err(fail)?, &path)?;
+        Ok(Self { conn, path })
     }
 
     /// As [`OutboxStore::totals`](crate::OutboxStore::totals).
@@ -82,7 +77,14 @@ impl Inspector {
         self.read(integrity::problems)
     }
 
+    /// All statements of `query` see one state of the file, because the owner may write meanwhile.
     fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T, OutboxError> {
-        query(&self.conn).map_err(|error| failure::from_sqlite(error, &self.path))
+        let read = || {
+            let snapshot = Transaction::read(&self.conn)?;
+            let answer = query(&snapshot)?;
+            snapshot.commit()?;
+            Ok(answer)
+        };
+        read().map_err(|error| failure::from_sqlite(error, &self.path))
     }
 }

@@ -49,7 +49,7 @@ impl CachedLane {
     /// Notes that `row` joins the lane.
     pub(super) fn add(&mut self, row: &NewRow) {
         self.filled_at.get_or_insert(row.enqueued_at.as_millis());
-        self.last = self.last.max(Some(row.sequence_number));
+        self.last = self.last.max(Some(row.position()));
     }
 }
 

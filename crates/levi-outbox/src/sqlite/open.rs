@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 #[cfg(unix)]
 use super::file_id::FileId;
@@ -87,7 +87,7 @@ impl SqliteOutbox {
     }
 
     fn prepare(
-        mut conn: Connection,
+        conn: Connection,
         path: PathBuf,
         options: &SqliteOptions,
         owner: Option<OwnerLock>,
@@ -99,7 +99,7 @@ impl SqliteOutbox {
         // A newer file must stay as it is, so its schema is read before anything is set or written.
         refuse_newer(schema::find(&conn).map_err(fail)?)?;
         configure(&conn, options.synchronous, mode).map_err(fail)?;
-        upgrade(&mut conn).map_err(fail)??;
+        upgrade(&conn).map_err(fail)??;
         conn.execute(SWEEP, []).map_err(fail)?;
         let own_file = mode == JournalMode::Wal;
         Ok(Self {
@@ -144,13 +144,13 @@ fn configure(conn: &Connection, synchronous: Synchronous, mode: JournalMode) -> 
     conn.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)
 }
 
-/// Runs all scripts in one transaction, which reads the version again, because the daemon may have
-/// migrated in the meantime.
-fn upgrade(conn: &mut Connection) -> rusqlite::Result<Result<(), OutboxError>> {
+/// Runs all scripts in one transaction, which reads the version again, because another connection
+/// may have migrated in the meantime.
+pub(super) fn upgrade(conn: &Connection) -> rusqlite::Result<Result<(), OutboxError>> {
     if schema::find(conn)? == Found::Current {
         return Ok(Ok(()));
     }
-    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
     let found = schema::find(&transaction)?;
     if let Found::Older(from) = found {
         schema::upgrade(&transaction, from)?;
@@ -164,6 +164,17 @@ pub(super) fn refuse_newer(found: Found) -> Result<(), OutboxError> {
     match found {
         Found::Newer(found) => Err(OutboxError::NewerSchema { found, known: schema::KNOWN }),
         Found::Current | Found::Older(_) => Ok(()),
+    }
+}
+
+/// Refuses a file that cannot be used as it is: only the owner and [`migrate_in`](super::migrate_in)
+/// migrate.
+pub(super) fn require_current(found: Found, path: &Path) -> Result<(), OutboxError> {
+    refuse_newer(found)?;
+    match found {
+        Found::Older(0) => Err(failure::cannot_open("there is no outbox in this file yet", path)),
+        Found::Older(_) => Err(failure::cannot_open("an older Levi wrote it; start Levi once", path)),
+        Found::Current | Found::Newer(_) => Ok(()),
     }
 }
 

@@ -8,9 +8,17 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::failure;
 use crate::error::OutboxError;
+
+/// How often a process tries to become the owner while others check whether there is one.
+const TRIES: u32 = 100;
+
+/// The pause between two tries: a check takes some microseconds.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Held for the life of a store.
 #[derive(Debug)]
@@ -23,12 +31,29 @@ pub(super) struct OwnerLock {
 impl OwnerLock {
     /// Makes this process the owner of the outbox at `path`.
     pub(super) fn acquire(path: &Path) -> Result<Self, OutboxError> {
+        Self::acquire_between_checks(path, || thread::sleep(PAUSE))
+    }
+
+    /// `pause` runs while a process in [`is_owned`] has the lock: not the owner, and only for a
+    /// moment.
+    fn acquire_between_checks(path: &Path, pause: impl Fn()) -> Result<Self, OutboxError> {
         let file = open_private(&lock_path(path)).map_err(|error| failure::from_io(error, path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _lock: file }),
-            Err(TryLockError::WouldBlock) => Err(OutboxError::Owned { path: path.to_owned() }),
-            Err(TryLockError::Error(error)) => Err(OutboxError::Other(error.into())),
+        let fail = |error: io::Error| OutboxError::Other(error.into());
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _lock: file }),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(fail(error)),
+            }
+            // An owner excludes this lock too, a check does not.
+            match file.try_lock_shared() {
+                Ok(()) => file.unlock().map_err(fail)?,
+                Err(TryLockError::WouldBlock) => break,
+                Err(TryLockError::Error(error)) => return Err(fail(error)),
+            }
+            pause();
         }
+        Err(OutboxError::Owned { path: path.to_owned() })
     }
 }
 
@@ -39,7 +64,8 @@ pub fn lock_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Whether a process owns the outbox at `path` now. The lock is released at once.
+/// Whether a process owns the outbox at `path` now. The check takes a shared lock for a moment,
+/// which a process that is about to become the owner waits for.
 ///
 /// # Errors
 /// The lock file cannot be opened or locked.
@@ -64,4 +90,29 @@ pub(super) fn open_private(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_check_keeps_no_process_from_becoming_the_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outbox.db");
+        let check = open_private(&lock_path(&path)).unwrap();
+        check.lock_shared().unwrap();
+        assert!(!is_owned(&path).unwrap());
+        let pauses = Cell::new(0);
+        let owner = OwnerLock::acquire_between_checks(&path, || {
+            pauses.set(pauses.get() + 1);
+            check.unlock().unwrap();
+        });
+        assert!(owner.is_ok() && pauses.get() == 1, "{owner:?} after {} pauses", pauses.get());
+        assert!(is_owned(&path).unwrap());
+        let second = OwnerLock::acquire_between_checks(&path, || panic!("an owner is not waited for"));
+        assert!(matches!(second, Err(OutboxError::Owned { .. })), "{second:?}");
+    }
 }

@@ -15,6 +15,7 @@ pub(super) const UNDER_DATABASE_KEY: &str = concat!(
     ", message_id, payload FROM levi_outbox WHERE lane = ?1 AND protection = 1 \
      ORDER BY sequence_number LIMIT ?2"
 );
+
 pub(super) fn payloads(conn: &Connection, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<()> {
     let mut pending = conn.prepare_cached(PAYLOAD)?;
     for key in rows {

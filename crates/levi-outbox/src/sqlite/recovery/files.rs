@@ -13,6 +13,8 @@ use crate::error::OutboxError;
 pub(super) const READING: &str = ".reading";
 /// The fresh outbox while rows are copied into it.
 pub(super) const RECOVERING: &str = ".recovering";
+/// The same, as versions before schema 3 named it.
+pub(super) const RECOVERING_BEFORE: &str = ".salvaging";
 /// The fresh outbox when it is whole.
 const RECOVERED: &str = ".recovered";
 /// The same, as versions before schema 3 named it.

@@ -110,6 +110,7 @@ fn check(path: &Path) -> Result<(), OutboxError> {
 fn recover(path: &Path) -> Result<RecoveryReport, OutboxError> {
     let fail_io = |error| failure::from_io(error, path);
     let reading = files::copy_for_reading(path).map_err(fail_io)?;
+    files::remove_leftover(path, files::RECOVERING_BEFORE).map_err(fail_io)?;
     let fresh = files::remove_leftover(path, files::RECOVERING).map_err(fail_io)?;
     drop(owner_lock::open_private(&fresh).map_err(fail_io)?);
     let recovered = copy_rows(&reading, &fresh).map_err(|error| failure::from_sqlite(error, &fresh))?;

@@ -5,8 +5,9 @@ use std::path::Path;
 use levi_types::Wall;
 
 use super::{repository, row, session};
+use crate::error::OutboxError;
 use crate::model::{LaneKey, RowId};
-use crate::sqlite::{AdminCommand, AdminError, OutboxAdmin, SqliteOptions, SqliteOutbox};
+use crate::sqlite::{AdminCommand, AdminError, Inspector, OutboxAdmin, SqliteOptions, SqliteOutbox};
 use crate::store::OutboxStore;
 
 fn open(path: &Path) -> SqliteOutbox {
@@ -44,6 +45,18 @@ fn a_row_that_others_wait_for_is_refused_with_their_number() {
     admin.commit(&discards, now).unwrap();
     assert_eq!(outbox.totals().unwrap(), crate::Totals::default());
     assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_without_an_outbox_is_not_taken_for_an_older_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("daemon.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE note (text TEXT)").unwrap();
+    let errors = [OutboxAdmin::open(&path).unwrap_err(), Inspector::open(&path).unwrap_err()];
+    for error in errors {
+        let OutboxError::CannotOpen { source, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(source.to_string(), "there is no outbox in this file yet");
+    }
 }
 
 #[cfg(unix)]

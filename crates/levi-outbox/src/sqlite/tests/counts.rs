@@ -1,12 +1,12 @@
 //! The totals, which are stored with every commit.
 
+use levi_types::Wall;
 use rusqlite::Connection;
 
 use super::{acknowledge, due, in_memory, row};
 use crate::model::{Enqueued, NewRow, Totals};
 use crate::sqlite::{AdminCommand, Inspector, OutboxAdmin, SqliteOptions, SqliteOutbox, enqueue_in};
 use crate::store::OutboxStore;
-use levi_types::Wall;
 
 const NONE: Vec<String> = Vec::new();
 
@@ -67,4 +67,23 @@ fn the_owner_sees_what_others_write_between_its_commits() {
     outbox.commit(&[], &[row("b", 3)]).unwrap();
     assert_eq!((outbox.totals().unwrap().pending_rows, outbox.totals().unwrap().lanes), (5, 2));
     assert_eq!(outbox.problems().unwrap(), NONE);
+}
+
+#[test]
+fn an_inspector_reads_one_state_of_a_file_that_changes_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.sqlite");
+    let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
+    outbox.commit(&[], &[row("a", 1), row("a", 2)]).unwrap();
+    let lane = &due(&outbox, 9_000_000)[0];
+    let rows: Vec<_> = lane.heads.iter().map(|head| head.key).collect();
+    let inspector = Inspector::open(&path).unwrap();
+    let mut seen = Vec::new();
+    let mut sink = |_, id: &str, _: &[u8]| {
+        seen.push(id.to_owned());
+        outbox.commit(&[acknowledge(lane, rows.clone())], &[]).unwrap();
+    };
+    inspector.payloads(&rows, &mut sink).unwrap();
+    assert_eq!(seen, ["m1", "m2"]);
+    assert_eq!(inspector.totals().unwrap(), Totals::default());
 }

@@ -1,5 +1,6 @@
 //! Outboxes that earlier versions have written.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use levi_types::Wall;
@@ -155,4 +156,32 @@ fn an_outbox_of_the_first_schema_is_taken_over_with_its_rows_and_counts() {
     assert_eq!(Inspector::open(&path).unwrap().totals().unwrap(), outbox.totals().unwrap());
     assert_eq!(integrity::problems(&Connection::open(&path).unwrap()).unwrap(), NONE);
     assert_eq!(schema::find(&Connection::open(&path).unwrap()).unwrap(), schema::Found::Current);
+}
+
+/// Levi attaches to the daemon's database while the daemon migrates it.
+#[test]
+fn two_processes_may_migrate_at_the_same_time() {
+    thread_local! {
+        static OTHER: RefCell<Option<Connection>> = const { RefCell::new(None) };
+    }
+    fn commit_of_the_other(_: i32) -> bool {
+        OTHER.take().is_some_and(|other| other.execute_batch("COMMIT").is_ok())
+    }
+    for content in [None, Some(CONTENT)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = match content {
+            Some(content) => schema_2(folder.path(), content),
+            None => folder.path().join("daemon.db"),
+        };
+        let other = Connection::open(&path).unwrap();
+        other.pragma_update(None, "journal_mode", "WAL").unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        migrate_in(&other).unwrap();
+        OTHER.set(Some(other));
+        let daemon = &mut Connection::open(&path).unwrap();
+        daemon.busy_handler(Some(commit_of_the_other)).unwrap();
+        migrate_in(daemon).unwrap();
+        assert!(OTHER.with_borrow(Option::is_none), "the daemon has waited");
+        assert_eq!(integrity::problems(daemon).unwrap(), NONE);
+    }
 }

@@ -3,8 +3,9 @@
 
 use rusqlite::{Connection, StatementStatus, ToSql};
 
-use super::in_memory;
-use crate::sqlite::{blocking, change, counters, due, enqueue, lane, lane_cache, list, read};
+use super::{due as due_lanes, in_memory, repository, session};
+use crate::sqlite::{SqliteOutbox, blocking, change, counters, due, enqueue, lane, lane_cache, list, read};
+use crate::store::OutboxStore;
 
 /// The steps of a query's plan, joined.
 fn plan(conn: &Connection, sql: &str) -> String {
@@ -121,4 +122,21 @@ fn everything_else_that_runs_for_a_row_or_a_lane_searches_too() {
         let plan = plan(&outbox.conn, sql).replace("SCAN CONSTANT ROW", "").replace("SCAN below", "");
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
     }
+}
+
+/// Offline, each new session of a repository writes the repository's row again.
+#[test]
+fn a_parent_that_is_written_again_writes_to_none_of_its_children() {
+    let mut outbox = in_memory(u64::MAX);
+    let sessions: Vec<_> = (0..50).map(|number| session(&format!("s{number}"))).collect();
+    outbox.commit(&[], &[repository("r")]).unwrap();
+    outbox.commit(&[], &sessions).unwrap();
+    let rows_written = |outbox: &SqliteOutbox| -> i64 {
+        outbox.conn.query_row("SELECT total_changes()", [], |row| row.get(0)).unwrap()
+    };
+    let before = rows_written(&outbox);
+    outbox.commit(&[], &[repository("r")]).unwrap();
+    assert!(rows_written(&outbox) - before < 5, "{} rows", rows_written(&outbox) - before);
+    assert_eq!(due_lanes(&outbox, 9_000).len(), 1, "all of them still wait");
+    assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
 }

@@ -262,6 +262,7 @@ fn an_interrupted_recovery_is_begun_again_or_completed_by_the_next_open() {
     leftover("outbox.db.reading", b"half a copy");
     leftover("outbox.db.reading-wal", b"half a copy");
     leftover("outbox.db.recovering", b"half an outbox");
+    leftover("outbox.db.salvaging", b"half an outbox of a version before schema 3");
     damage(&path, "levi_outbox", 1, 1);
     let (outbox, report) = reopened(&path);
     let recovered = report.unwrap().rows;
@@ -278,7 +279,7 @@ fn an_interrupted_recovery_is_begun_again_or_completed_by_the_next_open() {
     }
     let left: Vec<String> = names(folder.path()).into_iter().filter(|name| name.contains(".db.")).collect();
     assert!(
-        !left.iter().any(|name| ["recover", "salvage", "reading"].iter().any(|part| name.contains(part))),
+        !left.iter().any(|name| ["recover", "salvag", "reading"].iter().any(|part| name.contains(part))),
         "{left:?}"
     );
 }
