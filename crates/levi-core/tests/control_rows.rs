@@ -198,3 +198,18 @@ fn a_failure_in_flight_says_nothing_about_a_message_whose_session_waits() {
     harness.answer(|_| accepted());
     assert_eq!(harness.status().totals.pending_rows, 0);
 }
+
+/// What another process wrote may be anything: it does not make a failure cost nothing.
+#[test]
+fn a_row_that_fails_while_another_process_writes_still_waits_for_its_backoff() {
+    let mut harness = ready();
+    harness.enqueue_control(repository(), None);
+    for _ in 0..3 {
+        harness.tell(Event::WrittenElsewhere);
+        harness.end_control(failed(Verdict::Unreachable, "reset"));
+        assert!(harness.control.is_empty(), "it was sent again at once");
+        let due = harness.engine.timeout().unwrap();
+        harness.clock.advance_to(due);
+        harness.tell(Event::WrittenElsewhere);
+    }
+}

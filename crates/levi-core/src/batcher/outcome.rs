@@ -37,7 +37,7 @@ impl Batcher {
     fn let_go_of_outdated(&mut self, batch: &mut Batch) {
         let windows = &mut self.windows;
         let outdated =
-            batch.parts.extract_if(.., |part| windows.lane(part.lane).is_some_and(|lane| lane.is_outdated()));
+            batch.parts.extract_if(.., |part| windows.lane(part.lane).is_some_and(|lane| lane.is_outdated));
         let outdated: Vec<LaneId> = outdated.map(|part| part.lane).collect();
         for lane in outdated {
             self.windows.remove(lane);
@@ -268,7 +268,7 @@ impl Batcher {
         let Some(lane) = self.windows.lane(id) else { return };
         lane.awaits_response = false;
         match result {
-            _ if lane.blocked => {
+            _ if lane.is_outdated => {
                 self.windows.remove(id);
                 self.dirty = true;
             }
