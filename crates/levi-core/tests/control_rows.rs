@@ -10,7 +10,7 @@ use levi_core::batcher::Input;
 use levi_core::engine::{Event, Tried};
 use levi_core::{LeviConfig, Step, SyncError};
 use levi_outbox::LaneKey;
-use levi_transport::Verdict;
+use levi_transport::{ApiError, Verdict};
 use levi_types::{CodingSession, SessionId, SessionStatus};
 use tokio::sync::oneshot::Receiver;
 
@@ -212,4 +212,15 @@ fn a_row_that_fails_while_another_process_writes_still_waits_for_its_backoff() {
         harness.clock.advance_to(due);
         harness.tell(Event::WrittenElsewhere);
     }
+}
+
+/// The server's message quotes the row, whether or not it was replaced in flight.
+#[test]
+fn the_message_about_a_row_that_was_replaced_in_flight_stays_out_of_the_status() {
+    let mut harness = ready();
+    harness.enqueue_control(repository(), None);
+    harness.enqueue_control(repository(), None);
+    harness.end_control(Err(ApiError::new(Verdict::SchemaMismatch, "PGRST204", "path /home/jo")));
+    let paused = format!("{:?}", harness.status().paused);
+    assert!(paused.contains("PGRST204") && !paused.contains("/home/jo"), "{paused}");
 }

@@ -16,12 +16,13 @@ use crate::sync_error::SendError;
 impl Batcher {
     pub(super) fn outcome(&mut self, now: Now, id: BatchId, result: Result<(), SendError>) {
         let Some(mut batch) = self.in_flight.remove(&id) else { return };
+        let kind = kind_of(&batch);
         if result.is_err() {
             self.let_go_of_outdated(&mut batch);
         }
         match result {
             Ok(()) => self.accepted(now, batch),
-            Err(SendError::Api(error)) => self.failed(now, batch, &error),
+            Err(SendError::Api(error)) => self.failed(now, kind, batch, &error),
             Err(SendError::Wait(error)) => self.defer_all(now, batch, &error.to_reason()),
             Err(SendError::Never(error)) => {
                 for part in batch.parts {
@@ -45,7 +46,8 @@ impl Batcher {
         }
     }
 
-    fn failed(&mut self, now: Now, batch: Batch, error: &ApiError) {
+    /// Of the batch, only the parts are left for which the failure counts; `kind` is that of all its rows.
+    fn failed(&mut self, now: Now, kind: RowKind, batch: Batch, error: &ApiError) {
         match error.verdict {
             Verdict::SignedOut => {
                 let epoch = batch.epoch;
@@ -55,9 +57,8 @@ impl Batcher {
                 }
             }
             Verdict::SchemaMismatch | Verdict::ProjectUnavailable => {
-                let reason = reason(kind_of(&batch), error);
                 self.put_back(batch);
-                self.pause_project(now, reason);
+                self.pause_project(now, reason(kind, error));
             }
             Verdict::MissingParent => self.missing_parent(now, batch, error),
             Verdict::Forbidden | Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
