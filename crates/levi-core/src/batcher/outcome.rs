@@ -58,7 +58,7 @@ impl Batcher {
             }
             Verdict::SchemaMismatch | Verdict::ProjectUnavailable => {
                 self.put_back(batch);
-                self.pause_project(now, reason(kind, error));
+                self.pause_project(now, reason(kind, error), error.retry_after.unwrap_or_default());
             }
             Verdict::MissingParent => self.missing_parent(now, batch, error),
             Verdict::Forbidden | Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
@@ -120,10 +120,11 @@ impl Batcher {
         }
     }
 
-    fn pause_project(&mut self, now: Now, Reason { code, detail }: Reason) {
+    fn pause_project(&mut self, now: Now, Reason { code, detail }: Reason, at_least: Duration) {
         let reason = PauseReason::Project { code, detail };
         let (backoff, random) = (self.config.backoff(), &mut self.random);
-        self.breaker.refused(now.monotonic, reason, |attempts| backoff.delay(attempts, random.draw()));
+        let delay = |attempts| backoff.delay(attempts, random.draw()).max(at_least);
+        self.breaker.refused(now.monotonic, reason, delay);
     }
 
     fn unavailable(&mut self, now: Now, batch: Batch, error: &ApiError) {
@@ -242,7 +243,7 @@ impl Batcher {
     /// Not the rows but the project is at fault: unpark them and wait.
     fn blame_project(&mut self, now: Now, rows: Vec<RowId>, reason: Reason) {
         self.unpark(now, rows);
-        self.pause_project(now, reason);
+        self.pause_project(now, reason, Duration::ZERO);
     }
 
     fn unpark(&mut self, now: Now, rows: Vec<RowId>) {
