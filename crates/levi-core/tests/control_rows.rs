@@ -224,3 +224,53 @@ fn the_message_about_a_row_that_was_replaced_in_flight_stays_out_of_the_status()
     let paused = format!("{:?}", harness.status().paused);
     assert!(paused.contains("PGRST204") && !paused.contains("/home/jo"), "{paused}");
 }
+
+/// Rows of one kind that are all bad say nothing about a project that takes the others.
+#[test]
+fn bad_repositories_do_not_pause_a_project_that_takes_messages() {
+    let mut harness = ready();
+    let id = harness.session("s");
+    for name in ["a", "b", "c"] {
+        harness.enqueue_control(LaneKey::Repository(name.into()), None);
+    }
+    let mut pauses = 0;
+    for number in 1..=40 {
+        harness.enqueue(&id, number).unwrap();
+        for _ in 0..5 {
+            while !harness.control.is_empty() {
+                harness.end_control(failed(Verdict::Rejected, "23514"));
+                pauses += usize::from(harness.status().paused.is_some());
+            }
+            harness.settle(Duration::from_secs(10), |_| accepted());
+        }
+    }
+    let totals = harness.status().totals;
+    assert_eq!((totals.pending_rows, totals.parked_control_rows), (0, 3));
+    assert!(pauses <= 1, "{pauses} pauses");
+}
+
+/// A project that was blamed for its repositories is not blamed for a few bad messages.
+#[test]
+fn bad_messages_are_parked_although_the_project_was_blamed_for_other_rows() {
+    let mut harness = ready();
+    let id = harness.session("s");
+    for name in ["a", "b", "c"] {
+        harness.enqueue_control(LaneKey::Repository(name.into()), None);
+    }
+    while !harness.control.is_empty() {
+        harness.end_control(failed(Verdict::Rejected, "23514"));
+    }
+    assert!(harness.status().paused.is_some());
+    harness.enqueue_all(&id, 1..=2);
+    let mut refusals = 0;
+    for _ in 0..10 {
+        harness.settle(Duration::from_secs(400), |_| {
+            refusals += 1;
+            failed(Verdict::Rejected, "22P02")
+        });
+        while !harness.control.is_empty() {
+            harness.end_control(failed(Verdict::Rejected, "23514"));
+        }
+    }
+    assert_eq!((refusals, harness.status().totals.parked_rows), (3, 2), "both at once, then each alone");
+}
