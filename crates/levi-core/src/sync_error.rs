@@ -41,7 +41,7 @@ pub enum SyncError {
     UnknownStatus(#[from] UnknownStatus),
     /// A uuid in upper case.
     #[error(
-        "{0} is a uuid with upper-case letters; the server hands it back in lower case, so write it so"
+        "{0} is a uuid with upper-case letters; the server returns it in lower case; write it in lower case"
     )]
     UpperCaseUuid(String),
     /// The sign-in cannot be used now.
