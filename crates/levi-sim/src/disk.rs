@@ -132,7 +132,7 @@ impl Inner {
         self.model.calls += 1;
         let endless = self.model.calls > MOST_CALLS;
         if endless {
-            self.model.fail("G8 idle", format!("more than {MOST_CALLS} calls to the outbox in one turn"));
+            self.model.fail("idle", format!("more than {MOST_CALLS} calls to the outbox in one turn"));
             self.dead = true;
         }
         if self.dead { Err(gone()) } else { Ok(()) }

@@ -106,7 +106,7 @@ impl Server {
             return served;
         }
         if has_duplicates(request) {
-            model.fail("G2 once", "one request has the same sequence number twice");
+            model.fail("once", "one request has the same sequence number twice");
         }
         for (session, place, content) in &request.rows {
             show(model, *session, *place, *content);
@@ -281,7 +281,7 @@ fn show(model: &mut Model, number: usize, place: i64, content: Content) {
     if let Some(arrival) = model.arrivals.get_mut(&(number, place)) {
         arrival.shown.get_or_insert(model.now.monotonic.since_start());
     }
-    model.expect(before.is_none_or(|before| before.version <= content.version), "G2 latest", || {
+    model.expect(before.is_none_or(|before| before.version <= content.version), "latest", || {
         format!("s{number}/{place} goes back from {before:?} to v{} on the server", content.version)
     });
 }

@@ -46,3 +46,8 @@ pub use levi_transport as transport;
 /// Ids, secrets, clocks and ports that every crate shares.
 #[doc(inline)]
 pub use levi_types as types;
+
+/// Compiles and runs the program in the repository's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct RepositoryReadme;

@@ -119,7 +119,7 @@ async fn each_of_a_crowd_hears_of_its_own_message_and_all_of_them_before_levi_ha
         }
     }
     assert_eq!((report.pending, report.not_stored), (stored, 0));
-    assert!(stored >= 1_000, "{stored} is no crowd");
+    assert!(stored >= 1_000, "only {stored} messages were stored at once");
 }
 
 /// Nothing is ever written in the clear: with neither key there, intake says so.
@@ -135,7 +135,7 @@ async fn without_any_key_a_message_is_refused() {
     levi.shutdown(Duration::from_secs(1)).await;
 }
 
-/// G7 at rest: neither a sealed message nor one that waits for its key can be found on the disk, nor a secret.
+/// Neither a sealed message nor one that waits for its key can be found on the disk, nor a secret.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_lies_on_the_disk_shows_no_content_and_no_secret() {
     let world = World::new(1).await;
@@ -154,7 +154,7 @@ async fn what_lies_on_the_disk_shows_no_content_and_no_secret() {
     let mut files = 0;
     for entry in std::fs::read_dir(world.folder.path()).unwrap() {
         let path = entry.unwrap().path();
-        // The bell beside the outbox is a socket.
+        // The wake-up socket beside the outbox is no file.
         if !path.is_file() {
             continue;
         }
@@ -175,7 +175,7 @@ fn holds(path: &Path, needle: &[u8]) -> bool {
     std::fs::read(path).unwrap().windows(needle.len()).any(|window| window == needle)
 }
 
-/// G10.
+/// The second process on one outbox is told, and changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_levi_on_the_same_outbox_is_told_and_touches_nothing() {
     let world = World::new(1).await;
@@ -194,7 +194,7 @@ async fn a_second_levi_on_the_same_outbox_is_told_and_touches_nothing() {
     levi.shutdown(Duration::from_secs(1)).await;
 }
 
-/// G6: at the queue's bound the caller is told at once; one who waits gets room.
+/// At the queue's bound the caller is told at once; one who waits gets room.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_is_refused_at_the_bound_and_nothing_that_was_taken_is_lost() {
     let world = World::new(1).await;

@@ -139,7 +139,7 @@ async fn levi_with_session(world: &World, config: LeviConfig) -> (Levi, levi::Se
     (levi, session.id)
 }
 
-/// A missing sign-in pauses and uses up nothing; `set_context` resumes without a restart (G5).
+/// A missing sign-in pauses and uses up nothing; `set_context` resumes without a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_sign_in_pauses_with_a_status_that_says_so_and_resumes_with_a_new_token() {
     let world = World::new(1).await;

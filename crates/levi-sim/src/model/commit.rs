@@ -28,13 +28,13 @@ impl Model {
     pub(crate) fn check_totals(&mut self, totals: &Totals) {
         let ours = (self.pending_rows() as u64, self.pending_bytes(), self.parked_rows() as u64);
         let its = (totals.pending_rows, totals.pending_bytes, totals.parked_rows);
-        self.expect(ours == its, "G1 disk", || {
+        self.expect(ours == its, "disk", || {
             format!("the outbox counts (rows, bytes, parked) = {its:?}, it should be {ours:?}")
         });
         let parked = self.control.values().filter(|row| row.parked).count() as u64;
         let ours = (self.control.len() as u64 - parked, parked);
         let its = (totals.control_rows, totals.parked_control_rows);
-        self.expect(ours == its, "G1 disk", || {
+        self.expect(ours == its, "disk", || {
             format!("the outbox counts (pending, parked) control rows = {its:?}, it should be {ours:?}")
         });
     }
@@ -105,7 +105,7 @@ impl Model {
         let content = match self.keys.open_stored(new) {
             Ok(content) => content,
             Err(error) => {
-                return self.fail("G7 sealed", format!("a row was written that nobody can open: {error}"));
+                return self.fail("sealed", format!("a row was written that nobody can open: {error}"));
             }
         };
         self.note(|| {
@@ -270,7 +270,7 @@ impl Model {
         row.bytes = payload.len() as u64;
         let same = opened == Ok((row.session, row.sequence_number, row.content));
         self.note(|| format!("disk: {name} is sealed"));
-        self.expect(same, "G7 sealed", || format!("{name} was sealed as something else: {opened:?}"));
+        self.expect(same, "sealed", || format!("{name} was sealed as something else: {opened:?}"));
     }
 
     fn unparked(&mut self, id: RowId, at: Wall) {

@@ -254,7 +254,7 @@ impl Model {
         let ours: BTreeSet<_> = self.control.iter().map(|(lane, row)| (lane, row.parked)).collect();
         let what =
             (its != ours).then(|| format!("the disk has the control rows {its:?}, it should have {ours:?}"));
-        what.into_iter().for_each(|what| self.fail("G1 disk", what));
+        what.into_iter().for_each(|what| self.fail("disk", what));
     }
 
     /// Waits end early.

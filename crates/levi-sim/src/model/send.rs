@@ -25,7 +25,7 @@ impl Model {
             }
             if !places.entry(row.session).or_default().insert(row.sequence_number) {
                 let name = self.name(key.id);
-                return self.fail("G2 once", format!("{name} is twice in one request"));
+                return self.fail("once", format!("{name} is twice in one request"));
             }
         }
         for (session, places) in places {
@@ -48,7 +48,7 @@ impl Model {
         });
         if let Some((place, _)) = overtaken {
             let what = format!("s{number}/{place} waits on disk while s{number}/{last} is sent");
-            self.fail("G3 order", what);
+            self.fail("order", what);
         }
     }
 

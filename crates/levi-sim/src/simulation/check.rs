@@ -27,7 +27,7 @@ impl Simulation {
                 Ok(Ok(receipt)) => {
                     self.note(|| format!("daemon: s{session}/{place} v{version} is on disk"));
                     let stored = self.was_stored(session, place, version);
-                    self.expect(stored, "G1 durable", || {
+                    self.expect(stored, "durable", || {
                         format!("s{session}/{place} v{version} is acknowledged and not on disk")
                     });
                     if !dead && self.random.chance(40) {
@@ -41,7 +41,7 @@ impl Simulation {
                 _ if dead => self.waiting_for_disk.push(waiting),
                 Ok(Err(error)) => self.refused(waiting.event, session, place, version, &error),
                 Err(TryRecvError::Closed) => {
-                    self.fail("G1 durable", format!("nobody answers for s{session}/{place} v{version}"));
+                    self.fail("durable", format!("nobody answers for s{session}/{place} v{version}"));
                 }
             }
         }
@@ -89,7 +89,7 @@ impl Simulation {
     ) {
         self.note(|| format!("daemon: s{session}/{place} v{version} was refused: {error}"));
         let stored = self.was_stored(session, place, version);
-        self.expect(!stored, "G1 durable", || {
+        self.expect(!stored, "durable", || {
             format!("s{session}/{place} v{version} is refused ({error}) and yet on disk")
         });
         let pause = match error {
@@ -136,13 +136,13 @@ impl Simulation {
         }
         let stopping = self.stop_at.is_some();
         let signed_out = self.paused == Some(PauseReason::SignedOut) && !stopping;
-        self.expect(!(signed_out && timeout.is_some()), "G8 idle", || {
+        self.expect(!(signed_out && timeout.is_some()), "idle", || {
             format!("signed out, and yet a timer is set to {timeout:?}")
         });
         if self.healed && !had_events && self.has_nothing_to_do() {
             self.idle_turns += 1;
             let turns = self.idle_turns;
-            self.expect(turns <= MOST_IDLE_TURNS, "G8 idle", || format!("{turns} turns with nothing to do"));
+            self.expect(turns <= MOST_IDLE_TURNS, "idle", || format!("{turns} turns with nothing to do"));
         }
     }
 
@@ -154,7 +154,7 @@ impl Simulation {
     /// After a start: what should be on disk is there, and nothing else.
     pub(super) fn check_disk(&mut self) {
         let Some(listed) = self.disk.read(|store| store.list(None, usize::MAX >> 1)) else {
-            return self.fail("G1 disk", "the outbox cannot be read".to_owned());
+            return self.fail("disk", "the outbox cannot be read".to_owned());
         };
         self.model(|model| {
             model.check_control_rows(&listed);
@@ -169,12 +169,12 @@ impl Simulation {
             }
             let gone: Vec<_> = ours.difference(&its).map(|(id, ..)| model.name(*id)).collect();
             let new: Vec<_> = its.difference(&ours).map(|(id, ..)| model.name(*id)).collect();
-            model.expect(gone.is_empty() && new.is_empty(), "G1 disk", || {
+            model.expect(gone.is_empty() && new.is_empty(), "disk", || {
                 format!("the disk misses {gone:?} and has {new:?} too many")
             });
         });
         let problems = self.disk.problems();
-        self.expect(problems.is_empty(), "G1 disk", || problems.join("; "));
+        self.expect(problems.is_empty(), "disk", || problems.join("; "));
     }
 
     /// At the end everything good is on the server, and Levi sleeps.
@@ -190,13 +190,13 @@ impl Simulation {
         let timeout = self.engine.as_ref().and_then(Engine::timeout);
         self.expect(self.engine.is_some(), "liveness", || "Levi does not run".to_owned());
         let waits = self.blamed;
-        self.expect(timeout.is_none() || waits, "G8 idle", || {
+        self.expect(timeout.is_none() || waits, "idle", || {
             format!("at the end a timer is set to {timeout:?}")
         });
         let left = self.engine.as_ref().map_or(0, Engine::not_stored);
         self.expect(left == 0, "liveness", || format!("{left} accepted messages never reached the disk"));
         let (room, all) = (self.queue_room.available_permits(), self.plan.setup.config.max_queued_bytes);
-        self.expect(room == all, "G6 bounds", || {
+        self.expect(room == all, "bounds", || {
             format!("{} bytes of the queue are never given back", all - room)
         });
         // A caller whose message waits for a parked parent waits rightly.
@@ -233,7 +233,7 @@ impl Simulation {
                 model.expect(stuck.is_empty(), "liveness", || format!("s{number}: {stuck:?} never arrive"));
                 if let Some((place, version, shown)) = wrong {
                     model.fail(
-                        "G2 latest",
+                        "latest",
                         format!("s{number}/{place} v{version} was stored, the server shows {shown:?}"),
                     );
                 }

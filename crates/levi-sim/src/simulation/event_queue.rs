@@ -17,6 +17,8 @@ pub(super) enum Occurrence {
     /// A control row reaches the server.
     ControlArrives(u64),
     ControlEnded(u64, Result<(), SendError>),
+    /// Levi is notified that another process wrote.
+    Notified,
     /// The process can send control rows from now on.
     ControlSenderReady,
     DiskMends(u64),

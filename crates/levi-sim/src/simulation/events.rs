@@ -240,7 +240,9 @@ impl Simulation {
         self.disk.write_elsewhere(changes);
         self.unnotified |= !notified;
         if notified {
-            self.tell(Event::WrittenElsewhere);
+            // The notification takes a moment, in which Levi does not know of the change.
+            let delay = self.random.pick(&[0, 0, 2, 40]);
+            self.schedule(Duration::from_millis(delay), Occurrence::Notified);
         }
     }
 

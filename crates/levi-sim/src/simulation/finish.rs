@@ -42,7 +42,7 @@ impl Simulation {
         self.waiting_for_steps.clear();
         self.control_sender_ready = false;
         self.die_before_effects = false;
-        // Whoever waited for the disk cannot know: some hand their message over again.
+        // A caller that waited for the disk cannot know, so some enqueue their message again.
         for waiting in std::mem::take(&mut self.waiting_for_disk) {
             if self.random.chance(50) {
                 let later = self.now + Duration::from_secs(6);
@@ -72,15 +72,14 @@ impl Simulation {
         let finished = self.engine.as_ref().is_none_or(|engine| engine.is_finished(now));
         if !finished {
             let overdue = now.monotonic >= stop_at;
-            return self
-                .expect(!overdue, "G9 shutdown", || "the deadline is over and Levi goes on".to_owned());
+            return self.expect(!overdue, "shutdown", || "the deadline is over and Levi goes on".to_owned());
         }
         if now.monotonic < stop_at {
             self.check_drained();
         }
         let left = self.engine.as_ref().map_or(0, Engine::not_stored);
         let broken = self.disk_fault.is_some();
-        self.expect(left == 0 || broken, "G9 shutdown", || {
+        self.expect(left == 0 || broken, "shutdown", || {
             format!("{left} messages were accepted and are not on a disk that works")
         });
         self.note(|| format!("Levi stops; {left} not stored"));
@@ -92,7 +91,7 @@ impl Simulation {
     /// Levi says that all that could leave has left.
     fn check_drained(&mut self) {
         let under_way = self.flights.len() + self.control_flights.len();
-        self.expect(under_way == 0, "G9 shutdown", || {
+        self.expect(under_way == 0, "shutdown", || {
             format!("Levi stops before its time with {under_way} requests under way")
         });
         let open = self.paused.is_none();
@@ -105,7 +104,7 @@ impl Simulation {
         let due = self.disk.read(|store| store.due(query)).unwrap_or_default();
         let can_send = |lane: &&DueLane| self.control_sender_ready || !lane.key.kind().is_control();
         let names: Vec<_> = due.lanes.iter().filter(can_send).map(|lane| lane.key.to_string()).collect();
-        self.expect(names.is_empty(), "G9 shutdown", || {
+        self.expect(names.is_empty(), "shutdown", || {
             format!("Levi stops before its time, and {names:?} could still have been sent")
         });
     }

@@ -296,7 +296,7 @@ impl Simulation {
         if self.boots > 1
             && let Err(error) = self.disk.reopen(self.plan.setup.store, self.file.as_ref())
         {
-            return self.fail("G1 disk", format!("the outbox cannot be opened again: {error}"));
+            return self.fail("disk", format!("the outbox cannot be opened again: {error}"));
         }
         self.check_disk();
         let outbox = FaultyOutbox::new(self.disk.clone());
@@ -336,7 +336,7 @@ impl Simulation {
             self.spins = if at > self.now { 0 } else { self.spins + 1 };
             self.now = self.now.max(at);
             if self.spins > 2_000 {
-                self.fail("G8 idle", "Levi spins: turn after turn, and no time passes".to_owned());
+                self.fail("idle", "Levi spins: turn after turn, and no time passes".to_owned());
             }
             self.take_what_is_due();
             // As the worker does: it wakes for an event or for the engine's timer, and for nothing else.

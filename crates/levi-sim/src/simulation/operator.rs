@@ -47,7 +47,7 @@ impl Simulation {
             Gate::Later(at) => at <= now,
             Gate::Out | Gate::Refreshing => false,
         };
-        self.expect(allowed, "G5 sign-in", || format!("a fresh token is asked for while {:?}", self.gate));
+        self.expect(allowed, "sign-in", || format!("a fresh token is asked for while {:?}", self.gate));
         self.gate = Gate::Refreshing;
         let latency = self.latency();
         self.schedule(latency, Occurrence::Refreshed);

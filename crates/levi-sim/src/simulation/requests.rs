@@ -19,7 +19,7 @@ impl Simulation {
         let rows = match self.decode(upsert) {
             Ok(rows) => rows,
             Err(error) => {
-                return self.fail("G7 sealed", format!("a request that the server cannot read: {error}"));
+                return self.fail("sealed", format!("a request that the server cannot read: {error}"));
             }
         };
         self.note(|| {
@@ -53,10 +53,10 @@ impl Simulation {
     fn check_request(&mut self, batch: u64, rows: &Rows) {
         let config = self.plan.setup.config.clone();
         let count = rows.rows.len();
-        self.expect(count > 0 && count <= config.catch_up_batch_size, "G6 bounds", || {
+        self.expect(count > 0 && count <= config.catch_up_batch_size, "bounds", || {
             format!("{count} rows in one request")
         });
-        self.expect(count == 1 || rows.bytes <= config.max_batch_bytes, "G6 bounds", || {
+        self.expect(count == 1 || rows.bytes <= config.max_batch_bytes, "bounds", || {
             format!("{} bytes in one request of {count} rows", rows.bytes)
         });
         self.check_in_flight();
@@ -65,7 +65,7 @@ impl Simulation {
             for number in sessions {
                 let Some(session) = model.sessions.get_mut(number) else { continue };
                 if let Some(other) = session.in_flight.replace(batch) {
-                    model.fail("G3 order", format!("s{number} is in requests {other} and {batch} at once"));
+                    model.fail("order", format!("s{number} is in requests {other} and {batch} at once"));
                 }
             }
         });
@@ -195,7 +195,7 @@ impl Simulation {
     fn check_in_flight(&mut self) {
         let most = self.plan.setup.config.max_in_flight;
         let in_flight = self.flights.len() + self.control_flights.len() + 1;
-        self.expect(in_flight <= most, "G6 bounds", || format!("{in_flight} requests in flight"));
+        self.expect(in_flight <= most, "bounds", || format!("{in_flight} requests in flight"));
     }
 
     /// Nothing is sent without a token, nor while the server asked for a pause.
@@ -204,7 +204,7 @@ impl Simulation {
         self.expect(early.is_zero() || self.asked_now, "backoff", || {
             format!("sent {early:?} before the server's Retry-After is over")
         });
-        self.expect(gate_changes || self.gate == Gate::Open, "G5 sign-in", || {
+        self.expect(gate_changes || self.gate == Gate::Open, "sign-in", || {
             format!("a request is sent while {:?}", self.gate)
         });
     }

@@ -35,6 +35,7 @@ impl Simulation {
             Occurrence::Refreshed => self.refresh_ends(),
             Occurrence::ControlArrives(batch) => self.control_arrives(batch),
             Occurrence::ControlEnded(batch, result) => self.control_ended(batch, result),
+            Occurrence::Notified => self.tell(Event::WrittenElsewhere),
             Occurrence::ControlSenderReady => {
                 self.control_sender_ready = true;
                 self.tell(Event::Input(Input::ControlSenderReady));
