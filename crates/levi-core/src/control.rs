@@ -15,7 +15,8 @@ use crate::sync_error::SyncError;
 pub enum Step {
     /// The server has it.
     Done,
-    /// The server does not have it yet. It is in the outbox, and Levi tries again by itself.
+    /// The server does not have it yet. It is in the outbox, and Levi tries again by itself, after its parents:
+    /// if one of those is parked, it must be retried or written again first.
     WillRetry(SyncError),
     /// The server does not have it, and nothing tries again by itself.
     Failed(SyncError),

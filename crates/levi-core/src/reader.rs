@@ -81,7 +81,7 @@ pub enum ReadError {
     Supabase(#[from] ApiError),
     /// No envelope for this device: the session's owner has not shared it (yet).
     #[error(
-        "session {session_id} has no secret for device {device_id}; share it from a device that has it (`levi share`, `welcome_device`)"
+        "session {session_id} has no secret for device {device_id}; share it from a device that has it (`levi share`, `share_with_device`)"
     )]
     NoEnvelope {
         /// The session.
@@ -113,7 +113,7 @@ impl Reader {
         }
     }
 
-    /// Opens only envelopes of senders that `trust` vouches for, for daemons that check public keys out of band.
+    /// Opens only envelopes of senders that `trust` accepts, for daemons that check public keys out of band.
     /// The first call decides.
     #[must_use]
     pub fn with_trust(self, trust: DeviceTrust) -> Self {
@@ -152,7 +152,7 @@ impl Reader {
     /// At most `limit` messages past `after` (from the beginning, for `None`), in order.
     ///
     /// # Errors
-    /// [`ReadError`] where the page cannot be had. A row that cannot be read is in the page, as an error.
+    /// [`ReadError`] if the page cannot be read. A row that cannot be read is in the page, as an error.
     pub async fn pull(&self, session: &SessionId, after: Option<i64>, limit: u32) -> Result<Page, ReadError> {
         let key = self.session_key(session).await?;
         let auth = self.server.session().await?;

@@ -19,7 +19,7 @@ pub(crate) struct Server {
 pub(crate) struct ThisDevice {
     pub(crate) id: DeviceId,
     pub(crate) key: Arc<DevicePrivateKey>,
-    /// Shared by all clones, so that tasks recorded before it was set are held to it too.
+    /// Shared by all clones, so that it applies to control rows that were enqueued before it was set.
     trust: Arc<OnceLock<DeviceTrust>>,
 }
 
@@ -31,7 +31,7 @@ impl ThisDevice {
         Self { id, key: Arc::new(key), trust: Arc::default() }
     }
 
-    /// The first judge stays.
+    /// The first call decides.
     pub(crate) fn trust_only(&self, trust: DeviceTrust) {
         let _ = self.trust.set(trust);
     }

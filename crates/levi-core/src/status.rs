@@ -17,7 +17,7 @@ pub struct Status {
     pub rows_in_flight: usize,
     /// Why nothing is being sent, if so.
     pub paused: Option<PauseReason>,
-    /// How the last request failed; `None` once a later one succeeded.
+    /// How the last batch of messages failed; `None` once a later one succeeded.
     pub last_error: Option<LastError>,
     /// When Levi will do something by itself next, by the wall clock; `None` while it sleeps.
     pub next_attempt: Option<Wall>,
@@ -37,7 +37,7 @@ pub struct Status {
     pub recovered: Option<RecoveryReport>,
 }
 
-/// How a request failed.
+/// How a batch of messages failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastError {
     /// What it means.

@@ -40,7 +40,9 @@ pub enum SyncError {
     #[error(transparent)]
     UnknownStatus(#[from] UnknownStatus),
     /// A uuid in upper case.
-    #[error("{0} is a uuid with upper-case letters; the server hands it back in lower case, so write it so")]
+    #[error(
+        "{0} is a uuid with upper-case letters; the server returns it in lower case; write it in lower case"
+    )]
     UpperCaseUuid(String),
     /// The sign-in cannot be used now.
     #[error("{0}")]
@@ -54,6 +56,9 @@ pub enum SyncError {
     /// A secret that neither the session store has nor a database key can encrypt on disk.
     #[error("save the secret of session {0} in the session store first, or give Levi a database key")]
     SecretNotStored(SessionId),
+    /// It was removed from the outbox by hand before the server had it.
+    #[error("it was discarded from the outbox before the server had it")]
+    Discarded,
     /// The outbox has a row that this version of Levi does not know.
     #[error("this version of Levi does not know the row; it was written by a later one")]
     UnknownRow,
@@ -119,6 +124,7 @@ impl SyncError {
             Self::RepositoryNotFound(_) => "repository_not_found",
             Self::SessionNotFound(_) => "session_not_found",
             Self::UnknownRow => "unknown_row",
+            Self::Discarded => "discarded",
             Self::NotRecorded(_) => "not_stored",
             Self::UnknownStatus(_) | Self::UpperCaseUuid(_) => "invalid",
             Self::Encryption(_) => "encryption",

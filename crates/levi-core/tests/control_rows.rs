@@ -10,7 +10,7 @@ use levi_core::batcher::Input;
 use levi_core::engine::{Event, Tried};
 use levi_core::{LeviConfig, Step, SyncError};
 use levi_outbox::LaneKey;
-use levi_transport::Verdict;
+use levi_transport::{ApiError, Verdict};
 use levi_types::{CodingSession, SessionId, SessionStatus};
 use tokio::sync::oneshot::Receiver;
 
@@ -197,4 +197,80 @@ fn a_failure_in_flight_says_nothing_about_a_message_whose_session_waits() {
     harness.tell(Event::WrittenElsewhere);
     harness.answer(|_| accepted());
     assert_eq!(harness.status().totals.pending_rows, 0);
+}
+
+/// What another process wrote may be anything: it does not make a failure cost nothing.
+#[test]
+fn a_row_that_fails_while_another_process_writes_still_waits_for_its_backoff() {
+    let mut harness = ready();
+    harness.enqueue_control(repository(), None);
+    for _ in 0..3 {
+        harness.tell(Event::WrittenElsewhere);
+        harness.end_control(failed(Verdict::Unreachable, "reset"));
+        assert!(harness.control.is_empty(), "it was sent again at once");
+        let due = harness.engine.timeout().unwrap();
+        harness.clock.advance_to(due);
+        harness.tell(Event::WrittenElsewhere);
+    }
+}
+
+/// The server's message quotes the row, whether or not it was replaced in flight.
+#[test]
+fn the_message_about_a_row_that_was_replaced_in_flight_stays_out_of_the_status() {
+    let mut harness = ready();
+    harness.enqueue_control(repository(), None);
+    harness.enqueue_control(repository(), None);
+    harness.end_control(Err(ApiError::new(Verdict::SchemaMismatch, "PGRST204", "path /home/jo")));
+    let paused = format!("{:?}", harness.status().paused);
+    assert!(paused.contains("PGRST204") && !paused.contains("/home/jo"), "{paused}");
+}
+
+/// Rows of one kind that are all bad say nothing about a project that takes the others.
+#[test]
+fn bad_repositories_do_not_pause_a_project_that_takes_messages() {
+    let mut harness = ready();
+    let id = harness.session("s");
+    for name in ["a", "b", "c"] {
+        harness.enqueue_control(LaneKey::Repository(name.into()), None);
+    }
+    let mut pauses = 0;
+    for number in 1..=40 {
+        harness.enqueue(&id, number).unwrap();
+        for _ in 0..5 {
+            while !harness.control.is_empty() {
+                harness.end_control(failed(Verdict::Rejected, "23514"));
+                pauses += usize::from(harness.status().paused.is_some());
+            }
+            harness.settle(Duration::from_secs(10), |_| accepted());
+        }
+    }
+    let totals = harness.status().totals;
+    assert_eq!((totals.pending_rows, totals.parked_control_rows), (0, 3));
+    assert!(pauses <= 1, "{pauses} pauses");
+}
+
+/// A project that was blamed for its repositories is not blamed for a few bad messages.
+#[test]
+fn bad_messages_are_parked_although_the_project_was_blamed_for_other_rows() {
+    let mut harness = ready();
+    let id = harness.session("s");
+    for name in ["a", "b", "c"] {
+        harness.enqueue_control(LaneKey::Repository(name.into()), None);
+    }
+    while !harness.control.is_empty() {
+        harness.end_control(failed(Verdict::Rejected, "23514"));
+    }
+    assert!(harness.status().paused.is_some());
+    harness.enqueue_all(&id, 1..=2);
+    let mut refusals = 0;
+    for _ in 0..10 {
+        harness.settle(Duration::from_secs(400), |_| {
+            refusals += 1;
+            failed(Verdict::Rejected, "22P02")
+        });
+        while !harness.control.is_empty() {
+            harness.end_control(failed(Verdict::Rejected, "23514"));
+        }
+    }
+    assert_eq!((refusals, harness.status().totals.parked_rows), (3, 2), "both at once, then each alone");
 }

@@ -364,3 +364,16 @@ fn a_batch_that_cannot_get_through_shrinks_until_it_does() {
     });
     assert!(harness.arrived.get("s").is_some_and(|rows| rows.len() > 6), "{:?}", harness.arrived);
 }
+
+/// A project that is being restored says how long that takes.
+#[test]
+fn a_project_that_asks_for_a_wait_is_left_alone_for_that_long() {
+    let mut harness = Harness::new(LeviConfig::default());
+    let id = harness.session("s");
+    harness.enqueue_all(&id, 1..=50);
+    let asked = Duration::from_secs(600);
+    harness.answer(|_| Err(ApiError::new(Verdict::ProjectUnavailable, "540", "").with_retry_after(asked)));
+    harness.settle(asked - Duration::from_secs(1), |_| panic!("it asked for more time"));
+    harness.settle(asked, |_| accepted());
+    assert_eq!(harness.arrived["s"].len(), 50);
+}

@@ -31,7 +31,7 @@ pub enum BuildError {
     NoOutbox,
 }
 
-/// Puts a [`Levi`] together where the defaults do not fit.
+/// Builds a [`Levi`] where the defaults do not fit.
 pub struct LeviBuilder {
     config: LeviConfig,
     http: HttpOptions,
@@ -74,21 +74,21 @@ impl LeviBuilder {
         self
     }
 
-    /// What wraps messages and secrets on this device's disk until they can be sealed.
+    /// The key that encrypts messages and secrets on this device's disk until they can be sealed.
     #[must_use]
     pub fn database_key(mut self, key: DatabaseKey) -> Self {
         self.database_key = Some(key);
         self
     }
 
-    /// Where the sign-in lies. With it, Levi starts signed in and refreshes its token by itself.
+    /// The store that has the sign-in. With it, Levi starts signed in and refreshes its token by itself.
     #[must_use]
     pub fn credentials(mut self, credentials: Arc<dyn Credentials>) -> Self {
         self.credentials = Some(credentials);
         self
     }
 
-    /// Where the sign-in comes from, instead of `credentials`.
+    /// The source of tokens, instead of `credentials`.
     #[must_use]
     pub fn auth(mut self, auth: Arc<dyn Auth>) -> Self {
         self.auth = Some(auth);
@@ -110,7 +110,7 @@ impl LeviBuilder {
         self
     }
 
-    /// A way to the server other than HTTP to the project's address.
+    /// A connection to the server other than HTTP to the project's address.
     #[must_use]
     pub fn supabase(mut self, supabase: Arc<dyn Supabase>) -> Self {
         self.supabase = Some(supabase);
@@ -124,8 +124,8 @@ impl LeviBuilder {
         self
     }
 
-    /// Hands session secrets only to devices that `trust` vouches for, for daemons that check public keys out of band.
-    /// What is in the outbox from earlier runs is held to it too.
+    /// Sends session secrets only to devices that `trust` accepts, for daemons that check public keys out of band. This
+    /// includes secrets that are in the outbox from earlier runs.
     #[must_use]
     pub fn trust_only(mut self, trust: DeviceTrust) -> Self {
         self.trust = Some(trust);
@@ -227,7 +227,7 @@ impl LeviBuilder {
     }
 }
 
-/// The way to the server and who is signed in there.
+/// The connection to the server, and who is signed in there.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) supabase: Arc<dyn Supabase>,

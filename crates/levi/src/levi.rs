@@ -29,11 +29,11 @@ pub struct Levi {
     pub(crate) cache: SecretsCache,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) trust: Option<DeviceTrust>,
-    /// One for all who ask: what is recorded is run by one, and its callers are told by it.
+    /// The one service that sends this Levi's control rows; every caller gets a clone.
     pub(crate) session_sync: Mutex<Option<SessionSyncService>>,
 }
 
-/// Why there is no session sync or reader to be had from this Levi.
+/// Why this Levi has no session sync and no reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotConnected {
@@ -51,7 +51,7 @@ pub enum NotConnected {
 impl Levi {
     /// A worker with the default outbox, for the project at `api_url`.
     ///
-    /// Opens nothing: what is wrong with the settings is told by [`start`](Self::start).
+    /// Opens nothing: [`start`](Self::start) reports what is wrong with the settings.
     #[cfg(feature = "sqlite")]
     pub fn new(
         config: LeviConfig,
@@ -64,12 +64,12 @@ impl Levi {
         builder.config(config).database_key(db_key).build_later()
     }
 
-    /// For everything `new` decides by itself.
+    /// A builder, for everything that `new` decides by itself.
     pub fn builder(http: HttpOptions, store: Arc<dyn SessionStore>) -> LeviBuilder {
         LeviBuilder::new(http, store)
     }
 
-    /// Opens the outbox and starts the worker. Must be called where tokio runs.
+    /// Opens the outbox and starts the worker. Must be called in a tokio runtime.
     ///
     /// # Errors
     /// [`StartError`], which says what to do.
@@ -82,25 +82,25 @@ impl Levi {
         Ok(())
     }
 
-    /// Hands over the token of the signed-in user. Sending begins, or goes on with it.
+    /// Sets the token of the signed-in user. Sending begins, or goes on with it.
     pub async fn set_context(&self, context: SyncContext) {
         self.worker.set_context(context);
     }
 
-    /// Takes the token away, on sign-out. At most the requests already under way still go through.
+    /// Removes the token, on sign-out. Only requests that are already in flight still succeed.
     pub async fn clear_context(&self) {
         self.worker.clear_context();
     }
 
-    /// Hands a message over. See [`Worker::enqueue`].
+    /// Enqueues a message. See [`Worker::enqueue`].
     ///
     /// # Errors
-    /// [`EnqueueError`]; the message was not taken.
+    /// [`EnqueueError`]; the message was not enqueued.
     pub fn enqueue(&self, request: MessageSyncRequest) -> Result<(), EnqueueError> {
         self.worker.enqueue(request)
     }
 
-    /// Hands a message over and returns once it is on disk. See [`Worker::enqueue_durable`].
+    /// Enqueues a message and returns once it is on disk. See [`Worker::enqueue_durable`].
     ///
     /// # Errors
     /// [`EnqueueError`]; the message is not on disk.
@@ -131,19 +131,19 @@ impl Levi {
         self.worker.written_elsewhere();
     }
 
-    /// What Levi is doing now. It follows what is done by a moment: whom [`enqueue_durable`](Self::enqueue_durable) has just
-    /// told may find the counts still without its message. To wait for a message use [`synced`](Self::synced), to wait for a
-    /// count [`watch_status`](Self::watch_status).
+    /// What Levi is doing now. Eventually consistent: right after [`enqueue_durable`](Self::enqueue_durable) returns, the
+    /// counts may not include that message yet. To wait for a message use [`synced`](Self::synced), to wait for a count
+    /// [`watch_status`](Self::watch_status).
     pub fn status(&self) -> Status {
         self.worker.status()
     }
 
-    /// Tells whenever the status changes.
+    /// Receives every change of the status.
     pub fn watch_status(&self) -> watch::Receiver<Status> {
         self.worker.watch_status()
     }
 
-    /// Stops intake, sends what can be sent until `deadline` is over, and says what stays.
+    /// Stops intake, sends what can be sent within `deadline`, and returns what remains in the outbox.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         #[cfg(feature = "sqlite")]
         self.wake_up.close();
@@ -187,7 +187,7 @@ impl Levi {
         Ok(kept.insert(service).clone())
     }
 
-    /// The receiving side, for this device.
+    /// A reader of the sessions that were shared with this device.
     ///
     /// # Errors
     /// [`NotConnected`].

@@ -5,14 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use levi_outbox::sqlite::notify::Listener;
 
-/// Where the socket belongs, and the socket while it is bound.
+/// The outbox that the socket is next to, and the socket while it is bound.
 pub(crate) struct WakeUp {
-    /// The outbox file; `None` for an outbox of the caller's own making.
+    /// The outbox file; `None` for an outbox that the caller opened.
     outbox: Option<PathBuf>,
     listener: Mutex<Option<Listener>>,
 }
 
-/// A [`WakeUp`] that nobody else can bind or close meanwhile.
+/// A locked [`WakeUp`]: no other thread can bind or close the socket.
 pub(crate) struct Listening<'a> {
     outbox: Option<&'a PathBuf>,
     listener: MutexGuard<'a, Option<Listener>>,
@@ -42,7 +42,7 @@ impl Listening<'_> {
         let Some(outbox) = self.outbox else { return };
         match Listener::bind(outbox, notified) {
             Ok(bound) => *self.listener = Some(bound),
-            Err(error) => tracing::info!("no wake-up socket beside the outbox: {error}"),
+            Err(error) => tracing::info!("no wake-up socket next to the outbox: {error}"),
         }
     }
 }

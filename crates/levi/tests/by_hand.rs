@@ -6,8 +6,10 @@ mod world;
 use std::time::Duration;
 
 use levi::core::SystemClock;
+use levi::outbox::RowKind;
 use levi::outbox::sqlite::{AdminCommand, Inspector, OutboxAdmin, OwnerNotice};
 use levi::types::Clock as _;
+use levi::{Step, SyncError};
 use levi_outbox::sqlite::notify::notify_owner;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use levi_transport::Table;
@@ -48,4 +50,40 @@ async fn a_row_unparked_by_an_operator_is_sent_at_once_by_the_levi_that_owns_the
 
     levi.shutdown(Duration::from_secs(5)).await;
     assert!(notify_owner(&outbox).is_err(), "the socket is removed");
+}
+
+/// The caller learns that nothing will send the row, and not after a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_caller_of_a_row_that_an_operator_discards_is_told_so() {
+    let world = World::new(1).await;
+    let key = database_key();
+    let store = world.store(&key);
+    let session = world.session("one");
+    store.save_session(&session).unwrap();
+    let levi = world.levi(world.config(), store, &key);
+    let (device, device_key) = world.device_key(0);
+    let sync = levi.session_sync(device, device_key).unwrap();
+    world.server.faults().plan(Scope::table(Table::Repositories), Times::Next(1), Fault::StallBeforeWrite);
+
+    let secret = secret();
+    let by_hand = async {
+        while world.server.faults().fired() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let outbox = world.outbox_path();
+        let rows = Inspector::open(&outbox).unwrap().list(None, 10).unwrap();
+        let row = rows.iter().find(|row| row.kind == RowKind::Secret).unwrap().id;
+        let now = SystemClock::new().now().wall;
+        OutboxAdmin::open(&outbox).unwrap().commit(&[AdminCommand::Discard(row)], now).unwrap();
+        // More than once, because the request may not be stalled yet.
+        while world.server.row_count(Table::Repositories).unwrap() == 0 {
+            world.server.faults().release();
+            tokio::task::yield_now().await;
+        }
+    };
+    let (report, ()) = tokio::join!(sync.sync_new_session(&session.id, &world.repository, &secret), by_hand);
+    let report = report.unwrap();
+    assert!(report.session.is_done(), "{report:?}");
+    assert!(matches!(report.secret, Step::Failed(SyncError::Discarded)), "{report:?}");
+    levi.shutdown(Duration::from_secs(5)).await;
 }

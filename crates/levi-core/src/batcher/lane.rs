@@ -31,9 +31,9 @@ pub(super) struct Lane {
     pub(super) in_flight: bool,
     /// Whether a row was written that the window should have had: start over once nothing is in flight.
     pub(super) restart_pending: bool,
-    /// Whether the parent's row was written since the lane left the outbox: whatever fails now says nothing
-    /// about the lane.
-    pub(super) blocked: bool,
+    /// Whether the parent's row, or the control row that is in flight, was written since the rows left the
+    /// outbox: whatever fails now says nothing about the lane as it is on disk.
+    pub(super) is_outdated: bool,
     /// Whether the engine owes a response about this lane.
     pub(super) awaits_response: bool,
     pub(super) group: Group,
@@ -54,7 +54,7 @@ impl Lane {
             window,
             in_flight: false,
             restart_pending: false,
-            blocked: false,
+            is_outdated: false,
             awaits_response: false,
             group: Group::COMMON,
             bisecting: 0,
@@ -92,11 +92,6 @@ impl Lane {
         }
     }
 
-    /// Whether a failure of the rows in flight says nothing about the lane as it is on disk now.
-    pub(super) fn is_outdated(&self) -> bool {
-        self.blocked || (self.is_control() && self.restart_pending)
-    }
-
     /// The rows on disk may differ from the window.
     pub(super) fn invalidate(&mut self) {
         if self.in_flight { self.restart_pending = true } else { self.start_over() }
@@ -105,7 +100,7 @@ impl Lane {
     /// The parent's row was written. If the lane is blocked on disk, no rows are loaded any more.
     pub(super) fn block(&mut self) {
         self.invalidate();
-        self.blocked = !self.is_idle();
+        self.is_outdated = !self.is_idle();
     }
 
     pub(super) fn start_over(&mut self) {
@@ -113,7 +108,7 @@ impl Lane {
         self.last_known = None;
         self.more = true;
         self.restart_pending = false;
-        self.blocked = false;
+        self.is_outdated = false;
     }
 
     /// A row was written at `sequence_number`.
@@ -121,6 +116,7 @@ impl Lane {
         if self.is_control() {
             // It was replaced, and its attempts are reset.
             self.attempts = 0;
+            self.is_outdated |= self.in_flight;
         }
         match self.last_known {
             Some(last) if sequence_number <= last => self.invalidate(),
@@ -131,7 +127,7 @@ impl Lane {
     /// Appends rows that were loaded.
     pub(super) fn extend(&mut self, loaded: LaneRows, flush_at: Monotonic) {
         self.awaits_response = false;
-        self.blocked = false;
+        self.is_outdated = false;
         if loaded.after != self.last_known {
             // The lane started over since: these rows do not follow the ones that are known now.
             self.more = true;

@@ -16,12 +16,13 @@ use crate::sync_error::SendError;
 impl Batcher {
     pub(super) fn outcome(&mut self, now: Now, id: BatchId, result: Result<(), SendError>) {
         let Some(mut batch) = self.in_flight.remove(&id) else { return };
+        let kind = kind_of(&batch);
         if result.is_err() {
             self.let_go_of_outdated(&mut batch);
         }
         match result {
             Ok(()) => self.accepted(now, batch),
-            Err(SendError::Api(error)) => self.failed(now, batch, &error),
+            Err(SendError::Api(error)) => self.failed(now, kind, batch, &error),
             Err(SendError::Wait(error)) => self.defer_all(now, batch, &error.to_reason()),
             Err(SendError::Never(error)) => {
                 for part in batch.parts {
@@ -37,7 +38,7 @@ impl Batcher {
     fn let_go_of_outdated(&mut self, batch: &mut Batch) {
         let windows = &mut self.windows;
         let outdated =
-            batch.parts.extract_if(.., |part| windows.lane(part.lane).is_some_and(|lane| lane.is_outdated()));
+            batch.parts.extract_if(.., |part| windows.lane(part.lane).is_some_and(|lane| lane.is_outdated));
         let outdated: Vec<LaneId> = outdated.map(|part| part.lane).collect();
         for lane in outdated {
             self.windows.remove(lane);
@@ -45,7 +46,8 @@ impl Batcher {
         }
     }
 
-    fn failed(&mut self, now: Now, batch: Batch, error: &ApiError) {
+    /// Of the batch, only the parts are left for which the failure counts; `kind` is that of all its rows.
+    fn failed(&mut self, now: Now, kind: RowKind, batch: Batch, error: &ApiError) {
         match error.verdict {
             Verdict::SignedOut => {
                 let epoch = batch.epoch;
@@ -55,9 +57,8 @@ impl Batcher {
                 }
             }
             Verdict::SchemaMismatch | Verdict::ProjectUnavailable => {
-                let reason = reason(kind_of(&batch), error);
                 self.put_back(batch);
-                self.pause_project(now, reason);
+                self.pause_project(now, reason(kind, error), error.retry_after.unwrap_or_default());
             }
             Verdict::MissingParent => self.missing_parent(now, batch, error),
             Verdict::Forbidden | Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
@@ -119,10 +120,11 @@ impl Batcher {
         }
     }
 
-    fn pause_project(&mut self, now: Now, Reason { code, detail }: Reason) {
+    fn pause_project(&mut self, now: Now, Reason { code, detail }: Reason, at_least: Duration) {
         let reason = PauseReason::Project { code, detail };
         let (backoff, random) = (self.config.backoff(), &mut self.random);
-        self.breaker.refused(now.monotonic, reason, |attempts| backoff.delay(attempts, random.draw()));
+        let delay = |attempts| backoff.delay(attempts, random.draw()).max(at_least);
+        self.breaker.refused(now.monotonic, reason, delay);
     }
 
     fn unavailable(&mut self, now: Now, batch: Batch, error: &ApiError) {
@@ -241,7 +243,7 @@ impl Batcher {
     /// Not the rows but the project is at fault: unpark them and wait.
     fn blame_project(&mut self, now: Now, rows: Vec<RowId>, reason: Reason) {
         self.unpark(now, rows);
-        self.pause_project(now, reason);
+        self.pause_project(now, reason, Duration::ZERO);
     }
 
     fn unpark(&mut self, now: Now, rows: Vec<RowId>) {
@@ -268,7 +270,7 @@ impl Batcher {
         let Some(lane) = self.windows.lane(id) else { return };
         lane.awaits_response = false;
         match result {
-            _ if lane.blocked => {
+            _ if lane.is_outdated => {
                 self.windows.remove(id);
                 self.dirty = true;
             }

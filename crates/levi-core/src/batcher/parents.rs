@@ -83,7 +83,7 @@ impl Batcher {
         let refusal = self.refusals.of(key);
         let Some((part, error)) = refusal.unresolved.take() else { return };
         refusal.parent_was_sent = parent == Parent::Ensured;
-        let is_outdated = self.windows.lane(part.lane).is_some_and(|lane| lane.is_outdated());
+        let is_outdated = self.windows.lane(part.lane).is_some_and(|lane| lane.is_outdated);
         if parent == Parent::Ensured || is_outdated {
             // It is blocked on disk, and loaded again when the server has the parent.
             self.windows.remove(part.lane);

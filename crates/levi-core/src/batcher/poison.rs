@@ -52,7 +52,7 @@ struct Search {
 struct Blame {
     kind: RowKind,
     code: String,
-    rows: usize,
+    rows: Vec<RowId>,
 }
 
 /// The size of the search that a refusal begins.
@@ -95,7 +95,7 @@ impl Poison {
         let (rows, most) = match &self.blame {
             Some(blame) if blame.kind == kind && blame.code == code => {
                 let most = size.most_when_repeated();
-                (2 * blame.rows, most.min(size.refused + size.waiting))
+                (2 * blame.rows.len(), most.min(size.refused + size.waiting))
             }
             _ => (size.refused, size.batch_size),
         };
@@ -128,11 +128,11 @@ impl Poison {
             return Finding::Row;
         }
         let rows = std::mem::take(&mut search.parked);
-        self.blame(kind, &error.code, rows.len());
+        self.blame(kind, &error.code, rows.clone());
         Finding::Project(rows)
     }
 
-    fn blame(&mut self, kind: RowKind, code: &str, rows: usize) {
+    fn blame(&mut self, kind: RowKind, code: &str, rows: Vec<RowId>) {
         self.searches.retain(|search| search.kind != kind || search.code != code);
         self.blame = Some(Blame { kind, code: code.to_owned(), rows });
     }
@@ -141,18 +141,28 @@ impl Poison {
         self.blame.is_some()
     }
 
-    /// No row is left to try. A project that was blamed before is blamed again for the rows refused since.
+    /// No row is left to try. A project that was blamed before is blamed again for the rows of the same kind
+    /// that were refused since.
     pub(super) fn blame_again(&mut self) -> Option<Blamed> {
-        let Search { kind, code, parked: rows, last_error, .. } = self.searches.pop()?;
+        let blamed = self.blame.as_ref()?.kind;
+        let last = self.searches.iter().rposition(|search| search.kind == blamed)?;
+        let Search { kind, code, parked: rows, last_error, .. } = self.searches.remove(last);
         let error = last_error?;
-        self.blame(kind, &code, rows.len());
+        self.blame(kind, &code, rows.clone());
         Some(Blamed { kind, rows, error })
     }
 
     /// A row of `kind` was accepted. Returns the rows to unpark: where many were parked before, the project
     /// may have been to blame until just now, so each is tried once more.
+    ///
+    /// A project that takes other rows is not paused for its control rows: those for which it was blamed stay
+    /// parked if they are refused once more.
     pub(super) fn accepted(&mut self, kind: RowKind) -> Vec<RowId> {
-        self.blame.take_if(|blame| blame.kind == kind);
+        if let Some(blame) = self.blame.take_if(|blame| blame.kind == kind || blame.kind.is_control())
+            && blame.kind != kind
+        {
+            self.retried_once.extend(blame.rows);
+        }
         let searches = self.searches.extract_if(.., |search| search.kind == kind);
         let parked = searches.map(|search| search.parked).filter(|parked| parked.len() >= MIN_ROWS_TO_BLAME);
         let rows: Vec<RowId> = parked.flatten().collect();

@@ -232,6 +232,7 @@ impl Engine {
             Event::WrittenElsewhere => {
                 self.batcher.handle(now, Input::Wake(Written::Unknown));
                 self.receipts.check_all(&*self.store);
+                self.steps.written_elsewhere();
             }
             Event::Stop { within } => {
                 self.stop_at = Some(now.monotonic.after(within));

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Engine;
 use super::event::Tried;
-use crate::batcher::PauseReason;
+use crate::batcher::{Batch, PauseReason};
 use crate::control::Step;
 use crate::sync_error::{SendError, SyncError};
 
@@ -30,8 +30,9 @@ pub(super) struct Steps {
     waiting: Vec<StepWaiter>,
     /// The attempts that ended in this turn.
     attempts: Vec<Attempt>,
-    /// Whether a row may have become blocked by a parent that failed since it was last looked at.
-    may_be_blocked: bool,
+    /// Whether a row may have left the outbox untried, or become blocked by a parent that failed, since the
+    /// rows were last looked at.
+    must_look: bool,
     /// Completed after the status was published.
     ready: Vec<(oneshot::Sender<Tried>, Step)>,
 }
@@ -39,14 +40,19 @@ pub(super) struct Steps {
 impl Steps {
     pub(super) fn watch(&mut self, row: RowKey, deadline: Monotonic, reply: oneshot::Sender<Tried>) {
         self.waiting.push(StepWaiter { row, deadline, reply });
-        self.may_be_blocked = true;
+        self.must_look = true;
     }
 
     pub(super) fn attempted(&mut self, row: RowKey, result: &Result<(), SendError>) {
         if !self.waiting.is_empty() {
             self.attempts.push(Attempt { row, result: result.clone() });
-            self.may_be_blocked |= result.is_err();
+            self.must_look |= result.is_err();
         }
+    }
+
+    /// Another process wrote to the outbox, and may have discarded a row.
+    pub(super) fn written_elsewhere(&mut self) {
+        self.must_look = true;
     }
 
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
@@ -88,11 +94,16 @@ impl Engine {
             let error = pause_error(&paused);
             self.steps.complete(|_| Some(Step::WillRetry(error.clone())));
         }
-        if std::mem::take(&mut self.steps.may_be_blocked) {
-            let store = &*self.store;
+        if std::mem::take(&mut self.steps.must_look) {
+            let (store, batcher) = (&*self.store, &self.batcher);
+            let is_in_flight = |row: RowId| {
+                batcher.in_flight().filter_map(Batch::control_row).any(|(_, sent)| sent.id == row)
+            };
             self.steps.complete(|waiter| {
-                // If the outbox cannot be read, the batcher hears of it and pauses.
-                listed(store, waiter.row.id).ok().and_then(stuck)
+                // The outcome of a row in flight is on its way. If the outbox cannot be read, the callers wait
+                // for the first attempt or for their deadline.
+                let row = Some(waiter.row.id).filter(|row| !is_in_flight(*row))?;
+                listed(store, row).ok().and_then(stuck)
             });
         }
         let late = SyncError::Waiting(Reason {
@@ -118,6 +129,7 @@ impl Engine {
         };
         match self.store.row_state(attempt.row.id) {
             Ok(RowState::Parked(_)) => Step::Failed(error),
+            Ok(RowState::Gone) => Step::Failed(SyncError::Discarded),
             _ => Step::WillRetry(error),
         }
     }
@@ -136,9 +148,10 @@ fn listed(store: &dyn OutboxStore, row: RowId) -> Result<Option<ListedRow>, Outb
     Ok(next.filter(|listed| listed.id == row))
 }
 
-/// The step of a row that will not be tried soon: it is gone, parked, or blocked by a parent that failed.
+/// The step of a row that will not be tried soon: it is gone, parked, or blocked by a parent that failed. A
+/// row that was sent is not looked at, because its attempt has completed its callers.
 fn stuck(row: Option<ListedRow>) -> Option<Step> {
-    let Some(row) = row else { return Some(Step::Done) };
+    let Some(row) = row else { return Some(Step::Failed(SyncError::Discarded)) };
     let reason = SyncError::Waiting(row.reason?);
     if row.parked {
         return Some(Step::Failed(reason));
