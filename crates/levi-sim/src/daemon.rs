@@ -1,4 +1,4 @@
-//! The daemon's own store: session secrets as they arrive, sessions as it knows them, and what it is notified.
+//! The daemon's own store: session secrets as they arrive, sessions as it knows them, and what it is told.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

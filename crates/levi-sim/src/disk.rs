@@ -1,4 +1,4 @@
-//! The disk: a real outbox that outlives the engine, dies in the middle of a commit when notified to, and shows
+//! The disk: a real outbox that outlives the engine, dies in the middle of a commit when told to, and shows
 //! everything that is done to it to the simulation.
 
 use std::path::PathBuf;
@@ -95,12 +95,12 @@ impl Disk {
     }
 
     /// Writes past the engine, as another part of the daemon or the operator's tool does.
-    pub(crate) fn write_elsewhere(&self, changes: &[Change]) {
+    pub(crate) fn write_elsewhere(&self, changes: &[Change], rows: &[NewRow]) {
         let inner = &mut *self.inner();
         if let Ok(store) = inner.store.get_mut()
-            && store.commit(changes, &[]).is_ok()
+            && let Ok(answers) = store.commit(changes, rows)
         {
-            inner.model.committed(changes, &[], &[]);
+            inner.model.committed(changes, rows, &answers);
         }
     }
 

@@ -60,6 +60,9 @@ pub(crate) struct Model {
     pub(crate) trace: Option<Vec<String>>,
     /// When each message was stored and when the server had it, if there is a trace.
     pub(crate) arrivals: BTreeMap<(usize, i64), Arrival>,
+    /// Requests of this turn of which a row changed on disk after they were planned: what is left of
+    /// each, by session and sequence number. None of them may be sent.
+    pub(crate) outdated_requests: Vec<BTreeSet<(usize, i64)>>,
     /// Calls to the outbox in this turn: a loop that never ends is cut here.
     pub(crate) calls: u32,
     /// Wall-clock jumps and other reasons for which a wait may end early.
@@ -93,6 +96,8 @@ pub(crate) struct Session {
     pub(crate) causes: u32,
     /// Another process changed the lane: what Levi has in memory may differ for a while.
     pub(crate) modified_externally: bool,
+    /// Sequence numbers of which another process replaced the text.
+    pub(crate) edited_externally: BTreeSet<i64>,
     pub(crate) in_flight: Option<u64>,
     pub(crate) key_here: bool,
     /// Whether the daemon's store knows the session.
@@ -140,6 +145,7 @@ impl Model {
             violation: None,
             trace: traced.then(Vec::new),
             arrivals: BTreeMap::new(),
+            outdated_requests: Vec::new(),
             calls: 0,
             delays_void: false,
         }

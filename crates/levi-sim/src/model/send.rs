@@ -6,12 +6,14 @@ use levi_outbox::{LaneKey, RowKey};
 
 use super::Model;
 use super::control::name_of;
+use crate::content::Content;
 
 impl Model {
     /// The payloads of a request were read. A request carries a prefix of what waits in each of its sessions:
     /// otherwise a later message would overtake an earlier one.
     pub(crate) fn payloads_read(&mut self, keys: &[RowKey]) {
         let mut places: BTreeMap<usize, BTreeSet<i64>> = BTreeMap::new();
+        let (mut unchanged, mut outdated) = (BTreeSet::new(), false);
         for key in keys {
             // A control row is checked when it is sent.
             let Some(row) = self.rows.get(&key.id) else { return };
@@ -20,18 +22,31 @@ impl Model {
                 .get(row.session)
                 .is_some_and(|session| session.pending.get(&row.sequence_number) == Some(&key.id));
             if row.version != key.version || !pending {
-                // One that changed meanwhile: such a request is not sent.
-                return;
+                outdated = true;
+                continue;
             }
+            unchanged.insert((row.session, row.sequence_number));
             if !places.entry(row.session).or_default().insert(row.sequence_number) {
                 let name = self.name(key.id);
                 return self.fail("once", format!("{name} is twice in one request"));
             }
         }
+        if outdated {
+            return self.outdated_requests.push(unchanged);
+        }
         for (session, places) in places {
             self.check_prefix(session, &places);
             self.check_wait(session);
             self.check_parent(&LaneKey::Messages(name_of(session)));
+        }
+    }
+
+    /// A request is sent. One of which a row changed after it was planned must not be: what follows that
+    /// row would overtake it.
+    pub(crate) fn request_sent(&mut self, rows: &[(usize, i64, Content)]) {
+        let sent: BTreeSet<_> = rows.iter().map(|(session, number, _)| (*session, *number)).collect();
+        if self.outdated_requests.contains(&sent) {
+            self.fail("order", format!("{sent:?} is sent without the rows that changed"));
         }
     }
 
@@ -43,7 +58,10 @@ impl Model {
             // What is stored in this very turn came too late. What the server has, or refused by itself, leaves
             // the disk with the turn's commit.
             let late = row.stored_in_turn == self.turn;
-            let settled = session.shown.get(place) == Some(&row.content) || row.refused_alone.is_some();
+            // A newer text of another process may come later: the server shows the older one.
+            let edited = session.edited_externally.contains(place) && session.shown.contains_key(place);
+            let settled =
+                edited || session.shown.get(place) == Some(&row.content) || row.refused_alone.is_some();
             !places.contains(place) && !late && !settled
         });
         if let Some((place, _)) = overtaken {

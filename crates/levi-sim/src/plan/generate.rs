@@ -150,7 +150,7 @@ impl Draft<'_> {
     }
 
     fn happening(&mut self) -> SimEvent {
-        match self.random.below(40) {
+        match self.random.below(41) {
             0..=11 => {
                 let fault = self.server_fault();
                 SimEvent::Server(fault, self.for_a_while())
@@ -182,6 +182,7 @@ impl Draft<'_> {
             36 => SimEvent::DaemonStore(self.for_a_while()),
             37 => SimEvent::RetryParked { notified: self.random.chance(70) },
             38 => SimEvent::Discard(self.session()),
+            39 => SimEvent::EditElsewhere(self.session()),
             _ => SimEvent::Server(ServerFault::LostAnswer, self.for_a_while()),
         }
     }

@@ -149,6 +149,8 @@ pub enum SimEvent {
     },
     /// The operator discards the first pending message of a session.
     Discard(usize),
+    /// Another process replaces the first pending message of a session with a newer text.
+    EditElsewhere(usize),
 }
 
 /// What a server can do wrong.

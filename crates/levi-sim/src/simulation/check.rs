@@ -210,7 +210,10 @@ impl Simulation {
         // Where every row that is left is refused alike, Levi takes it for the project's fault, and says so.
         let blamed = self.blamed;
         self.model(|model| {
-            let rows = || model.sessions.iter().flat_map(|session| session.pending.values());
+            // What waits for a parked parent cannot show that the project takes rows.
+            let is_held = |number| model.is_held(&LaneKey::Messages(session_id(number)));
+            let sendable = || model.sessions.iter().enumerate().filter(|(number, _)| !is_held(*number));
+            let rows = || sendable().flat_map(|(_, session)| session.pending.values());
             let all_bad = || {
                 rows().filter_map(|id| model.rows.get(id)).all(|row| row.content.kind != MessageKind::Good)
             };

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use levi_core::QUEUE_OVERHEAD;
 use levi_core::batcher::Input;
-use levi_core::engine::{ControlIntake, Event, Intake};
+use levi_core::engine::{ControlIntake, Event, Intake, Message};
 use levi_outbox::{Change, LaneKey, NewRow};
 use levi_testkit::outbox::OutboxFailure;
 use levi_types::{MessageSyncRequest, Monotonic};
 use tokio::sync::oneshot;
 
 use super::{FIRST_ATTEMPTS_WITHIN, Gate, Occurrence, Simulation, WaitingForDisk, WaitingForStep};
-use crate::content::{Content, session_id};
+use crate::content::{Content, MessageKind, session_id};
 use crate::disk::Death;
 use crate::plan::{DiskFault, Moment, RefreshEnd, ServerFault, SimEvent};
 
@@ -55,6 +55,7 @@ impl Simulation {
             SimEvent::DaemonStore(lasts) => self.daemon_store_fails(lasts),
             SimEvent::RetryParked { notified } => self.retry_parked(notified),
             SimEvent::Discard(session) => self.discard(session),
+            SimEvent::EditElsewhere(session) => self.edit_elsewhere(session),
         }
     }
 
@@ -214,7 +215,7 @@ impl Simulation {
             messages.chain(control).collect::<Vec<_>>()
         });
         let changes: Vec<_> = parked.into_iter().map(|row| Change::Unpark { row, at }).collect();
-        self.write_elsewhere(&changes, notified);
+        self.write_elsewhere(&changes, &[], notified);
     }
 
     fn discard(&mut self, session: usize) {
@@ -223,12 +224,43 @@ impl Simulation {
             session.pending.first_key_value().map(|(_, row)| *row)
         });
         if let Some(row) = first {
-            self.write_elsewhere(&[Change::Discard { row }], true);
+            self.write_elsewhere(&[Change::Discard { row }], &[], true);
         }
     }
 
-    fn write_elsewhere(&mut self, changes: &[Change], notified: bool) {
-        if changes.is_empty() {
+    /// The row that a batch was planned with is then no longer what the outbox has.
+    fn edit_elsewhere(&mut self, session: usize) {
+        let first = self.model(|model| {
+            let session = model.sessions.get(session)?;
+            let number = *session.pending.first_key_value()?.0;
+            Some((number, session.latest.get(&number).copied()))
+        });
+        let Some((sequence_number, stored)) = first else { return };
+        let version = self.versions.entry((session, sequence_number)).or_default();
+        // A text of the daemon's own that is not on disk yet would be stored later, over the newer one.
+        if stored != Some(*version) {
+            return;
+        }
+        *version += 1;
+        let content = Content { version: *version, kind: MessageKind::Good };
+        let request = MessageSyncRequest {
+            message_id: format!("m{session}-{sequence_number}").into(),
+            session_id: session_id(session),
+            sequence_number,
+            content: content.text(0),
+        };
+        // Without the session's key the other process has nothing to write.
+        if let Ok(Message::Sealed(row)) = self.sealer.prepare(request, self.clocks().wall, &mut self.nonces) {
+            self.model(|model| {
+                let edited = model.sessions.get_mut(session).map(|session| &mut session.edited_externally);
+                edited.map(|edited| edited.insert(sequence_number))
+            });
+            self.write_elsewhere(&[], &[row], true);
+        }
+    }
+
+    fn write_elsewhere(&mut self, changes: &[Change], rows: &[NewRow], notified: bool) {
+        if changes.is_empty() && rows.is_empty() {
             return;
         }
         self.model(|model| {
@@ -237,7 +269,7 @@ impl Simulation {
             }
             model.control_modified_externally();
         });
-        self.disk.write_elsewhere(changes);
+        self.disk.write_elsewhere(changes, rows);
         self.unnotified |= !notified;
         if notified {
             // The notification takes a moment, in which Levi does not know of the change.

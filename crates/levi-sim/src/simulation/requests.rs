@@ -27,6 +27,7 @@ impl Simulation {
                 rows.rows.iter().map(|(s, place, c)| format!("s{s}/{place} v{}", c.version)).collect();
             format!("send {batch}: {}", names.join(", "))
         });
+        self.model(|model| model.request_sent(&rows.rows));
         self.check_request(batch, &rows);
         self.check_may_send(gate_changes);
         let Some(token) = self.token else {

@@ -60,6 +60,7 @@ impl Simulation {
         {
             let model = &mut self.disk.inner().model;
             model.turn += 1;
+            model.outdated_requests.clear();
             model.calls = 0;
         }
         let mut events = std::mem::take(&mut self.events);
