@@ -48,7 +48,7 @@ pub(crate) enum Command {
     /// Sync messages from a file or stdin to your project.
     #[command(after_help = AFTER_HELP)]
     Sync(SyncArgs),
-    /// Print the messages that any of your devices wrote, decrypted.
+    /// Print the messages of every session that this device can read, decrypted.
     #[command(after_help = AFTER_HELP)]
     Pull(PullArgs),
     /// Sign in to a project and register this device.
@@ -68,8 +68,8 @@ pub(crate) enum Command {
     /// List, retry, discard or export the rows of the outbox.
     #[command(after_help = AFTER_HELP)]
     Outbox(OutboxArgs),
-    /// Find problems of this device and of the project, and say what to do. Changes nothing. Works
-    /// while a daemon runs.
+    /// Find problems of this device and of the project, and say what to do. Changes nothing in a
+    /// sound project. Works while a daemon runs.
     #[command(after_help = AFTER_HELP)]
     Doctor(DoctorArgs),
 }

@@ -15,11 +15,11 @@ pub struct DueQuery<'a> {
     pub horizon: Wall,
     /// Lanes that the caller already works on; they are left out.
     pub except: &'a [LaneId],
-    /// At most so many lanes.
+    /// The greatest number of lanes.
     pub max_lanes: usize,
-    /// At most so many heads for each lane.
+    /// The greatest number of heads (first rows) of each lane.
     pub heads_per_lane: usize,
-    /// Adds no more lanes once so many heads are collected in all.
+    /// No more lanes are added once there are this many heads in all.
     pub max_heads: usize,
 }
 

@@ -67,7 +67,7 @@ impl LeviBuilder {
         }
     }
 
-    /// How to batch, retry and bound.
+    /// The batching, retry and size settings.
     #[must_use]
     pub fn config(mut self, config: LeviConfig) -> Self {
         self.config = config;
@@ -117,7 +117,7 @@ impl LeviBuilder {
         self
     }
 
-    /// Session keys, shared with others.
+    /// A cache of session keys that is shared with other services, such as a `SessionSyncService` of the daemon's own.
     #[must_use]
     pub fn secrets_cache(mut self, cache: SecretsCache) -> Self {
         self.cache = cache;
@@ -125,7 +125,8 @@ impl LeviBuilder {
     }
 
     /// Sends session secrets only to devices that `trust` accepts, for daemons that check public keys out of band. This
-    /// includes secrets that are in the outbox from earlier runs.
+    /// includes secrets that are in the outbox from earlier runs. A [`reader`](Levi::reader) is not restricted by it: call
+    /// [`Reader::with_trust`](crate::Reader::with_trust) on it, too.
     #[must_use]
     pub fn trust_only(mut self, trust: DeviceTrust) -> Self {
         self.trust = Some(trust);

@@ -38,7 +38,7 @@ pub(crate) struct DemoArgs {
     /// {"session_id"?, "message_id"?, "sequence_number"?, "content"} a line; `-` for stdin.
     #[arg(long, value_name = "FILE")]
     input: Option<Input>,
-    /// Repeat or cut the input to so many messages; try 100000.
+    /// Repeat or cut the input to this many messages; try 100000.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     messages: Option<u64>,
     /// How many devices the user has: one writes, the others read.

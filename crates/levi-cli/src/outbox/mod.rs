@@ -31,7 +31,7 @@ enum OutboxCommand {
     List(ListArgs),
     /// Unpark rows, and make everything due now. Works while a daemon runs.
     Retry(ChosenArgs),
-    /// Delete rows. What was not sent yet never will be. Works while a daemon runs.
+    /// Delete rows: what was not sent yet is never sent. Works while a daemon runs.
     Discard(ChosenArgs),
     /// Print messages, decrypted, as NDJSON that `levi sync` reads. Works while a daemon runs.
     Export(ListArgs),
@@ -44,7 +44,7 @@ struct ListArgs {
     /// Only parked rows.
     #[arg(long)]
     parked: bool,
-    /// At most so many rows.
+    /// At most this many rows.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 }

@@ -50,8 +50,8 @@ pub(crate) struct SyncArgs {
     /// The title of new sessions. The server can read it.
     #[arg(long)]
     title: Option<String>,
-    /// Stop waiting once the server has accepted nothing for so many seconds; what is pending stays
-    /// in the outbox.
+    /// Stop waiting once the server has accepted nothing for this many seconds; what is pending
+    /// stays in the outbox.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
 }

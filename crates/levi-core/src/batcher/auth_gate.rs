@@ -12,7 +12,7 @@ enum SignIn {
     In,
     /// A token is being asked for.
     Refreshing,
-    /// No token could be had for now; asked for again at this time.
+    /// No fresh token for now; the refresh is repeated at this time.
     RefreshAt(Monotonic),
     /// The user must sign in.
     Out,

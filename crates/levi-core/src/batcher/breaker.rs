@@ -20,7 +20,7 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Breaker {
     state: State,
-    /// `Unreachable` or `Busy` so many times in a row: each further one halves what is sent at once.
+    /// How many times in a row `Unreachable` or `Busy` came back. Each further one halves the size of a request.
     consecutive_failures: u32,
     /// How often the project refused everything since it last accepted something.
     attempts: u32,

@@ -156,7 +156,7 @@ pub enum Action {
         max_lanes: usize,
         /// The greatest number of rows for each lane.
         heads_per_lane: usize,
-        /// No more lanes are added once there are so many rows.
+        /// No more lanes are added once there are this many rows.
         max_heads: usize,
     },
     /// Ask for more rows of one lane; the response is [`Input::LaneLoaded`]. Changes of earlier actions are

@@ -38,7 +38,7 @@ pub enum PauseReason {
     SignedOut,
     /// A fresh token is being asked for.
     Refreshing,
-    /// No token can be had for now, because the keychain is locked or the sign-in server does not
+    /// No fresh token for now, because the keychain is locked or the sign-in server does not
     /// answer. Levi asks again by itself.
     SignInUnavailable,
     /// The project refuses everything: a missing table, read-only, paused, or every row refused alike.

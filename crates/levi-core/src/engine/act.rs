@@ -213,7 +213,7 @@ impl Engine {
         Ok(SealResult::Sealed)
     }
 
-    /// The server refused a row for want of its parent, as it seems: if the daemon's store knows the parent,
+    /// The server refused a row, probably because its parent is missing. If the daemon's store knows the parent,
     /// its rows are sent first.
     fn ensure_parent(&mut self, now: Now, key: &LaneKey, row: RowKey) -> Parent {
         match self.parents(key, row) {
