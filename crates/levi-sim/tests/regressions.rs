@@ -166,3 +166,13 @@ fn a_good_row_behind_many_bad_ones_arrives_though_the_project_is_blamed_at_first
     events.push(message(400, 0, 10, MessageKind::Good));
     holds(plan, events);
 }
+
+#[test]
+fn a_good_row_is_not_blamed_for_a_bad_one_whose_lane_was_blocked_while_both_were_in_flight() {
+    let mut plan = calm(3);
+    plan.setup.config.flush_interval = Duration::from_millis(500);
+    let good = message(0, 2, 13, MessageKind::Good);
+    let bad = message(10, 0, 9, MessageKind::Poison);
+    // After the request left, before its response comes.
+    holds(plan, vec![good, bad, planned(520, SimEvent::SyncSession(0))]);
+}

@@ -17,11 +17,17 @@ impl Batcher {
     pub(super) fn outcome(&mut self, now: Now, id: BatchId, result: Result<(), SendError>) {
         let Some(mut batch) = self.in_flight.remove(&id) else { return };
         let kind = kind_of(&batch);
+        let lanes_sent = batch.parts.len();
         if result.is_err() {
             self.let_go_of_outdated(&mut batch);
         }
         match result {
             Ok(()) => self.accepted(now, batch),
+            // The offender may be in a lane that was let go of, so what is left is sent by itself before
+            // it is blamed.
+            Err(SendError::Api(error)) if batch.parts.len() < lanes_sent && blames_rows(error.verdict) => {
+                self.isolate(batch, &error);
+            }
             Err(SendError::Api(error)) => self.failed(now, kind, batch, &error),
             Err(SendError::Wait(error)) => self.defer_all(now, batch, &error.to_reason()),
             Err(SendError::Never(error)) => {
@@ -286,6 +292,18 @@ impl Batcher {
     fn notice_split(&mut self, rows: usize, error: &ApiError) {
         self.actions.push_back(Action::Notice(Notice::Split { rows, code: error.code.clone() }));
     }
+}
+
+/// Whether the response says that a row of the batch is at fault.
+const fn blames_rows(verdict: Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::MissingParent
+            | Verdict::Forbidden
+            | Verdict::Rejected
+            | Verdict::TooLarge
+            | Verdict::DuplicateInBatch
+    )
 }
 
 /// The kind of the batch's rows. Messages and control rows never share a batch.
