@@ -76,7 +76,9 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`]; the old record is still stored then.
     pub fn save_repository(&self, repository: &Repository) -> Result<(), StoreError> {
-        Ok(REPOSITORIES.save(&self.lock(), &self.cipher, repository.id.as_str(), repository)?)
+        Ok(self.durably(|connection| {
+            REPOSITORIES.save(connection, &self.cipher, repository.id.as_str(), repository)
+        })?)
     }
 
     /// Stores a session, or replaces the record with the same id.
@@ -84,7 +86,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`]; the old record is still stored then.
     pub fn save_session(&self, session: &CodingSession) -> Result<(), StoreError> {
-        Ok(SESSIONS.save(&self.lock(), &self.cipher, session.id.as_str(), session)?)
+        Ok(self.durably(|connection| SESSIONS.save(connection, &self.cipher, session.id.as_str(), session))?)
     }
 
     /// Stores a session's secret, or replaces the old one. The session itself may be stored later.
@@ -93,7 +95,9 @@ impl SqliteSessionStore {
     /// [`StoreError`]; the old secret is still stored then.
     pub fn save_secret(&self, session: &SessionId, secret: &SessionSecret) -> Result<(), StoreError> {
         // Exposed to be sealed.
-        Ok(SECRETS.save_bytes(&self.lock(), &self.cipher, session.as_str(), secret.expose().as_bytes())?)
+        let secret = secret.expose().as_bytes();
+        Ok(self
+            .durably(|connection| SECRETS.save_bytes(connection, &self.cipher, session.as_str(), secret))?)
     }
 
     /// All repositories, ordered by id.
@@ -138,6 +142,17 @@ impl SqliteSessionStore {
     }
 
     /// Ignores poisoning: after a panic in another thread, SQLite has rolled back its transaction.
+    /// Makes a write survive power loss. A session's secret cannot be made again, and messages on the server
+    /// may already be sealed under it.
+    fn durably<T>(&self, write: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Failure> {
+        let connection = self.lock();
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        let written = write(&connection);
+        // Where this fails, later writes are slower and no less safe.
+        let _ = connection.pragma_update(None, "synchronous", "NORMAL");
+        written
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,8 +183,8 @@ impl fmt::Debug for SqliteSessionStore {
     }
 }
 
-/// WAL with `synchronous = NORMAL`. A power cut may lose the last few writes, which does no harm: the daemon stores them
-/// again, and the outbox, not this store, decides what is sent.
+/// WAL with `synchronous = NORMAL`, which suits the delivery reports: power loss may lose the last few,
+/// and the outbox, not this store, decides what is sent. Records are written with `FULL`.
 ///
 /// The switch to WAL needs exclusive access. If another process reads the file, the slower defaults are used until
 /// the next open.
@@ -196,5 +211,23 @@ fn create_private(path: &Path) -> io::Result<()> {
     match options.open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DatabaseKey, SqliteSessionStore};
+
+    #[test]
+    fn a_record_is_written_so_that_it_survives_power_loss() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = DatabaseKey::from_bytes([1; 32]);
+        let store = SqliteSessionStore::open(folder.path().join("store.sqlite"), key).unwrap();
+        let synchronous = |connection: &rusqlite::Connection| {
+            Ok(connection.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0))?)
+        };
+        // 2 is FULL, 1 is NORMAL.
+        assert_eq!(store.durably(synchronous).unwrap(), 2);
+        assert_eq!(synchronous(&store.lock()).unwrap(), 1);
     }
 }
