@@ -37,12 +37,13 @@ pub struct LeviConfig {
 
 impl Default for LeviConfig {
     fn default() -> Self {
+        let Backoff { base, max, jitter } = Backoff::default();
         Self {
             batch_size: 50,
             flush_interval: Duration::from_millis(500),
-            backoff_base: Duration::from_secs(2),
-            backoff_max: Duration::from_secs(300),
-            backoff_jitter: 0.1,
+            backoff_base: base,
+            backoff_max: max,
+            backoff_jitter: jitter,
             max_batch_bytes: 1_000_000,
             catch_up_batch_size: 500,
             max_in_flight: 4,
@@ -126,6 +127,6 @@ impl LeviConfig {
     /// The longest delay the schedule can give, jitter included. A due time further away than this means
     /// that the wall clock jumped.
     pub fn longest_delay(&self) -> Duration {
-        self.backoff_max.saturating_add(self.backoff_max.mul_f64(self.backoff_jitter.clamp(0.0, 1.0)))
+        self.backoff().longest()
     }
 }

@@ -124,9 +124,8 @@ impl LeviBuilder {
         self
     }
 
-    /// Sends session secrets only to devices that `trust` accepts, for daemons that check public keys out of band. This
-    /// includes secrets that are in the outbox from earlier runs. A [`reader`](Levi::reader) is not restricted by it: call
-    /// [`Reader::with_trust`](crate::Reader::with_trust) on it, too.
+    /// Sends session secrets only to devices that `trust` accepts, and reads only what they sealed, for daemons
+    /// that check public keys out of band. This includes secrets that are in the outbox from earlier runs.
     #[must_use]
     pub fn trust_only(mut self, trust: DeviceTrust) -> Self {
         self.trust = Some(trust);

@@ -199,7 +199,11 @@ impl Levi {
         let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
         let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
         let supabase = Arc::clone(&connection.supabase);
-        Ok(Reader::new(supabase, auth, device_id, device_private_key, self.cache.clone()))
+        let reader = Reader::new(supabase, auth, device_id, device_private_key, self.cache.clone());
+        Ok(match &self.trust {
+            Some(trust) => reader.with_trust(Arc::clone(trust)),
+            None => reader,
+        })
     }
 }
 

@@ -211,6 +211,26 @@ async fn a_device_the_daemon_does_not_vouch_for_gets_no_secret() {
     levi.shutdown(Duration::from_secs(5)).await;
 }
 
+/// What the builder was told to trust holds for reading too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_opens_no_secret_of_a_device_the_daemon_does_not_vouch_for() {
+    let world = World::new(2).await;
+    let (levi, sync, session) = service(&world);
+    sync.sync_new_session(&session.id, &world.repository, &secret()).await.unwrap();
+    let (id, device_key) = world.device_key(1);
+    let store = SqliteSessionStore::open(world.folder.path().join("other.sqlite"), database_key()).unwrap();
+    let other = Levi::builder(world.http(), Arc::new(store))
+        .config(world.config())
+        .auth(world.auth.clone())
+        .trust_only(Arc::new(|_, _| false))
+        .build()
+        .unwrap();
+    let reader = other.reader(id, device_key).unwrap();
+    assert!(reader.pull(&session.id, None, 10).await.is_err());
+    assert!(world.reader(1).pull(&session.id, None, 10).await.is_ok());
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
 /// A row that was altered on the server is named with its number; those around it are read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_altered_on_the_server_is_named_and_the_next_one_is_read() {
