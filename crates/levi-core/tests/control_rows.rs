@@ -11,7 +11,7 @@ use levi_core::engine::{Event, Tried};
 use levi_core::{LeviConfig, Step, SyncError};
 use levi_outbox::LaneKey;
 use levi_transport::{ApiError, Verdict};
-use levi_types::{CodingSession, SessionId, SessionStatus};
+use levi_types::{CodingSession, SessionId};
 use tokio::sync::oneshot::Receiver;
 
 fn repository() -> LaneKey {
@@ -34,16 +34,7 @@ fn ready() -> Harness {
 
 /// The session is in the daemon's store, its repository is not.
 fn known_to_daemon(harness: &Harness, id: &SessionId) {
-    let session = CodingSession {
-        id: id.clone(),
-        repository_id: "r".into(),
-        owner_device_id: None,
-        status: SessionStatus::Active,
-        title: None,
-        current_branch: None,
-        working_directory: None,
-        worktree_path: None,
-    };
+    let session = CodingSession::new(id.clone(), "r");
     harness.store.sessions.lock().unwrap().insert(id.clone(), session);
 }
 
@@ -69,6 +60,19 @@ fn parents_are_sent_first_and_at_once_and_messages_wait_for_their_session() {
     assert!(tried.iter_mut().all(|tried| step(tried).is_done()));
     harness.answer(|_| accepted());
     assert_eq!(harness.status().totals, Default::default());
+}
+
+#[test]
+fn control_rows_that_take_long_leave_a_request_for_messages() {
+    let mut harness = ready();
+    for number in 0..9 {
+        harness.enqueue_control(LaneKey::Repository(format!("r{number}").into()), None);
+    }
+    let max_in_flight = LeviConfig::default().max_in_flight;
+    assert_eq!(harness.control.len(), max_in_flight - 1);
+    let id = harness.session("s");
+    harness.enqueue_all(&id, 1..=50);
+    assert_eq!(harness.open.len(), 1, "messages do not wait for them");
 }
 
 #[test]

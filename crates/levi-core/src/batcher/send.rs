@@ -30,7 +30,18 @@ impl Batcher {
         }
     }
 
+    /// Where there are several requests, messages keep one for themselves: a control row may take long, because
+    /// it asks this device's keychain and store.
+    fn has_room_for_control_row(&self) -> bool {
+        let max_in_flight = self.breaker.max_in_flight(self.config.max_in_flight);
+        let control_rows = self.in_flight.values().filter(|batch| batch.control_row().is_some()).count();
+        control_rows < max_in_flight.saturating_sub(1).max(1)
+    }
+
     fn next_control_row(&mut self) -> Option<Action> {
+        if !self.has_room_for_control_row() {
+            return None;
+        }
         let part = self.windows.next_control_row()?;
         self.control_row_was_last = true;
         Some(Action::SendControl(self.launch(vec![part])))
