@@ -144,7 +144,7 @@ async fn a_step_whose_parent_is_parked_is_stored_and_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_asks_for_session_sync_gets_the_same_and_no_other_devices() {
+async fn every_caller_of_session_sync_gets_the_same_service_and_no_other_devices() {
     let world = World::new(2).await;
     let (levi, first, session) = service(&world);
     let (device, device_key) = world.device_key(0);
