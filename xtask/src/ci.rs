@@ -28,6 +28,7 @@ fn steps(members: &[Package]) -> Vec<Step> {
         clippy("clippy", &["--workspace", "--all-targets", "--all-features"]),
     ];
     steps.extend(members.iter().filter(|member| member.is_published()).flat_map(alone));
+    steps.push(Step::new("both ends of rusqlite", &["xtask", "rusqlite"]));
     let docs = Step::new("docs", &["doc", "--workspace", "--no-deps", "--all-features"]);
     steps.push(docs.with_env("RUSTDOCFLAGS", "-D warnings"));
     steps.push(Step::new("fuzz targets compile", &["xtask", "fuzz", "--check"]));

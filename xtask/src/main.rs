@@ -11,7 +11,9 @@ mod interop;
 mod metadata;
 mod programs;
 mod release;
+mod rusqlite;
 mod sim;
+mod source_copy;
 mod step;
 mod tests;
 mod tidy;
@@ -42,6 +44,11 @@ const COMMANDS: &[Command] = &[
         name: "interop",
         about: "Levi with Supabase Lite and the JavaScript and Python readers; `--write` records new answers.",
         run: interop::run,
+    },
+    Command {
+        name: "rusqlite",
+        about: "The SQLite crates with the oldest and the newest rusqlite that they accept.",
+        run: rusqlite::run,
     },
     Command {
         name: "crash",

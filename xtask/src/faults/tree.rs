@@ -1,11 +1,12 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use crate::failure::Failure;
 use crate::metadata::{cargo, root};
 use crate::programs;
+use crate::source_copy::{self, stdout};
 
 /// A copy of the tree, to which patches are applied.
 ///
@@ -18,25 +19,11 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Copies the files that differ from an earlier copy, so that cargo compiles only these again.
+    /// A copy of the tree as it is now.
     pub(super) fn copy() -> Result<Self, Failure> {
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
         let tree = Self { folder: root().join("target/faults/tree"), target };
-        let mut list = Command::new("git");
-        list.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root());
-        let listed = stdout("git ls-files", list.output().map_err(Failure::io("git ls-files"))?)?;
-        for path in listed.split('\0').filter(|path| !path.is_empty()) {
-            let (from, to) = (root().join(path), tree.folder.join(path));
-            // A file that was deleted and not committed yet is still listed.
-            let Ok(bytes) = fs::read(&from) else { continue };
-            if fs::read(&to).is_ok_and(|old| old == bytes) {
-                continue;
-            }
-            if let Some(folder) = to.parent() {
-                fs::create_dir_all(folder).map_err(Failure::io(folder.display().to_string()))?;
-            }
-            fs::write(&to, bytes).map_err(Failure::io(to.display().to_string()))?;
-        }
+        source_copy::into(&tree.folder)?;
         Ok(tree)
     }
 
@@ -70,13 +57,4 @@ impl Tree {
         fs::copy(&program, &kept).map_err(Failure::io(kept.display().to_string()))?;
         Ok(kept)
     }
-}
-
-/// The output of a program that must succeed.
-fn stdout(what: &str, output: Output) -> Result<String, Failure> {
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let detail = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(Failure::Tool { what: what.to_owned(), detail })
 }

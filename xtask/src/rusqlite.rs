@@ -1,0 +1,36 @@
+//! `cargo xtask rusqlite`: the crates that use SQLite, tested with the oldest and the newest
+//! `rusqlite` that they accept.
+//!
+//! A daemon may have a `rusqlite` of its own, and only one version can be linked into a program. So
+//! Levi accepts a range, and its lock file alone would test one version of it.
+
+use std::process::Command;
+
+use crate::failure::Failure;
+use crate::metadata::{cargo, root};
+use crate::programs;
+use crate::source_copy;
+
+/// The ends of the range in the root `Cargo.toml`.
+const ENDS: [&str; 2] = ["0.32.1", "0.43.0"];
+
+/// Tests each end in a copy of the tree with a lock file of its own.
+pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
+    if let Some(arg) = args.first() {
+        return Err(Failure::Usage(format!("`rusqlite` takes no arguments, but there is `{arg}`")));
+    }
+    let folder = root().join("target/rusqlite/tree");
+    for end in ENDS {
+        source_copy::into(&folder)?;
+        let mut pin = Command::new(cargo());
+        pin.args(["update", "--quiet", "--package", "rusqlite", "--precise", end]);
+        programs::succeed("pinning rusqlite", pin.current_dir(&folder))?;
+        println!("rusqlite {end}");
+        let mut test = Command::new(cargo());
+        test.args(["test", "--quiet", "--package", "levi-outbox", "--package", "levi-store"])
+            .env("CARGO_TARGET_DIR", root().join("target/rusqlite/build"))
+            .current_dir(&folder);
+        programs::succeed(&format!("the tests with rusqlite {end}"), &mut test)?;
+    }
+    Ok(())
+}
