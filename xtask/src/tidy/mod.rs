@@ -2,6 +2,7 @@
 //!
 //! Each rule is a function from text or metadata to findings, with a test that shows it failing.
 
+mod faults;
 mod layers;
 mod licences;
 mod links;
@@ -77,6 +78,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
 
     let mut findings = layers::check(&members);
     findings.extend(tree::check(&members)?);
+    findings.extend(faults::check(&root(), &files)?);
     findings.extend(crate_rules(&members, &files));
     findings.extend(file_rules(&files, &paths));
     findings.extend(licences::check(&files, &metadata::everything()?));
