@@ -92,6 +92,10 @@ impl Server {
         if let Some(served) = self.before_the_table(now, random, token) {
             return served;
         }
+        if request.rows.iter().any(|(_, _, content)| content.kind == MessageKind::NeverFits) {
+            let late = self.refuse(model, request, Verdict::Unreachable, "timeout", String::new(), true);
+            return Served { delay: Duration::from_secs(10), ..late };
+        }
         let limit = self.fault(now, |fault| matches!(fault, ServerFault::BodyLimit(_)));
         if let Some(ServerFault::BodyLimit(limit)) = limit
             && request.bytes > limit

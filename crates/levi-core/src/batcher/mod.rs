@@ -256,7 +256,7 @@ impl Batcher {
                 continue;
             }
             let flush_at = self.flush_at_of(lane.heads.first());
-            let (id, first) = (lane.lane, lane.heads.first().map(|row| row.key.id));
+            let (id, first) = (lane.lane, lane.heads.first().map(|row| row.key));
             self.windows.insert(lane, flush_at);
             if let Some(rows) = first.and_then(|row| self.lone_failures.rows_that_failed(id, row)) {
                 self.windows.send_apart(id, rows);

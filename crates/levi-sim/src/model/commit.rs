@@ -8,6 +8,7 @@ use levi_outbox::{
 use levi_types::Wall;
 
 use super::control::{messages_of, name_of};
+use super::lone_failure::FailedAlone;
 use super::{Arrival, Model, Parked, Row};
 
 impl Model {
@@ -141,6 +142,7 @@ impl Model {
                 bytes: new.payload.len() as u64,
                 stored_in_turn: fresh,
                 refused_alone: None,
+                failed_alone: FailedAlone::default(),
             },
         );
         // A row that a failing disk held up was sealed when it came.
@@ -248,15 +250,19 @@ impl Model {
         }
         session.pending.remove(&row.sequence_number);
         let refusals = session.refusals;
-        let deserved = matches!(&verdict, Some((code, true)) if *code == reason.code);
+        let most = self.config.max_attempts_rejected;
+        let is_lone = row.failed_alone.times >= most;
+        let deserved = is_lone || matches!(&verdict, Some((code, true)) if *code == reason.code);
         let parked = Parked { row: key.id, reason: reason.clone(), deserved };
         session.parked.insert(row.sequence_number, parked);
         session.ever_parked.insert(row.sequence_number);
         self.note(|| format!("disk: {name} is parked: {} (deserved: {deserved})", reason.code));
-        self.expect(verdict.is_some_and(|(code, _)| code == reason.code), "parking", || {
+        self.expect(is_lone || verdict.is_some_and(|(code, _)| code == reason.code), "parking", || {
             format!("{name} is parked for {} without having been refused for it alone", reason.code)
         });
-        let most = self.config.max_attempts_rejected;
+        self.expect(reason.code != "timeout" || is_lone, "parking", || {
+            format!("{name} is parked after it failed alone {} times, {most} are due", row.failed_alone.times)
+        });
         self.expect(reason.code != "42501" || refusals >= most, "parking", || {
             format!("{name} is parked after {refusals} refusals, {most} are due to it")
         });

@@ -3,6 +3,7 @@
 
 mod commit;
 mod control;
+mod lone_failure;
 mod send;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,6 +16,7 @@ use levi_outbox::{LaneId, LaneKey, Reason, RowId};
 use levi_types::{Monotonic, Now, Wall};
 
 use self::control::ControlRow;
+use self::lone_failure::FailedAlone;
 use crate::content::{Content, Keys};
 
 /// A promise that was broken.
@@ -56,6 +58,8 @@ pub(crate) struct Model {
     pub(crate) control: BTreeMap<LaneKey, ControlRow>,
     /// Whether the daemon's store does not respond.
     pub(crate) daemon_silent: bool,
+    /// Requests with messages that the server accepted.
+    pub(crate) accepted: u64,
     pub(crate) violation: Option<Violation>,
     pub(crate) trace: Option<Vec<String>>,
     /// When each message was stored and when the server had it, if there is a trace.
@@ -119,6 +123,8 @@ pub(crate) struct Row {
     pub(crate) stored_in_turn: u64,
     /// The code for which the server refused it when it was alone in a request, and whether rightly so.
     pub(crate) refused_alone: Option<(String, bool)>,
+    /// How often it failed alone, each time after another request was accepted.
+    pub(crate) failed_alone: FailedAlone,
 }
 
 /// A parked row.
@@ -142,6 +148,7 @@ impl Model {
             lanes: HashMap::new(),
             control: BTreeMap::new(),
             daemon_silent: false,
+            accepted: 0,
             violation: None,
             trace: traced.then(Vec::new),
             arrivals: BTreeMap::new(),

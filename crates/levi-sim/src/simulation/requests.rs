@@ -115,6 +115,7 @@ impl Simulation {
             Err(error) if error.verdict == Verdict::SignedOut => self.token_refused(flight.token),
             Err(error) => self.note_retry_after(error),
         }
+        self.model(|model| model.ended(&flight.rows.rows, &result));
         let result = result.map_err(SendError::Api);
         self.tell(Event::Input(Input::Outcome { batch: BatchId(batch), result }));
     }
