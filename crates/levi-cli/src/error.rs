@@ -169,6 +169,7 @@ impl From<AuthError> for CliError {
         match error {
             AuthError::SignedOut => Self::NotSignedIn,
             AuthError::Unavailable(why) => Self::SignInUnavailable(why),
+            AuthError::OtherUser { .. } => Self::OtherUser,
         }
     }
 }
