@@ -174,6 +174,7 @@ impl From<AuthError> for CliError {
         match error {
             AuthError::SignedOut => Self::NotSignedIn,
             AuthError::Unavailable(why) => Self::SignInUnavailable(why),
+            AuthError::OtherUser { .. } => Self::OtherUser,
         }
     }
 }

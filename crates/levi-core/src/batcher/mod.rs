@@ -18,12 +18,13 @@ mod parents;
 mod poison;
 mod send;
 mod storage_gate;
+mod user;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use levi_outbox::{Change, Due, LaneId, Reason, RowHead};
-use levi_types::{Monotonic, Now};
+use levi_types::{Monotonic, Now, UserId};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -52,6 +53,9 @@ pub struct Batcher {
     in_flight: BTreeMap<BatchId, Batch>,
     last_batch: u64,
     auth: AuthGate,
+    /// For whom rows are sent; `None`: nobody was named yet.
+    user: Option<UserId>,
+    user_changes: u64,
     breaker: Breaker,
     flush_rate: FlushRate,
     storage: StorageGate,
@@ -93,6 +97,8 @@ impl Batcher {
             in_flight: BTreeMap::new(),
             last_batch: 0,
             auth: AuthGate::new(),
+            user: None,
+            user_changes: 0,
             breaker: Breaker::new(),
             storage: StorageGate::new(),
             poison: Poison::default(),
@@ -137,6 +143,8 @@ impl Batcher {
                 self.dirty = true;
             }
             Input::SignedOut => self.auth.signed_out(),
+            Input::User(user) => self.user_is(user),
+            Input::UserUnknown => self.auth.user_unknown(),
             Input::RefreshUnavailable => {
                 let (backoff, random) = (self.config.backoff(), &mut self.random);
                 self.auth.refresh_unavailable(now.monotonic, |n| backoff.delay(n, random.draw()));

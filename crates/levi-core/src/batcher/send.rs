@@ -91,7 +91,9 @@ impl Batcher {
 
     fn launch(&mut self, parts: Vec<Part>) -> Batch {
         self.last_batch += 1;
-        let batch = Batch { id: BatchId(self.last_batch), epoch: self.auth.epoch(), parts };
+        let (user, user_changes) = (self.user.clone(), self.user_changes);
+        let batch =
+            Batch { id: BatchId(self.last_batch), epoch: self.auth.epoch(), user, user_changes, parts };
         self.in_flight.insert(batch.id, batch.clone());
         batch
     }
