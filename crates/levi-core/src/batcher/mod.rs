@@ -12,6 +12,7 @@ mod flush;
 mod io;
 mod lane;
 mod lane_windows;
+mod lone_failures;
 mod notice;
 mod outcome;
 mod parents;
@@ -33,6 +34,7 @@ use self::breaker::Breaker;
 use self::flush::FlushRate;
 pub use self::io::{Action, Batch, BatchId, Input, LaneRows, Parent, Part, SealResult, Written};
 use self::lane_windows::LaneWindows;
+use self::lone_failures::LoneFailures;
 pub use self::notice::{Notice, PauseReason};
 use self::parents::Refusals;
 use self::poison::Poison;
@@ -60,6 +62,7 @@ pub struct Batcher {
     flush_rate: FlushRate,
     storage: StorageGate,
     poison: Poison,
+    lone_failures: LoneFailures,
     refusals: Refusals,
     can_send_control_rows: bool,
     /// Whether the last request sent a control row.
@@ -102,6 +105,7 @@ impl Batcher {
             breaker: Breaker::new(),
             storage: StorageGate::new(),
             poison: Poison::default(),
+            lone_failures: LoneFailures::default(),
             refusals: Refusals::default(),
             can_send_control_rows: false,
             control_row_was_last: false,
@@ -264,7 +268,11 @@ impl Batcher {
                 continue;
             }
             let flush_at = self.flush_at_of(lane.heads.first());
+            let (id, first) = (lane.lane, lane.heads.first().map(|row| row.key.id));
             self.windows.insert(lane, flush_at);
+            if let Some(rows) = first.and_then(|row| self.lone_failures.rows_that_failed(id, row)) {
+                self.windows.send_apart(id, rows);
+            }
         }
         if let Some(at) = due.next_due {
             let wait = at.since(now.wall).min(self.config.longest_delay());
