@@ -5,6 +5,7 @@ mod due;
 mod lane;
 mod recovery;
 mod row;
+mod space;
 mod totals;
 
 pub use self::change::{Change, Reason};
@@ -12,4 +13,5 @@ pub use self::due::{Due, DueLane};
 pub use self::lane::{LaneId, LaneKey, RowKind};
 pub use self::recovery::RecoveryReport;
 pub use self::row::{Encryption, Enqueued, ListedRow, NewRow, RowHead, RowId, RowKey, RowState};
+pub use self::space::Space;
 pub use self::totals::Totals;
