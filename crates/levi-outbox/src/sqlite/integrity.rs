@@ -21,6 +21,7 @@ const OF_ROWS: &[Rule] = &[
          levi_outbox AS o WHERE o.lane = p.lane AND o.sequence_number = p.sequence_number)",
         "a parked row has a wrong length, version or key, no lane, or the place of a pending row",
     ),
+    USERS,
     (
         "SELECT count(*) FROM levi_lanes NOT INDEXED WHERE kind NOT IN (0, 1, 2, 3) OR attempts NOT BETWEEN 0 \
          AND 4294967295 OR (reason_code IS NULL) IS NOT (reason_detail IS NULL)",
@@ -50,6 +51,12 @@ const OF_COUNTS: &[Rule] = &[
     DUE,
     BLOCKED,
 ];
+
+const USERS: Rule = (
+    "SELECT count(*) FROM levi_lanes NOT INDEXED WHERE user NOT IN (SELECT user FROM levi_users NOT INDEXED) \
+     AND (user <> 0 OR (SELECT user FROM levi_totals) <> 0)",
+    "a lane waits for a user who is not known",
+);
 
 const DUE: Rule = (
     "SELECT count(*) FROM levi_lanes AS l NOT INDEXED WHERE (due_at IS NOT NULL) IS NOT \
@@ -87,6 +94,7 @@ const QUICK: &[Rule] = &[
          SELECT count(*) FROM used WHERE lane NOT IN (SELECT lane FROM levi_lanes NOT INDEXED)",
         "a row has no lane",
     ),
+    USERS,
     DUE,
     BLOCKED,
 ];

@@ -11,6 +11,7 @@ mod pages;
 mod record;
 mod rows;
 mod scan;
+mod users;
 
 use std::path::Path;
 
@@ -25,6 +26,12 @@ use super::owner_lock::{self, OwnerLock};
 use super::{JournalMode, SqliteOptions, SqliteOutbox, failure, integrity, open, schema, space};
 use crate::error::OutboxError;
 use crate::model::RecoveryReport;
+
+/// The users of the database at `path`.
+#[cfg(test)]
+pub(super) fn users(path: &Path) -> std::io::Result<users::Users> {
+    Ok(scan(path)?.1.users)
+}
 
 impl SqliteOutbox {
     /// As [`open`](Self::open), but a damaged file is quarantined, and the rows that can be read

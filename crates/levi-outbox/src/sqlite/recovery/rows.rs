@@ -2,16 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use levi_types::Wall;
+use levi_types::{UserId, Wall};
 use rusqlite::{Connection, Result};
 
 use super::super::columns::kind_code;
 use super::super::counters::Counters;
 use super::super::lane_cache::LaneCache;
-use super::super::{change, enqueue};
+use super::super::users::NOBODY;
+use super::super::{change, enqueue, users};
 use super::pages::{Pages, Trust};
 use super::record::{BtreePage, Value, columns};
 use super::scan::{Candidate, Lane, Scan, Table, lost_lane, utf8};
+use super::users::Users;
 use crate::model::{Change, Encryption, Enqueued, LaneId, LaneKey, NewRow, Reason, RowKind};
 
 /// Rows written in one transaction.
@@ -44,8 +46,8 @@ struct Found {
 /// Copies everything readable from `pages` to `new`. Errors are those of `new`.
 pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Result<Recovered> {
     let groups = by_place(scan.candidates, &scan.lanes);
-    let mut reader = Reader { pages, lanes: &scan.lanes, overflow: HashSet::new() };
-    let mut copy = Copy { new, batch: Vec::new(), recovered: Recovered::default() };
+    let mut reader = Reader { pages, lanes: &scan.lanes, users: &scan.users, overflow: HashSet::new() };
+    let mut copy = Copy { new, batch: Vec::new(), recovered: Recovered::default(), refused: 0 };
     let mut unreadable = 0;
     for group in groups {
         let is_certain = group.iter().any(|candidate| candidate.trust == Trust::Current);
@@ -56,6 +58,8 @@ pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Resu
         }
     }
     copy.flush()?;
+    copy.sign_in(scan.users.signed_in())?;
+    unreadable += copy.refused;
     let counted = scan.counted.map(|counted| counted.saturating_sub(copy.recovered.all()));
     let lost = match counted {
         Some(lost) => Some(lost.max(unreadable)),
@@ -101,6 +105,7 @@ fn by_place(mut candidates: Vec<Candidate>, lanes: &HashMap<i64, Lane>) -> Vec<V
 struct Reader<'a> {
     pages: &'a Pages,
     lanes: &'a HashMap<i64, Lane>,
+    users: &'a Users,
     /// The overflow pages that were read. Each belongs to one row, so a page that is met again is
     /// damage, and no chain is followed in a circle.
     overflow: HashSet<u32>,
@@ -116,7 +121,7 @@ impl Reader<'_> {
         })?;
         let values = columns(&record).filter(|values| values.len() == candidate.table.columns())?;
         match candidate.table {
-            Table::Task => task(candidate, &values),
+            Table::Task => task(candidate, &values, self.users.of_lane(Some(NOBODY))),
             Table::Pending | Table::Parked => self.row(candidate, &values),
         }
     }
@@ -144,7 +149,9 @@ impl Reader<'_> {
                 Encryption::DatabaseKey
             }
         };
-        let (key, repository) = match self.lanes.get(&candidate.lane) {
+        let known = self.lanes.get(&candidate.lane);
+        let user = self.users.of_lane(known.and_then(|lane| lane.user));
+        let (key, repository) = match known {
             Some(lane) => (lane.key.clone(), lane.repository.clone()),
             None => {
                 wrong("its session is not known");
@@ -160,6 +167,7 @@ impl Reader<'_> {
             wrong("it is in a queue of another kind");
         }
         let row = NewRow {
+            user,
             lane: key,
             parent: repository,
             sequence_number: candidate.sequence_number,
@@ -190,7 +198,7 @@ fn parked(values: &[Value<'_>]) -> (Reason, Wall) {
     (reason, Wall::from_millis(values[8].integer().unwrap_or(0)))
 }
 
-fn task(candidate: &Candidate, values: &[Value<'_>]) -> Option<Found> {
+fn task(candidate: &Candidate, values: &[Value<'_>], user: Option<UserId>) -> Option<Found> {
     let (kind, id) = values[0].text().and_then(utf8)?.split_once('/')?;
     let lane = match RowKind::of_name(kind)? {
         RowKind::Repository => LaneKey::Repository(id.into()),
@@ -210,7 +218,7 @@ fn task(candidate: &Candidate, values: &[Value<'_>]) -> Option<Found> {
         _ => lost_reason(),
     };
     let parked = due_at.is_none().then_some((reason, enqueued_at));
-    let row = NewRow::control(lane, parent, payload.to_vec(), enqueued_at);
+    let row = NewRow::control(lane, parent, payload.to_vec(), enqueued_at).for_user(user);
     Some(Found { row, parked, trust: candidate.trust })
 }
 
@@ -224,6 +232,8 @@ struct Copy<'a> {
     new: &'a mut Connection,
     batch: Vec<Found>,
     recovered: Recovered,
+    /// Rows for which there is no place: damage has made up another that has it.
+    refused: u64,
 }
 
 impl Copy<'_> {
@@ -239,7 +249,10 @@ impl Copy<'_> {
         for Found { row, parked, trust } in self.batch.drain(..) {
             let rows = std::slice::from_ref(&row);
             let answers = enqueue::store_rows(&transaction, &mut counters, lanes, rows, u64::MAX)?;
-            let [Enqueued::Stored { key, .. }] = answers.as_slice() else { continue };
+            let [Enqueued::Stored { key, .. }] = answers.as_slice() else {
+                self.refused += 1;
+                continue;
+            };
             let counter = match (row.kind().is_control(), &parked) {
                 (true, _) => &mut self.recovered.control_rows,
                 (false, Some(_)) => &mut self.recovered.parked,
@@ -254,6 +267,16 @@ impl Copy<'_> {
                 lanes.clear();
             }
         }
+        counters.save(&transaction)?;
+        transaction.commit()
+    }
+
+    /// The last user is the last again, so that what is enqueued before a sign-in is this user's.
+    fn sign_in(&mut self, user: Option<UserId>) -> Result<()> {
+        let Some(user) = user else { return Ok(()) };
+        let transaction = self.new.transaction()?;
+        let mut counters = Counters::load(&transaction)?;
+        users::signed_in(&transaction, &mut counters, &user)?;
         counters.save(&transaction)?;
         transaction.commit()
     }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::pages::{ImageId, Pages, Trust};
 use super::record::{BtreePage, Cell, PageKind, Value, column_count, columns};
+use super::users::Users;
 use crate::model::{LaneKey, RowKind};
 
 /// Which table a row is of.
@@ -43,11 +44,13 @@ pub(super) struct Candidate {
     pub(super) cell: Cell,
 }
 
-/// A lane's name, and the repository that a session waits for.
+/// A lane's name, the repository that a session waits for, and the number of the lane's user.
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
     pub(super) key: LaneKey,
     pub(super) repository: Option<LaneKey>,
+    /// `None` where only the name is known.
+    pub(super) user: Option<i64>,
     found: LaneSource,
 }
 
@@ -55,7 +58,7 @@ pub(super) struct Lane {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum LaneSource {
     Table(Trust),
-    /// The index of their names has all but the repository.
+    /// The index of their names has neither repository nor user.
     Index,
 }
 
@@ -64,6 +67,9 @@ enum LaneSource {
 pub(super) struct Scan {
     pub(super) candidates: Vec<Candidate>,
     pub(super) lanes: HashMap<i64, Lane>,
+    pub(super) users: Users,
+    /// The page of the index of the users' names, of which there are few.
+    users_index: Option<u32>,
     /// How many rows there are, as the totals say.
     pub(super) counted: Option<u64>,
     counted_by: Option<Trust>,
@@ -98,53 +104,79 @@ impl Scan {
             if page.kind == PageKind::TableLeaf {
                 self.table_row(image, trust, cell, count, &values);
             } else {
-                self.index_entry(&values);
+                self.index_entry(image, &values);
             }
         }
     }
 
     fn table_row(&mut self, image: ImageId, trust: Trust, cell: Cell, count: usize, values: &[Value<'_>]) {
-        if let Some(lane) = lane(count, values) {
-            self.lane(cell.rowid, lane, LaneSource::Table(trust));
+        if let Some(found) = Lane::of_record(count, values, LaneSource::Table(trust)) {
+            self.lane(cell.rowid, found);
         } else if let Some(candidate) = candidate(image, trust, cell, count, values) {
             self.candidates.push(candidate);
-        } else if let Some(counted) = totals(count, values)
+        } else if let Some(totals) = Totals::of_record(count, values)
             && self.counted_by.is_none_or(|by| trust < by)
         {
-            (self.counted, self.counted_by) = (Some(counted), Some(trust));
-        }
-    }
-
-    /// The index of the lanes' names: kind, subject, lane.
-    fn index_entry(&mut self, values: &[Value<'_>]) {
-        if let [Value::Integer(kind), Value::Text(subject), Value::Integer(lane)] = values
-            && let Some(key) = lane_key(*kind, subject)
+            (self.counted, self.counted_by) = (Some(totals.rows), Some(trust));
+            if let Some(user) = totals.user {
+                self.users.set_signed_in(user);
+            }
+        } else if let (2, [Value::Null, Value::Text(name)]) = (count, values)
+            && let Some(name) = utf8(name)
         {
-            self.lane(*lane, (key, None), LaneSource::Index);
+            self.users.add(cell.rowid, name);
+        } else if let [Value::Text(_), Value::Text(name), Value::Text(table), Value::Integer(root), ..] =
+            values
+            && *table == b"levi_users"
+        {
+            self.users.exist();
+            if *name == b"sqlite_autoindex_levi_users_1" {
+                self.users_index = u32::try_from(*root).ok();
+            }
         }
     }
 
-    fn lane(&mut self, id: i64, (key, repository): (LaneKey, Option<LaneKey>), found: LaneSource) {
-        let known = self.lanes.get(&id);
-        if known.is_none_or(|known| found < known.found) {
-            self.lanes.insert(id, Lane { key, repository, found });
+    /// The index of the lanes' names has kind, subject and lane; that of the users' has name and user.
+    fn index_entry(&mut self, image: ImageId, values: &[Value<'_>]) {
+        match values {
+            [Value::Integer(kind), Value::Text(subject), Value::Integer(lane)] => {
+                if let Some(key) = lane_key(*kind, subject) {
+                    let found = LaneSource::Index;
+                    self.lane(*lane, Lane { key, repository: None, user: None, found });
+                }
+            }
+            [Value::Text(name), Value::Integer(user)] if self.users_index == Some(image.page) => {
+                if let Some(name) = utf8(name) {
+                    self.users.add(*user, name);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn lane(&mut self, id: i64, lane: Lane) {
+        if self.lanes.get(&id).is_none_or(|known| lane.found < known.found) {
+            self.lanes.insert(id, lane);
         }
     }
 }
 
-/// A lane of any schema version.
-fn lane(count: usize, values: &[Value<'_>]) -> Option<(LaneKey, Option<LaneKey>)> {
-    match (count, values) {
-        // From schema 3 on. Schema 4 adds the user.
-        (9 | 10, [Value::Null, Value::Integer(kind), Value::Text(subject), repository, ..]) => {
-            let repository = repository.text().and_then(utf8).map(|id| LaneKey::Repository(id.into()));
-            Some((lane_key(*kind, subject)?, repository))
+impl Lane {
+    /// A lane of any schema version.
+    fn of_record(count: usize, values: &[Value<'_>], found: LaneSource) -> Option<Self> {
+        match (count, values) {
+            // From schema 3 on. Schema 4 adds the user, which an older row has not.
+            (9 | 10, [Value::Null, Value::Integer(kind), Value::Text(subject), repository, ..]) => {
+                let repository = repository.text().and_then(utf8).map(|id| LaneKey::Repository(id.into()));
+                let user = Some(values.get(9).and_then(|user| user.integer()).unwrap_or(0));
+                Some(Self { key: lane_key(*kind, subject)?, repository, user, found })
+            }
+            // Before: 8 columns, then 7. A lane was a session's.
+            (7 | 8, [Value::Null, Value::Text(session), Value::Integer(_), ..]) => {
+                Some(Self { key: lane_key(3, session)?, repository: None, user: Some(0), found })
+            }
+            _ => None,
         }
-        // Before: 8 columns, then 7. A lane was a session's.
-        (7 | 8, [Value::Null, Value::Text(session), Value::Integer(_), ..]) => {
-            Some((lane_key(3, session)?, None))
-        }
-        _ => None,
     }
 }
 
@@ -196,20 +228,29 @@ fn candidate(
     }
 }
 
-/// The number of rows in the totals of any schema version.
-fn totals(count: usize, values: &[Value<'_>]) -> Option<u64> {
-    let [Value::Null, rest @ ..] = values else { return None };
-    let counts: Vec<u64> = rest.iter().map_while(|value| u64::try_from(value.integer()?).ok()).collect();
-    let rows = match (count, counts.as_slice()) {
-        // From schema 3 on: messages and control rows, pending and parked. Schema 4 adds the user.
-        (8 | 9, [pending, _, parked, _, control, parked_control, _, ..]) => {
-            [*pending, *parked, *control, *parked_control]
-        }
-        // Before, with tasks. Schema 2 added a column.
-        (7 | 8, [pending, _, parked, _, _, tasks]) => [*pending, *parked, *tasks, 0],
-        _ => return None,
-    };
-    Some(rows.into_iter().fold(0, u64::saturating_add))
+/// What the totals of any schema version say.
+struct Totals {
+    rows: u64,
+    /// Who signed in last.
+    user: Option<i64>,
+}
+
+impl Totals {
+    fn of_record(count: usize, values: &[Value<'_>]) -> Option<Self> {
+        let [Value::Null, rest @ ..] = values else { return None };
+        let counts: Vec<u64> = rest.iter().map_while(|value| u64::try_from(value.integer()?).ok()).collect();
+        let rows = match (count, counts.as_slice()) {
+            // From schema 3 on: messages and control rows, pending and parked. Schema 4 adds the user.
+            (8 | 9, [pending, _, parked, _, control, parked_control, _, ..]) => {
+                [*pending, *parked, *control, *parked_control]
+            }
+            // Before, with tasks. Schema 2 added a column.
+            (7 | 8, [pending, _, parked, _, _, tasks, ..]) => [*pending, *parked, *tasks, 0],
+            _ => return None,
+        };
+        let rows = rows.into_iter().fold(0, u64::saturating_add);
+        Some(Self { rows, user: rest.get(7).and_then(|user| user.integer()) })
+    }
 }
 
 /// The first page of a table or index, if the record is one of the schema.
