@@ -24,6 +24,8 @@ pub(super) struct LaneWindows {
     control_lanes: usize,
     /// Control lanes that are due while this process cannot send control rows.
     held_back: Vec<LaneId>,
+    /// Lanes that were in flight when the user changed, until the response comes.
+    in_flight_elsewhere: Vec<LaneId>,
     /// Lanes that left since the last load began. What was decided about them may not be on disk yet.
     recently_removed: Vec<LaneId>,
     last_group: u64,
@@ -83,7 +85,13 @@ impl LaneWindows {
 
     /// Lanes that a load must leave out.
     pub(super) fn known(&self) -> Vec<LaneId> {
-        self.order.iter().chain(&self.held_back).chain(&self.recently_removed).copied().collect()
+        self.order
+            .iter()
+            .chain(&self.held_back)
+            .chain(&self.in_flight_elsewhere)
+            .chain(&self.recently_removed)
+            .copied()
+            .collect()
     }
 
     /// Whether a load left lanes out that may be due.
@@ -141,6 +149,21 @@ impl LaneWindows {
         for lane in self.lanes.values_mut() {
             lane.awaits_response = false;
         }
+    }
+
+    /// The user changed: what is at hand is another's. Lanes that are in flight are not loaded before the
+    /// response came, should their user be back sooner.
+    pub(super) fn forget_all(&mut self, in_flight: impl Iterator<Item = LaneId>) {
+        let mut in_flight_elsewhere = std::mem::take(&mut self.in_flight_elsewhere);
+        in_flight_elsewhere.extend(in_flight);
+        let last_group = self.last_group;
+        *self = Self { in_flight_elsewhere, last_group, ..Self::default() };
+    }
+
+    /// The response came for a lane that was in flight when the user changed.
+    pub(super) fn landed_elsewhere(&mut self, id: LaneId) {
+        self.in_flight_elsewhere.retain(|lane| *lane != id);
+        self.recently_removed.push(id);
     }
 
     fn messages(&self) -> impl Iterator<Item = &Lane> {

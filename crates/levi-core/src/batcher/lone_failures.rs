@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn batch(parts: Vec<Part>) -> Batch {
-        Batch { id: BatchId(1), epoch: 1, parts }
+        Batch { id: BatchId(1), epoch: 1, user: None, user_changes: 0, parts }
     }
 
     #[test]

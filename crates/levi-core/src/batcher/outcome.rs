@@ -17,6 +17,9 @@ use crate::sync_error::SendError;
 impl Batcher {
     pub(super) fn outcome(&mut self, now: Now, id: BatchId, result: Result<(), SendError>) {
         let Some(mut batch) = self.in_flight.remove(&id) else { return };
+        if batch.user_changes != self.user_changes {
+            return self.outcome_of_another_user(now, batch, result);
+        }
         let kind = kind_of(&batch);
         let lanes_sent = batch.parts.len();
         if result.is_err() {

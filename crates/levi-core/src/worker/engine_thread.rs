@@ -46,8 +46,10 @@ impl EngineThread {
                 // next is in the next transaction, and not in the one after it.
                 Effect::Complete(committed) if inbox.next_batch_is_full() => completer.complete(committed),
                 Effect::Complete(committed) => committed.complete(),
-                Effect::Send { batch, upsert } => dispatcher.send(batch, upsert),
-                Effect::SendControl { batch, key, payload } => dispatcher.send_control(batch, key, payload),
+                Effect::Send { batch, user, upsert } => dispatcher.send(batch, user.as_ref(), upsert),
+                Effect::SendControl { batch, user, key, payload } => {
+                    dispatcher.send_control(batch, user, key, payload);
+                }
                 Effect::Refresh => dispatcher.refresh(),
             });
             if let Some(status) = self.engine.status_if_changed() {

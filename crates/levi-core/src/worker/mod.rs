@@ -118,7 +118,11 @@ impl Worker {
         let inbox = Arc::new(Inbox::default());
         let shared = Shared {
             queue: Arc::new(Semaphore::new(config.max_queued_bytes.min(Semaphore::MAX_PERMITS))),
-            dispatcher: Arc::new(Dispatcher::new(Arc::clone(&inbox))),
+            dispatcher: Arc::new(Dispatcher::new(
+                Arc::clone(&inbox),
+                cache.clone(),
+                Arc::clone(&session_store),
+            )),
             inbox,
             config,
             accepting: AtomicBool::new(false),
@@ -169,6 +173,8 @@ impl Worker {
         // Set once, because a worker starts once.
         let _ = shared.random.set(random);
         shared.dispatcher.open(runtime, supabase, auth);
+        // Before anything is enqueued, which is recorded for this user.
+        shared.dispatcher.name_stored_user();
         EngineThread::spawn(engine, Arc::clone(shared))?;
         shared.started.store(true, Ordering::Release);
         shared.accepting.store(true, Ordering::Release);
@@ -227,11 +233,16 @@ impl Worker {
     }
 
     /// Sets the token of the signed-in user. Sending begins, or goes on with it.
+    ///
+    /// If it is another user's than before, the rows of the one before are held: nothing happens to them until that
+    /// user signs in again (`status().held`). A token that does not say whose it is (no JWT with a `sub`) is not
+    /// used: `status().paused` is [`PauseReason::UnknownUser`](crate::PauseReason::UnknownUser).
     pub fn set_context(&self, context: SyncContext) {
         self.shared.dispatcher.set_context(context);
     }
 
-    /// Removes the token, on sign-out. Only requests that are already in flight still succeed.
+    /// Removes the token and every session key in memory, on sign-out. Only requests that are already in flight
+    /// still succeed. What is enqueued before the next sign-in is recorded for the user who signed out.
     pub fn clear_context(&self) {
         self.shared.dispatcher.clear_context();
     }

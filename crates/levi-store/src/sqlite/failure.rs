@@ -2,7 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use levi_crypto::{OpenError, SealError};
-use levi_types::{PortErrorKind, StoreError};
+use levi_types::{PortErrorKind, StoreError, UserId};
 use rusqlite::ErrorCode;
 
 /// An error of this store, before its conversion to [`StoreError`]. No variant contains a stored value.
@@ -20,6 +20,10 @@ pub(super) enum Failure {
     WrongKey,
     #[error("it has schema {found}, this Levi knows up to {known}; update Levi")]
     NewerSchema { found: i64, known: i64 },
+    #[error(
+        "{id} in {table} is user {owner}'s, who is not signed in; it is there again when that user signs in"
+    )]
+    OtherUser { table: &'static str, id: String, owner: UserId },
     #[error("{id} in {table} does not open: {source}; save it again or restore the file from a backup")]
     Record {
         table: &'static str,
@@ -48,7 +52,7 @@ impl Failure {
                 _ => PortErrorKind::Denied,
             },
             Self::NoRandomness => PortErrorKind::Unavailable,
-            Self::WrongKey | Self::NewerSchema { .. } => PortErrorKind::Denied,
+            Self::WrongKey | Self::NewerSchema { .. } | Self::OtherUser { .. } => PortErrorKind::Denied,
             Self::Record { .. } | Self::NotText | Self::Json(_) | Self::TooLong(_) => PortErrorKind::Corrupt,
             Self::Sqlite(error) => sqlite_kind(error),
         }
