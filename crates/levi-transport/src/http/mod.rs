@@ -6,7 +6,6 @@ mod early_answer;
 mod exchange;
 mod failure;
 mod headers;
-mod off_thread;
 mod options;
 mod pace;
 mod proxy;
