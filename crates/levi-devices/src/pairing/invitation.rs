@@ -28,9 +28,14 @@ pub struct Invitation {
 impl Invitation {
     /// Makes a code from `rng`. `now_ms` is this device's time in milliseconds since 1970.
     pub fn new(user_id: &UserId, now_ms: i64, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-        let code = PairingCode::generate(rng);
+        Self::with_code(user_id, PairingCode::generate(rng), now_ms)
+    }
+
+    /// Goes on with a code that was made at `made_ms`, for a program that was started anew meanwhile. The caller must not
+    /// have answered under that code.
+    pub fn with_code(user_id: &UserId, code: PairingCode, made_ms: i64) -> Self {
         let keys = code.keys(user_id);
-        Self { user_id: user_id.clone(), code, keys, made_ms: now_ms }
+        Self { user_id: user_id.clone(), code, keys, made_ms }
     }
 
     /// The text to show to the person. Comment each call with the reason for the exposure.
@@ -112,6 +117,11 @@ impl PairingRequest {
     /// Who asks.
     pub const fn member(&self) -> &Member {
         &self.member
+    }
+
+    /// Random bytes that the answer repeats, so that it answers this request only.
+    pub const fn fresh(&self) -> &[u8; 16] {
+        &self.fresh
     }
 }
 
