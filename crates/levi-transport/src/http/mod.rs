@@ -1,6 +1,7 @@
 //! The port over HTTPS, with ureq.
 
 mod address;
+mod append;
 mod exchange;
 mod failure;
 mod options;

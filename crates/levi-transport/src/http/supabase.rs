@@ -17,7 +17,7 @@ use crate::supabase::{Select, Supabase, Upsert};
 /// future is dropped continues there, and its rows may be written.
 #[derive(Clone)]
 pub struct HttpSupabase {
-    exchange: Exchange,
+    pub(super) exchange: Exchange,
 }
 
 impl HttpSupabase {
