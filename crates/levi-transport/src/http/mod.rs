@@ -2,6 +2,7 @@
 
 mod address;
 mod agents;
+mod append;
 mod early_answer;
 mod exchange;
 mod failure;
