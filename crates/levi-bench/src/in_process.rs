@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use levi::AccessToken;
-use levi::transport::{ApiError, Select, Supabase, Upsert};
+use levi::transport::{ApiError, Select, Supabase, Update, Upsert};
 use levi_transport::Table;
 use tokio::sync::Notify;
 
@@ -58,6 +58,14 @@ impl Supabase for InProcessServer {
             tokio::time::sleep(self.latency).await;
         }
         Ok(())
+    }
+
+    async fn insert(&self, token: &AccessToken, insert: Upsert) -> Result<Vec<u8>, ApiError> {
+        self.upsert(token, insert).await.map(|()| b"[]".to_vec())
+    }
+
+    async fn update(&self, _: &AccessToken, _: Update) -> Result<Vec<u8>, ApiError> {
+        Ok(b"[]".to_vec())
     }
 
     async fn select(&self, _: &AccessToken, select: Select) -> Result<Vec<u8>, ApiError> {

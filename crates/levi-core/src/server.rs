@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
 use levi_transport::rows::{DeviceRow, Record, SessionOwner, decode_rows, upsert_of};
-use levi_transport::{ApiError, Select, Supabase, Verdict};
+use levi_transport::{ApiError, Select, Supabase, Update, Verdict};
 use levi_types::{AccessToken, Auth, AuthError, AuthSession, DeviceId, SessionId};
+use serde::de::IgnoredAny;
 
 /// The server and who is signed in there.
 #[derive(Clone)]
@@ -54,6 +55,33 @@ impl Server {
             }
             result => result,
         }
+    }
+
+    /// Inserts a row unless its key is taken. Says whether it was inserted.
+    pub(crate) async fn insert<T: Record>(&self, auth: &AuthSession, row: T) -> Result<bool, ApiError> {
+        let rows = [row];
+        let body = match self.supabase.insert(&auth.access_token, upsert_of(&rows)).await {
+            Err(error) if error.verdict == Verdict::SignedOut => {
+                let auth = self.refresh(&auth.access_token, error).await?;
+                self.supabase.insert(&auth.access_token, upsert_of(&rows)).await
+            }
+            result => result,
+        }?;
+        let inserted: Vec<IgnoredAny> = decode_rows(&body)?;
+        Ok(!inserted.is_empty())
+    }
+
+    /// Updates the rows that a filter selects. Says whether there was one.
+    pub(crate) async fn update(&self, auth: &AuthSession, update: Update) -> Result<bool, ApiError> {
+        let body = match self.supabase.update(&auth.access_token, update.clone()).await {
+            Err(error) if error.verdict == Verdict::SignedOut => {
+                let auth = self.refresh(&auth.access_token, error).await?;
+                self.supabase.update(&auth.access_token, update).await
+            }
+            result => result,
+        }?;
+        let updated: Vec<IgnoredAny> = decode_rows(&body)?;
+        Ok(!updated.is_empty())
     }
 
     pub(crate) async fn select(&self, auth: &AuthSession, select: Select) -> Result<Vec<u8>, ApiError> {

@@ -1,5 +1,5 @@
-use levi_outbox::{Reason, RecoveryReport, Totals};
-use levi_transport::Verdict;
+use levi_outbox::{ParkedParent, Reason, RecoveryReport, Totals};
+use levi_transport::{ApiError, Verdict};
 use levi_types::{Now, Wall};
 
 use crate::batcher::PauseReason;
@@ -17,7 +17,7 @@ pub struct Status {
     pub rows_in_flight: usize,
     /// Why nothing is being sent, if so.
     pub paused: Option<PauseReason>,
-    /// How the last batch of messages failed; `None` once a later one succeeded.
+    /// How the last request failed; `None` once a later one succeeded.
     pub last_error: Option<LastError>,
     /// When Levi will do something by itself next, by the wall clock; `None` while it sleeps.
     pub next_attempt: Option<Wall>,
@@ -31,13 +31,16 @@ pub struct Status {
     pub bytes_sent: u64,
     /// Messages accepted by `enqueue` that are not on disk yet because the outbox fails.
     pub held_in_memory: usize,
+    /// Parked rows of repositories and sessions, at most 100: what depends on them is held. A session that was deleted
+    /// on another device is here with the code `session_gone`.
+    pub held_by: Vec<ParkedParent>,
     /// The outbox's last failure, until it works again.
     pub outbox_failure: Option<Reason>,
     /// The outbox was damaged when it was opened: what was recovered and lost, and where the old file is.
     pub recovered: Option<RecoveryReport>,
 }
 
-/// How a batch of messages failed.
+/// How a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastError {
     /// What it means.
@@ -46,6 +49,12 @@ pub struct LastError {
     pub code: String,
     /// When the request ended.
     pub at: Wall,
+}
+
+impl LastError {
+    pub(crate) fn new(error: &ApiError, now: Now) -> Self {
+        Self { verdict: error.verdict, code: error.code.clone(), at: now.wall }
+    }
 }
 
 impl Status {

@@ -3,6 +3,7 @@
 mod change;
 mod due;
 mod lane;
+mod parked_parent;
 mod recovery;
 mod row;
 mod totals;
@@ -10,6 +11,7 @@ mod totals;
 pub use self::change::{Change, Reason};
 pub use self::due::{Due, DueLane};
 pub use self::lane::{LaneId, LaneKey, RowKind};
+pub use self::parked_parent::ParkedParent;
 pub use self::recovery::RecoveryReport;
 pub use self::row::{Encryption, Enqueued, ListedRow, NewRow, RowHead, RowId, RowKey, RowState};
 pub use self::totals::Totals;

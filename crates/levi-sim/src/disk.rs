@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
-    RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
+    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
+use levi_types::SessionId;
 
 use crate::model::Model;
 use crate::plan::StoreKind;
@@ -201,6 +202,24 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         inner.store.get()?.row_state(row)
+    }
+
+    fn session_was_sent(&self, session: &SessionId) -> Result<bool, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.session_was_sent(session)
+    }
+
+    fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.parked_parents(limit)
+    }
+
+    fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.last_sequence_number(session)
     }
 
     fn totals(&self) -> Result<Totals, OutboxError> {

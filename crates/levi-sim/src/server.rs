@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use levi_core::{ControlSender, SendError, SyncError};
 use levi_outbox::LaneKey;
 use levi_transport::{ApiError, Verdict};
 
-use crate::content::{Content, MessageKind, subject_number};
+use crate::content::{Content, MessageKind, session_number, subject_number};
 use crate::model::Model;
 use crate::plan::{ServerFault, SessionSetup, SessionState};
 use crate::random::Random;
+use crate::sender::at_once;
+use crate::simulation::ControlFlight;
+use crate::tables::{Tables, folder};
 
 pub(crate) const REJECT_ALL: &str = "P0001";
 pub(crate) const POISON: &str = "22P02";
@@ -18,9 +22,7 @@ pub(crate) struct Server {
     pub(crate) token: u32,
     /// What is wrong, until when.
     faults: Vec<(ServerFault, Duration)>,
-    known: Vec<bool>,
-    forbidden: Vec<bool>,
-    repositories: [bool; 4],
+    pub(crate) tables: Tables,
     pub(crate) requests: u64,
 }
 
@@ -39,18 +41,8 @@ pub(crate) struct Served {
 }
 
 impl Server {
-    pub(crate) fn new(sessions: &[SessionSetup]) -> Self {
-        Self {
-            token: 1,
-            faults: Vec::new(),
-            known: sessions
-                .iter()
-                .map(|s| matches!(s.state, SessionState::Known | SessionState::Forbidden))
-                .collect(),
-            forbidden: sessions.iter().map(|s| s.state == SessionState::Forbidden).collect(),
-            repositories: [false; 4],
-            requests: 0,
-        }
+    pub(crate) fn new(sessions: &[SessionSetup], taken_folders: bool) -> Self {
+        Self { token: 1, faults: Vec::new(), tables: Tables::new(sessions, taken_folders), requests: 0 }
     }
 
     pub(crate) fn misbehave(&mut self, fault: ServerFault, until: Duration) {
@@ -58,17 +50,20 @@ impl Server {
     }
 
     pub(crate) fn session_appears(&mut self, session: usize) {
-        if let (Some(known), Some(forbidden)) = (self.known.get_mut(session), self.forbidden.get_mut(session))
-        {
-            (*known, *forbidden) = (true, false);
-        }
+        self.tables.change(session, |session| (session.known, session.forbidden) = (true, false));
+    }
+
+    /// Another device deletes the session, and with it its messages and secrets.
+    pub(crate) fn session_deleted(&mut self, session: usize) {
+        self.tables.change(session, |session| session.known = false);
     }
 
     /// Everything that is wrong is mended. Sessions that Levi itself can send are left to Levi.
-    pub(crate) fn heal(&mut self, sessions: &[SessionSetup]) {
+    pub(crate) fn heal(&mut self, sessions: &[SessionSetup], deleted: impl Fn(usize) -> bool) {
         self.faults.clear();
         for (number, session) in sessions.iter().enumerate() {
-            if session.state != SessionState::Local {
+            let is_left_to_levi = matches!(session.state, SessionState::Local | SessionState::OwnedByAnother);
+            if !is_left_to_levi && !deleted(number) {
                 self.session_appears(number);
             }
         }
@@ -114,50 +109,52 @@ impl Server {
         self.written(now, random)
     }
 
-    /// Serves one control row.
+    /// Serves one control row, which the product's own sender sends.
     pub(crate) fn control_row(
         &mut self,
         now: Duration,
         random: &mut Random,
         token: u32,
-        lane: &LaneKey,
-        sessions: &[SessionSetup],
-    ) -> Served {
+        row: &ControlFlight,
+        sender: &dyn ControlSender,
+    ) -> (Result<(), SendError>, Duration) {
+        let refused = |served: Served| (served.result.map_err(SendError::Api), served.delay);
         if let Some(served) = self.before_the_table(now, random, token) {
-            return served;
+            return refused(served);
         }
         if self.fault(now, |fault| *fault == ServerFault::RejectAll).is_some() {
-            return late(Verdict::Rejected, REJECT_ALL, Duration::ZERO);
+            return refused(late(Verdict::Rejected, REJECT_ALL, Duration::ZERO));
         }
-        let number = subject_number(lane.subject());
-        if let LaneKey::Repository(_) = lane {
-            self.repositories.get_mut(number).into_iter().for_each(|known| *known = true);
-            return self.written(now, random);
-        }
-        let missing = || late(Verdict::MissingParent, "23503", Duration::ZERO);
-        let Some(setup) = sessions.get(number) else { return missing() };
-        if self.forbidden.get(number) == Some(&true) {
-            return late(Verdict::Forbidden, "42501", Duration::ZERO);
-        }
-        let has_parent = match lane {
-            LaneKey::Session(_) => self.repositories.get(usize::from(setup.repository)).copied(),
-            _ => self.known.get(number).copied(),
+        let result = match &row.lane {
+            LaneKey::Secret(session) => self.secret(session_number(session)),
+            lane => at_once(sender.send(lane, &row.payload, row.presence))
+                .unwrap_or(Err(SyncError::UnknownRow))
+                .map_err(SendError::from),
         };
-        if has_parent != Some(true) {
-            return missing();
+        match result {
+            Ok(()) => refused(self.written(now, random)),
+            Err(error) => (Err(error), Duration::ZERO),
         }
-        if let LaneKey::Session(_) = lane {
-            self.known.get_mut(number).into_iter().for_each(|known| *known = true);
+    }
+
+    /// Envelopes are not sealed here, which would take most of the simulation's time.
+    fn secret(&self, number: usize) -> Result<(), SendError> {
+        let session = self.tables.session(number);
+        let refusal = |verdict, code| Err(SendError::Api(ApiError::new(verdict, code, "")));
+        if session.forbidden || session.owned_by_another {
+            return refusal(Verdict::Forbidden, "42501");
         }
-        self.written(now, random)
+        if session.known { Ok(()) } else { refusal(Verdict::MissingParent, "23503") }
     }
 
     /// Whether the server has the row; it keeps no secrets.
     pub(crate) fn has(&self, lane: &LaneKey) -> bool {
-        let number = subject_number(lane.subject());
         match lane {
-            LaneKey::Repository(_) => self.repositories.get(number) == Some(&true),
-            _ => self.known.get(number) == Some(&true),
+            LaneKey::Repository(id) => {
+                let folder = folder(id.as_str());
+                self.tables.state().repositories.values().any(|known| *known == folder)
+            }
+            _ => self.tables.session(subject_number(lane.subject())).known,
         }
     }
 
@@ -230,11 +227,16 @@ impl Server {
             };
             return Some(self.refuse(model, request, Verdict::Rejected, POISON, detail, true));
         }
-        let is = |list: &[bool], session: usize| list.get(session) == Some(&true);
-        if rows.iter().any(|(session, ..)| is(&self.forbidden, *session)) {
+        let is_hidden = |number: usize| {
+            let session = self.tables.session(number);
+            // Row level security does not tell a session that was deleted from one that is not the user's.
+            let was_deleted = model.sessions.get(number).is_some_and(|session| session.is_deleted);
+            session.forbidden || session.owned_by_another || (was_deleted && !session.known)
+        };
+        if rows.iter().any(|(session, ..)| is_hidden(*session)) {
             return Some(self.refuse(model, request, Verdict::Forbidden, "42501", String::new(), true));
         }
-        let (orphan, ..) = rows.iter().find(|(session, ..)| !is(&self.known, *session))?;
+        let (orphan, ..) = rows.iter().find(|(session, ..)| !self.tables.session(*session).known)?;
         let detail =
             format!("Key (session_id)=(s{orphan}) is not present in table \"agent_coding_sessions\".");
         Some(self.refuse(model, request, Verdict::MissingParent, "23503", detail, false))

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use levi_types::{DeviceId, SessionId, UserId};
+use levi_types::{DeviceId, RepositoryId, SessionId, UserId};
 
-use crate::supabase::Select;
+use crate::rows::SessionRow;
+use crate::supabase::{Select, Update};
 use crate::table::Table;
 
 impl Select {
@@ -24,6 +25,19 @@ impl Select {
     /// The device that owns `session`, as a [`SessionOwner`](crate::rows::SessionOwner).
     pub fn session_owner(session: &SessionId) -> Self {
         Query::of(Table::Sessions).eq("id", session.as_str()).columns("id,device_id")
+    }
+
+    /// The repository of the folder `local_path` of `device`, as a [`FoundRepository`](crate::rows::FoundRepository).
+    pub fn repository_at(device: &DeviceId, local_path: &str) -> Self {
+        Query::of(Table::Repositories)
+            .eq("device_id", device.as_str())
+            .eq("local_path", local_path)
+            .columns("id")
+    }
+
+    /// The repository with this id, as a [`FoundRepository`](crate::rows::FoundRepository).
+    pub fn repository(repository: &RepositoryId) -> Self {
+        Query::of(Table::Repositories).eq("id", repository.as_str()).columns("id")
     }
 
     /// The secret of `session` for `device`, as a [`SecretRow`](crate::rows::SecretRow).
@@ -61,6 +75,17 @@ impl Select {
     /// Every column of `table` that Levi uses, and no row: fails if a column is missing.
     pub fn probe(table: Table) -> Self {
         Query::of(table).raw("&limit=0").all_columns()
+    }
+}
+
+impl Update {
+    /// A session's row, if the server has it: the answer is its id as a [`SessionOwner`](crate::rows::SessionOwner), or
+    /// nothing.
+    pub fn session(row: &SessionRow) -> Self {
+        let select = Query::of(Table::Sessions).eq("id", row.id.as_str()).columns("id,device_id");
+        #[expect(clippy::expect_used, reason = "text, booleans and nulls in a struct always make JSON")]
+        let body = serde_json::to_vec(row).expect("a row is a plain struct");
+        Self { table: select.table, query: select.query, body }
     }
 }
 

@@ -8,6 +8,7 @@ use super::commit::reason_of;
 use super::event::Effect;
 use super::{Engine, Perform, Sent};
 use crate::batcher::{Action, Batch, Input, LaneRows, Notice, Parent, PauseReason, SealResult};
+use crate::control::Presence;
 use crate::control_row::ControlRow;
 use crate::sealer::ResealError;
 
@@ -96,9 +97,12 @@ impl Engine {
     fn change(&mut self, change: Change) {
         if let Change::Park { row, reason, .. } = &change {
             tracing::warn!(row = row.id.0, code = reason.code, detail = reason.detail, "row parked");
-            if let Some(sent) = self.parkable.iter().find(|sent| sent.row == row.id) {
-                let report = sent.report(Delivery::Parked { code: reason.code.clone() });
-                self.uncommitted.reports.push(report);
+            match self.parkable.iter().find(|sent| sent.row == row.id) {
+                Some(sent) => {
+                    let report = sent.report(Delivery::Parked { code: reason.code.clone() });
+                    self.uncommitted.reports.push(report);
+                }
+                None => self.uncommitted.parks_parent = true,
             }
         }
         self.uncommitted.change(change);
@@ -140,15 +144,23 @@ impl Engine {
     /// Hands the control row to its sender. One that was replaced since is loaded again.
     fn send_control(&mut self, now: Now, batch: &Batch, perform: Perform<'_>) {
         let Some((key, row)) = batch.control_row() else { return };
-        match self.payload(row) {
-            Ok(Some(payload)) => {
-                perform(Effect::SendControl { batch: batch.id, key: key.clone(), payload });
+        match self.payload(row).and_then(|payload| Ok((payload, self.presence(key)?))) {
+            Ok((Some(payload), presence)) => {
+                perform(Effect::SendControl { batch: batch.id, key: key.clone(), payload, presence });
             }
-            Ok(None) => self.batcher.handle(now, Input::Vanished { batch: batch.id }),
+            Ok((None, _)) => self.batcher.handle(now, Input::Vanished { batch: batch.id }),
             Err(error) => {
                 self.batcher.handle(now, Input::Vanished { batch: batch.id });
                 self.outbox_unreadable(now, error);
             }
+        }
+    }
+
+    /// Whether the server had the session of a session's row once.
+    fn presence(&self, lane: &LaneKey) -> Result<Presence, OutboxError> {
+        match lane {
+            LaneKey::Session(session) if self.store.session_was_sent(session)? => Ok(Presence::WasThere),
+            _ => Ok(Presence::NotSentYet),
         }
     }
 
@@ -245,6 +257,12 @@ impl Engine {
                     Some(ControlRow::Session { repository_id, .. }) => self.known_repository(repository_id),
                     _ => Ok(Vec::new()),
                 }
+            }
+            // What was there once is not written again by itself: the server is asked whether it is still there.
+            LaneKey::Secret(session) | LaneKey::Messages(session)
+                if self.store.session_was_sent(session).unwrap_or(false) =>
+            {
+                Ok(vec![ControlRow::LookUp { session_id: session.clone() }])
             }
             LaneKey::Secret(session) | LaneKey::Messages(session) => {
                 let Some(session) = self.session_store.session(session)? else { return Ok(Vec::new()) };

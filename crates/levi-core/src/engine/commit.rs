@@ -29,6 +29,8 @@ pub(super) struct Uncommitted {
     pub(super) reports: Vec<DeliveryReport>,
     /// Whether the changes may make lanes due that the batcher does not know.
     pub(super) wakes: bool,
+    /// Whether a control row is to be parked, which holds what depends on it.
+    pub(super) parks_parent: bool,
 }
 
 impl Uncommitted {
@@ -145,6 +147,9 @@ impl Engine {
         }
         for row in done.affected {
             self.receipts.check(&*self.store, row);
+        }
+        if done.parks_parent {
+            self.receipts.check_all(&*self.store);
         }
         (self.changed, self.committed) = (true, true);
     }

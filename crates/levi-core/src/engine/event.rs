@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::committed_batch::CommittedBatch;
 use crate::batcher::{BatchId, Input};
-use crate::control::Step;
+use crate::control::{Presence, Step};
 use crate::error::{EnqueueError, SyncedError};
 use crate::sealer::Message;
 
@@ -72,6 +72,8 @@ pub enum Event {
     EnqueueControl {
         /// The rows, parents first.
         rows: Vec<ControlIntake>,
+        /// The session that is to be written to the server again, if it was deleted there.
+        restores: Option<SessionId>,
         /// After this time their callers are completed in any case.
         within: Duration,
     },
@@ -113,6 +115,8 @@ pub enum Effect {
         key: LaneKey,
         /// The row's payload in the outbox.
         payload: Vec<u8>,
+        /// Whether the server had the session of a session's row once.
+        presence: Presence,
     },
     /// Ask for a fresh token; the response is [`Input::SignedIn`], [`Input::RefreshUnavailable`] or
     /// [`Input::RefreshRefused`].

@@ -34,6 +34,9 @@ pub use crate::sealer::{Message, Sealer};
 use crate::status::{LastError, Status};
 use crate::sync_error::SendError;
 
+/// The most parked parents that the status lists.
+const MAX_HELD_BY: usize = 100;
+
 /// What an engine is made of.
 pub struct EngineParts {
     /// The batching, retry and size settings.
@@ -203,6 +206,11 @@ impl Engine {
         if let Some(totals) = at_hand.or_else(|| self.store.totals().ok()) {
             self.status.totals = totals;
         }
+        self.status.held_by = match self.status.totals.parked_control_rows {
+            0 => Vec::new(),
+            // What cannot be read is left as it was.
+            _ => self.store.parked_parents(MAX_HELD_BY).unwrap_or_else(|_| self.status.held_by.clone()),
+        };
         self.status.requests_in_flight = self.batcher.in_flight().len();
         self.status.rows_in_flight = self.batcher.in_flight().map(Batch::rows).sum();
         self.status.paused = self.batcher.paused();
@@ -214,7 +222,12 @@ impl Engine {
     fn take(&mut self, now: Now, event: Event) {
         match event {
             Event::Enqueue(intake) => self.enqueue(now, intake),
-            Event::EnqueueControl { rows, within } => self.enqueue_control(rows, within),
+            Event::EnqueueControl { rows, restores, within } => {
+                if let Some(session) = restores {
+                    self.uncommitted.change(Change::ForgetSession { session });
+                }
+                self.enqueue_control(rows, within);
+            }
             Event::Input(input) => {
                 if let Input::Outcome { batch, result } = &input {
                     self.note_outcome(now, *batch, result);
@@ -246,7 +259,8 @@ impl Engine {
         if let Some((key, row)) = self.batcher.batch(batch).and_then(Batch::control_row) {
             let code = result.as_ref().map_or_else(SendError::code, |()| "done");
             tracing::debug!(%key, code, "control row sent");
-            return self.steps.attempted(row, result);
+            self.steps.attempted(row, result);
+            return self.note_control_outcome(now, result);
         }
         let sent = self.sent.remove(&batch).unwrap_or_default();
         match result {
@@ -256,6 +270,15 @@ impl Engine {
             Err(SendError::Api(error)) => self.note_failed(now, &sent, error),
         }
         self.parkable.extend(sent);
+    }
+
+    fn note_control_outcome(&mut self, now: Now, result: &Result<(), SendError>) {
+        match result {
+            Ok(()) => self.status.last_error = None,
+            Err(SendError::Api(error)) => self.status.last_error = Some(LastError::new(error, now)),
+            // It failed on this side.
+            Err(SendError::Wait(_) | SendError::Never(_)) => {}
+        }
     }
 
     fn note_accepted(&mut self, sent: &[Sent]) {
@@ -269,8 +292,7 @@ impl Engine {
     fn note_failed(&mut self, now: Now, sent: &[Sent], error: &ApiError) {
         self.status.batches_failed += 1;
         tracing::debug!(rows = sent.len(), code = error.code, verdict = ?error.verdict, "batch refused");
-        self.status.last_error =
-            Some(LastError { verdict: error.verdict, code: error.code.clone(), at: now.wall });
+        self.status.last_error = Some(LastError::new(error, now));
         // Without a sign-in the messages wait: that is not a failure of theirs.
         if error.verdict != Verdict::SignedOut {
             let failed = || Delivery::Failed { code: error.code.clone() };

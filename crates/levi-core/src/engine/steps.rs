@@ -129,7 +129,8 @@ impl Engine {
         };
         match self.store.row_state(attempt.row.id) {
             Ok(RowState::Parked(_)) => Step::Failed(error),
-            Ok(RowState::Gone) => Step::Failed(SyncError::Discarded),
+            Ok(RowState::Gone | RowState::Discarded) => Step::Failed(SyncError::Discarded),
+            Ok(RowState::Held(_)) => Step::Failed(error),
             _ => Step::WillRetry(error),
         }
     }
@@ -154,6 +155,9 @@ fn stuck(row: Option<ListedRow>) -> Option<Step> {
     let Some(row) = row else { return Some(Step::Failed(SyncError::Discarded)) };
     let reason = SyncError::Waiting(row.reason?);
     if row.parked {
+        return Some(Step::Failed(reason));
+    }
+    if row.is_held {
         return Some(Step::Failed(reason));
     }
     row.blocked_by.map(|_| Step::WillRetry(reason))

@@ -128,6 +128,7 @@ mod tests {
                 attempts: 0,
                 due_at: None,
                 blocked_by: None,
+                is_held: false,
                 reason: None,
             };
             assert_eq!(open_stored(&row, &new.payload, key, database_key).unwrap(), request.content);

@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 use super::inbox::Inbox;
 use super::lock;
 use crate::batcher::{BatchId, Input};
-use crate::control::ControlSender;
+use crate::control::{ControlSender, Presence};
 use crate::engine::Event;
 use crate::sync_error::SendError;
 
@@ -104,14 +104,14 @@ impl Dispatcher {
         connection.runtime.spawn(request.instrument(span));
     }
 
-    pub(super) fn send_control(&self, batch: BatchId, key: LaneKey, payload: Vec<u8>) {
+    pub(super) fn send_control(&self, batch: BatchId, key: LaneKey, payload: Vec<u8>, presence: Presence) {
         let guard = self.outcome_guard(batch);
         let sender = lock(&self.control_sender).clone();
         // The batcher sends control rows only once there is a sender.
         let (Some(connection), Some(sender)) = (self.connection.get(), sender) else { return };
         let span = tracing::info_span!("levi.send_control", %key);
         let request = async move {
-            let result = sender.send(&key, &payload).await.map_err(SendError::from);
+            let result = sender.send(&key, &payload, presence).await.map_err(SendError::from);
             tracing::debug!(code = result.as_ref().map_or_else(SendError::code, |()| "done"), "ended");
             guard.complete(outcome(batch, result));
         };

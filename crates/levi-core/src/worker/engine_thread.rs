@@ -47,7 +47,9 @@ impl EngineThread {
                 Effect::Complete(committed) if inbox.next_batch_is_full() => completer.complete(committed),
                 Effect::Complete(committed) => committed.complete(),
                 Effect::Send { batch, upsert } => dispatcher.send(batch, upsert),
-                Effect::SendControl { batch, key, payload } => dispatcher.send_control(batch, key, payload),
+                Effect::SendControl { batch, key, payload, presence } => {
+                    dispatcher.send_control(batch, key, payload, presence);
+                }
                 Effect::Refresh => dispatcher.refresh(),
             });
             if let Some(status) = self.engine.status_if_changed() {

@@ -13,6 +13,7 @@
 
 mod control;
 mod fixture;
+mod held;
 mod intake;
 mod lanes;
 mod parked;
@@ -42,7 +43,10 @@ pub fn run(mut make: impl FnMut(u64) -> Box<dyn OutboxStore>) {
 
 /// The suite, for those who run each case as a test of its own.
 pub fn cases() -> impl Iterator<Item = Case> {
-    [intake::CASES, lanes::CASES, parked::CASES, control::CASES, views::CASES].into_iter().flatten().copied()
+    [intake::CASES, lanes::CASES, parked::CASES, control::CASES, held::CASES, views::CASES]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// Lists functions as cases under their own names.

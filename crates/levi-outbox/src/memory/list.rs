@@ -36,8 +36,16 @@ impl MemoryOutbox {
             attempts: if is_parked { 0 } else { lane.attempts },
             due_at: if is_parked || blocker.is_some() { None } else { lane.due_at },
             blocked_by: blocker.and_then(|blocker| Some(self.lanes.get(&blocker)?.key.clone())),
+            is_held: !is_parked && self.held_for(lane).is_some(),
             reason: parked.cloned().or_else(|| self.waiting_reason(lane, blocker)),
         })
+    }
+
+    /// The reason of the lane's nearest parked ancestor, if one is parked.
+    pub(super) fn held_for(&self, lane: &Lane) -> Option<Reason> {
+        let parent = self.lanes.get(&self.blocked_by(lane)?)?;
+        let parked = parent.parked.values().next().and_then(|id| self.parked.get(id));
+        parked.map(|parked| parked.reason.clone()).or_else(|| self.held_for(parent))
     }
 
     /// A blocked lane's own reason explains nothing: its parent's does.

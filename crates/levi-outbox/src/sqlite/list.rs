@@ -47,22 +47,25 @@ struct Lister<'a> {
 
 /// A lane that others wait for, and the reason that their rows are listed with.
 #[derive(Clone)]
-struct Blocker {
+pub(super) struct Blocker {
     key: LaneKey,
-    reason: Option<Reason>,
+    /// Whether it, or an ancestor of it, is parked.
+    pub(super) is_held: bool,
+    pub(super) reason: Option<Reason>,
 }
 
 impl Lister<'_> {
     fn listed_row(&mut self, row: &Row<'_>) -> Result<ListedRow> {
         let head = columns::head(row)?;
         let lane = columns::lane_key(row, 7)?;
-        let (own_reason, parked) = (columns::reason(row, 12)?, row.get(14)?);
+        let (own_reason, parked) = (columns::reason(row, 12)?, row.get::<_, bool>(14)?);
         let blocker = match row.get(9)? {
             Some(blocker) => self.blocker(blocker)?,
             None => None,
         };
+        let is_held = !parked && blocker.as_ref().is_some_and(|blocker| blocker.is_held);
         let (blocked_by, due_at, reason) = match blocker {
-            Some(Blocker { key, reason }) => (Some(key), None, if parked { own_reason } else { reason }),
+            Some(Blocker { key, reason, .. }) => (Some(key), None, if parked { own_reason } else { reason }),
             None => (None, columns::optional_wall(row, 11)?, own_reason),
         };
         Ok(ListedRow {
@@ -79,6 +82,7 @@ impl Lister<'_> {
             attempts: row.get(10)?,
             due_at,
             blocked_by,
+            is_held,
             reason,
         })
     }
@@ -103,7 +107,7 @@ struct Ancestor {
 
 /// Looks for the reason from ancestor to ancestor: a parked one has its own, and one that is
 /// blocked itself waits for the reason of the next.
-fn blocker(conn: &Connection, lane: i64) -> Result<Option<Blocker>> {
+pub(super) fn blocker(conn: &Connection, lane: i64) -> Result<Option<Blocker>> {
     let Some(first) = ancestor(conn, lane)? else { return Ok(None) };
     let (key, mut at) = (first.key.clone(), first);
     for _ in 0..MAX_ANCESTORS {
@@ -111,7 +115,7 @@ fn blocker(conn: &Connection, lane: i64) -> Result<Option<Blocker>> {
         let Some(next) = ancestor(conn, next)? else { break };
         at = next;
     }
-    Ok(Some(Blocker { key, reason: at.parked.or(at.waits) }))
+    Ok(Some(Blocker { key, is_held: at.parked.is_some(), reason: at.parked.or(at.waits) }))
 }
 
 fn ancestor(conn: &Connection, lane: i64) -> Result<Option<Ancestor>> {

@@ -32,6 +32,9 @@ const WAL_BYTES_KEPT: u32 = 16 << 20;
 const SWEEP: &str = "DELETE FROM levi_lanes WHERE due_at IS NULL \
      AND NOT EXISTS (SELECT 1 FROM levi_parked WHERE levi_parked.lane = levi_lanes.lane)";
 
+/// Receipts do not outlive the process, so nobody can ask for these rows any more.
+const FORGET_DISCARDED: &str = "DELETE FROM levi_discarded";
+
 impl SqliteOutbox {
     /// Opens the outbox in a file of its own. A missing file is created, readable by its owner
     /// only.
@@ -101,6 +104,7 @@ impl SqliteOutbox {
         configure(&conn, options.synchronous, mode).map_err(fail)?;
         upgrade(&conn).map_err(fail)??;
         conn.execute(SWEEP, []).map_err(fail)?;
+        conn.execute(FORGET_DISCARDED, []).map_err(fail)?;
         let own_file = mode == JournalMode::Wal;
         Ok(Self {
             conn,
