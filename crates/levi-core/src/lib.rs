@@ -23,7 +23,7 @@ mod worker;
 
 pub use batcher::PauseReason;
 pub use clock::SystemClock;
-pub use config::{InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
+pub use config::{Flush, InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
 pub use control::{ControlQueue, ControlSender, Presence, Step};
 pub use control_row::rows_to_restore;
 pub use engine::{Receipt, StoredError, open_stored};

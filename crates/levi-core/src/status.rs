@@ -31,9 +31,9 @@ pub struct Status {
     pub bytes_sent: u64,
     /// Messages accepted by `enqueue` that are not on disk yet because the outbox fails.
     pub held_in_memory: usize,
-    /// Parked rows of repositories and sessions, at most 100: what depends on them is held. A session that was deleted
+    /// Parked rows of repositories and sessions, at most 100: what depends on them waits. A session that was deleted
     /// on another device is here with the code `session_gone`.
-    pub held_by: Vec<ParkedParent>,
+    pub parked_parents: Vec<ParkedParent>,
     /// The outbox's last failure, until it works again.
     pub outbox_failure: Option<Reason>,
     /// The outbox was damaged when it was opened: what was recovered and lost, and where the old file is.

@@ -2,6 +2,7 @@
 
 mod change;
 mod due;
+mod held;
 mod lane;
 mod parked_parent;
 mod recovery;
@@ -10,6 +11,7 @@ mod totals;
 
 pub use self::change::{Change, Reason};
 pub use self::due::{Due, DueLane};
+pub use self::held::Held;
 pub use self::lane::{LaneId, LaneKey, RowKind};
 pub use self::parked_parent::ParkedParent;
 pub use self::recovery::RecoveryReport;

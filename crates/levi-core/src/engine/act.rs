@@ -63,6 +63,7 @@ impl Engine {
                     max_lanes,
                     heads_per_lane,
                     max_heads,
+                    user: None,
                 };
                 let loaded = self.store.due(query).map(Input::Loaded);
                 self.feed(now, loaded);

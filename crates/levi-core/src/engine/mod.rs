@@ -35,7 +35,7 @@ use crate::status::{LastError, Status};
 use crate::sync_error::SendError;
 
 /// The most parked parents that the status lists.
-const MAX_HELD_BY: usize = 100;
+const MAX_PARKED_PARENTS: usize = 100;
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -206,10 +206,13 @@ impl Engine {
         if let Some(totals) = at_hand.or_else(|| self.store.totals().ok()) {
             self.status.totals = totals;
         }
-        self.status.held_by = match self.status.totals.parked_control_rows {
+        self.status.parked_parents = match self.status.totals.parked_control_rows {
             0 => Vec::new(),
             // What cannot be read is left as it was.
-            _ => self.store.parked_parents(MAX_HELD_BY).unwrap_or_else(|_| self.status.held_by.clone()),
+            _ => self
+                .store
+                .parked_parents(MAX_PARKED_PARENTS)
+                .unwrap_or_else(|_| self.status.parked_parents.clone()),
         };
         self.status.requests_in_flight = self.batcher.in_flight().len();
         self.status.rows_in_flight = self.batcher.in_flight().map(Batch::rows).sum();

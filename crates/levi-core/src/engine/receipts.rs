@@ -59,10 +59,10 @@ impl Receipts {
             Ok(RowState::Gone) => Ok(()),
             Ok(RowState::Discarded) => Err(SyncedError::Discarded),
             Ok(RowState::Parked(reason)) => Err(SyncedError::Parked(reason)),
-            Ok(RowState::Held(reason)) if reason.code == SESSION_GONE => {
+            Ok(RowState::ParentParked(reason)) if reason.code == SESSION_GONE => {
                 Err(SyncedError::SessionGone(reason))
             }
-            Ok(RowState::Held(reason)) => Err(SyncedError::Held(reason)),
+            Ok(RowState::ParentParked(reason)) => Err(SyncedError::ParentParked(reason)),
             Ok(RowState::Pending(_)) => return,
             Err(error) => {
                 self.failure = Some(error);

@@ -130,7 +130,7 @@ impl Engine {
         match self.store.row_state(attempt.row.id) {
             Ok(RowState::Parked(_)) => Step::Failed(error),
             Ok(RowState::Gone | RowState::Discarded) => Step::Failed(SyncError::Discarded),
-            Ok(RowState::Held(_)) => Step::Failed(error),
+            Ok(RowState::ParentParked(_)) => Step::Failed(error),
             _ => Step::WillRetry(error),
         }
     }
@@ -157,7 +157,7 @@ fn stuck(row: Option<ListedRow>) -> Option<Step> {
     if row.parked {
         return Some(Step::Failed(reason));
     }
-    if row.is_held {
+    if row.parent_is_parked {
         return Some(Step::Failed(reason));
     }
     row.blocked_by.map(|_| Step::WillRetry(reason))

@@ -119,6 +119,8 @@ mod tests {
                 version: 0,
                 kind: RowKind::Message,
                 lane: new.lane,
+                user_id: None,
+                held: false,
                 sequence_number: 7,
                 message_id: new.message_id,
                 bytes: 0,
@@ -128,7 +130,7 @@ mod tests {
                 attempts: 0,
                 due_at: None,
                 blocked_by: None,
-                is_held: false,
+                parent_is_parked: false,
                 reason: None,
             };
             assert_eq!(open_stored(&row, &new.payload, key, database_key).unwrap(), request.content);

@@ -11,9 +11,10 @@
 // A failing case has nothing to say but where it failed; the harness shows the rest.
 #![allow(clippy::expect_used, clippy::panic, reason = "a suite says no by panicking")]
 
+mod children;
 mod control;
 mod fixture;
-mod held;
+mod identity;
 mod intake;
 mod lanes;
 mod parked;
@@ -43,17 +44,31 @@ pub fn run(mut make: impl FnMut(u64) -> Box<dyn OutboxStore>) {
 
 /// The suite, for those who run each case as a test of its own.
 pub fn cases() -> impl Iterator<Item = Case> {
-    [intake::CASES, lanes::CASES, parked::CASES, control::CASES, held::CASES, views::CASES]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        intake::CASES,
+        lanes::CASES,
+        parked::CASES,
+        control::CASES,
+        children::CASES,
+        identity::CASES,
+        views::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
-/// Lists functions as cases under their own names.
+/// Lists functions as cases under their own names. Ada is signed in when they begin.
 macro_rules! list_cases {
     ($($name:ident),+ $(,)?) => {
         pub(super) const CASES: &[super::Case] =
-            &[$(super::Case { name: stringify!($name), run: $name }),+];
+            &[$(super::Case {
+                name: stringify!($name),
+                run: |store| {
+                    super::fixture::sign_in(store, "ada");
+                    $name(store);
+                },
+            }),+];
     };
 }
 use list_cases;

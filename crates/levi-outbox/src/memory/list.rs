@@ -22,11 +22,14 @@ impl MemoryOutbox {
         let lane = self.lanes.get(&row.lane)?;
         let blocker = self.blocked_by(lane);
         let is_parked = parked.is_some();
+        let held = lane.user != self.user;
         Some(ListedRow {
             id,
             version: row.version,
             kind: row.kind,
             lane: lane.key.clone(),
+            user_id: lane.user.clone(),
+            held,
             sequence_number: row.sequence_number,
             message_id: row.message_id.clone(),
             bytes: row.bytes(),
@@ -34,18 +37,18 @@ impl MemoryOutbox {
             enqueued_at: row.enqueued_at,
             parked: is_parked,
             attempts: if is_parked { 0 } else { lane.attempts },
-            due_at: if is_parked || blocker.is_some() { None } else { lane.due_at },
+            due_at: if is_parked || held || blocker.is_some() { None } else { lane.due_at },
             blocked_by: blocker.and_then(|blocker| Some(self.lanes.get(&blocker)?.key.clone())),
-            is_held: !is_parked && self.held_for(lane).is_some(),
+            parent_is_parked: !is_parked && self.parked_ancestor(lane).is_some(),
             reason: parked.cloned().or_else(|| self.waiting_reason(lane, blocker)),
         })
     }
 
     /// The reason of the lane's nearest parked ancestor, if one is parked.
-    pub(super) fn held_for(&self, lane: &Lane) -> Option<Reason> {
+    pub(super) fn parked_ancestor(&self, lane: &Lane) -> Option<Reason> {
         let parent = self.lanes.get(&self.blocked_by(lane)?)?;
         let parked = parent.parked.values().next().and_then(|id| self.parked.get(id));
-        parked.map(|parked| parked.reason.clone()).or_else(|| self.held_for(parent))
+        parked.map(|parked| parked.reason.clone()).or_else(|| self.parked_ancestor(parent))
     }
 
     /// A blocked lane's own reason explains nothing: its parent's does.

@@ -27,6 +27,7 @@ mod read;
 mod recovery;
 mod schema;
 mod transaction;
+mod users;
 
 #[cfg(test)]
 mod tests;
@@ -52,7 +53,8 @@ pub use self::owner_lock::{is_owned, lock_path};
 use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, LaneId, ListedRow, NewRow, ParkedParent, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, ParkedParent, RowHead, RowId, RowKey, RowState,
+    Totals,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -237,6 +239,10 @@ impl OutboxStore for SqliteOutbox {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.counters.get()?.totals()
+    }
+
+    fn held(&self) -> Result<Vec<Held>, OutboxError> {
+        self.read(users::held)
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

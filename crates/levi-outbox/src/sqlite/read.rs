@@ -72,6 +72,7 @@ pub(super) fn rows_under_database_key(
         .query_map([lane.0, limit], |row| {
             let head = columns::head(row)?;
             let new_row = NewRow {
+                user: None,
                 lane: key.clone(),
                 parent: None,
                 sequence_number: head.sequence_number,
@@ -90,8 +91,8 @@ pub(super) fn row_state(conn: &Connection, row: RowId) -> Result<RowState> {
         conn.prepare_cached(PENDING)?.query_row([row.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     if let Some((version, blocked_by)) = pending {
         let blocker = blocked_by.map(|lane| list::blocker(conn, lane)).transpose()?.flatten();
-        let held = blocker.filter(|blocker| blocker.is_held).and_then(|blocker| blocker.reason);
-        return Ok(held.map_or(RowState::Pending(version), RowState::Held));
+        let reason = blocker.filter(|blocker| blocker.is_parked).and_then(|blocker| blocker.reason);
+        return Ok(reason.map_or(RowState::Pending(version), RowState::ParentParked));
     }
     let reason = conn
         .prepare_cached("SELECT reason_code, reason_detail FROM levi_parked WHERE id = ?1")?

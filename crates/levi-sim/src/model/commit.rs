@@ -96,7 +96,7 @@ impl Model {
                 let session = self.sessions.get_mut(session_number(session));
                 session.into_iter().for_each(|session| session.was_sent = false);
             }
-            Change::Ensure(_) => {}
+            Change::Ensure(_) | Change::SignedIn { .. } => {}
         }
     }
 

@@ -128,7 +128,7 @@ impl Simulation {
                 Ok(Err(SyncedError::Discarded)) => self.expect(discarded, "receipts", || {
                     format!("{} is said to be discarded, it was not", name())
                 }),
-                Ok(Err(SyncedError::Held(reason))) => self.expect(held, "receipts", || {
+                Ok(Err(SyncedError::ParentParked(reason))) => self.expect(held, "receipts", || {
                     format!("{} is said to be held ({}), no parent of it is parked", name(), reason.code)
                 }),
                 Ok(Err(SyncedError::SessionGone(_))) => self.expect(held && deleted, "receipts", || {

@@ -6,7 +6,7 @@ use crate::model::{Change, Enqueued, LaneKey, NewRow, ParkedParent, RowId, RowSt
 use crate::store::OutboxStore;
 
 list_cases![
-    a_row_is_held_while_an_ancestor_is_parked,
+    a_row_says_so_while_an_ancestor_is_parked,
     a_session_counts_as_sent_once_the_server_acknowledged_a_row_of_it,
     a_discarded_row_is_not_taken_for_one_that_arrived,
     a_row_that_arrived_after_all_is_not_discarded,
@@ -23,22 +23,22 @@ fn state(store: &dyn OutboxStore, row: RowId) -> RowState {
     store.row_state(row).expect("the state can be read")
 }
 
-fn a_row_is_held_while_an_ancestor_is_parked(store: &mut dyn OutboxStore) {
+fn a_row_says_so_while_an_ancestor_is_parked(store: &mut dyn OutboxStore) {
     let repository = super::fixture::repository("r");
     let parent = store.store(repository.clone());
     let child = store.store(session("s", "r"));
     let message = store.store(row("s", 1));
     assert_eq!(state(store, message.id), RowState::Pending(1), "a parent that waits holds nothing");
-    assert!(!store.listed(message.id).is_held);
+    assert!(!store.listed(message.id).parent_is_parked);
 
     store.park_first(&repository.lane, "23505");
     let reason = super::fixture::reason("23505");
     for id in [child.id, message.id] {
-        assert_eq!(state(store, id), RowState::Held(reason.clone()));
-        assert!(store.listed(id).is_held);
+        assert_eq!(state(store, id), RowState::ParentParked(reason.clone()));
+        assert!(store.listed(id).parent_is_parked);
     }
     assert_eq!(state(store, parent.id), RowState::Parked(reason.clone()));
-    assert!(!store.listed(parent.id).is_held);
+    assert!(!store.listed(parent.id).parent_is_parked);
     let parents = store.parked_parents(9).expect("parked parents can be read");
     assert_eq!(parents, [ParkedParent { lane: repository.lane, reason }]);
 
