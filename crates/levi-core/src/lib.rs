@@ -20,6 +20,7 @@ mod session_sync;
 mod status;
 mod sync_error;
 mod worker;
+mod write_messages;
 
 pub use batcher::PauseReason;
 pub use clock::SystemClock;
@@ -30,8 +31,9 @@ pub use engine::{Receipt, StoredError, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};
 pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, UnreadableMessage};
 pub use secrets_cache::SecretsCache;
-pub use server::DeviceTrust;
+pub use server::{DeviceTrust, last_sequence_number};
 pub use session_sync::{BackfillReport, Distribution, NewSession, SessionSyncService};
 pub use status::{LastError, Status};
 pub use sync_error::{EncryptionError, SendError, SyncError};
 pub use worker::{MessageSyncer, Opened, Opener, ShutdownReport, Worker, WorkerParts};
+pub use write_messages::{Overwrite, SentMessage, TakenRow, write_messages};

@@ -3,10 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
-use levi_transport::rows::{DeviceRow, Record, SessionOwner, decode_rows, upsert_of};
+use levi_transport::rows::{DeviceRow, MessageRow, Record, SessionOwner, decode_rows, upsert_of};
 use levi_transport::{ApiError, Select, Supabase, Update, Verdict};
 use levi_types::{AccessToken, Auth, AuthError, AuthSession, DeviceId, SessionId};
 use serde::de::IgnoredAny;
+
+use crate::sync_error::SyncError;
 
 /// The server and who is signed in there.
 #[derive(Clone)]
@@ -120,6 +122,16 @@ impl Server {
         Ok(owners.into_iter().next().map(|owner| owner.device_id))
     }
 
+    /// The highest sequence number of the session's messages on the server.
+    pub(crate) async fn last_sequence_number(
+        &self,
+        auth: &AuthSession,
+        session: &SessionId,
+    ) -> Result<Option<i64>, ApiError> {
+        let rows: Vec<MessageRow> = decode_rows(&self.select(auth, Select::last_message(session)).await?)?;
+        Ok(rows.into_iter().next().map(|row| row.sequence_number))
+    }
+
     /// A token other than the refused one, or the refusal where there is none.
     async fn refresh(&self, stale: &AccessToken, refusal: ApiError) -> Result<AuthSession, ApiError> {
         self.auth.refresh(stale).await.map_err(|error| {
@@ -127,4 +139,18 @@ impl Server {
             refusal
         })
     }
+}
+
+/// The highest sequence number of a session's messages on the server; `None` if it shows none.
+///
+/// # Errors
+/// [`SyncError`] if there is no sign-in, or the server does not answer.
+pub async fn last_sequence_number(
+    supabase: Arc<dyn Supabase>,
+    auth: Arc<dyn Auth>,
+    session: &SessionId,
+) -> Result<Option<i64>, SyncError> {
+    let server = Server { supabase, auth };
+    let auth = server.session().await?;
+    Ok(server.last_sequence_number(&auth, session).await?)
 }

@@ -9,9 +9,11 @@ mod context;
 mod device_key;
 mod error;
 mod key;
+mod nonce;
 mod secret;
 mod xchacha;
 
 pub use error::{OpenError, SealError};
 pub use key::{KeyTextError, MessageKey};
+pub use nonce::{Author, WRITER_BYTES, same_message};
 pub use secret::{SessionSecret, SessionSecretError};

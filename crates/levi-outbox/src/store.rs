@@ -110,6 +110,15 @@ pub trait OutboxStore: Send {
     /// [`OutboxError`] when the store cannot be read.
     fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError>;
 
+    /// Random bytes that tell this outbox from every other, for as long as its rows live. `None`: the
+    /// store has none, and its owner makes some up at each start.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        Ok(None)
+    }
+
     /// The highest sequence number of the session's messages, pending and parked.
     ///
     /// # Errors

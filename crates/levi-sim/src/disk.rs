@@ -123,7 +123,7 @@ fn open(kind: StoreKind, file: Option<&PathBuf>, max_pending_bytes: u64) -> Resu
         SqliteOptions { synchronous: Synchronous::Normal, max_pending_bytes, ..SqliteOptions::default() };
     Ok(match (kind, file) {
         (StoreKind::SqliteFile, Some(file)) => Store::Sqlite(SqliteOutbox::open(file, options)?),
-        (StoreKind::Memory, _) => Store::Memory(MemoryOutbox::new(max_pending_bytes)),
+        (StoreKind::Memory, _) => Store::Memory(MemoryOutbox::new(max_pending_bytes).with_writer([1; 16])),
         _ => Store::Sqlite(SqliteOutbox::in_memory(options)?),
     })
 }
@@ -214,6 +214,12 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         inner.store.get()?.parked_parents(limit)
+    }
+
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.writer()
     }
 
     fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {

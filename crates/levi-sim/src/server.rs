@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use levi_core::{ControlSender, SendError, SyncError};
+use levi_core::{ControlSender, SendError, SyncError, TakenRow, write_messages};
 use levi_outbox::LaneKey;
 use levi_transport::{ApiError, Verdict};
+use levi_types::AccessToken;
 
 use crate::content::{Content, MessageKind, session_number, subject_number};
 use crate::model::Model;
 use crate::plan::{ServerFault, SessionSetup, SessionState};
 use crate::random::Random;
 use crate::sender::at_once;
-use crate::simulation::ControlFlight;
+use crate::simulation::{ControlFlight, Flight};
 use crate::tables::{Tables, folder};
 
 pub(crate) const REJECT_ALL: &str = "P0001";
@@ -36,8 +37,16 @@ pub(crate) struct Rows {
 /// The outcome of a request.
 pub(crate) struct Served {
     pub(crate) result: Result<(), ApiError>,
+    /// The messages whose places other texts have, if it was accepted.
+    pub(crate) taken: Vec<TakenRow>,
     /// How much longer than usual the response takes.
     pub(crate) delay: Duration,
+}
+
+impl Served {
+    fn refused(error: ApiError) -> Self {
+        Self { result: Err(error), taken: Vec::new(), delay: Duration::ZERO }
+    }
 }
 
 impl Server {
@@ -55,7 +64,7 @@ impl Server {
 
     /// Another device deletes the session, and with it its messages and secrets.
     pub(crate) fn session_deleted(&mut self, session: usize) {
-        self.tables.change(session, |session| session.known = false);
+        self.tables.delete(session);
     }
 
     /// Everything that is wrong is mended. Sessions that Levi itself can send are left to Levi.
@@ -80,8 +89,9 @@ impl Server {
         model: &mut Model,
         random: &mut Random,
         token: u32,
-        request: &Rows,
+        flight: &Flight,
     ) -> Served {
+        let request = &flight.rows;
         let now = model.now.monotonic.since_start();
         self.requests += 1;
         if let Some(served) = self.before_the_table(now, random, token) {
@@ -103,10 +113,31 @@ impl Server {
         if has_duplicates(request) {
             model.fail("once", "one request has the same sequence number twice");
         }
-        for (session, place, content) in &request.rows {
-            show(model, *session, *place, *content);
+        self.write(model, random, flight)
+    }
+
+    /// The product's own way of writing a batch: several requests, answered at once.
+    fn write(&self, model: &mut Model, random: &mut Random, flight: &Flight) -> Served {
+        let (now, rows) = (model.now.monotonic.since_start(), &flight.rows.rows);
+        let token = AccessToken::from("token");
+        let taken = at_once(write_messages(&self.tables, &token, flight.insert.clone(), &flight.messages));
+        for write in self.tables.take_written() {
+            let row = rows.iter().find(|(session, number, _)| (*session, *number) == write.place());
+            if let Some((session, number, content)) = row {
+                show(model, *session, *number, *content);
+            }
+            model.expect(!write.over_another, "overwritten", || {
+                format!("s{}/{} of another device is overwritten", write.session, write.number)
+            });
         }
-        self.written(now, random)
+        match taken {
+            Some(Ok(taken)) => {
+                taken.iter().for_each(|row| note_taken(model, row));
+                Served { taken, ..self.written(now, random) }
+            }
+            Some(Err(error)) => Served::refused(error),
+            None => late(Verdict::Unexpected, "a request that waits", Duration::ZERO),
+        }
     }
 
     /// Serves one control row, which the product's own sender sends.
@@ -187,7 +218,7 @@ impl Server {
             Some(ServerFault::RetryAfter(seconds)) => {
                 let busy = ApiError::new(Verdict::Busy, "429", "");
                 let result = Err(busy.with_retry_after(Duration::from_secs(seconds)));
-                return Some(Served { result, delay: zero });
+                return Some(Served { result, taken: Vec::new(), delay: zero });
             }
             Some(_) => return Some(late(Verdict::Unexpected, "418", zero)),
             None => {}
@@ -202,7 +233,7 @@ impl Server {
             if verdict == Verdict::Busy && random.chance(30) {
                 error.retry_after = Some(Duration::from_secs(3));
             }
-            return Some(Served { result: Err(error), delay: zero });
+            return Some(Served::refused(error));
         }
         if token != self.token || self.fault(now, |fault| *fault == ServerFault::Unauthorized).is_some() {
             return Some(late(Verdict::SignedOut, "PGRST301", zero));
@@ -259,7 +290,7 @@ impl Server {
         {
             row.refused_alone = Some((code.to_owned(), deserved));
         }
-        Served { result: Err(ApiError::new(verdict, code, detail)), delay: Duration::ZERO }
+        Served::refused(ApiError::new(verdict, code, detail))
     }
 
     fn flaky(&self, now: Duration) -> bool {
@@ -272,11 +303,20 @@ impl Server {
             Some(ServerFault::Slow(seconds)) => Duration::from_millis(random.below(seconds * 1_000)),
             _ => Duration::ZERO,
         };
-        Served { result: Ok(()), delay }
+        Served { result: Ok(()), taken: Vec::new(), delay }
     }
 }
 
-/// Writes a row, as an upsert does.
+/// The row is refused by itself, and rightly so.
+fn note_taken(model: &mut Model, taken: &TakenRow) {
+    let (session, number) = (session_number(&taken.place.session_id), taken.place.sequence_number);
+    let row = model.sessions.get(session).and_then(|session| session.pending.get(&number)).copied();
+    if let Some(row) = row.and_then(|row| model.rows.get_mut(&row)) {
+        row.refused_alone = Some((taken.reason.code.clone(), true));
+    }
+}
+
+/// The server shows a row.
 fn show(model: &mut Model, number: usize, place: i64, content: Content) {
     let Some(session) = model.sessions.get_mut(number) else { return };
     let before = session.shown.insert(place, content);
@@ -295,5 +335,5 @@ fn has_duplicates(request: &Rows) -> bool {
 }
 
 fn late(verdict: Verdict, code: &str, delay: Duration) -> Served {
-    Served { result: Err(ApiError::new(verdict, code, "")), delay }
+    Served { delay, ..Served::refused(ApiError::new(verdict, code, "")) }
 }

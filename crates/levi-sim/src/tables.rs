@@ -30,7 +30,29 @@ pub(crate) struct State {
     pub(crate) sessions: Vec<SessionOnServer>,
     /// The folder of each repository, by id.
     pub(crate) repositories: BTreeMap<String, String>,
+    /// The nonce of each message, by session and sequence number.
+    messages: BTreeMap<(usize, i64), String>,
+    /// The messages that were written since they were last taken, and what they replaced.
+    written: Vec<MessageWrite>,
 }
+
+/// A message that was written.
+#[derive(Clone, Debug)]
+pub(crate) struct MessageWrite {
+    pub(crate) session: usize,
+    pub(crate) number: i64,
+    /// Whether another device's text was overwritten.
+    pub(crate) over_another: bool,
+}
+
+impl MessageWrite {
+    pub(crate) const fn place(&self) -> (usize, i64) {
+        (self.session, self.number)
+    }
+}
+
+/// The nonce of a text that another device wrote.
+const ANOTHER: &str = "another";
 
 /// A handle on the tables.
 #[derive(Clone, Default)]
@@ -65,6 +87,27 @@ impl Tables {
         self.state().sessions.get(number).copied().unwrap_or_default()
     }
 
+    pub(crate) fn take_written(&self) -> Vec<MessageWrite> {
+        std::mem::take(&mut self.state().written)
+    }
+
+    /// Another device writes a message, as Levi does: not over another text.
+    pub(crate) fn written_by_another(&self, session: usize, number: i64) {
+        let mut state = self.state();
+        if state.sessions.get(session).is_some_and(|session| session.known) {
+            state.messages.entry((session, number)).or_insert_with(|| ANOTHER.to_owned());
+        }
+    }
+
+    /// The session is deleted, and its messages with it.
+    pub(crate) fn delete(&self, number: usize) {
+        let mut state = self.state();
+        state.messages.retain(|(session, _), _| *session != number);
+        if let Some(session) = state.sessions.get_mut(number) {
+            session.known = false;
+        }
+    }
+
     pub(crate) fn change(&self, number: usize, change: impl FnOnce(&mut SessionOnServer)) {
         if let Some(session) = self.state().sessions.get_mut(number) {
             change(session);
@@ -77,9 +120,24 @@ impl State {
         let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
         match table {
             Table::Repositories => self.write_repository(&text("id"), &text("local_path"), conflict),
+            Table::Messages => Ok(self.write_message(row, conflict)),
             Table::Sessions => self.write_session(&text("id"), &text("repository_id"), conflict),
             _ => Ok(true),
         }
+    }
+
+    fn write_message(&mut self, row: &Value, conflict: Conflict) -> bool {
+        let session = subject_number(row["session_id"].as_str().unwrap_or_default());
+        let number = row["sequence_number"].as_i64().unwrap_or(-1);
+        let before = self.messages.get(&(session, number)).cloned();
+        if before.is_some() && conflict == Conflict::Ignore {
+            return false;
+        }
+        let nonce = row["content_nonce"].as_str().unwrap_or_default().to_owned();
+        self.messages.insert((session, number), nonce);
+        let over_another = before.as_deref() == Some(ANOTHER);
+        self.written.push(MessageWrite { session, number, over_another });
+        true
     }
 
     fn write_repository(&mut self, id: &str, path: &str, conflict: Conflict) -> Result<bool, ApiError> {
@@ -113,29 +171,43 @@ impl State {
     }
 
     fn find(&self, select: &Select) -> Vec<Value> {
-        let filter = |name: &str| {
-            let value =
-                select.query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix("=eq."));
-            value.unwrap_or_default().replace("%2F", "/")
-        };
-        let found = |id: String| serde_json::json!({"id": id, "device_id": "d"});
+        let found = |id: &str| serde_json::json!({"id": id, "device_id": "d"});
         match select.table {
             Table::Devices => vec![serde_json::json!({"id": "d", "user_id": "u", "name": "d",
                 "device_type": "desktop", "public_key": null, "is_active": true})],
             Table::Repositories => {
-                let (id, path) = (filter("id"), filter("local_path"));
+                let (id, path) = (filter(&select.query, "id"), filter(&select.query, "local_path"));
                 let meant =
                     self.repositories.iter().filter(|(known, folder)| **known == id || **folder == path);
-                meant.map(|(known, _)| found(known.clone())).collect()
+                meant.map(|(known, _)| found(known)).collect()
             }
+            Table::Messages => self.find_messages(&select.query),
             _ => {
-                let id = filter("id");
+                let id = filter(&select.query, "id");
                 let session = self.sessions.get(subject_number(&id)).copied().unwrap_or_default();
                 let visible = session.known && !session.forbidden && !session.owned_by_another;
-                if visible { vec![found(id)] } else { Vec::new() }
+                if visible { vec![found(&id)] } else { Vec::new() }
             }
         }
     }
+
+    fn find_messages(&self, query: &str) -> Vec<Value> {
+        let session = subject_number(&filter(query, "session_id"));
+        let numbers = query.split_once("sequence_number=in.(").and_then(|(_, rest)| rest.split_once(')'));
+        let numbers = numbers.map(|(numbers, _)| numbers).unwrap_or_default();
+        let numbers = numbers.split(',').filter_map(|number| number.parse::<i64>().ok());
+        let row = |number: i64| {
+            let nonce = self.messages.get(&(session, number))?;
+            Some(serde_json::json!({"sequence_number": number, "content_nonce": nonce}))
+        };
+        numbers.filter_map(row).collect()
+    }
+}
+
+/// The value that a query asks a column to have.
+fn filter(query: &str, name: &str) -> String {
+    let value = query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix("=eq."));
+    value.unwrap_or_default().replace("%2F", "/").replace("%2B", "+").replace("%3D", "=")
 }
 
 /// What a write does with a row that is there.
@@ -164,7 +236,12 @@ impl Tables {
         let mut written = Vec::new();
         for row in parse(body)? {
             if self.state().write(table, &row, conflict)? {
-                written.push(serde_json::json!({"id": row["id"], "device_id": "d"}));
+                written.push(match table {
+                    Table::Messages => serde_json::json!({
+                        "session_id": row["session_id"], "sequence_number": row["sequence_number"]
+                    }),
+                    _ => serde_json::json!({"id": row["id"], "device_id": "d"}),
+                });
             }
         }
         Ok(Value::Array(written).to_string().into_bytes())
@@ -182,6 +259,14 @@ impl Supabase for Tables {
     }
 
     async fn update(&self, _: &AccessToken, update: Update) -> Result<Vec<u8>, ApiError> {
+        if update.table == Table::Messages {
+            let session = subject_number(&filter(&update.query, "session_id"));
+            let number = filter(&update.query, "sequence_number").parse().unwrap_or(-1);
+            let expected = filter(&update.query, "content_nonce");
+            if self.state().messages.get(&(session, number)) != Some(&expected) {
+                return Ok(b"[]".to_vec());
+            }
+        }
         self.write(update.table, &update.body, Conflict::Update)
     }
 

@@ -238,6 +238,11 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
         self.inner.parked_parents(limit)
     }
 
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        self.faults.read()?;
+        self.inner.writer()
+    }
+
     fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
         self.faults.read()?;
         self.inner.last_sequence_number(session)

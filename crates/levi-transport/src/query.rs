@@ -72,6 +72,24 @@ impl Select {
             .columns("sequence_number,content_encrypted,content_nonce")
     }
 
+    /// The nonces of the messages of `session` with these sequence numbers, as [`MessageRow`](crate::rows::MessageRow)s
+    /// with no other column.
+    pub fn nonces(session: &SessionId, numbers: &[i64]) -> Self {
+        let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+        Query::of(Table::Messages)
+            .eq("session_id", session.as_str())
+            .raw(&format!("&sequence_number=in.({})&order=sequence_number", numbers.join(",")))
+            .columns("sequence_number,content_nonce")
+    }
+
+    /// The last message of `session`, as a [`MessageRow`](crate::rows::MessageRow) with no other column.
+    pub fn last_message(session: &SessionId) -> Self {
+        Query::of(Table::Messages)
+            .eq("session_id", session.as_str())
+            .raw("&order=sequence_number.desc&limit=1")
+            .columns("sequence_number")
+    }
+
     /// Every column of `table` that Levi uses, and no row: fails if a column is missing.
     pub fn probe(table: Table) -> Self {
         Query::of(table).raw("&limit=0").all_columns()
@@ -91,6 +109,19 @@ impl Update {
         let select = Query::of(Table::Sessions).eq("id", row.id.as_str()).columns("id,device_id");
         #[expect(clippy::expect_used, reason = "text, booleans and nulls in a struct always make JSON")]
         let body = serde_json::to_vec(row).expect("a row is a plain struct");
+        Self { table: select.table, query: select.query, body }
+    }
+}
+
+impl Update {
+    /// Another text for a message, if the server still has the text that `nonce` names. `body` is the row as a JSON
+    /// object. The answer is the row's sequence number, or nothing.
+    pub fn message(session: &SessionId, sequence_number: i64, nonce: &str, body: Vec<u8>) -> Self {
+        let select = Query::of(Table::Messages)
+            .eq("session_id", session.as_str())
+            .eq("sequence_number", &sequence_number.to_string())
+            .eq("content_nonce", nonce)
+            .columns("sequence_number");
         Self { table: select.table, query: select.query, body }
     }
 }

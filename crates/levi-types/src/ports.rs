@@ -29,6 +29,16 @@ pub trait SessionStore: Send + Sync {
     /// [`StoreError`] if the store cannot be read.
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError>;
 
+    /// The highest sequence number of `session` that was recorded as sent; `None` if there is none, or the store keeps no
+    /// such record.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn last_sent(&self, session: &SessionId) -> Result<Option<i64>, StoreError> {
+        let _ = session;
+        Ok(None)
+    }
+
     /// Records the delivery of messages. Called at least once for each message that was in a request or was parked,
     /// not for one that waits for its session's secret. Called just before the outbox commits the same change, so after
     /// a crash in between it is called again. A store without such a record returns `Ok(())`.

@@ -298,6 +298,10 @@ impl OutboxStore for SlowDisk {
         self.store.parked_parents(limit)
     }
 
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        self.store.writer()
+    }
+
     fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
         self.store.last_sequence_number(session)
     }

@@ -75,7 +75,7 @@ impl Batcher {
         }
     }
 
-    fn accepted(&mut self, now: Now, batch: Batch) {
+    pub(super) fn accepted(&mut self, now: Now, batch: Batch) {
         self.breaker.accepted();
         self.auth.accepted();
         let kind = kind_of(&batch);

@@ -1,7 +1,7 @@
 //! Carrying out what the batcher asks for.
 
 use levi_outbox::{Change, DueQuery, LaneId, LaneKey, OutboxError, RowKey};
-use levi_transport::rows::MessageBatch;
+use levi_transport::rows::{MessageBatch, MessagePlace, nonce_of};
 use levi_types::{Delivery, Now, RepositoryId, SessionId, StoreError};
 
 use super::commit::reason_of;
@@ -11,6 +11,7 @@ use crate::batcher::{Action, Batch, Input, LaneRows, Notice, Parent, PauseReason
 use crate::control::Presence;
 use crate::control_row::ControlRow;
 use crate::sealer::ResealError;
+use crate::write_messages::{Overwrite, SentMessage};
 
 /// Rows of one lane that are sealed in one go; the rest follows as the first ones are sent.
 const SEALED_AT_ONCE: usize = 1024;
@@ -119,7 +120,7 @@ impl Engine {
         let mut message_ids = Vec::with_capacity(keys.len());
         let read = self.store.payloads(&keys, &mut |_, message_id, payload| {
             body.push(payload);
-            message_ids.push(message_id.into());
+            message_ids.push((message_id.into(), nonce_of(payload).unwrap_or_default().into()));
         });
         if let Err(error) = read {
             self.batcher.handle(now, Input::Vanished { batch: batch.id });
@@ -130,16 +131,19 @@ impl Engine {
         }
         let parts = batch.parts.iter().filter_map(|part| Some((part, part.key.session_id()?)));
         let sessions = parts.flat_map(|(part, session_id)| part.rows.iter().map(|_| session_id.clone()));
-        let sent = sessions.zip(&wanted).zip(message_ids).map(|((session_id, row), message_id)| Sent {
-            row: row.key.id,
-            session_id,
-            sequence_number: row.sequence_number,
-            message_id,
-        });
-        self.sent.insert(batch.id, sent.collect());
-        let upsert = body.into_upsert();
-        self.status.bytes_sent += upsert.body.len() as u64;
-        perform(Effect::Send { batch: batch.id, upsert });
+        let (mut sent, mut messages) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+        for ((session_id, row), (message_id, nonce)) in sessions.zip(&wanted).zip(message_ids) {
+            let (row, sequence_number) = (row.key.id, row.sequence_number);
+            let place = MessagePlace { session_id: session_id.clone(), sequence_number };
+            let is_overwriting = self.overwriting.contains(&row);
+            let overwrite = if is_overwriting { Overwrite::Anything } else { Overwrite::OwnOnly };
+            messages.push(SentMessage { place, nonce, overwrite });
+            sent.push(Sent { row, session_id, sequence_number, message_id });
+        }
+        self.sent.insert(batch.id, sent);
+        let insert = body.into_upsert();
+        self.status.bytes_sent += insert.body.len() as u64;
+        perform(Effect::Send { batch: batch.id, insert, messages });
     }
 
     /// Hands the control row to its sender. One that was replaced since is loaded again.

@@ -10,6 +10,7 @@ use crate::batcher::{BatchId, Input};
 use crate::control::{Presence, Step};
 use crate::error::{EnqueueError, SyncedError};
 use crate::sealer::Message;
+use crate::write_messages::{Overwrite, SentMessage};
 
 /// Proof that a message is on disk. [`synced`](crate::Worker::synced) returns when the server has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Intake {
     pub permit: Option<OwnedSemaphorePermit>,
     /// Completed once the message is on disk.
     pub reply: Option<oneshot::Sender<Stored>>,
+    /// What the message may replace on the server. Not on disk: after a restart it replaces its own text only.
+    pub overwrite: Overwrite,
 }
 
 /// A control row on its way to the disk.
@@ -86,6 +89,13 @@ pub enum Event {
         /// Completed once the server has it.
         reply: oneshot::Sender<Result<(), SyncedError>>,
     },
+    /// A caller asks for the highest sequence number of a session that is known here.
+    LastNumber {
+        /// The session.
+        session: SessionId,
+        /// Completed at once.
+        reply: oneshot::Sender<Result<Option<i64>, EnqueueError>>,
+    },
     /// A session's key is known now.
     KeyArrived(SessionId),
     /// Another process wrote to the outbox.
@@ -105,7 +115,9 @@ pub enum Effect {
         /// The request's id.
         batch: BatchId,
         /// The request.
-        upsert: Upsert,
+        insert: Upsert,
+        /// Its messages, in order.
+        messages: Vec<SentMessage>,
     },
     /// Send a control row; the response is [`Input::Outcome`].
     SendControl {

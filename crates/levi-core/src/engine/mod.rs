@@ -11,13 +11,15 @@ mod refused;
 mod steps;
 mod stored;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use levi_outbox::{Change, LaneKey, NewRow, OutboxError, OutboxStore, RecoveryReport, RowId};
+use levi_transport::rows::MessagePlace;
 use levi_transport::{ApiError, Verdict};
 use levi_types::{Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore};
 use rand_core::CryptoRng;
+use tokio::sync::oneshot;
 
 pub use self::committed_batch::CommittedBatch;
 #[cfg(test)]
@@ -30,9 +32,11 @@ use self::receipts::Receipts;
 use self::steps::Steps;
 use crate::batcher::{Batch, BatchId, Batcher, Input, Written};
 use crate::config::LeviConfig;
+use crate::error::EnqueueError;
 pub use crate::sealer::{Message, Sealer};
 use crate::status::{LastError, Status};
 use crate::sync_error::SendError;
+use crate::write_messages::TakenRow;
 
 /// The most parked parents that the status lists.
 const MAX_PARKED_PARENTS: usize = 100;
@@ -62,6 +66,10 @@ pub struct Engine {
     uncommitted: Uncommitted,
     receipts: Receipts,
     steps: Steps,
+    /// The callers that ask for the last sequence number of a session.
+    asked: Vec<(SessionId, oneshot::Sender<Result<Option<i64>, EnqueueError>>)>,
+    /// Rows that may overwrite any text on the server, because their callers said so.
+    overwriting: HashSet<RowId>,
     /// The messages of the batches in flight.
     sent: HashMap<BatchId, Vec<Sent>>,
     /// The messages of the batches whose outcome came in this turn: some may be parked.
@@ -98,6 +106,10 @@ impl Sent {
         })
     }
 
+    fn is_at(&self, place: &MessagePlace) -> bool {
+        self.session_id == place.session_id && self.sequence_number == place.sequence_number
+    }
+
     fn report(&self, delivery: Delivery) -> DeliveryReport {
         DeliveryReport {
             session_id: self.session_id.clone(),
@@ -112,6 +124,13 @@ impl Engine {
     /// An engine on an open outbox, with nobody signed in.
     pub fn new(parts: EngineParts) -> Self {
         let EngineParts { config, outbox, session_store, sealer, mut random } = parts;
+        // Where it cannot be read, edits of what was sent before this start are refused, and nothing is overwritten.
+        let writer = outbox.writer().ok().flatten();
+        sealer.write_as(writer.unwrap_or_else(|| {
+            let mut writer = [0; levi_crypto::WRITER_BYTES];
+            random.fill_bytes(&mut writer);
+            writer
+        }));
         Self {
             batcher: Batcher::new(config.clone(), random.next_u64()),
             config,
@@ -122,6 +141,8 @@ impl Engine {
             uncommitted: Uncommitted::default(),
             receipts: Receipts::default(),
             steps: Steps::default(),
+            asked: Vec::new(),
+            overwriting: HashSet::new(),
             sent: HashMap::new(),
             parkable: Vec::new(),
             outbox_error: None,
@@ -145,6 +166,11 @@ impl Engine {
         for event in events {
             self.changed = true;
             self.take(now, event);
+        }
+        // After the messages of this turn, which count.
+        for (session, reply) in std::mem::take(&mut self.asked) {
+            // The caller may be gone.
+            let _ = reply.send(self.last_number(&session));
         }
         if self.batcher.poll_timeout().is_some_and(|at| at <= now.monotonic) {
             self.changed = true;
@@ -232,13 +258,18 @@ impl Engine {
                 self.enqueue_control(rows, within);
             }
             Event::Input(input) => {
-                if let Input::Outcome { batch, result } = &input {
-                    self.note_outcome(now, *batch, result);
+                match &input {
+                    Input::Outcome { batch, result } => self.note_outcome(now, *batch, result),
+                    Input::Taken { batch, rows } => self.note_taken(*batch, rows),
+                    _ => {}
                 }
                 self.batcher.handle(now, input);
             }
             Event::Watch { receipt, reply } => {
                 self.receipts.watch(&*self.store, receipt.key.id, reply);
+            }
+            Event::LastNumber { session, reply } => {
+                self.asked.push((session, reply));
             }
             Event::KeyArrived(session_id) => {
                 let lane = LaneKey::Messages(session_id);
@@ -257,6 +288,18 @@ impl Engine {
         }
     }
 
+    /// The highest sequence number of a session here: in the outbox, on its way there, or sent as the daemon's store
+    /// records it.
+    fn last_number(&self, session: &SessionId) -> Result<Option<i64>, EnqueueError> {
+        let stored = self.store.last_sequence_number(session);
+        let stored = stored.map_err(|error| EnqueueError::Outbox(Arc::new(error)))?;
+        let sent = self.session_store.last_sent(session).unwrap_or_else(|error| {
+            tracing::warn!("the session store cannot say what was sent: {error}");
+            None
+        });
+        Ok(stored.max(sent).max(self.uncommitted.last_number(session)))
+    }
+
     /// Counts, logs and reports the outcome of a request, before the batcher decides what it means.
     fn note_outcome(&mut self, now: Now, batch: BatchId, result: &Result<(), SendError>) {
         if let Some((key, row)) = self.batcher.batch(batch).and_then(Batch::control_row) {
@@ -273,6 +316,16 @@ impl Engine {
             Err(SendError::Api(error)) => self.note_failed(now, &sent, error),
         }
         self.parkable.extend(sent);
+    }
+
+    /// The server has the messages of a batch, but for some whose places other texts have.
+    fn note_taken(&mut self, batch: BatchId, taken: &[TakenRow]) {
+        let sent = self.sent.remove(&batch).unwrap_or_default();
+        let is_taken = |message: &Sent| taken.iter().any(|row| message.is_at(&row.place));
+        let (taken, accepted): (Vec<_>, Vec<_>) = sent.into_iter().partition(is_taken);
+        self.note_accepted(&accepted);
+        self.parkable.extend(accepted);
+        self.parkable.extend(taken);
     }
 
     fn note_control_outcome(&mut self, now: Now, result: &Result<(), SendError>) {

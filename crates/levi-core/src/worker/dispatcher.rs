@@ -15,6 +15,7 @@ use crate::batcher::{BatchId, Input};
 use crate::control::{ControlSender, Presence};
 use crate::engine::Event;
 use crate::sync_error::SendError;
+use crate::write_messages::{SentMessage, write_messages};
 
 pub(super) struct Dispatcher {
     inbox: Arc<Inbox>,
@@ -85,21 +86,25 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn send(&self, batch: BatchId, upsert: Upsert) {
+    pub(super) fn send(&self, batch: BatchId, insert: Upsert, messages: Vec<SentMessage>) {
         let guard = self.outcome_guard(batch);
         let context = lock(&self.context).current.clone();
         let (Some(connection), Some(context)) = (self.connection.get(), context) else {
             return guard.complete(outcome(batch, Err(api_error(Verdict::SignedOut, "signed_out"))));
         };
         let supabase = Arc::clone(&connection.supabase);
-        let span = tracing::info_span!("levi.send", batch = batch.0, bytes = upsert.body.len());
+        let span = tracing::info_span!("levi.send", batch = batch.0, bytes = insert.body.len());
         let request = async move {
-            let result = supabase.upsert(&context.access_token, upsert).await;
+            let result = write_messages(&*supabase, &context.access_token, insert, &messages).await;
             match &result {
-                Ok(()) => tracing::debug!("accepted"),
+                Ok(taken) => tracing::debug!(taken = taken.len(), "accepted"),
                 Err(error) => tracing::debug!(verdict = ?error.verdict, code = error.code, "failed"),
             }
-            guard.complete(outcome(batch, result.map_err(SendError::Api)));
+            guard.complete(match result {
+                Ok(taken) if taken.is_empty() => outcome(batch, Ok(())),
+                Ok(rows) => Input::Taken { batch, rows },
+                Err(error) => outcome(batch, Err(SendError::Api(error))),
+            });
         };
         connection.runtime.spawn(request.instrument(span));
     }

@@ -46,7 +46,7 @@ impl EngineThread {
                 // next is in the next transaction, and not in the one after it.
                 Effect::Complete(committed) if inbox.next_batch_is_full() => completer.complete(committed),
                 Effect::Complete(committed) => committed.complete(),
-                Effect::Send { batch, upsert } => dispatcher.send(batch, upsert),
+                Effect::Send { batch, insert, messages } => dispatcher.send(batch, insert, messages),
                 Effect::SendControl { batch, key, payload, presence } => {
                     dispatcher.send_control(batch, key, payload, presence);
                 }

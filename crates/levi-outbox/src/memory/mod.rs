@@ -28,6 +28,7 @@ pub struct MemoryOutbox {
     user: Option<UserId>,
     /// Every lane with pending rows, blocked or not, in the order in which they are due.
     schedule: BTreeSet<(Wall, LaneId)>,
+    writer: Option<[u8; 16]>,
     sessions_sent: HashSet<SessionId>,
     discarded: HashSet<RowId>,
     last_row: i64,
@@ -88,12 +89,20 @@ impl MemoryOutbox {
             by_key: HashMap::new(),
             user: None,
             schedule: BTreeSet::new(),
+            writer: None,
             sessions_sent: HashSet::new(),
             discarded: HashSet::new(),
             last_row: 0,
             last_lane: 0,
             counts: Totals::default(),
         }
+    }
+
+    /// Names the outbox, for one that outlives its owner.
+    #[must_use]
+    pub const fn with_writer(mut self, writer: [u8; 16]) -> Self {
+        self.writer = Some(writer);
+        self
     }
 
     /// The only place that writes `due_at`, so that `schedule` always agrees with the lanes.
@@ -245,6 +254,10 @@ impl OutboxStore for MemoryOutbox {
             Some(ParkedParent { lane: lane.key.clone(), reason: row.reason.clone() })
         });
         Ok(parked.take(limit).collect())
+    }
+
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        Ok(self.writer)
     }
 
     fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {

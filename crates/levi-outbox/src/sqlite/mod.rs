@@ -226,6 +226,10 @@ impl OutboxStore for SqliteOutbox {
         self.read(|conn| read::parked_parents(conn, limit))
     }
 
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        self.read(read::writer)
+    }
+
     fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
         self.read(|conn| read::last_sequence_number(conn, session))
     }

@@ -120,6 +120,12 @@ pub(super) fn parked_parents(conn: &Connection, limit: usize) -> Result<Vec<Park
         .collect()
 }
 
+pub(super) fn writer(conn: &Connection) -> Result<Option<[u8; 16]>> {
+    conn.prepare_cached("SELECT writer FROM levi_writer WHERE id = 1")?
+        .query_row([], |row| row.get(0))
+        .optional()
+}
+
 pub(super) fn last_sequence_number(conn: &Connection, session: &SessionId) -> Result<Option<i64>> {
     let key = (columns::kind_code(RowKind::Message), session.as_str());
     let numbers: Option<(Option<i64>, Option<i64>)> =

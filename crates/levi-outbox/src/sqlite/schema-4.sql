@@ -18,3 +18,7 @@ CREATE TABLE levi_sessions_sent (session_id TEXT PRIMARY KEY) STRICT, WITHOUT RO
 -- Rows that an operator discarded before the server acknowledged them, since the outbox was opened: a caller
 -- that waits for one must not be told that it arrived.
 CREATE TABLE levi_discarded (id INTEGER PRIMARY KEY) STRICT;
+
+-- Tells this outbox from every other, so that a message which it sent before is known for its own. Not secret.
+CREATE TABLE levi_writer (id INTEGER PRIMARY KEY CHECK (id = 1), writer BLOB NOT NULL) STRICT;
+INSERT INTO levi_writer VALUES (1, randomblob(16));

@@ -153,7 +153,7 @@ impl Draft<'_> {
     }
 
     fn happening(&mut self) -> SimEvent {
-        match self.random.below(45) {
+        match self.random.below(47) {
             0..=11 => {
                 let fault = self.server_fault();
                 SimEvent::Server(fault, self.for_a_while())
@@ -187,6 +187,7 @@ impl Draft<'_> {
             38 => SimEvent::Discard(self.session()),
             39 => SimEvent::EditElsewhere(self.session()),
             40 | 41 => SimEvent::SessionDeleted(self.session()),
+            45 | 46 => SimEvent::WrittenByAnother(self.session()),
             42 => SimEvent::SessionRestored(self.session()),
             _ => SimEvent::Server(ServerFault::LostAnswer, self.for_a_while()),
         }

@@ -131,6 +131,8 @@ pub enum SimEvent {
     JumpWall(i64),
     /// Another device records the session, or its rights are put in order.
     SessionAppears(usize),
+    /// Another device writes the message that this one is about to write.
+    WrittenByAnother(usize),
     /// Another device deletes the session.
     SessionDeleted(usize),
     /// The daemon wants a session back that was deleted elsewhere.

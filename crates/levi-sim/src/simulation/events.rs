@@ -5,7 +5,7 @@ use std::time::Duration;
 use levi_core::QUEUE_OVERHEAD;
 use levi_core::batcher::Input;
 use levi_core::engine::{ControlIntake, Event, Intake, Message};
-use levi_core::rows_to_restore;
+use levi_core::{Overwrite, rows_to_restore};
 use levi_outbox::{Change, NewRow};
 use levi_testkit::outbox::OutboxFailure;
 use levi_types::{CodingSession, MessageSyncRequest, Monotonic, SessionId};
@@ -44,6 +44,7 @@ impl Simulation {
             SimEvent::SessionAppears(session) => self.session_appears(session),
             SimEvent::SessionDeleted(session) => self.session_deleted(session),
             SimEvent::SessionRestored(session) => self.restore_session(session),
+            SimEvent::WrittenByAnother(session) => self.written_by_another(session),
             SimEvent::SyncSession(session) => self.sync_session(session, None),
             SimEvent::KeyArrives { session, notified } => self.key_arrives(session, notified),
             SimEvent::NetworkChanged => {
@@ -103,7 +104,12 @@ impl Simulation {
             self.waiting_for_disk.push(waiting);
         }
         let reply = durable.then_some(reply);
-        self.events.push(Event::Enqueue(Intake { message, permit: Some(permit), reply }));
+        self.events.push(Event::Enqueue(Intake {
+            message,
+            permit: Some(permit),
+            reply,
+            overwrite: Overwrite::OwnOnly,
+        }));
     }
 
     fn server_fails(&mut self, fault: ServerFault, lasts: Duration) {
@@ -172,6 +178,21 @@ impl Simulation {
         self.model(|model| {
             model.sessions.get_mut(session).into_iter().for_each(|session| session.is_missing = false);
         });
+    }
+
+    /// Another device continues the session: it writes the number that this one wants to write next.
+    fn written_by_another(&mut self, session: usize) {
+        let next = self.model(|model| {
+            let session = model.sessions.get(session)?;
+            let waiting = session.pending.keys().find(|place| session.shown_once(**place).is_none()).copied();
+            let last = session.shown.keys().next_back().copied();
+            waiting.or(last.map(|last| last + 1))
+        });
+        if let Some(number) = next
+            && !self.healed
+        {
+            self.server.tables.written_by_another(session, number);
+        }
     }
 
     /// The messages that the server had are gone there, by the other device's will.
@@ -297,10 +318,11 @@ impl Simulation {
         }
     }
 
-    /// The sessions that are not on the server because another device deleted them.
+    /// The sessions that are not on the server because another device deleted them, as Levi can know.
     fn deleted_sessions(&self) -> Vec<usize> {
-        let deleted =
-            |number: &usize| self.model(|model| model.sessions.get(*number).is_some_and(|s| s.is_deleted));
+        let deleted = |number: &usize| {
+            self.model(|model| model.sessions.get(*number).is_some_and(|s| s.is_deleted && s.was_sent))
+        };
         let is_gone = |number: &usize| deleted(number) && !self.server.tables.session(*number).known;
         (0..self.plan.setup.sessions.len()).filter(is_gone).collect()
     }

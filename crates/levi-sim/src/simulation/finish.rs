@@ -27,7 +27,7 @@ impl Simulation {
             if !flight.arrived && self.random.chance(50) {
                 self.note(|| format!("server: {batch} arrives after the process is gone"));
                 let model = &mut self.disk.inner().model;
-                self.server.messages(model, &mut self.random, flight.token, &flight.rows);
+                self.server.messages(model, &mut self.random, flight.token, &flight);
             }
         }
         self.model(|model| {

@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use levi_core::batcher::{Input, PauseReason};
 use levi_core::engine::{Effect, Engine, EngineParts, Event, Sealer, Tried};
-use levi_core::{ControlSender, EnqueueError, Presence, Receipt, SecretsCache, SyncedError};
+use levi_core::{ControlSender, EnqueueError, Presence, Receipt, SecretsCache, SentMessage, SyncedError};
 use levi_outbox::{LaneKey, RowKey};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFaults};
+use levi_transport::Upsert;
 use levi_types::{Monotonic, Now, SessionStore, Wall};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -67,8 +68,10 @@ pub struct Counts {
 }
 
 /// A request under way.
-struct Flight {
-    rows: Rows,
+pub(crate) struct Flight {
+    pub(crate) rows: Rows,
+    pub(crate) insert: Upsert,
+    pub(crate) messages: Vec<SentMessage>,
     token: u32,
     arrived: bool,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use levi_core::batcher::{BatchId, Input};
 use levi_core::engine::Event;
-use levi_core::{SendError, SyncError};
+use levi_core::{SendError, SentMessage, SyncError, TakenRow};
 use levi_outbox::LaneKey;
 use levi_transport::rows::{MessageRow, decode_rows};
 use levi_transport::{ApiError, Upsert, Verdict};
@@ -16,8 +16,14 @@ use crate::content::{MARK, subject_number};
 use crate::server::Rows;
 
 impl Simulation {
-    pub(super) fn send(&mut self, batch: u64, upsert: &Upsert, gate_changes: bool) {
-        let rows = match self.decode(upsert) {
+    pub(super) fn send(
+        &mut self,
+        batch: u64,
+        insert: Upsert,
+        messages: Vec<SentMessage>,
+        gate_changes: bool,
+    ) {
+        let rows = match self.decode(&insert) {
             Ok(rows) => rows,
             Err(error) => {
                 return self.fail("sealed", format!("a request that the server cannot read: {error}"));
@@ -31,12 +37,13 @@ impl Simulation {
         self.model(|model| model.request_sent(&rows.rows));
         self.check_request(batch, &rows);
         self.check_may_send(gate_changes);
-        let Some(token) = self.token else {
-            self.flights.insert(batch, Flight { rows, token: 0, arrived: true });
+        let flight = Flight { rows, insert, messages, token: self.token.unwrap_or(0), arrived: false };
+        if self.token.is_none() {
+            self.flights.insert(batch, Flight { arrived: true, ..flight });
             let result = Err(ApiError::new(Verdict::SignedOut, "signed_out", ""));
             return self.schedule(Duration::ZERO, Occurrence::Answered(batch, result));
-        };
-        self.flights.insert(batch, Flight { rows, token, arrived: false });
+        }
+        self.flights.insert(batch, flight);
         let latency = self.latency();
         self.schedule(latency, Occurrence::Arrives(batch));
     }
@@ -79,15 +86,20 @@ impl Simulation {
         flight.arrived = true;
         let served = {
             let model = &mut self.disk.inner().model;
-            self.server.messages(model, &mut self.random, flight.token, &flight.rows)
+            self.server.messages(model, &mut self.random, flight.token, flight)
         };
-        self.note(|| format!("server: {batch} -> {}", shown(&served.result)));
+        self.note(|| format!("server: {batch} -> {}, taken: {:?}", shown(&served.result), served.taken));
         let latency = self.latency() + served.delay;
-        self.schedule(latency, Occurrence::Answered(batch, served.result));
+        let answer = served.result.map(|()| served.taken);
+        self.schedule(latency, Occurrence::Answered(batch, answer));
     }
 
-    pub(super) fn answered(&mut self, batch: u64, result: Result<(), ApiError>) {
+    pub(super) fn answered(&mut self, batch: u64, answer: Result<Vec<TakenRow>, ApiError>) {
         let Some(flight) = self.flights.remove(&batch) else { return };
+        let (result, taken) = match answer {
+            Ok(taken) => (Ok(()), taken),
+            Err(error) => (Err(error), Vec::new()),
+        };
         self.note(|| format!("answer to {batch}: {}", shown(&result)));
         let verdict = result.as_ref().err().map(|error| error.verdict);
         let deferring = matches!(
@@ -117,8 +129,13 @@ impl Simulation {
             Err(error) if error.verdict == Verdict::SignedOut => self.token_refused(flight.token),
             Err(error) => self.note_retry_after(error),
         }
-        let result = result.map_err(SendError::Api);
-        self.tell(Event::Input(Input::Outcome { batch: BatchId(batch), result }));
+        let (batch, result) = (BatchId(batch), result.map_err(SendError::Api));
+        let input = if taken.is_empty() {
+            Input::Outcome { batch, result }
+        } else {
+            Input::Taken { batch, rows: taken }
+        };
+        self.tell(Event::Input(input));
     }
 
     /// A refusal counts where it was about the token that is in use.

@@ -171,6 +171,10 @@ impl SessionStore for SqliteSessionStore {
         Ok(SESSIONS.load(&self.lock(), &self.cipher, session.as_str())?)
     }
 
+    fn last_sent(&self, session: &SessionId) -> Result<Option<i64>, StoreError> {
+        Ok(self.progress(session)?.map(|progress| progress.last_sent))
+    }
+
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {
         let mut connection = self.lock();
         Ok(delivery::record(&mut connection, reports)?)

@@ -54,6 +54,10 @@ impl OutboxStore for SlowOutbox {
         self.inner.parked_parents(limit)
     }
 
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        self.inner.writer()
+    }
+
     fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
         self.inner.last_sequence_number(session)
     }
