@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
 use levi_transport::rows::{DeviceRow, MessageRow, Record, SessionOwner, decode_rows, upsert_of};
-use levi_transport::{ApiError, Select, Supabase, Update, Verdict};
-use levi_types::{AccessToken, Auth, AuthError, AuthSession, DeviceId, SessionId};
+use levi_transport::{ApiError, Select, Supabase, Update, Verdict, user_of_token};
+use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId};
 use serde::de::IgnoredAny;
 
+use crate::secrets_cache::SecretsCache;
 use crate::sync_error::SyncError;
 
 /// The server and who is signed in there.
@@ -15,6 +16,8 @@ use crate::sync_error::SyncError;
 pub(crate) struct Server {
     pub(crate) supabase: Arc<dyn Supabase>,
     pub(crate) auth: Arc<dyn Auth>,
+    /// Knows for whom this process acts.
+    pub(crate) cache: SecretsCache,
 }
 
 /// The device this runs on.
@@ -46,13 +49,26 @@ impl ThisDevice {
 
 impl Server {
     pub(crate) async fn session(&self) -> Result<AuthSession, AuthError> {
-        self.auth.session().await
+        let auth = self.auth.session().await?;
+        self.check(&auth)?;
+        Ok(auth)
+    }
+
+    /// Refuses a sign-in whose token is another user's than it says, and one of another user than this process
+    /// acts for.
+    pub(crate) fn check(&self, auth: &AuthSession) -> Result<(), AuthError> {
+        match user_of_token(&auth.access_token) {
+            Some(found) if found != auth.user_id => {
+                Err(AuthError::OtherUser { expected: auth.user_id.clone(), found })
+            }
+            _ => self.cache.check(&auth.user_id),
+        }
     }
 
     pub(crate) async fn upsert<T: Record>(&self, auth: &AuthSession, rows: &[T]) -> Result<(), ApiError> {
         match self.supabase.upsert(&auth.access_token, upsert_of(rows)).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
-                let auth = self.refresh(&auth.access_token, error).await?;
+                let auth = self.refresh(auth, error).await?;
                 self.supabase.upsert(&auth.access_token, upsert_of(rows)).await
             }
             result => result,
@@ -64,7 +80,7 @@ impl Server {
         let rows = [row];
         let body = match self.supabase.insert(&auth.access_token, upsert_of(&rows)).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
-                let auth = self.refresh(&auth.access_token, error).await?;
+                let auth = self.refresh(auth, error).await?;
                 self.supabase.insert(&auth.access_token, upsert_of(&rows)).await
             }
             result => result,
@@ -77,7 +93,7 @@ impl Server {
     pub(crate) async fn update(&self, auth: &AuthSession, update: Update) -> Result<bool, ApiError> {
         let body = match self.supabase.update(&auth.access_token, update.clone()).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
-                let auth = self.refresh(&auth.access_token, error).await?;
+                let auth = self.refresh(auth, error).await?;
                 self.supabase.update(&auth.access_token, update).await
             }
             result => result,
@@ -89,7 +105,7 @@ impl Server {
     pub(crate) async fn select(&self, auth: &AuthSession, select: Select) -> Result<Vec<u8>, ApiError> {
         match self.supabase.select(&auth.access_token, select.clone()).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
-                let auth = self.refresh(&auth.access_token, error).await?;
+                let auth = self.refresh(auth, error).await?;
                 self.supabase.select(&auth.access_token, select).await
             }
             result => result,
@@ -132,9 +148,16 @@ impl Server {
         Ok(rows.into_iter().next().map(|row| row.sequence_number))
     }
 
-    /// A token other than the refused one, or the refusal where there is none.
-    async fn refresh(&self, stale: &AccessToken, refusal: ApiError) -> Result<AuthSession, ApiError> {
-        self.auth.refresh(stale).await.map_err(|error| {
+    /// A token of the same user other than the refused one, or the refusal where there is none.
+    async fn refresh(&self, stale: &AuthSession, refusal: ApiError) -> Result<AuthSession, ApiError> {
+        let fresh = self.auth.refresh(&stale.access_token).await.and_then(|fresh| {
+            self.check(&fresh)?;
+            if fresh.user_id == stale.user_id {
+                return Ok(fresh);
+            }
+            Err(AuthError::OtherUser { expected: stale.user_id.clone(), found: fresh.user_id })
+        });
+        fresh.map_err(|error| {
             tracing::info!("no fresh token: {error}");
             refusal
         })
@@ -148,9 +171,10 @@ impl Server {
 pub async fn last_sequence_number(
     supabase: Arc<dyn Supabase>,
     auth: Arc<dyn Auth>,
+    cache: SecretsCache,
     session: &SessionId,
 ) -> Result<Option<i64>, SyncError> {
-    let server = Server { supabase, auth };
+    let server = Server { supabase, auth, cache };
     let auth = server.session().await?;
     Ok(server.last_sequence_number(&auth, session).await?)
 }

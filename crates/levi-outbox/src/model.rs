@@ -7,6 +7,7 @@ mod lane;
 mod parked_parent;
 mod recovery;
 mod row;
+mod space;
 mod totals;
 
 pub use self::change::{Change, Reason};
@@ -16,4 +17,5 @@ pub use self::lane::{LaneId, LaneKey, RowKind};
 pub use self::parked_parent::ParkedParent;
 pub use self::recovery::RecoveryReport;
 pub use self::row::{Encryption, Enqueued, ListedRow, NewRow, RowHead, RowId, RowKey, RowState};
+pub use self::space::Space;
 pub use self::totals::Totals;

@@ -89,6 +89,7 @@ struct Nobody;
 impl ControlSender for Nobody {
     async fn send(
         &self,
+        _: Option<&levi_types::UserId>,
         _: &levi_outbox::LaneKey,
         _: &[u8],
         _: levi_core::Presence,

@@ -158,7 +158,7 @@ impl Server {
         }
         let result = match &row.lane {
             LaneKey::Secret(session) => self.secret(session_number(session)),
-            lane => at_once(sender.send(lane, &row.payload, row.presence))
+            lane => at_once(sender.send(None, lane, &row.payload, row.presence))
                 .unwrap_or(Err(SyncError::UnknownRow))
                 .map_err(SendError::from),
         };

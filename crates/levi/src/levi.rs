@@ -126,7 +126,8 @@ impl Levi {
         let here = self.worker.last_sequence_number(session).await?;
         let connection = self.connection.as_ref().ok_or(SyncError::NotAuthenticated)?;
         let auth = connection.auth.clone().ok_or(SyncError::NotAuthenticated)?;
-        let there = last_sequence_number(Arc::clone(&connection.supabase), auth, session).await?;
+        let there =
+            last_sequence_number(Arc::clone(&connection.supabase), auth, self.cache.clone(), session).await?;
         Ok(here.max(there).map_or(1, |last| last.saturating_add(1)))
     }
 
@@ -165,7 +166,8 @@ impl Levi {
         self.worker.watch_status()
     }
 
-    /// Stops intake, sends what can be sent within `deadline`, and returns what remains in the outbox.
+    /// Stops intake, sends what can be sent within `deadline`, and returns what remains in the outbox. Requests that are
+    /// in flight then are cancelled, and keep neither the runtime nor the process waiting.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         #[cfg(feature = "sqlite")]
         self.wake_up.close();

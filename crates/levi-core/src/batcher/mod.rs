@@ -12,6 +12,7 @@ mod flush;
 mod io;
 mod lane;
 mod lane_windows;
+mod lone_failures;
 mod notice;
 mod outcome;
 mod parents;
@@ -19,12 +20,13 @@ mod poison;
 mod send;
 mod storage_gate;
 mod taken;
+mod user;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use levi_outbox::{Change, Due, LaneId, Reason, RowHead};
-use levi_types::{Monotonic, Now};
+use levi_types::{Monotonic, Now, UserId};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -33,6 +35,7 @@ use self::breaker::Breaker;
 use self::flush::FlushRate;
 pub use self::io::{Action, Batch, BatchId, Input, LaneRows, Parent, Part, SealResult, Written};
 use self::lane_windows::LaneWindows;
+use self::lone_failures::LoneFailures;
 pub use self::notice::{Notice, PauseReason};
 use self::parents::Refusals;
 use self::poison::Poison;
@@ -53,10 +56,14 @@ pub struct Batcher {
     in_flight: BTreeMap<BatchId, Batch>,
     last_batch: u64,
     auth: AuthGate,
+    /// For whom rows are sent; `None`: nobody was named yet.
+    user: Option<UserId>,
+    user_changes: u64,
     breaker: Breaker,
     flush_rate: FlushRate,
     storage: StorageGate,
     poison: Poison,
+    lone_failures: LoneFailures,
     refusals: Refusals,
     can_send_control_rows: bool,
     /// Whether the last request sent a control row.
@@ -94,9 +101,12 @@ impl Batcher {
             in_flight: BTreeMap::new(),
             last_batch: 0,
             auth: AuthGate::new(),
+            user: None,
+            user_changes: 0,
             breaker: Breaker::new(),
             storage: StorageGate::new(),
             poison: Poison::default(),
+            lone_failures: LoneFailures::default(),
             refusals: Refusals::default(),
             can_send_control_rows: false,
             control_row_was_last: false,
@@ -139,6 +149,8 @@ impl Batcher {
                 self.dirty = true;
             }
             Input::SignedOut => self.auth.signed_out(),
+            Input::User(user) => self.user_is(user),
+            Input::UserUnknown => self.auth.user_unknown(),
             Input::RefreshUnavailable => {
                 let (backoff, random) = (self.config.backoff(), &mut self.random);
                 self.auth.refresh_unavailable(now.monotonic, |n| backoff.delay(n, random.draw()));
@@ -258,7 +270,11 @@ impl Batcher {
                 continue;
             }
             let flush_at = self.flush_at_of(lane.heads.first());
+            let (id, first) = (lane.lane, lane.heads.first().map(|row| row.key.id));
             self.windows.insert(lane, flush_at);
+            if let Some(rows) = first.and_then(|row| self.lone_failures.rows_that_failed(id, row)) {
+                self.windows.send_apart(id, rows);
+            }
         }
         if let Some(at) = due.next_due {
             let wait = at.since(now.wall).min(self.config.longest_delay());

@@ -33,6 +33,10 @@ impl Batcher {
             });
             self.actions.extend(parked.into_iter().map(super::Action::Commit));
         }
-        self.accepted(now, batch);
+        if batch.user_changes == self.user_changes {
+            self.accepted(now, batch);
+        } else {
+            self.outcome_of_another_user(now, batch, Ok(()));
+        }
     }
 }

@@ -44,7 +44,6 @@ use crate::sync_error::SyncError;
 #[derive(Clone)]
 pub struct SessionSyncService {
     steps: Steps,
-    cache: SecretsCache,
     queue: Option<Arc<dyn ControlQueue>>,
 }
 
@@ -93,14 +92,14 @@ impl SessionSyncService {
         secrets_cache: SecretsCache,
     ) -> Self {
         let steps = Steps {
-            server: Server { supabase, auth },
+            server: Server { supabase, auth, cache: secrets_cache },
             store,
             device: ThisDevice::new(device_id, device_private_key),
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
             adopted: Adopted::default(),
         };
-        Self { steps, cache: secrets_cache, queue: None }
+        Self { steps, queue: None }
     }
 
     /// The device that this service acts for.
@@ -153,7 +152,7 @@ impl SessionSyncService {
         check_ids([session_id.as_str(), repository_id.as_str()])?;
         self.check_repository(repository_id)?;
         self.check_session(session_id)?;
-        self.cache.remember(session_id.clone(), session_secret);
+        self.remember(session_id, session_secret);
         let status = SessionStatus::Active;
         let Some(queue) = &self.queue else {
             return self.try_once(session_id, repository_id, status, session_secret).await;
@@ -208,7 +207,8 @@ impl SessionSyncService {
         session_secret: &SessionSecret,
     ) -> Result<(), SyncError> {
         check_ids([session_id.as_str()])?;
-        self.cache.remember(session_id.clone(), session_secret);
+        self.steps.check_session(session_id)?;
+        self.remember(session_id, session_secret);
         let Some(queue) = &self.queue else {
             return self.steps.secret(session_id, session_secret).await.map(drop);
         };
@@ -226,6 +226,7 @@ impl SessionSyncService {
         session_secret: &SessionSecret,
     ) -> Result<Distribution, SyncError> {
         check_ids([session_id.as_str()])?;
+        self.steps.check_session(session_id)?;
         self.steps.secret(session_id, session_secret).await
     }
 
@@ -256,7 +257,12 @@ impl SessionSyncService {
     }
 
     fn check_session(&self, session_id: &SessionId) -> Result<(), SyncError> {
+        self.steps.check_session(session_id)?;
         self.steps.store.session(session_id)?.map_or(Ok(()), |session| Ok(session.check()?))
+    }
+
+    fn remember(&self, session_id: &SessionId, secret: &SessionSecret) {
+        self.steps.server.cache.remember(session_id.clone(), secret);
     }
 
     async fn enqueue<const N: usize>(
@@ -264,8 +270,9 @@ impl SessionSyncService {
         queue: &dyn ControlQueue,
         rows: [ControlRow; N],
     ) -> Result<[Step; N], SyncError> {
-        let now = self.steps.clock.now().wall;
-        let steps = queue.enqueue(rows.iter().map(|row| row.to_row(now)).collect()).await?;
+        let (now, user) = (self.steps.clock.now().wall, self.steps.server.cache.user());
+        let rows = rows.iter().map(|row| row.to_row(now).for_user(user.clone())).collect();
+        let steps = queue.enqueue(rows).await?;
         // A queue returns a step for each row.
         Ok(steps.try_into().map_err(|_| EnqueueError::Stopped)?)
     }

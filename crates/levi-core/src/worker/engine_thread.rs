@@ -46,9 +46,11 @@ impl EngineThread {
                 // next is in the next transaction, and not in the one after it.
                 Effect::Complete(committed) if inbox.next_batch_is_full() => completer.complete(committed),
                 Effect::Complete(committed) => committed.complete(),
-                Effect::Send { batch, insert, messages } => dispatcher.send(batch, insert, messages),
-                Effect::SendControl { batch, key, payload, presence } => {
-                    dispatcher.send_control(batch, key, payload, presence);
+                Effect::Send { batch, user, insert, messages } => {
+                    dispatcher.send(batch, user.as_ref(), insert, messages);
+                }
+                Effect::SendControl { batch, user, key, payload, presence } => {
+                    dispatcher.send_control(batch, user, key, payload, presence);
                 }
                 Effect::Refresh => dispatcher.refresh(),
             });
@@ -75,7 +77,8 @@ impl EngineThread {
     }
 }
 
-/// Announces the end of the thread, even if it panicked, so that no caller waits for ever.
+/// Cancels what is in flight and announces the end of the thread, even if it panicked, so that no caller waits for
+/// ever.
 struct ExitGuard {
     shared: Arc<Shared>,
     report: ShutdownReport,
@@ -83,6 +86,7 @@ struct ExitGuard {
 
 impl Drop for ExitGuard {
     fn drop(&mut self) {
+        self.shared.dispatcher.stop();
         self.shared.inbox.abandon();
         self.shared.ended.send_replace(Some(self.report));
     }
