@@ -2,10 +2,9 @@
 //!
 //! ```text
 //! nonce_key  HMAC-SHA256(key, "levi/nonce/v1")
-//! message    first 8 bytes of HMAC-SHA256(nonce_key, 0x00 || writer || lp(session_id) || i64be(sequence_number)
-//!            || lp(message_id))
-//! content    first 16 bytes of HMAC-SHA256(nonce_key, 0x01 || message || the same || content)
-//! nonce      message || content
+//! named      writer || lp(session_id) || lp(message_id) || i64be(sequence_number)
+//! message    the first 8 bytes of HMAC-SHA256(nonce_key, 0x00 || named)
+//! nonce      message || the first 16 bytes of HMAC-SHA256(nonce_key, 0x01 || named || message || content)
 //! ```
 //!
 //! The same text of the same message, sealed again by the same writer, gives the same row; another text gives another
@@ -63,7 +62,8 @@ fn name(key: &Key, label: &[u8], position: MessagePosition<'_>, author: Author<'
     context.update(label);
     context.update(author.writer);
     for text in [position.session_id.as_str(), author.message_id] {
-        context.update(&(text.len() as u64).to_be_bytes());
+        // Ids have at most 256 bytes.
+        context.update(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
         context.update(text.as_bytes());
     }
     context.update(&position.sequence_number.to_be_bytes());
