@@ -12,9 +12,11 @@ mod device_key;
 mod epoch;
 mod error;
 mod key;
+mod nonce;
 mod secret;
 mod xchacha;
 
 pub use error::{OpenError, SealError};
 pub use key::{KeyTextError, MessageKey};
+pub use nonce::{Author, WRITER_BYTES, same_message};
 pub use secret::{SessionSecret, SessionSecretError};

@@ -19,6 +19,7 @@ mod parents;
 mod poison;
 mod send;
 mod storage_gate;
+mod taken;
 mod user;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -129,6 +130,7 @@ impl Batcher {
                 self.windows.extend(loaded, flush_at);
             }
             Input::Outcome { batch, result } => self.outcome(now, batch, result),
+            Input::Taken { batch, rows } => self.taken(now, batch, rows),
             Input::Vanished { batch } => self.vanished(batch),
             Input::Sealed { lane, result } => self.sealed(now, lane, result),
             Input::ParentEnsured { key, parent } => self.parent_ensured(now, &key, parent),

@@ -79,7 +79,7 @@ impl Batcher {
         }
     }
 
-    fn accepted(&mut self, now: Now, batch: Batch) {
+    pub(super) fn accepted(&mut self, now: Now, batch: Batch) {
         self.breaker.accepted();
         self.auth.accepted();
         self.lone_failures.accepted(&batch);

@@ -3,6 +3,7 @@
 
 mod commit;
 mod control;
+mod deleted;
 mod lone_failure;
 mod send;
 
@@ -84,6 +85,18 @@ pub(crate) struct Session {
     pub(crate) stored: BTreeSet<(i64, u32)>,
     /// What the server shows.
     pub(crate) shown: BTreeMap<i64, Content>,
+    /// What the server showed before another device deleted the session.
+    pub(crate) shown_before: BTreeMap<i64, Content>,
+    /// Whether another device ever deleted the session.
+    pub(crate) is_deleted: bool,
+    /// Whether the session is missing on the server because another device deleted it.
+    pub(crate) is_missing: bool,
+    /// Whether the outbox recorded that the server had the session.
+    pub(crate) was_sent: bool,
+    /// How often the server refused a single row while the session was missing.
+    pub(crate) refused_while_missing: u32,
+    /// Whether a parent of its messages was ever parked.
+    pub(crate) ever_held: bool,
     /// Sequence numbers of rows that the operator discarded.
     pub(crate) discarded: BTreeSet<i64>,
     /// Sequence numbers of which a row was ever discarded.

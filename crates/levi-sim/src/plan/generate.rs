@@ -83,15 +83,17 @@ fn setup(seed: u64, random: &mut Random) -> Setup {
         latency: random.pick(&[1, 30, 200, 2_000]).max(1),
         lateness: random.pick(&[0, 0, 3, 50]),
         signed_in: random.chance(90),
+        taken_folders: !calm && random.chance(20),
     }
 }
 
 fn session(random: &mut Random, calm: bool) -> SessionSetup {
-    let state = match random.below(10) {
+    let state = match random.below(20) {
         _ if calm => SessionState::Known,
-        0 => SessionState::Foreign,
-        1 | 2 => SessionState::Local,
-        3 => SessionState::Forbidden,
+        0 | 1 => SessionState::Foreign,
+        2..=5 => SessionState::Local,
+        6 | 7 => SessionState::Forbidden,
+        8 => SessionState::OwnedByAnother,
         _ => SessionState::Known,
     };
     let repository = u8::try_from(random.below(2)).unwrap_or(0);
@@ -184,7 +186,7 @@ impl Draft<'_> {
     }
 
     fn happening(&mut self) -> SimEvent {
-        match self.random.below(41) {
+        match self.random.below(47) {
             0..=11 => {
                 let fault = self.server_fault();
                 SimEvent::Server(fault, self.for_a_while())
@@ -217,6 +219,9 @@ impl Draft<'_> {
             37 => SimEvent::RetryParked { notified: self.random.chance(70) },
             38 => SimEvent::Discard(self.session()),
             39 => SimEvent::EditElsewhere(self.session()),
+            40 | 41 => SimEvent::SessionDeleted(self.session()),
+            45 | 46 => SimEvent::WrittenByAnother(self.session()),
+            42 => SimEvent::SessionRestored(self.session()),
             _ => SimEvent::Server(ServerFault::LostAnswer, self.for_a_while()),
         }
     }

@@ -114,9 +114,15 @@ impl Simulation {
     pub(super) fn perform(&mut self, effects: Vec<Effect>, gate_changes: bool) {
         for effect in effects {
             match effect {
-                Effect::Send { batch, upsert, .. } => self.send(batch.0, &upsert, gate_changes),
+                Effect::Send { batch, insert, messages, .. } => {
+                    self.send(batch.0, insert, messages, gate_changes);
+                }
                 Effect::Refresh => self.refresh(),
-                Effect::SendControl { batch, key, .. } => self.send_control(batch.0, key, gate_changes),
+                Effect::SendControl { batch, key, payload, presence, .. } => {
+                    let row = self.model(|model| model.control.get(&key).and_then(|row| row.key));
+                    let flight = ControlFlight { lane: key, payload, presence, key: row, token: self.token };
+                    self.send_control(batch.0, flight, gate_changes);
+                }
                 Effect::Complete(committed) => committed.complete(),
             }
         }
