@@ -262,7 +262,8 @@ impl Model {
         session.pending.remove(&row.sequence_number);
         let (refusals, was_sent) = (session.refusals, session.was_sent);
         let refused_while_missing = if was_sent { session.refused_while_missing } else { 0 };
-        let is_lone = row.failed_alone.times >= self.config.max_attempts_rejected;
+        let most = self.config.max_attempts_rejected;
+        let is_lone = row.failed_alone.times >= most;
         let deserved = is_lone || matches!(&verdict, Some((code, true)) if *code == reason.code);
         let parked = Parked { row: key.id, reason: reason.clone(), deserved };
         session.parked.insert(row.sequence_number, parked);
