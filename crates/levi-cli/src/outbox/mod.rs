@@ -3,6 +3,7 @@
 mod change;
 mod export;
 mod list;
+mod repair;
 
 use std::path::PathBuf;
 
@@ -35,6 +36,14 @@ enum OutboxCommand {
     Discard(ChosenArgs),
     /// Print messages, decrypted, as NDJSON that `levi sync` reads. Works while a daemon runs.
     Export(ListArgs),
+    /// Check the whole outbox, and recover what can be read of a damaged one. Stop the daemon first.
+    Repair(RepairArgs),
+}
+
+#[derive(Debug, Args)]
+struct RepairArgs {
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +76,7 @@ pub(crate) fn run(args: &OutboxArgs, console: Console) -> Result<Exit, CliError>
         OutboxCommand::Export(args) => export::run(args, console),
         OutboxCommand::Retry(args) => change::retry(args, console),
         OutboxCommand::Discard(args) => change::discard(args, console),
+        OutboxCommand::Repair(args) => repair::run(args, console),
     }
 }
 

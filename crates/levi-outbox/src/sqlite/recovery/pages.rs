@@ -94,17 +94,37 @@ impl Pages {
         }
     }
 
+    /// The bytes of an image.
     pub(super) fn image(&self, id: ImageId) -> Option<Vec<u8>> {
-        match id.version {
-            Version::Latest => self.latest(id.page),
-            Version::TakenBySqlite => match self.log.taken_by_sqlite(id.page) {
-                Some(image) => Some(image.to_vec()),
-                None => self.in_database(id.page),
-            },
-            Version::BehindDamage => self.log.behind_damage(id.page).map(<[u8]>::to_vec),
-            Version::InDatabase => self.in_database(id.page),
-            Version::Frame(index) => self.log.damaged().nth(index).map(|(_, image)| image.to_vec()),
+        self.version(id.version, id.page).or_else(|| self.in_database(id.page))
+    }
+
+    /// A page with more of a record whose cell is in the image `of`, as it was when that was written.
+    pub(super) fn overflow(&self, of: ImageId, page: u32) -> Option<Vec<u8>> {
+        let version = if let Version::Frame(_) = of.version { Version::Latest } else { of.version };
+        match self.version(version, page) {
+            Some(image) => Some(image),
+            // A page that the file's end cuts off has lost some of the record.
+            None => self.in_database(page).filter(|_| self.is_whole(page)),
         }
+    }
+
+    /// The image in the log that belongs to this version, if there is one.
+    fn version(&self, version: Version, page: u32) -> Option<Vec<u8>> {
+        let image = match version {
+            Version::Latest => self.log.latest(page),
+            Version::TakenBySqlite => self.log.taken_by_sqlite(page),
+            Version::BehindDamage => self.log.behind_damage(page).or_else(|| self.log.taken_by_sqlite(page)),
+            Version::InDatabase => None,
+            Version::Frame(index) => self.log.damaged().nth(index).map(|(_, image)| image),
+        };
+        image.map(<[u8]>::to_vec)
+    }
+
+    /// Whether the file does not end before the page does.
+    fn is_whole(&self, page: u32) -> bool {
+        let length = self.database.metadata().map_or(0, |metadata| metadata.len());
+        u64::from(page) * self.page_size as u64 <= length
     }
 
     fn in_database(&self, page: u32) -> Option<Vec<u8>> {

@@ -112,6 +112,10 @@ impl<'a> BtreePage<'a> {
             next = be32(page.as_ref(), 0)?;
             let content = page.as_ref().get(4..)?;
             record.extend_from_slice(&content[..content.len().min(cell.length - record.len())]);
+            // Only the last page leads to no other.
+            if (next == 0) != (record.len() == cell.length) {
+                return None;
+            }
         }
         Some(record)
     }
@@ -167,9 +171,17 @@ pub(super) fn columns(record: &[u8]) -> Option<Vec<Value<'_>>> {
     Some(values)
 }
 
-/// How many columns a record has, of which the local part is known.
-pub(super) fn column_count(record: &[u8]) -> Option<usize> {
-    column_types(record).map(|types| types.serial.len())
+/// How many columns a record has, and whether the last is a blob. The local part is enough to know.
+pub(super) fn shape(record: &[u8]) -> Option<Shape> {
+    let types = column_types(record)?.serial;
+    let ends_in_blob = types.last().is_some_and(|last| *last >= 12 && last % 2 == 0);
+    Some(Shape { columns: types.len(), ends_in_blob })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) columns: usize,
+    pub(super) ends_in_blob: bool,
 }
 
 struct ColumnTypes {

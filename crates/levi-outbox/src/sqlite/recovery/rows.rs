@@ -117,7 +117,11 @@ impl Reader<'_> {
         let page = BtreePage::parse(candidate.image.page, &bytes)?;
         let (pages, overflow) = (self.pages, &mut self.overflow);
         let record = page.record(&candidate.cell, |next| {
-            if next <= pages.count() && overflow.insert(next) { pages.latest(next) } else { None }
+            if next <= pages.count() && overflow.insert(next) {
+                pages.overflow(candidate.image, next)
+            } else {
+                None
+            }
         })?;
         let values = columns(&record).filter(|values| values.len() == candidate.table.columns())?;
         match candidate.table {
@@ -129,7 +133,6 @@ impl Reader<'_> {
     /// A row whose values are wrong, or whose lane has lost its name, is parked under a reason that
     /// says so.
     fn row(&self, candidate: &Candidate, values: &[Value<'_>]) -> Option<Found> {
-        let &[.., _, _, _, _, _] = values else { return None };
         let mut damage = None;
         let mut wrong = |what: &'static str| damage = Some(what);
         let message_id = match values[7] {
@@ -154,7 +157,7 @@ impl Reader<'_> {
         let (key, repository) = match known {
             Some(lane) => (lane.key.clone(), lane.repository.clone()),
             None => {
-                wrong("its session is not known");
+                wrong("its session or its place there is not known");
                 (lost_lane(candidate.lane, kind.unwrap_or(RowKind::Message)), None)
             }
         };

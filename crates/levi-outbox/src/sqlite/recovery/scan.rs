@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::pages::{ImageId, Pages, Trust};
-use super::record::{BtreePage, Cell, PageKind, Value, column_count, columns};
+use super::record::{BtreePage, Cell, PageKind, Shape, Value, columns, shape};
 use super::users::Users;
 use crate::model::{LaneKey, RowKind};
 
@@ -96,23 +96,24 @@ impl Scan {
         };
         for cell in page.cells() {
             let local = page.local(&cell);
-            let Some(count) = column_count(local) else {
+            let Some(shape) = shape(local) else {
                 self.is_incomplete = true;
                 continue;
             };
             let Some(values) = columns(local) else { continue };
             if page.kind == PageKind::TableLeaf {
-                self.table_row(image, trust, cell, count, &values);
+                self.table_row(image, trust, cell, shape, &values);
             } else {
                 self.index_entry(image, &values);
             }
         }
     }
 
-    fn table_row(&mut self, image: ImageId, trust: Trust, cell: Cell, count: usize, values: &[Value<'_>]) {
+    fn table_row(&mut self, image: ImageId, trust: Trust, cell: Cell, shape: Shape, values: &[Value<'_>]) {
+        let count = shape.columns;
         if let Some(found) = Lane::of_record(count, values, LaneSource::Table(trust)) {
             self.lane(cell.rowid, found);
-        } else if let Some(candidate) = candidate(image, trust, cell, count, values) {
+        } else if let Some(candidate) = candidate(image, trust, cell, shape, values) {
             self.candidates.push(candidate);
         } else if let Some(totals) = Totals::of_record(count, values)
             && self.counted_by.is_none_or(|by| trust < by)
@@ -206,25 +207,37 @@ fn candidate(
     image: ImageId,
     trust: Trust,
     cell: Cell,
-    count: usize,
+    shape: Shape,
     values: &[Value<'_>],
 ) -> Option<Candidate> {
-    let row = |table, lane, sequence_number, version| {
-        let id = cell.rowid;
-        Some(Candidate { table, trust, id, lane, sequence_number, version, image, cell })
+    let [first, lane, sequence_number, version, ..] = values else { return None };
+    let (table, place, version) = match (shape.columns, first) {
+        _ if !shape.ends_in_blob => return None,
+        (9, Value::Null) => (Table::Pending, Place::of(cell.rowid, *lane, *sequence_number), version),
+        (12, Value::Null) => (Table::Parked, Place::of(cell.rowid, *lane, *sequence_number), version),
+        (10, Value::Text(_)) => (Table::Task, Place { lane: 0, sequence_number: 0 }, lane),
+        _ => return None,
     };
-    let version = |value: &Value<'_>| value.integer().unwrap_or(1);
-    match (count, values) {
-        (9, [Value::Null, Value::Integer(lane), Value::Integer(sequence_number), at, ..]) => {
-            row(Table::Pending, *lane, *sequence_number, version(at))
+    let Place { lane, sequence_number } = place;
+    let (id, version) = (cell.rowid, version.integer().unwrap_or(1));
+    Some(Candidate { table, trust, id, lane, sequence_number, version, image, cell })
+}
+
+/// Where a row belongs.
+struct Place {
+    lane: i64,
+    sequence_number: i64,
+}
+
+impl Place {
+    /// A row whose place is not known gets one of its own, in a lane that no row was ever given: ids
+    /// of lanes are positive.
+    fn of(id: i64, lane: Value<'_>, sequence_number: Value<'_>) -> Self {
+        match (lane, sequence_number) {
+            (Value::Integer(lane), Value::Integer(sequence_number)) => Self { lane, sequence_number },
+            (Value::Integer(lane), _) => Self { lane: lane.saturating_neg(), sequence_number: id },
+            _ => Self { lane: 0, sequence_number: id },
         }
-        (12, [Value::Null, Value::Integer(lane), Value::Integer(sequence_number), at, ..]) => {
-            row(Table::Parked, *lane, *sequence_number, version(at))
-        }
-        (10, [Value::Text(_), at @ Value::Integer(_), Value::Integer(_), ..]) => {
-            row(Table::Task, 0, 0, version(at))
-        }
-        _ => None,
     }
 }
 
@@ -275,14 +288,9 @@ pub(super) fn last_id(number: u32, bytes: &[u8]) -> Option<i64> {
 /// The highest id of a pending row on the page.
 pub(super) fn highest_id(number: u32, bytes: &[u8]) -> Option<i64> {
     let page = BtreePage::parse(number, bytes).filter(|page| page.kind == PageKind::TableLeaf)?;
-    let is_row = |cell: &&Cell| column_count(page.local(cell)) == Some(Table::Pending.columns());
-    let is_pending = |cell: &&Cell| {
-        matches!(
-            columns(page.local(cell)).as_deref(),
-            Some([Value::Null, Value::Integer(_), Value::Integer(_), ..])
-        )
-    };
-    page.cells().iter().filter(is_row).filter(is_pending).map(|cell| cell.rowid).max()
+    let pending = Shape { columns: Table::Pending.columns(), ends_in_blob: true };
+    let is_pending = |cell: &&Cell| shape(page.local(cell)) == Some(pending);
+    page.cells().iter().filter(is_pending).map(|cell| cell.rowid).max()
 }
 
 pub(super) fn utf8(bytes: &[u8]) -> Option<&str> {
