@@ -81,7 +81,10 @@ impl Kind {
 
     /// Whether the damage may change payloads, which no database notices.
     pub(super) const fn changes_payloads(self) -> bool {
-        matches!(self, Self::Bits | Self::LogBit | Self::WrongType | Self::HeaderByte | Self::SchemaByte)
+        matches!(
+            self,
+            Self::Bits | Self::LogBit | Self::WrongType | Self::HeaderByte | Self::SchemaByte | Self::Spliced
+        )
     }
 
     /// Whether a file of this kind can be a whole file of an earlier time, so that nobody can tell what is missing.

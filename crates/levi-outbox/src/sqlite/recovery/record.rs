@@ -94,6 +94,11 @@ impl<'a> BtreePage<'a> {
         (length > 0 && end <= self.bytes.len()).then_some(Cell { rowid, length, start: at, local })
     }
 
+    /// Where the cell's part on the page ends.
+    pub(super) const fn end(cell: &Cell) -> usize {
+        cell.start + cell.local
+    }
+
     /// The part of the record that is on the page.
     pub(super) fn local(&self, cell: &Cell) -> &'a [u8] {
         self.bytes.get(cell.start..cell.start + cell.local).unwrap_or_default()
@@ -112,10 +117,6 @@ impl<'a> BtreePage<'a> {
             next = be32(page.as_ref(), 0)?;
             let content = page.as_ref().get(4..)?;
             record.extend_from_slice(&content[..content.len().min(cell.length - record.len())]);
-            // Only the last page leads to no other.
-            if (next == 0) != (record.len() == cell.length) {
-                return None;
-            }
         }
         Some(record)
     }

@@ -3,7 +3,7 @@
 //! The tables of all schema versions differ in the number or the types of their columns, so that a
 //! record tells which table it is of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::pages::{ImageId, Pages, Trust};
 use super::record::{BtreePage, Cell, PageKind, Shape, Value, columns, shape};
@@ -72,39 +72,32 @@ pub(super) struct Scan {
     users_index: Option<u32>,
     /// How many rows there are, as the totals say.
     pub(super) counted: Option<u64>,
+    /// The ids of the rows that the indexes of their places have.
+    pub(super) placed: HashSet<i64>,
     counted_by: Option<Trust>,
-    /// Pages that cannot be read, and cells that make no sense on pages of ours.
-    pub(super) is_incomplete: bool,
 }
 
 impl Scan {
     pub(super) fn of(pages: &Pages) -> Self {
         let mut scan = Self::default();
         for (image, trust) in pages.images() {
-            match pages.image(image) {
-                Some(bytes) => scan.page(image, trust, &bytes),
-                None => scan.is_incomplete = true,
+            if let Some(bytes) = pages.image(image) {
+                scan.page(image, trust, &bytes, pages.known_bytes(image));
             }
         }
         scan
     }
 
-    fn page(&mut self, image: ImageId, trust: Trust, bytes: &[u8]) {
-        let Some(page) = BtreePage::parse(image.page, bytes) else {
-            // Overflow pages and pages of lists have no type, so that damage cannot be told from one.
-            return;
-        };
-        for cell in page.cells() {
+    /// `known` is how many of the bytes there are: the file may end within the page.
+    fn page(&mut self, image: ImageId, trust: Trust, bytes: &[u8], known: usize) {
+        let Some(page) = BtreePage::parse(image.page, bytes) else { return };
+        for cell in page.cells().into_iter().filter(|cell| BtreePage::end(cell) <= known) {
             let local = page.local(&cell);
-            let Some(shape) = shape(local) else {
-                self.is_incomplete = true;
-                continue;
-            };
-            let Some(values) = columns(local) else { continue };
+            let (Some(shape), Some(values)) = (shape(local), columns(local)) else { continue };
             if page.kind == PageKind::TableLeaf {
                 self.table_row(image, trust, cell, shape, &values);
             } else {
-                self.index_entry(image, &values);
+                self.index_entry(image, trust, &values);
             }
         }
     }
@@ -137,14 +130,18 @@ impl Scan {
         }
     }
 
-    /// The index of the lanes' names has kind, subject and lane; that of the users' has name and user.
-    fn index_entry(&mut self, image: ImageId, values: &[Value<'_>]) {
+    /// The index of the lanes' names has kind, subject and lane; that of the users' name and user;
+    /// that of the rows' places lane, sequence number and id.
+    fn index_entry(&mut self, image: ImageId, trust: Trust, values: &[Value<'_>]) {
         match values {
             [Value::Integer(kind), Value::Text(subject), Value::Integer(lane)] => {
                 if let Some(key) = lane_key(*kind, subject) {
                     let found = LaneSource::Index;
                     self.lane(*lane, Lane { key, repository: None, user: None, found });
                 }
+            }
+            [Value::Integer(_), Value::Integer(_), Value::Integer(id)] if trust == Trust::Current => {
+                self.placed.insert(*id);
             }
             [Value::Text(name), Value::Integer(user)] if self.users_index == Some(image.page) => {
                 if let Some(name) = utf8(name) {
