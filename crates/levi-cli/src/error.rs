@@ -75,6 +75,8 @@ pub(crate) enum CliError {
     UnknownDevice { device: DeviceId },
     #[error("the stored secret of session {session} is malformed; restore the data directory from a backup")]
     MalformedSecret { session: SessionId },
+    #[error("the server does not answer; run this again when it does, or give it longer with --patience")]
+    NoAnswer,
     #[error("the outbox is half full and the server accepts nothing; run this again when it does")]
     OutboxHalfFull,
     #[error("cannot read {path}: {source}", path = .path.display())]
@@ -114,7 +116,7 @@ impl CliError {
             Self::Token(TokenError::Unavailable(_)) | Self::SignIn(_) | Self::SignInUnavailable(_) => {
                 Exit::Server
             }
-            Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
+            Self::NoAnswer | Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
             Self::Owned { .. } => Exit::Owned,
             Self::Usage(_)
             | Self::NoProject
@@ -174,6 +176,7 @@ impl From<AuthError> for CliError {
         match error {
             AuthError::SignedOut => Self::NotSignedIn,
             AuthError::Unavailable(why) => Self::SignInUnavailable(why),
+            AuthError::OtherUser { .. } => Self::OtherUser,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod engine;
 mod error;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod random;
 mod reader;
 mod sealer;
 mod secrets_cache;

@@ -72,6 +72,8 @@ pub struct Engine {
     changed: bool,
     /// Whether a commit succeeded since.
     committed: bool,
+    /// Whether other rows may be held for other users than the status says.
+    held_changed: bool,
     /// Whether rows were removed in this turn.
     removed: bool,
     stop_at: Option<Monotonic>,
@@ -130,6 +132,7 @@ impl Engine {
             status: Status::default(),
             changed: true,
             committed: false,
+            held_changed: true,
             removed: false,
             stop_at: None,
             give_back: GiveBack::default(),
@@ -217,6 +220,13 @@ impl Engine {
         if let Some(totals) = at_hand.or_else(|| self.store.totals().ok()) {
             self.status.totals = totals;
         }
+        if self.held_changed
+            && let Ok(held) = self.store.held()
+        {
+            self.status.held = held;
+            self.held_changed = false;
+        }
+        self.status.user_id = self.batcher.user().cloned();
         self.status.requests_in_flight = self.batcher.in_flight().len();
         self.status.rows_in_flight = self.batcher.in_flight().map(Batch::rows).sum();
         self.status.paused = self.batcher.paused();
@@ -230,8 +240,13 @@ impl Engine {
             Event::Enqueue(intake) => self.enqueue(now, intake),
             Event::EnqueueControl { rows, within } => self.enqueue_control(rows, within),
             Event::Input(input) => {
-                if let Input::Outcome { batch, result } = &input {
-                    self.note_outcome(now, *batch, result);
+                match &input {
+                    Input::Outcome { batch, result } => self.note_outcome(now, *batch, result),
+                    Input::User(_) => {
+                        self.held_changed = true;
+                        self.steps.rows_may_be_stuck();
+                    }
+                    _ => {}
                 }
                 self.batcher.handle(now, input);
             }
@@ -244,9 +259,10 @@ impl Engine {
                 self.uncommitted.wakes = true;
             }
             Event::WrittenElsewhere => {
+                self.held_changed = true;
                 self.batcher.handle(now, Input::Wake(Written::Unknown));
                 self.receipts.check_all(&*self.store);
-                self.steps.written_elsewhere();
+                self.steps.rows_may_be_stuck();
             }
             Event::Stop { within } => {
                 self.stop_at = Some(now.monotonic.after(within));
@@ -263,6 +279,12 @@ impl Engine {
             return self.steps.attempted(row, result);
         }
         let sent = self.sent.remove(&batch).unwrap_or_default();
+        if self.batcher.is_of_another_user(batch) {
+            self.held_changed = true;
+            if result.is_err() {
+                return;
+            }
+        }
         match result {
             Ok(()) => self.note_accepted(&sent),
             // Only a control row fails on this side.

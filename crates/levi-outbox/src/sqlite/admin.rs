@@ -11,7 +11,7 @@ use super::counters::Counters;
 #[cfg(unix)]
 use super::file_id::FileId;
 use super::notify::notify_owner;
-use super::open::{self, require_current};
+use super::open::{self, require_current, sync_to_the_platter};
 use super::owner_lock::is_owned;
 use super::{blocking, change, failure, schema};
 use crate::error::OutboxError;
@@ -91,6 +91,7 @@ impl OutboxAdmin {
         let conn = Connection::open_with_flags(&path, flags).map_err(fail)?;
         conn.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
         conn.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
+        sync_to_the_platter(&conn).map_err(fail)?;
         require_current(schema::find(&conn).map_err(fail)?, &path)?;
         Ok(Self {
             conn,

@@ -158,10 +158,18 @@ fn configure(conn: &Connection, synchronous: Synchronous, mode: JournalMode) -> 
         Synchronous::Normal => "NORMAL",
     };
     conn.pragma_update(None, "synchronous", level)?;
+    sync_to_the_platter(conn)?;
     // Negative: KiB, not pages.
     conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
     conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     conn.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)
+}
+
+/// On Apple's systems a plain `fsync` leaves the data in the drive's cache, which a power cut empties. Other systems
+/// ignore the setting.
+pub(super) fn sync_to_the_platter(conn: &Connection) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "fullfsync", true)?;
+    conn.pragma_update(None, "checkpoint_fullfsync", true)
 }
 
 /// Runs all scripts in one transaction, which reads the version again, because another connection
