@@ -9,13 +9,14 @@ use crate::content::{Content, MessageKind, subject_number};
 use crate::model::Model;
 use crate::plan::{ServerFault, SessionSetup, SessionState};
 use crate::random::Random;
+use crate::simulation::USERS;
 
 pub(crate) const REJECT_ALL: &str = "P0001";
 pub(crate) const POISON: &str = "22P02";
 
 pub(crate) struct Server {
-    /// The one token that is valid.
-    pub(crate) token: u32,
+    /// The one token of each user that is valid. Its remainder says whose it is.
+    tokens: [u32; USERS],
     /// What is wrong, until when.
     faults: Vec<(ServerFault, Duration)>,
     known: Vec<bool>,
@@ -41,7 +42,7 @@ pub(crate) struct Served {
 impl Server {
     pub(crate) fn new(sessions: &[SessionSetup]) -> Self {
         Self {
-            token: 1,
+            tokens: [2, 3],
             faults: Vec::new(),
             known: sessions
                 .iter()
@@ -51,6 +52,16 @@ impl Server {
             repositories: [false; 4],
             requests: 0,
         }
+    }
+
+    /// The token that a user gets now.
+    pub(crate) fn token_of(&self, user: usize) -> u32 {
+        self.tokens.get(user).copied().unwrap_or_default()
+    }
+
+    /// The tokens that a user has are refused from now on.
+    pub(crate) fn expire_tokens_of(&mut self, user: usize) {
+        self.tokens.get_mut(user).into_iter().for_each(|token| *token += USERS as u32);
     }
 
     pub(crate) fn misbehave(&mut self, fault: ServerFault, until: Duration) {
@@ -140,7 +151,7 @@ impl Server {
             return late(Verdict::Forbidden, "42501", Duration::ZERO);
         }
         let has_parent = match lane {
-            LaneKey::Session(_) => self.repositories.get(usize::from(setup.repository)).copied(),
+            LaneKey::Session(_) => self.repositories.get(usize::from(setup.repository_number())).copied(),
             _ => self.known.get(number).copied(),
         };
         if has_parent != Some(true) {
@@ -207,7 +218,9 @@ impl Server {
             }
             return Some(Served { result: Err(error), delay: zero });
         }
-        if token != self.token || self.fault(now, |fault| *fault == ServerFault::Unauthorized).is_some() {
+        if !self.tokens.contains(&token)
+            || self.fault(now, |fault| *fault == ServerFault::Unauthorized).is_some()
+        {
             return Some(late(Verdict::SignedOut, "PGRST301", zero));
         }
         if self.fault(now, |fault| *fault == ServerFault::Schema).is_some() {

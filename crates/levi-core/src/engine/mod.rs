@@ -111,8 +111,10 @@ impl Engine {
     /// An engine on an open outbox, with nobody signed in.
     pub fn new(parts: EngineParts) -> Self {
         let EngineParts { config, outbox, session_store, sealer, mut random } = parts;
+        // An outbox that cannot be read says so when something is loaded.
+        let user = outbox.user().ok().flatten();
         Self {
-            batcher: Batcher::new(config.clone(), random.next_u64()),
+            batcher: Batcher::new(config.clone(), random.next_u64()).for_user(user),
             config,
             store: outbox,
             session_store,

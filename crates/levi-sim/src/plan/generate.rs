@@ -20,16 +20,33 @@ impl Plan {
     /// The plan of a seed.
     pub fn generate(seed: u64) -> Self {
         let mut random = Random::new(seed, 1);
-        let setup = setup(seed, &mut random);
+        let mut setup = setup(seed, &mut random);
         // Most trouble comes close together: that is where it meets other trouble.
         let span = random.pick(&[2_000, 20_000, 60_000, 600_000]).max(2_000);
         let mut events = Vec::new();
         let mut draft = Draft { random, span, sessions: setup.sessions.len(), events: &mut events };
         draft.messages();
         draft.trouble();
+        take_turns(&mut setup, span, &mut events, &mut Random::new(seed, 5));
         events.sort_by_key(|planned| planned.at);
         let heal_at = Duration::from_millis(span + 1_000);
         Self { seed, setup, events, heal_at }
+    }
+}
+
+/// In a third of the plans two people share the device. Drawn apart, so that the rest of a plan is as it would be
+/// with one.
+fn take_turns(setup: &mut Setup, span: u64, events: &mut Vec<ScheduledEvent>, random: &mut Random) {
+    if !random.chance(33) {
+        return;
+    }
+    setup.signed_in = true;
+    for session in &mut setup.sessions {
+        session.user = u8::from(random.chance(50));
+    }
+    for _ in 0..random.between(1, 6) {
+        let at = Duration::from_millis(random.below(span));
+        events.push(ScheduledEvent { at, what: SimEvent::OtherUserSignsIn });
     }
 }
 
@@ -62,7 +79,7 @@ fn session(random: &mut Random, calm: bool) -> SessionSetup {
         _ => SessionState::Known,
     };
     let repository = u8::try_from(random.below(2)).unwrap_or(0);
-    SessionSetup { key: calm || random.chance(80), state, repository }
+    SessionSetup { key: calm || random.chance(80), state, repository, user: 0 }
 }
 
 fn config(random: &mut Random) -> LeviConfig {

@@ -9,13 +9,15 @@ use levi_core::{SendError, SyncError};
 use levi_outbox::LaneKey;
 use levi_transport::rows::{MessageRow, decode_rows};
 use levi_transport::{ApiError, Upsert, Verdict};
+use levi_types::UserId;
 
+use super::users::user_of_token;
 use super::{ControlFlight, Flight, Gate, Occurrence, Simulation};
-use crate::content::MARK;
+use crate::content::{MARK, session_id};
 use crate::server::Rows;
 
 impl Simulation {
-    pub(super) fn send(&mut self, batch: u64, upsert: &Upsert, gate_changes: bool) {
+    pub(super) fn send(&mut self, batch: u64, user: Option<&UserId>, upsert: &Upsert, gate_changes: bool) {
         let rows = match self.decode(upsert) {
             Ok(rows) => rows,
             Err(error) => {
@@ -30,11 +32,14 @@ impl Simulation {
         self.model(|model| model.request_sent(&rows.rows));
         self.check_request(batch, &rows);
         self.check_may_send(gate_changes);
-        let Some(token) = self.token else {
+        // As the worker: with the user's own token, or not at all.
+        let Some(token) = self.token.filter(|token| user == Some(&user_of_token(*token))) else {
             self.flights.insert(batch, Flight { rows, token: 0, arrived: true });
             let result = Err(ApiError::new(Verdict::SignedOut, "signed_out", ""));
             return self.schedule(Duration::ZERO, Occurrence::Answered(batch, result));
         };
+        let lanes: Vec<_> = rows.rows.iter().map(|(s, ..)| LaneKey::Messages(session_id(*s))).collect();
+        self.check_whose(token, &lanes);
         self.flights.insert(batch, Flight { rows, token, arrived: false });
         let latency = self.latency();
         self.schedule(latency, Occurrence::Arrives(batch));
@@ -123,7 +128,7 @@ impl Simulation {
     fn token_refused(&mut self, token: u32) {
         if Some(token) == self.token {
             self.refused = true;
-            if self.refreshed_at.is_some() && token == self.server.token {
+            if self.refreshed_at.is_some() && token == self.server.token_of(self.user) {
                 // A token fresh from the server is refused: the user has to look at it.
                 self.needs_operator = true;
                 if self.healed {
@@ -133,7 +138,13 @@ impl Simulation {
         }
     }
 
-    pub(super) fn send_control(&mut self, batch: u64, lane: LaneKey, gate_changes: bool) {
+    pub(super) fn send_control(
+        &mut self,
+        batch: u64,
+        user: Option<&UserId>,
+        lane: LaneKey,
+        gate_changes: bool,
+    ) {
         self.note(|| format!("send {batch}: {lane}"));
         self.check_in_flight();
         self.expect(self.control_sender_ready, "control rows", || {
@@ -141,6 +152,14 @@ impl Simulation {
         });
         self.check_may_send(gate_changes);
         let key = self.model(|model| model.control.get(&lane).and_then(|row| row.key));
+        if self.token.is_some_and(|token| user != Some(&user_of_token(token))) {
+            self.control_flights.insert(batch, ControlFlight { lane, key, token: None });
+            let refused = SendError::Api(ApiError::new(Verdict::SignedOut, "other_user", ""));
+            return self.schedule(Duration::ZERO, Occurrence::ControlEnded(batch, Err(refused)));
+        }
+        if let Some(token) = self.token {
+            self.check_whose(token, [&lane]);
+        }
         // It takes the token that is there when it starts.
         self.control_flights.insert(batch, ControlFlight { lane, key, token: self.token });
         let latency = self.latency();
