@@ -12,6 +12,7 @@ pub mod engine;
 mod error;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod random;
 mod reader;
 mod sealer;
 mod secrets_cache;
@@ -23,7 +24,7 @@ mod worker;
 
 pub use batcher::PauseReason;
 pub use clock::SystemClock;
-pub use config::{InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
+pub use config::{Flush, InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
 pub use control::{ControlQueue, ControlSender, Step};
 pub use engine::{Receipt, StoredError, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};

@@ -1,4 +1,4 @@
-use levi_outbox::{Held, Reason, RecoveryReport, Totals};
+use levi_outbox::{Held, Reason, RecoveryReport, Space, Totals};
 use levi_transport::Verdict;
 use levi_types::{Now, UserId, Wall};
 
@@ -37,6 +37,9 @@ pub struct Status {
     pub held_in_memory: usize,
     /// The outbox's last failure, until it works again.
     pub outbox_failure: Option<Reason>,
+    /// What the outbox took of the disk when it was last looked at; `None` if it has no file of its own. A log that
+    /// is longer than 16 MiB while `log_is_held` is so because another process reads the outbox.
+    pub space: Option<Space>,
     /// The outbox was damaged when it was opened: what was recovered and lost, and where the old file is.
     pub recovered: Option<RecoveryReport>,
 }

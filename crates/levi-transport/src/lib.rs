@@ -6,6 +6,7 @@ mod auth;
 mod classify;
 #[cfg(feature = "http")]
 mod http;
+mod json;
 mod query;
 pub mod rows;
 mod sign_in;

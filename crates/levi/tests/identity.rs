@@ -89,7 +89,8 @@ impl Machine {
         self.credentials.remove(&CredentialName::SignIn).unwrap();
     }
 
-    fn levi(&self) -> Levi {
+    /// Started, and signed in with what is stored.
+    async fn levi(&self) -> Levi {
         let config = LeviConfig {
             data_dir: Some(self.folder.path().to_owned()),
             flush_interval: Duration::from_millis(10),
@@ -101,6 +102,7 @@ impl Machine {
         let levi =
             builder.database_key(self.key.clone()).credentials(self.credentials.clone()).build().unwrap();
         levi.start().unwrap();
+        levi.watch_status().wait_for(|status| status.paused.is_none()).await.unwrap();
         levi
     }
 
@@ -147,7 +149,7 @@ async fn what_was_recorded_offline_waits_for_its_own_user_while_another_one_work
     let (server, ada, ben) = two_people();
     let machine = Machine::new(&server);
     let context = machine.sign_in(&ada).await;
-    let levi = machine.levi();
+    let levi = machine.levi().await;
     levi.set_context(context).await;
     server.go_down();
     let reader_of_ada = levi.reader(ada.device.clone(), ada.key()).unwrap();
@@ -201,21 +203,21 @@ async fn a_restart_as_somebody_else_sends_nothing_of_the_one_before() {
     let (server, ada, ben) = two_people();
     let machine = Machine::new(&server);
     machine.sign_in(&ada).await;
-    let levi = machine.levi();
+    let levi = machine.levi().await;
     server.go_down();
     machine.work(&levi, &ada).await;
     levi.shutdown(Duration::ZERO).await;
     server.come_up().unwrap();
 
     machine.sign_in(&ben).await;
-    let levi = machine.levi();
+    let levi = machine.levi().await;
     machine.work(&levi, &ben).await;
     nothing_waits_for(&ben, &levi).await;
     assert_eq!((ben.on_server(), ada.on_server(), levi.status().held.len()), (3, 0, 1));
     levi.shutdown(Duration::from_secs(5)).await;
 
     machine.sign_in(&ada).await;
-    let levi = machine.levi();
+    let levi = machine.levi().await;
     levi.session_sync(ada.device.clone(), ada.key()).unwrap();
     nothing_waits_for(&ada, &levi).await;
     let reader = levi.reader(ada.device.clone(), ada.key()).unwrap();
@@ -229,7 +231,7 @@ async fn a_refresh_that_brings_another_user_changes_the_user() {
     let (server, ada, ben) = two_people();
     let machine = Machine::new(&server);
     machine.sign_in(&ada).await;
-    let levi = machine.levi();
+    let levi = machine.levi().await;
     let mut status = levi.watch_status();
     status.wait_for(|status| status.paused.is_none()).await.unwrap();
     machine.sign_in(&ben).await;
@@ -251,7 +253,7 @@ async fn the_context_and_the_stored_sign_in_must_agree() {
     let (server, ada, ben) = two_people();
     let machine = Machine::new(&server);
     let context = machine.sign_in(&ada).await;
-    let levi = machine.levi();
+    let levi = machine.levi().await;
     levi.set_context(context).await;
     machine.sign_in(&ben).await;
     let sync = levi.session_sync(ada.device.clone(), ada.key()).unwrap();
@@ -270,7 +272,7 @@ async fn a_token_that_names_no_user_sends_nothing_of_anybody() {
     let (server, ada, _) = two_people();
     let machine = Machine::new(&server);
     let context = machine.sign_in(&ada).await;
-    let levi = machine.levi();
+    let levi = machine.levi().await;
     levi.set_context(context).await;
     levi.clear_context().await;
     levi.set_context(SyncContext { access_token: server.secret_key().into() }).await;

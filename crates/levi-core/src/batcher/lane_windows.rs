@@ -55,6 +55,16 @@ impl LaneWindows {
         }
     }
 
+    /// The lane shares no request with others until the first `rows` of it, one of which may be bad, are accepted. At most
+    /// those at hand count.
+    pub(super) fn send_apart(&mut self, id: LaneId, rows: usize) {
+        let group = self.new_group();
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.group = group;
+            lane.bisecting = rows.min(lane.window.len().saturating_mul(2));
+        }
+    }
+
     pub(super) fn remove(&mut self, id: LaneId) {
         if let Some(lane) = self.lanes.remove(&id) {
             self.by_key.remove(&lane.key);
@@ -209,7 +219,7 @@ impl LaneWindows {
             let is_low = lane.more && lane.window.len() < low;
             if is_low && !lane.awaits_response && !lane.restart_pending {
                 lane.awaits_response = true;
-                let limit = full - lane.window.len();
+                let limit = full.saturating_sub(lane.window.len());
                 loads.push(Action::LoadLane { lane: *id, after: lane.last_known, limit });
             }
         }
@@ -333,7 +343,7 @@ fn take_rows(
     let most = most.min(lane.limit());
     let mut rows = Vec::new();
     for row in lane.sealed().take(most) {
-        let grown = *bytes + row.bytes as usize + 1;
+        let grown = bytes.saturating_add(row.bytes as usize).saturating_add(1);
         if grown > max_bytes && !(is_first && rows.is_empty()) {
             break;
         }

@@ -149,6 +149,7 @@ impl Engine {
         for row in done.affected {
             self.receipts.check(&*self.store, row);
         }
+        self.removed |= !done.changes.is_empty();
         (self.changed, self.committed) = (true, true);
     }
 

@@ -8,6 +8,7 @@ mod committed_batch;
 mod event;
 mod receipts;
 mod refused;
+mod space;
 mod steps;
 mod stored;
 
@@ -27,6 +28,7 @@ pub use self::stored::{StoredError, open_stored};
 
 use self::commit::Uncommitted;
 use self::receipts::Receipts;
+use self::space::{GiveBack, Turn};
 use self::steps::Steps;
 use crate::batcher::{Batch, BatchId, Batcher, Input, Written};
 use crate::config::LeviConfig;
@@ -72,7 +74,10 @@ pub struct Engine {
     committed: bool,
     /// Whether other rows may be held for other users than the status says.
     held_changed: bool,
+    /// Whether rows were removed in this turn.
+    removed: bool,
     stop_at: Option<Monotonic>,
+    give_back: GiveBack,
 }
 
 /// Does outside the engine what it decided.
@@ -113,7 +118,7 @@ impl Engine {
         let EngineParts { config, outbox, session_store, sealer, mut random } = parts;
         // An outbox that cannot be read says so when something is loaded.
         let user = outbox.user().ok().flatten();
-        Self {
+        let mut engine = Self {
             batcher: Batcher::new(config.clone(), random.next_u64()).for_user(user),
             config,
             store: outbox,
@@ -130,8 +135,12 @@ impl Engine {
             changed: true,
             committed: false,
             held_changed: true,
+            removed: false,
             stop_at: None,
-        }
+            give_back: GiveBack::default(),
+        };
+        engine.look_at_opened();
+        engine
     }
 
     /// Takes in what happened and returns what is to be done outside.
@@ -144,8 +153,9 @@ impl Engine {
     /// As [`turn`](Self::turn), but hands each effect to `perform` as soon as it is decided, so that a request is
     /// on its way while the disk takes what the turn commits.
     pub fn turn_with(&mut self, now: Now, events: impl IntoIterator<Item = Event>, perform: Perform<'_>) {
+        let mut turn = Turn::default();
         for event in events {
-            self.changed = true;
+            (self.changed, turn.had_events) = (true, true);
             self.take(now, event);
         }
         if self.batcher.poll_timeout().is_some_and(|at| at <= now.monotonic) {
@@ -162,6 +172,8 @@ impl Engine {
             // A disk that works again keeps what was accepted while it failed.
             self.try_to_commit(now, perform);
         }
+        turn.removed = std::mem::take(&mut self.removed);
+        self.keep_space(now.monotonic, turn);
         self.status.next_attempt =
             self.batcher.poll_timeout().map(|at| now.wall.after(at.since(now.monotonic)));
     }
@@ -175,7 +187,9 @@ impl Engine {
 
     /// When [`turn`](Self::turn) must be called even if nothing happens. `None`: not before something does.
     pub fn timeout(&self) -> Option<Monotonic> {
-        [self.batcher.poll_timeout(), self.steps.next_deadline(), self.stop_at].into_iter().flatten().min()
+        let timers =
+            [self.batcher.poll_timeout(), self.steps.next_deadline(), self.stop_at, self.give_back.timeout()];
+        timers.into_iter().flatten().min()
     }
 
     /// Whether a stop was asked for and all that could be done is done, or its time is over.

@@ -144,7 +144,7 @@ fn pause_error(paused: &PauseReason) -> SyncError {
 
 /// The row as the outbox lists it; `None` if it is gone.
 fn listed(store: &dyn OutboxStore, row: RowId) -> Result<Option<ListedRow>, OutboxError> {
-    let next = store.list(Some(RowId(row.0 - 1)), 1)?.pop();
+    let next = store.list(Some(RowId(row.0.saturating_sub(1))), 1)?.pop();
     Ok(next.filter(|listed| listed.id == row))
 }
 

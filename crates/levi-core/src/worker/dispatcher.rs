@@ -7,6 +7,7 @@ use levi_outbox::LaneKey;
 use levi_transport::{ApiError, Supabase, Upsert, Verdict, user_of_token};
 use levi_types::{AccessToken, Auth, AuthError, AuthSession, SessionStore, SyncContext, UserId};
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::inbox::Inbox;
@@ -24,6 +25,8 @@ pub(super) struct Dispatcher {
     session_store: Arc<dyn SessionStore>,
     control_senders: Mutex<Vec<UsersSender>>,
     connection: OnceLock<Connection>,
+    /// The tasks of the requests in flight.
+    requests: Mutex<JoinSet<()>>,
 }
 
 /// A sender of control rows, and who was signed in when it was named.
@@ -74,7 +77,20 @@ impl Dispatcher {
             context: Mutex::default(),
             control_senders: Mutex::default(),
             connection: OnceLock::new(),
+            requests: Mutex::default(),
         }
+    }
+
+    /// Cancels the requests that are in flight: nobody waits for their outcome any more.
+    pub(super) fn stop(&self) {
+        lock(&self.requests).abort_all();
+    }
+
+    fn spawn(&self, runtime: &Handle, request: impl Future<Output = ()> + Send + 'static) {
+        let mut requests = lock(&self.requests);
+        // Those that ended report by themselves.
+        while requests.try_join_next().is_some() {}
+        requests.spawn_on(request, runtime);
     }
 
     pub(super) fn open(&self, runtime: Handle, supabase: Arc<dyn Supabase>, auth: Option<Arc<dyn Auth>>) {
@@ -172,7 +188,7 @@ impl Dispatcher {
             }
             guard.complete(outcome(batch, result.map_err(SendError::Api)));
         };
-        connection.runtime.spawn(request.instrument(span));
+        self.spawn(&connection.runtime, request.instrument(span));
     }
 
     pub(super) fn send_control(&self, batch: BatchId, user: Option<UserId>, key: LaneKey, payload: Vec<u8>) {
@@ -186,7 +202,7 @@ impl Dispatcher {
             tracing::debug!(code = result.as_ref().map_or_else(SendError::code, |()| "done"), "ended");
             guard.complete(outcome(batch, result));
         };
-        connection.runtime.spawn(request.instrument(span));
+        self.spawn(&connection.runtime, request.instrument(span));
     }
 
     /// The user's own sender, which acts for the user's device; or one that was named before anybody signed in; or
@@ -239,7 +255,7 @@ impl Dispatcher {
                 }
             }
         };
-        connection.runtime.spawn(request.instrument(tracing::info_span!("levi.refresh")));
+        self.spawn(&connection.runtime, request.instrument(tracing::info_span!("levi.refresh")));
     }
 
     /// Takes the token that was asked for, unless the daemon set or cleared the context in the meantime.

@@ -75,7 +75,8 @@ impl EngineThread {
     }
 }
 
-/// Announces the end of the thread, even if it panicked, so that no caller waits for ever.
+/// Cancels what is in flight and announces the end of the thread, even if it panicked, so that no caller waits for
+/// ever.
 struct ExitGuard {
     shared: Arc<Shared>,
     report: ShutdownReport,
@@ -83,6 +84,7 @@ struct ExitGuard {
 
 impl Drop for ExitGuard {
     fn drop(&mut self) {
+        self.shared.dispatcher.stop();
         self.shared.inbox.abandon();
         self.shared.ended.send_replace(Some(self.report));
     }

@@ -36,6 +36,8 @@ pub(super) enum Failure {
     // The text of serde_json's error can quote a value, so it is not shown.
     #[error("a record has another form than this version of Levi writes; save it again")]
     Json(serde_json::Error),
+    #[error("the system has no random numbers, which encryption needs; try again later")]
+    NoRandomness,
     #[error(transparent)]
     TooLong(#[from] SealError),
     #[error("{advice} ({0})", advice = advice(.0))]
@@ -49,6 +51,7 @@ impl Failure {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => PortErrorKind::Unavailable,
                 _ => PortErrorKind::Denied,
             },
+            Self::NoRandomness => PortErrorKind::Unavailable,
             Self::WrongKey | Self::NewerSchema { .. } | Self::OtherUser { .. } => PortErrorKind::Denied,
             Self::Record { .. } | Self::NotText | Self::Json(_) | Self::TooLong(_) => PortErrorKind::Corrupt,
             Self::Sqlite(error) => sqlite_kind(error),

@@ -72,6 +72,9 @@ impl SqliteSessionStore {
         // A newer file and one of another key must stay unchanged, so both are checked before anything is set.
         schema::prepare(&mut connection, &cipher)?;
         use_wal(&connection)?;
+        // On Apple's systems a plain `fsync` leaves the data in the drive's cache. Other systems ignore these.
+        connection.pragma_update(None, "fullfsync", true)?;
+        connection.pragma_update(None, "checkpoint_fullfsync", true)?;
         Ok(Self { connection: Mutex::new(connection), cipher })
     }
 
@@ -242,5 +245,9 @@ mod tests {
         // 2 is FULL, 1 is NORMAL.
         assert_eq!(store.durably(synchronous).unwrap(), 2);
         assert_eq!(synchronous(&store.lock()).unwrap(), 1);
+        for name in ["fullfsync", "checkpoint_fullfsync"] {
+            let set: i64 = store.lock().pragma_query_value(None, name, |row| row.get(0)).unwrap();
+            assert_eq!(set, 1, "{name}");
+        }
     }
 }
