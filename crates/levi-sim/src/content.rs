@@ -6,7 +6,7 @@ use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, SessionSecret};
 use levi_outbox::{Encryption, NewRow};
 use levi_transport::rows::MessageRow;
-use levi_types::SessionId;
+use levi_types::{SessionId, UserId};
 
 use crate::random::Random;
 
@@ -61,6 +61,11 @@ impl Content {
         };
         Some(Self { version: words.next()?.parse().ok()?, kind })
     }
+}
+
+/// The name of a user.
+pub(crate) fn user_name(user: usize) -> UserId {
+    if user == 0 { "ada".into() } else { "ben".into() }
 }
 
 /// The name of a session.

@@ -150,6 +150,7 @@ impl Batcher {
             }
             Input::SignedOut => self.auth.signed_out(),
             Input::User(user) => self.user_is(user),
+            Input::SignedInUnnamed => self.signed_in_unnamed(now),
             Input::UserUnknown => self.auth.user_unknown(),
             Input::RefreshUnavailable => {
                 let (backoff, random) = (self.config.backoff(), &mut self.random);

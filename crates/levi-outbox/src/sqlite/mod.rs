@@ -37,7 +37,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use levi_types::SessionId;
+use levi_types::{SessionId, UserId};
 use rusqlite::Connection;
 
 pub use self::admin::{AdminCommand, AdminError, OutboxAdmin, OwnerNotice};
@@ -245,6 +245,10 @@ impl OutboxStore for SqliteOutbox {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.counters.get()?.totals()
+    }
+
+    fn user(&self) -> Result<Option<UserId>, OutboxError> {
+        self.read(users::signed_in_user)
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -10,13 +10,14 @@ use levi_types::Wall;
 use super::control::{messages_of, name_of};
 use super::lone_failure::FailedAlone;
 use super::{Arrival, Model, Parked, Row};
-use crate::content::session_number;
+use crate::content::{session_number, user_name};
 
 impl Model {
     /// A commit went through.
     pub(crate) fn committed(&mut self, changes: &[Change], rows: &[NewRow], answers: &[Enqueued]) {
         let blocked = self.blocked_lanes();
         for change in changes {
+            self.note_user(change);
             if !self.apply_to_control(change, &blocked) {
                 self.apply(change, &blocked);
             }
@@ -80,7 +81,11 @@ impl Model {
             Change::RetryNow { at } => {
                 self.note(|| "disk: every wait is over".to_owned());
                 self.void_delays();
-                for session in &mut self.sessions {
+                let user = self.user.clone();
+                for (session, owner) in self.sessions.iter_mut().zip(&self.users) {
+                    if user.as_ref().is_some_and(|user| *user != user_name(*owner)) {
+                        continue;
+                    }
                     session.due_at = session.due_at.map(|due_at| due_at.min(*at));
                 }
             }
@@ -102,6 +107,9 @@ impl Model {
     }
 
     fn stored(&mut self, new: &NewRow, answer: &Enqueued) {
+        if matches!(answer, Enqueued::Stored { .. }) {
+            self.check_recorded(new);
+        }
         let Some(number) = messages_of(&new.lane) else {
             if let Enqueued::Stored { key, .. } = answer {
                 self.stored_control(new, Some(*key));

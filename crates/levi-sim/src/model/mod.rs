@@ -6,6 +6,7 @@ mod control;
 mod deleted;
 mod lone_failure;
 mod send;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use levi_core::LeviConfig;
 use levi_outbox::{LaneId, LaneKey, Reason, RowId};
-use levi_types::{Monotonic, Now, Wall};
+use levi_types::{Monotonic, Now, UserId, Wall};
 
 use self::control::ControlRow;
 use self::lone_failure::FailedAlone;
@@ -52,6 +53,10 @@ pub(crate) struct Model {
     pub(crate) config: LeviConfig,
     pub(crate) keys: Arc<Keys>,
     pub(crate) sessions: Vec<Session>,
+    /// Whose each session is.
+    pub(crate) users: Vec<usize>,
+    /// Who signed in last, as the disk knows it.
+    pub(crate) user: Option<UserId>,
     pub(crate) rows: HashMap<RowId, Row>,
     /// The names of the lanes that the outbox returned as due.
     pub(crate) lanes: HashMap<LaneId, LaneKey>,
@@ -150,13 +155,15 @@ pub(crate) struct Parked {
 }
 
 impl Model {
-    pub(crate) fn new(config: LeviConfig, keys: Arc<Keys>, sessions: usize, traced: bool) -> Self {
+    pub(crate) fn new(config: LeviConfig, keys: Arc<Keys>, users: Vec<usize>, traced: bool) -> Self {
         Self {
             now: Now::default(),
             turn: 0,
             config,
             keys,
-            sessions: (0..sessions).map(|_| Session::default()).collect(),
+            sessions: users.iter().map(|_| Session::default()).collect(),
+            users,
+            user: None,
             rows: HashMap::new(),
             lanes: HashMap::new(),
             control: BTreeMap::new(),
@@ -196,6 +203,15 @@ impl Model {
 
     pub(crate) fn pending_rows(&self) -> usize {
         self.sessions.iter().map(|session| session.pending.len()).sum()
+    }
+
+    /// Those of the user who signed in last.
+    pub(crate) fn own_pending_rows(&self) -> usize {
+        let sessions = self.sessions.iter().enumerate();
+        let own = sessions.filter(|(number, _)| {
+            !self.is_of_another(&LaneKey::Messages(crate::content::session_id(*number)))
+        });
+        own.map(|(_, session)| session.pending.len()).sum()
     }
 
     pub(crate) fn pending_bytes(&self) -> u64 {

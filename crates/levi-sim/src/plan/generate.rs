@@ -23,7 +23,7 @@ impl Plan {
     /// The plan of a seed.
     pub fn generate(seed: u64) -> Self {
         let mut random = Random::new(seed, 1);
-        let setup = setup(seed, &mut random);
+        let mut setup = setup(seed, &mut random);
         if seed % ONE_THAT_NEVER_FITS == 11 {
             return never_fits(seed, setup, random);
         }
@@ -33,6 +33,7 @@ impl Plan {
         let mut draft = Draft { random, span, sessions: setup.sessions.len(), events: &mut events };
         draft.messages();
         draft.trouble();
+        take_turns(&mut setup, span, &mut events, &mut Random::new(seed, 5));
         events.sort_by_key(|planned| planned.at);
         let heal_at = Duration::from_millis(span + 1_000);
         Self { seed, setup, events, heal_at }
@@ -41,7 +42,7 @@ impl Plan {
 
 /// One session has a row among others that never gets through, while a second session's do.
 fn never_fits(seed: u64, setup: Setup, random: Random) -> Plan {
-    let calm = SessionSetup { key: true, state: SessionState::Known, repository: 0 };
+    let calm = SessionSetup { key: true, state: SessionState::Known, repository: 0, user: 0 };
     let config = LeviConfig { max_pending_bytes: 1 << 30, max_queued_bytes: 100_000, ..setup.config };
     // Each search for the row, and each attempt at it alone, may take the longest delay.
     let delay = config.longest_delay().as_millis() as u64;
@@ -64,6 +65,22 @@ fn never_fits(seed: u64, setup: Setup, random: Random) -> Plan {
     events.sort_by_key(|planned| planned.at);
     let setup = Setup { config, sessions: vec![calm; 2], signed_in: true, ..setup };
     Plan { seed, setup, events, heal_at: Duration::from_millis(span + 1_000) }
+}
+
+/// In a third of the plans two people share the device. Drawn apart, so that the rest of a plan is as it would be
+/// with one.
+fn take_turns(setup: &mut Setup, span: u64, events: &mut Vec<ScheduledEvent>, random: &mut Random) {
+    if !random.chance(33) {
+        return;
+    }
+    setup.signed_in = true;
+    for session in &mut setup.sessions {
+        session.user = u8::from(random.chance(50));
+    }
+    for _ in 0..random.between(1, 6) {
+        let at = Duration::from_millis(random.below(span));
+        events.push(ScheduledEvent { at, what: SimEvent::OtherUserSignsIn });
+    }
 }
 
 fn setup(seed: u64, random: &mut Random) -> Setup {
@@ -97,7 +114,7 @@ fn session(random: &mut Random, calm: bool) -> SessionSetup {
         _ => SessionState::Known,
     };
     let repository = u8::try_from(random.below(2)).unwrap_or(0);
-    SessionSetup { key: calm || random.chance(80), state, repository }
+    SessionSetup { key: calm || random.chance(80), state, repository, user: 0 }
 }
 
 fn config(random: &mut Random) -> LeviConfig {
