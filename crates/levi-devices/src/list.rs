@@ -249,10 +249,10 @@ impl DeviceList {
     /// The list after a recovery that follows an ancestor of the head.
     fn recovered(&self, signed: &SignedEntry, entry: &Entry) -> Result<Self, Refusal> {
         let position = self.position(entry.header.prev).ok_or(Refusal::NotOnHead)?;
-        let recovery = self.recovery().filter(|member| *member.id() == entry.header.signer_id);
-        let (Body::Recover { .. }, Some(recovery)) = (&entry.body, recovery) else {
+        let by_recovery_key = self.recovery().is_some_and(|member| *member.id() == entry.header.signer_id);
+        if !by_recovery_key || !matches!(entry.body, Body::Recover { .. }) {
             return Err(Refusal::NotOnHead);
-        };
+        }
         let (kept, cut) = self.chain.split_at(position + 1);
         let mut list = Self::replay(kept.iter().map(|link| &link.signed))?;
         list.last_epoch = self.last_epoch;
@@ -260,7 +260,7 @@ impl DeviceList {
         list.superseded.extend(cut.iter().map(|link| link.hash));
         // Active at the ancestor too, or else an old recovery key could undo its replacement.
         let signer = list.check(entry)?;
-        rules::verify(signed, entry, Some(signer).filter(|signer| *signer == recovery))?;
+        rules::verify(signed, entry, Some(signer))?;
         list.push(entry, signed.clone());
         Ok(list)
     }

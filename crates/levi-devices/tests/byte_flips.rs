@@ -1,7 +1,5 @@
 //! No byte of an entry, of its signatures or of its row can be changed.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is a failure that names its line")]
-
 mod common;
 
 use common::{Owner, Scene};

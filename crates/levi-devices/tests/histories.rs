@@ -254,7 +254,7 @@ fn honest(rows: &[ListRow], truth: &DeviceList) -> Vec<ListRow> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn honest_devices_agree_and_attacks_change_nothing(turns in turns()) {

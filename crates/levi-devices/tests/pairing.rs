@@ -4,10 +4,13 @@
 
 mod common;
 
+use std::convert::Infallible;
+
 use common::{Owner, Scene};
 use levi_devices::list::Refusal;
 use levi_devices::pairing::{Invitation, Join, PairingCode, PairingCodeError, PairingError, VALID_FOR_MS};
 use levi_types::UserId;
+use rand_core::{TryCryptoRng, TryRng};
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -106,6 +109,20 @@ fn altered_swapped_and_replayed_messages_are_refused() {
 }
 
 #[test]
+fn a_new_device_cosigns_no_entry_that_adds_somebody_else() {
+    let Pairing { mut scene, invitation, request, .. } = begin(55);
+    let code = PairingCode::parse(invitation.expose_code().expose()).unwrap();
+    let asked = invitation.open_request(&request, NOW).unwrap();
+    // Another device with the code that draws the same fresh bytes.
+    let other = Owner::device("phone", &mut scene.rng);
+    let join = Join::new(&scene.user, &code, other.member, &mut Repeat(*asked.fresh()));
+    let laptop = scene.laptop.clone();
+    let signer = (laptop.id(), &laptop.keys);
+    let (answer, _) = invitation.answer(asked, &scene.list, signer, scene.stamp(), &mut scene.rng).unwrap();
+    assert_eq!(join.open_answer(&answer), Err(PairingError::OtherEntry));
+}
+
+#[test]
 fn a_new_device_cosigns_no_list_but_the_one_of_the_answer() {
     let Pairing { mut scene, phone, invitation, join, request } = begin(53);
     let laptop = scene.laptop.clone();
@@ -161,3 +178,25 @@ fn a_code_says_what_is_wrong_with_it() {
         }
     }
 }
+
+/// Random bytes that are known.
+struct Repeat([u8; 16]);
+
+impl TryRng for Repeat {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(0)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(0)
+    }
+
+    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
+        target.copy_from_slice(&self.0);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Repeat {}

@@ -1,7 +1,5 @@
 //! What a pinned device makes of the rows that a server shows.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is a failure that names its line")]
-
 mod common;
 
 use common::{Owner, Scene, resigned};

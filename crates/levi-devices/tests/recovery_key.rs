@@ -1,7 +1,5 @@
 //! The text of a recovery key, and what a person is told who mistypes it.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is a failure that names its line")]
-
 use levi_devices::recovery::{PREFIX, RecoveryKey, RecoveryKeyError};
 use proptest::prelude::*;
 
