@@ -7,12 +7,15 @@ mod clock;
 mod config;
 mod control;
 mod control_row;
+mod delay;
 #[doc(hidden)]
 pub mod engine;
 mod error;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod opening;
 mod reader;
+mod reads;
 mod sealer;
 mod secrets_cache;
 mod server;
@@ -27,10 +30,10 @@ pub use config::{InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
 pub use control::{ControlQueue, ControlSender, Step};
 pub use engine::{Receipt, StoredError, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};
-pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, UnreadableMessage};
+pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, SessionsPage, UnreadableMessage};
 pub use secrets_cache::SecretsCache;
 pub use server::DeviceTrust;
 pub use session_sync::{BackfillReport, Distribution, NewSession, SessionSyncService};
 pub use status::{LastError, Status};
-pub use sync_error::{EncryptionError, SendError, SyncError};
+pub use sync_error::{EncryptionError, SendError, SkippedDevices, SyncError};
 pub use worker::{MessageSyncer, Opened, Opener, ShutdownReport, Worker, WorkerParts};

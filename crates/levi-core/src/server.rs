@@ -3,15 +3,19 @@
 use std::sync::{Arc, OnceLock};
 
 use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
-use levi_transport::rows::{DeviceRow, Record, SessionOwner, decode_rows, upsert_of};
-use levi_transport::{ApiError, Select, Supabase, Verdict};
-use levi_types::{AccessToken, Auth, AuthError, AuthSession, DeviceId, SessionId};
+use levi_transport::rows::{Record, upsert_of};
+use levi_transport::{ApiError, Supabase, Verdict};
+use levi_types::{Auth, AuthError, AuthSession, DeviceId};
+
+use crate::reads::{PageSizes, Reads, Retries};
 
 /// The server and who is signed in there.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) supabase: Arc<dyn Supabase>,
     pub(crate) auth: Arc<dyn Auth>,
+    /// Shared by all clones, so that each read begins with what worked for the last.
+    pub(crate) sizes: PageSizes,
 }
 
 /// The device this runs on.
@@ -36,67 +40,101 @@ impl ThisDevice {
         let _ = self.trust.set(trust);
     }
 
+    /// Whether a device with this key may be sealed for and read from. This device's own key is its own, whatever the
+    /// server shows.
     pub(crate) fn trusts(&self, device: &DeviceId, key: &DevicePublicKey) -> bool {
+        if *device == self.id {
+            return *key == self.key.public_key();
+        }
         self.trust.get().is_none_or(|trust| trust(device, key))
+    }
+
+    /// Whether the daemon checks public keys out of band, so that a device it accepts is known to be the user's.
+    pub(crate) fn has_trust(&self) -> bool {
+        self.trust.get().is_some()
     }
 }
 
 impl Server {
+    pub(crate) fn new(supabase: Arc<dyn Supabase>, auth: Arc<dyn Auth>) -> Self {
+        Self { supabase, auth, sizes: PageSizes::default() }
+    }
+
     pub(crate) async fn session(&self) -> Result<AuthSession, AuthError> {
         self.auth.session().await
+    }
+
+    pub(crate) fn reads<'a>(&'a self, auth: &AuthSession, retries: Retries) -> Reads<'a> {
+        Reads::new(self, auth, retries)
     }
 
     pub(crate) async fn upsert<T: Record>(&self, auth: &AuthSession, rows: &[T]) -> Result<(), ApiError> {
         match self.supabase.upsert(&auth.access_token, upsert_of(rows)).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
-                let auth = self.refresh(&auth.access_token, error).await?;
+                let auth = self.refresh(auth, error).await?;
                 self.supabase.upsert(&auth.access_token, upsert_of(rows)).await
             }
             result => result,
         }
     }
 
-    pub(crate) async fn select(&self, auth: &AuthSession, select: Select) -> Result<Vec<u8>, ApiError> {
-        match self.supabase.select(&auth.access_token, select.clone()).await {
-            Err(error) if error.verdict == Verdict::SignedOut => {
-                let auth = self.refresh(&auth.access_token, error).await?;
-                self.supabase.select(&auth.access_token, select).await
+    /// Upserts all rows but those that the server refuses by themselves, which are returned with the reason.
+    ///
+    /// One request takes all of its rows or none, so where one is refused, each half is sent apart.
+    pub(crate) async fn upsert_each<'r, T: Record>(
+        &self,
+        auth: &AuthSession,
+        rows: &'r [T],
+    ) -> Result<Vec<(&'r T, ApiError)>, ApiError> {
+        let mut refused: Vec<(&T, ApiError)> = Vec::new();
+        let mut left: Vec<&[T]> = if rows.is_empty() { Vec::new() } else { vec![rows] };
+        while let Some(some) = left.pop() {
+            match (self.upsert(auth, some).await, some) {
+                (Ok(()), _) => {}
+                (Err(error), [row]) if blames_rows(error.verdict) => refused.push((row, error)),
+                (Err(error), _) if blames_rows(error.verdict) => {
+                    let (first, second) = some.split_at(some.len() / 2);
+                    left.extend([second, first]);
+                }
+                (Err(error), _) => return Err(error),
             }
-            result => result,
+        }
+        // Not one row was taken: the reason is not in the rows.
+        if refused.len() == rows.len()
+            && let Some((_, error)) = refused.first()
+        {
+            return Err(error.clone());
+        }
+        Ok(refused)
+    }
+
+    /// A token of the same user other than the refused one, or the refusal where there is none.
+    pub(crate) async fn refresh(
+        &self,
+        stale: &AuthSession,
+        refusal: ApiError,
+    ) -> Result<AuthSession, ApiError> {
+        match self.auth.refresh(&stale.access_token).await {
+            Ok(fresh) if fresh.user_id == stale.user_id => Ok(fresh),
+            Ok(_) => {
+                tracing::info!("another user signed in meanwhile");
+                Err(refusal)
+            }
+            Err(error) => {
+                tracing::info!("no fresh token: {error}");
+                Err(refusal)
+            }
         }
     }
+}
 
-    /// The user's active devices that have a public key.
-    pub(crate) async fn active_devices(&self, auth: &AuthSession) -> Result<Vec<DeviceRow>, ApiError> {
-        decode_rows(&self.select(auth, Select::active_devices(&auth.user_id)).await?)
-    }
-
-    /// One device, active or not.
-    pub(crate) async fn device(
-        &self,
-        auth: &AuthSession,
-        device: &DeviceId,
-    ) -> Result<Option<DeviceRow>, ApiError> {
-        let rows: Vec<DeviceRow> = decode_rows(&self.select(auth, Select::device(device)).await?)?;
-        Ok(rows.into_iter().next())
-    }
-
-    /// The device that owns the session, if the server knows the session.
-    pub(crate) async fn session_owner(
-        &self,
-        auth: &AuthSession,
-        session: &SessionId,
-    ) -> Result<Option<DeviceId>, ApiError> {
-        let owners: Vec<SessionOwner> =
-            decode_rows(&self.select(auth, Select::session_owner(session)).await?)?;
-        Ok(owners.into_iter().next().map(|owner| owner.device_id))
-    }
-
-    /// A token other than the refused one, or the refusal where there is none.
-    async fn refresh(&self, stale: &AccessToken, refusal: ApiError) -> Result<AuthSession, ApiError> {
-        self.auth.refresh(stale).await.map_err(|error| {
-            tracing::info!("no fresh token: {error}");
-            refusal
-        })
-    }
+const fn blames_rows(verdict: Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::Rejected
+            | Verdict::Forbidden
+            | Verdict::MissingParent
+            | Verdict::TooLarge
+            | Verdict::DuplicateInBatch
+    )
 }

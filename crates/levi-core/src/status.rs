@@ -31,6 +31,10 @@ pub struct Status {
     pub bytes_sent: u64,
     /// Messages accepted by `enqueue` that are not on disk yet because the outbox fails.
     pub held_in_memory: usize,
+    /// Sessions whose secret some of the user's devices could not be given at the last attempt, for example because
+    /// their public key cannot be used. The other devices have it, and Levi tries again; until then the row is among
+    /// `totals.control_rows`.
+    pub incomplete_secrets: u64,
     /// The outbox's last failure, until it works again.
     pub outbox_failure: Option<Reason>,
     /// The outbox was damaged when it was opened: what was recovered and lost, and where the old file is.

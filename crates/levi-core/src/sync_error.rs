@@ -1,10 +1,11 @@
+use std::fmt;
 use std::sync::Arc;
 
 use levi_crypto::envelope::EnvelopeError;
 use levi_crypto::{SealError, SessionSecretError};
 use levi_outbox::Reason;
 use levi_transport::ApiError;
-use levi_types::{AuthError, RepositoryId, SessionId, StoreError, UnknownStatus};
+use levi_types::{AuthError, DeviceId, NotAUuid, RepositoryId, SessionId, StoreError, UnknownStatus};
 
 use crate::error::EnqueueError;
 
@@ -39,11 +40,12 @@ pub enum SyncError {
     /// No such status.
     #[error(transparent)]
     UnknownStatus(#[from] UnknownStatus),
-    /// A uuid in upper case.
-    #[error(
-        "{0} is a uuid with upper-case letters; the server returns it in lower case; write it in lower case"
-    )]
-    UpperCaseUuid(String),
+    /// An id is not a uuid in the server's spelling.
+    #[error(transparent)]
+    NotAUuid(#[from] NotAUuid),
+    /// Some devices cannot be given the secret for now; the others have it. Levi tries again.
+    #[error("{0}")]
+    DevicesSkipped(SkippedDevices),
     /// The sign-in cannot be used now.
     #[error("{0}")]
     SignInUnavailable(String),
@@ -74,6 +76,12 @@ pub enum EncryptionError {
     /// The device's public key cannot be used.
     #[error("the device's public key cannot be used: {0}")]
     Device(#[from] levi_crypto::envelope::DeviceKeyError),
+    /// The device's id is not a uuid in the server's spelling.
+    #[error(transparent)]
+    NotAUuid(#[from] NotAUuid),
+    /// The device's row cannot be read, or the server refused the envelope for it.
+    #[error("{0}")]
+    Row(ApiError),
     /// The daemon does not trust the device's public key.
     #[error("the daemon does not trust the device's public key")]
     Untrusted,
@@ -86,6 +94,23 @@ pub enum EncryptionError {
     /// The secret in the outbox could not be decrypted.
     #[error(transparent)]
     Open(#[from] levi_crypto::OpenError),
+}
+
+/// Devices without a secret that they are to have, and why.
+#[derive(Clone, Debug)]
+pub struct SkippedDevices(pub Vec<(DeviceId, EncryptionError)>);
+
+impl fmt::Display for SkippedDevices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// The devices that the text names.
+        const NAMED: usize = 3;
+        write!(f, "{} of the user's devices have no secret of this session yet", self.0.len())?;
+        for (number, (device, error)) in self.0.iter().take(NAMED).enumerate() {
+            let before = if number == 0 { ": " } else { "; " };
+            write!(f, "{before}{device} ({error})")?;
+        }
+        Ok(())
+    }
 }
 
 impl From<AuthError> for SyncError {
@@ -126,7 +151,8 @@ impl SyncError {
             Self::UnknownRow => "unknown_row",
             Self::Discarded => "discarded",
             Self::NotRecorded(_) => "not_stored",
-            Self::UnknownStatus(_) | Self::UpperCaseUuid(_) => "invalid",
+            Self::UnknownStatus(_) | Self::NotAUuid(_) => "invalid",
+            Self::DevicesSkipped(_) => "devices_skipped",
             Self::Encryption(_) => "encryption",
         }
     }
@@ -166,6 +192,7 @@ impl From<SyncError> for SendError {
             | SyncError::SecretNotFound(_)
             | SyncError::Store(_)
             | SyncError::Waiting(_)
+            | SyncError::DevicesSkipped(_)
             | SyncError::SignInUnavailable(_) => Self::Wait(error),
             _ => Self::Never(error),
         }
