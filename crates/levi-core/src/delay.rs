@@ -11,6 +11,9 @@ use tokio::sync::oneshot;
 /// A thread of its own, because a runtime without timers panics at tokio's `sleep`, and one of its blocking threads
 /// would hold up its shutdown. Reads wait seldom.
 pub(crate) async fn delay(time: Duration) {
+    if time.is_zero() {
+        return;
+    }
     // Dropped with this future, which ends the thread's wait.
     let (_waiting, dropped) = mpsc::channel::<()>();
     let (done, over) = oneshot::channel();
