@@ -61,6 +61,10 @@ pub(crate) enum CliError {
     Sync(SyncError),
     #[error(transparent)]
     NotConnected(#[from] NotConnected),
+    #[error(
+        "the project's table of devices does not take the device type {given}; give one of its own with --device-type"
+    )]
+    DeviceType { given: String },
     #[error("{what} is not a uuid, such as 4be0643f-1d98-473b-97cd-ca98a65347dd")]
     NotAUuid { what: &'static str },
     #[error("{0}")]
@@ -71,6 +75,8 @@ pub(crate) enum CliError {
     UnknownDevice { device: DeviceId },
     #[error("the stored secret of session {session} is malformed; restore the data directory from a backup")]
     MalformedSecret { session: SessionId },
+    #[error("the server does not answer; run this again when it does, or give it longer with --patience")]
+    NoAnswer,
     #[error("the outbox is half full and the server accepts nothing; run this again when it does")]
     OutboxHalfFull,
     #[error("cannot read {path}: {source}", path = .path.display())]
@@ -110,11 +116,12 @@ impl CliError {
             Self::Token(TokenError::Unavailable(_)) | Self::SignIn(_) | Self::SignInUnavailable(_) => {
                 Exit::Server
             }
-            Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
+            Self::NoAnswer | Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
             Self::Owned { .. } => Exit::Owned,
             Self::Usage(_)
             | Self::NoProject
             | Self::NotAUuid { .. }
+            | Self::DeviceType { .. }
             | Self::UnknownDevice { .. }
             | Self::Admin(_) => Exit::BadInput,
             _ => Exit::LocalError,
@@ -169,6 +176,7 @@ impl From<AuthError> for CliError {
         match error {
             AuthError::SignedOut => Self::NotSignedIn,
             AuthError::Unavailable(why) => Self::SignInUnavailable(why),
+            AuthError::OtherUser { .. } => Self::OtherUser,
         }
     }
 }

@@ -14,6 +14,7 @@ mod error;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod opening;
+mod random;
 mod reader;
 mod reads;
 mod sealer;
@@ -26,7 +27,7 @@ mod worker;
 
 pub use batcher::PauseReason;
 pub use clock::SystemClock;
-pub use config::{InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
+pub use config::{Flush, InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
 pub use control::{ControlQueue, ControlSender, Step};
 pub use engine::{Receipt, StoredError, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};

@@ -119,9 +119,9 @@ impl Opening {
         key: DevicePublicKey,
     ) {
         let source = KeySource::Sender(sender.clone(), key);
-        self.cache.remember_to_read(session.clone(), secret, source);
+        self.cache.remember_to_read(user, session.clone(), secret, source);
         if self.device.has_trust() {
-            self.cache.trust(session.clone(), secret);
+            self.cache.trust(user, session.clone(), secret);
         }
         let Some(store) = &self.store else { return };
         let received = ReceivedSecret {

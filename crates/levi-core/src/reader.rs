@@ -3,7 +3,7 @@
 
 mod keyring;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use levi_crypto::envelope::{DevicePrivateKey, EnvelopeError};
 use levi_crypto::message::{self, MessagePosition};
@@ -11,7 +11,7 @@ use levi_crypto::{MessageKey, OpenError, SessionSecret};
 use levi_outbox::backoff::Backoff;
 use levi_transport::rows::{MessageRow, NotBase64};
 use levi_transport::{ApiError, Supabase};
-use levi_types::{Auth, AuthError, AuthSession, DeviceId, NotAUuid, SessionId, SessionStore};
+use levi_types::{Auth, AuthError, AuthSession, DeviceId, NotAUuid, SessionId, SessionStore, UserId};
 
 use self::keyring::Keyring;
 use crate::opening::Opening;
@@ -22,7 +22,8 @@ use crate::server::{DeviceTrust, Server, ThisDevice};
 /// The most rows in a row that cannot be read and that one [`Reader::pull`] goes past.
 const MOST_UNREADABLE: usize = 100_000;
 
-/// Reads on one device what was written on another.
+/// Reads on one device what was written on another, for one user: the one who is signed in when it is made or, if
+/// that is not known yet, when it is first used. For another user it reads nothing ([`AuthError::OtherUser`]).
 ///
 /// Every read goes in pages whose size follows what the server can answer, and is tried again as uploads are: after
 /// a busy server, a statement timeout, a lost connection, a refused token. Each row is tried with every secret of its
@@ -37,6 +38,7 @@ pub struct Reader {
     server: Server,
     opening: Opening,
     retries: Retries,
+    user: OnceLock<UserId>,
 }
 
 /// One message that could be read.
@@ -162,11 +164,13 @@ impl Reader {
         device_private_key: DevicePrivateKey,
         secrets_cache: SecretsCache,
     ) -> Self {
+        let user = secrets_cache.user().or_else(|| auth.user_id());
         let device = ThisDevice::new(device_id, device_private_key);
         Self {
-            server: Server::new(supabase, auth),
+            server: Server::new(supabase, auth, secrets_cache.clone()),
             opening: Opening { device, cache: secrets_cache, store: None },
             retries: Retries::default(),
+            user: user.map(OnceLock::from).unwrap_or_default(),
         }
     }
 
@@ -220,7 +224,7 @@ impl Reader {
     /// # Errors
     /// [`ReadError`]
     pub async fn sessions(&self, after: Option<&SessionId>, limit: u32) -> Result<SessionsPage, ReadError> {
-        let auth = self.server.session().await?;
+        let auth = self.session().await?;
         let reads = self.server.reads(&auth, self.retries);
         let page = reads.sessions_of(&self.opening.device.id, after, limit).await?;
         // The envelope of a row that cannot be read is named when its session is.
@@ -245,6 +249,8 @@ impl Reader {
         let mut looked_at = after;
         loop {
             let page = reads.messages(session, looked_at, limit).await?;
+            // Somebody else may have signed in meanwhile.
+            self.server.check(&auth)?;
             let Some(last) = page.cursor else { return Ok(Page { messages, cursor: None }) };
             let mut read = self.read(&reads, &mut keyring, session, page.rows).await?;
             if let Some(cursor) = to_last_readable(&mut read) {
@@ -293,9 +299,19 @@ impl Reader {
     async fn sign_in(&self, session: &SessionId) -> Result<AuthSession, ReadError> {
         session.check()?;
         self.opening.device.id.check()?;
-        let auth = self.server.session().await?;
+        let auth = self.session().await?;
         auth.user_id.check()?;
         Ok(auth)
+    }
+
+    /// The sign-in, if it is still that of this reader's user.
+    async fn session(&self) -> Result<AuthSession, AuthError> {
+        let auth = self.server.session().await?;
+        let user = self.user.get_or_init(|| auth.user_id.clone());
+        if *user == auth.user_id {
+            return Ok(auth);
+        }
+        Err(AuthError::OtherUser { expected: user.clone(), found: auth.user_id })
     }
 
     fn keyring<'a>(&'a self, auth: &'a AuthSession, session: &'a SessionId) -> Keyring<'a> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use levi_crypto::envelope::DevicePublicKey;
 use levi_crypto::{MessageKey, SessionSecret};
-use levi_types::{DeviceId, SessionId};
+use levi_types::{AuthError, DeviceId, SessionId, UserId};
 
 /// The greatest number of sessions. Beyond it an arbitrary one is forgotten, and looked up again when needed.
 const MOST_SESSIONS: usize = 4096;
@@ -12,14 +12,23 @@ const MOST_SESSIONS: usize = 4096;
 /// The greatest number of keys of one session to read with.
 const MOST_KEYS: usize = 16;
 
-/// Session keys, in memory only, shared by all clones. `Debug` shows no key.
+/// The session keys of one user, in memory only, shared by all clones. `Debug` shows no key.
+///
+/// Whoever shares a cache acts for the same user: the first one that is named. When another user signs in,
+/// and when the user signs out, every key is dropped.
 ///
 /// Of each session it has at most one key to seal with, which comes from this device's own store or daemon, and the
 /// keys to read with: that one, earlier ones, and those that other devices sealed for this one. A key that the server
 /// brought is never sealed with, unless the daemon trusts its sender.
 #[derive(Clone, Default)]
 pub struct SecretsCache {
-    sessions: Arc<Mutex<HashMap<SessionId, Keys>>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    user: User,
+    sessions: HashMap<SessionId, Keys>,
 }
 
 /// The keys of one session.
@@ -46,6 +55,26 @@ pub(crate) enum KeySource {
     Sender(DeviceId, DevicePublicKey),
 }
 
+/// Whose keys they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum User {
+    /// Nobody was named yet.
+    #[default]
+    Unknown,
+    SignedIn(UserId),
+    /// No key is kept. What is recorded now is the last user's.
+    SignedOut(Option<UserId>),
+}
+
+impl User {
+    fn id(&self) -> Option<&UserId> {
+        match self {
+            Self::Unknown | Self::SignedOut(None) => None,
+            Self::SignedIn(user) | Self::SignedOut(Some(user)) => Some(user),
+        }
+    }
+}
+
 impl SecretsCache {
     /// An empty cache.
     pub fn new() -> Self {
@@ -54,40 +83,104 @@ impl SecretsCache {
 
     /// The key that seals messages of `session`, if it is known.
     pub fn key(&self, session: &SessionId) -> Option<MessageKey> {
-        self.sessions().get(session)?.sealing.clone()
+        self.state().sealing(session)
     }
 
-    /// Remembers the secret of `session` to seal and to read with. It must come from this device's own store or daemon.
+    /// Remembers the secret of `session` for the present user, to seal and to read with. It must come from this device's
+    /// own store or daemon. After a sign-out nothing is remembered.
     pub fn remember(&self, session: SessionId, secret: &SessionSecret) {
-        let key = secret.message_key();
-        self.change(session, |keys| {
-            keys.sealing = Some(key.clone());
-            keys.read_with(ReadingKey { key, source: KeySource::ThisDevice });
-        });
+        let mut state = self.state();
+        if !matches!(state.user, User::SignedOut(_)) {
+            state.insert(session, secret);
+        }
     }
 
-    /// Remembers a secret of `session` to read with only.
-    pub(crate) fn remember_to_read(&self, session: SessionId, secret: &SessionSecret, source: KeySource) {
-        let key = secret.message_key();
-        self.change(session, |keys| keys.read_with(ReadingKey { key, source }));
+    /// Forgets the key of `session`, on revocation.
+    pub fn forget(&self, session: &SessionId) {
+        self.state().sessions.remove(session);
+    }
+
+    /// Forgets every key.
+    pub fn clear(&self) {
+        self.state().sessions.clear();
+    }
+
+    /// `user` is signed in from now on. The keys of another one are dropped.
+    pub fn signed_in(&self, user: &UserId) {
+        let mut state = self.state();
+        if state.user.id().is_some_and(|known| known != user) {
+            state.sessions.clear();
+        }
+        state.user = User::SignedIn(user.clone());
+    }
+
+    /// Nobody is signed in any more. Every key is dropped.
+    pub fn signed_out(&self) {
+        let mut state = self.state();
+        state.sessions.clear();
+        state.user = User::SignedOut(state.user.id().cloned());
+    }
+
+    /// For whom something is recorded now: the user who is signed in or, after a sign-out, the last one.
+    pub fn user(&self) -> Option<UserId> {
+        self.state().user.id().cloned()
+    }
+
+    /// The user and the key of `session`, as of the same moment.
+    pub(crate) fn user_and_key(&self, session: &SessionId) -> (Option<UserId>, Option<MessageKey>) {
+        let state = self.state();
+        (state.user.id().cloned(), state.sealing(session))
+    }
+
+    /// As [`key`](Self::key), unless the keys are another user's by now.
+    pub(crate) fn key_of(&self, user: Option<&UserId>, session: &SessionId) -> Option<MessageKey> {
+        let state = self.state();
+        if state.user.id() == user { state.sealing(session) } else { None }
+    }
+
+    /// As [`remember`](Self::remember), unless the keys are another user's by now.
+    pub(crate) fn remember_of(&self, user: Option<&UserId>, session: SessionId, secret: &SessionSecret) {
+        let mut state = self.state();
+        if state.user.id() == user && !matches!(state.user, User::SignedOut(_)) {
+            state.insert(session, secret);
+        }
+    }
+
+    /// Remembers a secret of `session` to read with only, for `user`.
+    pub(crate) fn remember_to_read(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        secret: &SessionSecret,
+        source: KeySource,
+    ) {
+        let mut state = self.state();
+        if state.is_of(user) {
+            let key = secret.message_key();
+            state.keys_of(session).read_with(ReadingKey { key, source });
+        }
     }
 
     /// Seals with the secret of a trusted sender, unless this device has a secret of its own.
-    pub(crate) fn trust(&self, session: SessionId, secret: &SessionSecret) {
-        self.change(session, |keys| {
-            keys.sealing.get_or_insert_with(|| secret.message_key());
-        });
+    pub(crate) fn trust(&self, user: &UserId, session: SessionId, secret: &SessionSecret) {
+        let mut state = self.state();
+        if state.is_of(user) {
+            state.keys_of(session).sealing.get_or_insert_with(|| secret.message_key());
+        }
     }
 
     /// The keys to read `session` with, the latest first.
-    pub(crate) fn reading_keys(&self, session: &SessionId) -> Vec<ReadingKey> {
-        self.sessions().get(session).map(|keys| keys.reading.clone()).unwrap_or_default()
+    pub(crate) fn reading_keys(&self, user: &UserId, session: &SessionId) -> Vec<ReadingKey> {
+        let state = self.state();
+        let keys = state.sessions.get(session).filter(|_| state.is_of(user));
+        keys.map(|keys| keys.reading.clone()).unwrap_or_default()
     }
 
     /// The public keys that `sender` had when it sealed what is remembered here.
     pub(crate) fn sender_keys(&self, sender: &DeviceId) -> Vec<DevicePublicKey> {
-        let sessions = self.sessions();
-        let mut keys: Vec<DevicePublicKey> = sessions
+        let state = self.state();
+        let mut keys: Vec<DevicePublicKey> = state
+            .sessions
             .values()
             .flat_map(|keys| &keys.reading)
             .filter_map(|reading| match &reading.source {
@@ -100,30 +193,54 @@ impl SecretsCache {
         keys
     }
 
-    /// Forgets the keys of `session`, on sign-out or revocation.
-    pub fn forget(&self, session: &SessionId) {
-        self.sessions().remove(session);
-    }
-
-    /// Forgets every key.
-    pub fn clear(&self) {
-        self.sessions().clear();
-    }
-
-    fn change(&self, session: SessionId, change: impl FnOnce(&mut Keys)) {
-        let mut sessions = self.sessions();
-        if sessions.len() >= MOST_SESSIONS
-            && !sessions.contains_key(&session)
-            && let Some(any) = sessions.keys().next().cloned()
-        {
-            sessions.remove(&any);
+    /// Refuses a sign-in of another user than the one that all who share this cache act for. The first one
+    /// that is asked about becomes the user.
+    pub(crate) fn check(&self, found: &UserId) -> Result<(), AuthError> {
+        let mut state = self.state();
+        match &state.user {
+            User::Unknown => {
+                state.user = User::SignedIn(found.clone());
+                Ok(())
+            }
+            User::SignedIn(user) if user == found => Ok(()),
+            User::SignedIn(user) => {
+                Err(AuthError::OtherUser { expected: user.clone(), found: found.clone() })
+            }
+            User::SignedOut(_) => Err(AuthError::SignedOut),
         }
-        change(sessions.entry(session).or_default());
     }
 
-    fn sessions(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Keys>> {
-        // A panic cannot leave the map half changed, because no step of a change panics.
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // A panic cannot leave the state half changed in a way that matters: keys are dropped first.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn sealing(&self, session: &SessionId) -> Option<MessageKey> {
+        self.sessions.get(session)?.sealing.clone()
+    }
+
+    /// Whether keys of `user` are kept.
+    fn is_of(&self, user: &UserId) -> bool {
+        matches!(&self.user, User::SignedIn(known) if known == user)
+    }
+
+    fn insert(&mut self, session: SessionId, secret: &SessionSecret) {
+        let key = secret.message_key();
+        let keys = self.keys_of(session);
+        keys.sealing = Some(key.clone());
+        keys.read_with(ReadingKey { key, source: KeySource::ThisDevice });
+    }
+
+    fn keys_of(&mut self, session: SessionId) -> &mut Keys {
+        if self.sessions.len() >= MOST_SESSIONS
+            && !self.sessions.contains_key(&session)
+            && let Some(any) = self.sessions.keys().next().cloned()
+        {
+            self.sessions.remove(&any);
+        }
+        self.sessions.entry(session).or_default()
     }
 }
 
@@ -137,35 +254,67 @@ impl Keys {
 
 impl fmt::Debug for SecretsCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SecretsCache").field("sessions", &self.sessions().len()).finish()
+        let state = self.state();
+        f.debug_struct("SecretsCache")
+            .field("user", &state.user)
+            .field("sessions", &state.sessions.len())
+            .finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use levi_crypto::SessionSecret;
+    use levi_types::AuthError;
     use rand::rand_core::UnwrapErr;
     use rand::rngs::SysRng;
 
-    use super::*;
+    use super::{KeySource, MessageKey, SecretsCache};
+
+    #[test]
+    fn no_key_outlives_a_sign_out_or_passes_to_another_user() {
+        let secret = SessionSecret::generate(&mut UnwrapErr(SysRng));
+        let (cache, ada, ben) = (SecretsCache::new(), "ada".into(), "ben".into());
+        cache.remember("s".into(), &secret);
+        cache.signed_in(&ada);
+        assert!(cache.key(&"s".into()).is_some(), "the first user takes over what was remembered before");
+        cache.signed_in(&ada);
+        assert!(
+            cache.key_of(Some(&ada), &"s".into()).is_some()
+                && cache.key_of(Some(&ben), &"s".into()).is_none()
+        );
+        cache.signed_in(&ben);
+        assert!(cache.key(&"s".into()).is_none());
+        cache.remember_of(Some(&ada), "s".into(), &secret);
+        assert!(cache.key(&"s".into()).is_none(), "it was looked up before ben signed in");
+        assert_eq!(cache.check(&ada), Err(AuthError::OtherUser { expected: ben.clone(), found: ada }));
+        cache.remember("t".into(), &secret);
+        cache.signed_out();
+        cache.remember("t".into(), &secret);
+        assert!(cache.key(&"t".into()).is_none());
+        assert_eq!((cache.user(), cache.check(&ben)), (Some(ben), Err(AuthError::SignedOut)));
+    }
 
     #[test]
     fn a_secret_that_the_server_brought_is_read_with_and_never_sealed_with() {
         let secret = || SessionSecret::generate(&mut UnwrapErr(SysRng));
         let (own, later, brought) = (secret(), secret(), secret());
         let sender = levi_crypto::envelope::DevicePrivateKey::generate(&mut UnwrapErr(SysRng)).public_key();
-        let cache = SecretsCache::new();
-        let session = SessionId::from("s");
+        let (cache, ada, session) = (SecretsCache::new(), "ada".into(), levi_types::SessionId::from("s"));
+        cache.signed_in(&ada);
         let keys = |cache: &SecretsCache| -> Vec<MessageKey> {
-            cache.reading_keys(&session).into_iter().map(|reading| reading.key).collect()
+            cache.reading_keys(&ada, &session).into_iter().map(|reading| reading.key).collect()
         };
-        cache.remember_to_read(session.clone(), &brought, KeySource::Sender("d".into(), sender));
+        let source = KeySource::Sender("d".into(), sender);
+        cache.remember_to_read(&ada, session.clone(), &brought, source);
         assert_eq!(cache.key(&session), None);
         cache.remember(session.clone(), &own);
-        cache.trust(session.clone(), &brought);
+        cache.trust(&ada, session.clone(), &brought);
         assert_eq!(cache.key(&session), Some(own.message_key()), "its own comes first");
         cache.remember(session.clone(), &later);
         assert_eq!(cache.key(&session), Some(later.message_key()));
         assert_eq!(keys(&cache), [later, own, brought].map(|secret| secret.message_key()));
         assert_eq!(cache.sender_keys(&"d".into()), [sender]);
+        assert!(cache.reading_keys(&"ben".into(), &session).is_empty());
     }
 }

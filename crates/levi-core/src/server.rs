@@ -4,16 +4,19 @@ use std::sync::{Arc, OnceLock};
 
 use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
 use levi_transport::rows::{Record, upsert_of};
-use levi_transport::{ApiError, Supabase, Verdict};
+use levi_transport::{ApiError, Supabase, Verdict, user_of_token};
 use levi_types::{Auth, AuthError, AuthSession, DeviceId};
 
 use crate::reads::{PageSizes, Reads, Retries};
+use crate::secrets_cache::SecretsCache;
 
 /// The server and who is signed in there.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) supabase: Arc<dyn Supabase>,
     pub(crate) auth: Arc<dyn Auth>,
+    /// Knows for whom this process acts.
+    pub(crate) cache: SecretsCache,
     /// Shared by all clones, so that each read begins with what worked for the last.
     pub(crate) sizes: PageSizes,
 }
@@ -56,12 +59,25 @@ impl ThisDevice {
 }
 
 impl Server {
-    pub(crate) fn new(supabase: Arc<dyn Supabase>, auth: Arc<dyn Auth>) -> Self {
-        Self { supabase, auth, sizes: PageSizes::default() }
+    pub(crate) fn new(supabase: Arc<dyn Supabase>, auth: Arc<dyn Auth>, cache: SecretsCache) -> Self {
+        Self { supabase, auth, cache, sizes: PageSizes::default() }
     }
 
     pub(crate) async fn session(&self) -> Result<AuthSession, AuthError> {
-        self.auth.session().await
+        let auth = self.auth.session().await?;
+        self.check(&auth)?;
+        Ok(auth)
+    }
+
+    /// Refuses a sign-in whose token is another user's than it says, and one of another user than this process
+    /// acts for.
+    pub(crate) fn check(&self, auth: &AuthSession) -> Result<(), AuthError> {
+        match user_of_token(&auth.access_token) {
+            Some(found) if found != auth.user_id => {
+                Err(AuthError::OtherUser { expected: auth.user_id.clone(), found })
+            }
+            _ => self.cache.check(&auth.user_id),
+        }
     }
 
     pub(crate) fn reads<'a>(&'a self, auth: &AuthSession, retries: Retries) -> Reads<'a> {
@@ -114,17 +130,17 @@ impl Server {
         stale: &AuthSession,
         refusal: ApiError,
     ) -> Result<AuthSession, ApiError> {
-        match self.auth.refresh(&stale.access_token).await {
-            Ok(fresh) if fresh.user_id == stale.user_id => Ok(fresh),
-            Ok(_) => {
-                tracing::info!("another user signed in meanwhile");
-                Err(refusal)
+        let fresh = self.auth.refresh(&stale.access_token).await.and_then(|fresh| {
+            self.check(&fresh)?;
+            if fresh.user_id == stale.user_id {
+                return Ok(fresh);
             }
-            Err(error) => {
-                tracing::info!("no fresh token: {error}");
-                Err(refusal)
-            }
-        }
+            Err(AuthError::OtherUser { expected: stale.user_id.clone(), found: fresh.user_id })
+        });
+        fresh.map_err(|error| {
+            tracing::info!("no fresh token: {error}");
+            refusal
+        })
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use levi_crypto::envelope::EnvelopeError;
 use levi_crypto::{SealError, SessionSecretError};
 use levi_outbox::Reason;
-use levi_transport::ApiError;
-use levi_types::{AuthError, DeviceId, NotAUuid, RepositoryId, SessionId, StoreError, UnknownStatus};
+use levi_transport::{ApiError, Verdict};
+use levi_types::{AuthError, DeviceId, NotAUuid, RepositoryId, SessionId, StoreError, UnknownStatus, UserId};
 
 use crate::error::EnqueueError;
 
@@ -16,6 +16,14 @@ pub enum SyncError {
     /// User not logged in.
     #[error("nobody is signed in; sign in first")]
     NotAuthenticated,
+    /// Another user is signed in than the one whose session, repository or service this is.
+    #[error("user {found} is signed in, and this is user {expected}'s; it waits until that user signs in")]
+    OtherUser {
+        /// Whose it is.
+        expected: UserId,
+        /// Who is signed in.
+        found: UserId,
+    },
     /// Device not registered.
     #[error("this device is not among the user's active devices; register it first")]
     NoDeviceIdentity,
@@ -118,6 +126,7 @@ impl From<AuthError> for SyncError {
         match error {
             AuthError::SignedOut => Self::NotAuthenticated,
             AuthError::Unavailable(why) => Self::SignInUnavailable(why),
+            AuthError::OtherUser { expected, found } => Self::OtherUser { expected, found },
         }
     }
 }
@@ -141,6 +150,7 @@ impl SyncError {
             Self::Supabase(error) => &error.code,
             Self::Waiting(reason) => &reason.code,
             Self::NotAuthenticated => "signed_out",
+            Self::OtherUser { .. } => "other_user",
             Self::NoDeviceIdentity => "no_device",
             Self::SecretNotFound(_) => "missing_secret",
             Self::SecretNotStored(_) => "no_database_key",
@@ -187,6 +197,10 @@ impl From<SyncError> for SendError {
     fn from(error: SyncError) -> Self {
         match error {
             SyncError::Supabase(error) => Self::Api(error),
+            // As for a refused token: nothing is counted, and the sign-in is asked for again.
+            SyncError::OtherUser { .. } => {
+                Self::Api(ApiError::new(Verdict::SignedOut, error.code(), error.to_string()))
+            }
             SyncError::NotAuthenticated
             | SyncError::NoDeviceIdentity
             | SyncError::SecretNotFound(_)

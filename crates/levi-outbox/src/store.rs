@@ -1,13 +1,18 @@
-use levi_types::Wall;
+use std::time::Duration;
+
+use levi_types::{UserId, Wall};
 
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Space, Totals,
 };
 
 /// Which lanes are asked for, and how many rows of each.
 #[derive(Clone, Copy, Debug)]
 pub struct DueQuery<'a> {
+    /// Who is signed in: lanes of other users are not due. `None`: nobody ever was, as in an outbox
+    /// of which no commit has a [`Change::SignedIn`].
+    pub user: Option<&'a UserId>,
     /// The present.
     pub now: Wall,
     /// A lane due later than this is due now, because the clock must have jumped backwards since
@@ -35,6 +40,9 @@ pub type PayloadSink<'a> = &'a mut dyn FnMut(RowKey, &str, &[u8]);
 /// blocked, and a blocked lane is never due: a session waits for its repository, and its secret and
 /// its messages wait for the session.
 ///
+/// A lane belongs to the user for whom its rows were recorded, and is due for nobody else. A row of
+/// another user for the same lane is refused: on the server too, a session has one user.
+///
 /// Every implementation passes the suite in `levi_outbox::conformance` (feature `conformance`).
 pub trait OutboxStore: Send {
     /// Applies `changes` in order, then stores `rows`, in one transaction.
@@ -48,7 +56,7 @@ pub trait OutboxStore: Send {
     /// [`OutboxError`]; nothing was changed.
     fn commit(&mut self, changes: &[Change], rows: &[NewRow]) -> Result<Vec<Enqueued>, OutboxError>;
 
-    /// Lanes that are due, longest waiting first, with their first rows.
+    /// Lanes of the query's user that are due, longest waiting first, with their first rows.
     ///
     /// Costs O(log n) in the number of pending rows, whatever share of them is deferred or blocked.
     ///
@@ -100,10 +108,35 @@ pub trait OutboxStore: Send {
         None
     }
 
+    /// What waits for users other than the one who signed in last, ordered by user.
+    ///
+    /// Costs a look at every lane, and at the rows of those that are held.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn held(&self) -> Result<Vec<Held>, OutboxError>;
+
     /// Rows of every kind by id, pending and parked, after `after`, at most `limit`: for people and
     /// tools.
     ///
     /// # Errors
     /// [`OutboxError`] when the store cannot be read.
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError>;
+
+    /// What the store takes of the disk; `None` if it has no file of its own.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn space(&self) -> Result<Option<Space>, OutboxError> {
+        Ok(None)
+    }
+
+    /// Gives some free space back, if there is any, for about as long as `step`: first what is free
+    /// in the file, then the log. The answer is what it takes now.
+    ///
+    /// # Errors
+    /// [`OutboxError`]; nothing was lost.
+    fn give_back(&mut self, _step: Duration) -> Result<Option<Space>, OutboxError> {
+        self.space()
+    }
 }

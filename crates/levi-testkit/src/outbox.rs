@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
     RowHead, RowId, RowKey, RowState, Totals,
 };
 
@@ -234,6 +234,11 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.inner.totals_as_committed()
+    }
+
+    fn held(&self) -> Result<Vec<Held>, OutboxError> {
+        self.faults.read()?;
+        self.inner.held()
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

@@ -6,6 +6,7 @@ mod auth;
 mod classify;
 #[cfg(feature = "http")]
 mod http;
+mod json;
 mod paging;
 mod query;
 pub mod rows;
@@ -14,9 +15,9 @@ mod supabase;
 mod table;
 
 pub use api_error::{ApiError, Verdict};
-pub use auth::StoredAuth;
 #[cfg(feature = "http")]
 pub use auth::{RefreshingAuth, TokenError};
+pub use auth::{StoredAuth, user_of_token};
 pub use classify::{ResponseHead, classify, offenders};
 #[cfg(feature = "http")]
 pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};

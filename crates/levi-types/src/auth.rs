@@ -22,6 +22,16 @@ pub enum AuthError {
     /// The keychain is locked or the sign-in server does not respond; a later call may succeed.
     #[error("the sign-in cannot be used now: {0}")]
     Unavailable(String),
+    /// Another user is signed in than the one for whom this was made or recorded.
+    #[error(
+        "user {found} is signed in, and this is user {expected}'s; sign in as that user, or make a new one"
+    )]
+    OtherUser {
+        /// For whom it was made or recorded.
+        expected: UserId,
+        /// Who is signed in.
+        found: UserId,
+    },
 }
 
 /// Where the session of the signed-in user comes from.
@@ -39,4 +49,11 @@ pub trait Auth: Send + Sync {
     /// # Errors
     /// [`AuthError`].
     async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, AuthError>;
+
+    /// Who is signed in, if that is known at once. Levi asks when it starts, so that what is enqueued before the
+    /// first [`session`](Self::session) is recorded for the right user; without an answer it is recorded for the
+    /// user who signed in last.
+    fn user_id(&self) -> Option<UserId> {
+        None
+    }
 }

@@ -16,6 +16,8 @@ enum SignIn {
     RefreshAt(Monotonic),
     /// The user must sign in.
     Out,
+    /// There is a token that does not say whose it is.
+    Unnamed,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,10 @@ impl AuthGate {
 
     pub(super) fn signed_out(&mut self) {
         self.state = SignIn::Out;
+    }
+
+    pub(super) fn user_unknown(&mut self) {
+        self.state = SignIn::Unnamed;
     }
 
     /// Says whether to ask for the stored sign-in's token: not if there is a token already.
@@ -124,6 +130,7 @@ impl AuthGate {
         match self.state {
             SignIn::In => None,
             SignIn::Out => Some(PauseReason::SignedOut),
+            SignIn::Unnamed => Some(PauseReason::UnknownUser),
             SignIn::Refreshing => Some(PauseReason::Refreshing),
             SignIn::RefreshAt(_) => Some(PauseReason::SignInUnavailable),
         }

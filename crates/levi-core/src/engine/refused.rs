@@ -18,7 +18,11 @@ pub(super) struct Refused {
 impl Refused {
     /// A message that could not be sealed.
     pub(super) fn unsealed(waiter: Waiter, request: MessageSyncRequest, error: EnqueueError) -> Self {
-        let code = if matches!(error, EnqueueError::NoKey { .. }) { "no_key" } else { "encryption" };
+        let code = match error {
+            EnqueueError::NoKey { .. } => "no_key",
+            EnqueueError::OtherUser { .. } => "other_user",
+            _ => "encryption",
+        };
         let MessageSyncRequest { message_id, session_id, sequence_number, .. } = request;
         let delivery = Delivery::Failed { code: code.into() };
         let report = DeliveryReport { session_id, sequence_number, message_id, delivery };
@@ -33,6 +37,10 @@ impl Refused {
                 let session_id = row.lane.session_id().cloned().unwrap_or_else(|| "".into());
                 let (sequence_number, holder) = (row.sequence_number, holder.clone());
                 ("sequence_conflict", EnqueueError::SequenceConflict { session_id, sequence_number, holder })
+            }
+            Enqueued::OtherUser { user_id } => {
+                let (lane, user_id) = (row.lane.clone(), user_id.clone());
+                ("other_user", EnqueueError::OtherUser { lane, user_id })
             }
             Enqueued::Full { pending_bytes, limit } => {
                 let (pending_bytes, limit) = (*pending_bytes, *limit);

@@ -108,9 +108,9 @@ mod tests {
             sequence_number: 7,
             content: "\0 \u{1F680} the content".into(),
         };
-        let wrapped = sealer.seal(&request, Wall::default(), &mut random).unwrap();
+        let wrapped = sealer.seal(&request, None, Wall::default(), &mut random).unwrap();
         cache.remember("s".into(), &secret);
-        let sealed = sealer.seal(&request, Wall::default(), &mut random).unwrap();
+        let sealed = sealer.seal(&request, None, Wall::default(), &mut random).unwrap();
         let (key, database_key) = (Some(&secret.message_key()), Some(&database_key));
         for (new, encryption) in [(wrapped, Encryption::DatabaseKey), (sealed, Encryption::SessionKey)] {
             assert_eq!(new.encryption, encryption);
@@ -119,6 +119,8 @@ mod tests {
                 version: 0,
                 kind: RowKind::Message,
                 lane: new.lane,
+                user_id: None,
+                held: false,
                 sequence_number: 7,
                 message_id: new.message_id,
                 bytes: 0,

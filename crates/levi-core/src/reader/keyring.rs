@@ -24,7 +24,7 @@ pub(super) struct Keyring<'a> {
 impl<'a> Keyring<'a> {
     /// The keys in memory.
     pub(super) fn new(opening: &'a Opening, user: &'a UserId, session: &'a SessionId) -> Self {
-        let keys = opening.cache.reading_keys(session).into_iter();
+        let keys = opening.cache.reading_keys(user, session).into_iter();
         let keys = keys.filter(|reading| opening.may_read_with(&reading.source)).map(|reading| reading.key);
         let keys = keys.collect();
         Self { opening, user, session, keys, asked_store: false, fetched: false, refusal: None }
@@ -91,7 +91,7 @@ impl<'a> Keyring<'a> {
     fn ask_store(&mut self) {
         self.asked_store = true;
         for (secret, source) in self.opening.stored(self.user, self.session) {
-            self.opening.cache.remember_to_read(self.session.clone(), &secret, source);
+            self.opening.cache.remember_to_read(self.user, self.session.clone(), &secret, source);
             self.add(secret.message_key());
         }
     }

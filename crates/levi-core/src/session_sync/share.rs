@@ -46,7 +46,7 @@ impl SessionSyncService {
             return Err(SyncError::NoDeviceIdentity);
         }
         let store = Some(std::sync::Arc::clone(&steps.store));
-        let opening = Opening { device: steps.device.clone(), cache: self.cache.clone(), store };
+        let opening = Opening { device: steps.device.clone(), cache: steps.server.cache.clone(), store };
         let sharing = Sharing { steps, reads, opening, auth: &auth, recipient };
         let mut report = BackfillReport::default();
         let mut after: Option<SessionId> = None;

@@ -7,7 +7,7 @@ use super::columns::{encryption_code, kind_code};
 use super::counters::Counters;
 use super::lane::{self, LaneState, Removed};
 use super::lane_cache::LaneCache;
-use super::{blocking, enqueue};
+use super::{blocking, enqueue, users};
 use crate::model::{Change, Encryption, LaneId, NewRow, Reason, RowId, RowKey, RowKind};
 
 pub(super) const PENDING_BYTES: &str =
@@ -34,13 +34,14 @@ pub(super) const SAME_CONTROL_ROW: &str = "SELECT due_at IS NULL, (SELECT id FRO
 /// Applies one change. A change for a version that is gone does nothing.
 pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change) -> Result<()> {
     match change {
+        Change::SignedIn { user } => users::signed_in(conn, counters, user),
         Change::Acknowledge { lane, rows, at } => acknowledge(conn, counters, *lane, rows, *at),
         Change::Defer { lane, due_at, attempts, reason } => {
             lane::defer(conn, *lane, *due_at, *attempts, reason)
         }
         Change::Park { lane, row, reason, at } => park(conn, counters, *lane, *row, reason, *at),
         Change::Reseal { row, payload } => reseal(conn, counters, *row, payload),
-        Change::RetryNow { at } => lane::retry_all(conn, *at),
+        Change::RetryNow { at } => lane::retry_all(conn, counters.user(), *at),
         Change::RetryLane { lane, at } => lane::retry(conn, lane, *at),
         Change::Unpark { row, at } => unpark(conn, counters, *row, *at),
         Change::Discard { row } => discard(conn, counters, *row),

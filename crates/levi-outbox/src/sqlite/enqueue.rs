@@ -1,11 +1,13 @@
 //! Storing rows: one look-up for each lane, one insert for each message.
 
+use levi_types::UserId;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
 
 use super::blocking::{self, blocking_parent};
 use super::columns::{encryption_code, unsigned};
 use super::counters::Counters;
 use super::lane_cache::LaneCache;
+use super::users;
 use crate::model::{Enqueued, NewRow, RowId, RowKey};
 
 pub(super) const INSERT: &str = "INSERT INTO levi_outbox \
@@ -20,6 +22,8 @@ pub(super) const INSERT_AGAIN: &str = "INSERT INTO levi_outbox \
 pub(super) const REMOVE_PARKED: &str = "DELETE FROM levi_parked WHERE id = ?1";
 pub(super) const REPLACE: &str =
     "UPDATE levi_outbox SET version = ?2, bytes = ?3, protection = ?4, payload = ?5 WHERE id = ?1";
+const IDS_USED_UP: &str = "SELECT seq FROM sqlite_sequence \
+     WHERE name IN ('levi_outbox', 'levi_lanes') AND seq = 9223372036854775807";
 pub(super) const PENDING_AT: &str = "SELECT id, version, bytes, enqueued_at, message_id FROM levi_outbox \
      WHERE lane = ?1 AND sequence_number = ?2";
 pub(super) const PARKED_AT: &str = "SELECT id, version, bytes, enqueued_at, message_id FROM levi_parked \
@@ -40,10 +44,18 @@ pub(super) fn store_rows(
     max_pending_bytes: u64,
 ) -> Result<Vec<Enqueued>> {
     let insert = conn.prepare_cached(INSERT)?;
-    let mut writer = RowWriter { conn, counters, max_pending_bytes, lanes, insert };
-    let answers = rows.iter().map(|row| writer.store(row)).collect::<Result<_>>()?;
+    let mut writer = RowWriter { conn, counters, max_pending_bytes, lanes, insert, named: None };
+    let answers: Result<_> = rows.iter().map(|row| writer.store(row)).collect();
+    let answers = answers.map_err(|error| used_up(conn).unwrap_or(error))?;
     writer.lanes.flush(conn, writer.counters)?;
     Ok(answers)
+}
+
+/// The error for a table that has no id left, which SQLite reports as a full disk. Only damage uses up so many.
+fn used_up(conn: &Connection) -> Option<rusqlite::Error> {
+    conn.query_row(IDS_USED_UP, [], |row| row.get(0))
+        .ok()
+        .map(|last| rusqlite::Error::IntegralValueOutOfRange(0, last))
 }
 
 struct RowWriter<'a> {
@@ -52,6 +64,8 @@ struct RowWriter<'a> {
     max_pending_bytes: u64,
     lanes: &'a mut LaneCache,
     insert: CachedStatement<'a>,
+    /// The user whom the last row with a user named.
+    named: Option<(UserId, i64)>,
 }
 
 /// The row that has a sequence number already.
@@ -66,7 +80,11 @@ struct Holder {
 
 impl RowWriter<'_> {
     fn store(&mut self, row: &NewRow) -> Result<Enqueued> {
+        let user = self.user_of(row)?;
         let index = self.lanes.find(self.conn, self.counters, &row.lane)?;
+        if let Some(other) = index.and_then(|index| self.lanes.get(index)).filter(|lane| lane.user != user) {
+            return Ok(Enqueued::OtherUser { user_id: users::name(self.conn, other.user)? });
+        }
         let holder = match index.and_then(|index| self.lanes.get(index)) {
             Some(lane) if lane.last >= Some(row.position()) => self.holder(lane.lane, row.position())?,
             _ => None,
@@ -76,7 +94,7 @@ impl RowWriter<'_> {
         }
         let index = match index {
             Some(index) => index,
-            None => self.lanes.make(self.conn, row)?,
+            None => self.lanes.make(self.conn, row, user)?,
         };
         let answer = match &holder {
             Some(holder) if !holder.parked => self.replace(row, holder)?,
@@ -90,6 +108,18 @@ impl RowWriter<'_> {
             }
         }
         Ok(answer)
+    }
+
+    fn user_of(&mut self, row: &NewRow) -> Result<i64> {
+        let Some(user) = &row.user else { return Ok(self.counters.user()) };
+        match &self.named {
+            Some((named, number)) if named == user => Ok(*number),
+            _ => {
+                let number = users::find_or_add(self.conn, user)?;
+                self.named = Some((user.clone(), number));
+                Ok(number)
+            }
+        }
     }
 
     fn holder(&self, lane: i64, sequence_number: i64) -> Result<Option<Holder>> {

@@ -91,7 +91,7 @@ impl Model {
             }
             Change::Unpark { row, at } => self.unparked(*row, *at),
             Change::Discard { row } => self.discarded(*row),
-            Change::Ensure(_) => {}
+            Change::Ensure(_) | Change::SignedIn { .. } => {}
         }
     }
 

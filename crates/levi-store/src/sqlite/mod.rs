@@ -1,14 +1,17 @@
 //! The session store in SQLite.
 //!
 //! ```text
-//! levi_store_repositories  id, record    record = sealed JSON of the repository
-//! levi_store_sessions      id, record    record = sealed JSON of the session
-//! levi_store_secrets       id, secret    secret = sealed text of the session's secret
+//! levi_store_repositories  id, record, user_id    record = sealed JSON of the repository
+//! levi_store_sessions      id, record, user_id    record = sealed JSON of the session
+//! levi_store_secrets       id, secret, user_id    secret = sealed text of the session's secret
 //! levi_store_received      user_id, session_id, sender_device_id, sender_public_key, secret
 //! levi_store_progress      session_id, last_sent, sent
 //! levi_store_unsent        session_id, sequence_number, message_id, state, code
-//! levi_store_schema        version, key_check
+//! levi_store_schema        version, key_check, user_id
 //! ```
+//!
+//! A record belongs to the user who was signed in when it was made ([`SessionStore::signed_in`], which Levi calls),
+//! and is neither shown to another one nor replaced by one. `user_id` in `levi_store_schema` is who signed in last.
 //!
 //! `sealed` is [`levi_crypto::at_rest`] under the database key, bound to table, id and column. Ids, sequence
 //! numbers and codes are stored in the clear; names, paths, titles and secrets are not.
@@ -19,6 +22,7 @@ mod failure;
 mod received;
 mod records;
 mod schema;
+mod user;
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -70,6 +74,9 @@ impl SqliteSessionStore {
         // A newer file and one of another key must stay unchanged, so both are checked before anything is set.
         schema::prepare(&mut connection, &cipher)?;
         use_wal(&connection)?;
+        // On Apple's systems a plain `fsync` leaves the data in the drive's cache. Other systems ignore these.
+        connection.pragma_update(None, "fullfsync", true)?;
+        connection.pragma_update(None, "checkpoint_fullfsync", true)?;
         Ok(Self { connection: Mutex::new(connection), cipher })
     }
 
@@ -102,13 +109,15 @@ impl SqliteSessionStore {
             let before = SECRETS.load_text(connection, &self.cipher, session.as_str())?;
             if let Some(before) = before.filter(|before| before.expose() != secret) {
                 let earlier = ReceivedSecret { secret: before, sender: None };
-                received::keep(connection, &self.cipher, received::NO_USER, session, &earlier)?;
+                let owner = user::owner(connection, session)?;
+                let owner = owner.as_ref().map_or(received::NO_USER, UserId::as_str);
+                received::keep(connection, &self.cipher, owner, session, &earlier)?;
             }
             SECRETS.save_bytes(connection, &self.cipher, session.as_str(), secret.as_bytes())
         })?)
     }
 
-    /// All repositories, ordered by id.
+    /// All repositories of the user who signed in last, ordered by id.
     ///
     /// # Errors
     /// [`StoreError`] if one of them cannot be read.
@@ -116,7 +125,7 @@ impl SqliteSessionStore {
         Ok(REPOSITORIES.all(&self.lock(), &self.cipher)?)
     }
 
-    /// All sessions, ordered by id.
+    /// All sessions of the user who signed in last, ordered by id.
     ///
     /// # Errors
     /// [`StoreError`] if one of them cannot be read.
@@ -143,9 +152,10 @@ impl SqliteSessionStore {
     /// Removes a session: its record, its secret, and the delivery of its messages.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing is removed then.
+    /// [`StoreError`], also for a session of another user than the one who signed in last; nothing is removed then.
     pub fn remove_session(&self, session: &SessionId) -> Result<(), StoreError> {
         let mut connection = self.lock();
+        user::check_session(&connection, session)?;
         Ok(delivery::remove_session(&mut connection, session)?)
     }
 
@@ -177,6 +187,14 @@ impl SessionStore for SqliteSessionStore {
 
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
         Ok(SESSIONS.load(&self.lock(), &self.cipher, session.as_str())?)
+    }
+
+    fn session_user(&self, session: &SessionId) -> Result<Option<UserId>, StoreError> {
+        Ok(user::owner(&self.lock(), session)?)
+    }
+
+    fn signed_in(&self, user: &UserId) -> Result<(), StoreError> {
+        Ok(user::signed_in(&mut self.lock(), user)?)
     }
 
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {
@@ -270,5 +288,9 @@ mod tests {
         // 2 is FULL, 1 is NORMAL.
         assert_eq!(store.durably(synchronous).unwrap(), 2);
         assert_eq!(synchronous(&store.lock()).unwrap(), 1);
+        for name in ["fullfsync", "checkpoint_fullfsync"] {
+            let set: i64 = store.lock().pragma_query_value(None, name, |row| row.get(0)).unwrap();
+            assert_eq!(set, 1, "{name}");
+        }
     }
 }

@@ -1,11 +1,6 @@
-CREATE TABLE levi_store_received (
-    id                INTEGER PRIMARY KEY,
-    user_id           TEXT NOT NULL,
-    session_id        TEXT NOT NULL,
-    sender_device_id  TEXT,
-    sender_public_key TEXT,
-    secret            BLOB NOT NULL
-) STRICT;
-
-CREATE INDEX levi_store_received_of_session ON levi_store_received (session_id, user_id);
-CREATE INDEX levi_store_received_of_sender ON levi_store_received (sender_device_id, user_id, sender_public_key);
+-- For whom a record was made; NULL: nobody had signed in yet. The first user takes those over.
+ALTER TABLE levi_store_repositories ADD COLUMN user_id TEXT;
+ALTER TABLE levi_store_sessions ADD COLUMN user_id TEXT;
+ALTER TABLE levi_store_secrets ADD COLUMN user_id TEXT;
+-- Who signed in last.
+ALTER TABLE levi_store_schema ADD COLUMN user_id TEXT;

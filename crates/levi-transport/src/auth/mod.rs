@@ -7,9 +7,11 @@ mod refreshing;
 #[cfg(feature = "http")]
 mod state;
 mod stored;
+mod token;
 
 #[cfg(feature = "http")]
 pub use error::TokenError;
 #[cfg(feature = "http")]
 pub use refreshing::RefreshingAuth;
 pub use stored::StoredAuth;
+pub use token::user_of_token;

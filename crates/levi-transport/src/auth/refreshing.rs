@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use levi_types::{AccessToken, Auth, AuthError, AuthSession, Credentials, SecretString};
+use levi_types::{AccessToken, Auth, AuthError, AuthSession, Credentials, SecretString, UserId};
 use tokio::sync::Mutex;
 
 use super::error::TokenError;
 use super::state::State;
+use super::stored::StoredAuth;
 use crate::sign_in::{SignIn, Tokens};
 
 /// An [`Auth`] that signs in, refreshes its token and stores both tokens. One for each device; clones share it.
@@ -25,6 +26,7 @@ pub struct RefreshingAuth(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
+    credentials: Arc<dyn Credentials>,
     /// Refreshes that ended. A caller during whose wait one ended takes its result.
     finished: AtomicU64,
 }
@@ -32,8 +34,8 @@ struct Shared {
 impl RefreshingAuth {
     /// Uses the sign-in that `credentials` holds under [`levi_types::CredentialName::SignIn`].
     pub fn new(sign_in: Arc<dyn SignIn>, credentials: Arc<dyn Credentials>) -> Self {
-        let state = Mutex::new(State::new(sign_in, credentials));
-        Self(Arc::new(Shared { state, finished: AtomicU64::new(0) }))
+        let state = Mutex::new(State::new(sign_in, Arc::clone(&credentials)));
+        Self(Arc::new(Shared { state, credentials, finished: AtomicU64::new(0) }))
     }
 
     /// The stored session, if anybody is signed in. Sends no request, so the token may have expired.
@@ -120,6 +122,10 @@ impl Auth for RefreshingAuth {
 
     async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, AuthError> {
         Ok(Self::refresh(self, stale).await?)
+    }
+
+    fn user_id(&self) -> Option<UserId> {
+        StoredAuth::new(Arc::clone(&self.0.credentials)).user_id()
     }
 }
 

@@ -50,6 +50,10 @@ impl Auth for StoredAuth {
         let session = self.read()?;
         if session.access_token == *stale { Err(AuthError::SignedOut) } else { Ok(session) }
     }
+
+    fn user_id(&self) -> Option<UserId> {
+        self.read().ok().map(|session| session.user_id)
+    }
 }
 
 #[cfg(feature = "http")]

@@ -3,18 +3,18 @@ use std::fmt;
 use async_trait::async_trait;
 use levi_types::{RefreshToken, SecretString};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use ureq::http::Method;
 use zeroize::Zeroizing;
 
 use super::exchange::{Call, Exchange, Response, redact};
 use super::options::{HttpConfigError, HttpOptions};
 use crate::api_error::{ApiError, Verdict};
+use crate::json;
 use crate::sign_in::{SignIn, SignInError, Tokens};
 
 /// Sign-in to a Supabase project over HTTPS (GoTrue, `/auth/v1/token`). Clones share its connections.
 ///
-/// Must be used within a tokio runtime, as [`HttpSupabase`](crate::HttpSupabase) is.
+/// Calls run and are cancelled as those of [`HttpSupabase`](crate::HttpSupabase).
 #[derive(Clone)]
 pub struct HttpSignIn {
     exchange: Exchange,
@@ -133,11 +133,11 @@ fn refusal(response: &Response) -> SignInError {
 
 /// `error_code` (since 2024), or `error` (OAuth's name, before that).
 fn gotrue_code(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let code = ["error_code", "error"].iter().find_map(|key| body.get(key)?.as_str())?;
+    let [error_code, error] = json::fields(body, ["error_code", "error"]).ok()??;
+    let code = error_code.text.or(error.text)?;
     let is_code = code.len() <= 64
         && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    (is_code && !code.is_empty()).then(|| code.to_owned())
+    (is_code && !code.is_empty()).then(|| code.into_owned())
 }
 
 fn unavailable(code: &str, detail: String) -> SignInError {
