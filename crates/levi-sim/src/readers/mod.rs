@@ -286,6 +286,9 @@ impl World {
         if wrong.is_some() || numbers != expected {
             return self.fail(format!("s{number}: {numbers:?} can be read, expected {expected:?}"));
         }
+        if cursor != expected.last().copied().or(after) {
+            return self.fail(format!("s{number}: the cursor is {cursor:?} after {numbers:?}"));
+        }
         if let Some(session) = self.sessions.get_mut(number) {
             session.cursor = session.cursor.max(cursor);
         }
@@ -342,4 +345,15 @@ fn reader(
     Reader::new(supabase, Arc::clone(auth), id.clone(), key.clone(), SecretsCache::new())
         .with_store(Arc::clone(store) as Arc<dyn SessionStore>)
         .with_retries(Backoff { base: std::time::Duration::ZERO, ..Backoff::default() }, 4)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_was_readable_stays_readable() {
+        for seed in 0..100 {
+            let (violation, trace) = super::run(seed);
+            assert!(violation.is_none(), "seed {seed}: {violation:?}\n{}", trace.join("\n"));
+        }
+    }
 }

@@ -106,7 +106,7 @@ mod tests {
             ("x".repeat(1_200), 0),
             ("x".repeat(1_201), 2),
             ("\u{1F600}".repeat(601), 2),
-            ("\u{e4}\u{1F600}".repeat(4_000), 11),
+            ("\u{e4}\u{1F600}".repeat(4_000), 10),
             (Parts { set: Set::A, count: 3 }.entry(), 1),
         ] {
             let parts = split(&secret).unwrap_or_default();
