@@ -1,8 +1,7 @@
 //! `levi pull`: prints the messages that this device may read as NDJSON.
 
 use clap::Args;
-use levi::transport::Select;
-use levi::transport::rows::{SecretRow, decode_rows};
+use levi::transport::Verdict;
 use levi::{DeviceId, Page, Reader, SessionId};
 use serde::Serialize;
 
@@ -17,6 +16,10 @@ use crate::ids::canonical_uuid;
 const PAGE: u32 = 1000;
 /// Sessions per request.
 const SESSIONS: u32 = 200;
+/// The most sessions of one run.
+const MOST_SESSIONS: usize = 1_000_000;
+/// Sessions in a row for which the server could not be reached: the others are not asked for.
+const MOST_UNREACHABLE: u32 = 2;
 
 #[derive(Debug, Args)]
 pub(crate) struct PullArgs {
@@ -44,36 +47,49 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
     let connection = Connection::open(&args.project, &args.data).await?;
     let levi = connection.levi(connection.session_store()?)?;
     let reader = connection.reader(&levi)?;
-    let mut pull = Pull { reader, console, unreadable: 0 };
+    let mut pull = Pull { reader, console, unreadable: 0, failed: 0, unreachable: 0 };
     if let Some(session) = &args.session {
         let session = canonical_uuid(session).ok_or(CliError::NotAUuid { what: "--session" })?;
         pull.session(&session.into(), args.after).await?;
         return Ok(pull.exit());
     }
-    let mut after: Option<SessionId> = None;
-    loop {
-        let select = Select::secrets_for(&connection.device_id, after.as_ref(), SESSIONS);
-        let page: Vec<SecretRow> = decode_rows(&connection.select(select).await?)?;
-        let Some(last) = page.last() else {
-            if after.is_none() {
-                pull.nothing_to_read(&connection.device_id);
-            }
-            return Ok(pull.exit());
-        };
-        after = Some(last.session_id.clone());
-        for row in &page {
-            pull.one_of_many(&row.session_id).await?;
-        }
-    }
+    pull.every_session(&connection.device_id).await?;
+    Ok(pull.exit())
 }
 
 struct Pull {
     reader: Reader,
     console: Console,
+    /// Sessions and messages that cannot be read.
     unreadable: u64,
+    /// Sessions that the server did not return whole.
+    failed: u64,
+    /// Sessions in a row for which it could not be reached.
+    unreachable: u32,
 }
 
 impl Pull {
+    async fn every_session(&mut self, device: &DeviceId) -> Result<(), CliError> {
+        let (mut after, mut gone_through) = (None, 0);
+        loop {
+            let page = self.reader.sessions(after.as_ref(), SESSIONS).await?;
+            let Some(cursor) = page.cursor else {
+                if after.is_none() {
+                    self.nothing_to_read(device);
+                }
+                return Ok(());
+            };
+            after = Some(cursor);
+            gone_through += page.sessions.len();
+            if gone_through > MOST_SESSIONS {
+                return Err(CliError::Usage("there is no end to the sessions; pull them with --session"));
+            }
+            for session in &page.sessions {
+                self.one_of_many(session).await?;
+            }
+        }
+    }
+
     /// Explains an empty output: a device that was registered later gets earlier sessions only
     /// through `levi share`.
     fn nothing_to_read(&self, device: &DeviceId) {
@@ -99,30 +115,50 @@ impl Pull {
                     }
                 }
             }
-            // The server may return fewer messages than asked for: only an empty page is the end.
+            // Where nothing more can be read, the page has the rows that cannot.
             let Some(cursor) = cursor else { return Ok(()) };
             after = Some(cursor);
         }
     }
 
-    /// Reads one session of many. If its secret cannot be opened, the others are still read.
+    /// Reads one session of many. If it cannot be read, the others still are.
     async fn one_of_many(&mut self, session: &SessionId) -> Result<(), CliError> {
-        match self.session(session, None).await {
+        let error = match self.session(session, None).await {
+            Ok(()) => {
+                self.unreachable = 0;
+                return Ok(());
+            }
             Err(CliError::Read(error)) => {
                 self.unreadable(session, None, error.to_string());
-                Ok(())
+                return Ok(());
             }
-            result => result,
+            Err(CliError::Server(error)) => error,
+            Err(error) => return Err(error),
+        };
+        self.unreachable = if error.verdict == Verdict::Unreachable { self.unreachable + 1 } else { 0 };
+        if self.unreachable >= MOST_UNREACHABLE {
+            return Err(error.into());
         }
+        self.failed += 1;
+        self.report(session, None, error.to_string());
+        Ok(())
     }
 
     fn unreadable(&mut self, session: &SessionId, sequence_number: Option<i64>, error: String) {
         self.unreadable += 1;
+        self.report(session, sequence_number, error);
+    }
+
+    fn report(&self, session: &SessionId, sequence_number: Option<i64>, error: String) {
         let session_id = Some(session.as_str());
         self.console.report(&Diagnostic { session_id, sequence_number, ..Diagnostic::new(error) });
     }
 
-    fn exit(&self) -> Exit {
-        if self.unreadable > 0 { Exit::BadInput } else { Exit::Done }
+    const fn exit(&self) -> Exit {
+        match (self.failed, self.unreadable) {
+            (0, 0) => Exit::Done,
+            (0, _) => Exit::BadInput,
+            _ => Exit::Server,
+        }
     }
 }

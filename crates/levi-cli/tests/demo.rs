@@ -52,6 +52,18 @@ fn any_ndjson_is_repeated_and_its_bad_lines_are_skipped() {
     project.blank("unused").run_with(&["demo", "--input", "-"], "\u{feff}\n").assert_code(2);
 }
 
+/// Levi sends what is in the outbox by number, so what is enqueued late with a low number arrives late.
+#[test]
+fn numbers_that_do_not_rise_as_they_are_enqueued_are_no_fault_of_levis() {
+    let project = Project::new();
+    let lines: String = (0..3000)
+        .map(|line| format!("{{\"content\":\"line {line}\",\"sequence_number\":{}}}\n", 3000 - line))
+        .collect();
+    let file = project.file("falling.ndjson", lines);
+    let args = ["demo", "--input", path(&file), "--outage", "0.2", "--json"];
+    assert_sound(&project.blank("unused").run(&args).assert_code(0), 3000);
+}
+
 #[test]
 fn a_message_that_was_stored_but_never_reached_the_server_is_not_counted_as_synced() {
     let project = Project::new();

@@ -6,7 +6,7 @@ mod project;
 use std::io::Write as _;
 use std::time::Duration;
 
-use levi::transport::Table;
+use levi::transport::{Table, Upsert};
 use levi_testkit::fixtures::transcript;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use project::{Outcome, PATIENCE, Project, lines, path};
@@ -273,26 +273,39 @@ fn a_row_that_cannot_be_read_is_named_and_the_others_are_printed() {
     laptop.run_with(&["sync", "--session", SESSION], lines(["one", "two", "three"])).assert_code(0);
     let rows = project.server.messages(&SESSION.into()).unwrap();
     // The server moves a ciphertext to another sequence number, where it must not decrypt.
-    let moved = serde_json::json!([{ "session_id": SESSION, "sequence_number": 2,
-        "content_encrypted": rows[0].content_encrypted, "content_nonce": rows[0].content_nonce }]);
-    let answer = serde_json::to_vec(&serde_json::json!([
-        { "sequence_number": 1, "content_encrypted": rows[0].content_encrypted, "content_nonce": rows[0].content_nonce },
-        { "sequence_number": 2, "content_encrypted": moved[0]["content_encrypted"], "content_nonce": moved[0]["content_nonce"] },
-        { "sequence_number": 3, "content_encrypted": "!!", "content_nonce": rows[2].content_nonce },
-        { "sequence_number": 4, "content_encrypted": null, "content_nonce": null },
-    ]))
-    .unwrap();
-    let canned = Canned::new(200).header("Content-Type", "application/json").body(answer);
-    project.server.faults().plan(
-        Scope::table(Table::Messages).method("GET"),
-        Times::Next(1),
-        Fault::Answer(canned),
-    );
+    let row = |number: i64, content: &str, nonce: &str| {
+        serde_json::json!({ "session_id": SESSION, "sequence_number": number,
+            "content_encrypted": content, "content_nonce": nonce })
+    };
+    let altered = serde_json::json!([
+        row(2, &rows[0].content_encrypted, &rows[0].content_nonce),
+        row(3, "!!", &rows[2].content_nonce),
+        row(4, "", ""),
+    ]);
+    let columns = Table::Messages.columns().into();
+    let upsert = Upsert { table: Table::Messages, columns, body: altered.to_string().into_bytes() };
+    project.server.seed(upsert).unwrap();
     let ran = laptop.run(&["pull", "--session", SESSION]).assert_code(2);
     assert_eq!(ran.objects().len(), 1, "{}", ran.out);
     for number in [2, 3, 4] {
         assert!(ran.err.contains(&format!("message {number}: ")), "{}", ran.err);
     }
+}
+
+#[test]
+fn a_session_that_the_server_does_not_return_does_not_keep_the_others_back() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let other = "4be0643f-1d98-473b-97cd-ca98a65347de";
+    for session in [SESSION, other] {
+        laptop.run_with(&["sync", "--session", session], lines(["one"])).assert_code(0);
+    }
+    let refusal = Fault::Answer(Canned::error(400, "P0001", "not this one"));
+    project.server.faults().plan(Scope::table(Table::Messages).method("GET"), Times::Next(1), refusal);
+    let ran = laptop.run(&["pull"]).assert_code(5);
+    let read: Vec<_> = ran.objects().iter().map(|row| row["session_id"].clone()).collect();
+    assert_eq!(read, [other], "{ran:?}");
+    assert!(ran.err.contains(SESSION) && ran.err.contains("P0001"), "{}", ran.err);
 }
 
 #[test]

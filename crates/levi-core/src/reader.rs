@@ -1,23 +1,43 @@
 //! The receiving device: fetch the envelope, open it, pull messages after a cursor in order, decrypt. A row
 //! that cannot be read is named with the reason, and the next one is read all the same.
 
+mod keyring;
+
 use std::sync::{Arc, OnceLock};
 
-use levi_crypto::envelope::{self, DevicePrivateKey, DevicePublicKey, Envelope, EnvelopeError, Route};
+use levi_crypto::envelope::{DevicePrivateKey, EnvelopeError};
 use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
-use levi_transport::rows::{MessageRow, NotBase64, SecretRow, decode_rows};
-use levi_transport::{ApiError, Select, Supabase, Verdict};
-use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId, UserId};
+use levi_outbox::backoff::Backoff;
+use levi_transport::rows::{MessageRow, NotBase64};
+use levi_transport::{ApiError, Supabase};
+use levi_types::{Auth, AuthError, AuthSession, DeviceId, NotAUuid, SessionId, SessionStore, UserId};
 
+use self::keyring::Keyring;
+use crate::opening::Opening;
+use crate::reads::{Reads, Retries};
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, Server, ThisDevice};
 
+/// The most rows in a row that cannot be read and that one [`Reader::pull`] goes past.
+const MOST_UNREADABLE: usize = 100_000;
+
 /// Reads on one device what was written on another, for one user: the one who is signed in when it is made or, if
 /// that is not known yet, when it is first used. For another user it reads nothing ([`AuthError::OtherUser`]).
+///
+/// Every read goes in pages whose size follows what the server can answer, and is tried again as uploads are: after
+/// a busy server, a statement timeout, a lost connection, a refused token. Each row is tried with every secret of its
+/// session that this device has: the daemon's own, those that it opened before, and, once a row does not open, the
+/// one in the session's present envelope.
+///
+/// # What a reader cannot know
+/// It sees what is past its cursor. A row that is put back by hand below the cursor, one that is edited there, and a
+/// message that was enqueued with a lower number than one that was sent before are not seen. Pull from the beginning
+/// to see them. A server that hides the last rows of a session cannot be told from one that never had them.
 pub struct Reader {
     server: Server,
-    device: ThisDevice,
+    opening: Opening,
+    retries: Retries,
     user: OnceLock<UserId>,
 }
 
@@ -56,9 +76,16 @@ pub enum MessageError {
     /// A column is not base64.
     #[error(transparent)]
     Encoding(#[from] NotBase64),
-    /// It was not sealed under this session's key for this place, or was altered since.
+    /// No secret of the session that this device has opens it: it was sealed under another one or for another place, or
+    /// altered since.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The secrets that this device has do not open it, and the session's present one cannot be had.
+    #[error("the secrets on this device do not open it, and the session's present one cannot be used: {0}")]
+    NoSecret(Arc<ReadError>),
+    /// The row cannot be fetched even alone: it is too long for one answer, or its columns have other types.
+    #[error("the row cannot be fetched: {0}")]
+    NotFetched(ApiError),
 }
 
 /// Some messages, in order.
@@ -66,8 +93,23 @@ pub enum MessageError {
 pub struct Page {
     /// What was read, and what could not be.
     pub messages: Vec<Result<PulledMessage, UnreadableMessage>>,
-    /// Ask for the next page after this. `None`: there was nothing past the cursor.
+    /// The last message that could be read: ask for the next page after this, now or later. `None`: nothing past the
+    /// cursor could be read; keep the cursor, and ask again later.
+    ///
+    /// Rows that cannot be read move the cursor only if a message that can be read follows them. So nobody without the
+    /// session's key can place a row that makes readers overlook later messages. Those at the end of a session are
+    /// returned again by the next call.
     pub cursor: Option<i64>,
+}
+
+/// Some sessions, ordered by id.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SessionsPage {
+    /// Sessions that have an envelope for this device.
+    pub sessions: Vec<SessionId>,
+    /// Ask for the next page after this. `None`: there was nothing past the cursor.
+    pub cursor: Option<SessionId>,
 }
 
 /// Why a session cannot be read.
@@ -90,9 +132,24 @@ pub enum ReadError {
         /// This device.
         device_id: DeviceId,
     },
+    /// An id is not a uuid in the server's spelling.
+    #[error(transparent)]
+    NotAUuid(#[from] NotAUuid),
     /// The envelope names a sender whose public key is not there or cannot be used.
     #[error("the device that sealed the secret has no public key that can be used and is trusted")]
     UnknownSender,
+    /// So many rows in a row cannot be read that the session is not read further.
+    #[error(
+        "none of the {rows} rows after {after:?} up to {up_to} can be read; pull after {up_to} to go on behind them"
+    )]
+    TooManyUnreadable {
+        /// The last message that could be read.
+        after: Option<i64>,
+        /// The last row that was looked at.
+        up_to: i64,
+        /// How many rows there are in between.
+        rows: usize,
+    },
     /// The envelope cannot be opened: another sender, recipient or session, or altered.
     #[error("the session's secret cannot be opened: {0}")]
     Envelope(#[from] EnvelopeError),
@@ -108,9 +165,11 @@ impl Reader {
         secrets_cache: SecretsCache,
     ) -> Self {
         let user = secrets_cache.user().or_else(|| auth.user_id());
+        let device = ThisDevice::new(device_id, device_private_key);
         Self {
-            server: Server { supabase, auth, cache: secrets_cache },
-            device: ThisDevice::new(device_id, device_private_key),
+            server: Server::new(supabase, auth, secrets_cache.clone()),
+            opening: Opening { device, cache: secrets_cache, store: None },
+            retries: Retries::default(),
             user: user.map(OnceLock::from).unwrap_or_default(),
         }
     }
@@ -119,23 +178,35 @@ impl Reader {
     /// The first call decides.
     #[must_use]
     pub fn with_trust(self, trust: DeviceTrust) -> Self {
-        self.device.trust_only(trust);
+        self.opening.device.trust_only(trust);
         self
     }
 
-    /// The session's key: from memory, else from this device's envelope.
+    /// Reads with the secrets in `store` too, and keeps there what it opens, so that it stays readable after a restart
+    /// whatever becomes of the envelope on the server.
+    #[must_use]
+    pub fn with_store(mut self, store: Arc<dyn SessionStore>) -> Self {
+        self.opening.store = Some(store);
+        self
+    }
+
+    /// Tries each request again up to `retries` times after a passing failure, with these delays. Default: 4 times within
+    /// half a minute. A wait of more than a minute, which a server may ask for, is left to the caller.
+    #[must_use]
+    pub const fn with_retries(mut self, backoff: Backoff, retries: u32) -> Self {
+        self.retries = Retries { backoff, most: retries };
+        self
+    }
+
+    /// The session's key: from memory, else from the session store, else from this device's envelope.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn session_key(&self, session: &SessionId) -> Result<MessageKey, ReadError> {
-        let auth = self.session().await?;
-        let cache = &self.server.cache;
-        if let Some(key) = cache.key_of(Some(&auth.user_id), session) {
-            return Ok(key);
-        }
-        let secret = self.secret_as(&auth, session).await?;
-        cache.remember_of(Some(&auth.user_id), session.clone(), &secret);
-        Ok(secret.message_key())
+        let auth = self.sign_in(session).await?;
+        let mut keyring = self.keyring(&auth, session);
+        keyring.fill(&self.server.reads(&auth, self.retries)).await?;
+        keyring.first().ok_or_else(|| self.no_envelope(session))
     }
 
     /// The session's secret, from this device's envelope.
@@ -143,17 +214,94 @@ impl Reader {
     /// # Errors
     /// [`ReadError`].
     pub async fn session_secret(&self, session: &SessionId) -> Result<SessionSecret, ReadError> {
-        self.secret_as(&self.session().await?, session).await
+        let auth = self.sign_in(session).await?;
+        let reads = self.server.reads(&auth, self.retries);
+        self.keyring(&auth, session).fetch(&reads).await
     }
 
-    async fn secret_as(&self, auth: &AuthSession, session: &SessionId) -> Result<SessionSecret, ReadError> {
-        let select = Select::secret(session, &self.device.id);
-        let rows: Vec<SecretRow> = decode_rows(&self.server.select(auth, select).await?)?;
-        let row = rows.into_iter().next().ok_or_else(|| ReadError::NoEnvelope {
-            session_id: session.clone(),
-            device_id: self.device.id.clone(),
-        })?;
-        open_secret(&self.server, &self.device, auth, &row).await
+    /// At most `limit` sessions past `after` that this device has an envelope for.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn sessions(&self, after: Option<&SessionId>, limit: u32) -> Result<SessionsPage, ReadError> {
+        let auth = self.session().await?;
+        let reads = self.server.reads(&auth, self.retries);
+        let page = reads.sessions_of(&self.opening.device.id, after, limit).await?;
+        // The envelope of a row that cannot be read is named when its session is.
+        let session = |row: Result<_, _>| match row {
+            Ok(levi_transport::rows::SecretRow { session_id, .. }) => session_id,
+            Err(levi_transport::PassedOver { key, .. }) => key,
+        };
+        Ok(SessionsPage { sessions: page.rows.into_iter().map(session).collect(), cursor: page.cursor })
+    }
+
+    /// At most `limit` messages past `after` (from the beginning, for `None`) that can be read, in order, and the rows
+    /// between them that cannot.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the page cannot be read. A row that cannot be read is in the page, as an error.
+    pub async fn pull(&self, session: &SessionId, after: Option<i64>, limit: u32) -> Result<Page, ReadError> {
+        let auth = self.sign_in(session).await?;
+        let reads = self.server.reads(&auth, self.retries);
+        let mut keyring = self.keyring(&auth, session);
+        keyring.fill(&reads).await?;
+        let mut messages = Vec::new();
+        let mut looked_at = after;
+        loop {
+            let page = reads.messages(session, looked_at, limit).await?;
+            // Somebody else may have signed in meanwhile.
+            self.server.check(&auth)?;
+            let Some(last) = page.cursor else { return Ok(Page { messages, cursor: None }) };
+            let mut read = self.read(&reads, &mut keyring, session, page.rows).await?;
+            if let Some(cursor) = to_last_readable(&mut read) {
+                messages.append(&mut read);
+                return Ok(Page { messages, cursor: Some(cursor) });
+            }
+            messages.append(&mut read);
+            looked_at = Some(last);
+            if messages.len() >= MOST_UNREADABLE {
+                return Err(ReadError::TooManyUnreadable { after, up_to: last, rows: messages.len() });
+            }
+        }
+    }
+
+    /// Opens rows. One that no secret opens is tried again with the session's present one, fetched once more.
+    async fn read(
+        &self,
+        reads: &Reads<'_>,
+        keyring: &mut Keyring<'_>,
+        session: &SessionId,
+        rows: Vec<Result<MessageRow, levi_transport::PassedOver<i64>>>,
+    ) -> Result<Vec<Result<PulledMessage, UnreadableMessage>>, ReadError> {
+        let mut messages = Vec::with_capacity(rows.len());
+        for row in rows {
+            let row = match row {
+                Ok(row) => row,
+                Err(passed) => {
+                    let error = MessageError::NotFetched(passed.error);
+                    messages.push(Err(UnreadableMessage { sequence_number: passed.key, error }));
+                    continue;
+                }
+            };
+            let mut read = open(keyring, session, &row);
+            while matches!(read, Err(MessageError::Open(OpenError::Forged))) && keyring.more(reads).await? {
+                read = open(keyring, session, &row);
+            }
+            let sequence_number = row.sequence_number;
+            messages.push(match read {
+                Ok(content) => Ok(PulledMessage { sequence_number, content }),
+                Err(error) => Err(UnreadableMessage { sequence_number, error: keyring.explain(error) }),
+            });
+        }
+        Ok(messages)
+    }
+
+    async fn sign_in(&self, session: &SessionId) -> Result<AuthSession, ReadError> {
+        session.check()?;
+        self.opening.device.id.check()?;
+        let auth = self.session().await?;
+        auth.user_id.check()?;
+        Ok(auth)
     }
 
     /// The sign-in, if it is still that of this reader's user.
@@ -166,83 +314,36 @@ impl Reader {
         Err(AuthError::OtherUser { expected: user.clone(), found: auth.user_id })
     }
 
-    /// At most `limit` messages past `after` (from the beginning, for `None`), in order.
-    ///
-    /// # Errors
-    /// [`ReadError`] if the page cannot be read. A row that cannot be read is in the page, as an error.
-    pub async fn pull(&self, session: &SessionId, after: Option<i64>, limit: u32) -> Result<Page, ReadError> {
-        let key = self.session_key(session).await?;
-        let auth = self.session().await?;
-        let mut limit = limit;
-        let body = loop {
-            let select = Select::messages_after(session, after, limit);
-            match self.server.select(&auth, select).await {
-                // Large messages: ask for fewer of them.
-                Err(error) if error.verdict == Verdict::ResponseTooLarge && limit > 1 => limit /= 2,
-                result => break result?,
+    fn keyring<'a>(&'a self, auth: &'a AuthSession, session: &'a SessionId) -> Keyring<'a> {
+        Keyring::new(&self.opening, &auth.user_id, session)
+    }
+
+    fn no_envelope(&self, session: &SessionId) -> ReadError {
+        keyring::no_envelope(&self.opening, session)
+    }
+}
+
+/// Drops what follows the last message that could be read, and returns that one's number. `None`: there is none, and
+/// nothing is dropped.
+fn to_last_readable(read: &mut Vec<Result<PulledMessage, UnreadableMessage>>) -> Option<i64> {
+    let last = read.iter().rposition(Result::is_ok)?;
+    read.truncate(last + 1);
+    let last = read.last()?.as_ref().ok()?;
+    Some(last.sequence_number)
+}
+
+/// Tries each key. The first error is the present key's.
+fn open(keyring: &Keyring<'_>, session: &SessionId, row: &MessageRow) -> Result<String, MessageError> {
+    let position = MessagePosition { session_id: session, sequence_number: row.sequence_number };
+    let (ciphertext, nonce) = (row.ciphertext()?, row.nonce()?);
+    let mut first = None;
+    for key in keyring.keys() {
+        match message::open(key, position, &ciphertext, &nonce) {
+            Ok(content) => return Ok(content),
+            Err(error) => {
+                first.get_or_insert(error);
             }
-        };
-        // Somebody else may have signed in meanwhile.
-        self.server.check(&auth)?;
-        let rows: Vec<MessageRow> = decode_rows(&body)?;
-        let cursor = rows.last().map(|row| row.sequence_number);
-        let messages = rows.into_iter().map(|row| read(&key, session, &row)).collect();
-        Ok(Page { messages, cursor })
-    }
-}
-
-fn read(key: &MessageKey, session: &SessionId, row: &MessageRow) -> Result<PulledMessage, UnreadableMessage> {
-    let sequence_number = row.sequence_number;
-    let place = MessagePosition { session_id: session, sequence_number };
-    let open = || -> Result<String, MessageError> {
-        Ok(message::open(key, place, &row.ciphertext()?, &row.nonce()?)?)
-    };
-    match open() {
-        Ok(content) => Ok(PulledMessage { sequence_number, content }),
-        Err(error) => Err(UnreadableMessage { sequence_number, error }),
-    }
-}
-
-/// Opens an envelope for this device.
-///
-/// It was sealed by the device it names or by the session's own. Both are tried where they differ: a row first
-/// written by another device keeps that name when the session's own device writes it again without one.
-pub(crate) async fn open_secret(
-    server: &Server,
-    device: &ThisDevice,
-    auth: &AuthSession,
-    row: &SecretRow,
-) -> Result<SessionSecret, ReadError> {
-    let envelope = Envelope::from_wire(&row.ephemeral_public_key, &row.encrypted_secret)?;
-    if let Some(named) = &row.sender_device_id {
-        match open_from(server, device, auth, row, &envelope, named).await {
-            Err(ReadError::UnknownSender | ReadError::Envelope(EnvelopeError::Forged)) => {}
-            result => return result,
         }
     }
-    let owner = server.session_owner(auth, &row.session_id).await?.ok_or(ReadError::UnknownSender)?;
-    open_from(server, device, auth, row, &envelope, &owner).await
-}
-
-async fn open_from(
-    server: &Server,
-    device: &ThisDevice,
-    auth: &AuthSession,
-    row: &SecretRow,
-    envelope: &Envelope,
-    sender: &DeviceId,
-) -> Result<SessionSecret, ReadError> {
-    let known = server.device(auth, sender).await?.ok_or(ReadError::UnknownSender)?;
-    let key = DevicePublicKey::from_base64(known.public_key.as_deref().unwrap_or_default())
-        .map_err(|_| ReadError::UnknownSender)?;
-    if !device.trusts(sender, &key) {
-        return Err(ReadError::UnknownSender);
-    }
-    let route = Route {
-        user_id: &auth.user_id,
-        session_id: &row.session_id,
-        sender_device_id: sender,
-        recipient_device_id: &device.id,
-    };
-    Ok(envelope::open(envelope, route, &device.key, &key)?)
+    Err(first.unwrap_or(OpenError::Forged).into())
 }

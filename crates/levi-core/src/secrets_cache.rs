@@ -2,16 +2,24 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use levi_crypto::envelope::DevicePublicKey;
 use levi_crypto::{MessageKey, SessionSecret};
-use levi_types::{AuthError, SessionId, UserId};
+use levi_types::{AuthError, DeviceId, SessionId, UserId};
 
-/// The greatest number of keys. Beyond it an arbitrary one is forgotten, and looked up again when needed.
+/// The greatest number of sessions. Beyond it an arbitrary one is forgotten, and looked up again when needed.
 const MOST_SESSIONS: usize = 4096;
+
+/// The greatest number of keys of one session to read with.
+const MOST_KEYS: usize = 16;
 
 /// The session keys of one user, in memory only, shared by all clones. `Debug` shows no key.
 ///
 /// Whoever shares a cache acts for the same user: the first one that is named. When another user signs in,
 /// and when the user signs out, every key is dropped.
+///
+/// Of each session it has at most one key to seal with, which comes from this device's own store or daemon, and the
+/// keys to read with: that one, earlier ones, and those that other devices sealed for this one. A key that the server
+/// brought is never sealed with, unless the daemon trusts its sender.
 #[derive(Clone, Default)]
 pub struct SecretsCache {
     state: Arc<Mutex<State>>,
@@ -20,7 +28,31 @@ pub struct SecretsCache {
 #[derive(Default)]
 struct State {
     user: User,
-    keys: HashMap<SessionId, MessageKey>,
+    sessions: HashMap<SessionId, Keys>,
+}
+
+/// The keys of one session.
+#[derive(Default)]
+struct Keys {
+    sealing: Option<MessageKey>,
+    /// The latest first.
+    reading: Vec<ReadingKey>,
+}
+
+/// A key to read with.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ReadingKey {
+    pub(crate) key: MessageKey,
+    pub(crate) source: KeySource,
+}
+
+/// Where a key comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum KeySource {
+    /// This device's own store or daemon.
+    ThisDevice,
+    /// A device that had this public key.
+    Sender(DeviceId, DevicePublicKey),
 }
 
 /// Whose keys they are.
@@ -49,12 +81,13 @@ impl SecretsCache {
         Self::default()
     }
 
-    /// The key of `session`, if it is known.
+    /// The key that seals messages of `session`, if it is known.
     pub fn key(&self, session: &SessionId) -> Option<MessageKey> {
-        self.state().keys.get(session).cloned()
+        self.state().sealing(session)
     }
 
-    /// Remembers the key of `session` for the present user. After a sign-out nothing is remembered.
+    /// Remembers the secret of `session` for the present user, to seal and to read with. It must come from this device's
+    /// own store or daemon. After a sign-out nothing is remembered.
     pub fn remember(&self, session: SessionId, secret: &SessionSecret) {
         let mut state = self.state();
         if !matches!(state.user, User::SignedOut(_)) {
@@ -64,19 +97,19 @@ impl SecretsCache {
 
     /// Forgets the key of `session`, on revocation.
     pub fn forget(&self, session: &SessionId) {
-        self.state().keys.remove(session);
+        self.state().sessions.remove(session);
     }
 
     /// Forgets every key.
     pub fn clear(&self) {
-        self.state().keys.clear();
+        self.state().sessions.clear();
     }
 
     /// `user` is signed in from now on. The keys of another one are dropped.
     pub fn signed_in(&self, user: &UserId) {
         let mut state = self.state();
         if state.user.id().is_some_and(|known| known != user) {
-            state.keys.clear();
+            state.sessions.clear();
         }
         state.user = User::SignedIn(user.clone());
     }
@@ -84,7 +117,7 @@ impl SecretsCache {
     /// Nobody is signed in any more. Every key is dropped.
     pub fn signed_out(&self) {
         let mut state = self.state();
-        state.keys.clear();
+        state.sessions.clear();
         state.user = User::SignedOut(state.user.id().cloned());
     }
 
@@ -101,13 +134,13 @@ impl SecretsCache {
     /// The user and the key of `session`, as of the same moment.
     pub(crate) fn user_and_key(&self, session: &SessionId) -> (Option<UserId>, Option<MessageKey>) {
         let state = self.state();
-        (state.user.id().cloned(), state.keys.get(session).cloned())
+        (state.user.id().cloned(), state.sealing(session))
     }
 
     /// As [`key`](Self::key), unless the keys are another user's by now.
     pub(crate) fn key_of(&self, user: Option<&UserId>, session: &SessionId) -> Option<MessageKey> {
         let state = self.state();
-        if state.user.id() == user { state.keys.get(session).cloned() } else { None }
+        if state.user.id() == user { state.sealing(session) } else { None }
     }
 
     /// As [`remember`](Self::remember), unless the keys are another user's by now.
@@ -116,6 +149,53 @@ impl SecretsCache {
         if state.user.id() == user && !matches!(state.user, User::SignedOut(_)) {
             state.insert(session, secret);
         }
+    }
+
+    /// Remembers a secret of `session` to read with only, for `user`.
+    pub(crate) fn remember_to_read(
+        &self,
+        user: &UserId,
+        session: SessionId,
+        secret: &SessionSecret,
+        source: KeySource,
+    ) {
+        let mut state = self.state();
+        if state.is_of(user) {
+            let key = secret.message_key();
+            state.keys_of(session).read_with(ReadingKey { key, source });
+        }
+    }
+
+    /// Seals with the secret of a trusted sender, unless this device has a secret of its own.
+    pub(crate) fn trust(&self, user: &UserId, session: SessionId, secret: &SessionSecret) {
+        let mut state = self.state();
+        if state.is_of(user) {
+            state.keys_of(session).sealing.get_or_insert_with(|| secret.message_key());
+        }
+    }
+
+    /// The keys to read `session` with, the latest first.
+    pub(crate) fn reading_keys(&self, user: &UserId, session: &SessionId) -> Vec<ReadingKey> {
+        let state = self.state();
+        let keys = state.sessions.get(session).filter(|_| state.is_of(user));
+        keys.map(|keys| keys.reading.clone()).unwrap_or_default()
+    }
+
+    /// The public keys that `sender` had when it sealed what is remembered here.
+    pub(crate) fn sender_keys(&self, sender: &DeviceId) -> Vec<DevicePublicKey> {
+        let state = self.state();
+        let mut keys: Vec<DevicePublicKey> = state
+            .sessions
+            .values()
+            .flat_map(|keys| &keys.reading)
+            .filter_map(|reading| match &reading.source {
+                KeySource::Sender(device, key) if device == sender => Some(*key),
+                _ => None,
+            })
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 
     /// Refuses a sign-in of another user than the one that all who share this cache act for. The first one
@@ -142,13 +222,38 @@ impl SecretsCache {
 }
 
 impl State {
+    fn sealing(&self, session: &SessionId) -> Option<MessageKey> {
+        self.sessions.get(session)?.sealing.clone()
+    }
+
+    /// Whether keys of `user` are kept.
+    fn is_of(&self, user: &UserId) -> bool {
+        matches!(&self.user, User::SignedIn(known) if known == user)
+    }
+
     fn insert(&mut self, session: SessionId, secret: &SessionSecret) {
-        if self.keys.len() >= MOST_SESSIONS
-            && let Some(any) = self.keys.keys().next().cloned()
+        let key = secret.message_key();
+        let keys = self.keys_of(session);
+        keys.sealing = Some(key.clone());
+        keys.read_with(ReadingKey { key, source: KeySource::ThisDevice });
+    }
+
+    fn keys_of(&mut self, session: SessionId) -> &mut Keys {
+        if self.sessions.len() >= MOST_SESSIONS
+            && !self.sessions.contains_key(&session)
+            && let Some(any) = self.sessions.keys().next().cloned()
         {
-            self.keys.remove(&any);
+            self.sessions.remove(&any);
         }
-        self.keys.insert(session, secret.message_key());
+        self.sessions.entry(session).or_default()
+    }
+}
+
+impl Keys {
+    fn read_with(&mut self, key: ReadingKey) {
+        self.reading.retain(|known| *known != key);
+        self.reading.insert(0, key);
+        self.reading.truncate(MOST_KEYS);
     }
 }
 
@@ -157,7 +262,7 @@ impl fmt::Debug for SecretsCache {
         let state = self.state();
         f.debug_struct("SecretsCache")
             .field("user", &state.user)
-            .field("sessions", &state.keys.len())
+            .field("sessions", &state.sessions.len())
             .finish()
     }
 }
@@ -169,7 +274,7 @@ mod tests {
     use rand::rand_core::UnwrapErr;
     use rand::rngs::SysRng;
 
-    use super::SecretsCache;
+    use super::{KeySource, MessageKey, SecretsCache};
 
     #[test]
     fn no_key_outlives_a_sign_out_or_passes_to_another_user() {
@@ -193,5 +298,28 @@ mod tests {
         cache.remember("t".into(), &secret);
         assert!(cache.key(&"t".into()).is_none());
         assert_eq!((cache.user(), cache.check(&ben)), (Some(ben), Err(AuthError::SignedOut)));
+    }
+
+    #[test]
+    fn a_secret_that_the_server_brought_is_read_with_and_never_sealed_with() {
+        let secret = || SessionSecret::generate(&mut UnwrapErr(SysRng));
+        let (own, later, brought) = (secret(), secret(), secret());
+        let sender = levi_crypto::envelope::DevicePrivateKey::generate(&mut UnwrapErr(SysRng)).public_key();
+        let (cache, ada, session) = (SecretsCache::new(), "ada".into(), levi_types::SessionId::from("s"));
+        cache.signed_in(&ada);
+        let keys = |cache: &SecretsCache| -> Vec<MessageKey> {
+            cache.reading_keys(&ada, &session).into_iter().map(|reading| reading.key).collect()
+        };
+        let source = KeySource::Sender("d".into(), sender);
+        cache.remember_to_read(&ada, session.clone(), &brought, source);
+        assert_eq!(cache.key(&session), None);
+        cache.remember(session.clone(), &own);
+        cache.trust(&ada, session.clone(), &brought);
+        assert_eq!(cache.key(&session), Some(own.message_key()), "its own comes first");
+        cache.remember(session.clone(), &later);
+        assert_eq!(cache.key(&session), Some(later.message_key()));
+        assert_eq!(keys(&cache), [later, own, brought].map(|secret| secret.message_key()));
+        assert_eq!(cache.sender_keys(&"d".into()), [sender]);
+        assert!(cache.reading_keys(&"ben".into(), &session).is_empty());
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
-use levi_transport::rows::{DeviceRow, MessageRow, Record, SessionOwner, decode_rows, upsert_of};
+use levi_transport::rows::{MessageRow, Record, decode_rows, upsert_of};
 use levi_transport::{ApiError, Select, Supabase, Update, Verdict, user_of_token};
 use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId};
 use serde::de::IgnoredAny;
 
+use crate::reads::{PageSizes, Reads, Retries};
 use crate::secrets_cache::SecretsCache;
 use crate::sync_error::SyncError;
 
@@ -18,6 +19,8 @@ pub(crate) struct Server {
     pub(crate) auth: Arc<dyn Auth>,
     /// Knows for whom this process acts.
     pub(crate) cache: SecretsCache,
+    /// Shared by all clones, so that each read begins with what worked for the last.
+    pub(crate) sizes: PageSizes,
 }
 
 /// The device this runs on.
@@ -42,12 +45,26 @@ impl ThisDevice {
         let _ = self.trust.set(trust);
     }
 
+    /// Whether a device with this key may be sealed for and read from. This device's own key is its own, whatever the
+    /// server shows.
     pub(crate) fn trusts(&self, device: &DeviceId, key: &DevicePublicKey) -> bool {
+        if *device == self.id {
+            return *key == self.key.public_key();
+        }
         self.trust.get().is_none_or(|trust| trust(device, key))
+    }
+
+    /// Whether the daemon checks public keys out of band, so that a device it accepts is known to be the user's.
+    pub(crate) fn has_trust(&self) -> bool {
+        self.trust.get().is_some()
     }
 }
 
 impl Server {
+    pub(crate) fn new(supabase: Arc<dyn Supabase>, auth: Arc<dyn Auth>, cache: SecretsCache) -> Self {
+        Self { supabase, auth, cache, sizes: PageSizes::default() }
+    }
+
     pub(crate) async fn session(&self) -> Result<AuthSession, AuthError> {
         let auth = self.auth.session().await?;
         self.check(&auth)?;
@@ -63,6 +80,10 @@ impl Server {
             }
             _ => self.cache.check(&auth.user_id),
         }
+    }
+
+    pub(crate) fn reads<'a>(&'a self, auth: &AuthSession, retries: Retries) -> Reads<'a> {
+        Reads::new(self, auth, retries)
     }
 
     pub(crate) async fn upsert<T: Record>(&self, auth: &AuthSession, rows: &[T]) -> Result<(), ApiError> {
@@ -112,30 +133,34 @@ impl Server {
         }
     }
 
-    /// The user's active devices that have a public key.
-    pub(crate) async fn active_devices(&self, auth: &AuthSession) -> Result<Vec<DeviceRow>, ApiError> {
-        decode_rows(&self.select(auth, Select::active_devices(&auth.user_id)).await?)
-    }
-
-    /// One device, active or not.
-    pub(crate) async fn device(
+    /// Upserts all rows but those that the server refuses by themselves, which are returned with the reason.
+    ///
+    /// One request takes all of its rows or none, so where one is refused, each half is sent apart.
+    pub(crate) async fn upsert_each<'r, T: Record>(
         &self,
         auth: &AuthSession,
-        device: &DeviceId,
-    ) -> Result<Option<DeviceRow>, ApiError> {
-        let rows: Vec<DeviceRow> = decode_rows(&self.select(auth, Select::device(device)).await?)?;
-        Ok(rows.into_iter().next())
-    }
-
-    /// The device that owns the session, if the server knows the session.
-    pub(crate) async fn session_owner(
-        &self,
-        auth: &AuthSession,
-        session: &SessionId,
-    ) -> Result<Option<DeviceId>, ApiError> {
-        let owners: Vec<SessionOwner> =
-            decode_rows(&self.select(auth, Select::session_owner(session)).await?)?;
-        Ok(owners.into_iter().next().map(|owner| owner.device_id))
+        rows: &'r [T],
+    ) -> Result<Vec<(&'r T, ApiError)>, ApiError> {
+        let mut refused: Vec<(&T, ApiError)> = Vec::new();
+        let mut left: Vec<&[T]> = if rows.is_empty() { Vec::new() } else { vec![rows] };
+        while let Some(some) = left.pop() {
+            match (self.upsert(auth, some).await, some) {
+                (Ok(()), _) => {}
+                (Err(error), [row]) if blames_rows(error.verdict) => refused.push((row, error)),
+                (Err(error), _) if blames_rows(error.verdict) => {
+                    let (first, second) = some.split_at(some.len() / 2);
+                    left.extend([second, first]);
+                }
+                (Err(error), _) => return Err(error),
+            }
+        }
+        // Not one row was taken: the reason is not in the rows.
+        if refused.len() == rows.len()
+            && let Some((_, error)) = refused.first()
+        {
+            return Err(error.clone());
+        }
+        Ok(refused)
     }
 
     /// The highest sequence number of the session's messages on the server.
@@ -149,7 +174,11 @@ impl Server {
     }
 
     /// A token of the same user other than the refused one, or the refusal where there is none.
-    async fn refresh(&self, stale: &AuthSession, refusal: ApiError) -> Result<AuthSession, ApiError> {
+    pub(crate) async fn refresh(
+        &self,
+        stale: &AuthSession,
+        refusal: ApiError,
+    ) -> Result<AuthSession, ApiError> {
         let fresh = self.auth.refresh(&stale.access_token).await.and_then(|fresh| {
             self.check(&fresh)?;
             if fresh.user_id == stale.user_id {
@@ -174,7 +203,18 @@ pub async fn last_sequence_number(
     cache: SecretsCache,
     session: &SessionId,
 ) -> Result<Option<i64>, SyncError> {
-    let server = Server { supabase, auth, cache };
+    let server = Server::new(supabase, auth, cache);
     let auth = server.session().await?;
     Ok(server.last_sequence_number(&auth, session).await?)
+}
+
+const fn blames_rows(verdict: Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::Rejected
+            | Verdict::Forbidden
+            | Verdict::MissingParent
+            | Verdict::TooLarge
+            | Verdict::DuplicateInBatch
+    )
 }

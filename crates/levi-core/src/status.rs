@@ -38,6 +38,10 @@ pub struct Status {
     /// Parked rows of repositories and sessions, at most 100: what depends on them waits. A session that was deleted
     /// on another device is here with the code `session_gone`.
     pub parked_parents: Vec<ParkedParent>,
+    /// Sessions whose secret some of the user's devices could not be given at the last attempt, for example because
+    /// their public key cannot be used. The other devices have it, and Levi tries again; until then the row is among
+    /// `totals.control_rows`.
+    pub incomplete_secrets: u64,
     /// The outbox's last failure, until it works again.
     pub outbox_failure: Option<Reason>,
     /// What the outbox took of the disk when it was last looked at; `None` if it has no file of its own. A log that

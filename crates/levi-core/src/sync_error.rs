@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 
 use levi_crypto::envelope::EnvelopeError;
@@ -5,7 +6,8 @@ use levi_crypto::{SealError, SessionSecretError};
 use levi_outbox::{Reason, RowKind};
 use levi_transport::{ApiError, Verdict};
 use levi_types::{
-    AuthError, InvalidMessage, InvalidRecord, RepositoryId, SessionId, StoreError, UnknownStatus, UserId,
+    AuthError, DeviceId, InvalidMessage, InvalidRecord, NotAUuid, RepositoryId, SessionId, StoreError,
+    UnknownStatus, UserId,
 };
 
 use crate::error::EnqueueError;
@@ -68,11 +70,12 @@ pub enum SyncError {
         /// Its id.
         id: String,
     },
-    /// A uuid in upper case.
-    #[error(
-        "{0} is a uuid with upper-case letters; the server returns it in lower case; write it in lower case"
-    )]
-    UpperCaseUuid(String),
+    /// An id is not a uuid in the server's spelling.
+    #[error(transparent)]
+    NotAUuid(#[from] NotAUuid),
+    /// Some devices cannot be given the secret for now; the others have it. Levi tries again.
+    #[error("{0}")]
+    DevicesSkipped(SkippedDevices),
     /// The sign-in cannot be used now.
     #[error("{0}")]
     SignInUnavailable(String),
@@ -103,6 +106,12 @@ pub enum EncryptionError {
     /// The device's public key cannot be used.
     #[error("the device's public key cannot be used: {0}")]
     Device(#[from] levi_crypto::envelope::DeviceKeyError),
+    /// The device's id is not a uuid in the server's spelling.
+    #[error(transparent)]
+    NotAUuid(#[from] NotAUuid),
+    /// The device's row cannot be read, or the server refused the envelope for it.
+    #[error("{0}")]
+    Row(ApiError),
     /// The daemon does not trust the device's public key.
     #[error("the daemon does not trust the device's public key")]
     Untrusted,
@@ -115,6 +124,23 @@ pub enum EncryptionError {
     /// The secret in the outbox could not be decrypted.
     #[error(transparent)]
     Open(#[from] levi_crypto::OpenError),
+}
+
+/// Devices without a secret that they are to have, and why.
+#[derive(Clone, Debug)]
+pub struct SkippedDevices(pub Vec<(DeviceId, EncryptionError)>);
+
+impl fmt::Display for SkippedDevices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// The devices that the text names.
+        const NAMED: usize = 3;
+        write!(f, "{} of the user's devices have no secret of this session yet", self.0.len())?;
+        for (number, (device, error)) in self.0.iter().take(NAMED).enumerate() {
+            let before = if number == 0 { ": " } else { "; " };
+            write!(f, "{before}{device} ({error})")?;
+        }
+        Ok(())
+    }
 }
 
 impl From<AuthError> for SyncError {
@@ -165,7 +191,8 @@ impl SyncError {
             Self::NotRecorded(_) => "not_stored",
             Self::SessionGone(_) => SESSION_GONE,
             Self::OwnedByAnother { .. } => "owned_by_another",
-            Self::UnknownStatus(_) | Self::UpperCaseUuid(_) | Self::InvalidRecord(_) => "invalid",
+            Self::UnknownStatus(_) | Self::NotAUuid(_) | Self::InvalidRecord(_) => "invalid",
+            Self::DevicesSkipped(_) => "devices_skipped",
             Self::Encryption(_) => "encryption",
         }
     }
@@ -209,6 +236,7 @@ impl From<SyncError> for SendError {
             | SyncError::SecretNotFound(_)
             | SyncError::Store(_)
             | SyncError::Waiting(_)
+            | SyncError::DevicesSkipped(_)
             | SyncError::SignInUnavailable(_) => Self::Wait(error),
             _ => Self::Never(error),
         }

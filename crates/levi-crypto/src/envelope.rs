@@ -202,10 +202,11 @@ pub enum EnvelopeError {
     /// The ephemeral key is a point that no honest sender produces.
     #[error("the envelope's ephemeral key is of low order; do not trust it")]
     LowOrder,
-    /// Authentication failed: another sender, recipient, user or session, or altered bytes. Authenticated encryption
-    /// does not tell which.
+    /// Authentication failed: another sender, recipient, user or session, another key of one of them, or altered bytes.
+    /// Authenticated encryption does not tell which.
     #[error(
-        "the envelope was not sealed by that device for this device and session, or was altered; do not trust it"
+        "the envelope was not sealed for this device and session under a key that its sender is known by, or was \
+         altered; if one of the two devices has a new key, share the session again (`levi share`)"
     )]
     Forged,
     /// The envelope is authentic, but its content is not a session secret.

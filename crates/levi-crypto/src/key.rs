@@ -1,51 +1,69 @@
 //! 256-bit secret keys: contentless `Debug`, zeroised on drop, equality in constant time.
+//!
+//! The bytes are made in place on the heap and never move: a move copies a pointer, while moving an array would leave
+//! its bytes behind on the stack. Clones share them, and the last one zeroises. Copies that this crate cannot prevent:
+//! the array that a caller passes to `from_bytes`; the scalars of `x25519-dalek` and `hpke`, which zeroise on drop
+//! but move; and the key schedule of `ring`, which does not zeroise.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use levi_types::SecretString;
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// Length of every secret key in this crate, in bytes.
 pub(crate) const KEY_BYTES: usize = 32;
 
 /// The bytes inside the public key types.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub(crate) struct SecretBytes([u8; KEY_BYTES]);
+#[derive(Clone)]
+pub(crate) struct SecretBytes(Arc<Zeroizing<[u8; KEY_BYTES]>>);
 
 impl SecretBytes {
-    pub(crate) const fn new(bytes: [u8; KEY_BYTES]) -> Self {
-        Self(bytes)
-    }
-
-    pub(crate) fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-        let mut key = Self([0; KEY_BYTES]);
-        rng.fill_bytes(&mut key.0);
+    /// Takes the bytes, and zeroises the copy of them that was passed.
+    pub(crate) fn new(mut bytes: [u8; KEY_BYTES]) -> Self {
+        let key = Self::filled(|key| key.copy_from_slice(&bytes));
+        bytes.zeroize();
         key
     }
 
-    pub(crate) const fn expose(&self) -> &[u8; KEY_BYTES] {
+    /// Lets `fill` write the bytes where they stay.
+    pub(crate) fn filled(fill: impl FnOnce(&mut [u8; KEY_BYTES])) -> Self {
+        let mut key = Arc::new(Zeroizing::new([0; KEY_BYTES]));
+        // Nobody else has it yet.
+        if let Some(bytes) = Arc::get_mut(&mut key) {
+            fill(bytes);
+        }
+        Self(key)
+    }
+
+    pub(crate) fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        Self::filled(|key| rng.fill_bytes(key))
+    }
+
+    pub(crate) fn expose(&self) -> &[u8; KEY_BYTES] {
         &self.0
     }
 
     pub(crate) fn from_base64(text: &str) -> Result<Self, KeyTextError> {
         let bytes = Zeroizing::new(STANDARD.decode(text).map_err(|_| KeyTextError::NotBase64)?);
-        let bytes =
-            bytes.as_slice().try_into().map_err(|_| KeyTextError::WrongLength { bytes: bytes.len() })?;
-        Ok(Self(bytes))
+        if bytes.len() != KEY_BYTES {
+            return Err(KeyTextError::WrongLength { bytes: bytes.len() });
+        }
+        Ok(Self::filled(|key| key.copy_from_slice(&bytes)))
     }
 
     pub(crate) fn expose_base64(&self) -> SecretString {
-        SecretString::new(STANDARD.encode(self.0))
+        SecretString::new(STANDARD.encode(self.expose()))
     }
 }
 
 impl PartialEq for SecretBytes {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.expose().ct_eq(other.expose()).into()
     }
 }
 
@@ -75,7 +93,7 @@ macro_rules! stored_key {
 
         impl $name {
             /// Takes the key's 32 bytes.
-            pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+            pub fn from_bytes(bytes: [u8; 32]) -> Self {
                 Self(crate::key::SecretBytes::new(bytes))
             }
 
@@ -93,7 +111,7 @@ macro_rules! stored_key {
             }
 
             /// The key's bytes. Comment each call with the reason for the exposure.
-            pub const fn expose_bytes(&self) -> &[u8; 32] {
+            pub fn expose_bytes(&self) -> &[u8; 32] {
                 self.0.expose()
             }
 
@@ -121,11 +139,16 @@ pub struct MessageKey(SecretBytes);
 
 impl MessageKey {
     /// Takes the key's 32 bytes.
-    pub const fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
+    pub fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
         Self(SecretBytes::new(bytes))
     }
 
-    pub(crate) const fn expose(&self) -> &[u8; KEY_BYTES] {
+    /// Lets `fill` write the key where it stays.
+    pub(crate) fn filled(fill: impl FnOnce(&mut [u8; KEY_BYTES])) -> Self {
+        Self(SecretBytes::filled(fill))
+    }
+
+    pub(crate) fn expose(&self) -> &[u8; KEY_BYTES] {
         self.0.expose()
     }
 }

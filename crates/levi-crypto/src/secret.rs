@@ -43,7 +43,7 @@ impl SessionSecret {
             }
             _ => SessionSecretError::Alphabet,
         })?;
-        Ok(Self { text: text.into(), key: MessageKey::from_bytes(*key) })
+        Ok(Self { text: text.into(), key: MessageKey::filled(|bytes| bytes.copy_from_slice(key.as_slice())) })
     }
 
     /// A new secret from `rng`.
@@ -54,7 +54,7 @@ impl SessionSecret {
         let mut text = String::with_capacity(LENGTH);
         text.push_str(PREFIX);
         URL_SAFE_NO_PAD.encode_string(key.as_slice(), &mut text);
-        Self { text: text.into(), key: MessageKey::from_bytes(*key) }
+        Self { text: text.into(), key: MessageKey::filled(|bytes| bytes.copy_from_slice(key.as_slice())) }
     }
 
     /// The secret's text. Comment each call with the reason for the exposure.

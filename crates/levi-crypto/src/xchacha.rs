@@ -68,7 +68,7 @@ fn subkey(key: &Key, nonce: &ExtendedNonce) -> Result<LessSafeKey, ring::error::
     let (head, _) = nonce.split_at(16);
     let mut input = Array::default();
     input.copy_from_slice(head);
-    let mut subkey = chacha20::hchacha::<R20>(&Array(*key), &input);
+    let mut subkey = chacha20::hchacha::<R20>(key.into(), &input);
     let unbound = UnboundKey::new(&CHACHA20_POLY1305, &subkey);
     subkey.zeroize();
     unbound.map(LessSafeKey::new)

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use levi_types::{DeviceId, MAX_ID_BYTES, is_upper_case_uuid};
+use levi_types::{DeviceId, MAX_ID_BYTES, is_canonical_uuid};
 
 use crate::bytes::{Reader, Writer};
 use crate::crockford;
@@ -130,7 +130,8 @@ pub fn check_id(id: &str) -> Result<(), InvalidId> {
     if id.chars().any(char::is_control) {
         return Err(InvalidId::Control);
     }
-    if is_upper_case_uuid(id) { Err(InvalidId::UpperCaseUuid) } else { Ok(()) }
+    let is_upper_case_uuid = !is_canonical_uuid(id) && is_canonical_uuid(&id.to_ascii_lowercase());
+    if is_upper_case_uuid { Err(InvalidId::UpperCaseUuid) } else { Ok(()) }
 }
 
 /// Checks the name of a member: 1 to 128 characters, none of which is a control character or changes how the text around

@@ -7,6 +7,7 @@ mod disk;
 mod model;
 mod plan;
 mod random;
+mod readers;
 mod run;
 mod sender;
 mod server;

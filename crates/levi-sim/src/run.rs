@@ -11,6 +11,7 @@ use levi_types::Monotonic;
 
 use crate::model::Violation;
 use crate::plan::Plan;
+use crate::readers;
 use crate::simulation::{Counts, Outcome, Simulation};
 
 /// Runs a plan. A panic anywhere in Levi is a violation as well.
@@ -24,7 +25,18 @@ pub fn replay(plan: &Plan) -> Outcome {
 }
 
 fn run_with(plan: &Plan, traced: bool) -> Outcome {
-    catch_unwind(AssertUnwindSafe(|| Simulation::run(plan, traced))).unwrap_or_else(|panic| {
+    let run = || {
+        let mut outcome = Simulation::run(plan, traced);
+        if outcome.violation.is_none() && readers::is_run_by(plan.seed) {
+            let (violation, mut trace) = readers::run(plan.seed);
+            outcome.violation = violation;
+            if traced {
+                outcome.trace.append(&mut trace);
+            }
+        }
+        outcome
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
         let violation = Violation { oracle: "panic", what: text.to_owned(), at: Monotonic::default() };

@@ -7,6 +7,7 @@ mod classify;
 #[cfg(feature = "http")]
 mod http;
 mod json;
+mod paging;
 mod query;
 pub mod rows;
 mod sign_in;
@@ -20,6 +21,10 @@ pub use auth::{StoredAuth, user_of_token};
 pub use classify::{ResponseHead, classify, offenders};
 #[cfg(feature = "http")]
 pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};
+pub use paging::{
+    BadPage, DevicesOf, MessagesOf, PageSize, PageSource, PagedQuery, PassedOver, RowsPage, SecretsFor,
+    SharedPageSize, check_page, next_page, read_all, read_one,
+};
 #[cfg(feature = "mock")]
 pub use sign_in::MockSignIn;
 pub use sign_in::{SignIn, SignInError, Tokens};

@@ -9,12 +9,22 @@ use crate::supabase::{Select, Update};
 use crate::table::Table;
 
 impl Select {
-    /// The active devices of `user` that have a public key, as [`DeviceRow`](crate::rows::DeviceRow)s.
-    pub fn active_devices(user: &UserId) -> Self {
+    /// At most `limit` active devices of `user` that have a public key, ordered by id, after device `after` if given, as
+    /// [`DeviceRow`](crate::rows::DeviceRow)s.
+    pub fn active_devices(user: &UserId, after: Option<&DeviceId>, limit: u32) -> Self {
+        Self::devices(user, after, limit).all_columns()
+    }
+
+    /// The id alone of the first of these devices.
+    pub(crate) fn first_device_after(user: &UserId, after: Option<&DeviceId>) -> Self {
+        Self::devices(user, after, 1).columns("id")
+    }
+
+    fn devices(user: &UserId, after: Option<&DeviceId>, limit: u32) -> Query {
         Query::of(Table::Devices)
             .eq("user_id", user.as_str())
-            .raw("&is_active=eq.true&public_key=not.is.null&order=id")
-            .all_columns()
+            .raw("&is_active=eq.true&public_key=not.is.null")
+            .page("id", after.map(DeviceId::as_str), limit)
     }
 
     /// One device, active or not, as a [`DeviceRow`](crate::rows::DeviceRow).
@@ -51,11 +61,17 @@ impl Select {
     /// At most `limit` secrets for `device`, ordered by session, after session `after` if given, as
     /// [`SecretRow`](crate::rows::SecretRow)s: the sessions that this device can read.
     pub fn secrets_for(device: &DeviceId, after: Option<&SessionId>, limit: u32) -> Self {
-        let mut query = Query::of(Table::Secrets).eq("device_id", device.as_str());
-        if let Some(after) = after {
-            query = query.filter("session_id", "gt", after.as_str());
-        }
-        query.raw(&format!("&order=session_id&limit={limit}")).all_columns()
+        Self::secrets(device, after, limit).all_columns()
+    }
+
+    /// The session's id alone of the first of these secrets.
+    pub(crate) fn first_secret_after(device: &DeviceId, after: Option<&SessionId>) -> Self {
+        Self::secrets(device, after, 1).columns("session_id")
+    }
+
+    fn secrets(device: &DeviceId, after: Option<&SessionId>, limit: u32) -> Query {
+        let query = Query::of(Table::Secrets).eq("device_id", device.as_str());
+        query.page("session_id", after.map(SessionId::as_str), limit)
     }
 
     /// At most `limit` messages of `session` after sequence number `after`, in order, as
@@ -63,13 +79,17 @@ impl Select {
     ///
     /// A server may return fewer than `limit` (it has a row limit of its own): only an empty page is the end.
     pub fn messages_after(session: &SessionId, after: Option<i64>, limit: u32) -> Self {
-        let mut query = Query::of(Table::Messages).eq("session_id", session.as_str());
-        if let Some(after) = after {
-            query = query.filter("sequence_number", "gt", &after.to_string());
-        }
-        query
-            .raw(&format!("&order=sequence_number&limit={limit}"))
-            .columns("sequence_number,content_encrypted,content_nonce")
+        Self::messages(session, after, limit).columns("sequence_number,content_encrypted,content_nonce")
+    }
+
+    /// The sequence number alone of the first of these messages.
+    pub(crate) fn first_number_after(session: &SessionId, after: Option<i64>) -> Self {
+        Self::messages(session, after, 1).columns("sequence_number")
+    }
+
+    fn messages(session: &SessionId, after: Option<i64>, limit: u32) -> Query {
+        let query = Query::of(Table::Messages).eq("session_id", session.as_str());
+        query.page("sequence_number", after.map(|after| after.to_string()).as_deref(), limit)
     }
 
     /// The nonces of the messages of `session` with these sequence numbers, as [`MessageRow`](crate::rows::MessageRow)s
@@ -155,6 +175,15 @@ impl Query {
         self
     }
 
+    /// At most `limit` rows past `after`, in the order of the unique column `key`.
+    fn page(self, key: &str, after: Option<&str>, limit: u32) -> Self {
+        let query = match after {
+            Some(after) => self.filter(key, "gt", after),
+            None => self,
+        };
+        query.raw(&format!("&order={key}&limit={limit}"))
+    }
+
     fn raw(mut self, parameters: &str) -> Self {
         self.text.push_str(parameters);
         self
@@ -192,9 +221,9 @@ mod tests {
         let encoded = "a%20b%26c%3Dd%2Ce.%25%28%C3%A9%29";
         let table = [
             (
-                Select::active_devices(&"u".into()),
+                Select::active_devices(&"u".into(), Some(&"d".into()), 7),
                 "select=id,user_id,name,device_type,public_key,is_active\
-                 &user_id=eq.u&is_active=eq.true&public_key=not.is.null&order=id"
+                 &user_id=eq.u&is_active=eq.true&public_key=not.is.null&id=gt.d&order=id&limit=7"
                     .to_owned(),
             ),
             (

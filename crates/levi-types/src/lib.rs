@@ -10,16 +10,18 @@ mod ports;
 mod record;
 mod secret;
 mod session;
+mod uuid;
 
 pub use auth::{Auth, AuthError, AuthSession};
 pub use clock::{Clock, Monotonic, Now, Wall};
 pub use context::SyncContext;
 pub use id::{DeviceId, MessageId, RepositoryId, SessionId, UserId};
-pub use message::{InvalidMessage, MAX_ID_BYTES, MessageSyncRequest, check_id, is_upper_case_uuid};
+pub use message::{InvalidMessage, MAX_ID_BYTES, MessageSyncRequest, check_id};
 pub use ports::{
-    CredentialName, Credentials, CredentialsError, Delivery, DeliveryReport, PortErrorKind, SessionStore,
-    StoreError,
+    CredentialName, Credentials, CredentialsError, Delivery, DeliveryReport, PortErrorKind, ReceivedSecret,
+    SenderKey, SessionStore, StoreError,
 };
 pub use record::{InvalidRecord, MAX_TEXT_BYTES};
 pub use secret::{AccessToken, RefreshToken, SecretString};
 pub use session::{CodingSession, Repository, SessionStatus, UnknownStatus};
+pub use uuid::{NotAUuid, is_canonical_uuid};

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{MessageId, SessionId};
+use crate::{MessageId, NotAUuid, SessionId};
 
 /// The longest id that Levi accepts, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 256;
@@ -13,8 +13,7 @@ pub struct MessageSyncRequest {
     /// The daemon's own id for the message. A second request with the same message id, session and sequence number
     /// replaces the first.
     pub message_id: MessageId,
-    /// The session of the message. Its key encrypts the content. A lower-case uuid: one in upper case is refused at
-    /// once, and other text is parked when PostgreSQL refuses it (22P02).
+    /// The session of the message. Its key encrypts the content. A uuid in the server's spelling.
     pub session_id: SessionId,
     /// The position in the session: zero or more, unique in the session.
     pub sequence_number: i64,
@@ -29,10 +28,7 @@ impl MessageSyncRequest {
     /// [`InvalidMessage`], which names the field and says what to do.
     pub fn check(&self, max_message_bytes: usize) -> Result<(), InvalidMessage> {
         check_id("message_id", self.message_id.as_str())?;
-        check_id("session_id", self.session_id.as_str())?;
-        if is_upper_case_uuid(self.session_id.as_str()) {
-            return Err(InvalidMessage::UpperCaseUuid { field: "session_id" });
-        }
+        self.session_id.check()?;
         if self.sequence_number < 0 {
             return Err(InvalidMessage::NegativeSequenceNumber(self.sequence_number));
         }
@@ -58,18 +54,6 @@ pub fn check_id(field: &'static str, id: &str) -> Result<(), InvalidMessage> {
         return Err(InvalidMessage::ControlInId { field });
     }
     Ok(())
-}
-
-/// Whether `id` is a uuid (RFC 9562) written with upper-case letters.
-///
-/// PostgreSQL returns uuids in lower case, and ciphertext is bound to ids as text. So a reader that has the id from the
-/// server cannot open what was sealed under the upper-case form.
-pub fn is_upper_case_uuid(id: &str) -> bool {
-    let shape = |(at, byte): (usize, u8)| match at {
-        8 | 13 | 18 | 23 => byte == b'-',
-        _ => byte.is_ascii_hexdigit(),
-    };
-    id.len() == 36 && id.bytes().enumerate().all(shape) && id.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
 impl fmt::Debug for MessageSyncRequest {
@@ -107,14 +91,9 @@ pub enum InvalidMessage {
         /// The id's field.
         field: &'static str,
     },
-    /// A uuid in upper case.
-    #[error(
-        "{field} is a uuid with upper-case letters; the server returns it in lower case, so write it in lower case"
-    )]
-    UpperCaseUuid {
-        /// The id's field.
-        field: &'static str,
-    },
+    /// The session's id is not a uuid in the server's spelling.
+    #[error(transparent)]
+    NotAUuid(#[from] NotAUuid),
     /// A sequence number below zero.
     #[error("sequence_number is {0}; it must be zero or more")]
     NegativeSequenceNumber(i64),
@@ -149,24 +128,23 @@ mod tests {
     #[test]
     fn each_bad_field_is_named() {
         let long = "x".repeat(MAX_ID_BYTES + 1);
+        let good = "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a03";
+        let not_a_uuid = |id: &str| Err(InvalidMessage::NotAUuid(SessionId::from(id).check().unwrap_err()));
+        let upper = good.to_uppercase();
         let table = [
-            (request("m", "s", 0, ""), Ok(())),
-            (request("m", "s", i64::MAX, "\0 \u{1F600}"), Ok(())),
-            (request("", "s", 0, ""), Err(InvalidMessage::EmptyId { field: "message_id" })),
-            (request("m", "", 0, ""), Err(InvalidMessage::EmptyId { field: "session_id" })),
-            (request("m", "s", -1, ""), Err(InvalidMessage::NegativeSequenceNumber(-1))),
-            (request("m", "s\0", 0, ""), Err(InvalidMessage::ControlInId { field: "session_id" })),
+            (request("m", good, 0, ""), Ok(())),
+            (request("m", good, i64::MAX, "\0 \u{1F600}"), Ok(())),
+            (request("", good, 0, ""), Err(InvalidMessage::EmptyId { field: "message_id" })),
+            (request("m\0", good, 0, ""), Err(InvalidMessage::ControlInId { field: "message_id" })),
             (
-                request("m", &long, 0, ""),
-                Err(InvalidMessage::LongId { field: "session_id", bytes: MAX_ID_BYTES + 1 }),
+                request(&long, good, 0, ""),
+                Err(InvalidMessage::LongId { field: "message_id", bytes: MAX_ID_BYTES + 1 }),
             ),
-            (
-                request("m", "8F14E45F-CEEA-467F-A8D5-2F0C1C1D6A03", 0, ""),
-                Err(InvalidMessage::UpperCaseUuid { field: "session_id" }),
-            ),
-            (request("m", "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a03", 0, ""), Ok(())),
-            (request("m", "DRAFT", 0, ""), Ok(())),
-            (request("m", "s", 0, "123456789"), Err(InvalidMessage::TooLarge { bytes: 9, limit: 8 })),
+            (request("m", "", 0, ""), not_a_uuid("")),
+            (request("m", "chat-1", 0, ""), not_a_uuid("chat-1")),
+            (request("m", &upper, 0, ""), not_a_uuid(&upper)),
+            (request("m", good, -1, ""), Err(InvalidMessage::NegativeSequenceNumber(-1))),
+            (request("m", good, 0, "123456789"), Err(InvalidMessage::TooLarge { bytes: 9, limit: 8 })),
         ];
         for (request, expected) in table {
             assert_eq!(request.check(8), expected, "{request:?}");

@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::{CodingSession, MessageId, Repository, RepositoryId, SecretString, SessionId, UserId};
+use crate::{CodingSession, DeviceId, MessageId, Repository, RepositoryId, SecretString, SessionId, UserId};
 
 /// The daemon's own store of repositories, sessions and their secrets.
 pub trait SessionStore: Send + Sync {
@@ -68,6 +68,65 @@ pub trait SessionStore: Send + Sync {
     /// [`StoreError`]. Levi logs it and does not call again, because the outbox and not this record decides what is
     /// sent.
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError>;
+
+    /// The secrets of `session` that this device opened for `user` before, and those that its own store had before the
+    /// present one, the latest first. For reading only: Levi seals under none of them.
+    ///
+    /// On the server, a session's later secret replaces the earlier one, and a device's later key its earlier one. So
+    /// what was readable stays readable after a restart only if the store keeps what was opened. The default keeps
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn received_secrets(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+    ) -> Result<Vec<ReceivedSecret>, StoreError> {
+        let _ = (user, session);
+        Ok(Vec::new())
+    }
+
+    /// Keeps a secret that this device opened for `user`. Keeping it again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]; Levi logs it and reads with the secret all the same.
+    fn keep_received_secret(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        received: &ReceivedSecret,
+    ) -> Result<(), StoreError> {
+        let _ = (user, session, received);
+        Ok(())
+    }
+
+    /// The public keys (base64) of `sender` under which this device opened an envelope for `user` before.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn sender_keys(&self, user: &UserId, sender: &DeviceId) -> Result<Vec<String>, StoreError> {
+        let _ = (user, sender);
+        Ok(Vec::new())
+    }
+}
+
+/// A secret that messages of a session may have been sealed under, beside the present one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedSecret {
+    /// The secret (`sess_...`).
+    pub secret: SecretString,
+    /// Who sealed it for this device. `None`: it is an earlier secret of this device's own store.
+    pub sender: Option<SenderKey>,
+}
+
+/// A device, and the public key that it had when it sealed an envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SenderKey {
+    /// The device.
+    pub device_id: DeviceId,
+    /// base64 of 32 bytes.
+    pub public_key: String,
 }
 
 /// The delivery of one message.

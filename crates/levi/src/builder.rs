@@ -205,6 +205,7 @@ impl LeviBuilder {
             let OpenOutbox { store, recovered } = outbox.open()?;
             Ok(Opened { outbox: store, recovered, supabase, auth })
         };
+        let backoff = self.config.backoff();
         let worker = Worker::new(WorkerParts {
             config: self.config,
             open: Box::new(open),
@@ -220,6 +221,7 @@ impl LeviBuilder {
             cache: self.cache,
             clock: self.clock,
             trust: self.trust,
+            backoff,
             session_sync: Mutex::default(),
             #[cfg(feature = "sqlite")]
             wake_up: WakeUp::new(outbox_path),

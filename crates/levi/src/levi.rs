@@ -10,6 +10,7 @@ use levi_core::{
 #[cfg(feature = "sqlite")]
 use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
+use levi_outbox::backoff::Backoff;
 use levi_transport::HttpOptions;
 use levi_types::{Clock, DeviceId, MessageSyncRequest, SessionId, SessionStore, SyncContext, UserId};
 use tokio::sync::watch;
@@ -29,6 +30,7 @@ pub struct Levi {
     pub(crate) cache: SecretsCache,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) trust: Option<DeviceTrust>,
+    pub(crate) backoff: Backoff,
     /// The service that sends a user's control rows; every caller gets a clone.
     pub(crate) session_sync: Mutex<Vec<UsersSessionSync>>,
 }
@@ -52,7 +54,16 @@ pub enum NotConnected {
     /// Session sync runs for another device of the user here already.
     #[error("session sync runs for another device in this Levi; build a Levi for each device")]
     OtherDevice,
+    /// The device's id is not a uuid in the server's spelling.
+    #[error(
+        "the device's id is not a uuid as the server writes it: 36 characters, lower case, such as \
+         8f14e45f-ceea-467f-a8d5-2f0c1c1d6a03"
+    )]
+    NotAUuid,
 }
+
+/// How often a read is tried again after a passing failure, with the delays of `LeviConfig`.
+const READ_RETRIES: u32 = 4;
 
 impl Levi {
     /// A worker with the default outbox, for the project at `api_url`.
@@ -191,6 +202,7 @@ impl Levi {
         device_id: DeviceId,
         device_private_key: DevicePrivateKey,
     ) -> Result<SessionSyncService, NotConnected> {
+        device_id.check().map_err(|_| NotConnected::NotAUuid)?;
         let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
         let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
         let mut kept = self.session_sync.lock().unwrap_or_else(PoisonError::into_inner);
@@ -229,10 +241,13 @@ impl Levi {
         device_id: DeviceId,
         device_private_key: DevicePrivateKey,
     ) -> Result<Reader, NotConnected> {
+        device_id.check().map_err(|_| NotConnected::NotAUuid)?;
         let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
         let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
         let supabase = Arc::clone(&connection.supabase);
-        let reader = Reader::new(supabase, auth, device_id, device_private_key, self.cache.clone());
+        let reader = Reader::new(supabase, auth, device_id, device_private_key, self.cache.clone())
+            .with_store(Arc::clone(&self.session_store))
+            .with_retries(self.backoff, READ_RETRIES);
         Ok(match &self.trust {
             Some(trust) => reader.with_trust(Arc::clone(trust)),
             None => reader,

@@ -1,4 +1,5 @@
-//! What the other devices must read: a fingerprint of each stored message, 24 bytes a message.
+//! What the other devices must read: a fingerprint of each stored message, 24 bytes a message, and its place in the order
+//! of enqueueing.
 
 use std::collections::HashMap;
 
@@ -37,8 +38,20 @@ impl Pending {
 /// One session of the demo.
 pub(crate) struct ExpectedSession {
     pub(crate) id: SessionId,
-    /// Unordered until [`Expected::sorted`] is called.
+    /// In the order of enqueueing until [`Expected::sorted`] is called.
     pub(crate) messages: Vec<(i64, Fingerprint)>,
+    /// The sequence numbers in the order of enqueueing, where they do not rise.
+    pub(crate) enqueued: Vec<i64>,
+}
+
+impl ExpectedSession {
+    /// The sequence numbers in the order in which they were enqueued.
+    pub(crate) fn enqueued(&self) -> Vec<i64> {
+        if self.enqueued.is_empty() {
+            return self.messages.iter().map(|(number, _)| *number).collect();
+        }
+        self.enqueued.clone()
+    }
 }
 
 /// Every message that is stored in the outbox of the writing device.
@@ -62,7 +75,7 @@ impl Expected {
     }
 
     pub(crate) fn add_session(&mut self, name: String, id: SessionId) {
-        self.sessions.insert(name, ExpectedSession { id, messages: Vec::new() });
+        self.sessions.insert(name, ExpectedSession { id, messages: Vec::new(), enqueued: Vec::new() });
     }
 
     /// Adds a message once it is stored.
@@ -77,7 +90,10 @@ impl Expected {
     /// The sessions, each with its messages in order.
     pub(crate) fn sorted(&mut self) -> Vec<&ExpectedSession> {
         for session in self.sessions.values_mut() {
-            session.messages.sort_unstable();
+            if !session.messages.is_sorted_by_key(|(number, _)| *number) {
+                session.enqueued = session.messages.iter().map(|(number, _)| *number).collect();
+                session.messages.sort_unstable();
+            }
         }
         let mut sessions: Vec<_> = self.sessions.values().collect();
         sessions.sort_unstable_by(|a, b| a.id.cmp(&b.id));

@@ -37,7 +37,7 @@ use crate::config::LeviConfig;
 use crate::error::EnqueueError;
 pub use crate::sealer::{Message, Sealer};
 use crate::status::{LastError, Status};
-use crate::sync_error::SendError;
+use crate::sync_error::{SendError, SyncError};
 use crate::write_messages::TakenRow;
 
 /// The most parked parents that the status lists.
@@ -76,6 +76,8 @@ pub struct Engine {
     sent: HashMap<BatchId, Vec<Sent>>,
     /// The messages of the batches whose outcome came in this turn: some may be parked.
     parkable: Vec<Sent>,
+    /// The sessions whose secret some devices could not be given at the last attempt.
+    incomplete_secrets: HashSet<LaneKey>,
     /// The outbox's last failure, until a commit succeeds.
     outbox_error: Option<Arc<OutboxError>>,
     status: Status,
@@ -154,6 +156,7 @@ impl Engine {
             overwriting: HashSet::new(),
             sent: HashMap::new(),
             parkable: Vec::new(),
+            incomplete_secrets: HashSet::new(),
             outbox_error: None,
             status: Status::default(),
             changed: true,
@@ -269,6 +272,7 @@ impl Engine {
         self.status.requests_in_flight = self.batcher.in_flight().len();
         self.status.rows_in_flight = self.batcher.in_flight().map(Batch::rows).sum();
         self.status.paused = self.batcher.paused();
+        self.status.incomplete_secrets = self.incomplete_secrets.len() as u64;
         self.status.held_in_memory = self.uncommitted.held();
         self.status.outbox_failure = self.outbox_error.as_deref().map(commit::reason_of);
         Some(self.status.clone())
@@ -336,6 +340,14 @@ impl Engine {
         if let Some((key, row)) = self.batcher.batch(batch).and_then(Batch::control_row) {
             let code = result.as_ref().map_or_else(SendError::code, |()| "done");
             tracing::debug!(%key, code, "control row sent");
+            match result {
+                Err(SendError::Wait(SyncError::DevicesSkipped(_))) => {
+                    self.incomplete_secrets.insert(key.clone());
+                }
+                _ => {
+                    self.incomplete_secrets.remove(key);
+                }
+            }
             self.steps.attempted(row, result);
             return self.note_control_outcome(now, result);
         }

@@ -15,10 +15,7 @@ use levi_crypto::SessionSecret;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_outbox::Reason;
 use levi_transport::{StoredAuth, Supabase};
-use levi_types::{
-    Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore, check_id,
-    is_upper_case_uuid,
-};
+use levi_types::{Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rand_core::CryptoRng;
@@ -92,7 +89,7 @@ impl SessionSyncService {
         secrets_cache: SecretsCache,
     ) -> Self {
         let steps = Steps {
-            server: Server { supabase, auth, cache: secrets_cache },
+            server: Server::new(supabase, auth, secrets_cache),
             store,
             device: ThisDevice::new(device_id, device_private_key),
             clock: Arc::new(SystemClock::new()),
@@ -149,7 +146,8 @@ impl SessionSyncService {
         repository_id: &RepositoryId,
         session_secret: &SessionSecret,
     ) -> Result<NewSession, SyncError> {
-        check_ids([session_id.as_str(), repository_id.as_str()])?;
+        session_id.check()?;
+        repository_id.check()?;
         self.check_repository(repository_id)?;
         self.check_session(session_id)?;
         self.remember(session_id, session_secret);
@@ -171,7 +169,7 @@ impl SessionSyncService {
     /// # Errors
     /// [`SyncError`]; with an outbox, Levi retries all the same if a later attempt may succeed.
     pub async fn sync_repository(&self, repository_id: &RepositoryId) -> Result<(), SyncError> {
-        check_ids([repository_id.as_str()])?;
+        repository_id.check()?;
         self.check_repository(repository_id)?;
         let Some(queue) = &self.queue else { return self.steps.repository(repository_id).await };
         let row = ControlRow::Repository { repository_id: repository_id.clone() };
@@ -188,7 +186,8 @@ impl SessionSyncService {
         repository_id: &RepositoryId,
         status: &str,
     ) -> Result<(), SyncError> {
-        check_ids([session_id.as_str(), repository_id.as_str()])?;
+        session_id.check()?;
+        repository_id.check()?;
         let status: SessionStatus = status.parse()?;
         self.check_session(session_id)?;
         let Some(queue) = &self.queue else {
@@ -200,17 +199,18 @@ impl SessionSyncService {
     /// Distributes a session's secret to all of the user's active devices, in one request.
     ///
     /// # Errors
-    /// [`SyncError`]; with an outbox, Levi retries all the same if a later attempt may succeed.
+    /// [`SyncError::DevicesSkipped`] if some devices cannot be given it for now, for example because their public key
+    /// cannot be used: the others have it. Otherwise as named; with an outbox, Levi retries all the same if a later attempt may succeed.
     pub async fn distribute_secret(
         &self,
         session_id: &SessionId,
         session_secret: &SessionSecret,
     ) -> Result<(), SyncError> {
-        check_ids([session_id.as_str()])?;
-        self.steps.check_session(session_id)?;
+        session_id.check()?;
+        self.check_session(session_id)?;
         self.remember(session_id, session_secret);
         let Some(queue) = &self.queue else {
-            return self.steps.secret(session_id, session_secret).await.map(drop);
+            return self.steps.secret(session_id, session_secret).await?.complete();
         };
         let row = self.secret_row(&**queue, session_id, session_secret)?;
         self.enqueue_one(&**queue, row).await
@@ -225,8 +225,8 @@ impl SessionSyncService {
         session_id: &SessionId,
         session_secret: &SessionSecret,
     ) -> Result<Distribution, SyncError> {
-        check_ids([session_id.as_str()])?;
-        self.steps.check_session(session_id)?;
+        session_id.check()?;
+        self.check_session(session_id)?;
         self.steps.secret(session_id, session_secret).await
     }
 
@@ -321,7 +321,7 @@ impl SessionSyncService {
             _ => Step::Failed(waits_for_parent()),
         };
         let secret = match session {
-            Step::Done => step(self.steps.secret(session_id, secret).await.map(drop)),
+            Step::Done => step(self.steps.secret(session_id, secret).await.and_then(Distribution::complete)),
             _ => Step::Failed(waits_for_parent()),
         };
         Ok(NewSession { repository, session, secret })
@@ -338,15 +338,4 @@ fn step(result: Result<(), SyncError>) -> Step {
 
 fn waits_for_parent() -> SyncError {
     SyncError::Waiting(Reason { code: "parent".into(), detail: "an earlier step must succeed first".into() })
-}
-
-/// Ids are sealed into envelopes as text, so they must be written as the server returns them.
-fn check_ids<const N: usize>(ids: [&str; N]) -> Result<(), SyncError> {
-    for id in ids {
-        check_id("the id of a session or repository", id)?;
-        if is_upper_case_uuid(id) {
-            return Err(SyncError::UpperCaseUuid(id.to_owned()));
-        }
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 
 use super::steps::Steps;
 use crate::control::Presence;
+use crate::reads::Retries;
 use crate::sync_error::SyncError;
 
 impl Steps {
@@ -94,7 +95,7 @@ impl Steps {
 
     /// A row refers to something that the server lacks. If that is this device, no other row can mend it.
     async fn missing_parent(&self, auth: &AuthSession, error: ApiError) -> SyncError {
-        match self.server.device(auth, &self.device.id).await {
+        match self.server.reads(auth, Retries::none()).device(&self.device.id).await {
             Ok(None) => SyncError::NoDeviceIdentity,
             _ => error.into(),
         }

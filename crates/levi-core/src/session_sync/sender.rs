@@ -45,7 +45,7 @@ impl ControlSender for SessionSender {
                     Some(wrapped) => stored_secret::open(self.queue.database_key(), &session_id, &wrapped)?,
                     None => self.steps.stored_secret(&session_id)?,
                 };
-                self.steps.secret(&session_id, &secret).await.map(drop)
+                self.steps.secret(&session_id, &secret).await?.complete()
             }
             None => {
                 tracing::warn!(%lane, "this version of Levi does not know the row");

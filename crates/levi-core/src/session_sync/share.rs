@@ -1,16 +1,22 @@
 //! A device that was registered later gets the secrets of the sessions that this device can read.
 
-use levi_transport::Select;
-use levi_transport::rows::{DeviceRow, SecretRow, decode_rows};
+use levi_crypto::SessionSecret;
+use levi_transport::rows::{DeviceRow, SecretRow};
+use levi_transport::{ApiError, Verdict};
 use levi_types::{AuthSession, DeviceId, SessionId};
 
 use super::SessionSyncService;
 use super::steps::Steps;
-use crate::reader::open_secret;
+use crate::opening::Opening;
+use crate::reader::ReadError;
+use crate::reads::{Reads, Retries};
 use crate::sync_error::SyncError;
 
-/// Envelopes in one response.
+/// Envelopes in one request.
 const PAGE: u32 = 200;
+
+/// The most sessions that are gone through.
+const MOST_SESSIONS: usize = 1_000_000;
 
 /// The sessions that were shared with a device.
 #[derive(Debug, Default)]
@@ -18,7 +24,8 @@ const PAGE: u32 = 200;
 pub struct BackfillReport {
     /// Sessions that the device can read now.
     pub shared: Vec<SessionId>,
-    /// Sessions whose own envelope this device could not open, and why.
+    /// Sessions that were not shared, and why: this device cannot open its own envelope, or the server refused the new
+    /// one. Calling again tries them again.
     pub unreadable: Vec<(SessionId, String)>,
 }
 
@@ -29,52 +36,96 @@ impl SessionSyncService {
     /// [`SyncError::NoDeviceIdentity`] if `device` is not an active device of this user with a usable key;
     /// otherwise the server's error. Calling it again does no harm.
     pub async fn share_with_device(&self, device: &DeviceId) -> Result<BackfillReport, SyncError> {
+        device.check()?;
         let steps = &self.steps;
         let auth = steps.server.session().await?;
-        let devices = steps.server.active_devices(&auth).await?;
-        let recipient: Vec<DeviceRow> = devices.into_iter().filter(|row| row.id == *device).collect();
+        let reads = steps.server.reads(&auth, Retries::default());
+        let devices = reads.active_devices().await?.into_iter().filter_map(Result::ok);
+        let recipient: Vec<DeviceRow> = devices.filter(|row| row.id == *device).collect();
         if recipient.is_empty() {
             return Err(SyncError::NoDeviceIdentity);
         }
+        let store = Some(std::sync::Arc::clone(&steps.store));
+        let opening = Opening { device: steps.device.clone(), cache: steps.server.cache.clone(), store };
+        let sharing = Sharing { steps, reads, opening, auth: &auth, recipient };
         let mut report = BackfillReport::default();
         let mut after: Option<SessionId> = None;
         loop {
-            let page = Select::secrets_for(&steps.device.id, after.as_ref(), PAGE);
-            let own: Vec<SecretRow> = decode_rows(&steps.server.select(&auth, page).await?)?;
-            let Some(last) = own.last() else { return Ok(report) };
-            after = Some(last.session_id.clone());
-            let rows = share(steps, &auth, &own, &recipient, &mut report).await?;
-            if !rows.is_empty() {
-                steps.server.upsert(&auth, &rows).await?;
+            let page = sharing.reads.sessions_of(&steps.device.id, after.as_ref(), PAGE).await?;
+            let Some(cursor) = page.cursor else { return Ok(report) };
+            after = Some(cursor);
+            let mut own = Vec::with_capacity(page.rows.len());
+            for row in page.rows {
+                match row {
+                    Ok(row) => own.push(row),
+                    Err(row) => report.unreadable.push((row.key, row.error.to_string())),
+                }
+            }
+            sharing.share(&own, &mut report).await?;
+            if report.shared.len() + report.unreadable.len() > MOST_SESSIONS {
+                let detail = format!("more than {MOST_SESSIONS} sessions; is this the right project?");
+                return Err(ApiError::new(Verdict::Unexpected, "too_many_rows", detail).into());
             }
         }
     }
 }
 
-/// Envelopes for the recipient, for each session whose secret this device can open.
-async fn share(
-    steps: &Steps,
-    auth: &AuthSession,
-    own: &[SecretRow],
-    recipient: &[DeviceRow],
-    report: &mut BackfillReport,
-) -> Result<Vec<SecretRow>, SyncError> {
-    let mut rows = Vec::with_capacity(own.len());
-    for row in own {
-        let session = row.session_id.clone();
-        let owner = steps.server.session_owner(auth, &session).await?;
-        match open_secret(&steps.server, &steps.device, auth, row).await {
-            Ok(secret) => {
-                let (distribution, mut made) =
-                    steps.envelopes(auth, &session, owner.as_ref(), &secret, recipient);
-                if let Some((_, error)) = distribution.skipped.into_iter().next() {
-                    return Err(error.into());
-                }
-                rows.append(&mut made);
-                report.shared.push(session);
+/// Sharing with one device.
+struct Sharing<'a> {
+    steps: &'a Steps,
+    reads: Reads<'a>,
+    opening: Opening,
+    auth: &'a AuthSession,
+    recipient: Vec<DeviceRow>,
+}
+
+impl Sharing<'_> {
+    /// Sends envelopes for the recipient, for each session whose secret this device has.
+    async fn share(&self, own: &[SecretRow], report: &mut BackfillReport) -> Result<(), SyncError> {
+        let mut rows = Vec::with_capacity(own.len());
+        for row in own {
+            let session = &row.session_id;
+            match self.secret(row).await {
+                Ok(secret) => rows.append(&mut self.envelope(session, &secret).await?),
+                Err(error) => report.unreadable.push((session.clone(), error.to_string())),
             }
-            Err(error) => report.unreadable.push((session, error.to_string())),
+        }
+        let refused = self.steps.server.upsert_each(self.auth, &rows).await?;
+        for row in &rows {
+            let session = row.session_id.clone();
+            match refused.iter().find(|(refused, _)| refused.session_id == session) {
+                Some((_, error)) => report.unreadable.push((session, error.to_string())),
+                None => report.shared.push(session),
+            }
+        }
+        Ok(())
+    }
+
+    /// The session's secret: from this device's envelope, else what it has without it.
+    async fn secret(&self, row: &SecretRow) -> Result<SessionSecret, ReadError> {
+        let (user, session) = (&self.auth.user_id, &row.session_id);
+        session.check()?;
+        let opened = self.opening.open(&self.reads, user, session, row).await;
+        match opened {
+            Err(error @ (ReadError::UnknownSender | ReadError::Envelope(_))) => {
+                let stored = self.opening.stored(user, session).into_iter().next();
+                stored.map(|(secret, _)| secret).ok_or(error)
+            }
+            opened => opened,
         }
     }
-    Ok(rows)
+
+    async fn envelope(
+        &self,
+        session: &SessionId,
+        secret: &SessionSecret,
+    ) -> Result<Vec<SecretRow>, SyncError> {
+        let owner = self.reads.session_owner(session).await?;
+        let (distribution, rows) =
+            self.steps.envelopes(self.auth, session, owner.as_ref(), secret, &self.recipient);
+        match distribution.skipped.into_iter().next() {
+            Some((_, error)) => Err(error.into()),
+            None => Ok(rows),
+        }
+    }
 }

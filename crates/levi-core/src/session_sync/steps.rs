@@ -15,8 +15,9 @@ use rand_core::CryptoRng;
 use super::adopted::Adopted;
 use super::parallel_map::{SharedRng, parallel_map};
 use crate::control::Presence;
+use crate::reads::Retries;
 use crate::server::{Server, ThisDevice};
-use crate::sync_error::{EncryptionError, SyncError};
+use crate::sync_error::{EncryptionError, SkippedDevices, SyncError};
 
 /// The random source, shared by steps that run concurrently.
 pub(crate) type SharedRandom = Arc<Mutex<dyn CryptoRng + Send>>;
@@ -38,8 +39,20 @@ pub(crate) struct Steps {
 pub struct Distribution {
     /// Devices that have an envelope now.
     pub delivered: Vec<DeviceId>,
-    /// Devices that have none because their public key cannot be used, and why.
+    /// Devices that have none, because their row or public key cannot be used or the server refused theirs, and why.
     pub skipped: Vec<(DeviceId, EncryptionError)>,
+}
+
+impl Distribution {
+    /// Whether every device has an envelope that is to have one. A device that the daemon does not trust is not.
+    ///
+    /// # Errors
+    /// [`SyncError::DevicesSkipped`]: the others have theirs.
+    pub fn complete(self) -> Result<(), SyncError> {
+        let wanted = |(_, error): &(DeviceId, EncryptionError)| !matches!(error, EncryptionError::Untrusted);
+        let skipped: Vec<_> = self.skipped.into_iter().filter(wanted).collect();
+        if skipped.is_empty() { Ok(()) } else { Err(SyncError::DevicesSkipped(SkippedDevices(skipped))) }
+    }
 }
 
 impl Steps {
@@ -114,7 +127,7 @@ impl Steps {
     /// Whether the server still has a session that it had once.
     pub(crate) async fn look_up(&self, session: &SessionId) -> Result<(), SyncError> {
         let auth = self.server.session().await?;
-        match self.server.session_owner(&auth, session).await? {
+        match self.server.reads(&auth, Retries::none()).session_owner(session).await? {
             Some(_) => Ok(()),
             None => Err(SyncError::SessionGone(session.clone())),
         }
@@ -127,15 +140,25 @@ impl Steps {
         secret: &SessionSecret,
     ) -> Result<Distribution, SyncError> {
         let auth = self.server.session().await?;
-        let devices = self.server.active_devices(&auth).await?;
+        // The outbox, or the caller, tries again.
+        let reads = self.server.reads(&auth, Retries::none());
+        let (mut devices, mut skipped) = (Vec::new(), Vec::new());
+        for row in reads.active_devices().await? {
+            match row {
+                Ok(device) => devices.push(device),
+                Err(row) => skipped.push((row.key, EncryptionError::Row(row.error))),
+            }
+        }
         if !devices.iter().any(|device| device.id == self.device.id) {
             return Err(SyncError::NoDeviceIdentity);
         }
-        let owner = self.server.session_owner(&auth, session).await?;
-        let (distribution, rows) = self.envelopes(&auth, session, owner.as_ref(), secret, &devices);
-        if !rows.is_empty() {
-            self.server.upsert(&auth, &rows).await?;
+        let owner = reads.session_owner(session).await?;
+        let (mut distribution, rows) = self.envelopes(&auth, session, owner.as_ref(), secret, &devices);
+        for (row, error) in self.server.upsert_each(&auth, &rows).await? {
+            distribution.delivered.retain(|device| *device != row.device_id);
+            skipped.push((row.device_id.clone(), EncryptionError::Row(error)));
         }
+        distribution.skipped.append(&mut skipped);
         Ok(distribution)
     }
 
@@ -188,7 +211,13 @@ impl Steps {
         secret: &SessionSecret,
         device: &DeviceRow,
     ) -> Result<(String, String), EncryptionError> {
-        let key = DevicePublicKey::from_base64(device.public_key.as_deref().unwrap_or_default())?;
+        device.id.check()?;
+        // A device's own public key is its own, whatever the table shows.
+        let key = if device.id == self.device.id {
+            self.device.key.public_key()
+        } else {
+            DevicePublicKey::from_base64(device.public_key.as_deref().unwrap_or_default())?
+        };
         if !self.device.trusts(&device.id, &key) {
             return Err(EncryptionError::Untrusted);
         }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use keyring_core::{CredentialStore, Entry, Error};
 use levi_types::{CredentialName, Credentials, CredentialsError, PortErrorKind, SecretString};
 
-/// One keychain entry for each credential, under a service name that the daemon chooses.
+use super::split::{self, Parts, Set};
+
+/// One keychain entry for each credential, under a service name that the daemon chooses. What is longer than an entry
+/// may be on Windows is stored in several.
 ///
 /// Keychain on macOS, Credential Manager on Windows, the Secret Service (over D-Bus) on other Unix systems.
 /// A locked keychain is an error and not an empty one. Sets no global of the keyring crates.
@@ -30,8 +33,55 @@ impl KeyringCredentials {
         Self { store, service: service.into() }
     }
 
-    fn entry(&self, name: &CredentialName) -> Result<Entry, CredentialsError> {
-        self.store.build(&self.service, name.as_str(), None).map_err(failure)
+    fn entry(&self, name: &str) -> Result<Entry, CredentialsError> {
+        self.store.build(&self.service, name, None).map_err(failure)
+    }
+
+    fn read(&self, name: &str) -> Result<Option<SecretString>, CredentialsError> {
+        match self.entry(name)?.get_password() {
+            Ok(secret) => Ok(Some(SecretString::new(secret))),
+            Err(Error::NoEntry) => Ok(None),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    fn delete(&self, name: &str) -> Result<(), CredentialsError> {
+        match self.entry(name)?.delete_credential() {
+            Ok(()) | Err(Error::NoEntry) => Ok(()),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// The parts that the entry names, if it names any.
+    fn parts(&self, name: &str) -> Result<Option<Parts>, CredentialsError> {
+        // Exposed to be parsed.
+        Ok(self.read(name)?.and_then(|entry| Parts::of(entry.expose())))
+    }
+
+    /// Puts a secret together again. `None`: a part is missing.
+    fn joined(&self, name: &str, parts: Parts) -> Result<Option<SecretString>, CredentialsError> {
+        let read: Result<Option<Vec<_>>, _> = parts.names(name).map(|part| self.read(&part)).collect();
+        let Some(read) = read? else { return Ok(None) };
+        // Sized up front, because a growing buffer would leave copies of the secret in freed memory.
+        let mut whole = String::with_capacity(read.iter().map(|part| part.expose().len()).sum());
+        for part in &read {
+            // Exposed to be joined.
+            whole.push_str(part.expose());
+        }
+        Ok(Some(SecretString::new(whole)))
+    }
+
+    /// Removes parts that no entry names. Best effort: they are overwritten by the next long secret.
+    fn clean_up(&self, name: &str, set: Set, from: usize) {
+        let mut number = from;
+        loop {
+            let part = split::part_name(name, set, number);
+            let there = self.read(&part).is_ok_and(|part| part.is_some());
+            if !there || self.delete(&part).is_err() {
+                return;
+            }
+            number += 1;
+        }
     }
 }
 
@@ -43,23 +93,52 @@ impl fmt::Debug for KeyringCredentials {
 
 impl Credentials for KeyringCredentials {
     fn load(&self, name: &CredentialName) -> Result<Option<SecretString>, CredentialsError> {
-        match self.entry(name)?.get_password() {
-            Ok(secret) => Ok(Some(SecretString::new(secret))),
-            Err(Error::NoEntry) => Ok(None),
-            Err(error) => Err(failure(error)),
+        // Another process may replace the secret between the reads: then the entry names other parts.
+        for _ in 0..2 {
+            let Some(entry) = self.read(name.as_str())? else { return Ok(None) };
+            // Exposed to be parsed.
+            let Some(parts) = Parts::of(entry.expose()) else { return Ok(Some(entry)) };
+            if let Some(secret) = self.joined(name.as_str(), parts)? {
+                return Ok(Some(secret));
+            }
         }
+        Err(CredentialsError::new(PortErrorKind::Corrupt, KeychainError::PartMissing))
     }
 
     fn save(&self, name: &CredentialName, secret: &SecretString) -> Result<(), CredentialsError> {
+        let name = name.as_str();
         // Exposed to be stored in the keychain.
-        self.entry(name)?.set_password(secret.expose()).map_err(failure)
+        let secret = secret.expose();
+        let before = match self.parts(name) {
+            // What cannot be understood is replaced.
+            Err(error) if error.kind() == PortErrorKind::Corrupt => None,
+            before => before?,
+        };
+        let Some(parts) = split::split(secret) else {
+            self.entry(name)?.set_password(secret).map_err(failure)?;
+            if let Some(before) = before {
+                self.clean_up(name, before.set, 0);
+            }
+            return Ok(());
+        };
+        let new = Parts { set: before.map_or(Set::A, |before| before.set.other()), count: parts.len() };
+        for (part, text) in new.names(name).zip(&parts) {
+            self.entry(&part)?.set_password(text).map_err(failure)?;
+        }
+        self.entry(name)?.set_password(&new.entry()).map_err(failure)?;
+        self.clean_up(name, new.set, new.count);
+        if let Some(before) = before {
+            self.clean_up(name, before.set, 0);
+        }
+        Ok(())
     }
 
     fn remove(&self, name: &CredentialName) -> Result<(), CredentialsError> {
-        match self.entry(name)?.delete_credential() {
-            Ok(()) | Err(Error::NoEntry) => Ok(()),
-            Err(error) => Err(failure(error)),
-        }
+        let name = name.as_str();
+        self.delete(name)?;
+        self.clean_up(name, Set::A, 0);
+        self.clean_up(name, Set::B, 0);
+        Ok(())
     }
 }
 
@@ -92,6 +171,8 @@ enum KeychainError {
     Failed(String),
     #[error("what the keychain holds for Levi is not text; remove that entry and sign in again")]
     NotText,
+    #[error("a part of what the keychain holds for Levi is missing; sign in again")]
+    PartMissing,
     #[error("the keychain holds several entries for the same name; remove all but one")]
     Ambiguous,
 }
@@ -137,6 +218,30 @@ mod tests {
         keychain.remove(&NAME).unwrap();
         keychain.remove(&NAME).unwrap();
         assert_eq!(keychain.load(&NAME).unwrap(), None);
+    }
+
+    #[test]
+    fn a_long_secret_is_replaced_whole_or_not_at_all() {
+        let store = store();
+        let keychain = KeyringCredentials::with_store(store.clone(), "levi-test");
+        let long = |letter: &str, length: usize| levi_types::SecretString::from(letter.repeat(length));
+        let there = |name: &str| store.build("levi-test", name, None).unwrap().get_password().is_ok();
+        keychain.save(&NAME, &long("a", 5_000)).unwrap();
+        assert_eq!(keychain.load(&NAME).unwrap(), Some(long("a", 5_000)));
+        keychain.save(&NAME, &long("b", 3_000)).unwrap();
+        assert_eq!(keychain.load(&NAME).unwrap(), Some(long("b", 3_000)));
+        assert!(there("database-key.b.2") && !there("database-key.a.0"), "the old parts are gone");
+        let second_part = store.build("levi-test", "database-key.a.1", None).unwrap();
+        let full = Error::PlatformFailure("full".into());
+        second_part.as_any().downcast_ref::<mock::Cred>().unwrap().set_error(full);
+        assert!(keychain.save(&NAME, &long("c", 4_000)).is_err());
+        assert_eq!(keychain.load(&NAME).unwrap(), Some(long("b", 3_000)));
+        keychain.save(&NAME, &"short".into()).unwrap();
+        assert_eq!(keychain.load(&NAME).unwrap(), Some("short".into()));
+        keychain.save(&NAME, &long("d", 2_000)).unwrap();
+        keychain.remove(&NAME).unwrap();
+        assert_eq!(keychain.load(&NAME).unwrap(), None);
+        assert!(!there("database-key.a.0") && !there("database-key.b.0"));
     }
 
     #[test]

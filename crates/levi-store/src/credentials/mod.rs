@@ -3,6 +3,8 @@
 mod file;
 #[cfg(feature = "keyring")]
 mod keyring;
+#[cfg(feature = "keyring")]
+mod split;
 
 pub use file::FileCredentials;
 #[cfg(feature = "keyring")]

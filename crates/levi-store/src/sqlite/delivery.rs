@@ -134,6 +134,7 @@ pub(super) fn remove_session(connection: &mut Connection, session: &SessionId) -
     for statement in [
         "DELETE FROM levi_store_sessions WHERE id = ?1",
         "DELETE FROM levi_store_secrets WHERE id = ?1",
+        "DELETE FROM levi_store_received WHERE session_id = ?1",
         "DELETE FROM levi_store_progress WHERE session_id = ?1",
         "DELETE FROM levi_store_unsent WHERE session_id = ?1",
     ] {

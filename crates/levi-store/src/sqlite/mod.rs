@@ -4,6 +4,7 @@
 //! levi_store_repositories  id, record, user_id    record = sealed JSON of the repository
 //! levi_store_sessions      id, record, user_id    record = sealed JSON of the session
 //! levi_store_secrets       id, secret, user_id    secret = sealed text of the session's secret
+//! levi_store_received      user_id, session_id, sender_device_id, sender_public_key, secret
 //! levi_store_progress      session_id, last_sent, sent
 //! levi_store_unsent        session_id, sequence_number, message_id, state, code
 //! levi_store_schema        version, key_check, user_id
@@ -18,6 +19,7 @@
 mod cipher;
 mod delivery;
 mod failure;
+mod received;
 mod records;
 mod schema;
 mod user;
@@ -32,10 +34,10 @@ use std::time::Duration;
 use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_types::{
-    CodingSession, DeliveryReport, Repository, RepositoryId, SecretString, SessionId, SessionStore,
-    StoreError, UserId,
+    CodingSession, DeliveryReport, DeviceId, ReceivedSecret, Repository, RepositoryId, SecretString,
+    SessionId, SessionStore, StoreError, UserId,
 };
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use cipher::Cipher;
 pub use delivery::{Progress, Unsent, UnsentState};
@@ -96,15 +98,23 @@ impl SqliteSessionStore {
         Ok(self.durably(|connection| SESSIONS.save(connection, &self.cipher, session.id.as_str(), session))?)
     }
 
-    /// Stores a session's secret, or replaces the old one. The session itself may be stored later.
+    /// Stores a session's secret. An earlier one is kept to read with. The session itself may be stored later.
     ///
     /// # Errors
     /// [`StoreError`]; the old secret is still stored then.
     pub fn save_secret(&self, session: &SessionId, secret: &SessionSecret) -> Result<(), StoreError> {
         // Exposed to be sealed.
-        let secret = secret.expose().as_bytes();
-        Ok(self
-            .durably(|connection| SECRETS.save_bytes(connection, &self.cipher, session.as_str(), secret))?)
+        let secret = secret.expose();
+        Ok(self.durably(|connection| {
+            let before = SECRETS.load_text(connection, &self.cipher, session.as_str())?;
+            if let Some(before) = before.filter(|before| before.expose() != secret) {
+                let earlier = ReceivedSecret { secret: before, sender: None };
+                let owner = user::owner(connection, session)?;
+                let owner = owner.as_ref().map_or(received::NO_USER, UserId::as_str);
+                received::keep(connection, &self.cipher, owner, session, &earlier)?;
+            }
+            SECRETS.save_bytes(connection, &self.cipher, session.as_str(), secret.as_bytes())
+        })?)
     }
 
     /// All repositories of the user who signed in last, ordered by id.
@@ -149,18 +159,18 @@ impl SqliteSessionStore {
         Ok(delivery::remove_session(&mut connection, session)?)
     }
 
-    /// Ignores poisoning: after a panic in another thread, SQLite has rolled back its transaction.
-    /// Makes a write survive power loss. A session's secret cannot be made again, and messages on the server
-    /// may already be sealed under it.
+    /// Makes a write, in one transaction, survive power loss. A session's secret cannot be made again, and messages on
+    /// the server may already be sealed under it.
     fn durably<T>(&self, write: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Failure> {
-        let connection = self.lock();
+        let mut connection = self.lock();
         connection.pragma_update(None, "synchronous", "FULL")?;
-        let written = write(&connection);
+        let written = in_transaction(&mut connection, write);
         // Where this fails, later writes are slower and no less safe.
         let _ = connection.pragma_update(None, "synchronous", "NORMAL");
         written
     }
 
+    /// Ignores poisoning: after a panic in another thread, SQLite has rolled back its transaction.
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -195,12 +205,45 @@ impl SessionStore for SqliteSessionStore {
         let mut connection = self.lock();
         Ok(delivery::record(&mut connection, reports)?)
     }
+
+    fn received_secrets(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+    ) -> Result<Vec<ReceivedSecret>, StoreError> {
+        Ok(received::of_session(&self.lock(), &self.cipher, user.as_str(), session)?)
+    }
+
+    fn keep_received_secret(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        received: &ReceivedSecret,
+    ) -> Result<(), StoreError> {
+        Ok(self.durably(|connection| {
+            received::keep(connection, &self.cipher, user.as_str(), session, received)
+        })?)
+    }
+
+    fn sender_keys(&self, user: &UserId, sender: &DeviceId) -> Result<Vec<String>, StoreError> {
+        Ok(received::sender_keys(&self.lock(), user, sender)?)
+    }
 }
 
 impl fmt::Debug for SqliteSessionStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteSessionStore").finish_non_exhaustive()
     }
+}
+
+fn in_transaction<T>(
+    connection: &mut Connection,
+    write: impl FnOnce(&Connection) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let written = write(&transaction)?;
+    transaction.commit()?;
+    Ok(written)
 }
 
 /// WAL with `synchronous = NORMAL`, which suits the delivery reports: power loss may lose the last few,

@@ -1,10 +1,10 @@
-//! The tables, and the order in which messages become visible.
+//! The tables.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::arrival::Arrivals;
 use super::lock;
 use super::rest::error::RestError;
 use super::rest::{Applied, Written};
@@ -16,14 +16,14 @@ pub(crate) struct Database(Mutex<Inner>);
 
 struct Inner {
     connection: Connection,
-    order: Order,
+    arrivals: Arrivals,
 }
 
 /// One message that a request wrote.
 pub(crate) struct MessageWrite {
-    session: Uuid,
-    sequence_number: i64,
-    inserted: bool,
+    pub(crate) session: Uuid,
+    pub(crate) sequence_number: i64,
+    pub(crate) inserted: bool,
 }
 
 impl MessageWrite {
@@ -42,41 +42,13 @@ impl MessageWrite {
     }
 }
 
-/// The order in which messages became visible.
-#[derive(Default)]
-struct Order {
-    /// The highest visible sequence number of each session.
-    highest: HashMap<Uuid, i64>,
-    violations: Vec<(Uuid, i64, i64)>,
-    rewritten: u64,
-}
-
-impl Order {
-    /// Rows of one commit become visible together, so they are compared with earlier commits only.
-    fn committed(&mut self, writes: &[MessageWrite]) {
-        for write in writes {
-            if !write.inserted {
-                self.rewritten += 1;
-            } else if let Some(highest) = self.highest.get(&write.session)
-                && write.sequence_number < *highest
-            {
-                self.violations.push((write.session, write.sequence_number, *highest));
-            }
-        }
-        for write in writes {
-            let highest = self.highest.entry(write.session).or_insert(write.sequence_number);
-            *highest = (*highest).max(write.sequence_number);
-        }
-    }
-}
-
 impl Database {
     pub(crate) fn open() -> rusqlite::Result<Self> {
         let connection = Connection::open_in_memory()?;
         connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA journal_mode = MEMORY;")?;
         connection.execute_batch(&schema::ddl())?;
         connection.set_prepared_statement_cache_capacity(256);
-        Ok(Self(Mutex::new(Inner { connection, order: Order::default() })))
+        Ok(Self(Mutex::new(Inner { connection, arrivals: Arrivals::default() })))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -93,12 +65,12 @@ impl Database {
         write: impl FnOnce(&Connection) -> Result<(T, Vec<MessageWrite>), RestError>,
     ) -> Result<T, RestError> {
         let mut inner = self.inner();
-        let Inner { connection, order } = &mut *inner;
+        let Inner { connection, arrivals } = &mut *inner;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (value, messages) = write(&transaction)?;
         transaction.commit()?;
         // Under the lock of the commit, because otherwise two commits could be recorded in the wrong order.
-        order.committed(&messages);
+        arrivals.committed(&messages);
         Ok(value)
     }
 
@@ -110,15 +82,20 @@ impl Database {
 
     /// Forgets what was visible, because a deletion removed some of it.
     pub(crate) fn forget_order(&self) {
-        self.inner().order.highest.clear();
+        self.inner().arrivals.forget();
     }
 
     /// The session, the late sequence number, and the highest one that was visible before.
     pub(crate) fn violations(&self) -> Vec<(Uuid, i64, i64)> {
-        self.inner().order.violations.clone()
+        self.inner().arrivals.late()
+    }
+
+    /// See [`Arrivals::overtaken`].
+    pub(crate) fn overtaken(&self, session: Uuid, enqueued: &[i64]) -> Vec<(i64, i64)> {
+        self.inner().arrivals.overtaken(session, enqueued)
     }
 
     pub(crate) fn rewritten(&self) -> u64 {
-        self.inner().order.rewritten
+        self.inner().arrivals.rewritten()
     }
 }

@@ -55,6 +55,41 @@ pub enum Fault {
     Delay(Duration),
 }
 
+/// What is wrong with every answer to a GET of rows, until [`Faults::clear`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadFault {
+    /// A read of more rows than this runs into the statement timeout (57014).
+    TimesOutAbove {
+        /// The most rows that are read in time.
+        rows: usize,
+    },
+    /// `gt` filters are ignored, so that no cursor gets past the first rows.
+    IgnoresCursor,
+    /// `limit` is ignored.
+    IgnoresLimit,
+    /// Rows are sorted the wrong way round.
+    SortsBackwards,
+    /// Every row is there twice.
+    RepeatsRows,
+}
+
+impl ReadFault {
+    /// The query as the faulty server understands it.
+    pub(crate) fn twist(self, query: &str) -> String {
+        let kept = |pair: &&str| match self {
+            Self::IgnoresCursor => !pair.contains("=gt."),
+            Self::IgnoresLimit => !pair.starts_with("limit="),
+            _ => true,
+        };
+        let twisted = |pair: &str| match self {
+            Self::SortsBackwards if pair.starts_with("order=") => format!("{pair}.desc"),
+            _ => pair.to_owned(),
+        };
+        query.split('&').filter(kept).map(twisted).collect::<Vec<_>>().join("&")
+    }
+}
+
 /// A predefined answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canned(pub(crate) Response);
@@ -167,6 +202,7 @@ pub struct Faults {
     plan: Mutex<VecDeque<Planned>>,
     latency_nanos: AtomicU64,
     fired: AtomicU64,
+    reads: Mutex<Option<ReadFault>>,
     releases: Mutex<u64>,
     pub(crate) request_cut: RequestCut,
     pub(crate) released: std::sync::Condvar,
@@ -197,6 +233,15 @@ impl Faults {
         self.latency_nanos.store(nanos, Ordering::SeqCst);
     }
 
+    /// Makes every read faulty from now on.
+    pub fn reads(&self, fault: ReadFault) {
+        *lock(&self.reads) = Some(fault);
+    }
+
+    pub(crate) fn read_fault(&self) -> Option<ReadFault> {
+        *lock(&self.reads)
+    }
+
     /// Resets the connection of the next request after `after_bytes` bytes of it, including the head. That request is not
     /// executed. A shorter request is, and the fault stays planned for one that is long enough.
     pub fn reset_in_request(&self, after_bytes: u64) {
@@ -209,9 +254,10 @@ impl Faults {
         self.released.notify_all();
     }
 
-    /// Removes every planned fault and the latency. Stalled requests stay stalled.
+    /// Removes every planned fault, the fault of all reads and the latency. Stalled requests stay stalled.
     pub fn clear(&self) {
         lock(&self.plan).clear();
+        *lock(&self.reads) = None;
         self.request_cut.disarm();
         self.latency(Duration::ZERO);
     }

@@ -25,7 +25,7 @@ pub struct StoredMessage {
     pub content_nonce: String,
 }
 
-/// A message that became visible after a later one of its session. A reader that has read up to `highest` never sees it.
+/// A message that became visible after a higher one of its session. A reader that has read up to `highest` never sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderViolation {
     /// The session.
@@ -82,13 +82,32 @@ impl FakeSupabase {
         Ok(self.server.database.read(read).map_err(Box::from)?)
     }
 
-    /// Messages that became visible after a later one of their session, in order of arrival. Rows of one request become
+    /// Messages that became visible after a higher one of their session, in order of arrival. Rows of one request become
     /// visible together. Rows from before a deletion do not count.
+    ///
+    /// Where the numbers of a session rise as they are enqueued, each is a fault of the sender. Otherwise a message may
+    /// rightly arrive late, because a higher one was sent before it was enqueued: ask [`overtaken`](Self::overtaken).
     pub fn order_violations(&self) -> Vec<OrderViolation> {
         let violations = self.server.database.violations().into_iter();
         violations
             .map(|(session, sequence_number, highest)| OrderViolation {
                 session_id: session.to_string().into(),
+                sequence_number,
+                highest,
+            })
+            .collect()
+    }
+
+    /// Messages of `session` that became visible after one that has a higher number and was enqueued later, which no
+    /// sender may let happen. `enqueued` has the sequence numbers in the order in which they were enqueued.
+    ///
+    /// The `highest` of each is that other message.
+    pub fn overtaken(&self, session: &SessionId, enqueued: &[i64]) -> Vec<OrderViolation> {
+        let Some(id) = Uuid::parse(session.as_str()) else { return Vec::new() };
+        let overtaken = self.server.database.overtaken(id, enqueued).into_iter();
+        overtaken
+            .map(|(sequence_number, highest)| OrderViolation {
+                session_id: session.clone(),
                 sequence_number,
                 highest,
             })

@@ -1,5 +1,6 @@
 //! A fake Supabase project in this process.
 
+mod arrival;
 mod auth;
 mod builder;
 mod connection;
@@ -25,7 +26,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use builder::{FakeSupabaseBuilder, StartError};
 pub use fake_supabase::FakeSupabase;
-pub use faults::{Canned, Fault, Faults, Scope, Times};
+pub use faults::{Canned, Fault, Faults, ReadFault, Scope, Times};
 pub use inspect::{InspectError, OrderViolation, StoredMessage};
 pub use plaintext::{Form, Leak, PlaintextScanner};
 pub use record::{RequestRecord, TimedOut};

@@ -13,7 +13,7 @@ use super::http::{Request, Response};
 use super::lock;
 use super::record::Record;
 use super::rest::error::RestError;
-use super::rest::{self, Outcome};
+use super::rest::{self, Outcome, Reads};
 use super::role::Role;
 
 pub(crate) struct Server {
@@ -65,7 +65,8 @@ impl Server {
 
     pub(crate) fn answer_rest(&self, request: &Request, role: Role) -> Outcome {
         let micros = self.clock.now().wall.as_millis().saturating_mul(1000);
-        rest::answer(&self.database, request, role, self.max_rows, micros)
+        let reads = Reads { max_rows: self.max_rows, fault: self.faults.read_fault() };
+        rest::answer(&self.database, request, role, reads, micros)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::sign_in::{SignIn, Tokens};
 ///
 /// A refresh token works once. However many requests fail on the same expired token, one refresh is sent, and
 /// all of them wait for its result. New tokens are stored before they are returned; if storing fails, they are
-/// kept in memory and stored by the next call. A refresh completes even if its caller is dropped. Another process on the
+/// used from memory, and every call tries to store them. A refresh completes even if its caller is dropped. Another process on the
 /// same credentials (a command next to the daemon) may refresh too, so the stored tokens are read again before each
 /// refresh, and after a refusal.
 ///
@@ -41,7 +41,7 @@ impl RefreshingAuth {
     /// The stored session, if anybody is signed in. Sends no request, so the token may have expired.
     ///
     /// # Errors
-    /// [`TokenError::Unreadable`]; [`TokenError::NotSaved`] while new tokens cannot be saved.
+    /// [`TokenError::Unreadable`].
     pub async fn current(&self) -> Result<Option<AuthSession>, TokenError> {
         self.detached(|shared| async move {
             let mut state = shared.state.lock().await;
@@ -90,7 +90,7 @@ impl RefreshingAuth {
     /// Stores tokens from another sign-in flow.
     ///
     /// # Errors
-    /// [`TokenError::NotSaved`]. They are kept in memory then, and in use once a later call has stored them.
+    /// [`TokenError::NotSaved`]. They are in use from memory then, and every call tries to store them.
     pub async fn adopt(&self, tokens: Tokens) -> Result<(), TokenError> {
         self.detached(|shared| async move { shared.state.lock().await.adopt(tokens).await }).await
     }

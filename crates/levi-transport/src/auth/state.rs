@@ -62,7 +62,8 @@ impl State {
             self.unsaved = None;
             return Ok(stored);
         }
-        self.save(tokens.clone(), replaces).await?;
+        // In memory they are as good as stored; every call tries to store them.
+        let _ = self.save(tokens.clone(), replaces).await;
         Ok(Some(tokens))
     }
 
@@ -85,7 +86,8 @@ impl State {
         }
         match self.sign_in.refresh(&stored.refresh_token).await {
             Ok(tokens) => {
-                self.save(tokens.clone(), Some(stored.refresh_token)).await?;
+                // A token in hand is used although it could not be stored, and the next call stores it.
+                let _ = self.save(tokens.clone(), Some(stored.refresh_token)).await;
                 Ok(tokens)
             }
             Err(SignInError::Refused { code }) => self.after_refusal(stored.refresh_token, code).await,

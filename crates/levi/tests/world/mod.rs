@@ -62,7 +62,12 @@ pub struct World {
 impl World {
     /// A server, a user, and `devices` registered devices.
     pub async fn new(devices: usize) -> Self {
-        let user = TestUser::new().unwrap();
+        Self::on(FakeSupabase::start().unwrap(), devices).await
+    }
+
+    /// As `new`, on a server with other settings.
+    pub async fn on(server: FakeSupabase, devices: usize) -> Self {
+        let user = TestUser::on(server).unwrap();
         let (server, user_id) = (Arc::clone(&user.server), user.id.clone());
         let token = server.sign_in(&user_id).unwrap().access_token;
         let auth = Arc::new(TestAuth {
@@ -187,13 +192,13 @@ pub async fn read_all(reader: &Reader, session: &SessionId) -> Vec<(i64, String)
     let (mut messages, mut after) = (Vec::new(), None);
     loop {
         let page = reader.pull(session, after, 500).await.unwrap();
-        if page.cursor.is_none() {
-            return messages;
-        }
-        after = page.cursor;
         messages.extend(page.messages.into_iter().map(|message| {
             let message = message.unwrap();
             (message.sequence_number, message.content)
         }));
+        if page.cursor.is_none() {
+            return messages;
+        }
+        after = page.cursor;
     }
 }

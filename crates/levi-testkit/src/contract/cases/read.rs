@@ -97,7 +97,7 @@ fn active_devices(env: &Environment<'_>) -> Result<Seen, ContractError> {
     keyless["public_key"] = Value::Null;
     let extra = [inactive, keyless];
     env.send(Call::upsert(upsert(Table::Devices, &extra)))?;
-    let reply = env.send(Call::select(&Select::active_devices(&rows.user.id.as_str().into())))?;
+    let reply = env.send(Call::select(&Select::active_devices(&rows.user.id.as_str().into(), None, 1000)))?;
     let found: Vec<String> = decoded(&reply, |row: DeviceRow| row.id.as_str().to_owned());
     for row in &extra {
         let id = row["id"].as_str().unwrap_or_default();

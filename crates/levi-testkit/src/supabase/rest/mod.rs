@@ -22,6 +22,7 @@ use self::prefer::{Prefer, Resolution, Return};
 use self::query::Query;
 use self::select::Rows;
 use super::database::{Database, MessageWrite};
+use super::faults::ReadFault;
 use super::http::{Request, Response};
 use super::role::Role;
 use super::schema::{Grants, TableDef};
@@ -46,13 +47,21 @@ pub(crate) fn table_of(path: &str) -> Option<&'static TableDef> {
     TableDef::named(path.strip_prefix("/rest/v1/")?)
 }
 
-/// Answers one request. `max_rows` limits reads; `now` is in microseconds since the epoch.
-pub(crate) fn answer(database: &Database, request: &Request, role: Role, max_rows: u64, now: i64) -> Outcome {
+/// How rows are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Reads {
+    /// The most rows of one answer.
+    pub(crate) max_rows: u64,
+    pub(crate) fault: Option<ReadFault>,
+}
+
+/// Answers one request. `now` is in microseconds since the epoch.
+pub(crate) fn answer(database: &Database, request: &Request, role: Role, reads: Reads, now: i64) -> Outcome {
     let name = request.path().strip_prefix("/rest/v1/").unwrap_or_default();
     let Some(table) = TableDef::named(name) else {
         return Outcome::plain(RestError::unknown_table(name).into_response(), None);
     };
-    let call = Call { database, request, role, max_rows, now, table, prefer: Prefer::of(request) };
+    let call = Call { database, request, role, reads, now, table, prefer: Prefer::of(request) };
     match call.run() {
         Ok(outcome) => outcome,
         Err(error) => Outcome::plain(error.into_response(), Some(table.table)),
@@ -71,7 +80,7 @@ struct Call<'r> {
     database: &'r Database,
     request: &'r Request,
     role: Role,
-    max_rows: u64,
+    reads: Reads,
     now: i64,
     table: &'static TableDef,
     prefer: Prefer,
@@ -79,7 +88,12 @@ struct Call<'r> {
 
 impl Call<'_> {
     fn run(&self) -> Result<Outcome, RestError> {
-        let query = Query::parse(self.table, self.request.query())?;
+        let query = match self.reads.fault {
+            Some(fault) if self.request.method == "GET" => {
+                Query::parse(self.table, &fault.twist(self.request.query()))?
+            }
+            _ => Query::parse(self.table, self.request.query())?,
+        };
         match self.request.method.as_str() {
             "GET" | "HEAD" => self.get(&query),
             "POST" => self.post(&query),
@@ -103,7 +117,7 @@ impl Call<'_> {
     fn get(&self, query: &Query) -> Result<Outcome, RestError> {
         self.check_grant(Needs::SelectOrInsert)?;
         let (rows, total) = self.database.read(|connection| {
-            let rows = select::select(connection, self.table, query, self.role, self.max_rows)?;
+            let rows = select::select(connection, self.table, query, self.role, self.reads.max_rows)?;
             let total = if self.prefer.count_exact {
                 Some(select::count(connection, self.table, query, self.role)?)
             } else {
@@ -111,11 +125,30 @@ impl Call<'_> {
             };
             Ok::<_, RestError>((rows, total))
         })?;
+        let rows = self.faulty(rows)?;
         let range = content_range(query.offset, rows.count, total);
         let partial = total.is_some_and(|total| (rows.count as u64) < total);
         let rows_read = rows.count as u64;
         let response = self.with_rows(if partial { 206 } else { 200 }, rows)?.header("Content-Range", range);
         Ok(Outcome { rows_read, ..self.outcome(response) })
+    }
+
+    fn faulty(&self, mut rows: Rows) -> Result<Rows, RestError> {
+        match self.reads.fault {
+            Some(ReadFault::TimesOutAbove { rows: most }) if rows.count > most => {
+                Err(RestError::new(500, "57014", "canceling statement due to statement timeout"))
+            }
+            Some(ReadFault::RepeatsRows) if rows.count > 0 => {
+                rows.json.pop();
+                let first = rows.json[1..].to_vec();
+                rows.json.push(b',');
+                rows.json.extend_from_slice(&first);
+                rows.json.push(b']');
+                rows.count *= 2;
+                Ok(rows)
+            }
+            _ => Ok(rows),
+        }
     }
 
     fn post(&self, query: &Query) -> Result<Outcome, RestError> {

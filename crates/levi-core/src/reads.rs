@@ -1,0 +1,170 @@
+//! Reads as the signed-in user: the source of pages, with the caller's patience.
+
+use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use levi_outbox::backoff::Backoff;
+use levi_transport::rows::{DeviceRow, MessageRow, SecretRow, SessionOwner, decode_rows};
+use levi_transport::{
+    ApiError, DevicesOf, MessagesOf, PageSource, PassedOver, RowsPage, SecretsFor, Select, SharedPageSize,
+    Verdict, next_page, read_all, read_one,
+};
+use levi_types::{AuthSession, DeviceId, SessionId};
+use rand::rand_core::TryRng as _;
+use rand::rngs::SysRng;
+
+use crate::delay::delay;
+use crate::server::Server;
+
+/// The longest single wait of a read. What takes longer is the caller's to decide.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// The most devices of one user. Each gets an envelope for each session.
+pub(crate) const MOST_DEVICES: usize = 10_000;
+
+/// How often a read is tried again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retries {
+    /// The delays, as for uploads.
+    pub(crate) backoff: Backoff,
+    /// Retries of one page.
+    pub(crate) most: u32,
+}
+
+impl Retries {
+    /// The caller tries again by itself.
+    pub(crate) fn none() -> Self {
+        Self { backoff: Backoff::default(), most: 0 }
+    }
+}
+
+impl Default for Retries {
+    /// Half a minute: 2, 4, 8 and 16 s.
+    fn default() -> Self {
+        Self { backoff: Backoff::default(), most: 4 }
+    }
+}
+
+/// The sizes of pages that worked, for each table.
+#[derive(Clone, Debug)]
+pub(crate) struct PageSizes {
+    pub(crate) messages: SharedPageSize,
+    pub(crate) secrets: SharedPageSize,
+    pub(crate) devices: SharedPageSize,
+}
+
+impl Default for PageSizes {
+    fn default() -> Self {
+        Self {
+            messages: SharedPageSize::new(1000),
+            secrets: SharedPageSize::new(200),
+            devices: SharedPageSize::new(1000),
+        }
+    }
+}
+
+/// The server for one read of one user.
+pub(crate) struct Reads<'a> {
+    server: &'a Server,
+    retries: Retries,
+    /// With the token that was accepted last.
+    auth: Mutex<AuthSession>,
+}
+
+impl<'a> Reads<'a> {
+    pub(crate) fn new(server: &'a Server, auth: &AuthSession, retries: Retries) -> Self {
+        Self { server, retries, auth: Mutex::new(auth.clone()) }
+    }
+
+    /// The user's active devices that have a public key. A row that cannot be read is named.
+    pub(crate) async fn active_devices(
+        &self,
+    ) -> Result<Vec<Result<DeviceRow, PassedOver<DeviceId>>>, ApiError> {
+        let user = self.auth().user_id.clone();
+        read_all(self, &DevicesOf(&user), &self.server.sizes.devices, MOST_DEVICES).await
+    }
+
+    /// One device, active or not.
+    pub(crate) async fn device(&self, device: &DeviceId) -> Result<Option<DeviceRow>, ApiError> {
+        let rows: Vec<DeviceRow> = decode_rows(&read_one(self, Select::device(device)).await?)?;
+        Ok(rows.into_iter().find(|row| row.id == *device))
+    }
+
+    /// The device that owns the session, if the server knows the session.
+    pub(crate) async fn session_owner(&self, session: &SessionId) -> Result<Option<DeviceId>, ApiError> {
+        let owners: Vec<SessionOwner> = decode_rows(&read_one(self, Select::session_owner(session)).await?)?;
+        Ok(owners.into_iter().find(|owner| owner.id == *session).map(|owner| owner.device_id))
+    }
+
+    /// The envelope of the session for the device.
+    pub(crate) async fn secret(
+        &self,
+        session: &SessionId,
+        device: &DeviceId,
+    ) -> Result<Option<SecretRow>, ApiError> {
+        let rows: Vec<SecretRow> = decode_rows(&read_one(self, Select::secret(session, device)).await?)?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// At most `limit` sessions past `after` of which `device` has a secret.
+    pub(crate) async fn sessions_of(
+        &self,
+        device: &DeviceId,
+        after: Option<&SessionId>,
+        limit: u32,
+    ) -> Result<RowsPage<SecretRow, SessionId>, ApiError> {
+        next_page(self, &SecretsFor(device), after, limit, &self.server.sizes.secrets).await
+    }
+
+    /// At most `limit` messages past `after`.
+    pub(crate) async fn messages(
+        &self,
+        session: &SessionId,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<RowsPage<MessageRow, i64>, ApiError> {
+        next_page(self, &MessagesOf(session), after.as_ref(), limit, &self.server.sizes.messages).await
+    }
+
+    fn auth(&self) -> std::sync::MutexGuard<'_, AuthSession> {
+        // Every change is one assignment.
+        self.auth.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl PageSource for Reads<'_> {
+    async fn select(&self, select: Select) -> Result<Vec<u8>, ApiError> {
+        let auth = self.auth().clone();
+        match self.server.supabase.select(&auth.access_token, select.clone()).await {
+            Err(error) if error.verdict == Verdict::SignedOut => {
+                let fresh = self.server.refresh(&auth, error).await?;
+                *self.auth() = fresh.clone();
+                self.server.supabase.select(&fresh.access_token, select).await
+            }
+            result => result,
+        }
+    }
+
+    async fn wait(&self, retry: u32, at_least: Option<Duration>) -> ControlFlow<()> {
+        let Retries { backoff, most } = self.retries;
+        if retry > most {
+            return ControlFlow::Break(());
+        }
+        let time = backoff.delay(retry, draw()).max(at_least.unwrap_or_default());
+        if time > LONGEST_WAIT {
+            return ControlFlow::Break(());
+        }
+        tracing::info!(retry, ?time, "a read is tried again");
+        delay(time).await;
+        ControlFlow::Continue(())
+    }
+}
+
+/// A number from 0 up to but not including 1; 0 where the system has no randomness, because it is only jitter.
+fn draw() -> f64 {
+    let bits = SysRng.try_next_u32().unwrap_or_default();
+    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
+}

@@ -1,0 +1,155 @@
+//! Tables behind the port `Supabase`: enough of PostgREST for what readers and session sync ask.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use levi_transport::{ApiError, Select, Supabase, Table, Update, Upsert, Verdict};
+use levi_types::AccessToken;
+use serde_json::{Map, Value};
+
+type Row = Map<String, Value>;
+
+/// The project. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Project(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    rows: Vec<(Table, Row)>,
+    /// The most rows of one answer; zero: all.
+    max_rows: usize,
+    /// Selects that fail before one succeeds.
+    busy: u32,
+}
+
+impl Project {
+    pub(super) fn limit(&self, max_rows: usize) {
+        self.state().max_rows = max_rows;
+    }
+
+    /// The next few reads are answered with 57014.
+    pub(super) fn time_out(&self, reads: u32) {
+        self.state().busy = reads;
+    }
+
+    /// Writes rows (a JSON array), replacing those with the same key.
+    pub(super) fn write(&self, table: Table, body: &[u8]) -> Result<(), ApiError> {
+        let rows: Vec<Row> = serde_json::from_slice(body).map_err(|_| bad_request())?;
+        let key: Vec<&str> = table.conflict_columns().split(',').collect();
+        let mut state = self.state();
+        for row in rows {
+            let same = |other: &Row| key.iter().all(|column| other.get(*column) == row.get(*column));
+            let old = state.rows.iter_mut().find(|(other, stored)| *other == table && same(stored));
+            match old {
+                // As an upsert does: columns that are not named keep their value.
+                Some((_, stored)) => stored.extend(row),
+                None => state.rows.push((table, row)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes rows (a JSON array) whose key no row has yet, and returns those.
+    fn insert_new(&self, table: Table, body: &[u8]) -> Result<Vec<Row>, ApiError> {
+        let rows: Vec<Row> = serde_json::from_slice(body).map_err(|_| bad_request())?;
+        let key: Vec<&str> = table.conflict_columns().split(',').collect();
+        let mut state = self.state();
+        let mut inserted = Vec::new();
+        for row in rows {
+            let same = |other: &Row| key.iter().all(|column| other.get(*column) == row.get(*column));
+            if !state.rows.iter().any(|(other, stored)| *other == table && same(stored)) {
+                state.rows.push((table, row.clone()));
+                inserted.push(row);
+            }
+        }
+        Ok(inserted)
+    }
+
+    /// Writes columns (a JSON object) into the rows that the filters select, and returns those.
+    fn change(&self, update: &Update) -> Result<Vec<Row>, ApiError> {
+        let columns: Row = serde_json::from_slice(&update.body).map_err(|_| bad_request())?;
+        let filters: Vec<(&str, &str)> =
+            update.query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+        let mut state = self.state();
+        let mut changed = Vec::new();
+        for (_, row) in state.rows.iter_mut().filter(|(table, _)| *table == update.table) {
+            if filters.iter().all(|(column, filter)| passes(row, column, filter)) {
+                row.extend(columns.clone());
+                changed.push(row.clone());
+            }
+        }
+        Ok(changed)
+    }
+
+    fn read(&self, select: &Select) -> Result<Vec<u8>, ApiError> {
+        let mut state = self.state();
+        if state.busy > 0 {
+            state.busy -= 1;
+            return Err(ApiError::new(Verdict::Busy, "57014", ""));
+        }
+        let pairs: Vec<(&str, &str)> =
+            select.query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+        let of = |name: &str| pairs.iter().find(|(column, _)| *column == name).map(|(_, value)| *value);
+        let matches = |row: &&Row| pairs.iter().all(|(column, filter)| passes(row, column, filter));
+        let mut found: Vec<&Row> = state
+            .rows
+            .iter()
+            .filter(|(table, _)| *table == select.table)
+            .map(|(_, row)| row)
+            .filter(matches)
+            .collect();
+        if let Some(column) = of("order") {
+            found.sort_by_key(|row| (row.get(column).and_then(Value::as_i64), text(row, column)));
+        }
+        let limit = of("limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
+        let most = if state.max_rows == 0 { usize::MAX } else { state.max_rows };
+        found.truncate(limit.min(most));
+        serde_json::to_vec(&found).map_err(|_| bad_request())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Supabase for Project {
+    async fn upsert(&self, _: &AccessToken, upsert: Upsert) -> Result<(), ApiError> {
+        self.write(upsert.table, &upsert.body)
+    }
+
+    async fn insert(&self, _: &AccessToken, insert: Upsert) -> Result<Vec<u8>, ApiError> {
+        serde_json::to_vec(&self.insert_new(insert.table, &insert.body)?).map_err(|_| bad_request())
+    }
+
+    async fn update(&self, _: &AccessToken, update: Update) -> Result<Vec<u8>, ApiError> {
+        serde_json::to_vec(&self.change(&update)?).map_err(|_| bad_request())
+    }
+
+    async fn select(&self, _: &AccessToken, select: Select) -> Result<Vec<u8>, ApiError> {
+        self.read(&select)
+    }
+}
+
+/// Whether the row passes a filter; `select`, `order` and `limit` are none.
+fn passes(row: &Row, column: &str, filter: &str) -> bool {
+    let number = || row.get(column).and_then(Value::as_i64);
+    match filter.split_once('.') {
+        Some(("eq", "true")) => row.get(column) == Some(&Value::Bool(true)),
+        Some(("eq", value)) => text(row, column) == value,
+        Some(("gt", value)) => match number() {
+            Some(number) => value.parse().is_ok_and(|value: i64| number > value),
+            None => text(row, column).as_str() > value,
+        },
+        Some(("not", "is.null")) => row.get(column).is_some_and(|value| !value.is_null()),
+        _ => true,
+    }
+}
+
+fn text(row: &Row, column: &str) -> String {
+    row.get(column).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn bad_request() -> ApiError {
+    ApiError::new(Verdict::Rejected, "PGRST102", "")
+}

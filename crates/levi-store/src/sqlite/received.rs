@@ -1,0 +1,102 @@
+//! Secrets to read with, beside the present ones: what other devices sealed for this one, by user, and what
+//! [`save_secret`](super::SqliteSessionStore::save_secret) replaced, without a user and a sender.
+
+use levi_crypto::at_rest::Slot;
+use levi_types::{DeviceId, ReceivedSecret, SecretString, SenderKey, SessionId, UserId};
+use rusqlite::Connection;
+
+use super::cipher::Cipher;
+use super::failure::Failure;
+
+/// The most secrets of one session. Beyond it the latest is replaced and the earlier ones stay, because the server has
+/// the latest and nothing else has the others.
+const MOST: usize = 16;
+
+/// Secrets that this device's own store had.
+pub(super) const NO_USER: &str = "";
+
+/// The latest first.
+pub(super) fn of_session(
+    connection: &Connection,
+    cipher: &Cipher,
+    user: &str,
+    session: &SessionId,
+) -> Result<Vec<ReceivedSecret>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT user_id, sender_device_id, sender_public_key, secret FROM levi_store_received
+         WHERE session_id = ?1 AND user_id IN (?2, ?3) ORDER BY id DESC",
+    )?;
+    let mut rows = statement.query((session.as_str(), user, NO_USER))?;
+    let mut received = Vec::new();
+    while let Some(row) = rows.next()? {
+        let user: String = row.get(0)?;
+        let sender: Option<String> = row.get(1)?;
+        let key: Option<String> = row.get(2)?;
+        let sender =
+            sender.zip(key).map(|(device, public_key)| SenderKey { device_id: device.into(), public_key });
+        let sealed: Vec<u8> = row.get(3)?;
+        let name = row_key(&user, session, sender.as_ref());
+        // One damaged row must not hide the others.
+        let Ok(plain) = cipher.open(slot(&name), &sealed) else { continue };
+        let Ok(text) = str::from_utf8(&plain) else { continue };
+        received.push(ReceivedSecret { secret: SecretString::from(text), sender });
+    }
+    Ok(received)
+}
+
+/// Within the caller's transaction.
+pub(super) fn keep(
+    connection: &Connection,
+    cipher: &Cipher,
+    user: &str,
+    session: &SessionId,
+    received: &ReceivedSecret,
+) -> Result<(), Failure> {
+    let known = of_session(connection, cipher, user, session)?;
+    if known.contains(received) {
+        return Ok(());
+    }
+    if known.len() >= MOST {
+        connection.execute(
+            "DELETE FROM levi_store_received WHERE id =
+             (SELECT max(id) FROM levi_store_received WHERE session_id = ?1 AND user_id = ?2)",
+            (session.as_str(), user),
+        )?;
+    }
+    let ReceivedSecret { secret, sender } = received;
+    let name = row_key(user, session, sender.as_ref());
+    // Exposed to be sealed.
+    let sealed = cipher.seal(slot(&name), secret.expose().as_bytes())?;
+    let device = sender.as_ref().map(|sender| sender.device_id.as_str());
+    let key = sender.as_ref().map(|sender| sender.public_key.as_str());
+    connection.execute(
+        "INSERT INTO levi_store_received (user_id, session_id, sender_device_id, sender_public_key, secret)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        (user, session.as_str(), device, key, sealed),
+    )?;
+    Ok(())
+}
+
+pub(super) fn sender_keys(
+    connection: &Connection,
+    user: &UserId,
+    sender: &DeviceId,
+) -> Result<Vec<String>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT sender_public_key FROM levi_store_received
+         WHERE sender_device_id = ?1 AND user_id = ?2",
+    )?;
+    let keys = statement.query_map((sender.as_str(), user.as_str()), |row| row.get(0))?;
+    Ok(keys.collect::<rusqlite::Result<_>>()?)
+}
+
+fn row_key(user: &str, session: &SessionId, sender: Option<&SenderKey>) -> String {
+    match sender {
+        Some(sender) => format!("{user}/{session}/{}/{}", sender.device_id, sender.public_key),
+        None => format!("{user}/{session}"),
+    }
+}
+
+fn slot(row_key: &str) -> Slot<'_> {
+    Slot { table: "levi_store_received", row_key, column: "secret" }
+}
