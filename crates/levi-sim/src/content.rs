@@ -23,6 +23,8 @@ pub enum MessageKind {
     Poison,
     /// It refuses it and names its session.
     NamedPoison,
+    /// It never answers, because the row is too large for the line.
+    NeverFits,
 }
 
 /// A message's content, read back.
@@ -39,6 +41,7 @@ impl Content {
             MessageKind::Good => 'g',
             MessageKind::Poison => 'p',
             MessageKind::NamedPoison => 'n',
+            MessageKind::NeverFits => 'l',
         };
         let mut text = format!("{MARK} {letter} {} ", self.version);
         while text.len() < size {
@@ -53,6 +56,7 @@ impl Content {
             "g" => MessageKind::Good,
             "p" => MessageKind::Poison,
             "n" => MessageKind::NamedPoison,
+            "l" => MessageKind::NeverFits,
             _ => return None,
         };
         Some(Self { version: words.next()?.parse().ok()?, kind })

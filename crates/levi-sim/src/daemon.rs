@@ -10,6 +10,7 @@ use levi_types::{
 use crate::content::{Keys, session_number, user_name};
 use crate::disk::Disk;
 use crate::plan::{SessionSetup, SessionState};
+use crate::tables::folder;
 
 pub(crate) struct Daemon {
     keys: Arc<Keys>,
@@ -83,7 +84,7 @@ impl SessionStore for Daemon {
 
     fn repository(&self, repository: &RepositoryId) -> Result<Option<Repository>, StoreError> {
         self.answers()?;
-        Ok(Some(Repository::new(repository.clone(), "repository", format!("/home/{repository}"))))
+        Ok(Some(Repository::new(repository.clone(), "repository", folder(repository.as_str()))))
     }
 
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
@@ -113,7 +114,7 @@ impl SessionStore for Daemon {
             match &report.delivery {
                 Delivery::Sent => {
                     session.reported_sent.insert(place);
-                    let shown = session.shown.contains_key(&place);
+                    let shown = session.shown_once(place).is_some();
                     inner.model.expect(shown, "reports", || {
                         format!("s{number}/{place} is reported as sent, the server does not have it")
                     });

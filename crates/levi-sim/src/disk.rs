@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
-    RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
+    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
-use levi_types::UserId;
+use levi_types::{SessionId, UserId};
 
 use crate::model::Model;
 use crate::plan::StoreKind;
@@ -123,7 +123,7 @@ fn open(kind: StoreKind, file: Option<&PathBuf>, max_pending_bytes: u64) -> Resu
         SqliteOptions { synchronous: Synchronous::Normal, max_pending_bytes, ..SqliteOptions::default() };
     Ok(match (kind, file) {
         (StoreKind::SqliteFile, Some(file)) => Store::Sqlite(SqliteOutbox::open(file, options)?),
-        (StoreKind::Memory, _) => Store::Memory(MemoryOutbox::new(max_pending_bytes)),
+        (StoreKind::Memory, _) => Store::Memory(MemoryOutbox::new(max_pending_bytes).with_writer([1; 16])),
         _ => Store::Sqlite(SqliteOutbox::in_memory(options)?),
     })
 }
@@ -203,6 +203,30 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         inner.store.get()?.row_state(row)
+    }
+
+    fn session_was_sent(&self, session: &SessionId) -> Result<bool, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.session_was_sent(session)
+    }
+
+    fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.parked_parents(limit)
+    }
+
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.writer()
+    }
+
+    fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.last_sequence_number(session)
     }
 
     fn totals(&self) -> Result<Totals, OutboxError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use levi_core::LeviConfig;
 use levi_core::{
     DeviceTrust, EnqueueError, MessageSyncer, Reader, Receipt, SecretsCache, SessionSyncService,
-    ShutdownReport, StartError, Status, SyncedError, Worker,
+    ShutdownReport, StartError, Status, SyncError, SyncedError, Worker, last_sequence_number,
 };
 #[cfg(feature = "sqlite")]
 use levi_crypto::at_rest::DatabaseKey;
@@ -112,6 +112,29 @@ impl Levi {
     /// [`EnqueueError`]; the message is not on disk.
     pub async fn enqueue_durable(&self, request: MessageSyncRequest) -> Result<Receipt, EnqueueError> {
         self.worker.enqueue_durable(request).await
+    }
+
+    /// Enqueues a message that replaces whatever text the server has at its place. See [`Worker::replace_durable`].
+    ///
+    /// # Errors
+    /// [`EnqueueError`]; the message is not on disk.
+    pub async fn replace_durable(&self, request: MessageSyncRequest) -> Result<Receipt, EnqueueError> {
+        self.worker.replace_durable(request).await
+    }
+
+    /// The next free sequence number of a session, after everything in the outbox, in the session store's record of what
+    /// was sent, and on the server. Another device may take the number meanwhile: then the message is parked, and
+    /// nothing is overwritten.
+    ///
+    /// # Errors
+    /// [`SyncError`] if the outbox cannot be read, nobody is signed in, or the server does not answer.
+    pub async fn next_sequence_number(&self, session: &SessionId) -> Result<i64, SyncError> {
+        let here = self.worker.last_sequence_number(session).await?;
+        let connection = self.connection.as_ref().ok_or(SyncError::NotAuthenticated)?;
+        let auth = connection.auth.clone().ok_or(SyncError::NotAuthenticated)?;
+        let there =
+            last_sequence_number(Arc::clone(&connection.supabase), auth, self.cache.clone(), session).await?;
+        Ok(here.max(there).map_or(1, |last| last.saturating_add(1)))
     }
 
     /// Returns once Supabase has the message. See [`Worker::synced`].

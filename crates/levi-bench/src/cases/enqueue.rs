@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use levi::{HttpOptions, Levi, LeviConfig};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
-    RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
+    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
 use levi_types::{SessionId, UserId};
 use tokio::sync::oneshot;
@@ -288,6 +288,22 @@ impl OutboxStore for SlowDisk {
 
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
         self.store.row_state(row)
+    }
+
+    fn session_was_sent(&self, session: &SessionId) -> Result<bool, OutboxError> {
+        self.store.session_was_sent(session)
+    }
+
+    fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
+        self.store.parked_parents(limit)
+    }
+
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        self.store.writer()
+    }
+
+    fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
+        self.store.last_sequence_number(session)
     }
 
     fn totals(&self) -> Result<Totals, OutboxError> {

@@ -3,6 +3,8 @@
 mod change;
 mod export;
 mod list;
+mod repair;
+mod restore;
 
 use std::path::PathBuf;
 
@@ -33,8 +35,19 @@ enum OutboxCommand {
     Retry(ChosenArgs),
     /// Delete rows: what was not sent yet is never sent. Works while a daemon runs.
     Discard(ChosenArgs),
+    /// Write a session to the server again that was deleted on another device: its row, its secret,
+    /// and what is here of its messages. Works while a daemon runs.
+    Restore(RestoreArgs),
     /// Print messages, decrypted, as NDJSON that `levi sync` reads. Works while a daemon runs.
     Export(ListArgs),
+    /// Check the whole outbox, and recover what can be read of a damaged one. Stop the daemon first.
+    Repair(RepairArgs),
+}
+
+#[derive(Debug, Args)]
+struct RepairArgs {
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +60,15 @@ struct ListArgs {
     /// At most this many rows.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct RestoreArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// The session.
+    #[arg(value_name = "UUID")]
+    session: String,
 }
 
 #[derive(Debug, Args)]
@@ -65,8 +87,10 @@ pub(crate) fn run(args: &OutboxArgs, console: Console) -> Result<Exit, CliError>
     match &args.command {
         OutboxCommand::List(args) => list::run(args, console),
         OutboxCommand::Export(args) => export::run(args, console),
+        OutboxCommand::Restore(args) => restore::run(args, console),
         OutboxCommand::Retry(args) => change::retry(args, console),
         OutboxCommand::Discard(args) => change::discard(args, console),
+        OutboxCommand::Repair(args) => repair::run(args, console),
     }
 }
 

@@ -6,6 +6,7 @@ use levi_types::{SessionId, UserId};
 
 use super::Notice;
 use crate::sync_error::SendError;
+use crate::write_messages::TakenRow;
 
 /// The id of one request, unique in a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +75,13 @@ pub enum Input {
         batch: BatchId,
         /// Whether the server has its rows.
         result: Result<(), SendError>,
+    },
+    /// The server has the rows of a request of messages, but for those whose places other texts have.
+    Taken {
+        /// The request.
+        batch: BatchId,
+        /// The rows that it does not have.
+        rows: Vec<TakenRow>,
     },
     /// A request was not sent, because a row of it was replaced or removed on disk in the meantime.
     Vanished {

@@ -13,10 +13,11 @@ use tracing::Instrument as _;
 use super::inbox::Inbox;
 use super::lock;
 use crate::batcher::{BatchId, Input};
-use crate::control::ControlSender;
+use crate::control::{ControlSender, Presence};
 use crate::engine::Event;
 use crate::secrets_cache::SecretsCache;
 use crate::sync_error::SendError;
+use crate::write_messages::{SentMessage, write_messages};
 
 pub(super) struct Dispatcher {
     inbox: Arc<Inbox>,
@@ -169,7 +170,13 @@ impl Dispatcher {
     }
 
     /// Sends with the token of `user`, and with nobody else's.
-    pub(super) fn send(&self, batch: BatchId, user: Option<&UserId>, upsert: Upsert) {
+    pub(super) fn send(
+        &self,
+        batch: BatchId,
+        user: Option<&UserId>,
+        insert: Upsert,
+        messages: Vec<SentMessage>,
+    ) {
         let guard = self.outcome_guard(batch);
         let context = lock(&self.context).current.clone();
         let (Some(connection), Some(context)) = (self.connection.get(), context) else {
@@ -179,26 +186,37 @@ impl Dispatcher {
             return guard.complete(outcome(batch, Err(api_error(Verdict::SignedOut, "other_user"))));
         }
         let supabase = Arc::clone(&connection.supabase);
-        let span = tracing::info_span!("levi.send", batch = batch.0, bytes = upsert.body.len());
+        let span = tracing::info_span!("levi.send", batch = batch.0, bytes = insert.body.len());
         let request = async move {
-            let result = supabase.upsert(&context.access_token, upsert).await;
+            let result = write_messages(&*supabase, &context.access_token, insert, &messages).await;
             match &result {
-                Ok(()) => tracing::debug!("accepted"),
+                Ok(taken) => tracing::debug!(taken = taken.len(), "accepted"),
                 Err(error) => tracing::debug!(verdict = ?error.verdict, code = error.code, "failed"),
             }
-            guard.complete(outcome(batch, result.map_err(SendError::Api)));
+            guard.complete(match result {
+                Ok(taken) if taken.is_empty() => outcome(batch, Ok(())),
+                Ok(rows) => Input::Taken { batch, rows },
+                Err(error) => outcome(batch, Err(SendError::Api(error))),
+            });
         };
         self.spawn(&connection.runtime, request.instrument(span));
     }
 
-    pub(super) fn send_control(&self, batch: BatchId, user: Option<UserId>, key: LaneKey, payload: Vec<u8>) {
+    pub(super) fn send_control(
+        &self,
+        batch: BatchId,
+        user: Option<UserId>,
+        key: LaneKey,
+        payload: Vec<u8>,
+        presence: Presence,
+    ) {
         let guard = self.outcome_guard(batch);
         let sender = self.control_sender(user.as_ref());
         // The batcher sends control rows only once there is a sender.
         let (Some(connection), Some(sender)) = (self.connection.get(), sender) else { return };
         let span = tracing::info_span!("levi.send_control", %key);
         let request = async move {
-            let result = sender.send(user.as_ref(), &key, &payload).await.map_err(SendError::from);
+            let result = sender.send(user.as_ref(), &key, &payload, presence).await.map_err(SendError::from);
             tracing::debug!(code = result.as_ref().map_or_else(SendError::code, |()| "done"), "ended");
             guard.complete(outcome(batch, result));
         };

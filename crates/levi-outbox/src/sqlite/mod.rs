@@ -37,7 +37,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use levi_types::UserId;
+use levi_types::{SessionId, UserId};
 use rusqlite::Connection;
 
 pub use self::admin::{AdminCommand, AdminError, OutboxAdmin, OwnerNotice};
@@ -54,7 +54,8 @@ pub use self::owner_lock::{is_owned, lock_path};
 use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Space, Totals,
+    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, ParkedParent, RowHead, RowId, RowKey, RowState,
+    Space, Totals,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -156,16 +157,9 @@ impl SqliteOutbox {
         error
     }
 
-    /// SQLite goes on writing to a file that was deleted or moved while it was open. Rows written
-    /// there would be lost when the process ends, so the commit is refused.
     #[cfg(unix)]
     fn check_not_moved(&self) -> Result<(), OutboxError> {
-        match self.file {
-            Some(opened) if FileId::of(&self.path).ok() != Some(opened) => {
-                Err(failure::cannot_open("the file was moved or deleted while it was open", &self.path))
-            }
-            _ => Ok(()),
-        }
+        self.file.map_or(Ok(()), |opened| opened.check(&self.path))
     }
 
     #[cfg(not(unix))]
@@ -223,7 +217,23 @@ impl OutboxStore for SqliteOutbox {
     }
 
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
-        self.read(|conn| read::row_state(conn, row))
+        self.read_in_snapshot(|conn| read::row_state(conn, row))
+    }
+
+    fn session_was_sent(&self, session: &SessionId) -> Result<bool, OutboxError> {
+        self.read(|conn| read::session_was_sent(conn, session))
+    }
+
+    fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
+        self.read(|conn| read::parked_parents(conn, limit))
+    }
+
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        self.read(read::writer)
+    }
+
+    fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
+        self.read(|conn| read::last_sequence_number(conn, session))
     }
 
     fn totals(&self) -> Result<Totals, OutboxError> {

@@ -3,6 +3,8 @@
 
 mod commit;
 mod control;
+mod deleted;
+mod lone_failure;
 mod send;
 mod users;
 
@@ -16,6 +18,7 @@ use levi_outbox::{LaneId, LaneKey, Reason, RowId};
 use levi_types::{Monotonic, Now, UserId, Wall};
 
 use self::control::ControlRow;
+use self::lone_failure::FailedAlone;
 use crate::content::{Content, Keys};
 
 /// A promise that was broken.
@@ -61,6 +64,8 @@ pub(crate) struct Model {
     pub(crate) control: BTreeMap<LaneKey, ControlRow>,
     /// Whether the daemon's store does not respond.
     pub(crate) daemon_silent: bool,
+    /// Requests with messages that the server accepted.
+    pub(crate) accepted: u64,
     pub(crate) violation: Option<Violation>,
     pub(crate) trace: Option<Vec<String>>,
     /// When each message was stored and when the server had it, if there is a trace.
@@ -85,6 +90,18 @@ pub(crate) struct Session {
     pub(crate) stored: BTreeSet<(i64, u32)>,
     /// What the server shows.
     pub(crate) shown: BTreeMap<i64, Content>,
+    /// What the server showed before another device deleted the session.
+    pub(crate) shown_before: BTreeMap<i64, Content>,
+    /// Whether another device ever deleted the session.
+    pub(crate) is_deleted: bool,
+    /// Whether the session is missing on the server because another device deleted it.
+    pub(crate) is_missing: bool,
+    /// Whether the outbox recorded that the server had the session.
+    pub(crate) was_sent: bool,
+    /// How often the server refused a single row while the session was missing.
+    pub(crate) refused_while_missing: u32,
+    /// Whether a parent of its messages was ever parked.
+    pub(crate) ever_held: bool,
     /// Sequence numbers of rows that the operator discarded.
     pub(crate) discarded: BTreeSet<i64>,
     /// Sequence numbers of which a row was ever discarded.
@@ -124,6 +141,8 @@ pub(crate) struct Row {
     pub(crate) stored_in_turn: u64,
     /// The code for which the server refused it when it was alone in a request, and whether rightly so.
     pub(crate) refused_alone: Option<(String, bool)>,
+    /// How often it failed alone, each time after another request was accepted.
+    pub(crate) failed_alone: FailedAlone,
 }
 
 /// A parked row.
@@ -149,6 +168,7 @@ impl Model {
             lanes: HashMap::new(),
             control: BTreeMap::new(),
             daemon_silent: false,
+            accepted: 0,
             violation: None,
             trace: traced.then(Vec::new),
             arrivals: BTreeMap::new(),

@@ -27,7 +27,7 @@ impl Simulation {
             if !flight.arrived && self.random.chance(50) {
                 self.note(|| format!("server: {batch} arrives after the process is gone"));
                 let model = &mut self.disk.inner().model;
-                self.server.messages(model, &mut self.random, flight.token, &flight.rows);
+                self.server.messages(model, &mut self.random, flight.token, &flight);
             }
         }
         self.model(|model| {
@@ -57,11 +57,8 @@ impl Simulation {
     /// Control rows that did not arrive may still do so: they write the same rows again.
     fn end_control_flights(&mut self) {
         for flight in std::mem::take(&mut self.control_flights).into_values() {
-            if let Some(token) = flight.token
-                && self.random.chance(50)
-            {
-                let (now, sessions) = (self.now, &self.plan.setup.sessions);
-                self.server.control_row(now, &mut self.random, token, &flight.lane, sessions);
+            if flight.token.is_some() && self.random.chance(50) {
+                let _answer_that_nobody_gets = self.serve_control_row(&flight);
             }
         }
     }

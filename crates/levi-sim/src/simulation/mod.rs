@@ -17,9 +17,10 @@ use std::time::Duration;
 
 use levi_core::batcher::{Input, PauseReason};
 use levi_core::engine::{Effect, Engine, EngineParts, Event, Sealer, Tried};
-use levi_core::{EnqueueError, Receipt, SecretsCache, SyncedError};
+use levi_core::{ControlSender, EnqueueError, Presence, Receipt, SecretsCache, SentMessage, SyncedError};
 use levi_outbox::{LaneKey, RowKey};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFaults};
+use levi_transport::Upsert;
 use levi_types::{Monotonic, Now, SessionStore, Wall};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -29,6 +30,7 @@ use crate::disk::Disk;
 use crate::model::{Arrival, Model, Violation};
 use crate::plan::{DiskFault, Plan, RefreshEnd, StoreKind};
 use crate::random::Random;
+use crate::sender::sender;
 use crate::server::{Rows, Server};
 use event_queue::{Occurrence, Scheduled};
 pub(crate) use users::USERS;
@@ -68,15 +70,19 @@ pub struct Counts {
 }
 
 /// A request under way.
-struct Flight {
-    rows: Rows,
+pub(crate) struct Flight {
+    pub(crate) rows: Rows,
+    pub(crate) insert: Upsert,
+    pub(crate) messages: Vec<SentMessage>,
     token: u32,
     arrived: bool,
 }
 
 /// A control row in flight.
-struct ControlFlight {
-    lane: LaneKey,
+pub(crate) struct ControlFlight {
+    pub(crate) lane: LaneKey,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) presence: Presence,
     /// The row's version, as the outbox returned it.
     key: Option<RowKey>,
     token: Option<u32>,
@@ -167,6 +173,7 @@ pub(crate) struct Simulation {
     flights: BTreeMap<u64, Flight>,
     control_flights: BTreeMap<u64, ControlFlight>,
     control_sender_ready: bool,
+    control_sender: Arc<dyn ControlSender>,
     versions: BTreeMap<(usize, i64), u32>,
     waiting_for_disk: Vec<WaitingForDisk>,
     waiting_for_server: Vec<WaitingForServer>,
@@ -224,6 +231,8 @@ impl Simulation {
         let file = folder.as_ref().map(|folder| folder.path().join("outbox.db"));
         let disk = Disk::new(setup.store, file.as_ref(), model)?;
         let daemon = Arc::new(Daemon::new(Arc::clone(&keys), setup.sessions.clone(), disk.clone()));
+        let server = Server::new(&setup.sessions, setup.taken_folders);
+        let control_sender = sender(&server.tables, daemon.clone());
         let cache = SecretsCache::new();
         let mut simulation = Self {
             random: Random::new(plan.seed, 3),
@@ -240,9 +249,9 @@ impl Simulation {
             _folder: folder,
             faults: OutboxFaults::default(),
             disk_fault: None,
-            daemon,
+            daemon: daemon.clone(),
             daemon_silence: 0,
-            server: Server::new(&setup.sessions),
+            server,
             keys,
             user: 0,
             named: setup.signed_in,
@@ -262,6 +271,7 @@ impl Simulation {
             flights: BTreeMap::new(),
             control_flights: BTreeMap::new(),
             control_sender_ready: false,
+            control_sender,
             versions: BTreeMap::new(),
             waiting_for_disk: Vec::new(),
             waiting_for_server: Vec::new(),
@@ -332,6 +342,7 @@ impl Simulation {
             sealer: self.sealer.clone(),
             random: Box::new(Random::new(self.plan.seed, 100 + self.boots)),
         }));
+        self.control_sender = sender(&self.server.tables, self.daemon.clone());
         self.apply_disk_fault();
         (self.gate, self.stop_at, self.refreshed_at, self.crossed) = (Gate::Out, None, None, false);
         // A fresh process knows of no request to be silent.

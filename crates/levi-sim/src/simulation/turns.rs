@@ -120,12 +120,14 @@ impl Simulation {
         }
         for effect in effects {
             match effect {
-                Effect::Send { batch, user, upsert } => {
-                    self.send(batch.0, user.as_ref(), &upsert, gate_changes)
+                Effect::Send { batch, user, insert, messages } => {
+                    self.send(batch.0, user.as_ref(), insert, messages, gate_changes);
                 }
                 Effect::Refresh => self.refresh(),
-                Effect::SendControl { batch, user, key, .. } => {
-                    self.send_control(batch.0, user.as_ref(), key, gate_changes);
+                Effect::SendControl { batch, user, key, payload, presence } => {
+                    let row = self.model(|model| model.control.get(&key).and_then(|row| row.key));
+                    let flight = ControlFlight { lane: key, payload, presence, key: row, token: self.token };
+                    self.send_control(batch.0, user.as_ref(), flight, gate_changes);
                 }
                 Effect::Complete(committed) => committed.complete(),
             }

@@ -18,6 +18,7 @@ pub(crate) fn calm(sessions: usize) -> Plan {
         latency: 1,
         lateness: 0,
         signed_in: true,
+        taken_folders: false,
     };
     Plan { seed: 1, setup, events: Vec::new(), heal_at: Duration::from_secs(600) }
 }
