@@ -113,7 +113,9 @@ impl Simulation {
     }
 
     pub(super) fn perform(&mut self, effects: Vec<Effect>, gate_changes: bool) {
-        if std::mem::take(&mut self.switches_in_turn) {
+        // A refresh that was decided in this turn begins before somebody else signs in.
+        let refreshes = effects.iter().any(|effect| matches!(effect, Effect::Refresh));
+        if !refreshes && std::mem::take(&mut self.switches_in_turn) {
             self.switch_user();
         }
         for effect in effects {
@@ -129,6 +131,9 @@ impl Simulation {
                 }
                 Effect::Complete(committed) => committed.complete(),
             }
+        }
+        if std::mem::take(&mut self.switches_in_turn) {
+            self.switch_user();
         }
     }
 
