@@ -89,6 +89,11 @@ pub(crate) async fn wait_until_synced(
 
 /// Whether the worker has nothing to do. Control rows without a next attempt wait for a parked row.
 fn nothing_is_pending(status: &Status) -> bool {
+    let held: u64 = status.held.iter().map(|held| held.pending).sum();
+    if held > 0 && status.totals.pending_rows + status.totals.control_rows <= held {
+        // What is left waits for somebody else.
+        return status.held_in_memory == 0 && status.requests_in_flight == 0;
+    }
     let control_rows_rest = status.totals.control_rows == 0 || status.next_attempt.is_none();
     status.totals.pending_rows == 0
         && status.held_in_memory == 0

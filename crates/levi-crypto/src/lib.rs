@@ -1,12 +1,15 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod aead;
 pub mod at_rest;
 pub mod envelope;
 pub mod message;
+pub mod message_v2;
 
 mod context;
 mod device_key;
+mod epoch;
 mod error;
 mod key;
 mod nonce;

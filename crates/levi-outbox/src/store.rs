@@ -139,6 +139,12 @@ pub trait OutboxStore: Send {
         None
     }
 
+    /// Who signed in last ([`Change::SignedIn`]); `None` if nobody ever did.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn user(&self) -> Result<Option<UserId>, OutboxError>;
+
     /// What waits for users other than the one who signed in last, ordered by user.
     ///
     /// Costs a look at every lane, and at the rows of those that are held.

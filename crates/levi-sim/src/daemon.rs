@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use levi_types::{
     CodingSession, Delivery, DeliveryReport, PortErrorKind, Repository, RepositoryId, SecretString,
-    SessionId, SessionStore, StoreError,
+    SessionId, SessionStore, StoreError, UserId,
 };
 
-use crate::content::{Keys, session_number};
+use crate::content::{Keys, session_number, user_name};
 use crate::disk::Disk;
 use crate::plan::{SessionSetup, SessionState};
 use crate::tables::folder;
@@ -92,7 +92,13 @@ impl SessionStore for Daemon {
         let setup = self.sessions.get(session_number(session));
         Ok(setup
             .filter(|setup| setup.state != SessionState::Foreign)
-            .map(|setup| CodingSession::new(session.clone(), format!("r{}", setup.repository))))
+            .map(|setup| CodingSession::new(session.clone(), format!("r{}", setup.repository_number()))))
+    }
+
+    fn session_user(&self, session: &SessionId) -> Result<Option<UserId>, StoreError> {
+        self.answers()?;
+        let setup = self.sessions.get(session_number(session));
+        Ok(setup.map(|setup| user_name(usize::from(setup.user))))
     }
 
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use levi_outbox::{
     Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
     PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
-use levi_types::SessionId;
+use levi_types::{SessionId, UserId};
 
 use crate::model::Model;
 use crate::plan::StoreKind;
@@ -171,6 +171,7 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         let due = inner.store.get()?.due(query)?;
+        inner.model.check_whose_due(query.user, &due);
         inner.model.lanes_due(&due);
         Ok(due)
     }
@@ -236,6 +237,12 @@ impl OutboxStore for Disk {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.inner().store.get().ok()?.totals_as_committed()
+    }
+
+    fn user(&self) -> Result<Option<UserId>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.user()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -12,15 +12,15 @@ use crate::model::Model;
 use crate::plan::{ServerFault, SessionSetup, SessionState};
 use crate::random::Random;
 use crate::sender::at_once;
-use crate::simulation::{ControlFlight, Flight};
+use crate::simulation::{ControlFlight, Flight, USERS};
 use crate::tables::{Tables, folder};
 
 pub(crate) const REJECT_ALL: &str = "P0001";
 pub(crate) const POISON: &str = "22P02";
 
 pub(crate) struct Server {
-    /// The one token that is valid.
-    pub(crate) token: u32,
+    /// The one token of each user that is valid. Its remainder says whose it is.
+    tokens: [u32; USERS],
     /// What is wrong, until when.
     faults: Vec<(ServerFault, Duration)>,
     pub(crate) tables: Tables,
@@ -51,7 +51,18 @@ impl Served {
 
 impl Server {
     pub(crate) fn new(sessions: &[SessionSetup], taken_folders: bool) -> Self {
-        Self { token: 1, faults: Vec::new(), tables: Tables::new(sessions, taken_folders), requests: 0 }
+        let tables = Tables::new(sessions, taken_folders);
+        Self { tokens: [2, 3], faults: Vec::new(), tables, requests: 0 }
+    }
+
+    /// The token that a user gets now.
+    pub(crate) fn token_of(&self, user: usize) -> u32 {
+        self.tokens.get(user).copied().unwrap_or_default()
+    }
+
+    /// The tokens that a user has are refused from now on.
+    pub(crate) fn expire_tokens_of(&mut self, user: usize) {
+        self.tokens.get_mut(user).into_iter().for_each(|token| *token += USERS as u32);
     }
 
     pub(crate) fn misbehave(&mut self, fault: ServerFault, until: Duration) {
@@ -96,6 +107,10 @@ impl Server {
         self.requests += 1;
         if let Some(served) = self.before_the_table(now, random, token) {
             return served;
+        }
+        if request.rows.iter().any(|(_, _, content)| content.kind == MessageKind::NeverFits) {
+            let late = self.refuse(model, request, Verdict::Unreachable, "timeout", String::new(), true);
+            return Served { delay: Duration::from_secs(10), ..late };
         }
         let limit = self.fault(now, |fault| matches!(fault, ServerFault::BodyLimit(_)));
         if let Some(ServerFault::BodyLimit(limit)) = limit
@@ -235,7 +250,9 @@ impl Server {
             }
             return Some(Served::refused(error));
         }
-        if token != self.token || self.fault(now, |fault| *fault == ServerFault::Unauthorized).is_some() {
+        if !self.tokens.contains(&token)
+            || self.fault(now, |fault| *fault == ServerFault::Unauthorized).is_some()
+        {
             return Some(late(Verdict::SignedOut, "PGRST301", zero));
         }
         if self.fault(now, |fault| *fault == ServerFault::Schema).is_some() {

@@ -9,7 +9,7 @@ use levi_outbox::{
     Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
     PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
-use levi_types::SessionId;
+use levi_types::{SessionId, UserId};
 
 /// Wraps a store and makes its commits and reads fail, or its commits take longer, on command.
 ///
@@ -255,6 +255,11 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.inner.totals_as_committed()
+    }
+
+    fn user(&self) -> Result<Option<UserId>, OutboxError> {
+        self.faults.read()?;
+        self.inner.user()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

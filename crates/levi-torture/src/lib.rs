@@ -4,6 +4,7 @@
 pub mod child;
 pub mod content;
 pub mod crash;
+pub mod damage;
 pub mod environment;
 pub mod flood;
 pub mod hold;

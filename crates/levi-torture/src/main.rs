@@ -8,9 +8,10 @@ use std::time::Duration;
 use levi_torture::Error;
 use levi_torture::child::{self, Job};
 use levi_torture::flood::{self, Flood};
-use levi_torture::{crash, hold};
+use levi_torture::{crash, damage, hold};
 
-const USAGE: &str = "levi-torture crash [--kills N] [--seed S] | flood [--minutes M]";
+const USAGE: &str =
+    "levi-torture crash [--kills N] [--seed S] | damage [--files N] [--seed S] | flood [--minutes M]";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -37,6 +38,13 @@ async fn run(args: &[String]) -> Result<ExitCode, Error> {
             let options = crash::Options { kills: usize::try_from(kills)?, seed };
             let figures = crash::run(&std::env::current_exe()?, options).await?;
             print!("seed {seed}: {figures}");
+            Ok(if figures.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        [name, rest @ ..] if name == "damage" => {
+            let files = number(rest, "--files")?.unwrap_or(2_000);
+            let seed = number(rest, "--seed")?.unwrap_or(0);
+            let figures = damage::run(seed, files)?;
+            print!("{figures}");
             Ok(if figures.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         [name, rest @ ..] if name == "flood" => {

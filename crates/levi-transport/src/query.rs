@@ -95,6 +95,11 @@ impl Select {
         Query::of(table).raw("&limit=0").all_columns()
     }
 
+    /// The columns of the change feed, and no row: fails if they are missing.
+    pub fn feed_probe() -> Self {
+        Query::of(Table::Messages).raw("&limit=0").columns(&Table::FEED_COLUMNS.join(","))
+    }
+
     /// No row of `table`: fails with the code 42883 (`undefined_function`) if `column` is not text, because
     /// PostgreSQL has no pattern match for other types.
     pub fn text_probe(table: Table, column: &'static str) -> Self {

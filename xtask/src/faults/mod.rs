@@ -1,11 +1,12 @@
 //! `cargo xtask faults`: can the simulation fail? Each patch in `faults/` plants one bug. The
 //! command applies them one at a time to a copy of the tree and shows which oracle of the
-//! simulation catches each, after how many seeds.
+//! simulation catches each, after how many seeds. A patch whose bug is not in the simulated world
+//! names the program that catches it.
 
 mod patches;
 mod tree;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -13,14 +14,14 @@ use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 use crate::programs;
-use patches::Fault;
+use patches::{Catcher, Fault};
 use tree::Tree;
 
 /// Seeds without a violation after which a planted bug counts as not caught. The tree without any
 /// bug must survive as many, which is also how CI simulates.
 const MAX_SEEDS: &str = "150000";
 
-/// A simulation with one planted bug, ready to run.
+/// A program with one planted bug, ready to run.
 struct Built<'f> {
     fault: &'f Fault,
     program: PathBuf,
@@ -37,11 +38,13 @@ struct Violation {
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let faults = patches::select(args)?;
     let tree = Tree::copy()?;
-    let unpatched = tree.build("levi-sim")?;
-    programs::succeed(
-        "the simulation without a planted bug",
-        Command::new(unpatched).args(["--seeds", MAX_SEEDS]),
-    )?;
+    let mut catchers: Vec<&Catcher> = faults.iter().map(|fault| &fault.catcher).collect();
+    catchers.dedup();
+    for catcher in catchers {
+        let unpatched = tree.build(catcher.package(), catcher.package())?;
+        let what = format!("{} without a planted bug", catcher.package());
+        programs::succeed(&what, &mut command(catcher, &unpatched))?;
+    }
     println!("\n{:<46} {:<16} {:>7} {:>7}  what is broken", "planted bug", "caught by", "seeds", "built");
     let survived = thread::scope(|scope| {
         // The next one is built while this one is simulated, because neither keeps two cores busy.
@@ -61,19 +64,19 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     if survived > 0 { Err(Failure::Findings(survived)) } else { Ok(()) }
 }
 
-/// Builds the simulation with a planted bug, and takes the bug out of the tree again.
+/// Builds the program with a planted bug, and takes the bug out of the tree again.
 fn build<'f>(tree: &Tree, fault: &'f Fault) -> Result<Built<'f>, Failure> {
     let started = Instant::now();
     tree.apply(&fault.patch, &[])?;
-    let program = tree.build(&fault.name);
+    let program = tree.build(fault.catcher.package(), &fault.name);
     tree.apply(&fault.patch, &["--reverse"])?;
     Ok(Built { fault, program: program?, took: started.elapsed() })
 }
 
-/// Simulates, and prints the bug's line of the table.
+/// Runs the program, and prints the bug's line of the table.
 fn is_caught(built: &Built<'_>) -> Result<bool, Failure> {
     let Built { fault, program, took } = built;
-    let violation = first_violation(program)?;
+    let violation = first_violation(&fault.catcher, program)?;
     let caught = violation.is_some();
     let Violation { oracle, seeds } =
         violation.unwrap_or_else(|| Violation { oracle: "NOTHING".to_owned(), seeds: MAX_SEEDS.to_owned() });
@@ -81,18 +84,43 @@ fn is_caught(built: &Built<'_>) -> Result<bool, Failure> {
     Ok(caught)
 }
 
-fn first_violation(program: &PathBuf) -> Result<Option<Violation>, Failure> {
-    let mut sim = Command::new(program);
-    sim.args(["--seeds", MAX_SEEDS, "--first-only"]).stdin(Stdio::null());
-    let output = sim.output().map_err(Failure::io("levi-sim"))?;
+fn command(catcher: &Catcher, program: &Path) -> Command {
+    let mut command = Command::new(program);
+    match catcher {
+        Catcher::Simulation => command.args(["--seeds", MAX_SEEDS]),
+        Catcher::Program { args, .. } => command.args(args),
+    };
+    command.stdin(Stdio::null());
+    command
+}
+
+fn first_violation(catcher: &Catcher, program: &Path) -> Result<Option<Violation>, Failure> {
+    let mut run = command(catcher, program);
+    if *catcher == Catcher::Simulation {
+        run.arg("--first-only");
+    }
+    let what = catcher.package();
+    let output = run.output().map_err(Failure::io(what))?;
     if output.status.success() {
         return Ok(None);
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    match text.lines().find_map(parse_violation) {
+    let violation = match catcher {
+        Catcher::Simulation => text.lines().find_map(parse_violation),
+        // It says by its exit code that it found something, and which seed shows it.
+        Catcher::Program { .. } => text.lines().find_map(parse_finding),
+    };
+    match violation {
         Some(violation) => Ok(Some(violation)),
-        None => Err(Failure::Tool { what: "levi-sim".into(), detail: output.status.to_string() }),
+        None => Err(Failure::Tool { what: what.into(), detail: output.status.to_string() }),
     }
+}
+
+/// Reads `seed 7: StaleRoot (..): ..`.
+fn parse_finding(line: &str) -> Option<Violation> {
+    let (seed, rest) = line.strip_prefix("seed ")?.split_once(": ")?;
+    let (oracle, _) = rest.split_once(' ')?;
+    Some(Violation { oracle: oracle.to_owned(), seeds: seed.to_owned() })
 }
 
 /// Reads `seed 7 breaks a promise after 8 seeds: [order] at ..`.

@@ -11,8 +11,38 @@ pub(super) struct Fault {
     pub(super) patch: PathBuf,
     /// The first line of the patch's file.
     pub(super) about: String,
+    /// What must catch it.
+    pub(super) catcher: Catcher,
     /// The first folder below `crates/` that the patch changes.
     package: String,
+}
+
+/// A program that fails on a tree with the bug.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Catcher {
+    /// The simulation: most bugs.
+    Simulation,
+    /// Another program of the workspace, as a line `caught-by: PROGRAM ARGUMENTS` of the patch's file says.
+    Program { name: String, args: Vec<String> },
+}
+
+impl Catcher {
+    fn of(patch: &str) -> Self {
+        let line = patch.lines().find_map(|line| line.strip_prefix("caught-by: "));
+        let mut words = line.unwrap_or_default().split_whitespace().map(str::to_owned);
+        match words.next() {
+            Some(name) => Self::Program { name, args: words.collect() },
+            None => Self::Simulation,
+        }
+    }
+
+    /// The package that has the program.
+    pub(super) fn package(&self) -> &str {
+        match self {
+            Self::Simulation => "levi-sim",
+            Self::Program { name, .. } => name,
+        }
+    }
 }
 
 /// The faults whose names contain one of `names`, or all where there are no names.
@@ -31,13 +61,14 @@ pub(super) fn select(names: &[String]) -> Result<Vec<Fault>, Failure> {
         let name = patch.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if names.is_empty() || names.iter().any(|wanted| name.contains(wanted.as_str())) {
             let about = text.lines().next().unwrap_or_default().to_owned();
-            faults.push(Fault { name, patch, about, package: package(&text) });
+            let (catcher, package) = (Catcher::of(&text), package(&text));
+            faults.push(Fault { name, patch, about, catcher, package });
         }
     }
     if faults.is_empty() {
         return Err(Failure::Usage(format!("no file in faults/ has one of these in its name: {names:?}")));
     }
-    faults.sort_by(|a, b| (&a.package, &a.name).cmp(&(&b.package, &b.name)));
+    faults.sort_by(|a, b| (&a.catcher, &a.package, &a.name).cmp(&(&b.catcher, &b.package, &b.name)));
     Ok(faults)
 }
 
@@ -48,7 +79,15 @@ fn package(patch: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{package, select};
+    use super::{Catcher, package, select};
+
+    #[test]
+    fn a_patch_names_the_program_that_catches_it() {
+        let patch = "what it breaks\ncaught-by: levi-torture damage --files 9\n\ndiff --git a/x b/x\n";
+        let args = ["damage", "--files", "9"].map(str::to_owned).to_vec();
+        assert_eq!(Catcher::of(patch), Catcher::Program { name: "levi-torture".to_owned(), args });
+        assert_eq!(Catcher::of("what it breaks\n").package(), "levi-sim");
+    }
 
     #[test]
     fn the_changed_package_is_read_from_the_patch() {

@@ -37,17 +37,17 @@ impl Tree {
         stdout(&what, apply.output().map_err(Failure::io("git apply"))?).map(drop)
     }
 
-    /// Builds the simulation and keeps it under `name`, where the next build does not replace it.
-    pub(super) fn build(&self, name: &str) -> Result<PathBuf, Failure> {
+    /// Builds the program of `package` and keeps it under `name`, where the next build does not replace it.
+    pub(super) fn build(&self, package: &str, name: &str) -> Result<PathBuf, Failure> {
         let mut build = Command::new(cargo());
         build
-            .args(["build", "--release", "--locked", "--package", "levi-sim"])
+            .args(["build", "--release", "--locked", "--package", package])
             .env("CARGO_TARGET_DIR", &self.target)
             // One function changes from build to build. The variable goes before any profile, so
             // that it also wins over a machine that switches incremental builds off.
             .env("CARGO_INCREMENTAL", "1")
             .current_dir(&self.folder);
-        let program = programs::built(build, "levi-sim")?;
+        let program = programs::built(build, package)?;
         let kept = self.folder.with_file_name("programs").join(name);
         if let Some(folder) = kept.parent() {
             fs::create_dir_all(folder).map_err(Failure::io(folder.display().to_string()))?;

@@ -11,7 +11,7 @@ use levi_outbox::{
     Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
     PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
-use levi_types::SessionId;
+use levi_types::{SessionId, UserId};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -312,6 +312,10 @@ impl OutboxStore for SlowDisk {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.store.totals_as_committed()
+    }
+
+    fn user(&self) -> Result<Option<UserId>, OutboxError> {
+        self.store.user()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -11,9 +11,11 @@ use super::Findings;
 use crate::data_dir;
 use crate::error::CliError;
 use crate::owner;
-use crate::text::plural;
+use crate::text::{bytes, plural};
 
 const LOG_IN: &str = "run `levi login`";
+/// The log stays shorter unless somebody reads the outbox all the time.
+const LOG_BYTES: u64 = 16 << 20;
 /// How many rows are read to find reasons.
 const SAMPLE: usize = 1000;
 
@@ -122,11 +124,20 @@ fn outbox(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
         Err(error) => return unreadable(&error, findings),
     };
     for problem in &problems {
-        let advice = "save what can be read with `levi outbox export`, stop the daemon, keep a copy of the file, and report it";
+        let advice = "stop the daemon and run `levi outbox repair`: it keeps the damaged file";
         findings.problem("outbox", problem.clone(), advice)?;
     }
     if problems.is_empty() {
         findings.ok("outbox", "sound")?;
+    }
+    let space = inspector.space()?;
+    if space.log_bytes > LOG_BYTES {
+        let log = format!("the log of the outbox has {}", bytes(space.log_bytes));
+        findings.note(
+            "disk",
+            log,
+            "a process that reads the outbox keeps it from being shortened; end that process",
+        )?;
     }
     backlog(&inspector, findings)
 }
@@ -134,7 +145,7 @@ fn outbox(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
 fn unreadable(error: &OutboxError, findings: &mut Findings) -> Result<(), CliError> {
     let advice = match error {
         OutboxError::Corrupt(_) => {
-            "start the daemon, or run `levi sync`: it recovers what it can, and keeps the damaged file next to the new one"
+            "stop the daemon and run `levi outbox repair`: it recovers what it can, and keeps the damaged file next to the new one"
         }
         _ => "fix this first",
     };
@@ -158,6 +169,15 @@ fn backlog(inspector: &Inspector, findings: &mut Findings) -> Result<(), CliErro
             "run `levi doctor --server`; pending messages are retried automatically",
         )?,
         None => findings.ok("pending", messages)?,
+    }
+    for held in inspector.held()? {
+        let user = held.user_id.map_or_else(|| "nobody known".to_owned(), |id| id.to_string());
+        let rows = plural(held.pending + held.parked, "row");
+        findings.note(
+            "held",
+            format!("{rows} of user {user}, who is not signed in"),
+            "they are sent when that user signs in here again; or save them with `levi outbox export` and discard them",
+        )?;
     }
     if totals.parked_rows + totals.parked_control_rows == 0 {
         return findings.ok("parked", "nothing");

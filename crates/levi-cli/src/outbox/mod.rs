@@ -3,6 +3,7 @@
 mod change;
 mod export;
 mod list;
+mod repair;
 mod restore;
 
 use std::path::PathBuf;
@@ -39,6 +40,14 @@ enum OutboxCommand {
     Restore(RestoreArgs),
     /// Print messages, decrypted, as NDJSON that `levi sync` reads. Works while a daemon runs.
     Export(ListArgs),
+    /// Check the whole outbox, and recover what can be read of a damaged one. Stop the daemon first.
+    Repair(RepairArgs),
+}
+
+#[derive(Debug, Args)]
+struct RepairArgs {
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +90,7 @@ pub(crate) fn run(args: &OutboxArgs, console: Console) -> Result<Exit, CliError>
         OutboxCommand::Restore(args) => restore::run(args, console),
         OutboxCommand::Retry(args) => change::retry(args, console),
         OutboxCommand::Discard(args) => change::discard(args, console),
+        OutboxCommand::Repair(args) => repair::run(args, console),
     }
 }
 

@@ -109,7 +109,10 @@ pub enum Input {
     /// This user is signed in; the token follows with [`Input::SignedIn`]. Before the first one, rows of nobody
     /// are sent.
     User(UserId),
-    /// There is a token to send with, but it does not say whose it is.
+    /// There is a token that does not say whose it is, and nobody signed out before. It is used as long as nobody
+    /// is known.
+    SignedInUnnamed,
+    /// There is a token that does not say whose it is, and that is not used.
     UserUnknown,
     /// There is a token to send with.
     SignedIn,

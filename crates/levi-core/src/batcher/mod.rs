@@ -150,6 +150,7 @@ impl Batcher {
             }
             Input::SignedOut => self.auth.signed_out(),
             Input::User(user) => self.user_is(user),
+            Input::SignedInUnnamed => self.signed_in_unnamed(now),
             Input::UserUnknown => self.auth.user_unknown(),
             Input::RefreshUnavailable => {
                 let (backoff, random) = (self.config.backoff(), &mut self.random);
@@ -270,7 +271,7 @@ impl Batcher {
                 continue;
             }
             let flush_at = self.flush_at_of(lane.heads.first());
-            let (id, first) = (lane.lane, lane.heads.first().map(|row| row.key.id));
+            let (id, first) = (lane.lane, lane.heads.first().map(|row| row.key));
             self.windows.insert(lane, flush_at);
             if let Some(rows) = first.and_then(|row| self.lone_failures.rows_that_failed(id, row)) {
                 self.windows.send_apart(id, rows);

@@ -1,6 +1,6 @@
 //! Carrying out what the batcher asks for.
 
-use levi_outbox::{Change, DueQuery, LaneId, LaneKey, OutboxError, RowKey};
+use levi_outbox::{Change, DueQuery, LaneId, LaneKey, OutboxError, Reason, RowKey};
 use levi_transport::rows::{MessageBatch, MessagePlace, nonce_of};
 use levi_types::{Delivery, Now, RepositoryId, SessionId, StoreError};
 
@@ -10,7 +10,7 @@ use super::{Engine, Perform, Sent};
 use crate::batcher::{Action, Batch, Input, LaneRows, Notice, Parent, PauseReason, SealResult};
 use crate::control::Presence;
 use crate::control_row::ControlRow;
-use crate::sealer::ResealError;
+use crate::sealer::{NoKey, ResealError};
 use crate::write_messages::{Overwrite, SentMessage};
 
 /// Rows of one lane that are sealed in one go; the rest follows as the first ones are sent.
@@ -201,13 +201,22 @@ impl Engine {
     /// Seals a lane's rows that are under the database key, if its session's key is known now.
     fn seal_lane(&mut self, now: Now, lane: LaneId, session_id: &SessionId) {
         let result = match self.sealer.key(self.batcher.user(), session_id) {
-            Err(no_key) => Ok(SealResult::Waiting(no_key.into_reason())),
+            Err(NoKey::Wait(reason)) => Ok(SealResult::Waiting(reason)),
+            Err(other_user) => self.unsealable(lane, other_user.into_reason()),
             Ok(key) => self.seal_rows(lane, &key),
         };
         match result {
             Ok(result) => self.batcher.handle(now, Input::Sealed { lane, result }),
             Err(error) => self.outbox_unreadable(now, error),
         }
+    }
+
+    /// The lane's first row can never be sealed.
+    fn unsealable(&mut self, lane: LaneId, reason: Reason) -> Result<SealResult, OutboxError> {
+        let first = self.store.rows_under_database_key(lane, 1)?.pop();
+        let Some((row, stored)) = first else { return Ok(SealResult::Sealed) };
+        self.parkable.extend(Sent::unsealed(row.id, &stored));
+        Ok(SealResult::Unsealable(row, reason))
     }
 
     fn seal_rows(&mut self, lane: LaneId, key: &levi_crypto::MessageKey) -> Result<SealResult, OutboxError> {

@@ -140,8 +140,10 @@ impl Engine {
             random.fill_bytes(&mut writer);
             writer
         }));
+        // An outbox that cannot be read says so when something is loaded.
+        let user = outbox.user().ok().flatten();
         let mut engine = Self {
-            batcher: Batcher::new(config.clone(), random.next_u64()),
+            batcher: Batcher::new(config.clone(), random.next_u64()).for_user(user),
             config,
             store: outbox,
             session_store,

@@ -267,8 +267,9 @@ impl Worker {
     /// Sets the token of the signed-in user. Sending begins, or goes on with it.
     ///
     /// If it is another user's than before, the rows of the one before are held: nothing happens to them until that
-    /// user signs in again (`status().held`). A token that does not say whose it is (no JWT with a `sub`) is not
-    /// used: `status().paused` is [`PauseReason::UnknownUser`](crate::PauseReason::UnknownUser).
+    /// user signs in again (`status().held`). A token that does not say whose it is (no JWT with a `sub`) is used
+    /// only where nobody is known and nobody signed out; otherwise `status().paused` is
+    /// [`PauseReason::UnknownUser`](crate::PauseReason::UnknownUser).
     pub fn set_context(&self, context: SyncContext) {
         self.shared.dispatcher.set_context(context);
     }

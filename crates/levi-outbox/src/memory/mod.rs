@@ -272,6 +272,10 @@ impl OutboxStore for MemoryOutbox {
         Ok(Totals { lanes: self.schedule.len() as u64, oldest, ..self.counts })
     }
 
+    fn user(&self) -> Result<Option<UserId>, OutboxError> {
+        Ok(self.user.clone())
+    }
+
     fn held(&self) -> Result<Vec<Held>, OutboxError> {
         let mut held: BTreeMap<Option<UserId>, Held> = BTreeMap::new();
         for lane in self.lanes.values().filter(|lane| lane.user != self.user && !lane.is_empty()) {

@@ -8,9 +8,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::columns::{lane_key, unsigned};
 use super::counters::Counters;
+#[cfg(unix)]
+use super::file_id::FileId;
 use super::lane_cache::LaneCache;
 use super::notify::notify_owner;
-use super::open::{require_current, sync_to_the_platter};
+use super::open::{self, require_current, sync_to_the_platter};
 use super::owner_lock::is_owned;
 use super::{blocking, change, enqueue, failure, schema};
 use crate::error::OutboxError;
@@ -78,6 +80,9 @@ pub enum OwnerNotice {
 pub struct OutboxAdmin {
     conn: Connection,
     path: PathBuf,
+    /// The file that was opened, which a recovery may have replaced since.
+    #[cfg(unix)]
+    file: FileId,
 }
 
 impl OutboxAdmin {
@@ -87,7 +92,9 @@ impl OutboxAdmin {
     /// [`OutboxError::CannotOpen`] if there is no such file, or no outbox of this version in it;
     /// the others as named.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OutboxError> {
-        let path = path.as_ref().to_owned();
+        let path = open::resolve(path.as_ref())?;
+        #[cfg(unix)]
+        let file = FileId::of(&path).map_err(|error| failure::from_io(error, &path))?;
         let fail = |error| failure::from_sqlite(error, &path);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(&path, flags).map_err(fail)?;
@@ -95,7 +102,12 @@ impl OutboxAdmin {
         conn.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
         sync_to_the_platter(&conn).map_err(fail)?;
         require_current(schema::find(&conn).map_err(fail)?, &path)?;
-        Ok(Self { conn, path })
+        Ok(Self {
+            conn,
+            path,
+            #[cfg(unix)]
+            file,
+        })
     }
 
     /// Carries out the commands in order, all or none, and notifies the owner process. `at` is the
@@ -105,6 +117,8 @@ impl OutboxAdmin {
     /// [`AdminError`]; nothing was changed.
     pub fn commit(&mut self, commands: &[AdminCommand], at: Wall) -> Result<OwnerNotice, AdminError> {
         let path = &self.path;
+        #[cfg(unix)]
+        self.file.check(path)?;
         let fail = |error| failure::from_sqlite(error, path);
         let transaction =
             self.conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;

@@ -50,7 +50,11 @@ impl DataDir {
         builder.recursive(self.parents == Parents::Create);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&self.path)?;
+        match builder.create(&self.path) {
+            // Another process was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.path.is_dir() => {}
+            created => created?,
+        }
         sync_parent(&self.path)
     }
 }

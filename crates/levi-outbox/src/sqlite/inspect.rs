@@ -8,9 +8,9 @@ use rusqlite::{Connection, OpenFlags, Result};
 use super::counters::CachedCounters;
 use super::open::require_current;
 use super::transaction::Transaction;
-use super::{failure, integrity, list, read, schema, users};
+use super::{failure, integrity, list, read, schema, space, users};
 use crate::error::OutboxError;
-use crate::model::{Held, ListedRow, RowId, RowKey, RowState, Totals};
+use crate::model::{Held, ListedRow, RowId, RowKey, RowState, Space, Totals};
 use crate::store::PayloadSink;
 
 /// Reads an outbox without owning it and without writing to it, for `levi status` beside a daemon
@@ -75,6 +75,14 @@ impl Inspector {
     /// [`OutboxError`] when the file cannot be read.
     pub fn payloads(&self, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<(), OutboxError> {
         self.read(|conn| read::payloads(conn, rows, sink))
+    }
+
+    /// What the outbox takes of the disk. Whether its log is held is known to its owner only.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the file cannot be read.
+    pub fn space(&self) -> Result<Space, OutboxError> {
+        self.read(|conn| space::used(conn, &self.path))
     }
 
     /// Checks the whole file. Each line describes one kind of damage; a sound outbox has none.

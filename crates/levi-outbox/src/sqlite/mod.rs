@@ -37,7 +37,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use levi_types::SessionId;
+use levi_types::{SessionId, UserId};
 use rusqlite::Connection;
 
 pub use self::admin::{AdminCommand, AdminError, OutboxAdmin, OwnerNotice};
@@ -157,16 +157,9 @@ impl SqliteOutbox {
         error
     }
 
-    /// SQLite goes on writing to a file that was deleted or moved while it was open. Rows written
-    /// there would be lost when the process ends, so the commit is refused.
     #[cfg(unix)]
     fn check_not_moved(&self) -> Result<(), OutboxError> {
-        match self.file {
-            Some(opened) if FileId::of(&self.path).ok() != Some(opened) => {
-                Err(failure::cannot_open("the file was moved or deleted while it was open", &self.path))
-            }
-            _ => Ok(()),
-        }
+        self.file.map_or(Ok(()), |opened| opened.check(&self.path))
     }
 
     #[cfg(not(unix))]
@@ -252,6 +245,10 @@ impl OutboxStore for SqliteOutbox {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.counters.get()?.totals()
+    }
+
+    fn user(&self) -> Result<Option<UserId>, OutboxError> {
+        self.read(users::signed_in_user)
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -8,14 +8,16 @@ use levi_outbox::{
 use levi_types::Wall;
 
 use super::control::{messages_of, name_of};
+use super::lone_failure::FailedAlone;
 use super::{Arrival, Model, Parked, Row};
-use crate::content::session_number;
+use crate::content::{session_number, user_name};
 
 impl Model {
     /// A commit went through.
     pub(crate) fn committed(&mut self, changes: &[Change], rows: &[NewRow], answers: &[Enqueued]) {
         let blocked = self.blocked_lanes();
         for change in changes {
+            self.note_user(change);
             if !self.apply_to_control(change, &blocked) {
                 self.apply(change, &blocked);
             }
@@ -79,7 +81,11 @@ impl Model {
             Change::RetryNow { at } => {
                 self.note(|| "disk: every wait is over".to_owned());
                 self.void_delays();
-                for session in &mut self.sessions {
+                let user = self.user.clone();
+                for (session, owner) in self.sessions.iter_mut().zip(&self.users) {
+                    if user.as_ref().is_some_and(|user| *user != user_name(*owner)) {
+                        continue;
+                    }
                     session.due_at = session.due_at.map(|due_at| due_at.min(*at));
                 }
             }
@@ -101,6 +107,9 @@ impl Model {
     }
 
     fn stored(&mut self, new: &NewRow, answer: &Enqueued) {
+        if matches!(answer, Enqueued::Stored { .. }) {
+            self.check_recorded(new);
+        }
         let Some(number) = messages_of(&new.lane) else {
             if let Enqueued::Stored { key, .. } = answer {
                 self.stored_control(new, Some(*key));
@@ -146,6 +155,7 @@ impl Model {
                 bytes: new.payload.len() as u64,
                 stored_in_turn: fresh,
                 refused_alone: None,
+                failed_alone: FailedAlone::default(),
             },
         );
         // A row that a failing disk held up was sealed when it came.
@@ -260,15 +270,19 @@ impl Model {
         session.pending.remove(&row.sequence_number);
         let (refusals, was_sent) = (session.refusals, session.was_sent);
         let refused_while_missing = if was_sent { session.refused_while_missing } else { 0 };
-        let deserved = matches!(&verdict, Some((code, true)) if *code == reason.code);
+        let most = self.config.max_attempts_rejected;
+        let is_lone = row.failed_alone.times >= most;
+        let deserved = is_lone || matches!(&verdict, Some((code, true)) if *code == reason.code);
         let parked = Parked { row: key.id, reason: reason.clone(), deserved };
         session.parked.insert(row.sequence_number, parked);
         session.ever_parked.insert(row.sequence_number);
         self.note(|| format!("disk: {name} is parked: {} (deserved: {deserved})", reason.code));
-        self.expect(verdict.is_some_and(|(code, _)| code == reason.code), "parking", || {
+        self.expect(is_lone || verdict.is_some_and(|(code, _)| code == reason.code), "parking", || {
             format!("{name} is parked for {} without having been refused for it alone", reason.code)
         });
-        let most = self.config.max_attempts_rejected;
+        self.expect(reason.code != "timeout" || is_lone, "parking", || {
+            format!("{name} is parked after it failed alone {} times, {most} are due", row.failed_alone.times)
+        });
         self.expect(reason.code != "42501" || refusals >= most, "parking", || {
             format!("{name} is parked after {refusals} refusals, {most} are due to it")
         });

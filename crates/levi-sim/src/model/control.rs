@@ -65,8 +65,11 @@ impl Model {
     }
 
     /// Control rows that should be sent sooner or later: neither they nor their ancestors are parked.
+    /// Those of users who are not signed in wait rightly.
     pub(crate) fn live_control_rows(&self) -> Vec<String> {
-        let live = self.control.iter().filter(|(lane, row)| !row.parked && !self.is_held(lane));
+        let is_live = |lane: &LaneKey, row: &ControlRow| !row.parked && !self.is_held(lane);
+        let own = self.control.iter().filter(|(lane, _)| !self.is_of_another(lane));
+        let live = own.filter(|(lane, row)| is_live(lane, row));
         live.map(|(lane, _)| lane.to_string()).collect()
     }
 

@@ -63,8 +63,17 @@ pub struct SessionSetup {
     pub key: bool,
     /// How the server knows it.
     pub state: SessionState,
-    /// Which repository it works in.
+    /// Which of its user's repositories it works in.
     pub repository: u8,
+    /// Whose it is: the first user's or the second's.
+    pub user: u8,
+}
+
+impl SessionSetup {
+    /// No two users share a repository.
+    pub(crate) fn repository_number(&self) -> u8 {
+        self.repository + 2 * self.user
+    }
 }
 
 /// How the server takes a session's messages at first.
@@ -118,6 +127,8 @@ pub enum SimEvent {
     SignOut,
     /// The user signs in.
     SignIn,
+    /// The other user of the device signs in.
+    OtherUserSignsIn,
     /// The disk misbehaves for a while.
     Disk(DiskFault, Duration),
     /// The process dies.

@@ -95,6 +95,7 @@ impl Simulation {
         let pause = match error {
             EnqueueError::OutboxFull { .. } if self.healed => return,
             EnqueueError::NoKey { .. } => Duration::from_secs(100),
+            EnqueueError::OtherUser { .. } => Duration::from_secs(60),
             _ => Duration::from_secs(3),
         };
         self.schedule_at(self.now + pause, 0, Occurrence::Again(event));
@@ -162,7 +163,7 @@ impl Simulation {
 
     fn has_nothing_to_do(&self) -> bool {
         let stored = self.engine.as_ref().is_none_or(|engine| engine.not_stored() == 0);
-        stored && self.model(|model| model.pending_rows() == 0 && model.live_control_rows().is_empty())
+        stored && self.model(|model| model.own_pending_rows() == 0 && model.live_control_rows().is_empty())
     }
 
     /// After a start: what should be on disk is there, and nothing else.
@@ -203,7 +204,7 @@ impl Simulation {
         self.check_disk();
         let timeout = self.engine.as_ref().and_then(Engine::timeout);
         self.expect(self.engine.is_some(), "liveness", || "Levi does not run".to_owned());
-        let waits = self.blamed;
+        let waits = self.blamed || self.blamed_before;
         self.expect(timeout.is_none() || waits, "idle", || {
             format!("at the end a timer is set to {timeout:?}")
         });
@@ -218,13 +219,18 @@ impl Simulation {
         self.expect(waiting == 0 || waits, "receipts", || format!("{waiting} callers wait for ever"));
     }
 
-    fn check_arrived(&mut self) {
+    /// Everything good of the user who is signed in is on the server.
+    pub(super) fn check_arrived(&mut self) {
         // Where every row that is left is refused alike, Levi takes it for the project's fault, and says so.
         let blamed = self.blamed;
         self.model(|model| {
             // What waits for a parked parent cannot show that the project takes rows.
             let is_held = |number| model.is_held(&LaneKey::Messages(session_id(number)));
-            let sendable = || model.sessions.iter().enumerate().filter(|(number, _)| !is_held(*number));
+            let is_others = |number| model.is_of_another(&LaneKey::Messages(session_id(number)));
+            let sendable = || {
+                let all = model.sessions.iter().enumerate();
+                all.filter(|(number, _)| !is_held(*number) && !is_others(*number))
+            };
             let rows = || sendable().flat_map(|(_, session)| session.pending.values());
             let all_bad = || {
                 rows().filter_map(|id| model.rows.get(id)).all(|row| row.content.kind != MessageKind::Good)
@@ -234,8 +240,9 @@ impl Simulation {
             }
             for number in 0..model.sessions.len() {
                 let Some(session) = model.sessions.get(number) else { continue };
-                // What waits for a parked parent waits rightly.
-                if model.is_held(&LaneKey::Messages(session_id(number))) {
+                // What waits for a parked parent, or for another user, waits rightly.
+                let lane = LaneKey::Messages(session_id(number));
+                if model.is_held(&lane) || model.is_of_another(&lane) {
                     continue;
                 }
                 let stuck: Vec<_> = session.pending.keys().copied().collect();
@@ -268,7 +275,7 @@ impl Simulation {
             .filter(|planned| matches!(planned.what, SimEvent::Server(ServerFault::RejectAll, _)));
         let waves = waves.count();
         self.check_parked_control_rows(waves > 0);
-        let chances = waves * (1 + self.counts.restarts as usize);
+        let chances = waves * (1 + self.counts.restarts as usize + self.switches);
         let allowed = chances * (self.plan.setup.config.batch_size.max(8) - 1);
         self.model(|model| {
             let parked = model.sessions.iter().flat_map(|session| session.parked.values());

@@ -27,6 +27,8 @@ pub(super) enum Occurrence {
     Again(usize),
     /// The operator signs in.
     OperatorSignsIn,
+    /// Everything of one user has arrived: the other one signs in.
+    NextUser,
     /// Only time passes.
     Nothing,
 }

@@ -37,6 +37,7 @@ impl Simulation {
             SimEvent::Refresh(end) => self.refresh_end = end,
             SimEvent::SignOut => self.sign_out(),
             SimEvent::SignIn => self.sign_in(),
+            SimEvent::OtherUserSignsIn => self.other_user_signs_in(),
             SimEvent::Disk(fault, lasts) => self.disk_fails(fault, lasts),
             SimEvent::Crash(moment) => self.dies(moment),
             SimEvent::Stop { within } => self.stop(within),
@@ -75,6 +76,12 @@ impl Simulation {
         // Without a Levi that takes messages, the daemon waits for one.
         if self.engine.is_none() || self.stop_at.is_some() {
             return self.schedule_at(self.now + Duration::from_secs(1), 0, Occurrence::Again(index));
+        }
+        // Its agent pauses mostly while somebody else is signed in.
+        let is_others = self.user_of(session) != self.user;
+        let store_answers = self.model(|model| !model.daemon_silent);
+        if is_others && (!store_answers || self.random.chance(80)) {
+            return self.schedule_at(self.now + Duration::from_secs(60), 0, Occurrence::Again(index));
         }
         let version = self.versions.entry((session, sequence_number)).or_default();
         *version += 1;
@@ -214,16 +221,16 @@ impl Simulation {
 
     fn sync_session(&mut self, session: usize, restores: Option<SessionId>) {
         let Some(setup) = self.plan.setup.sessions.get(session) else { return };
-        // Without a Levi that takes rows, the daemon gets an error.
-        if self.engine.is_none() || self.stop_at.is_some() {
+        // Without a Levi that takes rows, the daemon gets an error; so it does for a session of somebody else.
+        if self.user_of(session) != self.user || self.engine.is_none() || self.stop_at.is_some() {
             return;
         }
         let at = self.clocks().wall;
-        let record = CodingSession::new(session_id(session), format!("r{}", setup.repository));
+        let record = CodingSession::new(session_id(session), format!("r{}", setup.repository_number()));
         let rows = rows_to_restore(&record, at).into_iter().map(|row| {
             let (reply, tried) = oneshot::channel();
             self.waiting_for_steps.push(WaitingForStep { lane: row.lane.clone(), since: self.now, tried });
-            ControlIntake { row, reply }
+            ControlIntake { row: row.for_user(self.cache.user()), reply }
         });
         let rows = rows.collect();
         self.tell(Event::EnqueueControl { rows, restores, within: FIRST_ATTEMPTS_WITHIN });
@@ -343,7 +350,7 @@ impl Simulation {
             self.key_arrives(session, notified);
         }
         if self.refresh_end == RefreshEnd::Refused {
-            self.needs_operator |= self.token != Some(self.server.token);
+            self.needs_operator |= self.token != Some(self.server.token_of(self.user));
         }
         // Half of the deleted sessions are wanted back; the others stay as they are, with what Levi holds of them.
         for session in deleted {
@@ -355,7 +362,13 @@ impl Simulation {
             self.tell(Event::WrittenElsewhere);
         }
         self.refresh_end = RefreshEnd::Fresh;
-        if self.needs_operator {
+        self.switches_in_turn = false;
+        if self.has_two_users() {
+            self.schedule(self.patience(), Occurrence::NextUser);
+        }
+        if self.user != 0 {
+            self.switch_user();
+        } else if self.needs_operator {
             self.sign_in();
         }
     }

@@ -97,8 +97,9 @@ impl Simulation {
             return;
         }
         let horizon = now.after(self.plan.setup.config.longest_delay());
+        let user = self.model(|model| model.user.clone());
         let query = DueQuery {
-            user: None,
+            user: user.as_ref(),
             now,
             horizon,
             except: &[],
@@ -115,7 +116,7 @@ impl Simulation {
     }
 
     /// How long everything may take once everything is mended.
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         let asked = self.plan.events.iter().map(|planned| match planned.what {
             SimEvent::Server(ServerFault::RetryAfter(seconds), _) => seconds,
             _ => 0,

@@ -10,15 +10,18 @@ use levi_core::{SendError, SentMessage, SyncError, TakenRow};
 use levi_outbox::LaneKey;
 use levi_transport::rows::{MessageRow, decode_rows};
 use levi_transport::{ApiError, Upsert, Verdict};
+use levi_types::UserId;
 
+use super::users::user_of_token;
 use super::{ControlFlight, Flight, Gate, Occurrence, Simulation};
-use crate::content::{MARK, subject_number};
+use crate::content::{MARK, session_id, subject_number};
 use crate::server::Rows;
 
 impl Simulation {
     pub(super) fn send(
         &mut self,
         batch: u64,
+        user: Option<&UserId>,
         insert: Upsert,
         messages: Vec<SentMessage>,
         gate_changes: bool,
@@ -37,13 +40,17 @@ impl Simulation {
         self.model(|model| model.request_sent(&rows.rows));
         self.check_request(batch, &rows);
         self.check_may_send(gate_changes);
-        let flight = Flight { rows, insert, messages, token: self.token.unwrap_or(0), arrived: false };
-        if self.token.is_none() {
+        let flight = Flight { rows, insert, messages, token: 0, arrived: false };
+        // As the worker: with the user's own token, or not at all.
+        let Some(token) = self.token.filter(|token| user == Some(&user_of_token(*token))) else {
             self.flights.insert(batch, Flight { arrived: true, ..flight });
             let result = Err(ApiError::new(Verdict::SignedOut, "signed_out", ""));
             return self.schedule(Duration::ZERO, Occurrence::Answered(batch, result));
-        }
-        self.flights.insert(batch, flight);
+        };
+        let lanes: Vec<_> =
+            flight.rows.rows.iter().map(|(s, ..)| LaneKey::Messages(session_id(*s))).collect();
+        self.check_whose(token, &lanes);
+        self.flights.insert(batch, Flight { token, ..flight });
         let latency = self.latency();
         self.schedule(latency, Occurrence::Arrives(batch));
     }
@@ -129,6 +136,7 @@ impl Simulation {
             Err(error) if error.verdict == Verdict::SignedOut => self.token_refused(flight.token),
             Err(error) => self.note_retry_after(error),
         }
+        self.model(|model| model.ended(&flight.rows.rows, &result));
         let (batch, result) = (BatchId(batch), result.map_err(SendError::Api));
         let input = if taken.is_empty() {
             Input::Outcome { batch, result }
@@ -142,7 +150,7 @@ impl Simulation {
     fn token_refused(&mut self, token: u32) {
         if Some(token) == self.token {
             self.refused = true;
-            if self.refreshed_at.is_some() && token == self.server.token {
+            if self.refreshed_at.is_some() && token == self.server.token_of(self.user) {
                 // A token fresh from the server is refused: the user has to look at it.
                 self.needs_operator = true;
                 if self.healed {
@@ -153,7 +161,13 @@ impl Simulation {
     }
 
     /// It takes the token that is there when it starts.
-    pub(super) fn send_control(&mut self, batch: u64, flight: ControlFlight, gate_changes: bool) {
+    pub(super) fn send_control(
+        &mut self,
+        batch: u64,
+        user: Option<&UserId>,
+        flight: ControlFlight,
+        gate_changes: bool,
+    ) {
         let lane = flight.lane.clone();
         self.note(|| format!("send {batch}: {lane}"));
         self.check_in_flight();
@@ -161,6 +175,14 @@ impl Simulation {
             format!("{lane} is sent, and nobody can send it")
         });
         self.check_may_send(gate_changes);
+        if self.token.is_some_and(|token| user != Some(&user_of_token(token))) {
+            self.control_flights.insert(batch, ControlFlight { token: None, ..flight });
+            let refused = SendError::Api(ApiError::new(Verdict::SignedOut, "other_user", ""));
+            return self.schedule(Duration::ZERO, Occurrence::ControlEnded(batch, Err(refused)));
+        }
+        if let Some(token) = self.token {
+            self.check_whose(token, [&lane]);
+        }
         self.control_flights.insert(batch, flight);
         let latency = self.latency();
         self.schedule(latency, Occurrence::ControlArrives(batch));

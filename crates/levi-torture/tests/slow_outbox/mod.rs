@@ -10,7 +10,7 @@ use levi_outbox::{
     Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, ParkedParent, PayloadSink,
 };
 use levi_outbox::{RowHead, RowId, RowKey, RowState, Totals};
-use levi_types::SessionId;
+use levi_types::{SessionId, UserId};
 
 /// What a good disk's sync costs here, times fifteen.
 const SLOW_COMMIT: Duration = Duration::from_millis(60);
@@ -68,6 +68,10 @@ impl OutboxStore for SlowOutbox {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.inner.totals_as_committed()
+    }
+
+    fn user(&self) -> Result<Option<UserId>, OutboxError> {
+        self.inner.user()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

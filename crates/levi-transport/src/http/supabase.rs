@@ -18,7 +18,7 @@ use crate::supabase::{Select, Supabase, Update, Upsert};
 /// [`Timeouts::connect`](crate::Timeouts::connect), and keeps no runtime waiting.
 #[derive(Clone)]
 pub struct HttpSupabase {
-    exchange: Exchange,
+    pub(super) exchange: Exchange,
 }
 
 impl HttpSupabase {

@@ -53,6 +53,8 @@ enum Version {
 /// A database with its log.
 pub(super) struct Pages {
     database: File,
+    /// Bytes in the file.
+    length: u64,
     log: Log,
     page_size: usize,
     /// Pages in the file or in the log, whichever has more.
@@ -64,10 +66,11 @@ impl Pages {
     pub(super) fn open(path: &Path, page_size: usize) -> io::Result<Self> {
         let database = File::open(path)?;
         let log = Log::read(&beside(path, "-wal"), page_size)?;
-        let in_file = database.metadata()?.len().div_ceil(page_size as u64);
+        let length = database.metadata()?.len();
+        let in_file = length.div_ceil(page_size as u64);
         let in_log = log.pages().max().unwrap_or(0).min(log.database_pages.unwrap_or(0));
         let count = u32::try_from(in_file).unwrap_or(u32::MAX).max(in_log);
-        Ok(Self { database, log, page_size, count })
+        Ok(Self { database, length, log, page_size, count })
     }
 
     /// The sizes that the pages may have: what the headers say, and SQLite's default.
@@ -94,17 +97,42 @@ impl Pages {
         }
     }
 
+    /// The bytes of an image.
     pub(super) fn image(&self, id: ImageId) -> Option<Vec<u8>> {
-        match id.version {
-            Version::Latest => self.latest(id.page),
-            Version::TakenBySqlite => match self.log.taken_by_sqlite(id.page) {
-                Some(image) => Some(image.to_vec()),
-                None => self.in_database(id.page),
-            },
-            Version::BehindDamage => self.log.behind_damage(id.page).map(<[u8]>::to_vec),
-            Version::InDatabase => self.in_database(id.page),
-            Version::Frame(index) => self.log.damaged().nth(index).map(|(_, image)| image.to_vec()),
+        self.version(id.version, id.page).or_else(|| self.in_database(id.page))
+    }
+
+    /// A page with more of a record whose cell is in the image `of`, as it was when that was written.
+    pub(super) fn overflow(&self, of: ImageId, page: u32) -> Option<Vec<u8>> {
+        let version = if let Version::Frame(_) = of.version { Version::Latest } else { of.version };
+        match self.version(version, page) {
+            Some(image) => Some(image),
+            // A page that the file's end cuts off has lost some of the record.
+            None => self.in_database(page).filter(|_| self.bytes_in_file(page) == self.page_size),
         }
+    }
+
+    /// The image in the log that belongs to this version, if there is one.
+    fn version(&self, version: Version, page: u32) -> Option<Vec<u8>> {
+        let image = match version {
+            Version::Latest => self.log.latest(page),
+            Version::TakenBySqlite => self.log.taken_by_sqlite(page),
+            Version::BehindDamage => self.log.behind_damage(page).or_else(|| self.log.taken_by_sqlite(page)),
+            Version::InDatabase => None,
+            Version::Frame(index) => self.log.damaged().nth(index).map(|(_, image)| image),
+        };
+        image.map(<[u8]>::to_vec)
+    }
+
+    /// How many bytes of an image there are: the file may end within it.
+    pub(super) fn known_bytes(&self, id: ImageId) -> usize {
+        if self.version(id.version, id.page).is_some() { self.page_size } else { self.bytes_in_file(id.page) }
+    }
+
+    fn bytes_in_file(&self, page: u32) -> usize {
+        let start = u64::from(page.saturating_sub(1)) * self.page_size as u64;
+        let rest = self.length.saturating_sub(start);
+        usize::try_from(rest).unwrap_or(self.page_size).min(self.page_size)
     }
 
     fn in_database(&self, page: u32) -> Option<Vec<u8>> {

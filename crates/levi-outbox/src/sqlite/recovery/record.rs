@@ -94,6 +94,11 @@ impl<'a> BtreePage<'a> {
         (length > 0 && end <= self.bytes.len()).then_some(Cell { rowid, length, start: at, local })
     }
 
+    /// Where the cell's part on the page ends.
+    pub(super) const fn end(cell: &Cell) -> usize {
+        cell.start + cell.local
+    }
+
     /// The part of the record that is on the page.
     pub(super) fn local(&self, cell: &Cell) -> &'a [u8] {
         self.bytes.get(cell.start..cell.start + cell.local).unwrap_or_default()
@@ -167,9 +172,17 @@ pub(super) fn columns(record: &[u8]) -> Option<Vec<Value<'_>>> {
     Some(values)
 }
 
-/// How many columns a record has, of which the local part is known.
-pub(super) fn column_count(record: &[u8]) -> Option<usize> {
-    column_types(record).map(|types| types.serial.len())
+/// How many columns a record has, and whether the last is a blob. The local part is enough to know.
+pub(super) fn shape(record: &[u8]) -> Option<Shape> {
+    let types = column_types(record)?.serial;
+    let ends_in_blob = types.last().is_some_and(|last| *last >= 12 && last % 2 == 0);
+    Some(Shape { columns: types.len(), ends_in_blob })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) columns: usize,
+    pub(super) ends_in_blob: bool,
 }
 
 struct ColumnTypes {

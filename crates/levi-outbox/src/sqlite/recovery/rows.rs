@@ -45,11 +45,14 @@ struct Found {
 
 /// Copies everything readable from `pages` to `new`. Errors are those of `new`.
 pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Result<Recovered> {
-    let groups = by_place(scan.candidates, &scan.lanes);
-    let mut reader = Reader { pages, lanes: &scan.lanes, users: &scan.users, overflow: HashSet::new() };
+    let Scan { candidates, lanes, users, counted, mut placed, .. } = scan;
+    let mut reader = Reader { pages, lanes: &lanes, users: &users, overflow: HashSet::new() };
     let mut copy = Copy { new, batch: Vec::new(), recovered: Recovered::default(), refused: 0 };
     let mut unreadable = 0;
-    for group in groups {
+    for group in by_place(candidates, &lanes) {
+        for candidate in &group {
+            placed.remove(&candidate.id);
+        }
         let is_certain = group.iter().any(|candidate| candidate.trust == Trust::Current);
         match group.iter().find_map(|candidate| reader.read(candidate)) {
             Some(found) if is_certain => copy.add(Found { trust: Trust::Current, ..found })?,
@@ -58,12 +61,12 @@ pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Resu
         }
     }
     copy.flush()?;
-    copy.sign_in(scan.users.signed_in())?;
-    unreadable += copy.refused;
-    let counted = scan.counted.map(|counted| counted.saturating_sub(copy.recovered.all()));
-    let lost = match counted {
-        Some(lost) => Some(lost.max(unreadable)),
-        None => (!scan.is_incomplete && unreadable == 0).then_some(0),
+    copy.sign_in(users.signed_in())?;
+    let not_counted = counted.map(|counted| counted.saturating_sub(copy.recovered.all()));
+    let lost = match not_counted.map(|rows| rows.max(unreadable + copy.refused)) {
+        // The counts say that no row is missing, an index says that some are.
+        Some(0) if !placed.is_empty() => None,
+        lost => lost,
     };
     Ok(Recovered { lost, ..copy.recovered })
 }
@@ -117,7 +120,11 @@ impl Reader<'_> {
         let page = BtreePage::parse(candidate.image.page, &bytes)?;
         let (pages, overflow) = (self.pages, &mut self.overflow);
         let record = page.record(&candidate.cell, |next| {
-            if next <= pages.count() && overflow.insert(next) { pages.latest(next) } else { None }
+            if next <= pages.count() && overflow.insert(next) {
+                pages.overflow(candidate.image, next)
+            } else {
+                None
+            }
         })?;
         let values = columns(&record).filter(|values| values.len() == candidate.table.columns())?;
         match candidate.table {
@@ -129,7 +136,6 @@ impl Reader<'_> {
     /// A row whose values are wrong, or whose lane has lost its name, is parked under a reason that
     /// says so.
     fn row(&self, candidate: &Candidate, values: &[Value<'_>]) -> Option<Found> {
-        let &[.., _, _, _, _, _] = values else { return None };
         let mut damage = None;
         let mut wrong = |what: &'static str| damage = Some(what);
         let message_id = match values[7] {
@@ -154,7 +160,7 @@ impl Reader<'_> {
         let (key, repository) = match known {
             Some(lane) => (lane.key.clone(), lane.repository.clone()),
             None => {
-                wrong("its session is not known");
+                wrong("its session or its place there is not known");
                 (lost_lane(candidate.lane, kind.unwrap_or(RowKind::Message)), None)
             }
         };

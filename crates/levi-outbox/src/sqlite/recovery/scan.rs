@@ -3,10 +3,10 @@
 //! The tables of all schema versions differ in the number or the types of their columns, so that a
 //! record tells which table it is of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::pages::{ImageId, Pages, Trust};
-use super::record::{BtreePage, Cell, PageKind, Value, column_count, columns};
+use super::record::{BtreePage, Cell, PageKind, Shape, Value, columns, shape};
 use super::users::Users;
 use crate::model::{LaneKey, RowKind};
 
@@ -72,47 +72,41 @@ pub(super) struct Scan {
     users_index: Option<u32>,
     /// How many rows there are, as the totals say.
     pub(super) counted: Option<u64>,
+    /// The ids of the rows that the indexes of their places have.
+    pub(super) placed: HashSet<i64>,
     counted_by: Option<Trust>,
-    /// Pages that cannot be read, and cells that make no sense on pages of ours.
-    pub(super) is_incomplete: bool,
 }
 
 impl Scan {
     pub(super) fn of(pages: &Pages) -> Self {
         let mut scan = Self::default();
         for (image, trust) in pages.images() {
-            match pages.image(image) {
-                Some(bytes) => scan.page(image, trust, &bytes),
-                None => scan.is_incomplete = true,
+            if let Some(bytes) = pages.image(image) {
+                scan.page(image, trust, &bytes, pages.known_bytes(image));
             }
         }
         scan
     }
 
-    fn page(&mut self, image: ImageId, trust: Trust, bytes: &[u8]) {
-        let Some(page) = BtreePage::parse(image.page, bytes) else {
-            // Overflow pages and pages of lists have no type, so that damage cannot be told from one.
-            return;
-        };
-        for cell in page.cells() {
+    /// `known` is how many of the bytes there are: the file may end within the page.
+    fn page(&mut self, image: ImageId, trust: Trust, bytes: &[u8], known: usize) {
+        let Some(page) = BtreePage::parse(image.page, bytes) else { return };
+        for cell in page.cells().into_iter().filter(|cell| BtreePage::end(cell) <= known) {
             let local = page.local(&cell);
-            let Some(count) = column_count(local) else {
-                self.is_incomplete = true;
-                continue;
-            };
-            let Some(values) = columns(local) else { continue };
+            let (Some(shape), Some(values)) = (shape(local), columns(local)) else { continue };
             if page.kind == PageKind::TableLeaf {
-                self.table_row(image, trust, cell, count, &values);
+                self.table_row(image, trust, cell, shape, &values);
             } else {
-                self.index_entry(image, &values);
+                self.index_entry(image, trust, &values);
             }
         }
     }
 
-    fn table_row(&mut self, image: ImageId, trust: Trust, cell: Cell, count: usize, values: &[Value<'_>]) {
+    fn table_row(&mut self, image: ImageId, trust: Trust, cell: Cell, shape: Shape, values: &[Value<'_>]) {
+        let count = shape.columns;
         if let Some(found) = Lane::of_record(count, values, LaneSource::Table(trust)) {
             self.lane(cell.rowid, found);
-        } else if let Some(candidate) = candidate(image, trust, cell, count, values) {
+        } else if let Some(candidate) = candidate(image, trust, cell, shape, values) {
             self.candidates.push(candidate);
         } else if let Some(totals) = Totals::of_record(count, values)
             && self.counted_by.is_none_or(|by| trust < by)
@@ -136,14 +130,18 @@ impl Scan {
         }
     }
 
-    /// The index of the lanes' names has kind, subject and lane; that of the users' has name and user.
-    fn index_entry(&mut self, image: ImageId, values: &[Value<'_>]) {
+    /// The index of the lanes' names has kind, subject and lane; that of the users' name and user;
+    /// that of the rows' places lane, sequence number and id.
+    fn index_entry(&mut self, image: ImageId, trust: Trust, values: &[Value<'_>]) {
         match values {
             [Value::Integer(kind), Value::Text(subject), Value::Integer(lane)] => {
                 if let Some(key) = lane_key(*kind, subject) {
                     let found = LaneSource::Index;
                     self.lane(*lane, Lane { key, repository: None, user: None, found });
                 }
+            }
+            [Value::Integer(_), Value::Integer(_), Value::Integer(id)] if trust == Trust::Current => {
+                self.placed.insert(*id);
             }
             [Value::Text(name), Value::Integer(user)] if self.users_index == Some(image.page) => {
                 if let Some(name) = utf8(name) {
@@ -206,25 +204,37 @@ fn candidate(
     image: ImageId,
     trust: Trust,
     cell: Cell,
-    count: usize,
+    shape: Shape,
     values: &[Value<'_>],
 ) -> Option<Candidate> {
-    let row = |table, lane, sequence_number, version| {
-        let id = cell.rowid;
-        Some(Candidate { table, trust, id, lane, sequence_number, version, image, cell })
+    let [first, lane, sequence_number, version, ..] = values else { return None };
+    let (table, place, version) = match (shape.columns, first) {
+        _ if !shape.ends_in_blob => return None,
+        (9, Value::Null) => (Table::Pending, Place::of(cell.rowid, *lane, *sequence_number), version),
+        (12, Value::Null) => (Table::Parked, Place::of(cell.rowid, *lane, *sequence_number), version),
+        (10, Value::Text(_)) => (Table::Task, Place { lane: 0, sequence_number: 0 }, lane),
+        _ => return None,
     };
-    let version = |value: &Value<'_>| value.integer().unwrap_or(1);
-    match (count, values) {
-        (9, [Value::Null, Value::Integer(lane), Value::Integer(sequence_number), at, ..]) => {
-            row(Table::Pending, *lane, *sequence_number, version(at))
+    let Place { lane, sequence_number } = place;
+    let (id, version) = (cell.rowid, version.integer().unwrap_or(1));
+    Some(Candidate { table, trust, id, lane, sequence_number, version, image, cell })
+}
+
+/// Where a row belongs.
+struct Place {
+    lane: i64,
+    sequence_number: i64,
+}
+
+impl Place {
+    /// A row whose place is not known gets one of its own, in a lane that no row was ever given: ids
+    /// of lanes are positive.
+    fn of(id: i64, lane: Value<'_>, sequence_number: Value<'_>) -> Self {
+        match (lane, sequence_number) {
+            (Value::Integer(lane), Value::Integer(sequence_number)) => Self { lane, sequence_number },
+            (Value::Integer(lane), _) => Self { lane: lane.saturating_neg(), sequence_number: id },
+            _ => Self { lane: 0, sequence_number: id },
         }
-        (12, [Value::Null, Value::Integer(lane), Value::Integer(sequence_number), at, ..]) => {
-            row(Table::Parked, *lane, *sequence_number, version(at))
-        }
-        (10, [Value::Text(_), at @ Value::Integer(_), Value::Integer(_), ..]) => {
-            row(Table::Task, 0, 0, version(at))
-        }
-        _ => None,
     }
 }
 
@@ -275,14 +285,9 @@ pub(super) fn last_id(number: u32, bytes: &[u8]) -> Option<i64> {
 /// The highest id of a pending row on the page.
 pub(super) fn highest_id(number: u32, bytes: &[u8]) -> Option<i64> {
     let page = BtreePage::parse(number, bytes).filter(|page| page.kind == PageKind::TableLeaf)?;
-    let is_row = |cell: &&Cell| column_count(page.local(cell)) == Some(Table::Pending.columns());
-    let is_pending = |cell: &&Cell| {
-        matches!(
-            columns(page.local(cell)).as_deref(),
-            Some([Value::Null, Value::Integer(_), Value::Integer(_), ..])
-        )
-    };
-    page.cells().iter().filter(is_row).filter(is_pending).map(|cell| cell.rowid).max()
+    let pending = Shape { columns: Table::Pending.columns(), ends_in_blob: true };
+    let is_pending = |cell: &&Cell| shape(page.local(cell)) == Some(pending);
+    page.cells().iter().filter(is_pending).map(|cell| cell.rowid).max()
 }
 
 pub(super) fn utf8(bytes: &[u8]) -> Option<&str> {

@@ -1,0 +1,10 @@
+//! Damaged files: what a reader of its own finds in a file is delivered or listed, and what is missing is admitted.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+use levi_torture::damage;
+
+#[test]
+fn what_is_readable_in_a_damaged_file_is_delivered_or_listed() {
+    let figures = damage::run(0, 200).unwrap();
+    assert!(figures.violations.is_empty(), "{figures}");
+}
