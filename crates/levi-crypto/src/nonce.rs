@@ -15,6 +15,7 @@
 use ring::hmac::{Context, HMAC_SHA256, Key, Tag, sign};
 
 use crate::MessageKey;
+use crate::at_rest::DatabaseKey;
 use crate::message::{MessagePosition, NONCE_BYTES};
 
 /// Length of a writer's id, in bytes.
@@ -26,10 +27,19 @@ const MESSAGE_BYTES: usize = 8;
 /// Who writes a message, and which of its messages it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Author<'a> {
-    /// Random, one for each outbox. Not secret.
+    /// One for each device or outbox. Not secret.
     pub writer: &'a [u8; WRITER_BYTES],
     /// The daemon's own id for the message.
     pub message_id: &'a str,
+}
+
+/// The id of the writer that has this database key, so that a device which lost its outbox still knows its own messages.
+/// Tells nothing about the key.
+pub fn writer_of(key: &DatabaseKey) -> [u8; WRITER_BYTES] {
+    let tag = sign(&Key::new(HMAC_SHA256, key.expose_bytes()), b"levi/writer/v1");
+    let mut writer = [0; WRITER_BYTES];
+    writer.copy_from_slice(&tag.as_ref()[..WRITER_BYTES]);
+    writer
 }
 
 /// The nonce for `content` at `position`, by `author`.

@@ -133,6 +133,14 @@ impl Levi {
         self.worker.replace_durable(request).await
     }
 
+    /// The highest sequence number of a session that is known here. See [`Worker::last_sequence_number`].
+    ///
+    /// # Errors
+    /// [`EnqueueError`] if the outbox cannot be read.
+    pub async fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, EnqueueError> {
+        self.worker.last_sequence_number(session).await
+    }
+
     /// The next free sequence number of a session, after everything in the outbox, in the session store's record of what
     /// was sent, and on the server. Another device may take the number meanwhile: then the message is parked, and
     /// nothing is overwritten.

@@ -3,7 +3,7 @@
 use std::io::BufRead;
 use std::time::Duration;
 
-use levi::{EnqueueError, Levi, LeviConfig, MessageSyncRequest, Receipt, SessionId};
+use levi::{EnqueueError, Levi, LeviConfig, MessageSyncRequest, Receipt, SessionId, SyncError};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -137,7 +137,8 @@ impl<'a> Upload<'a> {
                 (default.id.clone(), default.origin)
             }
         };
-        if origin == Origin::AnyDevice && self.options.continues(&session) && !self.counts.continued {
+        let is_numbered = message.sequence_number.is_some() || self.counts.continued;
+        if origin == Origin::AnyDevice && self.options.continues(&session) && !is_numbered {
             self.continue_session(&session).await?;
         }
         let request = self.numbering.request(line.number, message, session.clone()).map_err(refused)?;
@@ -146,11 +147,18 @@ impl<'a> Upload<'a> {
         Ok(request)
     }
 
-    /// Stdin has no line numbers of its own: its messages go on after the last of the session.
+    /// Stdin has no line numbers of its own: its messages go on after the last of the session. Without an answer of the
+    /// server, that is the last one known here. Should another device have gone on since, the messages are parked and
+    /// overwrite nothing.
     async fn continue_session(&mut self, session: &SessionId) -> Result<(), LineFailure> {
-        let next = timeout(self.options.patience, self.levi.next_sequence_number(session)).await;
-        let next = next.map_err(|_| CliError::NoAnswer)?.map_err(CliError::from)?;
-        self.numbering.continue_after(session.clone(), next.saturating_sub(1));
+        let last = match timeout(self.options.patience, self.levi.next_sequence_number(session)).await {
+            Ok(Ok(next)) => next.saturating_sub(1),
+            Ok(Err(_)) | Err(_) => {
+                let here = self.levi.last_sequence_number(session).await;
+                here.map_err(|error| CliError::from(SyncError::from(error)))?.unwrap_or(0)
+            }
+        };
+        self.numbering.continue_after(session.clone(), last);
         self.counts.continued = true;
         Ok(())
     }

@@ -134,7 +134,9 @@ impl Engine {
     pub fn new(parts: EngineParts) -> Self {
         let EngineParts { config, outbox, session_store, sealer, mut random } = parts;
         // Where it cannot be read, edits of what was sent before this start are refused, and nothing is overwritten.
-        let writer = outbox.writer().ok().flatten();
+        // A device that lost its outbox knows its own messages by its database key.
+        let of_device = sealer.database_key().map(levi_crypto::writer_of);
+        let writer = of_device.or_else(|| outbox.writer().ok().flatten());
         sealer.write_as(writer.unwrap_or_else(|| {
             let mut writer = [0; levi_crypto::WRITER_BYTES];
             random.fill_bytes(&mut writer);

@@ -264,7 +264,7 @@ fn ensuring_leaves_a_pending_row_as_it_is_and_unparks_a_parked_one(store: &mut d
 fn ensuring_writes_what_is_not_there_even_beyond_the_bound(store: &mut dyn OutboxStore) {
     let filled = NewRow { payload: vec![0; 1_000], ..row("s", 1) };
     store.store(filled);
-    assert!(matches!(store.answer(session("s", "r")), Enqueued::Full { .. }));
+    assert!(matches!(store.answer(row("s", 2)), Enqueued::Full { .. }));
     store.change(Change::Ensure(session("s", "r")));
     assert_eq!(due(store), ["session/s"]);
 }

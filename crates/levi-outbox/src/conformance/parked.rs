@@ -96,7 +96,7 @@ fn a_parked_row_is_discarded_for_good(store: &mut dyn OutboxStore) {
     let bad = store.store(row("a", 1));
     store.park(store.lane("a"), bad, 1);
     store.change(Change::Discard { row: bad.id });
-    assert_eq!(store.row_state(bad.id).ok(), Some(RowState::Gone));
+    assert_eq!(store.row_state(bad.id).ok(), Some(RowState::Discarded));
     assert_eq!(store.totals().ok(), Some(crate::Totals::default()));
     let other = NewRow { message_id: "other".into(), ..row("a", 1) };
     assert!(
