@@ -17,7 +17,7 @@ pub(super) const LOG_BYTES: u64 = 16 << 20;
 const STEP: Duration = Duration::from_millis(1);
 
 /// The pause after a step. A million rows of 1 KiB take half a minute.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// The pause after a failure, or while a reader holds the log, at first. It doubles each time.
 const HELD: Duration = Duration::from_secs(1);
