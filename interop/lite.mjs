@@ -1,22 +1,23 @@
 // Starts Supabase Lite on loopback with Levi's migrations, and prints its address.
 //
 //   node lite.mjs [--port 0] [--dir DIR] [--max-rows 1000] [--jwt-expiry 3600]
-//                 [--twice] [--until-stdin-closes]
+//                 [--driver pglite|postgres] [--twice] [--until-stdin-closes]
 //
 // Prints one JSON line on stdout once it answers:
-//   {"url","publishable_key","secret_key","jwt_secret","max_rows","dir"}
+//   {"url","publishable_key","secret_key","jwt_secret","max_rows","dir"}; with a PostgreSQL server "database" too
 // and everything else on stderr. Stops on SIGTERM, SIGINT or (with --until-stdin-closes) when stdin ends, so
 // that the server does not outlive its parent. Removes a directory that it created itself.
-// Each directory gets its own keys, which are valid for this server only.
+// Each directory gets its own keys, which are valid for this server only. `--driver postgres` starts an installed
+// PostgreSQL for this run alone, whose data is gone with it.
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { freePort, startPostgres } from "./postgres.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const migrations = resolve(here, "../supabase/migrations");
@@ -29,12 +30,14 @@ const { values: options } = parseArgs({
     dir: { type: "string" },
     "max-rows": { type: "string", default: "1000" },
     "jwt-expiry": { type: "string", default: "3600" },
+    driver: { type: "string", default: "pglite" },
     twice: { type: "boolean", default: false },
     "until-stdin-closes": { type: "boolean", default: false },
   },
 });
 
 let server;
+let database;
 let stopping = false;
 const madeDir = options.dir === undefined;
 const dir = madeDir ? mkdtempSync(join(tmpdir(), "levi-lite-")) : resolve(options.dir);
@@ -57,13 +60,14 @@ try {
 async function main() {
   if (!existsSync(cli)) throw new Error("Supabase Lite is not installed; run `npm ci` in interop/ first");
   const port = options.port === "0" ? await freePort() : Number(options.port);
+  if (options.driver === "postgres") database = await startPostgres();
   const keys = writeProject(port);
   // Supabase Lite's own migration command, as a user would run it.
   await run(["migration", "up"]);
   server = lite(["start", "--no-admin"]);
   const url = `http://127.0.0.1:${port}`;
   await ready(url, keys.publishable_key);
-  console.log(JSON.stringify({ url, ...keys, max_rows: Number(options["max-rows"]), dir }));
+  console.log(JSON.stringify({ url, ...keys, max_rows: Number(options["max-rows"]), dir, database: database?.url }));
   const code = await exit(server);
   if (!stopping) throw new Error(`the server exited unexpectedly (${code})`);
 }
@@ -84,8 +88,8 @@ port = ${port}
 max_rows = ${options["max-rows"]}
 
 [db]
-driver = "pglite"
-url = "supabase/.temp/data"
+driver = "${options.driver}"
+url = "${database?.url ?? "supabase/.temp/data"}"
 
 [auth]
 enabled = true
@@ -145,17 +149,6 @@ async function ready(url, apikey) {
   throw new Error(`the server was not ready within ${READY_LIMIT_MS / 1000} s`);
 }
 
-function freePort() {
-  return new Promise((done, failed) => {
-    const probe = createServer();
-    probe.once("error", failed);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => done(port));
-    });
-  });
-}
-
 async function stop(code) {
   if (stopping) return;
   stopping = true;
@@ -165,5 +158,6 @@ async function stop(code) {
     await exit(server);
     clearTimeout(force);
   }
+  await database?.stop();
   process.exit(code);
 }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::sync::Arc;
 
 use clap::Args;
-use levi::transport::{HttpSignIn, SignIn as _, Tokens};
+use levi::transport::{HttpSignIn, SignIn as _, Tokens, user_of_token};
 use levi::types::SecretString;
 use levi::{HttpOptions, RefreshingAuth};
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,9 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
         let password = password(&args)?;
         sign_in.with_password(&email, &password).await?
     };
+    if user_of_token(&tokens.access_token).is_some_and(|user| user != tokens.user_id) {
+        return Err(CliError::Usage("the access token is another user's than user_id says"));
+    }
     if known.is_some_and(|known| known.user_id != tokens.user_id) {
         // The outbox in this data directory holds the other user's messages.
         return Err(CliError::OtherUser);

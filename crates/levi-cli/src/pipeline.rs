@@ -21,6 +21,16 @@ pub(crate) struct Pipeline<'a, T> {
     bytes: usize,
     max_bytes: usize,
     last_receipt: Option<Receipt>,
+    replaces: Replaces,
+}
+
+/// What messages may replace on the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replaces {
+    /// Nothing but earlier texts of the same messages.
+    Nothing,
+    /// Any text.
+    AnyText,
 }
 
 struct Pending<'a, T> {
@@ -34,7 +44,14 @@ impl<'a, T> Pipeline<'a, T> {
         // Half of what Levi's queue holds, so that an enqueued message never waits for room in the
         // queue: messages that wait there could overtake one another.
         let max_bytes = LeviConfig::default().max_queued_bytes / 2;
-        Self { levi, pending: VecDeque::new(), bytes: 0, max_bytes, last_receipt: None }
+        Self {
+            levi,
+            pending: VecDeque::new(),
+            bytes: 0,
+            max_bytes,
+            last_receipt: None,
+            replaces: Replaces::Nothing,
+        }
     }
 
     /// Whether the caller must take a [result](Self::next_result) before it enqueues the next
@@ -43,11 +60,20 @@ impl<'a, T> Pipeline<'a, T> {
         self.pending.len() >= MAX_MESSAGES || self.bytes >= self.max_bytes
     }
 
+    /// Messages replace whatever text the server has at their positions.
+    pub(crate) const fn replacing(mut self, replaces: Replaces) -> Self {
+        self.replaces = replaces;
+        self
+    }
+
     /// Puts a message into Levi's queue. It may not be on disk yet when this returns.
     pub(crate) async fn enqueue(&mut self, tag: T, request: MessageSyncRequest) {
         let bytes = request.content.len() + levi::core::QUEUE_OVERHEAD;
         // Unconstrained, because the first poll must always get as far as the queue.
-        let mut storing: Storing<'a> = Box::pin(unconstrained(self.levi.enqueue_durable(request)));
+        let mut storing: Storing<'a> = match self.replaces {
+            Replaces::Nothing => Box::pin(unconstrained(self.levi.enqueue_durable(request))),
+            Replaces::AnyText => Box::pin(unconstrained(self.levi.replace_durable(request))),
+        };
         let first = poll_fn(|context| Poll::Ready(storing.as_mut().poll(context))).await;
         if let Poll::Ready(result) = first {
             storing = Box::pin(std::future::ready(result));

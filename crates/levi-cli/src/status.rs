@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use levi::core::SystemClock;
 use levi::outbox::sqlite::Inspector;
-use levi::outbox::{ListedRow, RowId, Totals};
+use levi::outbox::{Held, ListedRow, RowId, Totals};
 use levi::types::Clock as _;
 use serde::Serialize;
 
@@ -51,8 +51,17 @@ struct OutboxStatus {
     /// Parked rows of repositories, sessions and secrets.
     parked_control_rows: u64,
     oldest_age_seconds: Option<f64>,
+    /// Rows of other users than the one who signed in last; `pending` and `parked` count them too.
+    held: Vec<HeldRows>,
     waiting_for: Vec<ReasonCount>,
     parked_for: Vec<ReasonCount>,
+}
+
+#[derive(Debug, Serialize)]
+struct HeldRows {
+    user_id: Option<String>,
+    pending: u64,
+    parked: u64,
 }
 
 /// A reason, and how many of the sampled rows have it.
@@ -113,9 +122,16 @@ fn read_outbox(path: &Path) -> Result<OutboxStatus, CliError> {
         control_rows: totals.control_rows,
         parked_control_rows: totals.parked_control_rows,
         oldest_age_seconds: oldest.map(|oldest| now.since(oldest).as_secs_f64()),
+        held: inspector.held()?.into_iter().map(HeldRows::from).collect(),
         waiting_for: reasons(&pending, now),
         parked_for: reasons(&parked, now),
     })
+}
+
+impl From<Held> for HeldRows {
+    fn from(Held { user_id, pending, parked }: Held) -> Self {
+        Self { user_id: user_id.map(|id| id.to_string()), pending, parked }
+    }
 }
 
 fn reasons(rows: &[ListedRow], now: levi::types::Wall) -> Vec<ReasonCount> {
@@ -171,6 +187,11 @@ fn lines(status: &Status) -> Vec<String> {
         rows(outbox.pending, outbox.control_rows),
         bytes(outbox.pending_bytes)
     ));
+    for held in &outbox.held {
+        let user = held.user_id.as_deref().unwrap_or("nobody known");
+        let rows = plural(held.pending + held.parked, "row");
+        lines.push(format!("held            {rows} of user {user}, until that user signs in again"));
+    }
     for reason in &outbox.waiting_for {
         let next =
             reason.due_in_seconds.map_or_else(String::new, |due| format!(", next in {}", seconds(due)));

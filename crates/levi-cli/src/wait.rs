@@ -68,6 +68,9 @@ pub(crate) async fn wait_until_synced(
         if last_is_done && nothing_is_pending(&status) {
             break Ok(());
         }
+        if last_is_done && only_blocked_rows_are_left(&status) {
+            break Err(reason(&status).map_or(Stalled::NoAnswer, Stalled::Refused));
+        }
         if matches!(status.paused, Some(PauseReason::SignedOut)) {
             break Err(Stalled::SignedOut);
         }
@@ -86,11 +89,22 @@ pub(crate) async fn wait_until_synced(
 
 /// Whether the worker has nothing to do. Control rows without a next attempt wait for a parked row.
 fn nothing_is_pending(status: &Status) -> bool {
+    let held: u64 = status.held.iter().map(|held| held.pending).sum();
+    if held > 0 && status.totals.pending_rows + status.totals.control_rows <= held {
+        // What is left waits for somebody else.
+        return status.held_in_memory == 0 && status.requests_in_flight == 0;
+    }
     let control_rows_rest = status.totals.control_rows == 0 || status.next_attempt.is_none();
     status.totals.pending_rows == 0
         && status.held_in_memory == 0
         && status.requests_in_flight == 0
         && control_rows_rest
+}
+
+/// Whether nothing happens any more until a parked row, on which others depend, is retried.
+fn only_blocked_rows_are_left(status: &Status) -> bool {
+    let idle = status.requests_in_flight == 0 && status.next_attempt.is_none() && status.paused.is_none();
+    idle && status.held_in_memory == 0 && !status.parked_parents.is_empty()
 }
 
 fn state(status: &Status) -> String {
@@ -102,7 +116,8 @@ fn state(status: &Status) -> String {
 }
 
 fn reason(status: &Status) -> Option<Reason> {
-    let paused = status.paused.as_ref().map(PauseReason::to_reason);
+    let parked = status.parked_parents.first().map(|parent| parent.reason.clone());
+    let paused = status.paused.as_ref().map(PauseReason::to_reason).or(parked);
     let error = status.last_error.as_ref();
     paused.or_else(|| {
         error.map(|error| Reason { code: error.code.clone(), detail: "the server's last response".into() })

@@ -76,6 +76,34 @@ fn each_missing_table_column_key_and_policy_is_named() {
 }
 
 #[test]
+fn a_project_with_the_first_migration_only_has_notes_and_no_problems() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync"], lines(["x"])).assert_code(0);
+    let faults = project.server.faults();
+    for table in Table::TRUST {
+        let missing = Canned::error(404, "PGRST205", "Could not find the table");
+        faults.plan(Scope::table(table), Times::Always, Fault::Answer(missing));
+    }
+    // The read of all columns and the pattern matches on two, then the read of the feed's columns.
+    let reads = Scope::table(Table::Messages).method("GET");
+    let there = Canned::new(200).header("Content-Type", "application/json").body("[]");
+    faults.plan(reads.clone(), Times::Next(3), Fault::Answer(there));
+    faults.plan(reads, Times::Next(1), Fault::Answer(Canned::error(400, "42703", "no such column")));
+    let ran = laptop.run(&["doctor", "--server", "--json"]).assert_code(0);
+    assert_eq!(problems(&ran), Vec::<String>::new());
+    let missing =
+        ran.objects().into_iter().filter(|finding| finding["detail"].as_str().unwrap().contains("only"));
+    let missing: Vec<_> = missing
+        .inspect(|finding| {
+            assert!(finding["verdict"] == "note" && finding["advice"].is_string(), "{finding}")
+        })
+        .map(|finding| finding["check"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(missing, ["levi_device_list", "levi_keyrings", "levi_pairings", "change feed"]);
+}
+
+#[test]
 fn a_column_of_another_type_is_named() {
     let project = Project::new();
     let laptop = project.device("laptop");

@@ -194,8 +194,49 @@ fn stdin_gets_a_session_of_its_own_each_time_unless_one_is_named() {
     let upper = SESSION.to_uppercase();
     assert_eq!(run(&["sync", "--session", &upper, "--json"]), SESSION, "in the server's spelling");
     assert_eq!(run(&["sync", "--session", SESSION, "--json"]), SESSION);
-    assert_eq!(laptop.pulled(SESSION), [(1, "from a pipe".to_owned())]);
-    assert_eq!(project.messages_on_server(), 3);
+    // What comes through a pipe goes on after the last message, also of another device.
+    let expected = [(1, "from a pipe".to_owned()), (2, "from a pipe".to_owned())];
+    assert_eq!(laptop.pulled(SESSION), expected);
+    assert_eq!(project.messages_on_server(), 4);
+}
+
+#[test]
+fn a_line_that_was_changed_is_refused_with_both_fingerprints_unless_it_is_to_replace() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let file = project.file("notes.ndjson", lines(["a", "b"]));
+    let first = laptop.run(&["sync", path(&file), "--json"]).assert_code(0).json();
+    let session = first["sessions"][0].as_str().unwrap();
+    let again = laptop.run(&["sync", path(&file)]).assert_code(0);
+    assert!(again.out.contains("the server has everything"), "{}", again.out);
+    assert_eq!(project.server.stats().table(Table::Messages).rows_updated, 0, "the same lines again");
+    project.file("notes.ndjson", lines(["a", "changed", "c"]));
+    let refused = laptop.run(&["sync", path(&file)]).assert_code(3);
+    assert!(refused.out.contains("1 message parked"), "{}", refused.out);
+    let listed = laptop.run(&["outbox", "list", "--parked"]).assert_code(0);
+    assert!(listed.out.contains("sequence_taken") && listed.out.contains("fingerprint"), "{}", listed.out);
+    let texts = |expected: [&str; 3]| {
+        let contents: Vec<_> = laptop.pulled(session).into_iter().map(|(_, content)| content).collect();
+        assert_eq!(contents, expected);
+    };
+    texts(["a", "b", "c"]);
+    laptop.run(&["sync", path(&file), "--replace"]).assert_code(0);
+    texts(["a", "changed", "c"]);
+}
+
+#[test]
+fn a_session_that_another_device_deleted_is_held_and_restored_only_when_asked_for() {
+    let project = Project::new();
+    let (laptop, phone) = (project.device("laptop"), project.device("phone"));
+    let line = |number: u32| format!("{{\"content\":\"m{number}\",\"sequence_number\":{number}}}\n");
+    laptop.run_with(&["sync", "--session", SESSION], line(1)).assert_code(0);
+    project.server.delete_session(&SESSION.into()).unwrap();
+    let ran = laptop.run_with(&["sync", "--session", SESSION], line(2)).assert_code(2);
+    assert!(ran.err.contains("was deleted on another device"), "{}", ran.err);
+    assert_eq!((project.messages_on_server(), project.server.row_count(Table::Sessions).unwrap()), (0, 0));
+    laptop.run(&["outbox", "restore", SESSION]).assert_code(0);
+    laptop.run_with(&["sync", "--session", SESSION], line(2)).assert_code(0);
+    assert_eq!(phone.pulled(SESSION), [(2, "m2".to_owned())], "row, secret and what is here");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::{LaneKey, NewRow};
-use levi_types::UserId;
+use levi_types::{SessionId, UserId};
 
 use crate::error::EnqueueError;
 use crate::sync_error::SyncError;
@@ -16,10 +16,9 @@ use crate::sync_error::SyncError;
 pub enum Step {
     /// The server has it.
     Done,
-    /// The server does not have it yet. It is in the outbox, and Levi tries again by itself, after its parents:
-    /// if one of those is parked, it must be retried or written again first.
+    /// The server does not have it yet. It is in the outbox, and Levi tries again by itself, after its parents.
     WillRetry(SyncError),
-    /// The server does not have it, and nothing tries again by itself.
+    /// The server does not have it, and nothing tries again by itself: it was refused, or a parent of it is parked.
     Failed(SyncError),
 }
 
@@ -30,15 +29,32 @@ impl Step {
     }
 }
 
+/// Whether the server had a session's row once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// As far as this device knows, it never had: the row may be written anew.
+    NotSentYet,
+    /// It had. If it is missing there now, the session was deleted elsewhere, and is not written again unless the
+    /// daemon asks for that.
+    WasThere,
+}
+
 /// Sends control rows: the rows of repositories, sessions and secrets.
 #[async_trait]
 pub trait ControlSender: Send + Sync {
     /// Sends the control row of `lane` once, built from what the daemon's store says now. `payload` is what
-    /// the outbox has. `user` is for whom it was recorded; it is sent as nobody else.
+    /// the outbox has. `user` is for whom it was recorded; it is sent as nobody else. `presence` is about the session of
+    /// a session's lane.
     ///
     /// # Errors
     /// [`SyncError`], which says whether another attempt may succeed.
-    async fn send(&self, user: Option<&UserId>, lane: &LaneKey, payload: &[u8]) -> Result<(), SyncError>;
+    async fn send(
+        &self,
+        user: Option<&UserId>,
+        lane: &LaneKey,
+        payload: &[u8],
+        presence: Presence,
+    ) -> Result<(), SyncError>;
 }
 
 /// The worker's queue, as session sync sees it.
@@ -51,6 +67,13 @@ pub trait ControlQueue: Send + Sync {
     /// # Errors
     /// [`EnqueueError`]; the row is not stored.
     async fn enqueue(&self, rows: Vec<NewRow>) -> Result<Vec<Step>, EnqueueError>;
+
+    /// As [`enqueue`](Self::enqueue), for a session that was deleted elsewhere and is to be written to the server again:
+    /// that the server had it once is forgotten in the same transaction.
+    ///
+    /// # Errors
+    /// [`EnqueueError`]; nothing is changed.
+    async fn restore(&self, session: SessionId, rows: Vec<NewRow>) -> Result<Vec<Step>, EnqueueError>;
 
     /// Names the sender of control rows. Those that are due are sent from then on.
     fn send_with(&self, sender: Arc<dyn ControlSender>);

@@ -5,6 +5,12 @@ use levi_outbox::{LaneKey, NewRow};
 use levi_types::{CodingSession, RepositoryId, SessionId, SessionStatus, Wall};
 use serde::{Deserialize, Serialize};
 
+/// The rows that write a session to the server again after it was deleted elsewhere, parents first. The daemon's store
+/// must have its secret.
+pub fn rows_to_restore(session: &CodingSession, at: Wall) -> Vec<NewRow> {
+    ControlRow::whole_session(session).iter().map(|row| row.to_row(at)).collect()
+}
+
 /// What a control row sends. The tag is called `task` since schema 1 of the outbox.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "snake_case")]
@@ -13,6 +19,8 @@ pub(crate) enum ControlRow {
     Repository { repository_id: RepositoryId },
     /// A session's row.
     Session { session_id: SessionId, repository_id: RepositoryId, status: SessionStatus },
+    /// Nothing but a look: whether the server still has a session whose row it had once.
+    LookUp { session_id: SessionId },
     /// A session's secret, for all devices of the user.
     Secret {
         session_id: SessionId,
@@ -30,6 +38,16 @@ impl ControlRow {
         }
     }
 
+    /// Everything of a session whose secret the daemon's store has, parents first.
+    pub(crate) fn whole_session(session: &CodingSession) -> [Self; 3] {
+        let (repository_id, session_id) = (session.repository_id.clone(), session.id.clone());
+        [
+            Self::Repository { repository_id },
+            Self::of_session(session),
+            Self::Secret { session_id, wrapped: None },
+        ]
+    }
+
     /// The row as it is enqueued at `at`.
     pub(crate) fn to_row(&self, at: Wall) -> NewRow {
         let (lane, parent) = match self {
@@ -38,6 +56,7 @@ impl ControlRow {
                 let repository = LaneKey::Repository(repository_id.clone());
                 (LaneKey::Session(session_id.clone()), Some(repository))
             }
+            Self::LookUp { session_id } => (LaneKey::Session(session_id.clone()), None),
             Self::Secret { session_id, .. } => (LaneKey::Secret(session_id.clone()), None),
         };
         // Strings and enums always serialise.

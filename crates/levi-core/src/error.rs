@@ -81,6 +81,17 @@ pub enum SyncedError {
     /// It was parked; `levi outbox` can retry or discard it.
     #[error("the message was parked: {code} ({detail})", code = .0.code, detail = .0.detail)]
     Parked(Reason),
+    /// It is in the outbox, and a row on which it depends is parked: nothing happens until that one is retried or
+    /// written again.
+    #[error("the message waits for a parked row: {code} ({detail})", code = .0.code, detail = .0.detail)]
+    ParentParked(Reason),
+    /// Its session was deleted on another device. What the outbox has of the session is held until the daemon restores
+    /// the session (`SessionSyncService::restore_session`) or its rows are discarded.
+    #[error("{detail}", detail = .0.detail)]
+    SessionGone(Reason),
+    /// It was removed from the outbox by hand before the server had it.
+    #[error("the message was discarded from the outbox before the server had it")]
+    Discarded,
     /// Levi stopped before the server had it; it is still in the outbox.
     #[error("Levi stopped before the server had the message; it is still in the outbox")]
     Stopped,

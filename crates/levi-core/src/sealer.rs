@@ -1,11 +1,11 @@
 //! From a request to a row: sealed under its session's key or, until that is known, under the database
 //! key. No row leaves here in the clear.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
 use levi_crypto::message::{self, MessagePosition};
-use levi_crypto::{MessageKey, SealError, SessionSecret};
+use levi_crypto::{Author, MessageKey, SealError, SessionSecret, WRITER_BYTES};
 use levi_outbox::{Encryption, LaneKey, NewRow, Reason};
 use levi_transport::rows::encode_message_row;
 use levi_types::{MessageSyncRequest, SessionId, SessionStore, UserId, Wall};
@@ -34,6 +34,8 @@ pub struct Sealer {
     cache: SecretsCache,
     store: Arc<dyn SessionStore>,
     database_key: Option<DatabaseKey>,
+    /// The outbox's id, once that is open.
+    writer: Arc<OnceLock<[u8; WRITER_BYTES]>>,
 }
 
 /// Why there is no key for a session.
@@ -69,7 +71,12 @@ impl Sealer {
     /// Looks for session keys in `cache`, then in `store`. Messages without one are sealed under
     /// `database_key`.
     pub fn new(cache: SecretsCache, store: Arc<dyn SessionStore>, database_key: Option<DatabaseKey>) -> Self {
-        Self { cache, store, database_key }
+        Self { cache, store, database_key, writer: Arc::default() }
+    }
+
+    /// Names the outbox for which messages are sealed. The first call decides, for clones too.
+    pub(crate) fn write_as(&self, writer: [u8; WRITER_BYTES]) {
+        let _ = self.writer.set(writer);
     }
 
     /// Whether a message of `session` can be stored. Without a database key this asks the daemon's store, on the
@@ -95,7 +102,7 @@ impl Sealer {
     ) -> Result<Message, EnqueueError> {
         let (user, key) = self.cache.user_and_key(&request.session_id);
         match key {
-            Some(key) => Ok(Message::Sealed(sealed(&key, &request, at, random)?.for_user(user))),
+            Some(key) => Ok(Message::Sealed(self.sealed(&key, &request, at, random)?.for_user(user))),
             None => Ok(Message::Plain { user, request }),
         }
     }
@@ -112,7 +119,7 @@ impl Sealer {
         random: &mut dyn CryptoRng,
     ) -> Result<NewRow, EnqueueError> {
         let row = match self.key(user.as_ref(), &request.session_id) {
-            Ok(key) => sealed(&key, request, at, random)?,
+            Ok(key) => self.sealed(&key, request, at, random)?,
             Err(NoKey::OtherUser(owner)) => {
                 let lane = LaneKey::Messages(request.session_id.clone());
                 return Err(EnqueueError::OtherUser { lane, user_id: Some(owner) });
@@ -143,7 +150,8 @@ impl Sealer {
         let content = at_rest::open(database_key, slot(&name), &row.payload)
             .map_err(|error| wait("at_rest", error.to_string()))?;
         let content = std::str::from_utf8(&content).map_err(|_| never("the content is not UTF-8"))?;
-        encode(key, session_id, row.sequence_number, content, random)
+        let position = MessagePosition { session_id, sequence_number: row.sequence_number };
+        self.encode(key, position, row.message_id.as_str(), content, random)
             .map_err(|error| wait("encryption", error.to_string()))
     }
 
@@ -172,6 +180,39 @@ impl Sealer {
         Ok(secret.message_key())
     }
 
+    fn sealed(
+        &self,
+        key: &MessageKey,
+        request: &MessageSyncRequest,
+        at: Wall,
+        random: &mut dyn CryptoRng,
+    ) -> Result<NewRow, EnqueueError> {
+        let MessageSyncRequest { session_id, sequence_number, message_id, content } = request;
+        let position = MessagePosition { session_id, sequence_number: *sequence_number };
+        let payload = self.encode(key, position, message_id.as_str(), content, random)?;
+        Ok(row(request, payload, Encryption::SessionKey, at))
+    }
+
+    /// The row as it is stored and sent.
+    fn encode(
+        &self,
+        key: &MessageKey,
+        position: MessagePosition<'_>,
+        message_id: &str,
+        content: &str,
+        random: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, SealError> {
+        let sealed = match self.writer.get() {
+            Some(writer) => message::seal_as(key, position, content, Author { writer, message_id })?,
+            None => message::seal(key, position, content, random)?,
+        };
+        let MessagePosition { session_id, sequence_number } = position;
+        // Allocated once, at its size: it stays in memory until it is on disk.
+        let mut payload = Vec::new();
+        encode_message_row(&mut payload, session_id, sequence_number, &sealed.ciphertext, &sealed.nonce);
+        Ok(payload)
+    }
+
     fn under_database_key(
         &self,
         request: &MessageSyncRequest,
@@ -185,34 +226,9 @@ impl Sealer {
     }
 }
 
-fn sealed(
-    key: &MessageKey,
-    request: &MessageSyncRequest,
-    at: Wall,
-    random: &mut dyn CryptoRng,
-) -> Result<NewRow, EnqueueError> {
-    let payload = encode(key, &request.session_id, request.sequence_number, &request.content, random)?;
-    Ok(row(request, payload, Encryption::SessionKey, at))
-}
-
 fn row(request: &MessageSyncRequest, payload: Vec<u8>, encryption: Encryption, at: Wall) -> NewRow {
     let MessageSyncRequest { session_id, sequence_number, message_id, .. } = request;
     NewRow::message(session_id.clone(), *sequence_number, message_id.clone(), payload, encryption, at)
-}
-
-/// The row as it is stored and sent.
-fn encode(
-    key: &MessageKey,
-    session_id: &SessionId,
-    sequence_number: i64,
-    content: &str,
-    random: &mut dyn CryptoRng,
-) -> Result<Vec<u8>, SealError> {
-    let sealed = message::seal(key, MessagePosition { session_id, sequence_number }, content, random)?;
-    // Allocated once, at its size: it stays in memory until it is on disk.
-    let mut payload = Vec::new();
-    encode_message_row(&mut payload, session_id, sequence_number, &sealed.ciphertext, &sealed.nonce);
-    Ok(payload)
 }
 
 fn missing(detail: String) -> NoKey {

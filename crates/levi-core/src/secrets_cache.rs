@@ -93,6 +93,11 @@ impl SecretsCache {
         self.state().user.id().cloned()
     }
 
+    /// Whether nobody was named yet, nor signed out.
+    pub(crate) fn is_nobodys(&self) -> bool {
+        self.state().user == User::Unknown
+    }
+
     /// The user and the key of `session`, as of the same moment.
     pub(crate) fn user_and_key(&self, session: &SessionId) -> (Option<UserId>, Option<MessageKey>) {
         let state = self.state();

@@ -3,11 +3,13 @@
 use std::sync::{Arc, OnceLock};
 
 use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
-use levi_transport::rows::{DeviceRow, Record, SessionOwner, decode_rows, upsert_of};
-use levi_transport::{ApiError, Select, Supabase, Verdict, user_of_token};
+use levi_transport::rows::{DeviceRow, MessageRow, Record, SessionOwner, decode_rows, upsert_of};
+use levi_transport::{ApiError, Select, Supabase, Update, Verdict, user_of_token};
 use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId};
+use serde::de::IgnoredAny;
 
 use crate::secrets_cache::SecretsCache;
+use crate::sync_error::SyncError;
 
 /// The server and who is signed in there.
 #[derive(Clone)]
@@ -73,6 +75,33 @@ impl Server {
         }
     }
 
+    /// Inserts a row unless its key is taken. Says whether it was inserted.
+    pub(crate) async fn insert<T: Record>(&self, auth: &AuthSession, row: T) -> Result<bool, ApiError> {
+        let rows = [row];
+        let body = match self.supabase.insert(&auth.access_token, upsert_of(&rows)).await {
+            Err(error) if error.verdict == Verdict::SignedOut => {
+                let auth = self.refresh(auth, error).await?;
+                self.supabase.insert(&auth.access_token, upsert_of(&rows)).await
+            }
+            result => result,
+        }?;
+        let inserted: Vec<IgnoredAny> = decode_rows(&body)?;
+        Ok(!inserted.is_empty())
+    }
+
+    /// Updates the rows that a filter selects. Says whether there was one.
+    pub(crate) async fn update(&self, auth: &AuthSession, update: Update) -> Result<bool, ApiError> {
+        let body = match self.supabase.update(&auth.access_token, update.clone()).await {
+            Err(error) if error.verdict == Verdict::SignedOut => {
+                let auth = self.refresh(auth, error).await?;
+                self.supabase.update(&auth.access_token, update).await
+            }
+            result => result,
+        }?;
+        let updated: Vec<IgnoredAny> = decode_rows(&body)?;
+        Ok(!updated.is_empty())
+    }
+
     pub(crate) async fn select(&self, auth: &AuthSession, select: Select) -> Result<Vec<u8>, ApiError> {
         match self.supabase.select(&auth.access_token, select.clone()).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
@@ -109,6 +138,16 @@ impl Server {
         Ok(owners.into_iter().next().map(|owner| owner.device_id))
     }
 
+    /// The highest sequence number of the session's messages on the server.
+    pub(crate) async fn last_sequence_number(
+        &self,
+        auth: &AuthSession,
+        session: &SessionId,
+    ) -> Result<Option<i64>, ApiError> {
+        let rows: Vec<MessageRow> = decode_rows(&self.select(auth, Select::last_message(session)).await?)?;
+        Ok(rows.into_iter().next().map(|row| row.sequence_number))
+    }
+
     /// A token of the same user other than the refused one, or the refusal where there is none.
     async fn refresh(&self, stale: &AuthSession, refusal: ApiError) -> Result<AuthSession, ApiError> {
         let fresh = self.auth.refresh(&stale.access_token).await.and_then(|fresh| {
@@ -123,4 +162,19 @@ impl Server {
             refusal
         })
     }
+}
+
+/// The highest sequence number of a session's messages on the server; `None` if it shows none.
+///
+/// # Errors
+/// [`SyncError`] if there is no sign-in, or the server does not answer.
+pub async fn last_sequence_number(
+    supabase: Arc<dyn Supabase>,
+    auth: Arc<dyn Auth>,
+    cache: SecretsCache,
+    session: &SessionId,
+) -> Result<Option<i64>, SyncError> {
+    let server = Server { supabase, auth, cache };
+    let auth = server.session().await?;
+    Ok(server.last_sequence_number(&auth, session).await?)
 }

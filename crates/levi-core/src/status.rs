@@ -1,5 +1,5 @@
-use levi_outbox::{Held, Reason, RecoveryReport, Space, Totals};
-use levi_transport::Verdict;
+use levi_outbox::{Held, ParkedParent, Reason, RecoveryReport, Space, Totals};
+use levi_transport::{ApiError, Verdict};
 use levi_types::{Now, UserId, Wall};
 
 use crate::batcher::PauseReason;
@@ -21,7 +21,7 @@ pub struct Status {
     pub rows_in_flight: usize,
     /// Why nothing is being sent, if so.
     pub paused: Option<PauseReason>,
-    /// How the last batch of messages failed; `None` once a later one succeeded.
+    /// How the last request failed; `None` once a later one succeeded.
     pub last_error: Option<LastError>,
     /// When Levi will do something by itself next, by the wall clock; `None` while it sleeps.
     pub next_attempt: Option<Wall>,
@@ -35,6 +35,9 @@ pub struct Status {
     pub bytes_sent: u64,
     /// Messages accepted by `enqueue` that are not on disk yet because the outbox fails.
     pub held_in_memory: usize,
+    /// Parked rows of repositories and sessions, at most 100: what depends on them waits. A session that was deleted
+    /// on another device is here with the code `session_gone`.
+    pub parked_parents: Vec<ParkedParent>,
     /// The outbox's last failure, until it works again.
     pub outbox_failure: Option<Reason>,
     /// What the outbox took of the disk when it was last looked at; `None` if it has no file of its own. A log that
@@ -44,7 +47,7 @@ pub struct Status {
     pub recovered: Option<RecoveryReport>,
 }
 
-/// How a batch of messages failed.
+/// How a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastError {
     /// What it means.
@@ -53,6 +56,12 @@ pub struct LastError {
     pub code: String,
     /// When the request ended.
     pub at: Wall,
+}
+
+impl LastError {
+    pub(crate) fn new(error: &ApiError, now: Now) -> Self {
+        Self { verdict: error.verdict, code: error.code.clone(), at: now.wall }
+    }
 }
 
 impl Status {

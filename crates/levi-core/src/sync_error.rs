@@ -2,11 +2,16 @@ use std::sync::Arc;
 
 use levi_crypto::envelope::EnvelopeError;
 use levi_crypto::{SealError, SessionSecretError};
-use levi_outbox::Reason;
+use levi_outbox::{Reason, RowKind};
 use levi_transport::{ApiError, Verdict};
-use levi_types::{AuthError, RepositoryId, SessionId, StoreError, UnknownStatus, UserId};
+use levi_types::{
+    AuthError, InvalidMessage, InvalidRecord, RepositoryId, SessionId, StoreError, UnknownStatus, UserId,
+};
 
 use crate::error::EnqueueError;
+
+/// The code of a parked row of a session that was deleted elsewhere.
+pub(crate) const SESSION_GONE: &str = "session_gone";
 
 /// Why a session, a repository or a secret could not be synced.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -47,6 +52,22 @@ pub enum SyncError {
     /// No such status.
     #[error(transparent)]
     UnknownStatus(#[from] UnknownStatus),
+    /// The daemon's record can never be on the server.
+    #[error(transparent)]
+    InvalidRecord(#[from] InvalidRecord),
+    /// The server had the session once, and has it no more.
+    #[error(
+        "session {0} was deleted on another device; what is here of it is held: restore the session, or discard its rows"
+    )]
+    SessionGone(SessionId),
+    /// The id of a repository or session is another user's.
+    #[error("the id {id} of this {kind} belongs to another user of the project; give it a new id", kind = .kind.name())]
+    OwnedByAnother {
+        /// A repository or a session.
+        kind: RowKind,
+        /// Its id.
+        id: String,
+    },
     /// A uuid in upper case.
     #[error(
         "{0} is a uuid with upper-case letters; the server returns it in lower case; write it in lower case"
@@ -106,6 +127,12 @@ impl From<AuthError> for SyncError {
     }
 }
 
+impl From<InvalidMessage> for SyncError {
+    fn from(error: InvalidMessage) -> Self {
+        Self::InvalidRecord(error.into())
+    }
+}
+
 impl From<ApiError> for SyncError {
     fn from(error: ApiError) -> Self {
         Self::Supabase(error)
@@ -136,7 +163,9 @@ impl SyncError {
             Self::UnknownRow => "unknown_row",
             Self::Discarded => "discarded",
             Self::NotRecorded(_) => "not_stored",
-            Self::UnknownStatus(_) | Self::UpperCaseUuid(_) => "invalid",
+            Self::SessionGone(_) => SESSION_GONE,
+            Self::OwnedByAnother { .. } => "owned_by_another",
+            Self::UnknownStatus(_) | Self::UpperCaseUuid(_) | Self::InvalidRecord(_) => "invalid",
             Self::Encryption(_) => "encryption",
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use harness::{Harness, accepted, failed};
 use levi_core::batcher::{Input, PauseReason};
 use levi_core::engine::{Event, Intake, Message};
-use levi_core::{Flush, LeviConfig, SyncedError};
+use levi_core::{Flush, LeviConfig, Overwrite, SyncedError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::{Encryption, NewRow, OutboxStore as _};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFailure};
@@ -323,7 +323,12 @@ fn a_message_that_was_accepted_and_cannot_be_stored_is_reported() {
     let session = harness.session("s");
     harness.enqueue(&session, 1).unwrap();
     let another = Message::Sealed(stored("s", 1));
-    harness.tell(Event::Enqueue(Intake { message: another, permit: None, reply: None }));
+    harness.tell(Event::Enqueue(Intake {
+        message: another,
+        permit: None,
+        reply: None,
+        overwrite: Overwrite::OwnOnly,
+    }));
     let reports = harness.store.reports.lock().unwrap();
     let [report] = &reports[..] else { panic!("{reports:?}") };
     assert_eq!((report.message_id.as_str(), report.sequence_number), ("1", 1));

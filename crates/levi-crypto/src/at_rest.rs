@@ -11,15 +11,13 @@
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+pub use crate::aead::OVERHEAD_BYTES;
+
 use crate::context::{Context, NameTooLong};
 use crate::key::stored_key;
-use crate::xchacha::{NONCE_BYTES, TAG_BYTES};
-use crate::{OpenError, SealError, xchacha};
+use crate::{OpenError, SealError, aead};
 
 const LABEL: &str = "levi/at-rest/v1";
-
-/// How many bytes longer a sealed value is than the plain one: nonce and tag.
-pub const OVERHEAD_BYTES: usize = NONCE_BYTES + TAG_BYTES;
 
 stored_key! {
     /// Encrypts what is stored on this device's disk. The key itself is stored in the device's keychain.
@@ -54,14 +52,7 @@ pub fn seal(
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<Vec<u8>, SealError> {
     let aad = slot.aad().map_err(|NameTooLong| SealError::TooLong)?;
-    let mut nonce = [0; NONCE_BYTES];
-    rng.fill_bytes(&mut nonce);
-    // The nonce comes first, so the ciphertext is made in its final place after it.
-    let mut sealed = Vec::with_capacity(plain.len() + OVERHEAD_BYTES);
-    sealed.extend_from_slice(&nonce);
-    sealed.extend_from_slice(plain);
-    xchacha::seal_tail(key.expose_bytes(), &nonce, aad.as_bytes(), &mut sealed, NONCE_BYTES)?;
-    Ok(sealed)
+    aead::seal(key.expose_bytes(), aad.as_bytes(), plain, rng)
 }
 
 /// Opens what [`seal`] made for the same slot under the same key.
@@ -72,12 +63,5 @@ pub fn seal(
 pub fn open(key: &DatabaseKey, slot: Slot<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     // Nothing can have been sealed for a slot that the format does not allow.
     let aad = slot.aad().map_err(|NameTooLong| OpenError::Forged)?;
-    let bytes = sealed.len();
-    let (nonce, ciphertext) = sealed.split_first_chunk().ok_or(OpenError::Truncated { bytes })?;
-    if ciphertext.len() < TAG_BYTES {
-        return Err(OpenError::Truncated { bytes });
-    }
-    let mut plain = Zeroizing::new(ciphertext.to_vec());
-    xchacha::open_in_place(key.expose_bytes(), nonce, aad.as_bytes(), &mut plain)?;
-    Ok(plain)
+    aead::open(key.expose_bytes(), aad.as_bytes(), sealed)
 }

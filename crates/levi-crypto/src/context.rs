@@ -1,6 +1,8 @@
 //! Builds the additional data that a ciphertext is bound to: a label, then length-prefixed names.
 
-/// Enough for a message with the longest id that Levi accepts (15 + 4 + 256 + 8 bytes).
+use crate::epoch::Epoch;
+
+/// Enough for a message with the longest id that Levi accepts (15 + 4 + 256 + 8 + 4 bytes).
 const INLINE_BYTES: usize = 288;
 
 /// Additional data under construction. Usually on the stack, because it is built once for each message.
@@ -34,6 +36,12 @@ impl Context {
     /// Appends `i64be(number)`.
     pub(crate) fn number(mut self, number: i64) -> Self {
         self.push(&number.to_be_bytes());
+        self
+    }
+
+    /// Appends `u32be(epoch)`.
+    pub(crate) fn epoch(mut self, epoch: Epoch) -> Self {
+        self.push(&epoch.number().to_be_bytes());
         self
     }
 

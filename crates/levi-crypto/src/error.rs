@@ -29,6 +29,9 @@ pub enum OpenError {
     /// not tell which.
     #[error("authentication failed: wrong key, moved to another position, or altered; do not trust this row")]
     Forged,
+    /// The message is authentic, but the length in it is wrong or something other than zeros follows the content.
+    #[error("the message is authentic but wrongly padded; the sending device needs an update")]
+    BadPadding,
     /// The message is authentic, but its content is not UTF-8 text.
     #[error("the message is authentic but is not UTF-8 text; the sending device needs an update")]
     NotUtf8,

@@ -1,17 +1,22 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod aead;
 pub mod at_rest;
 pub mod envelope;
 pub mod message;
+pub mod message_v2;
 
 mod context;
 mod device_key;
+mod epoch;
 mod error;
 mod key;
+mod nonce;
 mod secret;
 mod xchacha;
 
 pub use error::{OpenError, SealError};
 pub use key::{KeyTextError, MessageKey};
+pub use nonce::{Author, WRITER_BYTES, same_message};
 pub use secret::{SessionSecret, SessionSecretError};

@@ -2,19 +2,21 @@
 //!
 //! ```text
 //! key         32 bytes, from the session secret
-//! nonce       24 random bytes, new for every sealing
+//! nonce       24 bytes, random, or derived from writer, message and content
 //! aad         "levi/message/v1" || u32be(len(session_id)) || session_id || i64be(sequence_number)
 //! ciphertext  XChaCha20-Poly1305(key, nonce, aad, content as UTF-8), 16-byte tag at the end
 //! ```
 //!
 //! The additional data binds a ciphertext to its position: a row that a server moves to another session or sequence
 //! number does not open. A nonce of 24 random bytes does not repeat in practice, however many messages a key seals and
-//! however many devices draw nonces.
+//! however many devices draw nonces. A [derived](seal_as) one repeats only for the same content of the same message of
+//! the same writer, which gives the same row.
 
 use levi_types::SessionId;
 use rand_core::CryptoRng;
 
 use crate::context::{Context, NameTooLong};
+use crate::nonce::{self, Author};
 use crate::{MessageKey, OpenError, SealError, xchacha};
 
 const LABEL: &str = "levi/message/v1";
@@ -67,10 +69,29 @@ pub fn seal(
     Ok(SealedMessage { ciphertext, nonce })
 }
 
+/// Seals `content` for `position` under a nonce that is derived from `author` and `content`: the same again gives the
+/// same row, and [`same_message`](crate::same_message) tells an edit of the message from another writer's row.
+///
+/// # Errors
+/// [`SealError::TooLong`] if the content or the session id is longer than the format allows.
+pub fn seal_as(
+    key: &MessageKey,
+    position: MessagePosition<'_>,
+    content: &str,
+    author: Author<'_>,
+) -> Result<SealedMessage, SealError> {
+    let nonce = nonce::derive(key, position, author, content);
+    let mut ciphertext = Vec::with_capacity(content.len() + TAG_BYTES);
+    ciphertext.extend_from_slice(content.as_bytes());
+    seal_in_place(key, position, nonce, &mut ciphertext)?;
+    Ok(SealedMessage { ciphertext, nonce })
+}
+
 /// Replaces the content in `buffer` (UTF-8) with ciphertext and tag. Does not reallocate if the buffer has
 /// [`TAG_BYTES`] to spare.
 ///
-/// `nonce` must come from a cryptographic random source and be used once: two contents under the same key and nonce
+/// `nonce` must come from a cryptographic random source, or be derived as in [`seal_as`], and be used for one content
+/// only: two contents under the same key and nonce
 /// reveal each other.
 ///
 /// # Errors

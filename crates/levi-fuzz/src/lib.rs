@@ -10,6 +10,7 @@ mod batcher;
 mod classify;
 mod crypto;
 mod damaged_outbox;
+mod devices;
 mod ndjson;
 mod rows;
 
@@ -22,8 +23,12 @@ pub const TARGETS: &[Target] = &[
     ("classify", classify::classify),
     ("damaged_outbox", damaged_outbox::damaged_outbox),
     ("device_keys", crypto::device_keys),
+    ("device_list", devices::device_list),
     ("envelopes", crypto::envelopes),
+    ("keyrings", devices::keyrings),
     ("ndjson", ndjson::ndjson),
+    ("pairing", devices::pairing),
+    ("recovery_keys", devices::recovery_keys),
     ("rows", rows::rows),
 ];
 

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use levi_types::{UserId, Wall};
+use levi_types::{SessionId, UserId, Wall};
 
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Space, Totals,
+    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, ParkedParent, RowHead, RowId, RowKey, RowState,
+    Space, Totals,
 };
 
 /// Which lanes are asked for, and how many rows of each.
@@ -48,7 +49,8 @@ pub trait OutboxStore: Send {
     /// Applies `changes` in order, then stores `rows`, in one transaction.
     ///
     /// The answers are in the order of `rows`. A row that is refused (conflict, full) does not stop
-    /// the others. A message written again replaces its payload, pending or parked, and the lane
+    /// the others. Control rows are never refused because the outbox is full: they are small, and
+    /// the messages that fill it may wait for them. A message written again replaces its payload, pending or parked, and the lane
     /// waits as long as it did. A control row written again does so too, and its lane is due at the
     /// new row's `enqueued_at`, its attempts reset.
     ///
@@ -96,6 +98,35 @@ pub trait OutboxStore: Send {
     /// [`OutboxError`] when the store cannot be read.
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError>;
 
+    /// Whether the server had the session's row once: it acknowledged the row, or a message of the
+    /// session, since the outbox was made or since the last [`Change::ForgetSession`]. A session
+    /// that was there once and is missing now was deleted elsewhere; another was not sent yet.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn session_was_sent(&self, session: &SessionId) -> Result<bool, OutboxError>;
+
+    /// The parked rows of repositories and sessions, at most `limit`.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError>;
+
+    /// Random bytes that tell this outbox from every other, for as long as its rows live. `None`: the
+    /// store has none, and its owner makes some up at each start.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        Ok(None)
+    }
+
+    /// The highest sequence number of the session's messages, pending and parked.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError>;
+
     /// The counts, at a cost that does not grow with the backlog.
     ///
     /// # Errors
@@ -107,6 +138,12 @@ pub trait OutboxStore: Send {
     fn totals_as_committed(&self) -> Option<Totals> {
         None
     }
+
+    /// Who signed in last ([`Change::SignedIn`]); `None` if nobody ever did.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn user(&self) -> Result<Option<UserId>, OutboxError>;
 
     /// What waits for users other than the one who signed in last, ordered by user.
     ///

@@ -6,7 +6,7 @@ use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, SessionSecret};
 use levi_outbox::{Encryption, NewRow};
 use levi_transport::rows::MessageRow;
-use levi_types::SessionId;
+use levi_types::{SessionId, UserId};
 
 use crate::random::Random;
 
@@ -23,6 +23,8 @@ pub enum MessageKind {
     Poison,
     /// It refuses it and names its session.
     NamedPoison,
+    /// It never answers, because the row is too large for the line.
+    NeverFits,
 }
 
 /// A message's content, read back.
@@ -39,6 +41,7 @@ impl Content {
             MessageKind::Good => 'g',
             MessageKind::Poison => 'p',
             MessageKind::NamedPoison => 'n',
+            MessageKind::NeverFits => 'l',
         };
         let mut text = format!("{MARK} {letter} {} ", self.version);
         while text.len() < size {
@@ -53,10 +56,16 @@ impl Content {
             "g" => MessageKind::Good,
             "p" => MessageKind::Poison,
             "n" => MessageKind::NamedPoison,
+            "l" => MessageKind::NeverFits,
             _ => return None,
         };
         Some(Self { version: words.next()?.parse().ok()?, kind })
     }
+}
+
+/// The name of a user.
+pub(crate) fn user_name(user: usize) -> UserId {
+    if user == 0 { "ada".into() } else { "ben".into() }
 }
 
 /// The name of a session.

@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use levi_types::{
     CodingSession, Delivery, DeliveryReport, PortErrorKind, Repository, RepositoryId, SecretString,
-    SessionId, SessionStore, StoreError,
+    SessionId, SessionStore, StoreError, UserId,
 };
 
-use crate::content::{Keys, session_number};
+use crate::content::{Keys, session_number, user_name};
 use crate::disk::Disk;
 use crate::plan::{SessionSetup, SessionState};
+use crate::tables::folder;
 
 pub(crate) struct Daemon {
     keys: Arc<Keys>,
@@ -83,7 +84,7 @@ impl SessionStore for Daemon {
 
     fn repository(&self, repository: &RepositoryId) -> Result<Option<Repository>, StoreError> {
         self.answers()?;
-        Ok(Some(Repository::new(repository.clone(), "repository", format!("/home/{repository}"))))
+        Ok(Some(Repository::new(repository.clone(), "repository", folder(repository.as_str()))))
     }
 
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
@@ -91,7 +92,13 @@ impl SessionStore for Daemon {
         let setup = self.sessions.get(session_number(session));
         Ok(setup
             .filter(|setup| setup.state != SessionState::Foreign)
-            .map(|setup| CodingSession::new(session.clone(), format!("r{}", setup.repository))))
+            .map(|setup| CodingSession::new(session.clone(), format!("r{}", setup.repository_number()))))
+    }
+
+    fn session_user(&self, session: &SessionId) -> Result<Option<UserId>, StoreError> {
+        self.answers()?;
+        let setup = self.sessions.get(session_number(session));
+        Ok(setup.map(|setup| user_name(usize::from(setup.user))))
     }
 
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {
@@ -107,7 +114,7 @@ impl SessionStore for Daemon {
             match &report.delivery {
                 Delivery::Sent => {
                     session.reported_sent.insert(place);
-                    let shown = session.shown.contains_key(&place);
+                    let shown = session.shown_once(place).is_some();
                     inner.model.expect(shown, "reports", || {
                         format!("s{number}/{place} is reported as sent, the server does not have it")
                     });

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
-    RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
+    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
+use levi_types::{SessionId, UserId};
 
 use crate::model::Model;
 use crate::plan::StoreKind;
@@ -122,7 +123,7 @@ fn open(kind: StoreKind, file: Option<&PathBuf>, max_pending_bytes: u64) -> Resu
         SqliteOptions { synchronous: Synchronous::Normal, max_pending_bytes, ..SqliteOptions::default() };
     Ok(match (kind, file) {
         (StoreKind::SqliteFile, Some(file)) => Store::Sqlite(SqliteOutbox::open(file, options)?),
-        (StoreKind::Memory, _) => Store::Memory(MemoryOutbox::new(max_pending_bytes)),
+        (StoreKind::Memory, _) => Store::Memory(MemoryOutbox::new(max_pending_bytes).with_writer([1; 16])),
         _ => Store::Sqlite(SqliteOutbox::in_memory(options)?),
     })
 }
@@ -170,6 +171,7 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         let due = inner.store.get()?.due(query)?;
+        inner.model.check_whose_due(query.user, &due);
         inner.model.lanes_due(&due);
         Ok(due)
     }
@@ -203,6 +205,30 @@ impl OutboxStore for Disk {
         inner.store.get()?.row_state(row)
     }
 
+    fn session_was_sent(&self, session: &SessionId) -> Result<bool, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.session_was_sent(session)
+    }
+
+    fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.parked_parents(limit)
+    }
+
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.writer()
+    }
+
+    fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.last_sequence_number(session)
+    }
+
     fn totals(&self) -> Result<Totals, OutboxError> {
         let inner = &mut *self.inner();
         inner.call()?;
@@ -211,6 +237,12 @@ impl OutboxStore for Disk {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.inner().store.get().ok()?.totals_as_committed()
+    }
+
+    fn user(&self) -> Result<Option<UserId>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.user()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -8,9 +8,11 @@ mod model;
 mod plan;
 mod random;
 mod run;
+mod sender;
 mod server;
 mod shrink;
 mod simulation;
+mod tables;
 
 pub use model::{Arrival, Violation};
 pub use plan::{

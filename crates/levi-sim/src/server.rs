@@ -2,25 +2,28 @@
 
 use std::time::Duration;
 
+use levi_core::{ControlSender, SendError, SyncError, TakenRow, write_messages};
 use levi_outbox::LaneKey;
 use levi_transport::{ApiError, Verdict};
+use levi_types::AccessToken;
 
-use crate::content::{Content, MessageKind, subject_number};
+use crate::content::{Content, MessageKind, session_number, subject_number};
 use crate::model::Model;
 use crate::plan::{ServerFault, SessionSetup, SessionState};
 use crate::random::Random;
+use crate::sender::at_once;
+use crate::simulation::{ControlFlight, Flight, USERS};
+use crate::tables::{Tables, folder};
 
 pub(crate) const REJECT_ALL: &str = "P0001";
 pub(crate) const POISON: &str = "22P02";
 
 pub(crate) struct Server {
-    /// The one token that is valid.
-    pub(crate) token: u32,
+    /// The one token of each user that is valid. Its remainder says whose it is.
+    tokens: [u32; USERS],
     /// What is wrong, until when.
     faults: Vec<(ServerFault, Duration)>,
-    known: Vec<bool>,
-    forbidden: Vec<bool>,
-    repositories: [bool; 4],
+    pub(crate) tables: Tables,
     pub(crate) requests: u64,
 }
 
@@ -34,23 +37,32 @@ pub(crate) struct Rows {
 /// The outcome of a request.
 pub(crate) struct Served {
     pub(crate) result: Result<(), ApiError>,
+    /// The messages whose places other texts have, if it was accepted.
+    pub(crate) taken: Vec<TakenRow>,
     /// How much longer than usual the response takes.
     pub(crate) delay: Duration,
 }
 
+impl Served {
+    fn refused(error: ApiError) -> Self {
+        Self { result: Err(error), taken: Vec::new(), delay: Duration::ZERO }
+    }
+}
+
 impl Server {
-    pub(crate) fn new(sessions: &[SessionSetup]) -> Self {
-        Self {
-            token: 1,
-            faults: Vec::new(),
-            known: sessions
-                .iter()
-                .map(|s| matches!(s.state, SessionState::Known | SessionState::Forbidden))
-                .collect(),
-            forbidden: sessions.iter().map(|s| s.state == SessionState::Forbidden).collect(),
-            repositories: [false; 4],
-            requests: 0,
-        }
+    pub(crate) fn new(sessions: &[SessionSetup], taken_folders: bool) -> Self {
+        let tables = Tables::new(sessions, taken_folders);
+        Self { tokens: [2, 3], faults: Vec::new(), tables, requests: 0 }
+    }
+
+    /// The token that a user gets now.
+    pub(crate) fn token_of(&self, user: usize) -> u32 {
+        self.tokens.get(user).copied().unwrap_or_default()
+    }
+
+    /// The tokens that a user has are refused from now on.
+    pub(crate) fn expire_tokens_of(&mut self, user: usize) {
+        self.tokens.get_mut(user).into_iter().for_each(|token| *token += USERS as u32);
     }
 
     pub(crate) fn misbehave(&mut self, fault: ServerFault, until: Duration) {
@@ -58,17 +70,20 @@ impl Server {
     }
 
     pub(crate) fn session_appears(&mut self, session: usize) {
-        if let (Some(known), Some(forbidden)) = (self.known.get_mut(session), self.forbidden.get_mut(session))
-        {
-            (*known, *forbidden) = (true, false);
-        }
+        self.tables.change(session, |session| (session.known, session.forbidden) = (true, false));
+    }
+
+    /// Another device deletes the session, and with it its messages and secrets.
+    pub(crate) fn session_deleted(&mut self, session: usize) {
+        self.tables.delete(session);
     }
 
     /// Everything that is wrong is mended. Sessions that Levi itself can send are left to Levi.
-    pub(crate) fn heal(&mut self, sessions: &[SessionSetup]) {
+    pub(crate) fn heal(&mut self, sessions: &[SessionSetup], deleted: impl Fn(usize) -> bool) {
         self.faults.clear();
         for (number, session) in sessions.iter().enumerate() {
-            if session.state != SessionState::Local {
+            let is_left_to_levi = matches!(session.state, SessionState::Local | SessionState::OwnedByAnother);
+            if !is_left_to_levi && !deleted(number) {
                 self.session_appears(number);
             }
         }
@@ -85,12 +100,17 @@ impl Server {
         model: &mut Model,
         random: &mut Random,
         token: u32,
-        request: &Rows,
+        flight: &Flight,
     ) -> Served {
+        let request = &flight.rows;
         let now = model.now.monotonic.since_start();
         self.requests += 1;
         if let Some(served) = self.before_the_table(now, random, token) {
             return served;
+        }
+        if request.rows.iter().any(|(_, _, content)| content.kind == MessageKind::NeverFits) {
+            let late = self.refuse(model, request, Verdict::Unreachable, "timeout", String::new(), true);
+            return Served { delay: Duration::from_secs(10), ..late };
         }
         let limit = self.fault(now, |fault| matches!(fault, ServerFault::BodyLimit(_)));
         if let Some(ServerFault::BodyLimit(limit)) = limit
@@ -108,56 +128,79 @@ impl Server {
         if has_duplicates(request) {
             model.fail("once", "one request has the same sequence number twice");
         }
-        for (session, place, content) in &request.rows {
-            show(model, *session, *place, *content);
-        }
-        self.written(now, random)
+        self.write(model, random, flight)
     }
 
-    /// Serves one control row.
+    /// The product's own way of writing a batch: several requests, answered at once.
+    fn write(&self, model: &mut Model, random: &mut Random, flight: &Flight) -> Served {
+        let (now, rows) = (model.now.monotonic.since_start(), &flight.rows.rows);
+        let token = AccessToken::from("token");
+        let taken = at_once(write_messages(&self.tables, &token, flight.insert.clone(), &flight.messages));
+        for write in self.tables.take_written() {
+            let row = rows.iter().find(|(session, number, _)| (*session, *number) == write.place());
+            if let Some((session, number, content)) = row {
+                show(model, *session, *number, *content);
+            }
+            model.expect(!write.over_another, "overwritten", || {
+                format!("s{}/{} of another device is overwritten", write.session, write.number)
+            });
+        }
+        match taken {
+            Some(Ok(taken)) => {
+                taken.iter().for_each(|row| note_taken(model, row));
+                Served { taken, ..self.written(now, random) }
+            }
+            Some(Err(error)) => Served::refused(error),
+            None => late(Verdict::Unexpected, "a request that waits", Duration::ZERO),
+        }
+    }
+
+    /// Serves one control row, which the product's own sender sends.
     pub(crate) fn control_row(
         &mut self,
         now: Duration,
         random: &mut Random,
         token: u32,
-        lane: &LaneKey,
-        sessions: &[SessionSetup],
-    ) -> Served {
+        row: &ControlFlight,
+        sender: &dyn ControlSender,
+    ) -> (Result<(), SendError>, Duration) {
+        let refused = |served: Served| (served.result.map_err(SendError::Api), served.delay);
         if let Some(served) = self.before_the_table(now, random, token) {
-            return served;
+            return refused(served);
         }
         if self.fault(now, |fault| *fault == ServerFault::RejectAll).is_some() {
-            return late(Verdict::Rejected, REJECT_ALL, Duration::ZERO);
+            return refused(late(Verdict::Rejected, REJECT_ALL, Duration::ZERO));
         }
-        let number = subject_number(lane.subject());
-        if let LaneKey::Repository(_) = lane {
-            self.repositories.get_mut(number).into_iter().for_each(|known| *known = true);
-            return self.written(now, random);
-        }
-        let missing = || late(Verdict::MissingParent, "23503", Duration::ZERO);
-        let Some(setup) = sessions.get(number) else { return missing() };
-        if self.forbidden.get(number) == Some(&true) {
-            return late(Verdict::Forbidden, "42501", Duration::ZERO);
-        }
-        let has_parent = match lane {
-            LaneKey::Session(_) => self.repositories.get(usize::from(setup.repository)).copied(),
-            _ => self.known.get(number).copied(),
+        let result = match &row.lane {
+            LaneKey::Secret(session) => self.secret(session_number(session)),
+            lane => at_once(sender.send(None, lane, &row.payload, row.presence))
+                .unwrap_or(Err(SyncError::UnknownRow))
+                .map_err(SendError::from),
         };
-        if has_parent != Some(true) {
-            return missing();
+        match result {
+            Ok(()) => refused(self.written(now, random)),
+            Err(error) => (Err(error), Duration::ZERO),
         }
-        if let LaneKey::Session(_) = lane {
-            self.known.get_mut(number).into_iter().for_each(|known| *known = true);
+    }
+
+    /// Envelopes are not sealed here, which would take most of the simulation's time.
+    fn secret(&self, number: usize) -> Result<(), SendError> {
+        let session = self.tables.session(number);
+        let refusal = |verdict, code| Err(SendError::Api(ApiError::new(verdict, code, "")));
+        if session.forbidden || session.owned_by_another {
+            return refusal(Verdict::Forbidden, "42501");
         }
-        self.written(now, random)
+        if session.known { Ok(()) } else { refusal(Verdict::MissingParent, "23503") }
     }
 
     /// Whether the server has the row; it keeps no secrets.
     pub(crate) fn has(&self, lane: &LaneKey) -> bool {
-        let number = subject_number(lane.subject());
         match lane {
-            LaneKey::Repository(_) => self.repositories.get(number) == Some(&true),
-            _ => self.known.get(number) == Some(&true),
+            LaneKey::Repository(id) => {
+                let folder = folder(id.as_str());
+                self.tables.state().repositories.values().any(|known| *known == folder)
+            }
+            _ => self.tables.session(subject_number(lane.subject())).known,
         }
     }
 
@@ -190,7 +233,7 @@ impl Server {
             Some(ServerFault::RetryAfter(seconds)) => {
                 let busy = ApiError::new(Verdict::Busy, "429", "");
                 let result = Err(busy.with_retry_after(Duration::from_secs(seconds)));
-                return Some(Served { result, delay: zero });
+                return Some(Served { result, taken: Vec::new(), delay: zero });
             }
             Some(_) => return Some(late(Verdict::Unexpected, "418", zero)),
             None => {}
@@ -205,9 +248,11 @@ impl Server {
             if verdict == Verdict::Busy && random.chance(30) {
                 error.retry_after = Some(Duration::from_secs(3));
             }
-            return Some(Served { result: Err(error), delay: zero });
+            return Some(Served::refused(error));
         }
-        if token != self.token || self.fault(now, |fault| *fault == ServerFault::Unauthorized).is_some() {
+        if !self.tokens.contains(&token)
+            || self.fault(now, |fault| *fault == ServerFault::Unauthorized).is_some()
+        {
             return Some(late(Verdict::SignedOut, "PGRST301", zero));
         }
         if self.fault(now, |fault| *fault == ServerFault::Schema).is_some() {
@@ -230,11 +275,16 @@ impl Server {
             };
             return Some(self.refuse(model, request, Verdict::Rejected, POISON, detail, true));
         }
-        let is = |list: &[bool], session: usize| list.get(session) == Some(&true);
-        if rows.iter().any(|(session, ..)| is(&self.forbidden, *session)) {
+        let is_hidden = |number: usize| {
+            let session = self.tables.session(number);
+            // Row level security does not tell a session that was deleted from one that is not the user's.
+            let was_deleted = model.sessions.get(number).is_some_and(|session| session.is_deleted);
+            session.forbidden || session.owned_by_another || (was_deleted && !session.known)
+        };
+        if rows.iter().any(|(session, ..)| is_hidden(*session)) {
             return Some(self.refuse(model, request, Verdict::Forbidden, "42501", String::new(), true));
         }
-        let (orphan, ..) = rows.iter().find(|(session, ..)| !is(&self.known, *session))?;
+        let (orphan, ..) = rows.iter().find(|(session, ..)| !self.tables.session(*session).known)?;
         let detail =
             format!("Key (session_id)=(s{orphan}) is not present in table \"agent_coding_sessions\".");
         Some(self.refuse(model, request, Verdict::MissingParent, "23503", detail, false))
@@ -257,7 +307,7 @@ impl Server {
         {
             row.refused_alone = Some((code.to_owned(), deserved));
         }
-        Served { result: Err(ApiError::new(verdict, code, detail)), delay: Duration::ZERO }
+        Served::refused(ApiError::new(verdict, code, detail))
     }
 
     fn flaky(&self, now: Duration) -> bool {
@@ -270,11 +320,20 @@ impl Server {
             Some(ServerFault::Slow(seconds)) => Duration::from_millis(random.below(seconds * 1_000)),
             _ => Duration::ZERO,
         };
-        Served { result: Ok(()), delay }
+        Served { result: Ok(()), taken: Vec::new(), delay }
     }
 }
 
-/// Writes a row, as an upsert does.
+/// The row is refused by itself, and rightly so.
+fn note_taken(model: &mut Model, taken: &TakenRow) {
+    let (session, number) = (session_number(&taken.place.session_id), taken.place.sequence_number);
+    let row = model.sessions.get(session).and_then(|session| session.pending.get(&number)).copied();
+    if let Some(row) = row.and_then(|row| model.rows.get_mut(&row)) {
+        row.refused_alone = Some((taken.reason.code.clone(), true));
+    }
+}
+
+/// The server shows a row.
 fn show(model: &mut Model, number: usize, place: i64, content: Content) {
     let Some(session) = model.sessions.get_mut(number) else { return };
     let before = session.shown.insert(place, content);
@@ -293,5 +352,5 @@ fn has_duplicates(request: &Rows) -> bool {
 }
 
 fn late(verdict: Verdict, code: &str, delay: Duration) -> Served {
-    Served { result: Err(ApiError::new(verdict, code, "")), delay }
+    Served { delay, ..Served::refused(ApiError::new(verdict, code, "")) }
 }

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
-    RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
+    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
+use levi_types::{SessionId, UserId};
 
 /// Wraps a store and makes its commits and reads fail, or its commits take longer, on command.
 ///
@@ -227,6 +228,26 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
         self.inner.row_state(row)
     }
 
+    fn session_was_sent(&self, session: &SessionId) -> Result<bool, OutboxError> {
+        self.faults.read()?;
+        self.inner.session_was_sent(session)
+    }
+
+    fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
+        self.faults.read()?;
+        self.inner.parked_parents(limit)
+    }
+
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        self.faults.read()?;
+        self.inner.writer()
+    }
+
+    fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
+        self.faults.read()?;
+        self.inner.last_sequence_number(session)
+    }
+
     fn totals(&self) -> Result<Totals, OutboxError> {
         self.faults.read()?;
         self.inner.totals()
@@ -234,6 +255,11 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.inner.totals_as_committed()
+    }
+
+    fn user(&self) -> Result<Option<UserId>, OutboxError> {
+        self.faults.read()?;
+        self.inner.user()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -53,6 +53,11 @@ impl ApiError {
         Self { verdict, code: code.into(), detail: detail.into(), retry_after: None }
     }
 
+    /// Whether another row has the value of a unique key (23505).
+    pub fn is_unique_violation(&self) -> bool {
+        self.code == "23505"
+    }
+
     /// Sets the wait that the server asked for.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {

@@ -25,5 +25,5 @@ pub use sign_in::MockSignIn;
 pub use sign_in::{SignIn, SignInError, Tokens};
 #[cfg(feature = "mock")]
 pub use supabase::MockSupabase;
-pub use supabase::{Select, Supabase, Upsert};
+pub use supabase::{Select, Supabase, Update, Upsert};
 pub use table::Table;

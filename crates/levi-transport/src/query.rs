@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use levi_types::{DeviceId, SessionId, UserId};
+use levi_types::{DeviceId, RepositoryId, SessionId, UserId};
 
-use crate::supabase::Select;
+use crate::rows::SessionRow;
+use crate::supabase::{Select, Update};
 use crate::table::Table;
 
 impl Select {
@@ -24,6 +25,19 @@ impl Select {
     /// The device that owns `session`, as a [`SessionOwner`](crate::rows::SessionOwner).
     pub fn session_owner(session: &SessionId) -> Self {
         Query::of(Table::Sessions).eq("id", session.as_str()).columns("id,device_id")
+    }
+
+    /// The repository of the folder `local_path` of `device`, as a [`FoundRepository`](crate::rows::FoundRepository).
+    pub fn repository_at(device: &DeviceId, local_path: &str) -> Self {
+        Query::of(Table::Repositories)
+            .eq("device_id", device.as_str())
+            .eq("local_path", local_path)
+            .columns("id")
+    }
+
+    /// The repository with this id, as a [`FoundRepository`](crate::rows::FoundRepository).
+    pub fn repository(repository: &RepositoryId) -> Self {
+        Query::of(Table::Repositories).eq("id", repository.as_str()).columns("id")
     }
 
     /// The secret of `session` for `device`, as a [`SecretRow`](crate::rows::SecretRow).
@@ -58,15 +72,62 @@ impl Select {
             .columns("sequence_number,content_encrypted,content_nonce")
     }
 
+    /// The nonces of the messages of `session` with these sequence numbers, as [`MessageRow`](crate::rows::MessageRow)s
+    /// with no other column.
+    pub fn nonces(session: &SessionId, numbers: &[i64]) -> Self {
+        let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+        Query::of(Table::Messages)
+            .eq("session_id", session.as_str())
+            .raw(&format!("&sequence_number=in.({})&order=sequence_number", numbers.join(",")))
+            .columns("sequence_number,content_nonce")
+    }
+
+    /// The last message of `session`, as a [`MessageRow`](crate::rows::MessageRow) with no other column.
+    pub fn last_message(session: &SessionId) -> Self {
+        Query::of(Table::Messages)
+            .eq("session_id", session.as_str())
+            .raw("&order=sequence_number.desc&limit=1")
+            .columns("sequence_number")
+    }
+
     /// Every column of `table` that Levi uses, and no row: fails if a column is missing.
     pub fn probe(table: Table) -> Self {
         Query::of(table).raw("&limit=0").all_columns()
+    }
+
+    /// The columns of the change feed, and no row: fails if they are missing.
+    pub fn feed_probe() -> Self {
+        Query::of(Table::Messages).raw("&limit=0").columns(&Table::FEED_COLUMNS.join(","))
     }
 
     /// No row of `table`: fails with the code 42883 (`undefined_function`) if `column` is not text, because
     /// PostgreSQL has no pattern match for other types.
     pub fn text_probe(table: Table, column: &'static str) -> Self {
         Query::of(table).filter(column, "ilike", "x").raw("&limit=0").columns(column)
+    }
+}
+
+impl Update {
+    /// A session's row, if the server has it: the answer is its id as a [`SessionOwner`](crate::rows::SessionOwner), or
+    /// nothing.
+    pub fn session(row: &SessionRow) -> Self {
+        let select = Query::of(Table::Sessions).eq("id", row.id.as_str()).columns("id,device_id");
+        #[expect(clippy::expect_used, reason = "text, booleans and nulls in a struct always make JSON")]
+        let body = serde_json::to_vec(row).expect("a row is a plain struct");
+        Self { table: select.table, query: select.query, body }
+    }
+}
+
+impl Update {
+    /// Another text for a message, if the server still has the text that `nonce` names. `body` is the row as a JSON
+    /// object. The answer is the row's sequence number, or nothing.
+    pub fn message(session: &SessionId, sequence_number: i64, nonce: &str, body: Vec<u8>) -> Self {
+        let select = Query::of(Table::Messages)
+            .eq("session_id", session.as_str())
+            .eq("sequence_number", &sequence_number.to_string())
+            .eq("content_nonce", nonce)
+            .columns("sequence_number");
+        Self { table: select.table, query: select.query, body }
     }
 }
 

@@ -31,6 +31,27 @@ impl fmt::Debug for Upsert {
     }
 }
 
+/// One update of the rows that a filter selects. `Debug` shows the body's length only.
+#[derive(Clone)]
+pub struct Update {
+    /// The table.
+    pub table: Table,
+    /// Query parameters after `?`, percent-encoded where needed: the filters, and the columns to return.
+    pub query: String,
+    /// A JSON object: the columns to change and their values.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Update {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, query: _, body } = self;
+        f.debug_struct("Update")
+            .field("table", table)
+            .field("body_bytes", &body.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// One read of one table.
 #[derive(Clone, Debug)]
 pub struct Select {
@@ -51,6 +72,19 @@ pub trait Supabase: Send + Sync {
     /// # Errors
     /// [`ApiError`]. After [`Verdict::Unreachable`](crate::Verdict::Unreachable) the rows may have been written.
     async fn upsert(&self, token: &AccessToken, upsert: Upsert) -> Result<(), ApiError>;
+
+    /// Inserts the rows whose key no row has yet (`resolution=ignore-duplicates`): all of those, or none. The body is a
+    /// JSON array of the keys ([`Table::conflict_columns`]) that were inserted.
+    ///
+    /// # Errors
+    /// [`ApiError`]. After [`Verdict::Unreachable`](crate::Verdict::Unreachable) the rows may have been written.
+    async fn insert(&self, token: &AccessToken, insert: Upsert) -> Result<Vec<u8>, ApiError>;
+
+    /// Updates the rows that a filter selects. The body is a JSON array of them, with the columns that the query asks for.
+    ///
+    /// # Errors
+    /// [`ApiError`]. After [`Verdict::Unreachable`](crate::Verdict::Unreachable) the rows may have been written.
+    async fn update(&self, token: &AccessToken, update: Update) -> Result<Vec<u8>, ApiError>;
 
     /// Reads rows: the body is a JSON array.
     ///

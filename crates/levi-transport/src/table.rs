@@ -1,4 +1,4 @@
-//! The five tables, with the names and keys of `docs/protocol.md`.
+//! The tables, with the names and keys of `docs/protocol.md`.
 
 /// A table of the project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,12 +13,37 @@ pub enum Table {
     Messages,
     /// `agent_coding_session_secrets`
     Secrets,
+    /// `levi_device_list`
+    DeviceList,
+    /// `levi_keyrings`
+    Keyrings,
+    /// `levi_pairings`
+    Pairings,
 }
 
 impl Table {
-    /// Every table, parents before children.
-    pub const ALL: [Self; 5] =
+    /// What syncing needs, parents before children: the tables of the first migration.
+    pub const SYNC: [Self; 5] =
         [Self::Devices, Self::Repositories, Self::Sessions, Self::Messages, Self::Secrets];
+
+    /// What only a signed device list needs.
+    pub const TRUST: [Self; 3] = [Self::DeviceList, Self::Keyrings, Self::Pairings];
+
+    /// Every table, parents before children.
+    pub const ALL: [Self; 8] = [
+        Self::Devices,
+        Self::Repositories,
+        Self::Sessions,
+        Self::Messages,
+        Self::Secrets,
+        Self::DeviceList,
+        Self::Keyrings,
+        Self::Pairings,
+    ];
+
+    /// The columns of [`Messages`](Self::Messages) that the database fills and only the change feed reads: the owner of the
+    /// session, and a number that rises with every change of any of that user's messages. Clients never send them.
+    pub const FEED_COLUMNS: [&'static str; 2] = ["user_id", "change_id"];
 
     /// The table's name, as in `/rest/v1/<name>`.
     pub const fn name(self) -> &'static str {
@@ -28,15 +53,22 @@ impl Table {
             Self::Sessions => "agent_coding_sessions",
             Self::Messages => "agent_coding_session_messages",
             Self::Secrets => "agent_coding_session_secrets",
+            Self::DeviceList => "levi_device_list",
+            Self::Keyrings => "levi_keyrings",
+            Self::Pairings => "levi_pairings",
         }
     }
 
-    /// The unique columns by which an upsert merges (`on_conflict=`), comma separated.
+    /// The unique columns by which an upsert merges (`on_conflict=`), comma separated. Nothing merges into
+    /// [`DeviceList`](Self::DeviceList), which is append-only.
     pub const fn conflict_columns(self) -> &'static str {
         match self {
             Self::Devices | Self::Repositories | Self::Sessions => "id",
             Self::Messages => "session_id,sequence_number",
             Self::Secrets => "session_id,device_id",
+            Self::DeviceList => "user_id,slot",
+            Self::Keyrings => "user_id,member_id",
+            Self::Pairings => "user_id,id",
         }
     }
 
@@ -47,6 +79,9 @@ impl Table {
             Self::Repositories | Self::Sessions => &[],
             Self::Messages => &["content_encrypted", "content_nonce"],
             Self::Secrets => &["ephemeral_public_key", "encrypted_secret"],
+            Self::DeviceList => &["entry", "signature", "cosignature"],
+            Self::Keyrings => &["enc", "sealed"],
+            Self::Pairings => &["request", "answer", "cosignature"],
         }
     }
 
@@ -63,6 +98,9 @@ impl Table {
             }
             Self::Messages => "session_id,sequence_number,content_encrypted,content_nonce",
             Self::Secrets => "session_id,device_id,ephemeral_public_key,encrypted_secret,sender_device_id",
+            Self::DeviceList => "user_id,slot,entry,signature,cosignature",
+            Self::Keyrings => "user_id,member_id,epoch,enc,sealed",
+            Self::Pairings => "user_id,id,request,answer,cosignature",
         }
     }
 }

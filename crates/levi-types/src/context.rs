@@ -3,7 +3,7 @@ use crate::AccessToken;
 /// The credentials for sending.
 ///
 /// Whose they are is what the token says (`sub`): what was recorded for another user is not sent with it. A token
-/// that names no user is not used.
+/// that names no user is used only where nobody is known.
 ///
 /// A daemon that refreshes tokens by itself passes it to Levi after sign-in and after each refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -43,7 +43,11 @@ impl MessageSyncRequest {
     }
 }
 
-fn check_id(field: &'static str, id: &str) -> Result<(), InvalidMessage> {
+/// Checks an id that is sealed and sent as text; `field` is what an error calls it.
+///
+/// # Errors
+/// [`InvalidMessage`] for an id that is empty, long, or holds a control character.
+pub fn check_id(field: &'static str, id: &str) -> Result<(), InvalidMessage> {
     if id.is_empty() {
         return Err(InvalidMessage::EmptyId { field });
     }

@@ -29,6 +29,16 @@ pub trait SessionStore: Send + Sync {
     /// [`StoreError`] if the store cannot be read.
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError>;
 
+    /// The highest sequence number of `session` that was recorded as sent; `None` if there is none, or the store keeps no
+    /// such record.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn last_sent(&self, session: &SessionId) -> Result<Option<i64>, StoreError> {
+        let _ = session;
+        Ok(None)
+    }
+
     /// The user for whom the session was recorded; `None` if the store does not know that. Nothing is done with a
     /// session, or with its secret, while another user is signed in. A store that has the sessions of several users
     /// must answer, or return their sessions and secrets to themselves only.

@@ -5,13 +5,13 @@ use std::time::Duration;
 use levi_core::LeviConfig;
 use levi_core::{
     DeviceTrust, EnqueueError, MessageSyncer, Reader, Receipt, SecretsCache, SessionSyncService,
-    ShutdownReport, StartError, Status, SyncedError, Worker,
+    ShutdownReport, StartError, Status, SyncError, SyncedError, Worker, last_sequence_number,
 };
 #[cfg(feature = "sqlite")]
 use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_transport::HttpOptions;
-use levi_types::{Clock, DeviceId, MessageSyncRequest, SessionId, SessionStore, SyncContext};
+use levi_types::{Clock, DeviceId, MessageSyncRequest, SessionId, SessionStore, SyncContext, UserId};
 use tokio::sync::watch;
 
 use crate::builder::{Connection, LeviBuilder};
@@ -29,8 +29,14 @@ pub struct Levi {
     pub(crate) cache: SecretsCache,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) trust: Option<DeviceTrust>,
-    /// The one service that sends this Levi's control rows; every caller gets a clone.
-    pub(crate) session_sync: Mutex<Option<SessionSyncService>>,
+    /// The service that sends a user's control rows; every caller gets a clone.
+    pub(crate) session_sync: Mutex<Vec<UsersSessionSync>>,
+}
+
+/// A service, and who was signed in when it was made.
+pub(crate) struct UsersSessionSync {
+    user: Option<UserId>,
+    service: SessionSyncService,
 }
 
 /// Why this Levi has no session sync and no reader.
@@ -43,7 +49,7 @@ pub enum NotConnected {
     /// It was built without `credentials` or `auth`.
     #[error("this Levi has no sign-in to use; build it with credentials(..) or auth(..)")]
     NoAuth,
-    /// Session sync runs for another device here already.
+    /// Session sync runs for another device of the user here already.
     #[error("session sync runs for another device in this Levi; build a Levi for each device")]
     OtherDevice,
 }
@@ -82,12 +88,12 @@ impl Levi {
         Ok(())
     }
 
-    /// Sets the token of the signed-in user. Sending begins, or goes on with it.
+    /// Sets the token of the signed-in user. Sending begins, or goes on with it. See [`Worker::set_context`].
     pub async fn set_context(&self, context: SyncContext) {
         self.worker.set_context(context);
     }
 
-    /// Removes the token, on sign-out. Only requests that are already in flight still succeed.
+    /// Removes the token and the session keys in memory, on sign-out. See [`Worker::clear_context`].
     pub async fn clear_context(&self) {
         self.worker.clear_context();
     }
@@ -106,6 +112,29 @@ impl Levi {
     /// [`EnqueueError`]; the message is not on disk.
     pub async fn enqueue_durable(&self, request: MessageSyncRequest) -> Result<Receipt, EnqueueError> {
         self.worker.enqueue_durable(request).await
+    }
+
+    /// Enqueues a message that replaces whatever text the server has at its place. See [`Worker::replace_durable`].
+    ///
+    /// # Errors
+    /// [`EnqueueError`]; the message is not on disk.
+    pub async fn replace_durable(&self, request: MessageSyncRequest) -> Result<Receipt, EnqueueError> {
+        self.worker.replace_durable(request).await
+    }
+
+    /// The next free sequence number of a session, after everything in the outbox, in the session store's record of what
+    /// was sent, and on the server. Another device may take the number meanwhile: then the message is parked, and
+    /// nothing is overwritten.
+    ///
+    /// # Errors
+    /// [`SyncError`] if the outbox cannot be read, nobody is signed in, or the server does not answer.
+    pub async fn next_sequence_number(&self, session: &SessionId) -> Result<i64, SyncError> {
+        let here = self.worker.last_sequence_number(session).await?;
+        let connection = self.connection.as_ref().ok_or(SyncError::NotAuthenticated)?;
+        let auth = connection.auth.clone().ok_or(SyncError::NotAuthenticated)?;
+        let there =
+            last_sequence_number(Arc::clone(&connection.supabase), auth, self.cache.clone(), session).await?;
+        Ok(here.max(there).map_or(1, |last| last.saturating_add(1)))
     }
 
     /// Returns once Supabase has the message. See [`Worker::synced`].
@@ -152,7 +181,8 @@ impl Levi {
     }
 
     /// Session sync for this device: its rows are stored in this Levi's outbox, and Levi retries what fails. Every call
-    /// returns the same service, with the trust that the builder was given.
+    /// returns the same service, with the trust that the builder was given. After another user signed in, call it again
+    /// with that user's device.
     ///
     /// # Errors
     /// [`NotConnected`].
@@ -164,12 +194,12 @@ impl Levi {
         let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
         let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
         let mut kept = self.session_sync.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(service) = kept.as_ref() {
-            return if *service.device_id() == device_id {
-                Ok(service.clone())
-            } else {
-                Err(NotConnected::OtherDevice)
-            };
+        if let Some(known) = kept.iter().find(|known| *known.service.device_id() == device_id) {
+            return Ok(known.service.clone());
+        }
+        let user = self.cache.user();
+        if kept.iter().any(|known| known.user == user || known.user.is_none()) {
+            return Err(NotConnected::OtherDevice);
         }
         let service = SessionSyncService::with_parts(
             Arc::clone(&connection.supabase),
@@ -185,10 +215,12 @@ impl Levi {
         };
         // Last, because rows of an earlier run are sent from now on.
         let service = service.with_clock(Arc::clone(&self.clock)).with_outbox(self.worker.control_queue());
-        Ok(kept.insert(service).clone())
+        kept.push(UsersSessionSync { user, service: service.clone() });
+        Ok(service)
     }
 
-    /// A reader of the sessions that were shared with this device.
+    /// A reader of the sessions that were shared with this device, for the user who is signed in. It reads nothing once
+    /// another user is.
     ///
     /// # Errors
     /// [`NotConnected`].

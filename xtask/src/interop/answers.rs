@@ -11,6 +11,10 @@ use super::harness::write;
 use crate::failure::Failure;
 use crate::metadata::root;
 
+/// The servers in the table: the name of the report's file, and the heading.
+const SERVERS: [(&str, &str); 3] =
+    [("fake-supabase", "fake Supabase"), ("lite", "Supabase Lite"), ("lite-postgres", "Lite on PostgreSQL")];
+
 const PAGE: &str = "docs/supabase.md";
 const BEGIN: &str = "<!-- contract: begin (written by `cargo xtask interop --write`) -->\n";
 const END: &str = "<!-- contract: end -->";
@@ -42,8 +46,9 @@ struct Line {
 
 /// Compares the fresh answers in `folder` with those on record, or records them.
 pub(super) fn compare_or_record_all(folder: &Path, record: Record) -> Result<(), Failure> {
-    let [fake_supabase, lite] = ["fake-supabase", "lite"].map(|server| answers(folder, server, record));
-    let table = table(&fake_supabase?, &lite?);
+    let reports = SERVERS.map(|(file, _)| answers(folder, file, record));
+    let reports = reports.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let table = table(&reports);
     let page = root().join(PAGE);
     let old = read(&page)?;
     let new = with_table(&old, &table).ok_or_else(|| Failure::Tool {
@@ -89,17 +94,26 @@ fn with_table(page: &str, table: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}{table}{END}{after}"))
 }
 
-/// Both reports are of the same suite, so line by line they are the same cases.
-fn table(fake_supabase: &Report, lite: &Report) -> String {
-    let mut text = String::from(
-        "| case | Levi must understand | fake Supabase | Supabase Lite |\n| --- | --- | --- | --- |\n",
-    );
-    let mut notes: Vec<&str> = Vec::new();
-    for (left, right) in fake_supabase.lines.iter().zip(&lite.lines) {
-        let [left_cell, right_cell] = [left, right].map(|line| cell(line, &mut notes));
-        let Line { group, name, expected, .. } = left;
+/// One report for each of [`SERVERS`]. All are of the same suite, so line by line they are the same
+/// cases.
+fn table(reports: &[Report]) -> String {
+    let mut text = String::from("| case | Levi must understand |");
+    for (_, title) in SERVERS {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "| {group}: {name} | {expected} | {left_cell} | {right_cell} |");
+        let _ = write!(text, " {title} |");
+    }
+    text.push_str("\n| --- | --- |");
+    SERVERS.iter().for_each(|_| text.push_str(" --- |"));
+    text.push('\n');
+    let mut notes: Vec<&str> = Vec::new();
+    let Some((first, others)) = reports.split_first() else { return text };
+    for (index, line) in first.lines.iter().enumerate() {
+        let Line { group, name, expected, .. } = line;
+        let _ = write!(text, "| {group}: {name} | {expected} |");
+        for line in std::iter::once(line).chain(others.iter().filter_map(|report| report.lines.get(index))) {
+            let _ = write!(text, " {} |", cell(line, &mut notes));
+        }
+        text.push('\n');
     }
     text.push_str("\nKnown differences:\n\n");
     for (index, note) in notes.iter().enumerate() {
@@ -149,9 +163,12 @@ mod tests {
         let other = Report {
             lines: vec![line("SUP", "known-difference", "why"), line("X", "known-difference", "why")],
         };
-        let table = table(&same(), &other);
-        assert!(table.contains("| g: n | Rejected 23514 | 400 23514 | 400 SUP, Busy (1) |"), "{table}");
-        assert!(table.contains("| 400 | 400 X, Busy (1) |"), "{table}");
+        let table = table(&[same(), other, same()]);
+        assert!(
+            table.contains("| g: n | Rejected 23514 | 400 23514 | 400 SUP, Busy (1) | 400 23514 |"),
+            "{table}"
+        );
+        assert!(table.contains("| 400 | 400 X, Busy (1) | 400 |"), "{table}");
         assert!(table.ends_with("1. why.\n"), "{table}");
     }
 

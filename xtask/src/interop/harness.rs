@@ -12,8 +12,13 @@ use crate::metadata::root;
 use crate::programs::{self, run, succeed};
 
 /// What `interop/break.mjs` takes away, in this order.
-const ROUNDS: [&str; 4] =
-    ["policies", "the policy of sessions", "row level security", "tables, columns and keys"];
+const ROUNDS: [&str; 5] = [
+    "policies",
+    "the policy of sessions",
+    "row level security",
+    "the first migration only",
+    "tables, columns and keys",
+];
 
 /// What the steps share.
 pub(super) struct Harness {
@@ -56,8 +61,13 @@ impl Harness {
         self.start(Database::Empty)
     }
 
+    pub(super) fn start_lite_on_postgres(&mut self) -> Result<(), Failure> {
+        self.start(Database::OnPostgres)
+    }
+
     fn start(&mut self, database: Database) -> Result<(), Failure> {
-        let (dir, log) = (self.folder.join("lite"), self.folder.join("lite.log"));
+        let name = if database == Database::OnPostgres { "lite-postgres" } else { "lite" };
+        let (dir, log) = (self.folder.join(name), self.folder.join(format!("{name}.log")));
         let lite = Lite::start(self.programs.node, &dir, &log, database)?;
         self.port = lite.ready.port().unwrap_or_default();
         self.lite = Some(lite);
@@ -65,6 +75,14 @@ impl Harness {
     }
 
     pub(super) fn contract_of_lite(&mut self) -> Result<(), Failure> {
+        self.contract_of_running("lite")
+    }
+
+    pub(super) fn contract_of_lite_on_postgres(&mut self) -> Result<(), Failure> {
+        self.contract_of_running("lite-postgres")
+    }
+
+    fn contract_of_running(&self, server: &str) -> Result<(), Failure> {
         let ready = &self.lite()?.ready;
         let settings = [
             ("LEVI_CONTRACT_URL", ready.url.as_str()),
@@ -72,7 +90,7 @@ impl Harness {
             ("LEVI_CONTRACT_JWT_SECRET", &ready.jwt_secret),
             ("LEVI_CONTRACT_SIGN_UP", "1"),
         ];
-        self.contract("lite", &settings)
+        self.contract(server, &settings)
     }
 
     /// Every program that writes, against every program that reads. A program joins by a line here.
@@ -139,6 +157,19 @@ impl Harness {
     pub(super) fn stop_lite(&mut self) -> Result<(), Failure> {
         self.lite = None;
         Ok(())
+    }
+
+    pub(super) fn change_feed_skips_nothing(&mut self) -> Result<(), Failure> {
+        self.on_postgres("concurrency.mjs")
+    }
+
+    pub(super) fn change_feed_uses_its_index(&mut self) -> Result<(), Failure> {
+        self.on_postgres("plan.mjs")
+    }
+
+    /// A script that starts a PostgreSQL server of its own.
+    fn on_postgres(&self, script: &str) -> Result<(), Failure> {
+        succeed(script, Command::new(self.programs.node).arg(root().join("interop").join(script)))
     }
 
     pub(super) fn schema(&mut self) -> Result<(), Failure> {

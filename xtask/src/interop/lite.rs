@@ -25,6 +25,8 @@ pub(super) enum Database {
     Kept {
         port: u16,
     },
+    /// An empty one on a PostgreSQL server, which the launcher starts and stops.
+    OnPostgres,
 }
 
 /// What the launcher says once the server answers.
@@ -39,17 +41,26 @@ impl Lite {
     /// Starts one with its database in `dir`, on a free port where that is empty, and waits until
     /// it answers. The launcher gives up by itself where that takes too long.
     pub(super) fn start(node: &str, dir: &Path, log: &Path, database: Database) -> Result<Self, Failure> {
-        if database == Database::Empty && dir.exists() {
+        let (driver, port) = match database {
+            Database::Empty => ("pglite", 0),
+            Database::Kept { port } => ("pglite", port),
+            Database::OnPostgres => ("postgres", 0),
+        };
+        if !matches!(database, Database::Kept { .. }) && dir.exists() {
             fs::remove_dir_all(dir).map_err(Failure::io(dir.display().to_string()))?;
         }
         let output = File::create(log).map_err(Failure::io(log.display().to_string()))?;
-        let port = match database {
-            Database::Empty => 0,
-            Database::Kept { port } => port,
-        };
         let mut launcher = Command::new(node)
             .arg(root().join("interop/lite.mjs"))
-            .args(["--until-stdin-closes", "--twice", "--port", &port.to_string(), "--dir"])
+            .args([
+                "--until-stdin-closes",
+                "--twice",
+                "--driver",
+                driver,
+                "--port",
+                &port.to_string(),
+                "--dir",
+            ])
             .arg(dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,6 +1,7 @@
 //! `cargo xtask interop`: Levi against software that is not ours.
 //!
-//! Supabase Lite is the server, the readers of `examples/readers` are the other programs. A table
+//! Supabase Lite is the server, on its own database and on PostgreSQL; the readers of
+//! `examples/readers` are the other programs. A table
 //! of steps over one harness; the first failure ends the run, and the server ends with the harness
 //! whatever happens.
 
@@ -33,6 +34,11 @@ const STEPS: &[Step] = &[
     Step { name: "stop Supabase Lite", run: Harness::stop_lite },
     Step { name: "what the migrations left in the database", run: Harness::schema },
     Step { name: "levi doctor names what is missing", run: Harness::doctor_names_what_is_missing },
+    Step { name: "start Supabase Lite on PostgreSQL", run: Harness::start_lite_on_postgres },
+    Step { name: "contract: Supabase Lite on PostgreSQL", run: Harness::contract_of_lite_on_postgres },
+    Step { name: "stop Supabase Lite on PostgreSQL", run: Harness::stop_lite },
+    Step { name: "the change feed skips nothing on PostgreSQL", run: Harness::change_feed_skips_nothing },
+    Step { name: "the change feed uses its index on PostgreSQL", run: Harness::change_feed_uses_its_index },
     Step { name: "the demo against Supabase Lite", run: Harness::demo },
     Step { name: "recorded answers and docs/supabase.md", run: Harness::answers },
 ];

@@ -6,6 +6,7 @@ use crate::metadata::{Dependency, Package};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("levi-types", &[]),
     ("levi-crypto", &["levi-types"]),
+    ("levi-devices", &["levi-types", "levi-crypto"]),
     ("levi-outbox", &["levi-types"]),
     ("levi-transport", &["levi-types"]),
     ("levi-store", &["levi-types", "levi-crypto"]),
@@ -34,7 +35,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "levi-sim",
         &["levi-types", "levi-crypto", "levi-outbox", "levi-transport", "levi-core", "levi-testkit"],
     ),
-    ("levi-fuzz", &["levi-types", "levi-crypto", "levi-outbox", "levi-transport", "levi-core", "levi-cli"]),
+    (
+        "levi-fuzz",
+        &[
+            "levi-types",
+            "levi-crypto",
+            "levi-devices",
+            "levi-outbox",
+            "levi-transport",
+            "levi-core",
+            "levi-cli",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -29,6 +29,11 @@ const RULES: &[Forbidden] = &[
         flags: &["--all-features"],
         packages: &[SQLITE, HTTP, RUNTIME, KEYRING],
     },
+    Forbidden {
+        package: "levi-devices",
+        flags: &["--all-features"],
+        packages: &[SQLITE, HTTP, RUNTIME, KEYRING],
+    },
     Forbidden { package: "levi-core", flags: &[], packages: &[SQLITE, HTTP, KEYRING] },
     Forbidden {
         package: "levi-outbox",

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use levi::{HttpOptions, Levi, LeviConfig};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
-    RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
+    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
-use levi_types::SessionId;
+use levi_types::{SessionId, UserId};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -290,12 +290,32 @@ impl OutboxStore for SlowDisk {
         self.store.row_state(row)
     }
 
+    fn session_was_sent(&self, session: &SessionId) -> Result<bool, OutboxError> {
+        self.store.session_was_sent(session)
+    }
+
+    fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
+        self.store.parked_parents(limit)
+    }
+
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        self.store.writer()
+    }
+
+    fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
+        self.store.last_sequence_number(session)
+    }
+
     fn totals(&self) -> Result<Totals, OutboxError> {
         self.store.totals()
     }
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.store.totals_as_committed()
+    }
+
+    fn user(&self) -> Result<Option<UserId>, OutboxError> {
+        self.store.user()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use chacha20::R20;
 use chacha20::cipher::Array;
-use levi_core::LeviConfig;
 use levi_core::batcher::Input;
 use levi_core::engine::{Effect, Engine, EngineParts, Event, Intake, Sealer};
+use levi_core::{LeviConfig, Overwrite};
 use levi_crypto::MessageKey;
 use levi_crypto::message::{self, MessagePosition};
 use levi_outbox::memory::MemoryOutbox;
@@ -178,7 +178,7 @@ impl Harness {
         let intake = |number| {
             let request = fixture::request(&self.session, number, &self.content);
             let message = self.sealer.prepare(request, now().wall, &mut UnwrapErr(SysRng)).ok()?;
-            Some(Event::Enqueue(Intake { message, permit: None, reply: None }))
+            Some(Event::Enqueue(Intake { message, permit: None, reply: None, overwrite: Overwrite::OwnOnly }))
         };
         let messages: Vec<Event> = (first..self.next).filter_map(intake).collect();
         let sent = self.engine.turn(now(), messages);

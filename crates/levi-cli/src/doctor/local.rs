@@ -170,6 +170,15 @@ fn backlog(inspector: &Inspector, findings: &mut Findings) -> Result<(), CliErro
         )?,
         None => findings.ok("pending", messages)?,
     }
+    for held in inspector.held()? {
+        let user = held.user_id.map_or_else(|| "nobody known".to_owned(), |id| id.to_string());
+        let rows = plural(held.pending + held.parked, "row");
+        findings.note(
+            "held",
+            format!("{rows} of user {user}, who is not signed in"),
+            "they are sent when that user signs in here again; or save them with `levi outbox export` and discard them",
+        )?;
+    }
     if totals.parked_rows + totals.parked_control_rows == 0 {
         return findings.ok("parked", "nothing");
     }

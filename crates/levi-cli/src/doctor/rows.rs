@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::ids::random_uuid;
 
-const IDS: [&str; 6] = ["id", "user_id", "device_id", "repository_id", "session_id", "sender_device_id"];
+const IDS: [&str; 7] =
+    ["id", "user_id", "device_id", "repository_id", "session_id", "sender_device_id", "member_id"];
 
 /// A row with random ids, which belong to no user, and NULL in every other column.
 pub(super) fn foreign(table: Table) -> Vec<u8> {

@@ -6,7 +6,7 @@ use levi::transport::rows::decode_rows;
 use levi::transport::{Select, Table, Verdict};
 
 use super::Findings;
-use super::probe::Probe;
+use super::probe::{MIGRATE, Probe};
 use crate::args::{DataArgs, ProjectArgs};
 use crate::connection::Connection;
 use crate::error::CliError;
@@ -24,10 +24,34 @@ pub(super) async fn check(
         return Ok(());
     }
     let mut sound = true;
-    for table in Table::ALL {
+    for table in Table::SYNC {
         sound &= Probe::new(&connection, table, findings).run().await?;
     }
-    if sound { this_device(&connection, findings).await } else { Ok(()) }
+    if sound {
+        this_device(&connection, findings).await?;
+    }
+    for table in Table::TRUST {
+        Probe::new(&connection, table, findings).run().await?;
+    }
+    change_feed(&connection, findings).await
+}
+
+/// Whether messages have the columns of the change feed. A project without them goes on syncing.
+async fn change_feed(connection: &Connection, findings: &mut Findings) -> Result<(), CliError> {
+    let [user_id, change_id] = Table::FEED_COLUMNS;
+    match connection.try_select(Select::feed_probe()).await? {
+        Ok(_) => findings.ok("change feed", format!("messages have {user_id} and {change_id}")),
+        Err(error) if error.verdict == Verdict::SchemaMismatch => {
+            let detail = format!(
+                "{} has no {user_id} and {change_id}; only the change feed needs them",
+                Table::Messages.name()
+            );
+            findings.note("change feed", detail, MIGRATE)
+        }
+        Err(error) => {
+            findings.note("change feed", format!("cannot be checked: {error}"), "run this again later")
+        }
+    }
 }
 
 /// Whether the project responds and accepts the sign-in.

@@ -37,12 +37,7 @@ pub(super) fn retry(args: &ChosenArgs, console: Console) -> Result<Exit, CliErro
     let notice = commit(&path, &commands)?;
     let retried = chosen.rows.len() as u64;
     console.json(&Changed { retried: Some(retried), not_found: chosen.not_found, ..Changed::default() })?;
-    let next = match notice {
-        OwnerNotice::Notified => "the daemon was notified",
-        OwnerNotice::NotListening => "the daemon sends them when it wakes up next",
-        OwnerNotice::NoOwner => "start the daemon, or run `levi sync`",
-    };
-    console.say(format!("{} due now; {next}", plural(retried, "row")))?;
+    console.say(format!("{} due now; {}", plural(retried, "row"), next(notice)))?;
     Ok(chosen.exit())
 }
 
@@ -64,7 +59,16 @@ pub(super) fn discard(args: &ChosenArgs, console: Console) -> Result<Exit, CliEr
     Ok(chosen.exit())
 }
 
-fn commit(path: &Path, commands: &[AdminCommand]) -> Result<OwnerNotice, CliError> {
+/// What happens next, for people.
+pub(super) const fn next(notice: OwnerNotice) -> &'static str {
+    match notice {
+        OwnerNotice::Notified => "the daemon was notified",
+        OwnerNotice::NotListening => "the daemon sends them when it wakes up next",
+        OwnerNotice::NoOwner => "start the daemon, or run `levi sync`",
+    }
+}
+
+pub(super) fn commit(path: &Path, commands: &[AdminCommand]) -> Result<OwnerNotice, CliError> {
     let mut admin = OutboxAdmin::open(path)?;
     let at = SystemClock::new().now().wall;
     let mut notice = OwnerNotice::NoOwner;

@@ -1,9 +1,9 @@
 //! `levi outbox list`.
 
-use levi::SessionId;
 use levi::core::SystemClock;
 use levi::outbox::{Encryption, ListedRow, RowKind};
 use levi::types::{Clock as _, Wall};
+use levi::{SessionId, UserId};
 use serde::Serialize;
 
 use super::{ListArgs, each_row, outbox_path};
@@ -21,6 +21,9 @@ struct Row<'a> {
     session_id: Option<&'a str>,
     sequence_number: i64,
     message_id: &'a str,
+    /// For whom the row was recorded.
+    user_id: Option<&'a str>,
+    /// `pending`, `parked`, or `held` if it waits for another user than the one who signed in last.
     state: &'static str,
     encryption: &'static str,
     bytes: u32,
@@ -59,7 +62,12 @@ impl<'a> Row<'a> {
             session_id: row.lane.session_id().map(SessionId::as_str),
             sequence_number: row.sequence_number,
             message_id: row.message_id.as_str(),
-            state: if row.parked { "parked" } else { "pending" },
+            user_id: row.user_id.as_ref().map(UserId::as_str),
+            state: match (row.parked, row.held) {
+                (true, _) => "parked",
+                (false, true) => "held",
+                (false, false) => "pending",
+            },
             encryption: match row.encryption {
                 Encryption::SessionKey => "session_key",
                 Encryption::DatabaseKey => "database_key",
@@ -82,6 +90,9 @@ impl<'a> Row<'a> {
             String::new()
         };
         let when = match (&self.blocked_by, self.due_in_seconds) {
+            _ if self.state == "held" => {
+                format!(", until user {} signs in", self.user_id.unwrap_or("unknown"))
+            }
             (Some(lane), _) => format!(", after {lane}"),
             (None, Some(due)) if self.attempts > 0 => {
                 format!(", {}, next in {}", plural(u64::from(self.attempts), "attempt"), seconds(due))

@@ -4,6 +4,7 @@ mod change;
 mod export;
 mod list;
 mod repair;
+mod restore;
 
 use std::path::PathBuf;
 
@@ -34,6 +35,9 @@ enum OutboxCommand {
     Retry(ChosenArgs),
     /// Delete rows: what was not sent yet is never sent. Works while a daemon runs.
     Discard(ChosenArgs),
+    /// Write a session to the server again that was deleted on another device: its row, its secret,
+    /// and what is here of its messages. Works while a daemon runs.
+    Restore(RestoreArgs),
     /// Print messages, decrypted, as NDJSON that `levi sync` reads. Works while a daemon runs.
     Export(ListArgs),
     /// Check the whole outbox, and recover what can be read of a damaged one. Stop the daemon first.
@@ -59,6 +63,15 @@ struct ListArgs {
 }
 
 #[derive(Debug, Args)]
+struct RestoreArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// The session.
+    #[arg(value_name = "UUID")]
+    session: String,
+}
+
+#[derive(Debug, Args)]
 struct ChosenArgs {
     #[command(flatten)]
     data: DataArgs,
@@ -74,6 +87,7 @@ pub(crate) fn run(args: &OutboxArgs, console: Console) -> Result<Exit, CliError>
     match &args.command {
         OutboxCommand::List(args) => list::run(args, console),
         OutboxCommand::Export(args) => export::run(args, console),
+        OutboxCommand::Restore(args) => restore::run(args, console),
         OutboxCommand::Retry(args) => change::retry(args, console),
         OutboxCommand::Discard(args) => change::discard(args, console),
         OutboxCommand::Repair(args) => repair::run(args, console),

@@ -20,6 +20,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::{canonical_uuid, random_uuid, stable_uuid};
 use crate::input::Input;
+use crate::pipeline::Replaces;
 use crate::wait;
 
 use self::sessions::{NewSessions, Origin, Sessions};
@@ -28,12 +29,13 @@ use self::upload::{Options, Upload};
 /// A year. The clock cannot express a time that is much later.
 const MOST_PATIENCE: u64 = 365 * 24 * 3600;
 
-/// A second run of the same file writes the same messages again, which changes nothing on the
-/// server.
+/// A second run of the same file changes nothing on the server. A line whose text has changed is
+/// refused, unless --replace is given.
 #[derive(Debug, Args)]
 pub(crate) struct SyncArgs {
     /// NDJSON, one {"session_id"?, "message_id"?, "sequence_number"?, "content"} a line; stdin if
-    /// absent or `-`. A message without a sequence_number gets the number of its line.
+    /// absent or `-`. A message without a sequence_number gets the number of its line; those of
+    /// stdin with --session go on after the session's last.
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     input: Input,
     #[command(flatten)]
@@ -44,6 +46,9 @@ pub(crate) struct SyncArgs {
     /// path; for stdin: a new session.
     #[arg(long, value_name = "UUID")]
     session: Option<String>,
+    /// Replace the texts that the server has at the same sequence numbers.
+    #[arg(long)]
+    replace: bool,
     /// The repository of new sessions. Default: the current directory.
     #[arg(long, value_name = "PATH")]
     repository: Option<PathBuf>,
@@ -72,6 +77,8 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
     let store = connection.session_store()?;
     let levi = connection.levi(store.clone())?;
     wait::start(&levi).await?;
+    // Whoever runs the command wants to know now, not after the backoff of an earlier outage.
+    levi.network_changed();
     if let Some(report) = levi.status().recovered {
         console.report(&Diagnostic::new(report.to_string()));
     }
@@ -86,7 +93,8 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
         patience,
         prepared: HashMap::new(),
     };
-    let options = Options { input: args.input, default_session, patience };
+    let replaces = if args.replace { Replaces::AnyText } else { Replaces::Nothing };
+    let options = Options { input: args.input, default_session, patience, replaces };
     Upload::new(&levi, sessions, options, console).run(reader).await
 }
 

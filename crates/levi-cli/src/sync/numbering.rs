@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use levi::{MessageSyncRequest, SessionId};
 
-use crate::ids::canonical_uuid;
+use crate::ids::{canonical_uuid, stable_uuid};
 use crate::ndjson::InputMessage;
 use crate::sequence_set::SequenceSet;
 
@@ -25,6 +25,8 @@ pub(crate) enum PositionError {
 #[derive(Default)]
 pub(crate) struct Numbering {
     used: HashMap<SessionId, SequenceSet>,
+    /// The session that is continued, and how many numbers its lines skip.
+    continued: Option<(SessionId, i64)>,
 }
 
 impl Numbering {
@@ -35,6 +37,11 @@ impl Numbering {
         Ok(named.transpose()?.map(SessionId::from))
     }
 
+    /// Lines of `session` without a sequence number go on after `last`.
+    pub(crate) fn continue_after(&mut self, session: SessionId, last: i64) {
+        self.continued = Some((session, last));
+    }
+
     /// A message without a sequence number gets its line's number. So the number of a bad line
     /// stays free, and a later run can use it once the line is corrected.
     pub(crate) fn request(
@@ -43,13 +50,19 @@ impl Numbering {
         message: InputMessage,
         session_id: SessionId,
     ) -> Result<MessageSyncRequest, PositionError> {
-        let sequence_number = message.sequence_number.unwrap_or(i64::try_from(line).unwrap_or(i64::MAX));
+        let skipped = self.continued.as_ref().filter(|(session, _)| *session == session_id);
+        let by_line =
+            i64::try_from(line).unwrap_or(i64::MAX).saturating_add(skipped.map_or(0, |(_, last)| *last));
+        let sequence_number = message.sequence_number.unwrap_or(by_line);
         if !self.used.entry(session_id.clone()).or_default().insert(sequence_number) {
             return Err(PositionError::Repeated(sequence_number));
         }
-        // Derived from the position, so that a second run replaces what is still pending from the
-        // first.
-        let message_id = message.message_id.unwrap_or_else(|| format!("{session_id}/{sequence_number}"));
+        // Derived from position and content, so that the same line again is the same message, and
+        // another text at the same position is another message, which replaces nothing.
+        let message_id = message.message_id.unwrap_or_else(|| {
+            let number = sequence_number.to_string();
+            stable_uuid("message", &[session_id.as_str(), &number, &message.content])
+        });
         Ok(MessageSyncRequest {
             message_id: message_id.into(),
             session_id,

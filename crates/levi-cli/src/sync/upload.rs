@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use levi::{EnqueueError, Levi, LeviConfig, MessageSyncRequest, Receipt, SessionId};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::DefaultSession;
 use super::numbering::Numbering;
@@ -14,7 +15,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::input::Input;
 use crate::ndjson::{Line, Lines};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Replaces};
 use crate::progress::Progress;
 use crate::text::plural;
 use crate::wait::{Stalled, wait_until_synced};
@@ -27,6 +28,7 @@ pub(super) struct Options {
     pub(super) default_session: DefaultSession,
     /// How long to wait while the server accepts nothing.
     pub(super) patience: Duration,
+    pub(super) replaces: Replaces,
 }
 
 pub(super) struct Upload<'a> {
@@ -46,6 +48,15 @@ struct Counts {
     bad: u64,
     /// Whether any line went to the default session.
     used_default: bool,
+    /// Whether the last number of the session that stdin continues is known.
+    continued: bool,
+}
+
+impl Options {
+    /// Whether lines without a number go on after the last message of `session`.
+    fn continues(&self, session: &SessionId) -> bool {
+        self.input == Input::Stdin && self.default_session.id == *session
+    }
 }
 
 #[derive(Serialize)]
@@ -62,7 +73,8 @@ struct Outcome<'a> {
 impl<'a> Upload<'a> {
     pub(super) fn new(levi: &'a Levi, sessions: Sessions<'a>, options: Options, console: Console) -> Self {
         let (numbering, counts) = (Numbering::default(), Counts::default());
-        Self { levi, pipeline: Pipeline::new(levi), sessions, options, console, numbering, counts }
+        let pipeline = Pipeline::new(levi).replacing(options.replaces);
+        Self { levi, pipeline, sessions, options, console, numbering, counts }
     }
 
     pub(super) async fn run(mut self, input: Box<dyn BufRead + Send>) -> Result<Exit, CliError> {
@@ -125,10 +137,22 @@ impl<'a> Upload<'a> {
                 (default.id.clone(), default.origin)
             }
         };
+        if origin == Origin::AnyDevice && self.options.continues(&session) && !self.counts.continued {
+            self.continue_session(&session).await?;
+        }
         let request = self.numbering.request(line.number, message, session.clone()).map_err(refused)?;
         request.check(LeviConfig::default().max_message_bytes).map_err(refused)?;
         self.sessions.prepare(&session, origin).await?;
         Ok(request)
+    }
+
+    /// Stdin has no line numbers of its own: its messages go on after the last of the session.
+    async fn continue_session(&mut self, session: &SessionId) -> Result<(), LineFailure> {
+        let next = timeout(self.options.patience, self.levi.next_sequence_number(session)).await;
+        let next = next.map_err(|_| CliError::NoAnswer)?.map_err(CliError::from)?;
+        self.numbering.continue_after(session.clone(), next.saturating_sub(1));
+        self.counts.continued = true;
+        Ok(())
     }
 
     /// Waits for room in the pipeline and in the outbox.

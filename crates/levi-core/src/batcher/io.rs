@@ -6,6 +6,7 @@ use levi_types::{SessionId, UserId};
 
 use super::Notice;
 use crate::sync_error::SendError;
+use crate::write_messages::TakenRow;
 
 /// The id of one request, unique in a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +76,13 @@ pub enum Input {
         /// Whether the server has its rows.
         result: Result<(), SendError>,
     },
+    /// The server has the rows of a request of messages, but for those whose places other texts have.
+    Taken {
+        /// The request.
+        batch: BatchId,
+        /// The rows that it does not have.
+        rows: Vec<TakenRow>,
+    },
     /// A request was not sent, because a row of it was replaced or removed on disk in the meantime.
     Vanished {
         /// The request.
@@ -101,7 +109,10 @@ pub enum Input {
     /// This user is signed in; the token follows with [`Input::SignedIn`]. Before the first one, rows of nobody
     /// are sent.
     User(UserId),
-    /// There is a token to send with, but it does not say whose it is.
+    /// There is a token that does not say whose it is, and nobody signed out before. It is used as long as nobody
+    /// is known.
+    SignedInUnnamed,
+    /// There is a token that does not say whose it is, and that is not used.
     UserUnknown,
     /// There is a token to send with.
     SignedIn,

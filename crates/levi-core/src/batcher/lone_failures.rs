@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use levi_outbox::{LaneId, RowId};
+use levi_outbox::{LaneId, RowKey};
 
 use super::io::{Batch, Part};
 
@@ -31,7 +31,8 @@ pub(super) enum Proof {
 /// A lane whose last request failed.
 #[derive(Clone, Copy, Debug)]
 struct Failing {
-    first: RowId,
+    /// With its version: a newer payload may fit.
+    first: RowKey,
     /// How many rows from the first on had requests of their own and failed; `usize::MAX` while others were in them.
     rows: usize,
     bytes: usize,
@@ -69,7 +70,7 @@ impl LoneFailures {
 
     /// A request with this part failed, and nothing is known about its rows. `most`: failures alone before it is parked.
     pub(super) fn failed(&mut self, part: &Part, company: Company, most: u32) -> Proof {
-        let Some(first) = part.rows.first().map(|row| row.key.id) else { return Proof::None };
+        let Some(first) = part.rows.first().map(|row| row.key) else { return Proof::None };
         let known = self.failing.get_mut(&part.lane).filter(|failing| failing.first == first);
         let Some(failing) = known else {
             self.watch(part, first);
@@ -98,7 +99,7 @@ impl LoneFailures {
         Proof::Never(times)
     }
 
-    fn watch(&mut self, part: &Part, first: RowId) {
+    fn watch(&mut self, part: &Part, first: RowKey) {
         if self.failing.len() >= MAX_LANES && !self.failing.contains_key(&part.lane) {
             return;
         }
@@ -115,7 +116,7 @@ impl LoneFailures {
     }
 
     /// For a lane that is sent apart because it fails while others are accepted: how many rows of it failed last.
-    pub(super) fn rows_that_failed(&self, lane: LaneId, first: RowId) -> Option<usize> {
+    pub(super) fn rows_that_failed(&self, lane: LaneId, first: RowKey) -> Option<usize> {
         let failing = self.failing.get(&lane)?;
         (failing.is_lone && failing.first == first).then_some(failing.rows)
     }
@@ -140,7 +141,7 @@ fn bytes_of(part: &Part) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use levi_outbox::{Encryption, LaneKey, RowHead, RowKey};
+    use levi_outbox::{Encryption, LaneKey, RowHead, RowId};
     use levi_types::Wall;
 
     use super::*;
@@ -179,7 +180,11 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(watched.failed(&large, Company::Apart, 8), Proof::None);
         }
-        assert_eq!(watched.rows_that_failed(LaneId(1), RowId(100)), None, "it shares requests as before");
+        assert_eq!(
+            watched.rows_that_failed(LaneId(1), large.rows[0].key),
+            None,
+            "it shares requests as before"
+        );
     }
 
     #[test]
@@ -196,7 +201,7 @@ mod tests {
     #[test]
     fn the_lane_is_sent_apart_then_in_halves_and_starts_over_once_it_is_accepted() {
         let (mut watched, small) = (LoneFailures::default(), batch(vec![part(2, &[10])]));
-        let first = RowId(100);
+        let first = part(1, &[9]).rows[0].key;
         let apart = |watched: &LoneFailures| watched.rows_that_failed(LaneId(1), first);
         watched.failed(&part(1, &[9; 4]), Company::WithOthers, 8);
         assert_eq!(apart(&watched), None);

@@ -19,6 +19,7 @@ mod parents;
 mod poison;
 mod send;
 mod storage_gate;
+mod taken;
 mod user;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -129,6 +130,7 @@ impl Batcher {
                 self.windows.extend(loaded, flush_at);
             }
             Input::Outcome { batch, result } => self.outcome(now, batch, result),
+            Input::Taken { batch, rows } => self.taken(now, batch, rows),
             Input::Vanished { batch } => self.vanished(batch),
             Input::Sealed { lane, result } => self.sealed(now, lane, result),
             Input::ParentEnsured { key, parent } => self.parent_ensured(now, &key, parent),
@@ -148,6 +150,7 @@ impl Batcher {
             }
             Input::SignedOut => self.auth.signed_out(),
             Input::User(user) => self.user_is(user),
+            Input::SignedInUnnamed => self.signed_in_unnamed(now),
             Input::UserUnknown => self.auth.user_unknown(),
             Input::RefreshUnavailable => {
                 let (backoff, random) = (self.config.backoff(), &mut self.random);
@@ -268,7 +271,7 @@ impl Batcher {
                 continue;
             }
             let flush_at = self.flush_at_of(lane.heads.first());
-            let (id, first) = (lane.lane, lane.heads.first().map(|row| row.key.id));
+            let (id, first) = (lane.lane, lane.heads.first().map(|row| row.key));
             self.windows.insert(lane, flush_at);
             if let Some(rows) = first.and_then(|row| self.lone_failures.rows_that_failed(id, row)) {
                 self.windows.send_apart(id, rows);

@@ -79,7 +79,7 @@ impl Batcher {
         }
     }
 
-    fn accepted(&mut self, now: Now, batch: Batch) {
+    pub(super) fn accepted(&mut self, now: Now, batch: Batch) {
         self.breaker.accepted();
         self.auth.accepted();
         self.lone_failures.accepted(&batch);
@@ -147,22 +147,25 @@ impl Batcher {
         let at_least = error.retry_after.unwrap_or_default();
         let company = Company::of(&batch);
         for part in batch.parts {
-            let reason = reason(part.key.kind(), error);
-            // A control row is small, and others wait for it.
-            let is_watched = error.retry_after.is_none() && !part.key.kind().is_control();
-            let most = self.config.max_attempts_rejected;
-            let proof =
-                if is_watched { self.lone_failures.failed(&part, company, most) } else { Proof::None };
-            match proof {
-                Proof::None => self.defer(now, part.lane, reason, at_least),
-                Proof::Never(times) => self.park_lone_failure(now, &part, reason, times),
+            match self.proof_of(&part, company, error) {
+                Proof::None => self.defer(now, part.lane, reason(part.key.kind(), error), at_least),
+                Proof::Never(times) => self.park_lone_failure(now, &part, error, times),
             }
         }
     }
 
-    fn park_lone_failure(&mut self, now: Now, part: &Part, Reason { code, detail }: Reason, times: u32) {
+    fn proof_of(&mut self, part: &Part, company: Company, error: &ApiError) -> Proof {
+        // A control row is small, and others wait for it. A server that asks for a pause says nothing about rows.
+        if part.key.kind().is_control() || error.retry_after.is_some() {
+            return Proof::None;
+        }
+        self.lone_failures.failed(part, company, self.config.max_attempts_rejected)
+    }
+
+    fn park_lone_failure(&mut self, now: Now, part: &Part, error: &ApiError, times: u32) {
+        let ApiError { code, detail, .. } = error;
         let detail = format!("failed alone {times} times while other requests got through: {detail}");
-        self.park_row(now, part, Reason { code, detail });
+        self.park_row(now, part, Reason { code: code.clone(), detail });
         self.windows.without_first(part.lane, 0);
     }
 

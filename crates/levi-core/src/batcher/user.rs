@@ -17,6 +17,22 @@ impl Batcher {
         self.user.as_ref()
     }
 
+    /// The same batcher, for the user who signed in last as the store knows it.
+    pub(crate) fn for_user(mut self, user: Option<UserId>) -> Self {
+        self.user = user;
+        self
+    }
+
+    /// There is a token that does not say whose it is: with it, only rows of nobody are sent, and none where
+    /// somebody is known.
+    pub(super) fn signed_in_unnamed(&mut self, now: Now) {
+        if self.user.is_some() {
+            return self.auth.user_unknown();
+        }
+        self.auth.signed_in(now.monotonic);
+        self.dirty = true;
+    }
+
     /// Whether the request was sent before the user changed.
     pub(crate) fn is_of_another_user(&self, batch: BatchId) -> bool {
         self.batch(batch).is_some_and(|batch| batch.user_changes != self.user_changes)

@@ -1,15 +1,17 @@
 //! Carrying out what the batcher asks for.
 
-use levi_outbox::{Change, DueQuery, LaneId, LaneKey, OutboxError, RowKey};
-use levi_transport::rows::MessageBatch;
+use levi_outbox::{Change, DueQuery, LaneId, LaneKey, OutboxError, Reason, RowKey};
+use levi_transport::rows::{MessageBatch, MessagePlace, nonce_of};
 use levi_types::{Delivery, Now, RepositoryId, SessionId, StoreError};
 
 use super::commit::reason_of;
 use super::event::Effect;
 use super::{Engine, Perform, Sent};
 use crate::batcher::{Action, Batch, Input, LaneRows, Notice, Parent, PauseReason, SealResult};
+use crate::control::Presence;
 use crate::control_row::ControlRow;
-use crate::sealer::ResealError;
+use crate::sealer::{NoKey, ResealError};
+use crate::write_messages::{Overwrite, SentMessage};
 
 /// Rows of one lane that are sealed in one go; the rest follows as the first ones are sent.
 const SEALED_AT_ONCE: usize = 1024;
@@ -97,9 +99,12 @@ impl Engine {
     fn change(&mut self, change: Change) {
         if let Change::Park { row, reason, .. } = &change {
             tracing::warn!(row = row.id.0, code = reason.code, detail = reason.detail, "row parked");
-            if let Some(sent) = self.parkable.iter().find(|sent| sent.row == row.id) {
-                let report = sent.report(Delivery::Parked { code: reason.code.clone() });
-                self.uncommitted.reports.push(report);
+            match self.parkable.iter().find(|sent| sent.row == row.id) {
+                Some(sent) => {
+                    let report = sent.report(Delivery::Parked { code: reason.code.clone() });
+                    self.uncommitted.reports.push(report);
+                }
+                None => self.uncommitted.parks_parent = true,
             }
         }
         self.uncommitted.change(change);
@@ -115,7 +120,7 @@ impl Engine {
         let mut message_ids = Vec::with_capacity(keys.len());
         let read = self.store.payloads(&keys, &mut |_, message_id, payload| {
             body.push(payload);
-            message_ids.push(message_id.into());
+            message_ids.push((message_id.into(), nonce_of(payload).unwrap_or_default().into()));
         });
         if let Err(error) = read {
             self.batcher.handle(now, Input::Vanished { batch: batch.id });
@@ -126,35 +131,47 @@ impl Engine {
         }
         let parts = batch.parts.iter().filter_map(|part| Some((part, part.key.session_id()?)));
         let sessions = parts.flat_map(|(part, session_id)| part.rows.iter().map(|_| session_id.clone()));
-        let sent = sessions.zip(&wanted).zip(message_ids).map(|((session_id, row), message_id)| Sent {
-            row: row.key.id,
-            session_id,
-            sequence_number: row.sequence_number,
-            message_id,
-        });
-        self.sent.insert(batch.id, sent.collect());
-        let upsert = body.into_upsert();
-        self.status.bytes_sent += upsert.body.len() as u64;
-        perform(Effect::Send { batch: batch.id, user: batch.user, upsert });
+        let (mut sent, mut messages) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+        for ((session_id, row), (message_id, nonce)) in sessions.zip(&wanted).zip(message_ids) {
+            let (row, sequence_number) = (row.key.id, row.sequence_number);
+            let place = MessagePlace { session_id: session_id.clone(), sequence_number };
+            let is_overwriting = self.overwriting.contains(&row);
+            let overwrite = if is_overwriting { Overwrite::Anything } else { Overwrite::OwnOnly };
+            messages.push(SentMessage { place, nonce, overwrite });
+            sent.push(Sent { row, session_id, sequence_number, message_id });
+        }
+        self.sent.insert(batch.id, sent);
+        let insert = body.into_upsert();
+        self.status.bytes_sent += insert.body.len() as u64;
+        perform(Effect::Send { batch: batch.id, user: batch.user, insert, messages });
     }
 
     /// Hands the control row to its sender. One that was replaced since is loaded again.
     fn send_control(&mut self, now: Now, batch: &Batch, perform: Perform<'_>) {
         let Some((key, row)) = batch.control_row() else { return };
-        match self.payload(row) {
-            Ok(Some(payload)) => {
+        match self.payload(row).and_then(|payload| Ok((payload, self.presence(key)?))) {
+            Ok((Some(payload), presence)) => {
                 perform(Effect::SendControl {
                     batch: batch.id,
                     user: batch.user.clone(),
                     key: key.clone(),
                     payload,
+                    presence,
                 });
             }
-            Ok(None) => self.batcher.handle(now, Input::Vanished { batch: batch.id }),
+            Ok((None, _)) => self.batcher.handle(now, Input::Vanished { batch: batch.id }),
             Err(error) => {
                 self.batcher.handle(now, Input::Vanished { batch: batch.id });
                 self.outbox_unreadable(now, error);
             }
+        }
+    }
+
+    /// Whether the server had the session of a session's row once.
+    fn presence(&self, lane: &LaneKey) -> Result<Presence, OutboxError> {
+        match lane {
+            LaneKey::Session(session) if self.store.session_was_sent(session)? => Ok(Presence::WasThere),
+            _ => Ok(Presence::NotSentYet),
         }
     }
 
@@ -184,13 +201,22 @@ impl Engine {
     /// Seals a lane's rows that are under the database key, if its session's key is known now.
     fn seal_lane(&mut self, now: Now, lane: LaneId, session_id: &SessionId) {
         let result = match self.sealer.key(self.batcher.user(), session_id) {
-            Err(no_key) => Ok(SealResult::Waiting(no_key.into_reason())),
+            Err(NoKey::Wait(reason)) => Ok(SealResult::Waiting(reason)),
+            Err(other_user) => self.unsealable(lane, other_user.into_reason()),
             Ok(key) => self.seal_rows(lane, &key),
         };
         match result {
             Ok(result) => self.batcher.handle(now, Input::Sealed { lane, result }),
             Err(error) => self.outbox_unreadable(now, error),
         }
+    }
+
+    /// The lane's first row can never be sealed.
+    fn unsealable(&mut self, lane: LaneId, reason: Reason) -> Result<SealResult, OutboxError> {
+        let first = self.store.rows_under_database_key(lane, 1)?.pop();
+        let Some((row, stored)) = first else { return Ok(SealResult::Sealed) };
+        self.parkable.extend(Sent::unsealed(row.id, &stored));
+        Ok(SealResult::Unsealable(row, reason))
     }
 
     fn seal_rows(&mut self, lane: LaneId, key: &levi_crypto::MessageKey) -> Result<SealResult, OutboxError> {
@@ -253,6 +279,12 @@ impl Engine {
                     Some(ControlRow::Session { repository_id, .. }) => self.known_repository(repository_id),
                     _ => Ok(Vec::new()),
                 }
+            }
+            // What was there once is not written again by itself: the server is asked whether it is still there.
+            LaneKey::Secret(session) | LaneKey::Messages(session)
+                if self.store.session_was_sent(session).unwrap_or(false) =>
+            {
+                Ok(vec![ControlRow::LookUp { session_id: session.clone() }])
             }
             LaneKey::Secret(session) | LaneKey::Messages(session) => {
                 let Some(session) = self.session_store.session(session)? else { return Ok(Vec::new()) };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levi_outbox::{Change, Enqueued, LaneKey, NewRow, OutboxError, Reason, RowId};
-use levi_types::{DeliveryReport, Now};
+use levi_types::{DeliveryReport, Now, SessionId};
 
 use super::committed_batch::{CommittedBatch, Waiter};
 use super::event::{ControlIntake, Effect, Intake};
@@ -14,6 +14,7 @@ use super::{Engine, Perform};
 use crate::batcher::{Input, Written};
 use crate::error::EnqueueError;
 use crate::sealer::Message;
+use crate::write_messages::Overwrite;
 
 /// What waits for the next commit.
 #[derive(Default)]
@@ -29,6 +30,8 @@ pub(super) struct Uncommitted {
     pub(super) reports: Vec<DeliveryReport>,
     /// Whether the changes may make lanes due that the batcher does not know.
     pub(super) wakes: bool,
+    /// Whether a control row is to be parked, which holds what depends on it.
+    pub(super) parks_parent: bool,
 }
 
 impl Uncommitted {
@@ -56,6 +59,12 @@ impl Uncommitted {
         self.waiters.push(waiter);
     }
 
+    /// The highest sequence number of a session among the rows to be stored.
+    pub(super) fn last_number(&self, session: &SessionId) -> Option<i64> {
+        let is_meant = |row: &&NewRow| matches!(&row.lane, LaneKey::Messages(id) if id == session);
+        self.rows.iter().filter(is_meant).map(|row| row.sequence_number).max()
+    }
+
     /// Messages accepted by `enqueue` that could not be stored so far.
     pub(super) fn held(&self) -> usize {
         self.rows.len()
@@ -64,8 +73,8 @@ impl Uncommitted {
 
 impl Engine {
     /// Adds a message to the next commit, sealed.
-    pub(super) fn enqueue(&mut self, now: Now, Intake { message, permit, reply }: Intake) {
-        let Some(waiter) = self.admit(Waiter::for_message(permit, reply)) else { return };
+    pub(super) fn enqueue(&mut self, now: Now, Intake { message, permit, reply, overwrite }: Intake) {
+        let Some(waiter) = self.admit(Waiter::for_message(permit, reply, overwrite)) else { return };
         let row = match message {
             Message::Sealed(row) => row,
             Message::Plain { user, request } => {
@@ -127,6 +136,9 @@ impl Engine {
         let mut written: BTreeMap<LaneKey, i64> = done.ensured.into_iter().map(|lane| (lane, 0)).collect();
         let mut refused = Vec::new();
         for ((waiter, row), outcome) in done.waiters.iter_mut().zip(&done.rows).zip(&outcomes) {
+            if let (Enqueued::Stored { key, .. }, Overwrite::Anything) = (outcome, waiter.overwrite()) {
+                self.overwriting.insert(key.id);
+            }
             match Refused::unstored(waiter, row, outcome) {
                 Some(refusal) => refused.push(refusal),
                 None => note_write(&mut written, row),
@@ -147,7 +159,11 @@ impl Engine {
             self.batcher.handle(now, Input::Wake(Written::Lanes(written)));
         }
         for row in done.affected {
+            self.overwriting.remove(&row);
             self.receipts.check(&*self.store, row);
+        }
+        if done.parks_parent {
+            self.receipts.check_all(&*self.store);
         }
         self.removed |= !done.changes.is_empty();
         (self.changed, self.committed) = (true, true);

@@ -7,9 +7,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::committed_batch::CommittedBatch;
 use crate::batcher::{BatchId, Input};
-use crate::control::Step;
+use crate::control::{Presence, Step};
 use crate::error::{EnqueueError, SyncedError};
 use crate::sealer::Message;
+use crate::write_messages::{Overwrite, SentMessage};
 
 /// Proof that a message is on disk. [`synced`](crate::Worker::synced) returns when the server has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Intake {
     pub permit: Option<OwnedSemaphorePermit>,
     /// Completed once the message is on disk.
     pub reply: Option<oneshot::Sender<Stored>>,
+    /// What the message may replace on the server. Not on disk: after a restart it replaces its own text only.
+    pub overwrite: Overwrite,
 }
 
 /// A control row on its way to the disk.
@@ -72,6 +75,8 @@ pub enum Event {
     EnqueueControl {
         /// The rows, parents first.
         rows: Vec<ControlIntake>,
+        /// The session that is to be written to the server again, if it was deleted there.
+        restores: Option<SessionId>,
         /// After this time their callers are completed in any case.
         within: Duration,
     },
@@ -83,6 +88,13 @@ pub enum Event {
         receipt: Receipt,
         /// Completed once the server has it.
         reply: oneshot::Sender<Result<(), SyncedError>>,
+    },
+    /// A caller asks for the highest sequence number of a session that is known here.
+    LastNumber {
+        /// The session.
+        session: SessionId,
+        /// Completed at once.
+        reply: oneshot::Sender<Result<Option<i64>, EnqueueError>>,
     },
     /// A session's key is known now.
     KeyArrived(SessionId),
@@ -105,7 +117,9 @@ pub enum Effect {
         /// For whom its rows were recorded: it is sent with this user's token or not at all.
         user: Option<UserId>,
         /// The request.
-        upsert: Upsert,
+        insert: Upsert,
+        /// Its messages, in order.
+        messages: Vec<SentMessage>,
     },
     /// Send a control row; the response is [`Input::Outcome`].
     SendControl {
@@ -117,6 +131,8 @@ pub enum Effect {
         key: LaneKey,
         /// The row's payload in the outbox.
         payload: Vec<u8>,
+        /// Whether the server had the session of a session's row once.
+        presence: Presence,
     },
     /// Ask for a fresh token; the response is [`Input::SignedIn`], [`Input::RefreshUnavailable`] or
     /// [`Input::RefreshRefused`].

@@ -12,13 +12,15 @@ mod space;
 mod steps;
 mod stored;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use levi_outbox::{Change, LaneKey, NewRow, OutboxError, OutboxStore, RecoveryReport, RowId};
+use levi_transport::rows::MessagePlace;
 use levi_transport::{ApiError, Verdict};
 use levi_types::{Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore};
 use rand_core::CryptoRng;
+use tokio::sync::oneshot;
 
 pub use self::committed_batch::CommittedBatch;
 #[cfg(test)]
@@ -32,9 +34,14 @@ use self::space::{GiveBack, Turn};
 use self::steps::Steps;
 use crate::batcher::{Batch, BatchId, Batcher, Input, Written};
 use crate::config::LeviConfig;
+use crate::error::EnqueueError;
 pub use crate::sealer::{Message, Sealer};
 use crate::status::{LastError, Status};
 use crate::sync_error::SendError;
+use crate::write_messages::TakenRow;
+
+/// The most parked parents that the status lists.
+const MAX_PARKED_PARENTS: usize = 100;
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -61,6 +68,10 @@ pub struct Engine {
     uncommitted: Uncommitted,
     receipts: Receipts,
     steps: Steps,
+    /// The callers that ask for the last sequence number of a session.
+    asked: Vec<(SessionId, oneshot::Sender<Result<Option<i64>, EnqueueError>>)>,
+    /// Rows that may overwrite any text on the server, because their callers said so.
+    overwriting: HashSet<RowId>,
     /// The messages of the batches in flight.
     sent: HashMap<BatchId, Vec<Sent>>,
     /// The messages of the batches whose outcome came in this turn: some may be parked.
@@ -102,6 +113,10 @@ impl Sent {
         })
     }
 
+    fn is_at(&self, place: &MessagePlace) -> bool {
+        self.session_id == place.session_id && self.sequence_number == place.sequence_number
+    }
+
     fn report(&self, delivery: Delivery) -> DeliveryReport {
         DeliveryReport {
             session_id: self.session_id.clone(),
@@ -116,8 +131,17 @@ impl Engine {
     /// An engine on an open outbox, with nobody signed in.
     pub fn new(parts: EngineParts) -> Self {
         let EngineParts { config, outbox, session_store, sealer, mut random } = parts;
+        // Where it cannot be read, edits of what was sent before this start are refused, and nothing is overwritten.
+        let writer = outbox.writer().ok().flatten();
+        sealer.write_as(writer.unwrap_or_else(|| {
+            let mut writer = [0; levi_crypto::WRITER_BYTES];
+            random.fill_bytes(&mut writer);
+            writer
+        }));
+        // An outbox that cannot be read says so when something is loaded.
+        let user = outbox.user().ok().flatten();
         let mut engine = Self {
-            batcher: Batcher::new(config.clone(), random.next_u64()),
+            batcher: Batcher::new(config.clone(), random.next_u64()).for_user(user),
             config,
             store: outbox,
             session_store,
@@ -126,6 +150,8 @@ impl Engine {
             uncommitted: Uncommitted::default(),
             receipts: Receipts::default(),
             steps: Steps::default(),
+            asked: Vec::new(),
+            overwriting: HashSet::new(),
             sent: HashMap::new(),
             parkable: Vec::new(),
             outbox_error: None,
@@ -155,6 +181,11 @@ impl Engine {
         for event in events {
             (self.changed, turn.had_events) = (true, true);
             self.take(now, event);
+        }
+        // After the messages of this turn, which count.
+        for (session, reply) in std::mem::take(&mut self.asked) {
+            // The caller may be gone.
+            let _ = reply.send(self.last_number(&session));
         }
         if self.batcher.poll_timeout().is_some_and(|at| at <= now.monotonic) {
             self.changed = true;
@@ -220,6 +251,14 @@ impl Engine {
         if let Some(totals) = at_hand.or_else(|| self.store.totals().ok()) {
             self.status.totals = totals;
         }
+        self.status.parked_parents = match self.status.totals.parked_control_rows {
+            0 => Vec::new(),
+            // What cannot be read is left as it was.
+            _ => self
+                .store
+                .parked_parents(MAX_PARKED_PARENTS)
+                .unwrap_or_else(|_| self.status.parked_parents.clone()),
+        };
         if self.held_changed
             && let Ok(held) = self.store.held()
         {
@@ -238,10 +277,16 @@ impl Engine {
     fn take(&mut self, now: Now, event: Event) {
         match event {
             Event::Enqueue(intake) => self.enqueue(now, intake),
-            Event::EnqueueControl { rows, within } => self.enqueue_control(rows, within),
+            Event::EnqueueControl { rows, restores, within } => {
+                if let Some(session) = restores {
+                    self.uncommitted.change(Change::ForgetSession { session });
+                }
+                self.enqueue_control(rows, within);
+            }
             Event::Input(input) => {
                 match &input {
                     Input::Outcome { batch, result } => self.note_outcome(now, *batch, result),
+                    Input::Taken { batch, rows } => self.note_taken(*batch, rows),
                     Input::User(_) => {
                         self.held_changed = true;
                         self.steps.rows_may_be_stuck();
@@ -252,6 +297,9 @@ impl Engine {
             }
             Event::Watch { receipt, reply } => {
                 self.receipts.watch(&*self.store, receipt.key.id, reply);
+            }
+            Event::LastNumber { session, reply } => {
+                self.asked.push((session, reply));
             }
             Event::KeyArrived(session_id) => {
                 let lane = LaneKey::Messages(session_id);
@@ -271,12 +319,25 @@ impl Engine {
         }
     }
 
+    /// The highest sequence number of a session here: in the outbox, on its way there, or sent as the daemon's store
+    /// records it.
+    fn last_number(&self, session: &SessionId) -> Result<Option<i64>, EnqueueError> {
+        let stored = self.store.last_sequence_number(session);
+        let stored = stored.map_err(|error| EnqueueError::Outbox(Arc::new(error)))?;
+        let sent = self.session_store.last_sent(session).unwrap_or_else(|error| {
+            tracing::warn!("the session store cannot say what was sent: {error}");
+            None
+        });
+        Ok(stored.max(sent).max(self.uncommitted.last_number(session)))
+    }
+
     /// Counts, logs and reports the outcome of a request, before the batcher decides what it means.
     fn note_outcome(&mut self, now: Now, batch: BatchId, result: &Result<(), SendError>) {
         if let Some((key, row)) = self.batcher.batch(batch).and_then(Batch::control_row) {
             let code = result.as_ref().map_or_else(SendError::code, |()| "done");
             tracing::debug!(%key, code, "control row sent");
-            return self.steps.attempted(row, result);
+            self.steps.attempted(row, result);
+            return self.note_control_outcome(now, result);
         }
         let sent = self.sent.remove(&batch).unwrap_or_default();
         if self.batcher.is_of_another_user(batch) {
@@ -294,6 +355,25 @@ impl Engine {
         self.parkable.extend(sent);
     }
 
+    /// The server has the messages of a batch, but for some whose places other texts have.
+    fn note_taken(&mut self, batch: BatchId, taken: &[TakenRow]) {
+        let sent = self.sent.remove(&batch).unwrap_or_default();
+        let is_taken = |message: &Sent| taken.iter().any(|row| message.is_at(&row.place));
+        let (taken, accepted): (Vec<_>, Vec<_>) = sent.into_iter().partition(is_taken);
+        self.note_accepted(&accepted);
+        self.parkable.extend(accepted);
+        self.parkable.extend(taken);
+    }
+
+    fn note_control_outcome(&mut self, now: Now, result: &Result<(), SendError>) {
+        match result {
+            Ok(()) => self.status.last_error = None,
+            Err(SendError::Api(error)) => self.status.last_error = Some(LastError::new(error, now)),
+            // It failed on this side.
+            Err(SendError::Wait(_) | SendError::Never(_)) => {}
+        }
+    }
+
     fn note_accepted(&mut self, sent: &[Sent]) {
         self.status.batches_accepted += 1;
         self.status.rows_accepted += sent.len() as u64;
@@ -305,8 +385,7 @@ impl Engine {
     fn note_failed(&mut self, now: Now, sent: &[Sent], error: &ApiError) {
         self.status.batches_failed += 1;
         tracing::debug!(rows = sent.len(), code = error.code, verdict = ?error.verdict, "batch refused");
-        self.status.last_error =
-            Some(LastError { verdict: error.verdict, code: error.code.clone(), at: now.wall });
+        self.status.last_error = Some(LastError::new(error, now));
         // Without a sign-in the messages wait: that is not a failure of theirs.
         if error.verdict != Verdict::SignedOut {
             let failed = || Delivery::Failed { code: error.code.clone() };

@@ -6,6 +6,7 @@ use levi_outbox::{OutboxError, OutboxStore, RowId, RowState};
 use tokio::sync::oneshot;
 
 use crate::error::SyncedError;
+use crate::sync_error::SESSION_GONE;
 
 type Waiter = oneshot::Sender<Result<(), SyncedError>>;
 
@@ -48,14 +49,20 @@ impl Receipts {
         }
     }
 
-    /// Looks at the row: its callers' outcome is known if it left the outbox or was parked.
+    /// Looks at the row: its callers' outcome is known if it left the outbox, or if it or a
+    /// parent of it was parked.
     pub(super) fn check(&mut self, store: &dyn OutboxStore, row: RowId) {
         if !self.waiting.contains_key(&row) {
             return;
         }
         let outcome = match store.row_state(row) {
             Ok(RowState::Gone) => Ok(()),
+            Ok(RowState::Discarded) => Err(SyncedError::Discarded),
             Ok(RowState::Parked(reason)) => Err(SyncedError::Parked(reason)),
+            Ok(RowState::ParentParked(reason)) if reason.code == SESSION_GONE => {
+                Err(SyncedError::SessionGone(reason))
+            }
+            Ok(RowState::ParentParked(reason)) => Err(SyncedError::ParentParked(reason)),
             Ok(RowState::Pending(_)) => return,
             Err(error) => {
                 self.failure = Some(error);

@@ -129,7 +129,8 @@ impl Engine {
         };
         match self.store.row_state(attempt.row.id) {
             Ok(RowState::Parked(_)) => Step::Failed(error),
-            Ok(RowState::Gone) => Step::Failed(SyncError::Discarded),
+            Ok(RowState::Gone | RowState::Discarded) => Step::Failed(SyncError::Discarded),
+            Ok(RowState::ParentParked(_)) => Step::Failed(error),
             _ => Step::WillRetry(error),
         }
     }
@@ -159,6 +160,9 @@ fn stuck(row: Option<ListedRow>) -> Option<Step> {
     }
     let reason = SyncError::Waiting(row.reason?);
     if row.parked {
+        return Some(Step::Failed(reason));
+    }
+    if row.parent_is_parked {
         return Some(Step::Failed(reason));
     }
     row.blocked_by.map(|_| Step::WillRetry(reason))

@@ -130,6 +130,7 @@ mod tests {
                 attempts: 0,
                 due_at: None,
                 blocked_by: None,
+                parent_is_parked: false,
                 reason: None,
             };
             assert_eq!(open_stored(&row, &new.payload, key, database_key).unwrap(), request.content);

@@ -1,7 +1,9 @@
 //! Sessions and their secrets: the rows that must be on the server before messages are, and the secret that
 //! lets the user's other devices read them.
 
+mod adopted;
 mod parallel_map;
+mod refused;
 mod sender;
 mod share;
 mod steps;
@@ -14,7 +16,7 @@ use levi_crypto::envelope::DevicePrivateKey;
 use levi_outbox::Reason;
 use levi_transport::{StoredAuth, Supabase};
 use levi_types::{
-    Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore,
+    Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore, check_id,
     is_upper_case_uuid,
 };
 use rand::rand_core::UnwrapErr;
@@ -24,11 +26,12 @@ use rand_core::CryptoRng;
 pub use self::share::BackfillReport;
 pub use self::steps::Distribution;
 
+use self::adopted::Adopted;
 use self::sender::SessionSender;
 use self::steps::Steps;
 use crate::clock::SystemClock;
-use crate::control::{ControlQueue, Step};
-use crate::control_row::ControlRow;
+use crate::control::{ControlQueue, Presence, Step};
+use crate::control_row::{ControlRow, rows_to_restore};
 use crate::error::EnqueueError;
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, Server, ThisDevice};
@@ -94,6 +97,7 @@ impl SessionSyncService {
             device: ThisDevice::new(device_id, device_private_key),
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
+            adopted: Adopted::default(),
         };
         Self { steps, queue: None }
     }
@@ -146,10 +150,8 @@ impl SessionSyncService {
         session_secret: &SessionSecret,
     ) -> Result<NewSession, SyncError> {
         check_ids([session_id.as_str(), repository_id.as_str()])?;
-        if self.steps.store.repository(repository_id)?.is_none() {
-            return Err(SyncError::RepositoryNotFound(repository_id.clone()));
-        }
-        self.steps.check_session(session_id)?;
+        self.check_repository(repository_id)?;
+        self.check_session(session_id)?;
         self.remember(session_id, session_secret);
         let status = SessionStatus::Active;
         let Some(queue) = &self.queue else {
@@ -170,9 +172,7 @@ impl SessionSyncService {
     /// [`SyncError`]; with an outbox, Levi retries all the same if a later attempt may succeed.
     pub async fn sync_repository(&self, repository_id: &RepositoryId) -> Result<(), SyncError> {
         check_ids([repository_id.as_str()])?;
-        if self.steps.store.repository(repository_id)?.is_none() {
-            return Err(SyncError::RepositoryNotFound(repository_id.clone()));
-        }
+        self.check_repository(repository_id)?;
         let Some(queue) = &self.queue else { return self.steps.repository(repository_id).await };
         let row = ControlRow::Repository { repository_id: repository_id.clone() };
         self.enqueue_one(&**queue, row).await
@@ -190,9 +190,9 @@ impl SessionSyncService {
     ) -> Result<(), SyncError> {
         check_ids([session_id.as_str(), repository_id.as_str()])?;
         let status: SessionStatus = status.parse()?;
-        self.steps.check_session(session_id)?;
+        self.check_session(session_id)?;
         let Some(queue) = &self.queue else {
-            return self.steps.session(session_id, repository_id, status).await;
+            return self.steps.session(session_id, repository_id, status, Presence::NotSentYet).await;
         };
         self.enqueue_one(&**queue, session_row(session_id, repository_id, status)).await
     }
@@ -228,6 +228,37 @@ impl SessionSyncService {
         check_ids([session_id.as_str()])?;
         self.steps.check_session(session_id)?;
         self.steps.secret(session_id, session_secret).await
+    }
+
+    /// Writes a session to the server again after it was deleted on another device: its repository's row, its row and
+    /// its secret. The messages that are still in the outbox follow; those that the server had are gone there, and
+    /// can be enqueued again.
+    ///
+    /// # Errors
+    /// [`SyncError`]: the session and its secret must be in the daemon's store, and this service must have an outbox.
+    pub async fn restore_session(&self, session_id: &SessionId) -> Result<NewSession, SyncError> {
+        let Some(queue) = &self.queue else { return Err(EnqueueError::NotStarted.into()) };
+        let session = self.steps.store.session(session_id)?;
+        let session = session.ok_or_else(|| SyncError::SessionNotFound(session_id.clone()))?;
+        self.check_repository(&session.repository_id)?;
+        session.check()?;
+        self.steps.stored_secret(session_id)?;
+        let rows = rows_to_restore(&session, self.steps.clock.now().wall);
+        let steps = queue.restore(session_id.clone(), rows).await?;
+        let [repository, session, secret] = steps.try_into().map_err(|_| EnqueueError::Stopped)?;
+        Ok(NewSession { repository, session, secret })
+    }
+
+    /// What the server can never take is refused before anything is stored.
+    fn check_repository(&self, repository_id: &RepositoryId) -> Result<(), SyncError> {
+        let known = self.steps.store.repository(repository_id)?;
+        let known = known.ok_or_else(|| SyncError::RepositoryNotFound(repository_id.clone()))?;
+        Ok(known.check()?)
+    }
+
+    fn check_session(&self, session_id: &SessionId) -> Result<(), SyncError> {
+        self.steps.check_session(session_id)?;
+        self.steps.store.session(session_id)?.map_or(Ok(()), |session| Ok(session.check()?))
     }
 
     fn remember(&self, session_id: &SessionId, secret: &SessionSecret) {
@@ -283,7 +314,10 @@ impl SessionSyncService {
         self.steps.server.session().await?;
         let repository = step(self.steps.repository(repository_id).await);
         let session = match repository {
-            Step::Done => step(self.steps.session(session_id, repository_id, status).await),
+            Step::Done => {
+                let presence = Presence::NotSentYet;
+                step(self.steps.session(session_id, repository_id, status, presence).await)
+            }
             _ => Step::Failed(waits_for_parent()),
         };
         let secret = match session {
@@ -308,8 +342,11 @@ fn waits_for_parent() -> SyncError {
 
 /// Ids are sealed into envelopes as text, so they must be written as the server returns them.
 fn check_ids<const N: usize>(ids: [&str; N]) -> Result<(), SyncError> {
-    match ids.into_iter().find(|id| is_upper_case_uuid(id)) {
-        Some(id) => Err(SyncError::UpperCaseUuid(id.to_owned())),
-        None => Ok(()),
+    for id in ids {
+        check_id("the id of a session or repository", id)?;
+        if is_upper_case_uuid(id) {
+            return Err(SyncError::UpperCaseUuid(id.to_owned()));
+        }
     }
+    Ok(())
 }

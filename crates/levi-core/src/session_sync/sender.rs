@@ -8,7 +8,7 @@ use levi_types::UserId;
 
 use super::steps::Steps;
 use super::stored_secret;
-use crate::control::{ControlQueue, ControlSender};
+use crate::control::{ControlQueue, ControlSender, Presence};
 use crate::control_row::ControlRow;
 use crate::sync_error::SyncError;
 
@@ -26,13 +26,20 @@ impl SessionSender {
 
 #[async_trait]
 impl ControlSender for SessionSender {
-    async fn send(&self, user: Option<&UserId>, lane: &LaneKey, payload: &[u8]) -> Result<(), SyncError> {
+    async fn send(
+        &self,
+        user: Option<&UserId>,
+        lane: &LaneKey,
+        payload: &[u8],
+        presence: Presence,
+    ) -> Result<(), SyncError> {
         self.steps.check_user(user).await?;
         match ControlRow::parse(payload) {
             Some(ControlRow::Repository { repository_id }) => self.steps.repository(&repository_id).await,
             Some(ControlRow::Session { session_id, repository_id, status }) => {
-                self.steps.session(&session_id, &repository_id, status).await
+                self.steps.session(&session_id, &repository_id, status, presence).await
             }
+            Some(ControlRow::LookUp { session_id }) => self.steps.look_up(&session_id).await,
             Some(ControlRow::Secret { session_id, wrapped }) => {
                 let secret = match wrapped {
                     Some(wrapped) => stored_secret::open(self.queue.database_key(), &session_id, &wrapped)?,

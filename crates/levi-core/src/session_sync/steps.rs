@@ -5,13 +5,16 @@ use std::sync::{Arc, Mutex};
 
 use levi_crypto::SessionSecret;
 use levi_crypto::envelope::{self, DevicePublicKey, Route};
+use levi_transport::Update;
 use levi_transport::rows::{DeviceRow, RepositoryRow, SecretRow, SessionRow};
 use levi_types::{
     AuthSession, Clock, CodingSession, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore, UserId,
 };
 use rand_core::CryptoRng;
 
+use super::adopted::Adopted;
 use super::parallel_map::{SharedRng, parallel_map};
+use crate::control::Presence;
 use crate::server::{Server, ThisDevice};
 use crate::sync_error::{EncryptionError, SyncError};
 
@@ -26,6 +29,7 @@ pub(crate) struct Steps {
     pub(crate) device: ThisDevice,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: SharedRandom,
+    pub(crate) adopted: Adopted,
 }
 
 /// The devices to which a secret was distributed.
@@ -60,9 +64,13 @@ impl Steps {
     pub(crate) async fn repository(&self, repository: &RepositoryId) -> Result<(), SyncError> {
         let known = self.store.repository(repository)?;
         let known = known.ok_or_else(|| SyncError::RepositoryNotFound(repository.clone()))?;
+        known.check()?;
         let auth = self.server.session().await?;
         let row = RepositoryRow::new(auth.user_id.clone(), self.device.id.clone(), &known);
-        Ok(self.server.upsert(&auth, &[row]).await?)
+        match self.server.upsert(&auth, std::slice::from_ref(&row)).await {
+            Ok(()) => Ok(self.adopted.forget(&auth.user_id, repository)),
+            Err(error) => self.repository_refused(&auth, row, error).await,
+        }
     }
 
     pub(crate) async fn session(
@@ -70,15 +78,46 @@ impl Steps {
         session: &SessionId,
         repository: &RepositoryId,
         status: SessionStatus,
+        presence: Presence,
     ) -> Result<(), SyncError> {
         let auth = self.server.session().await?;
         let known = self.store.session(session)?;
         // The daemon's store may know the session by its ids only.
         let known = known.unwrap_or_else(|| CodingSession::new(session.clone(), repository.clone()));
-        let known = CodingSession { repository_id: repository.clone(), status, ..known };
+        let repository_id = self.adopted.id_on_server(&auth.user_id, repository);
+        let known = CodingSession { repository_id, status, ..known };
+        known.check()?;
         let now = self.clock.now().wall;
         let row = SessionRow::new(auth.user_id.clone(), self.device.id.clone(), &known, now);
-        Ok(self.server.upsert(&auth, &[row]).await?)
+        match self.write_session(&auth, &row, presence).await {
+            Err(SyncError::Supabase(error)) => {
+                self.session_refused(&auth, row, repository, presence, error).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// A session that the server had once is updated and not inserted again.
+    pub(super) async fn write_session(
+        &self,
+        auth: &AuthSession,
+        row: &SessionRow,
+        presence: Presence,
+    ) -> Result<(), SyncError> {
+        match presence {
+            Presence::NotSentYet => Ok(self.server.upsert(auth, std::slice::from_ref(row)).await?),
+            Presence::WasThere if self.server.update(auth, Update::session(row)).await? => Ok(()),
+            Presence::WasThere => Err(SyncError::SessionGone(row.id.clone())),
+        }
+    }
+
+    /// Whether the server still has a session that it had once.
+    pub(crate) async fn look_up(&self, session: &SessionId) -> Result<(), SyncError> {
+        let auth = self.server.session().await?;
+        match self.server.session_owner(&auth, session).await? {
+            Some(_) => Ok(()),
+            None => Err(SyncError::SessionGone(session.clone())),
+        }
     }
 
     /// Seals the secret for every active device of the user and sends all envelopes in one request.

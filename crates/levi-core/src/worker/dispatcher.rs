@@ -13,20 +13,27 @@ use tracing::Instrument as _;
 use super::inbox::Inbox;
 use super::lock;
 use crate::batcher::{BatchId, Input};
-use crate::control::ControlSender;
+use crate::control::{ControlSender, Presence};
 use crate::engine::Event;
 use crate::secrets_cache::SecretsCache;
 use crate::sync_error::SendError;
+use crate::write_messages::{SentMessage, write_messages};
 
 pub(super) struct Dispatcher {
     inbox: Arc<Inbox>,
     context: Mutex<Context>,
     cache: SecretsCache,
     session_store: Arc<dyn SessionStore>,
-    control_sender: Mutex<Option<Arc<dyn ControlSender>>>,
+    control_senders: Mutex<Vec<UsersSender>>,
     connection: OnceLock<Connection>,
     /// The tasks of the requests in flight.
     requests: Mutex<JoinSet<()>>,
+}
+
+/// A sender of control rows, and who was signed in when it was named.
+struct UsersSender {
+    user: Option<UserId>,
+    sender: Arc<dyn ControlSender>,
 }
 
 /// The token to send with.
@@ -37,10 +44,11 @@ struct Context {
     changes: u64,
 }
 
-/// A token whose user is known.
+/// A token and whose it is.
 #[derive(Clone)]
 struct SignedIn {
-    user: UserId,
+    /// `None`: the token does not say, and nobody is known.
+    user: Option<UserId>,
     access_token: AccessToken,
     source: Source,
 }
@@ -68,7 +76,7 @@ impl Dispatcher {
             cache,
             session_store,
             context: Mutex::default(),
-            control_sender: Mutex::new(None),
+            control_senders: Mutex::default(),
             connection: OnceLock::new(),
             requests: Mutex::default(),
         }
@@ -93,13 +101,13 @@ impl Dispatcher {
 
     pub(super) fn set_context(&self, context: SyncContext) {
         let SyncContext { access_token } = context;
-        match user_of_token(&access_token) {
-            Some(user) => {
-                let signed_in = SignedIn { user, access_token, source: Source::Daemon };
-                self.replace_context(Some(signed_in), Input::SignedIn);
-            }
-            None => self.replace_context(None, Input::UserUnknown),
-        }
+        let user = user_of_token(&access_token);
+        let input = match &user {
+            Some(_) => Input::SignedIn,
+            None if self.cache.is_nobodys() => Input::SignedInUnnamed,
+            None => return self.replace_context(None, Input::UserUnknown),
+        };
+        self.replace_context(Some(SignedIn { user, access_token, source: Source::Daemon }), input);
     }
 
     pub(super) fn clear_context(&self) {
@@ -128,14 +136,19 @@ impl Dispatcher {
     }
 
     pub(super) fn set_control_sender(&self, sender: Arc<dyn ControlSender>) {
-        *lock(&self.control_sender) = Some(sender);
+        let user = self.cache.user();
+        let mut senders = lock(&self.control_senders);
+        senders.retain(|known| known.user != user);
+        senders.push(UsersSender { user, sender });
+        drop(senders);
         self.notify(Input::ControlSenderReady);
     }
 
     fn replace_context(&self, new: Option<SignedIn>, input: Input) {
         let mut context = lock(&self.context);
         match &new {
-            Some(signed_in) => self.user_is(&signed_in.user),
+            Some(SignedIn { user: Some(user), .. }) => self.user_is(user),
+            Some(_) => {}
             None => self.cache.signed_out(),
         }
         context.current = new;
@@ -157,40 +170,66 @@ impl Dispatcher {
     }
 
     /// Sends with the token of `user`, and with nobody else's.
-    pub(super) fn send(&self, batch: BatchId, user: Option<&UserId>, upsert: Upsert) {
+    pub(super) fn send(
+        &self,
+        batch: BatchId,
+        user: Option<&UserId>,
+        insert: Upsert,
+        messages: Vec<SentMessage>,
+    ) {
         let guard = self.outcome_guard(batch);
         let context = lock(&self.context).current.clone();
         let (Some(connection), Some(context)) = (self.connection.get(), context) else {
             return guard.complete(outcome(batch, Err(api_error(Verdict::SignedOut, "signed_out"))));
         };
-        if user != Some(&context.user) {
+        if user != context.user.as_ref() {
             return guard.complete(outcome(batch, Err(api_error(Verdict::SignedOut, "other_user"))));
         }
         let supabase = Arc::clone(&connection.supabase);
-        let span = tracing::info_span!("levi.send", batch = batch.0, bytes = upsert.body.len());
+        let span = tracing::info_span!("levi.send", batch = batch.0, bytes = insert.body.len());
         let request = async move {
-            let result = supabase.upsert(&context.access_token, upsert).await;
+            let result = write_messages(&*supabase, &context.access_token, insert, &messages).await;
             match &result {
-                Ok(()) => tracing::debug!("accepted"),
+                Ok(taken) => tracing::debug!(taken = taken.len(), "accepted"),
                 Err(error) => tracing::debug!(verdict = ?error.verdict, code = error.code, "failed"),
             }
-            guard.complete(outcome(batch, result.map_err(SendError::Api)));
+            guard.complete(match result {
+                Ok(taken) if taken.is_empty() => outcome(batch, Ok(())),
+                Ok(rows) => Input::Taken { batch, rows },
+                Err(error) => outcome(batch, Err(SendError::Api(error))),
+            });
         };
         self.spawn(&connection.runtime, request.instrument(span));
     }
 
-    pub(super) fn send_control(&self, batch: BatchId, user: Option<UserId>, key: LaneKey, payload: Vec<u8>) {
+    pub(super) fn send_control(
+        &self,
+        batch: BatchId,
+        user: Option<UserId>,
+        key: LaneKey,
+        payload: Vec<u8>,
+        presence: Presence,
+    ) {
         let guard = self.outcome_guard(batch);
-        let sender = lock(&self.control_sender).clone();
+        let sender = self.control_sender(user.as_ref());
         // The batcher sends control rows only once there is a sender.
         let (Some(connection), Some(sender)) = (self.connection.get(), sender) else { return };
         let span = tracing::info_span!("levi.send_control", %key);
         let request = async move {
-            let result = sender.send(user.as_ref(), &key, &payload).await.map_err(SendError::from);
+            let result = sender.send(user.as_ref(), &key, &payload, presence).await.map_err(SendError::from);
             tracing::debug!(code = result.as_ref().map_or_else(SendError::code, |()| "done"), "ended");
             guard.complete(outcome(batch, result));
         };
         self.spawn(&connection.runtime, request.instrument(span));
+    }
+
+    /// The user's own sender, which acts for the user's device; or one that was named before anybody signed in; or
+    /// the last one, if the daemon has one device for all.
+    fn control_sender(&self, user: Option<&UserId>) -> Option<Arc<dyn ControlSender>> {
+        let senders = lock(&self.control_senders);
+        let named = |user: Option<&UserId>| senders.iter().find(|known| known.user.as_ref() == user);
+        let found = named(user).or_else(|| named(None)).or(senders.last());
+        found.map(|known| Arc::clone(&known.sender))
     }
 
     fn outcome_guard(&self, batch: BatchId) -> CompletionGuard {
@@ -249,18 +288,17 @@ impl Dispatcher {
             return Input::RefreshRefused;
         }
         let source = context.current.as_ref().map_or(Source::Stored, |current| current.source);
-        match &context.current {
-            Some(current) if current.user != user && source == Source::Daemon => {
-                let expected = &current.user;
+        match context.current.as_ref().and_then(|current| current.user.as_ref()) {
+            Some(expected) if *expected != user && source == Source::Daemon => {
                 tracing::error!(
                     "the stored sign-in is not used: it is user {user}'s, the context user {expected}'s"
                 );
                 return Input::RefreshRefused;
             }
-            Some(current) if current.user == user => {}
+            Some(known) if *known == user => {}
             _ => self.user_is(&user),
         }
-        context.current = Some(SignedIn { user, access_token, source });
+        context.current = Some(SignedIn { user: Some(user), access_token, source });
         Input::SignedIn
     }
 

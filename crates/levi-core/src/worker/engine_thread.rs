@@ -46,9 +46,11 @@ impl EngineThread {
                 // next is in the next transaction, and not in the one after it.
                 Effect::Complete(committed) if inbox.next_batch_is_full() => completer.complete(committed),
                 Effect::Complete(committed) => committed.complete(),
-                Effect::Send { batch, user, upsert } => dispatcher.send(batch, user.as_ref(), upsert),
-                Effect::SendControl { batch, user, key, payload } => {
-                    dispatcher.send_control(batch, user, key, payload);
+                Effect::Send { batch, user, insert, messages } => {
+                    dispatcher.send(batch, user.as_ref(), insert, messages);
+                }
+                Effect::SendControl { batch, user, key, payload, presence } => {
+                    dispatcher.send_control(batch, user, key, payload, presence);
                 }
                 Effect::Refresh => dispatcher.refresh(),
             });

@@ -32,6 +32,7 @@ use crate::random::SystemRandom;
 use crate::sealer::{Message, Sealer};
 use crate::secrets_cache::SecretsCache;
 use crate::status::Status;
+use crate::write_messages::Overwrite;
 
 /// Takes messages. A daemon that depends on this trait does not depend on the worker.
 pub trait MessageSyncer: Send + Sync {
@@ -201,7 +202,7 @@ impl Worker {
             Err(TryAcquireError::Closed) => return Err(EnqueueError::Stopped),
         };
         let message = self.prepare(request)?;
-        self.push(Intake { message, permit: Some(permit), reply: None })
+        self.push(Intake { message, permit: Some(permit), reply: None, overwrite: Overwrite::OwnOnly })
     }
 
     /// Enqueues a message and returns once it is on disk. If the queue is full, it waits for room. Sealing and
@@ -210,6 +211,37 @@ impl Worker {
     /// # Errors
     /// [`EnqueueError`]; the message is not on disk.
     pub async fn enqueue_durable(&self, request: MessageSyncRequest) -> Result<Receipt, EnqueueError> {
+        self.store_message(request, Overwrite::OwnOnly).await
+    }
+
+    /// As [`enqueue_durable`](Self::enqueue_durable), for a message that is to replace whatever text the server has at its
+    /// place. If this process ends before the message is sent, it replaces its own earlier text only, and is parked if
+    /// it finds another.
+    ///
+    /// # Errors
+    /// [`EnqueueError`]; the message is not on disk.
+    pub async fn replace_durable(&self, request: MessageSyncRequest) -> Result<Receipt, EnqueueError> {
+        self.store_message(request, Overwrite::Anything).await
+    }
+
+    /// The highest sequence number of a session that is known here: in the outbox, or sent as the session store records
+    /// it. `None`: no message of the session is known.
+    ///
+    /// # Errors
+    /// [`EnqueueError`] if the outbox cannot be read.
+    pub async fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, EnqueueError> {
+        let (reply, last) = oneshot::channel();
+        let session = session.clone();
+        let asked = self.shared.inbox.push(Event::LastNumber { session, reply });
+        asked.map_err(|Closed| EnqueueError::Stopped)?;
+        last.await.unwrap_or(Err(EnqueueError::Stopped))
+    }
+
+    async fn store_message(
+        &self,
+        request: MessageSyncRequest,
+        overwrite: Overwrite,
+    ) -> Result<Receipt, EnqueueError> {
         let cost = self.admit(&request)?;
         // Sealed before the wait for room, so that a short message does not overtake a long one that is still
         // being sealed.
@@ -217,7 +249,7 @@ impl Worker {
         let permit = Arc::clone(&self.shared.queue).acquire_many_owned(cost).await;
         let permit = Some(permit.map_err(|_| EnqueueError::Stopped)?);
         let (reply, stored) = oneshot::channel();
-        self.push(Intake { message, permit, reply: Some(reply) })?;
+        self.push(Intake { message, permit, reply: Some(reply), overwrite })?;
         stored.await.unwrap_or(Err(EnqueueError::Stopped))
     }
 
@@ -235,8 +267,9 @@ impl Worker {
     /// Sets the token of the signed-in user. Sending begins, or goes on with it.
     ///
     /// If it is another user's than before, the rows of the one before are held: nothing happens to them until that
-    /// user signs in again (`status().held`). A token that does not say whose it is (no JWT with a `sub`) is not
-    /// used: `status().paused` is [`PauseReason::UnknownUser`](crate::PauseReason::UnknownUser).
+    /// user signs in again (`status().held`). A token that does not say whose it is (no JWT with a `sub`) is used
+    /// only where nobody is known and nobody signed out; otherwise `status().paused` is
+    /// [`PauseReason::UnknownUser`](crate::PauseReason::UnknownUser).
     pub fn set_context(&self, context: SyncContext) {
         self.shared.dispatcher.set_context(context);
     }

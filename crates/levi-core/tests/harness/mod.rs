@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use levi_core::batcher::{BatchId, Input};
 use levi_core::engine::{ControlIntake, Effect, Engine, EngineParts, Event, Intake, Sealer, Stored, Tried};
-use levi_core::{EnqueueError, LeviConfig, Receipt, SecretsCache, SendError, Status};
+use levi_core::{EnqueueError, LeviConfig, Overwrite, Receipt, SecretsCache, SendError, Status};
 use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::memory::MemoryOutbox;
@@ -147,7 +147,15 @@ impl Harness {
             content: format!("content {sequence_number}"),
         };
         let message = self.sealer.prepare(request, self.clock.now().wall, &mut self.nonces).unwrap();
-        (Event::Enqueue(Intake { message, permit: None, reply: Some(reply) }), stored)
+        (
+            Event::Enqueue(Intake {
+                message,
+                permit: None,
+                reply: Some(reply),
+                overwrite: Overwrite::OwnOnly,
+            }),
+            stored,
+        )
     }
 
     pub fn tell(&mut self, event: Event) {
@@ -160,7 +168,7 @@ impl Harness {
         self.engine.announce();
         for effect in effects {
             match effect {
-                Effect::Send { batch, upsert, .. } => self.open.push((batch, rows(&upsert))),
+                Effect::Send { batch, insert, .. } => self.open.push((batch, rows(&insert))),
                 Effect::Refresh => self.refreshes += 1,
                 Effect::SendControl { batch, key, .. } => self.control.push((batch, key)),
                 Effect::Complete(committed) => committed.complete(),
@@ -211,7 +219,7 @@ impl Harness {
         let (reply, tried) = oneshot::channel();
         let row = NewRow::control(lane, parent, b"{}".to_vec(), self.clock.now().wall);
         let rows = vec![ControlIntake { row, reply }];
-        self.tell(Event::EnqueueControl { rows, within: Duration::from_secs(60) });
+        self.tell(Event::EnqueueControl { rows, restores: None, within: Duration::from_secs(60) });
         tried
     }
 

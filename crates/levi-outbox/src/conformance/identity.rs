@@ -50,7 +50,7 @@ fn what_is_held_is_counted_and_listed_by_user(store: &mut dyn OutboxStore) {
     store.store(row("a", 2));
     store.park_first(&messages("a"), "22P02");
     store.store(repository("r"));
-    assert_eq!(store.held().ok(), Some(vec![]));
+    assert_eq!((store.held().ok(), store.user().ok().flatten()), (Some(vec![]), Some("ada".into())));
     sign_in(store, "ben");
     store.store(row("b", 1));
     let held = Held { user_id: Some("ada".into()), pending: 2, parked: 1 };

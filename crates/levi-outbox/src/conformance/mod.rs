@@ -11,6 +11,7 @@
 // A failing case has nothing to say but where it failed; the harness shows the rest.
 #![allow(clippy::expect_used, clippy::panic, reason = "a suite says no by panicking")]
 
+mod children;
 mod control;
 mod fixture;
 mod identity;
@@ -43,10 +44,18 @@ pub fn run(mut make: impl FnMut(u64) -> Box<dyn OutboxStore>) {
 
 /// The suite, for those who run each case as a test of its own.
 pub fn cases() -> impl Iterator<Item = Case> {
-    [intake::CASES, lanes::CASES, parked::CASES, control::CASES, identity::CASES, views::CASES]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        intake::CASES,
+        lanes::CASES,
+        parked::CASES,
+        control::CASES,
+        children::CASES,
+        identity::CASES,
+        views::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// Lists functions as cases under their own names. Ada is signed in when they begin.

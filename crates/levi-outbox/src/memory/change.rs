@@ -3,16 +3,21 @@
 use levi_types::{UserId, Wall};
 
 use super::{MemoryOutbox, ParkedRow, Row};
-use crate::model::{Change, Encryption, LaneId, NewRow, Reason, RowId, RowKey};
+use crate::model::{Change, Encryption, LaneId, LaneKey, NewRow, Reason, RowId, RowKey};
 
 impl MemoryOutbox {
     pub(super) fn apply(&mut self, change: &Change) {
         match change {
             Change::SignedIn { user } => self.signed_in(user),
             Change::Acknowledge { lane, rows, at } => {
-                for row in rows.iter().filter(|row| self.matches(*lane, **row)).collect::<Vec<_>>() {
-                    self.take_pending(row.id);
+                for row in rows {
+                    if self.matches(*lane, *row) {
+                        self.take_pending(row.id);
+                    }
+                    // Whatever was done to it meanwhile, the server has it.
+                    self.discarded.remove(&row.id);
                 }
+                self.note_session_sent(*lane);
                 self.settle(*lane, *at);
             }
             Change::Defer { lane, due_at, attempts, reason } => {
@@ -33,7 +38,18 @@ impl MemoryOutbox {
             }
             Change::Unpark { row, at } => self.unpark(*row, *at),
             Change::Discard { row } => self.discard(*row),
+            Change::ForgetSession { session } => {
+                self.sessions_sent.remove(session);
+            }
             Change::Ensure(row) => self.ensure(row),
+        }
+    }
+
+    /// The server has a row of the lane, and so the row of its session.
+    fn note_session_sent(&mut self, lane: LaneId) {
+        let key = self.lanes.get(&lane).map(|lane| &lane.key);
+        if let Some(LaneKey::Session(session) | LaneKey::Messages(session)) = key {
+            self.sessions_sent.insert(session.clone());
         }
     }
 
@@ -110,9 +126,11 @@ impl MemoryOutbox {
             return;
         }
         if self.take_parked(id).is_some() {
+            self.discarded.insert(id);
             return;
         }
         let Some(row) = self.take_pending(id) else { return };
+        self.discarded.insert(id);
         let Some(state) = self.lanes.get_mut(&row.lane) else { return };
         // Attempts are the first row's: its successor starts anew, or it would be parked too early.
         let was_first = state.pending.range(..row.sequence_number).next().is_none();
@@ -150,7 +168,8 @@ impl MemoryOutbox {
     fn ensure(&mut self, new: &NewRow) {
         let lane = self.by_key.get(&new.lane).copied();
         let same_parent = |lane: &LaneId| {
-            self.lanes.get(lane).is_some_and(|state| state.repository.as_ref() == new.repository())
+            let Some(state) = self.lanes.get(lane) else { return false };
+            new.repository().is_none() || state.repository.as_ref() == new.repository()
         };
         match lane.filter(same_parent).and_then(|lane| self.holder(lane, new.position())) {
             Some(row) => self.unpark(row, new.enqueued_at),

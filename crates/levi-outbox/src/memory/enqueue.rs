@@ -25,7 +25,8 @@ impl MemoryOutbox {
         let before = old.map_or(0, |old| old.payload.len() as u64);
         let after = new.payload.len() as u64;
         let stored = self.counts.stored_bytes();
-        if after > before && stored.saturating_add(after - before) > limit {
+        let is_bounded = !new.kind().is_control();
+        if is_bounded && after > before && stored.saturating_add(after - before) > limit {
             return Enqueued::Full { pending_bytes: stored, limit };
         }
         let lane = lane.unwrap_or_else(|| self.new_lane(new));

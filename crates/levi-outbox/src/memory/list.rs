@@ -39,8 +39,16 @@ impl MemoryOutbox {
             attempts: if is_parked { 0 } else { lane.attempts },
             due_at: if is_parked || held || blocker.is_some() { None } else { lane.due_at },
             blocked_by: blocker.and_then(|blocker| Some(self.lanes.get(&blocker)?.key.clone())),
+            parent_is_parked: !is_parked && self.parked_ancestor(lane).is_some(),
             reason: parked.cloned().or_else(|| self.waiting_reason(lane, blocker)),
         })
+    }
+
+    /// The reason of the lane's nearest parked ancestor, if one is parked.
+    pub(super) fn parked_ancestor(&self, lane: &Lane) -> Option<Reason> {
+        let parent = self.lanes.get(&self.blocked_by(lane)?)?;
+        let parked = parent.parked.values().next().and_then(|id| self.parked.get(id));
+        parked.map(|parked| parked.reason.clone()).or_else(|| self.parked_ancestor(parent))
     }
 
     /// A blocked lane's own reason explains nothing: its parent's does.

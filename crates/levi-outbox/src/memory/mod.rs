@@ -5,14 +5,14 @@ mod change;
 mod enqueue;
 mod list;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use levi_types::{MessageId, RepositoryId, UserId, Wall};
+use levi_types::{MessageId, RepositoryId, SessionId, UserId, Wall};
 
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, DueLane, Encryption, Enqueued, Held, LaneId, LaneKey, ListedRow, NewRow, Reason, RowHead,
-    RowId, RowKey, RowKind, RowState, Totals,
+    Change, Due, DueLane, Encryption, Enqueued, Held, LaneId, LaneKey, ListedRow, NewRow, ParkedParent,
+    Reason, RowHead, RowId, RowKey, RowKind, RowState, Totals,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -28,6 +28,9 @@ pub struct MemoryOutbox {
     user: Option<UserId>,
     /// Every lane with pending rows, blocked or not, in the order in which they are due.
     schedule: BTreeSet<(Wall, LaneId)>,
+    writer: Option<[u8; 16]>,
+    sessions_sent: HashSet<SessionId>,
+    discarded: HashSet<RowId>,
     last_row: i64,
     last_lane: i64,
     /// Counts of rows and bytes; `lanes` and `oldest` are looked up when they are asked for.
@@ -86,10 +89,20 @@ impl MemoryOutbox {
             by_key: HashMap::new(),
             user: None,
             schedule: BTreeSet::new(),
+            writer: None,
+            sessions_sent: HashSet::new(),
+            discarded: HashSet::new(),
             last_row: 0,
             last_lane: 0,
             counts: Totals::default(),
         }
+    }
+
+    /// Names the outbox, for one that outlives its owner.
+    #[must_use]
+    pub const fn with_writer(mut self, writer: [u8; 16]) -> Self {
+        self.writer = Some(writer);
+        self
     }
 
     /// The only place that writes `due_at`, so that `schedule` always agrees with the lanes.
@@ -222,13 +235,45 @@ impl OutboxStore for MemoryOutbox {
 
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
         let parked = || self.parked.get(&row).map(|parked| RowState::Parked(parked.reason.clone()));
-        let pending = self.pending.get(&row).map(|row| RowState::Pending(row.version));
-        Ok(pending.or_else(parked).unwrap_or(RowState::Gone))
+        let discarded = || self.discarded.contains(&row).then_some(RowState::Discarded);
+        let pending = self.pending.get(&row).map(|row| {
+            let reason = self.lanes.get(&row.lane).and_then(|lane| self.parked_ancestor(lane));
+            reason.map_or(RowState::Pending(row.version), RowState::ParentParked)
+        });
+        Ok(pending.or_else(parked).or_else(discarded).unwrap_or(RowState::Gone))
+    }
+
+    fn session_was_sent(&self, session: &SessionId) -> Result<bool, OutboxError> {
+        Ok(self.sessions_sent.contains(session))
+    }
+
+    fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
+        let parents = self.lanes.values().filter(|lane| lane.key.kind().can_block());
+        let parked = parents.filter_map(|lane| {
+            let row = lane.parked.values().next().and_then(|id| self.parked.get(id))?;
+            Some(ParkedParent { lane: lane.key.clone(), reason: row.reason.clone() })
+        });
+        Ok(parked.take(limit).collect())
+    }
+
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        Ok(self.writer)
+    }
+
+    fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
+        let lane = self.by_key.get(&LaneKey::Messages(session.clone()));
+        let Some(lane) = lane.and_then(|lane| self.lanes.get(lane)) else { return Ok(None) };
+        let last = |rows: &BTreeMap<i64, RowId>| rows.last_key_value().map(|(number, _)| *number);
+        Ok(last(&lane.pending).max(last(&lane.parked)))
     }
 
     fn totals(&self) -> Result<Totals, OutboxError> {
         let oldest = self.pending.values().next().map(|row| row.enqueued_at);
         Ok(Totals { lanes: self.schedule.len() as u64, oldest, ..self.counts })
+    }
+
+    fn user(&self) -> Result<Option<UserId>, OutboxError> {
+        Ok(self.user.clone())
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -165,10 +165,16 @@ pub struct RowHead {
 /// The state of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowState {
-    /// Acknowledged, discarded or never stored.
+    /// Acknowledged, or never stored.
     Gone,
+    /// Removed by an operator before the server acknowledged it. Remembered until the outbox is
+    /// opened again.
+    Discarded,
     /// Waiting, with its present version.
     Pending(u32),
+    /// Pending, and an ancestor is parked, with the reason of that: nothing happens until the
+    /// ancestor is retried, written again or discarded.
+    ParentParked(Reason),
     /// Parked, with the reason.
     Parked(Reason),
 }
@@ -206,6 +212,9 @@ pub struct ListedRow {
     pub due_at: Option<Wall>,
     /// The lane that must be empty before this one is due.
     pub blocked_by: Option<LaneKey>,
+    /// Whether an ancestor of a pending row is parked: nothing happens until that one is retried,
+    /// written again or discarded.
+    pub parent_is_parked: bool,
     /// Why the row is parked or waits, if known. A pending row that is blocked shows what holds up
     /// its ancestors: the reason of the nearest one that is parked or not blocked itself. An error
     /// of its own explains nothing meanwhile.

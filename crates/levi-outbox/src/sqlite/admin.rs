@@ -3,25 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use levi_types::Wall;
+use levi_types::{SessionId, Wall};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::columns::{lane_key, unsigned};
 use super::counters::Counters;
 #[cfg(unix)]
 use super::file_id::FileId;
+use super::lane_cache::LaneCache;
 use super::notify::notify_owner;
 use super::open::{self, require_current, sync_to_the_platter};
 use super::owner_lock::is_owned;
-use super::{blocking, change, failure, schema};
+use super::{blocking, change, enqueue, failure, schema};
 use crate::error::OutboxError;
-use crate::model::{Change, LaneKey, RowId};
+use crate::model::{Change, LaneKey, NewRow, RowId};
 
 /// What an operator may do to an outbox while its owner works on it.
 ///
 /// Each command is safe at any time, because the owner compares versions before it relies on what
 /// it has read earlier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdminCommand {
     /// Put a parked row back into its lane, due now. Does nothing to a row that is not parked.
@@ -30,6 +31,14 @@ pub enum AdminCommand {
     Discard(RowId),
     /// Make every deferred lane due now.
     RetryNow,
+    /// Write a session that was deleted elsewhere to the server again: its row, its secret, and what
+    /// the outbox has of it.
+    RestoreSession {
+        /// The session.
+        session: SessionId,
+        /// The control rows of the session and of what it depends on, parents first.
+        rows: Vec<NewRow>,
+    },
 }
 
 /// Why an [`AdminCommand`] was not carried out.
@@ -115,10 +124,13 @@ impl OutboxAdmin {
             self.conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
         let mut counters = Counters::load(&transaction).map_err(fail)?;
         for command in commands {
-            if let Some(refusal) = refuse(&transaction, *command).map_err(fail)? {
+            if let Some(refusal) = refuse(&transaction, command).map_err(fail)? {
                 return Err(refusal);
             }
             change::apply(&transaction, &mut counters, &command.change(at)).map_err(fail)?;
+            let mut lanes = LaneCache::default();
+            enqueue::store_rows(&transaction, &mut counters, &mut lanes, command.rows(), u64::MAX)
+                .map_err(fail)?;
         }
         counters.save(&transaction).map_err(fail)?;
         transaction.commit().map_err(fail)?;
@@ -137,11 +149,19 @@ impl OutboxAdmin {
 }
 
 impl AdminCommand {
-    const fn change(self, at: Wall) -> Change {
+    fn change(&self, at: Wall) -> Change {
         match self {
-            Self::Unpark(row) => Change::Unpark { row, at },
-            Self::Discard(row) => Change::Discard { row },
+            Self::Unpark(row) => Change::Unpark { row: *row, at },
+            Self::Discard(row) => Change::Discard { row: *row },
             Self::RetryNow => Change::RetryNow { at },
+            Self::RestoreSession { session, .. } => Change::ForgetSession { session: session.clone() },
+        }
+    }
+
+    fn rows(&self) -> &[NewRow] {
+        match self {
+            Self::RestoreSession { rows, .. } => rows,
+            _ => &[],
         }
     }
 }
@@ -150,8 +170,8 @@ const LANE_OF_ROW: &str = "SELECT lane, kind, subject FROM levi_lanes WHERE lane
      (SELECT lane FROM levi_outbox WHERE id = ?1), (SELECT lane FROM levi_parked WHERE id = ?1))";
 
 /// Says why a command must not be carried out now.
-fn refuse(conn: &Connection, command: AdminCommand) -> rusqlite::Result<Option<AdminError>> {
-    let AdminCommand::Discard(row) = command else { return Ok(None) };
+fn refuse(conn: &Connection, command: &AdminCommand) -> rusqlite::Result<Option<AdminError>> {
+    let AdminCommand::Discard(row) = *command else { return Ok(None) };
     let lane = conn
         .prepare_cached(LANE_OF_ROW)?
         .query_row([row.0], |found| Ok((found.get::<_, i64>(0)?, lane_key(found, 1)?)))

@@ -29,7 +29,13 @@ pub(super) const LENGTH: &str = "SELECT bytes FROM levi_outbox WHERE id = ?1 AND
 pub(super) const RESEAL: &str =
     "UPDATE levi_outbox SET payload = ?2, bytes = ?3, protection = ?4 WHERE id = ?1";
 pub(super) const SAME_CONTROL_ROW: &str = "SELECT due_at IS NULL, (SELECT id FROM levi_parked AS p WHERE p.lane = l.lane) \
-     FROM levi_lanes AS l WHERE kind = ?1 AND subject = ?2 AND repository_id IS ?3";
+     FROM levi_lanes AS l WHERE kind = ?1 AND subject = ?2 AND (?3 IS NULL OR repository_id IS ?3)";
+pub(super) const FORGET_SESSION: &str = "DELETE FROM levi_sessions_sent WHERE session_id = ?1";
+/// The numbers are those of [`kind_code`]: a session's row, or its messages.
+pub(super) const NOTE_SESSION_SENT: &str = "INSERT OR IGNORE INTO levi_sessions_sent (session_id) \
+     SELECT subject FROM levi_lanes WHERE lane = ?1 AND kind IN (1, 3)";
+pub(super) const NOTE_DISCARDED: &str = "INSERT OR IGNORE INTO levi_discarded (id) VALUES (?1)";
+pub(super) const ARRIVED_AFTER_ALL: &str = "DELETE FROM levi_discarded WHERE id = ?1";
 
 /// Applies one change. A change for a version that is gone does nothing.
 pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change) -> Result<()> {
@@ -45,6 +51,9 @@ pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change)
         Change::RetryLane { lane, at } => lane::retry(conn, lane, *at),
         Change::Unpark { row, at } => unpark(conn, counters, *row, *at),
         Change::Discard { row } => discard(conn, counters, *row),
+        Change::ForgetSession { session } => {
+            conn.prepare_cached(FORGET_SESSION)?.execute([session.as_str()]).map(drop)
+        }
         Change::Ensure(row) => ensure(conn, counters, row),
     }
 }
@@ -66,8 +75,12 @@ fn acknowledge(
         if let Some(bytes) = bytes {
             remove.execute([row.id.0])?;
             removed.add(bytes);
+        } else {
+            // Whatever was done to it meanwhile, the server has it.
+            conn.prepare_cached(ARRIVED_AFTER_ALL)?.execute([row.id.0])?;
         }
     }
+    conn.prepare_cached(NOTE_SESSION_SENT)?.execute([lane.0])?;
     lane::settle(conn, counters, lane.0, removed, at).map(drop)
 }
 
@@ -135,6 +148,7 @@ fn discard(conn: &Connection, counters: &mut Counters, row: RowId) -> Result<()>
         return Ok(());
     }
     let Some(LaneState { kind, .. }) = lane::state(conn, location.lane)? else { return Ok(()) };
+    conn.prepare_cached(NOTE_DISCARDED)?.execute([row.0])?;
     if parked.is_some() {
         conn.prepare_cached(enqueue::REMOVE_PARKED)?.execute([row.0])?;
         counters.remove_parked(kind, location.bytes);

@@ -153,7 +153,8 @@ impl RowWriter<'_> {
         }
         let growth = length(row).saturating_sub(holder.map_or(0, |holder| holder.bytes));
         let (pending_bytes, limit) = (self.counters.stored_bytes(), self.max_pending_bytes);
-        let is_full = growth > 0 && pending_bytes.saturating_add(unsigned(growth)) > limit;
+        let is_bounded = !row.kind().is_control();
+        let is_full = is_bounded && growth > 0 && pending_bytes.saturating_add(unsigned(growth)) > limit;
         is_full.then_some(Enqueued::Full { pending_bytes, limit })
     }
 

@@ -54,24 +54,27 @@ struct Lister<'a> {
 
 /// A lane that others wait for, and the reason that their rows are listed with.
 #[derive(Clone)]
-struct Blocker {
+pub(super) struct Blocker {
     key: LaneKey,
-    reason: Option<Reason>,
+    /// Whether it, or an ancestor of it, is parked.
+    pub(super) is_parked: bool,
+    pub(super) reason: Option<Reason>,
 }
 
 impl Lister<'_> {
     fn listed_row(&mut self, row: &Row<'_>) -> Result<ListedRow> {
         let head = columns::head(row)?;
         let lane = columns::lane_key(row, 7)?;
-        let (own_reason, parked) = (columns::reason(row, 12)?, row.get(14)?);
+        let (own_reason, parked) = (columns::reason(row, 12)?, row.get::<_, bool>(14)?);
         let blocker = match row.get(9)? {
             Some(blocker) => self.blocker(blocker)?,
             None => None,
         };
+        let parent_is_parked = !parked && blocker.as_ref().is_some_and(|blocker| blocker.is_parked);
         let user = row.get(15)?;
         let held = user != self.signed_in;
         let (blocked_by, due_at, reason) = match blocker {
-            Some(Blocker { key, reason }) => (Some(key), None, if parked { own_reason } else { reason }),
+            Some(Blocker { key, reason, .. }) => (Some(key), None, if parked { own_reason } else { reason }),
             None => (None, columns::optional_wall(row, 11)?, own_reason),
         };
         Ok(ListedRow {
@@ -90,6 +93,7 @@ impl Lister<'_> {
             attempts: row.get(10)?,
             due_at: due_at.filter(|_| !held),
             blocked_by,
+            parent_is_parked,
             reason,
         })
     }
@@ -123,7 +127,7 @@ struct Ancestor {
 
 /// Looks for the reason from ancestor to ancestor: a parked one has its own, and one that is
 /// blocked itself waits for the reason of the next.
-fn blocker(conn: &Connection, lane: i64) -> Result<Option<Blocker>> {
+pub(super) fn blocker(conn: &Connection, lane: i64) -> Result<Option<Blocker>> {
     let Some(first) = ancestor(conn, lane)? else { return Ok(None) };
     let (key, mut at) = (first.key.clone(), first);
     for _ in 0..MAX_ANCESTORS {
@@ -131,7 +135,7 @@ fn blocker(conn: &Connection, lane: i64) -> Result<Option<Blocker>> {
         let Some(next) = ancestor(conn, next)? else { break };
         at = next;
     }
-    Ok(Some(Blocker { key, reason: at.parked.or(at.waits) }))
+    Ok(Some(Blocker { key, is_parked: at.parked.is_some(), reason: at.parked.or(at.waits) }))
 }
 
 fn ancestor(conn: &Connection, lane: i64) -> Result<Option<Ancestor>> {

@@ -37,6 +37,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use levi_types::{SessionId, UserId};
 use rusqlite::Connection;
 
 pub use self::admin::{AdminCommand, AdminError, OutboxAdmin, OwnerNotice};
@@ -53,7 +54,8 @@ pub use self::owner_lock::{is_owned, lock_path};
 use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Space, Totals,
+    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, ParkedParent, RowHead, RowId, RowKey, RowState,
+    Space, Totals,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -215,7 +217,23 @@ impl OutboxStore for SqliteOutbox {
     }
 
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
-        self.read(|conn| read::row_state(conn, row))
+        self.read_in_snapshot(|conn| read::row_state(conn, row))
+    }
+
+    fn session_was_sent(&self, session: &SessionId) -> Result<bool, OutboxError> {
+        self.read(|conn| read::session_was_sent(conn, session))
+    }
+
+    fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
+        self.read(|conn| read::parked_parents(conn, limit))
+    }
+
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        self.read(read::writer)
+    }
+
+    fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
+        self.read(|conn| read::last_sequence_number(conn, session))
     }
 
     fn totals(&self) -> Result<Totals, OutboxError> {
@@ -227,6 +245,10 @@ impl OutboxStore for SqliteOutbox {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.counters.get()?.totals()
+    }
+
+    fn user(&self) -> Result<Option<UserId>, OutboxError> {
+        self.read(users::signed_in_user)
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -39,6 +39,9 @@ const SWEEP: &str = "DELETE FROM levi_lanes NOT INDEXED WHERE due_at IS NULL \
      AND lane NOT IN (SELECT lane FROM levi_outbox NOT INDEXED) \
      AND lane NOT IN (SELECT lane FROM levi_parked NOT INDEXED)";
 
+/// Receipts do not outlive the process, so nobody can ask for these rows any more.
+const FORGET_DISCARDED: &str = "DELETE FROM levi_discarded";
+
 impl SqliteOutbox {
     /// Opens the outbox in a file of its own. A missing file is created, readable by its owner
     /// only.
@@ -108,6 +111,7 @@ impl SqliteOutbox {
         configure(&conn, options.synchronous, mode).map_err(fail)?;
         upgrade(&conn).map_err(fail)??;
         sweep(&conn).map_err(fail)?;
+        conn.execute(FORGET_DISCARDED, []).map_err(fail)?;
         let own_file = mode == JournalMode::Wal;
         if own_file {
             space::convert(&conn, &path).map_err(fail)?;

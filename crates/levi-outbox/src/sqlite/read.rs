@@ -1,14 +1,29 @@
 //! Payloads, rows to reseal, and the state of single rows.
 
+use levi_types::SessionId;
 use rusqlite::{Connection, OptionalExtension, Result, Statement, ToSql, params};
 
 use super::columns::{self, head_columns};
-use crate::model::{Encryption, LaneId, LaneKey, NewRow, RowId, RowKey, RowState};
+use super::list;
+use crate::model::{
+    Encryption, LaneId, LaneKey, NewRow, ParkedParent, Reason, RowId, RowKey, RowKind, RowState,
+};
 use crate::store::PayloadSink;
 
 pub(super) const PAYLOAD: &str = "SELECT message_id, payload FROM levi_outbox WHERE id = ?1 AND version = ?2";
 pub(super) const PARKED_PAYLOAD: &str =
     "SELECT message_id, payload FROM levi_parked WHERE id = ?1 AND version = ?2";
+const PENDING: &str =
+    "SELECT version, blocked_by FROM levi_outbox JOIN levi_lanes USING (lane) WHERE id = ?1";
+const DISCARDED: &str = "SELECT 1 FROM levi_discarded WHERE id = ?1";
+const SESSION_SENT: &str = "SELECT 1 FROM levi_sessions_sent WHERE session_id = ?1";
+/// The numbers are those of [`kind_code`](columns::kind_code): repositories and sessions.
+pub(super) const PARKED_PARENTS: &str = "SELECT kind, subject, p.reason_code, p.reason_detail \
+     FROM levi_lanes AS l JOIN levi_parked AS p USING (lane) WHERE kind IN (0, 1) LIMIT ?1";
+pub(super) const LAST_NUMBERS: &str = "SELECT \
+     (SELECT max(sequence_number) FROM levi_outbox AS o WHERE o.lane = l.lane), \
+     (SELECT max(sequence_number) FROM levi_parked AS p WHERE p.lane = l.lane) \
+     FROM levi_lanes AS l WHERE kind = ?1 AND subject = ?2";
 pub(super) const UNDER_DATABASE_KEY: &str = concat!(
     "SELECT ",
     head_columns!(),
@@ -72,17 +87,48 @@ pub(super) fn rows_under_database_key(
 }
 
 pub(super) fn row_state(conn: &Connection, row: RowId) -> Result<RowState> {
-    let pending = conn
-        .prepare_cached("SELECT version FROM levi_outbox WHERE id = ?1")?
-        .query_row([row.0], |row| row.get(0))
-        .optional()?;
-    if let Some(version) = pending {
-        return Ok(RowState::Pending(version));
+    let pending: Option<(u32, Option<i64>)> =
+        conn.prepare_cached(PENDING)?.query_row([row.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    if let Some((version, blocked_by)) = pending {
+        let blocker = blocked_by.map(|lane| list::blocker(conn, lane)).transpose()?.flatten();
+        let reason = blocker.filter(|blocker| blocker.is_parked).and_then(|blocker| blocker.reason);
+        return Ok(reason.map_or(RowState::Pending(version), RowState::ParentParked));
     }
     let reason = conn
         .prepare_cached("SELECT reason_code, reason_detail FROM levi_parked WHERE id = ?1")?
         .query_row([row.0], |row| columns::reason(row, 0))
         .optional()?
         .flatten();
-    Ok(reason.map_or(RowState::Gone, RowState::Parked))
+    if let Some(reason) = reason {
+        return Ok(RowState::Parked(reason));
+    }
+    let discarded = conn.prepare_cached(DISCARDED)?.exists([row.0])?;
+    Ok(if discarded { RowState::Discarded } else { RowState::Gone })
+}
+
+pub(super) fn session_was_sent(conn: &Connection, session: &SessionId) -> Result<bool> {
+    conn.prepare_cached(SESSION_SENT)?.exists([session.as_str()])
+}
+
+pub(super) fn parked_parents(conn: &Connection, limit: usize) -> Result<Vec<ParkedParent>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    conn.prepare_cached(PARKED_PARENTS)?
+        .query_map([limit], |row| {
+            let reason = Reason { code: row.get(2)?, detail: row.get(3)? };
+            Ok(ParkedParent { lane: columns::lane_key(row, 0)?, reason })
+        })?
+        .collect()
+}
+
+pub(super) fn writer(conn: &Connection) -> Result<Option<[u8; 16]>> {
+    conn.prepare_cached("SELECT writer FROM levi_writer WHERE id = 1")?
+        .query_row([], |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn last_sequence_number(conn: &Connection, session: &SessionId) -> Result<Option<i64>> {
+    let key = (columns::kind_code(RowKind::Message), session.as_str());
+    let numbers: Option<(Option<i64>, Option<i64>)> =
+        conn.prepare_cached(LAST_NUMBERS)?.query_row(key, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    Ok(numbers.and_then(|(pending, parked)| pending.max(parked)))
 }

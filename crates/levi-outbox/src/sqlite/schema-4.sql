@@ -10,3 +10,15 @@ ALTER TABLE levi_totals ADD COLUMN user INTEGER NOT NULL DEFAULT 0;
 -- Begins with the user, so that the lanes of others cost the query nothing.
 DROP INDEX levi_lanes_due;
 CREATE INDEX levi_lanes_due ON levi_lanes (user, due_at, lane, blocked_by) WHERE due_at IS NOT NULL AND blocked_by IS NULL;
+
+-- Sessions whose row the server had once: it acknowledged the row, or a message of the session. One that is
+-- missing there now was deleted elsewhere.
+CREATE TABLE levi_sessions_sent (session_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+
+-- Rows that an operator discarded before the server acknowledged them, since the outbox was opened: a caller
+-- that waits for one must not be told that it arrived.
+CREATE TABLE levi_discarded (id INTEGER PRIMARY KEY) STRICT;
+
+-- Tells this outbox from every other, so that a message which it sent before is known for its own. Not secret.
+CREATE TABLE levi_writer (id INTEGER PRIMARY KEY CHECK (id = 1), writer BLOB NOT NULL) STRICT;
+INSERT INTO levi_writer VALUES (1, randomblob(16));

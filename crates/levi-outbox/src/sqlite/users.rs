@@ -40,6 +40,11 @@ pub(super) fn name(conn: &Connection, user: i64) -> Result<Option<UserId>> {
     Ok(name.map(UserId::from))
 }
 
+/// Who signed in last.
+pub(super) fn signed_in_user(conn: &Connection) -> Result<Option<UserId>> {
+    name(conn, Counters::load(conn)?.user())
+}
+
 /// `user` is signed in from now on. The first one takes over what was written before.
 pub(super) fn signed_in(conn: &Connection, counters: &mut Counters, user: &UserId) -> Result<()> {
     let user = find_or_add(conn, user)?;

@@ -8,13 +8,16 @@ use levi_outbox::{
 use levi_types::Wall;
 
 use super::control::{messages_of, name_of};
+use super::lone_failure::FailedAlone;
 use super::{Arrival, Model, Parked, Row};
+use crate::content::{session_number, user_name};
 
 impl Model {
     /// A commit went through.
     pub(crate) fn committed(&mut self, changes: &[Change], rows: &[NewRow], answers: &[Enqueued]) {
         let blocked = self.blocked_lanes();
         for change in changes {
+            self.note_user(change);
             if !self.apply_to_control(change, &blocked) {
                 self.apply(change, &blocked);
             }
@@ -78,7 +81,11 @@ impl Model {
             Change::RetryNow { at } => {
                 self.note(|| "disk: every wait is over".to_owned());
                 self.void_delays();
-                for session in &mut self.sessions {
+                let user = self.user.clone();
+                for (session, owner) in self.sessions.iter_mut().zip(&self.users) {
+                    if user.as_ref().is_some_and(|user| *user != user_name(*owner)) {
+                        continue;
+                    }
                     session.due_at = session.due_at.map(|due_at| due_at.min(*at));
                 }
             }
@@ -91,11 +98,18 @@ impl Model {
             }
             Change::Unpark { row, at } => self.unparked(*row, *at),
             Change::Discard { row } => self.discarded(*row),
+            Change::ForgetSession { session } => {
+                let session = self.sessions.get_mut(session_number(session));
+                session.into_iter().for_each(|session| session.was_sent = false);
+            }
             Change::Ensure(_) | Change::SignedIn { .. } => {}
         }
     }
 
     fn stored(&mut self, new: &NewRow, answer: &Enqueued) {
+        if matches!(answer, Enqueued::Stored { .. }) {
+            self.check_recorded(new);
+        }
         let Some(number) = messages_of(&new.lane) else {
             if let Enqueued::Stored { key, .. } = answer {
                 self.stored_control(new, Some(*key));
@@ -141,6 +155,7 @@ impl Model {
                 bytes: new.payload.len() as u64,
                 stored_in_turn: fresh,
                 refused_alone: None,
+                failed_alone: FailedAlone::default(),
             },
         );
         // A row that a failing disk held up was sealed when it came.
@@ -153,11 +168,17 @@ impl Model {
         for key in keys {
             let Some(row) = self.rows.get(&key.id).cloned() else { continue };
             let Some(session) = self.sessions.get_mut(row.session) else { continue };
-            let shown = session.shown.get(&row.sequence_number).copied();
+            let shown = session.shown_once(row.sequence_number);
+            // What the server had until another device deleted it is not expected there any more.
+            let was_deleted = session.is_deleted && !session.shown.contains_key(&row.sequence_number);
             let is_current = key.version == row.version;
             let pending = session.pending.get(&row.sequence_number) == Some(&key.id);
             if is_current && pending {
                 session.pending.remove(&row.sequence_number);
+                session.was_sent = true;
+                if was_deleted {
+                    session.latest.remove(&row.sequence_number);
+                }
                 let notified = session.reported_sent.contains(&row.sequence_number);
                 let name = self.name(key.id);
                 self.expect(shown == Some(row.content), "acknowledgement", || {
@@ -247,18 +268,27 @@ impl Model {
             return;
         }
         session.pending.remove(&row.sequence_number);
-        let refusals = session.refusals;
-        let deserved = matches!(&verdict, Some((code, true)) if *code == reason.code);
+        let (refusals, was_sent) = (session.refusals, session.was_sent);
+        let refused_while_missing = if was_sent { session.refused_while_missing } else { 0 };
+        let most = self.config.max_attempts_rejected;
+        let is_lone = row.failed_alone.times >= most;
+        let deserved = is_lone || matches!(&verdict, Some((code, true)) if *code == reason.code);
         let parked = Parked { row: key.id, reason: reason.clone(), deserved };
         session.parked.insert(row.sequence_number, parked);
         session.ever_parked.insert(row.sequence_number);
         self.note(|| format!("disk: {name} is parked: {} (deserved: {deserved})", reason.code));
-        self.expect(verdict.is_some_and(|(code, _)| code == reason.code), "parking", || {
+        self.expect(is_lone || verdict.is_some_and(|(code, _)| code == reason.code), "parking", || {
             format!("{name} is parked for {} without having been refused for it alone", reason.code)
         });
-        let most = self.config.max_attempts_rejected;
+        self.expect(reason.code != "timeout" || is_lone, "parking", || {
+            format!("{name} is parked after it failed alone {} times, {most} are due", row.failed_alone.times)
+        });
         self.expect(reason.code != "42501" || refusals >= most, "parking", || {
             format!("{name} is parked after {refusals} refusals, {most} are due to it")
+        });
+        let unfair = reason.code == "42501" && refused_while_missing >= 2;
+        self.expect(!unfair, "parent", || {
+            format!("{name} is parked for {} though its session was deleted elsewhere", reason.code)
         });
         self.settled(lane, at);
     }

@@ -15,6 +15,7 @@ pub(crate) struct ControlRow {
     /// Known once the outbox returned it.
     pub(crate) key: Option<RowKey>,
     pub(crate) parked: bool,
+    parked_for: String,
     pub(crate) bytes: u64,
     parent: Option<LaneKey>,
     attempts: u32,
@@ -36,6 +37,7 @@ impl ControlRow {
         Self {
             key: None,
             parked: false,
+            parked_for: String::new(),
             bytes: row.payload.len() as u64,
             parent: row.parent.clone(),
             attempts: 0,
@@ -63,8 +65,11 @@ impl Model {
     }
 
     /// Control rows that should be sent sooner or later: neither they nor their ancestors are parked.
+    /// Those of users who are not signed in wait rightly.
     pub(crate) fn live_control_rows(&self) -> Vec<String> {
-        let live = self.control.iter().filter(|(lane, row)| !row.parked && !self.is_held(lane));
+        let is_live = |lane: &LaneKey, row: &ControlRow| !row.parked && !self.is_held(lane);
+        let own = self.control.iter().filter(|(lane, _)| !self.is_of_another(lane));
+        let live = own.filter(|(lane, row)| is_live(lane, row));
         live.map(|(lane, _)| lane.to_string()).collect()
     }
 
@@ -123,6 +128,19 @@ impl Model {
         }
     }
 
+    /// Levi's own side says that the row can never be sent.
+    pub(crate) fn control_row_never(&mut self, lane: &LaneKey, key: RowKey, code: &str) {
+        if let Some(row) = self.control.get_mut(lane).filter(|row| row.key == Some(key)) {
+            row.hopeless = Some(code.to_owned());
+        }
+    }
+
+    /// The parked control rows, and why they are.
+    pub(crate) fn parked_control_rows(&self) -> Vec<(LaneKey, String)> {
+        let parked = self.control.iter().filter(|(_, row)| row.parked);
+        parked.map(|(lane, row)| (lane.clone(), row.parked_for.clone())).collect()
+    }
+
     /// A failure on Levi's own side, which may pass.
     pub(crate) fn control_row_waits(&mut self, lane: &LaneKey) {
         self.control.get_mut(lane).into_iter().for_each(|row| row.causes += 1);
@@ -136,7 +154,7 @@ impl Model {
     /// [`Change::Ensure`]: the row is written unless there is one that names the same parent.
     pub(super) fn ensured(&mut self, new: &NewRow) {
         match self.control.get_mut(&new.lane) {
-            Some(row) if row.parent != new.parent => self.stored_control(new, None),
+            Some(row) if new.parent.is_some() && row.parent != new.parent => self.stored_control(new, None),
             None => self.stored_control(new, None),
             Some(row) if row.parked => {
                 row.parked = false;
@@ -211,6 +229,7 @@ impl Model {
             && let Some(session) = self.sessions.get_mut(session_number(session))
         {
             session.parent_sent = true;
+            session.was_sent = true;
         }
         self.note(|| format!("disk: {lane} is acknowledged"));
         self.expect(accepted, "control rows", || {
@@ -240,7 +259,12 @@ impl Model {
     fn control_parked(&mut self, lane: &LaneKey, key: RowKey, reason: &Reason) {
         let Some(row) = self.control.get_mut(lane).filter(|row| row.key == Some(key)) else { return };
         row.parked = true;
+        row.parked_for = reason.code.clone();
         let hopeless = row.hopeless.clone();
+        for number in 0..self.sessions.len() {
+            let held = self.is_held(&LaneKey::Messages(name_of(number)));
+            self.sessions.get_mut(number).into_iter().for_each(|session| session.ever_held |= held);
+        }
         self.note(|| format!("disk: {lane} is parked: {}", reason.code));
         self.expect(hopeless.as_ref() == Some(&reason.code), "control rows", || {
             format!("{lane} is parked for {}, which may pass", reason.code)

@@ -3,7 +3,10 @@
 
 mod commit;
 mod control;
+mod deleted;
+mod lone_failure;
 mod send;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -12,9 +15,10 @@ use std::time::Duration;
 
 use levi_core::LeviConfig;
 use levi_outbox::{LaneId, LaneKey, Reason, RowId};
-use levi_types::{Monotonic, Now, Wall};
+use levi_types::{Monotonic, Now, UserId, Wall};
 
 use self::control::ControlRow;
+use self::lone_failure::FailedAlone;
 use crate::content::{Content, Keys};
 
 /// A promise that was broken.
@@ -49,6 +53,10 @@ pub(crate) struct Model {
     pub(crate) config: LeviConfig,
     pub(crate) keys: Arc<Keys>,
     pub(crate) sessions: Vec<Session>,
+    /// Whose each session is.
+    pub(crate) users: Vec<usize>,
+    /// Who signed in last, as the disk knows it.
+    pub(crate) user: Option<UserId>,
     pub(crate) rows: HashMap<RowId, Row>,
     /// The names of the lanes that the outbox returned as due.
     pub(crate) lanes: HashMap<LaneId, LaneKey>,
@@ -56,6 +64,8 @@ pub(crate) struct Model {
     pub(crate) control: BTreeMap<LaneKey, ControlRow>,
     /// Whether the daemon's store does not respond.
     pub(crate) daemon_silent: bool,
+    /// Requests with messages that the server accepted.
+    pub(crate) accepted: u64,
     pub(crate) violation: Option<Violation>,
     pub(crate) trace: Option<Vec<String>>,
     /// When each message was stored and when the server had it, if there is a trace.
@@ -80,6 +90,18 @@ pub(crate) struct Session {
     pub(crate) stored: BTreeSet<(i64, u32)>,
     /// What the server shows.
     pub(crate) shown: BTreeMap<i64, Content>,
+    /// What the server showed before another device deleted the session.
+    pub(crate) shown_before: BTreeMap<i64, Content>,
+    /// Whether another device ever deleted the session.
+    pub(crate) is_deleted: bool,
+    /// Whether the session is missing on the server because another device deleted it.
+    pub(crate) is_missing: bool,
+    /// Whether the outbox recorded that the server had the session.
+    pub(crate) was_sent: bool,
+    /// How often the server refused a single row while the session was missing.
+    pub(crate) refused_while_missing: u32,
+    /// Whether a parent of its messages was ever parked.
+    pub(crate) ever_held: bool,
     /// Sequence numbers of rows that the operator discarded.
     pub(crate) discarded: BTreeSet<i64>,
     /// Sequence numbers of which a row was ever discarded.
@@ -119,6 +141,8 @@ pub(crate) struct Row {
     pub(crate) stored_in_turn: u64,
     /// The code for which the server refused it when it was alone in a request, and whether rightly so.
     pub(crate) refused_alone: Option<(String, bool)>,
+    /// How often it failed alone, each time after another request was accepted.
+    pub(crate) failed_alone: FailedAlone,
 }
 
 /// A parked row.
@@ -131,17 +155,20 @@ pub(crate) struct Parked {
 }
 
 impl Model {
-    pub(crate) fn new(config: LeviConfig, keys: Arc<Keys>, sessions: usize, traced: bool) -> Self {
+    pub(crate) fn new(config: LeviConfig, keys: Arc<Keys>, users: Vec<usize>, traced: bool) -> Self {
         Self {
             now: Now::default(),
             turn: 0,
             config,
             keys,
-            sessions: (0..sessions).map(|_| Session::default()).collect(),
+            sessions: users.iter().map(|_| Session::default()).collect(),
+            users,
+            user: None,
             rows: HashMap::new(),
             lanes: HashMap::new(),
             control: BTreeMap::new(),
             daemon_silent: false,
+            accepted: 0,
             violation: None,
             trace: traced.then(Vec::new),
             arrivals: BTreeMap::new(),
@@ -176,6 +203,15 @@ impl Model {
 
     pub(crate) fn pending_rows(&self) -> usize {
         self.sessions.iter().map(|session| session.pending.len()).sum()
+    }
+
+    /// Those of the user who signed in last.
+    pub(crate) fn own_pending_rows(&self) -> usize {
+        let sessions = self.sessions.iter().enumerate();
+        let own = sessions.filter(|(number, _)| {
+            !self.is_of_another(&LaneKey::Messages(crate::content::session_id(*number)))
+        });
+        own.map(|(_, session)| session.pending.len()).sum()
     }
 
     pub(crate) fn pending_bytes(&self) -> u64 {

@@ -59,9 +59,9 @@ impl Model {
             // the disk with the turn's commit.
             let late = row.stored_in_turn == self.turn;
             // A newer text of another process may come later: the server shows the older one.
-            let edited = session.edited_externally.contains(place) && session.shown.contains_key(place);
+            let edited = session.edited_externally.contains(place) && session.shown_once(**place).is_some();
             let settled =
-                edited || session.shown.get(place) == Some(&row.content) || row.refused_alone.is_some();
+                edited || session.shown_once(**place) == Some(row.content) || row.refused_alone.is_some();
             !places.contains(place) && !late && !settled
         });
         if let Some((place, _)) = overtaken {

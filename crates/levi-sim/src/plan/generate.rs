@@ -11,6 +11,9 @@ use super::{
 };
 use crate::random::Random;
 
+/// One seed in so many has a message that is too large for the line.
+const ONE_THAT_NEVER_FITS: u64 = 251;
+
 /// One seed in so many runs on SQLite, and one in four of those in a file.
 const ONE_IN_SQLITE: u64 = 40;
 
@@ -20,16 +23,63 @@ impl Plan {
     /// The plan of a seed.
     pub fn generate(seed: u64) -> Self {
         let mut random = Random::new(seed, 1);
-        let setup = setup(seed, &mut random);
+        let mut setup = setup(seed, &mut random);
+        if seed % ONE_THAT_NEVER_FITS == 11 {
+            return never_fits(seed, setup, random);
+        }
         // Most trouble comes close together: that is where it meets other trouble.
         let span = random.pick(&[2_000, 20_000, 60_000, 600_000]).max(2_000);
         let mut events = Vec::new();
         let mut draft = Draft { random, span, sessions: setup.sessions.len(), events: &mut events };
         draft.messages();
         draft.trouble();
+        take_turns(&mut setup, span, &mut events, &mut Random::new(seed, 5));
         events.sort_by_key(|planned| planned.at);
         let heal_at = Duration::from_millis(span + 1_000);
         Self { seed, setup, events, heal_at }
+    }
+}
+
+/// One session has a row among others that never gets through, while a second session's do.
+fn never_fits(seed: u64, setup: Setup, random: Random) -> Plan {
+    let calm = SessionSetup { key: true, state: SessionState::Known, repository: 0, user: 0 };
+    let config = LeviConfig { max_pending_bytes: 1 << 30, max_queued_bytes: 100_000, ..setup.config };
+    // Each search for the row, and each attempt at it alone, may take the longest delay.
+    let delay = config.longest_delay().as_millis() as u64;
+    let span = 40 * delay + 1_200_000;
+    let mut events = Vec::new();
+    let mut draft = Draft { random, span, sessions: 2, events: &mut events };
+    let before = draft.random.below(5) as i64;
+    let after = draft.random.below(8) as i64;
+    for place in 0..=before + after {
+        let (kind, size) =
+            if place == before { (MessageKind::NeverFits, 1_500) } else { (MessageKind::Good, 30) };
+        let what = SimEvent::Enqueue { session: 0, sequence_number: place, kind, size, durable: false };
+        let at = draft.random.below(2_000);
+        draft.push(at, what);
+    }
+    for (place, at) in (0..span).step_by((delay / 3) as usize).enumerate() {
+        let (kind, sequence_number) = (MessageKind::Good, place as i64);
+        draft.push(at, SimEvent::Enqueue { session: 1, sequence_number, kind, size: 30, durable: false });
+    }
+    events.sort_by_key(|planned| planned.at);
+    let setup = Setup { config, sessions: vec![calm; 2], signed_in: true, ..setup };
+    Plan { seed, setup, events, heal_at: Duration::from_millis(span + 1_000) }
+}
+
+/// In a third of the plans two people share the device. Drawn apart, so that the rest of a plan is as it would be
+/// with one.
+fn take_turns(setup: &mut Setup, span: u64, events: &mut Vec<ScheduledEvent>, random: &mut Random) {
+    if !random.chance(33) {
+        return;
+    }
+    setup.signed_in = true;
+    for session in &mut setup.sessions {
+        session.user = u8::from(random.chance(50));
+    }
+    for _ in 0..random.between(1, 6) {
+        let at = Duration::from_millis(random.below(span));
+        events.push(ScheduledEvent { at, what: SimEvent::OtherUserSignsIn });
     }
 }
 
@@ -50,19 +100,21 @@ fn setup(seed: u64, random: &mut Random) -> Setup {
         latency: random.pick(&[1, 30, 200, 2_000]).max(1),
         lateness: random.pick(&[0, 0, 3, 50]),
         signed_in: random.chance(90),
+        taken_folders: !calm && random.chance(20),
     }
 }
 
 fn session(random: &mut Random, calm: bool) -> SessionSetup {
-    let state = match random.below(10) {
+    let state = match random.below(20) {
         _ if calm => SessionState::Known,
-        0 => SessionState::Foreign,
-        1 | 2 => SessionState::Local,
-        3 => SessionState::Forbidden,
+        0 | 1 => SessionState::Foreign,
+        2..=5 => SessionState::Local,
+        6 | 7 => SessionState::Forbidden,
+        8 => SessionState::OwnedByAnother,
         _ => SessionState::Known,
     };
     let repository = u8::try_from(random.below(2)).unwrap_or(0);
-    SessionSetup { key: calm || random.chance(80), state, repository }
+    SessionSetup { key: calm || random.chance(80), state, repository, user: 0 }
 }
 
 fn config(random: &mut Random) -> LeviConfig {
@@ -151,7 +203,7 @@ impl Draft<'_> {
     }
 
     fn happening(&mut self) -> SimEvent {
-        match self.random.below(41) {
+        match self.random.below(47) {
             0..=11 => {
                 let fault = self.server_fault();
                 SimEvent::Server(fault, self.for_a_while())
@@ -184,6 +236,9 @@ impl Draft<'_> {
             37 => SimEvent::RetryParked { notified: self.random.chance(70) },
             38 => SimEvent::Discard(self.session()),
             39 => SimEvent::EditElsewhere(self.session()),
+            40 | 41 => SimEvent::SessionDeleted(self.session()),
+            45 | 46 => SimEvent::WrittenByAnother(self.session()),
+            42 => SimEvent::SessionRestored(self.session()),
             _ => SimEvent::Server(ServerFault::LostAnswer, self.for_a_while()),
         }
     }

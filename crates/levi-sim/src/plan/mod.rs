@@ -40,6 +40,8 @@ pub struct Setup {
     pub lateness: u64,
     /// Whether Levi starts signed in.
     pub signed_in: bool,
+    /// Whether the server knows the repositories' folders under other ids.
+    pub taken_folders: bool,
 }
 
 /// Which outbox.
@@ -61,8 +63,17 @@ pub struct SessionSetup {
     pub key: bool,
     /// How the server knows it.
     pub state: SessionState,
-    /// Which repository it works in.
+    /// Which of its user's repositories it works in.
     pub repository: u8,
+    /// Whose it is: the first user's or the second's.
+    pub user: u8,
+}
+
+impl SessionSetup {
+    /// No two users share a repository.
+    pub(crate) fn repository_number(&self) -> u8 {
+        self.repository + 2 * self.user
+    }
 }
 
 /// How the server takes a session's messages at first.
@@ -77,6 +88,8 @@ pub enum SessionState {
     Local,
     /// Row level security refuses it for now.
     Forbidden,
+    /// Its id is another user's.
+    OwnedByAnother,
 }
 
 /// One thing that happens.
@@ -114,6 +127,8 @@ pub enum SimEvent {
     SignOut,
     /// The user signs in.
     SignIn,
+    /// The other user of the device signs in.
+    OtherUserSignsIn,
     /// The disk misbehaves for a while.
     Disk(DiskFault, Duration),
     /// The process dies.
@@ -127,6 +142,12 @@ pub enum SimEvent {
     JumpWall(i64),
     /// Another device records the session, or its rights are put in order.
     SessionAppears(usize),
+    /// Another device writes the message that this one is about to write.
+    WrittenByAnother(usize),
+    /// Another device deletes the session.
+    SessionDeleted(usize),
+    /// The daemon wants a session back that was deleted elsewhere.
+    SessionRestored(usize),
     /// The daemon syncs a session: repository, session and secret.
     SyncSession(usize),
     /// The session's key arrives.
@@ -224,10 +245,11 @@ pub enum Moment {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setup { store, database_key, latency, lateness, signed_in, config, sessions } = &self.setup;
+        let Setup { store, database_key, latency, lateness, signed_in, taken_folders, config, sessions } =
+            &self.setup;
         writeln!(
             f,
-            "seed {}: {store:?}, database key: {database_key}, latency {latency} ms, timers late by {lateness} ms, signed in: {signed_in}",
+            "seed {}: {store:?}, database key: {database_key}, latency {latency} ms, timers late by {lateness} ms, signed in: {signed_in}, folders taken: {taken_folders}",
             self.seed
         )?;
         writeln!(f, "{config:?}")?;

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::{FIRST_ATTEMPTS_WITHIN, MOST_TURNS, Occurrence, Simulation, WaitingForServer};
-use crate::content::{MessageKind, session_id};
-use crate::plan::{ServerFault, SimEvent};
+use crate::content::{MessageKind, session_id, subject_number};
+use crate::plan::{ServerFault, SessionState, SimEvent};
 use crate::server::{POISON, REJECT_ALL};
 
 /// Turns that find nothing to do, beyond which Levi is not idle when it should be.
@@ -95,6 +95,7 @@ impl Simulation {
         let pause = match error {
             EnqueueError::OutboxFull { .. } if self.healed => return,
             EnqueueError::NoKey { .. } => Duration::from_secs(100),
+            EnqueueError::OtherUser { .. } => Duration::from_secs(60),
             _ => Duration::from_secs(3),
         };
         self.schedule_at(self.now + pause, 0, Occurrence::Again(event));
@@ -106,19 +107,33 @@ impl Simulation {
         }
         for mut waiting in std::mem::take(&mut self.waiting_for_server) {
             let (number, place, version) = (waiting.session, waiting.place, waiting.version);
-            let (shown, parked, discarded) = self.model(|model| {
-                let Some(session) = model.sessions.get(number) else { return (0, false, false) };
-                let shown = session.shown.get(&place).map_or(0, |content| content.version);
-                (shown, session.ever_parked.contains(&place), session.ever_discarded.contains(&place))
+            let lane = LaneKey::Messages(session_id(number));
+            let held = self.model(|model| {
+                model.is_held(&lane) || model.sessions.get(number).is_some_and(|session| session.ever_held)
+            });
+            let (shown, parked, discarded, deleted) = self.model(|model| {
+                let Some(session) = model.sessions.get(number) else { return (0, false, false, false) };
+                let shown = session.shown_once(place).map_or(0, |content| content.version);
+                let discarded = session.ever_discarded.contains(&place);
+                (shown, session.ever_parked.contains(&place), discarded, session.is_deleted)
             });
             let name = || format!("s{number}/{place} v{version}");
             match waiting.reply.try_recv() {
                 Err(TryRecvError::Empty) => self.waiting_for_server.push(waiting),
-                Ok(Ok(())) => self.expect(shown >= version || discarded, "receipts", || {
+                Ok(Ok(())) => self.expect(shown >= version, "receipts", || {
                     format!("{} is said to be synced, the server shows v{shown}", name())
                 }),
                 Ok(Err(SyncedError::Parked(reason))) => self.expect(parked, "receipts", || {
                     format!("{} is said to be parked ({}), it is not", name(), reason.code)
+                }),
+                Ok(Err(SyncedError::Discarded)) => self.expect(discarded, "receipts", || {
+                    format!("{} is said to be discarded, it was not", name())
+                }),
+                Ok(Err(SyncedError::ParentParked(reason))) => self.expect(held, "receipts", || {
+                    format!("{} is said to be held ({}), no parent of it is parked", name(), reason.code)
+                }),
+                Ok(Err(SyncedError::SessionGone(_))) => self.expect(held && deleted, "receipts", || {
+                    format!("the session of {} is said to be deleted, it was not", name())
                 }),
                 Ok(Err(error)) => self.fail("receipts", format!("{}: {error}", name())),
                 Err(TryRecvError::Closed) => self.fail("receipts", format!("nobody answers for {}", name())),
@@ -148,7 +163,7 @@ impl Simulation {
 
     fn has_nothing_to_do(&self) -> bool {
         let stored = self.engine.as_ref().is_none_or(|engine| engine.not_stored() == 0);
-        stored && self.model(|model| model.pending_rows() == 0 && model.live_control_rows().is_empty())
+        stored && self.model(|model| model.own_pending_rows() == 0 && model.live_control_rows().is_empty())
     }
 
     /// After a start: what should be on disk is there, and nothing else.
@@ -189,7 +204,7 @@ impl Simulation {
         self.check_disk();
         let timeout = self.engine.as_ref().and_then(Engine::timeout);
         self.expect(self.engine.is_some(), "liveness", || "Levi does not run".to_owned());
-        let waits = self.blamed;
+        let waits = self.blamed || self.blamed_before;
         self.expect(timeout.is_none() || waits, "idle", || {
             format!("at the end a timer is set to {timeout:?}")
         });
@@ -199,20 +214,23 @@ impl Simulation {
         self.expect(room == all, "bounds", || {
             format!("{} bytes of the queue are never given back", all - room)
         });
-        // A caller whose message waits for a parked parent waits rightly.
-        let is_held = |session| self.model(|model| model.is_held(&LaneKey::Messages(session_id(session))));
-        let for_server = self.waiting_for_server.iter().filter(|waiting| !is_held(waiting.session));
-        let waiting = self.waiting_for_disk.len() + self.waiting_for_steps.len() + for_server.count();
+        let (for_disk, for_server) = (self.waiting_for_disk.len(), self.waiting_for_server.len());
+        let waiting = for_disk + for_server + self.waiting_for_steps.len();
         self.expect(waiting == 0 || waits, "receipts", || format!("{waiting} callers wait for ever"));
     }
 
-    fn check_arrived(&mut self) {
+    /// Everything good of the user who is signed in is on the server.
+    pub(super) fn check_arrived(&mut self) {
         // Where every row that is left is refused alike, Levi takes it for the project's fault, and says so.
         let blamed = self.blamed;
         self.model(|model| {
             // What waits for a parked parent cannot show that the project takes rows.
             let is_held = |number| model.is_held(&LaneKey::Messages(session_id(number)));
-            let sendable = || model.sessions.iter().enumerate().filter(|(number, _)| !is_held(*number));
+            let is_others = |number| model.is_of_another(&LaneKey::Messages(session_id(number)));
+            let sendable = || {
+                let all = model.sessions.iter().enumerate();
+                all.filter(|(number, _)| !is_held(*number) && !is_others(*number))
+            };
             let rows = || sendable().flat_map(|(_, session)| session.pending.values());
             let all_bad = || {
                 rows().filter_map(|id| model.rows.get(id)).all(|row| row.content.kind != MessageKind::Good)
@@ -222,8 +240,9 @@ impl Simulation {
             }
             for number in 0..model.sessions.len() {
                 let Some(session) = model.sessions.get(number) else { continue };
-                // What waits for a parked parent waits rightly.
-                if model.is_held(&LaneKey::Messages(session_id(number))) {
+                // What waits for a parked parent, or for another user, waits rightly.
+                let lane = LaneKey::Messages(session_id(number));
+                if model.is_held(&lane) || model.is_of_another(&lane) {
                     continue;
                 }
                 let stuck: Vec<_> = session.pending.keys().copied().collect();
@@ -254,7 +273,9 @@ impl Simulation {
             .events
             .iter()
             .filter(|planned| matches!(planned.what, SimEvent::Server(ServerFault::RejectAll, _)));
-        let chances = waves.count() * (1 + self.counts.restarts as usize);
+        let waves = waves.count();
+        self.check_parked_control_rows(waves > 0);
+        let chances = waves * (1 + self.counts.restarts as usize + self.switches);
         let allowed = chances * (self.plan.setup.config.batch_size.max(8) - 1);
         self.model(|model| {
             let parked = model.sessions.iter().flat_map(|session| session.parked.values());
@@ -274,6 +295,25 @@ impl Simulation {
             self.expect(matches!(listed, Some(RowState::Parked(_))), "parking", || {
                 format!("a parked row is {listed:?} on disk")
             });
+        }
+    }
+
+    /// A control row is parked for what another device or user did, or for what the server refuses for good.
+    fn check_parked_control_rows(&mut self, rejected_all: bool) {
+        for (lane, code) in self.model(|model| model.parked_control_rows()) {
+            let number = subject_number(lane.subject());
+            let state = self.plan.setup.sessions.get(number).map(|setup| setup.state);
+            let deleted = self.model(|model| model.sessions.get(number).is_some_and(|s| s.is_deleted));
+            let deserved = match code.as_str() {
+                REJECT_ALL => rejected_all,
+                "session_gone" => deleted,
+                "owned_by_another" => state == Some(SessionState::OwnedByAnother),
+                "42501" => {
+                    state == Some(SessionState::Forbidden) || state == Some(SessionState::OwnedByAnother)
+                }
+                _ => false,
+            };
+            self.expect(deserved, "control rows", || format!("{lane} is parked for {code} at the end"));
         }
     }
 }

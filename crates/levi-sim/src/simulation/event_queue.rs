@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use levi_core::SendError;
+use levi_core::{SendError, TakenRow};
 use levi_transport::ApiError;
 
 /// Something that will happen.
@@ -12,7 +12,7 @@ pub(super) enum Occurrence {
     Boot,
     /// A request reaches the server.
     Arrives(u64),
-    Answered(u64, Result<(), ApiError>),
+    Answered(u64, Result<Vec<TakenRow>, ApiError>),
     Refreshed,
     /// A control row reaches the server.
     ControlArrives(u64),
@@ -27,6 +27,8 @@ pub(super) enum Occurrence {
     Again(usize),
     /// The operator signs in.
     OperatorSignsIn,
+    /// Everything of one user has arrived: the other one signs in.
+    NextUser,
     /// Only time passes.
     Nothing,
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 use levi_core::QUEUE_OVERHEAD;
 use levi_core::batcher::Input;
 use levi_core::engine::{ControlIntake, Event, Intake, Message};
-use levi_outbox::{Change, LaneKey, NewRow};
+use levi_core::{Overwrite, rows_to_restore};
+use levi_outbox::{Change, NewRow};
 use levi_testkit::outbox::OutboxFailure;
-use levi_types::{MessageSyncRequest, Monotonic};
+use levi_types::{CodingSession, MessageSyncRequest, Monotonic, SessionId};
 use tokio::sync::oneshot;
 
 use super::{FIRST_ATTEMPTS_WITHIN, Gate, Occurrence, Simulation, WaitingForDisk, WaitingForStep};
 use crate::content::{Content, MessageKind, session_id};
 use crate::disk::Death;
-use crate::plan::{DiskFault, Moment, RefreshEnd, ServerFault, SimEvent};
+use crate::plan::{DiskFault, Moment, RefreshEnd, ServerFault, SessionSetup, SessionState, SimEvent};
 
 impl Simulation {
     pub(super) fn planned(&mut self, index: usize) {
@@ -36,12 +37,16 @@ impl Simulation {
             SimEvent::Refresh(end) => self.refresh_end = end,
             SimEvent::SignOut => self.sign_out(),
             SimEvent::SignIn => self.sign_in(),
+            SimEvent::OtherUserSignsIn => self.other_user_signs_in(),
             SimEvent::Disk(fault, lasts) => self.disk_fails(fault, lasts),
             SimEvent::Crash(moment) => self.dies(moment),
             SimEvent::Stop { within } => self.stop(within),
             SimEvent::JumpWall(millis) => self.jump_wall(millis),
-            SimEvent::SessionAppears(session) => self.server.session_appears(session),
-            SimEvent::SyncSession(session) => self.sync_session(session),
+            SimEvent::SessionAppears(session) => self.session_appears(session),
+            SimEvent::SessionDeleted(session) => self.session_deleted(session),
+            SimEvent::SessionRestored(session) => self.restore_session(session),
+            SimEvent::WrittenByAnother(session) => self.written_by_another(session),
+            SimEvent::SyncSession(session) => self.sync_session(session, None),
             SimEvent::KeyArrives { session, notified } => self.key_arrives(session, notified),
             SimEvent::NetworkChanged => {
                 self.model(|model| model.void_delays());
@@ -72,6 +77,12 @@ impl Simulation {
         if self.engine.is_none() || self.stop_at.is_some() {
             return self.schedule_at(self.now + Duration::from_secs(1), 0, Occurrence::Again(index));
         }
+        // Its agent pauses mostly while somebody else is signed in.
+        let is_others = self.user_of(session) != self.user;
+        let store_answers = self.model(|model| !model.daemon_silent);
+        if is_others && (!store_answers || self.random.chance(80)) {
+            return self.schedule_at(self.now + Duration::from_secs(60), 0, Occurrence::Again(index));
+        }
         let version = self.versions.entry((session, sequence_number)).or_default();
         *version += 1;
         let content = Content { version: *version, kind };
@@ -100,7 +111,12 @@ impl Simulation {
             self.waiting_for_disk.push(waiting);
         }
         let reply = durable.then_some(reply);
-        self.events.push(Event::Enqueue(Intake { message, permit: Some(permit), reply }));
+        self.events.push(Event::Enqueue(Intake {
+            message,
+            permit: Some(permit),
+            reply,
+            overwrite: Overwrite::OwnOnly,
+        }));
     }
 
     fn server_fails(&mut self, fault: ServerFault, lasts: Duration) {
@@ -164,29 +180,60 @@ impl Simulation {
         self.publish_time();
     }
 
-    fn sync_session(&mut self, session: usize) {
+    fn session_appears(&mut self, session: usize) {
+        self.server.session_appears(session);
+        self.model(|model| {
+            model.sessions.get_mut(session).into_iter().for_each(|session| session.is_missing = false);
+        });
+    }
+
+    /// Another device continues the session: it writes the number that this one wants to write next.
+    fn written_by_another(&mut self, session: usize) {
+        let next = self.model(|model| {
+            let session = model.sessions.get(session)?;
+            let waiting = session.pending.keys().find(|place| session.shown_once(**place).is_none()).copied();
+            let last = session.shown.keys().next_back().copied();
+            waiting.or(last.map(|last| last + 1))
+        });
+        if let Some(number) = next
+            && !self.healed
+        {
+            self.server.tables.written_by_another(session, number);
+        }
+    }
+
+    /// The messages that the server had are gone there, by the other device's will.
+    fn session_deleted(&mut self, session: usize) {
+        if !self.server.tables.session(session).known || self.healed {
+            return;
+        }
+        self.server.session_deleted(session);
+        self.model(|model| model.session_deleted(session));
+    }
+
+    fn restore_session(&mut self, session: usize) {
+        // As the product's own call: the daemon's store must know what is to be restored.
+        let known = |setup: &SessionSetup| setup.state != SessionState::Foreign;
+        if self.plan.setup.sessions.get(session).is_some_and(known) {
+            self.sync_session(session, Some(session_id(session)));
+        }
+    }
+
+    fn sync_session(&mut self, session: usize, restores: Option<SessionId>) {
         let Some(setup) = self.plan.setup.sessions.get(session) else { return };
-        // Without a Levi that takes rows, the daemon gets an error.
-        if self.engine.is_none() || self.stop_at.is_some() {
+        // Without a Levi that takes rows, the daemon gets an error; so it does for a session of somebody else.
+        if self.user_of(session) != self.user || self.engine.is_none() || self.stop_at.is_some() {
             return;
         }
         let at = self.clocks().wall;
-        let (id, repository_id) = (session_id(session), format!("r{}", setup.repository));
-        let repository = LaneKey::Repository(repository_id.as_str().into());
-        let row = format!(
-            r#"{{"task":"session","session_id":"{id}","repository_id":"{repository_id}","status":"active"}}"#
-        );
-        let rows = [
-            NewRow::control(repository.clone(), None, b"{}".to_vec(), at),
-            NewRow::control(LaneKey::Session(id.clone()), Some(repository), row.into_bytes(), at),
-            NewRow::control(LaneKey::Secret(id), None, b"{}".to_vec(), at),
-        ];
-        let rows = rows.map(|row| {
+        let record = CodingSession::new(session_id(session), format!("r{}", setup.repository_number()));
+        let rows = rows_to_restore(&record, at).into_iter().map(|row| {
             let (reply, tried) = oneshot::channel();
             self.waiting_for_steps.push(WaitingForStep { lane: row.lane.clone(), since: self.now, tried });
-            ControlIntake { row, reply }
+            ControlIntake { row: row.for_user(self.cache.user()), reply }
         });
-        self.tell(Event::EnqueueControl { rows: rows.into(), within: FIRST_ATTEMPTS_WITHIN });
+        let rows = rows.collect();
+        self.tell(Event::EnqueueControl { rows, restores, within: FIRST_ATTEMPTS_WITHIN });
     }
 
     fn key_arrives(&mut self, session: usize, notified: bool) {
@@ -278,12 +325,22 @@ impl Simulation {
         }
     }
 
+    /// The sessions that are not on the server because another device deleted them, as Levi can know.
+    fn deleted_sessions(&self) -> Vec<usize> {
+        let deleted = |number: &usize| {
+            self.model(|model| model.sessions.get(*number).is_some_and(|s| s.is_deleted && s.was_sent))
+        };
+        let is_gone = |number: &usize| deleted(number) && !self.server.tables.session(*number).known;
+        (0..self.plan.setup.sessions.len()).filter(is_gone).collect()
+    }
+
     /// Everything is mended. What the operator must do is done; the rest is left to Levi.
     pub(super) fn heal(&mut self) {
         self.note(|| "event: everything is mended".to_owned());
         self.healed = true;
         self.mended_at = self.now;
-        self.server.heal(&self.plan.setup.sessions);
+        let deleted = self.deleted_sessions();
+        self.server.heal(&self.plan.setup.sessions, |number| deleted.contains(&number));
         self.disk_fault = None;
         self.faults.heal();
         self.daemon.set_silent(false);
@@ -293,13 +350,25 @@ impl Simulation {
             self.key_arrives(session, notified);
         }
         if self.refresh_end == RefreshEnd::Refused {
-            self.needs_operator |= self.token != Some(self.server.token);
+            self.needs_operator |= self.token != Some(self.server.token_of(self.user));
+        }
+        // Half of the deleted sessions are wanted back; the others stay as they are, with what Levi holds of them.
+        for session in deleted {
+            if self.random.chance(50) {
+                self.restore_session(session);
+            }
         }
         if self.unnotified {
             self.tell(Event::WrittenElsewhere);
         }
         self.refresh_end = RefreshEnd::Fresh;
-        if self.needs_operator {
+        self.switches_in_turn = false;
+        if self.has_two_users() {
+            self.schedule(self.patience(), Occurrence::NextUser);
+        }
+        if self.user != 0 {
+            self.switch_user();
+        } else if self.needs_operator {
             self.sign_in();
         }
     }

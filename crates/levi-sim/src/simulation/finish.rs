@@ -27,7 +27,7 @@ impl Simulation {
             if !flight.arrived && self.random.chance(50) {
                 self.note(|| format!("server: {batch} arrives after the process is gone"));
                 let model = &mut self.disk.inner().model;
-                self.server.messages(model, &mut self.random, flight.token, &flight.rows);
+                self.server.messages(model, &mut self.random, flight.token, &flight);
             }
         }
         self.model(|model| {
@@ -57,11 +57,8 @@ impl Simulation {
     /// Control rows that did not arrive may still do so: they write the same rows again.
     fn end_control_flights(&mut self) {
         for flight in std::mem::take(&mut self.control_flights).into_values() {
-            if let Some(token) = flight.token
-                && self.random.chance(50)
-            {
-                let (now, sessions) = (self.now, &self.plan.setup.sessions);
-                self.server.control_row(now, &mut self.random, token, &flight.lane, sessions);
+            if flight.token.is_some() && self.random.chance(50) {
+                let _answer_that_nobody_gets = self.serve_control_row(&flight);
             }
         }
     }
@@ -100,8 +97,9 @@ impl Simulation {
             return;
         }
         let horizon = now.after(self.plan.setup.config.longest_delay());
+        let user = self.model(|model| model.user.clone());
         let query = DueQuery {
-            user: None,
+            user: user.as_ref(),
             now,
             horizon,
             except: &[],
@@ -118,7 +116,7 @@ impl Simulation {
     }
 
     /// How long everything may take once everything is mended.
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         let asked = self.plan.events.iter().map(|planned| match planned.what {
             SimEvent::Server(ServerFault::RetryAfter(seconds), _) => seconds,
             _ => 0,

@@ -7,6 +7,7 @@ mod finish;
 mod operator;
 mod requests;
 mod turns;
+mod users;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -16,9 +17,10 @@ use std::time::Duration;
 
 use levi_core::batcher::{Input, PauseReason};
 use levi_core::engine::{Effect, Engine, EngineParts, Event, Sealer, Tried};
-use levi_core::{EnqueueError, Receipt, SecretsCache, SyncedError};
+use levi_core::{ControlSender, EnqueueError, Presence, Receipt, SecretsCache, SentMessage, SyncedError};
 use levi_outbox::{LaneKey, RowKey};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFaults};
+use levi_transport::Upsert;
 use levi_types::{Monotonic, Now, SessionStore, Wall};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -28,8 +30,10 @@ use crate::disk::Disk;
 use crate::model::{Arrival, Model, Violation};
 use crate::plan::{DiskFault, Plan, RefreshEnd, StoreKind};
 use crate::random::Random;
+use crate::sender::sender;
 use crate::server::{Rows, Server};
 use event_queue::{Occurrence, Scheduled};
+pub(crate) use users::USERS;
 
 /// 2026-01-01T00:00:00Z, where every simulation's wall clock starts.
 const START: i64 = 1_767_225_600_000;
@@ -66,15 +70,19 @@ pub struct Counts {
 }
 
 /// A request under way.
-struct Flight {
-    rows: Rows,
+pub(crate) struct Flight {
+    pub(crate) rows: Rows,
+    pub(crate) insert: Upsert,
+    pub(crate) messages: Vec<SentMessage>,
     token: u32,
     arrived: bool,
 }
 
 /// A control row in flight.
-struct ControlFlight {
-    lane: LaneKey,
+pub(crate) struct ControlFlight {
+    pub(crate) lane: LaneKey,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) presence: Presence,
     /// The row's version, as the outbox returned it.
     key: Option<RowKey>,
     token: Option<u32>,
@@ -137,6 +145,17 @@ pub(crate) struct Simulation {
     daemon: Arc<Daemon>,
     daemon_silence: u64,
     server: Server,
+    /// Who is signed in or, after a sign-out, was last.
+    user: usize,
+    /// Whether anybody has signed in yet.
+    named: bool,
+    /// The process's own knowledge of its user and their keys.
+    cache: SecretsCache,
+    /// The other user signs in while the engine is in its next turn.
+    switches_in_turn: bool,
+    switches: usize,
+    /// As `blamed`, when the last user's turn was over.
+    blamed_before: bool,
     token: Option<u32>,
     needs_operator: bool,
     refresh_end: RefreshEnd,
@@ -154,6 +173,7 @@ pub(crate) struct Simulation {
     flights: BTreeMap<u64, Flight>,
     control_flights: BTreeMap<u64, ControlFlight>,
     control_sender_ready: bool,
+    control_sender: Arc<dyn ControlSender>,
     versions: BTreeMap<(usize, i64), u32>,
     waiting_for_disk: Vec<WaitingForDisk>,
     waiting_for_server: Vec<WaitingForServer>,
@@ -202,7 +222,8 @@ impl Simulation {
     fn new(plan: Plan, traced: bool) -> Result<Self, Box<dyn std::error::Error>> {
         let setup = &plan.setup;
         let keys = Arc::new(Keys::new(setup.sessions.len(), &mut Random::new(plan.seed, 2)));
-        let model = Model::new(setup.config.clone(), Arc::clone(&keys), setup.sessions.len(), traced);
+        let users = setup.sessions.iter().map(|session| usize::from(session.user)).collect();
+        let model = Model::new(setup.config.clone(), Arc::clone(&keys), users, traced);
         let folder = match setup.store {
             StoreKind::SqliteFile => Some(folder()?),
             _ => None,
@@ -210,9 +231,12 @@ impl Simulation {
         let file = folder.as_ref().map(|folder| folder.path().join("outbox.db"));
         let disk = Disk::new(setup.store, file.as_ref(), model)?;
         let daemon = Arc::new(Daemon::new(Arc::clone(&keys), setup.sessions.clone(), disk.clone()));
+        let server = Server::new(&setup.sessions, setup.taken_folders);
+        let control_sender = sender(&server.tables, daemon.clone());
+        let cache = SecretsCache::new();
         let mut simulation = Self {
             random: Random::new(plan.seed, 3),
-            sealer: fresh_sealer(&plan, &keys, &daemon),
+            sealer: sealer(&plan, &keys, &daemon, &cache),
             nonces: Random::new(plan.seed, 4),
             now: Duration::ZERO,
             wall_offset: START,
@@ -225,11 +249,17 @@ impl Simulation {
             _folder: folder,
             faults: OutboxFaults::default(),
             disk_fault: None,
-            daemon,
+            daemon: daemon.clone(),
             daemon_silence: 0,
-            server: Server::new(&setup.sessions),
+            server,
             keys,
-            token: setup.signed_in.then_some(1),
+            user: 0,
+            named: setup.signed_in,
+            cache,
+            switches_in_turn: false,
+            switches: 0,
+            blamed_before: false,
+            token: setup.signed_in.then_some(2),
             needs_operator: !setup.signed_in,
             refresh_end: RefreshEnd::default(),
             gate: Gate::Out,
@@ -241,6 +271,7 @@ impl Simulation {
             flights: BTreeMap::new(),
             control_flights: BTreeMap::new(),
             control_sender_ready: false,
+            control_sender,
             versions: BTreeMap::new(),
             waiting_for_disk: Vec::new(),
             waiting_for_server: Vec::new(),
@@ -301,7 +332,9 @@ impl Simulation {
         self.check_disk();
         let outbox = FaultyOutbox::new(self.disk.clone());
         self.faults = outbox.faults();
-        self.sealer = fresh_sealer(&self.plan, &self.keys, &self.daemon);
+        // A process that begins knows no session's key.
+        self.cache = SecretsCache::new();
+        self.sealer = sealer(&self.plan, &self.keys, &self.daemon, &self.cache);
         self.engine = Some(Engine::new(EngineParts {
             config: self.plan.setup.config.clone(),
             outbox: Box::new(outbox),
@@ -309,12 +342,16 @@ impl Simulation {
             sealer: self.sealer.clone(),
             random: Box::new(Random::new(self.plan.seed, 100 + self.boots)),
         }));
+        self.control_sender = sender(&self.server.tables, self.daemon.clone());
         self.apply_disk_fault();
         (self.gate, self.stop_at, self.refreshed_at, self.crossed) = (Gate::Out, None, None, false);
         // A fresh process knows of no request to be silent.
         self.silence = Duration::ZERO;
         self.queue_room = Arc::new(Semaphore::new(self.plan.setup.config.max_queued_bytes));
         self.note(|| "Levi starts".to_owned());
+        if self.named {
+            self.name_user();
+        }
         if self.token.is_some() {
             self.events.push(Event::Input(Input::SignedIn));
         }
@@ -376,10 +413,9 @@ impl Simulation {
     }
 }
 
-/// A process that begins knows no session's key.
-fn fresh_sealer(plan: &Plan, keys: &Keys, daemon: &Arc<Daemon>) -> Sealer {
+fn sealer(plan: &Plan, keys: &Keys, daemon: &Arc<Daemon>, cache: &SecretsCache) -> Sealer {
     let database_key = plan.setup.database_key.then(|| keys.database.clone());
-    Sealer::new(SecretsCache::new(), Arc::clone(daemon) as Arc<dyn SessionStore>, database_key)
+    Sealer::new(cache.clone(), Arc::clone(daemon) as Arc<dyn SessionStore>, database_key)
 }
 
 /// A folder for a file that need not survive: in memory, where the system has such a place.

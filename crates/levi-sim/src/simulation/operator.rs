@@ -12,6 +12,7 @@ use crate::plan::RefreshEnd;
 impl Simulation {
     pub(super) fn sign_out(&mut self) {
         self.token = None;
+        self.cache.signed_out();
         self.needs_operator = true;
         self.tell(Event::Input(Input::SignedOut));
         if self.engine.is_some() {
@@ -20,7 +21,8 @@ impl Simulation {
     }
 
     pub(super) fn sign_in(&mut self) {
-        self.token = Some(self.server.token);
+        self.name_user();
+        self.token = Some(self.server.token_of(self.user));
         self.needs_operator = false;
         // Levi cannot tell a sign-in from the token it has just asked for: each is taken for the other.
         self.crossed = self.gate == Gate::Refreshing;
@@ -32,7 +34,7 @@ impl Simulation {
     /// A token that dies young, right after it was refreshed, looks like a project that takes none: then the
     /// operator is asked.
     pub(super) fn token_expires(&mut self) {
-        self.server.token += 1;
+        self.server.expire_tokens_of(self.user);
         let young = self.plan.setup.config.longest_delay() + Duration::from_secs(60);
         let refreshed = self.refreshed_at.is_some_and(|at| self.now < at + young);
         self.needs_operator |= refreshed || self.gate == Gate::Refreshing;
@@ -59,7 +61,7 @@ impl Simulation {
         }
         match self.refresh_end {
             RefreshEnd::Fresh => {
-                self.token = Some(self.server.token);
+                self.token = Some(self.server.token_of(self.user));
                 let crossed = std::mem::take(&mut self.crossed);
                 self.refreshed_at = (!crossed).then_some(self.now);
                 self.tell(Event::Input(Input::SignedIn));

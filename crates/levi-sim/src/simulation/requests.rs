@@ -1,22 +1,32 @@
 //! The requests that Levi sends, and their outcomes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use levi_core::batcher::{BatchId, Input};
 use levi_core::engine::Event;
-use levi_core::{SendError, SyncError};
+use levi_core::{SendError, SentMessage, SyncError, TakenRow};
 use levi_outbox::LaneKey;
 use levi_transport::rows::{MessageRow, decode_rows};
 use levi_transport::{ApiError, Upsert, Verdict};
+use levi_types::UserId;
 
+use super::users::user_of_token;
 use super::{ControlFlight, Flight, Gate, Occurrence, Simulation};
-use crate::content::MARK;
+use crate::content::{MARK, session_id, subject_number};
 use crate::server::Rows;
 
 impl Simulation {
-    pub(super) fn send(&mut self, batch: u64, upsert: &Upsert, gate_changes: bool) {
-        let rows = match self.decode(upsert) {
+    pub(super) fn send(
+        &mut self,
+        batch: u64,
+        user: Option<&UserId>,
+        insert: Upsert,
+        messages: Vec<SentMessage>,
+        gate_changes: bool,
+    ) {
+        let rows = match self.decode(&insert) {
             Ok(rows) => rows,
             Err(error) => {
                 return self.fail("sealed", format!("a request that the server cannot read: {error}"));
@@ -30,12 +40,17 @@ impl Simulation {
         self.model(|model| model.request_sent(&rows.rows));
         self.check_request(batch, &rows);
         self.check_may_send(gate_changes);
-        let Some(token) = self.token else {
-            self.flights.insert(batch, Flight { rows, token: 0, arrived: true });
+        let flight = Flight { rows, insert, messages, token: 0, arrived: false };
+        // As the worker: with the user's own token, or not at all.
+        let Some(token) = self.token.filter(|token| user == Some(&user_of_token(*token))) else {
+            self.flights.insert(batch, Flight { arrived: true, ..flight });
             let result = Err(ApiError::new(Verdict::SignedOut, "signed_out", ""));
             return self.schedule(Duration::ZERO, Occurrence::Answered(batch, result));
         };
-        self.flights.insert(batch, Flight { rows, token, arrived: false });
+        let lanes: Vec<_> =
+            flight.rows.rows.iter().map(|(s, ..)| LaneKey::Messages(session_id(*s))).collect();
+        self.check_whose(token, &lanes);
+        self.flights.insert(batch, Flight { token, ..flight });
         let latency = self.latency();
         self.schedule(latency, Occurrence::Arrives(batch));
     }
@@ -78,15 +93,20 @@ impl Simulation {
         flight.arrived = true;
         let served = {
             let model = &mut self.disk.inner().model;
-            self.server.messages(model, &mut self.random, flight.token, &flight.rows)
+            self.server.messages(model, &mut self.random, flight.token, flight)
         };
-        self.note(|| format!("server: {batch} -> {}", shown(&served.result)));
+        self.note(|| format!("server: {batch} -> {}, taken: {:?}", shown(&served.result), served.taken));
         let latency = self.latency() + served.delay;
-        self.schedule(latency, Occurrence::Answered(batch, served.result));
+        let answer = served.result.map(|()| served.taken);
+        self.schedule(latency, Occurrence::Answered(batch, answer));
     }
 
-    pub(super) fn answered(&mut self, batch: u64, result: Result<(), ApiError>) {
+    pub(super) fn answered(&mut self, batch: u64, answer: Result<Vec<TakenRow>, ApiError>) {
         let Some(flight) = self.flights.remove(&batch) else { return };
+        let (result, taken) = match answer {
+            Ok(taken) => (Ok(()), taken),
+            Err(error) => (Err(error), Vec::new()),
+        };
         self.note(|| format!("answer to {batch}: {}", shown(&result)));
         let verdict = result.as_ref().err().map(|error| error.verdict);
         let deferring = matches!(
@@ -107,6 +127,7 @@ impl Simulation {
                     session.in_flight = None;
                     session.causes += u32::from(deferring);
                     session.refusals += u32::from(refused);
+                    session.refused_while_missing += u32::from(refused && session.is_missing);
                 }
             }
         });
@@ -115,15 +136,21 @@ impl Simulation {
             Err(error) if error.verdict == Verdict::SignedOut => self.token_refused(flight.token),
             Err(error) => self.note_retry_after(error),
         }
-        let result = result.map_err(SendError::Api);
-        self.tell(Event::Input(Input::Outcome { batch: BatchId(batch), result }));
+        self.model(|model| model.ended(&flight.rows.rows, &result));
+        let (batch, result) = (BatchId(batch), result.map_err(SendError::Api));
+        let input = if taken.is_empty() {
+            Input::Outcome { batch, result }
+        } else {
+            Input::Taken { batch, rows: taken }
+        };
+        self.tell(Event::Input(input));
     }
 
     /// A refusal counts where it was about the token that is in use.
     fn token_refused(&mut self, token: u32) {
         if Some(token) == self.token {
             self.refused = true;
-            if self.refreshed_at.is_some() && token == self.server.token {
+            if self.refreshed_at.is_some() && token == self.server.token_of(self.user) {
                 // A token fresh from the server is refused: the user has to look at it.
                 self.needs_operator = true;
                 if self.healed {
@@ -133,41 +160,68 @@ impl Simulation {
         }
     }
 
-    pub(super) fn send_control(&mut self, batch: u64, lane: LaneKey, gate_changes: bool) {
+    /// It takes the token that is there when it starts.
+    pub(super) fn send_control(
+        &mut self,
+        batch: u64,
+        user: Option<&UserId>,
+        flight: ControlFlight,
+        gate_changes: bool,
+    ) {
+        let lane = flight.lane.clone();
         self.note(|| format!("send {batch}: {lane}"));
         self.check_in_flight();
         self.expect(self.control_sender_ready, "control rows", || {
             format!("{lane} is sent, and nobody can send it")
         });
         self.check_may_send(gate_changes);
-        let key = self.model(|model| model.control.get(&lane).and_then(|row| row.key));
-        // It takes the token that is there when it starts.
-        self.control_flights.insert(batch, ControlFlight { lane, key, token: self.token });
+        if self.token.is_some_and(|token| user != Some(&user_of_token(token))) {
+            self.control_flights.insert(batch, ControlFlight { token: None, ..flight });
+            let refused = SendError::Api(ApiError::new(Verdict::SignedOut, "other_user", ""));
+            return self.schedule(Duration::ZERO, Occurrence::ControlEnded(batch, Err(refused)));
+        }
+        if let Some(token) = self.token {
+            self.check_whose(token, [&lane]);
+        }
+        self.control_flights.insert(batch, flight);
         let latency = self.latency();
         self.schedule(latency, Occurrence::ControlArrives(batch));
     }
 
     pub(super) fn control_arrives(&mut self, batch: u64) {
-        let Some(flight) = self.control_flights.get(&batch) else { return };
-        let (result, delay) = match flight.token {
-            None => (Err(SendError::Wait(SyncError::NotAuthenticated)), Duration::ZERO),
-            Some(token) => {
-                let (now, sessions) = (self.now, &self.plan.setup.sessions);
-                let served = self.server.control_row(now, &mut self.random, token, &flight.lane, sessions);
-                (served.result.map_err(SendError::Api), served.delay)
-            }
-        };
+        let Some(flight) = self.control_flights.remove(&batch) else { return };
+        let (result, delay) = self.serve_control_row(&flight);
         let lane = flight.lane.clone();
+        self.control_flights.insert(batch, flight);
         self.note(|| format!("server: {lane} -> {}", code(&result)));
         let latency = self.latency() + delay;
         self.schedule(latency, Occurrence::ControlEnded(batch, result));
     }
 
+    /// The row reaches the server. A session that was deleted elsewhere is not written again by itself.
+    pub(super) fn serve_control_row(&mut self, flight: &ControlFlight) -> (Result<(), SendError>, Duration) {
+        let Some(token) = flight.token else {
+            return (Err(SendError::Wait(SyncError::NotAuthenticated)), Duration::ZERO);
+        };
+        let number = subject_number(flight.lane.subject());
+        let is_session = matches!(flight.lane, LaneKey::Session(_));
+        let before = self.server.tables.session(number);
+        let sender = Arc::clone(&self.control_sender);
+        let served = self.server.control_row(self.now, &mut self.random, token, flight, &*sender);
+        let after = self.server.tables.session(number);
+        if is_session && after.inserted > before.inserted {
+            self.model(|model| model.session_inserted(number));
+        }
+        served
+    }
+
     pub(super) fn control_ended(&mut self, batch: u64, result: Result<(), SendError>) {
-        let Some(ControlFlight { lane, key, token }) = self.control_flights.remove(&batch) else { return };
+        let Some(flight) = self.control_flights.remove(&batch) else { return };
+        let ControlFlight { lane, key, token, .. } = flight;
         self.model(|model| match (&result, key) {
             (Ok(()), Some(key)) => model.control_row_ended(&lane, key, Ok(())),
             (Err(SendError::Api(error)), Some(key)) => model.control_row_ended(&lane, key, Err(error)),
+            (Err(SendError::Never(error)), Some(key)) => model.control_row_never(&lane, key, error.code()),
             _ => model.control_row_waits(&lane),
         });
         match &result {

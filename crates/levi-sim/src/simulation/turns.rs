@@ -48,6 +48,7 @@ impl Simulation {
             }
             Occurrence::Again(index) => self.planned(index),
             Occurrence::OperatorSignsIn => self.sign_in(),
+            Occurrence::NextUser => self.next_user(),
             Occurrence::Nothing => {}
         }
     }
@@ -112,11 +113,20 @@ impl Simulation {
     }
 
     pub(super) fn perform(&mut self, effects: Vec<Effect>, gate_changes: bool) {
+        if std::mem::take(&mut self.switches_in_turn) {
+            self.switch_user();
+        }
         for effect in effects {
             match effect {
-                Effect::Send { batch, upsert, .. } => self.send(batch.0, &upsert, gate_changes),
+                Effect::Send { batch, user, insert, messages } => {
+                    self.send(batch.0, user.as_ref(), insert, messages, gate_changes);
+                }
                 Effect::Refresh => self.refresh(),
-                Effect::SendControl { batch, key, .. } => self.send_control(batch.0, key, gate_changes),
+                Effect::SendControl { batch, user, key, payload, presence } => {
+                    let row = self.model(|model| model.control.get(&key).and_then(|row| row.key));
+                    let flight = ControlFlight { lane: key, payload, presence, key: row, token: self.token };
+                    self.send_control(batch.0, user.as_ref(), flight, gate_changes);
+                }
                 Effect::Complete(committed) => committed.complete(),
             }
         }

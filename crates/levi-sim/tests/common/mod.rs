@@ -8,7 +8,7 @@ use levi_sim::{MessageKind, Plan, ScheduledEvent, SessionSetup, SessionState, Se
 
 /// A plan of `sessions` sessions in which nothing goes wrong, with the default settings and no flush interval.
 pub(crate) fn calm(sessions: usize) -> Plan {
-    let session = SessionSetup { key: true, state: SessionState::Known, repository: 0 };
+    let session = SessionSetup { key: true, state: SessionState::Known, repository: 0, user: 0 };
     let config = LeviConfig { flush_interval: Duration::ZERO, ..LeviConfig::default() };
     let setup = Setup {
         config,
@@ -18,6 +18,7 @@ pub(crate) fn calm(sessions: usize) -> Plan {
         latency: 1,
         lateness: 0,
         signed_in: true,
+        taken_folders: false,
     };
     Plan { seed: 1, setup, events: Vec::new(), heal_at: Duration::from_secs(600) }
 }

@@ -179,6 +179,10 @@ impl SessionStore for SqliteSessionStore {
         Ok(SESSIONS.load(&self.lock(), &self.cipher, session.as_str())?)
     }
 
+    fn last_sent(&self, session: &SessionId) -> Result<Option<i64>, StoreError> {
+        Ok(self.progress(session)?.map(|progress| progress.last_sent))
+    }
+
     fn session_user(&self, session: &SessionId) -> Result<Option<UserId>, StoreError> {
         Ok(user::owner(&self.lock(), session)?)
     }

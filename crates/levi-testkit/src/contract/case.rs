@@ -131,7 +131,7 @@ impl Case {
         self
     }
 
-    /// Lists a known difference of `server`.
+    /// Lists a known difference of `server`. One of Supabase Lite is one on PostgreSQL too, unless that has its own.
     pub(super) fn differs(
         mut self,
         server: Server,
@@ -148,7 +148,11 @@ impl Case {
     }
 
     pub(super) fn difference(&self, server: Server) -> Option<Difference> {
-        self.differences.iter().find(|difference| difference.server == server).copied()
+        let of = |server| self.differences.iter().find(|difference| difference.server == server).copied();
+        match server {
+            Server::LiteOnPostgres => of(server).or_else(|| of(Server::Lite)),
+            _ => of(server),
+        }
     }
 
     /// Whether the contract holds.

@@ -45,6 +45,12 @@ impl Call {
             .prefer(PREFER)
     }
 
+    /// The same rows as a plain INSERT: a row whose key is taken is an error.
+    pub(super) fn insert(rows: Upsert) -> Self {
+        let Upsert { table, columns, body } = rows;
+        Self::post(format!("/rest/v1/{}?columns={columns}", table.name()), body).prefer("return=minimal")
+    }
+
     /// An upsert with another query string.
     pub(super) fn upsert_with(table: &str, query: &str, body: impl Into<Vec<u8>>) -> Self {
         Self::post(format!("/rest/v1/{table}?{query}"), body).prefer(PREFER)

@@ -21,6 +21,9 @@ pub enum ContractError {
         /// The server's error message, shortened.
         detail: String,
     },
+    /// A thread that wrote beside the others panicked.
+    #[error("a concurrent writer panicked")]
+    Writer,
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     Random,

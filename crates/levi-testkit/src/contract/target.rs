@@ -13,8 +13,10 @@ pub enum Server {
     Supabase,
     /// This crate's fake Supabase.
     FakeSupabase,
-    /// Supabase Lite (npm `@supabase/lite`).
+    /// Supabase Lite (npm `@supabase/lite`) on its built-in PGlite: PostgreSQL with one connection.
     Lite,
+    /// Supabase Lite on a PostgreSQL server.
+    LiteOnPostgres,
 }
 
 impl Server {
@@ -24,12 +26,15 @@ impl Server {
             Self::Supabase => "supabase",
             Self::FakeSupabase => "fake-supabase",
             Self::Lite => "lite",
+            Self::LiteOnPostgres => "lite-postgres",
         }
     }
 
     /// The server of that name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Supabase, Self::FakeSupabase, Self::Lite].into_iter().find(|server| server.name() == name)
+        [Self::Supabase, Self::FakeSupabase, Self::Lite, Self::LiteOnPostgres]
+            .into_iter()
+            .find(|server| server.name() == name)
     }
 }
 

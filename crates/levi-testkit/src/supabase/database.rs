@@ -34,8 +34,7 @@ impl MessageWrite {
             };
             let inserted = match written {
                 Written::Inserted(_) => true,
-                Written::Updated(_) => false,
-                Written::Ignored => return None,
+                Written::Updated(_) | Written::Ignored => false,
             };
             Some(Self { session: *session, sequence_number: *sequence_number, inserted })
         };

@@ -16,7 +16,7 @@ use super::stats::Stats;
 use super::value::Uuid;
 
 /// A Supabase project in this process: the requests and error bodies of PostgREST and GoTrue over HTTP/1.1 on loopback, the
-/// five tables of `supabase/migrations` with their keys and policies, fault injection, and a log of requests.
+/// tables of `supabase/migrations` with their keys, policies and triggers, fault injection, and a log of requests.
 ///
 /// Dropping it closes the port, resets every connection and joins every thread.
 pub struct FakeSupabase {

@@ -95,7 +95,7 @@ impl FakeSupabase {
             .collect()
     }
 
-    /// How often an existing message was written again, by a retry after a lost answer or by replacing a message.
+    /// How often a write met a message that was there already: after a lost answer, or to replace it.
     pub fn messages_rewritten(&self) -> u64 {
         self.server.database.rewritten()
     }

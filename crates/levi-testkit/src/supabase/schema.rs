@@ -1,4 +1,4 @@
-//! The five tables of `supabase/migrations`, and the same tables as DDL for SQLite.
+//! The tables of `supabase/migrations`, and the same tables as DDL for SQLite.
 
 use std::fmt::Write as _;
 
@@ -15,6 +15,7 @@ pub(crate) struct TableDef {
     pub(crate) uniques: &'static [Unique],
     pub(crate) foreign: &'static [Foreign],
     pub(crate) owner: Owner,
+    pub(crate) grants: Grants,
 }
 
 /// One column.
@@ -45,7 +46,9 @@ pub(crate) enum Default {
 /// A check constraint. The first field is its name.
 pub(crate) enum Check {
     OneOf(&'static str, &'static [&'static str]),
-    NotNegative(&'static str),
+    Between(&'static str, i64, i64),
+    /// `octet_length`
+    MaxBytes(&'static str, usize),
 }
 
 /// A unique constraint with its columns in the order of its error text.
@@ -69,6 +72,14 @@ pub(crate) enum OnDelete {
     Cascade,
 }
 
+/// What the migrations grant to `authenticated`, together with a policy. Everybody signed in may read and insert.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grants {
+    Everything,
+    NoDelete,
+    AppendOnly,
+}
+
 /// How a policy finds the owner of a row.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -90,6 +101,9 @@ impl TableDef {
             Table::Sessions => &SESSIONS,
             Table::Messages => &MESSAGES,
             Table::Secrets => &SECRETS,
+            Table::DeviceList => &trust::DEVICE_LIST,
+            Table::Keyrings => &trust::KEYRINGS,
+            Table::Pairings => &trust::PAIRINGS,
         }
     }
 
@@ -106,7 +120,16 @@ impl TableDef {
 }
 
 /// Every table, parents before children.
-pub(crate) static ALL: [&TableDef; 5] = [&DEVICES, &REPOSITORIES, &SESSIONS, &MESSAGES, &SECRETS];
+pub(crate) static ALL: [&TableDef; Table::ALL.len()] = [
+    &DEVICES,
+    &REPOSITORIES,
+    &SESSIONS,
+    &MESSAGES,
+    &SECRETS,
+    &trust::DEVICE_LIST,
+    &trust::KEYRINGS,
+    &trust::PAIRINGS,
+];
 
 const fn required(name: &'static str, kind: Kind) -> Column {
     Column { name, kind, nullable: Nullable::No, default: Default::Null, check: None }
@@ -118,6 +141,15 @@ const fn optional(name: &'static str, kind: Kind) -> Column {
 
 const fn defaulted(name: &'static str, kind: Kind, default: Default) -> Column {
     Column { name, kind, nullable: Nullable::No, default, check: None }
+}
+
+const fn checked(name: &'static str, kind: Kind, nullable: Nullable, check: Check) -> Column {
+    Column { name, kind, nullable, default: Default::Null, check: Some(check) }
+}
+
+/// Text that is bounded in bytes.
+const fn bounded(name: &'static str, nullable: Nullable, constraint: &'static str, bytes: usize) -> Column {
+    checked(name, Kind::Text, nullable, Check::MaxBytes(constraint, bytes))
 }
 
 const CREATED_AT: Column = defaulted("created_at", Kind::Timestamp, Default::Now);
@@ -133,6 +165,9 @@ macro_rules! owned_by_user {
         }
     };
 }
+
+// After `owned_by_user!`, which it uses.
+mod trust;
 
 macro_rules! parent_of_same_user {
     ($constraint:literal, $column:literal, $parent:literal) => {
@@ -166,7 +201,7 @@ static DEVICES: TableDef = TableDef {
         required("user_id", Kind::Uuid),
         required("name", Kind::Text),
         required("device_type", Kind::Text),
-        optional("public_key", Kind::Text),
+        bounded("public_key", Nullable::Yes, "devices_public_key_bound", 64),
         defaulted("is_active", Kind::Bool, Default::True),
         CREATED_AT,
     ],
@@ -176,6 +211,7 @@ static DEVICES: TableDef = TableDef {
     ],
     foreign: &[owned_by_user!("devices_user_id_fkey")],
     owner: Owner::UserId,
+    grants: Grants::Everything,
 };
 
 static REPOSITORIES: TableDef = TableDef {
@@ -204,6 +240,7 @@ static REPOSITORIES: TableDef = TableDef {
         parent_of_same_user!("repositories_device_id_user_id_fkey", "device_id", "devices"),
     ],
     owner: Owner::UserId,
+    grants: Grants::Everything,
 };
 
 static SESSIONS: TableDef = TableDef {
@@ -240,6 +277,7 @@ static SESSIONS: TableDef = TableDef {
         ),
     ],
     owner: Owner::UserId,
+    grants: Grants::Everything,
 };
 
 static MESSAGES: TableDef = TableDef {
@@ -247,16 +285,22 @@ static MESSAGES: TableDef = TableDef {
     name: "agent_coding_session_messages",
     columns: &[
         required("session_id", Kind::Uuid),
-        Column {
-            name: "sequence_number",
-            kind: Kind::BigInt,
-            nullable: Nullable::No,
-            default: Default::Null,
-            check: Some(Check::NotNegative("agent_coding_session_messages_sequence_number_check")),
-        },
-        required("content_encrypted", Kind::Text),
-        required("content_nonce", Kind::Text),
+        checked(
+            "sequence_number",
+            Kind::BigInt,
+            Nullable::No,
+            Check::Between("agent_coding_session_messages_sequence_number_check", 0, i64::MAX),
+        ),
+        bounded(
+            "content_encrypted",
+            Nullable::No,
+            "agent_coding_session_messages_content_encrypted_bound",
+            64 << 20,
+        ),
+        bounded("content_nonce", Nullable::No, "agent_coding_session_messages_content_nonce_bound", 64),
         CREATED_AT,
+        required("user_id", Kind::Uuid),
+        required("change_id", Kind::BigInt),
     ],
     uniques: &[Unique {
         name: "agent_coding_session_messages_pkey",
@@ -269,6 +313,7 @@ static MESSAGES: TableDef = TableDef {
         OnDelete::Cascade
     )],
     owner: Owner::ThroughSession,
+    grants: Grants::Everything,
 };
 
 static SECRETS: TableDef = TableDef {
@@ -277,8 +322,13 @@ static SECRETS: TableDef = TableDef {
     columns: &[
         required("session_id", Kind::Uuid),
         required("device_id", Kind::Uuid),
-        required("ephemeral_public_key", Kind::Text),
-        required("encrypted_secret", Kind::Text),
+        bounded(
+            "ephemeral_public_key",
+            Nullable::No,
+            "agent_coding_session_secrets_ephemeral_public_key_bound",
+            64,
+        ),
+        bounded("encrypted_secret", Nullable::No, "agent_coding_session_secrets_encrypted_secret_bound", 256),
         optional("sender_device_id", Kind::Uuid),
         CREATED_AT,
     ],
@@ -299,6 +349,7 @@ static SECRETS: TableDef = TableDef {
         ),
     ],
     owner: Owner::ThroughSession,
+    grants: Grants::Everything,
 };
 
 /// The tables for SQLite. `arrival` is the rowid, which numbers rows in the order of their first arrival.
@@ -326,6 +377,9 @@ pub(crate) fn ddl() -> String {
         }
         sql.push_str(") STRICT;\n");
     }
+    sql.push_str("CREATE TABLE change_feed (last INTEGER NOT NULL) STRICT;\n");
+    sql.push_str("INSERT INTO change_feed (last) VALUES (0);\n");
+    sql.push_str("CREATE INDEX changes_of_user ON agent_coding_session_messages (user_id, change_id);\n");
     sql.push_str("CREATE INDEX secrets_of_device ON agent_coding_session_secrets (device_id);\n");
     sql.push_str("CREATE INDEX sessions_of_device ON agent_coding_sessions (device_id);\n");
     sql.push_str("CREATE INDEX sessions_of_repository ON agent_coding_sessions (repository_id);\n");

@@ -1,6 +1,7 @@
 //! Rows that a test needs before it begins.
 
 use levi_transport::{Table, Upsert};
+use levi_types::SessionId;
 
 use super::fake_supabase::FakeSupabase;
 use super::http::Request;
@@ -25,13 +26,37 @@ impl FakeSupabase {
     pub fn seed(&self, upsert: Upsert) -> Result<(), SeedError> {
         let Upsert { table, columns, body } = upsert;
         let (name, conflict) = (table.name(), table.conflict_columns());
-        let request = Request {
-            method: "POST".to_owned(),
-            target: format!("/rest/v1/{name}?on_conflict={conflict}&columns={columns}"),
-            headers: vec![("prefer".to_owned(), "resolution=merge-duplicates,return=minimal".to_owned())],
-            raw_head: Vec::new(),
-            body,
-        };
+        self.without_a_request(
+            table,
+            Request {
+                method: "POST".to_owned(),
+                target: format!("/rest/v1/{name}?on_conflict={conflict}&columns={columns}"),
+                headers: vec![("prefer".to_owned(), "resolution=merge-duplicates,return=minimal".to_owned())],
+                raw_head: Vec::new(),
+                body,
+            },
+        )
+    }
+
+    /// Deletes a session, and with it its messages and secrets, as another device does. Neither faults nor counters
+    /// notice.
+    ///
+    /// # Errors
+    /// [`SeedError`] if the id is not a uuid.
+    pub fn delete_session(&self, session: &SessionId) -> Result<(), SeedError> {
+        self.without_a_request(
+            Table::Sessions,
+            Request {
+                method: "DELETE".to_owned(),
+                target: format!("/rest/v1/{}?id=eq.{session}", Table::Sessions.name()),
+                headers: Vec::new(),
+                raw_head: Vec::new(),
+                body: Vec::new(),
+            },
+        )
+    }
+
+    fn without_a_request(&self, table: Table, request: Request) -> Result<(), SeedError> {
         let response = self.server.answer_rest(&request, Role::Service).response;
         if response.status < 400 {
             return Ok(());

@@ -21,7 +21,7 @@ pub struct Stats {
     pub refreshes: u64,
     /// Bytes of bodies.
     pub bytes: u64,
-    pub(crate) tables: [TableStats; 5],
+    pub(crate) tables: [TableStats; Table::ALL.len()],
 }
 
 /// The counters of one table.
@@ -59,5 +59,8 @@ const fn slot(table: Table) -> usize {
         Table::Sessions => 2,
         Table::Messages => 3,
         Table::Secrets => 4,
+        Table::DeviceList => 5,
+        Table::Keyrings => 6,
+        Table::Pairings => 7,
     }
 }

@@ -1,4 +1,4 @@
-//! The PostgreSQL types of the five tables: parses their text, stores them, and writes JSON.
+//! The PostgreSQL types of the tables: parses their text, stores them, and writes JSON.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,6 +14,7 @@ pub(crate) enum Kind {
     Uuid,
     Text,
     BigInt,
+    Integer,
     Bool,
     Timestamp,
 }
@@ -25,6 +26,7 @@ impl Kind {
             Self::Uuid => "uuid",
             Self::Text => "text",
             Self::BigInt => "bigint",
+            Self::Integer => "integer",
             Self::Bool => "boolean",
             Self::Timestamp => "timestamp with time zone",
         }
@@ -35,7 +37,7 @@ impl Kind {
         match self {
             Self::Uuid => "BLOB",
             Self::Text => "TEXT",
-            Self::BigInt | Self::Bool | Self::Timestamp => "INTEGER",
+            Self::BigInt | Self::Integer | Self::Bool | Self::Timestamp => "INTEGER",
         }
     }
 
@@ -45,6 +47,7 @@ impl Kind {
             Self::Text => Ok(Cell::Text(text)),
             Self::Uuid => Uuid::parse(&text).map(Cell::Uuid).ok_or(BadInput::Syntax),
             Self::BigInt => parse_bigint(&text).map(Cell::Int),
+            Self::Integer => parse_integer(&text).map(Cell::Int),
             Self::Bool => parse_bool(&text).map(Cell::Bool).ok_or(BadInput::Syntax),
             Self::Timestamp => timestamp::parse(&text).map(Cell::Time).ok_or(BadInput::Date),
         }
@@ -69,6 +72,10 @@ fn parse_bigint(text: &str) -> Result<i64, BadInput> {
         let is_integer = !unsigned.is_empty() && unsigned.bytes().all(|b| b.is_ascii_digit());
         if is_integer { BadInput::Range } else { BadInput::Syntax }
     })
+}
+
+fn parse_integer(text: &str) -> Result<i64, BadInput> {
+    parse_bigint(text).and_then(|n| i32::try_from(n).map(i64::from).map_err(|_| BadInput::Range))
 }
 
 fn parse_bool(text: &str) -> Option<bool> {
@@ -263,5 +270,7 @@ mod tests {
         for bad in ["", "1.5", "1e3", "x", "-"] {
             assert_eq!(parse_bigint(bad), Err(BadInput::Syntax), "{bad}");
         }
+        assert_eq!(parse_integer("2147483647"), Ok(2_147_483_647));
+        assert_eq!(parse_integer("2147483648"), Err(BadInput::Range));
     }
 }

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use levi::outbox::sqlite::SqliteOutbox;
 use levi::outbox::{OutboxError, OutboxStore};
-use levi_outbox::{Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, PayloadSink};
+use levi_outbox::{
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, ParkedParent, PayloadSink,
+};
 use levi_outbox::{RowHead, RowId, RowKey, RowState, Totals};
+use levi_types::{SessionId, UserId};
 
 /// What a good disk's sync costs here, times fifteen.
 const SLOW_COMMIT: Duration = Duration::from_millis(60);
@@ -43,12 +46,32 @@ impl OutboxStore for SlowOutbox {
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
         self.inner.row_state(row)
     }
+    fn session_was_sent(&self, session: &SessionId) -> Result<bool, OutboxError> {
+        self.inner.session_was_sent(session)
+    }
+
+    fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
+        self.inner.parked_parents(limit)
+    }
+
+    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
+        self.inner.writer()
+    }
+
+    fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
+        self.inner.last_sequence_number(session)
+    }
+
     fn totals(&self) -> Result<Totals, OutboxError> {
         self.inner.totals()
     }
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.inner.totals_as_committed()
+    }
+
+    fn user(&self) -> Result<Option<UserId>, OutboxError> {
+        self.inner.user()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

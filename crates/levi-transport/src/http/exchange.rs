@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::Arc;
 
 use levi_types::AccessToken;
@@ -11,7 +12,6 @@ use super::address::Address;
 use super::agents::{Agents, CancelOnDrop};
 use super::failure::{self, Phase};
 use super::headers::{self, sensitive};
-use super::off_thread::off_thread;
 use super::options::{HttpConfigError, HttpOptions, ProxyUse, Timeouts};
 use super::pace::{LONGEST, Pace};
 use super::{proxy, tls};
@@ -99,14 +99,15 @@ impl Exchange {
     /// Sends `call` on a thread of its own and waits for the whole response. If the future is dropped, the connection is
     /// closed, and the thread ends.
     pub(super) async fn run(&self, call: Call) -> Result<Response, ApiError> {
-        let agent = self.0.agents.take();
-        let mut cancel = CancelOnDrop::of(&agent);
+        let no_thread =
+            |error: io::Error| failure::unsent("no_thread", &format!("a request needs a thread: {error}"));
+        let thread = self.0.agents.take().map_err(no_thread)?;
+        let mut cancel = CancelOnDrop::of(&thread);
         let exchange = self.clone();
-        let ended = off_thread("levi-http", move || (exchange.run_blocking(&agent, call), agent)).await;
+        let ended = thread.run(move |agent| exchange.run_blocking(agent, call)).await;
         cancel.disarm();
-        let (outcome, agent) = ended
-            .map_err(|error| failure::unsent("no_thread", &format!("no thread for a request: {error}")))?;
-        self.0.agents.put_back(agent);
+        let outcome = ended.map_err(no_thread)?;
+        self.0.agents.put_back(thread);
         outcome
     }
 

@@ -2,11 +2,11 @@
 
 mod address;
 mod agents;
+mod append;
 mod early_answer;
 mod exchange;
 mod failure;
 mod headers;
-mod off_thread;
 mod options;
 mod pace;
 mod proxy;

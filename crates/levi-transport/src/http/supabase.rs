@@ -9,7 +9,7 @@ use super::exchange::{Call, Exchange};
 use super::options::{HttpConfigError, HttpOptions};
 use super::sign_in::HttpSignIn;
 use crate::api_error::{ApiError, Verdict};
-use crate::supabase::{Select, Supabase, Upsert};
+use crate::supabase::{Select, Supabase, Update, Upsert};
 
 /// A Supabase project over HTTPS. Clones share its connections.
 ///
@@ -18,7 +18,7 @@ use crate::supabase::{Select, Supabase, Upsert};
 /// [`Timeouts::connect`](crate::Timeouts::connect), and keeps no runtime waiting.
 #[derive(Clone)]
 pub struct HttpSupabase {
-    exchange: Exchange,
+    pub(super) exchange: Exchange,
 }
 
 impl HttpSupabase {
@@ -58,14 +58,45 @@ impl Supabase for HttpSupabase {
         self.exchange.run(call).await?.classify()
     }
 
+    async fn insert(&self, token: &AccessToken, insert: Upsert) -> Result<Vec<u8>, ApiError> {
+        let Upsert { table, columns, body } = insert;
+        let (name, key) = (table.name(), table.conflict_columns());
+        self.rows(Call {
+            method: Method::POST,
+            path: format!("/rest/v1/{name}?on_conflict={key}&columns={columns}&select={key}"),
+            bearer: Some(self.exchange.bearer(token)?),
+            prefer: Some("resolution=ignore-duplicates,return=representation"),
+            body: Some(Zeroizing::new(body)),
+        })
+        .await
+    }
+
+    async fn update(&self, token: &AccessToken, update: Update) -> Result<Vec<u8>, ApiError> {
+        self.rows(Call {
+            method: Method::PATCH,
+            path: format!("/rest/v1/{}?{}", update.table.name(), update.query),
+            bearer: Some(self.exchange.bearer(token)?),
+            prefer: Some("return=representation"),
+            body: Some(Zeroizing::new(update.body)),
+        })
+        .await
+    }
+
     async fn select(&self, token: &AccessToken, select: Select) -> Result<Vec<u8>, ApiError> {
-        let call = Call {
+        self.rows(Call {
             method: Method::GET,
             path: format!("/rest/v1/{}?{}", select.table.name(), select.query),
             bearer: Some(self.exchange.bearer(token)?),
             prefer: None,
             body: None,
-        };
+        })
+        .await
+    }
+}
+
+impl HttpSupabase {
+    /// The rows with which the server answers.
+    async fn rows(&self, call: Call) -> Result<Vec<u8>, ApiError> {
         let mut response = self.exchange.run(call).await?;
         if response.is_success() && response.body.trim_ascii_start().first() == Some(&b'[') {
             return Ok(std::mem::take(&mut *response.body));

@@ -144,6 +144,23 @@ pub struct MessageRow {
     pub content_nonce: String,
 }
 
+/// The place of a message, as the server names the rows that it inserted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+pub struct MessagePlace {
+    /// The session.
+    pub session_id: SessionId,
+    /// Position in the session.
+    #[serde(deserialize_with = "bigint")]
+    pub sequence_number: i64,
+}
+
+/// The nonce of a row that [`encode_message_row`] wrote, in base64. It names the sealed text: another text has another
+/// nonce.
+pub fn nonce_of(row: &[u8]) -> Option<&str> {
+    let (rest, nonce) = std::str::from_utf8(row).ok()?.strip_suffix("\"}")?.rsplit_once('"')?;
+    rest.ends_with(r#""content_nonce":"#).then_some(nonce)
+}
+
 /// A column that should hold base64 (RFC 4648, standard alphabet, padded) and does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{column} is not padded base64; the row is damaged or was not written by Levi")]
@@ -228,6 +245,11 @@ mod tests {
 
             let read: Vec<MessageRow> = decode_rows(&upsert.body).unwrap();
             prop_assert_eq!(read.len(), rows.len());
+            for (row, read) in rows.iter().zip(&read) {
+                let mut encoded = Vec::new();
+                encode_message_row(&mut encoded, &row.0.as_str().into(), row.1, &row.2, &row.3);
+                prop_assert_eq!(nonce_of(&encoded), Some(read.content_nonce.as_str()));
+            }
             for (read, (session, sequence_number, ciphertext, nonce)) in read.iter().zip(&rows) {
                 prop_assert_eq!(read.session_id.as_ref().unwrap().as_str(), session);
                 prop_assert_eq!(read.sequence_number, *sequence_number);

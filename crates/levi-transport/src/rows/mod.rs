@@ -9,8 +9,9 @@ mod record;
 mod timestamp;
 
 pub use decode::decode_rows;
-pub use message::{MessageBatch, MessageRow, NotBase64, encode_message_row};
+pub use message::{MessageBatch, MessagePlace, MessageRow, NotBase64, encode_message_row, nonce_of};
 pub use record::{
-    DeviceRow, REPOSITORY_ACTIVE, Record, RepositoryRow, SecretRow, SessionOwner, SessionRow, upsert_of,
+    DeviceRow, FoundRepository, REPOSITORY_ACTIVE, Record, RepositoryRow, SecretRow, SessionOwner,
+    SessionRow, upsert_of,
 };
 pub use timestamp::rfc3339;

@@ -114,6 +114,11 @@ pub struct RepositoryRow {
     pub status: String,
 }
 
+/// Text that PostgreSQL stores: it has no NUL.
+fn storable(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
 impl RepositoryRow {
     /// The row of a repository on `device_id`. A repository with a worktree branch is a worktree.
     pub fn new(user_id: UserId, device_id: DeviceId, repository: &Repository) -> Self {
@@ -123,12 +128,12 @@ impl RepositoryRow {
             id,
             user_id,
             device_id,
-            name,
+            name: storable(name),
             local_path,
-            remote_url,
-            default_branch,
+            remote_url: remote_url.map(storable),
+            default_branch: default_branch.map(storable),
             is_worktree: worktree_branch.is_some(),
-            worktree_branch,
+            worktree_branch: worktree_branch.map(storable),
             status: REPOSITORY_ACTIVE.to_owned(),
         }
     }
@@ -176,11 +181,11 @@ impl SessionRow {
             device_id: session.owner_device_id.unwrap_or(this_device),
             repository_id: session.repository_id,
             status: session.status,
-            title: session.title,
-            current_branch: session.current_branch,
-            working_directory: session.working_directory,
+            title: session.title.map(storable),
+            current_branch: session.current_branch.map(storable),
+            working_directory: session.working_directory.map(storable),
             is_worktree: session.worktree_path.is_some(),
-            worktree_path: session.worktree_path,
+            worktree_path: session.worktree_path.map(storable),
             last_heartbeat_at: Some(rfc3339(now)),
         }
     }
@@ -216,6 +221,13 @@ impl Record for SecretRow {
         }
         Cow::Borrowed("session_id,device_id,ephemeral_public_key,encrypted_secret")
     }
+}
+
+/// A repository that was looked for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct FoundRepository {
+    /// The id.
+    pub id: RepositoryId,
 }
 
 /// The device that owns a session.

@@ -1,5 +1,8 @@
 //! The cases in groups.
 
+mod bounds;
+mod change_feed;
+mod device_list;
 mod key;
 mod owner;
 mod parent;
@@ -23,6 +26,9 @@ pub(super) fn all() -> Vec<Case> {
         key::cases(),
         owner::cases(),
         read::cases(),
+        change_feed::cases(),
+        device_list::cases(),
+        bounds::cases(),
     ]
     .into_iter()
     .flatten()

@@ -9,7 +9,7 @@ use crate::contract::environment::{Environment, upsert};
 use crate::contract::error::ContractError;
 use crate::contract::target::Server;
 
-const CHECK_ON_LITE: &str =
+pub(super) const CHECK_ON_LITE: &str =
     "it does not pass on 23514, so the row is retried as on a busy server, not parked";
 
 pub(super) fn cases() -> Vec<Case> {

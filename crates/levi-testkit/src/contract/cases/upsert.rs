@@ -43,6 +43,38 @@ pub(super) fn cases() -> Vec<Case> {
             holds(env, seen, &[])
         })
         .means(Verdict::Rejected, &["23502"]),
+        case("an insert that leaves existing rows alone returns the new ones", |env| {
+            put(env, &[env.mine.message_row(2, "Yg==")])?;
+            let rows = [env.mine.message_row(1, "YQ=="), env.mine.message_row(2, "Yw==")];
+            let reply = env.send(insert(&rows))?;
+            let expected = vec![json!({"session_id": env.mine.session, "sequence_number": 1})];
+            let seen = Seen::rest(&reply).effect("the answer", reply.rows(), expected);
+            holds(env, seen, &[("1", "YQ=="), ("2", "Yg==")])
+        }),
+        case("an insert of rows that are all there returns none", |env| {
+            put(env, &[env.mine.message_row(1, "YQ==")])?;
+            let reply = env.send(insert(&[env.mine.message_row(1, "Yg==")]))?;
+            let seen = Seen::rest(&reply).effect("the answer", reply.rows(), vec![]);
+            holds(env, seen, &[("1", "YQ==")])
+        }),
+        case("one bad row among good ones: an insert writes none", |env| {
+            let mut bad = env.mine.message_row(2, "Yg==");
+            bad["content_encrypted"] = Value::Null;
+            let seen = Seen::rest(&env.send(insert(&[env.mine.message_row(1, "YQ=="), bad]))?);
+            holds(env, seen, &[])
+        })
+        .means(Verdict::Rejected, &["23502"]),
+        case("a text is replaced where its nonce is the one that was seen", |env| {
+            put(env, &[env.mine.message_row(1, "YQ==")])?;
+            let nonce = env.mine.message_row(1, "YQ==")["content_nonce"].clone();
+            let seen = replaced(env, nonce.as_str().unwrap_or_default(), 1)?;
+            holds(env, seen, &[("1", "Yg==")])
+        }),
+        case("a text is left alone where its nonce is another one", |env| {
+            put(env, &[env.mine.message_row(1, "YQ==")])?;
+            let seen = replaced(env, "another", 0)?;
+            holds(env, seen, &[("1", "YQ==")])
+        }),
         case("2,000 rows", many_rows),
         case("a message of 1 MiB", |env| {
             let content = "A".repeat((1 << 20) / 3 * 4 + 4);
@@ -104,6 +136,27 @@ pub(super) fn cases() -> Vec<Case> {
         ),
     );
     cases
+}
+
+fn insert(rows: &[Value]) -> Call {
+    let Upsert { columns, body, .. } = messages(rows);
+    let key = Table::Messages.conflict_columns();
+    let path = format!("/rest/v1/{MESSAGES}?on_conflict={key}&columns={columns}&select={key}");
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Call::new("POST", path).body(body).prefer("resolution=ignore-duplicates,return=representation")
+}
+
+/// Another text for message 1, if it has this nonce; `rows` is how many rows come back.
+fn replaced(env: &Environment<'_>, nonce: &str, rows: usize) -> Result<Seen, ContractError> {
+    let session = &env.mine.session;
+    let nonce = nonce.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let path = format!(
+        "/rest/v1/{MESSAGES}?select=sequence_number&session_id=eq.{session}&sequence_number=eq.1\
+         &content_nonce=eq.{nonce}"
+    );
+    let body = json!({"content_encrypted": "Yg=="}).to_string();
+    let reply = env.send(Call::new("PATCH", path).body(body).prefer("return=representation"))?;
+    Ok(Seen::rest(&reply).effect("rows returned", reply.rows().len(), rows))
 }
 
 fn many_rows(env: &Environment<'_>) -> Result<Seen, ContractError> {

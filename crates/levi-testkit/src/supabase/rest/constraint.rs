@@ -19,7 +19,8 @@ pub(crate) fn check_row(table: &TableDef, row: &[Cell<'_>]) -> Result<(), RestEr
         let Some(check) = &column.check else { continue };
         let holds = match (check, cell) {
             (Check::OneOf(_, words), Cell::Text(text)) => words.contains(&&**text),
-            (Check::NotNegative(_), Cell::Int(n)) => *n >= 0,
+            (Check::Between(_, low, high), Cell::Int(n)) => (low..=high).contains(&n),
+            (Check::MaxBytes(_, bytes), Cell::Text(text)) => text.len() <= *bytes,
             // A check whose result is null holds.
             _ => true,
         };

@@ -189,7 +189,7 @@ impl RestError {
     }
 
     pub(crate) fn check_violated(table: &TableDef, check: &Check, row: &[Cell<'_>]) -> Self {
-        let (Check::OneOf(name, _) | Check::NotNegative(name)) = check;
+        let (Check::OneOf(name, _) | Check::Between(name, ..) | Check::MaxBytes(name, _)) = check;
         let message = format!("new row for relation \"{}\" violates check constraint \"{name}\"", table.name);
         Self::new(400, "23514", message).details(failing_row(row))
     }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, params_from_iter};
 
+use super::change_feed::ChangeFeed;
 use super::constraint;
 use super::error::RestError;
 use super::payload::Payload;
@@ -61,14 +62,21 @@ impl<'a> Insert<'a> {
     pub(crate) fn apply(self, connection: &Connection, role: Role) -> Result<Applied<'a>, RestError> {
         let Self { table, payload, conflict, missing, now } = self;
         let Payload { columns, rows } = payload;
-        let rows: Vec<_> = rows.into_iter().map(|row| full_row(table, &columns, row, missing, now)).collect();
+        let mut rows: Vec<_> =
+            rows.into_iter().map(|row| full_row(table, &columns, row, missing, now)).collect();
         let mut policy = Policy::new(connection, role);
-        let mut writer = Writer::new(connection, table, columns, conflict);
+        let mut writer = Writer::new(connection, table, columns, conflict)?;
         let mut written = Vec::with_capacity(rows.len());
-        for row in &rows {
+        for row in &mut rows {
+            if let Some(feed) = &mut writer.feed {
+                feed.before_insert(row, &mut policy)?;
+            }
             policy.check_new(table, row)?;
             constraint::check_row(table, row)?;
             written.push(writer.write(row, &mut policy)?);
+        }
+        if let Some(feed) = writer.feed {
+            feed.finish()?;
         }
         let kept = rows
             .iter()
@@ -118,6 +126,7 @@ struct Writer<'c> {
     /// The columns of the payload, which a merge overwrites.
     columns: Vec<usize>,
     touched: HashSet<i64>,
+    feed: Option<ChangeFeed<'c>>,
 }
 
 impl<'c> Writer<'c> {
@@ -126,7 +135,7 @@ impl<'c> Writer<'c> {
         table: &'static TableDef,
         columns: Vec<usize>,
         conflict: Conflict,
-    ) -> Self {
+    ) -> Result<Self, RestError> {
         let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
         let marks = vec!["?"; names.len()].join(", ");
         let on_conflict = match conflict {
@@ -137,10 +146,19 @@ impl<'c> Writer<'c> {
         };
         let insert_sql =
             format!("INSERT INTO {} ({}) VALUES ({marks}){on_conflict}", table.name, names.join(", "));
-        let sets: Vec<_> =
-            columns.iter().map(|index| format!("{} = ?", table.columns[*index].name)).collect();
+        let sets: Vec<_> = names.iter().map(|name| format!("{name} = ?")).collect();
         let update_sql = format!("UPDATE {} SET {} WHERE arrival = ?", table.name, sets.join(", "));
-        Self { connection, table, conflict, insert_sql, update_sql, columns, touched: HashSet::new() }
+        let feed = ChangeFeed::of(connection, table)?;
+        Ok(Self {
+            connection,
+            table,
+            conflict,
+            insert_sql,
+            update_sql,
+            columns,
+            touched: HashSet::new(),
+            feed,
+        })
     }
 
     fn write(&mut self, row: &[Cell<'_>], policy: &mut Policy<'_>) -> Result<Written, RestError> {
@@ -175,11 +193,18 @@ impl<'c> Writer<'c> {
         if self.columns.is_empty() {
             return Ok(Written::Updated(arrival));
         }
+        let mut merged: Vec<Cell<'_>> = existing.clone();
+        for index in &self.columns {
+            merged[*index] = row[*index].clone();
+        }
+        if let Some(feed) = &mut self.feed {
+            feed.before_update(self.table, &existing, &mut merged, policy)?;
+        }
         let arrival_cell = Cell::Int(arrival);
-        let values = self.columns.iter().map(|index| &row[*index]).chain([&arrival_cell]);
+        let values = merged.iter().chain([&arrival_cell]);
         match self.connection.prepare_cached(&self.update_sql)?.execute(params_from_iter(values)) {
             Ok(_) => Ok(Written::Updated(arrival)),
-            Err(error) => Err(self.refusal(error, row, Some(arrival))?),
+            Err(error) => Err(self.refusal(error, &merged, Some(arrival))?),
         }
     }
 

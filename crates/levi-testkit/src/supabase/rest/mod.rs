@@ -1,5 +1,6 @@
-//! `/rest/v1`: PostgREST for five tables.
+//! `/rest/v1`: PostgREST for the tables of `supabase/migrations`.
 
+mod change_feed;
 mod constraint;
 pub(crate) mod error;
 mod insert;
@@ -23,7 +24,7 @@ use self::select::Rows;
 use super::database::{Database, MessageWrite};
 use super::http::{Request, Response};
 use super::role::Role;
-use super::schema::TableDef;
+use super::schema::{Grants, TableDef};
 
 /// An answer, and what to count for it.
 pub(crate) struct Outcome {
@@ -58,6 +59,14 @@ pub(crate) fn answer(database: &Database, request: &Request, role: Role, max_row
     }
 }
 
+/// The privilege that a request needs beyond what everybody signed in has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    SelectOrInsert,
+    Update,
+    Delete,
+}
+
 struct Call<'r> {
     database: &'r Database,
     request: &'r Request,
@@ -80,16 +89,19 @@ impl Call<'_> {
         }
     }
 
-    /// The migrations revoke all privileges from `anon`.
-    fn check_grant(&self) -> Result<(), RestError> {
-        if self.role == Role::Anon {
-            return Err(RestError::permission_denied(self.table, self.role));
-        }
-        Ok(())
+    /// The migrations revoke all privileges from `anon`, and some from `authenticated`.
+    fn check_grant(&self, needs: Needs) -> Result<(), RestError> {
+        let granted = match (self.role, self.table.grants) {
+            (Role::Service, _) | (Role::Authenticated(_), Grants::Everything) => true,
+            (Role::Authenticated(_), Grants::NoDelete) => needs != Needs::Delete,
+            (Role::Authenticated(_), Grants::AppendOnly) => needs == Needs::SelectOrInsert,
+            (Role::Anon, _) => false,
+        };
+        if granted { Ok(()) } else { Err(RestError::permission_denied(self.table, self.role)) }
     }
 
     fn get(&self, query: &Query) -> Result<Outcome, RestError> {
-        self.check_grant()?;
+        self.check_grant(Needs::SelectOrInsert)?;
         let (rows, total) = self.database.read(|connection| {
             let rows = select::select(connection, self.table, query, self.role, self.max_rows)?;
             let total = if self.prefer.count_exact {
@@ -109,7 +121,10 @@ impl Call<'_> {
     fn post(&self, query: &Query) -> Result<Outcome, RestError> {
         let conflict = self.conflict(query)?;
         let payload = payload::parse(self.table, query.columns.as_deref(), &self.request.body)?;
-        self.check_grant()?;
+        self.check_grant(match conflict {
+            Conflict::Merge(_) => Needs::Update,
+            Conflict::Fail | Conflict::Ignore(_) => Needs::SelectOrInsert,
+        })?;
         let insert =
             Insert { table: self.table, payload, conflict, missing: self.prefer.missing, now: self.now };
         let (inserted, updated, returned) = self.database.write(|connection| {
@@ -156,7 +171,7 @@ impl Call<'_> {
 
     fn patch(&self, query: &Query) -> Result<Outcome, RestError> {
         let payload = payload::parse(self.table, query.columns.as_deref(), &self.request.body)?;
-        self.check_grant()?;
+        self.check_grant(Needs::Update)?;
         let (count, returned) = self.database.write(|connection| {
             let arrivals = select::arrivals(connection, self.table, query, self.role)?;
             modify::update(connection, self.table, &payload, &arrivals, self.role)?;
@@ -168,7 +183,7 @@ impl Call<'_> {
     }
 
     fn delete(&self, query: &Query) -> Result<Outcome, RestError> {
-        self.check_grant()?;
+        self.check_grant(Needs::Delete)?;
         let (count, returned) = self.database.write(|connection| {
             let arrivals = select::arrivals(connection, self.table, query, self.role)?;
             let returned = self.returned(connection, query, &arrivals)?;

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, params_from_iter};
 
+use super::change_feed::ChangeFeed;
 use super::constraint;
 use super::error::RestError;
 use super::insert::read_row;
@@ -23,10 +24,10 @@ pub(crate) fn update(
     if payload.columns.is_empty() {
         return Ok(());
     }
-    let sets: Vec<_> =
-        payload.columns.iter().map(|index| format!("{} = ?", table.columns[*index].name)).collect();
+    let sets: Vec<_> = table.columns.iter().map(|column| format!("{} = ?", column.name)).collect();
     let sql = format!("UPDATE {} SET {} WHERE arrival = ?", table.name, sets.join(", "));
     let mut policy = Policy::new(connection, role);
+    let mut feed = ChangeFeed::of(connection, table)?;
     let mut changed = Vec::with_capacity(arrivals.len());
     for arrival in arrivals {
         let old = read_row(connection, table, *arrival)?;
@@ -34,10 +35,13 @@ pub(crate) fn update(
         for (index, cell) in payload.columns.iter().zip(changes) {
             row[*index] = cell.clone().unwrap_or(Cell::Null).into_owned();
         }
+        if let Some(feed) = &mut feed {
+            feed.before_update(table, &old, &mut row, &mut policy)?;
+        }
         policy.check_new(table, &row)?;
         constraint::check_row(table, &row)?;
         let arrival_cell = Cell::Int(*arrival);
-        let values = payload.columns.iter().map(|index| &row[*index]).chain([&arrival_cell]);
+        let values = row.iter().chain([&arrival_cell]);
         if let Err(error) = connection.prepare_cached(&sql)?.execute(params_from_iter(values)) {
             let violated = constraint::unique_violation(connection, table, &row, Some(*arrival))?;
             return Err(violated.unwrap_or_else(|| error.into()));
@@ -48,6 +52,9 @@ pub(crate) fn update(
             return Err(error);
         }
         changed.push(row);
+    }
+    if let Some(feed) = feed {
+        feed.finish()?;
     }
     constraint::check_parents(connection, table, &changed)
 }

@@ -65,10 +65,25 @@ impl<'c> Policy<'c> {
         if allowed { Ok(()) } else { Err(RestError::row_level_security_using(table, self.role)) }
     }
 
+    /// The owner of the session, if this role sees the session.
+    pub(crate) fn visible_owner(&mut self, session: Option<Uuid>) -> Result<Option<Uuid>, RestError> {
+        let Some(session) = session else { return Ok(None) };
+        let owner = self.owner_of(session)?;
+        Ok(owner.filter(|owner| match self.role {
+            Role::Service => true,
+            Role::Authenticated(user) => *owner == user,
+            Role::Anon => false,
+        }))
+    }
+
+    fn owner_of(&mut self, session: Uuid) -> Result<Option<Uuid>, RestError> {
+        let sql = "SELECT user_id FROM agent_coding_sessions WHERE id = ?";
+        owner(self.connection, &mut self.sessions, sql, session)
+    }
+
     fn owns_session(&mut self, session: Option<Uuid>, user: Uuid) -> Result<bool, RestError> {
         let Some(session) = session else { return Ok(false) };
-        let sql = "SELECT user_id FROM agent_coding_sessions WHERE id = ?";
-        Ok(owner(self.connection, &mut self.sessions, sql, session)? == Some(user))
+        Ok(self.owner_of(session)? == Some(user))
     }
 
     /// A missing column or value is allowed.

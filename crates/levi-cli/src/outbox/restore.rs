@@ -1,0 +1,36 @@
+//! `levi outbox restore`: a session that was deleted on another device, written to the server again.
+
+use levi::core::{SystemClock, rows_to_restore};
+use levi::outbox::sqlite::AdminCommand;
+use levi::types::Clock as _;
+use levi::{SessionId, SessionStore as _, SyncError};
+use serde::Serialize;
+
+use super::{RestoreArgs, change, outbox_path};
+use crate::console::Console;
+use crate::data_dir::{self, DataDir};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::ids::canonical_uuid;
+
+#[derive(Serialize)]
+struct Restored<'a> {
+    restored: &'a SessionId,
+}
+
+pub(super) fn run(args: &RestoreArgs, console: Console) -> Result<Exit, CliError> {
+    let path = outbox_path(&args.data)?;
+    let id = canonical_uuid(&args.session).ok_or(CliError::NotAUuid { what: "the session" })?;
+    let session = SessionId::from(id);
+    let store = DataDir::open(data_dir::resolve(args.data.data_dir.as_deref()))?.session_store()?;
+    let known = store.session(&session)?.ok_or_else(|| SyncError::SessionNotFound(session.clone()))?;
+    if store.session_secret(&session)?.is_none() {
+        return Err(SyncError::SecretNotFound(session).into());
+    }
+    let rows = rows_to_restore(&known, SystemClock::new().now().wall);
+    let command = AdminCommand::RestoreSession { session: session.clone(), rows };
+    let notice = change::commit(&path, &[command])?;
+    console.json(&Restored { restored: &session })?;
+    console.say(format!("session {session} is written again; {}", change::next(notice)))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,42 @@
+//! Messages whose places other texts have on the server.
+
+use std::collections::HashMap;
+
+use levi_outbox::{Change, LaneKey, Reason};
+use levi_transport::rows::MessagePlace;
+use levi_types::Now;
+
+use super::Batcher;
+use super::io::{BatchId, Part};
+use crate::write_messages::TakenRow;
+
+impl Batcher {
+    /// The server took the request. The rows whose places were taken are parked, because no later attempt can succeed
+    /// without overwriting what somebody else wrote.
+    pub(super) fn taken(&mut self, now: Now, id: BatchId, taken: Vec<TakenRow>) {
+        let Some(mut batch) = self.in_flight.remove(&id) else { return };
+        let mut taken: HashMap<MessagePlace, Reason> =
+            taken.into_iter().map(|row| (row.place, row.reason)).collect();
+        for Part { lane, key, rows } in &mut batch.parts {
+            let LaneKey::Messages(session) = key else { continue };
+            let reason = |sequence_number| {
+                taken.remove(&MessagePlace { session_id: session.clone(), sequence_number })
+            };
+            let mut reason = reason;
+            let mut parked = Vec::new();
+            rows.retain(|row| match reason(row.sequence_number) {
+                Some(reason) => {
+                    parked.push(Change::Park { lane: *lane, row: row.key, reason, at: now.wall });
+                    false
+                }
+                None => true,
+            });
+            self.actions.extend(parked.into_iter().map(super::Action::Commit));
+        }
+        if batch.user_changes == self.user_changes {
+            self.accepted(now, batch);
+        } else {
+            self.outcome_of_another_user(now, batch, Ok(()));
+        }
+    }
+}

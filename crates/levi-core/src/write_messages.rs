@@ -1,0 +1,165 @@
+//! Writing a batch of messages without overwriting what somebody else wrote.
+//!
+//! One request inserts the rows whose places are free and returns those. In the ordinary case that is all of them, and
+//! the batch is done. Where a row was there already, one more request reads its nonce, which names the sealed text:
+//! this text means that the answer to an earlier request was lost; an earlier text of the same message is replaced; any
+//! other text is another writer's, and stays.
+
+use std::collections::{BTreeMap, HashSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use levi_crypto::same_message;
+use levi_outbox::Reason;
+use levi_transport::rows::{MessagePlace, MessageRow, decode_rows};
+use levi_transport::{ApiError, Select, Supabase, Update, Upsert, Verdict};
+use levi_types::{AccessToken, SessionId};
+use serde_json::Value;
+
+/// The code of a message whose place another text has on the server.
+const SEQUENCE_TAKEN: &str = "sequence_taken";
+
+/// Sequence numbers in one query, so that its address stays short.
+const NUMBERS_PER_QUERY: usize = 100;
+
+/// A message of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentMessage {
+    /// Its session and sequence number.
+    pub place: MessagePlace,
+    /// The nonce under which it is sealed, in base64. It names the text.
+    pub nonce: Box<str>,
+    /// Whether it replaces whatever text the server has in its place.
+    pub overwrite: Overwrite,
+}
+
+/// What a message may replace on the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// An earlier text of the same message by the same outbox.
+    #[default]
+    OwnOnly,
+    /// Any text, because the caller said so.
+    Anything,
+}
+
+/// A message that the server did not take, because another text has its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenRow {
+    /// The place.
+    pub place: MessagePlace,
+    /// The fingerprints of both texts, for people.
+    pub reason: Reason,
+}
+
+/// Writes the rows of `insert`, which are those of `messages` in their order. Returns the ones whose places other texts
+/// have; the server has all others.
+///
+/// # Errors
+/// [`ApiError`]. Some rows may have been written.
+pub async fn write_messages(
+    supabase: &dyn Supabase,
+    token: &AccessToken,
+    insert: Upsert,
+    messages: &[SentMessage],
+) -> Result<Vec<TakenRow>, ApiError> {
+    let body = insert.body.clone();
+    let inserted: Vec<MessagePlace> = decode_rows(&supabase.insert(token, insert).await?)?;
+    if inserted.len() == messages.len() {
+        return Ok(Vec::new());
+    }
+    let inserted: HashSet<MessagePlace> = inserted.into_iter().collect();
+    let present = messages.iter().enumerate().filter(|(_, message)| !inserted.contains(&message.place));
+    let present: Vec<(usize, &SentMessage)> = present.collect();
+    let nonces = nonces(supabase, token, &present).await?;
+    let mut taken = Vec::new();
+    for (index, message) in present {
+        let theirs = nonces.get(&key(&message.place)).ok_or_else(changed)?;
+        if *theirs == *message.nonce {
+            continue;
+        }
+        if message.overwrite == Overwrite::Anything || is_own(&message.nonce, theirs) {
+            replace(supabase, token, message, theirs, row(&body, index)?).await?;
+        } else {
+            taken.push(TakenRow { place: message.place.clone(), reason: reason(message, theirs) });
+        }
+    }
+    Ok(taken)
+}
+
+fn key(place: &MessagePlace) -> (SessionId, i64) {
+    (place.session_id.clone(), place.sequence_number)
+}
+
+/// The nonces of the rows that were there already.
+async fn nonces(
+    supabase: &dyn Supabase,
+    token: &AccessToken,
+    present: &[(usize, &SentMessage)],
+) -> Result<BTreeMap<(SessionId, i64), String>, ApiError> {
+    let mut missing: BTreeMap<SessionId, Vec<i64>> = BTreeMap::new();
+    for (_, SentMessage { place, .. }) in present {
+        missing.entry(place.session_id.clone()).or_default().push(place.sequence_number);
+    }
+    let mut nonces = BTreeMap::new();
+    for (session, mut numbers) in missing {
+        while !numbers.is_empty() {
+            let asked = &numbers[..numbers.len().min(NUMBERS_PER_QUERY)];
+            let page = supabase.select(token, Select::nonces(&session, asked)).await?;
+            let page: Vec<MessageRow> = decode_rows(&page)?;
+            let before = numbers.len();
+            for row in page {
+                numbers.retain(|number| *number != row.sequence_number);
+                nonces.insert((session.clone(), row.sequence_number), row.content_nonce);
+            }
+            // A server may return fewer rows than asked for, but not none: they were there a moment ago.
+            if numbers.len() == before {
+                return Err(changed());
+            }
+        }
+    }
+    Ok(nonces)
+}
+
+/// Whether the text on the server is an earlier one of the same message by the same outbox.
+fn is_own(mine: &str, theirs: &str) -> bool {
+    let (Ok(mine), Ok(theirs)) = (BASE64.decode(mine), BASE64.decode(theirs)) else { return false };
+    same_message(&mine, &theirs)
+}
+
+/// Replaces the text that was just seen, and no other.
+async fn replace(
+    supabase: &dyn Supabase,
+    token: &AccessToken,
+    message: &SentMessage,
+    theirs: &str,
+    row: Vec<u8>,
+) -> Result<(), ApiError> {
+    let MessagePlace { session_id, sequence_number } = &message.place;
+    let update = Update::message(session_id, *sequence_number, theirs, row);
+    let updated: Vec<MessageRow> = decode_rows(&supabase.update(token, update).await?)?;
+    if updated.is_empty() { Err(changed()) } else { Ok(()) }
+}
+
+/// One row of the body.
+fn row(body: &[u8], index: usize) -> Result<Vec<u8>, ApiError> {
+    let rows: Vec<Value> = serde_json::from_slice(body).map_err(|_| changed())?;
+    rows.get(index).map(|row| row.to_string().into_bytes()).ok_or_else(changed)
+}
+
+/// Somebody else changes the same rows at this moment: try again a little later.
+fn changed() -> ApiError {
+    let detail = "rows that the server had are gone, or were changed meanwhile";
+    ApiError::new(Verdict::Busy, "rows_changed", detail)
+}
+
+fn reason(message: &SentMessage, theirs: &str) -> Reason {
+    let (number, mine) = (message.place.sequence_number, &message.nonce);
+    // A server's text: of another writer it may be anything.
+    let theirs: String = theirs.chars().filter(|c| c.is_ascii_graphic()).take(32).collect();
+    let detail = format!(
+        "the server has another message at sequence number {number}, and nothing was overwritten: \
+         its fingerprint is {theirs}, this one's is {mine}"
+    );
+    Reason { code: SEQUENCE_TAKEN.into(), detail }
+}

@@ -1,0 +1,174 @@
+//! Reading a list from the rows that the server shows.
+
+use levi_types::UserId;
+
+use super::DeviceList;
+use crate::entry::{Entry, EntryError, Header, ListRow, SignedEntry};
+use crate::hash::EntryHash;
+use crate::keys::PublicKeys;
+use crate::member::MemberType;
+
+impl DeviceList {
+    /// Reads the list that begins with `genesis`. Rows may be in any order; rows of other lists and garbage are skipped.
+    ///
+    /// Without a pin: the server may have cut the list short. A device that has a pin uses
+    /// [`extend`](DeviceList::extend), a new one compares the head with that in the pairing answer.
+    ///
+    /// # Errors
+    /// [`ReadError::NoGenesis`] if no row is that genesis, [`ReadError::UnknownKind`] if this version cannot read on.
+    pub fn read(user_id: &UserId, genesis: EntryHash, rows: &[ListRow]) -> Result<Self, ReadError> {
+        walk(user_id, genesis, &decoded(rows), |_| false)
+    }
+
+    /// The hash of every valid genesis among the rows, in the order of their slots.
+    ///
+    /// There may be several: after `levi init --again`, and because anybody with the user's token can begin a list of
+    /// their own. Only a pin, a pairing or the recovery key says which one is the user's.
+    pub fn geneses(user_id: &UserId, rows: &[ListRow]) -> Vec<EntryHash> {
+        geneses(user_id, &decoded(rows))
+    }
+
+    /// Reads the list whose recovery key has the given public keys, for a device that has nothing but the recovery key.
+    ///
+    /// A list with that key can only have been begun, or given that key, by somebody who has it, because it cosigns.
+    ///
+    /// # Errors
+    /// [`ReadError::OtherRecoveryKey`] if no list has that recovery key, [`ReadError::ReplacedRecoveryKey`] if one had it
+    /// earlier, [`ReadError::SeveralLists`] if several have it, [`ReadError::UnknownKind`] as above.
+    pub fn read_with_recovery_key(
+        user_id: &UserId,
+        recovery: &PublicKeys,
+        rows: &[ListRow],
+    ) -> Result<Self, ReadError> {
+        let rows = decoded(rows);
+        let mut found: Option<Self> = None;
+        let mut error = ReadError::OtherRecoveryKey;
+        for genesis in geneses(user_id, &rows) {
+            let list = match walk(user_id, genesis, &rows, |_| false) {
+                Ok(list) => list,
+                Err(stopped) => {
+                    error = stopped;
+                    continue;
+                }
+            };
+            if list.recovery().is_some_and(|member| member.keys() == recovery) {
+                if found.is_some() {
+                    return Err(ReadError::SeveralLists);
+                }
+                found = Some(list);
+            } else if had(&list, recovery) {
+                error = ReadError::ReplacedRecoveryKey;
+            }
+        }
+        found.ok_or(error)
+    }
+}
+
+fn had(list: &DeviceList, recovery: &PublicKeys) -> bool {
+    let recovery_keys = list.members().iter().map(|known| &known.member);
+    recovery_keys
+        .filter(|member| member.member_type() == MemberType::Recovery)
+        .any(|member| member.keys() == recovery)
+}
+
+/// A row that may be an entry.
+pub(crate) struct Candidate {
+    slot: u64,
+    signed: SignedEntry,
+    entry: Result<Entry, EntryError>,
+}
+
+/// The rows that may be entries, by slot.
+pub(crate) fn decoded(rows: &[ListRow]) -> Vec<Candidate> {
+    let mut candidates: Vec<Candidate> = rows.iter().filter_map(candidate).collect();
+    candidates.sort_by_key(|candidate| candidate.slot);
+    candidates
+}
+
+fn candidate(row: &ListRow) -> Option<Candidate> {
+    let signed = SignedEntry::from_row(row).ok()?;
+    let entry = Entry::decode(&signed.entry);
+    let slot = match &entry {
+        Ok(entry) => entry.header.slot,
+        Err(EntryError::UnknownKind(_)) => Header::decode(&signed.entry).ok()?.1.slot,
+        Err(_) => return None,
+    };
+    // The slot is signed, so that the server cannot move an entry to the front of another.
+    (slot == row.slot).then_some(Candidate { slot, signed, entry })
+}
+
+pub(crate) fn geneses(user_id: &UserId, rows: &[Candidate]) -> Vec<EntryHash> {
+    let valid =
+        rows.iter().filter(|row| row.entry.is_ok() && DeviceList::begin(user_id, &row.signed).is_ok());
+    valid.map(|row| row.signed.hash()).collect()
+}
+
+/// Accepts the first valid row on the head, again and again. Signatures of entries that `is_known` names were verified
+/// before.
+pub(crate) fn walk(
+    user_id: &UserId,
+    genesis: EntryHash,
+    rows: &[Candidate],
+    is_known: impl Fn(&SignedEntry) -> bool,
+) -> Result<DeviceList, ReadError> {
+    let mut list: Option<DeviceList> = None;
+    for row in rows {
+        let Some(list) = &mut list else {
+            if row.signed.hash() == genesis {
+                list = DeviceList::begin(user_id, &row.signed).ok();
+            }
+            continue;
+        };
+        match &row.entry {
+            Ok(entry) => match list.accept_decoded(&row.signed, entry, &is_known) {
+                // Refused: garbage, or an entry that lost a race.
+                Ok(()) | Err(_) => {}
+            },
+            Err(EntryError::UnknownKind(kind)) => stop_at_unknown(list, &row.signed, *kind)?,
+            Err(_) => {}
+        }
+    }
+    list.ok_or(ReadError::NoGenesis)
+}
+
+/// Stops at an entry of an unknown kind if a member signed it where it counts: an active member on the head, or the
+/// recovery key on any entry of the list.
+fn stop_at_unknown(list: &DeviceList, signed: &SignedEntry, kind: u8) -> Result<(), ReadError> {
+    let Ok((_, header)) = Header::decode(&signed.entry) else { return Ok(()) };
+    let Some(signer) = list.active(&header.signer_id) else { return Ok(()) };
+    let counts = header.prev == list.head()
+        || signer.member_type() == MemberType::Recovery && list.position(header.prev).is_some();
+    let verified = signer.keys().signing().verify(&signed.entry, &signed.signature).is_ok();
+    if counts && header.user_id == *list.user_id() && verified {
+        return Err(ReadError::UnknownKind { kind, slot: header.slot });
+    }
+    Ok(())
+}
+
+/// Why a list cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// No row is the genesis of the list.
+    #[error(
+        "the server shows no such device list; check that you are signed in to the right project and user"
+    )]
+    NoGenesis,
+    /// An entry that a later version of Levi made.
+    #[error("the device list goes on at slot {slot} with an entry of kind {kind}; update Levi to read it")]
+    UnknownKind {
+        /// The kind's number.
+        kind: u8,
+        /// The entry's slot.
+        slot: u64,
+    },
+    /// No list of the user has this recovery key.
+    #[error("no device list of this user has that recovery key; check the user and the key")]
+    OtherRecoveryKey,
+    /// The recovery key was replaced.
+    #[error("that recovery key was replaced by a newer one; use the one written down last")]
+    ReplacedRecoveryKey,
+    /// Several lists have this recovery key.
+    #[error("several device lists have that recovery key; recover from a device that is left")]
+    SeveralLists,
+}

@@ -1,0 +1,13 @@
+//! Parked rows that hold others.
+
+use super::{LaneKey, Reason};
+
+/// A parked row of a repository or session. What depends on it is held until the row is retried,
+/// written again or discarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedParent {
+    /// The row's lane, which names the repository or session.
+    pub lane: LaneKey,
+    /// Why the row is parked.
+    pub reason: Reason,
+}

@@ -1,0 +1,44 @@
+//! Sessions that another device deletes.
+
+use super::{Model, Session};
+use crate::content::Content;
+
+impl Session {
+    /// What the server shows at a sequence number, or showed before the session was deleted.
+    pub(crate) fn shown_once(&self, place: i64) -> Option<Content> {
+        self.shown.get(&place).or_else(|| self.shown_before.get(&place)).copied()
+    }
+
+    fn is_waiting(&self, place: i64) -> bool {
+        self.pending.contains_key(&place) || self.parked.contains_key(&place)
+    }
+}
+
+impl Model {
+    /// The session and its messages are gone from the server, by the other device's will.
+    pub(crate) fn session_deleted(&mut self, number: usize) {
+        let Some(session) = self.sessions.get_mut(number) else { return };
+        (session.is_deleted, session.is_missing) = (true, true);
+        session.refused_while_missing = 0;
+        let shown = std::mem::take(&mut session.shown);
+        session.shown_before.extend(shown);
+        let gone: Vec<i64> =
+            session.latest.keys().copied().filter(|place| !session.is_waiting(*place)).collect();
+        for place in gone {
+            session.latest.remove(&place);
+        }
+    }
+
+    /// The session's row was written anew. Where the outbox knew that the server had it once, the daemon must have
+    /// asked for that.
+    pub(crate) fn session_inserted(&mut self, number: usize) {
+        let Some(session) = self.sessions.get_mut(number) else { return };
+        let unasked = session.is_missing && session.was_sent;
+        session.is_missing = false;
+        self.expect(!unasked, "gone", || {
+            format!(
+                "s{number} was deleted on another device, and is written again though nobody asked for it"
+            )
+        });
+    }
+}

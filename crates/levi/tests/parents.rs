@@ -1,0 +1,191 @@
+//! Parents that are refused, known under another id, or deleted elsewhere; and two writers of one place.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+
+mod world;
+
+use std::time::Duration;
+
+use levi::{
+    CodingSession, Levi, Repository, SessionSecret, SessionSyncService, Step, SyncError, SyncedError,
+};
+use levi_testkit::fixtures::uuid_of;
+use levi_testkit::supabase::Scope;
+use levi_transport::Table;
+use levi_transport::rows::{RepositoryRow, SessionRow, upsert_of};
+use levi_types::{UserId, Wall};
+use world::{PATH, World, database_key, read_all, request, secret};
+
+struct Device {
+    levi: Levi,
+    sync: SessionSyncService,
+    session: CodingSession,
+    secret: SessionSecret,
+}
+
+/// The first device, with a session that is not on the server yet.
+fn device(world: &World, session: CodingSession) -> Device {
+    let key = database_key();
+    let store = world.store(&key);
+    store.save_session(&session).unwrap();
+    let secret = secret();
+    store.save_secret(&session.id, &secret).unwrap();
+    let levi = world.levi(world.config(), store, &key);
+    let (id, private) = world.device_key(0);
+    let sync = levi.session_sync(id, private).unwrap();
+    Device { levi, sync, session, secret }
+}
+
+impl Device {
+    async fn begin(&self, world: &World) -> levi::NewSession {
+        self.sync.sync_new_session(&self.session.id, &world.repository, &self.secret).await.unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_title_with_nul_does_not_keep_the_session_from_the_server() {
+    let world = World::new(2).await;
+    let session = CodingSession { title: Some("a\0b".into()), ..world.session("one") };
+    let device = device(&world, session);
+    assert!(device.begin(&world).await.is_done());
+    let receipt = device.levi.enqueue_durable(request(&device.session.id, 1, "text")).await.unwrap();
+    device.levi.synced(&receipt).await.unwrap();
+    let rows = world.server.rows(Table::Sessions).unwrap();
+    assert_eq!(rows[0]["title"], "a\u{fffd}b");
+    device.levi.shutdown(Duration::from_secs(5)).await;
+}
+
+/// An earlier installation registered this device's folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_the_server_knows_under_another_id_keeps_that_id() {
+    let world = World::new(2).await;
+    let device = device(&world, world.session("one"));
+    let other = uuid_of("repository", "of an earlier installation");
+    let known = Repository::new(other.as_str(), "levi", PATH);
+    let row = RepositoryRow::new(world.user_id.clone(), world.devices[0].0.clone(), &known);
+    world.server.seed(upsert_of(&[row])).unwrap();
+
+    let report = device.begin(&world).await;
+    assert!(report.is_done(), "{report:?}");
+    let receipt = device.levi.enqueue_durable(request(&device.session.id, 1, "text")).await.unwrap();
+    device.levi.synced(&receipt).await.unwrap();
+    assert_eq!(world.server.row_count(Table::Repositories).unwrap(), 1);
+    let sessions = world.server.rows(Table::Sessions).unwrap();
+    assert_eq!(sessions[0]["repository_id"], other.as_str());
+    device.levi.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_id_of_another_user_is_refused_by_name_and_holds_its_messages() {
+    let world = World::new(1).await;
+    let device = device(&world, world.session("one"));
+    let stranger: UserId = world.server.add_user("eve@example.com", "correct horse").unwrap();
+    let theirs = uuid_of("device", "of a stranger");
+    let registered = levi_transport::rows::DeviceRow::new(theirs.as_str(), stranger.clone(), "x", "desktop");
+    world.server.seed(upsert_of(&[registered])).unwrap();
+    let folder = Repository::new(uuid_of("repository", "theirs").as_str(), "x", "/x");
+    let row = RepositoryRow::new(stranger.clone(), theirs.as_str().into(), &folder);
+    world.server.seed(upsert_of(&[row])).unwrap();
+    let taken = CodingSession::new(device.session.id.clone(), folder.id.clone());
+    let row = SessionRow::new(stranger, theirs.as_str().into(), &taken, Wall::from_millis(0));
+    world.server.seed(upsert_of(&[row])).unwrap();
+
+    let receipt = device.levi.enqueue_durable(request(&device.session.id, 1, "text")).await.unwrap();
+    let report = device.begin(&world).await;
+    assert!(matches!(&report.session, Step::Failed(SyncError::OwnedByAnother { .. })), "{report:?}");
+    let held = device.levi.synced(&receipt).await;
+    assert!(
+        matches!(&held, Err(SyncedError::ParentParked(reason)) if reason.code == "owned_by_another"),
+        "{held:?}"
+    );
+    assert_eq!(device.levi.status().totals.parked_rows, 0, "no message is explained by an error of its own");
+    device.levi.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_was_deleted_elsewhere_is_held_and_restored_whole_only_when_asked_for() {
+    let world = World::new(2).await;
+    let device = device(&world, world.session("one"));
+    let (levi, session) = (&device.levi, device.session.id.clone());
+    device.begin(&world).await;
+    let receipt = levi.enqueue_durable(request(&session, 1, "first")).await.unwrap();
+    levi.synced(&receipt).await.unwrap();
+
+    world.server.delete_session(&session).unwrap();
+    let second = levi.enqueue_durable(request(&session, 2, "second")).await.unwrap();
+    let gone = levi.synced(&second).await;
+    assert!(matches!(gone, Err(SyncedError::SessionGone(_))), "{gone:?}");
+    assert_eq!(world.server.row_count(Table::Sessions).unwrap(), 0, "it is not written again by itself");
+    let status = levi.status();
+    assert_eq!((status.totals.pending_rows, status.totals.parked_rows), (1, 0));
+    assert_eq!(status.parked_parents[0].reason.code, "session_gone");
+    let again = device.sync.sync_session(&session, &world.repository, "active").await;
+    assert!(matches!(again, Err(SyncError::SessionGone(_))), "{again:?}");
+
+    let report = device.sync.restore_session(&session).await.unwrap();
+    assert!(report.is_done(), "{report:?}");
+    levi.synced(&second).await.unwrap();
+    assert_eq!(read_all(&world.reader(1), &session).await, [(2, "second".to_owned())]);
+    assert_eq!(levi.status().parked_parents, []);
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
+/// Two devices write message 7. The second is told, and overwrites nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_texts_for_one_place_the_first_stays_and_the_other_writer_is_told() {
+    let world = World::new(2).await;
+    let first = device(&world, world.session("one"));
+    let session = first.session.id.clone();
+    first.begin(&world).await;
+    let receipt = first.levi.enqueue_durable(request(&session, 7, "of the first")).await.unwrap();
+    first.levi.synced(&receipt).await.unwrap();
+    first.levi.shutdown(Duration::from_secs(5)).await;
+
+    // Another outbox with the same secret: another device that may write to the session.
+    let other = tempfile::tempdir().unwrap();
+    let key = database_key();
+    let store = levi::SqliteSessionStore::open(other.path().join("store.sqlite"), key.clone()).unwrap();
+    store.save_secret(&session, &first.secret).unwrap();
+    let config = levi::LeviConfig { data_dir: Some(other.path().to_owned()), ..world.config() };
+    let second = world.levi(config, std::sync::Arc::new(store), &key);
+    let taken = second.enqueue_durable(request(&session, 7, "of the second")).await.unwrap();
+    let refused = second.synced(&taken).await;
+    assert!(
+        matches!(&refused, Err(SyncedError::Parked(reason)) if reason.code == "sequence_taken"),
+        "{refused:?}"
+    );
+    assert_eq!(read_all(&world.reader(1), &session).await, [(7, "of the first".to_owned())]);
+    // Its own next message goes on, in one request.
+    assert_eq!(second.next_sequence_number(&session).await.unwrap(), 8);
+    let next = second.enqueue_durable(request(&session, 8, "next")).await.unwrap();
+    second.synced(&next).await.unwrap();
+    // An edit of its own message replaces it, and so does a text that the caller wants there.
+    let edit = second.enqueue_durable(request(&session, 8, "edited")).await.unwrap();
+    second.synced(&edit).await.unwrap();
+    let wanted = second.replace_durable(request(&session, 7, "after all")).await.unwrap();
+    second.synced(&wanted).await.unwrap();
+    let expected = [(7, "after all".to_owned()), (8, "edited".to_owned())];
+    assert_eq!(read_all(&world.reader(1), &session).await, expected);
+    second.shutdown(Duration::from_secs(5)).await;
+}
+
+/// A lost answer is no conflict, and the ordinary case is one request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_one_request_and_a_lost_answer_is_found_out_with_one_more() {
+    let world = World::new(1).await;
+    let device = device(&world, world.session("one"));
+    device.begin(&world).await;
+    let session = device.session.id.clone();
+    let before = *world.server.stats().table(Table::Messages);
+    let receipt = device.levi.enqueue_durable(request(&session, 1, "one")).await.unwrap();
+    device.levi.synced(&receipt).await.unwrap();
+    let after = *world.server.stats().table(Table::Messages);
+    assert_eq!((after.posts - before.posts, after.gets), (1, before.gets));
+
+    let lost = levi_testkit::supabase::Fault::ResetAfterWrite;
+    world.server.faults().plan(Scope::table(Table::Messages), levi_testkit::supabase::Times::Next(1), lost);
+    let receipt = device.levi.enqueue_durable(request(&session, 2, "two")).await.unwrap();
+    device.levi.synced(&receipt).await.unwrap();
+    assert_eq!(device.levi.status().totals.parked_rows, 0);
+    assert_eq!(world.server.row_count(Table::Messages).unwrap(), 2);
+    device.levi.shutdown(Duration::from_secs(5)).await;
+}
