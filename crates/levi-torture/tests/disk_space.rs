@@ -38,9 +38,8 @@ async fn after_a_drain_the_outbox_gives_its_space_back_without_being_closed() {
     let levi = daemon.start(daemon.builder());
     fill(&daemon, &levi).await;
     drain(&daemon, &levi).await;
-    until(&levi, |status| status.space.is_some_and(|space| space.file_bytes + space.log_bytes < 9 * MIB))
-        .await;
-    assert!(bytes_in(&daemon) < 10 * MIB, "{} bytes", bytes_in(&daemon));
+    // The status changes with each step.
+    until(&levi, |_| bytes_in(&daemon) < 10 * MIB).await;
     assert_eq!(daemon.delivered().len(), usize::try_from(MESSAGES).unwrap());
 }
 

@@ -17,7 +17,7 @@ pub(super) const LOG_BYTES: u64 = 16 << 20;
 const STEP: Duration = Duration::from_millis(1);
 
 /// The pause after a step. A million rows of 1 KiB take half a minute.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// The pause after a failure, or while a reader holds the log, at first. It doubles each time.
 const HELD: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ impl GiveBack {
     /// The outbox takes `space` now; `None` where it could not be told, or a step failed.
     fn looked(&mut self, now: Monotonic, space: Option<Space>) {
         let excess = space.is_none_or(|space| space.free_bytes.saturating_add(space.log_bytes) > KEPT);
-        let is_held = space.is_none_or(|space| space.log_is_held && space.free_bytes <= KEPT);
+        let is_held = space.is_none_or(|space| space.log_is_held);
         if !excess {
             (self.next, self.held_for) = (None, None);
         } else if is_held {
@@ -165,7 +165,7 @@ mod tests {
             give_back.looked(now, Some(space(0, 2 * LOG_BYTES, true)));
             assert_eq!(give_back.timeout(), Some(now.after(Duration::from_secs(pause))));
         }
-        give_back.looked(now, Some(space(2 * KEPT, 2 * LOG_BYTES, true)));
-        assert_eq!(give_back.timeout(), Some(now.after(PAUSE)), "free pages need not wait for the reader");
+        give_back.looked(now, Some(space(2 * KEPT, 2 * LOG_BYTES, false)));
+        assert_eq!(give_back.timeout(), Some(now.after(PAUSE)), "the reader is gone");
     }
 }

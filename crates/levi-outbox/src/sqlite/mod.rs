@@ -268,8 +268,11 @@ impl OutboxStore for SqliteOutbox {
     }
 
     fn give_back(&mut self, step: Duration) -> Result<Option<Space>, OutboxError> {
-        let Some(before) = self.space()? else { return Ok(None) };
-        if before.free_bytes > FREE_BYTES_KEPT {
+        if !self.own_file {
+            return Ok(None);
+        }
+        if self.read(space::free_pages)? > FREE_BYTES_KEPT {
+            self.log_is_held = false;
             self.read(|conn| space::cut_off_free_pages(conn, step))?;
         } else {
             self.log_is_held = self.read(|conn| space::empty_log(conn, self.busy_timeout))?;

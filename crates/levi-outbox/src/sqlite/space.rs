@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Result};
 
+use super::columns::unsigned;
 use crate::model::Space;
 
 /// A database without auto-vacuum, from a version before schema 4, is written anew at an open where
@@ -29,7 +30,7 @@ pub(super) fn prepare(conn: &Connection) -> Result<()> {
 pub(super) fn convert(conn: &Connection, path: &Path) -> Result<()> {
     let mode: i64 = conn.query_row("PRAGMA auto_vacuum", [], |row| row.get(0))?;
     let Space { file_bytes, free_bytes, .. } = used(conn, path)?;
-    if mode != INCREMENTAL && file_bytes - free_bytes <= REWRITTEN_BYTES {
+    if mode != INCREMENTAL && file_bytes.saturating_sub(free_bytes) <= REWRITTEN_BYTES {
         conn.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
         if let Err(error) = conn.execute_batch("VACUUM") {
             tracing::warn!("the outbox cannot be made to give space back: {error}");
@@ -40,15 +41,26 @@ pub(super) fn convert(conn: &Connection, path: &Path) -> Result<()> {
 
 /// What the database at `path` takes. The log is not known to be held.
 pub(super) fn used(conn: &Connection, path: &Path) -> Result<Space> {
-    let number = |pragma| conn.prepare_cached(pragma)?.query_row([], |row| row.get::<_, i64>(0));
-    let page_size = number("PRAGMA page_size")?;
-    let bytes = |pages: i64| u64::try_from(pages.saturating_mul(page_size)).unwrap_or(0);
-    let file_bytes = bytes(number("PRAGMA page_count")?);
-    let free_bytes = bytes(number("PRAGMA freelist_count")?).min(file_bytes);
+    let page_size = number(conn, "PRAGMA page_size")?;
+    let pages = number(conn, "PRAGMA page_count")?;
+    let live = pages.saturating_sub(number(conn, "PRAGMA freelist_count")?).saturating_mul(page_size);
+    // What was cut off is there until the log is moved into the file.
+    let file_bytes =
+        fs::metadata(path).map_or(0, |metadata| metadata.len()).max(pages.saturating_mul(page_size));
+    let free_bytes = file_bytes.saturating_sub(live);
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     let log_bytes = fs::metadata(log).map_or(0, |metadata| metadata.len());
     Ok(Space { file_bytes, free_bytes, log_bytes, log_is_held: false })
+}
+
+/// Bytes of free pages that are not cut off yet.
+pub(super) fn free_pages(conn: &Connection) -> Result<u64> {
+    Ok(number(conn, "PRAGMA freelist_count")?.saturating_mul(number(conn, "PRAGMA page_size")?))
+}
+
+fn number(conn: &Connection, pragma: &str) -> Result<u64> {
+    conn.prepare_cached(pragma)?.query_row([], |row| row.get(0)).map(unsigned)
 }
 
 /// Cuts free pages off the database for about as long as `step`. The commit is not synced: the next

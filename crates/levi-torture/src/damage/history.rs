@@ -82,7 +82,7 @@ impl History {
             user: None,
         };
         let (mut closed, mut older_log) = (Vec::new(), Vec::new());
-        let user = (seed % 2 == 0).then(|| UserId::from("ada"));
+        let user = seed.is_multiple_of(2).then(|| UserId::from("ada"));
         if let Some(user) = user.clone() {
             open(&path)?.commit(&[Change::SignedIn { user }], &[])?;
         }

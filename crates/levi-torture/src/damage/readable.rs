@@ -97,7 +97,7 @@ fn payload<'a>(bytes: &'a [u8], mut at: usize, page: &impl Fn(usize) -> Option<&
         types.push(varint(&record, &mut at)?);
     }
     let last = *types.last()?;
-    if (types.len() != 9 && types.len() != 12) || last < 12 || last % 2 == 1 || types[0] != 0 {
+    if (types.len() != 9 && types.len() != 12) || last < 12 || !last.is_multiple_of(2) || types[0] != 0 {
         return None;
     }
     let length = usize::try_from((last - 12) / 2).ok()?;

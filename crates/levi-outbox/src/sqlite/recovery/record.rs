@@ -175,7 +175,7 @@ pub(super) fn columns(record: &[u8]) -> Option<Vec<Value<'_>>> {
 /// How many columns a record has, and whether the last is a blob. The local part is enough to know.
 pub(super) fn shape(record: &[u8]) -> Option<Shape> {
     let types = column_types(record)?.serial;
-    let ends_in_blob = types.last().is_some_and(|last| *last >= 12 && last % 2 == 0);
+    let ends_in_blob = types.last().is_some_and(|last| *last >= 12 && last.is_multiple_of(2));
     Some(Shape { columns: types.len(), ends_in_blob })
 }
 
@@ -222,7 +222,7 @@ fn value<'a>(record: &'a [u8], at: &mut usize, serial: u64) -> Option<Value<'a>>
         8 => Value::Integer(0),
         9 => Value::Integer(1),
         1..=6 => Value::Integer(signed(bytes)),
-        _ if serial % 2 == 0 => Value::Blob(bytes),
+        _ if serial.is_multiple_of(2) => Value::Blob(bytes),
         _ => Value::Text(bytes),
     })
 }
