@@ -3,7 +3,6 @@
 
 #[doc(hidden)]
 pub mod batcher;
-mod clock;
 mod config;
 mod control;
 mod control_row;
@@ -22,11 +21,11 @@ mod sync_error;
 mod worker;
 
 pub use batcher::PauseReason;
-pub use clock::SystemClock;
 pub use config::{InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
 pub use control::{ControlQueue, ControlSender, Step};
 pub use engine::{Receipt, StoredError, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};
+pub use levi_transport::SystemClock;
 pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, UnreadableMessage};
 pub use secrets_cache::SecretsCache;
 pub use server::DeviceTrust;

@@ -2,6 +2,7 @@
 //! that cannot be read is named with the reason, and the next one is read all the same.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use levi_crypto::envelope::{self, DevicePrivateKey, DevicePublicKey, Envelope, EnvelopeError, Route};
 use levi_crypto::message::{self, MessagePosition};
@@ -11,7 +12,7 @@ use levi_transport::{ApiError, Select, Supabase, Verdict};
 use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId};
 
 use crate::secrets_cache::SecretsCache;
-use crate::server::{DeviceTrust, Server, ThisDevice};
+use crate::server::{DeviceTrust, RequestError, Server, ThisDevice};
 
 /// Reads on one device what was written on another.
 pub struct Reader {
@@ -97,6 +98,26 @@ pub enum ReadError {
     Envelope(#[from] EnvelopeError),
 }
 
+impl From<RequestError> for ReadError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Api(error) => Self::Supabase(error),
+            RequestError::TokenRefused { auth, .. } => Self::Auth(auth),
+        }
+    }
+}
+
+impl ReadError {
+    /// How long the project or the sign-in server asked the caller to wait.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Supabase(error) => error.retry_after,
+            Self::Auth(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}
+
 impl Reader {
     /// A reader for `device_id`, which holds `device_private_key`.
     pub fn new(
@@ -161,7 +182,9 @@ impl Reader {
             let select = Select::messages_after(session, after, limit);
             match self.server.select(&auth, select).await {
                 // Large messages: ask for fewer of them.
-                Err(error) if error.verdict == Verdict::ResponseTooLarge && limit > 1 => limit /= 2,
+                Err(RequestError::Api(error)) if error.verdict == Verdict::ResponseTooLarge && limit > 1 => {
+                    limit /= 2;
+                }
                 result => break result?,
             }
         };

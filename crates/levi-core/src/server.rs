@@ -41,34 +41,49 @@ impl ThisDevice {
     }
 }
 
+/// Why a request failed.
+#[derive(Debug)]
+pub(crate) enum RequestError {
+    /// The server refused it or could not be reached.
+    Api(ApiError),
+    /// The server refused the token, and there is no other one.
+    TokenRefused { refusal: ApiError, auth: AuthError },
+}
+
+impl From<ApiError> for RequestError {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
 impl Server {
     pub(crate) async fn session(&self) -> Result<AuthSession, AuthError> {
         self.auth.session().await
     }
 
-    pub(crate) async fn upsert<T: Record>(&self, auth: &AuthSession, rows: &[T]) -> Result<(), ApiError> {
+    pub(crate) async fn upsert<T: Record>(&self, auth: &AuthSession, rows: &[T]) -> Result<(), RequestError> {
         match self.supabase.upsert(&auth.access_token, upsert_of(rows)).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
                 let auth = self.refresh(&auth.access_token, error).await?;
-                self.supabase.upsert(&auth.access_token, upsert_of(rows)).await
+                Ok(self.supabase.upsert(&auth.access_token, upsert_of(rows)).await?)
             }
-            result => result,
+            result => Ok(result?),
         }
     }
 
-    pub(crate) async fn select(&self, auth: &AuthSession, select: Select) -> Result<Vec<u8>, ApiError> {
+    pub(crate) async fn select(&self, auth: &AuthSession, select: Select) -> Result<Vec<u8>, RequestError> {
         match self.supabase.select(&auth.access_token, select.clone()).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
                 let auth = self.refresh(&auth.access_token, error).await?;
-                self.supabase.select(&auth.access_token, select).await
+                Ok(self.supabase.select(&auth.access_token, select).await?)
             }
-            result => result,
+            result => Ok(result?),
         }
     }
 
     /// The user's active devices that have a public key.
-    pub(crate) async fn active_devices(&self, auth: &AuthSession) -> Result<Vec<DeviceRow>, ApiError> {
-        decode_rows(&self.select(auth, Select::active_devices(&auth.user_id)).await?)
+    pub(crate) async fn active_devices(&self, auth: &AuthSession) -> Result<Vec<DeviceRow>, RequestError> {
+        Ok(decode_rows(&self.select(auth, Select::active_devices(&auth.user_id)).await?)?)
     }
 
     /// One device, active or not.
@@ -76,7 +91,7 @@ impl Server {
         &self,
         auth: &AuthSession,
         device: &DeviceId,
-    ) -> Result<Option<DeviceRow>, ApiError> {
+    ) -> Result<Option<DeviceRow>, RequestError> {
         let rows: Vec<DeviceRow> = decode_rows(&self.select(auth, Select::device(device)).await?)?;
         Ok(rows.into_iter().next())
     }
@@ -86,17 +101,14 @@ impl Server {
         &self,
         auth: &AuthSession,
         session: &SessionId,
-    ) -> Result<Option<DeviceId>, ApiError> {
+    ) -> Result<Option<DeviceId>, RequestError> {
         let owners: Vec<SessionOwner> =
             decode_rows(&self.select(auth, Select::session_owner(session)).await?)?;
         Ok(owners.into_iter().next().map(|owner| owner.device_id))
     }
 
-    /// A token other than the refused one, or the refusal where there is none.
-    async fn refresh(&self, stale: &AccessToken, refusal: ApiError) -> Result<AuthSession, ApiError> {
-        self.auth.refresh(stale).await.map_err(|error| {
-            tracing::info!("no fresh token: {error}");
-            refusal
-        })
+    /// A token other than the refused one.
+    async fn refresh(&self, stale: &AccessToken, refusal: ApiError) -> Result<AuthSession, RequestError> {
+        self.auth.refresh(stale).await.map_err(|auth| RequestError::TokenRefused { refusal, auth })
     }
 }

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use levi_crypto::envelope::EnvelopeError;
 use levi_crypto::{SealError, SessionSecretError};
@@ -7,6 +8,7 @@ use levi_transport::ApiError;
 use levi_types::{AuthError, RepositoryId, SessionId, StoreError, UnknownStatus};
 
 use crate::error::EnqueueError;
+use crate::server::RequestError;
 
 /// Why a session, a repository or a secret could not be synced.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -44,9 +46,17 @@ pub enum SyncError {
         "{0} is a uuid with upper-case letters; the server returns it in lower case; write it in lower case"
     )]
     UpperCaseUuid(String),
-    /// The sign-in cannot be used now.
+    /// The sign-in cannot be used now, or has ended.
     #[error("{0}")]
-    SignInUnavailable(String),
+    SignIn(AuthError),
+    /// Supabase refused the token, and there is no other one.
+    #[error("Supabase refused the token ({code}): {auth}", code = .refusal.code)]
+    TokenRefused {
+        /// The refusal.
+        refusal: ApiError,
+        /// Why there is no other token.
+        auth: AuthError,
+    },
     /// It waits in the outbox, for its parent or until something is sent again.
     #[error("it waits: {} ({})", .0.code, .0.detail)]
     Waiting(Reason),
@@ -92,7 +102,7 @@ impl From<AuthError> for SyncError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::SignedOut => Self::NotAuthenticated,
-            AuthError::Unavailable(why) => Self::SignInUnavailable(why),
+            other => Self::SignIn(other),
         }
     }
 }
@@ -100,6 +110,15 @@ impl From<AuthError> for SyncError {
 impl From<ApiError> for SyncError {
     fn from(error: ApiError) -> Self {
         Self::Supabase(error)
+    }
+}
+
+impl From<RequestError> for SyncError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Api(error) => Self::Supabase(error),
+            RequestError::TokenRefused { refusal, auth } => Self::TokenRefused { refusal, auth },
+        }
     }
 }
 
@@ -113,14 +132,14 @@ impl SyncError {
     /// A short code, for logs and the outbox: the server's own words quote rows, and so paths and names.
     pub fn code(&self) -> &str {
         match self {
-            Self::Supabase(error) => &error.code,
+            Self::Supabase(error) | Self::TokenRefused { refusal: error, .. } => &error.code,
             Self::Waiting(reason) => &reason.code,
             Self::NotAuthenticated => "signed_out",
             Self::NoDeviceIdentity => "no_device",
             Self::SecretNotFound(_) => "missing_secret",
             Self::SecretNotStored(_) => "no_database_key",
             Self::Store(_) => "session_store",
-            Self::SignInUnavailable(_) => "sign_in",
+            Self::SignIn(_) => "sign_in",
             Self::RepositoryNotFound(_) => "repository_not_found",
             Self::SessionNotFound(_) => "session_not_found",
             Self::UnknownRow => "unknown_row",
@@ -128,6 +147,15 @@ impl SyncError {
             Self::NotRecorded(_) => "not_stored",
             Self::UnknownStatus(_) | Self::UpperCaseUuid(_) => "invalid",
             Self::Encryption(_) => "encryption",
+        }
+    }
+
+    /// How long the project or the sign-in server asked the caller to wait.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Supabase(error) => error.retry_after,
+            Self::SignIn(auth) | Self::TokenRefused { auth, .. } => auth.retry_after(),
+            _ => None,
         }
     }
 
@@ -160,13 +188,14 @@ impl SendError {
 impl From<SyncError> for SendError {
     fn from(error: SyncError) -> Self {
         match error {
-            SyncError::Supabase(error) => Self::Api(error),
+            // The batcher asks for a token by itself, for messages as well.
+            SyncError::Supabase(error) | SyncError::TokenRefused { refusal: error, .. } => Self::Api(error),
             SyncError::NotAuthenticated
             | SyncError::NoDeviceIdentity
             | SyncError::SecretNotFound(_)
             | SyncError::Store(_)
             | SyncError::Waiting(_)
-            | SyncError::SignInUnavailable(_) => Self::Wait(error),
+            | SyncError::SignIn(_) => Self::Wait(error),
             _ => Self::Never(error),
         }
     }

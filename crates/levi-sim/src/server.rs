@@ -16,6 +16,12 @@ pub(crate) const POISON: &str = "22P02";
 pub(crate) struct Server {
     /// The one token that is valid.
     pub(crate) token: u32,
+    /// When the newest token was granted, by this server's own time.
+    granted_at: Duration,
+    /// How long the device slept.
+    slept: Duration,
+    /// How far this server's clock is behind that of the sign-in server, until when.
+    behind: Option<(Duration, Duration)>,
     /// What is wrong, until when.
     faults: Vec<(ServerFault, Duration)>,
     known: Vec<bool>,
@@ -42,6 +48,9 @@ impl Server {
     pub(crate) fn new(sessions: &[SessionSetup]) -> Self {
         Self {
             token: 1,
+            granted_at: Duration::ZERO,
+            slept: Duration::ZERO,
+            behind: None,
             faults: Vec::new(),
             known: sessions
                 .iter()
@@ -57,6 +66,25 @@ impl Server {
         self.faults.push((fault, until));
     }
 
+    /// The sign-in server grants the valid token.
+    pub(crate) fn granted(&mut self, now: Duration) {
+        self.granted_at = now + self.slept;
+    }
+
+    /// Time passes here while the device sleeps.
+    pub(crate) fn sleep(&mut self, time: Duration) {
+        self.slept += time;
+    }
+
+    pub(crate) fn clock_is_behind(&mut self, by: Duration, until: Duration) {
+        self.behind = Some((by, until));
+    }
+
+    /// Whether a token that was granted a moment ago seems to come from the future.
+    fn is_from_the_future(&self, now: Duration) -> bool {
+        self.behind.is_some_and(|(by, until)| until > now && now + self.slept < self.granted_at + by)
+    }
+
     pub(crate) fn session_appears(&mut self, session: usize) {
         if let (Some(known), Some(forbidden)) = (self.known.get_mut(session), self.forbidden.get_mut(session))
         {
@@ -67,6 +95,7 @@ impl Server {
     /// Everything that is wrong is mended. Sessions that Levi itself can send are left to Levi.
     pub(crate) fn heal(&mut self, sessions: &[SessionSetup]) {
         self.faults.clear();
+        self.behind = None;
         for (number, session) in sessions.iter().enumerate() {
             if session.state != SessionState::Local {
                 self.session_appears(number);
@@ -209,6 +238,9 @@ impl Server {
         }
         if token != self.token || self.fault(now, |fault| *fault == ServerFault::Unauthorized).is_some() {
             return Some(late(Verdict::SignedOut, "PGRST301", zero));
+        }
+        if self.is_from_the_future(now) {
+            return Some(late(Verdict::SignedOut, "PGRST303", zero));
         }
         if self.fault(now, |fault| *fault == ServerFault::Schema).is_some() {
             return Some(late(Verdict::SchemaMismatch, "PGRST204", zero));

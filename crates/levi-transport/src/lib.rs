@@ -4,6 +4,7 @@
 mod api_error;
 mod auth;
 mod classify;
+mod clock;
 #[cfg(feature = "http")]
 mod http;
 mod query;
@@ -13,10 +14,11 @@ mod supabase;
 mod table;
 
 pub use api_error::{ApiError, Verdict};
-pub use auth::StoredAuth;
 #[cfg(feature = "http")]
 pub use auth::{RefreshingAuth, TokenError};
-pub use classify::{ResponseHead, classify, offenders};
+pub use auth::{SignInPace, StoredAuth, WaitLeft};
+pub use classify::{ResponseHead, classify, classify_sign_in, offenders};
+pub use clock::SystemClock;
 #[cfg(feature = "http")]
 pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};
 #[cfg(feature = "mock")]

@@ -114,9 +114,12 @@ pub enum Effect {
         /// The row's payload in the outbox.
         payload: Vec<u8>,
     },
-    /// Ask for a fresh token; the response is [`Input::SignedIn`], [`Input::RefreshUnavailable`] or
-    /// [`Input::RefreshRefused`].
+    /// Ask for a fresh token; the response is [`Input::SignedIn`], [`Input::RefreshUnavailable`],
+    /// [`Input::RefreshImpossible`] or [`Input::RefreshRefused`].
     Refresh,
+    /// The machine is awake again: if nobody is signed in, look whether another process signed in meanwhile.
+    /// If so, the response is [`Input::SignInStored`].
+    Awake,
     /// Complete callers, because their rows are on disk.
     Complete(CommittedBatch),
 }

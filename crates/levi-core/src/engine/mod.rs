@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use levi_outbox::{Change, LaneKey, NewRow, OutboxError, OutboxStore, RecoveryReport, RowId};
 use levi_transport::{ApiError, Verdict};
-use levi_types::{Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore};
+use levi_types::{
+    Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore, Tick, Timeline,
+};
 use rand_core::CryptoRng;
 
 pub use self::committed_batch::CommittedBatch;
@@ -71,6 +73,8 @@ pub struct Engine {
     /// Whether a commit succeeded since.
     committed: bool,
     stop_at: Option<Monotonic>,
+    /// All times of the engine and its batcher are on this line.
+    timeline: Timeline,
 }
 
 /// Does outside the engine what it decided.
@@ -126,6 +130,7 @@ impl Engine {
             changed: true,
             committed: false,
             stop_at: None,
+            timeline: Timeline::default(),
         }
     }
 
@@ -138,7 +143,11 @@ impl Engine {
 
     /// As [`turn`](Self::turn), but hands each effect to `perform` as soon as it is decided, so that a request is
     /// on its way while the disk takes what the turn commits.
-    pub fn turn_with(&mut self, now: Now, events: impl IntoIterator<Item = Event>, perform: Perform<'_>) {
+    pub fn turn_with(&mut self, read: Now, events: impl IntoIterator<Item = Event>, perform: Perform<'_>) {
+        let Tick { now, jumped } = self.timeline.advance(read);
+        if jumped {
+            self.awake(now, perform);
+        }
         for event in events {
             self.changed = true;
             self.take(now, event);
@@ -168,16 +177,20 @@ impl Engine {
         self.steps.announce();
     }
 
-    /// When [`turn`](Self::turn) must be called even if nothing happens. `None`: not before something does.
+    /// When [`turn`](Self::turn) must be called even if nothing happens, by the monotonic clock. `None`: not before
+    /// something does.
     pub fn timeout(&self) -> Option<Monotonic> {
-        [self.batcher.poll_timeout(), self.steps.next_deadline(), self.stop_at].into_iter().flatten().min()
+        let timers = [self.batcher.poll_timeout(), self.steps.next_deadline(), self.stop_at];
+        timers.into_iter().flatten().min().map(|at| self.timeline.on_monotonic_clock(at))
     }
 
     /// Whether a stop was asked for and all that could be done is done, or its time is over.
-    pub fn is_finished(&self, now: Now) -> bool {
-        let Some(deadline) = self.stop_at else { return false };
+    pub fn is_finished(&self, read: Now) -> bool {
+        let Some(deadline) = self.stop_at.map(|at| self.timeline.on_monotonic_clock(at)) else {
+            return false;
+        };
         let drained = self.batcher.is_drained() && self.uncommitted.is_empty();
-        drained || deadline <= now.monotonic
+        drained || deadline <= read.monotonic
     }
 
     /// The outbox was damaged when it was opened.
@@ -209,6 +222,14 @@ impl Engine {
         self.status.held_in_memory = self.uncommitted.held();
         self.status.outbox_failure = self.outbox_error.as_deref().map(commit::reason_of);
         Some(self.status.clone())
+    }
+
+    /// The wall clock jumped against the monotonic one: the machine slept, and the network may be another one.
+    fn awake(&mut self, now: Now, perform: Perform<'_>) {
+        tracing::info!("the clocks jumped, as after a sleep: waits are over");
+        self.changed = true;
+        perform(Effect::Awake);
+        self.batcher.handle(now, Input::NetworkChanged);
     }
 
     fn take(&mut self, now: Now, event: Event) {

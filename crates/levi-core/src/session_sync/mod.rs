@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use levi_crypto::SessionSecret;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_outbox::Reason;
-use levi_transport::{StoredAuth, Supabase};
+use levi_transport::{StoredAuth, Supabase, SystemClock};
 use levi_types::{
     Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore,
     is_upper_case_uuid,
@@ -26,7 +26,6 @@ pub use self::steps::Distribution;
 
 use self::sender::SessionSender;
 use self::steps::Steps;
-use crate::clock::SystemClock;
 use crate::control::{ControlQueue, Step};
 use crate::control_row::ControlRow;
 use crate::error::EnqueueError;

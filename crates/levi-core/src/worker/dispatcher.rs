@@ -27,8 +27,19 @@ pub(super) struct Dispatcher {
 #[derive(Default)]
 struct Context {
     current: Option<SyncContext>,
+    /// Whether the daemon brought the token, so that the sign-in server's word about the stored sign-in says nothing
+    /// about it.
+    source: Source,
     /// Raised whenever the daemon sets or clears the token: a refresh that began before is then out of date.
     changes: u64,
+}
+
+/// Where a token comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Source {
+    #[default]
+    Daemon,
+    Auth,
 }
 
 /// The connection to the server, open from the start on.
@@ -71,6 +82,7 @@ impl Dispatcher {
     fn replace_context(&self, new: Option<SyncContext>) {
         let mut context = lock(&self.context);
         context.current = new;
+        context.source = Source::Daemon;
         context.changes += 1;
     }
 
@@ -125,17 +137,22 @@ impl Dispatcher {
     /// Asks for a token other than the present one or, if there never was one, for the stored one. After the
     /// daemon cleared the context, the stored sign-in is not adopted.
     pub(super) fn refresh(self: &Arc<Self>) {
-        let guard = CompletionGuard::new(&self.inbox, Input::RefreshUnavailable);
-        let (stale, changes) = {
+        let guard = CompletionGuard::new(&self.inbox, Input::RefreshUnavailable { retry_after: None });
+        let (stale, source, changes) = {
             let context = lock(&self.context);
-            (context.current.clone(), context.changes)
+            (context.current.clone(), context.source, context.changes)
+        };
+        // What it means that nobody is signed in: a token of the daemon's own is still there.
+        let signed_out = match (&stale, source) {
+            (Some(_), Source::Daemon) => Input::RefreshImpossible,
+            _ => Input::RefreshRefused,
         };
         if stale.is_none() && changes > 0 {
-            return guard.complete(Input::RefreshRefused);
+            return guard.complete(signed_out);
         }
         let connection = self.connection.get();
         let Some((connection, auth)) = connection.and_then(|open| Some((open, open.auth.clone()?))) else {
-            return guard.complete(Input::RefreshRefused);
+            return guard.complete(signed_out);
         };
         let dispatcher = Arc::clone(self);
         let request = async move {
@@ -145,10 +162,14 @@ impl Dispatcher {
             };
             match session {
                 Ok(session) => guard.complete(dispatcher.adopt(session.access_token, changes)),
-                Err(AuthError::SignedOut) => guard.complete(Input::RefreshRefused),
-                Err(AuthError::Unavailable(why)) => {
+                Err(AuthError::SignedOut) => guard.complete(signed_out),
+                Err(AuthError::Ended(word)) => {
+                    tracing::warn!("{word}");
+                    guard.complete(Input::RefreshRefused);
+                }
+                Err(AuthError::Unavailable { why, retry_after }) => {
                     tracing::warn!("no token for now: {why}");
-                    guard.complete(Input::RefreshUnavailable);
+                    guard.complete(Input::RefreshUnavailable { retry_after });
                 }
             }
         };
@@ -160,6 +181,7 @@ impl Dispatcher {
         let mut context = lock(&self.context);
         if context.changes == changes {
             context.current = Some(SyncContext { access_token });
+            context.source = Source::Auth;
         }
         if context.current.is_some() { Input::SignedIn } else { Input::SignedOut }
     }

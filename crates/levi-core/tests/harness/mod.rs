@@ -162,6 +162,7 @@ impl Harness {
             match effect {
                 Effect::Send { batch, upsert } => self.open.push((batch, rows(&upsert))),
                 Effect::Refresh => self.refreshes += 1,
+                Effect::Awake => {}
                 Effect::SendControl { batch, key, .. } => self.control.push((batch, key)),
                 Effect::Complete(committed) => committed.complete(),
             }

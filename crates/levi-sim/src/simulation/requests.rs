@@ -10,7 +10,7 @@ use levi_outbox::LaneKey;
 use levi_transport::rows::{MessageRow, decode_rows};
 use levi_transport::{ApiError, Upsert, Verdict};
 
-use super::{ControlFlight, Flight, Gate, Occurrence, Simulation};
+use super::{ControlFlight, Flight, Gate, Occurrence, Simulation, TokenEvent};
 use crate::content::MARK;
 use crate::server::Rows;
 
@@ -31,11 +31,11 @@ impl Simulation {
         self.check_request(batch, &rows);
         self.check_may_send(gate_changes);
         let Some(token) = self.token else {
-            self.flights.insert(batch, Flight { rows, token: 0, arrived: true });
+            self.flights.insert(batch, Flight { rows, token: 0, epoch: self.epoch, arrived: true });
             let result = Err(ApiError::new(Verdict::SignedOut, "signed_out", ""));
             return self.schedule(Duration::ZERO, Occurrence::Answered(batch, result));
         };
-        self.flights.insert(batch, Flight { rows, token, arrived: false });
+        self.flights.insert(batch, Flight { rows, token, epoch: self.epoch, arrived: false });
         let latency = self.latency();
         self.schedule(latency, Occurrence::Arrives(batch));
     }
@@ -111,25 +111,23 @@ impl Simulation {
             }
         });
         match &result {
-            Ok(()) => (self.refreshed_at, self.blamed) = (None, false),
-            Err(error) if error.verdict == Verdict::SignedOut => self.token_refused(flight.token),
-            Err(error) => self.note_retry_after(error),
+            Ok(()) => self.request_accepted(),
+            Err(error) => self.request_refused(error, flight.epoch),
         }
         let result = result.map_err(SendError::Api);
         self.tell(Event::Input(Input::Outcome { batch: BatchId(batch), result }));
     }
 
-    /// A refusal counts where it was about the token that is in use.
-    fn token_refused(&mut self, token: u32) {
-        if Some(token) == self.token {
-            self.refused = true;
-            if self.refreshed_at.is_some() && token == self.server.token {
-                // A token fresh from the server is refused: the user has to look at it.
-                self.needs_operator = true;
-                if self.healed {
-                    self.schedule_at(self.now + Duration::from_secs(1), 0, Occurrence::OperatorSignsIn);
-                }
-            }
+    fn request_accepted(&mut self) {
+        self.blamed = false;
+        self.token_events.push(TokenEvent::Accepted);
+    }
+
+    fn request_refused(&mut self, error: &ApiError, epoch: u64) {
+        if error.verdict == Verdict::SignedOut {
+            self.token_events.push(TokenEvent::Refused { epoch });
+        } else {
+            self.note_retry_after(error);
         }
     }
 
@@ -142,7 +140,7 @@ impl Simulation {
         self.check_may_send(gate_changes);
         let key = self.model(|model| model.control.get(&lane).and_then(|row| row.key));
         // It takes the token that is there when it starts.
-        self.control_flights.insert(batch, ControlFlight { lane, key, token: self.token });
+        self.control_flights.insert(batch, ControlFlight { lane, key, token: self.token, epoch: self.epoch });
         let latency = self.latency();
         self.schedule(latency, Occurrence::ControlArrives(batch));
     }
@@ -164,22 +162,17 @@ impl Simulation {
     }
 
     pub(super) fn control_ended(&mut self, batch: u64, result: Result<(), SendError>) {
-        let Some(ControlFlight { lane, key, token }) = self.control_flights.remove(&batch) else { return };
+        let Some(ControlFlight { lane, key, epoch, .. }) = self.control_flights.remove(&batch) else {
+            return;
+        };
         self.model(|model| match (&result, key) {
             (Ok(()), Some(key)) => model.control_row_ended(&lane, key, Ok(())),
             (Err(SendError::Api(error)), Some(key)) => model.control_row_ended(&lane, key, Err(error)),
             _ => model.control_row_waits(&lane),
         });
         match &result {
-            Ok(()) => (self.refreshed_at, self.blamed) = (None, false),
-            Err(SendError::Api(error)) => {
-                if error.verdict == Verdict::SignedOut
-                    && let Some(token) = token
-                {
-                    self.token_refused(token);
-                }
-                self.note_retry_after(error);
-            }
+            Ok(()) => self.request_accepted(),
+            Err(SendError::Api(error)) => self.request_refused(error, epoch),
             Err(_) => {}
         }
         self.tell(Event::Input(Input::Outcome { batch: BatchId(batch), result }));
@@ -187,6 +180,7 @@ impl Simulation {
 
     fn note_retry_after(&mut self, error: &ApiError) {
         if let Some(asked) = error.retry_after {
+            let asked = asked.min(self.plan.setup.config.longest_delay());
             self.silence = self.silence.max(self.now + asked);
             self.asked_now = true;
         }
@@ -205,6 +199,12 @@ impl Simulation {
         self.expect(early.is_zero() || self.asked_now, "backoff", || {
             format!("sent {early:?} before the server's Retry-After is over")
         });
+        if let Gate::UseLater(at) = self.gate
+            && at.since_start() <= self.now
+        {
+            self.gate = Gate::Open;
+            self.epoch += 1;
+        }
         self.expect(gate_changes || self.gate == Gate::Open, "sign-in", || {
             format!("a request is sent while {:?}", self.gate)
         });

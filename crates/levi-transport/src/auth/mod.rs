@@ -2,6 +2,7 @@
 
 #[cfg(feature = "http")]
 mod error;
+mod pace;
 #[cfg(feature = "http")]
 mod refreshing;
 #[cfg(feature = "http")]
@@ -10,6 +11,7 @@ mod stored;
 
 #[cfg(feature = "http")]
 pub use error::TokenError;
+pub use pace::{SignInPace, WaitLeft};
 #[cfg(feature = "http")]
 pub use refreshing::RefreshingAuth;
 pub use stored::StoredAuth;
