@@ -36,7 +36,7 @@ export const ROUNDS = {
     sql: `alter table ${table} disable row level security`,
     says: "row level security does not keep other users' rows apart",
   })),
-  // Last, because the migrations create missing tables and do not alter existing ones.
+  // Last, because the migrations do not add a primary key to a table that is there.
   "tables, columns and keys": [
     { table: "devices", sql: "alter table devices drop column public_key", says: "the column public_key is missing" },
     {

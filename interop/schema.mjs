@@ -2,7 +2,9 @@
 //
 //   node schema.mjs DIRECTORY        (the `dir` that lite.mjs printed; the server must have stopped)
 
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { PGlite } from "@electric-sql/pglite";
 
 const TABLES = [
@@ -33,6 +35,7 @@ await empty("every foreign key has an index that begins with its columns", `
 
 await userTakesEverythingAlong();
 await database.close();
+await olderTablesAreCompleted();
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
 
@@ -58,6 +61,35 @@ async function userTakesEverythingAlong() {
     if (rows.length > 0) left.push(table);
   }
   check("a deleted user leaves nothing behind", left);
+}
+
+/** Tables of the same names that lack columns: the migrations must not stop at them. */
+async function olderTablesAreCompleted() {
+  const older = await PGlite.create();
+  await older.exec(`
+    create role anon; create role authenticated; create role service_role;
+    create schema auth;
+    create table auth.users (id uuid primary key);
+    create function auth.uid() returns uuid language sql stable as 'select null::uuid';
+    create table devices (id uuid primary key, label text);
+    create table repositories (id uuid primary key, device_id uuid, local_path text);
+    create table agent_coding_sessions (id uuid primary key);
+    create table agent_coding_session_messages (session_id uuid, sequence_number bigint, primary key (session_id, sequence_number));
+    create table agent_coding_session_secrets (session_id uuid, device_id uuid, primary key (session_id, device_id));
+    insert into devices values (gen_random_uuid(), 'a row that is there');`);
+  const migrations = fileURLToPath(new URL("../supabase/migrations/", import.meta.url));
+  for (const file of readdirSync(migrations).sort()) await older.exec(readFileSync(join(migrations, file), "utf8"));
+  const columns = async (database) => {
+    const { rows } = await database.query(
+      "select table_name || '.' || column_name as name from information_schema.columns where table_schema = 'public'");
+    return rows.map((row) => row.name);
+  };
+  const fresh = await PGlite.create({ dataDir: join(process.argv[2], "supabase/.temp/data") });
+  const completed = await columns(older);
+  const missing = (await columns(fresh)).filter((name) =>
+    TABLES.includes(name.split(".")[0]) && !name.endsWith(".created_at") && !completed.includes(name));
+  check("older tables are given the columns that they lack", missing);
+  await Promise.all([older.close(), fresh.close()]);
 }
 
 function check(what, offenders) {

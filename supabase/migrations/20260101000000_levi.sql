@@ -5,6 +5,8 @@
 -- the second lock, not the first.
 
 -- ---------------------------------------------------------------- tables
+-- `create table if not exists` leaves an older table of that name as it is; what it lacks is added after it,
+-- without `not null`, which the rows that are there could not satisfy. Levi fills every column that it writes.
 
 create table if not exists public.devices (
   id          uuid primary key,
@@ -16,6 +18,13 @@ create table if not exists public.devices (
   created_at  timestamptz not null default now(),
   unique (id, user_id)                         -- so that a row below can name the device together with its owner
 );
+alter table public.devices
+  add column if not exists user_id uuid references auth.users (id) on delete cascade,
+  add column if not exists name text,
+  add column if not exists device_type text,
+  add column if not exists public_key text,
+  add column if not exists is_active boolean not null default true;
+create unique index if not exists devices_id_user_id_key on public.devices (id, user_id);
 
 create table if not exists public.repositories (
   id              uuid primary key,
@@ -34,6 +43,17 @@ create table if not exists public.repositories (
   -- Two columns, so that the device is one of the same user's: a foreign key does not look at policies.
   foreign key (device_id, user_id) references public.devices (id, user_id)
 );
+alter table public.repositories
+  add column if not exists user_id uuid references auth.users (id) on delete cascade,
+  add column if not exists device_id uuid references public.devices (id),
+  add column if not exists name text,
+  add column if not exists local_path text,
+  add column if not exists remote_url text,
+  add column if not exists default_branch text,
+  add column if not exists is_worktree boolean not null default false,
+  add column if not exists worktree_branch text,
+  add column if not exists status text not null default 'active';
+create unique index if not exists repositories_id_user_id_key on public.repositories (id, user_id);
 
 create table if not exists public.agent_coding_sessions (
   id                uuid primary key,
@@ -51,6 +71,17 @@ create table if not exists public.agent_coding_sessions (
   foreign key (device_id, user_id) references public.devices (id, user_id),
   foreign key (repository_id, user_id) references public.repositories (id, user_id)
 );
+alter table public.agent_coding_sessions
+  add column if not exists user_id uuid references auth.users (id) on delete cascade,
+  add column if not exists device_id uuid references public.devices (id),
+  add column if not exists repository_id uuid references public.repositories (id),
+  add column if not exists status text not null default 'active',
+  add column if not exists title text,
+  add column if not exists current_branch text,
+  add column if not exists working_directory text,
+  add column if not exists is_worktree boolean not null default false,
+  add column if not exists worktree_path text,
+  add column if not exists last_heartbeat_at timestamptz not null default now();
 
 create table if not exists public.agent_coding_session_messages (
   session_id        uuid not null references public.agent_coding_sessions (id) on delete cascade,
@@ -60,6 +91,9 @@ create table if not exists public.agent_coding_session_messages (
   created_at        timestamptz not null default now(),
   primary key (session_id, sequence_number)
 );
+alter table public.agent_coding_session_messages
+  add column if not exists content_encrypted text,
+  add column if not exists content_nonce text;
 
 create table if not exists public.agent_coding_session_secrets (
   session_id           uuid not null references public.agent_coding_sessions (id) on delete cascade,
@@ -71,6 +105,10 @@ create table if not exists public.agent_coding_session_secrets (
   created_at           timestamptz not null default now(),
   primary key (session_id, device_id)
 );
+alter table public.agent_coding_session_secrets
+  add column if not exists ephemeral_public_key text,
+  add column if not exists encrypted_secret text,
+  add column if not exists sender_device_id uuid references public.devices (id);
 
 -- ---------------------------------------------------------------- one index per foreign key
 -- (where a primary or unique key does not begin with its column already)

@@ -83,6 +83,7 @@ fn outbox_store_and_acknowledge(bencher: Bencher<'_, '_>, rows: i64) {
 
 fn due_query() -> levi_outbox::DueQuery<'static> {
     levi_outbox::DueQuery {
+        user: None,
         now: NOW.wall,
         horizon: NOW.wall,
         except: &[],

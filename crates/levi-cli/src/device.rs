@@ -15,8 +15,23 @@ use crate::ids::random_uuid;
 #[derive(Clone, Copy)]
 pub(crate) struct Description<'a> {
     pub(crate) name: &'a str,
-    pub(crate) device_type: &'a str,
+    /// `None`: a desktop, in the first word for it that the project takes.
+    pub(crate) device_type: Option<&'a str>,
 }
+
+/// The words for a desktop: Levi's, then what projects with an enum of device types use.
+const DESKTOP: [&str; 2] = ["desktop", DESKTOP_OF_THIS_SYSTEM];
+
+const DESKTOP_OF_THIS_SYSTEM: &str = if cfg!(target_os = "macos") {
+    "macos-desktop"
+} else if cfg!(windows) {
+    "windows-desktop"
+} else {
+    "linux-desktop"
+};
+
+/// `invalid_text_representation`: the column is an enum without the word.
+const NOT_IN_ENUM: &str = "22P02";
 
 /// Writes this device's row, with its id and its public key. Creates both on the first call.
 pub(crate) async fn register(
@@ -33,17 +48,19 @@ pub(crate) async fn register(
         // twice.
         data_dir.save_device_id(&id)?;
     }
-    let row = DeviceRow {
+    let mut row = DeviceRow {
         public_key: Some(data_dir.private_key()?.public_key().to_base64()),
-        ..DeviceRow::new(
-            id.clone(),
-            signed_in.user_id.clone(),
-            description.name.to_owned(),
-            description.device_type.to_owned(),
-        )
+        ..DeviceRow::new(id.clone(), signed_in.user_id.clone(), description.name, "")
     };
-    write(http, auth, &signed_in, &row).await?;
-    Ok(id)
+    let given = description.device_type;
+    for device_type in given.as_ref().map_or(&DESKTOP[..], std::slice::from_ref) {
+        row.device_type = (*device_type).to_owned();
+        match write(http, auth, &signed_in, &row).await {
+            Err(CliError::Server(error)) if error.code == NOT_IN_ENUM => {}
+            result => return result.map(|()| id),
+        }
+    }
+    Err(CliError::DeviceType { given: row.device_type })
 }
 
 async fn write(

@@ -70,6 +70,10 @@ pub(crate) enum CliError {
     Sync(SyncError),
     #[error(transparent)]
     NotConnected(#[from] NotConnected),
+    #[error(
+        "the project's table of devices does not take the device type {given}; give one of its own with --device-type"
+    )]
+    DeviceType { given: String },
     #[error("{what} is not a uuid, such as 4be0643f-1d98-473b-97cd-ca98a65347dd")]
     NotAUuid { what: &'static str },
     #[error("{0}")]
@@ -121,6 +125,7 @@ impl CliError {
             Self::Usage(_)
             | Self::NoProject
             | Self::NotAUuid { .. }
+            | Self::DeviceType { .. }
             | Self::UnknownDevice { .. }
             | Self::Admin(_) => Exit::BadInput,
             _ => Exit::LocalError,

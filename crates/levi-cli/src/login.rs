@@ -39,9 +39,10 @@ pub(crate) struct LoginArgs {
     /// The name of this device in lists of devices. Default: the machine's name.
     #[arg(long)]
     device_name: Option<String>,
-    /// The kind of device, such as desktop or phone.
-    #[arg(long, default_value = "desktop")]
-    device_type: String,
+    /// The kind of device, such as desktop or phone; where the project has a fixed list of kinds, one of
+    /// those. Default: desktop, or linux-desktop and the like where the list has that.
+    #[arg(long)]
+    device_type: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -79,7 +80,7 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
     let user_id = tokens.user_id.clone();
     auth.adopt(tokens).await?;
     let name = args.device_name.unwrap_or_else(machine_name);
-    let description = Description { name: &name, device_type: &args.device_type };
+    let description = Description { name: &name, device_type: args.device_type.as_deref() };
     let device_id = device::register(&data_dir, &http, &auth, description).await?;
     console.json(&SignedIn {
         url: &http.api_url,

@@ -76,6 +76,21 @@ fn each_missing_table_column_key_and_policy_is_named() {
 }
 
 #[test]
+fn a_column_of_another_type_is_named() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let no_operator = Canned::error(404, "42883", "operator does not exist: bytea ~~* unknown");
+    let reads = Scope::table(Table::Messages).method("GET");
+    // The read of all columns, then the pattern matches on the two columns that must be text.
+    let there = Canned::new(200).header("Content-Type", "application/json").body("[]");
+    project.server.faults().plan(reads.clone(), Times::Next(2), Fault::Answer(there));
+    project.server.faults().plan(reads, Times::Next(1), Fault::Answer(no_operator));
+    let found = examined(&laptop);
+    let expected = "agent_coding_session_messages: the column content_nonce is not text";
+    assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?}");
+}
+
+#[test]
 fn a_table_whose_policy_refuses_this_user_is_named() {
     let project = Project::new();
     let laptop = project.device("laptop");

@@ -6,7 +6,7 @@ mod project;
 use std::io::Write as _;
 
 use levi::transport::Table;
-use levi_testkit::supabase::{Fault, Scope, Times};
+use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use project::{EMAIL, PASSWORD, PATIENCE, Project, lines};
 
 #[test]
@@ -23,6 +23,21 @@ fn a_sign_in_registers_the_device_once() {
     laptop.run(&["logout"]).assert_code(0);
     assert_eq!(laptop.run(&["status", "--json"]).json()["signed_in"], false);
     laptop.run_with(&["sync"], lines(["x"])).assert_code(4);
+}
+
+#[test]
+fn a_project_with_a_list_of_device_types_is_given_one_of_its_own() {
+    let project = Project::new();
+    let laptop = project.blank("laptop");
+    let not_in_enum = || Fault::Answer(Canned::error(400, "22P02", "invalid input value for enum"));
+    let devices = Scope::table(Table::Devices).method("POST");
+    project.server.faults().plan(devices.clone(), Times::Next(1), not_in_enum());
+    laptop.login(PASSWORD).assert_code(0);
+    let rows = project.server.rows(Table::Devices).unwrap();
+    assert!(rows[0]["device_type"].as_str().unwrap().ends_with("-desktop"), "{rows:?}");
+    project.server.faults().plan(devices, Times::Always, not_in_enum());
+    let refused = laptop.login(PASSWORD).assert_code(2);
+    assert!(refused.err.contains("--device-type"), "{}", refused.err);
 }
 
 #[test]

@@ -3,13 +3,26 @@ use std::time::Duration;
 
 use levi_outbox::backoff::Backoff;
 
+/// When the first messages after a quiet time leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flush {
+    /// At once if no incomplete batch left within the last `flush_interval`: what is durable by then. What
+    /// follows waits until the interval is over, or a batch is complete.
+    #[default]
+    Leading,
+    /// After `flush_interval`, so that the first message shares its request with those that follow it.
+    Trailing,
+}
+
 /// Batching, retry and size settings. Every field has a default that suits a desktop daemon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeviConfig {
     /// Maximum messages per batch (default: 50).
     pub batch_size: usize,
-    /// Time before flushing incomplete batches (default: 500 ms).
+    /// Time before flushing incomplete batches (default: 500 ms). At most one incomplete batch leaves in each.
     pub flush_interval: Duration,
+    /// Whether the first message after a quiet `flush_interval` waits for others (default: it does not).
+    pub flush: Flush,
     /// Initial retry delay (default: 2 s).
     pub backoff_base: Duration,
     /// Maximum retry delay (default: 300 s).
@@ -41,6 +54,7 @@ impl Default for LeviConfig {
         Self {
             batch_size: 50,
             flush_interval: Duration::from_millis(500),
+            flush: Flush::Leading,
             backoff_base: base,
             backoff_max: max,
             backoff_jitter: jitter,

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use levi_crypto::SealError;
-use levi_outbox::{OutboxError, Reason};
-use levi_types::{InvalidMessage, MessageId, SessionId};
+use levi_outbox::{LaneKey, OutboxError, Reason};
+use levi_types::{InvalidMessage, MessageId, SessionId, UserId};
 
 /// Why a row was not enqueued. Nothing was written; the caller still has the message.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -40,6 +40,17 @@ pub enum EnqueueError {
         sequence_number: i64,
         /// The message that had it first.
         holder: MessageId,
+    },
+    /// The session or repository is another user's, who is not signed in.
+    #[error(
+        "{lane} is another user's ({}); it waits until that user signs in again; enqueue only what is the signed-in user's",
+        .user_id.as_ref().map_or("nobody", UserId::as_str)
+    )]
+    OtherUser {
+        /// The row's lane, which names the session or repository.
+        lane: LaneKey,
+        /// Whose it is; `None`: nobody had signed in when it was recorded.
+        user_id: Option<UserId>,
     },
     /// Neither the session's key nor a database key is known, and no message is written in the clear.
     #[error(

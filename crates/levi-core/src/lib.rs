@@ -21,7 +21,7 @@ mod sync_error;
 mod worker;
 
 pub use batcher::PauseReason;
-pub use config::{InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
+pub use config::{Flush, InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
 pub use control::{ControlQueue, ControlSender, Step};
 pub use engine::{Receipt, StoredError, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};

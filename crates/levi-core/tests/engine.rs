@@ -9,7 +9,7 @@ use std::time::Duration;
 use harness::{Harness, accepted, failed};
 use levi_core::batcher::{Input, PauseReason};
 use levi_core::engine::{Event, Intake, Message};
-use levi_core::{LeviConfig, SyncedError};
+use levi_core::{Flush, LeviConfig, SyncedError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::{Encryption, NewRow, OutboxStore as _};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFailure};
@@ -51,7 +51,7 @@ fn a_server_that_stays_down_is_asked_again_after_2_4_8_16_32_64_128_and_then_eve
 
 #[test]
 fn fewer_than_a_batch_wait_for_more_and_a_full_batch_does_not() {
-    let mut harness = Harness::new(LeviConfig::default());
+    let mut harness = Harness::new(LeviConfig { flush: Flush::Trailing, ..LeviConfig::default() });
     let session = harness.session("s");
     harness.enqueue_all(&session, 1..=49);
     assert!(harness.open.is_empty(), "49 of 50 wait");
@@ -59,6 +59,29 @@ fn fewer_than_a_batch_wait_for_more_and_a_full_batch_does_not() {
     harness.enqueue(&session, 50).unwrap();
     assert_eq!(harness.open.len(), 1, "50 leave at once");
     assert_eq!(harness.open[0].1.len(), 50);
+}
+
+/// One incomplete batch in each `flush_interval`: the first leaves at once, the next when the interval is over.
+#[test]
+fn a_message_after_a_quiet_time_leaves_at_once_and_the_next_ones_share_a_batch() {
+    let mut harness = Harness::new(LeviConfig::default());
+    let session = harness.session("s");
+    let interval = LeviConfig::default().flush_interval;
+    for first in [0, 4] {
+        harness.enqueue(&session, first).unwrap();
+        assert_eq!(harness.open[0].1.len(), 1, "nothing left within the last interval");
+        harness.answer(|_| accepted());
+        let began = harness.clock.now().monotonic;
+        harness.enqueue_all(&session, first + 1..=first + 3);
+        assert!(harness.open.is_empty());
+        assert_eq!(harness.engine.timeout(), Some(began.after(interval)));
+        harness.clock.advance_to(began.after(interval));
+        harness.input(Input::Committed);
+        assert_eq!(harness.open[0].1.len(), 3);
+        harness.answer(|_| accepted());
+        assert_eq!(harness.engine.timeout(), None, "no timer is kept for the rate");
+        harness.clock.advance_to(began.after(2 * interval));
+    }
 }
 
 /// An idle engine has no timer.
@@ -101,7 +124,7 @@ fn a_bad_row_is_found_by_bisection_and_the_rest_of_its_session_goes_on_around_it
 /// Sessions that shared a batch with a bad one that the answer names are sent again at once, all together.
 #[test]
 fn a_session_that_the_answer_names_costs_the_others_one_round_trip() {
-    let mut harness = Harness::new(LeviConfig::default());
+    let mut harness = Harness::new(LeviConfig { flush: Flush::Trailing, ..LeviConfig::default() });
     for number in 0..49 {
         let session = harness.session(&format!("good-{number}"));
         harness.enqueue(&session, 1).unwrap();

@@ -126,6 +126,7 @@ impl Harness {
                     let except = self.batcher.lanes_at_hand();
                     let now = START.after(self.now);
                     let due = self.outbox.due(DueQuery {
+                        user: None,
                         now,
                         horizon: now.after(Duration::from_secs(86_400)),
                         except: &except,

@@ -13,8 +13,8 @@ mod store;
 
 pub use error::{OutboxError, Source};
 pub use model::{
-    Change, Due, DueLane, Encryption, Enqueued, LaneId, LaneKey, ListedRow, NewRow, Reason, RecoveryReport,
-    RowHead, RowId, RowKey, RowKind, RowState, Totals,
+    Change, Due, DueLane, Encryption, Enqueued, Held, LaneId, LaneKey, ListedRow, NewRow, Reason,
+    RecoveryReport, RowHead, RowId, RowKey, RowKind, RowState, Totals,
 };
 #[cfg(feature = "sqlite")]
 pub use rusqlite;

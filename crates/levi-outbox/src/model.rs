@@ -2,6 +2,7 @@
 
 mod change;
 mod due;
+mod held;
 mod lane;
 mod recovery;
 mod row;
@@ -9,6 +10,7 @@ mod totals;
 
 pub use self::change::{Change, Reason};
 pub use self::due::{Due, DueLane};
+pub use self::held::Held;
 pub use self::lane::{LaneId, LaneKey, RowKind};
 pub use self::recovery::RecoveryReport;
 pub use self::row::{Encryption, Enqueued, ListedRow, NewRow, RowHead, RowId, RowKey, RowState};

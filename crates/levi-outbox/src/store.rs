@@ -1,13 +1,16 @@
-use levi_types::Wall;
+use levi_types::{UserId, Wall};
 
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Totals,
 };
 
 /// Which lanes are asked for, and how many rows of each.
 #[derive(Clone, Copy, Debug)]
 pub struct DueQuery<'a> {
+    /// Who is signed in: lanes of other users are not due. `None`: nobody ever was, as in an outbox
+    /// of which no commit has a [`Change::SignedIn`].
+    pub user: Option<&'a UserId>,
     /// The present.
     pub now: Wall,
     /// A lane due later than this is due now, because the clock must have jumped backwards since
@@ -35,6 +38,9 @@ pub type PayloadSink<'a> = &'a mut dyn FnMut(RowKey, &str, &[u8]);
 /// blocked, and a blocked lane is never due: a session waits for its repository, and its secret and
 /// its messages wait for the session.
 ///
+/// A lane belongs to the user for whom its rows were recorded, and is due for nobody else. A row of
+/// another user for the same lane is refused: on the server too, a session has one user.
+///
 /// Every implementation passes the suite in `levi_outbox::conformance` (feature `conformance`).
 pub trait OutboxStore: Send {
     /// Applies `changes` in order, then stores `rows`, in one transaction.
@@ -48,7 +54,7 @@ pub trait OutboxStore: Send {
     /// [`OutboxError`]; nothing was changed.
     fn commit(&mut self, changes: &[Change], rows: &[NewRow]) -> Result<Vec<Enqueued>, OutboxError>;
 
-    /// Lanes that are due, longest waiting first, with their first rows.
+    /// Lanes of the query's user that are due, longest waiting first, with their first rows.
     ///
     /// Costs O(log n) in the number of pending rows, whatever share of them is deferred or blocked.
     ///
@@ -99,6 +105,23 @@ pub trait OutboxStore: Send {
     fn totals_as_committed(&self) -> Option<Totals> {
         None
     }
+
+    /// Until when requests wait, as the last [`Change::Pause`] says. A store that does not keep it returns `None`; after
+    /// a restart the server then asks again.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
+        Ok(None)
+    }
+
+    /// What waits for users other than the one who signed in last, ordered by user.
+    ///
+    /// Costs a look at every lane, and at the rows of those that are held.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn held(&self) -> Result<Vec<Held>, OutboxError>;
 
     /// Rows of every kind by id, pending and parked, after `after`, at most `limit`: for people and
     /// tools.

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
     RowHead, RowId, RowKey, RowState, Totals,
 };
+
+use levi_types::Wall;
 
 use crate::model::Model;
 use crate::plan::StoreKind;
@@ -211,6 +213,18 @@ impl OutboxStore for Disk {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.inner().store.get().ok()?.totals_as_committed()
+    }
+
+    fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.paused_until()
+    }
+
+    fn held(&self) -> Result<Vec<Held>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.held()
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

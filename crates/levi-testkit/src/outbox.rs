@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
     RowHead, RowId, RowKey, RowState, Totals,
 };
+use levi_types::Wall;
 
 /// Wraps a store and makes its commits and reads fail, or its commits take longer, on command.
 ///
@@ -234,6 +235,16 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.inner.totals_as_committed()
+    }
+
+    fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
+        self.faults.read()?;
+        self.inner.paused_until()
+    }
+
+    fn held(&self) -> Result<Vec<Held>, OutboxError> {
+        self.faults.read()?;
+        self.inner.held()
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

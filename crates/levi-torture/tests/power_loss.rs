@@ -125,7 +125,15 @@ fn step(
     let now = Wall::from_millis(1_000_000 + round);
     let rows =
         (0..random.below(3)).map(|n| row(round * 10 + i64::try_from(n).unwrap(), bytes, random)).collect();
-    let query = DueQuery { now, horizon: now, except: &[], max_lanes: 4, heads_per_lane: 8, max_heads: 16 };
+    let query = DueQuery {
+        user: None,
+        now,
+        horizon: now,
+        except: &[],
+        max_lanes: 4,
+        heads_per_lane: 8,
+        max_heads: 16,
+    };
     let reason = Reason { code: "503".into(), detail: "busy".into() };
     let mut changes = Vec::new();
     for lane in outbox.due(query).unwrap().lanes {

@@ -62,6 +62,12 @@ impl Select {
     pub fn probe(table: Table) -> Self {
         Query::of(table).raw("&limit=0").all_columns()
     }
+
+    /// No row of `table`: fails with the code 42883 (`undefined_function`) if `column` is not text, because
+    /// PostgreSQL has no pattern match for other types.
+    pub fn text_probe(table: Table, column: &'static str) -> Self {
+        Query::of(table).filter(column, "ilike", "x").raw("&limit=0").columns(column)
+    }
 }
 
 struct Query {

@@ -40,6 +40,16 @@ impl Table {
         }
     }
 
+    /// The columns of base64, which must be text: PostgREST shows a `bytea` in hexadecimal.
+    pub const fn base64_columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Devices => &["public_key"],
+            Self::Repositories | Self::Sessions => &[],
+            Self::Messages => &["content_encrypted", "content_nonce"],
+            Self::Secrets => &["ephemeral_public_key", "encrypted_secret"],
+        }
+    }
+
     /// Every column that Levi reads or writes, comma separated (`columns=`, `select=`).
     pub const fn columns(self) -> &'static str {
         match self {

@@ -11,9 +11,9 @@ pub use builder::{BuildError, LeviBuilder};
 pub use levi::{Levi, NotConnected};
 
 pub use levi_core::{
-    BackfillReport, EnqueueError, LeviConfig, MessageSyncer, NewSession, Page, PauseReason, PulledMessage,
-    ReadError, Reader, Receipt, SecretsCache, SessionSyncService, ShutdownReport, StartError, Status, Step,
-    SyncError, SyncedError,
+    BackfillReport, EnqueueError, Flush, LeviConfig, MessageSyncer, NewSession, Page, PauseReason,
+    PulledMessage, ReadError, Reader, Receipt, SecretsCache, SessionSyncService, ShutdownReport, StartError,
+    Status, Step, SyncError, SyncedError,
 };
 pub use levi_crypto::SessionSecret;
 pub use levi_crypto::at_rest::DatabaseKey;

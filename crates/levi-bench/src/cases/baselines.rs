@@ -170,6 +170,7 @@ pub(crate) fn disk_only(path: &Path, batch: usize) -> Fallible<Duration> {
     let mut body = Vec::new();
     loop {
         let query = DueQuery {
+            user: None,
             now,
             horizon: now,
             except: &[],

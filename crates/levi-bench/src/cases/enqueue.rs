@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use levi::{HttpOptions, Levi, LeviConfig};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, PayloadSink,
     RowHead, RowId, RowKey, RowState, Totals,
 };
 use levi_types::SessionId;
@@ -296,6 +296,10 @@ impl OutboxStore for SlowDisk {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.store.totals_as_committed()
+    }
+
+    fn held(&self) -> Result<Vec<Held>, OutboxError> {
+        self.store.held()
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

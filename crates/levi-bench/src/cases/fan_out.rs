@@ -91,8 +91,8 @@ impl UserDevices {
         let row = |(id, key): &(DeviceId, DevicePublicKey)| DeviceRow {
             id: id.clone(),
             user_id: user_id.clone(),
-            name: None,
-            device_type: None,
+            name: String::new(),
+            device_type: String::new(),
             public_key: Some(key.to_base64()),
             is_active: true,
         };

@@ -51,6 +51,7 @@ const WRITTEN: Wall = Wall::from_millis(NOW.as_millis() - 1_000_000);
 const LATER: Wall = Wall::from_millis(NOW.as_millis() + 1_800_000);
 
 const QUERY: DueQuery<'_> = DueQuery {
+    user: None,
     now: NOW,
     horizon: Wall::from_millis(NOW.as_millis() + 3_600_000),
     except: &[],

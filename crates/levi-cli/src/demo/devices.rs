@@ -13,10 +13,10 @@ use crate::error::CliError;
 use crate::ids::stable_uuid;
 
 const DESCRIPTIONS: [Description<'static>; 4] = [
-    Description { name: "laptop", device_type: "desktop" },
-    Description { name: "phone", device_type: "mobile" },
-    Description { name: "tablet", device_type: "tablet" },
-    Description { name: "desk", device_type: "desktop" },
+    Description { name: "laptop", device_type: Some("desktop") },
+    Description { name: "phone", device_type: Some("mobile") },
+    Description { name: "tablet", device_type: Some("tablet") },
+    Description { name: "desk", device_type: Some("desktop") },
 ];
 
 pub(crate) struct Devices {

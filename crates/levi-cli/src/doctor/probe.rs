@@ -4,7 +4,8 @@
 //! table set up for Levi refuses. An upsert of no rows names the unique key. A row without required
 //! columns reaches the column constraints only if row level security lets it pass: a row of an
 //! unknown user must be stopped before, a row of this user must not. A table without these
-//! constraints accepts the row; the finding then says that the row was written.
+//! constraints accepts the row; the finding then says that the row was written. Which columns are NULL-able,
+//! and whether foreign keys name the user too, cannot be seen from outside.
 
 use std::borrow::Cow;
 
@@ -19,12 +20,17 @@ use crate::error::CliError;
 
 const MIGRATE: &str =
     "run the migrations in supabase/migrations (`supabase db push`); they can be run more than once";
-/// For a table that exists: the migrations do not change it.
+/// For what the migrations do not change in a table that exists.
 const ALTER: &str =
     "the table is older, or not Levi's: add what is missing as in supabase/migrations (`alter table`)";
 
 /// "There is no unique or exclusion constraint matching the ON CONFLICT specification."
 const NO_SUCH_KEY: &str = "42P10";
+
+/// "Operator does not exist": PostgreSQL matches patterns on text only.
+const NO_SUCH_OPERATOR: &str = "42883";
+const MAKE_TEXT: &str = "`alter table ... alter column ... type text` with the old values written as base64: \
+                         `using encode(column, 'base64')`";
 
 /// A session of this user, for test rows of messages and secrets.
 #[derive(Deserialize)]
@@ -56,13 +62,15 @@ impl<'a> Probe<'a> {
             Err(_) => self.missing_columns().await?,
         };
         for column in &missing {
-            self.findings.problem(name, format!("the column {column} is missing"), ALTER)?;
+            self.findings.problem(name, format!("the column {column} is missing"), MIGRATE)?;
         }
         if !missing.is_empty() {
             return Ok(false);
         }
-        let sound =
-            self.unique_key().await? && self.refuses_foreign_rows().await? && self.accepts_own_rows().await?;
+        let sound = self.base64_columns_are_text().await?
+            && self.unique_key().await?
+            && self.refuses_foreign_rows().await?
+            && self.accepts_own_rows().await?;
         if sound {
             let columns = self.table.columns().split(',').count();
             let what =
@@ -91,6 +99,23 @@ impl<'a> Probe<'a> {
             }
         }
         Ok(missing)
+    }
+
+    /// No device can read a `bytea` column, because PostgREST shows it in hexadecimal.
+    async fn base64_columns_are_text(&mut self) -> Result<bool, CliError> {
+        let mut all_text = true;
+        for column in self.table.base64_columns() {
+            let probe = Select::text_probe(self.table, column);
+            let Err(error) = self.connection.try_select(probe).await? else { continue };
+            all_text = false;
+            if error.code == NO_SUCH_OPERATOR {
+                let detail = format!("the column {column} is not text, so what it stores cannot be read");
+                self.findings.problem(self.table.name(), detail, MAKE_TEXT)?;
+            } else {
+                self.undecided(&error)?;
+            }
+        }
+        Ok(all_text)
     }
 
     /// Some servers check the unique key even for an upsert of no rows; others check it with the

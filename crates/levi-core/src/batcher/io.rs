@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use levi_outbox::{Change, Due, LaneId, LaneKey, Reason, RowHead, RowKey};
-use levi_types::SessionId;
+use levi_types::{SessionId, Wall};
 
 use super::Notice;
 use crate::sync_error::SendError;
@@ -110,6 +110,11 @@ pub enum Input {
     /// [`Action::Refresh`] brought no token, because nobody is signed in, or the sign-in server ended the
     /// sign-in: the user must sign in.
     RefreshRefused,
+    /// The server asked an earlier process for no further request before this time.
+    Paused {
+        /// When requests may be sent again.
+        until: Wall,
+    },
     /// The outbox could not be read or written.
     StoreFailed(Reason),
     /// A commit succeeded.

@@ -8,6 +8,7 @@
 
 mod auth_gate;
 mod breaker;
+mod flush;
 mod io;
 mod lane;
 mod lane_windows;
@@ -28,6 +29,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use self::auth_gate::{AuthGate, Next};
 use self::breaker::Breaker;
+use self::flush::FlushRate;
 pub use self::io::{Action, Batch, BatchId, Input, LaneRows, Parent, Part, SealResult, Written};
 use self::lane_windows::LaneWindows;
 pub use self::notice::{Notice, PauseReason};
@@ -51,6 +53,7 @@ pub struct Batcher {
     last_batch: u64,
     auth: AuthGate,
     breaker: Breaker,
+    flush_rate: FlushRate,
     storage: StorageGate,
     poison: Poison,
     refusals: Refusals,
@@ -82,6 +85,7 @@ impl Batcher {
     /// jitter of its delays.
     pub fn new(config: LeviConfig, seed: u64) -> Self {
         Self {
+            flush_rate: FlushRate::new(&config),
             config,
             random: Jitter(Xoshiro256PlusPlus::seed_from_u64(seed)),
             now: Now::default(),
@@ -144,6 +148,11 @@ impl Batcher {
                 self.auth.refresh_impossible(now.monotonic, |waits| backoff.delay(waits, random.draw()));
             }
             Input::RefreshRefused => self.auth.refresh_refused(),
+            Input::Paused { until } => {
+                let left = self.bounded(Some(until.since(now.wall)));
+                let reason = PauseReason::RetryAfter { code: "retry_after".to_owned() };
+                self.breaker.open(now.monotonic.after(left), reason);
+            }
             Input::StoreFailed(reason) => self.store_failed(now, reason),
             Input::Committed => self.storage.worked(),
             Input::NetworkChanged => self.network_changed(now),
@@ -187,7 +196,7 @@ impl Batcher {
         // A paused project needs no timer while nobody is signed in.
         let breaker = self.breaker.timer().filter(|_| self.auth.is_open());
         let work = if self.is_open() {
-            let flush = self.windows.flush_at().filter(|_| self.has_room());
+            let flush = self.next_flush().filter(|_| self.has_room());
             [flush, self.due_timer].into_iter().flatten().min()
         } else {
             None

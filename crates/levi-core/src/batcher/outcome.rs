@@ -149,6 +149,7 @@ impl Batcher {
         if !asked.is_zero() {
             let reason = PauseReason::RetryAfter { code: error.code.clone() };
             self.breaker.open(now.monotonic.after(asked), reason);
+            self.commit(Change::Pause { until: now.wall.after(asked) });
         }
         for part in batch.parts {
             self.defer(now, part.lane, reason(part.key.kind(), error), asked);

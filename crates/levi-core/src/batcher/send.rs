@@ -1,5 +1,7 @@
 //! What is requested next: a control row, a batch of messages, or more rows from the outbox.
 
+use levi_types::Monotonic;
+
 use super::io::{Action, Batch, BatchId, Part};
 use super::lane_windows::Limits;
 use super::{Batcher, MAX_LANES, flush_at};
@@ -61,7 +63,7 @@ impl Batcher {
         let now = self.now;
         let backlog = 2 * self.config.batch_size;
         let ready = self.windows.ready_rows(backlog);
-        let waited = self.windows.flush_at().is_some_and(|at| at <= now.monotonic);
+        let waited = self.next_flush().is_some_and(|at| at <= now.monotonic);
         if ready == 0 || !(waited || self.stopping || ready >= self.config.batch_size) {
             return Vec::new();
         }
@@ -75,7 +77,16 @@ impl Batcher {
         };
         let limits = Limits { rows, bytes: self.breaker.reduced_limit(self.config.max_batch_bytes) };
         let flush_interval = self.config.flush_interval;
-        self.windows.next_batch(limits, |row| flush_at(now, row, flush_interval))
+        let parts = self.windows.next_batch(limits, |row| flush_at(now, row, flush_interval));
+        if ready < self.config.batch_size {
+            self.flush_rate.incomplete_batch_left(now.monotonic);
+        }
+        parts
+    }
+
+    /// When the messages that are ready stop waiting for a fuller batch.
+    pub(super) fn next_flush(&self) -> Option<Monotonic> {
+        self.windows.flush_at().map(|at| self.flush_rate.leaves_at(at))
     }
 
     fn launch(&mut self, parts: Vec<Part>) -> Batch {

@@ -62,6 +62,7 @@ impl Engine {
                     max_lanes,
                     heads_per_lane,
                     max_heads,
+                    user: None,
                 };
                 let loaded = self.store.due(query).map(Input::Loaded);
                 self.feed(now, loaded);
@@ -168,7 +169,7 @@ impl Engine {
         }
     }
 
-    fn outbox_unreadable(&mut self, now: Now, error: OutboxError) {
+    pub(super) fn outbox_unreadable(&mut self, now: Now, error: OutboxError) {
         let reason = reason_of(&error);
         tracing::error!(code = reason.code, "the outbox cannot be read: {error}");
         self.outbox_error = Some(std::sync::Arc::new(error));

@@ -73,6 +73,8 @@ pub struct Engine {
     /// Whether a commit succeeded since.
     committed: bool,
     stop_at: Option<Monotonic>,
+    /// Whether the wait that the server asked an earlier process for was read.
+    knows_pause: bool,
     /// All times of the engine and its batcher are on this line.
     timeline: Timeline,
 }
@@ -130,6 +132,7 @@ impl Engine {
             changed: true,
             committed: false,
             stop_at: None,
+            knows_pause: false,
             timeline: Timeline::default(),
         }
     }
@@ -145,6 +148,9 @@ impl Engine {
     /// on its way while the disk takes what the turn commits.
     pub fn turn_with(&mut self, read: Now, events: impl IntoIterator<Item = Event>, perform: Perform<'_>) {
         let Tick { now, jumped } = self.timeline.advance(read);
+        if !self.knows_pause && self.batcher.trusts_outbox() {
+            self.read_pause(now);
+        }
         if jumped {
             self.awake(now, perform);
         }
@@ -222,6 +228,18 @@ impl Engine {
         self.status.held_in_memory = self.uncommitted.held();
         self.status.outbox_failure = self.outbox_error.as_deref().map(commit::reason_of);
         Some(self.status.clone())
+    }
+
+    fn read_pause(&mut self, now: Now) {
+        match self.store.paused_until() {
+            Ok(until) => {
+                self.knows_pause = true;
+                if let Some(until) = until.filter(|until| *until > now.wall) {
+                    self.batcher.handle(now, Input::Paused { until });
+                }
+            }
+            Err(error) => self.outbox_unreadable(now, error),
+        }
     }
 
     /// The wall clock jumped against the monotonic one: the machine slept, and the network may be another one.

@@ -34,6 +34,10 @@ impl Refused {
                 let (sequence_number, holder) = (row.sequence_number, holder.clone());
                 ("sequence_conflict", EnqueueError::SequenceConflict { session_id, sequence_number, holder })
             }
+            Enqueued::OtherUser { user_id } => {
+                let (lane, user_id) = (row.lane.clone(), user_id.clone());
+                ("other_user", EnqueueError::OtherUser { lane, user_id })
+            }
             Enqueued::Full { pending_bytes, limit } => {
                 let (pending_bytes, limit) = (*pending_bytes, *limit);
                 ("outbox_full", EnqueueError::OutboxFull { pending_bytes, limit })

@@ -119,6 +119,8 @@ mod tests {
                 version: 0,
                 kind: RowKind::Message,
                 lane: new.lane,
+                user_id: None,
+                held: false,
                 sequence_number: 7,
                 message_id: new.message_id,
                 bytes: 0,

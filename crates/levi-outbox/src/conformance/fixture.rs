@@ -1,6 +1,8 @@
 //! Short names for what the cases do.
 
-use levi_types::Wall;
+use std::sync::LazyLock;
+
+use levi_types::{UserId, Wall};
 
 use crate::model::{
     Change, Due, DueLane, Encryption, Enqueued, LaneId, LaneKey, ListedRow, NewRow, Reason, RowId, RowKey,
@@ -23,6 +25,11 @@ pub(super) fn row(session: &str, number: i64) -> NewRow {
         Encryption::SessionKey,
         at(0),
     )
+}
+
+/// Signs `user` in.
+pub(super) fn sign_in(store: &mut dyn OutboxStore, user: &str) {
+    store.change(Change::SignedIn { user: user.into() });
 }
 
 pub(super) fn messages(session: &str) -> LaneKey {
@@ -145,7 +152,9 @@ impl Shorthand for dyn OutboxStore + '_ {
 
 /// A query without limits, with the horizon an hour ahead.
 pub(super) fn everything(seconds: i64) -> DueQuery<'static> {
+    static ADA: LazyLock<UserId> = LazyLock::new(|| "ada".into());
     DueQuery {
+        user: Some(&ADA),
         now: at(seconds),
         horizon: at(seconds + 3_600),
         except: &[],

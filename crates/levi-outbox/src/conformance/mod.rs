@@ -13,6 +13,7 @@
 
 mod control;
 mod fixture;
+mod identity;
 mod intake;
 mod lanes;
 mod parked;
@@ -42,14 +43,23 @@ pub fn run(mut make: impl FnMut(u64) -> Box<dyn OutboxStore>) {
 
 /// The suite, for those who run each case as a test of its own.
 pub fn cases() -> impl Iterator<Item = Case> {
-    [intake::CASES, lanes::CASES, parked::CASES, control::CASES, views::CASES].into_iter().flatten().copied()
+    [intake::CASES, lanes::CASES, parked::CASES, control::CASES, identity::CASES, views::CASES]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
-/// Lists functions as cases under their own names.
+/// Lists functions as cases under their own names. Ada is signed in when they begin.
 macro_rules! list_cases {
     ($($name:ident),+ $(,)?) => {
         pub(super) const CASES: &[super::Case] =
-            &[$(super::Case { name: stringify!($name), run: $name }),+];
+            &[$(super::Case {
+                name: stringify!($name),
+                run: |store| {
+                    super::fixture::sign_in(store, "ada");
+                    $name(store);
+                },
+            }),+];
     };
 }
 use list_cases;

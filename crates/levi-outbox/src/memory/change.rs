@@ -1,6 +1,6 @@
 //! Changes to rows and lanes.
 
-use levi_types::Wall;
+use levi_types::{UserId, Wall};
 
 use super::{MemoryOutbox, ParkedRow, Row};
 use crate::model::{Change, Encryption, LaneId, NewRow, Reason, RowId, RowKey};
@@ -8,6 +8,7 @@ use crate::model::{Change, Encryption, LaneId, NewRow, Reason, RowId, RowKey};
 impl MemoryOutbox {
     pub(super) fn apply(&mut self, change: &Change) {
         match change {
+            Change::SignedIn { user } => self.signed_in(user),
             Change::Acknowledge { lane, rows, at } => {
                 for row in rows.iter().filter(|row| self.matches(*lane, **row)).collect::<Vec<_>>() {
                     self.take_pending(row.id);
@@ -19,8 +20,11 @@ impl MemoryOutbox {
             }
             Change::Park { lane, row, reason, at } => self.park(*lane, *row, reason, *at),
             Change::Reseal { row, payload } => self.reseal(*row, payload),
+            Change::Pause { until } => self.paused_until = Some(*until),
             Change::RetryNow { at } => {
-                for lane in self.lanes.keys().copied().collect::<Vec<_>>() {
+                self.paused_until = None;
+                let own = self.lanes.iter().filter(|(_, lane)| lane.user == self.user);
+                for lane in own.map(|(id, _)| *id).collect::<Vec<_>>() {
                     self.retry(lane, *at);
                 }
             }
@@ -33,6 +37,15 @@ impl MemoryOutbox {
             Change::Discard { row } => self.discard(*row),
             Change::Ensure(row) => self.ensure(row),
         }
+    }
+
+    fn signed_in(&mut self, user: &UserId) {
+        if self.user.is_none() {
+            for lane in self.lanes.values_mut().filter(|lane| lane.user.is_none()) {
+                lane.user = Some(user.clone());
+            }
+        }
+        self.user = Some(user.clone());
     }
 
     fn matches(&self, lane: LaneId, key: RowKey) -> bool {

@@ -9,6 +9,12 @@ impl MemoryOutbox {
     /// Stores one row, unless the payload bytes would exceed `limit`.
     pub(super) fn store(&mut self, new: &NewRow, limit: u64) -> Enqueued {
         let lane = self.by_key.get(&new.lane).copied();
+        let user = new.user.as_ref().or(self.user.as_ref());
+        if let Some(other) = lane.and_then(|lane| self.lanes.get(&lane))
+            && other.user.as_ref() != user
+        {
+            return Enqueued::OtherUser { user_id: other.user.clone() };
+        }
         let holder = lane.and_then(|lane| self.holder(lane, new.position()));
         let old = holder.and_then(|id| self.row(id));
         if let Some(old) = old
@@ -51,6 +57,7 @@ impl MemoryOutbox {
             lane,
             Lane {
                 key: new.lane.clone(),
+                user: new.user.clone().or_else(|| self.user.clone()),
                 repository: None,
                 attempts: 0,
                 reason: None,

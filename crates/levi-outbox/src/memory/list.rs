@@ -22,11 +22,14 @@ impl MemoryOutbox {
         let lane = self.lanes.get(&row.lane)?;
         let blocker = self.blocked_by(lane);
         let is_parked = parked.is_some();
+        let held = lane.user != self.user;
         Some(ListedRow {
             id,
             version: row.version,
             kind: row.kind,
             lane: lane.key.clone(),
+            user_id: lane.user.clone(),
+            held,
             sequence_number: row.sequence_number,
             message_id: row.message_id.clone(),
             bytes: row.bytes(),
@@ -34,7 +37,7 @@ impl MemoryOutbox {
             enqueued_at: row.enqueued_at,
             parked: is_parked,
             attempts: if is_parked { 0 } else { lane.attempts },
-            due_at: if is_parked || blocker.is_some() { None } else { lane.due_at },
+            due_at: if is_parked || held || blocker.is_some() { None } else { lane.due_at },
             blocked_by: blocker.and_then(|blocker| Some(self.lanes.get(&blocker)?.key.clone())),
             reason: parked.cloned().or_else(|| self.waiting_reason(lane, blocker)),
         })

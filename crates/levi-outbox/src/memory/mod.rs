@@ -7,12 +7,12 @@ mod list;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use levi_types::{MessageId, RepositoryId, Wall};
+use levi_types::{MessageId, RepositoryId, UserId, Wall};
 
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, DueLane, Encryption, Enqueued, LaneId, LaneKey, ListedRow, NewRow, Reason, RowHead, RowId,
-    RowKey, RowKind, RowState, Totals,
+    Change, Due, DueLane, Encryption, Enqueued, Held, LaneId, LaneKey, ListedRow, NewRow, Reason, RowHead,
+    RowId, RowKey, RowKind, RowState, Totals,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -24,6 +24,9 @@ pub struct MemoryOutbox {
     parked: BTreeMap<RowId, ParkedRow>,
     lanes: BTreeMap<LaneId, Lane>,
     by_key: HashMap<LaneKey, LaneId>,
+    /// Who signed in last.
+    user: Option<UserId>,
+    paused_until: Option<Wall>,
     /// Every lane with pending rows, blocked or not, in the order in which they are due.
     schedule: BTreeSet<(Wall, LaneId)>,
     last_row: i64,
@@ -53,6 +56,8 @@ struct ParkedRow {
 #[derive(Debug)]
 struct Lane {
     key: LaneKey,
+    /// For whom it waits; `None`: for the first user who will sign in.
+    user: Option<UserId>,
     /// The repository that a session's row waits for.
     repository: Option<RepositoryId>,
     attempts: u32,
@@ -80,6 +85,8 @@ impl MemoryOutbox {
             parked: BTreeMap::new(),
             lanes: BTreeMap::new(),
             by_key: HashMap::new(),
+            user: None,
+            paused_until: None,
             schedule: BTreeSet::new(),
             last_row: 0,
             last_lane: 0,
@@ -139,7 +146,10 @@ impl OutboxStore for MemoryOutbox {
         let horizon = query.horizon.max(query.now);
         let free = |(_, id): &&(Wall, LaneId)| {
             !query.except.contains(id)
-                && self.lanes.get(id).is_some_and(|lane| self.blocked_by(lane).is_none())
+                && self
+                    .lanes
+                    .get(id)
+                    .is_some_and(|lane| lane.user.as_ref() == query.user && self.blocked_by(lane).is_none())
         };
         let is_due = |due_at: Wall| due_at <= query.now || due_at > horizon;
         let mut due = Due::default();
@@ -198,6 +208,7 @@ impl OutboxStore for MemoryOutbox {
         let rows = rows.filter(|(_, row)| under_database_key(row));
         let full = |(id, row): (RowId, &Row)| {
             let new_row = NewRow {
+                user: None,
                 lane: state.key.clone(),
                 parent: None,
                 sequence_number: row.sequence_number,
@@ -220,6 +231,21 @@ impl OutboxStore for MemoryOutbox {
     fn totals(&self) -> Result<Totals, OutboxError> {
         let oldest = self.pending.values().next().map(|row| row.enqueued_at);
         Ok(Totals { lanes: self.schedule.len() as u64, oldest, ..self.counts })
+    }
+
+    fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
+        Ok(self.paused_until)
+    }
+
+    fn held(&self) -> Result<Vec<Held>, OutboxError> {
+        let mut held: BTreeMap<Option<UserId>, Held> = BTreeMap::new();
+        for lane in self.lanes.values().filter(|lane| lane.user != self.user && !lane.is_empty()) {
+            let user_id = lane.user.clone();
+            let sum = held.entry(user_id.clone()).or_insert(Held { user_id, pending: 0, parked: 0 });
+            sum.pending += lane.pending.len() as u64;
+            sum.parked += lane.parked.len() as u64;
+        }
+        Ok(held.into_values().collect())
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

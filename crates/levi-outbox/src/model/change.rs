@@ -1,6 +1,6 @@
 //! Changes to rows that are in the outbox.
 
-use levi_types::Wall;
+use levi_types::{UserId, Wall};
 
 use super::{LaneId, LaneKey, NewRow, RowId, RowKey};
 
@@ -18,6 +18,13 @@ pub struct Reason {
 /// A change that names a version which is gone does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
+    /// `user` is signed in from now on: a row that names no user is this user's, and `RetryNow` is
+    /// about this user's lanes. The first user of all takes over the rows written before; nobody
+    /// does afterwards.
+    SignedIn {
+        /// The user.
+        user: UserId,
+    },
     /// The server has these rows of one lane: remove those whose version still matches, reset the
     /// lane's attempts and reason, and move the lane behind the others that are due.
     Acknowledge {
@@ -59,7 +66,14 @@ pub enum Change {
         /// The payload, encrypted under the session's key.
         payload: Vec<u8>,
     },
-    /// Make every deferred lane due at `at`; attempts stay as they are. For "the network is back".
+    /// The server asked for no further request before `until`. It concerns every lane, those that are written later
+    /// included, so it is not in their due times. [`RetryNow`](Self::RetryNow) ends it.
+    Pause {
+        /// When requests may be sent again.
+        until: Wall,
+    },
+    /// Make every deferred lane of the signed-in user due at `at`; attempts stay as they are. For
+    /// "the network is back".
     RetryNow {
         /// When the lanes are due.
         at: Wall,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use levi_types::{MessageId, RepositoryId, SessionId, Wall};
+use levi_types::{MessageId, RepositoryId, SessionId, UserId, Wall};
 
 use super::{LaneKey, Reason, RowKind};
 
@@ -34,6 +34,9 @@ pub enum Encryption {
 /// A row to be written. `Debug` shows the payload's length, never the payload.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewRow {
+    /// For whom the row is recorded; `None`: for the user who signed in last, or for the first who
+    /// will. The row is due for nobody else.
+    pub user: Option<UserId>,
     /// The queue that the row joins.
     pub lane: LaneKey,
     /// The repository whose row must be sent first. Only a session's row names one: the parents of
@@ -62,16 +65,23 @@ impl NewRow {
         encryption: Encryption,
         enqueued_at: Wall,
     ) -> Self {
-        let lane = LaneKey::Messages(session_id);
-        Self { lane, parent: None, sequence_number, message_id, payload, encryption, enqueued_at }
+        let (user, lane) = (None, LaneKey::Messages(session_id));
+        Self { user, lane, parent: None, sequence_number, message_id, payload, encryption, enqueued_at }
     }
 
     /// The control row of `lane`, which is not one of messages. `parent` is the repository of a
     /// session's row, and `None` for the others.
     pub fn control(lane: LaneKey, parent: Option<LaneKey>, payload: Vec<u8>, enqueued_at: Wall) -> Self {
         let message_id = lane.kind().name().into();
-        let encryption = Encryption::None;
-        Self { lane, parent, sequence_number: 0, message_id, payload, encryption, enqueued_at }
+        let (user, encryption) = (None, Encryption::None);
+        Self { user, lane, parent, sequence_number: 0, message_id, payload, encryption, enqueued_at }
+    }
+
+    /// The same row, recorded for `user`.
+    #[must_use]
+    pub fn for_user(mut self, user: Option<UserId>) -> Self {
+        self.user = user;
+        self
     }
 
     /// The kind of the row, which is its lane's.
@@ -96,6 +106,7 @@ impl NewRow {
 impl fmt::Debug for NewRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NewRow")
+            .field("user", &self.user)
             .field("lane", &self.lane)
             .field("parent", &self.parent)
             .field("sequence_number", &self.sequence_number)
@@ -121,6 +132,11 @@ pub enum Enqueued {
     SequenceConflict {
         /// The message that has it.
         holder: MessageId,
+    },
+    /// The lane has rows of another user; nothing was changed.
+    OtherUser {
+        /// For whom they wait; `None`: for the first user who will sign in.
+        user_id: Option<UserId>,
     },
     /// The row would exceed `max_pending_bytes`; nothing was changed.
     Full {
@@ -168,6 +184,10 @@ pub struct ListedRow {
     pub kind: RowKind,
     /// The queue that the row is in.
     pub lane: LaneKey,
+    /// For whom the row was recorded; `None`: for the first user who will sign in.
+    pub user_id: Option<UserId>,
+    /// Whether another user signed in since: nothing happens to the row until its own user is back.
+    pub held: bool,
     /// The row's position in its lane; 0 for a control row.
     pub sequence_number: i64,
     /// The daemon's own name for a message; the name of its kind for a control row.
@@ -182,7 +202,7 @@ pub struct ListedRow {
     pub parked: bool,
     /// The lane's failed attempts so far; 0 for a parked row.
     pub attempts: u32,
-    /// When the lane is due; `None` for a row that is parked or blocked.
+    /// When the lane is due; `None` for a row that is parked, blocked or held.
     pub due_at: Option<Wall>,
     /// The lane that must be empty before this one is due.
     pub blocked_by: Option<LaneKey>,

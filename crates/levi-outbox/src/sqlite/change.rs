@@ -7,7 +7,7 @@ use super::columns::{encryption_code, kind_code};
 use super::counters::Counters;
 use super::lane::{self, LaneState, Removed};
 use super::lane_cache::LaneCache;
-use super::{blocking, enqueue};
+use super::{blocking, enqueue, users};
 use crate::model::{Change, Encryption, LaneId, NewRow, Reason, RowId, RowKey, RowKind};
 
 pub(super) const PENDING_BYTES: &str =
@@ -31,21 +31,39 @@ pub(super) const RESEAL: &str =
 pub(super) const SAME_CONTROL_ROW: &str = "SELECT due_at IS NULL, (SELECT id FROM levi_parked AS p WHERE p.lane = l.lane) \
      FROM levi_lanes AS l WHERE kind = ?1 AND subject = ?2 AND repository_id IS ?3";
 
+const PAUSE: &str = "INSERT OR REPLACE INTO levi_pause (id, until) VALUES (1, ?1)";
+const END_PAUSE: &str = "DELETE FROM levi_pause";
+const PAUSED_UNTIL: &str = "SELECT until FROM levi_pause WHERE id = 1";
+
 /// Applies one change. A change for a version that is gone does nothing.
 pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change) -> Result<()> {
     match change {
+        Change::SignedIn { user } => users::signed_in(conn, counters, user),
         Change::Acknowledge { lane, rows, at } => acknowledge(conn, counters, *lane, rows, *at),
         Change::Defer { lane, due_at, attempts, reason } => {
             lane::defer(conn, *lane, *due_at, *attempts, reason)
         }
         Change::Park { lane, row, reason, at } => park(conn, counters, *lane, *row, reason, *at),
         Change::Reseal { row, payload } => reseal(conn, counters, *row, payload),
-        Change::RetryNow { at } => lane::retry_all(conn, *at),
+        Change::Pause { until } => pause(conn, *until),
+        Change::RetryNow { at } => {
+            conn.prepare_cached(END_PAUSE)?.execute([])?;
+            lane::retry_all(conn, counters.user(), *at)
+        }
         Change::RetryLane { lane, at } => lane::retry(conn, lane, *at),
         Change::Unpark { row, at } => unpark(conn, counters, *row, *at),
         Change::Discard { row } => discard(conn, counters, *row),
         Change::Ensure(row) => ensure(conn, counters, row),
     }
+}
+
+fn pause(conn: &Connection, until: Wall) -> Result<()> {
+    conn.prepare_cached(PAUSE)?.execute([until.as_millis()]).map(drop)
+}
+
+pub(super) fn paused_until(conn: &Connection) -> Result<Option<Wall>> {
+    let until = conn.prepare_cached(PAUSED_UNTIL)?.query_row([], |row| row.get(0)).optional()?;
+    Ok(until.map(Wall::from_millis))
 }
 
 fn acknowledge(

@@ -51,6 +51,9 @@ pub(super) struct Counters {
     /// The totals as `levi_totals` has them.
     saved: Totals,
     oldest: Oldest,
+    /// Who signed in last.
+    user: i64,
+    saved_user: i64,
 }
 
 /// When the oldest pending row was enqueued, in milliseconds since the epoch.
@@ -67,13 +70,13 @@ pub(super) const OLDEST: &str =
     "SELECT enqueued_at FROM levi_outbox WHERE id = (SELECT min(id) FROM levi_outbox)";
 
 pub(super) const LOAD: &str = "SELECT pending_rows, pending_bytes, parked_rows, parked_bytes, control_rows, \
-     parked_control_rows, lanes FROM levi_totals WHERE id = 1";
+     parked_control_rows, lanes, user FROM levi_totals WHERE id = 1";
 
 /// Changes whenever another connection commits, and never through a commit of this one.
 const DATA_VERSION: &str = "PRAGMA data_version";
 
 const SAVE: &str = "UPDATE levi_totals SET pending_rows = ?1, pending_bytes = ?2, parked_rows = ?3, \
-     parked_bytes = ?4, control_rows = ?5, parked_control_rows = ?6, lanes = ?7 WHERE id = 1";
+     parked_bytes = ?4, control_rows = ?5, parked_control_rows = ?6, lanes = ?7, user = ?8 WHERE id = 1";
 
 impl Counters {
     pub(super) fn load(conn: &Connection) -> Result<Self> {
@@ -89,13 +92,14 @@ impl Counters {
                 lanes: count(6)?,
                 oldest: None,
             };
-            Ok(Self { totals, saved: totals, oldest: Oldest::Unread })
+            let user = row.get(7)?;
+            Ok(Self { totals, saved: totals, oldest: Oldest::Unread, user, saved_user: user })
         })
     }
 
     /// Stores the totals if they changed: one statement for a whole commit.
     pub(super) fn save(&mut self, conn: &Connection) -> Result<()> {
-        if self.totals == self.saved {
+        if self.totals == self.saved && self.user == self.saved_user {
             return Ok(());
         }
         let Totals {
@@ -117,9 +121,19 @@ impl Counters {
             parked_control_rows,
             lanes,
         ];
-        conn.prepare_cached(SAVE)?.execute(counts.map(signed))?;
-        self.saved = self.totals;
+        let [a, b, c, d, e, f, g] = counts.map(signed);
+        conn.prepare_cached(SAVE)?.execute([a, b, c, d, e, f, g, self.user])?;
+        (self.saved, self.saved_user) = (self.totals, self.user);
         Ok(())
+    }
+
+    /// Who signed in last; [`NOBODY`](super::users::NOBODY) before the first sign-in.
+    pub(super) const fn user(&self) -> i64 {
+        self.user
+    }
+
+    pub(super) fn set_user(&mut self, user: i64) {
+        self.user = user;
     }
 
     /// A row was added under a new id.

@@ -1,11 +1,13 @@
 //! Storing rows: one look-up for each lane, one insert for each message.
 
+use levi_types::UserId;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
 
 use super::blocking::{self, blocking_parent};
 use super::columns::{encryption_code, unsigned};
 use super::counters::Counters;
 use super::lane_cache::LaneCache;
+use super::users;
 use crate::model::{Enqueued, NewRow, RowId, RowKey};
 
 pub(super) const INSERT: &str = "INSERT INTO levi_outbox \
@@ -40,7 +42,7 @@ pub(super) fn store_rows(
     max_pending_bytes: u64,
 ) -> Result<Vec<Enqueued>> {
     let insert = conn.prepare_cached(INSERT)?;
-    let mut writer = RowWriter { conn, counters, max_pending_bytes, lanes, insert };
+    let mut writer = RowWriter { conn, counters, max_pending_bytes, lanes, insert, named: None };
     let answers = rows.iter().map(|row| writer.store(row)).collect::<Result<_>>()?;
     writer.lanes.flush(conn, writer.counters)?;
     Ok(answers)
@@ -52,6 +54,8 @@ struct RowWriter<'a> {
     max_pending_bytes: u64,
     lanes: &'a mut LaneCache,
     insert: CachedStatement<'a>,
+    /// The user whom the last row with a user named.
+    named: Option<(UserId, i64)>,
 }
 
 /// The row that has a sequence number already.
@@ -66,7 +70,11 @@ struct Holder {
 
 impl RowWriter<'_> {
     fn store(&mut self, row: &NewRow) -> Result<Enqueued> {
+        let user = self.user_of(row)?;
         let index = self.lanes.find(self.conn, self.counters, &row.lane)?;
+        if let Some(other) = index.and_then(|index| self.lanes.get(index)).filter(|lane| lane.user != user) {
+            return Ok(Enqueued::OtherUser { user_id: users::name(self.conn, other.user)? });
+        }
         let holder = match index.and_then(|index| self.lanes.get(index)) {
             Some(lane) if lane.last >= Some(row.position()) => self.holder(lane.lane, row.position())?,
             _ => None,
@@ -76,7 +84,7 @@ impl RowWriter<'_> {
         }
         let index = match index {
             Some(index) => index,
-            None => self.lanes.make(self.conn, row)?,
+            None => self.lanes.make(self.conn, row, user)?,
         };
         let answer = match &holder {
             Some(holder) if !holder.parked => self.replace(row, holder)?,
@@ -90,6 +98,18 @@ impl RowWriter<'_> {
             }
         }
         Ok(answer)
+    }
+
+    fn user_of(&mut self, row: &NewRow) -> Result<i64> {
+        let Some(user) = &row.user else { return Ok(self.counters.user()) };
+        match &self.named {
+            Some((named, number)) if named == user => Ok(*number),
+            _ => {
+                let number = users::find_or_add(self.conn, user)?;
+                self.named = Some((user.clone(), number));
+                Ok(number)
+            }
+        }
     }
 
     fn holder(&self, lane: i64, sequence_number: i64) -> Result<Option<Holder>> {

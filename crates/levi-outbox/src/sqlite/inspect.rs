@@ -8,9 +8,9 @@ use rusqlite::{Connection, OpenFlags, Result};
 use super::counters::CachedCounters;
 use super::open::require_current;
 use super::transaction::Transaction;
-use super::{failure, integrity, list, read, schema};
+use super::{failure, integrity, list, read, schema, users};
 use crate::error::OutboxError;
-use crate::model::{ListedRow, RowId, RowKey, RowState, Totals};
+use crate::model::{Held, ListedRow, RowId, RowKey, RowState, Totals};
 use crate::store::PayloadSink;
 
 /// Reads an outbox without owning it and without writing to it, for `levi status` beside a daemon
@@ -43,6 +43,14 @@ impl Inspector {
     /// [`OutboxError`] when the file cannot be read.
     pub fn totals(&self) -> Result<Totals, OutboxError> {
         self.read(|conn| CachedCounters::read_totals(&mut None, conn))
+    }
+
+    /// As [`OutboxStore::held`](crate::OutboxStore::held).
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the file cannot be read.
+    pub fn held(&self) -> Result<Vec<Held>, OutboxError> {
+        self.read(users::held)
     }
 
     /// As [`OutboxStore::list`](crate::OutboxStore::list).

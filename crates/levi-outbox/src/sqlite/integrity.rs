@@ -28,6 +28,11 @@ const RULES: &[(&str, &str)] = &[
         "a lane with rows is never due, or one without rows is",
     ),
     (
+        "SELECT count(*) FROM levi_lanes WHERE user NOT IN (SELECT user FROM levi_users) AND \
+         (user <> 0 OR (SELECT user FROM levi_totals) <> 0)",
+        "a lane waits for a user who is not known",
+    ),
+    (
         concat!(
             "SELECT count(*) FROM levi_lanes AS l WHERE blocked_by IS NOT ",
             blocking_parent!("l.kind", "l.subject", "l.repository_id")

@@ -22,7 +22,7 @@ pub(super) const REVIVE: &str = "UPDATE levi_lanes SET attempts = 0, reason_code
 pub(super) const DRAIN: &str = "UPDATE levi_lanes SET due_at = NULL WHERE lane = ?1";
 pub(super) const RESET_ATTEMPTS: &str =
     "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL WHERE lane = ?1";
-pub(super) const RETRY_ALL: &str = "UPDATE levi_lanes SET due_at = ?1 WHERE due_at > ?1";
+pub(super) const RETRY_ALL: &str = "UPDATE levi_lanes SET due_at = ?2 WHERE user = ?1 AND due_at > ?2";
 pub(super) const RETRY: &str =
     "UPDATE levi_lanes SET due_at = ?3 WHERE kind = ?1 AND subject = ?2 AND due_at > ?3";
 
@@ -105,9 +105,9 @@ pub(super) fn defer(
     if changed == 0 { remove_if_empty(conn, lane) } else { Ok(()) }
 }
 
-/// Rare and for everything, so a pass over all lanes is fine.
-pub(super) fn retry_all(conn: &Connection, at: Wall) -> Result<()> {
-    conn.prepare_cached(RETRY_ALL)?.execute([at.as_millis()]).map(drop)
+/// Rare and for everything of the user's, so a pass over all lanes is fine.
+pub(super) fn retry_all(conn: &Connection, user: i64, at: Wall) -> Result<()> {
+    conn.prepare_cached(RETRY_ALL)?.execute([user, at.as_millis()]).map(drop)
 }
 
 pub(super) fn retry(conn: &Connection, lane: &LaneKey, at: Wall) -> Result<()> {

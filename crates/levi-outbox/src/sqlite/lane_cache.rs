@@ -9,11 +9,11 @@ use super::columns::kind_code;
 use super::counters::Counters;
 use crate::model::{LaneKey, NewRow};
 
-/// A lane, whether it has no pending row, and its last sequence number.
-pub(super) const FIND_LANE: &str = "SELECT lane, due_at IS NULL, (SELECT max(sequence_number) FROM levi_outbox AS o \
+/// A lane, whether it has no pending row, its user, and its last sequence number.
+pub(super) const FIND_LANE: &str = "SELECT lane, due_at IS NULL, user, (SELECT max(sequence_number) FROM levi_outbox AS o \
      WHERE o.lane = l.lane) FROM levi_lanes AS l WHERE kind = ?1 AND subject = ?2";
 pub(super) const NEW_LANE: &str = concat!(
-    "INSERT INTO levi_lanes (kind, subject, repository_id, attempts, blocked_by) VALUES (?1, ?2, ?3, 0, ",
+    "INSERT INTO levi_lanes (kind, subject, repository_id, user, attempts, blocked_by) VALUES (?1, ?2, ?3, ?4, 0, ",
     blocking_parent!("?1", "?2", "?3"),
     ")"
 );
@@ -36,6 +36,8 @@ pub(super) struct LaneCache {
 #[derive(Debug)]
 pub(super) struct CachedLane {
     pub(super) lane: i64,
+    /// For whom it waits.
+    pub(super) user: i64,
     /// Whether the lane has no pending row, as the table says.
     pub(super) is_drained: bool,
     /// The highest sequence number, pending or parked. A row beyond it conflicts with none, which
@@ -93,7 +95,8 @@ impl LaneCache {
                 Ok(CachedLane {
                     lane: row.get(0)?,
                     is_drained: row.get(1)?,
-                    last: row.get(2)?,
+                    user: row.get(2)?,
+                    last: row.get(3)?,
                     filled_at: None,
                 })
             })
@@ -106,12 +109,12 @@ impl LaneCache {
         Ok(Some(self.keep(key, found)))
     }
 
-    /// Makes the lane of `row`, which has none.
-    pub(super) fn make(&mut self, conn: &Connection, row: &NewRow) -> Result<usize> {
+    /// Makes the lane of `row`, which has none, for `user`.
+    pub(super) fn make(&mut self, conn: &Connection, row: &NewRow, user: i64) -> Result<usize> {
         let repository = row.repository().map(levi_types::RepositoryId::as_str);
-        let lane =
-            conn.prepare_cached(NEW_LANE)?.insert((kind_code(row.kind()), row.lane.subject(), repository))?;
-        Ok(self.keep(&row.lane, CachedLane { lane, is_drained: true, last: None, filled_at: None }))
+        let key = (kind_code(row.kind()), row.lane.subject(), repository, user);
+        let lane = conn.prepare_cached(NEW_LANE)?.insert(key)?;
+        Ok(self.keep(&row.lane, CachedLane { lane, user, is_drained: true, last: None, filled_at: None }))
     }
 
     fn keep(&mut self, key: &LaneKey, lane: CachedLane) -> usize {

@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 
+use levi_types::UserId;
 use rusqlite::{Connection, OptionalExtension, Result, Row};
 
-use super::columns;
+use super::counters::Counters;
+use super::{columns, users};
 use crate::model::{LaneKey, ListedRow, Reason, RowId};
 
 pub(super) const LIST_PENDING: &str = "SELECT id, o.version, sequence_number, bytes, protection, enqueued_at, \
-     message_id, kind, subject, blocked_by, attempts, due_at, reason_code, reason_detail, 0 \
+     message_id, kind, subject, blocked_by, attempts, due_at, reason_code, reason_detail, 0, user \
      FROM levi_outbox AS o JOIN levi_lanes USING (lane) WHERE id > ?1 ORDER BY id LIMIT ?2";
 pub(super) const LIST_PARKED: &str = "SELECT id, p.version, sequence_number, bytes, protection, enqueued_at, \
-     message_id, kind, subject, blocked_by, 0, NULL, p.reason_code, p.reason_detail, 1 \
+     message_id, kind, subject, blocked_by, 0, NULL, p.reason_code, p.reason_detail, 1, user \
      FROM levi_parked AS p JOIN levi_lanes USING (lane) WHERE id > ?1 ORDER BY id LIMIT ?2";
 pub(super) const BLOCKER: &str = "SELECT kind, subject, blocked_by, l.reason_code, l.reason_detail, \
      p.reason_code, p.reason_detail FROM levi_lanes AS l LEFT JOIN levi_parked AS p ON p.lane = l.lane \
@@ -25,7 +27,8 @@ const MAX_ANCESTORS: usize = 2;
 pub(super) fn list(conn: &Connection, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>> {
     let after = after.map_or(i64::MIN, |row| row.0);
     let room = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut lister = Lister { conn, blockers: HashMap::new() };
+    let signed_in = Counters::load(conn)?.user();
+    let mut lister = Lister { conn, signed_in, blockers: HashMap::new(), users: HashMap::new() };
     let mut listed = Vec::new();
     for sql in [LIST_PENDING, LIST_PARKED] {
         let mut statement = conn.prepare_cached(sql)?;
@@ -41,6 +44,10 @@ pub(super) fn list(conn: &Connection, after: Option<RowId>, limit: usize) -> Res
 
 struct Lister<'a> {
     conn: &'a Connection,
+    /// Who signed in last.
+    signed_in: i64,
+    /// The users as far as they were looked up.
+    users: HashMap<i64, Option<UserId>>,
     /// The lanes that block others, as far as they were looked up.
     blockers: HashMap<i64, Option<Blocker>>,
 }
@@ -61,6 +68,8 @@ impl Lister<'_> {
             Some(blocker) => self.blocker(blocker)?,
             None => None,
         };
+        let user = row.get(15)?;
+        let held = user != self.signed_in;
         let (blocked_by, due_at, reason) = match blocker {
             Some(Blocker { key, reason }) => (Some(key), None, if parked { own_reason } else { reason }),
             None => (None, columns::optional_wall(row, 11)?, own_reason),
@@ -70,6 +79,8 @@ impl Lister<'_> {
             version: head.key.version,
             kind: lane.kind(),
             lane,
+            user_id: self.user(user)?,
+            held,
             sequence_number: head.sequence_number,
             message_id: row.get_ref(6)?.as_str()?.into(),
             bytes: head.bytes,
@@ -77,10 +88,19 @@ impl Lister<'_> {
             enqueued_at: head.enqueued_at,
             parked,
             attempts: row.get(10)?,
-            due_at,
+            due_at: due_at.filter(|_| !held),
             blocked_by,
             reason,
         })
+    }
+
+    fn user(&mut self, user: i64) -> Result<Option<UserId>> {
+        if let Some(known) = self.users.get(&user) {
+            return Ok(known.clone());
+        }
+        let name = users::name(self.conn, user)?;
+        self.users.insert(user, name.clone());
+        Ok(name)
     }
 
     fn blocker(&mut self, lane: i64) -> Result<Option<Blocker>> {

@@ -27,6 +27,7 @@ mod read;
 mod recovery;
 mod schema;
 mod transaction;
+mod users;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use levi_types::Wall;
 use rusqlite::Connection;
 
 pub use self::admin::{AdminCommand, AdminError, OutboxAdmin, OwnerNotice};
@@ -51,7 +53,7 @@ pub use self::owner_lock::{is_owned, lock_path};
 use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Totals,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -224,6 +226,14 @@ impl OutboxStore for SqliteOutbox {
 
     fn totals_as_committed(&self) -> Option<Totals> {
         self.counters.get()?.totals()
+    }
+
+    fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
+        self.read(change::paused_until)
+    }
+
+    fn held(&self) -> Result<Vec<Held>, OutboxError> {
+        self.read(users::held)
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

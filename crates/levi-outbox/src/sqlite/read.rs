@@ -57,6 +57,7 @@ pub(super) fn rows_under_database_key(
         .query_map([lane.0, limit], |row| {
             let head = columns::head(row)?;
             let new_row = NewRow {
+                user: None,
                 lane: key.clone(),
                 parent: None,
                 sequence_number: head.sequence_number,

@@ -8,8 +8,12 @@ use rusqlite::{Connection, OptionalExtension, Result};
 use super::blocking;
 
 /// Each script takes the schema one version up, from zero (no tables).
-const SCRIPTS: &[&str] =
-    &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+const SCRIPTS: &[&str] = &[
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 /// The newest schema this version can read.
 pub(super) const KNOWN: i64 = SCRIPTS.len() as i64;

@@ -75,7 +75,9 @@ impl Model {
                 self.parked_row(*lane, *row, reason, *at);
             }
             Change::Reseal { row, payload } => self.resealed(*row, payload),
+            Change::Pause { until } => self.paused_until = Some(*until),
             Change::RetryNow { at } => {
+                self.paused_until = None;
                 self.note(|| "disk: every wait is over".to_owned());
                 self.void_delays();
                 for session in &mut self.sessions {
@@ -91,7 +93,7 @@ impl Model {
             }
             Change::Unpark { row, at } => self.unparked(*row, *at),
             Change::Discard { row } => self.discarded(*row),
-            Change::Ensure(_) => {}
+            Change::Ensure(_) | Change::SignedIn { .. } => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use levi_core::LeviConfig;
+use levi_core::{Flush, LeviConfig};
 use levi_testkit::outbox::OutboxFailure;
 
 use super::{
@@ -71,6 +71,7 @@ fn config(random: &mut Random) -> LeviConfig {
     LeviConfig {
         batch_size,
         flush_interval: Duration::from_millis(random.pick(&[0, 100, 500])),
+        flush: random.pick(&[Flush::Leading, Flush::Trailing]),
         backoff_base: Duration::from_secs(base.max(1)),
         backoff_max: Duration::from_secs(max.max(10)),
         backoff_jitter: random.pick(&[0.0, 0.1, 1.0]),

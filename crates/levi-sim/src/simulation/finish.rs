@@ -103,7 +103,15 @@ impl Simulation {
             return;
         }
         let horizon = now.after(self.plan.setup.config.longest_delay());
-        let query = DueQuery { now, horizon, except: &[], max_lanes: 100, heads_per_lane: 1, max_heads: 100 };
+        let query = DueQuery {
+            user: None,
+            now,
+            horizon,
+            except: &[],
+            max_lanes: 100,
+            heads_per_lane: 1,
+            max_heads: 100,
+        };
         let due = self.disk.read(|store| store.due(query)).unwrap_or_default();
         let can_send = |lane: &&DueLane| self.control_sender_ready || !lane.key.kind().is_control();
         let names: Vec<_> = due.lanes.iter().filter(can_send).map(|lane| lane.key.to_string()).collect();

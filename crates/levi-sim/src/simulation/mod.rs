@@ -361,8 +361,11 @@ impl Simulation {
         (self.gate, self.stop_at, self.refreshed_at) = (Gate::Out, None, None);
         (self.reading, self.lead, self.looks) = (None, Duration::ZERO, false);
         (self.process, self.asks_anew, self.must_refresh) = (fresh_process(&self.plan), true, false);
-        // A fresh process knows of no request to be silent.
-        self.silence = Duration::ZERO;
+        // A fresh process knows of no request to be silent but the one that is on disk.
+        let longest = self.plan.setup.config.longest_delay();
+        let wall = self.clocks().wall;
+        let left = self.model(|model| model.paused_until).map_or(Duration::ZERO, |until| until.since(wall));
+        self.silence = self.now + left.min(longest);
         self.queue_room = Arc::new(Semaphore::new(self.plan.setup.config.max_queued_bytes));
         self.note(|| "Levi starts".to_owned());
         if self.token.is_some() {

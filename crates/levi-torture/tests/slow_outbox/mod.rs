@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use levi::outbox::sqlite::SqliteOutbox;
 use levi::outbox::{OutboxError, OutboxStore};
-use levi_outbox::{Change, Due, DueQuery, Enqueued, LaneId, ListedRow, NewRow, PayloadSink};
+use levi_outbox::{Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, PayloadSink};
 use levi_outbox::{RowHead, RowId, RowKey, RowState, Totals};
 
 /// What a good disk's sync costs here, times fifteen.
@@ -51,6 +51,9 @@ impl OutboxStore for SlowOutbox {
         self.inner.totals_as_committed()
     }
 
+    fn held(&self) -> Result<Vec<Held>, OutboxError> {
+        self.inner.held()
+    }
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.inner.list(after, limit)
     }

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use levi_types::{CodingSession, DeviceId, Repository, RepositoryId, SessionId, SessionStatus, UserId, Wall};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::timestamp::rfc3339;
 use crate::supabase::Upsert;
@@ -47,10 +47,12 @@ pub struct DeviceRow {
     pub id: DeviceId,
     /// The user who registered the device.
     pub user_id: UserId,
-    /// The name shown to people. An old row may have none; a new row needs one.
-    pub name: Option<String>,
-    /// A word such as `desktop` or `phone`. An old row may have none; a new row needs one.
-    pub device_type: Option<String>,
+    /// The name shown to people. Empty if a table that is not Levi's has NULL.
+    #[serde(deserialize_with = "text_or_empty")]
+    pub name: String,
+    /// A word such as `desktop` or `phone`. Empty if a table that is not Levi's has NULL.
+    #[serde(deserialize_with = "text_or_empty")]
+    pub device_type: String,
     /// base64 of 32 bytes, as stored on the server. Not checked here: it may be any text.
     pub public_key: Option<String>,
     /// Whether new session secrets are sealed for the device.
@@ -68,12 +70,16 @@ impl DeviceRow {
         Self {
             id: id.into(),
             user_id: user_id.into(),
-            name: Some(name.into()),
-            device_type: Some(device_type.into()),
+            name: name.into(),
+            device_type: device_type.into(),
             public_key: None,
             is_active: true,
         }
     }
+}
+
+fn text_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 impl Record for DeviceRow {

@@ -6,6 +6,7 @@
 
 mod files;
 mod rows;
+mod users;
 
 use std::path::Path;
 
@@ -14,6 +15,8 @@ use rusqlite::{Connection, OpenFlags};
 
 pub(super) use self::files::{finish, mark_suspect};
 use self::rows::Recovered;
+#[cfg(test)]
+pub(super) use self::users::Users;
 use super::owner_lock::{self, OwnerLock};
 use super::schema::{self, Found};
 use super::{JournalMode, SqliteOptions, SqliteOutbox, failure, open};

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use levi_types::Wall;
+use levi_types::{UserId, Wall};
 use rusqlite::{Connection, Error, Result, Row, Statement};
 
 use super::super::columns::{encryption, kind_code, lane_key, reason, unsigned, wall};
 use super::super::counters::Counters;
 use super::super::lane_cache::LaneCache;
-use super::super::{change, enqueue};
+use super::super::{change, enqueue, users};
+use super::users::Users;
 use crate::model::{Change, Enqueued, LaneId, LaneKey, NewRow, Reason};
 
 /// Rows written in one transaction.
@@ -41,6 +42,7 @@ pub(super) fn copy_rows(old: &Connection, new: &mut Connection) -> Result<Recove
         source.copy(table, &mut copy)?;
     }
     copy.flush()?;
+    copy.sign_in(Users::read(old).signed_in(old))?;
     let Recovered { rows, parked, control_rows, .. } = copy.recovered;
     let counted = [COUNTS, COUNTS_BEFORE]
         .iter()
@@ -98,24 +100,31 @@ const TASKS: Table = Table {
 struct Lane {
     key: LaneKey,
     repository: Option<LaneKey>,
+    /// For whom it waits; `None`: nobody had signed in.
+    user: Option<UserId>,
 }
 
-/// The lanes by id, from the table and from its index, which has all but the repository.
+/// The lanes by id, from the table and from its index, which has neither repository nor user.
 fn lanes(old: &Connection) -> HashMap<i64, Lane> {
-    const SCANS: [&str; 4] = [
-        "SELECT lane, kind, subject, NULL FROM levi_lanes INDEXED BY sqlite_autoindex_levi_lanes_1",
-        "SELECT lane, kind, subject, repository_id FROM levi_lanes NOT INDEXED ORDER BY lane DESC",
-        "SELECT lane, kind, subject, repository_id FROM levi_lanes NOT INDEXED ORDER BY lane",
+    const SCANS: [&str; 6] = [
+        "SELECT lane, kind, subject, NULL, NULL FROM levi_lanes INDEXED BY sqlite_autoindex_levi_lanes_1",
+        // Schema 3.
+        "SELECT lane, kind, subject, repository_id, NULL FROM levi_lanes NOT INDEXED ORDER BY lane DESC",
+        "SELECT lane, kind, subject, repository_id, NULL FROM levi_lanes NOT INDEXED ORDER BY lane",
+        "SELECT lane, kind, subject, repository_id, user FROM levi_lanes NOT INDEXED ORDER BY lane DESC",
+        "SELECT lane, kind, subject, repository_id, user FROM levi_lanes NOT INDEXED ORDER BY lane",
         // Before schema 3.
-        "SELECT lane, 3, session_id, NULL FROM levi_lanes",
+        "SELECT lane, 3, session_id, NULL, NULL FROM levi_lanes",
     ];
+    let users = Users::read(old);
     let mut lanes = HashMap::new();
     for scan in SCANS {
         let Ok(mut statement) = old.prepare(scan) else { continue };
         let lane = |row: &Row<'_>| {
             let repository: Option<String> = row.get(3)?;
             let repository = repository.map(|id| LaneKey::Repository(id.into()));
-            Ok((row.get(0)?, Lane { key: lane_key(row, 1)?, repository }))
+            let user = users.of_lane(row.get(4)?);
+            Ok((row.get(0)?, Lane { key: lane_key(row, 1)?, repository, user }))
         };
         let Ok(rows) = statement.query_map([], lane) else { continue };
         lanes.extend(rows.map_while(Result::ok));
@@ -186,8 +195,9 @@ fn pending(row: &Row<'_>, lanes: &HashMap<i64, Lane>) -> Result<Found> {
     let payload: Vec<u8> = row.get(7)?;
     let length: i64 = row.get(3)?;
     let lane = lanes.get(&row.get(1)?).filter(|_| usize::try_from(length) == Ok(payload.len()));
-    let Lane { key, repository } = lane.ok_or(Error::QueryReturnedNoRows)?;
+    let Lane { key, repository, user } = lane.ok_or(Error::QueryReturnedNoRows)?;
     let row = NewRow {
+        user: user.clone(),
         lane: key.clone(),
         parent: repository.clone(),
         sequence_number: row.get(2)?,
@@ -266,6 +276,16 @@ impl Copy<'_> {
                 change::apply(&transaction, &mut counters, &park)?;
             }
         }
+        counters.save(&transaction)?;
+        transaction.commit()
+    }
+
+    /// The last user is the last again, so that what is enqueued before a sign-in is this user's.
+    fn sign_in(&mut self, user: Option<UserId>) -> Result<()> {
+        let Some(user) = user else { return Ok(()) };
+        let transaction = self.new.transaction()?;
+        let mut counters = Counters::load(&transaction)?;
+        users::signed_in(&transaction, &mut counters, &user)?;
         counters.save(&transaction)?;
         transaction.commit()
     }

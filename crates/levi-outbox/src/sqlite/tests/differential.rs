@@ -1,6 +1,8 @@
 //! SQLite compared with memory: the same commands, the same answers, the same state.
 
-use levi_types::Wall;
+use std::sync::LazyLock;
+
+use levi_types::{UserId, Wall};
 use proptest::prelude::*;
 
 use super::in_memory;
@@ -72,13 +74,19 @@ fn control_row() -> impl Strategy<Value = NewRow> {
         .prop_map(|(key, parent, payload, at)| NewRow::control(key, parent, payload, at))
 }
 
+fn user() -> impl Strategy<Value = UserId> {
+    prop::sample::select(vec!["ada", "ben"]).prop_map(UserId::from)
+}
+
 fn new_row() -> impl Strategy<Value = NewRow> {
-    prop_oneof![2 => message(), 1 => control_row()]
+    let row = prop_oneof![2 => message(), 1 => control_row()];
+    (row, prop::option::weighted(0.3, user())).prop_map(|(row, user)| row.for_user(user))
 }
 
 fn change() -> impl Strategy<Value = Change> {
     let attempts = 0..9_u32;
     prop_oneof![
+        1 => user().prop_map(|user| Change::SignedIn { user }),
         4 => (lane(), prop::collection::vec(key(), 0..5), wall())
             .prop_map(|(lane, rows, at)| Change::Acknowledge { lane, rows, at }),
         3 => (lane(), wall(), attempts, reason())
@@ -100,7 +108,10 @@ fn commit() -> impl Strategy<Value = (Vec<Change>, Vec<NewRow>)> {
 
 fn queries() -> Vec<DueQuery<'static>> {
     const EXCEPT: &[LaneId] = &[LaneId(1), LaneId(3)];
+    static ADA: LazyLock<UserId> = LazyLock::new(|| "ada".into());
+    static BEN: LazyLock<UserId> = LazyLock::new(|| "ben".into());
     let query = |now, horizon, except, max_lanes, heads_per_lane, max_heads| DueQuery {
+        user: Some(&ADA),
         now: Wall::from_millis(now),
         horizon: Wall::from_millis(horizon),
         except,
@@ -109,6 +120,8 @@ fn queries() -> Vec<DueQuery<'static>> {
         max_heads,
     };
     vec![
+        DueQuery { user: None, ..query(20, 100, &[][..], 9, 9, 9) },
+        DueQuery { user: Some(&BEN), ..query(20, 100, &[], 9, 9, 9) },
         query(0, 100, &[][..], 9, 9, 9),
         query(20, 100, &[], 9, 2, 99),
         query(20, 30, &[], 2, 9, 3),
@@ -135,7 +148,7 @@ fn view(store: &dyn OutboxStore) -> String {
     let rows: Vec<_> = (1..=ROWS).map(|id| store.row_state(RowId(id)).unwrap()).collect();
     let lists = [store.list(None, 99).unwrap(), store.list(Some(RowId(3)), 2).unwrap()];
     let payloads: Vec<_> = (1..=3).map(|version| payloads(store, version)).collect();
-    let totals = store.totals().unwrap();
+    let totals = (store.totals().unwrap(), store.held().unwrap());
     format!("{due:#?}\n{heads:#?}\n{to_reseal:?}\n{rows:?}\n{lists:#?}\n{payloads:?}\n{totals:#?}")
 }
 

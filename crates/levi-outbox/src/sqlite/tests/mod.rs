@@ -4,6 +4,7 @@ mod differential;
 mod durable;
 mod failures;
 mod host;
+mod identity;
 mod migration;
 mod plans;
 mod recovery;
@@ -50,6 +51,7 @@ fn reason() -> Reason {
 
 fn due(store: &dyn OutboxStore, now: i64) -> Vec<DueLane> {
     let query = DueQuery {
+        user: None,
         now: Wall::from_millis(now),
         horizon: Wall::from_millis(now + 1_000_000),
         except: &[],

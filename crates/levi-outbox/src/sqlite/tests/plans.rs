@@ -4,7 +4,9 @@
 use rusqlite::{Connection, StatementStatus, ToSql};
 
 use super::{due as due_lanes, in_memory, repository, session};
-use crate::sqlite::{SqliteOutbox, blocking, change, counters, due, enqueue, lane, lane_cache, list, read};
+use crate::sqlite::{
+    SqliteOutbox, blocking, change, counters, due, enqueue, lane, lane_cache, list, read, users,
+};
 use crate::store::OutboxStore;
 
 /// The steps of a query's plan, joined.
@@ -18,9 +20,15 @@ fn plan(conn: &Connection, sql: &str) -> String {
 #[test]
 fn no_plan_scans_or_sorts() {
     let table = [
-        (due::DUE, "SEARCH levi_lanes USING INDEX levi_lanes_due (due_at<?)"),
-        (due::DUE_BEYOND, "SEARCH levi_lanes USING INDEX levi_lanes_due (due_at>?)"),
-        (due::NEXT_DUE, "SEARCH levi_lanes USING COVERING INDEX levi_lanes_due (due_at>? AND due_at<?)"),
+        (due::DUE, "SEARCH levi_lanes USING INDEX levi_lanes_due (user=? AND due_at<?)"),
+        (due::DUE_BEYOND, "SEARCH levi_lanes USING INDEX levi_lanes_due (user=? AND due_at>?)"),
+        (
+            due::NEXT_DUE,
+            "SEARCH levi_lanes USING COVERING INDEX levi_lanes_due (user=? AND due_at>? AND due_at<?)",
+        ),
+        (due::DUE_HEADS, "SEARCH levi_outbox USING INDEX levi_outbox_place (lane=?)"),
+        (users::FIND, "SEARCH levi_users USING COVERING INDEX sqlite_autoindex_levi_users_1 (user_id=?)"),
+        (users::NAME, "SEARCH levi_users USING INTEGER PRIMARY KEY (rowid=?)"),
         (
             due::FIRST_HEADS,
             "SEARCH levi_outbox USING INDEX levi_outbox_place (lane=?); SCALAR SUBQUERY 1; SEARCH levi_lanes \
@@ -65,8 +73,15 @@ fn no_plan_scans_or_sorts() {
 #[test]
 fn no_statement_is_compiled_again_because_another_value_is_bound() {
     let outbox = in_memory(1_000);
-    let often =
-        [due::DUE, due::NEXT_DUE, due::FIRST_HEADS, due::HEADS, lane_cache::FIND_LANE, change::PENDING_BYTES];
+    let often = [
+        due::DUE,
+        due::NEXT_DUE,
+        due::DUE_HEADS,
+        due::FIRST_HEADS,
+        due::HEADS,
+        lane_cache::FIND_LANE,
+        change::PENDING_BYTES,
+    ];
     for sql in often {
         let mut statement = outbox.conn.prepare(sql).unwrap();
         for value in 0..3_i64 {

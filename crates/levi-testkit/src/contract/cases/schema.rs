@@ -1,6 +1,6 @@
 //! A project without Levi's tables, or with those of another version, as `levi doctor --server` detects it.
 
-use levi_transport::{Table, Verdict};
+use levi_transport::{Select, Table, Verdict};
 
 use crate::contract::case::{Case, Meaning, Seen};
 use crate::contract::client::Call;
@@ -45,6 +45,22 @@ pub(super) fn cases() -> Vec<Case> {
             Ok(Seen::rest(&env.send(Call::new("GET", path))?))
         })
         .means(Verdict::SchemaMismatch, &["42703"]),
+        Case::new("schema", "a pattern match on the columns that must be text", |env| {
+            let mut seen = Vec::new();
+            for table in Table::ALL {
+                for column in table.base64_columns() {
+                    let select = Select::text_probe(table, column);
+                    seen.push(Seen::rest(&env.send(Call::select(&select))?));
+                }
+            }
+            let worst = seen.iter().position(|seen| seen.status != 200).unwrap_or_default();
+            Ok(seen.swap_remove(worst))
+        }),
+        Case::new("schema", "a pattern match on a column that is not text", |env| {
+            let select = Select::text_probe(Table::Messages, "session_id");
+            Ok(Seen::rest(&env.send(Call::select(&select))?))
+        })
+        .means(Verdict::SchemaMismatch, &["42883"]),
         Case::new("schema", "a schema that is not exposed", |env| {
             let call = Call::new("GET", format!("/rest/v1/{MESSAGES}?select=session_id&limit=0"));
             Ok(Seen::rest(&env.send(call.header("Accept-Profile", "levi_no_such_schema"))?))

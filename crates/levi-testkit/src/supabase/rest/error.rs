@@ -3,7 +3,7 @@
 use crate::supabase::http::Response;
 use crate::supabase::role::Role;
 use crate::supabase::schema::{Check, Column, Foreign, TableDef, Unique};
-use crate::supabase::value::{Cell, write_json_text};
+use crate::supabase::value::{Cell, Kind, write_json_text};
 
 /// One error body and its status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +142,13 @@ impl RestError {
 
     pub(crate) fn no_such_column(table: &TableDef, column: &str) -> Self {
         Self::new(400, "42703", format!("column {}.{column} does not exist", table.name))
+    }
+
+    /// `operator` is one of PostgREST's pattern matches, which only text has.
+    pub(crate) fn no_such_operator(kind: Kind, operator: &str) -> Self {
+        let operator = if operator == "ilike" { "~~*" } else { "~~" };
+        Self::new(404, "42883", format!("operator does not exist: {} {operator} unknown", kind.name()))
+            .hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
     }
 
     pub(crate) fn permission_denied(table: &TableDef, role: Role) -> Self {

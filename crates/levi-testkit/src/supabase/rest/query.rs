@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::error::RestError;
 use super::payload::cell_from_text;
 use crate::supabase::schema::TableDef;
-use crate::supabase::value::Cell;
+use crate::supabase::value::{Cell, Kind};
 
 /// One item of `select=`: `name:column::cast`.
 #[derive(Clone)]
@@ -79,6 +79,14 @@ impl Query {
             "eq" | "neq" | "gt" | "gte" | "lt" | "lte" => {
                 value(operand)?;
                 format!("{column} {} ?", sql_operator(operator))
+            }
+            "like" | "ilike" if kind != Kind::Text => {
+                return Err(RestError::no_such_operator(kind, operator));
+            }
+            // SQLite's LIKE ignores the case of ASCII letters only.
+            "ilike" => {
+                value(&operand.replace('*', "%"))?;
+                format!("{column} LIKE ?")
             }
             "in" => {
                 let items = list(operand).ok_or_else(unreadable)?;

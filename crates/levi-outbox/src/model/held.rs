@@ -1,0 +1,15 @@
+//! Rows that wait for somebody else.
+
+use levi_types::UserId;
+
+/// Rows of a user who is not signed in. They are sent when this user signs in again, and until then
+/// nothing happens to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The user. `None` only in a damaged file.
+    pub user_id: Option<UserId>,
+    /// Rows of every kind that wait to be sent.
+    pub pending: u64,
+    /// Rows of every kind that are parked.
+    pub parked: u64,
+}
