@@ -11,7 +11,7 @@ use levi_core::batcher::{Input, PauseReason};
 use levi_core::engine::{Event, Intake, Message};
 use levi_core::{Flush, LeviConfig, SyncedError};
 use levi_outbox::memory::MemoryOutbox;
-use levi_outbox::{Encryption, NewRow, OutboxStore as _};
+use levi_outbox::{Change, Encryption, NewRow, OutboxStore as _};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFailure};
 use levi_transport::{ApiError, Verdict};
 use levi_types::{Clock as _, Delivery, Wall};
@@ -226,6 +226,24 @@ fn a_machine_that_is_awake_again_tries_at_once() {
     harness.clock.sleep_through(Duration::from_secs(60));
     harness.tell(Event::WrittenElsewhere);
     assert_eq!((harness.open.len(), harness.status().paused), (1, None));
+}
+
+/// One answer does not stop everything for longer than Levi's own delays do, and a restart does not forget it.
+#[test]
+fn a_wait_that_the_server_asks_for_is_bounded_and_survives_a_restart() {
+    let mut outbox = MemoryOutbox::new(1 << 30);
+    let clock = Harness::new(LeviConfig::default()).clock.now();
+    outbox.commit(&[Change::Pause { until: clock.wall.after(Duration::from_secs(100)) }], &[]).unwrap();
+    let mut harness = Harness::on(outbox, LeviConfig::default());
+    let session = harness.session("s");
+    harness.enqueue_all(&session, 1..=50);
+    assert!(matches!(harness.status().paused, Some(PauseReason::RetryAfter { .. })));
+    harness.settle(Duration::from_secs(99), |_| panic!("the server asked for more time"));
+    harness.settle(Duration::from_secs(2), |_| {
+        Err(ApiError::new(Verdict::Busy, "429", "").with_retry_after(Duration::from_secs(3_600)))
+    });
+    harness.settle(Duration::from_secs(340), |_| accepted());
+    assert_eq!(harness.arrived["s"].len(), 50);
 }
 
 /// A sign-in server that asks for an hour does not stop everything for that long.
@@ -462,7 +480,7 @@ fn a_project_that_asks_for_a_wait_is_left_alone_for_that_long() {
     let mut harness = Harness::new(LeviConfig::default());
     let id = harness.session("s");
     harness.enqueue_all(&id, 1..=50);
-    let asked = Duration::from_secs(600);
+    let asked = Duration::from_secs(300);
     harness.answer(|_| Err(ApiError::new(Verdict::ProjectUnavailable, "540", "").with_retry_after(asked)));
     harness.settle(asked - Duration::from_secs(1), |_| panic!("it asked for more time"));
     harness.settle(asked, |_| accepted());

@@ -141,6 +141,15 @@ impl Batcher {
         let (backoff, random) = (self.config.backoff(), &mut self.random);
         let delay = |attempts| backoff.delay(attempts, random.draw()).max(at_least);
         self.breaker.refused(now.monotonic, reason, delay);
+        self.keep_pause(now, at_least);
+    }
+
+    /// A wait that the server asked for is not forgotten by a restart. Lanes in other requests do not have it in their
+    /// due times.
+    fn keep_pause(&mut self, now: Now, asked: Duration) {
+        if !asked.is_zero() {
+            self.commit(Change::Pause { until: now.wall.after(asked) });
+        }
     }
 
     fn unavailable(&mut self, now: Now, batch: Batch, error: &ApiError) {
@@ -149,7 +158,7 @@ impl Batcher {
         if !asked.is_zero() {
             let reason = PauseReason::RetryAfter { code: error.code.clone() };
             self.breaker.open(now.monotonic.after(asked), reason);
-            self.commit(Change::Pause { until: now.wall.after(asked) });
+            self.keep_pause(now, asked);
         }
         for part in batch.parts {
             self.defer(now, part.lane, reason(part.key.kind(), error), asked);

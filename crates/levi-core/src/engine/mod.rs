@@ -148,9 +148,6 @@ impl Engine {
     /// on its way while the disk takes what the turn commits.
     pub fn turn_with(&mut self, read: Now, events: impl IntoIterator<Item = Event>, perform: Perform<'_>) {
         let Tick { now, jumped } = self.timeline.advance(read);
-        if !self.knows_pause && self.batcher.trusts_outbox() {
-            self.read_pause(now);
-        }
         if jumped {
             self.awake(now, perform);
         }
@@ -161,6 +158,10 @@ impl Engine {
         if self.batcher.poll_timeout().is_some_and(|at| at <= now.monotonic) {
             self.changed = true;
             self.batcher.handle_timeout(now);
+        }
+        // Before anything is sent.
+        if !self.knows_pause && self.batcher.trusts_outbox() {
+            self.read_pause(now);
         }
         self.run(now, perform);
         self.parkable.clear();

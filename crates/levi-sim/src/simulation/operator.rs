@@ -75,7 +75,6 @@ impl Simulation {
             });
         }
         let has_ended = self.sign_in.has_ended && !self.asks_anew;
-        self.asks_anew = false;
         self.expect(!has_ended, "final words", || "a sign-in that has ended is refreshed".to_owned());
     }
 
@@ -101,6 +100,7 @@ impl Simulation {
         match error {
             SignInError::Refused(_) => {
                 let said = self.sign_in.has_ended;
+                self.asks_anew = false;
                 self.expect(said, "final words", || {
                     "an answer that ends nothing ends the sign-in".to_owned()
                 });
