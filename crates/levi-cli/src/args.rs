@@ -26,6 +26,7 @@ Exit codes:
   7  a check failed: `levi doctor` found a problem, or the demo lost, duplicated, reordered or leaked a message
 
 Environment:
+  HTTPS_PROXY, ALL_PROXY, NO_PROXY  the proxy to use; http, https, socks4, socks4a, socks5 and socks5h
   LEVI_LOG  what Levi logs to stderr: error, warn, info, debug or trace; nothing by default";
 
 /// Encrypted message sync to your own Supabase project.
@@ -85,6 +86,20 @@ pub(crate) struct ProjectArgs {
     /// last `levi login`.
     #[arg(long, env = "LEVI_PUBLISHABLE_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
+    /// A file in PEM with certificates that are trusted besides the system's, such as a company's
+    /// own authority or a self-hosted project's.
+    #[arg(long, env = "LEVI_CA_FILE", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// A header for every request, such as a gateway's key; give it again for more. In the
+    /// environment one a line.
+    #[arg(
+        long,
+        env = "LEVI_HEADER",
+        hide_env_values = true,
+        value_name = "NAME: VALUE",
+        value_delimiter = '\n'
+    )]
+    pub(crate) header: Vec<String>,
 }
 
 /// The device, named by its data directory.

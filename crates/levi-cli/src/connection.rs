@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use levi::transport::{ApiError, HttpSignIn, Select, Supabase as _, Verdict};
+use levi::transport::{ApiError, HttpConfigError, HttpSignIn, Select, Supabase as _, Verdict};
 use levi::{
     AccessToken, DeviceId, HttpOptions, HttpSupabase, Levi, Reader, RefreshingAuth, SqliteSessionStore,
     UserId,
@@ -34,10 +34,21 @@ pub(crate) fn address(args: &ProjectArgs, known: Option<&Project>) -> Result<Htt
     }
     let url = args.url.clone().or_else(|| known.map(|known| known.url.clone()));
     let key = args.key.clone().or_else(|| known.map(|known| known.publishable_key.clone()));
-    match (url, key) {
-        (Some(url), Some(key)) => Ok(HttpOptions::new(url, key)),
-        _ => Err(CliError::NoProject),
+    let (Some(url), Some(key)) = (url, key) else { return Err(CliError::NoProject) };
+    let mut http = HttpOptions::new(url, key);
+    if let Some(path) = &args.ca_file {
+        let read = std::fs::read(path).map_err(|source| CliError::Input { path: path.clone(), source })?;
+        http.more_roots = Some(read);
     }
+    // A line of the environment may end with a line break.
+    let lines = args.header.iter().filter(|line| !line.trim().is_empty());
+    http.headers = lines.map(|line| header(line)).collect::<Result<_, _>>()?;
+    Ok(http)
+}
+
+fn header(line: &str) -> Result<(String, String), CliError> {
+    let (name, value) = line.split_once(':').ok_or(HttpConfigError::BadHeader)?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 impl Connection {

@@ -84,6 +84,8 @@ pub(crate) enum CliError {
     UnknownDevice { device: DeviceId },
     #[error("the stored secret of session {session} is malformed; restore the data directory from a backup")]
     MalformedSecret { session: SessionId },
+    #[error("the server does not answer; run this again when it does, or give it longer with --patience")]
+    NoAnswer,
     #[error("the outbox is half full and the server accepts nothing; run this again when it does")]
     OutboxHalfFull,
     #[error("cannot read {path}: {source}", path = .path.display())]
@@ -120,7 +122,7 @@ impl CliError {
             Self::OtherProject | Self::OtherUser | Self::NotSignedIn | Self::NoDevice => Exit::NotSignedIn,
             Self::SignInEnded(_) => Exit::NotSignedIn,
             Self::SignInUnavailable { .. } | Self::TokenNotAccepted(_) => Exit::Server,
-            Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
+            Self::NoAnswer | Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
             Self::Owned { .. } => Exit::Owned,
             Self::Usage(_)
             | Self::NoProject
@@ -184,6 +186,7 @@ impl From<AuthError> for CliError {
             AuthError::SignedOut => Self::NotSignedIn,
             AuthError::Ended(word) => Self::SignInEnded(word),
             AuthError::Unavailable { why, retry_after } => Self::SignInUnavailable { why, retry_after },
+            AuthError::OtherUser { .. } => Self::OtherUser,
         }
     }
 }

@@ -3,11 +3,14 @@
 //! A line that is not a message is reported with its number and the reason, never with its content,
 //! and reading continues with the next line.
 
+mod given;
+
 use std::io::{self, BufRead, Read as _};
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::error::Category;
+
+use self::given::Given;
 
 /// The longest line that is accepted, in bytes: 1 MiB of content with every byte escaped
 /// (`\u0000`), plus the ids.
@@ -170,14 +173,14 @@ fn trimmed(line: &[u8]) -> &[u8] {
     line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii()
 }
 
-/// The fields as JSON values, so that a wrong one is named here. The parser's own error would quote
-/// it.
+/// The fields whatever they hold, so that a wrong one is named here. The parser's own error would
+/// quote it.
 #[derive(Deserialize)]
 struct Fields {
-    session_id: Option<Value>,
-    message_id: Option<Value>,
-    sequence_number: Option<Value>,
-    content: Option<Value>,
+    session_id: Option<Given>,
+    message_id: Option<Given>,
+    sequence_number: Option<Given>,
+    content: Option<Given>,
 }
 
 /// Parses one line; a line break at its end, white space and a byte order mark are ignored.
@@ -197,7 +200,7 @@ pub fn parse(line: &[u8]) -> Result<InputMessage, LineError> {
         _ => LineError::NotJson { column: error.column() },
     })?;
     let content = match fields.content {
-        Some(Value::String(content)) => content,
+        Some(Given::Text(content)) => content,
         Some(_) => return Err(LineError::NotText { field: "content" }),
         None => return Err(LineError::NoContent),
     };
@@ -209,18 +212,21 @@ pub fn parse(line: &[u8]) -> Result<InputMessage, LineError> {
     })
 }
 
-fn id(field: &'static str, value: Option<Value>) -> Result<Option<String>, LineError> {
+fn id(field: &'static str, value: Option<Given>) -> Result<Option<String>, LineError> {
     match value {
         None => Ok(None),
-        Some(Value::String(text)) if text.is_empty() => Err(LineError::Empty { field }),
-        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Given::Text(text)) if text.is_empty() => Err(LineError::Empty { field }),
+        Some(Given::Text(text)) => Ok(Some(text)),
         Some(_) => Err(LineError::NotText { field }),
     }
 }
 
-fn number(value: &Value) -> Result<i64, LineError> {
-    let number = value.as_i64().ok_or(LineError::NotANumber)?;
-    if number < 0 { Err(LineError::Negative(number)) } else { Ok(number) }
+const fn number(value: &Given) -> Result<i64, LineError> {
+    match value {
+        Given::Integer(number) if *number < 0 => Err(LineError::Negative(*number)),
+        Given::Integer(number) => Ok(*number),
+        Given::Text(_) | Given::Other => Err(LineError::NotANumber),
+    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ pub struct LeviConfig {
     pub catch_up_batch_size: usize,
     /// Requests in flight at once, each for other sessions (default: 4).
     pub max_in_flight: usize,
-    /// Attempts at a row that row level security refuses before it is parked (default: 8).
+    /// Attempts at a row that row level security refuses, or that fails alone while other requests get through, before it
+    /// is parked (default: 8). Where a request as large got through, such a failure has four times as many attempts.
     pub max_attempts_rejected: u32,
     /// Bytes of plaintext in one message (default: 1 MiB).
     pub max_message_bytes: usize,

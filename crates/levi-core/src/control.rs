@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::{LaneKey, NewRow};
+use levi_types::UserId;
 
 use crate::error::EnqueueError;
 use crate::sync_error::SyncError;
@@ -33,11 +34,11 @@ impl Step {
 #[async_trait]
 pub trait ControlSender: Send + Sync {
     /// Sends the control row of `lane` once, built from what the daemon's store says now. `payload` is what
-    /// the outbox has.
+    /// the outbox has. `user` is for whom it was recorded; it is sent as nobody else.
     ///
     /// # Errors
     /// [`SyncError`], which says whether another attempt may succeed.
-    async fn send(&self, lane: &LaneKey, payload: &[u8]) -> Result<(), SyncError>;
+    async fn send(&self, user: Option<&UserId>, lane: &LaneKey, payload: &[u8]) -> Result<(), SyncError>;
 }
 
 /// The worker's queue, as session sync sees it.

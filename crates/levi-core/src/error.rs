@@ -99,6 +99,9 @@ pub enum StartError {
     /// A part could not be made from its settings.
     #[error("{0}")]
     Part(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The operating system has no random numbers, and nothing can be sealed without them.
+    #[error("the system has no random numbers, which encryption needs; try again once it has started up")]
+    NoRandomness(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// `start` must be called where tokio runs.
     #[error("start() needs a tokio runtime; call it from inside one")]
     NoRuntime,

@@ -11,6 +11,7 @@ pub mod engine;
 mod error;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod random;
 mod reader;
 mod sealer;
 mod secrets_cache;

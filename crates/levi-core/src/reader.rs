@@ -1,7 +1,7 @@
 //! The receiving device: fetch the envelope, open it, pull messages after a cursor in order, decrypt. A row
 //! that cannot be read is named with the reason, and the next one is read all the same.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use levi_crypto::envelope::{self, DevicePrivateKey, DevicePublicKey, Envelope, EnvelopeError, Route};
@@ -9,16 +9,17 @@ use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
 use levi_transport::rows::{MessageRow, NotBase64, SecretRow, decode_rows};
 use levi_transport::{ApiError, Select, Supabase, Verdict};
-use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId};
+use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId, UserId};
 
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, RequestError, Server, ThisDevice};
 
-/// Reads on one device what was written on another.
+/// Reads on one device what was written on another, for one user: the one who is signed in when it is made or, if
+/// that is not known yet, when it is first used. For another user it reads nothing ([`AuthError::OtherUser`]).
 pub struct Reader {
     server: Server,
     device: ThisDevice,
-    cache: SecretsCache,
+    user: OnceLock<UserId>,
 }
 
 /// One message that could be read.
@@ -127,10 +128,11 @@ impl Reader {
         device_private_key: DevicePrivateKey,
         secrets_cache: SecretsCache,
     ) -> Self {
+        let user = secrets_cache.user().or_else(|| auth.user_id());
         Self {
-            server: Server { supabase, auth },
+            server: Server { supabase, auth, cache: secrets_cache },
             device: ThisDevice::new(device_id, device_private_key),
-            cache: secrets_cache,
+            user: user.map(OnceLock::from).unwrap_or_default(),
         }
     }
 
@@ -147,11 +149,13 @@ impl Reader {
     /// # Errors
     /// [`ReadError`].
     pub async fn session_key(&self, session: &SessionId) -> Result<MessageKey, ReadError> {
-        if let Some(key) = self.cache.key(session) {
+        let auth = self.session().await?;
+        let cache = &self.server.cache;
+        if let Some(key) = cache.key_of(Some(&auth.user_id), session) {
             return Ok(key);
         }
-        let secret = self.session_secret(session).await?;
-        self.cache.remember(session.clone(), &secret);
+        let secret = self.secret_as(&auth, session).await?;
+        cache.remember_of(Some(&auth.user_id), session.clone(), &secret);
         Ok(secret.message_key())
     }
 
@@ -160,14 +164,27 @@ impl Reader {
     /// # Errors
     /// [`ReadError`].
     pub async fn session_secret(&self, session: &SessionId) -> Result<SessionSecret, ReadError> {
-        let auth = self.server.session().await?;
+        self.secret_as(&self.session().await?, session).await
+    }
+
+    async fn secret_as(&self, auth: &AuthSession, session: &SessionId) -> Result<SessionSecret, ReadError> {
         let select = Select::secret(session, &self.device.id);
-        let rows: Vec<SecretRow> = decode_rows(&self.server.select(&auth, select).await?)?;
+        let rows: Vec<SecretRow> = decode_rows(&self.server.select(auth, select).await?)?;
         let row = rows.into_iter().next().ok_or_else(|| ReadError::NoEnvelope {
             session_id: session.clone(),
             device_id: self.device.id.clone(),
         })?;
-        open_secret(&self.server, &self.device, &auth, &row).await
+        open_secret(&self.server, &self.device, auth, &row).await
+    }
+
+    /// The sign-in, if it is still that of this reader's user.
+    async fn session(&self) -> Result<AuthSession, AuthError> {
+        let auth = self.server.session().await?;
+        let user = self.user.get_or_init(|| auth.user_id.clone());
+        if *user == auth.user_id {
+            return Ok(auth);
+        }
+        Err(AuthError::OtherUser { expected: user.clone(), found: auth.user_id })
     }
 
     /// At most `limit` messages past `after` (from the beginning, for `None`), in order.
@@ -176,7 +193,7 @@ impl Reader {
     /// [`ReadError`] if the page cannot be read. A row that cannot be read is in the page, as an error.
     pub async fn pull(&self, session: &SessionId, after: Option<i64>, limit: u32) -> Result<Page, ReadError> {
         let key = self.session_key(session).await?;
-        let auth = self.server.session().await?;
+        let auth = self.session().await?;
         let mut limit = limit;
         let body = loop {
             let select = Select::messages_after(session, after, limit);
@@ -188,6 +205,8 @@ impl Reader {
                 result => break result?,
             }
         };
+        // Somebody else may have signed in meanwhile.
+        self.server.check(&auth)?;
         let rows: Vec<MessageRow> = decode_rows(&body)?;
         let cursor = rows.last().map(|row| row.sequence_number);
         let messages = rows.into_iter().map(|row| read(&key, session, &row)).collect();

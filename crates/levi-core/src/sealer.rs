@@ -6,9 +6,9 @@ use std::sync::Arc;
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
 use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, SealError, SessionSecret};
-use levi_outbox::{Encryption, NewRow, Reason};
+use levi_outbox::{Encryption, LaneKey, NewRow, Reason};
 use levi_transport::rows::encode_message_row;
-use levi_types::{MessageSyncRequest, SessionId, SessionStore, Wall};
+use levi_types::{MessageSyncRequest, SessionId, SessionStore, UserId, Wall};
 use rand_core::CryptoRng;
 
 use crate::error::EnqueueError;
@@ -20,7 +20,12 @@ pub enum Message {
     /// Sealed on the caller's thread.
     Sealed(NewRow),
     /// In the clear and in memory, until the engine thread has asked the daemon's store for its session's key.
-    Plain(MessageSyncRequest),
+    Plain {
+        /// For whom it was enqueued.
+        user: Option<UserId>,
+        /// The message.
+        request: MessageSyncRequest,
+    },
 }
 
 /// Seals messages with the keys it can find. Clones share their cache.
@@ -29,6 +34,26 @@ pub struct Sealer {
     cache: SecretsCache,
     store: Arc<dyn SessionStore>,
     database_key: Option<DatabaseKey>,
+}
+
+/// Why there is no key for a session.
+#[derive(Debug)]
+pub(crate) enum NoKey {
+    /// Not yet.
+    Wait(Reason),
+    /// The session is this user's, and not the one's who asks.
+    OtherUser(UserId),
+}
+
+impl NoKey {
+    pub(crate) fn into_reason(self) -> Reason {
+        match self {
+            Self::Wait(reason) => reason,
+            Self::OtherUser(owner) => {
+                Reason { code: "other_user".into(), detail: format!("the session is user {owner}'s") }
+            }
+        }
+    }
 }
 
 /// Why a message under the database key cannot be sealed under its session's key.
@@ -50,7 +75,7 @@ impl Sealer {
     /// Whether a message of `session` can be stored. Without a database key this asks the daemon's store, on the
     /// caller's thread, unless the session's key is cached.
     pub(crate) fn can_seal(&self, session: &SessionId) -> bool {
-        self.database_key.is_some() || self.key(session).is_ok()
+        self.database_key.is_some() || self.key(self.cache.user().as_ref(), session).is_ok()
     }
 
     pub(crate) fn database_key(&self) -> Option<&DatabaseKey> {
@@ -68,29 +93,36 @@ impl Sealer {
         at: Wall,
         random: &mut dyn CryptoRng,
     ) -> Result<Message, EnqueueError> {
-        match self.cache.key(&request.session_id) {
-            Some(key) => sealed(&key, &request, at, random).map(Message::Sealed),
-            None => Ok(Message::Plain(request)),
+        let (user, key) = self.cache.user_and_key(&request.session_id);
+        match key {
+            Some(key) => Ok(Message::Sealed(sealed(&key, &request, at, random)?.for_user(user))),
+            None => Ok(Message::Plain { user, request }),
         }
     }
 
-    /// Makes a row of a message, under the database key if its session's key is not known.
+    /// Makes a row of a message of `user`, under the database key if its session's key is not known.
     ///
     /// # Errors
-    /// [`EnqueueError::NoKey`] if neither key is known, [`EnqueueError::Unsealable`] if the cipher refuses.
+    /// [`EnqueueError::OtherUser`] if the session is another user's, [`EnqueueError::NoKey`] if neither key is known, [`EnqueueError::Unsealable`] if the cipher refuses.
     pub fn seal(
         &self,
         request: &MessageSyncRequest,
+        user: Option<UserId>,
         at: Wall,
         random: &mut dyn CryptoRng,
     ) -> Result<NewRow, EnqueueError> {
-        match self.key(&request.session_id) {
-            Ok(key) => sealed(&key, request, at, random),
-            Err(_) => {
-                let payload = self.under_database_key(request, random)?;
-                Ok(row(request, payload, Encryption::DatabaseKey, at))
+        let row = match self.key(user.as_ref(), &request.session_id) {
+            Ok(key) => sealed(&key, request, at, random)?,
+            Err(NoKey::OtherUser(owner)) => {
+                let lane = LaneKey::Messages(request.session_id.clone());
+                return Err(EnqueueError::OtherUser { lane, user_id: Some(owner) });
             }
-        }
+            Err(NoKey::Wait(_)) => {
+                let payload = self.under_database_key(request, random)?;
+                row(request, payload, Encryption::DatabaseKey, at)
+            }
+        };
+        Ok(row.for_user(user))
     }
 
     /// Exchanges a payload under the database key for one under the session's key.
@@ -115,10 +147,17 @@ impl Sealer {
             .map_err(|error| wait("encryption", error.to_string()))
     }
 
-    /// The session's key, from the cache or from the daemon's store.
-    pub(crate) fn key(&self, session: &SessionId) -> Result<MessageKey, Reason> {
-        if let Some(key) = self.cache.key(session) {
+    /// The key of a session of `user`, from the cache or from the daemon's store.
+    pub(crate) fn key(&self, user: Option<&UserId>, session: &SessionId) -> Result<MessageKey, NoKey> {
+        if let Some(key) = self.cache.key_of(user, session) {
             return Ok(key);
+        }
+        match self.store.session_user(session) {
+            Ok(Some(owner)) if user.is_some_and(|user| *user != owner) => {
+                return Err(NoKey::OtherUser(owner));
+            }
+            Ok(_) => {}
+            Err(error) => return Err(missing(error.to_string())),
         }
         let secret = match self.store.session_secret(session) {
             Ok(Some(secret)) => secret,
@@ -126,9 +165,10 @@ impl Sealer {
             Err(error) => return Err(missing(error.to_string())),
         };
         // Exposed to be parsed; it goes on as a `SessionSecret`.
-        let secret = SessionSecret::parse(secret.expose())
-            .map_err(|error| Reason { code: "malformed_secret".into(), detail: error.to_string() })?;
-        self.cache.remember(session.clone(), &secret);
+        let secret = SessionSecret::parse(secret.expose()).map_err(|error| {
+            NoKey::Wait(Reason { code: "malformed_secret".into(), detail: error.to_string() })
+        })?;
+        self.cache.remember_of(user, session.clone(), &secret);
         Ok(secret.message_key())
     }
 
@@ -175,8 +215,8 @@ fn encode(
     Ok(payload)
 }
 
-fn missing(detail: String) -> Reason {
-    Reason { code: "missing_secret".into(), detail }
+fn missing(detail: String) -> NoKey {
+    NoKey::Wait(Reason { code: "missing_secret".into(), detail })
 }
 
 fn never(detail: &str) -> ResealError {

@@ -4,14 +4,18 @@ use std::sync::{Arc, OnceLock};
 
 use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
 use levi_transport::rows::{DeviceRow, Record, SessionOwner, decode_rows, upsert_of};
-use levi_transport::{ApiError, Select, Supabase, Verdict};
-use levi_types::{AccessToken, Auth, AuthError, AuthSession, DeviceId, SessionId};
+use levi_transport::{ApiError, Select, Supabase, Verdict, user_of_token};
+use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId};
+
+use crate::secrets_cache::SecretsCache;
 
 /// The server and who is signed in there.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) supabase: Arc<dyn Supabase>,
     pub(crate) auth: Arc<dyn Auth>,
+    /// Knows for whom this process acts.
+    pub(crate) cache: SecretsCache,
 }
 
 /// The device this runs on.
@@ -58,13 +62,26 @@ impl From<ApiError> for RequestError {
 
 impl Server {
     pub(crate) async fn session(&self) -> Result<AuthSession, AuthError> {
-        self.auth.session().await
+        let auth = self.auth.session().await?;
+        self.check(&auth)?;
+        Ok(auth)
+    }
+
+    /// Refuses a sign-in whose token is another user's than it says, and one of another user than this process
+    /// acts for.
+    pub(crate) fn check(&self, auth: &AuthSession) -> Result<(), AuthError> {
+        match user_of_token(&auth.access_token) {
+            Some(found) if found != auth.user_id => {
+                Err(AuthError::OtherUser { expected: auth.user_id.clone(), found })
+            }
+            _ => self.cache.check(&auth.user_id),
+        }
     }
 
     pub(crate) async fn upsert<T: Record>(&self, auth: &AuthSession, rows: &[T]) -> Result<(), RequestError> {
         match self.supabase.upsert(&auth.access_token, upsert_of(rows)).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
-                let auth = self.refresh(&auth.access_token, error).await?;
+                let auth = self.refresh(auth, error).await?;
                 Ok(self.supabase.upsert(&auth.access_token, upsert_of(rows)).await?)
             }
             result => Ok(result?),
@@ -74,7 +91,7 @@ impl Server {
     pub(crate) async fn select(&self, auth: &AuthSession, select: Select) -> Result<Vec<u8>, RequestError> {
         match self.supabase.select(&auth.access_token, select.clone()).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
-                let auth = self.refresh(&auth.access_token, error).await?;
+                let auth = self.refresh(auth, error).await?;
                 Ok(self.supabase.select(&auth.access_token, select).await?)
             }
             result => Ok(result?),
@@ -107,8 +124,15 @@ impl Server {
         Ok(owners.into_iter().next().map(|owner| owner.device_id))
     }
 
-    /// A token other than the refused one.
-    async fn refresh(&self, stale: &AccessToken, refusal: ApiError) -> Result<AuthSession, RequestError> {
-        self.auth.refresh(stale).await.map_err(|auth| RequestError::TokenRefused { refusal, auth })
+    /// A token of the same user other than the refused one.
+    async fn refresh(&self, stale: &AuthSession, refusal: ApiError) -> Result<AuthSession, RequestError> {
+        let fresh = self.auth.refresh(&stale.access_token).await.and_then(|fresh| {
+            self.check(&fresh)?;
+            if fresh.user_id == stale.user_id {
+                return Ok(fresh);
+            }
+            Err(AuthError::OtherUser { expected: stale.user_id.clone(), found: fresh.user_id })
+        });
+        fresh.map_err(|auth| RequestError::TokenRefused { refusal, auth })
     }
 }

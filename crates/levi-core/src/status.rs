@@ -1,6 +1,6 @@
-use levi_outbox::{Reason, RecoveryReport, Totals};
+use levi_outbox::{Held, Reason, RecoveryReport, Space, Totals};
 use levi_transport::Verdict;
-use levi_types::{Now, Wall};
+use levi_types::{Now, UserId, Wall};
 
 use crate::batcher::PauseReason;
 
@@ -11,6 +11,10 @@ pub struct Status {
     /// Counts of pending and parked rows. Eventually consistent: right after `enqueue_durable` returns, they may
     /// not include that message yet.
     pub totals: Totals,
+    /// Who is signed in or, after a sign-out, was last; `None` before the first sign-in.
+    pub user_id: Option<UserId>,
+    /// What waits for other users, until they sign in again. `totals` counts it too.
+    pub held: Vec<Held>,
     /// Requests in flight.
     pub requests_in_flight: usize,
     /// Rows in those requests.
@@ -33,6 +37,9 @@ pub struct Status {
     pub held_in_memory: usize,
     /// The outbox's last failure, until it works again.
     pub outbox_failure: Option<Reason>,
+    /// What the outbox took of the disk when it was last looked at; `None` if it has no file of its own. A log that
+    /// is longer than 16 MiB while `log_is_held` is so because another process reads the outbox.
+    pub space: Option<Space>,
     /// The outbox was damaged when it was opened: what was recovered and lost, and where the old file is.
     pub recovered: Option<RecoveryReport>,
 }

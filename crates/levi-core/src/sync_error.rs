@@ -4,8 +4,8 @@ use std::time::Duration;
 use levi_crypto::envelope::EnvelopeError;
 use levi_crypto::{SealError, SessionSecretError};
 use levi_outbox::Reason;
-use levi_transport::ApiError;
-use levi_types::{AuthError, RepositoryId, SessionId, StoreError, UnknownStatus};
+use levi_transport::{ApiError, Verdict};
+use levi_types::{AuthError, RepositoryId, SessionId, StoreError, UnknownStatus, UserId};
 
 use crate::error::EnqueueError;
 use crate::server::RequestError;
@@ -17,6 +17,14 @@ pub enum SyncError {
     /// User not logged in.
     #[error("nobody is signed in; sign in first")]
     NotAuthenticated,
+    /// Another user is signed in than the one whose session, repository or service this is.
+    #[error("user {found} is signed in, and this is user {expected}'s; it waits until that user signs in")]
+    OtherUser {
+        /// Whose it is.
+        expected: UserId,
+        /// Who is signed in.
+        found: UserId,
+    },
     /// Device not registered.
     #[error("this device is not among the user's active devices; register it first")]
     NoDeviceIdentity,
@@ -102,6 +110,7 @@ impl From<AuthError> for SyncError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::SignedOut => Self::NotAuthenticated,
+            AuthError::OtherUser { expected, found } => Self::OtherUser { expected, found },
             other => Self::SignIn(other),
         }
     }
@@ -135,6 +144,7 @@ impl SyncError {
             Self::Supabase(error) | Self::TokenRefused { refusal: error, .. } => &error.code,
             Self::Waiting(reason) => &reason.code,
             Self::NotAuthenticated => "signed_out",
+            Self::OtherUser { .. } => "other_user",
             Self::NoDeviceIdentity => "no_device",
             Self::SecretNotFound(_) => "missing_secret",
             Self::SecretNotStored(_) => "no_database_key",
@@ -190,6 +200,10 @@ impl From<SyncError> for SendError {
         match error {
             // The batcher asks for a token by itself, for messages as well.
             SyncError::Supabase(error) | SyncError::TokenRefused { refusal: error, .. } => Self::Api(error),
+            // As for a refused token: nothing is counted, and the sign-in is asked for again.
+            SyncError::OtherUser { .. } => {
+                Self::Api(ApiError::new(Verdict::SignedOut, error.code(), error.to_string()))
+            }
             SyncError::NotAuthenticated
             | SyncError::NoDeviceIdentity
             | SyncError::SecretNotFound(_)

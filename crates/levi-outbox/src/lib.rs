@@ -14,7 +14,7 @@ mod store;
 pub use error::{OutboxError, Source};
 pub use model::{
     Change, Due, DueLane, Encryption, Enqueued, Held, LaneId, LaneKey, ListedRow, NewRow, Reason,
-    RecoveryReport, RowHead, RowId, RowKey, RowKind, RowState, Totals,
+    RecoveryReport, RowHead, RowId, RowKey, RowKind, RowState, Space, Totals,
 };
 #[cfg(feature = "sqlite")]
 pub use rusqlite;

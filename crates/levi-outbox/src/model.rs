@@ -6,6 +6,7 @@ mod held;
 mod lane;
 mod recovery;
 mod row;
+mod space;
 mod totals;
 
 pub use self::change::{Change, Reason};
@@ -14,4 +15,5 @@ pub use self::held::Held;
 pub use self::lane::{LaneId, LaneKey, RowKind};
 pub use self::recovery::RecoveryReport;
 pub use self::row::{Encryption, Enqueued, ListedRow, NewRow, RowHead, RowId, RowKey, RowState};
+pub use self::space::Space;
 pub use self::totals::Totals;

@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use levi_types::{UserId, Wall};
 
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Space, Totals,
 };
 
 /// Which lanes are asked for, and how many rows of each.
@@ -129,4 +131,21 @@ pub trait OutboxStore: Send {
     /// # Errors
     /// [`OutboxError`] when the store cannot be read.
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError>;
+
+    /// What the store takes of the disk; `None` if it has no file of its own.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn space(&self) -> Result<Option<Space>, OutboxError> {
+        Ok(None)
+    }
+
+    /// Gives some free space back, if there is any, for about as long as `step`: first what is free
+    /// in the file, then the log. The answer is what it takes now.
+    ///
+    /// # Errors
+    /// [`OutboxError`]; nothing was lost.
+    fn give_back(&mut self, _step: Duration) -> Result<Option<Space>, OutboxError> {
+        self.space()
+    }
 }

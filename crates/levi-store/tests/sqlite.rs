@@ -176,7 +176,10 @@ fn a_record_moved_to_another_row_does_not_open() {
     store.save_session(&session("session-1")).unwrap();
     let other = rusqlite::Connection::open(&file).unwrap();
     other
-        .execute("INSERT INTO levi_store_sessions SELECT 'session-2', record FROM levi_store_sessions", [])
+        .execute(
+            "INSERT INTO levi_store_sessions SELECT 'session-2', record, user_id FROM levi_store_sessions",
+            [],
+        )
         .unwrap();
     let refused = store.session(&"session-2".into()).unwrap_err();
     assert_eq!(refused.kind(), PortErrorKind::Corrupt);

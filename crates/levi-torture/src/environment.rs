@@ -88,6 +88,6 @@ pub fn http(url: &str, key: &str) -> HttpOptions {
     let mut options = HttpOptions::new(url, key);
     options.timeouts.connect = Duration::from_secs(2);
     options.timeouts.response = Duration::from_millis(500);
-    options.timeouts.total = Duration::from_secs(2);
+    options.timeouts.stall = Duration::from_secs(2);
     options
 }

@@ -99,7 +99,7 @@ async fn stalls_trickles_wrong_lengths_garbage_redirects_and_proxy_pages_lose_no
     ];
     let daemon = Daemon::new().await;
     let mut http = daemon.environment.http();
-    (http.timeouts.response, http.timeouts.total) = (Duration::from_millis(150), Duration::from_millis(300));
+    (http.timeouts.response, http.timeouts.stall) = (Duration::from_millis(150), Duration::from_millis(150));
     let levi = daemon.start(daemon.builder_for(http));
     for (fault, number) in faults.iter().zip(1..) {
         let before = daemon.environment.server.faults().fired();

@@ -7,6 +7,7 @@ mod classify;
 mod clock;
 #[cfg(feature = "http")]
 mod http;
+mod json;
 mod query;
 pub mod rows;
 mod sign_in;
@@ -16,7 +17,7 @@ mod table;
 pub use api_error::{ApiError, Verdict};
 #[cfg(feature = "http")]
 pub use auth::{RefreshingAuth, TokenError};
-pub use auth::{SignInPace, StoredAuth, WaitLeft};
+pub use auth::{SignInPace, StoredAuth, WaitLeft, user_of_token};
 pub use classify::{ResponseHead, classify, classify_sign_in, offenders};
 pub use clock::SystemClock;
 #[cfg(feature = "http")]

@@ -189,7 +189,8 @@ async fn a_stalled_server_is_a_timeout() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut options =
         levi_transport::HttpOptions::new(format!("http://{}", listener.local_addr().unwrap()), KEY);
-    options.timeouts.total = Duration::from_millis(200);
+    options.timeouts.response = Duration::from_millis(200);
+    options.timeouts.stall = Duration::from_millis(200);
     std::thread::spawn(move || {
         use std::io::{Read, Write};
         let mut stream = listener.accept().unwrap().0;

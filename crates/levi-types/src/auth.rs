@@ -33,6 +33,16 @@ pub enum AuthError {
         /// How long the sign-in server asked the caller to wait. Earlier calls fail.
         retry_after: Option<Duration>,
     },
+    /// Another user is signed in than the one for whom this was made or recorded.
+    #[error(
+        "user {found} is signed in, and this is user {expected}'s; sign in as that user, or make a new one"
+    )]
+    OtherUser {
+        /// For whom it was made or recorded.
+        expected: UserId,
+        /// Who is signed in.
+        found: UserId,
+    },
 }
 
 impl AuthError {
@@ -45,7 +55,7 @@ impl AuthError {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
-            Self::SignedOut | Self::Ended(_) => None,
+            Self::SignedOut | Self::Ended(_) | Self::OtherUser { .. } => None,
         }
     }
 }
@@ -65,4 +75,11 @@ pub trait Auth: Send + Sync {
     /// # Errors
     /// [`AuthError`].
     async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, AuthError>;
+
+    /// Who is signed in, if that is known at once. Levi asks when it starts, so that what is enqueued before the
+    /// first [`session`](Self::session) is recorded for the right user; without an answer it is recorded for the
+    /// user who signed in last.
+    fn user_id(&self) -> Option<UserId> {
+        None
+    }
 }

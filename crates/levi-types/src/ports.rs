@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::{CodingSession, MessageId, Repository, RepositoryId, SecretString, SessionId};
+use crate::{CodingSession, MessageId, Repository, RepositoryId, SecretString, SessionId, UserId};
 
 /// The daemon's own store of repositories, sessions and their secrets.
 pub trait SessionStore: Send + Sync {
@@ -28,6 +28,27 @@ pub trait SessionStore: Send + Sync {
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError>;
+
+    /// The user for whom the session was recorded; `None` if the store does not know that. Nothing is done with a
+    /// session, or with its secret, while another user is signed in. A store that has the sessions of several users
+    /// must answer, or return their sessions and secrets to themselves only.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn session_user(&self, session: &SessionId) -> Result<Option<UserId>, StoreError> {
+        let _ = session;
+        Ok(None)
+    }
+
+    /// `user` is signed in from now on: what the daemon records next is this user's. Called before anything of the
+    /// user's is sent, and at least when the user changes. A store with one user only does nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]. Levi logs it.
+    fn signed_in(&self, user: &UserId) -> Result<(), StoreError> {
+        let _ = user;
+        Ok(())
+    }
 
     /// Records the delivery of messages. Called at least once for each message that was in a request or was parked,
     /// not for one that waits for its session's secret. Called just before the outbox commits the same change, so after

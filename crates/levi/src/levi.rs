@@ -143,7 +143,8 @@ impl Levi {
         self.worker.watch_status()
     }
 
-    /// Stops intake, sends what can be sent within `deadline`, and returns what remains in the outbox.
+    /// Stops intake, sends what can be sent within `deadline`, and returns what remains in the outbox. Requests that are
+    /// in flight then are cancelled, and keep neither the runtime nor the process waiting.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         #[cfg(feature = "sqlite")]
         self.wake_up.close();

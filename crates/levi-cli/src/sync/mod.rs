@@ -25,6 +25,9 @@ use crate::wait;
 use self::sessions::{NewSessions, Origin, Sessions};
 use self::upload::{Options, Upload};
 
+/// A year. The clock cannot express a time that is much later.
+const MOST_PATIENCE: u64 = 365 * 24 * 3600;
+
 /// A second run of the same file writes the same messages again, which changes nothing on the
 /// server.
 #[derive(Debug, Args)]
@@ -52,13 +55,19 @@ pub(crate) struct SyncArgs {
     title: Option<String>,
     /// Stop waiting once the server has accepted nothing for this many seconds; what is pending
     /// stays in the outbox.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(..=MOST_PATIENCE)
+    )]
     patience: u64,
 }
 
 pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
     let reader = args.input.open()?;
+    let patience = Duration::from_secs(args.patience);
     let default_session = default_session(&args, &connection)?;
     let store = connection.session_store()?;
     let levi = connection.levi(store.clone())?;
@@ -74,9 +83,9 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
         reader: connection.reader(&levi)?,
         store,
         new_sessions: NewSessions { repository: repository.id, title: args.title },
+        patience,
         prepared: HashMap::new(),
     };
-    let patience = Duration::from_secs(args.patience);
     let options = Options { input: args.input, default_session, patience };
     Upload::new(&levi, sessions, options, console).run(reader).await
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use levi::transport::Select;
 use levi::transport::rows::{SessionOwner, decode_rows};
@@ -12,6 +13,7 @@ use levi::{
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
+use tokio::time::timeout;
 
 use super::SyncArgs;
 use crate::connection::Connection;
@@ -65,6 +67,8 @@ pub(super) struct Sessions<'a> {
     pub(super) service: SessionSyncService,
     pub(super) reader: Reader,
     pub(super) new_sessions: NewSessions,
+    /// How long to wait for the server's answers about one session.
+    pub(super) patience: Duration,
     /// The sessions of this run; for a refused one, why its lines are refused.
     pub(super) prepared: HashMap<SessionId, Result<(), String>>,
 }
@@ -84,7 +88,13 @@ impl Sessions<'_> {
         if let Some(outcome) = self.prepared.get(id) {
             return outcome.clone().map_err(LineFailure::Line);
         }
-        let outcome = match self.prepare_once(id, origin).await {
+        let prepared = match timeout(self.patience, self.prepare_once(id, origin)).await {
+            Ok(prepared) => prepared,
+            // Its rows are in the outbox and go out before its messages.
+            Err(_) if self.known_secret(id)?.is_some() && self.store.session(id)?.is_some() => Ok(()),
+            Err(_) => return Err(CliError::NoAnswer.into()),
+        };
+        let outcome = match prepared {
             Ok(()) => Ok(()),
             Err(LineFailure::Line(reason)) => Err(reason),
             Err(failure @ LineFailure::Command(_)) => return Err(failure),

@@ -19,6 +19,8 @@ enum SignIn {
     Waiting { until: Monotonic, then: Next },
     /// The user must sign in.
     Out,
+    /// There is a token that does not say whose it is.
+    Unnamed,
 }
 
 /// What a wait is followed by.
@@ -81,6 +83,10 @@ impl AuthGate {
 
     pub(super) fn signed_out(&mut self) {
         self.state = SignIn::Out;
+    }
+
+    pub(super) fn user_unknown(&mut self) {
+        self.state = SignIn::Unnamed;
     }
 
     /// Says whether to ask for the stored sign-in's token: not if there is a token already.
@@ -177,6 +183,7 @@ impl AuthGate {
         match self.state {
             SignIn::In => None,
             SignIn::Out => Some(PauseReason::SignedOut),
+            SignIn::Unnamed => Some(PauseReason::UnknownUser),
             SignIn::Refreshing => Some(PauseReason::Refreshing),
             SignIn::Waiting { then: Next::Refresh, .. } => Some(PauseReason::SignInUnavailable),
             SignIn::Waiting { then: Next::UseToken, .. } => Some(PauseReason::TokenNotAccepted),

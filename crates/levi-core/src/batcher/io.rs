@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use levi_outbox::{Change, Due, LaneId, LaneKey, Reason, RowHead, RowKey};
-use levi_types::{SessionId, Wall};
+use levi_types::{SessionId, UserId, Wall};
 
 use super::Notice;
 use crate::sync_error::SendError;
@@ -31,6 +31,10 @@ pub struct Batch {
     pub id: BatchId,
     /// The sign-in under which it is sent, from 1.
     pub epoch: u64,
+    /// For whom its rows were recorded; `None`: nobody was named.
+    pub user: Option<UserId>,
+    /// How often the user had changed when it was sent.
+    pub user_changes: u64,
     /// The rows, at most one part for each lane. A control row is alone in its request.
     pub parts: Vec<Part>,
 }
@@ -96,6 +100,11 @@ pub enum Input {
     ControlSenderReady,
     /// A sign-in may be stored: ask for its token, if there is no token yet.
     SignInStored,
+    /// This user is signed in; the token follows with [`Input::SignedIn`]. Before the first one, rows of nobody
+    /// are sent.
+    User(UserId),
+    /// There is a token to send with, but it does not say whose it is.
+    UserUnknown,
     /// There is a token to send with.
     SignedIn,
     /// There is no token, or it was taken away.

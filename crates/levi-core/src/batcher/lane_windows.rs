@@ -24,6 +24,8 @@ pub(super) struct LaneWindows {
     control_lanes: usize,
     /// Control lanes that are due while this process cannot send control rows.
     held_back: Vec<LaneId>,
+    /// Lanes that were in flight when the user changed, until the response comes.
+    in_flight_elsewhere: Vec<LaneId>,
     /// Lanes that left since the last load began. What was decided about them may not be on disk yet.
     recently_removed: Vec<LaneId>,
     last_group: u64,
@@ -53,6 +55,16 @@ impl LaneWindows {
         }
     }
 
+    /// The lane shares no request with others until the first `rows` of it, one of which may be bad, are accepted. At most
+    /// those at hand count.
+    pub(super) fn send_apart(&mut self, id: LaneId, rows: usize) {
+        let group = self.new_group();
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.group = group;
+            lane.bisecting = rows.min(lane.window.len().saturating_mul(2));
+        }
+    }
+
     pub(super) fn remove(&mut self, id: LaneId) {
         if let Some(lane) = self.lanes.remove(&id) {
             self.by_key.remove(&lane.key);
@@ -73,7 +85,13 @@ impl LaneWindows {
 
     /// Lanes that a load must leave out.
     pub(super) fn known(&self) -> Vec<LaneId> {
-        self.order.iter().chain(&self.held_back).chain(&self.recently_removed).copied().collect()
+        self.order
+            .iter()
+            .chain(&self.held_back)
+            .chain(&self.in_flight_elsewhere)
+            .chain(&self.recently_removed)
+            .copied()
+            .collect()
     }
 
     /// Whether a load left lanes out that may be due.
@@ -133,6 +151,21 @@ impl LaneWindows {
         }
     }
 
+    /// The user changed: what is at hand is another's. Lanes that are in flight are not loaded before the
+    /// response came, should their user be back sooner.
+    pub(super) fn forget_all(&mut self, in_flight: impl Iterator<Item = LaneId>) {
+        let mut in_flight_elsewhere = std::mem::take(&mut self.in_flight_elsewhere);
+        in_flight_elsewhere.extend(in_flight);
+        let last_group = self.last_group;
+        *self = Self { in_flight_elsewhere, last_group, ..Self::default() };
+    }
+
+    /// The response came for a lane that was in flight when the user changed.
+    pub(super) fn landed_elsewhere(&mut self, id: LaneId) {
+        self.in_flight_elsewhere.retain(|lane| *lane != id);
+        self.recently_removed.push(id);
+    }
+
     fn messages(&self) -> impl Iterator<Item = &Lane> {
         self.lanes.values().filter(|lane| !lane.is_control())
     }
@@ -186,7 +219,7 @@ impl LaneWindows {
             let is_low = lane.more && lane.window.len() < low;
             if is_low && !lane.awaits_response && !lane.restart_pending {
                 lane.awaits_response = true;
-                let limit = full - lane.window.len();
+                let limit = full.saturating_sub(lane.window.len());
                 loads.push(Action::LoadLane { lane: *id, after: lane.last_known, limit });
             }
         }
@@ -310,7 +343,7 @@ fn take_rows(
     let most = most.min(lane.limit());
     let mut rows = Vec::new();
     for row in lane.sealed().take(most) {
-        let grown = *bytes + row.bytes as usize + 1;
+        let grown = bytes.saturating_add(row.bytes as usize).saturating_add(1);
         if grown > max_bytes && !(is_first && rows.is_empty()) {
             break;
         }

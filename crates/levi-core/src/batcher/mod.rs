@@ -12,18 +12,20 @@ mod flush;
 mod io;
 mod lane;
 mod lane_windows;
+mod lone_failures;
 mod notice;
 mod outcome;
 mod parents;
 mod poison;
 mod send;
 mod storage_gate;
+mod user;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use levi_outbox::{Change, Due, LaneId, Reason, RowHead};
-use levi_types::{Monotonic, Now};
+use levi_types::{Monotonic, Now, UserId};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -32,6 +34,7 @@ use self::breaker::Breaker;
 use self::flush::FlushRate;
 pub use self::io::{Action, Batch, BatchId, Input, LaneRows, Parent, Part, SealResult, Written};
 use self::lane_windows::LaneWindows;
+use self::lone_failures::LoneFailures;
 pub use self::notice::{Notice, PauseReason};
 use self::parents::Refusals;
 use self::poison::Poison;
@@ -52,10 +55,14 @@ pub struct Batcher {
     in_flight: BTreeMap<BatchId, Batch>,
     last_batch: u64,
     auth: AuthGate,
+    /// For whom rows are sent; `None`: nobody was named yet.
+    user: Option<UserId>,
+    user_changes: u64,
     breaker: Breaker,
     flush_rate: FlushRate,
     storage: StorageGate,
     poison: Poison,
+    lone_failures: LoneFailures,
     refusals: Refusals,
     can_send_control_rows: bool,
     /// Whether the last request sent a control row.
@@ -93,9 +100,12 @@ impl Batcher {
             in_flight: BTreeMap::new(),
             last_batch: 0,
             auth: AuthGate::new(),
+            user: None,
+            user_changes: 0,
             breaker: Breaker::new(),
             storage: StorageGate::new(),
             poison: Poison::default(),
+            lone_failures: LoneFailures::default(),
             refusals: Refusals::default(),
             can_send_control_rows: false,
             control_row_was_last: false,
@@ -137,6 +147,8 @@ impl Batcher {
                 self.dirty = true;
             }
             Input::SignedOut => self.auth.signed_out(),
+            Input::User(user) => self.user_is(user),
+            Input::UserUnknown => self.auth.user_unknown(),
             Input::RefreshUnavailable { retry_after } => {
                 let at_least = self.bounded(retry_after);
                 let (backoff, random) = (self.config.backoff(), &mut self.random);
@@ -267,7 +279,11 @@ impl Batcher {
                 continue;
             }
             let flush_at = self.flush_at_of(lane.heads.first());
+            let (id, first) = (lane.lane, lane.heads.first().map(|row| row.key.id));
             self.windows.insert(lane, flush_at);
+            if let Some(rows) = first.and_then(|row| self.lone_failures.rows_that_failed(id, row)) {
+                self.windows.send_apart(id, rows);
+            }
         }
         if let Some(at) = due.next_due {
             let wait = at.since(now.wall).min(self.config.longest_delay());

@@ -36,6 +36,8 @@ pub enum Notice {
 pub enum PauseReason {
     /// Nobody is signed in; `set_context` resumes.
     SignedOut,
+    /// The token does not say whose it is (it is no JWT with a `sub`), so that nothing can be sent with it.
+    UnknownUser,
     /// A fresh token is being asked for.
     Refreshing,
     /// No fresh token for now, because the keychain is locked, or because the sign-in server does not
@@ -73,6 +75,7 @@ impl PauseReason {
     pub fn to_reason(&self) -> Reason {
         let (code, detail) = match self {
             Self::SignedOut => ("signed_out".into(), "nobody is signed in".into()),
+            Self::UnknownUser => ("unknown_user".into(), "the access token does not say whose it is".into()),
             Self::Refreshing => ("refreshing".into(), "waiting for a fresh token".into()),
             Self::SignInUnavailable => {
                 ("sign_in_unavailable".into(), "waiting for the sign-in server or the keychain".into())

@@ -9,6 +9,7 @@ use levi_types::{Now, SessionId};
 use super::auth_gate::Refused;
 use super::io::{Action, Batch, BatchId, Part, SealResult};
 use super::lane::Group;
+use super::lone_failures::{Company, Proof};
 use super::notice::{Notice, PauseReason};
 use super::poison::{Blamed, Finding, SearchSize};
 use super::{Batcher, MAX_LANES};
@@ -17,6 +18,9 @@ use crate::sync_error::SendError;
 impl Batcher {
     pub(super) fn outcome(&mut self, now: Now, id: BatchId, result: Result<(), SendError>) {
         let Some(mut batch) = self.in_flight.remove(&id) else { return };
+        if batch.user_changes != self.user_changes {
+            return self.outcome_of_another_user(now, batch, result);
+        }
         let kind = kind_of(&batch);
         let lanes_sent = batch.parts.len();
         if result.is_err() {
@@ -88,6 +92,7 @@ impl Batcher {
     fn accepted(&mut self, now: Now, batch: Batch) {
         self.breaker.accepted();
         self.auth.accepted();
+        self.lone_failures.accepted(&batch);
         let kind = kind_of(&batch);
         let unparked = self.poison.accepted(kind);
         if !unparked.is_empty() {
@@ -160,9 +165,25 @@ impl Batcher {
             self.breaker.open(now.monotonic.after(asked), reason);
             self.keep_pause(now, asked);
         }
+        let company = Company::of(&batch);
         for part in batch.parts {
-            self.defer(now, part.lane, reason(part.key.kind(), error), asked);
+            let reason = reason(part.key.kind(), error);
+            // A control row is small, and others wait for it.
+            let is_watched = error.retry_after.is_none() && !part.key.kind().is_control();
+            let most = self.config.max_attempts_rejected;
+            let proof =
+                if is_watched { self.lone_failures.failed(&part, company, most) } else { Proof::None };
+            match proof {
+                Proof::None => self.defer(now, part.lane, reason, asked),
+                Proof::Never(times) => self.park_lone_failure(now, &part, reason, times),
+            }
         }
+    }
+
+    fn park_lone_failure(&mut self, now: Now, part: &Part, Reason { code, detail }: Reason, times: u32) {
+        let detail = format!("failed alone {times} times while other requests got through: {detail}");
+        self.park_row(now, part, Reason { code, detail });
+        self.windows.without_first(part.lane, 0);
     }
 
     fn defer_all(&mut self, now: Now, batch: Batch, reason: &Reason, at_least: Duration) {

@@ -74,7 +74,7 @@ impl SearchSize {
     /// front of a good one.
     pub(super) fn most_when_repeated(&self) -> usize {
         let steps = (1 + self.blames / BLAMES_PER_STEP).min(MAX_BATCHES);
-        self.batch_size.max(MIN_ROWS_TO_BLAME_AGAIN) * steps
+        self.batch_size.max(MIN_ROWS_TO_BLAME_AGAIN).saturating_mul(steps)
     }
 }
 
@@ -95,7 +95,7 @@ impl Poison {
         let (rows, most) = match &self.blame {
             Some(blame) if blame.kind == kind && blame.code == code => {
                 let most = size.most_when_repeated();
-                (2 * blame.rows.len(), most.min(size.refused + size.waiting))
+                (2 * blame.rows.len(), most.min(size.refused.saturating_add(size.waiting)))
             }
             _ => (size.refused, size.batch_size),
         };

@@ -61,7 +61,7 @@ impl Batcher {
     /// The messages of the next batch: once there is a whole batch, or the first of them has waited long enough.
     fn next_parts(&mut self) -> Vec<Part> {
         let now = self.now;
-        let backlog = 2 * self.config.batch_size;
+        let backlog = self.config.batch_size.saturating_mul(2);
         let ready = self.windows.ready_rows(backlog);
         let waited = self.next_flush().is_some_and(|at| at <= now.monotonic);
         if ready == 0 || !(waited || self.stopping || ready >= self.config.batch_size) {
@@ -91,14 +91,16 @@ impl Batcher {
 
     fn launch(&mut self, parts: Vec<Part>) -> Batch {
         self.last_batch += 1;
-        let batch = Batch { id: BatchId(self.last_batch), epoch: self.auth.epoch(), parts };
+        let (user, user_changes) = (self.user.clone(), self.user_changes);
+        let batch =
+            Batch { id: BatchId(self.last_batch), epoch: self.auth.epoch(), user, user_changes, parts };
         self.in_flight.insert(batch.id, batch.clone());
         batch
     }
 
     fn next_load(&mut self) -> Option<Action> {
         let most = self.config.catch_up_batch_size;
-        self.actions.extend(self.windows.lanes_to_refill(most, 2 * most));
+        self.actions.extend(self.windows.lanes_to_refill(most, most.saturating_mul(2)));
         if let Some(load) = self.actions.pop_front() {
             return Some(load);
         }
@@ -110,8 +112,8 @@ impl Batcher {
         self.windows.begin_load();
         Some(Action::Load {
             max_lanes: room,
-            heads_per_lane: 2 * most,
-            max_heads: 4 * most * self.config.max_in_flight,
+            heads_per_lane: most.saturating_mul(2),
+            max_heads: most.saturating_mul(4).saturating_mul(self.config.max_in_flight),
         })
     }
 }

@@ -62,7 +62,7 @@ impl Engine {
                     max_lanes,
                     heads_per_lane,
                     max_heads,
-                    user: None,
+                    user: self.batcher.user(),
                 };
                 let loaded = self.store.due(query).map(Input::Loaded);
                 self.feed(now, loaded);
@@ -135,7 +135,7 @@ impl Engine {
         self.sent.insert(batch.id, sent.collect());
         let upsert = body.into_upsert();
         self.status.bytes_sent += upsert.body.len() as u64;
-        perform(Effect::Send { batch: batch.id, upsert });
+        perform(Effect::Send { batch: batch.id, user: batch.user, upsert });
     }
 
     /// Hands the control row to its sender. One that was replaced since is loaded again.
@@ -143,7 +143,12 @@ impl Engine {
         let Some((key, row)) = batch.control_row() else { return };
         match self.payload(row) {
             Ok(Some(payload)) => {
-                perform(Effect::SendControl { batch: batch.id, key: key.clone(), payload });
+                perform(Effect::SendControl {
+                    batch: batch.id,
+                    user: batch.user.clone(),
+                    key: key.clone(),
+                    payload,
+                });
             }
             Ok(None) => self.batcher.handle(now, Input::Vanished { batch: batch.id }),
             Err(error) => {
@@ -178,8 +183,8 @@ impl Engine {
 
     /// Seals a lane's rows that are under the database key, if its session's key is known now.
     fn seal_lane(&mut self, now: Now, lane: LaneId, session_id: &SessionId) {
-        let result = match self.sealer.key(session_id) {
-            Err(reason) => Ok(SealResult::Waiting(reason)),
+        let result = match self.sealer.key(self.batcher.user(), session_id) {
+            Err(no_key) => Ok(SealResult::Waiting(no_key.into_reason())),
             Ok(key) => self.seal_rows(lane, &key),
         };
         match result {
@@ -224,7 +229,9 @@ impl Engine {
             }
             Ok(parents) => {
                 for parent in parents {
-                    self.uncommitted.change(Change::Ensure(parent.to_row(now.wall)));
+                    self.uncommitted.change(Change::Ensure(
+                        parent.to_row(now.wall).for_user(self.batcher.user().cloned()),
+                    ));
                 }
                 Parent::Ensured
             }

@@ -68,10 +68,12 @@ impl Engine {
         let Some(waiter) = self.admit(Waiter::for_message(permit, reply)) else { return };
         let row = match message {
             Message::Sealed(row) => row,
-            Message::Plain(request) => match self.sealer.seal(&request, now.wall, &mut *self.random) {
-                Ok(row) => row,
-                Err(error) => return self.refuse(vec![Refused::unsealed(waiter, request, error)]),
-            },
+            Message::Plain { user, request } => {
+                match self.sealer.seal(&request, user, now.wall, &mut *self.random) {
+                    Ok(row) => row,
+                    Err(error) => return self.refuse(vec![Refused::unsealed(waiter, request, error)]),
+                }
+            }
         };
         self.uncommitted.row(row, waiter);
     }
@@ -129,6 +131,7 @@ impl Engine {
                 Some(refusal) => refused.push(refusal),
                 None => note_write(&mut written, row),
             }
+            self.held_changed |= row.user.as_ref() != self.batcher.user();
             if row.kind().is_control() {
                 self.watch_step(now, waiter, outcome);
             }
@@ -146,6 +149,7 @@ impl Engine {
         for row in done.affected {
             self.receipts.check(&*self.store, row);
         }
+        self.removed |= !done.changes.is_empty();
         (self.changed, self.committed) = (true, true);
     }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use levi_outbox::{LaneKey, NewRow, RowKey};
 use levi_transport::Upsert;
-use levi_types::SessionId;
+use levi_types::{SessionId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::committed_batch::CommittedBatch;
@@ -102,6 +102,8 @@ pub enum Effect {
     Send {
         /// The request's id.
         batch: BatchId,
+        /// For whom its rows were recorded: it is sent with this user's token or not at all.
+        user: Option<UserId>,
         /// The request.
         upsert: Upsert,
     },
@@ -109,6 +111,8 @@ pub enum Effect {
     SendControl {
         /// The request's id.
         batch: BatchId,
+        /// For whom the row was recorded: it is sent as this user or not at all.
+        user: Option<UserId>,
         /// The row's lane.
         key: LaneKey,
         /// The row's payload in the outbox.

@@ -8,6 +8,7 @@ mod committed_batch;
 mod event;
 mod receipts;
 mod refused;
+mod space;
 mod steps;
 mod stored;
 
@@ -29,6 +30,7 @@ pub use self::stored::{StoredError, open_stored};
 
 use self::commit::Uncommitted;
 use self::receipts::Receipts;
+use self::space::{GiveBack, Turn};
 use self::steps::Steps;
 use crate::batcher::{Batch, BatchId, Batcher, Input, Written};
 use crate::config::LeviConfig;
@@ -72,11 +74,16 @@ pub struct Engine {
     changed: bool,
     /// Whether a commit succeeded since.
     committed: bool,
+    /// Whether other rows may be held for other users than the status says.
+    held_changed: bool,
+    /// Whether rows were removed in this turn.
+    removed: bool,
     stop_at: Option<Monotonic>,
     /// Whether the wait that the server asked an earlier process for was read.
     knows_pause: bool,
     /// All times of the engine and its batcher are on this line.
     timeline: Timeline,
+    give_back: GiveBack,
 }
 
 /// Does outside the engine what it decided.
@@ -115,7 +122,7 @@ impl Engine {
     /// An engine on an open outbox, with nobody signed in.
     pub fn new(parts: EngineParts) -> Self {
         let EngineParts { config, outbox, session_store, sealer, mut random } = parts;
-        Self {
+        let mut engine = Self {
             batcher: Batcher::new(config.clone(), random.next_u64()),
             config,
             store: outbox,
@@ -131,10 +138,15 @@ impl Engine {
             status: Status::default(),
             changed: true,
             committed: false,
+            held_changed: true,
+            removed: false,
             stop_at: None,
             knows_pause: false,
             timeline: Timeline::default(),
-        }
+            give_back: GiveBack::default(),
+        };
+        engine.look_at_opened();
+        engine
     }
 
     /// Takes in what happened and returns what is to be done outside.
@@ -151,8 +163,9 @@ impl Engine {
         if jumped {
             self.awake(now, perform);
         }
+        let mut turn = Turn::default();
         for event in events {
-            self.changed = true;
+            (self.changed, turn.had_events) = (true, true);
             self.take(now, event);
         }
         if self.batcher.poll_timeout().is_some_and(|at| at <= now.monotonic) {
@@ -173,6 +186,8 @@ impl Engine {
             // A disk that works again keeps what was accepted while it failed.
             self.try_to_commit(now, perform);
         }
+        turn.removed = std::mem::take(&mut self.removed);
+        self.keep_space(now.monotonic, turn);
         self.status.next_attempt =
             self.batcher.poll_timeout().map(|at| now.wall.after(at.since(now.monotonic)));
     }
@@ -187,7 +202,8 @@ impl Engine {
     /// When [`turn`](Self::turn) must be called even if nothing happens, by the monotonic clock. `None`: not before
     /// something does.
     pub fn timeout(&self) -> Option<Monotonic> {
-        let timers = [self.batcher.poll_timeout(), self.steps.next_deadline(), self.stop_at];
+        let timers =
+            [self.batcher.poll_timeout(), self.steps.next_deadline(), self.stop_at, self.give_back.timeout()];
         timers.into_iter().flatten().min().map(|at| self.timeline.on_monotonic_clock(at))
     }
 
@@ -223,6 +239,13 @@ impl Engine {
         if let Some(totals) = at_hand.or_else(|| self.store.totals().ok()) {
             self.status.totals = totals;
         }
+        if self.held_changed
+            && let Ok(held) = self.store.held()
+        {
+            self.status.held = held;
+            self.held_changed = false;
+        }
+        self.status.user_id = self.batcher.user().cloned();
         self.status.requests_in_flight = self.batcher.in_flight().len();
         self.status.rows_in_flight = self.batcher.in_flight().map(Batch::rows).sum();
         self.status.paused = self.batcher.paused();
@@ -256,8 +279,13 @@ impl Engine {
             Event::Enqueue(intake) => self.enqueue(now, intake),
             Event::EnqueueControl { rows, within } => self.enqueue_control(rows, within),
             Event::Input(input) => {
-                if let Input::Outcome { batch, result } = &input {
-                    self.note_outcome(now, *batch, result);
+                match &input {
+                    Input::Outcome { batch, result } => self.note_outcome(now, *batch, result),
+                    Input::User(_) => {
+                        self.held_changed = true;
+                        self.steps.rows_may_be_stuck();
+                    }
+                    _ => {}
                 }
                 self.batcher.handle(now, input);
             }
@@ -270,9 +298,10 @@ impl Engine {
                 self.uncommitted.wakes = true;
             }
             Event::WrittenElsewhere => {
+                self.held_changed = true;
                 self.batcher.handle(now, Input::Wake(Written::Unknown));
                 self.receipts.check_all(&*self.store);
-                self.steps.written_elsewhere();
+                self.steps.rows_may_be_stuck();
             }
             Event::Stop { within } => {
                 self.stop_at = Some(now.monotonic.after(within));
@@ -289,6 +318,12 @@ impl Engine {
             return self.steps.attempted(row, result);
         }
         let sent = self.sent.remove(&batch).unwrap_or_default();
+        if self.batcher.is_of_another_user(batch) {
+            self.held_changed = true;
+            if result.is_err() {
+                return;
+            }
+        }
         match result {
             Ok(()) => self.note_accepted(&sent),
             // Only a control row fails on this side.

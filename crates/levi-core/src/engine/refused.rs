@@ -18,7 +18,11 @@ pub(super) struct Refused {
 impl Refused {
     /// A message that could not be sealed.
     pub(super) fn unsealed(waiter: Waiter, request: MessageSyncRequest, error: EnqueueError) -> Self {
-        let code = if matches!(error, EnqueueError::NoKey { .. }) { "no_key" } else { "encryption" };
+        let code = match error {
+            EnqueueError::NoKey { .. } => "no_key",
+            EnqueueError::OtherUser { .. } => "other_user",
+            _ => "encryption",
+        };
         let MessageSyncRequest { message_id, session_id, sequence_number, .. } = request;
         let delivery = Delivery::Failed { code: code.into() };
         let report = DeliveryReport { session_id, sequence_number, message_id, delivery };

@@ -1,7 +1,7 @@
 //! The callers that wait until a control row was tried once.
 
 use levi_outbox::{ListedRow, OutboxError, OutboxStore, Reason, RowId, RowKey, RowState};
-use levi_types::{Monotonic, Now};
+use levi_types::{Monotonic, Now, UserId};
 use tokio::sync::oneshot;
 
 use super::Engine;
@@ -50,8 +50,8 @@ impl Steps {
         }
     }
 
-    /// Another process wrote to the outbox, and may have discarded a row.
-    pub(super) fn written_elsewhere(&mut self) {
+    /// Another process wrote to the outbox, and may have discarded a row; or another user signed in.
+    pub(super) fn rows_may_be_stuck(&mut self) {
         self.must_look = true;
     }
 
@@ -144,14 +144,19 @@ fn pause_error(paused: &PauseReason) -> SyncError {
 
 /// The row as the outbox lists it; `None` if it is gone.
 fn listed(store: &dyn OutboxStore, row: RowId) -> Result<Option<ListedRow>, OutboxError> {
-    let next = store.list(Some(RowId(row.0 - 1)), 1)?.pop();
+    let next = store.list(Some(RowId(row.0.saturating_sub(1))), 1)?.pop();
     Ok(next.filter(|listed| listed.id == row))
 }
 
-/// The step of a row that will not be tried soon: it is gone, parked, or blocked by a parent that failed. A
+/// The step of a row that will not be tried soon: it is gone, another user's, parked, or blocked by a parent that failed. A
 /// row that was sent is not looked at, because its attempt has completed its callers.
 fn stuck(row: Option<ListedRow>) -> Option<Step> {
     let Some(row) = row else { return Some(Step::Failed(SyncError::Discarded)) };
+    if row.held {
+        let user = row.user_id.as_ref().map_or("nobody", UserId::as_str);
+        let detail = format!("it is held until user {user} signs in again");
+        return Some(Step::WillRetry(SyncError::Waiting(Reason { code: "other_user".into(), detail })));
+    }
     let reason = SyncError::Waiting(row.reason?);
     if row.parked {
         return Some(Step::Failed(reason));

@@ -40,7 +40,6 @@ use crate::sync_error::SyncError;
 #[derive(Clone)]
 pub struct SessionSyncService {
     steps: Steps,
-    cache: SecretsCache,
     queue: Option<Arc<dyn ControlQueue>>,
 }
 
@@ -89,13 +88,13 @@ impl SessionSyncService {
         secrets_cache: SecretsCache,
     ) -> Self {
         let steps = Steps {
-            server: Server { supabase, auth },
+            server: Server { supabase, auth, cache: secrets_cache },
             store,
             device: ThisDevice::new(device_id, device_private_key),
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
         };
-        Self { steps, cache: secrets_cache, queue: None }
+        Self { steps, queue: None }
     }
 
     /// The device that this service acts for.
@@ -149,7 +148,8 @@ impl SessionSyncService {
         if self.steps.store.repository(repository_id)?.is_none() {
             return Err(SyncError::RepositoryNotFound(repository_id.clone()));
         }
-        self.cache.remember(session_id.clone(), session_secret);
+        self.steps.check_session(session_id)?;
+        self.remember(session_id, session_secret);
         let status = SessionStatus::Active;
         let Some(queue) = &self.queue else {
             return self.try_once(session_id, repository_id, status, session_secret).await;
@@ -189,6 +189,7 @@ impl SessionSyncService {
     ) -> Result<(), SyncError> {
         check_ids([session_id.as_str(), repository_id.as_str()])?;
         let status: SessionStatus = status.parse()?;
+        self.steps.check_session(session_id)?;
         let Some(queue) = &self.queue else {
             return self.steps.session(session_id, repository_id, status).await;
         };
@@ -205,7 +206,8 @@ impl SessionSyncService {
         session_secret: &SessionSecret,
     ) -> Result<(), SyncError> {
         check_ids([session_id.as_str()])?;
-        self.cache.remember(session_id.clone(), session_secret);
+        self.steps.check_session(session_id)?;
+        self.remember(session_id, session_secret);
         let Some(queue) = &self.queue else {
             return self.steps.secret(session_id, session_secret).await.map(drop);
         };
@@ -223,7 +225,12 @@ impl SessionSyncService {
         session_secret: &SessionSecret,
     ) -> Result<Distribution, SyncError> {
         check_ids([session_id.as_str()])?;
+        self.steps.check_session(session_id)?;
         self.steps.secret(session_id, session_secret).await
+    }
+
+    fn remember(&self, session_id: &SessionId, secret: &SessionSecret) {
+        self.steps.server.cache.remember(session_id.clone(), secret);
     }
 
     async fn enqueue<const N: usize>(
@@ -231,8 +238,9 @@ impl SessionSyncService {
         queue: &dyn ControlQueue,
         rows: [ControlRow; N],
     ) -> Result<[Step; N], SyncError> {
-        let now = self.steps.clock.now().wall;
-        let steps = queue.enqueue(rows.iter().map(|row| row.to_row(now)).collect()).await?;
+        let (now, user) = (self.steps.clock.now().wall, self.steps.server.cache.user());
+        let rows = rows.iter().map(|row| row.to_row(now).for_user(user.clone())).collect();
+        let steps = queue.enqueue(rows).await?;
         // A queue returns a step for each row.
         Ok(steps.try_into().map_err(|_| EnqueueError::Stopped)?)
     }

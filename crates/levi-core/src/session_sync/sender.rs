@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use levi_outbox::LaneKey;
+use levi_types::UserId;
 
 use super::steps::Steps;
 use super::stored_secret;
@@ -25,7 +26,8 @@ impl SessionSender {
 
 #[async_trait]
 impl ControlSender for SessionSender {
-    async fn send(&self, lane: &LaneKey, payload: &[u8]) -> Result<(), SyncError> {
+    async fn send(&self, user: Option<&UserId>, lane: &LaneKey, payload: &[u8]) -> Result<(), SyncError> {
+        self.steps.check_user(user).await?;
         match ControlRow::parse(payload) {
             Some(ControlRow::Repository { repository_id }) => self.steps.repository(&repository_id).await,
             Some(ControlRow::Session { session_id, repository_id, status }) => {

@@ -7,7 +7,7 @@ use levi_crypto::SessionSecret;
 use levi_crypto::envelope::{self, DevicePublicKey, Route};
 use levi_transport::rows::{DeviceRow, RepositoryRow, SecretRow, SessionRow};
 use levi_types::{
-    AuthSession, Clock, CodingSession, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore,
+    AuthSession, Clock, CodingSession, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore, UserId,
 };
 use rand_core::CryptoRng;
 
@@ -39,6 +39,24 @@ pub struct Distribution {
 }
 
 impl Steps {
+    /// Refuses to act for `user` while somebody else is signed in.
+    pub(crate) async fn check_user(&self, user: Option<&UserId>) -> Result<(), SyncError> {
+        let Some(user) = user else { return Ok(()) };
+        let found = self.server.session().await?.user_id;
+        if found == *user { Ok(()) } else { Err(SyncError::OtherUser { expected: user.clone(), found }) }
+    }
+
+    /// Refuses a session that the daemon's store knows as another user's.
+    pub(crate) fn check_session(&self, session: &SessionId) -> Result<(), SyncError> {
+        let owner = self.store.session_user(session)?;
+        match (owner, self.server.cache.user()) {
+            (Some(expected), Some(found)) if expected != found => {
+                Err(SyncError::OtherUser { expected, found })
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) async fn repository(&self, repository: &RepositoryId) -> Result<(), SyncError> {
         let known = self.store.repository(repository)?;
         let known = known.ok_or_else(|| SyncError::RepositoryNotFound(repository.clone()))?;

@@ -4,9 +4,10 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use levi_outbox::LaneKey;
-use levi_transport::{ApiError, Supabase, Upsert, Verdict};
-use levi_types::{AccessToken, Auth, AuthError, SyncContext};
+use levi_transport::{ApiError, Supabase, Upsert, Verdict, user_of_token};
+use levi_types::{AccessToken, Auth, AuthError, AuthSession, SessionStore, SyncContext, UserId};
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::inbox::Inbox;
@@ -14,32 +15,43 @@ use super::lock;
 use crate::batcher::{BatchId, Input};
 use crate::control::ControlSender;
 use crate::engine::Event;
+use crate::secrets_cache::SecretsCache;
 use crate::sync_error::SendError;
 
 pub(super) struct Dispatcher {
     inbox: Arc<Inbox>,
     context: Mutex<Context>,
+    cache: SecretsCache,
+    session_store: Arc<dyn SessionStore>,
     control_sender: Mutex<Option<Arc<dyn ControlSender>>>,
     connection: OnceLock<Connection>,
+    /// The tasks of the requests in flight.
+    requests: Mutex<JoinSet<()>>,
 }
 
 /// The token to send with.
 #[derive(Default)]
 struct Context {
-    current: Option<SyncContext>,
-    /// Whether the daemon brought the token, so that the sign-in server's word about the stored sign-in says nothing
-    /// about it.
-    source: Source,
+    current: Option<SignedIn>,
     /// Raised whenever the daemon sets or clears the token: a refresh that began before is then out of date.
     changes: u64,
 }
 
-/// Where a token comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A token whose user is known.
+#[derive(Clone)]
+struct SignedIn {
+    user: UserId,
+    access_token: AccessToken,
+    source: Source,
+}
+
+/// Who says who is signed in.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
-    #[default]
+    /// The daemon: another user's stored sign-in changes nothing.
     Daemon,
-    Auth,
+    /// The stored sign-in: if it is replaced by another user's, that one is signed in.
+    Stored,
 }
 
 /// The connection to the server, open from the start on.
@@ -50,13 +62,28 @@ struct Connection {
 }
 
 impl Dispatcher {
-    pub(super) fn new(inbox: Arc<Inbox>) -> Self {
+    pub(super) fn new(inbox: Arc<Inbox>, cache: SecretsCache, session_store: Arc<dyn SessionStore>) -> Self {
         Self {
             inbox,
+            cache,
+            session_store,
             context: Mutex::default(),
             control_sender: Mutex::new(None),
             connection: OnceLock::new(),
+            requests: Mutex::default(),
         }
+    }
+
+    /// Cancels the requests that are in flight: nobody waits for their outcome any more.
+    pub(super) fn stop(&self) {
+        lock(&self.requests).abort_all();
+    }
+
+    fn spawn(&self, runtime: &Handle, request: impl Future<Output = ()> + Send + 'static) {
+        let mut requests = lock(&self.requests);
+        // Those that ended report by themselves.
+        while requests.try_join_next().is_some() {}
+        requests.spawn_on(request, runtime);
     }
 
     pub(super) fn open(&self, runtime: Handle, supabase: Arc<dyn Supabase>, auth: Option<Arc<dyn Auth>>) {
@@ -65,13 +92,39 @@ impl Dispatcher {
     }
 
     pub(super) fn set_context(&self, context: SyncContext) {
-        self.replace_context(Some(context));
-        self.notify(Input::SignedIn);
+        let SyncContext { access_token } = context;
+        match user_of_token(&access_token) {
+            Some(user) => {
+                let signed_in = SignedIn { user, access_token, source: Source::Daemon };
+                self.replace_context(Some(signed_in), Input::SignedIn);
+            }
+            None => self.replace_context(None, Input::UserUnknown),
+        }
     }
 
     pub(super) fn clear_context(&self) {
-        self.replace_context(None);
-        self.notify(Input::SignedOut);
+        self.replace_context(None, Input::SignedOut);
+    }
+
+    /// The user of the stored sign-in, unless the daemon named one.
+    pub(super) fn name_stored_user(&self) {
+        let context = lock(&self.context);
+        let auth = self.connection.get().and_then(|connection| connection.auth.as_ref());
+        if context.changes == 0
+            && let Some(user) = auth.and_then(|auth| auth.user_id())
+        {
+            self.user_is(&user);
+        }
+    }
+
+    /// Everybody is told before the context is let go of, so that nothing is sent, sealed or recorded under it by
+    /// someone who still takes the user before for the present one.
+    fn user_is(&self, user: &UserId) {
+        self.cache.signed_in(user);
+        if let Err(error) = self.session_store.signed_in(user) {
+            tracing::warn!("the session store was not told who is signed in: {error}");
+        }
+        self.notify(Input::User(user.clone()));
     }
 
     pub(super) fn set_control_sender(&self, sender: Arc<dyn ControlSender>) {
@@ -79,11 +132,17 @@ impl Dispatcher {
         self.notify(Input::ControlSenderReady);
     }
 
-    fn replace_context(&self, new: Option<SyncContext>) {
+    fn replace_context(&self, new: Option<SignedIn>, input: Input) {
         let mut context = lock(&self.context);
+        match &new {
+            Some(signed_in) => self.user_is(&signed_in.user),
+            None => self.cache.signed_out(),
+        }
         context.current = new;
-        context.source = Source::Daemon;
         context.changes += 1;
+        // Within the lock: a request that is refused because the context is another user's now must not come
+        // before the news.
+        self.notify(input);
     }
 
     /// Adopts the stored sign-in if nobody is signed in and the daemon did not sign out.
@@ -97,12 +156,16 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn send(&self, batch: BatchId, upsert: Upsert) {
+    /// Sends with the token of `user`, and with nobody else's.
+    pub(super) fn send(&self, batch: BatchId, user: Option<&UserId>, upsert: Upsert) {
         let guard = self.outcome_guard(batch);
         let context = lock(&self.context).current.clone();
         let (Some(connection), Some(context)) = (self.connection.get(), context) else {
             return guard.complete(outcome(batch, Err(api_error(Verdict::SignedOut, "signed_out"))));
         };
+        if user != Some(&context.user) {
+            return guard.complete(outcome(batch, Err(api_error(Verdict::SignedOut, "other_user"))));
+        }
         let supabase = Arc::clone(&connection.supabase);
         let span = tracing::info_span!("levi.send", batch = batch.0, bytes = upsert.body.len());
         let request = async move {
@@ -113,21 +176,21 @@ impl Dispatcher {
             }
             guard.complete(outcome(batch, result.map_err(SendError::Api)));
         };
-        connection.runtime.spawn(request.instrument(span));
+        self.spawn(&connection.runtime, request.instrument(span));
     }
 
-    pub(super) fn send_control(&self, batch: BatchId, key: LaneKey, payload: Vec<u8>) {
+    pub(super) fn send_control(&self, batch: BatchId, user: Option<UserId>, key: LaneKey, payload: Vec<u8>) {
         let guard = self.outcome_guard(batch);
         let sender = lock(&self.control_sender).clone();
         // The batcher sends control rows only once there is a sender.
         let (Some(connection), Some(sender)) = (self.connection.get(), sender) else { return };
         let span = tracing::info_span!("levi.send_control", %key);
         let request = async move {
-            let result = sender.send(&key, &payload).await.map_err(SendError::from);
+            let result = sender.send(user.as_ref(), &key, &payload).await.map_err(SendError::from);
             tracing::debug!(code = result.as_ref().map_or_else(SendError::code, |()| "done"), "ended");
             guard.complete(outcome(batch, result));
         };
-        connection.runtime.spawn(request.instrument(span));
+        self.spawn(&connection.runtime, request.instrument(span));
     }
 
     fn outcome_guard(&self, batch: BatchId) -> CompletionGuard {
@@ -138,13 +201,13 @@ impl Dispatcher {
     /// daemon cleared the context, the stored sign-in is not adopted.
     pub(super) fn refresh(self: &Arc<Self>) {
         let guard = CompletionGuard::new(&self.inbox, Input::RefreshUnavailable { retry_after: None });
-        let (stale, source, changes) = {
+        let (stale, changes) = {
             let context = lock(&self.context);
-            (context.current.clone(), context.source, context.changes)
+            (context.current.clone(), context.changes)
         };
         // What it means that nobody is signed in: a token of the daemon's own is still there.
-        let signed_out = match (&stale, source) {
-            (Some(_), Source::Daemon) => Input::RefreshImpossible,
+        let signed_out = match &stale {
+            Some(SignedIn { source: Source::Daemon, .. }) => Input::RefreshImpossible,
             _ => Input::RefreshRefused,
         };
         if stale.is_none() && changes > 0 {
@@ -161,10 +224,20 @@ impl Dispatcher {
                 None => auth.session().await,
             };
             match session {
-                Ok(session) => guard.complete(dispatcher.adopt(session.access_token, changes)),
-                Err(AuthError::SignedOut) => guard.complete(signed_out),
+                Ok(session) => guard.complete(dispatcher.adopt(session, changes)),
+                Err(AuthError::SignedOut) => {
+                    if matches!(signed_out, Input::RefreshRefused) {
+                        dispatcher.cache.clear();
+                    }
+                    guard.complete(signed_out);
+                }
                 Err(AuthError::Ended(word)) => {
                     tracing::warn!("{word}");
+                    dispatcher.cache.clear();
+                    guard.complete(Input::RefreshRefused);
+                }
+                Err(error @ AuthError::OtherUser { .. }) => {
+                    tracing::error!("the sign-in is not used: {error}");
                     guard.complete(Input::RefreshRefused);
                 }
                 Err(AuthError::Unavailable { why, retry_after }) => {
@@ -173,17 +246,34 @@ impl Dispatcher {
                 }
             }
         };
-        connection.runtime.spawn(request.instrument(tracing::info_span!("levi.refresh")));
+        self.spawn(&connection.runtime, request.instrument(tracing::info_span!("levi.refresh")));
     }
 
     /// Takes the token that was asked for, unless the daemon set or cleared the context in the meantime.
-    fn adopt(&self, access_token: AccessToken, changes: u64) -> Input {
+    fn adopt(&self, session: AuthSession, changes: u64) -> Input {
+        let AuthSession { user_id: user, access_token } = session;
         let mut context = lock(&self.context);
-        if context.changes == changes {
-            context.current = Some(SyncContext { access_token });
-            context.source = Source::Auth;
+        if context.changes != changes {
+            return if context.current.is_some() { Input::SignedIn } else { Input::SignedOut };
         }
-        if context.current.is_some() { Input::SignedIn } else { Input::SignedOut }
+        if let Some(found) = user_of_token(&access_token).filter(|found| *found != user) {
+            tracing::error!("the sign-in is not used: it says user {user}, and its token is user {found}'s");
+            return Input::RefreshRefused;
+        }
+        let source = context.current.as_ref().map_or(Source::Stored, |current| current.source);
+        match &context.current {
+            Some(current) if current.user != user && source == Source::Daemon => {
+                let expected = &current.user;
+                tracing::error!(
+                    "the stored sign-in is not used: it is user {user}'s, the context user {expected}'s"
+                );
+                return Input::RefreshRefused;
+            }
+            Some(current) if current.user == user => {}
+            _ => self.user_is(&user),
+        }
+        context.current = Some(SignedIn { user, access_token, source });
+        Input::SignedIn
     }
 
     fn notify(&self, input: Input) {

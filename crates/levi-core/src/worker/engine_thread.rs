@@ -52,8 +52,10 @@ impl EngineThread {
                 // next is in the next transaction, and not in the one after it.
                 Effect::Complete(committed) if inbox.next_batch_is_full() => completer.complete(committed),
                 Effect::Complete(committed) => committed.complete(),
-                Effect::Send { batch, upsert } => dispatcher.send(batch, upsert),
-                Effect::SendControl { batch, key, payload } => dispatcher.send_control(batch, key, payload),
+                Effect::Send { batch, user, upsert } => dispatcher.send(batch, user.as_ref(), upsert),
+                Effect::SendControl { batch, user, key, payload } => {
+                    dispatcher.send_control(batch, user, key, payload);
+                }
                 Effect::Refresh => dispatcher.refresh(),
                 Effect::Awake => dispatcher.sign_in_from_store(),
             });
@@ -80,7 +82,8 @@ impl EngineThread {
     }
 }
 
-/// Announces the end of the thread, even if it panicked, so that no caller waits for ever.
+/// Cancels what is in flight and announces the end of the thread, even if it panicked, so that no caller waits for
+/// ever.
 struct ExitGuard {
     shared: Arc<Shared>,
     report: ShutdownReport,
@@ -88,6 +91,7 @@ struct ExitGuard {
 
 impl Drop for ExitGuard {
     fn drop(&mut self) {
+        self.shared.dispatcher.stop();
         self.shared.inbox.abandon();
         self.shared.ended.send_replace(Some(self.report));
     }

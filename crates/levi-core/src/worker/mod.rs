@@ -10,15 +10,13 @@ mod engine_thread;
 mod inbox;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::{OutboxStore, RecoveryReport};
 use levi_transport::Supabase;
 use levi_types::{Auth, Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
 use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
 
 use self::control_queue::WorkerQueue;
@@ -30,6 +28,7 @@ use crate::config::{LeviConfig, QUEUE_OVERHEAD};
 use crate::control::ControlQueue;
 use crate::engine::{Engine, EngineParts, Event, Intake, Receipt};
 use crate::error::{EnqueueError, StartError, SyncedError};
+use crate::random::SystemRandom;
 use crate::sealer::{Message, Sealer};
 use crate::secrets_cache::SecretsCache;
 use crate::status::Status;
@@ -105,6 +104,8 @@ pub(crate) struct Shared {
     session_store: Arc<dyn SessionStore>,
     /// Seals messages on the caller's thread, because the engine thread waits for the disk.
     sealer: Sealer,
+    /// Set at the start.
+    random: OnceLock<SystemRandom>,
     dispatcher: Arc<Dispatcher>,
     status: watch::Sender<Status>,
     ended: watch::Sender<Option<ShutdownReport>>,
@@ -117,7 +118,11 @@ impl Worker {
         let inbox = Arc::new(Inbox::default());
         let shared = Shared {
             queue: Arc::new(Semaphore::new(config.max_queued_bytes.min(Semaphore::MAX_PERMITS))),
-            dispatcher: Arc::new(Dispatcher::new(Arc::clone(&inbox))),
+            dispatcher: Arc::new(Dispatcher::new(
+                Arc::clone(&inbox),
+                cache.clone(),
+                Arc::clone(&session_store),
+            )),
             inbox,
             config,
             accepting: AtomicBool::new(false),
@@ -125,6 +130,7 @@ impl Worker {
             clock,
             sealer: Sealer::new(cache, Arc::clone(&session_store), database_key),
             session_store,
+            random: OnceLock::new(),
             status: watch::Sender::new(Status::default()),
             ended: watch::Sender::new(None),
         };
@@ -147,6 +153,7 @@ impl Worker {
     }
 
     fn open(&self, runtime: tokio::runtime::Handle, open: Opener) -> Result<(), StartError> {
+        let random = SystemRandom::new().map_err(|error| StartError::NoRandomness(Box::new(error)))?;
         let Opened { outbox, recovered, supabase, auth } = open()?;
         let shared = &self.shared;
         let mut engine = Engine::new(EngineParts {
@@ -154,7 +161,7 @@ impl Worker {
             outbox,
             session_store: Arc::clone(&shared.session_store),
             sealer: shared.sealer.clone(),
-            random: Box::new(UnwrapErr(SysRng)),
+            random: Box::new(random.clone()),
         });
         if let Some(report) = recovered {
             engine.recovered(report);
@@ -163,7 +170,11 @@ impl Worker {
         if let Some(status) = engine.status_if_changed() {
             shared.status.send_replace(status);
         }
+        // Set once, because a worker starts once.
+        let _ = shared.random.set(random);
         shared.dispatcher.open(runtime, supabase, auth);
+        // Before anything is enqueued, which is recorded for this user.
+        shared.dispatcher.name_stored_user();
         EngineThread::spawn(engine, Arc::clone(shared))?;
         shared.started.store(true, Ordering::Release);
         shared.accepting.store(true, Ordering::Release);
@@ -222,11 +233,16 @@ impl Worker {
     }
 
     /// Sets the token of the signed-in user. Sending begins, or goes on with it.
+    ///
+    /// If it is another user's than before, the rows of the one before are held: nothing happens to them until that
+    /// user signs in again (`status().held`). A token that does not say whose it is (no JWT with a `sub`) is not
+    /// used: `status().paused` is [`PauseReason::UnknownUser`](crate::PauseReason::UnknownUser).
     pub fn set_context(&self, context: SyncContext) {
         self.shared.dispatcher.set_context(context);
     }
 
-    /// Removes the token, on sign-out. Only requests that are already in flight still succeed.
+    /// Removes the token and every session key in memory, on sign-out. Only requests that are already in flight
+    /// still succeed. What is enqueued before the next sign-in is recorded for the user who signed out.
     pub fn clear_context(&self) {
         self.shared.dispatcher.clear_context();
     }
@@ -271,7 +287,8 @@ impl Worker {
         self.shared.status.subscribe()
     }
 
-    /// Stops intake, sends what can be sent within `deadline`, and returns what remains in the outbox.
+    /// Stops intake, sends what can be sent within `deadline`, and returns what remains in the outbox. Requests that are
+    /// in flight then are cancelled; their rows may have been written, and are sent again by the next start.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.shared.accepting.store(false, Ordering::Release);
         self.shared.queue.close();
@@ -319,7 +336,8 @@ impl Worker {
 
     fn prepare(&self, request: MessageSyncRequest) -> Result<Message, EnqueueError> {
         let at = self.shared.clock.now().wall;
-        self.shared.sealer.prepare(request, at, &mut UnwrapErr(SysRng))
+        let mut random = self.shared.random.get().cloned().ok_or(EnqueueError::NotStarted)?;
+        self.shared.sealer.prepare(request, at, &mut random)
     }
 
     fn push(&self, intake: Intake) -> Result<(), EnqueueError> {

@@ -160,7 +160,7 @@ impl Harness {
         self.engine.announce();
         for effect in effects {
             match effect {
-                Effect::Send { batch, upsert } => self.open.push((batch, rows(&upsert))),
+                Effect::Send { batch, upsert, .. } => self.open.push((batch, rows(&upsert))),
                 Effect::Refresh => self.refreshes += 1,
                 Effect::Awake => {}
                 Effect::SendControl { batch, key, .. } => self.control.push((batch, key)),

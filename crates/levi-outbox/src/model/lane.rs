@@ -28,6 +28,14 @@ impl RowKind {
         }
     }
 
+    /// The kind with this [`name`](Self::name).
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        [Self::Repository, Self::Session, Self::Secret, Self::Message]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+
     /// Whether rows of this kind are control rows: a lane of them holds at most one, and a second
     /// write replaces the first.
     pub const fn is_control(self) -> bool {

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use super::columns::{lane_key, unsigned};
 use super::counters::Counters;
 use super::notify::notify_owner;
-use super::open::require_current;
+use super::open::{require_current, sync_to_the_platter};
 use super::owner_lock::is_owned;
 use super::{blocking, change, failure, schema};
 use crate::error::OutboxError;
@@ -84,6 +84,7 @@ impl OutboxAdmin {
         let conn = Connection::open_with_flags(&path, flags).map_err(fail)?;
         conn.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
         conn.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
+        sync_to_the_platter(&conn).map_err(fail)?;
         require_current(schema::find(&conn).map_err(fail)?, &path)?;
         Ok(Self { conn, path })
     }

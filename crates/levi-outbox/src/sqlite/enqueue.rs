@@ -22,6 +22,8 @@ pub(super) const INSERT_AGAIN: &str = "INSERT INTO levi_outbox \
 pub(super) const REMOVE_PARKED: &str = "DELETE FROM levi_parked WHERE id = ?1";
 pub(super) const REPLACE: &str =
     "UPDATE levi_outbox SET version = ?2, bytes = ?3, protection = ?4, payload = ?5 WHERE id = ?1";
+const IDS_USED_UP: &str = "SELECT seq FROM sqlite_sequence \
+     WHERE name IN ('levi_outbox', 'levi_lanes') AND seq = 9223372036854775807";
 pub(super) const PENDING_AT: &str = "SELECT id, version, bytes, enqueued_at, message_id FROM levi_outbox \
      WHERE lane = ?1 AND sequence_number = ?2";
 pub(super) const PARKED_AT: &str = "SELECT id, version, bytes, enqueued_at, message_id FROM levi_parked \
@@ -43,9 +45,17 @@ pub(super) fn store_rows(
 ) -> Result<Vec<Enqueued>> {
     let insert = conn.prepare_cached(INSERT)?;
     let mut writer = RowWriter { conn, counters, max_pending_bytes, lanes, insert, named: None };
-    let answers = rows.iter().map(|row| writer.store(row)).collect::<Result<_>>()?;
+    let answers: Result<_> = rows.iter().map(|row| writer.store(row)).collect();
+    let answers = answers.map_err(|error| used_up(conn).unwrap_or(error))?;
     writer.lanes.flush(conn, writer.counters)?;
     Ok(answers)
+}
+
+/// The error for a table that has no id left, which SQLite reports as a full disk. Only damage uses up so many.
+fn used_up(conn: &Connection) -> Option<rusqlite::Error> {
+    conn.query_row(IDS_USED_UP, [], |row| row.get(0))
+        .ok()
+        .map(|last| rusqlite::Error::IntegralValueOutOfRange(0, last))
 }
 
 struct RowWriter<'a> {

@@ -35,7 +35,12 @@ fn from_code(code: ffi::Error, error: Error, path: &Path) -> OutboxError {
             OutboxError::Locked(error.into())
         }
         ErrorCode::CannotOpen => cannot_open(error, path),
-        ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => OutboxError::Corrupt(error.into()),
+        // No statement of ours breaks a constraint of a sound file.
+        ErrorCode::NotADatabase
+        | ErrorCode::DatabaseCorrupt
+        | ErrorCode::ConstraintViolation
+        | ErrorCode::TypeMismatch => OutboxError::Corrupt(error.into()),
+        _ if code.extended_code == ffi::SQLITE_FORMAT => OutboxError::Corrupt(error.into()),
         ErrorCode::SystemIoFailure => from_io_failure(code.extended_code, error),
         _ => OutboxError::Other(error.into()),
     }

@@ -39,7 +39,7 @@ impl Removed {
     }
 
     pub(super) fn add(&mut self, bytes: i64) {
-        self.rows += 1;
+        self.rows = self.rows.saturating_add(1);
         self.bytes = self.bytes.saturating_add(bytes);
     }
 }

@@ -26,6 +26,7 @@ mod owner_lock;
 mod read;
 mod recovery;
 mod schema;
+mod space;
 mod transaction;
 mod users;
 
@@ -53,7 +54,7 @@ pub use self::owner_lock::{is_owned, lock_path};
 use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, RowHead, RowId, RowKey, RowState, Space, Totals,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -69,12 +70,17 @@ pub enum Synchronous {
     Normal,
 }
 
+/// Free pages that are kept for the next rows.
+const FREE_BYTES_KEPT: u64 = 2 << 20;
+
 /// Options for an outbox on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
     /// When a commit counts as done. Default: [`Synchronous::Full`].
     pub synchronous: Synchronous,
-    /// Payload bytes, pending and parked, beyond which rows are refused. Default: 1 GiB.
+    /// Payload bytes, pending and parked, beyond which rows are refused. Default: 1 GiB. It bounds
+    /// payloads and not the files: these take about 150 bytes more for each row, the log, and free
+    /// pages until they are given back ([`Space`](crate::Space)).
     pub max_pending_bytes: u64,
     /// How long to wait for another writer of the same file, such as the daemon. Default: 5 s.
     pub busy_timeout: Duration,
@@ -104,6 +110,9 @@ pub struct SqliteOutbox {
     /// Whether the file contains nothing but the outbox.
     own_file: bool,
     max_pending_bytes: u64,
+    busy_timeout: Duration,
+    /// Whether a reader kept the log from being emptied the last time.
+    log_is_held: bool,
     /// The totals as they were last read or committed; `None` right after a commit that failed.
     counters: Cell<Option<CachedCounters>>,
     /// The lanes that the last commits added to; empty after a commit that failed.
@@ -238,5 +247,23 @@ impl OutboxStore for SqliteOutbox {
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.read_in_snapshot(|conn| list::list(conn, after, limit))
+    }
+
+    fn space(&self) -> Result<Option<Space>, OutboxError> {
+        if !self.own_file {
+            return Ok(None);
+        }
+        let space = self.read(|conn| space::used(conn, &self.path))?;
+        Ok(Some(Space { log_is_held: self.log_is_held, ..space }))
+    }
+
+    fn give_back(&mut self, step: Duration) -> Result<Option<Space>, OutboxError> {
+        let Some(before) = self.space()? else { return Ok(None) };
+        if before.free_bytes > FREE_BYTES_KEPT {
+            self.read(|conn| space::cut_off_free_pages(conn, step))?;
+        } else {
+            self.log_is_held = self.read(|conn| space::empty_log(conn, self.busy_timeout))?;
+        }
+        self.space()
     }
 }

@@ -12,7 +12,7 @@ use super::file_id::FileId;
 use super::lane_cache::LaneCache;
 use super::owner_lock::{self, OwnerLock};
 use super::schema::{self, Found};
-use super::{SqliteOptions, SqliteOutbox, Synchronous, failure, recovery};
+use super::{SqliteOptions, SqliteOutbox, Synchronous, failure, recovery, space};
 use crate::error::OutboxError;
 
 /// Pages kept in memory, in KiB: enough for the next batches of eight sessions that write in turn
@@ -28,9 +28,16 @@ const CHECKPOINT_PAGES: u32 = 1_000;
 /// The size to which a checkpoint truncates a longer WAL file.
 const WAL_BYTES_KEPT: u32 = 16 << 20;
 
-/// Removes lanes whose last row was discarded.
-const SWEEP: &str = "DELETE FROM levi_lanes WHERE due_at IS NULL \
-     AND NOT EXISTS (SELECT 1 FROM levi_parked WHERE levi_parked.lane = levi_lanes.lane)";
+/// Whether there are lanes without rows, which a discard leaves.
+const HAS_EMPTY: &str = "SELECT EXISTS (SELECT 1 FROM levi_lanes NOT INDEXED WHERE due_at IS NULL \
+     AND NOT EXISTS (SELECT 1 FROM levi_outbox AS o WHERE o.lane = levi_lanes.lane) \
+     AND NOT EXISTS (SELECT 1 FROM levi_parked AS p WHERE p.lane = levi_lanes.lane))";
+
+/// Removes them. The tables themselves say which lanes have rows, because a damaged index may leave
+/// some out: one pass through each.
+const SWEEP: &str = "DELETE FROM levi_lanes NOT INDEXED WHERE due_at IS NULL \
+     AND lane NOT IN (SELECT lane FROM levi_outbox NOT INDEXED) \
+     AND lane NOT IN (SELECT lane FROM levi_parked NOT INDEXED)";
 
 impl SqliteOutbox {
     /// Opens the outbox in a file of its own. A missing file is created, readable by its owner
@@ -100,8 +107,11 @@ impl SqliteOutbox {
         refuse_newer(schema::find(&conn).map_err(fail)?)?;
         configure(&conn, options.synchronous, mode).map_err(fail)?;
         upgrade(&conn).map_err(fail)??;
-        conn.execute(SWEEP, []).map_err(fail)?;
+        sweep(&conn).map_err(fail)?;
         let own_file = mode == JournalMode::Wal;
+        if own_file {
+            space::convert(&conn, &path).map_err(fail)?;
+        }
         Ok(Self {
             conn,
             #[cfg(unix)]
@@ -109,11 +119,18 @@ impl SqliteOutbox {
             path,
             own_file,
             max_pending_bytes: options.max_pending_bytes,
+            busy_timeout: options.busy_timeout,
+            log_is_held: false,
             counters: Cell::default(),
             lanes: LaneCache::default(),
             _owner: owner,
         })
     }
+}
+
+fn sweep(conn: &Connection) -> rusqlite::Result<()> {
+    let has_empty: bool = conn.query_row(HAS_EMPTY, [], |row| row.get(0))?;
+    if has_empty { conn.execute(SWEEP, []).map(drop) } else { Ok(()) }
 }
 
 /// Who chooses the journal mode.
@@ -128,6 +145,9 @@ fn configure(conn: &Connection, synchronous: Synchronous, mode: JournalMode) -> 
     // search of a better plan, which takes longer than running the statement.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if mode == JournalMode::Wal {
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        space::prepare(conn)?;
         conn.pragma_update(None, "journal_mode", "WAL")?;
     }
     let level = match synchronous {
@@ -138,10 +158,18 @@ fn configure(conn: &Connection, synchronous: Synchronous, mode: JournalMode) -> 
         Synchronous::Normal => "NORMAL",
     };
     conn.pragma_update(None, "synchronous", level)?;
+    sync_to_the_platter(conn)?;
     // Negative: KiB, not pages.
     conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
     conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     conn.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)
+}
+
+/// On Apple's systems a plain `fsync` leaves the data in the drive's cache, which a power cut empties. Other systems
+/// ignore the setting.
+pub(super) fn sync_to_the_platter(conn: &Connection) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "fullfsync", true)?;
+    conn.pragma_update(None, "checkpoint_fullfsync", true)
 }
 
 /// Runs all scripts in one transaction, which reads the version again, because another connection

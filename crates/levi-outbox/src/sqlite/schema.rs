@@ -49,22 +49,63 @@ pub(super) fn find(conn: &Connection) -> Result<Found> {
     })
 }
 
+/// Compares the schema of a file of ours with the scripts of its version. SQLite runs what a file's
+/// schema says, so a text that was damaged, or put there by somebody, must not stay.
+pub(super) fn damage(conn: &Connection, found: Found) -> Result<Option<String>> {
+    let version = match found {
+        Found::Current => KNOWN,
+        Found::Older(version) | Found::Newer(version) => version,
+    };
+    let expected = Connection::open_in_memory()?;
+    if version != 0 {
+        upgrade_to(&expected, 0, version)?;
+    }
+    let (expected, found) = (objects(&expected)?, objects(conn)?);
+    let of_ours = |object: &&Object| object.table.starts_with("levi_") || RUNS.contains(&&*object.kind);
+    let foreign = found.iter().filter(of_ours).find(|object| !expected.contains(object));
+    let missing = expected.iter().find(|object| !found.contains(object));
+    let name = |object: &Object| format!("the schema of {} is damaged", object.name);
+    Ok(foreign.or(missing).map(name))
+}
+
+/// Objects of the schema that SQLite runs by itself.
+const RUNS: [&str; 2] = ["trigger", "view"];
+
+#[derive(PartialEq, Eq)]
+struct Object {
+    kind: String,
+    name: String,
+    table: String,
+    sql: Option<String>,
+}
+
+fn objects(conn: &Connection) -> Result<Vec<Object>> {
+    let mut objects = conn.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema")?;
+    let object = |row: &rusqlite::Row<'_>| {
+        Ok(Object { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
+    };
+    objects.query_map([], object)?.collect()
+}
+
 /// Brings the tables up to date. Runs inside the caller's transaction.
 pub(super) fn upgrade(conn: &Connection, from: i64) -> Result<()> {
+    upgrade_to(conn, from, KNOWN)?;
+    blocking::refresh_all(conn)
+}
+
+fn upgrade_to(conn: &Connection, from: i64, to: i64) -> Result<()> {
     if from == 0 {
         conn.execute_batch(
             "CREATE TABLE levi_schema (version INTEGER NOT NULL) STRICT; INSERT INTO levi_schema VALUES (0);",
         )?;
     }
-    for (version, script) in (1..).zip(SCRIPTS).filter(|(version, _)| *version > from) {
+    for (version, script) in (1..=to).zip(SCRIPTS).filter(|(version, _)| *version > from) {
         if version == 3 && from > 0 {
             log_unknown_tasks(conn)?;
         }
         conn.execute_batch(script)?;
     }
-    blocking::refresh_all(conn)?;
-    conn.execute("UPDATE levi_schema SET version = ?1", [KNOWN])?;
-    Ok(())
+    conn.execute("UPDATE levi_schema SET version = ?1", [to]).map(drop)
 }
 
 /// Schema 3 takes over the tasks whose names it understands. No version has written others.

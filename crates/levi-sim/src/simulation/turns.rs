@@ -112,7 +112,7 @@ impl Simulation {
     pub(super) fn perform(&mut self, effects: Vec<Effect>, gate_changes: bool) {
         for effect in effects {
             match effect {
-                Effect::Send { batch, upsert } => self.send(batch.0, &upsert, gate_changes),
+                Effect::Send { batch, upsert, .. } => self.send(batch.0, &upsert, gate_changes),
                 Effect::Refresh => self.refresh(),
                 Effect::SendControl { batch, key, .. } => self.send_control(batch.0, key, gate_changes),
                 Effect::Complete(committed) => committed.complete(),

@@ -72,7 +72,7 @@ fn sent(transaction: &Transaction<'_>, report: &DeliveryReport) -> Result<(), Fa
         .prepare_cached(
             "INSERT INTO levi_store_progress (session_id, last_sent, sent) VALUES (?1, ?2, 1)
              ON CONFLICT (session_id) DO UPDATE SET
-                 sent = sent + (excluded.last_sent > last_sent OR ?3),
+                 sent = min(sent, 9223372036854775806) + (excluded.last_sent > last_sent OR ?3),
                  last_sent = max(last_sent, excluded.last_sent)",
         )?
         .execute((position.0, position.1, was_unsent > 0))?;

@@ -2,7 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use levi_crypto::{OpenError, SealError};
-use levi_types::{PortErrorKind, StoreError};
+use levi_types::{PortErrorKind, StoreError, UserId};
 use rusqlite::ErrorCode;
 
 /// An error of this store, before its conversion to [`StoreError`]. No variant contains a stored value.
@@ -20,6 +20,10 @@ pub(super) enum Failure {
     WrongKey,
     #[error("it has schema {found}, this Levi knows up to {known}; update Levi")]
     NewerSchema { found: i64, known: i64 },
+    #[error(
+        "{id} in {table} is user {owner}'s, who is not signed in; it is there again when that user signs in"
+    )]
+    OtherUser { table: &'static str, id: String, owner: UserId },
     #[error("{id} in {table} does not open: {source}; save it again or restore the file from a backup")]
     Record {
         table: &'static str,
@@ -32,6 +36,8 @@ pub(super) enum Failure {
     // The text of serde_json's error can quote a value, so it is not shown.
     #[error("a record has another form than this version of Levi writes; save it again")]
     Json(serde_json::Error),
+    #[error("the system has no random numbers, which encryption needs; try again later")]
+    NoRandomness,
     #[error(transparent)]
     TooLong(#[from] SealError),
     #[error("{advice} ({0})", advice = advice(.0))]
@@ -45,7 +51,8 @@ impl Failure {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => PortErrorKind::Unavailable,
                 _ => PortErrorKind::Denied,
             },
-            Self::WrongKey | Self::NewerSchema { .. } => PortErrorKind::Denied,
+            Self::NoRandomness => PortErrorKind::Unavailable,
+            Self::WrongKey | Self::NewerSchema { .. } | Self::OtherUser { .. } => PortErrorKind::Denied,
             Self::Record { .. } | Self::NotText | Self::Json(_) | Self::TooLong(_) => PortErrorKind::Corrupt,
             Self::Sqlite(error) => sqlite_kind(error),
         }

@@ -1,13 +1,16 @@
 //! The session store in SQLite.
 //!
 //! ```text
-//! levi_store_repositories  id, record    record = sealed JSON of the repository
-//! levi_store_sessions      id, record    record = sealed JSON of the session
-//! levi_store_secrets       id, secret    secret = sealed text of the session's secret
+//! levi_store_repositories  id, record, user_id    record = sealed JSON of the repository
+//! levi_store_sessions      id, record, user_id    record = sealed JSON of the session
+//! levi_store_secrets       id, secret, user_id    secret = sealed text of the session's secret
 //! levi_store_progress      session_id, last_sent, sent
 //! levi_store_unsent        session_id, sequence_number, message_id, state, code
-//! levi_store_schema        version, key_check
+//! levi_store_schema        version, key_check, user_id
 //! ```
+//!
+//! A record belongs to the user who was signed in when it was made ([`SessionStore::signed_in`], which Levi calls),
+//! and is neither shown to another one nor replaced by one. `user_id` in `levi_store_schema` is who signed in last.
 //!
 //! `sealed` is [`levi_crypto::at_rest`] under the database key, bound to table, id and column. Ids, sequence
 //! numbers and codes are stored in the clear; names, paths, titles and secrets are not.
@@ -17,6 +20,7 @@ mod delivery;
 mod failure;
 mod records;
 mod schema;
+mod user;
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -29,7 +33,7 @@ use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_types::{
     CodingSession, DeliveryReport, Repository, RepositoryId, SecretString, SessionId, SessionStore,
-    StoreError,
+    StoreError, UserId,
 };
 use rusqlite::{Connection, ErrorCode};
 
@@ -68,6 +72,9 @@ impl SqliteSessionStore {
         // A newer file and one of another key must stay unchanged, so both are checked before anything is set.
         schema::prepare(&mut connection, &cipher)?;
         use_wal(&connection)?;
+        // On Apple's systems a plain `fsync` leaves the data in the drive's cache. Other systems ignore these.
+        connection.pragma_update(None, "fullfsync", true)?;
+        connection.pragma_update(None, "checkpoint_fullfsync", true)?;
         Ok(Self { connection: Mutex::new(connection), cipher })
     }
 
@@ -100,7 +107,7 @@ impl SqliteSessionStore {
             .durably(|connection| SECRETS.save_bytes(connection, &self.cipher, session.as_str(), secret))?)
     }
 
-    /// All repositories, ordered by id.
+    /// All repositories of the user who signed in last, ordered by id.
     ///
     /// # Errors
     /// [`StoreError`] if one of them cannot be read.
@@ -108,7 +115,7 @@ impl SqliteSessionStore {
         Ok(REPOSITORIES.all(&self.lock(), &self.cipher)?)
     }
 
-    /// All sessions, ordered by id.
+    /// All sessions of the user who signed in last, ordered by id.
     ///
     /// # Errors
     /// [`StoreError`] if one of them cannot be read.
@@ -135,9 +142,10 @@ impl SqliteSessionStore {
     /// Removes a session: its record, its secret, and the delivery of its messages.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing is removed then.
+    /// [`StoreError`], also for a session of another user than the one who signed in last; nothing is removed then.
     pub fn remove_session(&self, session: &SessionId) -> Result<(), StoreError> {
         let mut connection = self.lock();
+        user::check_session(&connection, session)?;
         Ok(delivery::remove_session(&mut connection, session)?)
     }
 
@@ -169,6 +177,14 @@ impl SessionStore for SqliteSessionStore {
 
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
         Ok(SESSIONS.load(&self.lock(), &self.cipher, session.as_str())?)
+    }
+
+    fn session_user(&self, session: &SessionId) -> Result<Option<UserId>, StoreError> {
+        Ok(user::owner(&self.lock(), session)?)
+    }
+
+    fn signed_in(&self, user: &UserId) -> Result<(), StoreError> {
+        Ok(user::signed_in(&mut self.lock(), user)?)
     }
 
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {
@@ -229,5 +245,9 @@ mod tests {
         // 2 is FULL, 1 is NORMAL.
         assert_eq!(store.durably(synchronous).unwrap(), 2);
         assert_eq!(synchronous(&store.lock()).unwrap(), 1);
+        for name in ["fullfsync", "checkpoint_fullfsync"] {
+            let set: i64 = store.lock().pragma_query_value(None, name, |row| row.get(0)).unwrap();
+            assert_eq!(set, 1, "{name}");
+        }
     }
 }

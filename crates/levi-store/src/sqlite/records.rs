@@ -1,7 +1,7 @@
 //! Tables of an id and one encrypted value.
 
 use levi_crypto::at_rest::Slot;
-use levi_types::SecretString;
+use levi_types::{SecretString, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::cipher::Cipher;
 use super::failure::Failure;
+use super::user;
 
 /// One such table.
 pub(super) struct Records {
@@ -24,18 +25,31 @@ macro_rules! records {
         Records {
             table: $table,
             column: $column,
-            select: concat!("SELECT ", $column, " FROM ", $table, " WHERE id = ?1"),
-            list: concat!("SELECT id, ", $column, " FROM ", $table, " ORDER BY id"),
+            select: concat!(
+                "SELECT ",
+                $column,
+                ", user_id, (SELECT user_id FROM levi_store_schema) FROM ",
+                $table,
+                " WHERE id = ?1"
+            ),
+            list: concat!(
+                "SELECT id, ",
+                $column,
+                " FROM ",
+                $table,
+                " WHERE user_id IS (SELECT user_id FROM levi_store_schema) ORDER BY id"
+            ),
             upsert: concat!(
                 "INSERT INTO ",
                 $table,
                 " (id, ",
                 $column,
-                ") VALUES (?1, ?2) ",
+                ", user_id) VALUES (?1, ?2, (SELECT user_id FROM levi_store_schema)) ",
                 "ON CONFLICT (id) DO UPDATE SET ",
                 $column,
                 " = excluded.",
-                $column
+                $column,
+                " WHERE user_id IS excluded.user_id"
             ),
         }
     };
@@ -65,8 +79,9 @@ impl Records {
         plain: &[u8],
     ) -> Result<(), Failure> {
         let sealed = cipher.seal(self.slot(id), plain)?;
-        connection.prepare_cached(self.upsert)?.execute((id, sealed))?;
-        Ok(())
+        let written = connection.prepare_cached(self.upsert)?.execute((id, sealed))?;
+        // It was not written if there is one of another user, whom the look-up names.
+        if written == 0 { self.load_bytes(connection, cipher, id).map(drop) } else { Ok(()) }
     }
 
     pub(super) fn load<T: DeserializeOwned>(
@@ -112,9 +127,16 @@ impl Records {
         cipher: &Cipher,
         id: &str,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
-        let sealed: Option<Vec<u8>> =
-            connection.prepare_cached(self.select)?.query_row([id], |row| row.get(0)).optional()?;
-        sealed.map(|sealed| self.open(cipher, id, &sealed)).transpose()
+        let found = connection
+            .prepare_cached(self.select)?
+            .query_row([id], |row| {
+                let user = |column| row.get::<_, Option<String>>(column).map(|id| id.map(UserId::from));
+                Ok((row.get::<_, Vec<u8>>(0)?, user(1)?, user(2)?))
+            })
+            .optional()?;
+        let Some((sealed, owner, signed_in)) = found else { return Ok(None) };
+        user::check(self.table, id, owner, signed_in)?;
+        self.open(cipher, id, &sealed).map(Some)
     }
 
     fn open(&self, cipher: &Cipher, id: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {

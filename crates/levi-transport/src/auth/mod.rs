@@ -8,6 +8,7 @@ mod refreshing;
 #[cfg(feature = "http")]
 mod state;
 mod stored;
+mod token;
 
 #[cfg(feature = "http")]
 pub use error::TokenError;
@@ -15,3 +16,4 @@ pub use pace::{SignInPace, WaitLeft};
 #[cfg(feature = "http")]
 pub use refreshing::RefreshingAuth;
 pub use stored::StoredAuth;
+pub use token::user_of_token;

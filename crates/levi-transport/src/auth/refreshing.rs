@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use levi_types::{AccessToken, Auth, AuthError, AuthSession, Clock, Credentials, SecretString};
+use levi_types::{AccessToken, Auth, AuthError, AuthSession, Clock, Credentials, SecretString, UserId};
 use tokio::sync::Mutex;
 
 use super::error::TokenError;
 use super::pace::SignInPace;
 use super::state::State;
+use super::stored::StoredAuth;
 use crate::clock::SystemClock;
 use crate::sign_in::{SignIn, Tokens};
 
@@ -36,6 +37,7 @@ pub struct RefreshingAuth(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
+    credentials: Arc<dyn Credentials>,
     /// Refreshes that ended. A caller during whose wait one ended takes its result.
     finished: AtomicU64,
 }
@@ -54,8 +56,9 @@ impl RefreshingAuth {
         clock: Arc<dyn Clock>,
         longest_wait: Duration,
     ) -> Self {
-        let state = Mutex::new(State::new(sign_in, credentials, clock, SignInPace::new(longest_wait)));
-        Self(Arc::new(Shared { state, finished: AtomicU64::new(0) }))
+        let pace = SignInPace::new(longest_wait);
+        let state = Mutex::new(State::new(sign_in, Arc::clone(&credentials), clock, pace));
+        Self(Arc::new(Shared { state, credentials, finished: AtomicU64::new(0) }))
     }
 
     /// The stored session, if anybody is signed in. Sends no request, so the token may have expired.
@@ -157,6 +160,10 @@ impl Auth for RefreshingAuth {
 
     async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, AuthError> {
         Ok(Self::refresh(self, stale).await?)
+    }
+
+    fn user_id(&self) -> Option<UserId> {
+        StoredAuth::new(Arc::clone(&self.0.credentials)).user_id()
     }
 }
 

@@ -56,6 +56,10 @@ impl Auth for StoredAuth {
         }
         Ok(session)
     }
+
+    fn user_id(&self) -> Option<UserId> {
+        self.read().ok().map(|session| session.user_id)
+    }
 }
 
 #[cfg(feature = "http")]

@@ -1,6 +1,5 @@
-use serde_json::{Map, Value};
-
 use super::detail::one_line;
+use crate::json::{self, Field};
 
 /// What a body is, whatever the status.
 pub(super) enum Reply<'a> {
@@ -29,8 +28,8 @@ impl<'a> Reply<'a> {
             value.starts_with("text/html") || value.starts_with("application/xhtml")
         });
         // JSON first, even if the header says HTML: a known code says more than a header.
-        match serde_json::from_slice::<Value>(body) {
-            Ok(Value::Object(object)) if is_error(&object) => Self::Error(ServerError::of(&object)),
+        match json::fields(body, ServerError::FIELDS) {
+            Ok(Some(fields)) if ServerError::is_in(&fields) => Self::Error(ServerError::of(&fields)),
             _ if html_type || body.first() == Some(&b'<') => Self::Html,
             _ if body.is_empty() => Self::Empty,
             Ok(_) => Self::Json,
@@ -39,20 +38,20 @@ impl<'a> Reply<'a> {
     }
 }
 
-fn is_error(object: &Map<String, Value>) -> bool {
-    ["code", "message", "msg", "error"].iter().any(|key| object.contains_key(*key))
-}
-
 impl ServerError {
-    fn of(object: &Map<String, Value>) -> Self {
-        let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
-        let code = object.get("code").and_then(Value::as_str).filter(|code| is_code(code));
-        let message = ["message", "msg", "error_description", "error"]
-            .map(text)
-            .into_iter()
-            .find(|text| !text.is_empty());
-        let detail = one_line(&[message.unwrap_or_default(), text("details"), text("hint")]);
-        Self { code: code.map(str::to_owned), detail }
+    const FIELDS: [&'static str; 7] =
+        ["code", "message", "msg", "error", "error_description", "details", "hint"];
+
+    fn is_in([code, message, msg, error, ..]: &[Field<'_>; 7]) -> bool {
+        [code, message, msg, error].into_iter().any(|field| field.is_there)
+    }
+
+    fn of(fields: &[Field<'_>; 7]) -> Self {
+        let [code, message, msg, error, description, details, hint] =
+            fields.each_ref().map(|field| field.text.as_deref().unwrap_or_default());
+        let message = [message, msg, description, error].into_iter().find(|text| !text.is_empty());
+        let detail = one_line(&[message.unwrap_or_default(), details, hint]);
+        Self { code: is_code(code).then(|| code.to_owned()), detail }
     }
 }
 

@@ -1,10 +1,10 @@
 //! From an answer of the sign-in server (`/auth/v1/token`) to what it means for a sign-in.
 
 use levi_types::FinalWord;
-use serde_json::Value;
 
 use super::{ResponseHead, classify};
 use crate::api_error::{ApiError, Verdict};
+use crate::json;
 use crate::sign_in::SignInError;
 
 const OTHER_FLOW: &str = "sign in on the project's own page, and give Levi the tokens from there";
@@ -78,11 +78,11 @@ const fn action_for_status(status: u16) -> Option<&'static str> {
 
 /// `error_code` (since 2024), `code` (the newest format), or `error` (OAuth's name, before that).
 fn code_of(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let code = ["error_code", "code", "error"].iter().find_map(|key| body.get(key)?.as_str())?;
+    let [error_code, code, error] = json::fields(body, ["error_code", "code", "error"]).ok()??;
+    let code = error_code.text.or(code.text).or(error.text)?;
     let is_code = code.len() <= 64
         && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    (is_code && !code.is_empty()).then(|| code.to_owned())
+    (is_code && !code.is_empty()).then(|| code.into_owned())
 }
 
 #[cfg(test)]

@@ -1,15 +1,20 @@
 use std::sync::Arc;
 
 use levi_types::AccessToken;
-use ureq::Agent;
+use ureq::config::Config;
 use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
-use ureq::tls::TlsConfig;
+use ureq::{Agent, ProxyProtocol};
 use zeroize::Zeroizing;
 
 use super::address::Address;
+use super::agents::{Agents, CancelOnDrop};
 use super::failure::{self, Phase};
-use super::options::{HttpConfigError, HttpOptions, ProxyUse};
+use super::headers::{self, sensitive};
+use super::off_thread::off_thread;
+use super::options::{HttpConfigError, HttpOptions, ProxyUse, Timeouts};
+use super::pace::{LONGEST, Pace};
+use super::{proxy, tls};
 use crate::api_error::{ApiError, Verdict};
 use crate::classify::{ResponseHead, classify};
 
@@ -23,9 +28,11 @@ const SHORTEST_SECRET: usize = 8;
 pub(super) struct Exchange(Arc<Shared>);
 
 struct Shared {
-    agent: Agent,
+    agents: Agents,
     base: String,
     key: HeaderValue,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    timeouts: Timeouts,
     max_response_bytes: u64,
 }
 
@@ -53,10 +60,23 @@ pub(super) struct Response {
 impl Exchange {
     pub(super) fn new(options: &HttpOptions) -> Result<Self, HttpConfigError> {
         let address = Address::parse(&options.api_url, options.plain_http)?;
-        let key = key(&options.publishable_key)?;
-        let agent = agent(options, address.loopback);
-        let max_response_bytes = options.max_response_bytes;
-        Ok(Self(Arc::new(Shared { agent, base: address.base, key, max_response_bytes })))
+        let proxy = match options.proxy {
+            ProxyUse::Environment if !address.loopback => proxy::from_environment(&address)?,
+            _ => None,
+        };
+        let roots = options.more_roots.as_deref().map(tls::certificates).transpose()?.unwrap_or_default();
+        let through_tls = proxy.as_ref().is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Https);
+        // Reading the system's certificates takes a while, and a connection without TLS needs none.
+        let tls = (address.is_encrypted() || through_tls).then(|| tls::config(roots)).transpose()?;
+        let shared = Shared {
+            key: key(&options.publishable_key)?,
+            headers: headers::parse(options)?,
+            agents: Agents::new(config(options, proxy), tls, options.max_idle_connections),
+            base: address.base,
+            timeouts: options.timeouts,
+            max_response_bytes: options.max_response_bytes,
+        };
+        Ok(Self(Arc::new(shared)))
     }
 
     /// The token as a header, or the error for a token that no server would take.
@@ -76,21 +96,27 @@ impl Exchange {
         }
     }
 
-    /// Sends `call` on a thread of the blocking pool and waits for the whole response.
+    /// Sends `call` on a thread of its own and waits for the whole response. If the future is dropped, the connection is
+    /// closed, and the thread ends.
     pub(super) async fn run(&self, call: Call) -> Result<Response, ApiError> {
+        let agent = self.0.agents.take();
+        let mut cancel = CancelOnDrop::of(&agent);
         let exchange = self.clone();
-        match tokio::task::spawn_blocking(move || exchange.run_blocking(call)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(failure::unsent("cancelled", "the runtime is shutting down")),
-        }
+        let ended = off_thread("levi-http", move || (exchange.run_blocking(&agent, call), agent)).await;
+        cancel.disarm();
+        let (outcome, agent) = ended
+            .map_err(|error| failure::unsent("no_thread", &format!("no thread for a request: {error}")))?;
+        self.0.agents.put_back(agent);
+        outcome
     }
 
-    fn run_blocking(&self, call: Call) -> Result<Response, ApiError> {
+    fn run_blocking(&self, agent: &Agent, call: Call) -> Result<Response, ApiError> {
         let shared = &*self.0;
         let request = Request::builder().method(call.method).uri(format!("{}{}", shared.base, call.path));
         let mut request =
             request.body(()).map_err(|error| failure::unsent("bad_request", &error.to_string()))?;
         let headers = request.headers_mut();
+        headers.extend(shared.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         headers.insert(HeaderName::from_static("apikey"), shared.key.clone());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         if let Some(prefer) = call.prefer {
@@ -100,34 +126,35 @@ impl Exchange {
         if let Some(value) = &bearer {
             headers.insert(AUTHORIZATION, value.clone());
         }
+        let pace = Pace::new(shared.timeouts, call.body.as_ref().map_or(0, |body| body.len()));
         let outcome = match &call.body {
             Some(body) => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                shared.agent.run(request.map(|()| body.as_slice()))
+                agent.run(pace.apply(agent.configure_request(request.map(|()| body.as_slice()))))
             }
-            None => shared.agent.run(request),
+            None => agent.run(pace.apply(agent.configure_request(request))),
         };
         let response = outcome.map_err(|error| failure::no_response(&error, Phase::Request))?;
-        self.read(response, bearer.as_ref())
+        self.read(response, pace, bearer.as_ref())
     }
 
     fn read(
         &self,
         response: ureq::http::Response<ureq::Body>,
+        pace: Pace,
         bearer: Option<&HeaderValue>,
     ) -> Result<Response, ApiError> {
-        let (head, body) = response.into_parts();
-        let body = body
-            .into_with_config()
-            .limit(self.0.max_response_bytes)
-            .read_to_vec()
+        let shared = &*self.0;
+        let (head, received) = response.into_parts();
+        let mut body = Zeroizing::new(Vec::new());
+        pace.read_to_end(received.into_with_config().limit(shared.max_response_bytes).reader(), &mut body)
             .map_err(|error| failure::no_response(&error, Phase::Body))?;
-        let mut body = Zeroizing::new(body);
         let rows = head.status.is_success() && body.trim_ascii_start().first() == Some(&b'[');
         if !rows {
             // Error texts are logged, and a proxy may echo the request in its page.
             let token = bearer.and_then(|value| value.as_bytes().strip_prefix(BEARER.as_bytes()));
-            for secret in [Some(self.0.key.as_bytes()), token].into_iter().flatten() {
+            let headers = shared.headers.iter().map(|(_, value)| value.as_bytes());
+            for secret in headers.chain([shared.key.as_bytes()]).chain(token) {
                 redact(&mut body, secret);
             }
         }
@@ -160,25 +187,21 @@ impl Response {
     }
 }
 
-fn agent(options: &HttpOptions, loopback: bool) -> Agent {
-    let builder = Agent::config_builder()
+fn config(options: &HttpOptions, proxy: Option<ureq::Proxy>) -> Config {
+    let connect = options.timeouts.connect.min(LONGEST);
+    Agent::config_builder()
         .http_status_as_error(false)
         // A followed redirect would send the user's token to another server.
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .timeout_resolve(Some(options.timeouts.connect))
-        .timeout_connect(Some(options.timeouts.connect))
-        .timeout_recv_response(Some(options.timeouts.response))
-        .timeout_global(Some(options.timeouts.total))
-        .max_idle_connections(options.max_idle_connections)
-        .max_idle_connections_per_host(options.max_idle_connections)
-        .tls_config(TlsConfig::default())
-        .user_agent(concat!("levi/", env!("CARGO_PKG_VERSION")));
-    let builder = match options.proxy {
-        ProxyUse::Environment if !loopback => builder,
-        _ => builder.proxy(None),
-    };
-    builder.build().new_agent()
+        .timeout_resolve(Some(connect))
+        .timeout_connect(Some(connect))
+        // Each agent has one request at a time.
+        .max_idle_connections(1)
+        .max_idle_connections_per_host(1)
+        .proxy(proxy)
+        .user_agent(concat!("levi/", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
 fn key(publishable_key: &str) -> Result<HeaderValue, HttpConfigError> {
@@ -190,13 +213,6 @@ fn key(publishable_key: &str) -> Result<HeaderValue, HttpConfigError> {
         return Err(HttpConfigError::BadKey);
     }
     sensitive(key).ok_or(HttpConfigError::BadKey)
-}
-
-/// A header value whose `Debug` shows nothing.
-fn sensitive(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 /// Overwrites every occurrence of `secret` with asterisks, which keeps JSON well-formed.

@@ -34,8 +34,8 @@ fn code(error: &Error, phase: Phase) -> &'static str {
     match error {
         Error::Timeout(_) => "timeout",
         Error::HostNotFound => "dns",
-        Error::ConnectionFailed | Error::ConnectProxyFailed(_) | Error::InvalidProxyUrl => "connect",
-        Error::Tls(_) | Error::TlsRequired | Error::Rustls(_) | Error::Pem(_) => "tls",
+        Error::ConnectionFailed | Error::ConnectProxyFailed(_) => "connect",
+        Error::TlsRequired => "tls",
         Error::BodyExceedsLimit(_) | Error::LargeResponseHeader(..) => "too_long",
         Error::BodyStalled => "truncated",
         Error::Protocol(_) | Error::Http(_) => match phase {
@@ -88,7 +88,7 @@ mod tests {
             (Error::Io(lookup), "dns"),
             (Error::Io(ErrorKind::NetworkUnreachable.into()), "connect"),
             (Error::Io(ErrorKind::InvalidData.into()), "tls"),
-            (Error::Tls("no name"), "tls"),
+            (Error::TlsRequired, "tls"),
             (Error::LargeResponseHeader(2, 1), "too_long"),
             (Error::Io(ErrorKind::PermissionDenied.into()), "io"),
         ];

@@ -26,6 +26,11 @@ pub struct HttpOptions {
     pub plain_http: PlainHttp,
     /// Whether proxies are used. Default: those named in the environment.
     pub proxy: ProxyUse,
+    /// Certificates that are trusted besides the operating system's, in PEM: a company's own authority, or that of a
+    /// self-hosted project. Default: none.
+    pub more_roots: Option<Vec<u8>>,
+    /// Headers that every request carries besides Levi's own, such as a gateway's key: name and value. Default: none.
+    pub headers: Vec<(String, String)>,
 }
 
 impl HttpOptions {
@@ -39,34 +44,41 @@ impl HttpOptions {
             max_response_bytes: 8 * 1024 * 1024,
             plain_http: PlainHttp::LoopbackOnly,
             proxy: ProxyUse::Environment,
+            more_roots: None,
+            headers: Vec::new(),
         }
     }
 }
 
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the key and the address, which may hold a password by mistake.
+        // Without the key, the address, which may hold a password by mistake, and what the headers say.
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("HttpOptions")
             .field("timeouts", &self.timeouts)
             .field("max_idle_connections", &self.max_idle_connections)
             .field("max_response_bytes", &self.max_response_bytes)
             .field("plain_http", &self.plain_http)
             .field("proxy", &self.proxy)
+            .field("more_roots", &self.more_roots.is_some())
+            .field("headers", &headers)
             .finish_non_exhaustive()
     }
 }
 
-/// How long to wait for each step of a request.
+/// How long to wait for each step of a request. No limit is on the whole: what moves may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
     /// For name resolution, and again for the connection with its TLS handshake. Default 5 s.
     pub connect: Duration,
     /// From the end of the request to the end of the response's head. Default 15 s, more than the 8 s that hosted projects
-    /// give a statement.
+    /// give a statement. A large request has more, because its last bytes may still be under way: 1 s for every 16 KiB, at
+    /// most 32 s.
     pub response: Duration,
-    /// For the whole request. Default 30 s.
-    pub total: Duration,
+    /// How long no byte may move while the request is written or the response's body is read. Default 15 s. A transfer that
+    /// stays below 2 KiB a second after that counts as stopped, too.
+    pub stall: Duration,
 }
 
 impl Default for Timeouts {
@@ -74,7 +86,7 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(5),
             response: Duration::from_secs(15),
-            total: Duration::from_secs(30),
+            stall: Duration::from_secs(15),
         }
     }
 }
@@ -94,7 +106,9 @@ pub enum PlainHttp {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyUse {
-    /// `ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, with the exceptions of `NO_PROXY`.
+    /// For `https` the first of `HTTPS_PROXY`, `ALL_PROXY` and `HTTP_PROXY` that is set, for `http` the first of
+    /// `HTTP_PROXY` and `ALL_PROXY`, each in capitals or not, with the exceptions of `NO_PROXY`. A proxy is `http://`,
+    /// `https://`, `socks4://`, `socks4a://`, `socks5://` or `socks5h://`; anything else is refused.
     #[default]
     Environment,
     /// None.
@@ -119,6 +133,20 @@ pub enum HttpConfigError {
     /// A query after the path.
     #[error("api_url holds a query; leave out everything from the question mark on")]
     Query,
+    /// A fragment after the path.
+    #[error("api_url holds a fragment; leave out everything from the # on")]
+    Fragment,
+    /// `https://https://...`.
+    #[error("api_url begins with https:// twice; give it once")]
+    TwoSchemes,
+    /// No host, or one that cannot be a name or an IP address.
+    #[error(
+        "api_url names no host, or one that cannot exist; give the project's, such as https://abcd.supabase.co"
+    )]
+    Host,
+    /// A port that is not a number from 1 to 65535.
+    #[error("api_url holds a port that is not a number from 1 to 65535; leave it out, or give the right one")]
+    Port,
     /// The address of one API instead of the project's.
     #[error("api_url is the address of one API; leave out /rest/v1 and /auth/v1")]
     ApiPath,
@@ -132,4 +160,33 @@ pub enum HttpConfigError {
         "this is a secret key, which must never be on a user's device; use the publishable key (sb_publishable_...)"
     )]
     SecretKey,
+    /// The environment names a proxy that cannot be used.
+    #[error(
+        "{variable} is not a proxy's address; give one such as http://proxy:3128 or socks5://proxy:1080, or unset it"
+    )]
+    Proxy {
+        /// The variable's name.
+        variable: &'static str,
+    },
+    /// `more_roots` holds no certificate, or a malformed one.
+    #[error(
+        "more_roots (--ca-file) holds no certificate in PEM, or a malformed one; give the authority's own certificate"
+    )]
+    BadRoots,
+    /// The operating system has no certificates, so no server could be trusted.
+    #[error(
+        "this system has no certificates to trust a server by; install them (such as the package ca-certificates), or give more_roots (--ca-file)"
+    )]
+    NoRoots,
+    /// A header's name or value cannot be sent.
+    #[error(
+        "a header of headers (--header) has a name or a value that cannot be sent; write it as Name: value"
+    )]
+    BadHeader,
+    /// A header that Levi or the protocol sets.
+    #[error("{name} cannot be among headers (--header), because Levi sets it itself")]
+    ReservedHeader {
+        /// The header's name.
+        name: &'static str,
+    },
 }

@@ -14,7 +14,7 @@ use crate::sign_in::{SignIn, SignInError, Tokens};
 
 /// Sign-in to a Supabase project over HTTPS (GoTrue, `/auth/v1/token`). Clones share its connections.
 ///
-/// Must be used within a tokio runtime, as [`HttpSupabase`](crate::HttpSupabase) is.
+/// Calls run and are cancelled as those of [`HttpSupabase`](crate::HttpSupabase).
 #[derive(Clone)]
 pub struct HttpSignIn {
     exchange: Exchange,

@@ -13,8 +13,9 @@ use crate::supabase::{Select, Supabase, Upsert};
 
 /// A Supabase project over HTTPS. Clones share its connections.
 ///
-/// Each call runs on a thread of tokio's blocking pool, so it must be made within a tokio runtime. A call whose
-/// future is dropped continues there, and its rows may be written.
+/// Each call runs on a thread of its own. If its future is dropped, its connection is closed and the thread ends; its
+/// rows may have been written. A thread that looks up a name or waits for a connection ends with that, within
+/// [`Timeouts::connect`](crate::Timeouts::connect), and keeps no runtime waiting.
 #[derive(Clone)]
 pub struct HttpSupabase {
     exchange: Exchange,

@@ -9,8 +9,8 @@ use super::super::data_dir::sync_parent;
 use super::super::{failure, owner_lock};
 use crate::error::OutboxError;
 
-/// The copy that is read, so that not even SQLite's own recovery changes the original.
-pub(super) const READING: &str = ".reading";
+/// A copy that versions before schema 4 read.
+pub(super) const READING_BEFORE: &str = ".reading";
 /// The fresh outbox while rows are copied into it.
 pub(super) const RECOVERING: &str = ".recovering";
 /// The same, as versions before schema 3 named it.
@@ -49,7 +49,7 @@ pub(super) fn is_suspect(path: &Path) -> bool {
     beside(path, SUSPECT).exists()
 }
 
-pub(super) fn clear_suspect(path: &Path) {
+pub(in super::super) fn clear_suspect(path: &Path) {
     let _ = fs::remove_file(beside(path, SUSPECT));
 }
 
@@ -92,18 +92,6 @@ pub(super) fn quarantine(path: &Path) -> io::Result<PathBuf> {
     }
     sync_parent(path)?;
     Ok(quarantined)
-}
-
-/// Copies the database and what SQLite would take into account with it.
-pub(super) fn copy_for_reading(path: &Path) -> io::Result<PathBuf> {
-    let copy = remove_leftover(path, READING)?;
-    for companion in ["", "-wal", "-journal"] {
-        let from = beside(path, companion);
-        if from.exists() {
-            copy_readable(&from, &beside(&copy, companion))?;
-        }
-    }
-    Ok(copy)
 }
 
 /// Removes what an interrupted recovery left under this name.

@@ -4,28 +4,34 @@
 //! damaged files keep their names until the fresh outbox is whole and on disk. Its name
 //! `.recovered` is the point of no return, from which the next open completes the recovery.
 
+mod check;
 mod files;
+mod log;
+mod pages;
+mod record;
 mod rows;
+mod scan;
 mod users;
 
 use std::path::Path;
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use self::check::Finding;
 pub(super) use self::files::{finish, mark_suspect};
+use self::pages::Pages;
 use self::rows::Recovered;
-#[cfg(test)]
-pub(super) use self::users::Users;
+use self::scan::Scan;
 use super::owner_lock::{self, OwnerLock};
-use super::schema::{self, Found};
-use super::{JournalMode, SqliteOptions, SqliteOutbox, failure, open};
+use super::{JournalMode, SqliteOptions, SqliteOutbox, failure, integrity, open, schema, space};
 use crate::error::OutboxError;
 use crate::model::RecoveryReport;
 
-/// Databases up to this size are checked at every open, which takes a tenth of a second at most;
-/// larger ones only after damage was found.
-const CHECKED_BYTES: u64 = 32 << 20;
+/// The users of the database at `path`.
+#[cfg(test)]
+pub(super) fn users(path: &Path) -> std::io::Result<users::Users> {
+    Ok(scan(path)?.1.users)
+}
 
 impl SqliteOutbox {
     /// As [`open`](Self::open), but a damaged file is quarantined, and the rows that can be read
@@ -41,21 +47,33 @@ impl SqliteOutbox {
         let path = open::resolve(path.as_ref())?;
         let owner = OwnerLock::acquire(&path)?;
         finish(&path)?;
-        let report = match check(&path) {
-            Ok(()) => None,
-            Err(OutboxError::Corrupt(_)) => Some(recover(&path)?),
-            Err(other) => return Err(other),
-        };
+        let report = recover_if_damaged(&path)?;
         drop(owner_lock::open_private(&path).map_err(|error| failure::from_io(error, &path))?);
         match Self::with_owner(path.clone(), &options, owner, JournalMode::Wal) {
             // Damage that only a write finds, in a file too large to be checked at every open.
-            Err(OutboxError::Corrupt(_)) if report.is_none() => {
+            Err(error @ OutboxError::Corrupt(_)) if report.is_none() => {
                 let owner = OwnerLock::acquire(&path)?;
-                let report = recover(&path)?;
+                let report = recover(&path, check::describe(&error))?;
                 Ok((Self::with_owner(path, &options, owner, JournalMode::Wal)?, Some(report)))
             }
             opened => Ok((opened?, report)),
         }
+    }
+
+    /// Checks the whole file, whatever its size, and repairs what is damaged as
+    /// [`open_or_recover`](Self::open_or_recover) does. The report is `None` for a file whose rows
+    /// are all sound.
+    ///
+    /// # Errors
+    /// [`OutboxError::Owned`] while another process has it open; the others as named. The outbox is
+    /// as it was then.
+    pub fn repair(path: impl AsRef<Path>) -> Result<Option<RecoveryReport>, OutboxError> {
+        let path = open::resolve(path.as_ref())?;
+        let _owner = OwnerLock::acquire(&path)?;
+        finish(&path)?;
+        std::fs::metadata(&path).map_err(|error| failure::from_io(error, &path))?;
+        mark_suspect(&path);
+        recover_if_damaged(&path)
     }
 
     /// Quarantines a damaged outbox and leaves a fresh one in its place, with the rows that could
@@ -73,69 +91,74 @@ impl SqliteOutbox {
         let _owner = OwnerLock::acquire(&path)?;
         finish(&path)?;
         std::fs::metadata(&path).map_err(|error| failure::from_io(error, &path))?;
-        recover(&path)
+        recover(&path, "the file was given up".to_owned())
     }
 }
 
-/// Fails with [`OutboxError::Corrupt`] if a check finds damage. Changes nothing.
-fn check(path: &Path) -> Result<(), OutboxError> {
-    let damaged = |what: &'static str| OutboxError::Corrupt(what.into());
-    match std::fs::metadata(path).map(|metadata| metadata.len()) {
-        Err(_) => return Ok(()),
-        // SQLite would take it for a new database and remove the log, which may contain every row.
-        Ok(0) if files::length(&files::beside(path, "-wal")) > 0 => {
-            return Err(damaged("the database is empty and its log is not"));
+/// Checks the file and repairs it. The caller holds the owner's lock.
+fn recover_if_damaged(path: &Path) -> Result<Option<RecoveryReport>, OutboxError> {
+    let report = match check::check(path)? {
+        Finding::Damaged(cause) => return recover(path, cause).map(Some),
+        Finding::Disagrees(what) => {
+            tracing::warn!("{what} in the outbox: put right from its rows");
+            mend(path).map_err(|error| failure::from_sqlite(error, path))?;
+            None
         }
-        Ok(0) => return Ok(()),
-        Ok(_) => {}
-    }
-    let fail = |error| failure::from_sqlite(error, path);
-    let conn = connect(path).map_err(fail)?;
-    // A damaged file must not be checkpointed when this connection closes.
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fail)?;
-    if let Found::Newer(found) = schema::find(&conn).map_err(fail)? {
-        return Err(OutboxError::NewerSchema { found, known: schema::KNOWN });
-    }
-    let suspect = files::is_suspect(path);
-    if suspect || files::length(path) <= CHECKED_BYTES {
-        let found: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fail)?;
-        if found != "ok" {
-            return Err(damaged("SQLite's own check found damage"));
-        }
-    }
-    if suspect {
-        files::clear_suspect(path);
-    }
-    Ok(())
+        Finding::Sound => None,
+    };
+    files::clear_suspect(path);
+    Ok(report)
+}
+
+fn mend(path: &Path) -> rusqlite::Result<()> {
+    let mut conn = connect(path)?;
+    let transaction = conn.transaction()?;
+    integrity::mend(&transaction)?;
+    transaction.commit()
 }
 
 /// The caller holds the owner's lock.
-fn recover(path: &Path) -> Result<RecoveryReport, OutboxError> {
+fn recover(path: &Path, cause: String) -> Result<RecoveryReport, OutboxError> {
     let fail_io = |error| failure::from_io(error, path);
-    let reading = files::copy_for_reading(path).map_err(fail_io)?;
+    files::remove_leftover(path, files::READING_BEFORE).map_err(fail_io)?;
     files::remove_leftover(path, files::RECOVERING_BEFORE).map_err(fail_io)?;
     let fresh = files::remove_leftover(path, files::RECOVERING).map_err(fail_io)?;
     drop(owner_lock::open_private(&fresh).map_err(fail_io)?);
-    let recovered = copy_rows(&reading, &fresh).map_err(|error| failure::from_sqlite(error, &fresh))?;
-    files::remove_leftover(path, files::READING).map_err(fail_io)?;
+    let recovered = copy_rows(path, &fresh)?;
     let quarantined = files::quarantine(path).map_err(fail_io)?;
     files::replace(path, &fresh).map_err(fail_io)?;
     finish(path)?;
-    let Recovered { rows, parked, control_rows, lost } = recovered;
-    Ok(RecoveryReport { quarantined, rows, parked, control_rows, lost })
+    let Recovered { rows, parked, control_rows, uncertain, lost } = recovered;
+    Ok(RecoveryReport { quarantined, cause, rows, parked, control_rows, uncertain, lost })
 }
 
 /// Copies the rows of the damaged database to a new one. Errors are those of the new one: a row
 /// that cannot be read is lost, and counted.
-fn copy_rows(reading: &Path, fresh: &Path) -> rusqlite::Result<Recovered> {
-    let mut new = connect(fresh)?;
-    let transaction = new.transaction()?;
-    schema::upgrade(&transaction, 0)?;
-    transaction.commit()?;
-    match connect(reading) {
-        Ok(old) => rows::copy_rows(&old, &mut new),
-        Err(_) => Ok(Recovered::default()),
+fn copy_rows(path: &Path, fresh: &Path) -> Result<Recovered, OutboxError> {
+    let fail_io = |error| failure::from_io(error, path);
+    let (pages, scan) = scan(path).map_err(fail_io)?;
+    let copy = || {
+        let mut new = connect(fresh)?;
+        space::prepare(&new)?;
+        let transaction = new.transaction()?;
+        schema::upgrade(&transaction, 0)?;
+        transaction.commit()?;
+        rows::copy_rows(&pages, scan, &mut new)
+    };
+    copy().map_err(|error| failure::from_sqlite(error, fresh))
+}
+
+/// Of the sizes that pages may have, the one with which most rows are found.
+fn scan(path: &Path) -> std::io::Result<(Pages, Scan)> {
+    let mut best: Option<(Pages, Scan)> = None;
+    for page_size in Pages::candidate_sizes(path)? {
+        let pages = Pages::open(path, page_size)?;
+        let scan = Scan::of(&pages);
+        if best.as_ref().is_none_or(|(_, best)| scan.candidates.len() > best.candidates.len()) {
+            best = Some((pages, scan));
+        }
     }
+    best.ok_or_else(|| std::io::ErrorKind::InvalidData.into())
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

@@ -1,23 +1,23 @@
-//! Reading the rows of a damaged database, and storing them in a new one.
+//! Storing the rows that a scan found in a new database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use levi_types::{UserId, Wall};
-use rusqlite::{Connection, Error, Result, Row, Statement};
+use rusqlite::{Connection, Result};
 
-use super::super::columns::{encryption, kind_code, lane_key, reason, unsigned, wall};
+use super::super::columns::kind_code;
 use super::super::counters::Counters;
 use super::super::lane_cache::LaneCache;
+use super::super::users::NOBODY;
 use super::super::{change, enqueue, users};
+use super::pages::{Pages, Trust};
+use super::record::{BtreePage, Value, columns};
+use super::scan::{Candidate, Lane, Scan, Table, lost_lane, utf8};
 use super::users::Users;
-use crate::model::{Change, Enqueued, LaneId, LaneKey, NewRow, Reason};
+use crate::model::{Change, Encryption, Enqueued, LaneId, LaneKey, NewRow, Reason, RowKind};
 
 /// Rows written in one transaction.
 const ROWS_PER_COMMIT: usize = 256;
-
-/// How many ids a scan tries one by one on pages that cannot be read: more than one inner page
-/// leads to.
-const MAX_SKIPPED: u32 = 100_000;
 
 /// What was copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,213 +25,201 @@ pub(super) struct Recovered {
     pub(super) rows: u64,
     pub(super) parked: u64,
     pub(super) control_rows: u64,
+    /// How many of those may have been sent or discarded before.
+    pub(super) uncertain: u64,
     pub(super) lost: Option<u64>,
+}
+
+impl Recovered {
+    const fn all(&self) -> u64 {
+        self.rows + self.parked + self.control_rows
+    }
 }
 
 /// A row that was read, with the reason and time of a parked one.
 struct Found {
     row: NewRow,
     parked: Option<(Reason, Wall)>,
+    trust: Trust,
 }
 
-/// Copies everything readable from `old` to `new`. Errors are those of `new`.
-pub(super) fn copy_rows(old: &Connection, new: &mut Connection) -> Result<Recovered> {
-    let source = Source { old, lanes: lanes(old) };
-    let mut copy = Copy { new, batch: Vec::new(), recovered: Recovered::default(), all_read: true };
-    for table in [&TASKS, &PARKED, &PENDING] {
-        source.copy(table, &mut copy)?;
+/// Copies everything readable from `pages` to `new`. Errors are those of `new`.
+pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Result<Recovered> {
+    let groups = by_place(scan.candidates, &scan.lanes);
+    let mut reader = Reader { pages, lanes: &scan.lanes, users: &scan.users, overflow: HashSet::new() };
+    let mut copy = Copy { new, batch: Vec::new(), recovered: Recovered::default(), refused: 0 };
+    let mut unreadable = 0;
+    for group in groups {
+        let is_certain = group.iter().any(|candidate| candidate.trust == Trust::Current);
+        match group.iter().find_map(|candidate| reader.read(candidate)) {
+            Some(found) if is_certain => copy.add(Found { trust: Trust::Current, ..found })?,
+            Some(found) => copy.add(found)?,
+            None => unreadable += 1,
+        }
     }
     copy.flush()?;
-    copy.sign_in(Users::read(old).signed_in(old))?;
-    let Recovered { rows, parked, control_rows, .. } = copy.recovered;
-    let counted = [COUNTS, COUNTS_BEFORE]
-        .iter()
-        .find_map(|sql| old.query_row(sql, [], |row| row.get(0)).map(unsigned).ok());
+    copy.sign_in(scan.users.signed_in())?;
+    unreadable += copy.refused;
+    let counted = scan.counted.map(|counted| counted.saturating_sub(copy.recovered.all()));
     let lost = match counted {
-        Some(counted) => Some(counted.saturating_sub(rows + parked + control_rows)),
-        None => copy.all_read.then_some(0),
+        Some(lost) => Some(lost.max(unreadable)),
+        None => (!scan.is_incomplete && unreadable == 0).then_some(0),
     };
     Ok(Recovered { lost, ..copy.recovered })
 }
 
-const COUNTS: &str =
-    "SELECT pending_rows + parked_rows + control_rows + parked_control_rows FROM levi_totals";
-/// Before schema 3. These counts left out the newest rows.
-const COUNTS_BEFORE: &str = "SELECT pending_rows + parked_rows + tasks FROM levi_totals";
-
-/// A table with rows, read from either end. The first column is the id.
-struct Table {
-    up: &'static str,
-    down: &'static str,
-    found: fn(&Row<'_>, &HashMap<i64, Lane>) -> Result<Found>,
-    /// Whether the table is in the present schema.
-    is_present: bool,
-}
-
-const PENDING: Table = Table {
-    up: "SELECT id, lane, sequence_number, bytes, protection, enqueued_at, message_id, payload \
-         FROM levi_outbox NOT INDEXED WHERE id > ?1 ORDER BY id",
-    down: "SELECT id, lane, sequence_number, bytes, protection, enqueued_at, message_id, payload \
-           FROM levi_outbox NOT INDEXED WHERE id < ?1 ORDER BY id DESC",
-    found: pending,
-    is_present: true,
-};
-
-const PARKED: Table = Table {
-    up: "SELECT id, lane, sequence_number, bytes, protection, enqueued_at, message_id, payload, \
-         reason_code, reason_detail, parked_at FROM levi_parked NOT INDEXED WHERE id > ?1 ORDER BY id",
-    down: "SELECT id, lane, sequence_number, bytes, protection, enqueued_at, message_id, payload, \
-           reason_code, reason_detail, parked_at FROM levi_parked NOT INDEXED WHERE id < ?1 ORDER BY id DESC",
-    found: parked,
-    is_present: true,
-};
-
-/// What became control rows with schema 3.
-const TASKS: Table = Table {
-    up: "SELECT rowid, name, parent, payload, due_at, reason_code, reason_detail \
-         FROM levi_tasks NOT INDEXED WHERE rowid > ?1 ORDER BY rowid",
-    down: "SELECT rowid, name, parent, payload, due_at, reason_code, reason_detail \
-           FROM levi_tasks NOT INDEXED WHERE rowid < ?1 ORDER BY rowid DESC",
-    found: task,
-    is_present: false,
-};
-
-/// The name of a lane, and the repository that a session waits for.
-struct Lane {
-    key: LaneKey,
-    repository: Option<LaneKey>,
-    /// For whom it waits; `None`: nobody had signed in.
-    user: Option<UserId>,
-}
-
-/// The lanes by id, from the table and from its index, which has neither repository nor user.
-fn lanes(old: &Connection) -> HashMap<i64, Lane> {
-    const SCANS: [&str; 6] = [
-        "SELECT lane, kind, subject, NULL, NULL FROM levi_lanes INDEXED BY sqlite_autoindex_levi_lanes_1",
-        // Schema 3.
-        "SELECT lane, kind, subject, repository_id, NULL FROM levi_lanes NOT INDEXED ORDER BY lane DESC",
-        "SELECT lane, kind, subject, repository_id, NULL FROM levi_lanes NOT INDEXED ORDER BY lane",
-        "SELECT lane, kind, subject, repository_id, user FROM levi_lanes NOT INDEXED ORDER BY lane DESC",
-        "SELECT lane, kind, subject, repository_id, user FROM levi_lanes NOT INDEXED ORDER BY lane",
-        // Before schema 3.
-        "SELECT lane, 3, session_id, NULL, NULL FROM levi_lanes",
-    ];
-    let users = Users::read(old);
-    let mut lanes = HashMap::new();
-    for scan in SCANS {
-        let Ok(mut statement) = old.prepare(scan) else { continue };
-        let lane = |row: &Row<'_>| {
-            let repository: Option<String> = row.get(3)?;
-            let repository = repository.map(|id| LaneKey::Repository(id.into()));
-            let user = users.of_lane(row.get(4)?);
-            Ok((row.get(0)?, Lane { key: lane_key(row, 1)?, repository, user }))
-        };
-        let Ok(rows) = statement.query_map([], lane) else { continue };
-        lanes.extend(rows.map_while(Result::ok));
+/// The candidates of each place (a lane's sequence number), best first. The places are in the order
+/// of their rows' ids, those of rows that may be gone for good reason last.
+fn by_place(mut candidates: Vec<Candidate>, lanes: &HashMap<i64, Lane>) -> Vec<Vec<Candidate>> {
+    // Lanes that were made again under the same name are one.
+    let mut numbers: HashMap<&LaneKey, i64> = HashMap::new();
+    for (id, lane) in lanes {
+        let number = numbers.entry(&lane.key).or_insert(*id);
+        *number = (*number).min(*id);
     }
-    lanes
+    let lane = |candidate: &Candidate| {
+        let known = lanes.get(&candidate.lane).and_then(|lane| numbers.get(&lane.key));
+        known.copied().unwrap_or(candidate.lane)
+    };
+    let place = |candidate: &Candidate| match candidate.table {
+        Table::Task => (true, candidate.id, 0),
+        _ => (false, lane(candidate), candidate.sequence_number),
+    };
+    // Of two images of one row the one with the higher version is newer; a damaged one comes last.
+    candidates.sort_by_cached_key(|candidate| {
+        let is_damaged = candidate.trust == Trust::Damaged;
+        let newest = std::cmp::Reverse((candidate.id, candidate.version));
+        (place(candidate), is_damaged, newest, candidate.trust, candidate.table)
+    });
+    let groups = candidates.chunk_by(|a, b| place(a) == place(b));
+    let mut groups: Vec<Vec<Candidate>> = groups.map(<[Candidate]>::to_vec).collect();
+    let first = |group: &Vec<Candidate>| {
+        let certain = group.iter().map(|candidate| candidate.trust).min();
+        (certain, group.first().map(|candidate| (candidate.table, candidate.id)))
+    };
+    groups.sort_by_key(first);
+    groups
 }
 
-struct Source<'a> {
-    old: &'a Connection,
-    lanes: HashMap<i64, Lane>,
+/// Reads the rows of candidates.
+struct Reader<'a> {
+    pages: &'a Pages,
+    lanes: &'a HashMap<i64, Lane>,
+    users: &'a Users,
+    /// The overflow pages that were read. Each belongs to one row, so a page that is met again is
+    /// damage, and no chain is followed in a circle.
+    overflow: HashSet<u32>,
 }
 
-/// Why a scan ended.
-enum ScanEnd {
-    LastRow,
-    Unreadable,
-}
-
-impl Source<'_> {
-    /// Copies a table from its first row to its last. Where a page cannot be read, the scan goes on
-    /// with the next id; if that does not lead on, the rest is read from the other end.
-    fn copy(&self, table: &Table, copy: &mut Copy<'_>) -> Result<()> {
-        let Ok(mut up) = self.old.prepare(table.up) else {
-            copy.all_read &= !table.is_present;
-            return Ok(());
-        };
-        let mut last = 0;
-        for _ in 0..MAX_SKIPPED {
-            if let ScanEnd::LastRow = self.scan(&mut up, table, &mut last, copy)? {
-                return Ok(());
-            }
-            copy.all_read = false;
-            // The ids of a damaged page may be anything.
-            last = last.saturating_add(1);
-        }
-        let Ok(mut down) = self.old.prepare(table.down) else { return Ok(()) };
-        let mut last = i64::MAX;
-        self.scan(&mut down, table, &mut last, copy).map(drop)
-    }
-
-    /// Copies the rows behind `last`, which becomes the last id that was read.
-    fn scan(
-        &self,
-        statement: &mut Statement<'_>,
-        table: &Table,
-        last: &mut i64,
-        copy: &mut Copy<'_>,
-    ) -> Result<ScanEnd> {
-        let Ok(mut rows) = statement.query([*last]) else { return Ok(ScanEnd::Unreadable) };
-        loop {
-            let row = match rows.next() {
-                Ok(Some(row)) => row,
-                Ok(None) => return Ok(ScanEnd::LastRow),
-                Err(_) => return Ok(ScanEnd::Unreadable),
-            };
-            let Ok(id) = row.get(0) else { return Ok(ScanEnd::Unreadable) };
-            *last = id;
-            match (table.found)(row, &self.lanes) {
-                Ok(found) => copy.add(found)?,
-                Err(_) => copy.all_read = false,
-            }
+impl Reader<'_> {
+    fn read(&mut self, candidate: &Candidate) -> Option<Found> {
+        let bytes = self.pages.image(candidate.image)?;
+        let page = BtreePage::parse(candidate.image.page, &bytes)?;
+        let (pages, overflow) = (self.pages, &mut self.overflow);
+        let record = page.record(&candidate.cell, |next| {
+            if next <= pages.count() && overflow.insert(next) { pages.latest(next) } else { None }
+        })?;
+        let values = columns(&record).filter(|values| values.len() == candidate.table.columns())?;
+        match candidate.table {
+            Table::Task => task(candidate, &values, self.users.of_lane(Some(NOBODY))),
+            Table::Pending | Table::Parked => self.row(candidate, &values),
         }
     }
+
+    /// A row whose values are wrong, or whose lane has lost its name, is parked under a reason that
+    /// says so.
+    fn row(&self, candidate: &Candidate, values: &[Value<'_>]) -> Option<Found> {
+        let &[.., _, _, _, _, _] = values else { return None };
+        let mut damage = None;
+        let mut wrong = |what: &'static str| damage = Some(what);
+        let message_id = match values[7] {
+            Value::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            _ => {
+                wrong("its message id is lost");
+                format!("lost-{}", candidate.id)
+            }
+        };
+        let kind = RowKind::of_name(&message_id).filter(|_| values[5] == Value::Integer(2));
+        let encryption = match values[5] {
+            Value::Integer(0) => Encryption::SessionKey,
+            Value::Integer(1) => Encryption::DatabaseKey,
+            Value::Integer(2) => Encryption::None,
+            _ => {
+                wrong("the key that encrypts it is not known");
+                Encryption::DatabaseKey
+            }
+        };
+        let known = self.lanes.get(&candidate.lane);
+        let user = self.users.of_lane(known.and_then(|lane| lane.user));
+        let (key, repository) = match known {
+            Some(lane) => (lane.key.clone(), lane.repository.clone()),
+            None => {
+                wrong("its session is not known");
+                (lost_lane(candidate.lane, kind.unwrap_or(RowKind::Message)), None)
+            }
+        };
+        let Value::Blob(payload) = values[values.len() - 1] else { return None };
+        if values[4].integer().and_then(|bytes| usize::try_from(bytes).ok()) != Some(payload.len()) {
+            wrong("its length is wrong");
+        }
+        let is_control = encryption == Encryption::None;
+        if is_control != key.kind().is_control() {
+            wrong("it is in a queue of another kind");
+        }
+        let row = NewRow {
+            user,
+            lane: key,
+            parent: repository,
+            sequence_number: candidate.sequence_number,
+            message_id: message_id.into(),
+            payload: payload.to_vec(),
+            encryption,
+            enqueued_at: Wall::from_millis(values[6].integer().unwrap_or(0)),
+        };
+        let parked = match (damage, candidate.table) {
+            (Some(what), _) => Some((damaged(what), row.enqueued_at)),
+            (None, Table::Parked) => Some(parked(values)),
+            (None, _) => None,
+        };
+        Some(Found { row, parked, trust: candidate.trust })
+    }
 }
 
-/// A pending row, if it is whole and its lane is known.
-fn pending(row: &Row<'_>, lanes: &HashMap<i64, Lane>) -> Result<Found> {
-    let payload: Vec<u8> = row.get(7)?;
-    let length: i64 = row.get(3)?;
-    let lane = lanes.get(&row.get(1)?).filter(|_| usize::try_from(length) == Ok(payload.len()));
-    let Lane { key, repository, user } = lane.ok_or(Error::QueryReturnedNoRows)?;
-    let row = NewRow {
-        user: user.clone(),
-        lane: key.clone(),
-        parent: repository.clone(),
-        sequence_number: row.get(2)?,
-        message_id: row.get_ref(6)?.as_str()?.into(),
-        payload,
-        encryption: encryption(row, 4)?,
-        enqueued_at: wall(row, 5)?,
+fn damaged(what: &str) -> Reason {
+    Reason { code: "damaged".into(), detail: format!("the row was in a damaged file, and {what}") }
+}
+
+fn parked(values: &[Value<'_>]) -> (Reason, Wall) {
+    let text = |column: usize| values[column].text().map(|text| String::from_utf8_lossy(text).into_owned());
+    let reason = match (text(9), text(10)) {
+        (Some(code), Some(detail)) => Reason { code, detail },
+        _ => lost_reason(),
     };
-    Ok(Found { row, parked: None })
+    (reason, Wall::from_millis(values[8].integer().unwrap_or(0)))
 }
 
-fn parked(row: &Row<'_>, lanes: &HashMap<i64, Lane>) -> Result<Found> {
-    let parked = Some((reason(row, 8)?.unwrap_or_else(lost_reason), wall(row, 10)?));
-    Ok(Found { parked, ..pending(row, lanes)? })
-}
-
-fn task(row: &Row<'_>, _: &HashMap<i64, Lane>) -> Result<Found> {
-    let name: String = row.get(1)?;
-    let lane = match name.split_once('/') {
-        Some(("repository", id)) => LaneKey::Repository(id.into()),
-        Some(("session", id)) => LaneKey::Session(id.into()),
-        Some(("secret", id)) => LaneKey::Secret(id.into()),
-        _ => return Err(Error::QueryReturnedNoRows),
+fn task(candidate: &Candidate, values: &[Value<'_>], user: Option<UserId>) -> Option<Found> {
+    let (kind, id) = values[0].text().and_then(utf8)?.split_once('/')?;
+    let lane = match RowKind::of_name(kind)? {
+        RowKind::Repository => LaneKey::Repository(id.into()),
+        RowKind::Session => LaneKey::Session(id.into()),
+        RowKind::Secret => LaneKey::Secret(id.into()),
+        RowKind::Message => return None,
     };
-    let parent: Option<String> = row.get(2)?;
-    let repository = parent.as_deref().and_then(|parent| parent.strip_prefix("repository/"));
+    let parent = values[5].text().and_then(utf8);
+    let repository = parent.and_then(|parent| parent.strip_prefix("repository/"));
     let parent = repository.map(|id| LaneKey::Repository(id.into()));
-    let due_at: Option<i64> = row.get(4)?;
+    let due_at = values[3].integer();
     let enqueued_at = Wall::from_millis(due_at.unwrap_or(0));
-    let parked = match due_at {
-        Some(_) => None,
-        None => Some((reason(row, 5)?.unwrap_or_else(lost_reason), enqueued_at)),
+    let Value::Blob(payload) = values[9] else { return None };
+    let text = |column: usize| values[column].text().and_then(utf8).map(str::to_owned);
+    let reason = match (text(7), text(8)) {
+        (Some(code), Some(detail)) => Reason { code, detail },
+        _ => lost_reason(),
     };
-    Ok(Found { row: NewRow::control(lane, parent, row.get(3)?, enqueued_at), parked })
+    let parked = due_at.is_none().then_some((reason, enqueued_at));
+    let row = NewRow::control(lane, parent, payload.to_vec(), enqueued_at).for_user(user);
+    Some(Found { row, parked, trust: candidate.trust })
 }
 
 /// For a parked row without a reason.
@@ -244,8 +232,8 @@ struct Copy<'a> {
     new: &'a mut Connection,
     batch: Vec<Found>,
     recovered: Recovered,
-    /// Whether no row was skipped so far.
-    all_read: bool,
+    /// Rows for which there is no place: damage has made up another that has it.
+    refused: u64,
 }
 
 impl Copy<'_> {
@@ -257,23 +245,26 @@ impl Copy<'_> {
     fn flush(&mut self) -> Result<()> {
         let transaction = self.new.transaction()?;
         let mut counters = Counters::load(&transaction)?;
-        let (rows, parked): (Vec<NewRow>, Vec<_>) =
-            self.batch.drain(..).map(|found| (found.row, found.parked)).unzip();
         let lanes = &mut LaneCache::default();
-        let answers = enqueue::store_rows(&transaction, &mut counters, lanes, &rows, u64::MAX)?;
-        for ((answer, row), parked) in answers.into_iter().zip(&rows).zip(parked) {
-            // Another row has its sequence number: the damage made one of them up.
-            let Enqueued::Stored { key, replaced: false } = answer else { continue };
+        for Found { row, parked, trust } in self.batch.drain(..) {
+            let rows = std::slice::from_ref(&row);
+            let answers = enqueue::store_rows(&transaction, &mut counters, lanes, rows, u64::MAX)?;
+            let [Enqueued::Stored { key, .. }] = answers.as_slice() else {
+                self.refused += 1;
+                continue;
+            };
             let counter = match (row.kind().is_control(), &parked) {
                 (true, _) => &mut self.recovered.control_rows,
                 (false, Some(_)) => &mut self.recovered.parked,
                 (false, None) => &mut self.recovered.rows,
             };
             *counter += 1;
+            self.recovered.uncertain += u64::from(trust != Trust::Current);
             if let Some((reason, at)) = parked {
                 let lane = lane_id(&transaction, &row.lane)?;
-                let park = Change::Park { lane, row: key, reason, at };
+                let park = Change::Park { lane, row: *key, reason, at };
                 change::apply(&transaction, &mut counters, &park)?;
+                lanes.clear();
             }
         }
         counters.save(&transaction)?;

@@ -144,6 +144,7 @@ fn the_durability_asked_for_is_the_one_in_force() {
         assert_eq!(pragma("synchronous"), expected);
         let mode: String = outbox.conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
+        assert_eq!((pragma("fullfsync"), pragma("checkpoint_fullfsync")), (1, 1), "for Apple's systems");
     }
     // With a rollback journal FULL leaves the removal of the journal, and so the commit, to chance:
     // EXTRA does not.

@@ -129,3 +129,16 @@ fn nothing_is_acknowledged_into_a_file_that_was_deleted_underneath() {
     outbox.commit(&[], &[row("a", 2)]).unwrap();
     assert_eq!(outbox.totals().unwrap().pending_rows, 2);
 }
+
+/// SQLite reports both as a full disk.
+#[test]
+fn ids_that_are_used_up_are_damage_and_no_full_disk() {
+    for table in ["levi_outbox", "levi_lanes"] {
+        let mut outbox = SqliteOutbox::in_memory(SqliteOptions::default()).unwrap();
+        outbox.commit(&[], &[row("a", 1)]).unwrap();
+        let last = "UPDATE sqlite_sequence SET seq = 9223372036854775807 WHERE name = ?1";
+        assert_eq!(outbox.conn.execute(last, [table]).unwrap(), 1);
+        let error = outbox.commit(&[], &[row("b", 1)]).unwrap_err();
+        assert!(matches!(error, OutboxError::Corrupt(_)), "{table}: {error:?}");
+    }
+}

@@ -142,7 +142,7 @@ fn a_lane_of_which_only_the_name_is_known_is_the_only_users() {
     let mut outbox = open(&path);
     sign_in(&mut outbox, "ada");
     drop(outbox);
-    let users = crate::sqlite::recovery::Users::read(&Connection::open(&path).unwrap());
+    let users = crate::sqlite::recovery::users(&path).unwrap();
     assert_eq!(users.of_lane(None), Some("ada".into()));
     assert_eq!(users.of_lane(Some(0)), None);
 }

@@ -86,12 +86,21 @@ fn shared_keys<'a>(objects: &[Object<'a>]) -> Result<Vec<Cow<'a, str>>, RestErro
     }
 }
 
-/// A JSON object with its fields in the order of the text and its values not parsed.
+/// An object with more fields than this is sorted, because the time to look for each among all others grows with the
+/// square of their number.
+const FIELDS_IN_ORDER: usize = 16;
+
+/// A JSON object with its values not parsed. Its fields are in the order of the text or, if there are many, sorted and
+/// each there once.
 struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
     /// The last value of `name`, which is the one that PostgreSQL uses.
     fn field(&self, name: &str) -> Option<&'a RawValue> {
+        if self.0.len() > FIELDS_IN_ORDER {
+            let index = self.0.binary_search_by(|(key, _)| key.as_ref().cmp(name)).ok()?;
+            return self.0.get(index).map(|(_, value)| *value);
+        }
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 }
@@ -110,6 +119,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
                 let mut fields = Vec::with_capacity(8);
                 while let Some((Key(name), value)) = map.next_entry()? {
                     fields.push((name, value));
+                }
+                if fields.len() > FIELDS_IN_ORDER {
+                    // The sort is stable, so that the last of several in the text is kept.
+                    fields.reverse();
+                    fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+                    fields.dedup_by(|(later, _), (kept, _)| later == kept);
                 }
                 Ok(Object(fields))
             }

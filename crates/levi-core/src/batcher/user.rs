@@ -1,0 +1,72 @@
+//! Whose rows are sent. When the user changes, everything that is known is about another one's rows: it is
+//! forgotten, and loaded again should that user be back.
+
+use levi_outbox::{Change, LaneId};
+use levi_types::{Now, UserId};
+
+use super::Batcher;
+use super::io::{Action, Batch, BatchId};
+use super::notice::PauseReason;
+use super::parents::Refusals;
+use super::poison::Poison;
+use crate::sync_error::SendError;
+
+impl Batcher {
+    /// For whom rows are sent; `None` if nobody was named yet.
+    pub fn user(&self) -> Option<&UserId> {
+        self.user.as_ref()
+    }
+
+    /// Whether the request was sent before the user changed.
+    pub(crate) fn is_of_another_user(&self, batch: BatchId) -> bool {
+        self.batch(batch).is_some_and(|batch| batch.user_changes != self.user_changes)
+    }
+
+    /// `user` is signed in from now on.
+    pub(super) fn user_is(&mut self, user: UserId) {
+        if self.user.as_ref() == Some(&user) {
+            return;
+        }
+        let in_flight: Vec<LaneId> =
+            self.in_flight.values().flat_map(|batch| &batch.parts).map(|part| part.lane).collect();
+        self.windows.forget_all(in_flight.into_iter());
+        self.actions.retain(|action| !is_about_a_lane(action));
+        self.refusals = Refusals::default();
+        self.poison = Poison::default();
+        self.due_timer = None;
+        self.loading = false;
+        self.dirty = true;
+        self.user_changes += 1;
+        self.user = Some(user.clone());
+        self.commit(Change::SignedIn { user });
+    }
+
+    /// The response to a request that another user's sign-in sent, or an earlier one of the present user.
+    ///
+    /// What the server has leaves the outbox. A failure costs the rows nothing, and says nothing about the
+    /// present sign-in; a wait that the server asks for is observed all the same.
+    pub(super) fn outcome_of_another_user(&mut self, now: Now, batch: Batch, result: Result<(), SendError>) {
+        for part in batch.parts {
+            self.windows.landed_elsewhere(part.lane);
+            if result.is_ok() {
+                let rows = part.rows.into_iter().map(|row| row.key).collect();
+                self.commit(Change::Acknowledge { lane: part.lane, rows, at: now.wall });
+            }
+        }
+        if let Err(SendError::Api(error)) = result
+            && let Some(asked) = error.retry_after
+        {
+            let reason = PauseReason::RetryAfter { code: error.code };
+            self.breaker.open(now.monotonic.after(asked), reason);
+        }
+        self.dirty = true;
+    }
+}
+
+/// Whether the engine is asked to do something with a lane that is at hand.
+const fn is_about_a_lane(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Load { .. } | Action::LoadLane { .. } | Action::Seal { .. } | Action::EnsureParent { .. }
+    )
+}

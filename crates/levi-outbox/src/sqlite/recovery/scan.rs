@@ -1,0 +1,290 @@
+//! Finds rows by their shape on every page, whatever table a damaged schema says the page is of.
+//!
+//! The tables of all schema versions differ in the number or the types of their columns, so that a
+//! record tells which table it is of.
+
+use std::collections::HashMap;
+
+use super::pages::{ImageId, Pages, Trust};
+use super::record::{BtreePage, Cell, PageKind, Value, column_count, columns};
+use super::users::Users;
+use crate::model::{LaneKey, RowKind};
+
+/// Which table a row is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Table {
+    Pending,
+    Parked,
+    /// What became control rows with schema 3.
+    Task,
+}
+
+impl Table {
+    /// How many columns the table's rows have.
+    pub(super) const fn columns(self) -> usize {
+        match self {
+            Self::Pending => 9,
+            Self::Parked => 12,
+            Self::Task => 10,
+        }
+    }
+}
+
+/// A row that was seen; its payload is read later.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) table: Table,
+    pub(super) trust: Trust,
+    pub(super) id: i64,
+    /// 0 for a task.
+    pub(super) lane: i64,
+    pub(super) sequence_number: i64,
+    pub(super) version: i64,
+    pub(super) image: ImageId,
+    pub(super) cell: Cell,
+}
+
+/// A lane's name, the repository that a session waits for, and the number of the lane's user.
+#[derive(Clone, Debug)]
+pub(super) struct Lane {
+    pub(super) key: LaneKey,
+    pub(super) repository: Option<LaneKey>,
+    /// `None` where only the name is known.
+    pub(super) user: Option<i64>,
+    found: LaneSource,
+}
+
+/// Where a lane's name was read, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum LaneSource {
+    Table(Trust),
+    /// The index of their names has neither repository nor user.
+    Index,
+}
+
+/// What a pass over all pages finds.
+#[derive(Default)]
+pub(super) struct Scan {
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) lanes: HashMap<i64, Lane>,
+    pub(super) users: Users,
+    /// The page of the index of the users' names, of which there are few.
+    users_index: Option<u32>,
+    /// How many rows there are, as the totals say.
+    pub(super) counted: Option<u64>,
+    counted_by: Option<Trust>,
+    /// Pages that cannot be read, and cells that make no sense on pages of ours.
+    pub(super) is_incomplete: bool,
+}
+
+impl Scan {
+    pub(super) fn of(pages: &Pages) -> Self {
+        let mut scan = Self::default();
+        for (image, trust) in pages.images() {
+            match pages.image(image) {
+                Some(bytes) => scan.page(image, trust, &bytes),
+                None => scan.is_incomplete = true,
+            }
+        }
+        scan
+    }
+
+    fn page(&mut self, image: ImageId, trust: Trust, bytes: &[u8]) {
+        let Some(page) = BtreePage::parse(image.page, bytes) else {
+            // Overflow pages and pages of lists have no type, so that damage cannot be told from one.
+            return;
+        };
+        for cell in page.cells() {
+            let local = page.local(&cell);
+            let Some(count) = column_count(local) else {
+                self.is_incomplete = true;
+                continue;
+            };
+            let Some(values) = columns(local) else { continue };
+            if page.kind == PageKind::TableLeaf {
+                self.table_row(image, trust, cell, count, &values);
+            } else {
+                self.index_entry(image, &values);
+            }
+        }
+    }
+
+    fn table_row(&mut self, image: ImageId, trust: Trust, cell: Cell, count: usize, values: &[Value<'_>]) {
+        if let Some(found) = Lane::of_record(count, values, LaneSource::Table(trust)) {
+            self.lane(cell.rowid, found);
+        } else if let Some(candidate) = candidate(image, trust, cell, count, values) {
+            self.candidates.push(candidate);
+        } else if let Some(totals) = Totals::of_record(count, values)
+            && self.counted_by.is_none_or(|by| trust < by)
+        {
+            (self.counted, self.counted_by) = (Some(totals.rows), Some(trust));
+            if let Some(user) = totals.user {
+                self.users.set_signed_in(user);
+            }
+        } else if let (2, [Value::Null, Value::Text(name)]) = (count, values)
+            && let Some(name) = utf8(name)
+        {
+            self.users.add(cell.rowid, name);
+        } else if let [Value::Text(_), Value::Text(name), Value::Text(table), Value::Integer(root), ..] =
+            values
+            && *table == b"levi_users"
+        {
+            self.users.exist();
+            if *name == b"sqlite_autoindex_levi_users_1" {
+                self.users_index = u32::try_from(*root).ok();
+            }
+        }
+    }
+
+    /// The index of the lanes' names has kind, subject and lane; that of the users' has name and user.
+    fn index_entry(&mut self, image: ImageId, values: &[Value<'_>]) {
+        match values {
+            [Value::Integer(kind), Value::Text(subject), Value::Integer(lane)] => {
+                if let Some(key) = lane_key(*kind, subject) {
+                    let found = LaneSource::Index;
+                    self.lane(*lane, Lane { key, repository: None, user: None, found });
+                }
+            }
+            [Value::Text(name), Value::Integer(user)] if self.users_index == Some(image.page) => {
+                if let Some(name) = utf8(name) {
+                    self.users.add(*user, name);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn lane(&mut self, id: i64, lane: Lane) {
+        if self.lanes.get(&id).is_none_or(|known| lane.found < known.found) {
+            self.lanes.insert(id, lane);
+        }
+    }
+}
+
+impl Lane {
+    /// A lane of any schema version.
+    fn of_record(count: usize, values: &[Value<'_>], found: LaneSource) -> Option<Self> {
+        match (count, values) {
+            // From schema 3 on. Schema 4 adds the user, which an older row has not.
+            (9 | 10, [Value::Null, Value::Integer(kind), Value::Text(subject), repository, ..]) => {
+                let repository = repository.text().and_then(utf8).map(|id| LaneKey::Repository(id.into()));
+                let user = Some(values.get(9).and_then(|user| user.integer()).unwrap_or(0));
+                Some(Self { key: lane_key(*kind, subject)?, repository, user, found })
+            }
+            // Before: 8 columns, then 7. A lane was a session's.
+            (7 | 8, [Value::Null, Value::Text(session), Value::Integer(_), ..]) => {
+                Some(Self { key: lane_key(3, session)?, repository: None, user: Some(0), found })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn lane_key(kind: i64, subject: &[u8]) -> Option<LaneKey> {
+    let subject = utf8(subject)?;
+    Some(match kind {
+        0 => LaneKey::Repository(subject.into()),
+        1 => LaneKey::Session(subject.into()),
+        2 => LaneKey::Secret(subject.into()),
+        3 => LaneKey::Messages(subject.into()),
+        _ => return None,
+    })
+}
+
+/// The lane of a row whose lane's name is lost: a name by which the row can be listed.
+pub(super) fn lost_lane(lane: i64, kind: RowKind) -> LaneKey {
+    let subject = format!("lost-{lane}");
+    match kind {
+        RowKind::Repository => LaneKey::Repository(subject.into()),
+        RowKind::Session => LaneKey::Session(subject.into()),
+        RowKind::Secret => LaneKey::Secret(subject.into()),
+        RowKind::Message => LaneKey::Messages(subject.into()),
+    }
+}
+
+fn candidate(
+    image: ImageId,
+    trust: Trust,
+    cell: Cell,
+    count: usize,
+    values: &[Value<'_>],
+) -> Option<Candidate> {
+    let row = |table, lane, sequence_number, version| {
+        let id = cell.rowid;
+        Some(Candidate { table, trust, id, lane, sequence_number, version, image, cell })
+    };
+    let version = |value: &Value<'_>| value.integer().unwrap_or(1);
+    match (count, values) {
+        (9, [Value::Null, Value::Integer(lane), Value::Integer(sequence_number), at, ..]) => {
+            row(Table::Pending, *lane, *sequence_number, version(at))
+        }
+        (12, [Value::Null, Value::Integer(lane), Value::Integer(sequence_number), at, ..]) => {
+            row(Table::Parked, *lane, *sequence_number, version(at))
+        }
+        (10, [Value::Text(_), at @ Value::Integer(_), Value::Integer(_), ..]) => {
+            row(Table::Task, 0, 0, version(at))
+        }
+        _ => None,
+    }
+}
+
+/// What the totals of any schema version say.
+struct Totals {
+    rows: u64,
+    /// Who signed in last.
+    user: Option<i64>,
+}
+
+impl Totals {
+    fn of_record(count: usize, values: &[Value<'_>]) -> Option<Self> {
+        let [Value::Null, rest @ ..] = values else { return None };
+        let counts: Vec<u64> = rest.iter().map_while(|value| u64::try_from(value.integer()?).ok()).collect();
+        let rows = match (count, counts.as_slice()) {
+            // From schema 3 on: messages and control rows, pending and parked. Schema 4 adds the user.
+            (8 | 9, [pending, _, parked, _, control, parked_control, _, ..]) => {
+                [*pending, *parked, *control, *parked_control]
+            }
+            // Before, with tasks. Schema 2 added a column.
+            (7 | 8, [pending, _, parked, _, _, tasks, ..]) => [*pending, *parked, *tasks, 0],
+            _ => return None,
+        };
+        let rows = rows.into_iter().fold(0, u64::saturating_add);
+        Some(Self { rows, user: rest.get(7).and_then(|user| user.integer()) })
+    }
+}
+
+/// The first page of a table or index, if the record is one of the schema.
+pub(super) fn root_page(record: &[u8]) -> Option<u32> {
+    match columns(record)?.as_slice() {
+        [Value::Text(_), Value::Text(_), Value::Text(_), Value::Integer(root), ..] => {
+            u32::try_from(*root).ok()
+        }
+        _ => None,
+    }
+}
+
+/// The highest id that was given out, if the page says so.
+pub(super) fn last_id(number: u32, bytes: &[u8]) -> Option<i64> {
+    let page = BtreePage::parse(number, bytes).filter(|page| page.kind == PageKind::TableLeaf)?;
+    page.cells().iter().find_map(|cell| match columns(page.local(cell))?.as_slice() {
+        [Value::Text(b"levi_outbox"), Value::Integer(last)] => Some(*last),
+        _ => None,
+    })
+}
+
+/// The highest id of a pending row on the page.
+pub(super) fn highest_id(number: u32, bytes: &[u8]) -> Option<i64> {
+    let page = BtreePage::parse(number, bytes).filter(|page| page.kind == PageKind::TableLeaf)?;
+    let is_row = |cell: &&Cell| column_count(page.local(cell)) == Some(Table::Pending.columns());
+    let is_pending = |cell: &&Cell| {
+        matches!(
+            columns(page.local(cell)).as_deref(),
+            Some([Value::Null, Value::Integer(_), Value::Integer(_), ..])
+        )
+    };
+    page.cells().iter().filter(is_row).filter(is_pending).map(|cell| cell.rowid).max()
+}
+
+pub(super) fn utf8(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
