@@ -5,11 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use levi::core::SystemClock;
 use levi::outbox::sqlite::DataDir as DataDirectory;
-use levi::types::CredentialName;
+use levi::transport::{SignInPace, WaitLeft};
+use levi::types::{Clock as _, CredentialName, CredentialsError, SecretString};
 use levi::{
-    Credentials as _, DatabaseKey, DeviceId, DevicePrivateKey, FileCredentials, HttpOptions, Levi,
-    LeviConfig, SqliteSessionStore, UserId,
+    Credentials, DatabaseKey, DeviceId, DevicePrivateKey, FileCredentials, HttpOptions, Levi, LeviConfig,
+    SqliteSessionStore, UserId,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -63,6 +65,30 @@ pub(crate) fn project(data_dir: &Path) -> Result<Option<Project>, CliError> {
     }
 }
 
+/// The credentials of a data directory that may not exist yet: it is created when something is saved, so that a
+/// refused sign-in leaves nothing behind.
+pub(crate) struct CreatedOnSave(pub(crate) PathBuf);
+
+impl CreatedOnSave {
+    fn open(&self) -> Result<FileCredentials, CredentialsError> {
+        FileCredentials::open(credentials_path(&self.0))
+    }
+}
+
+impl Credentials for CreatedOnSave {
+    fn load(&self, name: &CredentialName) -> Result<Option<SecretString>, CredentialsError> {
+        if credentials_path(&self.0).exists() { self.open()?.load(name) } else { Ok(None) }
+    }
+
+    fn save(&self, name: &CredentialName, secret: &SecretString) -> Result<(), CredentialsError> {
+        self.open()?.save(name, secret)
+    }
+
+    fn remove(&self, name: &CredentialName) -> Result<(), CredentialsError> {
+        self.open()?.remove(name)
+    }
+}
+
 impl DataDir {
     /// Opens the directory. If it does not exist, creates it, accessible to this user only.
     pub(crate) fn open(path: PathBuf) -> Result<Self, CliError> {
@@ -77,6 +103,14 @@ impl DataDir {
     /// Whether a sign-in is stored. The server may have ended it.
     pub(crate) fn has_sign_in(&self) -> Result<bool, CliError> {
         Ok(self.credentials.load(&CredentialName::SignIn)?.is_some())
+    }
+
+    /// What is left of a wait that the sign-in server asked for.
+    pub(crate) fn sign_in_wait(&self) -> Result<Option<WaitLeft>, CliError> {
+        let stored = self.credentials.load(&CredentialName::SignInWait)?;
+        let mut pace = SignInPace::new(LeviConfig::default().longest_delay());
+        // Exposed because it is stored with the secrets without being one.
+        Ok(pace.left(SystemClock::new().now(), stored.as_ref().map(SecretString::expose)))
     }
 
     pub(crate) fn database_key(&self) -> Result<DatabaseKey, CliError> {

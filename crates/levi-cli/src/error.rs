@@ -1,14 +1,16 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use levi::outbox::OutboxError;
 use levi::outbox::sqlite::AdminError;
 use levi::transport::{ApiError, HttpConfigError, SignInError, TokenError};
-use levi::types::{AuthError, CredentialsError, StoreError};
+use levi::types::{AuthError, CredentialsError, FinalWord, StoreError};
 use levi::{BuildError, DeviceId, NotConnected, ReadError, SessionId, StartError, SyncError};
 
 use crate::exit::Exit;
+use crate::text::seconds;
 
 /// Why a command failed. The text says what to do and holds no secret.
 #[derive(Debug, thiserror::Error)]
@@ -47,13 +49,20 @@ pub(crate) enum CliError {
     Credentials(#[from] CredentialsError),
     #[error("{0}")]
     Store(Arc<StoreError>),
-    #[error(transparent)]
-    SignIn(#[from] SignInError),
-    #[error(transparent)]
-    Token(TokenError),
-    #[error("the sign-in cannot be used at the moment: {0}")]
-    SignInUnavailable(String),
-    #[error("the request to Supabase failed: {0}; run `levi doctor --server`")]
+    #[error("{0}, with `levi login`")]
+    SignInEnded(FinalWord),
+    #[error("{why}{wait}", wait = try_again(*retry_after))]
+    SignInUnavailable { why: String, retry_after: Option<Duration> },
+    #[error(
+        "the project does not accept a token that the sign-in server granted a moment ago ({code}); the sign-in is \
+         still valid; run this again in a moment, and if it fails for longer, compare the clocks and the JWT keys of \
+         the project's servers", code = .0.code
+    )]
+    TokenNotAccepted(ApiError),
+    #[error(
+        "the request to Supabase failed: {error}{wait}; run `levi doctor --server`",
+        error = .0, wait = try_again(.0.retry_after)
+    )]
     Server(ApiError),
     #[error(transparent)]
     Read(ReadError),
@@ -111,11 +120,8 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::OtherProject | Self::OtherUser | Self::NotSignedIn | Self::NoDevice => Exit::NotSignedIn,
-            Self::SignIn(SignInError::Refused { .. }) => Exit::NotSignedIn,
-            Self::Token(TokenError::NotSignedIn | TokenError::Refused { .. }) => Exit::NotSignedIn,
-            Self::Token(TokenError::Unavailable(_)) | Self::SignIn(_) | Self::SignInUnavailable(_) => {
-                Exit::Server
-            }
+            Self::SignInEnded(_) => Exit::NotSignedIn,
+            Self::SignInUnavailable { .. } | Self::TokenNotAccepted(_) => Exit::Server,
             Self::NoAnswer | Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
             Self::Owned { .. } => Exit::Owned,
             Self::Usage(_)
@@ -164,10 +170,13 @@ impl From<StartError> for CliError {
 
 impl From<TokenError> for CliError {
     fn from(error: TokenError) -> Self {
-        match error {
-            TokenError::NotSignedIn => Self::NotSignedIn,
-            other => Self::Token(other),
-        }
+        AuthError::from(error).into()
+    }
+}
+
+impl From<SignInError> for CliError {
+    fn from(error: SignInError) -> Self {
+        TokenError::from(error).into()
     }
 }
 
@@ -175,7 +184,8 @@ impl From<AuthError> for CliError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::SignedOut => Self::NotSignedIn,
-            AuthError::Unavailable(why) => Self::SignInUnavailable(why),
+            AuthError::Ended(word) => Self::SignInEnded(word),
+            AuthError::Unavailable { why, retry_after } => Self::SignInUnavailable { why, retry_after },
             AuthError::OtherUser { .. } => Self::OtherUser,
         }
     }
@@ -183,8 +193,9 @@ impl From<AuthError> for CliError {
 
 impl From<ApiError> for CliError {
     fn from(error: ApiError) -> Self {
+        // A command asks for a fresh token before it says so.
         if error.verdict == levi::transport::Verdict::SignedOut {
-            Self::NotSignedIn
+            Self::TokenNotAccepted(error)
         } else {
             Self::Server(error)
         }
@@ -196,7 +207,8 @@ impl From<SyncError> for CliError {
         match error {
             SyncError::NotAuthenticated => Self::NotSignedIn,
             SyncError::NoDeviceIdentity => Self::NoDevice,
-            SyncError::SignInUnavailable(why) => Self::SignInUnavailable(why),
+            SyncError::SignIn(auth) | SyncError::TokenRefused { auth, .. } => auth.into(),
+            SyncError::Supabase(error) => error.into(),
             SyncError::Store(error) => Self::Store(error),
             other => Self::Sync(other),
         }
@@ -211,4 +223,9 @@ impl From<ReadError> for CliError {
             other => Self::Read(other),
         }
     }
+}
+
+/// When the server's wait is over, if it asked for one.
+fn try_again(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(String::new, |wait| format!("; next try in {}", seconds(wait.as_secs_f64())))
 }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::sync::Arc;
 
 use clap::Args;
-use levi::transport::{HttpSignIn, SignIn as _, Tokens, user_of_token};
+use levi::transport::{HttpSignIn, Tokens, user_of_token};
 use levi::types::SecretString;
 use levi::{HttpOptions, RefreshingAuth};
 use serde::{Deserialize, Serialize};
@@ -63,12 +63,13 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
     let known = data_dir::project(&path)?;
     let http = connection::address(&args.project, known.as_ref())?;
     let sign_in = Arc::new(HttpSignIn::new(&http)?);
+    let auth = RefreshingAuth::new(sign_in, Arc::new(data_dir::CreatedOnSave(path.clone())));
     let tokens = if args.tokens_stdin {
         tokens_from_stdin()?
     } else {
         let email = email(&args)?;
         let password = password(&args)?;
-        sign_in.with_password(&email, &password).await?
+        auth.grant(&email, &password).await?
     };
     if user_of_token(&tokens.access_token).is_some_and(|user| user != tokens.user_id) {
         return Err(CliError::Usage("the access token is another user's than user_id says"));
@@ -79,7 +80,6 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
     }
     let data_dir = DataDir::open(path)?;
     data_dir.save_project(&project(&http, &tokens))?;
-    let auth = RefreshingAuth::new(sign_in, data_dir.credentials());
     let user_id = tokens.user_id.clone();
     auth.adopt(tokens).await?;
     let name = args.device_name.unwrap_or_else(machine_name);

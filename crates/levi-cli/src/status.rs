@@ -32,11 +32,19 @@ struct Status {
     project: Option<String>,
     user_id: Option<String>,
     signed_in: bool,
+    /// A wait that the sign-in server asked for.
+    sign_in_wait: Option<SignInWait>,
     device_id: Option<String>,
     /// Whether a daemon or another `levi` process owns the outbox; `null` if the lock file cannot
     /// be read.
     daemon_running: Option<bool>,
     outbox: Option<OutboxStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct SignInWait {
+    code: String,
+    next_try_in_seconds: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,10 +97,11 @@ pub(crate) fn run(args: &StatusArgs, console: Console) -> Result<Exit, CliError>
 
 fn read(path: &Path) -> Result<Status, CliError> {
     let project = data_dir::project(path)?;
-    let (mut signed_in, mut device_id) = (false, None);
+    let (mut signed_in, mut sign_in_wait, mut device_id) = (false, None, None);
     if data_dir::credentials_path(path).exists() {
         let data_dir = DataDir::open(path.to_owned())?;
         signed_in = data_dir.has_sign_in()?;
+        sign_in_wait = data_dir.sign_in_wait()?;
         device_id = data_dir.device_id()?.map(|id| id.to_string());
     }
     let outbox = data_dir::outbox_path(path);
@@ -101,6 +110,8 @@ fn read(path: &Path) -> Result<Status, CliError> {
         user_id: project.as_ref().map(|project| project.user_id.to_string()),
         project: project.map(|project| project.url),
         signed_in,
+        sign_in_wait: sign_in_wait
+            .map(|wait| SignInWait { code: wait.code, next_try_in_seconds: wait.left.as_secs_f64() }),
         device_id,
         daemon_running: owner::is_owned(&outbox),
         outbox: outbox.exists().then(|| read_outbox(&outbox)).transpose()?,
@@ -167,6 +178,10 @@ fn lines(status: &Status) -> Vec<String> {
         (Some(project), _, _) => format!("signed out      of {project}; run `levi login`"),
         (None, ..) => "signed out      run `levi login`".to_owned(),
     });
+    if let Some(SignInWait { code, next_try_in_seconds }) = &status.sign_in_wait {
+        let next = seconds(*next_try_in_seconds);
+        lines.push(format!("                waiting for the sign-in server ({code}), next try in {next}"));
+    }
     if let Some(device) = &status.device_id {
         lines.push(format!("device          {device}"));
     }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use levi::core::SystemClock;
 use levi::outbox::Reason;
+use levi::types::Clock as _;
 use levi::{Levi, PauseReason, Receipt, Status};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::CliError;
 use crate::progress::Progress;
+use crate::text::seconds;
 
 /// How long the worker may take to load the stored sign-in.
 const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -111,15 +114,26 @@ fn only_blocked_rows_are_left(status: &Status) -> bool {
 
 fn state(status: &Status) -> String {
     match (&status.paused, &status.last_error) {
-        (Some(paused), _) => format!("paused: {}", paused.to_reason().detail),
+        (Some(paused), _) => format!("paused: {}{}", paused.to_reason().detail, next_try(status)),
         (None, Some(error)) => format!("will try again ({})", error.code),
         (None, None) => String::new(),
     }
 }
 
+/// When Levi tries again by itself.
+fn next_try(status: &Status) -> String {
+    let now = SystemClock::new().now().wall;
+    status
+        .next_attempt
+        .map_or_else(String::new, |at| format!(", next try in {}", seconds(at.since(now).as_secs_f64())))
+}
+
 fn reason(status: &Status) -> Option<Reason> {
     let parked = status.parked_parents.first().map(|parent| parent.reason.clone());
-    let paused = status.paused.as_ref().map(PauseReason::to_reason).or(parked);
+    let paused = status.paused.as_ref().map(PauseReason::to_reason);
+    let paused = paused
+        .map(|Reason { code, detail }| Reason { code, detail: format!("{detail}{}", next_try(status)) })
+        .or(parked);
     let error = status.last_error.as_ref();
     paused.or_else(|| {
         error.map(|error| Reason { code: error.code.clone(), detail: "the server's last response".into() })

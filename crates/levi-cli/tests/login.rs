@@ -137,3 +137,56 @@ fn sharing_with_an_unknown_device_blames_the_id_and_not_this_device() {
     let ran = laptop.run(&["share", unknown]).assert_code(2);
     assert!(ran.err.contains(&format!("none of your active devices has the id {unknown}")), "{}", ran.err);
 }
+
+/// The password is right, the sign-in still valid, and the server said when to come back.
+#[test]
+fn a_sign_in_server_that_stumbles_is_named_and_not_asked_again_before_its_wait_is_over() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync"], lines(["before"])).assert_code(0);
+    let faults = project.server.faults();
+    let hook = r#"{"code":422,"error_code":"hook_timeout","msg":"m"}"#;
+    faults.plan(Scope::auth(), Times::Next(2), Fault::Answer(Canned::new(422).body(hook)));
+    project.server.expire_tokens(&project.user_id);
+    for command in ["pull", "doctor"] {
+        let args: &[&str] = if command == "doctor" { &["doctor", "--server"] } else { &["pull"] };
+        let ran = laptop.run(args).assert_code(if command == "doctor" { 7 } else { 5 });
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(said.contains("hook_timeout"), "{said}");
+        assert!(!said.contains("levi login") && !said.contains("password"), "{said}");
+    }
+    laptop.run(&["pull"]).assert_code(0);
+
+    let fired = faults.fired();
+    faults.plan(Scope::auth(), Times::Next(100), Fault::Answer(Canned::new(429).header("Retry-After", "60")));
+    project.server.expire_tokens(&project.user_id);
+    for _ in 0..3 {
+        let ran = laptop.run(&["pull"]).assert_code(5);
+        assert!(ran.err.contains("next try in"), "{}", ran.err);
+    }
+    let ran = laptop.login(PASSWORD).assert_code(5);
+    assert!(ran.err.contains("next try in"), "{}", ran.err);
+    let status = laptop.run(&["status"]);
+    assert!(status.out.contains("waiting for the sign-in server (429), next try in"), "{}", status.out);
+    assert_eq!(faults.fired(), fired + 1);
+}
+
+/// What helps is another thing than a new password.
+#[test]
+fn a_sign_in_that_needs_something_first_names_it() {
+    let project = Project::new();
+    let laptop = project.blank("laptop");
+    let table = [
+        (400, r#"{"error_code":"email_not_confirmed"}"#, 5, "confirm the email address"),
+        (400, r#"{"error_code":"captcha_failed"}"#, 5, "project's own page"),
+        (401, r#"{"message":"Invalid API key"}"#, 5, "check the publishable key"),
+        (404, "", 5, "check the project's address"),
+        (400, r#"{"error_code":"user_banned"}"#, 4, "ask the project's owner"),
+    ];
+    for (status, body, code, advice) in table {
+        let answer = Fault::Answer(Canned::new(status).header("Content-Type", "application/json").body(body));
+        project.server.faults().plan(Scope::auth(), Times::Next(1), answer);
+        let ran = laptop.login(PASSWORD).assert_code(code);
+        assert!(ran.err.contains(advice), "{}", ran.err);
+    }
+}

@@ -3,7 +3,6 @@
 
 #[doc(hidden)]
 pub mod batcher;
-mod clock;
 mod config;
 mod control;
 mod control_row;
@@ -27,12 +26,12 @@ mod worker;
 mod write_messages;
 
 pub use batcher::PauseReason;
-pub use clock::SystemClock;
 pub use config::{Flush, InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
 pub use control::{ControlQueue, ControlSender, Presence, Step};
 pub use control_row::rows_to_restore;
 pub use engine::{Receipt, StoredError, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};
+pub use levi_transport::SystemClock;
 pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, SessionsPage, UnreadableMessage};
 pub use secrets_cache::SecretsCache;
 pub use server::{DeviceTrust, last_sequence_number};

@@ -4,6 +4,7 @@
 mod keyring;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use levi_crypto::envelope::{DevicePrivateKey, EnvelopeError};
 use levi_crypto::message::{self, MessagePosition};
@@ -17,7 +18,7 @@ use self::keyring::Keyring;
 use crate::opening::Opening;
 use crate::reads::{Reads, Retries};
 use crate::secrets_cache::SecretsCache;
-use crate::server::{DeviceTrust, Server, ThisDevice};
+use crate::server::{DeviceTrust, RequestError, Server, ThisDevice};
 
 /// The most rows in a row that cannot be read and that one [`Reader::pull`] goes past.
 const MOST_UNREADABLE: usize = 100_000;
@@ -153,6 +154,26 @@ pub enum ReadError {
     /// The envelope cannot be opened: another sender, recipient or session, or altered.
     #[error("the session's secret cannot be opened: {0}")]
     Envelope(#[from] EnvelopeError),
+}
+
+impl From<RequestError> for ReadError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Api(error) => Self::Supabase(error),
+            RequestError::TokenRefused { auth, .. } => Self::Auth(auth),
+        }
+    }
+}
+
+impl ReadError {
+    /// How long the project or the sign-in server asked the caller to wait.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Supabase(error) => error.retry_after,
+            Self::Auth(error) => error.retry_after(),
+            _ => None,
+        }
+    }
 }
 
 impl Reader {

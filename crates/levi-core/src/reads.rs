@@ -11,12 +11,12 @@ use levi_transport::{
     ApiError, DevicesOf, MessagesOf, PageSource, PassedOver, RowsPage, SecretsFor, Select, SharedPageSize,
     Verdict, next_page, read_all, read_one,
 };
-use levi_types::{AuthSession, DeviceId, SessionId};
+use levi_types::{AuthError, AuthSession, DeviceId, SessionId};
 use rand::rand_core::TryRng as _;
 use rand::rngs::SysRng;
 
 use crate::delay::delay;
-use crate::server::Server;
+use crate::server::{RequestError, Server};
 
 /// The longest single wait of a read. What takes longer is the caller's to decide.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -71,30 +71,33 @@ pub(crate) struct Reads<'a> {
     retries: Retries,
     /// With the token that was accepted last.
     auth: Mutex<AuthSession>,
+    /// Why there was no other token when the last one was refused.
+    no_token: Mutex<Option<AuthError>>,
 }
 
 impl<'a> Reads<'a> {
     pub(crate) fn new(server: &'a Server, auth: &AuthSession, retries: Retries) -> Self {
-        Self { server, retries, auth: Mutex::new(auth.clone()) }
+        Self { server, retries, auth: Mutex::new(auth.clone()), no_token: Mutex::default() }
     }
 
     /// The user's active devices that have a public key. A row that cannot be read is named.
     pub(crate) async fn active_devices(
         &self,
-    ) -> Result<Vec<Result<DeviceRow, PassedOver<DeviceId>>>, ApiError> {
+    ) -> Result<Vec<Result<DeviceRow, PassedOver<DeviceId>>>, RequestError> {
         let user = self.auth().user_id.clone();
-        read_all(self, &DevicesOf(&user), &self.server.sizes.devices, MOST_DEVICES).await
+        let read = read_all(self, &DevicesOf(&user), &self.server.sizes.devices, MOST_DEVICES).await;
+        read.map_err(|error| self.named(error))
     }
 
     /// One device, active or not.
-    pub(crate) async fn device(&self, device: &DeviceId) -> Result<Option<DeviceRow>, ApiError> {
-        let rows: Vec<DeviceRow> = decode_rows(&read_one(self, Select::device(device)).await?)?;
+    pub(crate) async fn device(&self, device: &DeviceId) -> Result<Option<DeviceRow>, RequestError> {
+        let rows: Vec<DeviceRow> = decode_rows(&self.read_one(Select::device(device)).await?)?;
         Ok(rows.into_iter().find(|row| row.id == *device))
     }
 
     /// The device that owns the session, if the server knows the session.
-    pub(crate) async fn session_owner(&self, session: &SessionId) -> Result<Option<DeviceId>, ApiError> {
-        let owners: Vec<SessionOwner> = decode_rows(&read_one(self, Select::session_owner(session)).await?)?;
+    pub(crate) async fn session_owner(&self, session: &SessionId) -> Result<Option<DeviceId>, RequestError> {
+        let owners: Vec<SessionOwner> = decode_rows(&self.read_one(Select::session_owner(session)).await?)?;
         Ok(owners.into_iter().find(|owner| owner.id == *session).map(|owner| owner.device_id))
     }
 
@@ -103,8 +106,8 @@ impl<'a> Reads<'a> {
         &self,
         session: &SessionId,
         device: &DeviceId,
-    ) -> Result<Option<SecretRow>, ApiError> {
-        let rows: Vec<SecretRow> = decode_rows(&read_one(self, Select::secret(session, device)).await?)?;
+    ) -> Result<Option<SecretRow>, RequestError> {
+        let rows: Vec<SecretRow> = decode_rows(&self.read_one(Select::secret(session, device)).await?)?;
         Ok(rows.into_iter().next())
     }
 
@@ -114,8 +117,9 @@ impl<'a> Reads<'a> {
         device: &DeviceId,
         after: Option<&SessionId>,
         limit: u32,
-    ) -> Result<RowsPage<SecretRow, SessionId>, ApiError> {
-        next_page(self, &SecretsFor(device), after, limit, &self.server.sizes.secrets).await
+    ) -> Result<RowsPage<SecretRow, SessionId>, RequestError> {
+        let read = next_page(self, &SecretsFor(device), after, limit, &self.server.sizes.secrets).await;
+        read.map_err(|error| self.named(error))
     }
 
     /// At most `limit` messages past `after`.
@@ -124,8 +128,34 @@ impl<'a> Reads<'a> {
         session: &SessionId,
         after: Option<i64>,
         limit: u32,
-    ) -> Result<RowsPage<MessageRow, i64>, ApiError> {
-        next_page(self, &MessagesOf(session), after.as_ref(), limit, &self.server.sizes.messages).await
+    ) -> Result<RowsPage<MessageRow, i64>, RequestError> {
+        let sizes = &self.server.sizes.messages;
+        let read = next_page(self, &MessagesOf(session), after.as_ref(), limit, sizes).await;
+        read.map_err(|error| self.named(error))
+    }
+
+    async fn read_one(&self, select: Select) -> Result<Vec<u8>, RequestError> {
+        read_one(self, select).await.map_err(|error| self.named(error))
+    }
+
+    /// Tells a refused token from other refusals.
+    fn named(&self, refusal: ApiError) -> RequestError {
+        match self.no_token.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(auth) => RequestError::TokenRefused { refusal, auth },
+            None => RequestError::Api(refusal),
+        }
+    }
+
+    /// A token other than the one that was refused.
+    async fn refresh(&self, auth: &AuthSession, refusal: ApiError) -> Result<AuthSession, ApiError> {
+        match self.server.refresh(auth, refusal).await {
+            Ok(fresh) => Ok(fresh),
+            Err(RequestError::Api(refusal)) => Err(refusal),
+            Err(RequestError::TokenRefused { refusal, auth }) => {
+                *self.no_token.lock().unwrap_or_else(PoisonError::into_inner) = Some(auth);
+                Err(refusal)
+            }
+        }
     }
 
     fn auth(&self) -> std::sync::MutexGuard<'_, AuthSession> {
@@ -140,7 +170,7 @@ impl PageSource for Reads<'_> {
         let auth = self.auth().clone();
         match self.server.supabase.select(&auth.access_token, select.clone()).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
-                let fresh = self.server.refresh(&auth, error).await?;
+                let fresh = self.refresh(&auth, error).await?;
                 *self.auth() = fresh.clone();
                 self.server.supabase.select(&fresh.access_token, select).await
             }

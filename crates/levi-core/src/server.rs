@@ -60,6 +60,21 @@ impl ThisDevice {
     }
 }
 
+/// Why a request failed.
+#[derive(Debug)]
+pub(crate) enum RequestError {
+    /// The server refused it or could not be reached.
+    Api(ApiError),
+    /// The server refused the token, and there is no other one.
+    TokenRefused { refusal: ApiError, auth: AuthError },
+}
+
+impl From<ApiError> for RequestError {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
 impl Server {
     pub(crate) fn new(supabase: Arc<dyn Supabase>, auth: Arc<dyn Auth>, cache: SecretsCache) -> Self {
         Self { supabase, auth, cache, sizes: PageSizes::default() }
@@ -86,18 +101,18 @@ impl Server {
         Reads::new(self, auth, retries)
     }
 
-    pub(crate) async fn upsert<T: Record>(&self, auth: &AuthSession, rows: &[T]) -> Result<(), ApiError> {
+    pub(crate) async fn upsert<T: Record>(&self, auth: &AuthSession, rows: &[T]) -> Result<(), RequestError> {
         match self.supabase.upsert(&auth.access_token, upsert_of(rows)).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
                 let auth = self.refresh(auth, error).await?;
-                self.supabase.upsert(&auth.access_token, upsert_of(rows)).await
+                Ok(self.supabase.upsert(&auth.access_token, upsert_of(rows)).await?)
             }
-            result => result,
+            result => Ok(result?),
         }
     }
 
     /// Inserts a row unless its key is taken. Says whether it was inserted.
-    pub(crate) async fn insert<T: Record>(&self, auth: &AuthSession, row: T) -> Result<bool, ApiError> {
+    pub(crate) async fn insert<T: Record>(&self, auth: &AuthSession, row: T) -> Result<bool, RequestError> {
         let rows = [row];
         let body = match self.supabase.insert(&auth.access_token, upsert_of(&rows)).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
@@ -111,7 +126,7 @@ impl Server {
     }
 
     /// Updates the rows that a filter selects. Says whether there was one.
-    pub(crate) async fn update(&self, auth: &AuthSession, update: Update) -> Result<bool, ApiError> {
+    pub(crate) async fn update(&self, auth: &AuthSession, update: Update) -> Result<bool, RequestError> {
         let body = match self.supabase.update(&auth.access_token, update.clone()).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
                 let auth = self.refresh(auth, error).await?;
@@ -123,13 +138,13 @@ impl Server {
         Ok(!updated.is_empty())
     }
 
-    pub(crate) async fn select(&self, auth: &AuthSession, select: Select) -> Result<Vec<u8>, ApiError> {
+    pub(crate) async fn select(&self, auth: &AuthSession, select: Select) -> Result<Vec<u8>, RequestError> {
         match self.supabase.select(&auth.access_token, select.clone()).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
                 let auth = self.refresh(auth, error).await?;
-                self.supabase.select(&auth.access_token, select).await
+                Ok(self.supabase.select(&auth.access_token, select).await?)
             }
-            result => result,
+            result => Ok(result?),
         }
     }
 
@@ -140,14 +155,16 @@ impl Server {
         &self,
         auth: &AuthSession,
         rows: &'r [T],
-    ) -> Result<Vec<(&'r T, ApiError)>, ApiError> {
+    ) -> Result<Vec<(&'r T, ApiError)>, RequestError> {
         let mut refused: Vec<(&T, ApiError)> = Vec::new();
         let mut left: Vec<&[T]> = if rows.is_empty() { Vec::new() } else { vec![rows] };
         while let Some(some) = left.pop() {
             match (self.upsert(auth, some).await, some) {
                 (Ok(()), _) => {}
-                (Err(error), [row]) if blames_rows(error.verdict) => refused.push((row, error)),
-                (Err(error), _) if blames_rows(error.verdict) => {
+                (Err(RequestError::Api(error)), [row]) if blames_rows(error.verdict) => {
+                    refused.push((row, error));
+                }
+                (Err(RequestError::Api(error)), _) if blames_rows(error.verdict) => {
                     let (first, second) = some.split_at(some.len() / 2);
                     left.extend([second, first]);
                 }
@@ -158,7 +175,7 @@ impl Server {
         if refused.len() == rows.len()
             && let Some((_, error)) = refused.first()
         {
-            return Err(error.clone());
+            return Err(error.clone().into());
         }
         Ok(refused)
     }
@@ -168,17 +185,17 @@ impl Server {
         &self,
         auth: &AuthSession,
         session: &SessionId,
-    ) -> Result<Option<i64>, ApiError> {
+    ) -> Result<Option<i64>, RequestError> {
         let rows: Vec<MessageRow> = decode_rows(&self.select(auth, Select::last_message(session)).await?)?;
         Ok(rows.into_iter().next().map(|row| row.sequence_number))
     }
 
-    /// A token of the same user other than the refused one, or the refusal where there is none.
+    /// A token of the same user other than the refused one.
     pub(crate) async fn refresh(
         &self,
         stale: &AuthSession,
         refusal: ApiError,
-    ) -> Result<AuthSession, ApiError> {
+    ) -> Result<AuthSession, RequestError> {
         let fresh = self.auth.refresh(&stale.access_token).await.and_then(|fresh| {
             self.check(&fresh)?;
             if fresh.user_id == stale.user_id {
@@ -186,10 +203,7 @@ impl Server {
             }
             Err(AuthError::OtherUser { expected: stale.user_id.clone(), found: fresh.user_id })
         });
-        fresh.map_err(|error| {
-            tracing::info!("no fresh token: {error}");
-            refusal
-        })
+        fresh.map_err(|auth| RequestError::TokenRefused { refusal, auth })
     }
 }
 

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use levi_crypto::envelope::EnvelopeError;
 use levi_crypto::{SealError, SessionSecretError};
@@ -11,6 +12,7 @@ use levi_types::{
 };
 
 use crate::error::EnqueueError;
+use crate::server::RequestError;
 
 /// The code of a parked row of a session that was deleted elsewhere.
 pub(crate) const SESSION_GONE: &str = "session_gone";
@@ -76,9 +78,17 @@ pub enum SyncError {
     /// Some devices cannot be given the secret for now; the others have it. Levi tries again.
     #[error("{0}")]
     DevicesSkipped(SkippedDevices),
-    /// The sign-in cannot be used now.
+    /// The sign-in cannot be used now, or has ended.
     #[error("{0}")]
-    SignInUnavailable(String),
+    SignIn(AuthError),
+    /// Supabase refused the token, and there is no other one.
+    #[error("Supabase refused the token ({code}): {auth}", code = .refusal.code)]
+    TokenRefused {
+        /// The refusal.
+        refusal: ApiError,
+        /// Why there is no other token.
+        auth: AuthError,
+    },
     /// It waits in the outbox, for its parent or until something is sent again.
     #[error("it waits: {} ({})", .0.code, .0.detail)]
     Waiting(Reason),
@@ -147,8 +157,8 @@ impl From<AuthError> for SyncError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::SignedOut => Self::NotAuthenticated,
-            AuthError::Unavailable(why) => Self::SignInUnavailable(why),
             AuthError::OtherUser { expected, found } => Self::OtherUser { expected, found },
+            other => Self::SignIn(other),
         }
     }
 }
@@ -165,6 +175,15 @@ impl From<ApiError> for SyncError {
     }
 }
 
+impl From<RequestError> for SyncError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Api(error) => Self::Supabase(error),
+            RequestError::TokenRefused { refusal, auth } => Self::TokenRefused { refusal, auth },
+        }
+    }
+}
+
 impl From<StoreError> for SyncError {
     fn from(error: StoreError) -> Self {
         Self::Store(Arc::new(error))
@@ -175,7 +194,7 @@ impl SyncError {
     /// A short code, for logs and the outbox: the server's own words quote rows, and so paths and names.
     pub fn code(&self) -> &str {
         match self {
-            Self::Supabase(error) => &error.code,
+            Self::Supabase(error) | Self::TokenRefused { refusal: error, .. } => &error.code,
             Self::Waiting(reason) => &reason.code,
             Self::NotAuthenticated => "signed_out",
             Self::OtherUser { .. } => "other_user",
@@ -183,7 +202,7 @@ impl SyncError {
             Self::SecretNotFound(_) => "missing_secret",
             Self::SecretNotStored(_) => "no_database_key",
             Self::Store(_) => "session_store",
-            Self::SignInUnavailable(_) => "sign_in",
+            Self::SignIn(_) => "sign_in",
             Self::RepositoryNotFound(_) => "repository_not_found",
             Self::SessionNotFound(_) => "session_not_found",
             Self::UnknownRow => "unknown_row",
@@ -194,6 +213,15 @@ impl SyncError {
             Self::UnknownStatus(_) | Self::NotAUuid(_) | Self::InvalidRecord(_) => "invalid",
             Self::DevicesSkipped(_) => "devices_skipped",
             Self::Encryption(_) => "encryption",
+        }
+    }
+
+    /// How long the project or the sign-in server asked the caller to wait.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Supabase(error) => error.retry_after,
+            Self::SignIn(auth) | Self::TokenRefused { auth, .. } => auth.retry_after(),
+            _ => None,
         }
     }
 
@@ -226,7 +254,8 @@ impl SendError {
 impl From<SyncError> for SendError {
     fn from(error: SyncError) -> Self {
         match error {
-            SyncError::Supabase(error) => Self::Api(error),
+            // The batcher asks for a token by itself, for messages as well.
+            SyncError::Supabase(error) | SyncError::TokenRefused { refusal: error, .. } => Self::Api(error),
             // As for a refused token: nothing is counted, and the sign-in is asked for again.
             SyncError::OtherUser { .. } => {
                 Self::Api(ApiError::new(Verdict::SignedOut, error.code(), error.to_string()))
@@ -237,7 +266,7 @@ impl From<SyncError> for SendError {
             | SyncError::Store(_)
             | SyncError::Waiting(_)
             | SyncError::DevicesSkipped(_)
-            | SyncError::SignInUnavailable(_) => Self::Wait(error),
+            | SyncError::SignIn(_) => Self::Wait(error),
             _ => Self::Never(error),
         }
     }

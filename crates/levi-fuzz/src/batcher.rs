@@ -65,7 +65,7 @@ impl Harness {
             200..=215 => self.handle(Input::SignedIn),
             216..=223 => self.handle(Input::SignedOut),
             224..=231 => self.handle(Input::NetworkChanged),
-            232..=239 => self.handle(Input::RefreshUnavailable),
+            232..=239 => self.handle(Input::RefreshUnavailable { retry_after: None }),
             240..=247 => self.handle(Input::StoreFailed(reason("full"))),
             248..=253 => self.handle(Input::Wake(Written::Unknown)),
             254 | 255 => self.handle(Input::ControlSenderReady),

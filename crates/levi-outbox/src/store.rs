@@ -145,6 +145,15 @@ pub trait OutboxStore: Send {
     /// [`OutboxError`] when the store cannot be read.
     fn user(&self) -> Result<Option<UserId>, OutboxError>;
 
+    /// Until when requests wait, as the last [`Change::Pause`] says. A store that does not keep it returns `None`; after
+    /// a restart the server then asks again.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
+        Ok(None)
+    }
+
     /// What waits for users other than the one who signed in last, ordered by user.
     ///
     /// Costs a look at every lane, and at the rows of those that are held.

@@ -10,7 +10,7 @@ use levi_outbox::{
     Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
     PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
-use levi_types::{SessionId, UserId};
+use levi_types::{SessionId, UserId, Wall};
 
 use crate::model::Model;
 use crate::plan::StoreKind;
@@ -243,6 +243,12 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         inner.store.get()?.user()
+    }
+
+    fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.paused_until()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -12,13 +12,14 @@ mod run;
 mod sender;
 mod server;
 mod shrink;
+mod sign_in;
 mod simulation;
 mod tables;
 
 pub use model::{Arrival, Violation};
 pub use plan::{
     DiskFault, MessageKind, Moment, Plan, RefreshEnd, ScheduledEvent, ServerFault, SessionSetup,
-    SessionState, Setup, SimEvent, StoreKind,
+    SessionState, Setup, SignInFault, SimEvent, StoreKind,
 };
 pub use random::Random;
 pub use run::{Campaign, Failing, Summary, replay, run};

@@ -21,6 +21,12 @@ pub(crate) const POISON: &str = "22P02";
 pub(crate) struct Server {
     /// The one token of each user that is valid. Its remainder says whose it is.
     tokens: [u32; USERS],
+    /// When the newest token was granted, by this server's own time.
+    granted_at: Duration,
+    /// How long the device slept.
+    slept: Duration,
+    /// How far this server's clock is behind that of the sign-in server, until when.
+    behind: Option<(Duration, Duration)>,
     /// What is wrong, until when.
     faults: Vec<(ServerFault, Duration)>,
     pub(crate) tables: Tables,
@@ -51,8 +57,15 @@ impl Served {
 
 impl Server {
     pub(crate) fn new(sessions: &[SessionSetup], taken_folders: bool) -> Self {
-        let tables = Tables::new(sessions, taken_folders);
-        Self { tokens: [2, 3], faults: Vec::new(), tables, requests: 0 }
+        Self {
+            tokens: [2, 3],
+            granted_at: Duration::ZERO,
+            slept: Duration::ZERO,
+            behind: None,
+            faults: Vec::new(),
+            tables: Tables::new(sessions, taken_folders),
+            requests: 0,
+        }
     }
 
     /// The token that a user gets now.
@@ -69,6 +82,25 @@ impl Server {
         self.faults.push((fault, until));
     }
 
+    /// The sign-in server grants the valid token.
+    pub(crate) fn granted(&mut self, now: Duration) {
+        self.granted_at = now + self.slept;
+    }
+
+    /// Time passes here while the device sleeps.
+    pub(crate) fn sleep(&mut self, time: Duration) {
+        self.slept += time;
+    }
+
+    pub(crate) fn clock_is_behind(&mut self, by: Duration, until: Duration) {
+        self.behind = Some((by, until));
+    }
+
+    /// Whether a token that was granted a moment ago seems to come from the future.
+    fn is_from_the_future(&self, now: Duration) -> bool {
+        self.behind.is_some_and(|(by, until)| until > now && now + self.slept < self.granted_at + by)
+    }
+
     pub(crate) fn session_appears(&mut self, session: usize) {
         self.tables.change(session, |session| (session.known, session.forbidden) = (true, false));
     }
@@ -81,6 +113,7 @@ impl Server {
     /// Everything that is wrong is mended. Sessions that Levi itself can send are left to Levi.
     pub(crate) fn heal(&mut self, sessions: &[SessionSetup], deleted: impl Fn(usize) -> bool) {
         self.faults.clear();
+        self.behind = None;
         for (number, session) in sessions.iter().enumerate() {
             let is_left_to_levi = matches!(session.state, SessionState::Local | SessionState::OwnedByAnother);
             if !is_left_to_levi && !deleted(number) {
@@ -254,6 +287,9 @@ impl Server {
             || self.fault(now, |fault| *fault == ServerFault::Unauthorized).is_some()
         {
             return Some(late(Verdict::SignedOut, "PGRST301", zero));
+        }
+        if self.is_from_the_future(now) {
+            return Some(late(Verdict::SignedOut, "PGRST303", zero));
         }
         if self.fault(now, |fault| *fault == ServerFault::Schema).is_some() {
             return Some(late(Verdict::SchemaMismatch, "PGRST204", zero));

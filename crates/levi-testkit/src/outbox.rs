@@ -9,7 +9,7 @@ use levi_outbox::{
     Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
     PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
-use levi_types::{SessionId, UserId};
+use levi_types::{SessionId, UserId, Wall};
 
 /// Wraps a store and makes its commits and reads fail, or its commits take longer, on command.
 ///
@@ -260,6 +260,11 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
     fn user(&self) -> Result<Option<UserId>, OutboxError> {
         self.faults.read()?;
         self.inner.user()
+    }
+
+    fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
+        self.faults.read()?;
+        self.inner.paused_until()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -4,6 +4,7 @@
 mod api_error;
 mod auth;
 mod classify;
+mod clock;
 #[cfg(feature = "http")]
 mod http;
 mod json;
@@ -17,8 +18,9 @@ mod table;
 pub use api_error::{ApiError, Verdict};
 #[cfg(feature = "http")]
 pub use auth::{RefreshingAuth, TokenError};
-pub use auth::{StoredAuth, user_of_token};
-pub use classify::{ResponseHead, classify, offenders};
+pub use auth::{SignInPace, StoredAuth, WaitLeft, user_of_token};
+pub use classify::{ResponseHead, classify, classify_sign_in, offenders};
+pub use clock::SystemClock;
 #[cfg(feature = "http")]
 pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};
 pub use paging::{

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 #[cfg(feature = "http")]
 use levi_types::AuthSession;
-use levi_types::{AccessToken, RefreshToken, SecretString, UserId};
+use levi_types::{AccessToken, FinalWord, RefreshToken, SecretString, UserId};
 
 use crate::api_error::ApiError;
 
@@ -29,11 +29,17 @@ impl Tokens {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {
-    /// Wrong password, or a revoked or used refresh token: a person must sign in again.
-    #[error("the sign-in was refused ({code}); sign in again")]
-    Refused {
-        /// GoTrue's error code, or the HTTP status.
-        code: String,
+    /// The sign-in server's own final word.
+    #[error("{0}")]
+    Refused(FinalWord),
+    /// The sign-in server wants something that another attempt does not bring by itself, and names it. A sign-in that
+    /// exists is still valid, and a refresh is tried again.
+    #[error("the sign-in server refuses for now ({code}): {action}", code = .error.code)]
+    ActionNeeded {
+        /// The server's answer.
+        error: ApiError,
+        /// What a person can do.
+        action: &'static str,
     },
     /// No response, or one after which a later try may succeed.
     #[error("the sign-in server cannot be used now: {0}")]

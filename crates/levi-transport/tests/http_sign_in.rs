@@ -4,9 +4,11 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{KEY, Server, Step};
 use levi_transport::{HttpSignIn, HttpSupabase, SignIn, SignInError, Tokens, Verdict};
-use levi_types::RefreshToken;
+use levi_types::{FinalWord, RefreshToken};
 
 const GRANTED: &str = r#"{"access_token":"acc","token_type":"bearer","expires_in":3600,"expires_at":1,
     "refresh_token":"ref","user":{"id":"u-1","email":"a@example.com"},"weak_password":null}"#;
@@ -66,14 +68,13 @@ async fn refused_is_what_the_sign_in_server_itself_refuses() {
             r#"{"code":403,"error_code":"session_not_found","msg":"gone"}"#,
             "session_not_found",
         ),
-        (
-            "422 Unprocessable",
-            r#"{"code":422,"error_code":"validation_failed","msg":"m"}"#,
-            "validation_failed",
-        ),
+        ("403 Forbidden", r#"{"code":"user_banned","message":"User is banned"}"#, "user_banned"),
     ];
     for (status, body, code) in table {
-        assert_eq!(refresh(json(status, body)).await, SignInError::Refused { code: code.to_owned() });
+        assert_eq!(
+            refresh(json(status, body)).await,
+            SignInError::Refused(FinalWord::from_code(code).unwrap())
+        );
     }
 }
 
@@ -87,9 +88,24 @@ async fn every_other_error_is_temporary() {
         (
             json("429 Too Many", r#"{"code":429,"error_code":"over_request_rate_limit","msg":"m"}"#),
             busy,
-            "429",
+            "over_request_rate_limit",
         ),
-        (json("500 Oops", r#"{"code":500,"error_code":"unexpected_failure","msg":"m"}"#), busy, "500"),
+        (
+            json("500 Oops", r#"{"code":500,"error_code":"unexpected_failure","msg":"m"}"#),
+            busy,
+            "unexpected_failure",
+        ),
+        (
+            json("422 Oops", r#"{"code":422,"error_code":"hook_timeout","msg":"m"}"#),
+            Verdict::Unexpected,
+            "hook_timeout",
+        ),
+        (json("400 Oops", r#"{"error":"server_error"}"#), Verdict::Unexpected, "server_error"),
+        (
+            json("422 Oops", r#"{"code":422,"error_code":"validation_failed","msg":"m"}"#),
+            Verdict::Unexpected,
+            "validation_failed",
+        ),
         (page, busy, "403"),
         (json("404 Not Found", r#"{"message":"no Route matched"}"#), Verdict::Unexpected, "404"),
         (json("302 Found", ""), Verdict::Unexpected, "302"),
@@ -112,7 +128,28 @@ async fn every_other_error_is_temporary() {
         let error = refresh(step).await;
         assert!(!format!("{error} {error:?}").contains("hidden"));
         assert!(!format!("{error} {error:?}").contains("a-refresh-token"));
-        let SignInError::Unavailable(error) = error else { panic!("{error:?}") };
+        let (SignInError::Unavailable(error) | SignInError::ActionNeeded { error, .. }) = error else {
+            panic!("{error:?}")
+        };
         assert_eq!((error.verdict, error.code.as_str()), (verdict, code));
+    }
+}
+
+/// Seconds, or a date, which is read by the server's own clock: this device's is years off.
+#[tokio::test]
+async fn a_wait_that_the_sign_in_server_asks_for_is_part_of_the_error() {
+    let table: [(&'static [(&str, &str)], Option<u64>); 4] = [
+        (&[("retry-after", "60")], Some(60)),
+        (
+            &[("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT"), ("date", "Sun, 06 Nov 1994 08:49:37 GMT")],
+            Some(60),
+        ),
+        (&[("retry-after", "86400")], Some(3_600)),
+        (&[], None),
+    ];
+    for (headers, seconds) in table {
+        let error = refresh(Step::Answer("429 Too Many", headers, String::new())).await;
+        let SignInError::Unavailable(error) = error else { panic!("{error:?}") };
+        assert_eq!(error.retry_after, seconds.map(Duration::from_secs), "{headers:?}");
     }
 }

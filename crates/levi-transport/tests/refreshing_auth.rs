@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use levi_transport::{ApiError, RefreshingAuth, SignIn, SignInError, TokenError, Tokens, Verdict};
 use levi_types::{
-    AccessToken, CredentialName, Credentials, CredentialsError, PortErrorKind, RefreshToken, SecretString,
+    AccessToken, AuthError, Clock, CredentialName, Credentials, CredentialsError, FinalWord, Now,
+    PortErrorKind, RefreshToken, SecretString,
 };
 use tokio::sync::Semaphore;
 
@@ -47,6 +49,7 @@ impl SignIn for Server {
 struct Store {
     log: Log,
     secret: Mutex<Option<SecretString>>,
+    wait: Mutex<Option<SecretString>>,
     broken: Mutex<bool>,
 }
 
@@ -61,12 +64,19 @@ impl Store {
 
 impl Credentials for Store {
     fn load(&self, name: &CredentialName) -> Result<Option<SecretString>, CredentialsError> {
-        assert_eq!(*name, CredentialName::SignIn);
-        Ok(self.secret.lock().unwrap().clone())
+        Ok(match name {
+            CredentialName::SignIn => self.secret.lock().unwrap().clone(),
+            CredentialName::SignInWait => self.wait.lock().unwrap().clone(),
+            other => panic!("{other:?}"),
+        })
     }
 
-    fn save(&self, _: &CredentialName, secret: &SecretString) -> Result<(), CredentialsError> {
+    fn save(&self, name: &CredentialName, secret: &SecretString) -> Result<(), CredentialsError> {
         self.check()?;
+        if *name == CredentialName::SignInWait {
+            *self.wait.lock().unwrap() = Some(secret.clone());
+            return Ok(());
+        }
         let json: serde_json::Value = serde_json::from_str(secret.expose()).unwrap();
         self.log.lock().unwrap().push(format!("save {}", json["refresh_token"].as_str().unwrap()));
         *self.secret.lock().unwrap() = Some(secret.clone());
@@ -139,11 +149,39 @@ impl World {
 }
 
 fn refused() -> Option<SignInError> {
-    Some(SignInError::Refused { code: "session_not_found".to_owned() })
+    Some(SignInError::Refused(FinalWord::SessionNotFound))
 }
 
 fn unavailable() -> Option<SignInError> {
     Some(SignInError::Unavailable(ApiError::new(Verdict::Unreachable, "timeout", "")))
+}
+
+fn too_many(seconds: u64) -> Option<SignInError> {
+    let error = ApiError::new(Verdict::Busy, "429", "").with_retry_after(Duration::from_secs(seconds));
+    Some(SignInError::Unavailable(error))
+}
+
+/// Clocks that the test sets.
+#[derive(Default)]
+struct Clocks(Mutex<Now>);
+
+impl Clocks {
+    fn advance(&self, seconds: u64) {
+        let time = Duration::from_secs(seconds);
+        let now = &mut *self.0.lock().unwrap();
+        *now = Now { monotonic: now.monotonic.after(time), wall: now.wall.after(time) };
+    }
+
+    fn sleep(&self, seconds: u64) {
+        let now = &mut *self.0.lock().unwrap();
+        now.wall = now.wall.after(Duration::from_secs(seconds));
+    }
+}
+
+impl Clock for Clocks {
+    fn now(&self) -> Now {
+        *self.0.lock().unwrap()
+    }
 }
 
 /// A hundred callers with the same stale token, all waiting before the server answers.
@@ -230,12 +268,12 @@ async fn unsaved_tokens_are_dropped_for_a_newer_sign_in_of_another_process() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_remembered_until_the_next_sign_in() {
+async fn a_final_word_is_remembered_until_the_next_sign_in() {
     let world = World::new();
     world.refuse(refused());
     for _ in 0..3 {
         let error = world.refresh(1).await.unwrap_err();
-        assert!(matches!(&error, TokenError::Refused { code } if code == "session_not_found"));
+        assert!(matches!(&error, TokenError::Refused(FinalWord::SessionNotFound)), "{error:?}");
         assert!(!error.is_transient());
     }
     assert_eq!(world.log(), ["refresh r1"]);
@@ -312,4 +350,66 @@ async fn an_unreadable_sign_in_is_an_error_that_does_not_quote_it() {
     assert!(!format!("{error} {error:?}").contains("hidden"), "{error:?}");
     world.auth.adopt(tokens(2)).await.unwrap();
     assert_eq!(world.refresh(1).await.unwrap(), "a2", "signing in again puts it right");
+}
+
+/// What is left of the wait, from a call that sent no request.
+fn left(result: Result<String, TokenError>) -> u64 {
+    let error = result.unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
+    let AuthError::Unavailable { retry_after, .. } = AuthError::from(error) else { panic!() };
+    retry_after.unwrap().as_secs()
+}
+
+#[tokio::test]
+async fn nothing_is_sent_before_a_wait_is_over_that_the_server_asked_for_not_even_after_a_restart() {
+    let world = World::new();
+    let clocks = Arc::new(Clocks::default());
+    let longest = Duration::from_secs(330);
+    let start = || {
+        let clock = clocks.clone() as Arc<dyn Clock>;
+        let auth = RefreshingAuth::with_pace(world.server.clone(), world.store.clone(), clock, longest);
+        World { auth, log: world.log.clone(), server: world.server.clone(), store: world.store.clone() }
+    };
+    let daemon = start();
+    world.refuse(too_many(60));
+    assert_eq!(left(daemon.refresh(1).await), 60);
+    world.refuse(None);
+    clocks.advance(20);
+    assert_eq!(left(daemon.refresh(1).await), 40);
+    clocks.advance(10);
+    let command = start();
+    assert_eq!(left(command.refresh(1).await), 30, "a second process reads the wait");
+    let error = command.auth.sign_in("a@example.com", &"password".into()).await.unwrap_err();
+    assert_eq!(AuthError::from(error).retry_after(), Some(Duration::from_secs(30)));
+    assert_eq!(world.log(), ["refresh r1"]);
+    clocks.sleep(31);
+    assert_eq!(daemon.refresh(1).await.unwrap(), "a2", "the machine slept longer than that");
+
+    // One answer does not stop everything for longer than Levi's own delays do.
+    world.refuse(too_many(3_600));
+    assert_eq!(left(daemon.refresh(2).await), 3_600);
+    world.refuse(None);
+    clocks.advance(331);
+    assert_eq!(start().refresh(2).await.unwrap(), "a3");
+}
+
+/// None of these is the sign-in server's final word.
+#[tokio::test]
+async fn what_is_no_final_word_is_asked_for_again() {
+    let world = World::new();
+    let hook = ApiError::new(Verdict::Unexpected, "hook_timeout", "");
+    let unconfirmed = ApiError::new(Verdict::Unexpected, "email_not_confirmed", "");
+    let stumbles = [
+        SignInError::Unavailable(hook),
+        SignInError::ActionNeeded { error: unconfirmed, action: "confirm the email address" },
+    ];
+    for stumble in stumbles {
+        world.refuse(Some(stumble));
+        let error = world.refresh(1).await.unwrap_err();
+        assert!(error.is_transient(), "{error:?}");
+        assert!(matches!(AuthError::from(error), AuthError::Unavailable { .. }));
+    }
+    world.refuse(None);
+    assert_eq!(world.refresh(1).await.unwrap(), "a2");
+    assert_eq!(world.log(), ["refresh r1", "refresh r1", "refresh r1", "save r2"]);
 }

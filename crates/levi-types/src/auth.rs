@@ -1,8 +1,10 @@
 //! Who is signed in, and with which token.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
-use crate::{AccessToken, UserId};
+use crate::{AccessToken, FinalWord, UserId};
 
 /// A signed-in user and the token for requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +18,21 @@ pub struct AuthSession {
 /// Why there is no session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// Nobody is signed in, or the sign-in was revoked: a person must sign in.
+    /// Nobody is signed in: a person must sign in.
     #[error("nobody is signed in")]
     SignedOut,
-    /// The keychain is locked or the sign-in server does not respond; a later call may succeed.
-    #[error("the sign-in cannot be used now: {0}")]
-    Unavailable(String),
+    /// The sign-in server ended the sign-in.
+    #[error("{0}")]
+    Ended(FinalWord),
+    /// The keychain is locked, or the sign-in server does not answer or answers with anything but a
+    /// [`FinalWord`]; a later call may succeed.
+    #[error("the sign-in cannot be used now: {why}")]
+    Unavailable {
+        /// What happened, in words for people.
+        why: String,
+        /// How long the sign-in server asked the caller to wait. Earlier calls fail.
+        retry_after: Option<Duration>,
+    },
     /// Another user is signed in than the one for whom this was made or recorded.
     #[error(
         "user {found} is signed in, and this is user {expected}'s; sign in as that user, or make a new one"
@@ -32,6 +43,21 @@ pub enum AuthError {
         /// Who is signed in.
         found: UserId,
     },
+}
+
+impl AuthError {
+    /// [`Unavailable`](Self::Unavailable) without a requested wait.
+    pub fn unavailable(why: impl Into<String>) -> Self {
+        Self::Unavailable { why: why.into(), retry_after: None }
+    }
+
+    /// How long the sign-in server asked the caller to wait.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::SignedOut | Self::Ended(_) | Self::OtherUser { .. } => None,
+        }
+    }
 }
 
 /// Where the session of the signed-in user comes from.

@@ -4,17 +4,20 @@
 mod auth;
 mod clock;
 mod context;
+mod final_word;
 mod id;
 mod message;
 mod ports;
 mod record;
 mod secret;
 mod session;
+mod timeline;
 mod uuid;
 
 pub use auth::{Auth, AuthError, AuthSession};
 pub use clock::{Clock, Monotonic, Now, Wall};
 pub use context::SyncContext;
+pub use final_word::FinalWord;
 pub use id::{DeviceId, MessageId, RepositoryId, SessionId, UserId};
 pub use message::{InvalidMessage, MAX_ID_BYTES, MessageSyncRequest, check_id};
 pub use ports::{
@@ -24,4 +27,5 @@ pub use ports::{
 pub use record::{InvalidRecord, MAX_TEXT_BYTES};
 pub use secret::{AccessToken, RefreshToken, SecretString};
 pub use session::{CodingSession, Repository, SessionStatus, UnknownStatus};
+pub use timeline::{Tick, Timeline};
 pub use uuid::{NotAUuid, is_canonical_uuid};

@@ -187,6 +187,10 @@ pub trait Credentials: Send + Sync {
 pub enum CredentialName {
     /// The user id and both tokens, as one JSON object, so that they change in one write.
     SignIn,
+    /// Until when the sign-in server asked for no further request. Not a secret, but it must outlive a restart, and
+    /// be seen by every process that uses the sign-in. It has its own name, because a process that learns of a wait
+    /// must not write back tokens that another one has replaced.
+    SignInWait,
     /// This device's id on the server.
     DeviceId,
     /// This device's X25519 private key.
@@ -200,6 +204,7 @@ impl CredentialName {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::SignIn => "sign-in",
+            Self::SignInWait => "sign-in-wait",
             Self::DeviceId => "device-id",
             Self::DevicePrivateKey => "device-private-key",
             Self::DatabaseKey => "database-key",

@@ -168,7 +168,9 @@ impl LeviBuilder {
             (Some(auth), _) => Some(auth),
             (None, Some(credentials)) => {
                 let sign_in = Arc::new(HttpSignIn::new(&self.http)?);
-                Some(Arc::new(RefreshingAuth::new(sign_in, credentials)) as Arc<dyn Auth>)
+                let (clock, longest) = (Arc::clone(&self.clock), self.config.longest_delay());
+                let auth = RefreshingAuth::with_pace(sign_in, credentials, clock, longest);
+                Some(Arc::new(auth) as Arc<dyn Auth>)
             }
             (None, None) => None,
         };

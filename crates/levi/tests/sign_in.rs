@@ -9,10 +9,10 @@ use std::time::Duration;
 use levi::transport::HttpSignIn;
 use levi::types::CredentialName;
 use levi::{
-    Credentials, FileCredentials, Levi, LeviConfig, PauseReason, RefreshingAuth, SessionId, Status,
-    SyncContext,
+    Credentials, DatabaseKey, FileCredentials, Levi, LeviConfig, PauseReason, RefreshingAuth, SessionId,
+    Status, SyncContext,
 };
-use levi_testkit::supabase::{Fault, Scope, Stats, Times};
+use levi_testkit::supabase::{Canned, Fault, Scope, Stats, Times};
 use levi_transport::Table;
 use world::{EMAIL, PASSWORD, World, database_key, request, secret};
 
@@ -27,11 +27,19 @@ async fn signed_in(
     config: LeviConfig,
     sessions: usize,
 ) -> (Levi, Vec<SessionId>, Arc<FileCredentials>) {
+    signed_in_with(world, config, sessions, database_key()).await
+}
+
+async fn signed_in_with(
+    world: &World,
+    config: LeviConfig,
+    sessions: usize,
+    key: DatabaseKey,
+) -> (Levi, Vec<SessionId>, Arc<FileCredentials>) {
     let credentials = Arc::new(FileCredentials::open(world.path("credentials")).unwrap());
     let sign_in = Arc::new(HttpSignIn::new(&world.http()).unwrap());
     let auth = RefreshingAuth::new(sign_in, credentials.clone());
     auth.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
-    let key = database_key();
     let store = world.store(&key);
     let levi = Levi::builder(world.http(), store.clone())
         .config(config)
@@ -154,4 +162,111 @@ async fn a_revoked_session_pauses_and_says_so_and_set_context_resumes_without_a_
     levi.set_context(SyncContext { access_token }).await;
     levi.synced(&receipt).await.unwrap();
     levi.shutdown(Duration::from_secs(5)).await;
+}
+
+fn stumble(status: u16, body: &str) -> Fault {
+    Fault::Answer(Canned::new(status).header("Content-Type", "application/json").body(body))
+}
+
+/// Nothing that the sign-in server says in these answers ends a sign-in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_outlives_a_sign_in_server_that_stumbles() {
+    let world = World::new(1).await;
+    let (levi, sessions, _credentials) = signed_in(&world, world.config(), 1).await;
+    let stumbles = [
+        (422, r#"{"code":422,"error_code":"hook_timeout","msg":"m"}"#),
+        (400, r#"{"error":"server_error"}"#),
+        (400, "{}"),
+        (401, r#"{"message":"Invalid API key"}"#),
+        (403, "<html></html>"),
+        (404, r#"{"message":"no Route matched"}"#),
+        (429, ""),
+        (503, ""),
+    ];
+    for (number, (status, body)) in (1..).zip(stumbles) {
+        world.server.faults().plan(Scope::auth(), Times::Next(1), stumble(status, body));
+        world.server.expire_tokens(&world.user_id);
+        let receipt = levi.enqueue_durable(request(&sessions[0], number, "while it stumbles")).await.unwrap();
+        levi.synced(&receipt).await.unwrap();
+    }
+    assert_eq!(world.server.stats().refreshes, 8);
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
+/// The project's clock is behind that of the sign-in server: it refuses a token that was just granted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_token_that_the_project_refuses_for_a_moment_is_not_refreshed_again() {
+    let world = World::new(1).await;
+    let (levi, sessions, _credentials) = signed_in(&world, world.config(), 1).await;
+    let future = Fault::Answer(Canned::error(401, "PGRST303", "JWT issued at future"));
+    world.server.faults().plan(Scope::table(Table::Messages), Times::Next(4), future);
+    let receipt = levi.enqueue_durable(request(&sessions[0], 1, "too fresh")).await.unwrap();
+    levi.synced(&receipt).await.unwrap();
+    assert_eq!(world.server.stats().refreshes, 1);
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
+/// Neither calls, nor hints that the network is back, nor a restart make Levi ask before the wait is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_to_the_sign_in_server_before_the_wait_that_it_asks_for_is_over() {
+    let world = World::new(1).await;
+    let config = LeviConfig { data_dir: world.config().data_dir, ..LeviConfig::default() };
+    let key = database_key();
+    let (levi, sessions, credentials) = signed_in_with(&world, config.clone(), 1, key.clone()).await;
+    let faults = world.server.faults();
+    let too_many = Fault::Answer(Canned::new(429).header("Retry-After", "60"));
+    faults.plan(Scope::auth(), Times::Next(100), too_many);
+    world.server.expire_tokens(&world.user_id);
+    levi.enqueue_durable(request(&sessions[0], 1, "one")).await.unwrap();
+    let unavailable = |status: &Status| status.paused == Some(PauseReason::SignInUnavailable);
+    let mut status = levi.watch_status();
+    status.wait_for(unavailable).await.unwrap();
+    for number in 2..5 {
+        levi.network_changed();
+        levi.enqueue_durable(request(&sessions[0], number, "one more")).await.unwrap();
+    }
+    let (device, device_key) = world.device_key(0);
+    let reader = levi.reader(device, device_key).unwrap();
+    let error = reader.session_secret(&sessions[0]).await.unwrap_err();
+    let left = error.retry_after().unwrap_or_default();
+    assert!(left > Duration::from_secs(30) && left <= Duration::from_secs(60), "{error}");
+    levi.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(faults.fired(), 1);
+
+    let levi = Levi::builder(world.http(), world.store(&key))
+        .config(config)
+        .database_key(key)
+        .credentials(credentials)
+        .build()
+        .unwrap();
+    levi.start().unwrap();
+    levi.watch_status().wait_for(unavailable).await.unwrap();
+    let next = levi.status().next_attempt.unwrap();
+    assert!(
+        next > levi::types::Clock::now(&levi::core::SystemClock::new()).wall.after(Duration::from_secs(20))
+    );
+    levi.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(faults.fired(), 1, "the new process knows the wait");
+}
+
+/// A daemon that brings tokens itself: its token is used again, because nobody took it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_the_daemon_brought_is_used_again_after_a_refusal() {
+    let world = World::new(1).await;
+    let key = database_key();
+    let (levi, sessions, _credentials) = signed_in_with(&world, world.config(), 1, key.clone()).await;
+    levi.shutdown(Duration::from_secs(5)).await;
+    let alone = Levi::builder(world.http(), world.store(&key))
+        .config(world.config())
+        .database_key(key)
+        .build()
+        .unwrap();
+    alone.start().unwrap();
+    let future = Fault::Answer(Canned::error(401, "PGRST303", "JWT issued at future"));
+    world.server.faults().plan(Scope::table(Table::Messages), Times::Next(3), future);
+    let access_token = world.server.sign_in(&world.user_id).unwrap().access_token;
+    alone.set_context(SyncContext { access_token }).await;
+    let receipt = alone.enqueue_durable(request(&sessions[0], 1, "too fresh")).await.unwrap();
+    alone.synced(&receipt).await.unwrap();
+    alone.shutdown(Duration::from_secs(5)).await;
 }

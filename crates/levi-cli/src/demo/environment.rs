@@ -104,7 +104,7 @@ impl Environment {
         let http = HttpOptions::new(url, key);
         match HttpSignIn::new(&http)?.with_password(&email, &password).await {
             Ok(_) => {}
-            Err(SignInError::Refused { .. }) => sign_up(&http, &email, &password).await?,
+            Err(SignInError::Refused(_)) => sign_up(&http, &email, &password).await?,
             Err(error) => return Err(error.into()),
         }
         Ok(Self { server: Server::Project { url: url.to_owned() }, http, email, password })

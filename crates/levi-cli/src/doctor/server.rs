@@ -64,11 +64,11 @@ async fn reach(connection: &Connection, findings: &mut Findings) -> Result<bool,
         }
         Ok(Err(error)) => error,
         Err(error) => {
-            findings.problem(
-                "server",
-                error.to_string(),
-                "try again; if it fails again, run `levi login`",
-            )?;
+            let advice = match error {
+                CliError::NotSignedIn | CliError::SignInEnded(_) => "run `levi login`",
+                _ => "the sign-in is still valid; run this again in a moment",
+            };
+            findings.problem("server", error.to_string(), advice)?;
             return Ok(false);
         }
     };
@@ -76,7 +76,9 @@ async fn reach(connection: &Connection, findings: &mut Findings) -> Result<bool,
         Verdict::Unreachable => {
             "check the address and the network; a paused project must be restored in the dashboard"
         }
-        Verdict::SignedOut => "run `levi login`; if that fails too, check the publishable key",
+        Verdict::SignedOut => {
+            "the token is a moment old: run this again in a moment; if it fails again, compare the clocks and the JWT keys of the project's servers"
+        }
         Verdict::ProjectUnavailable => "the project is paused, restricted or read-only; see its dashboard",
         Verdict::Busy => "try again in a moment; if it fails again, see the project's dashboard",
         // The checks of each table explain the refusal.

@@ -1,8 +1,10 @@
 //! The batcher's inputs and actions. They contain ids, sizes, attempts and verdicts only, so that a
 //! trace of them can be printed.
 
+use std::time::Duration;
+
 use levi_outbox::{Change, Due, LaneId, LaneKey, Reason, RowHead, RowKey};
-use levi_types::{SessionId, UserId};
+use levi_types::{SessionId, UserId, Wall};
 
 use super::Notice;
 use crate::sync_error::SendError;
@@ -119,14 +121,25 @@ pub enum Input {
     /// There is no token, or it was taken away.
     SignedOut,
     /// [`Action::Refresh`] brought no token; a later attempt may.
-    RefreshUnavailable,
-    /// [`Action::Refresh`] brought no token, because the user must sign in.
+    RefreshUnavailable {
+        /// How long the sign-in server asked the caller to wait.
+        retry_after: Option<Duration>,
+    },
+    /// [`Action::Refresh`] brought no token, because only the daemon can replace the present one.
+    RefreshImpossible,
+    /// [`Action::Refresh`] brought no token, because nobody is signed in, or the sign-in server ended the
+    /// sign-in: the user must sign in.
     RefreshRefused,
+    /// The server asked an earlier process for no further request before this time.
+    Paused {
+        /// When requests may be sent again.
+        until: Wall,
+    },
     /// The outbox could not be read or written.
     StoreFailed(Reason),
     /// A commit succeeded.
     Committed,
-    /// The network may be back: forget delays and try now.
+    /// The network may be back, or the machine is awake again: forget delays and try now.
     NetworkChanged,
     /// No new rows will come: send what is due without waiting for more.
     Stop,
@@ -212,8 +225,8 @@ pub enum Action {
         /// The refused row.
         row: RowKey,
     },
-    /// Ask for a fresh token; the response is [`Input::SignedIn`], [`Input::RefreshUnavailable`] or
-    /// [`Input::RefreshRefused`].
+    /// Ask for a fresh token; the response is [`Input::SignedIn`], [`Input::RefreshUnavailable`],
+    /// [`Input::RefreshImpossible`] or [`Input::RefreshRefused`].
     Refresh,
     /// Try again to commit what could not be committed.
     RetryCommit,

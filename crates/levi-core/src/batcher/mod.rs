@@ -30,7 +30,7 @@ use levi_types::{Monotonic, Now, UserId};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
 
-use self::auth_gate::AuthGate;
+use self::auth_gate::{AuthGate, Next};
 use self::breaker::Breaker;
 use self::flush::FlushRate;
 pub use self::io::{Action, Batch, BatchId, Input, LaneRows, Parent, Part, SealResult, Written};
@@ -152,11 +152,22 @@ impl Batcher {
             Input::User(user) => self.user_is(user),
             Input::SignedInUnnamed => self.signed_in_unnamed(now),
             Input::UserUnknown => self.auth.user_unknown(),
-            Input::RefreshUnavailable => {
+            Input::RefreshUnavailable { retry_after } => {
+                let at_least = self.bounded(retry_after);
                 let (backoff, random) = (self.config.backoff(), &mut self.random);
-                self.auth.refresh_unavailable(now.monotonic, |n| backoff.delay(n, random.draw()));
+                let delay = |waits| backoff.delay(waits, random.draw()).max(at_least);
+                self.auth.refresh_unavailable(now.monotonic, delay);
+            }
+            Input::RefreshImpossible => {
+                let (backoff, random) = (self.config.backoff(), &mut self.random);
+                self.auth.refresh_impossible(now.monotonic, |waits| backoff.delay(waits, random.draw()));
             }
             Input::RefreshRefused => self.auth.refresh_refused(),
+            Input::Paused { until } => {
+                let left = self.bounded(Some(until.since(now.wall)));
+                let reason = PauseReason::RetryAfter { code: "retry_after".to_owned() };
+                self.breaker.open(now.monotonic.after(left), reason);
+            }
             Input::StoreFailed(reason) => self.store_failed(now, reason),
             Input::Committed => self.storage.worked(),
             Input::NetworkChanged => self.network_changed(now),
@@ -173,7 +184,7 @@ impl Batcher {
     pub fn handle_timeout(&mut self, now: Now) {
         self.now = now;
         let paused_before = self.paused();
-        if self.auth.expire(now.monotonic) {
+        if self.auth.expire(now.monotonic) == Some(Next::Refresh) {
             self.actions.push_back(Action::Refresh);
         }
         let storage_expired = self.storage.expire(now.monotonic);
@@ -320,12 +331,17 @@ impl Batcher {
     fn defer(&mut self, now: Now, lane: LaneId, reason: Reason, at_least: Duration) {
         let attempts = self.windows.lane(lane).map_or(1, |lane| lane.attempts.saturating_add(1));
         let delay = self.config.backoff().delay(attempts, self.random.draw());
-        let delay = delay.max(at_least.min(self.config.longest_delay()));
+        let delay = delay.max(at_least);
         let code = reason.code.clone();
         self.commit(Change::Defer { lane, due_at: now.wall.after(delay), attempts, reason });
         self.windows.remove(lane);
         self.due_at_latest(now.monotonic.after(delay));
         self.actions.push_back(Action::Notice(Notice::Delayed { delay, code }));
+    }
+
+    /// The wait that a server asked for. One answer must not stop everything for longer than Levi's own delays do.
+    fn bounded(&self, retry_after: Option<Duration>) -> Duration {
+        retry_after.unwrap_or_default().min(self.config.longest_delay())
     }
 
     fn due_at_latest(&mut self, at: Monotonic) {

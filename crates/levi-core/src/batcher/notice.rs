@@ -40,9 +40,12 @@ pub enum PauseReason {
     UnknownUser,
     /// A fresh token is being asked for.
     Refreshing,
-    /// No fresh token for now, because the keychain is locked or the sign-in server does not
-    /// answer. Levi asks again by itself.
+    /// No fresh token for now, because the keychain is locked, or because the sign-in server does not
+    /// answer, or answers with anything but the end of the sign-in. Levi asks again by itself.
     SignInUnavailable,
+    /// The project refuses a token that nobody took away: one that was granted a moment ago, or one that
+    /// the daemon brought and only the daemon can replace. Levi uses it again by itself.
+    TokenNotAccepted,
     /// The project refuses everything: a missing table, read-only, paused, or every row refused alike.
     Project {
         /// The server's code.
@@ -75,7 +78,10 @@ impl PauseReason {
             Self::UnknownUser => ("unknown_user".into(), "the access token does not say whose it is".into()),
             Self::Refreshing => ("refreshing".into(), "waiting for a fresh token".into()),
             Self::SignInUnavailable => {
-                ("sign_in_unavailable".into(), "the keychain or the sign-in server cannot be used now".into())
+                ("sign_in_unavailable".into(), "waiting for the sign-in server or the keychain".into())
+            }
+            Self::TokenNotAccepted => {
+                ("token_not_accepted".into(), "waiting for the project to accept the token".into())
             }
             Self::Project { code, detail } => (code.clone(), detail.clone()),
             Self::RetryAfter { code } => (code.clone(), "the server asked for a pause".into()),

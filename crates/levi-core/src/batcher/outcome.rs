@@ -6,6 +6,7 @@ use levi_outbox::{Change, LaneId, LaneKey, Reason, RowId, RowKind};
 use levi_transport::{ApiError, Verdict, offenders};
 use levi_types::{Now, SessionId};
 
+use super::auth_gate::Refused;
 use super::io::{Action, Batch, BatchId, Part, SealResult};
 use super::lane::Group;
 use super::lone_failures::{Company, Proof};
@@ -33,7 +34,10 @@ impl Batcher {
                 self.isolate(batch, &error);
             }
             Err(SendError::Api(error)) => self.failed(now, kind, batch, &error),
-            Err(SendError::Wait(error)) => self.defer_all(now, batch, &error.to_reason()),
+            Err(SendError::Wait(error)) => {
+                let at_least = self.bounded(error.retry_after());
+                self.defer_all(now, batch, &error.to_reason(), at_least);
+            }
             Err(SendError::Never(error)) => {
                 for part in batch.parts {
                     self.park_row(now, &part, error.to_reason());
@@ -62,13 +66,11 @@ impl Batcher {
             Verdict::SignedOut => {
                 let epoch = batch.epoch;
                 self.put_back(batch);
-                if self.auth.token_refused(now.monotonic, epoch, self.config.longest_delay()) {
-                    self.actions.push_back(Action::Refresh);
-                }
+                self.token_refused(now, epoch);
             }
             Verdict::SchemaMismatch | Verdict::ProjectUnavailable => {
                 self.put_back(batch);
-                self.pause_project(now, reason(kind, error), error.retry_after.unwrap_or_default());
+                self.pause_project(now, reason(kind, error), self.bounded(error.retry_after));
             }
             Verdict::MissingParent => self.missing_parent(now, batch, error),
             Verdict::Forbidden | Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
@@ -76,6 +78,14 @@ impl Batcher {
             }
             // `Busy`, `Unreachable`, `Unexpected`, and what later versions may add: wait and try again.
             _ => self.unavailable(now, batch, error),
+        }
+    }
+
+    fn token_refused(&mut self, now: Now, epoch: u64) {
+        let (backoff, random) = (self.config.backoff(), &mut self.random);
+        let delay = |waits| backoff.delay(waits, random.draw());
+        if self.auth.token_refused(now.monotonic, epoch, backoff.longest(), delay) == Refused::Refresh {
+            self.actions.push_back(Action::Refresh);
         }
     }
 
@@ -136,19 +146,29 @@ impl Batcher {
         let (backoff, random) = (self.config.backoff(), &mut self.random);
         let delay = |attempts| backoff.delay(attempts, random.draw()).max(at_least);
         self.breaker.refused(now.monotonic, reason, delay);
+        self.keep_pause(now, at_least);
+    }
+
+    /// A wait that the server asked for is not forgotten by a restart. Lanes in other requests do not have it in their
+    /// due times.
+    fn keep_pause(&mut self, now: Now, asked: Duration) {
+        if !asked.is_zero() {
+            self.commit(Change::Pause { until: now.wall.after(asked) });
+        }
     }
 
     fn unavailable(&mut self, now: Now, batch: Batch, error: &ApiError) {
         self.breaker.failed();
-        if let Some(asked) = error.retry_after {
+        let asked = self.bounded(error.retry_after);
+        if !asked.is_zero() {
             let reason = PauseReason::RetryAfter { code: error.code.clone() };
             self.breaker.open(now.monotonic.after(asked), reason);
+            self.keep_pause(now, asked);
         }
-        let at_least = error.retry_after.unwrap_or_default();
         let company = Company::of(&batch);
         for part in batch.parts {
             match self.proof_of(&part, company, error) {
-                Proof::None => self.defer(now, part.lane, reason(part.key.kind(), error), at_least),
+                Proof::None => self.defer(now, part.lane, reason(part.key.kind(), error), asked),
                 Proof::Never(times) => self.park_lone_failure(now, &part, error, times),
             }
         }
@@ -169,9 +189,9 @@ impl Batcher {
         self.windows.without_first(part.lane, 0);
     }
 
-    fn defer_all(&mut self, now: Now, batch: Batch, reason: &Reason) {
+    fn defer_all(&mut self, now: Now, batch: Batch, reason: &Reason, at_least: Duration) {
         for part in batch.parts {
-            self.defer(now, part.lane, reason.clone(), Duration::ZERO);
+            self.defer(now, part.lane, reason.clone(), at_least);
         }
     }
 

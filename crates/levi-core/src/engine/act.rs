@@ -191,7 +191,7 @@ impl Engine {
         }
     }
 
-    fn outbox_unreadable(&mut self, now: Now, error: OutboxError) {
+    pub(super) fn outbox_unreadable(&mut self, now: Now, error: OutboxError) {
         let reason = reason_of(&error);
         tracing::error!(code = reason.code, "the outbox cannot be read: {error}");
         self.outbox_error = Some(std::sync::Arc::new(error));

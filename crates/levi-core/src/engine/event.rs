@@ -134,9 +134,12 @@ pub enum Effect {
         /// Whether the server had the session of a session's row once.
         presence: Presence,
     },
-    /// Ask for a fresh token; the response is [`Input::SignedIn`], [`Input::RefreshUnavailable`] or
-    /// [`Input::RefreshRefused`].
+    /// Ask for a fresh token; the response is [`Input::SignedIn`], [`Input::RefreshUnavailable`],
+    /// [`Input::RefreshImpossible`] or [`Input::RefreshRefused`].
     Refresh,
+    /// The machine is awake again: if nobody is signed in, look whether another process signed in meanwhile.
+    /// If so, the response is [`Input::SignInStored`].
+    Awake,
     /// Complete callers, because their rows are on disk.
     Complete(CommittedBatch),
 }

@@ -18,7 +18,9 @@ use std::sync::Arc;
 use levi_outbox::{Change, LaneKey, NewRow, OutboxError, OutboxStore, RecoveryReport, RowId};
 use levi_transport::rows::MessagePlace;
 use levi_transport::{ApiError, Verdict};
-use levi_types::{Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore};
+use levi_types::{
+    Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore, Tick, Timeline,
+};
 use rand_core::CryptoRng;
 use tokio::sync::oneshot;
 
@@ -90,6 +92,10 @@ pub struct Engine {
     /// Whether rows were removed in this turn.
     removed: bool,
     stop_at: Option<Monotonic>,
+    /// Whether the wait that the server asked an earlier process for was read.
+    knows_pause: bool,
+    /// All times of the engine and its batcher are on this line.
+    timeline: Timeline,
     give_back: GiveBack,
 }
 
@@ -166,6 +172,8 @@ impl Engine {
             held_changed: true,
             removed: false,
             stop_at: None,
+            knows_pause: false,
+            timeline: Timeline::default(),
             give_back: GiveBack::default(),
         };
         engine.look_at_opened();
@@ -181,7 +189,11 @@ impl Engine {
 
     /// As [`turn`](Self::turn), but hands each effect to `perform` as soon as it is decided, so that a request is
     /// on its way while the disk takes what the turn commits.
-    pub fn turn_with(&mut self, now: Now, events: impl IntoIterator<Item = Event>, perform: Perform<'_>) {
+    pub fn turn_with(&mut self, read: Now, events: impl IntoIterator<Item = Event>, perform: Perform<'_>) {
+        let Tick { now, jumped } = self.timeline.advance(read);
+        if jumped {
+            self.awake(now, perform);
+        }
         let mut turn = Turn::default();
         for event in events {
             (self.changed, turn.had_events) = (true, true);
@@ -195,6 +207,10 @@ impl Engine {
         if self.batcher.poll_timeout().is_some_and(|at| at <= now.monotonic) {
             self.changed = true;
             self.batcher.handle_timeout(now);
+        }
+        // Before anything is sent.
+        if !self.knows_pause && self.batcher.trusts_outbox() {
+            self.read_pause(now);
         }
         self.run(now, perform);
         self.parkable.clear();
@@ -219,18 +235,21 @@ impl Engine {
         self.steps.announce();
     }
 
-    /// When [`turn`](Self::turn) must be called even if nothing happens. `None`: not before something does.
+    /// When [`turn`](Self::turn) must be called even if nothing happens, by the monotonic clock. `None`: not before
+    /// something does.
     pub fn timeout(&self) -> Option<Monotonic> {
         let timers =
             [self.batcher.poll_timeout(), self.steps.next_deadline(), self.stop_at, self.give_back.timeout()];
-        timers.into_iter().flatten().min()
+        timers.into_iter().flatten().min().map(|at| self.timeline.on_monotonic_clock(at))
     }
 
     /// Whether a stop was asked for and all that could be done is done, or its time is over.
-    pub fn is_finished(&self, now: Now) -> bool {
-        let Some(deadline) = self.stop_at else { return false };
+    pub fn is_finished(&self, read: Now) -> bool {
+        let Some(deadline) = self.stop_at.map(|at| self.timeline.on_monotonic_clock(at)) else {
+            return false;
+        };
         let drained = self.batcher.is_drained() && self.uncommitted.is_empty();
-        drained || deadline <= now.monotonic
+        drained || deadline <= read.monotonic
     }
 
     /// The outbox was damaged when it was opened.
@@ -278,6 +297,26 @@ impl Engine {
         self.status.held_in_memory = self.uncommitted.held();
         self.status.outbox_failure = self.outbox_error.as_deref().map(commit::reason_of);
         Some(self.status.clone())
+    }
+
+    fn read_pause(&mut self, now: Now) {
+        match self.store.paused_until() {
+            Ok(until) => {
+                self.knows_pause = true;
+                if let Some(until) = until.filter(|until| *until > now.wall) {
+                    self.batcher.handle(now, Input::Paused { until });
+                }
+            }
+            Err(error) => self.outbox_unreadable(now, error),
+        }
+    }
+
+    /// The wall clock jumped against the monotonic one: the machine slept, and the network may be another one.
+    fn awake(&mut self, now: Now, perform: Perform<'_>) {
+        tracing::info!("the clocks jumped, as after a sleep: waits are over");
+        self.changed = true;
+        perform(Effect::Awake);
+        self.batcher.handle(now, Input::NetworkChanged);
     }
 
     fn take(&mut self, now: Now, event: Event) {

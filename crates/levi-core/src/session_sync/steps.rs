@@ -16,7 +16,7 @@ use super::adopted::Adopted;
 use super::parallel_map::{SharedRng, parallel_map};
 use crate::control::Presence;
 use crate::reads::Retries;
-use crate::server::{Server, ThisDevice};
+use crate::server::{RequestError, Server, ThisDevice};
 use crate::sync_error::{EncryptionError, SkippedDevices, SyncError};
 
 /// The random source, shared by steps that run concurrently.
@@ -82,7 +82,8 @@ impl Steps {
         let row = RepositoryRow::new(auth.user_id.clone(), self.device.id.clone(), &known);
         match self.server.upsert(&auth, std::slice::from_ref(&row)).await {
             Ok(()) => Ok(self.adopted.forget(&auth.user_id, repository)),
-            Err(error) => self.repository_refused(&auth, row, error).await,
+            Err(RequestError::Api(error)) => self.repository_refused(&auth, row, error).await,
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -239,17 +239,22 @@ impl Dispatcher {
     /// Asks for a token other than the present one or, if there never was one, for the stored one. After the
     /// daemon cleared the context, the stored sign-in is not adopted.
     pub(super) fn refresh(self: &Arc<Self>) {
-        let guard = CompletionGuard::new(&self.inbox, Input::RefreshUnavailable);
+        let guard = CompletionGuard::new(&self.inbox, Input::RefreshUnavailable { retry_after: None });
         let (stale, changes) = {
             let context = lock(&self.context);
             (context.current.clone(), context.changes)
         };
+        // What it means that nobody is signed in: a token of the daemon's own is still there.
+        let signed_out = match &stale {
+            Some(SignedIn { source: Source::Daemon, .. }) => Input::RefreshImpossible,
+            _ => Input::RefreshRefused,
+        };
         if stale.is_none() && changes > 0 {
-            return guard.complete(Input::RefreshRefused);
+            return guard.complete(signed_out);
         }
         let connection = self.connection.get();
         let Some((connection, auth)) = connection.and_then(|open| Some((open, open.auth.clone()?))) else {
-            return guard.complete(Input::RefreshRefused);
+            return guard.complete(signed_out);
         };
         let dispatcher = Arc::clone(self);
         let request = async move {
@@ -260,6 +265,13 @@ impl Dispatcher {
             match session {
                 Ok(session) => guard.complete(dispatcher.adopt(session, changes)),
                 Err(AuthError::SignedOut) => {
+                    if matches!(signed_out, Input::RefreshRefused) {
+                        dispatcher.cache.clear();
+                    }
+                    guard.complete(signed_out);
+                }
+                Err(AuthError::Ended(word)) => {
+                    tracing::warn!("{word}");
                     dispatcher.cache.clear();
                     guard.complete(Input::RefreshRefused);
                 }
@@ -267,9 +279,9 @@ impl Dispatcher {
                     tracing::error!("the sign-in is not used: {error}");
                     guard.complete(Input::RefreshRefused);
                 }
-                Err(AuthError::Unavailable(why)) => {
+                Err(AuthError::Unavailable { why, retry_after }) => {
                     tracing::warn!("no token for now: {why}");
-                    guard.complete(Input::RefreshUnavailable);
+                    guard.complete(Input::RefreshUnavailable { retry_after });
                 }
             }
         };

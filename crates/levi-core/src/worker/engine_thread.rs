@@ -1,6 +1,7 @@
 //! The engine thread: sleep until something happens, let the engine take a turn, do what it decided.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use levi_types::Monotonic;
 
@@ -8,6 +9,11 @@ use super::completer::Completer;
 use super::{Shared, ShutdownReport};
 use crate::engine::{Effect, Engine};
 use crate::error::StartError;
+
+/// With a timer set, the thread looks at the clocks at least this often. A timer stops while the machine sleeps, and
+/// after a sleep its waits are over. Without a timer nothing waits for the clocks, and the thread sleeps until something
+/// happens.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 pub(super) struct EngineThread {
     engine: Engine,
@@ -36,7 +42,7 @@ impl EngineThread {
     fn work(&mut self) -> ShutdownReport {
         loop {
             let now = self.shared.clock.now().monotonic;
-            let timeout = self.engine.timeout().map(|at: Monotonic| at.since(now));
+            let timeout = self.engine.timeout().map(|at: Monotonic| at.since(now).min(LONGEST_SLEEP));
             let delivery = self.shared.inbox.wait(timeout);
             let now = self.shared.clock.now();
             let (inbox, dispatcher, completer) =
@@ -53,6 +59,7 @@ impl EngineThread {
                     dispatcher.send_control(batch, user, key, payload, presence);
                 }
                 Effect::Refresh => dispatcher.refresh(),
+                Effect::Awake => dispatcher.sign_in_from_store(),
             });
             if let Some(status) = self.engine.status_if_changed() {
                 #[cfg(feature = "metrics")]

@@ -170,6 +170,7 @@ impl Harness {
             match effect {
                 Effect::Send { batch, insert, .. } => self.open.push((batch, rows(&insert))),
                 Effect::Refresh => self.refreshes += 1,
+                Effect::Awake => {}
                 Effect::SendControl { batch, key, .. } => self.control.push((batch, key)),
                 Effect::Complete(committed) => committed.complete(),
             }

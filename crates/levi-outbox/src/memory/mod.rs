@@ -26,6 +26,7 @@ pub struct MemoryOutbox {
     by_key: HashMap<LaneKey, LaneId>,
     /// Who signed in last.
     user: Option<UserId>,
+    paused_until: Option<Wall>,
     /// Every lane with pending rows, blocked or not, in the order in which they are due.
     schedule: BTreeSet<(Wall, LaneId)>,
     writer: Option<[u8; 16]>,
@@ -88,6 +89,7 @@ impl MemoryOutbox {
             lanes: BTreeMap::new(),
             by_key: HashMap::new(),
             user: None,
+            paused_until: None,
             schedule: BTreeSet::new(),
             writer: None,
             sessions_sent: HashSet::new(),
@@ -274,6 +276,10 @@ impl OutboxStore for MemoryOutbox {
 
     fn user(&self) -> Result<Option<UserId>, OutboxError> {
         Ok(self.user.clone())
+    }
+
+    fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
+        Ok(self.paused_until)
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

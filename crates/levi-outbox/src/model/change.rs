@@ -66,6 +66,12 @@ pub enum Change {
         /// The payload, encrypted under the session's key.
         payload: Vec<u8>,
     },
+    /// The server asked for no further request before `until`. It concerns every lane, those that are written later
+    /// included, so it is not in their due times. [`RetryNow`](Self::RetryNow) ends it.
+    Pause {
+        /// When requests may be sent again.
+        until: Wall,
+    },
     /// Make every deferred lane of the signed-in user due at `at`; attempts stay as they are. For
     /// "the network is back".
     RetryNow {

@@ -37,6 +37,10 @@ pub(super) const NOTE_SESSION_SENT: &str = "INSERT OR IGNORE INTO levi_sessions_
 pub(super) const NOTE_DISCARDED: &str = "INSERT OR IGNORE INTO levi_discarded (id) VALUES (?1)";
 pub(super) const ARRIVED_AFTER_ALL: &str = "DELETE FROM levi_discarded WHERE id = ?1";
 
+const PAUSE: &str = "INSERT OR REPLACE INTO levi_pause (id, until) VALUES (1, ?1)";
+const END_PAUSE: &str = "DELETE FROM levi_pause";
+const PAUSED_UNTIL: &str = "SELECT until FROM levi_pause WHERE id = 1";
+
 /// Applies one change. A change for a version that is gone does nothing.
 pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change) -> Result<()> {
     match change {
@@ -47,7 +51,11 @@ pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change)
         }
         Change::Park { lane, row, reason, at } => park(conn, counters, *lane, *row, reason, *at),
         Change::Reseal { row, payload } => reseal(conn, counters, *row, payload),
-        Change::RetryNow { at } => lane::retry_all(conn, counters.user(), *at),
+        Change::Pause { until } => pause(conn, *until),
+        Change::RetryNow { at } => {
+            conn.prepare_cached(END_PAUSE)?.execute([])?;
+            lane::retry_all(conn, counters.user(), *at)
+        }
         Change::RetryLane { lane, at } => lane::retry(conn, lane, *at),
         Change::Unpark { row, at } => unpark(conn, counters, *row, *at),
         Change::Discard { row } => discard(conn, counters, *row),
@@ -56,6 +64,15 @@ pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change)
         }
         Change::Ensure(row) => ensure(conn, counters, row),
     }
+}
+
+fn pause(conn: &Connection, until: Wall) -> Result<()> {
+    conn.prepare_cached(PAUSE)?.execute([until.as_millis()]).map(drop)
+}
+
+pub(super) fn paused_until(conn: &Connection) -> Result<Option<Wall>> {
+    let until = conn.prepare_cached(PAUSED_UNTIL)?.query_row([], |row| row.get(0)).optional()?;
+    Ok(until.map(Wall::from_millis))
 }
 
 fn acknowledge(

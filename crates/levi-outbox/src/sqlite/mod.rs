@@ -37,7 +37,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use levi_types::{SessionId, UserId};
+use levi_types::{SessionId, UserId, Wall};
 use rusqlite::Connection;
 
 pub use self::admin::{AdminCommand, AdminError, OutboxAdmin, OwnerNotice};
@@ -249,6 +249,10 @@ impl OutboxStore for SqliteOutbox {
 
     fn user(&self) -> Result<Option<UserId>, OutboxError> {
         self.read(users::signed_in_user)
+    }
+
+    fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
+        self.read(change::paused_until)
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

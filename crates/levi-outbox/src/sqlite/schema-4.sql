@@ -7,6 +7,12 @@ ALTER TABLE levi_lanes ADD COLUMN user INTEGER NOT NULL DEFAULT 0;
 -- Who signed in last: a row that names no user is this user's.
 ALTER TABLE levi_totals ADD COLUMN user INTEGER NOT NULL DEFAULT 0;
 
+-- Until when the server asked for no further request, about whatever lanes.
+CREATE TABLE levi_pause (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    until INTEGER NOT NULL -- ms since the epoch
+) STRICT;
+
 -- Begins with the user, so that the lanes of others cost the query nothing.
 DROP INDEX levi_lanes_due;
 CREATE INDEX levi_lanes_due ON levi_lanes (user, due_at, lane, blocked_by) WHERE due_at IS NOT NULL AND blocked_by IS NULL;

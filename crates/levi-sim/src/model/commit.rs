@@ -78,7 +78,9 @@ impl Model {
                 self.parked_row(*lane, *row, reason, *at);
             }
             Change::Reseal { row, payload } => self.resealed(*row, payload),
+            Change::Pause { until } => self.paused_until = Some(*until),
             Change::RetryNow { at } => {
+                self.paused_until = None;
                 self.note(|| "disk: every wait is over".to_owned());
                 self.void_delays();
                 let user = self.user.clone();

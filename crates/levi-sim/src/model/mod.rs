@@ -73,6 +73,8 @@ pub(crate) struct Model {
     /// Requests of this turn of which a row changed on disk after they were planned: what is left of
     /// each, by session and sequence number. None of them may be sent.
     pub(crate) outdated_requests: Vec<BTreeSet<(usize, i64)>>,
+    /// The server's own wait, as it is on disk.
+    pub(crate) paused_until: Option<Wall>,
     /// Calls to the outbox in this turn: a loop that never ends is cut here.
     pub(crate) calls: u32,
     /// Wall-clock jumps and other reasons for which a wait may end early.
@@ -175,6 +177,7 @@ impl Model {
             outdated_requests: Vec::new(),
             calls: 0,
             delays_void: false,
+            paused_until: None,
         }
     }
 

@@ -7,7 +7,7 @@ use levi_testkit::outbox::OutboxFailure;
 
 use super::{
     DiskFault, MessageKind, Moment, Plan, RefreshEnd, ScheduledEvent, ServerFault, SessionSetup,
-    SessionState, Setup, SimEvent, StoreKind,
+    SessionState, Setup, SignInFault, SimEvent, StoreKind,
 };
 use crate::random::Random;
 
@@ -203,7 +203,7 @@ impl Draft<'_> {
     }
 
     fn happening(&mut self) -> SimEvent {
-        match self.random.below(47) {
+        match self.random.below(55) {
             0..=11 => {
                 let fault = self.server_fault();
                 SimEvent::Server(fault, self.for_a_while())
@@ -237,8 +237,14 @@ impl Draft<'_> {
             38 => SimEvent::Discard(self.session()),
             39 => SimEvent::EditElsewhere(self.session()),
             40 | 41 => SimEvent::SessionDeleted(self.session()),
-            45 | 46 => SimEvent::WrittenByAnother(self.session()),
             42 => SimEvent::SessionRestored(self.session()),
+            45 | 46 => SimEvent::WrittenByAnother(self.session()),
+            47..=49 => {
+                let fault = self.sign_in_fault();
+                SimEvent::SignInServer(fault, self.for_a_while())
+            }
+            50 | 51 => SimEvent::Skew(self.random.pick(&[3, 10, 100]), self.for_a_while()),
+            52 | 53 => SimEvent::Sleep(self.random.pick(&[20, 600, 7_200, 86_400])),
             _ => SimEvent::Server(ServerFault::LostAnswer, self.for_a_while()),
         }
     }
@@ -258,6 +264,17 @@ impl Draft<'_> {
             10 => ServerFault::BodyLimit(self.random.pick(&[400, 800, 1_200]).max(400)),
             11 => ServerFault::Slow(self.random.between(1, 25)),
             _ => ServerFault::Flaky,
+        }
+    }
+
+    fn sign_in_fault(&mut self) -> SignInFault {
+        match self.random.below(7) {
+            0 => SignInFault::Outage,
+            1 => SignInFault::Hook,
+            2 => SignInFault::ServerError,
+            3 => SignInFault::Gateway,
+            4 => SignInFault::Page,
+            _ => SignInFault::TooMany(self.random.pick(&[1, 60, 1_000])),
         }
     }
 

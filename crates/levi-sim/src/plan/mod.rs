@@ -123,6 +123,12 @@ pub enum SimEvent {
     TokenExpires,
     /// From now on a refresh ends like this.
     Refresh(RefreshEnd),
+    /// The sign-in server stumbles for a while.
+    SignInServer(SignInFault, Duration),
+    /// For a while the project's clock is so many seconds behind that of the sign-in server: it refuses younger tokens.
+    Skew(u64, Duration),
+    /// The machine sleeps for so many seconds: its monotonic clock stands still, and all others go on.
+    Sleep(u64),
     /// The user signs out.
     SignOut,
     /// The user signs in.
@@ -214,6 +220,23 @@ pub enum RefreshEnd {
     Refused,
     /// Not now.
     Unavailable,
+}
+
+/// What a sign-in server can answer without ending a sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInFault {
+    /// Nothing gets there.
+    Outage,
+    /// A hook of the project does not answer.
+    Hook,
+    /// 400 with OAuth's `server_error`.
+    ServerError,
+    /// A gateway that does not know the key.
+    Gateway,
+    /// A page of HTML.
+    Page,
+    /// 429 with `Retry-After` in seconds.
+    TooMany(u64),
 }
 
 /// What a disk can do wrong.

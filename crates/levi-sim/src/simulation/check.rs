@@ -154,6 +154,18 @@ impl Simulation {
         self.expect(!(signed_out && timeout.is_some()), "idle", || {
             format!("signed out, and yet a timer is set to {timeout:?}")
         });
+        let may_send = self.token.is_some() && !self.sign_in.has_ended;
+        self.expect(!(signed_out && may_send), "final words", || {
+            "signed out with a token that nobody took away".to_owned()
+        });
+        let waits =
+            matches!(self.paused, Some(PauseReason::SignInUnavailable | PauseReason::TokenNotAccepted));
+        self.expect(!waits || timeout.is_some(), "final words", || {
+            format!("{:?}, and no timer is set", self.paused)
+        });
+        if self.awake && !had_events {
+            self.check_awake();
+        }
         if self.healed && !had_events && self.has_nothing_to_do() {
             self.idle_turns += 1;
             let turns = self.idle_turns;

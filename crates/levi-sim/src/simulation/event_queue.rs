@@ -14,6 +14,10 @@ pub(super) enum Occurrence {
     Arrives(u64),
     Answered(u64, Result<Vec<TakenRow>, ApiError>),
     Refreshed,
+    /// No refresh: the sign-in server's wait is not over.
+    RefreshWaits(Duration),
+    /// Levi looks at its clocks.
+    Looks,
     /// A control row reaches the server.
     ControlArrives(u64),
     ControlEnded(u64, Result<(), SendError>),
@@ -25,8 +29,6 @@ pub(super) enum Occurrence {
     DaemonStoreMends(u64),
     /// The daemon tries a message again that was refused.
     Again(usize),
-    /// The operator signs in.
-    OperatorSignsIn,
     /// Everything of one user has arrived: the other one signs in.
     NextUser,
     /// Only time passes.

@@ -11,10 +11,10 @@ use levi_testkit::outbox::OutboxFailure;
 use levi_types::{CodingSession, MessageSyncRequest, Monotonic, SessionId};
 use tokio::sync::oneshot;
 
-use super::{FIRST_ATTEMPTS_WITHIN, Gate, Occurrence, Simulation, WaitingForDisk, WaitingForStep};
+use super::{FIRST_ATTEMPTS_WITHIN, Occurrence, Simulation, WaitingForDisk, WaitingForStep};
 use crate::content::{Content, MessageKind, session_id};
 use crate::disk::Death;
-use crate::plan::{DiskFault, Moment, RefreshEnd, ServerFault, SessionSetup, SessionState, SimEvent};
+use crate::plan::{DiskFault, Moment, ServerFault, SessionSetup, SessionState, SignInFault, SimEvent};
 
 impl Simulation {
     pub(super) fn planned(&mut self, index: usize) {
@@ -34,7 +34,10 @@ impl Simulation {
             SimEvent::Enqueue { .. } => {}
             SimEvent::Server(fault, lasts) => self.server_fails(fault, lasts),
             SimEvent::TokenExpires => self.token_expires(),
-            SimEvent::Refresh(end) => self.refresh_end = end,
+            SimEvent::Refresh(end) => self.sign_in.end = end,
+            SimEvent::SignInServer(fault, lasts) => self.sign_in_server_fails(fault, lasts),
+            SimEvent::Skew(seconds, lasts) => self.clocks_differ(seconds, lasts),
+            SimEvent::Sleep(seconds) => self.sleep(seconds),
             SimEvent::SignOut => self.sign_out(),
             SimEvent::SignIn => self.sign_in(),
             SimEvent::OtherUserSignsIn => self.other_user_signs_in(),
@@ -49,11 +52,7 @@ impl Simulation {
             SimEvent::SyncSession(session) => self.sync_session(session, None),
             SimEvent::KeyArrives { session, notified } => self.key_arrives(session, notified),
             SimEvent::NetworkChanged => {
-                self.model(|model| model.void_delays());
-                self.silence = Duration::ZERO;
-                if let Gate::Later(_) = self.gate {
-                    self.gate = Gate::Later(Monotonic::default());
-                }
+                self.end_waits();
                 self.tell(Event::Input(Input::NetworkChanged));
             }
             SimEvent::WrittenElsewhere => self.tell(Event::WrittenElsewhere),
@@ -125,6 +124,18 @@ impl Simulation {
         }
     }
 
+    fn sign_in_server_fails(&mut self, fault: SignInFault, lasts: Duration) {
+        if !self.healed {
+            self.sign_in.stumble(fault, self.now + lasts);
+        }
+    }
+
+    fn clocks_differ(&mut self, seconds: u64, lasts: Duration) {
+        if !self.healed {
+            self.server.clock_is_behind(Duration::from_secs(seconds), self.now + lasts);
+        }
+    }
+
     fn disk_fails(&mut self, fault: DiskFault, lasts: Duration) {
         let nth = self.disk_fault.map_or(1, |(_, nth)| nth + 1);
         self.disk_fault = Some((fault, nth));
@@ -168,16 +179,6 @@ impl Simulation {
             self.stop_at = Some(Monotonic::from_start(self.now).after(within));
             self.tell(Event::Stop { within });
         }
-    }
-
-    fn jump_wall(&mut self, millis: i64) {
-        self.jumped = true;
-        self.wall_offset = self.wall_offset.saturating_add(millis);
-        self.model(|model| {
-            model.void_delays();
-            model.delays_void = true;
-        });
-        self.publish_time();
     }
 
     fn session_appears(&mut self, session: usize) {
@@ -349,9 +350,6 @@ impl Simulation {
             let notified = self.random.chance(50);
             self.key_arrives(session, notified);
         }
-        if self.refresh_end == RefreshEnd::Refused {
-            self.needs_operator |= self.token != Some(self.server.token_of(self.user));
-        }
         // Half of the deleted sessions are wanted back; the others stay as they are, with what Levi holds of them.
         for session in deleted {
             if self.random.chance(50) {
@@ -361,7 +359,7 @@ impl Simulation {
         if self.unnotified {
             self.tell(Event::WrittenElsewhere);
         }
-        self.refresh_end = RefreshEnd::Fresh;
+        self.sign_in.heal();
         self.switches_in_turn = false;
         if self.has_two_users() {
             self.schedule(self.patience(), Occurrence::NextUser);

@@ -6,7 +6,6 @@ use levi_core::engine::Engine;
 use levi_outbox::{DueLane, DueQuery};
 
 use super::{Occurrence, Outcome, Simulation};
-use crate::plan::{ServerFault, SimEvent};
 
 impl Simulation {
     /// The process is gone, with everything it had in memory. Requests under way are over one way or the other
@@ -38,6 +37,7 @@ impl Simulation {
             model.forget_control_memory();
         });
         self.events.clear();
+        self.token_events.clear();
         self.end_control_flights();
         self.waiting_for_steps.clear();
         self.control_sender_ready = false;
@@ -87,13 +87,16 @@ impl Simulation {
 
     /// Levi says that all that could leave has left.
     fn check_drained(&mut self) {
+        if self.jumped {
+            return;
+        }
         let under_way = self.flights.len() + self.control_flights.len();
         self.expect(under_way == 0, "shutdown", || {
             format!("Levi stops before its time with {under_way} requests under way")
         });
         let open = self.paused.is_none();
         let now = self.clocks().wall;
-        if !open || self.unnotified || self.jumped || self.disk_fault.is_some() {
+        if !open || self.unnotified || self.disk_fault.is_some() {
             return;
         }
         let horizon = now.after(self.plan.setup.config.longest_delay());
@@ -117,14 +120,9 @@ impl Simulation {
 
     /// How long everything may take once everything is mended.
     pub(super) fn patience(&self) -> Duration {
-        let asked = self.plan.events.iter().map(|planned| match planned.what {
-            SimEvent::Server(ServerFault::RetryAfter(seconds), _) => seconds,
-            _ => 0,
-        });
-        let asked = Duration::from_secs(asked.max().unwrap_or(0));
         // Bad rows are found one request at a time.
         let requests = 100 * 2 * Duration::from_millis(self.plan.setup.latency);
-        3 * self.plan.setup.config.longest_delay() + asked + requests + Duration::from_secs(120)
+        4 * self.plan.setup.config.longest_delay() + requests + Duration::from_secs(120)
     }
 
     /// Whether waiting until `at` would be waiting too long.

@@ -1,6 +1,7 @@
 //! The simulation: virtual time, one engine at a time, and everything around it.
 
 mod check;
+mod clocks;
 mod event_queue;
 mod events;
 mod finish;
@@ -20,7 +21,7 @@ use levi_core::engine::{Effect, Engine, EngineParts, Event, Sealer, Tried};
 use levi_core::{ControlSender, EnqueueError, Presence, Receipt, SecretsCache, SentMessage, SyncedError};
 use levi_outbox::{LaneKey, RowKey};
 use levi_testkit::outbox::{FaultyOutbox, OutboxFaults};
-use levi_transport::Upsert;
+use levi_transport::{SignInPace, Upsert};
 use levi_types::{Monotonic, Now, SessionStore, Wall};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -28,10 +29,12 @@ use crate::content::{Content, Keys};
 use crate::daemon::Daemon;
 use crate::disk::Disk;
 use crate::model::{Arrival, Model, Violation};
-use crate::plan::{DiskFault, Plan, RefreshEnd, StoreKind};
+use crate::plan::{DiskFault, Plan, StoreKind};
 use crate::random::Random;
 use crate::sender::sender;
 use crate::server::{Rows, Server};
+use crate::sign_in::{Process, SignInServer};
+use clocks::Reading;
 use event_queue::{Occurrence, Scheduled};
 pub(crate) use users::USERS;
 
@@ -75,6 +78,8 @@ pub(crate) struct Flight {
     pub(crate) insert: Upsert,
     pub(crate) messages: Vec<SentMessage>,
     token: u32,
+    /// Under which use of a token it was sent.
+    epoch: u64,
     arrived: bool,
 }
 
@@ -86,6 +91,7 @@ pub(crate) struct ControlFlight {
     /// The row's version, as the outbox returned it.
     key: Option<RowKey>,
     token: Option<u32>,
+    epoch: u64,
 }
 
 /// Whether Levi may send, as far as it can know.
@@ -97,6 +103,27 @@ enum Gate {
     Refreshing,
     /// It could not be had; not to be asked for again before this.
     Later(Monotonic),
+    /// The project refused a token that was granted a moment ago; not to be used again before this.
+    UseLater(Monotonic),
+}
+
+/// Something that Levi is told about its token.
+#[derive(Clone, Copy, Debug)]
+enum TokenEvent {
+    SignedIn,
+    SignedOut,
+    /// A request was accepted.
+    Accepted,
+    /// A request was refused for its token.
+    Refused {
+        epoch: u64,
+    },
+    /// There is no fresh token for now.
+    Unavailable {
+        retry_after: Option<Duration>,
+    },
+    /// The sign-in server's final word.
+    Ended,
 }
 
 struct WaitingForDisk {
@@ -158,14 +185,27 @@ pub(crate) struct Simulation {
     blamed_before: bool,
     token: Option<u32>,
     needs_operator: bool,
-    refresh_end: RefreshEnd,
+    sign_in: SignInServer,
+    process: Process,
     gate: Gate,
-    /// When a token was refreshed, if nothing has been accepted since.
+    /// What the next turn is told about the token.
+    token_events: Vec<TokenEvent>,
+    /// Uses of a token: by a sign-in, or again after a wait.
+    epoch: u64,
+    /// When a token was refreshed, if nothing has been accepted since; as [`elapsed`](Self::elapsed) time.
     refreshed_at: Option<Duration>,
-    /// The operator signed in while a token was asked for.
-    crossed: bool,
-    /// A token in use was refused in this turn.
-    refused: bool,
+    /// A token in use was refused in this turn, and is too old to be used again.
+    must_refresh: bool,
+    /// This process does not know the sign-in server's last word.
+    asks_anew: bool,
+    /// Levi's clocks at its last turn.
+    reading: Option<Reading>,
+    /// What the wall clock is ahead by jumps that Levi saw.
+    lead: Duration,
+    /// The clocks jumped before this turn.
+    awake: bool,
+    /// Levi looks at its clocks.
+    looks: bool,
     /// The server asked for silence until then.
     silence: Duration,
     /// It asked in this very turn, which may have begun with other things.
@@ -261,11 +301,18 @@ impl Simulation {
             blamed_before: false,
             token: setup.signed_in.then_some(2),
             needs_operator: !setup.signed_in,
-            refresh_end: RefreshEnd::default(),
+            sign_in: SignInServer::new(),
+            process: fresh_process(&plan),
             gate: Gate::Out,
+            token_events: Vec::new(),
+            epoch: 0,
             refreshed_at: None,
-            crossed: false,
-            refused: false,
+            must_refresh: false,
+            asks_anew: true,
+            reading: None,
+            lead: Duration::ZERO,
+            awake: false,
+            looks: false,
             silence: Duration::ZERO,
             asked_now: false,
             flights: BTreeMap::new(),
@@ -344,16 +391,21 @@ impl Simulation {
         }));
         self.control_sender = sender(&self.server.tables, self.daemon.clone());
         self.apply_disk_fault();
-        (self.gate, self.stop_at, self.refreshed_at, self.crossed) = (Gate::Out, None, None, false);
-        // A fresh process knows of no request to be silent.
-        self.silence = Duration::ZERO;
+        (self.gate, self.stop_at, self.refreshed_at) = (Gate::Out, None, None);
+        (self.reading, self.lead, self.looks) = (None, Duration::ZERO, false);
+        (self.process, self.asks_anew, self.must_refresh) = (fresh_process(&self.plan), true, false);
+        // A fresh process knows of no request to be silent but the one that is on disk.
+        let longest = self.plan.setup.config.longest_delay();
+        let wall = self.clocks().wall;
+        let left = self.model(|model| model.paused_until).map_or(Duration::ZERO, |until| until.since(wall));
+        self.silence = self.now + left.min(longest);
         self.queue_room = Arc::new(Semaphore::new(self.plan.setup.config.max_queued_bytes));
         self.note(|| "Levi starts".to_owned());
         if self.named {
             self.name_user();
         }
         if self.token.is_some() {
-            self.events.push(Event::Input(Input::SignedIn));
+            self.tell_of_token(Input::SignedIn, TokenEvent::SignedIn);
         }
         // Session sync joins at once, or some time later.
         let wait = self.random.pick(&[0, 0, 5, 3_000]);
@@ -379,7 +431,8 @@ impl Simulation {
             // As the worker does: it wakes for an event or for the engine's timer, and for nothing else.
             let now = self.clocks().monotonic;
             let due = self.engine.as_ref().and_then(Engine::timeout).is_some_and(|at| at <= now);
-            if self.engine.is_some() && (due || !self.events.is_empty()) {
+            let looks = std::mem::take(&mut self.looks) && self.engine.as_ref().is_some_and(has_timer);
+            if self.engine.is_some() && (due || looks || !self.events.is_empty()) {
                 self.turn();
             }
         }
@@ -411,6 +464,15 @@ impl Simulation {
     fn note(&self, line: impl FnOnce() -> String) {
         self.model(|model| model.note(line));
     }
+}
+
+fn has_timer(engine: &Engine) -> bool {
+    engine.timeout().is_some()
+}
+
+/// A process that begins knows of no wait but the one that is stored.
+fn fresh_process(plan: &Plan) -> Process {
+    Process { pace: SignInPace::new(plan.setup.config.longest_delay()) }
 }
 
 fn sealer(plan: &Plan, keys: &Keys, daemon: &Arc<Daemon>, cache: &SecretsCache) -> Sealer {

@@ -4,83 +4,183 @@ use std::time::Duration;
 
 use levi_core::batcher::Input;
 use levi_core::engine::Event;
+use levi_transport::{ApiError, SignInError, WaitLeft};
 use levi_types::Monotonic;
 
-use super::{Gate, Occurrence, Simulation};
+use super::{Gate, Occurrence, Simulation, TokenEvent};
 use crate::plan::RefreshEnd;
+use crate::sign_in::{Answer, Silence};
 
 impl Simulation {
     pub(super) fn sign_out(&mut self) {
         self.token = None;
         self.cache.signed_out();
         self.needs_operator = true;
-        self.tell(Event::Input(Input::SignedOut));
-        if self.engine.is_some() {
-            self.gate = Gate::Out;
-        }
+        self.tell_of_token(Input::SignedOut, TokenEvent::SignedOut);
     }
 
     pub(super) fn sign_in(&mut self) {
         self.name_user();
-        self.token = Some(self.server.token_of(self.user));
+        self.grant();
         self.needs_operator = false;
-        // Levi cannot tell a sign-in from the token it has just asked for: each is taken for the other.
-        self.crossed = self.gate == Gate::Refreshing;
-        self.refreshed_at = self.crossed.then_some(self.now);
-        self.refresh_end = RefreshEnd::Fresh;
-        self.tell(Event::Input(Input::SignedIn));
+        self.sign_in.end = RefreshEnd::Fresh;
+        self.sign_in.has_ended = false;
+        self.tell_of_token(Input::SignedIn, TokenEvent::SignedIn);
     }
 
-    /// A token that dies young, right after it was refreshed, looks like a project that takes none: then the
-    /// operator is asked.
+    fn grant(&mut self) {
+        self.token = Some(self.server.token_of(self.user));
+        self.server.granted(self.now);
+    }
+
     pub(super) fn token_expires(&mut self) {
         self.server.expire_tokens_of(self.user);
-        let young = self.plan.setup.config.longest_delay() + Duration::from_secs(60);
-        let refreshed = self.refreshed_at.is_some_and(|at| self.now < at + young);
-        self.needs_operator |= refreshed || self.gate == Gate::Refreshing;
     }
 
-    /// Levi asks for a fresh token: once for a token that was refused, and again only as the schedule has it.
+    pub(super) fn tell_of_token(&mut self, input: Input, event: TokenEvent) {
+        if self.engine.is_some() {
+            self.token_events.push(event);
+            self.tell(Event::Input(input));
+        }
+    }
+
+    /// Levi asks for a fresh token: once for a token that was refused, and again only as the schedule has it. What is
+    /// between Levi and the sign-in server sends nothing before the server's wait is over.
     pub(super) fn refresh(&mut self) {
-        self.note(|| "Levi asks for a fresh token".to_owned());
         let now = Monotonic::from_start(self.now);
         let allowed = match self.gate {
-            Gate::Open => self.refused && !self.just_refreshed(),
+            Gate::Open => self.must_refresh,
             Gate::Later(at) => at <= now,
-            Gate::Out | Gate::Refreshing => false,
+            Gate::Out | Gate::Refreshing | Gate::UseLater(_) => false,
         };
         self.expect(allowed, "sign-in", || format!("a fresh token is asked for while {:?}", self.gate));
+        self.must_refresh = false;
         self.gate = Gate::Refreshing;
+        let (clocks, stored) = (self.clocks(), self.sign_in.stored_wait.as_deref());
+        if let Some(WaitLeft { left, .. }) = self.process.pace.left(clocks, stored) {
+            self.note(|| format!("Levi waits for the sign-in server: {left:?}"));
+            return self.schedule(Duration::ZERO, Occurrence::RefreshWaits(left));
+        }
+        self.note(|| "Levi asks for a fresh token".to_owned());
+        self.check_sign_in_silence();
         let latency = self.latency();
         self.schedule(latency, Occurrence::Refreshed);
     }
 
+    /// No request before the wait that the server asked for is over, in this process or an earlier one; after a final
+    /// word none at all.
+    fn check_sign_in_silence(&mut self) {
+        let wall = self.clocks().wall.as_millis();
+        if let Some(Silence { monotonic, wall: until }) = self.sign_in.silence {
+            self.expect(self.now >= monotonic || wall >= until, "sign-in wait", || {
+                format!("{:?} before the sign-in server's wait is over", monotonic.saturating_sub(self.now))
+            });
+        }
+        let has_ended = self.sign_in.has_ended && !self.asks_anew;
+        self.expect(!has_ended, "final words", || "a sign-in that has ended is refreshed".to_owned());
+    }
+
+    pub(super) fn refresh_waits(&mut self, left: Duration) {
+        self.refresh_unavailable(Some(left));
+    }
+
     pub(super) fn refresh_ends(&mut self) {
         if self.token.is_none() {
-            return self.tell(Event::Input(Input::SignedOut));
+            return self.tell_of_token(Input::SignedOut, TokenEvent::SignedOut);
         }
-        match self.refresh_end {
-            RefreshEnd::Fresh => {
-                self.token = Some(self.server.token_of(self.user));
-                let crossed = std::mem::take(&mut self.crossed);
-                self.refreshed_at = (!crossed).then_some(self.now);
-                self.tell(Event::Input(Input::SignedIn));
+        match self.sign_in.refresh(self.now) {
+            Answer::Granted => {
+                self.grant();
+                self.tell_of_token(Input::SignedIn, TokenEvent::SignedIn);
             }
-            RefreshEnd::Refused => {
+            Answer::Error(error) => self.refresh_fails(error),
+        }
+    }
+
+    fn refresh_fails(&mut self, error: SignInError) {
+        self.note(|| format!("sign-in server: {error}"));
+        match error {
+            SignInError::Refused(_) => {
+                let said = self.sign_in.has_ended;
+                self.asks_anew = false;
+                self.expect(said, "final words", || {
+                    "an answer that ends nothing ends the sign-in".to_owned()
+                });
                 self.needs_operator = true;
-                self.gate = Gate::Out;
-                self.tell(Event::Input(Input::RefreshRefused));
+                self.tell_of_token(Input::RefreshRefused, TokenEvent::Ended);
             }
-            RefreshEnd::Unavailable => {
-                let wait = self.plan.setup.config.backoff().unjittered(1);
-                self.gate = Gate::Later(Monotonic::from_start(self.now).after(wait));
-                self.tell(Event::Input(Input::RefreshUnavailable));
+            SignInError::ActionNeeded { error, .. } | SignInError::Unavailable(error) => {
+                self.keep_wait(&error);
+                self.refresh_unavailable(error.retry_after);
+            }
+            _ => self.fail("final words", format!("an answer with no meaning: {error}")),
+        }
+    }
+
+    fn keep_wait(&mut self, error: &ApiError) {
+        let Some(asked) = error.retry_after.filter(|wait| !wait.is_zero()) else { return };
+        let clocks = self.clocks();
+        self.sign_in.stored_wait = Some(self.process.pace.asked(clocks, asked, &error.code));
+        let asked = asked.min(self.plan.setup.config.longest_delay());
+        let wall = clocks.wall.after(asked).as_millis();
+        self.sign_in.silence = Some(Silence { monotonic: self.now + asked, wall });
+    }
+
+    fn refresh_unavailable(&mut self, retry_after: Option<Duration>) {
+        let input = Input::RefreshUnavailable { retry_after };
+        self.tell_of_token(input, TokenEvent::Unavailable { retry_after });
+    }
+
+    /// What the events of a turn mean for the token, in their order.
+    pub(super) fn take_token_events(&mut self) {
+        for event in std::mem::take(&mut self.token_events) {
+            match event {
+                TokenEvent::SignedIn => {
+                    // Levi cannot tell a sign-in from the token it has just asked for: each is taken for the other.
+                    self.refreshed_at = (self.gate == Gate::Refreshing).then(|| self.elapsed());
+                    self.gate = Gate::Open;
+                    self.epoch += 1;
+                }
+                TokenEvent::SignedOut => self.gate = Gate::Out,
+                TokenEvent::Accepted => self.refreshed_at = None,
+                TokenEvent::Refused { epoch } => self.token_refused(epoch),
+                TokenEvent::Ended if self.gate == Gate::Refreshing => self.gate = Gate::Out,
+                TokenEvent::Unavailable { retry_after } if self.gate == Gate::Refreshing => {
+                    let asked = retry_after.unwrap_or_default().min(self.plan.setup.config.longest_delay());
+                    self.gate = Gate::Later(self.after_a_wait(asked));
+                }
+                TokenEvent::Ended | TokenEvent::Unavailable { .. } => {}
             }
         }
     }
 
-    fn just_refreshed(&self) -> bool {
-        self.refreshed_at.is_some_and(|at| self.now < at + self.plan.setup.config.longest_delay())
+    /// A refusal counts where it was about the token that is in use. One that was granted a moment ago is used again
+    /// after a wait; one that is older, by either clock, is replaced at once.
+    fn token_refused(&mut self, epoch: u64) {
+        if epoch != self.epoch || self.gate != Gate::Open {
+            return;
+        }
+        let young = self.plan.setup.config.longest_delay();
+        if self.refreshed_at.is_some_and(|at| self.elapsed() < at + young) {
+            self.gate = Gate::UseLater(self.after_a_wait(Duration::ZERO));
+        } else {
+            self.must_refresh = true;
+        }
+    }
+
+    fn after_a_wait(&self, at_least: Duration) -> Monotonic {
+        let wait = self.plan.setup.config.backoff().unjittered(1).max(at_least);
+        Monotonic::from_start(self.now).after(wait)
+    }
+
+    /// Every wait of Levi's own is over.
+    pub(super) fn end_waits(&mut self) {
+        self.model(|model| model.void_delays());
+        self.silence = Duration::ZERO;
+        match &mut self.gate {
+            Gate::Later(at) | Gate::UseLater(at) => *at = Monotonic::default(),
+            Gate::Open | Gate::Out | Gate::Refreshing => {}
+        }
     }
 
     pub(super) fn latency(&mut self) -> Duration {

@@ -13,7 +13,7 @@ use levi_transport::{ApiError, Upsert, Verdict};
 use levi_types::UserId;
 
 use super::users::user_of_token;
-use super::{ControlFlight, Flight, Gate, Occurrence, Simulation};
+use super::{ControlFlight, Flight, Gate, Occurrence, Simulation, TokenEvent};
 use crate::content::{MARK, session_id, subject_number};
 use crate::server::Rows;
 
@@ -40,7 +40,7 @@ impl Simulation {
         self.model(|model| model.request_sent(&rows.rows));
         self.check_request(batch, &rows);
         self.check_may_send(gate_changes);
-        let flight = Flight { rows, insert, messages, token: 0, arrived: false };
+        let flight = Flight { rows, insert, messages, token: 0, epoch: self.epoch, arrived: false };
         // As the worker: with the user's own token, or not at all.
         let Some(token) = self.token.filter(|token| user == Some(&user_of_token(*token))) else {
             self.flights.insert(batch, Flight { arrived: true, ..flight });
@@ -132,9 +132,8 @@ impl Simulation {
             }
         });
         match &result {
-            Ok(()) => (self.refreshed_at, self.blamed) = (None, false),
-            Err(error) if error.verdict == Verdict::SignedOut => self.token_refused(flight.token),
-            Err(error) => self.note_retry_after(error),
+            Ok(()) => self.request_accepted(),
+            Err(error) => self.request_refused(error, flight.epoch),
         }
         self.model(|model| model.ended(&flight.rows.rows, &result));
         let (batch, result) = (BatchId(batch), result.map_err(SendError::Api));
@@ -146,17 +145,16 @@ impl Simulation {
         self.tell(Event::Input(input));
     }
 
-    /// A refusal counts where it was about the token that is in use.
-    fn token_refused(&mut self, token: u32) {
-        if Some(token) == self.token {
-            self.refused = true;
-            if self.refreshed_at.is_some() && token == self.server.token_of(self.user) {
-                // A token fresh from the server is refused: the user has to look at it.
-                self.needs_operator = true;
-                if self.healed {
-                    self.schedule_at(self.now + Duration::from_secs(1), 0, Occurrence::OperatorSignsIn);
-                }
-            }
+    fn request_accepted(&mut self) {
+        self.blamed = false;
+        self.token_events.push(TokenEvent::Accepted);
+    }
+
+    fn request_refused(&mut self, error: &ApiError, epoch: u64) {
+        if error.verdict == Verdict::SignedOut {
+            self.token_events.push(TokenEvent::Refused { epoch });
+        } else {
+            self.note_retry_after(error);
         }
     }
 
@@ -216,8 +214,9 @@ impl Simulation {
     }
 
     pub(super) fn control_ended(&mut self, batch: u64, result: Result<(), SendError>) {
-        let Some(flight) = self.control_flights.remove(&batch) else { return };
-        let ControlFlight { lane, key, token, .. } = flight;
+        let Some(ControlFlight { lane, key, epoch, .. }) = self.control_flights.remove(&batch) else {
+            return;
+        };
         self.model(|model| match (&result, key) {
             (Ok(()), Some(key)) => model.control_row_ended(&lane, key, Ok(())),
             (Err(SendError::Api(error)), Some(key)) => model.control_row_ended(&lane, key, Err(error)),
@@ -225,15 +224,8 @@ impl Simulation {
             _ => model.control_row_waits(&lane),
         });
         match &result {
-            Ok(()) => (self.refreshed_at, self.blamed) = (None, false),
-            Err(SendError::Api(error)) => {
-                if error.verdict == Verdict::SignedOut
-                    && let Some(token) = token
-                {
-                    self.token_refused(token);
-                }
-                self.note_retry_after(error);
-            }
+            Ok(()) => self.request_accepted(),
+            Err(SendError::Api(error)) => self.request_refused(error, epoch),
             Err(_) => {}
         }
         self.tell(Event::Input(Input::Outcome { batch: BatchId(batch), result }));
@@ -241,6 +233,7 @@ impl Simulation {
 
     fn note_retry_after(&mut self, error: &ApiError) {
         if let Some(asked) = error.retry_after {
+            let asked = asked.min(self.plan.setup.config.longest_delay());
             self.silence = self.silence.max(self.now + asked);
             self.asked_now = true;
         }
@@ -259,6 +252,12 @@ impl Simulation {
         self.expect(early.is_zero() || self.asked_now, "backoff", || {
             format!("sent {early:?} before the server's Retry-After is over")
         });
+        if let Gate::UseLater(at) = self.gate
+            && at.since_start() <= self.now
+        {
+            self.gate = Gate::Open;
+            self.epoch += 1;
+        }
         self.expect(gate_changes || self.gate == Gate::Open, "sign-in", || {
             format!("a request is sent while {:?}", self.gate)
         });

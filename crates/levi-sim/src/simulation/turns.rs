@@ -33,6 +33,8 @@ impl Simulation {
             Occurrence::Arrives(batch) => self.arrives(batch),
             Occurrence::Answered(batch, result) => self.answered(batch, result),
             Occurrence::Refreshed => self.refresh_ends(),
+            Occurrence::RefreshWaits(left) => self.refresh_waits(left),
+            Occurrence::Looks => self.looks = true,
             Occurrence::ControlArrives(batch) => self.control_arrives(batch),
             Occurrence::ControlEnded(batch, result) => self.control_ended(batch, result),
             Occurrence::Notified => self.tell(Event::WrittenElsewhere),
@@ -47,7 +49,6 @@ impl Simulation {
                 }
             }
             Occurrence::Again(index) => self.planned(index),
-            Occurrence::OperatorSignsIn => self.sign_in(),
             Occurrence::NextUser => self.next_user(),
             Occurrence::Nothing => {}
         }
@@ -70,13 +71,8 @@ impl Simulation {
         let gate_changes =
             events.iter().any(|event| matches!(event, Event::Input(Input::SignedIn | Input::SignedOut)));
         let had_events = !events.is_empty();
-        for event in &events {
-            match event {
-                Event::Input(Input::SignedIn) => self.gate = Gate::Open,
-                Event::Input(Input::SignedOut) => self.gate = Gate::Out,
-                _ => {}
-            }
-        }
+        self.read_clocks();
+        self.take_token_events();
         let mut effects = Vec::new();
         let disk = self.disk.clone();
         engine.turn_with(self.clocks(), events, &mut |effect| match effect {
@@ -106,7 +102,9 @@ impl Simulation {
             return self.crash("in a turn");
         }
         self.perform(effects, gate_changes);
-        (self.refused, self.asked_now) = (false, false);
+        self.asked_now = false;
+        let forgotten = std::mem::take(&mut self.must_refresh);
+        self.expect(!forgotten, "sign-in", || "a token that was refused is not replaced".to_owned());
         self.replies(false);
         self.check_turn(status, had_events);
         self.stop_if_finished();
@@ -126,10 +124,19 @@ impl Simulation {
                 Effect::Refresh => self.refresh(),
                 Effect::SendControl { batch, user, key, payload, presence } => {
                     let row = self.model(|model| model.control.get(&key).and_then(|row| row.key));
-                    let flight = ControlFlight { lane: key, payload, presence, key: row, token: self.token };
+                    let flight = ControlFlight {
+                        lane: key,
+                        payload,
+                        presence,
+                        key: row,
+                        token: self.token,
+                        epoch: self.epoch,
+                    };
                     self.send_control(batch.0, user.as_ref(), flight, gate_changes);
                 }
                 Effect::Complete(committed) => committed.complete(),
+                // Nobody signs in with another process here.
+                Effect::Awake => {}
             }
         }
         if std::mem::take(&mut self.switches_in_turn) {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use levi_types::{AuthError, CredentialsError};
+use levi_types::{AuthError, CredentialsError, FinalWord};
 
 use crate::api_error::{ApiError, Verdict};
 use crate::sign_in::SignInError;
@@ -12,13 +13,16 @@ pub enum TokenError {
     /// Nobody is signed in.
     #[error("nobody is signed in; sign in first")]
     NotSignedIn,
-    /// The server does not accept this sign-in any more, or the password is wrong.
-    #[error(
-        "the sign-in was refused ({code}): a wrong email or password, or an ended session; sign in again"
-    )]
-    Refused {
-        /// GoTrue's error code.
-        code: String,
+    /// The sign-in server's final word: this sign-in has ended, or the password is wrong.
+    #[error("{0}")]
+    Refused(FinalWord),
+    /// The sign-in server wants something first, and names it. A sign-in that exists is still valid.
+    #[error("the sign-in server refuses for now ({code}): {action}", code = .error.code)]
+    ActionNeeded {
+        /// The server's answer.
+        error: ApiError,
+        /// What a person can do.
+        action: &'static str,
     },
     /// The sign-in server cannot be used now. The sign-in is still valid.
     #[error("the sign-in server cannot be used now: {0}")]
@@ -37,7 +41,15 @@ pub enum TokenError {
 impl TokenError {
     /// Whether the same call may succeed later without a new sign-in.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Unreadable(_) | Self::NotSaved(_) | Self::NotRemoved(_))
+        !matches!(self, Self::NotSignedIn | Self::Refused(_))
+    }
+
+    /// How long the sign-in server asked the caller to wait.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::ActionNeeded { error, .. } | Self::Unavailable(error) => error.retry_after,
+            _ => None,
+        }
     }
 
     /// The runtime stopped, or a port panicked, before the call completed.
@@ -49,14 +61,19 @@ impl TokenError {
 
 impl From<TokenError> for AuthError {
     fn from(error: TokenError) -> Self {
-        if error.is_transient() { Self::Unavailable(error.to_string()) } else { Self::SignedOut }
+        match error {
+            TokenError::NotSignedIn => Self::SignedOut,
+            TokenError::Refused(word) => Self::Ended(word),
+            other => Self::Unavailable { why: other.to_string(), retry_after: other.retry_after() },
+        }
     }
 }
 
 impl From<SignInError> for TokenError {
     fn from(error: SignInError) -> Self {
         match error {
-            SignInError::Refused { code } => Self::Refused { code },
+            SignInError::Refused(word) => Self::Refused(word),
+            SignInError::ActionNeeded { error, action } => Self::ActionNeeded { error, action },
             SignInError::Unavailable(error) => Self::Unavailable(error),
         }
     }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "http")]
 mod error;
+mod pace;
 #[cfg(feature = "http")]
 mod refreshing;
 #[cfg(feature = "http")]
@@ -11,6 +12,7 @@ mod token;
 
 #[cfg(feature = "http")]
 pub use error::TokenError;
+pub use pace::{SignInPace, WaitLeft};
 #[cfg(feature = "http")]
 pub use refreshing::RefreshingAuth;
 pub use stored::StoredAuth;

@@ -2,15 +2,22 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use levi_types::{AccessToken, Auth, AuthError, AuthSession, Credentials, SecretString, UserId};
+use levi_types::{AccessToken, Auth, AuthError, AuthSession, Clock, Credentials, SecretString, UserId};
 use tokio::sync::Mutex;
 
 use super::error::TokenError;
+use super::pace::SignInPace;
 use super::state::State;
 use super::stored::StoredAuth;
+use crate::clock::SystemClock;
 use crate::sign_in::{SignIn, Tokens};
+
+/// The longest wait for which the sign-in server can ask, unless [`RefreshingAuth::with_pace`] says otherwise: Levi's
+/// longest delay with the default settings, 300 s and jitter.
+const LONGEST_WAIT: Duration = Duration::from_secs(330);
 
 /// An [`Auth`] that signs in, refreshes its token and stores both tokens. One for each device; clones share it.
 ///
@@ -19,6 +26,10 @@ use crate::sign_in::{SignIn, Tokens};
 /// used from memory, and every call tries to store them. A refresh completes even if its caller is dropped. Another process on the
 /// same credentials (a command next to the daemon) may refresh too, so the stored tokens are read again before each
 /// refresh, and after a refusal.
+///
+/// Only a [`FinalWord`](levi_types::FinalWord) of the server ends a sign-in; after every other answer the next call asks
+/// again. If the server asks for a wait (`Retry-After`), nothing is sent before it is over: calls fail with what is left
+/// of it. The wait is stored too, under [`levi_types::CredentialName::SignInWait`].
 ///
 /// All methods need a tokio runtime; the credentials store is called on its blocking threads.
 #[derive(Clone)]
@@ -34,7 +45,19 @@ struct Shared {
 impl RefreshingAuth {
     /// Uses the sign-in that `credentials` holds under [`levi_types::CredentialName::SignIn`].
     pub fn new(sign_in: Arc<dyn SignIn>, credentials: Arc<dyn Credentials>) -> Self {
-        let state = Mutex::new(State::new(sign_in, Arc::clone(&credentials)));
+        Self::with_pace(sign_in, credentials, Arc::new(SystemClock::new()), LONGEST_WAIT)
+    }
+
+    /// As [`new`](Self::new), with clocks other than the machine's, and with another bound for the waits for which the
+    /// server asks.
+    pub fn with_pace(
+        sign_in: Arc<dyn SignIn>,
+        credentials: Arc<dyn Credentials>,
+        clock: Arc<dyn Clock>,
+        longest_wait: Duration,
+    ) -> Self {
+        let pace = SignInPace::new(longest_wait);
+        let state = Mutex::new(State::new(sign_in, Arc::clone(&credentials), clock, pace));
         Self(Arc::new(Shared { state, credentials, finished: AtomicU64::new(0) }))
     }
 
@@ -52,7 +75,7 @@ impl RefreshingAuth {
 
     /// A session whose token is not `stale`, which a server has just refused.
     ///
-    /// If the stored token already differs from `stale`, it is returned without a request. A refusal is remembered:
+    /// If the stored token already differs from `stale`, it is returned without a request. A final word is remembered:
     /// the same refresh token is not sent again.
     ///
     /// # Errors
@@ -82,8 +105,23 @@ impl RefreshingAuth {
         let (email, password) = (email.to_owned(), password.clone());
         self.detached(|shared| async move {
             let mut state = shared.state.lock().await;
-            state.with_password(&email, &password).await.map(Tokens::into_session)
+            let tokens = state.with_password(&email, &password).await?;
+            state.adopt(tokens.clone()).await?;
+            Ok(tokens.into_session())
         })
+        .await
+    }
+
+    /// Signs in with a password and stores nothing, for callers that check who it is before they
+    /// [`adopt`](Self::adopt) the tokens.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub async fn grant(&self, email: &str, password: &SecretString) -> Result<Tokens, TokenError> {
+        let (email, password) = (email.to_owned(), password.clone());
+        self.detached(
+            |shared| async move { shared.state.lock().await.with_password(&email, &password).await },
+        )
         .await
     }
 

@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
-use levi_types::{AccessToken, CredentialName, Credentials, CredentialsError, RefreshToken, SecretString};
+use levi_types::{
+    AccessToken, Clock, CredentialName, Credentials, CredentialsError, FinalWord, RefreshToken, SecretString,
+};
 
 use super::error::TokenError;
+use super::pace::{SignInPace, WaitLeft};
 use super::stored;
+use crate::api_error::{ApiError, Verdict};
 use crate::sign_in::{SignIn, SignInError, Tokens};
 
 pub(super) struct State {
     sign_in: Arc<dyn SignIn>,
     credentials: Arc<dyn Credentials>,
+    clock: Arc<dyn Clock>,
+    pace: SignInPace,
     /// Tokens that could not be stored yet.
     unsaved: Option<Unsaved>,
-    /// The server's refusal of the stored refresh token.
+    /// The server's final word about the stored refresh token.
     refusal: Option<Refusal>,
     /// The last refresh, if it failed.
     failed: Option<FailedRefresh>,
@@ -30,8 +36,7 @@ struct Unsaved {
 /// A refresh token that the server does not accept any more.
 struct Refusal {
     token: RefreshToken,
-    /// GoTrue's error code.
-    code: String,
+    word: FinalWord,
 }
 
 /// A refresh that failed.
@@ -42,8 +47,13 @@ struct FailedRefresh {
 }
 
 impl State {
-    pub(super) fn new(sign_in: Arc<dyn SignIn>, credentials: Arc<dyn Credentials>) -> Self {
-        Self { sign_in, credentials, unsaved: None, refusal: None, failed: None }
+    pub(super) fn new(
+        sign_in: Arc<dyn SignIn>,
+        credentials: Arc<dyn Credentials>,
+        clock: Arc<dyn Clock>,
+        pace: SignInPace,
+    ) -> Self {
+        Self { sign_in, credentials, clock, pace, unsaved: None, refusal: None, failed: None }
     }
 
     /// Why the last refresh failed, if it was for `stale`.
@@ -82,29 +92,32 @@ impl State {
         if let Some(refusal) = &self.refusal
             && refusal.token == stored.refresh_token
         {
-            return Err(TokenError::Refused { code: refusal.code.clone() });
+            return Err(TokenError::Refused(refusal.word));
         }
-        match self.sign_in.refresh(&stored.refresh_token).await {
+        self.check_pace().await?;
+        let answer = self.sign_in.refresh(&stored.refresh_token).await;
+        self.keep_pace(&answer).await;
+        match answer {
             Ok(tokens) => {
                 // A token in hand is used although it could not be stored, and the next call stores it.
                 let _ = self.save(tokens.clone(), Some(stored.refresh_token)).await;
                 Ok(tokens)
             }
-            Err(SignInError::Refused { code }) => self.after_refusal(stored.refresh_token, code).await,
+            Err(SignInError::Refused(word)) => self.after_refusal(stored.refresh_token, word).await,
             Err(error) => Err(error.into()),
         }
     }
 
     /// If another process used this refresh token between the read and the request, the tokens that it stored are
     /// returned.
-    async fn after_refusal(&mut self, token: RefreshToken, code: String) -> Result<Tokens, TokenError> {
+    async fn after_refusal(&mut self, token: RefreshToken, word: FinalWord) -> Result<Tokens, TokenError> {
         if let Ok(Some(stored)) = self.load().await
             && stored.refresh_token != token
         {
             return Ok(stored);
         }
-        self.refusal = Some(Refusal { token, code: code.clone() });
-        Err(TokenError::Refused { code })
+        self.refusal = Some(Refusal { token, word });
+        Err(TokenError::Refused(word))
     }
 
     pub(super) async fn with_password(
@@ -112,9 +125,39 @@ impl State {
         email: &str,
         password: &SecretString,
     ) -> Result<Tokens, TokenError> {
-        let tokens = self.sign_in.with_password(email, password).await?;
-        self.adopt(tokens.clone()).await?;
-        Ok(tokens)
+        self.check_pace().await?;
+        let answer = self.sign_in.with_password(email, password).await;
+        self.keep_pace(&answer).await;
+        Ok(answer?)
+    }
+
+    /// Sends no request before a wait is over that the sign-in server asked this or another process for.
+    async fn check_pace(&mut self) -> Result<(), TokenError> {
+        let name = CredentialName::SignInWait;
+        let stored = self.blocking(move |credentials| credentials.load(&name), TokenError::Unreadable).await;
+        // A wait that cannot be read is no reason to send nothing: the server will ask again.
+        let stored = stored.ok().flatten();
+        // Exposed because it is stored with the secrets without being one.
+        match self.pace.left(self.clock.now(), stored.as_ref().map(SecretString::expose)) {
+            Some(WaitLeft { left, code }) => {
+                let detail = "it asked for a wait, which is not over";
+                let error = ApiError::new(Verdict::Busy, code, detail).with_retry_after(left);
+                Err(TokenError::Unavailable(error))
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn keep_pace(&mut self, answer: &Result<Tokens, SignInError>) {
+        let (Err(SignInError::Unavailable(error)) | Err(SignInError::ActionNeeded { error, .. })) = answer
+        else {
+            return;
+        };
+        let Some(wait) = error.retry_after.filter(|wait| !wait.is_zero()) else { return };
+        let text = self.pace.asked(self.clock.now(), wait, &error.code).into();
+        let save = move |credentials: &dyn Credentials| credentials.save(&CredentialName::SignInWait, &text);
+        // If it cannot be stored, it is kept in memory, and after a restart the server asks again.
+        let _ = self.blocking(save, TokenError::NotSaved).await;
     }
 
     pub(super) async fn adopt(&mut self, tokens: Tokens) -> Result<(), TokenError> {

@@ -30,11 +30,11 @@ impl StoredAuth {
             access_token: String,
         }
         let secret = self.0.load(&CredentialName::SignIn);
-        let secret = secret.map_err(|error| AuthError::Unavailable(error.to_string()))?;
+        let secret = secret.map_err(|error| AuthError::unavailable(error.to_string()))?;
         let secret = secret.ok_or(AuthError::SignedOut)?;
         // Exposed to be parsed; the token becomes an `AccessToken`.
         let Stored { user_id, access_token } = serde_json::from_str(secret.expose()).map_err(|_| {
-            AuthError::Unavailable("what is stored under `sign-in` is not understood; sign in again".into())
+            AuthError::unavailable("what is stored under `sign-in` is not understood; sign in again")
         })?;
         Ok(AuthSession { user_id, access_token: access_token.into() })
     }
@@ -48,7 +48,13 @@ impl Auth for StoredAuth {
 
     async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, AuthError> {
         let session = self.read()?;
-        if session.access_token == *stale { Err(AuthError::SignedOut) } else { Ok(session) }
+        if session.access_token == *stale {
+            // Whether the sign-in has ended only the process that refreshes it can know.
+            return Err(AuthError::unavailable(
+                "the stored token was refused, and no fresh one is stored yet",
+            ));
+        }
+        Ok(session)
     }
 
     fn user_id(&self) -> Option<UserId> {

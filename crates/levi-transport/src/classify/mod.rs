@@ -5,6 +5,7 @@ mod detail;
 mod offenders;
 mod reply;
 mod retry_after;
+mod sign_in;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use reply::{Reply, ServerError};
 
 pub(crate) use detail::one_line;
 pub use offenders::offenders;
+pub use sign_in::classify_sign_in;
 
 /// The headers that [`classify`] uses, as received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -172,12 +172,15 @@ impl Exchange {
 impl Response {
     /// What the response means if the request was an upsert.
     pub(super) fn classify(&self) -> Result<(), ApiError> {
-        let head = ResponseHead {
+        classify(self.status, self.head(), &self.body)
+    }
+
+    pub(super) fn head(&self) -> ResponseHead<'_> {
+        ResponseHead {
             retry_after: self.retry_after.as_deref(),
             date: self.date.as_deref(),
             content_type: self.content_type.as_deref(),
-        };
-        classify(self.status, head, &self.body)
+        }
     }
 
     pub(super) const fn is_success(&self) -> bool {

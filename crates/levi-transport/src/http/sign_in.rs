@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::exchange::{Call, Exchange, Response, redact};
 use super::options::{HttpConfigError, HttpOptions};
 use crate::api_error::{ApiError, Verdict};
-use crate::json;
+use crate::classify::classify_sign_in;
 use crate::sign_in::{SignIn, SignInError, Tokens};
 
 /// Sign-in to a Supabase project over HTTPS (GoTrue, `/auth/v1/token`). Clones share its connections.
@@ -56,7 +56,7 @@ impl HttpSignIn {
             return tokens(&response);
         }
         redact(&mut response.body, secret.as_bytes());
-        Err(refusal(&response))
+        Err(classify_sign_in(response.status, response.head(), &response.body))
     }
 }
 
@@ -110,34 +110,6 @@ fn tokens(response: &Response) -> Result<Tokens, SignInError> {
         refresh_token: granted.refresh_token.into(),
         user_id: granted.user.id.into(),
     })
-}
-
-/// Refused only if GoTrue says so in its own error format: a gateway that does not know the key, a proxy's page or a
-/// wrong address must not end a sign-in.
-fn refusal(response: &Response) -> SignInError {
-    if let Some(code) = gotrue_code(&response.body)
-        && matches!(response.status, 400 | 401 | 403 | 404 | 422)
-    {
-        return SignInError::Refused { code };
-    }
-    let mut error = match response.classify() {
-        Err(error) => error,
-        Ok(()) => ApiError::new(Verdict::Unexpected, response.status.to_string(), ""),
-    };
-    if error.verdict == Verdict::SignedOut {
-        // The gateway does not know whether the user is signed in.
-        error.verdict = Verdict::Unexpected;
-    }
-    SignInError::Unavailable(error)
-}
-
-/// `error_code` (since 2024), or `error` (OAuth's name, before that).
-fn gotrue_code(body: &[u8]) -> Option<String> {
-    let [error_code, error] = json::fields(body, ["error_code", "error"]).ok()??;
-    let code = error_code.text.or(error.text)?;
-    let is_code = code.len() <= 64
-        && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    (is_code && !code.is_empty()).then(|| code.into_owned())
 }
 
 fn unavailable(code: &str, detail: String) -> SignInError {

@@ -1,0 +1,92 @@
+//! Clocks that jump, and a machine that sleeps.
+
+use std::time::Duration;
+
+use levi_core::batcher::PauseReason;
+
+use super::{Occurrence, Simulation};
+use crate::model::Session;
+
+/// With a timer set, Levi looks at its clocks at least this often.
+const LOOKS_EVERY: u64 = 30_000;
+
+/// A difference between the clocks from which on one of them jumped.
+const JUMP: i64 = 5_000;
+
+/// Levi's clocks at its last turn.
+#[derive(Clone, Copy)]
+pub(super) struct Reading {
+    monotonic: i64,
+    wall: i64,
+}
+
+impl Simulation {
+    pub(super) fn sleep(&mut self, seconds: u64) {
+        let slept = Duration::from_secs(seconds);
+        self.server.sleep(slept);
+        if slept > Duration::from_secs(3_600) {
+            self.token_expires();
+        }
+        self.jump_wall(i64::try_from(slept.as_millis()).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn jump_wall(&mut self, millis: i64) {
+        self.jumped = true;
+        self.wall_offset = self.wall_offset.saturating_add(millis);
+        self.model(|model| {
+            model.void_delays();
+            model.delays_void = true;
+        });
+        self.publish_time();
+        let look = self.random.below(LOOKS_EVERY);
+        self.schedule(Duration::from_millis(look), Occurrence::Looks);
+    }
+
+    /// Time as far as either clock says so.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.now + self.lead
+    }
+
+    /// Before a turn: did the clocks jump since the last one?
+    pub(super) fn read_clocks(&mut self) {
+        let monotonic = i64::try_from(self.now.as_millis()).unwrap_or(i64::MAX);
+        let reading = Reading { monotonic, wall: self.clocks().wall.as_millis() };
+        let last = self.reading.replace(reading).unwrap_or(reading);
+        let drift = (reading.wall - last.wall) - (reading.monotonic - last.monotonic);
+        self.awake = drift.abs() >= JUMP;
+        if drift >= JUMP {
+            self.lead += Duration::from_millis(drift.unsigned_abs());
+        }
+        if self.awake {
+            self.end_waits();
+        }
+    }
+
+    /// After a turn that found that the clocks had jumped, and nothing else: nothing waits any more.
+    pub(super) fn check_awake(&mut self) {
+        let waits = matches!(
+            self.paused,
+            Some(
+                PauseReason::SignInUnavailable
+                    | PauseReason::TokenNotAccepted
+                    | PauseReason::RetryAfter { .. }
+                    | PauseReason::Project { .. }
+            )
+        );
+        self.expect(!waits, "awake", || format!("the machine is awake again, and Levi is {:?}", self.paused));
+        if self.disk_fault.is_some() || self.stop_at.is_some() {
+            return;
+        }
+        let wall = self.clocks().wall;
+        let waiting = self.model(|model| {
+            let sessions = model.sessions.iter().enumerate();
+            // Without its key a session is looked at again, and waits again.
+            let waits = |session: &Session| session.key_here && session.due_at.is_some_and(|at| at > wall);
+            let waiting = sessions.filter(|(_, session)| !session.pending.is_empty() && waits(session));
+            waiting.map(|(number, _)| number).collect::<Vec<_>>()
+        });
+        self.expect(waiting.is_empty(), "awake", || {
+            format!("the machine is awake again, and the sessions {waiting:?} wait")
+        });
+    }
+}
