@@ -12,8 +12,9 @@ use crate::write_messages::TakenRow;
 
 impl Batcher {
     /// The server took the request. The rows whose places were taken are parked, because no later attempt can succeed
-    /// without overwriting what somebody else wrote.
+    /// without overwriting what somebody else wrote. Those of a user who is not signed in any more stay as they are.
     pub(super) fn taken(&mut self, now: Now, id: BatchId, taken: Vec<TakenRow>) {
+        let is_of_another_user = self.is_of_another_user(id);
         let Some(mut batch) = self.in_flight.remove(&id) else { return };
         let mut taken: HashMap<MessagePlace, Reason> =
             taken.into_iter().map(|row| (row.place, row.reason)).collect();
@@ -31,12 +32,14 @@ impl Batcher {
                 }
                 None => true,
             });
-            self.actions.extend(parked.into_iter().map(super::Action::Commit));
+            if !is_of_another_user {
+                self.actions.extend(parked.into_iter().map(super::Action::Commit));
+            }
         }
-        if batch.user_changes == self.user_changes {
-            self.accepted(now, batch);
-        } else {
+        if is_of_another_user {
             self.outcome_of_another_user(now, batch, Ok(()));
+        } else {
+            self.accepted(now, batch);
         }
     }
 }

@@ -410,6 +410,7 @@ impl Engine {
 
     /// The server has the messages of a batch, but for some whose places other texts have.
     fn note_taken(&mut self, batch: BatchId, taken: &[TakenRow]) {
+        self.held_changed |= self.batcher.is_of_another_user(batch);
         let sent = self.sent.remove(&batch).unwrap_or_default();
         let is_taken = |message: &Sent| taken.iter().any(|row| message.is_at(&row.place));
         let (taken, accepted): (Vec<_>, Vec<_>) = sent.into_iter().partition(is_taken);

@@ -79,7 +79,8 @@ impl Simulation {
         }
         let wall = self.clocks().wall;
         let waiting = self.model(|model| {
-            let sessions = model.sessions.iter().enumerate();
+            let sessions =
+                model.sessions.iter().enumerate().filter(|(number, _)| self.user_of(*number) == self.user);
             // Without its key a session is looked at again, and waits again.
             let waits = |session: &Session| session.key_here && session.due_at.is_some_and(|at| at > wall);
             let waiting = sessions.filter(|(_, session)| !session.pending.is_empty() && waits(session));

@@ -173,6 +173,7 @@ impl Simulation {
             format!("{lane} is sent, and nobody can send it")
         });
         self.check_may_send(gate_changes);
+        let flight = ControlFlight { epoch: self.epoch, ..flight };
         if self.token.is_some_and(|token| user != Some(&user_of_token(token))) {
             self.control_flights.insert(batch, ControlFlight { token: None, ..flight });
             let refused = SendError::Api(ApiError::new(Verdict::SignedOut, "other_user", ""));
