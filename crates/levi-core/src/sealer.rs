@@ -68,6 +68,11 @@ pub(crate) enum ResealError {
 }
 
 impl Sealer {
+    /// Who is signed in, as far as this process knows.
+    pub(crate) fn user(&self) -> Option<UserId> {
+        self.cache.user()
+    }
+
     /// Looks for session keys in `cache`, then in `store`. Messages without one are sealed under
     /// `database_key`.
     pub fn new(cache: SecretsCache, store: Arc<dyn SessionStore>, database_key: Option<DatabaseKey>) -> Self {

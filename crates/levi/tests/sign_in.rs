@@ -256,11 +256,9 @@ async fn a_token_that_the_daemon_brought_is_used_again_after_a_refusal() {
     let key = database_key();
     let (levi, sessions, _credentials) = signed_in_with(&world, world.config(), 1, key.clone()).await;
     levi.shutdown(Duration::from_secs(5)).await;
-    let alone = Levi::builder(world.http(), world.store(&key))
-        .config(world.config())
-        .database_key(key)
-        .build()
-        .unwrap();
+    let store = world.store(&key);
+    store.save_secret(&sessions[0], &secret()).unwrap();
+    let alone = Levi::builder(world.http(), store).config(world.config()).database_key(key).build().unwrap();
     alone.start().unwrap();
     let future = Fault::Answer(Canned::error(401, "PGRST303", "JWT issued at future"));
     world.server.faults().plan(Scope::table(Table::Messages), Times::Next(3), future);

@@ -157,14 +157,20 @@ impl Batcher {
         }
     }
 
-    fn unavailable(&mut self, now: Now, batch: Batch, error: &ApiError) {
-        self.breaker.failed();
+    /// Nothing is sent before the wait is over that the server asked for, which is returned.
+    pub(super) fn pause_as_asked(&mut self, now: Now, error: &ApiError) -> Duration {
         let asked = self.bounded(error.retry_after);
         if !asked.is_zero() {
             let reason = PauseReason::RetryAfter { code: error.code.clone() };
             self.breaker.open(now.monotonic.after(asked), reason);
             self.keep_pause(now, asked);
         }
+        asked
+    }
+
+    fn unavailable(&mut self, now: Now, batch: Batch, error: &ApiError) {
+        self.breaker.failed();
+        let asked = self.pause_as_asked(now, error);
         let company = Company::of(&batch);
         for part in batch.parts {
             match self.proof_of(&part, company, error) {

@@ -69,11 +69,8 @@ impl Batcher {
                 self.commit(Change::Acknowledge { lane: part.lane, rows, at: now.wall });
             }
         }
-        if let Err(SendError::Api(error)) = result
-            && let Some(asked) = error.retry_after
-        {
-            let reason = PauseReason::RetryAfter { code: error.code };
-            self.breaker.open(now.monotonic.after(asked), reason);
+        if let Err(SendError::Api(error)) = result {
+            self.pause_as_asked(now, &error);
         }
         self.dirty = true;
     }

@@ -95,7 +95,7 @@ impl Engine {
             self.steps.complete(|_| Some(Step::WillRetry(error.clone())));
         }
         if std::mem::take(&mut self.steps.must_look) {
-            let (store, batcher) = (&*self.store, &self.batcher);
+            let (store, batcher, user) = (&*self.store, &self.batcher, self.sealer.user());
             let is_in_flight = |row: RowId| {
                 batcher.in_flight().filter_map(Batch::control_row).any(|(_, sent)| sent.id == row)
             };
@@ -103,7 +103,7 @@ impl Engine {
                 // The outcome of a row in flight is on its way. If the outbox cannot be read, the callers wait
                 // for the first attempt or for their deadline.
                 let row = Some(waiter.row.id).filter(|row| !is_in_flight(*row))?;
-                listed(store, row).ok().and_then(stuck)
+                listed(store, row).ok().and_then(|row| stuck(row, user.as_ref()))
             });
         }
         let late = SyncError::Waiting(Reason {
@@ -151,9 +151,11 @@ fn listed(store: &dyn OutboxStore, row: RowId) -> Result<Option<ListedRow>, Outb
 
 /// The step of a row that will not be tried soon: it is gone, another user's, parked, or blocked by a parent that failed. A
 /// row that was sent is not looked at, because its attempt has completed its callers.
-fn stuck(row: Option<ListedRow>) -> Option<Step> {
+///
+/// `user` is signed in here; the outbox may not have recorded that yet.
+fn stuck(row: Option<ListedRow>, user: Option<&UserId>) -> Option<Step> {
     let Some(row) = row else { return Some(Step::Failed(SyncError::Discarded)) };
-    if row.held {
+    if row.held && row.user_id.as_ref() != user {
         let user = row.user_id.as_ref().map_or("nobody", UserId::as_str);
         let detail = format!("it is held until user {user} signs in again");
         return Some(Step::WillRetry(SyncError::Waiting(Reason { code: "other_user".into(), detail })));
