@@ -6,7 +6,6 @@ use levi_types::{Now, UserId};
 
 use super::Batcher;
 use super::io::{Action, Batch, BatchId};
-use super::notice::PauseReason;
 use super::parents::Refusals;
 use super::poison::Poison;
 use crate::sync_error::SendError;

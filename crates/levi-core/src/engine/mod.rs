@@ -6,6 +6,7 @@ mod act;
 mod commit;
 mod committed_batch;
 mod event;
+mod outcome;
 mod receipts;
 mod refused;
 mod space;
@@ -17,7 +18,6 @@ use std::sync::Arc;
 
 use levi_outbox::{Change, LaneKey, NewRow, OutboxError, OutboxStore, RecoveryReport, RowId};
 use levi_transport::rows::MessagePlace;
-use levi_transport::{ApiError, Verdict};
 use levi_types::{
     Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore, Tick, Timeline,
 };
@@ -38,12 +38,16 @@ use crate::batcher::{Batch, BatchId, Batcher, Input, Written};
 use crate::config::LeviConfig;
 use crate::error::EnqueueError;
 pub use crate::sealer::{Message, Sealer};
-use crate::status::{LastError, Status};
-use crate::sync_error::{SendError, SyncError};
-use crate::write_messages::TakenRow;
+use crate::status::Status;
 
 /// The most parked parents that the status lists.
 const MAX_PARKED_PARENTS: usize = 100;
+
+/// A caller that asks for the highest sequence number of a session here.
+struct LastNumberQuestion {
+    session: SessionId,
+    reply: oneshot::Sender<Result<Option<i64>, EnqueueError>>,
+}
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -71,7 +75,7 @@ pub struct Engine {
     receipts: Receipts,
     steps: Steps,
     /// The callers that ask for the last sequence number of a session.
-    asked: Vec<(SessionId, oneshot::Sender<Result<Option<i64>, EnqueueError>>)>,
+    asked: Vec<LastNumberQuestion>,
     /// Rows that may overwrite any text on the server, because their callers said so.
     overwriting: HashSet<RowId>,
     /// The messages of the batches in flight.
@@ -200,7 +204,7 @@ impl Engine {
             self.take(now, event);
         }
         // After the messages of this turn, which count.
-        for (session, reply) in std::mem::take(&mut self.asked) {
+        for LastNumberQuestion { session, reply } in std::mem::take(&mut self.asked) {
             // The caller may be gone.
             let _ = reply.send(self.last_number(&session));
         }
@@ -344,7 +348,7 @@ impl Engine {
                 self.receipts.watch(&*self.store, receipt.key.id, reply);
             }
             Event::LastNumber { session, reply } => {
-                self.asked.push((session, reply));
+                self.asked.push(LastNumberQuestion { session, reply });
             }
             Event::KeyArrived(session_id) => {
                 let lane = LaneKey::Messages(session_id);
@@ -374,76 +378,5 @@ impl Engine {
             None
         });
         Ok(stored.max(sent).max(self.uncommitted.last_number(session)))
-    }
-
-    /// Counts, logs and reports the outcome of a request, before the batcher decides what it means.
-    fn note_outcome(&mut self, now: Now, batch: BatchId, result: &Result<(), SendError>) {
-        if let Some((key, row)) = self.batcher.batch(batch).and_then(Batch::control_row) {
-            let code = result.as_ref().map_or_else(SendError::code, |()| "done");
-            tracing::debug!(%key, code, "control row sent");
-            match result {
-                Err(SendError::Wait(SyncError::DevicesSkipped(_))) => {
-                    self.incomplete_secrets.insert(key.clone());
-                }
-                _ => {
-                    self.incomplete_secrets.remove(key);
-                }
-            }
-            self.steps.attempted(row, result);
-            return self.note_control_outcome(now, result);
-        }
-        let sent = self.sent.remove(&batch).unwrap_or_default();
-        if self.batcher.is_of_another_user(batch) {
-            self.held_changed = true;
-            if result.is_err() {
-                return;
-            }
-        }
-        match result {
-            Ok(()) => self.note_accepted(&sent),
-            // Only a control row fails on this side.
-            Err(SendError::Wait(_) | SendError::Never(_)) => {}
-            Err(SendError::Api(error)) => self.note_failed(now, &sent, error),
-        }
-        self.parkable.extend(sent);
-    }
-
-    /// The server has the messages of a batch, but for some whose places other texts have.
-    fn note_taken(&mut self, batch: BatchId, taken: &[TakenRow]) {
-        self.held_changed |= self.batcher.is_of_another_user(batch);
-        let sent = self.sent.remove(&batch).unwrap_or_default();
-        let is_taken = |message: &Sent| taken.iter().any(|row| message.is_at(&row.place));
-        let (taken, accepted): (Vec<_>, Vec<_>) = sent.into_iter().partition(is_taken);
-        self.note_accepted(&accepted);
-        self.parkable.extend(accepted);
-        self.parkable.extend(taken);
-    }
-
-    fn note_control_outcome(&mut self, now: Now, result: &Result<(), SendError>) {
-        match result {
-            Ok(()) => self.status.last_error = None,
-            Err(SendError::Api(error)) => self.status.last_error = Some(LastError::new(error, now)),
-            // It failed on this side.
-            Err(SendError::Wait(_) | SendError::Never(_)) => {}
-        }
-    }
-
-    fn note_accepted(&mut self, sent: &[Sent]) {
-        self.status.batches_accepted += 1;
-        self.status.rows_accepted += sent.len() as u64;
-        self.status.last_error = None;
-        tracing::debug!(rows = sent.len(), "batch accepted");
-        self.uncommitted.reports.extend(sent.iter().map(|message| message.report(Delivery::Sent)));
-    }
-
-    fn note_failed(&mut self, now: Now, sent: &[Sent], error: &ApiError) {
-        self.status.batches_failed += 1;
-        tracing::debug!(rows = sent.len(), code = error.code, verdict = ?error.verdict, "batch refused");
-        self.status.last_error = Some(LastError::new(error, now));
-        // Without a sign-in the messages wait: that is not a failure of theirs.
-        if error.verdict != Verdict::SignedOut {
-            let failed = || Delivery::Failed { code: error.code.clone() };
-            self.uncommitted.reports.extend(sent.iter().map(|message| message.report(failed())));
-        }
     }
 }

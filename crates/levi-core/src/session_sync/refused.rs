@@ -27,7 +27,8 @@ impl Steps {
                 Some(on_server) if on_server != local => {
                     let row = RepositoryRow { id: on_server.clone(), ..row };
                     self.server.upsert(auth, &[row]).await?;
-                    Ok(self.adopted.adopt(&auth.user_id, &local, on_server))
+                    self.adopted.adopt(&auth.user_id, &local, on_server);
+                    Ok(())
                 }
                 _ => Err(error.into()),
             };
@@ -57,7 +58,8 @@ impl Steps {
                 Some(on_server) if on_server != row.repository_id => {
                     let row = SessionRow { repository_id: on_server.clone(), ..row };
                     self.write_session(auth, &row, presence).await?;
-                    Ok(self.adopted.adopt(&auth.user_id, repository, on_server))
+                    self.adopted.adopt(&auth.user_id, repository, on_server);
+                    Ok(())
                 }
                 _ => Err(self.missing_parent(auth, error).await),
             },

@@ -81,7 +81,10 @@ impl Steps {
         let auth = self.server.session().await?;
         let row = RepositoryRow::new(auth.user_id.clone(), self.device.id.clone(), &known);
         match self.server.upsert(&auth, std::slice::from_ref(&row)).await {
-            Ok(()) => Ok(self.adopted.forget(&auth.user_id, repository)),
+            Ok(()) => {
+                self.adopted.forget(&auth.user_id, repository);
+                Ok(())
+            }
             Err(RequestError::Api(error)) => self.repository_refused(&auth, row, error).await,
             Err(error) => Err(error.into()),
         }

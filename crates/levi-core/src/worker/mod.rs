@@ -8,6 +8,7 @@ mod control_queue;
 mod dispatcher;
 mod engine_thread;
 mod inbox;
+mod message_syncer;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -23,6 +24,7 @@ use self::control_queue::WorkerQueue;
 use self::dispatcher::Dispatcher;
 use self::engine_thread::EngineThread;
 use self::inbox::{Closed, Inbox};
+pub use self::message_syncer::MessageSyncer;
 use crate::batcher::Input;
 use crate::config::{LeviConfig, QUEUE_OVERHEAD};
 use crate::control::ControlQueue;
@@ -33,15 +35,6 @@ use crate::sealer::{Message, Sealer};
 use crate::secrets_cache::SecretsCache;
 use crate::status::Status;
 use crate::write_messages::Overwrite;
-
-/// Takes messages. A daemon that depends on this trait does not depend on the worker.
-pub trait MessageSyncer: Send + Sync {
-    /// Enqueues a message. It is encrypted, stored and sent in the background.
-    ///
-    /// # Errors
-    /// [`EnqueueError`]; the message was not enqueued.
-    fn enqueue(&self, request: MessageSyncRequest) -> Result<(), EnqueueError>;
-}
 
 /// What is opened when the worker starts.
 pub struct Opened {
@@ -380,12 +373,6 @@ impl Worker {
     fn notify(&self, event: Event) {
         // After the engine thread has ended there is nothing to notify.
         let _ = self.shared.inbox.push(event);
-    }
-}
-
-impl MessageSyncer for Worker {
-    fn enqueue(&self, request: MessageSyncRequest) -> Result<(), EnqueueError> {
-        Self::enqueue(self, request)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The simulation: virtual time, one engine at a time, and everything around it.
 
+mod boot;
 mod check;
 mod clocks;
 mod event_queue;
@@ -17,12 +18,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levi_core::batcher::{Input, PauseReason};
-use levi_core::engine::{Effect, Engine, EngineParts, Event, Sealer, Tried};
+use levi_core::engine::{Effect, Engine, Event, Sealer, Tried};
 use levi_core::{ControlSender, EnqueueError, Presence, Receipt, SecretsCache, SentMessage, SyncedError};
 use levi_outbox::{LaneKey, RowKey};
-use levi_testkit::outbox::{FaultyOutbox, OutboxFaults};
-use levi_transport::{SignInPace, Upsert};
-use levi_types::{Monotonic, Now, SessionStore, Wall};
+use levi_testkit::outbox::OutboxFaults;
+use levi_transport::Upsert;
+use levi_types::{Monotonic, Now, Wall};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::content::{Content, Keys};
@@ -34,6 +35,7 @@ use crate::random::Random;
 use crate::sender::sender;
 use crate::server::{Rows, Server};
 use crate::sign_in::{Process, SignInServer};
+use boot::{fresh_process, sealer};
 use clocks::Reading;
 use event_queue::{Occurrence, Scheduled};
 pub(crate) use users::USERS;
@@ -365,84 +367,6 @@ impl Simulation {
         Now { monotonic: Monotonic::from_start(self.now), wall }
     }
 
-    /// A fresh process on the same disk.
-    fn boot(&mut self) {
-        self.boots += 1;
-        self.booted_at = self.now;
-        (self.unnotified, self.jumped) = (false, false);
-        self.incarnation += 1;
-        if self.boots > 1
-            && let Err(error) = self.disk.reopen(self.plan.setup.store, self.file.as_ref())
-        {
-            return self.fail("disk", format!("the outbox cannot be opened again: {error}"));
-        }
-        self.check_disk();
-        let outbox = FaultyOutbox::new(self.disk.clone());
-        self.faults = outbox.faults();
-        // A process that begins knows no session's key.
-        self.cache = SecretsCache::new();
-        self.sealer = sealer(&self.plan, &self.keys, &self.daemon, &self.cache);
-        self.engine = Some(Engine::new(EngineParts {
-            config: self.plan.setup.config.clone(),
-            outbox: Box::new(outbox),
-            session_store: Arc::clone(&self.daemon) as Arc<dyn SessionStore>,
-            sealer: self.sealer.clone(),
-            random: Box::new(Random::new(self.plan.seed, 100 + self.boots)),
-        }));
-        self.control_sender = sender(&self.server.tables, self.daemon.clone());
-        self.apply_disk_fault();
-        (self.gate, self.stop_at, self.refreshed_at) = (Gate::Out, None, None);
-        (self.reading, self.lead, self.looks) = (None, Duration::ZERO, false);
-        (self.process, self.asks_anew, self.must_refresh) = (fresh_process(&self.plan), true, false);
-        // A fresh process knows of no request to be silent but the one that is on disk.
-        let longest = self.plan.setup.config.longest_delay();
-        let wall = self.clocks().wall;
-        let left = self.model(|model| model.paused_until).map_or(Duration::ZERO, |until| until.since(wall));
-        self.silence = self.now + left.min(longest);
-        self.queue_room = Arc::new(Semaphore::new(self.plan.setup.config.max_queued_bytes));
-        self.note(|| "Levi starts".to_owned());
-        if self.named {
-            self.name_user();
-        }
-        if self.token.is_some() {
-            self.tell_of_token(Input::SignedIn, TokenEvent::SignedIn);
-        }
-        // Session sync joins at once, or some time later.
-        let wait = self.random.pick(&[0, 0, 5, 3_000]);
-        self.schedule(Duration::from_millis(wait), Occurrence::ControlSenderReady);
-        self.turn();
-    }
-
-    fn live(&mut self) {
-        while self.violation().is_none() && self.counts.turns < MOST_TURNS {
-            let timeout = self.engine.as_ref().and_then(Engine::timeout);
-            let timeout = timeout.map(|at| at.since_start() + self.lateness());
-            let next = self.queue.peek().map(|Reverse(next)| next.at);
-            let Some(at) = [timeout, next].into_iter().flatten().min() else { break };
-            if self.is_over(at) {
-                break;
-            }
-            self.spins = if at > self.now { 0 } else { self.spins + 1 };
-            self.now = self.now.max(at);
-            if self.spins > 2_000 {
-                self.fail("idle", "Levi spins: turn after turn, and no time passes".to_owned());
-            }
-            self.take_what_is_due();
-            // As the worker does: it wakes for an event or for the engine's timer, and for nothing else.
-            let now = self.clocks().monotonic;
-            let due = self.engine.as_ref().and_then(Engine::timeout).is_some_and(|at| at <= now);
-            let looks = std::mem::take(&mut self.looks) && self.engine.as_ref().is_some_and(has_timer);
-            if self.engine.is_some() && (due || looks || !self.events.is_empty()) {
-                self.turn();
-            }
-        }
-        self.check_end();
-    }
-
-    fn lateness(&mut self) -> Duration {
-        Duration::from_millis(self.random.below(self.plan.setup.lateness + 1))
-    }
-
     fn model<T>(&self, act: impl FnOnce(&mut Model) -> T) -> T {
         act(&mut self.disk.inner().model)
     }
@@ -464,20 +388,6 @@ impl Simulation {
     fn note(&self, line: impl FnOnce() -> String) {
         self.model(|model| model.note(line));
     }
-}
-
-fn has_timer(engine: &Engine) -> bool {
-    engine.timeout().is_some()
-}
-
-/// A process that begins knows of no wait but the one that is stored.
-fn fresh_process(plan: &Plan) -> Process {
-    Process { pace: SignInPace::new(plan.setup.config.longest_delay()) }
-}
-
-fn sealer(plan: &Plan, keys: &Keys, daemon: &Arc<Daemon>, cache: &SecretsCache) -> Sealer {
-    let database_key = plan.setup.database_key.then(|| keys.database.clone());
-    Sealer::new(cache.clone(), Arc::clone(daemon) as Arc<dyn SessionStore>, database_key)
 }
 
 /// A folder for a file that need not survive: in memory, where the system has such a place.

@@ -3,6 +3,36 @@
 use super::*;
 
 impl Simulation {
+    pub(super) fn live(&mut self) {
+        while self.violation().is_none() && self.counts.turns < MOST_TURNS {
+            let timeout = self.engine.as_ref().and_then(Engine::timeout);
+            let timeout = timeout.map(|at| at.since_start() + self.lateness());
+            let next = self.queue.peek().map(|Reverse(next)| next.at);
+            let Some(at) = [timeout, next].into_iter().flatten().min() else { break };
+            if self.is_over(at) {
+                break;
+            }
+            self.spins = if at > self.now { 0 } else { self.spins + 1 };
+            self.now = self.now.max(at);
+            if self.spins > 2_000 {
+                self.fail("idle", "Levi spins: turn after turn, and no time passes".to_owned());
+            }
+            self.take_what_is_due();
+            // As the worker does: it wakes for an event or for the engine's timer, and for nothing else.
+            let now = self.clocks().monotonic;
+            let due = self.engine.as_ref().and_then(Engine::timeout).is_some_and(|at| at <= now);
+            let looks = std::mem::take(&mut self.looks) && self.engine.as_ref().is_some_and(has_timer);
+            if self.engine.is_some() && (due || looks || !self.events.is_empty()) {
+                self.turn();
+            }
+        }
+        self.check_end();
+    }
+
+    fn lateness(&mut self) -> Duration {
+        Duration::from_millis(self.random.below(self.plan.setup.lateness + 1))
+    }
+
     /// Takes one thing that is due, or all of them: both happen.
     pub(super) fn take_what_is_due(&mut self) {
         self.publish_time();
@@ -148,4 +178,8 @@ impl Simulation {
         let now = self.clocks();
         self.disk.inner().model.now = now;
     }
+}
+
+fn has_timer(engine: &Engine) -> bool {
+    engine.timeout().is_some()
 }

@@ -1,0 +1,168 @@
+//! What the engine waits for: a token, the time that a server asked for, a machine that slept.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+
+mod harness;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness::{Harness, accepted, failed};
+use levi_core::LeviConfig;
+use levi_core::batcher::{Input, PauseReason};
+use levi_core::engine::Event;
+use levi_outbox::memory::MemoryOutbox;
+use levi_outbox::{Change, OutboxStore as _};
+use levi_transport::{ApiError, Verdict};
+use levi_types::Clock as _;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A refused token uses up no attempts.
+#[test]
+fn an_expired_token_is_refreshed_once_however_many_requests_fail_and_costs_no_attempt() {
+    let mut harness = Harness::new(LeviConfig::default());
+    for number in 0..4 {
+        let session = harness.session(&format!("s{number}"));
+        harness.enqueue_all(&session, 1..=600);
+    }
+    assert!(harness.open.len() > 1, "several requests are under way");
+    let open = harness.open.len();
+    for _ in 0..open {
+        harness.answer(|_| failed(Verdict::SignedOut, "PGRST303"));
+    }
+    assert_eq!((harness.refreshes, harness.open.len()), (1, 0));
+    assert_eq!(harness.status().paused, Some(PauseReason::Refreshing));
+    harness.input(Input::SignedIn);
+    harness.settle(HOUR, |_| accepted());
+    assert_eq!(harness.arrived.values().map(Vec::len).sum::<usize>(), 2400);
+    assert_eq!(harness.refreshes, 1);
+}
+
+/// The project's clock is behind that of the sign-in server, so a fresher token would be refused as well.
+#[test]
+fn a_token_that_is_refused_a_moment_after_it_was_granted_is_used_again_and_not_refreshed() {
+    let mut harness = Harness::new(LeviConfig::default());
+    let session = harness.session("s");
+    harness.enqueue_all(&session, 1..=50);
+    harness.answer(|_| failed(Verdict::SignedOut, "PGRST303"));
+    harness.input(Input::SignedIn);
+    let granted = harness.clock.now().monotonic;
+    harness.answer(|_| failed(Verdict::SignedOut, "PGRST303"));
+    assert_eq!((harness.refreshes, harness.status().paused), (1, Some(PauseReason::TokenNotAccepted)));
+    assert!(harness.engine.timeout().is_some() && harness.status().next_attempt.is_some());
+    let clock = Arc::clone(&harness.clock);
+    harness.settle(HOUR, move |_| {
+        let age = clock.now().monotonic.since(granted);
+        if age < Duration::from_secs(3) { failed(Verdict::SignedOut, "PGRST303") } else { accepted() }
+    });
+    assert_eq!((harness.refreshes, harness.arrived["s"].len()), (1, 50));
+    let took = harness.clock.now().monotonic.since(granted);
+    assert!(took < Duration::from_secs(7), "{took:?}");
+}
+
+/// Two hours asleep between a refresh and a refusal, of which the monotonic clock saw nothing.
+#[test]
+fn a_token_that_expired_while_the_machine_slept_is_refreshed_at_once() {
+    let mut harness = Harness::new(LeviConfig::default());
+    let session = harness.session("s");
+    harness.enqueue_all(&session, 1..=50);
+    harness.answer(|_| failed(Verdict::SignedOut, "PGRST303"));
+    harness.input(Input::SignedIn);
+    harness.clock.sleep_through(Duration::from_secs(7_200));
+    harness.answer(|_| failed(Verdict::SignedOut, "PGRST303"));
+    assert_eq!((harness.refreshes, harness.status().paused), (2, Some(PauseReason::Refreshing)));
+}
+
+#[test]
+fn a_machine_that_is_awake_again_tries_at_once() {
+    let mut harness = Harness::new(LeviConfig::default());
+    let session = harness.session("s");
+    harness.enqueue_all(&session, 1..=50);
+    harness
+        .answer(|_| Err(ApiError::new(Verdict::Busy, "503", "").with_retry_after(Duration::from_secs(200))));
+    assert!(matches!(harness.status().paused, Some(PauseReason::RetryAfter { .. })));
+    harness.clock.sleep_through(Duration::from_secs(60));
+    harness.tell(Event::WrittenElsewhere);
+    assert_eq!((harness.open.len(), harness.status().paused), (1, None));
+}
+
+/// One answer does not stop everything for longer than Levi's own delays do, and a restart does not forget it.
+#[test]
+fn a_wait_that_the_server_asks_for_is_bounded_and_survives_a_restart() {
+    let mut outbox = MemoryOutbox::new(1 << 30);
+    let clock = Harness::new(LeviConfig::default()).clock.now();
+    outbox.commit(&[Change::Pause { until: clock.wall.after(Duration::from_secs(100)) }], &[]).unwrap();
+    let mut harness = Harness::on(outbox, LeviConfig::default());
+    let session = harness.session("s");
+    harness.enqueue_all(&session, 1..=50);
+    assert!(matches!(harness.status().paused, Some(PauseReason::RetryAfter { .. })));
+    harness.settle(Duration::from_secs(99), |_| panic!("the server asked for more time"));
+    harness.settle(Duration::from_secs(2), |_| {
+        Err(ApiError::new(Verdict::Busy, "429", "").with_retry_after(Duration::from_secs(3_600)))
+    });
+    harness.settle(Duration::from_secs(340), |_| accepted());
+    assert_eq!(harness.arrived["s"].len(), 50);
+}
+
+/// A sign-in server that asks for an hour does not stop everything for that long.
+#[test]
+fn the_sign_in_servers_wait_is_kept_and_bounded() {
+    for (asked, longest) in [(60, 60), (3_600, 330)] {
+        let mut harness = Harness::new(LeviConfig::default());
+        let session = harness.session("s");
+        harness.enqueue_all(&session, 1..=50);
+        harness.answer(|_| failed(Verdict::SignedOut, "PGRST303"));
+        harness.input(Input::RefreshUnavailable { retry_after: Some(Duration::from_secs(asked)) });
+        assert_eq!(harness.status().paused, Some(PauseReason::SignInUnavailable));
+        let timer = harness.engine.timeout().unwrap();
+        assert_eq!(timer.since(harness.clock.now().monotonic), Duration::from_secs(longest));
+        harness.settle(HOUR, |_| accepted());
+        assert_eq!(harness.refreshes, 2);
+    }
+}
+
+/// A daemon that brings tokens itself may be late with the next one, or its token may be too fresh for the project.
+#[test]
+fn a_token_that_nothing_can_replace_is_used_again() {
+    let mut harness = Harness::new(LeviConfig::default());
+    let session = harness.session("s");
+    harness.enqueue_all(&session, 1..=50);
+    harness.answer(|_| failed(Verdict::SignedOut, "PGRST303"));
+    harness.input(Input::RefreshImpossible);
+    assert_eq!(harness.status().paused, Some(PauseReason::TokenNotAccepted));
+    let timer = harness.engine.timeout().unwrap();
+    harness.clock.advance_to(timer);
+    harness.tell(Event::WrittenElsewhere);
+    harness.answer(|_| accepted());
+    assert_eq!((harness.arrived["s"].len(), harness.status().paused), (50, None));
+}
+
+/// A laptop that was asleep for longer than a token lives.
+#[test]
+fn a_stored_sign_in_whose_token_has_expired_is_refreshed_and_not_taken_for_revoked() {
+    let mut harness = Harness::new(LeviConfig::default());
+    harness.input(Input::SignedOut);
+    harness.input(Input::SignInStored);
+    harness.input(Input::SignedIn);
+    assert_eq!(harness.refreshes, 1, "the stored sign-in was asked for");
+    let session = harness.session("s");
+    harness.enqueue_all(&session, 1..=50);
+    harness.answer(|_| failed(Verdict::SignedOut, "PGRST303"));
+    assert_eq!((harness.refreshes, harness.status().paused), (2, Some(PauseReason::Refreshing)));
+    harness.input(Input::SignedIn);
+    harness.settle(HOUR, |_| accepted());
+    assert_eq!(harness.arrived["s"].len(), 50);
+}
+
+/// A project that is being restored says how long that takes.
+#[test]
+fn a_project_that_asks_for_a_wait_is_left_alone_for_that_long() {
+    let mut harness = Harness::new(LeviConfig::default());
+    let id = harness.session("s");
+    harness.enqueue_all(&id, 1..=50);
+    let asked = Duration::from_secs(300);
+    harness.answer(|_| Err(ApiError::new(Verdict::ProjectUnavailable, "540", "").with_retry_after(asked)));
+    harness.settle(asked - Duration::from_secs(1), |_| panic!("it asked for more time"));
+    harness.settle(asked, |_| accepted());
+    assert_eq!(harness.arrived["s"].len(), 50);
+}
