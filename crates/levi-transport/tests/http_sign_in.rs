@@ -138,7 +138,8 @@ async fn every_other_error_is_temporary() {
 /// Seconds, or a date, which is read by the server's own clock: this device's is years off.
 #[tokio::test]
 async fn a_wait_that_the_sign_in_server_asks_for_is_part_of_the_error() {
-    let table: [(&'static [(&str, &str)], Option<u64>); 4] = [
+    type Headers = &'static [(&'static str, &'static str)];
+    let table: [(Headers, Option<u64>); 4] = [
         (&[("retry-after", "60")], Some(60)),
         (
             &[("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT"), ("date", "Sun, 06 Nov 1994 08:49:37 GMT")],

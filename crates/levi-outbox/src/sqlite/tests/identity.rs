@@ -66,7 +66,7 @@ fn rows_of_an_older_file_are_the_first_users_and_nobody_elses_afterwards() {
     sign_in(&mut outbox, "ben");
     assert_eq!(due_for(&outbox, "ben"), Vec::<String>::new());
     let held = Held { user_id: Some("ada".into()), pending: 4, parked: 1 };
-    assert_eq!(outbox.held().unwrap(), [held.clone()]);
+    assert_eq!(outbox.held().unwrap(), std::slice::from_ref(&held));
     assert_eq!(Inspector::open(&path).unwrap().held().unwrap(), [held]);
     assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
     let totals = outbox.totals().unwrap();
