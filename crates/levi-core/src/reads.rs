@@ -11,7 +11,7 @@ use levi_transport::{
     ApiError, DevicesOf, MessagesOf, PageSource, PassedOver, RowsPage, SecretsFor, Select, SharedPageSize,
     Verdict, next_page, read_all, read_one,
 };
-use levi_types::{AuthError, AuthSession, DeviceId, SessionId};
+use levi_types::{AccessToken, AuthError, AuthSession, DeviceId, SessionId};
 use rand::rand_core::TryRng as _;
 use rand::rngs::SysRng;
 
@@ -69,15 +69,23 @@ impl Default for PageSizes {
 pub(crate) struct Reads<'a> {
     server: &'a Server,
     retries: Retries,
-    /// With the token that was accepted last.
+    /// With the token that was granted last.
     auth: Mutex<AuthSession>,
+    /// The token at the beginning, which may have expired.
+    begun_with: AccessToken,
     /// Why there was no other token when the last one was refused.
     no_token: Mutex<Option<AuthError>>,
 }
 
 impl<'a> Reads<'a> {
     pub(crate) fn new(server: &'a Server, auth: &AuthSession, retries: Retries) -> Self {
-        Self { server, retries, auth: Mutex::new(auth.clone()), no_token: Mutex::default() }
+        Self {
+            server,
+            retries,
+            auth: Mutex::new(auth.clone()),
+            begun_with: auth.access_token.clone(),
+            no_token: Mutex::default(),
+        }
     }
 
     /// The user's active devices that have a public key. A row that cannot be read is named.
@@ -169,10 +177,15 @@ impl PageSource for Reads<'_> {
     async fn select(&self, select: Select) -> Result<Vec<u8>, ApiError> {
         let auth = self.auth().clone();
         match self.server.supabase.select(&auth.access_token, select.clone()).await {
+            // A token that was granted during this read is waited for: a fresher one would be refused as well.
+            Err(error) if error.verdict == Verdict::SignedOut && auth.access_token != self.begun_with => {
+                Err(not_accepted_yet(error))
+            }
             Err(error) if error.verdict == Verdict::SignedOut => {
                 let fresh = self.refresh(&auth, error).await?;
                 *self.auth() = fresh.clone();
-                self.server.supabase.select(&fresh.access_token, select).await
+                let repeated = self.server.supabase.select(&fresh.access_token, select).await;
+                repeated.map_err(not_accepted_yet)
             }
             result => result,
         }
@@ -197,4 +210,12 @@ impl PageSource for Reads<'_> {
 fn draw() -> f64 {
     let bits = SysRng.try_next_u32().unwrap_or_default();
     f64::from(bits) / (f64::from(u32::MAX) + 1.0)
+}
+
+/// The project refuses a token that the sign-in server granted a moment ago: its clock may be behind. That passes.
+fn not_accepted_yet(mut error: ApiError) -> ApiError {
+    if error.verdict == Verdict::SignedOut {
+        error.verdict = Verdict::Busy;
+    }
+    error
 }

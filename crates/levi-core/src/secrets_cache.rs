@@ -61,6 +61,8 @@ enum User {
     /// Nobody was named yet.
     #[default]
     Unknown,
+    /// Nobody was named yet in this process, and this user was the last one in the one before.
+    Last(UserId),
     SignedIn(UserId),
     /// No key is kept. What is recorded now is the last user's.
     SignedOut(Option<UserId>),
@@ -70,7 +72,7 @@ impl User {
     fn id(&self) -> Option<&UserId> {
         match self {
             Self::Unknown | Self::SignedOut(None) => None,
-            Self::SignedIn(user) | Self::SignedOut(Some(user)) => Some(user),
+            Self::Last(user) | Self::SignedIn(user) | Self::SignedOut(Some(user)) => Some(user),
         }
     }
 }
@@ -114,6 +116,14 @@ impl SecretsCache {
         state.user = User::SignedIn(user.clone());
     }
 
+    /// `user` signed in last, as the outbox knows. Says nothing once somebody was named here.
+    pub(crate) fn was_used_by(&self, user: &UserId) {
+        let mut state = self.state();
+        if state.user == User::Unknown {
+            state.user = User::Last(user.clone());
+        }
+    }
+
     /// Nobody is signed in any more. Every key is dropped.
     pub fn signed_out(&self) {
         let mut state = self.state();
@@ -128,7 +138,7 @@ impl SecretsCache {
 
     /// Whether nobody was named yet, nor signed out.
     pub(crate) fn is_nobodys(&self) -> bool {
-        self.state().user == User::Unknown
+        matches!(self.state().user, User::Unknown | User::Last(_))
     }
 
     /// The user and the key of `session`, as of the same moment.
@@ -204,6 +214,13 @@ impl SecretsCache {
         let mut state = self.state();
         match &state.user {
             User::Unknown => {
+                state.user = User::SignedIn(found.clone());
+                Ok(())
+            }
+            User::Last(user) => {
+                if user != found {
+                    state.sessions.clear();
+                }
                 state.user = User::SignedIn(found.clone());
                 Ok(())
             }

@@ -171,8 +171,9 @@ impl Server {
                 (Err(error), _) => return Err(error),
             }
         }
-        // Not one row was taken: the reason is not in the rows.
-        if refused.len() == rows.len()
+        // Not one of many rows was taken: the reason is not in the rows.
+        if rows.len() > 1
+            && refused.len() == rows.len()
             && let Some((_, error)) = refused.first()
         {
             return Err(error.clone().into());

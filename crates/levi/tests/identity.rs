@@ -91,6 +91,12 @@ impl Machine {
 
     /// Started, and signed in with what is stored.
     async fn levi(&self) -> Levi {
+        let levi = self.started();
+        levi.watch_status().wait_for(|status| status.paused.is_none()).await.unwrap();
+        levi
+    }
+
+    fn started(&self) -> Levi {
         let config = LeviConfig {
             data_dir: Some(self.folder.path().to_owned()),
             flush_interval: Duration::from_millis(10),
@@ -102,7 +108,6 @@ impl Machine {
         let levi =
             builder.database_key(self.key.clone()).credentials(self.credentials.clone()).build().unwrap();
         levi.start().unwrap();
-        levi.watch_status().wait_for(|status| status.paused.is_none()).await.unwrap();
         levi
     }
 
@@ -222,6 +227,33 @@ async fn a_restart_as_somebody_else_sends_nothing_of_the_one_before() {
     nothing_waits_for(&ada, &levi).await;
     let reader = levi.reader(ada.device.clone(), ada.key()).unwrap();
     assert_eq!(read_all(&reader, &ada.session.id).await, three_messages_of(&ada));
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
+/// After a sign-out and a restart, what is enqueued before somebody signs in is the last user's, though the
+/// engine hears of the next user first.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_enqueued_before_anybody_is_named_is_the_last_users() {
+    let (server, ada, ben) = two_people();
+    let machine = Machine::new(&server);
+    machine.sign_in(&ada).await;
+    let levi = machine.levi().await;
+    machine.work(&levi, &ada).await;
+    nothing_waits_for(&ada, &levi).await;
+    levi.shutdown(Duration::from_secs(5)).await;
+    machine.sign_out();
+
+    let levi = machine.started();
+    // More than the engine takes at once.
+    let numbers = 10..=700;
+    for number in numbers.clone() {
+        levi.enqueue(request(&ada.session.id, number, "ada's")).unwrap();
+    }
+    levi.set_context(machine.sign_in(&ben).await).await;
+    machine.work(&levi, &ben).await;
+    nothing_waits_for(&ben, &levi).await;
+    let held = Held { user_id: Some(ada.id().clone()), pending: numbers.count() as u64, parked: 0 };
+    assert_eq!(levi.status().held, [held]);
     levi.shutdown(Duration::from_secs(5)).await;
 }
 

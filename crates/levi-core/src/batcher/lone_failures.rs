@@ -55,6 +55,10 @@ pub(super) struct LoneFailures {
 impl LoneFailures {
     /// The server accepted the request.
     pub(super) fn accepted(&mut self, batch: &Batch) {
+        // A control row says nothing about the table of messages.
+        if batch.control_row().is_some() {
+            return;
+        }
         self.accepted = self.accepted.wrapping_add(1);
         if self.failing.is_empty() {
             return;

@@ -240,9 +240,11 @@ impl SessionSyncService {
         let session = self.steps.store.session(session_id)?;
         let session = session.ok_or_else(|| SyncError::SessionNotFound(session_id.clone()))?;
         self.check_repository(&session.repository_id)?;
-        session.check()?;
+        self.check_session(session_id)?;
         self.steps.stored_secret(session_id)?;
-        let rows = rows_to_restore(&session, self.steps.clock.now().wall);
+        let user = self.steps.server.cache.user();
+        let rows = rows_to_restore(&session, self.steps.clock.now().wall).into_iter();
+        let rows = rows.map(|row| row.for_user(user.clone())).collect();
         let steps = queue.restore(session_id.clone(), rows).await?;
         let [repository, session, secret] = steps.try_into().map_err(|_| EnqueueError::Stopped)?;
         Ok(NewSession { repository, session, secret })

@@ -10,6 +10,7 @@ use super::steps::Steps;
 use crate::opening::Opening;
 use crate::reader::ReadError;
 use crate::reads::{Reads, Retries};
+use crate::secrets_cache::KeySource;
 use crate::sync_error::SyncError;
 
 /// Envelopes in one request.
@@ -87,6 +88,9 @@ impl Sharing<'_> {
             let session = &row.session_id;
             match self.secret(row).await {
                 Ok(secret) => rows.append(&mut self.envelope(session, &secret).await?),
+                // The others would fail alike.
+                Err(ReadError::Supabase(error)) => return Err(error.into()),
+                Err(ReadError::Auth(error)) => return Err(error.into()),
                 Err(error) => report.unreadable.push((session.clone(), error.to_string())),
             }
         }
@@ -101,10 +105,15 @@ impl Sharing<'_> {
         Ok(())
     }
 
-    /// The session's secret: from this device's envelope, else what it has without it.
+    /// The session's secret: this device's own, else the one in its envelope, else an earlier one. What the server
+    /// shows is not passed on where this device knows better.
     async fn secret(&self, row: &SecretRow) -> Result<SessionSecret, ReadError> {
         let (user, session) = (&self.auth.user_id, &row.session_id);
         session.check()?;
+        let mut stored = self.opening.stored(user, session).into_iter();
+        if let Some((own, KeySource::ThisDevice)) = stored.next() {
+            return Ok(own);
+        }
         let opened = self.opening.open(&self.reads, user, session, row).await;
         match opened {
             Err(error @ (ReadError::UnknownSender | ReadError::Envelope(_))) => {

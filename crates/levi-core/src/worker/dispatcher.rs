@@ -114,6 +114,11 @@ impl Dispatcher {
         self.replace_context(None, Input::SignedOut);
     }
 
+    /// What is recorded before anybody is named is that of the user who signed in last.
+    pub(super) fn last_user(&self, user: Option<&UserId>) {
+        user.into_iter().for_each(|user| self.cache.was_used_by(user));
+    }
+
     /// The user of the stored sign-in, unless the daemon named one.
     pub(super) fn name_stored_user(&self) {
         let context = lock(&self.context);
@@ -262,6 +267,11 @@ impl Dispatcher {
                 Some(stale) => auth.refresh(&stale.access_token).await,
                 None => auth.session().await,
             };
+            if session.is_err()
+                && let Some(input) = dispatcher.outdated(changes)
+            {
+                return guard.complete(input);
+            }
             match session {
                 Ok(session) => guard.complete(dispatcher.adopt(session, changes)),
                 Err(AuthError::SignedOut) => {
@@ -286,6 +296,13 @@ impl Dispatcher {
             }
         };
         self.spawn(&connection.runtime, request.instrument(tracing::info_span!("levi.refresh")));
+    }
+
+    /// What there is instead, if the daemon set or cleared the context since there had been so many changes.
+    fn outdated(&self, changes: u64) -> Option<Input> {
+        let context = lock(&self.context);
+        let now = if context.current.is_some() { Input::SignedIn } else { Input::SignedOut };
+        (context.changes != changes).then_some(now)
     }
 
     /// Takes the token that was asked for, unless the daemon set or cleared the context in the meantime.

@@ -150,6 +150,7 @@ impl Worker {
         let random = SystemRandom::new().map_err(|error| StartError::NoRandomness(Box::new(error)))?;
         let Opened { outbox, recovered, supabase, auth } = open()?;
         let shared = &self.shared;
+        shared.dispatcher.last_user(outbox.user().ok().flatten().as_ref());
         let mut engine = Engine::new(EngineParts {
             config: shared.config.clone(),
             outbox,
