@@ -12,7 +12,8 @@ use crate::write_messages::TakenRow;
 
 impl Batcher {
     /// The server took the request. The rows whose places were taken are parked, because no later attempt can succeed
-    /// without overwriting what somebody else wrote. Those of a user who is not signed in any more stay as they are.
+    /// without overwriting what somebody else wrote. Those of a user who is not signed in any more, and those whose
+    /// parent waits by now, stay as they are until they are sent again.
     pub(super) fn taken(&mut self, now: Now, id: BatchId, taken: Vec<TakenRow>) {
         let is_of_another_user = self.is_of_another_user(id);
         let Some(mut batch) = self.in_flight.remove(&id) else { return };
@@ -32,7 +33,8 @@ impl Batcher {
                 }
                 None => true,
             });
-            if !is_of_another_user {
+            let parent_waits = self.windows.lane(*lane).is_some_and(|lane| lane.is_outdated);
+            if !is_of_another_user && !parent_waits {
                 self.actions.extend(parked.into_iter().map(super::Action::Commit));
             }
         }
