@@ -30,6 +30,9 @@ impl Table {
     }
 }
 
+/// How many columns a lane has that names its user.
+const LANE_COLUMNS: usize = 10;
+
 /// A row that was seen; its payload is read later.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
@@ -105,6 +108,9 @@ impl Scan {
     fn table_row(&mut self, image: ImageId, trust: Trust, cell: Cell, shape: Shape, values: &[Value<'_>]) {
         let count = shape.columns;
         if let Some(found) = Lane::of_record(count, values, LaneSource::Table(trust)) {
+            if count == LANE_COLUMNS {
+                self.users.exist();
+            }
             self.lane(cell.rowid, found);
         } else if let Some(candidate) = candidate(image, trust, cell, shape, values) {
             self.candidates.push(candidate);
@@ -164,7 +170,7 @@ impl Lane {
     fn of_record(count: usize, values: &[Value<'_>], found: LaneSource) -> Option<Self> {
         match (count, values) {
             // From schema 3 on. Schema 4 adds the user, which an older row has not.
-            (9 | 10, [Value::Null, Value::Integer(kind), Value::Text(subject), repository, ..]) => {
+            (9 | LANE_COLUMNS, [Value::Null, Value::Integer(kind), Value::Text(subject), repository, ..]) => {
                 let repository = repository.text().and_then(utf8).map(|id| LaneKey::Repository(id.into()));
                 let user = Some(values.get(9).and_then(|user| user.integer()).unwrap_or(0));
                 Some(Self { key: lane_key(*kind, subject)?, repository, user, found })
