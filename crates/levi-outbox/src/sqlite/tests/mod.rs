@@ -8,6 +8,7 @@ mod identity;
 mod migration;
 mod plans;
 mod recovery;
+mod space;
 
 use levi_types::Wall;
 
