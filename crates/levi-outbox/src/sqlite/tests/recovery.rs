@@ -251,6 +251,20 @@ fn what_is_only_in_the_log_is_recovered_too() {
     assert_eq!(fs::read(folder.path().join("outbox.db.damaged-2-wal")).unwrap(), log, "{report:?}");
 }
 
+/// As a kill in the first minutes leaves it: all that was committed is in the log.
+#[test]
+fn a_new_outbox_that_was_killed_before_its_first_checkpoint_is_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source.db");
+    let mut outbox = SqliteOutbox::open(&source, SqliteOptions::default()).unwrap();
+    outbox.commit(&[], &[row("a", 1), row("a", 2)]).unwrap();
+    let path = folder.path().join("outbox.db");
+    fs::copy(&source, &path).unwrap();
+    fs::copy(folder.path().join("source.db-wal"), folder.path().join("outbox.db-wal")).unwrap();
+    let (outbox, report) = reopened(&path);
+    assert_eq!((report, outbox.totals().unwrap().pending_rows), (None, 2));
+}
+
 /// Killed between any two of its steps: the next opening has everything, from the old file or from
 /// the fresh one.
 #[test]
