@@ -265,6 +265,30 @@ fn a_new_outbox_that_was_killed_before_its_first_checkpoint_is_sound() {
     assert_eq!((report, outbox.totals().unwrap().pending_rows), (None, 2));
 }
 
+/// What the check costs follows from what it reads: most of it may be in the log.
+#[test]
+fn a_database_whose_log_is_large_is_not_checked_whole_at_each_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source.db");
+    let mut outbox = SqliteOutbox::open(&source, SqliteOptions::default()).unwrap();
+    // Keeps the log from being moved into the database.
+    let reader = Connection::open(&source).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM levi_outbox").unwrap();
+    for number in 0..34 {
+        outbox.commit(&[], &[NewRow { payload: vec![1; 1 << 20], ..row("a", number) }]).unwrap();
+    }
+    let writer = Connection::open(&source).unwrap();
+    writer.execute("UPDATE levi_outbox SET bytes = bytes + 1 WHERE id = 1", []).unwrap();
+    let path = folder.path().join("outbox.db");
+    fs::copy(&source, &path).unwrap();
+    fs::copy(folder.path().join("source.db-wal"), folder.path().join("outbox.db-wal")).unwrap();
+
+    let (_, report) = SqliteOutbox::open_or_recover(&path, SqliteOptions::default()).unwrap();
+    assert_eq!(report, None, "only a check of the whole file finds a row with a wrong length");
+    let report = SqliteOutbox::repair(&path).unwrap().unwrap();
+    assert_eq!((report.rows, report.parked), (33, 1), "{report}");
+}
+
 /// Killed between any two of its steps: the next opening has everything, from the old file or from
 /// the fresh one.
 #[test]
