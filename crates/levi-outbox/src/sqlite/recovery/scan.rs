@@ -3,7 +3,7 @@
 //! The tables of all schema versions differ in the number or the types of their columns, so that a
 //! record tells which table it is of.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::pages::{ImageId, Pages, Trust};
 use super::record::{BtreePage, Cell, PageKind, Shape, Value, columns, shape};
@@ -78,6 +78,9 @@ pub(super) struct Scan {
     /// The ids of the rows that the indexes of their places have.
     pub(super) placed: HashSet<i64>,
     counted_by: Option<Trust>,
+    /// The sessions whose row the server had. One that was forgotten since may be on a page that
+    /// nothing leads to; its messages are then parked rather than the session written again.
+    pub(super) sessions_sent: BTreeSet<String>,
 }
 
 impl Scan {
@@ -100,7 +103,7 @@ impl Scan {
             if page.kind == PageKind::TableLeaf {
                 self.table_row(image, trust, cell, shape, &values);
             } else {
-                self.index_entry(image, trust, &values);
+                self.index_entry(image, trust, shape.columns, &values);
             }
         }
     }
@@ -137,8 +140,9 @@ impl Scan {
     }
 
     /// The index of the lanes' names has kind, subject and lane; that of the users' name and user;
-    /// that of the rows' places lane, sequence number and id.
-    fn index_entry(&mut self, image: ImageId, trust: Trust, values: &[Value<'_>]) {
+    /// that of the rows' places lane, sequence number and id. The table of the sessions sent is an
+    /// index too, and alone has one column.
+    fn index_entry(&mut self, image: ImageId, trust: Trust, columns: usize, values: &[Value<'_>]) {
         match values {
             [Value::Integer(kind), Value::Text(subject), Value::Integer(lane)] => {
                 if let Some(key) = lane_key(*kind, subject) {
@@ -148,6 +152,9 @@ impl Scan {
             }
             [Value::Integer(_), Value::Integer(_), Value::Integer(id)] if trust == Trust::Current => {
                 self.placed.insert(*id);
+            }
+            [Value::Text(session)] if columns == 1 && trust != Trust::Damaged => {
+                self.sessions_sent.extend(utf8(session).map(str::to_owned));
             }
             [Value::Text(name), Value::Integer(user)] if self.users_index == Some(image.page) => {
                 if let Some(name) = utf8(name) {

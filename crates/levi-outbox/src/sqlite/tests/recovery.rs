@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use levi_types::Wall;
 use rusqlite::Connection;
 
-use super::{due, messages, reason, repository, row, session};
+use super::{acknowledge, due, messages, reason, repository, row, session};
 use crate::error::OutboxError;
 use crate::model::{Change, NewRow, RecoveryReport};
 use crate::sqlite::{SqliteOptions, SqliteOutbox};
@@ -249,6 +249,29 @@ fn what_is_only_in_the_log_is_recovered_too() {
     fs::write(folder.path().join("outbox.db-wal"), &log).unwrap();
     let (_, report) = reopened(&path);
     assert_eq!(fs::read(folder.path().join("outbox.db.damaged-2-wal")).unwrap(), log, "{report:?}");
+}
+
+/// The server had the sessions, so one that is missing there was deleted elsewhere.
+#[test]
+fn sessions_that_were_sent_are_known_after_a_recovery() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let sent: Vec<String> = (0..300).map(|number| format!("sent-{number}")).collect();
+    let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
+    for id in &sent {
+        outbox.commit(&[], &[row(id, 1)]).unwrap();
+        let lane = due(&outbox, 1_000_000).into_iter().find(|lane| lane.key == messages(id)).unwrap();
+        outbox.commit(&[acknowledge(&lane, vec![lane.heads[0].key])], &[]).unwrap();
+    }
+    outbox.commit(&[Change::ForgetSession { session: "sent-7".into() }], &[]).unwrap();
+    drop(outbox);
+    damage(&path, "levi_outbox", 5, 2);
+    let (outbox, report) = reopened(&path);
+    assert!(report.is_some());
+    let known = |id: &String| outbox.session_was_sent(&id.as_str().into()).unwrap();
+    let lost: Vec<&String> = sent.iter().filter(|id| !known(id)).collect();
+    assert_eq!(lost, ["sent-7"]);
+    assert!(!known(&"a".to_owned()), "never acknowledged");
 }
 
 /// As a kill in the first minutes leaves it: all that was committed is in the log.
