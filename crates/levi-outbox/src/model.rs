@@ -17,5 +17,5 @@ pub use self::lane::{LaneId, LaneKey, RowKind};
 pub use self::parked_parent::ParkedParent;
 pub use self::recovery::RecoveryReport;
 pub use self::row::{Encryption, Enqueued, ListedRow, NewRow, RowHead, RowId, RowKey, RowState};
-pub use self::space::Space;
+pub use self::space::{GivenBack, Space};
 pub use self::totals::Totals;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use levi_outbox::Space;
+use levi_outbox::{GivenBack, Space};
 use levi_types::Monotonic;
 
 use super::Engine;
@@ -50,18 +50,31 @@ impl GiveBack {
         self.turns == 0
     }
 
-    /// The outbox takes `space` now; `None` where it could not be told, or a step failed.
-    fn looked(&mut self, now: Monotonic, space: Option<Space>) {
-        let excess = space.is_none_or(|space| space.free_bytes.saturating_add(space.log_bytes) > KEPT);
-        let is_held = space.is_none_or(|space| space.log_is_held);
-        if !excess {
-            (self.next, self.held_for) = (None, None);
-        } else if is_held {
-            let pause = self.held_for.map_or(HELD, |pause| pause.saturating_mul(2).min(HELD_AT_MOST));
-            (self.next, self.held_for) = (Some(now.after(pause)), Some(pause));
+    /// The outbox takes `space` now.
+    fn looked(&mut self, now: Monotonic, space: Space) {
+        if !is_excess(space) {
+            self.stop();
+        } else if space.log_is_held {
+            self.hold(now);
         } else {
             (self.next, self.held_for) = (Some(now.after(PAUSE)), None);
         }
+    }
+
+    /// A step gave nothing back, and no reader is the reason. That is tried again until the pause is
+    /// at its longest; then only a look begins anew.
+    fn got_nowhere(&mut self, now: Monotonic, space: Space) {
+        if !is_excess(space) || self.held_for == Some(HELD_AT_MOST) {
+            self.stop();
+        } else {
+            self.hold(now);
+        }
+    }
+
+    /// The next step is taken after a pause that is longer each time.
+    fn hold(&mut self, now: Monotonic) {
+        let pause = self.held_for.map_or(HELD, |pause| pause.saturating_mul(2).min(HELD_AT_MOST));
+        (self.next, self.held_for) = (Some(now.after(pause)), Some(pause));
     }
 
     /// Something else happens: the step waits.
@@ -70,8 +83,13 @@ impl GiveBack {
     }
 
     fn stop(&mut self) {
-        self.next = None;
+        (self.next, self.held_for) = (None, None);
     }
+}
+
+/// Whether there is enough to give back.
+const fn is_excess(space: Space) -> bool {
+    space.free_bytes.saturating_add(space.log_bytes) > KEPT
 }
 
 /// What a turn did.
@@ -108,10 +126,18 @@ impl Engine {
 
     fn step(&mut self, now: Monotonic) {
         match self.store.give_back(STEP) {
-            Ok(space) => self.take_space(now, space),
+            Ok(None) => self.give_back.stop(),
+            Ok(Some(GivenBack { space, is_stuck })) => {
+                if is_stuck && !space.log_is_held {
+                    self.give_back.got_nowhere(now, space);
+                } else {
+                    self.give_back.looked(now, space);
+                }
+                self.show(Some(space));
+            }
             Err(error) => {
                 tracing::warn!("the outbox gives no space back: {error}");
-                self.give_back.looked(now, None);
+                self.give_back.hold(now);
             }
         }
     }
@@ -120,12 +146,12 @@ impl Engine {
         if let Ok(space) = self.store.space()
             && self.give_back.timeout().is_none()
         {
-            self.take_space(now, space);
+            self.give_back.looked(now, space.unwrap_or_default());
+            self.show(space);
         }
     }
 
-    fn take_space(&mut self, now: Monotonic, space: Option<Space>) {
-        self.give_back.looked(now, Some(space.unwrap_or_default()));
+    fn show(&mut self, space: Option<Space>) {
         let is_held = |space: Option<Space>| {
             space.is_some_and(|space| space.log_is_held && space.log_bytes > LOG_BYTES)
         };
@@ -150,11 +176,11 @@ mod tests {
     #[test]
     fn there_is_a_timer_only_while_there_is_something_to_give_back() {
         let (mut give_back, now) = (GiveBack::default(), Monotonic::default());
-        give_back.looked(now, Some(space(KEPT, 0, false)));
+        give_back.looked(now, space(KEPT, 0, false));
         assert_eq!(give_back.timeout(), None);
-        give_back.looked(now, Some(space(KEPT, 1, false)));
+        give_back.looked(now, space(KEPT, 1, false));
         assert_eq!(give_back.timeout(), Some(now.after(PAUSE)));
-        give_back.looked(now, Some(space(0, 0, false)));
+        give_back.looked(now, space(0, 0, false));
         assert_eq!(give_back.timeout(), None);
     }
 
@@ -162,10 +188,23 @@ mod tests {
     fn a_log_that_a_reader_holds_is_tried_less_and_less_often() {
         let (mut give_back, now) = (GiveBack::default(), Monotonic::default());
         for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
-            give_back.looked(now, Some(space(0, 2 * LOG_BYTES, true)));
+            give_back.looked(now, space(0, 2 * LOG_BYTES, true));
             assert_eq!(give_back.timeout(), Some(now.after(Duration::from_secs(pause))));
         }
-        give_back.looked(now, Some(space(2 * KEPT, 2 * LOG_BYTES, false)));
+        give_back.looked(now, space(2 * KEPT, 2 * LOG_BYTES, false));
         assert_eq!(give_back.timeout(), Some(now.after(PAUSE)), "the reader is gone");
+    }
+
+    #[test]
+    fn steps_that_get_nowhere_are_rarer_each_time_and_end() {
+        let (mut give_back, now) = (GiveBack::default(), Monotonic::default());
+        let full = space(2 * KEPT, 0, false);
+        give_back.looked(now, full);
+        for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300] {
+            give_back.got_nowhere(now, full);
+            assert_eq!(give_back.timeout(), Some(now.after(Duration::from_secs(pause))));
+        }
+        give_back.got_nowhere(now, full);
+        assert_eq!(give_back.timeout(), None);
     }
 }

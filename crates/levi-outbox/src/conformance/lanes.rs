@@ -13,9 +13,20 @@ list_cases![
     limits_cut_the_answer_and_say_so,
     everything_is_retried_at_once,
     one_lane_is_retried_at_once,
+    a_shorter_pause_does_not_end_a_longer_one,
     discarding_the_first_row_forgets_its_attempts,
     an_answer_for_a_discarded_row_finds_its_lane_in_order,
 ];
+
+fn a_shorter_pause_does_not_end_a_longer_one(store: &mut dyn OutboxStore) {
+    for (asked, until) in [(60, 60), (5, 60), (90, 90)] {
+        store.change(Change::Pause { until: at(asked) });
+        assert_eq!(store.paused_until().ok(), Some(Some(at(until))));
+    }
+    store.change(Change::RetryNow { at: at(1) });
+    store.change(Change::Pause { until: at(5) });
+    assert_eq!(store.paused_until().ok(), Some(Some(at(5))));
+}
 
 fn the_longest_waiting_lane_comes_first(store: &mut dyn OutboxStore) {
     for (session, seconds) in [("late", 9), ("early", 1), ("middle", 5)] {

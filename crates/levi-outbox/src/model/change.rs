@@ -67,7 +67,8 @@ pub enum Change {
         payload: Vec<u8>,
     },
     /// The server asked for no further request before `until`. It concerns every lane, those that are written later
-    /// included, so it is not in their due times. [`RetryNow`](Self::RetryNow) ends it.
+    /// included, so it is not in their due times. A later end that is known already stays.
+    /// [`RetryNow`](Self::RetryNow) ends it.
     Pause {
         /// When requests may be sent again.
         until: Wall,

@@ -5,10 +5,22 @@
 pub struct Space {
     /// Length of the database.
     pub file_bytes: u64,
-    /// How much of it is free: it is used again by later rows, or given back while Levi is idle.
+    /// How much of it is free and can be given back, while Levi is idle. In a file of an earlier
+    /// version that was too large to be written anew, free pages only wait for later rows: they do
+    /// not count.
     pub free_bytes: u64,
     /// Length of the write-ahead log beside it.
     pub log_bytes: u64,
     /// Whether the log cannot be shortened because another connection reads the database.
     pub log_is_held: bool,
+}
+
+/// What a step of giving space back did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenBack {
+    /// What the outbox takes after it.
+    pub space: Space,
+    /// Whether it gave back nothing, nor came closer to that: the next one will not either, unless
+    /// something else happens.
+    pub is_stuck: bool,
 }

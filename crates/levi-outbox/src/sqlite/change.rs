@@ -34,10 +34,13 @@ pub(super) const FORGET_SESSION: &str = "DELETE FROM levi_sessions_sent WHERE se
 /// The numbers are those of [`kind_code`]: a session's row, or its messages.
 pub(super) const NOTE_SESSION_SENT: &str = "INSERT OR IGNORE INTO levi_sessions_sent (session_id) \
      SELECT subject FROM levi_lanes WHERE lane = ?1 AND kind IN (1, 3)";
+/// For a session whose lane is not known.
+pub(super) const NOTE_SENT: &str = "INSERT OR IGNORE INTO levi_sessions_sent (session_id) VALUES (?1)";
 pub(super) const NOTE_DISCARDED: &str = "INSERT OR IGNORE INTO levi_discarded (id) VALUES (?1)";
 pub(super) const ARRIVED_AFTER_ALL: &str = "DELETE FROM levi_discarded WHERE id = ?1";
 
-const PAUSE: &str = "INSERT OR REPLACE INTO levi_pause (id, until) VALUES (1, ?1)";
+const PAUSE: &str = "INSERT INTO levi_pause (id, until) VALUES (1, ?1) \
+     ON CONFLICT (id) DO UPDATE SET until = max(until, excluded.until)";
 const END_PAUSE: &str = "DELETE FROM levi_pause";
 const PAUSED_UNTIL: &str = "SELECT until FROM levi_pause WHERE id = 1";
 

@@ -54,8 +54,8 @@ pub use self::owner_lock::{is_owned, lock_path};
 use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, Held, LaneId, ListedRow, NewRow, ParkedParent, RowHead, RowId, RowKey, RowState,
-    Space, Totals,
+    Change, Due, Enqueued, GivenBack, Held, LaneId, ListedRow, NewRow, ParkedParent, RowHead, RowId, RowKey,
+    RowState, Space, Totals,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -271,16 +271,19 @@ impl OutboxStore for SqliteOutbox {
         Ok(Some(Space { log_is_held: self.log_is_held, ..space }))
     }
 
-    fn give_back(&mut self, step: Duration) -> Result<Option<Space>, OutboxError> {
-        if !self.own_file {
-            return Ok(None);
-        }
-        if self.read(space::free_pages)? > FREE_BYTES_KEPT {
+    fn give_back(&mut self, step: Duration) -> Result<Option<GivenBack>, OutboxError> {
+        let Some(before) = self.space()? else { return Ok(None) };
+        let free_before = self.read(space::pages_to_cut_off)?;
+        if free_before > FREE_BYTES_KEPT {
             self.log_is_held = false;
             self.read(|conn| space::cut_off_free_pages(conn, step))?;
         } else {
             self.log_is_held = self.read(|conn| space::empty_log(conn, self.busy_timeout))?;
         }
-        self.space()
+        let Some(space) = self.space()? else { return Ok(None) };
+        // Pages that are cut off are in the file until the log is emptied.
+        let is_shorter = space.file_bytes + space.log_bytes < before.file_bytes + before.log_bytes;
+        let is_stuck = !is_shorter && self.read(space::pages_to_cut_off)? >= free_before;
+        Ok(Some(GivenBack { space, is_stuck }))
     }
 }

@@ -114,7 +114,7 @@ impl SqliteOutbox {
         conn.execute(FORGET_DISCARDED, []).map_err(fail)?;
         let own_file = mode == JournalMode::Wal;
         if own_file {
-            space::convert(&conn, &path).map_err(fail)?;
+            space::convert(&conn).map_err(fail)?;
         }
         Ok(Self {
             conn,

@@ -17,21 +17,19 @@ use crate::model::Space;
 const REWRITTEN_BYTES: u64 = 32 << 20;
 
 /// SQLite's number for `INCREMENTAL`.
-const INCREMENTAL: i64 = 2;
+const INCREMENTAL: u64 = 2;
 
 /// Before the first table is created: later the setting has no effect.
 pub(super) fn prepare(conn: &Connection) -> Result<()> {
     let pages: i64 = conn.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-    if pages == 0 { conn.pragma_update(None, "auto_vacuum", INCREMENTAL) } else { Ok(()) }
+    if pages == 0 { conn.pragma_update(None, "auto_vacuum", "INCREMENTAL") } else { Ok(()) }
 }
 
 /// Gives an older database incremental auto-vacuum, if that costs little. The database stays as it
 /// is where the disk has no room for a copy.
-pub(super) fn convert(conn: &Connection, path: &Path) -> Result<()> {
-    let mode: i64 = conn.query_row("PRAGMA auto_vacuum", [], |row| row.get(0))?;
-    let Space { file_bytes, free_bytes, .. } = used(conn, path)?;
-    if mode != INCREMENTAL && file_bytes.saturating_sub(free_bytes) <= REWRITTEN_BYTES {
-        conn.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+pub(super) fn convert(conn: &Connection) -> Result<()> {
+    if !is_incremental(conn)? && live_bytes(conn)? <= REWRITTEN_BYTES {
+        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         if let Err(error) = conn.execute_batch("VACUUM") {
             tracing::warn!("the outbox cannot be made to give space back: {error}");
         }
@@ -41,22 +39,33 @@ pub(super) fn convert(conn: &Connection, path: &Path) -> Result<()> {
 
 /// What the database at `path` takes. The log is not known to be held.
 pub(super) fn used(conn: &Connection, path: &Path) -> Result<Space> {
-    let page_size = number(conn, "PRAGMA page_size")?;
-    let pages = number(conn, "PRAGMA page_count")?;
-    let live = pages.saturating_sub(number(conn, "PRAGMA freelist_count")?).saturating_mul(page_size);
+    let length = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let pages = bytes(conn, "PRAGMA page_count")?;
     // What was cut off is there until the log is moved into the file.
-    let file_bytes =
-        fs::metadata(path).map_or(0, |metadata| metadata.len()).max(pages.saturating_mul(page_size));
-    let free_bytes = file_bytes.saturating_sub(live);
+    let file_bytes = length(path).max(pages);
+    let free_bytes = file_bytes - pages.saturating_sub(pages_to_cut_off(conn)?);
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    let log_bytes = fs::metadata(log).map_or(0, |metadata| metadata.len());
-    Ok(Space { file_bytes, free_bytes, log_bytes, log_is_held: false })
+    Ok(Space { file_bytes, free_bytes, log_bytes: length(Path::new(&log)), log_is_held: false })
 }
 
-/// Bytes of free pages that are not cut off yet.
-pub(super) fn free_pages(conn: &Connection) -> Result<u64> {
-    Ok(number(conn, "PRAGMA freelist_count")?.saturating_mul(number(conn, "PRAGMA page_size")?))
+/// Bytes of free pages that can be cut off: none in a database that was not made for it.
+pub(super) fn pages_to_cut_off(conn: &Connection) -> Result<u64> {
+    if is_incremental(conn)? { bytes(conn, "PRAGMA freelist_count") } else { Ok(0) }
+}
+
+/// Bytes of the pages in use.
+fn live_bytes(conn: &Connection) -> Result<u64> {
+    Ok(bytes(conn, "PRAGMA page_count")?.saturating_sub(bytes(conn, "PRAGMA freelist_count")?))
+}
+
+fn is_incremental(conn: &Connection) -> Result<bool> {
+    Ok(number(conn, "PRAGMA auto_vacuum")? == INCREMENTAL)
+}
+
+/// The bytes of the pages that `pragma` counts.
+fn bytes(conn: &Connection, pragma: &str) -> Result<u64> {
+    Ok(number(conn, pragma)?.saturating_mul(number(conn, "PRAGMA page_size")?))
 }
 
 fn number(conn: &Connection, pragma: &str) -> Result<u64> {

@@ -78,7 +78,7 @@ impl Model {
                 self.parked_row(*lane, *row, reason, *at);
             }
             Change::Reseal { row, payload } => self.resealed(*row, payload),
-            Change::Pause { until } => self.paused_until = Some(*until),
+            Change::Pause { until } => self.paused_until = self.paused_until.max(Some(*until)),
             Change::RetryNow { at } => {
                 self.paused_until = None;
                 self.note(|| "disk: every wait is over".to_owned());

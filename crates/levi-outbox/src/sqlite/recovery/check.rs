@@ -11,15 +11,15 @@ use super::super::{failure, integrity};
 use super::{files, pages};
 use crate::error::OutboxError;
 
-/// Databases up to this size are checked whole at every open, which takes a few tenths of a second
+/// Databases that are with their log up to this size are checked whole at every open, which takes a few tenths of a second
 /// at most; larger ones only if a quick check or an error has found something.
 const CHECKED_BYTES: u64 = 32 << 20;
 
 /// How many steps of SQLite's virtual machine go by between two looks at the budget.
 const STEPS: u32 = 10_000;
 
-/// Steps for each byte of the file, and for an empty one. A check of a sound file takes less than a
-/// tenth of it. A file may be made so that a query never ends.
+/// Steps for each byte of the file and its log, and for an empty one. A check of a sound file takes
+/// less than a tenth of it. A file may be made so that a query never ends.
 const STEPS_PER_BYTE: u64 = 4;
 const STEPS_AT_LEAST: u64 = 50_000_000;
 
@@ -41,7 +41,13 @@ pub(super) fn check(path: &Path) -> Result<Finding, OutboxError> {
     if let Some(damage) = in_header {
         return Ok(Finding::Damaged(damage));
     }
-    match check_tables(path).map_err(|error| failure::from_sqlite(error, path)) {
+    let budget = bytes_to_read(path).saturating_mul(STEPS_PER_BYTE).max(STEPS_AT_LEAST);
+    check_within(budget, path)
+}
+
+/// As [`check`], with at most so many steps of SQLite's virtual machine.
+fn check_within(budget: u64, path: &Path) -> Result<Finding, OutboxError> {
+    match check_tables(budget, path).map_err(|error| failure::from_sqlite(error, path)) {
         Ok(checked) => checked,
         Err(error @ OutboxError::Corrupt(_)) => Ok(Finding::Damaged(describe(&error))),
         // A statement of ours fails on a sound file only where the system does.
@@ -52,9 +58,14 @@ pub(super) fn check(path: &Path) -> Result<Finding, OutboxError> {
     }
 }
 
-fn check_tables(path: &Path) -> rusqlite::Result<Result<Finding, OutboxError>> {
+/// The database and its log: what is not checkpointed yet is read from there.
+fn bytes_to_read(path: &Path) -> u64 {
+    files::length(path).saturating_add(files::length(&files::beside(path, "-wal")))
+}
+
+fn check_tables(budget: u64, path: &Path) -> rusqlite::Result<Result<Finding, OutboxError>> {
     let mut conn = connect(path)?;
-    limit_steps(&mut conn, files::length(path));
+    limit_steps(&mut conn, budget);
     let found = schema::find(&conn)?;
     if let Found::Newer(found) = found {
         return Ok(Err(OutboxError::NewerSchema { found, known: schema::KNOWN }));
@@ -62,21 +73,45 @@ fn check_tables(path: &Path) -> rusqlite::Result<Result<Finding, OutboxError>> {
     if let Some(damage) = schema::damage(&conn, found)? {
         return Ok(Ok(Finding::Damaged(damage)));
     }
-    let is_whole = files::is_suspect(path) || files::length(path) <= CHECKED_BYTES;
+    let is_suspect = files::is_suspect(path);
+    let is_whole = is_suspect || bytes_to_read(path) <= CHECKED_BYTES;
     // An older version's tables are checked by SQLite alone; the migration counts their rows.
     if found != Found::Current {
-        let problem = if is_whole { integrity::of_file(&conn)? } else { None };
+        let problem =
+            if is_whole { unless_interrupted(integrity::of_file(&conn), is_suspect)? } else { None };
         return Ok(Ok(problem.map_or(Finding::Sound, Finding::Damaged)));
     }
-    let quick = integrity::quick(&conn)?;
+    let quick = unless_interrupted(integrity::quick(&conn), is_suspect)?;
     if !is_whole && quick.is_none() {
         return Ok(Ok(Finding::Sound));
     }
-    if let Some(problem) = integrity::of_file(&conn)?.or(integrity::of_rows(&conn)?) {
+    let has_found = is_suspect || quick.is_some();
+    let whole = integrity::of_file(&conn).and_then(|problem| match problem {
+        None => integrity::of_rows(&conn),
+        problem => Ok(problem),
+    });
+    if let Some(problem) = unless_interrupted(whole, has_found)? {
         return Ok(Ok(Finding::Damaged(problem)));
     }
-    let disagreement = integrity::of_counts(&conn)?;
+    let disagreement = unless_interrupted(integrity::of_counts(&conn), has_found)?;
     Ok(Ok(disagreement.map_or(Finding::Sound, Finding::Disagrees)))
+}
+
+/// That a check takes long is damage only if something else was found: a sound file is never
+/// quarantined because it is larger than it looks.
+fn unless_interrupted(
+    check: rusqlite::Result<Option<String>>,
+    has_found: bool,
+) -> rusqlite::Result<Option<String>> {
+    match check {
+        Err(error)
+            if !has_found && error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) =>
+        {
+            tracing::warn!("a check of the outbox takes too long and is left out");
+            Ok(None)
+        }
+        check => check,
+    }
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -92,9 +127,9 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
-/// Interrupts the check when it takes more steps than that of a sound file of this length does.
-fn limit_steps(conn: &mut Connection, length: u64) {
-    let budget = length.saturating_mul(STEPS_PER_BYTE).max(STEPS_AT_LEAST) / u64::from(STEPS);
+/// Interrupts each statement from then on when there were more steps than `budget`.
+fn limit_steps(conn: &mut Connection, budget: u64) {
+    let budget = budget / u64::from(STEPS);
     let mut looks = 0;
     let is_over = move || {
         looks += 1;
@@ -113,4 +148,27 @@ fn is_of_the_system(error: &OutboxError) -> bool {
 
 pub(super) fn describe(error: &OutboxError) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::tests::row;
+    use crate::sqlite::{SqliteOptions, SqliteOutbox};
+    use crate::store::OutboxStore as _;
+
+    #[test]
+    fn a_check_that_takes_too_long_is_damage_only_where_damage_was_met() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outbox.sqlite");
+        let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
+        let rows: Vec<_> = (0..5_000).map(|number| row("s", number)).collect();
+        outbox.commit(&[], &rows).unwrap();
+        drop(outbox);
+        assert_eq!(check(&path).unwrap(), Finding::Sound);
+        assert_eq!(check_within(0, &path).unwrap(), Finding::Sound);
+        files::mark_suspect(&path);
+        assert!(matches!(check_within(0, &path).unwrap(), Finding::Damaged(_)));
+        assert_eq!(check(&path).unwrap(), Finding::Sound);
+    }
 }

@@ -270,9 +270,8 @@ fn header_damage(header: &[u8]) -> Option<&'static str> {
         && WAL_OR_ROLLBACK.contains(&header[19])
         // No bytes are reserved on a page; the fractions are fixed.
         && header[20..24] == [0, 64, 32, 32]
-        && matches!(be32(header, 44), Some(1..=4))
-        // UTF-8.
-        && be32(header, 56) == Some(1)
+        // The schema's format, and UTF-8; neither is set before the first checkpoint.
+        && matches!((be32(header, 44), be32(header, 56)), (Some(1..=4), Some(1)) | (Some(0), Some(0)))
         && header[72..92].iter().all(|byte| *byte == 0);
     (!sound).then_some("the database's header is damaged")
 }

@@ -1,6 +1,6 @@
 //! Storing the rows that a scan found in a new database.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use levi_types::{UserId, Wall};
 use rusqlite::{Connection, Result};
@@ -45,7 +45,7 @@ struct Found {
 
 /// Copies everything readable from `pages` to `new`. Errors are those of `new`.
 pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Result<Recovered> {
-    let Scan { candidates, lanes, users, counted, mut placed, .. } = scan;
+    let Scan { candidates, lanes, users, counted, mut placed, sessions_sent, .. } = scan;
     let mut reader = Reader { pages, lanes: &lanes, users: &users, overflow: HashSet::new() };
     let mut copy = Copy { new, batch: Vec::new(), recovered: Recovered::default(), refused: 0 };
     let mut unreadable = 0;
@@ -62,6 +62,7 @@ pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Resu
     }
     copy.flush()?;
     copy.sign_in(users.signed_in())?;
+    copy.note_sent(&sessions_sent)?;
     let not_counted = counted.map(|counted| counted.saturating_sub(copy.recovered.all()));
     let lost = match not_counted.map(|rows| rows.max(unreadable + copy.refused)) {
         // The counts say that no row is missing, an index says that some are.
@@ -274,6 +275,16 @@ impl Copy<'_> {
             }
         }
         counters.save(&transaction)?;
+        transaction.commit()
+    }
+
+    /// A session that the server had once and has no more was deleted elsewhere, also after a
+    /// recovery: it is not written again.
+    fn note_sent(&mut self, sessions: &BTreeSet<String>) -> Result<()> {
+        let transaction = self.new.transaction()?;
+        for session in sessions {
+            transaction.prepare_cached(change::NOTE_SENT)?.execute([session])?;
+        }
         transaction.commit()
     }
 

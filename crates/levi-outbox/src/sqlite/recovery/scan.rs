@@ -3,7 +3,7 @@
 //! The tables of all schema versions differ in the number or the types of their columns, so that a
 //! record tells which table it is of.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::pages::{ImageId, Pages, Trust};
 use super::record::{BtreePage, Cell, PageKind, Shape, Value, columns, shape};
@@ -29,6 +29,9 @@ impl Table {
         }
     }
 }
+
+/// How many columns a lane has that names its user.
+const LANE_COLUMNS: usize = 10;
 
 /// A row that was seen; its payload is read later.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +78,9 @@ pub(super) struct Scan {
     /// The ids of the rows that the indexes of their places have.
     pub(super) placed: HashSet<i64>,
     counted_by: Option<Trust>,
+    /// The sessions whose row the server had. One that was forgotten since may be on a page that
+    /// nothing leads to; its messages are then parked rather than the session written again.
+    pub(super) sessions_sent: BTreeSet<String>,
 }
 
 impl Scan {
@@ -97,7 +103,7 @@ impl Scan {
             if page.kind == PageKind::TableLeaf {
                 self.table_row(image, trust, cell, shape, &values);
             } else {
-                self.index_entry(image, trust, &values);
+                self.index_entry(image, trust, shape.columns, &values);
             }
         }
     }
@@ -105,6 +111,9 @@ impl Scan {
     fn table_row(&mut self, image: ImageId, trust: Trust, cell: Cell, shape: Shape, values: &[Value<'_>]) {
         let count = shape.columns;
         if let Some(found) = Lane::of_record(count, values, LaneSource::Table(trust)) {
+            if count == LANE_COLUMNS {
+                self.users.exist();
+            }
             self.lane(cell.rowid, found);
         } else if let Some(candidate) = candidate(image, trust, cell, shape, values) {
             self.candidates.push(candidate);
@@ -131,8 +140,9 @@ impl Scan {
     }
 
     /// The index of the lanes' names has kind, subject and lane; that of the users' name and user;
-    /// that of the rows' places lane, sequence number and id.
-    fn index_entry(&mut self, image: ImageId, trust: Trust, values: &[Value<'_>]) {
+    /// that of the rows' places lane, sequence number and id. The table of the sessions sent is an
+    /// index too, and alone has one column.
+    fn index_entry(&mut self, image: ImageId, trust: Trust, columns: usize, values: &[Value<'_>]) {
         match values {
             [Value::Integer(kind), Value::Text(subject), Value::Integer(lane)] => {
                 if let Some(key) = lane_key(*kind, subject) {
@@ -142,6 +152,9 @@ impl Scan {
             }
             [Value::Integer(_), Value::Integer(_), Value::Integer(id)] if trust == Trust::Current => {
                 self.placed.insert(*id);
+            }
+            [Value::Text(session)] if columns == 1 && trust != Trust::Damaged => {
+                self.sessions_sent.extend(utf8(session).map(str::to_owned));
             }
             [Value::Text(name), Value::Integer(user)] if self.users_index == Some(image.page) => {
                 if let Some(name) = utf8(name) {
@@ -164,7 +177,7 @@ impl Lane {
     fn of_record(count: usize, values: &[Value<'_>], found: LaneSource) -> Option<Self> {
         match (count, values) {
             // From schema 3 on. Schema 4 adds the user, which an older row has not.
-            (9 | 10, [Value::Null, Value::Integer(kind), Value::Text(subject), repository, ..]) => {
+            (9 | LANE_COLUMNS, [Value::Null, Value::Integer(kind), Value::Text(subject), repository, ..]) => {
                 let repository = repository.text().and_then(utf8).map(|id| LaneKey::Repository(id.into()));
                 let user = Some(values.get(9).and_then(|user| user.integer()).unwrap_or(0));
                 Some(Self { key: lane_key(*kind, subject)?, repository, user, found })

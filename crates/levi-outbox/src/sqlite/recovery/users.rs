@@ -46,15 +46,36 @@ impl Users {
 
     /// The user of a lane with this number; `None` where the number cannot be read, which matters
     /// only if there were several users.
+    ///
+    /// The first sign-in takes over the lanes of nobody, so that a lane of nobody is older than the
+    /// file if somebody has signed in: it became the first user's, and who that was is known only
+    /// where there is one.
     pub(in super::super) fn of_lane(&self, user: Option<i64>) -> Option<UserId> {
-        let known = user.and_then(|user| self.names.get(&user)).cloned();
-        let is_nobody = user == Some(NOBODY) || (user.is_none() && self.names.is_empty());
-        let only = if user.is_none() && self.names.len() == 1 { self.names.values().next() } else { None };
-        match known.or_else(|| only.cloned().filter(|_| self.is_complete())) {
-            None if is_nobody && self.is_complete() => None,
-            None => Some(LOST.into()),
-            user => user,
+        if let Some(name) = user.and_then(|user| self.names.get(&user)) {
+            return Some(name.clone());
         }
+        match user {
+            None if self.is_without_users() => None,
+            Some(NOBODY) if self.is_before_sign_in() => None,
+            None | Some(NOBODY) => Some(self.only_user().unwrap_or_else(|| LOST.into())),
+            Some(_) => Some(LOST.into()),
+        }
+    }
+
+    /// Whether nobody has signed in, so that lanes may wait for whoever does first.
+    fn is_before_sign_in(&self) -> bool {
+        !self.has_users || (self.signed_in == Some(NOBODY) && self.is_complete())
+    }
+
+    /// Whether every lane is nobody's.
+    fn is_without_users(&self) -> bool {
+        self.is_before_sign_in() && self.names.is_empty()
+    }
+
+    /// The user who signed in, if there never was another.
+    fn only_user(&self) -> Option<UserId> {
+        let is_only = self.names.len() == 1 && self.is_complete() && !self.is_before_sign_in();
+        self.names.values().next().filter(|_| is_only).cloned()
     }
 
     /// Who signed in last, if that can be read.

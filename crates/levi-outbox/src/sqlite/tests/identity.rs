@@ -144,7 +144,48 @@ fn a_lane_of_which_only_the_name_is_known_is_the_only_users() {
     drop(outbox);
     let users = crate::sqlite::recovery::users(&path).unwrap();
     assert_eq!(users.of_lane(None), Some("ada".into()));
-    assert_eq!(users.of_lane(Some(0)), None);
+    assert_eq!(users.of_lane(Some(0)), Some("ada".into()), "as before the first sign-in, which took it over");
+}
+
+/// A page of lanes that is older than the others says that ada's lane is nobody's.
+#[test]
+fn a_lane_of_nobody_in_a_file_of_two_users_is_not_the_last_ones() {
+    const PAGE: usize = 4_096;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.sqlite");
+    let mut outbox = open(&path);
+    outbox.commit(&[], &[row("a", 1), row("a", 2)]).unwrap();
+    drop(outbox);
+    let before = std::fs::read(&path).unwrap();
+    two_users_after(&path);
+    let root: usize = Connection::open(&path)
+        .unwrap()
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'levi_lanes'", [], |row| {
+            row.get::<_, i64>(0)
+        })
+        .unwrap()
+        .try_into()
+        .unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let page = (root - 1) * PAGE..root * PAGE;
+    bytes[page.clone()].copy_from_slice(&before[page]);
+    std::fs::write(&path, bytes).unwrap();
+
+    let (mut outbox, report) = SqliteOutbox::open_or_recover(&path, SqliteOptions::default()).unwrap();
+    assert_eq!(report.map(|report| report.rows), Some(3));
+    for user in ["ben", "ada", "cleo"] {
+        sign_in(&mut outbox, user);
+        assert_eq!(due_for(&outbox, user), Vec::<String>::new());
+    }
+    assert_eq!(outbox.held().unwrap().iter().map(|held| held.pending).collect::<Vec<_>>(), [3]);
+}
+
+/// Ada, who signs in first, and then ben, with a row.
+fn two_users_after(path: &Path) {
+    let mut outbox = open(path);
+    sign_in(&mut outbox, "ada");
+    sign_in(&mut outbox, "ben");
+    outbox.commit(&[], &[row("b", 1)]).unwrap();
 }
 
 #[test]

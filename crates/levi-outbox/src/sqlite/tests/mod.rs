@@ -8,6 +8,7 @@ mod identity;
 mod migration;
 mod plans;
 mod recovery;
+mod space;
 
 use levi_types::Wall;
 
@@ -20,7 +21,7 @@ fn in_memory(max_pending_bytes: u64) -> SqliteOutbox {
     SqliteOutbox::in_memory(SqliteOptions { max_pending_bytes, ..SqliteOptions::default() }).unwrap()
 }
 
-fn row(session: &str, number: i64) -> NewRow {
+pub(super) fn row(session: &str, number: i64) -> NewRow {
     NewRow::message(
         session.into(),
         number,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use levi_types::Wall;
 use rusqlite::Connection;
 
-use super::{due, messages, reason, repository, row, session};
+use super::{acknowledge, due, messages, reason, repository, row, session};
 use crate::error::OutboxError;
 use crate::model::{Change, NewRow, RecoveryReport};
 use crate::sqlite::{SqliteOptions, SqliteOutbox};
@@ -249,6 +249,67 @@ fn what_is_only_in_the_log_is_recovered_too() {
     fs::write(folder.path().join("outbox.db-wal"), &log).unwrap();
     let (_, report) = reopened(&path);
     assert_eq!(fs::read(folder.path().join("outbox.db.damaged-2-wal")).unwrap(), log, "{report:?}");
+}
+
+/// The server had the sessions, so one that is missing there was deleted elsewhere.
+#[test]
+fn sessions_that_were_sent_are_known_after_a_recovery() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    let sent: Vec<String> = (0..300).map(|number| format!("sent-{number}")).collect();
+    let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
+    for id in &sent {
+        outbox.commit(&[], &[row(id, 1)]).unwrap();
+        let lane = due(&outbox, 1_000_000).into_iter().find(|lane| lane.key == messages(id)).unwrap();
+        outbox.commit(&[acknowledge(&lane, vec![lane.heads[0].key])], &[]).unwrap();
+    }
+    outbox.commit(&[Change::ForgetSession { session: "sent-7".into() }], &[]).unwrap();
+    drop(outbox);
+    damage(&path, "levi_outbox", 5, 2);
+    let (outbox, report) = reopened(&path);
+    assert!(report.is_some());
+    let known = |id: &String| outbox.session_was_sent(&id.as_str().into()).unwrap();
+    let lost: Vec<&String> = sent.iter().filter(|id| !known(id)).collect();
+    assert_eq!(lost, ["sent-7"]);
+    assert!(!known(&"a".to_owned()), "never acknowledged");
+}
+
+/// As a kill in the first minutes leaves it: all that was committed is in the log.
+#[test]
+fn a_new_outbox_that_was_killed_before_its_first_checkpoint_is_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source.db");
+    let mut outbox = SqliteOutbox::open(&source, SqliteOptions::default()).unwrap();
+    outbox.commit(&[], &[row("a", 1), row("a", 2)]).unwrap();
+    let path = folder.path().join("outbox.db");
+    fs::copy(&source, &path).unwrap();
+    fs::copy(folder.path().join("source.db-wal"), folder.path().join("outbox.db-wal")).unwrap();
+    let (outbox, report) = reopened(&path);
+    assert_eq!((report, outbox.totals().unwrap().pending_rows), (None, 2));
+}
+
+/// What the check costs follows from what it reads: most of it may be in the log.
+#[test]
+fn a_database_whose_log_is_large_is_not_checked_whole_at_each_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source.db");
+    let mut outbox = SqliteOutbox::open(&source, SqliteOptions::default()).unwrap();
+    // Keeps the log from being moved into the database.
+    let reader = Connection::open(&source).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM levi_outbox").unwrap();
+    for number in 0..34 {
+        outbox.commit(&[], &[NewRow { payload: vec![1; 1 << 20], ..row("a", number) }]).unwrap();
+    }
+    let writer = Connection::open(&source).unwrap();
+    writer.execute("UPDATE levi_outbox SET bytes = bytes + 1 WHERE id = 1", []).unwrap();
+    let path = folder.path().join("outbox.db");
+    fs::copy(&source, &path).unwrap();
+    fs::copy(folder.path().join("source.db-wal"), folder.path().join("outbox.db-wal")).unwrap();
+
+    let (_, report) = SqliteOutbox::open_or_recover(&path, SqliteOptions::default()).unwrap();
+    assert_eq!(report, None, "only a check of the whole file finds a row with a wrong length");
+    let report = SqliteOutbox::repair(&path).unwrap().unwrap();
+    assert_eq!((report.rows, report.parked), (33, 1), "{report}");
 }
 
 /// Killed between any two of its steps: the next opening has everything, from the old file or from
