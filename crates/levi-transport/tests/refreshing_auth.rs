@@ -2,6 +2,8 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
+#[path = "refreshing_auth/other_process.rs"]
+mod other_process;
 #[path = "refreshing_auth/waits.rs"]
 mod waits;
 
@@ -54,6 +56,7 @@ struct Store {
     secret: Mutex<Option<SecretString>>,
     wait: Mutex<Option<SecretString>>,
     broken: Mutex<bool>,
+    unreadable: Mutex<bool>,
 }
 
 impl Store {
@@ -67,6 +70,9 @@ impl Store {
 
 impl Credentials for Store {
     fn load(&self, name: &CredentialName) -> Result<Option<SecretString>, CredentialsError> {
+        if *self.unreadable.lock().unwrap() {
+            return Err(CredentialsError::new(PortErrorKind::Denied, "locked"));
+        }
         Ok(match name {
             CredentialName::SignIn => self.secret.lock().unwrap().clone(),
             CredentialName::SignInWait => self.wait.lock().unwrap().clone(),
@@ -86,9 +92,10 @@ impl Credentials for Store {
         Ok(())
     }
 
-    fn remove(&self, _: &CredentialName) -> Result<(), CredentialsError> {
+    fn remove(&self, name: &CredentialName) -> Result<(), CredentialsError> {
         self.check()?;
-        *self.secret.lock().unwrap() = None;
+        let slot = if *name == CredentialName::SignInWait { &self.wait } else { &self.secret };
+        *slot.lock().unwrap() = None;
         Ok(())
     }
 }

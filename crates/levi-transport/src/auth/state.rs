@@ -29,8 +29,35 @@ pub(super) struct State {
 #[derive(Clone)]
 struct Unsaved {
     tokens: Tokens,
-    /// The refresh token that was in the store before; `None` if there was none or it could not be read.
-    replaces: Option<RefreshToken>,
+    replaces: Replaces,
+}
+
+/// What the store held before tokens that are to be stored there.
+#[derive(Clone)]
+enum Replaces {
+    /// It could not be read.
+    Unknown,
+    /// No sign-in.
+    Nobody,
+    /// The sign-in with this refresh token.
+    Token(RefreshToken),
+}
+
+impl Replaces {
+    fn of(loaded: Result<Option<Tokens>, TokenError>) -> Self {
+        loaded.map_or(Self::Unknown, |stored| {
+            stored.map_or(Self::Nobody, |tokens| Self::Token(tokens.refresh_token))
+        })
+    }
+
+    /// Whether another process signed in or out since, which left `stored`.
+    fn is_outdated_by(&self, stored: Option<&Tokens>) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Nobody => stored.is_some(),
+            Self::Token(token) => stored.is_none_or(|tokens| tokens.refresh_token != *token),
+        }
+    }
 }
 
 /// A refresh token that the server does not accept any more.
@@ -66,9 +93,8 @@ impl State {
         let stored = self.load().await;
         let Some(Unsaved { tokens, replaces }) = self.unsaved.clone() else { return stored };
         if let Ok(stored) = stored
-            && stored.as_ref().map(|tokens| &tokens.refresh_token) != replaces.as_ref()
+            && replaces.is_outdated_by(stored.as_ref())
         {
-            // Another process signed in or out in the meantime, which is newer.
             self.unsaved = None;
             return Ok(stored);
         }
@@ -95,29 +121,50 @@ impl State {
             return Err(TokenError::Refused(refusal.word));
         }
         self.check_pace().await?;
-        let answer = self.sign_in.refresh(&stored.refresh_token).await;
+        let token = stored.refresh_token;
+        // While the tokens that are sent could not be stored, the store holds earlier ones.
+        let replaces = self.unsaved.as_ref().map(|unsaved| unsaved.replaces.clone());
+        let replaces = replaces.unwrap_or_else(|| Replaces::Token(token.clone()));
+        let answer = self.sign_in.refresh(&token).await;
         self.keep_pace(&answer).await;
         match answer {
-            Ok(tokens) => {
-                // A token in hand is used although it could not be stored, and the next call stores it.
-                let _ = self.save(tokens.clone(), Some(stored.refresh_token)).await;
-                Ok(tokens)
-            }
-            Err(SignInError::Refused(word)) => self.after_refusal(stored.refresh_token, word).await,
+            Ok(tokens) => self.after_grant(tokens, replaces).await,
+            Err(SignInError::Refused(word)) => self.after_refusal(token, word, &replaces).await,
             Err(error) => Err(error.into()),
         }
     }
 
-    /// If another process used this refresh token between the read and the request, the tokens that it stored are
-    /// returned.
-    async fn after_refusal(&mut self, token: RefreshToken, word: FinalWord) -> Result<Tokens, TokenError> {
-        if let Ok(Some(stored)) = self.load().await
-            && stored.refresh_token != token
-        {
-            return Ok(stored);
+    async fn after_grant(&mut self, tokens: Tokens, replaces: Replaces) -> Result<Tokens, TokenError> {
+        if let Some(newer) = self.newer_than(&replaces).await {
+            return newer;
+        }
+        // A token in hand is used although it could not be stored, and the next call stores it.
+        let _ = self.save(tokens.clone(), replaces).await;
+        Ok(tokens)
+    }
+
+    async fn after_refusal(
+        &mut self,
+        token: RefreshToken,
+        word: FinalWord,
+        replaces: &Replaces,
+    ) -> Result<Tokens, TokenError> {
+        if let Some(newer) = self.newer_than(replaces).await {
+            return newer;
         }
         self.refusal = Some(Refusal { token, word });
         Err(TokenError::Refused(word))
+    }
+
+    /// What another process left in the store if it refreshed, signed in or signed out during a request. The
+    /// answer to the request counts no more then.
+    async fn newer_than(&mut self, replaces: &Replaces) -> Option<Result<Tokens, TokenError>> {
+        let stored = self.load().await.ok()?;
+        if !replaces.is_outdated_by(stored.as_ref()) {
+            return None;
+        }
+        self.unsaved = None;
+        Some(stored.ok_or(TokenError::NotSignedIn))
     }
 
     pub(super) async fn with_password(
@@ -164,7 +211,7 @@ impl State {
         // A person signed in, so these tokens are tried even if the server refused them before.
         self.refusal = None;
         self.failed = None;
-        let replaces = self.load().await.ok().flatten().map(|stored| stored.refresh_token);
+        let replaces = Replaces::of(self.load().await);
         self.save(tokens, replaces).await
     }
 
@@ -180,7 +227,7 @@ impl State {
     }
 
     /// Stores `tokens`; if that fails, they are kept in memory and the next call stores them.
-    async fn save(&mut self, tokens: Tokens, replaces: Option<RefreshToken>) -> Result<(), TokenError> {
+    async fn save(&mut self, tokens: Tokens, replaces: Replaces) -> Result<(), TokenError> {
         self.unsaved = Some(Unsaved { tokens: tokens.clone(), replaces });
         self.blocking(move |credentials| stored::save(credentials, &tokens), TokenError::NotSaved).await?;
         self.unsaved = None;
