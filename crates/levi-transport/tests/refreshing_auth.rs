@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use levi_transport::{ApiError, RefreshingAuth, SignIn, SignInError, TokenError, Tokens, Verdict};
 use levi_types::{
     AccessToken, AuthError, Clock, CredentialName, Credentials, CredentialsError, FinalWord, Now,
-    PortErrorKind, RefreshToken, SecretString,
+    PortErrorKind, RefreshToken, SecretString, Wall,
 };
 use tokio::sync::Semaphore;
 
@@ -139,6 +139,14 @@ impl World {
         Self { log, server, store, auth }
     }
 
+    /// Another process on the same sign-in.
+    fn start(&self, clocks: &Arc<Clocks>) -> Self {
+        let (server, store) = (self.server.clone(), self.store.clone());
+        let clock = clocks.clone() as Arc<dyn Clock>;
+        let auth = RefreshingAuth::with_pace(server.clone(), store.clone(), clock, Duration::from_secs(330));
+        Self { auth, log: self.log.clone(), server, store }
+    }
+
     fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
@@ -180,6 +188,11 @@ impl Clocks {
         let time = Duration::from_secs(seconds);
         let now = &mut *self.0.lock().unwrap();
         *now = Now { monotonic: now.monotonic.after(time), wall: now.wall.after(time) };
+    }
+
+    fn set_back(&self, seconds: i64) {
+        let now = &mut *self.0.lock().unwrap();
+        now.wall = Wall::from_millis(now.wall.as_millis() - seconds * 1_000);
     }
 
     fn sleep(&self, seconds: u64) {

@@ -120,13 +120,13 @@ impl State {
         {
             return Err(TokenError::Refused(refusal.word));
         }
-        self.check_pace().await?;
+        let over = self.check_pace().await?;
         let token = stored.refresh_token;
         // While the tokens that are sent could not be stored, the store holds earlier ones.
         let replaces = self.unsaved.as_ref().map(|unsaved| unsaved.replaces.clone());
         let replaces = replaces.unwrap_or_else(|| Replaces::Token(token.clone()));
         let answer = self.sign_in.refresh(&token).await;
-        self.keep_pace(&answer).await;
+        self.keep_pace(&answer, over).await;
         match answer {
             Ok(tokens) => self.after_grant(tokens, replaces).await,
             Err(SignInError::Refused(word)) => self.after_refusal(token, word, &replaces).await,
@@ -172,39 +172,58 @@ impl State {
         email: &str,
         password: &SecretString,
     ) -> Result<Tokens, TokenError> {
-        self.check_pace().await?;
+        let over = self.check_pace().await?;
         let answer = self.sign_in.with_password(email, password).await;
-        self.keep_pace(&answer).await;
+        self.keep_pace(&answer, over).await;
         Ok(answer?)
     }
 
-    /// Sends no request before a wait is over that the sign-in server asked this or another process for.
-    async fn check_pace(&mut self) -> Result<(), TokenError> {
+    /// Sends no request before a wait is over that the sign-in server asked this or another process for. Returns what is
+    /// stored of a wait that is over.
+    async fn check_pace(&mut self) -> Result<Option<SecretString>, TokenError> {
         let name = CredentialName::SignInWait;
         let stored = self.blocking(move |credentials| credentials.load(&name), TokenError::Unreadable).await;
         // A wait that cannot be read is no reason to send nothing: the server will ask again.
         let stored = stored.ok().flatten();
         // Exposed because it is stored with the secrets without being one.
-        match self.pace.left(self.clock.now(), stored.as_ref().map(SecretString::expose)) {
-            Some(WaitLeft { left, code }) => {
-                let detail = "it asked for a wait, which is not over";
-                let error = ApiError::new(Verdict::Busy, code, detail).with_retry_after(left);
-                Err(TokenError::Unavailable(error))
-            }
-            None => Ok(()),
+        let wait = self.pace.left(self.clock.now(), stored.as_ref().map(SecretString::expose));
+        let Some(WaitLeft { left, code, to_store }) = wait else { return Ok(stored) };
+        if let Some(text) = to_store {
+            self.store_wait(text).await;
+        }
+        let detail = "it asked for a wait, which is not over";
+        let error = ApiError::new(Verdict::Busy, code, detail).with_retry_after(left);
+        Err(TokenError::Unavailable(error))
+    }
+
+    /// Stores the wait that the server asks for. If it asks for none, the one that is over is removed, because it would
+    /// count again if the clock was set back.
+    async fn keep_pace(&mut self, answer: &Result<Tokens, SignInError>, over: Option<SecretString>) {
+        if let Err(SignInError::Unavailable(error) | SignInError::ActionNeeded { error, .. }) = answer
+            && let Some(wait) = error.retry_after.filter(|wait| !wait.is_zero())
+        {
+            let text = self.pace.asked(self.clock.now(), wait, &error.code);
+            self.store_wait(text).await;
+        } else if let Some(over) = over {
+            self.remove_wait(over).await;
         }
     }
 
-    async fn keep_pace(&mut self, answer: &Result<Tokens, SignInError>) {
-        let (Err(SignInError::Unavailable(error)) | Err(SignInError::ActionNeeded { error, .. })) = answer
-        else {
-            return;
-        };
-        let Some(wait) = error.retry_after.filter(|wait| !wait.is_zero()) else { return };
-        let text = self.pace.asked(self.clock.now(), wait, &error.code).into();
+    async fn store_wait(&self, text: String) {
+        let text = text.into();
         let save = move |credentials: &dyn Credentials| credentials.save(&CredentialName::SignInWait, &text);
         // If it cannot be stored, it is kept in memory, and after a restart the server asks again.
         let _ = self.blocking(save, TokenError::NotSaved).await;
+    }
+
+    async fn remove_wait(&self, over: SecretString) {
+        let remove = move |credentials: &dyn Credentials| {
+            let name = CredentialName::SignInWait;
+            // Another process may have stored a newer one during the request.
+            if credentials.load(&name)? == Some(over) { credentials.remove(&name) } else { Ok(()) }
+        };
+        // If it cannot be removed, the next answer does it.
+        let _ = self.blocking(remove, TokenError::NotRemoved).await;
     }
 
     pub(super) async fn adopt(&mut self, tokens: Tokens) -> Result<(), TokenError> {
