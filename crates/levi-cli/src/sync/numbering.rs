@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use levi::{MessageSyncRequest, SessionId};
 
-use crate::ids::{canonical_uuid, stable_uuid};
+use crate::ids::{IdKey, canonical_uuid};
 use crate::ndjson::InputMessage;
 use crate::sequence_set::SequenceSet;
 
@@ -22,14 +22,19 @@ pub(crate) enum PositionError {
 
 /// Fills in absent ids and numbers, and refuses a number that an earlier line of the same session
 /// has.
-#[derive(Default)]
 pub(crate) struct Numbering {
+    ids: IdKey,
     used: HashMap<SessionId, SequenceSet>,
     /// The session that is continued, and how many numbers its lines skip.
     continued: Option<(SessionId, i64)>,
 }
 
 impl Numbering {
+    /// `ids` derives the ids of messages that have none.
+    pub(crate) fn new(ids: IdKey) -> Self {
+        Self { ids, used: HashMap::new(), continued: None }
+    }
+
     /// The session that a message names, in the server's spelling.
     pub(crate) fn session(message: &InputMessage) -> Result<Option<SessionId>, PositionError> {
         let named =
@@ -58,10 +63,11 @@ impl Numbering {
             return Err(PositionError::Repeated(sequence_number));
         }
         // Derived from position and content, so that the same line again is the same message, and
-        // another text at the same position is another message, which replaces nothing.
+        // another text at the same position is another message, which replaces nothing. Under a
+        // key, because the outbox stores the id in the clear, and a short text could be guessed.
         let message_id = message.message_id.unwrap_or_else(|| {
             let number = sequence_number.to_string();
-            stable_uuid("message", &[session_id.as_str(), &number, &message.content])
+            self.ids.stable_uuid("message", &[session_id.as_str(), &number, &message.content])
         });
         Ok(MessageSyncRequest {
             message_id: message_id.into(),
@@ -69,5 +75,38 @@ impl Numbering {
             sequence_number,
             content: message.content,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use levi::DatabaseKey;
+
+    use super::*;
+
+    fn numbering(key: u8) -> Numbering {
+        Numbering::new(IdKey::of(&DatabaseKey::from_bytes([key; 32])))
+    }
+
+    fn message(content: &str) -> InputMessage {
+        InputMessage {
+            session_id: None,
+            message_id: None,
+            sequence_number: None,
+            content: content.to_owned(),
+        }
+    }
+
+    #[test]
+    fn an_id_is_the_same_in_every_run_and_cannot_be_computed_without_the_database_key() {
+        let id = |key: u8, content: &str| {
+            let request = numbering(key).request(1, message(content), "session".into()).unwrap();
+            request.message_id.as_str().to_owned()
+        };
+        assert_eq!(id(1, "yes"), id(1, "yes"));
+        assert_ne!(id(1, "yes"), id(1, "no"));
+        assert_ne!(id(1, "yes"), id(2, "yes"));
+        // A fixed value, because with another one a second run of a file would be of other messages.
+        assert_eq!(id(1, "yes"), "367d37d2-5f7e-8b86-8b21-d779af519471");
     }
 }

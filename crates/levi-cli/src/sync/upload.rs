@@ -71,10 +71,15 @@ struct Outcome<'a> {
 }
 
 impl<'a> Upload<'a> {
-    pub(super) fn new(levi: &'a Levi, sessions: Sessions<'a>, options: Options, console: Console) -> Self {
-        let (numbering, counts) = (Numbering::default(), Counts::default());
+    pub(super) fn new(
+        levi: &'a Levi,
+        sessions: Sessions<'a>,
+        numbering: Numbering,
+        options: Options,
+        console: Console,
+    ) -> Self {
         let pipeline = Pipeline::new(levi).replacing(options.replaces);
-        Self { levi, pipeline, sessions, options, console, numbering, counts }
+        Self { levi, pipeline, sessions, options, console, numbering, counts: Counts::default() }
     }
 
     pub(super) async fn run(mut self, input: Box<dyn BufRead + Send>) -> Result<Exit, CliError> {
