@@ -1,15 +1,39 @@
-//! Uuids: derived from what they name, so that a second run writes the same rows; random; and as
-//! the server writes them.
+//! Uuids: derived from what they name, so that a second run writes the same rows; derived under a
+//! key, where they name what nobody may guess; random; and as the server writes them.
 
 use std::fmt::Write as _;
 
+use levi::DatabaseKey;
 use ring::digest::{SHA256, digest};
+use ring::hmac::{HMAC_SHA256, Key, sign};
 
 /// Keeps these ids apart from those of other programs that derive uuids from the same parts.
 const NAMESPACE: &[u8] = b"levi-cli/ids/v1";
 
-/// A uuid derived from `kind` and `parts`: version 8 (RFC 9562) over SHA-256.
+/// A uuid derived from `kind` and `parts`: version 8 (RFC 9562) over SHA-256. Whoever reads it can
+/// try out parts, so none of them may be a secret.
 pub(crate) fn stable_uuid(kind: &str, parts: &[&str]) -> String {
+    uuid_text(digest(&SHA256, &encoded(kind, parts)).as_ref())
+}
+
+/// Derives uuids that tell nothing about their parts, the same on one device in every run.
+pub(crate) struct IdKey(Key);
+
+impl IdKey {
+    /// The key that belongs to a device's database key.
+    pub(crate) fn of(database_key: &DatabaseKey) -> Self {
+        // Exposed to derive a key of its own for this use.
+        let key = Key::new(HMAC_SHA256, database_key.expose_bytes());
+        Self(Key::new(HMAC_SHA256, sign(&key, b"levi-cli/id-key/v1").as_ref()))
+    }
+
+    /// A uuid derived from `kind` and `parts`: version 8 over HMAC-SHA256.
+    pub(crate) fn stable_uuid(&self, kind: &str, parts: &[&str]) -> String {
+        uuid_text(sign(&self.0, &encoded(kind, parts)).as_ref())
+    }
+}
+
+fn encoded(kind: &str, parts: &[&str]) -> Vec<u8> {
     let mut name = Vec::with_capacity(128);
     for part in std::iter::once(&kind).chain(parts) {
         // Each part is preceded by its length, so that different lists never give the same bytes.
@@ -17,7 +41,7 @@ pub(crate) fn stable_uuid(kind: &str, parts: &[&str]) -> String {
         name.extend_from_slice(part.as_bytes());
     }
     name.extend_from_slice(NAMESPACE);
-    uuid_text(digest(&SHA256, &name).as_ref())
+    name
 }
 
 /// A random uuid (version 4).

@@ -201,6 +201,17 @@ fn stdin_gets_a_session_of_its_own_each_time_unless_one_is_named() {
 }
 
 #[test]
+fn a_line_after_the_highest_number_is_refused_and_overwrites_nothing() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let highest = format!("{{\"content\":\"the last\",\"sequence_number\":{}}}\n", i64::MAX);
+    laptop.run_with(&["sync", "--session", SESSION], highest).assert_code(0);
+    let ran = laptop.run_with(&["sync", "--session", SESSION, "--replace"], lines(["more"])).assert_code(2);
+    assert!(ran.err.contains("line 1: no sequence_number is left"), "{}", ran.err);
+    assert_eq!(laptop.pulled(SESSION), [(i64::MAX, "the last".to_owned())]);
+}
+
+#[test]
 fn a_line_that_was_changed_is_refused_with_both_fingerprints_unless_it_is_to_replace() {
     let project = Project::new();
     let laptop = project.device("laptop");

@@ -2,6 +2,8 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
+#[path = "refreshing_auth/other_process.rs"]
+mod other_process;
 #[path = "refreshing_auth/waits.rs"]
 mod waits;
 
@@ -12,7 +14,7 @@ use async_trait::async_trait;
 use levi_transport::{ApiError, RefreshingAuth, SignIn, SignInError, TokenError, Tokens, Verdict};
 use levi_types::{
     AccessToken, AuthError, Clock, CredentialName, Credentials, CredentialsError, FinalWord, Now,
-    PortErrorKind, RefreshToken, SecretString,
+    PortErrorKind, RefreshToken, SecretString, Wall,
 };
 use tokio::sync::Semaphore;
 
@@ -54,6 +56,7 @@ struct Store {
     secret: Mutex<Option<SecretString>>,
     wait: Mutex<Option<SecretString>>,
     broken: Mutex<bool>,
+    unreadable: Mutex<bool>,
 }
 
 impl Store {
@@ -67,6 +70,9 @@ impl Store {
 
 impl Credentials for Store {
     fn load(&self, name: &CredentialName) -> Result<Option<SecretString>, CredentialsError> {
+        if *self.unreadable.lock().unwrap() {
+            return Err(CredentialsError::new(PortErrorKind::Denied, "locked"));
+        }
         Ok(match name {
             CredentialName::SignIn => self.secret.lock().unwrap().clone(),
             CredentialName::SignInWait => self.wait.lock().unwrap().clone(),
@@ -86,9 +92,10 @@ impl Credentials for Store {
         Ok(())
     }
 
-    fn remove(&self, _: &CredentialName) -> Result<(), CredentialsError> {
+    fn remove(&self, name: &CredentialName) -> Result<(), CredentialsError> {
         self.check()?;
-        *self.secret.lock().unwrap() = None;
+        let slot = if *name == CredentialName::SignInWait { &self.wait } else { &self.secret };
+        *slot.lock().unwrap() = None;
         Ok(())
     }
 }
@@ -132,6 +139,14 @@ impl World {
         Self { log, server, store, auth }
     }
 
+    /// Another process on the same sign-in.
+    fn start(&self, clocks: &Arc<Clocks>) -> Self {
+        let (server, store) = (self.server.clone(), self.store.clone());
+        let clock = clocks.clone() as Arc<dyn Clock>;
+        let auth = RefreshingAuth::with_pace(server.clone(), store.clone(), clock, Duration::from_secs(330));
+        Self { auth, log: self.log.clone(), server, store }
+    }
+
     fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
@@ -173,6 +188,11 @@ impl Clocks {
         let time = Duration::from_secs(seconds);
         let now = &mut *self.0.lock().unwrap();
         *now = Now { monotonic: now.monotonic.after(time), wall: now.wall.after(time) };
+    }
+
+    fn set_back(&self, seconds: i64) {
+        let now = &mut *self.0.lock().unwrap();
+        now.wall = Wall::from_millis(now.wall.as_millis() - seconds * 1_000);
     }
 
     fn sleep(&self, seconds: u64) {

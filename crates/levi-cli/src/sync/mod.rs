@@ -18,11 +18,12 @@ use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::ids::{canonical_uuid, random_uuid, stable_uuid};
+use crate::ids::{IdKey, canonical_uuid, random_uuid, stable_uuid};
 use crate::input::Input;
 use crate::pipeline::Replaces;
 use crate::wait;
 
+use self::numbering::Numbering;
 use self::sessions::{NewSessions, Origin, Sessions};
 use self::upload::{Options, Upload};
 
@@ -95,7 +96,8 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
     };
     let replaces = if args.replace { Replaces::AnyText } else { Replaces::Nothing };
     let options = Options { input: args.input, default_session, patience, replaces };
-    Upload::new(&levi, sessions, options, console).run(reader).await
+    let numbering = Numbering::new(IdKey::of(&connection.data_dir.database_key()?));
+    Upload::new(&levi, sessions, numbering, options, console).run(reader).await
 }
 
 /// The session of lines without a session_id.

@@ -71,10 +71,15 @@ struct Outcome<'a> {
 }
 
 impl<'a> Upload<'a> {
-    pub(super) fn new(levi: &'a Levi, sessions: Sessions<'a>, options: Options, console: Console) -> Self {
-        let (numbering, counts) = (Numbering::default(), Counts::default());
+    pub(super) fn new(
+        levi: &'a Levi,
+        sessions: Sessions<'a>,
+        numbering: Numbering,
+        options: Options,
+        console: Console,
+    ) -> Self {
         let pipeline = Pipeline::new(levi).replacing(options.replaces);
-        Self { levi, pipeline, sessions, options, console, numbering, counts }
+        Self { levi, pipeline, sessions, options, console, numbering, counts: Counts::default() }
     }
 
     pub(super) async fn run(mut self, input: Box<dyn BufRead + Send>) -> Result<Exit, CliError> {
@@ -152,6 +157,8 @@ impl<'a> Upload<'a> {
     /// overwrite nothing.
     async fn continue_session(&mut self, session: &SessionId) -> Result<(), LineFailure> {
         let last = match timeout(self.options.patience, self.levi.next_sequence_number(session)).await {
+            // The answer for a session whose last number is the highest, too: then none is left.
+            Ok(Ok(i64::MAX)) => i64::MAX,
             Ok(Ok(next)) => next.saturating_sub(1),
             Ok(Err(_)) | Err(_) => {
                 let here = self.levi.last_sequence_number(session).await;

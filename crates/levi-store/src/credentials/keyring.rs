@@ -71,17 +71,35 @@ impl KeyringCredentials {
         Ok(Some(SecretString::new(whole)))
     }
 
-    /// Removes parts that no entry names. Best effort: they are overwritten by the next long secret.
-    fn clean_up(&self, name: &str, set: Set, from: usize) {
-        let mut number = from;
-        loop {
-            let part = split::part_name(name, set, number);
-            let there = self.read(&part).is_ok_and(|part| part.is_some());
-            if !there || self.delete(&part).is_err() {
-                return;
-            }
-            number += 1;
+    /// The parts that the entry names. An entry that cannot be understood names none.
+    fn known_parts(&self, name: &str) -> Result<Option<Parts>, CredentialsError> {
+        match self.parts(name) {
+            Err(error) if error.kind() == PortErrorKind::Corrupt => Ok(None),
+            parts => parts,
         }
+    }
+
+    /// Removes the parts of a set from number `from` on. The last one goes first, because after an error the next
+    /// removal finds only parts without a gap before them.
+    fn remove_parts(&self, name: &str, set: Set, from: usize) -> Result<(), CredentialsError> {
+        let mut end = from;
+        while end < split::MOST_PARTS && self.is_there(&split::part_name(name, set, end))? {
+            end += 1;
+        }
+        (from..end).rev().try_for_each(|number| self.delete(&split::part_name(name, set, number)))
+    }
+
+    fn is_there(&self, name: &str) -> Result<bool, CredentialsError> {
+        match self.read(name) {
+            Err(error) if error.kind() == PortErrorKind::Corrupt => Ok(true),
+            read => read.map(|secret| secret.is_some()),
+        }
+    }
+
+    /// Removes parts that no entry names. Best effort: the next long secret or [`remove`](Credentials::remove) gets
+    /// what is left.
+    fn clean_up(&self, name: &str, set: Set, from: usize) {
+        let _ = self.remove_parts(name, set, from);
     }
 }
 
@@ -109,11 +127,7 @@ impl Credentials for KeyringCredentials {
         let name = name.as_str();
         // Exposed to be stored in the keychain.
         let secret = secret.expose();
-        let before = match self.parts(name) {
-            // What cannot be understood is replaced.
-            Err(error) if error.kind() == PortErrorKind::Corrupt => None,
-            before => before?,
-        };
+        let before = self.known_parts(name)?;
         let Some(parts) = split::split(secret) else {
             self.entry(name)?.set_password(secret).map_err(failure)?;
             if let Some(before) = before {
@@ -135,10 +149,13 @@ impl Credentials for KeyringCredentials {
 
     fn remove(&self, name: &CredentialName) -> Result<(), CredentialsError> {
         let name = name.as_str();
-        self.delete(name)?;
-        self.clean_up(name, Set::A, 0);
-        self.clean_up(name, Set::B, 0);
-        Ok(())
+        // The entry goes last, because a removal that failed is made again and finds the parts by it.
+        if let Some(parts) = self.known_parts(name)? {
+            parts.names(name).try_for_each(|part| self.delete(&part))?;
+        }
+        self.remove_parts(name, Set::A, 0)?;
+        self.remove_parts(name, Set::B, 0)?;
+        self.delete(name)
     }
 }
 
@@ -242,6 +259,30 @@ mod tests {
         keychain.remove(&NAME).unwrap();
         assert_eq!(keychain.load(&NAME).unwrap(), None);
         assert!(!there("database-key.a.0") && !there("database-key.b.0"));
+    }
+
+    #[test]
+    fn a_removal_that_leaves_a_part_is_an_error_and_the_next_one_gets_it() {
+        for refused in ["database-key", "database-key.a.0", "database-key.a.2", "database-key.b.1"] {
+            let store = store();
+            let keychain = KeyringCredentials::with_store(store.clone(), "levi-test");
+            let entry = |name: &str| store.build("levi-test", name, None).unwrap();
+            keychain.save(&NAME, &"a".repeat(5_000).into()).unwrap();
+            // As after a crash between the new parts and the entry that names them.
+            for number in 0..3 {
+                entry(&format!("database-key.b.{number}")).set_password("left over").unwrap();
+            }
+            let locked = Error::NoStorageAccess("the collection is locked".into());
+            entry(refused).as_any().downcast_ref::<mock::Cred>().unwrap().set_error(locked);
+            let error = keychain.remove(&NAME).unwrap_err();
+            assert_eq!(error.kind(), PortErrorKind::Denied, "{refused}");
+            keychain.remove(&NAME).unwrap();
+            assert_eq!(keychain.load(&NAME).unwrap(), None);
+            for (set, number) in ["a", "b"].into_iter().flat_map(|set| (0..5).map(move |n| (set, n))) {
+                let part = format!("database-key.{set}.{number}");
+                assert!(entry(&part).get_password().is_err(), "{part} after {refused}");
+            }
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 const MOST_UNITS: usize = 1_200;
 
 /// The most parts, so that a damaged entry costs no more reads.
-const MOST_PARTS: usize = 1_000;
+pub(super) const MOST_PARTS: usize = 1_000;
 
 const PREFIX: &str = "levi-parts/1 ";
 

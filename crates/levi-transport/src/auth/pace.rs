@@ -34,6 +34,9 @@ pub struct WaitLeft {
     pub left: Duration,
     /// The code of the answer that asked for it.
     pub code: String,
+    /// What to store if the clock was set back since the wait was stored: the rest of it, from now on. Otherwise every
+    /// process that starts would wait for all of it, until the clock shows that time again.
+    pub to_store: Option<String>,
 }
 
 impl SignInPace {
@@ -53,18 +56,16 @@ impl SignInPace {
         }
         let (wait, until) = self.current.as_ref()?;
         let left = until.since(now.monotonic);
-        (!left.is_zero()).then(|| WaitLeft { left, code: wait.code.clone() })
+        let restated = || StoredWait::new(now.wall, left, &wait.code).to_text();
+        let to_store = wait.is_ahead_of(now.wall).then(restated);
+        (!left.is_zero()).then(|| WaitLeft { left, code: wait.code.clone(), to_store })
     }
 
     /// The server asked for a wait. Returns the text to store.
     pub fn asked(&mut self, read: Now, wait: Duration, code: &str) -> String {
         let now = self.timeline.advance(read).now;
         let wait = wait.min(self.longest);
-        let stored = StoredWait {
-            asked_at: now.wall.as_millis(),
-            until: now.wall.after(wait).as_millis(),
-            code: code.to_owned(),
-        };
+        let stored = StoredWait::new(now.wall, wait, code);
         let text = stored.to_text();
         self.current = Some((stored, now.monotonic.after(wait)));
         text
@@ -72,6 +73,15 @@ impl SignInPace {
 }
 
 impl StoredWait {
+    fn new(now: Wall, wait: Duration, code: &str) -> Self {
+        Self { asked_at: now.as_millis(), until: now.after(wait).as_millis(), code: code.to_owned() }
+    }
+
+    /// Whether the clock was set back since.
+    fn is_ahead_of(&self, now: Wall) -> bool {
+        Wall::from_millis(self.asked_at) > now
+    }
+
     fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -120,11 +130,26 @@ mod tests {
         let text = pace.asked(at(10, 100_010), Duration::from_secs(60), "429");
         assert_eq!(left(&mut pace, at(69, 5), Some(&text)), 1);
         assert_eq!(left(&mut pace, at(70, 6), Some(&text)), 0);
-        assert_eq!(
-            left(&mut SignInPace::new(LONGEST), at(0, 5), Some(&text)),
-            60,
-            "never more than all of it"
-        );
+    }
+
+    #[test]
+    fn a_wait_that_a_clock_ahead_stored_is_waited_for_once_more_and_not_in_every_process() {
+        let ahead = SignInPace::new(LONGEST).asked(at(10, 100_010), Duration::from_secs(60), "429");
+        let first = SignInPace::new(LONGEST).left(at(0, 5), Some(&ahead)).unwrap();
+        assert_eq!(first.left.as_secs(), 60, "never more than all of it");
+        let stored = first.to_store.unwrap();
+        let second = SignInPace::new(LONGEST).left(at(0, 35), Some(&stored)).unwrap();
+        assert_eq!((second.left.as_secs(), second.to_store), (30, None));
+        assert_eq!(left(&mut SignInPace::new(LONGEST), at(0, 65), Some(&stored)), 0);
+    }
+
+    #[test]
+    fn a_wait_of_a_clock_ahead_that_cannot_be_stored_again_ends_in_this_process() {
+        let ahead = SignInPace::new(LONGEST).asked(at(10, 100_010), Duration::from_secs(60), "429");
+        let mut pace = SignInPace::new(LONGEST);
+        assert_eq!(left(&mut pace, at(0, 5), Some(&ahead)), 60);
+        assert_eq!(left(&mut pace, at(59, 64), Some(&ahead)), 1);
+        assert_eq!(left(&mut pace, at(60, 65), Some(&ahead)), 0);
     }
 
     #[test]

@@ -29,8 +29,35 @@ pub(super) struct State {
 #[derive(Clone)]
 struct Unsaved {
     tokens: Tokens,
-    /// The refresh token that was in the store before; `None` if there was none or it could not be read.
-    replaces: Option<RefreshToken>,
+    replaces: Replaces,
+}
+
+/// What the store held before tokens that are to be stored there.
+#[derive(Clone)]
+enum Replaces {
+    /// It could not be read.
+    Unknown,
+    /// No sign-in.
+    Nobody,
+    /// The sign-in with this refresh token.
+    Token(RefreshToken),
+}
+
+impl Replaces {
+    fn of(loaded: Result<Option<Tokens>, TokenError>) -> Self {
+        loaded.map_or(Self::Unknown, |stored| {
+            stored.map_or(Self::Nobody, |tokens| Self::Token(tokens.refresh_token))
+        })
+    }
+
+    /// Whether another process signed in or out since, which left `stored`.
+    fn is_outdated_by(&self, stored: Option<&Tokens>) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Nobody => stored.is_some(),
+            Self::Token(token) => stored.is_none_or(|tokens| tokens.refresh_token != *token),
+        }
+    }
 }
 
 /// A refresh token that the server does not accept any more.
@@ -66,9 +93,8 @@ impl State {
         let stored = self.load().await;
         let Some(Unsaved { tokens, replaces }) = self.unsaved.clone() else { return stored };
         if let Ok(stored) = stored
-            && stored.as_ref().map(|tokens| &tokens.refresh_token) != replaces.as_ref()
+            && replaces.is_outdated_by(stored.as_ref())
         {
-            // Another process signed in or out in the meantime, which is newer.
             self.unsaved = None;
             return Ok(stored);
         }
@@ -94,30 +120,51 @@ impl State {
         {
             return Err(TokenError::Refused(refusal.word));
         }
-        self.check_pace().await?;
-        let answer = self.sign_in.refresh(&stored.refresh_token).await;
-        self.keep_pace(&answer).await;
+        let over = self.check_pace().await?;
+        let token = stored.refresh_token;
+        // While the tokens that are sent could not be stored, the store holds earlier ones.
+        let replaces = self.unsaved.as_ref().map(|unsaved| unsaved.replaces.clone());
+        let replaces = replaces.unwrap_or_else(|| Replaces::Token(token.clone()));
+        let answer = self.sign_in.refresh(&token).await;
+        self.keep_pace(&answer, over).await;
         match answer {
-            Ok(tokens) => {
-                // A token in hand is used although it could not be stored, and the next call stores it.
-                let _ = self.save(tokens.clone(), Some(stored.refresh_token)).await;
-                Ok(tokens)
-            }
-            Err(SignInError::Refused(word)) => self.after_refusal(stored.refresh_token, word).await,
+            Ok(tokens) => self.after_grant(tokens, replaces).await,
+            Err(SignInError::Refused(word)) => self.after_refusal(token, word, &replaces).await,
             Err(error) => Err(error.into()),
         }
     }
 
-    /// If another process used this refresh token between the read and the request, the tokens that it stored are
-    /// returned.
-    async fn after_refusal(&mut self, token: RefreshToken, word: FinalWord) -> Result<Tokens, TokenError> {
-        if let Ok(Some(stored)) = self.load().await
-            && stored.refresh_token != token
-        {
-            return Ok(stored);
+    async fn after_grant(&mut self, tokens: Tokens, replaces: Replaces) -> Result<Tokens, TokenError> {
+        if let Some(newer) = self.newer_than(&replaces).await {
+            return newer;
+        }
+        // A token in hand is used although it could not be stored, and the next call stores it.
+        let _ = self.save(tokens.clone(), replaces).await;
+        Ok(tokens)
+    }
+
+    async fn after_refusal(
+        &mut self,
+        token: RefreshToken,
+        word: FinalWord,
+        replaces: &Replaces,
+    ) -> Result<Tokens, TokenError> {
+        if let Some(newer) = self.newer_than(replaces).await {
+            return newer;
         }
         self.refusal = Some(Refusal { token, word });
         Err(TokenError::Refused(word))
+    }
+
+    /// What another process left in the store if it refreshed, signed in or signed out during a request. The
+    /// answer to the request counts no more then.
+    async fn newer_than(&mut self, replaces: &Replaces) -> Option<Result<Tokens, TokenError>> {
+        let stored = self.load().await.ok()?;
+        if !replaces.is_outdated_by(stored.as_ref()) {
+            return None;
+        }
+        self.unsaved = None;
+        Some(stored.ok_or(TokenError::NotSignedIn))
     }
 
     pub(super) async fn with_password(
@@ -125,46 +172,65 @@ impl State {
         email: &str,
         password: &SecretString,
     ) -> Result<Tokens, TokenError> {
-        self.check_pace().await?;
+        let over = self.check_pace().await?;
         let answer = self.sign_in.with_password(email, password).await;
-        self.keep_pace(&answer).await;
+        self.keep_pace(&answer, over).await;
         Ok(answer?)
     }
 
-    /// Sends no request before a wait is over that the sign-in server asked this or another process for.
-    async fn check_pace(&mut self) -> Result<(), TokenError> {
+    /// Sends no request before a wait is over that the sign-in server asked this or another process for. Returns what is
+    /// stored of a wait that is over.
+    async fn check_pace(&mut self) -> Result<Option<SecretString>, TokenError> {
         let name = CredentialName::SignInWait;
         let stored = self.blocking(move |credentials| credentials.load(&name), TokenError::Unreadable).await;
         // A wait that cannot be read is no reason to send nothing: the server will ask again.
         let stored = stored.ok().flatten();
         // Exposed because it is stored with the secrets without being one.
-        match self.pace.left(self.clock.now(), stored.as_ref().map(SecretString::expose)) {
-            Some(WaitLeft { left, code }) => {
-                let detail = "it asked for a wait, which is not over";
-                let error = ApiError::new(Verdict::Busy, code, detail).with_retry_after(left);
-                Err(TokenError::Unavailable(error))
-            }
-            None => Ok(()),
+        let wait = self.pace.left(self.clock.now(), stored.as_ref().map(SecretString::expose));
+        let Some(WaitLeft { left, code, to_store }) = wait else { return Ok(stored) };
+        if let Some(text) = to_store {
+            self.store_wait(text).await;
+        }
+        let detail = "it asked for a wait, which is not over";
+        let error = ApiError::new(Verdict::Busy, code, detail).with_retry_after(left);
+        Err(TokenError::Unavailable(error))
+    }
+
+    /// Stores the wait that the server asks for. If it asks for none, the one that is over is removed, because it would
+    /// count again if the clock was set back.
+    async fn keep_pace(&mut self, answer: &Result<Tokens, SignInError>, over: Option<SecretString>) {
+        if let Err(SignInError::Unavailable(error) | SignInError::ActionNeeded { error, .. }) = answer
+            && let Some(wait) = error.retry_after.filter(|wait| !wait.is_zero())
+        {
+            let text = self.pace.asked(self.clock.now(), wait, &error.code);
+            self.store_wait(text).await;
+        } else if let Some(over) = over {
+            self.remove_wait(over).await;
         }
     }
 
-    async fn keep_pace(&mut self, answer: &Result<Tokens, SignInError>) {
-        let (Err(SignInError::Unavailable(error)) | Err(SignInError::ActionNeeded { error, .. })) = answer
-        else {
-            return;
-        };
-        let Some(wait) = error.retry_after.filter(|wait| !wait.is_zero()) else { return };
-        let text = self.pace.asked(self.clock.now(), wait, &error.code).into();
+    async fn store_wait(&self, text: String) {
+        let text = text.into();
         let save = move |credentials: &dyn Credentials| credentials.save(&CredentialName::SignInWait, &text);
         // If it cannot be stored, it is kept in memory, and after a restart the server asks again.
         let _ = self.blocking(save, TokenError::NotSaved).await;
+    }
+
+    async fn remove_wait(&self, over: SecretString) {
+        let remove = move |credentials: &dyn Credentials| {
+            let name = CredentialName::SignInWait;
+            // Another process may have stored a newer one during the request.
+            if credentials.load(&name)? == Some(over) { credentials.remove(&name) } else { Ok(()) }
+        };
+        // If it cannot be removed, the next answer does it.
+        let _ = self.blocking(remove, TokenError::NotRemoved).await;
     }
 
     pub(super) async fn adopt(&mut self, tokens: Tokens) -> Result<(), TokenError> {
         // A person signed in, so these tokens are tried even if the server refused them before.
         self.refusal = None;
         self.failed = None;
-        let replaces = self.load().await.ok().flatten().map(|stored| stored.refresh_token);
+        let replaces = Replaces::of(self.load().await);
         self.save(tokens, replaces).await
     }
 
@@ -180,7 +246,7 @@ impl State {
     }
 
     /// Stores `tokens`; if that fails, they are kept in memory and the next call stores them.
-    async fn save(&mut self, tokens: Tokens, replaces: Option<RefreshToken>) -> Result<(), TokenError> {
+    async fn save(&mut self, tokens: Tokens, replaces: Replaces) -> Result<(), TokenError> {
         self.unsaved = Some(Unsaved { tokens: tokens.clone(), replaces });
         self.blocking(move |credentials| stored::save(credentials, &tokens), TokenError::NotSaved).await?;
         self.unsaved = None;

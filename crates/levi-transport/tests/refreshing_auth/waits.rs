@@ -14,12 +14,7 @@ fn left(result: Result<String, TokenError>) -> u64 {
 async fn nothing_is_sent_before_a_wait_is_over_that_the_server_asked_for_not_even_after_a_restart() {
     let world = World::new();
     let clocks = Arc::new(Clocks::default());
-    let longest = Duration::from_secs(330);
-    let start = || {
-        let clock = clocks.clone() as Arc<dyn Clock>;
-        let auth = RefreshingAuth::with_pace(world.server.clone(), world.store.clone(), clock, longest);
-        World { auth, log: world.log.clone(), server: world.server.clone(), store: world.store.clone() }
-    };
+    let start = || world.start(&clocks);
     let daemon = start();
     world.refuse(too_many(60));
     assert_eq!(left(daemon.refresh(1).await), 60);
@@ -41,6 +36,49 @@ async fn nothing_is_sent_before_a_wait_is_over_that_the_server_asked_for_not_eve
     world.refuse(None);
     clocks.advance(331);
     assert_eq!(start().refresh(2).await.unwrap(), "a3");
+}
+
+#[tokio::test]
+async fn a_wait_ends_although_the_clock_was_ahead_when_it_was_stored() {
+    let (world, clocks) = (World::new(), Arc::new(Clocks::default()));
+    let start = || world.start(&clocks);
+    world.refuse(too_many(60));
+    assert_eq!(left(start().refresh(1).await), 60);
+    world.refuse(None);
+    clocks.set_back(100_000);
+    assert_eq!(left(start().refresh(1).await), 60, "all of it, once more");
+    clocks.advance(40);
+    assert_eq!(left(start().refresh(1).await), 20);
+    clocks.advance(20);
+    assert_eq!(start().refresh(1).await.unwrap(), "a2");
+}
+
+#[tokio::test]
+async fn a_wait_that_is_over_is_removed_and_another_processs_newer_one_is_not() {
+    let (world, clocks) = (World::new(), Arc::new(Clocks::default()));
+    let start = || world.start(&clocks);
+    let stored = || world.store.wait.lock().unwrap().clone();
+    world.refuse(too_many(60));
+    assert_eq!(left(start().refresh(1).await), 60);
+    clocks.advance(60);
+    // An answer that asks for no wait.
+    world.refuse(unavailable());
+    start().refresh(1).await.unwrap_err();
+    assert_eq!(stored(), None);
+    clocks.set_back(100_000);
+    world.refuse(None);
+    assert_eq!(start().refresh(1).await.unwrap(), "a2", "nothing is left that could count again");
+
+    world.refuse(too_many(60));
+    assert_eq!(left(start().refresh(2).await), 60);
+    clocks.advance(60);
+    world.refuse(None);
+    let (store, newer) = (world.store.clone(), SecretString::from("newer"));
+    let other = newer.clone();
+    *world.server.meanwhile.lock().unwrap() =
+        Some(Box::new(move || *store.wait.lock().unwrap() = Some(other)));
+    assert_eq!(start().refresh(2).await.unwrap(), "a3");
+    assert_eq!(stored(), Some(newer));
 }
 
 /// None of these is the sign-in server's final word.
