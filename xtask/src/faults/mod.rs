@@ -19,7 +19,7 @@ use tree::Tree;
 
 /// Seeds without a violation after which a planted bug counts as not caught. The tree without any
 /// bug must survive as many, which is also how CI simulates.
-const MAX_SEEDS: &str = "150000";
+const MAX_SEEDS: &str = "60000";
 
 /// A program with one planted bug, ready to run.
 struct Built<'f> {

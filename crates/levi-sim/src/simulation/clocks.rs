@@ -16,6 +16,8 @@ const JUMP: i64 = 5_000;
 /// Levi's clocks at its last turn.
 #[derive(Clone, Copy)]
 pub(super) struct Reading {
+    /// Who was signed in.
+    user: usize,
     monotonic: i64,
     wall: i64,
 }
@@ -50,7 +52,7 @@ impl Simulation {
     /// Before a turn: did the clocks jump since the last one?
     pub(super) fn read_clocks(&mut self) {
         let monotonic = i64::try_from(self.now.as_millis()).unwrap_or(i64::MAX);
-        let reading = Reading { monotonic, wall: self.clocks().wall.as_millis() };
+        let reading = Reading { user: self.user, monotonic, wall: self.clocks().wall.as_millis() };
         let last = self.reading.replace(reading).unwrap_or(reading);
         let drift = (reading.wall - last.wall) - (reading.monotonic - last.monotonic);
         self.awake = drift.abs() >= JUMP;
@@ -78,9 +80,11 @@ impl Simulation {
             return;
         }
         let wall = self.clocks().wall;
+        // Somebody else may have signed in since the turn began, whose rows were held in it.
+        let user = self.reading.map_or(self.user, |reading| reading.user);
         let waiting = self.model(|model| {
             let sessions =
-                model.sessions.iter().enumerate().filter(|(number, _)| self.user_of(*number) == self.user);
+                model.sessions.iter().enumerate().filter(|(number, _)| self.user_of(*number) == user);
             // Without its key a session is looked at again, and waits again.
             let waits = |session: &Session| session.key_here && session.due_at.is_some_and(|at| at > wall);
             let waiting = sessions.filter(|(_, session)| !session.pending.is_empty() && waits(session));
