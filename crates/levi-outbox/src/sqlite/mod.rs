@@ -81,7 +81,7 @@ pub struct SqliteOptions {
     pub synchronous: Synchronous,
     /// Payload bytes, pending and parked, beyond which rows are refused. Default: 1 GiB. It bounds
     /// payloads and not the files: these take about 150 bytes more for each row, the log, and free
-    /// pages until they are given back ([`Space`](crate::Space)).
+    /// pages until they are given back ([`Space`]).
     pub max_pending_bytes: u64,
     /// How long to wait for another writer of the same file, such as the daemon. Default: 5 s.
     pub busy_timeout: Duration,
