@@ -9,6 +9,9 @@ import { fileURLToPath } from "node:url";
 import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
 import * as levi from "./levi.mjs";
 
+/** Version 2 and the signed device list, which these readers of version 1 know nothing of. */
+const NOT_FOR_READERS = new Set(
+  ["device-list.json", "keyring.json", "message-v2.json", "pairing.json", "recovery-key.json"]);
 const directory = process.argv[2] ?? fileURLToPath(new URL("../../../docs/vectors/", import.meta.url));
 const good = new Set(["opens", "parses", "accepted"]);
 const ids = (v) => ({
@@ -55,6 +58,7 @@ const checks = {
 
 let [passed, failed] = [0, 0];
 for (const file of readdirSync(directory).filter((name) => name.endsWith(".json"))) {
+  if (NOT_FOR_READERS.has(file)) continue;
   for (const vector of JSON.parse(readFileSync(join(directory, file), "utf8")).vectors) {
     const problem = await judge(checks[file], vector);
     problem ? failed++ : passed++;

@@ -89,9 +89,15 @@ def judge(file: str, vector: dict) -> str | None:
     return f"must be refused ({expected}), but {error!r}" if slip else None
 
 
+# Version 2 and the signed device list, which these readers of version 1 know nothing of.
+NOT_FOR_READERS = {"device-list.json", "keyring.json", "message-v2.json", "pairing.json", "recovery-key.json"}
+
+
 def main(directory: Path) -> int:
     passed = failed = 0
     for path in sorted(directory.glob("*.json")):
+        if path.name in NOT_FOR_READERS:
+            continue
         for vector in json.loads(path.read_text("utf-8"))["vectors"]:
             problem = judge(path.name, vector)
             passed, failed = passed + (problem is None), failed + (problem is not None)
