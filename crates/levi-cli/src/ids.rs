@@ -10,8 +10,8 @@ use ring::hmac::{HMAC_SHA256, Key, sign};
 /// Keeps these ids apart from those of other programs that derive uuids from the same parts.
 const NAMESPACE: &[u8] = b"levi-cli/ids/v1";
 
-/// A uuid derived from `kind` and `parts`: version 8 (RFC 9562) over SHA-256. Whoever reads it can
-/// try out parts, so none of them may be a secret.
+/// A uuid derived from `kind` and `parts`: version 8 (RFC 9562) over SHA-256. A reader can try
+/// out parts, so none of them may be a secret.
 pub(crate) fn stable_uuid(kind: &str, parts: &[&str]) -> String {
     uuid_text(digest(&SHA256, &encoded(kind, parts)).as_ref())
 }

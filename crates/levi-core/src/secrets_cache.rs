@@ -14,8 +14,8 @@ const MOST_KEYS: usize = 16;
 
 /// The session keys of one user, in memory only, shared by all clones. `Debug` shows no key.
 ///
-/// Whoever shares a cache acts for the same user: the first one that is named. When another user signs in,
-/// and when the user signs out, every key is dropped.
+/// All clones act for the same user: the first one that is named. When another user signs in, and when the user
+/// signs out, every key is dropped.
 ///
 /// Of each session it has at most one key to seal with, which comes from this device's own store or daemon, and the
 /// keys to read with: that one, earlier ones, and those that other devices sealed for this one. A key that the server

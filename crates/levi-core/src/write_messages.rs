@@ -5,6 +5,7 @@
 //! this text means that the answer to an earlier request was lost; an earlier text of the same message is replaced; any
 //! other text is another writer's, and stays.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashSet};
 
 use base64::Engine as _;
@@ -72,6 +73,7 @@ pub async fn write_messages(
     let present = messages.iter().enumerate().filter(|(_, message)| !inserted.contains(&message.place));
     let present: Vec<(usize, &SentMessage)> = present.collect();
     let nonces = nonces(supabase, token, &present).await?;
+    let rows = LazyCell::new(|| serde_json::from_slice::<Vec<Value>>(&body).unwrap_or_default());
     let mut taken = Vec::new();
     for (index, message) in present {
         let theirs = nonces.get(&key(&message.place)).ok_or_else(changed)?;
@@ -79,7 +81,8 @@ pub async fn write_messages(
             continue;
         }
         if message.overwrite == Overwrite::Anything || is_own(&message.nonce, theirs) {
-            replace(supabase, token, message, theirs, row(&body, index)?).await?;
+            let row = rows.get(index).ok_or_else(changed)?.to_string().into_bytes();
+            replace(supabase, token, message, theirs, row).await?;
         } else {
             taken.push(TakenRow { place: message.place.clone(), reason: reason(message, theirs) });
         }
@@ -139,12 +142,6 @@ async fn replace(
     let update = Update::message(session_id, *sequence_number, theirs, row);
     let updated: Vec<MessageRow> = decode_rows(&supabase.update(token, update).await?)?;
     if updated.is_empty() { Err(changed()) } else { Ok(()) }
-}
-
-/// One row of the body.
-fn row(body: &[u8], index: usize) -> Result<Vec<u8>, ApiError> {
-    let rows: Vec<Value> = serde_json::from_slice(body).map_err(|_| changed())?;
-    rows.get(index).map(|row| row.to_string().into_bytes()).ok_or_else(changed)
 }
 
 /// Somebody else changes the same rows at this moment: try again a little later.

@@ -24,7 +24,7 @@ use levi_devices::{EntryHash, Epoch, EpochSecret, KeySeed, Member, MemberKeys, S
 use levi_types::{DeviceId, SessionId, UserId};
 use serde::de::DeserializeOwned;
 
-#[path = "../examples/vectors/files/mod.rs"]
+#[path = "../examples/trust_vectors/files/mod.rs"]
 mod files;
 
 use files::{VectorFile, device_list, keyring, message_v2, pairing, recovery_key};
@@ -58,7 +58,7 @@ fn the_checked_in_files_equal_the_generators_output() {
         let found = fs::read_to_string(path(name)).unwrap();
         assert!(
             found == made,
-            "{name} differs; if the change is meant: cargo run -p levi-devices --example vectors"
+            "{name} differs; if the change is meant: cargo run -p levi-devices --example trust_vectors"
         );
         let file: VectorFile<serde_json::Value> = serde_json::from_str(&found).unwrap();
         let mut names: Vec<&str> = file.vectors.iter().filter_map(|case| case["name"].as_str()).collect();

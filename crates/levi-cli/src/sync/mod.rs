@@ -78,7 +78,7 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
     let store = connection.session_store()?;
     let levi = connection.levi(store.clone())?;
     wait::start(&levi).await?;
-    // Whoever runs the command wants to know now, not after the backoff of an earlier outage.
+    // The person who runs the command wants to know now, not after the backoff of an earlier outage.
     levi.network_changed();
     if let Some(report) = levi.status().recovered {
         console.report(&Diagnostic::new(report.to_string()));

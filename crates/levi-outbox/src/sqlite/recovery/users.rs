@@ -7,7 +7,7 @@ use levi_types::UserId;
 use super::super::users::NOBODY;
 
 /// Stands for a user whose name is lost. Nobody has this id, so the rows wait until a person exports
-/// or discards them: sent for whoever signs in first, they could reach the wrong one.
+/// or discards them: sent for the user who signs in first, they could reach the wrong one.
 const LOST: &str = "lost-with-a-damaged-file";
 
 /// The users, as far as they can be read.
