@@ -3,6 +3,7 @@ use levi_transport::{ApiError, Verdict};
 use levi_types::{Now, UserId, Wall};
 
 use crate::batcher::PauseReason;
+use crate::device_list::DeviceListState;
 
 /// What Levi is doing. Cheap to take at any time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +43,9 @@ pub struct Status {
     /// their public key cannot be used. The other devices have it, and Levi tries again; until then the row is among
     /// `totals.control_rows`.
     pub incomplete_secrets: u64,
+    /// What this device knows of the user's signed device list. While it is
+    /// [`Stopped`](DeviceListState::Stopped), messages wait under the database key.
+    pub device_list: DeviceListState,
     /// The outbox's last failure, until it works again.
     pub outbox_failure: Option<Reason>,
     /// What the outbox took of the disk when it was last looked at; `None` if it has no file of its own. A log that

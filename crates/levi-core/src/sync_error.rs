@@ -11,6 +11,7 @@ use levi_types::{
     UnknownStatus, UserId,
 };
 
+use crate::device_list::DeviceListProblem;
 use crate::error::EnqueueError;
 use crate::server::RequestError;
 
@@ -101,6 +102,9 @@ pub enum SyncError {
     /// It was removed from the outbox by hand before the server had it.
     #[error("it was discarded from the outbox before the server had it")]
     Discarded,
+    /// The signed device list cannot be relied on now, so no secret is given to anybody.
+    #[error(transparent)]
+    DeviceList(DeviceListProblem),
     /// The outbox has a row that this version of Levi does not know.
     #[error("this version of Levi does not know the row; it was written by a later one")]
     UnknownRow,
@@ -213,6 +217,7 @@ impl SyncError {
             Self::UnknownStatus(_) | Self::NotAUuid(_) | Self::InvalidRecord(_) => "invalid",
             Self::DevicesSkipped(_) => "devices_skipped",
             Self::Encryption(_) => "encryption",
+            Self::DeviceList(problem) => problem.code(),
         }
     }
 
@@ -266,6 +271,7 @@ impl From<SyncError> for SendError {
             | SyncError::Store(_)
             | SyncError::Waiting(_)
             | SyncError::DevicesSkipped(_)
+            | SyncError::DeviceList(_)
             | SyncError::SignIn(_) => Self::Wait(error),
             _ => Self::Never(error),
         }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use levi_crypto::same_message;
+use levi_crypto::{message_v2, same_message};
 use levi_outbox::Reason;
 use levi_transport::rows::{MessagePlace, MessageRow, decode_rows};
 use levi_transport::{ApiError, Select, Supabase, Update, Upsert, Verdict};
@@ -28,7 +28,7 @@ const NUMBERS_PER_QUERY: usize = 100;
 pub struct SentMessage {
     /// Its session and sequence number.
     pub place: MessagePlace,
-    /// The nonce under which it is sealed, in base64. It names the text.
+    /// The nonce under which it is sealed, as in the column `content_nonce`. It names the text.
     pub nonce: Box<str>,
     /// Whether it replaces whatever text the server has in its place.
     pub overwrite: Overwrite,
@@ -126,8 +126,18 @@ async fn nonces(
 
 /// Whether the text on the server is an earlier one of the same message by the same outbox.
 fn is_own(mine: &str, theirs: &str) -> bool {
-    let (Ok(mine), Ok(theirs)) = (BASE64.decode(mine), BASE64.decode(theirs)) else { return false };
-    same_message(&mine, &theirs)
+    match (nonce_bytes(mine), nonce_bytes(theirs)) {
+        (Some(mine), Some(theirs)) => same_message(&mine, &theirs),
+        _ => false,
+    }
+}
+
+/// The nonce in a column of version 1 or 2.
+fn nonce_bytes(content_nonce: &str) -> Option<Vec<u8>> {
+    if message_v2::is_version_2(content_nonce) {
+        return message_v2::nonce_from_wire(content_nonce).ok().map(|wire| wire.nonce.to_vec());
+    }
+    BASE64.decode(content_nonce).ok()
 }
 
 /// Replaces the text that was just seen, and no other.

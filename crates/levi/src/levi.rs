@@ -5,7 +5,8 @@ use std::time::Duration;
 use levi_core::LeviConfig;
 use levi_core::{
     DeviceTrust, EnqueueError, MessageSyncer, Reader, Receipt, SecretsCache, SessionSyncService,
-    ShutdownReport, StartError, Status, SyncError, SyncedError, Worker, last_sequence_number,
+    ShutdownReport, SignedDeviceList, StartError, Status, SyncError, SyncedError, Worker,
+    last_sequence_number,
 };
 #[cfg(feature = "sqlite")]
 use levi_crypto::at_rest::DatabaseKey;
@@ -30,6 +31,7 @@ pub struct Levi {
     pub(crate) cache: SecretsCache,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) trust: Option<DeviceTrust>,
+    pub(crate) device_list: Option<SignedDeviceList>,
     pub(crate) backoff: Backoff,
     /// The service that sends a user's control rows; every caller gets a clone.
     pub(crate) session_sync: Mutex<Vec<UsersSessionSync>>,
@@ -233,6 +235,10 @@ impl Levi {
             Some(trust) => service.with_trust(Arc::clone(trust)),
             None => service,
         };
+        let service = match self.device_list_of(service.device_id())? {
+            Some(list) => service.with_device_list(list),
+            None => service,
+        };
         // Last, because rows of an earlier run are sent from now on.
         let service = service.with_clock(Arc::clone(&self.clock)).with_outbox(self.worker.control_queue());
         kept.push(UsersSessionSync { user, service: service.clone() });
@@ -253,13 +259,26 @@ impl Levi {
         let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
         let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
         let supabase = Arc::clone(&connection.supabase);
+        let device_list = self.device_list_of(&device_id)?;
         let reader = Reader::new(supabase, auth, device_id, device_private_key, self.cache.clone())
             .with_store(Arc::clone(&self.session_store))
             .with_retries(self.backoff, READ_RETRIES);
-        Ok(match &self.trust {
+        let reader = match &self.trust {
             Some(trust) => reader.with_trust(Arc::clone(trust)),
             None => reader,
+        };
+        Ok(match device_list {
+            Some(list) => reader.with_device_list(list),
+            None => reader,
         })
+    }
+
+    /// The signed device list, which is one device's.
+    fn device_list_of(&self, device: &DeviceId) -> Result<Option<SignedDeviceList>, NotConnected> {
+        match &self.device_list {
+            Some(list) if list.device_id() != device => Err(NotConnected::OtherDevice),
+            list => Ok(list.clone()),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::batcher::{Action, Batch, Input, LaneRows, Notice, Parent, PauseReason
 use crate::control::Presence;
 use crate::control_row::ControlRow;
 use crate::sealer::{NoKey, ResealError};
+use crate::sealing_key::Sealing;
 use crate::write_messages::{Overwrite, SentMessage};
 
 /// Rows of one lane that are sealed in one go; the rest follows as the first ones are sent.
@@ -200,10 +201,10 @@ impl Engine {
 
     /// Seals a lane's rows that are under the database key, if its session's key is known now.
     fn seal_lane(&mut self, now: Now, lane: LaneId, session_id: &SessionId) {
-        let result = match self.sealer.key(self.batcher.user(), session_id) {
+        let result = match self.sealer.sealing_of_waiting(self.batcher.user(), session_id) {
             Err(NoKey::Wait(reason)) => Ok(SealResult::Waiting(reason)),
             Err(other_user) => self.unsealable(lane, other_user.into_reason()),
-            Ok(key) => self.seal_rows(lane, &key),
+            Ok(sealing) => self.seal_rows(lane, &sealing),
         };
         match result {
             Ok(result) => self.batcher.handle(now, Input::Sealed { lane, result }),
@@ -219,12 +220,12 @@ impl Engine {
         Ok(SealResult::Unsealable(row, reason))
     }
 
-    fn seal_rows(&mut self, lane: LaneId, key: &levi_crypto::MessageKey) -> Result<SealResult, OutboxError> {
+    fn seal_rows(&mut self, lane: LaneId, sealing: &Sealing) -> Result<SealResult, OutboxError> {
         for _ in 0..SEALED_AT_ONCE / SEALED_PER_COMMIT {
             let rows = self.store.rows_under_database_key(lane, SEALED_PER_COMMIT)?;
             let mut changes = Vec::with_capacity(rows.len());
             for (row, stored) in &rows {
-                match self.sealer.reseal(key, stored, &mut *self.random) {
+                match self.sealer.reseal(sealing, stored, &mut *self.random) {
                     Ok(payload) => changes.push(Change::Reseal { row: *row, payload }),
                     // Those before it are sealed first, so that the bad one is the lane's first in its turn.
                     Err(_) if !changes.is_empty() => break,

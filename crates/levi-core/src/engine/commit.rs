@@ -78,7 +78,10 @@ impl Engine {
         let row = match message {
             Message::Sealed(row) => row,
             Message::Plain { user, request } => {
-                match self.sealer.seal(&request, user, now.wall, &mut *self.random) {
+                let asks = self.sealer.asks_for_highest(user.as_ref(), &request.session_id);
+                // Where the outbox cannot be read, nothing counts as rising.
+                let last = asks.then(|| self.last_number(&request.session_id).unwrap_or(Some(i64::MAX)));
+                match self.sealer.seal(&request, user, last.flatten(), now.wall, &mut *self.random) {
                     Ok(row) => row,
                     Err(error) => return self.refuse(vec![Refused::unsealed(waiter, request, error)]),
                 }

@@ -36,6 +36,7 @@ use self::space::{GiveBack, Turn};
 use self::steps::Steps;
 use crate::batcher::{Batch, BatchId, Batcher, Input, Written};
 use crate::config::LeviConfig;
+use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
 pub use crate::sealer::{Message, Sealer};
 use crate::status::Status;
@@ -299,6 +300,7 @@ impl Engine {
         self.status.paused = self.batcher.paused();
         self.status.incomplete_secrets = self.incomplete_secrets.len() as u64;
         self.status.held_in_memory = self.uncommitted.held();
+        self.status.device_list = self.sealer.device_list().map(SignedDeviceList::state).unwrap_or_default();
         self.status.outbox_failure = self.outbox_error.as_deref().map(commit::reason_of);
         Some(self.status.clone())
     }
@@ -370,7 +372,7 @@ impl Engine {
 
     /// The highest sequence number of a session here: in the outbox, on its way there, or sent as the daemon's store
     /// records it.
-    fn last_number(&self, session: &SessionId) -> Result<Option<i64>, EnqueueError> {
+    pub(super) fn last_number(&self, session: &SessionId) -> Result<Option<i64>, EnqueueError> {
         let stored = self.store.last_sequence_number(session);
         let stored = stored.map_err(|error| EnqueueError::Outbox(Arc::new(error)))?;
         let sent = self.session_store.last_sent(session).unwrap_or_else(|error| {

@@ -108,9 +108,9 @@ mod tests {
             sequence_number: 7,
             content: "\0 \u{1F680} the content".into(),
         };
-        let wrapped = sealer.seal(&request, None, Wall::default(), &mut random).unwrap();
+        let wrapped = sealer.seal(&request, None, None, Wall::default(), &mut random).unwrap();
         cache.remember("s".into(), &secret);
-        let sealed = sealer.seal(&request, None, Wall::default(), &mut random).unwrap();
+        let sealed = sealer.seal(&request, None, None, Wall::default(), &mut random).unwrap();
         let (key, database_key) = (Some(&secret.message_key()), Some(&database_key));
         for (new, encryption) in [(wrapped, Encryption::DatabaseKey), (sealed, Encryption::SessionKey)] {
             assert_eq!(new.encryption, encryption);

@@ -3,6 +3,7 @@
 
 mod adopted;
 mod parallel_map;
+mod recipients;
 mod refused;
 mod sender;
 mod share;
@@ -28,6 +29,7 @@ use self::sender::SessionSender;
 use self::steps::Steps;
 use crate::control::{ControlQueue, Presence, Step};
 use crate::control_row::{ControlRow, rows_to_restore};
+use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, Server, ThisDevice};
@@ -94,6 +96,7 @@ impl SessionSyncService {
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
             adopted: Adopted::default(),
+            device_list: None,
         };
         Self { steps, queue: None }
     }
@@ -109,6 +112,15 @@ impl SessionSyncService {
     #[must_use]
     pub fn with_trust(self, trust: DeviceTrust) -> Self {
         self.steps.device.trust_only(trust);
+        self
+    }
+
+    /// Gives secrets to the devices on the user's signed list only, under the list's keys. The list must be this device's.
+    /// Call it before [`with_outbox`](Self::with_outbox). Without a list, every active row of `devices` is given them, so
+    /// that who holds a token of the user can add a device.
+    #[must_use]
+    pub fn with_device_list(mut self, list: SignedDeviceList) -> Self {
+        self.steps.device_list = Some(list);
         self
     }
 

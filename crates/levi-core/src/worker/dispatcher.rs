@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+use super::device_list_watch::DeviceListWatch;
 use super::inbox::Inbox;
 use super::lock;
 use crate::batcher::{BatchId, Input};
@@ -26,6 +27,7 @@ pub(super) struct Dispatcher {
     session_store: Arc<dyn SessionStore>,
     control_senders: Mutex<Vec<UsersSender>>,
     connection: OnceLock<Connection>,
+    device_list: Option<DeviceListWatch>,
     /// The tasks of the requests in flight.
     requests: Mutex<JoinSet<()>>,
 }
@@ -70,7 +72,12 @@ struct Connection {
 }
 
 impl Dispatcher {
-    pub(super) fn new(inbox: Arc<Inbox>, cache: SecretsCache, session_store: Arc<dyn SessionStore>) -> Self {
+    pub(super) fn new(
+        inbox: Arc<Inbox>,
+        cache: SecretsCache,
+        session_store: Arc<dyn SessionStore>,
+        device_list: Option<DeviceListWatch>,
+    ) -> Self {
         Self {
             inbox,
             cache,
@@ -78,6 +85,7 @@ impl Dispatcher {
             context: Mutex::default(),
             control_senders: Mutex::default(),
             connection: OnceLock::new(),
+            device_list,
             requests: Mutex::default(),
         }
     }
@@ -99,7 +107,7 @@ impl Dispatcher {
         let _ = self.connection.set(Connection { runtime, supabase, auth });
     }
 
-    pub(super) fn set_context(&self, context: SyncContext) {
+    pub(super) fn set_context(self: &Arc<Self>, context: SyncContext) {
         let SyncContext { access_token } = context;
         let user = user_of_token(&access_token);
         let input = match &user {
@@ -108,6 +116,7 @@ impl Dispatcher {
             None => return self.replace_context(None, Input::UserUnknown),
         };
         self.replace_context(Some(SignedIn { user, access_token, source: Source::Daemon }), input);
+        self.look_at_devices();
     }
 
     pub(super) fn clear_context(&self) {
@@ -117,6 +126,31 @@ impl Dispatcher {
     /// What is recorded before anybody is named is that of the user who signed in last.
     pub(super) fn last_user(&self, user: Option<&UserId>) {
         user.into_iter().for_each(|user| self.cache.was_used_by(user));
+        if let (Some(user), Some(list)) = (self.cache.user(), &self.device_list) {
+            list.load(&user);
+        }
+    }
+
+    pub(super) fn device_list(&self) -> Option<&DeviceListWatch> {
+        self.device_list.as_ref()
+    }
+
+    /// Who is signed in with a token.
+    pub(super) fn signed_in_user(&self) -> Option<UserId> {
+        lock(&self.context).current.as_ref()?.user.clone()
+    }
+
+    /// What a request of the user who is signed in needs.
+    pub(super) fn as_signed_in(&self) -> Option<(Arc<dyn Supabase>, UserId, AccessToken)> {
+        let SignedIn { user, access_token, .. } = lock(&self.context).current.clone()?;
+        Some((Arc::clone(&self.connection.get()?.supabase), user?, access_token))
+    }
+
+    /// Runs `request` until it ends or the worker stops.
+    pub(super) fn spawn_request(&self, request: impl Future<Output = ()> + Send + 'static) {
+        if let Some(connection) = self.connection.get() {
+            self.spawn(&connection.runtime, request);
+        }
     }
 
     /// The user of the stored sign-in, unless the daemon named one.
@@ -176,12 +210,13 @@ impl Dispatcher {
 
     /// Sends with the token of `user`, and with nobody else's.
     pub(super) fn send(
-        &self,
+        self: &Arc<Self>,
         batch: BatchId,
         user: Option<&UserId>,
         insert: Upsert,
         messages: Vec<SentMessage>,
     ) {
+        self.look_at_devices();
         let guard = self.outcome_guard(batch);
         let context = lock(&self.context).current.clone();
         let (Some(connection), Some(context)) = (self.connection.get(), context) else {
@@ -273,7 +308,10 @@ impl Dispatcher {
                 return guard.complete(input);
             }
             match session {
-                Ok(session) => guard.complete(dispatcher.adopt(session, changes)),
+                Ok(session) => {
+                    guard.complete(dispatcher.adopt(session, changes));
+                    dispatcher.look_at_devices();
+                }
                 Err(AuthError::SignedOut) => {
                     if matches!(signed_out, Input::RefreshRefused) {
                         dispatcher.cache.clear();
@@ -331,7 +369,7 @@ impl Dispatcher {
         Input::SignedIn
     }
 
-    fn notify(&self, input: Input) {
+    pub(super) fn notify(&self, input: Input) {
         // After the engine thread has ended there is nothing to notify.
         let _ = self.inbox.push(Event::Input(input));
     }

@@ -5,6 +5,7 @@
 
 mod completer;
 mod control_queue;
+mod device_list_watch;
 mod dispatcher;
 mod engine_thread;
 mod inbox;
@@ -21,6 +22,7 @@ use levi_types::{Auth, Clock, MessageSyncRequest, SessionId, SessionStore, SyncC
 use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
 
 use self::control_queue::WorkerQueue;
+use self::device_list_watch::DeviceListWatch;
 use self::dispatcher::Dispatcher;
 use self::engine_thread::EngineThread;
 use self::inbox::{Closed, Inbox};
@@ -28,6 +30,7 @@ pub use self::message_syncer::MessageSyncer;
 use crate::batcher::Input;
 use crate::config::{LeviConfig, QUEUE_OVERHEAD};
 use crate::control::ControlQueue;
+use crate::device_list::SignedDeviceList;
 use crate::engine::{Engine, EngineParts, Event, Intake, Receipt};
 use crate::error::{EnqueueError, StartError, SyncedError};
 use crate::random::SystemRandom;
@@ -65,6 +68,8 @@ pub struct WorkerParts {
     pub database_key: Option<DatabaseKey>,
     /// The monotonic and the wall clock.
     pub clock: Arc<dyn Clock>,
+    /// The user's signed device list, with the same cache; `None`: messages are sealed in version 1.
+    pub device_list: Option<SignedDeviceList>,
 }
 
 /// What remained at a shutdown.
@@ -108,7 +113,7 @@ pub(crate) struct Shared {
 impl Worker {
     /// A worker that is not started: nothing is opened before [`start`](Self::start).
     pub fn new(parts: WorkerParts) -> Self {
-        let WorkerParts { config, open, session_store, cache, database_key, clock } = parts;
+        let WorkerParts { config, open, session_store, cache, database_key, clock, device_list } = parts;
         let inbox = Arc::new(Inbox::default());
         let shared = Shared {
             queue: Arc::new(Semaphore::new(config.max_queued_bytes.min(Semaphore::MAX_PERMITS))),
@@ -116,13 +121,15 @@ impl Worker {
                 Arc::clone(&inbox),
                 cache.clone(),
                 Arc::clone(&session_store),
+                device_list.clone().map(|list| DeviceListWatch::new(list, Arc::clone(&clock))),
             )),
             inbox,
             config,
             accepting: AtomicBool::new(false),
             started: AtomicBool::new(false),
             clock,
-            sealer: Sealer::new(cache, Arc::clone(&session_store), database_key),
+            sealer: Sealer::new(cache, Arc::clone(&session_store), database_key)
+                .with_device_list(device_list),
             session_store,
             random: OnceLock::new(),
             status: watch::Sender::new(Status::default()),

@@ -1,0 +1,233 @@
+//! A look at the list that the server shows.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use levi_devices::Epoch;
+use levi_devices::entry::ListRow;
+use levi_devices::keyring::{Keyring, SealedKeyring};
+use levi_devices::list::DeviceList;
+use levi_devices::pin::PinError;
+use levi_transport::rows::{DeviceListRow, KeyringRow, decode_rows};
+use levi_transport::{
+    ApiError, DeviceListOf, PageSource, Select, SharedPageSize, Supabase, next_page, read_one,
+};
+use levi_types::{AccessToken, UserId};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+
+use super::record;
+use super::{DeviceListProblem, DeviceListState, SignedDeviceList, store_problem};
+
+/// PostgREST's code for a table that is not there: the project has not the tables of the device list.
+const NO_TABLE: &str = "PGRST205";
+
+/// Rows in one request. A row has at most 8 KiB.
+const PAGE: u32 = 500;
+
+/// Why the server could not be asked.
+#[derive(Debug)]
+pub(crate) enum LookError {
+    /// The server refused or could not be reached. What was known before still holds.
+    Server(ApiError),
+    /// What was read cannot be stored here. Nothing is sealed.
+    Store(DeviceListProblem),
+}
+
+impl From<ApiError> for LookError {
+    fn from(error: ApiError) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl SignedDeviceList {
+    /// Asks the server for what came after the pinned head, and goes on with it if it continues what this device has seen.
+    ///
+    /// Entries before the pinned head are not fetched again, because the head's hash covers them.
+    pub(crate) async fn look(
+        &self,
+        source: &dyn PageSource,
+        user: &UserId,
+    ) -> Result<DeviceListState, LookError> {
+        let _one_at_a_time = self.0.changing.lock().await;
+        self.look_while_locked(source, user).await
+    }
+
+    pub(super) async fn look_while_locked(
+        &self,
+        source: &dyn PageSource,
+        user: &UserId,
+    ) -> Result<DeviceListState, LookError> {
+        self.load(user);
+        match self.list(user) {
+            Some(list) => {
+                let rows = rows_from(source, user, list.slot()).await?;
+                let own = list.entries().filter_map(|signed| signed.to_row().ok());
+                let own = own.filter(|row| row.slot < list.slot());
+                match list.extend(&own.chain(rows).collect::<Vec<_>>()) {
+                    Ok(extended) => self.adopt(source, extended).await?,
+                    Err(problem) => self.stop(user, problem.into()),
+                }
+            }
+            // The store could not be read, and may be readable by now.
+            None if self.stored_problem().is_some() => self.read_again(user),
+            None => {
+                let rows = all_rows(source, user).await?;
+                let problem =
+                    (!DeviceList::geneses(user, &rows).is_empty()).then_some(DeviceListProblem::NotOnList);
+                let mode = self.mode(None, None, problem);
+                self.publish(user, None, mode, None);
+            }
+        }
+        Ok(self.state())
+    }
+
+    /// Goes on with a list that was verified: fetches the keyring if its epoch is a new one, and stores both.
+    pub(super) async fn adopt(&self, source: &dyn PageSource, list: DeviceList) -> Result<(), LookError> {
+        let user = list.user_id().clone();
+        let (keyring, problem) = match self.0.cache.keyring(&user).filter(|known| known.check(&list).is_ok())
+        {
+            Some(keyring) => (Some(keyring), None),
+            None if list.active(&self.0.device_id).is_none() => (self.0.cache.keyring(&user), None),
+            None => match self.fetch_keyring(source, &list).await? {
+                Ok(keyring) => (Some(keyring), None),
+                // Older epochs stay readable.
+                Err(problem) => (self.0.cache.keyring(&user), Some(problem)),
+            },
+        };
+        self.keep(list, keyring, problem)
+    }
+
+    /// Stores the list and goes on with it.
+    pub(super) fn keep(
+        &self,
+        list: DeviceList,
+        keyring: Option<Keyring>,
+        problem: Option<DeviceListProblem>,
+    ) -> Result<(), LookError> {
+        let user = list.user_id().clone();
+        let stored =
+            record::encode(&list, keyring.as_ref(), self.0.database_key.as_ref(), &mut UnwrapErr(SysRng));
+        let mut known = self.known();
+        let unchanged = known.list.as_deref() == Some(&list) && self.0.cache.keyring(&user) == keyring;
+        if !unchanged {
+            match self.0.store.replace_device_list(&user, known.stored.as_deref(), &stored) {
+                Ok(true) => known.stored = Some(stored),
+                Ok(false) => {
+                    drop(known);
+                    self.read_again(&user);
+                    return Ok(());
+                }
+                Err(error) => {
+                    drop(known);
+                    let problem = store_problem(error);
+                    self.stop(&user, problem.clone());
+                    return Err(LookError::Store(problem));
+                }
+            }
+        }
+        let mode = self.mode(Some(&list), keyring.as_ref(), problem);
+        known.list = Some(Arc::new(list));
+        self.publish(&user, known.list.as_deref(), mode, keyring);
+        Ok(())
+    }
+
+    /// Seals nothing any more. What was readable stays readable.
+    fn stop(&self, user: &UserId, problem: DeviceListProblem) {
+        let known = self.known();
+        let keyring = self.0.cache.keyring(user);
+        self.publish(user, known.list.as_deref(), Err(problem), keyring);
+    }
+
+    /// Another process has stored a list, or the store could not be read before.
+    fn read_again(&self, user: &UserId) {
+        self.0.cache.forget_mode(user);
+        self.load(user);
+    }
+
+    fn stored_problem(&self) -> Option<DeviceListProblem> {
+        match self.state() {
+            DeviceListState::Stopped(
+                problem @ (DeviceListProblem::Store(_) | DeviceListProblem::Pin(PinError::Damaged)),
+            ) => Some(problem),
+            _ => None,
+        }
+    }
+
+    pub(super) async fn fetch_keyring(
+        &self,
+        source: &dyn PageSource,
+        list: &DeviceList,
+    ) -> Result<Result<Keyring, DeviceListProblem>, ApiError> {
+        let select = Select::keyring(list.user_id(), &self.0.device_id);
+        let rows: Vec<KeyringRow> = decode_rows(&read_one(source, select).await?)?;
+        let Some(row) = rows.into_iter().next() else { return Ok(Err(DeviceListProblem::NoKeyring)) };
+        Ok(open_keyring(&row, list, &self.0.device_id, &self.0.keys))
+    }
+}
+
+/// Opens a member's keyring. One of another epoch is not there yet: it is written just after the entry.
+pub(super) fn open_keyring(
+    row: &KeyringRow,
+    list: &DeviceList,
+    member: &levi_types::DeviceId,
+    keys: &levi_devices::MemberKeys,
+) -> Result<Keyring, DeviceListProblem> {
+    let epoch = Epoch::new(row.epoch).filter(|epoch| *epoch == list.epoch());
+    let epoch = epoch.ok_or(DeviceListProblem::NoKeyring)?;
+    let sealed = SealedKeyring::from_wire(epoch, &row.enc, &row.sealed)?;
+    Ok(Keyring::open(&sealed, list, member, keys)?)
+}
+
+/// Every row of the user's list. A project without the tables has none.
+pub(super) async fn all_rows(source: &dyn PageSource, user: &UserId) -> Result<Vec<ListRow>, ApiError> {
+    match rows_after(source, user, None).await {
+        Err(error) if error.code == NO_TABLE => Ok(Vec::new()),
+        result => result,
+    }
+}
+
+/// The rows from `slot` on.
+async fn rows_from(source: &dyn PageSource, user: &UserId, slot: u64) -> Result<Vec<ListRow>, ApiError> {
+    let after = i64::try_from(slot).ok().and_then(|slot| slot.checked_sub(1)).filter(|after| *after >= 0);
+    rows_after(source, user, after).await
+}
+
+async fn rows_after(
+    source: &dyn PageSource,
+    user: &UserId,
+    mut after: Option<i64>,
+) -> Result<Vec<ListRow>, ApiError> {
+    let (size, mut rows) = (SharedPageSize::new(PAGE), Vec::new());
+    loop {
+        let page = next_page(source, &DeviceListOf(user), after.as_ref(), u32::MAX, &size).await?;
+        let Some(cursor) = page.cursor else { return Ok(rows) };
+        after = Some(cursor);
+        // A row that cannot be fetched even alone is garbage, because entries are short.
+        rows.extend(page.rows.into_iter().filter_map(Result::ok).filter_map(to_list_row));
+    }
+}
+
+fn to_list_row(row: DeviceListRow) -> Option<ListRow> {
+    let DeviceListRow { slot, entry, signature, cosignature, .. } = row;
+    Some(ListRow { slot: u64::try_from(slot).ok()?, entry, signature, cosignature })
+}
+
+/// Reads with one token and without patience: whoever looks, looks again later.
+pub(crate) struct WithToken {
+    pub(crate) supabase: Arc<dyn Supabase>,
+    pub(crate) token: AccessToken,
+}
+
+#[async_trait]
+impl PageSource for WithToken {
+    async fn select(&self, select: Select) -> Result<Vec<u8>, ApiError> {
+        self.supabase.select(&self.token, select).await
+    }
+
+    async fn wait(&self, _retry: u32, _at_least: Option<Duration>) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}
