@@ -31,7 +31,10 @@ pub use batcher::PauseReason;
 pub use config::{Flush, InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
 pub use control::{ControlQueue, ControlSender, Presence, Step};
 pub use control_row::rows_to_restore;
-pub use device_list::{DeviceListParts, DeviceListProblem, DeviceListState, SignedDeviceList};
+pub use device_list::{
+    DeviceListAdmin, DeviceListError, DeviceListParts, DeviceListProblem, DeviceListState, ListedDevice,
+    OpenInvitation, OtherDevices, PairingRequest, Recovery, SignedDeviceList,
+};
 pub use engine::{Receipt, StoredError, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};
 pub use levi_transport::SystemClock;

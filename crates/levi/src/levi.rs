@@ -4,13 +4,14 @@ use std::time::Duration;
 #[cfg(feature = "sqlite")]
 use levi_core::LeviConfig;
 use levi_core::{
-    DeviceTrust, EnqueueError, MessageSyncer, Reader, Receipt, SecretsCache, SessionSyncService,
-    ShutdownReport, SignedDeviceList, StartError, Status, SyncError, SyncedError, Worker,
+    BackfillReport, DeviceListAdmin, DeviceTrust, EnqueueError, MessageSyncer, Reader, Receipt, SecretsCache,
+    SessionSyncService, ShutdownReport, SignedDeviceList, StartError, Status, SyncError, SyncedError, Worker,
     last_sequence_number,
 };
 #[cfg(feature = "sqlite")]
 use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
+use levi_devices::recovery::RecoveryKey;
 use levi_outbox::backoff::Backoff;
 use levi_transport::HttpOptions;
 use levi_types::{Clock, DeviceId, MessageSyncRequest, SessionId, SessionStore, SyncContext, UserId};
@@ -53,6 +54,9 @@ pub enum NotConnected {
     /// It was built without `credentials` or `auth`.
     #[error("this Levi has no sign-in to use; build it with credentials(..) or auth(..)")]
     NoAuth,
+    /// It was built without a signed device list.
+    #[error("this Levi uses no signed device list; build it with device_list(..)")]
+    NoDeviceList,
     /// Session sync runs for another device of the user here already.
     #[error("session sync runs for another device in this Levi; build a Levi for each device")]
     OtherDevice,
@@ -271,6 +275,41 @@ impl Levi {
             Some(list) => reader.with_device_list(list),
             None => reader,
         })
+    }
+
+    /// Changes the signed device list of the user who is signed in.
+    ///
+    /// # Errors
+    /// [`NotConnected::NoDeviceList`] if this Levi was built without one.
+    pub fn device_list(&self) -> Result<DeviceListAdmin, NotConnected> {
+        let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
+        let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
+        let list = self.device_list.clone().ok_or(NotConnected::NoDeviceList)?;
+        Ok(DeviceListAdmin::new(Arc::clone(&connection.supabase), auth, list, Arc::clone(&self.clock)))
+    }
+
+    /// After [`DeviceListAdmin::recover`]: shares every session that the recovery key can read with this device.
+    ///
+    /// # Errors
+    /// [`SyncError`]
+    pub async fn share_as_recovery_key(
+        &self,
+        recovery: &DeviceId,
+        key: &RecoveryKey,
+    ) -> Result<BackfillReport, SyncError> {
+        let connection = self.connection.as_ref().ok_or(SyncError::NotAuthenticated)?;
+        let auth = connection.auth.clone().ok_or(SyncError::NotAuthenticated)?;
+        let list = self.device_list.clone().ok_or(SyncError::NoDeviceIdentity)?;
+        let this_device = list.device_id().clone();
+        let service = SessionSyncService::with_parts(
+            Arc::clone(&connection.supabase),
+            Arc::clone(&self.session_store),
+            auth,
+            recovery.clone(),
+            key.member_keys().envelope,
+            self.cache.clone(),
+        );
+        service.with_device_list(list).share_with_device(&this_device).await
     }
 
     /// The signed device list, which is one device's.

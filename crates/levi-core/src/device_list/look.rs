@@ -93,11 +93,35 @@ impl SignedDeviceList {
             None if list.active(&self.0.device_id).is_none() => (self.0.cache.keyring(&user), None),
             None => match self.fetch_keyring(source, &list).await? {
                 Ok(keyring) => (Some(keyring), None),
-                // Older epochs stay readable.
-                Err(problem) => (self.0.cache.keyring(&user), Some(problem)),
+                Err(problem) => match self.own_epoch(&list) {
+                    Some(keyring) => return self.keep_owing(list, keyring),
+                    // Older epochs stay readable.
+                    None => (self.0.cache.keyring(&user), Some(problem)),
+                },
             },
         };
         self.keep(list, keyring, problem)
+    }
+
+    /// The keyring of an epoch that this device began, if it was interrupted before it wrote the keyrings.
+    fn own_epoch(&self, list: &DeviceList) -> Option<Keyring> {
+        let (user, epoch) = (list.user_id(), list.epoch());
+        let secret = self.0.keys.epoch_secret(user, list.epoch_follows().ok()?, epoch);
+        let keyring = match self.0.cache.keyring(user) {
+            Some(mut keyring) => {
+                keyring.push(epoch, secret).ok()?;
+                keyring
+            }
+            None => Keyring::first(secret),
+        };
+        keyring.check(list).is_ok().then_some(keyring)
+    }
+
+    /// As [`keep`](Self::keep), for an epoch whose keyrings this device has yet to write.
+    pub(super) fn keep_owing(&self, list: DeviceList, keyring: Keyring) -> Result<(), LookError> {
+        self.keep(list, Some(keyring), None)?;
+        self.known().owes_keyrings = true;
+        Ok(())
     }
 
     /// Stores the list and goes on with it.
@@ -190,7 +214,11 @@ pub(super) async fn all_rows(source: &dyn PageSource, user: &UserId) -> Result<V
 }
 
 /// The rows from `slot` on.
-async fn rows_from(source: &dyn PageSource, user: &UserId, slot: u64) -> Result<Vec<ListRow>, ApiError> {
+pub(super) async fn rows_from(
+    source: &dyn PageSource,
+    user: &UserId,
+    slot: u64,
+) -> Result<Vec<ListRow>, ApiError> {
     let after = i64::try_from(slot).ok().and_then(|slot| slot.checked_sub(1)).filter(|after| *after >= 0);
     rows_after(source, user, after).await
 }

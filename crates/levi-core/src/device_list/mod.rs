@@ -1,6 +1,7 @@
 //! The user's signed device list, as this device knows it: kept in the daemon's store, compared with what the server
 //! shows, and told to everything that seals or reads.
 
+mod admin;
 mod look;
 mod problem;
 mod record;
@@ -12,9 +13,13 @@ use levi_crypto::envelope::DevicePublicKey;
 use levi_devices::keyring::Keyring;
 use levi_devices::list::DeviceList;
 use levi_devices::{Epoch, EpochSecret, Member, MemberKeys};
+use levi_transport::rows::KeyringRow;
 use levi_types::{DeviceId, DeviceListStore, EpochStart, Monotonic, SessionId, StoreError, UserId};
 use tokio::sync::watch;
 
+pub use self::admin::{
+    DeviceListAdmin, DeviceListError, ListedDevice, OpenInvitation, OtherDevices, PairingRequest, Recovery,
+};
 pub(crate) use self::look::{LookError, WithToken};
 pub use self::problem::{DeviceListProblem, DeviceListState};
 
@@ -63,6 +68,8 @@ struct Known {
     stored: Option<Vec<u8>>,
     list: Option<Arc<DeviceList>>,
     looked: Option<Monotonic>,
+    /// This device began the current epoch, and not every member has its keyring yet.
+    owes_keyrings: bool,
 }
 
 /// Who is given a session's secret.
@@ -179,6 +186,21 @@ impl SignedDeviceList {
     pub(crate) fn epoch_secret(&self, user: &UserId, epoch: Epoch) -> Option<EpochSecret> {
         self.load(user);
         self.0.cache.keyring(user)?.secret(epoch).cloned()
+    }
+
+    /// The keyrings that this device has to write, because it began the current epoch and was interrupted.
+    pub(crate) fn owed_keyrings(&self, user: &UserId) -> Option<Vec<KeyringRow>> {
+        let known = self.known();
+        let list = known.list.clone().filter(|_| known.owes_keyrings)?;
+        drop(known);
+        let keyring = self.0.cache.keyring(user).filter(|_| list.user_id() == user)?;
+        let members = list.active_members().map(Member::id);
+        admin::keyring_rows(user, &list, &keyring, members).ok()
+    }
+
+    /// The keyrings were written.
+    pub(crate) fn owes_nothing(&self) {
+        self.known().owes_keyrings = false;
     }
 
     /// What this device remembers of the epochs of a session.

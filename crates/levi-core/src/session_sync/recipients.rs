@@ -24,6 +24,10 @@ impl Steps {
         match &self.device_list {
             Some(list) => match look(list, reads, user).await? {
                 Recipients::Members(members) => {
+                    if let Some(keyrings) = list.owed_keyrings(user) {
+                        self.server.upsert(auth, &keyrings).await?;
+                        list.owes_nothing();
+                    }
                     let devices = members.iter().map(|member| row_of(member, user)).collect();
                     Ok(ToServe { devices, skipped: Vec::new() })
                 }

@@ -62,6 +62,20 @@ impl Drop for Looking {
 }
 
 impl Dispatcher {
+    /// Tells the engine whenever what is known of the list changes, whoever changed it: what waits may be sealed now, and the
+    /// status is another one.
+    pub(super) fn watch_device_list(self: &Arc<Self>) {
+        let Some(watch) = self.device_list() else { return };
+        let (mut state, engine) = (watch.list.watch(), Arc::downgrade(self));
+        self.spawn_request(async move {
+            // The list outlives the worker only if the daemon keeps it.
+            while state.changed().await.is_ok() {
+                let Some(engine) = engine.upgrade() else { return };
+                engine.notify(Input::NetworkChanged);
+            }
+        });
+    }
+
     /// Asks the server for the device list, if there is one to ask for and it is time.
     pub(super) fn look_at_devices(self: &Arc<Self>) {
         let (Some(watch), Some(user)) = (self.device_list(), self.signed_in_user()) else { return };
@@ -91,7 +105,6 @@ impl Dispatcher {
         let (Some(watch), Some((supabase, user, token))) = (self.device_list(), self.as_signed_in()) else {
             return Next::Done;
         };
-        let before = watch.list.state();
         let source = WithToken { supabase, token };
         let looked = watch.list.look(&source, &user).await;
         match &looked {
@@ -101,13 +114,8 @@ impl Dispatcher {
             }
             Err(LookError::Store(problem)) => tracing::warn!("{problem}"),
         }
-        let after = watch.list.state();
-        if after != before {
-            // What waits is sealed now, and the status changes.
-            self.notify(Input::NetworkChanged);
-        }
         match looked {
-            _ if after.may_seal() => Next::Done,
+            _ if watch.list.state().may_seal() => Next::Done,
             // Only a person can change that.
             Ok(DeviceListState::Stopped(crate::DeviceListProblem::Removed)) => Next::Done,
             Err(LookError::Server(error)) if error.verdict == Verdict::SignedOut => Next::Refresh,

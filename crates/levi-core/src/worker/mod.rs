@@ -175,6 +175,7 @@ impl Worker {
         // Set once, because a worker starts once.
         let _ = shared.random.set(random);
         shared.dispatcher.open(runtime, supabase, auth);
+        shared.dispatcher.watch_device_list();
         // Before anything is enqueued, which is recorded for this user.
         shared.dispatcher.name_stored_user();
         EngineThread::spawn(engine, Arc::clone(shared))?;

@@ -1,0 +1,104 @@
+//! All devices are lost, or a thief has one: a new device is put on the list with the recovery key.
+
+use levi_devices::Epoch;
+use levi_devices::entry::SignedEntry;
+use levi_devices::keyring::Keyring;
+use levi_devices::list::{DeviceList, ReadError};
+use levi_devices::recovery::RecoveryKey;
+use levi_transport::rows::{KeyringRow, decode_rows};
+use levi_transport::{Select, read_one};
+use levi_types::{AuthSession, DeviceId};
+
+use super::{DeviceListAdmin, DeviceListError};
+use crate::DeviceListProblem;
+use crate::device_list::look::{all_rows, open_keyring};
+
+/// How to recover.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// The name of this device on the list.
+    pub name: String,
+    /// The devices that stay. All others are removed.
+    pub keep: Vec<DeviceId>,
+    /// The slot of the last entry that is the person's own; what came after it is cut off. `None`: nothing is.
+    pub after: Option<u64>,
+}
+
+impl DeviceListAdmin {
+    /// The list that has this recovery key, for the person to look at before recovering.
+    ///
+    /// # Errors
+    /// [`DeviceListError::Read`] if there is none; otherwise as named.
+    pub async fn list_with(&self, key: &RecoveryKey) -> Result<DeviceList, DeviceListError> {
+        let auth = self.server.session().await?;
+        self.read_with(&auth, key).await
+    }
+
+    /// Puts this device on the list with the recovery key, and removes others. Returns the id of the recovery key: all
+    /// sessions are then to be shared with this device by a `SessionSyncService` that acts as the recovery key.
+    ///
+    /// # Errors
+    /// [`DeviceListError::Refused`] if this device's id or keys were on the list before; otherwise as named.
+    pub async fn recover(&self, key: &RecoveryKey, how: &Recovery) -> Result<DeviceId, DeviceListError> {
+        let auth = self.server.session().await?;
+        let _one_at_a_time = self.list.0.changing.lock().await;
+        let list = self.read_with(&auth, key).await?;
+        let recovery = list.recovery().ok_or(ReadError::OtherRecoveryKey)?.id().clone();
+        let own_keys = self.list.0.keys.public_keys()?;
+        let is_on = list.active(self.list.device_id()).is_some_and(|member| *member.keys() == own_keys);
+        // Otherwise an earlier attempt was interrupted after its entry.
+        let list = if is_on { list } else { self.append_recovery(&auth, key, how, list).await? };
+        let mut keyring = self.keyring_of(&auth, key, &list, &recovery).await?;
+        let secret = self.list.0.keys.epoch_secret(&auth.user_id, list.epoch_follows()?, list.epoch());
+        if keyring.secret(list.epoch()).is_none() {
+            keyring.push(list.epoch(), secret)?;
+        }
+        self.write_keyrings(&auth, &list, &keyring).await?;
+        self.list.keep(list, Some(keyring), None)?;
+        Ok(recovery)
+    }
+
+    async fn append_recovery(
+        &self,
+        auth: &AuthSession,
+        key: &RecoveryKey,
+        how: &Recovery,
+        mut list: DeviceList,
+    ) -> Result<DeviceList, DeviceListError> {
+        let base = match how.after {
+            Some(slot) => list.up_to(slot).ok_or(DeviceListError::NoSuchEntry(slot))?,
+            None => list.clone(),
+        };
+        let removed = base.active_devices().map(|device| device.id().clone());
+        let removed: Vec<DeviceId> = removed.filter(|id| !how.keep.contains(id)).collect();
+        let (rotation, _) = self.next_epoch(&list, base.head())?;
+        let stamp = self.stamp(auth, Some(list.slot())).await?;
+        let device = self.this_device(&how.name)?;
+        let entry = list.draft_recover(base.head(), removed, device, rotation, stamp)?;
+        let signed = SignedEntry::sign(&entry, &key.member_keys(), Some(&self.list.0.keys))?;
+        list.accept(&signed)?;
+        if self.insert(auth, &signed).await? { Ok(list) } else { Err(DeviceListError::Raced) }
+    }
+
+    async fn read_with(&self, auth: &AuthSession, key: &RecoveryKey) -> Result<DeviceList, DeviceListError> {
+        let rows = all_rows(&self.reads(auth), &auth.user_id).await?;
+        let public = key.member_keys().public_keys()?;
+        Ok(DeviceList::read_with_recovery_key(&auth.user_id, &public, &rows)?)
+    }
+
+    /// The keyring that the recovery key was given last, which may be of an earlier epoch.
+    async fn keyring_of(
+        &self,
+        auth: &AuthSession,
+        key: &RecoveryKey,
+        list: &DeviceList,
+        recovery: &DeviceId,
+    ) -> Result<Keyring, DeviceListError> {
+        let select = Select::keyring(&auth.user_id, recovery);
+        let rows: Vec<KeyringRow> = decode_rows(&read_one(&self.reads(auth), select).await?)?;
+        let row = rows.into_iter().next().ok_or(DeviceListProblem::NoKeyring)?;
+        let epoch = Epoch::new(row.epoch).ok_or(DeviceListProblem::NoKeyring)?;
+        let then = list.in_epoch(epoch).ok_or(DeviceListProblem::NoKeyring)?;
+        Ok(open_keyring(&row, &then, recovery, &key.member_keys())?)
+    }
+}
