@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use levi::core::open_stored;
+use levi::core::{StoredKeys, open_stored, stored_keyring};
 use levi::crypto::MessageKey;
+use levi::devices::keyring::Keyring;
 use levi::outbox::sqlite::Inspector;
 use levi::outbox::{ListedRow, RowKey, RowKind};
-use levi::{DatabaseKey, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore};
+use levi::{DatabaseKey, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore, UserId};
 use serde::Serialize;
 
 use super::{ListArgs, each_row, outbox_path};
@@ -28,6 +29,7 @@ struct Keys {
     database_key: DatabaseKey,
     store: SqliteSessionStore,
     cache: HashMap<SessionId, Option<MessageKey>>,
+    keyrings: HashMap<UserId, Option<Keyring>>,
 }
 
 pub(super) fn run(args: &ListArgs, console: Console) -> Result<Exit, CliError> {
@@ -68,10 +70,16 @@ fn content(
     row: &ListedRow,
 ) -> Result<Option<Result<String, String>>, CliError> {
     let key = row.lane.session_id().map(|session| keys.of(session)).transpose()?.flatten();
+    let keyring = row.user_id.as_ref().and_then(|user| keys.keyring(user));
     let mut content = None;
     let row_key = RowKey { id: row.id, version: row.version };
     inspector.payloads(&[row_key], &mut |_, _, payload| {
-        let opened = open_stored(row, payload, key.as_ref(), Some(&keys.database_key));
+        let keys = StoredKeys {
+            message_key: key.as_ref(),
+            keyring: keyring.as_ref(),
+            database_key: Some(&keys.database_key),
+        };
+        let opened = open_stored(row, payload, keys);
         content = Some(opened.map_err(|error| error.to_string()));
     })?;
     Ok(content)
@@ -80,7 +88,13 @@ fn content(
 impl Keys {
     fn open(data_dir: DataDir) -> Result<Self, CliError> {
         let (database_key, store) = (data_dir.database_key()?, data_dir.session_store()?);
-        Ok(Self { database_key, store, cache: HashMap::new() })
+        Ok(Self { database_key, store, cache: HashMap::new(), keyrings: HashMap::new() })
+    }
+
+    /// The secrets of the user's device list. Without them, rows that need one are named.
+    fn keyring(&mut self, user: &UserId) -> Option<Keyring> {
+        let read = || stored_keyring(&self.store, user, &self.database_key).ok().flatten();
+        self.keyrings.entry(user.clone()).or_insert_with(read).clone()
     }
 
     fn of(&mut self, session: &SessionId) -> Result<Option<MessageKey>, CliError> {

@@ -135,6 +135,10 @@ impl SignedDeviceList {
         let stored =
             record::encode(&list, keyring.as_ref(), self.0.database_key.as_ref(), &mut UnwrapErr(SysRng));
         let mut known = self.known();
+        if !known.is_of(&user) {
+            // Another user is signed in by now.
+            return Ok(());
+        }
         let unchanged = known.list.as_deref() == Some(&list) && self.0.cache.keyring(&user) == keyring;
         if !unchanged {
             match self.0.store.replace_device_list(&user, known.stored.as_deref(), &stored) {

@@ -2,7 +2,9 @@
 
 use levi_crypto::at_rest::{self, DatabaseKey};
 use levi_crypto::message::{self, MessagePosition};
+use levi_crypto::message_v2::{self, EpochMessageKey};
 use levi_crypto::{MessageKey, OpenError};
+use levi_devices::keyring::Keyring;
 use levi_outbox::{Encryption, ListedRow};
 use levi_transport::rows::{MessageRow, NotBase64};
 
@@ -15,6 +17,9 @@ pub enum StoredError {
     /// It is under the session's key, which was not given.
     #[error("the session's key is not on this device")]
     NoMessageKey,
+    /// It is of version 2, and the secret of its epoch was not given.
+    #[error("the secret of the message's epoch is not on this device")]
+    NoEpochSecret,
     /// It is under the database key, which was not given.
     #[error("the database key is not here")]
     NoDatabaseKey,
@@ -29,26 +34,41 @@ pub enum StoredError {
     Open(#[from] OpenError),
 }
 
-/// The content of a row of the outbox, given its payload and the key that its encryption asks for.
+/// The keys that a stored row may need.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoredKeys<'a> {
+    /// The session's.
+    pub message_key: Option<&'a MessageKey>,
+    /// The secrets of the device list's epochs, for rows of version 2.
+    pub keyring: Option<&'a Keyring>,
+    /// The device's.
+    pub database_key: Option<&'a DatabaseKey>,
+}
+
+/// The content of a row of the outbox, given its payload and the keys that its encryption asks for.
 ///
 /// # Errors
 /// [`StoredError`], which holds neither content nor key.
-pub fn open_stored(
-    row: &ListedRow,
-    payload: &[u8],
-    message_key: Option<&MessageKey>,
-    database_key: Option<&DatabaseKey>,
-) -> Result<String, StoredError> {
+pub fn open_stored(row: &ListedRow, payload: &[u8], keys: StoredKeys<'_>) -> Result<String, StoredError> {
     let session_id = row.lane.session_id().ok_or(StoredError::Malformed)?;
     match row.encryption {
         Encryption::SessionKey => {
-            let key = message_key.ok_or(StoredError::NoMessageKey)?;
+            let key = keys.message_key.ok_or(StoredError::NoMessageKey)?;
             let sealed: MessageRow = serde_json::from_slice(payload).map_err(|_| StoredError::Malformed)?;
             let place = MessagePosition { session_id, sequence_number: row.sequence_number };
-            Ok(message::open(key, place, &sealed.ciphertext()?, &sealed.nonce()?)?)
+            if !message_v2::is_version_2(&sealed.content_nonce) {
+                return Ok(message::open(key, place, &sealed.ciphertext()?, &sealed.nonce()?)?);
+            }
+            let wire =
+                message_v2::nonce_from_wire(&sealed.content_nonce).map_err(|_| StoredError::Malformed)?;
+            let secret = keys.keyring.and_then(|keyring| keyring.secret(wire.epoch));
+            let secret = secret.ok_or(StoredError::NoEpochSecret)?;
+            let key = EpochMessageKey::of(key, session_id, wire.epoch, secret);
+            let key = key.map_err(|_| StoredError::Malformed)?;
+            Ok(message_v2::open(&key, place, &sealed.ciphertext()?, &wire.nonce)?.content)
         }
         Encryption::DatabaseKey => {
-            let key = database_key.ok_or(StoredError::NoDatabaseKey)?;
+            let key = keys.database_key.ok_or(StoredError::NoDatabaseKey)?;
             let name = row_key(session_id, row.sequence_number);
             let content = at_rest::open(key, slot(&name), payload)?;
             let content = std::str::from_utf8(&content).map_err(|_| StoredError::Malformed)?;
@@ -133,11 +153,12 @@ mod tests {
                 parent_is_parked: false,
                 reason: None,
             };
-            assert_eq!(open_stored(&row, &new.payload, key, database_key).unwrap(), request.content);
-            let missing = open_stored(&row, &new.payload, None, None).unwrap_err();
+            let keys = StoredKeys { message_key: key, database_key, keyring: None };
+            assert_eq!(open_stored(&row, &new.payload, keys).unwrap(), request.content);
+            let missing = open_stored(&row, &new.payload, StoredKeys::default()).unwrap_err();
             assert!(matches!(missing, StoredError::NoMessageKey | StoredError::NoDatabaseKey), "{missing}");
             row.sequence_number = 8;
-            assert!(matches!(open_stored(&row, &new.payload, key, database_key), Err(StoredError::Open(_))));
+            assert!(matches!(open_stored(&row, &new.payload, keys), Err(StoredError::Open(_))));
         }
     }
 }
