@@ -134,6 +134,7 @@ impl SignedDeviceList {
         let user = list.user_id().clone();
         let stored =
             record::encode(&list, keyring.as_ref(), self.0.database_key.as_ref(), &mut UnwrapErr(SysRng));
+        self.load(&user);
         let mut known = self.known();
         if !known.is_of(&user) {
             // Another user is signed in by now.
