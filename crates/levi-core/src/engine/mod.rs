@@ -28,7 +28,7 @@ pub use self::committed_batch::CommittedBatch;
 #[cfg(test)]
 pub(crate) use self::committed_batch::Waiter;
 pub use self::event::{ControlIntake, Effect, Event, Intake, Receipt, Stored, Tried};
-pub use self::stored::{StoredError, open_stored};
+pub use self::stored::{StoredError, StoredKeys, open_stored};
 
 use self::commit::Uncommitted;
 use self::receipts::Receipts;

@@ -38,16 +38,18 @@ impl DeviceListAdmin {
     /// sessions are then to be shared with this device by a `SessionSyncService` that acts as the recovery key.
     ///
     /// # Errors
-    /// [`DeviceListError::Refused`] if this device's id or keys were on the list before; otherwise as named.
+    /// [`DeviceListError::AlreadyListed`] if this device is on the list, [`DeviceListError::Refused`] if its id or keys were on
+    /// the list before; otherwise as named.
     pub async fn recover(&self, key: &RecoveryKey, how: &Recovery) -> Result<DeviceId, DeviceListError> {
         let auth = self.server.session().await?;
         let _one_at_a_time = self.list.0.changing.lock().await;
         let list = self.read_with(&auth, key).await?;
         let recovery = list.recovery().ok_or(ReadError::OtherRecoveryKey)?.id().clone();
-        let own_keys = self.list.0.keys.public_keys()?;
-        let is_on = list.active(self.list.device_id()).is_some_and(|member| *member.keys() == own_keys);
-        // Otherwise an earlier attempt was interrupted after its entry.
-        let list = if is_on { list } else { self.append_recovery(&auth, key, how, list).await? };
+        let list = match self.is_recovered(&list, &recovery)? {
+            // An earlier attempt was interrupted after its entry.
+            true => list,
+            false => self.append_recovery(&auth, key, how, list).await?,
+        };
         let mut keyring = self.keyring_of(&auth, key, &list, &recovery).await?;
         let secret = self.list.0.keys.epoch_secret(&auth.user_id, list.epoch_follows()?, list.epoch());
         if keyring.secret(list.epoch()).is_none() {
@@ -56,6 +58,18 @@ impl DeviceListAdmin {
         self.write_keyrings(&auth, &list, &keyring).await?;
         self.list.keep(list, Some(keyring), None)?;
         Ok(recovery)
+    }
+
+    /// Whether the last entry put this device on the list with the recovery key.
+    fn is_recovered(&self, list: &DeviceList, recovery: &DeviceId) -> Result<bool, DeviceListError> {
+        let own_keys = self.list.0.keys.public_keys()?;
+        let own = list.member(self.list.device_id()).filter(|known| known.is_active());
+        let Some(known) = own.filter(|known| *known.member.keys() == own_keys) else { return Ok(false) };
+        if known.added.by == *recovery && known.added.slot == list.slot() {
+            return Ok(true);
+        }
+        // Nothing would be removed or cut off, although the person asked for it.
+        Err(DeviceListError::AlreadyListed)
     }
 
     async fn append_recovery(
