@@ -80,7 +80,10 @@ pub(crate) async fn wait_until_synced(
         if matches!(status.paused, Some(PauseReason::SignedOut)) {
             break Err(Stalled::SignedOut);
         }
-        if let Some(problem) = device_list_problem(&status).filter(|_| is_idle(&status)) {
+        if is_idle(&status)
+            && device_list_problem(&status.device_list).is_some()
+            && let Some(problem) = look_again(levi).await
+        {
             break Err(Stalled::DeviceList(problem));
         }
         tokio::select! {
@@ -113,12 +116,21 @@ fn nothing_is_pending(status: &Status) -> bool {
 }
 
 /// Why nothing is sealed, unless that may pass within seconds.
-fn device_list_problem(status: &Status) -> Option<DeviceListProblem> {
-    match &status.device_list {
+fn device_list_problem(list: &DeviceListState) -> Option<DeviceListProblem> {
+    match list {
         DeviceListState::Stopped(DeviceListProblem::NotLooked | DeviceListProblem::NoKeyring) => None,
         DeviceListState::Stopped(problem) => Some(problem.clone()),
         _ => None,
     }
+}
+
+/// Why nothing is sealed, as of now: what an earlier process has stored may be over.
+async fn look_again(levi: &Levi) -> Option<DeviceListProblem> {
+    let state = match levi.device_list() {
+        Ok(list) => list.state().await.ok(),
+        Err(_) => None,
+    };
+    device_list_problem(&state.unwrap_or_else(|| levi.status().device_list))
 }
 
 fn is_idle(status: &Status) -> bool {

@@ -351,3 +351,22 @@ fn an_interrupted_init_is_gone_on_with() {
     let key = std::fs::read_to_string(laptop.data.with_file_name("paper")).unwrap();
     project.device("phone").run_with(&["recover", "--key-stdin"], key).assert_code(0);
 }
+
+/// New and old servers name a missing table differently.
+#[test]
+fn a_project_without_the_tables_of_the_list_goes_on_as_before() {
+    for code in ["PGRST205", "42P01"] {
+        let project = Project::new();
+        for table in Table::TRUST {
+            let missing = Canned::error(404, code, "the table is missing");
+            project.server.faults().plan(Scope::table(table), Times::Always, Fault::Answer(missing));
+        }
+        let laptop = project.device("laptop");
+        laptop.run_with(&["sync"], message(1, "sent as before")).assert_code(0);
+        assert_eq!(laptop.pulled(SESSION), [(1, "sent as before".to_owned())]);
+        let paper = ["init", "--recovery-key-file", "paper"];
+        let refused = laptop.run(&paper).assert_code(5);
+        assert!(refused.err.contains("levi doctor --server"), "{}", refused.err);
+        laptop.run_with(&["sync"], message(2, "and after a refused init")).assert_code(0);
+    }
+}
