@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::args::DataArgs;
 use crate::console::Console;
 use crate::data_dir::{self, DataDir};
+use crate::devices::{Mode, StoredMode};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::owner;
@@ -35,6 +36,8 @@ struct Status {
     /// A wait that the sign-in server asked for.
     sign_in_wait: Option<SignInWait>,
     device_id: Option<String>,
+    /// `null` before the first session.
+    device_list: Option<StoredMode>,
     /// Whether a daemon or another `levi` process owns the outbox; `null` if the lock file cannot
     /// be read.
     daemon_running: Option<bool>,
@@ -92,7 +95,11 @@ pub(crate) fn run(args: &StatusArgs, console: Console) -> Result<Exit, CliError>
     let remains = status.outbox.as_ref().is_some_and(|outbox| {
         outbox.pending > 0 || outbox.parked > 0 || outbox.control_rows > 0 || outbox.parked_control_rows > 0
     });
-    Ok(if remains { Exit::Remaining } else { Exit::Done })
+    Ok(match (&status.device_list, remains) {
+        (Some(StoredMode { mode: Mode::Stopped, .. }), _) => Exit::DeviceList,
+        (_, true) => Exit::Remaining,
+        (_, false) => Exit::Done,
+    })
 }
 
 fn read(path: &Path) -> Result<Status, CliError> {
@@ -105,6 +112,8 @@ fn read(path: &Path) -> Result<Status, CliError> {
         device_id = data_dir.device_id()?.map(|id| id.to_string());
     }
     let outbox = data_dir::outbox_path(path);
+    let device_list =
+        project.as_ref().map(|project| StoredMode::read(path, &project.user_id)).transpose()?.flatten();
     Ok(Status {
         data_dir: path.display().to_string(),
         user_id: project.as_ref().map(|project| project.user_id.to_string()),
@@ -113,6 +122,7 @@ fn read(path: &Path) -> Result<Status, CliError> {
         sign_in_wait: sign_in_wait
             .map(|wait| SignInWait { code: wait.code, next_try_in_seconds: wait.left.as_secs_f64() }),
         device_id,
+        device_list,
         daemon_running: owner::is_owned(&outbox),
         outbox: outbox.exists().then(|| read_outbox(&outbox)).transpose()?,
     })
@@ -184,6 +194,13 @@ fn lines(status: &Status) -> Vec<String> {
     }
     if let Some(device) = &status.device_id {
         lines.push(format!("device          {device}"));
+    }
+    match &status.device_list {
+        Some(StoredMode { mode: Mode::Stopped, detail, .. }) => {
+            lines.push(format!("device list     STOPPED: {detail}"))
+        }
+        Some(StoredMode { detail, .. }) => lines.push(format!("device list     {detail}")),
+        None => {}
     }
     lines.push(match status.daemon_running {
         Some(true) => "owner           a daemon or another `levi` process".to_owned(),

@@ -245,6 +245,8 @@ fn refused(error: impl std::error::Error) -> LineFailure {
 fn exit(outcome: &Outcome<'_>, waited: &Result<(), Stalled>) -> Exit {
     if *waited == Err(Stalled::SignedOut) {
         Exit::NotSignedIn
+    } else if matches!(waited, Err(Stalled::DeviceList(_))) {
+        Exit::DeviceList
     } else if outcome.pending > 0 || outcome.parked > 0 {
         Exit::Remaining
     } else if outcome.bad_lines > 0 {

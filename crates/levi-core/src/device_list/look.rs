@@ -14,15 +14,16 @@ use levi_transport::rows::{DeviceListRow, KeyringRow, decode_rows};
 use levi_transport::{
     ApiError, DeviceListOf, PageSource, Select, SharedPageSize, Supabase, next_page, read_one,
 };
-use levi_types::{AccessToken, UserId};
+use levi_types::{AccessToken, StoreError, UserId};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
-use super::record;
-use super::{DeviceListProblem, DeviceListState, SignedDeviceList, store_problem};
+use super::record::{self, Alarm};
+use super::{DeviceListProblem, DeviceListState, Known, SignedDeviceList, store_problem};
 
-/// PostgREST's code for a table that is not there: the project has not the tables of the device list.
-const NO_TABLE: &str = "PGRST205";
+/// What PostgREST says of a table that is not there, in new versions and in those before 13: the project has not the
+/// tables of the device list.
+const NO_TABLE: [&str; 2] = ["PGRST205", "42P01"];
 
 /// Rows in one request. A row has at most 8 KiB.
 const PAGE: u32 = 500;
@@ -132,18 +133,18 @@ impl SignedDeviceList {
         problem: Option<DeviceListProblem>,
     ) -> Result<(), LookError> {
         let user = list.user_id().clone();
-        let stored =
-            record::encode(&list, keyring.as_ref(), self.0.database_key.as_ref(), &mut UnwrapErr(SysRng));
         self.load(&user);
         let mut known = self.known();
         if !known.is_of(&user) {
             // Another user is signed in by now.
             return Ok(());
         }
-        let unchanged = known.list.as_deref() == Some(&list) && self.0.cache.keyring(&user) == keyring;
+        let unchanged = known.list.as_deref() == Some(&list)
+            && known.alarm.is_none()
+            && self.0.cache.keyring(&user) == keyring;
         if !unchanged {
-            match self.0.store.replace_device_list(&user, known.stored.as_deref(), &stored) {
-                Ok(true) => known.stored = Some(stored),
+            match self.write(&mut known, &list, keyring.as_ref(), None) {
+                Ok(true) => {}
                 Ok(false) => {
                     drop(known);
                     self.read_again(&user);
@@ -165,9 +166,32 @@ impl SignedDeviceList {
 
     /// Seals nothing any more. What was readable stays readable.
     fn stop(&self, user: &UserId, problem: DeviceListProblem) {
-        let known = self.known();
+        let mut known = self.known();
         let keyring = self.0.cache.keyring(user);
+        let alarm = Alarm::of(&problem);
+        if let Some(list) = known.list.clone().filter(|_| alarm.is_some() && alarm != known.alarm)
+            && let Err(error) = self.write(&mut known, &list, keyring.as_ref(), alarm)
+        {
+            tracing::warn!("that nothing is sealed is not remembered: {error}");
+        }
         self.publish(user, known.list.as_deref(), Err(problem), keyring);
+    }
+
+    /// Stores what is known now, unless another process has stored something else meanwhile. Whether it was stored.
+    fn write(
+        &self,
+        known: &mut Known,
+        list: &DeviceList,
+        keyring: Option<&Keyring>,
+        alarm: Option<Alarm>,
+    ) -> Result<bool, StoreError> {
+        let key = self.0.database_key.as_ref();
+        let stored = record::encode(list, keyring, alarm, key, &mut UnwrapErr(SysRng));
+        let is_stored = self.0.store.replace_device_list(list.user_id(), known.stored.as_deref(), &stored)?;
+        if is_stored {
+            (known.stored, known.alarm) = (Some(stored), alarm);
+        }
+        Ok(is_stored)
     }
 
     /// Another process has stored a list, or the store could not be read before.
@@ -213,7 +237,7 @@ pub(super) fn open_keyring(
 /// Every row of the user's list. A project without the tables has none.
 pub(super) async fn all_rows(source: &dyn PageSource, user: &UserId) -> Result<Vec<ListRow>, ApiError> {
     match rows_after(source, user, None).await {
-        Err(error) if error.code == NO_TABLE => Ok(Vec::new()),
+        Err(error) if NO_TABLE.contains(&error.code.as_str()) => Ok(Vec::new()),
         result => result,
     }
 }

@@ -5,6 +5,7 @@ mod admin;
 mod look;
 mod problem;
 mod record;
+mod stored;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,6 +23,8 @@ pub use self::admin::{
 };
 pub(crate) use self::look::{LookError, WithToken};
 pub use self::problem::{DeviceListProblem, DeviceListState};
+use self::record::Alarm;
+pub use self::stored::{StoredDeviceList, stored_device_list};
 
 use crate::sealing_key::SealingMode;
 use crate::secrets_cache::SecretsCache;
@@ -68,6 +71,8 @@ struct Known {
     stored: Option<Vec<u8>>,
     list: Option<Arc<DeviceList>>,
     looked: Option<Monotonic>,
+    /// As the store has it.
+    alarm: Option<Alarm>,
     /// This device began the current epoch, and not every member has its keyring yet.
     owes_keyrings: bool,
 }
@@ -134,8 +139,9 @@ impl SignedDeviceList {
         *known = Known { user: Some(user.clone()), ..Known::default() };
         let read =
             self.read_store(user).unwrap_or_else(|problem| Read { known: None, problem: Some(problem) });
-        let keyring = read.known.and_then(|(stored, list, keyring)| {
-            (known.stored, known.list) = (Some(stored), Some(Arc::new(list)));
+        let keyring = read.known.and_then(|(stored, record)| {
+            let record::Stored { list, keyring, alarm } = record;
+            (known.stored, known.list, known.alarm) = (Some(stored), Some(Arc::new(list)), alarm);
             keyring
         });
         let mode = self.mode(known.list.as_deref(), keyring.as_ref(), read.problem);
@@ -204,8 +210,9 @@ impl SignedDeviceList {
         let Some(stored) = stored else {
             return Ok(Read { known: None, problem: Some(DeviceListProblem::NotLooked) });
         };
-        let record::Stored { list, keyring } = record::decode(&stored, user, self.0.database_key.as_ref())?;
-        Ok(Read { known: Some((stored, list, keyring)), problem: None })
+        let record = record::decode(&stored, user, self.0.database_key.as_ref())?;
+        let problem = record.alarm.map(DeviceListProblem::from);
+        Ok(Read { known: Some((stored, record)), problem })
     }
 
     /// The secret of an epoch, if this device has it.
@@ -243,24 +250,13 @@ impl SignedDeviceList {
         }
     }
 
-    /// What may be sealed with this list.
     fn mode(
         &self,
         list: Option<&DeviceList>,
         keyring: Option<&Keyring>,
         problem: Option<DeviceListProblem>,
     ) -> Result<SealingMode, DeviceListProblem> {
-        if let Some(problem) = problem {
-            return Err(problem);
-        }
-        let Some(list) = list else { return Ok(SealingMode::Version1) };
-        if list.active(&self.0.device_id).is_none() {
-            return Err(DeviceListProblem::Removed);
-        }
-        let keyring = keyring.ok_or(DeviceListProblem::NoKeyring)?;
-        keyring.check(list)?;
-        let secret = keyring.secret(list.epoch()).ok_or(DeviceListProblem::NoKeyring)?;
-        Ok(SealingMode::Epoch(list.epoch(), secret.clone()))
+        mode(&self.0.device_id, list, keyring, problem)
     }
 
     /// Tells everything that seals, reads and watches.
@@ -271,14 +267,7 @@ impl SignedDeviceList {
         mode: Result<SealingMode, DeviceListProblem>,
         keyring: Option<Keyring>,
     ) {
-        let state = match (&mode, list) {
-            (Err(problem), _) => DeviceListState::Stopped(problem.clone()),
-            (Ok(_), None) => DeviceListState::DeviceTable,
-            (Ok(_), Some(list)) => DeviceListState::Listed {
-                epoch: list.epoch().number(),
-                devices: list.active_devices().count(),
-            },
-        };
+        let state = state_of(&mode, list);
         let mode = mode.unwrap_or_else(|problem| SealingMode::Stopped(problem.to_reason()));
         if !self.0.cache.seal_in(user, mode, keyring) {
             // Another user is signed in by now, whose list is read when it is needed.
@@ -302,22 +291,39 @@ impl SignedDeviceList {
     }
 }
 
-/// The secrets of epochs that `store` has for `user`, without a [`SignedDeviceList`].
-///
-/// # Errors
-/// [`DeviceListProblem`] if the store cannot be read or is damaged.
-pub fn stored_keyring(
-    store: &dyn DeviceListStore,
-    user: &UserId,
-    database_key: &DatabaseKey,
-) -> Result<Option<Keyring>, DeviceListProblem> {
-    let Some(stored) = store.device_list(user).map_err(store_problem)? else { return Ok(None) };
-    Ok(record::decode(&stored, user, Some(database_key))?.keyring)
+/// What `device` may seal with this list.
+fn mode(
+    device: &DeviceId,
+    list: Option<&DeviceList>,
+    keyring: Option<&Keyring>,
+    problem: Option<DeviceListProblem>,
+) -> Result<SealingMode, DeviceListProblem> {
+    if let Some(problem) = problem {
+        return Err(problem);
+    }
+    let Some(list) = list else { return Ok(SealingMode::Version1) };
+    if list.active(device).is_none() {
+        return Err(DeviceListProblem::Removed);
+    }
+    let keyring = keyring.ok_or(DeviceListProblem::NoKeyring)?;
+    keyring.check(list)?;
+    let secret = keyring.secret(list.epoch()).ok_or(DeviceListProblem::NoKeyring)?;
+    Ok(SealingMode::Epoch(list.epoch(), secret.clone()))
+}
+
+fn state_of(mode: &Result<SealingMode, DeviceListProblem>, list: Option<&DeviceList>) -> DeviceListState {
+    match (mode, list) {
+        (Err(problem), _) => DeviceListState::Stopped(problem.clone()),
+        (Ok(_), None) => DeviceListState::DeviceTable,
+        (Ok(_), Some(list)) => {
+            DeviceListState::Listed { epoch: list.epoch().number(), devices: list.active_devices().count() }
+        }
+    }
 }
 
 /// What the store has.
 struct Read {
-    known: Option<(Vec<u8>, DeviceList, Option<Keyring>)>,
+    known: Option<(Vec<u8>, record::Stored)>,
     problem: Option<DeviceListProblem>,
 }
 

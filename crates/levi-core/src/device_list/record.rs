@@ -1,6 +1,8 @@
 //! The list as this device stores it: the pin, the accepted entries, and the keyring under the database key.
 //!
-//! JSON: `{"pin": base64, "entries": [[entry, signature, cosignature or null], ...], "keyring": base64 or null}`.
+//! JSON: `{"pin": base64, "entries": [{"entry", "signature", "cosignature"}, ...], "keyring": base64 or null, "alarm"}`.
+//! `alarm` says that the server showed another history when it was last asked, so that a person hears of it from every
+//! process and after every restart.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -13,11 +15,49 @@ use levi_types::UserId;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
+use super::DeviceListProblem;
+
 #[derive(Serialize, Deserialize)]
 struct Record {
     pin: String,
     entries: Vec<StoredEntry>,
     keyring: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alarm: Option<Alarm>,
+}
+
+/// How the list that the server shows differs from the one that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Alarm {
+    Forked { slot: u64 },
+    RolledBack { shown: Option<u64>, pinned: u64 },
+    UnknownKind { kind: u8, slot: u64 },
+}
+
+impl Alarm {
+    pub(super) const fn of(problem: &DeviceListProblem) -> Option<Self> {
+        match *problem {
+            DeviceListProblem::Pin(PinError::Forked { slot }) => Some(Self::Forked { slot }),
+            DeviceListProblem::Pin(PinError::RolledBack { shown, pinned }) => {
+                Some(Self::RolledBack { shown, pinned })
+            }
+            DeviceListProblem::Pin(PinError::UnknownKind { kind, slot }) => {
+                Some(Self::UnknownKind { kind, slot })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<Alarm> for DeviceListProblem {
+    fn from(alarm: Alarm) -> Self {
+        Self::Pin(match alarm {
+            Alarm::Forked { slot } => PinError::Forked { slot },
+            Alarm::RolledBack { shown, pinned } => PinError::RolledBack { shown, pinned },
+            Alarm::UnknownKind { kind, slot } => PinError::UnknownKind { kind, slot },
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -31,12 +71,14 @@ struct StoredEntry {
 pub(super) struct Stored {
     pub(super) list: DeviceList,
     pub(super) keyring: Option<Keyring>,
+    pub(super) alarm: Option<Alarm>,
 }
 
 /// The bytes to store. Without a database key the keyring is left out, and fetched again after a restart.
 pub(super) fn encode(
     list: &DeviceList,
     keyring: Option<&Keyring>,
+    alarm: Option<Alarm>,
     database_key: Option<&DatabaseKey>,
     random: &mut dyn CryptoRng,
 ) -> Vec<u8> {
@@ -52,7 +94,8 @@ pub(super) fn encode(
         signature: signed.signature.to_base64(),
         cosignature: signed.cosignature.map(|signature| signature.to_base64()),
     });
-    let record = Record { pin: BASE64.encode(list.pin().encode()), entries: entries.collect(), keyring };
+    let record =
+        Record { pin: BASE64.encode(list.pin().encode()), entries: entries.collect(), keyring, alarm };
     serde_json::to_vec(&record).unwrap_or_default()
 }
 
@@ -78,7 +121,7 @@ pub(super) fn decode(
         let plain = at_rest::open(key, slot(user), &sealed).ok()?;
         Keyring::restore(&plain, &list).ok()
     });
-    Ok(Stored { list, keyring })
+    Ok(Stored { list, keyring, alarm: record.alarm })
 }
 
 fn signed(stored: StoredEntry) -> Result<SignedEntry, PinError> {

@@ -28,10 +28,16 @@ pub enum DeviceListError {
     #[error("there is no signed device list yet; begin one with `levi init`")]
     NoList,
     /// The user has a list already.
-    #[error("the user's devices keep a signed list already; run `levi pair` on a device that is on it")]
+    #[error(
+        "the user's devices keep a signed list already; run `levi pair` on a device that is on it, or `levi recover` if \
+         all are lost. If none of your devices began it, somebody else did with your sign-in: see docs/trust.md"
+    )]
     ListExists,
     /// This device is on the list already.
-    #[error("this device is on the device list already")]
+    #[error(
+        "this device is on the device list already; see `levi devices`. It removes others with `levi remove`; to cut off \
+         what a thief signed, recover in a new data folder"
+    )]
     AlreadyListed,
     /// Other devices are registered, and would read nothing more.
     #[error(
@@ -47,7 +53,7 @@ pub enum DeviceListError {
     #[error("no device on the list is called {0:?} or has a fingerprint that begins so; see `levi devices`")]
     NoSuchDevice(String),
     /// Several devices on the list have the name or the fingerprint.
-    #[error("several devices on the list match {typed:?}; name one by its fingerprint: {matches:?}")]
+    #[error("several devices on the list match {typed:?}; name one by its fingerprint: {}", matches.join(", "))]
     Ambiguous {
         /// What was typed.
         typed: String,

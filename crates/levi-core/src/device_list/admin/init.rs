@@ -36,6 +36,16 @@ pub enum OtherDevices {
 }
 
 impl DeviceListAdmin {
+    /// Whether [`init`](Self::init) would begin a list now. To be asked before a person writes a recovery key down.
+    ///
+    /// # Errors
+    /// As for [`init`](Self::init).
+    pub async fn check_init(&self, others: OtherDevices) -> Result<(), DeviceListError> {
+        let auth = self.server.session().await?;
+        let _one_at_a_time = self.list.0.changing.lock().await;
+        self.may_begin(&auth, others).await
+    }
+
     /// Begins the user's signed list, with this device under `name` and the recovery key, which its person has written down.
     ///
     /// # Errors
@@ -49,11 +59,7 @@ impl DeviceListAdmin {
     ) -> Result<(), DeviceListError> {
         let auth = self.server.session().await?;
         let _one_at_a_time = self.list.0.changing.lock().await;
-        let rows = self.begin_anew(&auth).await?;
-        if !DeviceList::geneses(&auth.user_id, &rows).is_empty() {
-            return Err(DeviceListError::ListExists);
-        }
-        self.check_others(&auth, others).await?;
+        self.may_begin(&auth, others).await?;
         let (device, recovery_keys) = (self.this_device(name)?, recovery_key.member_keys());
         let recovery_id = DeviceId::from(random_uuid());
         let recovery = recovery_keys.public_keys()?;
@@ -92,6 +98,7 @@ impl DeviceListAdmin {
             let list = DeviceList::read(&auth.user_id, genesis, &rows)?;
             if list.active(self.list.device_id()).is_some_and(|member| *member.keys() == keys) {
                 self.list.adopt(&reads, list).await?;
+                self.write_owed_keyrings(&auth).await?;
                 return Ok(true);
             }
         }
@@ -109,6 +116,15 @@ impl DeviceListAdmin {
             return Err(DeviceListError::AlreadyListed);
         }
         Ok(all_rows(&reads, &auth.user_id).await?)
+    }
+
+    /// Needs the lock.
+    async fn may_begin(&self, auth: &AuthSession, others: OtherDevices) -> Result<(), DeviceListError> {
+        let rows = self.begin_anew(auth).await?;
+        if !DeviceList::geneses(&auth.user_id, &rows).is_empty() {
+            return Err(DeviceListError::ListExists);
+        }
+        self.check_others(auth, others).await
     }
 
     async fn check_others(&self, auth: &AuthSession, others: OtherDevices) -> Result<(), DeviceListError> {

@@ -23,8 +23,8 @@ pub use self::init::OtherDevices;
 pub use self::invite::{OpenInvitation, PairingRequest};
 pub use self::recover::Recovery;
 
-use super::SignedDeviceList;
 use super::look::LookError;
+use super::{DeviceListState, SignedDeviceList};
 use crate::delay::delay;
 use crate::reads::{Reads, Retries};
 use crate::server::Server;
@@ -58,8 +58,12 @@ pub struct ListedDevice {
     pub added_by: String,
     /// When, in milliseconds since 1970, by that member's clock.
     pub added_ms: i64,
+    /// The slot of the entry that added it.
+    pub added_slot: u64,
     /// When it was removed, likewise.
     pub removed_ms: Option<i64>,
+    /// The slot of the entry that removed it.
+    pub removed_slot: Option<u64>,
     /// Whether it is this device.
     pub is_this: bool,
 }
@@ -83,6 +87,19 @@ impl DeviceListAdmin {
         self
     }
 
+    /// Looks at the list on the server, and returns what it is worth now.
+    ///
+    /// # Errors
+    /// [`DeviceListError`] if the server cannot be asked. That the list cannot be relied on is no error here.
+    pub async fn state(&self) -> Result<DeviceListState, DeviceListError> {
+        let auth = self.server.session().await?;
+        match self.list.look(&self.reads(&auth), &auth.user_id).await {
+            Ok(state) => Ok(state),
+            Err(LookError::Server(error)) => Err(error.into()),
+            Err(LookError::Store(problem)) => Ok(DeviceListState::Stopped(problem)),
+        }
+    }
+
     /// Looks at the list on the server, and returns its members in the order in which they were added.
     ///
     /// # Errors
@@ -100,13 +117,9 @@ impl DeviceListAdmin {
     /// # Errors
     /// [`DeviceListError`]
     pub async fn verify_code(&self) -> Result<VerifyCode, DeviceListError> {
-        let auth = self.server.session().await?;
         // Where the server shows another list, this device's own is what a person compares.
-        match self.list.look(&self.reads(&auth), &auth.user_id).await {
-            Ok(_) => {}
-            Err(LookError::Server(error)) => return Err(error.into()),
-            Err(LookError::Store(problem)) => return Err(problem.into()),
-        }
+        self.state().await?;
+        let auth = self.server.session().await?;
         let list = self.list.list(&auth.user_id).ok_or(DeviceListError::NoList)?;
         Ok(list.verify_code())
     }
@@ -154,7 +167,9 @@ impl DeviceListAdmin {
             member_type: member.member_type(),
             added_by: name_of(&added.by).unwrap_or_default(),
             added_ms: added.time_ms,
+            added_slot: added.slot,
             removed_ms: removed.as_ref().map(|removed| removed.time_ms),
+            removed_slot: removed.as_ref().map(|removed| removed.slot),
             is_this: member.id() == self.list.device_id(),
         }
     }
@@ -169,7 +184,7 @@ impl DeviceListAdmin {
     async fn look(&self, auth: &AuthSession) -> Result<(), DeviceListError> {
         let state = self.list.look(&self.reads(auth), &auth.user_id).await?;
         match state {
-            super::DeviceListState::Stopped(problem) => Err(problem.into()),
+            DeviceListState::Stopped(problem) => Err(problem.into()),
             _ => Ok(()),
         }
     }

@@ -39,14 +39,15 @@ impl DeviceListAdmin {
     /// sessions are then to be shared with this device by a `SessionSyncService` that acts as the recovery key.
     ///
     /// # Errors
-    /// [`DeviceListError::Refused`] if this device's id or keys were on the list before; otherwise as named.
+    /// [`DeviceListError::AlreadyListed`] if this device is on the list, [`DeviceListError::Refused`] if its id or keys were on
+    /// the list before; otherwise as named.
     pub async fn recover(&self, key: &RecoveryKey, how: &Recovery) -> Result<DeviceId, DeviceListError> {
         let auth = self.server.session().await?;
         let _one_at_a_time = self.list.0.changing.lock().await;
         let rows = all_rows(&self.reads(&auth), &auth.user_id).await?;
         let list = read_with(&auth, key, &rows)?;
         let recovery = list.recovery().ok_or(ReadError::OtherRecoveryKey)?.id().clone();
-        let (before, list) = match self.own_entry(&list)? {
+        let (before, list) = match self.recovered_at(&list, &recovery)? {
             // An earlier attempt was interrupted after its entry.
             Some(slot) => {
                 let before: Vec<ListRow> = rows.into_iter().filter(|row| row.slot < slot).collect();
@@ -64,11 +65,16 @@ impl DeviceListAdmin {
         Ok(recovery)
     }
 
-    /// The slot of the entry that put this device on the list.
-    fn own_entry(&self, list: &DeviceList) -> Result<Option<u64>, DeviceListError> {
-        let keys = self.list.0.keys.public_keys()?;
-        let known = list.member(self.list.device_id()).filter(|known| known.is_active());
-        Ok(known.filter(|known| *known.member.keys() == keys).map(|known| known.added.slot))
+    /// The slot of the last entry, if it put this device on the list with the recovery key.
+    fn recovered_at(&self, list: &DeviceList, recovery: &DeviceId) -> Result<Option<u64>, DeviceListError> {
+        let own_keys = self.list.0.keys.public_keys()?;
+        let own = list.member(self.list.device_id()).filter(|known| known.is_active());
+        let Some(known) = own.filter(|known| *known.member.keys() == own_keys) else { return Ok(None) };
+        if known.added.by == *recovery && known.added.slot == list.slot() {
+            return Ok(Some(list.slot()));
+        }
+        // Nothing would be removed or cut off, although the person asked for it.
+        Err(DeviceListError::AlreadyListed)
     }
 
     async fn append_recovery(
