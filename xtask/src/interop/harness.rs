@@ -42,15 +42,16 @@ impl Harness {
         self.folder.join("python")
     }
 
-    pub(super) fn vectors_in_javascript(&mut self) -> Result<(), Failure> {
-        let script = root().join("examples/readers/javascript/vectors.mjs");
-        succeed("vectors.mjs", Command::new(self.programs.node).arg(script))
+    pub(super) fn tests_in_javascript(&mut self) -> Result<(), Failure> {
+        let mut node = Command::new(self.programs.node);
+        node.args(["--test", "--test-reporter=dot", "test/"]).current_dir(root().join("clients/javascript"));
+        succeed("the tests of clients/javascript", &mut node)
     }
 
-    pub(super) fn vectors_in_python(&mut self) -> Result<(), Failure> {
-        let script = root().join("examples/readers/python/vectors.py");
+    pub(super) fn tests_in_python(&mut self) -> Result<(), Failure> {
         let mut python = Command::new(self.programs.python);
-        succeed("vectors.py", python.arg(script).env("PYTHONPATH", self.python_packages()))
+        python.args(["-m", "tests.vectors"]).current_dir(root().join("clients/python"));
+        succeed("the tests of clients/python", python.env("PYTHONPATH", self.python_packages()))
     }
 
     pub(super) fn contract_of_the_fake_supabase(&mut self) -> Result<(), Failure> {
@@ -95,14 +96,15 @@ impl Harness {
 
     /// Every program that writes, against every program that reads. A program joins by a line here.
     pub(super) fn round_trips(&mut self) -> Result<(), Failure> {
-        let readers = root().join("examples/readers");
-        let script = |path: &str| readers.join(path).display().to_string();
+        let clients = root().join("clients");
+        let script = |path: &str| clients.join(path).display().to_string();
         let (node, python) = (self.programs.node, self.programs.python);
         let levi = programs::as_tested("interop")?;
         let participants = json!([
             { "name": "Levi", "write": [levi, "write"], "read": [levi, "read"] },
             { "name": "JavaScript",
-              "write": [node, script("javascript/write.mjs")], "read": [node, script("javascript/read.mjs")] },
+              "write": [node, script("javascript/examples/write.mjs")],
+              "read": [node, script("javascript/examples/read.mjs")] },
             { "name": "Python", "env": { "PYTHONPATH": self.python_packages() },
               "write": [python, script("python/write.py")], "read": [python, script("python/read.py")] },
         ]);

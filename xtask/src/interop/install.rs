@@ -52,7 +52,7 @@ fn missing(what: &str, detail: &str) -> Failure {
 /// `npm ci` and `pip install` from the lock files, left out where they were done for the same lock
 /// file.
 pub(super) fn packages(harness: &mut Harness) -> Result<(), Failure> {
-    for folder in ["interop", "examples/readers/javascript"] {
+    for folder in ["interop", "clients/javascript"] {
         let folder = root().join(folder);
         once_per_lock(&folder.join("package-lock.json"), &folder.join("node_modules"), || {
             let mut npm = Command::new(harness.programs.npm);
@@ -62,7 +62,7 @@ pub(super) fn packages(harness: &mut Harness) -> Result<(), Failure> {
             )
         })?;
     }
-    let lock = root().join("examples/readers/python/requirements.txt");
+    let lock = root().join("clients/python/requirements.txt");
     let into = harness.python_packages();
     once_per_lock(&lock, &into, || {
         let mut pip = Command::new(harness.programs.python);

@@ -7,7 +7,7 @@
 
 import { createInterface } from "node:readline";
 import { rows, setting, signIn } from "./account.mjs";
-import { newSecret, parseSecret, publicKeyOf, sealEnvelope, sealMessage } from "./levi.mjs";
+import { deviceKeyOf, newSecret, parseSecret, sealEnvelope, sealMessage } from "../src/index.js";
 
 const BATCH = 50;
 
@@ -38,7 +38,7 @@ function upserts(supabase) {
 
 /** Parents before children: the foreign keys and the policies look for them. */
 async function register(put, { userId, deviceId, repositoryId, sessionId }) {
-  const public_key = await publicKeyOf(setting("LEVI_DEVICE_PRIVATE_KEY"));
+  const public_key = await deviceKeyOf(setting("LEVI_DEVICE_PRIVATE_KEY"));
   await put("devices", "id", [
     { id: deviceId, user_id: userId, name: "JavaScript example", device_type: "desktop", public_key, is_active: true },
   ]);

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Iterable
 
 from account import Account, setting
-from levi import Ids, new_secret, parse_secret, public_key_of, seal_envelope, seal_message
+from levi.envelope import Ids, device_key_of, seal_envelope
+from levi.message import seal_message
+from levi.session_secret import new_secret, parse_secret
 
 BATCH = 50
 
@@ -33,7 +35,7 @@ def main(arguments: list[str]) -> None:
 def register(account: Account, device_id: str, repository_id: str, session_id: str) -> None:
     """Parents before children, because the foreign keys and the policies require them."""
     device = {"name": "Python example", "device_type": "desktop", "is_active": True}
-    key = {"public_key": public_key_of(setting("LEVI_DEVICE_PRIVATE_KEY"))}
+    key = {"public_key": device_key_of(setting("LEVI_DEVICE_PRIVATE_KEY"))}
     account.upsert("devices", "id", [{"id": device_id, "user_id": account.user_id} | device | key])
     ours = {"user_id": account.user_id, "device_id": device_id, "status": "active", "is_worktree": False}
     folder = {"name": "example", "local_path": f"/example/{repository_id}"}

@@ -7,7 +7,7 @@
 // Exit codes: 0 all rows were read, 1 nothing could be read, 2 some rows could not be opened (listed on stderr).
 
 import { rows, setting, signIn } from "./account.mjs";
-import { openEnvelope, openMessage, parseSecret } from "./levi.mjs";
+import { openEnvelope, openMessage, parseSecret } from "../src/index.js";
 
 const PAGE = 500;
 

@@ -12,7 +12,9 @@ import sys
 from collections.abc import Iterator
 
 from account import Account, setting
-from levi import Ids, open_envelope, open_message, parse_secret
+from levi.envelope import Ids, open_envelope
+from levi.message import open_message
+from levi.session_secret import parse_secret
 
 PAGE = 500
 
