@@ -9,7 +9,7 @@ import { deviceKeyOf, openEnvelope, parseDeviceKey, sealEnvelope } from "../src/
 import { LeviError, check } from "../src/error.js";
 import { openKeyring } from "../src/keyring.js";
 import { publicKeysOf } from "../src/keys.js";
-import { encodeMember, fingerprint, readMember } from "../src/member.js";
+import { encodeMember, readMember } from "../src/member.js";
 import { openMessage, sealMessage } from "../src/message.js";
 import { epochMessageKey, openMessageV2, parseNonce, sealMessageV2 } from "../src/message-v2.js";
 import { Join, openRequest } from "../src/pairing.js";
@@ -17,6 +17,7 @@ import { pairingKeys, parsePairingCode } from "../src/pairing-code.js";
 import { NONCE_BYTES, TAG_BYTES, ed25519Sign, open } from "../src/primitives.js";
 import { formatRecoveryKey, parseRecoveryKey, recoveryKeys } from "../src/recovery-key.js";
 import { formatSecret, parseSecret } from "../src/session-secret.js";
+import { described } from "./described.js";
 
 /**
  * By file: `accepted` is the word of the cases that must pass, and `inputs` are the fields of such a case of which every
@@ -121,24 +122,6 @@ async function deviceList(v) {
   if (v.skipped) assert.equal(await whySkipped(list, v.rows.at(-1)), v.skipped);
   // What was accepted is read again as it was stored, which is what a device does at its start.
   assert.deepEqual(await described(await readList(v.user_id, v.genesis, list.rows)), v.list);
-}
-
-async function described(list) {
-  const members = list.members.map(async ({ member, removed }) => ({
-    id: member.id,
-    member_type: member.type,
-    name: member.name,
-    fingerprint: await fingerprint(member),
-    active: !removed,
-  }));
-  return {
-    head: list.head,
-    slot: list.slot,
-    epoch: list.epoch,
-    commitments: list.rotations.map(({ epoch, commitment }) => ({ epoch, commitment })),
-    verify: await list.verifyCode(),
-    members: await Promise.all(members),
-  };
 }
 
 async function whySkipped(list, row) {

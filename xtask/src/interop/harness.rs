@@ -114,6 +114,21 @@ impl Harness {
         run("roundtrip.mjs", Command::new(node).arg(script).arg(list).stdin(self.ready()?))
     }
 
+    /// Every program that writes a device list and pairs, against every program that does.
+    pub(super) fn trust(&mut self) -> Result<(), Failure> {
+        let clients = root().join("clients");
+        let (node, python) = (self.programs.node, self.programs.python);
+        let participants = json!([
+            { "name": "Levi", "trust": [programs::as_tested("trust_exchange")?] },
+            { "name": "JavaScript", "trust": [node, clients.join("javascript/test/exchange.mjs")] },
+            { "name": "Python", "trust": [python, "-m", "tests.exchange"], "cwd": clients.join("python"),
+              "env": { "PYTHONPATH": self.python_packages() } },
+        ]);
+        let list = self.folder.join("trust.json");
+        write(&list, &participants.to_string())?;
+        succeed("trust.mjs", Command::new(node).arg(root().join("interop/trust.mjs")).arg(list))
+    }
+
     /// `levi login`, `doctor --server`, `sync` and `pull`, as a person types them.
     pub(super) fn command(&mut self) -> Result<(), Failure> {
         self.command_in("whole")

@@ -25,6 +25,7 @@ const STEPS: &[Step] = &[
     Step { name: "install the pinned packages", run: install::packages },
     Step { name: "tests of the JavaScript package", run: Harness::tests_in_javascript },
     Step { name: "tests of the Python package", run: Harness::tests_in_python },
+    Step { name: "device list, keyrings and pairing between the programs", run: Harness::trust },
     Step { name: "contract: the fake Supabase", run: Harness::contract_of_the_fake_supabase },
     Step { name: "start Supabase Lite, migrations applied twice", run: Harness::start_lite },
     Step { name: "contract: Supabase Lite", run: Harness::contract_of_lite },
