@@ -6,74 +6,30 @@
 
 import { createInterface } from "node:readline";
 import { toBase64 } from "../src/bytes.js";
-import { DeviceList, readList } from "../src/device-list.js";
-import { NO_HASH, commitmentTo, decodeRow, encodeEntry, signEntry } from "../src/entry.js";
+import { readList } from "../src/device-list.js";
+import { decodeRow, encodeEntry, signEntry } from "../src/entry.js";
 import { LeviError } from "../src/error.js";
 import { openKeyring, sealKeyring } from "../src/keyring.js";
-import { newKeys, publicKeysOf } from "../src/keys.js";
 import { fingerprint } from "../src/member.js";
 import { epochMessageKey, openMessageV2, parseNonce, sealMessageV2 } from "../src/message-v2.js";
 import { newPairingCode, pairingKeys, parsePairingCode } from "../src/pairing-code.js";
 import { Join, openRequest, sealAnswer } from "../src/pairing.js";
-import { randomBytes } from "../src/primitives.js";
-import { recoveryKeys } from "../src/recovery-key.js";
 import { newSecret, parseSecret } from "../src/session-secret.js";
 import { described } from "./described.js";
+import { Scene, owner, paper } from "./scene.js";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const receive = async () => JSON.parse((await lines.next()).value);
 const send = (line) => console.log(JSON.stringify(line));
-
-async function owner(id, keys = newKeys(), type = "device") {
-  return { keys, member: { id, type, name: id, keys: await publicKeysOf(keys) } };
-}
-
-const paper = async (id) => owner(id, await recoveryKeys(randomBytes(32)), "recovery");
-
-/** A user with a list, as the device sees it that writes next. */
-class Scene {
-  userId = crypto.randomUUID();
-  rows = [];
-  keyring = [];
-
-  async begin() {
-    [this.laptop, this.recovery] = [await owner("laptop"), await paper("paper")];
-    const rotation = await this.rotation(1, NO_HASH);
-    const members = { device: this.laptop.member, recovery: this.recovery.member };
-    await this.push({ kind: "genesis", ...members, rotation }, this.laptop, this.recovery, NO_HASH);
-  }
-
-  /** Draws the secret of an epoch. */
-  async rotation(epoch = this.list.lastEpoch + 1, genesis = this.list.genesis) {
-    const secret = randomBytes(32);
-    while (this.keyring.length < epoch - 1) this.keyring.push(null);
-    this.keyring.push(secret);
-    return { epoch, commitment: await commitmentTo(genesis, epoch, secret) };
-  }
-
-  entry(body, signer, prev = this.list.head) {
-    return { slot: this.rows.length, prev, userId: this.userId, timeMs: 0n, signerId: signer.member.id, ...body };
-  }
-
-  async push(body, signer, cosigner, prev) {
-    const row = await signEntry(this.entry(body, signer, prev), signer.keys, cosigner?.keys);
-    const signed = await decodeRow(row);
-    this.list = await (this.list ? this.list.accept(signed) : DeviceList.begin(this.userId, signed));
-    this.rows.push(row);
-  }
-
-  add = (device) => this.push({ kind: "add", device: device.member }, this.laptop, device);
-
-  remove = async (id) => this.push({ kind: "remove", removed: [id], rotation: await this.rotation() }, this.laptop);
-}
 
 /** Genesis, two additions, a removal, a new recovery key, and a recovery that cuts off a thief's addition. */
 async function everyKind(reader) {
   const scene = new Scene();
   await scene.begin();
   await scene.add(reader);
-  await scene.add(await owner("lost"));
-  await scene.remove("lost");
+  const lost = await owner("lost");
+  await scene.add(lost);
+  await scene.remove(lost);
   const recovery = await paper("new paper");
   const replaced = { kind: "new-recovery-key", recovery: recovery.member, rotation: await scene.rotation() };
   await scene.push(replaced, scene.recovery, recovery);
@@ -81,14 +37,14 @@ async function everyKind(reader) {
   const before = scene.list.head;
   await scene.add(await owner("thief"));
   const device = await owner("new laptop");
-  const body = { kind: "recover", removed: ["laptop"], device: device.member, rotation: await scene.rotation() };
+  const body = { kind: "recover", removed: [scene.laptop.id], device: device.member, rotation: await scene.rotation() };
   await scene.push(body, recovery, device, before);
   return scene;
 }
 
 async function write() {
   const { reader, session_id, contents } = await receive();
-  const scene = await everyKind(await owner(reader.id, reader.keys));
+  const scene = await everyKind(await owner("reader", reader));
   const session_secret = newSecret();
   const messages = contents.map(async (content, index) => {
     const epoch = 1 + Math.floor((index * scene.list.epoch) / contents.length);
@@ -131,8 +87,9 @@ async function opened({ reader, user_id, genesis, rows, keyring, session_id, ses
 async function invite() {
   const scene = new Scene();
   await scene.begin();
-  await scene.add(await owner("old phone"));
-  await scene.remove("old phone");
+  const old = await owner("old phone");
+  await scene.add(old);
+  await scene.remove(old);
   const code = newPairingCode();
   const keys = await pairingKeys(scene.userId, parsePairingCode(code));
   send({ user_id: scene.userId, code, id: keys.rowId });
@@ -152,7 +109,7 @@ async function invite() {
 
 async function join() {
   const { device, user_id, code } = await receive();
-  const { keys, member } = await owner(device.id, device.keys);
+  const { keys, member } = await owner("new phone", device);
   const joining = await Join.begin(user_id, code, member);
   send({ id: joining.rowId, request: joining.request(), fingerprint: await fingerprint(member) });
 
