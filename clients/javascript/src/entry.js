@@ -38,7 +38,11 @@ const KINDS = { genesis: 1, add: 2, remove: 3, "new-recovery-key": 4, recover: 5
  * @property {Rotation} [rotation] in all but "add"; in a genesis its epoch is 1
  */
 
-/** What each kind has after the common fields: how it is written and read, in this order. */
+/**
+ * What each kind has after the common fields: how it is written and read, in this order.
+ *
+ * @type {Record<Entry["kind"], { write(entry: Entry): Uint8Array, read(reader: Reader): Partial<Entry> }>}
+ */
 const BODIES = {
   genesis: {
     write: ({ device, recovery, rotation }) =>
@@ -102,7 +106,7 @@ export function decodeEntry(bytes) {
   const reader = new Reader(bytes);
   check(equalBytes(reader.bytes(LABEL.length), LABEL), "malformed", "not an entry");
   const code = reader.u8();
-  const kind = Object.keys(KINDS).find((name) => KINDS[name] === code);
+  const kind = /** @type {Entry["kind"]} */ (Object.keys(KINDS).find((name) => KINDS[name] === code));
   const header = {
     kind,
     slot: reader.u64(),

@@ -45,8 +45,8 @@ export function parseDeviceKey(text) {
  */
 export const deviceKeyOf = async (privateKey) => toBase64(await x25519PublicKey(fromBase64(privateKey)));
 
-const publicKey = (text) => suite.kem.importKey("raw", parseDeviceKey(text), true);
-const privateKey = (text) => suite.kem.importKey("raw", fromBase64(text), false);
+const publicKey = (text) => suite.kem.importKey("raw", parseDeviceKey(text).buffer, true);
+const privateKey = (text) => suite.kem.importKey("raw", fromBase64(text).buffer, false);
 
 /**
  * @param {string} secret

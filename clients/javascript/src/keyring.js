@@ -74,7 +74,7 @@ export async function openKeyring(row, list, recipientId, keys) {
 
 async function openSealed(enc, sealed, info, keys) {
   try {
-    const recipientKey = await suite.kem.importKey("raw", fromBase64(keys.keyring), false);
+    const recipientKey = await suite.kem.importKey("raw", fromBase64(keys.keyring).buffer, false);
     const recipient = await suite.createRecipientContext({ recipientKey, enc, info });
     return new Uint8Array(await recipient.open(sealed));
   } catch {
@@ -94,7 +94,7 @@ export async function sealKeyring(keyring, list, recipientId) {
   await checkKeyring(keyring, list);
   const member = list.active.find(({ id }) => id === recipientId);
   check(member, "not-a-member", "only an active member of the device list is given a keyring");
-  const recipientPublicKey = await suite.kem.importKey("raw", fromBase64(member.keys.keyring), true);
+  const recipientPublicKey = await suite.kem.importKey("raw", fromBase64(member.keys.keyring).buffer, true);
   const sender = await suite.createSenderContext({ recipientPublicKey, info: info(list, recipientId, list.epoch) });
   const plain = concat(...keyring.map((secret) => secret ?? new Uint8Array(SECRET_BYTES)));
   const sealed = new Uint8Array(await sender.seal(plain));

@@ -38,7 +38,7 @@ export function encodeMember({ id, type, name, keys }) {
 export function readMember(reader) {
   const id = reader.text();
   const code = reader.u8();
-  const type = Object.keys(TYPES).find((name) => TYPES[name] === code);
+  const type = /** @type {Member["type"]} */ (Object.keys(TYPES).find((name) => TYPES[name] === code));
   check(type, "malformed", "a member of an unknown type");
   const name = reader.text();
   const keys = {

@@ -65,18 +65,30 @@ export class Reader {
     return new Reader(server, device, trust);
   }
 
-  /** The signed device list, if this reader has one. */
+  /**
+   * The signed device list, if this reader has one.
+   *
+   * @returns {import("./device-list.js").DeviceList | undefined}
+   */
   get list() {
     return this.#trust?.list;
   }
 
-  /** The user's sessions, by their last sign of life. */
+  /**
+   * The user's sessions, by their last sign of life. All of it is the server's word.
+   *
+   * @returns {Promise<import("./server.js").SessionRow[]>}
+   */
   async sessions() {
     const sessions = await this.#server.sessions();
     return sessions.sort((a, b) => (a.last_heartbeat_at < b.last_heartbeat_at ? 1 : -1));
   }
 
-  /** The rows of `devices`, which the server says. `list` says whom to believe. */
+  /**
+   * The rows of `devices`, which are the server's word. `list` says whom to believe.
+   *
+   * @returns {Promise<import("./server.js").DeviceRow[]>}
+   */
   devices() {
     return this.#server.devices();
   }
@@ -114,10 +126,12 @@ export class Reader {
     return [];
   }
 
+  /** @returns {Promise<Change[]>} */
   async #retry(state, sessionId, limit) {
     const session = state.sessions[sessionId];
     const [first, until] = session.locked;
     const rows = await this.#server.changes(String(BigInt(first) - 1n), limit, { sessionId, until });
+    /** @type {Change[]} */
     const changes = [];
     for (const row of rows) {
       delete session.locked;
@@ -134,7 +148,11 @@ export class Reader {
     return changes;
   }
 
-  /** Opens a row and notes it in the cursor's state. */
+  /**
+   * Opens a row and notes it in the cursor's state.
+   *
+   * @returns {Promise<Change>}
+   */
   async #change(state, row) {
     const session = (state.sessions[row.session_id] ??= { epochs: {} });
     const order = new EpochOrder(session.epochs);
@@ -162,7 +180,11 @@ export class Reader {
     }
   }
 
-  /** One bad row does not hide the others; a server that does not answer is an error. */
+  /**
+   * One bad row does not hide the others; a server that does not answer is an error.
+   *
+   * @returns {Promise<{ content?: string, problem?: string }>}
+   */
   async #opened(row, order) {
     try {
       return { content: await this.#content(row, order) };

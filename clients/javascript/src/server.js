@@ -19,6 +19,30 @@ const MESSAGE = "session_id,number:sequence_number::text,content_encrypted,conte
  * @property {string} [change] its place in the change feed
  */
 
+/**
+ * A row of `agent_coding_sessions`.
+ *
+ * @typedef {object} SessionRow
+ * @property {string} id
+ * @property {string | null} title
+ * @property {string} status
+ * @property {string} device_id
+ * @property {string | null} working_directory
+ * @property {string | null} current_branch
+ * @property {string} last_heartbeat_at
+ */
+
+/**
+ * A row of `devices`.
+ *
+ * @typedef {object} DeviceRow
+ * @property {string} id
+ * @property {string} name
+ * @property {string} device_type
+ * @property {string | null} public_key
+ * @property {boolean} is_active
+ */
+
 export class Server {
   #supabase;
 

@@ -27,6 +27,7 @@ export class Trust {
   constructor({ server, device, list, onPin, now }) {
     this.#server = server;
     this.#device = device;
+    /** @type {import("./device-list.js").DeviceList} */
     this.list = list;
     this.#onPin = onPin;
     this.#now = now;

@@ -43,9 +43,19 @@ impl Harness {
     }
 
     pub(super) fn tests_in_javascript(&mut self) -> Result<(), Failure> {
+        succeed("the tests of clients/javascript", &mut self.node_tests("test/"))
+    }
+
+    /// Pairing, the change feed and a lying server.
+    pub(super) fn javascript_as_a_device(&mut self) -> Result<(), Failure> {
+        let mut node = self.node_tests("test-server/");
+        succeed("the tests of clients/javascript with a server", node.env("LEVI_SERVER", &self.lite()?.line))
+    }
+
+    fn node_tests(&self, folder: &str) -> Command {
         let mut node = Command::new(self.programs.node);
-        node.args(["--test", "--test-reporter=dot", "test/"]).current_dir(root().join("clients/javascript"));
-        succeed("the tests of clients/javascript", &mut node)
+        node.args(["--test", "--test-reporter=dot", folder]).current_dir(root().join("clients/javascript"));
+        node
     }
 
     pub(super) fn tests_in_python(&mut self) -> Result<(), Failure> {
