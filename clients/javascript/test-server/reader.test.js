@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { Follower, Reader, pair } from "../src/index.js";
 import { signEntry } from "../src/entry.js";
-import { owner } from "../test/scene.js";
-import { OldDevice, evil, eventually, rows, signUp } from "./old-device.js";
+import { owner } from "../testing/scene.js";
+import { OldDevice, evil, eventually, rows, signUp } from "../testing/old-device.js";
 
 let user, old, device, pin;
 

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { fromBase64, toBase64 } from "../src/bytes.js";
 import { LeviError } from "../src/error.js";
-import { FILES, rowsOfTheList } from "./checks.js";
+import { FILES, rowsOfTheList } from "../testing/checks.js";
 
 const directory = new URL("../../../docs/vectors/", import.meta.url);
 const files = readdirSync(fileURLToPath(directory)).filter((name) => name.endsWith(".json"));

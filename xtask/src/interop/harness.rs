@@ -130,7 +130,7 @@ impl Harness {
         let (node, python) = (self.programs.node, self.programs.python);
         let participants = json!([
             { "name": "Levi", "trust": [programs::as_tested("trust_exchange")?] },
-            { "name": "JavaScript", "trust": [node, clients.join("javascript/test/exchange.mjs")] },
+            { "name": "JavaScript", "trust": [node, clients.join("javascript/testing/exchange.mjs")] },
             { "name": "Python", "trust": [python, "-m", "tests.exchange"], "cwd": clients.join("python"),
               "env": { "PYTHONPATH": self.python_packages() } },
         ]);

@@ -11,7 +11,7 @@ import { epochMessageKey, sealMessageV2 } from "../src/message-v2.js";
 import { newPairingCode, pairingKeys, parsePairingCode } from "../src/pairing-code.js";
 import { openRequest, sealAnswer } from "../src/pairing.js";
 import { newSecret, parseSecret } from "../src/session-secret.js";
-import { Scene } from "../test/scene.js";
+import { Scene } from "./scene.js";
 
 /** The line that interop/lite.mjs prints. */
 export const server = JSON.parse(process.env.LEVI_SERVER ?? "null");
