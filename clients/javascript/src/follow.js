@@ -1,5 +1,5 @@
 // The change feed as it grows: pages through what is there, then waits. It polls after a second while changes come, and
-// then more and more seldom, up to every half minute. `wake` cuts a wait short.
+// then more and more seldom, up to every half minute unless the caller says otherwise. `wake` cuts a wait short.
 
 const FIRST_MS = 1_000;
 const LONGEST_MS = 30_000;
@@ -8,6 +8,7 @@ export class Follower {
   #reader;
   #cursor;
   #signal;
+  #longestMs;
   #wake = () => {};
   #woken = false;
 
@@ -16,13 +17,15 @@ export class Follower {
    * @param {object} [options]
    * @param {string} [options.cursor] undefined begins at the oldest message
    * @param {AbortSignal} [options.signal] ends it
+   * @param {number} [options.longestMs] the longest wait between two polls, at least a second
    * @param {(error: unknown) => unknown} [options.onError] hears of each poll that failed, and may throw to end
    * @param {() => unknown} [options.onPoll] hears of each poll that succeeded
    */
-  constructor(reader, { cursor, signal, onError = () => {}, onPoll = () => {} } = {}) {
+  constructor(reader, { cursor, signal, longestMs = LONGEST_MS, onError = () => {}, onPoll = () => {} } = {}) {
     this.#reader = reader;
     this.#cursor = cursor;
     this.#signal = signal;
+    this.#longestMs = Math.max(longestMs, FIRST_MS);
     this.onError = onError;
     this.onPoll = onPoll;
   }
@@ -49,7 +52,7 @@ export class Follower {
       }
       if (page?.more) continue;
       await this.#wait(delay);
-      delay = Math.min(delay * 2, LONGEST_MS);
+      delay = Math.min(delay * 2, this.#longestMs);
     }
   }
 

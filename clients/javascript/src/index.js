@@ -13,6 +13,6 @@ export { checkKeyring, openKeyring, sealKeyring } from "./keyring.js";
 export { newPairingCode, pairingKeys, parsePairingCode } from "./pairing-code.js";
 export { Join, openRequest, sealAnswer } from "./pairing.js";
 export { formatRecoveryKey, parseRecoveryKey, recoveryKeys } from "./recovery-key.js";
-export { pair } from "./pair.js";
+export { pair, register } from "./pair.js";
 export { Reader } from "./reader.js";
 export { Follower } from "./follow.js";

@@ -38,6 +38,25 @@ export async function pair({ supabase, userId, code, name, deviceType = "web", o
   return { device, pin: { genesis: list.genesis, rows: list.rows } };
 }
 
+/**
+ * Registers this device without a device list: every row of `devices` is believed. Sessions are shared with it from now
+ * on, and earlier ones by `levi share`.
+ *
+ * @param {object} options
+ * @param {import("@supabase/supabase-js").SupabaseClient} options.supabase signed in
+ * @param {string} options.userId
+ * @param {string} options.name of this device, for people
+ * @param {string} [options.deviceType]
+ * @returns {Promise<{ device: import("./reader.js").Device, pin?: undefined }>} to be stored
+ */
+export async function register({ supabase, userId, name, deviceType = "web" }) {
+  checkName(name);
+  const device = { id: crypto.randomUUID(), keys: newKeys() };
+  const { envelope } = await publicKeysOf(device.keys);
+  await new Server(supabase, userId).registerDevice({ id: device.id, name, deviceType, publicKey: envelope });
+  return { device };
+}
+
 async function pairingOf(server, id) {
   const pairing = await server.pairing(id);
   if (!pairing) throw new LeviError("refused", "the other device did not add this one; show a new code");

@@ -1,6 +1,6 @@
 // Reads what the user's other devices wrote: the change feed over all sessions, or one session in order.
 
-import { cursorText, parseCursor } from "./cursor.js";
+import { beginning, cursorText, parseCursor } from "./cursor.js";
 import { EpochOrder } from "./epoch-order.js";
 import { LeviError } from "./error.js";
 import { openMessage } from "./message.js";
@@ -113,6 +113,13 @@ export class Reader {
       state.after = row.change;
     }
     return { changes, cursor: cursorText(state), more: rows.length > 0 };
+  }
+
+  /** The cursor behind everything that is there now: `changes` then tells what is new from here on. */
+  async latest() {
+    const state = beginning(this.#server.userId);
+    state.after = await this.#server.lastChange();
+    return cursorText(state);
   }
 
   /** The rows of the sessions whose key has come. One request tells, whatever their number up to 50. */

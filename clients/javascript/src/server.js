@@ -147,6 +147,13 @@ export class Server {
     return page;
   }
 
+  /** The last place in the change feed; "0" before the first. */
+  async lastChange() {
+    const query = this.#mine("agent_coding_session_messages", "change:change_id::text");
+    const [last] = await rows(query.order("change_id", { ascending: false }).limit(1));
+    return last?.change ?? "0";
+  }
+
   /** @returns {Promise<MessageRow[]>} */
   async messages(sessionId, after, limit = PAGE) {
     const query = this.#supabase.from("agent_coding_session_messages").select(MESSAGE).eq("session_id", sessionId);

@@ -105,11 +105,11 @@ export class OldDevice {
   }
 
   /** Begins a session, shared with the active members or with nobody yet. */
-  async session({ shared = true } = {}) {
+  async session({ shared = true, title = "A session" } = {}) {
     const [id, repository_id] = [crypto.randomUUID(), crypto.randomUUID()];
     const device_id = this.id;
     await this.insert("repositories", { id: repository_id, device_id, name: "r", local_path: `/${repository_id}` });
-    await this.insert("agent_coding_sessions", { id, device_id, repository_id, title: "A session" });
+    await this.insert("agent_coding_sessions", { id, device_id, repository_id, title });
     const session = { id, secret: newSecret() };
     if (shared) await this.share(session);
     return session;

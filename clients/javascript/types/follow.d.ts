@@ -4,12 +4,14 @@ export class Follower {
      * @param {object} [options]
      * @param {string} [options.cursor] undefined begins at the oldest message
      * @param {AbortSignal} [options.signal] ends it
+     * @param {number} [options.longestMs] the longest wait between two polls, at least a second
      * @param {(error: unknown) => unknown} [options.onError] hears of each poll that failed, and may throw to end
      * @param {() => unknown} [options.onPoll] hears of each poll that succeeded
      */
-    constructor(reader: import("./reader.js").Reader, { cursor, signal, onError, onPoll }?: {
+    constructor(reader: import("./reader.js").Reader, { cursor, signal, longestMs, onError, onPoll }?: {
         cursor?: string;
         signal?: AbortSignal;
+        longestMs?: number;
         onError?: (error: unknown) => unknown;
         onPoll?: () => unknown;
     });

@@ -1,6 +1,5 @@
 export { LeviError } from "./error.js";
 export { fingerprint } from "./member.js";
-export { pair } from "./pair.js";
 export { Reader } from "./reader.js";
 export { Follower } from "./follow.js";
 export { formatSecret, newSecret, parseSecret } from "./session-secret.js";
@@ -14,3 +13,4 @@ export { checkKeyring, openKeyring, sealKeyring } from "./keyring.js";
 export { newPairingCode, pairingKeys, parsePairingCode } from "./pairing-code.js";
 export { Join, openRequest, sealAnswer } from "./pairing.js";
 export { formatRecoveryKey, parseRecoveryKey, recoveryKeys } from "./recovery-key.js";
+export { pair, register } from "./pair.js";

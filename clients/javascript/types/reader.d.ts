@@ -70,6 +70,8 @@ export class Reader {
         cursor: string;
         more: boolean;
     }>;
+    /** The cursor behind everything that is there now: `changes` then tells what is new from here on. */
+    latest(): Promise<string>;
     /**
      * The messages of one session in order, after a sequence number. Throws where the session's key is missing.
      *

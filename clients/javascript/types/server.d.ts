@@ -75,6 +75,8 @@ export class Server {
         sessionId?: string;
         until?: string;
     }): Promise<MessageRow[]>;
+    /** The last place in the change feed; "0" before the first. */
+    lastChange(): Promise<any>;
     /** @returns {Promise<MessageRow[]>} */
     messages(sessionId: any, after: any, limit?: number): Promise<MessageRow[]>;
     #private;

@@ -139,6 +139,24 @@ impl Harness {
         succeed("trust.mjs", Command::new(node).arg(root().join("interop/trust.mjs")).arg(list))
     }
 
+    /// The viewer in a headless Chromium. With `--write` its screenshots become those of the docs.
+    pub(super) fn viewer(&mut self) -> Result<(), Failure> {
+        let folder = self.folder.join("viewer");
+        let mut node = Command::new(self.programs.node);
+        node.arg(root().join("interop/browser.mjs"))
+            .arg(programs::levi()?)
+            .arg(&folder)
+            .arg(self.programs.chromium);
+        run("browser.mjs", node.stdin(self.ready()?))?;
+        if self.record == Record::Write {
+            for name in ["viewer-light.png", "viewer-dark.png"] {
+                let to = root().join("docs/images").join(name);
+                fs::copy(folder.join(name), &to).map_err(Failure::io(to.display().to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// `levi login`, `doctor --server`, `sync` and `pull`, as a person types them.
     pub(super) fn command(&mut self) -> Result<(), Failure> {
         self.command_in("whole")

@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     Step { name: "contract: Supabase Lite", run: Harness::contract_of_lite },
     Step { name: "round trips between the programs", run: Harness::round_trips },
     Step { name: "the JavaScript package as a new device", run: Harness::javascript_as_a_device },
+    Step { name: "the viewer in a browser", run: Harness::viewer },
     Step { name: "levi login, doctor, sync, pull", run: Harness::command },
     Step { name: "stop Supabase Lite", run: Harness::stop_lite },
     Step { name: "what the migrations left in the database", run: Harness::schema },
