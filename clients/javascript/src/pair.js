@@ -30,12 +30,22 @@ export async function pair({ supabase, userId, code, name, deviceType = "web", o
   const member = { id: device.id, type: "device", name, keys: await publicKeysOf(device.keys) };
   const join = await Join.begin(userId, code, member);
   await server.registerDevice({ id: device.id, name, deviceType, publicKey: member.keys.envelope });
-  await server.requestPairing(join.rowId, join.request());
-  await onRequested(await fingerprint(member));
+  try {
+    await server.requestPairing(join.rowId, join.request());
+    await onRequested(await fingerprint(member));
+    const list = await finished(server, join, device.keys, signal);
+    return { device, pin: { genesis: list.genesis, rows: list.rows } };
+  } catch (error) {
+    await server.deactivateDevice(device.id).catch(() => {}); // Why pairing failed is worth more.
+    throw error;
+  }
+}
+
+/** The list with this device on it, once the other device has answered and added it. */
+async function finished(server, join, keys, signal) {
   const answer = join.openAnswer(await until(signal, async () => (await pairingOf(server, join.rowId)).answer));
-  await server.cosignPairing(join.rowId, await join.cosign(answer, await server.listRows(), device.keys));
-  const list = await until(signal, async () => added(join, answer, await server.listRows()));
-  return { device, pin: { genesis: list.genesis, rows: list.rows } };
+  await server.cosignPairing(join.rowId, await join.cosign(answer, await server.listRows(), keys));
+  return until(signal, async () => added(join, answer, await server.listRows()));
 }
 
 /**

@@ -7,7 +7,7 @@ import { openMessage } from "./message.js";
 import { epochMessageKey, isVersion2, openMessageV2, parseNonce } from "./message-v2.js";
 import { Server } from "./server.js";
 import { SessionKeys } from "./session-keys.js";
-import { Trust } from "./trust.js";
+import { Trust, TrustError } from "./trust.js";
 
 /** Problems that end when a key comes, and not before. */
 const MISSING_KEY = new Set(["no-envelope", "no-epoch"]);
@@ -37,6 +37,8 @@ export class Reader {
   #device;
   #trust;
   #keys;
+  /** By session and epoch, because deriving one costs more than opening a short message. */
+  #epochKeys = new Map();
 
   /**
    * @param {Server} server
@@ -58,10 +60,11 @@ export class Reader {
    * @param {import("./trust.js").Pin} [options.pin] of the signed device list. Without one every row of `devices` is
    *   believed, so that who holds a token of the user can pass for a device.
    * @param {(pin: import("./trust.js").Pin) => unknown} [options.onPin] stores a list that has gone on
+   * @param {() => number} [options.now] milliseconds, for tests
    */
-  static async open({ supabase, userId, device, pin, onPin }) {
+  static async open({ supabase, userId, device, pin, onPin, now }) {
     const server = new Server(supabase, userId);
-    const trust = pin && (await Trust.restore({ server, device, pin, onPin }));
+    const trust = pin && (await Trust.restore({ server, device, pin, onPin, now }));
     return new Reader(server, device, trust);
   }
 
@@ -188,7 +191,7 @@ export class Reader {
   }
 
   /**
-   * One bad row does not hide the others; a server that does not answer is an error.
+   * One bad row does not hide the others. That the server does not answer, or shows another list, is no bad row.
    *
    * @returns {Promise<{ content?: string, problem?: string }>}
    */
@@ -196,7 +199,7 @@ export class Reader {
     try {
       return { content: await this.#content(row, order) };
     } catch (error) {
-      if (error instanceof LeviError) return { problem: error.code };
+      if (error instanceof LeviError && !(error instanceof TrustError)) return { problem: error.code };
       throw error;
     }
   }
@@ -212,7 +215,10 @@ export class Reader {
 
   async #openV2(key, epoch, row) {
     if (!this.#trust) throw new LeviError("no-epoch", "reading the message needs the signed device list; pair this device");
-    const epochKey = await epochMessageKey(key, row.session_id, epoch, await this.#trust.epochSecret(epoch));
+    const secret = await this.#trust.epochSecret(epoch);
+    const place = `${row.session_id} ${epoch}`;
+    const epochKey = this.#epochKeys.get(place) ?? (await epochMessageKey(key, row.session_id, epoch, secret));
+    this.#epochKeys.set(place, epochKey);
     return openMessageV2(epochKey, row.session_id, row.number, row);
   }
 }

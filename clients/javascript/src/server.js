@@ -76,6 +76,11 @@ export class Server {
     return rows(this.#supabase.from("devices").insert(row));
   }
 
+  /** Sessions are no longer shared with the device. */
+  deactivateDevice(id) {
+    return rows(this.#supabase.from("devices").update({ is_active: false }).eq("id", id));
+  }
+
   requestPairing(id, request) {
     return rows(this.#supabase.from("levi_pairings").insert({ user_id: this.userId, id, request }));
   }

@@ -6,6 +6,11 @@ import { openKeyring } from "./keyring.js";
 
 /** How long a list that was fetched is taken for current, in milliseconds. */
 const FRESH_MS = 60_000;
+/** The same where a message names an epoch that the list does not have yet. */
+const URGENT_MS = 5_000;
+
+/** The list as a whole is not as it must be. Nothing is delivered until it is. */
+export class TrustError extends LeviError {}
 
 /**
  * What a device stores to notice a list that was cut short or rewritten. Not secret, but nobody else may change it.
@@ -50,9 +55,17 @@ export class Trust {
     return { genesis: this.list.genesis, rows: this.list.rows };
   }
 
-  /** Fetches the list, at most once a minute. Throws `forked`, `rolled-back`, `unknown-kind` or `removed`. */
-  async refresh() {
-    if (this.#now() - this.#fetchedAt >= FRESH_MS) await this.#fetch();
+  /**
+   * Fetches the list, at most once a minute. Throws a TrustError such as `forked`, `rolled-back`, `unknown-kind`,
+   * `removed` or `no-keyring`.
+   */
+  async refresh(freshMs = FRESH_MS) {
+    if (this.#now() - this.#fetchedAt < freshMs) return;
+    try {
+      await this.#fetch();
+    } catch (error) {
+      throw error instanceof LeviError ? new TrustError(error.code, error.message) : error;
+    }
   }
 
   async #fetch() {
@@ -69,16 +82,18 @@ export class Trust {
   async #openKeyring() {
     const row = await this.#server.keyring(this.#device.id);
     check(row, "no-keyring", "the server has no keyring for this device");
+    // Who begins an epoch writes the keyrings after the entry. Until then the earlier epochs go on.
+    if (row.epoch < this.list.epoch && this.#keyring.length > 0) return;
     this.#keyring = await openKeyring(row, this.list, this.#device.id, this.#device.keys);
   }
 
   /**
-   * The secret of an epoch. A later one than is known makes this look for it, at most once a minute.
+   * The secret of an epoch. A later one than is known makes this look for it, at most every five seconds.
    *
    * @param {number} epoch
    */
   async epochSecret(epoch) {
-    if (epoch > this.list.epoch) await this.refresh();
+    if (epoch > this.#keyring.length) await this.refresh(URGENT_MS);
     const secret = this.#keyring[epoch - 1];
     if (!secret) throw new LeviError("no-epoch", "this device does not have the secret of the message's epoch");
     return secret;

@@ -153,24 +153,47 @@ test("another list than the pinned one is a fork", async () => {
 
 test("a removed device reads what was written before, and nothing after", async () => {
   const removed = await paired("lost phone");
-  const reader = await open({ ...removed });
+  let now = 0;
+  const reader = await open({ ...removed, now: () => now });
   const session = await old.session();
   await old.write(session, 0, "before");
   const { cursor } = await all(reader);
   await old.remove(removed.device.id);
   await old.write(session, 1, "after");
-  // The list is fetched once a minute. Before that, its keyring does not have the new epoch.
+  // Until it looks at the list again, its keyring does not have the new epoch.
   assert.deepEqual(brief(await all(reader, cursor)), [["1", "no-epoch", "new"]]);
-  await assert.rejects((await open({ ...removed })).changes(cursor), { code: "removed" });
+  now += 5_000;
+  await assert.rejects(reader.changes(cursor), { code: "removed" });
+  now += 60_000;
+  await assert.rejects(reader.changes(cursor), { code: "removed" });
+  await assert.rejects((await open(removed)).changes(cursor), { code: "removed" });
   // The others read it.
   assert.ok((await all(await open())).changes.some(({ content }) => content === "after"));
+});
+
+test("a new epoch is found when a message names it, and waited for while its keyring is not there", async () => {
+  let now = 0;
+  const reader = await open({ now: () => now });
+  const { cursor } = await all(reader);
+  const session = await old.session();
+  const leaving = await paired("another phone");
+  await old.remove(leaving.device.id, { keyrings: false });
+  await old.write(session, 0, "in the new epoch");
+  now += 5_000;
+  const locked = await all(reader, cursor);
+  assert.deepEqual(brief(locked), [["0", "no-epoch", "new"]]);
+  await old.keyrings();
+  now += 5_000;
+  assert.deepEqual(brief(await all(reader, locked.cursor)), [["0", "in the new epoch", "unlocked"]]);
 });
 
 test("a code that nobody shows, and one that is mistyped, add nothing", async () => {
   await assert.rejects(pair({ ...user, code: "0000-0000-0000-0000-0001", name: "x" }), { code: "checksum" });
   const { code } = old.invite();
   const signal = AbortSignal.timeout(1500);
-  await assert.rejects(pair({ ...user, code, name: "x", signal }), { name: "TimeoutError" });
+  await assert.rejects(pair({ ...user, code, name: "gave up", signal }), { name: "TimeoutError" });
+  const [left] = await rows(user.supabase.from("devices").select("is_active").eq("name", "gave up"));
+  assert.equal(left.is_active, false);
 });
 
 test("without a list the sender's key is the server's word", async () => {

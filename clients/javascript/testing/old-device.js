@@ -71,9 +71,13 @@ export class OldDevice {
   }
 
   /** The last entry, and everybody's keyring. */
-  async publish() {
-    const { list, keyring, rows: entries, userId: user_id } = this.#scene;
-    await this.insert("levi_device_list", entries.at(-1));
+  async publish({ keyrings = true } = {}) {
+    await this.insert("levi_device_list", this.#scene.rows.at(-1));
+    if (keyrings) await this.keyrings();
+  }
+
+  async keyrings() {
+    const { list, keyring, userId: user_id } = this.#scene;
     for (const { id } of list.active) {
       const row = { user_id, member_id: id, ...(await sealKeyring(keyring, list, id)) };
       await rows(this.#supabase.from("levi_keyrings").upsert(row, { onConflict: "user_id,member_id" }));
@@ -137,9 +141,9 @@ export class OldDevice {
     await rows(this.#supabase.from("agent_coding_session_messages").upsert(row, { onConflict }));
   }
 
-  async remove(id) {
+  async remove(id, options) {
     await this.#scene.remove({ id });
-    await this.publish();
+    await this.publish(options);
   }
 }
 

@@ -25,13 +25,15 @@ export class Reader {
      * @param {import("./trust.js").Pin} [options.pin] of the signed device list. Without one every row of `devices` is
      *   believed, so that who holds a token of the user can pass for a device.
      * @param {(pin: import("./trust.js").Pin) => unknown} [options.onPin] stores a list that has gone on
+     * @param {() => number} [options.now] milliseconds, for tests
      */
-    static open({ supabase, userId, device, pin, onPin }: {
+    static open({ supabase, userId, device, pin, onPin, now }: {
         supabase: import("@supabase/supabase-js").SupabaseClient;
         userId: string;
         device: Device;
         pin?: import("./trust.js").Pin;
         onPin?: (pin: import("./trust.js").Pin) => unknown;
+        now?: () => number;
     }): Promise<Reader>;
     /**
      * @param {Server} server

@@ -47,6 +47,8 @@ export class Server {
         deviceType: any;
         publicKey: any;
     }): Promise<any>;
+    /** Sessions are no longer shared with the device. */
+    deactivateDevice(id: any): Promise<any>;
     requestPairing(id: any, request: any): Promise<any>;
     /** @returns {Promise<{ answer: string | null } | null>} */
     pairing(id: any): Promise<{

@@ -1,3 +1,6 @@
+/** The list as a whole is not as it must be. Nothing is delivered until it is. */
+export class TrustError extends LeviError {
+}
 /**
  * What a device stores to notice a list that was cut short or rewritten. Not secret, but nobody else may change it.
  *
@@ -34,10 +37,13 @@ export class Trust {
         genesis: string;
         rows: import("./entry.js").ListRow[];
     };
-    /** Fetches the list, at most once a minute. Throws `forked`, `rolled-back`, `unknown-kind` or `removed`. */
-    refresh(): Promise<void>;
     /**
-     * The secret of an epoch. A later one than is known makes this look for it, at most once a minute.
+     * Fetches the list, at most once a minute. Throws a TrustError such as `forked`, `rolled-back`, `unknown-kind`,
+     * `removed` or `no-keyring`.
+     */
+    refresh(freshMs?: number): Promise<void>;
+    /**
+     * The secret of an epoch. A later one than is known makes this look for it, at most every five seconds.
      *
      * @param {number} epoch
      */
@@ -56,3 +62,4 @@ export type Pin = {
      */
     rows: import("./entry.js").ListRow[];
 };
+import { LeviError } from "./error.js";
