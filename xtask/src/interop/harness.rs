@@ -47,9 +47,11 @@ impl Harness {
     }
 
     /// Pairing, the change feed and a lying server.
-    pub(super) fn javascript_as_a_device(&mut self) -> Result<(), Failure> {
+    pub(super) fn clients_as_devices(&mut self) -> Result<(), Failure> {
         let mut node = self.node_tests("test-server/");
-        succeed("the tests of clients/javascript with a server", node.env("LEVI_SERVER", &self.lite()?.line))
+        node.env("LEVI_SERVER", &self.lite()?.line);
+        node.env("LEVI_PYTHON", self.programs.python).env("PYTHONPATH", self.python_packages());
+        succeed("the tests of clients with a server", &mut node)
     }
 
     fn node_tests(&self, folder: &str) -> Command {

@@ -30,7 +30,7 @@ const STEPS: &[Step] = &[
     Step { name: "start Supabase Lite, migrations applied twice", run: Harness::start_lite },
     Step { name: "contract: Supabase Lite", run: Harness::contract_of_lite },
     Step { name: "round trips between the programs", run: Harness::round_trips },
-    Step { name: "the JavaScript package as a new device", run: Harness::javascript_as_a_device },
+    Step { name: "the clients as new devices", run: Harness::clients_as_devices },
     Step { name: "the viewer in a browser", run: Harness::viewer },
     Step { name: "levi login, doctor, sync, pull", run: Harness::command },
     Step { name: "stop Supabase Lite", run: Harness::stop_lite },
