@@ -7,7 +7,8 @@
 //! nonce      message || the first 16 bytes of HMAC-SHA256(nonce_key, 0x01 || named || message || content)
 //! ```
 //!
-//! The same text of the same message, sealed again by the same writer, gives the same row; another text gives another
+//! `key` is the session's, in version 2 too, and `content` is what is encrypted: in version 2 with its length before it and
+//! its padding. The same text of the same message, sealed again by the same writer, gives the same row; another text gives another
 //! nonce. So a writer that finds a row in its place knows from the nonce alone whether that is its own text, an earlier
 //! text of its own message, or another writer's. Who does not have the session's key learns nothing from a nonce but
 //! that two rows are versions of one message.
@@ -47,14 +48,14 @@ pub(crate) fn derive(
     key: &MessageKey,
     position: MessagePosition<'_>,
     author: Author<'_>,
-    content: &str,
+    content: &[u8],
 ) -> [u8; NONCE_BYTES] {
     let key = Key::new(HMAC_SHA256, sign(&Key::new(HMAC_SHA256, key.expose()), b"levi/nonce/v1").as_ref());
     let message = name(&key, &[0], position, author).sign();
     let message = &message.as_ref()[..MESSAGE_BYTES];
     let mut context = name(&key, &[1], position, author);
     context.update(message);
-    context.update(content.as_bytes());
+    context.update(content);
     let content: Tag = context.sign();
     let mut nonce = [0; NONCE_BYTES];
     nonce[..MESSAGE_BYTES].copy_from_slice(message);
