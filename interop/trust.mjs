@@ -8,7 +8,7 @@
 //
 //   write   {"reader": {"id", "keys"}, "session_id", "contents"}
 //           -> {"user_id", "genesis", "rows", "keyring", "session_id", "session_secret", "messages", "list"}
-//   read    that, with "reader", again and again   -> {"contents", "list"}, or {"refused": why}
+//   read    that, with "reader", again and again   -> {"contents", "late", "list"}, or {"refused": why}
 //   invite  (nothing)                              -> {"user_id", "code", "id"}
 //           {"id", "request", "fingerprint"}       -> {"answer", "rows", "fingerprint"}
 //           {"cosignature"}                        -> {"rows", "keyring", "secret", "list"}
@@ -16,7 +16,7 @@
 //           {"answer", "rows", "fingerprint"}      -> {"cosignature"}
 //           {"rows", "keyring", "secret", "list"}  -> {"secret", "list"}
 //
-// "rows", "keyring" and "messages" are rows of the tables; "list" is as in docs/vectors/device-list.json; "keys" are the
+// Every second message is padded and late, the others are neither. "rows", "keyring" and "messages" are rows of the tables; "list" is as in docs/vectors/device-list.json; "keys" are the
 // seeds of the three keys of a member, "secret" is that of the current epoch, all in base64.
 
 import assert from "node:assert/strict";
@@ -53,7 +53,7 @@ async function handOver(writer, reader) {
   try {
     const scene = await writing.answer({ reader: device, session_id: randomUUID(), contents });
     const found = await reading.answer({ ...scene, reader: device });
-    assert.deepEqual(found, { contents, list: scene.list });
+    assert.deepEqual(found, { contents, late: contents.map((_, index) => index % 2 === 1), list: scene.list });
     assert.equal(found.list.epoch, 4);
     for (const [what, changed] of changes({ ...scene, reader: device })) {
       assert.ok((await reading.answer(changed)).refused, `a change in ${what} was not noticed`);

@@ -57,12 +57,12 @@ def opened(device: Device, key: bytes, session_id: str, row: dict, order: EpochO
     if device.has_list:
         order.check(epoch, number)
     if epoch == 0:
-        content = open_message(key, session_id, number, row)
-    else:
-        epoch_key = epoch_message_key(key, session_id, epoch, device.epoch_secret(epoch))
-        content = open_message_v2(epoch_key, session_id, number, row)
-    order.note(epoch, number)
-    return content
+        return open_message(key, session_id, number, row)
+    epoch_key = epoch_message_key(key, session_id, epoch, device.epoch_secret(epoch))
+    message = open_message_v2(epoch_key, session_id, number, row)
+    if not message.is_late:
+        order.note(epoch, number)
+    return message.content
 
 
 def session_key(account: Account, device: Device, session: dict) -> bytes:

@@ -3,7 +3,10 @@
 
 import { check } from "./error.js";
 
-/** What was read of one session: by epoch the lowest sequence number. Version 1 is epoch 0. Plain data. */
+/**
+ * Where the epochs of one session begin: by epoch the lowest sequence number. Version 1 is epoch 0, and begins nothing;
+ * nor does a late message, because those with higher numbers may rightly be older. Plain data.
+ */
 export class EpochOrder {
   /** @param {Record<string, string>} [lowest] */
   constructor(lowest = {}) {
@@ -11,7 +14,7 @@ export class EpochOrder {
   }
 
   /**
-   * Throws `stale-epoch` where a message before this one has a newer epoch.
+   * Throws `stale-epoch` where a newer epoch begins before the message.
    *
    * @param {number} epoch
    * @param {string} number
@@ -23,8 +26,15 @@ export class EpochOrder {
     check(!newer, "stale-epoch", "an earlier message of the session has a newer epoch; a removed device may have written this");
   }
 
-  /** A message that was opened. */
-  note(epoch, number) {
+  /**
+   * A message that was opened.
+   *
+   * @param {number} epoch
+   * @param {string} number
+   * @param {import("./message-v2.js").Order} order
+   */
+  note(epoch, number, order) {
+    if (epoch === 0 || order === "late") return;
     const lowest = this.lowest[epoch];
     if (lowest === undefined || BigInt(number) < BigInt(lowest)) this.lowest[epoch] = number;
   }

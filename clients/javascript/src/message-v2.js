@@ -8,6 +8,8 @@ import { KEY_BYTES, NONCE_BYTES, hkdf, open, randomBytes, seal } from "./primiti
 
 const PREFIX = "v2:";
 const LENGTH_BYTES = 4;
+/** Set in the number before the content of a late message. */
+const LATE = 0x80000000;
 
 /** Whether a row is of version 2. Everything else is version 1. */
 export const isVersion2 = (contentNonce) => contentNonce.startsWith(PREFIX);
@@ -38,6 +40,12 @@ export async function epochMessageKey(sessionKey, sessionId, epoch, epochSecret)
   return { epoch, key: await hkdf(epochSecret, sessionKey, info, KEY_BYTES) };
 }
 
+/**
+ * "late": the writer sealed a higher number of the session before. It is an edit, or was written out of order.
+ *
+ * @typedef {"rising" | "late"} Order
+ */
+
 const place = (sessionId, sequenceNumber, epoch) =>
   concat(utf8("levi/message/v2"), lp(sessionId), i64(sequenceNumber), u32(epoch));
 
@@ -46,14 +54,14 @@ const place = (sessionId, sequenceNumber, epoch) =>
  * @param {string} sessionId
  * @param {string | number | bigint} sequenceNumber
  * @param {string} content
- * @param {{ padding?: "none" | "padme", nonce?: Uint8Array }} [options]
+ * @param {{ padding?: "none" | "padme", order?: Order, nonce?: Uint8Array }} [options]
  */
 export function sealMessageV2(epochKey, sessionId, sequenceNumber, content, options = {}) {
-  const { padding = "none", nonce = randomBytes(NONCE_BYTES) } = options;
+  const { padding = "none", order = "rising", nonce = randomBytes(NONCE_BYTES) } = options;
   const text = utf8(content);
   const length = LENGTH_BYTES + text.length;
   const zeros = new Uint8Array((padding === "padme" ? padme(length) : length) - length);
-  const plain = concat(u32(text.length), text, zeros);
+  const plain = concat(u32(order === "late" ? text.length + LATE : text.length), text, zeros);
   const sealed = seal(epochKey.key, nonce, place(sessionId, sequenceNumber, epochKey.epoch), plain);
   return { content_encrypted: toBase64(sealed), content_nonce: `${PREFIX}${epochKey.epoch}:${toBase64(nonce)}` };
 }
@@ -63,19 +71,17 @@ export function sealMessageV2(epochKey, sessionId, sequenceNumber, content, opti
  * @param {string} sessionId
  * @param {string | number | bigint} sequenceNumber
  * @param {{ content_encrypted: string, content_nonce: string }} row
+ * @returns {{ content: string, order: Order }}
  */
 export function openMessageV2(epochKey, sessionId, sequenceNumber, row) {
   const { epoch, nonce } = parseNonce(row.content_nonce);
   check(epoch === epochKey.epoch, "forged", "the key is of another epoch");
   const plain = open(epochKey.key, nonce, place(sessionId, sequenceNumber, epoch), fromBase64(row.content_encrypted));
-  return contentText(withoutPadding(plain));
-}
-
-function withoutPadding(plain) {
   check(plain.length >= LENGTH_BYTES, "bad-padding", "no length inside");
-  const end = LENGTH_BYTES + new DataView(plain.buffer, plain.byteOffset).getUint32(0);
+  const number = new DataView(plain.buffer, plain.byteOffset).getUint32(0);
+  const end = LENGTH_BYTES + (number % LATE);
   check(end <= plain.length && isZero(plain.subarray(end)), "bad-padding", "the content is not followed by zeros only");
-  return plain.subarray(LENGTH_BYTES, end);
+  return { content: contentText(plain.subarray(LENGTH_BYTES, end)), order: number >= LATE ? "late" : "rising" };
 }
 
 /** Rounds up to a Padmé length (Nikitin et al., PURBs, 2019, section 4): at most 12 % more. */

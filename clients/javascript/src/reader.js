@@ -208,9 +208,10 @@ export class Reader {
     const epoch = isVersion2(row.content_nonce) ? parseNonce(row.content_nonce).epoch : 0;
     if (this.#trust) order.check(epoch, row.number);
     const key = await this.#keys.of(row.session_id);
-    const content = epoch === 0 ? openMessage(key, row.session_id, row.number, row) : await this.#openV2(key, epoch, row);
-    order.note(epoch, row.number);
-    return content;
+    if (epoch === 0) return openMessage(key, row.session_id, row.number, row);
+    const opened = await this.#openV2(key, epoch, row);
+    order.note(epoch, row.number, opened.order);
+    return opened.content;
   }
 
   async #openV2(key, epoch, row) {

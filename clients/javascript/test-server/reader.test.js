@@ -187,6 +187,22 @@ test("a new epoch is found when a message names it, and waited for while its key
   assert.deepEqual(brief(await all(reader, locked.cursor)), [["0", "in the new epoch", "unlocked"]]);
 });
 
+test("an edit in a newer epoch makes the messages after it no older", async () => {
+  const reader = await open();
+  const { cursor } = await all(reader);
+  const session = await old.session();
+  for (const number of [0, 1, 2]) await old.write(session, number, `text ${number}`, 1);
+  await old.write(session, 0, "edited", old.scene.list.epoch, "late");
+  await old.write(session, 1, "edited in the older epoch", 1);
+  const outcomes = Object.fromEntries(brief(await all(reader, cursor)).map(([number, outcome]) => [number, outcome]));
+  assert.deepEqual(outcomes, { 0: "edited", 1: "edited in the older epoch", 2: "text 2" });
+  await old.write(session, 3, "in the newer epoch");
+  await old.write(session, 4, "behind it", 1);
+  const found = [];
+  for await (const { content, problem } of (await open()).messages(session.id)) found.push(content ?? problem);
+  assert.deepEqual(found, ["edited", "edited in the older epoch", "text 2", "in the newer epoch", "stale-epoch"]);
+});
+
 test("a code that nobody shows, and one that is mistyped, add nothing", async () => {
   await assert.rejects(pair({ ...user, code: "0000-0000-0000-0000-0001", name: "x" }), { code: "checksum" });
   const { code } = old.invite();

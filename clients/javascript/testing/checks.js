@@ -75,10 +75,11 @@ function message(v) {
 async function messageV2(v) {
   const { epoch, nonce } = parseNonce(v.content_nonce);
   const key = await epochMessageKey(parseSecret(v.session_secret), v.session_id, epoch, fromBase64(v.epoch_secret));
-  const content = openMessageV2(key, v.session_id, v.sequence_number, v);
+  const { content, order } = openMessageV2(key, v.session_id, v.sequence_number, v);
   assert.equal(content, v.content);
+  assert.equal(order, v.order ?? "rising");
   if (!v.padding) return;
-  const sealed = sealMessageV2(key, v.session_id, v.sequence_number, content, { padding: v.padding, nonce });
+  const sealed = sealMessageV2(key, v.session_id, v.sequence_number, content, { padding: v.padding, order, nonce });
   assert.deepEqual(sealed, { content_encrypted: v.content_encrypted, content_nonce: v.content_nonce });
 }
 

@@ -49,8 +49,8 @@ async function write() {
   const messages = contents.map(async (content, index) => {
     const epoch = 1 + Math.floor((index * scene.list.epoch) / contents.length);
     const key = await epochMessageKey(parseSecret(session_secret), session_id, epoch, scene.keyring[epoch - 1]);
-    const padding = index % 2 === 0 ? "none" : "padme";
-    return { sequence_number: String(index), ...sealMessageV2(key, session_id, index, content, { padding }) };
+    const form = index % 2 === 0 ? { padding: "none", order: "rising" } : { padding: "padme", order: "late" };
+    return { sequence_number: String(index), ...sealMessageV2(key, session_id, index, content, form) };
   });
   send({
     user_id: scene.userId,
@@ -81,7 +81,9 @@ async function opened({ reader, user_id, genesis, rows, keyring, session_id, ses
     const key = await epochMessageKey(parseSecret(session_secret), session_id, epoch, secrets[epoch - 1]);
     return openMessageV2(key, session_id, row.sequence_number, row);
   });
-  return { contents: await Promise.all(contents), list: await described(list) };
+  const found = await Promise.all(contents);
+  const late = found.map(({ order }) => order === "late");
+  return { contents: found.map(({ content }) => content), late, list: await described(list) };
 }
 
 async function invite() {

@@ -130,12 +130,12 @@ export class OldDevice {
   }
 
   /** Writes a message; `epoch` 0 is version 1. */
-  async write({ id, secret }, number, content, epoch = this.#scene.list.epoch) {
+  async write({ id, secret }, number, content, epoch = this.#scene.list.epoch, order = "rising") {
     const key = parseSecret(secret);
     const sealed =
       epoch === 0
         ? sealMessage(key, id, number, content)
-        : sealMessageV2(await epochMessageKey(key, id, epoch, this.#scene.keyring[epoch - 1]), id, number, content);
+        : sealMessageV2(await epochMessageKey(key, id, epoch, this.#scene.keyring[epoch - 1]), id, number, content, { order });
     const row = { session_id: id, sequence_number: String(number), ...sealed };
     const onConflict = "session_id,sequence_number";
     await rows(this.#supabase.from("agent_coding_session_messages").upsert(row, { onConflict }));

@@ -24,13 +24,14 @@ export function epochMessageKey(sessionKey: Uint8Array, sessionId: string, epoch
  * @param {string} sessionId
  * @param {string | number | bigint} sequenceNumber
  * @param {string} content
- * @param {{ padding?: "none" | "padme", nonce?: Uint8Array }} [options]
+ * @param {{ padding?: "none" | "padme", order?: Order, nonce?: Uint8Array }} [options]
  */
 export function sealMessageV2(epochKey: {
     epoch: number;
     key: Uint8Array;
 }, sessionId: string, sequenceNumber: string | number | bigint, content: string, options?: {
     padding?: "none" | "padme";
+    order?: Order;
     nonce?: Uint8Array;
 }): {
     content_encrypted: string;
@@ -41,6 +42,7 @@ export function sealMessageV2(epochKey: {
  * @param {string} sessionId
  * @param {string | number | bigint} sequenceNumber
  * @param {{ content_encrypted: string, content_nonce: string }} row
+ * @returns {{ content: string, order: Order }}
  */
 export function openMessageV2(epochKey: {
     epoch: number;
@@ -48,7 +50,14 @@ export function openMessageV2(epochKey: {
 }, sessionId: string, sequenceNumber: string | number | bigint, row: {
     content_encrypted: string;
     content_nonce: string;
-}): string;
+}): {
+    content: string;
+    order: Order;
+};
 /** Rounds up to a Padmé length (Nikitin et al., PURBs, 2019, section 4): at most 12 % more. */
 export function padme(length: any): any;
 export function isVersion2(contentNonce: any): any;
+/**
+ * "late": the writer sealed a higher number of the session before. It is an edit, or was written out of order.
+ */
+export type Order = "rising" | "late";

@@ -5,16 +5,17 @@ from .errors import check
 
 
 class EpochOrder:
-    """What was read of one session: by epoch the lowest sequence number. Version 1 is epoch 0."""
+    """Where the epochs of one session begin: by epoch the lowest sequence number. Version 1 is epoch 0, and begins nothing;
+    nor does a late message, because those with higher numbers may rightly be older."""
 
     def __init__(self) -> None:
         self._lowest: dict[int, int] = {}
 
     def check(self, epoch: int, number: int) -> None:
-        """Refuses as `stale-epoch` where a message before this one has a newer epoch."""
+        """Refuses as `stale-epoch` where a newer epoch begins before the message."""
         newer = any(other > epoch and lowest < number for other, lowest in self._lowest.items())
         check(not newer, "stale-epoch", "an earlier message of the session has a newer epoch")
 
     def note(self, epoch: int, number: int) -> None:
-        """A message that was opened."""
+        """A message of version 2 that was opened and is not late."""
         self._lowest[epoch] = min(number, self._lowest.get(epoch, number))

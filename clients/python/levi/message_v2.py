@@ -11,7 +11,25 @@ from .primitives import KEY_BYTES, NONCE_BYTES, hkdf, open_sealed, random_bytes,
 
 PREFIX = "v2:"
 LENGTH_BYTES = 4
+LATE = 1 << 31  # set in the number before the content of a late message
 MAX_EPOCH = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A message. It is late if its writer sealed a higher number of the session before: it is an edit, or was written out
+    of order."""
+
+    content: str
+    is_late: bool
+
+
+@dataclass(frozen=True)
+class Form:
+    """`padding` is "none", or "padme" to hide the length."""
+
+    padding: str = "none"
+    is_late: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,31 +67,27 @@ def seal_message_v2(
     session_id: str,
     sequence_number: int,
     content: str,
-    padding: str = "none",
+    form: Form = Form(),
     nonce: bytes | None = None,
 ) -> dict[str, str]:
-    """`padding` is "none", or "padme" to hide the length."""
     nonce = random_bytes(NONCE_BYTES) if nonce is None else nonce
     text = content.encode("utf-8")
-    plain = u32(len(text)) + text
-    padded = padme(len(plain)) if padding == "padme" else len(plain)
+    plain = u32(len(text) + (LATE if form.is_late else 0)) + text
+    padded = padme(len(plain)) if form.padding == "padme" else len(plain)
     sealed = seal(key.key, nonce, _place(session_id, sequence_number, key.epoch), plain.ljust(padded, b"\0"))
     return {"content_encrypted": to_base64(sealed), "content_nonce": f"{PREFIX}{key.epoch}:{to_base64(nonce)}"}
 
 
-def open_message_v2(key: EpochKey, session_id: str, sequence_number: int, row: dict) -> str:
+def open_message_v2(key: EpochKey, session_id: str, sequence_number: int, row: dict) -> Opened:
     epoch, nonce = parse_nonce(row["content_nonce"])
     check(epoch == key.epoch, "forged", "the key is of another epoch")
     sealed = from_base64(row["content_encrypted"])
     plain = open_sealed(key.key, nonce, _place(session_id, sequence_number, epoch), sealed)
-    return content_text(_without_padding(plain))
-
-
-def _without_padding(plain: bytes) -> bytes:
     check(len(plain) >= LENGTH_BYTES, "bad-padding", "no length inside")
-    end = LENGTH_BYTES + int.from_bytes(plain[:LENGTH_BYTES], "big")
+    number = int.from_bytes(plain[:LENGTH_BYTES], "big")
+    end = LENGTH_BYTES + number % LATE
     check(end <= len(plain) and not any(plain[end:]), "bad-padding", "the content is not followed by zeros only")
-    return plain[LENGTH_BYTES:end]
+    return Opened(content_text(plain[LENGTH_BYTES:end]), number >= LATE)
 
 
 def padme(length: int) -> int:

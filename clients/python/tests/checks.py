@@ -14,7 +14,7 @@ from levi.keyring import open_keyring
 from levi.keys import MemberKeys
 from levi.member import Member
 from levi.message import open_message, seal_message
-from levi.message_v2 import epoch_message_key, open_message_v2, parse_nonce, seal_message_v2
+from levi.message_v2 import Form, Opened, epoch_message_key, open_message_v2, parse_nonce, seal_message_v2
 from levi.pairing import Join, open_request
 from levi.pairing_code import pairing_keys, parse_pairing_code
 from levi.primitives import NONCE_BYTES, TAG_BYTES, ed25519_sign, open_sealed
@@ -43,10 +43,11 @@ def message_v2(v: dict) -> None:
     epoch, nonce = parse_nonce(v["content_nonce"])
     key = epoch_message_key(parse_secret(v["session_secret"]), v["session_id"], epoch, from_base64(v["epoch_secret"]))
     number = int(v["sequence_number"])
-    content = open_message_v2(key, v["session_id"], number, v)
-    same(content, v.get("content"))
+    opened = open_message_v2(key, v["session_id"], number, v)
+    same(opened, Opened(v.get("content"), v.get("order") == "late"))
     if "padding" in v:
-        sealed = seal_message_v2(key, v["session_id"], number, content, v["padding"], nonce)
+        form = Form(v["padding"], opened.is_late)
+        sealed = seal_message_v2(key, v["session_id"], number, opened.content, form, nonce)
         same(sealed, {name: v[name] for name in ("content_encrypted", "content_nonce")})
 
 

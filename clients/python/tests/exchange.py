@@ -18,7 +18,7 @@ from levi.errors import LeviError
 from levi.keyring import Keyring, open_keyring, seal_keyring
 from levi.keys import MemberKeys
 from levi.member import DEVICE, RECOVERY, Member
-from levi.message_v2 import epoch_message_key, open_message_v2, parse_nonce, seal_message_v2
+from levi.message_v2 import Form, epoch_message_key, open_message_v2, parse_nonce, seal_message_v2
 from levi.pairing import Join, open_request, seal_answer
 from levi.pairing_code import new_pairing_code, pairing_keys, parse_pairing_code
 from levi.primitives import random_bytes
@@ -119,7 +119,7 @@ def write() -> None:
     for index, content in enumerate(contents):
         epoch = 1 + index * scene.devices.epoch // len(contents)
         key = epoch_message_key(parse_secret(secret), session_id, epoch, scene.keyring[epoch - 1])
-        sealed = seal_message_v2(key, session_id, index, content, "padme" if index % 2 else "none")
+        sealed = seal_message_v2(key, session_id, index, content, Form("padme", True) if index % 2 else Form())
         messages.append({"sequence_number": str(index)} | sealed)
     written = {
         "user_id": scene.user_id,
@@ -146,12 +146,13 @@ def opened(given: dict) -> dict:
     devices = read_list(given["user_id"], from_base64(given["genesis"]), given["rows"])
     reader, session_id = Owner.given(given["reader"]), given["session_id"]
     keyring = open_keyring(given["keyring"], devices, reader.member.id, reader.keys)
-    contents = []
+    found = []
     for row in given["messages"]:
         epoch, _ = parse_nonce(row["content_nonce"])
         key = epoch_message_key(parse_secret(given["session_secret"]), session_id, epoch, keyring[epoch - 1])
-        contents.append(open_message_v2(key, session_id, int(row["sequence_number"]), row))
-    return {"contents": contents, "list": described(devices)}
+        found.append(open_message_v2(key, session_id, int(row["sequence_number"]), row))
+    contents, late = [opened.content for opened in found], [opened.is_late for opened in found]
+    return {"contents": contents, "late": late, "list": described(devices)}
 
 
 def invite() -> None:

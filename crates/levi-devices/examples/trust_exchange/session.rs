@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use levi_crypto::SessionSecret;
 use levi_crypto::message_v2::{
-    EpochMessageKey, MessagePosition, Padding, nonce_from_wire, nonce_to_wire, open, seal,
+    EpochMessageKey, Form, MessagePosition, Order, Padding, nonce_from_wire, nonce_to_wire, open, seal,
 };
 use levi_devices::Epoch;
 use levi_devices::keyring::{Keyring, SealedKeyring};
@@ -102,9 +102,12 @@ fn messages(
         let key =
             EpochMessageKey::derive(secret, session_id, epoch, scene.keyring.secret(epoch).unwrap()).unwrap();
         let sequence_number = i64::try_from(index).unwrap();
-        let padding = if index % 2 == 0 { Padding::None } else { Padding::Padme };
+        let form = match index % 2 {
+            0 => Form { padding: Padding::None, order: Order::Rising },
+            _ => Form { padding: Padding::Padme, order: Order::Late },
+        };
         let sealed =
-            seal(&key, MessagePosition { session_id, sequence_number }, content, padding, &mut scene.rng)
+            seal(&key, MessagePosition { session_id, sequence_number }, content, form, &mut scene.rng)
                 .unwrap();
         rows.push(MessageRow {
             sequence_number: sequence_number.to_string(),
@@ -126,6 +129,7 @@ struct ToRead {
 struct Found {
     list: List,
     contents: Vec<String>,
+    late: Vec<bool>,
 }
 
 #[derive(Serialize)]
@@ -150,14 +154,16 @@ fn opened(ToRead { reader, written }: ToRead) -> Made<Found> {
     let keyring = Keyring::open(&row, &list, &DeviceId::from(reader.id.as_str()), &reader.owner().keys)?;
     let secret = SessionSecret::parse(&written.session_secret)?;
     let session_id = SessionId::from(written.session_id.as_str());
-    let mut contents = Vec::new();
+    let mut found = Found { contents: Vec::new(), late: Vec::new(), list: List::of(&list) };
     for message in &written.messages {
         let wire = nonce_from_wire(&message.content_nonce)?;
         let epoch_secret = keyring.secret(wire.epoch).ok_or("the keyring lacks the epoch")?;
         let key = EpochMessageKey::derive(&secret, &session_id, wire.epoch, epoch_secret)?;
         let sequence_number = message.sequence_number.parse()?;
         let position = MessagePosition { session_id: &session_id, sequence_number };
-        contents.push(open(&key, position, &STANDARD.decode(&message.content_encrypted)?, &wire.nonce)?);
+        let opened = open(&key, position, &STANDARD.decode(&message.content_encrypted)?, &wire.nonce)?;
+        found.contents.push(opened.content);
+        found.late.push(opened.order == Order::Late);
     }
-    Ok(Found { contents, list: List::of(&list) })
+    Ok(found)
 }
