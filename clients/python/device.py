@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 from account import Account, setting
-from levi.device_list import DeviceList, extend_list, read_list
+from levi.device_list import DeviceList
 from levi.encoding import from_base64, to_base64
 from levi.entry import MAX_SLOT
 from levi.errors import LeviError, check
 from levi.keyring import Keyring, open_keyring
 from levi.keys import MemberKeys
+from levi.read_list import extend_list, read_list
 
 
 class TableDevice:

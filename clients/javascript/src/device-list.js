@@ -1,14 +1,13 @@
 // The signed device list: which entries are accepted, and which members there are after them (docs/trust.md).
 
-import { MAX_SLOT, NO_HASH, cosignerOf, decodeRow } from "./entry.js";
-import { LeviError, check } from "./error.js";
-import { haveKeyInCommon } from "./keys.js";
 import { fromBase64, utf8 } from "./bytes.js";
-import { ed25519Verify, sha256 } from "./primitives.js";
+import { cosignerOf } from "./entry.js";
+import { check } from "./error.js";
+import { RULES, checkGenesis, checkSlot } from "./list-rules.js";
+import { isSignedBy } from "./member.js";
+import { sha256 } from "./primitives.js";
 
-const MAX_MEMBERS = 32;
 const MAX_ENTRIES = 1000;
-const MAX_EPOCH = 1000;
 
 /**
  * A member with its history.
@@ -189,181 +188,11 @@ export class DeviceList {
   }
 }
 
-/** By kind: throws where the entry's body is not valid on the list. */
-const RULES = {
-  add(list, { device }, signer) {
-    checkSigner(signer, "device");
-    checkNew(list, device, "device");
-    checkRoom(list, 0);
-  },
-  remove(list, { removed, rotation }, signer) {
-    checkSigner(signer, "device");
-    checkRemovals(list, removed);
-    check(list.activeDevices.length > 1, "last-device", "the last device cannot be removed");
-    checkNextEpoch(list, rotation);
-  },
-  "new-recovery-key"(list, { recovery, rotation }, signer) {
-    checkSigner(signer, "recovery");
-    checkNew(list, recovery, "recovery");
-    checkNextEpoch(list, rotation);
-  },
-  recover(list, { removed, device, rotation }, signer) {
-    checkSigner(signer, "recovery");
-    checkRemovals(list, removed);
-    checkNew(list, device, "device");
-    checkRoom(list, removed.length);
-    checkEpoch(rotation, rotation.epoch > list.lastEpoch);
-  },
-};
-
-function checkGenesis(userId, entry) {
-  const { kind, prev, signerId, device, recovery } = entry;
-  check(kind === "genesis" && prev === NO_HASH, "not-on-head", "a list begins with a genesis");
-  check(entry.userId === userId, "user", "the entry belongs to another user");
-  checkSlot(entry.slot, -1);
-  check(signerId === device.id, "signer-not-active", "the first device signs the genesis");
-  checkType(device, "device");
-  checkType(recovery, "recovery");
-  check(device.id !== recovery.id, "id-taken", "two members with one id");
-  check(!haveKeyInCommon(device.keys, recovery.keys), "key-taken", "two members with one key");
-}
-
-function checkSlot(slot, head) {
-  check(slot > head && slot <= MAX_SLOT, "slot", "the entry's slot is not a later one");
-}
-
-function checkType(member, type) {
-  check(member.type === type, "member-type", `the new member is not a ${type}`);
-}
-
-function checkSigner(signer, type) {
-  check(signer.type === type, "signer-type", "the signer may not sign this kind of entry");
-}
-
-/** No id and no key is ever used twice. */
-function checkNew(list, member, type) {
-  checkType(member, type);
-  check(!list.member(member.id), "id-taken", "the list has or had a member with this id");
-  const taken = list.members.some((known) => haveKeyInCommon(known.member.keys, member.keys));
-  check(!taken, "key-taken", "the list has or had a member with the same key");
-}
-
-function checkRoom(list, removals) {
-  check(list.active.length + 1 - removals <= MAX_MEMBERS, "full", "the list has 32 active members");
-}
-
-function checkRemovals(list, removed) {
-  const devices = new Set(list.activeDevices.map(({ id }) => id));
-  for (const id of removed) check(devices.delete(id), "not-a-device", "what is removed is not an active device");
-}
-
-function checkNextEpoch(list, rotation) {
-  checkEpoch(rotation, rotation.epoch === list.lastEpoch + 1);
-}
-
-function checkEpoch({ epoch }, follows) {
-  check(follows && epoch <= MAX_EPOCH, "epoch", "the epoch does not follow the last one");
-}
-
 /** Both signatures of an entry. */
 async function verify({ entry, bytes, signature, cosignature }, signer) {
-  check(await signed(signer, signature, bytes), "signature", "the entry's signature does not verify");
+  check(await isSignedBy(signer, signature, bytes), "signature", "the entry's signature does not verify");
   const cosigner = cosignerOf(entry);
   if (!cosigner) return check(!cosignature, "unexpected-cosignature", "the entry has a cosignature, but its kind has none");
-  const cosigned = cosignature && (await signed(cosigner, cosignature, bytes));
+  const cosigned = cosignature && (await isSignedBy(cosigner, cosignature, bytes));
   check(cosigned, "cosignature", "the new member's cosignature is missing or does not verify");
-}
-
-const signed = (member, signature, bytes) => ed25519Verify(fromBase64(member.keys.signing), signature, bytes);
-
-/**
- * Reads the list that begins with `genesis`. The first valid entry on the head is accepted; everything else is skipped,
- * because anybody with the user's token can write it. Without a pin: the server may have cut the list short.
- *
- * Throws `no-genesis`, or `unknown-kind` where a member signed an entry of a later version of Levi.
- *
- * @param {string} userId
- * @param {string} genesis
- * @param {import("./entry.js").ListRow[]} rows in any order
- */
-export async function readList(userId, genesis, rows) {
-  let list;
-  for (const signed of await candidates(rows)) {
-    if (list) {
-      if (!signed.entry.kind) await stopAtUnknown(list, signed);
-      list = await list.accept(signed).catch(unlessRefused(list));
-    } else if (signed.hash === genesis) {
-      list = await DeviceList.begin(userId, signed).catch(unlessRefused(undefined));
-    }
-  }
-  check(list, "no-genesis", "the server shows no such device list");
-  return list;
-}
-
-/** What is refused is skipped. An error that is none of ours is a bug, and is not. */
-const unlessRefused = (instead) => (error) => {
-  if (error instanceof LeviError) return instead;
-  throw error;
-};
-
-/** The rows that may be entries, by slot. */
-async function candidates(rows) {
-  const decoded = await Promise.all(rows.map((row) => decodeRow(row).catch(unlessRefused(undefined))));
-  return decoded.filter(Boolean).sort((a, b) => a.entry.slot - b.entry.slot);
-}
-
-/**
- * An entry of an unknown kind may remove a device, if a member signed it where it counts: an active member on the head,
- * or the recovery key on any entry of the list.
- */
-async function stopAtUnknown(list, { entry, bytes, signature }) {
-  const signer = list.active.find(({ id }) => id === entry.signerId);
-  const inList = list.chain.some(({ hash }) => hash === entry.prev);
-  const counts = entry.prev === list.head || (signer?.type === "recovery" && inList);
-  const stops = signer && counts && entry.userId === list.userId && (await signed(signer, signature, bytes));
-  check(!stops, "unknown-kind", "the device list goes on with an entry that this version does not know");
-}
-
-/**
- * Reads the rows that the server shows now, and checks that they continue the pinned list.
- *
- * Throws `rolled-back`, `forked` or `unknown-kind`. The device then goes on with the pinned list and seals nothing.
- *
- * @param {DeviceList} pinned
- * @param {import("./entry.js").ListRow[]} rows all of the user's
- */
-export async function extendList(pinned, rows) {
-  let shown;
-  try {
-    shown = await readList(pinned.userId, pinned.genesis, rows);
-  } catch (error) {
-    if (!(error instanceof LeviError) || error.code !== "no-genesis") throw error;
-    const another = (await geneses(pinned.userId, rows)).length > 0;
-    throw another ? forked() : rolledBack();
-  }
-  if (shown.hasSeen(pinned.head)) return shown;
-  const common = pinned.chain.findIndex(({ hash }, at) => shown.chain[at]?.hash !== hash);
-  const other = shown.chain[common];
-  if (!other) throw rolledBack();
-  if (!cutsOff(pinned, other.entry)) throw forked();
-  return shown;
-}
-
-const forked = () =>
-  new LeviError("forked", "the server shows a device list that differs from this device's; compare `levi verify`");
-const rolledBack = () =>
-  new LeviError("rolled-back", "the server shows a device list that ends before what this device has seen");
-
-/** A recovery by the recovery key of the pinned history, above every epoch seen. Its signature was verified. */
-const cutsOff = (pinned, { kind, signerId, rotation }) =>
-  kind === "recover" && signerId === pinned.recovery.id && rotation.epoch > pinned.lastEpoch;
-
-/** The hash of every valid genesis among the rows. Anybody with the user's token can begin a list of their own. */
-export async function geneses(userId, rows) {
-  const found = [];
-  for (const signed of await candidates(rows)) {
-    const list = await DeviceList.begin(userId, signed).catch(unlessRefused(undefined));
-    if (list) found.push(list.genesis);
-  }
-  return found;
 }

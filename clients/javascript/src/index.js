@@ -8,7 +8,8 @@ export { deviceKeyOf, openEnvelope, parseDeviceKey, sealEnvelope } from "./envel
 export { newKeys, publicKeysOf } from "./keys.js";
 export { fingerprint } from "./member.js";
 export { NO_HASH, commitmentTo, decodeRow, encodeEntry, signEntry } from "./entry.js";
-export { DeviceList, extendList, geneses, readList } from "./device-list.js";
+export { DeviceList } from "./device-list.js";
+export { extendList, geneses, readList } from "./read-list.js";
 export { checkKeyring, openKeyring, sealKeyring } from "./keyring.js";
 export { newPairingCode, pairingKeys, parsePairingCode } from "./pairing-code.js";
 export { Join, openRequest, sealAnswer } from "./pairing.js";

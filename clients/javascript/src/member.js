@@ -4,7 +4,7 @@ import { concat, fromBase64, lp, u8, utf8 } from "./bytes.js";
 import { grouped, symbolsOf } from "./crockford.js";
 import { check } from "./error.js";
 import { XWING_PUBLIC_KEY_BYTES, checkPublicKeys } from "./keys.js";
-import { sha256 } from "./primitives.js";
+import { ed25519Verify, sha256 } from "./primitives.js";
 
 const MAX_ID_BYTES = 256;
 const MAX_NAME_CHARACTERS = 128;
@@ -76,3 +76,6 @@ export async function fingerprint({ keys }) {
   const hash = await sha256(utf8("levi/fingerprint/v1"), ...publicKeys);
   return grouped(symbolsOf(hash.subarray(0, FINGERPRINT_BYTES)));
 }
+
+/** Whether the signature is the member's over the bytes. */
+export const isSignedBy = ({ keys }, signature, bytes) => ed25519Verify(fromBase64(keys.signing), signature, bytes);

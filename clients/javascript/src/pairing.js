@@ -1,7 +1,7 @@
 // Pairing: a device that is on the list shows a code, and the new device takes it in (docs/trust.md).
 
 import { Reader, concat, equalBytes, fromBase64, lp, toBase64, u64, utf8 } from "./bytes.js";
-import { readList } from "./device-list.js";
+import { readList } from "./read-list.js";
 import { decodeEntry, hashOf } from "./entry.js";
 import { check } from "./error.js";
 import { encodeMember, readMember } from "./member.js";

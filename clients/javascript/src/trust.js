@@ -1,6 +1,6 @@
 // What a device knows of its user's devices while it runs: the pinned list and the secrets of the epochs.
 
-import { extendList, readList } from "./device-list.js";
+import { extendList, readList } from "./read-list.js";
 import { LeviError, check } from "./error.js";
 import { openKeyring } from "./keyring.js";
 

@@ -3,7 +3,8 @@
 
 import assert from "node:assert/strict";
 import { Reader, concat, fromBase64, lp, toBase64, utf8 } from "../src/bytes.js";
-import { DeviceList, extendList, readList } from "../src/device-list.js";
+import { DeviceList } from "../src/device-list.js";
+import { extendList, readList } from "../src/read-list.js";
 import { decodeEntry, decodeRow } from "../src/entry.js";
 import { deviceKeyOf, openEnvelope, parseDeviceKey, sealEnvelope } from "../src/envelope.js";
 import { LeviError, check } from "../src/error.js";

@@ -6,7 +6,7 @@
 
 import { createInterface } from "node:readline";
 import { toBase64 } from "../src/bytes.js";
-import { readList } from "../src/device-list.js";
+import { readList } from "../src/read-list.js";
 import { decodeRow, encodeEntry, signEntry } from "../src/entry.js";
 import { LeviError } from "../src/error.js";
 import { openKeyring, sealKeyring } from "../src/keyring.js";

@@ -21,6 +21,9 @@ export function checkName(name: any): void;
  * @param {Member} member
  */
 export function fingerprint({ keys }: Member): Promise<string>;
+export function isSignedBy({ keys }: {
+    keys: any;
+}, signature: any, bytes: any): Promise<boolean>;
 export type Member = {
     /**
      * of its row in `devices`

@@ -4,6 +4,7 @@ device can have sealed it. Keys are base64."""
 from dataclasses import dataclass
 
 from pyhpke import AEADId, CipherSuite, KDFId, KEMId
+from pyhpke.exceptions import PyHPKEError
 
 from .encoding import from_base64, lp, to_base64
 from .errors import LeviError, check
@@ -60,7 +61,7 @@ def open_envelope(row: dict, ids: Ids, sender_public_key: str, recipient_private
     recipient = _SUITE.kem.deserialize_private_key(from_base64(recipient_private_key))
     try:
         plain = _SUITE.create_recipient_context(enc, recipient, info=ids.info(), pks=sender).open(sealed)
-    except Exception:  # pyhpke has an error for every step
+    except PyHPKEError:
         raise LeviError("forged", "the envelope was sealed by or for somebody else, or was altered") from None
     try:
         secret = plain.decode("utf-8")

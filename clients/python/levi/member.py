@@ -8,7 +8,7 @@ from .crockford import grouped, symbols_of
 from .encoding import Reader, lp, u8
 from .errors import check
 from .keys import XWING_PUBLIC_KEY_BYTES, PublicKeys
-from .primitives import sha256
+from .primitives import ed25519_verify, sha256
 
 MAX_ID_BYTES = 256
 MAX_NAME_CHARACTERS = 128
@@ -52,6 +52,10 @@ class Member:
         """16 characters that differ for every other set of keys, for people to compare."""
         parts = (self.keys.signing, self.keys.envelope, self.keys.keyring)
         return grouped(symbols_of(sha256(b"levi/fingerprint/v1", *parts)[:FINGERPRINT_BYTES]))
+
+    def signed(self, signature: bytes, data: bytes) -> bool:
+        """Whether the signature is this member's over the data."""
+        return ed25519_verify(self.keys.signing, signature, data)
 
 
 def _has_control(text: str) -> bool:

@@ -3,7 +3,7 @@
 import hmac
 from dataclasses import dataclass
 
-from .device_list import DeviceList, read_list
+from .device_list import DeviceList
 from .encoding import Reader, from_base64, lp, to_base64, u64
 from .entry import ADD, Entry, hash_of
 from .errors import check
@@ -11,6 +11,7 @@ from .keys import MemberKeys
 from .member import DEVICE, Member
 from .pairing_code import PairingKeys, pairing_keys, parse_pairing_code
 from .primitives import NONCE_BYTES, ed25519_sign, open_sealed, random_bytes, seal
+from .read_list import read_list
 
 FRESH_BYTES = 16
 _REQUEST, _ANSWER = b"levi/pair/v1/request", b"levi/pair/v1/answer"

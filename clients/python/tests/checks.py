@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from levi.device_list import DeviceList, extend_list, read_list
+from levi.device_list import DeviceList
 from levi.encoding import Reader, from_base64, lp, to_base64
 from levi.entry import SignedEntry
 from levi.envelope import Ids, device_key_of, open_envelope, parse_device_key, seal_envelope
@@ -18,6 +18,7 @@ from levi.message_v2 import Form, Opened, epoch_message_key, open_message_v2, pa
 from levi.pairing import Join, open_request
 from levi.pairing_code import pairing_keys, parse_pairing_code
 from levi.primitives import NONCE_BYTES, TAG_BYTES, ed25519_sign, open_sealed
+from levi.read_list import extend_list, read_list
 from levi.recovery_key import format_recovery_key, parse_recovery_key, recovery_keys
 from levi.session_secret import format_secret, parse_secret
 

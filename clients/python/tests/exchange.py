@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from levi import entry as kinds
-from levi.device_list import DeviceList, read_list
+from levi.device_list import DeviceList
 from levi.encoding import from_base64, to_base64
 from levi.entry import NO_HASH, Entry, Rotation, SignedEntry, commitment_to
 from levi.errors import LeviError
@@ -22,6 +22,7 @@ from levi.message_v2 import Form, epoch_message_key, open_message_v2, parse_nonc
 from levi.pairing import Join, open_request, seal_answer
 from levi.pairing_code import new_pairing_code, pairing_keys, parse_pairing_code
 from levi.primitives import random_bytes
+from levi.read_list import read_list
 from levi.recovery_key import recovery_keys
 from levi.session_secret import new_secret, parse_secret
 
