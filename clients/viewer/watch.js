@@ -21,6 +21,8 @@ export class Watch {
   #signal;
   #known = new Set();
   #chosen;
+  /** Numbers in the chosen session that came live, and so are newer than what is still being read from the start. */
+  #live = new Set();
 
   constructor(reader, signal) {
     this.#reader = reader;
@@ -65,13 +67,14 @@ export class Watch {
 
   async #choose(session) {
     this.#chosen = session.id;
+    this.#live.clear();
     view.begin(session);
     await this.#list();
     $("session-title").focus();
     try {
       for await (const message of this.#reader.messages(session.id)) {
         if (this.#chosen !== session.id) return;
-        view.message(message);
+        if (!this.#live.has(message.sequenceNumber)) view.message(message);
       }
     } catch (error) {
       if (error.code !== "no-envelope") throw error;
@@ -80,7 +83,10 @@ export class Watch {
   }
 
   async #take(changes) {
-    for (const change of changes) if (change.sessionId === this.#chosen) view.message(change);
+    for (const change of changes.filter(({ sessionId }) => sessionId === this.#chosen)) {
+      this.#live.add(change.sequenceNumber);
+      view.message(change);
+    }
     if (changes.some(({ sessionId }) => !this.#known.has(sessionId))) await this.#list().catch(failed);
   }
 }
@@ -91,7 +97,7 @@ function polled() {
 }
 
 export function failed(error) {
-  const problem = LIST_PROBLEMS[error.code];
+  const problem = error.status === 401 ? "The sign-in has ended. Sign out, and sign in again." : LIST_PROBLEMS[error.code];
   if (problem) view.alarm(problem);
   view.state(problem ? "Stopped" : "Offline. What is shown may be old.", true);
 }
