@@ -1,8 +1,8 @@
 use std::sync::{Arc, Mutex};
 
 use levi_core::{
-    DeviceTrust, InvalidConfig, LeviConfig, Opened, SecretsCache, StartError, SystemClock, Worker,
-    WorkerParts,
+    DeviceTrust, InvalidConfig, LeviConfig, OnReadRetry, Opened, SecretsCache, StartError, SystemClock,
+    Worker, WorkerParts,
 };
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::OutboxStore;
@@ -46,6 +46,7 @@ pub struct LeviBuilder {
     cache: SecretsCache,
     clock: Arc<dyn Clock>,
     trust: Option<DeviceTrust>,
+    on_read_retry: Option<OnReadRetry>,
 }
 
 impl LeviBuilder {
@@ -64,6 +65,7 @@ impl LeviBuilder {
             cache: SecretsCache::new(),
             clock: Arc::new(SystemClock::new()),
             trust: None,
+            on_read_retry: None,
         }
     }
 
@@ -129,6 +131,14 @@ impl LeviBuilder {
     #[must_use]
     pub fn trust_only(mut self, trust: DeviceTrust) -> Self {
         self.trust = Some(trust);
+        self
+    }
+
+    /// Tells `tell` of each read of a reader or of session sync that is tried again. What the worker tries again is in
+    /// its status.
+    #[must_use]
+    pub fn on_read_retry(mut self, tell: OnReadRetry) -> Self {
+        self.on_read_retry = Some(tell);
         self
     }
 
@@ -223,6 +233,7 @@ impl LeviBuilder {
             cache: self.cache,
             clock: self.clock,
             trust: self.trust,
+            on_read_retry: self.on_read_retry,
             backoff,
             session_sync: Mutex::default(),
             #[cfg(feature = "sqlite")]

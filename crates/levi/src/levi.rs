@@ -4,7 +4,7 @@ use std::time::Duration;
 #[cfg(feature = "sqlite")]
 use levi_core::LeviConfig;
 use levi_core::{
-    DeviceTrust, EnqueueError, MessageSyncer, Reader, Receipt, SecretsCache, SessionSyncService,
+    DeviceTrust, EnqueueError, MessageSyncer, OnReadRetry, Reader, Receipt, SecretsCache, SessionSyncService,
     ShutdownReport, StartError, Status, SyncError, SyncedError, Worker, last_sequence_number,
 };
 #[cfg(feature = "sqlite")]
@@ -30,6 +30,7 @@ pub struct Levi {
     pub(crate) cache: SecretsCache,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) trust: Option<DeviceTrust>,
+    pub(crate) on_read_retry: Option<OnReadRetry>,
     pub(crate) backoff: Backoff,
     /// The service that sends a user's control rows; every caller gets a clone.
     pub(crate) session_sync: Mutex<Vec<UsersSessionSync>>,
@@ -233,6 +234,10 @@ impl Levi {
             Some(trust) => service.with_trust(Arc::clone(trust)),
             None => service,
         };
+        let service = match &self.on_read_retry {
+            Some(tell) => service.on_read_retry(Arc::clone(tell)),
+            None => service,
+        };
         // Last, because rows of an earlier run are sent from now on.
         let service = service.with_clock(Arc::clone(&self.clock)).with_outbox(self.worker.control_queue());
         kept.push(UsersSessionSync { user, service: service.clone() });
@@ -256,6 +261,10 @@ impl Levi {
         let reader = Reader::new(supabase, auth, device_id, device_private_key, self.cache.clone())
             .with_store(Arc::clone(&self.session_store))
             .with_retries(self.backoff, READ_RETRIES);
+        let reader = match &self.on_read_retry {
+            Some(tell) => reader.on_read_retry(Arc::clone(tell)),
+            None => reader,
+        };
         Ok(match &self.trust {
             Some(trust) => reader.with_trust(Arc::clone(trust)),
             None => reader,
