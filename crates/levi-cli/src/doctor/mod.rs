@@ -1,8 +1,11 @@
 //! `levi doctor`: finds problems and says what to do about each. Changes nothing on this device or
 //! on the server.
 
+mod columns;
+mod description;
 mod local;
 mod probe;
+mod relations;
 mod rows;
 mod server;
 
