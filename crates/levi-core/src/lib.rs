@@ -40,6 +40,7 @@ pub use engine::{Receipt, StoredError, StoredKeys, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};
 pub use levi_transport::SystemClock;
 pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, SessionsPage, UnreadableMessage};
+pub use reads::OnReadRetry;
 pub use secrets_cache::SecretsCache;
 pub use server::{DeviceTrust, last_sequence_number};
 pub use session_sync::{BackfillReport, Distribution, NewSession, SessionSyncService};

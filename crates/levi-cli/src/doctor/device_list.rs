@@ -23,7 +23,7 @@ pub(super) fn check_stored(path: &Path, findings: &mut Findings) -> Result<(), C
 
 /// What the server shows.
 pub(super) async fn check_shown(connection: &Connection, findings: &mut Findings) -> Result<(), CliError> {
-    let levi = connection.levi(connection.session_store()?)?;
+    let levi = connection.quiet_levi()?;
     match levi.device_list()?.state().await {
         Ok(state) => say(&StoredMode::of(&state), findings),
         Err(error) => findings.note(CHECK, CliError::from(error).to_string(), "run this again later"),
