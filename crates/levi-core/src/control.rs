@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::{LaneKey, NewRow};
-use levi_types::{SessionId, UserId};
+use levi_types::UserId;
 
 use crate::error::EnqueueError;
 use crate::sync_error::SyncError;
@@ -67,13 +67,6 @@ pub trait ControlQueue: Send + Sync {
     /// # Errors
     /// [`EnqueueError`]; the row is not stored.
     async fn enqueue(&self, rows: Vec<NewRow>) -> Result<Vec<Step>, EnqueueError>;
-
-    /// As [`enqueue`](Self::enqueue), for a session that was deleted elsewhere and is to be written to the server again:
-    /// that the server had it once is forgotten in the same transaction.
-    ///
-    /// # Errors
-    /// [`EnqueueError`]; nothing is changed.
-    async fn restore(&self, session: SessionId, rows: Vec<NewRow>) -> Result<Vec<Step>, EnqueueError>;
 
     /// Names the sender of control rows. Those that are due are sent from then on.
     fn send_with(&self, sender: Arc<dyn ControlSender>);

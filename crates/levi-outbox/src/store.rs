@@ -99,8 +99,9 @@ pub trait OutboxStore: Send {
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError>;
 
     /// Whether the server had the session's row once: it acknowledged the row, or a message of the
-    /// session, since the outbox was made or since the last [`Change::ForgetSession`]. A session
-    /// that was there once and is missing now was deleted elsewhere; another was not sent yet.
+    /// session, since the outbox was made or since a row that [restores](NewRow::restores_session) the
+    /// session was stored. A session that was there once and is missing now was deleted elsewhere;
+    /// another was not sent yet.
     ///
     /// # Errors
     /// [`OutboxError`] when the store cannot be read.

@@ -13,7 +13,7 @@ use levi_core::{
 use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_outbox::NewRow;
-use levi_types::{AccessToken, Auth, AuthError, AuthSession, SessionId, SessionStore};
+use levi_types::{AccessToken, Auth, AuthError, AuthSession, SessionStore};
 
 use crate::tables::Tables;
 
@@ -67,10 +67,6 @@ struct Capture(Mutex<Option<Arc<dyn ControlSender>>>);
 #[async_trait]
 impl ControlQueue for Capture {
     async fn enqueue(&self, _: Vec<NewRow>) -> Result<Vec<Step>, EnqueueError> {
-        Err(EnqueueError::NotStarted)
-    }
-
-    async fn restore(&self, _: SessionId, _: Vec<NewRow>) -> Result<Vec<Step>, EnqueueError> {
         Err(EnqueueError::NotStarted)
     }
 

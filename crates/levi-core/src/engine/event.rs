@@ -75,8 +75,6 @@ pub enum Event {
     EnqueueControl {
         /// The rows, parents first.
         rows: Vec<ControlIntake>,
-        /// The session that is to be written to the server again, if it was deleted there.
-        restores: Option<SessionId>,
         /// After this time their callers are completed in any case.
         within: Duration,
     },

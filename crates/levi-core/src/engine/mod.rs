@@ -326,12 +326,7 @@ impl Engine {
     fn take(&mut self, now: Now, event: Event) {
         match event {
             Event::Enqueue(intake) => self.enqueue(now, intake),
-            Event::EnqueueControl { rows, restores, within } => {
-                if let Some(session) = restores {
-                    self.uncommitted.change(Change::ForgetSession { session });
-                }
-                self.enqueue_control(rows, within);
-            }
+            Event::EnqueueControl { rows, within } => self.enqueue_control(rows, within),
             Event::Input(input) => {
                 match &input {
                     Input::Outcome { batch, result } => self.note_outcome(now, *batch, result),

@@ -220,7 +220,7 @@ impl Harness {
         let (reply, tried) = oneshot::channel();
         let row = NewRow::control(lane, parent, b"{}".to_vec(), self.clock.now().wall);
         let rows = vec![ControlIntake { row, reply }];
-        self.tell(Event::EnqueueControl { rows, restores: None, within: Duration::from_secs(60) });
+        self.tell(Event::EnqueueControl { rows, within: Duration::from_secs(60) });
         tried
     }
 

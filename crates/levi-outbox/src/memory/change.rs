@@ -40,9 +40,6 @@ impl MemoryOutbox {
             }
             Change::Unpark { row, at } => self.unpark(*row, *at),
             Change::Discard { row } => self.discard(*row),
-            Change::ForgetSession { session } => {
-                self.sessions_sent.remove(session);
-            }
             Change::Ensure(row) => self.ensure(row),
         }
     }

@@ -37,6 +37,9 @@ impl MemoryOutbox {
         if new.kind().is_control() {
             self.restart_control_lane(lane, new);
         }
+        if let Some(session) = new.restored_session() {
+            self.sessions_sent.remove(session);
+        }
         answer
     }
 

@@ -229,6 +229,7 @@ impl OutboxStore for MemoryOutbox {
                 payload: row.payload.to_vec(),
                 encryption: row.encryption,
                 enqueued_at: row.enqueued_at,
+                restores_session: false,
             };
             (RowKey { id, version: row.version }, new_row)
         };

@@ -1,6 +1,6 @@
 //! Changes to rows that are in the outbox.
 
-use levi_types::{SessionId, UserId, Wall};
+use levi_types::{UserId, Wall};
 
 use super::{LaneId, LaneKey, NewRow, RowId, RowKey};
 
@@ -98,12 +98,6 @@ pub enum Change {
     Discard {
         /// The row to remove.
         row: RowId,
-    },
-    /// Forget that the server had the session's row once, so that it may be written anew: the
-    /// session was deleted elsewhere, and is wanted back.
-    ForgetSession {
-        /// The session.
-        session: SessionId,
     },
     /// Write this control row, even beyond `max_pending_bytes`, unless the lane has one that names
     /// the same parent: that one stays as it is, and is unparked if it is parked. Where the new row

@@ -28,6 +28,7 @@ pub(super) const PENDING_AT: &str = "SELECT id, version, bytes, enqueued_at, mes
      WHERE lane = ?1 AND sequence_number = ?2";
 pub(super) const PARKED_AT: &str = "SELECT id, version, bytes, enqueued_at, message_id FROM levi_parked \
      WHERE lane = ?1 AND sequence_number = ?2";
+pub(super) const FORGET_SESSION: &str = "DELETE FROM levi_sessions_sent WHERE session_id = ?1";
 pub(super) const RESTART_LANE: &str = concat!(
     "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL, due_at = ?2, \
      repository_id = ?3, blocked_by = ",
@@ -105,6 +106,9 @@ impl RowWriter<'_> {
             // A row that was there, pending or parked, blocks the children already.
             if holder.is_none() {
                 blocking::block_children(self.conn, lane, &row.lane)?;
+            }
+            if let Some(session) = row.restored_session() {
+                self.conn.prepare_cached(FORGET_SESSION)?.execute([session.as_str()])?;
             }
         }
         Ok(answer)

@@ -80,6 +80,7 @@ pub(super) fn rows_under_database_key(
                 payload: row.get(7)?,
                 encryption: Encryption::DatabaseKey,
                 enqueued_at: head.enqueued_at,
+                restores_session: false,
             };
             Ok((head.key, new_row))
         })?

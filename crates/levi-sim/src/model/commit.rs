@@ -10,7 +10,7 @@ use levi_types::Wall;
 use super::control::{messages_of, name_of};
 use super::lone_failure::FailedAlone;
 use super::{Arrival, Model, Parked, Row};
-use crate::content::{session_number, user_name};
+use crate::content::user_name;
 
 impl Model {
     /// A commit went through.
@@ -100,10 +100,6 @@ impl Model {
             }
             Change::Unpark { row, at } => self.unparked(*row, *at),
             Change::Discard { row } => self.discarded(*row),
-            Change::ForgetSession { session } => {
-                let session = self.sessions.get_mut(session_number(session));
-                session.into_iter().for_each(|session| session.was_sent = false);
-            }
             Change::Ensure(_) | Change::SignedIn { .. } => {}
         }
     }
@@ -115,6 +111,7 @@ impl Model {
         let Some(number) = messages_of(&new.lane) else {
             if let Enqueued::Stored { key, .. } = answer {
                 self.stored_control(new, Some(*key));
+                self.note_restored(new);
             }
             return;
         };

@@ -182,6 +182,7 @@ impl Reader<'_> {
             payload: payload.to_vec(),
             encryption,
             enqueued_at: Wall::from_millis(values[6].integer().unwrap_or(0)),
+            restores_session: false,
         };
         let parked = match (damage, candidate.table) {
             (Some(what), _) => Some((damaged(what), row.enqueued_at)),

@@ -263,7 +263,7 @@ fn sessions_that_were_sent_are_known_after_a_recovery() {
         let lane = due(&outbox, 1_000_000).into_iter().find(|lane| lane.key == messages(id)).unwrap();
         outbox.commit(&[acknowledge(&lane, vec![lane.heads[0].key])], &[]).unwrap();
     }
-    outbox.commit(&[Change::ForgetSession { session: "sent-7".into() }], &[]).unwrap();
+    outbox.commit(&[], &[session("sent-7").restoring()]).unwrap();
     drop(outbox);
     damage(&path, "levi_outbox", 5, 2);
     let (outbox, report) = reopened(&path);
