@@ -39,4 +39,4 @@ pub use session_sync::{BackfillReport, Distribution, NewSession, SessionSyncServ
 pub use status::{LastError, Status};
 pub use sync_error::{EncryptionError, SendError, SkippedDevices, SyncError};
 pub use worker::{MessageSyncer, Opened, Opener, ShutdownReport, Worker, WorkerParts};
-pub use write_messages::{Overwrite, SentMessage, TakenRow, write_messages};
+pub use write_messages::{SentMessage, TakenRow, write_messages};

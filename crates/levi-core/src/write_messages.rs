@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use levi_crypto::same_message;
-use levi_outbox::Reason;
+use levi_outbox::{Overwrite, Reason};
 use levi_transport::rows::{MessagePlace, MessageRow, decode_rows};
 use levi_transport::{ApiError, Select, Supabase, Update, Upsert, Verdict};
 use levi_types::{AccessToken, SessionId};
@@ -30,18 +30,8 @@ pub struct SentMessage {
     pub place: MessagePlace,
     /// The nonce under which it is sealed, in base64. It names the text.
     pub nonce: Box<str>,
-    /// Whether it replaces whatever text the server has in its place.
+    /// Which text it may replace, if the server has one in its place.
     pub overwrite: Overwrite,
-}
-
-/// What a message may replace on the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overwrite {
-    /// An earlier text of the same message by the same outbox.
-    #[default]
-    OwnOnly,
-    /// Any text, because the caller said so.
-    Anything,
 }
 
 /// A message that the server did not take, because another text has its place.
@@ -80,7 +70,12 @@ pub async fn write_messages(
         if *theirs == *message.nonce {
             continue;
         }
-        if message.overwrite == Overwrite::Anything || is_own(&message.nonce, theirs) {
+        let may_replace = match message.overwrite {
+            Overwrite::Anything => true,
+            Overwrite::OwnOnly => is_own(&message.nonce, theirs),
+            Overwrite::Nothing => false,
+        };
+        if may_replace {
             let row = rows.get(index).ok_or_else(changed)?.to_string().into_bytes();
             replace(supabase, token, message, theirs, row).await?;
         } else {
@@ -154,9 +149,13 @@ fn reason(message: &SentMessage, theirs: &str) -> Reason {
     let (number, mine) = (message.place.sequence_number, &message.nonce);
     // A server's text: of another writer it may be anything.
     let theirs: String = theirs.chars().filter(|c| c.is_ascii_graphic()).take(32).collect();
+    let origin = match message.overwrite {
+        Overwrite::Nothing => "; this one is from a damaged outbox and may be older",
+        Overwrite::OwnOnly | Overwrite::Anything => "",
+    };
     let detail = format!(
-        "the server has another message at sequence number {number}, and nothing was overwritten: \
-         its fingerprint is {theirs}, this one's is {mine}"
+        "the server has another text at sequence number {number}, and nothing was overwritten: \
+         its fingerprint is {theirs}, this one's is {mine}{origin}"
     );
     Reason { code: SEQUENCE_TAKEN.into(), detail }
 }

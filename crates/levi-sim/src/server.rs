@@ -174,9 +174,9 @@ impl Server {
             if let Some((session, number, content)) = row {
                 show(model, *session, *number, *content);
             }
-            model.expect(!write.over_another, "overwritten", || {
-                format!("s{}/{} of another device is overwritten", write.session, write.number)
-            });
+            if write.over_another {
+                model.check_overwritten(write.session, write.number);
+            }
         }
         match taken {
             Some(Ok(taken)) => {

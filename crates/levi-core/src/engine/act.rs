@@ -11,7 +11,7 @@ use crate::batcher::{Action, Batch, Input, LaneRows, Notice, Parent, PauseReason
 use crate::control::Presence;
 use crate::control_row::ControlRow;
 use crate::sealer::{NoKey, ResealError};
-use crate::write_messages::{Overwrite, SentMessage};
+use crate::write_messages::SentMessage;
 
 /// Rows of one lane that are sealed in one go; the rest follows as the first ones are sent.
 const SEALED_AT_ONCE: usize = 1024;
@@ -133,10 +133,8 @@ impl Engine {
         let sessions = parts.flat_map(|(part, session_id)| part.rows.iter().map(|_| session_id.clone()));
         let (mut sent, mut messages) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
         for ((session_id, row), (message_id, nonce)) in sessions.zip(&wanted).zip(message_ids) {
-            let (row, sequence_number) = (row.key.id, row.sequence_number);
+            let (row, sequence_number, overwrite) = (row.key.id, row.sequence_number, row.overwrite);
             let place = MessagePlace { session_id: session_id.clone(), sequence_number };
-            let is_overwriting = self.overwriting.contains(&row);
-            let overwrite = if is_overwriting { Overwrite::Anything } else { Overwrite::OwnOnly };
             messages.push(SentMessage { place, nonce, overwrite });
             sent.push(Sent { row, session_id, sequence_number, message_id });
         }

@@ -76,8 +76,6 @@ pub struct Engine {
     steps: Steps,
     /// The callers that ask for the last sequence number of a session.
     asked: Vec<LastNumberQuestion>,
-    /// Rows that may overwrite any text on the server, because their callers said so.
-    overwriting: HashSet<RowId>,
     /// The messages of the batches in flight.
     sent: HashMap<BatchId, Vec<Sent>>,
     /// The messages of the batches whose outcome came in this turn: some may be parked.
@@ -165,7 +163,6 @@ impl Engine {
             receipts: Receipts::default(),
             steps: Steps::default(),
             asked: Vec::new(),
-            overwriting: HashSet::new(),
             sent: HashMap::new(),
             parkable: Vec::new(),
             incomplete_secrets: HashSet::new(),

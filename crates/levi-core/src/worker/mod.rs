@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use levi_crypto::at_rest::DatabaseKey;
-use levi_outbox::{OutboxStore, RecoveryReport};
+use levi_outbox::{OutboxStore, Overwrite, RecoveryReport};
 use levi_transport::Supabase;
 use levi_types::{Auth, Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
@@ -34,7 +34,6 @@ use crate::random::SystemRandom;
 use crate::sealer::{Message, Sealer};
 use crate::secrets_cache::SecretsCache;
 use crate::status::Status;
-use crate::write_messages::Overwrite;
 
 /// What is opened when the worker starts.
 pub struct Opened {
@@ -209,8 +208,7 @@ impl Worker {
     }
 
     /// As [`enqueue_durable`](Self::enqueue_durable), for a message that is to replace whatever text the server has at its
-    /// place. If this process ends before the message is sent, it replaces its own earlier text only, and is parked if
-    /// it finds another.
+    /// place. The permission is stored with the message, and holds until the server has it.
     ///
     /// # Errors
     /// [`EnqueueError`]; the message is not on disk.

@@ -17,6 +17,7 @@ mod fixture;
 mod identity;
 mod intake;
 mod lanes;
+mod overwrites;
 mod parked;
 mod views;
 
@@ -51,6 +52,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         control::CASES,
         children::CASES,
         identity::CASES,
+        overwrites::CASES,
         views::CASES,
     ]
     .into_iter()

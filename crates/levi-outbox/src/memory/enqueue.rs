@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Lane, MemoryOutbox, Row};
-use crate::model::{Enqueued, LaneId, NewRow, RowId, RowKey};
+use crate::model::{Enqueued, LaneId, NewRow, Overwrite, RowId, RowKey};
 
 impl MemoryOutbox {
     /// Stores one row, unless the payload bytes would exceed `limit`.
@@ -85,6 +85,8 @@ impl MemoryOutbox {
             payload: new.payload.as_slice().into(),
             encryption: new.encryption,
             enqueued_at: new.enqueued_at,
+            overwrite: new.overwrite,
+            overwrite_since: 1,
         };
         self.insert_pending(id, row, new);
         Enqueued::Stored { key: RowKey { id, version: 1 }, replaced: false }
@@ -93,8 +95,14 @@ impl MemoryOutbox {
     /// Exchanges the payload of a row, pending or parked. The row keeps its id and `enqueued_at`.
     fn replace(&mut self, id: RowId, lane: LaneId, new: &NewRow) -> Enqueued {
         let old = self.take_pending(id).or_else(|| self.take_parked(id).map(|parked| parked.row));
-        let (version, enqueued_at) =
-            old.map_or((1, new.enqueued_at), |old| (old.version.saturating_add(1), old.enqueued_at));
+        let version = old.as_ref().map_or(1, |old| old.version.saturating_add(1));
+        // An edit keeps the permission to replace any text.
+        let kept = old
+            .as_ref()
+            .filter(|old| (new.overwrite, old.overwrite) == (Overwrite::OwnOnly, Overwrite::Anything));
+        let (overwrite, overwrite_since) =
+            kept.map_or((new.overwrite, version), |old| (old.overwrite, old.overwrite_since));
+        let enqueued_at = old.as_ref().map_or(new.enqueued_at, |old| old.enqueued_at);
         let row = Row {
             lane,
             kind: new.kind(),
@@ -104,6 +112,8 @@ impl MemoryOutbox {
             payload: new.payload.as_slice().into(),
             encryption: new.encryption,
             enqueued_at,
+            overwrite,
+            overwrite_since,
         };
         self.insert_pending(id, row, new);
         Enqueued::Stored { key: RowKey { id, version }, replaced: true }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use levi_types::{MessageId, RepositoryId, SessionId, UserId, Wall};
 
-use super::{LaneKey, Reason, RowKind};
+use super::{LaneKey, Overwrite, Reason, RowKind};
 
 /// The id of a row on disk. An id is never used again, not even after the row was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +53,8 @@ pub struct NewRow {
     pub encryption: Encryption,
     /// When the caller enqueued it.
     pub enqueued_at: Wall,
+    /// What a message may replace on the server. Says nothing in a row of another kind.
+    pub overwrite: Overwrite,
     /// Whether this row of a session writes it to the server anew, after it was deleted elsewhere:
     /// once the row is stored, and not if it is refused, the outbox forgets that the server had the
     /// session. Says nothing in a row of another kind.
@@ -78,6 +80,7 @@ impl NewRow {
             payload,
             encryption,
             enqueued_at,
+            overwrite: Overwrite::OwnOnly,
             restores_session: false,
         }
     }
@@ -94,6 +97,7 @@ impl NewRow {
             payload,
             encryption: Encryption::None,
             enqueued_at,
+            overwrite: Overwrite::OwnOnly,
             restores_session: false,
         }
     }
@@ -150,6 +154,7 @@ impl fmt::Debug for NewRow {
             .field("payload_bytes", &self.payload.len())
             .field("encryption", &self.encryption)
             .field("enqueued_at", &self.enqueued_at)
+            .field("overwrite", &self.overwrite)
             .field("restores_session", &self.restores_session)
             .finish()
     }
@@ -197,6 +202,8 @@ pub struct RowHead {
     pub encryption: Encryption,
     /// When the caller enqueued it.
     pub enqueued_at: Wall,
+    /// What a message may replace on the server.
+    pub overwrite: Overwrite,
 }
 
 /// The state of one row.

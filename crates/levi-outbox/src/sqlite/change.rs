@@ -7,7 +7,7 @@ use super::columns::{encryption_code, kind_code};
 use super::counters::Counters;
 use super::lane::{self, LaneState, Removed};
 use super::lane_cache::LaneCache;
-use super::{blocking, enqueue, users};
+use super::{blocking, enqueue, overwrites, users};
 use crate::model::{Change, Encryption, LaneId, NewRow, Reason, RowId, RowKey, RowKind};
 
 pub(super) const PENDING_BYTES: &str =
@@ -94,6 +94,7 @@ fn acknowledge(
         } else {
             // Whatever was done to it meanwhile, the server has it.
             conn.prepare_cached(ARRIVED_AFTER_ALL)?.execute([row.id.0])?;
+            overwrites::used(conn, row.id.0, row.version)?;
         }
     }
     conn.prepare_cached(NOTE_SESSION_SENT)?.execute([lane.0])?;

@@ -7,7 +7,7 @@ use super::blocking::{self, blocking_parent};
 use super::columns::{encryption_code, unsigned};
 use super::counters::Counters;
 use super::lane_cache::LaneCache;
-use super::users;
+use super::{overwrites, users};
 use crate::model::{Enqueued, NewRow, RowId, RowKey};
 
 pub(super) const INSERT: &str = "INSERT INTO levi_outbox \
@@ -183,6 +183,7 @@ impl RowWriter<'_> {
             row.message_id.as_str(),
             row.payload,
         ])?;
+        overwrites::added(self.conn, id, FIRST_VERSION, row.overwrite)?;
         self.counters.append_pending(row.kind(), length(row), row.enqueued_at.as_millis());
         Ok(Enqueued::Stored { key: row_key(id, FIRST_VERSION), replaced: false })
     }
@@ -203,6 +204,7 @@ impl RowWriter<'_> {
             row.message_id.as_str(),
             row.payload,
         ])?;
+        overwrites::replaced(self.conn, old.id, version, row.overwrite)?;
         self.counters.return_pending(row.kind(), length(row));
         Ok(Enqueued::Stored { key: row_key(old.id, version), replaced: true })
     }
@@ -218,6 +220,7 @@ impl RowWriter<'_> {
             encryption_code(row.encryption),
             row.payload
         ])?;
+        overwrites::replaced(self.conn, old.id, version, row.overwrite)?;
         self.counters.resize_pending(old.bytes, length(row));
         Ok(Enqueued::Stored { key: row_key(old.id, version), replaced: true })
     }

@@ -22,6 +22,7 @@ mod lane_cache;
 mod list;
 pub mod notify;
 mod open;
+mod overwrites;
 mod owner_lock;
 mod read;
 mod recovery;

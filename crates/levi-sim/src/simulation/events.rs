@@ -5,7 +5,7 @@ use std::time::Duration;
 use levi_core::QUEUE_OVERHEAD;
 use levi_core::batcher::Input;
 use levi_core::engine::{ControlIntake, Event, Intake, Message};
-use levi_core::{Overwrite, rows_to_restore};
+use levi_core::rows_to_restore;
 use levi_outbox::{Change, NewRow};
 use levi_testkit::outbox::OutboxFailure;
 use levi_types::{CodingSession, MessageSyncRequest, Monotonic};
@@ -123,7 +123,7 @@ impl Simulation {
             message,
             permit: Some(permit),
             reply,
-            overwrite: Overwrite::OwnOnly,
+            overwrite: self.plan.overwrite(sequence_number),
         }));
     }
 

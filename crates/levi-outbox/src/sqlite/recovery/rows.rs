@@ -14,7 +14,7 @@ use super::pages::{Pages, Trust};
 use super::record::{BtreePage, Value, columns};
 use super::scan::{Candidate, Lane, Scan, Table, lost_lane, utf8};
 use super::users::Users;
-use crate::model::{Change, Encryption, Enqueued, LaneId, LaneKey, NewRow, Reason, RowKind};
+use crate::model::{Change, Encryption, Enqueued, LaneId, LaneKey, NewRow, Overwrite, Reason, RowKind};
 
 /// Rows written in one transaction.
 const ROWS_PER_COMMIT: usize = 256;
@@ -45,8 +45,9 @@ struct Found {
 
 /// Copies everything readable from `pages` to `new`. Errors are those of `new`.
 pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Result<Recovered> {
-    let Scan { candidates, lanes, users, counted, mut placed, sessions_sent, .. } = scan;
-    let mut reader = Reader { pages, lanes: &lanes, users: &users, overflow: HashSet::new() };
+    let Scan { candidates, lanes, users, counted, mut placed, sessions_sent, overwrites, .. } = scan;
+    let overflow = HashSet::new();
+    let mut reader = Reader { pages, lanes: &lanes, users: &users, overwrites: &overwrites, overflow };
     let mut copy = Copy { new, batch: Vec::new(), recovered: Recovered::default(), refused: 0 };
     let mut unreadable = 0;
     for group in by_place(candidates, &lanes) {
@@ -110,6 +111,7 @@ struct Reader<'a> {
     pages: &'a Pages,
     lanes: &'a HashMap<i64, Lane>,
     users: &'a Users,
+    overwrites: &'a HashMap<i64, Overwrite>,
     /// The overflow pages that were read. Each belongs to one row, so a page that is met again is
     /// damage, and no chain is followed in a circle.
     overflow: HashSet<u32>,
@@ -182,6 +184,7 @@ impl Reader<'_> {
             payload: payload.to_vec(),
             encryption,
             enqueued_at: Wall::from_millis(values[6].integer().unwrap_or(0)),
+            overwrite: self.overwrites.get(&candidate.id).copied().unwrap_or_default(),
             restores_session: false,
         };
         let parked = match (damage, candidate.table) {
@@ -254,7 +257,11 @@ impl Copy<'_> {
         let transaction = self.new.transaction()?;
         let mut counters = Counters::load(&transaction)?;
         let lanes = &mut LaneCache::default();
-        for Found { row, parked, trust } in self.batch.drain(..) {
+        for Found { mut row, parked, trust } in self.batch.drain(..) {
+            if trust != Trust::Current {
+                // The server may have it, or a newer text of the same message.
+                row.overwrite = Overwrite::Nothing;
+            }
             let rows = std::slice::from_ref(&row);
             let answers = enqueue::store_rows(&transaction, &mut counters, lanes, rows, u64::MAX)?;
             let [Enqueued::Stored { key, .. }] = answers.as_slice() else {

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::super::overwrites;
 use super::pages::{ImageId, Pages, Trust};
 use super::record::{BtreePage, Cell, PageKind, Shape, Value, columns, shape};
 use super::users::Users;
-use crate::model::{LaneKey, RowKind};
+use crate::model::{LaneKey, Overwrite, RowKind};
 
 /// Which table a row is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +82,8 @@ pub(super) struct Scan {
     /// The sessions whose row the server had. One that was forgotten since may be on a page that
     /// nothing leads to; its messages are then parked rather than the session written again.
     pub(super) sessions_sent: BTreeSet<String>,
+    /// What rows may replace on the server, by their ids, where that is unusual.
+    pub(super) overwrites: HashMap<i64, Overwrite>,
 }
 
 impl Scan {
@@ -128,6 +131,10 @@ impl Scan {
             && let Some(name) = utf8(name)
         {
             self.users.add(cell.rowid, name);
+        } else if let (3, [Value::Null, Value::Integer(_), Value::Integer(mode)]) = (count, values)
+            && trust != Trust::Damaged
+        {
+            self.overwrites.insert(cell.rowid, overwrites::of_mode(Some(*mode)));
         } else if let [Value::Text(_), Value::Text(name), Value::Text(table), Value::Integer(root), ..] =
             values
             && *table == b"levi_users"

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::{acknowledge, due, messages, reason, repository, row, session};
 use crate::error::OutboxError;
-use crate::model::{Change, NewRow, RecoveryReport};
+use crate::model::{Change, NewRow, Overwrite, RecoveryReport};
 use crate::sqlite::{SqliteOptions, SqliteOutbox};
 use crate::store::OutboxStore;
 
@@ -272,6 +272,26 @@ fn sessions_that_were_sent_are_known_after_a_recovery() {
     let lost: Vec<&String> = sent.iter().filter(|id| !known(id)).collect();
     assert_eq!(lost, ["sent-7"]);
     assert!(!known(&"a".to_owned()), "never acknowledged");
+}
+
+/// Of a row that may have been sent, the server may have a newer text.
+#[test]
+fn a_recovered_row_replaces_what_it_might_and_one_that_may_be_gone_replaces_nothing() {
+    let modes = |damaged_page: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = filled(folder.path());
+        let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
+        outbox.commit(&[], &[NewRow { overwrite: Overwrite::Anything, ..row("a", 0) }]).unwrap();
+        drop(outbox);
+        damage(&path, "levi_outbox", damaged_page, 1);
+        let (outbox, report) = reopened(&path);
+        let lanes = due(&outbox, 9_000);
+        let a = lanes.iter().find(|lane| lane.key == messages("a")).unwrap();
+        ([a.heads[0].overwrite, a.heads[1].overwrite], report.unwrap().uncertain > 0)
+    };
+    assert_eq!(modes(5), ([Overwrite::Anything, Overwrite::OwnOnly], false));
+    // Without the root of the table nothing says which of its pages are still in use.
+    assert_eq!(modes(0), ([Overwrite::Nothing; 2], true));
 }
 
 /// As a kill in the first minutes leaves it: all that was committed is in the log.
