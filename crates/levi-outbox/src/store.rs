@@ -42,7 +42,8 @@ pub type PayloadSink<'a> = &'a mut dyn FnMut(RowKey, &str, &[u8]);
 /// its messages wait for the session.
 ///
 /// A lane belongs to the user for whom its rows were recorded, and is due for nobody else. A row of
-/// another user for the same lane is refused: on the server too, a session has one user.
+/// another user for the same lane is refused: on the server too, a session has one user. A lane of
+/// nobody becomes that of the first user who adds a row to it or signs in.
 ///
 /// Every implementation passes the suite in `levi_outbox::conformance` (feature `conformance`).
 pub trait OutboxStore: Send {

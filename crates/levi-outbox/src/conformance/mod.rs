@@ -52,6 +52,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         control::CASES,
         children::CASES,
         identity::CASES,
+        identity::CASES_OF_NOBODY,
         overwrites::CASES,
         views::CASES,
     ]
@@ -74,3 +75,12 @@ macro_rules! list_cases {
     };
 }
 use list_cases;
+
+/// As [`list_cases`], for those that begin before anybody signed in.
+macro_rules! list_cases_of_nobody {
+    ($($name:ident),+ $(,)?) => {
+        pub(super) const CASES_OF_NOBODY: &[super::Case] =
+            &[$(super::Case { name: stringify!($name), run: $name }),+];
+    };
+}
+use list_cases_of_nobody;

@@ -10,10 +10,14 @@ impl MemoryOutbox {
     pub(super) fn store(&mut self, new: &NewRow, limit: u64) -> Enqueued {
         let lane = self.by_key.get(&new.lane).copied();
         let user = new.user.as_ref().or(self.user.as_ref());
-        if let Some(other) = lane.and_then(|lane| self.lanes.get(&lane))
+        if let Some(other) = lane.and_then(|lane| self.lanes.get_mut(&lane))
             && other.user.as_ref() != user
         {
-            return Enqueued::OtherUser { user_id: other.user.clone() };
+            if other.user.is_some() {
+                return Enqueued::OtherUser { user_id: other.user.clone() };
+            }
+            // The sign-in that makes nobody's lanes the first user's may still be on its way.
+            other.user = user.cloned();
         }
         let holder = lane.and_then(|lane| self.holder(lane, new.position()));
         let old = holder.and_then(|id| self.row(id));

@@ -83,8 +83,14 @@ impl RowWriter<'_> {
     fn store(&mut self, row: &NewRow) -> Result<Enqueued> {
         let user = self.user_of(row)?;
         let index = self.lanes.find(self.conn, self.counters, &row.lane)?;
-        if let Some(other) = index.and_then(|index| self.lanes.get(index)).filter(|lane| lane.user != user) {
-            return Ok(Enqueued::OtherUser { user_id: users::name(self.conn, other.user)? });
+        if let Some(other) =
+            index.and_then(|index| self.lanes.get_mut(index)).filter(|lane| lane.user != user)
+        {
+            if other.user != users::NOBODY {
+                return Ok(Enqueued::OtherUser { user_id: users::name(self.conn, other.user)? });
+            }
+            users::take_over(self.conn, other.lane, user)?;
+            other.user = user;
         }
         let holder = match index.and_then(|index| self.lanes.get(index)) {
             Some(lane) if lane.last >= Some(row.position()) => self.holder(lane.lane, row.position())?,

@@ -135,6 +135,7 @@ fn everything_else_that_runs_for_a_row_or_a_lane_searches_too() {
         overwrites::EDITED,
         overwrites::SET,
         overwrites::USED,
+        users::TAKE_OVER,
         list::LIST_PARKED,
         read::PARKED_PAYLOAD,
         read::PAYLOAD,
