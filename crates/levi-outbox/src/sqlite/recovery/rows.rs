@@ -45,7 +45,7 @@ struct Found {
 
 /// Copies everything readable from `pages` to `new`. Errors are those of `new`.
 pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Result<Recovered> {
-    let Scan { candidates, lanes, users, counted, mut placed, sessions_sent, overwrites, .. } = scan;
+    let Scan { candidates, lanes, users, counted, mut placed, overwrites, .. } = scan;
     let overflow = HashSet::new();
     let mut reader = Reader { pages, lanes: &lanes, users: &users, overwrites: &overwrites, overflow };
     let mut copy = Copy { new, batch: Vec::new(), recovered: Recovered::default(), refused: 0 };
@@ -63,7 +63,9 @@ pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Resu
     }
     copy.flush()?;
     copy.sign_in(users.signed_in())?;
-    copy.note_sent(&sessions_sent)?;
+    copy.note_sent(&scan.sessions_sent)?;
+    copy.note_wait(scan.paused_until.map(Wall::from_millis))?;
+    copy.keep_writer(scan.writer.map(|writer| writer.bytes))?;
     let not_counted = counted.map(|counted| counted.saturating_sub(copy.recovered.all()));
     let lost = match not_counted.map(|rows| rows.max(unreadable + copy.refused)) {
         // The counts say that no row is missing, an index says that some are.
@@ -294,6 +296,21 @@ impl Copy<'_> {
             transaction.prepare_cached(change::NOTE_SENT)?.execute([session])?;
         }
         transaction.commit()
+    }
+
+    /// The server asked for silence, whatever became of the file.
+    fn note_wait(&mut self, until: Option<Wall>) -> Result<()> {
+        let Some(until) = until else { return Ok(()) };
+        let transaction = self.new.transaction()?;
+        let mut counters = Counters::load(&transaction)?;
+        change::apply(&transaction, &mut counters, &Change::Pause { until })?;
+        transaction.commit()
+    }
+
+    /// What this outbox sent before stays its own.
+    fn keep_writer(&mut self, writer: Option<[u8; 16]>) -> Result<()> {
+        let Some(writer) = writer else { return Ok(()) };
+        self.new.execute("UPDATE levi_writer SET writer = ?1 WHERE id = 1", [writer]).map(drop)
     }
 
     /// The last user is the last again, so that what is enqueued before a sign-in is this user's.

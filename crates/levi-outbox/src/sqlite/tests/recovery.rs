@@ -294,6 +294,23 @@ fn a_recovered_row_replaces_what_it_might_and_one_that_may_be_gone_replaces_noth
     assert_eq!(modes(0), ([Overwrite::Nothing; 2], true));
 }
 
+/// The writer's bytes tell the outbox's own earlier texts from those of others.
+#[test]
+fn the_servers_wait_and_the_writer_are_known_after_a_recovery() {
+    for (table, page) in [("levi_outbox", 5), ("levi_lanes", 0), ("levi_outbox", 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = filled(folder.path());
+        let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
+        let (writer, until) = (outbox.writer().unwrap().unwrap(), Wall::from_millis(1_700_000_000_000));
+        outbox.commit(&[Change::Pause { until }], &[]).unwrap();
+        drop(outbox);
+        damage(&path, table, page, 1);
+        let (outbox, report) = reopened(&path);
+        assert!(report.is_some());
+        assert_eq!((outbox.writer().unwrap(), outbox.paused_until().unwrap()), (Some(writer), Some(until)));
+    }
+}
+
 /// As a kill in the first minutes leaves it: all that was committed is in the log.
 #[test]
 fn a_new_outbox_that_was_killed_before_its_first_checkpoint_is_sound() {
