@@ -146,14 +146,16 @@ impl Levi {
     /// nothing is overwritten.
     ///
     /// # Errors
-    /// [`SyncError`] if the outbox cannot be read, nobody is signed in, or the server does not answer.
+    /// [`SyncError::SessionFull`] if the last number is the highest there is. The others if the outbox cannot be read,
+    /// nobody is signed in, or the server does not answer.
     pub async fn next_sequence_number(&self, session: &SessionId) -> Result<i64, SyncError> {
         let here = self.worker.last_sequence_number(session).await?;
         let connection = self.connection.as_ref().ok_or(SyncError::NotAuthenticated)?;
         let auth = connection.auth.clone().ok_or(SyncError::NotAuthenticated)?;
         let there =
             last_sequence_number(Arc::clone(&connection.supabase), auth, self.cache.clone(), session).await?;
-        Ok(here.max(there).map_or(1, |last| last.saturating_add(1)))
+        let next = here.max(there).map_or(Some(1), |last| last.checked_add(1));
+        next.ok_or_else(|| SyncError::SessionFull(session.clone()))
     }
 
     /// Returns once Supabase has the message. See [`Worker::synced`].

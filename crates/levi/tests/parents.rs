@@ -185,6 +185,19 @@ async fn of_two_texts_for_one_place_the_first_stays_and_the_other_writer_is_told
     second.shutdown(Duration::from_secs(5)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_has_the_highest_number_has_no_next_one() {
+    let world = World::new(1).await;
+    let device = device(&world, world.session("one"));
+    let session = device.session.id.clone();
+    device.levi.enqueue_durable(request(&session, i64::MAX - 1, "one before")).await.unwrap();
+    assert_eq!(device.levi.next_sequence_number(&session).await.unwrap(), i64::MAX);
+    device.levi.enqueue_durable(request(&session, i64::MAX, "the last")).await.unwrap();
+    let full = device.levi.next_sequence_number(&session).await;
+    assert!(matches!(&full, Err(SyncError::SessionFull(id)) if *id == session), "{full:?}");
+    device.levi.shutdown(Duration::from_secs(5)).await;
+}
+
 /// The permission to replace a text, and the lack of any, are kept with the row.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_message_may_replace_is_known_after_a_restart() {

@@ -157,9 +157,8 @@ impl<'a> Upload<'a> {
     /// overwrite nothing.
     async fn continue_session(&mut self, session: &SessionId) -> Result<(), LineFailure> {
         let last = match timeout(self.options.patience, self.levi.next_sequence_number(session)).await {
-            // The answer for a session whose last number is the highest, too: then none is left.
-            Ok(Ok(i64::MAX)) => i64::MAX,
             Ok(Ok(next)) => next.saturating_sub(1),
+            Ok(Err(SyncError::SessionFull(_))) => i64::MAX,
             Ok(Err(_)) | Err(_) => {
                 let here = self.levi.last_sequence_number(session).await;
                 here.map_err(|error| CliError::from(SyncError::from(error)))?.unwrap_or(0)
