@@ -6,11 +6,15 @@ mod daemon;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use daemon::{Daemon, until};
-use levi::HttpOptions;
+use levi::transport::HttpSupabase;
+use levi::types::{CredentialName, CredentialsError, SecretString};
+use levi::{Credentials, DevicePrivateKey, HttpOptions, SecretsCache, SessionSyncService};
+use levi_torture::content::secret_of;
 use socket2::{Domain, Socket, Type};
 
 const DEADLINE: Duration = Duration::from_millis(300);
@@ -93,4 +97,53 @@ fn a_server_that_takes_no_connection_does_not_hold_the_process() {
     let waiting: Vec<_> = (0..8).map_while(|number| fill(number).ok()).collect();
     let took = shut_down("http", address);
     assert!(took < SOON, "{took:?} with {} connections before it", waiting.len());
+}
+
+/// A keychain that asks a person who is not there.
+struct SilentKeychain;
+
+impl Credentials for SilentKeychain {
+    fn load(&self, _: &CredentialName) -> Result<Option<SecretString>, CredentialsError> {
+        loop {
+            std::thread::park();
+        }
+    }
+
+    fn save(&self, _: &CredentialName, _: &SecretString) -> Result<(), CredentialsError> {
+        Ok(())
+    }
+
+    fn remove(&self, _: &CredentialName) -> Result<(), CredentialsError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_keychain_that_never_answers_holds_neither_a_task_nor_the_process() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let daemon = runtime.block_on(Daemon::new());
+    let keychain = Arc::new(SilentKeychain);
+    let start = Instant::now();
+    let levi = runtime.block_on(async {
+        let levi = daemon.start(daemon.builder().credentials(keychain.clone()));
+        daemon.enqueue(&levi, 1, 300).await.unwrap();
+        levi
+    });
+    // Its session sync waits for the keychain, and the only worker of the runtime goes on.
+    let (supabase, store) = (HttpSupabase::new(&daemon.environment.http()).unwrap(), daemon.store());
+    let key = DevicePrivateKey::generate(&mut rand::rng());
+    let device = "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a03".into();
+    let cache = SecretsCache::new();
+    let sync = SessionSyncService::new(Arc::new(supabase), store, keychain, device, key, cache);
+    let session = daemon.session.clone();
+    let secret = secret_of(&session).unwrap();
+    let waits = runtime.spawn(async move { sync.distribute_secret_now(&session, &secret).await });
+    let goes_on = runtime.spawn(async {});
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, goes_on).await }).unwrap().unwrap();
+    assert!(!waits.is_finished(), "the keychain says nothing");
+    let left = runtime.block_on(levi.shutdown(DEADLINE));
+    assert_eq!((left.pending, left.parked), (1, 0));
+    drop(levi);
+    drop(runtime);
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
 }

@@ -1,7 +1,8 @@
 //! What the engine wants done outside its thread: requests and token refreshes. Each runs on tokio and
 //! reports back through the inbox, even if it is cancelled or panics.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::Duration;
 
 use levi_outbox::LaneKey;
 use levi_transport::{ApiError, Supabase, Upsert, Verdict, user_of_token};
@@ -18,6 +19,9 @@ use crate::engine::Event;
 use crate::secrets_cache::SecretsCache;
 use crate::sync_error::SendError;
 use crate::write_messages::{SentMessage, write_messages};
+
+/// How long a start waits for the name of the user whose sign-in is stored.
+const NAMED_WITHIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Dispatcher {
     inbox: Arc<Inbox>,
@@ -119,14 +123,34 @@ impl Dispatcher {
         user.into_iter().for_each(|user| self.cache.was_used_by(user));
     }
 
-    /// The user of the stored sign-in, unless the daemon named one.
-    pub(super) fn name_stored_user(&self) {
+    /// Finds out whose the stored sign-in is, and waits for that a moment: what is enqueued next is recorded for this
+    /// user. A keychain may take longer, or never answer. Nobody waits for it then, and the answer counts when it comes.
+    pub(super) fn name_stored_user(self: &Arc<Self>) {
+        let auth = self.connection.get().and_then(|connection| connection.auth.clone());
+        let (Some(auth), dispatcher) = (auth, Arc::downgrade(self)) else { return };
+        let (sender, named) = mpsc::channel();
+        let name = move || {
+            let user = auth.user_id();
+            if let (Some(user), Some(dispatcher)) = (user, dispatcher.upgrade()) {
+                dispatcher.stored_user_is(&user);
+            }
+            // The caller may have stopped waiting.
+            let _ = sender.send(());
+        };
+        match std::thread::Builder::new().name("levi-sign-in".into()).spawn(name) {
+            Ok(_) if named.recv_timeout(NAMED_WITHIN).is_err() => {
+                tracing::warn!("whose the stored sign-in is could not be read so far");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("whose the stored sign-in is could not be read: {error}"),
+        }
+    }
+
+    /// Unless the daemon named a user meanwhile, or a token came first.
+    fn stored_user_is(&self, user: &UserId) {
         let context = lock(&self.context);
-        let auth = self.connection.get().and_then(|connection| connection.auth.as_ref());
-        if context.changes == 0
-            && let Some(user) = auth.and_then(|auth| auth.user_id())
-        {
-            self.user_is(&user);
+        if context.changes == 0 && context.current.is_none() {
+            self.user_is(user);
         }
     }
 

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "http")]
 mod error;
+mod own_thread;
 mod pace;
 #[cfg(feature = "http")]
 mod refreshing;

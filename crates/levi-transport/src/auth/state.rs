@@ -7,6 +7,7 @@ use levi_types::{
 };
 
 use super::error::TokenError;
+use super::own_thread::on_own_thread;
 use super::pace::{SignInPace, WaitLeft};
 use super::stored;
 use crate::api_error::{ApiError, Verdict};
@@ -253,14 +254,14 @@ impl State {
         Ok(())
     }
 
-    /// Calls the credentials store on a blocking thread.
+    /// Calls the credentials store, which may never answer.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Credentials) -> Result<T, CredentialsError> + Send + 'static,
         failed: fn(Arc<CredentialsError>) -> TokenError,
     ) -> Result<T, TokenError> {
         let credentials = Arc::clone(&self.credentials);
-        let result = tokio::task::spawn_blocking(move || work(&*credentials)).await;
-        result.map_err(|_| TokenError::interrupted())?.map_err(|error| failed(Arc::new(error)))
+        let result = on_own_thread(move || work(&*credentials)).await;
+        result.ok_or_else(TokenError::interrupted)?.map_err(|error| failed(Arc::new(error)))
     }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 #[cfg(feature = "http")]
 use serde::Serialize;
 
+use super::own_thread::on_own_thread;
 #[cfg(feature = "http")]
 use crate::sign_in::Tokens;
 
@@ -20,6 +21,13 @@ impl StoredAuth {
     /// Reads what `credentials` holds under [`CredentialName::SignIn`].
     pub fn new(credentials: Arc<dyn Credentials>) -> Self {
         Self(credentials)
+    }
+
+    /// A keychain may keep the call from returning, and no task waits inside it.
+    async fn read_aside(&self) -> Result<AuthSession, AuthError> {
+        let stored = Self(Arc::clone(&self.0));
+        let unanswered = || AuthError::unavailable("the credentials store could not be called");
+        on_own_thread(move || stored.read()).await.unwrap_or_else(|| Err(unanswered()))
     }
 
     fn read(&self) -> Result<AuthSession, AuthError> {
@@ -43,11 +51,11 @@ impl StoredAuth {
 #[async_trait]
 impl Auth for StoredAuth {
     async fn session(&self) -> Result<AuthSession, AuthError> {
-        self.read()
+        self.read_aside().await
     }
 
     async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, AuthError> {
-        let session = self.read()?;
+        let session = self.read_aside().await?;
         if session.access_token == *stale {
             // Whether the sign-in has ended only the process that refreshes it can know.
             return Err(AuthError::unavailable(
