@@ -83,6 +83,10 @@ struct Nobody;
 
 #[async_trait]
 impl ControlSender for Nobody {
+    fn claim(&self, user: &levi_types::UserId) -> levi_types::UserId {
+        user.clone()
+    }
+
     async fn send(
         &self,
         _: Option<&levi_types::UserId>,

@@ -18,6 +18,7 @@ mod outcome;
 mod parents;
 mod poison;
 mod send;
+mod senders;
 mod storage_gate;
 mod taken;
 mod user;
@@ -39,6 +40,7 @@ use self::lone_failures::LoneFailures;
 pub use self::notice::{Notice, PauseReason};
 use self::parents::Refusals;
 use self::poison::Poison;
+use self::senders::Senders;
 use self::storage_gate::StorageGate;
 use crate::config::LeviConfig;
 
@@ -137,8 +139,8 @@ impl Batcher {
             Input::Vanished { batch } => self.vanished(batch),
             Input::Sealed { lane, result } => self.sealed(now, lane, result),
             Input::ParentEnsured { key, parent } => self.parent_ensured(now, &key, parent),
-            Input::ControlSenderReady => {
-                self.can_send_control_rows = true;
+            Input::ControlSenderReady(user) => {
+                self.senders.add(user);
                 self.windows.release_held_back();
                 self.dirty = true;
             }
@@ -233,6 +235,11 @@ impl Batcher {
         self.auth.is_open() && self.breaker.permits_sending() && self.storage.is_open()
     }
 
+    /// Whether the control rows of the present user can be sent. Otherwise they wait for a sender.
+    pub fn can_send_control_rows(&self) -> bool {
+        self.senders.serve(self.user.as_ref())
+    }
+
     /// Whether the outbox may be used now. It is left alone for a while after it failed.
     pub fn trusts_outbox(&self) -> bool {
         self.storage.is_open()
@@ -280,7 +287,7 @@ impl Batcher {
         self.dirty = due.more || self.windows.some_were_left_out();
         self.storage.worked();
         for lane in due.lanes {
-            if lane.key.kind().is_control() && !self.can_send_control_rows {
+            if lane.key.kind().is_control() && !self.can_send_control_rows() {
                 self.windows.hold_back(lane.lane);
                 continue;
             }

@@ -38,7 +38,11 @@ impl Batcher {
 
     /// `user` is signed in from now on.
     pub(super) fn user_is(&mut self, user: UserId) {
+        self.senders.claim(&user);
         if self.user.as_ref() == Some(&user) {
+            // One that waited for somebody to sign in may be this user's now.
+            self.windows.release_held_back();
+            self.dirty = true;
             return;
         }
         let in_flight: Vec<LaneId> =

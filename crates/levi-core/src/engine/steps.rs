@@ -94,6 +94,10 @@ impl Engine {
             let error = pause_error(&paused);
             self.steps.complete(|_| Some(Step::WillRetry(error.clone())));
         }
+        if !self.batcher.can_send_control_rows() {
+            let error = SyncError::Waiting(no_session_sync(self.batcher.user()));
+            self.steps.complete(|_| Some(Step::WillRetry(error.clone())));
+        }
         if std::mem::take(&mut self.steps.must_look) {
             let (store, batcher, user) = (&*self.store, &self.batcher, self.sealer.user());
             let is_in_flight = |row: RowId| {
@@ -134,6 +138,13 @@ impl Engine {
             _ => Step::WillRetry(error),
         }
     }
+}
+
+/// Why control rows wait that nobody can send.
+pub(super) fn no_session_sync(user: Option<&UserId>) -> Reason {
+    let user = user.map_or("the first user", UserId::as_str);
+    let detail = format!("no session sync runs for {user} here; call session_sync with a device of theirs");
+    Reason { code: "no_session_sync".into(), detail }
 }
 
 fn pause_error(paused: &PauseReason) -> SyncError {

@@ -15,7 +15,9 @@ use levi_crypto::SessionSecret;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_outbox::{NewRow, Reason};
 use levi_transport::{StoredAuth, Supabase, SystemClock};
-use levi_types::{Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore};
+use levi_types::{
+    Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore, UserId,
+};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rand_core::CryptoRng;
@@ -101,6 +103,12 @@ impl SessionSyncService {
     /// The device that this service acts for.
     pub fn device_id(&self) -> &DeviceId {
         &self.steps.device.id
+    }
+
+    /// For whom this service acts: the user of its first use, or who was signed in when it was given its outbox. `None`
+    /// if nobody was. Under another sign-in it sends nothing.
+    pub fn user(&self) -> Option<&UserId> {
+        self.steps.server.user()
     }
 
     /// Sends secrets only to devices that `trust` accepts, for daemons that check public keys out of band. The

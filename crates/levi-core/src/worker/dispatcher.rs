@@ -34,7 +34,7 @@ pub(super) struct Dispatcher {
     requests: Mutex<JoinSet<()>>,
 }
 
-/// A sender of control rows, and who was signed in when it was named.
+/// A sender of control rows, and for whom it acts: `None` until somebody signs in.
 struct UsersSender {
     user: Option<UserId>,
     sender: Arc<dyn ControlSender>,
@@ -158,6 +158,9 @@ impl Dispatcher {
     /// someone who still takes the user before for the present one.
     fn user_is(&self, user: &UserId) {
         self.cache.signed_in(user);
+        for unclaimed in lock(&self.control_senders).iter_mut().filter(|sender| sender.user.is_none()) {
+            unclaimed.user = Some(unclaimed.sender.claim(user));
+        }
         if let Err(error) = self.session_store.signed_in(user) {
             tracing::warn!("the session store was not told who is signed in: {error}");
         }
@@ -165,12 +168,14 @@ impl Dispatcher {
     }
 
     pub(super) fn set_control_sender(&self, sender: Arc<dyn ControlSender>) {
-        let user = self.cache.user();
+        // Within the lock: a user who signs in meanwhile claims it, and the batcher hears of both in that order.
+        let _context = lock(&self.context);
+        let user = self.cache.user().map(|user| sender.claim(&user));
         let mut senders = lock(&self.control_senders);
         senders.retain(|known| known.user != user);
-        senders.push(UsersSender { user, sender });
+        senders.push(UsersSender { user: user.clone(), sender });
         drop(senders);
-        self.notify(Input::ControlSenderReady);
+        self.notify(Input::ControlSenderReady(user));
     }
 
     fn replace_context(&self, new: Option<SignedIn>, input: Input) {
@@ -252,13 +257,11 @@ impl Dispatcher {
         self.spawn(&connection.runtime, request.instrument(span));
     }
 
-    /// The user's own sender, which acts for the user's device; or one that was named before anybody signed in; or
-    /// the last one, if the daemon has one device for all.
+    /// The user's own sender, which acts for the user's device.
     fn control_sender(&self, user: Option<&UserId>) -> Option<Arc<dyn ControlSender>> {
         let senders = lock(&self.control_senders);
-        let named = |user: Option<&UserId>| senders.iter().find(|known| known.user.as_ref() == user);
-        let found = named(user).or_else(|| named(None)).or(senders.last());
-        found.map(|known| Arc::clone(&known.sender))
+        let own = senders.iter().find(|known| known.user.as_ref() == user);
+        own.map(|known| Arc::clone(&known.sender))
     }
 
     fn outcome_guard(&self, batch: BatchId) -> CompletionGuard {
