@@ -1,6 +1,6 @@
 //! Storing the rows that a scan found in a new database.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use levi_types::{UserId, Wall};
 use rusqlite::{Connection, Result};
@@ -10,8 +10,9 @@ use super::super::counters::Counters;
 use super::super::lane_cache::LaneCache;
 use super::super::users::NOBODY;
 use super::super::{change, enqueue, users};
+use super::overflow::Overflow;
 use super::pages::{Pages, Trust};
-use super::record::{BtreePage, Value, columns};
+use super::record::{Value, columns};
 use super::scan::{Candidate, Lane, Scan, Table, lost_lane, utf8};
 use super::users::Users;
 use crate::model::{Change, Encryption, Enqueued, LaneId, LaneKey, NewRow, Overwrite, Reason, RowKind};
@@ -46,11 +47,12 @@ struct Found {
 /// Copies everything readable from `pages` to `new`. Errors are those of `new`.
 pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Result<Recovered> {
     let Scan { candidates, lanes, users, counted, mut placed, overwrites, .. } = scan;
-    let overflow = HashSet::new();
+    let groups = by_place(candidates, &lanes);
+    let overflow = Overflow::of(pages, groups.iter().flatten());
     let mut reader = Reader { pages, lanes: &lanes, users: &users, overwrites: &overwrites, overflow };
     let mut copy = Copy { new, batch: Vec::new(), recovered: Recovered::default(), refused: 0 };
     let mut unreadable = 0;
-    for group in by_place(candidates, &lanes) {
+    for group in groups {
         for candidate in &group {
             placed.remove(&candidate.id);
         }
@@ -114,23 +116,12 @@ struct Reader<'a> {
     lanes: &'a HashMap<i64, Lane>,
     users: &'a Users,
     overwrites: &'a HashMap<i64, Overwrite>,
-    /// The overflow pages that were read. Each belongs to one row, so a page that is met again is
-    /// damage, and no chain is followed in a circle.
-    overflow: HashSet<u32>,
+    overflow: Overflow,
 }
 
 impl Reader<'_> {
     fn read(&mut self, candidate: &Candidate) -> Option<Found> {
-        let bytes = self.pages.image(candidate.image)?;
-        let page = BtreePage::parse(candidate.image.page, &bytes)?;
-        let (pages, overflow) = (self.pages, &mut self.overflow);
-        let record = page.record(&candidate.cell, |next| {
-            if next <= pages.count() && overflow.insert(next) {
-                pages.overflow(candidate.image, next)
-            } else {
-                None
-            }
-        })?;
+        let record = self.overflow.read(self.pages, candidate)?;
         let values = columns(&record).filter(|values| values.len() == candidate.table.columns())?;
         match candidate.table {
             Table::Task => task(candidate, &values, self.users.of_lane(Some(NOBODY))),

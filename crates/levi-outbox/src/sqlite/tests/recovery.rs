@@ -294,6 +294,38 @@ fn a_recovered_row_replaces_what_it_might_and_one_that_may_be_gone_replaces_noth
     assert_eq!(modes(0), ([Overwrite::Nothing; 2], true));
 }
 
+/// A leaf page of another time names the overflow pages of a row that is gone, and a later row has them by now.
+#[test]
+fn a_row_that_is_gone_does_not_take_the_pages_of_a_later_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.db");
+    let long = |number, byte| NewRow { payload: vec![byte; 20_000], ..row("a", number) };
+    let root = |table: &str| pages_of(&Connection::open(&path).unwrap(), table)[0];
+    let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
+    outbox.commit(&[], &[long(1, 1)]).unwrap();
+    drop(outbox);
+    let before = fs::read(&path).unwrap();
+    let leaf = (root("levi_outbox") - 1) * PAGE;
+
+    let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
+    let lane = due(&outbox, 9_000).remove(0);
+    outbox.commit(&[acknowledge(&lane, vec![lane.heads[0].key])], &[]).unwrap();
+    outbox.commit(&[], &[long(2, 2)]).unwrap();
+    drop(outbox);
+    let unused = (root("levi_discarded") - 1) * PAGE;
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[unused..unused + PAGE].copy_from_slice(&before[leaf..leaf + PAGE]);
+    fs::write(&path, bytes).unwrap();
+
+    let (outbox, report) = reopened(&path);
+    assert_eq!(report.unwrap().rows, 1);
+    let lane = due(&outbox, 9_000).remove(0);
+    assert_eq!(lane.heads[0].sequence_number, 2);
+    let mut payload = Vec::new();
+    outbox.payloads(&[lane.heads[0].key], &mut |_, _, bytes| payload.extend_from_slice(bytes)).unwrap();
+    assert_eq!(payload, vec![2; 20_000]);
+}
+
 /// The writer's bytes tell the outbox's own earlier texts from those of others.
 #[test]
 fn the_servers_wait_and_the_writer_are_known_after_a_recovery() {
