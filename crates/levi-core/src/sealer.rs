@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
 use levi_crypto::message::{self, MessagePosition};
-use levi_crypto::{Author, MessageKey, SealError, SessionSecret, WRITER_BYTES};
+use levi_crypto::{Author, MessageKey, SealError, SessionSecret, WRITER_BYTES, is_nonce_of};
 use levi_outbox::{Encryption, LaneKey, NewRow, Reason};
 use levi_transport::rows::encode_message_row;
-use levi_types::{MessageSyncRequest, SessionId, SessionStore, UserId, Wall};
+use levi_types::{MessageId, MessageSyncRequest, SessionId, SessionStore, UserId, Wall};
 use rand_core::CryptoRng;
 
 use crate::error::EnqueueError;
@@ -88,6 +88,25 @@ impl Sealer {
     /// caller's thread, unless the session's key is cached.
     pub(crate) fn can_seal(&self, session: &SessionId) -> bool {
         self.database_key.is_some() || self.key(self.cache.user().as_ref(), session).is_ok()
+    }
+
+    /// Whether `nonce` is of a text of this message that this outbox sealed under an earlier secret of its own store.
+    /// Asks that store.
+    pub(crate) fn sealed_before(
+        &self,
+        user: Option<&UserId>,
+        position: MessagePosition<'_>,
+        message_id: &MessageId,
+        nonce: &[u8],
+    ) -> bool {
+        let (Some(user), Some(writer)) = (user, self.writer.get()) else { return false };
+        let author = Author { writer, message_id: message_id.as_str() };
+        // A store that cannot be read knows no earlier secret: the text then counts as another writer's, and stays.
+        let earlier = self.store.received_secrets(user, position.session_id).unwrap_or_default();
+        let own = earlier.iter().filter(|received| received.sender.is_none());
+        // Exposed to be parsed into a secret again.
+        let mut secrets = own.filter_map(|received| SessionSecret::parse(received.secret.expose()).ok());
+        secrets.any(|secret| is_nonce_of(nonce, &secret.message_key(), position, author))
     }
 
     pub(crate) fn database_key(&self) -> Option<&DatabaseKey> {

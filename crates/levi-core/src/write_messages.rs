@@ -14,7 +14,7 @@ use levi_crypto::same_message;
 use levi_outbox::{Overwrite, Reason};
 use levi_transport::rows::{MessagePlace, MessageRow, decode_rows};
 use levi_transport::{ApiError, Select, Supabase, Update, Upsert, Verdict};
-use levi_types::{AccessToken, SessionId};
+use levi_types::{AccessToken, MessageId, SessionId};
 use serde_json::Value;
 
 /// The code of a message whose place another text has on the server.
@@ -28,6 +28,8 @@ const NUMBERS_PER_QUERY: usize = 100;
 pub struct SentMessage {
     /// Its session and sequence number.
     pub place: MessagePlace,
+    /// The daemon's own id for it.
+    pub message_id: MessageId,
     /// The nonce under which it is sealed, in base64. It names the text.
     pub nonce: Box<str>,
     /// Which text it may replace, if the server has one in its place.
@@ -43,8 +45,11 @@ pub struct TakenRow {
     pub reason: Reason,
 }
 
+/// Whether a nonce is of a text of the message that this outbox sealed under an earlier secret of the session.
+pub type SealedBefore<'a> = &'a (dyn Fn(&SentMessage, &[u8]) -> bool + Send + Sync);
+
 /// Writes the rows of `insert`, which are those of `messages` in their order. Returns the ones whose places other texts
-/// have; the server has all others.
+/// have; the server has all others. `sealed_before` is asked about texts that have another name.
 ///
 /// # Errors
 /// [`ApiError`]. Some rows may have been written.
@@ -53,6 +58,7 @@ pub async fn write_messages(
     token: &AccessToken,
     insert: Upsert,
     messages: &[SentMessage],
+    sealed_before: SealedBefore<'_>,
 ) -> Result<Vec<TakenRow>, ApiError> {
     let body = insert.body.clone();
     let inserted: Vec<MessagePlace> = decode_rows(&supabase.insert(token, insert).await?)?;
@@ -72,7 +78,7 @@ pub async fn write_messages(
         }
         let may_replace = match message.overwrite {
             Overwrite::Anything => true,
-            Overwrite::OwnOnly => is_own(&message.nonce, theirs),
+            Overwrite::OwnOnly => is_own(message, theirs, sealed_before),
             Overwrite::Nothing => false,
         };
         if may_replace {
@@ -120,9 +126,11 @@ async fn nonces(
 }
 
 /// Whether the text on the server is an earlier one of the same message by the same outbox.
-fn is_own(mine: &str, theirs: &str) -> bool {
-    let (Ok(mine), Ok(theirs)) = (BASE64.decode(mine), BASE64.decode(theirs)) else { return false };
-    same_message(&mine, &theirs)
+fn is_own(message: &SentMessage, theirs: &str, sealed_before: SealedBefore<'_>) -> bool {
+    let (Ok(mine), Ok(theirs)) = (BASE64.decode(&*message.nonce), BASE64.decode(theirs)) else {
+        return false;
+    };
+    same_message(&mine, &theirs) || sealed_before(message, &theirs)
 }
 
 /// Replaces the text that was just seen, and no other.

@@ -21,6 +21,7 @@ struct Device {
     sync: SessionSyncService,
     session: CodingSession,
     secret: SessionSecret,
+    store: Arc<levi::SqliteSessionStore>,
 }
 
 /// The first device, with a session that is not on the server yet.
@@ -30,10 +31,10 @@ fn device(world: &World, session: CodingSession) -> Device {
     store.save_session(&session).unwrap();
     let secret = secret();
     store.save_secret(&session.id, &secret).unwrap();
-    let levi = world.levi(world.config(), store, &key);
+    let levi = world.levi(world.config(), store.clone(), &key);
     let (id, private) = world.device_key(0);
     let sync = levi.session_sync(id, private).unwrap();
-    Device { levi, sync, session, secret }
+    Device { levi, sync, session, secret, store }
 }
 
 impl Device {
@@ -183,6 +184,24 @@ async fn of_two_texts_for_one_place_the_first_stays_and_the_other_writer_is_told
     let expected = [(7, "after all".to_owned()), (8, "edited".to_owned())];
     assert_eq!(read_all(&world.reader(1), &session).await, expected);
     second.shutdown(Duration::from_secs(5)).await;
+}
+
+/// Under another secret, the same message has another name.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_under_a_later_secret_replaces_ones_own_earlier_text() {
+    let world = World::new(2).await;
+    let device = device(&world, world.session("one"));
+    let (levi, session) = (&device.levi, device.session.id.clone());
+    device.begin(&world).await;
+    let receipt = levi.enqueue_durable(request(&session, 1, "first")).await.unwrap();
+    levi.synced(&receipt).await.unwrap();
+    let later = secret();
+    device.store.save_secret(&session, &later).unwrap();
+    device.sync.distribute_secret(&session, &later).await.unwrap();
+    let edit = levi.enqueue_durable(request(&session, 1, "edited")).await.unwrap();
+    levi.synced(&edit).await.unwrap();
+    assert_eq!(read_all(&world.reader(1), &session).await, [(1, "edited".to_owned())]);
+    levi.shutdown(Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use levi_outbox::{Change, DueQuery, LaneId, LaneKey, OutboxError, Reason, RowKey};
 use levi_transport::rows::{MessageBatch, MessagePlace, nonce_of};
-use levi_types::{Delivery, Now, RepositoryId, SessionId, StoreError};
+use levi_types::{Delivery, MessageId, Now, RepositoryId, SessionId, StoreError};
 
 use super::commit::reason_of;
 use super::event::Effect;
@@ -120,7 +120,7 @@ impl Engine {
         let mut message_ids = Vec::with_capacity(keys.len());
         let read = self.store.payloads(&keys, &mut |_, message_id, payload| {
             body.push(payload);
-            message_ids.push((message_id.into(), nonce_of(payload).unwrap_or_default().into()));
+            message_ids.push((MessageId::from(message_id), nonce_of(payload).unwrap_or_default().into()));
         });
         if let Err(error) = read {
             self.batcher.handle(now, Input::Vanished { batch: batch.id });
@@ -135,7 +135,7 @@ impl Engine {
         for ((session_id, row), (message_id, nonce)) in sessions.zip(&wanted).zip(message_ids) {
             let (row, sequence_number, overwrite) = (row.key.id, row.sequence_number, row.overwrite);
             let place = MessagePlace { session_id: session_id.clone(), sequence_number };
-            messages.push(SentMessage { place, nonce, overwrite });
+            messages.push(SentMessage { place, message_id: message_id.clone(), nonce, overwrite });
             sent.push(Sent { row, session_id, sequence_number, message_id });
         }
         self.sent.insert(batch.id, sent);

@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
+use levi_crypto::message::MessagePosition;
 use levi_outbox::LaneKey;
+use levi_transport::rows::MessagePlace;
 use levi_transport::{ApiError, Supabase, Upsert, Verdict, user_of_token};
 use levi_types::{AccessToken, Auth, AuthError, AuthSession, SessionStore, SyncContext, UserId};
 use tokio::runtime::Handle;
@@ -16,6 +18,7 @@ use super::lock;
 use crate::batcher::{BatchId, Input};
 use crate::control::{ControlSender, Presence};
 use crate::engine::Event;
+use crate::sealer::Sealer;
 use crate::secrets_cache::SecretsCache;
 use crate::sync_error::SendError;
 use crate::write_messages::{SentMessage, write_messages};
@@ -27,6 +30,7 @@ pub(super) struct Dispatcher {
     inbox: Arc<Inbox>,
     context: Mutex<Context>,
     cache: SecretsCache,
+    sealer: Sealer,
     session_store: Arc<dyn SessionStore>,
     control_senders: Mutex<Vec<UsersSender>>,
     connection: OnceLock<Connection>,
@@ -74,10 +78,16 @@ struct Connection {
 }
 
 impl Dispatcher {
-    pub(super) fn new(inbox: Arc<Inbox>, cache: SecretsCache, session_store: Arc<dyn SessionStore>) -> Self {
+    pub(super) fn new(
+        inbox: Arc<Inbox>,
+        cache: SecretsCache,
+        sealer: Sealer,
+        session_store: Arc<dyn SessionStore>,
+    ) -> Self {
         Self {
             inbox,
             cache,
+            sealer,
             session_store,
             context: Mutex::default(),
             control_senders: Mutex::default(),
@@ -221,8 +231,17 @@ impl Dispatcher {
         }
         let supabase = Arc::clone(&connection.supabase);
         let span = tracing::info_span!("levi.send", batch = batch.0, bytes = insert.body.len());
+        let sealer = self.sealer.clone();
         let request = async move {
-            let result = write_messages(&*supabase, &context.access_token, insert, &messages).await;
+            let user = context.user.as_ref();
+            let sealed_before = |message: &SentMessage, nonce: &[u8]| {
+                let SentMessage { place: MessagePlace { session_id, sequence_number }, message_id, .. } =
+                    message;
+                let position = MessagePosition { session_id, sequence_number: *sequence_number };
+                sealer.sealed_before(user, position, message_id, nonce)
+            };
+            let token = &context.access_token;
+            let result = write_messages(&*supabase, token, insert, &messages, &sealed_before).await;
             match &result {
                 Ok(taken) => tracing::debug!(taken = taken.len(), "accepted"),
                 Err(error) => tracing::debug!(verdict = ?error.verdict, code = error.code, "failed"),

@@ -109,11 +109,13 @@ impl Worker {
     pub fn new(parts: WorkerParts) -> Self {
         let WorkerParts { config, open, session_store, cache, database_key, clock } = parts;
         let inbox = Arc::new(Inbox::default());
+        let sealer = Sealer::new(cache.clone(), Arc::clone(&session_store), database_key);
         let shared = Shared {
             queue: Arc::new(Semaphore::new(config.max_queued_bytes.min(Semaphore::MAX_PERMITS))),
             dispatcher: Arc::new(Dispatcher::new(
                 Arc::clone(&inbox),
-                cache.clone(),
+                cache,
+                sealer.clone(),
                 Arc::clone(&session_store),
             )),
             inbox,
@@ -121,7 +123,7 @@ impl Worker {
             accepting: AtomicBool::new(false),
             started: AtomicBool::new(false),
             clock,
-            sealer: Sealer::new(cache, Arc::clone(&session_store), database_key),
+            sealer,
             session_store,
             random: OnceLock::new(),
             status: watch::Sender::new(Status::default()),
