@@ -22,6 +22,7 @@ mod server;
 mod session_sync;
 mod status;
 mod sync_error;
+mod waiting;
 mod worker;
 mod write_messages;
 

@@ -13,6 +13,7 @@ use rand_core::CryptoRng;
 
 use crate::error::EnqueueError;
 use crate::secrets_cache::SecretsCache;
+use crate::waiting::MISSING_SECRET;
 
 /// A message on its way to the disk.
 #[derive(Debug)]
@@ -256,7 +257,7 @@ fn row(request: &MessageSyncRequest, payload: Vec<u8>, encryption: Encryption, a
 }
 
 fn missing(detail: String) -> NoKey {
-    NoKey::Wait(Reason { code: "missing_secret".into(), detail })
+    NoKey::Wait(Reason { code: MISSING_SECRET.into(), detail })
 }
 
 fn never(detail: &str) -> ResealError {

@@ -10,6 +10,7 @@ mod recovery;
 mod row;
 mod space;
 mod totals;
+mod waiting;
 
 pub use self::change::{Change, Reason};
 pub use self::due::{Due, DueLane};
@@ -21,3 +22,4 @@ pub use self::recovery::RecoveryReport;
 pub use self::row::{Encryption, Enqueued, ListedRow, NewRow, RowHead, RowId, RowKey, RowState};
 pub use self::space::{GivenBack, Space};
 pub use self::totals::Totals;
+pub use self::waiting::WaitingLane;

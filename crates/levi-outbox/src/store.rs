@@ -5,7 +5,7 @@ use levi_types::{SessionId, UserId, Wall};
 use crate::error::OutboxError;
 use crate::model::{
     Change, Due, Enqueued, GivenBack, Held, LaneId, ListedRow, NewRow, ParkedParent, RowHead, RowId, RowKey,
-    RowState, Space, Totals,
+    RowState, Space, Totals, WaitingLane,
 };
 
 /// Which lanes are asked for, and how many rows of each.
@@ -163,6 +163,15 @@ pub trait OutboxStore: Send {
     /// # Errors
     /// [`OutboxError`] when the store cannot be read.
     fn held(&self) -> Result<Vec<Held>, OutboxError>;
+
+    /// At most `limit` lanes with pending rows, the oldest first, and why they wait. A store that does not say returns
+    /// none.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn waiting(&self, _limit: usize) -> Result<Vec<WaitingLane>, OutboxError> {
+        Ok(Vec::new())
+    }
 
     /// Rows of every kind by id, pending and parked, after `after`, at most `limit`: for people and
     /// tools.

@@ -132,6 +132,8 @@ impl Engine {
 
     fn committed(&mut self, now: Now, outcomes: Vec<Enqueued>, perform: Perform<'_>) {
         let mut done = std::mem::take(&mut self.uncommitted);
+        let has_control_rows = done.rows.iter().any(|row| row.kind().is_control());
+        self.waiting.note(&done.changes, has_control_rows);
         let mut written: BTreeMap<LaneKey, i64> = done.ensured.into_iter().map(|lane| (lane, 0)).collect();
         let mut refused = Vec::new();
         for ((waiter, row), outcome) in done.waiters.iter_mut().zip(&done.rows).zip(&outcomes) {

@@ -12,6 +12,7 @@ mod refused;
 mod space;
 mod steps;
 mod stored;
+mod waits;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -91,6 +92,8 @@ pub struct Engine {
     committed: bool,
     /// Whether other rows may be held for other users than the status says.
     held_changed: bool,
+    /// What the lanes waited for when that was last read.
+    waiting: waits::Waits,
     /// Whether rows were removed in this turn.
     removed: bool,
     stop_at: Option<Monotonic>,
@@ -171,6 +174,7 @@ impl Engine {
             changed: true,
             committed: false,
             held_changed: true,
+            waiting: waits::Waits::default(),
             removed: false,
             stop_at: None,
             knows_pause: false,
@@ -195,6 +199,7 @@ impl Engine {
         if jumped {
             self.awake(now, perform);
         }
+        self.waiting.now = now.wall;
         let mut turn = Turn::default();
         for event in events {
             (self.changed, turn.had_events) = (true, true);
@@ -290,6 +295,7 @@ impl Engine {
             self.status.held = held;
             self.held_changed = false;
         }
+        self.count_waiting();
         self.status.user_id = self.batcher.user().cloned();
         self.status.requests_in_flight = self.batcher.in_flight().len();
         self.status.rows_in_flight = self.batcher.in_flight().map(Batch::rows).sum();
@@ -330,6 +336,7 @@ impl Engine {
                     Input::Taken { batch, rows } => self.note_taken(*batch, rows),
                     Input::User(_) => {
                         self.held_changed = true;
+                        self.waiting.changed = true;
                         self.steps.rows_may_be_stuck();
                     }
                     _ => {}
@@ -349,6 +356,7 @@ impl Engine {
             }
             Event::WrittenElsewhere => {
                 self.held_changed = true;
+                self.waiting.changed = true;
                 self.batcher.handle(now, Input::Wake(Written::Unknown));
                 self.receipts.check_all(&*self.store);
                 self.steps.rows_may_be_stuck();

@@ -9,6 +9,7 @@ use super::event::Tried;
 use crate::batcher::{Batch, PauseReason};
 use crate::control::Step;
 use crate::sync_error::{SendError, SyncError};
+use crate::waiting::{held_for, no_session_sync};
 
 /// A caller that waits for the first attempt at a row.
 #[derive(Debug)]
@@ -140,13 +141,6 @@ impl Engine {
     }
 }
 
-/// Why control rows wait that nobody can send.
-pub(super) fn no_session_sync(user: Option<&UserId>) -> Reason {
-    let user = user.map_or("the first user", UserId::as_str);
-    let detail = format!("no session sync runs for {user} here; call session_sync with a device of theirs");
-    Reason { code: "no_session_sync".into(), detail }
-}
-
 fn pause_error(paused: &PauseReason) -> SyncError {
     match paused {
         PauseReason::SignedOut => SyncError::NotAuthenticated,
@@ -167,9 +161,7 @@ fn listed(store: &dyn OutboxStore, row: RowId) -> Result<Option<ListedRow>, Outb
 fn stuck(row: Option<ListedRow>, user: Option<&UserId>) -> Option<Step> {
     let Some(row) = row else { return Some(Step::Failed(SyncError::Discarded)) };
     if row.held && row.user_id.as_ref() != user {
-        let user = row.user_id.as_ref().map_or("nobody", UserId::as_str);
-        let detail = format!("it is held until user {user} signs in again");
-        return Some(Step::WillRetry(SyncError::Waiting(Reason { code: "other_user".into(), detail })));
+        return Some(Step::WillRetry(SyncError::Waiting(held_for(row.user_id.as_ref()))));
     }
     let reason = SyncError::Waiting(row.reason?);
     if row.parked {

@@ -12,7 +12,7 @@ use levi_types::{MessageId, RepositoryId, SessionId, UserId, Wall};
 use crate::error::OutboxError;
 use crate::model::{
     Change, Due, DueLane, Encryption, Enqueued, Held, LaneId, LaneKey, ListedRow, NewRow, Overwrite,
-    ParkedParent, Reason, RowHead, RowId, RowKey, RowKind, RowState, Totals,
+    ParkedParent, Reason, RowHead, RowId, RowKey, RowKind, RowState, Totals, WaitingLane,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -297,6 +297,11 @@ impl OutboxStore for MemoryOutbox {
             sum.parked += lane.parked.len() as u64;
         }
         Ok(held.into_values().collect())
+    }
+
+    fn waiting(&self, limit: usize) -> Result<Vec<WaitingLane>, OutboxError> {
+        let pending = self.lanes.values().filter(|lane| !lane.pending.is_empty()).take(limit);
+        Ok(pending.map(|lane| self.waiting_lane(lane)).collect())
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

@@ -1,11 +1,12 @@
 //! Changes to rows that are in the outbox.
 
 use levi_types::{UserId, Wall};
+use serde::Serialize;
 
 use super::{LaneId, LaneKey, NewRow, RowId, RowKey};
 
 /// Why a lane waits or a row is parked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reason {
     /// A short code: an SQLSTATE, a PostgREST code, an HTTP status, or one of Levi's own words.
     pub code: String,

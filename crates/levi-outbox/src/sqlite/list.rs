@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row};
 use super::counters::Counters;
 use super::overwrites::overwrite_mode;
 use super::{columns, users};
-use crate::model::{LaneKey, ListedRow, Reason, RowId};
+use crate::model::{LaneKey, ListedRow, Reason, RowId, WaitingLane};
 
 pub(super) const LIST_PENDING: &str = concat!(
     "SELECT id, o.version, sequence_number, bytes, protection, enqueued_at, ",
@@ -68,7 +68,42 @@ pub(super) struct Blocker {
     pub(super) reason: Option<Reason>,
 }
 
+/// Lanes with pending rows, by the age of the lane. One pass through at most so many, whatever the number of rows.
+pub(super) const WAITING: &str = "SELECT kind, subject, blocked_by, attempts, due_at, reason_code, reason_detail, user \
+     FROM levi_lanes WHERE due_at IS NOT NULL ORDER BY lane LIMIT ?1";
+
+pub(super) fn waiting(conn: &Connection, limit: usize) -> Result<Vec<WaitingLane>> {
+    let signed_in = Counters::load(conn)?.user();
+    let mut lister = Lister { conn, signed_in, blockers: HashMap::new(), users: HashMap::new() };
+    let mut statement = conn.prepare_cached(WAITING)?;
+    let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut waiting = Vec::new();
+    while let Some(row) = rows.next()? {
+        waiting.push(lister.waiting_lane(row)?);
+    }
+    Ok(waiting)
+}
+
 impl Lister<'_> {
+    fn waiting_lane(&mut self, row: &Row<'_>) -> Result<WaitingLane> {
+        let blocker = row.get::<_, Option<i64>>(2)?.map(|lane| self.blocker(lane)).transpose()?.flatten();
+        let (due_at, own_reason) = (columns::optional_wall(row, 4)?, columns::reason(row, 5)?);
+        let (blocked_by, due_at, reason) = match blocker {
+            Some(Blocker { key, reason, .. }) => (Some(key), None, reason),
+            None => (None, due_at, own_reason),
+        };
+        let user = row.get(7)?;
+        Ok(WaitingLane {
+            key: columns::lane_key(row, 0)?,
+            user_id: self.user(user)?,
+            held: user != self.signed_in,
+            attempts: row.get(3)?,
+            due_at,
+            blocked_by,
+            reason,
+        })
+    }
+
     fn listed_row(&mut self, row: &Row<'_>) -> Result<ListedRow> {
         let head = columns::head(row)?;
         let lane = columns::lane_key(row, 8)?;
