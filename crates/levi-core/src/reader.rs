@@ -216,7 +216,7 @@ impl Reader {
         device_private_key: DevicePrivateKey,
         secrets_cache: SecretsCache,
     ) -> Self {
-        let user = secrets_cache.user().or_else(|| auth.user_id());
+        let user = secrets_cache.user();
         let device = ThisDevice::new(device_id, device_private_key);
         Self {
             server: Server::new(supabase, auth, secrets_cache.clone()),
