@@ -33,8 +33,7 @@ pub use control::{ControlQueue, ControlSender, Presence, Step};
 pub use control_row::rows_to_restore;
 pub use device_list::{
     DeviceListAdmin, DeviceListError, DeviceListParts, DeviceListProblem, DeviceListState, ListedDevice,
-    OpenInvitation, OtherDevices, PairingRequest, Recovery, SignedDeviceList, StoredDeviceList,
-    stored_device_list,
+    OpenInvitation, OtherDevices, PairingRequest, Recovery, SignedDeviceList, stored_keyring, stored_state,
 };
 pub use engine::{Receipt, StoredError, StoredKeys, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};

@@ -233,7 +233,8 @@ impl Sealer {
         list.load(user);
         match self.cache.mode(user) {
             Some(SealingMode::Stopped(reason)) => Err(NoKey::Wait(reason)),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => Err(missing("nobody is signed in, so no keys are kept".into())),
         }
     }
 

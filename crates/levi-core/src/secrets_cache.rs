@@ -215,6 +215,12 @@ impl SecretsCache {
         state.devices.mode.clone().filter(|_| state.user.id() == Some(user))
     }
 
+    /// Whether keys of `user` are kept: this user is signed in, or was last and did not sign out.
+    pub(crate) fn keeps_keys_of(&self, user: &UserId) -> bool {
+        let state = self.state();
+        state.user.id() == Some(user) && !matches!(state.user, User::SignedOut(_))
+    }
+
     /// Whether the list was asked since `user` signed in.
     pub(crate) fn knows_mode(&self, user: &UserId) -> bool {
         let state = self.state();

@@ -133,7 +133,12 @@ impl SignedDeviceList {
         problem: Option<DeviceListProblem>,
     ) -> Result<(), LookError> {
         let user = list.user_id().clone();
+        self.load(&user);
         let mut known = self.known();
+        if !known.is_of(&user) {
+            // Another user is signed in by now.
+            return Ok(());
+        }
         let unchanged = known.list.as_deref() == Some(&list)
             && known.alarm.is_none()
             && self.0.cache.keyring(&user) == keyring;

@@ -24,7 +24,7 @@ pub use self::admin::{
 pub(crate) use self::look::{LookError, WithToken};
 pub use self::problem::{DeviceListProblem, DeviceListState};
 use self::record::Alarm;
-pub use self::stored::{StoredDeviceList, stored_device_list};
+pub use self::stored::{stored_keyring, stored_state};
 
 use crate::sealing_key::SealingMode;
 use crate::secrets_cache::SecretsCache;
@@ -77,6 +77,12 @@ struct Known {
     owes_keyrings: bool,
 }
 
+impl Known {
+    fn is_of(&self, user: &UserId) -> bool {
+        self.user.as_ref() == Some(user)
+    }
+}
+
 /// Who is given a session's secret.
 pub(crate) enum Recipients {
     /// The active rows of the table `devices`.
@@ -123,9 +129,10 @@ impl SignedDeviceList {
         &self.0.device_id
     }
 
-    /// Reads the list of `user` from the store, unless it was read since this user signed in.
+    /// Reads the list of `user` from the store, unless it was read since this user signed in. Does nothing for anybody but
+    /// the user whose keys are kept.
     pub(crate) fn load(&self, user: &UserId) {
-        if self.0.cache.knows_mode(user) {
+        if !self.0.cache.keeps_keys_of(user) || (self.0.cache.knows_mode(user) && self.known().is_of(user)) {
             return;
         }
         let mut known = self.known();
@@ -145,13 +152,13 @@ impl SignedDeviceList {
     pub(crate) fn list(&self, user: &UserId) -> Option<Arc<DeviceList>> {
         self.load(user);
         let known = self.known();
-        known.list.clone().filter(|list| list.user_id() == user)
+        known.list.clone().filter(|_| known.is_of(user))
     }
 
     /// Whether the server should be asked, because it was not for `interval`.
     pub(crate) fn is_due(&self, user: &UserId, now: Monotonic, interval: std::time::Duration) -> bool {
         let known = self.known();
-        known.user.as_ref() != Some(user) || known.looked.is_none_or(|looked| now.since(looked) >= interval)
+        !known.is_of(user) || known.looked.is_none_or(|looked| now.since(looked) >= interval)
     }
 
     /// The server was asked at `now`.
@@ -161,16 +168,35 @@ impl SignedDeviceList {
 
     pub(crate) fn recipients(&self, user: &UserId) -> Recipients {
         let list = self.list(user);
-        match (self.state(), list) {
+        match (self.state_of(user), list) {
             (DeviceListState::Stopped(problem), _) => Recipients::Stopped(problem),
             (_, Some(list)) => Recipients::Members(list.active_members().cloned().collect()),
-            (_, None) => Recipients::DeviceTable,
+            (DeviceListState::DeviceTable, None) => Recipients::DeviceTable,
+            (DeviceListState::Listed { .. }, None) => Recipients::Stopped(DeviceListProblem::NotLooked),
+        }
+    }
+
+    /// What is known of the list of `user`.
+    fn state_of(&self, user: &UserId) -> DeviceListState {
+        match self.known().is_of(user) {
+            true => self.state(),
+            false => DeviceListState::Stopped(DeviceListProblem::NotLooked),
         }
     }
 
     /// Removed members count, because what they sealed while they were members stays readable.
+    ///
+    /// A device that is on no list reads as without one: it has nothing else to go by, and seals nothing with what it reads.
     pub(crate) fn sender(&self, user: &UserId, device: &DeviceId) -> Sender {
-        let Some(list) = self.list(user) else { return Sender::DeviceTable };
+        let Some(list) = self.list(user) else {
+            return match self.state_of(user) {
+                DeviceListState::DeviceTable
+                | DeviceListState::Stopped(DeviceListProblem::NotLooked | DeviceListProblem::NotOnList) => {
+                    Sender::DeviceTable
+                }
+                DeviceListState::Listed { .. } | DeviceListState::Stopped(_) => Sender::Unknown,
+            };
+        };
         match list.member(device) {
             Some(known) => {
                 Sender::Member { key: *known.member.keys().envelope(), is_active: known.is_active() }

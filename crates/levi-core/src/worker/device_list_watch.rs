@@ -62,8 +62,8 @@ impl Drop for Looking {
 }
 
 impl Dispatcher {
-    /// Tells the engine whenever what is known of the list changes, whoever changed it: what waits may be sealed now, and the
-    /// status is another one.
+    /// Tells the engine whenever what is known of the list changes, whoever noticed it: what waits may be sealed now, and the
+    /// status is another one. If nothing can be sealed any more, the server is asked until that is over.
     pub(super) fn watch_device_list(self: &Arc<Self>) {
         let Some(watch) = self.device_list() else { return };
         let (mut state, engine) = (watch.list.watch(), Arc::downgrade(self));
@@ -72,6 +72,9 @@ impl Dispatcher {
             while state.changed().await.is_ok() {
                 let Some(engine) = engine.upgrade() else { return };
                 engine.notify(Input::NetworkChanged);
+                if !state.borrow().may_seal() {
+                    engine.look_at_devices();
+                }
             }
         });
     }

@@ -22,6 +22,13 @@ use crate::world::{World, request, secret};
 /// How long a test waits for another device.
 const WITHIN: Duration = Duration::from_secs(20);
 
+/// Whether a device uses the signed list.
+#[derive(Clone, Copy)]
+enum Mode {
+    SignedList,
+    DeviceTable,
+}
+
 pub struct Device {
     pub name: String,
     pub id: DeviceId,
@@ -30,6 +37,7 @@ pub struct Device {
     /// What the server shows this device goes through here.
     pub server: Arc<RewritingSupabase>,
     pub levi: Levi,
+    mode: Mode,
     database_key: DatabaseKey,
     folder: tempfile::TempDir,
 }
@@ -37,6 +45,15 @@ pub struct Device {
 impl Device {
     /// A registered device that is signed in and on no list.
     pub async fn new(world: &World, name: &str) -> Self {
+        Self::with(world, name, Mode::SignedList).await
+    }
+
+    /// A device that knows nothing of lists, as daemons do that were written before them.
+    pub async fn without_list(world: &World, name: &str) -> Self {
+        Self::with(world, name, Mode::DeviceTable).await
+    }
+
+    async fn with(world: &World, name: &str, mode: Mode) -> Self {
         let id: DeviceId = uuid_of("device", name).as_str().into();
         let keys = MemberKeys::generate(&mut rand::rng());
         world.register_with(&id, Some(keys.envelope.public_key().to_base64())).await;
@@ -46,15 +63,21 @@ impl Device {
         let store = Arc::new(SqliteSessionStore::open(path, database_key.clone()).unwrap());
         store.save_repository(&fixtures::repository()).unwrap();
         let server = Arc::new(RewritingSupabase::new(Arc::new(world.supabase())));
-        let levi = start(world, &folder, &store, &database_key, &server, (&id, &keys));
-        Self { name: name.to_owned(), id, keys, store, server, levi, database_key, folder }
+        let levi = start(world, &folder, &store, &database_key, &server, (mode, &id, &keys));
+        Self { name: name.to_owned(), id, keys, store, server, levi, mode, database_key, folder }
     }
 
     /// Ends the process and starts it again on the same folder.
     pub async fn restart(&mut self, world: &World) {
         self.levi.shutdown(Duration::from_secs(5)).await;
-        let new =
-            start(world, &self.folder, &self.store, &self.database_key, &self.server, (&self.id, &self.keys));
+        let new = start(
+            world,
+            &self.folder,
+            &self.store,
+            &self.database_key,
+            &self.server,
+            (self.mode, &self.id, &self.keys),
+        );
         self.levi = new;
     }
 
@@ -159,7 +182,7 @@ fn start(
     store: &Arc<SqliteSessionStore>,
     database_key: &DatabaseKey,
     server: &Arc<RewritingSupabase>,
-    (id, keys): (&DeviceId, &MemberKeys),
+    (mode, id, keys): (Mode, &DeviceId, &MemberKeys),
 ) -> Levi {
     let config = LeviConfig {
         data_dir: Some(folder.path().to_owned()),
@@ -172,10 +195,12 @@ fn start(
         .config(config)
         .database_key(database_key.clone())
         .auth(Arc::clone(&world.auth) as Arc<dyn Auth>)
-        .supabase(Arc::clone(server) as Arc<dyn Supabase>)
-        .device_list(id.clone(), keys.clone(), store.clone())
-        .build()
-        .unwrap();
+        .supabase(Arc::clone(server) as Arc<dyn Supabase>);
+    let levi = match mode {
+        Mode::SignedList => levi.device_list(id.clone(), keys.clone(), store.clone()),
+        Mode::DeviceTable => levi,
+    };
+    let levi = levi.build().unwrap();
     levi.start().unwrap();
     levi
 }

@@ -1,7 +1,7 @@
 //! All devices are lost, or a thief has one: a new device is put on the list with the recovery key.
 
 use levi_devices::Epoch;
-use levi_devices::entry::SignedEntry;
+use levi_devices::entry::{ListRow, SignedEntry};
 use levi_devices::keyring::Keyring;
 use levi_devices::list::{DeviceList, ReadError};
 use levi_devices::recovery::RecoveryKey;
@@ -31,7 +31,8 @@ impl DeviceListAdmin {
     /// [`DeviceListError::Read`] if there is none; otherwise as named.
     pub async fn list_with(&self, key: &RecoveryKey) -> Result<DeviceList, DeviceListError> {
         let auth = self.server.session().await?;
-        self.read_with(&auth, key).await
+        let rows = all_rows(&self.reads(&auth), &auth.user_id).await?;
+        read_with(&auth, key, &rows)
     }
 
     /// Puts this device on the list with the recovery key, and removes others. Returns the id of the recovery key: all
@@ -43,14 +44,18 @@ impl DeviceListAdmin {
     pub async fn recover(&self, key: &RecoveryKey, how: &Recovery) -> Result<DeviceId, DeviceListError> {
         let auth = self.server.session().await?;
         let _one_at_a_time = self.list.0.changing.lock().await;
-        let list = self.read_with(&auth, key).await?;
+        let rows = all_rows(&self.reads(&auth), &auth.user_id).await?;
+        let list = read_with(&auth, key, &rows)?;
         let recovery = list.recovery().ok_or(ReadError::OtherRecoveryKey)?.id().clone();
-        let list = match self.is_recovered(&list, &recovery)? {
+        let (before, list) = match self.recovered_at(&list, &recovery)? {
             // An earlier attempt was interrupted after its entry.
-            true => list,
-            false => self.append_recovery(&auth, key, how, list).await?,
+            Some(slot) => {
+                let before: Vec<ListRow> = rows.into_iter().filter(|row| row.slot < slot).collect();
+                (read_with(&auth, key, &before)?, list)
+            }
+            None => (list.clone(), self.append_recovery(&auth, key, how, list).await?),
         };
-        let mut keyring = self.keyring_of(&auth, key, &list, &recovery).await?;
+        let mut keyring = self.keyring_of(&auth, key, [&before, &list], &recovery).await?;
         let secret = self.list.0.keys.epoch_secret(&auth.user_id, list.epoch_follows()?, list.epoch());
         if keyring.secret(list.epoch()).is_none() {
             keyring.push(list.epoch(), secret)?;
@@ -60,13 +65,13 @@ impl DeviceListAdmin {
         Ok(recovery)
     }
 
-    /// Whether the last entry put this device on the list with the recovery key.
-    fn is_recovered(&self, list: &DeviceList, recovery: &DeviceId) -> Result<bool, DeviceListError> {
-        let own_keys = self.list.0.keys.public_keys()?;
+    /// The slot of the last entry, if that put this device on the list with the recovery key.
+    fn recovered_at(&self, list: &DeviceList, recovery: &DeviceId) -> Result<Option<u64>, DeviceListError> {
+        let keys = self.list.0.keys.public_keys()?;
         let own = list.member(self.list.device_id()).filter(|known| known.is_active());
-        let Some(known) = own.filter(|known| *known.member.keys() == own_keys) else { return Ok(false) };
+        let Some(known) = own.filter(|known| *known.member.keys() == keys) else { return Ok(None) };
         if known.added.by == *recovery && known.added.slot == list.slot() {
-            return Ok(true);
+            return Ok(Some(list.slot()));
         }
         // Nothing would be removed or cut off, although the person asked for it.
         Err(DeviceListError::AlreadyListed)
@@ -94,25 +99,25 @@ impl DeviceListAdmin {
         if self.insert(auth, &signed).await? { Ok(list) } else { Err(DeviceListError::Raced) }
     }
 
-    async fn read_with(&self, auth: &AuthSession, key: &RecoveryKey) -> Result<DeviceList, DeviceListError> {
-        let rows = all_rows(&self.reads(auth), &auth.user_id).await?;
-        let public = key.member_keys().public_keys()?;
-        Ok(DeviceList::read_with_recovery_key(&auth.user_id, &public, &rows)?)
-    }
-
-    /// The keyring that the recovery key was given last, which may be of an earlier epoch.
+    /// The keyring that the recovery key was given last: of an epoch of one of `lists`, which may be one that was cut off.
     async fn keyring_of(
         &self,
         auth: &AuthSession,
         key: &RecoveryKey,
-        list: &DeviceList,
+        lists: [&DeviceList; 2],
         recovery: &DeviceId,
     ) -> Result<Keyring, DeviceListError> {
         let select = Select::keyring(&auth.user_id, recovery);
         let rows: Vec<KeyringRow> = decode_rows(&read_one(&self.reads(auth), select).await?)?;
         let row = rows.into_iter().next().ok_or(DeviceListProblem::NoKeyring)?;
         let epoch = Epoch::new(row.epoch).ok_or(DeviceListProblem::NoKeyring)?;
-        let then = list.in_epoch(epoch).ok_or(DeviceListProblem::NoKeyring)?;
+        let then = lists.iter().find_map(|list| list.in_epoch(epoch));
+        let then = then.ok_or(DeviceListProblem::NoKeyring)?;
         Ok(open_keyring(&row, &then, recovery, &key.member_keys())?)
     }
+}
+
+fn read_with(auth: &AuthSession, key: &RecoveryKey, rows: &[ListRow]) -> Result<DeviceList, DeviceListError> {
+    let public = key.member_keys().public_keys()?;
+    Ok(DeviceList::read_with_recovery_key(&auth.user_id, &public, rows)?)
 }
