@@ -26,7 +26,9 @@ pub(super) async fn run(here: &Here, console: Console) -> Result<Exit, CliError>
     console.say(
         "\nRun `levi verify` on your other devices. If all show these digits, all have seen the same list.",
     )?;
-    console.say("If one shows others, run it there again in a minute. If they still differ, somebody shows your devices")?;
+    console.say(
+        "If one shows others, run it there again in a minute. If they still differ, somebody shows your",
+    )?;
     console.say("different lists: see docs/trust.md.")?;
     problem(state).map_or(Ok(Exit::Done), Err)
 }
