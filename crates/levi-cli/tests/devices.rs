@@ -147,6 +147,9 @@ fn what_waits_under_an_epoch_is_exported() {
     laptop.run_with(&["sync"], message(1, "sent")).assert_code(0);
     project.server.go_down();
     laptop.run_with(&["sync", "--patience", "0"], message(2, "waits under epoch 1")).assert_code(3);
+    let listed = laptop.run(&["outbox", "list", "--json"]).assert_code(0).objects();
+    let message = listed.iter().find(|row| row["kind"] == "message").unwrap();
+    assert_eq!(message["encryption"], "session_key");
     let exported = laptop.run(&["outbox", "export"]).assert_code(0);
     assert_eq!(texts(&exported), ["waits under epoch 1"]);
 }
