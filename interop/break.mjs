@@ -62,7 +62,6 @@ export const ROUNDS = {
     },
   ],
   // Last, because the migrations do not add a primary key to a table that is there.
-  // The list's key is not among them: rows are only appended to it, and no upsert asks for its key.
   "tables, columns and keys": [
     { table: "devices", sql: "alter table devices drop column public_key", says: "the column public_key is missing" },
     {
@@ -77,6 +76,11 @@ export const ROUNDS = {
       says: "no unique key on (session_id,sequence_number)",
     },
     { table: "agent_coding_session_secrets", sql: "drop table agent_coding_session_secrets", says: "the table is missing" },
+    {
+      table: "levi_device_list",
+      sql: "alter table levi_device_list drop constraint levi_device_list_pkey",
+      says: "no unique key on (user_id,slot)",
+    },
     { table: "levi_keyrings", sql: "alter table levi_keyrings drop column sealed", says: "the column sealed is missing" },
     {
       table: "levi_pairings",

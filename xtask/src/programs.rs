@@ -23,10 +23,12 @@ const AS_TESTED: &[&str] = &[
     "interop",
     "--example",
     "contract",
+    "--example",
+    "trust_exchange",
 ];
 
-/// A program of the workspace in the dev profile: `levi-torture`, or the example `interop` or
-/// `contract`.
+/// A program of the workspace in the dev profile: `levi-torture`, or the example `interop`,
+/// `contract` or `trust_exchange`.
 pub(crate) fn as_tested(name: &str) -> Result<PathBuf, Failure> {
     let mut build = Command::new(cargo());
     build.arg("build").args(AS_TESTED).current_dir(root());
@@ -42,26 +44,35 @@ pub(crate) fn levi() -> Result<PathBuf, Failure> {
 
 /// Runs a `cargo build` and returns the path of the program `name` that it made. What the compiler
 /// says is shown only where it fails: a planted bug may well leave an unused variable behind.
-pub(crate) fn built(mut build: Command, name: &str) -> Result<PathBuf, Failure> {
+pub(crate) fn built(build: Command, name: &str) -> Result<PathBuf, Failure> {
+    built_in(build, "", name)
+}
+
+/// As [`built`], where several packages have a target of that name.
+pub(crate) fn built_in(mut build: Command, package: &str, name: &str) -> Result<PathBuf, Failure> {
     let output = build
         .args(["--quiet", "--message-format=json-render-diagnostics"])
         .stdin(Stdio::null())
         .output()
         .map_err(Failure::io("cargo build"))?;
-    let program = if output.status.success() { executable(&output.stdout, name) } else { None };
+    let program = if output.status.success() { executable(&output.stdout, package, name) } else { None };
     program.ok_or_else(|| Failure::Tool {
         what: format!("building {name}"),
         detail: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
 }
 
-/// The executable of the target `name` in cargo's messages, which are JSON objects, one a line.
-fn executable(messages: &[u8], name: &str) -> Option<PathBuf> {
+/// The executable of the target `name` in cargo's messages, which are JSON objects, one a line. `package`: its folder,
+/// or nothing if the name is enough.
+fn executable(messages: &[u8], package: &str, name: &str) -> Option<PathBuf> {
+    let folder = format!("/crates/{package}/");
     let messages = messages.split(|byte| *byte == b'\n');
     let mut messages = messages.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
     messages.find_map(|message| {
         let executable = message["executable"].as_str()?;
-        (message["target"]["name"] == name).then(|| PathBuf::from(executable))
+        let here = package.is_empty()
+            || message["manifest_path"].as_str().is_some_and(|path| path.contains(&folder));
+        (here && message["target"]["name"] == name).then(|| PathBuf::from(executable))
     })
 }
 
@@ -97,7 +108,12 @@ mod tests {
 {"reason":"compiler-artifact","target":{"name":"interop"},"executable":"/t/interop"}
 {"reason":"build-finished","success":true}
 "#;
-        assert_eq!(executable(messages, "interop"), Some(PathBuf::from("/t/interop")));
-        assert_eq!(executable(messages, "levi"), None);
+        assert_eq!(executable(messages, "", "interop"), Some(PathBuf::from("/t/interop")));
+        assert_eq!(executable(messages, "", "levi"), None);
+        let messages =
+            br#"{"manifest_path":"/l/crates/a/Cargo.toml","target":{"name":"memory"},"executable":"/t/a"}
+{"manifest_path":"/l/crates/b/Cargo.toml","target":{"name":"memory"},"executable":"/t/b"}
+"#;
+        assert_eq!(executable(messages, "b", "memory"), Some(PathBuf::from("/t/b")));
     }
 }

@@ -110,6 +110,13 @@ pub(crate) struct ProjectArgs {
     /// last `levi login`.
     #[arg(long, env = "LEVI_PUBLISHABLE_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+}
+
+/// How requests are sent.
+#[derive(Debug, Args)]
+pub(crate) struct HttpArgs {
     /// A file in PEM with certificates that are trusted besides the system's, such as a company's
     /// own authority or a self-hosted project's.
     #[arg(long, env = "LEVI_CA_FILE", value_name = "FILE")]

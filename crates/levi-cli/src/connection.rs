@@ -8,9 +8,10 @@ use levi::{
     UserId,
 };
 
-use crate::args::{DataArgs, ProjectArgs};
+use crate::args::{DataArgs, HttpArgs, ProjectArgs};
 use crate::data_dir::{self, DataDir, Project};
 use crate::error::CliError;
+use crate::notices::Notices;
 
 /// What a command needs to work as the signed-in user on this device.
 pub(crate) struct Connection {
@@ -35,6 +36,11 @@ pub(crate) fn address(args: &ProjectArgs, known: Option<&Project>) -> Result<Htt
     let url = args.url.clone().or_else(|| known.map(|known| known.url.clone()));
     let key = args.key.clone().or_else(|| known.map(|known| known.publishable_key.clone()));
     let (Some(url), Some(key)) = (url, key) else { return Err(CliError::NoProject) };
+    options(url, key, &args.http)
+}
+
+/// The options for the project at `url`.
+pub(crate) fn options(url: String, key: String, args: &HttpArgs) -> Result<HttpOptions, CliError> {
     let mut http = HttpOptions::new(url, key);
     if let Some(path) = &args.ca_file {
         let read = std::fs::read(path).map_err(|source| CliError::Input { path: path.clone(), source })?;
@@ -72,9 +78,19 @@ impl Connection {
         Ok(Arc::new(self.data_dir.session_store()?))
     }
 
-    /// This device's worker, not started yet.
-    pub(crate) fn levi(&self, store: Arc<SqliteSessionStore>) -> Result<Levi, CliError> {
-        self.data_dir.levi(&self.http, store)
+    /// This device's worker, not started yet. It says why its reads wait.
+    pub(crate) fn levi(
+        &self,
+        store: Arc<SqliteSessionStore>,
+        notices: &Arc<Notices>,
+    ) -> Result<Levi, CliError> {
+        let builder = self.data_dir.levi(&self.http, store)?;
+        Ok(builder.on_read_retry(Arc::clone(notices).of_reads()).build()?)
+    }
+
+    /// As [`levi`](Self::levi), for a command that says by itself how it went.
+    pub(crate) fn quiet_levi(&self) -> Result<Levi, CliError> {
+        Ok(self.data_dir.levi(&self.http, self.session_store()?)?.build()?)
     }
 
     pub(crate) fn reader(&self, levi: &Levi) -> Result<Reader, CliError> {

@@ -46,6 +46,8 @@ impl Console {
     /// Writes one line to stderr.
     pub(crate) fn report(self, diagnostic: &Diagnostic<'_>) {
         let line = match self.format {
+            // A progress bar may be on the line; it draws itself again below.
+            Format::Text if io::stderr().is_terminal() => format!("\r\x1b[2Klevi: {diagnostic}"),
             Format::Text => format!("levi: {diagnostic}"),
             Format::Json => serde_json::to_string(diagnostic).unwrap_or_default(),
         };

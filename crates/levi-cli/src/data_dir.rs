@@ -11,8 +11,8 @@ use levi::outbox::sqlite::DataDir as DataDirectory;
 use levi::transport::{SignInPace, WaitLeft};
 use levi::types::{Clock as _, CredentialName, CredentialsError, SecretString};
 use levi::{
-    Credentials, DatabaseKey, DeviceId, DevicePrivateKey, FileCredentials, HttpOptions, Levi, LeviConfig,
-    SqliteSessionStore, UserId,
+    Credentials, DatabaseKey, DeviceId, DevicePrivateKey, FileCredentials, HttpOptions, Levi, LeviBuilder,
+    LeviConfig, SqliteSessionStore, UserId,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -147,15 +147,19 @@ impl DataDir {
         Ok(SqliteSessionStore::open(store_path(&self.path), self.database_key()?)?)
     }
 
-    /// This device's worker, not started yet.
-    pub(crate) fn levi(&self, http: &HttpOptions, store: Arc<SqliteSessionStore>) -> Result<Levi, CliError> {
+    /// This device's worker, not built yet.
+    pub(crate) fn levi(
+        &self,
+        http: &HttpOptions,
+        store: Arc<SqliteSessionStore>,
+    ) -> Result<LeviBuilder, CliError> {
         let config = LeviConfig { data_dir: Some(self.path.clone()), ..LeviConfig::default() };
         let builder = Levi::builder(http.clone(), store.clone()).config(config);
         let builder = match self.device_id()? {
             Some(device) => builder.device_list(device, self.member_keys()?, store),
             None => builder,
         };
-        Ok(builder.database_key(self.database_key()?).credentials(self.credentials()).build()?)
+        Ok(builder.database_key(self.database_key()?).credentials(self.credentials()))
     }
 
     pub(crate) fn save_project(&self, project: &Project) -> Result<(), CliError> {

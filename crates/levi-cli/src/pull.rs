@@ -11,6 +11,7 @@ use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
+use crate::notices::Notices;
 
 /// Messages per request; the server may return fewer.
 const PAGE: u32 = 1000;
@@ -45,7 +46,7 @@ struct Pulled<'a> {
 
 pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
-    let levi = connection.levi(connection.session_store()?)?;
+    let levi = connection.levi(connection.session_store()?, &Notices::new(console))?;
     let reader = connection.reader(&levi)?;
     let mut pull = Pull { reader, console, unreadable: 0, failed: 0, unreachable: 0 };
     if let Some(session) = &args.session {

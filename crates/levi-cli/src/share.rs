@@ -10,6 +10,7 @@ use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
+use crate::notices::Notices;
 use crate::text::plural;
 
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ pub(crate) fn report(console: Console, report: &BackfillReport) -> Shared {
 pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliError> {
     let device = canonical_uuid(&args.device).ok_or(CliError::NotAUuid { what: "DEVICE" })?;
     let connection = Connection::open(&args.project, &args.data).await?;
-    let levi = connection.levi(connection.session_store()?)?;
+    let levi = connection.levi(connection.session_store()?, &Notices::new(console))?;
     let service = levi.session_sync(connection.device_id.clone(), connection.data_dir.private_key()?)?;
     let device = DeviceId::from(device);
     let report = service.share_with_device(&device).await.map_err(|error| match error {

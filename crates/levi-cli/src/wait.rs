@@ -6,9 +6,10 @@ use levi::core::SystemClock;
 use levi::outbox::Reason;
 use levi::types::Clock as _;
 use levi::{DeviceListProblem, DeviceListState, Levi, PauseReason, Receipt, Status};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use crate::error::CliError;
+use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::text::seconds;
 
@@ -50,12 +51,10 @@ pub(crate) async fn start(levi: &Levi) -> Result<(), CliError> {
 pub(crate) async fn wait_until_synced(
     levi: &Levi,
     last: Option<&Receipt>,
-    patience: Duration,
+    patience: &mut Patience,
     mut progress: Progress,
 ) -> Result<(), Stalled> {
     let mut watch = levi.watch_status();
-    let mut accepted = u64::MAX;
-    let mut deadline = Instant::now() + patience;
     let mut last_is_done = last.is_none();
     let mut last_message = Box::pin(async {
         if let Some(receipt) = last {
@@ -65,10 +64,7 @@ pub(crate) async fn wait_until_synced(
     });
     let outcome = loop {
         let status = watch.borrow_and_update().clone();
-        if status.rows_accepted != accepted {
-            accepted = status.rows_accepted;
-            deadline = Instant::now() + patience;
-        }
+        patience.accepted(status.rows_accepted);
         progress.reached(status.rows_accepted);
         progress.state(state(&status));
         if last_is_done && nothing_is_pending(&status) {
@@ -88,8 +84,8 @@ pub(crate) async fn wait_until_synced(
         }
         tokio::select! {
             () = &mut last_message, if !last_is_done => last_is_done = true,
-            changed = timeout_at(deadline, watch.changed()) => {
-                if changed.is_err() {
+            changed = patience.wait(watch.changed()) => {
+                if changed.is_none() {
                     break Err(reason(&status).map_or(Stalled::NoAnswer, Stalled::Refused));
                 }
             }
@@ -151,12 +147,15 @@ fn state(status: &Status) -> String {
     }
 }
 
-/// When Levi tries again by itself.
-fn next_try(status: &Status) -> String {
+/// How long until Levi tries again by itself.
+pub(crate) fn next_attempt_in(status: &Status) -> Option<Duration> {
     let now = SystemClock::new().now().wall;
-    status
-        .next_attempt
-        .map_or_else(String::new, |at| format!(", next try in {}", seconds(at.since(now).as_secs_f64())))
+    status.next_attempt.map(|at| at.since(now))
+}
+
+fn next_try(status: &Status) -> String {
+    let next = next_attempt_in(status);
+    next.map_or_else(String::new, |next| format!(", next try in {}", seconds(next.as_secs_f64())))
 }
 
 fn reason(status: &Status) -> Option<Reason> {
@@ -166,7 +165,6 @@ fn reason(status: &Status) -> Option<Reason> {
         .map(|Reason { code, detail }| Reason { code, detail: format!("{detail}{}", next_try(status)) })
         .or(parked);
     let error = status.last_error.as_ref();
-    paused.or_else(|| {
-        error.map(|error| Reason { code: error.code.clone(), detail: "the server's last response".into() })
-    })
+    let error = error.map(|error| Reason { code: error.code.clone(), detail: error.verdict.to_string() });
+    paused.or(error)
 }

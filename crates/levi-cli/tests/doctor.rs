@@ -85,10 +85,10 @@ fn a_project_with_the_first_migration_only_has_notes_and_no_problems() {
         let missing = Canned::error(404, "PGRST205", "Could not find the table");
         faults.plan(Scope::table(table), Times::Always, Fault::Answer(missing));
     }
-    // The read of all columns and the pattern matches on two, then the read of the feed's columns.
+    // The read of all columns, the pattern matches on two and the foreign key, then the read of the feed's columns.
     let reads = Scope::table(Table::Messages).method("GET");
     let there = Canned::new(200).header("Content-Type", "application/json").body("[]");
-    faults.plan(reads.clone(), Times::Next(3), Fault::Answer(there));
+    faults.plan(reads.clone(), Times::Next(4), Fault::Answer(there));
     faults.plan(reads, Times::Next(1), Fault::Answer(Canned::error(400, "42703", "no such column")));
     let ran = laptop.run(&["doctor", "--server", "--json"]).assert_code(0);
     assert_eq!(problems(&ran), Vec::<String>::new());
@@ -125,8 +125,10 @@ fn a_table_whose_policy_refuses_this_user_is_named() {
     laptop.run_with(&["sync"], lines(["x"])).assert_code(0);
     let no_policy = || Canned::error(403, "42501", "new row violates row-level security policy");
     for table in Table::ALL {
-        // The upsert of no rows, the row of an unknown user, and the row of this user.
-        for canned in [Canned::new(201), no_policy(), no_policy()] {
+        // The upsert of no rows, the row of an unknown user, and the row of this user. The append-only list refuses every
+        // upsert.
+        let upsert = if table == Table::DeviceList { no_policy() } else { Canned::new(201) };
+        for canned in [upsert, no_policy(), no_policy()] {
             let posts = Scope::table(table).method("POST");
             project.server.faults().plan(posts, Times::Next(1), Fault::Answer(canned));
         }
@@ -184,4 +186,106 @@ fn a_missing_device_key_is_named_and_not_replaced() {
     let ran = laptop.run(&["doctor", "--json"]).assert_code(7);
     assert_eq!(problems(&ran), ["device key: is missing"]);
     assert!(!laptop.data.join("credentials/device-private-key").exists());
+}
+
+fn notes(ran: &Outcome) -> Vec<String> {
+    let notes = ran.objects().into_iter().filter(|finding| finding["verdict"] == "note");
+    notes
+        .map(|note| format!("{}: {}", note["check"].as_str().unwrap(), note["detail"].as_str().unwrap()))
+        .collect()
+}
+
+#[track_caller]
+fn assert_has(found: &[String], expected: &[&str]) {
+    for expected in expected {
+        assert!(found.iter().any(|found| found == expected), "{expected}: {found:#?}");
+    }
+}
+
+#[test]
+fn types_keys_and_nullability_of_the_description_are_compared() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let column = |format: &str, note: &str| serde_json::json!({ "format": format, "description": note });
+    let to_devices = "Note:\nThis is a Foreign Key to `devices.id`.<fk table='devices' column='id'/>";
+    let document = serde_json::json!({ "definitions": {
+        "agent_coding_session_messages": {
+            "required": ["session_id", "sequence_number", "content_nonce", "change_id", "role"],
+            "properties": {
+                "session_id": column("uuid", "<pk/>"),
+                "sequence_number": column("integer", "<pk/>"),
+                "content_encrypted": column("text", ""),
+                "content_nonce": column("text", ""),
+                "role": column("text", ""),
+            },
+        },
+        "agent_coding_sessions": {
+            "required": ["id", "title"],
+            "properties": { "title": column("text", ""), "device_id": column("uuid", to_devices) },
+        },
+        "levi_device_list": {
+            "required": ["user_id", "slot"],
+            "properties": { "user_id": column("uuid", "<pk/>"), "slot": column("bigint", "") },
+        },
+    } });
+    let root = Canned::new(200).header("Content-Type", "application/openapi+json").body(document.to_string());
+    let faults = project.server.faults();
+    faults.plan(Scope::root(), Times::Always, Fault::Answer(root));
+    // The foreign key that is named as in the migrations, after the read of all columns.
+    let none = Canned::error(400, "PGRST200", "Could not find a relationship");
+    let reads = Scope::table(Table::Sessions).method("GET");
+    let there = Canned::new(200).header("Content-Type", "application/json").body("[]");
+    faults.plan(reads.clone(), Times::Next(1), Fault::Answer(there));
+    faults.plan(reads, Times::Next(1), Fault::Answer(none));
+    let ran = laptop.run(&["doctor", "--server", "--json"]).assert_code(7);
+    assert_has(
+        &problems(&ran),
+        &[
+            "agent_coding_session_messages: the column sequence_number is integer, and must be bigint",
+            "agent_coding_sessions: the column title must not be NULL, and Levi may leave it empty",
+            "levi_device_list: the primary key is (user_id), and must be (user_id,slot)",
+        ],
+    );
+    assert_has(
+        &notes(&ran),
+        &[
+            "agent_coding_session_messages: the column content_encrypted may be NULL; Levi fills it, and others may not",
+            "agent_coding_session_messages: the column role must not be NULL, and Levi does not know it",
+            "agent_coding_sessions: the foreign key of device_id is not tied to the user",
+        ],
+    );
+}
+
+#[test]
+fn a_missing_foreign_key_and_a_list_that_can_be_changed_are_named() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync"], lines(["x"])).assert_code(0);
+    let faults = project.server.faults();
+    let rows = || Canned::new(200).header("Content-Type", "application/json").body("[]");
+    let none = Canned::error(400, "PGRST200", "Could not find a relationship");
+    // The read of all columns and two pattern matches, then both ways to ask for the first foreign key.
+    let reads = Scope::table(Table::Secrets).method("GET");
+    faults.plan(reads.clone(), Times::Next(3), Fault::Answer(rows()));
+    faults.plan(reads, Times::Next(2), Fault::Answer(none));
+    let refused = Canned::error(403, "42501", "You cannot consume this service");
+    faults.plan(Scope::root(), Times::Always, Fault::Answer(refused));
+    let updates = Scope::table(Table::DeviceList).method("PATCH");
+    faults.plan(updates, Times::Always, Fault::Answer(rows()));
+    let ran = laptop.run(&["doctor", "--server", "--json"]).assert_code(7);
+    let key = "agent_coding_session_secrets: there is no foreign key from (session_id) to agent_coding_sessions (id)";
+    assert_eq!(problems(&ran), [key]);
+    let update = "levi_device_list: users have the privilege to update";
+    assert!(notes(&ran).iter().any(|note| note.starts_with(update)), "{ran:?}");
+}
+
+/// As on hosted projects, which show the description to secret keys only.
+#[test]
+fn what_a_project_does_not_describe_is_said_and_no_problem() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let refused = Canned::error(403, "42501", "You cannot consume this service");
+    project.server.faults().plan(Scope::root(), Times::Always, Fault::Answer(refused));
+    let ran = laptop.run(&["doctor", "--server", "--json"]).assert_code(0);
+    assert!(notes(&ran).iter().any(|note| note.starts_with("description: types, primary keys")), "{ran:?}");
 }

@@ -3,7 +3,7 @@
 
 mod project;
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,17 @@ use project::{EMAIL, Outcome, PASSWORD, Project, lines, path};
 
 const KEY: &str = "sb_publishable_x";
 
+/// Far below what a request may take by itself, far above a patience of one second.
+const SOON: Duration = Duration::from_secs(8);
+
+/// The variables that name proxies, in capitals.
+const PROXIES: [&str; 4] = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"];
+
 /// Signs in with `options`, and with these variables in the environment.
 fn login(project: &Project, options: &[&str], environment: &[(&str, &str)]) -> Outcome {
     let args = [&["login", "--key", KEY, "--email", EMAIL, "--password-stdin"][..], options].concat();
     let mut command = project.blank("blank").command(&args);
-    for name in ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"] {
+    for name in PROXIES {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
     let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
@@ -95,6 +101,42 @@ fn a_proxy_is_used_or_refused_by_the_name_of_its_variable() {
     }
 }
 
+/// Runs `levi demo` against the project at `url`, with these variables in the environment.
+#[cfg(feature = "demo")]
+fn demo(project: &Project, url: &str, options: &[&str], environment: &[(&str, &str)]) -> Outcome {
+    let key = project.server.publishable_key();
+    let args = ["demo", "--server", url, "--key", key, "--email", "new@example.org", "--messages", "4"];
+    let mut command = project.blank("demo").command(&[&args[..], options].concat());
+    for name in PROXIES {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    command.env("LEVI_PASSWORD", PASSWORD).envs(environment.iter().copied());
+    Outcome::of(command.output().unwrap())
+}
+
+#[cfg(feature = "demo")]
+#[test]
+fn the_demo_obeys_the_settings_of_requests_too() {
+    let project = Project::new();
+    let url = project.server.url();
+    demo(&project, &url, &["--header", "X-Gateway-Key: open sesame"], &[]).assert_code(0);
+    let requests = project.server.requests();
+    assert!(requests.iter().any(|request| request.target == "/auth/v1/signup"), "nobody signed up");
+    for request in &requests {
+        let header = request.header("x-gateway-key");
+        assert_eq!(header, Some("open sesame"), "{} {}", request.method, request.target);
+    }
+    let nonsense = project.file("nonsense.pem", "no certificate");
+    for (options, environment) in
+        [(vec!["--ca-file", path(&nonsense)], vec![]), (vec![], vec![("LEVI_CA_FILE", path(&nonsense))])]
+    {
+        let refused = demo(&project, "https://levi.invalid", &options, &environment).assert_code(1);
+        assert!(refused.err.contains("--ca-file"), "{}", refused.err);
+    }
+    let refused = demo(&project, "https://levi.invalid", &[], &[("ALL_PROXY", "gopher://proxy")]);
+    assert!(refused.assert_code(1).err.contains("ALL_PROXY"));
+}
+
 #[test]
 fn a_patience_that_no_clock_can_express_is_refused() {
     let project = Project::new();
@@ -111,9 +153,43 @@ fn patience_is_how_long_the_process_waits_for_a_server_that_never_answers() {
     project.server.faults().plan(Scope::any(), Times::Always, Fault::StallBeforeWrite);
     let start = Instant::now();
     let stalled = laptop.run(&["sync", path(&file), "--patience", "1"]).assert_code(3);
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}: {stalled:?}", start.elapsed());
+    assert!(start.elapsed() < SOON, "{:?}: {stalled:?}", start.elapsed());
+    // One patience for all sessions, not one for each.
+    let many: String = (0..20)
+        .map(|number| {
+            let session = levi_testkit::fixtures::uuid_of("session", &number.to_string());
+            format!("{{\"content\":\"x\",\"session_id\":\"{session}\"}}\n")
+        })
+        .collect();
+    let start = Instant::now();
+    let gave_up = laptop.run_with(&["sync", "--patience", "1"], many).assert_code(5);
+    assert!(start.elapsed() < SOON, "{:?}: {gave_up:?}", start.elapsed());
     project.server.faults().clear();
     project.server.faults().release();
     laptop.run(&["sync", path(&file)]).assert_code(0);
     assert_eq!(project.messages_on_server(), 2);
+}
+
+/// Nobody waits for the end of a patience, or of a backoff, to learn what is known after the first request.
+#[test]
+fn why_nothing_is_sent_is_said_at_once_and_once() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let file = project.file("session.ndjson", lines(["one", "two"]));
+    let other = levi_testkit::fixtures::uuid_of("device", "other");
+    project.server.go_down();
+    for args in [&["sync", path(&file), "--patience", "600"][..], &["pull"], &["share", &other]] {
+        let mut child = laptop.start(args);
+        drop(child.stdin.take());
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        assert!(first.contains("cannot be reached") && first.contains("connect"), "{args:?}: {first}");
+        assert!(first.contains("next try in"), "{args:?}: {first}");
+        assert!(child.try_wait().unwrap().is_none(), "{args:?} has ended before");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(lines.map_while(Result::ok).count(), 0, "{args:?} repeats itself");
+    }
+    let code = laptop.run(&["sync", path(&file), "--patience", "3", "--json"]).assert_code(3);
+    assert_eq!(code.err.lines().count(), 1, "several attempts, one reason: {}", code.err);
 }

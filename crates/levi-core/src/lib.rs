@@ -33,12 +33,14 @@ pub use control::{ControlQueue, ControlSender, Presence, Step};
 pub use control_row::rows_to_restore;
 pub use device_list::{
     DeviceListAdmin, DeviceListError, DeviceListParts, DeviceListProblem, DeviceListState, ListedDevice,
-    OpenInvitation, OtherDevices, PairingRequest, Recovery, SignedDeviceList, stored_keyring, stored_state,
+    OpenInvitation, OtherDevices, PairingRequest, Recovery, SignedDeviceList, StoredDeviceList,
+    stored_device_list,
 };
 pub use engine::{Receipt, StoredError, StoredKeys, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};
 pub use levi_transport::SystemClock;
 pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, SessionsPage, UnreadableMessage};
+pub use reads::OnReadRetry;
 pub use secrets_cache::SecretsCache;
 pub use server::{DeviceTrust, last_sequence_number};
 pub use session_sync::{BackfillReport, Distribution, NewSession, SessionSyncService};

@@ -20,7 +20,7 @@ use self::keyring::Keyring;
 use self::open_row::{asks_for_list, open};
 use crate::device_list::SignedDeviceList;
 use crate::opening::Opening;
-use crate::reads::{Reads, Retries};
+use crate::reads::{OnReadRetry, Reads, Retries};
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, RequestError, Server, ThisDevice};
 
@@ -255,6 +255,13 @@ impl Reader {
     #[must_use]
     pub const fn with_retries(mut self, backoff: Backoff, retries: u32) -> Self {
         self.retries = Retries { backoff, most: retries };
+        self
+    }
+
+    /// Tells `tell` of each read that is tried again.
+    #[must_use]
+    pub fn on_read_retry(mut self, tell: OnReadRetry) -> Self {
+        self.server.on_read_retry = Some(tell);
         self
     }
 

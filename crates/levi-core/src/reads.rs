@@ -1,7 +1,7 @@
 //! Reads as the signed-in user: the source of pages, with the caller's patience.
 
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -47,6 +47,9 @@ impl Default for Retries {
     }
 }
 
+/// Is told of each read that is tried again: why the request failed, and how long the wait before the next one is.
+pub type OnReadRetry = Arc<dyn Fn(&ApiError, Duration) + Send + Sync>;
+
 /// The sizes of pages that worked, for each table.
 #[derive(Clone, Debug)]
 pub(crate) struct PageSizes {
@@ -75,6 +78,8 @@ pub(crate) struct Reads<'a> {
     begun_with: AccessToken,
     /// Why there was no other token when the last one was refused.
     no_token: Mutex<Option<AuthError>>,
+    /// How the last request failed, for [`OnReadRetry`].
+    failed: Mutex<Option<ApiError>>,
 }
 
 impl<'a> Reads<'a> {
@@ -85,6 +90,7 @@ impl<'a> Reads<'a> {
             auth: Mutex::new(auth.clone()),
             begun_with: auth.access_token.clone(),
             no_token: Mutex::default(),
+            failed: Mutex::default(),
         }
     }
 
@@ -166,15 +172,7 @@ impl<'a> Reads<'a> {
         }
     }
 
-    fn auth(&self) -> std::sync::MutexGuard<'_, AuthSession> {
-        // Every change is one assignment.
-        self.auth.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[async_trait]
-impl PageSource for Reads<'_> {
-    async fn select(&self, select: Select) -> Result<Vec<u8>, ApiError> {
+    async fn select_as_user(&self, select: Select) -> Result<Vec<u8>, ApiError> {
         let auth = self.auth().clone();
         match self.server.supabase.select(&auth.access_token, select.clone()).await {
             // A token that was granted during this read is waited for: a fresher one would be refused as well.
@@ -191,6 +189,20 @@ impl PageSource for Reads<'_> {
         }
     }
 
+    fn auth(&self) -> std::sync::MutexGuard<'_, AuthSession> {
+        // Every change is one assignment.
+        self.auth.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl PageSource for Reads<'_> {
+    async fn select(&self, select: Select) -> Result<Vec<u8>, ApiError> {
+        let result = self.select_as_user(select).await;
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = result.as_ref().err().cloned();
+        result
+    }
+
     async fn wait(&self, retry: u32, at_least: Option<Duration>) -> ControlFlow<()> {
         let Retries { backoff, most } = self.retries;
         if retry > most {
@@ -201,6 +213,10 @@ impl PageSource for Reads<'_> {
             return ControlFlow::Break(());
         }
         tracing::info!(retry, ?time, "a read is tried again");
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let (Some(tell), Some(error)) = (&self.server.on_read_retry, failed) {
+            tell(&error, time);
+        }
         delay(time).await;
         ControlFlow::Continue(())
     }

@@ -8,7 +8,7 @@ use levi_transport::{ApiError, Select, Supabase, Update, Verdict, user_of_token}
 use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId};
 use serde::de::IgnoredAny;
 
-use crate::reads::{PageSizes, Reads, Retries};
+use crate::reads::{OnReadRetry, PageSizes, Reads, Retries};
 use crate::secrets_cache::SecretsCache;
 use crate::sync_error::SyncError;
 
@@ -21,6 +21,7 @@ pub(crate) struct Server {
     pub(crate) cache: SecretsCache,
     /// Shared by all clones, so that each read begins with what worked for the last.
     pub(crate) sizes: PageSizes,
+    pub(crate) on_read_retry: Option<OnReadRetry>,
 }
 
 /// The device this runs on.
@@ -77,7 +78,7 @@ impl From<ApiError> for RequestError {
 
 impl Server {
     pub(crate) fn new(supabase: Arc<dyn Supabase>, auth: Arc<dyn Auth>, cache: SecretsCache) -> Self {
-        Self { supabase, auth, cache, sizes: PageSizes::default() }
+        Self { supabase, auth, cache, sizes: PageSizes::default(), on_read_retry: None }
     }
 
     pub(crate) async fn session(&self) -> Result<AuthSession, AuthError> {

@@ -3,9 +3,6 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure that names its line")]
 
-use std::fs;
-use std::path::PathBuf;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use levi_crypto::at_rest::{self as disk, DatabaseKey, Slot};
@@ -15,43 +12,17 @@ use levi_crypto::envelope::{
 use levi_crypto::message::{MessagePosition, open as open_message};
 use levi_crypto::{OpenError, SessionSecret, SessionSecretError};
 use levi_types::{DeviceId, SessionId, UserId};
-use serde::de::DeserializeOwned;
 
 #[path = "../examples/vectors/files/mod.rs"]
 mod files;
+mod vector_files;
 
-use files::{VectorFile, at_rest, device_key, envelope, message, session_secret};
-
-fn path(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors")).join(name)
-}
-
-fn read<Case: DeserializeOwned>(name: &str, at_least: usize) -> Vec<Case> {
-    let file: VectorFile<Case> = serde_json::from_str(&fs::read_to_string(path(name)).unwrap()).unwrap();
-    // An empty file would pass every loop.
-    assert!(file.vectors.len() >= at_least, "{name} holds {} cases", file.vectors.len());
-    file.vectors
-}
-
-fn decoded(text: &str) -> Vec<u8> {
-    STANDARD.decode(text).unwrap()
-}
+use files::{at_rest, device_key, envelope, message, session_secret};
+use vector_files::{assert_checked_in, decoded, read};
 
 #[test]
 fn the_checked_in_files_equal_the_generators_output() {
-    for (name, made) in files::all().unwrap() {
-        let found = fs::read_to_string(path(name)).unwrap();
-        assert!(
-            found == made,
-            "{name} differs; if the change is meant: cargo run -p levi-crypto --example vectors"
-        );
-
-        let file: VectorFile<serde_json::Value> = serde_json::from_str(&found).unwrap();
-        let mut names: Vec<&str> = file.vectors.iter().filter_map(|case| case["name"].as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), file.vectors.len(), "{name}: a name is what a failing case is found by");
-    }
+    assert_checked_in(files::all().unwrap(), "cargo run -p levi-crypto --example vectors");
 }
 
 #[test]

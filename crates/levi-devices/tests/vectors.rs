@@ -3,10 +3,6 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure that names its line")]
 
-use std::convert::Infallible;
-use std::fs;
-use std::path::PathBuf;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hpke::rand_core::{TryCryptoRng, TryRng};
@@ -23,27 +19,15 @@ use levi_devices::pin::PinError;
 use levi_devices::recovery::{RecoveryKey, RecoveryKeyError};
 use levi_devices::{EntryHash, Epoch, EpochSecret, KeySeed, Member, MemberKeys, Signature, VerifyingKey};
 use levi_types::{DeviceId, SessionId, UserId};
-use serde::de::DeserializeOwned;
+use std::convert::Infallible;
 
 #[path = "../examples/trust_vectors/files/mod.rs"]
 mod files;
+#[path = "../../levi-crypto/tests/vector_files/mod.rs"]
+mod vector_files;
 
-use files::{VectorFile, device_list, keyring, message_v2, pairing, recovery_key};
-
-fn path(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors")).join(name)
-}
-
-fn read<Case: DeserializeOwned>(name: &str, at_least: usize) -> Vec<Case> {
-    let file: VectorFile<Case> = serde_json::from_str(&fs::read_to_string(path(name)).unwrap()).unwrap();
-    // An empty file would pass every loop.
-    assert!(file.vectors.len() >= at_least, "{name} holds {} cases", file.vectors.len());
-    file.vectors
-}
-
-fn decoded(text: &str) -> Vec<u8> {
-    STANDARD.decode(text).unwrap()
-}
+use files::{device_list, keyring, message_v2, pairing, recovery_key};
+use vector_files::{assert_checked_in, decoded, read};
 
 fn array<const N: usize>(text: &str) -> [u8; N] {
     decoded(text).try_into().unwrap()
@@ -55,18 +39,7 @@ fn list_rows(rows: &[files::Row]) -> Vec<ListRow> {
 
 #[test]
 fn the_checked_in_files_equal_the_generators_output() {
-    for (name, made) in files::all().unwrap() {
-        let found = fs::read_to_string(path(name)).unwrap();
-        assert!(
-            found == made,
-            "{name} differs; if the change is meant: cargo run -p levi-devices --example trust_vectors"
-        );
-        let file: VectorFile<serde_json::Value> = serde_json::from_str(&found).unwrap();
-        let mut names: Vec<&str> = file.vectors.iter().filter_map(|case| case["name"].as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), file.vectors.len(), "{name}: a name is what a failing case is found by");
-    }
+    assert_checked_in(files::all().unwrap(), "cargo run -p levi-devices --example trust_vectors");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod daemon;
+mod hanging;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -10,7 +11,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use daemon::{Daemon, until};
-use levi::HttpOptions;
+use hanging::{HangingCredentials, HangingStore};
+use levi::{HttpOptions, Levi};
 use socket2::{Domain, Socket, Type};
 
 const DEADLINE: Duration = Duration::from_millis(300);
@@ -54,12 +56,22 @@ fn shut_down(scheme: &str, address: SocketAddr) -> Duration {
         until(&levi, |status| status.requests_in_flight > 0).await;
         levi
     });
-    let start = Instant::now();
-    let left = runtime.block_on(levi.shutdown(DEADLINE));
-    assert_eq!((left.pending, left.parked), (1, 0), "the message is still in the outbox");
-    drop(levi);
-    drop(runtime);
-    start.elapsed()
+    end(runtime, levi)
+}
+
+/// Shuts a Levi down that has one message, drops its runtime, and returns how long both took. On a thread of its own,
+/// because a test that fails here would not end.
+fn end(runtime: tokio::runtime::Runtime, levi: Levi) -> Duration {
+    let (ended, end) = channel();
+    std::thread::spawn(move || {
+        let start = Instant::now();
+        let left = runtime.block_on(levi.shutdown(DEADLINE));
+        assert_eq!((left.pending, left.parked), (1, 0), "the message is still in the outbox");
+        drop(levi);
+        drop(runtime);
+        ended.send(start.elapsed()).unwrap();
+    });
+    end.recv_timeout(PATIENCE).unwrap_or(PATIENCE)
 }
 
 #[test]
@@ -93,4 +105,36 @@ fn a_server_that_takes_no_connection_does_not_hold_the_process() {
     let waiting: Vec<_> = (0..8).map_while(|number| fill(number).ok()).collect();
     let took = shut_down("http", address);
     assert!(took < SOON, "{took:?} with {} connections before it", waiting.len());
+}
+
+/// A keychain that asks a person who is not there.
+#[test]
+fn a_keychain_that_hangs_does_not_hold_the_process() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let daemon = runtime.block_on(Daemon::new());
+    let credentials = HangingCredentials::new(daemon.credentials());
+    let levi = runtime.block_on(async {
+        let levi = daemon.start(daemon.builder().credentials(credentials.clone()));
+        daemon.enqueue(&levi, 1, 300).await.unwrap();
+        credentials.hangs().await;
+        levi
+    });
+    let took = end(runtime, levi);
+    assert!(took < SOON, "{took:?}");
+}
+
+/// The engine thread waits for the store, and the shutdown does not wait for the thread.
+#[test]
+fn a_session_store_that_hangs_does_not_hold_the_process() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let daemon = runtime.block_on(Daemon::new());
+    let store = HangingStore::new(daemon.store());
+    let levi = runtime.block_on(async {
+        let levi = daemon.start(daemon.builder_with(daemon.environment.http(), store.clone()));
+        daemon.enqueue(&levi, 1, 300).await.unwrap();
+        store.hangs().await;
+        levi
+    });
+    let took = end(runtime, levi);
+    assert!(took < SOON, "{took:?}");
 }

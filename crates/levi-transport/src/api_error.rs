@@ -1,5 +1,6 @@
 //! Why a request to a Supabase project failed, and what that means for the caller.
 
+use std::fmt;
 use std::time::Duration;
 
 /// What a failed request means. `docs/protocol.md`, *Verdicts*, has the table.
@@ -30,6 +31,26 @@ pub enum Verdict {
     ResponseTooLarge,
     /// A response that the table does not list; handled as `Busy`.
     Unexpected,
+}
+
+impl fmt::Display for Verdict {
+    /// The meaning in a few words, for people. Says nothing of the rows.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreachable => "the server cannot be reached, or its answer cannot be read",
+            Self::Busy => "the server is busy",
+            Self::SignedOut => "the server does not accept the access token",
+            Self::Forbidden => "row level security refuses a row",
+            Self::MissingParent => "the server does not have a row that is referred to",
+            Self::DuplicateInBatch => "two rows have the same key",
+            Self::Rejected => "the server refuses a row",
+            Self::SchemaMismatch => "the project has not been set up for this version",
+            Self::ProjectUnavailable => "the project is paused, restricted or read-only",
+            Self::TooLarge => "the request is too large",
+            Self::ResponseTooLarge => "the answer is too long",
+            Self::Unexpected => "the server gives an answer that is not known",
+        })
+    }
 }
 
 /// Why a request failed. Holds no token and no message content.

@@ -1,8 +1,9 @@
 //! What Levi needs from the daemon. Both ports are narrow and blocking, so an implementation should answer within
 //! milliseconds. For messages, the engine thread calls `SessionStore`; without a database key, `enqueue` calls it too for
 //! a session whose key is not cached, because it has to tell the caller at once whether the message can be stored.
-//! Session sync calls it in async tasks: the caller's, and those that send control rows. `RefreshingAuth` calls
-//! `Credentials` on the blocking pool, `StoredAuth` in the caller's task.
+//! Session sync calls it in async tasks: the caller's, and those that send control rows. `RefreshingAuth` and
+//! `StoredAuth` call `Credentials` on threads of their own, because a keychain may ask a person first; only
+//! `Levi::start` waits for it, to learn whose the rows are that are recorded next.
 
 use std::error::Error;
 use std::fmt;

@@ -1,8 +1,8 @@
 use std::sync::{Arc, Mutex};
 
 use levi_core::{
-    DeviceListParts, DeviceTrust, InvalidConfig, LeviConfig, Opened, SecretsCache, SignedDeviceList,
-    StartError, SystemClock, Worker, WorkerParts,
+    DeviceListParts, DeviceTrust, InvalidConfig, LeviConfig, OnReadRetry, Opened, SecretsCache,
+    SignedDeviceList, StartError, SystemClock, Worker, WorkerParts,
 };
 use levi_crypto::at_rest::DatabaseKey;
 use levi_devices::MemberKeys;
@@ -47,6 +47,7 @@ pub struct LeviBuilder {
     cache: SecretsCache,
     clock: Arc<dyn Clock>,
     trust: Option<DeviceTrust>,
+    on_read_retry: Option<OnReadRetry>,
     device: Option<ListedDevice>,
 }
 
@@ -74,6 +75,7 @@ impl LeviBuilder {
             clock: Arc::new(SystemClock::new()),
             trust: None,
             device: None,
+            on_read_retry: None,
         }
     }
 
@@ -151,6 +153,14 @@ impl LeviBuilder {
     #[must_use]
     pub fn device_list(mut self, id: DeviceId, keys: MemberKeys, store: Arc<dyn DeviceListStore>) -> Self {
         self.device = Some(ListedDevice { id, keys, store });
+        self
+    }
+
+    /// Tells `tell` of each read of a reader or of session sync that is tried again. What the worker tries again is in
+    /// its status.
+    #[must_use]
+    pub fn on_read_retry(mut self, tell: OnReadRetry) -> Self {
+        self.on_read_retry = Some(tell);
         self
     }
 
@@ -256,6 +266,7 @@ impl LeviBuilder {
             clock: self.clock,
             trust: self.trust,
             device_list,
+            on_read_retry: self.on_read_retry,
             backoff,
             session_sync: Mutex::default(),
             #[cfg(feature = "sqlite")]

@@ -4,9 +4,9 @@ use std::time::Duration;
 #[cfg(feature = "sqlite")]
 use levi_core::LeviConfig;
 use levi_core::{
-    BackfillReport, DeviceListAdmin, DeviceTrust, EnqueueError, MessageSyncer, Reader, Receipt, SecretsCache,
-    SessionSyncService, ShutdownReport, SignedDeviceList, StartError, Status, SyncError, SyncedError, Worker,
-    last_sequence_number,
+    BackfillReport, DeviceListAdmin, DeviceTrust, EnqueueError, MessageSyncer, OnReadRetry, Reader, Receipt,
+    SecretsCache, SessionSyncService, ShutdownReport, SignedDeviceList, StartError, Status, SyncError,
+    SyncedError, Worker, last_sequence_number,
 };
 #[cfg(feature = "sqlite")]
 use levi_crypto::at_rest::DatabaseKey;
@@ -33,6 +33,7 @@ pub struct Levi {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) trust: Option<DeviceTrust>,
     pub(crate) device_list: Option<SignedDeviceList>,
+    pub(crate) on_read_retry: Option<OnReadRetry>,
     pub(crate) backoff: Backoff,
     /// The service that sends a user's control rows; every caller gets a clone.
     pub(crate) session_sync: Mutex<Vec<UsersSessionSync>>,
@@ -243,6 +244,10 @@ impl Levi {
             Some(list) => service.with_device_list(list),
             None => service,
         };
+        let service = match &self.on_read_retry {
+            Some(tell) => service.on_read_retry(Arc::clone(tell)),
+            None => service,
+        };
         // Last, because rows of an earlier run are sent from now on.
         let service = service.with_clock(Arc::clone(&self.clock)).with_outbox(self.worker.control_queue());
         kept.push(UsersSessionSync { user, service: service.clone() });
@@ -267,6 +272,10 @@ impl Levi {
         let reader = Reader::new(supabase, auth, device_id, device_private_key, self.cache.clone())
             .with_store(Arc::clone(&self.session_store))
             .with_retries(self.backoff, READ_RETRIES);
+        let reader = match &self.on_read_retry {
+            Some(tell) => reader.on_read_retry(Arc::clone(tell)),
+            None => reader,
+        };
         let reader = match &self.trust {
             Some(trust) => reader.with_trust(Arc::clone(trust)),
             None => reader,

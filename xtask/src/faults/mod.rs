@@ -1,7 +1,7 @@
 //! `cargo xtask faults`: can the simulation fail? Each patch in `faults/` plants one bug. The
 //! command applies them one at a time to a copy of the tree and shows which oracle of the
 //! simulation catches each, after how many seeds. A patch whose bug is not in the simulated world
-//! names the program that catches it.
+//! names the program or the test that catches it.
 
 mod patches;
 mod tree;
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let mut catchers: Vec<&Catcher> = faults.iter().map(|fault| &fault.catcher).collect();
     catchers.dedup();
     for catcher in catchers {
-        let unpatched = tree.build(catcher.package(), catcher.package())?;
+        let unpatched = tree.build(catcher, catcher.package())?;
         let what = format!("{} without a planted bug", catcher.package());
         programs::succeed(&what, &mut command(catcher, &unpatched))?;
     }
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
 fn build<'f>(tree: &Tree, fault: &'f Fault) -> Result<Built<'f>, Failure> {
     let started = Instant::now();
     tree.apply(&fault.patch, &[])?;
-    let program = tree.build(fault.catcher.package(), &fault.name);
+    let program = tree.build(&fault.catcher, &fault.name);
     tree.apply(&fault.patch, &["--reverse"])?;
     Ok(Built { fault, program: program?, took: started.elapsed() })
 }
@@ -89,6 +89,7 @@ fn command(catcher: &Catcher, program: &Path) -> Command {
     match catcher {
         Catcher::Simulation => command.args(["--seeds", MAX_SEEDS]),
         Catcher::Program { args, .. } => command.args(args),
+        Catcher::Test { name, .. } => command.args([name, "--exact"]),
     };
     command.stdin(Stdio::null());
     command
@@ -109,6 +110,7 @@ fn first_violation(catcher: &Catcher, program: &Path) -> Result<Option<Violation
         Catcher::Simulation => text.lines().find_map(parse_violation),
         // It says by its exit code that it found something, and which seed shows it.
         Catcher::Program { .. } => text.lines().find_map(parse_finding),
+        Catcher::Test { .. } => text.lines().find_map(parse_test),
     };
     match violation {
         Some(violation) => Ok(Some(violation)),
@@ -123,6 +125,12 @@ fn parse_finding(line: &str) -> Option<Violation> {
     Some(Violation { oracle: oracle.to_owned(), seeds: seed.to_owned() })
 }
 
+/// Reads `test it_ends ... FAILED`.
+fn parse_test(line: &str) -> Option<Violation> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?;
+    Some(Violation { oracle: "its test".to_owned(), seeds: "-".to_owned() })
+}
+
 /// Reads `seed 7 breaks a promise after 8 seeds: [order] at ..`.
 fn parse_violation(line: &str) -> Option<Violation> {
     let (_, rest) = line.split_once(" after ").filter(|(start, _)| start.starts_with("seed "))?;
@@ -134,13 +142,15 @@ fn parse_violation(line: &str) -> Option<Violation> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_violation;
+    use super::{parse_test, parse_violation};
 
     #[test]
     fn the_line_of_a_failing_seed_is_parsed() {
         let line = "seed 7 breaks a promise after 8 seeds: [order] at 1.000 s: s0/1 waits on disk [..]";
         let violation = parse_violation(line).unwrap();
         assert_eq!((violation.oracle.as_str(), violation.seeds.as_str()), ("order", "8"));
+        assert_eq!(parse_test("test it_ends ... FAILED").unwrap().oracle, "its test");
+        assert!(parse_test("test it_ends ... ok").is_none());
         assert!(parse_violation("8 seeds in 1.0 s (8 seeds/s): 12 turns after all [..]").is_none());
     }
 }

@@ -24,15 +24,21 @@ pub(super) enum Catcher {
     Simulation,
     /// Another program of the workspace, as a line `caught-by: PROGRAM ARGUMENTS` of the patch's file says.
     Program { name: String, args: Vec<String> },
+    /// A test, as a line `caught-by: test PACKAGE FILE NAME` says: of `tests/FILE.rs`, the one with this name.
+    Test { package: String, file: String, name: String },
 }
 
 impl Catcher {
     fn of(patch: &str) -> Self {
         let line = patch.lines().find_map(|line| line.strip_prefix("caught-by: "));
-        let mut words = line.unwrap_or_default().split_whitespace().map(str::to_owned);
-        match words.next() {
-            Some(name) => Self::Program { name, args: words.collect() },
-            None => Self::Simulation,
+        let words: Vec<String> = line.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        match words.as_slice() {
+            [] => Self::Simulation,
+            [test, package, file, name] if test == "test" => {
+                let [package, file, name] = [package, file, name].map(String::clone);
+                Self::Test { package, file, name }
+            }
+            [name, args @ ..] => Self::Program { name: name.clone(), args: args.to_vec() },
         }
     }
 
@@ -41,6 +47,7 @@ impl Catcher {
         match self {
             Self::Simulation => "levi-sim",
             Self::Program { name, .. } => name,
+            Self::Test { package, .. } => package,
         }
     }
 }
@@ -87,6 +94,9 @@ mod tests {
         let args = ["damage", "--files", "9"].map(str::to_owned).to_vec();
         assert_eq!(Catcher::of(patch), Catcher::Program { name: "levi-torture".to_owned(), args });
         assert_eq!(Catcher::of("what it breaks\n").package(), "levi-sim");
+        let [package, file, name] = ["levi-torture", "deadlines", "it_ends"].map(str::to_owned);
+        let test = "what it breaks\ncaught-by: test levi-torture deadlines it_ends\n";
+        assert_eq!(Catcher::of(test), Catcher::Test { package, file, name });
     }
 
     #[test]

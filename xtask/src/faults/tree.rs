@@ -3,6 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::patches::Catcher;
 use crate::failure::Failure;
 use crate::metadata::{cargo, root};
 use crate::programs;
@@ -37,17 +38,28 @@ impl Tree {
         stdout(&what, apply.output().map_err(Failure::io("git apply"))?).map(drop)
     }
 
-    /// Builds the program of `package` and keeps it under `name`, where the next build does not replace it.
-    pub(super) fn build(&self, package: &str, name: &str) -> Result<PathBuf, Failure> {
+    /// Builds what catches a bug and keeps it under `name`, where the next build does not replace it.
+    pub(super) fn build(&self, catcher: &Catcher, name: &str) -> Result<PathBuf, Failure> {
         let mut build = Command::new(cargo());
         build
-            .args(["build", "--release", "--locked", "--package", package])
+            .args(match catcher {
+                Catcher::Simulation | Catcher::Program { .. } => {
+                    vec!["build", "--release", "--locked", "--package", catcher.package()]
+                }
+                // As `cargo xtask test` builds it, so that nothing from outside is compiled again.
+                Catcher::Test { file, .. } => {
+                    vec!["test", "--no-run", "--locked", "--workspace", "--all-features", "--test", file]
+                }
+            })
             .env("CARGO_TARGET_DIR", &self.target)
             // One function changes from build to build. The variable goes before any profile, so
             // that it also wins over a machine that switches incremental builds off.
             .env("CARGO_INCREMENTAL", "1")
             .current_dir(&self.folder);
-        let program = programs::built(build, package)?;
+        let program = match catcher {
+            Catcher::Test { package, file, .. } => programs::built_in(build, package, file)?,
+            _ => programs::built(build, catcher.package())?,
+        };
         let kept = self.folder.with_file_name("programs").join(name);
         if let Some(folder) = kept.parent() {
             fs::create_dir_all(folder).map_err(Failure::io(folder.display().to_string()))?;

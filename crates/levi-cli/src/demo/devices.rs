@@ -63,7 +63,7 @@ impl Devices {
 impl Device {
     pub(crate) fn reader(&self, environment: &Environment) -> Result<Reader, CliError> {
         let store = Arc::new(self.data_dir.session_store()?);
-        let levi = self.data_dir.levi(&environment.http, store)?;
+        let levi = self.data_dir.levi(&environment.http, store)?.build()?;
         Ok(levi.reader(self.id.clone(), self.data_dir.private_key()?)?)
     }
 }

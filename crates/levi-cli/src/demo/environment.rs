@@ -15,6 +15,8 @@ use super::lite::Lite;
 use super::outage;
 use super::proxy::Proxy;
 use super::sign_up::sign_up;
+use crate::args::HttpArgs;
+use crate::connection;
 use crate::console::Console;
 use crate::error::CliError;
 
@@ -31,6 +33,8 @@ pub(crate) struct ServerArgs {
     /// LEVI_PASSWORD.
     #[arg(long, env = "LEVI_EMAIL")]
     email: Option<String>,
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 #[derive(Clone, Debug)]
@@ -68,20 +72,26 @@ impl Environment {
     pub(crate) async fn prepare(args: &ServerArgs, seed: u64, console: Console) -> Result<Self, CliError> {
         let (email, password) = (format!("ada-{seed}@example.org"), format!("demo-password-{seed}"));
         match &args.server {
-            None => Self::fake(email, password),
-            Some(ServerChoice::Lite) => Self::lite(email, password.into(), console).await,
+            None => Self::fake(args, email, password),
+            Some(ServerChoice::Lite) => Self::lite(args, email, password.into(), console).await,
             Some(ServerChoice::Url(url)) => Self::project(args, url).await,
         }
     }
 
-    fn fake(email: String, password: String) -> Result<Self, CliError> {
+    fn fake(args: &ServerArgs, email: String, password: String) -> Result<Self, CliError> {
         let server = Arc::new(FakeSupabase::builder().keep_requests(0).start()?);
         server.add_user(&email, &password)?;
-        let http = HttpOptions::new(server.url(), server.publishable_key());
+        let key = server.publishable_key().to_owned();
+        let http = connection::options(server.url(), key, &args.http)?;
         Ok(Self { server: Server::Fake(server), http, email, password: password.into() })
     }
 
-    async fn lite(email: String, password: SecretString, console: Console) -> Result<Self, CliError> {
+    async fn lite(
+        args: &ServerArgs,
+        email: String,
+        password: SecretString,
+        console: Console,
+    ) -> Result<Self, CliError> {
         let progress = console.progress("Supabase Lite", None);
         progress.event("starting Supabase Lite, which takes some seconds");
         let (process, started) = tokio::task::spawn_blocking(Lite::start).await??;
@@ -89,7 +99,7 @@ impl Environment {
         let upstream = started.url.trim_start_matches("http://").to_owned();
         let proxy = Proxy::start(upstream).await;
         let proxy = proxy.map_err(|source| CliError::System { what: "listen on 127.0.0.1", source })?;
-        let http = HttpOptions::new(proxy.url(), started.publishable_key);
+        let http = connection::options(proxy.url(), started.publishable_key, &args.http)?;
         sign_up(&http, &email, &password).await?;
         let server = Server::Lite { proxy: Arc::new(proxy), _process: process };
         Ok(Self { server, http, email, password })
@@ -101,7 +111,7 @@ impl Environment {
         else {
             return Err(CliError::Usage("--server URL needs --key, --email and LEVI_PASSWORD, too"));
         };
-        let http = HttpOptions::new(url, key);
+        let http = connection::options(url.to_owned(), key, &args.http)?;
         match HttpSignIn::new(&http)?.with_password(&email, &password).await {
             Ok(_) => {}
             Err(SignInError::Refused(_)) => sign_up(&http, &email, &password).await?,

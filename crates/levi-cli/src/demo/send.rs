@@ -16,6 +16,7 @@ use super::source::{DemoMessage, Source};
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::ids::stable_uuid;
+use crate::patience::Patience;
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
 use crate::wait::{self, wait_until_synced};
@@ -53,7 +54,7 @@ pub(crate) async fn send(
 ) -> Result<Sent, CliError> {
     let writer = devices.writer();
     let store = Arc::new(writer.data_dir.session_store()?);
-    let levi = writer.data_dir.levi(&environment.http, store.clone())?;
+    let levi = writer.data_dir.levi(&environment.http, store.clone())?.build()?;
     wait::start(&levi).await?;
     let service = levi.session_sync(writer.id.clone(), writer.data_dir.private_key()?)?;
     let mut sending = Sending {
@@ -72,7 +73,8 @@ pub(crate) async fn send(
     sending.enqueue_all().await?;
     let down = sending.end_of_outage().await?;
     let Sending { pipeline, expected, samples, progress, bad_lines, .. } = sending;
-    let waited = wait_until_synced(&levi, pipeline.last_receipt(), PATIENCE, progress).await;
+    let waited =
+        wait_until_synced(&levi, pipeline.last_receipt(), &mut Patience::new(PATIENCE), progress).await;
     let status = levi.status();
     let left = levi.shutdown(SHUTDOWN).await;
     waited.map_err(|why| CliError::Demo(format!("the messages do not reach the server: {why}")))?;

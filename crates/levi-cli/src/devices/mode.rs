@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use levi::core::stored_state;
+use levi::core::stored_device_list;
 use levi::types::CredentialName;
 use levi::{Credentials as _, DeviceListProblem, DeviceListState, UserId};
 use serde::Serialize;
@@ -49,9 +49,9 @@ impl StoredMode {
         let key = data_dir.credentials().load(&CredentialName::DatabaseKey)?;
         let (Some(_), Some(device)) = (key, data_dir.device_id()?) else { return Ok(None) };
         let (key, store) = (data_dir.database_key()?, data_dir.session_store()?);
-        Ok(Some(match stored_state(&store, user, &device, &key) {
+        Ok(Some(match stored_device_list(&store, user, &device, Some(&key)) {
             Ok(None) => Self::unknown(),
-            Ok(Some(state)) => Self::of(&state),
+            Ok(Some(stored)) => Self::of(&stored.state),
             Err(problem) => Self::stopped(&problem),
         }))
     }

@@ -22,7 +22,7 @@ pub(super) struct Opened {
 impl Opened {
     pub(super) async fn new(here: &Here) -> Result<Self, CliError> {
         let connection = Connection::open(&here.project, &here.data).await?;
-        let levi = connection.levi(connection.session_store()?)?;
+        let levi = connection.quiet_levi()?;
         let admin = levi.device_list()?;
         Ok(Self { connection, levi, admin })
     }

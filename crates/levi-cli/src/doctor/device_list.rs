@@ -40,7 +40,7 @@ async fn shown(connection: &Connection) -> Result<Option<DeviceListState>, CliEr
         // A new key would be made, which opens nothing that is there.
         return Ok(None);
     }
-    let levi = connection.levi(connection.session_store()?)?;
+    let levi = connection.quiet_levi()?;
     Ok(Some(levi.device_list()?.state().await?))
 }
 

@@ -1,9 +1,12 @@
 //! `levi doctor`: finds problems and says what to do about each. Changes nothing on this device or
 //! on the server, except that a device list which the server shows is remembered, as by every command.
 
+mod columns;
+mod description;
 mod device_list;
 mod local;
 mod probe;
+mod relations;
 mod rows;
 mod server;
 

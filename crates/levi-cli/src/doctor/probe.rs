@@ -4,24 +4,27 @@
 //! table set up for Levi refuses. An upsert of no rows names the unique key. A row without required
 //! columns reaches the column constraints only if row level security lets it pass: a row of an
 //! unknown user must be stopped before, a row of this user must not. A table without these
-//! constraints accepts the row; the finding then says that the row was written. Which columns are NULL-able,
-//! and whether foreign keys name the user too, cannot be seen from outside.
+//! constraints accepts the row; the finding then says that the row was written.
+//!
+//! Foreign keys are found by embedding ([`relations`]). Types, primary keys and which columns may be NULL are in the
+//! description of the tables ([`columns`]), where the project shows it.
 
 use std::borrow::Cow;
 
 use levi::transport::rows::decode_rows;
-use levi::transport::{ApiError, Select, Supabase as _, Table, Upsert, Verdict};
+use levi::transport::{ApiError, Select, Supabase as _, Table, Update, Upsert, Verdict};
 use levi::{DeviceId, HttpSupabase, SessionId};
 use serde::Deserialize;
 
-use super::{Findings, rows};
+use super::description::Description;
+use super::{Findings, columns, relations, rows};
 use crate::connection::Connection;
 use crate::error::CliError;
 
 pub(super) const MIGRATE: &str =
     "run the migrations in supabase/migrations (`supabase db push`); they can be run more than once";
 /// For what the migrations do not change in a table that exists.
-const ALTER: &str =
+pub(super) const ALTER: &str =
     "the table is older, or not Levi's: add what is missing as in supabase/migrations (`alter table`)";
 
 /// "There is no unique or exclusion constraint matching the ON CONFLICT specification."
@@ -42,12 +45,18 @@ struct OwnSession {
 pub(super) struct Probe<'a> {
     connection: &'a Connection,
     table: Table,
+    description: Option<&'a Description>,
     findings: &'a mut Findings,
 }
 
 impl<'a> Probe<'a> {
-    pub(super) const fn new(connection: &'a Connection, table: Table, findings: &'a mut Findings) -> Self {
-        Self { connection, table, findings }
+    pub(super) const fn new(
+        connection: &'a Connection,
+        table: Table,
+        description: Option<&'a Description>,
+        findings: &'a mut Findings,
+    ) -> Self {
+        Self { connection, table, description, findings }
     }
 
     /// Whether the table is set up as Levi needs it.
@@ -68,6 +77,7 @@ impl<'a> Probe<'a> {
             && self.unique_key().await?
             && self.refuses_foreign_rows().await?
             && self.accepts_own_rows().await?;
+        let sound = self.described().await? && sound;
         if sound {
             let columns = self.table.columns().split(',').count();
             let what =
@@ -127,20 +137,60 @@ impl<'a> Probe<'a> {
         Ok(all_text)
     }
 
+    /// What the description of the tables says of this one, and its foreign keys.
+    async fn described(&mut self) -> Result<bool, CliError> {
+        let before = self.findings.problems;
+        let definition = self.description.and_then(|description| description.table(self.table));
+        if let Some(definition) = definition {
+            columns::check(self.table, definition, self.findings)?;
+            columns::primary_key(self.table, definition, self.findings)?;
+        }
+        relations::check(self.connection, self.table, definition, self.findings).await?;
+        Ok(self.findings.problems == before)
+    }
+
     /// Some servers check the unique key even for an upsert of no rows; others check it with the
     /// next test.
     async fn unique_key(&mut self) -> Result<bool, CliError> {
-        match self.upsert(b"[]".to_vec()).await? {
+        if self.table == Table::DeviceList {
+            return Ok(self.key_of_the_list().await? && self.is_append_only().await?);
+        }
+        match self.write(b"[]".to_vec()).await? {
             Ok(()) => Ok(true),
             Err(error) if error.code == NO_SUCH_KEY => self.no_unique_key(),
-            // The unique key is looked up before the privilege to update, which nobody has on the device list.
-            Err(error) if self.table == Table::DeviceList && error.verdict == Verdict::Forbidden => Ok(true),
             Err(error) => {
                 let detail = format!("an empty upsert was refused: {error}");
                 self.findings.problem(self.table.name(), detail, MIGRATE)?;
                 Ok(false)
             }
         }
+    }
+
+    /// Nobody may merge into the list of devices, but its key is looked up before the privilege to do so. A row of an
+    /// unknown user, because some servers look nothing up for no rows.
+    async fn key_of_the_list(&mut self) -> Result<bool, CliError> {
+        let token = self.connection.token().await?;
+        let merge = self.rows(rows::foreign(self.table));
+        match self.connection.supabase().upsert(&token, merge).await {
+            Err(error) if error.code == NO_SUCH_KEY => self.no_unique_key(),
+            Err(_) => Ok(true),
+            Ok(()) => self.accepts_foreign_rows(
+                "row level security does not keep other users' rows apart; a test row was written",
+            ),
+        }
+    }
+
+    /// Nobody needs the privilege to update the list of devices. The slot is one that cannot exist.
+    async fn is_append_only(&mut self) -> Result<bool, CliError> {
+        let (table, body) = (self.table, br#"{"cosignature":null}"#.to_vec());
+        let update = Update { table, query: "slot=eq.-1".to_owned(), body };
+        let token = self.connection.token().await?;
+        if self.connection.supabase().update(&token, update).await.is_ok() {
+            let detail = "users have the privilege to update; only that no policy allows it keeps the list append-only";
+            let advice = "`revoke update, delete on public.levi_device_list from authenticated`";
+            self.findings.note(self.table.name(), detail, advice)?;
+        }
+        Ok(true)
     }
 
     /// A row of an unknown user must be refused by row level security.
@@ -217,19 +267,15 @@ impl<'a> Probe<'a> {
         Ok(false)
     }
 
-    /// Writes as Levi writes into this table.
+    /// Writes by the table's unique key. In the list of devices what is there is left alone, which needs no privilege to
+    /// update.
     async fn write(&self, body: Vec<u8>) -> Result<Result<(), ApiError>, CliError> {
-        if self.table != Table::DeviceList {
-            return self.upsert(body).await;
-        }
-        let token = self.connection.token().await?;
-        Ok(self.connection.supabase().append(&token, self.rows(body)).await)
-    }
-
-    async fn upsert(&self, body: Vec<u8>) -> Result<Result<(), ApiError>, CliError> {
         let token = self.connection.token().await?;
         let supabase: &HttpSupabase = self.connection.supabase();
-        Ok(supabase.upsert(&token, self.rows(body)).await)
+        Ok(match self.table {
+            Table::DeviceList => supabase.insert(&token, self.rows(body)).await.map(drop),
+            _ => supabase.upsert(&token, self.rows(body)).await,
+        })
     }
 
     const fn rows(&self, body: Vec<u8>) -> Upsert {

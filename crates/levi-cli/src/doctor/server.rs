@@ -5,6 +5,7 @@ use levi::DeviceRow;
 use levi::transport::rows::decode_rows;
 use levi::transport::{Select, Table, Verdict};
 
+use super::description::Description;
 use super::probe::{MIGRATE, Probe};
 use super::{Findings, device_list};
 use crate::args::{DataArgs, ProjectArgs};
@@ -23,18 +24,36 @@ pub(super) async fn check(
     if !reach(&connection, findings).await? {
         return Ok(());
     }
+    let description = describe(&connection, findings).await?;
     let mut sound = true;
     for table in Table::SYNC {
-        sound &= Probe::new(&connection, table, findings).run().await?;
+        sound &= Probe::new(&connection, table, description.as_ref(), findings).run().await?;
     }
     if sound {
         this_device(&connection, findings).await?;
     }
     for table in Table::TRUST {
-        Probe::new(&connection, table, findings).run().await?;
+        Probe::new(&connection, table, description.as_ref(), findings).run().await?;
     }
     device_list::check_shown(&connection, findings).await?;
     change_feed(&connection, findings).await
+}
+
+/// What PostgREST says of the tables, if it says it to users: hosted projects keep that for secret keys, which are on no
+/// device.
+async fn describe(connection: &Connection, findings: &mut Findings) -> Result<Option<Description>, CliError> {
+    let document = connection.supabase().describe(&connection.token().await?).await;
+    let why = match document.map(|document| Description::parse(&document)) {
+        Ok(Some(description)) => return Ok(Some(description)),
+        Ok(None) => "the answer is not understood".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let detail =
+        format!("types, primary keys and which columns may be NULL cannot be seen by a user here: {why}");
+    let advice =
+        "nothing is wrong by itself; if rows are refused, compare the tables with supabase/migrations";
+    findings.note("description", detail, advice)?;
+    Ok(None)
 }
 
 /// Whether messages have the columns of the change feed. A project without them goes on syncing.

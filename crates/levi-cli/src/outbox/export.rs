@@ -1,18 +1,19 @@
 //! `levi outbox export`.
 
 use std::collections::HashMap;
+use std::path::Path;
 
-use levi::core::{StoredKeys, open_stored, stored_keyring};
+use levi::core::{StoredKeys, open_stored, stored_device_list};
 use levi::crypto::MessageKey;
 use levi::devices::keyring::Keyring;
 use levi::outbox::sqlite::Inspector;
 use levi::outbox::{ListedRow, RowKey, RowKind};
-use levi::{DatabaseKey, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore, UserId};
+use levi::{DatabaseKey, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore};
 use serde::Serialize;
 
 use super::{ListArgs, each_row, outbox_path};
 use crate::console::{Console, Diagnostic};
-use crate::data_dir::{self, DataDir};
+use crate::data_dir::{self, DataDir, Project};
 use crate::error::CliError;
 use crate::exit::Exit;
 
@@ -28,13 +29,14 @@ struct Exported<'a> {
 struct Keys {
     database_key: DatabaseKey,
     store: SqliteSessionStore,
+    /// The secrets of the device list's epochs.
+    epochs: Option<Keyring>,
     cache: HashMap<SessionId, Option<MessageKey>>,
-    keyrings: HashMap<UserId, Option<Keyring>>,
 }
 
 pub(super) fn run(args: &ListArgs, console: Console) -> Result<Exit, CliError> {
     let inspector = Inspector::open(outbox_path(&args.data)?)?;
-    let mut keys = Keys::open(DataDir::open(data_dir::resolve(args.data.data_dir.as_deref()))?)?;
+    let mut keys = Keys::open(&data_dir::resolve(args.data.data_dir.as_deref()))?;
     let mut unreadable = 0_u64;
     each_row(
         &inspector,
@@ -70,31 +72,32 @@ fn content(
     row: &ListedRow,
 ) -> Result<Option<Result<String, String>>, CliError> {
     let key = row.lane.session_id().map(|session| keys.of(session)).transpose()?.flatten();
-    let keyring = row.user_id.as_ref().and_then(|user| keys.keyring(user));
     let mut content = None;
     let row_key = RowKey { id: row.id, version: row.version };
     inspector.payloads(&[row_key], &mut |_, _, payload| {
-        let keys = StoredKeys {
-            message_key: key.as_ref(),
-            keyring: keyring.as_ref(),
-            database_key: Some(&keys.database_key),
-        };
-        let opened = open_stored(row, payload, keys);
+        let opened = open_stored(row, payload, keys.for_row(key.as_ref()));
         content = Some(opened.map_err(|error| error.to_string()));
     })?;
     Ok(content)
 }
 
 impl Keys {
-    fn open(data_dir: DataDir) -> Result<Self, CliError> {
+    fn open(path: &Path) -> Result<Self, CliError> {
+        let data_dir = DataDir::open(path.to_owned())?;
         let (database_key, store) = (data_dir.database_key()?, data_dir.session_store()?);
-        Ok(Self { database_key, store, cache: HashMap::new(), keyrings: HashMap::new() })
+        let epochs = match (data_dir::project(path)?, data_dir.device_id()?) {
+            (Some(Project { user_id, .. }), Some(device)) => {
+                // Rows that need a list which cannot be read are named one by one.
+                let stored = stored_device_list(&store, &user_id, &device, Some(&database_key));
+                stored.ok().flatten().and_then(|stored| stored.keyring)
+            }
+            _ => None,
+        };
+        Ok(Self { database_key, store, epochs, cache: HashMap::new() })
     }
 
-    /// The secrets of the user's device list. Without them, rows that need one are named.
-    fn keyring(&mut self, user: &UserId) -> Option<Keyring> {
-        let read = || stored_keyring(&self.store, user, &self.database_key).ok().flatten();
-        self.keyrings.entry(user.clone()).or_insert_with(read).clone()
+    fn for_row<'k>(&'k self, session: Option<&'k MessageKey>) -> StoredKeys<'k> {
+        StoredKeys { session, epochs: self.epochs.as_ref(), database: Some(&self.database_key) }
     }
 
     fn of(&mut self, session: &SessionId) -> Result<Option<MessageKey>, CliError> {

@@ -20,6 +20,8 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::{IdKey, canonical_uuid, random_uuid, stable_uuid};
 use crate::input::Input;
+use crate::notices::Notices;
+use crate::patience::Patience;
 use crate::pipeline::Replaces;
 use crate::wait;
 
@@ -73,10 +75,12 @@ pub(crate) struct SyncArgs {
 pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
     let reader = args.input.open()?;
-    let patience = Duration::from_secs(args.patience);
+    let patience = Patience::new(Duration::from_secs(args.patience));
     let default_session = default_session(&args, &connection)?;
     let store = connection.session_store()?;
-    let levi = connection.levi(store.clone())?;
+    let notices = Notices::new(console);
+    let levi = connection.levi(store.clone(), &notices)?;
+    let _watching = notices.of_worker(&levi);
     wait::start(&levi).await?;
     // The person who runs the command wants to know now, not after the backoff of an earlier outage.
     levi.network_changed();
@@ -91,13 +95,12 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
         reader: connection.reader(&levi)?,
         store,
         new_sessions: NewSessions { repository: repository.id, title: args.title },
-        patience,
         prepared: HashMap::new(),
     };
     let replaces = if args.replace { Replaces::AnyText } else { Replaces::Nothing };
-    let options = Options { input: args.input, default_session, patience, replaces };
+    let options = Options { input: args.input, default_session, replaces };
     let numbering = Numbering::new(IdKey::of(&connection.data_dir.database_key()?));
-    Upload::new(&levi, sessions, numbering, options, console).run(reader).await
+    Upload::new(&levi, sessions, numbering, patience, options, console).run(reader).await
 }
 
 /// The session of lines without a session_id.

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use levi::transport::Select;
 use levi::transport::rows::{SessionOwner, decode_rows};
@@ -13,12 +12,12 @@ use levi::{
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
-use tokio::time::timeout;
 
 use super::SyncArgs;
 use crate::connection::Connection;
 use crate::error::CliError;
 use crate::ids::stable_uuid;
+use crate::patience::Patience;
 
 /// The repository of new sessions. Its id is derived from this device and the path.
 pub(super) fn repository(args: &SyncArgs, connection: &Connection) -> Result<Repository, CliError> {
@@ -39,6 +38,14 @@ pub(super) enum Origin {
     ThisDevice,
     /// Any device of the user, because the input names the session.
     AnyDevice,
+}
+
+/// Whether the server accepted what a session needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Given,
+    /// It was not asked, or does not answer yet.
+    None,
 }
 
 /// Why a line's message is not enqueued.
@@ -67,8 +74,6 @@ pub(super) struct Sessions<'a> {
     pub(super) service: SessionSyncService,
     pub(super) reader: Reader,
     pub(super) new_sessions: NewSessions,
-    /// How long to wait for the server's answers about one session.
-    pub(super) patience: Duration,
     /// The sessions of this run; for a refused one, why its lines are refused.
     pub(super) prepared: HashMap<SessionId, Result<(), String>>,
 }
@@ -84,26 +89,32 @@ impl Sessions<'_> {
 
     /// Makes sure that the session's messages can be encrypted and that its row reaches the server
     /// before them.
-    pub(super) async fn prepare(&mut self, id: &SessionId, origin: Origin) -> Result<(), LineFailure> {
+    pub(super) async fn prepare(
+        &mut self,
+        id: &SessionId,
+        origin: Origin,
+        patience: &mut Patience,
+    ) -> Result<(), LineFailure> {
         if let Some(outcome) = self.prepared.get(id) {
             return outcome.clone().map_err(LineFailure::Line);
         }
-        let prepared = match timeout(self.patience, self.prepare_once(id, origin)).await {
-            Ok(prepared) => prepared,
+        let outcome = match patience.wait(self.prepare_once(id, origin)).await {
+            Some(Ok(Answer::Given)) => {
+                patience.answered();
+                Ok(())
+            }
+            Some(Ok(Answer::None)) => Ok(()),
+            Some(Err(LineFailure::Line(reason))) => Err(reason),
+            Some(Err(failure @ LineFailure::Command(_))) => return Err(failure),
             // Its rows are in the outbox and go out before its messages.
-            Err(_) if self.known_secret(id)?.is_some() && self.store.session(id)?.is_some() => Ok(()),
-            Err(_) => return Err(CliError::NoAnswer.into()),
-        };
-        let outcome = match prepared {
-            Ok(()) => Ok(()),
-            Err(LineFailure::Line(reason)) => Err(reason),
-            Err(failure @ LineFailure::Command(_)) => return Err(failure),
+            None if self.known_secret(id)?.is_some() && self.store.session(id)?.is_some() => Ok(()),
+            None => return Err(CliError::NoAnswer.into()),
         };
         self.prepared.insert(id.clone(), outcome.clone());
         outcome.map_err(LineFailure::Line)
     }
 
-    async fn prepare_once(&self, id: &SessionId, origin: Origin) -> Result<(), LineFailure> {
+    async fn prepare_once(&self, id: &SessionId, origin: Origin) -> Result<Answer, LineFailure> {
         let secret = match self.known_secret(id)? {
             Some(secret) => secret,
             None => self.adopt_or_create(id, origin).await?,
@@ -112,12 +123,14 @@ impl Sessions<'_> {
         let owner = known.as_ref().and_then(|session| session.owner_device_id.as_ref());
         if owner.is_some_and(|owner| *owner != self.connection.device_id) {
             // Only the owning device writes the session's row and its secret.
-            return Ok(());
+            return Ok(Answer::None);
         }
         let repository =
             known.map_or_else(|| self.new_sessions.repository.clone(), |session| session.repository_id);
         let registered = self.service.sync_new_session(id, &repository, &secret).await?;
-        permanent_failure(registered)
+        let answer = if registered.is_done() { Answer::Given } else { Answer::None };
+        permanent_failure(registered)?;
+        Ok(answer)
     }
 
     fn known_secret(&self, id: &SessionId) -> Result<Option<SessionSecret>, CliError> {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use levi::{EnqueueError, Levi, LeviConfig, MessageSyncRequest, Receipt, SessionId, SyncError};
 use serde::Serialize;
-use tokio::time::timeout;
 
 use super::DefaultSession;
 use super::numbering::Numbering;
@@ -15,6 +14,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::input::Input;
 use crate::ndjson::{Line, Lines};
+use crate::patience::Patience;
 use crate::pipeline::{Pipeline, Replaces};
 use crate::progress::Progress;
 use crate::text::plural;
@@ -26,8 +26,6 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 pub(super) struct Options {
     pub(super) input: Input,
     pub(super) default_session: DefaultSession,
-    /// How long to wait while the server accepts nothing.
-    pub(super) patience: Duration,
     pub(super) replaces: Replaces,
 }
 
@@ -36,6 +34,8 @@ pub(super) struct Upload<'a> {
     /// Each message's tag is its line number.
     pipeline: Pipeline<'a, u64>,
     sessions: Sessions<'a>,
+    /// How long to wait while the server accepts nothing.
+    patience: Patience,
     options: Options,
     console: Console,
     numbering: Numbering,
@@ -75,11 +75,12 @@ impl<'a> Upload<'a> {
         levi: &'a Levi,
         sessions: Sessions<'a>,
         numbering: Numbering,
+        patience: Patience,
         options: Options,
         console: Console,
     ) -> Self {
         let pipeline = Pipeline::new(levi).replacing(options.replaces);
-        Self { levi, pipeline, sessions, options, console, numbering, counts: Counts::default() }
+        Self { levi, pipeline, sessions, patience, options, console, numbering, counts: Counts::default() }
     }
 
     pub(super) async fn run(mut self, input: Box<dyn BufRead + Send>) -> Result<Exit, CliError> {
@@ -88,14 +89,16 @@ impl<'a> Upload<'a> {
         // Also after an error, because the messages before it are to be stored and counted.
         let stored = read.and(self.store_all().await);
         let waited = if stored.is_ok() {
-            wait_until_synced(self.levi, self.pipeline.last_receipt(), self.options.patience, progress).await
+            let last = self.pipeline.last_receipt();
+            wait_until_synced(self.levi, last, &mut self.patience, progress).await
         } else {
             progress.finish();
             Ok(())
         };
         let status = self.levi.status();
         // A server that accepted nothing for so long is not given more time.
-        let deadline = if waited.is_ok() { SHUTDOWN } else { Duration::ZERO };
+        let gave_up = matches!(stored, Err(CliError::NoAnswer | CliError::OutboxHalfFull));
+        let deadline = if waited.is_err() || gave_up { Duration::ZERO } else { SHUTDOWN };
         let left = self.levi.shutdown(deadline).await;
         stored?;
         let outcome = Outcome {
@@ -125,7 +128,9 @@ impl<'a> Upload<'a> {
                 Err(LineFailure::Line(reason)) => self.bad_line(number, reason),
                 Err(LineFailure::Command(error)) => return Err(error),
             }
-            progress.reached(self.levi.status().rows_accepted);
+            let accepted = self.levi.status().rows_accepted;
+            progress.reached(accepted);
+            self.patience.accepted(accepted);
         }
         Ok(())
     }
@@ -148,7 +153,7 @@ impl<'a> Upload<'a> {
         }
         let request = self.numbering.request(line.number, message, session.clone()).map_err(refused)?;
         request.check(LeviConfig::default().max_message_bytes).map_err(refused)?;
-        self.sessions.prepare(&session, origin).await?;
+        self.sessions.prepare(&session, origin, &mut self.patience).await?;
         Ok(request)
     }
 
@@ -156,11 +161,11 @@ impl<'a> Upload<'a> {
     /// server, that is the last one known here. Should another device have gone on since, the messages are parked and
     /// overwrite nothing.
     async fn continue_session(&mut self, session: &SessionId) -> Result<(), LineFailure> {
-        let last = match timeout(self.options.patience, self.levi.next_sequence_number(session)).await {
+        let last = match self.patience.wait(self.levi.next_sequence_number(session)).await {
             // The answer for a session whose last number is the highest, too: then none is left.
-            Ok(Ok(i64::MAX)) => i64::MAX,
-            Ok(Ok(next)) => next.saturating_sub(1),
-            Ok(Err(_)) | Err(_) => {
+            Some(Ok(i64::MAX)) => i64::MAX,
+            Some(Ok(next)) => next.saturating_sub(1),
+            Some(Err(_)) | None => {
                 let here = self.levi.last_sequence_number(session).await;
                 here.map_err(|error| CliError::from(SyncError::from(error)))?.unwrap_or(0)
             }
@@ -179,8 +184,7 @@ impl<'a> Upload<'a> {
         let limit = LeviConfig::default().max_pending_bytes / 2;
         let mut watch = self.levi.watch_status();
         let below = watch.wait_for(|status| status.totals.pending_bytes < limit);
-        let waited = tokio::time::timeout(self.options.patience, below).await;
-        waited.map(drop).map_err(|_| CliError::OutboxHalfFull)
+        self.patience.wait(below).await.map(drop).ok_or(CliError::OutboxHalfFull)
     }
 
     /// Waits until every message of the pipeline is stored or refused.

@@ -364,10 +364,6 @@ fn kind_of(batch: &Batch) -> RowKind {
 /// The error as it is stored. The server's message about a control row stays out of disk and log, because
 /// it quotes the row, and so paths and names.
 pub(super) fn reason(kind: RowKind, error: &ApiError) -> Reason {
-    let detail = if kind.is_control() {
-        format!("the server's verdict: {:?}", error.verdict)
-    } else {
-        error.detail.clone()
-    };
+    let detail = if kind.is_control() { error.verdict.to_string() } else { error.detail.clone() };
     Reason { code: error.code.clone(), detail }
 }

@@ -24,7 +24,7 @@ pub use self::admin::{
 pub(crate) use self::look::{LookError, WithToken};
 pub use self::problem::{DeviceListProblem, DeviceListState};
 use self::record::Alarm;
-pub use self::stored::{stored_keyring, stored_state};
+pub use self::stored::{StoredDeviceList, stored_device_list};
 
 use crate::sealing_key::SealingMode;
 use crate::secrets_cache::SecretsCache;

@@ -2,8 +2,8 @@
 
 use levi_crypto::at_rest::{self, DatabaseKey};
 use levi_crypto::message::{self, MessagePosition};
-use levi_crypto::message_v2::{self, EpochMessageKey};
-use levi_crypto::{MessageKey, OpenError};
+use levi_crypto::message_v2::{self, Epoch, EpochMessageKey, WireNonce, WireNonceError};
+use levi_crypto::{MessageKey, OpenError, SealError};
 use levi_devices::keyring::Keyring;
 use levi_outbox::{Encryption, ListedRow};
 use levi_transport::rows::{MessageRow, NotBase64};
@@ -17,9 +17,15 @@ pub enum StoredError {
     /// It is under the session's key, which was not given.
     #[error("the session's key is not on this device")]
     NoMessageKey,
-    /// It is of version 2, and the secret of its epoch was not given.
-    #[error("the secret of the message's epoch is not on this device")]
-    NoEpochSecret,
+    /// It is under the key of an epoch of the device list, whose secret was not given.
+    #[error("the secret of epoch {0} of the device list is not on this device")]
+    NoEpochSecret(Epoch),
+    /// It says that it is of version 2, and its nonce is malformed.
+    #[error(transparent)]
+    Nonce(#[from] WireNonceError),
+    /// Its session's id is too long for a key of version 2.
+    #[error(transparent)]
+    Key(#[from] SealError),
     /// It is under the database key, which was not given.
     #[error("the database key is not here")]
     NoDatabaseKey,
@@ -34,15 +40,15 @@ pub enum StoredError {
     Open(#[from] OpenError),
 }
 
-/// The keys that a stored row may need.
+/// What the rows of one session may be under. What is missing is needed by some rows only.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct StoredKeys<'a> {
-    /// The session's.
-    pub message_key: Option<&'a MessageKey>,
-    /// The secrets of the device list's epochs, for rows of version 2.
-    pub keyring: Option<&'a Keyring>,
-    /// The device's.
-    pub database_key: Option<&'a DatabaseKey>,
+pub struct StoredKeys<'k> {
+    /// The session's key.
+    pub session: Option<&'k MessageKey>,
+    /// The secrets of the epochs of the user's device list.
+    pub epochs: Option<&'k Keyring>,
+    /// The key of what is stored on this device.
+    pub database: Option<&'k DatabaseKey>,
 }
 
 /// The content of a row of the outbox, given its payload and the keys that its encryption asks for.
@@ -53,22 +59,20 @@ pub fn open_stored(row: &ListedRow, payload: &[u8], keys: StoredKeys<'_>) -> Res
     let session_id = row.lane.session_id().ok_or(StoredError::Malformed)?;
     match row.encryption {
         Encryption::SessionKey => {
-            let key = keys.message_key.ok_or(StoredError::NoMessageKey)?;
+            let key = keys.session.ok_or(StoredError::NoMessageKey)?;
             let sealed: MessageRow = serde_json::from_slice(payload).map_err(|_| StoredError::Malformed)?;
             let place = MessagePosition { session_id, sequence_number: row.sequence_number };
             if !message_v2::is_version_2(&sealed.content_nonce) {
                 return Ok(message::open(key, place, &sealed.ciphertext()?, &sealed.nonce()?)?);
             }
-            let wire =
-                message_v2::nonce_from_wire(&sealed.content_nonce).map_err(|_| StoredError::Malformed)?;
-            let secret = keys.keyring.and_then(|keyring| keyring.secret(wire.epoch));
-            let secret = secret.ok_or(StoredError::NoEpochSecret)?;
-            let key = EpochMessageKey::of(key, session_id, wire.epoch, secret);
-            let key = key.map_err(|_| StoredError::Malformed)?;
-            Ok(message_v2::open(&key, place, &sealed.ciphertext()?, &wire.nonce)?.content)
+            let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(&sealed.content_nonce)?;
+            let secret = keys.epochs.and_then(|epochs| epochs.secret(epoch));
+            let secret = secret.ok_or(StoredError::NoEpochSecret(epoch))?;
+            let key = EpochMessageKey::of(key, session_id, epoch, secret)?;
+            Ok(message_v2::open(&key, place, &sealed.ciphertext()?, &nonce)?.content)
         }
         Encryption::DatabaseKey => {
-            let key = keys.database_key.ok_or(StoredError::NoDatabaseKey)?;
+            let key = keys.database.ok_or(StoredError::NoDatabaseKey)?;
             let name = row_key(session_id, row.sequence_number);
             let content = at_rest::open(key, slot(&name), payload)?;
             let content = std::str::from_utf8(&content).map_err(|_| StoredError::Malformed)?;
@@ -83,7 +87,7 @@ mod tests {
     use std::sync::Arc;
 
     use levi_crypto::SessionSecret;
-    use levi_crypto::message_v2::{Epoch, EpochSecret};
+    use levi_crypto::message_v2::EpochSecret;
     use levi_outbox::{RowId, RowKind};
     use levi_types::{
         CodingSession, DeliveryReport, MessageSyncRequest, Repository, RepositoryId, SecretString, SessionId,
@@ -135,15 +139,12 @@ mod tests {
         let sealed = sealer.seal(&request, None, None, Wall::default(), &mut random).unwrap();
         let (user, first) = ("ada".into(), EpochSecret::from_bytes([3; 32]));
         cache.signed_in(&user);
-        assert!(cache.seal_in(&user, SealingMode::Epoch(Epoch::FIRST, first.clone()), None));
+        let mode = SealingMode::Epoch(Epoch::FIRST, first.clone());
+        assert!(cache.seal_in(&user, mode, None));
         let in_epoch = sealer.seal(&request, Some(user), None, Wall::default(), &mut random).unwrap();
         assert!(std::str::from_utf8(&in_epoch.payload).unwrap().contains("v2:1:"));
         let (key, keyring) = (secret.message_key(), Keyring::first(first));
-        let keys = StoredKeys {
-            message_key: Some(&key),
-            keyring: Some(&keyring),
-            database_key: Some(&database_key),
-        };
+        let keys = StoredKeys { session: Some(&key), epochs: Some(&keyring), database: Some(&database_key) };
         let rows = [
             (wrapped, Encryption::DatabaseKey),
             (sealed, Encryption::SessionKey),

@@ -31,6 +31,7 @@ use crate::control::{ControlQueue, Presence, Step};
 use crate::control_row::{ControlRow, rows_to_restore};
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
+use crate::reads::OnReadRetry;
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, Server, ThisDevice};
 use crate::sync_error::SyncError;
@@ -135,6 +136,13 @@ impl SessionSyncService {
     #[must_use]
     pub fn with_random(mut self, random: impl CryptoRng + Send + 'static) -> Self {
         self.steps.random = Arc::new(Mutex::new(random));
+        self
+    }
+
+    /// Tells `tell` of each read that is tried again.
+    #[must_use]
+    pub fn on_read_retry(mut self, tell: OnReadRetry) -> Self {
+        self.steps.server.on_read_retry = Some(tell);
         self
     }
 

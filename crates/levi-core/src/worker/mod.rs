@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use levi_crypto::at_rest::DatabaseKey;
-use levi_outbox::{OutboxStore, RecoveryReport};
+use levi_outbox::{OutboxStore, RecoveryReport, Totals};
 use levi_transport::Supabase;
 use levi_types::{Auth, Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
@@ -30,6 +30,7 @@ pub use self::message_syncer::MessageSyncer;
 use crate::batcher::Input;
 use crate::config::{LeviConfig, QUEUE_OVERHEAD};
 use crate::control::ControlQueue;
+use crate::delay::within;
 use crate::device_list::SignedDeviceList;
 use crate::engine::{Engine, EngineParts, Event, Intake, Receipt};
 use crate::error::{EnqueueError, StartError, SyncedError};
@@ -38,6 +39,9 @@ use crate::sealer::{Message, Sealer};
 use crate::secrets_cache::SecretsCache;
 use crate::status::Status;
 use crate::write_messages::Overwrite;
+
+/// How long after the deadline of a shutdown the engine thread's last calls of the disk and the session store may take.
+const LAST_CALLS: Duration = Duration::from_secs(2);
 
 /// What is opened when the worker starts.
 pub struct Opened {
@@ -324,6 +328,9 @@ impl Worker {
 
     /// Stops intake, sends what can be sent within `deadline`, and returns what remains in the outbox. Requests that are
     /// in flight then are cancelled; their rows may have been written, and are sent again by the next start.
+    ///
+    /// If the disk or the daemon's session store does not answer either, it returns 2 s after the deadline all the same,
+    /// with the counts of the last status. The outbox stays locked until they answer.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.shared.accepting.store(false, Ordering::Release);
         self.shared.queue.close();
@@ -333,7 +340,15 @@ impl Worker {
         self.notify(Event::Stop { within: deadline });
         let mut ended = self.shared.ended.subscribe();
         // The sender lives in `self`, so the wait ends with the thread.
-        let report = ended.wait_for(Option::is_some).await.ok().and_then(|report| *report);
+        let report = async { ended.wait_for(Option::is_some).await.ok().and_then(|report| *report) };
+        let Some(report) = within(deadline.saturating_add(LAST_CALLS), report).await else {
+            tracing::warn!(
+                "the disk or the session store does not answer; the outbox stays locked until then"
+            );
+            let status = self.status();
+            let Totals { pending_rows: pending, parked_rows: parked, .. } = status.totals;
+            return ShutdownReport { pending, parked, not_stored: status.held_in_memory };
+        };
         report.unwrap_or_default()
     }
 

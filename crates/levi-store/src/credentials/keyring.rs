@@ -3,10 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
+use getrandom::SysRng;
 use keyring_core::{CredentialStore, Entry, Error};
 use levi_types::{CredentialName, Credentials, CredentialsError, PortErrorKind, SecretString};
+use rand_core::TryRng as _;
+use zeroize::Zeroizing;
 
-use super::split::{self, Parts, Set};
+use super::split::{self, Generation, Parts, Set};
+
+/// How often a secret is read or stored again because another process stores one at the same time.
+const ATTEMPTS: u32 = 8;
 
 /// One keychain entry for each credential, under a service name that the daemon chooses. What is longer than an entry
 /// may be on Windows is stored in several.
@@ -58,17 +64,31 @@ impl KeyringCredentials {
         Ok(self.read(name)?.and_then(|entry| Parts::of(entry.expose())))
     }
 
-    /// Puts a secret together again. `None`: a part is missing.
-    fn joined(&self, name: &str, parts: Parts) -> Result<Option<SecretString>, CredentialsError> {
-        let read: Result<Option<Vec<_>>, _> = parts.names(name).map(|part| self.read(&part)).collect();
-        let Some(read) = read? else { return Ok(None) };
+    /// Puts a secret together again. The error: a part is missing, or is of another
+    /// secret.
+    fn joined(
+        &self,
+        name: &str,
+        parts: Parts,
+    ) -> Result<Result<SecretString, KeychainError>, CredentialsError> {
+        let mut read = Vec::with_capacity(parts.count);
+        for part in parts.names(name) {
+            match self.read(&part)? {
+                Some(part) => read.push(part),
+                None => return Ok(Err(KeychainError::PartMissing)),
+            }
+        }
         // Sized up front, because a growing buffer would leave copies of the secret in freed memory.
-        let mut whole = String::with_capacity(read.iter().map(|part| part.expose().len()).sum());
+        let mut whole =
+            Zeroizing::new(String::with_capacity(read.iter().map(|part| part.expose().len()).sum()));
         for part in &read {
             // Exposed to be joined.
-            whole.push_str(part.expose());
+            match parts.generation.text_of(part.expose()) {
+                Some(text) => whole.push_str(text),
+                None => return Ok(Err(KeychainError::OtherPart)),
+            }
         }
-        Ok(Some(SecretString::new(whole)))
+        Ok(Ok(SecretString::new(std::mem::take(&mut *whole))))
     }
 
     /// The parts that the entry names. An entry that cannot be understood names none.
@@ -101,6 +121,58 @@ impl KeyringCredentials {
     fn clean_up(&self, name: &str, set: Set, from: usize) {
         let _ = self.remove_parts(name, set, from);
     }
+
+    /// Removes the parts of a secret that no entry names any more. Another process may have stored parts of its own in
+    /// the set since: those stay.
+    fn clean_up_old(&self, name: &str, old: Parts) {
+        for part in old.names(name).collect::<Vec<_>>().into_iter().rev() {
+            let stored = self.read(&part).ok().flatten();
+            // Exposed to be compared.
+            if stored.is_some_and(|stored| old.generation.text_of(stored.expose()).is_some()) {
+                let _ = self.delete(&part);
+            }
+        }
+    }
+
+    /// Stores a secret in parts.
+    fn save_parts(&self, name: &str, texts: &[&str]) -> Result<Saved, CredentialsError> {
+        let before = self.known_parts(name)?;
+        let new = Parts {
+            set: Set::draw(random(SysRng.try_next_u32())?, before.map(|before| before.set)),
+            count: texts.len(),
+            generation: Generation::new(random(SysRng.try_next_u64())?),
+        };
+        for (part, text) in new.names(name).zip(texts) {
+            self.entry(&part)?.set_password(&new.generation.part(text)).map_err(failure)?;
+        }
+        self.entry(name)?.set_password(&new.entry()).map_err(failure)?;
+        if self.known_parts(name)? != Some(new) {
+            // Another process has stored a secret since, which counts.
+            self.clean_up_old(name, new);
+            return Ok(Saved::Whole);
+        }
+        if self.joined(name, new)?.is_err() {
+            return Ok(Saved::Mixed);
+        }
+        self.clean_up(name, new.set, new.count);
+        if let Some(before) = before {
+            self.clean_up_old(name, before);
+        }
+        Ok(Saved::Whole)
+    }
+}
+
+/// What two processes that store a secret at once made of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Saved {
+    /// One secret, whichever was last.
+    Whole,
+    /// Parts of both: neither is there.
+    Mixed,
+}
+
+fn random<T>(drawn: Result<T, getrandom::Error>) -> Result<T, CredentialsError> {
+    drawn.map_err(|error| CredentialsError::new(PortErrorKind::Unavailable, error))
 }
 
 impl fmt::Debug for KeyringCredentials {
@@ -111,40 +183,42 @@ impl fmt::Debug for KeyringCredentials {
 
 impl Credentials for KeyringCredentials {
     fn load(&self, name: &CredentialName) -> Result<Option<SecretString>, CredentialsError> {
+        let mut why = KeychainError::PartMissing;
         // Another process may replace the secret between the reads: then the entry names other parts.
-        for _ in 0..2 {
+        for _ in 0..ATTEMPTS {
             let Some(entry) = self.read(name.as_str())? else { return Ok(None) };
             // Exposed to be parsed.
             let Some(parts) = Parts::of(entry.expose()) else { return Ok(Some(entry)) };
-            if let Some(secret) = self.joined(name.as_str(), parts)? {
-                return Ok(Some(secret));
+            match self.joined(name.as_str(), parts)? {
+                Ok(secret) => return Ok(Some(secret)),
+                Err(error) => why = error,
             }
         }
-        Err(CredentialsError::new(PortErrorKind::Corrupt, KeychainError::PartMissing))
+        let kind = match why {
+            KeychainError::OtherPart => PortErrorKind::Unavailable,
+            _ => PortErrorKind::Corrupt,
+        };
+        Err(CredentialsError::new(kind, why))
     }
 
     fn save(&self, name: &CredentialName, secret: &SecretString) -> Result<(), CredentialsError> {
         let name = name.as_str();
         // Exposed to be stored in the keychain.
         let secret = secret.expose();
-        let before = self.known_parts(name)?;
-        let Some(parts) = split::split(secret) else {
+        let Some(texts) = split::split(secret) else {
+            let before = self.known_parts(name)?;
             self.entry(name)?.set_password(secret).map_err(failure)?;
             if let Some(before) = before {
-                self.clean_up(name, before.set, 0);
+                self.clean_up_old(name, before);
             }
             return Ok(());
         };
-        let new = Parts { set: before.map_or(Set::A, |before| before.set.other()), count: parts.len() };
-        for (part, text) in new.names(name).zip(&parts) {
-            self.entry(&part)?.set_password(text).map_err(failure)?;
+        for _ in 0..ATTEMPTS {
+            if self.save_parts(name, &texts)? == Saved::Whole {
+                return Ok(());
+            }
         }
-        self.entry(name)?.set_password(&new.entry()).map_err(failure)?;
-        self.clean_up(name, new.set, new.count);
-        if let Some(before) = before {
-            self.clean_up(name, before.set, 0);
-        }
-        Ok(())
+        Err(CredentialsError::new(PortErrorKind::Unavailable, KeychainError::OtherPart))
     }
 
     fn remove(&self, name: &CredentialName) -> Result<(), CredentialsError> {
@@ -153,8 +227,7 @@ impl Credentials for KeyringCredentials {
         if let Some(parts) = self.known_parts(name)? {
             parts.names(name).try_for_each(|part| self.delete(&part))?;
         }
-        self.remove_parts(name, Set::A, 0)?;
-        self.remove_parts(name, Set::B, 0)?;
+        Set::all().try_for_each(|set| self.remove_parts(name, set, 0))?;
         self.delete(name)
     }
 }
@@ -190,6 +263,10 @@ enum KeychainError {
     NotText,
     #[error("a part of what the keychain holds for Levi is missing; sign in again")]
     PartMissing,
+    #[error(
+        "what the keychain holds for Levi is of two secrets, because another process stores one now; try again"
+    )]
+    OtherPart,
     #[error("the keychain holds several entries for the same name; remove all but one")]
     Ambiguous,
 }
@@ -208,9 +285,9 @@ fn failure(error: Error) -> CredentialsError {
 #[cfg(test)]
 mod tests {
     use keyring_core::mock;
-    use levi_types::{CredentialName, Credentials, PortErrorKind};
+    use levi_types::{CredentialName, Credentials, CredentialsError, PortErrorKind, SecretString};
 
-    use super::{Arc, CredentialStore, Error, KeyringCredentials};
+    use super::{Arc, CredentialStore, Error, KeyringCredentials, Set};
 
     const NAME: CredentialName = CredentialName::DatabaseKey;
 
@@ -237,51 +314,115 @@ mod tests {
         assert_eq!(keychain.load(&NAME).unwrap(), None);
     }
 
+    /// The names of the parts that are stored, whole or left over.
+    fn stored_parts(store: &Arc<CredentialStore>) -> Vec<String> {
+        let name = |set, number| super::split::part_name(NAME.as_str(), set, number);
+        let names = Set::all().flat_map(|set| (0..6).map(move |number| name(set, number)));
+        names.filter(|name| store.build("levi-test", name, None).unwrap().get_password().is_ok()).collect()
+    }
+
+    fn long(letter: &str, length: usize) -> SecretString {
+        SecretString::from(letter.repeat(length))
+    }
+
     #[test]
     fn a_long_secret_is_replaced_whole_or_not_at_all() {
         let store = store();
         let keychain = KeyringCredentials::with_store(store.clone(), "levi-test");
-        let long = |letter: &str, length: usize| levi_types::SecretString::from(letter.repeat(length));
-        let there = |name: &str| store.build("levi-test", name, None).unwrap().get_password().is_ok();
         keychain.save(&NAME, &long("a", 5_000)).unwrap();
         assert_eq!(keychain.load(&NAME).unwrap(), Some(long("a", 5_000)));
         keychain.save(&NAME, &long("b", 3_000)).unwrap();
         assert_eq!(keychain.load(&NAME).unwrap(), Some(long("b", 3_000)));
-        assert!(there("database-key.b.2") && !there("database-key.a.0"), "the old parts are gone");
-        let second_part = store.build("levi-test", "database-key.a.1", None).unwrap();
-        let full = Error::PlatformFailure("full".into());
-        second_part.as_any().downcast_ref::<mock::Cred>().unwrap().set_error(full);
+        assert_eq!(stored_parts(&store).len(), 3, "the old parts are gone");
+        // Full from the second part on, in whichever set.
+        for set in Set::all() {
+            let part = super::split::part_name(NAME.as_str(), set, 1);
+            let entry = store.build("levi-test", &part, None).unwrap();
+            if !stored_parts(&store).contains(&part) {
+                let full = Error::PlatformFailure("full".into());
+                entry.as_any().downcast_ref::<mock::Cred>().unwrap().set_error(full);
+            }
+        }
         assert!(keychain.save(&NAME, &long("c", 4_000)).is_err());
         assert_eq!(keychain.load(&NAME).unwrap(), Some(long("b", 3_000)));
         keychain.save(&NAME, &"short".into()).unwrap();
         assert_eq!(keychain.load(&NAME).unwrap(), Some("short".into()));
-        keychain.save(&NAME, &long("d", 2_000)).unwrap();
         keychain.remove(&NAME).unwrap();
         assert_eq!(keychain.load(&NAME).unwrap(), None);
-        assert!(!there("database-key.a.0") && !there("database-key.b.0"));
+        assert_eq!(stored_parts(&store), Vec::<String>::new());
+    }
+
+    #[test]
+    fn parts_of_two_secrets_are_never_read_as_one() {
+        let store = store();
+        let keychain = KeyringCredentials::with_store(store.clone(), "levi-test");
+        keychain.save(&NAME, &long("a", 2_000)).unwrap();
+        let second = stored_parts(&store).remove(1);
+        let entry = store.build("levi-test", &second, None).unwrap();
+        entry.set_password("0123456789abcdef of another process").unwrap();
+        let error = keychain.load(&NAME).unwrap_err();
+        assert_eq!(error.kind(), PortErrorKind::Unavailable);
+        assert!(error.to_string().contains("try again"), "{error}");
+        keychain.save(&NAME, &long("b", 2_000)).unwrap();
+        assert_eq!(keychain.load(&NAME).unwrap(), Some(long("b", 2_000)));
+    }
+
+    #[test]
+    fn processes_that_store_at_once_leave_one_secret_whole() {
+        let store = store();
+        let letters = ["a", "b", "c", "d"];
+        std::thread::scope(|scope| {
+            for letter in letters {
+                let keychain = KeyringCredentials::with_store(store.clone(), "levi-test");
+                scope.spawn(move || {
+                    for round in 0..200 {
+                        let saved = keychain.save(&NAME, &long(letter, 3_000 + round));
+                        // All of them may choose the same set again and again, which is said.
+                        let kind = saved.as_ref().err().map(CredentialsError::kind);
+                        assert!(kind.is_none_or(|kind| kind == PortErrorKind::Unavailable), "{saved:?}");
+                        let Ok(Some(read)) = keychain.load(&NAME) else { continue };
+                        // Exposed to be compared.
+                        let read = read.expose();
+                        assert_eq!(read, read[..1].repeat(read.len()), "one secret of two");
+                    }
+                });
+            }
+        });
+        let keychain = KeyringCredentials::with_store(store.clone(), "levi-test");
+        keychain.save(&NAME, &long("e", 3_000)).unwrap();
+        assert_eq!(keychain.load(&NAME).unwrap(), Some(long("e", 3_000)));
+        keychain.remove(&NAME).unwrap();
+        assert_eq!(stored_parts(&store), Vec::<String>::new());
     }
 
     #[test]
     fn a_removal_that_leaves_a_part_is_an_error_and_the_next_one_gets_it() {
-        for refused in ["database-key", "database-key.a.0", "database-key.a.2", "database-key.b.1"] {
+        for refused in ["the entry", "the first part", "the last part", "a part left over"] {
             let store = store();
             let keychain = KeyringCredentials::with_store(store.clone(), "levi-test");
             let entry = |name: &str| store.build("levi-test", name, None).unwrap();
-            keychain.save(&NAME, &"a".repeat(5_000).into()).unwrap();
+            keychain.save(&NAME, &long("a", 5_000)).unwrap();
+            let parts = stored_parts(&store);
             // As after a crash between the new parts and the entry that names them.
+            let free = Set::all().map(|set| super::split::part_name(NAME.as_str(), set, 0));
+            let free = free.filter(|name| !parts.contains(name)).next().unwrap();
+            let left_over = |number: usize| format!("{}{number}", free.strip_suffix('0').unwrap());
             for number in 0..3 {
-                entry(&format!("database-key.b.{number}")).set_password("left over").unwrap();
+                entry(&left_over(number)).set_password("left over").unwrap();
             }
+            let refusing = match refused {
+                "the entry" => NAME.as_str().to_owned(),
+                "the first part" => parts[0].clone(),
+                "the last part" => parts[4].clone(),
+                _ => left_over(1),
+            };
             let locked = Error::NoStorageAccess("the collection is locked".into());
-            entry(refused).as_any().downcast_ref::<mock::Cred>().unwrap().set_error(locked);
+            entry(&refusing).as_any().downcast_ref::<mock::Cred>().unwrap().set_error(locked);
             let error = keychain.remove(&NAME).unwrap_err();
             assert_eq!(error.kind(), PortErrorKind::Denied, "{refused}");
             keychain.remove(&NAME).unwrap();
             assert_eq!(keychain.load(&NAME).unwrap(), None);
-            for (set, number) in ["a", "b"].into_iter().flat_map(|set| (0..5).map(move |n| (set, n))) {
-                let part = format!("database-key.{set}.{number}");
-                assert!(entry(&part).get_password().is_err(), "{part} after {refused}");
-            }
+            assert_eq!(stored_parts(&store), Vec::<String>::new(), "after {refused}");
         }
     }
 

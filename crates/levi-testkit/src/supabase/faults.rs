@@ -145,6 +145,7 @@ enum Path {
     Any,
     Rest,
     Auth,
+    Root,
     Table(Table),
 }
 
@@ -164,6 +165,11 @@ impl Scope {
         Self { method: None, path: Path::Auth }
     }
 
+    /// Requests to `/rest/v1/` itself, which describes the tables.
+    pub const fn root() -> Self {
+        Self { method: None, path: Path::Root }
+    }
+
     /// Requests to one table.
     pub const fn table(table: Table) -> Self {
         Self { method: None, path: Path::Table(table) }
@@ -181,6 +187,7 @@ impl Scope {
             Path::Any => true,
             Path::Rest => path.starts_with("/rest/v1/"),
             Path::Auth => path.starts_with("/auth/v1/"),
+            Path::Root => path == "/rest/v1/",
             Path::Table(table) => rest::table_of(path).is_some_and(|def| def.table == table),
         };
         here && self.method.is_none_or(|method| method == request.method)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use levi::{
     DatabaseKey, FileCredentials, HttpOptions, Levi, LeviBuilder, LeviConfig, Receipt, SessionId,
-    SqliteSessionStore, Status,
+    SessionStore, SqliteSessionStore, Status,
 };
 use levi_torture::content::{message, secret_of};
 use levi_torture::environment::{TestEnvironment, credentials, session_id};
@@ -68,11 +68,22 @@ impl Daemon {
     }
 
     pub fn builder_for(&self, http: HttpOptions) -> LeviBuilder {
-        let credentials = FileCredentials::open(credentials(self.environment.data_dir())).unwrap();
-        Levi::builder(http, self.store.clone())
+        self.builder_with(http, self.store.clone())
+    }
+
+    pub fn builder_with(&self, http: HttpOptions, store: Arc<dyn SessionStore>) -> LeviBuilder {
+        Levi::builder(http, store)
             .config(self.config())
             .database_key(self.key.clone())
-            .credentials(Arc::new(credentials))
+            .credentials(self.credentials())
+    }
+
+    pub fn credentials(&self) -> Arc<FileCredentials> {
+        Arc::new(FileCredentials::open(credentials(self.environment.data_dir())).unwrap())
+    }
+
+    pub fn store(&self) -> Arc<SqliteSessionStore> {
+        self.store.clone()
     }
 
     /// Builds and starts a Levi.

@@ -52,9 +52,9 @@ impl TokenError {
         }
     }
 
-    /// The runtime stopped, or a port panicked, before the call completed.
+    /// The runtime stopped, a port panicked or there was no thread, before the call completed.
     pub(super) fn interrupted() -> Self {
-        let detail = "the call did not complete; the runtime is shutting down or a port has panicked";
+        let detail = "the call did not complete; the runtime is shutting down, a port has panicked, or no thread can be started";
         Self::Unavailable(ApiError::new(Verdict::Unreachable, "cancelled", detail))
     }
 }

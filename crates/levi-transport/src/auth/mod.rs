@@ -1,5 +1,6 @@
 //! Two implementations of [`Auth`](levi_types::Auth) on stored credentials: one that refreshes tokens, one that reads them.
 
+mod detached;
 #[cfg(feature = "http")]
 mod error;
 mod pace;

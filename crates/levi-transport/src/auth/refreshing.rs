@@ -31,7 +31,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(330);
 /// again. If the server asks for a wait (`Retry-After`), nothing is sent before it is over: calls fail with what is left
 /// of it. The wait is stored too, under [`levi_types::CredentialName::SignInWait`].
 ///
-/// All methods need a tokio runtime; the credentials store is called on its blocking threads.
+/// All methods need a tokio runtime. The credentials store is called on threads of its own, so that a keychain that
+/// hangs holds up no runtime that is dropped; such a runtime waits 300 ms for a call that has begun.
 #[derive(Clone)]
 pub struct RefreshingAuth(Arc<Shared>);
 

@@ -6,6 +6,7 @@ use levi_types::{
     AccessToken, Clock, CredentialName, Credentials, CredentialsError, FinalWord, RefreshToken, SecretString,
 };
 
+use super::detached::{OnDrop, detached};
 use super::error::TokenError;
 use super::pace::{SignInPace, WaitLeft};
 use super::stored;
@@ -182,7 +183,7 @@ impl State {
     /// stored of a wait that is over.
     async fn check_pace(&mut self) -> Result<Option<SecretString>, TokenError> {
         let name = CredentialName::SignInWait;
-        let stored = self.blocking(move |credentials| credentials.load(&name), TokenError::Unreadable).await;
+        let stored = self.detached(move |credentials| credentials.load(&name), TokenError::Unreadable).await;
         // A wait that cannot be read is no reason to send nothing: the server will ask again.
         let stored = stored.ok().flatten();
         // Exposed because it is stored with the secrets without being one.
@@ -213,7 +214,7 @@ impl State {
         let text = text.into();
         let save = move |credentials: &dyn Credentials| credentials.save(&CredentialName::SignInWait, &text);
         // If it cannot be stored, it is kept in memory, and after a restart the server asks again.
-        let _ = self.blocking(save, TokenError::NotSaved).await;
+        let _ = self.detached(save, TokenError::NotSaved).await;
     }
 
     async fn remove_wait(&self, over: SecretString) {
@@ -223,7 +224,7 @@ impl State {
             if credentials.load(&name)? == Some(over) { credentials.remove(&name) } else { Ok(()) }
         };
         // If it cannot be removed, the next answer does it.
-        let _ = self.blocking(remove, TokenError::NotRemoved).await;
+        let _ = self.detached(remove, TokenError::NotRemoved).await;
     }
 
     pub(super) async fn adopt(&mut self, tokens: Tokens) -> Result<(), TokenError> {
@@ -238,29 +239,28 @@ impl State {
         // Before the store is changed: tokens kept in memory must not be stored after a sign-out.
         self.unsaved = None;
         self.failed = None;
-        self.blocking(|credentials| credentials.remove(&CredentialName::SignIn), TokenError::NotRemoved).await
+        self.detached(|credentials| credentials.remove(&CredentialName::SignIn), TokenError::NotRemoved).await
     }
 
     async fn load(&self) -> Result<Option<Tokens>, TokenError> {
-        self.blocking(stored::load, TokenError::Unreadable).await
+        self.detached(stored::load, TokenError::Unreadable).await
     }
 
     /// Stores `tokens`; if that fails, they are kept in memory and the next call stores them.
     async fn save(&mut self, tokens: Tokens, replaces: Replaces) -> Result<(), TokenError> {
         self.unsaved = Some(Unsaved { tokens: tokens.clone(), replaces });
-        self.blocking(move |credentials| stored::save(credentials, &tokens), TokenError::NotSaved).await?;
+        self.detached(move |credentials| stored::save(credentials, &tokens), TokenError::NotSaved).await?;
         self.unsaved = None;
         Ok(())
     }
 
-    /// Calls the credentials store on a blocking thread.
-    async fn blocking<T: Send + 'static>(
+    /// Calls the credentials store on a thread of its own.
+    async fn detached<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Credentials) -> Result<T, CredentialsError> + Send + 'static,
         failed: fn(Arc<CredentialsError>) -> TokenError,
     ) -> Result<T, TokenError> {
-        let credentials = Arc::clone(&self.credentials);
-        let result = tokio::task::spawn_blocking(move || work(&*credentials)).await;
-        result.map_err(|_| TokenError::interrupted())?.map_err(|error| failed(Arc::new(error)))
+        let result = detached(&self.credentials, OnDrop::Finish, work).await;
+        result.ok_or_else(TokenError::interrupted)?.map_err(|error| failed(Arc::new(error)))
     }
 }

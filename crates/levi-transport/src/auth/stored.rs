@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use levi_types::{AccessToken, Auth, AuthError, AuthSession, CredentialName, Credentials, UserId};
 #[cfg(feature = "http")]
-use levi_types::{CredentialsError, PortErrorKind, SecretString};
+use levi_types::PortErrorKind;
+use levi_types::{
+    AccessToken, Auth, AuthError, AuthSession, CredentialName, Credentials, CredentialsError, SecretString,
+    UserId,
+};
 use serde::Deserialize;
 #[cfg(feature = "http")]
 use serde::Serialize;
 
+use super::detached::{OnDrop, detached};
 #[cfg(feature = "http")]
 use crate::sign_in::Tokens;
 
@@ -22,32 +26,37 @@ impl StoredAuth {
         Self(credentials)
     }
 
-    fn read(&self) -> Result<AuthSession, AuthError> {
-        // A daemon that refreshes tokens by itself may store no refresh token here.
-        #[derive(Deserialize)]
-        struct Stored {
-            user_id: UserId,
-            access_token: String,
-        }
-        let secret = self.0.load(&CredentialName::SignIn);
-        let secret = secret.map_err(|error| AuthError::unavailable(error.to_string()))?;
-        let secret = secret.ok_or(AuthError::SignedOut)?;
-        // Exposed to be parsed; the token becomes an `AccessToken`.
-        let Stored { user_id, access_token } = serde_json::from_str(secret.expose()).map_err(|_| {
-            AuthError::unavailable("what is stored under `sign-in` is not understood; sign in again")
-        })?;
-        Ok(AuthSession { user_id, access_token: access_token.into() })
+    async fn read(&self) -> Result<AuthSession, AuthError> {
+        let loaded =
+            detached(&self.0, OnDrop::Leave, |credentials| credentials.load(&CredentialName::SignIn)).await;
+        parse(loaded.ok_or_else(|| AuthError::unavailable("the credentials store could not be called"))?)
     }
+}
+
+fn parse(loaded: Result<Option<SecretString>, CredentialsError>) -> Result<AuthSession, AuthError> {
+    // A daemon that refreshes tokens by itself may store no refresh token here.
+    #[derive(Deserialize)]
+    struct Stored {
+        user_id: UserId,
+        access_token: String,
+    }
+    let secret = loaded.map_err(|error| AuthError::unavailable(error.to_string()))?;
+    let secret = secret.ok_or(AuthError::SignedOut)?;
+    // Exposed to be parsed; the token becomes an `AccessToken`.
+    let Stored { user_id, access_token } = serde_json::from_str(secret.expose()).map_err(|_| {
+        AuthError::unavailable("what is stored under `sign-in` is not understood; sign in again")
+    })?;
+    Ok(AuthSession { user_id, access_token: access_token.into() })
 }
 
 #[async_trait]
 impl Auth for StoredAuth {
     async fn session(&self) -> Result<AuthSession, AuthError> {
-        self.read()
+        self.read().await
     }
 
     async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, AuthError> {
-        let session = self.read()?;
+        let session = self.read().await?;
         if session.access_token == *stale {
             // Whether the sign-in has ended only the process that refreshes it can know.
             return Err(AuthError::unavailable(
@@ -58,7 +67,8 @@ impl Auth for StoredAuth {
     }
 
     fn user_id(&self) -> Option<UserId> {
-        self.read().ok().map(|session| session.user_id)
+        let loaded = self.0.load(&CredentialName::SignIn);
+        parse(loaded).ok().map(|session| session.user_id)
     }
 }
 

@@ -4,7 +4,7 @@ use levi_types::AccessToken;
 use ureq::http::Method;
 use zeroize::Zeroizing;
 
-use super::exchange::Call;
+use super::exchange::{Call, JSON};
 use super::supabase::HttpSupabase;
 use crate::api_error::ApiError;
 use crate::supabase::Upsert;
@@ -23,6 +23,7 @@ impl HttpSupabase {
             bearer: Some(self.exchange.bearer(token)?),
             prefer: Some("return=minimal"),
             body: Some(Zeroizing::new(body)),
+            accept: JSON,
         };
         self.exchange.run(call).await?.classify()
     }

@@ -43,7 +43,12 @@ pub(super) struct Call {
     pub(super) bearer: Option<Bearer>,
     pub(super) prefer: Option<&'static str>,
     pub(super) body: Option<Zeroizing<Vec<u8>>>,
+    /// The media type of the response.
+    pub(super) accept: &'static str,
 }
+
+/// What PostgREST and the sign-in server answer with.
+pub(super) const JSON: &str = "application/json";
 
 /// A user's token as a header value.
 pub(super) struct Bearer(HeaderValue);
@@ -119,7 +124,7 @@ impl Exchange {
         let headers = request.headers_mut();
         headers.extend(shared.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         headers.insert(HeaderName::from_static("apikey"), shared.key.clone());
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static(call.accept));
         if let Some(prefer) = call.prefer {
             headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_static(prefer));
         }
@@ -130,7 +135,7 @@ impl Exchange {
         let pace = Pace::new(shared.timeouts, call.body.as_ref().map_or(0, |body| body.len()));
         let outcome = match &call.body {
             Some(body) => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
                 agent.run(pace.apply(agent.configure_request(request.map(|()| body.as_slice()))))
             }
             None => agent.run(pace.apply(agent.configure_request(request))),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use ureq::http::Method;
 use zeroize::Zeroizing;
 
-use super::exchange::{Call, Exchange, Response, redact};
+use super::exchange::{Call, Exchange, JSON, Response, redact};
 use super::options::{HttpConfigError, HttpOptions};
 use crate::api_error::{ApiError, Verdict};
 use crate::classify::classify_sign_in;
@@ -33,6 +33,17 @@ impl HttpSignIn {
         Self { exchange }
     }
 
+    /// Signs up a new user (`/auth/v1/signup`), for tools and tests: people sign up in the project's app. Some projects
+    /// let a user sign in only after the address is confirmed.
+    ///
+    /// # Errors
+    /// [`SignInError`]: no response, or the sign-in server's refusal.
+    pub async fn sign_up(&self, email: &str, password: &SecretString) -> Result<(), SignInError> {
+        // Exposed to be sent to the sign-in server.
+        let password = password.expose();
+        self.post("/auth/v1/signup", &PasswordGrant { email, password }, password).await.map(drop)
+    }
+
     /// `secret` is the password or token in `request`. It is redacted from errors, because a proxy may echo it.
     async fn token(
         &self,
@@ -40,20 +51,31 @@ impl HttpSignIn {
         request: &impl Serialize,
         secret: &str,
     ) -> Result<Tokens, SignInError> {
+        tokens(&self.post(&format!("/auth/v1/token?grant_type={grant}"), request, secret).await?)
+    }
+
+    /// Returns a response that means success.
+    async fn post(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+        secret: &str,
+    ) -> Result<Response, SignInError> {
         let mut body = Zeroizing::new(Vec::with_capacity(1024));
         if let Err(error) = serde_json::to_writer(&mut *body, request) {
             return Err(unavailable("bad_request", error.to_string()));
         }
         let call = Call {
             method: Method::POST,
-            path: format!("/auth/v1/token?grant_type={grant}"),
+            path: path.to_owned(),
             bearer: None,
             prefer: None,
             body: Some(body),
+            accept: JSON,
         };
         let mut response = self.exchange.run(call).await.map_err(SignInError::Unavailable)?;
         if response.is_success() {
-            return tokens(&response);
+            return Ok(response);
         }
         redact(&mut response.body, secret.as_bytes());
         Err(classify_sign_in(response.status, response.head(), &response.body))

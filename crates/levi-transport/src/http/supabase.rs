@@ -5,7 +5,7 @@ use levi_types::AccessToken;
 use ureq::http::Method;
 use zeroize::Zeroizing;
 
-use super::exchange::{Call, Exchange};
+use super::exchange::{Call, Exchange, JSON, Response};
 use super::options::{HttpConfigError, HttpOptions};
 use super::sign_in::HttpSignIn;
 use crate::api_error::{ApiError, Verdict};
@@ -54,6 +54,7 @@ impl Supabase for HttpSupabase {
             bearer: Some(self.exchange.bearer(token)?),
             prefer: Some("resolution=merge-duplicates,return=minimal"),
             body: Some(Zeroizing::new(body)),
+            accept: JSON,
         };
         self.exchange.run(call).await?.classify()
     }
@@ -67,6 +68,7 @@ impl Supabase for HttpSupabase {
             bearer: Some(self.exchange.bearer(token)?),
             prefer: Some("resolution=ignore-duplicates,return=representation"),
             body: Some(Zeroizing::new(body)),
+            accept: JSON,
         })
         .await
     }
@@ -78,6 +80,7 @@ impl Supabase for HttpSupabase {
             bearer: Some(self.exchange.bearer(token)?),
             prefer: Some("return=representation"),
             body: Some(Zeroizing::new(update.body)),
+            accept: JSON,
         })
         .await
     }
@@ -89,12 +92,35 @@ impl Supabase for HttpSupabase {
             bearer: Some(self.exchange.bearer(token)?),
             prefer: None,
             body: None,
+            accept: JSON,
         })
         .await
     }
 }
 
 impl HttpSupabase {
+    /// The OpenAPI document in which PostgREST describes the tables that this user may touch (`GET /rest/v1/`). A project
+    /// may have it switched off, or keep it for secret keys.
+    ///
+    /// # Errors
+    /// [`ApiError`]
+    pub async fn describe(&self, token: &AccessToken) -> Result<Vec<u8>, ApiError> {
+        let call = Call {
+            method: Method::GET,
+            path: "/rest/v1/".to_owned(),
+            bearer: Some(self.exchange.bearer(token)?),
+            prefer: None,
+            body: None,
+            accept: "application/openapi+json",
+        };
+        let mut response = self.exchange.run(call).await?;
+        if response.is_success() {
+            return Ok(std::mem::take(&mut *response.body));
+        }
+        response.classify()?;
+        Err(bad_response(&response, "an OpenAPI document"))
+    }
+
     /// The rows with which the server answers.
     async fn rows(&self, call: Call) -> Result<Vec<u8>, ApiError> {
         let mut response = self.exchange.run(call).await?;
@@ -102,9 +128,13 @@ impl HttpSupabase {
             return Ok(std::mem::take(&mut *response.body));
         }
         response.classify()?;
-        let detail = format!("HTTP {} without an array of rows", response.status);
-        Err(ApiError::new(Verdict::Unreachable, "bad_response", detail))
+        Err(bad_response(&response, "an array of rows"))
     }
+}
+
+fn bad_response(response: &Response, without: &str) -> ApiError {
+    let detail = format!("HTTP {} without {without}", response.status);
+    ApiError::new(Verdict::Unreachable, "bad_response", detail)
 }
 
 impl fmt::Debug for HttpSupabase {

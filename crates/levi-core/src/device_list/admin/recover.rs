@@ -65,11 +65,11 @@ impl DeviceListAdmin {
         Ok(recovery)
     }
 
-    /// The slot of the last entry, if that put this device on the list with the recovery key.
+    /// The slot of the last entry, if it put this device on the list with the recovery key.
     fn recovered_at(&self, list: &DeviceList, recovery: &DeviceId) -> Result<Option<u64>, DeviceListError> {
-        let keys = self.list.0.keys.public_keys()?;
+        let own_keys = self.list.0.keys.public_keys()?;
         let own = list.member(self.list.device_id()).filter(|known| known.is_active());
-        let Some(known) = own.filter(|known| *known.member.keys() == keys) else { return Ok(None) };
+        let Some(known) = own.filter(|known| *known.member.keys() == own_keys) else { return Ok(None) };
         if known.added.by == *recovery && known.added.slot == list.slot() {
             return Ok(Some(list.slot()));
         }

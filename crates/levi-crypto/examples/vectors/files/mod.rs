@@ -1,12 +1,7 @@
 //! The content of the vector files.
 
-use std::error::Error;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
-use serde::{Deserialize, Serialize};
 
 pub(crate) mod at_rest;
 pub(crate) mod device_key;
@@ -14,14 +9,12 @@ pub(crate) mod envelope;
 pub(crate) mod message;
 pub(crate) mod session_secret;
 
-pub(crate) type Made<T> = Result<T, Box<dyn Error>>;
+#[path = "../writer.rs"]
+pub(crate) mod writer;
 
-/// One file: the format's version label, then its cases.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct VectorFile<Case> {
-    pub(crate) format: String,
-    pub(crate) vectors: Vec<Case>,
-}
+pub(crate) use writer::{Made, base64, flipped};
+
+use writer::text;
 
 /// Every file's name and text.
 pub(crate) fn all() -> Made<Vec<(&'static str, String)>> {
@@ -34,23 +27,7 @@ pub(crate) fn all() -> Made<Vec<(&'static str, String)>> {
     ])
 }
 
-fn text<Case: Serialize>(format: &str, vectors: Vec<Case>) -> Made<String> {
-    let file = VectorFile { format: format.to_owned(), vectors };
-    Ok(serde_json::to_string_pretty(&file)? + "\n")
-}
-
 /// One generator for each file, so that a new case in one file does not change the others.
 fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
-}
-
-fn base64(bytes: impl AsRef<[u8]>) -> String {
-    STANDARD.encode(bytes)
-}
-
-/// `bytes` with the lowest bit of byte `at` flipped.
-fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    bytes[at] ^= 1;
-    bytes
 }

@@ -1,9 +1,5 @@
 //! The content of the vector files.
 
-use std::error::Error;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use levi_devices::entry::ListRow;
 use serde::{Deserialize, Serialize};
 
@@ -16,14 +12,12 @@ pub(crate) mod recovery_key;
 #[path = "../../../tests/common/mod.rs"]
 pub(crate) mod common;
 
-pub(crate) type Made<T> = Result<T, Box<dyn Error>>;
+#[path = "../../../../levi-crypto/examples/vectors/writer.rs"]
+pub(crate) mod writer;
 
-/// One file: the format's version label, then its cases.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct VectorFile<Case> {
-    pub(crate) format: String,
-    pub(crate) vectors: Vec<Case>,
-}
+pub(crate) use writer::{Made, base64, flipped};
+
+use writer::text;
 
 /// Every file's name and text.
 pub(crate) fn all() -> Made<Vec<(&'static str, String)>> {
@@ -34,11 +28,6 @@ pub(crate) fn all() -> Made<Vec<(&'static str, String)>> {
         ("pairing.json", text("levi/pair/v1", pairing::cases()?)?),
         ("recovery-key.json", text("levi/recovery/v1", recovery_key::cases()?)?),
     ])
-}
-
-fn text<Case: Serialize>(format: &str, vectors: Vec<Case>) -> Made<String> {
-    let file = VectorFile { format: format.to_owned(), vectors };
-    Ok(serde_json::to_string_pretty(&file)? + "\n")
 }
 
 /// A row of the list, with the table's column names.
@@ -66,15 +55,4 @@ impl From<Row> for ListRow {
 
 pub(crate) fn rows(rows: &[ListRow]) -> Vec<Row> {
     rows.iter().map(Row::from).collect()
-}
-
-fn base64(bytes: impl AsRef<[u8]>) -> String {
-    STANDARD.encode(bytes)
-}
-
-/// `bytes` with the lowest bit of byte `at` flipped.
-fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    bytes[at] ^= 1;
-    bytes
 }

@@ -85,6 +85,22 @@ impl RestError {
         Self::new(400, "PGRST100", format!("\"failed to parse {what} ({near})\" (line 1, column 1)"))
     }
 
+    pub(crate) fn no_relationship(table: &TableDef, parent: &str) -> Self {
+        let message = format!(
+            "Could not find a relationship between '{}' and '{parent}' in the schema cache",
+            table.name
+        );
+        Self::new(400, "PGRST200", message)
+    }
+
+    pub(crate) fn ambiguous_relationship(table: &TableDef, parent: &str) -> Self {
+        let message = format!(
+            "Could not embed because more than one relationship was found for '{}' and '{parent}'",
+            table.name
+        );
+        Self::new(300, "PGRST201", message)
+    }
+
     pub(crate) fn method_not_allowed(method: &str) -> Self {
         Self::new(405, "PGRST117", format!("Unsupported HTTP method: {method}"))
     }

@@ -5,6 +5,7 @@ mod constraint;
 pub(crate) mod error;
 mod insert;
 mod modify;
+mod openapi;
 mod payload;
 mod policy;
 mod prefer;
@@ -58,6 +59,13 @@ pub(crate) struct Reads {
 /// Answers one request. `now` is in microseconds since the epoch.
 pub(crate) fn answer(database: &Database, request: &Request, role: Role, reads: Reads, now: i64) -> Outcome {
     let name = request.path().strip_prefix("/rest/v1/").unwrap_or_default();
+    if name.is_empty() && request.method == "GET" {
+        let response = Response::json(200, openapi::document(role));
+        return Outcome::plain(
+            response.header("Content-Type", "application/openapi+json; charset=utf-8"),
+            None,
+        );
+    }
     let Some(table) = TableDef::named(name) else {
         return Outcome::plain(RestError::unknown_table(name).into_response(), None);
     };

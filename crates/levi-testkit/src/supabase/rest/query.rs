@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::error::RestError;
 use super::payload::cell_from_text;
-use crate::supabase::schema::TableDef;
+use crate::supabase::schema::{Foreign, TableDef};
 use crate::supabase::value::{Cell, Kind};
 
 /// One item of `select=`: `name:column::cast`.
@@ -44,10 +44,12 @@ pub(crate) struct Query {
 impl Query {
     pub(crate) fn parse(table: &TableDef, text: &str) -> Result<Self, RestError> {
         let mut query = Self::default();
+        let mut embedded = None;
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name), decode(value));
             match name.as_str() {
+                "select" if value.contains('(') => embedded = Some(value),
                 "select" => query.select = select(table, &value)?,
                 "order" => query.order = order(table, &value)?,
                 "limit" => query.limit = Some(count("limit", &value)?),
@@ -58,6 +60,9 @@ impl Query {
                 "apikey" => {}
                 column => query.filter(table, column, &value)?,
             }
+        }
+        if let Some(embedded) = embedded {
+            embedding(table, &embedded, query.limit)?;
         }
         Ok(query)
     }
@@ -136,6 +141,27 @@ fn selected(table: &TableDef, item: &str) -> Result<Selected, RestError> {
     let (name, column) = item.split_once(':').unwrap_or((item, item));
     let index = table.column(column).ok_or_else(|| RestError::no_such_column(table, column))?;
     Ok(Selected { column: index, name: name.to_owned(), cast })
+}
+
+/// `parent!hint(column)`. Only in reads of no rows, which tell whether there is such a foreign key.
+fn embedding(table: &TableDef, item: &str, limit: Option<u64>) -> Result<(), RestError> {
+    let unreadable = || RestError::unreadable_query("select parameter", item);
+    let (target, column) =
+        item.strip_suffix(')').and_then(|item| item.split_once('(')).ok_or_else(unreadable)?;
+    let (parent, hint) = target.split_once('!').map_or((target, None), |(parent, hint)| (parent, Some(hint)));
+    if limit != Some(0) || column.contains([',', '(']) {
+        return Err(unreadable());
+    }
+    let matches = |key: &&Foreign| match hint {
+        None => key.parent == parent,
+        Some(hint) => key.parent == parent && (key.name == hint || key.columns == [hint]),
+    };
+    let parent_def = TableDef::named(parent);
+    match (table.foreign.iter().filter(matches).count(), parent_def) {
+        (1, Some(def)) => def.column(column).map(drop).ok_or_else(|| RestError::no_such_column(def, column)),
+        (0, _) | (_, None) => Err(RestError::no_relationship(table, parent)),
+        _ => Err(RestError::ambiguous_relationship(table, parent)),
+    }
 }
 
 fn order(table: &TableDef, value: &str) -> Result<Vec<String>, RestError> {
