@@ -381,3 +381,27 @@ fn a_project_without_the_tables_of_the_list_goes_on_as_before() {
         laptop.run_with(&["sync"], message(2, "and after a refused init")).assert_code(0);
     }
 }
+
+/// It would cut nothing off, although its person means to be rid of a thief.
+#[test]
+fn a_device_of_the_list_does_not_recover() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let key = init(&laptop, "laptop");
+    let phone = project.device("phone");
+    pair(&laptop, &phone, "phone");
+    let refused = phone.run_with(&["recover", "--key-stdin", "--after", "0"], &key).assert_code(2);
+    assert!(refused.err.contains("recover in a new data folder"), "{}", refused.err);
+    let new = project.device("new");
+    new.run_with(&["recover", "--key-stdin", "--after", "0", "--name", "new"], &key).assert_code(0);
+    // Interrupted before it had shared, it is run again.
+    let again = new.run_with(&["recover", "--key-stdin", "--name", "new"], &key).assert_code(0);
+    assert!(again.out.contains("this device is on the list"), "{}", again.out);
+    phone.run(&["devices"]).assert_code(8);
+    let active = new.run(&["devices", "--json"]).assert_code(0).objects();
+    let active = active.iter().filter(|member| member["removed_ms"].is_null());
+    assert_eq!(
+        active.map(|member| member["name"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["recovery key", "new"]
+    );
+}
