@@ -138,6 +138,11 @@ impl DataDir {
         Ok(self.credentials.save(&CredentialName::DeviceId, &id.as_str().into())?)
     }
 
+    /// Whether there is a session store, whose content only the database key opens.
+    pub(crate) fn has_sessions(&self) -> bool {
+        store_path(&self.path).exists()
+    }
+
     pub(crate) fn session_store(&self) -> Result<SqliteSessionStore, CliError> {
         Ok(SqliteSessionStore::open(store_path(&self.path), self.database_key()?)?)
     }

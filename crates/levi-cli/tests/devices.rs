@@ -13,9 +13,16 @@ use serde_json::Value;
 
 const SESSION: &str = "3d6b1c6e-9f0a-4f6e-8c1d-2b7a5e4f3c21";
 
+/// A session that the phone begins before it is paired.
+const PHONES: &str = "9c1f0a52-7f0e-4c3b-9a64-5d2c8b1e7f60";
+
 /// The session's messages, written as a daemon would that numbers them itself.
 fn message(number: i64, content: &str) -> String {
-    serde_json::json!({ "session_id": SESSION, "sequence_number": number, "content": content }).to_string()
+    message_in(SESSION, number, content)
+}
+
+fn message_in(session: &str, number: i64, content: &str) -> String {
+    serde_json::json!({ "session_id": session, "sequence_number": number, "content": content }).to_string()
         + "\n"
 }
 
@@ -92,7 +99,8 @@ fn two_terminals_begin_pair_read_remove_and_recover() {
     let phone = project.device("phone");
     let refused = phone.run(&["pull"]).assert_code(8);
     assert!(refused.out.is_empty() && refused.err.contains("run `levi pair`"), "{refused:?}");
-    let waiting = phone.run_with(&["sync"], message(7, "written before it was paired")).assert_code(8);
+    let waiting =
+        phone.run_with(&["sync"], message_in(PHONES, 7, "written before it was paired")).assert_code(8);
     assert!(waiting.out.contains("run `levi pair` on a device that is"), "{}", waiting.out);
     assert_eq!(project.messages_on_server(), 1);
     assert_eq!(pair(&laptop, &phone, "phone"), 1);
@@ -124,7 +132,7 @@ fn two_terminals_begin_pair_read_remove_and_recover() {
     assert_eq!(recovered.json()["removed"], serde_json::json!(["phone"]));
     assert_eq!(recovered.json()["unreadable"], 0);
     let pulled = new.run(&["pull"]).assert_code(0);
-    let all = ["written on the laptop", "written before it was paired", "written after the removal"];
+    let all = ["written on the laptop", "written after the removal", "written before it was paired"];
     assert_eq!(texts(&pulled), all);
     assert!(!format!("{recovered:?}").contains(key.trim()));
     new.run_with(&["sync"], message(10, "and on")).assert_code(0);
@@ -139,6 +147,9 @@ fn what_waits_under_an_epoch_is_exported() {
     laptop.run_with(&["sync"], message(1, "sent")).assert_code(0);
     project.server.go_down();
     laptop.run_with(&["sync", "--patience", "0"], message(2, "waits under epoch 1")).assert_code(3);
+    let listed = laptop.run(&["outbox", "list", "--json"]).assert_code(0).objects();
+    let message = listed.iter().find(|row| row["kind"] == "message").unwrap();
+    assert_eq!(message["encryption"], "session_key");
     let exported = laptop.run(&["outbox", "export"]).assert_code(0);
     assert_eq!(texts(&exported), ["waits under epoch 1"]);
 }
@@ -369,4 +380,28 @@ fn a_project_without_the_tables_of_the_list_goes_on_as_before() {
         assert!(refused.err.contains("levi doctor --server"), "{}", refused.err);
         laptop.run_with(&["sync"], message(2, "and after a refused init")).assert_code(0);
     }
+}
+
+/// It would cut nothing off, although its person means to be rid of a thief.
+#[test]
+fn a_device_of_the_list_does_not_recover() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let key = init(&laptop, "laptop");
+    let phone = project.device("phone");
+    pair(&laptop, &phone, "phone");
+    let refused = phone.run_with(&["recover", "--key-stdin", "--after", "0"], &key).assert_code(2);
+    assert!(refused.err.contains("recover in a new data folder"), "{}", refused.err);
+    let new = project.device("new");
+    new.run_with(&["recover", "--key-stdin", "--after", "0", "--name", "new"], &key).assert_code(0);
+    // Interrupted before it had shared, it is run again.
+    let again = new.run_with(&["recover", "--key-stdin", "--name", "new"], &key).assert_code(0);
+    assert!(again.out.contains("this device is on the list"), "{}", again.out);
+    phone.run(&["devices"]).assert_code(8);
+    let active = new.run(&["devices", "--json"]).assert_code(0).objects();
+    let active = active.iter().filter(|member| member["removed_ms"].is_null());
+    assert_eq!(
+        active.map(|member| member["name"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["recovery key", "new"]
+    );
 }

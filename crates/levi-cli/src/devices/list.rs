@@ -77,7 +77,7 @@ fn own_fingerprint(opened: &Opened, console: Console) -> Result<(), CliError> {
 }
 
 fn heading() -> String {
-    format!("{:<20}  {:<19}  {:<16}  {:<38}  state", "name", "fingerprint", "added by", "since")
+    format!("{:<20}  {:<19}  {:<16}  {:<32}  state", "name", "fingerprint", "added by", "since")
 }
 
 fn print(device: &ListedDevice, console: Console) -> Result<(), CliError> {
@@ -96,7 +96,7 @@ fn print(device: &ListedDevice, console: Console) -> Result<(), CliError> {
     })?;
     let ListedDevice { name, fingerprint, added_by, added_ms, added_slot, .. } = device;
     let since = format!("{} (entry {added_slot})", time(*added_ms));
-    console.say(format!("{name:<20}  {fingerprint}  {added_by:<16}  {since:<38}  {}", state(device)))
+    console.say(format!("{name:<20}  {fingerprint}  {added_by:<16}  {since:<32}  {}", state(device)))
 }
 
 fn state(device: &ListedDevice) -> String {

@@ -80,7 +80,7 @@ impl StoredMode {
     }
 
     fn stopped(problem: &DeviceListProblem) -> Self {
-        let detail = format!("{problem}; until then nothing is sealed, and messages wait on this device");
+        let detail = format!("{problem}. Nothing is sealed, and messages wait on this device");
         Self { mode: Mode::Stopped, epoch: None, devices: None, code: Some(problem.code()), detail }
     }
 }

@@ -9,6 +9,11 @@ use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
 
+const WHAT_TO_DO: &str = "
+Run `levi verify` on your other devices. If all show these digits, all have seen the same list. If
+one shows others, run it there again in a minute. If they still differ, your devices are shown
+different lists: see docs/trust.md.";
+
 #[derive(Serialize)]
 struct Verified {
     digits: String,
@@ -23,11 +28,7 @@ pub(super) async fn run(here: &Here, console: Console) -> Result<Exit, CliError>
     };
     console.json(&Verified { digits: digits.clone() })?;
     console.say(digits)?;
-    console.say(
-        "\nRun `levi verify` on your other devices. If all show these digits, all have seen the same list.",
-    )?;
-    console.say("If one shows others, run it there again in a minute. If they still differ, somebody shows your devices")?;
-    console.say("different lists: see docs/trust.md.")?;
+    console.say(WHAT_TO_DO)?;
     problem(state).map_or(Ok(Exit::Done), Err)
 }
 

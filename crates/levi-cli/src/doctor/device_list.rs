@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use levi::types::CredentialName;
+use levi::{Credentials as _, DeviceListState};
+
 use super::Findings;
 use crate::connection::Connection;
 use crate::data_dir;
@@ -23,11 +26,22 @@ pub(super) fn check_stored(path: &Path, findings: &mut Findings) -> Result<(), C
 
 /// What the server shows.
 pub(super) async fn check_shown(connection: &Connection, findings: &mut Findings) -> Result<(), CliError> {
-    let levi = connection.quiet_levi()?;
-    match levi.device_list()?.state().await {
-        Ok(state) => say(&StoredMode::of(&state), findings),
-        Err(error) => findings.note(CHECK, CliError::from(error).to_string(), "run this again later"),
+    match shown(connection).await {
+        Ok(Some(state)) => say(&StoredMode::of(&state), findings),
+        // The missing key is named already.
+        Ok(None) => Ok(()),
+        Err(error) => findings.note(CHECK, error.to_string(), "fix what is named above, then run this again"),
     }
+}
+
+async fn shown(connection: &Connection) -> Result<Option<DeviceListState>, CliError> {
+    let key = connection.data_dir.credentials().load(&CredentialName::DatabaseKey)?;
+    if key.is_none() && connection.data_dir.has_sessions() {
+        // A new key would be made, which opens nothing that is there.
+        return Ok(None);
+    }
+    let levi = connection.quiet_levi()?;
+    Ok(Some(levi.device_list()?.state().await?))
 }
 
 fn say(mode: &StoredMode, findings: &mut Findings) -> Result<(), CliError> {

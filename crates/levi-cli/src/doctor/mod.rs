@@ -1,5 +1,5 @@
 //! `levi doctor`: finds problems and says what to do about each. Changes nothing on this device or
-//! on the server, except that a device list which the server shows is remembered as by every command.
+//! on the server, except that a device list which the server shows is remembered, as by every command.
 
 mod columns;
 mod description;

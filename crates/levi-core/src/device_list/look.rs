@@ -169,7 +169,8 @@ impl SignedDeviceList {
         let mut known = self.known();
         let keyring = self.0.cache.keyring(user);
         let alarm = Alarm::of(&problem);
-        if let Some(list) = known.list.clone().filter(|_| alarm.is_some() && alarm != known.alarm)
+        let is_news = alarm.is_some() && alarm != known.alarm;
+        if let Some(list) = known.list.clone().filter(|list| is_news && list.user_id() == user)
             && let Err(error) = self.write(&mut known, &list, keyring.as_ref(), alarm)
         {
             tracing::warn!("that nothing is sealed is not remembered: {error}");
