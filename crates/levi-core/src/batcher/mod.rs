@@ -240,6 +240,11 @@ impl Batcher {
         self.senders.serve(self.user.as_ref())
     }
 
+    /// Whether session sync runs here, but for other users only.
+    pub(crate) fn sends_control_rows_of_others(&self) -> bool {
+        self.senders.serve_others_only(self.user.as_ref())
+    }
+
     /// Whether the outbox may be used now. It is left alone for a while after it failed.
     pub fn trusts_outbox(&self) -> bool {
         self.storage.is_open()

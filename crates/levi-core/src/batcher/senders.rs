@@ -27,6 +27,11 @@ impl Senders {
         }
     }
 
+    /// Whether there are senders, and all are of others.
+    pub(super) fn serve_others_only(&self, user: Option<&UserId>) -> bool {
+        !self.users.is_empty() && !self.serve(user)
+    }
+
     /// Whether the rows of `user` can be sent; `None`: those of nobody.
     pub(super) fn serve(&self, user: Option<&UserId>) -> bool {
         user.map_or(self.unclaimed, |user| self.users.contains(user))

@@ -95,7 +95,7 @@ impl Engine {
             let error = pause_error(&paused);
             self.steps.complete(|_| Some(Step::WillRetry(error.clone())));
         }
-        if !self.batcher.can_send_control_rows() {
+        if self.batcher.sends_control_rows_of_others() {
             let error = SyncError::Waiting(no_session_sync(self.batcher.user()));
             self.steps.complete(|_| Some(Step::WillRetry(error.clone())));
         }
