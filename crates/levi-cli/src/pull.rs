@@ -72,7 +72,7 @@ impl Pull {
     async fn every_session(&mut self, device: &DeviceId) -> Result<(), CliError> {
         let (mut after, mut gone_through) = (None, 0);
         loop {
-            let page = self.reader.sessions(after.as_ref(), SESSIONS).await?;
+            let page = self.reader.shared_sessions(after.as_ref(), SESSIONS).await?;
             let Some(cursor) = page.cursor else {
                 if after.is_none() {
                     self.nothing_to_read(device);

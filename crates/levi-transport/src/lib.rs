@@ -5,6 +5,7 @@ mod api_error;
 mod auth;
 mod classify;
 mod clock;
+mod feed_query;
 #[cfg(feature = "http")]
 mod http;
 mod json;
@@ -24,7 +25,8 @@ pub use clock::SystemClock;
 #[cfg(feature = "http")]
 pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};
 pub use paging::{
-    BadPage, DevicesOf, MessagesOf, PageSize, PageSource, PagedQuery, PassedOver, RowsPage, SecretsFor,
+    AllDevicesOf, BadPage, ChangesOf, ChangesOfSession, DevicesOf, MessagesOf, PageSize, PageSource,
+    PagedQuery, PassedOver, RepositoriesAmong, RowsPage, SecretsAmong, SecretsFor, SessionsOf,
     SharedPageSize, check_page, next_page, read_all, read_one,
 };
 #[cfg(feature = "mock")]

@@ -11,8 +11,9 @@ pub use builder::{BuildError, LeviBuilder};
 pub use levi::{Levi, NotConnected};
 
 pub use levi_core::{
-    BackfillReport, EnqueueError, Flush, LeviConfig, MessageSyncer, NewSession, Page, PauseReason,
-    PulledMessage, ReadError, Reader, Receipt, SecretsCache, SessionSyncService, ShutdownReport, StartError,
+    Access, Arrival, BackfillReport, Change, ChangeCursor, ChangePage, DeviceSummary, EnqueueError, Flush,
+    Follow, LeviConfig, MessageSyncer, NewSession, Notifier, Pace, Page, PauseReason, PulledMessage,
+    ReadError, Reader, Receipt, SecretsCache, SessionSummary, SessionSyncService, ShutdownReport, StartError,
     Status, Step, SyncError, SyncedError,
 };
 pub use levi_crypto::SessionSecret;

@@ -3,11 +3,14 @@
 //! Message rows are encoded once ([`encode_message_row`]), stored as JSON fragments, and concatenated without
 //! being parsed again ([`MessageBatch`]). All other rows are few and are serialized with serde ([`upsert_of`]).
 
+mod change;
 mod decode;
 mod message;
 mod record;
 mod timestamp;
 
+pub(crate) use change::ChangeNumber;
+pub use change::{ChangeRow, NamedRepository};
 pub use decode::decode_rows;
 pub use message::{MessageBatch, MessagePlace, MessageRow, NotBase64, encode_message_row, nonce_of};
 pub use record::{
