@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use levi::core::{Access, FollowStatus, MessageError};
 use levi::transport::{Table, Upsert};
+use levi::types::{AuthError, AuthSession};
 use levi::{
-    Arrival, Change, ChangeCursor, Levi, Notifier, Pace, ReadError, Reader, SecretsCache, SessionId,
-    SessionSyncService, SqliteSessionStore,
+    AccessToken, Arrival, Auth, Change, ChangeCursor, Levi, Notifier, Pace, ReadError, Reader, SecretsCache,
+    SessionId, SessionSyncService, SqliteSessionStore,
 };
 use levi_outbox::backoff::Backoff;
 use levi_testkit::fixtures::uuid_of;
@@ -88,7 +89,12 @@ impl Writer {
 
     /// Reads of the feed.
     fn polls(&self) -> usize {
-        self.world.server.requests().iter().filter(|request| request.target.contains("change_id=gt.")).count()
+        self.world
+            .server
+            .requests()
+            .iter()
+            .filter(|request| request.target.contains("order=change_id"))
+            .count()
     }
 }
 
@@ -251,16 +257,31 @@ async fn one_sessions_damage_holds_up_no_other_session() {
     writer.levi.shutdown(Duration::from_secs(5)).await;
 }
 
+struct As(AuthSession);
+
+#[async_trait::async_trait]
+impl Auth for As {
+    async fn session(&self) -> Result<AuthSession, AuthError> {
+        Ok(self.0.clone())
+    }
+
+    async fn refresh(&self, _: &AccessToken) -> Result<AuthSession, AuthError> {
+        Err(AuthError::SignedOut)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cursor_of_another_user_and_a_project_without_the_feed_are_named() {
     let world = World::new(2).await;
     let reader = world.reader(1);
     let page = reader.changes(None, 10).await.unwrap();
     let text = page.cursor.to_string();
-    let other: ChangeCursor = {
-        let stranger = World::new(1).await;
-        stranger.reader(0).changes(None, 10).await.unwrap().cursor.to_string().parse().unwrap()
-    };
+    let ben = world.server.add_user("ben@example.org", "another long password").unwrap();
+    let token = world.server.sign_in(&ben).unwrap().access_token;
+    let auth = Arc::new(As(AuthSession { user_id: ben, access_token: token }));
+    let (device, key) = world.device_key(1);
+    let bens = Reader::new(Arc::new(world.supabase()), auth, device, key, SecretsCache::new());
+    let other: ChangeCursor = bens.changes(None, 10).await.unwrap().cursor.to_string().parse().unwrap();
     let refused = reader.changes(Some(&other), 10).await.unwrap_err();
     assert!(matches!(refused, ReadError::OtherUsersCursor { .. }), "{refused}");
     assert!(reader.changes(Some(&text.parse().unwrap()), 10).await.is_ok());
