@@ -7,7 +7,7 @@ use levi::outbox::OutboxError;
 use levi::outbox::sqlite::AdminError;
 use levi::transport::{ApiError, HttpConfigError, SignInError, TokenError};
 use levi::types::{AuthError, CredentialsError, FinalWord, StoreError};
-use levi::{BuildError, DeviceId, NotConnected, ReadError, SessionId, StartError, SyncError};
+use levi::{BuildError, DeviceError, NotConnected, ReadError, SessionId, StartError, SyncError};
 
 use crate::exit::Exit;
 use crate::text::seconds;
@@ -79,15 +79,17 @@ pub(crate) enum CliError {
     #[error("{0}")]
     Usage(&'static str),
     #[error(
-        "none of your active devices has the id {device}; run `levi status` on the other device to see its id"
+        "none of your active devices has the id or name {device}; run `levi status` on the other device to see its id"
     )]
-    UnknownDevice { device: DeviceId },
+    UnknownDevice { device: String },
     #[error("the stored secret of session {session} is malformed; restore the data directory from a backup")]
     MalformedSecret { session: SessionId },
     #[error("the server does not answer; run this again when it does, or give it longer with --patience")]
     NoAnswer,
     #[error("the outbox is half full and the server accepts nothing; run this again when it does")]
     OutboxHalfFull,
+    #[error(transparent)]
+    Device(DeviceError),
     #[error("cannot read {path}: {source}", path = .path.display())]
     Input { path: PathBuf, source: io::Error },
     #[error(
@@ -174,6 +176,33 @@ impl From<TokenError> for CliError {
     }
 }
 
+impl From<DeviceError> for CliError {
+    fn from(error: DeviceError) -> Self {
+        match error {
+            DeviceError::NoProject => Self::NoProject,
+            DeviceError::OtherProject => Self::OtherProject,
+            DeviceError::OtherUser => Self::OtherUser,
+            DeviceError::TokensOfTwoUsers => {
+                Self::Usage("the access token is another user's than user_id says")
+            }
+            DeviceError::NotSignedIn => Self::NotSignedIn,
+            DeviceError::NotRegistered => Self::NoDevice,
+            DeviceError::DeviceType { given } => Self::DeviceType { given },
+            DeviceError::ProjectFile { path } => Self::ProjectFile { path },
+            DeviceError::Http(error) => error.into(),
+            DeviceError::Build(error) => error.into(),
+            DeviceError::NotConnected(error) => error.into(),
+            DeviceError::Credentials(error) => error.into(),
+            DeviceError::Store(error) => error.into(),
+            DeviceError::Auth(error) => error.into(),
+            DeviceError::Server(error) => error.into(),
+            DeviceError::Read(error) => error.into(),
+            other => Self::Device(other),
+        }
+    }
+}
+
+#[cfg(feature = "demo")]
 impl From<SignInError> for CliError {
     fn from(error: SignInError) -> Self {
         TokenError::from(error).into()

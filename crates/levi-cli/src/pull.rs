@@ -11,6 +11,7 @@ use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
+use crate::pull_follow::{self, Start};
 
 /// Messages per request; the server may return fewer.
 const PAGE: u32 = 1000;
@@ -33,6 +34,13 @@ pub(crate) struct PullArgs {
     /// Only messages after this sequence number.
     #[arg(long, value_name = "N", requires = "session")]
     after: Option<i64>,
+    /// Print what is new in all sessions as it comes, edits included, and go on until stopped. The next run
+    /// goes on where this one ended.
+    #[arg(long, conflicts_with_all = ["session", "after"])]
+    follow: bool,
+    /// Begin with the first message, not after what the last run printed.
+    #[arg(long, requires = "follow")]
+    from_start: bool,
 }
 
 /// One line of the output, in the form that `levi sync` reads.
@@ -45,8 +53,11 @@ struct Pulled<'a> {
 
 pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
-    let levi = connection.levi(connection.session_store()?)?;
-    let reader = connection.reader(&levi)?;
+    if args.follow {
+        let start = if args.from_start { Start::Beginning } else { Start::Stored };
+        return pull_follow::run(&connection, start, console).await;
+    }
+    let reader = connection.reader()?;
     let mut pull = Pull { reader, console, unreadable: 0, failed: 0, unreachable: 0 };
     if let Some(session) = &args.session {
         let session = canonical_uuid(session).ok_or(CliError::NotAUuid { what: "--session" })?;

@@ -43,10 +43,13 @@ async fn perform(command: Command, console: Console) -> Result<Exit, CliError> {
         Command::Pull(args) => crate::pull::run(args, console).await,
         Command::Login(args) => crate::login::login(args, console).await,
         Command::Logout(args) => crate::login::logout(&args, console),
+        Command::Sessions(args) => crate::sessions::run(args, console).await,
         Command::Share(args) => crate::share::run(args, console).await,
-        Command::Status(args) => crate::status::run(&args, console),
+        Command::Status(args) => crate::status::run(&args, console).await,
         Command::Outbox(args) => crate::outbox::run(&args, console),
         Command::Doctor(args) => crate::doctor::run(args, console).await,
+        Command::Completions(args) => crate::shell::completions(&args),
+        Command::Man(args) => crate::shell::man(&args),
     }
 }
 

@@ -18,34 +18,64 @@ pub(crate) struct ShareArgs {
     project: ProjectArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// The other device's id, which `levi status` shows on that device.
-    #[arg(value_name = "DEVICE")]
-    device: String,
+    /// The other device: its name, or its id, which `levi status` shows on that device.
+    #[arg(value_name = "DEVICE", required_unless_present = "all")]
+    device: Option<String>,
+    /// Every other device that can receive secrets.
+    #[arg(long, conflicts_with = "device")]
+    all: bool,
 }
 
 #[derive(Serialize)]
-struct Shared {
+struct Shared<'a> {
+    device_id: &'a str,
     shared: u64,
     unreadable: u64,
 }
 
 pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliError> {
-    let device = canonical_uuid(&args.device).ok_or(CliError::NotAUuid { what: "DEVICE" })?;
     let connection = Connection::open(&args.project, &args.data).await?;
-    let levi = connection.levi(connection.session_store()?)?;
-    let service = levi.session_sync(connection.device_id.clone(), connection.data_dir.private_key()?)?;
-    let device = DeviceId::from(device);
-    let report = service.share_with_device(&device).await.map_err(|error| match error {
-        // About the other device: this one has an identity, or there would be no connection.
-        SyncError::NoDeviceIdentity => CliError::UnknownDevice { device: device.clone() },
-        other => other.into(),
-    })?;
-    for (session, why) in &report.unreadable {
-        let session_id = Some(session.as_str());
-        console.report(&Diagnostic { session_id, ..Diagnostic::new(why) });
+    let devices = match args.device {
+        Some(device) => vec![one(&connection, device).await?],
+        None => every_other(&connection).await?,
+    };
+    let levi = connection.levi()?;
+    let service = connection.device.session_sync(&levi)?;
+    let mut exit = Exit::Done;
+    for device in devices {
+        let report = service.share_with_device(&device).await.map_err(|error| match error {
+            // About the other device: this one has an identity, or there would be no connection.
+            SyncError::NoDeviceIdentity => CliError::UnknownDevice { device: device.to_string() },
+            other => other.into(),
+        })?;
+        for (session, why) in &report.unreadable {
+            exit = Exit::BadInput;
+            let session_id = Some(session.as_str());
+            console.report(&Diagnostic { session_id, ..Diagnostic::new(why) });
+        }
+        let (shared, unreadable) = (report.shared.len() as u64, report.unreadable.len() as u64);
+        console.json(&Shared { device_id: device.as_str(), shared, unreadable })?;
+        console.say(format!("{} shared with device {device}", plural(shared, "session")))?;
     }
-    let (shared, unreadable) = (report.shared.len() as u64, report.unreadable.len() as u64);
-    console.json(&Shared { shared, unreadable })?;
-    console.say(format!("{} shared with device {device}", plural(shared, "session")))?;
-    Ok(if unreadable > 0 { Exit::BadInput } else { Exit::Done })
+    Ok(exit)
+}
+
+/// The device with this id or name.
+async fn one(connection: &Connection, device: String) -> Result<DeviceId, CliError> {
+    if let Some(id) = canonical_uuid(&device) {
+        return Ok(id.into());
+    }
+    let devices = connection.device.devices().await?;
+    let mut named = devices.into_iter().filter(|other| other.name == device && !other.is_this_device);
+    match (named.next(), named.next()) {
+        (Some(found), None) => Ok(found.id),
+        (Some(_), Some(_)) => Err(CliError::Usage("several devices have that name; give the id of one")),
+        (None, _) => Err(CliError::UnknownDevice { device }),
+    }
+}
+
+async fn every_other(connection: &Connection) -> Result<Vec<DeviceId>, CliError> {
+    let devices = connection.device.devices().await?.into_iter();
+    let others = devices.filter(|device| !device.is_this_device && device.receives_secrets);
+    Ok(others.map(|device| device.id).collect())
 }

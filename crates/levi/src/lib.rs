@@ -2,13 +2,19 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+#[cfg(feature = "sqlite")]
+mod device;
 mod levi;
 mod outbox_choice;
+mod uuid;
 #[cfg(feature = "sqlite")]
 mod wake_up;
 
 pub use builder::{BuildError, LeviBuilder};
+#[cfg(feature = "sqlite")]
+pub use device::{Device, DeviceError, DeviceFolder, DeviceOptions, Project};
 pub use levi::{Levi, NotConnected};
+pub use uuid::random_uuid;
 
 pub use levi_core::{
     Access, Arrival, BackfillReport, Change, ChangeCursor, ChangePage, DeviceSummary, EnqueueError, Flush,
@@ -23,7 +29,7 @@ pub use levi_crypto::envelope::DevicePrivateKey;
 pub use levi_store::SqliteSessionStore;
 pub use levi_store::{FileCredentials, database_key, device_private_key};
 pub use levi_transport::rows::DeviceRow;
-pub use levi_transport::{HttpOptions, HttpSupabase, RefreshingAuth};
+pub use levi_transport::{HttpOptions, HttpSupabase, RefreshingAuth, Tokens};
 pub use levi_types::{
     AccessToken, Auth, CodingSession, Credentials, DeviceId, MessageId, MessageSyncRequest, Repository,
     RepositoryId, SessionId, SessionStatus, SessionStore, SyncContext, UserId,

@@ -6,12 +6,11 @@ use levi::core::open_stored;
 use levi::crypto::MessageKey;
 use levi::outbox::sqlite::Inspector;
 use levi::outbox::{ListedRow, RowKey, RowKind};
-use levi::{DatabaseKey, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore};
+use levi::{DatabaseKey, DeviceFolder, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore};
 use serde::Serialize;
 
 use super::{ListArgs, each_row, outbox_path};
 use crate::console::{Console, Diagnostic};
-use crate::data_dir::{self, DataDir};
 use crate::error::CliError;
 use crate::exit::Exit;
 
@@ -32,7 +31,7 @@ struct Keys {
 
 pub(super) fn run(args: &ListArgs, console: Console) -> Result<Exit, CliError> {
     let inspector = Inspector::open(outbox_path(&args.data)?)?;
-    let mut keys = Keys::open(DataDir::open(data_dir::resolve(args.data.data_dir.as_deref()))?)?;
+    let mut keys = Keys::open(&args.data.folder())?;
     let mut unreadable = 0_u64;
     each_row(
         &inspector,
@@ -78,7 +77,7 @@ fn content(
 }
 
 impl Keys {
-    fn open(data_dir: DataDir) -> Result<Self, CliError> {
+    fn open(data_dir: &DeviceFolder) -> Result<Self, CliError> {
         let (database_key, store) = (data_dir.database_key()?, data_dir.session_store()?);
         Ok(Self { database_key, store, cache: HashMap::new() })
     }
