@@ -355,6 +355,7 @@ impl World {
                 _ => break,
             }
         }
+        // Nothing is due before it.
         self.clock.advance_to(until);
     }
 

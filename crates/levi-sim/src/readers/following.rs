@@ -76,7 +76,7 @@ impl Auth for Tokens {
 /// Sleeps until the virtual clock is there.
 pub(super) struct VirtualTimer {
     pub(super) clock: Arc<VirtualClock>,
-    /// When the sleeper that began last wakes up.
+    /// When the sleeper wakes up.
     pub(super) due: Arc<Mutex<Option<Monotonic>>>,
 }
 
@@ -84,9 +84,12 @@ pub(super) struct VirtualTimer {
 impl Timer for VirtualTimer {
     async fn sleep(&self, time: Duration) {
         let until = self.clock.now().monotonic.after(time);
-        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
         std::future::poll_fn(|_| {
-            if self.clock.now().monotonic >= until { Poll::Ready(()) } else { Poll::Pending }
+            if self.clock.now().monotonic >= until {
+                return Poll::Ready(());
+            }
+            *self.due.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+            Poll::Pending
         })
         .await;
     }
