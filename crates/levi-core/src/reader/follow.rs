@@ -204,6 +204,11 @@ impl Follow<'_> {
                 return;
             }
             let (timer, notifier) = (Arc::clone(&self.timer), self.notifier.clone());
+            if self.next.most <= self.next.least {
+                // Nothing makes this wait shorter.
+                timer.sleep(left).await;
+                continue;
+            }
             let woken = {
                 let mut sleep = pin!(timer.sleep(left));
                 let mut network = pin!(async {

@@ -21,9 +21,9 @@ use levi_types::{Auth, AuthSession, DeviceId, SecretString, SessionStore, UserId
 
 pub use self::error::DeviceError;
 pub use self::folder::{DeviceFolder, Project};
-use crate::Levi;
 use crate::levi::READ_RETRIES;
 use crate::uuid::random_uuid;
+use crate::{Levi, LeviBuilder};
 
 /// Sessions of one request.
 const PAGE: u32 = 1000;
@@ -70,7 +70,7 @@ impl DeviceOptions {
 /// }
 /// let levi = device.levi(LeviConfig::default())?;
 /// levi.start()?;
-/// let mut follow = device.reader()?;
+/// let reader = device.reader()?;
 /// # Ok(())
 /// # }
 /// ```
@@ -191,17 +191,24 @@ impl Device {
     /// # Errors
     /// [`DeviceError`]
     pub fn levi(&self, config: LeviConfig) -> Result<Levi, DeviceError> {
+        Ok(self.builder(config)?.build()?)
+    }
+
+    /// As [`levi`](Self::levi), for a daemon that adds to it.
+    ///
+    /// # Errors
+    /// [`DeviceError`]
+    pub fn builder(&self, config: LeviConfig) -> Result<LeviBuilder, DeviceError> {
         let config = LeviConfig { data_dir: Some(self.folder.path().to_owned()), ..config };
         let builder = Levi::builder(self.http.clone(), self.session_store()?)
             .config(config)
             .database_key(self.folder.database_key()?)
             .auth(Arc::new(self.auth.clone()))
             .secrets_cache(self.cache.clone());
-        let builder = match &self.trust {
+        Ok(match &self.trust {
             Some(trust) => builder.trust_only(Arc::clone(trust)),
             None => builder,
-        };
-        Ok(builder.build()?)
+        })
     }
 
     /// Session sync through the outbox of `levi`, for this device.
