@@ -7,7 +7,7 @@ use levi::outbox::OutboxError;
 use levi::outbox::sqlite::AdminError;
 use levi::transport::{ApiError, HttpConfigError, SignInError, TokenError};
 use levi::types::{AuthError, CredentialsError, FinalWord, StoreError};
-use levi::{BuildError, DeviceError, NotConnected, ReadError, SessionId, StartError, SyncError};
+use levi::{BuildError, DeviceError, DeviceId, NotConnected, ReadError, SessionId, StartError, SyncError};
 
 use crate::exit::Exit;
 use crate::text::seconds;
@@ -79,9 +79,11 @@ pub(crate) enum CliError {
     #[error("{0}")]
     Usage(&'static str),
     #[error(
-        "none of your active devices has the id or name {device}; run `levi status` on the other device to see its id"
+        "none of your active devices has the id {device}; run `levi status` on the other device to see its id"
     )]
-    UnknownDevice { device: String },
+    UnknownDevice { device: DeviceId },
+    #[error("none of your other devices is named {name:?}; give its id, which `levi status` on it shows")]
+    UnknownDeviceName { name: String },
     #[error("the stored secret of session {session} is malformed; restore the data directory from a backup")]
     MalformedSecret { session: SessionId },
     #[error("the server does not answer; run this again when it does, or give it longer with --patience")]
@@ -131,6 +133,7 @@ impl CliError {
             | Self::NotAUuid { .. }
             | Self::DeviceType { .. }
             | Self::UnknownDevice { .. }
+            | Self::UnknownDeviceName { .. }
             | Self::Admin(_) => Exit::BadInput,
             _ => Exit::LocalError,
         }

@@ -45,7 +45,7 @@ pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliEr
     for device in devices {
         let report = service.share_with_device(&device).await.map_err(|error| match error {
             // About the other device: this one has an identity, or there would be no connection.
-            SyncError::NoDeviceIdentity => CliError::UnknownDevice { device: device.to_string() },
+            SyncError::NoDeviceIdentity => CliError::UnknownDevice { device: device.clone() },
             other => other.into(),
         })?;
         for (session, why) in &report.unreadable {
@@ -70,7 +70,7 @@ async fn one(connection: &Connection, device: String) -> Result<DeviceId, CliErr
     match (named.next(), named.next()) {
         (Some(found), None) => Ok(found.id),
         (Some(_), Some(_)) => Err(CliError::Usage("several devices have that name; give the id of one")),
-        (None, _) => Err(CliError::UnknownDevice { device }),
+        (None, _) => Err(CliError::UnknownDeviceName { name: device }),
     }
 }
 

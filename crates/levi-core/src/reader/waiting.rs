@@ -156,7 +156,7 @@ mod tests {
     fn a_cursor_from_before_an_attempt_is_tried_again() {
         let (mut waiting, session) = (Waiting::default(), SessionId::from("s"));
         let before = Delivered { unreadable: vec![Span { first: 1, last: 5 }], ..Delivered::default() };
-        let mut is_due = |waiting: &mut Waiting, known: &Delivered, position| {
+        let is_due = |waiting: &mut Waiting, known: &Delivered, position| {
             let envelope = Some("a");
             waiting.seen(Sighting { session: &session, known, position, envelope, has_key: false });
             waiting.has_due()
