@@ -63,7 +63,7 @@ pub enum NotConnected {
 }
 
 /// How often a read is tried again after a passing failure, with the delays of `LeviConfig`.
-pub(crate) const READ_RETRIES: u32 = 4;
+const READ_RETRIES: u32 = 4;
 
 impl Levi {
     /// A worker with the default outbox, for the project at `api_url`.

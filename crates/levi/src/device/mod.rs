@@ -10,18 +10,16 @@ use levi_core::{
     DeviceSummary, DeviceTrust, LeviConfig, Reader, SecretsCache, SessionSummary, SessionSyncService,
     UnreadableSession,
 };
-use levi_outbox::backoff::Backoff;
 use levi_store::SqliteSessionStore;
 use levi_transport::rows::{DeviceRow, upsert_of};
 use levi_transport::{
     ApiError, HttpOptions, HttpSignIn, HttpSupabase, RefreshingAuth, Supabase as _, Tokens, Verdict,
     user_of_token,
 };
-use levi_types::{Auth, AuthSession, DeviceId, SecretString, SessionStore, UserId};
+use levi_types::{AuthSession, DeviceId, SecretString, UserId};
 
 pub use self::error::DeviceError;
 pub use self::folder::{DeviceFolder, Project};
-use crate::levi::READ_RETRIES;
 use crate::uuid::random_uuid;
 use crate::{Levi, LeviBuilder};
 
@@ -224,15 +222,9 @@ impl Device {
     /// # Errors
     /// [`DeviceError::NotRegistered`]
     pub fn reader(&self) -> Result<Reader, DeviceError> {
-        let (supabase, auth) = (Arc::clone(&self.supabase), Arc::new(self.auth.clone()));
         let (id, key) = (self.registered()?, self.folder.private_key()?);
-        let reader = Reader::new(supabase, auth as Arc<dyn Auth>, id, key, self.cache.clone())
-            .with_store(self.session_store()? as Arc<dyn SessionStore>)
-            .with_retries(Backoff::default(), READ_RETRIES);
-        Ok(match &self.trust {
-            Some(trust) => reader.with_trust(Arc::clone(trust)),
-            None => reader,
-        })
+        // Through the builder, so that a reader trusts whom the worker trusts.
+        Ok(self.builder(LeviConfig::default())?.build()?.reader(id, key)?)
     }
 
     /// Every session of the user, whether this device can read it or not.
