@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use levi::DeviceFolder;
 
 #[cfg(feature = "demo")]
 use crate::demo::DemoArgs;
@@ -11,7 +12,9 @@ use crate::doctor::DoctorArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::outbox::OutboxArgs;
 use crate::pull::PullArgs;
+use crate::sessions::SessionsArgs;
 use crate::share::ShareArgs;
+use crate::shell::{CompletionsArgs, ManArgs};
 use crate::status::StatusArgs;
 use crate::sync::SyncArgs;
 
@@ -51,13 +54,17 @@ pub(crate) enum Command {
     /// Sync messages from a file or stdin to your project.
     #[command(after_help = AFTER_HELP)]
     Sync(SyncArgs),
-    /// Print the messages of every session that this device can read, decrypted.
+    /// Print the messages of every session that this device can read, decrypted; with --follow as
+    /// they come.
     #[command(after_help = AFTER_HELP)]
     Pull(PullArgs),
     /// Sign in to a project and register this device.
     #[command(after_help = AFTER_HELP)]
     Login(LoginArgs),
-    /// Share the sessions that this device can read with a device that was registered later. Works
+    /// List the sessions of all devices, and which of them this device can read.
+    #[command(after_help = AFTER_HELP)]
+    Sessions(SessionsArgs),
+    /// Share the sessions that this device can read with devices that were registered later. Works
     /// while a daemon runs.
     #[command(after_help = AFTER_HELP)]
     Share(ShareArgs),
@@ -97,6 +104,10 @@ pub(crate) enum Command {
     /// sound project. Works while a daemon runs.
     #[command(after_help = AFTER_HELP)]
     Doctor(DoctorArgs),
+    /// Print a completion script for a shell: `levi completions bash > ~/.local/share/bash-completion/completions/levi`.
+    Completions(CompletionsArgs),
+    /// Write manual pages to a directory.
+    Man(ManArgs),
 }
 
 /// The project to connect to.
@@ -140,4 +151,10 @@ pub(crate) struct DataArgs {
     /// user's data directory.
     #[arg(long, env = "LEVI_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+}
+
+impl DataArgs {
+    pub(crate) fn folder(&self) -> DeviceFolder {
+        DeviceFolder::new(self.data_dir.clone())
+    }
 }

@@ -10,7 +10,7 @@ use levi::outbox::OutboxError;
 use levi::outbox::sqlite::AdminError;
 use levi::transport::{ApiError, HttpConfigError, SignInError, TokenError};
 use levi::types::{AuthError, CredentialsError, FinalWord, StoreError};
-use levi::{BuildError, DeviceId, NotConnected, ReadError, SessionId, StartError, SyncError};
+use levi::{BuildError, DeviceError, DeviceId, NotConnected, ReadError, SessionId, StartError, SyncError};
 
 use crate::devices;
 use crate::exit::Exit;
@@ -100,12 +100,16 @@ pub(crate) enum CliError {
         "{name} ({fingerprint}) was not added; if it is not yours, somebody else has seen the code: show a new one with `levi pair`"
     )]
     NotPaired { name: String, fingerprint: String },
+    #[error("none of your other devices is named {name:?}; give its id, which `levi status` on it shows")]
+    UnknownDeviceName { name: String },
     #[error("the stored secret of session {session} is malformed; restore the data directory from a backup")]
     MalformedSecret { session: SessionId },
     #[error("the server does not answer; run this again when it does, or give it longer with --patience")]
     NoAnswer,
     #[error("the outbox is half full and the server accepts nothing; run this again when it does")]
     OutboxHalfFull,
+    #[error(transparent)]
+    Device(DeviceError),
     #[error("cannot read {path}: {source}", path = .path.display())]
     Input { path: PathBuf, source: io::Error },
     #[error(
@@ -153,6 +157,7 @@ impl CliError {
             | Self::PairingCode(_)
             | Self::NotTypedBack
             | Self::NotPaired { .. }
+            | Self::UnknownDeviceName { .. }
             | Self::Admin(_) => Exit::BadInput,
             _ => Exit::LocalError,
         }
@@ -198,6 +203,33 @@ impl From<TokenError> for CliError {
     }
 }
 
+impl From<DeviceError> for CliError {
+    fn from(error: DeviceError) -> Self {
+        match error {
+            DeviceError::NoProject => Self::NoProject,
+            DeviceError::OtherProject => Self::OtherProject,
+            DeviceError::OtherUser => Self::OtherUser,
+            DeviceError::TokensOfTwoUsers => {
+                Self::Usage("the access token is another user's than user_id says")
+            }
+            DeviceError::NotSignedIn => Self::NotSignedIn,
+            DeviceError::NotRegistered => Self::NoDevice,
+            DeviceError::DeviceType { given } => Self::DeviceType { given },
+            DeviceError::ProjectFile { path } => Self::ProjectFile { path },
+            DeviceError::Http(error) => error.into(),
+            DeviceError::Build(error) => error.into(),
+            DeviceError::NotConnected(error) => error.into(),
+            DeviceError::Credentials(error) => error.into(),
+            DeviceError::Store(error) => error.into(),
+            DeviceError::Auth(error) => error.into(),
+            DeviceError::Server(error) => error.into(),
+            DeviceError::Read(error) => error.into(),
+            other => Self::Device(other),
+        }
+    }
+}
+
+#[cfg(feature = "demo")]
 impl From<SignInError> for CliError {
     fn from(error: SignInError) -> Self {
         TokenError::from(error).into()

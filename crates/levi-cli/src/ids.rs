@@ -44,13 +44,6 @@ fn encoded(kind: &str, parts: &[&str]) -> Vec<u8> {
     name
 }
 
-/// A random uuid (version 4).
-pub(crate) fn random_uuid(rng: &mut impl rand::Rng) -> String {
-    let mut bytes = [0; 16];
-    rng.fill_bytes(&mut bytes);
-    uuid_of(bytes, 4)
-}
-
 fn uuid_text(hash: &[u8]) -> String {
     let mut bytes = [0; 16];
     for (byte, from) in bytes.iter_mut().zip(hash) {

@@ -4,10 +4,8 @@
 mod args;
 mod connection;
 mod console;
-mod data_dir;
 #[cfg(feature = "demo")]
 mod demo;
-mod device;
 mod devices;
 mod doctor;
 mod error;
@@ -23,9 +21,12 @@ mod patience;
 mod pipeline;
 mod progress;
 mod pull;
+mod pull_follow;
 mod run;
 mod sequence_set;
+mod sessions;
 mod share;
+mod shell;
 mod status;
 mod sync;
 mod text;

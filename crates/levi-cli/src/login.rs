@@ -1,21 +1,28 @@
 //! `levi login` and `levi logout`.
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
-use std::sync::Arc;
 
 use clap::Args;
-use levi::transport::{HttpSignIn, Tokens, user_of_token};
-use levi::types::SecretString;
-use levi::{HttpOptions, RefreshingAuth};
+use levi::types::{CredentialName, SecretString};
+use levi::{Device, DeviceError, DeviceId, Tokens};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{DataArgs, ProjectArgs};
 use crate::connection;
 use crate::console::Console;
-use crate::data_dir::{self, DataDir, Project};
-use crate::device::{self, Description};
 use crate::error::CliError;
 use crate::exit::Exit;
+
+/// The words for a desktop: Levi's, then what projects with an enum of device types use.
+const DESKTOP: [&str; 2] = ["desktop", DESKTOP_OF_THIS_SYSTEM];
+
+const DESKTOP_OF_THIS_SYSTEM: &str = if cfg!(target_os = "macos") {
+    "macos-desktop"
+} else if cfg!(windows) {
+    "windows-desktop"
+} else {
+    "linux-desktop"
+};
 
 /// The most that is read from stdin, in bytes; tokens and passwords are shorter.
 const MAX_STDIN: u64 = 64 * 1024;
@@ -59,66 +66,45 @@ struct SignedIn<'a> {
 }
 
 pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, CliError> {
-    let path = data_dir::resolve(args.data.data_dir.as_deref());
-    let known = data_dir::project(&path)?;
-    let http = connection::address(&args.project, known.as_ref())?;
-    let sign_in = Arc::new(HttpSignIn::new(&http)?);
-    let auth = RefreshingAuth::new(sign_in, Arc::new(data_dir::CreatedOnSave(path.clone())));
-    let tokens = if args.tokens_stdin {
-        tokens_from_stdin()?
+    let device = Device::in_folder(args.data.folder(), connection::options(&args.project)?)?;
+    let user_id = if args.tokens_stdin {
+        device.adopt_tokens(tokens_from_stdin()?).await?
     } else {
         let email = email(&args)?;
         let password = password(&args)?;
-        auth.grant(&email, &password).await?
+        device.sign_in(&email, &password).await?
     };
-    if user_of_token(&tokens.access_token).is_some_and(|user| user != tokens.user_id) {
-        return Err(CliError::Usage("the access token is another user's than user_id says"));
-    }
-    if known.is_some_and(|known| known.user_id != tokens.user_id) {
-        // The outbox in this data directory holds the other user's messages.
-        return Err(CliError::OtherUser);
-    }
-    let data_dir = DataDir::open(path)?;
-    data_dir.save_project(&project(&http, &tokens))?;
-    let user_id = tokens.user_id.clone();
-    auth.adopt(tokens).await?;
     let name = args.device_name.unwrap_or_else(machine_name);
-    let description = Description { name: &name, device_type: args.device_type.as_deref() };
-    let device_id = device::register(&data_dir, &http, &auth, description).await?;
-    console.json(&SignedIn {
-        url: &http.api_url,
-        user_id: user_id.as_str(),
-        device_id: device_id.as_str(),
-    })?;
-    console.say(format!(
-        "signed in to {} as user {user_id}; this is device {device_id} ({name})",
-        http.api_url
-    ))?;
+    let device_id = register(&device, &name, args.device_type.as_deref()).await?;
+    let url = &device.http().api_url;
+    console.json(&SignedIn { url, user_id: user_id.as_str(), device_id: device_id.as_str() })?;
+    console.say(format!("signed in to {url} as user {user_id}; this is device {device_id} ({name})"))?;
+    console.say("next: `levi sync FILE` sends messages, `levi pull --follow` shows those of all devices")?;
     Ok(Exit::Done)
+}
+
+/// Registers the device as the kind that was given, or as a desktop, in the first word for it that the project takes.
+async fn register(device: &Device, name: &str, device_type: Option<&str>) -> Result<DeviceId, CliError> {
+    let words = device_type.as_ref().map_or(&DESKTOP[..], std::slice::from_ref);
+    let mut refused = CliError::NoDevice;
+    for word in words {
+        match device.register(name, word).await {
+            Err(error @ DeviceError::DeviceType { .. }) => refused = error.into(),
+            registered => return Ok(registered?),
+        }
+    }
+    Err(refused)
 }
 
 /// Deletes the stored tokens. Keys, sessions and outbox stay: pending messages are sent after the
 /// next sign-in.
 pub(crate) fn logout(args: &LogoutArgs, console: Console) -> Result<Exit, CliError> {
-    use levi::Credentials as _;
-    use levi::types::CredentialName;
-    let path = data_dir::resolve(args.data.data_dir.as_deref());
-    if data_dir::credentials_path(&path).exists() {
-        DataDir::open(path)?.credentials().remove(&CredentialName::SignIn)?;
-    }
+    args.data.folder().credentials().remove(&CredentialName::SignIn)?;
     console.json(&serde_json::json!({ "signed_in": false }))?;
     console.say(
         "signed out; keys, sessions and outbox stay, and sending continues after the next `levi login`",
     )?;
     Ok(Exit::Done)
-}
-
-fn project(http: &HttpOptions, tokens: &Tokens) -> Project {
-    Project {
-        url: http.api_url.clone(),
-        publishable_key: http.publishable_key.clone(),
-        user_id: tokens.user_id.clone(),
-    }
 }
 
 fn email(args: &LoginArgs) -> Result<String, CliError> {

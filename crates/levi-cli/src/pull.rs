@@ -12,6 +12,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
 use crate::notices::Notices;
+use crate::pull_follow::{self, Start};
 
 /// Messages per request; the server may return fewer.
 const PAGE: u32 = 1000;
@@ -34,6 +35,13 @@ pub(crate) struct PullArgs {
     /// Only messages after this sequence number.
     #[arg(long, value_name = "N", requires = "session")]
     after: Option<i64>,
+    /// Print what is new in all sessions as it comes, edits included, and go on until stopped. The next run
+    /// goes on where this one ended.
+    #[arg(long, conflicts_with_all = ["session", "after"])]
+    follow: bool,
+    /// Begin with the first message, not after what the last run printed.
+    #[arg(long, requires = "follow")]
+    from_start: bool,
 }
 
 /// One line of the output, in the form that `levi sync` reads.
@@ -46,7 +54,11 @@ struct Pulled<'a> {
 
 pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
-    let levi = connection.levi(connection.session_store()?, &Notices::new(console))?;
+    if args.follow {
+        let start = if args.from_start { Start::Beginning } else { Start::Stored };
+        return pull_follow::run(&connection, start, console).await;
+    }
+    let levi = connection.levi(&Notices::new(console))?;
     let reader = connection.reader(&levi)?;
     let mut pull = Pull { reader, console, unreadable: 0, failed: 0, unreachable: 0 };
     if let Some(session) = &args.session {
@@ -80,7 +92,7 @@ impl Pull {
     async fn every_session(&mut self) -> Result<usize, CliError> {
         let (mut after, mut gone_through) = (None, 0);
         loop {
-            let page = self.reader.sessions(after.as_ref(), SESSIONS).await?;
+            let page = self.reader.shared_sessions(after.as_ref(), SESSIONS).await?;
             let Some(cursor) = page.cursor else { return Ok(gone_through) };
             after = Some(cursor);
             gone_through += page.sessions.len();

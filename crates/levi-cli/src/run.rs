@@ -43,8 +43,9 @@ async fn perform(command: Command, console: Console) -> Result<Exit, CliError> {
         Command::Pull(args) => crate::pull::run(args, console).await,
         Command::Login(args) => crate::login::login(args, console).await,
         Command::Logout(args) => crate::login::logout(&args, console),
+        Command::Sessions(args) => crate::sessions::run(args, console).await,
         Command::Share(args) => crate::share::run(args, console).await,
-        Command::Status(args) => crate::status::run(&args, console),
+        Command::Status(args) => crate::status::run(&args, console).await,
         Command::Outbox(args) => crate::outbox::run(&args, console),
         Command::Init(args) => crate::devices::init(args, console).await,
         Command::Pair(args) => crate::devices::pair(args, console).await,
@@ -54,6 +55,8 @@ async fn perform(command: Command, console: Console) -> Result<Exit, CliError> {
         Command::Recover(args) => crate::devices::recover(args, console).await,
         Command::Recovery(args) => crate::devices::recovery(args, console).await,
         Command::Doctor(args) => crate::doctor::run(args, console).await,
+        Command::Completions(args) => crate::shell::completions(&args),
+        Command::Man(args) => crate::shell::man(&args),
     }
 }
 

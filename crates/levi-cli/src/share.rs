@@ -19,9 +19,12 @@ pub(crate) struct ShareArgs {
     project: ProjectArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// The other device's id, which `levi status` shows on that device.
-    #[arg(value_name = "DEVICE")]
-    device: String,
+    /// The other device: its name, or its id, which `levi status` shows on that device.
+    #[arg(value_name = "DEVICE", required_unless_present = "all")]
+    device: Option<String>,
+    /// Every other device that can receive secrets.
+    #[arg(long, conflicts_with = "device")]
+    all: bool,
 }
 
 /// What became of a device's sessions.
@@ -37,6 +40,13 @@ impl Shared {
     }
 }
 
+#[derive(Serialize)]
+struct SharedWith<'a> {
+    device_id: &'a str,
+    #[serde(flatten)]
+    shared: Shared,
+}
+
 /// Names each session that was not shared, and counts.
 pub(crate) fn report(console: Console, report: &BackfillReport) -> Shared {
     for (session, why) in &report.unreadable {
@@ -47,18 +57,44 @@ pub(crate) fn report(console: Console, report: &BackfillReport) -> Shared {
 }
 
 pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliError> {
-    let device = canonical_uuid(&args.device).ok_or(CliError::NotAUuid { what: "DEVICE" })?;
     let connection = Connection::open(&args.project, &args.data).await?;
-    let levi = connection.levi(connection.session_store()?, &Notices::new(console))?;
-    let service = levi.session_sync(connection.device_id.clone(), connection.data_dir.private_key()?)?;
-    let device = DeviceId::from(device);
-    let report = service.share_with_device(&device).await.map_err(|error| match error {
-        // About the other device: this one has an identity, or there would be no connection.
-        SyncError::NoDeviceIdentity => CliError::UnknownDevice { device: device.clone() },
-        other => other.into(),
-    })?;
-    let shared = self::report(console, &report);
-    console.json(&shared)?;
-    console.say(format!("{} shared with device {device}", plural(shared.shared, "session")))?;
-    Ok(shared.exit())
+    let devices = match args.device {
+        Some(device) => vec![one(&connection, device).await?],
+        None => every_other(&connection).await?,
+    };
+    let levi = connection.levi(&Notices::new(console))?;
+    let service = connection.device.session_sync(&levi)?;
+    let mut exit = Exit::Done;
+    for device in devices {
+        let report = service.share_with_device(&device).await.map_err(|error| match error {
+            // About the other device: this one has an identity, or there would be no connection.
+            SyncError::NoDeviceIdentity => CliError::UnknownDevice { device: device.clone() },
+            other => other.into(),
+        })?;
+        let shared = self::report(console, &report);
+        exit = exit.max(shared.exit());
+        console.json(&SharedWith { device_id: device.as_str(), shared })?;
+        console.say(format!("{} shared with device {device}", plural(shared.shared, "session")))?;
+    }
+    Ok(exit)
+}
+
+/// The device with this id or name.
+async fn one(connection: &Connection, device: String) -> Result<DeviceId, CliError> {
+    if let Some(id) = canonical_uuid(&device) {
+        return Ok(id.into());
+    }
+    let devices = connection.device.devices().await?;
+    let mut named = devices.into_iter().filter(|other| other.name == device && !other.is_this_device);
+    match (named.next(), named.next()) {
+        (Some(found), None) => Ok(found.id),
+        (Some(_), Some(_)) => Err(CliError::Usage("several devices have that name; give the id of one")),
+        (None, _) => Err(CliError::UnknownDeviceName { name: device }),
+    }
+}
+
+async fn every_other(connection: &Connection) -> Result<Vec<DeviceId>, CliError> {
+    let devices = connection.device.devices().await?.into_iter();
+    let others = devices.filter(|device| !device.is_this_device && device.receives_secrets);
+    Ok(others.map(|device| device.id).collect())
 }

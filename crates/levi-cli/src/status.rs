@@ -1,8 +1,11 @@
 //! `levi status`: what is pending, what is parked, and whether a process sends it.
 
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
+use levi::DeviceFolder;
 use levi::core::{Conditions, LANES_LOOKED_AT, PauseReason, SystemClock, Waiting, count_waiting};
 use levi::outbox::sqlite::Inspector;
 use levi::outbox::{Held, ListedRow, RowId, Totals};
@@ -10,8 +13,7 @@ use levi::types::Clock as _;
 use serde::Serialize;
 
 use crate::args::DataArgs;
-use crate::console::Console;
-use crate::data_dir::{self, DataDir};
+use crate::console::{Console, Format};
 use crate::devices::{Mode, StoredMode};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -21,10 +23,19 @@ use crate::text::{bytes, plural, seconds};
 /// How many rows are read to find reasons; a backlog has many rows and few reasons.
 const SAMPLE: usize = 1000;
 
+/// How often `--watch` looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Clears a terminal.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     data: DataArgs,
+    /// Show it again whenever it changes, until stopped.
+    #[arg(long)]
+    watch: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,8 +95,11 @@ struct ReasonCount {
     rows: u64,
 }
 
-pub(crate) fn run(args: &StatusArgs, console: Console) -> Result<Exit, CliError> {
-    let status = read(&data_dir::resolve(args.data.data_dir.as_deref()))?;
+pub(crate) async fn run(args: &StatusArgs, console: Console) -> Result<Exit, CliError> {
+    if args.watch {
+        return watch(&args.data.folder(), console).await;
+    }
+    let status = read(&args.data.folder())?;
     console.json(&status)?;
     for line in lines(&status) {
         console.say(line)?;
@@ -100,26 +114,40 @@ pub(crate) fn run(args: &StatusArgs, console: Console) -> Result<Exit, CliError>
     })
 }
 
-fn read(path: &Path) -> Result<Status, CliError> {
-    let project = data_dir::project(path)?;
-    let (mut signed_in, mut sign_in_wait, mut device_id) = (false, None, None);
-    if data_dir::credentials_path(path).exists() {
-        let data_dir = DataDir::open(path.to_owned())?;
-        signed_in = data_dir.has_sign_in()?;
-        sign_in_wait = data_dir.sign_in_wait()?;
-        device_id = data_dir.device_id()?.map(|id| id.to_string());
+/// Looks once a second. On a terminal each look replaces the last one; elsewhere only what changed is printed.
+async fn watch(folder: &DeviceFolder, console: Console) -> Result<Exit, CliError> {
+    let clears = console.format == Format::Text && io::stdout().is_terminal();
+    let mut shown = Vec::new();
+    loop {
+        let status = read(folder)?;
+        let lines = lines(&status);
+        if lines != shown {
+            if clears {
+                console.say(format!("{CLEAR}{}", lines.join("\n")))?;
+            } else {
+                console.json(&status)?;
+                console.say(lines.join("\n"))?;
+            }
+            shown = lines;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
-    let outbox = data_dir::outbox_path(path);
+}
+
+fn read(folder: &DeviceFolder) -> Result<Status, CliError> {
+    let (project, signed_in) = (folder.project()?, folder.has_sign_in()?);
+    let outbox = folder.outbox_path();
     let device_list =
-        project.as_ref().map(|project| StoredMode::read(path, &project.user_id)).transpose()?.flatten();
+        project.as_ref().map(|project| StoredMode::read(folder, &project.user_id)).transpose()?.flatten();
     Ok(Status {
-        data_dir: path.display().to_string(),
+        data_dir: folder.path().display().to_string(),
         user_id: project.as_ref().map(|project| project.user_id.to_string()),
         project: project.map(|project| project.url),
         signed_in,
-        sign_in_wait: sign_in_wait
+        sign_in_wait: folder
+            .sign_in_wait()?
             .map(|wait| SignInWait { code: wait.code, next_try_in_seconds: wait.left.as_secs_f64() }),
-        device_id,
+        device_id: folder.device_id()?.map(|id| id.to_string()),
         device_list,
         daemon_running: owner::is_owned(&outbox),
         outbox: outbox.exists().then(|| read_outbox(&outbox, signed_in)).transpose()?,

@@ -42,6 +42,13 @@ pub use error::{EnqueueError, StartError, SyncedError};
 pub use levi_transport::SystemClock;
 pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, SessionsPage, UnreadableMessage};
 pub use reads::OnReadRetry;
+#[doc(hidden)]
+pub use reader::Timer;
+pub use reader::{
+    Access, Arrival, BadCursor, Change, ChangeCursor, ChangePage, DeviceSummary, Follow, FollowStatus,
+    MessageError, Notifier, Pace, Page, PulledMessage, ReadError, Reader, SessionSummary, SessionsPage,
+    SharedSessions, UnreadableMessage, UnreadableSession,
+};
 pub use secrets_cache::SecretsCache;
 pub use server::{DeviceTrust, last_sequence_number};
 pub use session_sync::{BackfillReport, Distribution, NewSession, SessionSyncService};

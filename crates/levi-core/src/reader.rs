@@ -1,11 +1,18 @@
 //! The receiving device: fetch the envelope, open it, pull messages after a cursor in order, decrypt. A row
 //! that cannot be read is named with the reason, and the next one is read all the same.
 
+mod changes;
+mod cursor;
+mod cursor_text;
 mod epochs;
+mod follow;
 mod keyring;
+mod listing;
 mod open_row;
+mod pace;
+mod waiting;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use levi_crypto::envelope::{DevicePrivateKey, EnvelopeError};
@@ -13,11 +20,21 @@ use levi_crypto::message_v2::{Epoch, WireNonceError};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
 use levi_outbox::backoff::Backoff;
 use levi_transport::rows::{MessageRow, NotBase64};
-use levi_transport::{ApiError, Supabase};
+use levi_transport::{ApiError, Supabase, Verdict};
 use levi_types::{Auth, AuthError, AuthSession, DeviceId, NotAUuid, SessionId, SessionStore, UserId};
+use tokio::sync::watch;
 
+pub use self::changes::{Arrival, Change, ChangePage};
+pub use self::cursor::ChangeCursor;
+pub use self::cursor_text::BadCursor;
+pub use self::follow::{Follow, FollowStatus, Notifier, Timer};
 use self::keyring::Keyring;
+pub use self::listing::{
+    Access, DeviceSummary, SessionSummary, SessionsPage, SharedSessions, UnreadableSession,
+};
 use self::open_row::{asks_for_list, open};
+pub use self::pace::Pace;
+use self::waiting::Waiting;
 use crate::device_list::SignedDeviceList;
 use crate::opening::Opening;
 use crate::reads::{OnReadRetry, Reads, Retries};
@@ -35,15 +52,20 @@ const MOST_UNREADABLE: usize = 100_000;
 /// session that this device has: the daemon's own, those that it opened before, and, once a row does not open, the
 /// one in the session's present envelope.
 ///
-/// # What a reader cannot know
-/// It sees what is past its cursor. A row that is put back by hand below the cursor, one that is edited there, and a
-/// message that was enqueued with a lower number than one that was sent before are not seen. Pull from the beginning
-/// to see them. A server that hides the last rows of a session cannot be told from one that never had them.
+/// # Two ways to read
+/// [`changes`](Self::changes) and [`follow`](Self::follow) read what changed in all sessions, edits and late messages
+/// included. [`pull`](Self::pull) reads one session by sequence number, and sees what is past its cursor: a row that is
+/// put back by hand below the cursor, one that is edited there, and a message with a lower number than one that was sent
+/// before are not seen. A server that hides the last rows cannot be told from one that never had them.
 pub struct Reader {
     server: Server,
     opening: Opening,
     retries: Retries,
     user: OnceLock<UserId>,
+    /// The sessions whose keys the change feed waits for.
+    waiting: Mutex<Waiting>,
+    /// Wakes the followers.
+    network: watch::Sender<()>,
 }
 
 /// One message that could be read.
@@ -134,16 +156,6 @@ pub struct Page {
     pub cursor: Option<i64>,
 }
 
-/// Some sessions, ordered by id.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct SessionsPage {
-    /// Sessions that have an envelope for this device.
-    pub sessions: Vec<SessionId>,
-    /// Ask for the next page after this. `None`: there was nothing past the cursor.
-    pub cursor: Option<SessionId>,
-}
-
 /// Why a session cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -185,6 +197,20 @@ pub enum ReadError {
     /// The envelope cannot be opened: another sender, recipient or session, or altered.
     #[error("the session's secret cannot be opened: {0}")]
     Envelope(#[from] EnvelopeError),
+    /// The table of messages lacks the columns of the change feed.
+    #[error(
+        "the project's table of messages has no change feed; apply the migration 20260102000000_change_feed.sql, \
+         as in docs/supabase.md: {0}"
+    )]
+    NoChangeFeed(ApiError),
+    /// A cursor counts the changes of one user.
+    #[error("the cursor is user {cursor}'s, and this reader is user {user}'s; read from the beginning")]
+    OtherUsersCursor {
+        /// Whose changes the cursor counts.
+        cursor: UserId,
+        /// For whom this reader reads.
+        user: UserId,
+    },
 }
 
 impl From<RequestError> for ReadError {
@@ -203,6 +229,23 @@ impl ReadError {
             Self::Supabase(error) => error.retry_after,
             Self::Auth(error) => error.retry_after(),
             _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody changing something in the project: the network, the
+    /// server or the sign-in is not there now.
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Supabase(error) => matches!(
+                error.verdict,
+                Verdict::Unreachable
+                    | Verdict::Busy
+                    | Verdict::SignedOut
+                    | Verdict::ProjectUnavailable
+                    | Verdict::Unexpected
+            ),
+            Self::Auth(error) => !matches!(error, AuthError::OtherUser { .. }),
+            _ => false,
         }
     }
 }
@@ -226,6 +269,8 @@ impl Reader {
             server,
             opening: Opening { device, cache: secrets_cache, store: None, device_list: None },
             retries: Retries::default(),
+            waiting: Mutex::default(),
+            network: watch::Sender::default(),
             user: user.map(OnceLock::from).unwrap_or_default(),
         }
     }
@@ -290,22 +335,6 @@ impl Reader {
         self.keyring(&auth, session).fetch(&reads).await
     }
 
-    /// At most `limit` sessions past `after` that this device has an envelope for.
-    ///
-    /// # Errors
-    /// [`ReadError`]
-    pub async fn sessions(&self, after: Option<&SessionId>, limit: u32) -> Result<SessionsPage, ReadError> {
-        let auth = self.session().await?;
-        let reads = self.server.reads(&auth, self.retries);
-        let page = reads.sessions_of(&self.opening.device.id, after, limit).await?;
-        // The envelope of a row that cannot be read is named when its session is.
-        let session = |row: Result<_, _>| match row {
-            Ok(levi_transport::rows::SecretRow { session_id, .. }) => session_id,
-            Err(levi_transport::PassedOver { key, .. }) => key,
-        };
-        Ok(SessionsPage { sessions: page.rows.into_iter().map(session).collect(), cursor: page.cursor })
-    }
-
     /// At most `limit` messages past `after` (from the beginning, for `None`) that can be read, in order, and the rows
     /// between them that cannot.
     ///
@@ -336,7 +365,7 @@ impl Reader {
         }
     }
 
-    /// Opens rows. One that no secret opens is tried again with the session's present one, fetched once more.
+    /// Opens rows.
     async fn read(
         &self,
         reads: &Reads<'_>,
@@ -354,17 +383,10 @@ impl Reader {
                     continue;
                 }
             };
-            let mut read = open(keyring, session, &row);
-            if read.as_ref().is_err_and(asks_for_list) && keyring.look(reads).await? {
-                read = open(keyring, session, &row);
-            }
-            while matches!(read, Err(MessageError::Open(OpenError::Forged))) && keyring.more(reads).await? {
-                read = open(keyring, session, &row);
-            }
             let sequence_number = row.sequence_number;
-            messages.push(match read {
+            messages.push(match open_row(reads, keyring, session, &row).await? {
                 Ok(content) => Ok(PulledMessage { sequence_number, content }),
-                Err(error) => Err(UnreadableMessage { sequence_number, error: keyring.explain(error) }),
+                Err(error) => Err(UnreadableMessage { sequence_number, error }),
             });
         }
         Ok(messages)
@@ -404,4 +426,22 @@ fn to_last_readable(read: &mut Vec<Result<PulledMessage, UnreadableMessage>>) ->
     read.truncate(last + 1);
     let last = read.last()?.as_ref().ok()?;
     Some(last.sequence_number)
+}
+
+/// Opens a row. One of an epoch that is not known here is tried again once the device list was looked at, and one that no
+/// secret opens with the session's present one, fetched once more.
+async fn open_row(
+    reads: &Reads<'_>,
+    keyring: &mut Keyring<'_>,
+    session: &SessionId,
+    row: &MessageRow,
+) -> Result<Result<String, MessageError>, ReadError> {
+    let mut read = open(keyring, session, row);
+    if read.as_ref().is_err_and(asks_for_list) && keyring.look(reads).await? {
+        read = open(keyring, session, row);
+    }
+    while matches!(read, Err(MessageError::Open(OpenError::Forged))) && keyring.more(reads).await? {
+        read = open(keyring, session, row);
+    }
+    Ok(read.map_err(|error| keyring.explain(error)))
 }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use levi_outbox::backoff::Backoff;
 use levi_transport::rows::{DeviceRow, MessageRow, SecretRow, SessionOwner, decode_rows};
 use levi_transport::{
-    ApiError, DevicesOf, MessagesOf, PageSource, PassedOver, RowsPage, SecretsFor, Select, SharedPageSize,
-    Verdict, next_page, read_all, read_one,
+    ApiError, DevicesOf, MessagesOf, PageSource, PagedQuery, PassedOver, RowsPage, SecretsFor, Select,
+    SharedPageSize, Verdict, next_page, read_all, read_one,
 };
 use levi_types::{AccessToken, AuthError, AuthSession, DeviceId, SessionId};
 use rand::rand_core::TryRng as _;
@@ -56,6 +56,8 @@ pub(crate) struct PageSizes {
     pub(crate) messages: SharedPageSize,
     pub(crate) secrets: SharedPageSize,
     pub(crate) devices: SharedPageSize,
+    pub(crate) sessions: SharedPageSize,
+    pub(crate) repositories: SharedPageSize,
 }
 
 impl Default for PageSizes {
@@ -64,6 +66,8 @@ impl Default for PageSizes {
             messages: SharedPageSize::new(1000),
             secrets: SharedPageSize::new(200),
             devices: SharedPageSize::new(1000),
+            sessions: SharedPageSize::new(1000),
+            repositories: SharedPageSize::new(1000),
         }
     }
 }
@@ -99,8 +103,7 @@ impl<'a> Reads<'a> {
         &self,
     ) -> Result<Vec<Result<DeviceRow, PassedOver<DeviceId>>>, RequestError> {
         let user = self.auth().user_id.clone();
-        let read = read_all(self, &DevicesOf(&user), &self.server.sizes.devices, MOST_DEVICES).await;
-        read.map_err(|error| self.named(error))
+        self.all(&DevicesOf(&user), &self.server.sizes.devices, MOST_DEVICES).await
     }
 
     /// One device, active or not.
@@ -132,8 +135,7 @@ impl<'a> Reads<'a> {
         after: Option<&SessionId>,
         limit: u32,
     ) -> Result<RowsPage<SecretRow, SessionId>, RequestError> {
-        let read = next_page(self, &SecretsFor(device), after, limit, &self.server.sizes.secrets).await;
-        read.map_err(|error| self.named(error))
+        self.page(&SecretsFor(device), after, limit, &self.server.sizes.secrets).await
     }
 
     /// At most `limit` messages past `after`.
@@ -143,12 +145,36 @@ impl<'a> Reads<'a> {
         after: Option<i64>,
         limit: u32,
     ) -> Result<RowsPage<MessageRow, i64>, RequestError> {
-        let sizes = &self.server.sizes.messages;
-        let read = next_page(self, &MessagesOf(session), after.as_ref(), limit, sizes).await;
-        read.map_err(|error| self.named(error))
+        self.page(&MessagesOf(session), after.as_ref(), limit, &self.server.sizes.messages).await
     }
 
-    async fn read_one(&self, select: Select) -> Result<Vec<u8>, RequestError> {
+    /// At most `limit` rows of `query` past `after`.
+    pub(crate) async fn page<Q: PagedQuery>(
+        &self,
+        query: &Q,
+        after: Option<&Q::Key>,
+        limit: u32,
+        size: &SharedPageSize,
+    ) -> Result<RowsPage<Q::Row, Q::Key>, RequestError> {
+        next_page(self, query, after, limit, size).await.map_err(|error| self.named(error))
+    }
+
+    /// Every row of `query`, at most `most`.
+    pub(crate) async fn all<Q: PagedQuery>(
+        &self,
+        query: &Q,
+        size: &SharedPageSize,
+        most: usize,
+    ) -> Result<Vec<Result<Q::Row, PassedOver<Q::Key>>>, RequestError> {
+        read_all(self, query, size, most).await.map_err(|error| self.named(error))
+    }
+
+    /// The sizes of pages that worked.
+    pub(crate) const fn sizes(&self) -> &PageSizes {
+        &self.server.sizes
+    }
+
+    pub(crate) async fn read_one(&self, select: Select) -> Result<Vec<u8>, RequestError> {
         read_one(self, select).await.map_err(|error| self.named(error))
     }
 
@@ -223,7 +249,7 @@ impl PageSource for Reads<'_> {
 }
 
 /// A number from 0 up to but not including 1; 0 where the system has no randomness, because it is only jitter.
-fn draw() -> f64 {
+pub(crate) fn draw() -> f64 {
     let bits = SysRng.try_next_u32().unwrap_or_default();
     f64::from(bits) / (f64::from(u32::MAX) + 1.0)
 }

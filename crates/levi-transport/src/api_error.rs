@@ -80,6 +80,11 @@ impl ApiError {
         self.code == "23505"
     }
 
+    /// Whether the table lacks a column that the request names (42703).
+    pub fn is_missing_column(&self) -> bool {
+        self.code == "42703"
+    }
+
     /// Sets the wait that the server asked for.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {

@@ -5,6 +5,7 @@ mod api_error;
 mod auth;
 mod classify;
 mod clock;
+mod feed_query;
 #[cfg(feature = "http")]
 mod http;
 mod json;
@@ -24,8 +25,9 @@ pub use clock::SystemClock;
 #[cfg(feature = "http")]
 pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};
 pub use paging::{
-    BadPage, DeviceListOf, DevicesOf, MessagesOf, PageSize, PageSource, PagedQuery, PassedOver, RowsPage,
-    SecretsFor, SharedPageSize, check_page, next_page, read_all, read_one,
+    AllDevicesOf, BadPage, ChangesOf, ChangesOfSession, DeviceListOf, DevicesOf, MessagesOf, PageSize, PageSource,
+    PagedQuery, PassedOver, RepositoriesAmong, RowsPage, SecretsAmong, SecretsFor, SessionsOf,
+    SharedPageSize, check_page, next_page, read_all, read_one,
 };
 #[cfg(feature = "mock")]
 pub use sign_in::MockSignIn;

@@ -185,21 +185,21 @@ impl Update {
     }
 }
 
-struct Query {
+pub(crate) struct Query {
     table: Table,
     text: String,
 }
 
 impl Query {
-    const fn of(table: Table) -> Self {
+    pub(crate) const fn of(table: Table) -> Self {
         Self { table, text: String::new() }
     }
 
-    fn eq(self, column: &str, value: &str) -> Self {
+    pub(crate) fn eq(self, column: &str, value: &str) -> Self {
         self.filter(column, "eq", value)
     }
 
-    fn filter(mut self, column: &str, operator: &str, value: &str) -> Self {
+    pub(crate) fn filter(mut self, column: &str, operator: &str, value: &str) -> Self {
         self.text.push('&');
         self.text.push_str(column);
         self.text.push('=');
@@ -209,8 +209,20 @@ impl Query {
         self
     }
 
+    /// One of `ids`, which are bound to be few: they are in the request's address.
+    pub(crate) fn one_of<'a>(self, column: &str, ids: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut list = String::new();
+        for id in ids {
+            if !list.is_empty() {
+                list.push(',');
+            }
+            percent_encode(&mut list, id);
+        }
+        self.raw(&format!("&{column}=in.({list})"))
+    }
+
     /// At most `limit` rows past `after`, in the order of the unique column `key`.
-    fn page(self, key: &str, after: Option<&str>, limit: u32) -> Self {
+    pub(crate) fn page(self, key: &str, after: Option<&str>, limit: u32) -> Self {
         let query = match after {
             Some(after) => self.filter(key, "gt", after),
             None => self,
@@ -218,17 +230,17 @@ impl Query {
         query.raw(&format!("&order={key}&limit={limit}"))
     }
 
-    fn raw(mut self, parameters: &str) -> Self {
+    pub(crate) fn raw(mut self, parameters: &str) -> Self {
         self.text.push_str(parameters);
         self
     }
 
-    fn all_columns(self) -> Select {
+    pub(crate) fn all_columns(self) -> Select {
         let columns = self.table.columns();
         self.columns(columns)
     }
 
-    fn columns(self, columns: &str) -> Select {
+    pub(crate) fn columns(self, columns: &str) -> Select {
         Select { table: self.table, query: format!("select={columns}{}", self.text) }
     }
 }

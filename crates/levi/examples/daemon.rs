@@ -1,110 +1,102 @@
-//! A daemon in one file: two devices of one user, one writes, the other reads. The server is a fake Supabase in this
+//! A daemon in one file: two devices of one user, one writes, the other follows. The server is a fake Supabase in this
 //! process; for a real project exchange address and key, and take out what makes the user.
 
 use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use levi::transport::Supabase;
-use levi::transport::rows::upsert_of;
 use levi::{
-    CodingSession, DeviceId, DevicePrivateKey, DeviceRow, FileCredentials, HttpOptions, HttpSupabase, Levi,
-    LeviConfig, MessageSyncRequest, RefreshingAuth, Repository, SessionId, SessionSecret, SqliteSessionStore,
-    database_key, device_private_key,
+    Arrival, CodingSession, Device, DeviceOptions, LeviConfig, MessageSyncRequest, Repository, SessionSecret,
+    random_uuid,
 };
 use levi_testkit::supabase::FakeSupabase;
 
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "a long password";
-const SESSION: &str = "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a03";
+const MESSAGES: i64 = 120;
 
-struct Device {
-    id: DeviceId,
-    key: DevicePrivateKey,
-    store: Arc<SqliteSessionStore>,
-    levi: Levi,
+/// Signs in and registers the device. Tokens, keys, sessions and outbox are in `folder`.
+async fn device(server: &FakeSupabase, folder: &Path, name: &str) -> Result<Device, Box<dyn Error>> {
+    let options = DeviceOptions::new(server.url(), server.publishable_key());
+    let device = Device::open(folder.join(name), options)?;
+    device.sign_in(EMAIL, &PASSWORD.into()).await?;
+    device.register(name, "desktop").await?;
+    Ok(device)
 }
 
-/// Signs in, registers the device, and builds its Levi. Keys and tokens lie in `folder`.
-async fn device(server: &FakeSupabase, folder: &Path, id: &str) -> Result<Device, Box<dyn Error>> {
-    let credentials = Arc::new(FileCredentials::open(folder.join("credentials"))?);
-    let database_key = database_key(&*credentials, &mut rand::rng())?;
-    let key = device_private_key(&*credentials, &mut rand::rng())?;
-    let store = Arc::new(SqliteSessionStore::open(folder.join("store.sqlite"), database_key.clone())?);
+/// The first device: a session, and its messages.
+async fn write(laptop: &Device) -> Result<(), Box<dyn Error>> {
+    // After every start: what an earlier run left behind is done with it.
+    let levi = laptop.levi(LeviConfig::default())?;
+    levi.start()?;
+    let sync = laptop.session_sync(&levi)?;
 
-    let http = HttpOptions::new(server.url(), server.publishable_key());
-    let supabase = HttpSupabase::new(&http)?;
-    let auth = RefreshingAuth::new(Arc::new(supabase.sign_in()), credentials.clone());
-    let signed_in = auth.sign_in(EMAIL, &PASSWORD.into()).await?;
-
-    let row = DeviceRow {
-        public_key: Some(key.public_key().to_base64()),
-        ..DeviceRow::new(DeviceId::from(id), signed_in.user_id, "a device", "desktop")
+    // First the daemon's own record, then the server's.
+    let repository = Repository::new(random_uuid(), "levi", "/src/levi");
+    let session = CodingSession {
+        title: Some("an example".into()),
+        ..CodingSession::new(random_uuid(), repository.id.clone())
     };
-    supabase.upsert(&signed_in.access_token, upsert_of(&[row])).await?;
-    let config = LeviConfig { data_dir: Some(folder.into()), ..LeviConfig::default() };
-    let builder = Levi::builder(http, store.clone()).config(config).database_key(database_key);
-    Ok(Device { id: id.into(), key, store, levi: builder.credentials(credentials).build()? })
+    let secret = SessionSecret::generate(&mut rand::rng());
+    let store = laptop.session_store()?;
+    store.save_repository(&repository)?;
+    store.save_session(&session)?;
+    store.save_secret(&session.id, &secret)?;
+    let report = sync.sync_new_session(&session.id, &repository.id, &secret).await?;
+    println!("the session is on the server: {}", report.is_done());
+
+    for sequence_number in 1..=MESSAGES {
+        let request = MessageSyncRequest {
+            message_id: format!("message-{sequence_number}").as_str().into(),
+            session_id: session.id.clone(),
+            sequence_number,
+            content: format!("message number {sequence_number}"),
+        };
+        levi.enqueue_durable(request).await?;
+    }
+    levi.shutdown(Duration::from_secs(5)).await;
+    Ok(())
+}
+
+/// The second device: prints what comes until it has seen everything, and says how much it read.
+async fn follow(phone: &Device) -> Result<usize, Box<dyn Error>> {
+    let reader = phone.reader()?;
+    let mut follow = reader.follow(phone.folder().load_cursor("example")?);
+    let mut read = 0;
+    loop {
+        let page = follow.next().await?;
+        for change in &page.changes {
+            let mark = if change.arrival == Arrival::Edited { " (edited)" } else { "" };
+            match &change.content {
+                Ok(content) => {
+                    read += 1;
+                    println!("{:>4}  {content}{mark}", change.sequence_number);
+                }
+                Err(why) => println!("{:>4}  {why}", change.sequence_number),
+            }
+        }
+        // Only now: what was not done with is delivered again after a crash.
+        phone.folder().save_cursor("example", &page.cursor)?;
+        if page.changes.iter().any(|change| change.sequence_number == MESSAGES) {
+            return Ok(read);
+        }
+    }
 }
 
 /// The whole of it. Says how many messages the second device read.
 pub async fn run() -> Result<usize, Box<dyn Error>> {
     let server = FakeSupabase::start()?;
     server.add_user(EMAIL, PASSWORD)?;
-    let (laptop, phone) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let laptop = device(&server, laptop.path(), "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a02").await?;
-    let phone = device(&server, phone.path(), "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a12").await?;
-
-    // After every start: what an earlier run left behind is done with it.
-    laptop.levi.start()?;
-    let sync = laptop.levi.session_sync(laptop.id, laptop.key)?;
-
-    // First the daemon's own record, then the server's.
-    let repository = Repository::new("8f14e45f-ceea-467f-a8d5-2f0c1c1d6a01", "levi", "/src/levi");
-    let session = CodingSession {
-        title: Some("an example".into()),
-        ..CodingSession::new(SESSION, repository.id.clone())
-    };
-    let secret = SessionSecret::generate(&mut rand::rng());
-    laptop.store.save_repository(&repository)?;
-    laptop.store.save_session(&session)?;
-    laptop.store.save_secret(&session.id, &secret)?;
-    let report = sync.sync_new_session(&session.id, &repository.id, &secret).await?;
-    println!("the session is on the server: {}", report.is_done());
-
-    for sequence_number in 1..=120 {
-        let receipt = laptop
-            .levi
-            .enqueue_durable(MessageSyncRequest {
-                message_id: format!("message-{sequence_number}").as_str().into(),
-                session_id: session.id.clone(),
-                sequence_number,
-                content: format!("message number {sequence_number}"),
-            })
-            .await?;
-        if sequence_number == 120 {
-            laptop.levi.synced(&receipt).await?;
-        }
+    let folders = tempfile::tempdir()?;
+    let laptop = device(&server, folders.path(), "laptop").await?;
+    let phone = device(&server, folders.path(), "phone").await?;
+    let (written, read) = tokio::join!(write(&laptop), follow(&phone));
+    written?;
+    for session in phone.sessions().await? {
+        let session = session?;
+        println!("{} {:?} {:?}", session.id, session.title, session.access);
     }
-    laptop.levi.shutdown(Duration::from_secs(5)).await;
-
-    let reader = phone.levi.reader(phone.id, phone.key)?;
-    let (session_id, mut after, mut read) = (SessionId::from(SESSION), None, 0);
-    loop {
-        let page = reader.pull(&session_id, after, 50).await?;
-        for message in page.messages {
-            match message {
-                Ok(message) => {
-                    read += 1;
-                    println!("{:>4}  {}", message.sequence_number, message.content);
-                }
-                Err(unreadable) => println!("{:>4}  {}", unreadable.sequence_number, unreadable.error),
-            }
-        }
-        let Some(cursor) = page.cursor else { return Ok(read) };
-        after = Some(cursor);
-    }
+    read
 }
 
 #[allow(dead_code, reason = "a test runs `run` by itself")]

@@ -49,6 +49,7 @@ pub struct LeviBuilder {
     trust: Option<DeviceTrust>,
     on_read_retry: Option<OnReadRetry>,
     device: Option<ListedDevice>,
+    shared_list: Option<SignedDeviceList>,
 }
 
 /// This device, for its user's signed list.
@@ -75,6 +76,7 @@ impl LeviBuilder {
             clock: Arc::new(SystemClock::new()),
             trust: None,
             device: None,
+            shared_list: None,
             on_read_retry: None,
         }
     }
@@ -164,6 +166,14 @@ impl LeviBuilder {
         self
     }
 
+    /// As [`device_list`](Self::device_list), with a list that others use too. It must have this builder's
+    /// [`secrets_cache`](Self::secrets_cache).
+    #[must_use]
+    pub fn shared_device_list(mut self, list: SignedDeviceList) -> Self {
+        self.shared_list = Some(list);
+        self
+    }
+
     /// Clocks other than the machine's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -240,7 +250,7 @@ impl LeviBuilder {
             Ok(Opened { outbox: store, recovered, supabase, auth })
         };
         let backoff = self.config.backoff();
-        let device_list = self.device.map(|ListedDevice { id, keys, store }| {
+        let own_list = self.device.map(|ListedDevice { id, keys, store }| {
             SignedDeviceList::new(DeviceListParts {
                 device_id: id,
                 keys,
@@ -249,6 +259,7 @@ impl LeviBuilder {
                 cache: self.cache.clone(),
             })
         });
+        let device_list = self.shared_list.or(own_list);
         let worker = Worker::new(WorkerParts {
             config: self.config,
             open: Box::new(open),

@@ -2,18 +2,25 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+#[cfg(feature = "sqlite")]
+mod device;
 mod levi;
 mod outbox_choice;
+mod uuid;
 #[cfg(feature = "sqlite")]
 mod wake_up;
 
 pub use builder::{BuildError, LeviBuilder};
+#[cfg(feature = "sqlite")]
+pub use device::{Device, DeviceError, DeviceFolder, DeviceOptions, Project};
 pub use levi::{Levi, NotConnected};
+pub use uuid::random_uuid;
 
 pub use levi_core::{
-    BackfillReport, DeviceListProblem, DeviceListState, EnqueueError, Flush, LeviConfig, MessageSyncer,
-    NewSession, Page, PauseReason, PulledMessage, ReadError, Reader, Receipt, SecretsCache,
-    SessionSyncService, ShutdownReport, SignedDeviceList, StartError, Status, Step, SyncError, SyncedError,
+    Access, Arrival, BackfillReport, Change, ChangeCursor, ChangePage, DeviceListProblem, DeviceListState, DeviceSummary, EnqueueError, Flush,
+    Follow, LeviConfig, MessageSyncer, NewSession, Notifier, Pace, Page, PauseReason, PulledMessage,
+    ReadError, Reader, Receipt, SecretsCache, SessionSummary, SessionSyncService, ShutdownReport, SignedDeviceList, StartError,
+    Status, Step, SyncError, SyncedError,
 };
 pub use levi_crypto::SessionSecret;
 pub use levi_crypto::at_rest::DatabaseKey;
@@ -22,7 +29,7 @@ pub use levi_crypto::envelope::DevicePrivateKey;
 pub use levi_store::SqliteSessionStore;
 pub use levi_store::{FileCredentials, database_key, device_private_key, member_keys};
 pub use levi_transport::rows::DeviceRow;
-pub use levi_transport::{HttpOptions, HttpSupabase, RefreshingAuth};
+pub use levi_transport::{HttpOptions, HttpSupabase, RefreshingAuth, Tokens};
 pub use levi_types::{
     AccessToken, Auth, CodingSession, Credentials, DeviceId, DeviceListStore, MessageId, MessageSyncRequest,
     Repository, RepositoryId, SessionId, SessionStatus, SessionStore, SyncContext, UserId,

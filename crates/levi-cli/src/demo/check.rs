@@ -48,7 +48,7 @@ pub(crate) async fn check(
     let messages = sent.expected.messages;
     let sessions = sent.expected.sorted();
     for (number, device) in devices.readers().iter().enumerate() {
-        let reader = device.reader(environment)?;
+        let reader = device.reader()?;
         // Only the traffic of the fake server is scanned. Of another one, the stored rows are.
         let mut rows = match environment.server.fake() {
             None if number == 0 => Some(StoredRows::of(environment, device)?),

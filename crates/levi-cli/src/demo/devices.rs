@@ -1,23 +1,15 @@
 //! The user's devices: the first one writes, the others read.
 
-use std::sync::Arc;
-
-use levi::transport::HttpSignIn;
-use levi::{DeviceId, Reader, RefreshingAuth};
+use levi::{DeviceOptions, Reader, RefreshingAuth};
 use tempfile::TempDir;
 
 use super::environment::Environment;
-use crate::data_dir::DataDir;
-use crate::device::{self, Description};
 use crate::error::CliError;
 use crate::ids::stable_uuid;
 
-const DESCRIPTIONS: [Description<'static>; 4] = [
-    Description { name: "laptop", device_type: Some("desktop") },
-    Description { name: "phone", device_type: Some("mobile") },
-    Description { name: "tablet", device_type: Some("tablet") },
-    Description { name: "desk", device_type: Some("desktop") },
-];
+/// Names and kinds.
+const DESCRIPTIONS: [(&str, &str); 4] =
+    [("laptop", "desktop"), ("phone", "mobile"), ("tablet", "tablet"), ("desk", "desktop")];
 
 pub(crate) struct Devices {
     all: Vec<Device>,
@@ -26,9 +18,7 @@ pub(crate) struct Devices {
 }
 
 pub(crate) struct Device {
-    pub(crate) id: DeviceId,
-    pub(crate) data_dir: DataDir,
-    pub(crate) auth: RefreshingAuth,
+    pub(crate) levi: levi::Device,
 }
 
 impl Devices {
@@ -39,14 +29,19 @@ impl Devices {
             .map_err(|source| CliError::System { what: "create a temporary directory", source })?;
         let http = &environment.http;
         let mut all = Vec::with_capacity(usize::from(count));
-        for (number, description) in (0..count).zip(DESCRIPTIONS.iter().cycle()) {
-            let data_dir = DataDir::open(directory.path().join(format!("device-{number}")))?;
-            let auth = RefreshingAuth::new(Arc::new(HttpSignIn::new(http)?), data_dir.credentials());
-            auth.sign_in(&environment.email, &environment.password).await?;
+        for (number, (name, device_type)) in (0..count).zip(DESCRIPTIONS.iter().cycle()) {
+            let path = directory.path().join(format!("device-{number}"));
+            let options = DeviceOptions {
+                more_roots: http.more_roots.clone(),
+                headers: http.headers.clone(),
+                ..DeviceOptions::new(&*http.api_url, &*http.publishable_key)
+            };
+            let levi = levi::Device::open(path, options)?;
+            levi.sign_in(&environment.email, &environment.password).await?;
             let id = stable_uuid("demo-device", &[&seed.to_string(), &number.to_string()]);
-            data_dir.save_device_id(&id.into())?;
-            let id = device::register(&data_dir, http, &auth, *description).await?;
-            all.push(Device { id, data_dir, auth });
+            levi.folder().save_device_id(&id.into())?;
+            levi.register(name, device_type).await?;
+            all.push(Device { levi });
         }
         Ok(Self { all, _directory: directory })
     }
@@ -61,9 +56,11 @@ impl Devices {
 }
 
 impl Device {
-    pub(crate) fn reader(&self, environment: &Environment) -> Result<Reader, CliError> {
-        let store = Arc::new(self.data_dir.session_store()?);
-        let levi = self.data_dir.levi(&environment.http, store)?.build()?;
-        Ok(levi.reader(self.id.clone(), self.data_dir.private_key()?)?)
+    pub(crate) fn auth(&self) -> &RefreshingAuth {
+        self.levi.auth()
+    }
+
+    pub(crate) fn reader(&self) -> Result<Reader, CliError> {
+        Ok(self.levi.reader()?)
     }
 }

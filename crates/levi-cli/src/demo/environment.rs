@@ -82,7 +82,7 @@ impl Environment {
         let server = Arc::new(FakeSupabase::builder().keep_requests(0).start()?);
         server.add_user(&email, &password)?;
         let key = server.publishable_key().to_owned();
-        let http = connection::options(server.url(), key, &args.http)?;
+        let http = connection::http_options(server.url(), key, &args.http)?;
         Ok(Self { server: Server::Fake(server), http, email, password: password.into() })
     }
 
@@ -99,7 +99,7 @@ impl Environment {
         let upstream = started.url.trim_start_matches("http://").to_owned();
         let proxy = Proxy::start(upstream).await;
         let proxy = proxy.map_err(|source| CliError::System { what: "listen on 127.0.0.1", source })?;
-        let http = connection::options(proxy.url(), started.publishable_key, &args.http)?;
+        let http = connection::http_options(proxy.url(), started.publishable_key, &args.http)?;
         sign_up(&http, &email, &password).await?;
         let server = Server::Lite { proxy: Arc::new(proxy), _process: process };
         Ok(Self { server, http, email, password })
@@ -111,7 +111,7 @@ impl Environment {
         else {
             return Err(CliError::Usage("--server URL needs --key, --email and LEVI_PASSWORD, too"));
         };
-        let http = connection::options(url.to_owned(), key, &args.http)?;
+        let http = connection::http_options(url.to_owned(), key, &args.http)?;
         match HttpSignIn::new(&http)?.with_password(&email, &password).await {
             Ok(_) => {}
             Err(SignInError::Refused(_)) => sign_up(&http, &email, &password).await?,

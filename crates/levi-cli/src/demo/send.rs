@@ -1,6 +1,5 @@
 //! The writing device: enqueues every message of the input, and waits until the server has them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use levi::{EnqueueError, Levi, LeviConfig, MessageSyncRequest, Receipt, SessionId, Status};
@@ -53,10 +52,10 @@ pub(crate) async fn send(
     console: Console,
 ) -> Result<Sent, CliError> {
     let writer = devices.writer();
-    let store = Arc::new(writer.data_dir.session_store()?);
-    let levi = writer.data_dir.levi(&environment.http, store.clone())?.build()?;
+    let store = writer.levi.session_store()?;
+    let levi = writer.levi.levi(LeviConfig::default())?;
     wait::start(&levi).await?;
-    let service = levi.session_sync(writer.id.clone(), writer.data_dir.private_key()?)?;
+    let service = writer.levi.session_sync(&levi)?;
     let mut sending = Sending {
         environment,
         plan,

@@ -24,7 +24,7 @@ pub(crate) struct StoredRows {
 impl StoredRows {
     pub(crate) fn of(environment: &Environment, device: &Device) -> Result<Self, CliError> {
         let supabase = HttpSupabase::new(&environment.http)?;
-        Ok(Self { supabase, auth: device.auth.clone(), samples: 0, leaked: 0 })
+        Ok(Self { supabase, auth: device.auth().clone(), samples: 0, leaked: 0 })
     }
 
     /// Looks for the contents of `page` in the rows that follow `after`.

@@ -1,13 +1,10 @@
 //! What the list on this device is worth, in words.
 
-use std::path::Path;
-
 use levi::core::stored_device_list;
 use levi::types::CredentialName;
-use levi::{Credentials as _, DeviceListProblem, DeviceListState, UserId};
+use levi::{DeviceFolder, DeviceListProblem, DeviceListState, UserId};
 use serde::Serialize;
 
-use crate::data_dir::{self, DataDir};
 use crate::error::CliError;
 use crate::text::plural;
 
@@ -39,16 +36,15 @@ pub(crate) struct StoredMode {
 }
 
 impl StoredMode {
-    /// What the folder `data_dir` of `user` has. `None`: nothing that could be read, because there
+    /// What the device's folder of `user` has. `None`: nothing that could be read, because there
     /// are no sessions yet, or their key is missing.
-    pub(crate) fn read(data_dir: &Path, user: &UserId) -> Result<Option<Self>, CliError> {
-        if !data_dir::store_path(data_dir).exists() {
+    pub(crate) fn read(folder: &DeviceFolder, user: &UserId) -> Result<Option<Self>, CliError> {
+        if !folder.store_path().exists() {
             return Ok(None);
         }
-        let data_dir = DataDir::open(data_dir.to_owned())?;
-        let key = data_dir.credentials().load(&CredentialName::DatabaseKey)?;
-        let (Some(_), Some(device)) = (key, data_dir.device_id()?) else { return Ok(None) };
-        let (key, store) = (data_dir.database_key()?, data_dir.session_store()?);
+        let key = folder.credentials().load(&CredentialName::DatabaseKey)?;
+        let (Some(_), Some(device)) = (key, folder.device_id()?) else { return Ok(None) };
+        let (key, store) = (folder.database_key()?, folder.session_store()?);
         Ok(Some(match stored_device_list(&store, user, &device, Some(&key)) {
             Ok(None) => Self::unknown(),
             Ok(Some(stored)) => Self::of(&stored.state),

@@ -39,7 +39,7 @@ impl Opened {
 
     /// Whether this device was given the secret of any session.
     pub(super) async fn reads_any_session(&self) -> Result<bool, CliError> {
-        Ok(!self.connection.reader(&self.levi)?.sessions(None, 1).await?.sessions.is_empty())
+        Ok(!self.connection.reader(&self.levi)?.shared_sessions(None, 1).await?.sessions.is_empty())
     }
 
     /// Gives `device` every session that this one can read.

@@ -1,23 +1,20 @@
 //! The signed device list: what this device remembers of it, and what the server shows.
 
-use std::path::Path;
-
 use levi::types::CredentialName;
-use levi::{Credentials as _, DeviceListState};
+use levi::{DeviceFolder, DeviceListState};
 
 use super::Findings;
 use crate::connection::Connection;
-use crate::data_dir;
 use crate::devices::{LIMIT, Mode, StoredMode};
 use crate::error::CliError;
 
 const CHECK: &str = "device list";
 
 /// What this device remembers.
-pub(super) fn check_stored(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
+pub(super) fn check_stored(folder: &DeviceFolder, findings: &mut Findings) -> Result<(), CliError> {
     // What keeps the project from being read is named already.
-    let Ok(Some(project)) = data_dir::project(path) else { return Ok(()) };
-    match StoredMode::read(path, &project.user_id) {
+    let Ok(Some(project)) = folder.project() else { return Ok(()) };
+    match StoredMode::read(folder, &project.user_id) {
         Ok(Some(mode)) => say(&mode, findings),
         Ok(None) => findings.note(CHECK, LIMIT, "run `levi init` on the first device"),
         Err(error) => findings.problem(CHECK, error.to_string(), "fix this first"),
@@ -36,7 +33,7 @@ pub(super) async fn check_shown(connection: &Connection, findings: &mut Findings
 
 async fn shown(connection: &Connection) -> Result<Option<DeviceListState>, CliError> {
     let key = connection.data_dir.credentials().load(&CredentialName::DatabaseKey)?;
-    if key.is_none() && connection.data_dir.has_sessions() {
+    if key.is_none() && connection.data_dir.store_path().exists() {
         // A new key would be made, which opens nothing that is there.
         return Ok(None);
     }

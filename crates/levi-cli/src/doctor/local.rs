@@ -5,10 +5,9 @@ use std::path::Path;
 use levi::outbox::sqlite::Inspector;
 use levi::outbox::{OutboxError, Reason};
 use levi::types::CredentialName;
-use levi::{Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials};
+use levi::{Credentials as _, DatabaseKey, DeviceFolder, DevicePrivateKey, FileCredentials};
 
 use super::{Findings, device_list};
-use crate::data_dir;
 use crate::error::CliError;
 use crate::owner;
 use crate::text::{bytes, plural};
@@ -19,7 +18,8 @@ const LOG_BYTES: u64 = 16 << 20;
 /// How many rows are read to find reasons.
 const SAMPLE: usize = 1000;
 
-pub(super) fn check(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
+pub(super) fn check(folder: &DeviceFolder, findings: &mut Findings) -> Result<(), CliError> {
+    let path = folder.path();
     if !path.is_dir() {
         let detail = format!("{} does not exist", path.display());
         return findings.problem(
@@ -28,13 +28,14 @@ pub(super) fn check(path: &Path, findings: &mut Findings) -> Result<(), CliError
             "run `levi login`, or name another one with --data-dir",
         );
     }
-    directory(path, findings)?;
-    credentials(path, findings)?;
-    device_list::check_stored(path, findings)?;
-    outbox(&data_dir::outbox_path(path), findings)
+    directory(folder, findings)?;
+    credentials(folder, findings)?;
+    device_list::check_stored(folder, findings)?;
+    outbox(&folder.outbox_path(), findings)
 }
 
-fn directory(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
+fn directory(folder: &DeviceFolder, findings: &mut Findings) -> Result<(), CliError> {
+    let path = folder.path();
     if is_accessible_to_others(path) {
         findings.note(
             "data directory",
@@ -44,7 +45,7 @@ fn directory(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
     } else {
         findings.ok("data directory", path.display().to_string())?;
     }
-    match data_dir::project(path) {
+    match folder.project() {
         Ok(Some(project)) => findings.ok("project", project.url),
         Ok(None) => findings.problem("project", "this device was never signed in to one", LOG_IN),
         Err(error) => findings.problem("project", error.to_string(), LOG_IN),
@@ -62,8 +63,8 @@ fn is_accessible_to_others(_: &Path) -> bool {
     false
 }
 
-fn credentials(data_dir: &Path, findings: &mut Findings) -> Result<(), CliError> {
-    let path = data_dir::credentials_path(data_dir);
+fn credentials(folder: &DeviceFolder, findings: &mut Findings) -> Result<(), CliError> {
+    let path = folder.credentials_path();
     if !path.exists() {
         return findings.problem("sign-in", "none is stored", LOG_IN);
     }
@@ -83,7 +84,7 @@ fn credentials(data_dir: &Path, findings: &mut Findings) -> Result<(), CliError>
         match credentials.load(&name) {
             Ok(Some(secret)) if usable(&name, secret.expose()) => findings.ok(check, "is stored")?,
             Ok(Some(_)) => findings.problem(check, "is damaged", restore)?,
-            Ok(None) if name == CredentialName::DatabaseKey && !data_dir::store_path(data_dir).exists() => {
+            Ok(None) if name == CredentialName::DatabaseKey && !folder.store_path().exists() => {
                 findings.ok(check, "none yet; the first session creates it")?;
             }
             Ok(None) => findings.problem(check, "is missing", advice)?,

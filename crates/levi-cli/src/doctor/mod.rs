@@ -15,7 +15,6 @@ use serde::Serialize;
 
 use crate::args::{DataArgs, ProjectArgs};
 use crate::console::Console;
-use crate::data_dir;
 use crate::error::CliError;
 use crate::exit::Exit;
 
@@ -94,9 +93,8 @@ impl Findings {
 }
 
 pub(crate) async fn run(args: DoctorArgs, console: Console) -> Result<Exit, CliError> {
-    let path = data_dir::resolve(args.data.data_dir.as_deref());
     let mut findings = Findings { console, problems: 0, list_stopped: false };
-    local::check(&path, &mut findings)?;
+    local::check(&args.data.folder(), &mut findings)?;
     if args.server {
         server::check(&args.project, &args.data, &mut findings).await?;
     }

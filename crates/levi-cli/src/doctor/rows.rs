@@ -1,18 +1,15 @@
 //! Rows that a table set up for Levi must refuse.
 
+use levi::random_uuid;
 use levi::transport::Table;
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
 use serde_json::{Map, Value};
-
-use crate::ids::random_uuid;
 
 const IDS: [&str; 7] =
     ["id", "user_id", "device_id", "repository_id", "session_id", "sender_device_id", "member_id"];
 
 /// A row with random ids, which belong to no user, and NULL in every other column.
 pub(super) fn foreign(table: Table) -> Vec<u8> {
-    row(table, |column| IDS.contains(&column).then(|| Value::String(random_uuid(&mut UnwrapErr(SysRng)))))
+    row(table, |column| IDS.contains(&column).then(|| Value::String(random_uuid())))
 }
 
 /// A row with these ids and NULL in every other column, including required ones.

@@ -76,7 +76,7 @@ async fn change_feed(connection: &Connection, findings: &mut Findings) -> Result
 
 /// Whether the project responds and accepts the sign-in.
 async fn reach(connection: &Connection, findings: &mut Findings) -> Result<bool, CliError> {
-    let url = &connection.http.api_url;
+    let url = &connection.device.http().api_url;
     let error = match connection.try_select(Select::probe(Table::Devices)).await {
         Ok(Ok(_)) => {
             findings.ok("server", format!("{url} responds and accepts the sign-in"))?;

@@ -1,19 +1,17 @@
 //! `levi outbox export`.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use levi::core::{StoredKeys, open_stored, stored_device_list};
 use levi::crypto::MessageKey;
 use levi::devices::keyring::Keyring;
 use levi::outbox::sqlite::Inspector;
 use levi::outbox::{ListedRow, RowKey, RowKind};
-use levi::{DatabaseKey, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore};
+use levi::{DatabaseKey, DeviceFolder, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore};
 use serde::Serialize;
 
 use super::{ListArgs, each_row, outbox_path};
 use crate::console::{Console, Diagnostic};
-use crate::data_dir::{self, DataDir, Project};
 use crate::error::CliError;
 use crate::exit::Exit;
 
@@ -36,7 +34,7 @@ struct Keys {
 
 pub(super) fn run(args: &ListArgs, console: Console) -> Result<Exit, CliError> {
     let inspector = Inspector::open(outbox_path(&args.data)?)?;
-    let mut keys = Keys::open(&data_dir::resolve(args.data.data_dir.as_deref()))?;
+    let mut keys = Keys::open(&args.data.folder())?;
     let mut unreadable = 0_u64;
     each_row(
         &inspector,
@@ -82,11 +80,10 @@ fn content(
 }
 
 impl Keys {
-    fn open(path: &Path) -> Result<Self, CliError> {
-        let data_dir = DataDir::open(path.to_owned())?;
-        let (database_key, store) = (data_dir.database_key()?, data_dir.session_store()?);
-        let epochs = match (data_dir::project(path)?, data_dir.device_id()?) {
-            (Some(Project { user_id, .. }), Some(device)) => {
+    fn open(folder: &DeviceFolder) -> Result<Self, CliError> {
+        let (database_key, store) = (folder.database_key()?, folder.session_store()?);
+        let epochs = match (folder.project()?, folder.device_id()?) {
+            (Some(levi::Project { user_id, .. }), Some(device)) => {
                 // Rows that need a list which cannot be read are named one by one.
                 let stored = stored_device_list(&store, &user_id, &device, Some(&database_key));
                 stored.ok().flatten().and_then(|stored| stored.keyring)

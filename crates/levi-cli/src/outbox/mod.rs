@@ -14,7 +14,6 @@ use levi::outbox::{ListedRow, RowId};
 
 use crate::args::DataArgs;
 use crate::console::Console;
-use crate::data_dir;
 use crate::error::CliError;
 use crate::exit::Exit;
 
@@ -96,7 +95,7 @@ pub(crate) fn run(args: &OutboxArgs, console: Console) -> Result<Exit, CliError>
 
 /// The path of an outbox that exists.
 fn outbox_path(data: &DataArgs) -> Result<PathBuf, CliError> {
-    let path = data_dir::outbox_path(&data_dir::resolve(data.data_dir.as_deref()));
+    let path = data.folder().outbox_path();
     if path.exists() { Ok(path) } else { Err(CliError::NoOutbox { path }) }
 }
 

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::{RestoreArgs, change, outbox_path};
 use crate::console::Console;
-use crate::data_dir::{self, DataDir};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
@@ -22,7 +21,7 @@ pub(super) fn run(args: &RestoreArgs, console: Console) -> Result<Exit, CliError
     let path = outbox_path(&args.data)?;
     let id = canonical_uuid(&args.session).ok_or(CliError::NotAUuid { what: "the session" })?;
     let session = SessionId::from(id);
-    let store = DataDir::open(data_dir::resolve(args.data.data_dir.as_deref()))?.session_store()?;
+    let store = args.data.folder().session_store()?;
     let known = store.session(&session)?.ok_or_else(|| SyncError::SessionNotFound(session.clone()))?;
     if store.session_secret(&session)?.is_none() {
         return Err(SyncError::SecretNotFound(session).into());

@@ -9,16 +9,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use levi::SessionId;
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
+use levi::{SessionId, random_uuid};
 
 use crate::args::{DataArgs, ProjectArgs};
 use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::ids::{IdKey, canonical_uuid, random_uuid, stable_uuid};
+use crate::ids::{IdKey, canonical_uuid, stable_uuid};
 use crate::input::Input;
 use crate::notices::Notices;
 use crate::patience::Patience;
@@ -79,7 +77,7 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
     let default_session = default_session(&args, &connection)?;
     let store = connection.session_store()?;
     let notices = Notices::new(console);
-    let levi = connection.levi(store.clone(), &notices)?;
+    let levi = connection.levi(&notices)?;
     let _watching = notices.of_worker(&levi);
     wait::start(&levi).await?;
     // The person who runs the command wants to know now, not after the backoff of an earlier outage.
@@ -91,7 +89,7 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
     store.save_repository(&repository)?;
     let sessions = Sessions {
         connection: &connection,
-        service: levi.session_sync(connection.device_id.clone(), connection.data_dir.private_key()?)?,
+        service: connection.device.session_sync(&levi)?,
         reader: connection.reader(&levi)?,
         store,
         new_sessions: NewSessions { repository: repository.id, title: args.title },
@@ -116,7 +114,7 @@ fn default_session(args: &SyncArgs, connection: &Connection) -> Result<DefaultSe
         return Ok(DefaultSession { id: id.into(), origin: Origin::AnyDevice });
     }
     let id = match &args.input {
-        Input::Stdin => random_uuid(&mut UnwrapErr(SysRng)),
+        Input::Stdin => random_uuid(),
         Input::File(file) => {
             let path = std::fs::canonicalize(file).map_err(|source| args.input.read_error(source))?;
             let (user, device) = (connection.user_id.as_str(), connection.device_id.as_str());

@@ -76,11 +76,14 @@ impl Project {
 
 impl Device<'_> {
     pub fn login(&self, password: &str) -> Outcome {
+        self.login_with(&[], password)
+    }
+
+    /// As `login`, with more arguments.
+    pub fn login_with(&self, more: &[&str], password: &str) -> Outcome {
         let (url, key) = (self.project.server.url(), self.project.server.publishable_key().to_owned());
-        self.run_with(
-            &["login", "--url", &url, "--key", &key, "--email", EMAIL, "--password-stdin"],
-            password,
-        )
+        let args = ["login", "--url", &url, "--key", &key, "--email", EMAIL, "--password-stdin"];
+        self.run_with(&[&args, more].concat(), password)
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

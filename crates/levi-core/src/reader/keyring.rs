@@ -130,7 +130,8 @@ impl<'a> Keyring<'a> {
         }
     }
 
-    fn ask_store(&mut self) {
+    /// Adds what this device has without asking the server.
+    pub(super) fn ask_store(&mut self) {
         self.asked_store = true;
         for (secret, source) in self.opening.stored(self.user, self.session) {
             self.opening.cache.remember_to_read(self.user, self.session.clone(), &secret, source);

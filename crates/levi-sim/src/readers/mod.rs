@@ -1,10 +1,14 @@
 //! Readers of sessions whose secrets and whose owner's keys are replaced. What was readable stays readable, and no row
 //! is called altered while a secret that opens it can be had.
 //!
+//! And followers of the change feed: [`feed`].
+//!
 //! One device writes and one reads, with the real `SessionSyncService` and `Reader` on a server in memory. The model
 //! knows which secret sealed each message and which keys the reader has seen.
 
 mod device;
+mod feed;
+mod following;
 mod server;
 
 use std::collections::{BTreeMap, HashSet};
@@ -34,6 +38,11 @@ pub(crate) const fn is_run_by(seed: u64) -> bool {
 
 /// Runs a seed. The trace has a line for everything that happens.
 pub(crate) fn run(seed: u64) -> (Option<Violation>, Vec<String>) {
+    if seed.is_multiple_of(2 * ONE_IN) { feed::run(seed) } else { sessions(seed) }
+}
+
+/// Reads session by session.
+fn sessions(seed: u64) -> (Option<Violation>, Vec<String>) {
     let mut world = World::new(seed);
     let events = world.random.between(8, 30);
     for _ in 0..events {
@@ -352,7 +361,7 @@ mod tests {
     #[test]
     fn what_was_readable_stays_readable() {
         for seed in 0..100 {
-            let (violation, trace) = super::run(seed);
+            let (violation, trace) = super::sessions(seed);
             assert!(violation.is_none(), "seed {seed}: {violation:?}\n{}", trace.join("\n"));
         }
     }

@@ -4,14 +4,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use levi_transport::{ApiError, Select, Supabase, Table, Update, Upsert, Verdict};
-use levi_types::AccessToken;
+use levi_types::{AccessToken, SessionId};
 use serde_json::{Map, Value};
 
 type Row = Map<String, Value>;
 
 /// The project. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Project(Arc<Mutex<State>>);
+pub(super) struct Project {
+    state: Arc<Mutex<State>>,
+    /// Whose requests are outside of all faults.
+    is_owner: bool,
+}
 
 #[derive(Default)]
 struct State {
@@ -20,6 +24,12 @@ struct State {
     max_rows: usize,
     /// Selects that fail before one succeeds.
     busy: u32,
+    /// The last number of the change feed.
+    changes: i64,
+    /// Whether no request arrives.
+    is_down: bool,
+    /// The token that is accepted; `None`: any.
+    token: Option<AccessToken>,
 }
 
 impl Project {
@@ -32,15 +42,44 @@ impl Project {
         self.state().busy = reads;
     }
 
+    /// The same project for the device that writes: its requests meet no faults.
+    pub(super) fn as_owner(&self) -> Self {
+        Self { is_owner: true, ..self.clone() }
+    }
+
+    /// From now on no request arrives, or they do again.
+    pub(super) fn set_down(&self, is_down: bool) {
+        self.state().is_down = is_down;
+    }
+
+    /// Accepts this token only.
+    pub(super) fn accept_only(&self, token: AccessToken) {
+        self.state().token = Some(token);
+    }
+
+    /// Deletes a session, and with it its messages and secrets.
+    pub(super) fn delete_session(&self, session: &SessionId) {
+        let is_of =
+            |row: &Row| text(row, "session_id") == session.as_str() || text(row, "id") == session.as_str();
+        self.state().rows.retain(|(_, row)| !is_of(row));
+    }
+
     /// Writes rows (a JSON array), replacing those with the same key.
     pub(super) fn write(&self, table: Table, body: &[u8]) -> Result<(), ApiError> {
         let rows: Vec<Row> = serde_json::from_slice(body).map_err(|_| bad_request())?;
         let key: Vec<&str> = table.conflict_columns().split(',').collect();
         let mut state = self.state();
-        for row in rows {
+        for mut row in rows {
             let same = |other: &Row| key.iter().all(|column| other.get(*column) == row.get(*column));
-            let old = state.rows.iter_mut().find(|(other, stored)| *other == table && same(stored));
-            match old {
+            let old = state.rows.iter().position(|(other, stored)| *other == table && same(stored));
+            let stored = old.and_then(|at| state.rows.get(at)).map(|(_, stored)| stored);
+            // What is sent again unchanged is no change.
+            let changes = |stored: &Row| row.iter().any(|(column, value)| stored.get(column) != Some(value));
+            if table == Table::Messages && stored.is_none_or(changes) {
+                state.changes += 1;
+                row.insert("change_id".to_owned(), state.changes.into());
+            }
+            match old.and_then(|at| state.rows.get_mut(at)) {
                 // As an upsert does: columns that are not named keep their value.
                 Some((_, stored)) => stored.extend(row),
                 None => state.rows.push((table, row)),
@@ -81,9 +120,15 @@ impl Project {
         Ok(changed)
     }
 
-    fn read(&self, select: &Select) -> Result<Vec<u8>, ApiError> {
+    fn read(&self, token: &AccessToken, select: &Select) -> Result<Vec<u8>, ApiError> {
         let mut state = self.state();
-        if state.busy > 0 {
+        if state.is_down && !self.is_owner {
+            return Err(ApiError::new(Verdict::Unreachable, "refused", ""));
+        }
+        if !self.is_owner && state.token.as_ref().is_some_and(|accepted| accepted != token) {
+            return Err(ApiError::new(Verdict::SignedOut, "PGRST303", ""));
+        }
+        if state.busy > 0 && !self.is_owner {
             state.busy -= 1;
             return Err(ApiError::new(Verdict::Busy, "57014", ""));
         }
@@ -108,7 +153,7 @@ impl Project {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,8 +171,8 @@ impl Supabase for Project {
         serde_json::to_vec(&self.change(&update)?).map_err(|_| bad_request())
     }
 
-    async fn select(&self, _: &AccessToken, select: Select) -> Result<Vec<u8>, ApiError> {
-        self.read(&select)
+    async fn select(&self, token: &AccessToken, select: Select) -> Result<Vec<u8>, ApiError> {
+        self.read(token, &select)
     }
 }
 
@@ -141,6 +186,13 @@ fn passes(row: &Row, column: &str, filter: &str) -> bool {
             Some(number) => value.parse().is_ok_and(|value: i64| number > value),
             None => text(row, column).as_str() > value,
         },
+        Some(("lte", value)) => {
+            number().is_some_and(|number| value.parse().is_ok_and(|value: i64| number <= value))
+        }
+        Some(("in", list)) => {
+            let list = list.trim_start_matches('(').trim_end_matches(')');
+            list.split(',').any(|value| text(row, column) == value)
+        }
         Some(("not", "is.null")) => row.get(column).is_some_and(|value| !value.is_null()),
         _ => true,
     }

@@ -6,12 +6,16 @@
 //! rows.
 
 mod check;
+mod feed;
+mod listing;
 mod policy;
 mod query;
 mod read;
 mod size;
 
 pub use check::{BadPage, check_page};
+pub use feed::{ChangesOf, ChangesOfSession};
+pub use listing::{AllDevicesOf, RepositoriesAmong, SecretsAmong, SessionsOf};
 pub use query::{DeviceListOf, DevicesOf, MessagesOf, PagedQuery, SecretsFor};
 pub use read::{PageSource, PassedOver, RowsPage, next_page, read_all, read_one};
 pub use size::{PageSize, SharedPageSize};

@@ -226,11 +226,11 @@ fn decode(column: &'static str, text: &str) -> Result<Vec<u8>, NotBase64> {
     base64_simd::STANDARD.decode_to_vec(text).map_err(|_| NotBase64 { column })
 }
 
-fn null_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(super) fn null_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-fn bigint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+pub(super) fn bigint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     struct Bigint;
 
     impl de::Visitor<'_> for Bigint {

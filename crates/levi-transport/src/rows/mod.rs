@@ -3,12 +3,15 @@
 //! Message rows are encoded once ([`encode_message_row`]), stored as JSON fragments, and concatenated without
 //! being parsed again ([`MessageBatch`]). All other rows are few and are serialized with serde ([`upsert_of`]).
 
+mod change;
 mod decode;
 mod device_list;
 mod message;
 mod record;
 mod timestamp;
 
+pub(crate) use change::ChangeNumber;
+pub use change::{ChangeRow, NamedRepository};
 pub use decode::decode_rows;
 pub use device_list::{DeviceListRow, KeyringRow, PairingRow};
 pub use message::{

@@ -1,0 +1,84 @@
+//! `levi pull --follow`: prints what changes in all sessions as NDJSON as it comes.
+
+use levi::core::FollowStatus;
+use levi::{Arrival, Change, SessionId};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::connection::Connection;
+use crate::console::{Console, Diagnostic};
+use crate::error::CliError;
+use crate::exit::Exit;
+
+/// The name of the cursor in the data directory.
+const CURSOR: &str = "pull";
+
+/// Where to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// After what the last run printed.
+    Stored,
+    Beginning,
+}
+
+/// One line of the output, in the form that `levi sync` reads.
+#[derive(Serialize)]
+struct Changed<'a> {
+    session_id: &'a SessionId,
+    sequence_number: i64,
+    content: &'a str,
+    /// It replaces what was printed for this number, or comes after messages with higher ones.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    edited: bool,
+}
+
+/// Runs until it is stopped, or cannot go on.
+pub(crate) async fn run(connection: &Connection, start: Start, console: Console) -> Result<Exit, CliError> {
+    let cursor = match start {
+        Start::Stored => connection.data_dir.load_cursor(CURSOR)?,
+        Start::Beginning => None,
+    };
+    let reader = connection.reader()?;
+    let mut follow = reader.follow(cursor);
+    let mut status = follow.status();
+    loop {
+        let page = tokio::select! {
+            page = follow.next() => page?,
+            Ok(()) = status.changed() => {
+                explain(&mut status, console);
+                continue;
+            }
+        };
+        for change in &page.changes {
+            print(change, console)?;
+        }
+        // After the lines, so that a run that is stopped in between prints them again.
+        connection.data_dir.save_cursor(CURSOR, &page.cursor)?;
+    }
+}
+
+fn print(change: &Change, console: Console) -> Result<(), CliError> {
+    let Change { session_id, sequence_number, content, arrival } = change;
+    match content {
+        Ok(content) => console.record(&Changed {
+            session_id,
+            sequence_number: *sequence_number,
+            content,
+            edited: *arrival == Arrival::Edited,
+        }),
+        Err(error) => {
+            let (session_id, sequence_number) = (Some(session_id.as_str()), Some(*sequence_number));
+            console.report(&Diagnostic { session_id, sequence_number, ..Diagnostic::new(error.to_string()) });
+            Ok(())
+        }
+    }
+}
+
+/// Says why nothing comes.
+fn explain(status: &mut watch::Receiver<FollowStatus>, console: Console) {
+    let text = match &status.borrow_and_update().paused {
+        Some(error) => format!("{error}; it is tried again"),
+        None => "connected again".to_owned(),
+    };
+    console.report(&Diagnostic::new(text));
+}

@@ -1,0 +1,97 @@
+//! Reading on another device: sessions, what comes, sharing by name.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod project;
+
+use std::io::{BufRead, BufReader};
+use std::process::Child;
+
+use levi::transport::Table;
+use project::{PASSWORD, Project, lines};
+
+const SESSION: &str = "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a03";
+
+/// What a command that goes on prints, up to the line with this text.
+fn until(out: &mut impl BufRead, text: &str) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    while texts.last().is_none_or(|last| last != text) {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["session_id"], SESSION);
+        texts.push(line["content"].as_str().unwrap().to_owned());
+    }
+    texts
+}
+
+#[test]
+fn a_follower_prints_what_comes_and_the_next_run_goes_on_behind_it() {
+    let project = Project::new();
+    let (laptop, phone) = (project.device("laptop"), project.device("phone"));
+    let sync = |text: &str| {
+        laptop.run_with(&["sync", "--session", SESSION], lines([text])).assert_code(0);
+    };
+    let follow = |more: &[&str]| {
+        let mut child = phone.start(&[&["pull", "--follow"], more].concat());
+        let out = BufReader::new(child.stdout.take().unwrap());
+        (child, out)
+    };
+    let stop = |mut child: Child| {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    sync("one");
+    let (child, mut out) = follow(&[]);
+    assert_eq!(until(&mut out, "one"), ["one"]);
+    sync("two");
+    assert_eq!(until(&mut out, "two"), ["two"]);
+    sync("three");
+    until(&mut out, "three");
+    stop(child);
+
+    let (child, mut out) = follow(&[]);
+    sync("four");
+    let texts = until(&mut out, "four");
+    // The cursor of the last line may not have been written yet; those of the lines before it were.
+    assert!(texts == ["four"] || texts == ["three", "four"], "{texts:?}");
+    stop(child);
+
+    let (child, mut out) = follow(&["--from-start"]);
+    assert_eq!(until(&mut out, "four"), ["one", "two", "three", "four"]);
+    stop(child);
+}
+
+#[test]
+fn sessions_are_listed_and_shared_with_devices_by_name() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync", "--session", SESSION, "--title", "a parser"], lines(["x"])).assert_code(0);
+    let phone = project.blank("phone");
+    phone.login_with(&["--device-name", "the phone"], PASSWORD).assert_code(0);
+    let listed = phone.run(&["sessions", "--json"]).assert_code(0).json();
+    assert_eq!((&listed["session_id"], &listed["readable"]), (&SESSION.into(), &false.into()));
+    assert_eq!((&listed["title"], &listed["status"]), (&"a parser".into(), &"active".into()));
+    let said = phone.run(&["sessions"]).assert_code(0);
+    assert!(said.out.contains("levi share"), "{}", said.out);
+
+    laptop.run(&["share", "no such device"]).assert_code(2);
+    let shared = laptop.run(&["share", "the phone", "--json"]).assert_code(0).json();
+    assert_eq!(shared["shared"], 1);
+    assert_eq!(phone.run(&["sessions", "--json"]).json()["readable"], true);
+    project.blank("tablet").login(PASSWORD).assert_code(0);
+    let all = laptop.run(&["share", "--all", "--json"]).assert_code(0);
+    assert_eq!(all.out.lines().count(), 2);
+    let devices = project.server.row_count(Table::Devices).unwrap();
+    assert_eq!(project.server.row_count(Table::Secrets).unwrap(), devices);
+}
+
+#[test]
+fn completions_and_manual_pages_name_the_commands() {
+    let project = Project::new();
+    let laptop = project.blank("laptop");
+    let script = laptop.run(&["completions", "bash"]).assert_code(0);
+    assert!(script.out.contains("--from-start"));
+    let pages = project.directory.path().to_str().unwrap();
+    laptop.run(&["man", pages]).assert_code(0);
+    assert!(project.directory.path().join("levi-pull.1").exists());
+}

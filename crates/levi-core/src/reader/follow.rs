@@ -1,0 +1,239 @@
+//! Following the change feed: page through what is there, wait, ask again.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use levi_transport::SystemClock;
+use levi_types::{Clock, Monotonic};
+use tokio::sync::watch;
+
+use super::changes::ChangePage;
+use super::cursor::ChangeCursor;
+use super::pace::{Pace, Polled, Polls, Wait};
+use super::{ReadError, Reader};
+use crate::delay::delay;
+use crate::reads::{Retries, draw};
+
+/// The most changes of one page, unless [`Follow::with_limit`] says otherwise.
+const LIMIT: u32 = 1000;
+
+/// Says that something may have changed, such as a push message or a socket of the project. It only makes a follower ask
+/// sooner: one that says too much costs requests, one that says nothing costs time.
+#[async_trait]
+pub trait Notifier: Send + Sync {
+    /// Returns when something may have changed since the last call returned. The follower drops the future when it asks for
+    /// another reason.
+    async fn changed(&self);
+}
+
+/// Waits of a follower. The default waits on a thread, and needs no timer of the runtime.
+#[doc(hidden)]
+#[async_trait]
+pub trait Timer: Send + Sync {
+    /// Returns after `time`.
+    async fn sleep(&self, time: Duration);
+}
+
+struct ThreadTimer;
+
+#[async_trait]
+impl Timer for ThreadTimer {
+    async fn sleep(&self, time: Duration) {
+        delay(time).await;
+    }
+}
+
+/// What a follower is doing.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct FollowStatus {
+    /// Why the last poll failed; `None` while polls succeed. It is tried again by itself.
+    pub paused: Option<Arc<ReadError>>,
+}
+
+/// The changes of all sessions as they come. Made by [`Reader::follow`].
+///
+/// Without a server, without a token, or signed out, it waits and goes on by itself; [`status`](Self::status) says so.
+pub struct Follow<'r> {
+    reader: &'r Reader,
+    cursor: Option<ChangeCursor>,
+    limit: u32,
+    pace: Pace,
+    notifier: Option<Arc<dyn Notifier>>,
+    clock: Arc<dyn Clock>,
+    timer: Arc<dyn Timer>,
+    network: watch::Receiver<()>,
+    status: watch::Sender<FollowStatus>,
+    polls: Polls,
+    /// When to ask next.
+    next: Next,
+}
+
+/// The times between which the next poll is due.
+#[derive(Clone, Copy)]
+struct Next {
+    least: Monotonic,
+    most: Monotonic,
+}
+
+impl Reader {
+    /// The changes past `cursor` (from the beginning, for `None`), and then those that come.
+    ///
+    /// ```no_run
+    /// # async fn run(reader: levi_core::Reader, stored: Option<levi_core::ChangeCursor>) -> Result<(), levi_core::ReadError> {
+    /// let mut follow = reader.follow(stored);
+    /// loop {
+    ///     let page = follow.next().await?;
+    ///     for change in &page.changes {
+    ///         println!("{} {}", change.session_id, change.sequence_number);
+    ///     }
+    ///     // Store page.cursor.to_string() now.
+    /// }
+    /// # }
+    /// ```
+    pub fn follow(&self, cursor: Option<ChangeCursor>) -> Follow<'_> {
+        Follow {
+            reader: self,
+            cursor,
+            limit: LIMIT,
+            pace: Pace::default(),
+            notifier: None,
+            clock: Arc::new(SystemClock::new()),
+            timer: Arc::new(ThreadTimer),
+            network: self.network.subscribe(),
+            status: watch::Sender::default(),
+            polls: Polls::default(),
+            next: Next { least: Monotonic::default(), most: Monotonic::default() },
+        }
+    }
+
+    /// The network may be back, or somebody has signed in: followers of this reader ask now.
+    pub fn network_changed(&self) {
+        self.network.send_replace(());
+    }
+}
+
+impl Follow<'_> {
+    /// How often to ask while nothing changes.
+    #[must_use]
+    pub const fn with_pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// The most changes of one page. Default: 1,000.
+    #[must_use]
+    pub const fn with_limit(mut self, limit: u32) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Asks as soon as `notifier` says that something may have changed.
+    #[must_use]
+    pub fn with_notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
+        self.notifier = Some(notifier);
+        self
+    }
+
+    /// Other time than the machine's.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_time(mut self, clock: Arc<dyn Clock>, timer: Arc<dyn Timer>) -> Self {
+        (self.clock, self.timer) = (clock, timer);
+        self
+    }
+
+    /// What it is doing, and every change of that.
+    pub fn status(&self) -> watch::Receiver<FollowStatus> {
+        self.status.subscribe()
+    }
+
+    /// The next changes: at least one. Waits as long as there are none.
+    ///
+    /// If the future is dropped nothing is lost, and the next call goes on waiting where it was.
+    ///
+    /// # Errors
+    /// [`ReadError`] that does not pass by itself: another user is signed in, the cursor is another user's, the project has
+    /// no change feed or refuses. The next call waits, and tries again.
+    pub async fn next(&mut self) -> Result<ChangePage, ReadError> {
+        loop {
+            self.rest().await;
+            let retries = Retries { most: 0, ..self.reader.retries };
+            let page = self.reader.changes_with(self.cursor.as_ref(), self.limit, retries).await;
+            let polled = match &page {
+                Ok(ChangePage { more: true, .. }) => Polled::Changes,
+                Ok(_) => Polled::Nothing,
+                Err(error) => Polled::Failed { retry_after: error.retry_after() },
+            };
+            let wait = self.polls.ended(polled, self.pace, self.reader.retries.backoff, draw());
+            self.next = self.after(wait);
+            match page {
+                Ok(page) => {
+                    self.report(None);
+                    self.cursor = Some(page.cursor.clone());
+                    if !page.changes.is_empty() {
+                        return Ok(page);
+                    }
+                }
+                Err(error) if error.is_passing() => self.report(Some(Arc::new(error))),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn after(&self, Wait { least, most }: Wait) -> Next {
+        let now = self.clock.now().monotonic;
+        Next { least: now.after(least), most: now.after(most) }
+    }
+
+    fn report(&self, paused: Option<Arc<ReadError>>) {
+        if paused.is_some() || self.status.borrow().paused.is_some() {
+            self.status.send_replace(FollowStatus { paused });
+        }
+    }
+
+    /// Waits until the next poll is due, or something may have changed.
+    async fn rest(&mut self) {
+        loop {
+            let left = self.next.most.since(self.clock.now().monotonic);
+            if left.is_zero() {
+                return;
+            }
+            let (timer, notifier) = (Arc::clone(&self.timer), self.notifier.clone());
+            if self.next.most <= self.next.least {
+                // Nothing makes this wait shorter.
+                timer.sleep(left).await;
+                continue;
+            }
+            let woken = {
+                let mut sleep = pin!(timer.sleep(left));
+                let mut network = pin!(async {
+                    if self.network.changed().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                });
+                let mut notified = pin!(async {
+                    match &notifier {
+                        Some(notifier) => notifier.changed().await,
+                        None => std::future::pending().await,
+                    }
+                });
+                poll_fn(|context| {
+                    if network.as_mut().poll(context).is_ready() || notified.as_mut().poll(context).is_ready()
+                    {
+                        return Poll::Ready(true);
+                    }
+                    sleep.as_mut().poll(context).map(|()| false)
+                })
+                .await
+            };
+            if woken {
+                self.next.most = self.next.least;
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What a user has: sessions, devices, and what belongs to some of them.
+
+use levi_types::{DeviceId, RepositoryId, SessionId, UserId};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::query::PagedQuery;
+use crate::api_error::ApiError;
+use crate::query::Query;
+use crate::rows::{DeviceRow, NamedRepository, SecretRow, SessionRow, decode_rows};
+use crate::supabase::Select;
+use crate::table::Table;
+
+/// Every session of a user, by id.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionsOf<'a>(pub &'a UserId);
+
+/// Every device of a user, active or not, with a public key or without, by id.
+#[derive(Clone, Copy, Debug)]
+pub struct AllDevicesOf<'a>(pub &'a UserId);
+
+/// The secrets of some sessions for a device, by session. The sessions are in the request's address, so there must be
+/// few.
+#[derive(Clone, Copy, Debug)]
+pub struct SecretsAmong<'a> {
+    /// The device.
+    pub device: &'a DeviceId,
+    /// The sessions.
+    pub sessions: &'a [SessionId],
+}
+
+/// The names of some repositories, by id. They are in the request's address, so there must be few.
+#[derive(Clone, Copy, Debug)]
+pub struct RepositoriesAmong<'a>(pub &'a [RepositoryId]);
+
+impl SessionsOf<'_> {
+    fn rows(&self, after: Option<&SessionId>, limit: u32) -> Query {
+        let query = Query::of(Table::Sessions).eq("user_id", self.0.as_str());
+        query.page("id", after.map(SessionId::as_str), limit)
+    }
+}
+
+impl AllDevicesOf<'_> {
+    fn rows(&self, after: Option<&DeviceId>, limit: u32) -> Query {
+        let query = Query::of(Table::Devices).eq("user_id", self.0.as_str());
+        query.page("id", after.map(DeviceId::as_str), limit)
+    }
+}
+
+impl SecretsAmong<'_> {
+    fn rows(&self, after: Option<&SessionId>, limit: u32) -> Query {
+        Query::of(Table::Secrets)
+            .eq("device_id", self.device.as_str())
+            .one_of("session_id", self.sessions.iter().map(SessionId::as_str))
+            .page("session_id", after.map(SessionId::as_str), limit)
+    }
+}
+
+impl RepositoriesAmong<'_> {
+    fn rows(&self, after: Option<&RepositoryId>, limit: u32) -> Query {
+        Query::of(Table::Repositories).one_of("id", self.0.iter().map(RepositoryId::as_str)).page(
+            "id",
+            after.map(RepositoryId::as_str),
+            limit,
+        )
+    }
+}
+
+#[derive(Deserialize)]
+struct Id<K> {
+    id: K,
+}
+
+#[derive(Deserialize)]
+struct OfSession {
+    session_id: SessionId,
+}
+
+fn ids<K: DeserializeOwned>(body: &[u8]) -> Result<Vec<K>, ApiError> {
+    Ok(decode_rows::<Id<K>>(body)?.into_iter().map(|row| row.id).collect())
+}
+
+impl PagedQuery for SessionsOf<'_> {
+    type Row = SessionRow;
+    type Key = SessionId;
+
+    fn key(row: &SessionRow) -> SessionId {
+        row.id.clone()
+    }
+
+    fn page(&self, after: Option<&SessionId>, limit: u32) -> Select {
+        self.rows(after, limit).all_columns()
+    }
+
+    fn first_key(&self, after: Option<&SessionId>) -> Select {
+        self.rows(after, 1).columns("id")
+    }
+
+    fn keys(body: &[u8]) -> Result<Vec<SessionId>, ApiError> {
+        ids(body)
+    }
+}
+
+impl PagedQuery for AllDevicesOf<'_> {
+    type Row = DeviceRow;
+    type Key = DeviceId;
+
+    fn key(row: &DeviceRow) -> DeviceId {
+        row.id.clone()
+    }
+
+    fn page(&self, after: Option<&DeviceId>, limit: u32) -> Select {
+        self.rows(after, limit).all_columns()
+    }
+
+    fn first_key(&self, after: Option<&DeviceId>) -> Select {
+        self.rows(after, 1).columns("id")
+    }
+
+    fn keys(body: &[u8]) -> Result<Vec<DeviceId>, ApiError> {
+        ids(body)
+    }
+}
+
+impl PagedQuery for SecretsAmong<'_> {
+    type Row = SecretRow;
+    type Key = SessionId;
+
+    fn key(row: &SecretRow) -> SessionId {
+        row.session_id.clone()
+    }
+
+    fn page(&self, after: Option<&SessionId>, limit: u32) -> Select {
+        self.rows(after, limit).all_columns()
+    }
+
+    fn first_key(&self, after: Option<&SessionId>) -> Select {
+        self.rows(after, 1).columns("session_id")
+    }
+
+    fn keys(body: &[u8]) -> Result<Vec<SessionId>, ApiError> {
+        Ok(decode_rows::<OfSession>(body)?.into_iter().map(|row| row.session_id).collect())
+    }
+}
+
+impl PagedQuery for RepositoriesAmong<'_> {
+    type Row = NamedRepository;
+    type Key = RepositoryId;
+
+    fn key(row: &NamedRepository) -> RepositoryId {
+        row.id.clone()
+    }
+
+    fn page(&self, after: Option<&RepositoryId>, limit: u32) -> Select {
+        self.rows(after, limit).columns("id,name")
+    }
+
+    fn first_key(&self, after: Option<&RepositoryId>) -> Select {
+        self.rows(after, 1).columns("id")
+    }
+
+    fn keys(body: &[u8]) -> Result<Vec<RepositoryId>, ApiError> {
+        ids(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sessions_of_a_request_are_named_in_its_address() {
+        let sessions = ["s".into(), "a,b".into()];
+        let query =
+            SecretsAmong { device: &"d".into(), sessions: &sessions }.page(Some(&"a".into()), 2).query;
+        assert!(
+            query.ends_with(
+                "&device_id=eq.d&session_id=in.(s,a%2Cb)&session_id=gt.a&order=session_id&limit=2"
+            )
+        );
+    }
+}

@@ -1,0 +1,428 @@
+//! The change feed over real sockets: what changed in all sessions, once, in order, whatever happens in between.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use levi::core::{Access, FollowStatus, MessageError};
+use levi::transport::{Table, Upsert};
+use levi::types::{AuthError, AuthSession};
+use levi::{
+    AccessToken, Arrival, Auth, Change, ChangeCursor, Levi, Notifier, Pace, ReadError, Reader, SecretsCache,
+    SessionId, SessionSyncService, SqliteSessionStore,
+};
+use levi_outbox::backoff::Backoff;
+use levi_testkit::fixtures::uuid_of;
+use levi_testkit::supabase::{Canned, FakeSupabase, Fault, Scope, Times};
+use levi_transport::rows::encode_message_row;
+use tokio::sync::watch;
+use world::{World, database_key, request, secret};
+
+const QUICK: Backoff = Backoff { base: Duration::from_millis(1), max: Duration::from_millis(4), jitter: 0.0 };
+const PACE: Pace = Pace { first: Duration::from_millis(2), longest: Duration::from_millis(20) };
+
+/// The first device, which writes.
+struct Writer {
+    world: World,
+    store: Arc<SqliteSessionStore>,
+    levi: Levi,
+    sync: SessionSyncService,
+}
+
+impl Writer {
+    async fn new(devices: usize) -> Self {
+        Self::on(World::new(devices).await)
+    }
+
+    fn on(world: World) -> Self {
+        let key = database_key();
+        let store = world.store(&key);
+        let levi = world.levi(world.config(), store.clone(), &key);
+        let (device, device_key) = world.device_key(0);
+        let sync = levi.session_sync(device, device_key).unwrap();
+        Self { world, store, levi, sync }
+    }
+
+    /// A session that every device can read.
+    async fn session(&self, name: &str) -> SessionId {
+        let session = self.unshared(name).await;
+        self.share(&session).await;
+        session
+    }
+
+    /// A session whose secret is not on the server yet.
+    async fn unshared(&self, name: &str) -> SessionId {
+        let session = self.world.session(name);
+        self.store.save_session(&session).unwrap();
+        self.store.save_secret(&session.id, &secret()).unwrap();
+        self.sync.sync_repository(&self.world.repository).await.unwrap();
+        self.sync.sync_session(&session.id, &self.world.repository, "active").await.unwrap();
+        session.id
+    }
+
+    async fn share(&self, session: &SessionId) {
+        let secret = levi::SessionSecret::parse(
+            levi::SessionStore::session_secret(&*self.store, session).unwrap().unwrap().expose(),
+        );
+        self.sync.distribute_secret_now(session, &secret.unwrap()).await.unwrap();
+    }
+
+    async fn write(&self, session: &SessionId, numbers: impl IntoIterator<Item = i64>) {
+        for number in numbers {
+            let message = request(session, number, &format!("text {number}"));
+            let receipt = self.levi.enqueue_durable(message).await.unwrap();
+            self.levi.synced(&receipt).await.unwrap();
+        }
+    }
+
+    async fn edit(&self, session: &SessionId, number: i64, text: &str) {
+        let receipt = self.levi.replace_durable(request(session, number, text)).await.unwrap();
+        self.levi.synced(&receipt).await.unwrap();
+    }
+
+    fn reader(&self) -> Reader {
+        self.world.reader(1).with_retries(QUICK, 4)
+    }
+
+    /// Reads of the feed.
+    fn polls(&self) -> usize {
+        self.world
+            .server
+            .requests()
+            .iter()
+            .filter(|request| request.target.contains("order=change_id"))
+            .count()
+    }
+}
+
+/// A row that nobody sealed.
+fn garbage(world: &World, session: &SessionId, number: i64, bytes: usize) {
+    let mut body = vec![b'['];
+    encode_message_row(&mut body, session, number, &vec![7; bytes], &[7; 24]);
+    body.push(b']');
+    let columns = Table::Messages.columns().into();
+    world.server.seed(Upsert { table: Table::Messages, columns, body }).unwrap();
+}
+
+fn shown(change: &Change) -> (&str, i64, Option<&str>, Arrival) {
+    let Change { session_id, sequence_number, content, arrival } = change;
+    (session_id.as_str(), *sequence_number, content.as_deref().ok(), *arrival)
+}
+
+/// The changes up to the end, through the cursor's text, in pages of `limit`.
+async fn read_to_end(
+    reader: &Reader,
+    cursor: Option<ChangeCursor>,
+    limit: u32,
+) -> (Vec<Change>, Option<ChangeCursor>) {
+    let (mut changes, mut cursor) = (Vec::new(), cursor);
+    loop {
+        let page = reader.changes(cursor.as_ref(), limit).await.unwrap();
+        assert!(page.changes.len() <= limit as usize);
+        changes.extend(page.changes);
+        cursor = Some(page.cursor.to_string().parse().unwrap());
+        if !page.more {
+            return (changes, cursor);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_in_all_sessions_comes_once_in_order_and_says_what_is_edited_or_late() {
+    let writer = Writer::new(2).await;
+    let (one, two) = (writer.session("one").await, writer.session("two").await);
+    writer.write(&one, [1, 2]).await;
+    writer.write(&two, [7]).await;
+    writer.write(&one, [4]).await;
+    let reader = writer.reader();
+    let (changes, cursor) = read_to_end(&reader, None, 3).await;
+    let (a, b) = (one.as_str(), two.as_str());
+    let expected = [
+        (a, 1, Some("text 1"), Arrival::New),
+        (a, 2, Some("text 2"), Arrival::New),
+        (b, 7, Some("text 7"), Arrival::New),
+        (a, 4, Some("text 4"), Arrival::New),
+    ];
+    assert_eq!(changes.iter().map(shown).collect::<Vec<_>>(), expected);
+
+    writer.edit(&one, 2, "another text").await;
+    writer.write(&one, [3, 5]).await;
+    // The page is delivered again as long as its cursor was not stored, by the same process and by the next one.
+    for reader in [&reader, &reader, &writer.reader()] {
+        let (changes, _) = read_to_end(reader, cursor.clone(), 100).await;
+        let expected = [
+            (a, 2, Some("another text"), Arrival::Edited),
+            (a, 3, Some("text 3"), Arrival::Edited),
+            (a, 5, Some("text 5"), Arrival::New),
+        ];
+        assert_eq!(changes.iter().map(shown).collect::<Vec<_>>(), expected);
+    }
+    writer.levi.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_is_one_request_whatever_the_number_of_sessions() {
+    let writer = Writer::on(World::on(FakeSupabase::builder().max_rows(7).start().unwrap(), 2).await);
+    let mut sessions = Vec::new();
+    for number in 0..30 {
+        sessions.push(writer.session(&number.to_string()).await);
+        writer.write(&sessions[number], 1..3).await;
+    }
+    let reader = writer.reader();
+    let (changes, cursor) = read_to_end(&reader, None, 500).await;
+    assert_eq!(changes.len(), 60, "a server that cuts every answer keeps nothing back");
+    let before = writer.world.server.stats().requests;
+    let page = reader.changes(cursor.as_ref(), 500).await.unwrap();
+    assert_eq!((page.changes.len(), page.more), (0, false));
+    assert_eq!(writer.world.server.stats().requests - before, 1);
+    writer.levi.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_comes_once_and_once_more_when_its_key_has_come() {
+    for restarts in [false, true] {
+        let writer = Writer::new(2).await;
+        let (open, closed) = (writer.session("open").await, writer.unshared("closed").await);
+        writer.write(&closed, 1..4).await;
+        writer.write(&open, [1]).await;
+        writer.write(&closed, 4..6).await;
+        let mut reader = writer.reader();
+        let (changes, cursor) = read_to_end(&reader, None, 2).await;
+        let (unreadable, read): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.content.is_err());
+        assert_eq!((unreadable.len(), read.len()), (5, 1));
+        let why = unreadable[0].content.as_ref().unwrap_err().to_string();
+        assert!(why.contains("share it from a device that has it"), "{why}");
+        let (changes, cursor) = read_to_end(&reader, cursor, 2).await;
+        assert!(changes.is_empty(), "once: {changes:?}");
+
+        if restarts {
+            reader = writer.reader();
+        }
+        writer.edit(&closed, 2, "edited").await;
+        writer.share(&closed).await;
+        writer.write(&closed, [6]).await;
+        let (changes, cursor) = read_to_end(&reader, cursor, 2).await;
+        let closed = closed.as_str();
+        let mut shown: Vec<_> = changes.iter().map(shown).collect();
+        shown.sort_by_key(|change| change.1);
+        let expected = [
+            (closed, 1, Some("text 1"), Arrival::Unlocked),
+            // It rose above nothing that could be read: those below were delivered before it.
+            (closed, 2, Some("edited"), Arrival::Edited),
+            (closed, 3, Some("text 3"), Arrival::Unlocked),
+            (closed, 4, Some("text 4"), Arrival::Unlocked),
+            (closed, 5, Some("text 5"), Arrival::Unlocked),
+            (closed, 6, Some("text 6"), Arrival::New),
+        ];
+        assert_eq!(shown, expected);
+        let (changes, _) = read_to_end(&reader, cursor, 2).await;
+        assert!(changes.is_empty(), "{changes:?}");
+        writer.levi.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_sessions_damage_holds_up_no_other_session() {
+    let writer = Writer::new(2).await;
+    let (good, bad) = (writer.session("good").await, writer.session("bad").await);
+    writer.write(&bad, [1]).await;
+    garbage(&writer.world, &bad, i64::MAX, 20);
+    garbage(&writer.world, &good, 1, 100_000);
+    writer.write(&good, [2]).await;
+    // The row of the session's secret has another shape than any that Levi writes.
+    let secrets = Scope::table(Table::Secrets).method("GET");
+    let shape = Canned::new(200).header("Content-Type", "application/json").body("[{\"session_id\":7}]");
+    let mut options = writer.world.http();
+    options.max_response_bytes = 50_000;
+    let (device, key) = writer.world.device_key(1);
+    let supabase = Arc::new(levi::HttpSupabase::new(&options).unwrap());
+    let reader = Reader::new(supabase, writer.world.auth.clone(), device, key, SecretsCache::new());
+    writer.world.server.faults().plan(secrets, Times::Next(1), Fault::Answer(shape));
+    let (changes, cursor) = read_to_end(&reader.with_retries(QUICK, 4), None, 100).await;
+    let mut last = BTreeMap::new();
+    for change in &changes {
+        last.insert((change.session_id.clone(), change.sequence_number), change);
+    }
+    assert!(matches!(last[&(good.clone(), 1)].content, Err(MessageError::NotFetched(_))), "{changes:?}");
+    assert_eq!(last[&(good, 2)].content.as_deref().unwrap(), "text 2");
+    assert!(last[&(bad.clone(), i64::MAX)].content.is_err());
+    // The row of nobody does not make later messages look edited.
+    writer.write(&bad, [2]).await;
+    let (changes, _) = read_to_end(&writer.reader(), cursor, 100).await;
+    let two = changes.iter().find(|change| change.sequence_number == 2).unwrap();
+    assert_eq!(shown(two), (bad.as_str(), 2, Some("text 2"), Arrival::New));
+    writer.levi.shutdown(Duration::from_secs(5)).await;
+}
+
+struct As(AuthSession);
+
+#[async_trait::async_trait]
+impl Auth for As {
+    async fn session(&self) -> Result<AuthSession, AuthError> {
+        Ok(self.0.clone())
+    }
+
+    async fn refresh(&self, _: &AccessToken) -> Result<AuthSession, AuthError> {
+        Err(AuthError::SignedOut)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_of_another_user_and_a_project_without_the_feed_are_named() {
+    let world = World::new(2).await;
+    let reader = world.reader(1);
+    let page = reader.changes(None, 10).await.unwrap();
+    let text = page.cursor.to_string();
+    let ben = world.server.add_user("ben@example.org", "another long password").unwrap();
+    let token = world.server.sign_in(&ben).unwrap().access_token;
+    let auth = Arc::new(As(AuthSession { user_id: ben, access_token: token }));
+    let (device, key) = world.device_key(1);
+    let bens = Reader::new(Arc::new(world.supabase()), auth, device, key, SecretsCache::new());
+    let other: ChangeCursor = bens.changes(None, 10).await.unwrap().cursor.to_string().parse().unwrap();
+    let refused = reader.changes(Some(&other), 10).await.unwrap_err();
+    assert!(matches!(refused, ReadError::OtherUsersCursor { .. }), "{refused}");
+    assert!(reader.changes(Some(&text.parse().unwrap()), 10).await.is_ok());
+    assert!("levi-changes-1:?".parse::<ChangeCursor>().is_err());
+
+    let missing =
+        Canned::error(400, "42703", "column agent_coding_session_messages.change_id does not exist");
+    let messages = Scope::table(Table::Messages).method("GET");
+    world.server.faults().plan(messages, Times::Always, Fault::Answer(missing));
+    let refused = reader.changes(None, 10).await.unwrap_err();
+    assert!(matches!(refused, ReadError::NoChangeFeed(_)), "{refused}");
+    assert!(refused.to_string().contains("20260102000000_change_feed.sql"), "{refused}");
+    let refused = reader.follow(None).with_pace(PACE).next().await.unwrap_err();
+    assert!(matches!(refused, ReadError::NoChangeFeed(_)), "{refused}");
+}
+
+/// Follows until the change that `done` wants has come.
+async fn until(follow: &mut levi::Follow<'_>, done: impl Fn(&Change) -> bool) -> Vec<Change> {
+    let mut changes = Vec::new();
+    while !changes.iter().any(&done) {
+        changes.extend(follow.next().await.unwrap().changes);
+    }
+    changes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_outlasts_an_outage_an_expired_token_and_a_removed_session() {
+    let writer = Writer::new(2).await;
+    let (one, gone) = (writer.session("one").await, writer.session("gone").await);
+    writer.write(&gone, [1]).await;
+    let reader = Arc::new(writer.reader());
+    let mut follow = reader.follow(None).with_pace(PACE);
+    let status = follow.status();
+    assert_eq!(until(&mut follow, |_| true).await.len(), 1);
+
+    let server = Arc::clone(&writer.world.server);
+    server.go_down();
+    let (written, wrote) = tokio::join!(until(&mut follow, |change| change.sequence_number == 2), async {
+        paused(status.clone(), true).await;
+        server.come_up().unwrap();
+        writer.write(&one, [1, 2]).await;
+    });
+    let () = wrote;
+    assert_eq!(written.iter().map(|change| change.sequence_number).collect::<Vec<_>>(), [1, 2]);
+    paused(status.clone(), false).await;
+
+    server.expire_tokens(&writer.world.user_id);
+    server.delete_session(&gone).unwrap();
+    let ((), read) = tokio::join!(writer.write(&one, [3]), until(&mut follow, |_| true));
+    assert_eq!(read.iter().map(shown).collect::<Vec<_>>(), [(one.as_str(), 3, Some("text 3"), Arrival::New)]);
+    writer.levi.shutdown(Duration::from_secs(5)).await;
+}
+
+async fn paused(mut status: watch::Receiver<FollowStatus>, is_paused: bool) {
+    status.wait_for(|status| status.paused.is_some() == is_paused).await.unwrap();
+}
+
+/// Says so when something was written.
+struct Told(watch::Receiver<u32>);
+
+#[async_trait::async_trait]
+impl Notifier for Told {
+    async fn changed(&self) {
+        let _ = self.0.clone().changed().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notifier_and_the_network_cut_a_wait_short() {
+    let writer = Writer::new(2).await;
+    let one = writer.session("one").await;
+    let reader = writer.reader();
+    // So long that the test would not end if it were waited for.
+    let hour = Duration::from_secs(3600);
+    let pace = Pace { first: hour, longest: hour };
+    let (tell, told) = watch::channel(0);
+    let mut follow = reader.follow(None).with_pace(pace).with_notifier(Arc::new(Told(told)));
+    let asked = writer.polls();
+    let write = async {
+        while writer.polls() == asked {
+            tokio::task::yield_now().await;
+        }
+        writer.write(&one, [1]).await;
+        tell.send_replace(1);
+    };
+    let ((), page) = tokio::join!(write, follow.next());
+    assert_eq!(page.unwrap().changes.len(), 1);
+
+    let mut follow = reader.follow(None).with_pace(pace);
+    follow.next().await.unwrap();
+    let asked = writer.polls();
+    let write = async {
+        while writer.polls() == asked {
+            tokio::task::yield_now().await;
+        }
+        writer.write(&one, [2]).await;
+        reader.network_changed();
+    };
+    let ((), page) = tokio::join!(write, follow.next());
+    assert_eq!(page.unwrap().changes.len(), 1);
+    writer.levi.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_and_devices_are_listed_with_what_can_be_read_here() {
+    let writer = Writer::on(World::on(FakeSupabase::builder().max_rows(2).start().unwrap(), 3).await);
+    let (shared, closed) = (writer.session("shared").await, writer.unshared("closed").await);
+    for number in 0..4 {
+        writer.session(&number.to_string()).await;
+    }
+    writer.write(&shared, [1]).await;
+    let inactive = uuid_of("device", "inactive").as_str().into();
+    writer.world.register_with(&inactive, None).await;
+    let reader = writer.reader();
+    let list = async || {
+        let (mut sessions, mut after) = (BTreeMap::new(), None);
+        loop {
+            let page = reader.sessions(after.as_ref(), 3).await.unwrap();
+            let Some(cursor) = page.cursor else { return sessions };
+            after = Some(cursor);
+            sessions.extend(page.sessions.into_iter().map(|session| {
+                let session = session.unwrap();
+                (session.id.clone(), session)
+            }));
+        }
+    };
+    let sessions = list().await;
+    assert_eq!(sessions.len(), 6);
+    let session = &sessions[&shared];
+    assert_eq!(session.title.as_deref(), Some("session shared"));
+    assert_eq!(session.repository_name.as_deref(), Some("levi"));
+    assert_eq!((&session.device_id, session.access), (&writer.world.devices[0].0, Access::Envelope));
+    assert!(session.last_activity.is_some());
+    assert_eq!(sessions[&closed].access, Access::NotShared);
+    reader.pull(&shared, None, 10).await.unwrap();
+    assert_eq!(list().await[&shared].access, Access::Key);
+
+    let devices = reader.devices().await.unwrap();
+    assert_eq!(devices.len(), 4);
+    let of = |id: &levi::DeviceId| devices.iter().find(|device| device.id == *id).unwrap();
+    assert!(of(&writer.world.devices[1].0).is_this_device && of(&writer.world.devices[1].0).receives_secrets);
+    assert!(!of(&inactive).receives_secrets && !of(&inactive).is_this_device);
+    writer.levi.shutdown(Duration::from_secs(5)).await;
+}
