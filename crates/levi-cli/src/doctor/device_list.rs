@@ -20,6 +20,8 @@ pub(super) fn check_stored(path: &Path, findings: &mut Findings) -> Result<(), C
     match StoredMode::read(path, &project.user_id) {
         Ok(Some(mode)) => say(&mode, findings),
         Ok(None) => findings.note(CHECK, LIMIT, "run `levi init` on the first device"),
+        // A key that cannot be used is named already.
+        Err(CliError::Credentials(_)) => Ok(()),
         Err(error) => findings.problem(CHECK, error.to_string(), "fix this first"),
     }
 }
