@@ -24,6 +24,7 @@ mod server;
 mod session_sync;
 mod status;
 mod sync_error;
+mod waiting;
 mod worker;
 mod write_messages;
 
@@ -46,5 +47,6 @@ pub use server::{DeviceTrust, last_sequence_number};
 pub use session_sync::{BackfillReport, Distribution, NewSession, SessionSyncService};
 pub use status::{LastError, Status};
 pub use sync_error::{EncryptionError, SendError, SkippedDevices, SyncError};
+pub use waiting::{Conditions, LANES_LOOKED_AT, Waiting, WaitsFor, count_waiting};
 pub use worker::{MessageSyncer, Opened, Opener, ShutdownReport, Worker, WorkerParts};
-pub use write_messages::{Overwrite, SentMessage, TakenRow, write_messages};
+pub use write_messages::{SealedBefore, SentMessage, TakenRow, write_messages};

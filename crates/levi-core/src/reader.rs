@@ -216,10 +216,14 @@ impl Reader {
         device_private_key: DevicePrivateKey,
         secrets_cache: SecretsCache,
     ) -> Self {
-        let user = secrets_cache.user().or_else(|| auth.user_id());
+        let user = secrets_cache.user();
         let device = ThisDevice::new(device_id, device_private_key);
+        let server = Server::new(supabase, auth, secrets_cache.clone());
+        if let Some(user) = &user {
+            server.claim(user);
+        }
         Self {
-            server: Server::new(supabase, auth, secrets_cache.clone()),
+            server,
             opening: Opening { device, cache: secrets_cache, store: None, device_list: None },
             retries: Retries::default(),
             user: user.map(OnceLock::from).unwrap_or_default(),

@@ -5,15 +5,16 @@ use std::sync::{Arc, OnceLock};
 
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
 use levi_crypto::message::MessagePosition;
-use levi_crypto::{Author, SealError, SessionSecret, WRITER_BYTES};
+use levi_crypto::{Author, SealError, SessionSecret, WRITER_BYTES, is_nonce_of};
 use levi_outbox::{Encryption, LaneKey, NewRow, Reason};
-use levi_types::{MessageSyncRequest, SessionId, SessionStore, UserId, Wall};
+use levi_types::{MessageId, MessageSyncRequest, SessionId, SessionStore, UserId, Wall};
 use rand_core::CryptoRng;
 
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
 use crate::sealing_key::{Sealing, SealingMode};
 use crate::secrets_cache::SecretsCache;
+use crate::waiting::MISSING_SECRET;
 
 /// A message on its way to the disk.
 #[derive(Debug)]
@@ -103,6 +104,25 @@ impl Sealer {
     /// caller's thread, unless the session's key is cached.
     pub(crate) fn can_seal(&self, session: &SessionId) -> bool {
         self.database_key.is_some() || self.look_for_key(self.cache.user().as_ref(), session).is_ok()
+    }
+
+    /// Whether `nonce` is of a text of this message that this outbox sealed under an earlier secret of its own store.
+    /// Asks that store.
+    pub(crate) fn sealed_before(
+        &self,
+        user: Option<&UserId>,
+        position: MessagePosition<'_>,
+        message_id: &MessageId,
+        nonce: &[u8],
+    ) -> bool {
+        let (Some(user), Some(writer)) = (user, self.writer.get()) else { return false };
+        let author = Author { writer, message_id: message_id.as_str() };
+        // A store that cannot be read knows no earlier secret: the text then counts as another writer's, and stays.
+        let earlier = self.store.received_secrets(user, position.session_id).unwrap_or_default();
+        let own = earlier.iter().filter(|received| received.sender.is_none());
+        // Exposed to be parsed into a secret again.
+        let mut secrets = own.filter_map(|received| SessionSecret::parse(received.secret.expose()).ok());
+        secrets.any(|secret| is_nonce_of(nonce, &secret.message_key(), position, author))
     }
 
     pub(crate) fn database_key(&self) -> Option<&DatabaseKey> {
@@ -291,7 +311,7 @@ fn row(request: &MessageSyncRequest, payload: Vec<u8>, encryption: Encryption, a
 }
 
 fn missing(detail: String) -> NoKey {
-    NoKey::Wait(Reason { code: "missing_secret".into(), detail })
+    NoKey::Wait(Reason { code: MISSING_SECRET.into(), detail })
 }
 
 fn never(detail: &str) -> ResealError {

@@ -1,12 +1,14 @@
 use levi_outbox::{Held, ParkedParent, Reason, RecoveryReport, Space, Totals};
 use levi_transport::{ApiError, Verdict};
 use levi_types::{Now, UserId, Wall};
+use serde::Serialize;
 
 use crate::batcher::PauseReason;
 use crate::device_list::DeviceListState;
+use crate::waiting::Waiting;
 
 /// What Levi is doing. Cheap to take at any time.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Status {
     /// Counts of pending and parked rows. Eventually consistent: right after `enqueue_durable` returns, they may
@@ -16,6 +18,9 @@ pub struct Status {
     pub user_id: Option<UserId>,
     /// What waits for other users, until they sign in again. `totals` counts it too.
     pub held: Vec<Held>,
+    /// Why rows wait that are not in flight, as of the last change on disk: the reasons of the first 1,000 lanes with
+    /// rows, those of most lanes first, at most 32.
+    pub waiting: Vec<Waiting>,
     /// Requests in flight.
     pub requests_in_flight: usize,
     /// Rows in those requests.
@@ -56,7 +61,7 @@ pub struct Status {
 }
 
 /// How a request failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LastError {
     /// What it means.
     pub verdict: Verdict,

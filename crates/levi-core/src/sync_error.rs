@@ -73,6 +73,9 @@ pub enum SyncError {
         /// Its id.
         id: String,
     },
+    /// The session has a message at the highest sequence number there is.
+    #[error("session {0} has no sequence number left; go on in a new session")]
+    SessionFull(SessionId),
     /// An id is not a uuid in the server's spelling.
     #[error(transparent)]
     NotAUuid(#[from] NotAUuid),
@@ -215,6 +218,7 @@ impl SyncError {
             Self::SessionGone(_) => SESSION_GONE,
             Self::OwnedByAnother { .. } => "owned_by_another",
             Self::UnknownStatus(_) | Self::NotAUuid(_) | Self::InvalidRecord(_) => "invalid",
+            Self::SessionFull(_) => "session_full",
             Self::DevicesSkipped(_) => "devices_skipped",
             Self::Encryption(_) => "encryption",
             Self::DeviceList(problem) => problem.code(),

@@ -50,7 +50,7 @@ pub(crate) fn derive(
     author: Author<'_>,
     content: &[u8],
 ) -> [u8; NONCE_BYTES] {
-    let key = Key::new(HMAC_SHA256, sign(&Key::new(HMAC_SHA256, key.expose()), b"levi/nonce/v1").as_ref());
+    let key = nonce_key(key);
     let message = name(&key, &[0], position, author).sign();
     let message = &message.as_ref()[..MESSAGE_BYTES];
     let mut context = name(&key, &[1], position, author);
@@ -61,6 +61,22 @@ pub(crate) fn derive(
     nonce[..MESSAGE_BYTES].copy_from_slice(message);
     nonce[MESSAGE_BYTES..].copy_from_slice(&content.as_ref()[..NONCE_BYTES - MESSAGE_BYTES]);
     nonce
+}
+
+fn nonce_key(key: &MessageKey) -> Key {
+    Key::new(HMAC_SHA256, sign(&Key::new(HMAC_SHA256, key.expose()), b"levi/nonce/v1").as_ref())
+}
+
+/// Whether `nonce` is of a version of this message by `author` that was sealed under `key`, such as an earlier key of the
+/// session: under another key the same message has another name.
+pub fn is_nonce_of(
+    nonce: &[u8],
+    key: &MessageKey,
+    position: MessagePosition<'_>,
+    author: Author<'_>,
+) -> bool {
+    let message = name(&nonce_key(key), &[0], position, author).sign();
+    nonce.len() == NONCE_BYTES && nonce[..MESSAGE_BYTES] == message.as_ref()[..MESSAGE_BYTES]
 }
 
 /// Whether two nonces that [`derive`] made are of versions of one message by one writer.

@@ -36,13 +36,7 @@ pub struct Levi {
     pub(crate) on_read_retry: Option<OnReadRetry>,
     pub(crate) backoff: Backoff,
     /// The service that sends a user's control rows; every caller gets a clone.
-    pub(crate) session_sync: Mutex<Vec<UsersSessionSync>>,
-}
-
-/// A service, and who was signed in when it was made.
-pub(crate) struct UsersSessionSync {
-    user: Option<UserId>,
-    service: SessionSyncService,
+    pub(crate) session_sync: Mutex<Vec<SessionSyncService>>,
 }
 
 /// Why this Levi has no session sync and no reader.
@@ -153,14 +147,16 @@ impl Levi {
     /// nothing is overwritten.
     ///
     /// # Errors
-    /// [`SyncError`] if the outbox cannot be read, nobody is signed in, or the server does not answer.
+    /// [`SyncError::SessionFull`] if the last number is the highest there is. The others if the outbox cannot be read,
+    /// nobody is signed in, or the server does not answer.
     pub async fn next_sequence_number(&self, session: &SessionId) -> Result<i64, SyncError> {
         let here = self.worker.last_sequence_number(session).await?;
         let connection = self.connection.as_ref().ok_or(SyncError::NotAuthenticated)?;
         let auth = connection.auth.clone().ok_or(SyncError::NotAuthenticated)?;
         let there =
             last_sequence_number(Arc::clone(&connection.supabase), auth, self.cache.clone(), session).await?;
-        Ok(here.max(there).map_or(1, |last| last.saturating_add(1)))
+        let next = here.max(there).map_or(Some(1), |last| last.checked_add(1));
+        next.ok_or_else(|| SyncError::SessionFull(session.clone()))
     }
 
     /// Returns once Supabase has the message. See [`Worker::synced`].
@@ -207,8 +203,11 @@ impl Levi {
     }
 
     /// Session sync for this device: its rows are stored in this Levi's outbox, and Levi retries what fails. Every call
-    /// returns the same service, with the trust that the builder was given. After another user signed in, call it again
-    /// with that user's device.
+    /// for one user returns the same service, with the trust that the builder was given.
+    ///
+    /// It acts for the user who is signed in or, before anybody is, for the first who signs in, and for no other: after
+    /// another user signed in, call it again with that user's device. Until then that user's repositories, sessions and
+    /// secrets wait in the outbox (`status().waiting`).
     ///
     /// # Errors
     /// [`NotConnected`].
@@ -221,12 +220,10 @@ impl Levi {
         let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
         let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
         let mut kept = self.session_sync.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = kept.iter().find(|known| *known.service.device_id() == device_id) {
-            return Ok(known.service.clone());
-        }
         let user = self.cache.user();
-        if kept.iter().any(|known| known.user == user || known.user.is_none()) {
-            return Err(NotConnected::OtherDevice);
+        if let Some(known) = kept.iter().find(|known| is_for(known, user.as_ref())) {
+            let is_same = *known.device_id() == device_id;
+            return if is_same { Ok(known.clone()) } else { Err(NotConnected::OtherDevice) };
         }
         let service = SessionSyncService::with_parts(
             Arc::clone(&connection.supabase),
@@ -250,7 +247,7 @@ impl Levi {
         };
         // Last, because rows of an earlier run are sent from now on.
         let service = service.with_clock(Arc::clone(&self.clock)).with_outbox(self.worker.control_queue());
-        kept.push(UsersSessionSync { user, service: service.clone() });
+        kept.push(service.clone());
         Ok(service)
     }
 
@@ -328,6 +325,11 @@ impl Levi {
             list => Ok(list.clone()),
         }
     }
+}
+
+/// Whether the service acts for `user`, or may come to.
+fn is_for(service: &SessionSyncService, user: Option<&UserId>) -> bool {
+    service.user().is_none_or(|known| user.is_none_or(|user| user == known))
 }
 
 impl MessageSyncer for Levi {

@@ -8,6 +8,7 @@ use devices::Device;
 use levi::core::Recovery;
 use levi::transport::Table;
 use levi::{DeviceListProblem, DeviceListState};
+use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use world::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,4 +57,32 @@ async fn devices_are_paired_removed_and_recovered() {
         2
     );
     assert_eq!(world.server.row_count(Table::DeviceList).unwrap(), 4);
+}
+
+/// The removal is on the list, and the keyrings of the new epoch are not: nobody but the device that began the epoch can
+/// write them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_interrupted_after_its_entry_writes_the_keyrings_later() {
+    let world = World::new(0).await;
+    let mut laptop = Device::new(&world, "laptop").await;
+    laptop.init().await;
+    let (phone, stolen) = (Device::new(&world, "phone").await, Device::new(&world, "stolen").await);
+    laptop.pair(&phone).await;
+    laptop.pair(&stolen).await;
+    let session = laptop.write(&world, "s", &["one"]).await;
+    let keyrings = Scope::table(Table::Keyrings).method("POST");
+    let down = Fault::Answer(Canned::error(503, "57P03", "the database system is shutting down"));
+    world.server.faults().plan(keyrings, Times::Always, down);
+    laptop.admin().remove(&stolen.id).await.unwrap_err();
+    // The process ends here, and the phone cannot go on.
+    laptop.restart(&world).await;
+    let _ = phone.admin().devices().await;
+    phone.until(|state| *state == DeviceListState::Stopped(DeviceListProblem::NoKeyring)).await;
+    world.server.faults().clear();
+    // The laptop finds out that it has to write them, and tries until they are written.
+    laptop.until_listed(2).await;
+    laptop.send(&session, 2, &["two"]).await;
+    phone.until_listed(2).await;
+    assert_eq!(phone.read(&session).await, ["one", "two"]);
+    assert!(!stolen.read(&session).await.join(" ").contains("two"));
 }

@@ -162,9 +162,8 @@ impl<'a> Upload<'a> {
     /// overwrite nothing.
     async fn continue_session(&mut self, session: &SessionId) -> Result<(), LineFailure> {
         let last = match self.patience.wait(self.levi.next_sequence_number(session)).await {
-            // The answer for a session whose last number is the highest, too: then none is left.
-            Some(Ok(i64::MAX)) => i64::MAX,
             Some(Ok(next)) => next.saturating_sub(1),
+            Some(Err(SyncError::SessionFull(_))) => i64::MAX,
             Some(Err(_)) | None => {
                 let here = self.levi.last_sequence_number(session).await;
                 here.map_err(|error| CliError::from(SyncError::from(error)))?.unwrap_or(0)

@@ -95,7 +95,10 @@ impl SignedDeviceList {
             None => match self.fetch_keyring(source, &list).await? {
                 Ok(keyring) => (Some(keyring), None),
                 Err(problem) => match self.own_epoch(&list) {
-                    Some(keyring) => return self.keep_owing(list, keyring),
+                    Some(keyring) => {
+                        self.owe_keyrings(list, keyring);
+                        return Ok(());
+                    }
                     // Older epochs stay readable.
                     None => (self.0.cache.keyring(&user), Some(problem)),
                 },
@@ -118,11 +121,26 @@ impl SignedDeviceList {
         keyring.check(list).is_ok().then_some(keyring)
     }
 
-    /// As [`keep`](Self::keep), for an epoch whose keyrings this device has yet to write.
-    pub(super) fn keep_owing(&self, list: DeviceList, keyring: Keyring) -> Result<(), LookError> {
-        self.keep(list, Some(keyring), None)?;
-        self.known().owes_keyrings = true;
-        Ok(())
+    /// Goes on with a list whose current epoch this device began, and has yet to write the keyrings of. It is stored only
+    /// once they are written, so that after a crash the next look finds out again that they are missing.
+    pub(super) fn owe_keyrings(&self, list: DeviceList, keyring: Keyring) {
+        let user = list.user_id().clone();
+        self.load(&user);
+        let mut known = self.known();
+        if known.is_of(&user) {
+            let mode = self.mode(Some(&list), Some(&keyring), None);
+            (known.list, known.is_stored, known.owes_keyrings) = (Some(Arc::new(list)), false, true);
+            self.publish(&user, known.list.as_deref(), mode, Some(keyring));
+        }
+    }
+
+    /// The keyrings were written.
+    pub(crate) fn keyrings_are_written(&self, user: &UserId) -> Result<(), LookError> {
+        self.known().owes_keyrings = false;
+        match self.list(user) {
+            Some(list) => self.keep((*list).clone(), self.0.cache.keyring(user), None),
+            None => Ok(()),
+        }
     }
 
     /// Stores the list and goes on with it.
@@ -139,7 +157,8 @@ impl SignedDeviceList {
             // Another user is signed in by now.
             return Ok(());
         }
-        let unchanged = known.list.as_deref() == Some(&list)
+        let unchanged = known.is_stored
+            && known.list.as_deref() == Some(&list)
             && known.alarm.is_none()
             && self.0.cache.keyring(&user) == keyring;
         if !unchanged {
@@ -190,7 +209,7 @@ impl SignedDeviceList {
         let stored = record::encode(list, keyring, alarm, key, &mut UnwrapErr(SysRng));
         let is_stored = self.0.store.replace_device_list(list.user_id(), known.stored.as_deref(), &stored)?;
         if is_stored {
-            (known.stored, known.alarm) = (Some(stored), alarm);
+            (known.stored, known.alarm, known.is_stored) = (Some(stored), alarm, true);
         }
         Ok(is_stored)
     }

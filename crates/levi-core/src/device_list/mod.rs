@@ -75,6 +75,8 @@ struct Known {
     alarm: Option<Alarm>,
     /// This device began the current epoch, and not every member has its keyring yet.
     owes_keyrings: bool,
+    /// Whether the store has `list`.
+    is_stored: bool,
 }
 
 impl Known {
@@ -142,6 +144,7 @@ impl SignedDeviceList {
         let keyring = read.known.and_then(|(stored, record)| {
             let record::Stored { list, keyring, alarm } = record;
             (known.stored, known.list, known.alarm) = (Some(stored), Some(Arc::new(list)), alarm);
+            known.is_stored = true;
             keyring
         });
         let mode = self.mode(known.list.as_deref(), keyring.as_ref(), read.problem);
@@ -229,11 +232,6 @@ impl SignedDeviceList {
         let keyring = self.0.cache.keyring(user).filter(|_| list.user_id() == user)?;
         let members = list.active_members().map(Member::id);
         admin::keyring_rows(user, &list, &keyring, members).ok()
-    }
-
-    /// The keyrings were written.
-    pub(crate) fn owes_nothing(&self) {
-        self.known().owes_keyrings = false;
     }
 
     /// What this device remembers of the epochs of a session.

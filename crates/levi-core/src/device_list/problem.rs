@@ -3,6 +3,7 @@
 use levi_devices::keyring::KeyringError;
 use levi_devices::pin::PinError;
 use levi_outbox::Reason;
+use serde::{Serialize, Serializer};
 
 /// What this device knows of its user's signed device list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,26 @@ impl DeviceListState {
     /// Whether messages can be sealed.
     pub const fn may_seal(&self) -> bool {
         !matches!(self, Self::Stopped(_))
+    }
+}
+
+/// `{"mode": "device_table"}`, `{"mode": "listed", "epoch": 1, "devices": 2}`, or `{"mode": "stopped", "code": ..,
+/// "detail": ..}`.
+impl Serialize for DeviceListState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(tag = "mode", rename_all = "snake_case")]
+        enum Shape {
+            DeviceTable,
+            Listed { epoch: u32, devices: usize },
+            Stopped { code: &'static str, detail: String },
+        }
+        let shape = match self {
+            Self::DeviceTable => Shape::DeviceTable,
+            Self::Listed { epoch, devices } => Shape::Listed { epoch: *epoch, devices: *devices },
+            Self::Stopped(problem) => Shape::Stopped { code: problem.code(), detail: problem.to_string() },
+        };
+        shape.serialize(serializer)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use levi_outbox::{Change, DueQuery, LaneId, LaneKey, OutboxError, Reason, RowKey};
 use levi_transport::rows::{MessageBatch, MessagePlace, nonce_of};
-use levi_types::{Delivery, Now, RepositoryId, SessionId, StoreError};
+use levi_types::{Delivery, MessageId, Now, RepositoryId, SessionId, StoreError};
 
 use super::commit::reason_of;
 use super::event::Effect;
@@ -12,7 +12,7 @@ use crate::control::Presence;
 use crate::control_row::ControlRow;
 use crate::sealer::{NoKey, ResealError};
 use crate::sealing_key::Sealing;
-use crate::write_messages::{Overwrite, SentMessage};
+use crate::write_messages::SentMessage;
 
 /// Rows of one lane that are sealed in one go; the rest follows as the first ones are sent.
 const SEALED_AT_ONCE: usize = 1024;
@@ -121,7 +121,7 @@ impl Engine {
         let mut message_ids = Vec::with_capacity(keys.len());
         let read = self.store.payloads(&keys, &mut |_, message_id, payload| {
             body.push(payload);
-            message_ids.push((message_id.into(), nonce_of(payload).unwrap_or_default().into()));
+            message_ids.push((MessageId::from(message_id), nonce_of(payload).unwrap_or_default().into()));
         });
         if let Err(error) = read {
             self.batcher.handle(now, Input::Vanished { batch: batch.id });
@@ -134,11 +134,9 @@ impl Engine {
         let sessions = parts.flat_map(|(part, session_id)| part.rows.iter().map(|_| session_id.clone()));
         let (mut sent, mut messages) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
         for ((session_id, row), (message_id, nonce)) in sessions.zip(&wanted).zip(message_ids) {
-            let (row, sequence_number) = (row.key.id, row.sequence_number);
+            let (row, sequence_number, overwrite) = (row.key.id, row.sequence_number, row.overwrite);
             let place = MessagePlace { session_id: session_id.clone(), sequence_number };
-            let is_overwriting = self.overwriting.contains(&row);
-            let overwrite = if is_overwriting { Overwrite::Anything } else { Overwrite::OwnOnly };
-            messages.push(SentMessage { place, nonce, overwrite });
+            messages.push(SentMessage { place, message_id: message_id.clone(), nonce, overwrite });
             sent.push(Sent { row, session_id, sequence_number, message_id });
         }
         self.sent.insert(batch.id, sent);

@@ -14,9 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use levi_crypto::SessionSecret;
 use levi_crypto::envelope::DevicePrivateKey;
-use levi_outbox::Reason;
+use levi_outbox::{NewRow, Reason};
 use levi_transport::{StoredAuth, Supabase, SystemClock};
-use levi_types::{Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore};
+use levi_types::{
+    Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore, UserId,
+};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rand_core::CryptoRng;
@@ -105,6 +107,12 @@ impl SessionSyncService {
     /// The device that this service acts for.
     pub fn device_id(&self) -> &DeviceId {
         &self.steps.device.id
+    }
+
+    /// For whom this service acts: the user of its first use, or who was signed in when it was given its outbox. `None`
+    /// if nobody was. Under another sign-in it sends nothing.
+    pub fn user(&self) -> Option<&UserId> {
+        self.steps.server.user()
     }
 
     /// Sends secrets only to devices that `trust` accepts, for daemons that check public keys out of band. The
@@ -262,11 +270,8 @@ impl SessionSyncService {
         self.check_repository(&session.repository_id)?;
         self.check_session(session_id)?;
         self.steps.stored_secret(session_id)?;
-        let user = self.steps.server.cache.user();
-        let rows = rows_to_restore(&session, self.steps.clock.now().wall).into_iter();
-        let rows = rows.map(|row| row.for_user(user.clone())).collect();
-        let steps = queue.restore(session_id.clone(), rows).await?;
-        let [repository, session, secret] = steps.try_into().map_err(|_| EnqueueError::Stopped)?;
+        let rows = rows_to_restore(&session, self.steps.clock.now().wall);
+        let [repository, session, secret] = self.enqueue_rows(&**queue, rows).await?;
         Ok(NewSession { repository, session, secret })
     }
 
@@ -291,9 +296,18 @@ impl SessionSyncService {
         queue: &dyn ControlQueue,
         rows: [ControlRow; N],
     ) -> Result<[Step; N], SyncError> {
-        let (now, user) = (self.steps.clock.now().wall, self.steps.server.cache.user());
-        let rows = rows.iter().map(|row| row.to_row(now).for_user(user.clone())).collect();
-        let steps = queue.enqueue(rows).await?;
+        let now = self.steps.clock.now().wall;
+        self.enqueue_rows(queue, rows.map(|row| row.to_row(now))).await
+    }
+
+    async fn enqueue_rows<const N: usize>(
+        &self,
+        queue: &dyn ControlQueue,
+        rows: [NewRow; N],
+    ) -> Result<[Step; N], SyncError> {
+        let user = self.steps.server.cache.user();
+        let rows = rows.map(|row| row.for_user(user.clone()));
+        let steps = queue.enqueue(rows.into()).await?;
         // A queue returns a step for each row.
         Ok(steps.try_into().map_err(|_| EnqueueError::Stopped)?)
     }

@@ -26,7 +26,7 @@ impl Steps {
                 Recipients::Members(members) => {
                     if let Some(keyrings) = list.owed_keyrings(user) {
                         self.server.upsert(auth, &keyrings).await?;
-                        list.owes_nothing();
+                        list.keyrings_are_written(user).map_err(unusable)?;
                     }
                     let devices = members.iter().map(|member| row_of(member, user)).collect();
                     Ok(ToServe { devices, skipped: Vec::new() })
@@ -43,7 +43,14 @@ async fn look(list: &SignedDeviceList, reads: &Reads<'_>, user: &UserId) -> Resu
     match list.look(reads, user).await {
         Ok(_) => Ok(list.recipients(user)),
         Err(LookError::Server(refusal)) => Err(reads.named(refusal).into()),
-        Err(LookError::Store(problem)) => Err(SyncError::DeviceList(problem)),
+        Err(error) => Err(unusable(error)),
+    }
+}
+
+fn unusable(error: LookError) -> SyncError {
+    match error {
+        LookError::Server(refusal) => refusal.into(),
+        LookError::Store(problem) => SyncError::DeviceList(problem),
     }
 }
 

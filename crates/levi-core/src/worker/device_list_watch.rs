@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use levi_transport::Verdict;
+use levi_transport::rows::upsert_of;
 use levi_types::{Clock, UserId};
 use tracing::Instrument as _;
 
@@ -110,6 +111,9 @@ impl Dispatcher {
         };
         let source = WithToken { supabase, token };
         let looked = watch.list.look(&source, &user).await;
+        if looked.is_ok() {
+            write_owed_keyrings(&watch.list, &source, &user).await;
+        }
         match &looked {
             Ok(_) => watch.list.looked_at(watch.clock.now().monotonic),
             Err(LookError::Server(error)) => {
@@ -118,11 +122,25 @@ impl Dispatcher {
             Err(LookError::Store(problem)) => tracing::warn!("{problem}"),
         }
         match looked {
+            _ if watch.list.owed_keyrings(&user).is_some() => Next::LookAgain,
             _ if watch.list.state().may_seal() => Next::Done,
             // Only a person can change that.
             Ok(DeviceListState::Stopped(crate::DeviceListProblem::Removed)) => Next::Done,
             Err(LookError::Server(error)) if error.verdict == Verdict::SignedOut => Next::Refresh,
             _ => Next::LookAgain,
         }
+    }
+}
+
+/// Writes the keyrings that this device was interrupted in. If that fails, the next look tries again.
+async fn write_owed_keyrings(list: &SignedDeviceList, source: &WithToken, user: &UserId) {
+    let Some(keyrings) = list.owed_keyrings(user) else { return };
+    match source.supabase.upsert(&source.token, upsert_of(&keyrings)).await {
+        Ok(()) => {
+            if let Err(LookError::Store(problem)) = list.keyrings_are_written(user) {
+                tracing::warn!("{problem}");
+            }
+        }
+        Err(error) => tracing::warn!(code = error.code, "the keyrings of the new epoch were not written"),
     }
 }

@@ -1,9 +1,12 @@
 //! What the engine wants done outside its thread: requests and token refreshes. Each runs on tokio and
 //! reports back through the inbox, even if it is cancelled or panics.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::Duration;
 
+use levi_crypto::message::MessagePosition;
 use levi_outbox::LaneKey;
+use levi_transport::rows::MessagePlace;
 use levi_transport::{ApiError, Supabase, Upsert, Verdict, user_of_token};
 use levi_types::{AccessToken, Auth, AuthError, AuthSession, SessionStore, SyncContext, UserId};
 use tokio::runtime::Handle;
@@ -16,14 +19,19 @@ use super::lock;
 use crate::batcher::{BatchId, Input};
 use crate::control::{ControlSender, Presence};
 use crate::engine::Event;
+use crate::sealer::Sealer;
 use crate::secrets_cache::SecretsCache;
 use crate::sync_error::SendError;
 use crate::write_messages::{SentMessage, write_messages};
+
+/// How long a start waits for the name of the user whose sign-in is stored.
+const NAMED_WITHIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Dispatcher {
     inbox: Arc<Inbox>,
     context: Mutex<Context>,
     cache: SecretsCache,
+    sealer: Sealer,
     session_store: Arc<dyn SessionStore>,
     control_senders: Mutex<Vec<UsersSender>>,
     connection: OnceLock<Connection>,
@@ -32,7 +40,7 @@ pub(super) struct Dispatcher {
     requests: Mutex<JoinSet<()>>,
 }
 
-/// A sender of control rows, and who was signed in when it was named.
+/// A sender of control rows, and for whom it acts: `None` until somebody signs in.
 struct UsersSender {
     user: Option<UserId>,
     sender: Arc<dyn ControlSender>,
@@ -75,12 +83,14 @@ impl Dispatcher {
     pub(super) fn new(
         inbox: Arc<Inbox>,
         cache: SecretsCache,
+        sealer: Sealer,
         session_store: Arc<dyn SessionStore>,
         device_list: Option<DeviceListWatch>,
     ) -> Self {
         Self {
             inbox,
             cache,
+            sealer,
             session_store,
             context: Mutex::default(),
             control_senders: Mutex::default(),
@@ -153,14 +163,34 @@ impl Dispatcher {
         }
     }
 
-    /// The user of the stored sign-in, unless the daemon named one.
-    pub(super) fn name_stored_user(&self) {
+    /// Finds out whose the stored sign-in is, and waits for that a moment: what is enqueued next is recorded for this
+    /// user. A keychain may take longer, or never answer. Nobody waits for it then, and the answer counts when it comes.
+    pub(super) fn name_stored_user(self: &Arc<Self>) {
+        let auth = self.connection.get().and_then(|connection| connection.auth.clone());
+        let (Some(auth), dispatcher) = (auth, Arc::downgrade(self)) else { return };
+        let (sender, named) = mpsc::channel();
+        let name = move || {
+            let user = auth.user_id();
+            if let (Some(user), Some(dispatcher)) = (user, dispatcher.upgrade()) {
+                dispatcher.stored_user_is(&user);
+            }
+            // The caller may have stopped waiting.
+            let _ = sender.send(());
+        };
+        match std::thread::Builder::new().name("levi-sign-in".into()).spawn(name) {
+            Ok(_) if named.recv_timeout(NAMED_WITHIN).is_err() => {
+                tracing::warn!("whose the stored sign-in is could not be read so far");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("whose the stored sign-in is could not be read: {error}"),
+        }
+    }
+
+    /// Unless the daemon named a user meanwhile, or a token came first.
+    fn stored_user_is(&self, user: &UserId) {
         let context = lock(&self.context);
-        let auth = self.connection.get().and_then(|connection| connection.auth.as_ref());
-        if context.changes == 0
-            && let Some(user) = auth.and_then(|auth| auth.user_id())
-        {
-            self.user_is(&user);
+        if context.changes == 0 && context.current.is_none() {
+            self.user_is(user);
         }
     }
 
@@ -168,6 +198,9 @@ impl Dispatcher {
     /// someone who still takes the user before for the present one.
     fn user_is(&self, user: &UserId) {
         self.cache.signed_in(user);
+        for unclaimed in lock(&self.control_senders).iter_mut().filter(|sender| sender.user.is_none()) {
+            unclaimed.user = Some(unclaimed.sender.claim(user));
+        }
         if let Err(error) = self.session_store.signed_in(user) {
             tracing::warn!("the session store was not told who is signed in: {error}");
         }
@@ -175,12 +208,14 @@ impl Dispatcher {
     }
 
     pub(super) fn set_control_sender(&self, sender: Arc<dyn ControlSender>) {
-        let user = self.cache.user();
+        // Within the lock: a user who signs in meanwhile claims it, and the batcher hears of both in that order.
+        let _context = lock(&self.context);
+        let user = self.cache.user().map(|user| sender.claim(&user));
         let mut senders = lock(&self.control_senders);
         senders.retain(|known| known.user != user);
-        senders.push(UsersSender { user, sender });
+        senders.push(UsersSender { user: user.clone(), sender });
         drop(senders);
-        self.notify(Input::ControlSenderReady);
+        self.notify(Input::ControlSenderReady(user));
     }
 
     fn replace_context(&self, new: Option<SignedIn>, input: Input) {
@@ -227,8 +262,17 @@ impl Dispatcher {
         }
         let supabase = Arc::clone(&connection.supabase);
         let span = tracing::info_span!("levi.send", batch = batch.0, bytes = insert.body.len());
+        let sealer = self.sealer.clone();
         let request = async move {
-            let result = write_messages(&*supabase, &context.access_token, insert, &messages).await;
+            let user = context.user.as_ref();
+            let sealed_before = |message: &SentMessage, nonce: &[u8]| {
+                let SentMessage { place: MessagePlace { session_id, sequence_number }, message_id, .. } =
+                    message;
+                let position = MessagePosition { session_id, sequence_number: *sequence_number };
+                sealer.sealed_before(user, position, message_id, nonce)
+            };
+            let token = &context.access_token;
+            let result = write_messages(&*supabase, token, insert, &messages, &sealed_before).await;
             match &result {
                 Ok(taken) => tracing::debug!(taken = taken.len(), "accepted"),
                 Err(error) => tracing::debug!(verdict = ?error.verdict, code = error.code, "failed"),
@@ -263,13 +307,11 @@ impl Dispatcher {
         self.spawn(&connection.runtime, request.instrument(span));
     }
 
-    /// The user's own sender, which acts for the user's device; or one that was named before anybody signed in; or
-    /// the last one, if the daemon has one device for all.
+    /// The user's own sender, which acts for the user's device.
     fn control_sender(&self, user: Option<&UserId>) -> Option<Arc<dyn ControlSender>> {
         let senders = lock(&self.control_senders);
-        let named = |user: Option<&UserId>| senders.iter().find(|known| known.user.as_ref() == user);
-        let found = named(user).or_else(|| named(None)).or(senders.last());
-        found.map(|known| Arc::clone(&known.sender))
+        let own = senders.iter().find(|known| known.user.as_ref() == user);
+        own.map(|known| Arc::clone(&known.sender))
     }
 
     fn outcome_guard(&self, batch: BatchId) -> CompletionGuard {

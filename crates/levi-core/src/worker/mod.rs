@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use levi_crypto::at_rest::DatabaseKey;
-use levi_outbox::{OutboxStore, RecoveryReport, Totals};
+use levi_outbox::{OutboxStore, Overwrite, RecoveryReport, Totals};
 use levi_transport::Supabase;
 use levi_types::{Auth, Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
@@ -38,7 +38,6 @@ use crate::random::SystemRandom;
 use crate::sealer::{Message, Sealer};
 use crate::secrets_cache::SecretsCache;
 use crate::status::Status;
-use crate::write_messages::Overwrite;
 
 /// How long after the deadline of a shutdown the engine thread's last calls of the disk and the session store may take.
 const LAST_CALLS: Duration = Duration::from_secs(2);
@@ -119,21 +118,23 @@ impl Worker {
     pub fn new(parts: WorkerParts) -> Self {
         let WorkerParts { config, open, session_store, cache, database_key, clock, device_list } = parts;
         let inbox = Arc::new(Inbox::default());
+        let sealer = Sealer::new(cache.clone(), Arc::clone(&session_store), database_key)
+            .with_device_list(device_list.clone());
         let shared = Shared {
             queue: Arc::new(Semaphore::new(config.max_queued_bytes.min(Semaphore::MAX_PERMITS))),
             dispatcher: Arc::new(Dispatcher::new(
                 Arc::clone(&inbox),
-                cache.clone(),
+                cache,
+                sealer.clone(),
                 Arc::clone(&session_store),
-                device_list.clone().map(|list| DeviceListWatch::new(list, Arc::clone(&clock))),
+                device_list.map(|list| DeviceListWatch::new(list, Arc::clone(&clock))),
             )),
             inbox,
             config,
             accepting: AtomicBool::new(false),
             started: AtomicBool::new(false),
             clock,
-            sealer: Sealer::new(cache, Arc::clone(&session_store), database_key)
-                .with_device_list(device_list),
+            sealer,
             session_store,
             random: OnceLock::new(),
             status: watch::Sender::new(Status::default()),
@@ -221,8 +222,7 @@ impl Worker {
     }
 
     /// As [`enqueue_durable`](Self::enqueue_durable), for a message that is to replace whatever text the server has at its
-    /// place. If this process ends before the message is sent, it replaces its own earlier text only, and is parked if
-    /// it finds another.
+    /// place. The permission is stored with the message, and holds until the server has it.
     ///
     /// # Errors
     /// [`EnqueueError`]; the message is not on disk.

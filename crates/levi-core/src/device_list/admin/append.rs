@@ -84,7 +84,7 @@ impl DeviceListAdmin {
     pub(super) async fn write_owed_keyrings(&self, auth: &AuthSession) -> Result<(), DeviceListError> {
         if let Some(rows) = self.list.owed_keyrings(&auth.user_id) {
             self.server.upsert(auth, &rows).await?;
-            self.list.owes_nothing();
+            self.list.keyrings_are_written(&auth.user_id)?;
         }
         Ok(())
     }

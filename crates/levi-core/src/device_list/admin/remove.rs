@@ -79,10 +79,9 @@ impl DeviceListAdmin {
         let mut keyring = self.keyring(auth)?;
         keyring.push(list.epoch(), secret)?;
         // This device knows the new epoch first, so that a failure from here on is made good by the next look.
-        self.list.keep_owing(list.clone(), keyring.clone())?;
+        self.list.owe_keyrings(list.clone(), keyring.clone());
         self.write_keyrings(auth, &list, &keyring).await?;
-        self.list.owes_nothing();
-        Ok(())
+        Ok(self.list.keyrings_are_written(&auth.user_id)?)
     }
 
     /// Tells software that looks at the table only.
