@@ -4,7 +4,7 @@
 //
 // ready.json is the line that lite.mjs prints. participants.json is [{"name", "write": [command...], "read": [command...],
 // "env": {...}}]: `write` is called with SESSION_ID REPOSITORY_ID and NDJSON on stdin, `read` with SESSION_ID, both with
-// the settings of examples/readers in the environment. A participant may lack one of the two.
+// the settings of clients in the environment. A participant may lack one of the two.
 
 import { spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";

@@ -23,10 +23,12 @@ const AS_TESTED: &[&str] = &[
     "interop",
     "--example",
     "contract",
+    "--example",
+    "trust_exchange",
 ];
 
-/// A program of the workspace in the dev profile: `levi-torture`, or the example `interop` or
-/// `contract`.
+/// A program of the workspace in the dev profile: `levi-torture`, or the example `interop`,
+/// `contract` or `trust_exchange`.
 pub(crate) fn as_tested(name: &str) -> Result<PathBuf, Failure> {
     let mut build = Command::new(cargo());
     build.arg("build").args(AS_TESTED).current_dir(root());

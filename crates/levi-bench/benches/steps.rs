@@ -9,7 +9,8 @@ use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::{MessageKey, SessionSecret};
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox};
 use levi_outbox::{
-    Change, Due, DueLane, Encryption, Enqueued, LaneId, LaneKey, NewRow, OutboxStore, RowHead, RowId, RowKey,
+    Change, Due, DueLane, Encryption, Enqueued, LaneId, LaneKey, NewRow, OutboxStore, Overwrite, RowHead,
+    RowId, RowKey,
 };
 use levi_transport::rows::encode_message_row;
 use levi_types::{Monotonic, Now, SessionId, Wall};
@@ -107,6 +108,7 @@ fn batcher_load_and_draft(bencher: Bencher<'_, '_>, lanes: i64) {
                 bytes: 1_500,
                 encryption: Encryption::SessionKey,
                 enqueued_at: NOW.wall,
+                overwrite: Overwrite::OwnOnly,
             })
             .collect(),
     };

@@ -9,7 +9,8 @@ use levi_core::LeviConfig;
 use levi_core::batcher::{Action, Batcher, Input};
 use levi_outbox::sqlite::SqliteOutbox;
 use levi_outbox::{
-    Change, Due, DueLane, Encryption, Enqueued, LaneId, LaneKey, NewRow, OutboxStore, RowHead, RowId, RowKey,
+    Change, Due, DueLane, Encryption, Enqueued, LaneId, LaneKey, NewRow, OutboxStore, Overwrite, RowHead,
+    RowId, RowKey,
 };
 use levi_types::{Monotonic, Now, Wall};
 
@@ -79,6 +80,7 @@ fn due() -> Due {
         bytes: 1_500,
         encryption: Encryption::SessionKey,
         enqueued_at: NOW.wall,
+        overwrite: Overwrite::OwnOnly,
     };
     let heads: Vec<RowHead> = (0..1_000).map(head).collect();
     let key = LaneKey::Messages(fixture::session(0));

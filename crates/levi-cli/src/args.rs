@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 #[cfg(feature = "demo")]
 use crate::demo::DemoArgs;
+use crate::devices::{DevicesArgs, InitArgs, PairArgs, RecoverArgs, RecoveryArgs, RemoveArgs, VerifyArgs};
 use crate::doctor::DoctorArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::outbox::OutboxArgs;
@@ -21,9 +22,10 @@ Exit codes:
   2  wrong usage (nothing was done), or bad lines or rows (each is named on stderr; all others were processed)
   3  some messages are still in the outbox: run `levi status`
   4  not signed in: run `levi login`
-  5  the server cannot be reached, or refuses: run `levi doctor --server`
+  5  the server cannot be reached, or refuses: run `levi doctor --server`; or another device does not answer
   6  another process owns the outbox
   7  a check failed: `levi doctor` found a problem, or the demo lost, duplicated, reordered or leaked a message
+  8  the device list stopped sealing: nothing is lost, and the message says what to do
 
 Environment:
   HTTPS_PROXY, ALL_PROXY, NO_PROXY  the proxy to use; http, https, socks4, socks4a, socks5 and socks5h
@@ -69,6 +71,28 @@ pub(crate) enum Command {
     /// List, retry, discard or export the rows of the outbox.
     #[command(after_help = AFTER_HELP)]
     Outbox(OutboxArgs),
+    /// Begin a signed list of your devices with this one, and make a recovery key. From then on only devices
+    /// on the list are given secrets.
+    #[command(after_help = AFTER_HELP)]
+    Init(InitArgs),
+    /// Add a device to the list: without CODE on a device of the list, which shows one; with it on the new device.
+    #[command(after_help = AFTER_HELP)]
+    Pair(PairArgs),
+    /// Show who is on the device list; without one, who is given the secrets of sessions.
+    #[command(after_help = AFTER_HELP)]
+    Devices(DevicesArgs),
+    /// Remove a device from the list: it reads nothing that is written from then on.
+    #[command(after_help = AFTER_HELP)]
+    Remove(RemoveArgs),
+    /// Show digits that are equal on all devices that have seen the same list.
+    #[command(after_help = AFTER_HELP)]
+    Verify(VerifyArgs),
+    /// Put this device on the list with the recovery key, and remove the others: all are lost, or a thief has one.
+    #[command(after_help = AFTER_HELP)]
+    Recover(RecoverArgs),
+    /// Replace the recovery key.
+    #[command(after_help = AFTER_HELP)]
+    Recovery(RecoveryArgs),
     /// Find problems of this device and of the project, and say what to do. Changes nothing in a
     /// sound project. Works while a daemon runs.
     #[command(after_help = AFTER_HELP)]

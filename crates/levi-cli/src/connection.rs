@@ -88,6 +88,11 @@ impl Connection {
         Ok(builder.on_read_retry(Arc::clone(notices).of_reads()).build()?)
     }
 
+    /// As [`levi`](Self::levi), for a command that says by itself how it went.
+    pub(crate) fn quiet_levi(&self) -> Result<Levi, CliError> {
+        Ok(self.data_dir.levi(&self.http, self.session_store()?)?.build()?)
+    }
+
     pub(crate) fn reader(&self, levi: &Levi) -> Result<Reader, CliError> {
         Ok(levi.reader(self.device_id.clone(), self.data_dir.private_key()?)?)
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use levi::core::SystemClock;
+use levi::devices::MemberKeys;
 use levi::outbox::sqlite::DataDir as DataDirectory;
 use levi::transport::{SignInPace, WaitLeft};
 use levi::types::{Clock as _, CredentialName, CredentialsError, SecretString};
@@ -121,6 +122,11 @@ impl DataDir {
         Ok(levi::device_private_key(&*self.credentials, &mut UnwrapErr(SysRng))?)
     }
 
+    /// This device's keys for the signed device list.
+    pub(crate) fn member_keys(&self) -> Result<MemberKeys, CliError> {
+        Ok(levi::member_keys(&*self.credentials, &mut UnwrapErr(SysRng))?)
+    }
+
     /// This device's id; `None` before its first sign-in.
     pub(crate) fn device_id(&self) -> Result<Option<DeviceId>, CliError> {
         let stored = self.credentials.load(&CredentialName::DeviceId)?;
@@ -130,6 +136,11 @@ impl DataDir {
 
     pub(crate) fn save_device_id(&self, id: &DeviceId) -> Result<(), CliError> {
         Ok(self.credentials.save(&CredentialName::DeviceId, &id.as_str().into())?)
+    }
+
+    /// Whether there is a session store, whose content only the database key opens.
+    pub(crate) fn has_sessions(&self) -> bool {
+        store_path(&self.path).exists()
     }
 
     pub(crate) fn session_store(&self) -> Result<SqliteSessionStore, CliError> {
@@ -143,7 +154,11 @@ impl DataDir {
         store: Arc<SqliteSessionStore>,
     ) -> Result<LeviBuilder, CliError> {
         let config = LeviConfig { data_dir: Some(self.path.clone()), ..LeviConfig::default() };
-        let builder = Levi::builder(http.clone(), store).config(config);
+        let builder = Levi::builder(http.clone(), store.clone()).config(config);
+        let builder = match self.device_id()? {
+            Some(device) => builder.device_list(device, self.member_keys()?, store),
+            None => builder,
+        };
         Ok(builder.database_key(self.database_key()?).credentials(self.credentials()))
     }
 

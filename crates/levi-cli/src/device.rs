@@ -49,7 +49,7 @@ pub(crate) async fn register(
         data_dir.save_device_id(&id)?;
     }
     let mut row = DeviceRow {
-        public_key: Some(data_dir.private_key()?.public_key().to_base64()),
+        public_key: Some(data_dir.member_keys()?.envelope.public_key().to_base64()),
         ..DeviceRow::new(id.clone(), signed_in.user_id.clone(), description.name, "")
     };
     let given = description.device_type;

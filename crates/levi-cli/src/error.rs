@@ -3,12 +3,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levi::core::DeviceListError;
+use levi::devices::pairing::PairingCodeError;
+use levi::devices::recovery::RecoveryKeyError;
 use levi::outbox::OutboxError;
 use levi::outbox::sqlite::AdminError;
 use levi::transport::{ApiError, HttpConfigError, SignInError, TokenError};
 use levi::types::{AuthError, CredentialsError, FinalWord, StoreError};
 use levi::{BuildError, DeviceId, NotConnected, ReadError, SessionId, StartError, SyncError};
 
+use crate::devices;
 use crate::exit::Exit;
 use crate::text::seconds;
 
@@ -82,6 +86,20 @@ pub(crate) enum CliError {
         "none of your active devices has the id {device}; run `levi status` on the other device to see its id"
     )]
     UnknownDevice { device: DeviceId },
+    #[error(transparent)]
+    DeviceList(DeviceListError),
+    #[error(transparent)]
+    RecoveryKey(#[from] RecoveryKeyError),
+    #[error(transparent)]
+    PairingCode(#[from] PairingCodeError),
+    #[error(
+        "the recovery key was not typed back, so nothing was changed; run this again when you can write it down"
+    )]
+    NotTypedBack,
+    #[error(
+        "{name} ({fingerprint}) was not added; if it is not yours, somebody else has seen the code: show a new one with `levi pair`"
+    )]
+    NotPaired { name: String, fingerprint: String },
     #[error("the stored secret of session {session} is malformed; restore the data directory from a backup")]
     MalformedSecret { session: SessionId },
     #[error("the server does not answer; run this again when it does, or give it longer with --patience")]
@@ -122,13 +140,19 @@ impl CliError {
             Self::OtherProject | Self::OtherUser | Self::NotSignedIn | Self::NoDevice => Exit::NotSignedIn,
             Self::SignInEnded(_) => Exit::NotSignedIn,
             Self::SignInUnavailable { .. } | Self::TokenNotAccepted(_) => Exit::Server,
+            Self::Sync(SyncError::DeviceList(_)) => Exit::DeviceList,
             Self::NoAnswer | Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
             Self::Owned { .. } => Exit::Owned,
+            Self::DeviceList(error) => devices::exit_of(error),
             Self::Usage(_)
             | Self::NoProject
             | Self::NotAUuid { .. }
             | Self::DeviceType { .. }
             | Self::UnknownDevice { .. }
+            | Self::RecoveryKey(_)
+            | Self::PairingCode(_)
+            | Self::NotTypedBack
+            | Self::NotPaired { .. }
             | Self::Admin(_) => Exit::BadInput,
             _ => Exit::LocalError,
         }
@@ -198,6 +222,16 @@ impl From<ApiError> for CliError {
             Self::TokenNotAccepted(error)
         } else {
             Self::Server(error)
+        }
+    }
+}
+
+impl From<DeviceListError> for CliError {
+    fn from(error: DeviceListError) -> Self {
+        match error {
+            DeviceListError::Auth(error) => error.into(),
+            DeviceListError::Supabase(error) => error.into(),
+            other => Self::DeviceList(other),
         }
     }
 }

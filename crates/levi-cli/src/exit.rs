@@ -15,13 +15,16 @@ pub enum Exit {
     Remaining,
     /// 4: not signed in.
     NotSignedIn,
-    /// 5: the server cannot be reached, or refuses.
+    /// 5: the server cannot be reached, or refuses; or another device does not answer.
     Server,
     /// 6: another process owns the outbox.
     Owned,
     /// 7: a check failed: `doctor` found a problem, or the demo lost, duplicated, reordered or
     /// leaked a message.
     CheckFailed,
+    /// 8: the device list stopped sealing, or refuses this device. Nothing is lost: messages wait on
+    /// this device.
+    DeviceList,
 }
 
 impl Exit {
@@ -36,6 +39,7 @@ impl Exit {
             Self::Server => 5,
             Self::Owned => 6,
             Self::CheckFailed => 7,
+            Self::DeviceList => 8,
         }
     }
 }

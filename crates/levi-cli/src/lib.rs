@@ -8,6 +8,7 @@ mod data_dir;
 #[cfg(feature = "demo")]
 mod demo;
 mod device;
+mod devices;
 mod doctor;
 mod error;
 mod exit;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use levi::transport::Verdict;
-use levi::{DeviceId, Page, Reader, SessionId};
+use levi::{DeviceId, DeviceListState, Levi, Page, Reader, SessionId};
 use serde::Serialize;
 
 use crate::args::{DataArgs, ProjectArgs};
@@ -52,10 +52,16 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
     if let Some(session) = &args.session {
         let session = canonical_uuid(session).ok_or(CliError::NotAUuid { what: "--session" })?;
         pull.session(&session.into(), args.after).await?;
-        return Ok(pull.exit());
+        return pull.end(&levi).await;
     }
-    pull.every_session(&connection.device_id).await?;
-    Ok(pull.exit())
+    if pull.every_session().await? == 0 {
+        let exit = pull.end_without_messages(&levi).await?;
+        if exit == Exit::Done {
+            pull.nothing_to_read(&connection.device_id);
+        }
+        return Ok(exit);
+    }
+    pull.end(&levi).await
 }
 
 struct Pull {
@@ -70,16 +76,12 @@ struct Pull {
 }
 
 impl Pull {
-    async fn every_session(&mut self, device: &DeviceId) -> Result<(), CliError> {
+    /// Returns how many sessions there are.
+    async fn every_session(&mut self) -> Result<usize, CliError> {
         let (mut after, mut gone_through) = (None, 0);
         loop {
             let page = self.reader.sessions(after.as_ref(), SESSIONS).await?;
-            let Some(cursor) = page.cursor else {
-                if after.is_none() {
-                    self.nothing_to_read(device);
-                }
-                return Ok(());
-            };
+            let Some(cursor) = page.cursor else { return Ok(gone_through) };
             after = Some(cursor);
             gone_through += page.sessions.len();
             if gone_through > MOST_SESSIONS {
@@ -153,6 +155,22 @@ impl Pull {
     fn report(&self, session: &SessionId, sequence_number: Option<i64>, error: String) {
         let session_id = Some(session.as_str());
         self.console.report(&Diagnostic { session_id, sequence_number, ..Diagnostic::new(error) });
+    }
+
+    /// What is unreadable may be so because of the device list.
+    async fn end(&self, levi: &Levi) -> Result<Exit, CliError> {
+        if self.unreadable == 0 { Ok(self.exit()) } else { self.end_without_messages(levi).await }
+    }
+
+    async fn end_without_messages(&self, levi: &Levi) -> Result<Exit, CliError> {
+        match levi.device_list()?.state().await {
+            Ok(DeviceListState::Stopped(problem)) => {
+                self.console.report(&Diagnostic::new(problem.to_string()));
+                Ok(Exit::DeviceList)
+            }
+            // The server has been asked for everything else already.
+            _ => Ok(self.exit()),
+        }
     }
 
     const fn exit(&self) -> Exit {

@@ -46,6 +46,13 @@ async fn perform(command: Command, console: Console) -> Result<Exit, CliError> {
         Command::Share(args) => crate::share::run(args, console).await,
         Command::Status(args) => crate::status::run(&args, console),
         Command::Outbox(args) => crate::outbox::run(&args, console),
+        Command::Init(args) => crate::devices::init(args, console).await,
+        Command::Pair(args) => crate::devices::pair(args, console).await,
+        Command::Devices(args) => crate::devices::devices(args, console).await,
+        Command::Remove(args) => crate::devices::remove(args, console).await,
+        Command::Verify(args) => crate::devices::verify(args, console).await,
+        Command::Recover(args) => crate::devices::recover(args, console).await,
+        Command::Recovery(args) => crate::devices::recovery(args, console).await,
         Command::Doctor(args) => crate::doctor::run(args, console).await,
     }
 }

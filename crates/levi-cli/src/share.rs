@@ -1,7 +1,7 @@
 //! `levi share`: gives a device that was registered later the secrets of earlier sessions.
 
 use clap::Args;
-use levi::{DeviceId, SyncError};
+use levi::{BackfillReport, DeviceId, SyncError};
 use serde::Serialize;
 
 use crate::args::{DataArgs, ProjectArgs};
@@ -24,10 +24,26 @@ pub(crate) struct ShareArgs {
     device: String,
 }
 
-#[derive(Serialize)]
-struct Shared {
-    shared: u64,
-    unreadable: u64,
+/// What became of a device's sessions.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Shared {
+    pub(crate) shared: u64,
+    pub(crate) unreadable: u64,
+}
+
+impl Shared {
+    pub(crate) const fn exit(self) -> Exit {
+        if self.unreadable > 0 { Exit::BadInput } else { Exit::Done }
+    }
+}
+
+/// Names each session that was not shared, and counts.
+pub(crate) fn report(console: Console, report: &BackfillReport) -> Shared {
+    for (session, why) in &report.unreadable {
+        let session_id = Some(session.as_str());
+        console.report(&Diagnostic { session_id, ..Diagnostic::new(why) });
+    }
+    Shared { shared: report.shared.len() as u64, unreadable: report.unreadable.len() as u64 }
 }
 
 pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliError> {
@@ -41,12 +57,8 @@ pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliEr
         SyncError::NoDeviceIdentity => CliError::UnknownDevice { device: device.clone() },
         other => other.into(),
     })?;
-    for (session, why) in &report.unreadable {
-        let session_id = Some(session.as_str());
-        console.report(&Diagnostic { session_id, ..Diagnostic::new(why) });
-    }
-    let (shared, unreadable) = (report.shared.len() as u64, report.unreadable.len() as u64);
-    console.json(&Shared { shared, unreadable })?;
-    console.say(format!("{} shared with device {device}", plural(shared, "session")))?;
-    Ok(if unreadable > 0 { Exit::BadInput } else { Exit::Done })
+    let shared = self::report(console, &report);
+    console.json(&shared)?;
+    console.say(format!("{} shared with device {device}", plural(shared.shared, "session")))?;
+    Ok(shared.exit())
 }

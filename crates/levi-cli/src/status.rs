@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use levi::core::SystemClock;
+use levi::core::{Conditions, LANES_LOOKED_AT, PauseReason, SystemClock, Waiting, count_waiting};
 use levi::outbox::sqlite::Inspector;
 use levi::outbox::{Held, ListedRow, RowId, Totals};
 use levi::types::Clock as _;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::args::DataArgs;
 use crate::console::Console;
 use crate::data_dir::{self, DataDir};
+use crate::devices::{Mode, StoredMode};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::owner;
@@ -35,6 +36,8 @@ struct Status {
     /// A wait that the sign-in server asked for.
     sign_in_wait: Option<SignInWait>,
     device_id: Option<String>,
+    /// `null` before the first session.
+    device_list: Option<StoredMode>,
     /// Whether a daemon or another `levi` process owns the outbox; `null` if the lock file cannot
     /// be read.
     daemon_running: Option<bool>,
@@ -61,7 +64,8 @@ struct OutboxStatus {
     oldest_age_seconds: Option<f64>,
     /// Rows of other users than the one who signed in last; `pending` and `parked` count them too.
     held: Vec<HeldRows>,
-    waiting_for: Vec<ReasonCount>,
+    /// Why rows wait, by queue: the reasons of the first 1,000 queues with rows.
+    waiting_for: Vec<Waiting>,
     parked_for: Vec<ReasonCount>,
 }
 
@@ -72,15 +76,12 @@ struct HeldRows {
     parked: u64,
 }
 
-/// A reason, and how many of the sampled rows have it.
+/// A reason, and how many of the sampled parked rows have it.
 #[derive(Debug, Serialize)]
 struct ReasonCount {
     code: String,
     detail: String,
     rows: u64,
-    attempts: u32,
-    /// How long until the first of them is tried again.
-    due_in_seconds: Option<f64>,
 }
 
 pub(crate) fn run(args: &StatusArgs, console: Console) -> Result<Exit, CliError> {
@@ -92,7 +93,11 @@ pub(crate) fn run(args: &StatusArgs, console: Console) -> Result<Exit, CliError>
     let remains = status.outbox.as_ref().is_some_and(|outbox| {
         outbox.pending > 0 || outbox.parked > 0 || outbox.control_rows > 0 || outbox.parked_control_rows > 0
     });
-    Ok(if remains { Exit::Remaining } else { Exit::Done })
+    Ok(match (&status.device_list, remains) {
+        (Some(StoredMode { mode: Mode::Stopped, .. }), _) => Exit::DeviceList,
+        (_, true) => Exit::Remaining,
+        (_, false) => Exit::Done,
+    })
 }
 
 fn read(path: &Path) -> Result<Status, CliError> {
@@ -105,6 +110,8 @@ fn read(path: &Path) -> Result<Status, CliError> {
         device_id = data_dir.device_id()?.map(|id| id.to_string());
     }
     let outbox = data_dir::outbox_path(path);
+    let device_list =
+        project.as_ref().map(|project| StoredMode::read(path, &project.user_id)).transpose()?.flatten();
     Ok(Status {
         data_dir: path.display().to_string(),
         user_id: project.as_ref().map(|project| project.user_id.to_string()),
@@ -113,18 +120,19 @@ fn read(path: &Path) -> Result<Status, CliError> {
         sign_in_wait: sign_in_wait
             .map(|wait| SignInWait { code: wait.code, next_try_in_seconds: wait.left.as_secs_f64() }),
         device_id,
+        device_list,
         daemon_running: owner::is_owned(&outbox),
-        outbox: outbox.exists().then(|| read_outbox(&outbox)).transpose()?,
+        outbox: outbox.exists().then(|| read_outbox(&outbox, signed_in)).transpose()?,
     })
 }
 
-fn read_outbox(path: &Path) -> Result<OutboxStatus, CliError> {
+fn read_outbox(path: &Path, signed_in: bool) -> Result<OutboxStatus, CliError> {
     let inspector = Inspector::open(path)?;
     let totals = inspector.totals()?;
     let Totals { pending_rows, pending_bytes, parked_rows, lanes, oldest, .. } = totals;
     let now = SystemClock::new().now().wall;
-    let rows = inspector.list(None::<RowId>, SAMPLE)?;
-    let (parked, pending): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.parked);
+    let parked: Vec<_> =
+        inspector.list(None::<RowId>, SAMPLE)?.into_iter().filter(|row| row.parked).collect();
     Ok(OutboxStatus {
         pending: pending_rows,
         pending_bytes,
@@ -134,8 +142,8 @@ fn read_outbox(path: &Path) -> Result<OutboxStatus, CliError> {
         parked_control_rows: totals.parked_control_rows,
         oldest_age_seconds: oldest.map(|oldest| now.since(oldest).as_secs_f64()),
         held: inspector.held()?.into_iter().map(HeldRows::from).collect(),
-        waiting_for: reasons(&pending, now),
-        parked_for: reasons(&parked, now),
+        waiting_for: waiting(&inspector, signed_in)?,
+        parked_for: reasons(&parked),
     })
 }
 
@@ -145,26 +153,29 @@ impl From<Held> for HeldRows {
     }
 }
 
-fn reasons(rows: &[ListedRow], now: levi::types::Wall) -> Vec<ReasonCount> {
+/// As far as the files say: whether session sync runs is known to the process that owns the outbox.
+fn waiting(inspector: &Inspector, signed_in: bool) -> Result<Vec<Waiting>, CliError> {
+    let now = SystemClock::new().now().wall;
+    let paused = if signed_in {
+        let asked = inspector.paused_until()?.filter(|until| *until > now);
+        asked.map(|_| PauseReason::RetryAfter { code: "retry_after".to_owned() })
+    } else {
+        Some(PauseReason::SignedOut)
+    };
+    let conditions = Conditions { now, paused: paused.as_ref(), session_sync: true, user: None };
+    Ok(count_waiting(&inspector.waiting(LANES_LOOKED_AT)?, conditions))
+}
+
+fn reasons(rows: &[ListedRow]) -> Vec<ReasonCount> {
     let mut reasons: Vec<ReasonCount> = Vec::new();
     for row in rows {
         let Some(reason) = &row.reason else { continue };
-        let due = row.due_at.map(|due| due.since(now).as_secs_f64());
         match reasons.iter_mut().find(|known| known.code == reason.code && known.detail == reason.detail) {
-            Some(known) => {
-                known.rows += 1;
-                known.attempts = known.attempts.max(row.attempts);
-                known.due_in_seconds = match (known.due_in_seconds, due) {
-                    (Some(one), Some(other)) => Some(one.min(other)),
-                    (one, other) => one.or(other),
-                };
-            }
+            Some(known) => known.rows += 1,
             None => reasons.push(ReasonCount {
                 code: reason.code.clone(),
                 detail: reason.detail.clone(),
                 rows: 1,
-                attempts: row.attempts,
-                due_in_seconds: due,
             }),
         }
     }
@@ -184,6 +195,13 @@ fn lines(status: &Status) -> Vec<String> {
     }
     if let Some(device) = &status.device_id {
         lines.push(format!("device          {device}"));
+    }
+    match &status.device_list {
+        Some(StoredMode { mode: Mode::Stopped, detail, .. }) => {
+            lines.push(format!("device list     STOPPED: {detail}"))
+        }
+        Some(StoredMode { detail, .. }) => lines.push(format!("device list     {detail}")),
+        None => {}
     }
     lines.push(match status.daemon_running {
         Some(true) => "owner           a daemon or another `levi` process".to_owned(),
@@ -207,11 +225,14 @@ fn lines(status: &Status) -> Vec<String> {
         let rows = plural(held.pending + held.parked, "row");
         lines.push(format!("held            {rows} of user {user}, until that user signs in again"));
     }
-    for reason in &outbox.waiting_for {
-        let next =
-            reason.due_in_seconds.map_or_else(String::new, |due| format!(", next in {}", seconds(due)));
-        let attempts = plural(u64::from(reason.attempts), "attempt");
-        lines.push(format!("                {} ({}): {attempts}{next}", reason.code, reason.detail));
+    let now = SystemClock::new().now().wall;
+    for waiting in &outbox.waiting_for {
+        let next = waiting.next_attempt.map(|due| due.since(now).as_secs_f64());
+        let next = next.map_or_else(String::new, |next| format!(", next in {}", seconds(next)));
+        let attempts = plural(u64::from(waiting.attempts), "attempt");
+        let (queues, reason) = (plural(waiting.lanes, "queue"), &waiting.reason);
+        lines
+            .push(format!("                {queues}: {} ({}): {attempts}{next}", reason.code, reason.detail));
     }
     lines.push(format!("parked          {}", rows(outbox.parked, outbox.parked_control_rows)));
     for reason in &outbox.parked_for {

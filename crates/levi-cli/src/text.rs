@@ -1,5 +1,7 @@
 //! Numbers formatted for people.
 
+use jiff::Timestamp;
+
 /// `1,234,567`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -13,8 +15,11 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// `1 message`, `2 messages`, `3 batches`.
+/// `1 message`, `2 messages`, `3 batches`, `4 entries`.
 pub(crate) fn plural(number: u64, noun: &str) -> String {
+    if let Some(stem) = noun.strip_suffix("ry").filter(|_| number != 1) {
+        return format!("{} {stem}ries", count(number));
+    }
     let ending = match noun {
         _ if number == 1 => "",
         noun if noun.ends_with("ch") => "es",
@@ -45,6 +50,14 @@ pub(crate) fn seconds(seconds: f64) -> String {
     }
 }
 
+/// `2026-11-27 11:50 UTC`, from milliseconds since 1970.
+pub(crate) fn time(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(
+        |_| "at no known time".to_owned(),
+        |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +70,9 @@ mod tests {
             ["1 batch", "2 batches", "0 lines"]
         );
         assert_eq!([812, 1_400_000, 2_000_000_000].map(bytes), ["812 B", "1.4 MB", "2.0 GB"]);
+        assert_eq!([plural(1, "entry"), plural(2, "entry")], ["1 entry", "2 entries"]);
+        assert_eq!(time(1_795_780_200_000), "2026-11-27 11:50 UTC");
+        assert_eq!(time(i64::MAX), "at no known time");
         assert_eq!([0.344, 12.06, 185.0].map(seconds), ["0.34 s", "12.1 s", "3 min 5 s"]);
     }
 }

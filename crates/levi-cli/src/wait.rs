@@ -5,7 +5,7 @@ use std::time::Duration;
 use levi::core::SystemClock;
 use levi::outbox::Reason;
 use levi::types::Clock as _;
-use levi::{Levi, PauseReason, Receipt, Status};
+use levi::{DeviceListProblem, DeviceListState, Levi, PauseReason, Receipt, Status};
 use tokio::time::timeout;
 
 use crate::error::CliError;
@@ -26,6 +26,9 @@ pub(crate) enum Stalled {
     Refused(Reason),
     #[error("the server does not answer")]
     NoAnswer,
+    /// The device list does not let anything be sealed.
+    #[error("{0}")]
+    DeviceList(DeviceListProblem),
 }
 
 /// Starts the worker of a device that is signed in, and waits until it has loaded the stored
@@ -73,6 +76,12 @@ pub(crate) async fn wait_until_synced(
         if matches!(status.paused, Some(PauseReason::SignedOut)) {
             break Err(Stalled::SignedOut);
         }
+        if is_idle(&status)
+            && device_list_problem(&status.device_list).is_some()
+            && let Some(problem) = look_again(levi).await
+        {
+            break Err(Stalled::DeviceList(problem));
+        }
         tokio::select! {
             () = &mut last_message, if !last_is_done => last_is_done = true,
             changed = patience.wait(watch.changed()) => {
@@ -100,6 +109,28 @@ fn nothing_is_pending(status: &Status) -> bool {
         && status.held_in_memory == 0
         && status.requests_in_flight == 0
         && control_rows_rest
+}
+
+/// Why nothing is sealed, unless that may pass within seconds.
+fn device_list_problem(list: &DeviceListState) -> Option<DeviceListProblem> {
+    match list {
+        DeviceListState::Stopped(DeviceListProblem::NotLooked | DeviceListProblem::NoKeyring) => None,
+        DeviceListState::Stopped(problem) => Some(problem.clone()),
+        _ => None,
+    }
+}
+
+/// Why nothing is sealed, as of now: what an earlier process has stored may be over.
+async fn look_again(levi: &Levi) -> Option<DeviceListProblem> {
+    let state = match levi.device_list() {
+        Ok(list) => list.state().await.ok(),
+        Err(_) => None,
+    };
+    device_list_problem(&state.unwrap_or_else(|| levi.status().device_list))
+}
+
+fn is_idle(status: &Status) -> bool {
+    status.requests_in_flight == 0 && status.held_in_memory == 0
 }
 
 /// Whether nothing happens any more until a parked row, on which others depend, is retried.

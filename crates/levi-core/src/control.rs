@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::{LaneKey, NewRow};
-use levi_types::{SessionId, UserId};
+use levi_types::UserId;
 
 use crate::error::EnqueueError;
 use crate::sync_error::SyncError;
@@ -42,6 +42,10 @@ pub enum Presence {
 /// Sends control rows: the rows of repositories, sessions and secrets.
 #[async_trait]
 pub trait ControlSender: Send + Sync {
+    /// Acts for `user` from now on, unless it acts for somebody already. Returns for whom: rows of others wait for a
+    /// sender of their own.
+    fn claim(&self, user: &UserId) -> UserId;
+
     /// Sends the control row of `lane` once, built from what the daemon's store says now. `payload` is what
     /// the outbox has. `user` is for whom it was recorded; it is sent as nobody else. `presence` is about the session of
     /// a session's lane.
@@ -68,14 +72,8 @@ pub trait ControlQueue: Send + Sync {
     /// [`EnqueueError`]; the row is not stored.
     async fn enqueue(&self, rows: Vec<NewRow>) -> Result<Vec<Step>, EnqueueError>;
 
-    /// As [`enqueue`](Self::enqueue), for a session that was deleted elsewhere and is to be written to the server again:
-    /// that the server had it once is forgotten in the same transaction.
-    ///
-    /// # Errors
-    /// [`EnqueueError`]; nothing is changed.
-    async fn restore(&self, session: SessionId, rows: Vec<NewRow>) -> Result<Vec<Step>, EnqueueError>;
-
-    /// Names the sender of control rows. Those that are due are sent from then on.
+    /// Names the sender of control rows. Those of its user that are due are sent from then on. One that is named before
+    /// anybody signed in is the first user's.
     fn send_with(&self, sender: Arc<dyn ControlSender>);
 
     /// The key that encrypts secrets on this device's disk, if there is one.

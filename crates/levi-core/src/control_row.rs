@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 /// The rows that write a session to the server again after it was deleted elsewhere, parents first. The daemon's store
 /// must have its secret.
-pub fn rows_to_restore(session: &CodingSession, at: Wall) -> Vec<NewRow> {
-    ControlRow::whole_session(session).iter().map(|row| row.to_row(at)).collect()
+pub fn rows_to_restore(session: &CodingSession, at: Wall) -> [NewRow; 3] {
+    // That the server had the session is forgotten with the session's own row.
+    ControlRow::whole_session(session).map(|row| row.to_row(at).restoring())
 }
 
 /// What a control row sends. The tag is called `task` since schema 1 of the outbox.

@@ -7,6 +7,7 @@ mod config;
 mod control;
 mod control_row;
 mod delay;
+mod device_list;
 #[doc(hidden)]
 pub mod engine;
 mod error;
@@ -17,11 +18,13 @@ mod random;
 mod reader;
 mod reads;
 mod sealer;
+mod sealing_key;
 mod secrets_cache;
 mod server;
 mod session_sync;
 mod status;
 mod sync_error;
+mod waiting;
 mod worker;
 mod write_messages;
 
@@ -29,7 +32,12 @@ pub use batcher::PauseReason;
 pub use config::{Flush, InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
 pub use control::{ControlQueue, ControlSender, Presence, Step};
 pub use control_row::rows_to_restore;
-pub use engine::{Receipt, StoredError, open_stored};
+pub use device_list::{
+    DeviceListAdmin, DeviceListError, DeviceListParts, DeviceListProblem, DeviceListState, ListedDevice,
+    OpenInvitation, OtherDevices, PairingRequest, Recovery, SignedDeviceList, StoredDeviceList,
+    stored_device_list,
+};
+pub use engine::{Receipt, StoredError, StoredKeys, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};
 pub use levi_transport::SystemClock;
 pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, SessionsPage, UnreadableMessage};
@@ -39,5 +47,6 @@ pub use server::{DeviceTrust, last_sequence_number};
 pub use session_sync::{BackfillReport, Distribution, NewSession, SessionSyncService};
 pub use status::{LastError, Status};
 pub use sync_error::{EncryptionError, SendError, SkippedDevices, SyncError};
+pub use waiting::{Conditions, LANES_LOOKED_AT, Waiting, WaitsFor, count_waiting};
 pub use worker::{MessageSyncer, Opened, Opener, ShutdownReport, Worker, WorkerParts};
-pub use write_messages::{Overwrite, SentMessage, TakenRow, write_messages};
+pub use write_messages::{SealedBefore, SentMessage, TakenRow, write_messages};

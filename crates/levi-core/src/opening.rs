@@ -7,6 +7,7 @@ use levi_crypto::envelope::{self, DevicePublicKey, Envelope, EnvelopeError, Rout
 use levi_transport::rows::SecretRow;
 use levi_types::{DeviceId, ReceivedSecret, SenderKey, SessionId, SessionStore, UserId};
 
+use crate::device_list::{Sender, SignedDeviceList};
 use crate::reader::ReadError;
 use crate::reads::Reads;
 use crate::secrets_cache::{KeySource, SecretsCache};
@@ -19,6 +20,8 @@ pub(crate) struct Opening {
     pub(crate) cache: SecretsCache,
     /// Keeps what was opened beyond this process.
     pub(crate) store: Option<Arc<dyn SessionStore>>,
+    /// Says whose envelopes are opened, and with which keys.
+    pub(crate) device_list: Option<SignedDeviceList>,
 }
 
 impl Opening {
@@ -89,6 +92,13 @@ impl Opening {
         if *sender == self.device.id {
             return Ok(vec![self.device.key.public_key()]);
         }
+        match self.listed(user, sender) {
+            Sender::Member { key, .. } => {
+                return Ok(Some(key).filter(|key| self.device.trusts(sender, key)).into_iter().collect());
+            }
+            Sender::Unknown => return Ok(Vec::new()),
+            Sender::DeviceTable => {}
+        }
         let row = reads.device(sender).await?;
         let present = row.and_then(|row| row.public_key);
         let mut keys: Vec<DevicePublicKey> =
@@ -110,6 +120,20 @@ impl Opening {
         Ok(known)
     }
 
+    /// What the signed device list says of a device.
+    fn listed(&self, user: &UserId, device: &DeviceId) -> Sender {
+        self.device_list.as_ref().map_or(Sender::DeviceTable, |list| list.sender(user, device))
+    }
+
+    /// Whether a device is known to be the user's, so that what it sealed may be sealed with.
+    fn is_known(&self, user: &UserId, device: &DeviceId) -> bool {
+        match self.listed(user, device) {
+            Sender::Member { is_active, .. } => is_active,
+            Sender::Unknown => false,
+            Sender::DeviceTable => self.device.has_trust(),
+        }
+    }
+
     fn keep(
         &self,
         user: &UserId,
@@ -120,7 +144,7 @@ impl Opening {
     ) {
         let source = KeySource::Sender(sender.clone(), key);
         self.cache.remember_to_read(user, session.clone(), secret, source);
-        if self.device.has_trust() {
+        if self.is_known(user, sender) {
             self.cache.trust(user, session.clone(), secret);
         }
         let Some(store) = &self.store else { return };
@@ -159,17 +183,23 @@ impl Opening {
                 }
             };
             let secret = SessionSecret::parse(received.secret.expose()).ok()?;
-            self.may_read_with(&source).then_some((secret, source))
+            self.may_read_with(user, &source).then_some((secret, source))
         });
         own.into_iter().chain(received).collect()
     }
 
     /// Whether a key from `source` may be read with.
-    pub(crate) fn may_read_with(&self, source: &KeySource) -> bool {
-        match source {
-            KeySource::ThisDevice => true,
-            // What this device sealed itself stays its own when its key is replaced.
-            KeySource::Sender(device, key) => *device == self.device.id || self.device.trusts(device, key),
+    pub(crate) fn may_read_with(&self, user: &UserId, source: &KeySource) -> bool {
+        let KeySource::Sender(device, key) = source else { return true };
+        // What this device sealed itself stays its own when its key is replaced.
+        if *device == self.device.id {
+            return true;
         }
+        let is_listed = match self.listed(user, device) {
+            Sender::DeviceTable => true,
+            Sender::Member { key: listed, .. } => listed == *key,
+            Sender::Unknown => false,
+        };
+        is_listed && self.device.trusts(device, key)
     }
 }

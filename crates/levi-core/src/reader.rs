@@ -1,13 +1,15 @@
 //! The receiving device: fetch the envelope, open it, pull messages after a cursor in order, decrypt. A row
 //! that cannot be read is named with the reason, and the next one is read all the same.
 
+mod epochs;
 mod keyring;
+mod open_row;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use levi_crypto::envelope::{DevicePrivateKey, EnvelopeError};
-use levi_crypto::message::{self, MessagePosition};
+use levi_crypto::message_v2::{Epoch, WireNonceError};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
 use levi_outbox::backoff::Backoff;
 use levi_transport::rows::{MessageRow, NotBase64};
@@ -15,6 +17,8 @@ use levi_transport::{ApiError, Supabase};
 use levi_types::{Auth, AuthError, AuthSession, DeviceId, NotAUuid, SessionId, SessionStore, UserId};
 
 use self::keyring::Keyring;
+use self::open_row::{asks_for_list, open};
+use crate::device_list::SignedDeviceList;
 use crate::opening::Opening;
 use crate::reads::{OnReadRetry, Reads, Retries};
 use crate::secrets_cache::SecretsCache;
@@ -84,6 +88,33 @@ pub enum MessageError {
     /// The secrets that this device has do not open it, and the session's present one cannot be had.
     #[error("the secrets on this device do not open it, and the session's present one cannot be used: {0}")]
     NoSecret(Arc<ReadError>),
+    /// The row says that it is of version 2, and its nonce is malformed.
+    #[error(transparent)]
+    Nonce(#[from] WireNonceError),
+    /// It was sealed for the devices on the user's signed list.
+    #[error(
+        "it was sealed for the devices on the signed device list, and this one is not on it; pair it (`levi pair`)"
+    )]
+    NotOnList,
+    /// It was sealed in an epoch whose secret this device does not have.
+    #[error("it was sealed in epoch {epoch}, whose secret this device does not have (yet)")]
+    UnknownEpoch {
+        /// The epoch that the row names.
+        epoch: Epoch,
+    },
+    /// It was sealed in an epoch that was over when it was written: perhaps by a device that was removed.
+    #[error(
+        "it was sealed in epoch {epoch} (0 is version 1), but epoch {newer} of this session began at message {since}: \
+         perhaps a removed device wrote it; do not trust it"
+    )]
+    StaleEpoch {
+        /// The row's epoch; 0 for version 1.
+        epoch: u32,
+        /// A later epoch.
+        newer: u32,
+        /// The message with which that began.
+        since: i64,
+    },
     /// The row cannot be fetched even alone: it is too long for one answer, or its columns have other types.
     #[error("the row cannot be fetched: {0}")]
     NotFetched(ApiError),
@@ -185,11 +216,15 @@ impl Reader {
         device_private_key: DevicePrivateKey,
         secrets_cache: SecretsCache,
     ) -> Self {
-        let user = secrets_cache.user().or_else(|| auth.user_id());
+        let user = secrets_cache.user();
         let device = ThisDevice::new(device_id, device_private_key);
+        let server = Server::new(supabase, auth, secrets_cache.clone());
+        if let Some(user) = &user {
+            server.claim(user);
+        }
         Self {
-            server: Server::new(supabase, auth, secrets_cache.clone()),
-            opening: Opening { device, cache: secrets_cache, store: None },
+            server,
+            opening: Opening { device, cache: secrets_cache, store: None, device_list: None },
             retries: Retries::default(),
             user: user.map(OnceLock::from).unwrap_or_default(),
         }
@@ -200,6 +235,14 @@ impl Reader {
     #[must_use]
     pub fn with_trust(self, trust: DeviceTrust) -> Self {
         self.opening.device.trust_only(trust);
+        self
+    }
+
+    /// Opens only what devices on the user's signed list sealed, and reads the messages that are sealed for them (version 2).
+    /// The list must be this device's.
+    #[must_use]
+    pub fn with_device_list(mut self, list: SignedDeviceList) -> Self {
+        self.opening.device_list = Some(list);
         self
     }
 
@@ -312,6 +355,9 @@ impl Reader {
                 }
             };
             let mut read = open(keyring, session, &row);
+            if read.as_ref().is_err_and(asks_for_list) && keyring.look(reads).await? {
+                read = open(keyring, session, &row);
+            }
             while matches!(read, Err(MessageError::Open(OpenError::Forged))) && keyring.more(reads).await? {
                 read = open(keyring, session, &row);
             }
@@ -358,20 +404,4 @@ fn to_last_readable(read: &mut Vec<Result<PulledMessage, UnreadableMessage>>) ->
     read.truncate(last + 1);
     let last = read.last()?.as_ref().ok()?;
     Some(last.sequence_number)
-}
-
-/// Tries each key. The first error is the present key's.
-fn open(keyring: &Keyring<'_>, session: &SessionId, row: &MessageRow) -> Result<String, MessageError> {
-    let position = MessagePosition { session_id: session, sequence_number: row.sequence_number };
-    let (ciphertext, nonce) = (row.ciphertext()?, row.nonce()?);
-    let mut first = None;
-    for key in keyring.keys() {
-        match message::open(key, position, &ciphertext, &nonce) {
-            Ok(content) => return Ok(content),
-            Err(error) => {
-                first.get_or_insert(error);
-            }
-        }
-    }
-    Err(first.unwrap_or(OpenError::Forged).into())
 }

@@ -153,7 +153,7 @@ impl<'a> Reads<'a> {
     }
 
     /// Tells a refused token from other refusals.
-    fn named(&self, refusal: ApiError) -> RequestError {
+    pub(crate) fn named(&self, refusal: ApiError) -> RequestError {
         match self.no_token.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(auth) => RequestError::TokenRefused { refusal, auth },
             None => RequestError::Api(refusal),

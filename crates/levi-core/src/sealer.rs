@@ -4,15 +4,17 @@
 use std::sync::{Arc, OnceLock};
 
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
-use levi_crypto::message::{self, MessagePosition};
-use levi_crypto::{Author, MessageKey, SealError, SessionSecret, WRITER_BYTES};
+use levi_crypto::message::MessagePosition;
+use levi_crypto::{Author, SealError, SessionSecret, WRITER_BYTES, is_nonce_of};
 use levi_outbox::{Encryption, LaneKey, NewRow, Reason};
-use levi_transport::rows::encode_message_row;
-use levi_types::{MessageSyncRequest, SessionId, SessionStore, UserId, Wall};
+use levi_types::{MessageId, MessageSyncRequest, SessionId, SessionStore, UserId, Wall};
 use rand_core::CryptoRng;
 
+use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
+use crate::sealing_key::{Sealing, SealingMode};
 use crate::secrets_cache::SecretsCache;
+use crate::waiting::MISSING_SECRET;
 
 /// A message on its way to the disk.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Sealer {
     cache: SecretsCache,
     store: Arc<dyn SessionStore>,
     database_key: Option<DatabaseKey>,
+    /// Says in which epoch messages are sealed.
+    device_list: Option<SignedDeviceList>,
     /// The outbox's id, once that is open.
     writer: Arc<OnceLock<[u8; WRITER_BYTES]>>,
 }
@@ -76,7 +80,19 @@ impl Sealer {
     /// Looks for session keys in `cache`, then in `store`. Messages without one are sealed under
     /// `database_key`.
     pub fn new(cache: SecretsCache, store: Arc<dyn SessionStore>, database_key: Option<DatabaseKey>) -> Self {
-        Self { cache, store, database_key, writer: Arc::default() }
+        Self { cache, store, database_key, device_list: None, writer: Arc::default() }
+    }
+
+    /// Seals as the user's signed device list says. It must have the same cache.
+    #[must_use]
+    pub fn with_device_list(mut self, list: Option<SignedDeviceList>) -> Self {
+        self.device_list = list;
+        self
+    }
+
+    /// What is known of the signed device list.
+    pub(crate) fn device_list(&self) -> Option<&SignedDeviceList> {
+        self.device_list.as_ref()
     }
 
     /// Names the outbox for which messages are sealed. The first call decides, for clones too.
@@ -87,7 +103,26 @@ impl Sealer {
     /// Whether a message of `session` can be stored. Without a database key this asks the daemon's store, on the
     /// caller's thread, unless the session's key is cached.
     pub(crate) fn can_seal(&self, session: &SessionId) -> bool {
-        self.database_key.is_some() || self.key(self.cache.user().as_ref(), session).is_ok()
+        self.database_key.is_some() || self.look_for_key(self.cache.user().as_ref(), session).is_ok()
+    }
+
+    /// Whether `nonce` is of a text of this message that this outbox sealed under an earlier secret of its own store.
+    /// Asks that store.
+    pub(crate) fn sealed_before(
+        &self,
+        user: Option<&UserId>,
+        position: MessagePosition<'_>,
+        message_id: &MessageId,
+        nonce: &[u8],
+    ) -> bool {
+        let (Some(user), Some(writer)) = (user, self.writer.get()) else { return false };
+        let author = Author { writer, message_id: message_id.as_str() };
+        // A store that cannot be read knows no earlier secret: the text then counts as another writer's, and stays.
+        let earlier = self.store.received_secrets(user, position.session_id).unwrap_or_default();
+        let own = earlier.iter().filter(|received| received.sender.is_none());
+        // Exposed to be parsed into a secret again.
+        let mut secrets = own.filter_map(|received| SessionSecret::parse(received.secret.expose()).ok());
+        secrets.any(|secret| is_nonce_of(nonce, &secret.message_key(), position, author))
     }
 
     pub(crate) fn database_key(&self) -> Option<&DatabaseKey> {
@@ -105,14 +140,20 @@ impl Sealer {
         at: Wall,
         random: &mut dyn CryptoRng,
     ) -> Result<Message, EnqueueError> {
-        let (user, key) = self.cache.user_and_key(&request.session_id);
-        match key {
-            Some(key) => Ok(Message::Sealed(self.sealed(&key, &request, at, random)?.for_user(user))),
+        let (user, sealing) = self.cache.user_and_sealing(&request.session_id, request.sequence_number);
+        match sealing {
+            Some(sealing) => Ok(Message::Sealed(self.sealed(&sealing, &request, at, random)?.for_user(user))),
             None => Ok(Message::Plain { user, request }),
         }
     }
 
-    /// Makes a row of a message of `user`, under the database key if its session's key is not known.
+    /// Whether sealing a message of `session` asks for the highest sequence number that is known here.
+    pub(crate) fn asks_for_highest(&self, user: Option<&UserId>, session: &SessionId) -> bool {
+        self.device_list.is_some() && self.look_for_key(user, session).is_ok()
+    }
+
+    /// Makes a row of a message of `user`, under the database key if its session's key is not known. `highest` is
+    /// the highest sequence number of the session that is known here.
     ///
     /// # Errors
     /// [`EnqueueError::OtherUser`] if the session is another user's, [`EnqueueError::NoKey`] if neither key is known, [`EnqueueError::Unsealable`] if the cipher refuses.
@@ -120,11 +161,17 @@ impl Sealer {
         &self,
         request: &MessageSyncRequest,
         user: Option<UserId>,
+        highest: Option<i64>,
         at: Wall,
         random: &mut dyn CryptoRng,
     ) -> Result<NewRow, EnqueueError> {
-        let row = match self.key(user.as_ref(), &request.session_id) {
-            Ok(key) => self.sealed(&key, request, at, random)?,
+        let MessageSyncRequest { session_id, sequence_number, .. } = request;
+        let sealing = self.look_for_key(user.as_ref(), session_id).and_then(|()| {
+            let sealing = self.cache.sealing(user.as_ref(), session_id, *sequence_number, highest);
+            sealing.ok_or_else(|| self.not_now(user.as_ref()))
+        });
+        let row = match sealing {
+            Ok(sealing) => self.sealed(&sealing, request, at, random)?,
             Err(NoKey::OtherUser(owner)) => {
                 let lane = LaneKey::Messages(request.session_id.clone());
                 return Err(EnqueueError::OtherUser { lane, user_id: Some(owner) });
@@ -140,7 +187,7 @@ impl Sealer {
     /// Exchanges a payload under the database key for one under the session's key.
     pub(crate) fn reseal(
         &self,
-        key: &MessageKey,
+        sealing: &Sealing,
         row: &NewRow,
         random: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>, ResealError> {
@@ -156,14 +203,26 @@ impl Sealer {
             .map_err(|error| wait("at_rest", error.to_string()))?;
         let content = std::str::from_utf8(&content).map_err(|_| never("the content is not UTF-8"))?;
         let position = MessagePosition { session_id, sequence_number: row.sequence_number };
-        self.encode(key, position, row.message_id.as_str(), content, random)
+        self.encode(sealing, position, row.message_id.as_str(), content, random)
             .map_err(|error| wait("encryption", error.to_string()))
     }
 
-    /// The key of a session of `user`, from the cache or from the daemon's store.
-    pub(crate) fn key(&self, user: Option<&UserId>, session: &SessionId) -> Result<MessageKey, NoKey> {
-        if let Some(key) = self.cache.key_of(user, session) {
-            return Ok(key);
+    /// How messages of a session that wait under the database key are sealed.
+    pub(crate) fn sealing_of_waiting(
+        &self,
+        user: Option<&UserId>,
+        session: &SessionId,
+    ) -> Result<Sealing, NoKey> {
+        self.look_for_key(user, session)?;
+        self.cache.sealing_of_waiting(user, session).ok_or_else(|| self.not_now(user))
+    }
+
+    /// Makes sure that the cache has the key of a session of `user`, from the daemon's store, and knows what the device
+    /// list says.
+    fn look_for_key(&self, user: Option<&UserId>, session: &SessionId) -> Result<(), NoKey> {
+        self.ask_device_list(user)?;
+        if self.cache.key_of(user, session).is_some() {
+            return Ok(());
         }
         match self.store.session_user(session) {
             Ok(Some(owner)) if user.is_some_and(|user| *user != owner) => {
@@ -182,40 +241,55 @@ impl Sealer {
             NoKey::Wait(Reason { code: "malformed_secret".into(), detail: error.to_string() })
         })?;
         self.cache.remember_of(user, session.clone(), &secret);
-        Ok(secret.message_key())
+        Ok(())
+    }
+
+    /// Nothing is sealed before the device list was asked, nor against its word.
+    fn ask_device_list(&self, user: Option<&UserId>) -> Result<(), NoKey> {
+        let Some(list) = &self.device_list else { return Ok(()) };
+        let Some(user) = user else {
+            return Err(missing("nobody signed in yet, so the device list is not known".into()));
+        };
+        list.load(user);
+        match self.cache.mode(user) {
+            Some(SealingMode::Stopped(reason)) => Err(NoKey::Wait(reason)),
+            Some(_) => Ok(()),
+            None => Err(missing("nobody is signed in, so no keys are kept".into())),
+        }
+    }
+
+    /// Why the cache has no key though one was found: the user has changed, or what the list says.
+    fn not_now(&self, user: Option<&UserId>) -> NoKey {
+        match user.and_then(|user| self.cache.mode(user)) {
+            Some(SealingMode::Stopped(reason)) => NoKey::Wait(reason),
+            _ => missing("who is signed in has changed meanwhile".into()),
+        }
     }
 
     fn sealed(
         &self,
-        key: &MessageKey,
+        sealing: &Sealing,
         request: &MessageSyncRequest,
         at: Wall,
         random: &mut dyn CryptoRng,
     ) -> Result<NewRow, EnqueueError> {
         let MessageSyncRequest { session_id, sequence_number, message_id, content } = request;
         let position = MessagePosition { session_id, sequence_number: *sequence_number };
-        let payload = self.encode(key, position, message_id.as_str(), content, random)?;
+        let payload = self.encode(sealing, position, message_id.as_str(), content, random)?;
         Ok(row(request, payload, Encryption::SessionKey, at))
     }
 
     /// The row as it is stored and sent.
     fn encode(
         &self,
-        key: &MessageKey,
+        sealing: &Sealing,
         position: MessagePosition<'_>,
         message_id: &str,
         content: &str,
         random: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>, SealError> {
-        let sealed = match self.writer.get() {
-            Some(writer) => message::seal_as(key, position, content, Author { writer, message_id })?,
-            None => message::seal(key, position, content, random)?,
-        };
-        let MessagePosition { session_id, sequence_number } = position;
-        // Allocated once, at its size: it stays in memory until it is on disk.
-        let mut payload = Vec::new();
-        encode_message_row(&mut payload, session_id, sequence_number, &sealed.ciphertext, &sealed.nonce);
-        Ok(payload)
+        let author = self.writer.get().map(|writer| Author { writer, message_id });
+        sealing.row(position, content, author, random)
     }
 
     fn under_database_key(
@@ -237,7 +311,7 @@ fn row(request: &MessageSyncRequest, payload: Vec<u8>, encryption: Encryption, a
 }
 
 fn missing(detail: String) -> NoKey {
-    NoKey::Wait(Reason { code: "missing_secret".into(), detail })
+    NoKey::Wait(Reason { code: MISSING_SECRET.into(), detail })
 }
 
 fn never(detail: &str) -> ResealError {

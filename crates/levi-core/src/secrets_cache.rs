@@ -3,8 +3,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use levi_crypto::envelope::DevicePublicKey;
+use levi_crypto::message_v2::Order;
 use levi_crypto::{MessageKey, SessionSecret};
+use levi_devices::keyring::Keyring;
 use levi_types::{AuthError, DeviceId, SessionId, UserId};
+
+use crate::sealing_key::{Sealing, SealingKey, SealingMode};
 
 /// The greatest number of sessions. Beyond it an arbitrary one is forgotten, and looked up again when needed.
 const MOST_SESSIONS: usize = 4096;
@@ -29,12 +33,28 @@ pub struct SecretsCache {
 struct State {
     user: User,
     sessions: HashMap<SessionId, Keys>,
+    devices: Devices,
+}
+
+/// What a signed device list says for the present user.
+#[derive(Default)]
+struct Devices {
+    /// Whether there is a list to ask. If there is none, messages are sealed in version 1.
+    is_used: bool,
+    /// `None`: the list was not asked since this user signed in.
+    mode: Option<SealingMode>,
+    keyring: Option<Keyring>,
 }
 
 /// The keys of one session.
 #[derive(Default)]
 struct Keys {
     sealing: Option<MessageKey>,
+    /// `sealing` in the present mode.
+    in_mode: Option<SealingKey>,
+    /// The highest sequence number that was sealed here or is known to have been sealed before; `None` while that is not
+    /// known.
+    highest: Option<i64>,
     /// The latest first.
     reading: Vec<ReadingKey>,
 }
@@ -104,14 +124,17 @@ impl SecretsCache {
 
     /// Forgets every key.
     pub fn clear(&self) {
-        self.state().sessions.clear();
+        self.state().forget();
     }
 
     /// `user` is signed in from now on. The keys of another one are dropped.
     pub fn signed_in(&self, user: &UserId) {
         let mut state = self.state();
+        if state.user.id() != Some(user) {
+            state.forget_devices();
+        }
         if state.user.id().is_some_and(|known| known != user) {
-            state.sessions.clear();
+            state.forget();
         }
         state.user = User::SignedIn(user.clone());
     }
@@ -127,7 +150,7 @@ impl SecretsCache {
     /// Nobody is signed in any more. Every key is dropped.
     pub fn signed_out(&self) {
         let mut state = self.state();
-        state.sessions.clear();
+        state.forget();
         state.user = User::SignedOut(state.user.id().cloned());
     }
 
@@ -141,10 +164,92 @@ impl SecretsCache {
         matches!(self.state().user, User::Unknown | User::Last(_))
     }
 
-    /// The user and the key of `session`, as of the same moment.
-    pub(crate) fn user_and_key(&self, session: &SessionId) -> (Option<UserId>, Option<MessageKey>) {
+    /// The user, and how message `sequence_number` of `session` is sealed for this user, as of the same moment. `None`: a
+    /// key is not known, or not what was sealed before.
+    pub(crate) fn user_and_sealing(
+        &self,
+        session: &SessionId,
+        sequence_number: i64,
+    ) -> (Option<UserId>, Option<Sealing>) {
+        let mut state = self.state();
+        let sealing = state.sealing_of(session, sequence_number, None);
+        (state.user.id().cloned(), sealing)
+    }
+
+    /// How message `sequence_number` of `session` is sealed, unless the keys are another user's by now. `highest` is the
+    /// highest number that is known to have been sealed before; `None` if nothing was.
+    pub(crate) fn sealing(
+        &self,
+        user: Option<&UserId>,
+        session: &SessionId,
+        sequence_number: i64,
+        highest: Option<i64>,
+    ) -> Option<Sealing> {
+        let mut state = self.state();
+        if state.user.id() != user {
+            return None;
+        }
+        state.sealing_of(session, sequence_number, Some(highest.unwrap_or(i64::MIN)))
+    }
+
+    /// How messages that waited for a key are sealed, unless the keys are another user's by now. Whether higher numbers
+    /// were sealed before them is not known, so they count as late.
+    pub(crate) fn sealing_of_waiting(&self, user: Option<&UserId>, session: &SessionId) -> Option<Sealing> {
+        let mut state = self.state();
+        if state.user.id() != user {
+            return None;
+        }
+        Some(Sealing { key: state.key_in_mode(session)?, order: Order::Late })
+    }
+
+    /// From now on a signed device list says how messages are sealed.
+    pub(crate) fn use_device_list(&self) {
+        let mut state = self.state();
+        state.devices.is_used = true;
+        state.forget_devices();
+    }
+
+    /// What the list said for the present user, if that is `user`.
+    pub(crate) fn mode(&self, user: &UserId) -> Option<SealingMode> {
         let state = self.state();
-        (state.user.id().cloned(), state.sealing(session))
+        state.devices.mode.clone().filter(|_| state.user.id() == Some(user))
+    }
+
+    /// Whether keys of `user` are kept: this user is signed in, or was last and did not sign out.
+    pub(crate) fn keeps_keys_of(&self, user: &UserId) -> bool {
+        let state = self.state();
+        state.user.id() == Some(user) && !matches!(state.user, User::SignedOut(_))
+    }
+
+    /// Whether the list was asked since `user` signed in.
+    pub(crate) fn knows_mode(&self, user: &UserId) -> bool {
+        let state = self.state();
+        state.devices.mode.is_some() && state.user.id() == Some(user)
+    }
+
+    /// The list is to be asked again.
+    pub(crate) fn forget_mode(&self, user: &UserId) {
+        let mut state = self.state();
+        if state.user.id() == Some(user) {
+            state.forget_devices();
+        }
+    }
+
+    /// The list says for `user` how messages are sealed, and has these secrets of epochs. Whether `user` is the present one.
+    pub(crate) fn seal_in(&self, user: &UserId, mode: SealingMode, keyring: Option<Keyring>) -> bool {
+        let mut state = self.state();
+        let is_present = state.user.id() == Some(user) && !matches!(state.user, User::SignedOut(_));
+        if is_present {
+            state.forget_devices();
+            (state.devices.mode, state.devices.keyring) = (Some(mode), keyring);
+        }
+        is_present
+    }
+
+    /// The secrets of the list's epochs, for `user`.
+    pub(crate) fn keyring(&self, user: &UserId) -> Option<Keyring> {
+        let state = self.state();
+        state.devices.keyring.clone().filter(|_| state.user.id() == Some(user))
     }
 
     /// As [`key`](Self::key), unless the keys are another user's by now.
@@ -219,7 +324,7 @@ impl SecretsCache {
             }
             User::Last(user) => {
                 if user != found {
-                    state.sessions.clear();
+                    state.forget();
                 }
                 state.user = User::SignedIn(found.clone());
                 Ok(())
@@ -243,6 +348,50 @@ impl State {
         self.sessions.get(session)?.sealing.clone()
     }
 
+    fn sealing_of(
+        &mut self,
+        session: &SessionId,
+        sequence_number: i64,
+        highest: Option<i64>,
+    ) -> Option<Sealing> {
+        let key = self.key_in_mode(session)?;
+        let keys = self.sessions.get_mut(session)?;
+        let known = match (&key, keys.highest.max(highest)) {
+            // Nobody asks about the order of version 1.
+            (SealingKey::Version1(_), known) => known.unwrap_or(i64::MIN),
+            (SealingKey::Version2 { .. }, known) => known?,
+        };
+        let order = if sequence_number > known { Order::Rising } else { Order::Late };
+        if keys.highest.max(highest).is_some() {
+            keys.highest = Some(known.max(sequence_number));
+        }
+        Some(Sealing { key, order })
+    }
+
+    /// The key of `session` as the list says. `None`: the session's key is not known, or nothing is sealed now.
+    fn key_in_mode(&mut self, session: &SessionId) -> Option<SealingKey> {
+        let keys = self.sessions.get_mut(session)?;
+        if keys.in_mode.is_none() {
+            let mode = match &self.devices {
+                Devices { is_used: false, .. } => &SealingMode::Version1,
+                Devices { mode, .. } => mode.as_ref()?,
+            };
+            keys.in_mode = SealingKey::new(keys.sealing.as_ref()?, session, mode);
+        }
+        keys.in_mode.clone()
+    }
+
+    /// Forgets every key and what the list said.
+    fn forget(&mut self) {
+        self.sessions.clear();
+        self.forget_devices();
+    }
+
+    fn forget_devices(&mut self) {
+        (self.devices.mode, self.devices.keyring) = (None, None);
+        self.sessions.values_mut().for_each(|keys| keys.in_mode = None);
+    }
+
     /// Whether keys of `user` are kept.
     fn is_of(&self, user: &UserId) -> bool {
         matches!(&self.user, User::SignedIn(known) if known == user)
@@ -251,7 +400,9 @@ impl State {
     fn insert(&mut self, session: SessionId, secret: &SessionSecret) {
         let key = secret.message_key();
         let keys = self.keys_of(session);
-        keys.sealing = Some(key.clone());
+        if keys.sealing.as_ref() != Some(&key) {
+            (keys.sealing, keys.in_mode) = (Some(key.clone()), None);
+        }
         keys.read_with(ReadingKey { key, source: KeySource::ThisDevice });
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use levi_crypto::envelope::{DevicePrivateKey, DevicePublicKey};
 use levi_transport::rows::{MessageRow, Record, decode_rows, upsert_of};
 use levi_transport::{ApiError, Select, Supabase, Update, Verdict, user_of_token};
-use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId};
+use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId, UserId};
 use serde::de::IgnoredAny;
 
 use crate::reads::{OnReadRetry, PageSizes, Reads, Retries};
@@ -22,6 +22,8 @@ pub(crate) struct Server {
     /// Shared by all clones, so that each read begins with what worked for the last.
     pub(crate) sizes: PageSizes,
     pub(crate) on_read_retry: Option<OnReadRetry>,
+    /// For whom this acts: the user of its first use. Shared by all clones.
+    user: Arc<OnceLock<UserId>>,
 }
 
 /// The device this runs on.
@@ -78,7 +80,17 @@ impl From<ApiError> for RequestError {
 
 impl Server {
     pub(crate) fn new(supabase: Arc<dyn Supabase>, auth: Arc<dyn Auth>, cache: SecretsCache) -> Self {
-        Self { supabase, auth, cache, sizes: PageSizes::default(), on_read_retry: None }
+        Self { supabase, auth, cache, sizes: PageSizes::default(), user: Arc::default(), on_read_retry: None }
+    }
+
+    /// Acts for `user` from now on, unless it acts for somebody already. Returns for whom.
+    pub(crate) fn claim(&self, user: &UserId) -> &UserId {
+        self.user.get_or_init(|| user.clone())
+    }
+
+    /// For whom this acts; `None` before its first use.
+    pub(crate) fn user(&self) -> Option<&UserId> {
+        self.user.get()
     }
 
     pub(crate) async fn session(&self) -> Result<AuthSession, AuthError> {
@@ -87,14 +99,18 @@ impl Server {
         Ok(auth)
     }
 
-    /// Refuses a sign-in whose token is another user's than it says, and one of another user than this process
-    /// acts for.
+    /// Refuses a sign-in whose token is another user's than it says, and one of another user than this process,
+    /// or this value, acts for.
     pub(crate) fn check(&self, auth: &AuthSession) -> Result<(), AuthError> {
-        match user_of_token(&auth.access_token) {
-            Some(found) if found != auth.user_id => {
-                Err(AuthError::OtherUser { expected: auth.user_id.clone(), found })
-            }
-            _ => self.cache.check(&auth.user_id),
+        let other =
+            |expected: &UserId, found| Err(AuthError::OtherUser { expected: expected.clone(), found });
+        if let Some(found) = user_of_token(&auth.access_token).filter(|found| *found != auth.user_id) {
+            return other(&auth.user_id, found);
+        }
+        self.cache.check(&auth.user_id)?;
+        match self.claim(&auth.user_id) {
+            owner if *owner != auth.user_id => other(owner, auth.user_id.clone()),
+            _ => Ok(()),
         }
     }
 

@@ -1,11 +1,14 @@
 use levi_outbox::{Held, ParkedParent, Reason, RecoveryReport, Space, Totals};
 use levi_transport::{ApiError, Verdict};
 use levi_types::{Now, UserId, Wall};
+use serde::Serialize;
 
 use crate::batcher::PauseReason;
+use crate::device_list::DeviceListState;
+use crate::waiting::Waiting;
 
 /// What Levi is doing. Cheap to take at any time.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Status {
     /// Counts of pending and parked rows. Eventually consistent: right after `enqueue_durable` returns, they may
@@ -15,6 +18,9 @@ pub struct Status {
     pub user_id: Option<UserId>,
     /// What waits for other users, until they sign in again. `totals` counts it too.
     pub held: Vec<Held>,
+    /// Why rows wait that are not in flight, as of the last change on disk: the reasons of the first 1,000 lanes with
+    /// rows, those of most lanes first, at most 32.
+    pub waiting: Vec<Waiting>,
     /// Requests in flight.
     pub requests_in_flight: usize,
     /// Rows in those requests.
@@ -42,6 +48,9 @@ pub struct Status {
     /// their public key cannot be used. The other devices have it, and Levi tries again; until then the row is among
     /// `totals.control_rows`.
     pub incomplete_secrets: u64,
+    /// What this device knows of the user's signed device list. While it is
+    /// [`Stopped`](DeviceListState::Stopped), messages wait under the database key.
+    pub device_list: DeviceListState,
     /// The outbox's last failure, until it works again.
     pub outbox_failure: Option<Reason>,
     /// What the outbox took of the disk when it was last looked at; `None` if it has no file of its own. A log that
@@ -52,7 +61,7 @@ pub struct Status {
 }
 
 /// How a request failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LastError {
     /// What it means.
     pub verdict: Verdict,

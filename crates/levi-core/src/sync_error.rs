@@ -11,6 +11,7 @@ use levi_types::{
     UnknownStatus, UserId,
 };
 
+use crate::device_list::DeviceListProblem;
 use crate::error::EnqueueError;
 use crate::server::RequestError;
 
@@ -72,6 +73,9 @@ pub enum SyncError {
         /// Its id.
         id: String,
     },
+    /// The session has a message at the highest sequence number there is.
+    #[error("session {0} has no sequence number left; go on in a new session")]
+    SessionFull(SessionId),
     /// An id is not a uuid in the server's spelling.
     #[error(transparent)]
     NotAUuid(#[from] NotAUuid),
@@ -101,6 +105,9 @@ pub enum SyncError {
     /// It was removed from the outbox by hand before the server had it.
     #[error("it was discarded from the outbox before the server had it")]
     Discarded,
+    /// The signed device list cannot be relied on now, so no secret is given to anybody.
+    #[error(transparent)]
+    DeviceList(DeviceListProblem),
     /// The outbox has a row that this version of Levi does not know.
     #[error("this version of Levi does not know the row; it was written by a later one")]
     UnknownRow,
@@ -211,8 +218,10 @@ impl SyncError {
             Self::SessionGone(_) => SESSION_GONE,
             Self::OwnedByAnother { .. } => "owned_by_another",
             Self::UnknownStatus(_) | Self::NotAUuid(_) | Self::InvalidRecord(_) => "invalid",
+            Self::SessionFull(_) => "session_full",
             Self::DevicesSkipped(_) => "devices_skipped",
             Self::Encryption(_) => "encryption",
+            Self::DeviceList(problem) => problem.code(),
         }
     }
 
@@ -266,6 +275,7 @@ impl From<SyncError> for SendError {
             | SyncError::Store(_)
             | SyncError::Waiting(_)
             | SyncError::DevicesSkipped(_)
+            | SyncError::DeviceList(_)
             | SyncError::SignIn(_) => Self::Wait(error),
             _ => Self::Never(error),
         }

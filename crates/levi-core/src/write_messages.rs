@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use levi_crypto::same_message;
-use levi_outbox::Reason;
+use levi_crypto::{message_v2, same_message};
+use levi_outbox::{Overwrite, Reason};
 use levi_transport::rows::{MessagePlace, MessageRow, decode_rows};
 use levi_transport::{ApiError, Select, Supabase, Update, Upsert, Verdict};
-use levi_types::{AccessToken, SessionId};
+use levi_types::{AccessToken, MessageId, SessionId};
 use serde_json::Value;
 
 /// The code of a message whose place another text has on the server.
@@ -28,20 +28,12 @@ const NUMBERS_PER_QUERY: usize = 100;
 pub struct SentMessage {
     /// Its session and sequence number.
     pub place: MessagePlace,
-    /// The nonce under which it is sealed, in base64. It names the text.
+    /// The daemon's own id for it.
+    pub message_id: MessageId,
+    /// The nonce under which it is sealed, as in the column `content_nonce`. It names the text.
     pub nonce: Box<str>,
-    /// Whether it replaces whatever text the server has in its place.
+    /// Which text it may replace, if the server has one in its place.
     pub overwrite: Overwrite,
-}
-
-/// What a message may replace on the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overwrite {
-    /// An earlier text of the same message by the same outbox.
-    #[default]
-    OwnOnly,
-    /// Any text, because the caller said so.
-    Anything,
 }
 
 /// A message that the server did not take, because another text has its place.
@@ -53,8 +45,11 @@ pub struct TakenRow {
     pub reason: Reason,
 }
 
+/// Whether a nonce is of a text of the message that this outbox sealed under an earlier secret of the session.
+pub type SealedBefore<'a> = &'a (dyn Fn(&SentMessage, &[u8]) -> bool + Send + Sync);
+
 /// Writes the rows of `insert`, which are those of `messages` in their order. Returns the ones whose places other texts
-/// have; the server has all others.
+/// have; the server has all others. `sealed_before` is asked about texts that have another name.
 ///
 /// # Errors
 /// [`ApiError`]. Some rows may have been written.
@@ -63,6 +58,7 @@ pub async fn write_messages(
     token: &AccessToken,
     insert: Upsert,
     messages: &[SentMessage],
+    sealed_before: SealedBefore<'_>,
 ) -> Result<Vec<TakenRow>, ApiError> {
     let body = insert.body.clone();
     let inserted: Vec<MessagePlace> = decode_rows(&supabase.insert(token, insert).await?)?;
@@ -80,7 +76,12 @@ pub async fn write_messages(
         if *theirs == *message.nonce {
             continue;
         }
-        if message.overwrite == Overwrite::Anything || is_own(&message.nonce, theirs) {
+        let may_replace = match message.overwrite {
+            Overwrite::Anything => true,
+            Overwrite::OwnOnly => is_own(message, theirs, sealed_before),
+            Overwrite::Nothing => false,
+        };
+        if may_replace {
             let row = rows.get(index).ok_or_else(changed)?.to_string().into_bytes();
             replace(supabase, token, message, theirs, row).await?;
         } else {
@@ -125,9 +126,19 @@ async fn nonces(
 }
 
 /// Whether the text on the server is an earlier one of the same message by the same outbox.
-fn is_own(mine: &str, theirs: &str) -> bool {
-    let (Ok(mine), Ok(theirs)) = (BASE64.decode(mine), BASE64.decode(theirs)) else { return false };
-    same_message(&mine, &theirs)
+fn is_own(message: &SentMessage, theirs: &str, sealed_before: SealedBefore<'_>) -> bool {
+    let (Some(mine), Some(theirs)) = (nonce_bytes(&message.nonce), nonce_bytes(theirs)) else {
+        return false;
+    };
+    same_message(&mine, &theirs) || sealed_before(message, &theirs)
+}
+
+/// The nonce in a column of version 1 or 2.
+fn nonce_bytes(content_nonce: &str) -> Option<Vec<u8>> {
+    if message_v2::is_version_2(content_nonce) {
+        return message_v2::nonce_from_wire(content_nonce).ok().map(|wire| wire.nonce.to_vec());
+    }
+    BASE64.decode(content_nonce).ok()
 }
 
 /// Replaces the text that was just seen, and no other.
@@ -154,9 +165,13 @@ fn reason(message: &SentMessage, theirs: &str) -> Reason {
     let (number, mine) = (message.place.sequence_number, &message.nonce);
     // A server's text: of another writer it may be anything.
     let theirs: String = theirs.chars().filter(|c| c.is_ascii_graphic()).take(32).collect();
+    let origin = match message.overwrite {
+        Overwrite::Nothing => "; this one is from a damaged outbox and may be older",
+        Overwrite::OwnOnly | Overwrite::Anything => "",
+    };
     let detail = format!(
-        "the server has another message at sequence number {number}, and nothing was overwritten: \
-         its fingerprint is {theirs}, this one's is {mine}"
+        "the server has another text at sequence number {number}, and nothing was overwritten: \
+         its fingerprint is {theirs}, this one's is {mine}{origin}"
     );
     Reason { code: SEQUENCE_TAKEN.into(), detail }
 }

@@ -28,7 +28,7 @@ fn secret() -> LaneKey {
 
 fn ready() -> Harness {
     let mut harness = Harness::new(LeviConfig::default());
-    harness.input(Input::ControlSenderReady);
+    harness.input(Input::ControlSenderReady(None));
     harness
 }
 
@@ -81,7 +81,7 @@ fn a_control_row_waits_uncounted_until_this_process_can_send_it() {
     let mut tried = harness.enqueue_control(repository(), None);
     harness.settle(Duration::from_secs(30), |_| accepted());
     assert!(harness.control.is_empty() && tried.try_recv().is_err());
-    harness.input(Input::ControlSenderReady);
+    harness.input(Input::ControlSenderReady(None));
     harness.end_control(accepted());
     assert!(step(&mut tried).is_done());
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{Harness, accepted, failed};
-use levi_core::LeviConfig;
 use levi_core::batcher::{Input, PauseReason};
 use levi_core::engine::Event;
+use levi_core::{LeviConfig, WaitsFor};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::{Change, OutboxStore as _};
 use levi_transport::{ApiError, Verdict};
@@ -165,4 +165,24 @@ fn a_project_that_asks_for_a_wait_is_left_alone_for_that_long() {
     harness.settle(asked - Duration::from_secs(1), |_| panic!("it asked for more time"));
     harness.settle(asked, |_| accepted());
     assert_eq!(harness.arrived["s"].len(), 50);
+}
+
+/// The reason is in the status, with how many queues it keeps.
+#[test]
+fn the_status_says_why_rows_wait() {
+    let mut harness = Harness::new(LeviConfig::default());
+    let session = harness.session("s");
+    harness.enqueue_all(&session, 1..=3);
+    harness.answer(|_| failed(Verdict::Busy, "503"));
+    let reasons = |harness: &Harness| -> Vec<(WaitsFor, String, u64)> {
+        let waiting = harness.status().waiting.into_iter();
+        waiting.map(|waiting| (waiting.waits_for, waiting.reason.code, waiting.lanes)).collect()
+    };
+    assert_eq!(reasons(&harness), [(WaitsFor::Backoff, "503".to_owned(), 1)]);
+    assert!(harness.status().waiting[0].next_attempt.is_some());
+    harness.input(Input::SignedOut);
+    assert_eq!(reasons(&harness), [(WaitsFor::Pause, "signed_out".to_owned(), 1)]);
+    harness.input(Input::SignedIn);
+    harness.settle(HOUR, |_| accepted());
+    assert_eq!(reasons(&harness), []);
 }

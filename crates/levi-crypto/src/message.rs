@@ -80,7 +80,7 @@ pub fn seal_as(
     content: &str,
     author: Author<'_>,
 ) -> Result<SealedMessage, SealError> {
-    let nonce = nonce::derive(key, position, author, content);
+    let nonce = nonce::derive(key, position, author, content.as_bytes());
     let mut ciphertext = Vec::with_capacity(content.len() + TAG_BYTES);
     ciphertext.extend_from_slice(content.as_bytes());
     seal_in_place(key, position, nonce, &mut ciphertext)?;

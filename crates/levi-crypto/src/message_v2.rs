@@ -5,8 +5,8 @@
 //! key         HKDF-SHA256(salt = E_e, ikm = the session secret's 32 bytes,
 //!                         info = "levi/message-key/v2" || lp(session_id) || u32be(e)), 32 bytes
 //!             where lp(x) = u32be(len(x)) || x, and E_e is the secret of epoch e
-//! plain       u32be(len(content)) || content || zeros
-//! nonce       24 random bytes, new for every sealing
+//! plain       u32be(len(content) + 2^31 if the message is late) || content || zeros
+//! nonce       24 bytes, random, or derived from writer, message and plain
 //! aad         "levi/message/v2" || lp(session_id) || i64be(sequence_number) || u32be(e)
 //! ciphertext  XChaCha20-Poly1305(key, nonce, aad, plain), 16-byte tag at the end
 //! row         content_nonce = "v2:" || e in decimal || ":" || base64(nonce)
@@ -14,6 +14,10 @@
 //!
 //! A device that left the list does not know later epochs' secrets. So it can read nothing that is sealed after its
 //! removal, even if it holds the session's secret and the server hands it every row.
+//!
+//! A message is late if its writer sealed a higher sequence number of the session before: it was enqueued out of order, or
+//! is an edit. Readers need to know, because a row of an older epoch that follows one of a newer epoch is refused, and an
+//! edit of an old message belongs to a newer epoch than the messages after it.
 //!
 //! The writer chooses the number of zeros; the reader accepts any. [`Padding::Padme`] pads `plain` to a Padmé length
 //! (Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs", 2019, section 4),
@@ -34,7 +38,8 @@ pub use crate::message::{MessagePosition, NONCE_BYTES, SealedMessage, TAG_BYTES}
 
 use crate::context::{Context, NameTooLong};
 use crate::key::{KEY_BYTES, SecretBytes};
-use crate::{OpenError, SealError, SessionSecret, xchacha};
+use crate::nonce::{self, Author};
+use crate::{MessageKey, OpenError, SealError, SessionSecret, xchacha};
 
 const KEY_LABEL: &str = "levi/message-key/v2";
 const LABEL: &str = "levi/message/v2";
@@ -42,6 +47,9 @@ const NONCE_PREFIX: &str = "v2:";
 
 /// Length of the number before the content, in bytes.
 const LENGTH_BYTES: usize = 4;
+
+/// Set in the number before the content of a late message.
+const LATE: u32 = 1 << 31;
 
 /// The key that seals the messages of one session in one epoch. Not stored: derived again when needed.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,9 +69,21 @@ impl EpochMessageKey {
         epoch: Epoch,
         epoch_secret: &EpochSecret,
     ) -> Result<Self, SealError> {
+        Self::of(&secret.message_key(), session_id, epoch, epoch_secret)
+    }
+
+    /// As [`derive`](Self::derive), from the session's key of version 1, which is the session's secret too.
+    ///
+    /// # Errors
+    /// As for [`derive`](Self::derive).
+    pub fn of(
+        session_key: &MessageKey,
+        session_id: &SessionId,
+        epoch: Epoch,
+        epoch_secret: &EpochSecret,
+    ) -> Result<Self, SealError> {
         let too_long = |NameTooLong| SealError::TooLong;
         let info = Context::new(KEY_LABEL).name(session_id.as_str()).map_err(too_long)?.epoch(epoch);
-        let session_key = secret.message_key();
         // Exposed to be hashed.
         let prk =
             hkdf::Salt::new(hkdf::HKDF_SHA256, epoch_secret.expose_bytes()).extract(session_key.expose());
@@ -119,6 +139,40 @@ fn padme(bytes: usize) -> usize {
     (bytes + mask) & !mask
 }
 
+/// Whether a message comes after all that its writer sealed in the session before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Its sequence number is higher than those that its writer sealed before.
+    #[default]
+    Rising,
+    /// It is not, or the writer does not know: an edit, or a message that was enqueued out of order.
+    Late,
+}
+
+/// What is in a message, beside its content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    /// Whether its length is hidden.
+    pub padding: Padding,
+    /// Whether it comes after what was sealed before.
+    pub order: Order,
+}
+
+/// An opened message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OpenedMessage {
+    /// The text.
+    pub content: String,
+    /// Whether it came after what its writer had sealed before.
+    pub order: Order,
+}
+
+impl std::fmt::Debug for OpenedMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OpenedMessage({} bytes, {:?})", self.content.len(), self.order)
+    }
+}
+
 /// Seals `content` for `position` under a nonce drawn from `rng`. Allocates only the ciphertext.
 ///
 /// # Errors
@@ -127,19 +181,58 @@ pub fn seal(
     key: &EpochMessageKey,
     position: MessagePosition<'_>,
     content: &str,
-    padding: Padding,
+    form: Form,
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<SealedMessage, SealError> {
-    let length = u32::try_from(content.len()).map_err(|_| SealError::TooLong)?;
-    let aad = key.aad(position).map_err(|NameTooLong| SealError::TooLong)?;
     let mut nonce = [0; NONCE_BYTES];
     rng.fill_bytes(&mut nonce);
-    let padded = padding.padded(LENGTH_BYTES + content.len());
+    encrypt(key, position, plain(content, form)?, nonce)
+}
+
+/// Seals `content` for `position` under a nonce that is derived from `author`, `session_key` and what is encrypted, as in
+/// version 1: [`same_message`](crate::same_message) tells an edit of the message from another writer's row, whatever
+/// their epochs.
+///
+/// # Errors
+/// [`SealError::TooLong`] if the content or the session id is longer than the format allows.
+pub fn seal_as(
+    key: &EpochMessageKey,
+    session_key: &MessageKey,
+    position: MessagePosition<'_>,
+    content: &str,
+    form: Form,
+    author: Author<'_>,
+) -> Result<SealedMessage, SealError> {
+    let plain = plain(content, form)?;
+    let nonce = nonce::derive(session_key, position, author, &plain);
+    encrypt(key, position, plain, nonce)
+}
+
+/// What is encrypted, with room for the tag.
+fn plain(content: &str, form: Form) -> Result<Vec<u8>, SealError> {
+    let length = u32::try_from(content.len()).ok().filter(|length| length & LATE == 0);
+    let length = length.ok_or(SealError::TooLong)?;
+    let length = match form.order {
+        Order::Rising => length,
+        Order::Late => length | LATE,
+    };
+    let padded = form.padding.padded(LENGTH_BYTES + content.len());
     // Sized up front, because a growing buffer would leave copies of the content in freed memory.
-    let mut ciphertext = Vec::with_capacity(padded + TAG_BYTES);
-    ciphertext.extend_from_slice(&length.to_be_bytes());
-    ciphertext.extend_from_slice(content.as_bytes());
-    ciphertext.resize(padded, 0);
+    let mut plain = Vec::with_capacity(padded + TAG_BYTES);
+    plain.extend_from_slice(&length.to_be_bytes());
+    plain.extend_from_slice(content.as_bytes());
+    plain.resize(padded, 0);
+    Ok(plain)
+}
+
+fn encrypt(
+    key: &EpochMessageKey,
+    position: MessagePosition<'_>,
+    plain: Vec<u8>,
+    nonce: [u8; NONCE_BYTES],
+) -> Result<SealedMessage, SealError> {
+    let aad = key.aad(position).map_err(|NameTooLong| SealError::TooLong)?;
+    let mut ciphertext = plain;
     xchacha::seal_in_place(key.key.expose(), &nonce, aad.as_bytes(), &mut ciphertext)?;
     Ok(SealedMessage { ciphertext, nonce })
 }
@@ -154,24 +247,33 @@ pub fn open(
     position: MessagePosition<'_>,
     ciphertext: &[u8],
     nonce: &[u8],
-) -> Result<String, OpenError> {
+) -> Result<OpenedMessage, OpenError> {
     let nonce = nonce.try_into().map_err(|_| OpenError::WrongNonceLength { bytes: nonce.len() })?;
     // Nothing can have been sealed for a position that the format does not allow.
     let aad = key.aad(position).map_err(|NameTooLong| OpenError::Forged)?;
     let mut plain = ciphertext.to_vec();
     xchacha::open_in_place(key.key.expose(), nonce, aad.as_bytes(), &mut plain)?;
-    let length = content_length(&plain).ok_or(OpenError::BadPadding)?;
+    let Head { length, order } = head(&plain).ok_or(OpenError::BadPadding)?;
     plain.truncate(LENGTH_BYTES + length);
     plain.drain(..LENGTH_BYTES);
-    String::from_utf8(plain).map_err(|_| OpenError::NotUtf8)
+    let content = String::from_utf8(plain).map_err(|_| OpenError::NotUtf8)?;
+    Ok(OpenedMessage { content, order })
 }
 
-/// The content's length, if the plaintext holds that much and only zeros after it.
-fn content_length(plain: &[u8]) -> Option<usize> {
-    let (length, rest) = plain.split_first_chunk::<LENGTH_BYTES>()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+/// What the number before the content says.
+struct Head {
+    length: usize,
+    order: Order,
+}
+
+/// The head, if the plaintext holds that much content and only zeros after it.
+fn head(plain: &[u8]) -> Option<Head> {
+    let (number, rest) = plain.split_first_chunk::<LENGTH_BYTES>()?;
+    let number = u32::from_be_bytes(*number);
+    let order = if number & LATE == 0 { Order::Rising } else { Order::Late };
+    let length = usize::try_from(number & !LATE).ok()?;
     let padding = rest.get(length..)?;
-    padding.iter().all(|byte| *byte == 0).then_some(length)
+    padding.iter().all(|byte| *byte == 0).then_some(Head { length, order })
 }
 
 /// The text of the column `content_nonce`, which also names the epoch.

@@ -7,7 +7,8 @@
 //! nonce      message || the first 16 bytes of HMAC-SHA256(nonce_key, 0x01 || named || message || content)
 //! ```
 //!
-//! The same text of the same message, sealed again by the same writer, gives the same row; another text gives another
+//! `key` is the session's, in version 2 too, and `content` is what is encrypted: in version 2 with its length before it and
+//! its padding. The same text of the same message, sealed again by the same writer, gives the same row; another text gives another
 //! nonce. So a writer that finds a row in its place knows from the nonce alone whether that is its own text, an earlier
 //! text of its own message, or another writer's. Who does not have the session's key learns nothing from a nonce but
 //! that two rows are versions of one message.
@@ -47,19 +48,35 @@ pub(crate) fn derive(
     key: &MessageKey,
     position: MessagePosition<'_>,
     author: Author<'_>,
-    content: &str,
+    content: &[u8],
 ) -> [u8; NONCE_BYTES] {
-    let key = Key::new(HMAC_SHA256, sign(&Key::new(HMAC_SHA256, key.expose()), b"levi/nonce/v1").as_ref());
+    let key = nonce_key(key);
     let message = name(&key, &[0], position, author).sign();
     let message = &message.as_ref()[..MESSAGE_BYTES];
     let mut context = name(&key, &[1], position, author);
     context.update(message);
-    context.update(content.as_bytes());
+    context.update(content);
     let content: Tag = context.sign();
     let mut nonce = [0; NONCE_BYTES];
     nonce[..MESSAGE_BYTES].copy_from_slice(message);
     nonce[MESSAGE_BYTES..].copy_from_slice(&content.as_ref()[..NONCE_BYTES - MESSAGE_BYTES]);
     nonce
+}
+
+fn nonce_key(key: &MessageKey) -> Key {
+    Key::new(HMAC_SHA256, sign(&Key::new(HMAC_SHA256, key.expose()), b"levi/nonce/v1").as_ref())
+}
+
+/// Whether `nonce` is of a version of this message by `author` that was sealed under `key`, such as an earlier key of the
+/// session: under another key the same message has another name.
+pub fn is_nonce_of(
+    nonce: &[u8],
+    key: &MessageKey,
+    position: MessagePosition<'_>,
+    author: Author<'_>,
+) -> bool {
+    let message = name(&nonce_key(key), &[0], position, author).sign();
+    nonce.len() == NONCE_BYTES && nonce[..MESSAGE_BYTES] == message.as_ref()[..MESSAGE_BYTES]
 }
 
 /// Whether two nonces that [`derive`] made are of versions of one message by one writer.

@@ -125,12 +125,8 @@ impl Keyring {
         let member = list.active(recipient).ok_or_else(|| KeyringError::NotAMember(recipient.clone()))?;
         let public = <XWing as Kem>::PublicKey::from_bytes(member.keys().keyring())
             .map_err(|_| KeyringError::Sealing)?;
-        let mut plain = Zeroizing::new(Vec::with_capacity(self.secrets.len() * SECRET_BYTES));
-        for secret in &self.secrets {
-            // Exposed to be encrypted.
-            let bytes: &[u8; SECRET_BYTES] = secret.as_ref().map_or(&LOST, EpochSecret::expose_bytes);
-            plain.extend_from_slice(bytes);
-        }
+        // Exposed to be encrypted.
+        let plain = self.expose_bytes();
         let info = info(list, recipient, list.epoch());
         let (enc, sealed) = single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, XWing>(
             &OpModeS::Base,
@@ -163,6 +159,28 @@ impl Keyring {
             return Err(KeyringError::Truncated);
         }
         let keyring = Self::decode(&open_raw(row, &info(list, recipient, row.epoch), keys)?);
+        keyring.check(list)?;
+        Ok(keyring)
+    }
+
+    /// The secrets one after another, as they are sealed, for the device's own store. Comment each call with the reason for
+    /// the exposure.
+    pub fn expose_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut plain = Zeroizing::new(Vec::with_capacity(self.secrets.len() * SECRET_BYTES));
+        for secret in &self.secrets {
+            // Exposed to be encrypted.
+            let bytes: &[u8; SECRET_BYTES] = secret.as_ref().map_or(&LOST, EpochSecret::expose_bytes);
+            plain.extend_from_slice(bytes);
+        }
+        plain
+    }
+
+    /// Reads what [`expose_bytes`](Self::expose_bytes) returned, and checks it against the list.
+    ///
+    /// # Errors
+    /// As for [`check`](Self::check).
+    pub fn restore(bytes: &[u8], list: &DeviceList) -> Result<Self, KeyringError> {
+        let keyring = Self::decode(bytes);
         keyring.check(list)?;
         Ok(keyring)
     }

@@ -5,16 +5,22 @@ use std::fmt;
 use hpke::kem::XWing;
 use hpke::{Deserializable, Kem, Serializable};
 use levi_crypto::envelope::{DeviceKeyError, DevicePrivateKey, DevicePublicKey};
-use levi_types::SecretString;
+use levi_crypto::message_v2::{Epoch, EpochSecret};
+use levi_types::{SecretString, UserId};
 use rand_core::CryptoRng;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::bytes::Writer;
+use crate::hash::EntryHash;
+use crate::hkdf;
 use crate::signature::{Signature, SignatureError, VerifyingKey};
 
 /// Length of an X-Wing public key in bytes: 1184 of ML-KEM-768 (FIPS 203) and 32 of X25519.
 pub const XWING_PUBLIC_KEY_BYTES: usize = 1216;
+
+const EPOCH_SECRET_LABEL: &str = "levi/epoch-secret/v1";
 
 /// The modulus of ML-KEM. The coefficients of a public key are below it.
 const ML_KEM_Q: u16 = 3329;
@@ -118,6 +124,21 @@ impl MemberKeys {
     pub fn sign(&self, message: &[u8]) -> Result<Signature, SignatureError> {
         let signature = self.key_pair().ok_or(SignatureError::Malformed)?.sign(message);
         signature.as_ref().try_into().map(Signature::from_bytes).map_err(|_| SignatureError::Malformed)
+    }
+
+    /// The secret with which the holder of these keys begins `epoch` by an entry that follows `prev` (32 zero bytes for a
+    /// genesis).
+    ///
+    /// ```text
+    /// E_e  HKDF-SHA256(salt = prev, ikm = the X-Wing seed, info = "levi/epoch-secret/v1" || lp(user_id) || u32be(e))
+    /// ```
+    ///
+    /// To everybody else it is 32 random bytes. Derived, so that a device which crashes between its entry and the keyrings
+    /// can still write them. Who steals the X-Wing seed can open the keyrings themselves.
+    pub fn epoch_secret(&self, user_id: &UserId, prev: EntryHash, epoch: Epoch) -> EpochSecret {
+        let info = Writer::new(EPOCH_SECRET_LABEL).text(user_id.as_str()).u32(epoch.number()).finish();
+        // Exposed to be hashed.
+        EpochSecret::from_bytes(*hkdf::derive(prev.as_bytes(), self.keyring.expose_bytes(), &info))
     }
 
     fn key_pair(&self) -> Option<Ed25519KeyPair> {

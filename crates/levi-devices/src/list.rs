@@ -187,6 +187,38 @@ impl DeviceList {
         self.rotations.last().map_or(Epoch::FIRST, |rotation| rotation.epoch)
     }
 
+    /// The epoch that the next entry of kind 3, 4 or 5 begins: above every epoch seen. `None` after the last one.
+    pub const fn next_epoch(&self) -> Option<Epoch> {
+        self.last_epoch.next()
+    }
+
+    /// The entry that is followed by the one which began the current epoch: 32 zero bytes in the first epoch.
+    ///
+    /// # Errors
+    /// [`Refusal`] if an accepted entry does not decode, which does not happen.
+    pub fn epoch_follows(&self) -> Result<EntryHash, Refusal> {
+        for link in self.chain.iter().rev() {
+            let entry = Entry::decode(&link.signed.entry)?;
+            if !matches!(entry.body, Body::Add { .. }) {
+                return Ok(entry.header.prev);
+            }
+        }
+        Err(Refusal::Genesis)
+    }
+
+    /// The list up to the entry at `slot`. `None` if it has no entry there.
+    pub fn up_to(&self, slot: u64) -> Option<Self> {
+        let position = self.chain.iter().position(|link| link.slot == slot)?;
+        Self::replay(self.chain.iter().take(position + 1).map(|link| &link.signed)).ok()
+    }
+
+    /// The list as it was in `epoch`, before the next one began. `None` for an epoch that it never had.
+    pub fn in_epoch(&self, epoch: Epoch) -> Option<Self> {
+        let slots = self.chain.iter().rev().map(|link| link.slot);
+        let mut lists = slots.filter_map(|slot| self.up_to(slot));
+        lists.find(|list| list.epoch() <= epoch).filter(|list| list.epoch() == epoch)
+    }
+
     /// The commitment to the secret of `epoch`. `None` for an epoch that the list does not have, or that a recovery cut
     /// off.
     pub fn commitment(&self, epoch: Epoch) -> Option<Commitment> {

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hpke::rand_core::{TryCryptoRng, TryRng};
 use levi_crypto::message_v2::{
-    EpochMessageKey, MessagePosition, Padding, WireNonceError, nonce_from_wire, open, seal,
+    EpochMessageKey, Form, MessagePosition, OpenedMessage, Order, Padding, WireNonceError, nonce_from_wire,
+    open, seal,
 };
 use levi_crypto::{OpenError, SessionSecret};
 use levi_devices::entry::{Body, Entry, EntryError, ListRow, SignedEntry};
@@ -125,19 +126,20 @@ fn every_keyring_vector_has_the_named_outcome() {
 
 #[test]
 fn every_message_v2_vector_has_the_named_outcome() {
-    for case in read::<message_v2::Case>("message-v2.json", 35) {
-        let (kind, content) = match open_message(&case) {
-            Ok(content) => ("opens", Some(content)),
-            Err(kind) => (kind, None),
-        };
-        assert_eq!(kind, case.expected, "{}", case.name);
+    for case in read::<message_v2::Case>("message-v2.json", 40) {
+        let opened = open_message(&case);
+        assert_eq!(opened.as_ref().map_or_else(|kind| *kind, |_| "opens"), case.expected, "{}", case.name);
+        let order = opened.as_ref().ok().filter(|opened| opened.order == Order::Late).map(|_| "late");
+        assert_eq!(order, case.order.as_deref(), "{}", case.name);
+        let (content, order) = opened.map(|opened| (opened.content, opened.order)).ok().unzip();
         assert_eq!(content, case.content, "{}", case.name);
-        if let (Some(content), Some(padding)) = (content, &case.padding) {
+        if let (Some(content), Some(order), Some(padding)) = (content, order, &case.padding) {
             let padding = if padding == "padme" { Padding::Padme } else { Padding::None };
             let (key, session_id) = message_key(&case);
             let position = position(&case, &session_id);
             let nonce = nonce_from_wire(&case.content_nonce).unwrap().nonce;
-            let sealed = seal(&key, position, &content, padding, &mut Replay(nonce.to_vec())).unwrap();
+            let form = Form { padding, order };
+            let sealed = seal(&key, position, &content, form, &mut Replay(nonce.to_vec())).unwrap();
             assert_eq!(STANDARD.encode(sealed.ciphertext), case.content_encrypted, "{}", case.name);
         }
     }
@@ -155,7 +157,7 @@ fn position<'a>(case: &message_v2::Case, session_id: &'a SessionId) -> MessagePo
     MessagePosition { session_id, sequence_number: case.sequence_number.parse().unwrap() }
 }
 
-fn open_message(case: &message_v2::Case) -> Result<String, &'static str> {
+fn open_message(case: &message_v2::Case) -> Result<OpenedMessage, &'static str> {
     let nonce = nonce_from_wire(&case.content_nonce).map_err(|error| match error {
         WireNonceError::NotVersion2 => "not-version-2",
         WireNonceError::Epoch => "epoch",

@@ -68,7 +68,7 @@ impl Harness {
             232..=239 => self.handle(Input::RefreshUnavailable { retry_after: None }),
             240..=247 => self.handle(Input::StoreFailed(reason("full"))),
             248..=253 => self.handle(Input::Wake(Written::Unknown)),
-            254 | 255 => self.handle(Input::ControlSenderReady),
+            254 | 255 => self.handle(Input::ControlSenderReady(None)),
         }
     }
 
@@ -175,7 +175,7 @@ impl Harness {
     /// Signs in, lets every request succeed, and waits as long as the batcher wants to.
     fn drain(&mut self) {
         self.handle(Input::Committed);
-        self.handle(Input::ControlSenderReady);
+        self.handle(Input::ControlSenderReady(None));
         self.handle(Input::SignedIn);
         for _ in 0..MAX_STEPS {
             self.perform();

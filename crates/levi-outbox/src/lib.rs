@@ -14,7 +14,8 @@ mod store;
 pub use error::{OutboxError, Source};
 pub use model::{
     Change, Due, DueLane, Encryption, Enqueued, GivenBack, Held, LaneId, LaneKey, ListedRow, NewRow,
-    ParkedParent, Reason, RecoveryReport, RowHead, RowId, RowKey, RowKind, RowState, Space, Totals,
+    Overwrite, ParkedParent, Reason, RecoveryReport, RowHead, RowId, RowKey, RowKind, RowState, Space,
+    Totals, WaitingLane,
 };
 #[cfg(feature = "sqlite")]
 pub use rusqlite;

@@ -5,7 +5,7 @@ use levi_types::{SessionId, UserId, Wall};
 use crate::error::OutboxError;
 use crate::model::{
     Change, Due, Enqueued, GivenBack, Held, LaneId, ListedRow, NewRow, ParkedParent, RowHead, RowId, RowKey,
-    RowState, Space, Totals,
+    RowState, Space, Totals, WaitingLane,
 };
 
 /// Which lanes are asked for, and how many rows of each.
@@ -42,7 +42,8 @@ pub type PayloadSink<'a> = &'a mut dyn FnMut(RowKey, &str, &[u8]);
 /// its messages wait for the session.
 ///
 /// A lane belongs to the user for whom its rows were recorded, and is due for nobody else. A row of
-/// another user for the same lane is refused: on the server too, a session has one user.
+/// another user for the same lane is refused: on the server too, a session has one user. A lane of
+/// nobody becomes that of the first user who adds a row to it or signs in.
 ///
 /// Every implementation passes the suite in `levi_outbox::conformance` (feature `conformance`).
 pub trait OutboxStore: Send {
@@ -99,8 +100,9 @@ pub trait OutboxStore: Send {
     fn row_state(&self, row: RowId) -> Result<RowState, OutboxError>;
 
     /// Whether the server had the session's row once: it acknowledged the row, or a message of the
-    /// session, since the outbox was made or since the last [`Change::ForgetSession`]. A session
-    /// that was there once and is missing now was deleted elsewhere; another was not sent yet.
+    /// session, since the outbox was made or since a row that [restores](NewRow::restores_session) the
+    /// session was stored. A session that was there once and is missing now was deleted elsewhere;
+    /// another was not sent yet.
     ///
     /// # Errors
     /// [`OutboxError`] when the store cannot be read.
@@ -161,6 +163,15 @@ pub trait OutboxStore: Send {
     /// # Errors
     /// [`OutboxError`] when the store cannot be read.
     fn held(&self) -> Result<Vec<Held>, OutboxError>;
+
+    /// At most `limit` lanes with pending rows, the oldest first, and why they wait. A store that does not say returns
+    /// none.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn waiting(&self, _limit: usize) -> Result<Vec<WaitingLane>, OutboxError> {
+        Ok(Vec::new())
+    }
 
     /// Rows of every kind by id, pending and parked, after `after`, at most `limit`: for people and
     /// tools.

@@ -13,7 +13,7 @@ use levi_core::{
 use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_outbox::NewRow;
-use levi_types::{AccessToken, Auth, AuthError, AuthSession, SessionId, SessionStore};
+use levi_types::{AccessToken, Auth, AuthError, AuthSession, SessionStore};
 
 use crate::tables::Tables;
 
@@ -70,10 +70,6 @@ impl ControlQueue for Capture {
         Err(EnqueueError::NotStarted)
     }
 
-    async fn restore(&self, _: SessionId, _: Vec<NewRow>) -> Result<Vec<Step>, EnqueueError> {
-        Err(EnqueueError::NotStarted)
-    }
-
     fn send_with(&self, sender: Arc<dyn ControlSender>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
     }
@@ -87,6 +83,10 @@ struct Nobody;
 
 #[async_trait]
 impl ControlSender for Nobody {
+    fn claim(&self, user: &levi_types::UserId) -> levi_types::UserId {
+        user.clone()
+    }
+
     async fn send(
         &self,
         _: Option<&levi_types::UserId>,

@@ -168,15 +168,17 @@ impl Server {
     fn write(&self, model: &mut Model, random: &mut Random, flight: &Flight) -> Served {
         let (now, rows) = (model.now.monotonic.since_start(), &flight.rows.rows);
         let token = AccessToken::from("token");
-        let taken = at_once(write_messages(&self.tables, &token, flight.insert.clone(), &flight.messages));
+        let (insert, messages) = (flight.insert.clone(), &flight.messages);
+        // No session gets another secret here.
+        let taken = at_once(write_messages(&self.tables, &token, insert, messages, &|_, _| false));
         for write in self.tables.take_written() {
             let row = rows.iter().find(|(session, number, _)| (*session, *number) == write.place());
             if let Some((session, number, content)) = row {
                 show(model, *session, *number, *content);
             }
-            model.expect(!write.over_another, "overwritten", || {
-                format!("s{}/{} of another device is overwritten", write.session, write.number)
-            });
+            if write.over_another {
+                model.check_overwritten(write.session, write.number);
+            }
         }
         match taken {
             Some(Ok(taken)) => {

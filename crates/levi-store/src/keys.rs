@@ -5,6 +5,7 @@
 use levi_crypto::KeyTextError;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
+use levi_devices::{KeySeed, MemberKeys};
 use levi_types::{CredentialName, Credentials, CredentialsError, PortErrorKind, SecretString};
 use rand_core::CryptoRng;
 
@@ -31,6 +32,24 @@ pub fn device_private_key(
 ) -> Result<DevicePrivateKey, CredentialsError> {
     let generate = || DevicePrivateKey::generate(rng).expose_base64();
     stored(credentials, &CredentialName::DevicePrivateKey, generate, DevicePrivateKey::from_base64)
+}
+
+/// This device's keys for a signed device list: its X25519 private key, as [`device_private_key`] returns it, and the
+/// seeds of the two others. What is missing is generated from `rng`.
+///
+/// # Errors
+/// As for [`database_key`]: a key that cannot be read is not overwritten.
+pub fn member_keys(
+    credentials: &(impl Credentials + ?Sized),
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Result<MemberKeys, CredentialsError> {
+    let mut seed = |name| {
+        let generate = || KeySeed::generate(rng).expose_base64();
+        stored(credentials, &name, generate, KeySeed::from_base64)
+    };
+    let signing = seed(CredentialName::DeviceSigningKey)?;
+    let keyring = seed(CredentialName::DeviceKeyringKey)?;
+    Ok(MemberKeys { signing, envelope: device_private_key(credentials, rng)?, keyring })
 }
 
 fn stored<K>(

@@ -9,6 +9,6 @@ mod sqlite;
 pub use credentials::FileCredentials;
 #[cfg(feature = "keyring")]
 pub use credentials::KeyringCredentials;
-pub use keys::{database_key, device_private_key};
+pub use keys::{database_key, device_private_key, member_keys};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Progress, SqliteSessionStore, Unsent, UnsentState};

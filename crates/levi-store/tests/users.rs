@@ -76,3 +76,18 @@ fn records_of_an_older_file_are_the_first_users() {
     store.signed_in(&"ben".into()).unwrap();
     assert!(store.session_secret(&"s".into()).is_err());
 }
+
+/// It is kept to read with, for the user whose the session becomes.
+#[test]
+fn a_secret_that_was_replaced_before_anybody_signed_in_is_the_first_users() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("sessions.db"));
+    save_all(&store, "s").unwrap();
+    let earlier = store.session_secret(&"s".into()).unwrap().unwrap();
+    save_all(&store, "s").unwrap();
+    store.signed_in(&"ada".into()).unwrap();
+    store.signed_in(&"ben".into()).unwrap();
+    assert_eq!(store.received_secrets(&"ben".into(), &"s".into()).unwrap(), []);
+    let received = store.received_secrets(&"ada".into(), &"s".into()).unwrap();
+    assert_eq!(received.iter().map(|received| &received.secret).collect::<Vec<_>>(), [&earlier]);
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use levi_outbox::{
     Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
-    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
+    PayloadSink, RowHead, RowId, RowKey, RowState, Totals, WaitingLane,
 };
 use levi_types::{SessionId, UserId, Wall};
 
@@ -270,6 +270,10 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
     fn held(&self) -> Result<Vec<Held>, OutboxError> {
         self.faults.read()?;
         self.inner.held()
+    }
+
+    fn waiting(&self, limit: usize) -> Result<Vec<WaitingLane>, OutboxError> {
+        self.inner.waiting(limit)
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 /// What a failed request means. `docs/protocol.md`, *Verdicts*, has the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
     /// No response, or an unreadable one; the write may have happened.

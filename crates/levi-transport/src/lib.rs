@@ -24,8 +24,8 @@ pub use clock::SystemClock;
 #[cfg(feature = "http")]
 pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};
 pub use paging::{
-    BadPage, DevicesOf, MessagesOf, PageSize, PageSource, PagedQuery, PassedOver, RowsPage, SecretsFor,
-    SharedPageSize, check_page, next_page, read_all, read_one,
+    BadPage, DeviceListOf, DevicesOf, MessagesOf, PageSize, PageSource, PagedQuery, PassedOver, RowsPage,
+    SecretsFor, SharedPageSize, check_page, next_page, read_all, read_one,
 };
 #[cfg(feature = "mock")]
 pub use sign_in::MockSignIn;

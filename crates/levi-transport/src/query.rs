@@ -110,6 +110,32 @@ impl Select {
             .columns("sequence_number")
     }
 
+    /// At most `limit` entries of the user's device list past `after`, by slot, as
+    /// [`DeviceListRow`](crate::rows::DeviceListRow)s.
+    pub fn device_list(user: &UserId, after: Option<i64>, limit: u32) -> Self {
+        Self::list_entries(user, after, limit).all_columns()
+    }
+
+    /// The slot alone of the first of these entries.
+    pub(crate) fn first_slot_after(user: &UserId, after: Option<i64>) -> Self {
+        Self::list_entries(user, after, 1).columns("slot")
+    }
+
+    fn list_entries(user: &UserId, after: Option<i64>, limit: u32) -> Query {
+        let query = Query::of(Table::DeviceList).eq("user_id", user.as_str());
+        query.page("slot", after.map(|after| after.to_string()).as_deref(), limit)
+    }
+
+    /// The keyring of one member, as a [`KeyringRow`](crate::rows::KeyringRow).
+    pub fn keyring(user: &UserId, member: &DeviceId) -> Self {
+        Query::of(Table::Keyrings).eq("user_id", user.as_str()).eq("member_id", member.as_str()).all_columns()
+    }
+
+    /// One pairing, as a [`PairingRow`](crate::rows::PairingRow).
+    pub fn pairing(user: &UserId, id: &str) -> Self {
+        Query::of(Table::Pairings).eq("user_id", user.as_str()).eq("id", id).all_columns()
+    }
+
     /// Every column of `table` that Levi uses, and no row: fails if a column is missing.
     pub fn probe(table: Table) -> Self {
         Query::of(table).raw("&limit=0").all_columns()
@@ -147,6 +173,14 @@ impl Update {
             .eq("sequence_number", &sequence_number.to_string())
             .eq("content_nonce", nonce)
             .columns("sequence_number");
+        Self { table: select.table, query: select.query, body }
+    }
+}
+
+impl Update {
+    /// Columns of one pairing. `body` is a JSON object. The answer is the pairing's id, or nothing.
+    pub fn pairing(user: &UserId, id: &str, body: Vec<u8>) -> Self {
+        let select = Query::of(Table::Pairings).eq("user_id", user.as_str()).eq("id", id).columns("id");
         Self { table: select.table, query: select.query, body }
     }
 }

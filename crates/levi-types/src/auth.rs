@@ -77,8 +77,8 @@ pub trait Auth: Send + Sync {
     async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, AuthError>;
 
     /// Who is signed in, if that is known at once. Levi asks when it starts, so that what is enqueued before the
-    /// first [`session`](Self::session) is recorded for the right user; without an answer it is recorded for the
-    /// user who signed in last.
+    /// first [`session`](Self::session) is recorded for the right user; without an answer within a second it is recorded
+    /// for the user who signed in last. It is called on a thread of its own and may block.
     fn user_id(&self) -> Option<UserId> {
         None
     }

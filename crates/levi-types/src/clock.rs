@@ -30,7 +30,7 @@ impl Monotonic {
 }
 
 /// Milliseconds since the Unix epoch. Used for times on disk. May jump in either direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct Wall(i64);
 
 impl Wall {

@@ -4,6 +4,7 @@
 mod auth;
 mod clock;
 mod context;
+mod device_list_store;
 mod final_word;
 mod id;
 mod message;
@@ -17,6 +18,7 @@ mod uuid;
 pub use auth::{Auth, AuthError, AuthSession};
 pub use clock::{Clock, Monotonic, Now, Wall};
 pub use context::SyncContext;
+pub use device_list_store::{DeviceListStore, EpochStart};
 pub use final_word::FinalWord;
 pub use id::{DeviceId, MessageId, RepositoryId, SessionId, UserId};
 pub use message::{InvalidMessage, MAX_ID_BYTES, MessageSyncRequest, check_id};

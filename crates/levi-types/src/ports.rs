@@ -196,6 +196,10 @@ pub enum CredentialName {
     DeviceId,
     /// This device's X25519 private key.
     DevicePrivateKey,
+    /// The seed of this device's Ed25519 key, which signs entries of the device list.
+    DeviceSigningKey,
+    /// The seed of this device's X-Wing key, which opens keyrings.
+    DeviceKeyringKey,
     /// The key that encrypts what is stored on this device's disk.
     DatabaseKey,
 }
@@ -208,6 +212,8 @@ impl CredentialName {
             Self::SignInWait => "sign-in-wait",
             Self::DeviceId => "device-id",
             Self::DevicePrivateKey => "device-private-key",
+            Self::DeviceSigningKey => "device-signing-key",
+            Self::DeviceKeyringKey => "device-keyring-key",
             Self::DatabaseKey => "database-key",
         }
     }

@@ -1,15 +1,16 @@
 use std::sync::{Arc, Mutex};
 
 use levi_core::{
-    DeviceTrust, InvalidConfig, LeviConfig, OnReadRetry, Opened, SecretsCache, StartError, SystemClock,
-    Worker, WorkerParts,
+    DeviceListParts, DeviceTrust, InvalidConfig, LeviConfig, OnReadRetry, Opened, SecretsCache,
+    SignedDeviceList, StartError, SystemClock, Worker, WorkerParts,
 };
 use levi_crypto::at_rest::DatabaseKey;
+use levi_devices::MemberKeys;
 use levi_outbox::OutboxStore;
 #[cfg(feature = "sqlite")]
 use levi_outbox::sqlite::{DataDir, SqliteOptions, Synchronous};
 use levi_transport::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, RefreshingAuth, Supabase};
-use levi_types::{Auth, Clock, Credentials, SessionStore};
+use levi_types::{Auth, Clock, Credentials, DeviceId, DeviceListStore, SessionStore};
 
 use crate::Levi;
 use crate::outbox_choice::{OpenOutbox, OutboxChoice};
@@ -47,6 +48,14 @@ pub struct LeviBuilder {
     clock: Arc<dyn Clock>,
     trust: Option<DeviceTrust>,
     on_read_retry: Option<OnReadRetry>,
+    device: Option<ListedDevice>,
+}
+
+/// This device, for its user's signed list.
+struct ListedDevice {
+    id: DeviceId,
+    keys: MemberKeys,
+    store: Arc<dyn DeviceListStore>,
 }
 
 impl LeviBuilder {
@@ -65,6 +74,7 @@ impl LeviBuilder {
             cache: SecretsCache::new(),
             clock: Arc::new(SystemClock::new()),
             trust: None,
+            device: None,
             on_read_retry: None,
         }
     }
@@ -131,6 +141,18 @@ impl LeviBuilder {
     #[must_use]
     pub fn trust_only(mut self, trust: DeviceTrust) -> Self {
         self.trust = Some(trust);
+        self
+    }
+
+    /// Uses the user's signed device list, as this device: secrets are given to the devices on it and to nobody else, and
+    /// messages are sealed for them (version 2). `store` remembers the list. A user who has no list is served as without
+    /// this.
+    ///
+    /// Without it, every active row of the table `devices` is given the secrets of sessions. So who holds a token of the
+    /// user can add a device, and read later sessions.
+    #[must_use]
+    pub fn device_list(mut self, id: DeviceId, keys: MemberKeys, store: Arc<dyn DeviceListStore>) -> Self {
+        self.device = Some(ListedDevice { id, keys, store });
         self
     }
 
@@ -218,6 +240,15 @@ impl LeviBuilder {
             Ok(Opened { outbox: store, recovered, supabase, auth })
         };
         let backoff = self.config.backoff();
+        let device_list = self.device.map(|ListedDevice { id, keys, store }| {
+            SignedDeviceList::new(DeviceListParts {
+                device_id: id,
+                keys,
+                store,
+                database_key: self.database_key.clone(),
+                cache: self.cache.clone(),
+            })
+        });
         let worker = Worker::new(WorkerParts {
             config: self.config,
             open: Box::new(open),
@@ -225,6 +256,7 @@ impl LeviBuilder {
             cache: self.cache.clone(),
             database_key: self.database_key,
             clock: Arc::clone(&self.clock),
+            device_list: device_list.clone(),
         });
         Levi {
             worker,
@@ -233,6 +265,7 @@ impl LeviBuilder {
             cache: self.cache,
             clock: self.clock,
             trust: self.trust,
+            device_list,
             on_read_retry: self.on_read_retry,
             backoff,
             session_sync: Mutex::default(),

@@ -4,12 +4,14 @@ use std::time::Duration;
 #[cfg(feature = "sqlite")]
 use levi_core::LeviConfig;
 use levi_core::{
-    DeviceTrust, EnqueueError, MessageSyncer, OnReadRetry, Reader, Receipt, SecretsCache, SessionSyncService,
-    ShutdownReport, StartError, Status, SyncError, SyncedError, Worker, last_sequence_number,
+    BackfillReport, DeviceListAdmin, DeviceTrust, EnqueueError, MessageSyncer, OnReadRetry, Reader, Receipt,
+    SecretsCache, SessionSyncService, ShutdownReport, SignedDeviceList, StartError, Status, SyncError,
+    SyncedError, Worker, last_sequence_number,
 };
 #[cfg(feature = "sqlite")]
 use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
+use levi_devices::recovery::RecoveryKey;
 use levi_outbox::backoff::Backoff;
 use levi_transport::HttpOptions;
 use levi_types::{Clock, DeviceId, MessageSyncRequest, SessionId, SessionStore, SyncContext, UserId};
@@ -30,16 +32,11 @@ pub struct Levi {
     pub(crate) cache: SecretsCache,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) trust: Option<DeviceTrust>,
+    pub(crate) device_list: Option<SignedDeviceList>,
     pub(crate) on_read_retry: Option<OnReadRetry>,
     pub(crate) backoff: Backoff,
     /// The service that sends a user's control rows; every caller gets a clone.
-    pub(crate) session_sync: Mutex<Vec<UsersSessionSync>>,
-}
-
-/// A service, and who was signed in when it was made.
-pub(crate) struct UsersSessionSync {
-    user: Option<UserId>,
-    service: SessionSyncService,
+    pub(crate) session_sync: Mutex<Vec<SessionSyncService>>,
 }
 
 /// Why this Levi has no session sync and no reader.
@@ -52,6 +49,9 @@ pub enum NotConnected {
     /// It was built without `credentials` or `auth`.
     #[error("this Levi has no sign-in to use; build it with credentials(..) or auth(..)")]
     NoAuth,
+    /// It was built without a signed device list.
+    #[error("this Levi uses no signed device list; build it with device_list(..)")]
+    NoDeviceList,
     /// Session sync runs for another device of the user here already.
     #[error("session sync runs for another device in this Levi; build a Levi for each device")]
     OtherDevice,
@@ -147,14 +147,16 @@ impl Levi {
     /// nothing is overwritten.
     ///
     /// # Errors
-    /// [`SyncError`] if the outbox cannot be read, nobody is signed in, or the server does not answer.
+    /// [`SyncError::SessionFull`] if the last number is the highest there is. The others if the outbox cannot be read,
+    /// nobody is signed in, or the server does not answer.
     pub async fn next_sequence_number(&self, session: &SessionId) -> Result<i64, SyncError> {
         let here = self.worker.last_sequence_number(session).await?;
         let connection = self.connection.as_ref().ok_or(SyncError::NotAuthenticated)?;
         let auth = connection.auth.clone().ok_or(SyncError::NotAuthenticated)?;
         let there =
             last_sequence_number(Arc::clone(&connection.supabase), auth, self.cache.clone(), session).await?;
-        Ok(here.max(there).map_or(1, |last| last.saturating_add(1)))
+        let next = here.max(there).map_or(Some(1), |last| last.checked_add(1));
+        next.ok_or_else(|| SyncError::SessionFull(session.clone()))
     }
 
     /// Returns once Supabase has the message. See [`Worker::synced`].
@@ -201,8 +203,11 @@ impl Levi {
     }
 
     /// Session sync for this device: its rows are stored in this Levi's outbox, and Levi retries what fails. Every call
-    /// returns the same service, with the trust that the builder was given. After another user signed in, call it again
-    /// with that user's device.
+    /// for one user returns the same service, with the trust that the builder was given.
+    ///
+    /// It acts for the user who is signed in or, before anybody is, for the first who signs in, and for no other: after
+    /// another user signed in, call it again with that user's device. Until then that user's repositories, sessions and
+    /// secrets wait in the outbox (`status().waiting`).
     ///
     /// # Errors
     /// [`NotConnected`].
@@ -215,12 +220,10 @@ impl Levi {
         let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
         let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
         let mut kept = self.session_sync.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = kept.iter().find(|known| *known.service.device_id() == device_id) {
-            return Ok(known.service.clone());
-        }
         let user = self.cache.user();
-        if kept.iter().any(|known| known.user == user || known.user.is_none()) {
-            return Err(NotConnected::OtherDevice);
+        if let Some(known) = kept.iter().find(|known| is_for(known, user.as_ref())) {
+            let is_same = *known.device_id() == device_id;
+            return if is_same { Ok(known.clone()) } else { Err(NotConnected::OtherDevice) };
         }
         let service = SessionSyncService::with_parts(
             Arc::clone(&connection.supabase),
@@ -234,13 +237,17 @@ impl Levi {
             Some(trust) => service.with_trust(Arc::clone(trust)),
             None => service,
         };
+        let service = match self.device_list_of(service.device_id())? {
+            Some(list) => service.with_device_list(list),
+            None => service,
+        };
         let service = match &self.on_read_retry {
             Some(tell) => service.on_read_retry(Arc::clone(tell)),
             None => service,
         };
         // Last, because rows of an earlier run are sent from now on.
         let service = service.with_clock(Arc::clone(&self.clock)).with_outbox(self.worker.control_queue());
-        kept.push(UsersSessionSync { user, service: service.clone() });
+        kept.push(service.clone());
         Ok(service)
     }
 
@@ -258,6 +265,7 @@ impl Levi {
         let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
         let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
         let supabase = Arc::clone(&connection.supabase);
+        let device_list = self.device_list_of(&device_id)?;
         let reader = Reader::new(supabase, auth, device_id, device_private_key, self.cache.clone())
             .with_store(Arc::clone(&self.session_store))
             .with_retries(self.backoff, READ_RETRIES);
@@ -265,11 +273,63 @@ impl Levi {
             Some(tell) => reader.on_read_retry(Arc::clone(tell)),
             None => reader,
         };
-        Ok(match &self.trust {
+        let reader = match &self.trust {
             Some(trust) => reader.with_trust(Arc::clone(trust)),
+            None => reader,
+        };
+        Ok(match device_list {
+            Some(list) => reader.with_device_list(list),
             None => reader,
         })
     }
+
+    /// Changes the signed device list of the user who is signed in.
+    ///
+    /// # Errors
+    /// [`NotConnected::NoDeviceList`] if this Levi was built without one.
+    pub fn device_list(&self) -> Result<DeviceListAdmin, NotConnected> {
+        let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
+        let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
+        let list = self.device_list.clone().ok_or(NotConnected::NoDeviceList)?;
+        Ok(DeviceListAdmin::new(Arc::clone(&connection.supabase), auth, list, Arc::clone(&self.clock)))
+    }
+
+    /// After [`DeviceListAdmin::recover`]: shares every session that the recovery key can read with this device.
+    ///
+    /// # Errors
+    /// [`SyncError`]
+    pub async fn share_as_recovery_key(
+        &self,
+        recovery: &DeviceId,
+        key: &RecoveryKey,
+    ) -> Result<BackfillReport, SyncError> {
+        let connection = self.connection.as_ref().ok_or(SyncError::NotAuthenticated)?;
+        let auth = connection.auth.clone().ok_or(SyncError::NotAuthenticated)?;
+        let list = self.device_list.clone().ok_or(SyncError::NoDeviceIdentity)?;
+        let this_device = list.device_id().clone();
+        let service = SessionSyncService::with_parts(
+            Arc::clone(&connection.supabase),
+            Arc::clone(&self.session_store),
+            auth,
+            recovery.clone(),
+            key.member_keys().envelope,
+            self.cache.clone(),
+        );
+        service.with_device_list(list).share_with_device(&this_device).await
+    }
+
+    /// The signed device list, which is one device's.
+    fn device_list_of(&self, device: &DeviceId) -> Result<Option<SignedDeviceList>, NotConnected> {
+        match &self.device_list {
+            Some(list) if list.device_id() != device => Err(NotConnected::OtherDevice),
+            list => Ok(list.clone()),
+        }
+    }
+}
+
+/// Whether the service acts for `user`, or may come to.
+fn is_for(service: &SessionSyncService, user: Option<&UserId>) -> bool {
+    service.user().is_none_or(|known| user.is_none_or(|user| user == known))
 }
 
 impl MessageSyncer for Levi {

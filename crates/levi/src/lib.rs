@@ -11,21 +11,21 @@ pub use builder::{BuildError, LeviBuilder};
 pub use levi::{Levi, NotConnected};
 
 pub use levi_core::{
-    BackfillReport, EnqueueError, Flush, LeviConfig, MessageSyncer, NewSession, Page, PauseReason,
-    PulledMessage, ReadError, Reader, Receipt, SecretsCache, SessionSyncService, ShutdownReport, StartError,
-    Status, Step, SyncError, SyncedError,
+    BackfillReport, DeviceListProblem, DeviceListState, EnqueueError, Flush, LeviConfig, MessageSyncer,
+    NewSession, Page, PauseReason, PulledMessage, ReadError, Reader, Receipt, SecretsCache,
+    SessionSyncService, ShutdownReport, SignedDeviceList, StartError, Status, Step, SyncError, SyncedError,
 };
 pub use levi_crypto::SessionSecret;
 pub use levi_crypto::at_rest::DatabaseKey;
 pub use levi_crypto::envelope::DevicePrivateKey;
 #[cfg(feature = "sqlite")]
 pub use levi_store::SqliteSessionStore;
-pub use levi_store::{FileCredentials, database_key, device_private_key};
+pub use levi_store::{FileCredentials, database_key, device_private_key, member_keys};
 pub use levi_transport::rows::DeviceRow;
 pub use levi_transport::{HttpOptions, HttpSupabase, RefreshingAuth};
 pub use levi_types::{
-    AccessToken, Auth, CodingSession, Credentials, DeviceId, MessageId, MessageSyncRequest, Repository,
-    RepositoryId, SessionId, SessionStatus, SessionStore, SyncContext, UserId,
+    AccessToken, Auth, CodingSession, Credentials, DeviceId, DeviceListStore, MessageId, MessageSyncRequest,
+    Repository, RepositoryId, SessionId, SessionStatus, SessionStore, SyncContext, UserId,
 };
 
 /// Batcher, engine, worker, session sync and reader, for daemons that bring parts of their own.
@@ -34,6 +34,9 @@ pub use levi_core as core;
 /// Message sealing, session secrets, envelopes for devices, encryption at rest.
 #[doc(inline)]
 pub use levi_crypto as crypto;
+/// The signed device list: its entries, keyrings, pairing and recovery.
+#[doc(inline)]
+pub use levi_devices as devices;
 /// The durable queue: its rows, stores, inspection and administration.
 #[doc(inline)]
 pub use levi_outbox as outbox;

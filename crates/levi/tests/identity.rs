@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levi::outbox::Held;
-use levi::transport::{HttpSignIn, Table};
+use levi::transport::{HttpSignIn, HttpSupabase, Table};
 use levi::types::{AuthError, CredentialName};
 use levi::{
     CodingSession, Credentials as _, DatabaseKey, DeviceId, DevicePrivateKey, EnqueueError, FileCredentials,
     HttpOptions, Levi, LeviConfig, PauseReason, ReadError, RefreshingAuth, Repository, RepositoryId,
-    SessionSyncService, SqliteSessionStore, SyncContext, UserId,
+    SecretsCache, SessionSyncService, SqliteSessionStore, SyncContext, SyncError, UserId,
 };
 use levi_testkit::fixtures::{TestUser, uuid_of};
 use levi_testkit::supabase::FakeSupabase;
@@ -277,6 +277,58 @@ async fn a_refresh_that_brings_another_user_changes_the_user() {
     assert_eq!((ben.on_server(), ada.on_server()), (3, 0));
     assert_eq!(levi.status().held.len(), 1);
     levi.shutdown(Duration::from_secs(5)).await;
+}
+
+/// Session sync that began before anybody signed in is the first user's, and keeps nobody else from theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn session_sync_is_for_the_user_of_its_first_use_only() {
+    let (server, ada, ben) = two_people();
+    let machine = Machine::new(&server);
+    let levi = machine.started();
+    let of_ada = levi.session_sync(ada.device.clone(), ada.key()).unwrap();
+    assert_eq!(of_ada.user(), None);
+    levi.set_context(machine.sign_in(&ada).await).await;
+    machine.work(&levi, &ada).await;
+    nothing_waits_for(&ada, &levi).await;
+    assert_eq!(of_ada.user(), Some(ada.id()));
+
+    levi.set_context(machine.sign_in(&ben).await).await;
+    machine.store.save_repository(&Repository::new(ben.repository.clone(), "levi", "/home/ben")).unwrap();
+    let waits = of_ada.sync_repository(&ben.repository).await.unwrap_err();
+    assert!(matches!(&waits, SyncError::Waiting(reason) if reason.code == "no_session_sync"), "{waits}");
+    assert_eq!(server.row_count(Table::Repositories).unwrap(), 1, "nothing of ben's goes by ada's device");
+    machine.work(&levi, &ben).await;
+    nothing_waits_for(&ben, &levi).await;
+    assert_eq!((ben.on_server(), server.row_count(Table::Repositories).unwrap()), (3, 2));
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
+/// Without an outbox, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_of_its_own_acts_for_the_user_of_its_first_use_only() {
+    let (server, ada, ben) = two_people();
+    let machine = Machine::new(&server);
+    machine.sign_in(&ada).await;
+    let (supabase, cache) = (HttpSupabase::new(&machine.http()).unwrap(), SecretsCache::new());
+    let credentials = machine.credentials.clone();
+    let (device, key) = (ada.device.clone(), ada.key());
+    let sync = SessionSyncService::new(
+        Arc::new(supabase),
+        machine.store.clone(),
+        credentials,
+        device,
+        key,
+        cache.clone(),
+    );
+    machine.store.save_repository(&Repository::new(ada.repository.clone(), "levi", "/home/ada")).unwrap();
+    sync.sync_repository(&ada.repository).await.unwrap();
+    // The cache is shared with a worker, which hears of the next user first.
+    machine.sign_in(&ben).await;
+    cache.signed_in(ben.id());
+    machine.store.save_repository(&Repository::new(ben.repository.clone(), "levi", "/home/ben")).unwrap();
+    let refused = sync.sync_repository(&ben.repository).await.unwrap_err();
+    assert!(refused.to_string().contains(ada.id().as_str()), "{refused}");
+    assert_eq!(server.row_count(Table::Repositories).unwrap(), 1);
 }
 
 /// A stored sign-in of somebody else, while the daemon has said who is signed in.

@@ -3,6 +3,7 @@
 
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use levi::{
@@ -20,6 +21,7 @@ struct Device {
     sync: SessionSyncService,
     session: CodingSession,
     secret: SessionSecret,
+    store: Arc<levi::SqliteSessionStore>,
 }
 
 /// The first device, with a session that is not on the server yet.
@@ -29,15 +31,36 @@ fn device(world: &World, session: CodingSession) -> Device {
     store.save_session(&session).unwrap();
     let secret = secret();
     store.save_secret(&session.id, &secret).unwrap();
-    let levi = world.levi(world.config(), store, &key);
+    let levi = world.levi(world.config(), store.clone(), &key);
     let (id, private) = world.device_key(0);
     let sync = levi.session_sync(id, private).unwrap();
-    Device { levi, sync, session, secret }
+    Device { levi, sync, session, secret, store }
 }
 
 impl Device {
     async fn begin(&self, world: &World) -> levi::NewSession {
         self.sync.sync_new_session(&self.session.id, &world.repository, &self.secret).await.unwrap()
+    }
+}
+
+/// Another outbox with the same secret: another device that may write to the session.
+struct OtherWriter {
+    folder: tempfile::TempDir,
+    key: levi::DatabaseKey,
+    store: Arc<levi::SqliteSessionStore>,
+}
+
+impl OtherWriter {
+    fn of(device: &Device) -> Self {
+        let (folder, key) = (tempfile::tempdir().unwrap(), database_key());
+        let store = levi::SqliteSessionStore::open(folder.path().join("store.sqlite"), key.clone()).unwrap();
+        store.save_secret(&device.session.id, &device.secret).unwrap();
+        Self { folder, key, store: Arc::new(store) }
+    }
+
+    fn levi(&self, world: &World) -> Levi {
+        let config = levi::LeviConfig { data_dir: Some(self.folder.path().to_owned()), ..world.config() };
+        world.levi(config, self.store.clone(), &self.key)
     }
 }
 
@@ -140,13 +163,8 @@ async fn of_two_texts_for_one_place_the_first_stays_and_the_other_writer_is_told
     first.levi.synced(&receipt).await.unwrap();
     first.levi.shutdown(Duration::from_secs(5)).await;
 
-    // Another outbox with the same secret: another device that may write to the session.
-    let other = tempfile::tempdir().unwrap();
-    let key = database_key();
-    let store = levi::SqliteSessionStore::open(other.path().join("store.sqlite"), key.clone()).unwrap();
-    store.save_secret(&session, &first.secret).unwrap();
-    let config = levi::LeviConfig { data_dir: Some(other.path().to_owned()), ..world.config() };
-    let second = world.levi(config, std::sync::Arc::new(store), &key);
+    let writer = OtherWriter::of(&first);
+    let second = writer.levi(&world);
     let taken = second.enqueue_durable(request(&session, 7, "of the second")).await.unwrap();
     let refused = second.synced(&taken).await;
     assert!(
@@ -164,6 +182,73 @@ async fn of_two_texts_for_one_place_the_first_stays_and_the_other_writer_is_told
     let wanted = second.replace_durable(request(&session, 7, "after all")).await.unwrap();
     second.synced(&wanted).await.unwrap();
     let expected = [(7, "after all".to_owned()), (8, "edited".to_owned())];
+    assert_eq!(read_all(&world.reader(1), &session).await, expected);
+    second.shutdown(Duration::from_secs(5)).await;
+}
+
+/// Under another secret, the same message has another name.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_under_a_later_secret_replaces_ones_own_earlier_text() {
+    let world = World::new(2).await;
+    let device = device(&world, world.session("one"));
+    let (levi, session) = (&device.levi, device.session.id.clone());
+    device.begin(&world).await;
+    let receipt = levi.enqueue_durable(request(&session, 1, "first")).await.unwrap();
+    levi.synced(&receipt).await.unwrap();
+    let later = secret();
+    device.store.save_secret(&session, &later).unwrap();
+    device.sync.distribute_secret(&session, &later).await.unwrap();
+    let edit = levi.enqueue_durable(request(&session, 1, "edited")).await.unwrap();
+    levi.synced(&edit).await.unwrap();
+    assert_eq!(read_all(&world.reader(1), &session).await, [(1, "edited".to_owned())]);
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_has_the_highest_number_has_no_next_one() {
+    let world = World::new(1).await;
+    let device = device(&world, world.session("one"));
+    let session = device.session.id.clone();
+    device.levi.enqueue_durable(request(&session, i64::MAX - 1, "one before")).await.unwrap();
+    assert_eq!(device.levi.next_sequence_number(&session).await.unwrap(), i64::MAX);
+    device.levi.enqueue_durable(request(&session, i64::MAX, "the last")).await.unwrap();
+    let full = device.levi.next_sequence_number(&session).await;
+    assert!(matches!(&full, Err(SyncError::SessionFull(id)) if *id == session), "{full:?}");
+    device.levi.shutdown(Duration::from_secs(5)).await;
+}
+
+/// The permission to replace a text, and the lack of any, are kept with the row.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_message_may_replace_is_known_after_a_restart() {
+    let world = World::new(2).await;
+    let first = device(&world, world.session("one"));
+    let session = first.session.id.clone();
+    first.begin(&world).await;
+    let receipt = first.levi.enqueue_durable(request(&session, 1, "of the first")).await.unwrap();
+    first.levi.synced(&receipt).await.unwrap();
+    first.levi.shutdown(Duration::from_secs(5)).await;
+
+    let writer = OtherWriter::of(&first);
+    let second = writer.levi(&world);
+    let receipt = second.enqueue_durable(request(&session, 2, "newer")).await.unwrap();
+    second.synced(&receipt).await.unwrap();
+    world.server.go_down();
+    second.replace_durable(request(&session, 1, "wanted")).await.unwrap();
+    second.enqueue_durable(request(&session, 2, "recovered")).await.unwrap();
+    second.shutdown(Duration::ZERO).await;
+    // As the recovery of a damaged file marks a row that may have been sent.
+    let outbox = levi::outbox::sqlite::DataDir::new(Some(writer.folder.path().to_owned())).outbox_path();
+    let file = levi::outbox::rusqlite::Connection::open(outbox).unwrap();
+    let marked =
+        "INSERT INTO levi_overwrites SELECT id, version, 2 FROM levi_outbox WHERE sequence_number = 2";
+    assert_eq!(file.execute(marked, []).unwrap(), 1);
+    drop(file);
+    world.server.come_up().unwrap();
+
+    let second = writer.levi(&world);
+    let done = |status: &levi::Status| (status.totals.pending_rows, status.totals.parked_rows) == (0, 1);
+    second.watch_status().wait_for(done).await.unwrap();
+    let expected = [(1, "wanted".to_owned()), (2, "newer".to_owned())];
     assert_eq!(read_all(&world.reader(1), &session).await, expected);
     second.shutdown(Duration::from_secs(5)).await;
 }

@@ -42,15 +42,28 @@ impl Harness {
         self.folder.join("python")
     }
 
-    pub(super) fn vectors_in_javascript(&mut self) -> Result<(), Failure> {
-        let script = root().join("examples/readers/javascript/vectors.mjs");
-        succeed("vectors.mjs", Command::new(self.programs.node).arg(script))
+    pub(super) fn tests_in_javascript(&mut self) -> Result<(), Failure> {
+        succeed("the tests of clients/javascript", &mut self.node_tests("test/"))
     }
 
-    pub(super) fn vectors_in_python(&mut self) -> Result<(), Failure> {
-        let script = root().join("examples/readers/python/vectors.py");
+    /// Pairing, the change feed and a lying server.
+    pub(super) fn clients_as_devices(&mut self) -> Result<(), Failure> {
+        let mut node = self.node_tests("test-server/");
+        node.env("LEVI_SERVER", &self.lite()?.line);
+        node.env("LEVI_PYTHON", self.programs.python).env("PYTHONPATH", self.python_packages());
+        succeed("the tests of clients with a server", &mut node)
+    }
+
+    fn node_tests(&self, folder: &str) -> Command {
+        let mut node = Command::new(self.programs.node);
+        node.args(["--test", "--test-reporter=dot", folder]).current_dir(root().join("clients/javascript"));
+        node
+    }
+
+    pub(super) fn tests_in_python(&mut self) -> Result<(), Failure> {
         let mut python = Command::new(self.programs.python);
-        succeed("vectors.py", python.arg(script).env("PYTHONPATH", self.python_packages()))
+        python.args(["-m", "tests.vectors"]).current_dir(root().join("clients/python"));
+        succeed("the tests of clients/python", python.env("PYTHONPATH", self.python_packages()))
     }
 
     pub(super) fn contract_of_the_fake_supabase(&mut self) -> Result<(), Failure> {
@@ -95,14 +108,15 @@ impl Harness {
 
     /// Every program that writes, against every program that reads. A program joins by a line here.
     pub(super) fn round_trips(&mut self) -> Result<(), Failure> {
-        let readers = root().join("examples/readers");
-        let script = |path: &str| readers.join(path).display().to_string();
+        let clients = root().join("clients");
+        let script = |path: &str| clients.join(path).display().to_string();
         let (node, python) = (self.programs.node, self.programs.python);
         let levi = programs::as_tested("interop")?;
         let participants = json!([
             { "name": "Levi", "write": [levi, "write"], "read": [levi, "read"] },
             { "name": "JavaScript",
-              "write": [node, script("javascript/write.mjs")], "read": [node, script("javascript/read.mjs")] },
+              "write": [node, script("javascript/examples/write.mjs")],
+              "read": [node, script("javascript/examples/read.mjs")] },
             { "name": "Python", "env": { "PYTHONPATH": self.python_packages() },
               "write": [python, script("python/write.py")], "read": [python, script("python/read.py")] },
         ]);
@@ -110,6 +124,39 @@ impl Harness {
         write(&list, &participants.to_string())?;
         let script = root().join("interop/roundtrip.mjs");
         run("roundtrip.mjs", Command::new(node).arg(script).arg(list).stdin(self.ready()?))
+    }
+
+    /// Every program that writes a device list and pairs, against every program that does.
+    pub(super) fn trust(&mut self) -> Result<(), Failure> {
+        let clients = root().join("clients");
+        let (node, python) = (self.programs.node, self.programs.python);
+        let participants = json!([
+            { "name": "Levi", "trust": [programs::as_tested("trust_exchange")?] },
+            { "name": "JavaScript", "trust": [node, clients.join("javascript/testing/exchange.mjs")] },
+            { "name": "Python", "trust": [python, "-m", "tests.exchange"], "cwd": clients.join("python"),
+              "env": { "PYTHONPATH": self.python_packages() } },
+        ]);
+        let list = self.folder.join("trust.json");
+        write(&list, &participants.to_string())?;
+        succeed("trust.mjs", Command::new(node).arg(root().join("interop/trust.mjs")).arg(list))
+    }
+
+    /// The viewer in a headless Chromium. With `--write` its screenshots become those of the docs.
+    pub(super) fn viewer(&mut self) -> Result<(), Failure> {
+        let folder = self.folder.join("viewer");
+        let mut node = Command::new(self.programs.node);
+        node.arg(root().join("interop/browser.mjs"))
+            .arg(programs::levi()?)
+            .arg(&folder)
+            .arg(self.programs.chromium);
+        run("browser.mjs", node.stdin(self.ready()?))?;
+        if self.record == Record::Write {
+            for name in ["viewer-light.png", "viewer-dark.png"] {
+                let to = root().join("docs/images").join(name);
+                fs::copy(folder.join(name), &to).map_err(Failure::io(to.display().to_string()))?;
+            }
+        }
+        Ok(())
     }
 
     /// `levi login`, `doctor --server`, `sync` and `pull`, as a person types them.

@@ -7,14 +7,18 @@ use std::process::Command;
 use super::harness::Harness;
 use crate::failure::Failure;
 use crate::metadata::root;
-use crate::programs::succeed;
+use crate::programs::{is_there, succeed};
 
 /// The programs that must be on this machine.
 pub(super) struct Programs {
     pub(super) node: &'static str,
     npm: &'static str,
     pub(super) python: &'static str,
+    pub(super) chromium: &'static str,
 }
+
+/// What a Chromium is called.
+const CHROMIUMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// Looks whether they are there, and new enough.
 pub(super) fn programs() -> Result<Programs, Failure> {
@@ -28,7 +32,11 @@ pub(super) fn programs() -> Result<Programs, Failure> {
         return Err(missing("Python", "3.10 or later is needed"));
     }
     first_number("python3", &["-m", "pip", "--version"], "Python's pip")?;
-    Ok(Programs { node: "node", npm: "npm", python: "python3" })
+    let chromium = CHROMIUMS.into_iter().find(|name| is_there(name, &["--version"]));
+    let chromium = chromium.ok_or_else(|| {
+        missing("Chromium", "there is none on this machine (on Debian, `apt install chromium`)")
+    })?;
+    Ok(Programs { node: "node", npm: "npm", python: "python3", chromium })
 }
 
 /// The first number that the program prints.
@@ -52,7 +60,7 @@ fn missing(what: &str, detail: &str) -> Failure {
 /// `npm ci` and `pip install` from the lock files, left out where they were done for the same lock
 /// file.
 pub(super) fn packages(harness: &mut Harness) -> Result<(), Failure> {
-    for folder in ["interop", "examples/readers/javascript"] {
+    for folder in ["interop", "clients/javascript"] {
         let folder = root().join(folder);
         once_per_lock(&folder.join("package-lock.json"), &folder.join("node_modules"), || {
             let mut npm = Command::new(harness.programs.npm);
@@ -62,7 +70,7 @@ pub(super) fn packages(harness: &mut Harness) -> Result<(), Failure> {
             )
         })?;
     }
-    let lock = root().join("examples/readers/python/requirements.txt");
+    let lock = root().join("clients/python/requirements.txt");
     let into = harness.python_packages();
     once_per_lock(&lock, &into, || {
         let mut pip = Command::new(harness.programs.python);

@@ -1,8 +1,7 @@
 //! `cargo xtask interop`: Levi against software that is not ours.
 //!
-//! Supabase Lite is the server, on its own database and on PostgreSQL; the readers of
-//! `examples/readers` are the other programs. A table
-//! of steps over one harness; the first failure ends the run, and the server ends with the harness
+//! Supabase Lite is the server, on its own database and on PostgreSQL; the programs of
+//! `clients` are the other devices. A table of steps over one harness; the first failure ends the run, and the server ends with the harness
 //! whatever happens.
 
 mod answers;
@@ -24,12 +23,15 @@ struct Step {
 /// In this order: what needs no server first, what needs the server gone last.
 const STEPS: &[Step] = &[
     Step { name: "install the pinned packages", run: install::packages },
-    Step { name: "test vectors in JavaScript", run: Harness::vectors_in_javascript },
-    Step { name: "test vectors in Python", run: Harness::vectors_in_python },
+    Step { name: "tests of the JavaScript package", run: Harness::tests_in_javascript },
+    Step { name: "tests of the Python package", run: Harness::tests_in_python },
+    Step { name: "device list, keyrings and pairing between the programs", run: Harness::trust },
     Step { name: "contract: the fake Supabase", run: Harness::contract_of_the_fake_supabase },
     Step { name: "start Supabase Lite, migrations applied twice", run: Harness::start_lite },
     Step { name: "contract: Supabase Lite", run: Harness::contract_of_lite },
     Step { name: "round trips between the programs", run: Harness::round_trips },
+    Step { name: "the clients as new devices", run: Harness::clients_as_devices },
+    Step { name: "the viewer in a browser", run: Harness::viewer },
     Step { name: "levi login, doctor, sync, pull", run: Harness::command },
     Step { name: "stop Supabase Lite", run: Harness::stop_lite },
     Step { name: "what the migrations left in the database", run: Harness::schema },

@@ -9,9 +9,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("levi-devices", &["levi-types", "levi-crypto"]),
     ("levi-outbox", &["levi-types"]),
     ("levi-transport", &["levi-types"]),
-    ("levi-store", &["levi-types", "levi-crypto"]),
-    ("levi-core", &["levi-types", "levi-crypto", "levi-outbox", "levi-transport"]),
-    ("levi", &["levi-types", "levi-crypto", "levi-outbox", "levi-transport", "levi-store", "levi-core"]),
+    ("levi-store", &["levi-types", "levi-crypto", "levi-devices"]),
+    ("levi-core", &["levi-types", "levi-crypto", "levi-devices", "levi-outbox", "levi-transport"]),
+    (
+        "levi",
+        &[
+            "levi-types",
+            "levi-crypto",
+            "levi-devices",
+            "levi-outbox",
+            "levi-transport",
+            "levi-store",
+            "levi-core",
+        ],
+    ),
     ("levi-testkit", &["levi-types", "levi-outbox", "levi-transport"]),
     ("levi-cli", &["levi", "levi-testkit"]),
     (

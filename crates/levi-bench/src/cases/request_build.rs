@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use chacha20::R20;
 use chacha20::cipher::Array;
+use levi_core::LeviConfig;
 use levi_core::batcher::Input;
 use levi_core::engine::{Effect, Engine, EngineParts, Event, Intake, Sealer};
-use levi_core::{LeviConfig, Overwrite};
 use levi_crypto::MessageKey;
 use levi_crypto::message::{self, MessagePosition};
+use levi_outbox::Overwrite;
 use levi_outbox::memory::MemoryOutbox;
 use levi_transport::rows::{MessageBatch, encode_message_row};
 use levi_types::{Monotonic, Now, SessionId, Wall};

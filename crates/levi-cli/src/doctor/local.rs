@@ -7,7 +7,7 @@ use levi::outbox::{OutboxError, Reason};
 use levi::types::CredentialName;
 use levi::{Credentials as _, DatabaseKey, DevicePrivateKey, FileCredentials};
 
-use super::Findings;
+use super::{Findings, device_list};
 use crate::data_dir;
 use crate::error::CliError;
 use crate::owner;
@@ -30,6 +30,7 @@ pub(super) fn check(path: &Path, findings: &mut Findings) -> Result<(), CliError
     }
     directory(path, findings)?;
     credentials(path, findings)?;
+    device_list::check_stored(path, findings)?;
     outbox(&data_dir::outbox_path(path), findings)
 }
 

@@ -1,8 +1,9 @@
 //! `levi doctor`: finds problems and says what to do about each. Changes nothing on this device or
-//! on the server.
+//! on the server, except that a device list which the server shows is remembered, as by every command.
 
 mod columns;
 mod description;
+mod device_list;
 mod local;
 mod probe;
 mod relations;
@@ -52,6 +53,8 @@ struct Finding {
 struct Findings {
     console: Console,
     problems: u64,
+    /// Whether the device list lets nothing be sealed.
+    list_stopped: bool,
 }
 
 impl Findings {
@@ -92,10 +95,14 @@ impl Findings {
 
 pub(crate) async fn run(args: DoctorArgs, console: Console) -> Result<Exit, CliError> {
     let path = data_dir::resolve(args.data.data_dir.as_deref());
-    let mut findings = Findings { console, problems: 0 };
+    let mut findings = Findings { console, problems: 0, list_stopped: false };
     local::check(&path, &mut findings)?;
     if args.server {
         server::check(&args.project, &args.data, &mut findings).await?;
     }
-    Ok(if findings.problems > 0 { Exit::CheckFailed } else { Exit::Done })
+    Ok(match findings {
+        Findings { list_stopped: true, .. } => Exit::DeviceList,
+        Findings { problems: 0, .. } => Exit::Done,
+        _ => Exit::CheckFailed,
+    })
 }

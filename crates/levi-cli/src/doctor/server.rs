@@ -5,9 +5,9 @@ use levi::DeviceRow;
 use levi::transport::rows::decode_rows;
 use levi::transport::{Select, Table, Verdict};
 
-use super::Findings;
 use super::description::Description;
 use super::probe::{MIGRATE, Probe};
+use super::{Findings, device_list};
 use crate::args::{DataArgs, ProjectArgs};
 use crate::connection::Connection;
 use crate::error::CliError;
@@ -35,6 +35,7 @@ pub(super) async fn check(
     for table in Table::TRUST {
         Probe::new(&connection, table, description.as_ref(), findings).run().await?;
     }
+    device_list::check_shown(&connection, findings).await?;
     change_feed(&connection, findings).await
 }
 

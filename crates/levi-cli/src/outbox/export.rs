@@ -1,9 +1,11 @@
 //! `levi outbox export`.
 
 use std::collections::HashMap;
+use std::path::Path;
 
-use levi::core::open_stored;
+use levi::core::{StoredKeys, open_stored, stored_device_list};
 use levi::crypto::MessageKey;
+use levi::devices::keyring::Keyring;
 use levi::outbox::sqlite::Inspector;
 use levi::outbox::{ListedRow, RowKey, RowKind};
 use levi::{DatabaseKey, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore};
@@ -11,7 +13,7 @@ use serde::Serialize;
 
 use super::{ListArgs, each_row, outbox_path};
 use crate::console::{Console, Diagnostic};
-use crate::data_dir::{self, DataDir};
+use crate::data_dir::{self, DataDir, Project};
 use crate::error::CliError;
 use crate::exit::Exit;
 
@@ -27,12 +29,14 @@ struct Exported<'a> {
 struct Keys {
     database_key: DatabaseKey,
     store: SqliteSessionStore,
+    /// The secrets of the device list's epochs.
+    epochs: Option<Keyring>,
     cache: HashMap<SessionId, Option<MessageKey>>,
 }
 
 pub(super) fn run(args: &ListArgs, console: Console) -> Result<Exit, CliError> {
     let inspector = Inspector::open(outbox_path(&args.data)?)?;
-    let mut keys = Keys::open(DataDir::open(data_dir::resolve(args.data.data_dir.as_deref()))?)?;
+    let mut keys = Keys::open(&data_dir::resolve(args.data.data_dir.as_deref()))?;
     let mut unreadable = 0_u64;
     each_row(
         &inspector,
@@ -71,16 +75,29 @@ fn content(
     let mut content = None;
     let row_key = RowKey { id: row.id, version: row.version };
     inspector.payloads(&[row_key], &mut |_, _, payload| {
-        let opened = open_stored(row, payload, key.as_ref(), Some(&keys.database_key));
+        let opened = open_stored(row, payload, keys.for_row(key.as_ref()));
         content = Some(opened.map_err(|error| error.to_string()));
     })?;
     Ok(content)
 }
 
 impl Keys {
-    fn open(data_dir: DataDir) -> Result<Self, CliError> {
+    fn open(path: &Path) -> Result<Self, CliError> {
+        let data_dir = DataDir::open(path.to_owned())?;
         let (database_key, store) = (data_dir.database_key()?, data_dir.session_store()?);
-        Ok(Self { database_key, store, cache: HashMap::new() })
+        let epochs = match (data_dir::project(path)?, data_dir.device_id()?) {
+            (Some(Project { user_id, .. }), Some(device)) => {
+                // Rows that need a list which cannot be read are named one by one.
+                let stored = stored_device_list(&store, &user_id, &device, Some(&database_key));
+                stored.ok().flatten().and_then(|stored| stored.keyring)
+            }
+            _ => None,
+        };
+        Ok(Self { database_key, store, epochs, cache: HashMap::new() })
+    }
+
+    fn for_row<'k>(&'k self, session: Option<&'k MessageKey>) -> StoredKeys<'k> {
+        StoredKeys { session, epochs: self.epochs.as_ref(), database: Some(&self.database_key) }
     }
 
     fn of(&mut self, session: &SessionId) -> Result<Option<MessageKey>, CliError> {

@@ -28,7 +28,7 @@ pub(super) fn run(args: &RestoreArgs, console: Console) -> Result<Exit, CliError
         return Err(SyncError::SecretNotFound(session).into());
     }
     let rows = rows_to_restore(&known, SystemClock::new().now().wall);
-    let command = AdminCommand::RestoreSession { session: session.clone(), rows };
+    let command = AdminCommand::RestoreSession { rows: rows.into() };
     let notice = change::commit(&path, &[command])?;
     console.json(&Restored { restored: &session })?;
     console.say(format!("session {session} is written again; {}", change::next(notice)))?;

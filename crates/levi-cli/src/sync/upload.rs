@@ -162,9 +162,8 @@ impl<'a> Upload<'a> {
     /// overwrite nothing.
     async fn continue_session(&mut self, session: &SessionId) -> Result<(), LineFailure> {
         let last = match self.patience.wait(self.levi.next_sequence_number(session)).await {
-            // The answer for a session whose last number is the highest, too: then none is left.
-            Some(Ok(i64::MAX)) => i64::MAX,
             Some(Ok(next)) => next.saturating_sub(1),
+            Some(Err(SyncError::SessionFull(_))) => i64::MAX,
             Some(Err(_)) | None => {
                 let here = self.levi.last_sequence_number(session).await;
                 here.map_err(|error| CliError::from(SyncError::from(error)))?.unwrap_or(0)
@@ -249,6 +248,8 @@ fn refused(error: impl std::error::Error) -> LineFailure {
 fn exit(outcome: &Outcome<'_>, waited: &Result<(), Stalled>) -> Exit {
     if *waited == Err(Stalled::SignedOut) {
         Exit::NotSignedIn
+    } else if matches!(waited, Err(Stalled::DeviceList(_))) {
+        Exit::DeviceList
     } else if outcome.pending > 0 || outcome.parked > 0 {
         Exit::Remaining
     } else if outcome.bad_lines > 0 {

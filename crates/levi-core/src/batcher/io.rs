@@ -104,8 +104,8 @@ pub enum Input {
         /// Whether its parent's row is going to be sent.
         parent: Parent,
     },
-    /// This process can send control rows from now on.
-    ControlSenderReady,
+    /// This process can send the control rows of this user from now on. `None`: of the first user who is named.
+    ControlSenderReady(Option<UserId>),
     /// A sign-in may be stored: ask for its token, if there is no token yet.
     SignInStored,
     /// This user is signed in; the token follows with [`Input::SignedIn`]. Before the first one, rows of nobody

@@ -145,7 +145,7 @@ fn bytes_of(part: &Part) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use levi_outbox::{Encryption, LaneKey, RowHead, RowId};
+    use levi_outbox::{Encryption, LaneKey, Overwrite, RowHead, RowId};
     use levi_types::Wall;
 
     use super::*;
@@ -158,6 +158,7 @@ mod tests {
             bytes: *bytes,
             encryption: Encryption::SessionKey,
             enqueued_at: Wall::from_millis(0),
+            overwrite: Overwrite::OwnOnly,
         };
         let key = LaneKey::Messages(lane.to_string().as_str().into());
         Part { lane: LaneId(lane), key, rows: rows.iter().enumerate().map(row).collect() }

@@ -18,6 +18,7 @@ mod outcome;
 mod parents;
 mod poison;
 mod send;
+mod senders;
 mod storage_gate;
 mod taken;
 mod user;
@@ -39,6 +40,7 @@ use self::lone_failures::LoneFailures;
 pub use self::notice::{Notice, PauseReason};
 use self::parents::Refusals;
 use self::poison::Poison;
+use self::senders::Senders;
 use self::storage_gate::StorageGate;
 use crate::config::LeviConfig;
 
@@ -63,9 +65,11 @@ pub struct Batcher {
     flush_rate: FlushRate,
     storage: StorageGate,
     poison: Poison,
+    /// The searches for bad rows of users who are not signed in.
+    searches_of_others: BTreeMap<UserId, Poison>,
     lone_failures: LoneFailures,
     refusals: Refusals,
-    can_send_control_rows: bool,
+    senders: Senders,
     /// Whether the last request sent a control row.
     control_row_was_last: bool,
     stopping: bool,
@@ -106,9 +110,10 @@ impl Batcher {
             breaker: Breaker::new(),
             storage: StorageGate::new(),
             poison: Poison::default(),
+            searches_of_others: BTreeMap::new(),
             lone_failures: LoneFailures::default(),
             refusals: Refusals::default(),
-            can_send_control_rows: false,
+            senders: Senders::default(),
             control_row_was_last: false,
             stopping: false,
             dirty: true,
@@ -134,8 +139,8 @@ impl Batcher {
             Input::Vanished { batch } => self.vanished(batch),
             Input::Sealed { lane, result } => self.sealed(now, lane, result),
             Input::ParentEnsured { key, parent } => self.parent_ensured(now, &key, parent),
-            Input::ControlSenderReady => {
-                self.can_send_control_rows = true;
+            Input::ControlSenderReady(user) => {
+                self.senders.add(user);
                 self.windows.release_held_back();
                 self.dirty = true;
             }
@@ -230,6 +235,16 @@ impl Batcher {
         self.auth.is_open() && self.breaker.permits_sending() && self.storage.is_open()
     }
 
+    /// Whether the control rows of the present user can be sent. Otherwise they wait for a sender.
+    pub fn can_send_control_rows(&self) -> bool {
+        self.senders.serve(self.user.as_ref())
+    }
+
+    /// Whether session sync runs here, but for other users only.
+    pub(crate) fn sends_control_rows_of_others(&self) -> bool {
+        self.senders.serve_others_only(self.user.as_ref())
+    }
+
     /// Whether the outbox may be used now. It is left alone for a while after it failed.
     pub fn trusts_outbox(&self) -> bool {
         self.storage.is_open()
@@ -277,7 +292,7 @@ impl Batcher {
         self.dirty = due.more || self.windows.some_were_left_out();
         self.storage.worked();
         for lane in due.lanes {
-            if lane.key.kind().is_control() && !self.can_send_control_rows {
+            if lane.key.kind().is_control() && !self.can_send_control_rows() {
                 self.windows.hold_back(lane.lane);
                 continue;
             }

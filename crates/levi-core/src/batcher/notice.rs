@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use levi_outbox::Reason;
+use serde::Serialize;
 
 /// An event for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,8 @@ pub enum Notice {
 }
 
 /// Why nothing is being sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PauseReason {
     /// Nobody is signed in; `set_context` resumes.

@@ -7,7 +7,6 @@ use levi_types::{Now, UserId};
 use super::Batcher;
 use super::io::{Action, Batch, BatchId};
 use super::parents::Refusals;
-use super::poison::Poison;
 use crate::sync_error::SendError;
 
 impl Batcher {
@@ -39,7 +38,11 @@ impl Batcher {
 
     /// `user` is signed in from now on.
     pub(super) fn user_is(&mut self, user: UserId) {
+        self.senders.claim(&user);
         if self.user.as_ref() == Some(&user) {
+            // One that waited for somebody to sign in may be this user's now.
+            self.windows.release_held_back();
+            self.dirty = true;
             return;
         }
         let in_flight: Vec<LaneId> =
@@ -47,13 +50,22 @@ impl Batcher {
         self.windows.forget_all(in_flight.into_iter());
         self.actions.retain(|action| !is_about_a_lane(action));
         self.refusals = Refusals::default();
-        self.poison = Poison::default();
+        self.change_search(&user);
         self.due_timer = None;
         self.loading = false;
         self.dirty = true;
         self.user_changes += 1;
         self.user = Some(user.clone());
         self.commit(Change::SignedIn { user });
+    }
+
+    /// A user's rows that were parked in the midst of a search for bad ones are tried again when that user is back. What
+    /// was found before anybody was named is about rows of the first user.
+    fn change_search(&mut self, user: &UserId) {
+        let Some(before) = self.user.clone() else { return };
+        let own = self.searches_of_others.remove(user).unwrap_or_default();
+        let others = std::mem::replace(&mut self.poison, own);
+        self.searches_of_others.insert(before, others);
     }
 
     /// The response to a request that another user's sign-in sent, or an earlier one of the present user.

@@ -2,7 +2,7 @@
 
 use levi_outbox::{Change, DueQuery, LaneId, LaneKey, OutboxError, Reason, RowKey};
 use levi_transport::rows::{MessageBatch, MessagePlace, nonce_of};
-use levi_types::{Delivery, Now, RepositoryId, SessionId, StoreError};
+use levi_types::{Delivery, MessageId, Now, RepositoryId, SessionId, StoreError};
 
 use super::commit::reason_of;
 use super::event::Effect;
@@ -11,7 +11,8 @@ use crate::batcher::{Action, Batch, Input, LaneRows, Notice, Parent, PauseReason
 use crate::control::Presence;
 use crate::control_row::ControlRow;
 use crate::sealer::{NoKey, ResealError};
-use crate::write_messages::{Overwrite, SentMessage};
+use crate::sealing_key::Sealing;
+use crate::write_messages::SentMessage;
 
 /// Rows of one lane that are sealed in one go; the rest follows as the first ones are sent.
 const SEALED_AT_ONCE: usize = 1024;
@@ -120,7 +121,7 @@ impl Engine {
         let mut message_ids = Vec::with_capacity(keys.len());
         let read = self.store.payloads(&keys, &mut |_, message_id, payload| {
             body.push(payload);
-            message_ids.push((message_id.into(), nonce_of(payload).unwrap_or_default().into()));
+            message_ids.push((MessageId::from(message_id), nonce_of(payload).unwrap_or_default().into()));
         });
         if let Err(error) = read {
             self.batcher.handle(now, Input::Vanished { batch: batch.id });
@@ -133,11 +134,9 @@ impl Engine {
         let sessions = parts.flat_map(|(part, session_id)| part.rows.iter().map(|_| session_id.clone()));
         let (mut sent, mut messages) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
         for ((session_id, row), (message_id, nonce)) in sessions.zip(&wanted).zip(message_ids) {
-            let (row, sequence_number) = (row.key.id, row.sequence_number);
+            let (row, sequence_number, overwrite) = (row.key.id, row.sequence_number, row.overwrite);
             let place = MessagePlace { session_id: session_id.clone(), sequence_number };
-            let is_overwriting = self.overwriting.contains(&row);
-            let overwrite = if is_overwriting { Overwrite::Anything } else { Overwrite::OwnOnly };
-            messages.push(SentMessage { place, nonce, overwrite });
+            messages.push(SentMessage { place, message_id: message_id.clone(), nonce, overwrite });
             sent.push(Sent { row, session_id, sequence_number, message_id });
         }
         self.sent.insert(batch.id, sent);
@@ -200,10 +199,10 @@ impl Engine {
 
     /// Seals a lane's rows that are under the database key, if its session's key is known now.
     fn seal_lane(&mut self, now: Now, lane: LaneId, session_id: &SessionId) {
-        let result = match self.sealer.key(self.batcher.user(), session_id) {
+        let result = match self.sealer.sealing_of_waiting(self.batcher.user(), session_id) {
             Err(NoKey::Wait(reason)) => Ok(SealResult::Waiting(reason)),
             Err(other_user) => self.unsealable(lane, other_user.into_reason()),
-            Ok(key) => self.seal_rows(lane, &key),
+            Ok(sealing) => self.seal_rows(lane, &sealing),
         };
         match result {
             Ok(result) => self.batcher.handle(now, Input::Sealed { lane, result }),
@@ -219,12 +218,12 @@ impl Engine {
         Ok(SealResult::Unsealable(row, reason))
     }
 
-    fn seal_rows(&mut self, lane: LaneId, key: &levi_crypto::MessageKey) -> Result<SealResult, OutboxError> {
+    fn seal_rows(&mut self, lane: LaneId, sealing: &Sealing) -> Result<SealResult, OutboxError> {
         for _ in 0..SEALED_AT_ONCE / SEALED_PER_COMMIT {
             let rows = self.store.rows_under_database_key(lane, SEALED_PER_COMMIT)?;
             let mut changes = Vec::with_capacity(rows.len());
             for (row, stored) in &rows {
-                match self.sealer.reseal(key, stored, &mut *self.random) {
+                match self.sealer.reseal(sealing, stored, &mut *self.random) {
                     Ok(payload) => changes.push(Change::Reseal { row: *row, payload }),
                     // Those before it are sealed first, so that the bad one is the lane's first in its turn.
                     Err(_) if !changes.is_empty() => break,

@@ -14,7 +14,6 @@ use super::{Engine, Perform};
 use crate::batcher::{Input, Written};
 use crate::error::EnqueueError;
 use crate::sealer::Message;
-use crate::write_messages::Overwrite;
 
 /// What waits for the next commit.
 #[derive(Default)]
@@ -74,17 +73,20 @@ impl Uncommitted {
 impl Engine {
     /// Adds a message to the next commit, sealed.
     pub(super) fn enqueue(&mut self, now: Now, Intake { message, permit, reply, overwrite }: Intake) {
-        let Some(waiter) = self.admit(Waiter::for_message(permit, reply, overwrite)) else { return };
+        let Some(waiter) = self.admit(Waiter::for_message(permit, reply)) else { return };
         let row = match message {
             Message::Sealed(row) => row,
             Message::Plain { user, request } => {
-                match self.sealer.seal(&request, user, now.wall, &mut *self.random) {
+                let asks = self.sealer.asks_for_highest(user.as_ref(), &request.session_id);
+                // Where the outbox cannot be read, nothing counts as rising.
+                let last = asks.then(|| self.last_number(&request.session_id).unwrap_or(Some(i64::MAX)));
+                match self.sealer.seal(&request, user, last.flatten(), now.wall, &mut *self.random) {
                     Ok(row) => row,
                     Err(error) => return self.refuse(vec![Refused::unsealed(waiter, request, error)]),
                 }
             }
         };
-        self.uncommitted.row(row, waiter);
+        self.uncommitted.row(NewRow { overwrite, ..row }, waiter);
     }
 
     /// Adds control rows to the next commit.
@@ -133,12 +135,11 @@ impl Engine {
 
     fn committed(&mut self, now: Now, outcomes: Vec<Enqueued>, perform: Perform<'_>) {
         let mut done = std::mem::take(&mut self.uncommitted);
+        let has_control_rows = done.rows.iter().any(|row| row.kind().is_control());
+        self.waiting.note(&done.changes, has_control_rows);
         let mut written: BTreeMap<LaneKey, i64> = done.ensured.into_iter().map(|lane| (lane, 0)).collect();
         let mut refused = Vec::new();
         for ((waiter, row), outcome) in done.waiters.iter_mut().zip(&done.rows).zip(&outcomes) {
-            if let (Enqueued::Stored { key, .. }, Overwrite::Anything) = (outcome, waiter.overwrite()) {
-                self.overwriting.insert(key.id);
-            }
             match Refused::unstored(waiter, row, outcome) {
                 Some(refusal) => refused.push(refusal),
                 None => note_write(&mut written, row),
@@ -159,7 +160,6 @@ impl Engine {
             self.batcher.handle(now, Input::Wake(Written::Lanes(written)));
         }
         for row in done.affected {
-            self.overwriting.remove(&row);
             self.receipts.check(&*self.store, row);
         }
         if done.parks_parent {

@@ -7,7 +7,6 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::event::{Receipt, Stored, Tried};
 use crate::error::EnqueueError;
-use crate::write_messages::Overwrite;
 
 /// The caller that enqueued a row; by default none.
 #[derive(Debug, Default)]
@@ -15,7 +14,6 @@ pub(crate) struct Waiter {
     /// The row's share of the queue, held until the row is on disk or refused.
     _permit: Option<OwnedSemaphorePermit>,
     reply: Reply,
-    overwrite: Overwrite,
 }
 
 #[derive(Debug, Default)]
@@ -32,18 +30,12 @@ impl Waiter {
     pub(crate) fn for_message(
         permit: Option<OwnedSemaphorePermit>,
         reply: Option<oneshot::Sender<Stored>>,
-        overwrite: Overwrite,
     ) -> Self {
-        Self { _permit: permit, reply: reply.map_or(Reply::Nobody, Reply::Stored), overwrite }
-    }
-
-    /// What the row may replace on the server.
-    pub(super) const fn overwrite(&self) -> Overwrite {
-        self.overwrite
+        Self { _permit: permit, reply: reply.map_or(Reply::Nobody, Reply::Stored) }
     }
 
     pub(super) fn for_first_attempt(reply: oneshot::Sender<Tried>, within: Duration) -> Self {
-        Self { _permit: None, reply: Reply::Tried(reply, within), overwrite: Overwrite::OwnOnly }
+        Self { _permit: None, reply: Reply::Tried(reply, within) }
     }
 
     pub(super) fn is_waiting(&self) -> bool {

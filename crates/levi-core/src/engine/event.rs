@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use levi_outbox::{LaneKey, NewRow, RowKey};
+use levi_outbox::{LaneKey, NewRow, Overwrite, RowKey};
 use levi_transport::Upsert;
 use levi_types::{SessionId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -10,7 +10,7 @@ use crate::batcher::{BatchId, Input};
 use crate::control::{Presence, Step};
 use crate::error::{EnqueueError, SyncedError};
 use crate::sealer::Message;
-use crate::write_messages::{Overwrite, SentMessage};
+use crate::write_messages::SentMessage;
 
 /// Proof that a message is on disk. [`synced`](crate::Worker::synced) returns when the server has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub struct Intake {
     pub permit: Option<OwnedSemaphorePermit>,
     /// Completed once the message is on disk.
     pub reply: Option<oneshot::Sender<Stored>>,
-    /// What the message may replace on the server. Not on disk: after a restart it replaces its own text only.
+    /// What the message may replace on the server.
     pub overwrite: Overwrite,
 }
 
@@ -75,8 +75,6 @@ pub enum Event {
     EnqueueControl {
         /// The rows, parents first.
         rows: Vec<ControlIntake>,
-        /// The session that is to be written to the server again, if it was deleted there.
-        restores: Option<SessionId>,
         /// After this time their callers are completed in any case.
         within: Duration,
     },

@@ -12,6 +12,7 @@ mod refused;
 mod space;
 mod steps;
 mod stored;
+mod waits;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub use self::committed_batch::CommittedBatch;
 #[cfg(test)]
 pub(crate) use self::committed_batch::Waiter;
 pub use self::event::{ControlIntake, Effect, Event, Intake, Receipt, Stored, Tried};
-pub use self::stored::{StoredError, open_stored};
+pub use self::stored::{StoredError, StoredKeys, open_stored};
 
 use self::commit::Uncommitted;
 use self::receipts::Receipts;
@@ -36,6 +37,7 @@ use self::space::{GiveBack, Turn};
 use self::steps::Steps;
 use crate::batcher::{Batch, BatchId, Batcher, Input, Written};
 use crate::config::LeviConfig;
+use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
 pub use crate::sealer::{Message, Sealer};
 use crate::status::Status;
@@ -76,8 +78,6 @@ pub struct Engine {
     steps: Steps,
     /// The callers that ask for the last sequence number of a session.
     asked: Vec<LastNumberQuestion>,
-    /// Rows that may overwrite any text on the server, because their callers said so.
-    overwriting: HashSet<RowId>,
     /// The messages of the batches in flight.
     sent: HashMap<BatchId, Vec<Sent>>,
     /// The messages of the batches whose outcome came in this turn: some may be parked.
@@ -93,6 +93,8 @@ pub struct Engine {
     committed: bool,
     /// Whether other rows may be held for other users than the status says.
     held_changed: bool,
+    /// What the lanes waited for when that was last read.
+    waiting: waits::Waits,
     /// Whether rows were removed in this turn.
     removed: bool,
     stop_at: Option<Monotonic>,
@@ -165,7 +167,6 @@ impl Engine {
             receipts: Receipts::default(),
             steps: Steps::default(),
             asked: Vec::new(),
-            overwriting: HashSet::new(),
             sent: HashMap::new(),
             parkable: Vec::new(),
             incomplete_secrets: HashSet::new(),
@@ -174,6 +175,7 @@ impl Engine {
             changed: true,
             committed: false,
             held_changed: true,
+            waiting: waits::Waits::default(),
             removed: false,
             stop_at: None,
             knows_pause: false,
@@ -198,6 +200,7 @@ impl Engine {
         if jumped {
             self.awake(now, perform);
         }
+        self.waiting.now = now.wall;
         let mut turn = Turn::default();
         for event in events {
             (self.changed, turn.had_events) = (true, true);
@@ -293,12 +296,14 @@ impl Engine {
             self.status.held = held;
             self.held_changed = false;
         }
+        self.count_waiting();
         self.status.user_id = self.batcher.user().cloned();
         self.status.requests_in_flight = self.batcher.in_flight().len();
         self.status.rows_in_flight = self.batcher.in_flight().map(Batch::rows).sum();
         self.status.paused = self.batcher.paused();
         self.status.incomplete_secrets = self.incomplete_secrets.len() as u64;
         self.status.held_in_memory = self.uncommitted.held();
+        self.status.device_list = self.sealer.device_list().map(SignedDeviceList::state).unwrap_or_default();
         self.status.outbox_failure = self.outbox_error.as_deref().map(commit::reason_of);
         Some(self.status.clone())
     }
@@ -326,18 +331,14 @@ impl Engine {
     fn take(&mut self, now: Now, event: Event) {
         match event {
             Event::Enqueue(intake) => self.enqueue(now, intake),
-            Event::EnqueueControl { rows, restores, within } => {
-                if let Some(session) = restores {
-                    self.uncommitted.change(Change::ForgetSession { session });
-                }
-                self.enqueue_control(rows, within);
-            }
+            Event::EnqueueControl { rows, within } => self.enqueue_control(rows, within),
             Event::Input(input) => {
                 match &input {
                     Input::Outcome { batch, result } => self.note_outcome(now, *batch, result),
                     Input::Taken { batch, rows } => self.note_taken(*batch, rows),
                     Input::User(_) => {
                         self.held_changed = true;
+                        self.waiting.changed = true;
                         self.steps.rows_may_be_stuck();
                     }
                     _ => {}
@@ -357,6 +358,7 @@ impl Engine {
             }
             Event::WrittenElsewhere => {
                 self.held_changed = true;
+                self.waiting.changed = true;
                 self.batcher.handle(now, Input::Wake(Written::Unknown));
                 self.receipts.check_all(&*self.store);
                 self.steps.rows_may_be_stuck();
@@ -370,7 +372,7 @@ impl Engine {
 
     /// The highest sequence number of a session here: in the outbox, on its way there, or sent as the daemon's store
     /// records it.
-    fn last_number(&self, session: &SessionId) -> Result<Option<i64>, EnqueueError> {
+    pub(super) fn last_number(&self, session: &SessionId) -> Result<Option<i64>, EnqueueError> {
         let stored = self.store.last_sequence_number(session);
         let stored = stored.map_err(|error| EnqueueError::Outbox(Arc::new(error)))?;
         let sent = self.session_store.last_sent(session).unwrap_or_else(|error| {

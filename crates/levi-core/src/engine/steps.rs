@@ -9,6 +9,7 @@ use super::event::Tried;
 use crate::batcher::{Batch, PauseReason};
 use crate::control::Step;
 use crate::sync_error::{SendError, SyncError};
+use crate::waiting::{held_for, no_session_sync};
 
 /// A caller that waits for the first attempt at a row.
 #[derive(Debug)]
@@ -94,6 +95,10 @@ impl Engine {
             let error = pause_error(&paused);
             self.steps.complete(|_| Some(Step::WillRetry(error.clone())));
         }
+        if self.batcher.sends_control_rows_of_others() {
+            let error = SyncError::Waiting(no_session_sync(self.batcher.user()));
+            self.steps.complete(|_| Some(Step::WillRetry(error.clone())));
+        }
         if std::mem::take(&mut self.steps.must_look) {
             let (store, batcher, user) = (&*self.store, &self.batcher, self.sealer.user());
             let is_in_flight = |row: RowId| {
@@ -156,9 +161,7 @@ fn listed(store: &dyn OutboxStore, row: RowId) -> Result<Option<ListedRow>, Outb
 fn stuck(row: Option<ListedRow>, user: Option<&UserId>) -> Option<Step> {
     let Some(row) = row else { return Some(Step::Failed(SyncError::Discarded)) };
     if row.held && row.user_id.as_ref() != user {
-        let user = row.user_id.as_ref().map_or("nobody", UserId::as_str);
-        let detail = format!("it is held until user {user} signs in again");
-        return Some(Step::WillRetry(SyncError::Waiting(Reason { code: "other_user".into(), detail })));
+        return Some(Step::WillRetry(SyncError::Waiting(held_for(row.user_id.as_ref()))));
     }
     let reason = SyncError::Waiting(row.reason?);
     if row.parked {

@@ -2,7 +2,9 @@
 
 use levi_crypto::at_rest::{self, DatabaseKey};
 use levi_crypto::message::{self, MessagePosition};
-use levi_crypto::{MessageKey, OpenError};
+use levi_crypto::message_v2::{self, Epoch, EpochMessageKey, WireNonce, WireNonceError};
+use levi_crypto::{MessageKey, OpenError, SealError};
+use levi_devices::keyring::Keyring;
 use levi_outbox::{Encryption, ListedRow};
 use levi_transport::rows::{MessageRow, NotBase64};
 
@@ -15,6 +17,15 @@ pub enum StoredError {
     /// It is under the session's key, which was not given.
     #[error("the session's key is not on this device")]
     NoMessageKey,
+    /// It is under the key of an epoch of the device list, whose secret was not given.
+    #[error("the secret of epoch {0} of the device list is not on this device")]
+    NoEpochSecret(Epoch),
+    /// It says that it is of version 2, and its nonce is malformed.
+    #[error(transparent)]
+    Nonce(#[from] WireNonceError),
+    /// Its session's id is too long for a key of version 2.
+    #[error(transparent)]
+    Key(#[from] SealError),
     /// It is under the database key, which was not given.
     #[error("the database key is not here")]
     NoDatabaseKey,
@@ -29,26 +40,39 @@ pub enum StoredError {
     Open(#[from] OpenError),
 }
 
-/// The content of a row of the outbox, given its payload and the key that its encryption asks for.
+/// What the rows of one session may be under. What is missing is needed by some rows only.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoredKeys<'k> {
+    /// The session's key.
+    pub session: Option<&'k MessageKey>,
+    /// The secrets of the epochs of the user's device list.
+    pub epochs: Option<&'k Keyring>,
+    /// The key of what is stored on this device.
+    pub database: Option<&'k DatabaseKey>,
+}
+
+/// The content of a row of the outbox, given its payload and the keys that its encryption asks for.
 ///
 /// # Errors
 /// [`StoredError`], which holds neither content nor key.
-pub fn open_stored(
-    row: &ListedRow,
-    payload: &[u8],
-    message_key: Option<&MessageKey>,
-    database_key: Option<&DatabaseKey>,
-) -> Result<String, StoredError> {
+pub fn open_stored(row: &ListedRow, payload: &[u8], keys: StoredKeys<'_>) -> Result<String, StoredError> {
     let session_id = row.lane.session_id().ok_or(StoredError::Malformed)?;
     match row.encryption {
         Encryption::SessionKey => {
-            let key = message_key.ok_or(StoredError::NoMessageKey)?;
+            let key = keys.session.ok_or(StoredError::NoMessageKey)?;
             let sealed: MessageRow = serde_json::from_slice(payload).map_err(|_| StoredError::Malformed)?;
             let place = MessagePosition { session_id, sequence_number: row.sequence_number };
-            Ok(message::open(key, place, &sealed.ciphertext()?, &sealed.nonce()?)?)
+            if !message_v2::is_version_2(&sealed.content_nonce) {
+                return Ok(message::open(key, place, &sealed.ciphertext()?, &sealed.nonce()?)?);
+            }
+            let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(&sealed.content_nonce)?;
+            let secret = keys.epochs.and_then(|epochs| epochs.secret(epoch));
+            let secret = secret.ok_or(StoredError::NoEpochSecret(epoch))?;
+            let key = EpochMessageKey::of(key, session_id, epoch, secret)?;
+            Ok(message_v2::open(&key, place, &sealed.ciphertext()?, &nonce)?.content)
         }
         Encryption::DatabaseKey => {
-            let key = database_key.ok_or(StoredError::NoDatabaseKey)?;
+            let key = keys.database.ok_or(StoredError::NoDatabaseKey)?;
             let name = row_key(session_id, row.sequence_number);
             let content = at_rest::open(key, slot(&name), payload)?;
             let content = std::str::from_utf8(&content).map_err(|_| StoredError::Malformed)?;
@@ -63,6 +87,7 @@ mod tests {
     use std::sync::Arc;
 
     use levi_crypto::SessionSecret;
+    use levi_crypto::message_v2::EpochSecret;
     use levi_outbox::{RowId, RowKind};
     use levi_types::{
         CodingSession, DeliveryReport, MessageSyncRequest, Repository, RepositoryId, SecretString, SessionId,
@@ -73,6 +98,7 @@ mod tests {
 
     use super::*;
     use crate::sealer::Sealer;
+    use crate::sealing_key::SealingMode;
     use crate::secrets_cache::SecretsCache;
 
     struct NoSessions;
@@ -108,11 +134,23 @@ mod tests {
             sequence_number: 7,
             content: "\0 \u{1F680} the content".into(),
         };
-        let wrapped = sealer.seal(&request, None, Wall::default(), &mut random).unwrap();
+        let wrapped = sealer.seal(&request, None, None, Wall::default(), &mut random).unwrap();
         cache.remember("s".into(), &secret);
-        let sealed = sealer.seal(&request, None, Wall::default(), &mut random).unwrap();
-        let (key, database_key) = (Some(&secret.message_key()), Some(&database_key));
-        for (new, encryption) in [(wrapped, Encryption::DatabaseKey), (sealed, Encryption::SessionKey)] {
+        let sealed = sealer.seal(&request, None, None, Wall::default(), &mut random).unwrap();
+        let (user, first) = ("ada".into(), EpochSecret::from_bytes([3; 32]));
+        cache.signed_in(&user);
+        let mode = SealingMode::Epoch(Epoch::FIRST, first.clone());
+        assert!(cache.seal_in(&user, mode, None));
+        let in_epoch = sealer.seal(&request, Some(user), None, Wall::default(), &mut random).unwrap();
+        assert!(std::str::from_utf8(&in_epoch.payload).unwrap().contains("v2:1:"));
+        let (key, keyring) = (secret.message_key(), Keyring::first(first));
+        let keys = StoredKeys { session: Some(&key), epochs: Some(&keyring), database: Some(&database_key) };
+        let rows = [
+            (wrapped, Encryption::DatabaseKey),
+            (sealed, Encryption::SessionKey),
+            (in_epoch, Encryption::SessionKey),
+        ];
+        for (new, encryption) in rows {
             assert_eq!(new.encryption, encryption);
             let mut row = ListedRow {
                 id: RowId(1),
@@ -133,11 +171,11 @@ mod tests {
                 parent_is_parked: false,
                 reason: None,
             };
-            assert_eq!(open_stored(&row, &new.payload, key, database_key).unwrap(), request.content);
-            let missing = open_stored(&row, &new.payload, None, None).unwrap_err();
+            assert_eq!(open_stored(&row, &new.payload, keys).unwrap(), request.content);
+            let missing = open_stored(&row, &new.payload, StoredKeys::default()).unwrap_err();
             assert!(matches!(missing, StoredError::NoMessageKey | StoredError::NoDatabaseKey), "{missing}");
             row.sequence_number = 8;
-            assert!(matches!(open_stored(&row, &new.payload, key, database_key), Err(StoredError::Open(_))));
+            assert!(matches!(open_stored(&row, &new.payload, keys), Err(StoredError::Open(_))));
         }
     }
 }

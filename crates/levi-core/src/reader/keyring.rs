@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use levi_crypto::message_v2::{Epoch, EpochSecret, Order};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
-use levi_types::{SessionId, UserId};
+use levi_types::{EpochStart, SessionId, UserId};
 
+use super::epochs::Epochs;
 use super::{MessageError, ReadError};
+use crate::device_list::{LookError, SignedDeviceList};
 use crate::opening::Opening;
 use crate::reads::Reads;
 
@@ -17,6 +20,9 @@ pub(super) struct Keyring<'a> {
     keys: Vec<MessageKey>,
     asked_store: bool,
     fetched: bool,
+    /// Where the session's epochs begin. Empty without a signed device list.
+    epochs: Epochs,
+    looked: bool,
     /// Why the present envelope could not be opened.
     refusal: Option<Arc<ReadError>>,
 }
@@ -25,9 +31,45 @@ impl<'a> Keyring<'a> {
     /// The keys in memory.
     pub(super) fn new(opening: &'a Opening, user: &'a UserId, session: &'a SessionId) -> Self {
         let keys = opening.cache.reading_keys(user, session).into_iter();
-        let keys = keys.filter(|reading| opening.may_read_with(&reading.source)).map(|reading| reading.key);
+        let keys =
+            keys.filter(|reading| opening.may_read_with(user, &reading.source)).map(|reading| reading.key);
         let keys = keys.collect();
-        Self { opening, user, session, keys, asked_store: false, fetched: false, refusal: None }
+        let starts = listed(opening, user).map(|list| list.epoch_starts(user, session));
+        let epochs = Epochs::new(starts.unwrap_or_default());
+        let (asked_store, fetched, looked, refusal) = Default::default();
+        Self { opening, user, session, keys, asked_store, fetched, epochs, looked, refusal }
+    }
+
+    /// The secret of an epoch of the user's device list.
+    pub(super) fn epoch_secret(&self, epoch: Epoch) -> Result<EpochSecret, MessageError> {
+        let list = listed(self.opening, self.user).ok_or(MessageError::NotOnList)?;
+        list.epoch_secret(self.user, epoch).ok_or(MessageError::UnknownEpoch { epoch })
+    }
+
+    /// Looks whether the device list has gone on, once in each read. Whether it was looked at.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the server cannot be asked now.
+    pub(super) async fn look(&mut self, reads: &Reads<'_>) -> Result<bool, ReadError> {
+        let Some(list) = self.opening.device_list.as_ref().filter(|_| !self.looked) else { return Ok(false) };
+        self.looked = true;
+        match list.look(reads, self.user).await {
+            Ok(_) | Err(LookError::Store(_)) => Ok(true),
+            Err(LookError::Server(refusal)) => Err(reads.named(refusal).into()),
+        }
+    }
+
+    /// A newer epoch than `epoch` that began before this message.
+    pub(super) fn newer_epoch(&self, epoch: u32, sequence_number: i64) -> Option<EpochStart> {
+        self.epochs.newer(epoch, sequence_number)
+    }
+
+    /// A message opened: remembers the start of its epoch.
+    pub(super) fn opened(&mut self, epoch: u32, sequence_number: i64, order: Order) {
+        let Some(list) = listed(self.opening, self.user) else { return };
+        if let Some(start) = self.epochs.opened(epoch, sequence_number, order) {
+            list.keep_epoch_start(self.user, self.session, start);
+        }
     }
 
     pub(super) fn keys(&self) -> &[MessageKey] {
@@ -101,6 +143,11 @@ impl<'a> Keyring<'a> {
             self.keys.push(key);
         }
     }
+}
+
+/// The signed device list, if the user has one.
+fn listed<'a>(opening: &'a Opening, user: &UserId) -> Option<&'a SignedDeviceList> {
+    opening.device_list.as_ref().filter(|list| list.list(user).is_some())
 }
 
 pub(super) fn no_envelope(opening: &Opening, session: &SessionId) -> ReadError {

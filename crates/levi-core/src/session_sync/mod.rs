@@ -3,6 +3,7 @@
 
 mod adopted;
 mod parallel_map;
+mod recipients;
 mod refused;
 mod sender;
 mod share;
@@ -13,9 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use levi_crypto::SessionSecret;
 use levi_crypto::envelope::DevicePrivateKey;
-use levi_outbox::Reason;
+use levi_outbox::{NewRow, Reason};
 use levi_transport::{StoredAuth, Supabase, SystemClock};
-use levi_types::{Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore};
+use levi_types::{
+    Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore, UserId,
+};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rand_core::CryptoRng;
@@ -28,6 +31,7 @@ use self::sender::SessionSender;
 use self::steps::Steps;
 use crate::control::{ControlQueue, Presence, Step};
 use crate::control_row::{ControlRow, rows_to_restore};
+use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
 use crate::reads::OnReadRetry;
 use crate::secrets_cache::SecretsCache;
@@ -95,6 +99,7 @@ impl SessionSyncService {
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
             adopted: Adopted::default(),
+            device_list: None,
         };
         Self { steps, queue: None }
     }
@@ -104,12 +109,27 @@ impl SessionSyncService {
         &self.steps.device.id
     }
 
+    /// For whom this service acts: the user of its first use, or who was signed in when it was given its outbox. `None`
+    /// if nobody was. Under another sign-in it sends nothing.
+    pub fn user(&self) -> Option<&UserId> {
+        self.steps.server.user()
+    }
+
     /// Sends secrets only to devices that `trust` accepts, for daemons that check public keys out of band. The
     /// first call decides, for clones too. Call it before [`with_outbox`](Self::with_outbox), because rows that are
     /// in the outbox are sent from then on.
     #[must_use]
     pub fn with_trust(self, trust: DeviceTrust) -> Self {
         self.steps.device.trust_only(trust);
+        self
+    }
+
+    /// Gives secrets to the devices on the user's signed list only, under the list's keys. The list must be this device's.
+    /// Call it before [`with_outbox`](Self::with_outbox). Without a list, every active row of `devices` is given them, so
+    /// that who holds a token of the user can add a device.
+    #[must_use]
+    pub fn with_device_list(mut self, list: SignedDeviceList) -> Self {
+        self.steps.device_list = Some(list);
         self
     }
 
@@ -250,11 +270,8 @@ impl SessionSyncService {
         self.check_repository(&session.repository_id)?;
         self.check_session(session_id)?;
         self.steps.stored_secret(session_id)?;
-        let user = self.steps.server.cache.user();
-        let rows = rows_to_restore(&session, self.steps.clock.now().wall).into_iter();
-        let rows = rows.map(|row| row.for_user(user.clone())).collect();
-        let steps = queue.restore(session_id.clone(), rows).await?;
-        let [repository, session, secret] = steps.try_into().map_err(|_| EnqueueError::Stopped)?;
+        let rows = rows_to_restore(&session, self.steps.clock.now().wall);
+        let [repository, session, secret] = self.enqueue_rows(&**queue, rows).await?;
         Ok(NewSession { repository, session, secret })
     }
 
@@ -279,9 +296,18 @@ impl SessionSyncService {
         queue: &dyn ControlQueue,
         rows: [ControlRow; N],
     ) -> Result<[Step; N], SyncError> {
-        let (now, user) = (self.steps.clock.now().wall, self.steps.server.cache.user());
-        let rows = rows.iter().map(|row| row.to_row(now).for_user(user.clone())).collect();
-        let steps = queue.enqueue(rows).await?;
+        let now = self.steps.clock.now().wall;
+        self.enqueue_rows(queue, rows.map(|row| row.to_row(now))).await
+    }
+
+    async fn enqueue_rows<const N: usize>(
+        &self,
+        queue: &dyn ControlQueue,
+        rows: [NewRow; N],
+    ) -> Result<[Step; N], SyncError> {
+        let user = self.steps.server.cache.user();
+        let rows = rows.map(|row| row.for_user(user.clone()));
+        let steps = queue.enqueue(rows.into()).await?;
         // A queue returns a step for each row.
         Ok(steps.try_into().map_err(|_| EnqueueError::Stopped)?)
     }

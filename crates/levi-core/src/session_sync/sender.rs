@@ -26,6 +26,10 @@ impl SessionSender {
 
 #[async_trait]
 impl ControlSender for SessionSender {
+    fn claim(&self, user: &UserId) -> UserId {
+        self.steps.server.claim(user).clone()
+    }
+
     async fn send(
         &self,
         user: Option<&UserId>,

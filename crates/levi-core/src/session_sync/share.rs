@@ -41,13 +41,18 @@ impl SessionSyncService {
         let steps = &self.steps;
         let auth = steps.server.session().await?;
         let reads = steps.server.reads(&auth, Retries::default());
-        let devices = reads.active_devices().await?.into_iter().filter_map(Result::ok);
+        let devices = steps.devices(&reads, &auth).await?.devices.into_iter();
         let recipient: Vec<DeviceRow> = devices.filter(|row| row.id == *device).collect();
         if recipient.is_empty() {
             return Err(SyncError::NoDeviceIdentity);
         }
         let store = Some(std::sync::Arc::clone(&steps.store));
-        let opening = Opening { device: steps.device.clone(), cache: steps.server.cache.clone(), store };
+        let opening = Opening {
+            device: steps.device.clone(),
+            cache: steps.server.cache.clone(),
+            store,
+            device_list: steps.device_list.clone(),
+        };
         let sharing = Sharing { steps, reads, opening, auth: &auth, recipient };
         let mut report = BackfillReport::default();
         let mut after: Option<SessionId> = None;

@@ -14,7 +14,9 @@ use rand_core::CryptoRng;
 
 use super::adopted::Adopted;
 use super::parallel_map::{SharedRng, parallel_map};
+use super::recipients::ToServe;
 use crate::control::Presence;
+use crate::device_list::SignedDeviceList;
 use crate::reads::Retries;
 use crate::server::{RequestError, Server, ThisDevice};
 use crate::sync_error::{EncryptionError, SkippedDevices, SyncError};
@@ -31,6 +33,7 @@ pub(crate) struct Steps {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: SharedRandom,
     pub(crate) adopted: Adopted,
+    pub(crate) device_list: Option<SignedDeviceList>,
 }
 
 /// The devices to which a secret was distributed.
@@ -137,7 +140,7 @@ impl Steps {
         }
     }
 
-    /// Seals the secret for every active device of the user and sends all envelopes in one request.
+    /// Seals the secret for every device of the user and sends all envelopes in one request.
     pub(crate) async fn secret(
         &self,
         session: &SessionId,
@@ -146,13 +149,7 @@ impl Steps {
         let auth = self.server.session().await?;
         // The outbox, or the caller, tries again.
         let reads = self.server.reads(&auth, Retries::none());
-        let (mut devices, mut skipped) = (Vec::new(), Vec::new());
-        for row in reads.active_devices().await? {
-            match row {
-                Ok(device) => devices.push(device),
-                Err(row) => skipped.push((row.key, EncryptionError::Row(row.error))),
-            }
-        }
+        let ToServe { devices, mut skipped } = self.devices(&reads, &auth).await?;
         if !devices.iter().any(|device| device.id == self.device.id) {
             return Err(SyncError::NoDeviceIdentity);
         }

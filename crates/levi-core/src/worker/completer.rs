@@ -59,13 +59,12 @@ mod tests {
 
     use super::*;
     use crate::engine::{Stored, Waiter};
-    use crate::write_messages::Overwrite;
 
     fn committed(messages: usize) -> (CommittedBatch, Vec<oneshot::Receiver<Stored>>) {
         let (mut waiters, mut replies, mut rows, mut outcomes) = (vec![], vec![], vec![], vec![]);
         for number in 0..messages as i64 {
             let (reply, stored) = oneshot::channel();
-            waiters.push(Waiter::for_message(None, Some(reply), Overwrite::OwnOnly));
+            waiters.push(Waiter::for_message(None, Some(reply)));
             replies.push(stored);
             let (key, at) = (Encryption::SessionKey, Wall::from_millis(0));
             rows.push(NewRow::message("s".into(), number, "m".into(), Vec::new(), key, at));

@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::NewRow;
-use levi_types::SessionId;
 use tokio::sync::oneshot;
 
 use super::Shared;
@@ -39,12 +38,19 @@ impl WorkerQueue {
 
 #[async_trait]
 impl ControlQueue for WorkerQueue {
+    /// Enqueues the rows and waits for the first attempt at each.
     async fn enqueue(&self, rows: Vec<NewRow>) -> Result<Vec<Step>, EnqueueError> {
-        self.tried(None, rows).await
-    }
-
-    async fn restore(&self, session: SessionId, rows: Vec<NewRow>) -> Result<Vec<Step>, EnqueueError> {
-        self.tried(Some(session), rows).await
+        let intake = rows.into_iter().map(|row| {
+            let (reply, tried) = oneshot::channel();
+            (ControlIntake { row, reply }, tried)
+        });
+        let (rows, tried): (Vec<_>, Vec<_>) = intake.unzip();
+        self.push(Event::EnqueueControl { rows, within: FIRST_ATTEMPTS_WITHIN })?;
+        let mut steps = Vec::with_capacity(tried.len());
+        for step in tried {
+            steps.push(step.await.unwrap_or(Err(EnqueueError::Stopped))?);
+        }
+        Ok(steps)
     }
 
     fn send_with(&self, sender: Arc<dyn ControlSender>) {
@@ -55,22 +61,5 @@ impl ControlQueue for WorkerQueue {
 
     fn database_key(&self) -> Option<DatabaseKey> {
         self.0.upgrade()?.sealer.database_key().cloned()
-    }
-}
-
-impl WorkerQueue {
-    /// Enqueues the rows and waits for the first attempt at each.
-    async fn tried(&self, restores: Option<SessionId>, rows: Vec<NewRow>) -> Result<Vec<Step>, EnqueueError> {
-        let intake = rows.into_iter().map(|row| {
-            let (reply, tried) = oneshot::channel();
-            (ControlIntake { row, reply }, tried)
-        });
-        let (rows, tried): (Vec<_>, Vec<_>) = intake.unzip();
-        self.push(Event::EnqueueControl { rows, restores, within: FIRST_ATTEMPTS_WITHIN })?;
-        let mut steps = Vec::with_capacity(tried.len());
-        for step in tried {
-            steps.push(step.await.unwrap_or(Err(EnqueueError::Stopped))?);
-        }
-        Ok(steps)
     }
 }

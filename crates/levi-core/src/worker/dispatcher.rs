@@ -1,36 +1,46 @@
 //! What the engine wants done outside its thread: requests and token refreshes. Each runs on tokio and
 //! reports back through the inbox, even if it is cancelled or panics.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::Duration;
 
+use levi_crypto::message::MessagePosition;
 use levi_outbox::LaneKey;
+use levi_transport::rows::MessagePlace;
 use levi_transport::{ApiError, Supabase, Upsert, Verdict, user_of_token};
 use levi_types::{AccessToken, Auth, AuthError, AuthSession, SessionStore, SyncContext, UserId};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+use super::device_list_watch::DeviceListWatch;
 use super::inbox::Inbox;
 use super::lock;
 use crate::batcher::{BatchId, Input};
 use crate::control::{ControlSender, Presence};
 use crate::engine::Event;
+use crate::sealer::Sealer;
 use crate::secrets_cache::SecretsCache;
 use crate::sync_error::SendError;
 use crate::write_messages::{SentMessage, write_messages};
+
+/// How long a start waits for the name of the user whose sign-in is stored.
+const NAMED_WITHIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Dispatcher {
     inbox: Arc<Inbox>,
     context: Mutex<Context>,
     cache: SecretsCache,
+    sealer: Sealer,
     session_store: Arc<dyn SessionStore>,
     control_senders: Mutex<Vec<UsersSender>>,
     connection: OnceLock<Connection>,
+    device_list: Option<DeviceListWatch>,
     /// The tasks of the requests in flight.
     requests: Mutex<JoinSet<()>>,
 }
 
-/// A sender of control rows, and who was signed in when it was named.
+/// A sender of control rows, and for whom it acts: `None` until somebody signs in.
 struct UsersSender {
     user: Option<UserId>,
     sender: Arc<dyn ControlSender>,
@@ -70,14 +80,22 @@ struct Connection {
 }
 
 impl Dispatcher {
-    pub(super) fn new(inbox: Arc<Inbox>, cache: SecretsCache, session_store: Arc<dyn SessionStore>) -> Self {
+    pub(super) fn new(
+        inbox: Arc<Inbox>,
+        cache: SecretsCache,
+        sealer: Sealer,
+        session_store: Arc<dyn SessionStore>,
+        device_list: Option<DeviceListWatch>,
+    ) -> Self {
         Self {
             inbox,
             cache,
+            sealer,
             session_store,
             context: Mutex::default(),
             control_senders: Mutex::default(),
             connection: OnceLock::new(),
+            device_list,
             requests: Mutex::default(),
         }
     }
@@ -99,7 +117,7 @@ impl Dispatcher {
         let _ = self.connection.set(Connection { runtime, supabase, auth });
     }
 
-    pub(super) fn set_context(&self, context: SyncContext) {
+    pub(super) fn set_context(self: &Arc<Self>, context: SyncContext) {
         let SyncContext { access_token } = context;
         let user = user_of_token(&access_token);
         let input = match &user {
@@ -108,6 +126,7 @@ impl Dispatcher {
             None => return self.replace_context(None, Input::UserUnknown),
         };
         self.replace_context(Some(SignedIn { user, access_token, source: Source::Daemon }), input);
+        self.look_at_devices();
     }
 
     pub(super) fn clear_context(&self) {
@@ -117,16 +136,61 @@ impl Dispatcher {
     /// What is recorded before anybody is named is that of the user who signed in last.
     pub(super) fn last_user(&self, user: Option<&UserId>) {
         user.into_iter().for_each(|user| self.cache.was_used_by(user));
+        if let (Some(user), Some(list)) = (self.cache.user(), &self.device_list) {
+            list.load(&user);
+        }
     }
 
-    /// The user of the stored sign-in, unless the daemon named one.
-    pub(super) fn name_stored_user(&self) {
+    pub(super) fn device_list(&self) -> Option<&DeviceListWatch> {
+        self.device_list.as_ref()
+    }
+
+    /// Who is signed in with a token.
+    pub(super) fn signed_in_user(&self) -> Option<UserId> {
+        lock(&self.context).current.as_ref()?.user.clone()
+    }
+
+    /// What a request of the user who is signed in needs.
+    pub(super) fn as_signed_in(&self) -> Option<(Arc<dyn Supabase>, UserId, AccessToken)> {
+        let SignedIn { user, access_token, .. } = lock(&self.context).current.clone()?;
+        Some((Arc::clone(&self.connection.get()?.supabase), user?, access_token))
+    }
+
+    /// Runs `request` until it ends or the worker stops.
+    pub(super) fn spawn_request(&self, request: impl Future<Output = ()> + Send + 'static) {
+        if let Some(connection) = self.connection.get() {
+            self.spawn(&connection.runtime, request);
+        }
+    }
+
+    /// Finds out whose the stored sign-in is, and waits for that a moment: what is enqueued next is recorded for this
+    /// user. A keychain may take longer, or never answer. Nobody waits for it then, and the answer counts when it comes.
+    pub(super) fn name_stored_user(self: &Arc<Self>) {
+        let auth = self.connection.get().and_then(|connection| connection.auth.clone());
+        let (Some(auth), dispatcher) = (auth, Arc::downgrade(self)) else { return };
+        let (sender, named) = mpsc::channel();
+        let name = move || {
+            let user = auth.user_id();
+            if let (Some(user), Some(dispatcher)) = (user, dispatcher.upgrade()) {
+                dispatcher.stored_user_is(&user);
+            }
+            // The caller may have stopped waiting.
+            let _ = sender.send(());
+        };
+        match std::thread::Builder::new().name("levi-sign-in".into()).spawn(name) {
+            Ok(_) if named.recv_timeout(NAMED_WITHIN).is_err() => {
+                tracing::warn!("whose the stored sign-in is could not be read so far");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("whose the stored sign-in is could not be read: {error}"),
+        }
+    }
+
+    /// Unless the daemon named a user meanwhile, or a token came first.
+    fn stored_user_is(&self, user: &UserId) {
         let context = lock(&self.context);
-        let auth = self.connection.get().and_then(|connection| connection.auth.as_ref());
-        if context.changes == 0
-            && let Some(user) = auth.and_then(|auth| auth.user_id())
-        {
-            self.user_is(&user);
+        if context.changes == 0 && context.current.is_none() {
+            self.user_is(user);
         }
     }
 
@@ -134,6 +198,9 @@ impl Dispatcher {
     /// someone who still takes the user before for the present one.
     fn user_is(&self, user: &UserId) {
         self.cache.signed_in(user);
+        for unclaimed in lock(&self.control_senders).iter_mut().filter(|sender| sender.user.is_none()) {
+            unclaimed.user = Some(unclaimed.sender.claim(user));
+        }
         if let Err(error) = self.session_store.signed_in(user) {
             tracing::warn!("the session store was not told who is signed in: {error}");
         }
@@ -141,12 +208,14 @@ impl Dispatcher {
     }
 
     pub(super) fn set_control_sender(&self, sender: Arc<dyn ControlSender>) {
-        let user = self.cache.user();
+        // Within the lock: a user who signs in meanwhile claims it, and the batcher hears of both in that order.
+        let _context = lock(&self.context);
+        let user = self.cache.user().map(|user| sender.claim(&user));
         let mut senders = lock(&self.control_senders);
         senders.retain(|known| known.user != user);
-        senders.push(UsersSender { user, sender });
+        senders.push(UsersSender { user: user.clone(), sender });
         drop(senders);
-        self.notify(Input::ControlSenderReady);
+        self.notify(Input::ControlSenderReady(user));
     }
 
     fn replace_context(&self, new: Option<SignedIn>, input: Input) {
@@ -176,12 +245,13 @@ impl Dispatcher {
 
     /// Sends with the token of `user`, and with nobody else's.
     pub(super) fn send(
-        &self,
+        self: &Arc<Self>,
         batch: BatchId,
         user: Option<&UserId>,
         insert: Upsert,
         messages: Vec<SentMessage>,
     ) {
+        self.look_at_devices();
         let guard = self.outcome_guard(batch);
         let context = lock(&self.context).current.clone();
         let (Some(connection), Some(context)) = (self.connection.get(), context) else {
@@ -192,8 +262,17 @@ impl Dispatcher {
         }
         let supabase = Arc::clone(&connection.supabase);
         let span = tracing::info_span!("levi.send", batch = batch.0, bytes = insert.body.len());
+        let sealer = self.sealer.clone();
         let request = async move {
-            let result = write_messages(&*supabase, &context.access_token, insert, &messages).await;
+            let user = context.user.as_ref();
+            let sealed_before = |message: &SentMessage, nonce: &[u8]| {
+                let SentMessage { place: MessagePlace { session_id, sequence_number }, message_id, .. } =
+                    message;
+                let position = MessagePosition { session_id, sequence_number: *sequence_number };
+                sealer.sealed_before(user, position, message_id, nonce)
+            };
+            let token = &context.access_token;
+            let result = write_messages(&*supabase, token, insert, &messages, &sealed_before).await;
             match &result {
                 Ok(taken) => tracing::debug!(taken = taken.len(), "accepted"),
                 Err(error) => tracing::debug!(verdict = ?error.verdict, code = error.code, "failed"),
@@ -228,13 +307,11 @@ impl Dispatcher {
         self.spawn(&connection.runtime, request.instrument(span));
     }
 
-    /// The user's own sender, which acts for the user's device; or one that was named before anybody signed in; or
-    /// the last one, if the daemon has one device for all.
+    /// The user's own sender, which acts for the user's device.
     fn control_sender(&self, user: Option<&UserId>) -> Option<Arc<dyn ControlSender>> {
         let senders = lock(&self.control_senders);
-        let named = |user: Option<&UserId>| senders.iter().find(|known| known.user.as_ref() == user);
-        let found = named(user).or_else(|| named(None)).or(senders.last());
-        found.map(|known| Arc::clone(&known.sender))
+        let own = senders.iter().find(|known| known.user.as_ref() == user);
+        own.map(|known| Arc::clone(&known.sender))
     }
 
     fn outcome_guard(&self, batch: BatchId) -> CompletionGuard {
@@ -273,7 +350,10 @@ impl Dispatcher {
                 return guard.complete(input);
             }
             match session {
-                Ok(session) => guard.complete(dispatcher.adopt(session, changes)),
+                Ok(session) => {
+                    guard.complete(dispatcher.adopt(session, changes));
+                    dispatcher.look_at_devices();
+                }
                 Err(AuthError::SignedOut) => {
                     if matches!(signed_out, Input::RefreshRefused) {
                         dispatcher.cache.clear();
@@ -331,7 +411,7 @@ impl Dispatcher {
         Input::SignedIn
     }
 
-    fn notify(&self, input: Input) {
+    pub(super) fn notify(&self, input: Input) {
         // After the engine thread has ended there is nothing to notify.
         let _ = self.inbox.push(Event::Input(input));
     }

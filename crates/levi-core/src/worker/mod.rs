@@ -5,6 +5,7 @@
 
 mod completer;
 mod control_queue;
+mod device_list_watch;
 mod dispatcher;
 mod engine_thread;
 mod inbox;
@@ -16,12 +17,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use levi_crypto::at_rest::DatabaseKey;
-use levi_outbox::{OutboxStore, RecoveryReport};
+use levi_outbox::{OutboxStore, Overwrite, RecoveryReport};
 use levi_transport::Supabase;
 use levi_types::{Auth, Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
 
 use self::control_queue::WorkerQueue;
+use self::device_list_watch::DeviceListWatch;
 use self::dispatcher::Dispatcher;
 use self::engine_thread::EngineThread;
 use self::inbox::{Closed, Inbox};
@@ -30,13 +32,13 @@ pub use self::shutdown::ShutdownReport;
 use crate::batcher::Input;
 use crate::config::{LeviConfig, QUEUE_OVERHEAD};
 use crate::control::ControlQueue;
+use crate::device_list::SignedDeviceList;
 use crate::engine::{Engine, EngineParts, Event, Intake, Receipt};
 use crate::error::{EnqueueError, StartError, SyncedError};
 use crate::random::SystemRandom;
 use crate::sealer::{Message, Sealer};
 use crate::secrets_cache::SecretsCache;
 use crate::status::Status;
-use crate::write_messages::Overwrite;
 
 /// What is opened when the worker starts.
 pub struct Opened {
@@ -67,6 +69,8 @@ pub struct WorkerParts {
     pub database_key: Option<DatabaseKey>,
     /// The monotonic and the wall clock.
     pub clock: Arc<dyn Clock>,
+    /// The user's signed device list, with the same cache; `None`: messages are sealed in version 1.
+    pub device_list: Option<SignedDeviceList>,
 }
 
 /// The message sync worker. Dropping the last handle stops it; messages that were accepted are stored first.
@@ -98,21 +102,25 @@ pub(crate) struct Shared {
 impl Worker {
     /// A worker that is not started: nothing is opened before [`start`](Self::start).
     pub fn new(parts: WorkerParts) -> Self {
-        let WorkerParts { config, open, session_store, cache, database_key, clock } = parts;
+        let WorkerParts { config, open, session_store, cache, database_key, clock, device_list } = parts;
         let inbox = Arc::new(Inbox::default());
+        let sealer = Sealer::new(cache.clone(), Arc::clone(&session_store), database_key)
+            .with_device_list(device_list.clone());
         let shared = Shared {
             queue: Arc::new(Semaphore::new(config.max_queued_bytes.min(Semaphore::MAX_PERMITS))),
             dispatcher: Arc::new(Dispatcher::new(
                 Arc::clone(&inbox),
-                cache.clone(),
+                cache,
+                sealer.clone(),
                 Arc::clone(&session_store),
+                device_list.map(|list| DeviceListWatch::new(list, Arc::clone(&clock))),
             )),
             inbox,
             config,
             accepting: AtomicBool::new(false),
             started: AtomicBool::new(false),
             clock,
-            sealer: Sealer::new(cache, Arc::clone(&session_store), database_key),
+            sealer,
             session_store,
             random: OnceLock::new(),
             status: watch::Sender::new(Status::default()),
@@ -158,6 +166,7 @@ impl Worker {
         // Set once, because a worker starts once.
         let _ = shared.random.set(random);
         shared.dispatcher.open(runtime, supabase, auth);
+        shared.dispatcher.watch_device_list();
         // Before anything is enqueued, which is recorded for this user.
         shared.dispatcher.name_stored_user();
         EngineThread::spawn(engine, Arc::clone(shared))?;
@@ -199,8 +208,7 @@ impl Worker {
     }
 
     /// As [`enqueue_durable`](Self::enqueue_durable), for a message that is to replace whatever text the server has at its
-    /// place. If this process ends before the message is sent, it replaces its own earlier text only, and is parked if
-    /// it finds another.
+    /// place. The permission is stored with the message, and holds until the server has it.
     ///
     /// # Errors
     /// [`EnqueueError`]; the message is not on disk.

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use levi_core::batcher::{BatchId, Input};
 use levi_core::engine::{ControlIntake, Effect, Engine, EngineParts, Event, Intake, Sealer, Stored, Tried};
-use levi_core::{EnqueueError, LeviConfig, Overwrite, Receipt, SecretsCache, SendError, Status};
+use levi_core::{EnqueueError, LeviConfig, Receipt, SecretsCache, SendError, Status};
 use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::memory::MemoryOutbox;
-use levi_outbox::{LaneKey, NewRow, OutboxStore};
+use levi_outbox::{LaneKey, NewRow, OutboxStore, Overwrite};
 use levi_testkit::clock::VirtualClock;
 use levi_transport::{ApiError, Upsert, Verdict};
 use levi_types::{
@@ -220,7 +220,7 @@ impl Harness {
         let (reply, tried) = oneshot::channel();
         let row = NewRow::control(lane, parent, b"{}".to_vec(), self.clock.now().wall);
         let rows = vec![ControlIntake { row, reply }];
-        self.tell(Event::EnqueueControl { rows, restores: None, within: Duration::from_secs(60) });
+        self.tell(Event::EnqueueControl { rows, within: Duration::from_secs(60) });
         tried
     }
 

@@ -22,8 +22,8 @@ impl DeviceList {
 
     /// The hash of every valid genesis among the rows, in the order of their slots.
     ///
-    /// There may be several: after `levi init --again`, and because anybody with the user's token can begin a list of
-    /// their own. Only a pin, a pairing or the recovery key says which one is the user's.
+    /// There may be several, because anybody with the user's token can begin a list of their own. Only a pin, a pairing or
+    /// the recovery key says which one is the user's.
     pub fn geneses(user_id: &UserId, rows: &[ListRow]) -> Vec<EntryHash> {
         geneses(user_id, &decoded(rows))
     }

@@ -70,6 +70,8 @@ pub enum Refusal {
     #[error("the list has {MAX_MEMBERS} active members; remove a device that is no longer used")]
     TooManyMembers,
     /// The list has 1,000 entries.
-    #[error("the list has {MAX_ENTRIES} entries and takes no more; begin a new one with `levi init --again`")]
+    #[error(
+        "the list has {MAX_ENTRIES} entries and takes no more; the devices on it go on, and a new list needs a new user"
+    )]
     TooManyEntries,
 }

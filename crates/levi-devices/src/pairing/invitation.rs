@@ -150,7 +150,11 @@ impl PendingMember {
             signature: self.signature,
             cosignature: Some(cosignature),
         };
-        list.clone().accept(&signed)?;
-        Ok(signed)
+        match list.clone().accept(&signed) {
+            Ok(()) => Ok(signed),
+            // It was prepared for the list as it was when the person said yes.
+            Err(Refusal::NotOnHead | Refusal::Slot { .. }) => Err(PairingError::ListChanged),
+            Err(refusal) => Err(refusal.into()),
+        }
     }
 }

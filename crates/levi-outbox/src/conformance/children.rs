@@ -1,6 +1,6 @@
 //! Children of parked parents, sessions that were there once, and discarded rows.
 
-use super::fixture::{Shorthand, at, messages, row, secret, session};
+use super::fixture::{Shorthand, at, messages, row, secret, session, sign_in};
 use super::{MAX_PENDING_BYTES, list_cases};
 use crate::model::{Change, Enqueued, LaneKey, NewRow, ParkedParent, RowId, RowState};
 use crate::store::OutboxStore;
@@ -8,6 +8,7 @@ use crate::store::OutboxStore;
 list_cases![
     a_row_says_so_while_an_ancestor_is_parked,
     a_session_counts_as_sent_once_the_server_acknowledged_a_row_of_it,
+    a_session_is_forgotten_with_the_row_that_restores_it,
     a_discarded_row_is_not_taken_for_one_that_arrived,
     a_row_that_arrived_after_all_is_not_discarded,
     control_rows_are_stored_though_the_outbox_is_full,
@@ -59,8 +60,24 @@ fn a_session_counts_as_sent_once_the_server_acknowledged_a_row_of_it(store: &mut
     store.acknowledge_all(&messages("t"));
     store.acknowledge_all(&LaneKey::Secret("u".into()));
     assert_eq!([was_sent(store, "s"), was_sent(store, "t")], [Some(true); 2]);
-    store.change(Change::ForgetSession { session: "s".into() });
-    assert_eq!([was_sent(store, "s"), was_sent(store, "t")], [Some(false), Some(true)]);
+}
+
+/// Refused, the row changes nothing: what is known of the session would be lost from sight.
+fn a_session_is_forgotten_with_the_row_that_restores_it(store: &mut dyn OutboxStore) {
+    let was_sent = |store: &dyn OutboxStore| store.session_was_sent(&"s".into()).ok();
+    store.store(session("s", "r"));
+    store.acknowledge_all(&session_key("s"));
+    store.store(session("s", "r"));
+    sign_in(store, "ben");
+    let refused = store.answer(session("s", "r").restoring());
+    assert!(matches!(refused, Enqueued::OtherUser { .. }));
+    assert_eq!(was_sent(store), Some(true));
+    sign_in(store, "ada");
+    store.store(session("s", "r"));
+    store.store(secret("s").restoring());
+    assert_eq!(was_sent(store), Some(true), "neither row says that the session is wanted back");
+    store.store(session("s", "r").restoring());
+    assert_eq!(was_sent(store), Some(false));
 }
 
 fn a_discarded_row_is_not_taken_for_one_that_arrived(store: &mut dyn OutboxStore) {

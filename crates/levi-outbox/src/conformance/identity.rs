@@ -1,7 +1,7 @@
 //! Whose rows they are. Ada is signed in when a case begins.
 
 use super::fixture::{Shorthand, at, everything, messages, names, repository, row, session, sign_in};
-use super::list_cases;
+use super::{list_cases, list_cases_of_nobody};
 use crate::model::{Change, Enqueued, Held, LaneKey, NewRow};
 use crate::store::{DueQuery, OutboxStore};
 
@@ -13,6 +13,22 @@ list_cases![
     a_lane_takes_no_row_of_another_user,
     an_answer_that_comes_after_the_sign_out_finds_its_lane,
 ];
+
+list_cases_of_nobody![a_lane_of_nobody_is_taken_over_by_the_first_row_that_names_a_user];
+
+/// The row comes before the change that says who signed in.
+fn a_lane_of_nobody_is_taken_over_by_the_first_row_that_names_a_user(store: &mut dyn OutboxStore) {
+    store.commit(&[], &[row("a", 1), row("b", 1)]).expect("a commit succeeds");
+    store.store(row("a", 2).for_user(Some("ada".into())));
+    let taken = store.answer(row("a", 3).for_user(Some("ben".into())));
+    assert_eq!(taken, Enqueued::OtherUser { user_id: Some("ada".into()) });
+    sign_in(store, "ada");
+    assert_eq!(due_for(store, "ada", 9), ["messages/a", "messages/b"]);
+    assert_eq!(store.lane_due_at("a", 9).map(|lane| lane.heads.len()), Some(2));
+    let ensured = NewRow { payload: b"ada's".to_vec(), ..repository("r") };
+    store.change(Change::Ensure(ensured.for_user(Some("ada".into()))));
+    assert_eq!(due_for(store, "ada", 9).len(), 3);
+}
 
 /// The names of what is due for `user`.
 fn due_for(store: &dyn OutboxStore, user: &str, seconds: i64) -> Vec<String> {

@@ -17,6 +17,7 @@ mod fixture;
 mod identity;
 mod intake;
 mod lanes;
+mod overwrites;
 mod parked;
 mod views;
 
@@ -51,6 +52,8 @@ pub fn cases() -> impl Iterator<Item = Case> {
         control::CASES,
         children::CASES,
         identity::CASES,
+        identity::CASES_OF_NOBODY,
+        overwrites::CASES,
         views::CASES,
     ]
     .into_iter()
@@ -72,3 +75,12 @@ macro_rules! list_cases {
     };
 }
 use list_cases;
+
+/// As [`list_cases`], for those that begin before anybody signed in.
+macro_rules! list_cases_of_nobody {
+    ($($name:ident),+ $(,)?) => {
+        pub(super) const CASES_OF_NOBODY: &[super::Case] =
+            &[$(super::Case { name: stringify!($name), run: $name }),+];
+    };
+}
+use list_cases_of_nobody;

@@ -1,14 +1,15 @@
 //! Counts and lists.
 
-use super::fixture::{Shorthand, at, row};
+use super::fixture::{Shorthand, at, repository, row, session, sign_in};
 use super::list_cases;
-use crate::model::{LaneId, NewRow, RowId, RowState, Totals};
+use crate::model::{LaneId, LaneKey, NewRow, RowId, RowState, Totals};
 use crate::store::OutboxStore;
 
 list_cases![
     an_empty_outbox_has_nothing,
     totals_follow_every_change,
-    lists_are_paged_by_id_whatever_the_state
+    lists_are_paged_by_id_whatever_the_state,
+    lanes_with_rows_say_why_they_wait,
 ];
 
 fn an_empty_outbox_has_nothing(store: &mut dyn OutboxStore) {
@@ -20,6 +21,37 @@ fn an_empty_outbox_has_nothing(store: &mut dyn OutboxStore) {
     assert_eq!(store.heads(LaneId(1), None, 9).ok(), Some(vec![]));
     assert_eq!(store.rows_under_database_key(LaneId(1), 9).ok(), Some(vec![]));
     assert_eq!(store.commit(&[], &[]).ok(), Some(vec![]));
+}
+
+fn lanes_with_rows_say_why_they_wait(store: &mut dyn OutboxStore) {
+    store.store(row("a", 1));
+    store.store(row("a", 2));
+    store.defer(store.lane("a"), 30, 4);
+    store.store(session("s", "r"));
+    store.store(repository("r"));
+    store.store(row("s", 1));
+    store.park_first(&LaneKey::Repository("r".into()), "23505");
+    sign_in(store, "ben");
+    store.store(row("b", 1));
+    let waiting = store.waiting(9).expect("what waits can be read");
+    let shown: Vec<_> = waiting
+        .iter()
+        .map(|lane| {
+            let code = lane.reason.as_ref().map(|reason| reason.code.as_str());
+            let parent = lane.blocked_by.as_ref().map(ToString::to_string);
+            (lane.key.to_string(), lane.held, lane.attempts, lane.due_at, parent, code)
+        })
+        .collect();
+    let named = |lane: &str| lane.to_owned();
+    let parent = |lane: &str| Some(named(lane));
+    let expected = [
+        (named("messages/a"), true, 4, Some(at(30)), None, Some("503")),
+        (named("session/s"), true, 0, None, parent("repository/r"), Some("23505")),
+        (named("messages/s"), true, 0, None, parent("session/s"), Some("23505")),
+        (named("messages/b"), false, 0, Some(at(0)), None, None),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(store.waiting(1).map(|lanes| lanes.len()).ok(), Some(1));
 }
 
 fn totals_follow_every_change(store: &mut dyn OutboxStore) {

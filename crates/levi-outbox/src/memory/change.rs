@@ -3,7 +3,7 @@
 use levi_types::{UserId, Wall};
 
 use super::{MemoryOutbox, ParkedRow, Row};
-use crate::model::{Change, Encryption, LaneId, LaneKey, NewRow, Reason, RowId, RowKey};
+use crate::model::{Change, Encryption, LaneId, LaneKey, NewRow, Overwrite, Reason, RowId, RowKey};
 
 impl MemoryOutbox {
     pub(super) fn apply(&mut self, change: &Change) {
@@ -13,6 +13,15 @@ impl MemoryOutbox {
                 for row in rows {
                     if self.matches(*lane, *row) {
                         self.take_pending(row.id);
+                    }
+                    let replaced = match self.pending.get_mut(&row.id) {
+                        Some(pending) => Some(pending),
+                        None => self.parked.get_mut(&row.id).map(|parked| &mut parked.row),
+                    };
+                    if let Some(replaced) =
+                        replaced.filter(|replaced| replaced.overwrite_since <= row.version)
+                    {
+                        replaced.overwrite = Overwrite::OwnOnly;
                     }
                     // Whatever was done to it meanwhile, the server has it.
                     self.discarded.remove(&row.id);
@@ -40,9 +49,6 @@ impl MemoryOutbox {
             }
             Change::Unpark { row, at } => self.unpark(*row, *at),
             Change::Discard { row } => self.discard(*row),
-            Change::ForgetSession { session } => {
-                self.sessions_sent.remove(session);
-            }
             Change::Ensure(row) => self.ensure(row),
         }
     }

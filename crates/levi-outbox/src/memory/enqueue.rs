@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::{Lane, MemoryOutbox, Row};
-use crate::model::{Enqueued, LaneId, NewRow, RowId, RowKey};
+use crate::model::{Enqueued, LaneId, NewRow, Overwrite, RowId, RowKey};
 
 impl MemoryOutbox {
     /// Stores one row, unless the payload bytes would exceed `limit`.
     pub(super) fn store(&mut self, new: &NewRow, limit: u64) -> Enqueued {
         let lane = self.by_key.get(&new.lane).copied();
         let user = new.user.as_ref().or(self.user.as_ref());
-        if let Some(other) = lane.and_then(|lane| self.lanes.get(&lane))
+        if let Some(other) = lane.and_then(|lane| self.lanes.get_mut(&lane))
             && other.user.as_ref() != user
         {
-            return Enqueued::OtherUser { user_id: other.user.clone() };
+            if other.user.is_some() {
+                return Enqueued::OtherUser { user_id: other.user.clone() };
+            }
+            // The sign-in that makes nobody's lanes the first user's may still be on its way.
+            other.user = user.cloned();
         }
         let holder = lane.and_then(|lane| self.holder(lane, new.position()));
         let old = holder.and_then(|id| self.row(id));
@@ -36,6 +40,9 @@ impl MemoryOutbox {
         };
         if new.kind().is_control() {
             self.restart_control_lane(lane, new);
+        }
+        if let Some(session) = new.restored_session() {
+            self.sessions_sent.remove(session);
         }
         answer
     }
@@ -82,6 +89,8 @@ impl MemoryOutbox {
             payload: new.payload.as_slice().into(),
             encryption: new.encryption,
             enqueued_at: new.enqueued_at,
+            overwrite: new.overwrite,
+            overwrite_since: 1,
         };
         self.insert_pending(id, row, new);
         Enqueued::Stored { key: RowKey { id, version: 1 }, replaced: false }
@@ -90,8 +99,14 @@ impl MemoryOutbox {
     /// Exchanges the payload of a row, pending or parked. The row keeps its id and `enqueued_at`.
     fn replace(&mut self, id: RowId, lane: LaneId, new: &NewRow) -> Enqueued {
         let old = self.take_pending(id).or_else(|| self.take_parked(id).map(|parked| parked.row));
-        let (version, enqueued_at) =
-            old.map_or((1, new.enqueued_at), |old| (old.version.saturating_add(1), old.enqueued_at));
+        let version = old.as_ref().map_or(1, |old| old.version.saturating_add(1));
+        // An edit keeps the permission to replace any text.
+        let kept = old
+            .as_ref()
+            .filter(|old| (new.overwrite, old.overwrite) == (Overwrite::OwnOnly, Overwrite::Anything));
+        let (overwrite, overwrite_since) =
+            kept.map_or((new.overwrite, version), |old| (old.overwrite, old.overwrite_since));
+        let enqueued_at = old.as_ref().map_or(new.enqueued_at, |old| old.enqueued_at);
         let row = Row {
             lane,
             kind: new.kind(),
@@ -101,6 +116,8 @@ impl MemoryOutbox {
             payload: new.payload.as_slice().into(),
             encryption: new.encryption,
             enqueued_at,
+            overwrite,
+            overwrite_since,
         };
         self.insert_pending(id, row, new);
         Enqueued::Stored { key: RowKey { id, version }, replaced: true }

@@ -1,7 +1,7 @@
 //! Listing rows with the reason why each one waits.
 
 use super::{Lane, MemoryOutbox, Row};
-use crate::model::{LaneId, ListedRow, Reason, RowId};
+use crate::model::{LaneId, ListedRow, Reason, RowId, WaitingLane};
 
 impl MemoryOutbox {
     pub(super) fn list_rows(&self, after: Option<RowId>, limit: usize) -> Vec<ListedRow> {
@@ -42,6 +42,19 @@ impl MemoryOutbox {
             parent_is_parked: !is_parked && self.parked_ancestor(lane).is_some(),
             reason: parked.cloned().or_else(|| self.waiting_reason(lane, blocker)),
         })
+    }
+
+    pub(super) fn waiting_lane(&self, lane: &Lane) -> WaitingLane {
+        let blocker = self.blocked_by(lane);
+        WaitingLane {
+            key: lane.key.clone(),
+            user_id: lane.user.clone(),
+            held: lane.user != self.user,
+            attempts: lane.attempts,
+            due_at: lane.due_at.filter(|_| blocker.is_none()),
+            blocked_by: blocker.and_then(|blocker| Some(self.lanes.get(&blocker)?.key.clone())),
+            reason: self.waiting_reason(lane, blocker),
+        }
     }
 
     /// The reason of the lane's nearest parked ancestor, if one is parked.

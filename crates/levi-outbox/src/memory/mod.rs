@@ -11,8 +11,8 @@ use levi_types::{MessageId, RepositoryId, SessionId, UserId, Wall};
 
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, DueLane, Encryption, Enqueued, Held, LaneId, LaneKey, ListedRow, NewRow, ParkedParent,
-    Reason, RowHead, RowId, RowKey, RowKind, RowState, Totals,
+    Change, Due, DueLane, Encryption, Enqueued, Held, LaneId, LaneKey, ListedRow, NewRow, Overwrite,
+    ParkedParent, Reason, RowHead, RowId, RowKey, RowKind, RowState, Totals, WaitingLane,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -48,6 +48,9 @@ struct Row {
     payload: Box<[u8]>,
     encryption: Encryption,
     enqueued_at: Wall,
+    overwrite: Overwrite,
+    /// The version for which the caller said so.
+    overwrite_since: u32,
 }
 
 #[derive(Debug)]
@@ -131,6 +134,7 @@ impl MemoryOutbox {
             bytes: row.bytes(),
             encryption: row.encryption,
             enqueued_at: row.enqueued_at,
+            overwrite: row.overwrite,
         })
     }
 }
@@ -229,6 +233,8 @@ impl OutboxStore for MemoryOutbox {
                 payload: row.payload.to_vec(),
                 encryption: row.encryption,
                 enqueued_at: row.enqueued_at,
+                overwrite: row.overwrite,
+                restores_session: false,
             };
             (RowKey { id, version: row.version }, new_row)
         };
@@ -291,6 +297,11 @@ impl OutboxStore for MemoryOutbox {
             sum.parked += lane.parked.len() as u64;
         }
         Ok(held.into_values().collect())
+    }
+
+    fn waiting(&self, limit: usize) -> Result<Vec<WaitingLane>, OutboxError> {
+        let pending = self.lanes.values().filter(|lane| !lane.pending.is_empty()).take(limit);
+        Ok(pending.map(|lane| self.waiting_lane(lane)).collect())
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

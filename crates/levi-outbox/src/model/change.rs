@@ -1,11 +1,12 @@
 //! Changes to rows that are in the outbox.
 
-use levi_types::{SessionId, UserId, Wall};
+use levi_types::{UserId, Wall};
+use serde::Serialize;
 
 use super::{LaneId, LaneKey, NewRow, RowId, RowKey};
 
 /// Why a lane waits or a row is parked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reason {
     /// A short code: an SQLSTATE, a PostgREST code, an HTTP status, or one of Levi's own words.
     pub code: String,
@@ -98,12 +99,6 @@ pub enum Change {
     Discard {
         /// The row to remove.
         row: RowId,
-    },
-    /// Forget that the server had the session's row once, so that it may be written anew: the
-    /// session was deleted elsewhere, and is wanted back.
-    ForgetSession {
-        /// The session.
-        session: SessionId,
     },
     /// Write this control row, even beyond `max_pending_bytes`, unless the lane has one that names
     /// the same parent: that one stays as it is, and is unparked if it is parked. Where the new row

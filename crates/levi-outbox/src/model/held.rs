@@ -1,10 +1,11 @@
 //! Rows that wait for somebody else.
 
 use levi_types::UserId;
+use serde::Serialize;
 
 /// Rows of a user who is not signed in. They are sent when this user signs in again, and until then
 /// nothing happens to them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Held {
     /// The user. `None` only in a damaged file.
     pub user_id: Option<UserId>,

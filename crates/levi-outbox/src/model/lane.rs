@@ -106,6 +106,13 @@ impl LaneKey {
     }
 }
 
+/// As its name, such as `messages/ID`.
+impl serde::Serialize for LaneKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl fmt::Display for LaneKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let queue = match self {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use levi_types::{MessageId, RepositoryId, SessionId, UserId, Wall};
 
-use super::{LaneKey, Reason, RowKind};
+use super::{LaneKey, Overwrite, Reason, RowKind};
 
 /// The id of a row on disk. An id is never used again, not even after the row was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +53,12 @@ pub struct NewRow {
     pub encryption: Encryption,
     /// When the caller enqueued it.
     pub enqueued_at: Wall,
+    /// What a message may replace on the server. Says nothing in a row of another kind.
+    pub overwrite: Overwrite,
+    /// Whether this row of a session writes it to the server anew, after it was deleted elsewhere:
+    /// once the row is stored, and not if it is refused, the outbox forgets that the server had the
+    /// session. Says nothing in a row of another kind.
+    pub restores_session: bool,
 }
 
 impl NewRow {
@@ -65,16 +71,35 @@ impl NewRow {
         encryption: Encryption,
         enqueued_at: Wall,
     ) -> Self {
-        let (user, lane) = (None, LaneKey::Messages(session_id));
-        Self { user, lane, parent: None, sequence_number, message_id, payload, encryption, enqueued_at }
+        Self {
+            user: None,
+            lane: LaneKey::Messages(session_id),
+            parent: None,
+            sequence_number,
+            message_id,
+            payload,
+            encryption,
+            enqueued_at,
+            overwrite: Overwrite::OwnOnly,
+            restores_session: false,
+        }
     }
 
     /// The control row of `lane`, which is not one of messages. `parent` is the repository of a
     /// session's row, and `None` for the others.
     pub fn control(lane: LaneKey, parent: Option<LaneKey>, payload: Vec<u8>, enqueued_at: Wall) -> Self {
-        let message_id = lane.kind().name().into();
-        let (user, encryption) = (None, Encryption::None);
-        Self { user, lane, parent, sequence_number: 0, message_id, payload, encryption, enqueued_at }
+        Self {
+            user: None,
+            sequence_number: 0,
+            message_id: lane.kind().name().into(),
+            lane,
+            parent,
+            payload,
+            encryption: Encryption::None,
+            enqueued_at,
+            overwrite: Overwrite::OwnOnly,
+            restores_session: false,
+        }
     }
 
     /// The same row, recorded for `user`.
@@ -82,6 +107,21 @@ impl NewRow {
     pub fn for_user(mut self, user: Option<UserId>) -> Self {
         self.user = user;
         self
+    }
+
+    /// The same row, which writes its session to the server anew.
+    #[must_use]
+    pub fn restoring(mut self) -> Self {
+        self.restores_session = true;
+        self
+    }
+
+    /// The session that the server is to be given anew.
+    pub(crate) const fn restored_session(&self) -> Option<&SessionId> {
+        match &self.lane {
+            LaneKey::Session(session) if self.restores_session => Some(session),
+            _ => None,
+        }
     }
 
     /// The kind of the row, which is its lane's.
@@ -114,6 +154,8 @@ impl fmt::Debug for NewRow {
             .field("payload_bytes", &self.payload.len())
             .field("encryption", &self.encryption)
             .field("enqueued_at", &self.enqueued_at)
+            .field("overwrite", &self.overwrite)
+            .field("restores_session", &self.restores_session)
             .finish()
     }
 }
@@ -160,6 +202,8 @@ pub struct RowHead {
     pub encryption: Encryption,
     /// When the caller enqueued it.
     pub enqueued_at: Wall,
+    /// What a message may replace on the server.
+    pub overwrite: Overwrite,
 }
 
 /// The state of one row.

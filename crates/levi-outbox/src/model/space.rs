@@ -1,7 +1,9 @@
 //! What an outbox takes of the disk.
 
+use serde::Serialize;
+
 /// Bytes on disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Space {
     /// Length of the database.
     pub file_bytes: u64,

@@ -1,11 +1,12 @@
 //! Counts of everything.
 
 use levi_types::Wall;
+use serde::Serialize;
 
 use super::RowKind;
 
 /// Counts whose cost does not grow with the backlog.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Messages that wait to be sent.
     pub pending_rows: u64,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use levi_types::{SessionId, Wall};
+use levi_types::{UserId, Wall};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::columns::{lane_key, unsigned};
@@ -16,7 +16,7 @@ use super::open::{self, require_current, sync_to_the_platter};
 use super::owner_lock::is_owned;
 use super::{blocking, change, enqueue, failure, schema};
 use crate::error::OutboxError;
-use crate::model::{Change, LaneKey, NewRow, RowId};
+use crate::model::{Change, Enqueued, LaneKey, NewRow, RowId};
 
 /// What an operator may do to an outbox while its owner works on it.
 ///
@@ -34,8 +34,6 @@ pub enum AdminCommand {
     /// Write a session that was deleted elsewhere to the server again: its row, its secret, and what
     /// the outbox has of it.
     RestoreSession {
-        /// The session.
-        session: SessionId,
         /// The control rows of the session and of what it depends on, parents first.
         rows: Vec<NewRow>,
     },
@@ -60,6 +58,17 @@ pub enum AdminError {
         lane: LaneKey,
         /// How many rows wait for it, pending and parked.
         waiting: u64,
+    },
+    /// A session or repository is another user's than the one who signed in last.
+    #[error(
+        "{lane} is user {}'s, who is not signed in; sign in as that user first",
+        .user_id.as_ref().map_or("nobody", UserId::as_str)
+    )]
+    OtherUser {
+        /// The row's lane.
+        lane: LaneKey,
+        /// Whose it is; `None`: nobody has signed in yet.
+        user_id: Option<UserId>,
     },
 }
 
@@ -127,10 +136,7 @@ impl OutboxAdmin {
             if let Some(refusal) = refuse(&transaction, command).map_err(fail)? {
                 return Err(refusal);
             }
-            change::apply(&transaction, &mut counters, &command.change(at)).map_err(fail)?;
-            let mut lanes = LaneCache::default();
-            enqueue::store_rows(&transaction, &mut counters, &mut lanes, command.rows(), u64::MAX)
-                .map_err(fail)?;
+            command.apply(&transaction, &mut counters, at).map_err(fail)??;
         }
         counters.save(&transaction).map_err(fail)?;
         transaction.commit().map_err(fail)?;
@@ -149,21 +155,35 @@ impl OutboxAdmin {
 }
 
 impl AdminCommand {
-    fn change(&self, at: Wall) -> Change {
-        match self {
+    /// Inside the caller's transaction, which is not committed after a refusal.
+    fn apply(
+        &self,
+        conn: &Connection,
+        counters: &mut Counters,
+        at: Wall,
+    ) -> rusqlite::Result<Result<(), AdminError>> {
+        let change = match self {
             Self::Unpark(row) => Change::Unpark { row: *row, at },
             Self::Discard(row) => Change::Discard { row: *row },
             Self::RetryNow => Change::RetryNow { at },
-            Self::RestoreSession { session, .. } => Change::ForgetSession { session: session.clone() },
-        }
+            Self::RestoreSession { rows } => return store(conn, counters, rows),
+        };
+        change::apply(conn, counters, &change).map(Ok)
     }
+}
 
-    fn rows(&self) -> &[NewRow] {
-        match self {
-            Self::RestoreSession { rows, .. } => rows,
-            _ => &[],
-        }
-    }
+/// Stores control rows, which no bound refuses: all, or none.
+fn store(
+    conn: &Connection,
+    counters: &mut Counters,
+    rows: &[NewRow],
+) -> rusqlite::Result<Result<(), AdminError>> {
+    let answers = enqueue::store_rows(conn, counters, &mut LaneCache::default(), rows, u64::MAX)?;
+    let refused = rows.iter().zip(answers).find_map(|(row, answer)| match answer {
+        Enqueued::OtherUser { user_id } => Some(AdminError::OtherUser { lane: row.lane.clone(), user_id }),
+        _ => None,
+    });
+    Ok(refused.map_or(Ok(()), Err))
 }
 
 const LANE_OF_ROW: &str = "SELECT lane, kind, subject FROM levi_lanes WHERE lane = coalesce(\

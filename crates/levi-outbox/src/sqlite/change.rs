@@ -7,7 +7,7 @@ use super::columns::{encryption_code, kind_code};
 use super::counters::Counters;
 use super::lane::{self, LaneState, Removed};
 use super::lane_cache::LaneCache;
-use super::{blocking, enqueue, users};
+use super::{blocking, enqueue, overwrites, users};
 use crate::model::{Change, Encryption, LaneId, NewRow, Reason, RowId, RowKey, RowKind};
 
 pub(super) const PENDING_BYTES: &str =
@@ -30,7 +30,6 @@ pub(super) const RESEAL: &str =
     "UPDATE levi_outbox SET payload = ?2, bytes = ?3, protection = ?4 WHERE id = ?1";
 pub(super) const SAME_CONTROL_ROW: &str = "SELECT due_at IS NULL, (SELECT id FROM levi_parked AS p WHERE p.lane = l.lane) \
      FROM levi_lanes AS l WHERE kind = ?1 AND subject = ?2 AND (?3 IS NULL OR repository_id IS ?3)";
-pub(super) const FORGET_SESSION: &str = "DELETE FROM levi_sessions_sent WHERE session_id = ?1";
 /// The numbers are those of [`kind_code`]: a session's row, or its messages.
 pub(super) const NOTE_SESSION_SENT: &str = "INSERT OR IGNORE INTO levi_sessions_sent (session_id) \
      SELECT subject FROM levi_lanes WHERE lane = ?1 AND kind IN (1, 3)";
@@ -62,9 +61,6 @@ pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change)
         Change::RetryLane { lane, at } => lane::retry(conn, lane, *at),
         Change::Unpark { row, at } => unpark(conn, counters, *row, *at),
         Change::Discard { row } => discard(conn, counters, *row),
-        Change::ForgetSession { session } => {
-            conn.prepare_cached(FORGET_SESSION)?.execute([session.as_str()]).map(drop)
-        }
         Change::Ensure(row) => ensure(conn, counters, row),
     }
 }
@@ -98,6 +94,7 @@ fn acknowledge(
         } else {
             // Whatever was done to it meanwhile, the server has it.
             conn.prepare_cached(ARRIVED_AFTER_ALL)?.execute([row.id.0])?;
+            overwrites::used(conn, row.id.0, row.version)?;
         }
     }
     conn.prepare_cached(NOTE_SESSION_SENT)?.execute([lane.0])?;

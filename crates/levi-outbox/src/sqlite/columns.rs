@@ -3,12 +3,16 @@
 use levi_types::Wall;
 use rusqlite::{Error, Result, Row};
 
+use super::overwrites;
 use crate::model::{Encryption, LaneKey, Reason, RowHead, RowId, RowKey, RowKind};
 
 /// The columns that [`head`] reads, in its order.
 macro_rules! head_columns {
     () => {
-        "id, version, sequence_number, bytes, protection, enqueued_at"
+        concat!(
+            "id, version, sequence_number, bytes, protection, enqueued_at, ",
+            crate::sqlite::overwrites::overwrite_mode!("levi_outbox.id")
+        )
     };
 }
 pub(super) use head_columns;
@@ -20,6 +24,7 @@ pub(super) fn head(row: &Row<'_>) -> Result<RowHead> {
         bytes: row.get(3)?,
         encryption: encryption(row, 4)?,
         enqueued_at: wall(row, 5)?,
+        overwrite: overwrites::of_column(row, 6)?,
     })
 }
 

@@ -7,7 +7,7 @@ use super::blocking::{self, blocking_parent};
 use super::columns::{encryption_code, unsigned};
 use super::counters::Counters;
 use super::lane_cache::LaneCache;
-use super::users;
+use super::{overwrites, users};
 use crate::model::{Enqueued, NewRow, RowId, RowKey};
 
 pub(super) const INSERT: &str = "INSERT INTO levi_outbox \
@@ -28,6 +28,7 @@ pub(super) const PENDING_AT: &str = "SELECT id, version, bytes, enqueued_at, mes
      WHERE lane = ?1 AND sequence_number = ?2";
 pub(super) const PARKED_AT: &str = "SELECT id, version, bytes, enqueued_at, message_id FROM levi_parked \
      WHERE lane = ?1 AND sequence_number = ?2";
+pub(super) const FORGET_SESSION: &str = "DELETE FROM levi_sessions_sent WHERE session_id = ?1";
 pub(super) const RESTART_LANE: &str = concat!(
     "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL, due_at = ?2, \
      repository_id = ?3, blocked_by = ",
@@ -82,8 +83,14 @@ impl RowWriter<'_> {
     fn store(&mut self, row: &NewRow) -> Result<Enqueued> {
         let user = self.user_of(row)?;
         let index = self.lanes.find(self.conn, self.counters, &row.lane)?;
-        if let Some(other) = index.and_then(|index| self.lanes.get(index)).filter(|lane| lane.user != user) {
-            return Ok(Enqueued::OtherUser { user_id: users::name(self.conn, other.user)? });
+        if let Some(other) =
+            index.and_then(|index| self.lanes.get_mut(index)).filter(|lane| lane.user != user)
+        {
+            if other.user != users::NOBODY {
+                return Ok(Enqueued::OtherUser { user_id: users::name(self.conn, other.user)? });
+            }
+            users::take_over(self.conn, other.lane, user)?;
+            other.user = user;
         }
         let holder = match index.and_then(|index| self.lanes.get(index)) {
             Some(lane) if lane.last >= Some(row.position()) => self.holder(lane.lane, row.position())?,
@@ -105,6 +112,9 @@ impl RowWriter<'_> {
             // A row that was there, pending or parked, blocks the children already.
             if holder.is_none() {
                 blocking::block_children(self.conn, lane, &row.lane)?;
+            }
+            if let Some(session) = row.restored_session() {
+                self.conn.prepare_cached(FORGET_SESSION)?.execute([session.as_str()])?;
             }
         }
         Ok(answer)
@@ -179,6 +189,7 @@ impl RowWriter<'_> {
             row.message_id.as_str(),
             row.payload,
         ])?;
+        overwrites::added(self.conn, id, FIRST_VERSION, row.overwrite)?;
         self.counters.append_pending(row.kind(), length(row), row.enqueued_at.as_millis());
         Ok(Enqueued::Stored { key: row_key(id, FIRST_VERSION), replaced: false })
     }
@@ -199,6 +210,7 @@ impl RowWriter<'_> {
             row.message_id.as_str(),
             row.payload,
         ])?;
+        overwrites::replaced(self.conn, old.id, version, row.overwrite)?;
         self.counters.return_pending(row.kind(), length(row));
         Ok(Enqueued::Stored { key: row_key(old.id, version), replaced: true })
     }
@@ -214,6 +226,7 @@ impl RowWriter<'_> {
             encryption_code(row.encryption),
             row.payload
         ])?;
+        overwrites::replaced(self.conn, old.id, version, row.overwrite)?;
         self.counters.resize_pending(old.bytes, length(row));
         Ok(Enqueued::Stored { key: row_key(old.id, version), replaced: true })
     }

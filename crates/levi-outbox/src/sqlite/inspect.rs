@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use levi_types::Wall;
 use rusqlite::{Connection, OpenFlags, Result};
 
 use super::counters::CachedCounters;
 use super::open::require_current;
 use super::transaction::Transaction;
-use super::{failure, integrity, list, read, schema, space, users};
+use super::{change, failure, integrity, list, read, schema, space, users};
 use crate::error::OutboxError;
-use crate::model::{Held, ListedRow, RowId, RowKey, RowState, Space, Totals};
+use crate::model::{Held, ListedRow, RowId, RowKey, RowState, Space, Totals, WaitingLane};
 use crate::store::PayloadSink;
 
 /// Reads an outbox without owning it and without writing to it, for `levi status` beside a daemon
@@ -59,6 +60,22 @@ impl Inspector {
     /// [`OutboxError`] when the file cannot be read.
     pub fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.read(|conn| list::list(conn, after, limit))
+    }
+
+    /// As [`OutboxStore::waiting`](crate::OutboxStore::waiting).
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the file cannot be read.
+    pub fn waiting(&self, limit: usize) -> Result<Vec<WaitingLane>, OutboxError> {
+        self.read(|conn| list::waiting(conn, limit))
+    }
+
+    /// As [`OutboxStore::paused_until`](crate::OutboxStore::paused_until).
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the file cannot be read.
+    pub fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
+        self.read(change::paused_until)
     }
 
     /// As [`OutboxStore::row_state`](crate::OutboxStore::row_state).

@@ -6,15 +6,22 @@ use levi_types::UserId;
 use rusqlite::{Connection, OptionalExtension, Result, Row};
 
 use super::counters::Counters;
+use super::overwrites::overwrite_mode;
 use super::{columns, users};
-use crate::model::{LaneKey, ListedRow, Reason, RowId};
+use crate::model::{LaneKey, ListedRow, Reason, RowId, WaitingLane};
 
-pub(super) const LIST_PENDING: &str = "SELECT id, o.version, sequence_number, bytes, protection, enqueued_at, \
-     message_id, kind, subject, blocked_by, attempts, due_at, reason_code, reason_detail, 0, user \
-     FROM levi_outbox AS o JOIN levi_lanes USING (lane) WHERE id > ?1 ORDER BY id LIMIT ?2";
-pub(super) const LIST_PARKED: &str = "SELECT id, p.version, sequence_number, bytes, protection, enqueued_at, \
-     message_id, kind, subject, blocked_by, 0, NULL, p.reason_code, p.reason_detail, 1, user \
-     FROM levi_parked AS p JOIN levi_lanes USING (lane) WHERE id > ?1 ORDER BY id LIMIT ?2";
+pub(super) const LIST_PENDING: &str = concat!(
+    "SELECT id, o.version, sequence_number, bytes, protection, enqueued_at, ",
+    overwrite_mode!("o.id"),
+    ", message_id, kind, subject, blocked_by, attempts, due_at, reason_code, reason_detail, 0, user \
+     FROM levi_outbox AS o JOIN levi_lanes USING (lane) WHERE id > ?1 ORDER BY id LIMIT ?2"
+);
+pub(super) const LIST_PARKED: &str = concat!(
+    "SELECT id, p.version, sequence_number, bytes, protection, enqueued_at, ",
+    overwrite_mode!("p.id"),
+    ", message_id, kind, subject, blocked_by, 0, NULL, p.reason_code, p.reason_detail, 1, user \
+     FROM levi_parked AS p JOIN levi_lanes USING (lane) WHERE id > ?1 ORDER BY id LIMIT ?2"
+);
 pub(super) const BLOCKER: &str = "SELECT kind, subject, blocked_by, l.reason_code, l.reason_detail, \
      p.reason_code, p.reason_detail FROM levi_lanes AS l LEFT JOIN levi_parked AS p ON p.lane = l.lane \
      WHERE l.lane = ?1 LIMIT 1";
@@ -61,21 +68,56 @@ pub(super) struct Blocker {
     pub(super) reason: Option<Reason>,
 }
 
+/// Lanes with pending rows, by the age of the lane. One pass through at most so many, whatever the number of rows.
+pub(super) const WAITING: &str = "SELECT kind, subject, blocked_by, attempts, due_at, reason_code, reason_detail, user \
+     FROM levi_lanes WHERE due_at IS NOT NULL ORDER BY lane LIMIT ?1";
+
+pub(super) fn waiting(conn: &Connection, limit: usize) -> Result<Vec<WaitingLane>> {
+    let signed_in = Counters::load(conn)?.user();
+    let mut lister = Lister { conn, signed_in, blockers: HashMap::new(), users: HashMap::new() };
+    let mut statement = conn.prepare_cached(WAITING)?;
+    let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut waiting = Vec::new();
+    while let Some(row) = rows.next()? {
+        waiting.push(lister.waiting_lane(row)?);
+    }
+    Ok(waiting)
+}
+
 impl Lister<'_> {
+    fn waiting_lane(&mut self, row: &Row<'_>) -> Result<WaitingLane> {
+        let blocker = row.get::<_, Option<i64>>(2)?.map(|lane| self.blocker(lane)).transpose()?.flatten();
+        let (due_at, own_reason) = (columns::optional_wall(row, 4)?, columns::reason(row, 5)?);
+        let (blocked_by, due_at, reason) = match blocker {
+            Some(Blocker { key, reason, .. }) => (Some(key), None, reason),
+            None => (None, due_at, own_reason),
+        };
+        let user = row.get(7)?;
+        Ok(WaitingLane {
+            key: columns::lane_key(row, 0)?,
+            user_id: self.user(user)?,
+            held: user != self.signed_in,
+            attempts: row.get(3)?,
+            due_at,
+            blocked_by,
+            reason,
+        })
+    }
+
     fn listed_row(&mut self, row: &Row<'_>) -> Result<ListedRow> {
         let head = columns::head(row)?;
-        let lane = columns::lane_key(row, 7)?;
-        let (own_reason, parked) = (columns::reason(row, 12)?, row.get::<_, bool>(14)?);
-        let blocker = match row.get(9)? {
+        let lane = columns::lane_key(row, 8)?;
+        let (own_reason, parked) = (columns::reason(row, 13)?, row.get::<_, bool>(15)?);
+        let blocker = match row.get(10)? {
             Some(blocker) => self.blocker(blocker)?,
             None => None,
         };
         let parent_is_parked = !parked && blocker.as_ref().is_some_and(|blocker| blocker.is_parked);
-        let user = row.get(15)?;
+        let user = row.get(16)?;
         let held = user != self.signed_in;
         let (blocked_by, due_at, reason) = match blocker {
             Some(Blocker { key, reason, .. }) => (Some(key), None, if parked { own_reason } else { reason }),
-            None => (None, columns::optional_wall(row, 11)?, own_reason),
+            None => (None, columns::optional_wall(row, 12)?, own_reason),
         };
         Ok(ListedRow {
             id: head.key.id,
@@ -85,12 +127,12 @@ impl Lister<'_> {
             user_id: self.user(user)?,
             held,
             sequence_number: head.sequence_number,
-            message_id: row.get_ref(6)?.as_str()?.into(),
+            message_id: row.get_ref(7)?.as_str()?.into(),
             bytes: head.bytes,
             encryption: head.encryption,
             enqueued_at: head.enqueued_at,
             parked,
-            attempts: row.get(10)?,
+            attempts: row.get(11)?,
             due_at: due_at.filter(|_| !held),
             blocked_by,
             parent_is_parked,

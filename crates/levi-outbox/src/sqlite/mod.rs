@@ -22,6 +22,7 @@ mod lane_cache;
 mod list;
 pub mod notify;
 mod open;
+mod overwrites;
 mod owner_lock;
 mod read;
 mod recovery;
@@ -55,7 +56,7 @@ use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{
     Change, Due, Enqueued, GivenBack, Held, LaneId, ListedRow, NewRow, ParkedParent, RowHead, RowId, RowKey,
-    RowState, Space, Totals,
+    RowState, Space, Totals, WaitingLane,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -257,6 +258,10 @@ impl OutboxStore for SqliteOutbox {
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {
         self.read(users::held)
+    }
+
+    fn waiting(&self, limit: usize) -> Result<Vec<WaitingLane>, OutboxError> {
+        self.read_in_snapshot(|conn| list::waiting(conn, limit))
     }
 
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {

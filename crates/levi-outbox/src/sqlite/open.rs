@@ -12,7 +12,7 @@ use super::file_id::FileId;
 use super::lane_cache::LaneCache;
 use super::owner_lock::{self, OwnerLock};
 use super::schema::{self, Found};
-use super::{SqliteOptions, SqliteOutbox, Synchronous, failure, recovery, space};
+use super::{SqliteOptions, SqliteOutbox, Synchronous, failure, overwrites, recovery, space};
 use crate::error::OutboxError;
 
 /// Pages kept in memory, in KiB: enough for the next batches of eight sessions that write in turn
@@ -20,7 +20,7 @@ use crate::error::OutboxError;
 const CACHE_KIB: i32 = 8 << 10;
 
 /// Statements kept prepared: all that are in use.
-const STATEMENTS: usize = 80;
+const STATEMENTS: usize = 84;
 
 /// Pages of WAL after which a commit moves them into the database: 4 MiB at the usual page size.
 const CHECKPOINT_PAGES: u32 = 1_000;
@@ -112,6 +112,7 @@ impl SqliteOutbox {
         upgrade(&conn).map_err(fail)??;
         sweep(&conn).map_err(fail)?;
         conn.execute(FORGET_DISCARDED, []).map_err(fail)?;
+        overwrites::forget_gone(&conn).map_err(fail)?;
         let own_file = mode == JournalMode::Wal;
         if own_file {
             space::convert(&conn).map_err(fail)?;

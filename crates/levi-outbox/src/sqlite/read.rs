@@ -76,10 +76,12 @@ pub(super) fn rows_under_database_key(
                 lane: key.clone(),
                 parent: None,
                 sequence_number: head.sequence_number,
-                message_id: row.get_ref(6)?.as_str()?.into(),
-                payload: row.get(7)?,
+                message_id: row.get_ref(7)?.as_str()?.into(),
+                payload: row.get(8)?,
                 encryption: Encryption::DatabaseKey,
                 enqueued_at: head.enqueued_at,
+                overwrite: head.overwrite,
+                restores_session: false,
             };
             Ok((head.key, new_row))
         })?

@@ -15,6 +15,7 @@ pub(super) const NAME: &str = "SELECT user_id FROM levi_users WHERE user = ?1";
 const ADD: &str = "INSERT INTO levi_users (user_id) VALUES (?1)";
 /// Once in a file's life: nobody's lanes become those of the first user.
 const CLAIM: &str = "UPDATE levi_lanes SET user = ?1 WHERE user = 0";
+pub(super) const TAKE_OVER: &str = "UPDATE levi_lanes SET user = ?2 WHERE lane = ?1";
 /// Rare, so a pass over all lanes and the held rows is fine.
 const HELD: &str = "SELECT user_id, \
      sum((SELECT count(*) FROM levi_outbox AS o WHERE o.lane = l.lane)) AS pending, \
@@ -53,6 +54,12 @@ pub(super) fn signed_in(conn: &Connection, counters: &mut Counters, user: &UserI
     }
     counters.set_user(user);
     Ok(())
+}
+
+/// The lane was nobody's, and somebody adds a row to it. The sign-in that makes nobody's lanes the first user's may still
+/// be on its way to the disk.
+pub(super) fn take_over(conn: &Connection, lane: i64, user: i64) -> Result<()> {
+    conn.prepare_cached(TAKE_OVER)?.execute([lane, user]).map(drop)
 }
 
 /// What waits for users other than the one who signed in last.

@@ -10,7 +10,7 @@ use levi_types::Wall;
 use super::control::{messages_of, name_of};
 use super::lone_failure::FailedAlone;
 use super::{Arrival, Model, Parked, Row};
-use crate::content::{session_number, user_name};
+use crate::content::user_name;
 
 impl Model {
     /// A commit went through.
@@ -100,10 +100,6 @@ impl Model {
             }
             Change::Unpark { row, at } => self.unparked(*row, *at),
             Change::Discard { row } => self.discarded(*row),
-            Change::ForgetSession { session } => {
-                let session = self.sessions.get_mut(session_number(session));
-                session.into_iter().for_each(|session| session.was_sent = false);
-            }
             Change::Ensure(_) | Change::SignedIn { .. } => {}
         }
     }
@@ -115,6 +111,7 @@ impl Model {
         let Some(number) = messages_of(&new.lane) else {
             if let Enqueued::Stored { key, .. } = answer {
                 self.stored_control(new, Some(*key));
+                self.note_restored(new);
             }
             return;
         };
@@ -130,12 +127,13 @@ impl Model {
                 new.sequence_number, content.version, new.encryption
             )
         });
-        let Enqueued::Stored { key, .. } = answer else { return };
+        let Enqueued::Stored { key, replaced } = answer else { return };
         if self.trace.is_some() {
             let stored = self.now.monotonic.since_start();
             self.arrivals.entry((number, new.sequence_number)).or_insert(Arrival { stored, shown: None });
         }
         let Some(session) = self.sessions.get_mut(number) else { return };
+        session.note_overwrite(new, *key, *replaced);
         session.pending.insert(new.sequence_number, key.id);
         session.due_at.get_or_insert(new.enqueued_at);
         let came_back = session.parked.remove(&new.sequence_number).is_some();
@@ -170,6 +168,7 @@ impl Model {
         for key in keys {
             let Some(row) = self.rows.get(&key.id).cloned() else { continue };
             let Some(session) = self.sessions.get_mut(row.session) else { continue };
+            session.note_written(row.sequence_number, key.version);
             let shown = session.shown_once(row.sequence_number);
             // What the server had until another device deleted it is not expected there any more.
             let was_deleted = session.is_deleted && !session.shown.contains_key(&row.sequence_number);
@@ -262,6 +261,7 @@ impl Model {
             }
             return;
         }
+        self.check_not_replacing(&row, reason);
         let verdict = row.refused_alone.clone();
         let Some(session) = self.sessions.get_mut(row.session) else { return };
         if session.pending.get(&row.sequence_number) != Some(&key.id) {

@@ -1,7 +1,9 @@
 //! Sessions that another device deletes.
 
+use levi_outbox::{LaneKey, NewRow};
+
 use super::{Model, Session};
-use crate::content::Content;
+use crate::content::{Content, session_number};
 
 impl Session {
     /// What the server shows at a sequence number, or showed before the session was deleted.
@@ -26,6 +28,15 @@ impl Model {
             session.latest.keys().copied().filter(|place| !session.is_waiting(*place)).collect();
         for place in gone {
             session.latest.remove(&place);
+        }
+    }
+
+    /// The row with which the daemon wants a session back is stored, and with it that it may be written anew.
+    pub(super) fn note_restored(&mut self, new: &NewRow) {
+        if let (true, LaneKey::Session(session)) = (new.restores_session, &new.lane)
+            && let Some(session) = self.sessions.get_mut(session_number(session))
+        {
+            session.was_sent = false;
         }
     }
 

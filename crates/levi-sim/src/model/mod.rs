@@ -5,6 +5,7 @@ mod commit;
 mod control;
 mod deleted;
 mod lone_failure;
+mod overwrites;
 mod send;
 mod users;
 
@@ -128,6 +129,10 @@ pub(crate) struct Session {
     pub(crate) known_to_daemon: bool,
     /// Whether the server accepted the session's row since a message of the session last left the outbox.
     pub(crate) parent_sent: bool,
+    /// Sequence numbers of waiting rows that replace any text, and the version for which the daemon said so.
+    pub(crate) replacing: BTreeMap<i64, u32>,
+    /// Sequence numbers at which the daemon ever let a row replace any text.
+    pub(crate) ever_replacing: BTreeSet<i64>,
     /// Sequence numbers that were reported as sent to the daemon's store.
     pub(crate) reported_sent: BTreeSet<i64>,
 }

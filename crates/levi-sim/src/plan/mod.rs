@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use levi_core::LeviConfig;
+use levi_outbox::Overwrite;
 use levi_testkit::outbox::OutboxFailure;
 
 pub use crate::content::MessageKind;
@@ -264,6 +265,14 @@ pub enum Moment {
     AfterCommit(u32),
     /// After the next turn that wants something done outside, before it is done.
     BeforeEffects,
+}
+
+impl Plan {
+    /// What the daemon lets the messages with this sequence number replace: in a quarter of the plans, every second one
+    /// any text.
+    pub(crate) const fn overwrite(&self, sequence_number: i64) -> Overwrite {
+        if self.seed % 4 == 3 && sequence_number % 2 == 0 { Overwrite::Anything } else { Overwrite::OwnOnly }
+    }
 }
 
 impl fmt::Display for Plan {

@@ -9,7 +9,7 @@ use levi_outbox::{LaneKey, RowState};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::{FIRST_ATTEMPTS_WITHIN, MOST_TURNS, Occurrence, Simulation, WaitingForServer};
+use super::{FIRST_ATTEMPTS_WITHIN, MOST_TURNS, Occurrence, Simulation, USERS, WaitingForServer};
 use crate::content::{MessageKind, session_id, subject_number};
 use crate::plan::{ServerFault, SessionState, SimEvent};
 use crate::server::{POISON, REJECT_ALL};
@@ -293,7 +293,9 @@ impl Simulation {
             .filter(|planned| matches!(planned.what, SimEvent::Server(ServerFault::RejectAll, _)));
         let waves = waves.count();
         self.check_parked_control_rows(waves > 0);
-        let chances = waves * (1 + self.counts.restarts as usize + self.switches);
+        // Each user's rows are searched by themselves, and a search goes on when its user is back.
+        let users = if self.has_two_users() { USERS } else { 1 };
+        let chances = waves * users * (1 + self.counts.restarts as usize);
         let allowed = chances * (self.plan.setup.config.batch_size.max(8) - 1);
         self.model(|model| {
             let parked = model.sessions.iter().flat_map(|session| session.parked.values());

@@ -5,16 +5,25 @@ use std::time::Duration;
 use levi_core::QUEUE_OVERHEAD;
 use levi_core::batcher::Input;
 use levi_core::engine::{ControlIntake, Event, Intake, Message};
-use levi_core::{Overwrite, rows_to_restore};
+use levi_core::rows_to_restore;
 use levi_outbox::{Change, NewRow};
 use levi_testkit::outbox::OutboxFailure;
-use levi_types::{CodingSession, MessageSyncRequest, Monotonic, SessionId};
+use levi_types::{CodingSession, MessageSyncRequest, Monotonic};
 use tokio::sync::oneshot;
 
 use super::{FIRST_ATTEMPTS_WITHIN, Occurrence, Simulation, WaitingForDisk, WaitingForStep};
 use crate::content::{Content, MessageKind, session_id};
 use crate::disk::Death;
 use crate::plan::{DiskFault, Moment, ServerFault, SessionSetup, SessionState, SignInFault, SimEvent};
+
+/// What the daemon asks session sync for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// The session's row is to be on the server, unless the session was deleted there.
+    There,
+    /// It is to be written anew if the session was deleted there.
+    Back,
+}
 
 impl Simulation {
     pub(super) fn planned(&mut self, index: usize) {
@@ -49,7 +58,7 @@ impl Simulation {
             SimEvent::SessionDeleted(session) => self.session_deleted(session),
             SimEvent::SessionRestored(session) => self.restore_session(session),
             SimEvent::WrittenByAnother(session) => self.written_by_another(session),
-            SimEvent::SyncSession(session) => self.sync_session(session, None),
+            SimEvent::SyncSession(session) => self.sync_session(session, Wanted::There),
             SimEvent::KeyArrives { session, notified } => self.key_arrives(session, notified),
             SimEvent::NetworkChanged => {
                 self.end_waits();
@@ -114,7 +123,7 @@ impl Simulation {
             message,
             permit: Some(permit),
             reply,
-            overwrite: Overwrite::OwnOnly,
+            overwrite: self.plan.overwrite(sequence_number),
         }));
     }
 
@@ -216,11 +225,11 @@ impl Simulation {
         // As the product's own call: the daemon's store must know what is to be restored.
         let known = |setup: &SessionSetup| setup.state != SessionState::Foreign;
         if self.plan.setup.sessions.get(session).is_some_and(known) {
-            self.sync_session(session, Some(session_id(session)));
+            self.sync_session(session, Wanted::Back);
         }
     }
 
-    fn sync_session(&mut self, session: usize, restores: Option<SessionId>) {
+    fn sync_session(&mut self, session: usize, wanted: Wanted) {
         let Some(setup) = self.plan.setup.sessions.get(session) else { return };
         // Without a Levi that takes rows, the daemon gets an error; so it does for a session of somebody else.
         if self.user_of(session) != self.user || self.engine.is_none() || self.stop_at.is_some() {
@@ -231,10 +240,11 @@ impl Simulation {
         let rows = rows_to_restore(&record, at).into_iter().map(|row| {
             let (reply, tried) = oneshot::channel();
             self.waiting_for_steps.push(WaitingForStep { lane: row.lane.clone(), since: self.now, tried });
-            ControlIntake { row: row.for_user(self.cache.user()), reply }
+            let restores_session = wanted == Wanted::Back;
+            ControlIntake { row: NewRow { restores_session, ..row.for_user(self.cache.user()) }, reply }
         });
         let rows = rows.collect();
-        self.tell(Event::EnqueueControl { rows, restores, within: FIRST_ATTEMPTS_WITHIN });
+        self.tell(Event::EnqueueControl { rows, within: FIRST_ATTEMPTS_WITHIN });
     }
 
     fn key_arrives(&mut self, session: usize, notified: bool) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use levi_core::engine::Engine;
 use levi_outbox::{DueLane, DueQuery};
 
-use super::{Occurrence, Outcome, Simulation};
+use super::{Occurrence, Outcome, Senders, Simulation};
 
 impl Simulation {
     /// The process is gone, with everything it had in memory. Requests under way are over one way or the other
@@ -40,7 +40,7 @@ impl Simulation {
         self.token_events.clear();
         self.end_control_flights();
         self.waiting_for_steps.clear();
-        self.control_sender_ready = false;
+        self.senders = Senders::default();
         self.die_before_effects = false;
         // A caller that waited for the disk cannot know, so some enqueue their message again.
         for waiting in std::mem::take(&mut self.waiting_for_disk) {
@@ -111,7 +111,7 @@ impl Simulation {
             max_heads: 100,
         };
         let due = self.disk.read(|store| store.due(query)).unwrap_or_default();
-        let can_send = |lane: &&DueLane| self.control_sender_ready || !lane.key.kind().is_control();
+        let can_send = |lane: &&DueLane| self.has_sender_for(user.as_ref()) || !lane.key.kind().is_control();
         let names: Vec<_> = due.lanes.iter().filter(can_send).map(|lane| lane.key.to_string()).collect();
         self.expect(names.is_empty(), "shutdown", || {
             format!("Levi stops before its time, and {names:?} could still have been sent")

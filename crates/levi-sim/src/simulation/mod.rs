@@ -38,6 +38,7 @@ use crate::sign_in::{Process, SignInServer};
 use boot::{fresh_process, sealer};
 use clocks::Reading;
 use event_queue::{Occurrence, Scheduled};
+use users::Senders;
 pub(crate) use users::USERS;
 
 /// 2026-01-01T00:00:00Z, where every simulation's wall clock starts.
@@ -214,7 +215,7 @@ pub(crate) struct Simulation {
     asked_now: bool,
     flights: BTreeMap<u64, Flight>,
     control_flights: BTreeMap<u64, ControlFlight>,
-    control_sender_ready: bool,
+    senders: Senders,
     control_sender: Arc<dyn ControlSender>,
     versions: BTreeMap<(usize, i64), u32>,
     waiting_for_disk: Vec<WaitingForDisk>,
@@ -319,7 +320,7 @@ impl Simulation {
             asked_now: false,
             flights: BTreeMap::new(),
             control_flights: BTreeMap::new(),
-            control_sender_ready: false,
+            senders: Senders::default(),
             control_sender,
             versions: BTreeMap::new(),
             waiting_for_disk: Vec::new(),

@@ -169,7 +169,7 @@ impl Simulation {
         let lane = flight.lane.clone();
         self.note(|| format!("send {batch}: {lane}"));
         self.check_in_flight();
-        self.expect(self.control_sender_ready, "control rows", || {
+        self.expect(self.has_sender_for(user), "control rows", || {
             format!("{lane} is sent, and nobody can send it")
         });
         self.check_may_send(gate_changes);

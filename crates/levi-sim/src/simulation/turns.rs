@@ -68,10 +68,7 @@ impl Simulation {
             Occurrence::ControlArrives(batch) => self.control_arrives(batch),
             Occurrence::ControlEnded(batch, result) => self.control_ended(batch, result),
             Occurrence::Notified => self.tell(Event::WrittenElsewhere),
-            Occurrence::ControlSenderReady => {
-                self.control_sender_ready = true;
-                self.tell(Event::Input(Input::ControlSenderReady));
-            }
+            Occurrence::ControlSenderReady => self.session_sync_joins(),
             Occurrence::DiskMends(nth) => self.disk_mends(nth),
             Occurrence::DaemonStoreMends(nth) => {
                 if nth == self.daemon_silence {

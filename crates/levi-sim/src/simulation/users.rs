@@ -1,5 +1,7 @@
 //! People who take turns at one device.
 
+use std::collections::BTreeSet;
+
 use levi_core::batcher::Input;
 use levi_core::engine::Event;
 use levi_outbox::LaneKey;
@@ -7,6 +9,14 @@ use levi_types::UserId;
 
 use super::{Duration, Occurrence, Simulation};
 use crate::content::user_name;
+
+/// For whom session sync runs in this process.
+#[derive(Default)]
+pub(super) struct Senders {
+    users: BTreeSet<usize>,
+    /// It began before anybody signed in: it is for the first who does.
+    unclaimed: bool,
+}
 
 /// How many people there are at most.
 pub(crate) const USERS: usize = 2;
@@ -25,8 +35,32 @@ impl Simulation {
     pub(super) fn name_user(&mut self) {
         let user = user_name(self.user);
         self.named = true;
+        if std::mem::take(&mut self.senders.unclaimed) {
+            self.senders.users.insert(self.user);
+        }
         self.cache.signed_in(&user);
         self.tell(Event::Input(Input::User(user)));
+    }
+
+    /// The daemon asks for session sync, for the device of the user who is signed in.
+    pub(super) fn session_sync_joins(&mut self) {
+        if self.engine.is_none() {
+            return;
+        }
+        let user = self.named.then_some(self.user);
+        match user {
+            Some(user) => drop(self.senders.users.insert(user)),
+            None => self.senders.unclaimed = true,
+        }
+        self.tell(Event::Input(Input::ControlSenderReady(user.map(user_name))));
+    }
+
+    /// Whether the control rows of `user` can be sent.
+    pub(super) fn has_sender_for(&self, user: Option<&UserId>) -> bool {
+        match user {
+            Some(user) => self.senders.users.iter().any(|known| user_name(*known) == *user),
+            None => self.senders.unclaimed,
+        }
     }
 
     /// Somebody else signs in: between two turns, or while the engine is in one.
@@ -46,6 +80,9 @@ impl Simulation {
         self.switches += 1;
         self.note(|| format!("{} signs in", user_name(self.user)));
         self.sign_in();
+        // The daemon asks for session sync with this user's device, at once or later.
+        let wait = self.random.pick(&[0, 0, 5, 3_000]);
+        self.schedule(Duration::from_millis(wait), Occurrence::ControlSenderReady);
         // Levi hears of it at once.
         self.schedule(Duration::ZERO, Occurrence::Nothing);
     }

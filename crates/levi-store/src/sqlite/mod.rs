@@ -7,6 +7,8 @@
 //! levi_store_received      user_id, session_id, sender_device_id, sender_public_key, secret
 //! levi_store_progress      session_id, last_sent, sent
 //! levi_store_unsent        session_id, sequence_number, message_id, state, code
+//! levi_store_device_list   user_id, list           list = what levi-core encodes
+//! levi_store_epoch_starts  user_id, session_id, epoch, sequence_number
 //! levi_store_schema        version, key_check, user_id
 //! ```
 //!
@@ -18,6 +20,7 @@
 
 mod cipher;
 mod delivery;
+mod device_list;
 mod failure;
 mod received;
 mod records;

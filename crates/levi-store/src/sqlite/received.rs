@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::cipher::Cipher;
 use super::failure::Failure;
+use super::user;
 
 /// The most secrets of one session. Beyond it the latest is replaced and the earlier ones stay, because the server has
 /// the latest and nothing else has the others.
@@ -26,16 +27,21 @@ pub(super) fn of_session(
         "SELECT user_id, sender_device_id, sender_public_key, secret FROM levi_store_received
          WHERE session_id = ?1 AND user_id IN (?2, ?3) ORDER BY id DESC",
     )?;
-    let mut rows = statement.query((session.as_str(), user, NO_USER))?;
+    // What the own store had before anybody signed in is the session's user's, as the session is.
+    let own = match user::owner(connection, session)? {
+        Some(owner) if owner.as_str() != user => user,
+        _ => NO_USER,
+    };
+    let mut rows = statement.query((session.as_str(), user, own))?;
     let mut received = Vec::new();
     while let Some(row) = rows.next()? {
-        let user: String = row.get(0)?;
+        let kept_for: String = row.get(0)?;
         let sender: Option<String> = row.get(1)?;
         let key: Option<String> = row.get(2)?;
         let sender =
             sender.zip(key).map(|(device, public_key)| SenderKey { device_id: device.into(), public_key });
         let sealed: Vec<u8> = row.get(3)?;
-        let name = row_key(&user, session, sender.as_ref());
+        let name = row_key(&kept_for, session, sender.as_ref());
         // One damaged row must not hide the others.
         let Ok(plain) = cipher.open(slot(&name), &sealed) else { continue };
         let Ok(text) = str::from_utf8(&plain) else { continue };

@@ -6,8 +6,12 @@ use super::cipher::Cipher;
 use super::failure::Failure;
 
 /// Script `n` migrates version `n` to `n + 1`. Version zero has no tables.
-const SCRIPTS: &[&str] =
-    &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+const SCRIPTS: &[&str] = &[
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 /// Sealed when the tables are created. A key that opens it is the right key.
 const KEY_CHECK: &[u8] = b"levi";

@@ -14,6 +14,7 @@ mod listener;
 mod plaintext;
 mod record;
 mod rest;
+mod rewriting;
 mod role;
 mod schema;
 mod seed;
@@ -30,6 +31,7 @@ pub use faults::{Canned, Fault, Faults, ReadFault, Scope, Times};
 pub use inspect::{InspectError, OrderViolation, StoredMessage};
 pub use plaintext::{Form, Leak, PlaintextScanner};
 pub use record::{RequestRecord, TimedOut};
+pub use rewriting::{Rewrite, RewritingSupabase};
 pub use seed::SeedError;
 pub use stats::{Stats, TableStats};
 

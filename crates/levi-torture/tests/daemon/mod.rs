@@ -47,6 +47,11 @@ impl Daemon {
         self.start(builder.config(config).database_key(self.key.clone()))
     }
 
+    /// The daemon's own store.
+    pub fn store(&self) -> Arc<SqliteSessionStore> {
+        Arc::clone(&self.store)
+    }
+
     /// The folder of the outbox.
     pub fn folder(&self) -> PathBuf {
         self.environment.data_dir().join("outbox")
@@ -80,10 +85,6 @@ impl Daemon {
 
     pub fn credentials(&self) -> Arc<FileCredentials> {
         Arc::new(FileCredentials::open(credentials(self.environment.data_dir())).unwrap())
-    }
-
-    pub fn store(&self) -> Arc<SqliteSessionStore> {
-        self.store.clone()
     }
 
     /// Builds and starts a Levi.

@@ -12,6 +12,6 @@ mod read;
 mod size;
 
 pub use check::{BadPage, check_page};
-pub use query::{DevicesOf, MessagesOf, PagedQuery, SecretsFor};
+pub use query::{DeviceListOf, DevicesOf, MessagesOf, PagedQuery, SecretsFor};
 pub use read::{PageSource, PassedOver, RowsPage, next_page, read_all, read_one};
 pub use size::{PageSize, SharedPageSize};

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::api_error::ApiError;
-use crate::rows::{DeviceRow, MessageRow, SecretRow, decode_rows};
+use crate::rows::{DeviceListRow, DeviceRow, MessageRow, SecretRow, decode_rows};
 use crate::supabase::Select;
 
 /// A read of rows in the order of a unique key.
@@ -112,5 +112,34 @@ impl PagedQuery for SecretsFor<'_> {
             session_id: SessionId,
         }
         Ok(decode_rows::<Key>(body)?.into_iter().map(|row| row.session_id).collect())
+    }
+}
+
+/// The entries of a user's device list, by slot.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceListOf<'a>(pub &'a UserId);
+
+impl PagedQuery for DeviceListOf<'_> {
+    type Row = DeviceListRow;
+    type Key = i64;
+
+    fn key(row: &DeviceListRow) -> i64 {
+        row.slot
+    }
+
+    fn page(&self, after: Option<&i64>, limit: u32) -> Select {
+        Select::device_list(self.0, after.copied(), limit)
+    }
+
+    fn first_key(&self, after: Option<&i64>) -> Select {
+        Select::first_slot_after(self.0, after.copied())
+    }
+
+    fn keys(body: &[u8]) -> Result<Vec<i64>, ApiError> {
+        #[derive(Deserialize)]
+        struct Key {
+            slot: i64,
+        }
+        Ok(decode_rows::<Key>(body)?.into_iter().map(|row| row.slot).collect())
     }
 }

@@ -32,18 +32,53 @@ pub fn encode_message_row(
     nonce: &[u8],
 ) {
     let base64 = base64_simd::STANDARD;
-    out.reserve(
-        128 + session_id.as_str().len()
-            + base64.encoded_length(ciphertext.len())
-            + base64.encoded_length(nonce.len()),
-    );
+    let nonce_length = base64.encoded_length(nonce.len());
+    encode_row(out, session_id, sequence_number, ciphertext, nonce_length);
+    base64.encode_append(nonce, out);
+    out.extend_from_slice(br#""}"#);
+}
+
+/// As [`encode_message_row`], with the text of the column `content_nonce`, which must need no escapes in JSON: that of
+/// version 2 has none.
+///
+/// ```
+/// use levi_transport::rows::encode_message_row_as;
+///
+/// let mut row = Vec::new();
+/// encode_message_row_as(&mut row, &"s".into(), 7, b"sealed", "v2:1:bm9uY2U=");
+/// assert_eq!(
+///     String::from_utf8(row)?,
+///     r#"{"session_id":"s","sequence_number":7,"content_encrypted":"c2VhbGVk","content_nonce":"v2:1:bm9uY2U="}"#
+/// );
+/// # Ok::<(), std::string::FromUtf8Error>(())
+/// ```
+pub fn encode_message_row_as(
+    out: &mut Vec<u8>,
+    session_id: &SessionId,
+    sequence_number: i64,
+    ciphertext: &[u8],
+    content_nonce: &str,
+) {
+    encode_row(out, session_id, sequence_number, ciphertext, content_nonce.len());
+    out.extend_from_slice(content_nonce.as_bytes());
+    out.extend_from_slice(br#""}"#);
+}
+
+/// The row up to its nonce.
+fn encode_row(
+    out: &mut Vec<u8>,
+    session_id: &SessionId,
+    sequence_number: i64,
+    ciphertext: &[u8],
+    nonce_length: usize,
+) {
+    let base64 = base64_simd::STANDARD;
+    out.reserve(128 + session_id.as_str().len() + base64.encoded_length(ciphertext.len()) + nonce_length);
     out.extend_from_slice(br#"{"session_id":"#);
     write_prefix(out, session_id, sequence_number);
     out.extend_from_slice(br#","content_encrypted":""#);
     base64.encode_append(ciphertext, out);
     out.extend_from_slice(br#"","content_nonce":""#);
-    base64.encode_append(nonce, out);
-    out.extend_from_slice(br#""}"#);
 }
 
 /// The session id as a JSON string, and the sequence number with its key.

@@ -4,12 +4,16 @@
 //! being parsed again ([`MessageBatch`]). All other rows are few and are serialized with serde ([`upsert_of`]).
 
 mod decode;
+mod device_list;
 mod message;
 mod record;
 mod timestamp;
 
 pub use decode::decode_rows;
-pub use message::{MessageBatch, MessagePlace, MessageRow, NotBase64, encode_message_row, nonce_of};
+pub use device_list::{DeviceListRow, KeyringRow, PairingRow};
+pub use message::{
+    MessageBatch, MessagePlace, MessageRow, NotBase64, encode_message_row, encode_message_row_as, nonce_of,
+};
 pub use record::{
     DeviceRow, FoundRepository, REPOSITORY_ACTIVE, Record, RepositoryRow, SecretRow, SessionOwner,
     SessionRow, upsert_of,

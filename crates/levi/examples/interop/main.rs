@@ -4,7 +4,7 @@
 //!     interop write SESSION_ID REPOSITORY_ID < session.ndjson
 //!     interop read SESSION_ID > session.ndjson
 //!
-//! One {"sequence_number", "content"} a line. The settings are those of `examples/readers`, in the environment. Who
+//! One {"sequence_number", "content"} a line. The settings are those of `clients`, in the environment. Who
 //! reads must be registered already.
 
 mod device;

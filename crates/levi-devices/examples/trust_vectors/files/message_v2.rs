@@ -3,7 +3,8 @@
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::Rng;
 use levi_crypto::message_v2::{
-    Epoch, EpochMessageKey, EpochSecret, MessagePosition, NONCE_BYTES, Padding, nonce_to_wire, seal,
+    Epoch, EpochMessageKey, EpochSecret, Form, MessagePosition, NONCE_BYTES, Order, Padding, nonce_to_wire,
+    seal,
 };
 use levi_crypto::{SessionSecret, aead};
 use levi_types::SessionId;
@@ -29,6 +30,9 @@ pub(crate) struct Case {
     /// `none` or `padme`, where it opens: how sealing the content again gives the same ciphertext.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) padding: Option<String>,
+    /// `late` for a message that does not come after all that its writer sealed before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) order: Option<String>,
     pub(crate) content_encrypted: String,
     pub(crate) content_nonce: String,
 }
@@ -71,6 +75,7 @@ pub(crate) fn cases() -> Made<Vec<Case>> {
     sealer.altered(&mut cases)?;
     sealer.sealed_otherwise(&mut cases)?;
     sealer.malformed(&mut cases)?;
+    sealer.late(&mut cases)?;
     Ok(cases)
 }
 
@@ -88,7 +93,8 @@ impl Sealer {
         let epoch = Epoch::new(epoch).ok_or("an epoch")?;
         let key = EpochMessageKey::derive(&self.secret, &session_id, epoch, &self.epoch_secret)?;
         let position = MessagePosition { session_id: &session_id, sequence_number: number };
-        let sealed = seal(&key, position, content, padding, &mut self.rng)?;
+        let form = Form { padding, ..Form::default() };
+        let sealed = seal(&key, position, content, form, &mut self.rng)?;
         Ok(Case {
             expected: "opens".to_owned(),
             name: name.to_owned(),
@@ -99,6 +105,7 @@ impl Sealer {
             sequence_number: number.to_string(),
             content: Some(content.to_owned()),
             padding: Some(if padding == Padding::Padme { "padme" } else { "none" }.to_owned()),
+            order: None,
             content_encrypted: base64(sealed.ciphertext),
             content_nonce: nonce_to_wire(epoch, &sealed.nonce),
         })
@@ -200,6 +207,39 @@ impl Sealer {
         ] {
             let (base, _) = self.failing(expected, name)?;
             cases.push(Case { content_nonce, ..base });
+        }
+        Ok(())
+    }
+}
+
+impl Sealer {
+    /// Messages whose writer sealed a higher number before.
+    fn late(&mut self, cases: &mut Vec<Case>) -> Made<()> {
+        for (name, padding, content) in [
+            ("an edit, without padding", Padding::None, "Hello, world!"),
+            ("an edit, padded", Padding::Padme, "Hello, world!"),
+            ("an edit to nothing", Padding::None, ""),
+        ] {
+            let case = self.opens(name, 2, SESSION, 1, padding, content)?;
+            let (session_id, epoch) = (SessionId::from(SESSION), Epoch::new(2).ok_or("an epoch")?);
+            let key = EpochMessageKey::derive(&self.secret, &session_id, epoch, &self.epoch_secret)?;
+            let position = MessagePosition { session_id: &session_id, sequence_number: 1 };
+            let form = Form { padding, order: Order::Late };
+            let sealed = seal(&key, position, content, form, &mut self.rng)?;
+            cases.push(Case {
+                order: Some("late".to_owned()),
+                content_encrypted: base64(sealed.ciphertext),
+                content_nonce: nonce_to_wire(epoch, &sealed.nonce),
+                ..case
+            });
+        }
+        for (name, plain) in [
+            ("late, and a length of more than there is", &b"\x80\0\0\x03hi"[..]),
+            ("late, and padding that is not zeros", b"\x80\0\0\x02hi\0\x01"),
+        ] {
+            let (base, _) = self.failing("bad-padding", name)?;
+            let (ciphertext, content_nonce) = self.raw(plain)?;
+            cases.push(Case { content_encrypted: base64(ciphertext), content_nonce, ..base });
         }
         Ok(())
     }

@@ -49,6 +49,13 @@ pub(super) struct Cell {
     local: usize,
 }
 
+impl Cell {
+    /// Whether the record goes on elsewhere.
+    pub(super) const fn has_overflow(&self) -> bool {
+        self.local < self.length
+    }
+}
+
 impl<'a> BtreePage<'a> {
     /// The page with this number, if its first byte says that it is one of a b-tree.
     pub(super) fn parse(number: u32, bytes: &'a [u8]) -> Option<Self> {

@@ -1,6 +1,6 @@
 //! Storing the rows that a scan found in a new database.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use levi_types::{UserId, Wall};
 use rusqlite::{Connection, Result};
@@ -10,11 +10,12 @@ use super::super::counters::Counters;
 use super::super::lane_cache::LaneCache;
 use super::super::users::NOBODY;
 use super::super::{change, enqueue, users};
+use super::overflow::Overflow;
 use super::pages::{Pages, Trust};
-use super::record::{BtreePage, Value, columns};
+use super::record::{Value, columns};
 use super::scan::{Candidate, Lane, Scan, Table, lost_lane, utf8};
 use super::users::Users;
-use crate::model::{Change, Encryption, Enqueued, LaneId, LaneKey, NewRow, Reason, RowKind};
+use crate::model::{Change, Encryption, Enqueued, LaneId, LaneKey, NewRow, Overwrite, Reason, RowKind};
 
 /// Rows written in one transaction.
 const ROWS_PER_COMMIT: usize = 256;
@@ -45,11 +46,13 @@ struct Found {
 
 /// Copies everything readable from `pages` to `new`. Errors are those of `new`.
 pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Result<Recovered> {
-    let Scan { candidates, lanes, users, counted, mut placed, sessions_sent, .. } = scan;
-    let mut reader = Reader { pages, lanes: &lanes, users: &users, overflow: HashSet::new() };
+    let Scan { candidates, lanes, users, counted, mut placed, overwrites, .. } = scan;
+    let groups = by_place(candidates, &lanes);
+    let overflow = Overflow::of(pages, groups.iter().flatten());
+    let mut reader = Reader { pages, lanes: &lanes, users: &users, overwrites: &overwrites, overflow };
     let mut copy = Copy { new, batch: Vec::new(), recovered: Recovered::default(), refused: 0 };
     let mut unreadable = 0;
-    for group in by_place(candidates, &lanes) {
+    for group in groups {
         for candidate in &group {
             placed.remove(&candidate.id);
         }
@@ -62,7 +65,9 @@ pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Resu
     }
     copy.flush()?;
     copy.sign_in(users.signed_in())?;
-    copy.note_sent(&sessions_sent)?;
+    copy.note_sent(&scan.sessions_sent)?;
+    copy.note_wait(scan.paused_until.map(Wall::from_millis))?;
+    copy.keep_writer(scan.writer.map(|writer| writer.bytes))?;
     let not_counted = counted.map(|counted| counted.saturating_sub(copy.recovered.all()));
     let lost = match not_counted.map(|rows| rows.max(unreadable + copy.refused)) {
         // The counts say that no row is missing, an index says that some are.
@@ -110,23 +115,13 @@ struct Reader<'a> {
     pages: &'a Pages,
     lanes: &'a HashMap<i64, Lane>,
     users: &'a Users,
-    /// The overflow pages that were read. Each belongs to one row, so a page that is met again is
-    /// damage, and no chain is followed in a circle.
-    overflow: HashSet<u32>,
+    overwrites: &'a HashMap<i64, Overwrite>,
+    overflow: Overflow,
 }
 
 impl Reader<'_> {
     fn read(&mut self, candidate: &Candidate) -> Option<Found> {
-        let bytes = self.pages.image(candidate.image)?;
-        let page = BtreePage::parse(candidate.image.page, &bytes)?;
-        let (pages, overflow) = (self.pages, &mut self.overflow);
-        let record = page.record(&candidate.cell, |next| {
-            if next <= pages.count() && overflow.insert(next) {
-                pages.overflow(candidate.image, next)
-            } else {
-                None
-            }
-        })?;
+        let record = self.overflow.read(self.pages, candidate)?;
         let values = columns(&record).filter(|values| values.len() == candidate.table.columns())?;
         match candidate.table {
             Table::Task => task(candidate, &values, self.users.of_lane(Some(NOBODY))),
@@ -182,6 +177,8 @@ impl Reader<'_> {
             payload: payload.to_vec(),
             encryption,
             enqueued_at: Wall::from_millis(values[6].integer().unwrap_or(0)),
+            overwrite: self.overwrites.get(&candidate.id).copied().unwrap_or_default(),
+            restores_session: false,
         };
         let parked = match (damage, candidate.table) {
             (Some(what), _) => Some((damaged(what), row.enqueued_at)),
@@ -253,7 +250,11 @@ impl Copy<'_> {
         let transaction = self.new.transaction()?;
         let mut counters = Counters::load(&transaction)?;
         let lanes = &mut LaneCache::default();
-        for Found { row, parked, trust } in self.batch.drain(..) {
+        for Found { mut row, parked, trust } in self.batch.drain(..) {
+            if trust != Trust::Current {
+                // The server may have it, or a newer text of the same message.
+                row.overwrite = Overwrite::Nothing;
+            }
             let rows = std::slice::from_ref(&row);
             let answers = enqueue::store_rows(&transaction, &mut counters, lanes, rows, u64::MAX)?;
             let [Enqueued::Stored { key, .. }] = answers.as_slice() else {
@@ -286,6 +287,21 @@ impl Copy<'_> {
             transaction.prepare_cached(change::NOTE_SENT)?.execute([session])?;
         }
         transaction.commit()
+    }
+
+    /// The server asked for silence, whatever became of the file.
+    fn note_wait(&mut self, until: Option<Wall>) -> Result<()> {
+        let Some(until) = until else { return Ok(()) };
+        let transaction = self.new.transaction()?;
+        let mut counters = Counters::load(&transaction)?;
+        change::apply(&transaction, &mut counters, &Change::Pause { until })?;
+        transaction.commit()
+    }
+
+    /// What this outbox sent before stays its own.
+    fn keep_writer(&mut self, writer: Option<[u8; 16]>) -> Result<()> {
+        let Some(writer) = writer else { return Ok(()) };
+        self.new.execute("UPDATE levi_writer SET writer = ?1 WHERE id = 1", [writer]).map(drop)
     }
 
     /// The last user is the last again, so that what is enqueued before a sign-in is this user's.

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::super::overwrites;
 use super::pages::{ImageId, Pages, Trust};
 use super::record::{BtreePage, Cell, PageKind, Shape, Value, columns, shape};
 use super::users::Users;
-use crate::model::{LaneKey, RowKind};
+use crate::model::{LaneKey, Overwrite, RowKind};
 
 /// Which table a row is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +82,19 @@ pub(super) struct Scan {
     /// The sessions whose row the server had. One that was forgotten since may be on a page that
     /// nothing leads to; its messages are then parked rather than the session written again.
     pub(super) sessions_sent: BTreeSet<String>,
+    /// What rows may replace on the server, by their ids, where that is unusual.
+    pub(super) overwrites: HashMap<i64, Overwrite>,
+    /// Until when the server asked for no further request, in ms since the epoch.
+    pub(super) paused_until: Option<i64>,
+    /// What tells this outbox from every other.
+    pub(super) writer: Option<Writer>,
+}
+
+/// The bytes of an outbox's own, and how far they are to be believed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Writer {
+    pub(super) bytes: [u8; 16],
+    trust: Trust,
 }
 
 impl Scan {
@@ -128,6 +142,14 @@ impl Scan {
             && let Some(name) = utf8(name)
         {
             self.users.add(cell.rowid, name);
+        } else if let (2, 1, [Value::Null, value]) = (count, cell.rowid, values)
+            && !matches!(value, Value::Text(_))
+        {
+            self.only_row(trust, *value);
+        } else if let (3, [Value::Null, Value::Integer(_), Value::Integer(mode)]) = (count, values)
+            && trust != Trust::Damaged
+        {
+            self.overwrites.insert(cell.rowid, overwrites::of_mode(Some(*mode)));
         } else if let [Value::Text(_), Value::Text(name), Value::Text(table), Value::Integer(root), ..] =
             values
             && *table == b"levi_users"
@@ -136,6 +158,22 @@ impl Scan {
             if *name == b"sqlite_autoindex_levi_users_1" {
                 self.users_index = u32::try_from(*root).ok();
             }
+        }
+    }
+
+    /// The only row of the table with the server's wait, which has a number, or of the one with the outbox's own bytes.
+    /// A wait on a page that nothing leads to may have been ended.
+    fn only_row(&mut self, trust: Trust, value: Value<'_>) {
+        match value {
+            Value::Integer(until) if trust == Trust::Current => self.paused_until = Some(until),
+            Value::Blob(bytes) => {
+                if let Ok(bytes) = bytes.try_into()
+                    && self.writer.is_none_or(|known| trust < known.trust)
+                {
+                    self.writer = Some(Writer { bytes, trust });
+                }
+            }
+            _ => {}
         }
     }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use levi_types::UserId;
 use rusqlite::Connection;
 
-use super::{acknowledge, in_memory, migration, row};
-use crate::model::{Change, Enqueued, Held};
+use super::{acknowledge, due, in_memory, migration, row};
+use crate::model::{Change, Enqueued, Held, NewRow, Overwrite};
 use crate::sqlite::{Inspector, SqliteOptions, SqliteOutbox, enqueue_in};
 use crate::store::{DueQuery, OutboxStore};
 
@@ -71,6 +71,34 @@ fn rows_of_an_older_file_are_the_first_users_and_nobody_elses_afterwards() {
     assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
     let totals = outbox.totals().unwrap();
     assert_eq!((totals.pending_rows, totals.control_rows, totals.parked_rows), (2, 2, 1));
+}
+
+/// What a message may replace was kept in memory only by the versions before schema 5.
+#[test]
+fn rows_of_schema_4_replace_their_own_text_only_and_the_permission_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = schema_3(folder.path());
+    let older = Connection::open(&path).unwrap();
+    older.execute_batch(include_str!("../schema-4.sql")).unwrap();
+    older.execute_batch("UPDATE levi_schema SET version = 4").unwrap();
+    drop(older);
+    let modes = |outbox: &SqliteOutbox| {
+        let heads = due(outbox, 9_000).into_iter().flat_map(|lane| lane.heads);
+        heads.map(|head| (head.key.id.0, head.overwrite)).collect::<Vec<_>>()
+    };
+    let mut outbox = open(&path);
+    assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
+    assert_eq!(modes(&outbox), [(10, Overwrite::OwnOnly), (8, Overwrite::OwnOnly)]);
+    outbox.commit(&[], &[NewRow { overwrite: Overwrite::Anything, ..row("t", 2) }]).unwrap();
+    let gone = outbox.commit(&[], &[NewRow { overwrite: Overwrite::Anything, ..row("u", 1) }]).unwrap();
+    let Enqueued::Stored { key, .. } = gone[0] else { panic!("{gone:?}") };
+    outbox.commit(&[Change::Discard { row: key.id }], &[]).unwrap();
+    drop(outbox);
+    let outbox = open(&path);
+    assert_eq!(modes(&outbox), [(10, Overwrite::OwnOnly), (8, Overwrite::Anything)]);
+    let kept: i64 =
+        outbox.conn.query_row("SELECT count(*) FROM levi_overwrites", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 1, "a row that has left needs none");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use rusqlite::{Connection, StatementStatus, ToSql};
 
 use super::{due as due_lanes, in_memory, repository, session};
 use crate::sqlite::{
-    SqliteOutbox, blocking, change, counters, due, enqueue, lane, lane_cache, list, read, users,
+    SqliteOutbox, blocking, change, counters, due, enqueue, lane, lane_cache, list, overwrites, read, users,
 };
 use crate::store::OutboxStore;
 
@@ -26,24 +26,30 @@ fn no_plan_scans_or_sorts() {
             due::NEXT_DUE,
             "SEARCH levi_lanes USING COVERING INDEX levi_lanes_due (user=? AND due_at>? AND due_at<?)",
         ),
-        (due::DUE_HEADS, "SEARCH levi_outbox USING INDEX levi_outbox_place (lane=?)"),
+        (
+            due::DUE_HEADS,
+            "SEARCH levi_outbox USING INDEX levi_outbox_place (lane=?); CORRELATED SCALAR SUBQUERY 1; SEARCH w USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
         (users::FIND, "SEARCH levi_users USING COVERING INDEX sqlite_autoindex_levi_users_1 (user_id=?)"),
         (users::NAME, "SEARCH levi_users USING INTEGER PRIMARY KEY (rowid=?)"),
         (
             due::FIRST_HEADS,
-            "SEARCH levi_outbox USING INDEX levi_outbox_place (lane=?); SCALAR SUBQUERY 1; SEARCH levi_lanes \
-             USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH levi_outbox USING INDEX levi_outbox_place (lane=?); SCALAR SUBQUERY 2; SEARCH levi_lanes \
+             USING INTEGER PRIMARY KEY (rowid=?); CORRELATED SCALAR SUBQUERY 1; SEARCH w USING INTEGER PRIMARY KEY (rowid=?)",
         ),
         (
             due::HEADS,
             "SEARCH levi_outbox USING INDEX levi_outbox_place (lane=? AND sequence_number>?); \
-             SCALAR SUBQUERY 1; SEARCH levi_lanes USING INTEGER PRIMARY KEY (rowid=?)",
+             SCALAR SUBQUERY 2; SEARCH levi_lanes USING INTEGER PRIMARY KEY (rowid=?); CORRELATED SCALAR SUBQUERY 1; SEARCH w USING INTEGER PRIMARY KEY (rowid=?)",
         ),
         (
             counters::OLDEST,
             "SEARCH levi_outbox USING INTEGER PRIMARY KEY (rowid=?); SCALAR SUBQUERY 1; SEARCH levi_outbox",
         ),
-        (read::UNDER_DATABASE_KEY, "SEARCH levi_outbox USING INDEX levi_outbox_at_rest (lane=?)"),
+        (
+            read::UNDER_DATABASE_KEY,
+            "SEARCH levi_outbox USING INDEX levi_outbox_at_rest (lane=?); CORRELATED SCALAR SUBQUERY 1; SEARCH w USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
         (
             lane_cache::FIND_LANE,
             "SEARCH l USING INDEX sqlite_autoindex_levi_lanes_1 (kind=? AND subject=?); CORRELATED SCALAR SUBQUERY 1; \
@@ -58,7 +64,7 @@ fn no_plan_scans_or_sorts() {
         (
             list::LIST_PENDING,
             "SEARCH o USING INTEGER PRIMARY KEY (rowid>?); \
-             SEARCH levi_lanes USING INTEGER PRIMARY KEY (rowid=?)",
+             SEARCH levi_lanes USING INTEGER PRIMARY KEY (rowid=?); CORRELATED SCALAR SUBQUERY 1; SEARCH w USING INTEGER PRIMARY KEY (rowid=?)",
         ),
     ];
     let outbox = in_memory(1_000);
@@ -126,6 +132,10 @@ fn everything_else_that_runs_for_a_row_or_a_lane_searches_too() {
         lane_cache::LAST_PARKED,
         lane_cache::NEW_LANE,
         list::BLOCKER,
+        overwrites::EDITED,
+        overwrites::SET,
+        overwrites::USED,
+        users::TAKE_OVER,
         list::LIST_PARKED,
         read::PARKED_PAYLOAD,
         read::PAYLOAD,

@@ -120,8 +120,8 @@ fn a_removal_that_leaves_a_part_is_an_error_and_the_next_one_gets_it() {
         keychain.save(&NAME, &long("a", 5_000)).unwrap();
         let parts = stored_parts(&store);
         // As after a crash between the new parts and the entry that names them.
-        let free = Set::all().map(|set| super::split::part_name(NAME.as_str(), set, 0));
-        let free = free.filter(|name| !parts.contains(name)).next().unwrap();
+        let mut free = Set::all().map(|set| super::split::part_name(NAME.as_str(), set, 0));
+        let free = free.find(|name| !parts.contains(name)).unwrap();
         let left_over = |number: usize| format!("{}{number}", free.strip_suffix('0').unwrap());
         for number in 0..3 {
             entry(&left_over(number)).set_password("left over").unwrap();

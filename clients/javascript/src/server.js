@@ -1,0 +1,203 @@
+// The tables of docs/protocol.md, through a Supabase client that the caller gives and has signed in. Numbers of 64 bits
+// are asked for as text, because a JavaScript number is exact only up to 2^53.
+
+import { LeviError, check } from "./error.js";
+
+const PAGE = 500;
+/** Ids in one request, so that its URL stays short. */
+const MOST_IDS = 50;
+const MESSAGE = "session_id,number:sequence_number::text,content_encrypted,content_nonce";
+
+/**
+ * A row of `agent_coding_session_messages`.
+ *
+ * @typedef {object} MessageRow
+ * @property {string} session_id
+ * @property {string} number
+ * @property {string} content_encrypted
+ * @property {string} content_nonce
+ * @property {string} [change] its place in the change feed
+ */
+
+/**
+ * A row of `agent_coding_sessions`.
+ *
+ * @typedef {object} SessionRow
+ * @property {string} id
+ * @property {string | null} title
+ * @property {string} status
+ * @property {string} device_id
+ * @property {string | null} working_directory
+ * @property {string | null} current_branch
+ * @property {string} last_heartbeat_at
+ */
+
+/**
+ * A row of `devices`.
+ *
+ * @typedef {object} DeviceRow
+ * @property {string} id
+ * @property {string} name
+ * @property {string} device_type
+ * @property {string | null} public_key
+ * @property {boolean} is_active
+ */
+
+export class Server {
+  #supabase;
+
+  /**
+   * @param {import("@supabase/supabase-js").SupabaseClient} supabase signed in
+   * @param {string} userId
+   */
+  constructor(supabase, userId) {
+    this.#supabase = supabase;
+    this.userId = userId;
+  }
+
+  #mine(table, columns) {
+    return this.#supabase.from(table).select(columns).eq("user_id", this.userId);
+  }
+
+  /** The rows of the signed device list, all of them. */
+  async listRows() {
+    const page = (after) =>
+      this.#mine("levi_device_list", "slot,entry,signature,cosignature").gt("slot", after).order("slot").limit(PAGE);
+    return allPages(page, -1, ({ slot }) => slot);
+  }
+
+  /** @returns {Promise<import("./keyring.js").KeyringRow | null>} */
+  keyring(memberId) {
+    return rows(this.#mine("levi_keyrings", "epoch,enc,sealed").eq("member_id", memberId).maybeSingle());
+  }
+
+  registerDevice({ id, name, deviceType, publicKey }) {
+    const row = { id, user_id: this.userId, name, device_type: deviceType, public_key: publicKey, is_active: true };
+    return rows(this.#supabase.from("devices").insert(row));
+  }
+
+  /** Sessions are no longer shared with the device. */
+  deactivateDevice(id) {
+    return rows(this.#supabase.from("devices").update({ is_active: false }).eq("id", id));
+  }
+
+  requestPairing(id, request) {
+    return rows(this.#supabase.from("levi_pairings").insert({ user_id: this.userId, id, request }));
+  }
+
+  /** @returns {Promise<{ answer: string | null } | null>} */
+  pairing(id) {
+    return rows(this.#mine("levi_pairings", "answer").eq("id", id).maybeSingle());
+  }
+
+  cosignPairing(id, cosignature) {
+    return rows(this.#supabase.from("levi_pairings").update({ cosignature }).eq("user_id", this.userId).eq("id", id));
+  }
+
+  /** The public key in a device's row, which is the server's word. */
+  async deviceKey(id) {
+    const device = await rows(this.#supabase.from("devices").select("public_key").eq("id", id).maybeSingle());
+    return device?.public_key ?? undefined;
+  }
+
+  devices() {
+    const page = (after) =>
+      after(this.#mine("devices", "id,name,device_type,public_key,is_active"), "id").order("id").limit(PAGE);
+    return allPages(fromStart(page), undefined, ({ id }) => id);
+  }
+
+  sessions() {
+    const columns = "id,title,status,device_id,working_directory,current_branch,last_heartbeat_at";
+    const page = (after) => after(this.#mine("agent_coding_sessions", columns), "id").order("id").limit(PAGE);
+    return allPages(fromStart(page), undefined, ({ id }) => id);
+  }
+
+  /** The device that owns a session. */
+  async sessionOwner(sessionId) {
+    const query = this.#supabase.from("agent_coding_sessions").select("device_id").eq("id", sessionId);
+    return (await rows(query.maybeSingle()))?.device_id;
+  }
+
+  /** The envelope of a session for a device. */
+  envelope(sessionId, deviceId) {
+    const columns = "ephemeral_public_key,encrypted_secret,sender_device_id";
+    const query = this.#supabase.from("agent_coding_session_secrets").select(columns);
+    return rows(query.eq("session_id", sessionId).eq("device_id", deviceId).maybeSingle());
+  }
+
+  /** Which of the sessions have an envelope for a device. */
+  async shared(sessionIds, deviceId) {
+    const found = [];
+    for (let at = 0; at < sessionIds.length; at += MOST_IDS) {
+      const query = this.#supabase.from("agent_coding_session_secrets").select("session_id").eq("device_id", deviceId);
+      found.push(...(await rows(query.in("session_id", sessionIds.slice(at, at + MOST_IDS)))));
+    }
+    return new Set(found.map(({ session_id }) => session_id));
+  }
+
+  /**
+   * What changed after a place in the change feed, over all sessions or in one.
+   *
+   * @param {string} after
+   * @param {number} limit
+   * @param {{ sessionId?: string, until?: string }} [within]
+   * @returns {Promise<MessageRow[]>}
+   */
+  async changes(after, limit, { sessionId, until } = {}) {
+    let query = this.#mine("agent_coding_session_messages", `change:change_id::text,${MESSAGE}`).gt("change_id", after);
+    if (sessionId) query = query.eq("session_id", sessionId);
+    if (until) query = query.lte("change_id", until);
+    const page = await rows(query.order("change_id").limit(limit));
+    checkPage(page, "change", after, limit);
+    return page;
+  }
+
+  /** The last place in the change feed; "0" before the first. */
+  async lastChange() {
+    const query = this.#mine("agent_coding_session_messages", "change:change_id::text");
+    const [last] = await rows(query.order("change_id", { ascending: false }).limit(1));
+    return last?.change ?? "0";
+  }
+
+  /** @returns {Promise<MessageRow[]>} */
+  async messages(sessionId, after, limit = PAGE) {
+    const query = this.#supabase.from("agent_coding_session_messages").select(MESSAGE).eq("session_id", sessionId);
+    const page = await rows(query.gt("sequence_number", after).order("sequence_number").limit(limit));
+    checkPage(page, "number", after, limit);
+    return page;
+  }
+}
+
+/** supabase-js returns errors; here they are thrown. */
+async function rows(query) {
+  const { data, error, status } = await query;
+  if (error) throw Object.assign(new Error(error.message), { code: error.code, status });
+  return data;
+}
+
+/** Only an empty page is the end, because the server may return fewer rows than it was asked for. */
+async function allPages(page, start, keyOf) {
+  const all = [];
+  for (let after = start; ; after = keyOf(all.at(-1))) {
+    const more = await rows(page(after));
+    if (more.length === 0) return all;
+    all.push(...more);
+    check(all.at(-1 - more.length) === undefined || keyOf(all.at(-1)) > after, "bad-page", "the server repeats itself");
+  }
+}
+
+/** Pages by an id, which nothing is before. */
+const fromStart = (page) => (after) =>
+  page((query, column) => (after === undefined ? query : query.gt(column, after)));
+
+/** The keys of a page rise, lie past the cursor and are at most `limit`. */
+function checkPage(page, key, after, limit) {
+  let last = BigInt(after);
+  const rises = page.every((row) => {
+    const number = BigInt(row[key]);
+    const higher = number > last;
+    last = number;
+    return higher;
+  });
+  if (!rises || page.length > limit) throw new LeviError("bad-page", "the server's page is not what was asked for");
+}

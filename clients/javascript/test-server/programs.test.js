@@ -1,0 +1,59 @@
+// The programs that read a session as a device on the list, in both languages.
+//
+//   LEVI_SERVER="$(...)" LEVI_PYTHON=python3 node --test test-server/
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { pair } from "../src/index.js";
+import { OldDevice, server, signUp } from "../testing/old-device.js";
+
+const folder = mkdtempSync(join(tmpdir(), "levi-programs-"));
+const path = (name) => fileURLToPath(new URL(name, import.meta.url));
+const programs = {
+  JavaScript: [process.execPath, path("../examples/read.mjs")],
+  Python: [process.env.LEVI_PYTHON ?? "python3", path("../../python/read.py")],
+};
+let user, old, session, env;
+
+before(async () => {
+  user = await signUp();
+  old = await OldDevice.begin(user);
+  const { code, paired } = old.invite();
+  let answered;
+  const stored = await pair({ ...user, code, name: "reader", onRequested: (seen) => void (answered = paired(seen)) });
+  await answered;
+  const file = join(folder, "device.json");
+  writeFileSync(file, JSON.stringify(stored));
+  env = {
+    ...process.env,
+    SUPABASE_URL: server.url,
+    SUPABASE_PUBLISHABLE_KEY: server.publishable_key,
+    LEVI_EMAIL: user.account.email,
+    LEVI_PASSWORD: user.account.password,
+    LEVI_DEVICE_FILE: file,
+  };
+  session = await old.session();
+  await old.write(session, 0, "version 1", 0);
+  await old.write(session, 1, "version 2");
+  await old.write(session, 2, "version 1 again", 0);
+  await old.write(session, 3, "\u{1f600}");
+});
+
+after(() => rmSync(folder, { recursive: true }));
+
+for (const [language, [program, script]] of Object.entries(programs)) {
+  test(`${language} reads both versions, and refuses the older one after the newer`, async () => {
+    const run = promisify(execFile)(program, [script, session.id], { env });
+    const { code, stdout, stderr } = await run.then((done) => ({ code: 0, ...done }), (error) => error);
+    assert.equal(code, 2, stderr);
+    const texts = stdout.trim().split("\n").map((line) => JSON.parse(line).content);
+    assert.deepEqual(texts, ["version 1", "version 2", "\u{1f600}"]);
+    assert.match(stderr, /message 2 could not be opened: stale-epoch/);
+  });
+}

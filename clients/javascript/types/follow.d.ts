@@ -1,0 +1,32 @@
+export class Follower {
+    /**
+     * @param {import("./reader.js").Reader} reader
+     * @param {object} [options]
+     * @param {string} [options.cursor] undefined begins at the oldest message
+     * @param {AbortSignal} [options.signal] ends it
+     * @param {number} [options.longestMs] the longest wait between two polls, at least a second
+     * @param {(error: unknown) => unknown} [options.onError] hears of each poll that failed, and may throw to end
+     * @param {() => unknown} [options.onPoll] hears of each poll that succeeded
+     */
+    constructor(reader: import("./reader.js").Reader, { cursor, signal, longestMs, onError, onPoll }?: {
+        cursor?: string;
+        signal?: AbortSignal;
+        longestMs?: number;
+        onError?: (error: unknown) => unknown;
+        onPoll?: () => unknown;
+    });
+    onError: (error: unknown) => unknown;
+    onPoll: () => unknown;
+    /** Something may have changed, or the network is back: polls now. */
+    wake(): void;
+    /**
+     * Pages that hold something. The next poll begins after the page was dealt with, so that its cursor can be stored.
+     *
+     * @returns {AsyncGenerator<{ changes: import("./reader.js").Change[], cursor: string }>}
+     */
+    [Symbol.asyncIterator](): AsyncGenerator<{
+        changes: import("./reader.js").Change[];
+        cursor: string;
+    }>;
+    #private;
+}

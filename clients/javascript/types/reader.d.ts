@@ -1,0 +1,118 @@
+/**
+ * This device. `keys.envelope` is enough without a device list.
+ *
+ * @typedef {object} Device
+ * @property {string} id of its row in `devices`
+ * @property {import("./keys.js").MemberKeys} keys
+ */
+/**
+ * One message as it was delivered: with its content, or with the reason why it cannot be read.
+ *
+ * @typedef {object} Change
+ * @property {string} sessionId
+ * @property {string} sequenceNumber 64 bits, as text
+ * @property {string} [content]
+ * @property {string} [problem] such as "forged", "no-envelope" or "stale-epoch"
+ * @property {"new" | "edited" | "unlocked"} arrival "edited" is also a message that was written late; "unlocked" was
+ *   delivered before as one whose key was missing
+ */
+export class Reader {
+    /**
+     * @param {object} options
+     * @param {import("@supabase/supabase-js").SupabaseClient} options.supabase signed in
+     * @param {string} options.userId
+     * @param {Device} options.device
+     * @param {import("./trust.js").Pin} [options.pin] of the signed device list. Without one every row of `devices` is
+     *   believed, so that who holds a token of the user can pass for a device.
+     * @param {(pin: import("./trust.js").Pin) => unknown} [options.onPin] stores a list that has gone on
+     * @param {() => number} [options.now] milliseconds, for tests
+     */
+    static open({ supabase, userId, device, pin, onPin, now }: {
+        supabase: import("@supabase/supabase-js").SupabaseClient;
+        userId: string;
+        device: Device;
+        pin?: import("./trust.js").Pin;
+        onPin?: (pin: import("./trust.js").Pin) => unknown;
+        now?: () => number;
+    }): Promise<Reader>;
+    /**
+     * @param {Server} server
+     * @param {Device} device
+     * @param {Trust} [trust]
+     */
+    constructor(server: Server, device: Device, trust?: Trust);
+    /**
+     * The signed device list, if this reader has one.
+     *
+     * @returns {import("./device-list.js").DeviceList | undefined}
+     */
+    get list(): import("./device-list.js").DeviceList | undefined;
+    /**
+     * The user's sessions, by their last sign of life. All of it is the server's word.
+     *
+     * @returns {Promise<import("./server.js").SessionRow[]>}
+     */
+    sessions(): Promise<import("./server.js").SessionRow[]>;
+    /**
+     * The rows of `devices`, which are the server's word. `list` says whom to believe.
+     *
+     * @returns {Promise<import("./server.js").DeviceRow[]>}
+     */
+    devices(): Promise<import("./server.js").DeviceRow[]>;
+    /**
+     * What changed since a cursor, over all sessions, in the order of the changes. Store the cursor after the changes are
+     * dealt with: a page whose cursor was not stored is delivered again.
+     *
+     * @param {string} [cursor] undefined begins at the oldest message
+     * @param {number} [limit]
+     * @returns {Promise<{ changes: Change[], cursor: string, more: boolean }>} `more`: ask again at once
+     */
+    changes(cursor?: string, limit?: number): Promise<{
+        changes: Change[];
+        cursor: string;
+        more: boolean;
+    }>;
+    /** The cursor behind everything that is there now: `changes` then tells what is new from here on. */
+    latest(): Promise<string>;
+    /**
+     * The messages of one session in order, after a sequence number. Throws where the session's key is missing.
+     *
+     * @param {string} sessionId
+     * @param {string} [after]
+     * @returns {AsyncGenerator<Omit<Change, "arrival">>}
+     */
+    messages(sessionId: string, after?: string): AsyncGenerator<Omit<Change, "arrival">>;
+    #private;
+}
+/**
+ * This device. `keys.envelope` is enough without a device list.
+ */
+export type Device = {
+    /**
+     * of its row in `devices`
+     */
+    id: string;
+    keys: import("./keys.js").MemberKeys;
+};
+/**
+ * One message as it was delivered: with its content, or with the reason why it cannot be read.
+ */
+export type Change = {
+    sessionId: string;
+    /**
+     * 64 bits, as text
+     */
+    sequenceNumber: string;
+    content?: string;
+    /**
+     * such as "forged", "no-envelope" or "stale-epoch"
+     */
+    problem?: string;
+    /**
+     * "edited" is also a message that was written late; "unlocked" was
+     * delivered before as one whose key was missing
+     */
+    arrival: "new" | "edited" | "unlocked";
+};
+import { Server } from "./server.js";
+import { Trust } from "./trust.js";

@@ -1,0 +1,65 @@
+//! This device with its hands on the list.
+
+use levi::core::{DeviceListAdmin, ListedDevice};
+use levi::devices::MemberType;
+use levi::transport::Select;
+use levi::transport::rows::decode_rows;
+use levi::{DeviceId, DeviceRow, Levi};
+
+use super::Here;
+use crate::connection::Connection;
+use crate::console::Console;
+use crate::error::CliError;
+use crate::share::{self, Shared};
+
+/// The device that is signed in here, and the list of its user.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) levi: Levi,
+    pub(super) admin: DeviceListAdmin,
+}
+
+impl Opened {
+    pub(super) async fn new(here: &Here) -> Result<Self, CliError> {
+        let connection = Connection::open(&here.project, &here.data).await?;
+        let levi = connection.quiet_levi()?;
+        let admin = levi.device_list()?;
+        Ok(Self { connection, levi, admin })
+    }
+
+    /// The name for this device that was given, or that it was registered with.
+    pub(super) async fn own_name(&self, given: Option<String>) -> Result<String, CliError> {
+        if let Some(name) = given {
+            return Ok(name);
+        }
+        let select = Select::device(&self.connection.device_id);
+        let rows: Vec<DeviceRow> = decode_rows(&self.connection.select(select).await?)?;
+        rows.into_iter().next().map(|row| row.name).ok_or(CliError::NoDevice)
+    }
+
+    /// Whether this device was given the secret of any session.
+    pub(super) async fn reads_any_session(&self) -> Result<bool, CliError> {
+        Ok(!self.connection.reader(&self.levi)?.sessions(None, 1).await?.sessions.is_empty())
+    }
+
+    /// Gives `device` every session that this one can read.
+    pub(super) async fn share_with(&self, device: &DeviceId, console: Console) -> Result<Shared, CliError> {
+        let key = self.connection.data_dir.private_key()?;
+        let service = self.levi.session_sync(self.connection.device_id.clone(), key)?;
+        Ok(share::report(console, &service.share_with_device(device).await?))
+    }
+
+    /// Gives the recovery key every session that this device can read, because it opens nothing
+    /// else once all devices are lost.
+    pub(super) async fn share_with_recovery_key(&self, console: Console) -> Result<Shared, CliError> {
+        let devices = self.admin.devices().await?;
+        match devices.iter().find(|device| is_recovery_key(device)) {
+            Some(recovery) => self.share_with(&recovery.id, console).await,
+            None => Ok(Shared::default()),
+        }
+    }
+}
+
+fn is_recovery_key(device: &ListedDevice) -> bool {
+    device.member_type == MemberType::Recovery && device.removed_ms.is_none()
+}

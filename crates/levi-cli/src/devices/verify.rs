@@ -1,0 +1,41 @@
+//! `levi verify`: digits that are equal on all devices that have seen the same list.
+
+use levi::DeviceListState;
+use serde::Serialize;
+
+use super::Here;
+use super::opened::Opened;
+use crate::console::Console;
+use crate::error::CliError;
+use crate::exit::Exit;
+
+const WHAT_TO_DO: &str = "
+Run `levi verify` on your other devices. If all show these digits, all have seen the same list. If
+one shows others, run it there again in a minute. If they still differ, your devices are shown
+different lists: see docs/trust.md.";
+
+#[derive(Serialize)]
+struct Verified {
+    digits: String,
+}
+
+pub(super) async fn run(here: &Here, console: Console) -> Result<Exit, CliError> {
+    let opened = Opened::new(here).await?;
+    let state = opened.admin.state().await?;
+    let digits = match opened.admin.verify_code().await {
+        Ok(code) => code.to_string(),
+        Err(error) => return Err(problem(state).unwrap_or_else(|| error.into())),
+    };
+    console.json(&Verified { digits: digits.clone() })?;
+    console.say(digits)?;
+    console.say(WHAT_TO_DO)?;
+    problem(state).map_or(Ok(Exit::Done), Err)
+}
+
+/// Why nothing is sealed now.
+fn problem(state: DeviceListState) -> Option<CliError> {
+    match state {
+        DeviceListState::Stopped(problem) => Some(levi::core::DeviceListError::from(problem).into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,56 @@
+//! The signed device list: what this device remembers of it, and what the server shows.
+
+use std::path::Path;
+
+use levi::types::CredentialName;
+use levi::{Credentials as _, DeviceListState};
+
+use super::Findings;
+use crate::connection::Connection;
+use crate::data_dir;
+use crate::devices::{LIMIT, Mode, StoredMode};
+use crate::error::CliError;
+
+const CHECK: &str = "device list";
+
+/// What this device remembers.
+pub(super) fn check_stored(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
+    // What keeps the project from being read is named already.
+    let Ok(Some(project)) = data_dir::project(path) else { return Ok(()) };
+    match StoredMode::read(path, &project.user_id) {
+        Ok(Some(mode)) => say(&mode, findings),
+        Ok(None) => findings.note(CHECK, LIMIT, "run `levi init` on the first device"),
+        Err(error) => findings.problem(CHECK, error.to_string(), "fix this first"),
+    }
+}
+
+/// What the server shows.
+pub(super) async fn check_shown(connection: &Connection, findings: &mut Findings) -> Result<(), CliError> {
+    match shown(connection).await {
+        Ok(Some(state)) => say(&StoredMode::of(&state), findings),
+        // The missing key is named already.
+        Ok(None) => Ok(()),
+        Err(error) => findings.note(CHECK, error.to_string(), "fix what is named above, then run this again"),
+    }
+}
+
+async fn shown(connection: &Connection) -> Result<Option<DeviceListState>, CliError> {
+    let key = connection.data_dir.credentials().load(&CredentialName::DatabaseKey)?;
+    if key.is_none() && connection.data_dir.has_sessions() {
+        // A new key would be made, which opens nothing that is there.
+        return Ok(None);
+    }
+    let levi = connection.quiet_levi()?;
+    Ok(Some(levi.device_list()?.state().await?))
+}
+
+fn say(mode: &StoredMode, findings: &mut Findings) -> Result<(), CliError> {
+    match mode.mode {
+        Mode::Listed => findings.ok(CHECK, &mode.detail),
+        Mode::DeviceTable => findings.note(CHECK, &mode.detail, "run `levi init` on the first device"),
+        Mode::Stopped => {
+            findings.list_stopped = true;
+            findings.problem(CHECK, &mode.detail, "see docs/trust.md, \"What to do\"")
+        }
+    }
+}

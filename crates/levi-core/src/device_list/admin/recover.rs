@@ -1,0 +1,123 @@
+//! All devices are lost, or a thief has one: a new device is put on the list with the recovery key.
+
+use levi_devices::Epoch;
+use levi_devices::entry::{ListRow, SignedEntry};
+use levi_devices::keyring::Keyring;
+use levi_devices::list::{DeviceList, ReadError};
+use levi_devices::recovery::RecoveryKey;
+use levi_transport::rows::{KeyringRow, decode_rows};
+use levi_transport::{Select, read_one};
+use levi_types::{AuthSession, DeviceId};
+
+use super::{DeviceListAdmin, DeviceListError};
+use crate::DeviceListProblem;
+use crate::device_list::look::{all_rows, open_keyring};
+
+/// How to recover.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// The name of this device on the list.
+    pub name: String,
+    /// The devices that stay. All others are removed.
+    pub keep: Vec<DeviceId>,
+    /// The slot of the last entry that is the person's own; what came after it is cut off. `None`: nothing is.
+    pub after: Option<u64>,
+}
+
+impl DeviceListAdmin {
+    /// The list that has this recovery key, for the person to look at before recovering.
+    ///
+    /// # Errors
+    /// [`DeviceListError::Read`] if there is none; otherwise as named.
+    pub async fn list_with(&self, key: &RecoveryKey) -> Result<DeviceList, DeviceListError> {
+        let auth = self.server.session().await?;
+        let rows = all_rows(&self.reads(&auth), &auth.user_id).await?;
+        read_with(&auth, key, &rows)
+    }
+
+    /// Puts this device on the list with the recovery key, and removes others. Returns the id of the recovery key: all
+    /// sessions are then to be shared with this device by a `SessionSyncService` that acts as the recovery key.
+    ///
+    /// # Errors
+    /// [`DeviceListError::AlreadyListed`] if this device is on the list, [`DeviceListError::Refused`] if its id or keys were on
+    /// the list before; otherwise as named.
+    pub async fn recover(&self, key: &RecoveryKey, how: &Recovery) -> Result<DeviceId, DeviceListError> {
+        let auth = self.server.session().await?;
+        let _one_at_a_time = self.list.0.changing.lock().await;
+        let rows = all_rows(&self.reads(&auth), &auth.user_id).await?;
+        let list = read_with(&auth, key, &rows)?;
+        let recovery = list.recovery().ok_or(ReadError::OtherRecoveryKey)?.id().clone();
+        let (before, list) = match self.recovered_at(&list, &recovery)? {
+            // An earlier attempt was interrupted after its entry.
+            Some(slot) => {
+                let before: Vec<ListRow> = rows.into_iter().filter(|row| row.slot < slot).collect();
+                (read_with(&auth, key, &before)?, list)
+            }
+            None => (list.clone(), self.append_recovery(&auth, key, how, list).await?),
+        };
+        let mut keyring = self.keyring_of(&auth, key, [&before, &list], &recovery).await?;
+        let secret = self.list.0.keys.epoch_secret(&auth.user_id, list.epoch_follows()?, list.epoch());
+        if keyring.secret(list.epoch()).is_none() {
+            keyring.push(list.epoch(), secret)?;
+        }
+        self.write_keyrings(&auth, &list, &keyring).await?;
+        self.list.keep(list, Some(keyring), None)?;
+        Ok(recovery)
+    }
+
+    /// The slot of the last entry, if it put this device on the list with the recovery key.
+    fn recovered_at(&self, list: &DeviceList, recovery: &DeviceId) -> Result<Option<u64>, DeviceListError> {
+        let own_keys = self.list.0.keys.public_keys()?;
+        let own = list.member(self.list.device_id()).filter(|known| known.is_active());
+        let Some(known) = own.filter(|known| *known.member.keys() == own_keys) else { return Ok(None) };
+        if known.added.by == *recovery && known.added.slot == list.slot() {
+            return Ok(Some(list.slot()));
+        }
+        // Nothing would be removed or cut off, although the person asked for it.
+        Err(DeviceListError::AlreadyListed)
+    }
+
+    async fn append_recovery(
+        &self,
+        auth: &AuthSession,
+        key: &RecoveryKey,
+        how: &Recovery,
+        mut list: DeviceList,
+    ) -> Result<DeviceList, DeviceListError> {
+        let base = match how.after {
+            Some(slot) => list.up_to(slot).ok_or(DeviceListError::NoSuchEntry(slot))?,
+            None => list.clone(),
+        };
+        let removed = base.active_devices().map(|device| device.id().clone());
+        let removed: Vec<DeviceId> = removed.filter(|id| !how.keep.contains(id)).collect();
+        let (rotation, _) = self.next_epoch(&list, base.head())?;
+        let stamp = self.stamp(auth, Some(list.slot())).await?;
+        let device = self.this_device(&how.name)?;
+        let entry = list.draft_recover(base.head(), removed, device, rotation, stamp)?;
+        let signed = SignedEntry::sign(&entry, &key.member_keys(), Some(&self.list.0.keys))?;
+        list.accept(&signed)?;
+        if self.insert(auth, &signed).await? { Ok(list) } else { Err(DeviceListError::Raced) }
+    }
+
+    /// The keyring that the recovery key was given last: of an epoch of one of `lists`, which may be one that was cut off.
+    async fn keyring_of(
+        &self,
+        auth: &AuthSession,
+        key: &RecoveryKey,
+        lists: [&DeviceList; 2],
+        recovery: &DeviceId,
+    ) -> Result<Keyring, DeviceListError> {
+        let select = Select::keyring(&auth.user_id, recovery);
+        let rows: Vec<KeyringRow> = decode_rows(&read_one(&self.reads(auth), select).await?)?;
+        let row = rows.into_iter().next().ok_or(DeviceListProblem::NoKeyring)?;
+        let epoch = Epoch::new(row.epoch).ok_or(DeviceListProblem::NoKeyring)?;
+        let then = lists.iter().find_map(|list| list.in_epoch(epoch));
+        let then = then.ok_or(DeviceListProblem::NoKeyring)?;
+        Ok(open_keyring(&row, &then, recovery, &key.member_keys())?)
+    }
+}
+
+fn read_with(auth: &AuthSession, key: &RecoveryKey, rows: &[ListRow]) -> Result<DeviceList, DeviceListError> {
+    let public = key.member_keys().public_keys()?;
+    Ok(DeviceList::read_with_recovery_key(&auth.user_id, &public, rows)?)
+}

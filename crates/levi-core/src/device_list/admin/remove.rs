@@ -1,0 +1,94 @@
+//! A device is removed, or the recovery key replaced: a new epoch begins, whose secret the one that left never learns.
+
+use levi_devices::draft::Stamp;
+use levi_devices::entry::{Rotation, SignedEntry};
+use levi_devices::list::{DeviceList, ReadError, Refusal};
+use levi_devices::recovery::RecoveryKey;
+use levi_devices::{EntryHash, EpochSecret, Member, MemberType};
+use levi_transport::rows::DeviceRow;
+use levi_types::{AuthSession, DeviceId};
+
+use super::init::{random_uuid, recovery_name};
+use super::{DeviceListAdmin, DeviceListError};
+
+impl DeviceListAdmin {
+    /// Removes a device from the list. It reads nothing that is written by devices which have seen the removal.
+    ///
+    /// # Errors
+    /// [`DeviceListError::Refused`] with [`Refusal::LastDevice`] for the last one, [`DeviceListError::NoSuchDevice`] for one
+    /// that is not on the list; otherwise as named.
+    pub async fn remove(&self, device: &DeviceId) -> Result<(), DeviceListError> {
+        let auth = self.server.session().await?;
+        let _one_at_a_time = self.list.0.changing.lock().await;
+        let build = |list: &DeviceList, stamp: Stamp| {
+            if list.active(device).is_none() {
+                return Err(DeviceListError::no_such(device));
+            }
+            let (rotation, _) = self.next_epoch(list, list.head())?;
+            let entry = list.draft_remove(self.list.device_id(), device.clone(), rotation, stamp);
+            Ok(SignedEntry::sign(&entry, &self.list.0.keys, None)?)
+        };
+        let list = self.append(&auth, build).await?;
+        self.begin_epoch(&auth, list).await?;
+        self.deactivate(&auth, device).await
+    }
+
+    /// Replaces the recovery key. `new` is what the person has written down.
+    ///
+    /// # Errors
+    /// [`DeviceListError::Read`] if `old` is not the list's recovery key; otherwise as named.
+    pub async fn replace_recovery_key(
+        &self,
+        old: &RecoveryKey,
+        new: &RecoveryKey,
+    ) -> Result<(), DeviceListError> {
+        let auth = self.server.session().await?;
+        let _one_at_a_time = self.list.0.changing.lock().await;
+        let (old_keys, new_keys) = (old.member_keys(), new.member_keys());
+        let old_public = old_keys.public_keys()?;
+        let id = DeviceId::from(random_uuid());
+        let recovery = Member::new(id, MemberType::Recovery, recovery_name(), new_keys.public_keys()?)?;
+        let before = self.current(&auth).await?;
+        let replaced = before.recovery().filter(|member| *member.keys() == old_public);
+        let replaced = replaced.ok_or(ReadError::OtherRecoveryKey)?.id().clone();
+        self.register_recovery(&auth, &recovery).await?;
+        let build = |list: &DeviceList, stamp: Stamp| {
+            let (rotation, _) = self.next_epoch(list, list.head())?;
+            let entry = list.draft_new_recovery_key(recovery.clone(), rotation, stamp)?;
+            Ok(SignedEntry::sign(&entry, &old_keys, Some(&new_keys))?)
+        };
+        let list = self.append(&auth, build).await?;
+        self.begin_epoch(&auth, list).await?;
+        self.deactivate(&auth, &replaced).await
+    }
+
+    /// The next epoch and its secret, for an entry that follows `prev`.
+    pub(super) fn next_epoch(
+        &self,
+        list: &DeviceList,
+        prev: EntryHash,
+    ) -> Result<(Rotation, EpochSecret), DeviceListError> {
+        let epoch = list.next_epoch().ok_or(Refusal::TooManyEntries)?;
+        let secret = self.list.0.keys.epoch_secret(list.user_id(), prev, epoch);
+        Ok((list.rotation(&secret)?, secret))
+    }
+
+    /// After the entry was inserted: keyrings for all, then this device goes on in the new epoch.
+    async fn begin_epoch(&self, auth: &AuthSession, list: DeviceList) -> Result<(), DeviceListError> {
+        let secret = self.list.0.keys.epoch_secret(list.user_id(), list.epoch_follows()?, list.epoch());
+        let mut keyring = self.keyring(auth)?;
+        keyring.push(list.epoch(), secret)?;
+        // This device knows the new epoch first, so that a failure from here on is made good by the next look.
+        self.list.owe_keyrings(list.clone(), keyring.clone());
+        self.write_keyrings(auth, &list, &keyring).await?;
+        Ok(self.list.keyrings_are_written(&auth.user_id)?)
+    }
+
+    /// Tells software that looks at the table only.
+    async fn deactivate(&self, auth: &AuthSession, device: &DeviceId) -> Result<(), DeviceListError> {
+        if let Some(row) = self.reads(auth).device(device).await? {
+            self.server.upsert(auth, &[DeviceRow { is_active: false, ..row }]).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,336 @@
+//! The user's signed device list, as this device knows it: kept in the daemon's store, compared with what the server
+//! shows, and told to everything that seals or reads.
+
+mod admin;
+mod look;
+mod problem;
+mod record;
+mod stored;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use levi_crypto::at_rest::DatabaseKey;
+use levi_crypto::envelope::DevicePublicKey;
+use levi_devices::keyring::Keyring;
+use levi_devices::list::DeviceList;
+use levi_devices::{Epoch, EpochSecret, Member, MemberKeys};
+use levi_transport::rows::KeyringRow;
+use levi_types::{DeviceId, DeviceListStore, EpochStart, Monotonic, SessionId, StoreError, UserId};
+use tokio::sync::watch;
+
+pub use self::admin::{
+    DeviceListAdmin, DeviceListError, ListedDevice, OpenInvitation, OtherDevices, PairingRequest, Recovery,
+};
+pub(crate) use self::look::{LookError, WithToken};
+pub use self::problem::{DeviceListProblem, DeviceListState};
+use self::record::Alarm;
+pub use self::stored::{StoredDeviceList, stored_device_list};
+
+use crate::sealing_key::SealingMode;
+use crate::secrets_cache::SecretsCache;
+
+/// What a [`SignedDeviceList`] is made of.
+pub struct DeviceListParts {
+    /// This device's id.
+    pub device_id: DeviceId,
+    /// This device's private keys.
+    pub keys: MemberKeys,
+    /// Remembers the list.
+    pub store: Arc<dyn DeviceListStore>,
+    /// Encrypts the keyring in `store`. Without it, the keyring is fetched anew after each start.
+    pub database_key: Option<DatabaseKey>,
+    /// The keys in memory, shared with everything that seals and reads.
+    pub cache: SecretsCache,
+}
+
+/// The signed device list of the user who is signed in, for this device. Clones are one.
+///
+/// With it, secrets are given to the devices on the list only, under the list's keys, and messages are sealed under the
+/// current epoch. A user who has no list is served as without it ([`DeviceListState::DeviceTable`]), once the server has
+/// said so.
+#[derive(Clone)]
+pub struct SignedDeviceList(Arc<Inner>);
+
+struct Inner {
+    device_id: DeviceId,
+    keys: MemberKeys,
+    store: Arc<dyn DeviceListStore>,
+    database_key: Option<DatabaseKey>,
+    cache: SecretsCache,
+    known: Mutex<Known>,
+    state: watch::Sender<DeviceListState>,
+    /// Held during a look at the server and during a change of the list.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// What is known of one user's list.
+#[derive(Default)]
+struct Known {
+    user: Option<UserId>,
+    /// As the store has it.
+    stored: Option<Vec<u8>>,
+    list: Option<Arc<DeviceList>>,
+    looked: Option<Monotonic>,
+    /// As the store has it.
+    alarm: Option<Alarm>,
+    /// This device began the current epoch, and not every member has its keyring yet.
+    owes_keyrings: bool,
+    /// Whether the store has `list`.
+    is_stored: bool,
+}
+
+impl Known {
+    fn is_of(&self, user: &UserId) -> bool {
+        self.user.as_ref() == Some(user)
+    }
+}
+
+/// Who is given a session's secret.
+pub(crate) enum Recipients {
+    /// The active rows of the table `devices`.
+    DeviceTable,
+    /// These, under these keys.
+    Members(Vec<Member>),
+    /// Nobody now.
+    Stopped(DeviceListProblem),
+}
+
+/// What the list says of a device that sealed an envelope.
+pub(crate) enum Sender {
+    /// There is no list.
+    DeviceTable,
+    /// Its key, and whether it has not been removed.
+    Member { key: DevicePublicKey, is_active: bool },
+    /// It never was on the list.
+    Unknown,
+}
+
+impl SignedDeviceList {
+    /// A list that is read from the store when it is first needed. From now on nothing is sealed under `parts.cache` before
+    /// the list was looked at.
+    pub fn new(parts: DeviceListParts) -> Self {
+        let DeviceListParts { device_id, keys, store, database_key, cache } = parts;
+        cache.use_device_list();
+        let state = watch::Sender::new(DeviceListState::Stopped(DeviceListProblem::NotLooked));
+        let (known, changing) = Default::default();
+        Self(Arc::new(Inner { device_id, keys, store, database_key, cache, known, state, changing }))
+    }
+
+    /// What this device knows of the list of the user who is signed in.
+    pub fn state(&self) -> DeviceListState {
+        self.0.state.borrow().clone()
+    }
+
+    /// Receives every change of [`state`](Self::state).
+    pub fn watch(&self) -> watch::Receiver<DeviceListState> {
+        self.0.state.subscribe()
+    }
+
+    /// This device's id.
+    pub fn device_id(&self) -> &DeviceId {
+        &self.0.device_id
+    }
+
+    /// Reads the list of `user` from the store, unless it was read since this user signed in. Does nothing for anybody but
+    /// the user whose keys are kept.
+    pub(crate) fn load(&self, user: &UserId) {
+        if !self.0.cache.keeps_keys_of(user) || (self.0.cache.knows_mode(user) && self.known().is_of(user)) {
+            return;
+        }
+        let mut known = self.known();
+        *known = Known { user: Some(user.clone()), ..Known::default() };
+        let read =
+            self.read_store(user).unwrap_or_else(|problem| Read { known: None, problem: Some(problem) });
+        let keyring = read.known.and_then(|(stored, record)| {
+            let record::Stored { list, keyring, alarm } = record;
+            (known.stored, known.list, known.alarm) = (Some(stored), Some(Arc::new(list)), alarm);
+            known.is_stored = true;
+            keyring
+        });
+        let mode = self.mode(known.list.as_deref(), keyring.as_ref(), read.problem);
+        self.publish(user, known.list.as_deref(), mode, keyring);
+    }
+
+    /// The list that this device has seen.
+    pub(crate) fn list(&self, user: &UserId) -> Option<Arc<DeviceList>> {
+        self.load(user);
+        let known = self.known();
+        known.list.clone().filter(|_| known.is_of(user))
+    }
+
+    /// Whether the server should be asked, because it was not for `interval`.
+    pub(crate) fn is_due(&self, user: &UserId, now: Monotonic, interval: std::time::Duration) -> bool {
+        let known = self.known();
+        !known.is_of(user) || known.looked.is_none_or(|looked| now.since(looked) >= interval)
+    }
+
+    /// The server was asked at `now`.
+    pub(crate) fn looked_at(&self, now: Monotonic) {
+        self.known().looked = Some(now);
+    }
+
+    pub(crate) fn recipients(&self, user: &UserId) -> Recipients {
+        let list = self.list(user);
+        match (self.state_of(user), list) {
+            (DeviceListState::Stopped(problem), _) => Recipients::Stopped(problem),
+            (_, Some(list)) => Recipients::Members(list.active_members().cloned().collect()),
+            (DeviceListState::DeviceTable, None) => Recipients::DeviceTable,
+            (DeviceListState::Listed { .. }, None) => Recipients::Stopped(DeviceListProblem::NotLooked),
+        }
+    }
+
+    /// What is known of the list of `user`.
+    fn state_of(&self, user: &UserId) -> DeviceListState {
+        match self.known().is_of(user) {
+            true => self.state(),
+            false => DeviceListState::Stopped(DeviceListProblem::NotLooked),
+        }
+    }
+
+    /// Removed members count, because what they sealed while they were members stays readable.
+    ///
+    /// A device that is on no list reads as without one: it has nothing else to go by, and seals nothing with what it reads.
+    pub(crate) fn sender(&self, user: &UserId, device: &DeviceId) -> Sender {
+        let Some(list) = self.list(user) else {
+            return match self.state_of(user) {
+                DeviceListState::DeviceTable
+                | DeviceListState::Stopped(DeviceListProblem::NotLooked | DeviceListProblem::NotOnList) => {
+                    Sender::DeviceTable
+                }
+                DeviceListState::Listed { .. } | DeviceListState::Stopped(_) => Sender::Unknown,
+            };
+        };
+        match list.member(device) {
+            Some(known) => {
+                Sender::Member { key: *known.member.keys().envelope(), is_active: known.is_active() }
+            }
+            None => Sender::Unknown,
+        }
+    }
+
+    fn read_store(&self, user: &UserId) -> Result<Read, DeviceListProblem> {
+        let stored = self.0.store.device_list(user).map_err(store_problem)?;
+        let Some(stored) = stored else {
+            return Ok(Read { known: None, problem: Some(DeviceListProblem::NotLooked) });
+        };
+        let record = record::decode(&stored, user, self.0.database_key.as_ref())?;
+        let problem = record.alarm.map(DeviceListProblem::from);
+        Ok(Read { known: Some((stored, record)), problem })
+    }
+
+    /// The secret of an epoch, if this device has it.
+    pub(crate) fn epoch_secret(&self, user: &UserId, epoch: Epoch) -> Option<EpochSecret> {
+        self.load(user);
+        self.0.cache.keyring(user)?.secret(epoch).cloned()
+    }
+
+    /// The keyrings that this device has to write, because it began the current epoch and was interrupted.
+    pub(crate) fn owed_keyrings(&self, user: &UserId) -> Option<Vec<KeyringRow>> {
+        let known = self.known();
+        let list = known.list.clone().filter(|_| known.owes_keyrings)?;
+        drop(known);
+        let keyring = self.0.cache.keyring(user).filter(|_| list.user_id() == user)?;
+        let members = list.active_members().map(Member::id);
+        admin::keyring_rows(user, &list, &keyring, members).ok()
+    }
+
+    /// What this device remembers of the epochs of a session.
+    pub(crate) fn epoch_starts(&self, user: &UserId, session: &SessionId) -> Vec<EpochStart> {
+        self.0.store.epoch_starts(user, session).unwrap_or_else(|error| {
+            tracing::warn!(session_id = %session, "where its epochs begin is not known: {error}");
+            Vec::new()
+        })
+    }
+
+    pub(crate) fn keep_epoch_start(&self, user: &UserId, session: &SessionId, start: EpochStart) {
+        if let Err(error) = self.0.store.keep_epoch_start(user, session, start) {
+            tracing::warn!(session_id = %session, "where an epoch begins is not kept: {error}");
+        }
+    }
+
+    fn mode(
+        &self,
+        list: Option<&DeviceList>,
+        keyring: Option<&Keyring>,
+        problem: Option<DeviceListProblem>,
+    ) -> Result<SealingMode, DeviceListProblem> {
+        mode(&self.0.device_id, list, keyring, problem)
+    }
+
+    /// Tells everything that seals, reads and watches.
+    fn publish(
+        &self,
+        user: &UserId,
+        list: Option<&DeviceList>,
+        mode: Result<SealingMode, DeviceListProblem>,
+        keyring: Option<Keyring>,
+    ) {
+        let state = state_of(&mode, list);
+        let mode = mode.unwrap_or_else(|problem| SealingMode::Stopped(problem.to_reason()));
+        if !self.0.cache.seal_in(user, mode, keyring) {
+            // Another user is signed in by now, whose list is read when it is needed.
+            return;
+        }
+        self.0.state.send_if_modified(|known| {
+            let changed = *known != state;
+            if changed {
+                if let DeviceListState::Stopped(problem) = &state {
+                    tracing::warn!(code = problem.code(), "nothing is sealed: {problem}");
+                }
+                *known = state;
+            }
+            changed
+        });
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // A panic cannot leave it half changed in a way that matters: it is compared with the server's again.
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What `device` may seal with this list.
+fn mode(
+    device: &DeviceId,
+    list: Option<&DeviceList>,
+    keyring: Option<&Keyring>,
+    problem: Option<DeviceListProblem>,
+) -> Result<SealingMode, DeviceListProblem> {
+    if let Some(problem) = problem {
+        return Err(problem);
+    }
+    let Some(list) = list else { return Ok(SealingMode::Version1) };
+    if list.active(device).is_none() {
+        return Err(DeviceListProblem::Removed);
+    }
+    let keyring = keyring.ok_or(DeviceListProblem::NoKeyring)?;
+    keyring.check(list)?;
+    let secret = keyring.secret(list.epoch()).ok_or(DeviceListProblem::NoKeyring)?;
+    Ok(SealingMode::Epoch(list.epoch(), secret.clone()))
+}
+
+fn state_of(mode: &Result<SealingMode, DeviceListProblem>, list: Option<&DeviceList>) -> DeviceListState {
+    match (mode, list) {
+        (Err(problem), _) => DeviceListState::Stopped(problem.clone()),
+        (Ok(_), None) => DeviceListState::DeviceTable,
+        (Ok(_), Some(list)) => {
+            DeviceListState::Listed { epoch: list.epoch().number(), devices: list.active_devices().count() }
+        }
+    }
+}
+
+/// What the store has.
+struct Read {
+    known: Option<(Vec<u8>, record::Stored)>,
+    problem: Option<DeviceListProblem>,
+}
+
+fn store_problem(error: StoreError) -> DeviceListProblem {
+    DeviceListProblem::Store(error.to_string())
+}
+
+impl std::fmt::Debug for SignedDeviceList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignedDeviceList").field("state", &self.state()).finish_non_exhaustive()
+    }
+}

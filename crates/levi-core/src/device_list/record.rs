@@ -1,0 +1,136 @@
+//! The list as this device stores it: the pin, the accepted entries, and the keyring under the database key.
+//!
+//! JSON: `{"pin": base64, "entries": [{"entry", "signature", "cosignature"}, ...], "keyring": base64 or null, "alarm"}`.
+//! `alarm` says that the server showed another history when it was last asked, so that a person hears of it from every
+//! process and after every restart.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use levi_crypto::at_rest::{self, DatabaseKey, Slot};
+use levi_devices::entry::{ListRow, SignedEntry};
+use levi_devices::keyring::Keyring;
+use levi_devices::list::DeviceList;
+use levi_devices::pin::{Pin, PinError};
+use levi_types::UserId;
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+
+use super::DeviceListProblem;
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    pin: String,
+    entries: Vec<StoredEntry>,
+    keyring: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alarm: Option<Alarm>,
+}
+
+/// How the list that the server shows differs from the one that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Alarm {
+    Forked { slot: u64 },
+    RolledBack { shown: Option<u64>, pinned: u64 },
+    UnknownKind { kind: u8, slot: u64 },
+}
+
+impl Alarm {
+    pub(super) const fn of(problem: &DeviceListProblem) -> Option<Self> {
+        match *problem {
+            DeviceListProblem::Pin(PinError::Forked { slot }) => Some(Self::Forked { slot }),
+            DeviceListProblem::Pin(PinError::RolledBack { shown, pinned }) => {
+                Some(Self::RolledBack { shown, pinned })
+            }
+            DeviceListProblem::Pin(PinError::UnknownKind { kind, slot }) => {
+                Some(Self::UnknownKind { kind, slot })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<Alarm> for DeviceListProblem {
+    fn from(alarm: Alarm) -> Self {
+        Self::Pin(match alarm {
+            Alarm::Forked { slot } => PinError::Forked { slot },
+            Alarm::RolledBack { shown, pinned } => PinError::RolledBack { shown, pinned },
+            Alarm::UnknownKind { kind, slot } => PinError::UnknownKind { kind, slot },
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredEntry {
+    entry: String,
+    signature: String,
+    cosignature: Option<String>,
+}
+
+/// A list, and the secrets of its epochs if this device has them.
+pub(super) struct Stored {
+    pub(super) list: DeviceList,
+    pub(super) keyring: Option<Keyring>,
+    pub(super) alarm: Option<Alarm>,
+}
+
+/// The bytes to store. Without a database key the keyring is left out, and fetched again after a restart.
+pub(super) fn encode(
+    list: &DeviceList,
+    keyring: Option<&Keyring>,
+    alarm: Option<Alarm>,
+    database_key: Option<&DatabaseKey>,
+    random: &mut dyn CryptoRng,
+) -> Vec<u8> {
+    let user = list.user_id();
+    let keyring = keyring.zip(database_key).and_then(|(keyring, key)| {
+        // Exposed to be encrypted for the disk.
+        let sealed = at_rest::seal(key, slot(user), &keyring.expose_bytes(), random);
+        // Left out if the cipher refuses, which it does not do for 32 KiB.
+        sealed.ok().map(|sealed| BASE64.encode(sealed))
+    });
+    let entries = list.entries().map(|signed| StoredEntry {
+        entry: BASE64.encode(&signed.entry),
+        signature: signed.signature.to_base64(),
+        cosignature: signed.cosignature.map(|signature| signature.to_base64()),
+    });
+    let record =
+        Record { pin: BASE64.encode(list.pin().encode()), entries: entries.collect(), keyring, alarm };
+    serde_json::to_vec(&record).unwrap_or_default()
+}
+
+/// Reads what [`encode`] returned.
+///
+/// # Errors
+/// [`PinError::Damaged`] if it is not a list of `user` that leads to its pin. A keyring that cannot be read is left out.
+pub(super) fn decode(
+    bytes: &[u8],
+    user: &UserId,
+    database_key: Option<&DatabaseKey>,
+) -> Result<Stored, PinError> {
+    let record: Record = serde_json::from_slice(bytes).map_err(|_| PinError::Damaged)?;
+    let pin = BASE64.decode(&record.pin).map_err(|_| PinError::Damaged)?;
+    let pin = Pin::decode(&pin)?;
+    let entries: Result<Vec<SignedEntry>, _> = record.entries.into_iter().map(signed).collect();
+    let list = DeviceList::restore(&pin, &entries?)?;
+    if list.user_id() != user {
+        return Err(PinError::Damaged);
+    }
+    let keyring = record.keyring.zip(database_key).and_then(|(sealed, key)| {
+        let sealed = BASE64.decode(sealed).ok()?;
+        let plain = at_rest::open(key, slot(user), &sealed).ok()?;
+        Keyring::restore(&plain, &list).ok()
+    });
+    Ok(Stored { list, keyring, alarm: record.alarm })
+}
+
+fn signed(stored: StoredEntry) -> Result<SignedEntry, PinError> {
+    let StoredEntry { entry, signature, cosignature } = stored;
+    // The slot is within the entry.
+    let row = ListRow { slot: 0, entry, signature, cosignature };
+    SignedEntry::from_row(&row).map_err(|_| PinError::Damaged)
+}
+
+fn slot(user: &UserId) -> Slot<'_> {
+    Slot { table: "levi_device_list", row_key: user.as_str(), column: "keyring" }
+}

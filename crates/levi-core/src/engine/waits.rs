@@ -1,0 +1,50 @@
+//! Why what is on disk waits, for the status. Looking is cheap but not free, so it is done when something may differ.
+
+use levi_outbox::{Change, WaitingLane};
+use levi_types::Wall;
+
+use super::Engine;
+use crate::waiting::{Conditions, LANES_LOOKED_AT, count_waiting};
+
+/// The lanes as they were last read.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    lanes: Vec<WaitingLane>,
+    /// Whether lanes may wait for other things by now.
+    pub(super) changed: bool,
+    /// How many lanes there were.
+    counted: u64,
+    /// When the last turn began.
+    pub(super) now: Wall,
+}
+
+impl Waits {
+    /// Whether `changes` may make lanes wait, or end their wait.
+    pub(super) fn note(&mut self, changes: &[Change], has_control_rows: bool) {
+        let only_sends =
+            |change: &Change| matches!(change, Change::Acknowledge { .. } | Change::Reseal { .. });
+        let nothing_waits = self.lanes.iter().all(|lane| lane.reason.is_none() && lane.blocked_by.is_none());
+        self.changed |= has_control_rows || !(nothing_waits && changes.iter().all(only_sends));
+    }
+}
+
+impl Engine {
+    /// Counts the lanes that wait. What cannot be read stays as it was.
+    pub(super) fn count_waiting(&mut self) {
+        let paused = self.batcher.paused();
+        let lanes = self.status.totals.lanes;
+        let more_wait = paused.is_some() && lanes != self.waiting.counted;
+        if (self.waiting.changed || more_wait)
+            && let Ok(found) = self.store.waiting(LANES_LOOKED_AT)
+        {
+            self.waiting = Waits { lanes: found, changed: false, counted: lanes, now: self.waiting.now };
+        }
+        let conditions = Conditions {
+            now: self.waiting.now,
+            paused: paused.as_ref(),
+            session_sync: self.batcher.can_send_control_rows(),
+            user: self.batcher.user(),
+        };
+        self.status.waiting = count_waiting(&self.waiting.lanes, conditions);
+    }
+}

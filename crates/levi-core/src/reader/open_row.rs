@@ -1,0 +1,85 @@
+//! Opens one row, of version 1 or 2.
+
+use levi_crypto::message::{self, MessagePosition};
+use levi_crypto::message_v2::{self, EpochMessageKey, Order, WireNonce};
+use levi_crypto::{MessageKey, OpenError};
+use levi_transport::rows::MessageRow;
+use levi_types::SessionId;
+
+use super::MessageError;
+use super::epochs::VERSION_1;
+use super::keyring::Keyring;
+
+/// A message that opened.
+struct Opened {
+    content: String,
+    epoch: u32,
+    order: Order,
+}
+
+/// Opens a row, and refuses one of an epoch that is over.
+pub(super) fn open(
+    keyring: &mut Keyring<'_>,
+    session: &SessionId,
+    row: &MessageRow,
+) -> Result<String, MessageError> {
+    let position = MessagePosition { session_id: session, sequence_number: row.sequence_number };
+    let Opened { content, epoch, order } = match message_v2::is_version_2(&row.content_nonce) {
+        true => version_2(keyring, position, row)?,
+        false => version_1(keyring.keys(), position, row)?,
+    };
+    if let Some(newer) = keyring.newer_epoch(epoch, row.sequence_number) {
+        return Err(MessageError::StaleEpoch { epoch, newer: newer.epoch, since: newer.sequence_number });
+    }
+    keyring.opened(epoch, row.sequence_number, order);
+    Ok(content)
+}
+
+fn version_1(
+    keys: &[MessageKey],
+    position: MessagePosition<'_>,
+    row: &MessageRow,
+) -> Result<Opened, MessageError> {
+    let (ciphertext, nonce) = (row.ciphertext()?, row.nonce()?);
+    let content = first_that_opens(keys, |key| message::open(key, position, &ciphertext, &nonce))?;
+    Ok(Opened { content, epoch: VERSION_1, order: Order::Rising })
+}
+
+fn version_2(
+    keyring: &Keyring<'_>,
+    position: MessagePosition<'_>,
+    row: &MessageRow,
+) -> Result<Opened, MessageError> {
+    let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(&row.content_nonce)?;
+    let secret = keyring.epoch_secret(epoch)?;
+    let ciphertext = row.ciphertext()?;
+    let opened = first_that_opens(keyring.keys(), |key| {
+        let key = EpochMessageKey::of(key, position.session_id, epoch, &secret);
+        // Nothing can have been sealed for a session whose id is too long.
+        let key = key.map_err(|_| OpenError::Forged)?;
+        message_v2::open(&key, position, &ciphertext, &nonce)
+    })?;
+    Ok(Opened { content: opened.content, epoch: epoch.number(), order: opened.order })
+}
+
+/// Tries each key. The first error is the present key's.
+fn first_that_opens<T>(
+    keys: &[MessageKey],
+    open: impl Fn(&MessageKey) -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    let mut first = None;
+    for key in keys {
+        match open(key) {
+            Ok(opened) => return Ok(opened),
+            Err(error) => {
+                first.get_or_insert(error);
+            }
+        }
+    }
+    Err(first.unwrap_or(OpenError::Forged))
+}
+
+/// Whether a newer device list or keyring may open the row.
+pub(super) const fn asks_for_list(error: &MessageError) -> bool {
+    matches!(error, MessageError::UnknownEpoch { .. })
+}

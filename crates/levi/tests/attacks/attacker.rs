@@ -1,0 +1,142 @@
+//! What the attackers have and do.
+
+use levi::core::SecretsCache;
+use levi::crypto::envelope::{self, Route};
+use levi::crypto::message_v2::{self, EpochMessageKey, Form, MessagePosition};
+use levi::devices::{Epoch, EpochSecret, MemberKeys};
+use levi::transport::rows::{
+    DeviceListRow, KeyringRow, MessageBatch, SecretRow, encode_message_row, encode_message_row_as, upsert_of,
+};
+use levi::transport::{Supabase as _, Table};
+use levi::{DeviceId, DevicePrivateKey, DeviceRow, Reader, SessionId, SessionSecret, UserId};
+use levi_testkit::fixtures::uuid_of;
+use std::sync::Arc;
+
+use super::Server;
+use super::world::World;
+
+/// A device of the attacker.
+pub(crate) struct Ghost {
+    pub(crate) id: DeviceId,
+    pub(crate) keys: MemberKeys,
+}
+
+impl Ghost {
+    /// Writes an active row of `devices` with the server's secret key.
+    pub(crate) fn by_the_server(world: &World) -> Self {
+        let ghost = Self::unregistered("ghost");
+        world.server.seed(upsert_of(&[ghost.row(&world.user_id)])).unwrap();
+        ghost
+    }
+
+    /// As [`by_the_server`](Self::by_the_server), with a stolen token.
+    pub(crate) async fn by_a_token(world: &World) -> Self {
+        let ghost = Self::unregistered("ghost");
+        let token = world.auth.token();
+        world.supabase().upsert(&token, upsert_of(&[ghost.row(&world.user_id)])).await.unwrap();
+        ghost
+    }
+
+    pub(crate) fn unregistered(name: &str) -> Self {
+        let keys = MemberKeys::generate(&mut rand::rng());
+        Self { id: uuid_of("device", name).as_str().into(), keys }
+    }
+
+    fn row(&self, user: &UserId) -> DeviceRow {
+        DeviceRow {
+            public_key: Some(self.keys.envelope.public_key().to_base64()),
+            ..DeviceRow::new(self.id.clone(), user.clone(), "ghost", "desktop")
+        }
+    }
+
+    /// What the ghost reads of a session, with the stolen token.
+    pub(crate) async fn reads(&self, world: &World, session: &SessionId) -> Result<Vec<String>, String> {
+        let supabase = Arc::new(world.supabase());
+        let key = DevicePrivateKey::from_bytes(*self.keys.envelope.expose_bytes());
+        let reader = Reader::new(supabase, world.auth.clone(), self.id.clone(), key, SecretsCache::new());
+        let page = reader.pull(session, None, 100).await.map_err(|error| error.to_string())?;
+        let read = page.messages.into_iter().map(|message| message.map(|read| read.content));
+        read.collect::<Result<_, _>>().map_err(|error| error.to_string())
+    }
+}
+
+/// Seals `secret` for `recipient` as `sender` says it is, and writes it with the secret key.
+pub(crate) fn mint_envelope(
+    world: &World,
+    session: &SessionId,
+    secret: &SessionSecret,
+    sender: (&DeviceId, &DevicePrivateKey),
+    recipient: (&DeviceId, &DevicePrivateKey),
+) {
+    let route = Route {
+        user_id: &world.user_id,
+        session_id: session,
+        sender_device_id: sender.0,
+        recipient_device_id: recipient.0,
+    };
+    let (key, public) = (sender.1, recipient.1.public_key());
+    let sealed = envelope::seal(secret, route, key, &public, &mut rand::rng()).unwrap();
+    let (ephemeral_public_key, encrypted_secret) = sealed.to_wire();
+    let row = SecretRow {
+        session_id: session.clone(),
+        device_id: recipient.0.clone(),
+        ephemeral_public_key,
+        encrypted_secret,
+        sender_device_id: Some(sender.0.clone()),
+    };
+    world.server.seed(upsert_of(&[row])).unwrap();
+}
+
+/// Writes a message of version 1.
+pub(crate) fn write_version_1(
+    server: &Server,
+    session: &SessionId,
+    number: i64,
+    secret: &SessionSecret,
+    text: &str,
+) {
+    let position = MessagePosition { session_id: session, sequence_number: number };
+    let key = secret.message_key();
+    let sealed = levi::crypto::message::seal(&key, position, text, &mut rand::rng()).unwrap();
+    let mut row = Vec::new();
+    encode_message_row(&mut row, session, number, &sealed.ciphertext, &sealed.nonce);
+    write(server, &row);
+}
+
+/// Writes a message of version 2.
+pub(crate) fn write_version_2(
+    server: &Server,
+    session: &SessionId,
+    number: i64,
+    secret: &SessionSecret,
+    (epoch, epoch_secret): (Epoch, &EpochSecret),
+    text: &str,
+) {
+    let position = MessagePosition { session_id: session, sequence_number: number };
+    let key = EpochMessageKey::derive(secret, session, epoch, epoch_secret).unwrap();
+    let sealed = message_v2::seal(&key, position, text, Form::default(), &mut rand::rng()).unwrap();
+    let nonce = message_v2::nonce_to_wire(epoch, &sealed.nonce);
+    let mut row = Vec::new();
+    encode_message_row_as(&mut row, session, number, &sealed.ciphertext, &nonce);
+    write(server, &row);
+}
+
+fn write(server: &Server, row: &[u8]) {
+    let mut batch = MessageBatch::new();
+    batch.push(row);
+    server.seed(batch.into_upsert()).unwrap();
+}
+
+/// Every row of the user's list, and of the keyrings.
+pub(crate) fn list_rows(server: &Server) -> Vec<DeviceListRow> {
+    rows(server, Table::DeviceList)
+}
+
+pub(crate) fn keyring_rows(server: &Server) -> Vec<KeyringRow> {
+    rows(server, Table::Keyrings)
+}
+
+fn rows<T: serde::de::DeserializeOwned>(server: &Server, table: Table) -> Vec<T> {
+    let rows = server.rows(table).unwrap().into_iter();
+    rows.map(|row| serde_json::from_value(row.into()).unwrap()).collect()
+}

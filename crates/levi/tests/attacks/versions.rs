@@ -1,0 +1,81 @@
+//! Downgrades: of the mode, and of a message's version.
+
+use levi::transport::Table;
+use levi::{DeviceListState, SessionStore as _};
+
+use super::attacker::{Ghost, write_version_1};
+use super::devices::Device;
+use super::world::World;
+use super::{two_devices, two_devices_without_list};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_had_a_list_does_not_go_back_to_the_table() {
+    let (world, mut laptop, phone) = two_devices().await;
+    let ghost = Ghost::by_the_server(&world);
+    // The tables of the list are hidden, as in a project that never had them.
+    laptop.server.rewrite(|select, body| {
+        if [Table::DeviceList, Table::Keyrings].contains(&select.table) { b"[]".to_vec() } else { body }
+    });
+    laptop.restart(&world).await;
+    let session = world.session("s");
+    laptop.store.save_session(&session).unwrap();
+    let secret = super::world::secret();
+    laptop.store.save_secret(&session.id, &secret).unwrap();
+    let sync = laptop.sync();
+    let synced = sync.sync_new_session(&session.id, &session.repository_id, &secret).await.unwrap();
+    assert!(!synced.secret.is_done(), "{synced:?}");
+    assert_eq!(world.server.row_count(Table::Secrets).unwrap(), 0);
+    laptop.until(|state| matches!(state, DeviceListState::Stopped(problem) if problem.is_alarm())).await;
+    laptop.server.be_honest();
+    laptop.until_listed(1).await;
+    sync.distribute_secret(&session.id, &secret).await.unwrap();
+    laptop.send(&session, 1, &["secret"]).await;
+    assert_eq!(phone.read(&session).await, ["secret"]);
+    assert!(ghost.reads(&world, &session.id).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_version_1_is_refused_where_version_2_has_begun() {
+    let (world, laptop, phone) = two_devices().await;
+    let session = laptop.write(&world, "s", &["one"]).await;
+    let text = laptop.store.session_secret(&session.id).unwrap().unwrap();
+    let secret = levi::SessionSecret::parse(text.expose()).unwrap();
+    write_version_1(&world.server, &session.id, 2, &secret, "forged");
+    laptop.send(&session, 3, &["three"]).await;
+    let read = phone.read(&session).await;
+    assert_eq!((&read[0], &read[2]), (&"one".into(), &"three".into()));
+    assert!(read[1].contains("StaleEpoch { epoch: 0"), "{read:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_list_whoever_has_the_secret_writes_version_1() {
+    let (world, laptop, phone) = two_devices_without_list().await;
+    let session = laptop.write(&world, "s", &["one"]).await;
+    let text = laptop.store.session_secret(&session.id).unwrap().unwrap();
+    let secret = levi::SessionSecret::parse(text.expose()).unwrap();
+    write_version_1(&world.server, &session.id, 2, &secret, "by a removed device");
+    assert_eq!(phone.read(&session).await, ["one", "by a removed device"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_goes_over_to_a_list_and_keeps_what_it_had() {
+    let world = World::new(0).await;
+    let laptop = Device::new(&world, "laptop").await;
+    laptop.until(|state| *state == DeviceListState::DeviceTable).await;
+    let phone = Device::new(&world, "phone").await;
+    phone.until(|state| *state == DeviceListState::DeviceTable).await;
+    let old = laptop.write(&world, "old", &["one", "two"]).await;
+    assert!(!world.server.messages(&old.id).unwrap()[0].content_nonce.starts_with("v2:"));
+    laptop.init().await;
+    laptop.until_listed(1).await;
+    laptop.send(&old, 3, &["three"]).await;
+    laptop.pair(&phone).await;
+    assert_eq!(phone.read(&old).await, ["one", "two", "three"]);
+    // An edit of an old message belongs to the new epoch, and the messages after it stay readable.
+    let receipt =
+        laptop.levi.replace_durable(super::world::request(&old.id, 1, "one, edited")).await.unwrap();
+    laptop.levi.synced(&receipt).await.unwrap();
+    let tablet = Device::new(&world, "tablet").await;
+    laptop.pair(&tablet).await;
+    assert_eq!(tablet.read(&old).await, ["one, edited", "two", "three"]);
+}
