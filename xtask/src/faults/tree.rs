@@ -40,18 +40,23 @@ impl Tree {
 
     /// Builds what catches a bug and keeps it under `name`, where the next build does not replace it.
     pub(super) fn build(&self, catcher: &Catcher, name: &str) -> Result<PathBuf, Failure> {
+        // Tests have the dev profile. In the tree's own folder their artifacts would be taken for those of the tree.
+        let target = match catcher {
+            Catcher::Test { .. } => self.folder.with_file_name("target"),
+            _ => self.target.clone(),
+        };
         let mut build = Command::new(cargo());
         build
             .args(match catcher {
                 Catcher::Simulation | Catcher::Program { .. } => {
                     vec!["build", "--release", "--locked", "--package", catcher.package()]
                 }
-                // As `cargo xtask test` builds it, so that nothing from outside is compiled again.
+                // With the features of `cargo xtask test`.
                 Catcher::Test { file, .. } => {
                     vec!["test", "--no-run", "--locked", "--workspace", "--all-features", "--test", file]
                 }
             })
-            .env("CARGO_TARGET_DIR", &self.target)
+            .env("CARGO_TARGET_DIR", target)
             // One function changes from build to build. The variable goes before any profile, so
             // that it also wins over a machine that switches incremental builds off.
             .env("CARGO_INCREMENTAL", "1")

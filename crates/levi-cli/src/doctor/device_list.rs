@@ -17,6 +17,8 @@ pub(super) fn check_stored(folder: &DeviceFolder, findings: &mut Findings) -> Re
     match StoredMode::read(folder, &project.user_id) {
         Ok(Some(mode)) => say(&mode, findings),
         Ok(None) => findings.note(CHECK, LIMIT, "run `levi init` on the first device"),
+        // A key that cannot be used is named already.
+        Err(CliError::Credentials(_)) => Ok(()),
         Err(error) => findings.problem(CHECK, error.to_string(), "fix this first"),
     }
 }

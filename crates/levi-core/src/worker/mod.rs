@@ -10,13 +10,14 @@ mod dispatcher;
 mod engine_thread;
 mod inbox;
 mod message_syncer;
+mod shutdown;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use levi_crypto::at_rest::DatabaseKey;
-use levi_outbox::{OutboxStore, Overwrite, RecoveryReport, Totals};
+use levi_outbox::{OutboxStore, Overwrite, RecoveryReport};
 use levi_transport::Supabase;
 use levi_types::{Auth, Clock, MessageSyncRequest, SessionId, SessionStore, SyncContext};
 use tokio::sync::{Semaphore, TryAcquireError, oneshot, watch};
@@ -27,10 +28,10 @@ use self::dispatcher::Dispatcher;
 use self::engine_thread::EngineThread;
 use self::inbox::{Closed, Inbox};
 pub use self::message_syncer::MessageSyncer;
+pub use self::shutdown::ShutdownReport;
 use crate::batcher::Input;
 use crate::config::{LeviConfig, QUEUE_OVERHEAD};
 use crate::control::ControlQueue;
-use crate::delay::within;
 use crate::device_list::SignedDeviceList;
 use crate::engine::{Engine, EngineParts, Event, Intake, Receipt};
 use crate::error::{EnqueueError, StartError, SyncedError};
@@ -38,9 +39,6 @@ use crate::random::SystemRandom;
 use crate::sealer::{Message, Sealer};
 use crate::secrets_cache::SecretsCache;
 use crate::status::Status;
-
-/// How long after the deadline of a shutdown the engine thread's last calls of the disk and the session store may take.
-const LAST_CALLS: Duration = Duration::from_secs(2);
 
 /// What is opened when the worker starts.
 pub struct Opened {
@@ -73,18 +71,6 @@ pub struct WorkerParts {
     pub clock: Arc<dyn Clock>,
     /// The user's signed device list, with the same cache; `None`: messages are sealed in version 1.
     pub device_list: Option<SignedDeviceList>,
-}
-
-/// What remained at a shutdown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// Messages still in the outbox; the next start sends them.
-    pub pending: u64,
-    /// Parked messages.
-    pub parked: u64,
-    /// Messages accepted by `enqueue` (not `enqueue_durable`) that never reached the disk. They are lost.
-    pub not_stored: usize,
 }
 
 /// The message sync worker. Dropping the last handle stops it; messages that were accepted are stored first.
@@ -338,18 +324,7 @@ impl Worker {
             return ShutdownReport::default();
         }
         self.notify(Event::Stop { within: deadline });
-        let mut ended = self.shared.ended.subscribe();
-        // The sender lives in `self`, so the wait ends with the thread.
-        let report = async { ended.wait_for(Option::is_some).await.ok().and_then(|report| *report) };
-        let Some(report) = within(deadline.saturating_add(LAST_CALLS), report).await else {
-            tracing::warn!(
-                "the disk or the session store does not answer; the outbox stays locked until then"
-            );
-            let status = self.status();
-            let Totals { pending_rows: pending, parked_rows: parked, .. } = status.totals;
-            return ShutdownReport { pending, parked, not_stored: status.held_in_memory };
-        };
-        report.unwrap_or_default()
+        shutdown::ended(&self.shared, deadline).await
     }
 
     /// This worker's queue, for the control rows of session sync.
