@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use levi::transport::{ApiError, HttpConfigError, Select, Supabase as _, Verdict};
 #[cfg(feature = "demo")]
 use levi::HttpOptions;
+use levi::transport::{ApiError, HttpConfigError, Select, Supabase as _, Verdict};
 use levi::{
     AccessToken, Device, DeviceFolder, DeviceId, DeviceOptions, HttpSupabase, Levi, LeviConfig, Reader,
     SqliteSessionStore, UserId,

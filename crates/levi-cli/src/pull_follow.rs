@@ -9,6 +9,7 @@ use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::notices::Notices;
 
 /// The name of the cursor in the data directory.
 const CURSOR: &str = "pull";
@@ -38,7 +39,8 @@ pub(crate) async fn run(connection: &Connection, start: Start, console: Console)
         Start::Stored => connection.data_dir.load_cursor(CURSOR)?,
         Start::Beginning => None,
     };
-    let reader = connection.reader()?;
+    let levi = connection.levi(&Notices::new(console))?;
+    let reader = connection.reader(&levi)?;
     let mut follow = reader.follow(cursor);
     let mut status = follow.status();
     loop {

@@ -40,8 +40,6 @@ pub use device_list::{
 pub use engine::{Receipt, StoredError, StoredKeys, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};
 pub use levi_transport::SystemClock;
-pub use reader::{MessageError, Page, PulledMessage, ReadError, Reader, SessionsPage, UnreadableMessage};
-pub use reads::OnReadRetry;
 #[doc(hidden)]
 pub use reader::Timer;
 pub use reader::{
@@ -49,6 +47,7 @@ pub use reader::{
     MessageError, Notifier, Pace, Page, PulledMessage, ReadError, Reader, SessionSummary, SessionsPage,
     SharedSessions, UnreadableMessage, UnreadableSession,
 };
+pub use reads::OnReadRetry;
 pub use secrets_cache::SecretsCache;
 pub use server::{DeviceTrust, last_sequence_number};
 pub use session_sync::{BackfillReport, Distribution, NewSession, SessionSyncService};

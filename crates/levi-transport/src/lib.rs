@@ -25,8 +25,8 @@ pub use clock::SystemClock;
 #[cfg(feature = "http")]
 pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};
 pub use paging::{
-    AllDevicesOf, BadPage, ChangesOf, ChangesOfSession, DeviceListOf, DevicesOf, MessagesOf, PageSize, PageSource,
-    PagedQuery, PassedOver, RepositoriesAmong, RowsPage, SecretsAmong, SecretsFor, SessionsOf,
+    AllDevicesOf, BadPage, ChangesOf, ChangesOfSession, DeviceListOf, DevicesOf, MessagesOf, PageSize,
+    PageSource, PagedQuery, PassedOver, RepositoriesAmong, RowsPage, SecretsAmong, SecretsFor, SessionsOf,
     SharedPageSize, check_page, next_page, read_all, read_one,
 };
 #[cfg(feature = "mock")]

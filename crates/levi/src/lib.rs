@@ -17,10 +17,10 @@ pub use levi::{Levi, NotConnected};
 pub use uuid::random_uuid;
 
 pub use levi_core::{
-    Access, Arrival, BackfillReport, Change, ChangeCursor, ChangePage, DeviceListProblem, DeviceListState, DeviceSummary, EnqueueError, Flush,
-    Follow, LeviConfig, MessageSyncer, NewSession, Notifier, Pace, Page, PauseReason, PulledMessage,
-    ReadError, Reader, Receipt, SecretsCache, SessionSummary, SessionSyncService, ShutdownReport, SignedDeviceList, StartError,
-    Status, Step, SyncError, SyncedError,
+    Access, Arrival, BackfillReport, Change, ChangeCursor, ChangePage, DeviceListProblem, DeviceListState,
+    DeviceSummary, EnqueueError, Flush, Follow, LeviConfig, MessageSyncer, NewSession, Notifier, Pace, Page,
+    PauseReason, PulledMessage, ReadError, Reader, Receipt, SecretsCache, SessionSummary, SessionSyncService,
+    ShutdownReport, SignedDeviceList, StartError, Status, Step, SyncError, SyncedError,
 };
 pub use levi_crypto::SessionSecret;
 pub use levi_crypto::at_rest::DatabaseKey;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use levi_core::{
-    DeviceListParts, DeviceSummary, DeviceTrust, LeviConfig, Reader, SecretsCache, SessionSummary, SessionSyncService,
-    SignedDeviceList, UnreadableSession,
+    DeviceListParts, DeviceSummary, DeviceTrust, LeviConfig, Reader, SecretsCache, SessionSummary,
+    SessionSyncService, SignedDeviceList, UnreadableSession,
 };
 use levi_store::SqliteSessionStore;
 use levi_transport::rows::{DeviceRow, upsert_of};
