@@ -5,14 +5,15 @@ use std::sync::{Arc, OnceLock};
 
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
 use levi_crypto::message::MessagePosition;
-use levi_crypto::{Author, SealError, SessionSecret, WRITER_BYTES, is_nonce_of};
+use levi_crypto::message_v2::Order;
+use levi_crypto::{Author, MessageKey, SealError, SessionSecret, WRITER_BYTES, is_nonce_of};
 use levi_outbox::{Encryption, LaneKey, NewRow, Reason};
 use levi_types::{MessageId, MessageSyncRequest, SessionId, SessionStore, UserId, Wall};
 use rand_core::CryptoRng;
 
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
-use crate::sealing_key::{Sealing, SealingMode};
+use crate::sealing_key::{Sealing, SealingKey, SealingMode};
 use crate::secrets_cache::SecretsCache;
 use crate::waiting::MISSING_SECRET;
 
@@ -166,9 +167,9 @@ impl Sealer {
         random: &mut dyn CryptoRng,
     ) -> Result<NewRow, EnqueueError> {
         let MessageSyncRequest { session_id, sequence_number, .. } = request;
-        let sealing = self.look_for_key(user.as_ref(), session_id).and_then(|()| {
+        let sealing = self.look_for_key(user.as_ref(), session_id).and_then(|key| {
             let sealing = self.cache.sealing(user.as_ref(), session_id, *sequence_number, highest);
-            sealing.ok_or_else(|| self.not_now(user.as_ref()))
+            sealing.or_else(|| self.without_list(key)).ok_or_else(|| self.not_now(user.as_ref()))
         });
         let row = match sealing {
             Ok(sealing) => self.sealed(&sealing, request, at, random)?,
@@ -213,16 +214,23 @@ impl Sealer {
         user: Option<&UserId>,
         session: &SessionId,
     ) -> Result<Sealing, NoKey> {
-        self.look_for_key(user, session)?;
-        self.cache.sealing_of_waiting(user, session).ok_or_else(|| self.not_now(user))
+        let key = self.look_for_key(user, session)?;
+        let sealing = self.cache.sealing_of_waiting(user, session);
+        sealing.or_else(|| self.without_list(key)).ok_or_else(|| self.not_now(user))
+    }
+
+    /// Version 1 seals with a key that the cache does not keep, as after a sign-out.
+    fn without_list(&self, key: MessageKey) -> Option<Sealing> {
+        let sealing = Sealing { key: SealingKey::Version1(key), order: Order::Rising };
+        self.device_list.is_none().then_some(sealing)
     }
 
     /// Makes sure that the cache has the key of a session of `user`, from the daemon's store, and knows what the device
     /// list says.
-    fn look_for_key(&self, user: Option<&UserId>, session: &SessionId) -> Result<(), NoKey> {
+    fn look_for_key(&self, user: Option<&UserId>, session: &SessionId) -> Result<MessageKey, NoKey> {
         self.ask_device_list(user)?;
-        if self.cache.key_of(user, session).is_some() {
-            return Ok(());
+        if let Some(key) = self.cache.key_of(user, session) {
+            return Ok(key);
         }
         match self.store.session_user(session) {
             Ok(Some(owner)) if user.is_some_and(|user| *user != owner) => {
@@ -241,7 +249,7 @@ impl Sealer {
             NoKey::Wait(Reason { code: "malformed_secret".into(), detail: error.to_string() })
         })?;
         self.cache.remember_of(user, session.clone(), &secret);
-        Ok(())
+        Ok(secret.message_key())
     }
 
     /// Nothing is sealed before the device list was asked, nor against its word.

@@ -68,7 +68,9 @@ fn records_of_an_older_file_are_the_first_users() {
     for table in ["repositories", "sessions", "secrets", "schema"] {
         older.execute_batch(&format!("ALTER TABLE levi_store_{table} DROP COLUMN user_id")).unwrap();
     }
-    older.execute_batch("DROP TABLE levi_store_received").unwrap();
+    for table in ["received", "device_list", "epoch_starts"] {
+        older.execute_batch(&format!("DROP TABLE levi_store_{table}")).unwrap();
+    }
     older.execute_batch("UPDATE levi_store_schema SET version = 1").unwrap();
     let store = open(&path);
     assert!(store.session_secret(&"s".into()).unwrap().is_some());

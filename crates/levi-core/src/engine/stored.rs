@@ -138,6 +138,7 @@ mod tests {
         cache.remember("s".into(), &secret);
         let sealed = sealer.seal(&request, None, None, Wall::default(), &mut random).unwrap();
         let (user, first) = ("ada".into(), EpochSecret::from_bytes([3; 32]));
+        cache.use_device_list();
         cache.signed_in(&user);
         let mode = SealingMode::Epoch(Epoch::FIRST, first.clone());
         assert!(cache.seal_in(&user, mode, None));

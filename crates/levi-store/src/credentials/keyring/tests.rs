@@ -51,10 +51,11 @@ fn a_long_secret_is_replaced_whole_or_not_at_all() {
     assert_eq!(keychain.load(&NAME).unwrap(), Some(long("b", 3_000)));
     assert_eq!(stored_parts(&store).len(), 3, "the old parts are gone");
     // Full from the second part on, in whichever set.
+    let stored = stored_parts(&store);
     for set in Set::all() {
         let part = super::split::part_name(NAME.as_str(), set, 1);
         let entry = store.build("levi-test", &part, None).unwrap();
-        if !stored_parts(&store).contains(&part) {
+        if !stored.contains(&part) {
             let full = Error::PlatformFailure("full".into());
             entry.as_any().downcast_ref::<mock::Cred>().unwrap().set_error(full);
         }
