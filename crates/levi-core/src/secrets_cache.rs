@@ -1,3 +1,6 @@
+mod keys;
+mod user;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,13 +11,13 @@ use levi_crypto::{MessageKey, SessionSecret};
 use levi_devices::keyring::Keyring;
 use levi_types::{AuthError, DeviceId, SessionId, UserId};
 
+use self::keys::Keys;
+pub(crate) use self::keys::{KeySource, ReadingKey};
+use self::user::User;
 use crate::sealing_key::{Sealing, SealingKey, SealingMode};
 
 /// The greatest number of sessions. Beyond it an arbitrary one is forgotten, and looked up again when needed.
 const MOST_SESSIONS: usize = 4096;
-
-/// The greatest number of keys of one session to read with.
-const MOST_KEYS: usize = 16;
 
 /// The session keys of one user, in memory only, shared by all clones. `Debug` shows no key.
 ///
@@ -44,57 +47,6 @@ struct Devices {
     /// `None`: the list was not asked since this user signed in.
     mode: Option<SealingMode>,
     keyring: Option<Keyring>,
-}
-
-/// The keys of one session.
-#[derive(Default)]
-struct Keys {
-    sealing: Option<MessageKey>,
-    /// `sealing` in the present mode.
-    in_mode: Option<SealingKey>,
-    /// The highest sequence number that was sealed here or is known to have been sealed before; `None` while that is not
-    /// known.
-    highest: Option<i64>,
-    /// The latest first.
-    reading: Vec<ReadingKey>,
-}
-
-/// A key to read with.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct ReadingKey {
-    pub(crate) key: MessageKey,
-    pub(crate) source: KeySource,
-}
-
-/// Where a key comes from.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum KeySource {
-    /// This device's own store or daemon.
-    ThisDevice,
-    /// A device that had this public key.
-    Sender(DeviceId, DevicePublicKey),
-}
-
-/// Whose keys they are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum User {
-    /// Nobody was named yet.
-    #[default]
-    Unknown,
-    /// Nobody was named yet in this process, and this user was the last one in the one before.
-    Last(UserId),
-    SignedIn(UserId),
-    /// No key is kept. What is recorded now is the last user's.
-    SignedOut(Option<UserId>),
-}
-
-impl User {
-    fn id(&self) -> Option<&UserId> {
-        match self {
-            Self::Unknown | Self::SignedOut(None) => None,
-            Self::Last(user) | Self::SignedIn(user) | Self::SignedOut(Some(user)) => Some(user),
-        }
-    }
 }
 
 impl SecretsCache {
@@ -417,14 +369,6 @@ impl State {
     }
 }
 
-impl Keys {
-    fn read_with(&mut self, key: ReadingKey) {
-        self.reading.retain(|known| *known != key);
-        self.reading.insert(0, key);
-        self.reading.truncate(MOST_KEYS);
-    }
-}
-
 impl fmt::Debug for SecretsCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
@@ -436,58 +380,4 @@ impl fmt::Debug for SecretsCache {
 }
 
 #[cfg(test)]
-mod tests {
-    use levi_crypto::SessionSecret;
-    use levi_types::AuthError;
-    use rand::rand_core::UnwrapErr;
-    use rand::rngs::SysRng;
-
-    use super::{KeySource, MessageKey, SecretsCache};
-
-    #[test]
-    fn no_key_outlives_a_sign_out_or_passes_to_another_user() {
-        let secret = SessionSecret::generate(&mut UnwrapErr(SysRng));
-        let (cache, ada, ben) = (SecretsCache::new(), "ada".into(), "ben".into());
-        cache.remember("s".into(), &secret);
-        cache.signed_in(&ada);
-        assert!(cache.key(&"s".into()).is_some(), "the first user takes over what was remembered before");
-        cache.signed_in(&ada);
-        assert!(
-            cache.key_of(Some(&ada), &"s".into()).is_some()
-                && cache.key_of(Some(&ben), &"s".into()).is_none()
-        );
-        cache.signed_in(&ben);
-        assert!(cache.key(&"s".into()).is_none());
-        cache.remember_of(Some(&ada), "s".into(), &secret);
-        assert!(cache.key(&"s".into()).is_none(), "it was looked up before ben signed in");
-        assert_eq!(cache.check(&ada), Err(AuthError::OtherUser { expected: ben.clone(), found: ada }));
-        cache.remember("t".into(), &secret);
-        cache.signed_out();
-        cache.remember("t".into(), &secret);
-        assert!(cache.key(&"t".into()).is_none());
-        assert_eq!((cache.user(), cache.check(&ben)), (Some(ben), Err(AuthError::SignedOut)));
-    }
-
-    #[test]
-    fn a_secret_that_the_server_brought_is_read_with_and_never_sealed_with() {
-        let secret = || SessionSecret::generate(&mut UnwrapErr(SysRng));
-        let (own, later, brought) = (secret(), secret(), secret());
-        let sender = levi_crypto::envelope::DevicePrivateKey::generate(&mut UnwrapErr(SysRng)).public_key();
-        let (cache, ada, session) = (SecretsCache::new(), "ada".into(), levi_types::SessionId::from("s"));
-        cache.signed_in(&ada);
-        let keys = |cache: &SecretsCache| -> Vec<MessageKey> {
-            cache.reading_keys(&ada, &session).into_iter().map(|reading| reading.key).collect()
-        };
-        let source = KeySource::Sender("d".into(), sender);
-        cache.remember_to_read(&ada, session.clone(), &brought, source);
-        assert_eq!(cache.key(&session), None);
-        cache.remember(session.clone(), &own);
-        cache.trust(&ada, session.clone(), &brought);
-        assert_eq!(cache.key(&session), Some(own.message_key()), "its own comes first");
-        cache.remember(session.clone(), &later);
-        assert_eq!(cache.key(&session), Some(later.message_key()));
-        assert_eq!(keys(&cache), [later, own, brought].map(|secret| secret.message_key()));
-        assert_eq!(cache.sender_keys(&"d".into()), [sender]);
-        assert!(cache.reading_keys(&"ben".into(), &session).is_empty());
-    }
-}
+mod tests;

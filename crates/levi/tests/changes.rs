@@ -1,134 +1,26 @@
 //! The change feed over real sockets: what changed in all sessions, once, in order, whatever happens in between.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
+mod feed;
 mod world;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use feed::{QUICK, Writer, garbage, read_to_end, shown};
 use levi::core::{Access, FollowStatus, MessageError};
-use levi::transport::{Table, Upsert};
+use levi::transport::Table;
 use levi::types::{AuthError, AuthSession};
 use levi::{
-    AccessToken, Arrival, Auth, Change, ChangeCursor, Levi, Notifier, Pace, ReadError, Reader, SecretsCache,
-    SessionId, SessionSyncService, SqliteSessionStore,
+    AccessToken, Arrival, Auth, Change, ChangeCursor, Notifier, Pace, ReadError, Reader, SecretsCache,
 };
-use levi_outbox::backoff::Backoff;
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::{Canned, FakeSupabase, Fault, Scope, Times};
-use levi_transport::rows::encode_message_row;
 use tokio::sync::watch;
-use world::{World, database_key, request, secret};
+use world::World;
 
-const QUICK: Backoff = Backoff { base: Duration::from_millis(1), max: Duration::from_millis(4), jitter: 0.0 };
 const PACE: Pace = Pace { first: Duration::from_millis(2), longest: Duration::from_millis(20) };
-
-/// The first device, which writes.
-struct Writer {
-    world: World,
-    store: Arc<SqliteSessionStore>,
-    levi: Levi,
-    sync: SessionSyncService,
-}
-
-impl Writer {
-    async fn new(devices: usize) -> Self {
-        Self::on(World::new(devices).await)
-    }
-
-    fn on(world: World) -> Self {
-        let key = database_key();
-        let store = world.store(&key);
-        let levi = world.levi(world.config(), store.clone(), &key);
-        let (device, device_key) = world.device_key(0);
-        let sync = levi.session_sync(device, device_key).unwrap();
-        Self { world, store, levi, sync }
-    }
-
-    /// A session that every device can read.
-    async fn session(&self, name: &str) -> SessionId {
-        let session = self.unshared(name).await;
-        self.share(&session).await;
-        session
-    }
-
-    /// A session whose secret is not on the server yet.
-    async fn unshared(&self, name: &str) -> SessionId {
-        let session = self.world.session(name);
-        self.store.save_session(&session).unwrap();
-        self.store.save_secret(&session.id, &secret()).unwrap();
-        self.sync.sync_repository(&self.world.repository).await.unwrap();
-        self.sync.sync_session(&session.id, &self.world.repository, "active").await.unwrap();
-        session.id
-    }
-
-    async fn share(&self, session: &SessionId) {
-        let secret = levi::SessionSecret::parse(
-            levi::SessionStore::session_secret(&*self.store, session).unwrap().unwrap().expose(),
-        );
-        self.sync.distribute_secret_now(session, &secret.unwrap()).await.unwrap();
-    }
-
-    async fn write(&self, session: &SessionId, numbers: impl IntoIterator<Item = i64>) {
-        for number in numbers {
-            let message = request(session, number, &format!("text {number}"));
-            let receipt = self.levi.enqueue_durable(message).await.unwrap();
-            self.levi.synced(&receipt).await.unwrap();
-        }
-    }
-
-    async fn edit(&self, session: &SessionId, number: i64, text: &str) {
-        let receipt = self.levi.replace_durable(request(session, number, text)).await.unwrap();
-        self.levi.synced(&receipt).await.unwrap();
-    }
-
-    fn reader(&self) -> Reader {
-        self.world.reader(1).with_retries(QUICK, 4)
-    }
-
-    /// Reads of the feed.
-    fn polls(&self) -> usize {
-        self.world
-            .server
-            .requests()
-            .iter()
-            .filter(|request| request.target.contains("order=change_id"))
-            .count()
-    }
-}
-
-/// A row that nobody sealed.
-fn garbage(world: &World, session: &SessionId, number: i64, bytes: usize) {
-    let mut body = vec![b'['];
-    encode_message_row(&mut body, session, number, &vec![7; bytes], &[7; 24]);
-    body.push(b']');
-    let columns = Table::Messages.columns().into();
-    world.server.seed(Upsert { table: Table::Messages, columns, body }).unwrap();
-}
-
-fn shown(change: &Change) -> (&str, i64, Option<&str>, Arrival) {
-    let Change { session_id, sequence_number, content, arrival } = change;
-    (session_id.as_str(), *sequence_number, content.as_deref().ok(), *arrival)
-}
-
-/// The changes up to the end, through the cursor's text, in pages of `limit`.
-async fn read_to_end(
-    reader: &Reader,
-    cursor: Option<ChangeCursor>,
-    limit: u32,
-) -> (Vec<Change>, Option<ChangeCursor>) {
-    let (mut changes, mut cursor) = (Vec::new(), cursor);
-    loop {
-        let page = reader.changes(cursor.as_ref(), limit).await.unwrap();
-        assert!(page.changes.len() <= limit as usize);
-        changes.extend(page.changes);
-        cursor = Some(page.cursor.to_string().parse().unwrap());
-        if !page.more {
-            return (changes, cursor);
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changed_in_all_sessions_comes_once_in_order_and_says_what_is_edited_or_late() {

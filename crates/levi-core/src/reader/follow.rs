@@ -83,7 +83,7 @@ struct Next {
 impl Reader {
     /// The changes past `cursor` (from the beginning, for `None`), and then those that come.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(reader: levi_core::Reader, stored: Option<levi_core::ChangeCursor>) -> Result<(), levi_core::ReadError> {
     /// let mut follow = reader.follow(stored);
     /// loop {

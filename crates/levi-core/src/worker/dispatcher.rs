@@ -13,9 +13,11 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+use super::completion_guard::CompletionGuard;
 use super::device_list_watch::DeviceListWatch;
 use super::inbox::Inbox;
 use super::lock;
+use super::signed_in::{Connection, Context, SignedIn, Source, UsersSender};
 use crate::batcher::{BatchId, Input};
 use crate::control::{ControlSender, Presence};
 use crate::engine::Event;
@@ -38,45 +40,6 @@ pub(super) struct Dispatcher {
     device_list: Option<DeviceListWatch>,
     /// The tasks of the requests in flight.
     requests: Mutex<JoinSet<()>>,
-}
-
-/// A sender of control rows, and for whom it acts: `None` until somebody signs in.
-struct UsersSender {
-    user: Option<UserId>,
-    sender: Arc<dyn ControlSender>,
-}
-
-/// The token to send with.
-#[derive(Default)]
-struct Context {
-    current: Option<SignedIn>,
-    /// Raised whenever the daemon sets or clears the token: a refresh that began before is then out of date.
-    changes: u64,
-}
-
-/// A token and whose it is.
-#[derive(Clone)]
-struct SignedIn {
-    /// `None`: the token does not say, and nobody is known.
-    user: Option<UserId>,
-    access_token: AccessToken,
-    source: Source,
-}
-
-/// Who says who is signed in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
-    /// The daemon: another user's stored sign-in changes nothing.
-    Daemon,
-    /// The stored sign-in: if it is replaced by another user's, that one is signed in.
-    Stored,
-}
-
-/// The connection to the server, open from the start on.
-struct Connection {
-    runtime: Handle,
-    supabase: Arc<dyn Supabase>,
-    auth: Option<Arc<dyn Auth>>,
 }
 
 impl Dispatcher {
@@ -414,32 +377,6 @@ impl Dispatcher {
     pub(super) fn notify(&self, input: Input) {
         // After the engine thread has ended there is nothing to notify.
         let _ = self.inbox.push(Event::Input(input));
-    }
-}
-
-/// Reports to the engine when a request ends. If it is dropped without an outcome, it reports `lost`, so that
-/// the engine does not wait for ever.
-struct CompletionGuard {
-    inbox: Arc<Inbox>,
-    lost: Option<Input>,
-}
-
-impl CompletionGuard {
-    fn new(inbox: &Arc<Inbox>, lost: Input) -> Self {
-        Self { inbox: Arc::clone(inbox), lost: Some(lost) }
-    }
-
-    fn complete(mut self, input: Input) {
-        self.lost = Some(input);
-    }
-}
-
-impl Drop for CompletionGuard {
-    fn drop(&mut self) {
-        if let Some(input) = self.lost.take() {
-            // After the engine thread has ended there is nothing to report to.
-            let _ = self.inbox.push(Event::Input(input));
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! engine thread can start that transaction.
 
 mod completer;
+mod completion_guard;
 mod control_queue;
 mod device_list_watch;
 mod dispatcher;
@@ -11,6 +12,7 @@ mod engine_thread;
 mod inbox;
 mod message_syncer;
 mod shutdown;
+mod signed_in;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

@@ -56,7 +56,7 @@ impl DeviceOptions {
 /// A device of a user, with everything that it keeps in one folder. The command `levi` works on the same folder: `levi
 /// status`, `doctor`, `pull` and `share` show and do what a daemon's device has.
 ///
-/// ```no_run
+/// ```
 /// use levi::{Device, DeviceOptions, LeviConfig};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {

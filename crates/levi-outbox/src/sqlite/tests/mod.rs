@@ -7,6 +7,7 @@ mod host;
 mod identity;
 mod migration;
 mod plans;
+mod recovered_facts;
 mod recovery;
 mod space;
 

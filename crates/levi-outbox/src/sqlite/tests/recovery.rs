@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use levi_types::Wall;
 use rusqlite::Connection;
 
-use super::{acknowledge, due, messages, reason, repository, row, session};
+use super::{due, messages, reason, repository, row, session};
 use crate::error::OutboxError;
-use crate::model::{Change, NewRow, Overwrite, RecoveryReport};
+use crate::model::{Change, NewRow, RecoveryReport};
 use crate::sqlite::{SqliteOptions, SqliteOutbox};
 use crate::store::OutboxStore;
 
-const PAGE: usize = 4_096;
+pub(super) const PAGE: usize = 4_096;
 
 /// 400 pending messages in two sessions, one parked message, and two control rows; closed, so that
 /// all of it is in the database.
-fn filled(folder: &Path) -> PathBuf {
+pub(super) fn filled(folder: &Path) -> PathBuf {
     let path = folder.join("outbox.db");
     let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
     fill(&mut outbox);
@@ -39,7 +39,7 @@ fn fill(outbox: &mut SqliteOutbox) {
 }
 
 /// Overwrites `count` pages from the `first` one of a table or index on (0: its root).
-fn damage(path: &Path, name: &str, first: usize, count: usize) {
+pub(super) fn damage(path: &Path, name: &str, first: usize, count: usize) {
     let conn = Connection::open(path).unwrap();
     let pages: Vec<usize> = pages_of(&conn, name);
     drop(conn);
@@ -52,7 +52,7 @@ fn damage(path: &Path, name: &str, first: usize, count: usize) {
 
 /// The root of a table and then its leaves, read from the root's cells (two levels are enough for
 /// these tests).
-fn pages_of(conn: &Connection, name: &str) -> Vec<usize> {
+pub(super) fn pages_of(conn: &Connection, name: &str) -> Vec<usize> {
     let root: usize = conn
         .query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [name], |row| row.get::<_, i64>(0))
         .unwrap()
@@ -72,7 +72,7 @@ fn pages_of(conn: &Connection, name: &str) -> Vec<usize> {
     pages
 }
 
-fn reopened(path: &Path) -> (SqliteOutbox, Option<RecoveryReport>) {
+pub(super) fn reopened(path: &Path) -> (SqliteOutbox, Option<RecoveryReport>) {
     let (outbox, report) = SqliteOutbox::open_or_recover(path, SqliteOptions::default()).unwrap();
     assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
     (outbox, report)
@@ -249,98 +249,6 @@ fn what_is_only_in_the_log_is_recovered_too() {
     fs::write(folder.path().join("outbox.db-wal"), &log).unwrap();
     let (_, report) = reopened(&path);
     assert_eq!(fs::read(folder.path().join("outbox.db.damaged-2-wal")).unwrap(), log, "{report:?}");
-}
-
-/// The server had the sessions, so one that is missing there was deleted elsewhere.
-#[test]
-fn sessions_that_were_sent_are_known_after_a_recovery() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = filled(folder.path());
-    let sent: Vec<String> = (0..300).map(|number| format!("sent-{number}")).collect();
-    let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
-    for id in &sent {
-        outbox.commit(&[], &[row(id, 1)]).unwrap();
-        let lane = due(&outbox, 1_000_000).into_iter().find(|lane| lane.key == messages(id)).unwrap();
-        outbox.commit(&[acknowledge(&lane, vec![lane.heads[0].key])], &[]).unwrap();
-    }
-    outbox.commit(&[], &[session("sent-7").restoring()]).unwrap();
-    drop(outbox);
-    damage(&path, "levi_outbox", 5, 2);
-    let (outbox, report) = reopened(&path);
-    assert!(report.is_some());
-    let known = |id: &String| outbox.session_was_sent(&id.as_str().into()).unwrap();
-    let lost: Vec<&String> = sent.iter().filter(|id| !known(id)).collect();
-    assert_eq!(lost, ["sent-7"]);
-    assert!(!known(&"a".to_owned()), "never acknowledged");
-}
-
-/// Of a row that may have been sent, the server may have a newer text.
-#[test]
-fn a_recovered_row_replaces_what_it_might_and_one_that_may_be_gone_replaces_nothing() {
-    let modes = |damaged_page: usize| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = filled(folder.path());
-        let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
-        outbox.commit(&[], &[NewRow { overwrite: Overwrite::Anything, ..row("a", 0) }]).unwrap();
-        drop(outbox);
-        damage(&path, "levi_outbox", damaged_page, 1);
-        let (outbox, report) = reopened(&path);
-        let lanes = due(&outbox, 9_000);
-        let a = lanes.iter().find(|lane| lane.key == messages("a")).unwrap();
-        ([a.heads[0].overwrite, a.heads[1].overwrite], report.unwrap().uncertain > 0)
-    };
-    assert_eq!(modes(5), ([Overwrite::Anything, Overwrite::OwnOnly], false));
-    // Without the root of the table nothing says which of its pages are still in use.
-    assert_eq!(modes(0), ([Overwrite::Nothing; 2], true));
-}
-
-/// A leaf page of another time names the overflow pages of a row that is gone, and a later row has them by now.
-#[test]
-fn a_row_that_is_gone_does_not_take_the_pages_of_a_later_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("outbox.db");
-    let long = |number, byte| NewRow { payload: vec![byte; 20_000], ..row("a", number) };
-    let root = |table: &str| pages_of(&Connection::open(&path).unwrap(), table)[0];
-    let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
-    outbox.commit(&[], &[long(1, 1)]).unwrap();
-    drop(outbox);
-    let before = fs::read(&path).unwrap();
-    let leaf = (root("levi_outbox") - 1) * PAGE;
-
-    let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
-    let lane = due(&outbox, 9_000).remove(0);
-    outbox.commit(&[acknowledge(&lane, vec![lane.heads[0].key])], &[]).unwrap();
-    outbox.commit(&[], &[long(2, 2)]).unwrap();
-    drop(outbox);
-    let unused = (root("levi_discarded") - 1) * PAGE;
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[unused..unused + PAGE].copy_from_slice(&before[leaf..leaf + PAGE]);
-    fs::write(&path, bytes).unwrap();
-
-    let (outbox, report) = reopened(&path);
-    assert_eq!(report.unwrap().rows, 1);
-    let lane = due(&outbox, 9_000).remove(0);
-    assert_eq!(lane.heads[0].sequence_number, 2);
-    let mut payload = Vec::new();
-    outbox.payloads(&[lane.heads[0].key], &mut |_, _, bytes| payload.extend_from_slice(bytes)).unwrap();
-    assert_eq!(payload, vec![2; 20_000]);
-}
-
-/// The writer's bytes tell the outbox's own earlier texts from those of others.
-#[test]
-fn the_servers_wait_and_the_writer_are_known_after_a_recovery() {
-    for (table, page) in [("levi_outbox", 5), ("levi_lanes", 0), ("levi_outbox", 0)] {
-        let folder = tempfile::tempdir().unwrap();
-        let path = filled(folder.path());
-        let mut outbox = SqliteOutbox::open(&path, SqliteOptions::default()).unwrap();
-        let (writer, until) = (outbox.writer().unwrap().unwrap(), Wall::from_millis(1_700_000_000_000));
-        outbox.commit(&[Change::Pause { until }], &[]).unwrap();
-        drop(outbox);
-        damage(&path, table, page, 1);
-        let (outbox, report) = reopened(&path);
-        assert!(report.is_some());
-        assert_eq!((outbox.writer().unwrap(), outbox.paused_until().unwrap()), (Some(writer), Some(until)));
-    }
 }
 
 /// As a kill in the first minutes leaves it: all that was committed is in the log.
