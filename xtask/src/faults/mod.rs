@@ -34,9 +34,17 @@ struct Violation {
     seeds: String,
 }
 
-/// Tries the planted bugs whose names contain one of `args`, or all.
+/// Leaves out the planted bugs that a test catches: each of them builds the workspace's tests anew.
+pub(crate) const BY_PROGRAMS: &str = "--by-programs";
+
+/// Tries the planted bugs whose names contain one of `args`, or all; with [`BY_PROGRAMS`], those that a program catches.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    let faults = patches::select(args)?;
+    let (options, names): (Vec<String>, Vec<String>) =
+        args.iter().cloned().partition(|arg| arg == BY_PROGRAMS);
+    let mut faults = patches::select(&names)?;
+    if !options.is_empty() {
+        faults.retain(|fault| !matches!(fault.catcher, Catcher::Test { .. }));
+    }
     let tree = Tree::copy()?;
     let mut catchers: Vec<&Catcher> = faults.iter().map(|fault| &fault.catcher).collect();
     catchers.dedup();
