@@ -8,7 +8,9 @@ use levi::devices::pairing::PairingCodeError;
 use levi::devices::recovery::RecoveryKeyError;
 use levi::outbox::OutboxError;
 use levi::outbox::sqlite::AdminError;
-use levi::transport::{ApiError, HttpConfigError, SignInError, TokenError};
+#[cfg(feature = "demo")]
+use levi::transport::SignInError;
+use levi::transport::{ApiError, HttpConfigError, TokenError};
 use levi::types::{AuthError, CredentialsError, FinalWord, StoreError};
 use levi::{BuildError, DeviceError, DeviceId, NotConnected, ReadError, SessionId, StartError, SyncError};
 
