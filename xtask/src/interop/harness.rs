@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::answers::{self, Record};
-use super::install::Programs;
+use super::install::{Programs, WITHOUT_BROWSER};
 use super::lite::{Database, Lite};
 use crate::failure::Failure;
 use crate::metadata::root;
@@ -143,12 +143,13 @@ impl Harness {
 
     /// The viewer in a headless Chromium. With `--write` its screenshots become those of the docs.
     pub(super) fn viewer(&mut self) -> Result<(), Failure> {
+        let Some(chromium) = self.programs.chromium else {
+            println!("PASSED OVER: there is no Chromium, and {WITHOUT_BROWSER} is set");
+            return Ok(());
+        };
         let folder = self.folder.join("viewer");
         let mut node = Command::new(self.programs.node);
-        node.arg(root().join("interop/browser.mjs"))
-            .arg(programs::levi()?)
-            .arg(&folder)
-            .arg(self.programs.chromium);
+        node.arg(root().join("interop/browser.mjs")).arg(programs::levi()?).arg(&folder).arg(chromium);
         run("browser.mjs", node.stdin(self.ready()?))?;
         if self.record == Record::Write {
             for name in ["viewer-light.png", "viewer-dark.png"] {

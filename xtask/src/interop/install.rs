@@ -1,4 +1,5 @@
-//! What the checks run with. A missing program is a failure and never a reason to pass by.
+//! What the checks run with. A missing program is a failure and never a reason to pass by, unless the caller says so by
+//! name.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,11 +15,15 @@ pub(super) struct Programs {
     pub(super) node: &'static str,
     npm: &'static str,
     pub(super) python: &'static str,
-    pub(super) chromium: &'static str,
+    /// `None` only if the caller said that there is none.
+    pub(super) chromium: Option<&'static str>,
 }
 
 /// What a Chromium is called.
 const CHROMIUMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// Set by who knows that no browser can be had: the viewer is then passed over, and that is printed.
+pub(super) const WITHOUT_BROWSER: &str = "LEVI_INTEROP_WITHOUT_BROWSER";
 
 /// Looks whether they are there, and new enough.
 pub(super) fn programs() -> Result<Programs, Failure> {
@@ -33,9 +38,9 @@ pub(super) fn programs() -> Result<Programs, Failure> {
     }
     first_number("python3", &["-m", "pip", "--version"], "Python's pip")?;
     let chromium = CHROMIUMS.into_iter().find(|name| is_there(name, &["--version"]));
-    let chromium = chromium.ok_or_else(|| {
-        missing("Chromium", "there is none on this machine (on Debian, `apt install chromium`)")
-    })?;
+    if chromium.is_none() && std::env::var_os(WITHOUT_BROWSER).is_none() {
+        return Err(missing("Chromium", "there is none on this machine (on Debian, `apt install chromium`)"));
+    }
     Ok(Programs { node: "node", npm: "npm", python: "python3", chromium })
 }
 
