@@ -49,6 +49,12 @@ impl Ghost {
         }
     }
 
+    /// Whether anybody sealed a secret for the ghost.
+    pub(crate) fn is_given_anything(&self, world: &World) -> bool {
+        let secrets: Vec<SecretRow> = rows(&world.server, Table::Secrets);
+        secrets.iter().any(|row| row.device_id == self.id)
+    }
+
     /// What the ghost reads of a session, with the stolen token.
     pub(crate) async fn reads(&self, world: &World, session: &SessionId) -> Result<Vec<String>, String> {
         let supabase = Arc::new(world.supabase());
