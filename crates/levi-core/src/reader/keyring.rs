@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use levi_crypto::message_v2::{Epoch, EpochSecret, Order};
+use levi_crypto::message_v2::{Epoch, EpochMessageKey, EpochSecret, Order};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
 use levi_types::{EpochStart, SessionId, UserId};
 
@@ -23,8 +23,17 @@ pub(super) struct Keyring<'a> {
     /// Where the session's epochs begin. Empty without a signed device list.
     epochs: Epochs,
     looked: bool,
+    derived: Option<Derived>,
     /// Why the present envelope could not be opened.
     refusal: Option<Arc<ReadError>>,
+}
+
+/// The session's keys in the epoch that was read last.
+struct Derived {
+    epoch: Epoch,
+    /// How many of the session's keys they are of: more may be found during the read.
+    of: usize,
+    keys: Arc<[EpochMessageKey]>,
 }
 
 impl<'a> Keyring<'a> {
@@ -36,12 +45,25 @@ impl<'a> Keyring<'a> {
         let keys = keys.collect();
         let starts = listed(opening, user).map(|list| list.epoch_starts(user, session));
         let epochs = Epochs::new(starts.unwrap_or_default());
-        let (asked_store, fetched, looked, refusal) = Default::default();
-        Self { opening, user, session, keys, asked_store, fetched, epochs, looked, refusal }
+        let (asked_store, fetched, looked, derived, refusal) = Default::default();
+        Self { opening, user, session, keys, asked_store, fetched, epochs, looked, derived, refusal }
     }
 
-    /// The secret of an epoch of the user's device list.
-    pub(super) fn epoch_secret(&self, epoch: Epoch) -> Result<EpochSecret, MessageError> {
+    /// The session's keys in an epoch of the user's device list. They are derived once for the rows of one epoch.
+    pub(super) fn epoch_keys(&mut self, epoch: Epoch) -> Result<Arc<[EpochMessageKey]>, MessageError> {
+        let is_known = |derived: &&Derived| derived.epoch == epoch && derived.of == self.keys.len();
+        if let Some(derived) = self.derived.as_ref().filter(is_known) {
+            return Ok(Arc::clone(&derived.keys));
+        }
+        let secret = self.epoch_secret(epoch)?;
+        // Nothing can have been sealed for a session whose id is too long for a key.
+        let derive = |key| EpochMessageKey::of(key, self.session, epoch, &secret).ok();
+        let keys: Arc<[EpochMessageKey]> = self.keys.iter().filter_map(derive).collect();
+        self.derived = Some(Derived { epoch, of: self.keys.len(), keys: Arc::clone(&keys) });
+        Ok(keys)
+    }
+
+    fn epoch_secret(&self, epoch: Epoch) -> Result<EpochSecret, MessageError> {
         let list = listed(self.opening, self.user).ok_or(MessageError::NotOnList)?;
         list.epoch_secret(self.user, epoch).ok_or(MessageError::UnknownEpoch { epoch })
     }

@@ -1,7 +1,7 @@
 //! Opens one row, of version 1 or 2.
 
 use levi_crypto::message::{self, MessagePosition};
-use levi_crypto::message_v2::{self, EpochMessageKey, Order, WireNonce};
+use levi_crypto::message_v2::{self, Order, WireNonce};
 use levi_crypto::{MessageKey, OpenError};
 use levi_transport::rows::MessageRow;
 use levi_types::SessionId;
@@ -46,27 +46,19 @@ fn version_1(
 }
 
 fn version_2(
-    keyring: &Keyring<'_>,
+    keyring: &mut Keyring<'_>,
     position: MessagePosition<'_>,
     row: &MessageRow,
 ) -> Result<Opened, MessageError> {
     let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(&row.content_nonce)?;
-    let secret = keyring.epoch_secret(epoch)?;
+    let keys = keyring.epoch_keys(epoch)?;
     let ciphertext = row.ciphertext()?;
-    let opened = first_that_opens(keyring.keys(), |key| {
-        let key = EpochMessageKey::of(key, position.session_id, epoch, &secret);
-        // Nothing can have been sealed for a session whose id is too long.
-        let key = key.map_err(|_| OpenError::Forged)?;
-        message_v2::open(&key, position, &ciphertext, &nonce)
-    })?;
+    let opened = first_that_opens(&keys, |key| message_v2::open(key, position, &ciphertext, &nonce))?;
     Ok(Opened { content: opened.content, epoch: epoch.number(), order: opened.order })
 }
 
 /// Tries each key. The first error is the present key's.
-fn first_that_opens<T>(
-    keys: &[MessageKey],
-    open: impl Fn(&MessageKey) -> Result<T, OpenError>,
-) -> Result<T, OpenError> {
+fn first_that_opens<K, T>(keys: &[K], open: impl Fn(&K) -> Result<T, OpenError>) -> Result<T, OpenError> {
     let mut first = None;
     for key in keys {
         match open(key) {
