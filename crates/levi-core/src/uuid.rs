@@ -7,7 +7,7 @@ use rand::rngs::SysRng;
 /// A random uuid (RFC 9562, version 4) in the server's spelling, for sessions, repositories and devices.
 ///
 /// ```
-/// assert!(levi::types::is_canonical_uuid(&levi::random_uuid()));
+/// assert!(levi_types::is_canonical_uuid(&levi_core::random_uuid()));
 /// ```
 pub fn random_uuid() -> String {
     let mut bytes = [0_u8; 16];

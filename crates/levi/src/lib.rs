@@ -6,7 +6,6 @@ mod builder;
 mod device;
 mod levi;
 mod outbox_choice;
-mod uuid;
 #[cfg(feature = "sqlite")]
 mod wake_up;
 
@@ -14,7 +13,7 @@ pub use builder::{BuildError, LeviBuilder};
 #[cfg(feature = "sqlite")]
 pub use device::{Device, DeviceError, DeviceFolder, DeviceOptions, Project};
 pub use levi::{Levi, NotConnected};
-pub use uuid::random_uuid;
+pub use levi_core::random_uuid;
 
 pub use levi_core::{
     Access, Arrival, BackfillReport, Change, ChangeCursor, ChangePage, DeviceListProblem, DeviceListState,

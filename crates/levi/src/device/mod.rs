@@ -20,7 +20,7 @@ use levi_types::{AuthSession, DeviceId, SecretString, UserId};
 
 pub use self::error::DeviceError;
 pub use self::folder::{DeviceFolder, Project};
-use crate::uuid::random_uuid;
+use crate::random_uuid;
 use crate::{Levi, LeviBuilder};
 
 /// Sessions of one request.

@@ -9,12 +9,11 @@ use levi_devices::{EntryHash, Epoch, Member, MemberType};
 use levi_transport::ApiError;
 use levi_transport::rows::DeviceRow;
 use levi_types::{AuthSession, DeviceId};
-use rand::rand_core::{Rng as _, UnwrapErr};
-use rand::rngs::SysRng;
 
 use super::{DeviceListAdmin, DeviceListError};
 use crate::device_list::look::all_rows;
 use crate::server::RequestError;
+use crate::uuid::random_uuid;
 
 /// What `devices` shows for the recovery key. The second word is for projects that know no other type.
 const RECOVERY_TYPES: [&str; 2] = ["recovery", "desktop"];
@@ -167,15 +166,4 @@ impl DeviceListAdmin {
 /// The recovery member's name on the list.
 pub(super) const fn recovery_name() -> &'static str {
     RECOVERY_NAME
-}
-
-/// A random uuid (RFC 9562, version 4), as the server writes it.
-pub(super) fn random_uuid() -> String {
-    let mut bytes = [0; 16];
-    UnwrapErr(SysRng).fill_bytes(&mut bytes);
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let group = |from: usize, to: usize| hex[from..to].concat();
-    [group(0, 4), group(4, 6), group(6, 8), group(8, 10), group(10, 16)].join("-")
 }

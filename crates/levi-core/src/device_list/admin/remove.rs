@@ -8,8 +8,9 @@ use levi_devices::{EntryHash, EpochSecret, Member, MemberType};
 use levi_transport::rows::DeviceRow;
 use levi_types::{AuthSession, DeviceId};
 
-use super::init::{random_uuid, recovery_name};
+use super::init::recovery_name;
 use super::{DeviceListAdmin, DeviceListError};
+use crate::uuid::random_uuid;
 
 impl DeviceListAdmin {
     /// Removes a device from the list. It reads nothing that is written by devices which have seen the removal.
