@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use levi_types::{
     AccessToken, Clock, CredentialName, Credentials, CredentialsError, FinalWord, RefreshToken, SecretString,
-    UserId,
 };
 
 use super::detached::{OnDrop, detached};
@@ -52,11 +51,19 @@ impl Replaces {
         })
     }
 
-    /// Whether another process signed in or out since, which left `stored`. `user` is whose the tokens are that replace it.
-    fn is_outdated_by(&self, stored: Option<&Tokens>, user: &UserId) -> bool {
+    /// The first thing that is read of a store that could not be read before is what it held.
+    fn or(self, stored: &Result<Option<Tokens>, TokenError>) -> Self {
+        match (self, stored) {
+            (Self::Unknown, Ok(Some(tokens))) => Self::Token(tokens.refresh_token.clone()),
+            (Self::Unknown, Ok(None)) => Self::Nobody,
+            (known, _) => known,
+        }
+    }
+
+    /// Whether another process signed in or out since, which left `stored`.
+    fn is_outdated_by(&self, stored: Option<&Tokens>) -> bool {
         match self {
-            // Another user's sign-in is not replaced by tokens whose caller was told that they are not stored.
-            Self::Unknown => stored.is_some_and(|tokens| tokens.user_id != *user),
+            Self::Unknown => false,
             Self::Nobody => stored.is_some(),
             Self::Token(token) => stored.is_none_or(|tokens| tokens.refresh_token != *token),
         }
@@ -95,8 +102,9 @@ impl State {
     pub(super) async fn stored(&mut self) -> Result<Option<Tokens>, TokenError> {
         let stored = self.load().await;
         let Some(Unsaved { tokens, replaces }) = self.unsaved.clone() else { return stored };
+        let replaces = replaces.or(&stored);
         if let Ok(stored) = stored
-            && replaces.is_outdated_by(stored.as_ref(), &tokens.user_id)
+            && replaces.is_outdated_by(stored.as_ref())
         {
             self.unsaved = None;
             return Ok(stored);
@@ -132,15 +140,13 @@ impl State {
         self.keep_pace(&answer, over).await;
         match answer {
             Ok(tokens) => self.after_grant(tokens, replaces).await,
-            Err(SignInError::Refused(word)) => {
-                self.after_refusal(token, word, &replaces, &stored.user_id).await
-            }
+            Err(SignInError::Refused(word)) => self.after_refusal(token, word, &replaces).await,
             Err(error) => Err(error.into()),
         }
     }
 
     async fn after_grant(&mut self, tokens: Tokens, replaces: Replaces) -> Result<Tokens, TokenError> {
-        if let Some(newer) = self.newer_than(&replaces, &tokens.user_id).await {
+        if let Some(newer) = self.newer_than(&replaces).await {
             return newer;
         }
         // A token in hand is used although it could not be stored, and the next call stores it.
@@ -153,9 +159,8 @@ impl State {
         token: RefreshToken,
         word: FinalWord,
         replaces: &Replaces,
-        user: &UserId,
     ) -> Result<Tokens, TokenError> {
-        if let Some(newer) = self.newer_than(replaces, user).await {
+        if let Some(newer) = self.newer_than(replaces).await {
             return newer;
         }
         self.refusal = Some(Refusal { token, word });
@@ -164,9 +169,9 @@ impl State {
 
     /// What another process left in the store if it refreshed, signed in or signed out during a request. The
     /// answer to the request counts no more then.
-    async fn newer_than(&mut self, replaces: &Replaces, user: &UserId) -> Option<Result<Tokens, TokenError>> {
+    async fn newer_than(&mut self, replaces: &Replaces) -> Option<Result<Tokens, TokenError>> {
         let stored = self.load().await.ok()?;
-        if !replaces.is_outdated_by(stored.as_ref(), user) {
+        if !replaces.is_outdated_by(stored.as_ref()) {
             return None;
         }
         self.unsaved = None;
