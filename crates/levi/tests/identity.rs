@@ -361,7 +361,8 @@ async fn a_good_token_of_the_daemons_is_used_whoever_is_stored() {
     let sync = machine.work(&levi, &ada).await;
     nothing_waits_for(&ada, &levi).await;
     machine.sign_in(&ben).await;
-    let waits = sync.sync_session(&ada.session.id, &ada.repository, "ended").await.unwrap_err();
+    // A row on which no message waits.
+    let waits = sync.sync_repository(&ada.repository).await.unwrap_err();
     assert_eq!(waits.code(), "other_user", "{waits}");
     // Nor does one refusal that passes.
     server.faults().plan(Scope::table(Table::Messages), Times::Next(1), Fault::Answer(token_refused()));
