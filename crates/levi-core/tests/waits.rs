@@ -17,6 +17,11 @@ use levi_types::Clock as _;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// A message waits for no others.
+fn at_once() -> LeviConfig {
+    LeviConfig { flush_interval: Duration::ZERO, ..LeviConfig::default() }
+}
+
 /// A refused token uses up no attempts.
 #[test]
 fn an_expired_token_is_refreshed_once_however_many_requests_fail_and_costs_no_attempt() {
@@ -97,12 +102,13 @@ fn nothing_but_time_ends_a_wait_that_the_server_asked_for() {
         let asked = Duration::from_secs(200);
         harness.answer(|_| Err(ApiError::new(verdict, "503", "").with_retry_after(asked)));
         harness.input(Input::NetworkChanged);
-        harness.settle(Duration::from_secs(50), |_| panic!("the server asked for more time"));
+        harness.clock.advance(Duration::from_secs(50));
+        harness.tell(Event::WrittenElsewhere);
         assert!(harness.open.is_empty() && harness.status().paused.is_some());
         harness.clock.sleep_through(Duration::from_secs(100));
         harness.tell(Event::WrittenElsewhere);
         harness.settle(Duration::from_secs(49), |_| panic!("the server asked for more time"));
-        harness.settle(Duration::from_secs(2), |_| accepted());
+        harness.settle(Duration::from_secs(51), |_| accepted());
         assert_eq!(harness.arrived["s"].len(), 50);
     }
 }
@@ -176,7 +182,7 @@ fn while_no_fresh_token_comes_the_present_one_is_tried_again() {
 /// with it.
 #[test]
 fn a_request_that_is_refused_for_a_token_that_others_are_accepted_with_waits_by_itself() {
-    let mut harness = Harness::new(LeviConfig::default());
+    let mut harness = Harness::new(at_once());
     let (good, bad) = (harness.session("good"), harness.session("bad"));
     harness.enqueue_all(&good, 1..=1);
     harness.answer(|_| failed(Verdict::SignedOut, "PGRST303"));
@@ -200,7 +206,7 @@ fn a_request_that_is_refused_for_a_token_that_others_are_accepted_with_waits_by_
 /// The token is revoked a moment after it was granted and accepted.
 #[test]
 fn a_young_token_that_nobody_is_accepted_with_any_more_is_refreshed() {
-    let mut harness = Harness::new(LeviConfig::default());
+    let mut harness = Harness::new(at_once());
     let session = harness.session("s");
     harness.enqueue_all(&session, 1..=1);
     harness.answer(|_| failed(Verdict::SignedOut, "PGRST303"));
