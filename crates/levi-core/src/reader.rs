@@ -20,7 +20,7 @@ use levi_crypto::envelope::{DevicePrivateKey, EnvelopeError};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
 use levi_outbox::backoff::Backoff;
 use levi_transport::rows::MessageRow;
-use levi_transport::{ApiError, Supabase, Verdict};
+use levi_transport::{ApiError, Supabase};
 use levi_types::{Auth, AuthError, AuthSession, DeviceId, NotAUuid, SessionId, SessionStore, UserId};
 use tokio::sync::watch;
 
@@ -181,14 +181,7 @@ impl ReadError {
     /// server or the sign-in is not there now.
     pub const fn is_passing(&self) -> bool {
         match self {
-            Self::Supabase(error) => matches!(
-                error.verdict,
-                Verdict::Unreachable
-                    | Verdict::Busy
-                    | Verdict::SignedOut
-                    | Verdict::ProjectUnavailable
-                    | Verdict::Unexpected
-            ),
+            Self::Supabase(error) => error.verdict.is_passing(),
             Self::Auth(error) => !matches!(error, AuthError::OtherUser { .. }),
             _ => false,
         }
