@@ -95,7 +95,7 @@ impl fmt::Display for Verdict {
 
 /// Why a request failed. Holds no token and no message content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{verdict:?} ({code}): {detail}")]
+#[error("{verdict} ({code}): {detail}")]
 #[non_exhaustive]
 pub struct ApiError {
     /// What the failure means.
