@@ -16,6 +16,16 @@ pub struct Pace {
     pub longest: Duration,
 }
 
+/// The longest wait while changes are pushed, because a push may be lost.
+const WHILE_PUSHED: Duration = Duration::from_secs(60);
+
+impl Pace {
+    /// The pace while a notifier is connected: a poll at rest only has to find what was not pushed.
+    pub(super) fn while_pushed(self) -> Self {
+        Self { longest: self.longest.max(WHILE_PUSHED), ..self }
+    }
+}
+
 impl Default for Pace {
     fn default() -> Self {
         Self { first: Duration::from_secs(1), longest: Duration::from_secs(30) }
@@ -103,6 +113,17 @@ mod tests {
             assert_eq!(waits(polls), expected, "{polls:?}");
         }
         assert_eq!(waits(&[Nothing; 80]).last(), Some(&30.0));
+    }
+
+    #[test]
+    fn while_changes_are_pushed_a_poll_every_minute_remains() {
+        let pace = Pace::default().while_pushed();
+        let mut state = Polls::default();
+        let waits =
+            (0..8).map(|_| state.ended(Polled::Nothing, pace, Backoff::default(), 0.0).most.as_secs());
+        assert_eq!(waits.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60]);
+        let slow = Pace { longest: Duration::from_secs(600), ..pace };
+        assert_eq!(slow.while_pushed(), slow, "what the daemon asked for");
     }
 
     #[test]
