@@ -1,9 +1,7 @@
 //! `levi pull --follow`: prints what changes in all sessions as NDJSON as it comes.
 
-use levi::core::FollowStatus;
-use levi::{Arrival, Change, SessionId};
+use levi::{Arrival, Change, FollowStatus, Notifications, PollingReason, SessionId};
 use serde::Serialize;
-use tokio::sync::watch;
 
 use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
@@ -22,6 +20,14 @@ pub(crate) enum Start {
     Beginning,
 }
 
+/// How changes are heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Pushed where that works, or else as for [`Polling`](Self::Polling).
+    Realtime,
+    Polling,
+}
+
 /// One line of the output, in the form that `levi sync` reads.
 #[derive(Serialize)]
 struct Changed<'a> {
@@ -34,7 +40,12 @@ struct Changed<'a> {
 }
 
 /// Runs until it is stopped, or cannot go on.
-pub(crate) async fn run(connection: &Connection, start: Start, console: Console) -> Result<Exit, CliError> {
+pub(crate) async fn run(
+    connection: &Connection,
+    start: Start,
+    source: Source,
+    console: Console,
+) -> Result<Exit, CliError> {
     let cursor = match start {
         Start::Stored => connection.data_dir.load_cursor(CURSOR)?,
         Start::Beginning => None,
@@ -42,12 +53,16 @@ pub(crate) async fn run(connection: &Connection, start: Start, console: Console)
     let levi = connection.levi(&Notices::new(console))?;
     let reader = connection.reader(&levi)?;
     let mut follow = reader.follow(cursor);
+    if source == Source::Realtime {
+        follow = follow.with_notifier(levi.realtime()?);
+    }
     let mut status = follow.status();
+    let mut said = Said::default();
     loop {
         let page = tokio::select! {
             page = follow.next() => page?,
             Ok(()) = status.changed() => {
-                explain(&mut status, console);
+                said.explain(&status.borrow_and_update(), console);
                 continue;
             }
         };
@@ -76,11 +91,27 @@ fn print(change: &Change, console: Console) -> Result<(), CliError> {
     }
 }
 
-/// Says why nothing comes.
-fn explain(status: &mut watch::Receiver<FollowStatus>, console: Console) {
-    let text = match &status.borrow_and_update().paused {
-        Some(error) => format!("{error}; it is tried again"),
-        None => "connected again".to_owned(),
-    };
-    console.report(&Diagnostic::new(text));
+/// What was said about the follower.
+#[derive(Default)]
+struct Said {
+    is_paused: bool,
+    notifications: Option<Notifications>,
+}
+
+impl Said {
+    /// Says why nothing comes, and how changes come, once each.
+    fn explain(&mut self, status: &FollowStatus, console: Console) {
+        match &status.paused {
+            Some(error) => console.report(&Diagnostic::new(format!("{error}; it is tried again"))),
+            None if self.is_paused => console.report(&Diagnostic::new("connected again")),
+            None => {}
+        }
+        self.is_paused = status.paused.is_some();
+        let now = &status.notifications;
+        let is_settled = *now != Notifications::Polling(PollingReason::Connecting);
+        if is_settled && self.notifications.as_ref() != Some(now) {
+            console.report(&Diagnostic::new(now.to_string()));
+            self.notifications = Some(now.clone());
+        }
+    }
 }

@@ -11,6 +11,7 @@ use super::faults::Faults;
 use super::gateway::{self, Keys};
 use super::http::{Request, Response};
 use super::lock;
+use super::realtime::Realtime;
 use super::record::Record;
 use super::rest::error::RestError;
 use super::rest::{self, Outcome, Reads};
@@ -22,6 +23,7 @@ pub(crate) struct Server {
     pub(crate) keys: Keys,
     pub(crate) faults: Faults,
     pub(crate) record: Record,
+    pub(crate) realtime: Realtime,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) max_rows: u64,
     pub(crate) max_body: usize,
@@ -66,7 +68,9 @@ impl Server {
     pub(crate) fn answer_rest(&self, request: &Request, role: Role) -> Outcome {
         let micros = self.clock.now().wall.as_millis().saturating_mul(1000);
         let reads = Reads { max_rows: self.max_rows, fault: self.faults.read_fault() };
-        rest::answer(&self.database, request, role, reads, micros)
+        let outcome = rest::answer(&self.database, request, role, reads, micros);
+        self.realtime.publish(self, &outcome.written);
+        outcome
     }
 }
 
