@@ -4,6 +4,7 @@ mod arrival;
 mod auth;
 mod builder;
 mod connection;
+mod cors;
 mod database;
 mod fake_supabase;
 mod faults;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use levi_types::Clock;
 
 use super::auth::{self, AuthEvent, AuthState};
+use super::cors;
 use super::database::Database;
 use super::faults::Faults;
 use super::gateway::{self, Keys};
@@ -33,9 +34,12 @@ pub(crate) struct Server {
 impl Server {
     /// Executes a request and returns the answer.
     pub(crate) fn execute(&self, request: &Request) -> Response {
+        if let Some(response) = cors::preflight(request) {
+            return cors::readable(request, response);
+        }
         let (outcome, event) = self.outcome(request);
         self.record.executed(&outcome, event);
-        outcome.response
+        cors::readable(request, outcome.response)
     }
 
     fn outcome(&self, request: &Request) -> (Outcome, AuthEvent) {

@@ -211,8 +211,6 @@ impl Session<'_> {
 
     fn join(&self, message: &Message, fault: Option<RealtimeFault>) -> Then {
         let token = message.payload["access_token"].as_str().unwrap_or(&self.server.keys.publishable);
-        let config = &message.payload["config"]["postgres_changes"];
-        let asked = config.as_array().map_or(&[][..], Vec::as_slice);
         let who = match (self.who(token), fault) {
             (_, Some(RealtimeFault::IgnoresJoins)) => return Then::Stay,
             (_, Some(RealtimeFault::RefusesJoins)) => Err("RealtimeDisabledForTenant"),
@@ -226,6 +224,18 @@ impl Session<'_> {
                 return Then::Stay;
             }
         };
+        self.subscribe(message, token, who, fault)
+    }
+
+    /// Accepts a join.
+    fn subscribe(
+        &self,
+        message: &Message,
+        token: &str,
+        who: Who,
+        fault: Option<RealtimeFault>,
+    ) -> Then {
+        let asked = asked(message);
         let parsed: Vec<Option<(Binding, Value)>> =
             (1..).zip(asked).map(|(id, config)| Binding::parse(id, config)).collect();
         let all_known = parsed.iter().all(Option::is_some);
@@ -247,17 +257,19 @@ impl Session<'_> {
             self.server.record.realtime(|stats| stats.joins += 1);
             return Then::Drop;
         }
-        if !asked.is_empty() {
-            match fault {
-                Some(RealtimeFault::NeverConfirms) => {}
-                Some(RealtimeFault::NotInPublication) => {
-                    channel.system("postgres_changes", "error", UNABLE);
-                }
-                _ if !all_known => channel.system("postgres_changes", "error", UNABLE),
-                _ => channel.system("postgres_changes", "ok", "Subscribed to PostgreSQL"),
-            }
+        let confirmed = match fault {
+            _ if asked.is_empty() => None,
+            Some(RealtimeFault::NeverConfirms) => None,
+            Some(RealtimeFault::NotInPublication) => Some(("error", UNABLE)),
+            _ if !all_known => Some(("error", UNABLE)),
+            _ => Some(("ok", "Subscribed to PostgreSQL")),
+        };
+        let mut channels = lock(&self.server.realtime.channels);
+        if let Some((status, text)) = confirmed {
+            channel.system("postgres_changes", status, text);
         }
-        lock(&self.server.realtime.channels).insert((self.number, message.topic.clone()), channel);
+        channels.insert((self.number, message.topic.clone()), channel);
+        drop(channels);
         // Last, so that who waits for it finds the channel.
         self.server.record.realtime(|stats| stats.joins += 1);
         Then::Stay
@@ -299,6 +311,11 @@ impl Session<'_> {
         // The socket has ended if this fails.
         let _ = self.out.send(Outgoing::now(message.to_text(self.version)));
     }
+}
+
+/// The changes that a join subscribes to.
+fn asked(join: &Message) -> &[Value] {
+    join.payload["config"]["postgres_changes"].as_array().map_or(&[], Vec::as_slice)
 }
 
 const UNABLE: &str = "Unable to subscribe to changes with given parameters. Please check Realtime is enabled for the given \
