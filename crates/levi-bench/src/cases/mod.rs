@@ -7,6 +7,7 @@ mod fan_out;
 mod idle;
 mod latency;
 mod memory;
+pub(crate) mod reading;
 pub(crate) mod request_build;
 mod scaling;
 
@@ -15,8 +16,8 @@ use crate::report::Run;
 use crate::{Effort, Fallible};
 
 /// The groups in the order of the tables.
-pub(crate) const GROUPS: [&str; 8] =
-    ["request-build", "fan-out", "enqueue", "drain", "latency", "scaling", "memory", "idle"];
+pub(crate) const GROUPS: [&str; 9] =
+    ["request-build", "fan-out", "enqueue", "drain", "latency", "reading", "scaling", "memory", "idle"];
 
 /// Measures one group.
 pub(crate) async fn run(group: &str, effort: Effort) -> Fallible<Run> {
@@ -28,6 +29,7 @@ pub(crate) async fn run(group: &str, effort: Effort) -> Fallible<Run> {
         "enqueue" => enqueue::measure(&mut run, effort).await?,
         "drain" => drain::measure(&mut run, effort).await?,
         "latency" => latency::measure(&mut run, effort).await?,
+        "reading" => reading::measure(&mut run, effort).await?,
         "scaling" => scaling::measure(&mut run, effort)?,
         "memory" => memory::measure(&mut run, effort).await?,
         "idle" => idle::measure(&mut run, effort).await?,

@@ -127,6 +127,7 @@ impl Connection {
         if request.method == "HEAD" {
             bytes.truncate(bytes.len() - response.body.len());
         }
+        server.record.sent(bytes.len());
         match self.write(&bytes) {
             Ok(()) if request.wants_close() => Next::Close,
             Ok(()) => Next::Another,

@@ -178,6 +178,10 @@ impl Record {
         self.changed.notify_all();
     }
 
+    pub(crate) fn sent(&self, bytes: usize) {
+        lock(&self.kept).stats.bytes_out += bytes as u64;
+    }
+
     pub(crate) fn realtime(&self, count: impl FnOnce(&mut RealtimeStats)) {
         count(&mut lock(&self.kept).stats.realtime);
         self.changed.notify_all();

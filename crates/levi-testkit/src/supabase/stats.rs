@@ -23,6 +23,8 @@ pub struct Stats {
     pub refreshes: u64,
     /// Bytes of bodies.
     pub bytes: u64,
+    /// Bytes of answers, with their heads.
+    pub bytes_out: u64,
     /// Realtime's.
     pub realtime: RealtimeStats,
     pub(crate) tables: [TableStats; Table::ALL.len()],

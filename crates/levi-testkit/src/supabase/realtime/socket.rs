@@ -228,13 +228,7 @@ impl Session<'_> {
     }
 
     /// Accepts a join.
-    fn subscribe(
-        &self,
-        message: &Message,
-        token: &str,
-        who: Who,
-        fault: Option<RealtimeFault>,
-    ) -> Then {
+    fn subscribe(&self, message: &Message, token: &str, who: Who, fault: Option<RealtimeFault>) -> Then {
         let asked = asked(message);
         let parsed: Vec<Option<(Binding, Value)>> =
             (1..).zip(asked).map(|(id, config)| Binding::parse(id, config)).collect();
