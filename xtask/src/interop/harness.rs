@@ -242,6 +242,10 @@ impl Harness {
         self.on_postgres("plan.mjs")
     }
 
+    pub(super) fn messages_are_published(&mut self) -> Result<(), Failure> {
+        self.on_postgres("publication.mjs")
+    }
+
     /// A script that starts a PostgreSQL server of its own.
     fn on_postgres(&self, script: &str) -> Result<(), Failure> {
         succeed(script, Command::new(self.programs.node).arg(root().join("interop").join(script)))

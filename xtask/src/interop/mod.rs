@@ -43,6 +43,7 @@ const STEPS: &[Step] = &[
     Step { name: "stop Supabase Lite on PostgreSQL", run: Harness::stop_lite },
     Step { name: "the change feed skips nothing on PostgreSQL", run: Harness::change_feed_skips_nothing },
     Step { name: "the change feed uses its index on PostgreSQL", run: Harness::change_feed_uses_its_index },
+    Step { name: "messages are published for Realtime on PostgreSQL", run: Harness::messages_are_published },
     Step { name: "the demo against Supabase Lite", run: Harness::demo },
     Step { name: "recorded answers and docs/supabase.md", run: Harness::answers },
 ];
