@@ -1,12 +1,13 @@
 //! `levi pull --follow`: prints what changes in all sessions as NDJSON as it comes.
 
-use levi::{Arrival, Change, FollowStatus, Notifications, PollingReason, SessionId};
+use levi::{Arrival, Change, SessionId};
 use serde::Serialize;
 
 use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::follow_status::Said;
 use crate::notices::Notices;
 
 /// The name of the cursor in the data directory.
@@ -87,31 +88,6 @@ fn print(change: &Change, console: Console) -> Result<(), CliError> {
             let (session_id, sequence_number) = (Some(session_id.as_str()), Some(*sequence_number));
             console.report(&Diagnostic { session_id, sequence_number, ..Diagnostic::new(error.to_string()) });
             Ok(())
-        }
-    }
-}
-
-/// What was said about the follower.
-#[derive(Default)]
-struct Said {
-    is_paused: bool,
-    notifications: Option<Notifications>,
-}
-
-impl Said {
-    /// Says why nothing comes, and how changes come, once each.
-    fn explain(&mut self, status: &FollowStatus, console: Console) {
-        match &status.paused {
-            Some(error) => console.report(&Diagnostic::new(format!("{error}; it is tried again"))),
-            None if self.is_paused => console.report(&Diagnostic::new("connected again")),
-            None => {}
-        }
-        self.is_paused = status.paused.is_some();
-        let now = &status.notifications;
-        let is_settled = *now != Notifications::Polling(PollingReason::Connecting);
-        if is_settled && self.notifications.as_ref() != Some(now) {
-            console.report(&Diagnostic::new(now.to_string()));
-            self.notifications = Some(now.clone());
         }
     }
 }

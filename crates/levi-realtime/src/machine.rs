@@ -312,7 +312,7 @@ impl Machine {
         self.failures = self.failures.saturating_add(1);
         let delay = BACKOFF.delay(self.failures, self.random.random());
         let longest = if reason == PollingReason::NotSignedIn { SIGNED_OUT } else { Duration::MAX };
-        let asked = retry_after.unwrap_or_default();
+        let asked = retry_after.unwrap_or_default().min(BACKOFF.longest());
         let until = now.after(delay.min(longest).max(asked));
         self.state = State::Resting { until, earliest: now.after(asked) };
         self.report(Notifications::Polling(reason));

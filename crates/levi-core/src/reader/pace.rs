@@ -80,7 +80,8 @@ impl Polls {
             Polled::Failed { retry_after } => {
                 self.failures = self.failures.saturating_add(1);
                 let most = backoff.delay(self.failures, draw).min(pace.longest);
-                let least = retry_after.unwrap_or(LEAST.min(most));
+                // As for uploads, a wait that a server asks for is bounded by the longest delay.
+                let least = retry_after.map_or(LEAST.min(most), |asked| asked.min(backoff.longest()));
                 Wait { least, most: most.max(least) }
             }
         }
@@ -132,6 +133,8 @@ mod tests {
         let least = |polled| Polls::default().ended(polled, pace, backoff, 0.0).least;
         let asked = Duration::from_secs(3);
         assert_eq!(least(Polled::Failed { retry_after: Some(asked) }), asked);
+        let hour = Duration::from_secs(3600);
+        assert_eq!(least(Polled::Failed { retry_after: Some(hour) }), Duration::from_secs(330));
         assert_eq!(least(Polled::Failed { retry_after: None }), LEAST);
         assert_eq!(least(Polled::Nothing), LEAST, "a notifier that always wakes does not spin");
     }

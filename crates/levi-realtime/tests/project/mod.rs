@@ -1,5 +1,10 @@
 //! A fake project with two users, each with a session.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses its part; a test that cannot go on stops"
+)]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
