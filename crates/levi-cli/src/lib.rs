@@ -10,6 +10,7 @@ mod devices;
 mod doctor;
 mod error;
 mod exit;
+mod follow_status;
 mod ids;
 mod input;
 mod login;

@@ -1,14 +1,13 @@
 //! `levi pull --follow`: prints what changes in all sessions as NDJSON as it comes.
 
-use levi::core::FollowStatus;
 use levi::{Arrival, Change, SessionId};
 use serde::Serialize;
-use tokio::sync::watch;
 
 use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::follow_status::Said;
 use crate::notices::Notices;
 
 /// The name of the cursor in the data directory.
@@ -20,6 +19,14 @@ pub(crate) enum Start {
     /// After what the last run printed.
     Stored,
     Beginning,
+}
+
+/// How changes are heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Pushed where that works, or else as for [`Polling`](Self::Polling).
+    Realtime,
+    Polling,
 }
 
 /// One line of the output, in the form that `levi sync` reads.
@@ -34,7 +41,12 @@ struct Changed<'a> {
 }
 
 /// Runs until it is stopped, or cannot go on.
-pub(crate) async fn run(connection: &Connection, start: Start, console: Console) -> Result<Exit, CliError> {
+pub(crate) async fn run(
+    connection: &Connection,
+    start: Start,
+    source: Source,
+    console: Console,
+) -> Result<Exit, CliError> {
     let cursor = match start {
         Start::Stored => connection.data_dir.load_cursor(CURSOR)?,
         Start::Beginning => None,
@@ -42,12 +54,16 @@ pub(crate) async fn run(connection: &Connection, start: Start, console: Console)
     let levi = connection.levi(&Notices::new(console))?;
     let reader = connection.reader(&levi)?;
     let mut follow = reader.follow(cursor);
+    if source == Source::Realtime {
+        follow = follow.with_notifier(levi.realtime()?);
+    }
     let mut status = follow.status();
+    let mut said = Said::default();
     loop {
         let page = tokio::select! {
             page = follow.next() => page?,
             Ok(()) = status.changed() => {
-                explain(&mut status, console);
+                said.explain(&status.borrow_and_update(), console);
                 continue;
             }
         };
@@ -74,13 +90,4 @@ fn print(change: &Change, console: Console) -> Result<(), CliError> {
             Ok(())
         }
     }
-}
-
-/// Says why nothing comes.
-fn explain(status: &mut watch::Receiver<FollowStatus>, console: Console) {
-    let text = match &status.borrow_and_update().paused {
-        Some(error) => format!("{error}; it is tried again"),
-        None => "connected again".to_owned(),
-    };
-    console.report(&Diagnostic::new(text));
 }

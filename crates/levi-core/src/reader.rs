@@ -9,6 +9,7 @@ mod follow;
 mod keyring;
 mod listing;
 mod message_error;
+mod notifier;
 mod open_row;
 mod pace;
 mod waiting;
@@ -27,12 +28,13 @@ use tokio::sync::watch;
 pub use self::changes::{Arrival, Change, ChangePage};
 pub use self::cursor::ChangeCursor;
 pub use self::cursor_text::BadCursor;
-pub use self::follow::{Follow, FollowStatus, Notifier, Timer};
+pub use self::follow::{Follow, FollowStatus, Timer};
 use self::keyring::Keyring;
 pub use self::listing::{
     Access, DeviceSummary, SessionSummary, SessionsPage, SharedSessions, UnreadableSession,
 };
 pub use self::message_error::{MessageError, UnreadableMessage};
+pub use self::notifier::{Notifications, Notifier, PollingReason};
 use self::open_row::{asks_for_list, open};
 pub use self::pace::Pace;
 use self::waiting::Waiting;

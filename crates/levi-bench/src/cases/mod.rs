@@ -8,6 +8,7 @@ mod fan_out;
 mod idle;
 mod latency;
 mod memory;
+pub(crate) mod reading;
 pub(crate) mod request_build;
 mod scaling;
 
@@ -16,8 +17,18 @@ use crate::report::Run;
 use crate::{Effort, Fallible};
 
 /// The groups in the order of the tables.
-pub(crate) const GROUPS: [&str; 9] =
-    ["request-build", "fan-out", "enqueue", "drain", "command", "latency", "scaling", "memory", "idle"];
+pub(crate) const GROUPS: [&str; 10] = [
+    "request-build",
+    "fan-out",
+    "enqueue",
+    "drain",
+    "command",
+    "latency",
+    "reading",
+    "scaling",
+    "memory",
+    "idle",
+];
 
 /// Measures one group.
 pub(crate) async fn run(group: &str, effort: Effort) -> Fallible<Run> {
@@ -30,6 +41,7 @@ pub(crate) async fn run(group: &str, effort: Effort) -> Fallible<Run> {
         "drain" => drain::measure(&mut run, effort).await?,
         "command" => command::measure(&mut run, effort)?,
         "latency" => latency::measure(&mut run, effort).await?,
+        "reading" => reading::measure(&mut run, effort).await?,
         "scaling" => scaling::measure(&mut run, effort)?,
         "memory" => memory::measure(&mut run, effort).await?,
         "idle" => idle::measure(&mut run, effort).await?,

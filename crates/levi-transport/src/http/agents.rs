@@ -14,7 +14,9 @@ use tokio::sync::oneshot;
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, SocksConnector};
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, ConnectionDetails, Connector, SocksConnector, Transport,
+};
 
 use super::early_answer::EarlyAnswerConnector;
 use super::tcp::TcpConnector;
@@ -79,13 +81,35 @@ impl Agents {
     }
 
     fn agent(&self) -> Agent {
+        self.agent_with(EarlyAnswerConnector)
+    }
+
+    /// An agent whose connections go through `last` once they are made.
+    pub(super) fn agent_with(&self, last: impl Connector<Box<dyn Transport>>) -> Agent {
         let connector =
             ().chain(SocksConnector::default())
                 .chain(ConnectProxyConnector::default())
                 .chain(TcpConnector)
                 .chain(TlsConnector(self.tls.clone()))
-                .chain(EarlyAnswerConnector);
+                .chain(BoxConnector)
+                .chain(last);
         Agent::with_parts(self.config.clone(), connector, DefaultResolver::default())
+    }
+}
+
+/// Gives the connections of the chain one type.
+#[derive(Debug)]
+struct BoxConnector;
+
+impl<In: Transport> Connector<In> for BoxConnector {
+    type Out = Box<dyn Transport>;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        Ok(chained.map(|connection| Box::new(connection) as Box<dyn Transport>))
     }
 }
 

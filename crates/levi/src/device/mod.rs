@@ -233,6 +233,17 @@ impl Device {
         Ok(self.builder(LeviConfig::default())?.build()?.reader(id, key)?)
     }
 
+    /// Supabase Realtime, for one follower of a [`reader`](Self::reader): `with_notifier(device.realtime()?)`. The follower
+    /// falls back to polling by itself, and its status says why.
+    ///
+    /// # Errors
+    /// [`DeviceError`]
+    #[cfg(feature = "realtime")]
+    pub fn realtime(&self) -> Result<Arc<levi_realtime::Realtime>, DeviceError> {
+        let auth = Arc::new(self.auth.clone());
+        Ok(Arc::new(levi_realtime::Realtime::new(&self.http, auth)?))
+    }
+
     /// Every session of the user, whether this device can read it or not.
     ///
     /// # Errors
