@@ -2,7 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use levi_core::ReadError;
-use levi_transport::{ApiError, HttpConfigError, TokenError};
+use levi_transport::{ApiError, HttpConfigError, SignUpError, TokenError};
 use levi_types::{AuthError, CredentialsError, StoreError};
 
 use crate::{BuildError, NotConnected};
@@ -82,6 +82,9 @@ pub enum DeviceError {
     /// The sign-in failed, or cannot be used now.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// There is no new account.
+    #[error(transparent)]
+    SignUp(#[from] SignUpError),
     /// The server refused a request or could not be reached.
     #[error("Supabase did not answer: {0}")]
     Server(#[from] ApiError),

@@ -13,8 +13,8 @@ use levi_core::{
 use levi_store::SqliteSessionStore;
 use levi_transport::rows::{DeviceRow, upsert_of};
 use levi_transport::{
-    ApiError, HttpOptions, HttpSignIn, HttpSupabase, RefreshingAuth, Supabase as _, Tokens, Verdict,
-    user_of_token,
+    ApiError, HttpOptions, HttpSignIn, HttpSupabase, RefreshingAuth, SignedUp, Supabase as _, Tokens,
+    Verdict, user_of_token,
 };
 use levi_types::{AuthSession, DeviceId, SecretString, UserId};
 
@@ -119,6 +119,21 @@ impl Device {
     pub async fn sign_in(&self, email: &str, password: &SecretString) -> Result<UserId, DeviceError> {
         let tokens = self.auth.grant(email, password).await?;
         self.adopt_tokens(tokens).await
+    }
+
+    /// Signs up a new user, where the project allows it, and signs in if it asks for no confirmation of the address.
+    ///
+    /// # Errors
+    /// [`DeviceError::SignUp`], and as for [`sign_in`](Self::sign_in)
+    pub async fn sign_up(&self, email: &str, password: &SecretString) -> Result<Option<UserId>, DeviceError> {
+        if self.folder.project()?.is_some() {
+            // A folder belongs to one user, and a new one is another.
+            return Err(DeviceError::OtherUser);
+        }
+        match HttpSignIn::new(&self.http)?.sign_up(email, password).await? {
+            SignedUp::SignedIn(tokens) => self.adopt_tokens(tokens).await.map(Some),
+            SignedUp::ConfirmationNeeded => Ok(None),
+        }
     }
 
     /// Signs in with tokens of another sign-in flow than a password. They are Levi's alone from now on: a refresh token works
