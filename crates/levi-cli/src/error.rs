@@ -10,10 +10,11 @@ use levi::outbox::OutboxError;
 use levi::outbox::sqlite::AdminError;
 #[cfg(feature = "demo")]
 use levi::transport::SignInError;
-use levi::transport::{ApiError, HttpConfigError, TokenError};
+use levi::transport::{ApiError, HttpConfigError, SignUpError, TokenError};
 use levi::types::{AuthError, CredentialsError, FinalWord, StoreError};
 use levi::{BuildError, DeviceError, DeviceId, NotConnected, ReadError, SessionId, StartError, SyncError};
 
+use crate::config::ConfigError;
 use crate::devices;
 use crate::exit::Exit;
 use crate::text::seconds;
@@ -34,6 +35,10 @@ pub(crate) enum CliError {
     NotSignedIn,
     #[error("this device is not registered; run `levi login` again")]
     NoDevice,
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{0}; see `levi login`")]
+    SignUp(SignUpError),
     #[error(transparent)]
     Http(#[from] HttpConfigError),
     #[error(transparent)]
@@ -150,7 +155,11 @@ impl CliError {
             Self::NoAnswer | Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
             Self::Owned { .. } => Exit::Owned,
             Self::DeviceList(error) => devices::exit_of(error),
+            Self::SignUp(SignUpError::AlreadyRegistered) => Exit::NotSignedIn,
+            Self::SignUp(SignUpError::WeakPassword { .. }) => Exit::BadInput,
+            Self::SignUp(_) => Exit::Server,
             Self::Usage(_)
+            | Self::Config(ConfigError::NoProfile { .. })
             | Self::NoProject
             | Self::NotAUuid { .. }
             | Self::DeviceType { .. }
@@ -218,6 +227,8 @@ impl From<DeviceError> for CliError {
             DeviceError::NotRegistered => Self::NoDevice,
             DeviceError::DeviceType { given } => Self::DeviceType { given },
             DeviceError::ProjectFile { path } => Self::ProjectFile { path },
+            DeviceError::SignUp(SignUpError::SignIn(error)) => TokenError::from(error).into(),
+            DeviceError::SignUp(error) => Self::SignUp(error),
             DeviceError::Http(error) => error.into(),
             DeviceError::Build(error) => error.into(),
             DeviceError::NotConnected(error) => error.into(),

@@ -1,5 +1,7 @@
 //! `levi pull --follow`: prints what changes in all sessions as NDJSON as it comes.
 
+use std::pin::pin;
+
 use levi::core::FollowStatus;
 use levi::{Arrival, Change, SessionId};
 use serde::Serialize;
@@ -10,6 +12,7 @@ use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::notices::Notices;
+use crate::stop::{Stop, output_closed};
 
 /// The name of the cursor in the data directory.
 const CURSOR: &str = "pull";
@@ -33,7 +36,7 @@ struct Changed<'a> {
     edited: bool,
 }
 
-/// Runs until it is stopped, or cannot go on.
+/// Runs until it is stopped, nobody reads its output any more, or it cannot go on.
 pub(crate) async fn run(connection: &Connection, start: Start, console: Console) -> Result<Exit, CliError> {
     let cursor = match start {
         Start::Stored => connection.data_dir.load_cursor(CURSOR)?,
@@ -43,8 +46,13 @@ pub(crate) async fn run(connection: &Connection, start: Start, console: Console)
     let reader = connection.reader(&levi)?;
     let mut follow = reader.follow(cursor);
     let mut status = follow.status();
+    let mut stop = Stop::listen()?;
+    let mut closed = pin!(output_closed());
     loop {
         let page = tokio::select! {
+            signal = stop.requested() => return Ok(signal.into()),
+            // The reader has what it wanted, as in `levi pull --follow | head -1`.
+            () = &mut closed => return Ok(Exit::Done),
             page = follow.next() => page?,
             Ok(()) = status.changed() => {
                 explain(&mut status, console);

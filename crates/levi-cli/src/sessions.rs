@@ -12,6 +12,7 @@ use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::style::{GOOD, NOTE, paint};
 
 #[derive(Debug, Args)]
 pub(crate) struct SessionsArgs {
@@ -64,9 +65,8 @@ pub(crate) async fn run(args: SessionsArgs, console: Console) -> Result<Exit, Cl
     }
     if sessions.iter().any(|session| session.access == Access::NotShared) {
         let here = &connection.device_id;
-        console.say(format!(
-            "to read the others here, run `levi share {here}` on a device that can read them"
-        ))?;
+        console
+            .hint(format!("to read the others here, run `levi share {here}` on a device that can read them"));
     }
     Ok(exit)
 }
@@ -86,7 +86,11 @@ fn listed<'a>(session: &'a SessionSummary, device: Option<&'a str>) -> Listed<'a
 }
 
 fn line(session: &SessionSummary, device: Option<&str>) -> String {
-    let readable = if session.access == Access::NotShared { "not shared here" } else { "readable" };
+    let shared = session.access != Access::NotShared;
+    let readable = paint(
+        if shared { GOOD } else { NOTE },
+        format!("{:<15}", if shared { "readable" } else { "not shared here" }),
+    );
     let activity = session.last_activity.as_deref().unwrap_or("-");
     // To the second.
     let activity = activity.get(..19).unwrap_or(activity);
@@ -94,7 +98,7 @@ fn line(session: &SessionSummary, device: Option<&str>) -> String {
     let place = session.repository_name.as_deref().unwrap_or("-");
     let device = device.unwrap_or(session.device_id.as_str());
     let title = session.title.as_deref().unwrap_or("-");
-    format!("{}  {activity}  {status:<7} {readable:<15}  {device}: {place}: {}", session.id, printable(title))
+    format!("{}  {activity}  {status:<7} {readable}  {device}: {place}: {}", session.id, printable(title))
 }
 
 /// A title is another device's text: it may not move the cursor of this terminal.

@@ -64,7 +64,7 @@ pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliEr
     };
     let levi = connection.levi(&Notices::new(console))?;
     let service = connection.device.session_sync(&levi)?;
-    let mut exit = Exit::Done;
+    let (mut exit, mut any) = (Exit::Done, false);
     for device in devices {
         let report = service.share_with_device(&device).await.map_err(|error| match error {
             // About the other device: this one has an identity, or there would be no connection.
@@ -75,6 +75,11 @@ pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliEr
         exit = exit.max(shared.exit());
         console.json(&SharedWith { device_id: device.as_str(), shared })?;
         console.say(format!("{} shared with device {device}", plural(shared.shared, "session")))?;
+        any |= shared.shared > 0;
+    }
+    if any {
+        console
+            .hint("next: `levi pull` there prints their messages, `levi pull --follow` those that come, too");
     }
     Ok(exit)
 }

@@ -72,7 +72,7 @@ fn sessions_are_listed_and_shared_with_devices_by_name() {
     assert_eq!((&listed["session_id"], &listed["readable"]), (&SESSION.into(), &false.into()));
     assert_eq!((&listed["title"], &listed["status"]), (&"a parser".into(), &"active".into()));
     let said = phone.run(&["sessions"]).assert_code(0);
-    assert!(said.out.contains("levi share"), "{}", said.out);
+    assert!(said.err.contains("levi share"), "{}", said.err);
 
     laptop.run(&["share", "no such device"]).assert_code(2);
     let shared = laptop.run(&["share", "the phone", "--json"]).assert_code(0).json();

@@ -10,6 +10,7 @@ mod proxy;
 mod report;
 mod samples;
 mod send;
+mod serve;
 mod sessions;
 mod sign_up;
 mod source;
@@ -50,6 +51,13 @@ pub(crate) struct DemoArgs {
     /// Derive ids and samples from this number. Keys are always random.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Only start a fake Supabase, with a user and a profile for each of two devices, and print how to
+    /// try the other commands on it. It runs until it is stopped.
+    #[arg(
+        long,
+        conflicts_with_all = ["input", "messages", "devices", "outage", "seed", "server"]
+    )]
+    serve: bool,
     #[command(flatten)]
     server: environment::ServerArgs,
 }
@@ -63,6 +71,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) async fn run(args: DemoArgs, console: Console) -> Result<Exit, CliError> {
+    if args.serve {
+        return serve::run(console).await;
+    }
     let seed = args.seed.unwrap_or_else(|| UnwrapErr(SysRng).next_u64() >> 32);
     let source = Source::open(args.input)?;
     let total = args.messages.unwrap_or_else(|| source.lines());

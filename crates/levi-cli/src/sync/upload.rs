@@ -1,6 +1,5 @@
 //! Enqueues the input line by line, then waits until the server has it.
 
-use std::io::BufRead;
 use std::time::Duration;
 
 use levi::{EnqueueError, Levi, LeviConfig, MessageSyncRequest, Receipt, SessionId, SyncError};
@@ -8,15 +7,17 @@ use serde::Serialize;
 
 use super::DefaultSession;
 use super::numbering::Numbering;
+use super::reading::Reading;
 use super::sessions::{LineFailure, Origin, Sessions};
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::input::Input;
-use crate::ndjson::{Line, Lines};
+use crate::ndjson::Line;
 use crate::patience::Patience;
 use crate::pipeline::{Pipeline, Replaces};
 use crate::progress::Progress;
+use crate::stop::Stop;
 use crate::text::plural;
 use crate::wait::{Stalled, wait_until_synced};
 
@@ -27,6 +28,7 @@ pub(super) struct Options {
     pub(super) input: Input,
     pub(super) default_session: DefaultSession,
     pub(super) replaces: Replaces,
+    pub(super) stop: Stop,
 }
 
 pub(super) struct Upload<'a> {
@@ -83,14 +85,20 @@ impl<'a> Upload<'a> {
         Self { levi, pipeline, sessions, patience, options, console, numbering, counts: Counts::default() }
     }
 
-    pub(super) async fn run(mut self, input: Box<dyn BufRead + Send>) -> Result<Exit, CliError> {
+    pub(super) async fn run(mut self, reading: Reading) -> Result<Exit, CliError> {
         let mut progress = self.console.progress("syncing", None);
-        let read = self.enqueue_all(input, &mut progress).await;
+        let read = self.enqueue_all(reading, &mut progress).await;
         // Also after an error, because the messages before it are to be stored and counted.
         let stored = read.and(self.store_all().await);
         let waited = if stored.is_ok() {
             let last = self.pipeline.last_receipt();
-            wait_until_synced(self.levi, last, &mut self.patience, progress).await
+            let mut stop = self.options.stop.clone();
+            tokio::select! {
+                biased;
+                // What is pending is sent by the shutdown, as far as it gets.
+                _ = stop.requested() => Err(Stalled::Stopped),
+                waited = wait_until_synced(self.levi, last, &mut self.patience, progress) => waited,
+            }
         } else {
             progress.finish();
             Ok(())
@@ -98,7 +106,8 @@ impl<'a> Upload<'a> {
         let status = self.levi.status();
         // A server that accepted nothing for so long is not given more time.
         let gave_up = matches!(stored, Err(CliError::NoAnswer | CliError::OutboxHalfFull));
-        let deadline = if waited.is_err() || gave_up { Duration::ZERO } else { SHUTDOWN };
+        let stalled = waited.as_ref().is_err_and(|stalled| *stalled != Stalled::Stopped);
+        let deadline = if stalled || gave_up { Duration::ZERO } else { SHUTDOWN };
         let left = self.levi.shutdown(deadline).await;
         stored?;
         let outcome = Outcome {
@@ -111,16 +120,12 @@ impl<'a> Upload<'a> {
             sessions: self.sessions.ids(),
         };
         self.print(&outcome, &waited)?;
-        Ok(exit(&outcome, &waited))
+        Ok(self.options.stop.signal().map_or_else(|| exit(&outcome, &waited), Exit::from))
     }
 
-    async fn enqueue_all(
-        &mut self,
-        input: Box<dyn BufRead + Send>,
-        progress: &mut Progress,
-    ) -> Result<(), CliError> {
-        let mut lines = Lines::new(input);
-        while let Some(line) = lines.next_line().map_err(|error| self.options.input.read_error(error))? {
+    async fn enqueue_all(&mut self, mut reading: Reading, progress: &mut Progress) -> Result<(), CliError> {
+        while let Some(line) = reading.next().await {
+            let line = line.map_err(|error| self.options.input.read_error(error))?;
             self.wait_for_room().await?;
             let number = line.number;
             match self.request(line).await {
@@ -227,6 +232,11 @@ impl<'a> Upload<'a> {
                 "{} left in the outbox: {why}. Nothing is lost: the next `levi sync` or a daemon sends what is left.",
                 plural(outcome.pending, "message")
             ))?;
+        }
+        if outcome.messages > 0 && outcome.pending == 0 {
+            self.console.hint(
+                "next: `levi pull --follow` on another device shows them; `levi status` says what waits",
+            );
         }
         if outcome.parked > 0 {
             let parked = plural(outcome.parked, "message");

@@ -63,6 +63,11 @@ impl Project {
         path
     }
 
+    /// The file of profiles, which does not exist unless a test writes it.
+    pub fn config(&self) -> PathBuf {
+        self.directory.path().join("config.toml")
+    }
+
     pub fn messages_on_server(&self) -> u64 {
         self.server.row_count(Table::Messages).unwrap()
     }
@@ -93,6 +98,11 @@ impl Device<'_> {
                 command.env_remove(name);
             }
         }
+        for colour in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(colour);
+        }
+        // Not that of the person who runs the tests.
+        command.env("LEVI_CONFIG", self.project.config());
         command.args(args).env("LEVI_DATA_DIR", &self.data).current_dir(self.project.directory.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
