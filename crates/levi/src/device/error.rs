@@ -1,7 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use levi_core::ReadError;
+use levi_core::{ReadError, SyncError};
 use levi_transport::{ApiError, HttpConfigError, SignUpError, TokenError};
 use levi_types::{AuthError, CredentialsError, StoreError};
 
@@ -86,8 +86,11 @@ pub enum DeviceError {
     #[error(transparent)]
     SignUp(#[from] SignUpError),
     /// The server refused a request or could not be reached.
-    #[error("Supabase did not answer: {0}")]
+    #[error("the request to Supabase failed: {0}")]
     Server(#[from] ApiError),
+    /// A session cannot be synced.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
     /// A list cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
