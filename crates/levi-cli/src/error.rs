@@ -60,6 +60,8 @@ pub(crate) enum CliError {
     Credentials(#[from] CredentialsError),
     #[error("{0}")]
     Store(Arc<StoreError>),
+    #[error("the email address or the password is wrong (invalid_credentials); nothing was changed")]
+    WrongPassword,
     #[error("{0}, with `levi login`")]
     SignInEnded(FinalWord),
     #[error("{why}{wait}", wait = try_again(*retry_after))]
@@ -149,7 +151,7 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::OtherProject | Self::OtherUser | Self::NotSignedIn | Self::NoDevice => Exit::NotSignedIn,
-            Self::SignInEnded(_) => Exit::NotSignedIn,
+            Self::SignInEnded(_) | Self::WrongPassword => Exit::NotSignedIn,
             Self::SignInUnavailable { .. } | Self::TokenNotAccepted(_) => Exit::Server,
             Self::Sync(SyncError::DeviceList(_)) => Exit::DeviceList,
             Self::NoAnswer | Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
@@ -237,6 +239,7 @@ impl From<DeviceError> for CliError {
             DeviceError::Auth(error) => error.into(),
             DeviceError::Server(error) => error.into(),
             DeviceError::Read(error) => error.into(),
+            DeviceError::Sync(error) => error.into(),
             other => Self::Device(other),
         }
     }

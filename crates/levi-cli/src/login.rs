@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
 use clap::Args;
-use levi::types::{CredentialName, SecretString};
+use levi::types::{AuthError, CredentialName, FinalWord, SecretString};
 use levi::{Device, DeviceError, DeviceId, Tokens};
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,12 @@ struct SignedIn<'a> {
 }
 
 #[derive(Serialize)]
+struct SignedOut {
+    signed_in: bool,
+    was_signed_in: bool,
+}
+
+#[derive(Serialize)]
 struct Unconfirmed<'a> {
     url: &'a str,
     confirmation_sent_to: &'a str,
@@ -83,7 +89,7 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
         let email = email(&args)?;
         let password = password(&args)?;
         if !args.sign_up {
-            device.sign_in(&email, &password).await?
+            device.sign_in(&email, &password).await.map_err(refused)?
         } else if let Some(user_id) = device.sign_up(&email, &password).await? {
             user_id
         } else {
@@ -97,6 +103,16 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
     console.say(format!("signed in to {url} as user {user_id}; this is device {device_id} ({name})"))?;
     console.hint("next: `levi sync FILE` sends messages, `levi pull --follow` shows those of all devices");
     Ok(Exit::Done)
+}
+
+/// A refused password is not an ended sign-in here.
+fn refused(error: DeviceError) -> CliError {
+    match error {
+        DeviceError::Auth(AuthError::Ended(FinalWord::InvalidCredentials | FinalWord::InvalidGrant)) => {
+            CliError::WrongPassword
+        }
+        other => other.into(),
+    }
 }
 
 /// The account is there, but this device cannot sign in yet.
@@ -124,8 +140,14 @@ async fn register(device: &Device, name: &str, device_type: Option<&str>) -> Res
 /// Deletes the stored tokens. Keys, sessions and outbox stay: pending messages are sent after the
 /// next sign-in.
 pub(crate) fn logout(args: &LogoutArgs, console: Console) -> Result<Exit, CliError> {
-    args.data.folder().credentials().remove(&CredentialName::SignIn)?;
-    console.json(&serde_json::json!({ "signed_in": false }))?;
+    let folder = args.data.folder();
+    let was_signed_in = folder.has_sign_in()?;
+    folder.credentials().remove(&CredentialName::SignIn)?;
+    console.json(&SignedOut { signed_in: false, was_signed_in })?;
+    if !was_signed_in {
+        console.say(format!("nobody was signed in at {}; nothing was changed", folder.path().display()))?;
+        return Ok(Exit::Done);
+    }
     console.say(
         "signed out; keys, sessions and outbox stay, and sending continues after the next `levi login`",
     )?;

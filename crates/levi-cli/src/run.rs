@@ -27,6 +27,12 @@ fn run_with(args: impl IntoIterator<Item = OsString>) -> Exit {
     // Parsed without a profile first, because the command line names it.
     let first = match command.try_get_matches_from_mut(&args) {
         Ok(matches) => matches,
+        // The format is not known without it, so it is looked for.
+        Err(error) if error.use_stderr() && args.iter().any(|arg| arg == "--json") => {
+            let console = Console { format: Format::Json, extras: Extras::Hidden };
+            console.report(&Diagnostic::new(error.to_string().trim_end()));
+            return Exit::BadInput;
+        }
         Err(error) => return answer(&error),
     };
     let console = console(&first);

@@ -55,6 +55,9 @@ pub(crate) async fn run(args: SessionsArgs, console: Console) -> Result<Exit, Cl
         }
     }
     sessions.sort_by(|one, other| other.last_activity.cmp(&one.last_activity));
+    if !sessions.is_empty() {
+        console.say(heading())?;
+    }
     for session in &sessions {
         let device = devices.get(&session.device_id).map(String::as_str);
         console.json(&listed(session, device))?;
@@ -83,6 +86,13 @@ fn listed<'a>(session: &'a SessionSummary, device: Option<&'a str>) -> Listed<'a
         last_activity: session.last_activity.as_deref(),
         readable: session.access != Access::NotShared,
     }
+}
+
+fn heading() -> String {
+    format!(
+        "{:<36}  {:<19}  {:<7} {:<15}  device: repository: title",
+        "session", "last activity", "status", "here"
+    )
 }
 
 fn line(session: &SessionSummary, device: Option<&str>) -> String {

@@ -1,6 +1,6 @@
 //! `levi share`: gives a device that was registered later the secrets of earlier sessions.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use levi::{BackfillReport, DeviceId, SyncError};
 use serde::Serialize;
 
@@ -14,16 +14,17 @@ use crate::notices::Notices;
 use crate::text::plural;
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("with").args(["device", "all"]).required(true)))]
 pub(crate) struct ShareArgs {
     #[command(flatten)]
     project: ProjectArgs,
     #[command(flatten)]
     data: DataArgs,
     /// The other device: its name, or its id, which `levi status` shows on that device.
-    #[arg(value_name = "DEVICE", required_unless_present = "all")]
+    #[arg(value_name = "DEVICE")]
     device: Option<String>,
     /// Every other device that can receive secrets.
-    #[arg(long, conflicts_with = "device")]
+    #[arg(long)]
     all: bool,
 }
 

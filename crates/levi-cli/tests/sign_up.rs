@@ -71,5 +71,5 @@ fn a_sign_up_that_is_refused_says_what_to_do_and_leaves_nothing_behind() {
     let disabled = said(SignUps::Disabled, NEW, PASSWORD, 5);
     assert!(disabled.contains("signup_disabled") && disabled.contains("ask its owner"), "{disabled}");
     project.server.go_down();
-    assert!(said(SignUps::AtOnce, NEW, PASSWORD, 5).contains("cannot be used now"));
+    assert!(said(SignUps::AtOnce, NEW, PASSWORD, 5).contains("cannot be reached"));
 }

@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::stop::Stop;
 
 const EMAIL: &str = "ada@example.org";
-const PASSWORD: &str = "correct horse battery staple";
+const PASSWORD: &str = "a long password";
 /// The one that writes in the walk that is printed, and the one that reads.
 const DEVICES: [&str; 2] = ["laptop", "phone"];
 
@@ -27,15 +27,14 @@ struct Serving<'a> {
     profiles: [&'a str; 2],
 }
 
-/// Serves until it is stopped. What the server has is gone then, and so are the devices.
-pub(super) async fn run(console: Console) -> Result<Exit, CliError> {
+/// Serves until it is stopped. What the server has is gone then, and so is `folder`.
+pub(super) async fn run(folder: &Path, console: Console) -> Result<Exit, CliError> {
     let mut stop = Stop::listen()?;
     let server = FakeSupabase::builder().keep_requests(0).start()?;
     server.add_user(EMAIL, PASSWORD)?;
-    let folder = tempfile::Builder::new().prefix("levi-demo-").tempdir();
-    let folder = folder.map_err(|source| CliError::System { what: "make a temporary folder", source })?;
-    let config = folder.path().join("config.toml");
-    write(&config, &profiles(&server, folder.path()))?;
+    let folder = Folder::create(folder)?;
+    let config = folder.0.join("config.toml");
+    write(&config, &profiles(&server, &folder.0))?;
     console.json(&Serving {
         url: &server.url(),
         publishable_key: server.publishable_key(),
@@ -49,6 +48,25 @@ pub(super) async fn run(console: Console) -> Result<Exit, CliError> {
     Ok(signal.into())
 }
 
+/// The folder of the devices, which is removed with everything in it.
+struct Folder(PathBuf);
+
+impl Folder {
+    /// The devices of an earlier run belong to a server that is gone, so the folder must be new.
+    fn create(path: &Path) -> Result<Self, CliError> {
+        let fail = |source| CliError::File { path: path.to_owned(), source };
+        fs::create_dir(path).map_err(fail)?;
+        Ok(Self(path.canonicalize().map_err(fail)?))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is of no use to anybody, and in nobody's way but the next run's, which names it.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 fn write(path: &Path, text: &str) -> Result<(), CliError> {
     fs::write(path, text).map_err(|source| CliError::File { path: path.to_owned(), source })
 }
@@ -56,7 +74,7 @@ fn write(path: &Path, text: &str) -> Result<(), CliError> {
 fn profiles(server: &FakeSupabase, folder: &Path) -> String {
     let (url, key) = (server.url(), server.publishable_key());
     let profile = |name: &str| {
-        let data = PathBuf::from(folder).join(name);
+        let data = folder.join(name);
         format!(
             "[profiles.{name}]\nurl = '{url}'\nkey = '{key}'\nemail = '{EMAIL}'\ndevice_name = '{name}'\n\
              data_dir = '{}'\n",
@@ -68,19 +86,14 @@ fn profiles(server: &FakeSupabase, folder: &Path) -> String {
 
 fn walk(url: &str, config: &Path) -> String {
     let [laptop, phone] = DEVICES;
+    let login = |profile| format!("echo '{PASSWORD}' | levi --profile {profile} login --password-stdin");
     format!(
-        "A fake Supabase runs at {url} until Ctrl-C, with the user {EMAIL}.\n\
-         \n\
-         In a second terminal, the phone, which reads:\n\
-         \n  export LEVI_CONFIG={config}\n  \
-         echo '{PASSWORD}' | levi --profile {phone} login --password-stdin\n  \
-         levi --profile {phone} pull --follow\n\
-         \n\
-         In a third, the laptop, which writes:\n\
-         \n  export LEVI_CONFIG={config}\n  \
-         echo '{PASSWORD}' | levi --profile {laptop} login --password-stdin\n  \
-         echo 'hello from the laptop' | levi --profile {laptop} sync --text\n  \
-         levi --profile {laptop} status\n",
+        "A fake Supabase runs at {url} until Ctrl-C, with the user {EMAIL}.\n\n\
+         In each other terminal:\n  export LEVI_CONFIG='{config}'\n\n\
+         The phone, which reads:\n  {}\n  levi --profile {phone} pull --follow\n\n\
+         The laptop, which writes:\n  {}\n  echo 'hello' | levi --profile {laptop} sync --text",
+        login(phone),
+        login(laptop),
         config = config.display()
     )
 }

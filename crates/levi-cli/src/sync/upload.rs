@@ -222,6 +222,9 @@ impl<'a> Upload<'a> {
         if outcome.bad_lines > 0 {
             text.push_str(&format!(", {} skipped", plural(outcome.bad_lines, "bad line")));
         }
+        if outcome.messages == 0 && outcome.bad_lines == 0 {
+            text.push_str("; the input holds none");
+        }
         if outcome.pending == 0 && outcome.parked == 0 {
             text.push_str(&format!("; the server has everything ({})", plural(outcome.batches, "batch")));
         }
@@ -233,19 +236,19 @@ impl<'a> Upload<'a> {
                 plural(outcome.pending, "message")
             ))?;
         }
-        if outcome.messages > 0 && outcome.pending == 0 {
-            self.console.hint(
-                "next: `levi pull --follow` on another device shows them; `levi status` says what waits",
-            );
-        }
         if outcome.parked > 0 {
             let parked = plural(outcome.parked, "message");
             self.console.say(format!("{parked} parked; see `levi outbox list --parked`"))?;
         }
         let DefaultSession { id, origin } = &self.options.default_session;
-        if self.counts.used_default && *origin == Origin::ThisDevice && self.options.input == Input::Stdin {
-            self.console
-                .say(format!("the messages are in session {id}; to write to it again, give --session"))?;
+        if self.counts.used_default && *origin == Origin::ThisDevice {
+            let again = if self.options.input == Input::Stdin {
+                "; to write to it again, give --session"
+            } else {
+                ""
+            };
+            self.console.say(format!("the messages are in session {id}{again}"))?;
+            self.console.hint("next: `levi pull --follow` on another device shows them");
         }
         Ok(())
     }

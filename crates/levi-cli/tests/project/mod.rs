@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this module")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod schema;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -122,7 +124,9 @@ impl Device<'_> {
         // A command that does not read its stdin may be gone by now.
         let _ = pipe.write_all(stdin.as_ref());
         drop(pipe);
-        Outcome::of(child.wait_with_output().unwrap())
+        let outcome = Outcome::of(child.wait_with_output().unwrap());
+        schema::hold(args, &outcome.out, &outcome.err);
+        outcome
     }
 
     pub fn outbox(&self) -> PathBuf {
