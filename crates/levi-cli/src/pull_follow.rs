@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::notices::Notices;
 use crate::stop::{Stop, output_closed};
 
-/// The name of the cursor in the data directory.
+/// The name of the cursor in the data directory, and how those of single sessions begin.
 const CURSOR: &str = "pull";
 
 /// Where to begin.
@@ -37,9 +37,16 @@ struct Changed<'a> {
 }
 
 /// Runs until it is stopped, nobody reads its output any more, or it cannot go on.
-pub(crate) async fn run(connection: &Connection, start: Start, console: Console) -> Result<Exit, CliError> {
+pub(crate) async fn run(
+    connection: &Connection,
+    only: Option<SessionId>,
+    start: Start,
+    console: Console,
+) -> Result<Exit, CliError> {
+    // Its own for each session: what is passed over here is not read for the others.
+    let name = only.as_ref().map_or_else(|| CURSOR.to_owned(), |session| format!("{CURSOR}-{session}"));
     let cursor = match start {
-        Start::Stored => connection.data_dir.load_cursor(CURSOR)?,
+        Start::Stored => connection.data_dir.load_cursor(&name)?,
         Start::Beginning => None,
     };
     let levi = connection.levi(&Notices::new(console))?;
@@ -59,11 +66,12 @@ pub(crate) async fn run(connection: &Connection, start: Start, console: Console)
                 continue;
             }
         };
-        for change in &page.changes {
+        let is_wanted = |change: &&Change| only.as_ref().is_none_or(|only| change.session_id == *only);
+        for change in page.changes.iter().filter(is_wanted) {
             print(change, console)?;
         }
         // After the lines, so that a run that is stopped in between prints them again.
-        connection.data_dir.save_cursor(CURSOR, &page.cursor)?;
+        connection.data_dir.save_cursor(&name, &page.cursor)?;
     }
 }
 

@@ -50,7 +50,7 @@ fn a_newcomer_reads_on_one_device_what_the_other_one_writes() {
     std::fs::create_dir(folder.join("bin")).unwrap();
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_levi"), folder.join("bin/levi")).unwrap();
     let [install, serve, phone, laptop] = blocks().try_into().unwrap();
-    assert_eq!(install, "cargo install --path crates/levi-cli\n");
+    assert_eq!(install, "cargo install --locked --path crates/levi-cli\n");
 
     let mut server = terminal(folder, &format!("exec {serve}"));
     let mut printed = BufReader::new(server.stdout.take().unwrap()).lines().map_while(Result::ok);

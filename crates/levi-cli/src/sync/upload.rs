@@ -52,6 +52,8 @@ struct Counts {
     used_default: bool,
     /// Whether the last number of the session that stdin continues is known.
     continued: bool,
+    /// Messages that earlier runs have parked.
+    parked_before: u64,
 }
 
 impl Options {
@@ -86,6 +88,7 @@ impl<'a> Upload<'a> {
     }
 
     pub(super) async fn run(mut self, reading: Reading) -> Result<Exit, CliError> {
+        self.counts.parked_before = self.levi.status().totals.parked_rows;
         let mut progress = self.console.progress("syncing", None);
         let read = self.enqueue_all(reading, &mut progress).await;
         // Also after an error, because the messages before it are to be stored and counted.
@@ -225,7 +228,8 @@ impl<'a> Upload<'a> {
         if outcome.messages == 0 && outcome.bad_lines == 0 {
             text.push_str("; the input holds none");
         }
-        if outcome.pending == 0 && outcome.parked == 0 {
+        let earlier = outcome.parked.min(self.counts.parked_before);
+        if outcome.pending == 0 && outcome.parked == earlier {
             text.push_str(&format!("; the server has everything ({})", plural(outcome.batches, "batch")));
         }
         self.console.say(text)?;
@@ -238,7 +242,12 @@ impl<'a> Upload<'a> {
         }
         if outcome.parked > 0 {
             let parked = plural(outcome.parked, "message");
-            self.console.say(format!("{parked} parked; see `levi outbox list --parked`"))?;
+            let of_earlier = match earlier {
+                0 => String::new(),
+                all if all == outcome.parked => " of earlier runs".to_owned(),
+                some => format!(", {} of earlier runs", plural(some, "message")),
+            };
+            self.console.say(format!("{parked}{of_earlier} parked; see `levi outbox list --parked`"))?;
         }
         let DefaultSession { id, origin } = &self.options.default_session;
         if self.counts.used_default && *origin == Origin::ThisDevice {
