@@ -41,8 +41,6 @@ pub(crate) enum ConfigError {
         there_are(.known), path = .path.display()
     )]
     NoProfile { path: PathBuf, name: String, known: Vec<String> },
-    #[error("this system names no folder for settings; give the file of profiles with --config")]
-    NoFolder,
 }
 
 fn there_are(known: &[String]) -> String {
@@ -62,11 +60,11 @@ pub(crate) struct Config {
 
 impl Config {
     /// Reads the file at `path`, or `levi/config.toml` in the folder for settings. One that does not
-    /// exist has no profiles.
+    /// exist has no profiles; nor has a system without such a folder.
     pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let path = match path {
             Some(path) => path.to_owned(),
-            None => dirs::config_dir().ok_or(ConfigError::NoFolder)?.join("levi").join("config.toml"),
+            None => dirs::config_dir().unwrap_or_default().join("levi").join("config.toml"),
         };
         match std::fs::read_to_string(&path) {
             Ok(text) => Reading { path, text: &text, home: dirs::home_dir() }.config(),

@@ -12,7 +12,7 @@ use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
-use crate::notices::Notices;
+use crate::notices::{Notices, answered};
 use crate::pull_follow::{self, Start};
 
 /// Messages per request; the server may return fewer.
@@ -110,7 +110,7 @@ impl Pull {
     async fn every_session(&mut self) -> Result<usize, CliError> {
         let (mut after, mut gone_through) = (None, 0);
         loop {
-            let page = self.reader.shared_sessions(after.as_ref(), SESSIONS).await?;
+            let page = answered(self.console, self.reader.shared_sessions(after.as_ref(), SESSIONS)).await?;
             let Some(cursor) = page.cursor else { return Ok(gone_through) };
             after = Some(cursor);
             gone_through += page.sessions.len();
@@ -135,7 +135,8 @@ impl Pull {
 
     async fn session(&mut self, session: &SessionId, mut after: Option<i64>) -> Result<(), CliError> {
         loop {
-            let Page { messages, cursor } = self.reader.pull(session, after, PAGE).await?;
+            let Page { messages, cursor } =
+                answered(self.console, self.reader.pull(session, after, PAGE)).await?;
             for message in messages {
                 match message {
                     Ok(message) => self.console.record(&Pulled {

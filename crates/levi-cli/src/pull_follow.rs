@@ -53,6 +53,7 @@ pub(crate) async fn run(
     let reader = connection.reader(&levi)?;
     let mut follow = reader.follow(cursor);
     let mut status = follow.status();
+    let mut said = None;
     let mut stop = Stop::listen()?;
     let mut closed = pin!(output_closed());
     loop {
@@ -62,7 +63,7 @@ pub(crate) async fn run(
             () = &mut closed => return Ok(Exit::Done),
             page = follow.next() => page?,
             Ok(()) = status.changed() => {
-                explain(&mut status, console);
+                explain(&mut status, &mut said, console);
                 continue;
             }
         };
@@ -92,11 +93,14 @@ fn print(change: &Change, console: Console) -> Result<(), CliError> {
     }
 }
 
-/// Says why nothing comes.
-fn explain(status: &mut watch::Receiver<FollowStatus>, console: Console) {
+/// Says why nothing comes, unless that was `said` last.
+fn explain(status: &mut watch::Receiver<FollowStatus>, said: &mut Option<String>, console: Console) {
     let text = match &status.borrow_and_update().paused {
         Some(error) => format!("{error}; it is tried again"),
         None => "connected again".to_owned(),
     };
-    console.report(&Diagnostic::new(text));
+    if said.as_ref() != Some(&text) {
+        console.report(&Diagnostic::new(text.clone()));
+        *said = Some(text);
+    }
 }

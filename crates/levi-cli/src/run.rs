@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
@@ -15,6 +16,9 @@ use crate::console::{Console, Diagnostic, Extras, Format};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::settings::Settings;
+
+/// How long what still runs at the end of a command may take to end.
+const LAST_WORK: Duration = Duration::from_secs(2);
 
 /// Runs the command that this process's arguments name.
 pub fn run() -> ExitCode {
@@ -36,6 +40,12 @@ fn run_with(args: impl IntoIterator<Item = OsString>) -> Exit {
         Err(error) => return answer(&error),
     };
     let console = console(&first);
+    if let Ok(cli @ Cli { command: Command::Completions(_) | Command::Man(_), .. }) =
+        Cli::from_arg_matches(&first)
+    {
+        // What a package is built with depends on nobody's file of profiles.
+        return start(cli, &Settings::default(), console);
+    }
     match resolve(command, &first, &args) {
         Ok((cli, settings)) => start(cli, &settings, console),
         Err(Refusal::Usage(error)) => answer(&error),
@@ -83,8 +93,8 @@ fn start(cli: Cli, settings: &Settings, console: Console) -> Exit {
     let runtime = Runtime::new().map_err(|source| CliError::System { what: "start the runtime", source });
     let outcome = runtime.and_then(|runtime| {
         let outcome = runtime.block_on(perform(cli.command, settings, console));
-        // A read of stdin or a request may hang; what it would bring is not waited for.
-        runtime.shutdown_background();
+        // A request may hang, and what it would bring is not waited for. New tokens that are being stored are.
+        runtime.shutdown_timeout(LAST_WORK);
         outcome
     });
     outcome.unwrap_or_else(|error| report(console, &error))

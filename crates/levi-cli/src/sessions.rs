@@ -12,6 +12,7 @@ use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::notices::answered;
 use crate::style::{GOOD, NOTE, paint};
 
 #[derive(Debug, Args)]
@@ -40,11 +41,14 @@ struct Listed<'a> {
 /// Lists the sessions, the one that was active last first.
 pub(crate) async fn run(args: SessionsArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
-    let devices: HashMap<DeviceId, String> =
-        connection.device.devices().await?.into_iter().map(|device| (device.id, device.name)).collect();
+    let devices: HashMap<DeviceId, String> = answered(console, connection.device.devices())
+        .await?
+        .into_iter()
+        .map(|device| (device.id, device.name))
+        .collect();
     let mut sessions = Vec::new();
     let mut exit = Exit::Done;
-    for session in connection.device.sessions().await? {
+    for session in answered(console, connection.device.sessions()).await? {
         match session {
             Ok(session) => sessions.push(session),
             Err(error) => {

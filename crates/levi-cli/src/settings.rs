@@ -53,7 +53,7 @@ pub(crate) struct Chosen {
 }
 
 /// What one command line is run with.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) profile: Option<Chosen>,

@@ -10,7 +10,7 @@ use crate::console::{Console, Diagnostic};
 use crate::error::{Candidate, CliError};
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
-use crate::notices::Notices;
+use crate::notices::{Notices, answered};
 use crate::text::plural;
 
 #[derive(Debug, Args)]
@@ -60,7 +60,7 @@ pub(crate) fn report(console: Console, report: &BackfillReport) -> Shared {
 pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
     let levi = connection.levi(&Notices::new(console))?;
-    let known = connection.reader(&levi)?.devices().await?;
+    let known = answered(console, connection.reader(&levi)?.devices()).await?;
     let devices = match args.device {
         Some(given) => vec![one(known, given)?],
         None => {

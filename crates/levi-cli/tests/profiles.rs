@@ -110,6 +110,7 @@ fn a_file_that_cannot_be_used_stops_a_command_before_it_does_anything() {
         assert!(refused.err.contains("line 3") && refused.err.contains("pasword"), "{}", refused.err);
         assert!(!refused.err.contains("hunter2"), "{}", refused.err);
     }
+    any.run(&["completions", "bash"]).assert_code(0);
     two_profiles(&project, "");
     let unknown = any.run(&["status", "--profile", "wrok"]).assert_code(2);
     assert!(unknown.err.contains("it has home, work"), "{}", unknown.err);

@@ -6,7 +6,9 @@ mod project;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use levi_testkit::supabase::{Fault, Scope, Times};
 use project::{Device, Outcome, PATIENCE, Project, lines};
 
 const SESSION: &str = "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a03";
@@ -89,6 +91,32 @@ fn a_follower_that_is_stopped_ends_after_a_whole_line_and_without_noise() {
         assert_eq!(Outcome::of(child.wait_with_output().unwrap()).assert_code(code).err, "");
         assert!(line.ends_with("}\n") && line.lines().count() == 1, "{line}");
     }
+}
+
+/// A server that takes a request and is silent is not waited for without a word, and not at all after a signal.
+#[test]
+fn a_silent_server_is_named_and_keeps_nobody_from_stopping() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync", "--session", SESSION], lines(["one"])).assert_code(0);
+    project.server.faults().plan(Scope::any(), Times::Always, Fault::StallBeforeWrite);
+    for args in [&["pull"][..], &["share", "--all"], &["sessions"]] {
+        let mut child = laptop.start(args);
+        let mut said = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.contains("has not answered for 10"), "{args:?}: {said}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let asked = project.server.stats().requests;
+    let child = laptop.start(&["pull", "--follow"]);
+    project.server.wait_for(PATIENCE, |stats| stats.requests > asked).unwrap();
+    let began = Instant::now();
+    signal(&child, "-INT");
+    Outcome::of(child.wait_with_output().unwrap()).assert_code(130);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    project.server.faults().clear();
+    project.server.faults().release();
 }
 
 /// The reader goes, and nothing more comes that could tell the follower by a failed write.

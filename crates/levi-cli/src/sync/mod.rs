@@ -89,6 +89,11 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
     let connection = Connection::open(&args.project, &args.data).await?;
     let stop = Stop::listen()?;
     let format = args.text.map_or(LineFormat::Ndjson, |of| LineFormat::Text { of, role: args.role.clone() });
+    if args.input.is_terminal() {
+        console.hint(
+            "reading messages from the terminal, one a line; Ctrl-D ends. What waits is sent meanwhile",
+        );
+    }
     let reading = Reading::start(args.input.open()?, format, stop.clone())?;
     let patience = Patience::new(Duration::from_secs(args.patience));
     let default_session = default_session(&args, &connection)?;
