@@ -1,7 +1,6 @@
 //! Uuids: derived from what they name, so that a second run writes the same rows; derived under a
 //! key, where they name what nobody may guess; random; and as the server writes them.
 
-
 use levi::DatabaseKey;
 use ring::digest::{SHA256, digest};
 use ring::hmac::{HMAC_SHA256, Key, sign};

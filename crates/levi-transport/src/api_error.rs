@@ -109,6 +109,18 @@ pub struct ApiError {
 }
 
 impl ApiError {
+    /// As an answer of the sign-in server, or instead of one, in words for people.
+    pub(crate) fn of_sign_in_server(&self) -> String {
+        let Self { code, detail, .. } = self;
+        match self.verdict {
+            Verdict::Unreachable => format!(
+                "the sign-in server cannot be reached, or its answer cannot be read ({code}: {detail}); check the \
+                 project's address and the network"
+            ),
+            verdict => format!("the sign-in server cannot be used now: {verdict} ({code}): {detail}"),
+        }
+    }
+
     /// An error without a requested wait.
     pub fn new(verdict: Verdict, code: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { verdict, code: code.into(), detail: detail.into(), retry_after: None }
