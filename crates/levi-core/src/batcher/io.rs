@@ -139,7 +139,8 @@ pub enum Input {
     StoreFailed(Reason),
     /// A commit succeeded.
     Committed,
-    /// The network may be back, or the machine is awake again: forget delays and try now.
+    /// The network may be back, or the machine is awake again: forget delays and try now, but for the wait that the
+    /// server asked for.
     NetworkChanged,
     /// No new rows will come: send what is due without waiting for more.
     Stop,
@@ -170,12 +171,14 @@ pub enum SealResult {
 }
 
 /// The parent of a row that the server refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parent {
     /// Its row is in the outbox: the lane is blocked until the server has it.
     Ensured,
     /// The daemon's store does not know it.
     Unknown,
+    /// The daemon's store or the outbox cannot say, for this reason: another attempt asks again.
+    CannotSay(Reason),
 }
 
 /// What the batcher asks the engine to do, in order.

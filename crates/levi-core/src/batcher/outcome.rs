@@ -63,10 +63,11 @@ impl Batcher {
     /// Of the batch, only the parts are left for which the failure counts; `kind` is that of all its rows.
     fn failed(&mut self, now: Now, kind: RowKind, batch: Batch, error: &ApiError) {
         match error.verdict {
-            Verdict::SignedOut => {
-                let epoch = batch.epoch;
-                self.put_back(batch);
-                self.token_refused(now, epoch);
+            Verdict::SignedOut => self.token_refused(now, batch, error),
+            // The tables of messages are as they should be, and are not kept waiting.
+            Verdict::SchemaMismatch if kind.is_control() && self.breaker.takes_rows() => {
+                let asked = self.pause_as_asked(now, error);
+                self.defer_all(now, batch, &reason(kind, error), asked);
             }
             Verdict::SchemaMismatch | Verdict::ProjectUnavailable => {
                 self.put_back(batch);
@@ -79,17 +80,26 @@ impl Batcher {
         }
     }
 
-    fn token_refused(&mut self, now: Now, epoch: u64) {
+    fn token_refused(&mut self, now: Now, batch: Batch, error: &ApiError) {
         let (backoff, random) = (self.config.backoff(), &mut self.random);
         let delay = |waits| backoff.delay(waits, random.draw());
-        if self.auth.token_refused(now.monotonic, epoch, backoff.longest(), delay) == Refused::Refresh {
-            self.actions.push_back(Action::Refresh);
+        match self.auth.token_refused(now.monotonic, batch.epoch, backoff.longest(), delay) {
+            Refused::Refresh => {
+                self.put_back(batch);
+                self.actions.push_back(Action::Refresh);
+            }
+            Refused::Nothing => self.put_back(batch),
+            Refused::Request if batch.parts.len() > 1 => self.isolate(batch, error),
+            Refused::Request => {
+                let reason = reason(kind_of(&batch), error);
+                self.defer_all(now, batch, &reason, Duration::ZERO);
+            }
         }
     }
 
     pub(super) fn accepted(&mut self, now: Now, batch: Batch) {
         self.breaker.accepted();
-        self.auth.accepted();
+        self.auth.accepted(batch.epoch);
         self.lone_failures.accepted(&batch);
         let kind = kind_of(&batch);
         let unparked = self.poison.accepted(kind);
@@ -149,9 +159,10 @@ impl Batcher {
 
     /// A wait that the server asked for is not forgotten by a restart. Lanes in other requests do not have it in their
     /// due times.
-    fn keep_pause(&mut self, now: Now, asked: Duration) {
+    pub(super) fn keep_pause(&mut self, now: Now, asked: Duration) {
         if !asked.is_zero() {
-            self.commit(Change::Pause { until: now.wall.after(asked) });
+            let until = self.breaker.asked(now.monotonic.after(asked));
+            self.commit(Change::Pause { until: now.wall.after(until.since(now.monotonic)) });
         }
     }
 

@@ -84,12 +84,15 @@ impl Batcher {
         let Some((part, error)) = refusal.unresolved.take() else { return };
         refusal.parent_was_sent = parent == Parent::Ensured;
         let is_outdated = self.windows.lane(part.lane).is_some_and(|lane| lane.is_outdated);
-        if parent == Parent::Ensured || is_outdated {
+        match parent {
+            Parent::Unknown if !is_outdated => drop(self.count_refusal(now, part, &error)),
+            // The refusal says nothing about the row before it is known whether its parent is there.
+            Parent::CannotSay(reason) if !is_outdated => self.defer(now, part.lane, reason, Duration::ZERO),
             // It is blocked on disk, and loaded again when the server has the parent.
-            self.windows.remove(part.lane);
-            self.dirty = true;
-        } else {
-            self.count_refusal(now, part, &error);
+            Parent::Ensured | Parent::Unknown | Parent::CannotSay(_) => {
+                self.windows.remove(part.lane);
+                self.dirty = true;
+            }
         }
     }
 

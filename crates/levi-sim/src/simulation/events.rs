@@ -11,7 +11,7 @@ use levi_testkit::outbox::OutboxFailure;
 use levi_types::{CodingSession, MessageSyncRequest, Monotonic};
 use tokio::sync::oneshot;
 
-use super::{FIRST_ATTEMPTS_WITHIN, Occurrence, Simulation, WaitingForDisk, WaitingForStep};
+use super::{FIRST_ATTEMPTS_WITHIN, Occurrence, Simulation, TokenEvent, WaitingForDisk, WaitingForStep};
 use crate::content::{Content, MessageKind, session_id};
 use crate::disk::Death;
 use crate::plan::{DiskFault, Moment, ServerFault, SessionSetup, SessionState, SignInFault, SimEvent};
@@ -61,8 +61,8 @@ impl Simulation {
             SimEvent::SyncSession(session) => self.sync_session(session, Wanted::There),
             SimEvent::KeyArrives { session, notified } => self.key_arrives(session, notified),
             SimEvent::NetworkChanged => {
-                self.end_waits();
-                self.tell(Event::Input(Input::NetworkChanged));
+                self.model(|model| model.void_delays());
+                self.tell_of_token(Input::NetworkChanged, TokenEvent::NetworkChanged);
             }
             SimEvent::WrittenElsewhere => self.tell(Event::WrittenElsewhere),
             SimEvent::DaemonStore(lasts) => self.daemon_store_fails(lasts),

@@ -65,6 +65,7 @@ pub(super) struct Response {
 
 impl Exchange {
     pub(super) fn new(options: &HttpOptions) -> Result<Self, HttpConfigError> {
+        options.check_limits()?;
         let address = Address::parse(&options.api_url, options.plain_http)?;
         let proxy = match options.proxy {
             ProxyUse::Environment if !address.loopback => proxy::from_environment(&address)?,
