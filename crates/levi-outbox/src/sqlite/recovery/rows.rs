@@ -15,7 +15,9 @@ use super::pages::{Pages, Trust};
 use super::record::{Value, WholeColumns};
 use super::scan::{Candidate, Counted, Lane, Place, Scan, Table, lost_lane, utf8};
 use super::users::Users;
-use crate::model::{Change, Encryption, Enqueued, LaneId, LaneKey, NewRow, Overwrite, Reason, RowKind};
+use crate::model::{
+    Change, Encryption, Enqueued, LaneId, LaneKey, NewRow, Overwrite, Reason, RowKind, TextDigests,
+};
 
 /// Rows written in one transaction.
 const ROWS_PER_COMMIT: usize = 256;
@@ -225,6 +227,7 @@ impl Reader<'_> {
             enqueued_at: Wall::from_millis(values[6].integer().unwrap_or(0)),
             overwrite: self.overwrites.get(&candidate.id).copied().unwrap_or_default(),
             restores_session: false,
+            texts: TextDigests::default(),
         };
         let parked = match (damage, candidate.table) {
             (Some(what), _) => Some((damaged(what), row.enqueued_at)),
