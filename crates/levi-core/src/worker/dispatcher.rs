@@ -329,8 +329,9 @@ impl Dispatcher {
                     guard.complete(Input::RefreshRefused);
                 }
                 Err(error @ AuthError::OtherUser { .. }) => {
-                    tracing::error!("the sign-in is not used: {error}");
-                    guard.complete(Input::RefreshRefused);
+                    tracing::error!("the stored sign-in is not used: {error}");
+                    // Somebody else's sign-in says nothing about a token of the daemon's own.
+                    guard.complete(signed_out);
                 }
                 Err(AuthError::Unavailable { why, retry_after }) => {
                     tracing::warn!("no token for now: {why}");
@@ -365,7 +366,8 @@ impl Dispatcher {
                 tracing::error!(
                     "the stored sign-in is not used: it is user {user}'s, the context user {expected}'s"
                 );
-                return Input::RefreshRefused;
+                // The daemon's token may be taken again, and nobody but the daemon brings another one.
+                return Input::RefreshImpossible;
             }
             Some(known) if *known == user => {}
             _ => self.user_is(&user),
