@@ -57,6 +57,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct SqliteSessionStore {
     connection: Mutex<Connection>,
     cipher: Cipher,
+    /// A sign-in that could not be written: until it is, nothing is read or recorded, or it would be for the user
+    /// before.
+    unwritten: Mutex<Option<UserId>>,
 }
 
 impl SqliteSessionStore {
@@ -80,7 +83,7 @@ impl SqliteSessionStore {
         // On Apple's systems a plain `fsync` leaves the data in the drive's cache. Other systems ignore these.
         connection.pragma_update(None, "fullfsync", true)?;
         connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-        Ok(Self { connection: Mutex::new(connection), cipher })
+        Ok(Self { connection: Mutex::new(connection), cipher, unwritten: Mutex::new(None) })
     }
 
     /// Stores a repository, or replaces the record with the same id.
@@ -125,7 +128,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`] if one of them cannot be read.
     pub fn repositories(&self) -> Result<Vec<Repository>, StoreError> {
-        Ok(REPOSITORIES.all(&self.lock(), &self.cipher)?)
+        Ok(REPOSITORIES.all(&*self.ready()?, &self.cipher)?)
     }
 
     /// All sessions of the user who signed in last, ordered by id.
@@ -133,7 +136,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`] if one of them cannot be read.
     pub fn sessions(&self) -> Result<Vec<CodingSession>, StoreError> {
-        Ok(SESSIONS.all(&self.lock(), &self.cipher)?)
+        Ok(SESSIONS.all(&*self.ready()?, &self.cipher)?)
     }
 
     /// How much of a session is on the server; `None` before its first message.
@@ -141,7 +144,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`].
     pub fn progress(&self, session: &SessionId) -> Result<Option<Progress>, StoreError> {
-        Ok(delivery::progress(&self.lock(), session)?)
+        Ok(delivery::progress(&*self.ready()?, session)?)
     }
 
     /// The messages of a session that failed or were parked and have not been sent since, in order.
@@ -149,7 +152,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`].
     pub fn unsent(&self, session: &SessionId) -> Result<Vec<Unsent>, StoreError> {
-        Ok(delivery::unsent(&self.lock(), session)?)
+        Ok(delivery::unsent(&*self.ready()?, session)?)
     }
 
     /// Removes a session: its record, its secret, and the delivery of its messages.
@@ -157,7 +160,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`], also for a session of another user than the one who signed in last; nothing is removed then.
     pub fn remove_session(&self, session: &SessionId) -> Result<(), StoreError> {
-        let mut connection = self.lock();
+        let mut connection = self.ready()?;
         user::check_session(&connection, session)?;
         Ok(delivery::remove_session(&mut connection, session)?)
     }
@@ -165,12 +168,28 @@ impl SqliteSessionStore {
     /// Makes a write, in one transaction, survive power loss. A session's secret cannot be made again, and messages on
     /// the server may already be sealed under it.
     fn durably<T>(&self, write: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Failure> {
-        let mut connection = self.lock();
+        let mut connection = self.ready()?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         let written = in_transaction(&mut connection, write);
         // Where this fails, later writes are slower and no less safe.
         let _ = connection.pragma_update(None, "synchronous", "NORMAL");
         written
+    }
+
+    /// The connection, once the last sign-in is written.
+    fn ready(&self) -> Result<MutexGuard<'_, Connection>, Failure> {
+        let mut connection = self.lock();
+        let unwritten = self.unwritten().clone();
+        if let Some(user) = unwritten {
+            user::signed_in(&mut connection, &user)?;
+            *self.unwritten() = None;
+        }
+        Ok(connection)
+    }
+
+    /// Changed under the lock of the connection only.
+    fn unwritten(&self) -> MutexGuard<'_, Option<UserId>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ignores poisoning: after a panic in another thread, SQLite has rolled back its transaction.
@@ -181,15 +200,15 @@ impl SqliteSessionStore {
 
 impl SessionStore for SqliteSessionStore {
     fn session_secret(&self, session: &SessionId) -> Result<Option<SecretString>, StoreError> {
-        Ok(SECRETS.load_text(&self.lock(), &self.cipher, session.as_str())?)
+        Ok(SECRETS.load_text(&*self.ready()?, &self.cipher, session.as_str())?)
     }
 
     fn repository(&self, repository: &RepositoryId) -> Result<Option<Repository>, StoreError> {
-        Ok(REPOSITORIES.load(&self.lock(), &self.cipher, repository.as_str())?)
+        Ok(REPOSITORIES.load(&*self.ready()?, &self.cipher, repository.as_str())?)
     }
 
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
-        Ok(SESSIONS.load(&self.lock(), &self.cipher, session.as_str())?)
+        Ok(SESSIONS.load(&*self.ready()?, &self.cipher, session.as_str())?)
     }
 
     fn last_sent(&self, session: &SessionId) -> Result<Option<i64>, StoreError> {
@@ -197,15 +216,19 @@ impl SessionStore for SqliteSessionStore {
     }
 
     fn session_user(&self, session: &SessionId) -> Result<Option<UserId>, StoreError> {
-        Ok(user::owner(&self.lock(), session)?)
+        Ok(user::owner(&*self.ready()?, session)?)
     }
 
     fn signed_in(&self, user: &UserId) -> Result<(), StoreError> {
-        Ok(user::signed_in(&mut self.lock(), user)?)
+        let mut connection = self.lock();
+        *self.unwritten() = Some(user.clone());
+        user::signed_in(&mut connection, user)?;
+        *self.unwritten() = None;
+        Ok(())
     }
 
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {
-        let mut connection = self.lock();
+        let mut connection = self.ready()?;
         Ok(delivery::record(&mut connection, reports)?)
     }
 
@@ -214,7 +237,7 @@ impl SessionStore for SqliteSessionStore {
         user: &UserId,
         session: &SessionId,
     ) -> Result<Vec<ReceivedSecret>, StoreError> {
-        Ok(received::of_session(&self.lock(), &self.cipher, user.as_str(), session)?)
+        Ok(received::of_session(&*self.ready()?, &self.cipher, user.as_str(), session)?)
     }
 
     fn keep_received_secret(
@@ -229,7 +252,7 @@ impl SessionStore for SqliteSessionStore {
     }
 
     fn sender_keys(&self, user: &UserId, sender: &DeviceId) -> Result<Vec<String>, StoreError> {
-        Ok(received::sender_keys(&self.lock(), user, sender)?)
+        Ok(received::sender_keys(&*self.ready()?, user, sender)?)
     }
 }
 
