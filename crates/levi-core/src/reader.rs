@@ -40,6 +40,7 @@ pub use self::pace::Pace;
 use self::waiting::Waiting;
 use crate::device_list::SignedDeviceList;
 use crate::opening::Opening;
+use crate::patient_store::PatientStore;
 use crate::reads::{OnReadRetry, Reads, Retries};
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, RequestError, Server, ThisDevice};
@@ -235,7 +236,7 @@ impl Reader {
     /// whatever becomes of the envelope on the server.
     #[must_use]
     pub fn with_store(mut self, store: Arc<dyn SessionStore>) -> Self {
-        self.opening.store = Some(store);
+        self.opening.store = Some(Arc::new(PatientStore::new(store)));
         self
     }
 

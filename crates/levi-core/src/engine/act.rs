@@ -137,8 +137,9 @@ impl Engine {
         for ((session_id, row), (message_id, nonce)) in sessions.zip(&wanted).zip(message_ids) {
             let (row, sequence_number, overwrite) = (row.key.id, row.sequence_number, row.overwrite);
             let place = MessagePlace { session_id: session_id.clone(), sequence_number };
-            messages.push(SentMessage { place, message_id: message_id.clone(), nonce, overwrite });
-            sent.push(Sent { row, session_id, sequence_number, message_id });
+            let message = SentMessage { place, message_id: message_id.clone(), nonce, overwrite };
+            sent.push(Sent { row, session_id, sequence_number, message_id, digest: message.digest() });
+            messages.push(message);
         }
         self.sent.insert(batch.id, sent);
         let insert = body.into_upsert();

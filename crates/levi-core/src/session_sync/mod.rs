@@ -33,6 +33,7 @@ use crate::control::{ControlQueue, Presence, Step};
 use crate::control_row::{ControlRow, rows_to_restore};
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
+use crate::patient_store::PatientStore;
 use crate::reads::OnReadRetry;
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, Server, ThisDevice};
@@ -94,7 +95,7 @@ impl SessionSyncService {
     ) -> Self {
         let steps = Steps {
             server: Server::new(supabase, auth, secrets_cache),
-            store,
+            store: Arc::new(PatientStore::new(store)),
             device: ThisDevice::new(device_id, device_private_key),
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),

@@ -132,7 +132,7 @@ impl Exchange {
     /// An agent that goes the way of every request, and whose connections end in `keep`.
     #[cfg(feature = "upgrade")]
     pub(super) fn agent_that_keeps(&self, keep: super::upgrade::KeepConnection) -> Agent {
-        self.0.agents.agent_with(keep)
+        self.0.agents.agent_with(ureq::unversioned::resolver::DefaultResolver::default(), keep)
     }
 
     #[cfg(feature = "upgrade")]
