@@ -7,14 +7,14 @@ use levi_crypto::at_rest::{self, DatabaseKey, Slot};
 use levi_crypto::message::MessagePosition;
 use levi_crypto::message_v2::Order;
 use levi_crypto::{Author, MessageKey, SealError, SessionSecret, WRITER_BYTES, is_nonce_of};
-use levi_outbox::{Encryption, LaneKey, NewRow, Reason};
+use levi_outbox::{Encryption, LaneKey, NewRow, Overwrite, Reason};
 use levi_types::{MessageId, MessageSyncRequest, SessionId, SessionStore, UserId, Wall};
 use rand_core::CryptoRng;
 
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
 use crate::sealing_key::{Sealing, SealingKey, SealingMode};
-use crate::secrets_cache::SecretsCache;
+use crate::secrets_cache::{SealedBefore, SecretsCache};
 use crate::waiting::MISSING_SECRET;
 
 /// A message on its way to the disk.
@@ -138,23 +138,27 @@ impl Sealer {
     pub fn prepare(
         &self,
         request: MessageSyncRequest,
+        overwrite: Overwrite,
         at: Wall,
         random: &mut dyn CryptoRng,
     ) -> Result<Message, EnqueueError> {
-        let (user, sealing) = self.cache.user_and_sealing(&request.session_id, request.sequence_number);
+        let MessageSyncRequest { session_id, sequence_number, .. } = &request;
+        let (user, sealing) = self.cache.user_and_sealing(session_id, *sequence_number, overwrite);
         match sealing {
-            Some(sealing) => Ok(Message::Sealed(self.sealed(&sealing, &request, at, random)?.for_user(user))),
+            Some(sealing) => {
+                let row = self.sealed(&sealing, &request, at, random)?;
+                Ok(Message::Sealed(row.for_user(user)))
+            }
             None => Ok(Message::Plain { user, request }),
         }
     }
 
-    /// Whether sealing a message of `session` asks for the highest sequence number that is known here.
-    pub(crate) fn asks_for_highest(&self, user: Option<&UserId>, session: &SessionId) -> bool {
+    /// Whether sealing a message of `session` asks for what was sealed before.
+    pub(crate) fn asks_for_earlier(&self, user: Option<&UserId>, session: &SessionId) -> bool {
         self.device_list.is_some() && self.look_for_key(user, session).is_ok()
     }
 
-    /// Makes a row of a message of `user`, under the database key if its session's key is not known. `highest` is
-    /// the highest sequence number of the session that is known here.
+    /// Makes a row of a message of `user`, under the database key if its session's key is not known.
     ///
     /// # Errors
     /// [`EnqueueError::OtherUser`] if the session is another user's, [`EnqueueError::NoKey`] if neither key is known, [`EnqueueError::Unsealable`] if the cipher refuses.
@@ -162,13 +166,14 @@ impl Sealer {
         &self,
         request: &MessageSyncRequest,
         user: Option<UserId>,
-        highest: Option<i64>,
+        overwrite: Overwrite,
+        before: SealedBefore,
         at: Wall,
         random: &mut dyn CryptoRng,
     ) -> Result<NewRow, EnqueueError> {
         let MessageSyncRequest { session_id, sequence_number, .. } = request;
         let sealing = self.look_for_key(user.as_ref(), session_id).and_then(|key| {
-            let sealing = self.cache.sealing(user.as_ref(), session_id, *sequence_number, highest);
+            let sealing = self.cache.sealing(user.as_ref(), session_id, *sequence_number, overwrite, before);
             sealing.or_else(|| self.without_list(key)).ok_or_else(|| self.not_now(user.as_ref()))
         });
         let row = match sealing {
