@@ -13,8 +13,7 @@ use levi_outbox::Overwrite;
 use levi_types::{AuthError, DeviceId, SessionId, UserId};
 
 use self::keys::Keys;
-pub use self::keys::SealedBefore;
-pub(crate) use self::keys::{KeySource, ReadingKey};
+pub(crate) use self::keys::{KeySource, ReadingKey, SealedBefore};
 use self::user::User;
 use crate::sealing_key::{Sealing, SealingKey, SealingMode};
 

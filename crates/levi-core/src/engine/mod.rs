@@ -336,6 +336,9 @@ impl Engine {
                 match &input {
                     Input::Outcome { batch, result } => self.note_outcome(now, *batch, result),
                     Input::Taken { batch, rows } => self.note_taken(*batch, rows),
+                    Input::Vanished { batch } => {
+                        self.sent.remove(batch);
+                    }
                     Input::User(_) => {
                         self.held_changed = true;
                         self.waiting.changed = true;

@@ -43,11 +43,11 @@ pub(crate) enum KeySource {
 
 /// What is known of a session's messages before another one is sealed.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SealedBefore {
+pub(crate) struct SealedBefore {
     /// The highest sequence number that the session store has as sent. `None`: it has none, or keeps no such record.
-    pub sent: Option<i64>,
+    pub(crate) sent: Option<i64>,
     /// The highest one that the outbox has.
-    pub stored: Option<i64>,
+    pub(crate) stored: Option<i64>,
 }
 
 impl Keys {
