@@ -205,7 +205,9 @@ impl Server {
         session: &SessionId,
     ) -> Result<Option<i64>, RequestError> {
         let rows: Vec<MessageRow> = decode_rows(&self.select(auth, Select::last_message(session)).await?)?;
-        Ok(rows.into_iter().next().map(|row| row.sequence_number))
+        let last = rows.into_iter().next().map(|row| row.sequence_number);
+        self.cache.heard_highest(&auth.user_id, session, last);
+        Ok(last)
     }
 
     /// A token of the same user other than the refused one.
