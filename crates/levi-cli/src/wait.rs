@@ -26,6 +26,8 @@ pub(crate) enum Stalled {
     Refused(Reason),
     #[error("the server does not answer")]
     NoAnswer,
+    #[error("stopped by a signal")]
+    Stopped,
     /// The device list does not let anything be sealed.
     #[error("{0}")]
     DeviceList(DeviceListProblem),

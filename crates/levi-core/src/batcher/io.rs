@@ -56,10 +56,19 @@ impl Batch {
 /// The rows that a commit wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// The lowest sequence number written in each lane.
-    Lanes(Vec<(LaneKey, i64)>),
+    /// Rows of these lanes, each of which is named once.
+    Lanes(Vec<WrittenLane>),
     /// Another process wrote: anything may have changed.
     Unknown,
+}
+
+/// A lane to which a commit wrote rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenLane {
+    /// The lane's name.
+    pub lane: LaneKey,
+    /// The lowest sequence number that was written.
+    pub lowest: i64,
 }
 
 /// Something that happened.

@@ -34,7 +34,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use self::auth_gate::{AuthGate, Next};
 use self::breaker::Breaker;
 use self::flush::FlushRate;
-pub use self::io::{Action, Batch, BatchId, Input, LaneRows, Parent, Part, SealResult, Written};
+pub use self::io::{Action, Batch, BatchId, Input, LaneRows, Parent, Part, SealResult, Written, WrittenLane};
 use self::lane_windows::LaneWindows;
 use self::lone_failures::LoneFailures;
 pub use self::notice::{Notice, PauseReason};
@@ -272,11 +272,11 @@ impl Batcher {
         match written {
             Written::Unknown => self.windows.invalidate_all(),
             Written::Lanes(lanes) => {
-                for (key, lowest) in lanes {
-                    if key.kind().is_control() {
-                        self.refusals.replaced(&key);
+                for WrittenLane { lane, lowest } in lanes {
+                    if lane.kind().is_control() {
+                        self.refusals.replaced(&lane);
                     }
-                    self.windows.note_write(&key, lowest);
+                    self.windows.note_write(&lane, lowest);
                 }
             }
         }
@@ -342,9 +342,7 @@ impl Batcher {
         if !self.storage.is_open() {
             return;
         }
-        for (lane, session_id) in self.windows.take_unsealed() {
-            self.actions.push_back(Action::Seal { lane, session_id });
-        }
+        self.actions.extend(self.windows.lanes_to_seal());
         self.blame_project_if_no_row_is_left(now);
     }
 

@@ -30,7 +30,7 @@ impl Batcher {
             Ok(()) => self.accepted(now, batch),
             // The offender may be in a lane that was let go of, so what is left is sent by itself before
             // it is blamed.
-            Err(SendError::Api(error)) if batch.parts.len() < lanes_sent && blames_rows(error.verdict) => {
+            Err(SendError::Api(error)) if batch.parts.len() < lanes_sent && error.verdict.blames_rows() => {
                 self.isolate(batch, &error);
             }
             Err(SendError::Api(error)) => self.failed(now, kind, batch, &error),
@@ -74,10 +74,8 @@ impl Batcher {
                 self.pause_project(now, reason(kind, error), self.bounded(error.retry_after));
             }
             Verdict::MissingParent => self.missing_parent(now, batch, error),
-            Verdict::Forbidden | Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
-                self.refused(now, batch, error);
-            }
-            // `Busy`, `Unreachable`, `Unexpected`, and what later versions may add: wait and try again.
+            verdict if verdict.blames_rows() => self.refused(now, batch, error),
+            // The server is not there now, or its answer is not known: wait and try again.
             _ => self.unavailable(now, batch, error),
         }
     }
@@ -353,18 +351,6 @@ impl Batcher {
     fn notice_split(&mut self, rows: usize, error: &ApiError) {
         self.actions.push_back(Action::Notice(Notice::Split { rows, code: error.code.clone() }));
     }
-}
-
-/// Whether the response says that a row of the batch is at fault.
-const fn blames_rows(verdict: Verdict) -> bool {
-    matches!(
-        verdict,
-        Verdict::MissingParent
-            | Verdict::Forbidden
-            | Verdict::Rejected
-            | Verdict::TooLarge
-            | Verdict::DuplicateInBatch
-    )
 }
 
 /// The kind of the batch's rows. Messages and control rows never share a batch.

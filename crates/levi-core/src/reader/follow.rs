@@ -9,10 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use levi_transport::SystemClock;
 use levi_types::{Clock, Monotonic, Timeline};
+use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
 use super::changes::ChangePage;
 use super::cursor::ChangeCursor;
+use super::notifier::{Notifications, Notifier};
 use super::pace::{Pace, Polled, Polls, Wait};
 use super::{ReadError, Reader};
 use crate::delay::delay;
@@ -23,15 +25,6 @@ const LIMIT: u32 = 1000;
 
 /// How often a follower that waits looks at the clocks.
 const LOOKS_EVERY: Duration = Duration::from_secs(30);
-
-/// Says that something may have changed, such as a push message or a socket of the project. It only makes a follower ask
-/// sooner: one that says too much costs requests, one that says nothing costs time.
-#[async_trait]
-pub trait Notifier: Send + Sync {
-    /// Returns when something may have changed since the last call returned. The follower drops the future when it asks for
-    /// another reason.
-    async fn changed(&self);
-}
 
 /// Waits of a follower. The default waits on a thread, and needs no timer of the runtime.
 #[doc(hidden)]
@@ -51,11 +44,18 @@ impl Timer for ThreadTimer {
 }
 
 /// What a follower is doing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct FollowStatus {
     /// Why the last poll failed; `None` while polls succeed. It is tried again by itself.
+    #[serde(serialize_with = "as_text")]
     pub paused: Option<Arc<ReadError>>,
+    /// Whether changes are pushed or asked for.
+    pub notifications: Notifications,
+}
+
+fn as_text<S: Serializer>(paused: &Option<Arc<ReadError>>, serializer: S) -> Result<S::Ok, S::Error> {
+    paused.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
 /// The changes of all sessions as they come. Made by [`Reader::follow`].
@@ -76,6 +76,13 @@ pub struct Follow<'r> {
     polls: Polls,
     /// When to ask next.
     next: Next,
+}
+
+/// What cut a wait short.
+#[derive(Clone, Copy)]
+enum WokenBy {
+    Network,
+    Notifier,
 }
 
 /// The times between which the next poll is due.
@@ -138,10 +145,11 @@ impl Follow<'_> {
         self
     }
 
-    /// Asks as soon as `notifier` says that something may have changed.
+    /// Asks as soon as `notifier` says that something may have changed. One notifier is for one follower.
     #[must_use]
     pub fn with_notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
         self.notifier = Some(notifier);
+        self.report_notifications();
         self
     }
 
@@ -175,7 +183,7 @@ impl Follow<'_> {
                 Ok(_) => Polled::Nothing,
                 Err(error) => Polled::Failed { retry_after: error.retry_after() },
             };
-            let wait = self.polls.ended(polled, self.pace, self.reader.retries.backoff, draw());
+            let wait = self.polls.ended(polled, self.pace(), self.reader.retries.backoff, draw());
             self.next = self.after(wait);
             match page {
                 Ok(page) => {
@@ -191,6 +199,19 @@ impl Follow<'_> {
         }
     }
 
+    /// A message whose key may come is looked for at the own pace, because keys are not pushed.
+    fn pace(&self) -> Pace {
+        let waits = self.cursor.as_ref().is_some_and(|cursor| cursor.waiting().next().is_some());
+        match self.notifications() {
+            Notifications::Connected if !waits => self.pace.while_pushed(),
+            _ => self.pace,
+        }
+    }
+
+    fn notifications(&self) -> Notifications {
+        self.notifier.as_ref().map_or_else(Notifications::default, |notifier| notifier.state())
+    }
+
     fn now(&mut self) -> Monotonic {
         self.timeline.advance(self.clock.now()).now.monotonic
     }
@@ -202,8 +223,17 @@ impl Follow<'_> {
 
     fn report(&self, paused: Option<Arc<ReadError>>) {
         if paused.is_some() || self.status.borrow().paused.is_some() {
-            self.status.send_replace(FollowStatus { paused });
+            self.status.send_modify(|status| status.paused = paused);
         }
+    }
+
+    fn report_notifications(&self) {
+        let now = self.notifications();
+        self.status.send_if_modified(|status| {
+            let is_another = status.notifications != now;
+            status.notifications = now;
+            is_another
+        });
     }
 
     /// Waits until the next poll is due, or something may have changed.
@@ -221,7 +251,7 @@ impl Follow<'_> {
                 timer.sleep(left).await;
                 continue;
             }
-            let woken = {
+            let woken_by = {
                 let mut sleep = pin!(timer.sleep(left));
                 let mut network = pin!(async {
                     if self.network.changed().await.is_err() {
@@ -235,16 +265,21 @@ impl Follow<'_> {
                     }
                 });
                 poll_fn(|context| {
-                    if network.as_mut().poll(context).is_ready() || notified.as_mut().poll(context).is_ready()
-                    {
-                        return Poll::Ready(true);
+                    if network.as_mut().poll(context).is_ready() {
+                        return Poll::Ready(Some(WokenBy::Network));
                     }
-                    sleep.as_mut().poll(context).map(|()| false)
+                    if notified.as_mut().poll(context).is_ready() {
+                        return Poll::Ready(Some(WokenBy::Notifier));
+                    }
+                    sleep.as_mut().poll(context).map(|()| None)
                 })
                 .await
             };
-            if woken {
-                self.next.most = self.next.least;
+            self.report_notifications();
+            let Some(woken_by) = woken_by else { continue };
+            self.next.most = self.next.least;
+            if let (WokenBy::Network, Some(notifier)) = (woken_by, notifier) {
+                notifier.network_changed();
             }
         }
     }

@@ -33,6 +33,7 @@ use crate::control::{ControlQueue, Presence, Step};
 use crate::control_row::{ControlRow, rows_to_restore};
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
+use crate::patient_store::PatientStore;
 use crate::reads::OnReadRetry;
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, Server, ThisDevice};
@@ -94,7 +95,7 @@ impl SessionSyncService {
     ) -> Self {
         let steps = Steps {
             server: Server::new(supabase, auth, secrets_cache),
-            store,
+            store: Arc::new(PatientStore::new(store)),
             device: ThisDevice::new(device_id, device_private_key),
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
@@ -189,7 +190,27 @@ impl SessionSyncService {
             self.secret_row(&**queue, session_id, session_secret)?,
         ];
         let [repository, session, secret] = self.enqueue(&**queue, user, rows).await?;
+        if session.is_done() {
+            self.ask_for_messages(session_id).await;
+        }
         Ok(NewSession { repository, session, secret })
+    }
+
+    /// With a signed device list, the first message of a session begins an epoch only if no device has written one. An
+    /// answer that does not come makes the first messages late, and costs nothing else.
+    async fn ask_for_messages(&self, session_id: &SessionId) {
+        let server = &self.steps.server;
+        if !server.cache.uses_device_list() || matches!(self.steps.store.last_sent(session_id), Ok(Some(_))) {
+            return;
+        }
+        let asked: Result<_, SyncError> = async {
+            let auth = server.session().await?;
+            Ok(server.last_sequence_number(&auth, session_id).await?)
+        }
+        .await;
+        if let Err(error) = asked {
+            tracing::debug!(%session_id, "whether it has messages is not known: {error}");
+        }
     }
 
     /// Syncs a repository's row.

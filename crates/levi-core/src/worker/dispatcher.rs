@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
 use levi_crypto::message::MessagePosition;
+use levi_crypto::message_v2::Epoch;
 use levi_outbox::LaneKey;
 use levi_transport::rows::MessagePlace;
 use levi_transport::{ApiError, Supabase, Upsert, Verdict, user_of_token};
@@ -241,8 +242,9 @@ impl Dispatcher {
         user: Option<&UserId>,
         insert: Upsert,
         messages: Vec<SentMessage>,
+        epoch: Option<u32>,
     ) {
-        self.look_at_devices();
+        let look = self.look_before_sending(user);
         let guard = self.outcome_guard(batch);
         let context = lock(&self.context).current.clone();
         let (Some(connection), Some(context)) = (self.connection.get(), context) else {
@@ -253,9 +255,14 @@ impl Dispatcher {
         }
         let supabase = Arc::clone(&connection.supabase);
         let span = tracing::info_span!("levi.send", batch = batch.0, bytes = insert.body.len());
-        let sealer = self.sealer.clone();
+        let (sealer, dispatcher) = (self.sealer.clone(), Arc::clone(self));
         let request = async move {
             let user = context.user.as_ref();
+            dispatcher.wait_for_look(look).await;
+            if user.and_then(|user| sealer.epoch(user)).map(Epoch::number) != epoch {
+                // It is drawn up again, and sealed in the epoch of now.
+                return guard.complete(Input::Vanished { batch });
+            }
             let sealed_before = |message: &SentMessage, nonce: &[u8]| {
                 let SentMessage { place: MessagePlace { session_id, sequence_number }, message_id, .. } =
                     message;

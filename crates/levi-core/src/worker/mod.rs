@@ -197,8 +197,9 @@ impl Worker {
             }
             Err(TryAcquireError::Closed) => return Err(EnqueueError::Stopped),
         };
-        let message = self.prepare(request)?;
-        self.push(Intake { message, permit: Some(permit), reply: None, overwrite: Overwrite::OwnOnly })
+        let overwrite = Overwrite::OwnOnly;
+        let message = self.prepare(request, overwrite)?;
+        self.push(Intake { message, permit: Some(permit), reply: None, overwrite })
     }
 
     /// Enqueues a message and returns once it is on disk. If the queue is full, it waits for room. Sealing and
@@ -240,7 +241,7 @@ impl Worker {
         let cost = self.admit(&request)?;
         // Sealed before the wait for room, so that a short message does not overtake a long one that is still
         // being sealed.
-        let message = self.prepare(request)?;
+        let message = self.prepare(request, overwrite)?;
         let permit = Arc::clone(&self.shared.queue).acquire_many_owned(cost).await;
         let permit = Some(permit.map_err(|_| EnqueueError::Stopped)?);
         let (reply, stored) = oneshot::channel();
@@ -366,10 +367,10 @@ impl Worker {
         Ok(())
     }
 
-    fn prepare(&self, request: MessageSyncRequest) -> Result<Message, EnqueueError> {
+    fn prepare(&self, request: MessageSyncRequest, overwrite: Overwrite) -> Result<Message, EnqueueError> {
         let at = self.shared.clock.now().wall;
         let mut random = self.shared.random.get().cloned().ok_or(EnqueueError::NotStarted)?;
-        self.shared.sealer.prepare(request, at, &mut random)
+        self.shared.sealer.prepare(request, overwrite, at, &mut random)
     }
 
     fn push(&self, intake: Intake) -> Result<(), EnqueueError> {

@@ -152,7 +152,10 @@ impl Harness {
             sequence_number,
             content: format!("content {sequence_number}"),
         };
-        let message = self.sealer.prepare(request, self.clock.now().wall, &mut self.nonces).unwrap();
+        let message = self
+            .sealer
+            .prepare(request, Overwrite::OwnOnly, self.clock.now().wall, &mut self.nonces)
+            .unwrap();
         (
             Event::Enqueue(Intake {
                 message,

@@ -29,6 +29,11 @@ impl MemoryOutbox {
                 self.note_session_sent(*lane);
                 self.settle(*lane, *at);
             }
+            Change::NoteSynced { user, session, texts } => {
+                let user = user.as_ref().or(self.user.as_ref()).cloned();
+                let synced = self.synced.entry((user, session.clone())).or_default();
+                synced.extend(texts.iter().map(|text| (text.sequence_number, text.digest)));
+            }
             Change::Defer { lane, due_at, attempts, reason } => {
                 self.defer(*lane, *due_at, *attempts, reason);
             }

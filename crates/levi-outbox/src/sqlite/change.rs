@@ -7,7 +7,7 @@ use super::columns::{encryption_code, kind_code};
 use super::counters::Counters;
 use super::lane::{self, LaneState, Removed};
 use super::lane_cache::LaneCache;
-use super::{blocking, enqueue, overwrites, users};
+use super::{blocking, enqueue, overwrites, synced, users};
 use crate::model::{Change, Encryption, LaneId, NewRow, Reason, RowId, RowKey, RowKind};
 
 pub(super) const PENDING_BYTES: &str =
@@ -47,6 +47,7 @@ pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change)
     match change {
         Change::SignedIn { user } => users::signed_in(conn, counters, user),
         Change::Acknowledge { lane, rows, at } => acknowledge(conn, counters, *lane, rows, *at),
+        Change::NoteSynced { .. } => synced::note(conn, counters, change),
         Change::Defer { lane, due_at, attempts, reason } => {
             lane::defer(conn, *lane, *due_at, *attempts, reason)
         }

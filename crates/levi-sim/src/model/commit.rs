@@ -99,7 +99,7 @@ impl Model {
             }
             Change::Unpark { row, at } => self.unparked(*row, *at),
             Change::Discard { row } => self.discarded(*row),
-            Change::Ensure(_) | Change::SignedIn { .. } => {}
+            Change::Ensure(_) | Change::SignedIn { .. } | Change::NoteSynced { .. } => {}
         }
     }
 
@@ -126,6 +126,16 @@ impl Model {
                 new.sequence_number, content.version, new.encryption
             )
         });
+        if *answer == Enqueued::AlreadySynced {
+            let place = new.sequence_number;
+            let shown = self.sessions.get(number).and_then(|session| session.shown_once(place));
+            return self.expect(shown == Some(content), "receipts", || {
+                format!(
+                    "s{number}/{place} v{} counts as synced, the server showed {shown:?}",
+                    content.version
+                )
+            });
+        }
         let Enqueued::Stored { key, replaced } = answer else { return };
         if self.trace.is_some() {
             let stored = self.now.monotonic.since_start();

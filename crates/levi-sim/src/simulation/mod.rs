@@ -12,7 +12,7 @@ mod turns;
 mod users;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,6 +149,13 @@ struct TokenInUse {
     is_back_early: bool,
 }
 
+/// The text of a message, padded to about so many bytes.
+#[derive(Clone, Copy)]
+struct Text {
+    content: Content,
+    size: usize,
+}
+
 struct WaitingForDisk {
     event: usize,
     session: usize,
@@ -241,6 +248,10 @@ pub(crate) struct Simulation {
     senders: Senders,
     control_sender: Arc<dyn ControlSender>,
     versions: BTreeMap<(usize, i64), u32>,
+    /// The latest text of each message, and its size.
+    texts: BTreeMap<(usize, i64), Text>,
+    /// Messages that the daemon enqueued again with the same text.
+    repeated: HashSet<(usize, i64)>,
     waiting_for_disk: Vec<WaitingForDisk>,
     waiting_for_server: Vec<WaitingForServer>,
     waiting_for_steps: Vec<WaitingForStep>,
@@ -348,6 +359,8 @@ impl Simulation {
             senders: Senders::default(),
             control_sender,
             versions: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            repeated: HashSet::new(),
             waiting_for_disk: Vec::new(),
             waiting_for_server: Vec::new(),
             waiting_for_steps: Vec::new(),
