@@ -11,6 +11,7 @@ mod devices;
 mod doctor;
 mod error;
 mod exit;
+mod follow_status;
 mod ids;
 mod input;
 mod login;

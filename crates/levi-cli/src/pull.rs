@@ -13,7 +13,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
 use crate::notices::{Notices, answered};
-use crate::pull_follow::{self, Start};
+use crate::pull_follow::{self, Source, Start};
 
 /// Messages per request; the server may return fewer.
 const PAGE: u32 = 1000;
@@ -43,6 +43,9 @@ pub(crate) struct PullArgs {
     /// Begin with the first message, not after what the last run printed.
     #[arg(long, requires = "follow")]
     from_start: bool,
+    /// With --follow: ask for changes, and do not have them pushed by Supabase Realtime.
+    #[arg(long, env = "LEVI_NO_REALTIME")]
+    no_realtime: bool,
 }
 
 /// One line of the output, in the form that `levi sync` reads.
@@ -61,7 +64,8 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
     let session = session.transpose()?;
     if args.follow {
         let start = if args.from_start { Start::Beginning } else { Start::Stored };
-        return pull_follow::run(&connection, session, start, console).await;
+        let source = if args.no_realtime { Source::Polling } else { Source::Realtime };
+        return pull_follow::run(&connection, session, start, source, console).await;
     }
     let levi = connection.levi(&Notices::new(console))?;
     let reader = connection.reader(&levi)?;

@@ -2,15 +2,14 @@
 
 use std::pin::pin;
 
-use levi::core::FollowStatus;
 use levi::{Arrival, Change, SessionId};
 use serde::Serialize;
-use tokio::sync::watch;
 
 use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::follow_status::Said;
 use crate::notices::Notices;
 use crate::stop::{Stop, output_closed};
 
@@ -23,6 +22,14 @@ pub(crate) enum Start {
     /// After what the last run printed.
     Stored,
     Beginning,
+}
+
+/// How changes are heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Pushed where that works, or else as for [`Polling`](Self::Polling).
+    Realtime,
+    Polling,
 }
 
 /// One line of the output, in the form that `levi sync` reads.
@@ -41,6 +48,7 @@ pub(crate) async fn run(
     connection: &Connection,
     only: Option<SessionId>,
     start: Start,
+    source: Source,
     console: Console,
 ) -> Result<Exit, CliError> {
     // Its own for each session: what is passed over here is not read for the others.
@@ -52,8 +60,11 @@ pub(crate) async fn run(
     let levi = connection.levi(&Notices::new(console))?;
     let reader = connection.reader(&levi)?;
     let mut follow = reader.follow(cursor);
+    if source == Source::Realtime {
+        follow = follow.with_notifier(levi.realtime()?);
+    }
     let mut status = follow.status();
-    let mut said = None;
+    let mut said = Said::default();
     let mut stop = Stop::listen()?;
     let mut closed = pin!(output_closed());
     loop {
@@ -63,7 +74,7 @@ pub(crate) async fn run(
             () = &mut closed => return Ok(Exit::Done),
             page = follow.next() => page?,
             Ok(()) = status.changed() => {
-                explain(&mut status, &mut said, console);
+                said.explain(&status.borrow_and_update(), console);
                 continue;
             }
         };
@@ -90,17 +101,5 @@ fn print(change: &Change, console: Console) -> Result<(), CliError> {
             console.report(&Diagnostic { session_id, sequence_number, ..Diagnostic::new(error.to_string()) });
             Ok(())
         }
-    }
-}
-
-/// Says why nothing comes, unless that was `said` last.
-fn explain(status: &mut watch::Receiver<FollowStatus>, said: &mut Option<String>, console: Console) {
-    let text = match &status.borrow_and_update().paused {
-        Some(error) => format!("{error}; it is tried again"),
-        None => "connected again".to_owned(),
-    };
-    if said.as_ref() != Some(&text) {
-        console.report(&Diagnostic::new(text.clone()));
-        *said = Some(text);
     }
 }

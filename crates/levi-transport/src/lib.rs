@@ -20,9 +20,13 @@ mod table;
 pub use api_error::{ApiError, Verdict};
 #[cfg(feature = "http")]
 pub use auth::{RefreshingAuth, TokenError};
-pub use auth::{SignInPace, StoredAuth, WaitLeft, user_of_token};
+pub use auth::{SignInPace, StoredAuth, WaitLeft, expiry_of_token, user_of_token};
 pub use classify::{ResponseHead, classify, classify_sign_in, offenders};
 pub use clock::SystemClock;
+#[cfg(feature = "upgrade")]
+pub use http::{
+    ConnectionCloser, PreparedUpgrade, ProjectConnection, ProjectUpgrade, UpgradeError, Upgraded,
+};
 #[cfg(feature = "http")]
 pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};
 pub use paging::{

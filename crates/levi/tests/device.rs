@@ -1,12 +1,18 @@
 //! A device in a folder: what it keeps, what it refuses, and that the next start finds it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+use std::path::Path;
+use std::time::Duration;
+
 use levi::{
-    CodingSession, Device, DeviceError, DeviceFolder, DeviceOptions, LeviConfig, MessageSyncRequest,
-    Repository, random_uuid,
+    CodingSession, Device, DeviceError, DeviceFolder, DeviceOptions, Levi, LeviConfig, MessageSyncRequest,
+    PauseReason, Repository, SessionId, SessionSecret,
 };
-use levi_testkit::supabase::{FakeSupabase, SignUps};
-use levi_transport::{SignUpError, Table};
+use levi_testkit::fixtures::uuid_of;
+use levi_testkit::supabase::FakeSupabase;
+use levi_transport::Table;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "a long password";
@@ -76,59 +82,70 @@ async fn a_folder_is_one_users_in_one_project_and_of_no_later_version() {
     assert!(matches!(Device::open(&path, options(&server)), Err(DeviceError::LaterLayout { .. })));
 }
 
-/// A project that confirms addresses answers as if a taken one were new, so that nobody learns who has an account.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sign_up_signs_in_or_waits_for_a_mail_and_promises_none_for_a_taken_address() {
-    let (server, folder) = (server(), tempfile::tempdir().unwrap());
-    let device = |name: &str| Device::open(folder.path().join(name), options(&server)).unwrap();
-    let [at_once, confirmed, taken] = ["at-once", "confirmed", "taken"].map(device);
-    assert!(at_once.sign_up("new@example.org", &PASSWORD.into()).await.unwrap().is_some());
-    assert!(at_once.user_id().await.unwrap().is_some());
-    let second = at_once.sign_up("newer@example.org", &PASSWORD.into()).await;
-    assert!(matches!(second, Err(DeviceError::OtherUser)), "a folder is one user's: {second:?}");
+/// A device with a started Levi and one session on the server.
+async fn at_work(server: &FakeSupabase, path: &Path) -> (Device, Levi, SessionId) {
+    let device = Device::open(path, options(server)).unwrap();
+    device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    device.register("laptop", "desktop").await.unwrap();
+    let levi = device.levi(LeviConfig { flush_interval: Duration::ZERO, ..LeviConfig::default() }).unwrap();
+    levi.start().unwrap();
+    let store = device.session_store().unwrap();
+    let repository = Repository::new(uuid_of("repository", "parser"), "parser", "/home/ada/parser");
+    let session = CodingSession::new(uuid_of("session", "one"), repository.id.clone());
+    store.save_repository(&repository).unwrap();
+    store.save_session(&session).unwrap();
+    store.save_secret(&session.id, &secret()).unwrap();
+    let sync = device.session_sync(&levi).unwrap();
+    sync.sync_new_session(&session.id, &repository.id, &secret()).await.unwrap();
+    (device, levi, session.id)
+}
 
-    server.set_sign_ups(SignUps::Confirmed);
-    assert_eq!(confirmed.sign_up("ben@example.org", &PASSWORD.into()).await.unwrap(), None);
-    assert!(!confirmed.folder().path().exists());
-    server.confirm_email("ben@example.org");
-    confirmed.sign_in("ben@example.org", &PASSWORD.into()).await.unwrap();
-    for sign_ups in [SignUps::Confirmed, SignUps::AtOnce] {
-        server.set_sign_ups(sign_ups);
-        let refused = taken.sign_up(EMAIL, &PASSWORD.into()).await;
-        assert!(matches!(refused, Err(DeviceError::SignUp(SignUpError::AlreadyRegistered))), "{refused:?}");
+/// What is enqueued after a sign-out waits for the next sign-in, for which nobody has to tell the running Levi.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_and_a_sign_in_reach_a_levi_that_runs() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let (device, levi, session) = at_work(&server, &folder.path().join("laptop")).await;
+    let first = levi.enqueue_durable(request(&session, 1)).await.unwrap();
+    levi.synced(&first).await.unwrap();
+
+    device.sign_out().await.unwrap();
+    let mut status = levi.watch_status();
+    let signed_out = |status: &levi::Status| status.paused == Some(PauseReason::SignedOut);
+    status.wait_for(signed_out).await.unwrap();
+    let second = levi.enqueue_durable(request(&session, 2)).await.unwrap();
+    levi.network_changed();
+    status.wait_for(|status| status.totals.pending_rows == 1).await.unwrap();
+    assert_eq!(server.messages(&session).unwrap().len(), 1);
+
+    device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    levi.synced(&second).await.unwrap();
+    assert_eq!(server.messages(&session).unwrap().len(), 2);
+    levi.shutdown(Duration::ZERO).await;
+}
+
+/// `levi login` beside a daemon that waits for somebody to sign in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_with_another_process_wakes_a_levi_that_runs() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("laptop");
+    let (device, levi, session) = at_work(&server, &path).await;
+    device.sign_out().await.unwrap();
+    let receipt = levi.enqueue_durable(request(&session, 1)).await.unwrap();
+    let command = Device::open(&path, DeviceOptions::default()).unwrap();
+    command.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    levi.synced(&receipt).await.unwrap();
+    levi.shutdown(Duration::ZERO).await;
+}
+
+fn request(session: &SessionId, sequence_number: i64) -> MessageSyncRequest {
+    MessageSyncRequest {
+        message_id: format!("message {sequence_number}").into(),
+        session_id: session.clone(),
+        sequence_number,
+        content: "content".into(),
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_one_device_begins_is_readable_on_the_other() {
-    let (server, folder) = (server(), tempfile::tempdir().unwrap());
-    let [laptop, phone] =
-        ["laptop", "phone"].map(|name| Device::open(folder.path().join(name), options(&server)).unwrap());
-    for (device, name) in [(&laptop, "laptop"), (&phone, "phone")] {
-        device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
-        device.register(name, "desktop").await.unwrap();
-    }
-    let levi = laptop.levi(LeviConfig::default()).unwrap();
-    levi.start().unwrap();
-    let repository = Repository::new(random_uuid(), "parser", "/home/ada/parser");
-    let session = CodingSession::new(random_uuid(), repository.id.clone());
-    assert!(laptop.begin_session(&levi, &repository, &session).await.unwrap().is_done());
-    let request = MessageSyncRequest {
-        message_id: "message-1".into(),
-        session_id: session.id.clone(),
-        sequence_number: 1,
-        content: "hello".into(),
-    };
-    let receipt = levi.enqueue_durable(request).await.unwrap();
-    levi.synced(&receipt).await.unwrap();
-    let page = phone.reader().unwrap().changes(None, 10).await.unwrap();
-    assert_eq!(page.changes[0].content.as_deref().unwrap(), "hello");
-    laptop.folder().save_cursor("viewer", &page.cursor).unwrap();
-    #[cfg(unix)]
-    for (path, mode) in [("cursors", 0o700), ("cursors/viewer", 0o600), ("project.json", 0o600)] {
-        use std::os::unix::fs::PermissionsExt as _;
-        let found =
-            std::fs::metadata(laptop.folder().path().join(path)).unwrap().permissions().mode() & 0o777;
-        assert_eq!(found, mode, "{path} is its owner's alone");
-    }
+fn secret() -> SessionSecret {
+    SessionSecret::generate(&mut StdRng::seed_from_u64(1))
 }

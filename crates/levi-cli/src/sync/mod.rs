@@ -5,7 +5,7 @@ mod reading;
 mod sessions;
 mod upload;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -116,6 +116,7 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
         store,
         new_sessions: NewSessions { repository: repository.id, title: args.title },
         prepared: HashMap::new(),
+        unannounced: HashSet::new(),
     };
     let replaces = if args.replace { Replaces::AnyText } else { Replaces::Nothing };
     let options = Options { input: args.input, default_session, replaces, stop };

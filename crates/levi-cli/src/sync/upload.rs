@@ -47,6 +47,8 @@ pub(super) struct Upload<'a> {
 #[derive(Debug, Default)]
 struct Counts {
     stored: u64,
+    /// Messages that the server had before with this very text.
+    already_synced: u64,
     bad: u64,
     /// Whether any line went to the default session.
     used_default: bool,
@@ -66,6 +68,7 @@ impl Options {
 #[derive(Serialize)]
 struct Outcome<'a> {
     messages: u64,
+    already_synced: u64,
     bad_lines: u64,
     batches: u64,
     retries: u64,
@@ -115,6 +118,7 @@ impl<'a> Upload<'a> {
         stored?;
         let outcome = Outcome {
             messages: self.counts.stored,
+            already_synced: self.counts.already_synced,
             bad_lines: self.counts.bad,
             batches: status.batches_accepted,
             retries: status.batches_failed,
@@ -161,7 +165,7 @@ impl<'a> Upload<'a> {
         }
         let request = self.numbering.request(line.number, message, session.clone()).map_err(refused)?;
         request.check(LeviConfig::default().max_message_bytes).map_err(refused)?;
-        self.sessions.prepare(&session, origin, &mut self.patience).await?;
+        self.sessions.prepare(&session, origin, self.options.replaces, &mut self.patience).await?;
         Ok(request)
     }
 
@@ -186,7 +190,7 @@ impl<'a> Upload<'a> {
     async fn wait_for_room(&mut self) -> Result<(), CliError> {
         while self.pipeline.is_full() {
             let Some((line, result)) = self.pipeline.next_result().await else { break };
-            self.stored(line, result)?;
+            self.stored(line, result).await?;
         }
         let limit = LeviConfig::default().max_pending_bytes / 2;
         let mut watch = self.levi.watch_status();
@@ -197,14 +201,22 @@ impl<'a> Upload<'a> {
     /// Waits until every message of the pipeline is stored or refused.
     async fn store_all(&mut self) -> Result<(), CliError> {
         while let Some((line, result)) = self.pipeline.next_result().await {
-            self.stored(line, result)?;
+            self.stored(line, result).await?;
         }
         Ok(())
     }
 
-    fn stored(&mut self, line: u64, result: Result<Receipt, EnqueueError>) -> Result<(), CliError> {
+    async fn stored(&mut self, line: u64, result: Result<Receipt, EnqueueError>) -> Result<(), CliError> {
         match result {
-            Ok(_) => self.counts.stored += 1,
+            Ok(receipt) if receipt.already_synced() => self.counts.already_synced += 1,
+            Ok(receipt) => {
+                self.counts.stored += 1;
+                match self.sessions.announce(receipt.session_id(), &mut self.patience).await {
+                    Ok(()) => {}
+                    Err(LineFailure::Line(reason)) => self.bad_line(line, reason),
+                    Err(LineFailure::Command(error)) => return Err(error),
+                }
+            }
             // These errors are not about this line: the next one would fail, too.
             Err(error @ (EnqueueError::Outbox(_) | EnqueueError::Stopped | EnqueueError::NotStarted)) => {
                 return Err(CliError::NotStored { line, error });
@@ -222,6 +234,9 @@ impl<'a> Upload<'a> {
     fn print(&self, outcome: &Outcome<'_>, waited: &Result<(), Stalled>) -> Result<(), CliError> {
         self.console.json(outcome)?;
         let mut text = format!("{} stored", plural(outcome.messages, "message"));
+        if outcome.already_synced > 0 {
+            text.push_str(&format!(", {} on the server before", plural(outcome.already_synced, "message")));
+        }
         if outcome.bad_lines > 0 {
             text.push_str(&format!(", {} skipped", plural(outcome.bad_lines, "bad line")));
         }

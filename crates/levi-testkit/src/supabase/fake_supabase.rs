@@ -94,6 +94,7 @@ impl FakeSupabase {
     pub fn expire_tokens(&self, user: &UserId) {
         if let Some(user) = Uuid::parse(user.as_str()) {
             lock(&self.server.auth).expire_tokens(user);
+            self.server.realtime.end_expired(&self.server);
         }
     }
 
@@ -102,6 +103,7 @@ impl FakeSupabase {
     pub fn revoke(&self, user: &UserId) {
         if let Some(user) = Uuid::parse(user.as_str()) {
             lock(&self.server.auth).revoke(user);
+            self.server.realtime.end_expired(&self.server);
         }
     }
 

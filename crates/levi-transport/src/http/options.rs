@@ -50,6 +50,23 @@ impl HttpOptions {
     }
 }
 
+impl HttpOptions {
+    /// Refuses limits under which every request would fail.
+    pub(super) fn check_limits(&self) -> Result<(), HttpConfigError> {
+        let Timeouts { connect, response, stall } = self.timeouts;
+        let zero = [
+            ("timeouts.connect", connect.is_zero()),
+            ("timeouts.response", response.is_zero()),
+            ("timeouts.stall", stall.is_zero()),
+            ("max_response_bytes", self.max_response_bytes == 0),
+        ];
+        match zero.into_iter().find(|(_, is_zero)| *is_zero) {
+            Some((setting, _)) => Err(HttpConfigError::Zero { setting }),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the key, the address, which may hold a password by mistake, and what the headers say.
@@ -180,6 +197,12 @@ pub enum HttpConfigError {
         "this system has no certificates to trust a server by; install them (such as the package ca-certificates), or give more_roots (--ca-file)"
     )]
     NoRoots,
+    /// A limit under which every request would fail.
+    #[error("{setting} is zero, so that no request could succeed; leave it at its default, or give more")]
+    Zero {
+        /// The setting's name.
+        setting: &'static str,
+    },
     /// A header's name or value cannot be sent.
     #[error(
         "a header of headers (--header) has a name or a value that cannot be sent; write it as Name: value"

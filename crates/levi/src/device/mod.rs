@@ -11,6 +11,7 @@ use levi_core::{
     SessionSummary, SessionSyncService, SignedDeviceList, UnreadableSession,
 };
 use levi_crypto::SessionSecret;
+use levi_outbox::sqlite::notify::notify_owner;
 use levi_store::SqliteSessionStore;
 use levi_transport::rows::{DeviceRow, upsert_of};
 use levi_transport::{
@@ -155,8 +156,11 @@ impl Device {
         self.folder.create()?;
         let (url, key) = (self.http.api_url.clone(), self.http.publishable_key.clone());
         self.folder.save_project(&Project::new(url, key, user.clone()))?;
-        self.auth.adopt(tokens).await?;
+        // Before a running `Levi` goes on with these tokens.
         self.cache.signed_in(&user);
+        self.auth.adopt(tokens).await?;
+        // A daemon that runs on this folder may wait for somebody to sign in. Where none does, nobody listens.
+        let _ = notify_owner(&self.folder.outbox_path());
         Ok(user)
     }
 
@@ -271,6 +275,17 @@ impl Device {
         Ok(self.builder(LeviConfig::default())?.build()?.reader(id, key)?)
     }
 
+    /// Supabase Realtime, for one follower of a [`reader`](Self::reader): `with_notifier(device.realtime()?)`. The follower
+    /// falls back to polling by itself, and its status says why.
+    ///
+    /// # Errors
+    /// [`DeviceError`]
+    #[cfg(feature = "realtime")]
+    pub fn realtime(&self) -> Result<Arc<levi_realtime::Realtime>, DeviceError> {
+        let auth = Arc::new(self.auth.clone());
+        Ok(Arc::new(levi_realtime::Realtime::new(&self.http, auth)?))
+    }
+
     /// Every session of the user, whether this device can read it or not.
     ///
     /// # Errors
@@ -294,11 +309,14 @@ impl Device {
         Ok(self.reader()?.devices().await?)
     }
 
-    /// Deletes the tokens. Keys, sessions and outbox stay, and what is pending is sent after the next sign-in.
+    /// Deletes the tokens, and removes the token and the session keys from everything that was made of this device: a
+    /// running [`Levi`] sends nothing more. The device's keys, sessions and outbox stay, and what is pending is sent after
+    /// the next [`sign_in`](Self::sign_in), for which a running `Levi` waits.
     ///
     /// # Errors
-    /// [`DeviceError::Auth`]
+    /// [`DeviceError::Auth`] if the tokens could not be deleted: the next start would be signed in.
     pub async fn sign_out(&self) -> Result<(), DeviceError> {
+        self.cache.signed_out();
         Ok(self.auth.sign_out().await?)
     }
 
