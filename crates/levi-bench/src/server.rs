@@ -151,6 +151,11 @@ impl Server {
         self.address.token()
     }
 
+    /// The user's email address and password.
+    pub(crate) fn account(&self) -> [&str; 2] {
+        [TestUser::EMAIL, TestUser::PASSWORD]
+    }
+
     /// The address in JSON, for a child process that sends to this server.
     pub(crate) fn address_json(&self) -> Fallible<String> {
         Ok(serde_json::to_string(&self.address)?)

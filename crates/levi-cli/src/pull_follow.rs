@@ -1,5 +1,7 @@
 //! `levi pull --follow`: prints what changes in all sessions as NDJSON as it comes.
 
+use std::pin::pin;
+
 use levi::{Arrival, Change, SessionId};
 use serde::Serialize;
 
@@ -9,8 +11,9 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::follow_status::Said;
 use crate::notices::Notices;
+use crate::stop::{Stop, output_closed};
 
-/// The name of the cursor in the data directory.
+/// The name of the cursor in the data directory, and how those of single sessions begin.
 const CURSOR: &str = "pull";
 
 /// Where to begin.
@@ -40,15 +43,18 @@ struct Changed<'a> {
     edited: bool,
 }
 
-/// Runs until it is stopped, or cannot go on.
+/// Runs until it is stopped, nobody reads its output any more, or it cannot go on.
 pub(crate) async fn run(
     connection: &Connection,
+    only: Option<SessionId>,
     start: Start,
     source: Source,
     console: Console,
 ) -> Result<Exit, CliError> {
+    // Its own for each session: what is passed over here is not read for the others.
+    let name = only.as_ref().map_or_else(|| CURSOR.to_owned(), |session| format!("{CURSOR}-{session}"));
     let cursor = match start {
-        Start::Stored => connection.data_dir.load_cursor(CURSOR)?,
+        Start::Stored => connection.data_dir.load_cursor(&name)?,
         Start::Beginning => None,
     };
     let levi = connection.levi(&Notices::new(console))?;
@@ -59,19 +65,25 @@ pub(crate) async fn run(
     }
     let mut status = follow.status();
     let mut said = Said::default();
+    let mut stop = Stop::listen()?;
+    let mut closed = pin!(output_closed());
     loop {
         let page = tokio::select! {
+            signal = stop.requested() => return Ok(signal.into()),
+            // The reader has what it wanted, as in `levi pull --follow | head -1`.
+            () = &mut closed => return Ok(Exit::Done),
             page = follow.next() => page?,
             Ok(()) = status.changed() => {
                 said.explain(&status.borrow_and_update(), console);
                 continue;
             }
         };
-        for change in &page.changes {
+        let is_wanted = |change: &&Change| only.as_ref().is_none_or(|only| change.session_id == *only);
+        for change in page.changes.iter().filter(is_wanted) {
             print(change, console)?;
         }
         // After the lines, so that a run that is stopped in between prints them again.
-        connection.data_dir.save_cursor(CURSOR, &page.cursor)?;
+        connection.data_dir.save_cursor(&name, &page.cursor)?;
     }
 }
 

@@ -14,6 +14,7 @@ mod error;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod opening;
+mod patient_store;
 mod random;
 mod reader;
 mod reads;

@@ -21,7 +21,7 @@ use levi_crypto::envelope::{DevicePrivateKey, EnvelopeError};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
 use levi_outbox::backoff::Backoff;
 use levi_transport::rows::MessageRow;
-use levi_transport::{ApiError, Supabase, Verdict};
+use levi_transport::{ApiError, Supabase};
 use levi_types::{Auth, AuthError, AuthSession, DeviceId, NotAUuid, SessionId, SessionStore, UserId};
 use tokio::sync::watch;
 
@@ -40,6 +40,7 @@ pub use self::pace::Pace;
 use self::waiting::Waiting;
 use crate::device_list::SignedDeviceList;
 use crate::opening::Opening;
+use crate::patient_store::PatientStore;
 use crate::reads::{OnReadRetry, Reads, Retries};
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, RequestError, Server, ThisDevice};
@@ -183,14 +184,7 @@ impl ReadError {
     /// server or the sign-in is not there now.
     pub const fn is_passing(&self) -> bool {
         match self {
-            Self::Supabase(error) => matches!(
-                error.verdict,
-                Verdict::Unreachable
-                    | Verdict::Busy
-                    | Verdict::SignedOut
-                    | Verdict::ProjectUnavailable
-                    | Verdict::Unexpected
-            ),
+            Self::Supabase(error) => error.verdict.is_passing(),
             Self::Auth(error) => !matches!(error, AuthError::OtherUser { .. }),
             _ => false,
         }
@@ -242,7 +236,7 @@ impl Reader {
     /// whatever becomes of the envelope on the server.
     #[must_use]
     pub fn with_store(mut self, store: Arc<dyn SessionStore>) -> Self {
-        self.opening.store = Some(store);
+        self.opening.store = Some(Arc::new(PatientStore::new(store)));
         self
     }
 

@@ -13,6 +13,7 @@ mod paging;
 mod query;
 pub mod rows;
 mod sign_in;
+mod sign_up;
 mod supabase;
 mod table;
 
@@ -36,6 +37,7 @@ pub use paging::{
 #[cfg(feature = "mock")]
 pub use sign_in::MockSignIn;
 pub use sign_in::{SignIn, SignInError, Tokens};
+pub use sign_up::{SignUpError, SignedUp};
 #[cfg(feature = "mock")]
 pub use supabase::MockSupabase;
 pub use supabase::{Select, Supabase, Update, Upsert};

@@ -1,6 +1,7 @@
 //! The measurements, with one file for each group of figures.
 
 mod baselines;
+mod command;
 mod drain;
 mod enqueue;
 mod fan_out;
@@ -16,8 +17,18 @@ use crate::report::Run;
 use crate::{Effort, Fallible};
 
 /// The groups in the order of the tables.
-pub(crate) const GROUPS: [&str; 9] =
-    ["request-build", "fan-out", "enqueue", "drain", "latency", "reading", "scaling", "memory", "idle"];
+pub(crate) const GROUPS: [&str; 10] = [
+    "request-build",
+    "fan-out",
+    "enqueue",
+    "drain",
+    "command",
+    "latency",
+    "reading",
+    "scaling",
+    "memory",
+    "idle",
+];
 
 /// Measures one group.
 pub(crate) async fn run(group: &str, effort: Effort) -> Fallible<Run> {
@@ -28,6 +39,7 @@ pub(crate) async fn run(group: &str, effort: Effort) -> Fallible<Run> {
         "fan-out" => fan_out::measure(&mut run, effort).await?,
         "enqueue" => enqueue::measure(&mut run, effort).await?,
         "drain" => drain::measure(&mut run, effort).await?,
+        "command" => command::measure(&mut run, effort)?,
         "latency" => latency::measure(&mut run, effort).await?,
         "reading" => reading::measure(&mut run, effort).await?,
         "scaling" => scaling::measure(&mut run, effort)?,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use levi_transport::SystemClock;
-use levi_types::{Clock, Monotonic};
+use levi_types::{Clock, Monotonic, Timeline};
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
@@ -22,6 +22,9 @@ use crate::reads::{Retries, draw};
 
 /// The most changes of one page, unless [`Follow::with_limit`] says otherwise.
 const LIMIT: u32 = 1000;
+
+/// How often a follower that waits looks at the clocks.
+const LOOKS_EVERY: Duration = Duration::from_secs(30);
 
 /// Waits of a follower. The default waits on a thread, and needs no timer of the runtime.
 #[doc(hidden)]
@@ -67,6 +70,8 @@ pub struct Follow<'r> {
     clock: Arc<dyn Clock>,
     timer: Arc<dyn Timer>,
     network: watch::Receiver<()>,
+    /// All times of the follower are on this line: a wait is over when either clock says so.
+    timeline: Timeline,
     status: watch::Sender<FollowStatus>,
     polls: Polls,
     /// When to ask next.
@@ -112,6 +117,7 @@ impl Reader {
             clock: Arc::new(SystemClock::new()),
             timer: Arc::new(ThreadTimer),
             network: self.network.subscribe(),
+            timeline: Timeline::default(),
             status: watch::Sender::default(),
             polls: Polls::default(),
             next: Next { least: Monotonic::default(), most: Monotonic::default() },
@@ -206,8 +212,12 @@ impl Follow<'_> {
         self.notifier.as_ref().map_or_else(Notifications::default, |notifier| notifier.state())
     }
 
-    fn after(&self, Wait { least, most }: Wait) -> Next {
-        let now = self.clock.now().monotonic;
+    fn now(&mut self) -> Monotonic {
+        self.timeline.advance(self.clock.now()).now.monotonic
+    }
+
+    fn after(&mut self, Wait { least, most }: Wait) -> Next {
+        let now = self.now();
         Next { least: now.after(least), most: now.after(most) }
     }
 
@@ -229,10 +239,12 @@ impl Follow<'_> {
     /// Waits until the next poll is due, or something may have changed.
     async fn rest(&mut self) {
         loop {
-            let left = self.next.most.since(self.clock.now().monotonic);
+            let left = self.next.most.since(self.now());
             if left.is_zero() {
                 return;
             }
+            // The timer knows the monotonic clock only, which stands still while the machine sleeps.
+            let left = left.min(LOOKS_EVERY);
             let (timer, notifier) = (Arc::clone(&self.timer), self.notifier.clone());
             if self.next.most <= self.next.least {
                 // Nothing makes this wait shorter.

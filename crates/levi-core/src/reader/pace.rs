@@ -63,7 +63,7 @@ impl Polls {
     /// The wait after a poll. `draw` is a random number from 0 up to but not including 1.
     ///
     /// Failures wait as uploads do, but not longer than a poll at rest, which a server that is well must bear anyway. What
-    /// a server asks for is kept.
+    /// a server asks for is kept, up to the longest delay of an upload: one answer must not stop everything for longer.
     pub(super) fn ended(&mut self, polled: Polled, pace: Pace, backoff: Backoff, draw: f64) -> Wait {
         match polled {
             Polled::Changes => {
@@ -103,7 +103,10 @@ mod tests {
         use Polled::{Changes, Nothing};
         let failed = Polled::Failed { retry_after: None };
         let asked = Polled::Failed { retry_after: Some(Duration::from_secs(90)) };
-        let table: [(&[Polled], &[f64]); 5] = [
+        let an_hour = Polled::Failed { retry_after: Some(Duration::from_secs(3_600)) };
+        let longest = Backoff::default().longest().as_secs_f64();
+        let table: [(&[Polled], &[f64]); 6] = [
+            (&[an_hour, Nothing], &[longest, 1.0]),
             (&[Nothing; 7], &[1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]),
             (&[Nothing, Nothing, Changes, Changes, Nothing, Nothing], &[1.0, 2.0, 0.0, 0.0, 1.0, 2.0]),
             (&[failed; 6], &[2.0, 4.0, 8.0, 16.0, 30.0, 30.0]),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use levi_transport::Tokens;
 use levi_types::UserId;
 
+use super::auth::SignUps;
 use super::builder::{FakeSupabaseBuilder, StartError};
 use super::faults::Faults;
 use super::listener::Listener;
@@ -65,6 +66,16 @@ impl FakeSupabase {
         let id = lock(&self.server.auth).put_user(email, password);
         self.server.database.add_user(id)?;
         Ok(id.to_string().into())
+    }
+
+    /// Decides who may sign up from now on. The default is [`SignUps::AtOnce`].
+    pub fn set_sign_ups(&self, sign_ups: SignUps) {
+        lock(&self.server.auth).sign_ups = sign_ups;
+    }
+
+    /// Does what the link in the mail does.
+    pub fn confirm_email(&self, email: &str) {
+        lock(&self.server.auth).set_confirmed(email, true);
     }
 
     /// Signs a user in without a request. `None` if the user does not exist.

@@ -27,6 +27,7 @@ mod value;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use auth::SignUps;
 pub use builder::{FakeSupabaseBuilder, StartError};
 pub use fake_supabase::FakeSupabase;
 pub use faults::{Canned, Fault, Faults, ReadFault, Scope, Times};

@@ -148,7 +148,7 @@ impl Record {
         match event {
             AuthEvent::SignedIn | AuthEvent::SignedUp(_) => kept.stats.sign_ins += 1,
             AuthEvent::Refreshed => kept.stats.refreshes += 1,
-            AuthEvent::Other => {}
+            AuthEvent::Registered(_) | AuthEvent::Other => {}
         }
         if let Some(table) = outcome.table {
             let of_table = kept.stats.table_mut(table);

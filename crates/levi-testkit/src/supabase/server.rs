@@ -51,7 +51,7 @@ impl Server {
         let path = request.path();
         if path.starts_with("/auth/v1/") {
             let (response, event) = auth::answer(&mut lock(&self.auth), request, now);
-            if let AuthEvent::SignedUp(user) = event
+            if let AuthEvent::SignedUp(user) | AuthEvent::Registered(user) = event
                 && let Err(error) = self.database.add_user(user)
             {
                 return (Outcome::plain(RestError::from(error).into_response(), None), AuthEvent::Other);

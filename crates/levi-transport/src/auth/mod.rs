@@ -3,6 +3,8 @@
 mod detached;
 #[cfg(feature = "http")]
 mod error;
+#[cfg(feature = "http")]
+mod listeners;
 mod pace;
 #[cfg(feature = "http")]
 mod refreshing;

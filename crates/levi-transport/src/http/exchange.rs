@@ -65,6 +65,7 @@ pub(super) struct Response {
 
 impl Exchange {
     pub(super) fn new(options: &HttpOptions) -> Result<Self, HttpConfigError> {
+        options.check_limits()?;
         let address = Address::parse(&options.api_url, options.plain_http)?;
         let proxy = match options.proxy {
             ProxyUse::Environment if !address.loopback => proxy::from_environment(&address)?,
@@ -131,7 +132,7 @@ impl Exchange {
     /// An agent that goes the way of every request, and whose connections end in `keep`.
     #[cfg(feature = "upgrade")]
     pub(super) fn agent_that_keeps(&self, keep: super::upgrade::KeepConnection) -> Agent {
-        self.0.agents.agent_with(keep)
+        self.0.agents.agent_with(ureq::unversioned::resolver::DefaultResolver::default(), keep)
     }
 
     #[cfg(feature = "upgrade")]
