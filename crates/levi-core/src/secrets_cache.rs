@@ -106,6 +106,11 @@ impl SecretsCache {
         state.user = User::SignedOut(state.user.id().cloned());
     }
 
+    /// Whether a user signed out, and nobody signed in since.
+    pub(crate) fn is_signed_out(&self) -> bool {
+        matches!(self.state().user, User::SignedOut(_))
+    }
+
     /// For whom something is recorded now: the user who is signed in or, after a sign-out, the last one.
     pub fn user(&self) -> Option<UserId> {
         self.state().user.id().cloned()

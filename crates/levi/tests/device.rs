@@ -1,9 +1,16 @@
 //! A device in a folder: what it keeps, what it refuses, and that the next start finds it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-use levi::{Device, DeviceError, DeviceFolder, DeviceOptions, LeviConfig};
+use std::time::Duration;
+
+use levi::{
+    CodingSession, Device, DeviceError, DeviceFolder, DeviceOptions, LeviConfig, MessageSyncRequest,
+    PauseReason, Repository, SessionSecret, random_uuid,
+};
 use levi_testkit::supabase::FakeSupabase;
 use levi_transport::Table;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "a long password";
@@ -50,6 +57,46 @@ async fn the_next_start_finds_what_the_first_one_left() {
     device.sign_out().await.unwrap();
     assert_eq!(device.user_id().await.unwrap(), None);
     assert_eq!(DeviceFolder::new(Some(path)).device_id().unwrap(), Some(id), "keys stay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_sign_out_nothing_is_sent_until_the_next_sign_in() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let device = Device::open(folder.path().join("laptop"), options(&server)).unwrap();
+    device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    device.register("laptop", "desktop").await.unwrap();
+    let levi = device.levi(LeviConfig::default()).unwrap();
+    levi.start().unwrap();
+    let store = device.session_store().unwrap();
+    let secret = SessionSecret::generate(&mut StdRng::seed_from_u64(1));
+    let repository = Repository::new(random_uuid(), "parser", "/home/ada/parser");
+    store.save_repository(&repository).unwrap();
+    let session = CodingSession::new(random_uuid(), repository.id.clone());
+    store.save_session(&session).unwrap();
+    let (session, repository) = (session.id, repository.id);
+    store.save_secret(&session, &secret).unwrap();
+    let service = device.session_sync(&levi).unwrap();
+    assert!(service.sync_new_session(&session, &repository, &secret).await.unwrap().is_done());
+    let message = |number: i64| MessageSyncRequest {
+        message_id: number.to_string().as_str().into(),
+        session_id: session.clone(),
+        sequence_number: number,
+        content: "a note".to_owned(),
+    };
+    let first = levi.enqueue_durable(message(1)).await.unwrap();
+    levi.synced(&first).await.unwrap();
+
+    device.sign_out().await.unwrap();
+    let second = levi.enqueue_durable(message(2)).await.unwrap();
+    let mut status = levi.watch_status();
+    status.wait_for(|status| status.paused == Some(PauseReason::SignedOut)).await.unwrap();
+    assert_eq!(server.row_count(Table::Messages).unwrap(), 1);
+
+    device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    levi.network_changed();
+    levi.synced(&second).await.unwrap();
+    assert_eq!(server.row_count(Table::Messages).unwrap(), 2);
+    levi.shutdown(Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

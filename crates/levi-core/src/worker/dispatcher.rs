@@ -216,7 +216,8 @@ impl Dispatcher {
     ) {
         self.look_at_devices();
         let guard = self.outcome_guard(batch);
-        let context = lock(&self.context).current.clone();
+        // The cache is shared: a sign-out that another part of the process was told of counts here too.
+        let context = lock(&self.context).current.clone().filter(|_| !self.cache.is_signed_out());
         let (Some(connection), Some(context)) = (self.connection.get(), context) else {
             return guard.complete(outcome(batch, Err(api_error(Verdict::SignedOut, "signed_out"))));
         };

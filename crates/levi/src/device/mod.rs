@@ -256,12 +256,16 @@ impl Device {
         Ok(self.reader()?.devices().await?)
     }
 
-    /// Deletes the tokens. Keys, sessions and outbox stay, and what is pending is sent after the next sign-in.
+    /// Deletes the tokens, and takes the token and the sessions' keys from everything that was made of this value: a
+    /// [`Levi`] sends nothing more. What is on disk stays, and what is pending is sent after the next sign-in, which a
+    /// Levi that goes on running notices at [`network_changed`](Levi::network_changed).
     ///
     /// # Errors
     /// [`DeviceError::Auth`]
     pub async fn sign_out(&self) -> Result<(), DeviceError> {
-        Ok(self.auth.sign_out().await?)
+        self.auth.sign_out().await?;
+        self.cache.signed_out();
+        Ok(())
     }
 
     /// Who is signed in, if anybody is. Sends no request.
