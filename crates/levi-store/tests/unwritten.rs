@@ -1,6 +1,5 @@
 //! A sign-in that the store could not write.
 #![cfg(feature = "sqlite")]
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is a failure that names its line")]
 
 use levi_crypto::at_rest::DatabaseKey;
 use levi_store::SqliteSessionStore;

@@ -86,8 +86,11 @@ async fn after_a_sign_out_nothing_is_sent_until_the_next_sign_in() {
     let first = levi.enqueue_durable(message(1)).await.unwrap();
     levi.synced(&first).await.unwrap();
 
-    device.sign_out().await.unwrap();
+    server.go_down();
     let second = levi.enqueue_durable(message(2)).await.unwrap();
+    device.sign_out().await.unwrap();
+    server.come_up().unwrap();
+    levi.network_changed();
     let mut status = levi.watch_status();
     status.wait_for(|status| status.paused == Some(PauseReason::SignedOut)).await.unwrap();
     assert_eq!(server.row_count(Table::Messages).unwrap(), 1);
