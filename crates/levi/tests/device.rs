@@ -1,12 +1,14 @@
 //! A device in a folder: what it keeps, what it refuses, and that the next start finds it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+use std::path::Path;
 use std::time::Duration;
 
 use levi::{
-    CodingSession, Device, DeviceError, DeviceFolder, DeviceOptions, LeviConfig, MessageSyncRequest,
-    PauseReason, Repository, SessionSecret, random_uuid,
+    CodingSession, Device, DeviceError, DeviceFolder, DeviceOptions, Levi, LeviConfig, MessageSyncRequest,
+    PauseReason, Repository, SessionId, SessionSecret,
 };
+use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::FakeSupabase;
 use levi_transport::Table;
 use rand::SeedableRng as _;
@@ -60,49 +62,6 @@ async fn the_next_start_finds_what_the_first_one_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_sign_out_nothing_is_sent_until_the_next_sign_in() {
-    let (server, folder) = (server(), tempfile::tempdir().unwrap());
-    let device = Device::open(folder.path().join("laptop"), options(&server)).unwrap();
-    device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
-    device.register("laptop", "desktop").await.unwrap();
-    let levi = device.levi(LeviConfig::default()).unwrap();
-    levi.start().unwrap();
-    let store = device.session_store().unwrap();
-    let secret = SessionSecret::generate(&mut StdRng::seed_from_u64(1));
-    let repository = Repository::new(random_uuid(), "parser", "/home/ada/parser");
-    store.save_repository(&repository).unwrap();
-    let session = CodingSession::new(random_uuid(), repository.id.clone());
-    store.save_session(&session).unwrap();
-    let (session, repository) = (session.id, repository.id);
-    store.save_secret(&session, &secret).unwrap();
-    let service = device.session_sync(&levi).unwrap();
-    assert!(service.sync_new_session(&session, &repository, &secret).await.unwrap().is_done());
-    let message = |number: i64| MessageSyncRequest {
-        message_id: number.to_string().as_str().into(),
-        session_id: session.clone(),
-        sequence_number: number,
-        content: "a note".to_owned(),
-    };
-    let first = levi.enqueue_durable(message(1)).await.unwrap();
-    levi.synced(&first).await.unwrap();
-
-    server.go_down();
-    let second = levi.enqueue_durable(message(2)).await.unwrap();
-    device.sign_out().await.unwrap();
-    server.come_up().unwrap();
-    levi.network_changed();
-    let mut status = levi.watch_status();
-    status.wait_for(|status| status.paused == Some(PauseReason::SignedOut)).await.unwrap();
-    assert_eq!(server.row_count(Table::Messages).unwrap(), 1);
-
-    device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
-    levi.network_changed();
-    levi.synced(&second).await.unwrap();
-    assert_eq!(server.row_count(Table::Messages).unwrap(), 2);
-    levi.shutdown(Duration::from_secs(5)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_is_one_users_in_one_project_and_of_no_later_version() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
     server.add_user("ben@example.org", PASSWORD).unwrap();
@@ -121,4 +80,72 @@ async fn a_folder_is_one_users_in_one_project_and_of_no_later_version() {
     assert!(Device::open(&path, options(&server)).is_ok(), "a folder from before layouts were numbered");
     std::fs::write(&record, text.replace("\"layout\": 1", "\"layout\": 2")).unwrap();
     assert!(matches!(Device::open(&path, options(&server)), Err(DeviceError::LaterLayout { .. })));
+}
+
+/// A device with a started Levi and one session on the server.
+async fn at_work(server: &FakeSupabase, path: &Path) -> (Device, Levi, SessionId) {
+    let device = Device::open(path, options(server)).unwrap();
+    device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    device.register("laptop", "desktop").await.unwrap();
+    let levi = device.levi(LeviConfig { flush_interval: Duration::ZERO, ..LeviConfig::default() }).unwrap();
+    levi.start().unwrap();
+    let store = device.session_store().unwrap();
+    let repository = Repository::new(uuid_of("repository", "parser"), "parser", "/home/ada/parser");
+    let session = CodingSession::new(uuid_of("session", "one"), repository.id.clone());
+    store.save_repository(&repository).unwrap();
+    store.save_session(&session).unwrap();
+    store.save_secret(&session.id, &secret()).unwrap();
+    let sync = device.session_sync(&levi).unwrap();
+    sync.sync_new_session(&session.id, &repository.id, &secret()).await.unwrap();
+    (device, levi, session.id)
+}
+
+/// What is enqueued after a sign-out waits for the next sign-in, for which nobody has to tell the running Levi.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_and_a_sign_in_reach_a_levi_that_runs() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let (device, levi, session) = at_work(&server, &folder.path().join("laptop")).await;
+    let first = levi.enqueue_durable(request(&session, 1)).await.unwrap();
+    levi.synced(&first).await.unwrap();
+
+    device.sign_out().await.unwrap();
+    let mut status = levi.watch_status();
+    let signed_out = |status: &levi::Status| status.paused == Some(PauseReason::SignedOut);
+    status.wait_for(signed_out).await.unwrap();
+    let second = levi.enqueue_durable(request(&session, 2)).await.unwrap();
+    levi.network_changed();
+    status.wait_for(|status| status.totals.pending_rows == 1).await.unwrap();
+    assert_eq!(server.messages(&session).unwrap().len(), 1);
+
+    device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    levi.synced(&second).await.unwrap();
+    assert_eq!(server.messages(&session).unwrap().len(), 2);
+    levi.shutdown(Duration::ZERO).await;
+}
+
+/// `levi login` beside a daemon that waits for somebody to sign in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_with_another_process_wakes_a_levi_that_runs() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("laptop");
+    let (device, levi, session) = at_work(&server, &path).await;
+    device.sign_out().await.unwrap();
+    let receipt = levi.enqueue_durable(request(&session, 1)).await.unwrap();
+    let command = Device::open(&path, DeviceOptions::default()).unwrap();
+    command.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    levi.synced(&receipt).await.unwrap();
+    levi.shutdown(Duration::ZERO).await;
+}
+
+fn request(session: &SessionId, sequence_number: i64) -> MessageSyncRequest {
+    MessageSyncRequest {
+        message_id: format!("message {sequence_number}").into(),
+        session_id: session.clone(),
+        sequence_number,
+        content: "content".into(),
+    }
+}
+
+fn secret() -> SessionSecret {
+    SessionSecret::generate(&mut StdRng::seed_from_u64(1))
 }

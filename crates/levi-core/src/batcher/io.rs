@@ -148,7 +148,8 @@ pub enum Input {
     StoreFailed(Reason),
     /// A commit succeeded.
     Committed,
-    /// The network may be back, or the machine is awake again: forget delays and try now.
+    /// The network may be back, or the machine is awake again: forget delays and try now, but for the wait that the
+    /// server asked for.
     NetworkChanged,
     /// No new rows will come: send what is due without waiting for more.
     Stop,
@@ -185,8 +186,8 @@ pub enum Parent {
     Ensured,
     /// The daemon's store does not know it.
     Unknown,
-    /// The daemon's store cannot be asked now.
-    NotAsked(Reason),
+    /// The daemon's store or the outbox cannot say, for this reason: another attempt asks again.
+    CannotSay(Reason),
 }
 
 /// What the batcher asks the engine to do, in order.

@@ -89,7 +89,7 @@ impl Batcher {
             Parent::Ensured => self.load_again(part.lane),
             _ if is_outdated => self.load_again(part.lane),
             // Nothing is known of the parent, so the refusal does not count.
-            Parent::NotAsked(reason) => self.defer(now, part.lane, reason, Duration::ZERO),
+            Parent::CannotSay(reason) => self.defer(now, part.lane, reason, Duration::ZERO),
             Parent::Unknown => {
                 self.count_refusal(now, part, &error);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use levi_devices::Epoch;
-use levi_devices::entry::ListRow;
+use levi_devices::entry::{ListRow, MAX_SLOT};
 use levi_devices::keyring::{Keyring, SealedKeyring};
 use levi_devices::list::DeviceList;
 use levi_devices::pin::PinError;
@@ -215,7 +215,7 @@ impl SignedDeviceList {
     }
 
     /// Another process has stored a list, or the store could not be read before.
-    fn read_again(&self, user: &UserId) {
+    pub(super) fn read_again(&self, user: &UserId) {
         self.0.cache.forget_mode(user);
         self.load(user);
     }
@@ -272,6 +272,7 @@ pub(super) async fn rows_from(
     rows_after(source, user, after).await
 }
 
+/// Rows in slots that no list has are not asked for, because a server could show them without end.
 async fn rows_after(
     source: &dyn PageSource,
     user: &UserId,
@@ -280,16 +281,19 @@ async fn rows_after(
     let (size, mut rows) = (SharedPageSize::new(PAGE), Vec::new());
     loop {
         let page = next_page(source, &DeviceListOf(user), after.as_ref(), u32::MAX, &size).await?;
-        let Some(cursor) = page.cursor else { return Ok(rows) };
-        after = Some(cursor);
         // A row that cannot be fetched even alone is garbage, because entries are short.
         rows.extend(page.rows.into_iter().filter_map(Result::ok).filter_map(to_list_row));
+        match page.cursor {
+            Some(cursor) if u64::try_from(cursor).is_ok_and(|slot| slot < MAX_SLOT) => after = Some(cursor),
+            _ => return Ok(rows),
+        }
     }
 }
 
 fn to_list_row(row: DeviceListRow) -> Option<ListRow> {
     let DeviceListRow { slot, entry, signature, cosignature, .. } = row;
-    Some(ListRow { slot: u64::try_from(slot).ok()?, entry, signature, cosignature })
+    let slot = u64::try_from(slot).ok().filter(|slot| *slot <= MAX_SLOT)?;
+    Some(ListRow { slot, entry, signature, cosignature })
 }
 
 /// Reads with one token and without patience: whoever looks, looks again later.

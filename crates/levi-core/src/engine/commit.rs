@@ -14,6 +14,7 @@ use super::{Engine, Perform};
 use crate::batcher::{Input, Written, WrittenLane};
 use crate::error::EnqueueError;
 use crate::sealer::Message;
+use crate::secrets_cache::SealedBefore;
 
 /// What waits for the next commit.
 #[derive(Default)]
@@ -77,16 +78,23 @@ impl Engine {
         let row = match message {
             Message::Sealed(row) => row,
             Message::Plain { user, request } => {
-                let asks = self.sealer.asks_for_highest(user.as_ref(), &request.session_id);
-                // Where the outbox cannot be read, nothing counts as rising.
-                let last = asks.then(|| self.last_number(&request.session_id).unwrap_or(Some(i64::MAX)));
-                match self.sealer.seal(&request, user, last.flatten(), now.wall, &mut *self.random) {
+                let asks = self.sealer.asks_for_earlier(user.as_ref(), &request.session_id);
+                let before =
+                    if asks { self.sealed_before(&request.session_id) } else { SealedBefore::default() };
+                match self.sealer.seal(&request, user, overwrite, before, now.wall, &mut *self.random) {
                     Ok(row) => row,
                     Err(error) => return self.refuse(vec![Refused::unsealed(waiter, request, error)]),
                 }
             }
         };
         self.uncommitted.row(NewRow { overwrite, ..row }, waiter);
+    }
+
+    /// What is known here of a session's earlier messages. Where the outbox cannot be read, none comes after them.
+    fn sealed_before(&self, session: &SessionId) -> SealedBefore {
+        let in_outbox = self.store.last_sequence_number(session).unwrap_or(Some(i64::MAX));
+        let stored = in_outbox.max(self.uncommitted.last_number(session));
+        SealedBefore { sent: self.last_sent(session), stored }
     }
 
     /// Adds control rows to the next commit.

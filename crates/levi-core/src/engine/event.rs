@@ -124,6 +124,9 @@ pub enum Effect {
         insert: Upsert,
         /// Its messages, in order.
         messages: Vec<SentMessage>,
+        /// The epoch of the user's device list by which they are sealed, if there is a list. If it is over by the time of
+        /// the request, the response is [`Input::Vanished`], and the batch is built again.
+        epoch: Option<u32>,
     },
     /// Send a control row; the response is [`Input::Outcome`].
     SendControl {

@@ -346,6 +346,9 @@ impl Engine {
                 match &input {
                     Input::Outcome { batch, result } => self.note_outcome(now, *batch, result),
                     Input::Taken { batch, rows } => self.note_taken(*batch, rows),
+                    Input::Vanished { batch } => {
+                        self.sent.remove(batch);
+                    }
                     Input::User(_) => {
                         self.held_changed = true;
                         self.waiting.changed = true;
@@ -386,10 +389,14 @@ impl Engine {
     pub(super) fn last_number(&self, session: &SessionId) -> Result<Option<i64>, EnqueueError> {
         let stored = self.store.last_sequence_number(session);
         let stored = stored.map_err(|error| EnqueueError::Outbox(Arc::new(error)))?;
-        let sent = self.session_store.last_sent(session).unwrap_or_else(|error| {
+        Ok(stored.max(self.last_sent(session)).max(self.uncommitted.last_number(session)))
+    }
+
+    /// What the daemon's store has as sent.
+    pub(super) fn last_sent(&self, session: &SessionId) -> Option<i64> {
+        self.session_store.last_sent(session).unwrap_or_else(|error| {
             tracing::warn!("the session store cannot say what was sent: {error}");
             None
-        });
-        Ok(stored.max(sent).max(self.uncommitted.last_number(session)))
+        })
     }
 }

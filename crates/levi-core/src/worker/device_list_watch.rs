@@ -1,19 +1,20 @@
-//! Asks the server for the device list: after a sign-in, at most once a minute while messages are sent, and again and
-//! again while nothing can be sealed.
+//! Asks the server for the device list: after a sign-in and a sleep, before messages are sent if the list is a minute old,
+//! and again and again while nothing can be sealed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use levi_transport::Verdict;
 use levi_transport::rows::upsert_of;
-use levi_types::{Clock, UserId};
+use levi_types::{AccessToken, Clock, Now, UserId};
+use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::dispatcher::Dispatcher;
-use crate::batcher::Input;
-use crate::delay::delay;
-use crate::device_list::{DeviceListState, LookError, SignedDeviceList, WithToken};
+use crate::batcher::{Input, Written};
+use crate::delay::{delay, within};
+use crate::device_list::{DeviceListState, LookError, SignedDeviceList, WithToken, has_passed};
 
 /// While messages are sent, the list is at most this old.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -21,16 +22,36 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// The first pause while nothing can be sealed. It doubles up to [`INTERVAL`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
+/// For how long messages wait for a look. A server that does not answer holds nothing up for longer.
+const AWAITED: Duration = Duration::from_secs(5);
+
 /// The list, and whether the server is being asked.
 pub(super) struct DeviceListWatch {
     list: SignedDeviceList,
     clock: Arc<dyn Clock>,
     is_looking: AtomicBool,
+    /// How many looks have ended.
+    looks: watch::Sender<u64>,
+    failures: Mutex<Failures>,
 }
+
+/// What became of the last looks.
+#[derive(Default)]
+struct Failures {
+    in_a_row: u32,
+    /// When the last one failed, and for how long no other begins by itself.
+    wait: Option<(Now, Duration)>,
+    /// The token that was refused last, and for which another one was asked.
+    refused: Option<AccessToken>,
+}
+
+/// A look that what is sent waits for.
+pub(super) struct Awaited(watch::Receiver<u64>);
 
 impl DeviceListWatch {
     pub(super) fn new(list: SignedDeviceList, clock: Arc<dyn Clock>) -> Self {
-        Self { list, clock, is_looking: AtomicBool::new(false) }
+        let (is_looking, failures) = Default::default();
+        Self { list, clock, is_looking, looks: watch::Sender::new(0), failures }
     }
 
     /// Reads what is stored, so that the state is known without the server.
@@ -39,14 +60,48 @@ impl DeviceListWatch {
     }
 
     fn is_due(&self, user: &UserId) -> bool {
-        !self.list.state().may_seal() || self.list.is_due(user, self.clock.now().monotonic, INTERVAL)
+        let now = self.clock.now();
+        let waits = lock(&self.failures).wait.is_some_and(|(since, time)| !has_passed(time, since, now));
+        !self.list.state().may_seal() || !waits && self.list.is_due(user, now, INTERVAL)
     }
+
+    /// Remembers what became of a look.
+    fn ended(&self, looked: &Result<DeviceListState, LookError>) {
+        let (now, mut failures) = (self.clock.now(), lock(&self.failures));
+        match looked {
+            Ok(_) => {
+                *failures = Failures::default();
+                self.list.looked_at(now);
+            }
+            Err(LookError::Server(error)) => {
+                tracing::debug!(code = error.code, "the device list was not read");
+                let pause = FIRST_PAUSE.saturating_mul(1 << failures.in_a_row.min(16)).min(INTERVAL);
+                failures.in_a_row += 1;
+                failures.wait = Some((now, pause.max(error.retry_after.unwrap_or_default())));
+            }
+            Err(LookError::Store(problem)) => tracing::warn!("{problem}"),
+        }
+        drop(failures);
+        self.looks.send_modify(|looks| *looks += 1);
+    }
+
+    /// Whether `token`, which was refused, is refused for the first time. Another one does not come by asking again.
+    fn is_refused_anew(&self, token: &AccessToken) -> bool {
+        lock(&self.failures).refused.replace(token.clone()).as_ref() != Some(token)
+    }
+}
+
+fn lock(failures: &Mutex<Failures>) -> MutexGuard<'_, Failures> {
+    failures.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What to do after a look.
 enum Next {
     Done,
-    LookAgain,
+    LookAgain {
+        /// How long the server asked to wait.
+        after: Duration,
+    },
     /// The server refused the token.
     Refresh,
 }
@@ -70,10 +125,17 @@ impl Dispatcher {
         let (mut state, engine) = (watch.list.watch(), Arc::downgrade(self));
         self.spawn_request(async move {
             // The list outlives the worker only if the daemon keeps it.
+            let mut could_seal = state.borrow().may_seal();
             while state.changed().await.is_ok() {
                 let Some(engine) = engine.upgrade() else { return };
-                engine.notify(Input::NetworkChanged);
-                if !state.borrow().may_seal() {
+                let may_seal = state.borrow_and_update().may_seal();
+                // Only this sets anything free that waits. Whatever else the server says of the list ends no wait, and
+                // is news for the status.
+                let is_free = may_seal && !could_seal;
+                let nothing_written = Input::Wake(Written::Lanes(Vec::new()));
+                engine.notify(if is_free { Input::NetworkChanged } else { nothing_written });
+                could_seal = may_seal;
+                if !may_seal {
                     engine.look_at_devices();
                 }
             }
@@ -91,16 +153,44 @@ impl Dispatcher {
         self.spawn_request(look.instrument(tracing::info_span!("levi.device_list")));
     }
 
+    /// As [`look_at_devices`](Self::look_at_devices), before messages of `user` are sent. If the list is too old to seal by,
+    /// they wait for the look.
+    pub(super) fn look_before_sending(self: &Arc<Self>, user: Option<&UserId>) -> Option<Awaited> {
+        let (watch, user) = self.device_list().zip(user)?;
+        let looks = watch.looks.subscribe();
+        let is_awaited = watch.is_due(user) && watch.list.state().may_seal();
+        self.look_at_devices();
+        is_awaited.then_some(Awaited(looks))
+    }
+
+    /// Waits for a look. Without an answer, messages are sent as they are.
+    pub(super) async fn wait_for_look(&self, awaited: Option<Awaited>) {
+        if let Some(Awaited(mut looks)) = awaited {
+            let _ = within(AWAITED, looks.changed()).await;
+        }
+    }
+
+    /// The machine slept, and devices may have been removed meanwhile.
+    pub(super) fn look_after_sleep(self: &Arc<Self>) {
+        if let Some(watch) = self.device_list() {
+            watch.list.look_is_due();
+        }
+        self.look_at_devices();
+    }
+
     /// Asks until messages can be sealed, or nobody is signed in any more.
     async fn look_until_settled(self: &Arc<Self>) {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.look_once().await {
+            let at_least = match self.look_once().await {
                 Next::Done => return,
-                Next::LookAgain => {}
-                Next::Refresh => self.refresh(),
-            }
-            delay(pause).await;
+                Next::LookAgain { after } => after,
+                Next::Refresh => {
+                    self.refresh();
+                    Duration::ZERO
+                }
+            };
+            delay(pause.max(at_least)).await;
             pause = (pause * 2).min(INTERVAL);
         }
     }
@@ -109,25 +199,27 @@ impl Dispatcher {
         let (Some(watch), Some((supabase, user, token))) = (self.device_list(), self.as_signed_in()) else {
             return Next::Done;
         };
-        let source = WithToken { supabase, token };
+        let source = WithToken { supabase, token: token.clone() };
         let looked = watch.list.look(&source, &user).await;
         if looked.is_ok() {
             write_owed_keyrings(&watch.list, &source, &user).await;
         }
-        match &looked {
-            Ok(_) => watch.list.looked_at(watch.clock.now().monotonic),
-            Err(LookError::Server(error)) => {
-                tracing::debug!(code = error.code, "the device list was not read");
-            }
-            Err(LookError::Store(problem)) => tracing::warn!("{problem}"),
-        }
+        watch.ended(&looked);
+        let after = match &looked {
+            Err(LookError::Server(error)) => error.retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
         match looked {
-            _ if watch.list.owed_keyrings(&user).is_some() => Next::LookAgain,
+            _ if watch.list.owed_keyrings(&user).is_some() => Next::LookAgain { after },
             _ if watch.list.state().may_seal() => Next::Done,
             // Only a person can change that.
             Ok(DeviceListState::Stopped(crate::DeviceListProblem::Removed)) => Next::Done,
-            Err(LookError::Server(error)) if error.verdict == Verdict::SignedOut => Next::Refresh,
-            _ => Next::LookAgain,
+            Err(LookError::Server(error))
+                if error.verdict == Verdict::SignedOut && watch.is_refused_anew(&token) =>
+            {
+                Next::Refresh
+            }
+            _ => Next::LookAgain { after },
         }
     }
 }

@@ -39,9 +39,8 @@ impl MemoryOutbox {
             }
             Change::Park { lane, row, reason, at } => self.park(*lane, *row, reason, *at),
             Change::Reseal { row, payload } => self.reseal(*row, payload),
-            Change::Pause { until } => self.paused_until = self.paused_until.max(Some(*until)),
+            Change::Pause { until } => self.paused_until = Some(*until),
             Change::RetryNow { at } => {
-                self.paused_until = None;
                 let own = self.lanes.iter().filter(|(_, lane)| lane.user == self.user);
                 for lane in own.map(|(id, _)| *id).collect::<Vec<_>>() {
                     self.retry(lane, *at);

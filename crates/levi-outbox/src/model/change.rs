@@ -78,8 +78,8 @@ pub enum Change {
         payload: Vec<u8>,
     },
     /// The server asked for no further request before `until`. It concerns every lane, those that are written later
-    /// included, so it is not in their due times. A later end that is known already stays.
-    /// [`RetryNow`](Self::RetryNow) ends it.
+    /// included, so it is not in their due times. It takes the place of the one that
+    /// is stored, and nothing ends it but time: not even [`RetryNow`](Self::RetryNow).
     Pause {
         /// When requests may be sent again.
         until: Wall,

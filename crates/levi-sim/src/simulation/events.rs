@@ -6,12 +6,14 @@ use levi_core::QUEUE_OVERHEAD;
 use levi_core::batcher::Input;
 use levi_core::engine::{ControlIntake, Event, Intake, Message};
 use levi_core::rows_to_restore;
-use levi_outbox::{Change, NewRow};
+use levi_outbox::{Change, NewRow, Overwrite};
 use levi_testkit::outbox::OutboxFailure;
 use levi_types::{CodingSession, MessageSyncRequest, Monotonic};
 use tokio::sync::oneshot;
 
-use super::{FIRST_ATTEMPTS_WITHIN, Occurrence, Simulation, Text, WaitingForDisk, WaitingForStep};
+use super::{
+    FIRST_ATTEMPTS_WITHIN, Occurrence, Simulation, Text, TokenEvent, WaitingForDisk, WaitingForStep,
+};
 use crate::content::{Content, MessageKind, session_id};
 use crate::disk::Death;
 use crate::plan::{DiskFault, Moment, ServerFault, SessionSetup, SessionState, SignInFault, SimEvent};
@@ -61,8 +63,8 @@ impl Simulation {
             SimEvent::SyncSession(session) => self.sync_session(session, Wanted::There),
             SimEvent::KeyArrives { session, notified } => self.key_arrives(session, notified),
             SimEvent::NetworkChanged => {
-                self.end_waits();
-                self.tell(Event::Input(Input::NetworkChanged));
+                self.model(|model| model.void_delays());
+                self.tell_of_token(Input::NetworkChanged, TokenEvent::NetworkChanged);
             }
             SimEvent::WrittenElsewhere => self.tell(Event::WrittenElsewhere),
             SimEvent::DaemonStore(lasts) => self.daemon_store_fails(lasts),
@@ -125,10 +127,11 @@ impl Simulation {
         self.note(|| {
             format!("daemon: s{session}/{sequence_number} v{} {kind:?}, durable: {durable}", content.version)
         });
-        let message = match self.sealer.prepare(request, self.clocks().wall, &mut self.nonces) {
-            Ok(message) => message,
-            Err(error) => return self.refused(index, session, sequence_number, content.version, &error),
-        };
+        let message =
+            match self.sealer.prepare(request, Overwrite::OwnOnly, self.clocks().wall, &mut self.nonces) {
+                Ok(message) => message,
+                Err(error) => return self.refused(index, session, sequence_number, content.version, &error),
+            };
         let (reply, receiver) = oneshot::channel();
         if durable {
             let waiting =
@@ -326,7 +329,8 @@ impl Simulation {
             content: content.text(0),
         };
         // Without the session's key the other process has nothing to write.
-        if let Ok(Message::Sealed(row)) = self.sealer.prepare(request, self.clocks().wall, &mut self.nonces) {
+        let sealed = self.sealer.prepare(request, Overwrite::OwnOnly, self.clocks().wall, &mut self.nonces);
+        if let Ok(Message::Sealed(row)) = sealed {
             self.model(|model| {
                 let edited = model.sessions.get_mut(session).map(|session| &mut session.edited_externally);
                 edited.map(|edited| edited.insert(sequence_number))

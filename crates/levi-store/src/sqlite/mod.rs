@@ -56,10 +56,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// database. Calls from several threads wait for one another.
 pub struct SqliteSessionStore {
     connection: Mutex<Connection>,
+    /// Who signed in, if that could not be written so far. The connection is not asked for while this is locked.
+    unwritten_user: Mutex<Option<UserId>>,
     cipher: Cipher,
-    /// A sign-in that could not be written: until it is, nothing is read or recorded, or it would be for the user
-    /// before.
-    unwritten: Mutex<Option<UserId>>,
 }
 
 impl SqliteSessionStore {
@@ -83,7 +82,7 @@ impl SqliteSessionStore {
         // On Apple's systems a plain `fsync` leaves the data in the drive's cache. Other systems ignore these.
         connection.pragma_update(None, "fullfsync", true)?;
         connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-        Ok(Self { connection: Mutex::new(connection), cipher, unwritten: Mutex::new(None) })
+        Ok(Self { connection: Mutex::new(connection), unwritten_user: Mutex::default(), cipher })
     }
 
     /// Stores a repository, or replaces the record with the same id.
@@ -128,7 +127,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`] if one of them cannot be read.
     pub fn repositories(&self) -> Result<Vec<Repository>, StoreError> {
-        Ok(REPOSITORIES.all(&*self.ready()?, &self.cipher)?)
+        Ok(REPOSITORIES.all(&*self.of_user()?, &self.cipher)?)
     }
 
     /// All sessions of the user who signed in last, ordered by id.
@@ -136,7 +135,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`] if one of them cannot be read.
     pub fn sessions(&self) -> Result<Vec<CodingSession>, StoreError> {
-        Ok(SESSIONS.all(&*self.ready()?, &self.cipher)?)
+        Ok(SESSIONS.all(&*self.of_user()?, &self.cipher)?)
     }
 
     /// How much of a session is on the server; `None` before its first message.
@@ -144,7 +143,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`].
     pub fn progress(&self, session: &SessionId) -> Result<Option<Progress>, StoreError> {
-        Ok(delivery::progress(&*self.ready()?, session)?)
+        Ok(delivery::progress(&self.lock(), session)?)
     }
 
     /// The messages of a session that failed or were parked and have not been sent since, in order.
@@ -152,7 +151,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`].
     pub fn unsent(&self, session: &SessionId) -> Result<Vec<Unsent>, StoreError> {
-        Ok(delivery::unsent(&*self.ready()?, session)?)
+        Ok(delivery::unsent(&self.lock(), session)?)
     }
 
     /// Removes a session: its record, its secret, and the delivery of its messages.
@@ -160,7 +159,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`], also for a session of another user than the one who signed in last; nothing is removed then.
     pub fn remove_session(&self, session: &SessionId) -> Result<(), StoreError> {
-        let mut connection = self.ready()?;
+        let mut connection = self.of_user()?;
         user::check_session(&connection, session)?;
         Ok(delivery::remove_session(&mut connection, session)?)
     }
@@ -168,7 +167,7 @@ impl SqliteSessionStore {
     /// Makes a write, in one transaction, survive power loss. A session's secret cannot be made again, and messages on
     /// the server may already be sealed under it.
     fn durably<T>(&self, write: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Failure> {
-        let mut connection = self.ready()?;
+        let mut connection = self.of_user()?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         let written = in_transaction(&mut connection, write);
         // Where this fails, later writes are slower and no less safe.
@@ -176,20 +175,17 @@ impl SqliteSessionStore {
         written
     }
 
-    /// The connection, once the last sign-in is written.
-    fn ready(&self) -> Result<MutexGuard<'_, Connection>, Failure> {
+    /// The connection, once the file says who is signed in. Until then nothing is read or recorded, because it would be for
+    /// the user before.
+    fn of_user(&self) -> Result<MutexGuard<'_, Connection>, Failure> {
         let mut connection = self.lock();
-        let unwritten = self.unwritten().clone();
-        if let Some(user) = unwritten {
-            user::signed_in(&mut connection, &user)?;
-            *self.unwritten() = None;
+        let mut unwritten = self.unwritten_user.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(user) = &*unwritten {
+            user::signed_in(&mut connection, user)?;
+            *unwritten = None;
         }
+        drop(unwritten);
         Ok(connection)
-    }
-
-    /// Changed under the lock of the connection only.
-    fn unwritten(&self) -> MutexGuard<'_, Option<UserId>> {
-        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ignores poisoning: after a panic in another thread, SQLite has rolled back its transaction.
@@ -200,15 +196,15 @@ impl SqliteSessionStore {
 
 impl SessionStore for SqliteSessionStore {
     fn session_secret(&self, session: &SessionId) -> Result<Option<SecretString>, StoreError> {
-        Ok(SECRETS.load_text(&*self.ready()?, &self.cipher, session.as_str())?)
+        Ok(SECRETS.load_text(&*self.of_user()?, &self.cipher, session.as_str())?)
     }
 
     fn repository(&self, repository: &RepositoryId) -> Result<Option<Repository>, StoreError> {
-        Ok(REPOSITORIES.load(&*self.ready()?, &self.cipher, repository.as_str())?)
+        Ok(REPOSITORIES.load(&*self.of_user()?, &self.cipher, repository.as_str())?)
     }
 
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
-        Ok(SESSIONS.load(&*self.ready()?, &self.cipher, session.as_str())?)
+        Ok(SESSIONS.load(&*self.of_user()?, &self.cipher, session.as_str())?)
     }
 
     fn last_sent(&self, session: &SessionId) -> Result<Option<i64>, StoreError> {
@@ -216,19 +212,16 @@ impl SessionStore for SqliteSessionStore {
     }
 
     fn session_user(&self, session: &SessionId) -> Result<Option<UserId>, StoreError> {
-        Ok(user::owner(&*self.ready()?, session)?)
+        Ok(user::owner(&self.lock(), session)?)
     }
 
     fn signed_in(&self, user: &UserId) -> Result<(), StoreError> {
-        let mut connection = self.lock();
-        *self.unwritten() = Some(user.clone());
-        user::signed_in(&mut connection, user)?;
-        *self.unwritten() = None;
-        Ok(())
+        *self.unwritten_user.lock().unwrap_or_else(PoisonError::into_inner) = Some(user.clone());
+        Ok(self.of_user().map(drop)?)
     }
 
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {
-        let mut connection = self.ready()?;
+        let mut connection = self.lock();
         Ok(delivery::record(&mut connection, reports)?)
     }
 
@@ -237,7 +230,7 @@ impl SessionStore for SqliteSessionStore {
         user: &UserId,
         session: &SessionId,
     ) -> Result<Vec<ReceivedSecret>, StoreError> {
-        Ok(received::of_session(&*self.ready()?, &self.cipher, user.as_str(), session)?)
+        Ok(received::of_session(&self.lock(), &self.cipher, user.as_str(), session)?)
     }
 
     fn keep_received_secret(
@@ -252,7 +245,7 @@ impl SessionStore for SqliteSessionStore {
     }
 
     fn sender_keys(&self, user: &UserId, sender: &DeviceId) -> Result<Vec<String>, StoreError> {
-        Ok(received::sender_keys(&*self.ready()?, user, sender)?)
+        Ok(received::sender_keys(&self.lock(), user, sender)?)
     }
 }
 

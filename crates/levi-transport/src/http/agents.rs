@@ -14,7 +14,9 @@ use tokio::sync::oneshot;
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::unversioned::resolver::{DefaultResolver, Resolver};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, SocksConnector};
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, ConnectionDetails, Connector, SocksConnector, Transport,
+};
 
 use super::early_answer::EarlyAnswerConnector;
 use super::tcp::TcpConnector;
@@ -79,17 +81,39 @@ impl Agents {
     }
 
     fn agent(&self) -> Agent {
-        self.agent_with(DefaultResolver::default())
+        self.agent_with(DefaultResolver::default(), EarlyAnswerConnector)
     }
 
-    fn agent_with(&self, resolver: impl Resolver) -> Agent {
+    /// An agent that finds addresses with `resolver`, and whose connections go through `last` once they are made.
+    pub(super) fn agent_with(
+        &self,
+        resolver: impl Resolver,
+        last: impl Connector<Box<dyn Transport>>,
+    ) -> Agent {
         let connector =
             ().chain(SocksConnector::default())
                 .chain(ConnectProxyConnector::default())
                 .chain(TcpConnector)
                 .chain(TlsConnector(self.tls.clone()))
-                .chain(EarlyAnswerConnector);
+                .chain(BoxConnector)
+                .chain(last);
         Agent::with_parts(self.config.clone(), connector, resolver)
+    }
+}
+
+/// Gives the connections of the chain one type.
+#[derive(Debug)]
+struct BoxConnector;
+
+impl<In: Transport> Connector<In> for BoxConnector {
+    type Out = Box<dyn Transport>;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        Ok(chained.map(|connection| Box::new(connection) as Box<dyn Transport>))
     }
 }
 
@@ -164,7 +188,7 @@ mod tests {
         let asked = Arc::new(Notify::new());
         let resolver = Hanging { asked: Arc::clone(&asked), answer: Mutex::new(hangs) };
         let agents = Agents::new(Config::default(), None, 1);
-        let thread = AgentThread::start(agents.agent_with(resolver)).unwrap();
+        let thread = AgentThread::start(agents.agent_with(resolver, EarlyAnswerConnector)).unwrap();
         let (ended, end) = channel();
         // On a thread of its own, because a test that fails here would not end.
         std::thread::spawn(move || {
