@@ -111,6 +111,7 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
     store.save_repository(&repository)?;
     let sessions = Sessions {
         connection: &connection,
+        levi: &levi,
         service: connection.device.session_sync(&levi)?,
         reader: connection.reader(&levi)?,
         store,

@@ -8,7 +8,7 @@ use levi::outbox::sqlite::Inspector;
 use levi::transport::Select;
 use levi::transport::rows::{SessionOwner, decode_rows};
 use levi::{
-    CodingSession, DeviceId, NewSession, ReadError, Reader, Repository, RepositoryId, SessionId,
+    CodingSession, DeviceId, Levi, NewSession, ReadError, Reader, Repository, RepositoryId, SessionId,
     SessionSecret, SessionStore as _, SessionSyncService, SqliteSessionStore, Step,
 };
 use rand::rand_core::UnwrapErr;
@@ -20,6 +20,7 @@ use crate::error::CliError;
 use crate::ids::stable_uuid;
 use crate::patience::Patience;
 use crate::pipeline::Replaces;
+use crate::wait;
 
 /// The repository of new sessions. Its id is derived from this device and the path.
 pub(super) fn repository(args: &SyncArgs, connection: &Connection) -> Result<Repository, CliError> {
@@ -72,6 +73,7 @@ pub(super) struct NewSessions {
 
 pub(super) struct Sessions<'a> {
     pub(super) connection: &'a Connection,
+    pub(super) levi: &'a Levi,
     pub(super) store: Arc<SqliteSessionStore>,
     pub(super) service: SessionSyncService,
     pub(super) reader: Reader,
@@ -104,6 +106,8 @@ impl Sessions<'_> {
             return outcome.clone().map_err(LineFailure::Line);
         }
         if replaces == Replaces::Nothing && self.is_of_an_earlier_run(id)? {
+            // A list that stopped everything is reported once everything is stored.
+            patience.wait(wait::may_seal(self.levi)).await;
             self.prepared.insert(id.clone(), Ok(()));
             self.unannounced.insert(id.clone());
             return Ok(());
