@@ -26,6 +26,8 @@ pub(crate) enum Stalled {
     Refused(Reason),
     #[error("the server does not answer")]
     NoAnswer,
+    #[error("stopped by a signal")]
+    Stopped,
     /// The device list does not let anything be sealed.
     #[error("{0}")]
     DeviceList(DeviceListProblem),
@@ -77,8 +79,8 @@ pub(crate) async fn wait_until_synced(
             break Err(Stalled::SignedOut);
         }
         if is_idle(&status)
-            && device_list_problem(&status.device_list).is_some()
-            && let Some(problem) = look_again(levi).await
+            && let Some(known) = device_list_problem(&status.device_list)
+            && let Some(problem) = patience.wait(look_again(levi)).await.unwrap_or(Some(known))
         {
             break Err(Stalled::DeviceList(problem));
         }

@@ -151,6 +151,28 @@ fn what_waits_under_an_epoch_is_exported() {
 }
 
 #[test]
+fn a_removed_device_keeps_in_every_later_process_what_it_could_read() {
+    let project = Project::new();
+    let (laptop, phone) = (project.device("laptop"), project.device("phone"));
+    init(&laptop, "laptop");
+    laptop.run_with(&["sync"], message(1, "read before")).assert_code(0);
+    pair(&laptop, &phone, "phone");
+    assert_eq!(phone.pulled(SESSION), [(1, "read before".to_owned())]);
+    project.server.go_down();
+    phone.run_with(&["sync", "--patience", "0"], message_in(PHONES, 1, "never sent")).assert_code(3);
+    project.server.come_up().unwrap();
+    laptop.run(&["remove", "phone", "--yes"]).assert_code(0);
+
+    // A process learns of the removal, and others come after it; then the list goes on without the device.
+    for later in ["tablet", "desk"] {
+        phone.run(&["devices"]).assert_code(8);
+        assert_eq!(texts(&phone.run(&["pull"])), ["read before"]);
+        assert_eq!(texts(&phone.run(&["outbox", "export"]).assert_code(0)), ["never sent"]);
+        pair(&laptop, &project.device(later), later);
+    }
+}
+
+#[test]
 fn an_existing_project_goes_over_and_loses_nothing() {
     let project = Project::new();
     let (laptop, phone) = (project.device("laptop"), project.device("phone"));

@@ -14,7 +14,7 @@ use rand_core::CryptoRng;
 
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
-use crate::sealing_key::{Sealing, SealingKey, SealingMode};
+use crate::sealing_key::{SealedRow, Sealing, SealingKey, SealingMode};
 use crate::secrets_cache::{SealedBefore, SecretsCache};
 use crate::waiting::MISSING_SECRET;
 
@@ -51,7 +51,8 @@ impl PresentEpoch<'_> {
         let position = MessagePosition { session_id, sequence_number };
         let opened = message_v2::open(&older, position, &row.ciphertext().ok()?, &nonce).ok()?;
         let sealing = Sealing { order: opened.order, ..sealing };
-        self.sealer.encode(&sealing, position, message_id, &opened.content, random).ok()
+        let sealed = self.sealer.encode(&sealing, position, message_id, &opened.content, random);
+        sealed.ok().map(|sealed| sealed.payload)
     }
 }
 
@@ -248,6 +249,7 @@ impl Sealer {
         let content = std::str::from_utf8(&content).map_err(|_| never("the content is not UTF-8"))?;
         let position = MessagePosition { session_id, sequence_number: row.sequence_number };
         self.encode(sealing, position, row.message_id.as_str(), content, random)
+            .map(|sealed| sealed.payload)
             .map_err(|error| wait("encryption", error.to_string()))
     }
 
@@ -342,8 +344,9 @@ impl Sealer {
     ) -> Result<NewRow, EnqueueError> {
         let MessageSyncRequest { session_id, sequence_number, message_id, content } = request;
         let position = MessagePosition { session_id, sequence_number: *sequence_number };
-        let payload = self.encode(sealing, position, message_id.as_str(), content, random)?;
-        Ok(row(request, payload, Encryption::SessionKey, at))
+        let sealed = self.encode(sealing, position, message_id.as_str(), content, random)?;
+        let SealedRow { payload, texts } = sealed;
+        Ok(NewRow { texts, ..row(request, payload, Encryption::SessionKey, at) })
     }
 
     /// The row as it is stored and sent.
@@ -354,7 +357,7 @@ impl Sealer {
         message_id: &str,
         content: &str,
         random: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>, SealError> {
+    ) -> Result<SealedRow, SealError> {
         let author = self.writer.get().map(|writer| Author { writer, message_id });
         sealing.row(position, content, author, random)
     }

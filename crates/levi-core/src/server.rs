@@ -178,10 +178,10 @@ impl Server {
         while let Some(some) = left.pop() {
             match (self.upsert(auth, some).await, some) {
                 (Ok(()), _) => {}
-                (Err(RequestError::Api(error)), [row]) if blames_rows(error.verdict) => {
+                (Err(RequestError::Api(error)), [row]) if error.verdict.blames_rows() => {
                     refused.push((row, error));
                 }
-                (Err(RequestError::Api(error)), _) if blames_rows(error.verdict) => {
+                (Err(RequestError::Api(error)), _) if error.verdict.blames_rows() => {
                     let (first, second) = some.split_at(some.len() / 2);
                     left.extend([second, first]);
                 }
@@ -240,15 +240,4 @@ pub async fn last_sequence_number(
     let server = Server::new(supabase, auth, cache);
     let auth = server.session().await?;
     Ok(server.last_sequence_number(&auth, session).await?)
-}
-
-const fn blames_rows(verdict: Verdict) -> bool {
-    matches!(
-        verdict,
-        Verdict::Rejected
-            | Verdict::Forbidden
-            | Verdict::MissingParent
-            | Verdict::TooLarge
-            | Verdict::DuplicateInBatch
-    )
 }

@@ -12,6 +12,7 @@ use crate::control::Presence;
 use crate::control_row::ControlRow;
 use crate::sealer::{NoKey, PresentEpoch, ResealError};
 use crate::sealing_key::Sealing;
+use crate::sync_error::SyncError;
 use crate::write_messages::SentMessage;
 
 /// Rows of one lane that are sealed in one go; the rest follows as the first ones are sent.
@@ -144,8 +145,9 @@ impl Engine {
         for ((session_id, row), (message_id, nonce)) in sessions.zip(&wanted).zip(message_ids) {
             let (row, sequence_number, overwrite) = (row.key.id, row.sequence_number, row.overwrite);
             let place = MessagePlace { session_id: session_id.clone(), sequence_number };
-            messages.push(SentMessage { place, message_id: message_id.clone(), nonce, overwrite });
-            sent.push(Sent { row, session_id, sequence_number, message_id });
+            let message = SentMessage { place, message_id: message_id.clone(), nonce, overwrite };
+            sent.push(Sent { row, session_id, sequence_number, message_id, digest: message.digest() });
+            messages.push(message);
         }
         self.sent.insert(batch.id, sent);
         let insert = body.into_upsert();
@@ -268,20 +270,24 @@ impl Engine {
                 }
                 Parent::Ensured
             }
-            Err(error) => {
+            Err(CannotSay::Store(error)) => {
                 tracing::warn!(%key, "the session store cannot say what this row refers to: {error}");
-                Parent::Unknown
+                Parent::CannotSay(SyncError::from(error).to_reason())
+            }
+            Err(CannotSay::Outbox(error)) => {
+                let reason = reason_of(&error);
+                self.outbox_unreadable(now, error);
+                Parent::CannotSay(reason)
             }
         }
     }
 
     /// The rows on which this one depends, as the daemon's store knows them: grandparents first.
-    fn parents(&self, key: &LaneKey, row: RowKey) -> Result<Vec<ControlRow>, StoreError> {
+    fn parents(&self, key: &LaneKey, row: RowKey) -> Result<Vec<ControlRow>, CannotSay> {
         match key {
             LaneKey::Repository(_) => Ok(Vec::new()),
             LaneKey::Session(_) => {
-                // A failing outbox is noticed by the next commit.
-                let payload = self.payload(row).ok().flatten().unwrap_or_default();
+                let payload = self.payload(row)?.unwrap_or_default();
                 match ControlRow::parse(&payload) {
                     Some(ControlRow::Session { repository_id, .. }) => self.known_repository(repository_id),
                     _ => Ok(Vec::new()),
@@ -289,7 +295,7 @@ impl Engine {
             }
             // What was there once is not written again by itself: the server is asked whether it is still there.
             LaneKey::Secret(session) | LaneKey::Messages(session)
-                if self.store.session_was_sent(session).unwrap_or(false) =>
+                if self.store.session_was_sent(session)? =>
             {
                 Ok(vec![ControlRow::LookUp { session_id: session.clone() }])
             }
@@ -302,9 +308,27 @@ impl Engine {
         }
     }
 
-    fn known_repository(&self, repository_id: RepositoryId) -> Result<Vec<ControlRow>, StoreError> {
+    fn known_repository(&self, repository_id: RepositoryId) -> Result<Vec<ControlRow>, CannotSay> {
         let known = self.session_store.repository(&repository_id)?;
         Ok(known.map(|_| ControlRow::Repository { repository_id }).into_iter().collect())
+    }
+}
+
+/// Why it is not known what a row refers to.
+enum CannotSay {
+    Store(StoreError),
+    Outbox(OutboxError),
+}
+
+impl From<StoreError> for CannotSay {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<OutboxError> for CannotSay {
+    fn from(error: OutboxError) -> Self {
+        Self::Outbox(error)
     }
 }
 

@@ -17,7 +17,9 @@ mod waits;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use levi_outbox::{Change, LaneKey, NewRow, OutboxError, OutboxStore, RecoveryReport, RowId};
+use levi_outbox::{
+    Change, LaneKey, NewRow, OutboxError, OutboxStore, RecoveryReport, RowId, SyncedText, TextDigest,
+};
 use levi_transport::rows::MessagePlace;
 use levi_types::{
     Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore, Tick, Timeline,
@@ -114,6 +116,8 @@ struct Sent {
     session_id: SessionId,
     sequence_number: i64,
     message_id: MessageId,
+    /// Tells its text from others; `None` where it is not sealed yet.
+    digest: Option<TextDigest>,
 }
 
 impl Sent {
@@ -124,7 +128,13 @@ impl Sent {
             session_id: stored.lane.session_id()?.clone(),
             sequence_number: stored.sequence_number,
             message_id: stored.message_id.clone(),
+            digest: None,
         })
+    }
+
+    /// What the server has once it has taken the message.
+    fn text(&self) -> Option<SyncedText> {
+        Some(SyncedText { sequence_number: self.sequence_number, digest: self.digest? })
     }
 
     fn is_at(&self, place: &MessagePlace) -> bool {
@@ -348,9 +358,10 @@ impl Engine {
                 }
                 self.batcher.handle(now, input);
             }
-            Event::Watch { receipt, reply } => {
-                self.receipts.watch(&*self.store, receipt.key.id, reply);
-            }
+            Event::Watch { receipt, reply } => match receipt.row {
+                Some(row) => self.receipts.watch(&*self.store, row.id, reply),
+                None => self.receipts.done(reply),
+            },
             Event::LastNumber { session, reply } => {
                 self.asked.push(LastNumberQuestion { session, reply });
             }

@@ -12,6 +12,7 @@ mod engine_thread;
 mod inbox;
 mod message_syncer;
 mod shutdown;
+mod sign_in_changes;
 mod signed_in;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -275,7 +276,8 @@ impl Worker {
         self.shared.dispatcher.clear_context();
     }
 
-    /// The network may be back: forget delays and try now. Attempts stay counted.
+    /// The network may be back: forget delays and try now. Attempts stay counted, and a wait that the server asked for
+    /// (`Retry-After`) goes on.
     ///
     /// If the sign-in was refused, the stored one is read again, because the user may have signed in with
     /// another process.
@@ -289,8 +291,10 @@ impl Worker {
         self.notify(Event::KeyArrived(session.clone()));
     }
 
-    /// Rows were written to the outbox past this worker (`enqueue_in`): looks for them.
+    /// Rows were written to the outbox past this worker (`enqueue_in`): looks for them. Another process may have signed in
+    /// as well: if nobody is signed in here, the stored sign-in is read again.
     pub fn written_elsewhere(&self) {
+        self.shared.dispatcher.sign_in_from_store();
         self.notify(Event::WrittenElsewhere);
     }
 
@@ -300,6 +304,7 @@ impl Worker {
         let shared = Arc::downgrade(&self.shared);
         move || {
             if let Some(shared) = shared.upgrade() {
+                shared.dispatcher.sign_in_from_store();
                 let _ = shared.inbox.push(Event::WrittenElsewhere);
             }
         }

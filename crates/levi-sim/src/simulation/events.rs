@@ -11,7 +11,9 @@ use levi_testkit::outbox::OutboxFailure;
 use levi_types::{CodingSession, MessageSyncRequest, Monotonic};
 use tokio::sync::oneshot;
 
-use super::{FIRST_ATTEMPTS_WITHIN, Occurrence, Simulation, WaitingForDisk, WaitingForStep};
+use super::{
+    FIRST_ATTEMPTS_WITHIN, Occurrence, Simulation, Text, TokenEvent, WaitingForDisk, WaitingForStep,
+};
 use crate::content::{Content, MessageKind, session_id};
 use crate::disk::Death;
 use crate::plan::{DiskFault, Moment, ServerFault, SessionSetup, SessionState, SignInFault, SimEvent};
@@ -61,8 +63,8 @@ impl Simulation {
             SimEvent::SyncSession(session) => self.sync_session(session, Wanted::There),
             SimEvent::KeyArrives { session, notified } => self.key_arrives(session, notified),
             SimEvent::NetworkChanged => {
-                self.end_waits();
-                self.tell(Event::Input(Input::NetworkChanged));
+                self.model(|model| model.void_delays());
+                self.tell_of_token(Input::NetworkChanged, TokenEvent::NetworkChanged);
             }
             SimEvent::WrittenElsewhere => self.tell(Event::WrittenElsewhere),
             SimEvent::DaemonStore(lasts) => self.daemon_store_fails(lasts),
@@ -79,6 +81,21 @@ impl Simulation {
         }
     }
 
+    /// An edit of the message or, for every third event, the text that it has already.
+    fn next_text(&mut self, index: usize, message: (usize, i64), new: Text) -> Text {
+        let again = (self.plan.seed.wrapping_add(index as u64)).is_multiple_of(3);
+        if let Some(same) = self.texts.get(&message).filter(|_| again) {
+            self.repeated.insert(message);
+            return *same;
+        }
+        let version = self.versions.entry(message).or_default();
+        *version += 1;
+        let content = Content { version: *version, ..new.content };
+        let text = Text { content, ..new };
+        self.texts.insert(message, text);
+        text
+    }
+
     fn enqueue(&mut self, index: usize, what: SimEvent) {
         let SimEvent::Enqueue { session, sequence_number, kind, size, durable } = what else { return };
         // Without a Levi that takes messages, the daemon waits for one.
@@ -91,9 +108,11 @@ impl Simulation {
         if is_others && (!store_answers || self.random.chance(80)) {
             return self.schedule_at(self.now + Duration::from_secs(60), 0, Occurrence::Again(index));
         }
-        let version = self.versions.entry((session, sequence_number)).or_default();
-        *version += 1;
-        let content = Content { version: *version, kind };
+        let Text { content, size } = self.next_text(
+            index,
+            (session, sequence_number),
+            Text { content: Content { version: 0, kind }, size },
+        );
         let request = MessageSyncRequest {
             message_id: format!("m{session}-{sequence_number}").into(),
             session_id: session_id(session),
@@ -302,6 +321,7 @@ impl Simulation {
         }
         *version += 1;
         let content = Content { version: *version, kind: MessageKind::Good };
+        self.texts.insert((session, sequence_number), Text { content, size: 0 });
         let request = MessageSyncRequest {
             message_id: format!("m{session}-{sequence_number}").into(),
             session_id: session_id(session),

@@ -1,8 +1,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use levi_core::ReadError;
-use levi_transport::{ApiError, HttpConfigError, TokenError};
+use levi_core::{ReadError, SyncError};
+use levi_transport::{ApiError, HttpConfigError, SignUpError, TokenError};
 use levi_types::{AuthError, CredentialsError, DeviceId, StoreError};
 
 use crate::{BuildError, NotConnected};
@@ -88,9 +88,15 @@ pub enum DeviceError {
     /// The sign-in failed, or cannot be used now.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// There is no new account.
+    #[error(transparent)]
+    SignUp(#[from] SignUpError),
     /// The server refused a request or could not be reached.
-    #[error("Supabase did not answer: {0}")]
+    #[error("the request to Supabase failed: {0}")]
     Server(#[from] ApiError),
+    /// A session cannot be synced.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
     /// A list cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
