@@ -39,7 +39,12 @@ async fn the_next_start_finds_what_the_first_one_left() {
     assert!(matches!(device.register("laptop", "desktop").await, Err(DeviceError::NotSignedIn)));
     assert!(matches!(device.reader(), Err(DeviceError::NotRegistered)));
     let user = device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    let early = device.levi(LeviConfig::default()).unwrap();
     let id = device.register("laptop", "desktop").await.unwrap();
+    let refused = device.session_sync(&early).err();
+    assert!(matches!(refused, Some(DeviceError::RegisteredLater { .. })), "{refused:?}");
+    drop(early);
+    device.session_sync(&device.levi(LeviConfig::default()).unwrap()).unwrap();
     let cursor = device.reader().unwrap().changes(None, 10).await.unwrap().cursor;
     device.folder().save_cursor("viewer", &cursor).unwrap();
     assert!(matches!(device.folder().save_cursor("../x", &cursor), Err(DeviceError::CursorName)));

@@ -92,17 +92,20 @@ impl SignedDeviceList {
         {
             Some(keyring) => (Some(keyring), None),
             None if list.active(&self.0.device_id).is_none() => (self.0.cache.keyring(&user), None),
-            None => match self.fetch_keyring(source, &list).await? {
-                Ok(keyring) => (Some(keyring), None),
-                Err(problem) => match self.own_epoch(&list) {
-                    Some(keyring) => {
-                        self.owe_keyrings(list, keyring);
-                        return Ok(());
-                    }
-                    // Older epochs stay readable.
-                    None => (self.0.cache.keyring(&user), Some(problem)),
-                },
-            },
+            // Whatever it is, the list has gone on: nothing is sealed in the epoch before.
+            None => {
+                match self.fetch_keyring(source, &list).await.inspect_err(|_| self.await_keyring(&user))? {
+                    Ok(keyring) => (Some(keyring), None),
+                    Err(problem) => match self.own_epoch(&list) {
+                        Some(keyring) => {
+                            self.owe_keyrings(list, keyring);
+                            return Ok(());
+                        }
+                        // Older epochs stay readable.
+                        None => (self.0.cache.keyring(&user), Some(problem)),
+                    },
+                }
+            }
         };
         self.keep(list, keyring, problem)
     }
@@ -181,6 +184,11 @@ impl SignedDeviceList {
         known.list = Some(Arc::new(list));
         self.publish(&user, known.list.as_deref(), mode, keyring);
         Ok(())
+    }
+
+    fn await_keyring(&self, user: &UserId) {
+        self.load(user);
+        self.stop(user, DeviceListProblem::NoKeyring);
     }
 
     /// Seals nothing any more. What was readable stays readable.
@@ -312,3 +320,6 @@ impl PageSource for WithToken {
         ControlFlow::Break(())
     }
 }
+
+#[cfg(test)]
+mod tests;

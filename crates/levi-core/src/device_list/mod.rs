@@ -258,11 +258,21 @@ impl SignedDeviceList {
     }
 
     /// What this device remembers of the epochs of a session.
+    ///
+    /// An epoch that the list has no commitment to was cut off by a recovery. What a thief has begun in it counts no more.
     pub(crate) fn epoch_starts(&self, user: &UserId, session: &SessionId) -> Vec<EpochStart> {
-        self.0.store.epoch_starts(user, session).unwrap_or_else(|error| {
+        let mut starts = self.0.store.epoch_starts(user, session).unwrap_or_else(|error| {
             tracing::warn!(session_id = %session, "where its epochs begin is not known: {error}");
             Vec::new()
-        })
+        });
+        starts.retain(|start| self.is_an_epoch(user, start.epoch));
+        starts
+    }
+
+    /// Whether the list has this epoch.
+    pub(crate) fn is_an_epoch(&self, user: &UserId, epoch: u32) -> bool {
+        let list = self.list(user);
+        list.zip(Epoch::new(epoch)).is_some_and(|(list, epoch)| list.commitment(epoch).is_some())
     }
 
     pub(crate) fn keep_epoch_start(&self, user: &UserId, session: &SessionId, start: EpochStart) {

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use levi_core::{ReadError, SyncError};
 use levi_transport::{ApiError, HttpConfigError, SignUpError, TokenError};
-use levi_types::{AuthError, CredentialsError, StoreError};
+use levi_types::{AuthError, CredentialsError, DeviceId, StoreError};
 
 use crate::{BuildError, NotConnected};
 
@@ -29,6 +29,12 @@ pub enum DeviceError {
     /// The device has no id yet.
     #[error("this device is not registered; call register first")]
     NotRegistered,
+    /// The Levi knows no signed device list, and would give secrets to every device in the project's table.
+    #[error("this Levi was made before the device was registered as {id}; make it anew")]
+    RegisteredLater {
+        /// The device's id.
+        id: DeviceId,
+    },
     /// The project has a fixed list of kinds of devices.
     #[error("the project's table of devices does not take the device type {given}; give one of its own")]
     DeviceType {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use levi_core::{
-    DeviceListParts, DeviceSummary, DeviceTrust, LeviConfig, NewSession, Reader, SecretsCache,
+    DeviceListParts, DeviceSummary, DeviceTrust, LeviConfig, NewSession, ReadError, Reader, SecretsCache,
     SessionSummary, SessionSyncService, SignedDeviceList, UnreadableSession,
 };
 use levi_crypto::SessionSecret;
@@ -25,10 +25,13 @@ use rand::rngs::SysRng;
 pub use self::error::DeviceError;
 pub use self::folder::{DeviceFolder, Project};
 use crate::random_uuid;
-use crate::{Levi, LeviBuilder};
+use crate::{Levi, LeviBuilder, NotConnected};
 
 /// Sessions of one request.
 const PAGE: u32 = 1000;
+
+/// The most sessions of one user. A server could show more without end.
+const MOST_SESSIONS: usize = 1_000_000;
 
 /// `invalid_text_representation`: the column is an enum without the word.
 const NOT_IN_ENUM: &str = "22P02";
@@ -210,6 +213,9 @@ impl Device {
 
     /// The worker that sends this device's messages, not started yet. `config.data_dir` is replaced by the folder.
     ///
+    /// Made before [`register`](Self::register), it knows no signed device list, and no [`session_sync`](Self::session_sync)
+    /// goes through it: make it anew then.
+    ///
     /// # Errors
     /// [`DeviceError`]
     pub fn levi(&self, config: LeviConfig) -> Result<Levi, DeviceError> {
@@ -240,8 +246,12 @@ impl Device {
     /// Session sync through the outbox of `levi`, for this device.
     ///
     /// # Errors
-    /// [`DeviceError::NotRegistered`]
+    /// [`DeviceError::NotRegistered`]; [`DeviceError::RegisteredLater`] if `levi` was made before the device was registered.
     pub fn session_sync(&self, levi: &Levi) -> Result<SessionSyncService, DeviceError> {
+        let id = self.registered()?;
+        if matches!(levi.device_list(), Err(NotConnected::NoDeviceList)) {
+            return Err(DeviceError::RegisteredLater { id });
+        }
         Ok(levi.session_sync(self.registered()?, self.folder.private_key()?)?)
     }
 
@@ -298,6 +308,11 @@ impl Device {
             let Some(cursor) = page.cursor else { return Ok(sessions) };
             after = Some(cursor);
             sessions.extend(page.sessions);
+            if sessions.len() > MOST_SESSIONS {
+                let detail = format!("more than {MOST_SESSIONS} sessions; is this the right project?");
+                let error = ApiError::new(Verdict::Unexpected, "too_many_rows", detail);
+                return Err(ReadError::Supabase(error).into());
+            }
         }
     }
 

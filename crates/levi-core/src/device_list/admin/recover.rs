@@ -47,6 +47,10 @@ impl DeviceListAdmin {
         let auth = self.server.session().await?;
         let _one_at_a_time = self.list.0.changing.lock().await;
         let rows = all_rows(&self.reads(&auth), &auth.user_id).await?;
+        // What this device has seen is not given up for what the server shows now.
+        if let Some(seen) = self.list.list(&auth.user_id) {
+            seen.extend(&rows).map_err(DeviceListProblem::from)?;
+        }
         let list = match how.after {
             Some(_) => DeviceList::read_to_recover(&auth.user_id, &key.member_keys().public_keys()?, &rows)?,
             // An entry of an unknown kind may be an honest one of a later version: only a person cuts it off.
