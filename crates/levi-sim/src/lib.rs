@@ -10,6 +10,7 @@ mod random;
 mod readers;
 mod run;
 mod sender;
+mod served;
 mod server;
 mod shrink;
 mod sign_in;

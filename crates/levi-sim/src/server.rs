@@ -12,6 +12,7 @@ use crate::model::Model;
 use crate::plan::{ServerFault, SessionSetup, SessionState};
 use crate::random::Random;
 use crate::sender::at_once;
+use crate::served::{Served, late};
 use crate::simulation::{ControlFlight, Flight, USERS};
 use crate::tables::{Tables, folder};
 
@@ -38,21 +39,6 @@ pub(crate) struct Server {
 pub(crate) struct Rows {
     pub(crate) rows: Vec<(usize, i64, Content)>,
     pub(crate) bytes: usize,
-}
-
-/// The outcome of a request.
-pub(crate) struct Served {
-    pub(crate) result: Result<(), ApiError>,
-    /// The messages whose places other texts have, if it was accepted.
-    pub(crate) taken: Vec<TakenRow>,
-    /// How much longer than usual the response takes.
-    pub(crate) delay: Duration,
-}
-
-impl Served {
-    fn refused(error: ApiError) -> Self {
-        Self { result: Err(error), taken: Vec::new(), delay: Duration::ZERO }
-    }
 }
 
 impl Server {
@@ -395,8 +381,4 @@ fn has_duplicates(request: &Rows) -> bool {
     let mut places: Vec<_> = request.rows.iter().map(|(session, place, _)| (*session, *place)).collect();
     places.sort_unstable();
     places.windows(2).any(|pair| pair[0] == pair[1])
-}
-
-fn late(verdict: Verdict, code: &str, delay: Duration) -> Served {
-    Served { delay, ..Served::refused(ApiError::new(verdict, code, "")) }
 }

@@ -318,18 +318,6 @@ impl Engine {
         Some(self.status.clone())
     }
 
-    fn read_pause(&mut self, now: Now) {
-        match self.store.paused_until() {
-            Ok(until) => {
-                self.knows_pause = true;
-                if let Some(until) = until.filter(|until| *until > now.wall) {
-                    self.batcher.handle(now, Input::Paused { until });
-                }
-            }
-            Err(error) => self.outbox_unreadable(now, error),
-        }
-    }
-
     /// The wall clock jumped against the monotonic one: the machine slept, and the network may be another one.
     fn awake(&mut self, now: Now, perform: Perform<'_>) {
         tracing::info!("the clocks jumped, as after a sleep: waits are over");

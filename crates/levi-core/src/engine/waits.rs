@@ -1,9 +1,10 @@
 //! Why what is on disk waits, for the status. Looking is cheap but not free, so it is done when something may differ.
 
 use levi_outbox::{Change, WaitingLane};
-use levi_types::Wall;
+use levi_types::{Now, Wall};
 
 use super::Engine;
+use crate::batcher::Input;
 use crate::waiting::{Conditions, LANES_LOOKED_AT, count_waiting};
 
 /// The lanes as they were last read.
@@ -29,6 +30,19 @@ impl Waits {
 }
 
 impl Engine {
+    /// Takes over the wait that the server asked an earlier process for.
+    pub(super) fn read_pause(&mut self, now: Now) {
+        match self.store.paused_until() {
+            Ok(until) => {
+                self.knows_pause = true;
+                if let Some(until) = until.filter(|until| *until > now.wall) {
+                    self.batcher.handle(now, Input::Paused { until });
+                }
+            }
+            Err(error) => self.outbox_unreadable(now, error),
+        }
+    }
+
     /// Counts the lanes that wait. What cannot be read stays as it was.
     pub(super) fn count_waiting(&mut self) {
         let paused = self.batcher.paused();

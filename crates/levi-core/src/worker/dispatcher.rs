@@ -9,7 +9,7 @@ use levi_crypto::message_v2::Epoch;
 use levi_outbox::LaneKey;
 use levi_transport::rows::MessagePlace;
 use levi_transport::{ApiError, Supabase, Upsert, Verdict, user_of_token};
-use levi_types::{AccessToken, Auth, AuthError, AuthSession, SessionStore, StoreError, SyncContext, UserId};
+use levi_types::{AccessToken, Auth, SessionStore, StoreError, SyncContext, UserId};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
@@ -31,15 +31,15 @@ use crate::write_messages::{SentMessage, write_messages};
 const NAMED_WITHIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Dispatcher {
-    inbox: Arc<Inbox>,
+    pub(super) inbox: Arc<Inbox>,
     pub(super) context: Mutex<Context>,
-    cache: SecretsCache,
+    pub(super) cache: SecretsCache,
     sealer: Sealer,
     session_store: Arc<dyn SessionStore>,
     /// The user of whom the session store does not know yet that this one is signed in.
     untold: Mutex<Option<UserId>>,
     control_senders: Mutex<Vec<UsersSender>>,
-    connection: OnceLock<Connection>,
+    pub(super) connection: OnceLock<Connection>,
     device_list: Option<DeviceListWatch>,
     /// The tasks of the requests in flight.
     requests: Mutex<JoinSet<()>>,
@@ -72,7 +72,7 @@ impl Dispatcher {
         lock(&self.requests).abort_all();
     }
 
-    fn spawn(&self, runtime: &Handle, request: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&self, runtime: &Handle, request: impl Future<Output = ()> + Send + 'static) {
         let mut requests = lock(&self.requests);
         // Those that ended report by themselves.
         while requests.try_join_next().is_some() {}
@@ -180,7 +180,7 @@ impl Dispatcher {
 
     /// Everybody is told before the context is let go of, so that nothing is sent, sealed or recorded under it by
     /// someone who still takes the user before for the present one.
-    fn user_is(&self, user: &UserId) {
+    pub(super) fn user_is(&self, user: &UserId) {
         self.cache.signed_in(user);
         for unclaimed in lock(&self.control_senders).iter_mut().filter(|sender| sender.user.is_none()) {
             unclaimed.user = Some(unclaimed.sender.claim(user));
@@ -327,95 +327,6 @@ impl Dispatcher {
 
     fn outcome_guard(&self, batch: BatchId) -> CompletionGuard {
         CompletionGuard::new(&self.inbox, outcome(batch, Err(api_error(Verdict::Unreachable, "cancelled"))))
-    }
-
-    /// Asks for a token other than the present one or, if there never was one, for the stored one. After the
-    /// daemon cleared the context, the stored sign-in is not adopted.
-    pub(super) fn refresh(self: &Arc<Self>) {
-        let guard = CompletionGuard::new(&self.inbox, Input::RefreshUnavailable { retry_after: None });
-        let (stale, changes, is_cleared) = {
-            let context = lock(&self.context);
-            (context.current.clone(), context.changes, context.is_cleared)
-        };
-        let source = stale.as_ref().map_or(Source::Stored, |stale| stale.source);
-        if is_cleared {
-            return guard.complete(source.no_other_token());
-        }
-        let connection = self.connection.get();
-        let Some((connection, auth)) = connection.and_then(|open| Some((open, open.auth.clone()?))) else {
-            return guard.complete(source.no_other_token());
-        };
-        let dispatcher = Arc::clone(self);
-        let request = async move {
-            let session = match &stale {
-                Some(stale) => auth.refresh(&stale.access_token).await,
-                None => auth.session().await,
-            };
-            if session.is_err()
-                && let Some(input) = dispatcher.outdated(changes)
-            {
-                return guard.complete(input);
-            }
-            match session {
-                Ok(session) => {
-                    guard.complete(dispatcher.adopt(session, changes));
-                    dispatcher.look_at_devices();
-                }
-                Err(AuthError::SignedOut) => {
-                    if source == Source::Stored {
-                        dispatcher.cache.clear();
-                    }
-                    guard.complete(source.no_other_token());
-                }
-                Err(AuthError::Ended(word)) => {
-                    tracing::warn!("{word}");
-                    dispatcher.cache.clear();
-                    guard.complete(Input::RefreshRefused);
-                }
-                Err(error @ AuthError::OtherUser { .. }) => {
-                    tracing::error!("the sign-in is not used: {error}");
-                    guard.complete(source.no_other_token());
-                }
-                Err(AuthError::Unavailable { why, retry_after }) => {
-                    tracing::warn!("no token for now: {why}");
-                    guard.complete(Input::RefreshUnavailable { retry_after });
-                }
-            }
-        };
-        self.spawn(&connection.runtime, request.instrument(tracing::info_span!("levi.refresh")));
-    }
-
-    /// What there is instead, if the daemon set or cleared the context since there had been so many changes.
-    fn outdated(&self, changes: u64) -> Option<Input> {
-        let context = lock(&self.context);
-        let now = if context.current.is_some() { Input::SignedIn } else { Input::SignedOut };
-        (context.changes != changes).then_some(now)
-    }
-
-    /// Takes the token that was asked for, unless the daemon set or cleared the context in the meantime.
-    fn adopt(&self, session: AuthSession, changes: u64) -> Input {
-        let AuthSession { user_id: user, access_token } = session;
-        let mut context = lock(&self.context);
-        if context.changes != changes {
-            return if context.current.is_some() { Input::SignedIn } else { Input::SignedOut };
-        }
-        let source = context.source().unwrap_or(Source::Stored);
-        if let Some(found) = user_of_token(&access_token).filter(|found| *found != user) {
-            tracing::error!("the sign-in is not used: it says user {user}, and its token is user {found}'s");
-            return source.no_other_token();
-        }
-        match context.current.as_ref().and_then(|current| current.user.as_ref()) {
-            Some(expected) if *expected != user && source == Source::Daemon => {
-                tracing::warn!(
-                    "the stored sign-in is not used: it is user {user}'s, the context user {expected}'s"
-                );
-                return source.no_other_token();
-            }
-            Some(known) if *known == user => {}
-            _ => self.user_is(&user),
-        }
-        context.current = Some(SignedIn { user: Some(user), access_token, source });
-        Input::SignedIn
     }
 
     pub(super) fn notify(&self, input: Input) {

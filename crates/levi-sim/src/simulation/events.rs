@@ -241,7 +241,7 @@ impl Simulation {
         self.model(|model| model.session_deleted(session));
     }
 
-    fn restore_session(&mut self, session: usize) {
+    pub(super) fn restore_session(&mut self, session: usize) {
         // As the product's own call: the daemon's store must know what is to be restored.
         let known = |setup: &SessionSetup| setup.state != SessionState::Foreign;
         if self.plan.setup.sessions.get(session).is_some_and(known) {
@@ -267,7 +267,7 @@ impl Simulation {
         self.tell(Event::EnqueueControl { rows, within: FIRST_ATTEMPTS_WITHIN });
     }
 
-    fn key_arrives(&mut self, session: usize, notified: bool) {
+    pub(super) fn key_arrives(&mut self, session: usize, notified: bool) {
         self.daemon.key_arrives(session);
         if notified {
             self.tell(Event::KeyArrived(session_id(session)));
@@ -355,51 +355,6 @@ impl Simulation {
             // The notification takes a moment, in which Levi does not know of the change.
             let delay = self.random.pick(&[0, 0, 2, 40]);
             self.schedule(Duration::from_millis(delay), Occurrence::Notified);
-        }
-    }
-
-    /// The sessions that are not on the server because another device deleted them, as Levi can know.
-    fn deleted_sessions(&self) -> Vec<usize> {
-        let deleted = |number: &usize| {
-            self.model(|model| model.sessions.get(*number).is_some_and(|s| s.is_deleted && s.was_sent))
-        };
-        let is_gone = |number: &usize| deleted(number) && !self.server.tables.session(*number).known;
-        (0..self.plan.setup.sessions.len()).filter(is_gone).collect()
-    }
-
-    /// Everything is mended. What the operator must do is done; the rest is left to Levi.
-    pub(super) fn heal(&mut self) {
-        self.note(|| "event: everything is mended".to_owned());
-        self.healed = true;
-        self.mended_at = self.now;
-        let deleted = self.deleted_sessions();
-        self.server.heal(&self.plan.setup.sessions, |number| deleted.contains(&number));
-        self.disk_fault = None;
-        self.faults.heal();
-        self.daemon.set_silent(false);
-        for session in 0..self.plan.setup.sessions.len() {
-            // Half of the keys come without a word: Levi must look again by itself.
-            let notified = self.random.chance(50);
-            self.key_arrives(session, notified);
-        }
-        // Half of the deleted sessions are wanted back; the others stay as they are, with what Levi holds of them.
-        for session in deleted {
-            if self.random.chance(50) {
-                self.restore_session(session);
-            }
-        }
-        if self.unnotified {
-            self.tell(Event::WrittenElsewhere);
-        }
-        self.sign_in.heal();
-        self.switches_in_turn = false;
-        if self.has_two_users() {
-            self.schedule(self.patience(), Occurrence::NextUser);
-        }
-        if self.user != 0 {
-            self.switch_user();
-        } else if self.needs_operator {
-            self.sign_in();
         }
     }
 }

@@ -6,8 +6,10 @@ mod clocks;
 mod event_queue;
 mod events;
 mod finish;
+mod heal;
 mod operator;
 mod requests;
+mod token;
 mod turns;
 mod users;
 
@@ -38,6 +40,7 @@ use crate::sign_in::{Process, SignInServer};
 use boot::{fresh_process, sealer};
 use clocks::Reading;
 use event_queue::{Occurrence, Scheduled};
+use token::{Gate, TokenEvent, TokenInUse};
 use users::Senders;
 pub(crate) use users::USERS;
 
@@ -95,58 +98,6 @@ pub(crate) struct ControlFlight {
     key: Option<RowKey>,
     token: Option<u32>,
     epoch: u64,
-}
-
-/// Whether Levi may send, as far as it can know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gate {
-    Open,
-    Out,
-    /// A fresh token was asked for.
-    Refreshing,
-    /// It could not be had; the token that there is is not to be used again before this.
-    UseLater(Monotonic),
-    /// The project refused a token that was granted a moment ago; not to be used again before this, unless it takes it
-    /// from another request.
-    UnlessAccepted(Monotonic),
-}
-
-/// Something that Levi is told about its token.
-#[derive(Clone, Debug)]
-enum TokenEvent {
-    SignedIn,
-    SignedOut,
-    /// A request was accepted.
-    Accepted {
-        epoch: u64,
-    },
-    /// A request was refused for its token.
-    Refused {
-        epoch: u64,
-        lanes: Vec<LaneKey>,
-    },
-    NetworkChanged,
-    /// There is no fresh token for now.
-    Unavailable {
-        retry_after: Option<Duration>,
-    },
-    /// The sign-in server's final word.
-    Ended,
-}
-
-/// What Levi can know of its token. All times are [`elapsed`](Simulation::elapsed) times.
-#[derive(Clone, Copy, Debug, Default)]
-struct TokenInUse {
-    /// The epoch in which it was used first.
-    first_epoch: u64,
-    /// When it was granted, if Levi asked for it.
-    granted_at: Option<Duration>,
-    /// Whether the project accepted it.
-    was_accepted: bool,
-    /// The first refusal since it was last accepted.
-    refused_at: Option<Duration>,
-    /// It was in use again before Levi's own wait was over.
-    is_back_early: bool,
 }
 
 /// The text of a message, padded to about so many bytes.

@@ -2,6 +2,7 @@
 
 mod error;
 mod folder;
+mod options;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,8 @@ use rand::rngs::SysRng;
 
 pub use self::error::DeviceError;
 pub use self::folder::{DeviceFolder, Project};
+pub use self::options::DeviceOptions;
+use self::options::address;
 use crate::random_uuid;
 use crate::{Levi, LeviBuilder, NotConnected};
 
@@ -35,30 +38,6 @@ const MOST_SESSIONS: usize = 1_000_000;
 
 /// `invalid_text_representation`: the column is an enum without the word.
 const NOT_IN_ENUM: &str = "22P02";
-
-/// How a [`Device`] reaches its project.
-#[derive(Clone, Debug, Default)]
-pub struct DeviceOptions {
-    /// The project's address. `None`: that of the last sign-in in the folder.
-    pub api_url: Option<String>,
-    /// Its publishable key. `None`: that of the last sign-in.
-    pub publishable_key: Option<String>,
-    /// Certificates in PEM that are trusted besides the system's.
-    pub more_roots: Option<Vec<u8>>,
-    /// Headers for every request, such as a gateway's key.
-    pub headers: Vec<(String, String)>,
-}
-
-impl DeviceOptions {
-    /// For the project at `api_url`.
-    pub fn new(api_url: impl Into<String>, publishable_key: impl Into<String>) -> Self {
-        Self {
-            api_url: Some(api_url.into()),
-            publishable_key: Some(publishable_key.into()),
-            ..Self::default()
-        }
-    }
-}
 
 /// A device of a user, with everything that it keeps in one folder. The command `levi` works on the same folder: `levi
 /// status`, `doctor`, `pull` and `share` show and do what a daemon's device has.
@@ -401,21 +380,4 @@ impl Device {
     fn registered(&self) -> Result<DeviceId, DeviceError> {
         self.folder.device_id()?.ok_or(DeviceError::NotRegistered)
     }
-}
-
-/// The project's address and key: those given, or else those of the last sign-in.
-fn address(options: DeviceOptions, known: Option<&Project>) -> Result<HttpOptions, DeviceError> {
-    let same = |url: &str, known: &Project| url.trim_end_matches('/') == known.url.trim_end_matches('/');
-    if let (Some(url), Some(known)) = (&options.api_url, known)
-        && !same(url, known)
-    {
-        // The tokens in this folder belong to the other project, and must not be sent to this one.
-        return Err(DeviceError::OtherProject);
-    }
-    let url = options.api_url.or_else(|| known.map(|known| known.url.clone()));
-    let key = options.publishable_key.or_else(|| known.map(|known| known.publishable_key.clone()));
-    let (Some(url), Some(key)) = (url, key) else { return Err(DeviceError::NoProject) };
-    let mut http = HttpOptions::new(url, key);
-    (http.more_roots, http.headers) = (options.more_roots, options.headers);
-    Ok(http)
 }
