@@ -3,23 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use levi_transport::Verdict;
-use levi_transport::rows::upsert_of;
 use levi_types::{Clock, UserId};
 use tracing::Instrument as _;
 
 use super::dispatcher::Dispatcher;
 use crate::batcher::Input;
 use crate::delay::delay;
-use crate::device_list::{DeviceListState, LookError, SignedDeviceList, WithToken};
-
-/// While messages are sent, the list is at most this old.
-const INTERVAL: Duration = Duration::from_secs(60);
-
-/// The first pause while nothing can be sealed. It doubles up to [`INTERVAL`].
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+use crate::device_list::{NextLook, SignedDeviceList};
 
 /// The list, and whether the server is being asked.
 pub(super) struct DeviceListWatch {
@@ -39,16 +30,8 @@ impl DeviceListWatch {
     }
 
     fn is_due(&self, user: &UserId) -> bool {
-        !self.list.state().may_seal() || self.list.is_due(user, self.clock.now().monotonic, INTERVAL)
+        self.list.is_look_due(user, self.clock.now().monotonic)
     }
-}
-
-/// What to do after a look.
-enum Next {
-    Done,
-    LookAgain,
-    /// The server refused the token.
-    Refresh,
 }
 
 /// Lets the next look begin when this one ends, however it ends.
@@ -93,54 +76,23 @@ impl Dispatcher {
 
     /// Asks until messages can be sealed, or nobody is signed in any more.
     async fn look_until_settled(self: &Arc<Self>) {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = None;
         loop {
             match self.look_once().await {
-                Next::Done => return,
-                Next::LookAgain => {}
-                Next::Refresh => self.refresh(),
+                NextLook::WhenDue => return,
+                NextLook::AfterPause => {}
+                NextLook::AfterRefresh => self.refresh(),
             }
-            delay(pause).await;
-            pause = (pause * 2).min(INTERVAL);
+            let time = SignedDeviceList::pause(pause);
+            delay(time).await;
+            pause = Some(time);
         }
     }
 
-    async fn look_once(&self) -> Next {
+    async fn look_once(&self) -> NextLook {
         let (Some(watch), Some((supabase, user, token))) = (self.device_list(), self.as_signed_in()) else {
-            return Next::Done;
+            return NextLook::WhenDue;
         };
-        let source = WithToken { supabase, token };
-        let looked = watch.list.look(&source, &user).await;
-        if looked.is_ok() {
-            write_owed_keyrings(&watch.list, &source, &user).await;
-        }
-        match &looked {
-            Ok(_) => watch.list.looked_at(watch.clock.now().monotonic),
-            Err(LookError::Server(error)) => {
-                tracing::debug!(code = error.code, "the device list was not read");
-            }
-            Err(LookError::Store(problem)) => tracing::warn!("{problem}"),
-        }
-        match looked {
-            _ if watch.list.owed_keyrings(&user).is_some() => Next::LookAgain,
-            _ if watch.list.state().may_seal() => Next::Done,
-            // Only a person can change that.
-            Ok(DeviceListState::Stopped(crate::DeviceListProblem::Removed)) => Next::Done,
-            Err(LookError::Server(error)) if error.verdict == Verdict::SignedOut => Next::Refresh,
-            _ => Next::LookAgain,
-        }
-    }
-}
-
-/// Writes the keyrings that this device was interrupted in. If that fails, the next look tries again.
-async fn write_owed_keyrings(list: &SignedDeviceList, source: &WithToken, user: &UserId) {
-    let Some(keyrings) = list.owed_keyrings(user) else { return };
-    match source.supabase.upsert(&source.token, upsert_of(&keyrings)).await {
-        Ok(()) => {
-            if let Err(LookError::Store(problem)) = list.keyrings_are_written(user) {
-                tracing::warn!("{problem}");
-            }
-        }
-        Err(error) => tracing::warn!(code = error.code, "the keyrings of the new epoch were not written"),
+        watch.list.look_and_write(supabase, (&user, token), watch.clock.now().monotonic).await
     }
 }
