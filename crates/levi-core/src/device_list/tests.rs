@@ -71,10 +71,10 @@ fn a_store_that_writes_slowly_holds_up_nobody_who_seals() {
     let parts = DeviceListParts { device_id: "laptop".into(), keys, store, database_key: None, cache };
     let known = SignedDeviceList::new(parts);
     known.load(&user);
+    let (asked, answered) = channel();
     thread::scope(|scope| {
         let keep = scope.spawn(|| known.keep(list, Some(keyring), None, Keyrings::Written));
         has_begun.recv_timeout(TOO_LONG).unwrap();
-        let (asked, answered) = channel();
         // As everything that seals does.
         scope.spawn(|| {
             known.load(&user);
