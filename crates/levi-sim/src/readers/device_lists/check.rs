@@ -82,7 +82,12 @@ impl World {
                 matches!(refusal, Refusal::LastDevice | Refusal::IdTaken(_))
             }
             DeviceListError::Pairing(error) => {
-                matches!(error, PairingError::Expired | PairingError::ListChanged | PairingError::NotAdded)
+                matches!(
+                    error,
+                    PairingError::Expired | PairingError::ListChanged | PairingError::NotAdded
+                    // Another device has added it meanwhile.
+                    | PairingError::Refused(Refusal::IdTaken(_))
+                )
             }
             // The paper is an older one by now.
             DeviceListError::Read(_) => true,
