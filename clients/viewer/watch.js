@@ -4,7 +4,7 @@ import { Follower } from "levi-client";
 import * as view from "./view.js";
 
 const { $ } = view;
-/** While the page is looked at. Elsewhere the follower's own pace is enough. */
+/** While the page is looked at and Realtime is not connected. Elsewhere the follower's own pace is enough. */
 const LONGEST_MS = 1_500;
 
 /** Problems of the device list, for people. Nothing is shown that was not read under the pinned list. */
@@ -30,12 +30,14 @@ export class Watch {
   }
 
   async run() {
+    const notifier = this.#reader.realtime();
     const follower = new Follower(this.#reader, {
       cursor: await this.#begin(),
       signal: this.#signal,
       longestMs: LONGEST_MS,
+      notifier,
       onError: (error) => failed(error),
-      onPoll: () => polled(),
+      onPoll: () => polled(notifier.connected),
     });
     const options = { signal: this.#signal };
     addEventListener("online", () => follower.wake(), options);
@@ -91,9 +93,9 @@ export class Watch {
   }
 }
 
-function polled() {
+function polled(isPushed) {
   view.alarm(); // The server shows the right list again, or answers at all.
-  view.state(`Live. Checked at ${new Date().toLocaleTimeString()}.`);
+  view.state(`${isPushed ? "Live, by Realtime" : "Live"}. Checked at ${new Date().toLocaleTimeString()}.`);
 }
 
 export function failed(error) {

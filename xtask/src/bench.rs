@@ -38,6 +38,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         bench.extend(args.iter().map(String::as_str).filter(|arg| *arg != "--instructions"));
         return Step::new("bench", &bench).run();
     }
+    // The group `command` runs it from the same folder.
+    Step::new("command", &["build", "--profile", "bench", "--package", "levi-cli"]).run()?;
     bench.extend(["run", "target/bench"]);
     bench.extend(args.iter().map(String::as_str).filter(|arg| *arg != "--write"));
     Step::new("bench", &bench).run()?;

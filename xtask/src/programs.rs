@@ -25,10 +25,12 @@ const AS_TESTED: &[&str] = &[
     "contract",
     "--example",
     "trust_exchange",
+    "--example",
+    "fake_supabase",
 ];
 
 /// A program of the workspace in the dev profile: `levi-torture`, or the example `interop`,
-/// `contract` or `trust_exchange`.
+/// `contract`, `trust_exchange` or `fake_supabase`.
 pub(crate) fn as_tested(name: &str) -> Result<PathBuf, Failure> {
     let mut build = Command::new(cargo());
     build.arg("build").args(AS_TESTED).current_dir(root());

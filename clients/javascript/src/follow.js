@@ -1,14 +1,18 @@
 // The change feed as it grows: pages through what is there, then waits. It polls after a second while changes come, and
-// then more and more seldom, up to every half minute unless the caller says otherwise. `wake` cuts a wait short.
+// then more and more seldom, up to every half minute unless the caller says otherwise. `wake` cuts a wait short, and so does
+// a notifier; while that is connected, a poll at rest comes once a minute.
 
 const FIRST_MS = 1_000;
 const LONGEST_MS = 30_000;
+/** While changes are pushed. */
+const LONGEST_PUSHED_MS = 60_000;
 
 export class Follower {
   #reader;
   #cursor;
   #signal;
   #longestMs;
+  #notifier;
   #wake = () => {};
   #woken = false;
 
@@ -18,14 +22,17 @@ export class Follower {
    * @param {string} [options.cursor] undefined begins at the oldest message
    * @param {AbortSignal} [options.signal] ends it
    * @param {number} [options.longestMs] the longest wait between two polls, at least a second
+   * @param {import("./realtime.js").Realtime} [options.notifier] wakes this follower, and no other; see `reader.realtime()`
    * @param {(error: unknown) => unknown} [options.onError] hears of each poll that failed, and may throw to end
    * @param {() => unknown} [options.onPoll] hears of each poll that succeeded
    */
-  constructor(reader, { cursor, signal, longestMs = LONGEST_MS, onError = () => {}, onPoll = () => {} } = {}) {
+  constructor(reader, options = {}) {
+    const { cursor, signal, longestMs = LONGEST_MS, notifier, onError = () => {}, onPoll = () => {} } = options;
     this.#reader = reader;
     this.#cursor = cursor;
     this.#signal = signal;
     this.#longestMs = Math.max(longestMs, FIRST_MS);
+    this.#notifier = notifier;
     this.onError = onError;
     this.onPoll = onPoll;
   }
@@ -42,6 +49,15 @@ export class Follower {
    * @returns {AsyncGenerator<{ changes: import("./reader.js").Change[], cursor: string }>}
    */
   async *[Symbol.asyncIterator]() {
+    this.#notifier?.start(() => this.wake());
+    try {
+      yield* this.#pages();
+    } finally {
+      this.#notifier?.stop();
+    }
+  }
+
+  async *#pages() {
     let delay = FIRST_MS;
     while (!this.#signal?.aborted) {
       const page = await this.#poll();
@@ -51,9 +67,13 @@ export class Follower {
         delay = FIRST_MS;
       }
       if (page?.more) continue;
-      await this.#wait(delay);
-      delay = Math.min(delay * 2, this.#longestMs);
+      await this.#wait(Math.min(delay, this.#longest()));
+      delay = Math.min(delay * 2, this.#longest());
     }
+  }
+
+  #longest() {
+    return this.#notifier?.connected ? Math.max(this.#longestMs, LONGEST_PUSHED_MS) : this.#longestMs;
   }
 
   async #poll() {

@@ -17,3 +17,4 @@ export { formatRecoveryKey, parseRecoveryKey, recoveryKeys } from "./recovery-ke
 export { pair, register } from "./pair.js";
 export { Reader } from "./reader.js";
 export { Follower } from "./follow.js";
+export { Realtime } from "./realtime.js";

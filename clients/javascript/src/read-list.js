@@ -9,7 +9,8 @@ import { isSignedBy } from "./member.js";
  * Reads the list that begins with `genesis`. The first valid entry on the head is accepted; everything else is skipped,
  * because anybody with the user's token can write it. Without a pin: the server may have cut the list short.
  *
- * Throws `no-genesis`, or `unknown-kind` where a member signed an entry of a later version of Levi.
+ * Throws `no-genesis`, or `unknown-kind` where a member signed an entry of a later version of Levi. Behind such an entry
+ * of a device only a recovery is accepted, which cuts it off: the device may have been a thief's.
  *
  * @param {string} userId
  * @param {string} genesis
@@ -17,17 +18,26 @@ import { isSignedBy } from "./member.js";
  */
 export async function readList(userId, genesis, rows) {
   let list;
+  let stopped = false;
   for (const signed of await candidates(rows)) {
-    if (list) {
-      if (!signed.entry.kind) await stopAtUnknown(list, signed);
-      list = await list.accept(signed).catch(unlessRefused(list));
+    if (list && !signed.entry.kind) {
+      stopped = (await stopsAt(list, signed)) || stopped;
+    } else if (list && (!stopped || signed.entry.kind === "recover")) {
+      const before = list;
+      list = await list.accept(signed).catch(unlessRefused(before));
+      if (list !== before) stopped = false;
+    } else if (list) {
+      continue;
     } else if (signed.hash === genesis) {
       list = await DeviceList.begin(userId, signed).catch(unlessRefused(undefined));
     }
   }
   check(list, "no-genesis", "the server shows no such device list");
+  check(!stopped, ...UNKNOWN_KIND);
   return list;
 }
+
+const UNKNOWN_KIND = ["unknown-kind", "the device list goes on with an entry that this version does not know"];
 
 /** What is refused is skipped. An error that is none of ours is a bug, and is not. */
 const unlessRefused = (instead) => (error) => {
@@ -43,14 +53,15 @@ async function candidates(rows) {
 
 /**
  * An entry of an unknown kind may remove a device, if a member signed it where it counts: an active member on the head,
- * or the recovery key on any entry of the list.
+ * or the recovery key on any entry of the list. Throws for the recovery key, whose entries no recovery cuts off.
  */
-async function stopAtUnknown(list, { entry, bytes, signature }) {
+async function stopsAt(list, { entry, bytes, signature }) {
   const signer = list.active.find(({ id }) => id === entry.signerId);
   const inList = list.chain.some(({ hash }) => hash === entry.prev);
   const counts = entry.prev === list.head || (signer?.type === "recovery" && inList);
   const stops = signer && counts && entry.userId === list.userId && (await isSignedBy(signer, signature, bytes));
-  check(!stops, "unknown-kind", "the device list goes on with an entry that this version does not know");
+  check(!stops || signer.type !== "recovery", ...UNKNOWN_KIND);
+  return stops;
 }
 
 /**

@@ -118,6 +118,11 @@ export class Reader {
     return { changes, cursor: cursorText(state), more: rows.length > 0 };
   }
 
+  /** Supabase Realtime for one `Follower`: `new Follower(reader, { notifier: reader.realtime() })`. */
+  realtime() {
+    return this.#server.realtime();
+  }
+
   /** The cursor behind everything that is there now: `changes` then tells what is new from here on. */
   async latest() {
     const state = beginning(this.#server.userId);

@@ -2,6 +2,7 @@
 // are asked for as text, because a JavaScript number is exact only up to 2^53.
 
 import { LeviError, check } from "./error.js";
+import { Realtime } from "./realtime.js";
 
 const PAGE = 500;
 /** Ids in one request, so that its URL stays short. */
@@ -53,6 +54,11 @@ export class Server {
   constructor(supabase, userId) {
     this.#supabase = supabase;
     this.userId = userId;
+  }
+
+  /** A notifier for one follower. */
+  realtime() {
+    return new Realtime(this.#supabase, this.userId);
   }
 
   #mine(table, columns) {

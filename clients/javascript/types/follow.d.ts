@@ -5,13 +5,15 @@ export class Follower {
      * @param {string} [options.cursor] undefined begins at the oldest message
      * @param {AbortSignal} [options.signal] ends it
      * @param {number} [options.longestMs] the longest wait between two polls, at least a second
+     * @param {import("./realtime.js").Realtime} [options.notifier] wakes this follower, and no other; see `reader.realtime()`
      * @param {(error: unknown) => unknown} [options.onError] hears of each poll that failed, and may throw to end
      * @param {() => unknown} [options.onPoll] hears of each poll that succeeded
      */
-    constructor(reader: import("./reader.js").Reader, { cursor, signal, longestMs, onError, onPoll }?: {
+    constructor(reader: import("./reader.js").Reader, options?: {
         cursor?: string;
         signal?: AbortSignal;
         longestMs?: number;
+        notifier?: import("./realtime.js").Realtime;
         onError?: (error: unknown) => unknown;
         onPoll?: () => unknown;
     });

@@ -3,6 +3,7 @@ export { fingerprint } from "./member.js";
 export { DeviceList } from "./device-list.js";
 export { Reader } from "./reader.js";
 export { Follower } from "./follow.js";
+export { Realtime } from "./realtime.js";
 export { formatSecret, newSecret, parseSecret } from "./session-secret.js";
 export { openMessage, sealMessage } from "./message.js";
 export { epochMessageKey, isVersion2, openMessageV2, parseNonce, sealMessageV2 } from "./message-v2.js";

@@ -72,6 +72,8 @@ export class Reader {
         cursor: string;
         more: boolean;
     }>;
+    /** Supabase Realtime for one `Follower`: `new Follower(reader, { notifier: reader.realtime() })`. */
+    realtime(): import("./realtime.js").Realtime;
     /** The cursor behind everything that is there now: `changes` then tells what is new from here on. */
     latest(): Promise<string>;
     /**

@@ -37,6 +37,8 @@ export class Server {
      */
     constructor(supabase: import("@supabase/supabase-js").SupabaseClient, userId: string);
     userId: string;
+    /** A notifier for one follower. */
+    realtime(): Realtime;
     /** The rows of the signed device list, all of them. */
     listRows(): Promise<any[]>;
     /** @returns {Promise<import("./keyring.js").KeyringRow | null>} */
@@ -118,3 +120,4 @@ export type DeviceRow = {
     public_key: string | null;
     is_active: boolean;
 };
+import { Realtime } from "./realtime.js";

@@ -13,20 +13,28 @@ def read_list(user_id: str, genesis: bytes, rows: Iterable[dict]) -> DeviceList:
     """Reads the list that begins with `genesis`. The first valid entry on the head is accepted; everything else is
     skipped, because anybody with the user's token can write it. Without a pin: the server may have cut the list short.
 
-    Refuses as `no-genesis`, or as `unknown-kind` where a member signed an entry of a later version of Levi."""
+    Refuses as `no-genesis`, or as `unknown-kind` where a member signed an entry of a later version of Levi. Behind such
+    an entry of a device only a recovery is accepted, which cuts it off: the device may have been a thief's."""
     devices: DeviceList | None = None
+    stopped = False
     for signed in _candidates(rows):
         if devices is not None and not signed.entry.is_known:
-            _stop_at_unknown(devices, signed)
+            stopped = _stops_at(devices, signed) or stopped
+            continue
         try:
-            if devices is not None:
-                devices = devices.accept(signed)
-            elif signed.hash == genesis:
+            if devices is None and signed.hash == genesis:
                 devices = DeviceList.begin(user_id, signed)
+            elif devices is not None and (not stopped or signed.entry.kind == kinds.RECOVER):
+                devices, stopped = devices.accept(signed), False
         except LeviError:
             continue
     check(devices, "no-genesis", "the server shows no such device list")
+    _check_known(not stopped)
     return devices
+
+
+def _check_known(holds: bool) -> None:
+    check(holds, "unknown-kind", "the device list goes on with an entry that this version does not know")
 
 
 def _candidates(rows: Iterable[dict]) -> list[SignedEntry]:
@@ -42,14 +50,16 @@ def _candidates(rows: Iterable[dict]) -> list[SignedEntry]:
     return sorted(decoded(), key=lambda signed: signed.entry.slot)
 
 
-def _stop_at_unknown(devices: DeviceList, signed: SignedEntry) -> None:
+def _stops_at(devices: DeviceList, signed: SignedEntry) -> bool:
     """An entry of an unknown kind may remove a device, if a member signed it where it counts: an active member on the
-    head, or the recovery key on any entry of the list."""
+    head, or the recovery key on any entry of the list. Refuses for the recovery key, whose entries no recovery cuts
+    off."""
     entry, signer = signed.entry, devices.active_member(signed.entry.signer_id)
     in_list = any(link.hash == entry.prev for link in devices.chain)
     counts = signer and (entry.prev == devices.head or (signer.type == RECOVERY and in_list))
     stops = counts and entry.user_id == devices.user_id and signer.signed(signed.signature, signed.data)
-    check(not stops, "unknown-kind", "the device list goes on with an entry that this version does not know")
+    _check_known(not (stops and signer.type == RECOVERY))
+    return bool(stops)
 
 
 def extend_list(pinned: DeviceList, rows: list[dict]) -> DeviceList:

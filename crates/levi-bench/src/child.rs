@@ -1,6 +1,7 @@
 //! Child processes for measurements that need a process of their own: memory, start-up, idleness. A child prints JSON,
 //! one value on each line.
 
+use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
@@ -8,15 +9,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use levi::{HttpOptions, Levi, LeviConfig, SyncContext};
+use levi_crypto::message::{self, MessagePosition};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous};
 use levi_testkit::outbox::FaultyOutbox;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::in_process::InProcessServer;
-use crate::process::memory_kib;
+use crate::process::{cpu_time, memory_kib};
 use crate::server::Address;
-use crate::{Fallible, fixture};
+use crate::{Fallible, cases, fixture};
 
 /// The memory that a drain used.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,6 +27,17 @@ pub(crate) struct Drained {
     pub(crate) peak_kib: u64,
     /// Rows sent so far, with the KiB resident at that time.
     pub(crate) samples: Vec<(u64, u64)>,
+}
+
+/// What it took to read everything.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ReadAll {
+    /// Processor time of the process, in microseconds.
+    pub(crate) cpu_micros: f64,
+    /// Of it, what opening as many bytes takes by itself.
+    pub(crate) open_micros: f64,
+    /// Resident memory after each page.
+    pub(crate) resident_kib: Vec<u64>,
 }
 
 /// How long a start took.
@@ -93,6 +106,7 @@ impl Drop for Child {
 pub(crate) async fn run(what: &str, args: &[&str]) -> Fallible<()> {
     match (what, args) {
         ("drain", [folder, server, rows]) => say(&drain(folder, server, rows.parse()?).await?),
+        ("read", [server, rows]) => say(&read(server, rows.parse()?).await?),
         ("start", [folder]) => say(&start(folder).await?),
         ("idle", [folder, server, waiting]) => idle(folder, server, *waiting == "1").await,
         _ => Err(format!("there is no child task `{what}`").into()),
@@ -124,6 +138,33 @@ async fn drain(folder: &str, server: &str, rows: u64) -> Fallible<Drained> {
     }
     levi.shutdown(Duration::from_secs(10)).await;
     Ok(Drained { peak_kib: memory_kib(std::process::id(), "VmHWM")?, samples })
+}
+
+/// Reads everything that the server has, and opens the same rows once more for the floor.
+async fn read(server: &str, rows: usize) -> Fallible<ReadAll> {
+    let server: Address = serde_json::from_str(server)?;
+    let reader = cases::reading::reader(&server)?;
+    let (mut cursor, mut count, mut resident_kib) = (None, 0, Vec::new());
+    let began = cpu_time();
+    while count < rows {
+        let page = reader.changes(cursor.as_ref(), 1000).await?;
+        if page.changes.iter().any(|change| change.content.is_err()) || page.changes.is_empty() {
+            return Err(format!("a message after {count} cannot be read").into());
+        }
+        count += page.changes.len();
+        cursor = Some(page.cursor);
+        resident_kib.push(memory_kib(std::process::id(), "VmRSS")?);
+    }
+    let micros = |time: Duration| time.as_secs_f64() * 1e6;
+    let cpu_micros = micros(cpu_time() - began);
+    let (key, session) = (fixture::message_key()?, fixture::session(0));
+    let place = MessagePosition { session_id: &session, sequence_number: 1 };
+    let sealed = message::seal(&key, place, &fixture::content(), &mut rand::rng())?;
+    let began = cpu_time();
+    for _ in 0..rows {
+        black_box(message::open(&key, place, black_box(&sealed.ciphertext), &sealed.nonce)?);
+    }
+    Ok(ReadAll { cpu_micros, open_micros: micros(cpu_time() - began), resident_kib })
 }
 
 async fn start(folder: &str) -> Fallible<Started> {

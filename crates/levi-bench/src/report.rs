@@ -183,6 +183,7 @@ fn section(group: &str) -> (&str, &'static str) {
         "fan-out" => ("Fan-out", "Sealing one session secret for many devices and sending it."),
         "enqueue" => ("Enqueue", "`enqueue_durable`: from the call to the receipt."),
         "drain" => ("Drain", "A backlog that is sent: claim, read, send, acknowledge."),
+        "command" => ("Command", "The whole process `levi sync`, with a server in another process."),
         "latency" => ("Latency", "From `enqueue` to the request."),
         "scaling" => ("Scaling", "The four steps of a batch, by the number of pending rows."),
         "memory" => ("Memory", "A process that starts with a backlog and drains it."),

@@ -4,10 +4,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use levi::{AccessToken, DeviceId, HttpOptions};
+use levi::{AccessToken, DeviceId, HttpOptions, SessionId};
 use levi_testkit::fixtures::{TestUser, uuid_of};
 use levi_testkit::supabase::FakeSupabase;
-use levi_transport::Table;
+use levi_transport::{Table, Upsert};
 use serde::{Deserialize, Serialize};
 
 use crate::{Fallible, fixture};
@@ -41,10 +41,14 @@ pub(crate) struct Seen {
     pub(crate) again: u64,
     /// Messages that became visible after a later one of their session.
     pub(crate) late: usize,
+    /// Reads of messages.
+    pub(crate) gets: u64,
+    /// Bytes of answers, with their heads.
+    pub(crate) bytes_out: u64,
 }
 
 /// Runs the server until standard input ends. Prints the [`Address`], and for each line on standard input what it has
-/// [`Seen`].
+/// [`Seen`]. A line `seed ROWS` adds messages before, as many in each session.
 pub(crate) fn serve(sessions: usize, latency: Duration) -> Fallible<()> {
     let user = TestUser::on(FakeSupabase::builder().keep_requests(0).start()?)?;
     let device: DeviceId = uuid_of("device", "laptop").as_str().into();
@@ -61,13 +65,49 @@ pub(crate) fn serve(sessions: usize, latency: Duration) -> Fallible<()> {
         token: token.expose().to_owned(),
     })?;
     for line in std::io::stdin().lines() {
-        line?;
+        if let Some(rows) = line?.strip_prefix("seed ") {
+            seed(server, &sessions, rows.parse()?)?;
+        }
         let stats = server.stats();
         let table = stats.table(Table::Messages);
         let late = server.order_violations().len();
-        print(&Seen { posts: table.posts, rows: table.rows_inserted, again: table.rows_updated, late })?;
+        print(&Seen {
+            posts: table.posts,
+            rows: table.rows_inserted,
+            again: table.rows_updated,
+            late,
+            gets: table.gets,
+            bytes_out: stats.bytes_out,
+        })?;
     }
     Ok(())
+}
+
+/// Sealed messages, in requests of 1,000 rows.
+fn seed(server: &FakeSupabase, sessions: &[SessionId], rows: usize) -> Fallible<()> {
+    let key = fixture::message_key()?;
+    let numbers: Vec<usize> = (0..rows).collect();
+    for batch in numbers.chunks(1000) {
+        let mut body = vec![b'['];
+        for number in batch {
+            let session = &sessions[number % sessions.len()];
+            let row = fixture::sealed_row(&key, session, i64::try_from(number / sessions.len())?)?;
+            body.extend_from_slice(&row.payload);
+            body.push(b',');
+        }
+        body.pop();
+        body.push(b']');
+        server.seed(Upsert { table: Table::Messages, columns: Table::Messages.columns().into(), body })?;
+    }
+    Ok(())
+}
+
+/// The bytes of the rows of [`seed`], as their writer sends them.
+fn seeded_bytes(sessions: usize, rows: usize) -> Fallible<u64> {
+    let key = fixture::message_key()?;
+    let number = i64::try_from(rows / sessions / 2)?;
+    let row = fixture::sealed_row(&key, &fixture::session(0), number)?;
+    Ok(row.payload.len() as u64 * rows as u64)
 }
 
 fn print(what: &impl Serialize) -> Fallible<()> {
@@ -83,6 +123,8 @@ pub(crate) struct Server {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     address: Address,
+    sessions: usize,
+    seeded_bytes: u64,
 }
 
 impl Server {
@@ -98,7 +140,7 @@ impl Server {
         let mut line = String::new();
         output.read_line(&mut line)?;
         let address = serde_json::from_str(&line)?;
-        Ok(Self { child, input, output, address })
+        Ok(Self { child, input, output, address, sessions, seeded_bytes: 0 })
     }
 
     pub(crate) fn http(&self) -> HttpOptions {
@@ -109,13 +151,37 @@ impl Server {
         self.address.token()
     }
 
+    /// The user's email address and password.
+    pub(crate) fn account(&self) -> [&str; 2] {
+        [TestUser::EMAIL, TestUser::PASSWORD]
+    }
+
     /// The address in JSON, for a child process that sends to this server.
     pub(crate) fn address_json(&self) -> Fallible<String> {
         Ok(serde_json::to_string(&self.address)?)
     }
 
+    pub(crate) const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Adds messages, as many in each session.
+    pub(crate) fn seed(&mut self, rows: usize) -> Fallible<Seen> {
+        self.seeded_bytes = seeded_bytes(self.sessions, rows)?;
+        self.ask(&format!("seed {rows}"))
+    }
+
+    /// The bytes of the rows that [`seed`](Self::seed) added, as their writer sends them.
+    pub(crate) const fn seeded_bytes(&self) -> u64 {
+        self.seeded_bytes
+    }
+
     pub(crate) fn seen(&mut self) -> Fallible<Seen> {
-        writeln!(self.input)?;
+        self.ask("")
+    }
+
+    fn ask(&mut self, what: &str) -> Fallible<Seen> {
+        writeln!(self.input, "{what}")?;
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         Ok(serde_json::from_str(&line)?)

@@ -11,6 +11,7 @@ use crate::devices::{DevicesArgs, InitArgs, PairArgs, RecoverArgs, RecoveryArgs,
 use crate::doctor::DoctorArgs;
 use crate::login::{LoginArgs, LogoutArgs};
 use crate::outbox::OutboxArgs;
+use crate::profiles::ProfilesArgs;
 use crate::pull::PullArgs;
 use crate::sessions::SessionsArgs;
 use crate::share::ShareArgs;
@@ -29,8 +30,12 @@ Exit codes:
   6  another process owns the outbox
   7  a check failed: `levi doctor` found a problem, or the demo lost, duplicated, reordered or leaked a message
   8  the device list stopped sealing: nothing is lost, and the message says what to do
+  130, 143  stopped by Ctrl-C (SIGINT) or SIGTERM; run it again, nothing is lost
 
 Environment:
+  LEVI_PROFILE, LEVI_CONFIG  the profile, and the file of profiles
+  LEVI_URL, LEVI_PUBLISHABLE_KEY, LEVI_DATA_DIR, LEVI_EMAIL, LEVI_CA_FILE, LEVI_HEADER  as the options
+  NO_COLOR  no colours; there are none in pipes and with --json anyway
   HTTPS_PROXY, ALL_PROXY, NO_PROXY  the proxy to use; http, https, socks4, socks4a, socks5 and socks5h
   LEVI_LOG  what Levi logs to stderr: error, warn, info, debug or trace; nothing by default";
 
@@ -43,6 +48,16 @@ pub(crate) struct Cli {
     /// Print JSON, one object a line: results to stdout, errors to stderr.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Print no progress, and no hints at what to do next.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// The profile of the file of profiles that gives url, key, data directory and the like where
+    /// neither options nor the environment do; "" for none. Default: the file's default_profile.
+    #[arg(long, env = "LEVI_PROFILE", value_name = "NAME", global = true)]
+    pub(crate) profile: Option<String>,
+    /// The file of profiles. Default: levi/config.toml in the folder for settings, such as ~/.config.
+    #[arg(long, env = "LEVI_CONFIG", value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,6 +119,9 @@ pub(crate) enum Command {
     /// sound project. Works while a daemon runs.
     #[command(after_help = AFTER_HELP)]
     Doctor(DoctorArgs),
+    /// List the profiles of the file of profiles, and say which is in use.
+    #[command(after_help = AFTER_HELP)]
+    Profiles(ProfilesArgs),
     /// Print a completion script for a shell: `levi completions bash > ~/.local/share/bash-completion/completions/levi`.
     Completions(CompletionsArgs),
     /// Write manual pages to a directory.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::error::CliError;
 use crate::progress::Progress;
+use crate::style::{FAINT, STRONG, paint};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -14,9 +15,19 @@ pub(crate) enum Format {
     Json,
 }
 
+/// What is written besides results and errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extras {
+    /// Progress, and hints at what to do next.
+    Shown,
+    /// `--quiet`
+    Hidden,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Console {
     pub(crate) format: Format,
+    pub(crate) extras: Extras,
 }
 
 impl Console {
@@ -25,7 +36,15 @@ impl Console {
         if self.format == Format::Json {
             return Ok(());
         }
-        write_line(line.as_ref())
+        writeln!(anstream::stdout().lock(), "{}", line.as_ref()).map_err(CliError::Output)
+    }
+
+    /// Writes a hint at what to do next to stderr, unless the format is JSON or hints are hidden.
+    pub(crate) fn hint(self, hint: impl AsRef<str>) {
+        if self.format == Format::Text && self.extras == Extras::Shown {
+            // If stderr is closed, nobody needs a hint.
+            let _ = writeln!(anstream::stderr(), "{}", paint(FAINT, hint.as_ref()));
+        }
     }
 
     /// Writes one line of JSON to stdout, if the format is JSON.
@@ -46,20 +65,23 @@ impl Console {
     /// Writes one line to stderr.
     pub(crate) fn report(self, diagnostic: &Diagnostic<'_>) {
         let line = match self.format {
-            // A progress bar may be on the line; it draws itself again below.
-            Format::Text if io::stderr().is_terminal() => format!("\r\x1b[2Klevi: {diagnostic}"),
-            Format::Text => format!("levi: {diagnostic}"),
+            Format::Text => format!("{} {diagnostic}", paint(STRONG, "levi:")),
             Format::Json => serde_json::to_string(diagnostic).unwrap_or_default(),
         };
         // If stderr is closed, nobody reads diagnostics, and the work goes on.
-        let _ = writeln!(io::stderr(), "{line}");
+        if self.format == Format::Text && io::stderr().is_terminal() {
+            // A progress bar may be on the line; it draws itself again below.
+            let _ = io::stderr().write_all(b"\r\x1b[2K");
+        }
+        let _ = writeln!(anstream::stderr(), "{line}");
     }
 
     /// Progress of a long job: a bar on a terminal, plain lines elsewhere, nothing if the format is
-    /// JSON.
+    /// JSON or it is hidden.
     pub(crate) fn progress(self, what: &'static str, total: Option<u64>) -> Progress {
         match self.format {
             Format::Json => Progress::silent(),
+            Format::Text if self.extras == Extras::Hidden => Progress::silent(),
             Format::Text if io::stderr().is_terminal() => Progress::bar(what, total),
             Format::Text => Progress::lines(what, total),
         }

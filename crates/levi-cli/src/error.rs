@@ -10,10 +10,11 @@ use levi::outbox::OutboxError;
 use levi::outbox::sqlite::AdminError;
 #[cfg(feature = "demo")]
 use levi::transport::SignInError;
-use levi::transport::{ApiError, HttpConfigError, TokenError};
+use levi::transport::{ApiError, HttpConfigError, SignUpError, TokenError};
 use levi::types::{AuthError, CredentialsError, FinalWord, StoreError};
 use levi::{BuildError, DeviceError, DeviceId, NotConnected, ReadError, SessionId, StartError, SyncError};
 
+use crate::config::ConfigError;
 use crate::devices;
 use crate::exit::Exit;
 use crate::text::seconds;
@@ -35,6 +36,10 @@ pub(crate) enum CliError {
     #[error("this device is not registered; run `levi login` again")]
     NoDevice,
     #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{0}; see `levi login`")]
+    SignUp(SignUpError),
+    #[error(transparent)]
     Http(#[from] HttpConfigError),
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -55,6 +60,8 @@ pub(crate) enum CliError {
     Credentials(#[from] CredentialsError),
     #[error("{0}")]
     Store(Arc<StoreError>),
+    #[error("the email address or the password is wrong (invalid_credentials); nothing was changed")]
+    WrongPassword,
     #[error("{0}, with `levi login`")]
     SignInEnded(FinalWord),
     #[error("{why}{wait}", wait = try_again(*retry_after))]
@@ -84,10 +91,6 @@ pub(crate) enum CliError {
     NotAUuid { what: &'static str },
     #[error("{0}")]
     Usage(&'static str),
-    #[error(
-        "none of your active devices has the id {device}; run `levi status` on the other device to see its id"
-    )]
-    UnknownDevice { device: DeviceId },
     #[error(transparent)]
     DeviceList(DeviceListError),
     #[error(transparent)]
@@ -102,8 +105,23 @@ pub(crate) enum CliError {
         "{name} ({fingerprint}) was not added; if it is not yours, somebody else has seen the code: show a new one with `levi pair`"
     )]
     NotPaired { name: String, fingerprint: String },
-    #[error("none of your other devices is named {name:?}; give its id, which `levi status` on it shows")]
-    UnknownDeviceName { name: String },
+    #[error("none of your other devices is {given:?}; {}", candidates(.others))]
+    NoSuchDevice { given: String, others: Vec<Candidate> },
+    #[error("several of your devices are named {name:?}; give the id of one: {}", candidates(.named))]
+    AmbiguousDevice { name: String, named: Vec<Candidate> },
+    #[error("{given} is this device, which can read what it can share")]
+    ThisDevice { given: String },
+    #[error(
+        "{device} cannot be given secrets: it is not on the signed device list, or has no key that can be used; run \
+         `levi pair` here and follow it there"
+    )]
+    NotAccepted { device: Candidate },
+    #[error("there is no session {session} of yours; `levi sessions` lists them")]
+    NoSuchSession { session: SessionId },
+    #[error(
+        "session {session} is not shared with this device; run `levi share {device}` on a device that can read it"
+    )]
+    NotShared { session: SessionId, device: DeviceId },
     #[error("the stored secret of session {session} is malformed; restore the data directory from a backup")]
     MalformedSecret { session: SessionId },
     #[error("the server does not answer; run this again when it does, or give it longer with --patience")]
@@ -140,26 +158,60 @@ pub(crate) enum CliError {
     Demo(String),
 }
 
+/// A device that may be meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) id: DeviceId,
+    pub(crate) name: String,
+}
+
+impl std::fmt::Display for Candidate {
+    /// The name is another device's text: it is quoted, so that it does not move the cursor of a terminal.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} ({})", self.name, self.id)
+    }
+}
+
+/// At most a screenful.
+const MOST_CANDIDATES: usize = 20;
+
+fn candidates(devices: &[Candidate]) -> String {
+    if devices.is_empty() {
+        return "there are no others; run `levi login` on one".to_owned();
+    }
+    let shown: Vec<_> = devices.iter().take(MOST_CANDIDATES).map(ToString::to_string).collect();
+    let more = if devices.len() > MOST_CANDIDATES { ", ..." } else { "" };
+    format!("they are {}{more}", shown.join(", "))
+}
+
 impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::OtherProject | Self::OtherUser | Self::NotSignedIn | Self::NoDevice => Exit::NotSignedIn,
-            Self::SignInEnded(_) => Exit::NotSignedIn,
+            Self::SignInEnded(_) | Self::WrongPassword => Exit::NotSignedIn,
             Self::SignInUnavailable { .. } | Self::TokenNotAccepted(_) => Exit::Server,
             Self::Sync(SyncError::DeviceList(_)) => Exit::DeviceList,
             Self::NoAnswer | Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
             Self::Owned { .. } => Exit::Owned,
             Self::DeviceList(error) => devices::exit_of(error),
+            Self::SignUp(SignUpError::AlreadyRegistered) => Exit::NotSignedIn,
+            Self::SignUp(SignUpError::WeakPassword { .. }) => Exit::BadInput,
+            Self::SignUp(_) => Exit::Server,
             Self::Usage(_)
+            | Self::Config(ConfigError::NoProfile { .. })
             | Self::NoProject
             | Self::NotAUuid { .. }
             | Self::DeviceType { .. }
-            | Self::UnknownDevice { .. }
+            | Self::NoSuchDevice { .. }
+            | Self::AmbiguousDevice { .. }
+            | Self::ThisDevice { .. }
+            | Self::NotAccepted { .. }
+            | Self::NoSuchSession { .. }
+            | Self::NotShared { .. }
             | Self::RecoveryKey(_)
             | Self::PairingCode(_)
             | Self::NotTypedBack
             | Self::NotPaired { .. }
-            | Self::UnknownDeviceName { .. }
             | Self::Admin(_) => Exit::BadInput,
             _ => Exit::LocalError,
         }
@@ -218,6 +270,8 @@ impl From<DeviceError> for CliError {
             DeviceError::NotRegistered => Self::NoDevice,
             DeviceError::DeviceType { given } => Self::DeviceType { given },
             DeviceError::ProjectFile { path } => Self::ProjectFile { path },
+            DeviceError::SignUp(SignUpError::SignIn(error)) => TokenError::from(error).into(),
+            DeviceError::SignUp(error) => Self::SignUp(error),
             DeviceError::Http(error) => error.into(),
             DeviceError::Build(error) => error.into(),
             DeviceError::NotConnected(error) => error.into(),
@@ -226,6 +280,7 @@ impl From<DeviceError> for CliError {
             DeviceError::Auth(error) => error.into(),
             DeviceError::Server(error) => error.into(),
             DeviceError::Read(error) => error.into(),
+            DeviceError::Sync(error) => error.into(),
             other => Self::Device(other),
         }
     }

@@ -25,6 +25,10 @@ pub enum Exit {
     /// 8: the device list stopped sealing, or refuses this device. Nothing is lost: messages wait on
     /// this device.
     DeviceList,
+    /// 130: SIGINT (Ctrl-C) stopped a command that goes on until it is stopped.
+    Interrupted,
+    /// 143: SIGTERM did. `sync` stores and sends what it has read before.
+    Terminated,
 }
 
 impl Exit {
@@ -40,6 +44,8 @@ impl Exit {
             Self::Owned => 6,
             Self::CheckFailed => 7,
             Self::DeviceList => 8,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::CliError;
@@ -26,6 +26,11 @@ impl Input {
             Self::Stdin => Ok(Box::new(BufReader::new(io::stdin()))),
             Self::File(path) => open_file(path),
         }
+    }
+
+    /// Whether a person types it.
+    pub(crate) fn is_terminal(&self) -> bool {
+        *self == Self::Stdin && io::stdin().is_terminal()
     }
 
     /// An error that occurred while reading this input.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod config;
 mod connection;
 mod console;
 #[cfg(feature = "demo")]
@@ -10,6 +11,7 @@ mod devices;
 mod doctor;
 mod error;
 mod exit;
+mod follow_status;
 mod ids;
 mod input;
 mod login;
@@ -19,15 +21,21 @@ mod outbox;
 mod owner;
 mod patience;
 mod pipeline;
+mod plain_text;
+mod profiles;
 mod progress;
 mod pull;
 mod pull_follow;
 mod run;
+mod screen;
 mod sequence_set;
 mod sessions;
+mod settings;
 mod share;
 mod shell;
 mod status;
+mod stop;
+mod style;
 mod sync;
 mod text;
 mod wait;

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
 use clap::Args;
-use levi::types::{CredentialName, SecretString};
+use levi::types::{AuthError, CredentialName, FinalWord, SecretString};
 use levi::{Device, DeviceError, DeviceId, Tokens};
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,10 @@ pub(crate) struct LoginArgs {
     /// password.
     #[arg(long)]
     tokens_stdin: bool,
+    /// Make a new account, where the project lets people sign up. A link may be sent to the address
+    /// first; then run `levi login` once it was opened.
+    #[arg(long, conflicts_with = "tokens_stdin")]
+    sign_up: bool,
     /// The name of this device in lists of devices. Default: the machine's name.
     #[arg(long)]
     device_name: Option<String>,
@@ -65,6 +69,18 @@ struct SignedIn<'a> {
     device_id: &'a str,
 }
 
+#[derive(Serialize)]
+struct SignedOut {
+    signed_in: bool,
+    was_signed_in: bool,
+}
+
+#[derive(Serialize)]
+struct Unconfirmed<'a> {
+    url: &'a str,
+    confirmation_sent_to: &'a str,
+}
+
 pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, CliError> {
     let device = Device::in_folder(args.data.folder(), connection::options(&args.project)?)?;
     let user_id = if args.tokens_stdin {
@@ -72,15 +88,40 @@ pub(crate) async fn login(args: LoginArgs, console: Console) -> Result<Exit, Cli
     } else {
         let email = email(&args)?;
         let password = password(&args)?;
-        device.sign_in(&email, &password).await?
+        if !args.sign_up {
+            device.sign_in(&email, &password).await.map_err(refused)?
+        } else if let Some(user_id) = device.sign_up(&email, &password).await? {
+            user_id
+        } else {
+            return confirmation_needed(&device, &email, console);
+        }
     };
     let name = args.device_name.unwrap_or_else(machine_name);
     let device_id = register(&device, &name, args.device_type.as_deref()).await?;
     let url = &device.http().api_url;
     console.json(&SignedIn { url, user_id: user_id.as_str(), device_id: device_id.as_str() })?;
     console.say(format!("signed in to {url} as user {user_id}; this is device {device_id} ({name})"))?;
-    console.say("next: `levi sync FILE` sends messages, `levi pull --follow` shows those of all devices")?;
+    console.hint("next: `levi sync FILE` sends messages, `levi pull --follow` shows those of all devices");
     Ok(Exit::Done)
+}
+
+/// A refused password is not an ended sign-in here.
+fn refused(error: DeviceError) -> CliError {
+    match error {
+        DeviceError::Auth(AuthError::Ended(FinalWord::InvalidCredentials | FinalWord::InvalidGrant)) => {
+            CliError::WrongPassword
+        }
+        other => other.into(),
+    }
+}
+
+/// The account is there, but this device cannot sign in yet.
+fn confirmation_needed(device: &Device, email: &str, console: Console) -> Result<Exit, CliError> {
+    let url = &device.http().api_url;
+    console.json(&Unconfirmed { url, confirmation_sent_to: email })?;
+    console.say(format!("signed up at {url}; a link was sent to {email}"))?;
+    console.hint("next: open the link, then run `levi login` with the same address and password");
+    Ok(Exit::NotSignedIn)
 }
 
 /// Registers the device as the kind that was given, or as a desktop, in the first word for it that the project takes.
@@ -99,8 +140,14 @@ async fn register(device: &Device, name: &str, device_type: Option<&str>) -> Res
 /// Deletes the stored tokens. Keys, sessions and outbox stay: pending messages are sent after the
 /// next sign-in.
 pub(crate) fn logout(args: &LogoutArgs, console: Console) -> Result<Exit, CliError> {
-    args.data.folder().credentials().remove(&CredentialName::SignIn)?;
-    console.json(&serde_json::json!({ "signed_in": false }))?;
+    let folder = args.data.folder();
+    let was_signed_in = folder.has_sign_in()?;
+    folder.credentials().remove(&CredentialName::SignIn)?;
+    console.json(&SignedOut { signed_in: false, was_signed_in })?;
+    if !was_signed_in {
+        console.say(format!("nobody was signed in at {}; nothing was changed", folder.path().display()))?;
+        return Ok(Exit::Done);
+    }
     console.say(
         "signed out; keys, sessions and outbox stay, and sending continues after the next `levi login`",
     )?;
@@ -135,7 +182,15 @@ fn password(args: &LoginArgs) -> Result<SecretString, CliError> {
             "there is no terminal to ask for the password; give it with --password-stdin",
         ));
     }
-    let password = rpassword::prompt_password("Password: ");
+    let password = ask_password("Password: ")?;
+    if args.sign_up && ask_password("The same again: ")?.expose() != password.expose() {
+        return Err(CliError::Usage("the two passwords differ, so nothing was done; run this again"));
+    }
+    Ok(password)
+}
+
+fn ask_password(question: &str) -> Result<SecretString, CliError> {
+    let password = rpassword::prompt_password(question);
     password
         .map(SecretString::new)
         .map_err(|source| CliError::System { what: "ask for the password", source })

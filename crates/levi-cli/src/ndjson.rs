@@ -115,6 +115,21 @@ impl<R: BufRead> Lines<R> {
         Ok(Some(Line { number: self.number, message }))
     }
 
+    /// The next line that is not blank as it stands, without its line break, and its number.
+    pub(crate) fn next_text(&mut self) -> io::Result<Option<(u64, Result<String, LineError>)>> {
+        if !self.advance()? {
+            return Ok(None);
+        }
+        if self.is_too_long() {
+            return Ok(Some((self.number, Err(LineError::TooLong))));
+        }
+        let line = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let text = std::str::from_utf8(line).map(str::to_owned);
+        let text = text.map_err(|error| LineError::NotUtf8 { column: error.valid_up_to() + 1 });
+        Ok(Some((self.number, text)))
+    }
+
     /// How many calls of [`next_line`](Self::next_line) would return a line. Parses none of them.
     ///
     /// # Errors

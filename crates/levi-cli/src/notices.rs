@@ -7,6 +7,7 @@ use levi::core::OnReadRetry;
 use levi::transport::Verdict;
 use levi::{Levi, PauseReason, Status};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::console::{Console, Diagnostic};
 use crate::text::seconds;
@@ -64,6 +65,20 @@ impl Notices {
             }
         }))
     }
+}
+
+/// How long a request may take before somebody is told that it does.
+const LONG: Duration = Duration::from_secs(10);
+
+/// What `request` returns. Says meanwhile that the server has not answered, if that takes long.
+pub(crate) async fn answered<T>(console: Console, request: impl Future<Output = T>) -> T {
+    let mut request = std::pin::pin!(request);
+    if let Ok(answer) = timeout(LONG, &mut request).await {
+        return answer;
+    }
+    let waited = seconds(LONG.as_secs_f64());
+    console.report(&Diagnostic::new(format!("the server has not answered for {waited}; it is waited for")));
+    request.await
 }
 
 /// A task that ends when this is dropped.

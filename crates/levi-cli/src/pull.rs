@@ -1,8 +1,9 @@
 //! `levi pull`: prints the messages that this device may read as NDJSON.
 
 use clap::Args;
-use levi::transport::Verdict;
-use levi::{DeviceId, DeviceListState, Levi, Page, Reader, SessionId};
+use levi::transport::rows::{SessionOwner, decode_rows};
+use levi::transport::{Select, Verdict};
+use levi::{DeviceId, DeviceListState, Levi, Page, ReadError, Reader, SessionId};
 use serde::Serialize;
 
 use crate::args::{DataArgs, ProjectArgs};
@@ -11,8 +12,8 @@ use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
-use crate::notices::Notices;
-use crate::pull_follow::{self, Start};
+use crate::notices::{Notices, answered};
+use crate::pull_follow::{self, Source, Start};
 
 /// Messages per request; the server may return fewer.
 const PAGE: u32 = 1000;
@@ -33,15 +34,18 @@ pub(crate) struct PullArgs {
     #[arg(long, value_name = "UUID")]
     session: Option<String>,
     /// Only messages after this sequence number.
-    #[arg(long, value_name = "N", requires = "session")]
+    #[arg(long, value_name = "N", requires = "session", allow_negative_numbers = true)]
     after: Option<i64>,
-    /// Print what is new in all sessions as it comes, edits included, and go on until stopped. The next run
-    /// goes on where this one ended.
-    #[arg(long, conflicts_with_all = ["session", "after"])]
+    /// Print what is new in all sessions as it comes, or with --session in that one, edits included, and go
+    /// on until stopped. The next run goes on where this one ended.
+    #[arg(long, conflicts_with = "after")]
     follow: bool,
     /// Begin with the first message, not after what the last run printed.
     #[arg(long, requires = "follow")]
     from_start: bool,
+    /// With --follow: ask for changes, and do not have them pushed by Supabase Realtime.
+    #[arg(long, env = "LEVI_NO_REALTIME")]
+    no_realtime: bool,
 }
 
 /// One line of the output, in the form that `levi sync` reads.
@@ -54,17 +58,26 @@ struct Pulled<'a> {
 
 pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
+    let session = args.session.as_deref().map(|session| {
+        canonical_uuid(session).map(SessionId::from).ok_or(CliError::NotAUuid { what: "--session" })
+    });
+    let session = session.transpose()?;
     if args.follow {
         let start = if args.from_start { Start::Beginning } else { Start::Stored };
-        return pull_follow::run(&connection, start, console).await;
+        let source = if args.no_realtime { Source::Polling } else { Source::Realtime };
+        return pull_follow::run(&connection, session, start, source, console).await;
     }
     let levi = connection.levi(&Notices::new(console))?;
     let reader = connection.reader(&levi)?;
     let mut pull = Pull { reader, console, unreadable: 0, failed: 0, unreachable: 0 };
-    if let Some(session) = &args.session {
-        let session = canonical_uuid(session).ok_or(CliError::NotAUuid { what: "--session" })?;
-        pull.session(&session.into(), args.after).await?;
-        return pull.end(&levi).await;
+    if let Some(session) = &session {
+        return match pull.session(session, args.after).await {
+            Ok(()) => pull.end(&levi).await,
+            Err(CliError::Read(ReadError::NoEnvelope { session_id, .. })) => {
+                Err(without_envelope(&connection, session_id).await?)
+            }
+            Err(error) => Err(error),
+        };
     }
     if pull.every_session().await? == 0 {
         let exit = pull.end_without_messages(&levi).await?;
@@ -74,6 +87,15 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
         return Ok(exit);
     }
     pull.end(&levi).await
+}
+
+/// Why this device has no secret for a session.
+async fn without_envelope(connection: &Connection, session: SessionId) -> Result<CliError, CliError> {
+    let rows: Vec<SessionOwner> = decode_rows(&connection.select(Select::session_owner(&session)).await?)?;
+    Ok(match rows.is_empty() {
+        true => CliError::NoSuchSession { session },
+        false => CliError::NotShared { session, device: connection.device_id.clone() },
+    })
 }
 
 struct Pull {
@@ -92,7 +114,7 @@ impl Pull {
     async fn every_session(&mut self) -> Result<usize, CliError> {
         let (mut after, mut gone_through) = (None, 0);
         loop {
-            let page = self.reader.shared_sessions(after.as_ref(), SESSIONS).await?;
+            let page = answered(self.console, self.reader.shared_sessions(after.as_ref(), SESSIONS)).await?;
             let Some(cursor) = page.cursor else { return Ok(gone_through) };
             after = Some(cursor);
             gone_through += page.sessions.len();
@@ -117,7 +139,8 @@ impl Pull {
 
     async fn session(&mut self, session: &SessionId, mut after: Option<i64>) -> Result<(), CliError> {
         loop {
-            let Page { messages, cursor } = self.reader.pull(session, after, PAGE).await?;
+            let Page { messages, cursor } =
+                answered(self.console, self.reader.pull(session, after, PAGE)).await?;
             for message in messages {
                 match message {
                     Ok(message) => self.console.record(&Pulled {

@@ -1,17 +1,19 @@
 //! `levi pull --follow`: prints what changes in all sessions as NDJSON as it comes.
 
-use levi::core::FollowStatus;
+use std::pin::pin;
+
 use levi::{Arrival, Change, SessionId};
 use serde::Serialize;
-use tokio::sync::watch;
 
 use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::follow_status::Said;
 use crate::notices::Notices;
+use crate::stop::{Stop, output_closed};
 
-/// The name of the cursor in the data directory.
+/// The name of the cursor in the data directory, and how those of single sessions begin.
 const CURSOR: &str = "pull";
 
 /// Where to begin.
@@ -20,6 +22,14 @@ pub(crate) enum Start {
     /// After what the last run printed.
     Stored,
     Beginning,
+}
+
+/// How changes are heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Pushed where that works, or else as for [`Polling`](Self::Polling).
+    Realtime,
+    Polling,
 }
 
 /// One line of the output, in the form that `levi sync` reads.
@@ -33,29 +43,47 @@ struct Changed<'a> {
     edited: bool,
 }
 
-/// Runs until it is stopped, or cannot go on.
-pub(crate) async fn run(connection: &Connection, start: Start, console: Console) -> Result<Exit, CliError> {
+/// Runs until it is stopped, nobody reads its output any more, or it cannot go on.
+pub(crate) async fn run(
+    connection: &Connection,
+    only: Option<SessionId>,
+    start: Start,
+    source: Source,
+    console: Console,
+) -> Result<Exit, CliError> {
+    // Its own for each session: what is passed over here is not read for the others.
+    let name = only.as_ref().map_or_else(|| CURSOR.to_owned(), |session| format!("{CURSOR}-{session}"));
     let cursor = match start {
-        Start::Stored => connection.data_dir.load_cursor(CURSOR)?,
+        Start::Stored => connection.data_dir.load_cursor(&name)?,
         Start::Beginning => None,
     };
     let levi = connection.levi(&Notices::new(console))?;
     let reader = connection.reader(&levi)?;
     let mut follow = reader.follow(cursor);
+    if source == Source::Realtime {
+        follow = follow.with_notifier(levi.realtime()?);
+    }
     let mut status = follow.status();
+    let mut said = Said::default();
+    let mut stop = Stop::listen()?;
+    let mut closed = pin!(output_closed());
     loop {
         let page = tokio::select! {
+            signal = stop.requested() => return Ok(signal.into()),
+            // The reader has what it wanted, as in `levi pull --follow | head -1`.
+            () = &mut closed => return Ok(Exit::Done),
             page = follow.next() => page?,
             Ok(()) = status.changed() => {
-                explain(&mut status, console);
+                said.explain(&status.borrow_and_update(), console);
                 continue;
             }
         };
-        for change in &page.changes {
+        let is_wanted = |change: &&Change| only.as_ref().is_none_or(|only| change.session_id == *only);
+        for change in page.changes.iter().filter(is_wanted) {
             print(change, console)?;
         }
         // After the lines, so that a run that is stopped in between prints them again.
-        connection.data_dir.save_cursor(CURSOR, &page.cursor)?;
+        connection.data_dir.save_cursor(&name, &page.cursor)?;
     }
 }
 
@@ -74,13 +102,4 @@ fn print(change: &Change, console: Console) -> Result<(), CliError> {
             Ok(())
         }
     }
-}
-
-/// Says why nothing comes.
-fn explain(status: &mut watch::Receiver<FollowStatus>, console: Console) {
-    let text = match &status.borrow_and_update().paused {
-        Some(error) => format!("{error}; it is tried again"),
-        None => "connected again".to_owned(),
-    };
-    console.report(&Diagnostic::new(text));
 }

@@ -1,17 +1,24 @@
 //! Runs one command line and turns its outcome into an exit code.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::Parser as _;
+use anstream::{AutoStream, ColorChoice};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use tokio::runtime::Runtime;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{Cli, Command};
-use crate::console::{Console, Diagnostic, Format};
+use crate::config::ConfigError;
+use crate::console::{Console, Diagnostic, Extras, Format};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::settings::Settings;
+
+/// How long what still runs at the end of a command may take to end.
+const LAST_WORK: Duration = Duration::from_secs(2);
 
 /// Runs the command that this process's arguments name.
 pub fn run() -> ExitCode {
@@ -19,23 +26,81 @@ pub fn run() -> ExitCode {
 }
 
 fn run_with(args: impl IntoIterator<Item = OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
-        Err(error) => {
-            // If the output is closed, nobody reads the message, and the exit code says the rest.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::BadInput } else { Exit::Done };
+    let args: Vec<OsString> = args.into_iter().collect();
+    let mut command = Cli::command();
+    // Parsed without a profile first, because the command line names it.
+    let first = match command.try_get_matches_from_mut(&args) {
+        Ok(matches) => matches,
+        // The format is not known without it, so it is looked for.
+        Err(error) if error.use_stderr() && args.iter().any(|arg| arg == "--json") => {
+            let console = Console { format: Format::Json, extras: Extras::Hidden };
+            console.report(&Diagnostic::new(error.to_string().trim_end()));
+            return Exit::BadInput;
         }
+        Err(error) => return answer(&error),
     };
-    let console = Console { format: if cli.json { Format::Json } else { Format::Text } };
+    let console = console(&first);
+    if let Ok(cli @ Cli { command: Command::Completions(_) | Command::Man(_), .. }) =
+        Cli::from_arg_matches(&first)
+    {
+        // What a package is built with depends on nobody's file of profiles.
+        return start(cli, &Settings::default(), console);
+    }
+    match resolve(command, &first, &args) {
+        Ok((cli, settings)) => start(cli, &settings, console),
+        Err(Refusal::Usage(error)) => answer(&error),
+        Err(Refusal::Config(error)) => report(console, &error.into()),
+    }
+}
+
+fn console(matches: &ArgMatches) -> Console {
+    Console {
+        format: if matches.get_flag("json") { Format::Json } else { Format::Text },
+        extras: if matches.get_flag("quiet") { Extras::Hidden } else { Extras::Shown },
+    }
+}
+
+/// Why a command line is not run.
+enum Refusal {
+    Usage(clap::Error),
+    Config(ConfigError),
+}
+
+fn resolve(
+    command: clap::Command,
+    first: &ArgMatches,
+    args: &[OsString],
+) -> Result<(Cli, Settings), Refusal> {
+    let mut settings = Settings::choose(first).map_err(Refusal::Config)?;
+    let mut command = settings.apply(command);
+    let matches = command.try_get_matches_from_mut(args).map_err(Refusal::Usage)?;
+    settings.note(&command, &matches);
+    Ok((Cli::from_arg_matches(&matches).map_err(Refusal::Usage)?, settings))
+}
+
+/// Prints help, the version, or what is wrong with the command line.
+fn answer(error: &clap::Error) -> Exit {
+    match error.print() {
+        _ if error.use_stderr() => Exit::BadInput,
+        // Nobody reads the rest.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::LocalError,
+        _ => Exit::Done,
+    }
+}
+
+fn start(cli: Cli, settings: &Settings, console: Console) -> Exit {
     log_to_stderr(console);
-    let outcome = Runtime::new()
-        .map_err(|source| CliError::System { what: "start the runtime", source })
-        .and_then(|runtime| runtime.block_on(perform(cli.command, console)));
+    let runtime = Runtime::new().map_err(|source| CliError::System { what: "start the runtime", source });
+    let outcome = runtime.and_then(|runtime| {
+        let outcome = runtime.block_on(perform(cli.command, settings, console));
+        // A request may hang, and what it would bring is not waited for. New tokens that are being stored are.
+        runtime.shutdown_timeout(LAST_WORK);
+        outcome
+    });
     outcome.unwrap_or_else(|error| report(console, &error))
 }
 
-async fn perform(command: Command, console: Console) -> Result<Exit, CliError> {
+async fn perform(command: Command, settings: &Settings, console: Console) -> Result<Exit, CliError> {
     match command {
         #[cfg(feature = "demo")]
         Command::Demo(args) => crate::demo::run(args, console).await,
@@ -54,7 +119,8 @@ async fn perform(command: Command, console: Console) -> Result<Exit, CliError> {
         Command::Verify(args) => crate::devices::verify(args, console).await,
         Command::Recover(args) => crate::devices::recover(args, console).await,
         Command::Recovery(args) => crate::devices::recovery(args, console).await,
-        Command::Doctor(args) => crate::doctor::run(args, console).await,
+        Command::Doctor(args) => crate::doctor::run(args, settings, console).await,
+        Command::Profiles(_) => crate::profiles::run(settings, console),
         Command::Completions(args) => crate::shell::completions(&args),
         Command::Man(args) => crate::shell::man(&args),
     }
@@ -77,7 +143,7 @@ fn log_to_stderr(console: Console) {
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(AutoStream::choice(&io::stderr()) != ColorChoice::Never)
         .finish();
     // Fails only if a test of this process has set a subscriber before.
     let _ = tracing::subscriber::set_global_default(subscriber);

@@ -12,6 +12,8 @@ use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::notices::answered;
+use crate::style::{GOOD, NOTE, paint};
 
 #[derive(Debug, Args)]
 pub(crate) struct SessionsArgs {
@@ -39,11 +41,14 @@ struct Listed<'a> {
 /// Lists the sessions, the one that was active last first.
 pub(crate) async fn run(args: SessionsArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
-    let devices: HashMap<DeviceId, String> =
-        connection.device.devices().await?.into_iter().map(|device| (device.id, device.name)).collect();
+    let devices: HashMap<DeviceId, String> = answered(console, connection.device.devices())
+        .await?
+        .into_iter()
+        .map(|device| (device.id, device.name))
+        .collect();
     let mut sessions = Vec::new();
     let mut exit = Exit::Done;
-    for session in connection.device.sessions().await? {
+    for session in answered(console, connection.device.sessions()).await? {
         match session {
             Ok(session) => sessions.push(session),
             Err(error) => {
@@ -54,6 +59,9 @@ pub(crate) async fn run(args: SessionsArgs, console: Console) -> Result<Exit, Cl
         }
     }
     sessions.sort_by(|one, other| other.last_activity.cmp(&one.last_activity));
+    if !sessions.is_empty() {
+        console.say(heading())?;
+    }
     for session in &sessions {
         let device = devices.get(&session.device_id).map(String::as_str);
         console.json(&listed(session, device))?;
@@ -64,9 +72,8 @@ pub(crate) async fn run(args: SessionsArgs, console: Console) -> Result<Exit, Cl
     }
     if sessions.iter().any(|session| session.access == Access::NotShared) {
         let here = &connection.device_id;
-        console.say(format!(
-            "to read the others here, run `levi share {here}` on a device that can read them"
-        ))?;
+        console
+            .hint(format!("to read the others here, run `levi share {here}` on a device that can read them"));
     }
     Ok(exit)
 }
@@ -85,8 +92,19 @@ fn listed<'a>(session: &'a SessionSummary, device: Option<&'a str>) -> Listed<'a
     }
 }
 
+fn heading() -> String {
+    format!(
+        "{:<36}  {:<19}  {:<7} {:<15}  device: repository: title",
+        "session", "last activity", "status", "here"
+    )
+}
+
 fn line(session: &SessionSummary, device: Option<&str>) -> String {
-    let readable = if session.access == Access::NotShared { "not shared here" } else { "readable" };
+    let shared = session.access != Access::NotShared;
+    let readable = paint(
+        if shared { GOOD } else { NOTE },
+        format!("{:<15}", if shared { "readable" } else { "not shared here" }),
+    );
     let activity = session.last_activity.as_deref().unwrap_or("-");
     // To the second.
     let activity = activity.get(..19).unwrap_or(activity);
@@ -94,7 +112,7 @@ fn line(session: &SessionSummary, device: Option<&str>) -> String {
     let place = session.repository_name.as_deref().unwrap_or("-");
     let device = device.unwrap_or(session.device_id.as_str());
     let title = session.title.as_deref().unwrap_or("-");
-    format!("{}  {activity}  {status:<7} {readable:<15}  {device}: {place}: {}", session.id, printable(title))
+    format!("{}  {activity}  {status:<7} {readable}  {device}: {place}: {}", session.id, printable(title))
 }
 
 /// A title is another device's text: it may not move the cursor of this terminal.

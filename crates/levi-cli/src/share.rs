@@ -1,29 +1,30 @@
 //! `levi share`: gives a device that was registered later the secrets of earlier sessions.
 
-use clap::Args;
-use levi::{BackfillReport, DeviceId, SyncError};
+use clap::{ArgGroup, Args};
+use levi::{BackfillReport, DeviceId, DeviceSummary, SyncError};
 use serde::Serialize;
 
 use crate::args::{DataArgs, ProjectArgs};
 use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
-use crate::error::CliError;
+use crate::error::{Candidate, CliError};
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
-use crate::notices::Notices;
+use crate::notices::{Notices, answered};
 use crate::text::plural;
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("with").args(["device", "all"]).required(true)))]
 pub(crate) struct ShareArgs {
     #[command(flatten)]
     project: ProjectArgs,
     #[command(flatten)]
     data: DataArgs,
     /// The other device: its name, or its id, which `levi status` shows on that device.
-    #[arg(value_name = "DEVICE", required_unless_present = "all")]
+    #[arg(value_name = "DEVICE")]
     device: Option<String>,
     /// Every other device that can receive secrets.
-    #[arg(long, conflicts_with = "device")]
+    #[arg(long)]
     all: bool,
 }
 
@@ -58,43 +59,62 @@ pub(crate) fn report(console: Console, report: &BackfillReport) -> Shared {
 
 pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
-    let devices = match args.device {
-        Some(device) => vec![one(&connection, device).await?],
-        None => every_other(&connection).await?,
-    };
     let levi = connection.levi(&Notices::new(console))?;
+    let known = answered(console, connection.reader(&levi)?.devices()).await?;
+    let devices = match args.device {
+        Some(given) => vec![one(known, given)?],
+        None => {
+            known.into_iter().filter(|device| !device.is_this_device && device.receives_secrets).collect()
+        }
+    };
     let service = connection.device.session_sync(&levi)?;
-    let mut exit = Exit::Done;
-    for device in devices {
-        let report = service.share_with_device(&device).await.map_err(|error| match error {
+    let (mut exit, mut any) = (Exit::Done, false);
+    for device in devices.into_iter().map(Candidate::from) {
+        let report = service.share_with_device(&device.id).await.map_err(|error| match error {
             // About the other device: this one has an identity, or there would be no connection.
-            SyncError::NoDeviceIdentity => CliError::UnknownDevice { device: device.clone() },
+            SyncError::NoDeviceIdentity => CliError::NotAccepted { device: device.clone() },
             other => other.into(),
         })?;
         let shared = self::report(console, &report);
         exit = exit.max(shared.exit());
-        console.json(&SharedWith { device_id: device.as_str(), shared })?;
+        console.json(&SharedWith { device_id: device.id.as_str(), shared })?;
         console.say(format!("{} shared with device {device}", plural(shared.shared, "session")))?;
+        any |= shared.shared > 0;
+    }
+    if any {
+        console
+            .hint("next: `levi pull` there prints their messages, `levi pull --follow` those that come, too");
     }
     Ok(exit)
 }
 
 /// The device with this id or name.
-async fn one(connection: &Connection, device: String) -> Result<DeviceId, CliError> {
-    if let Some(id) = canonical_uuid(&device) {
-        return Ok(id.into());
-    }
-    let devices = connection.device.devices().await?;
-    let mut named = devices.into_iter().filter(|other| other.name == device && !other.is_this_device);
-    match (named.next(), named.next()) {
-        (Some(found), None) => Ok(found.id),
-        (Some(_), Some(_)) => Err(CliError::Usage("several devices have that name; give the id of one")),
-        (None, _) => Err(CliError::UnknownDeviceName { name: device }),
+fn one(known: Vec<DeviceSummary>, given: String) -> Result<DeviceSummary, CliError> {
+    let id = canonical_uuid(&given).map(DeviceId::from);
+    let is_meant = |device: &DeviceSummary| match &id {
+        Some(id) => device.id == *id,
+        None => device.name == given,
+    };
+    let (mut meant, others): (Vec<_>, Vec<_>) = known.into_iter().partition(is_meant);
+    let is_this = meant.iter().any(|device| device.is_this_device);
+    meant.retain(|device| !device.is_this_device);
+    match (meant.len(), meant.pop()) {
+        (1, Some(device)) => Ok(device),
+        (_, Some(last)) => {
+            meant.push(last);
+            let named = meant.into_iter().map(Candidate::from).collect();
+            Err(CliError::AmbiguousDevice { name: given, named })
+        }
+        (_, None) if is_this => Err(CliError::ThisDevice { given }),
+        (_, None) => {
+            let others = others.into_iter().filter(|device| !device.is_this_device);
+            Err(CliError::NoSuchDevice { given, others: others.map(Candidate::from).collect() })
+        }
     }
 }
 
-async fn every_other(connection: &Connection) -> Result<Vec<DeviceId>, CliError> {
-    let devices = connection.device.devices().await?.into_iter();
-    let others = devices.filter(|device| !device.is_this_device && device.receives_secrets);
-    Ok(others.map(|device| device.id).collect())
+impl From<DeviceSummary> for Candidate {
+    fn from(device: DeviceSummary) -> Self {
+        Self { id: device.id, name: device.name }
+    }
 }

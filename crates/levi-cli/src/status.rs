@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use levi::outbox::sqlite::Inspector;
 use levi::outbox::{Held, ListedRow, RowId, Totals};
 use levi::types::Clock as _;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::args::DataArgs;
 use crate::console::{Console, Format};
@@ -18,6 +20,9 @@ use crate::devices::{Mode, StoredMode};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::owner;
+use crate::screen::Screen;
+use crate::stop::{Stop, output_closed};
+use crate::style::{BAD, NOTE, paint};
 use crate::text::{bytes, plural, seconds};
 
 /// How many rows are read to find reasons; a backlog has many rows and few reasons.
@@ -26,14 +31,11 @@ const SAMPLE: usize = 1000;
 /// How often `--watch` looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Clears a terminal.
-const CLEAR: &str = "\x1b[H\x1b[2J";
-
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     data: DataArgs,
-    /// Show it again whenever it changes, until stopped.
+    /// Show it live on a terminal, and elsewhere again whenever it changes, until stopped.
     #[arg(long)]
     watch: bool,
 }
@@ -114,24 +116,47 @@ pub(crate) async fn run(args: &StatusArgs, console: Console) -> Result<Exit, Cli
     })
 }
 
-/// Looks once a second. On a terminal each look replaces the last one; elsewhere only what changed is printed.
+/// Looks once a second until it is stopped. A terminal shows one screen, whose times go on; elsewhere
+/// a status is printed when more than the time has changed.
 async fn watch(folder: &DeviceFolder, console: Console) -> Result<Exit, CliError> {
-    let clears = console.format == Format::Text && io::stdout().is_terminal();
-    let mut shown = Vec::new();
+    let mut stop = Stop::listen()?;
+    let mut closed = pin!(output_closed());
+    let screen = if console.format == Format::Text && io::stdout().is_terminal() {
+        Some(Screen::open()?)
+    } else {
+        None
+    };
+    let mut shown = None;
     loop {
         let status = read(folder)?;
-        let lines = lines(&status);
-        if lines != shown {
-            if clears {
-                console.say(format!("{CLEAR}{}", lines.join("\n")))?;
-            } else {
-                console.json(&status)?;
-                console.say(lines.join("\n"))?;
+        match &screen {
+            Some(screen) => screen.show(&lines(&status))?,
+            None => {
+                let timeless = Some(timeless(&status)?);
+                if timeless != shown {
+                    console.json(&status)?;
+                    console.say(lines(&status).join("\n"))?;
+                    shown = timeless;
+                }
             }
-            shown = lines;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::select! {
+            signal = stop.requested() => return Ok(signal.into()),
+            () = &mut closed => return Ok(Exit::Done),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
     }
+}
+
+/// A status without what changes with every look.
+fn timeless(status: &Status) -> Result<Value, CliError> {
+    let mut value = serde_json::to_value(status).map_err(|error| CliError::Output(error.into()))?;
+    for (object, field) in [("/sign_in_wait", "next_try_in_seconds"), ("/outbox", "oldest_age_seconds")] {
+        if let Some(object) = value.pointer_mut(object).and_then(Value::as_object_mut) {
+            object.remove(field);
+        }
+    }
+    Ok(value)
 }
 
 fn read(folder: &DeviceFolder) -> Result<Status, CliError> {
@@ -214,8 +239,10 @@ fn lines(status: &Status) -> Vec<String> {
     let mut lines = vec![format!("data directory  {}", status.data_dir)];
     lines.push(match (&status.project, &status.user_id, status.signed_in) {
         (Some(project), Some(user), true) => format!("signed in       to {project} as {user}"),
-        (Some(project), _, _) => format!("signed out      of {project}; run `levi login`"),
-        (None, ..) => "signed out      run `levi login`".to_owned(),
+        (Some(project), _, _) => {
+            format!("{}      of {project}; run `levi login`", paint(NOTE, "signed out"))
+        }
+        (None, ..) => format!("{}      run `levi login`", paint(NOTE, "signed out")),
     });
     if let Some(SignInWait { code, next_try_in_seconds }) = &status.sign_in_wait {
         let next = seconds(*next_try_in_seconds);
@@ -226,7 +253,7 @@ fn lines(status: &Status) -> Vec<String> {
     }
     match &status.device_list {
         Some(StoredMode { mode: Mode::Stopped, detail, .. }) => {
-            lines.push(format!("device list     STOPPED: {detail}"))
+            lines.push(format!("device list     {}: {detail}", paint(BAD, "STOPPED")))
         }
         Some(StoredMode { detail, .. }) => lines.push(format!("device list     {detail}")),
         None => {}
@@ -262,11 +289,13 @@ fn lines(status: &Status) -> Vec<String> {
         lines
             .push(format!("                {queues}: {} ({}): {attempts}{next}", reason.code, reason.detail));
     }
-    lines.push(format!("parked          {}", rows(outbox.parked, outbox.parked_control_rows)));
+    let parked = rows(outbox.parked, outbox.parked_control_rows);
+    let anything = outbox.parked + outbox.parked_control_rows > 0;
+    lines.push(format!("parked          {}", if anything { paint(BAD, parked) } else { parked }));
     for reason in &outbox.parked_for {
         lines.push(format!("                {} x {} ({})", reason.rows, reason.code, reason.detail));
     }
-    if outbox.parked > 0 || outbox.parked_control_rows > 0 {
+    if anything {
         lines.push("                see `levi outbox list --parked`".to_owned());
     }
     lines

@@ -26,6 +26,8 @@ pub(crate) enum Stalled {
     Refused(Reason),
     #[error("the server does not answer")]
     NoAnswer,
+    #[error("stopped by a signal")]
+    Stopped,
     /// The device list does not let anything be sealed.
     #[error("{0}")]
     DeviceList(DeviceListProblem),
@@ -34,13 +36,27 @@ pub(crate) enum Stalled {
 /// Starts the worker of a device that is signed in, and waits until it has loaded the stored
 /// sign-in.
 pub(crate) async fn start(levi: &Levi) -> Result<(), CliError> {
-    levi.start()?;
     let mut watch = levi.watch_status();
-    let loaded = watch
-        .wait_for(|status| !matches!(status.paused, Some(PauseReason::SignedOut | PauseReason::Refreshing)));
+    levi.start()?;
+    let loaded = async {
+        // What there is before the worker has said anything tells nothing.
+        watch.changed().await.ok()?;
+        let is_loaded = |status: &Status| {
+            !matches!(status.paused, Some(PauseReason::SignedOut | PauseReason::Refreshing))
+        };
+        watch.wait_for(is_loaded).await.ok().map(drop)
+    };
     // After a timeout `wait_until_synced` reports the reason.
     let _ = timeout(SIGN_IN_TIMEOUT, loaded).await;
     Ok(())
+}
+
+/// Waits until messages can be sealed: until then what is enqueued cannot be compared with what the server has. After a
+/// timeout they are stored all the same.
+pub(crate) async fn may_seal(levi: &Levi) {
+    let mut watch = levi.watch_status();
+    let may_seal = watch.wait_for(|status| status.device_list.may_seal());
+    let _ = timeout(SIGN_IN_TIMEOUT, may_seal).await;
 }
 
 /// Waits until nothing is pending; some messages may be parked then. Gives up once the server has
@@ -77,8 +93,8 @@ pub(crate) async fn wait_until_synced(
             break Err(Stalled::SignedOut);
         }
         if is_idle(&status)
-            && device_list_problem(&status.device_list).is_some()
-            && let Some(problem) = look_again(levi).await
+            && let Some(known) = device_list_problem(&status.device_list)
+            && let Some(problem) = patience.wait(look_again(levi)).await.unwrap_or(Some(known))
         {
             break Err(Stalled::DeviceList(problem));
         }

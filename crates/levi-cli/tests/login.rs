@@ -65,7 +65,9 @@ fn a_wrong_password_creates_no_files_and_is_not_printed() {
     let project = Project::new();
     let laptop = project.blank("laptop");
     let ran = laptop.login("a wrong password").assert_code(4);
-    assert!(!ran.err.contains("a wrong password"), "{}", ran.err);
+    assert!(!ran.err.contains("a wrong password") && ran.err.contains("password is wrong"), "{}", ran.err);
+    let nobody = laptop.run(&["logout"]).assert_code(0);
+    assert!(nobody.out.contains("nobody was signed in"), "{}", nobody.out);
     assert!(!laptop.data.exists());
     project.server.go_down();
     laptop.login(PASSWORD).assert_code(5);
@@ -130,12 +132,25 @@ fn a_later_device_reads_earlier_sessions_once_they_are_shared() {
 }
 
 #[test]
-fn sharing_with_an_unknown_device_blames_the_id_and_not_this_device() {
+fn a_device_that_cannot_be_shared_with_is_named_and_so_are_those_that_can() {
     let project = Project::new();
     let laptop = project.device("laptop");
+    let share = |device: &str| laptop.run(&["share", device]).assert_code(2).err;
     let unknown = "11111111-2222-4333-8444-555555555555";
-    let ran = laptop.run(&["share", unknown]).assert_code(2);
-    assert!(ran.err.contains(&format!("none of your active devices has the id {unknown}")), "{}", ran.err);
+    assert!(share(unknown).contains("there are no others"), "{}", share(unknown));
+    let phone = project.blank("phone");
+    phone.login_with(&["--device-name", "phone"], PASSWORD).assert_code(0);
+    let id = phone.run(&["status", "--json"]).json()["device_id"].as_str().unwrap().to_owned();
+    for given in [unknown, "fone", ""] {
+        assert!(share(given).contains(&format!("they are \"phone\" ({id})")), "{}", share(given));
+    }
+    project.blank("other").login_with(&["--device-name", "phone"], PASSWORD).assert_code(0);
+    assert!(share("phone").contains("several of your devices") && share("phone").contains(&id));
+    let own = laptop.run(&["status", "--json"]).json()["device_id"].as_str().unwrap().to_owned();
+    assert!(share(&own).contains("is this device"), "{}", share(&own));
+    assert!(laptop.run(&["share"]).assert_code(2).err.contains("<DEVICE|--all>"));
+    laptop.run(&["logout"]).assert_code(0);
+    laptop.run(&["share", "--all"]).assert_code(4);
 }
 
 /// The password is right, the sign-in still valid, and the server said when to come back.

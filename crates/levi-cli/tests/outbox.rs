@@ -88,6 +88,10 @@ fn a_parked_message_is_named_and_can_be_sent_again() {
     assert_eq!((parked.len(), parked[0]["code"].as_str()), (1, Some("22P05")));
     let doctor = laptop.run(&["doctor"]).assert_code(7);
     assert!(doctor.out.contains("22P05"), "{}", doctor.out);
+    // A later run is not taken for the one that was refused.
+    let later = laptop.run_with(&["sync"], lines(["sound"])).assert_code(3);
+    assert!(later.out.contains("the server has everything"), "{}", later.out);
+    assert!(later.out.contains("1 message of earlier runs parked"), "{}", later.out);
     laptop.run(&["outbox", "retry", "--all-parked"]).assert_code(0);
     laptop.run_with(&["sync"], "").assert_code(0);
     assert_eq!(project.numbers(SESSION), [0, 1]);

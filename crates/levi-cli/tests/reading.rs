@@ -62,6 +62,40 @@ fn a_follower_prints_what_comes_and_the_next_run_goes_on_behind_it() {
 }
 
 #[test]
+fn one_session_is_followed_by_a_cursor_of_its_own() {
+    let project = Project::new();
+    let (laptop, phone) = (project.device("laptop"), project.device("phone"));
+    laptop.run_with(&["sync"], lines(["of another session"])).assert_code(0);
+    laptop.run_with(&["sync", "--session", SESSION], lines(["one"])).assert_code(0);
+    let follow = |args: &[&str], texts: &[&str]| {
+        let mut child = phone.start(&[&["pull", "--follow"], args].concat());
+        let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+        for text in texts {
+            assert!(out.next().unwrap().unwrap().contains(text), "{args:?}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    follow(&["--session", SESSION], &["one"]);
+    // Nothing was passed over for those who follow all sessions.
+    follow(&[], &["of another session", "one"]);
+    phone.run(&["pull", "--follow", "--session", "x"]).assert_code(2);
+}
+
+#[test]
+fn a_session_that_is_not_there_is_told_from_one_that_is_not_shared() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync", "--session", SESSION], lines(["x"])).assert_code(0);
+    let phone = project.device("phone");
+    let pull = |session: &str| phone.run(&["pull", "--session", session]).assert_code(2).err;
+    let none = pull("00000000-0000-4000-8000-000000000000");
+    assert!(none.contains("there is no session") && none.contains("levi sessions"), "{none}");
+    let id = phone.run(&["status", "--json"]).json()["device_id"].as_str().unwrap().to_owned();
+    assert!(pull(SESSION).contains(&format!("levi share {id}")), "{}", pull(SESSION));
+}
+
+#[test]
 fn sessions_are_listed_and_shared_with_devices_by_name() {
     let project = Project::new();
     let laptop = project.device("laptop");
@@ -72,7 +106,7 @@ fn sessions_are_listed_and_shared_with_devices_by_name() {
     assert_eq!((&listed["session_id"], &listed["readable"]), (&SESSION.into(), &false.into()));
     assert_eq!((&listed["title"], &listed["status"]), (&"a parser".into(), &"active".into()));
     let said = phone.run(&["sessions"]).assert_code(0);
-    assert!(said.out.contains("levi share"), "{}", said.out);
+    assert!(said.err.contains("levi share"), "{}", said.err);
 
     laptop.run(&["share", "no such device"]).assert_code(2);
     let shared = laptop.run(&["share", "the phone", "--json"]).assert_code(0).json();
@@ -90,8 +124,12 @@ fn completions_and_manual_pages_name_the_commands() {
     let project = Project::new();
     let laptop = project.blank("laptop");
     let script = laptop.run(&["completions", "bash"]).assert_code(0);
-    assert!(script.out.contains("--from-start"));
+    for option in ["--from-start", "--sign-up", "--text", "--profile", "--quiet", "profiles"] {
+        assert!(script.out.contains(option), "{option}");
+    }
     let pages = project.directory.path().to_str().unwrap();
     laptop.run(&["man", pages]).assert_code(0);
-    assert!(project.directory.path().join("levi-pull.1").exists());
+    for page in ["levi-pull.1", "levi-profiles.1", "levi-outbox-restore.1"] {
+        assert!(project.directory.path().join(page).exists(), "{page}");
+    }
 }

@@ -14,6 +14,7 @@ mod error;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod opening;
+mod patient_store;
 mod random;
 mod reader;
 mod reads;
@@ -47,8 +48,8 @@ pub use levi_transport::SystemClock;
 pub use reader::Timer;
 pub use reader::{
     Access, Arrival, BadCursor, Change, ChangeCursor, ChangePage, DeviceSummary, Follow, FollowStatus,
-    MessageError, Notifier, Pace, Page, PulledMessage, ReadError, Reader, SessionSummary, SessionsPage,
-    SharedSessions, UnreadableMessage, UnreadableSession,
+    MessageError, Notifications, Notifier, Pace, Page, PollingReason, PulledMessage, ReadError, Reader,
+    SessionSummary, SessionsPage, SharedSessions, UnreadableMessage, UnreadableSession,
 };
 pub use reads::OnReadRetry;
 pub use secrets_cache::SecretsCache;

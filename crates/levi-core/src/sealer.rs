@@ -5,17 +5,56 @@ use std::sync::{Arc, OnceLock};
 
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
 use levi_crypto::message::MessagePosition;
-use levi_crypto::message_v2::Order;
+use levi_crypto::message_v2::{self, Epoch, EpochMessageKey, Order, WireNonce};
 use levi_crypto::{Author, MessageKey, SealError, SessionSecret, WRITER_BYTES, is_nonce_of};
-use levi_outbox::{Encryption, LaneKey, NewRow, Reason};
+use levi_outbox::{Encryption, LaneKey, NewRow, Overwrite, Reason};
+use levi_transport::rows::{MessageRow, nonce_of};
 use levi_types::{MessageId, MessageSyncRequest, SessionId, SessionStore, UserId, Wall};
 use rand_core::CryptoRng;
 
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
-use crate::sealing_key::{Sealing, SealingKey, SealingMode};
-use crate::secrets_cache::SecretsCache;
+use crate::sealing_key::{SealedRow, Sealing, SealingKey, SealingMode};
+use crate::secrets_cache::{SealedBefore, SecretsCache};
 use crate::waiting::MISSING_SECRET;
+
+/// Seals what was sealed in an older epoch again, before it is sent: a device that was removed meanwhile knows that epoch.
+pub(crate) struct PresentEpoch<'a> {
+    sealer: &'a Sealer,
+    list: &'a SignedDeviceList,
+    user: &'a UserId,
+    epoch: Epoch,
+}
+
+impl PresentEpoch<'_> {
+    pub(crate) const fn number(&self) -> u32 {
+        self.epoch.number()
+    }
+
+    /// The row in the present epoch, if it is of an older one and this device has the keys.
+    pub(crate) fn resealed(
+        &self,
+        message_id: &str,
+        payload: &[u8],
+        random: &mut dyn CryptoRng,
+    ) -> Option<Vec<u8>> {
+        let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(nonce_of(payload)?).ok()?;
+        if epoch >= self.epoch {
+            return None;
+        }
+        let row: MessageRow = serde_json::from_slice(payload).ok()?;
+        let (session_id, sequence_number) = (row.session_id.as_ref()?, row.sequence_number);
+        let sealing = self.sealer.sealing_of_waiting(Some(self.user), session_id).ok()?;
+        let SealingKey::Version2 { session, .. } = &sealing.key else { return None };
+        let secret = self.list.epoch_secret(self.user, epoch)?;
+        let older = EpochMessageKey::of(session, session_id, epoch, &secret).ok()?;
+        let position = MessagePosition { session_id, sequence_number };
+        let opened = message_v2::open(&older, position, &row.ciphertext().ok()?, &nonce).ok()?;
+        let sealing = Sealing { order: opened.order, ..sealing };
+        let sealed = self.sealer.encode(&sealing, position, message_id, &opened.content, random);
+        sealed.ok().map(|sealed| sealed.payload)
+    }
+}
 
 /// A message on its way to the disk.
 #[derive(Debug)]
@@ -138,37 +177,42 @@ impl Sealer {
     pub fn prepare(
         &self,
         request: MessageSyncRequest,
+        overwrite: Overwrite,
         at: Wall,
         random: &mut dyn CryptoRng,
     ) -> Result<Message, EnqueueError> {
-        let (user, sealing) = self.cache.user_and_sealing(&request.session_id, request.sequence_number);
+        let MessageSyncRequest { session_id, sequence_number, .. } = &request;
+        let (user, sealing) = self.cache.user_and_sealing(session_id, *sequence_number, overwrite);
         match sealing {
-            Some(sealing) => Ok(Message::Sealed(self.sealed(&sealing, &request, at, random)?.for_user(user))),
+            Some(sealing) => {
+                let row = self.sealed(&sealing, &request, at, random)?;
+                Ok(Message::Sealed(row.for_user(user)))
+            }
             None => Ok(Message::Plain { user, request }),
         }
     }
 
-    /// Whether sealing a message of `session` asks for the highest sequence number that is known here.
-    pub(crate) fn asks_for_highest(&self, user: Option<&UserId>, session: &SessionId) -> bool {
+    /// Whether sealing a message of `session` asks for what was sealed before.
+    pub(crate) fn asks_for_earlier(&self, user: Option<&UserId>, session: &SessionId) -> bool {
         self.device_list.is_some() && self.look_for_key(user, session).is_ok()
     }
 
-    /// Makes a row of a message of `user`, under the database key if its session's key is not known. `highest` is
-    /// the highest sequence number of the session that is known here.
+    /// Makes a row of a message of `user`, under the database key if its session's key is not known.
     ///
     /// # Errors
     /// [`EnqueueError::OtherUser`] if the session is another user's, [`EnqueueError::NoKey`] if neither key is known, [`EnqueueError::Unsealable`] if the cipher refuses.
-    pub fn seal(
+    pub(crate) fn seal(
         &self,
         request: &MessageSyncRequest,
         user: Option<UserId>,
-        highest: Option<i64>,
+        overwrite: Overwrite,
+        before: SealedBefore,
         at: Wall,
         random: &mut dyn CryptoRng,
     ) -> Result<NewRow, EnqueueError> {
         let MessageSyncRequest { session_id, sequence_number, .. } = request;
         let sealing = self.look_for_key(user.as_ref(), session_id).and_then(|key| {
-            let sealing = self.cache.sealing(user.as_ref(), session_id, *sequence_number, highest);
+            let sealing = self.cache.sealing(user.as_ref(), session_id, *sequence_number, overwrite, before);
             sealing.or_else(|| self.without_list(key)).ok_or_else(|| self.not_now(user.as_ref()))
         });
         let row = match sealing {
@@ -205,6 +249,7 @@ impl Sealer {
         let content = std::str::from_utf8(&content).map_err(|_| never("the content is not UTF-8"))?;
         let position = MessagePosition { session_id, sequence_number: row.sequence_number };
         self.encode(sealing, position, row.message_id.as_str(), content, random)
+            .map(|sealed| sealed.payload)
             .map_err(|error| wait("encryption", error.to_string()))
     }
 
@@ -217,6 +262,22 @@ impl Sealer {
         let key = self.look_for_key(user, session)?;
         let sealing = self.cache.sealing_of_waiting(user, session);
         sealing.or_else(|| self.without_list(key)).ok_or_else(|| self.not_now(user))
+    }
+
+    /// The epoch in which messages of `user` are sent now, if there is a list. Another process on the same store may have
+    /// begun it.
+    pub(crate) fn present_epoch<'a>(&'a self, user: Option<&'a UserId>) -> Option<PresentEpoch<'a>> {
+        let (list, user) = (self.device_list.as_ref()?, user?);
+        list.catch_up(user);
+        Some(PresentEpoch { sealer: self, list, user, epoch: self.epoch(user)? })
+    }
+
+    /// The epoch in which messages of `user` are sealed now.
+    pub(crate) fn epoch(&self, user: &UserId) -> Option<Epoch> {
+        match self.cache.mode(user)? {
+            SealingMode::Epoch(epoch, _) => Some(epoch),
+            SealingMode::Version1 | SealingMode::Stopped(_) => None,
+        }
     }
 
     /// Version 1 seals with a key that the cache does not keep, as after a sign-out.
@@ -283,8 +344,9 @@ impl Sealer {
     ) -> Result<NewRow, EnqueueError> {
         let MessageSyncRequest { session_id, sequence_number, message_id, content } = request;
         let position = MessagePosition { session_id, sequence_number: *sequence_number };
-        let payload = self.encode(sealing, position, message_id.as_str(), content, random)?;
-        Ok(row(request, payload, Encryption::SessionKey, at))
+        let sealed = self.encode(sealing, position, message_id.as_str(), content, random)?;
+        let SealedRow { payload, texts } = sealed;
+        Ok(NewRow { texts, ..row(request, payload, Encryption::SessionKey, at) })
     }
 
     /// The row as it is stored and sent.
@@ -295,7 +357,7 @@ impl Sealer {
         message_id: &str,
         content: &str,
         random: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>, SealError> {
+    ) -> Result<SealedRow, SealError> {
         let author = self.writer.get().map(|writer| Author { writer, message_id });
         sealing.row(position, content, author, random)
     }

@@ -9,10 +9,11 @@ use levi_crypto::envelope::DevicePublicKey;
 use levi_crypto::message_v2::Order;
 use levi_crypto::{MessageKey, SessionSecret};
 use levi_devices::keyring::Keyring;
+use levi_outbox::Overwrite;
 use levi_types::{AuthError, DeviceId, SessionId, UserId};
 
 use self::keys::Keys;
-pub(crate) use self::keys::{KeySource, ReadingKey};
+pub(crate) use self::keys::{KeySource, ReadingKey, SealedBefore};
 use self::user::User;
 use crate::sealing_key::{Sealing, SealingKey, SealingMode};
 
@@ -122,26 +123,40 @@ impl SecretsCache {
         &self,
         session: &SessionId,
         sequence_number: i64,
+        overwrite: Overwrite,
     ) -> (Option<UserId>, Option<Sealing>) {
         let mut state = self.state();
-        let sealing = state.sealing_of(session, sequence_number, None);
+        let sealing = state.sealing_of(session, sequence_number, overwrite, None);
         (state.user.id().cloned(), sealing)
     }
 
-    /// How message `sequence_number` of `session` is sealed, unless the keys are another user's by now. `highest` is the
-    /// highest number that is known to have been sealed before; `None` if nothing was.
+    /// How message `sequence_number` of `session` is sealed, unless the keys are another user's by now.
     pub(crate) fn sealing(
         &self,
         user: Option<&UserId>,
         session: &SessionId,
         sequence_number: i64,
-        highest: Option<i64>,
+        overwrite: Overwrite,
+        before: SealedBefore,
     ) -> Option<Sealing> {
         let mut state = self.state();
         if state.user.id() != user {
             return None;
         }
-        state.sealing_of(session, sequence_number, Some(highest.unwrap_or(i64::MIN)))
+        state.sealing_of(session, sequence_number, overwrite, Some(before))
+    }
+
+    /// The server's highest number of `session`, which `user` asked for; `None` if it has no message.
+    pub(crate) fn heard_highest(&self, user: &UserId, session: &SessionId, highest: Option<i64>) {
+        let mut state = self.state();
+        if state.is_of(user) {
+            state.keys_of(session.clone()).heard(highest);
+        }
+    }
+
+    /// Whether a signed device list says how messages are sealed.
+    pub(crate) fn uses_device_list(&self) -> bool {
+        self.state().devices.is_used
     }
 
     /// How messages that waited for a key are sealed, unless the keys are another user's by now. Whether higher numbers
@@ -304,19 +319,19 @@ impl State {
         &mut self,
         session: &SessionId,
         sequence_number: i64,
-        highest: Option<i64>,
+        overwrite: Overwrite,
+        before: Option<SealedBefore>,
     ) -> Option<Sealing> {
         let key = self.key_in_mode(session)?;
         let keys = self.sessions.get_mut(session)?;
-        let known = match (&key, keys.highest.max(highest)) {
+        let order = match &key {
             // Nobody asks about the order of version 1.
-            (SealingKey::Version1(_), known) => known.unwrap_or(i64::MIN),
-            (SealingKey::Version2 { .. }, known) => known?,
+            SealingKey::Version1(_) => {
+                keys.note(sequence_number);
+                Order::Rising
+            }
+            SealingKey::Version2 { .. } => keys.order(sequence_number, overwrite, before)?,
         };
-        let order = if sequence_number > known { Order::Rising } else { Order::Late };
-        if keys.highest.max(highest).is_some() {
-            keys.highest = Some(known.max(sequence_number));
-        }
         Some(Sealing { key, order })
     }
 

@@ -178,10 +178,10 @@ impl Server {
         while let Some(some) = left.pop() {
             match (self.upsert(auth, some).await, some) {
                 (Ok(()), _) => {}
-                (Err(RequestError::Api(error)), [row]) if blames_rows(error.verdict) => {
+                (Err(RequestError::Api(error)), [row]) if error.verdict.blames_rows() => {
                     refused.push((row, error));
                 }
-                (Err(RequestError::Api(error)), _) if blames_rows(error.verdict) => {
+                (Err(RequestError::Api(error)), _) if error.verdict.blames_rows() => {
                     let (first, second) = some.split_at(some.len() / 2);
                     left.extend([second, first]);
                 }
@@ -205,7 +205,9 @@ impl Server {
         session: &SessionId,
     ) -> Result<Option<i64>, RequestError> {
         let rows: Vec<MessageRow> = decode_rows(&self.select(auth, Select::last_message(session)).await?)?;
-        Ok(rows.into_iter().next().map(|row| row.sequence_number))
+        let last = rows.into_iter().next().map(|row| row.sequence_number);
+        self.cache.heard_highest(&auth.user_id, session, last);
+        Ok(last)
     }
 
     /// A token of the same user other than the refused one.
@@ -238,15 +240,4 @@ pub async fn last_sequence_number(
     let server = Server::new(supabase, auth, cache);
     let auth = server.session().await?;
     Ok(server.last_sequence_number(&auth, session).await?)
-}
-
-const fn blames_rows(verdict: Verdict) -> bool {
-    matches!(
-        verdict,
-        Verdict::Rejected
-            | Verdict::Forbidden
-            | Verdict::MissingParent
-            | Verdict::TooLarge
-            | Verdict::DuplicateInBatch
-    )
 }

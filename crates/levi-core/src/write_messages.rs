@@ -11,11 +11,13 @@ use std::collections::{BTreeMap, HashSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use levi_crypto::{message_v2, same_message};
-use levi_outbox::{Overwrite, Reason};
+use levi_outbox::{Overwrite, Reason, TextDigest};
 use levi_transport::rows::{MessagePlace, MessageRow, decode_rows};
 use levi_transport::{ApiError, Select, Supabase, Update, Upsert, Verdict};
 use levi_types::{AccessToken, MessageId, SessionId};
 use serde_json::Value;
+
+use crate::sealing_key::digest_of;
 
 /// The code of a message whose place another text has on the server.
 const SEQUENCE_TAKEN: &str = "sequence_taken";
@@ -34,6 +36,13 @@ pub struct SentMessage {
     pub nonce: Box<str>,
     /// Which text it may replace, if the server has one in its place.
     pub overwrite: Overwrite,
+}
+
+impl SentMessage {
+    /// Tells its text from others.
+    pub(crate) fn digest(&self) -> Option<TextDigest> {
+        digest_of(&nonce_bytes(&self.nonce)?)
+    }
 }
 
 /// A message that the server did not take, because another text has its place.

@@ -3,10 +3,11 @@
 
 mod harness;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use harness::{Harness, accepted, failed};
-use levi_core::batcher::Input;
+use levi_core::batcher::{Input, PauseReason};
 use levi_core::engine::{Event, Tried};
 use levi_core::{LeviConfig, Step, SyncError};
 use levi_outbox::LaneKey;
@@ -277,4 +278,56 @@ fn bad_messages_are_parked_although_the_project_was_blamed_for_other_rows() {
         }
     }
     assert_eq!((refusals, harness.status().totals.parked_rows), (3, 2), "both at once, then each alone");
+}
+
+/// A column is missing in one table: its rows wait by themselves, and a project that takes messages is not paused.
+#[test]
+fn a_table_of_control_rows_that_lacks_a_column_keeps_no_message_waiting() {
+    let mut harness = ready();
+    let id = harness.session("s");
+    harness.enqueue_control(repository(), None);
+    for number in 1..=40 {
+        harness.enqueue_all(&id, number..=number);
+        harness.settle(Duration::from_secs(1), |_| accepted());
+        while !harness.control.is_empty() {
+            harness.end_control(failed(Verdict::SchemaMismatch, "PGRST204"));
+        }
+    }
+    harness.settle(Duration::from_secs(1), |_| accepted());
+    assert_eq!(harness.arrived["s"].len(), 40);
+    assert_eq!(harness.status().paused, None);
+    let waiting = &harness.status().waiting[0];
+    assert_eq!((waiting.reason.code.as_str(), waiting.lanes), ("PGRST204", 1));
+}
+
+/// Nothing was ever accepted: the project was not set up, and is left alone.
+#[test]
+fn a_project_without_tables_is_paused() {
+    let mut harness = ready();
+    for number in 0..20 {
+        harness.enqueue_control(LaneKey::Repository(format!("r{number}").into()), None);
+    }
+    while !harness.control.is_empty() {
+        harness.end_control(failed(Verdict::SchemaMismatch, "PGRST205"));
+    }
+    assert!(matches!(harness.status().paused, Some(PauseReason::Project { .. })));
+}
+
+/// That the store cannot say is no answer.
+#[test]
+fn a_message_waits_uncounted_while_the_store_cannot_say_what_it_refers_to() {
+    let mut harness = ready();
+    let id = harness.session("s");
+    known_to_daemon(&harness, &id);
+    harness.store.is_locked.store(true, Ordering::Relaxed);
+    harness.enqueue_all(&id, 1..=1);
+    harness.settle(Duration::from_secs(3_600), |_| failed(Verdict::Forbidden, "42501"));
+    assert!(harness.requests > 9, "{} requests", harness.requests);
+    assert_eq!(harness.status().totals.parked_rows, 0);
+    assert_eq!(harness.status().waiting[0].reason.code, "session_store");
+    harness.store.is_locked.store(false, Ordering::Relaxed);
+    harness.settle(Duration::from_secs(400), |_| failed(Verdict::Forbidden, "42501"));
+    assert_eq!(harness.end_control(accepted()), session());
+    harness.settle(Duration::from_secs(1), |_| accepted());
+    assert_eq!(harness.arrived["s"], [1]);
 }

@@ -176,6 +176,26 @@ fn a_message_replaced_while_its_first_payload_is_under_way_is_sent_again() {
 }
 
 #[test]
+fn a_text_that_the_server_has_is_not_sent_again() {
+    let mut harness = Harness::new(LeviConfig::default());
+    let session = harness.session("s");
+    harness.enqueue_all(&session, 1..=3);
+    harness.settle(HOUR, |_| accepted());
+    harness.store.reports.lock().unwrap().clear();
+    let receipt = harness.enqueue(&session, 2).unwrap();
+    assert!(receipt.already_synced());
+    assert!(harness.open.is_empty(), "no request");
+    let (reply, mut synced) = oneshot::channel();
+    harness.tell(Event::Watch { receipt, reply });
+    assert_eq!(synced.try_recv().unwrap(), Ok(()));
+    let reports = harness.store.reports.lock().unwrap().clone();
+    assert!(matches!(&reports[..], [report] if report.delivery == Delivery::Sent), "{reports:?}");
+    assert!(!harness.enqueue(&session, 4).unwrap().already_synced());
+    harness.settle(HOUR, |_| accepted());
+    assert_eq!(harness.arrived["s"], [1, 2, 3, 4]);
+}
+
+#[test]
 fn a_session_without_its_secret_waits_alone_and_goes_on_when_the_secret_comes() {
     let mut harness = Harness::new(LeviConfig::default());
     let known = harness.session("known");

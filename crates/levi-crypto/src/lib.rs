@@ -18,5 +18,5 @@ mod xchacha;
 
 pub use error::{OpenError, SealError};
 pub use key::{KeyTextError, MessageKey};
-pub use nonce::{Author, WRITER_BYTES, is_nonce_of, same_message, writer_of};
+pub use nonce::{Author, WRITER_BYTES, is_nonce_of, same_message, text_of, writer_of};
 pub use secret::{SessionSecret, SessionSecretError};

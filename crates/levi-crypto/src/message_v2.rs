@@ -208,6 +208,20 @@ pub fn seal_as(
     encrypt(key, position, plain, nonce)
 }
 
+/// The nonce with which [`seal_as`] seals.
+///
+/// # Errors
+/// As for [`seal_as`].
+pub fn nonce_as(
+    session_key: &MessageKey,
+    position: MessagePosition<'_>,
+    content: &str,
+    form: Form,
+    author: Author<'_>,
+) -> Result<[u8; NONCE_BYTES], SealError> {
+    Ok(nonce::derive(session_key, position, author, &plain(content, form)?))
+}
+
 /// What is encrypted, with room for the tag.
 fn plain(content: &str, form: Form) -> Result<Vec<u8>, SealError> {
     let length = u32::try_from(content.len()).ok().filter(|length| length & LATE == 0);

@@ -79,6 +79,13 @@ pub fn is_nonce_of(
     nonce.len() == NONCE_BYTES && nonce[..MESSAGE_BYTES] == message.as_ref()[..MESSAGE_BYTES]
 }
 
+/// The first 8 of the bytes of a nonce that name the content: the same for the same text of the same message by the same
+/// writer under one session's key, and nothing to those who do not have the key. `None` for bytes that are no nonce.
+pub fn text_of(nonce: &[u8]) -> Option<[u8; 8]> {
+    let content = nonce.get(MESSAGE_BYTES..).filter(|_| nonce.len() == NONCE_BYTES)?;
+    content.first_chunk().copied()
+}
+
 /// Whether two nonces that [`derive`] made are of versions of one message by one writer.
 pub fn same_message(one: &[u8], other: &[u8]) -> bool {
     one.len() == NONCE_BYTES && other.len() == NONCE_BYTES && one[..MESSAGE_BYTES] == other[..MESSAGE_BYTES]

@@ -109,6 +109,11 @@ impl Keyring {
         if epoch != list.epoch() {
             return Err(KeyringError::OtherEpoch { found: epoch, expected: list.epoch() });
         }
+        self.check_secrets(list)
+    }
+
+    /// As [`check`](Self::check), of the epochs that the keyring has.
+    fn check_secrets(&self, list: &DeviceList) -> Result<(), KeyringError> {
         for (number, secret) in (1..).zip(&self.secrets) {
             let Some(epoch) = Epoch::new(number) else { continue };
             let Some(commitment) = list.commitment(epoch) else { continue };
@@ -186,13 +191,19 @@ impl Keyring {
         plain
     }
 
-    /// Reads what [`expose_bytes`](Self::expose_bytes) returned, and checks it against the list.
+    /// Reads what [`expose_bytes`](Self::expose_bytes) returned, and checks it against the list. It may end before the
+    /// list's epoch: a device that was removed gets no later secrets, and goes on reading with those it has.
     ///
     /// # Errors
-    /// As for [`check`](Self::check).
+    /// [`KeyringError::OtherEpoch`] if the keyring has later epochs than the list, [`KeyringError::Uncommitted`] as for
+    /// [`check`](Self::check).
     pub fn restore(bytes: &[u8], list: &DeviceList) -> Result<Self, KeyringError> {
         let keyring = Self::decode(bytes);
-        keyring.check(list)?;
+        let epoch = keyring.epoch()?;
+        if epoch > list.epoch() {
+            return Err(KeyringError::OtherEpoch { found: epoch, expected: list.epoch() });
+        }
+        keyring.check_secrets(list)?;
         Ok(keyring)
     }
 

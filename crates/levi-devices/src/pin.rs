@@ -18,7 +18,7 @@ use levi_types::UserId;
 use crate::bytes::{Reader, Writer};
 use crate::entry::{Body, Entry, ListRow, SignedEntry};
 use crate::hash::EntryHash;
-use crate::list::read::{decoded, geneses, walk};
+use crate::list::read::{Walked, decoded, geneses, walk};
 use crate::list::{DeviceList, Link, ReadError};
 
 const LABEL: &str = "levi/pin/v1";
@@ -90,7 +90,8 @@ impl DeviceList {
     /// [`PinError::UnknownKind`]: likewise, until Levi is updated.
     pub fn extend(&self, rows: &[ListRow]) -> Result<Self, PinError> {
         let rows = decoded(rows);
-        match walk(self.user_id(), self.genesis(), &rows, |signed| self.contains(signed)) {
+        let walked = walk(self.user_id(), self.genesis(), &rows, |signed| self.contains(signed));
+        match walked.and_then(Walked::whole) {
             Ok(shown) => self.compare(shown),
             Err(ReadError::UnknownKind { kind, slot }) => Err(PinError::UnknownKind { kind, slot }),
             // Another genesis in place of ours is a fork; nothing at all is a rollback.

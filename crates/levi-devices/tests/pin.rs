@@ -216,6 +216,29 @@ fn an_unknown_kind_stops_if_a_member_signed_it() {
     assert_eq!(scene.list.extend(&rows), Err(PinError::UnknownKind { kind: 6, slot: 1 }));
     let read = DeviceList::read(&scene.user, scene.list.genesis(), &rows);
     assert_eq!(read, Err(ReadError::UnknownKind { kind: 6, slot: 1 }));
+    // What comes behind it does not count, but for a recovery: the member may have been a thief.
+    scene.rows = rows;
+    let later = scene.add_entry(&laptop, &phone);
+    scene.rows.push(later.to_row().unwrap());
+    assert_eq!(scene.list.extend(&scene.rows), Err(PinError::UnknownKind { kind: 6, slot: 1 }));
+    let keys = scene.recovery.member.keys().clone();
+    let found = DeviceList::read_with_recovery_key(&scene.user, &keys, &scene.rows);
+    assert_eq!(found, Err(ReadError::UnknownKind { kind: 6, slot: 1 }));
+    let found = DeviceList::read_to_recover(&scene.user, &keys, &scene.rows);
+    assert_eq!(found.unwrap(), scene.list);
+    let desktop = Owner::device("desktop", &mut scene.rng);
+    let (recovery, _) = scene.recover_entry(scene.list.head(), &[&laptop], &desktop);
+    scene.rows.push(recovery.to_row().unwrap());
+    let cut_off = scene.list.extend(&scene.rows).unwrap();
+    assert_eq!((cut_off.slot(), cut_off.active_devices().count()), (3, 1));
+    let found = DeviceList::read_with_recovery_key(&scene.user, &keys, &scene.rows);
+    assert_eq!(found.unwrap(), cut_off);
+    // What the recovery key itself signed is cut off by nothing.
+    let mut entry = recovery.entry.clone();
+    entry[kind_at] = 6;
+    let signature = scene.recovery.keys.sign(&entry).unwrap();
+    scene.rows[3] = ListRow { slot: 3, ..row(&SignedEntry { signature, cosignature: None, entry }) };
+    assert!(DeviceList::read_to_recover(&scene.user, &keys, &scene.rows).is_err());
 }
 
 #[test]

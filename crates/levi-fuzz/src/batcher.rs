@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use levi_core::batcher::{Action, Batch, Batcher, Input, LaneRows, Parent, SealResult, Written};
+use levi_core::batcher::{Action, Batch, Batcher, Input, LaneRows, Parent, SealResult, Written, WrittenLane};
 use levi_core::{LeviConfig, SendError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::{Change, DueQuery, Encryption, NewRow, OutboxStore as _, Reason};
@@ -78,7 +78,7 @@ impl Harness {
         let session = format!("session-{session}");
         let now = START.after(self.now);
         let row = NewRow::message(session.into(), *number, id, vec![0; 100], Encryption::SessionKey, now);
-        let written = Written::Lanes(vec![(row.lane.clone(), *number)]);
+        let written = Written::Lanes(vec![WrittenLane { lane: row.lane.clone(), lowest: *number }]);
         *number += 1;
         assert!(self.outbox.commit(&[], &[row]).is_ok(), "the outbox in memory fails");
         self.handle(Input::Wake(written));

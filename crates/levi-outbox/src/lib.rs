@@ -15,7 +15,7 @@ pub use error::{OutboxError, Source};
 pub use model::{
     Change, Due, DueLane, Encryption, Enqueued, GivenBack, Held, LaneId, LaneKey, ListedRow, NewRow,
     Overwrite, ParkedParent, Reason, RecoveryReport, RowHead, RowId, RowKey, RowKind, RowState, Space,
-    Totals, WaitingLane,
+    SyncedText, TextDigest, TextDigests, Totals, WaitingLane,
 };
 #[cfg(feature = "sqlite")]
 pub use rusqlite;

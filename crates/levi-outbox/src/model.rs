@@ -9,6 +9,7 @@ mod parked_parent;
 mod recovery;
 mod row;
 mod space;
+mod synced;
 mod totals;
 mod waiting;
 
@@ -21,5 +22,6 @@ pub use self::parked_parent::ParkedParent;
 pub use self::recovery::RecoveryReport;
 pub use self::row::{Encryption, Enqueued, ListedRow, NewRow, RowHead, RowId, RowKey, RowState};
 pub use self::space::{GivenBack, Space};
+pub use self::synced::{SyncedText, TextDigest, TextDigests};
 pub use self::totals::Totals;
 pub use self::waiting::WaitingLane;

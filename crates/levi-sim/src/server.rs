@@ -206,6 +206,11 @@ impl Server {
         if self.fault(now, |fault| *fault == ServerFault::RejectAll).is_some() {
             return refused(late(Verdict::Rejected, REJECT_ALL, Duration::ZERO));
         }
+        if matches!(row.lane, LaneKey::Session(_))
+            && self.fault(now, |fault| *fault == ServerFault::SessionsSchema).is_some()
+        {
+            return refused(late(Verdict::SchemaMismatch, "PGRST204", Duration::ZERO));
+        }
         let result = match &row.lane {
             LaneKey::Secret(session) => self.secret(session_number(session)),
             lane => at_once(sender.send(None, lane, &row.payload, row.presence))
@@ -288,6 +293,9 @@ impl Server {
         if !self.tokens.contains(&token)
             || self.fault(now, |fault| *fault == ServerFault::Unauthorized).is_some()
         {
+            return Some(late(Verdict::SignedOut, "PGRST301", zero));
+        }
+        if self.fault(now, |fault| *fault == ServerFault::SomeUnauthorized).is_some() && random.chance(50) {
             return Some(late(Verdict::SignedOut, "PGRST301", zero));
         }
         if self.is_from_the_future(now) {

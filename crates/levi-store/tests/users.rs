@@ -58,6 +58,27 @@ fn a_session_is_its_own_users_whoever_is_signed_in() {
     assert_eq!(store.sessions().unwrap()[0].id, session);
 }
 
+/// Another program writes to the daemon's database, so that the sign-in cannot be recorded for now.
+#[test]
+fn nothing_is_recorded_for_the_user_before_when_a_sign_in_could_not_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let store = open(&path);
+    store.signed_in(&"ada".into()).unwrap();
+    save_all(&store, "session-of-ada").unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(store.signed_in(&"ben".into()).is_err());
+    assert!(store.sessions().is_err(), "ada's are not shown to ben");
+    other.execute_batch("ROLLBACK").unwrap();
+
+    save_all(&store, "session-of-ben").unwrap();
+    assert_eq!(store.session_user(&"session-of-ben".into()).unwrap(), Some("ben".into()));
+    assert_eq!(store.sessions().unwrap().len(), 1);
+    store.signed_in(&"ada".into()).unwrap();
+    assert_eq!(store.sessions().unwrap()[0].id, "session-of-ada".into());
+}
+
 /// Made by the statements of the version that wrote it.
 #[test]
 fn records_of_an_older_file_are_the_first_users() {

@@ -11,8 +11,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use daemon::{Daemon, until};
-use hanging::{HangingCredentials, HangingStore};
-use levi::{HttpOptions, Levi};
+use hanging::{HangingCredentials, HangingStore, StoreCall};
+use levi::{DevicePrivateKey, HttpOptions, Levi};
+use levi_testkit::fixtures::uuid_of;
 use socket2::{Domain, Socket, Type};
 
 const DEADLINE: Duration = Duration::from_millis(300);
@@ -128,7 +129,7 @@ fn a_keychain_that_hangs_does_not_hold_the_process() {
 fn a_session_store_that_hangs_does_not_hold_the_process() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let daemon = runtime.block_on(Daemon::new());
-    let store = HangingStore::new(daemon.store());
+    let store = HangingStore::new(daemon.store(), StoreCall::Record);
     let levi = runtime.block_on(async {
         let levi = daemon.start(daemon.builder_with(daemon.environment.http(), store.clone()));
         daemon.enqueue(&levi, 1, 300).await.unwrap();
@@ -136,5 +137,38 @@ fn a_session_store_that_hangs_does_not_hold_the_process() {
         levi
     });
     let took = end(runtime, levi);
+    assert!(took < SOON, "{took:?}");
+}
+
+/// Session sync asks the store on the runtime's only thread.
+#[test]
+fn a_session_store_that_hangs_in_session_sync_holds_neither_messages_nor_the_process() {
+    let (ended, end) = channel();
+    // On a thread of its own, because a test that fails here would not end.
+    std::thread::spawn(move || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).enable_all().build().unwrap();
+        let daemon = runtime.block_on(Daemon::new());
+        let store = HangingStore::new(daemon.store(), StoreCall::Repository);
+        let device = uuid_of("device", "torture");
+        let levi = runtime.block_on(async {
+            let levi = daemon.start(daemon.builder_with(daemon.environment.http(), store.clone()));
+            let key = DevicePrivateKey::from_bytes([9; 32]);
+            let service = levi.session_sync(device.as_str().into(), key).unwrap();
+            tokio::spawn(async move {
+                service.sync_repository(&uuid_of("repository", "one").as_str().into()).await
+            });
+            store.hangs().await;
+            let receipt = daemon.enqueue(&levi, 1, 300).await.unwrap();
+            daemon::synced(&levi, &receipt).await;
+            levi
+        });
+        let started = Instant::now();
+        runtime.block_on(levi.shutdown(DEADLINE));
+        drop(levi);
+        drop(runtime);
+        ended.send(started.elapsed()).unwrap();
+    });
+    let took = end.recv_timeout(PATIENCE).unwrap_or(PATIENCE);
     assert!(took < SOON, "{took:?}");
 }

@@ -34,6 +34,45 @@ pub enum Verdict {
     Unexpected,
 }
 
+// Each question is answered for every verdict by name, so that the compiler asks for the answer of a new one.
+impl Verdict {
+    /// Whether a row of the request is the reason: the others may be accepted without it.
+    pub const fn blames_rows(self) -> bool {
+        match self {
+            Self::Forbidden
+            | Self::MissingParent
+            | Self::DuplicateInBatch
+            | Self::Rejected
+            | Self::TooLarge => true,
+            Self::Unreachable
+            | Self::Busy
+            | Self::SignedOut
+            | Self::SchemaMismatch
+            | Self::ProjectUnavailable
+            | Self::ResponseTooLarge
+            | Self::Unexpected => false,
+        }
+    }
+
+    /// Whether the same request may succeed later although nobody changes the request or the project's tables.
+    pub const fn is_passing(self) -> bool {
+        match self {
+            Self::Unreachable
+            | Self::Busy
+            | Self::SignedOut
+            | Self::ProjectUnavailable
+            | Self::Unexpected => true,
+            Self::Forbidden
+            | Self::MissingParent
+            | Self::DuplicateInBatch
+            | Self::Rejected
+            | Self::SchemaMismatch
+            | Self::TooLarge
+            | Self::ResponseTooLarge => false,
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
     /// The meaning in a few words, for people. Says nothing of the rows.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,7 +95,7 @@ impl fmt::Display for Verdict {
 
 /// Why a request failed. Holds no token and no message content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{verdict:?} ({code}): {detail}")]
+#[error("{verdict} ({code}): {detail}")]
 #[non_exhaustive]
 pub struct ApiError {
     /// What the failure means.
@@ -70,6 +109,18 @@ pub struct ApiError {
 }
 
 impl ApiError {
+    /// As an answer of the sign-in server, or instead of one, in words for people.
+    pub(crate) fn of_sign_in_server(&self) -> String {
+        let Self { code, detail, .. } = self;
+        match self.verdict {
+            Verdict::Unreachable => format!(
+                "the sign-in server cannot be reached, or its answer cannot be read ({code}: {detail}); check the \
+                 project's address and the network"
+            ),
+            verdict => format!("the sign-in server cannot be used now: {verdict} ({code}): {detail}"),
+        }
+    }
+
     /// An error without a requested wait.
     pub fn new(verdict: Verdict, code: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { verdict, code: code.into(), detail: detail.into(), retry_after: None }

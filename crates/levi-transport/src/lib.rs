@@ -13,15 +13,20 @@ mod paging;
 mod query;
 pub mod rows;
 mod sign_in;
+mod sign_up;
 mod supabase;
 mod table;
 
 pub use api_error::{ApiError, Verdict};
 #[cfg(feature = "http")]
 pub use auth::{RefreshingAuth, TokenError};
-pub use auth::{SignInPace, StoredAuth, WaitLeft, user_of_token};
+pub use auth::{SignInPace, StoredAuth, WaitLeft, expiry_of_token, user_of_token};
 pub use classify::{ResponseHead, classify, classify_sign_in, offenders};
 pub use clock::SystemClock;
+#[cfg(feature = "upgrade")]
+pub use http::{
+    ConnectionCloser, PreparedUpgrade, ProjectConnection, ProjectUpgrade, UpgradeError, Upgraded,
+};
 #[cfg(feature = "http")]
 pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};
 pub use paging::{
@@ -32,6 +37,7 @@ pub use paging::{
 #[cfg(feature = "mock")]
 pub use sign_in::MockSignIn;
 pub use sign_in::{SignIn, SignInError, Tokens};
+pub use sign_up::{SignUpError, SignedUp};
 #[cfg(feature = "mock")]
 pub use supabase::MockSupabase;
 pub use supabase::{Select, Supabase, Update, Upsert};

@@ -42,7 +42,7 @@ pub enum SignInError {
         action: &'static str,
     },
     /// No response, or one after which a later try may succeed.
-    #[error("the sign-in server cannot be used now: {0}")]
+    #[error("{}", .0.of_sign_in_server())]
     Unavailable(ApiError),
 }
 

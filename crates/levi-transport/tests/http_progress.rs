@@ -299,3 +299,19 @@ async fn headers_are_sent_beside_levis_own_and_never_shown() {
         assert!(matches!(refused, HttpConfigError::ReservedHeader { .. }), "{refused}");
     }
 }
+
+/// A limit under which every request would fail is a mistake, and no timeout that never passes.
+#[test]
+fn a_limit_of_zero_is_refused_by_name() {
+    let zero: [(&str, fn(&mut HttpOptions)); 4] = [
+        ("timeouts.connect", |options| options.timeouts.connect = Duration::ZERO),
+        ("timeouts.response", |options| options.timeouts.response = Duration::ZERO),
+        ("timeouts.stall", |options| options.timeouts.stall = Duration::ZERO),
+        ("max_response_bytes", |options| options.max_response_bytes = 0),
+    ];
+    for (setting, set) in zero {
+        let mut options = HttpOptions::new("https://abcd.supabase.co", "sb_publishable_x");
+        set(&mut options);
+        assert_eq!(HttpSupabase::new(&options).unwrap_err(), HttpConfigError::Zero { setting });
+    }
+}

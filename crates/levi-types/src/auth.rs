@@ -1,5 +1,6 @@
 //! Who is signed in, and with which token.
 
+use std::sync::Weak;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -82,4 +83,26 @@ pub trait Auth: Send + Sync {
     fn user_id(&self) -> Option<UserId> {
         None
     }
+
+    /// From now on `listener` is told of each sign-in and sign-out that is made through this value, before the call that
+    /// makes it returns. Levi asks for this when it starts, so that nothing is sent after a sign-out. A source of tokens
+    /// through which nobody signs in has nothing to tell.
+    fn tell(&self, listener: Weak<dyn SignInListener>) {
+        let _ = listener;
+    }
+}
+
+/// A sign-in or a sign-out.
+#[derive(Clone, Debug)]
+pub enum SignInChange {
+    /// This session is in use now.
+    SignedIn(AuthSession),
+    /// Nobody is signed in any more.
+    SignedOut,
+}
+
+/// Who is told of sign-ins and sign-outs by [`Auth::tell`].
+pub trait SignInListener: Send + Sync {
+    /// Called in the order of the changes.
+    fn changed(&self, change: SignInChange);
 }

@@ -15,7 +15,7 @@ mod session;
 mod timeline;
 mod uuid;
 
-pub use auth::{Auth, AuthError, AuthSession};
+pub use auth::{Auth, AuthError, AuthSession, SignInChange, SignInListener};
 pub use clock::{Clock, Monotonic, Now, Wall};
 pub use context::SyncContext;
 pub use device_list_store::{DeviceListStore, EpochStart};

@@ -33,6 +33,9 @@ pub trait SessionStore: Send + Sync {
     /// The highest sequence number of `session` that was recorded as sent; `None` if there is none, or the store keeps no
     /// such record.
     ///
+    /// With a signed device list, `None` makes the session's messages count as late, which begin no epoch, until the
+    /// server was asked for its highest number (`sync_new_session`, `next_sequence_number`). So a store should keep it.
+    ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     fn last_sent(&self, session: &SessionId) -> Result<Option<i64>, StoreError> {

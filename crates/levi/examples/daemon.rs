@@ -6,8 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use levi::{
-    Arrival, CodingSession, Device, DeviceOptions, LeviConfig, MessageSyncRequest, Repository, SessionSecret,
-    random_uuid,
+    Arrival, CodingSession, Device, DeviceOptions, LeviConfig, MessageSyncRequest, Repository, random_uuid,
 };
 use levi_testkit::supabase::FakeSupabase;
 
@@ -19,8 +18,11 @@ const MESSAGES: i64 = 120;
 async fn device(server: &FakeSupabase, folder: &Path, name: &str) -> Result<Device, Box<dyn Error>> {
     let options = DeviceOptions::new(server.url(), server.publishable_key());
     let device = Device::open(folder.join(name), options)?;
-    device.sign_in(EMAIL, &PASSWORD.into()).await?;
-    device.register(name, "desktop").await?;
+    // Once; afterwards the tokens in the folder are renewed.
+    if device.user_id().await?.is_none() {
+        device.sign_in(EMAIL, &PASSWORD.into()).await?;
+        device.register(name, "desktop").await?;
+    }
     Ok(device)
 }
 
@@ -29,20 +31,13 @@ async fn write(laptop: &Device) -> Result<(), Box<dyn Error>> {
     // After every start: what an earlier run left behind is done with it.
     let levi = laptop.levi(LeviConfig::default())?;
     levi.start()?;
-    let sync = laptop.session_sync(&levi)?;
 
-    // First the daemon's own record, then the server's.
     let repository = Repository::new(random_uuid(), "levi", "/src/levi");
     let session = CodingSession {
         title: Some("an example".into()),
         ..CodingSession::new(random_uuid(), repository.id.clone())
     };
-    let secret = SessionSecret::generate(&mut rand::rng());
-    let store = laptop.session_store()?;
-    store.save_repository(&repository)?;
-    store.save_session(&session)?;
-    store.save_secret(&session.id, &secret)?;
-    let report = sync.sync_new_session(&session.id, &repository.id, &secret).await?;
+    let report = laptop.begin_session(&levi, &repository, &session).await?;
     println!("the session is on the server: {}", report.is_done());
 
     for sequence_number in 1..=MESSAGES {

@@ -216,7 +216,12 @@ impl LeviBuilder {
             }
             (None, None) => None,
         };
-        Ok(Connection { supabase, auth })
+        Ok(Connection {
+            supabase,
+            auth,
+            #[cfg(feature = "realtime")]
+            http: self.http.clone(),
+        })
     }
 
     #[cfg(feature = "sqlite")]
@@ -244,7 +249,7 @@ impl LeviBuilder {
         #[cfg(feature = "sqlite")]
         let outbox_path = outbox.path();
         let open = move || {
-            let Connection { supabase, auth } =
+            let Connection { supabase, auth, .. } =
                 connection.map_err(|error| StartError::Part(Box::new(error)))?;
             let OpenOutbox { store, recovered } = outbox.open()?;
             Ok(Opened { outbox: store, recovered, supabase, auth })
@@ -291,4 +296,6 @@ impl LeviBuilder {
 pub(crate) struct Connection {
     pub(crate) supabase: Arc<dyn Supabase>,
     pub(crate) auth: Option<Arc<dyn Auth>>,
+    #[cfg(feature = "realtime")]
+    pub(crate) http: HttpOptions,
 }

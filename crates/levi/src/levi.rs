@@ -283,6 +283,19 @@ impl Levi {
         })
     }
 
+    /// Supabase Realtime, for one follower: `reader.follow(cursor).with_notifier(levi.realtime()?)`. The follower falls back to
+    /// polling by itself, and its status says why.
+    ///
+    /// # Errors
+    /// [`NotConnected`].
+    #[cfg(feature = "realtime")]
+    pub fn realtime(&self) -> Result<Arc<levi_realtime::Realtime>, NotConnected> {
+        let connection = self.connection.as_ref().ok_or(NotConnected::BadAddress)?;
+        let auth = connection.auth.clone().ok_or(NotConnected::NoAuth)?;
+        let realtime = levi_realtime::Realtime::new(&connection.http, auth);
+        Ok(Arc::new(realtime.map_err(|_| NotConnected::BadAddress)?))
+    }
+
     /// Changes the signed device list of the user who is signed in.
     ///
     /// # Errors

@@ -17,13 +17,16 @@ pub use levi_core::random_uuid;
 
 pub use levi_core::{
     Access, Arrival, BackfillReport, Change, ChangeCursor, ChangePage, DeviceListProblem, DeviceListState,
-    DeviceSummary, EnqueueError, Flush, Follow, LeviConfig, MessageSyncer, NewSession, Notifier, Pace, Page,
-    PauseReason, PulledMessage, ReadError, Reader, Receipt, SecretsCache, SessionSummary, SessionSyncService,
-    ShutdownReport, SignedDeviceList, StartError, Status, Step, SyncError, SyncedError,
+    DeviceSummary, EnqueueError, Flush, Follow, FollowStatus, LeviConfig, MessageSyncer, NewSession,
+    Notifications, Notifier, Pace, Page, PauseReason, PollingReason, PulledMessage, ReadError, Reader,
+    Receipt, SecretsCache, SessionSummary, SessionSyncService, ShutdownReport, SignedDeviceList, StartError,
+    Status, Step, SyncError, SyncedError,
 };
 pub use levi_crypto::SessionSecret;
 pub use levi_crypto::at_rest::DatabaseKey;
 pub use levi_crypto::envelope::DevicePrivateKey;
+#[cfg(feature = "realtime")]
+pub use levi_realtime::Realtime;
 #[cfg(feature = "sqlite")]
 pub use levi_store::SqliteSessionStore;
 pub use levi_store::{FileCredentials, database_key, device_private_key, member_keys};

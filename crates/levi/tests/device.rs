@@ -1,9 +1,18 @@
 //! A device in a folder: what it keeps, what it refuses, and that the next start finds it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-use levi::{Device, DeviceError, DeviceFolder, DeviceOptions, LeviConfig};
+use std::path::Path;
+use std::time::Duration;
+
+use levi::{
+    CodingSession, Device, DeviceError, DeviceFolder, DeviceOptions, Levi, LeviConfig, MessageSyncRequest,
+    PauseReason, Repository, SessionId, SessionSecret,
+};
+use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::FakeSupabase;
 use levi_transport::Table;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "a long password";
@@ -30,7 +39,12 @@ async fn the_next_start_finds_what_the_first_one_left() {
     assert!(matches!(device.register("laptop", "desktop").await, Err(DeviceError::NotSignedIn)));
     assert!(matches!(device.reader(), Err(DeviceError::NotRegistered)));
     let user = device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    let early = device.levi(LeviConfig::default()).unwrap();
     let id = device.register("laptop", "desktop").await.unwrap();
+    let refused = device.session_sync(&early).err();
+    assert!(matches!(refused, Some(DeviceError::RegisteredLater { .. })), "{refused:?}");
+    drop(early);
+    device.session_sync(&device.levi(LeviConfig::default()).unwrap()).unwrap();
     let cursor = device.reader().unwrap().changes(None, 10).await.unwrap().cursor;
     device.folder().save_cursor("viewer", &cursor).unwrap();
     assert!(matches!(device.folder().save_cursor("../x", &cursor), Err(DeviceError::CursorName)));
@@ -71,4 +85,72 @@ async fn a_folder_is_one_users_in_one_project_and_of_no_later_version() {
     assert!(Device::open(&path, options(&server)).is_ok(), "a folder from before layouts were numbered");
     std::fs::write(&record, text.replace("\"layout\": 1", "\"layout\": 2")).unwrap();
     assert!(matches!(Device::open(&path, options(&server)), Err(DeviceError::LaterLayout { .. })));
+}
+
+/// A device with a started Levi and one session on the server.
+async fn at_work(server: &FakeSupabase, path: &Path) -> (Device, Levi, SessionId) {
+    let device = Device::open(path, options(server)).unwrap();
+    device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    device.register("laptop", "desktop").await.unwrap();
+    let levi = device.levi(LeviConfig { flush_interval: Duration::ZERO, ..LeviConfig::default() }).unwrap();
+    levi.start().unwrap();
+    let store = device.session_store().unwrap();
+    let repository = Repository::new(uuid_of("repository", "parser"), "parser", "/home/ada/parser");
+    let session = CodingSession::new(uuid_of("session", "one"), repository.id.clone());
+    store.save_repository(&repository).unwrap();
+    store.save_session(&session).unwrap();
+    store.save_secret(&session.id, &secret()).unwrap();
+    let sync = device.session_sync(&levi).unwrap();
+    sync.sync_new_session(&session.id, &repository.id, &secret()).await.unwrap();
+    (device, levi, session.id)
+}
+
+/// What is enqueued after a sign-out waits for the next sign-in, for which nobody has to tell the running Levi.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_and_a_sign_in_reach_a_levi_that_runs() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let (device, levi, session) = at_work(&server, &folder.path().join("laptop")).await;
+    let first = levi.enqueue_durable(request(&session, 1)).await.unwrap();
+    levi.synced(&first).await.unwrap();
+
+    device.sign_out().await.unwrap();
+    let mut status = levi.watch_status();
+    let signed_out = |status: &levi::Status| status.paused == Some(PauseReason::SignedOut);
+    status.wait_for(signed_out).await.unwrap();
+    let second = levi.enqueue_durable(request(&session, 2)).await.unwrap();
+    levi.network_changed();
+    status.wait_for(|status| status.totals.pending_rows == 1).await.unwrap();
+    assert_eq!(server.messages(&session).unwrap().len(), 1);
+
+    device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    levi.synced(&second).await.unwrap();
+    assert_eq!(server.messages(&session).unwrap().len(), 2);
+    levi.shutdown(Duration::ZERO).await;
+}
+
+/// `levi login` beside a daemon that waits for somebody to sign in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_with_another_process_wakes_a_levi_that_runs() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("laptop");
+    let (device, levi, session) = at_work(&server, &path).await;
+    device.sign_out().await.unwrap();
+    let receipt = levi.enqueue_durable(request(&session, 1)).await.unwrap();
+    let command = Device::open(&path, DeviceOptions::default()).unwrap();
+    command.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    levi.synced(&receipt).await.unwrap();
+    levi.shutdown(Duration::ZERO).await;
+}
+
+fn request(session: &SessionId, sequence_number: i64) -> MessageSyncRequest {
+    MessageSyncRequest {
+        message_id: format!("message {sequence_number}").into(),
+        session_id: session.clone(),
+        sequence_number,
+        content: "content".into(),
+    }
+}
+
+fn secret() -> SessionSecret {
+    SessionSecret::generate(&mut StdRng::seed_from_u64(1))
 }

@@ -15,7 +15,7 @@ use levi::{
     SecretsCache, SessionSyncService, SqliteSessionStore, SyncContext, SyncError, UserId,
 };
 use levi_testkit::fixtures::{TestUser, uuid_of};
-use levi_testkit::supabase::FakeSupabase;
+use levi_testkit::supabase::{Canned, FakeSupabase, Fault, Scope, Times};
 use world::{database_key, read_all, request, secret};
 
 /// One of the two, with a device and a session of their own.
@@ -348,6 +348,35 @@ async fn the_context_and_the_stored_sign_in_must_agree() {
     assert!(matches!(error, ReadError::Auth(AuthError::OtherUser { .. })), "{error}");
     assert_eq!(server.row_count(Table::Repositories).unwrap(), 0);
     levi.shutdown(Duration::ZERO).await;
+}
+
+/// The stored sign-in says nothing about a token that the daemon brought.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_token_of_the_daemons_is_used_whoever_is_stored() {
+    let (server, ada, ben) = two_people();
+    let machine = Machine::new(&server);
+    let context = machine.sign_in(&ada).await;
+    let levi = machine.levi().await;
+    levi.set_context(context).await;
+    let sync = machine.work(&levi, &ada).await;
+    nothing_waits_for(&ada, &levi).await;
+    machine.sign_in(&ben).await;
+    // A row on which no message waits.
+    let waits = sync.sync_repository(&ada.repository).await.unwrap_err();
+    assert_eq!(waits.code(), "other_user", "{waits}");
+    // Nor does one refusal that passes.
+    server.faults().plan(Scope::table(Table::Messages), Times::Next(1), Fault::Answer(token_refused()));
+    let receipt = levi.enqueue_durable(request(&ada.session.id, 4, &ada.email)).await.unwrap();
+    levi.synced(&receipt).await.unwrap();
+    assert_eq!((ada.on_server(), levi.status().paused), (4, None));
+    // With ada's sign-in the row goes too.
+    machine.sign_in(&ada).await;
+    nothing_waits_for(&ada, &levi).await;
+    levi.shutdown(Duration::ZERO).await;
+}
+
+fn token_refused() -> Canned {
+    Canned::new(401).body(r#"{"code":"PGRST303","message":"JWT issued at future"}"#)
 }
 
 /// A project's own key has no user.

@@ -160,6 +160,33 @@ impl Harness {
         Ok(())
     }
 
+    /// Levi writes, and a client that is not ours hears of it.
+    pub(super) fn realtime(&mut self) -> Result<(), Failure> {
+        let mut node = self.on_the_fake_supabase("realtime.mjs")?;
+        succeed("realtime.mjs", &mut node)
+    }
+
+    /// One device writes, another follows, and a page shows it.
+    pub(super) fn side_by_side(&mut self) -> Result<(), Failure> {
+        let mut node = self.on_the_fake_supabase("side-by-side.mjs")?;
+        match self.programs.chromium {
+            Some(chromium) => succeed("side-by-side.mjs", node.arg(chromium)),
+            None => {
+                println!("PASSED OVER, the page: there is no Chromium, and {WITHOUT_BROWSER} is set");
+                succeed("side-by-side.mjs", &mut node)
+            }
+        }
+    }
+
+    /// A script that starts the fake Supabase by itself.
+    fn on_the_fake_supabase(&self, script: &str) -> Result<Command, Failure> {
+        let folder = self.folder.join(script.trim_end_matches(".mjs"));
+        let mut node = Command::new(self.programs.node);
+        node.arg(root().join("interop").join(script)).arg(programs::levi()?);
+        node.arg(programs::as_tested("fake_supabase")?).arg(folder);
+        Ok(node)
+    }
+
     /// `levi login`, `doctor --server`, `sync` and `pull`, as a person types them.
     pub(super) fn command(&mut self) -> Result<(), Failure> {
         self.command_in("whole")
@@ -213,6 +240,10 @@ impl Harness {
 
     pub(super) fn change_feed_uses_its_index(&mut self) -> Result<(), Failure> {
         self.on_postgres("plan.mjs")
+    }
+
+    pub(super) fn messages_are_published(&mut self) -> Result<(), Failure> {
+        self.on_postgres("publication.mjs")
     }
 
     /// A script that starts a PostgreSQL server of its own.

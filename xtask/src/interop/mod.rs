@@ -27,6 +27,8 @@ const STEPS: &[Step] = &[
     Step { name: "tests of the Python package", run: Harness::tests_in_python },
     Step { name: "device list, keyrings and pairing between the programs", run: Harness::trust },
     Step { name: "contract: the fake Supabase", run: Harness::contract_of_the_fake_supabase },
+    Step { name: "Realtime: realtime-js on the fake Supabase", run: Harness::realtime },
+    Step { name: "two daemons and the viewer, side by side", run: Harness::side_by_side },
     Step { name: "start Supabase Lite, migrations applied twice", run: Harness::start_lite },
     Step { name: "contract: Supabase Lite", run: Harness::contract_of_lite },
     Step { name: "round trips between the programs", run: Harness::round_trips },
@@ -41,6 +43,7 @@ const STEPS: &[Step] = &[
     Step { name: "stop Supabase Lite on PostgreSQL", run: Harness::stop_lite },
     Step { name: "the change feed skips nothing on PostgreSQL", run: Harness::change_feed_skips_nothing },
     Step { name: "the change feed uses its index on PostgreSQL", run: Harness::change_feed_uses_its_index },
+    Step { name: "messages are published for Realtime on PostgreSQL", run: Harness::messages_are_published },
     Step { name: "the demo against Supabase Lite", run: Harness::demo },
     Step { name: "recorded answers and docs/supabase.md", run: Harness::answers },
 ];

@@ -11,6 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("levi-transport", &["levi-types"]),
     ("levi-store", &["levi-types", "levi-crypto", "levi-devices"]),
     ("levi-core", &["levi-types", "levi-crypto", "levi-devices", "levi-outbox", "levi-transport"]),
+    ("levi-realtime", &["levi-types", "levi-outbox", "levi-transport", "levi-core"]),
     (
         "levi",
         &[
@@ -21,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "levi-transport",
             "levi-store",
             "levi-core",
+            "levi-realtime",
         ],
     ),
     ("levi-testkit", &["levi-types", "levi-outbox", "levi-transport"]),

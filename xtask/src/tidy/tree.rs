@@ -1,5 +1,5 @@
 //! Packages that a crate must not bring along: a daemon that depends on one crate gets no database
-//! and no async runtime with it, and the command as it is shipped no test server.
+//! and no async runtime with it, and the command as it is shipped no test server. Realtime is asked for by name.
 
 use super::Finding;
 use crate::failure::Failure;
@@ -17,6 +17,7 @@ const HTTP: &str = "ureq";
 const RUNTIME: &str = "tokio";
 const KEYRING: &str = "keyring-core";
 const TEST_SERVER: &str = "levi-testkit";
+const WEBSOCKET: &str = "tungstenite";
 
 const RULES: &[Forbidden] = &[
     Forbidden {
@@ -54,6 +55,7 @@ const RULES: &[Forbidden] = &[
     },
     Forbidden { package: "levi-store", flags: &[], packages: &[HTTP, RUNTIME, KEYRING] },
     Forbidden { package: "levi", flags: &["--all-features"], packages: &[TEST_SERVER] },
+    Forbidden { package: "levi", flags: &[], packages: &[WEBSOCKET] },
     Forbidden { package: "levi-cli", flags: &["--no-default-features"], packages: &[TEST_SERVER] },
 ];
 

@@ -1,12 +1,14 @@
 //! The measurements, with one file for each group of figures.
 
 mod baselines;
+mod command;
 mod drain;
 mod enqueue;
 mod fan_out;
 mod idle;
 mod latency;
 mod memory;
+pub(crate) mod reading;
 pub(crate) mod request_build;
 mod scaling;
 
@@ -15,8 +17,18 @@ use crate::report::Run;
 use crate::{Effort, Fallible};
 
 /// The groups in the order of the tables.
-pub(crate) const GROUPS: [&str; 8] =
-    ["request-build", "fan-out", "enqueue", "drain", "latency", "scaling", "memory", "idle"];
+pub(crate) const GROUPS: [&str; 10] = [
+    "request-build",
+    "fan-out",
+    "enqueue",
+    "drain",
+    "command",
+    "latency",
+    "reading",
+    "scaling",
+    "memory",
+    "idle",
+];
 
 /// Measures one group.
 pub(crate) async fn run(group: &str, effort: Effort) -> Fallible<Run> {
@@ -27,7 +39,9 @@ pub(crate) async fn run(group: &str, effort: Effort) -> Fallible<Run> {
         "fan-out" => fan_out::measure(&mut run, effort).await?,
         "enqueue" => enqueue::measure(&mut run, effort).await?,
         "drain" => drain::measure(&mut run, effort).await?,
+        "command" => command::measure(&mut run, effort)?,
         "latency" => latency::measure(&mut run, effort).await?,
+        "reading" => reading::measure(&mut run, effort).await?,
         "scaling" => scaling::measure(&mut run, effort)?,
         "memory" => memory::measure(&mut run, effort).await?,
         "idle" => idle::measure(&mut run, effort).await?,

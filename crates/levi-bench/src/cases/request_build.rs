@@ -178,8 +178,10 @@ impl Harness {
         self.next += ROWS as i64;
         let intake = |number| {
             let request = fixture::request(&self.session, number, &self.content);
-            let message = self.sealer.prepare(request, now().wall, &mut UnwrapErr(SysRng)).ok()?;
-            Some(Event::Enqueue(Intake { message, permit: None, reply: None, overwrite: Overwrite::OwnOnly }))
+            let overwrite = Overwrite::OwnOnly;
+            let prepared = self.sealer.prepare(request, overwrite, now().wall, &mut UnwrapErr(SysRng));
+            let message = prepared.ok()?;
+            Some(Event::Enqueue(Intake { message, permit: None, reply: None, overwrite }))
         };
         let messages: Vec<Event> = (first..self.next).filter_map(intake).collect();
         let sent = self.engine.turn(now(), messages);

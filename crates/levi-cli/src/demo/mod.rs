@@ -10,11 +10,13 @@ mod proxy;
 mod report;
 mod samples;
 mod send;
+mod serve;
 mod sessions;
 mod sign_up;
 mod source;
 mod stored;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -50,6 +52,14 @@ pub(crate) struct DemoArgs {
     /// Derive ids and samples from this number. Keys are always random.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Only start a fake Supabase, and print how to try the other commands on it. A profile for each of
+    /// two devices is in the new folder FOLDER. Ctrl-C ends the server and removes the folder.
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        conflicts_with_all = ["input", "messages", "devices", "outage", "seed", "server"]
+    )]
+    serve: Option<PathBuf>,
     #[command(flatten)]
     server: environment::ServerArgs,
 }
@@ -63,6 +73,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) async fn run(args: DemoArgs, console: Console) -> Result<Exit, CliError> {
+    if let Some(folder) = &args.serve {
+        return serve::run(folder, console).await;
+    }
     let seed = args.seed.unwrap_or_else(|| UnwrapErr(SysRng).next_u64() >> 32);
     let source = Source::open(args.input)?;
     let total = args.messages.unwrap_or_else(|| source.lines());

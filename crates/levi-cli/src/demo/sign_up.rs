@@ -1,7 +1,7 @@
-//! Signs up a new user. Only the demo does this: a daemon's users sign up in the app.
+//! Signs up the user of the demo.
 
 use levi::HttpOptions;
-use levi::transport::{HttpSignIn, SignInError, Verdict};
+use levi::transport::{HttpSignIn, SignInError, SignUpError, Verdict};
 use levi::types::SecretString;
 
 use crate::error::CliError;
@@ -13,8 +13,10 @@ pub(crate) async fn sign_up(
     password: &SecretString,
 ) -> Result<(), CliError> {
     match HttpSignIn::new(http)?.sign_up(email, password).await {
-        Ok(()) => Ok(()),
-        Err(SignInError::Unavailable(error)) if error.verdict == Verdict::Unreachable => {
+        Ok(_) => Ok(()),
+        Err(SignUpError::SignIn(SignInError::Unavailable(error)))
+            if error.verdict == Verdict::Unreachable =>
+        {
             Err(SignInError::Unavailable(error).into())
         }
         Err(error) => Err(CliError::Demo(format!(

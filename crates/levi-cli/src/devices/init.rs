@@ -45,6 +45,7 @@ pub(super) async fn run(args: InitArgs, console: Console) -> Result<Exit, CliErr
     // Before a key is written down in vain.
     recovery_key::check(&args.paper, console)?;
     opened.admin.check_init(others).await?;
+    opened.keep_secrets().await?;
     let name = opened.own_name(args.name).await?;
     let user = &opened.connection.user_id;
     console.say(format!("beginning the device list of user {user} with this device, {name}"))?;

@@ -40,13 +40,13 @@ struct Added<'a> {
 }
 
 pub(super) async fn run(here: &Here, yes: Option<String>, console: Console) -> Result<Exit, CliError> {
+    let opened = Opened::new(here).await?;
     if yes.is_none() && !person::is_there(console) {
         return Err(CliError::Usage(
-            "there is no terminal to ask on whether the device that answers is yours; give --yes with the beginning of \
+            "there is no terminal to ask whether the device that answers is yours; give --yes with the beginning of \
              its fingerprint, which `levi devices` shows there",
         ));
     }
-    let opened = Opened::new(here).await?;
     let invitation = opened.admin.invite().await?;
     show(&invitation, console)?;
     let request = invitation.request(VALID_FOR).await?;

@@ -49,6 +49,14 @@ impl Opened {
         Ok(share::report(console, &service.share_with_device(device).await?))
     }
 
+    /// Seals for this device, in its own name, the secrets that it was given. Once there is a list, it opens nothing of
+    /// devices that are not on it, and some may never be: they were lost or replaced.
+    pub(super) async fn keep_secrets(&self) -> Result<(), CliError> {
+        let (own, key) = (&self.connection.device_id, self.connection.data_dir.private_key()?);
+        self.levi.session_sync(own.clone(), key)?.share_with_device(own).await?;
+        Ok(())
+    }
+
     /// Gives the recovery key every session that this device can read, because it opens nothing
     /// else once all devices are lost.
     pub(super) async fn share_with_recovery_key(&self, console: Console) -> Result<Shared, CliError> {

@@ -24,12 +24,12 @@ struct Recovered<'a> {
 }
 
 pub(super) async fn run(args: RecoverArgs, console: Console) -> Result<Exit, CliError> {
+    let opened = Opened::new(&args.here).await?;
     if !args.key.key_stdin && !person::is_there(console) {
         return Err(CliError::Usage(
             "there is no terminal to ask for the recovery key; give it with --key-stdin",
         ));
     }
-    let opened = Opened::new(&args.here).await?;
     let key = recovery_key::read(&args.key, "Recovery key: ")?;
     let list = opened.admin.list_with(&key).await?;
     let base = match args.after {

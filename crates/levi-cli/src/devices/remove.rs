@@ -15,12 +15,10 @@ struct Removed<'a> {
 }
 
 pub(super) async fn run(args: RemoveArgs, console: Console) -> Result<Exit, CliError> {
-    if !args.yes && !person::is_there(console) {
-        return Err(CliError::Usage(
-            "there is no terminal to ask on whether to remove the device; give --yes",
-        ));
-    }
     let opened = Opened::new(&args.here).await?;
+    if !args.yes && !person::is_there(console) {
+        return Err(CliError::Usage("there is no terminal to ask whether to remove the device; give --yes"));
+    }
     let device = opened.admin.find(&args.device).await?;
     let (name, fingerprint) = (&device.name, device.fingerprint);
     let which = if device.is_this { ", which is this device" } else { "" };

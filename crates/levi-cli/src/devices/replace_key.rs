@@ -1,5 +1,7 @@
 //! `levi recovery new`: another recovery key takes the place of the old one.
 
+use levi::core::DeviceListError;
+use levi::devices::list::ReadError;
 use serde::Serialize;
 
 use super::opened::Opened;
@@ -24,7 +26,15 @@ pub(super) async fn run(args: NewKeyArgs, console: Console) -> Result<Exit, CliE
     let opened = Opened::new(&args.here).await?;
     let old = recovery_key::read(&args.key, "The recovery key until now: ")?;
     // Before a new key is written down in vain.
-    opened.admin.list_with(&old).await?;
+    if let Err(error) = opened.admin.list_with(&old).await {
+        if matches!(error, DeviceListError::Read(ReadError::ReplacedRecoveryKey)) {
+            // An earlier run may have been interrupted before the new key was given the sessions.
+            opened.admin.state().await?;
+            let Shared { shared, .. } = opened.share_with_recovery_key(console).await?;
+            console.say(format!("{} shared with the newer key", plural(shared, "session")))?;
+        }
+        return Err(error.into());
+    }
     let written = recovery_key::write_down(&args.paper, console)?;
     if let Err(error) = opened.admin.replace_recovery_key(&old, &written.key).await {
         console.say("keep both recovery keys: `levi recovery new` says with which one it goes on")?;

@@ -17,6 +17,8 @@ use crate::args::{DataArgs, ProjectArgs};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::settings::{Setting, Settings};
+use crate::style::{BAD, GOOD, NOTE, paint};
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
@@ -80,9 +82,9 @@ impl Findings {
         let finding = Finding { check: check.to_owned(), verdict, detail, advice };
         self.console.json(&finding)?;
         let mark = match verdict {
-            Verdict::Ok => "ok      ",
-            Verdict::Note => "note    ",
-            Verdict::Problem => "PROBLEM ",
+            Verdict::Ok => paint(GOOD, "ok      "),
+            Verdict::Note => paint(NOTE, "note    "),
+            Verdict::Problem => paint(BAD, "PROBLEM "),
         };
         self.console.say(format!("{mark} {}: {}", finding.check, finding.detail))?;
         if let Some(advice) = &finding.advice {
@@ -92,8 +94,22 @@ impl Findings {
     }
 }
 
-pub(crate) async fn run(args: DoctorArgs, console: Console) -> Result<Exit, CliError> {
+/// What the command line, the environment and a profile decided, and which of them.
+fn settings(settings: &Settings, findings: &mut Findings) -> Result<(), CliError> {
+    if let Some(profile) = &settings.profile {
+        let file = settings.config.path.display();
+        findings.ok("profile", format!("{} of {file}, by {}", profile.name, profile.origin))?;
+    }
+    for Setting { name, value, origin } in &settings.set {
+        let value = value.as_deref().unwrap_or("given");
+        findings.ok(&format!("setting {name}"), format!("{value}, from {origin}"))?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn run(args: DoctorArgs, chosen: &Settings, console: Console) -> Result<Exit, CliError> {
     let mut findings = Findings { console, problems: 0, list_stopped: false };
+    settings(chosen, &mut findings)?;
     local::check(&args.data.folder(), &mut findings)?;
     if args.server {
         server::check(&args.project, &args.data, &mut findings).await?;

@@ -37,7 +37,9 @@ pub(super) fn retry(args: &ChosenArgs, console: Console) -> Result<Exit, CliErro
     let notice = commit(&path, &commands)?;
     let retried = chosen.rows.len() as u64;
     console.json(&Changed { retried: Some(retried), not_found: chosen.not_found, ..Changed::default() })?;
-    console.say(format!("{} due now; {}", plural(retried, "row"), next(notice)))?;
+    if retried > 0 || chosen.not_found == 0 {
+        console.say(format!("{} due now; {}", plural(retried, "row"), next(notice)))?;
+    }
     Ok(chosen.exit())
 }
 

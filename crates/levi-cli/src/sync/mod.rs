@@ -1,10 +1,11 @@
 //! `levi sync`: sends messages from a file or stdin to the project.
 
 mod numbering;
+mod reading;
 mod sessions;
 mod upload;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,9 +22,12 @@ use crate::input::Input;
 use crate::notices::Notices;
 use crate::patience::Patience;
 use crate::pipeline::Replaces;
+use crate::plain_text::{LineFormat, Text};
+use crate::stop::Stop;
 use crate::wait;
 
 use self::numbering::Numbering;
+use self::reading::Reading;
 use self::sessions::{NewSessions, Origin, Sessions};
 use self::upload::{Options, Upload};
 
@@ -39,6 +43,17 @@ pub(crate) struct SyncArgs {
     /// stdin with --session go on after the session's last.
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     input: Input,
+    /// Read plain text instead: each line that is not blank is a message, or with --text=whole the
+    /// whole input is one.
+    #[arg(
+        long, value_name = "OF", value_enum, num_args = 0..=1, require_equals = true,
+        default_missing_value = "lines"
+    )]
+    text: Option<Text>,
+    /// With --text: who wrote it, such as user, assistant or log. The message's text is then
+    /// {"role": ROLE, "content": TEXT}.
+    #[arg(long, value_name = "ROLE", requires = "text", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    role: Option<String>,
     #[command(flatten)]
     project: ProjectArgs,
     #[command(flatten)]
@@ -72,7 +87,14 @@ pub(crate) struct SyncArgs {
 
 pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
-    let reader = args.input.open()?;
+    let stop = Stop::listen()?;
+    let format = args.text.map_or(LineFormat::Ndjson, |of| LineFormat::Text { of, role: args.role.clone() });
+    if args.input.is_terminal() {
+        console.hint(
+            "reading messages from the terminal, one a line; Ctrl-D ends. What waits is sent meanwhile",
+        );
+    }
+    let reading = Reading::start(args.input.open()?, format, stop.clone())?;
     let patience = Patience::new(Duration::from_secs(args.patience));
     let default_session = default_session(&args, &connection)?;
     let store = connection.session_store()?;
@@ -89,16 +111,18 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
     store.save_repository(&repository)?;
     let sessions = Sessions {
         connection: &connection,
+        levi: &levi,
         service: connection.device.session_sync(&levi)?,
         reader: connection.reader(&levi)?,
         store,
         new_sessions: NewSessions { repository: repository.id, title: args.title },
         prepared: HashMap::new(),
+        unannounced: HashSet::new(),
     };
     let replaces = if args.replace { Replaces::AnyText } else { Replaces::Nothing };
-    let options = Options { input: args.input, default_session, replaces };
+    let options = Options { input: args.input, default_session, replaces, stop };
     let numbering = Numbering::new(IdKey::of(&connection.data_dir.database_key()?));
-    Upload::new(&levi, sessions, numbering, patience, options, console).run(reader).await
+    Upload::new(&levi, sessions, numbering, patience, options, console).run(reading).await
 }
 
 /// The session of lines without a session_id.

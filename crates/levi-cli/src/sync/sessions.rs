@@ -1,13 +1,14 @@
 //! The sessions of the input: known on this device, known to the server, or new.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use levi::outbox::sqlite::Inspector;
 use levi::transport::Select;
 use levi::transport::rows::{SessionOwner, decode_rows};
 use levi::{
-    CodingSession, DeviceId, NewSession, ReadError, Reader, Repository, RepositoryId, SessionId,
+    CodingSession, DeviceId, Levi, NewSession, ReadError, Reader, Repository, RepositoryId, SessionId,
     SessionSecret, SessionStore as _, SessionSyncService, SqliteSessionStore, Step,
 };
 use rand::rand_core::UnwrapErr;
@@ -18,6 +19,8 @@ use crate::connection::Connection;
 use crate::error::CliError;
 use crate::ids::stable_uuid;
 use crate::patience::Patience;
+use crate::pipeline::Replaces;
+use crate::wait;
 
 /// The repository of new sessions. Its id is derived from this device and the path.
 pub(super) fn repository(args: &SyncArgs, connection: &Connection) -> Result<Repository, CliError> {
@@ -70,12 +73,15 @@ pub(super) struct NewSessions {
 
 pub(super) struct Sessions<'a> {
     pub(super) connection: &'a Connection,
+    pub(super) levi: &'a Levi,
     pub(super) store: Arc<SqliteSessionStore>,
     pub(super) service: SessionSyncService,
     pub(super) reader: Reader,
     pub(super) new_sessions: NewSessions,
     /// The sessions of this run; for a refused one, why its lines are refused.
     pub(super) prepared: HashMap<SessionId, Result<(), String>>,
+    /// Sessions of an earlier run, whose rows are written again once one of their messages is new.
+    pub(super) unannounced: HashSet<SessionId>,
 }
 
 impl Sessions<'_> {
@@ -93,11 +99,47 @@ impl Sessions<'_> {
         &mut self,
         id: &SessionId,
         origin: Origin,
+        replaces: Replaces,
         patience: &mut Patience,
     ) -> Result<(), LineFailure> {
         if let Some(outcome) = self.prepared.get(id) {
             return outcome.clone().map_err(LineFailure::Line);
         }
+        if replaces == Replaces::Nothing && self.is_of_an_earlier_run(id)? {
+            // A list that stopped everything is reported once everything is stored.
+            patience.wait(wait::may_seal(self.levi)).await;
+            self.prepared.insert(id.clone(), Ok(()));
+            self.unannounced.insert(id.clone());
+            return Ok(());
+        }
+        self.prepare_now(id, origin, patience).await
+    }
+
+    /// A message of the session is new: its rows are written, unless they were in this run.
+    pub(super) async fn announce(
+        &mut self,
+        id: &SessionId,
+        patience: &mut Patience,
+    ) -> Result<(), LineFailure> {
+        // Its secret is here, so that it does not matter who made the session.
+        if self.unannounced.remove(id) {
+            self.prepare_now(id, Origin::AnyDevice, patience).await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether its messages can be encrypted as they are, and may all be on the server.
+    fn is_of_an_earlier_run(&self, id: &SessionId) -> Result<bool, CliError> {
+        Ok(self.known_secret(id)?.is_some() && self.store.session(id)?.is_some())
+    }
+
+    async fn prepare_now(
+        &mut self,
+        id: &SessionId,
+        origin: Origin,
+        patience: &mut Patience,
+    ) -> Result<(), LineFailure> {
         let outcome = match patience.wait(self.prepare_once(id, origin)).await {
             Some(Ok(Answer::Given)) => {
                 patience.answered();
@@ -143,11 +185,10 @@ impl Sessions<'_> {
     /// The secret of a session that this device has no secret for: the owner's from the server, or
     /// a new one.
     async fn adopt_or_create(&self, id: &SessionId, origin: Origin) -> Result<SessionSecret, LineFailure> {
-        let owner = match origin {
-            Origin::ThisDevice => None,
-            // A second secret for another device's session would make its messages unreadable.
-            Origin::AnyDevice => self.owner(id).await?,
-        };
+        // A second secret for a session that is on the server would make its messages unreadable: another device's, or
+        // this device's own whose store is lost.
+        let may_be_there = origin == Origin::AnyDevice || self.was_sent(id)?;
+        let owner = if may_be_there { self.owner(id).await? } else { None };
         let secret = match &owner {
             None => SessionSecret::generate(&mut UnwrapErr(SysRng)),
             Some(_) => match self.reader.session_secret(id).await {
@@ -167,6 +208,11 @@ impl Sessions<'_> {
         // cannot be read.
         self.store.save_secret(id, &secret)?;
         Ok(secret)
+    }
+
+    /// Whether the outbox knows that the server had the session once.
+    fn was_sent(&self, id: &SessionId) -> Result<bool, CliError> {
+        Ok(Inspector::open(self.connection.data_dir.outbox_path())?.session_was_sent(id)?)
     }
 
     async fn owner(&self, id: &SessionId) -> Result<Option<DeviceId>, CliError> {

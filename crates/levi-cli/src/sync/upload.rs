@@ -1,6 +1,5 @@
 //! Enqueues the input line by line, then waits until the server has it.
 
-use std::io::BufRead;
 use std::time::Duration;
 
 use levi::{EnqueueError, Levi, LeviConfig, MessageSyncRequest, Receipt, SessionId, SyncError};
@@ -8,15 +7,17 @@ use serde::Serialize;
 
 use super::DefaultSession;
 use super::numbering::Numbering;
+use super::reading::Reading;
 use super::sessions::{LineFailure, Origin, Sessions};
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::input::Input;
-use crate::ndjson::{Line, Lines};
+use crate::ndjson::Line;
 use crate::patience::Patience;
 use crate::pipeline::{Pipeline, Replaces};
 use crate::progress::Progress;
+use crate::stop::Stop;
 use crate::text::plural;
 use crate::wait::{Stalled, wait_until_synced};
 
@@ -27,6 +28,7 @@ pub(super) struct Options {
     pub(super) input: Input,
     pub(super) default_session: DefaultSession,
     pub(super) replaces: Replaces,
+    pub(super) stop: Stop,
 }
 
 pub(super) struct Upload<'a> {
@@ -45,11 +47,15 @@ pub(super) struct Upload<'a> {
 #[derive(Debug, Default)]
 struct Counts {
     stored: u64,
+    /// Messages that the server had before with this very text.
+    already_synced: u64,
     bad: u64,
     /// Whether any line went to the default session.
     used_default: bool,
     /// Whether the last number of the session that stdin continues is known.
     continued: bool,
+    /// Messages that earlier runs have parked.
+    parked_before: u64,
 }
 
 impl Options {
@@ -62,6 +68,7 @@ impl Options {
 #[derive(Serialize)]
 struct Outcome<'a> {
     messages: u64,
+    already_synced: u64,
     bad_lines: u64,
     batches: u64,
     retries: u64,
@@ -83,14 +90,21 @@ impl<'a> Upload<'a> {
         Self { levi, pipeline, sessions, patience, options, console, numbering, counts: Counts::default() }
     }
 
-    pub(super) async fn run(mut self, input: Box<dyn BufRead + Send>) -> Result<Exit, CliError> {
+    pub(super) async fn run(mut self, reading: Reading) -> Result<Exit, CliError> {
+        self.counts.parked_before = self.levi.status().totals.parked_rows;
         let mut progress = self.console.progress("syncing", None);
-        let read = self.enqueue_all(input, &mut progress).await;
+        let read = self.enqueue_all(reading, &mut progress).await;
         // Also after an error, because the messages before it are to be stored and counted.
         let stored = read.and(self.store_all().await);
         let waited = if stored.is_ok() {
             let last = self.pipeline.last_receipt();
-            wait_until_synced(self.levi, last, &mut self.patience, progress).await
+            let mut stop = self.options.stop.clone();
+            tokio::select! {
+                biased;
+                // What is pending is sent by the shutdown, as far as it gets.
+                _ = stop.requested() => Err(Stalled::Stopped),
+                waited = wait_until_synced(self.levi, last, &mut self.patience, progress) => waited,
+            }
         } else {
             progress.finish();
             Ok(())
@@ -98,11 +112,13 @@ impl<'a> Upload<'a> {
         let status = self.levi.status();
         // A server that accepted nothing for so long is not given more time.
         let gave_up = matches!(stored, Err(CliError::NoAnswer | CliError::OutboxHalfFull));
-        let deadline = if waited.is_err() || gave_up { Duration::ZERO } else { SHUTDOWN };
+        let stalled = waited.as_ref().is_err_and(|stalled| *stalled != Stalled::Stopped);
+        let deadline = if stalled || gave_up { Duration::ZERO } else { SHUTDOWN };
         let left = self.levi.shutdown(deadline).await;
         stored?;
         let outcome = Outcome {
             messages: self.counts.stored,
+            already_synced: self.counts.already_synced,
             bad_lines: self.counts.bad,
             batches: status.batches_accepted,
             retries: status.batches_failed,
@@ -111,16 +127,12 @@ impl<'a> Upload<'a> {
             sessions: self.sessions.ids(),
         };
         self.print(&outcome, &waited)?;
-        Ok(exit(&outcome, &waited))
+        Ok(self.options.stop.signal().map_or_else(|| exit(&outcome, &waited), Exit::from))
     }
 
-    async fn enqueue_all(
-        &mut self,
-        input: Box<dyn BufRead + Send>,
-        progress: &mut Progress,
-    ) -> Result<(), CliError> {
-        let mut lines = Lines::new(input);
-        while let Some(line) = lines.next_line().map_err(|error| self.options.input.read_error(error))? {
+    async fn enqueue_all(&mut self, mut reading: Reading, progress: &mut Progress) -> Result<(), CliError> {
+        while let Some(line) = reading.next().await {
+            let line = line.map_err(|error| self.options.input.read_error(error))?;
             self.wait_for_room().await?;
             let number = line.number;
             match self.request(line).await {
@@ -153,7 +165,7 @@ impl<'a> Upload<'a> {
         }
         let request = self.numbering.request(line.number, message, session.clone()).map_err(refused)?;
         request.check(LeviConfig::default().max_message_bytes).map_err(refused)?;
-        self.sessions.prepare(&session, origin, &mut self.patience).await?;
+        self.sessions.prepare(&session, origin, self.options.replaces, &mut self.patience).await?;
         Ok(request)
     }
 
@@ -178,7 +190,7 @@ impl<'a> Upload<'a> {
     async fn wait_for_room(&mut self) -> Result<(), CliError> {
         while self.pipeline.is_full() {
             let Some((line, result)) = self.pipeline.next_result().await else { break };
-            self.stored(line, result)?;
+            self.stored(line, result).await?;
         }
         let limit = LeviConfig::default().max_pending_bytes / 2;
         let mut watch = self.levi.watch_status();
@@ -189,14 +201,22 @@ impl<'a> Upload<'a> {
     /// Waits until every message of the pipeline is stored or refused.
     async fn store_all(&mut self) -> Result<(), CliError> {
         while let Some((line, result)) = self.pipeline.next_result().await {
-            self.stored(line, result)?;
+            self.stored(line, result).await?;
         }
         Ok(())
     }
 
-    fn stored(&mut self, line: u64, result: Result<Receipt, EnqueueError>) -> Result<(), CliError> {
+    async fn stored(&mut self, line: u64, result: Result<Receipt, EnqueueError>) -> Result<(), CliError> {
         match result {
-            Ok(_) => self.counts.stored += 1,
+            Ok(receipt) if receipt.already_synced() => self.counts.already_synced += 1,
+            Ok(receipt) => {
+                self.counts.stored += 1;
+                match self.sessions.announce(receipt.session_id(), &mut self.patience).await {
+                    Ok(()) => {}
+                    Err(LineFailure::Line(reason)) => self.bad_line(line, reason),
+                    Err(LineFailure::Command(error)) => return Err(error),
+                }
+            }
             // These errors are not about this line: the next one would fail, too.
             Err(error @ (EnqueueError::Outbox(_) | EnqueueError::Stopped | EnqueueError::NotStarted)) => {
                 return Err(CliError::NotStored { line, error });
@@ -214,10 +234,17 @@ impl<'a> Upload<'a> {
     fn print(&self, outcome: &Outcome<'_>, waited: &Result<(), Stalled>) -> Result<(), CliError> {
         self.console.json(outcome)?;
         let mut text = format!("{} stored", plural(outcome.messages, "message"));
+        if outcome.already_synced > 0 {
+            text.push_str(&format!(", {} on the server before", plural(outcome.already_synced, "message")));
+        }
         if outcome.bad_lines > 0 {
             text.push_str(&format!(", {} skipped", plural(outcome.bad_lines, "bad line")));
         }
-        if outcome.pending == 0 && outcome.parked == 0 {
+        if outcome.messages == 0 && outcome.bad_lines == 0 {
+            text.push_str("; the input holds none");
+        }
+        let earlier = outcome.parked.min(self.counts.parked_before);
+        if outcome.pending == 0 && outcome.parked == earlier {
             text.push_str(&format!("; the server has everything ({})", plural(outcome.batches, "batch")));
         }
         self.console.say(text)?;
@@ -230,12 +257,22 @@ impl<'a> Upload<'a> {
         }
         if outcome.parked > 0 {
             let parked = plural(outcome.parked, "message");
-            self.console.say(format!("{parked} parked; see `levi outbox list --parked`"))?;
+            let of_earlier = match earlier {
+                0 => String::new(),
+                all if all == outcome.parked => " of earlier runs".to_owned(),
+                some => format!(", {} of earlier runs", plural(some, "message")),
+            };
+            self.console.say(format!("{parked}{of_earlier} parked; see `levi outbox list --parked`"))?;
         }
         let DefaultSession { id, origin } = &self.options.default_session;
-        if self.counts.used_default && *origin == Origin::ThisDevice && self.options.input == Input::Stdin {
-            self.console
-                .say(format!("the messages are in session {id}; to write to it again, give --session"))?;
+        if self.counts.used_default && *origin == Origin::ThisDevice {
+            let again = if self.options.input == Input::Stdin {
+                "; to write to it again, give --session"
+            } else {
+                ""
+            };
+            self.console.say(format!("the messages are in session {id}{again}"))?;
+            self.console.hint("next: `levi pull --follow` on another device shows them");
         }
         Ok(())
     }

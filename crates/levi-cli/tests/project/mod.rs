@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this module")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod schema;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -63,6 +65,11 @@ impl Project {
         path
     }
 
+    /// The file of profiles, which does not exist unless a test writes it.
+    pub fn config(&self) -> PathBuf {
+        self.directory.path().join("config.toml")
+    }
+
     pub fn messages_on_server(&self) -> u64 {
         self.server.row_count(Table::Messages).unwrap()
     }
@@ -93,6 +100,11 @@ impl Device<'_> {
                 command.env_remove(name);
             }
         }
+        for colour in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(colour);
+        }
+        // Not that of the person who runs the tests.
+        command.env("LEVI_CONFIG", self.project.config());
         command.args(args).env("LEVI_DATA_DIR", &self.data).current_dir(self.project.directory.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -112,7 +124,9 @@ impl Device<'_> {
         // A command that does not read its stdin may be gone by now.
         let _ = pipe.write_all(stdin.as_ref());
         drop(pipe);
-        Outcome::of(child.wait_with_output().unwrap())
+        let outcome = Outcome::of(child.wait_with_output().unwrap());
+        schema::hold(args, &outcome.out, &outcome.err);
+        outcome
     }
 
     pub fn outbox(&self) -> PathBuf {

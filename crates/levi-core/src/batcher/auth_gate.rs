@@ -1,12 +1,16 @@
 //! The sign-in: nothing is sent without a token.
 //!
 //! Only the sign-in server's final word, or the daemon, ends a sign-in. While there is a token that neither of them
-//! took away, every state but a question under way has a timer.
+//! took away, every state but a question under way has a timer, and the token that there is is tried again while no
+//! fresh one comes: what refused it may have been a passing fault of the project.
+
+mod token;
 
 use std::time::Duration;
 
 use levi_types::Monotonic;
 
+use self::token::{Standing, Token};
 use super::notice::PauseReason;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,17 +20,27 @@ enum SignIn {
     /// A token is being asked for.
     Refreshing,
     /// Nothing is sent before this time.
-    Waiting { until: Monotonic, then: Next },
+    Waiting { until: Monotonic, because: Wait },
     /// The user must sign in.
     Out,
     /// There is a token that does not say whose it is.
     Unnamed,
 }
 
-/// What a wait is followed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// There is no token, and the stored one cannot be had for now. It is asked for again.
+    NoToken,
+    /// The project refused the token, and there is no fresh one for now. The one that there is is used again.
+    NoFreshToken,
+    /// The project does not accept a token that needs no replacement. It is used again.
+    NotAccepted,
+}
+
+/// What the end of a wait brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// A fresh token is asked for again.
+    /// A token is asked for again.
     Refresh,
     /// The present token is used again.
     UseToken,
@@ -39,6 +53,8 @@ pub(super) enum Refused {
     Refresh,
     /// Nothing: it was another token, or it is dealt with already, or it is tried again after a wait.
     Nothing,
+    /// The project accepts this very token from others: only the request waits.
+    Request,
 }
 
 #[derive(Debug)]
@@ -47,8 +63,9 @@ pub(super) struct AuthGate {
     /// Raised with every sign-in and every renewed attempt with a token, because a refusal from before says nothing
     /// about it.
     epoch: u64,
-    /// When a token was refreshed, if nothing has been accepted since.
-    refreshed_at: Option<Monotonic>,
+    token: Token,
+    /// The sign-in server asked not to be asked before this time.
+    ask_after: Monotonic,
     /// Whether the stored token is being asked for. It may have expired since it was stored.
     adopts_stored: bool,
     /// Waits in a row.
@@ -56,8 +73,15 @@ pub(super) struct AuthGate {
 }
 
 impl AuthGate {
-    pub(super) const fn new() -> Self {
-        Self { state: SignIn::Out, epoch: 0, refreshed_at: None, adopts_stored: false, waits: 0 }
+    pub(super) fn new() -> Self {
+        Self {
+            state: SignIn::Out,
+            epoch: 0,
+            token: Token::default(),
+            ask_after: Monotonic::default(),
+            adopts_stored: false,
+            waits: 0,
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -71,9 +95,10 @@ impl AuthGate {
     pub(super) fn signed_in(&mut self, now: Monotonic) {
         let stored = std::mem::take(&mut self.adopts_stored);
         let was_refreshed = self.state == SignIn::Refreshing && !stored;
-        self.refreshed_at = was_refreshed.then_some(now);
         self.waits = 0;
+        self.ask_after = Monotonic::default();
         self.use_token();
+        self.token = Token::new(self.epoch, was_refreshed.then_some(now));
     }
 
     fn use_token(&mut self) {
@@ -112,26 +137,43 @@ impl AuthGate {
         if epoch != self.epoch || self.state != SignIn::In {
             return Refused::Nothing;
         }
-        // A token that was refreshed long ago has expired: the network was away, or the machine slept.
-        if self.refreshed_at.is_some_and(|at| now.since(at) < fresh_for) {
-            self.wait(now, Next::UseToken, delay);
-            return Refused::Nothing;
+        match self.token.refused(now, fresh_for) {
+            Standing::Accepted => return Refused::Request,
+            Standing::Fresh => self.wait(now, Wait::NotAccepted, delay),
+            // A token that was refreshed long ago has expired: the network was away, or the machine slept.
+            Standing::Old if now < self.ask_after => self.wait(now, Wait::NoFreshToken, delay),
+            Standing::Old => {
+                self.state = SignIn::Refreshing;
+                return Refused::Refresh;
+            }
         }
-        self.state = SignIn::Refreshing;
-        Refused::Refresh
+        Refused::Nothing
     }
 
-    /// No token for now; `delay` gives the wait for the number of waits in a row.
-    pub(super) fn refresh_unavailable(&mut self, now: Monotonic, delay: impl FnOnce(u32) -> Duration) {
-        if self.state == SignIn::Refreshing {
-            self.wait(now, Next::Refresh, delay);
+    /// No token for now, and the sign-in server is not asked again before the wait `asked` is over. `delay` gives the wait
+    /// for the number of waits in a row.
+    pub(super) fn refresh_unavailable(
+        &mut self,
+        now: Monotonic,
+        asked: Duration,
+        delay: impl FnOnce(u32) -> Duration,
+    ) {
+        if self.state != SignIn::Refreshing {
+            return;
+        }
+        self.ask_after = now.after(asked);
+        if self.adopts_stored {
+            self.wait(now, Wait::NoToken, |waits| delay(waits).max(asked));
+        } else {
+            self.wait(now, Wait::NoFreshToken, delay);
         }
     }
 
     /// Only the daemon brings tokens, and it brought this one: it is used again.
     pub(super) fn refresh_impossible(&mut self, now: Monotonic, delay: impl FnOnce(u32) -> Duration) {
         if self.state == SignIn::Refreshing {
-            self.wait(now, Next::UseToken, delay);
+            self.token.has_no_better(now);
+            self.wait(now, Wait::NotAccepted, delay);
         }
     }
 
@@ -141,19 +183,27 @@ impl AuthGate {
         }
     }
 
-    fn wait(&mut self, now: Monotonic, then: Next, delay: impl FnOnce(u32) -> Duration) {
+    fn wait(&mut self, now: Monotonic, because: Wait, delay: impl FnOnce(u32) -> Duration) {
         self.waits = self.waits.saturating_add(1);
-        self.state = SignIn::Waiting { until: now.after(delay(self.waits)), then };
+        self.state = SignIn::Waiting { until: now.after(delay(self.waits)), because };
     }
 
-    /// The server accepted a request, and so its token.
-    pub(super) fn accepted(&mut self) {
+    /// The server accepted a request that was sent in `epoch`, and so its token. One that waits because another request was
+    /// refused is used again at once.
+    pub(super) fn accepted(&mut self, epoch: u64) {
+        if !self.token.accepted(epoch) {
+            return;
+        }
         self.waits = 0;
-        self.refreshed_at = None;
+        if matches!(self.state, SignIn::Waiting { because: Wait::NotAccepted, .. }) {
+            self.state = SignIn::In;
+        }
     }
 
-    /// The next attempt is due at once.
+    /// The next attempt is due at once. The source of tokens keeps the wait that the sign-in server asked for by itself; it
+    /// is asked because another process may have signed in.
     pub(super) fn network_changed(&mut self) {
+        self.ask_after = Monotonic::default();
         if let SignIn::Waiting { until, .. } = &mut self.state {
             *until = Monotonic::default();
         }
@@ -161,15 +211,17 @@ impl AuthGate {
 
     /// What the end of the wait brings, once it is over.
     pub(super) fn expire(&mut self, now: Monotonic) -> Option<Next> {
-        let SignIn::Waiting { until, then } = self.state else { return None };
-        if until > now {
-            return None;
+        match self.state {
+            SignIn::Waiting { until, because: Wait::NoToken } if until <= now => {
+                self.state = SignIn::Refreshing;
+                Some(Next::Refresh)
+            }
+            SignIn::Waiting { until, .. } if until <= now => {
+                self.use_token();
+                Some(Next::UseToken)
+            }
+            _ => None,
         }
-        match then {
-            Next::Refresh => self.state = SignIn::Refreshing,
-            Next::UseToken => self.use_token(),
-        }
-        Some(then)
     }
 
     pub(super) const fn timer(&self) -> Option<Monotonic> {
@@ -185,8 +237,10 @@ impl AuthGate {
             SignIn::Out => Some(PauseReason::SignedOut),
             SignIn::Unnamed => Some(PauseReason::UnknownUser),
             SignIn::Refreshing => Some(PauseReason::Refreshing),
-            SignIn::Waiting { then: Next::Refresh, .. } => Some(PauseReason::SignInUnavailable),
-            SignIn::Waiting { then: Next::UseToken, .. } => Some(PauseReason::TokenNotAccepted),
+            SignIn::Waiting { because: Wait::NoToken | Wait::NoFreshToken, .. } => {
+                Some(PauseReason::SignInUnavailable)
+            }
+            SignIn::Waiting { because: Wait::NotAccepted, .. } => Some(PauseReason::TokenNotAccepted),
         }
     }
 }

@@ -24,11 +24,21 @@ pub(super) struct Breaker {
     consecutive_failures: u32,
     /// How often the project refused everything since it last accepted something.
     attempts: u32,
+    /// Until when the server asked for no request.
+    asked_until: Monotonic,
+    /// Whether the project accepted something since it was last paused.
+    takes_rows: bool,
 }
 
 impl Breaker {
-    pub(super) const fn new() -> Self {
-        Self { state: State::Closed, consecutive_failures: 0, attempts: 0 }
+    pub(super) fn new() -> Self {
+        Self {
+            state: State::Closed,
+            consecutive_failures: 0,
+            attempts: 0,
+            asked_until: Monotonic::default(),
+            takes_rows: false,
+        }
     }
 
     /// Whether requests may be sent.
@@ -39,6 +49,11 @@ impl Breaker {
     /// How often the project refused everything since it last accepted something.
     pub(super) const fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// Whether the project accepted something since it was last paused.
+    pub(super) const fn takes_rows(&self) -> bool {
+        self.takes_rows
     }
 
     pub(super) fn max_in_flight(&self, configured: usize) -> usize {
@@ -61,6 +76,7 @@ impl Breaker {
     pub(super) fn accepted(&mut self) {
         self.consecutive_failures = 0;
         self.attempts = 0;
+        self.takes_rows = true;
         if self.state == State::HalfOpen {
             self.state = State::Closed;
         }
@@ -85,15 +101,25 @@ impl Breaker {
         self.open(now.after(delay(self.attempts)), reason);
     }
 
+    /// The server asks for no request before `until`. Returns the latest time for which it asked.
+    pub(super) fn asked(&mut self, until: Monotonic) -> Monotonic {
+        self.asked_until = self.asked_until.max(until);
+        self.asked_until
+    }
+
     /// Sends nothing before `until`, nor before the end of the present wait.
     pub(super) fn open(&mut self, until: Monotonic, reason: PauseReason) {
         let until = self.timer().map_or(until, |timer| timer.max(until));
         self.state = State::Open { until, reason };
+        self.takes_rows = false;
     }
 
-    pub(super) fn network_changed(&mut self) {
-        if !self.permits_sending() {
-            self.state = State::HalfOpen;
+    /// Waits of Levi's own are over, and what is left of the one that the server asked for is waited for.
+    pub(super) fn network_changed(&mut self, now: Monotonic) {
+        match &mut self.state {
+            State::Open { until, .. } if self.asked_until > now => *until = self.asked_until,
+            State::Open { .. } => self.state = State::HalfOpen,
+            State::Closed | State::HalfOpen => {}
         }
     }
 

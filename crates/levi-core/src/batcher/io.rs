@@ -56,10 +56,19 @@ impl Batch {
 /// The rows that a commit wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// The lowest sequence number written in each lane.
-    Lanes(Vec<(LaneKey, i64)>),
+    /// Rows of these lanes, each of which is named once.
+    Lanes(Vec<WrittenLane>),
     /// Another process wrote: anything may have changed.
     Unknown,
+}
+
+/// A lane to which a commit wrote rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenLane {
+    /// The lane's name.
+    pub lane: LaneKey,
+    /// The lowest sequence number that was written.
+    pub lowest: i64,
 }
 
 /// Something that happened.
@@ -139,7 +148,8 @@ pub enum Input {
     StoreFailed(Reason),
     /// A commit succeeded.
     Committed,
-    /// The network may be back, or the machine is awake again: forget delays and try now.
+    /// The network may be back, or the machine is awake again: forget delays and try now, but for the wait that the
+    /// server asked for.
     NetworkChanged,
     /// No new rows will come: send what is due without waiting for more.
     Stop,
@@ -170,12 +180,14 @@ pub enum SealResult {
 }
 
 /// The parent of a row that the server refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parent {
     /// Its row is in the outbox: the lane is blocked until the server has it.
     Ensured,
     /// The daemon's store does not know it.
     Unknown,
+    /// The daemon's store or the outbox cannot say, for this reason: another attempt asks again.
+    CannotSay(Reason),
 }
 
 /// What the batcher asks the engine to do, in order.

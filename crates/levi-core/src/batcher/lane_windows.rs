@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use levi_outbox::{DueLane, LaneId, LaneKey, RowHead};
-use levi_types::{Monotonic, SessionId};
+use levi_types::Monotonic;
 
 use super::io::{Action, LaneRows, Part};
 use super::lane::{Group, Lane};
@@ -198,13 +198,13 @@ impl LaneWindows {
         self.messages().filter(|lane| lane.is_ready()).map(at).min()
     }
 
-    /// Lanes whose first row waits for its session's key; each is named once.
-    pub(super) fn take_unsealed(&mut self) -> Vec<(LaneId, SessionId)> {
+    /// What to seal: lanes whose first row waits for its session's key, each of which is named once.
+    pub(super) fn lanes_to_seal(&mut self) -> Vec<Action> {
         let mut unsealed = Vec::new();
         for id in &self.order {
             let Some(lane) = self.lanes.get_mut(id).filter(|lane| lane.is_unsealed()) else { continue };
-            if let Some(session) = lane.key.session_id() {
-                unsealed.push((*id, session.clone()));
+            if let Some(session_id) = lane.key.session_id().cloned() {
+                unsealed.push(Action::Seal { lane: *id, session_id });
                 lane.awaits_response = true;
             }
         }
@@ -251,16 +251,14 @@ impl LaneWindows {
     ) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();
         let mut group = None;
-        // A body is one byte longer than its rows with a comma each: brackets for the last comma.
-        let (mut rows_left, mut bytes) = (limits.rows, 1);
+        let mut room = Room::of_request(limits);
         for id in &self.order {
             let lane = self.lanes.get_mut(id).filter(|lane| lane.is_ready() && !lane.is_control());
             let Some(lane) = lane else { continue };
             if group.is_some_and(|group| group != lane.group) {
                 continue;
             }
-            let is_first = parts.is_empty();
-            let rows = take_rows(lane, rows_left, &mut bytes, limits.bytes, is_first);
+            let rows = room.take_from(lane);
             if rows.is_empty() {
                 continue;
             }
@@ -269,9 +267,8 @@ impl LaneWindows {
             }
             lane.in_flight = true;
             group = Some(lane.group);
-            rows_left -= rows.len();
             parts.push(Part { lane: *id, key: lane.key.clone(), rows });
-            if rows_left == 0 {
+            if room.is_full() {
                 break;
             }
         }
@@ -332,24 +329,37 @@ impl LaneWindows {
     }
 }
 
-/// Takes rows from the front of the lane while they fit. The first row of a batch always fits.
-fn take_rows(
-    lane: &mut Lane,
-    most: usize,
-    bytes: &mut usize,
-    max_bytes: usize,
-    is_first: bool,
-) -> Vec<RowHead> {
-    let most = most.min(lane.limit());
-    let mut rows = Vec::new();
-    for row in lane.sealed().take(most) {
-        let grown = bytes.saturating_add(row.bytes as usize).saturating_add(1);
-        if grown > max_bytes && !(is_first && rows.is_empty()) {
-            break;
-        }
-        *bytes = grown;
-        rows.push(*row);
+/// What is left of the limits of a request.
+struct Room {
+    limits: Limits,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Room {
+    const fn of_request(limits: Limits) -> Self {
+        // A body is one byte longer than its rows with a comma each: brackets for the last comma.
+        Self { limits, rows: 0, bytes: 1 }
     }
-    lane.window.drain(..rows.len());
-    rows
+
+    const fn is_full(&self) -> bool {
+        self.rows >= self.limits.rows
+    }
+
+    /// Takes rows from the front of the lane while they fit. The first row of a request always fits.
+    fn take_from(&mut self, lane: &mut Lane) -> Vec<RowHead> {
+        let most = lane.limit().min(self.limits.rows.saturating_sub(self.rows));
+        let mut taken = Vec::new();
+        for row in lane.sealed().take(most) {
+            let bytes = self.bytes.saturating_add(row.bytes as usize).saturating_add(1);
+            if bytes > self.limits.bytes && self.rows > 0 {
+                break;
+            }
+            self.bytes = bytes;
+            self.rows += 1;
+            taken.push(*row);
+        }
+        lane.window.drain(..taken.len());
+        taken
+    }
 }

@@ -27,14 +27,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use levi_outbox::{Change, Due, LaneId, Reason, RowHead};
-use levi_types::{Monotonic, Now, UserId};
+use levi_types::{Monotonic, Now, UserId, Wall};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
 
 use self::auth_gate::{AuthGate, Next};
 use self::breaker::Breaker;
 use self::flush::FlushRate;
-pub use self::io::{Action, Batch, BatchId, Input, LaneRows, Parent, Part, SealResult, Written};
+pub use self::io::{Action, Batch, BatchId, Input, LaneRows, Parent, Part, SealResult, Written, WrittenLane};
 use self::lane_windows::LaneWindows;
 use self::lone_failures::LoneFailures;
 pub use self::notice::{Notice, PauseReason};
@@ -158,21 +158,17 @@ impl Batcher {
             Input::SignedInUnnamed => self.signed_in_unnamed(now),
             Input::UserUnknown => self.auth.user_unknown(),
             Input::RefreshUnavailable { retry_after } => {
-                let at_least = self.bounded(retry_after);
+                let asked = self.bounded(retry_after);
                 let (backoff, random) = (self.config.backoff(), &mut self.random);
-                let delay = |waits| backoff.delay(waits, random.draw()).max(at_least);
-                self.auth.refresh_unavailable(now.monotonic, delay);
+                let delay = |waits| backoff.delay(waits, random.draw());
+                self.auth.refresh_unavailable(now.monotonic, asked, delay);
             }
             Input::RefreshImpossible => {
                 let (backoff, random) = (self.config.backoff(), &mut self.random);
                 self.auth.refresh_impossible(now.monotonic, |waits| backoff.delay(waits, random.draw()));
             }
             Input::RefreshRefused => self.auth.refresh_refused(),
-            Input::Paused { until } => {
-                let left = self.bounded(Some(until.since(now.wall)));
-                let reason = PauseReason::RetryAfter { code: "retry_after".to_owned() };
-                self.breaker.open(now.monotonic.after(left), reason);
-            }
+            Input::Paused { until } => self.paused_before(now, until),
             Input::StoreFailed(reason) => self.store_failed(now, reason),
             Input::Committed => self.storage.worked(),
             Input::NetworkChanged => self.network_changed(now),
@@ -276,11 +272,11 @@ impl Batcher {
         match written {
             Written::Unknown => self.windows.invalidate_all(),
             Written::Lanes(lanes) => {
-                for (key, lowest) in lanes {
-                    if key.kind().is_control() {
-                        self.refusals.replaced(&key);
+                for WrittenLane { lane, lowest } in lanes {
+                    if lane.kind().is_control() {
+                        self.refusals.replaced(&lane);
                     }
-                    self.windows.note_write(&key, lowest);
+                    self.windows.note_write(&lane, lowest);
                 }
             }
         }
@@ -317,9 +313,23 @@ impl Batcher {
         self.dirty = true;
     }
 
+    /// An earlier process was asked for a wait. One that is longer than any is was stored while the clock was ahead: it is
+    /// stored anew, or every start would wait for it.
+    fn paused_before(&mut self, now: Now, until: Wall) {
+        let asked = until.since(now.wall);
+        let left = self.bounded(Some(asked));
+        let reason = PauseReason::RetryAfter { code: "retry_after".to_owned() };
+        self.breaker.open(now.monotonic.after(left), reason);
+        if left < asked {
+            self.keep_pause(now, left);
+        } else {
+            self.breaker.asked(now.monotonic.after(left));
+        }
+    }
+
     fn network_changed(&mut self, now: Now) {
         self.auth.network_changed();
-        self.breaker.network_changed();
+        self.breaker.network_changed(now.monotonic);
         self.storage.network_changed();
         self.actions.push_back(Action::RetryCommit);
         self.commit(Change::RetryNow { at: now.wall });
@@ -332,9 +342,7 @@ impl Batcher {
         if !self.storage.is_open() {
             return;
         }
-        for (lane, session_id) in self.windows.take_unsealed() {
-            self.actions.push_back(Action::Seal { lane, session_id });
-        }
+        self.actions.extend(self.windows.lanes_to_seal());
         self.blame_project_if_no_row_is_left(now);
     }
 

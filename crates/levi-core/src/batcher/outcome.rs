@@ -30,7 +30,7 @@ impl Batcher {
             Ok(()) => self.accepted(now, batch),
             // The offender may be in a lane that was let go of, so what is left is sent by itself before
             // it is blamed.
-            Err(SendError::Api(error)) if batch.parts.len() < lanes_sent && blames_rows(error.verdict) => {
+            Err(SendError::Api(error)) if batch.parts.len() < lanes_sent && error.verdict.blames_rows() => {
                 self.isolate(batch, &error);
             }
             Err(SendError::Api(error)) => self.failed(now, kind, batch, &error),
@@ -63,35 +63,43 @@ impl Batcher {
     /// Of the batch, only the parts are left for which the failure counts; `kind` is that of all its rows.
     fn failed(&mut self, now: Now, kind: RowKind, batch: Batch, error: &ApiError) {
         match error.verdict {
-            Verdict::SignedOut => {
-                let epoch = batch.epoch;
-                self.put_back(batch);
-                self.token_refused(now, epoch);
+            Verdict::SignedOut => self.token_refused(now, batch, error),
+            // The tables of messages are as they should be, and are not kept waiting.
+            Verdict::SchemaMismatch if kind.is_control() && self.breaker.takes_rows() => {
+                let asked = self.pause_as_asked(now, error);
+                self.defer_all(now, batch, &reason(kind, error), asked);
             }
             Verdict::SchemaMismatch | Verdict::ProjectUnavailable => {
                 self.put_back(batch);
                 self.pause_project(now, reason(kind, error), self.bounded(error.retry_after));
             }
             Verdict::MissingParent => self.missing_parent(now, batch, error),
-            Verdict::Forbidden | Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
-                self.refused(now, batch, error);
-            }
-            // `Busy`, `Unreachable`, `Unexpected`, and what later versions may add: wait and try again.
+            verdict if verdict.blames_rows() => self.refused(now, batch, error),
+            // The server is not there now, or its answer is not known: wait and try again.
             _ => self.unavailable(now, batch, error),
         }
     }
 
-    fn token_refused(&mut self, now: Now, epoch: u64) {
+    fn token_refused(&mut self, now: Now, batch: Batch, error: &ApiError) {
         let (backoff, random) = (self.config.backoff(), &mut self.random);
         let delay = |waits| backoff.delay(waits, random.draw());
-        if self.auth.token_refused(now.monotonic, epoch, backoff.longest(), delay) == Refused::Refresh {
-            self.actions.push_back(Action::Refresh);
+        match self.auth.token_refused(now.monotonic, batch.epoch, backoff.longest(), delay) {
+            Refused::Refresh => {
+                self.put_back(batch);
+                self.actions.push_back(Action::Refresh);
+            }
+            Refused::Nothing => self.put_back(batch),
+            Refused::Request if batch.parts.len() > 1 => self.isolate(batch, error),
+            Refused::Request => {
+                let reason = reason(kind_of(&batch), error);
+                self.defer_all(now, batch, &reason, Duration::ZERO);
+            }
         }
     }
 
     pub(super) fn accepted(&mut self, now: Now, batch: Batch) {
         self.breaker.accepted();
-        self.auth.accepted();
+        self.auth.accepted(batch.epoch);
         self.lone_failures.accepted(&batch);
         let kind = kind_of(&batch);
         let unparked = self.poison.accepted(kind);
@@ -151,9 +159,10 @@ impl Batcher {
 
     /// A wait that the server asked for is not forgotten by a restart. Lanes in other requests do not have it in their
     /// due times.
-    fn keep_pause(&mut self, now: Now, asked: Duration) {
+    pub(super) fn keep_pause(&mut self, now: Now, asked: Duration) {
         if !asked.is_zero() {
-            self.commit(Change::Pause { until: now.wall.after(asked) });
+            let until = self.breaker.asked(now.monotonic.after(asked));
+            self.commit(Change::Pause { until: now.wall.after(until.since(now.monotonic)) });
         }
     }
 
@@ -342,18 +351,6 @@ impl Batcher {
     fn notice_split(&mut self, rows: usize, error: &ApiError) {
         self.actions.push_back(Action::Notice(Notice::Split { rows, code: error.code.clone() }));
     }
-}
-
-/// Whether the response says that a row of the batch is at fault.
-const fn blames_rows(verdict: Verdict) -> bool {
-    matches!(
-        verdict,
-        Verdict::MissingParent
-            | Verdict::Forbidden
-            | Verdict::Rejected
-            | Verdict::TooLarge
-            | Verdict::DuplicateInBatch
-    )
 }
 
 /// The kind of the batch's rows. Messages and control rows never share a batch.

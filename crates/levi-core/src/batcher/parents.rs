@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use levi_outbox::LaneKey;
+use levi_outbox::{LaneId, LaneKey};
 use levi_transport::{ApiError, Verdict};
 use levi_types::Now;
 
@@ -84,13 +84,21 @@ impl Batcher {
         let Some((part, error)) = refusal.unresolved.take() else { return };
         refusal.parent_was_sent = parent == Parent::Ensured;
         let is_outdated = self.windows.lane(part.lane).is_some_and(|lane| lane.is_outdated);
-        if parent == Parent::Ensured || is_outdated {
+        match parent {
             // It is blocked on disk, and loaded again when the server has the parent.
-            self.windows.remove(part.lane);
-            self.dirty = true;
-        } else {
-            self.count_refusal(now, part, &error);
+            Parent::Ensured => self.load_again(part.lane),
+            _ if is_outdated => self.load_again(part.lane),
+            // Nothing is known of the parent, so the refusal does not count.
+            Parent::CannotSay(reason) => self.defer(now, part.lane, reason, Duration::ZERO),
+            Parent::Unknown => {
+                self.count_refusal(now, part, &error);
+            }
         }
+    }
+
+    fn load_again(&mut self, lane: LaneId) {
+        self.windows.remove(lane);
+        self.dirty = true;
     }
 
     /// Says whether the lane waits, rather than its row being parked.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use levi_devices::Epoch;
-use levi_devices::entry::ListRow;
+use levi_devices::entry::{ListRow, MAX_SLOT};
 use levi_devices::keyring::{Keyring, SealedKeyring};
 use levi_devices::list::DeviceList;
 use levi_devices::pin::PinError;
@@ -90,7 +90,9 @@ impl SignedDeviceList {
                 None => self.keep(list, known, None, Keyrings::Written),
             };
         }
-        match self.fetch_keyring(source, &list).await? {
+        let fetched = self.fetch_keyring(source, &list).await;
+        // Whatever it is, the list has gone on: nothing is sealed in the epoch before.
+        match fetched.inspect_err(|_| self.await_keyring(list.user_id()))? {
             Ok(mut keyring) => {
                 // What this device knows of epochs that were cut off, and whose secrets others have lost.
                 known.iter().for_each(|known| keyring.fill_from(known, &list));
@@ -198,6 +200,11 @@ impl SignedDeviceList {
         Ok(())
     }
 
+    fn await_keyring(&self, user: &UserId) {
+        self.load(user);
+        self.stop(user, DeviceListProblem::NoKeyring);
+    }
+
     /// Seals nothing any more. What was readable stays readable.
     fn stop(&self, user: &UserId, problem: DeviceListProblem) {
         let known = self.known();
@@ -233,7 +240,7 @@ impl SignedDeviceList {
     }
 
     /// Another process has stored a list, or the store could not be read before.
-    fn read_again(&self, user: &UserId) {
+    pub(super) fn read_again(&self, user: &UserId) {
         self.0.cache.forget_mode(user);
         self.load(user);
     }
@@ -309,6 +316,7 @@ pub(super) async fn rows_from(
     rows_after(source, user, after).await
 }
 
+/// Rows in slots that no list has are not asked for, because a server could show them without end.
 async fn rows_after(
     source: &dyn PageSource,
     user: &UserId,
@@ -317,14 +325,20 @@ async fn rows_after(
     let (size, mut rows) = (SharedPageSize::new(PAGE), Vec::new());
     loop {
         let page = next_page(source, &DeviceListOf(user), after.as_ref(), u32::MAX, &size).await?;
-        let Some(cursor) = page.cursor else { return Ok(rows) };
-        after = Some(cursor);
         // A row that cannot be fetched even alone is garbage, because entries are short.
         rows.extend(page.rows.into_iter().filter_map(Result::ok).filter_map(to_list_row));
+        match page.cursor {
+            Some(cursor) if u64::try_from(cursor).is_ok_and(|slot| slot < MAX_SLOT) => after = Some(cursor),
+            _ => return Ok(rows),
+        }
     }
 }
 
 fn to_list_row(row: DeviceListRow) -> Option<ListRow> {
     let DeviceListRow { slot, entry, signature, cosignature, .. } = row;
-    Some(ListRow { slot: u64::try_from(slot).ok()?, entry, signature, cosignature })
+    let slot = u64::try_from(slot).ok().filter(|slot| *slot <= MAX_SLOT)?;
+    Some(ListRow { slot, entry, signature, cosignature })
 }
+
+#[cfg(test)]
+mod tests;

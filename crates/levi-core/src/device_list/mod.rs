@@ -11,6 +11,7 @@ mod tests;
 mod upkeep;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePublicKey;
@@ -18,7 +19,7 @@ use levi_devices::keyring::Keyring;
 use levi_devices::list::DeviceList;
 use levi_devices::{Epoch, EpochSecret, Member, MemberKeys};
 use levi_transport::rows::KeyringRow;
-use levi_types::{DeviceId, DeviceListStore, EpochStart, Monotonic, SessionId, StoreError, UserId};
+use levi_types::{DeviceId, DeviceListStore, EpochStart, Now, SessionId, StoreError, UserId};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rand_core::CryptoRng;
@@ -32,6 +33,7 @@ pub use self::problem::{DeviceListProblem, DeviceListState};
 use self::record::{Alarm, Keyrings};
 pub use self::stored::{StoredDeviceList, stored_device_list};
 pub use self::upkeep::NextLook;
+pub(crate) use self::upkeep::{WithToken, pause_after};
 
 use crate::random::SharedRng;
 use crate::sealing_key::SealingMode;
@@ -80,7 +82,8 @@ struct Known {
     /// As the store has it.
     stored: Option<Vec<u8>>,
     list: Option<Arc<DeviceList>>,
-    looked: Option<Monotonic>,
+    /// When the server was asked last.
+    looked: Option<Now>,
     /// As the store has it.
     alarm: Option<Alarm>,
     /// As the store has it.
@@ -183,14 +186,35 @@ impl SignedDeviceList {
     }
 
     /// Whether the server should be asked, because it was not for `interval`.
-    pub(crate) fn is_due(&self, user: &UserId, now: Monotonic, interval: std::time::Duration) -> bool {
+    pub(crate) fn is_due(&self, user: &UserId, now: Now, interval: Duration) -> bool {
         let known = self.known();
-        !known.is_of(user) || known.looked.is_none_or(|looked| now.since(looked) >= interval)
+        !known.is_of(user) || known.looked.is_none_or(|looked| has_passed(interval, looked, now))
     }
 
     /// The server was asked at `now`.
-    pub(crate) fn looked_at(&self, now: Monotonic) {
+    pub(crate) fn looked_at(&self, now: Now) {
         self.known().looked = Some(now);
+    }
+
+    /// The server should be asked again, because the machine slept.
+    pub(crate) fn look_is_due(&self) {
+        self.known().looked = None;
+    }
+
+    /// Goes on with what another process on the same store has made of the list, and asks the server soon.
+    pub(crate) fn catch_up(&self, user: &UserId) {
+        // A look or a change that is under way compares with the store by itself.
+        let Ok(_one_at_a_time) = self.0.changing.try_lock() else { return };
+        let known = self.known();
+        if !known.is_of(user) || known.owes_keyrings {
+            return;
+        }
+        let stored = self.0.store.device_list(user);
+        let is_news = matches!(&stored, Ok(Some(stored)) if known.stored.as_ref() != Some(stored));
+        drop(known);
+        if is_news {
+            self.read_again(user);
+        }
     }
 
     pub(crate) fn recipients(&self, user: &UserId) -> Recipients {
@@ -259,11 +283,21 @@ impl SignedDeviceList {
     }
 
     /// What this device remembers of the epochs of a session.
+    ///
+    /// An epoch that the list has no commitment to was cut off by a recovery. What a thief has begun in it counts no more.
     pub(crate) fn epoch_starts(&self, user: &UserId, session: &SessionId) -> Vec<EpochStart> {
-        self.0.store.epoch_starts(user, session).unwrap_or_else(|error| {
+        let mut starts = self.0.store.epoch_starts(user, session).unwrap_or_else(|error| {
             tracing::warn!(session_id = %session, "where its epochs begin is not known: {error}");
             Vec::new()
-        })
+        });
+        starts.retain(|start| self.is_an_epoch(user, start.epoch));
+        starts
+    }
+
+    /// Whether the list has this epoch.
+    pub(crate) fn is_an_epoch(&self, user: &UserId, epoch: u32) -> bool {
+        let list = self.list(user);
+        list.zip(Epoch::new(epoch)).is_some_and(|(list, epoch)| list.commitment(epoch).is_some())
     }
 
     pub(crate) fn keep_epoch_start(&self, user: &UserId, session: &SessionId, start: EpochStart) {
@@ -311,6 +345,12 @@ impl SignedDeviceList {
         // A panic cannot leave it half changed in a way that matters: it is compared with the server's again.
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether `time` has passed since `then`, by either clock: the monotonic one may stand still while the machine sleeps.
+pub(crate) fn has_passed(time: Duration, then: Now, now: Now) -> bool {
+    let by_wall = now.wall.since(then.wall).max(then.wall.since(now.wall));
+    now.monotonic.since(then.monotonic).max(by_wall) >= time
 }
 
 /// What `device` may seal with this list.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use levi_transport::rows::upsert_of;
 use levi_transport::{ApiError, PageSource, Select, Supabase, Verdict};
-use levi_types::{AccessToken, Monotonic, UserId};
+use levi_types::{AccessToken, Now, UserId};
 
 use super::{DeviceListProblem, DeviceListState, LookError, SignedDeviceList};
 
@@ -28,6 +28,11 @@ pub enum NextLook {
     AfterRefresh,
 }
 
+/// The pause before a look, after so many that failed or did not settle.
+pub(crate) fn pause_after(in_a_row: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << in_a_row.min(16)).min(INTERVAL)
+}
+
 impl SignedDeviceList {
     /// The pause before a look that follows one that did not settle. `before`: the pause before that one, if it did not
     /// settle either.
@@ -36,30 +41,40 @@ impl SignedDeviceList {
     }
 
     /// Whether the server is to be asked now.
-    pub fn is_look_due(&self, user: &UserId, now: Monotonic) -> bool {
+    pub fn is_look_due(&self, user: &UserId, now: Now) -> bool {
         !self.state().may_seal() || self.is_due(user, now, INTERVAL)
     }
 
+    /// Looks at the list as `user` at `now`, and writes the keyrings that this device owes.
     #[doc(hidden)]
-    /// Looks at the list as `user` at `now`, and writes the keyrings that this device began an epoch for and did not write.
     pub async fn look_and_write(
         &self,
         supabase: Arc<dyn Supabase>,
         (user, token): (&UserId, AccessToken),
-        now: Monotonic,
+        now: Now,
     ) -> NextLook {
-        let source = WithToken { supabase, token };
-        let looked = self.look(&source, user).await;
-        match &looked {
-            Ok(_) => {
-                self.write_owed(&source, user).await;
-                self.looked_at(now);
-            }
-            Err(LookError::Server(error)) => {
-                tracing::debug!(code = error.code, "the device list was not read");
-            }
-            Err(LookError::Store(problem)) => tracing::warn!("{problem}"),
+        let looked = self.look_with(&WithToken { supabase, token }, user).await;
+        if looked.is_ok() {
+            self.looked_at(now);
         }
+        self.next_look(user, &looked)
+    }
+
+    /// Looks at the list, and writes the keyrings that this device began an epoch for and did not write.
+    pub(crate) async fn look_with(
+        &self,
+        source: &WithToken,
+        user: &UserId,
+    ) -> Result<DeviceListState, LookError> {
+        let looked = self.look(source, user).await;
+        if looked.is_ok() {
+            self.write_owed(source, user).await;
+        }
+        looked
+    }
+
+    /// What follows a look that came to this.
+    pub(crate) fn next_look(&self, user: &UserId, looked: &Result<DeviceListState, LookError>) -> NextLook {
         match looked {
             _ if self.owed_keyrings(user).is_some() => NextLook::AfterPause,
             _ if self.state().may_seal() => NextLook::WhenDue,
@@ -85,9 +100,9 @@ impl SignedDeviceList {
 }
 
 /// Reads with one token and without patience: whoever looks, looks again later.
-struct WithToken {
-    supabase: Arc<dyn Supabase>,
-    token: AccessToken,
+pub(crate) struct WithToken {
+    pub(crate) supabase: Arc<dyn Supabase>,
+    pub(crate) token: AccessToken,
 }
 
 #[async_trait]

@@ -1,6 +1,6 @@
 //! Carrying out what the batcher asks for.
 
-use levi_outbox::{Change, DueQuery, LaneId, LaneKey, OutboxError, Reason, RowKey};
+use levi_outbox::{Change, DueQuery, LaneId, LaneKey, OutboxError, Overwrite, Reason, RowHead, RowKey};
 use levi_transport::rows::{MessageBatch, MessagePlace, nonce_of};
 use levi_types::{Delivery, MessageId, Now, RepositoryId, SessionId, StoreError};
 
@@ -10,8 +10,9 @@ use super::{Engine, Perform, Sent};
 use crate::batcher::{Action, Batch, Input, LaneRows, Notice, Parent, PauseReason, SealResult};
 use crate::control::Presence;
 use crate::control_row::ControlRow;
-use crate::sealer::{NoKey, ResealError};
+use crate::sealer::{NoKey, PresentEpoch, ResealError};
 use crate::sealing_key::Sealing;
+use crate::sync_error::SyncError;
 use crate::write_messages::SentMessage;
 
 /// Rows of one lane that are sealed in one go; the rest follows as the first ones are sent.
@@ -119,7 +120,15 @@ impl Engine {
         let bytes: usize = wanted.iter().map(|row| row.bytes as usize + 1).sum();
         let mut body = MessageBatch::with_capacity(bytes + 2);
         let mut message_ids = Vec::with_capacity(keys.len());
-        let read = self.store.payloads(&keys, &mut |_, message_id, payload| {
+        let in_epoch = self.sealer.present_epoch(batch.user.as_ref());
+        let epoch = in_epoch.as_ref().map(PresentEpoch::number);
+        let read = self.store.payloads(&keys, &mut |key, message_id, payload| {
+            let resealed =
+                in_epoch.as_ref().and_then(|epoch| epoch.resealed(message_id, payload, &mut *self.random));
+            // If the server has a row that may replace nothing, it is this text.
+            let is_fixed = |row: &&RowHead| row.key == key && row.overwrite == Overwrite::Nothing;
+            let resealed = resealed.filter(|_| wanted.iter().all(|row| !is_fixed(&row)));
+            let payload = resealed.as_deref().unwrap_or(payload);
             body.push(payload);
             message_ids.push((MessageId::from(message_id), nonce_of(payload).unwrap_or_default().into()));
         });
@@ -136,13 +145,14 @@ impl Engine {
         for ((session_id, row), (message_id, nonce)) in sessions.zip(&wanted).zip(message_ids) {
             let (row, sequence_number, overwrite) = (row.key.id, row.sequence_number, row.overwrite);
             let place = MessagePlace { session_id: session_id.clone(), sequence_number };
-            messages.push(SentMessage { place, message_id: message_id.clone(), nonce, overwrite });
-            sent.push(Sent { row, session_id, sequence_number, message_id });
+            let message = SentMessage { place, message_id: message_id.clone(), nonce, overwrite };
+            sent.push(Sent { row, session_id, sequence_number, message_id, digest: message.digest() });
+            messages.push(message);
         }
         self.sent.insert(batch.id, sent);
         let insert = body.into_upsert();
         self.status.bytes_sent += insert.body.len() as u64;
-        perform(Effect::Send { batch: batch.id, user: batch.user, insert, messages });
+        perform(Effect::Send { batch: batch.id, user: batch.user, insert, messages, epoch });
     }
 
     /// Hands the control row to its sender. One that was replaced since is loaded again.
@@ -260,20 +270,24 @@ impl Engine {
                 }
                 Parent::Ensured
             }
-            Err(error) => {
+            Err(CannotSay::Store(error)) => {
                 tracing::warn!(%key, "the session store cannot say what this row refers to: {error}");
-                Parent::Unknown
+                Parent::CannotSay(SyncError::from(error).to_reason())
+            }
+            Err(CannotSay::Outbox(error)) => {
+                let reason = reason_of(&error);
+                self.outbox_unreadable(now, error);
+                Parent::CannotSay(reason)
             }
         }
     }
 
     /// The rows on which this one depends, as the daemon's store knows them: grandparents first.
-    fn parents(&self, key: &LaneKey, row: RowKey) -> Result<Vec<ControlRow>, StoreError> {
+    fn parents(&self, key: &LaneKey, row: RowKey) -> Result<Vec<ControlRow>, CannotSay> {
         match key {
             LaneKey::Repository(_) => Ok(Vec::new()),
             LaneKey::Session(_) => {
-                // A failing outbox is noticed by the next commit.
-                let payload = self.payload(row).ok().flatten().unwrap_or_default();
+                let payload = self.payload(row)?.unwrap_or_default();
                 match ControlRow::parse(&payload) {
                     Some(ControlRow::Session { repository_id, .. }) => self.known_repository(repository_id),
                     _ => Ok(Vec::new()),
@@ -281,7 +295,7 @@ impl Engine {
             }
             // What was there once is not written again by itself: the server is asked whether it is still there.
             LaneKey::Secret(session) | LaneKey::Messages(session)
-                if self.store.session_was_sent(session).unwrap_or(false) =>
+                if self.store.session_was_sent(session)? =>
             {
                 Ok(vec![ControlRow::LookUp { session_id: session.clone() }])
             }
@@ -294,9 +308,27 @@ impl Engine {
         }
     }
 
-    fn known_repository(&self, repository_id: RepositoryId) -> Result<Vec<ControlRow>, StoreError> {
+    fn known_repository(&self, repository_id: RepositoryId) -> Result<Vec<ControlRow>, CannotSay> {
         let known = self.session_store.repository(&repository_id)?;
         Ok(known.map(|_| ControlRow::Repository { repository_id }).into_iter().collect())
+    }
+}
+
+/// Why it is not known what a row refers to.
+enum CannotSay {
+    Store(StoreError),
+    Outbox(OutboxError),
+}
+
+impl From<StoreError> for CannotSay {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<OutboxError> for CannotSay {
+    fn from(error: OutboxError) -> Self {
+        Self::Outbox(error)
     }
 }
 

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use levi_outbox::{Change, Enqueued, LaneKey, NewRow, OutboxError, Reason, RowId};
-use levi_types::{DeliveryReport, Now, SessionId};
+use levi_types::{Delivery, DeliveryReport, Now, SessionId};
 
 use super::committed_batch::{CommittedBatch, Waiter};
 use super::event::{ControlIntake, Effect, Intake};
 use super::refused::Refused;
 use super::{Engine, Perform};
-use crate::batcher::{Input, Written};
+use crate::batcher::{Input, Written, WrittenLane};
 use crate::error::EnqueueError;
 use crate::sealer::Message;
+use crate::secrets_cache::SealedBefore;
 
 /// What waits for the next commit.
 #[derive(Default)]
@@ -77,16 +78,23 @@ impl Engine {
         let row = match message {
             Message::Sealed(row) => row,
             Message::Plain { user, request } => {
-                let asks = self.sealer.asks_for_highest(user.as_ref(), &request.session_id);
-                // Where the outbox cannot be read, nothing counts as rising.
-                let last = asks.then(|| self.last_number(&request.session_id).unwrap_or(Some(i64::MAX)));
-                match self.sealer.seal(&request, user, last.flatten(), now.wall, &mut *self.random) {
+                let asks = self.sealer.asks_for_earlier(user.as_ref(), &request.session_id);
+                let before =
+                    if asks { self.sealed_before(&request.session_id) } else { SealedBefore::default() };
+                match self.sealer.seal(&request, user, overwrite, before, now.wall, &mut *self.random) {
                     Ok(row) => row,
                     Err(error) => return self.refuse(vec![Refused::unsealed(waiter, request, error)]),
                 }
             }
         };
         self.uncommitted.row(NewRow { overwrite, ..row }, waiter);
+    }
+
+    /// What is known here of a session's earlier messages. Where the outbox cannot be read, none comes after them.
+    fn sealed_before(&self, session: &SessionId) -> SealedBefore {
+        let in_outbox = self.store.last_sequence_number(session).unwrap_or(Some(i64::MAX));
+        let stored = in_outbox.max(self.uncommitted.last_number(session));
+        SealedBefore { sent: self.last_sent(session), stored }
     }
 
     /// Adds control rows to the next commit.
@@ -142,6 +150,10 @@ impl Engine {
         for ((waiter, row), outcome) in done.waiters.iter_mut().zip(&done.rows).zip(&outcomes) {
             match Refused::unstored(waiter, row, outcome) {
                 Some(refusal) => refused.push(refusal),
+                // The daemon's store may have missed the report.
+                None if *outcome == Enqueued::AlreadySynced => {
+                    self.uncommitted.reports.extend(sent_before(row));
+                }
                 None => note_write(&mut written, row),
             }
             self.held_changed |= row.user.as_ref() != self.batcher.user();
@@ -156,7 +168,7 @@ impl Engine {
         self.outbox_error = None;
         self.batcher.handle(now, Input::Committed);
         if !written.is_empty() || done.wakes {
-            let written = written.into_iter().collect();
+            let written = written.into_iter().map(|(lane, lowest)| WrittenLane { lane, lowest }).collect();
             self.batcher.handle(now, Input::Wake(Written::Lanes(written)));
         }
         for row in done.affected {
@@ -206,6 +218,16 @@ impl Engine {
             tracing::warn!("the session store did not take {} delivery reports: {error}", reports.len());
         }
     }
+}
+
+/// The report about a message that the server has taken before.
+fn sent_before(row: &NewRow) -> Option<DeliveryReport> {
+    Some(DeliveryReport {
+        session_id: row.lane.session_id()?.clone(),
+        sequence_number: row.sequence_number,
+        message_id: row.message_id.clone(),
+        delivery: Delivery::Sent,
+    })
 }
 
 /// Notes the lowest sequence number written in each lane.

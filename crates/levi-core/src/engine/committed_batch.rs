@@ -102,10 +102,13 @@ impl CommittedBatch {
     pub fn complete(self) {
         let rows = self.rows.into_iter().zip(self.outcomes);
         for (waiter, (row, outcome)) in self.waiters.into_iter().zip(rows) {
-            let NewRow { lane, sequence_number, .. } = row;
-            if let (Enqueued::Stored { key, replaced }, LaneKey::Messages(session_id)) = (outcome, lane) {
-                waiter.complete(Receipt { session_id, sequence_number, key, replaced });
-            }
+            let NewRow { lane: LaneKey::Messages(session_id), sequence_number, .. } = row else { continue };
+            let (row, replaced) = match outcome {
+                Enqueued::Stored { key, replaced } => (Some(key), replaced),
+                Enqueued::AlreadySynced => (None, false),
+                _ => continue,
+            };
+            waiter.complete(Receipt { session_id, sequence_number, row, replaced });
         }
     }
 }

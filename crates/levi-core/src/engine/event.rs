@@ -12,12 +12,13 @@ use crate::error::{EnqueueError, SyncedError};
 use crate::sealer::Message;
 use crate::write_messages::SentMessage;
 
-/// Proof that a message is on disk. [`synced`](crate::Worker::synced) returns when the server has it.
+/// Proof that a message is on disk, or on the server. [`synced`](crate::Worker::synced) returns when the server has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub(crate) session_id: SessionId,
     pub(crate) sequence_number: i64,
-    pub(crate) key: RowKey,
+    /// `None`: the server has the message already.
+    pub(crate) row: Option<RowKey>,
     pub(crate) replaced: bool,
 }
 
@@ -30,6 +31,11 @@ impl Receipt {
     /// The message's sequence number in its session.
     pub fn sequence_number(&self) -> i64 {
         self.sequence_number
+    }
+
+    /// Whether nothing was stored, because the server has taken this very text of the message from this device before.
+    pub fn already_synced(&self) -> bool {
+        self.row.is_none()
     }
 
     /// Whether the message replaced an older payload of the same message, not yet sent or parked.
@@ -118,6 +124,9 @@ pub enum Effect {
         insert: Upsert,
         /// Its messages, in order.
         messages: Vec<SentMessage>,
+        /// The epoch of the user's device list by which they are sealed, if there is a list. If it is over by the time of
+        /// the request, the response is [`Input::Vanished`], and the batch is built again.
+        epoch: Option<u32>,
     },
     /// Send a control row; the response is [`Input::Outcome`].
     SendControl {

@@ -17,7 +17,9 @@ mod waits;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use levi_outbox::{Change, LaneKey, NewRow, OutboxError, OutboxStore, RecoveryReport, RowId};
+use levi_outbox::{
+    Change, LaneKey, NewRow, OutboxError, OutboxStore, RecoveryReport, RowId, SyncedText, TextDigest,
+};
 use levi_transport::rows::MessagePlace;
 use levi_types::{
     Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore, Tick, Timeline,
@@ -114,6 +116,8 @@ struct Sent {
     session_id: SessionId,
     sequence_number: i64,
     message_id: MessageId,
+    /// Tells its text from others; `None` where it is not sealed yet.
+    digest: Option<TextDigest>,
 }
 
 impl Sent {
@@ -124,7 +128,13 @@ impl Sent {
             session_id: stored.lane.session_id()?.clone(),
             sequence_number: stored.sequence_number,
             message_id: stored.message_id.clone(),
+            digest: None,
         })
+    }
+
+    /// What the server has once it has taken the message.
+    fn text(&self) -> Option<SyncedText> {
+        Some(SyncedText { sequence_number: self.sequence_number, digest: self.digest? })
     }
 
     fn is_at(&self, place: &MessagePlace) -> bool {
@@ -336,6 +346,9 @@ impl Engine {
                 match &input {
                     Input::Outcome { batch, result } => self.note_outcome(now, *batch, result),
                     Input::Taken { batch, rows } => self.note_taken(*batch, rows),
+                    Input::Vanished { batch } => {
+                        self.sent.remove(batch);
+                    }
                     Input::User(_) => {
                         self.held_changed = true;
                         self.waiting.changed = true;
@@ -345,9 +358,10 @@ impl Engine {
                 }
                 self.batcher.handle(now, input);
             }
-            Event::Watch { receipt, reply } => {
-                self.receipts.watch(&*self.store, receipt.key.id, reply);
-            }
+            Event::Watch { receipt, reply } => match receipt.row {
+                Some(row) => self.receipts.watch(&*self.store, row.id, reply),
+                None => self.receipts.done(reply),
+            },
             Event::LastNumber { session, reply } => {
                 self.asked.push(LastNumberQuestion { session, reply });
             }
@@ -375,10 +389,14 @@ impl Engine {
     pub(super) fn last_number(&self, session: &SessionId) -> Result<Option<i64>, EnqueueError> {
         let stored = self.store.last_sequence_number(session);
         let stored = stored.map_err(|error| EnqueueError::Outbox(Arc::new(error)))?;
-        let sent = self.session_store.last_sent(session).unwrap_or_else(|error| {
+        Ok(stored.max(self.last_sent(session)).max(self.uncommitted.last_number(session)))
+    }
+
+    /// What the daemon's store has as sent.
+    pub(super) fn last_sent(&self, session: &SessionId) -> Option<i64> {
+        self.session_store.last_sent(session).unwrap_or_else(|error| {
             tracing::warn!("the session store cannot say what was sent: {error}");
             None
-        });
-        Ok(stored.max(sent).max(self.uncommitted.last_number(session)))
+        })
     }
 }

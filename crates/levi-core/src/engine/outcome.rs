@@ -1,5 +1,6 @@
 //! What the outcome of a request is to everybody but the batcher: counts, log, reports.
 
+use levi_outbox::{Change, SyncedText};
 use levi_transport::{ApiError, Verdict};
 use levi_types::{Delivery, Now};
 
@@ -34,7 +35,7 @@ impl Engine {
             }
         }
         match result {
-            Ok(()) => self.note_accepted(&sent),
+            Ok(()) => self.note_accepted(batch, &sent),
             // Only a control row fails on this side.
             Err(SendError::Wait(_) | SendError::Never(_)) => {}
             Err(SendError::Api(error)) => self.note_failed(now, &sent, error),
@@ -48,7 +49,7 @@ impl Engine {
         let sent = self.sent.remove(&batch).unwrap_or_default();
         let is_taken = |message: &Sent| taken.iter().any(|row| message.is_at(&row.place));
         let (taken, accepted): (Vec<_>, Vec<_>) = sent.into_iter().partition(is_taken);
-        self.note_accepted(&accepted);
+        self.note_accepted(batch, &accepted);
         self.parkable.extend(accepted);
         self.parkable.extend(taken);
     }
@@ -62,12 +63,20 @@ impl Engine {
         }
     }
 
-    fn note_accepted(&mut self, sent: &[Sent]) {
+    fn note_accepted(&mut self, batch: BatchId, sent: &[Sent]) {
         self.status.batches_accepted += 1;
         self.status.rows_accepted += sent.len() as u64;
         self.status.last_error = None;
         tracing::debug!(rows = sent.len(), "batch accepted");
         self.uncommitted.reports.extend(sent.iter().map(|message| message.report(Delivery::Sent)));
+        let user = self.batcher.batch(batch).and_then(|batch| batch.user.clone());
+        for messages in sent.chunk_by(|a, b| a.session_id == b.session_id) {
+            let texts: Vec<SyncedText> = messages.iter().filter_map(Sent::text).collect();
+            if let Some(first) = messages.first().filter(|_| !texts.is_empty()) {
+                let (user, session) = (user.clone(), first.session_id.clone());
+                self.uncommitted.change(Change::NoteSynced { user, session, texts });
+            }
+        }
     }
 
     fn note_failed(&mut self, now: Now, sent: &[Sent], error: &ApiError) {

@@ -32,7 +32,7 @@ impl Refused {
     /// A row that the outbox refused. Returns `None` for one that is stored; its waiter stays.
     pub(super) fn unstored(waiter: &mut Waiter, row: &NewRow, outcome: &Enqueued) -> Option<Self> {
         let (code, error) = match outcome {
-            Enqueued::Stored { .. } => return None,
+            Enqueued::Stored { .. } | Enqueued::AlreadySynced => return None,
             Enqueued::SequenceConflict { holder } => {
                 let session_id = row.lane.session_id().cloned().unwrap_or_else(|| "".into());
                 let (sequence_number, holder) = (row.sequence_number, holder.clone());

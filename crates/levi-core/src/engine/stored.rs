@@ -88,7 +88,7 @@ mod tests {
 
     use levi_crypto::SessionSecret;
     use levi_crypto::message_v2::EpochSecret;
-    use levi_outbox::{RowId, RowKind};
+    use levi_outbox::{Overwrite, RowId, RowKind};
     use levi_types::{
         CodingSession, DeliveryReport, MessageSyncRequest, Repository, RepositoryId, SecretString, SessionId,
         SessionStore, StoreError, Wall,
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::sealer::Sealer;
     use crate::sealing_key::SealingMode;
-    use crate::secrets_cache::SecretsCache;
+    use crate::secrets_cache::{SealedBefore, SecretsCache};
 
     struct NoSessions;
 
@@ -134,15 +134,19 @@ mod tests {
             sequence_number: 7,
             content: "\0 \u{1F680} the content".into(),
         };
-        let wrapped = sealer.seal(&request, None, None, Wall::default(), &mut random).unwrap();
+        let mut seal = |sealer: &Sealer, user| {
+            let before = SealedBefore::default();
+            sealer.seal(&request, user, Overwrite::OwnOnly, before, Wall::default(), &mut random).unwrap()
+        };
+        let wrapped = seal(&sealer, None);
         cache.remember("s".into(), &secret);
-        let sealed = sealer.seal(&request, None, None, Wall::default(), &mut random).unwrap();
+        let sealed = seal(&sealer, None);
         let (user, first) = ("ada".into(), EpochSecret::from_bytes([3; 32]));
         cache.use_device_list();
         cache.signed_in(&user);
         let mode = SealingMode::Epoch(Epoch::FIRST, first.clone());
         assert!(cache.seal_in(&user, mode, None));
-        let in_epoch = sealer.seal(&request, Some(user), None, Wall::default(), &mut random).unwrap();
+        let in_epoch = seal(&sealer, Some(user));
         assert!(std::str::from_utf8(&in_epoch.payload).unwrap().contains("v2:1:"));
         let (key, keyring) = (secret.message_key(), Keyring::first(first));
         let keys = StoredKeys { session: Some(&key), epochs: Some(&keyring), database: Some(&database_key) };

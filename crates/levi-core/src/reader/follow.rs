@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use levi_transport::SystemClock;
-use levi_types::{Clock, Monotonic};
+use levi_types::{Clock, Monotonic, Timeline};
+use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
 use super::changes::ChangePage;
 use super::cursor::ChangeCursor;
+use super::notifier::{Notifications, Notifier};
 use super::pace::{Pace, Polled, Polls, Wait};
 use super::{ReadError, Reader};
 use crate::delay::delay;
@@ -21,14 +23,8 @@ use crate::reads::{Retries, draw};
 /// The most changes of one page, unless [`Follow::with_limit`] says otherwise.
 const LIMIT: u32 = 1000;
 
-/// Says that something may have changed, such as a push message or a socket of the project. It only makes a follower ask
-/// sooner: one that says too much costs requests, one that says nothing costs time.
-#[async_trait]
-pub trait Notifier: Send + Sync {
-    /// Returns when something may have changed since the last call returned. The follower drops the future when it asks for
-    /// another reason.
-    async fn changed(&self);
-}
+/// How often a follower that waits looks at the clocks.
+const LOOKS_EVERY: Duration = Duration::from_secs(30);
 
 /// Waits of a follower. The default waits on a thread, and needs no timer of the runtime.
 #[doc(hidden)]
@@ -48,11 +44,18 @@ impl Timer for ThreadTimer {
 }
 
 /// What a follower is doing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct FollowStatus {
     /// Why the last poll failed; `None` while polls succeed. It is tried again by itself.
+    #[serde(serialize_with = "as_text")]
     pub paused: Option<Arc<ReadError>>,
+    /// Whether changes are pushed or asked for.
+    pub notifications: Notifications,
+}
+
+fn as_text<S: Serializer>(paused: &Option<Arc<ReadError>>, serializer: S) -> Result<S::Ok, S::Error> {
+    paused.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
 /// The changes of all sessions as they come. Made by [`Reader::follow`].
@@ -67,10 +70,19 @@ pub struct Follow<'r> {
     clock: Arc<dyn Clock>,
     timer: Arc<dyn Timer>,
     network: watch::Receiver<()>,
+    /// All times of the follower are on this line: a wait is over when either clock says so.
+    timeline: Timeline,
     status: watch::Sender<FollowStatus>,
     polls: Polls,
     /// When to ask next.
     next: Next,
+}
+
+/// What cut a wait short.
+#[derive(Clone, Copy)]
+enum WokenBy {
+    Network,
+    Notifier,
 }
 
 /// The times between which the next poll is due.
@@ -105,6 +117,7 @@ impl Reader {
             clock: Arc::new(SystemClock::new()),
             timer: Arc::new(ThreadTimer),
             network: self.network.subscribe(),
+            timeline: Timeline::default(),
             status: watch::Sender::default(),
             polls: Polls::default(),
             next: Next { least: Monotonic::default(), most: Monotonic::default() },
@@ -132,10 +145,11 @@ impl Follow<'_> {
         self
     }
 
-    /// Asks as soon as `notifier` says that something may have changed.
+    /// Asks as soon as `notifier` says that something may have changed. One notifier is for one follower.
     #[must_use]
     pub fn with_notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
         self.notifier = Some(notifier);
+        self.report_notifications();
         self
     }
 
@@ -169,7 +183,7 @@ impl Follow<'_> {
                 Ok(_) => Polled::Nothing,
                 Err(error) => Polled::Failed { retry_after: error.retry_after() },
             };
-            let wait = self.polls.ended(polled, self.pace, self.reader.retries.backoff, draw());
+            let wait = self.polls.ended(polled, self.pace(), self.reader.retries.backoff, draw());
             self.next = self.after(wait);
             match page {
                 Ok(page) => {
@@ -185,31 +199,59 @@ impl Follow<'_> {
         }
     }
 
-    fn after(&self, Wait { least, most }: Wait) -> Next {
-        let now = self.clock.now().monotonic;
+    /// A message whose key may come is looked for at the own pace, because keys are not pushed.
+    fn pace(&self) -> Pace {
+        let waits = self.cursor.as_ref().is_some_and(|cursor| cursor.waiting().next().is_some());
+        match self.notifications() {
+            Notifications::Connected if !waits => self.pace.while_pushed(),
+            _ => self.pace,
+        }
+    }
+
+    fn notifications(&self) -> Notifications {
+        self.notifier.as_ref().map_or_else(Notifications::default, |notifier| notifier.state())
+    }
+
+    fn now(&mut self) -> Monotonic {
+        self.timeline.advance(self.clock.now()).now.monotonic
+    }
+
+    fn after(&mut self, Wait { least, most }: Wait) -> Next {
+        let now = self.now();
         Next { least: now.after(least), most: now.after(most) }
     }
 
     fn report(&self, paused: Option<Arc<ReadError>>) {
         if paused.is_some() || self.status.borrow().paused.is_some() {
-            self.status.send_replace(FollowStatus { paused });
+            self.status.send_modify(|status| status.paused = paused);
         }
+    }
+
+    fn report_notifications(&self) {
+        let now = self.notifications();
+        self.status.send_if_modified(|status| {
+            let is_another = status.notifications != now;
+            status.notifications = now;
+            is_another
+        });
     }
 
     /// Waits until the next poll is due, or something may have changed.
     async fn rest(&mut self) {
         loop {
-            let left = self.next.most.since(self.clock.now().monotonic);
+            let left = self.next.most.since(self.now());
             if left.is_zero() {
                 return;
             }
+            // The timer knows the monotonic clock only, which stands still while the machine sleeps.
+            let left = left.min(LOOKS_EVERY);
             let (timer, notifier) = (Arc::clone(&self.timer), self.notifier.clone());
             if self.next.most <= self.next.least {
                 // Nothing makes this wait shorter.
                 timer.sleep(left).await;
                 continue;
             }
-            let woken = {
+            let woken_by = {
                 let mut sleep = pin!(timer.sleep(left));
                 let mut network = pin!(async {
                     if self.network.changed().await.is_err() {
@@ -223,16 +265,21 @@ impl Follow<'_> {
                     }
                 });
                 poll_fn(|context| {
-                    if network.as_mut().poll(context).is_ready() || notified.as_mut().poll(context).is_ready()
-                    {
-                        return Poll::Ready(true);
+                    if network.as_mut().poll(context).is_ready() {
+                        return Poll::Ready(Some(WokenBy::Network));
                     }
-                    sleep.as_mut().poll(context).map(|()| false)
+                    if notified.as_mut().poll(context).is_ready() {
+                        return Poll::Ready(Some(WokenBy::Notifier));
+                    }
+                    sleep.as_mut().poll(context).map(|()| None)
                 })
                 .await
             };
-            if woken {
-                self.next.most = self.next.least;
+            self.report_notifications();
+            let Some(woken_by) = woken_by else { continue };
+            self.next.most = self.next.least;
+            if let (WokenBy::Network, Some(notifier)) = (woken_by, notifier) {
+                notifier.network_changed();
             }
         }
     }

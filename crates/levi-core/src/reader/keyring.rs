@@ -89,6 +89,9 @@ impl<'a> Keyring<'a> {
     /// A message opened: remembers the start of its epoch.
     pub(super) fn opened(&mut self, epoch: u32, sequence_number: i64, order: Order) {
         let Some(list) = listed(self.opening, self.user) else { return };
+        if !list.is_an_epoch(self.user, epoch) {
+            return;
+        }
         if let Some(start) = self.epochs.opened(epoch, sequence_number, order) {
             list.keep_epoch_start(self.user, self.session, start);
         }

@@ -16,6 +16,16 @@ pub struct Pace {
     pub longest: Duration,
 }
 
+/// The longest wait while changes are pushed, because a push may be lost.
+const WHILE_PUSHED: Duration = Duration::from_secs(60);
+
+impl Pace {
+    /// The pace while a notifier is connected: a poll at rest only has to find what was not pushed.
+    pub(super) fn while_pushed(self) -> Self {
+        Self { longest: self.longest.max(WHILE_PUSHED), ..self }
+    }
+}
+
 impl Default for Pace {
     fn default() -> Self {
         Self { first: Duration::from_secs(1), longest: Duration::from_secs(30) }
@@ -53,7 +63,7 @@ impl Polls {
     /// The wait after a poll. `draw` is a random number from 0 up to but not including 1.
     ///
     /// Failures wait as uploads do, but not longer than a poll at rest, which a server that is well must bear anyway. What
-    /// a server asks for is kept.
+    /// a server asks for is kept, up to the longest delay of an upload: one answer must not stop everything for longer.
     pub(super) fn ended(&mut self, polled: Polled, pace: Pace, backoff: Backoff, draw: f64) -> Wait {
         match polled {
             Polled::Changes => {
@@ -70,7 +80,8 @@ impl Polls {
             Polled::Failed { retry_after } => {
                 self.failures = self.failures.saturating_add(1);
                 let most = backoff.delay(self.failures, draw).min(pace.longest);
-                let least = retry_after.unwrap_or(LEAST.min(most));
+                // As for uploads, a wait that a server asks for is bounded by the longest delay.
+                let least = retry_after.map_or(LEAST.min(most), |asked| asked.min(backoff.longest()));
                 Wait { least, most: most.max(least) }
             }
         }
@@ -92,7 +103,10 @@ mod tests {
         use Polled::{Changes, Nothing};
         let failed = Polled::Failed { retry_after: None };
         let asked = Polled::Failed { retry_after: Some(Duration::from_secs(90)) };
-        let table: [(&[Polled], &[f64]); 5] = [
+        let an_hour = Polled::Failed { retry_after: Some(Duration::from_secs(3_600)) };
+        let longest = Backoff::default().longest().as_secs_f64();
+        let table: [(&[Polled], &[f64]); 6] = [
+            (&[an_hour, Nothing], &[longest, 1.0]),
             (&[Nothing; 7], &[1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]),
             (&[Nothing, Nothing, Changes, Changes, Nothing, Nothing], &[1.0, 2.0, 0.0, 0.0, 1.0, 2.0]),
             (&[failed; 6], &[2.0, 4.0, 8.0, 16.0, 30.0, 30.0]),
@@ -106,11 +120,24 @@ mod tests {
     }
 
     #[test]
+    fn while_changes_are_pushed_a_poll_every_minute_remains() {
+        let pace = Pace::default().while_pushed();
+        let mut state = Polls::default();
+        let waits =
+            (0..8).map(|_| state.ended(Polled::Nothing, pace, Backoff::default(), 0.0).most.as_secs());
+        assert_eq!(waits.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60]);
+        let slow = Pace { longest: Duration::from_secs(600), ..pace };
+        assert_eq!(slow.while_pushed(), slow, "what the daemon asked for");
+    }
+
+    #[test]
     fn nothing_cuts_a_wait_short_that_a_server_asked_for() {
         let (pace, backoff) = (Pace::default(), Backoff::default());
         let least = |polled| Polls::default().ended(polled, pace, backoff, 0.0).least;
         let asked = Duration::from_secs(3);
         assert_eq!(least(Polled::Failed { retry_after: Some(asked) }), asked);
+        let hour = Duration::from_secs(3600);
+        assert_eq!(least(Polled::Failed { retry_after: Some(hour) }), Duration::from_secs(330));
         assert_eq!(least(Polled::Failed { retry_after: None }), LEAST);
         assert_eq!(least(Polled::Nothing), LEAST, "a notifier that always wakes does not spin");
     }

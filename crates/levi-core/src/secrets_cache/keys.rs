@@ -1,5 +1,7 @@
 use levi_crypto::MessageKey;
 use levi_crypto::envelope::DevicePublicKey;
+use levi_crypto::message_v2::Order;
+use levi_outbox::Overwrite;
 use levi_types::DeviceId;
 
 use crate::sealing_key::SealingKey;
@@ -13,9 +15,12 @@ pub(super) struct Keys {
     pub(super) sealing: Option<MessageKey>,
     /// `sealing` in the present mode.
     pub(super) in_mode: Option<SealingKey>,
-    /// The highest sequence number that was sealed here or is known to have been sealed before; `None` while that is not
-    /// known.
-    pub(super) highest: Option<i64>,
+    /// The highest sequence number of the session as this device knows it; `None` while that is not known.
+    highest: Option<i64>,
+    /// The highest one that was sealed in this process, whether or not others came before it.
+    sealed: Option<i64>,
+    /// What the server said when it was asked for the highest one.
+    heard: Option<i64>,
     /// The latest first.
     pub(super) reading: Vec<ReadingKey>,
 }
@@ -36,7 +41,54 @@ pub(crate) enum KeySource {
     Sender(DeviceId, DevicePublicKey),
 }
 
+/// What is known of a session's messages before another one is sealed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SealedBefore {
+    /// The highest sequence number that the session store has as sent. `None`: it has none, or keeps no such record.
+    pub(crate) sent: Option<i64>,
+    /// The highest one that the outbox has.
+    pub(crate) stored: Option<i64>,
+}
+
 impl Keys {
+    /// The order of message `sequence_number`, which is sealed now. `None`: what was sealed before is to be asked for.
+    ///
+    /// A message that begins an epoch makes older rows behind it stale, for good and for every reader. So one is late
+    /// unless it is known to come after all others: where nothing is known, others may have been written, by another
+    /// device or before this process. One that may replace any text is late, because that text may be another device's.
+    pub(super) fn order(
+        &mut self,
+        sequence_number: i64,
+        overwrite: Overwrite,
+        before: Option<SealedBefore>,
+    ) -> Option<Order> {
+        let known = match before {
+            None => Some(self.highest?),
+            // What the server said counts only where this device has no record of its own: it could make every message
+            // late by naming a high number.
+            Some(SealedBefore { sent, stored }) => {
+                self.highest.or(sent).or(self.heard).map(|known| known.max(stored.unwrap_or(known)))
+            }
+        };
+        let known = known.map(|known| known.max(self.sealed.unwrap_or(known)));
+        let is_last = known.is_some_and(|known| sequence_number > known);
+        if is_last || before.is_some_and(|before| before.sent.is_some()) {
+            self.highest = known.max(Some(sequence_number));
+        }
+        self.note(sequence_number);
+        Some(if is_last && overwrite != Overwrite::Anything { Order::Rising } else { Order::Late })
+    }
+
+    /// A message was sealed.
+    pub(super) fn note(&mut self, sequence_number: i64) {
+        self.sealed = self.sealed.max(Some(sequence_number));
+    }
+
+    /// The server has messages up to this one, or none.
+    pub(super) fn heard(&mut self, highest: Option<i64>) {
+        self.heard = Some(highest.unwrap_or(i64::MIN));
+    }
+
     pub(super) fn read_with(&mut self, key: ReadingKey) {
         self.reading.retain(|known| *known != key);
         self.reading.insert(0, key);

@@ -1,9 +1,12 @@
 use levi_crypto::SessionSecret;
+use levi_crypto::message_v2::Order;
+use levi_outbox::Overwrite;
 use levi_types::AuthError;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
-use super::{KeySource, MessageKey, SecretsCache};
+use super::keys::Keys;
+use super::{KeySource, MessageKey, SealedBefore, SecretsCache};
 
 #[test]
 fn no_key_outlives_a_sign_out_or_passes_to_another_user() {
@@ -49,4 +52,34 @@ fn a_secret_that_the_server_brought_is_read_with_and_never_sealed_with() {
     assert_eq!(keys(&cache), [later, own, brought].map(|secret| secret.message_key()));
     assert_eq!(cache.sender_keys(&"d".into()), [sender]);
     assert!(cache.reading_keys(&"ben".into(), &session).is_empty());
+}
+
+#[test]
+fn a_message_begins_an_epoch_only_if_it_is_known_to_be_the_last_one() {
+    const OWN: Overwrite = Overwrite::OwnOnly;
+    let before = |sent, stored| Some(SealedBefore { sent, stored });
+    let order = |keys: &mut Keys, number, overwrite, before| keys.order(number, overwrite, before);
+    // A store that keeps no record, in a process that began later: edits of old messages, one after the other.
+    let mut keys = Keys::default();
+    assert_eq!(order(&mut keys, 1, OWN, None), None, "the outbox and the store are asked first");
+    for number in [1, 2, 3] {
+        assert_eq!(order(&mut keys, number, OWN, before(None, Some(number - 1))), Some(Order::Late));
+    }
+    // The server has seven messages. An edit of what it has stays late, and what follows is known.
+    keys.heard(Some(7));
+    assert_eq!(order(&mut keys, 5, OWN, before(None, None)), Some(Order::Late));
+    assert_eq!(order(&mut keys, 8, OWN, before(None, None)), Some(Order::Rising));
+    assert_eq!(order(&mut keys, 9, OWN, None), Some(Order::Rising));
+    assert_eq!(order(&mut keys, 9, OWN, None), Some(Order::Late));
+    // Whatever may replace another writer's text is late.
+    assert_eq!(order(&mut keys, 10, Overwrite::Anything, None), Some(Order::Late));
+    assert_eq!(order(&mut keys, 11, OWN, None), Some(Order::Rising));
+    // A new session, and one of which this device has a record: a server that lies about it changes nothing.
+    let (mut new, mut known) = (Keys::default(), Keys::default());
+    new.heard(None);
+    assert_eq!(order(&mut new, 1, OWN, before(None, None)), Some(Order::Rising));
+    known.heard(Some(i64::MAX));
+    assert_eq!(order(&mut known, 5, OWN, before(Some(4), None)), Some(Order::Rising));
+    // An outbox that cannot be read says that nothing comes after what it has.
+    assert_eq!(order(&mut Keys::default(), 5, OWN, before(Some(4), Some(i64::MAX))), Some(Order::Late));
 }

@@ -34,6 +34,7 @@ use crate::control::{ControlQueue, Presence, Step};
 use crate::control_row::{ControlRow, rows_to_restore};
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
+use crate::patient_store::PatientStore;
 use crate::reads::{OnReadRetry, Retries};
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, Server, ThisDevice};
@@ -95,7 +96,7 @@ impl SessionSyncService {
     ) -> Self {
         let steps = Steps {
             server: Server::new(supabase, auth, secrets_cache),
-            store,
+            store: Arc::new(PatientStore::new(store)),
             device: ThisDevice::new(device_id, device_private_key),
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
@@ -185,8 +186,9 @@ impl SessionSyncService {
     ) -> Result<NewSession, SyncError> {
         session_id.check()?;
         repository_id.check()?;
+        let user = self.recording_for();
         self.check_repository(repository_id)?;
-        self.check_session(session_id)?;
+        self.check_session(user.as_ref(), session_id)?;
         self.remember(session_id, session_secret);
         let status = SessionStatus::Active;
         let Some(queue) = &self.queue else {
@@ -197,8 +199,28 @@ impl SessionSyncService {
             session_row(session_id, repository_id, status),
             self.secret_row(&**queue, session_id, session_secret)?,
         ];
-        let [repository, session, secret] = self.enqueue(&**queue, rows).await?;
+        let [repository, session, secret] = self.enqueue(&**queue, user, rows).await?;
+        if session.is_done() {
+            self.ask_for_messages(session_id).await;
+        }
         Ok(NewSession { repository, session, secret })
+    }
+
+    /// With a signed device list, the first message of a session begins an epoch only if no device has written one. An
+    /// answer that does not come makes the first messages late, and costs nothing else.
+    async fn ask_for_messages(&self, session_id: &SessionId) {
+        let server = &self.steps.server;
+        if !server.cache.uses_device_list() || matches!(self.steps.store.last_sent(session_id), Ok(Some(_))) {
+            return;
+        }
+        let asked: Result<_, SyncError> = async {
+            let auth = server.session().await?;
+            Ok(server.last_sequence_number(&auth, session_id).await?)
+        }
+        .await;
+        if let Err(error) = asked {
+            tracing::debug!(%session_id, "whether it has messages is not known: {error}");
+        }
     }
 
     /// Syncs a repository's row.
@@ -207,10 +229,11 @@ impl SessionSyncService {
     /// [`SyncError`]; with an outbox, Levi retries all the same if a later attempt may succeed.
     pub async fn sync_repository(&self, repository_id: &RepositoryId) -> Result<(), SyncError> {
         repository_id.check()?;
+        let user = self.recording_for();
         self.check_repository(repository_id)?;
         let Some(queue) = &self.queue else { return self.steps.repository(repository_id).await };
         let row = ControlRow::Repository { repository_id: repository_id.clone() };
-        self.enqueue_one(&**queue, row).await
+        self.enqueue_one(&**queue, user, row).await
     }
 
     /// Syncs a session's row with its status: `active`, `paused` or `ended`.
@@ -226,11 +249,12 @@ impl SessionSyncService {
         session_id.check()?;
         repository_id.check()?;
         let status: SessionStatus = status.parse()?;
-        self.check_session(session_id)?;
+        let user = self.recording_for();
+        self.check_session(user.as_ref(), session_id)?;
         let Some(queue) = &self.queue else {
             return self.steps.session(session_id, repository_id, status, Presence::NotSentYet).await;
         };
-        self.enqueue_one(&**queue, session_row(session_id, repository_id, status)).await
+        self.enqueue_one(&**queue, user, session_row(session_id, repository_id, status)).await
     }
 
     /// Distributes a session's secret to all of the user's active devices, in one request.
@@ -244,13 +268,14 @@ impl SessionSyncService {
         session_secret: &SessionSecret,
     ) -> Result<(), SyncError> {
         session_id.check()?;
-        self.check_session(session_id)?;
+        let user = self.recording_for();
+        self.check_session(user.as_ref(), session_id)?;
         self.remember(session_id, session_secret);
         let Some(queue) = &self.queue else {
             return self.steps.secret(session_id, session_secret).await?.complete();
         };
         let row = self.secret_row(&**queue, session_id, session_secret)?;
-        self.enqueue_one(&**queue, row).await
+        self.enqueue_one(&**queue, user, row).await
     }
 
     /// Distributes a session's secret once, at once, and returns which devices got it.
@@ -263,7 +288,7 @@ impl SessionSyncService {
         session_secret: &SessionSecret,
     ) -> Result<Distribution, SyncError> {
         session_id.check()?;
-        self.check_session(session_id)?;
+        self.check_session(self.recording_for().as_ref(), session_id)?;
         self.steps.secret(session_id, session_secret).await
     }
 
@@ -275,13 +300,14 @@ impl SessionSyncService {
     /// [`SyncError`]: the session and its secret must be in the daemon's store, and this service must have an outbox.
     pub async fn restore_session(&self, session_id: &SessionId) -> Result<NewSession, SyncError> {
         let Some(queue) = &self.queue else { return Err(EnqueueError::NotStarted.into()) };
+        let user = self.recording_for();
         let session = self.steps.store.session(session_id)?;
         let session = session.ok_or_else(|| SyncError::SessionNotFound(session_id.clone()))?;
         self.check_repository(&session.repository_id)?;
-        self.check_session(session_id)?;
+        self.check_session(user.as_ref(), session_id)?;
         self.steps.stored_secret(session_id)?;
         let rows = rows_to_restore(&session, self.steps.clock.now().wall);
-        let [repository, session, secret] = self.enqueue_rows(&**queue, rows).await?;
+        let [repository, session, secret] = self.enqueue_rows(&**queue, user, rows).await?;
         Ok(NewSession { repository, session, secret })
     }
 
@@ -292,8 +318,13 @@ impl SessionSyncService {
         Ok(known.check()?)
     }
 
-    fn check_session(&self, session_id: &SessionId) -> Result<(), SyncError> {
-        self.steps.check_session(session_id)?;
+    /// For whom something is recorded now. It is asked once for each call: whoever signs in meanwhile is somebody else.
+    fn recording_for(&self) -> Option<UserId> {
+        self.steps.server.cache.user()
+    }
+
+    fn check_session(&self, user: Option<&UserId>, session_id: &SessionId) -> Result<(), SyncError> {
+        self.steps.check_session(user, session_id)?;
         self.steps.store.session(session_id)?.map_or(Ok(()), |session| Ok(session.check()?))
     }
 
@@ -304,26 +335,32 @@ impl SessionSyncService {
     async fn enqueue<const N: usize>(
         &self,
         queue: &dyn ControlQueue,
+        user: Option<UserId>,
         rows: [ControlRow; N],
     ) -> Result<[Step; N], SyncError> {
         let now = self.steps.clock.now().wall;
-        self.enqueue_rows(queue, rows.map(|row| row.to_row(now))).await
+        self.enqueue_rows(queue, user, rows.map(|row| row.to_row(now))).await
     }
 
     async fn enqueue_rows<const N: usize>(
         &self,
         queue: &dyn ControlQueue,
+        user: Option<UserId>,
         rows: [NewRow; N],
     ) -> Result<[Step; N], SyncError> {
-        let user = self.steps.server.cache.user();
         let rows = rows.map(|row| row.for_user(user.clone()));
         let steps = queue.enqueue(rows.into()).await?;
         // A queue returns a step for each row.
         Ok(steps.try_into().map_err(|_| EnqueueError::Stopped)?)
     }
 
-    async fn enqueue_one(&self, queue: &dyn ControlQueue, row: ControlRow) -> Result<(), SyncError> {
-        let [step] = self.enqueue(queue, [row]).await?;
+    async fn enqueue_one(
+        &self,
+        queue: &dyn ControlQueue,
+        user: Option<UserId>,
+        row: ControlRow,
+    ) -> Result<(), SyncError> {
+        let [step] = self.enqueue(queue, user, [row]).await?;
         match step {
             Step::Done => Ok(()),
             Step::WillRetry(error) | Step::Failed(error) => Err(error),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use levi_crypto::SessionSecret;
 use levi_outbox::LaneKey;
-use levi_types::UserId;
+use levi_types::{SessionId, UserId};
 
 use super::steps::Steps;
 use super::stored_secret;
@@ -21,6 +22,17 @@ pub(super) struct SessionSender {
 impl SessionSender {
     pub(super) fn new(steps: Steps, queue: Arc<dyn ControlQueue>) -> Self {
         Self { steps, queue }
+    }
+
+    /// The session's secret as the daemon's store has it now. The one in the row is from when the row was enqueued, and is
+    /// for stores that do not have it.
+    fn secret(&self, session: &SessionId, wrapped: Option<&str>) -> Result<SessionSecret, SyncError> {
+        match (self.steps.stored_secret(session), wrapped) {
+            (Err(SyncError::SecretNotFound(_)), Some(wrapped)) => {
+                stored_secret::open(self.queue.database_key(), session, wrapped)
+            }
+            (stored, _) => stored,
+        }
     }
 }
 
@@ -45,10 +57,7 @@ impl ControlSender for SessionSender {
             }
             Some(ControlRow::LookUp { session_id }) => self.steps.look_up(&session_id).await,
             Some(ControlRow::Secret { session_id, wrapped }) => {
-                let secret = match wrapped {
-                    Some(wrapped) => stored_secret::open(self.queue.database_key(), &session_id, &wrapped)?,
-                    None => self.steps.stored_secret(&session_id)?,
-                };
+                let secret = self.secret(&session_id, wrapped.as_deref())?;
                 self.steps.secret(&session_id, &secret).await?.complete()
             }
             None => {

@@ -3,7 +3,7 @@
 use levi_crypto::SessionSecret;
 use levi_transport::rows::{DeviceRow, SecretRow};
 use levi_transport::{ApiError, Verdict};
-use levi_types::{AuthSession, DeviceId, SessionId};
+use levi_types::{AuthSession, DeviceId, ReceivedSecret, SenderKey, SessionId};
 
 use super::SessionSyncService;
 use super::steps::Steps;
@@ -31,7 +31,8 @@ pub struct BackfillReport {
 }
 
 impl SessionSyncService {
-    /// Gives `device` an envelope for every session that this device can read.
+    /// Gives `device` an envelope for every session that this device can read. `device` may be this one: then it has under
+    /// its own name what others sealed for it, and reads it whatever becomes of them.
     ///
     /// # Errors
     /// [`SyncError::NoDeviceIdentity`] if `device` is not an active device of this user with a usable key;
@@ -102,6 +103,9 @@ impl Sharing<'_> {
         let refused = self.steps.server.upsert_each(self.auth, &rows).await?;
         for row in &rows {
             let session = row.session_id.clone();
+            if row.device_id == self.steps.device.id {
+                self.keep(row);
+            }
             match refused.iter().find(|(refused, _)| refused.session_id == session) {
                 Some((_, error)) => report.unreadable.push((session, error.to_string())),
                 None => report.shared.push(session),
@@ -126,6 +130,18 @@ impl Sharing<'_> {
                 stored.map(|(secret, _)| secret).ok_or(error)
             }
             opened => opened,
+        }
+    }
+
+    /// What this device has sealed for itself it has without asking the server, too.
+    fn keep(&self, row: &SecretRow) {
+        let (user, session, own) = (&self.auth.user_id, &row.session_id, &self.steps.device);
+        let Some((secret, _)) = self.opening.stored(user, session).into_iter().next() else { return };
+        let sender = SenderKey { device_id: own.id.clone(), public_key: own.key.public_key().to_base64() };
+        // Exposed to the store, which encrypts it.
+        let received = ReceivedSecret { secret: secret.expose().into(), sender: Some(sender) };
+        if let Err(error) = self.steps.store.keep_received_secret(user, session, &received) {
+            tracing::warn!(session_id = %session, "the secret could not be kept: {error}");
         }
     }
 

@@ -69,12 +69,12 @@ impl Steps {
         if found == *user { Ok(()) } else { Err(SyncError::OtherUser { expected: user.clone(), found }) }
     }
 
-    /// Refuses a session that the daemon's store knows as another user's.
-    pub(crate) fn check_session(&self, session: &SessionId) -> Result<(), SyncError> {
+    /// Refuses a session that the daemon's store knows as that of another user than `user`.
+    pub(crate) fn check_session(&self, user: Option<&UserId>, session: &SessionId) -> Result<(), SyncError> {
         let owner = self.store.session_user(session)?;
-        match (owner, self.server.cache.user()) {
-            (Some(expected), Some(found)) if expected != found => {
-                Err(SyncError::OtherUser { expected, found })
+        match (owner, user) {
+            (Some(expected), Some(found)) if expected != *found => {
+                Err(SyncError::OtherUser { expected, found: found.clone() })
             }
             _ => Ok(()),
         }

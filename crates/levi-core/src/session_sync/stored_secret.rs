@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
+use levi_outbox::Reason;
 use levi_types::SessionId;
 use rand_core::CryptoRng;
 
@@ -30,7 +31,12 @@ pub(super) fn open(
     let missing = || SyncError::SecretNotFound(session_id.clone());
     let key = key.ok_or_else(missing)?;
     let sealed = BASE64.decode(sealed).map_err(|_| missing())?;
-    let text = at_rest::open(&key, slot(session_id), &sealed).map_err(EncryptionError::from)?;
+    // A wrong database key may be put right, as for messages.
+    let other_key = |error| {
+        let detail = format!("the secret cannot be opened with this database key: {error}");
+        SyncError::Waiting(Reason { code: "database_key".into(), detail })
+    };
+    let text = at_rest::open(&key, slot(session_id), &sealed).map_err(other_key)?;
     let text = std::str::from_utf8(&text).map_err(|_| missing())?;
     Ok(SessionSecret::parse(text).map_err(EncryptionError::from)?)
 }

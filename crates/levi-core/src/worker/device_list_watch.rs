@@ -1,27 +1,51 @@
-//! Asks the server for the device list: after a sign-in, at most once a minute while messages are sent, and again and
-//! again while nothing can be sealed.
+//! Asks the server for the device list: after a sign-in and a sleep, before messages are sent if the list is a minute old,
+//! and again and again while nothing can be sealed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use levi_types::{Clock, UserId};
+use levi_types::{AccessToken, Clock, Now, UserId};
+use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::dispatcher::Dispatcher;
-use crate::batcher::Input;
-use crate::delay::delay;
-use crate::device_list::{NextLook, SignedDeviceList};
+use crate::batcher::{Input, Written};
+use crate::delay::{delay, within};
+use crate::device_list::{
+    DeviceListState, LookError, NextLook, SignedDeviceList, WithToken, has_passed, pause_after,
+};
+
+/// For how long messages wait for a look. A server that does not answer holds nothing up for longer.
+const AWAITED: Duration = Duration::from_secs(5);
 
 /// The list, and whether the server is being asked.
 pub(super) struct DeviceListWatch {
     list: SignedDeviceList,
     clock: Arc<dyn Clock>,
     is_looking: AtomicBool,
+    /// How many looks have ended.
+    looks: watch::Sender<u64>,
+    failures: Mutex<Failures>,
 }
+
+/// What became of the last looks.
+#[derive(Default)]
+struct Failures {
+    in_a_row: u32,
+    /// When the last one failed, and for how long no other begins by itself.
+    wait: Option<(Now, Duration)>,
+    /// The token that was refused last, and for which another one was asked.
+    refused: Option<AccessToken>,
+}
+
+/// A look that what is sent waits for.
+pub(super) struct Awaited(watch::Receiver<u64>);
 
 impl DeviceListWatch {
     pub(super) fn new(list: SignedDeviceList, clock: Arc<dyn Clock>) -> Self {
-        Self { list, clock, is_looking: AtomicBool::new(false) }
+        let (is_looking, failures) = Default::default();
+        Self { list, clock, is_looking, looks: watch::Sender::new(0), failures }
     }
 
     /// Reads what is stored, so that the state is known without the server.
@@ -30,8 +54,47 @@ impl DeviceListWatch {
     }
 
     fn is_due(&self, user: &UserId) -> bool {
-        self.list.is_look_due(user, self.clock.now().monotonic)
+        let now = self.clock.now();
+        let waits = lock(&self.failures).wait.is_some_and(|(since, time)| !has_passed(time, since, now));
+        let is_stopped = !self.list.state().may_seal();
+        is_stopped || (!waits && self.list.is_look_due(user, now))
     }
+
+    /// Remembers what became of a look.
+    fn ended(&self, looked: &Result<DeviceListState, LookError>) {
+        let (now, mut failures) = (self.clock.now(), lock(&self.failures));
+        match looked {
+            Ok(_) => {
+                *failures = Failures::default();
+                self.list.looked_at(now);
+            }
+            Err(LookError::Server(error)) => {
+                tracing::debug!(code = error.code, "the device list was not read");
+                let pause = pause_after(failures.in_a_row);
+                failures.in_a_row += 1;
+                failures.wait = Some((now, pause.max(error.retry_after.unwrap_or_default())));
+            }
+            Err(LookError::Store(problem)) => tracing::warn!("{problem}"),
+        }
+        drop(failures);
+        self.looks.send_modify(|looks| *looks += 1);
+    }
+
+    /// Whether `token`, which was refused, is refused for the first time. Another one does not come by asking again.
+    fn is_refused_anew(&self, token: &AccessToken) -> bool {
+        lock(&self.failures).refused.replace(token.clone()).as_ref() != Some(token)
+    }
+}
+
+fn lock(failures: &Mutex<Failures>) -> MutexGuard<'_, Failures> {
+    failures.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// When to look again.
+struct LookAgain {
+    next: NextLook,
+    /// How long the server asked to wait.
+    at_least: Duration,
 }
 
 /// Lets the next look begin when this one ends, however it ends.
@@ -53,10 +116,17 @@ impl Dispatcher {
         let (mut state, engine) = (watch.list.watch(), Arc::downgrade(self));
         self.spawn_request(async move {
             // The list outlives the worker only if the daemon keeps it.
+            let mut could_seal = state.borrow().may_seal();
             while state.changed().await.is_ok() {
                 let Some(engine) = engine.upgrade() else { return };
-                engine.notify(Input::NetworkChanged);
-                if !state.borrow().may_seal() {
+                let may_seal = state.borrow_and_update().may_seal();
+                // Only this sets anything free that waits. Whatever else the server says of the list ends no wait, and
+                // is news for the status.
+                let is_free = may_seal && !could_seal;
+                let nothing_written = Input::Wake(Written::Lanes(Vec::new()));
+                engine.notify(if is_free { Input::NetworkChanged } else { nothing_written });
+                could_seal = may_seal;
+                if !may_seal {
                     engine.look_at_devices();
                 }
             }
@@ -74,25 +144,58 @@ impl Dispatcher {
         self.spawn_request(look.instrument(tracing::info_span!("levi.device_list")));
     }
 
+    /// As [`look_at_devices`](Self::look_at_devices), before messages of `user` are sent. If the list is too old to seal by,
+    /// they wait for the look.
+    pub(super) fn look_before_sending(self: &Arc<Self>, user: Option<&UserId>) -> Option<Awaited> {
+        let (watch, user) = self.device_list().zip(user)?;
+        let looks = watch.looks.subscribe();
+        let is_awaited = watch.is_due(user) && watch.list.state().may_seal();
+        self.look_at_devices();
+        is_awaited.then_some(Awaited(looks))
+    }
+
+    /// Waits for a look. Without an answer, messages are sent as they are.
+    pub(super) async fn wait_for_look(&self, awaited: Option<Awaited>) {
+        if let Some(Awaited(mut looks)) = awaited {
+            let _ = within(AWAITED, looks.changed()).await;
+        }
+    }
+
+    /// The machine slept, and devices may have been removed meanwhile.
+    pub(super) fn look_after_sleep(self: &Arc<Self>) {
+        if let Some(watch) = self.device_list() {
+            watch.list.look_is_due();
+        }
+        self.look_at_devices();
+    }
+
     /// Asks until messages can be sealed, or nobody is signed in any more.
     async fn look_until_settled(self: &Arc<Self>) {
         let mut pause = None;
-        loop {
-            match self.look_once().await {
+        while let Some(LookAgain { next, at_least }) = self.look_once().await {
+            match next {
                 NextLook::WhenDue => return,
                 NextLook::AfterPause => {}
                 NextLook::AfterRefresh => self.refresh(),
             }
             let time = SignedDeviceList::pause(pause);
-            delay(time).await;
+            delay(time.max(at_least)).await;
             pause = Some(time);
         }
     }
 
-    async fn look_once(&self) -> NextLook {
-        let (Some(watch), Some((supabase, user, token))) = (self.device_list(), self.as_signed_in()) else {
-            return NextLook::WhenDue;
+    async fn look_once(&self) -> Option<LookAgain> {
+        let (watch, (supabase, user, token)) = self.device_list().zip(self.as_signed_in())?;
+        let looked = watch.list.look_with(&WithToken { supabase, token: token.clone() }, &user).await;
+        watch.ended(&looked);
+        let at_least = match &looked {
+            Err(LookError::Server(error)) => error.retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
         };
-        watch.list.look_and_write(supabase, (&user, token), watch.clock.now().monotonic).await
+        let next = match watch.list.next_look(&user, &looked) {
+            NextLook::AfterRefresh if !watch.is_refused_anew(&token) => NextLook::AfterPause,
+            next => next,
+        };
+        Some(LookAgain { next, at_least })
     }
 }

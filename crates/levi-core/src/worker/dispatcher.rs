@@ -1,14 +1,15 @@
 //! What the engine wants done outside its thread: requests and token refreshes. Each runs on tokio and
 //! reports back through the inbox, even if it is cancelled or panics.
 
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
 use levi_crypto::message::MessagePosition;
+use levi_crypto::message_v2::Epoch;
 use levi_outbox::LaneKey;
 use levi_transport::rows::MessagePlace;
 use levi_transport::{ApiError, Supabase, Upsert, Verdict, user_of_token};
-use levi_types::{AccessToken, Auth, AuthError, AuthSession, SessionStore, SyncContext, UserId};
+use levi_types::{AccessToken, Auth, AuthError, AuthSession, SessionStore, StoreError, SyncContext, UserId};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
@@ -23,7 +24,7 @@ use crate::control::{ControlSender, Presence};
 use crate::engine::Event;
 use crate::sealer::Sealer;
 use crate::secrets_cache::SecretsCache;
-use crate::sync_error::SendError;
+use crate::sync_error::{SendError, SyncError};
 use crate::write_messages::{SentMessage, write_messages};
 
 /// How long a start waits for the name of the user whose sign-in is stored.
@@ -31,10 +32,12 @@ const NAMED_WITHIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Dispatcher {
     inbox: Arc<Inbox>,
-    context: Mutex<Context>,
+    pub(super) context: Mutex<Context>,
     cache: SecretsCache,
     sealer: Sealer,
     session_store: Arc<dyn SessionStore>,
+    /// The user of whom the session store does not know yet that this one is signed in.
+    untold: Mutex<Option<UserId>>,
     control_senders: Mutex<Vec<UsersSender>>,
     connection: OnceLock<Connection>,
     device_list: Option<DeviceListWatch>,
@@ -55,6 +58,7 @@ impl Dispatcher {
             cache,
             sealer,
             session_store,
+            untold: Mutex::default(),
             context: Mutex::default(),
             control_senders: Mutex::default(),
             connection: OnceLock::new(),
@@ -75,9 +79,18 @@ impl Dispatcher {
         requests.spawn_on(request, runtime);
     }
 
-    pub(super) fn open(&self, runtime: Handle, supabase: Arc<dyn Supabase>, auth: Option<Arc<dyn Auth>>) {
+    pub(super) fn open(
+        self: &Arc<Self>,
+        runtime: Handle,
+        supabase: Arc<dyn Supabase>,
+        auth: Option<Arc<dyn Auth>>,
+    ) {
         // Called once, by `start`, which runs once.
-        let _ = self.connection.set(Connection { runtime, supabase, auth });
+        let _ = self.connection.set(Connection { runtime, supabase, auth: auth.clone() });
+        if let Some(auth) = auth {
+            let listener: Weak<Self> = Arc::downgrade(self);
+            auth.tell(listener);
+        }
     }
 
     pub(super) fn set_context(self: &Arc<Self>, context: SyncContext) {
@@ -86,14 +99,22 @@ impl Dispatcher {
         let input = match &user {
             Some(_) => Input::SignedIn,
             None if self.cache.is_nobodys() => Input::SignedInUnnamed,
-            None => return self.replace_context(None, Input::UserUnknown),
+            None => return self.clear(Input::UserUnknown),
         };
-        self.replace_context(Some(SignedIn { user, access_token, source: Source::Daemon }), input);
+        let mut context = lock(&self.context);
+        context.is_cleared = false;
+        self.replace(context, Some(SignedIn { user, access_token, source: Source::Daemon }), input);
         self.look_at_devices();
     }
 
     pub(super) fn clear_context(&self) {
-        self.replace_context(None, Input::SignedOut);
+        self.clear(Input::SignedOut);
+    }
+
+    fn clear(&self, input: Input) {
+        let mut context = lock(&self.context);
+        context.is_cleared = true;
+        self.replace(context, None, input);
     }
 
     /// What is recorded before anybody is named is that of the user who signed in last.
@@ -164,10 +185,22 @@ impl Dispatcher {
         for unclaimed in lock(&self.control_senders).iter_mut().filter(|sender| sender.user.is_none()) {
             unclaimed.user = Some(unclaimed.sender.claim(user));
         }
-        if let Err(error) = self.session_store.signed_in(user) {
+        *lock(&self.untold) = Some(user.clone());
+        if let Err(error) = self.tell_session_store() {
             tracing::warn!("the session store was not told who is signed in: {error}");
         }
         self.notify(Input::User(user.clone()));
+    }
+
+    /// Tells the session store who is signed in, unless it knows. Before that it may take what it is asked about for the
+    /// user before.
+    fn tell_session_store(&self) -> Result<(), StoreError> {
+        let mut untold = lock(&self.untold);
+        if let Some(user) = &*untold {
+            self.session_store.signed_in(user)?;
+            *untold = None;
+        }
+        Ok(())
     }
 
     pub(super) fn set_control_sender(&self, sender: Arc<dyn ControlSender>) {
@@ -181,8 +214,7 @@ impl Dispatcher {
         self.notify(Input::ControlSenderReady(user));
     }
 
-    fn replace_context(&self, new: Option<SignedIn>, input: Input) {
-        let mut context = lock(&self.context);
+    pub(super) fn replace(&self, mut context: MutexGuard<'_, Context>, new: Option<SignedIn>, input: Input) {
         match &new {
             Some(SignedIn { user: Some(user), .. }) => self.user_is(user),
             Some(_) => {}
@@ -198,10 +230,7 @@ impl Dispatcher {
     /// Adopts the stored sign-in if nobody is signed in and the daemon did not sign out.
     pub(super) fn sign_in_from_store(&self) {
         let can_refresh = self.connection.get().is_some_and(|connection| connection.auth.is_some());
-        let context = lock(&self.context);
-        let cleared = context.current.is_none() && context.changes > 0;
-        drop(context);
-        if can_refresh && !cleared {
+        if can_refresh && !lock(&self.context).is_cleared {
             self.notify(Input::SignInStored);
         }
     }
@@ -213,8 +242,9 @@ impl Dispatcher {
         user: Option<&UserId>,
         insert: Upsert,
         messages: Vec<SentMessage>,
+        epoch: Option<u32>,
     ) {
-        self.look_at_devices();
+        let look = self.look_before_sending(user);
         let guard = self.outcome_guard(batch);
         let context = lock(&self.context).current.clone();
         let (Some(connection), Some(context)) = (self.connection.get(), context) else {
@@ -225,9 +255,14 @@ impl Dispatcher {
         }
         let supabase = Arc::clone(&connection.supabase);
         let span = tracing::info_span!("levi.send", batch = batch.0, bytes = insert.body.len());
-        let sealer = self.sealer.clone();
+        let (sealer, dispatcher) = (self.sealer.clone(), Arc::clone(self));
         let request = async move {
             let user = context.user.as_ref();
+            dispatcher.wait_for_look(look).await;
+            if user.and_then(|user| sealer.epoch(user)).map(Epoch::number) != epoch {
+                // It is drawn up again, and sealed in the epoch of now.
+                return guard.complete(Input::Vanished { batch });
+            }
             let sealed_before = |message: &SentMessage, nonce: &[u8]| {
                 let SentMessage { place: MessagePlace { session_id, sequence_number }, message_id, .. } =
                     message;
@@ -250,7 +285,7 @@ impl Dispatcher {
     }
 
     pub(super) fn send_control(
-        &self,
+        self: &Arc<Self>,
         batch: BatchId,
         user: Option<UserId>,
         key: LaneKey,
@@ -262,8 +297,21 @@ impl Dispatcher {
         // The batcher sends control rows only once there is a sender.
         let (Some(connection), Some(sender)) = (self.connection.get(), sender) else { return };
         let span = tracing::info_span!("levi.send_control", %key);
+        let source = lock(&self.context).source();
+        let dispatcher = Arc::clone(self);
         let request = async move {
-            let result = sender.send(user.as_ref(), &key, &payload, presence).await.map_err(SendError::from);
+            let result = match dispatcher.tell_session_store() {
+                Ok(()) => sender.send(user.as_ref(), &key, &payload, presence).await,
+                Err(error) => Err(error.into()),
+            };
+            let result = result.map_err(|error| match (source, error) {
+                // It was sent as the stored sign-in has it, which says nothing about the daemon's token.
+                (
+                    Some(Source::Daemon),
+                    error @ (SyncError::OtherUser { .. } | SyncError::TokenRefused { .. }),
+                ) => SendError::Wait(error),
+                (_, error) => error.into(),
+            });
             tracing::debug!(code = result.as_ref().map_or_else(SendError::code, |()| "done"), "ended");
             guard.complete(outcome(batch, result));
         };
@@ -285,21 +333,17 @@ impl Dispatcher {
     /// daemon cleared the context, the stored sign-in is not adopted.
     pub(super) fn refresh(self: &Arc<Self>) {
         let guard = CompletionGuard::new(&self.inbox, Input::RefreshUnavailable { retry_after: None });
-        let (stale, changes) = {
+        let (stale, changes, is_cleared) = {
             let context = lock(&self.context);
-            (context.current.clone(), context.changes)
+            (context.current.clone(), context.changes, context.is_cleared)
         };
-        // What it means that nobody is signed in: a token of the daemon's own is still there.
-        let signed_out = match &stale {
-            Some(SignedIn { source: Source::Daemon, .. }) => Input::RefreshImpossible,
-            _ => Input::RefreshRefused,
-        };
-        if stale.is_none() && changes > 0 {
-            return guard.complete(signed_out);
+        let source = stale.as_ref().map_or(Source::Stored, |stale| stale.source);
+        if is_cleared {
+            return guard.complete(source.no_other_token());
         }
         let connection = self.connection.get();
         let Some((connection, auth)) = connection.and_then(|open| Some((open, open.auth.clone()?))) else {
-            return guard.complete(signed_out);
+            return guard.complete(source.no_other_token());
         };
         let dispatcher = Arc::clone(self);
         let request = async move {
@@ -318,10 +362,10 @@ impl Dispatcher {
                     dispatcher.look_at_devices();
                 }
                 Err(AuthError::SignedOut) => {
-                    if matches!(signed_out, Input::RefreshRefused) {
+                    if source == Source::Stored {
                         dispatcher.cache.clear();
                     }
-                    guard.complete(signed_out);
+                    guard.complete(source.no_other_token());
                 }
                 Err(AuthError::Ended(word)) => {
                     tracing::warn!("{word}");
@@ -330,7 +374,7 @@ impl Dispatcher {
                 }
                 Err(error @ AuthError::OtherUser { .. }) => {
                     tracing::error!("the sign-in is not used: {error}");
-                    guard.complete(Input::RefreshRefused);
+                    guard.complete(source.no_other_token());
                 }
                 Err(AuthError::Unavailable { why, retry_after }) => {
                     tracing::warn!("no token for now: {why}");
@@ -355,17 +399,17 @@ impl Dispatcher {
         if context.changes != changes {
             return if context.current.is_some() { Input::SignedIn } else { Input::SignedOut };
         }
+        let source = context.source().unwrap_or(Source::Stored);
         if let Some(found) = user_of_token(&access_token).filter(|found| *found != user) {
             tracing::error!("the sign-in is not used: it says user {user}, and its token is user {found}'s");
-            return Input::RefreshRefused;
+            return source.no_other_token();
         }
-        let source = context.current.as_ref().map_or(Source::Stored, |current| current.source);
         match context.current.as_ref().and_then(|current| current.user.as_ref()) {
             Some(expected) if *expected != user && source == Source::Daemon => {
-                tracing::error!(
+                tracing::warn!(
                     "the stored sign-in is not used: it is user {user}'s, the context user {expected}'s"
                 );
-                return Input::RefreshRefused;
+                return source.no_other_token();
             }
             Some(known) if *known == user => {}
             _ => self.user_is(&user),

@@ -52,14 +52,17 @@ impl EngineThread {
                 // next is in the next transaction, and not in the one after it.
                 Effect::Complete(committed) if inbox.next_batch_is_full() => completer.complete(committed),
                 Effect::Complete(committed) => committed.complete(),
-                Effect::Send { batch, user, insert, messages } => {
-                    dispatcher.send(batch, user.as_ref(), insert, messages);
+                Effect::Send { batch, user, insert, messages, epoch } => {
+                    dispatcher.send(batch, user.as_ref(), insert, messages, epoch);
                 }
                 Effect::SendControl { batch, user, key, payload, presence } => {
                     dispatcher.send_control(batch, user, key, payload, presence);
                 }
                 Effect::Refresh => dispatcher.refresh(),
-                Effect::Awake => dispatcher.sign_in_from_store(),
+                Effect::Awake => {
+                    dispatcher.sign_in_from_store();
+                    dispatcher.look_after_sleep();
+                }
             });
             if let Some(status) = self.engine.status_if_changed() {
                 #[cfg(feature = "metrics")]

@@ -12,6 +12,7 @@ mod engine_thread;
 mod inbox;
 mod message_syncer;
 mod shutdown;
+mod sign_in_changes;
 mod signed_in;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -196,8 +197,9 @@ impl Worker {
             }
             Err(TryAcquireError::Closed) => return Err(EnqueueError::Stopped),
         };
-        let message = self.prepare(request)?;
-        self.push(Intake { message, permit: Some(permit), reply: None, overwrite: Overwrite::OwnOnly })
+        let overwrite = Overwrite::OwnOnly;
+        let message = self.prepare(request, overwrite)?;
+        self.push(Intake { message, permit: Some(permit), reply: None, overwrite })
     }
 
     /// Enqueues a message and returns once it is on disk. If the queue is full, it waits for room. Sealing and
@@ -239,7 +241,7 @@ impl Worker {
         let cost = self.admit(&request)?;
         // Sealed before the wait for room, so that a short message does not overtake a long one that is still
         // being sealed.
-        let message = self.prepare(request)?;
+        let message = self.prepare(request, overwrite)?;
         let permit = Arc::clone(&self.shared.queue).acquire_many_owned(cost).await;
         let permit = Some(permit.map_err(|_| EnqueueError::Stopped)?);
         let (reply, stored) = oneshot::channel();
@@ -274,7 +276,8 @@ impl Worker {
         self.shared.dispatcher.clear_context();
     }
 
-    /// The network may be back: forget delays and try now. Attempts stay counted.
+    /// The network may be back: forget delays and try now. Attempts stay counted, and a wait that the server asked for
+    /// (`Retry-After`) goes on.
     ///
     /// If the sign-in was refused, the stored one is read again, because the user may have signed in with
     /// another process.
@@ -288,8 +291,10 @@ impl Worker {
         self.notify(Event::KeyArrived(session.clone()));
     }
 
-    /// Rows were written to the outbox past this worker (`enqueue_in`): looks for them.
+    /// Rows were written to the outbox past this worker (`enqueue_in`): looks for them. Another process may have signed in
+    /// as well: if nobody is signed in here, the stored sign-in is read again.
     pub fn written_elsewhere(&self) {
+        self.shared.dispatcher.sign_in_from_store();
         self.notify(Event::WrittenElsewhere);
     }
 
@@ -299,6 +304,7 @@ impl Worker {
         let shared = Arc::downgrade(&self.shared);
         move || {
             if let Some(shared) = shared.upgrade() {
+                shared.dispatcher.sign_in_from_store();
                 let _ = shared.inbox.push(Event::WrittenElsewhere);
             }
         }
@@ -361,10 +367,10 @@ impl Worker {
         Ok(())
     }
 
-    fn prepare(&self, request: MessageSyncRequest) -> Result<Message, EnqueueError> {
+    fn prepare(&self, request: MessageSyncRequest, overwrite: Overwrite) -> Result<Message, EnqueueError> {
         let at = self.shared.clock.now().wall;
         let mut random = self.shared.random.get().cloned().ok_or(EnqueueError::NotStarted)?;
-        self.shared.sealer.prepare(request, at, &mut random)
+        self.shared.sealer.prepare(request, overwrite, at, &mut random)
     }
 
     fn push(&self, intake: Intake) -> Result<(), EnqueueError> {

@@ -6,6 +6,7 @@ use levi_transport::Supabase;
 use levi_types::{AccessToken, Auth, UserId};
 use tokio::runtime::Handle;
 
+use crate::batcher::Input;
 use crate::control::ControlSender;
 
 /// A sender of control rows, and for whom it acts: `None` until somebody signs in.
@@ -18,8 +19,18 @@ pub(super) struct UsersSender {
 #[derive(Default)]
 pub(super) struct Context {
     pub(super) current: Option<SignedIn>,
-    /// Raised whenever the daemon sets or clears the token: a refresh that began before is then out of date.
+    /// Raised whenever the daemon sets or clears the token, and when the stored sign-in is replaced or removed: a refresh
+    /// that began before is then out of date.
     pub(super) changes: u64,
+    /// Whether the daemon signed out: then the stored sign-in is not adopted.
+    pub(super) is_cleared: bool,
+}
+
+impl Context {
+    /// Who said who is signed in.
+    pub(super) fn source(&self) -> Option<Source> {
+        Some(self.current.as_ref()?.source)
+    }
 }
 
 /// A token and whose it is.
@@ -38,6 +49,16 @@ pub(super) enum Source {
     Daemon,
     /// The stored sign-in: if it is replaced by another user's, that one is signed in.
     Stored,
+}
+
+impl Source {
+    /// What it means that no token can be had from the stored sign-in: one of the daemon's own is still there.
+    pub(super) const fn no_other_token(self) -> Input {
+        match self {
+            Self::Daemon => Input::RefreshImpossible,
+            Self::Stored => Input::RefreshRefused,
+        }
+    }
 }
 
 /// The connection to the server, open from the start on.

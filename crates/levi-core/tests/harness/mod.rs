@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use levi_outbox::{LaneKey, NewRow, OutboxStore, Overwrite};
 use levi_testkit::clock::VirtualClock;
 use levi_transport::{ApiError, Upsert, Verdict};
 use levi_types::{
-    Clock, CodingSession, DeliveryReport, MessageSyncRequest, Repository, RepositoryId, SecretString,
-    SessionId, SessionStore, StoreError,
+    Clock, CodingSession, DeliveryReport, MessageSyncRequest, PortErrorKind, Repository, RepositoryId,
+    SecretString, SessionId, SessionStore, StoreError,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -38,6 +39,8 @@ pub struct Store {
     pub secrets: Mutex<HashMap<SessionId, SecretString>>,
     pub sessions: Mutex<HashMap<SessionId, CodingSession>>,
     pub reports: Mutex<Vec<DeliveryReport>>,
+    /// Whether it cannot say which sessions there are.
+    pub is_locked: AtomicBool,
 }
 
 impl SessionStore for Store {
@@ -48,6 +51,9 @@ impl SessionStore for Store {
         Ok(None)
     }
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
+        if self.is_locked.load(Ordering::Relaxed) {
+            return Err(StoreError::new(PortErrorKind::Unavailable, "locked"));
+        }
         Ok(self.sessions.lock().unwrap().get(session).cloned())
     }
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {
@@ -146,7 +152,10 @@ impl Harness {
             sequence_number,
             content: format!("content {sequence_number}"),
         };
-        let message = self.sealer.prepare(request, self.clock.now().wall, &mut self.nonces).unwrap();
+        let message = self
+            .sealer
+            .prepare(request, Overwrite::OwnOnly, self.clock.now().wall, &mut self.nonces)
+            .unwrap();
         (
             Event::Enqueue(Intake {
                 message,

@@ -3,7 +3,7 @@
 use levi_types::UserId;
 
 use super::DeviceList;
-use crate::entry::{Entry, EntryError, Header, ListRow, SignedEntry};
+use crate::entry::{Body, Entry, EntryError, Header, ListRow, SignedEntry};
 use crate::hash::EntryHash;
 use crate::keys::PublicKeys;
 use crate::member::MemberType;
@@ -17,7 +17,7 @@ impl DeviceList {
     /// # Errors
     /// [`ReadError::NoGenesis`] if no row is that genesis, [`ReadError::UnknownKind`] if this version cannot read on.
     pub fn read(user_id: &UserId, genesis: EntryHash, rows: &[ListRow]) -> Result<Self, ReadError> {
-        walk(user_id, genesis, &decoded(rows), |_| false)
+        walk(user_id, genesis, &decoded(rows), |_| false)?.whole()
     }
 
     /// The hash of every valid genesis among the rows, in the order of their slots.
@@ -40,28 +40,52 @@ impl DeviceList {
         recovery: &PublicKeys,
         rows: &[ListRow],
     ) -> Result<Self, ReadError> {
-        let rows = decoded(rows);
-        let mut found: Option<Self> = None;
-        let mut error = ReadError::OtherRecoveryKey;
-        for genesis in geneses(user_id, &rows) {
-            let list = match walk(user_id, genesis, &rows, |_| false) {
-                Ok(list) => list,
-                Err(stopped) => {
-                    error = stopped;
-                    continue;
-                }
-            };
-            if list.recovery().is_some_and(|member| member.keys() == recovery) {
-                if found.is_some() {
-                    return Err(ReadError::SeveralLists);
-                }
-                found = Some(list);
-            } else if had(&list, recovery) {
-                error = ReadError::ReplacedRecoveryKey;
-            }
-        }
-        found.ok_or(error)
+        find(user_id, recovery, rows, Walked::whole)
     }
+
+    /// As [`read_with_recovery_key`](Self::read_with_recovery_key), but where a device's entry of an unknown kind ends the
+    /// reading, the list up to it: for a person who recovers, and says which entry is the last of their own. The recovery
+    /// cuts the unknown one off.
+    ///
+    /// # Errors
+    /// Likewise. An unknown kind that the recovery key signed ends the reading here, too.
+    pub fn read_to_recover(
+        user_id: &UserId,
+        recovery: &PublicKeys,
+        rows: &[ListRow],
+    ) -> Result<Self, ReadError> {
+        find(user_id, recovery, rows, |walked| Ok(walked.list))
+    }
+}
+
+/// The list that has this recovery key.
+fn find(
+    user_id: &UserId,
+    recovery: &PublicKeys,
+    rows: &[ListRow],
+    list_of: impl Fn(Walked) -> Result<DeviceList, ReadError>,
+) -> Result<DeviceList, ReadError> {
+    let rows = decoded(rows);
+    let mut found: Option<DeviceList> = None;
+    let mut error = ReadError::OtherRecoveryKey;
+    for genesis in geneses(user_id, &rows) {
+        let list = match walk(user_id, genesis, &rows, |_| false).and_then(&list_of) {
+            Ok(list) => list,
+            Err(stopped) => {
+                error = stopped;
+                continue;
+            }
+        };
+        if list.recovery().is_some_and(|member| member.keys() == recovery) {
+            if found.is_some() {
+                return Err(ReadError::SeveralLists);
+            }
+            found = Some(list);
+        } else if had(&list, recovery) {
+            error = ReadError::ReplacedRecoveryKey;
+        }
+    }
+    found.ok_or(error)
 }
 
 fn had(list: &DeviceList, recovery: &PublicKeys) -> bool {
@@ -103,15 +127,33 @@ pub(crate) fn geneses(user_id: &UserId, rows: &[Candidate]) -> Vec<EntryHash> {
     valid.map(|row| row.signed.hash()).collect()
 }
 
+/// What the rows show of a list.
+pub(crate) struct Walked {
+    list: DeviceList,
+    /// A device on the list signed an entry of an unknown kind on its head, and no recovery has cut that off.
+    stop: Option<ReadError>,
+}
+
+impl Walked {
+    /// The list, if it could be read to its end.
+    pub(crate) fn whole(self) -> Result<DeviceList, ReadError> {
+        self.stop.map_or(Ok(self.list), Err)
+    }
+}
+
 /// Accepts the first valid row on the head, again and again. Signatures of entries that `is_known` names were verified
 /// before.
+///
+/// Behind a device's entry of an unknown kind, only a recovery is accepted: a thief who has a device unlocked could
+/// otherwise stop the list for good.
 pub(crate) fn walk(
     user_id: &UserId,
     genesis: EntryHash,
     rows: &[Candidate],
     is_known: impl Fn(&SignedEntry) -> bool,
-) -> Result<DeviceList, ReadError> {
+) -> Result<Walked, ReadError> {
     let mut list: Option<DeviceList> = None;
+    let mut stop = None;
     for row in rows {
         let Some(list) = &mut list else {
             if row.signed.hash() == genesis {
@@ -120,29 +162,36 @@ pub(crate) fn walk(
             continue;
         };
         match &row.entry {
-            Ok(entry) => match list.accept_decoded(&row.signed, entry, &is_known) {
-                // Refused: garbage, or an entry that lost a race.
-                Ok(()) | Err(_) => {}
-            },
-            Err(EntryError::UnknownKind(kind)) => stop_at_unknown(list, &row.signed, *kind)?,
-            Err(_) => {}
+            Ok(entry) if stop.is_none() || matches!(entry.body, Body::Recover { .. }) => {
+                // Otherwise it is garbage, or an entry that lost a race.
+                if list.accept_decoded(&row.signed, entry, &is_known).is_ok() {
+                    stop = None;
+                }
+            }
+            Err(EntryError::UnknownKind(kind)) => stop = stop.or(stops_at(list, &row.signed, *kind)?),
+            Ok(_) | Err(_) => {}
         }
     }
-    list.ok_or(ReadError::NoGenesis)
+    let list = list.ok_or(ReadError::NoGenesis)?;
+    Ok(Walked { list, stop })
 }
 
-/// Stops at an entry of an unknown kind if a member signed it where it counts: an active member on the head, or the
-/// recovery key on any entry of the list.
-fn stop_at_unknown(list: &DeviceList, signed: &SignedEntry, kind: u8) -> Result<(), ReadError> {
-    let Ok((_, header)) = Header::decode(&signed.entry) else { return Ok(()) };
-    let Some(signer) = list.active(&header.signer_id) else { return Ok(()) };
-    let counts = header.prev == list.head()
-        || signer.member_type() == MemberType::Recovery && list.position(header.prev).is_some();
+/// Whether the list stops at an entry of an unknown kind: a member signed it where it counts, an active device on the
+/// head, or the recovery key on any entry of the list.
+///
+/// # Errors
+/// [`ReadError::UnknownKind`] if the recovery key signed it, which no recovery cuts off.
+fn stops_at(list: &DeviceList, signed: &SignedEntry, kind: u8) -> Result<Option<ReadError>, ReadError> {
+    let Ok((_, header)) = Header::decode(&signed.entry) else { return Ok(None) };
+    let Some(signer) = list.active(&header.signer_id) else { return Ok(None) };
+    let by_recovery_key = signer.member_type() == MemberType::Recovery;
+    let counts = header.prev == list.head() || by_recovery_key && list.position(header.prev).is_some();
     let verified = signer.keys().signing().verify(&signed.entry, &signed.signature).is_ok();
-    if counts && header.user_id == *list.user_id() && verified {
-        return Err(ReadError::UnknownKind { kind, slot: header.slot });
+    if !counts || header.user_id != *list.user_id() || !verified {
+        return Ok(None);
     }
-    Ok(())
+    let stop = ReadError::UnknownKind { kind, slot: header.slot };
+    if by_recovery_key { Err(stop) } else { Ok(Some(stop)) }
 }
 
 /// Why a list cannot be read.

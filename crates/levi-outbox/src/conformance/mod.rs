@@ -19,6 +19,7 @@ mod intake;
 mod lanes;
 mod overwrites;
 mod parked;
+mod synced;
 mod views;
 
 use crate::store::OutboxStore;
@@ -54,6 +55,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         identity::CASES,
         identity::CASES_OF_NOBODY,
         overwrites::CASES,
+        synced::CASES,
         views::CASES,
     ]
     .into_iter()

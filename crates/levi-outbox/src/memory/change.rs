@@ -29,14 +29,18 @@ impl MemoryOutbox {
                 self.note_session_sent(*lane);
                 self.settle(*lane, *at);
             }
+            Change::NoteSynced { user, session, texts } => {
+                let user = user.as_ref().or(self.user.as_ref()).cloned();
+                let synced = self.synced.entry((user, session.clone())).or_default();
+                synced.extend(texts.iter().map(|text| (text.sequence_number, text.digest)));
+            }
             Change::Defer { lane, due_at, attempts, reason } => {
                 self.defer(*lane, *due_at, *attempts, reason);
             }
             Change::Park { lane, row, reason, at } => self.park(*lane, *row, reason, *at),
             Change::Reseal { row, payload } => self.reseal(*row, payload),
-            Change::Pause { until } => self.paused_until = self.paused_until.max(Some(*until)),
+            Change::Pause { until } => self.paused_until = Some(*until),
             Change::RetryNow { at } => {
-                self.paused_until = None;
                 let own = self.lanes.iter().filter(|(_, lane)| lane.user == self.user);
                 for lane in own.map(|(id, _)| *id).collect::<Vec<_>>() {
                     self.retry(lane, *at);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Lane, MemoryOutbox, Row};
-use crate::model::{Enqueued, LaneId, NewRow, Overwrite, RowId, RowKey};
+use crate::model::{Enqueued, LaneId, LaneKey, NewRow, Overwrite, RowId, RowKey};
 
 impl MemoryOutbox {
     /// Stores one row, unless the payload bytes would exceed `limit`.
@@ -20,6 +20,9 @@ impl MemoryOutbox {
             other.user = user.cloned();
         }
         let holder = lane.and_then(|lane| self.holder(lane, new.position()));
+        if holder.is_none() && self.is_synced(new) {
+            return Enqueued::AlreadySynced;
+        }
         let old = holder.and_then(|id| self.row(id));
         if let Some(old) = old
             && old.message_id != new.message_id
@@ -43,8 +46,19 @@ impl MemoryOutbox {
         }
         if let Some(session) = new.restored_session() {
             self.sessions_sent.remove(session);
+            let user = new.user.as_ref().or(self.user.as_ref()).cloned();
+            self.synced.remove(&(user, session.clone()));
         }
         answer
+    }
+
+    /// Whether the server has the text of the row.
+    fn is_synced(&self, new: &NewRow) -> bool {
+        let LaneKey::Messages(session) = &new.lane else { return false };
+        let user = new.user.as_ref().or(self.user.as_ref()).cloned();
+        let synced = self.synced.get(&(user, session.clone()));
+        let digest = synced.and_then(|synced| synced.get(&new.sequence_number));
+        new.overwrite == Overwrite::OwnOnly && digest.is_some_and(|digest| new.texts.contain(*digest))
     }
 
     pub(super) fn row(&self, id: RowId) -> Option<&Row> {

@@ -12,7 +12,8 @@ use levi_types::{MessageId, RepositoryId, SessionId, UserId, Wall};
 use crate::error::OutboxError;
 use crate::model::{
     Change, Due, DueLane, Encryption, Enqueued, Held, LaneId, LaneKey, ListedRow, NewRow, Overwrite,
-    ParkedParent, Reason, RowHead, RowId, RowKey, RowKind, RowState, Totals, WaitingLane,
+    ParkedParent, Reason, RowHead, RowId, RowKey, RowKind, RowState, TextDigest, TextDigests, Totals,
+    WaitingLane,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -32,6 +33,8 @@ pub struct MemoryOutbox {
     writer: Option<[u8; 16]>,
     sessions_sent: HashSet<SessionId>,
     discarded: HashSet<RowId>,
+    /// The texts that the server has, by user, session and sequence number.
+    synced: HashMap<(Option<UserId>, SessionId), BTreeMap<i64, TextDigest>>,
     last_row: i64,
     last_lane: i64,
     /// Counts of rows and bytes; `lanes` and `oldest` are looked up when they are asked for.
@@ -97,6 +100,7 @@ impl MemoryOutbox {
             writer: None,
             sessions_sent: HashSet::new(),
             discarded: HashSet::new(),
+            synced: HashMap::new(),
             last_row: 0,
             last_lane: 0,
             counts: Totals::default(),
@@ -235,6 +239,7 @@ impl OutboxStore for MemoryOutbox {
                 enqueued_at: row.enqueued_at,
                 overwrite: row.overwrite,
                 restores_session: false,
+                texts: TextDigests::default(),
             };
             (RowKey { id, version: row.version }, new_row)
         };

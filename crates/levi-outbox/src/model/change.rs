@@ -1,9 +1,9 @@
 //! Changes to rows that are in the outbox.
 
-use levi_types::{UserId, Wall};
+use levi_types::{SessionId, UserId, Wall};
 use serde::Serialize;
 
-use super::{LaneId, LaneKey, NewRow, RowId, RowKey};
+use super::{LaneId, LaneKey, NewRow, RowId, RowKey, SyncedText};
 
 /// Why a lane waits or a row is parked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,6 +35,16 @@ pub enum Change {
         rows: Vec<RowKey>,
         /// When the answer came, from when on the rest of the lane is due.
         at: Wall,
+    },
+    /// The server has taken these texts of one session: a row with one of them is not stored again while no other row
+    /// has its position. The newest are remembered, about a million; no promise depends on one that is forgotten.
+    NoteSynced {
+        /// For whom they were sent; `None`: for the user who signed in last.
+        user: Option<UserId>,
+        /// Their session.
+        session: SessionId,
+        /// The texts. Of two at one position the later one counts.
+        texts: Vec<SyncedText>,
     },
     /// The lane waits until `due_at`.
     Defer {
@@ -68,8 +78,8 @@ pub enum Change {
         payload: Vec<u8>,
     },
     /// The server asked for no further request before `until`. It concerns every lane, those that are written later
-    /// included, so it is not in their due times. A later end that is known already stays.
-    /// [`RetryNow`](Self::RetryNow) ends it.
+    /// included, so it is not in their due times. It takes the place of the one that
+    /// is stored, and nothing ends it but time: not even [`RetryNow`](Self::RetryNow).
     Pause {
         /// When requests may be sent again.
         until: Wall,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use levi_types::{MessageId, RepositoryId, SessionId, UserId, Wall};
 
-use super::{LaneKey, Overwrite, Reason, RowKind};
+use super::{LaneKey, Overwrite, Reason, RowKind, TextDigests};
 
 /// The id of a row on disk. An id is never used again, not even after the row was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +59,8 @@ pub struct NewRow {
     /// once the row is stored, and not if it is refused, the outbox forgets that the server had the
     /// session. Says nothing in a row of another kind.
     pub restores_session: bool,
+    /// What tells whether the server has a message's text already. Not stored with the row.
+    pub texts: TextDigests,
 }
 
 impl NewRow {
@@ -82,6 +84,7 @@ impl NewRow {
             enqueued_at,
             overwrite: Overwrite::OwnOnly,
             restores_session: false,
+            texts: TextDigests::default(),
         }
     }
 
@@ -99,6 +102,7 @@ impl NewRow {
             enqueued_at,
             overwrite: Overwrite::OwnOnly,
             restores_session: false,
+            texts: TextDigests::default(),
         }
     }
 
@@ -170,6 +174,9 @@ pub enum Enqueued {
         /// Whether it replaced an older payload of the same message, pending or parked.
         replaced: bool,
     },
+    /// The server has this very text of the message, and no row at its position waits: nothing was
+    /// changed.
+    AlreadySynced,
     /// Another message of the session has this sequence number; nothing was changed.
     SequenceConflict {
         /// The message that has it.

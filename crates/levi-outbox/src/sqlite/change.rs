@@ -7,7 +7,7 @@ use super::columns::{encryption_code, kind_code};
 use super::counters::Counters;
 use super::lane::{self, LaneState, Removed};
 use super::lane_cache::LaneCache;
-use super::{blocking, enqueue, overwrites, users};
+use super::{blocking, enqueue, overwrites, synced, users};
 use crate::model::{Change, Encryption, LaneId, NewRow, Reason, RowId, RowKey, RowKind};
 
 pub(super) const PENDING_BYTES: &str =
@@ -39,8 +39,7 @@ pub(super) const NOTE_DISCARDED: &str = "INSERT OR IGNORE INTO levi_discarded (i
 pub(super) const ARRIVED_AFTER_ALL: &str = "DELETE FROM levi_discarded WHERE id = ?1";
 
 const PAUSE: &str = "INSERT INTO levi_pause (id, until) VALUES (1, ?1) \
-     ON CONFLICT (id) DO UPDATE SET until = max(until, excluded.until)";
-const END_PAUSE: &str = "DELETE FROM levi_pause";
+     ON CONFLICT (id) DO UPDATE SET until = excluded.until";
 const PAUSED_UNTIL: &str = "SELECT until FROM levi_pause WHERE id = 1";
 
 /// Applies one change. A change for a version that is gone does nothing.
@@ -48,16 +47,14 @@ pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change)
     match change {
         Change::SignedIn { user } => users::signed_in(conn, counters, user),
         Change::Acknowledge { lane, rows, at } => acknowledge(conn, counters, *lane, rows, *at),
+        Change::NoteSynced { .. } => synced::note(conn, counters, change),
         Change::Defer { lane, due_at, attempts, reason } => {
             lane::defer(conn, *lane, *due_at, *attempts, reason)
         }
         Change::Park { lane, row, reason, at } => park(conn, counters, *lane, *row, reason, *at),
         Change::Reseal { row, payload } => reseal(conn, counters, *row, payload),
         Change::Pause { until } => pause(conn, *until),
-        Change::RetryNow { at } => {
-            conn.prepare_cached(END_PAUSE)?.execute([])?;
-            lane::retry_all(conn, counters.user(), *at)
-        }
+        Change::RetryNow { at } => lane::retry_all(conn, counters.user(), *at),
         Change::RetryLane { lane, at } => lane::retry(conn, lane, *at),
         Change::Unpark { row, at } => unpark(conn, counters, *row, *at),
         Change::Discard { row } => discard(conn, counters, *row),

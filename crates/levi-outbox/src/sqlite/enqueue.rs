@@ -7,7 +7,7 @@ use super::blocking::{self, blocking_parent};
 use super::columns::{encryption_code, unsigned};
 use super::counters::Counters;
 use super::lane_cache::LaneCache;
-use super::{overwrites, users};
+use super::{overwrites, synced, users};
 use crate::model::{Enqueued, NewRow, RowId, RowKey};
 
 pub(super) const INSERT: &str = "INSERT INTO levi_outbox \
@@ -96,6 +96,9 @@ impl RowWriter<'_> {
             Some(lane) if lane.last >= Some(row.position()) => self.holder(lane.lane, row.position())?,
             _ => None,
         };
+        if holder.is_none() && synced::is_synced(self.conn, &mut self.lanes.synced, user, row)? {
+            return Ok(Enqueued::AlreadySynced);
+        }
         if let Some(refusal) = self.refuse(row, holder.as_ref()) {
             return Ok(refusal);
         }
@@ -115,6 +118,8 @@ impl RowWriter<'_> {
             }
             if let Some(session) = row.restored_session() {
                 self.conn.prepare_cached(FORGET_SESSION)?.execute([session.as_str()])?;
+                synced::forget(self.conn, user, session)?;
+                self.lanes.synced.forget(session);
             }
         }
         Ok(answer)

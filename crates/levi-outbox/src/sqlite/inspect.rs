@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use levi_types::Wall;
+use levi_types::{SessionId, Wall};
 use rusqlite::{Connection, OpenFlags, Result};
 
 use super::counters::CachedCounters;
@@ -84,6 +84,14 @@ impl Inspector {
     /// [`OutboxError`] when the file cannot be read.
     pub fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
         self.read(|conn| read::row_state(conn, row))
+    }
+
+    /// As [`OutboxStore::session_was_sent`](crate::OutboxStore::session_was_sent).
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the file cannot be read.
+    pub fn session_was_sent(&self, session: &SessionId) -> Result<bool, OutboxError> {
+        self.read(|conn| read::session_was_sent(conn, session))
     }
 
     /// As [`OutboxStore::payloads`](crate::OutboxStore::payloads).

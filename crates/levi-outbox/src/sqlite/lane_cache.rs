@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Result};
 use super::blocking::blocking_parent;
 use super::columns::kind_code;
 use super::counters::Counters;
+use super::synced::HighestSynced;
 use crate::model::{LaneKey, NewRow};
 
 /// A lane, whether it has no pending row, its user, and its last sequence number.
@@ -31,6 +32,8 @@ pub(super) struct LaneCache {
     /// Each lane's index in `lanes`.
     by_key: HashMap<LaneKey, usize>,
     data_version: i64,
+    /// What the server has of their sessions.
+    pub(super) synced: HighestSynced,
 }
 
 #[derive(Debug)]
@@ -61,7 +64,7 @@ impl LaneCache {
         if self.data_version == data_version && self.lanes.len() <= MAX_CACHED {
             self
         } else {
-            Self { data_version, ..Self::default() }
+            Self { data_version, synced: self.synced, ..Self::default() }
         }
     }
 

@@ -28,6 +28,7 @@ mod read;
 mod recovery;
 mod schema;
 mod space;
+mod synced;
 mod transaction;
 mod users;
 
@@ -177,6 +178,9 @@ impl SqliteOutbox {
         for change in changes {
             change::apply(&transaction, &mut cached.counters, change)?;
             lanes.clear();
+            if let Change::NoteSynced { session, .. } = change {
+                lanes.synced.forget(session);
+            }
         }
         let limit = self.max_pending_bytes;
         let answers = enqueue::store_rows(&transaction, &mut cached.counters, &mut lanes, rows, limit)?;

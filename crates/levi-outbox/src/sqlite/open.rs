@@ -20,7 +20,7 @@ use crate::error::OutboxError;
 const CACHE_KIB: i32 = 8 << 10;
 
 /// Statements kept prepared: all that are in use.
-const STATEMENTS: usize = 84;
+const STATEMENTS: usize = 90;
 
 /// Pages of WAL after which a commit moves them into the database: 4 MiB at the usual page size.
 const CHECKPOINT_PAGES: u32 = 1_000;

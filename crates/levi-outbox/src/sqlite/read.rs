@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Statement, ToSql, params};
 use super::columns::{self, head_columns};
 use super::list;
 use crate::model::{
-    Encryption, LaneId, LaneKey, NewRow, ParkedParent, Reason, RowId, RowKey, RowKind, RowState,
+    Encryption, LaneId, LaneKey, NewRow, ParkedParent, Reason, RowId, RowKey, RowKind, RowState, TextDigests,
 };
 use crate::store::PayloadSink;
 
@@ -82,6 +82,7 @@ pub(super) fn rows_under_database_key(
                 enqueued_at: head.enqueued_at,
                 overwrite: head.overwrite,
                 restores_session: false,
+                texts: TextDigests::default(),
             };
             Ok((head.key, new_row))
         })?

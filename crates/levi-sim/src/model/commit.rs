@@ -78,9 +78,8 @@ impl Model {
                 self.parked_row(*lane, *row, reason, *at);
             }
             Change::Reseal { row, payload } => self.resealed(*row, payload),
-            Change::Pause { until } => self.paused_until = self.paused_until.max(Some(*until)),
+            Change::Pause { until } => self.paused_until = Some(*until),
             Change::RetryNow { at } => {
-                self.paused_until = None;
                 self.note(|| "disk: every wait is over".to_owned());
                 self.void_delays();
                 let user = self.user.clone();
@@ -100,7 +99,7 @@ impl Model {
             }
             Change::Unpark { row, at } => self.unparked(*row, *at),
             Change::Discard { row } => self.discarded(*row),
-            Change::Ensure(_) | Change::SignedIn { .. } => {}
+            Change::Ensure(_) | Change::SignedIn { .. } | Change::NoteSynced { .. } => {}
         }
     }
 
@@ -127,6 +126,16 @@ impl Model {
                 new.sequence_number, content.version, new.encryption
             )
         });
+        if *answer == Enqueued::AlreadySynced {
+            let place = new.sequence_number;
+            let shown = self.sessions.get(number).and_then(|session| session.shown_once(place));
+            return self.expect(shown == Some(content), "receipts", || {
+                format!(
+                    "s{number}/{place} v{} counts as synced, the server showed {shown:?}",
+                    content.version
+                )
+            });
+        }
         let Enqueued::Stored { key, replaced } = answer else { return };
         if self.trace.is_some() {
             let stored = self.now.monotonic.since_start();
@@ -240,10 +249,11 @@ impl Model {
         }
     }
 
-    /// A child is charged for a missing parent only after the parent was sent, if the daemon's store knows it.
+    /// A child is charged for a missing parent only after the parent was sent, if the daemon's store knows it, even if it
+    /// could not say so.
     fn check_parent_was_sent_first(&mut self, number: usize, reason: &Reason) {
         let Some(session) = self.sessions.get(number) else { return };
-        let could_send = session.known_to_daemon && !self.daemon_silent && !self.delays_void;
+        let could_send = session.known_to_daemon && !self.delays_void;
         let refused = matches!(reason.code.as_str(), "23503" | "42501");
         let unfair = refused && could_send && !session.parent_sent && !session.modified_externally;
         self.expect(!unfair, "parent", || {

@@ -115,7 +115,7 @@ impl Model {
             Err(error) => error,
         };
         match error.verdict {
-            Verdict::SignedOut | Verdict::SchemaMismatch | Verdict::ProjectUnavailable => {}
+            Verdict::SignedOut | Verdict::ProjectUnavailable => {}
             Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
                 row.hopeless = Some(error.code.clone());
             }
@@ -124,6 +124,7 @@ impl Model {
                 row.causes += 1;
                 row.hopeless = (row.refusals >= most).then(|| error.code.clone());
             }
+            // A missing column among them: unless the whole project is to blame, it is this table's.
             _ => row.causes += 1,
         }
     }

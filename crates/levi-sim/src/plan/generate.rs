@@ -257,12 +257,14 @@ impl Draft<'_> {
             3 => ServerFault::Busy,
             4 => ServerFault::RetryAfter(seconds),
             5 => ServerFault::Unexpected,
+            6 if self.random.chance(50) => ServerFault::SessionsSchema,
             6 => ServerFault::Schema,
             7 => ServerFault::ProjectDown,
             8 => ServerFault::RejectAll,
             9 => ServerFault::Unauthorized,
             10 => ServerFault::BodyLimit(self.random.pick(&[400, 800, 1_200]).max(400)),
             11 => ServerFault::Slow(self.random.between(1, 25)),
+            12 => ServerFault::SomeUnauthorized,
             _ => ServerFault::Flaky,
         }
     }

@@ -197,12 +197,16 @@ pub enum ServerFault {
     Unexpected,
     /// A column is missing.
     Schema,
+    /// A column is missing in the table of sessions, and in no other.
+    SessionsSchema,
     /// Read-only, restricted or paused.
     ProjectDown,
     /// Every row is refused, always for the same reason.
     RejectAll,
     /// Every token is refused, fresh ones too.
     Unauthorized,
+    /// Some requests are refused for their token, others are not: one of several nodes restarts.
+    SomeUnauthorized,
     /// Bodies over so many bytes are refused.
     BodyLimit(usize),
     /// Answers take up to so many seconds.

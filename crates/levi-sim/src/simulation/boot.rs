@@ -11,7 +11,7 @@ use levi_transport::SignInPace;
 use levi_types::SessionStore;
 use tokio::sync::Semaphore;
 
-use super::{Gate, Occurrence, Simulation, TokenEvent};
+use super::{Gate, Occurrence, Simulation, TokenEvent, TokenInUse};
 use crate::content::Keys;
 use crate::daemon::Daemon;
 use crate::plan::Plan;
@@ -46,14 +46,15 @@ impl Simulation {
         }));
         self.control_sender = sender(&self.server.tables, self.daemon.clone());
         self.apply_disk_fault();
-        (self.gate, self.stop_at, self.refreshed_at) = (Gate::Out, None, None);
+        (self.gate, self.stop_at) = (Gate::Out, None);
+        (self.token_in_use, self.ask_after) = (TokenInUse::default(), Duration::ZERO);
         (self.reading, self.lead, self.looks) = (None, Duration::ZERO, false);
         (self.process, self.asks_anew, self.must_refresh) = (fresh_process(&self.plan), true, false);
         // A fresh process knows of no request to be silent but the one that is on disk.
         let longest = self.plan.setup.config.longest_delay();
         let wall = self.clocks().wall;
         let left = self.model(|model| model.paused_until).map_or(Duration::ZERO, |until| until.since(wall));
-        self.silence = self.now + left.min(longest);
+        self.silence = self.elapsed() + left.min(longest);
         self.queue_room = Arc::new(Semaphore::new(self.plan.setup.config.max_queued_bytes));
         self.note(|| "Levi starts".to_owned());
         if self.named {

@@ -64,17 +64,15 @@ impl Simulation {
         }
     }
 
-    /// After a turn that found that the clocks had jumped, and nothing else: nothing waits any more.
+    /// After a turn that found that the clocks had jumped, and nothing else: nothing waits any more, but for what the
+    /// server asked for.
     pub(super) fn check_awake(&mut self) {
-        let waits = matches!(
-            self.paused,
-            Some(
-                PauseReason::SignInUnavailable
-                    | PauseReason::TokenNotAccepted
-                    | PauseReason::RetryAfter { .. }
-                    | PauseReason::Project { .. }
-            )
-        );
+        let was_asked = self.silence > self.elapsed();
+        let waits = match self.paused {
+            Some(PauseReason::SignInUnavailable | PauseReason::TokenNotAccepted) => true,
+            Some(PauseReason::RetryAfter { .. } | PauseReason::Project { .. }) => !was_asked,
+            _ => false,
+        };
         self.expect(!waits, "awake", || format!("the machine is awake again, and Levi is {:?}", self.paused));
         if self.disk_fault.is_some() || self.stop_at.is_some() {
             return;

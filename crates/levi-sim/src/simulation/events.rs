@@ -6,12 +6,14 @@ use levi_core::QUEUE_OVERHEAD;
 use levi_core::batcher::Input;
 use levi_core::engine::{ControlIntake, Event, Intake, Message};
 use levi_core::rows_to_restore;
-use levi_outbox::{Change, NewRow};
+use levi_outbox::{Change, NewRow, Overwrite};
 use levi_testkit::outbox::OutboxFailure;
 use levi_types::{CodingSession, MessageSyncRequest, Monotonic};
 use tokio::sync::oneshot;
 
-use super::{FIRST_ATTEMPTS_WITHIN, Occurrence, Simulation, WaitingForDisk, WaitingForStep};
+use super::{
+    FIRST_ATTEMPTS_WITHIN, Occurrence, Simulation, Text, TokenEvent, WaitingForDisk, WaitingForStep,
+};
 use crate::content::{Content, MessageKind, session_id};
 use crate::disk::Death;
 use crate::plan::{DiskFault, Moment, ServerFault, SessionSetup, SessionState, SignInFault, SimEvent};
@@ -61,8 +63,8 @@ impl Simulation {
             SimEvent::SyncSession(session) => self.sync_session(session, Wanted::There),
             SimEvent::KeyArrives { session, notified } => self.key_arrives(session, notified),
             SimEvent::NetworkChanged => {
-                self.end_waits();
-                self.tell(Event::Input(Input::NetworkChanged));
+                self.model(|model| model.void_delays());
+                self.tell_of_token(Input::NetworkChanged, TokenEvent::NetworkChanged);
             }
             SimEvent::WrittenElsewhere => self.tell(Event::WrittenElsewhere),
             SimEvent::DaemonStore(lasts) => self.daemon_store_fails(lasts),
@@ -79,6 +81,21 @@ impl Simulation {
         }
     }
 
+    /// An edit of the message or, for every third event, the text that it has already.
+    fn next_text(&mut self, index: usize, message: (usize, i64), new: Text) -> Text {
+        let again = (self.plan.seed.wrapping_add(index as u64)).is_multiple_of(3);
+        if let Some(same) = self.texts.get(&message).filter(|_| again) {
+            self.repeated.insert(message);
+            return *same;
+        }
+        let version = self.versions.entry(message).or_default();
+        *version += 1;
+        let content = Content { version: *version, ..new.content };
+        let text = Text { content, ..new };
+        self.texts.insert(message, text);
+        text
+    }
+
     fn enqueue(&mut self, index: usize, what: SimEvent) {
         let SimEvent::Enqueue { session, sequence_number, kind, size, durable } = what else { return };
         // Without a Levi that takes messages, the daemon waits for one.
@@ -91,9 +108,11 @@ impl Simulation {
         if is_others && (!store_answers || self.random.chance(80)) {
             return self.schedule_at(self.now + Duration::from_secs(60), 0, Occurrence::Again(index));
         }
-        let version = self.versions.entry((session, sequence_number)).or_default();
-        *version += 1;
-        let content = Content { version: *version, kind };
+        let Text { content, size } = self.next_text(
+            index,
+            (session, sequence_number),
+            Text { content: Content { version: 0, kind }, size },
+        );
         let request = MessageSyncRequest {
             message_id: format!("m{session}-{sequence_number}").into(),
             session_id: session_id(session),
@@ -108,10 +127,11 @@ impl Simulation {
         self.note(|| {
             format!("daemon: s{session}/{sequence_number} v{} {kind:?}, durable: {durable}", content.version)
         });
-        let message = match self.sealer.prepare(request, self.clocks().wall, &mut self.nonces) {
-            Ok(message) => message,
-            Err(error) => return self.refused(index, session, sequence_number, content.version, &error),
-        };
+        let message =
+            match self.sealer.prepare(request, Overwrite::OwnOnly, self.clocks().wall, &mut self.nonces) {
+                Ok(message) => message,
+                Err(error) => return self.refused(index, session, sequence_number, content.version, &error),
+            };
         let (reply, receiver) = oneshot::channel();
         if durable {
             let waiting =
@@ -301,6 +321,7 @@ impl Simulation {
         }
         *version += 1;
         let content = Content { version: *version, kind: MessageKind::Good };
+        self.texts.insert((session, sequence_number), Text { content, size: 0 });
         let request = MessageSyncRequest {
             message_id: format!("m{session}-{sequence_number}").into(),
             session_id: session_id(session),
@@ -308,7 +329,8 @@ impl Simulation {
             content: content.text(0),
         };
         // Without the session's key the other process has nothing to write.
-        if let Ok(Message::Sealed(row)) = self.sealer.prepare(request, self.clocks().wall, &mut self.nonces) {
+        let sealed = self.sealer.prepare(request, Overwrite::OwnOnly, self.clocks().wall, &mut self.nonces);
+        if let Ok(Message::Sealed(row)) = sealed {
             self.model(|model| {
                 let edited = model.sessions.get_mut(session).map(|session| &mut session.edited_externally);
                 edited.map(|edited| edited.insert(sequence_number))

@@ -12,7 +12,7 @@ mod turns;
 mod users;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,29 +104,56 @@ enum Gate {
     Out,
     /// A fresh token was asked for.
     Refreshing,
-    /// It could not be had; not to be asked for again before this.
-    Later(Monotonic),
-    /// The project refused a token that was granted a moment ago; not to be used again before this.
+    /// It could not be had; the token that there is is not to be used again before this.
     UseLater(Monotonic),
+    /// The project refused a token that was granted a moment ago; not to be used again before this, unless it takes it
+    /// from another request.
+    UnlessAccepted(Monotonic),
 }
 
 /// Something that Levi is told about its token.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum TokenEvent {
     SignedIn,
     SignedOut,
     /// A request was accepted.
-    Accepted,
+    Accepted {
+        epoch: u64,
+    },
     /// A request was refused for its token.
     Refused {
         epoch: u64,
+        lanes: Vec<LaneKey>,
     },
+    NetworkChanged,
     /// There is no fresh token for now.
     Unavailable {
         retry_after: Option<Duration>,
     },
     /// The sign-in server's final word.
     Ended,
+}
+
+/// What Levi can know of its token. All times are [`elapsed`](Simulation::elapsed) times.
+#[derive(Clone, Copy, Debug, Default)]
+struct TokenInUse {
+    /// The epoch in which it was used first.
+    first_epoch: u64,
+    /// When it was granted, if Levi asked for it.
+    granted_at: Option<Duration>,
+    /// Whether the project accepted it.
+    was_accepted: bool,
+    /// The first refusal since it was last accepted.
+    refused_at: Option<Duration>,
+    /// It was in use again before Levi's own wait was over.
+    is_back_early: bool,
+}
+
+/// The text of a message, padded to about so many bytes.
+#[derive(Clone, Copy)]
+struct Text {
+    content: Content,
+    size: usize,
 }
 
 struct WaitingForDisk {
@@ -195,10 +222,13 @@ pub(crate) struct Simulation {
     token_events: Vec<TokenEvent>,
     /// Uses of a token: by a sign-in, or again after a wait.
     epoch: u64,
-    /// When a token was refreshed, if nothing has been accepted since; as [`elapsed`](Self::elapsed) time.
-    refreshed_at: Option<Duration>,
+    token_in_use: TokenInUse,
+    /// The sign-in server asked Levi not to ask before this; as [`elapsed`](Self::elapsed) time.
+    ask_after: Duration,
     /// A token in use was refused in this turn, and is too old to be used again.
     must_refresh: bool,
+    /// A token that was accepted before is refused now, and may be replaced.
+    may_refresh: bool,
     /// This process does not know the sign-in server's last word.
     asks_anew: bool,
     /// Levi's clocks at its last turn.
@@ -209,7 +239,7 @@ pub(crate) struct Simulation {
     awake: bool,
     /// Levi looks at its clocks.
     looks: bool,
-    /// The server asked for silence until then.
+    /// The server asked for silence until then; as [`elapsed`](Self::elapsed) time.
     silence: Duration,
     /// It asked in this very turn, which may have begun with other things.
     asked_now: bool,
@@ -218,6 +248,10 @@ pub(crate) struct Simulation {
     senders: Senders,
     control_sender: Arc<dyn ControlSender>,
     versions: BTreeMap<(usize, i64), u32>,
+    /// The latest text of each message, and its size.
+    texts: BTreeMap<(usize, i64), Text>,
+    /// Messages that the daemon enqueued again with the same text.
+    repeated: HashSet<(usize, i64)>,
     waiting_for_disk: Vec<WaitingForDisk>,
     waiting_for_server: Vec<WaitingForServer>,
     waiting_for_steps: Vec<WaitingForStep>,
@@ -309,8 +343,10 @@ impl Simulation {
             gate: Gate::Out,
             token_events: Vec::new(),
             epoch: 0,
-            refreshed_at: None,
+            token_in_use: TokenInUse::default(),
+            ask_after: Duration::ZERO,
             must_refresh: false,
+            may_refresh: false,
             asks_anew: true,
             reading: None,
             lead: Duration::ZERO,
@@ -323,6 +359,8 @@ impl Simulation {
             senders: Senders::default(),
             control_sender,
             versions: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            repeated: HashSet::new(),
             waiting_for_disk: Vec::new(),
             waiting_for_server: Vec::new(),
             waiting_for_steps: Vec::new(),

@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use levi_core::batcher::Input;
 use levi_core::engine::Event;
+use levi_outbox::LaneKey;
 use levi_transport::{ApiError, SignInError, WaitLeft};
 use levi_types::Monotonic;
 
-use super::{Gate, Occurrence, Simulation, TokenEvent};
+use super::{Gate, Occurrence, Simulation, TokenEvent, TokenInUse};
+use crate::content::subject_number;
 use crate::plan::RefreshEnd;
 use crate::sign_in::{Answer, Silence};
+
+/// For how long a token that was accepted is not replaced while nothing is.
+const REFUSED_AFTER: Duration = Duration::from_secs(5);
 
 impl Simulation {
     pub(super) fn sign_out(&mut self) {
@@ -47,14 +52,12 @@ impl Simulation {
     /// Levi asks for a fresh token: once for a token that was refused, and again only as the schedule has it. What is
     /// between Levi and the sign-in server sends nothing before the server's wait is over.
     pub(super) fn refresh(&mut self) {
-        let now = Monotonic::from_start(self.now);
         let allowed = match self.gate {
-            Gate::Open => self.must_refresh,
-            Gate::Later(at) => at <= now,
-            Gate::Out | Gate::Refreshing | Gate::UseLater(_) => false,
+            Gate::Open => self.must_refresh || self.may_refresh,
+            Gate::Out | Gate::Refreshing | Gate::UseLater(_) | Gate::UnlessAccepted(_) => false,
         };
         self.expect(allowed, "sign-in", || format!("a fresh token is asked for while {:?}", self.gate));
-        self.must_refresh = false;
+        (self.must_refresh, self.may_refresh) = (false, false);
         self.gate = Gate::Refreshing;
         let (clocks, stored) = (self.clocks(), self.sign_in.stored_wait.as_deref());
         if let Some(WaitLeft { left, .. }) = self.process.pace.left(clocks, stored) {
@@ -133,52 +136,98 @@ impl Simulation {
 
     /// What the events of a turn mean for the token, in their order.
     pub(super) fn take_token_events(&mut self) {
+        self.may_refresh = false;
         for event in std::mem::take(&mut self.token_events) {
             match event {
                 TokenEvent::SignedIn => {
                     // Levi cannot tell a sign-in from the token it has just asked for: each is taken for the other.
-                    self.refreshed_at = (self.gate == Gate::Refreshing).then(|| self.elapsed());
+                    let granted_at = (self.gate == Gate::Refreshing).then(|| self.elapsed());
                     self.gate = Gate::Open;
                     self.epoch += 1;
+                    self.ask_after = Duration::ZERO;
+                    self.token_in_use =
+                        TokenInUse { first_epoch: self.epoch, granted_at, ..TokenInUse::default() };
                 }
                 TokenEvent::SignedOut => self.gate = Gate::Out,
-                TokenEvent::Accepted => self.refreshed_at = None,
-                TokenEvent::Refused { epoch } => self.token_refused(epoch),
+                TokenEvent::Accepted { epoch } => self.token_accepted(epoch),
+                TokenEvent::Refused { epoch, lanes } => self.token_refused(epoch, &lanes),
+                TokenEvent::NetworkChanged => self.end_sign_in_waits(),
                 TokenEvent::Ended if self.gate == Gate::Refreshing => self.gate = Gate::Out,
                 TokenEvent::Unavailable { retry_after } if self.gate == Gate::Refreshing => {
                     let asked = retry_after.unwrap_or_default().min(self.plan.setup.config.longest_delay());
-                    self.gate = Gate::Later(self.after_a_wait(asked));
+                    self.ask_after = self.elapsed() + asked;
+                    self.gate = Gate::UseLater(self.after_a_wait());
                 }
                 TokenEvent::Ended | TokenEvent::Unavailable { .. } => {}
             }
         }
     }
 
+    /// Who is accepted has a good token, and so have the others.
+    fn token_accepted(&mut self, epoch: u64) {
+        if epoch < self.token_in_use.first_epoch {
+            return;
+        }
+        (self.token_in_use.was_accepted, self.token_in_use.refused_at) = (true, None);
+        if matches!(self.gate, Gate::UnlessAccepted(_)) {
+            self.gate = Gate::Open;
+            self.token_in_use.is_back_early = true;
+        }
+    }
+
     /// A refusal counts where it was about the token that is in use. One that was granted a moment ago is used again
-    /// after a wait; one that is older, by either clock, is replaced at once.
-    fn token_refused(&mut self, epoch: u64) {
+    /// after a wait; one that is older, by either clock, is replaced at once. Where others were accepted with a young
+    /// token, the refused request waits by itself.
+    fn token_refused(&mut self, epoch: u64, lanes: &[LaneKey]) {
         if epoch != self.epoch || self.gate != Gate::Open {
             return;
         }
-        let young = self.plan.setup.config.longest_delay();
-        if self.refreshed_at.is_some_and(|at| self.elapsed() < at + young) {
-            self.gate = Gate::UseLater(self.after_a_wait(Duration::ZERO));
+        let (now, young) = (self.elapsed(), self.plan.setup.config.longest_delay());
+        let token = &mut self.token_in_use;
+        let refused_at = *token.refused_at.get_or_insert(now);
+        let is_young = token.granted_at.is_some_and(|at| now < at + young);
+        if is_young && token.was_accepted {
+            self.may_refresh |= now >= refused_at + REFUSED_AFTER;
+            self.request_waits(lanes);
+        } else if is_young {
+            self.gate = Gate::UnlessAccepted(self.after_a_wait());
+        } else if now < self.ask_after {
+            self.gate = Gate::UseLater(self.after_a_wait());
+        } else if token.is_back_early {
+            self.may_refresh = true;
         } else {
             self.must_refresh = true;
         }
     }
 
-    fn after_a_wait(&self, at_least: Duration) -> Monotonic {
-        let wait = self.plan.setup.config.backoff().unjittered(1).max(at_least);
-        Monotonic::from_start(self.now).after(wait)
+    /// A request of several lanes is sent again in parts.
+    fn request_waits(&mut self, lanes: &[LaneKey]) {
+        let Some(lane) = lanes.first().filter(|first| lanes.iter().all(|lane| lane == *first)) else {
+            return;
+        };
+        self.model(|model| match lane {
+            LaneKey::Messages(_) => {
+                let session = model.sessions.get_mut(subject_number(lane.subject()));
+                session.into_iter().for_each(|session| session.causes += 1);
+            }
+            _ => model.control_row_waits(lane),
+        });
     }
 
-    /// Every wait of Levi's own is over.
+    fn after_a_wait(&self) -> Monotonic {
+        Monotonic::from_start(self.now).after(self.plan.setup.config.backoff().unjittered(1))
+    }
+
+    /// Every wait of Levi's own is over. What the server asked for is not.
     pub(super) fn end_waits(&mut self) {
         self.model(|model| model.void_delays());
-        self.silence = Duration::ZERO;
+        self.end_sign_in_waits();
+    }
+
+    fn end_sign_in_waits(&mut self) {
+        self.ask_after = Duration::ZERO;
         match &mut self.gate {
-            Gate::Later(at) | Gate::UseLater(at) => *at = Monotonic::default(),
+            Gate::UseLater(at) | Gate::UnlessAccepted(at) => *at = Monotonic::default(),
             Gate::Open | Gate::Out | Gate::Refreshing => {}
         }
     }

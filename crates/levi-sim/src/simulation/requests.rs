@@ -132,8 +132,12 @@ impl Simulation {
             }
         });
         match &result {
-            Ok(()) => self.request_accepted(),
-            Err(error) => self.request_refused(error, flight.epoch),
+            Ok(()) => self.request_accepted(flight.epoch),
+            Err(error) => {
+                let rows = flight.rows.rows.iter();
+                let lanes = rows.map(|(session, ..)| LaneKey::Messages(session_id(*session))).collect();
+                self.request_refused(error, flight.epoch, lanes);
+            }
         }
         self.model(|model| model.ended(&flight.rows.rows, &result));
         let (batch, result) = (BatchId(batch), result.map_err(SendError::Api));
@@ -145,14 +149,14 @@ impl Simulation {
         self.tell(Event::Input(input));
     }
 
-    fn request_accepted(&mut self) {
+    fn request_accepted(&mut self, epoch: u64) {
         self.blamed = false;
-        self.token_events.push(TokenEvent::Accepted);
+        self.token_events.push(TokenEvent::Accepted { epoch });
     }
 
-    fn request_refused(&mut self, error: &ApiError, epoch: u64) {
+    fn request_refused(&mut self, error: &ApiError, epoch: u64, lanes: Vec<LaneKey>) {
         if error.verdict == Verdict::SignedOut {
-            self.token_events.push(TokenEvent::Refused { epoch });
+            self.token_events.push(TokenEvent::Refused { epoch, lanes });
         } else {
             self.note_retry_after(error);
         }
@@ -225,8 +229,8 @@ impl Simulation {
             _ => model.control_row_waits(&lane),
         });
         match &result {
-            Ok(()) => self.request_accepted(),
-            Err(SendError::Api(error)) => self.request_refused(error, epoch),
+            Ok(()) => self.request_accepted(epoch),
+            Err(SendError::Api(error)) => self.request_refused(error, epoch, vec![lane]),
             Err(_) => {}
         }
         self.tell(Event::Input(Input::Outcome { batch: BatchId(batch), result }));
@@ -235,7 +239,7 @@ impl Simulation {
     fn note_retry_after(&mut self, error: &ApiError) {
         if let Some(asked) = error.retry_after {
             let asked = asked.min(self.plan.setup.config.longest_delay());
-            self.silence = self.silence.max(self.now + asked);
+            self.silence = self.silence.max(self.elapsed() + asked);
             self.asked_now = true;
         }
     }
@@ -249,11 +253,11 @@ impl Simulation {
 
     /// Nothing is sent without a token, nor while the server asked for a pause.
     fn check_may_send(&mut self, gate_changes: bool) {
-        let early = self.silence.saturating_sub(self.now);
+        let early = self.silence.saturating_sub(self.elapsed());
         self.expect(early.is_zero() || self.asked_now, "backoff", || {
             format!("sent {early:?} before the server's Retry-After is over")
         });
-        if let Gate::UseLater(at) = self.gate
+        if let Gate::UseLater(at) | Gate::UnlessAccepted(at) = self.gate
             && at.since_start() <= self.now
         {
             self.gate = Gate::Open;

@@ -145,7 +145,7 @@ impl Simulation {
         }
         for effect in effects {
             match effect {
-                Effect::Send { batch, user, insert, messages } => {
+                Effect::Send { batch, user, insert, messages, .. } => {
                     self.send(batch.0, user.as_ref(), insert, messages, gate_changes);
                 }
                 Effect::Refresh => self.refresh(),

@@ -50,33 +50,66 @@ impl UnsentState {
 /// Records the reports in one transaction, in order.
 pub(super) fn record(connection: &mut Connection, reports: &[DeliveryReport]) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for report in reports {
-        match &report.delivery {
-            Delivery::Sent => sent(&transaction, report)?,
-            Delivery::Failed { code } => not_sent(&transaction, report, UnsentState::Failed, code)?,
-            Delivery::Parked { code } => not_sent(&transaction, report, UnsentState::Parked, code)?,
-            // A state that a later version adds.
-            _ => {}
+    for run in reports.chunk_by(is_one_run) {
+        match run {
+            [first, ..] if first.delivery == Delivery::Sent => sent(&transaction, &first.session_id, run)?,
+            others => others.iter().try_for_each(|report| unsent_report(&transaction, report))?,
         }
     }
     Ok(transaction.commit()?)
 }
 
-fn sent(transaction: &Transaction<'_>, report: &DeliveryReport) -> Result<(), Failure> {
-    let position = (report.session_id.as_str(), report.sequence_number);
-    let was_unsent = transaction
-        .prepare_cached("DELETE FROM levi_store_unsent WHERE session_id = ?1 AND sequence_number = ?2")?
-        .execute(position)?;
-    // A report may arrive twice, so one at or below `last_sent` counts only if the message was recorded as unsent.
+/// Whether two reports are of sent messages of one session, so that they are recorded together: a batch has hundreds.
+fn is_one_run(one: &DeliveryReport, next: &DeliveryReport) -> bool {
+    let are_sent = one.delivery == Delivery::Sent && next.delivery == Delivery::Sent;
+    are_sent && one.session_id == next.session_id
+}
+
+/// Counts sent messages of one session. A report may arrive twice, so one at or below `last_sent` counts only if the
+/// message was recorded as unsent.
+fn sent(
+    transaction: &Transaction<'_>,
+    session: &SessionId,
+    reports: &[DeliveryReport],
+) -> Result<(), Failure> {
+    let before = progress(transaction, session)?;
+    let has_unsent: bool = transaction
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM levi_store_unsent WHERE session_id = ?1)")?
+        .query_row([session.as_str()], |row| row.get(0))?;
+    let mut last_sent = before.map(|progress| progress.last_sent);
+    let mut counted = before.map_or(0, |progress| progress.sent);
+    for report in reports {
+        let number = report.sequence_number;
+        let is_higher = last_sent.is_none_or(|last| number > last);
+        let was_unsent = has_unsent && delete_unsent(transaction, session, number)?;
+        counted = counted.saturating_add(u64::from(is_higher || was_unsent));
+        last_sent = last_sent.max(Some(number));
+    }
+    // SQLite has no larger number.
+    let counted = i64::try_from(counted).unwrap_or(i64::MAX);
     transaction
         .prepare_cached(
-            "INSERT INTO levi_store_progress (session_id, last_sent, sent) VALUES (?1, ?2, 1)
-             ON CONFLICT (session_id) DO UPDATE SET
-                 sent = min(sent, 9223372036854775806) + (excluded.last_sent > last_sent OR ?3),
-                 last_sent = max(last_sent, excluded.last_sent)",
+            "INSERT INTO levi_store_progress (session_id, last_sent, sent) VALUES (?1, ?2, ?3)
+             ON CONFLICT (session_id) DO UPDATE SET last_sent = excluded.last_sent, sent = excluded.sent",
         )?
-        .execute((position.0, position.1, was_unsent > 0))?;
+        .execute((session.as_str(), last_sent, counted))?;
     Ok(())
+}
+
+/// Returns whether the message was recorded as unsent.
+fn delete_unsent(transaction: &Transaction<'_>, session: &SessionId, number: i64) -> Result<bool, Failure> {
+    let mut delete = transaction
+        .prepare_cached("DELETE FROM levi_store_unsent WHERE session_id = ?1 AND sequence_number = ?2")?;
+    Ok(delete.execute((session.as_str(), number))? > 0)
+}
+
+fn unsent_report(transaction: &Transaction<'_>, report: &DeliveryReport) -> Result<(), Failure> {
+    match &report.delivery {
+        Delivery::Failed { code } => not_sent(transaction, report, UnsentState::Failed, code),
+        Delivery::Parked { code } => not_sent(transaction, report, UnsentState::Parked, code),
+        // `Sent` is in a run of its own; a later version may add states.
+        _ => Ok(()),
+    }
 }
 
 fn not_sent(

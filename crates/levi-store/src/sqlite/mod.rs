@@ -56,6 +56,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// database. Calls from several threads wait for one another.
 pub struct SqliteSessionStore {
     connection: Mutex<Connection>,
+    /// Who signed in, if that could not be written so far. The connection is not asked for while this is locked.
+    unwritten_user: Mutex<Option<UserId>>,
     cipher: Cipher,
 }
 
@@ -80,7 +82,7 @@ impl SqliteSessionStore {
         // On Apple's systems a plain `fsync` leaves the data in the drive's cache. Other systems ignore these.
         connection.pragma_update(None, "fullfsync", true)?;
         connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-        Ok(Self { connection: Mutex::new(connection), cipher })
+        Ok(Self { connection: Mutex::new(connection), unwritten_user: Mutex::default(), cipher })
     }
 
     /// Stores a repository, or replaces the record with the same id.
@@ -125,7 +127,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`] if one of them cannot be read.
     pub fn repositories(&self) -> Result<Vec<Repository>, StoreError> {
-        Ok(REPOSITORIES.all(&self.lock(), &self.cipher)?)
+        Ok(REPOSITORIES.all(&*self.of_user()?, &self.cipher)?)
     }
 
     /// All sessions of the user who signed in last, ordered by id.
@@ -133,7 +135,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`] if one of them cannot be read.
     pub fn sessions(&self) -> Result<Vec<CodingSession>, StoreError> {
-        Ok(SESSIONS.all(&self.lock(), &self.cipher)?)
+        Ok(SESSIONS.all(&*self.of_user()?, &self.cipher)?)
     }
 
     /// How much of a session is on the server; `None` before its first message.
@@ -157,7 +159,7 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`], also for a session of another user than the one who signed in last; nothing is removed then.
     pub fn remove_session(&self, session: &SessionId) -> Result<(), StoreError> {
-        let mut connection = self.lock();
+        let mut connection = self.of_user()?;
         user::check_session(&connection, session)?;
         Ok(delivery::remove_session(&mut connection, session)?)
     }
@@ -165,12 +167,25 @@ impl SqliteSessionStore {
     /// Makes a write, in one transaction, survive power loss. A session's secret cannot be made again, and messages on
     /// the server may already be sealed under it.
     fn durably<T>(&self, write: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Failure> {
-        let mut connection = self.lock();
+        let mut connection = self.of_user()?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         let written = in_transaction(&mut connection, write);
         // Where this fails, later writes are slower and no less safe.
         let _ = connection.pragma_update(None, "synchronous", "NORMAL");
         written
+    }
+
+    /// The connection, once the file says who is signed in. Until then nothing is read or recorded, because it would be for
+    /// the user before.
+    fn of_user(&self) -> Result<MutexGuard<'_, Connection>, Failure> {
+        let mut connection = self.lock();
+        let mut unwritten = self.unwritten_user.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(user) = &*unwritten {
+            user::signed_in(&mut connection, user)?;
+            *unwritten = None;
+        }
+        drop(unwritten);
+        Ok(connection)
     }
 
     /// Ignores poisoning: after a panic in another thread, SQLite has rolled back its transaction.
@@ -181,15 +196,15 @@ impl SqliteSessionStore {
 
 impl SessionStore for SqliteSessionStore {
     fn session_secret(&self, session: &SessionId) -> Result<Option<SecretString>, StoreError> {
-        Ok(SECRETS.load_text(&self.lock(), &self.cipher, session.as_str())?)
+        Ok(SECRETS.load_text(&*self.of_user()?, &self.cipher, session.as_str())?)
     }
 
     fn repository(&self, repository: &RepositoryId) -> Result<Option<Repository>, StoreError> {
-        Ok(REPOSITORIES.load(&self.lock(), &self.cipher, repository.as_str())?)
+        Ok(REPOSITORIES.load(&*self.of_user()?, &self.cipher, repository.as_str())?)
     }
 
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
-        Ok(SESSIONS.load(&self.lock(), &self.cipher, session.as_str())?)
+        Ok(SESSIONS.load(&*self.of_user()?, &self.cipher, session.as_str())?)
     }
 
     fn last_sent(&self, session: &SessionId) -> Result<Option<i64>, StoreError> {
@@ -201,7 +216,8 @@ impl SessionStore for SqliteSessionStore {
     }
 
     fn signed_in(&self, user: &UserId) -> Result<(), StoreError> {
-        Ok(user::signed_in(&mut self.lock(), user)?)
+        *self.unwritten_user.lock().unwrap_or_else(PoisonError::into_inner) = Some(user.clone());
+        Ok(self.of_user().map(drop)?)
     }
 
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {

@@ -10,6 +10,7 @@ use super::fake_supabase::FakeSupabase;
 use super::faults::Faults;
 use super::gateway::Keys;
 use super::listener::Listener;
+use super::realtime::Realtime;
 use super::record::{Bodies, Keep, Record};
 use super::server::{Ending, Server};
 use crate::clock::SystemClock;
@@ -104,6 +105,7 @@ impl FakeSupabaseBuilder {
             },
             faults: Faults::default(),
             record: Record::new(self.keep),
+            realtime: Realtime::default(),
             clock: self.clock,
             max_rows: self.max_rows,
             max_body: self.max_body_bytes,

@@ -10,6 +10,7 @@ use socket2::SockRef;
 
 use super::faults::Fault;
 use super::http::{ReadEnd, Reader, Request, Response};
+use super::realtime;
 use super::server::Server;
 
 /// How often a blocked write or a stall checks whether the connection must end.
@@ -104,6 +105,12 @@ impl Connection {
         let number = server.record.arrived(request);
         let fault = server.faults.take(request);
         let next = match fault {
+            None if realtime::is_upgrade(request) => {
+                match realtime::serve(server, number, &self.stream, request) {
+                    Some(refusal) => self.answer(server, number, request, refusal),
+                    None => Next::Close,
+                }
+            }
             None => self.answer(server, number, request, server.execute(request)),
             Some(fault) => self.answer_badly(server, number, request, fault),
         };
@@ -120,6 +127,7 @@ impl Connection {
         if request.method == "HEAD" {
             bytes.truncate(bytes.len() - response.body.len());
         }
+        server.record.sent(bytes.len());
         match self.write(&bytes) {
             Ok(()) if request.wants_close() => Next::Close,
             Ok(()) => Next::Another,

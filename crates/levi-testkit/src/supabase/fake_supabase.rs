@@ -5,6 +5,7 @@ use std::time::Duration;
 use levi_transport::Tokens;
 use levi_types::UserId;
 
+use super::auth::SignUps;
 use super::builder::{FakeSupabaseBuilder, StartError};
 use super::faults::Faults;
 use super::listener::Listener;
@@ -67,6 +68,16 @@ impl FakeSupabase {
         Ok(id.to_string().into())
     }
 
+    /// Decides who may sign up from now on. The default is [`SignUps::AtOnce`].
+    pub fn set_sign_ups(&self, sign_ups: SignUps) {
+        lock(&self.server.auth).sign_ups = sign_ups;
+    }
+
+    /// Does what the link in the mail does.
+    pub fn confirm_email(&self, email: &str) {
+        lock(&self.server.auth).set_confirmed(email, true);
+    }
+
     /// Signs a user in without a request. `None` if the user does not exist.
     pub fn sign_in(&self, user: &UserId) -> Option<Tokens> {
         let mut auth = lock(&self.server.auth);
@@ -83,6 +94,7 @@ impl FakeSupabase {
     pub fn expire_tokens(&self, user: &UserId) {
         if let Some(user) = Uuid::parse(user.as_str()) {
             lock(&self.server.auth).expire_tokens(user);
+            self.server.realtime.end_expired(&self.server);
         }
     }
 
@@ -91,6 +103,7 @@ impl FakeSupabase {
     pub fn revoke(&self, user: &UserId) {
         if let Some(user) = Uuid::parse(user.as_str()) {
             lock(&self.server.auth).revoke(user);
+            self.server.realtime.end_expired(&self.server);
         }
     }
 

@@ -146,6 +146,7 @@ enum Path {
     Rest,
     Auth,
     Root,
+    Realtime,
     Table(Table),
 }
 
@@ -170,6 +171,11 @@ impl Scope {
         Self { method: None, path: Path::Root }
     }
 
+    /// Requests for a WebSocket of Realtime.
+    pub const fn realtime() -> Self {
+        Self { method: None, path: Path::Realtime }
+    }
+
     /// Requests to one table.
     pub const fn table(table: Table) -> Self {
         Self { method: None, path: Path::Table(table) }
@@ -188,6 +194,7 @@ impl Scope {
             Path::Rest => path.starts_with("/rest/v1/"),
             Path::Auth => path.starts_with("/auth/v1/"),
             Path::Root => path == "/rest/v1/",
+            Path::Realtime => path.starts_with("/realtime/v1/"),
             Path::Table(table) => rest::table_of(path).is_some_and(|def| def.table == table),
         };
         here && self.method.is_none_or(|method| method == request.method)

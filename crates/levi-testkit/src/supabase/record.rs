@@ -10,6 +10,7 @@ use super::auth::AuthEvent;
 use super::http::Request;
 use super::lock;
 use super::plaintext::{Patterns, PlaintextScanner};
+use super::realtime::RealtimeStats;
 use super::rest::{self, Outcome};
 use super::stats::Stats;
 
@@ -147,7 +148,7 @@ impl Record {
         match event {
             AuthEvent::SignedIn | AuthEvent::SignedUp(_) => kept.stats.sign_ins += 1,
             AuthEvent::Refreshed => kept.stats.refreshes += 1,
-            AuthEvent::Other => {}
+            AuthEvent::Registered(_) | AuthEvent::Other => {}
         }
         if let Some(table) = outcome.table {
             let of_table = kept.stats.table_mut(table);
@@ -174,6 +175,15 @@ impl Record {
             record.status = Some(status);
         }
         drop(kept);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn sent(&self, bytes: usize) {
+        lock(&self.kept).stats.bytes_out += bytes as u64;
+    }
+
+    pub(crate) fn realtime(&self, count: impl FnOnce(&mut RealtimeStats)) {
+        count(&mut lock(&self.kept).stats.realtime);
         self.changed.notify_all();
     }
 

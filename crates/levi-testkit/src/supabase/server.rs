@@ -6,11 +6,13 @@ use std::time::Duration;
 use levi_types::Clock;
 
 use super::auth::{self, AuthEvent, AuthState};
+use super::cors;
 use super::database::Database;
 use super::faults::Faults;
 use super::gateway::{self, Keys};
 use super::http::{Request, Response};
 use super::lock;
+use super::realtime::Realtime;
 use super::record::Record;
 use super::rest::error::RestError;
 use super::rest::{self, Outcome, Reads};
@@ -22,6 +24,7 @@ pub(crate) struct Server {
     pub(crate) keys: Keys,
     pub(crate) faults: Faults,
     pub(crate) record: Record,
+    pub(crate) realtime: Realtime,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) max_rows: u64,
     pub(crate) max_body: usize,
@@ -31,9 +34,12 @@ pub(crate) struct Server {
 impl Server {
     /// Executes a request and returns the answer.
     pub(crate) fn execute(&self, request: &Request) -> Response {
+        if let Some(response) = cors::preflight(request) {
+            return cors::readable(request, response);
+        }
         let (outcome, event) = self.outcome(request);
         self.record.executed(&outcome, event);
-        outcome.response
+        cors::readable(request, outcome.response)
     }
 
     fn outcome(&self, request: &Request) -> (Outcome, AuthEvent) {
@@ -45,7 +51,7 @@ impl Server {
         let path = request.path();
         if path.starts_with("/auth/v1/") {
             let (response, event) = auth::answer(&mut lock(&self.auth), request, now);
-            if let AuthEvent::SignedUp(user) = event
+            if let AuthEvent::SignedUp(user) | AuthEvent::Registered(user) = event
                 && let Err(error) = self.database.add_user(user)
             {
                 return (Outcome::plain(RestError::from(error).into_response(), None), AuthEvent::Other);
@@ -66,7 +72,9 @@ impl Server {
     pub(crate) fn answer_rest(&self, request: &Request, role: Role) -> Outcome {
         let micros = self.clock.now().wall.as_millis().saturating_mul(1000);
         let reads = Reads { max_rows: self.max_rows, fault: self.faults.read_fault() };
-        rest::answer(&self.database, request, role, reads, micros)
+        let outcome = rest::answer(&self.database, request, role, reads, micros);
+        self.realtime.publish(self, &outcome.written);
+        outcome
     }
 }
 

@@ -1,5 +1,7 @@
 use levi_transport::Table;
 
+use super::realtime::RealtimeStats;
+
 /// The counters of a fake Supabase.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -21,6 +23,10 @@ pub struct Stats {
     pub refreshes: u64,
     /// Bytes of bodies.
     pub bytes: u64,
+    /// Bytes of answers, with their heads.
+    pub bytes_out: u64,
+    /// Realtime's.
+    pub realtime: RealtimeStats,
     pub(crate) tables: [TableStats; Table::ALL.len()],
 }
 

@@ -17,10 +17,18 @@ pub(super) struct HangingCredentials {
     hangs: Notify,
 }
 
-/// Hangs when it is told what was delivered.
+/// Hangs in one of its calls.
 pub(super) struct HangingStore {
     inner: Arc<dyn SessionStore>,
+    call: StoreCall,
     hangs: Notify,
+}
+
+/// A call of the engine thread, or of session sync on a thread of the daemon's runtime.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum StoreCall {
+    Record,
+    Repository,
 }
 
 /// Until the process ends.
@@ -59,8 +67,8 @@ impl Credentials for HangingCredentials {
 }
 
 impl HangingStore {
-    pub(super) fn new(inner: Arc<dyn SessionStore>) -> Arc<Self> {
-        Arc::new(Self { inner, hangs: Notify::new() })
+    pub(super) fn new(inner: Arc<dyn SessionStore>, call: StoreCall) -> Arc<Self> {
+        Arc::new(Self { inner, call, hangs: Notify::new() })
     }
 
     pub(super) async fn hangs(&self) {
@@ -74,6 +82,9 @@ impl SessionStore for HangingStore {
     }
 
     fn repository(&self, repository: &RepositoryId) -> Result<Option<Repository>, StoreError> {
+        if self.call == StoreCall::Repository {
+            hang(&self.hangs);
+        }
         self.inner.repository(repository)
     }
 
@@ -85,7 +96,10 @@ impl SessionStore for HangingStore {
         self.inner.session_user(session)
     }
 
-    fn record(&self, _: &[DeliveryReport]) -> Result<(), StoreError> {
-        hang(&self.hangs)
+    fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {
+        if self.call == StoreCall::Record {
+            hang(&self.hangs);
+        }
+        self.inner.record(reports)
     }
 }

@@ -25,7 +25,7 @@ pub enum TokenError {
         action: &'static str,
     },
     /// The sign-in server cannot be used now. The sign-in is still valid.
-    #[error("the sign-in server cannot be used now: {0}")]
+    #[error("{}", .0.of_sign_in_server())]
     Unavailable(#[source] ApiError),
     /// The credentials store cannot be read.
     #[error("the stored sign-in cannot be read: {0}")]

@@ -3,6 +3,8 @@
 mod detached;
 #[cfg(feature = "http")]
 mod error;
+#[cfg(feature = "http")]
+mod listeners;
 mod pace;
 #[cfg(feature = "http")]
 mod refreshing;
@@ -17,4 +19,4 @@ pub use pace::{SignInPace, WaitLeft};
 #[cfg(feature = "http")]
 pub use refreshing::RefreshingAuth;
 pub use stored::StoredAuth;
-pub use token::user_of_token;
+pub use token::{expiry_of_token, user_of_token};

@@ -1,14 +1,18 @@
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use levi_types::{AccessToken, Auth, AuthError, AuthSession, Clock, Credentials, SecretString, UserId};
+use levi_types::{
+    AccessToken, Auth, AuthError, AuthSession, Clock, Credentials, SecretString, SignInChange,
+    SignInListener, UserId,
+};
 use tokio::sync::Mutex;
 
 use super::error::TokenError;
+use super::listeners::Listeners;
 use super::pace::SignInPace;
 use super::state::State;
 use super::stored::StoredAuth;
@@ -41,6 +45,7 @@ struct Shared {
     credentials: Arc<dyn Credentials>,
     /// Refreshes that ended. A caller during whose wait one ended takes its result.
     finished: AtomicU64,
+    listeners: Listeners,
 }
 
 impl RefreshingAuth {
@@ -59,7 +64,12 @@ impl RefreshingAuth {
     ) -> Self {
         let pace = SignInPace::new(longest_wait);
         let state = Mutex::new(State::new(sign_in, Arc::clone(&credentials), clock, pace));
-        Self(Arc::new(Shared { state, credentials, finished: AtomicU64::new(0) }))
+        Self(Arc::new(Shared {
+            state,
+            credentials,
+            finished: AtomicU64::new(0),
+            listeners: Listeners::default(),
+        }))
     }
 
     /// The stored session, if anybody is signed in. Sends no request, so the token may have expired.
@@ -107,7 +117,7 @@ impl RefreshingAuth {
         self.detached(|shared| async move {
             let mut state = shared.state.lock().await;
             let tokens = state.with_password(&email, &password).await?;
-            state.adopt(tokens.clone()).await?;
+            shared.adopt(&mut state, tokens.clone()).await?;
             Ok(tokens.into_session())
         })
         .await
@@ -131,15 +141,26 @@ impl RefreshingAuth {
     /// # Errors
     /// [`TokenError::NotSaved`]. They are in use from memory then, and every call tries to store them.
     pub async fn adopt(&self, tokens: Tokens) -> Result<(), TokenError> {
-        self.detached(|shared| async move { shared.state.lock().await.adopt(tokens).await }).await
+        self.detached(|shared| async move {
+            let mut state = shared.state.lock().await;
+            shared.adopt(&mut state, tokens).await
+        })
+        .await
     }
 
-    /// Removes the stored sign-in from this device. Sends no request.
+    /// Removes the stored sign-in from this device. Sends no request. A running Levi that uses this sign-in sends nothing
+    /// more.
     ///
     /// # Errors
-    /// [`TokenError::NotRemoved`].
+    /// [`TokenError::NotRemoved`]. The next start would be signed in; a running Levi is not.
     pub async fn sign_out(&self) -> Result<(), TokenError> {
-        self.detached(|shared| async move { shared.state.lock().await.sign_out().await }).await
+        self.detached(|shared| async move {
+            let mut state = shared.state.lock().await;
+            // First, because the credentials store may take its time.
+            shared.listeners.tell(&SignInChange::SignedOut);
+            state.sign_out().await
+        })
+        .await
     }
 
     /// Runs `work` as a task of its own. It completes even if the caller is dropped between the use of a refresh token
@@ -150,6 +171,17 @@ impl RefreshingAuth {
         F: Future<Output = Result<T, TokenError>> + Send + 'static,
     {
         tokio::spawn(work(Arc::clone(&self.0))).await.unwrap_or_else(|_| Err(TokenError::interrupted()))
+    }
+}
+
+impl Shared {
+    /// Tokens that cannot be stored are in use from memory, so everybody is told of them too. While this is going on
+    /// `state` is locked, so that changes are told in their order.
+    async fn adopt(&self, state: &mut State, tokens: Tokens) -> Result<(), TokenError> {
+        let change = SignInChange::SignedIn(tokens.clone().into_session());
+        let stored = state.adopt(tokens).await;
+        self.listeners.tell(&change);
+        stored
     }
 }
 
@@ -165,6 +197,10 @@ impl Auth for RefreshingAuth {
 
     fn user_id(&self) -> Option<UserId> {
         StoredAuth::new(Arc::clone(&self.0.credentials)).user_id()
+    }
+
+    fn tell(&self, listener: Weak<dyn SignInListener>) {
+        self.0.listeners.add(listener);
     }
 }
 

@@ -51,6 +51,15 @@ impl Replaces {
         })
     }
 
+    /// The first thing that is read of a store that could not be read before is what it held.
+    fn or(self, stored: &Result<Option<Tokens>, TokenError>) -> Self {
+        match (self, stored) {
+            (Self::Unknown, Ok(Some(tokens))) => Self::Token(tokens.refresh_token.clone()),
+            (Self::Unknown, Ok(None)) => Self::Nobody,
+            (known, _) => known,
+        }
+    }
+
     /// Whether another process signed in or out since, which left `stored`.
     fn is_outdated_by(&self, stored: Option<&Tokens>) -> bool {
         match self {
@@ -93,6 +102,7 @@ impl State {
     pub(super) async fn stored(&mut self) -> Result<Option<Tokens>, TokenError> {
         let stored = self.load().await;
         let Some(Unsaved { tokens, replaces }) = self.unsaved.clone() else { return stored };
+        let replaces = replaces.or(&stored);
         if let Ok(stored) = stored
             && replaces.is_outdated_by(stored.as_ref())
         {

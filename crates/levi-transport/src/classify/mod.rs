@@ -14,6 +14,8 @@ use reply::{Reply, ServerError};
 
 pub(crate) use detail::one_line;
 pub use offenders::offenders;
+#[cfg(feature = "upgrade")]
+pub(crate) use retry_after::parse as retry_after;
 pub use sign_in::classify_sign_in;
 
 /// The headers that [`classify`] uses, as received.

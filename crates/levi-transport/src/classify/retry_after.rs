@@ -10,7 +10,7 @@ const MAX: Duration = Duration::from_secs(3600);
 ///
 /// A date is read by the clock that wrote it: `date` is the response's own `Date`. Without one the wait is unknown,
 /// because this device's clock may differ from the server's by more than the wait itself.
-pub(super) fn parse(value: &str, date: Option<&str>) -> Option<Duration> {
+pub(crate) fn parse(value: &str, date: Option<&str>) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // All digits, so the only way to fail is to be too large.

@@ -57,6 +57,13 @@ fn action_for_code(code: &str) -> Option<&'static str> {
         | "mfa_verification_failed"
         | "mfa_verification_rejected"
         | "mfa_challenge_expired" => OTHER_FLOW,
+        "email_address_invalid" => "check the email address",
+        "email_address_not_authorized" => {
+            "the project sends mail to its own team only; ask its owner for an account"
+        }
+        "over_email_send_rate_limit" => {
+            "the project has sent enough mail for now; look for the last one, or wait"
+        }
         "weak_password" => "choose a stronger password on the project's own page",
         "email_provider_disabled" | "phone_provider_disabled" | "provider_disabled" => OTHER_FLOW,
         "validation_failed" => "check the email address; if Levi was signed in already, sign in again",

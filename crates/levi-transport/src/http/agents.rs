@@ -13,8 +13,10 @@ use rustls::ClientConfig;
 use tokio::sync::oneshot;
 use ureq::Agent;
 use ureq::config::Config;
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, SocksConnector};
+use ureq::unversioned::resolver::{DefaultResolver, Resolver};
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, ConnectionDetails, Connector, SocksConnector, Transport,
+};
 
 use super::early_answer::EarlyAnswerConnector;
 use super::tcp::TcpConnector;
@@ -79,13 +81,39 @@ impl Agents {
     }
 
     fn agent(&self) -> Agent {
+        self.agent_with(DefaultResolver::default(), EarlyAnswerConnector)
+    }
+
+    /// An agent that finds addresses with `resolver`, and whose connections go through `last` once they are made.
+    pub(super) fn agent_with(
+        &self,
+        resolver: impl Resolver,
+        last: impl Connector<Box<dyn Transport>>,
+    ) -> Agent {
         let connector =
             ().chain(SocksConnector::default())
                 .chain(ConnectProxyConnector::default())
                 .chain(TcpConnector)
                 .chain(TlsConnector(self.tls.clone()))
-                .chain(EarlyAnswerConnector);
-        Agent::with_parts(self.config.clone(), connector, DefaultResolver::default())
+                .chain(BoxConnector)
+                .chain(last);
+        Agent::with_parts(self.config.clone(), connector, resolver)
+    }
+}
+
+/// Gives the connections of the chain one type.
+#[derive(Debug)]
+struct BoxConnector;
+
+impl<In: Transport> Connector<In> for BoxConnector {
+    type Out = Box<dyn Transport>;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        Ok(chained.map(|connection| Box::new(connection) as Box<dyn Transport>))
     }
 }
 
@@ -114,5 +142,67 @@ impl Drop for CancelOnDrop {
         if let Some(agent) = self.0.take() {
             agent.shutdown();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, sync_channel};
+    use std::time::{Duration, Instant};
+
+    use tokio::runtime::Builder as RuntimeBuilder;
+    use tokio::sync::Notify;
+    use ureq::http::Uri;
+    use ureq::unversioned::resolver::ResolvedSocketAddrs;
+    use ureq::unversioned::transport::NextTimeout;
+
+    use super::*;
+
+    /// Far above what dropping a runtime takes.
+    const SOON: Duration = Duration::from_secs(4);
+
+    /// As the system's resolver whose name server never answers: it knows no limit.
+    struct Hanging {
+        asked: Arc<Notify>,
+        answer: Mutex<Receiver<()>>,
+    }
+
+    impl fmt::Debug for Hanging {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Hanging")
+        }
+    }
+
+    impl Resolver for Hanging {
+        fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+            self.asked.notify_one();
+            // Until the test has ended.
+            let _ = self.answer.lock().unwrap().recv();
+            Err(ureq::Error::HostNotFound)
+        }
+    }
+
+    #[test]
+    fn a_name_server_that_never_answers_does_not_hold_the_process() {
+        let (_answer, hangs) = sync_channel(0);
+        let asked = Arc::new(Notify::new());
+        let resolver = Hanging { asked: Arc::clone(&asked), answer: Mutex::new(hangs) };
+        let agents = Agents::new(Config::default(), None, 1);
+        let thread = AgentThread::start(agents.agent_with(resolver, EarlyAnswerConnector)).unwrap();
+        let (ended, end) = channel();
+        // On a thread of its own, because a test that fails here would not end.
+        std::thread::spawn(move || {
+            let runtime = RuntimeBuilder::new_multi_thread().worker_threads(1).build().unwrap();
+            let started = Instant::now();
+            runtime.spawn(async move {
+                let _cancel = CancelOnDrop::of(&thread);
+                thread.run(|agent| agent.get("http://levi.invalid/").call().is_ok()).await
+            });
+            runtime.block_on(asked.notified());
+            drop(runtime);
+            ended.send(started.elapsed()).unwrap();
+        });
+        let took = end.recv_timeout(SOON).expect("the runtime waits for the name server");
+        assert!(took < SOON, "{took:?}");
     }
 }

@@ -19,6 +19,7 @@ use crate::api_error::{ApiError, Verdict};
 use crate::classify::{ResponseHead, classify};
 
 const BEARER: &str = "Bearer ";
+const USER_AGENT: &str = concat!("levi/", env!("CARGO_PKG_VERSION"));
 
 /// Shorter than any key or token, in bytes: redacting such text would only make messages unreadable.
 const SHORTEST_SECRET: usize = 8;
@@ -64,6 +65,7 @@ pub(super) struct Response {
 
 impl Exchange {
     pub(super) fn new(options: &HttpOptions) -> Result<Self, HttpConfigError> {
+        options.check_limits()?;
         let address = Address::parse(&options.api_url, options.plain_http)?;
         let proxy = match options.proxy {
             ProxyUse::Environment if !address.loopback => proxy::from_environment(&address)?,
@@ -99,6 +101,43 @@ impl Exchange {
             Some(value) => Ok(Bearer(value)),
             None => Err(failure::unsent("bad_token", "the access token cannot be sent")),
         }
+    }
+
+    /// The address and the head of a request for another protocol.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn upgrade_head(&self, path: &str, headers: &[(&str, &str)]) -> (String, Zeroizing<Vec<u8>>) {
+        let shared = &*self.0;
+        let after_scheme = shared.base.split_once("://").map_or("", |(_, rest)| rest);
+        let (authority, prefix) = after_scheme.split_at(after_scheme.find('/').unwrap_or(after_scheme.len()));
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let mut head = format!("GET {prefix}{path}{joint}apikey=").into_bytes();
+        for byte in shared.key.as_bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+                head.push(*byte);
+            } else {
+                head.extend(format!("%{byte:02X}").into_bytes());
+            }
+        }
+        head.extend(format!(" HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: {USER_AGENT}\r\n").into_bytes());
+        let own = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let given = shared.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        for (name, value) in given.chain(own) {
+            head.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        head.extend(b"\r\n");
+        let without_query = path.split('?').next().unwrap_or_default();
+        (format!("{}{without_query}", shared.base), Zeroizing::new(head))
+    }
+
+    /// An agent that goes the way of every request, and whose connections end in `keep`.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn agent_that_keeps(&self, keep: super::upgrade::KeepConnection) -> Agent {
+        self.0.agents.agent_with(ureq::unversioned::resolver::DefaultResolver::default(), keep)
+    }
+
+    #[cfg(feature = "upgrade")]
+    pub(super) fn response_timeout(&self) -> std::time::Duration {
+        self.0.timeouts.response.min(LONGEST)
     }
 
     /// Sends `call` on a thread of its own and waits for the whole response. If the future is dropped, the connection is
@@ -206,7 +245,7 @@ fn config(options: &HttpOptions, proxy: Option<ureq::Proxy>) -> Config {
         .max_idle_connections(1)
         .max_idle_connections_per_host(1)
         .proxy(proxy)
-        .user_agent(concat!("levi/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .build()
 }
 

@@ -14,7 +14,13 @@ mod sign_in;
 mod supabase;
 mod tcp;
 mod tls;
+#[cfg(feature = "upgrade")]
+mod upgrade;
 
 pub use options::{HttpConfigError, HttpOptions, PlainHttp, ProxyUse, Timeouts};
 pub use sign_in::HttpSignIn;
 pub use supabase::HttpSupabase;
+#[cfg(feature = "upgrade")]
+pub use upgrade::{
+    ConnectionCloser, PreparedUpgrade, ProjectConnection, ProjectUpgrade, UpgradeError, Upgraded,
+};

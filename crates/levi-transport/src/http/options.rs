@@ -50,6 +50,23 @@ impl HttpOptions {
     }
 }
 
+impl HttpOptions {
+    /// Refuses limits under which every request would fail.
+    pub(super) fn check_limits(&self) -> Result<(), HttpConfigError> {
+        let Timeouts { connect, response, stall } = self.timeouts;
+        let zero = [
+            ("timeouts.connect", connect.is_zero()),
+            ("timeouts.response", response.is_zero()),
+            ("timeouts.stall", stall.is_zero()),
+            ("max_response_bytes", self.max_response_bytes == 0),
+        ];
+        match zero.into_iter().find(|(_, is_zero)| *is_zero) {
+            Some((setting, _)) => Err(HttpConfigError::Zero { setting }),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the key, the address, which may hold a password by mistake, and what the headers say.
@@ -120,35 +137,37 @@ pub enum ProxyUse {
 #[non_exhaustive]
 pub enum HttpConfigError {
     /// Not an absolute `https` or `http` address.
-    #[error("api_url is not a web address; give the project's, such as https://abcd.supabase.co")]
+    #[error("api_url (--url) is not a web address; give the project's, such as https://abcd.supabase.co")]
     NotAnAddress,
     /// `http` to another machine.
     #[error(
-        "api_url is plain http to another machine, where anybody on the network could read the user's token; use https"
+        "api_url (--url) is plain http to another machine, where anybody on the network could read the user's token; use https"
     )]
     PlainHttp,
     /// A user name or password before the host.
-    #[error("api_url holds a user name or password; leave it out")]
+    #[error("api_url (--url) holds a user name or password; leave it out")]
     Credentials,
     /// A query after the path.
-    #[error("api_url holds a query; leave out everything from the question mark on")]
+    #[error("api_url (--url) holds a query; leave out everything from the question mark on")]
     Query,
     /// A fragment after the path.
-    #[error("api_url holds a fragment; leave out everything from the # on")]
+    #[error("api_url (--url) holds a fragment; leave out everything from the # on")]
     Fragment,
     /// `https://https://...`.
-    #[error("api_url begins with https:// twice; give it once")]
+    #[error("api_url (--url) begins with https:// twice; give it once")]
     TwoSchemes,
     /// No host, or one that cannot be a name or an IP address.
     #[error(
-        "api_url names no host, or one that cannot exist; give the project's, such as https://abcd.supabase.co"
+        "api_url (--url) names no host, or one that cannot exist; give the project's, such as https://abcd.supabase.co"
     )]
     Host,
     /// A port that is not a number from 1 to 65535.
-    #[error("api_url holds a port that is not a number from 1 to 65535; leave it out, or give the right one")]
+    #[error(
+        "api_url (--url) holds a port that is not a number from 1 to 65535; leave it out, or give the right one"
+    )]
     Port,
     /// The address of one API instead of the project's.
-    #[error("api_url is the address of one API; leave out /rest/v1 and /auth/v1")]
+    #[error("api_url (--url) is the address of one API; leave out /rest/v1 and /auth/v1")]
     ApiPath,
     /// Empty, or with characters that keys do not have.
     #[error(
@@ -178,6 +197,12 @@ pub enum HttpConfigError {
         "this system has no certificates to trust a server by; install them (such as the package ca-certificates), or give more_roots (--ca-file)"
     )]
     NoRoots,
+    /// A limit under which every request would fail.
+    #[error("{setting} is zero, so that no request could succeed; leave it at its default, or give more")]
+    Zero {
+        /// The setting's name.
+        setting: &'static str,
+    },
     /// A header's name or value cannot be sent.
     #[error(
         "a header of headers (--header) has a name or a value that cannot be sent; write it as Name: value"

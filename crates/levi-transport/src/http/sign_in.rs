@@ -2,6 +2,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use levi_types::{RefreshToken, SecretString};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use ureq::http::Method;
 use zeroize::Zeroizing;
@@ -11,6 +12,7 @@ use super::options::{HttpConfigError, HttpOptions};
 use crate::api_error::{ApiError, Verdict};
 use crate::classify::classify_sign_in;
 use crate::sign_in::{SignIn, SignInError, Tokens};
+use crate::sign_up::{SignUpError, SignedUp};
 
 /// Sign-in to a Supabase project over HTTPS (GoTrue, `/auth/v1/token`). Clones share its connections.
 ///
@@ -33,15 +35,22 @@ impl HttpSignIn {
         Self { exchange }
     }
 
-    /// Signs up a new user (`/auth/v1/signup`), for tools and tests: people sign up in the project's app. Some projects
-    /// let a user sign in only after the address is confirmed.
+    /// Signs up a new user (`/auth/v1/signup`), where the project allows it.
     ///
     /// # Errors
-    /// [`SignInError`]: no response, or the sign-in server's refusal.
-    pub async fn sign_up(&self, email: &str, password: &SecretString) -> Result<(), SignInError> {
+    /// [`SignUpError`]: no response, or the sign-in server's refusal.
+    pub async fn sign_up(&self, email: &str, password: &SecretString) -> Result<SignedUp, SignUpError> {
         // Exposed to be sent to the sign-in server.
         let password = password.expose();
-        self.post("/auth/v1/signup", &PasswordGrant { email, password }, password).await.map(drop)
+        let request = PasswordGrant { email, password };
+        let answer = self.post("/auth/v1/signup", &request, password).await.map_err(SignUpError::of)?;
+        match serde_json::from_slice::<NewUser>(&answer.body) {
+            Ok(NewUser { access_token: None, identities: Some(none), .. }) if none.is_empty() => {
+                Err(SignUpError::AlreadyRegistered)
+            }
+            Ok(NewUser { access_token: None, id: Some(_), .. }) => Ok(SignedUp::ConfirmationNeeded),
+            _ => Ok(SignedUp::SignedIn(tokens(&answer)?)),
+        }
     }
 
     /// `secret` is the password or token in `request`. It is redacted from errors, because a proxy may echo it.
@@ -106,6 +115,14 @@ struct PasswordGrant<'a> {
 #[derive(Serialize)]
 struct RefreshGrant<'a> {
     refresh_token: &'a str,
+}
+
+/// A user who is not signed in yet; with `access_token` the answer is a [`Granted`].
+#[derive(Deserialize)]
+struct NewUser {
+    access_token: Option<IgnoredAny>,
+    id: Option<IgnoredAny>,
+    identities: Option<Vec<IgnoredAny>>,
 }
 
 #[derive(Deserialize)]

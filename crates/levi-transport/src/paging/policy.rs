@@ -39,7 +39,16 @@ fn failure(error: &ApiError) -> Failure {
         // The statement timeout; the client's own; gateways' and the edge's; out of resources.
         (_, "57014" | "timeout" | "504" | "522" | "524" | "544" | "546") => Failure::TooSlow,
         (Verdict::Busy | Verdict::Unreachable | Verdict::Unexpected, _) => Failure::Passing,
-        _ => Failure::Final,
+        // The caller asks for another token, and decides how long it waits for a project.
+        (Verdict::SignedOut | Verdict::ProjectUnavailable, _) => Failure::Final,
+        (
+            Verdict::Forbidden
+            | Verdict::MissingParent
+            | Verdict::DuplicateInBatch
+            | Verdict::Rejected
+            | Verdict::SchemaMismatch,
+            _,
+        ) => Failure::Final,
     }
 }
 

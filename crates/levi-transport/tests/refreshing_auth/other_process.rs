@@ -47,3 +47,18 @@ async fn a_sign_in_over_an_unreadable_one_is_not_dropped_for_it() {
     world.auth.current().await.unwrap();
     assert_eq!(*world.store.secret.lock().unwrap(), Some(json(5)));
 }
+
+#[tokio::test]
+async fn a_sign_in_over_an_unreadable_one_gives_way_to_a_later_one() {
+    let world = World::new();
+    *world.store.unreadable.lock().unwrap() = true;
+    world.break_store(true);
+    world.auth.adopt(tokens(5)).await.unwrap_err();
+    *world.store.unreadable.lock().unwrap() = false;
+    world.auth.current().await.unwrap();
+    *world.store.secret.lock().unwrap() = Some(json(7));
+    world.break_store(false);
+    let current = world.auth.current().await.unwrap().unwrap();
+    assert_eq!(current.access_token, access(7));
+    assert_eq!(*world.store.secret.lock().unwrap(), Some(json(7)));
+}

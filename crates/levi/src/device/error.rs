@@ -1,9 +1,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use levi_core::ReadError;
-use levi_transport::{ApiError, HttpConfigError, TokenError};
-use levi_types::{AuthError, CredentialsError, StoreError};
+use levi_core::{ReadError, SyncError};
+use levi_transport::{ApiError, HttpConfigError, SignUpError, TokenError};
+use levi_types::{AuthError, CredentialsError, DeviceId, StoreError};
 
 use crate::{BuildError, NotConnected};
 
@@ -29,6 +29,12 @@ pub enum DeviceError {
     /// The device has no id yet.
     #[error("this device is not registered; call register first")]
     NotRegistered,
+    /// The Levi knows no signed device list, and would give secrets to every device in the project's table.
+    #[error("this Levi was made before the device was registered as {id}; make it anew")]
+    RegisteredLater {
+        /// The device's id.
+        id: DeviceId,
+    },
     /// The project has a fixed list of kinds of devices.
     #[error("the project's table of devices does not take the device type {given}; give one of its own")]
     DeviceType {
@@ -82,9 +88,15 @@ pub enum DeviceError {
     /// The sign-in failed, or cannot be used now.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// There is no new account.
+    #[error(transparent)]
+    SignUp(#[from] SignUpError),
     /// The server refused a request or could not be reached.
-    #[error("Supabase did not answer: {0}")]
+    #[error("the request to Supabase failed: {0}")]
     Server(#[from] ApiError),
+    /// A session cannot be synced.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
     /// A list cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),

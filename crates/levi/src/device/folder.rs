@@ -1,6 +1,6 @@
 //! The folder of a device: what is in it, and where. `docs/reading.md` has the layout.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -219,7 +219,7 @@ impl DeviceFolder {
     pub fn save_cursor(&self, name: &str, cursor: &ChangeCursor) -> Result<(), DeviceError> {
         let path = self.cursor_path(name)?;
         let folder = self.path.join("cursors");
-        fs::create_dir_all(&folder).map_err(|source| DeviceError::File { path: folder, source })?;
+        private_folder(&folder).map_err(|source| DeviceError::File { path: folder, source })?;
         replace(&path, cursor.to_string().as_bytes())
     }
 
@@ -237,12 +237,30 @@ fn replace(path: &Path, content: &[u8]) -> Result<(), DeviceError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let fresh = path.with_file_name(format!(".{name}.new"));
     let write = || {
-        let mut file = File::create(&fresh)?;
+        let mut file = private_file().open(&fresh)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&fresh, path)
     };
     write().map_err(|source| DeviceError::File { path: path.to_owned(), source })
+}
+
+/// Creates a folder that only its owner can enter, if it does not exist.
+fn private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// How a file is opened that only its owner can read.
+fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 /// Credentials in a folder that is created when something is saved, so that a refused sign-in leaves nothing behind.

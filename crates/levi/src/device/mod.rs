@@ -7,24 +7,31 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use levi_core::{
-    DeviceListParts, DeviceSummary, DeviceTrust, LeviConfig, Reader, SecretsCache, SessionSummary,
-    SessionSyncService, SignedDeviceList, UnreadableSession,
+    DeviceListParts, DeviceSummary, DeviceTrust, LeviConfig, NewSession, ReadError, Reader, SecretsCache,
+    SessionSummary, SessionSyncService, SignedDeviceList, UnreadableSession,
 };
+use levi_crypto::SessionSecret;
+use levi_outbox::sqlite::notify::notify_owner;
 use levi_store::SqliteSessionStore;
 use levi_transport::rows::{DeviceRow, upsert_of};
 use levi_transport::{
-    ApiError, HttpOptions, HttpSignIn, HttpSupabase, RefreshingAuth, Supabase as _, Tokens, Verdict,
-    user_of_token,
+    ApiError, HttpOptions, HttpSignIn, HttpSupabase, RefreshingAuth, SignedUp, Supabase as _, Tokens,
+    Verdict, user_of_token,
 };
-use levi_types::{AuthSession, DeviceId, SecretString, UserId};
+use levi_types::{AuthSession, CodingSession, DeviceId, Repository, SecretString, UserId};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
 
 pub use self::error::DeviceError;
 pub use self::folder::{DeviceFolder, Project};
 use crate::random_uuid;
-use crate::{Levi, LeviBuilder};
+use crate::{Levi, LeviBuilder, NotConnected};
 
 /// Sessions of one request.
 const PAGE: u32 = 1000;
+
+/// The most sessions of one user. A server could show more without end.
+const MOST_SESSIONS: usize = 1_000_000;
 
 /// `invalid_text_representation`: the column is an enum without the word.
 const NOT_IN_ENUM: &str = "22P02";
@@ -121,6 +128,21 @@ impl Device {
         self.adopt_tokens(tokens).await
     }
 
+    /// Signs up a new user, where the project allows it, and signs in if it asks for no confirmation of the address.
+    ///
+    /// # Errors
+    /// [`DeviceError::SignUp`], and as for [`sign_in`](Self::sign_in)
+    pub async fn sign_up(&self, email: &str, password: &SecretString) -> Result<Option<UserId>, DeviceError> {
+        if self.folder.project()?.is_some() {
+            // A folder belongs to one user, and a new one is another.
+            return Err(DeviceError::OtherUser);
+        }
+        match HttpSignIn::new(&self.http)?.sign_up(email, password).await? {
+            SignedUp::SignedIn(tokens) => self.adopt_tokens(tokens).await.map(Some),
+            SignedUp::ConfirmationNeeded => Ok(None),
+        }
+    }
+
     /// Signs in with tokens of another sign-in flow than a password. They are Levi's alone from now on: a refresh token works
     /// once.
     ///
@@ -137,8 +159,11 @@ impl Device {
         self.folder.create()?;
         let (url, key) = (self.http.api_url.clone(), self.http.publishable_key.clone());
         self.folder.save_project(&Project::new(url, key, user.clone()))?;
-        self.auth.adopt(tokens).await?;
+        // Before a running `Levi` goes on with these tokens.
         self.cache.signed_in(&user);
+        self.auth.adopt(tokens).await?;
+        // A daemon that runs on this folder may wait for somebody to sign in. Where none does, nobody listens.
+        let _ = notify_owner(&self.folder.outbox_path());
         Ok(user)
     }
 
@@ -188,6 +213,9 @@ impl Device {
 
     /// The worker that sends this device's messages, not started yet. `config.data_dir` is replaced by the folder.
     ///
+    /// Made before [`register`](Self::register), it knows no signed device list, and no [`session_sync`](Self::session_sync)
+    /// goes through it: make it anew then.
+    ///
     /// # Errors
     /// [`DeviceError`]
     pub fn levi(&self, config: LeviConfig) -> Result<Levi, DeviceError> {
@@ -218,9 +246,33 @@ impl Device {
     /// Session sync through the outbox of `levi`, for this device.
     ///
     /// # Errors
-    /// [`DeviceError::NotRegistered`]
+    /// [`DeviceError::NotRegistered`]; [`DeviceError::RegisteredLater`] if `levi` was made before the device was registered.
     pub fn session_sync(&self, levi: &Levi) -> Result<SessionSyncService, DeviceError> {
+        let id = self.registered()?;
+        if matches!(levi.device_list(), Err(NotConnected::NoDeviceList)) {
+            return Err(DeviceError::RegisteredLater { id });
+        }
         Ok(levi.session_sync(self.registered()?, self.folder.private_key()?)?)
+    }
+
+    /// Begins a session of this device: into the session store first, with a new secret, then to the server and to the
+    /// devices that may read it. What cannot be sent now is in the outbox of `levi`, before the session's messages.
+    ///
+    /// # Errors
+    /// [`DeviceError`]
+    pub async fn begin_session(
+        &self,
+        levi: &Levi,
+        repository: &Repository,
+        session: &CodingSession,
+    ) -> Result<NewSession, DeviceError> {
+        let (store, sync) = (self.session_store()?, self.session_sync(levi)?);
+        let secret = SessionSecret::generate(&mut UnwrapErr(SysRng));
+        store.save_repository(repository)?;
+        store.save_session(session)?;
+        // Before anything is encrypted under it, because a message whose secret is lost cannot be read.
+        store.save_secret(&session.id, &secret)?;
+        Ok(sync.sync_new_session(&session.id, &repository.id, &secret).await?)
     }
 
     /// A reader of what was shared with this device. It needs no started [`Levi`], and no outbox.
@@ -231,6 +283,17 @@ impl Device {
         let (id, key) = (self.registered()?, self.folder.private_key()?);
         // Through the builder, so that a reader trusts whom the worker trusts.
         Ok(self.builder(LeviConfig::default())?.build()?.reader(id, key)?)
+    }
+
+    /// Supabase Realtime, for one follower of a [`reader`](Self::reader): `with_notifier(device.realtime()?)`. The follower
+    /// falls back to polling by itself, and its status says why.
+    ///
+    /// # Errors
+    /// [`DeviceError`]
+    #[cfg(feature = "realtime")]
+    pub fn realtime(&self) -> Result<Arc<levi_realtime::Realtime>, DeviceError> {
+        let auth = Arc::new(self.auth.clone());
+        Ok(Arc::new(levi_realtime::Realtime::new(&self.http, auth)?))
     }
 
     /// Every session of the user, whether this device can read it or not.
@@ -245,6 +308,11 @@ impl Device {
             let Some(cursor) = page.cursor else { return Ok(sessions) };
             after = Some(cursor);
             sessions.extend(page.sessions);
+            if sessions.len() > MOST_SESSIONS {
+                let detail = format!("more than {MOST_SESSIONS} sessions; is this the right project?");
+                let error = ApiError::new(Verdict::Unexpected, "too_many_rows", detail);
+                return Err(ReadError::Supabase(error).into());
+            }
         }
     }
 
@@ -256,11 +324,14 @@ impl Device {
         Ok(self.reader()?.devices().await?)
     }
 
-    /// Deletes the tokens. Keys, sessions and outbox stay, and what is pending is sent after the next sign-in.
+    /// Deletes the tokens, and removes the token and the session keys from everything that was made of this device: a
+    /// running [`Levi`] sends nothing more. The device's keys, sessions and outbox stay, and what is pending is sent after
+    /// the next [`sign_in`](Self::sign_in), for which a running `Levi` waits.
     ///
     /// # Errors
-    /// [`DeviceError::Auth`]
+    /// [`DeviceError::Auth`] if the tokens could not be deleted: the next start would be signed in.
     pub async fn sign_out(&self) -> Result<(), DeviceError> {
+        self.cache.signed_out();
         Ok(self.auth.sign_out().await?)
     }
 

@@ -5,12 +5,12 @@ use levi::devices::draft::Stamp;
 use levi::devices::entry::{ListRow, SignedEntry};
 use levi::devices::list::DeviceList;
 use levi::devices::recovery::RecoveryKey;
-use levi::devices::{Member, MemberType};
+use levi::devices::{Epoch, Member, MemberType};
 use levi::transport::rows::{DeviceListRow, upsert_of};
 use levi::transport::{Select, Table};
-use levi::{DeviceListProblem, DeviceListState};
+use levi::{DeviceListProblem, DeviceListState, SessionStore as _};
 
-use super::attacker::{Ghost, list_rows};
+use super::attacker::{Ghost, list_rows, write_version_2};
 use super::devices::Device;
 use super::world::{World, request};
 use super::{changed, two_devices};
@@ -250,4 +250,64 @@ async fn what_a_thief_signed_is_cut_off_with_the_recovery_key() {
         let read = thief.read(&session).await.join("; ");
         assert!(!read.contains("after"), "{read}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_an_unknown_kind_by_a_thief_is_cut_off_with_the_recovery_key() {
+    let world = World::new(0).await;
+    let laptop = Device::new(&world, "laptop").await;
+    let key = laptop.init().await;
+    let stolen = Device::new(&world, "stolen").await;
+    laptop.pair(&stolen).await;
+    let session = laptop.write(&world, "s", &["before"]).await;
+    let list = the_list(&world);
+    let secret = stolen.keys.epoch_secret(&world.user_id, list.head(), Epoch::new(2).unwrap());
+    let stamp = Stamp { slot: 2, time_ms: 0 };
+    let removal = list.draft_remove(&stolen.id, laptop.id.clone(), list.rotation(&secret).unwrap(), stamp);
+    let removal = SignedEntry::sign(&removal, &stolen.keys, None).unwrap();
+    let mut bytes = removal.entry.clone();
+    bytes["levi/device-list/v1".len()] = 77;
+    let signature = stolen.keys.sign(&bytes).unwrap().to_base64();
+    let ListRow { mut entry, cosignature, .. } = removal.to_row().unwrap();
+    // The same bytes, in base64: the end of the label, the kind, the beginning of the slot.
+    assert_eq!(&entry[24..28], "MQMA");
+    entry.replace_range(24..28, "MU0A");
+    let row = DeviceListRow { user_id: world.user_id.clone(), slot: 2, entry, signature, cosignature };
+    world.server.seed(upsert_of(&[row])).unwrap();
+    look(&laptop).await;
+    laptop.until(|state| matches!(state, DeviceListState::Stopped(_))).await;
+    // Nobody but the owner knows that it is none of a newer version.
+    let new = Device::new(&world, "new").await;
+    let all = Recovery { name: "new".into(), ..Recovery::default() };
+    let refused = new.admin().recover(&key, &all).await.unwrap_err();
+    assert!(refused.to_string().contains("kind 77"), "{refused}");
+    let how = Recovery { keep: vec![laptop.id.clone()], after: Some(1), ..all };
+    new.admin().recover(&key, &how).await.unwrap();
+    look(&laptop).await;
+    laptop.until(|state| matches!(state, DeviceListState::Listed { devices: 2, .. })).await;
+    laptop.send(&session, 2, &["after"]).await;
+    assert_eq!(laptop.read(&session).await, ["before", "after"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_that_was_cut_off_makes_no_message_stale() {
+    let world = World::new(0).await;
+    let laptop = Device::new(&world, "laptop").await;
+    let key = laptop.init().await;
+    let stolen = Device::new(&world, "stolen").await;
+    laptop.pair(&stolen).await;
+    let session = laptop.write(&world, "s", &["before"]).await;
+    let text = laptop.store.session_secret(&session.id).unwrap().unwrap();
+    let secret = levi::SessionSecret::parse(text.expose()).unwrap();
+    // The thief begins an epoch, and writes a message in it in front of all others.
+    let (second, head) = (Epoch::new(2).unwrap(), the_list(&world).head());
+    stolen.admin().remove(&laptop.id).await.unwrap();
+    let thiefs = stolen.keys.epoch_secret(&world.user_id, head, second);
+    write_version_2(&world.server, &session.id, 0, &secret, (second, &thiefs), "the thief's");
+    assert!(stolen.read(&session).await[1].contains("StaleEpoch"));
+    let new = Device::new(&world, "new").await;
+    let how = Recovery { name: "new".into(), keep: vec![laptop.id.clone()], after: Some(1) };
+    let recovery = new.admin().recover(&key, &how).await.unwrap();
+    new.levi.share_as_recovery_key(&recovery, &key).await.unwrap();
+    assert_eq!(new.read(&session).await[1], "before");
 }

@@ -1,14 +1,19 @@
 //! A removed device, together with the server, and two devices that were one.
 
+use std::time::Duration;
+
 use levi::DeviceListState;
 use levi::devices::Epoch;
 use levi::devices::entry::ListRow;
 use levi::devices::keyring::{Keyring, SealedKeyring};
 use levi::devices::list::DeviceList;
+use levi::transport::Table;
+use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 
 use super::attacker::{keyring_rows, list_rows, write_version_2};
 use super::devices::Device;
 use super::two_devices;
+use super::world::request;
 use levi::SessionStore as _;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,4 +70,42 @@ async fn of_two_devices_from_one_backup_a_removal_ends_both() {
     let tablet = Device::new(&world, "tablet").await;
     laptop.pair(&tablet).await;
     assert_eq!(tablet.read(&session).await, ["one", "two"]);
+}
+
+/// What the removed device knows is the epoch in which a row waits, not the one in which it is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_while_a_device_is_removed_is_sent_in_the_new_epoch() {
+    let (world, laptop, phone) = two_devices().await;
+    let session = laptop.write(&world, "s", &["one"]).await;
+    assert_eq!(phone.read(&session).await, ["one"]);
+    let messages = Scope::table(Table::Messages).method("POST");
+    let down = Fault::Answer(Canned::error(503, "57P03", "the database system is shutting down"));
+    world.server.faults().plan(messages, Times::Always, down);
+    let waiting = laptop.levi.enqueue_durable(request(&session.id, 2, "two")).await.unwrap();
+    // The removal is a command's, beside the daemon, which looked at the list a moment ago.
+    let admin = laptop.other_process(&world).device_list().unwrap();
+    admin.remove(&phone.id).await.unwrap();
+    world.server.faults().clear();
+    laptop.levi.synced(&waiting).await.unwrap();
+    laptop.send(&session, 3, &["three"]).await;
+    for row in &world.server.messages(&session.id).unwrap()[1..] {
+        assert!(row.content_nonce.starts_with("v2:2:"), "{row:?}");
+    }
+    assert_eq!(laptop.read(&session).await, ["one", "two", "three"]);
+    let read = phone.read(&session).await;
+    assert!(read[1].contains("UnknownEpoch") && read[2].contains("UnknownEpoch"), "{read:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_slept_looks_at_the_list_before_it_sends() {
+    let (world, laptop, phone) = two_devices().await;
+    let tablet = Device::new(&world, "tablet").await;
+    laptop.pair(&tablet).await;
+    let session = laptop.write(&world, "s", &["one"]).await;
+    laptop.until_listed(1).await;
+    phone.admin().remove(&tablet.id).await.unwrap();
+    laptop.sleep(Duration::from_secs(8 * 3600));
+    laptop.send(&session, 2, &["two"]).await;
+    assert!(world.server.messages(&session.id).unwrap()[1].content_nonce.starts_with("v2:2:"));
+    assert_eq!(laptop.read(&session).await, ["one", "two"]);
 }

@@ -79,3 +79,30 @@ async fn a_project_goes_over_to_a_list_and_keeps_what_it_had() {
     laptop.pair(&tablet).await;
     assert_eq!(tablet.read(&old).await, ["one, edited", "two", "three"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_without_a_record_of_a_session_hides_none_of_its_messages() {
+    let (world, laptop, phone) = two_devices().await;
+    let tablet = Device::new(&world, "tablet").await;
+    laptop.pair(&tablet).await;
+    let session = laptop.write(&world, "s", &["one", "two"]).await;
+    laptop.send(&session, 4, &["four", "five"]).await;
+    // From here on the phone has the session's key, and has written nothing in it.
+    assert_eq!(phone.read(&session).await.len(), 4);
+    laptop.admin().remove(&tablet.id).await.unwrap();
+    phone.admin().devices().await.unwrap();
+    // Into a gap, then two texts that are another device's: the second edit comes after the first.
+    phone.send(&session, 3, &["three"]).await;
+    for (number, text) in [(1, "one, edited"), (2, "two, edited")] {
+        let edit = super::world::request(&session.id, number, text);
+        let receipt = phone.levi.replace_durable(edit).await.unwrap();
+        phone.levi.synced(&receipt).await.unwrap();
+    }
+    let desk = Device::new(&world, "desk").await;
+    laptop.pair(&desk).await;
+    for device in [&desk, &laptop, &phone] {
+        let read = device.read(&session).await;
+        assert_eq!(read, ["one, edited", "two, edited", "three", "four", "five"], "{}", device.name);
+    }
+    assert!(world.server.messages(&session.id).unwrap()[0].content_nonce.starts_with("v2:2:"));
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use levi::core::{DeviceListAdmin, OtherDevices};
@@ -14,13 +15,30 @@ use levi::{
     Auth, CodingSession, DatabaseKey, DeviceId, DeviceListState, Levi, LeviConfig, Reader,
     SessionSyncService, SqliteSessionStore,
 };
+use levi_testkit::clock::SystemClock;
 use levi_testkit::fixtures::{self, TestUser, uuid_of};
 use levi_testkit::supabase::RewritingSupabase;
+use levi_types::{Clock, Now, Wall};
 
 use crate::world::{World, request, secret};
 
 /// How long a test waits for another device.
 const WITHIN: Duration = Duration::from_secs(20);
+
+/// The system's clocks, and how long the machine has slept: the monotonic one stands still meanwhile.
+#[derive(Default)]
+struct Clocks {
+    slept_ms: AtomicI64,
+    awake: SystemClock,
+}
+
+impl Clock for Clocks {
+    fn now(&self) -> Now {
+        let Now { monotonic, wall } = self.awake.now();
+        let slept = self.slept_ms.load(Ordering::Acquire);
+        Now { monotonic, wall: Wall::from_millis(wall.as_millis() + slept) }
+    }
+}
 
 /// Whether a device uses the signed list.
 #[derive(Clone, Copy)]
@@ -37,6 +55,7 @@ pub struct Device {
     /// What the server shows this device goes through here.
     pub server: Arc<RewritingSupabase>,
     pub levi: Levi,
+    clock: Arc<Clocks>,
     mode: Mode,
     database_key: DatabaseKey,
     folder: tempfile::TempDir,
@@ -63,22 +82,34 @@ impl Device {
         let store = Arc::new(SqliteSessionStore::open(path, database_key.clone()).unwrap());
         store.save_repository(&fixtures::repository()).unwrap();
         let server = Arc::new(RewritingSupabase::new(Arc::new(world.supabase())));
-        let levi = start(world, &folder, &store, &database_key, &server, (mode, &id, &keys));
-        Self { name: name.to_owned(), id, keys, store, server, levi, mode, database_key, folder }
+        let clock = Arc::default();
+        let levi = build(world, &folder, &store, &database_key, &server, (mode, &id, &keys, &clock));
+        levi.start().unwrap();
+        Self { name: name.to_owned(), id, keys, store, server, levi, clock, mode, database_key, folder }
     }
 
-    /// Ends the process and starts it again on the same folder.
-    pub async fn restart(&mut self, world: &World) {
-        self.levi.shutdown(Duration::from_secs(5)).await;
-        let new = start(
+    /// Another process on the same folder, for a command.
+    pub fn other_process(&self, world: &World) -> Levi {
+        build(
             world,
             &self.folder,
             &self.store,
             &self.database_key,
             &self.server,
-            (self.mode, &self.id, &self.keys),
-        );
-        self.levi = new;
+            (self.mode, &self.id, &self.keys, &self.clock),
+        )
+    }
+
+    /// The machine sleeps.
+    pub fn sleep(&self, time: Duration) {
+        self.clock.slept_ms.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::AcqRel);
+    }
+
+    /// Ends the process and starts it again on the same folder.
+    pub async fn restart(&mut self, world: &World) {
+        self.levi.shutdown(Duration::from_secs(5)).await;
+        self.levi = self.other_process(world);
+        self.levi.start().unwrap();
     }
 
     pub fn admin(&self) -> DeviceListAdmin {
@@ -176,13 +207,13 @@ impl Device {
     }
 }
 
-fn start(
+fn build(
     world: &World,
     folder: &tempfile::TempDir,
     store: &Arc<SqliteSessionStore>,
     database_key: &DatabaseKey,
     server: &Arc<RewritingSupabase>,
-    (mode, id, keys): (Mode, &DeviceId, &MemberKeys),
+    (mode, id, keys, clock): (Mode, &DeviceId, &MemberKeys, &Arc<Clocks>),
 ) -> Levi {
     let config = LeviConfig {
         data_dir: Some(folder.path().to_owned()),
@@ -194,15 +225,14 @@ fn start(
     let levi = Levi::builder(world.http(), store.clone())
         .config(config)
         .database_key(database_key.clone())
+        .clock(Arc::clone(clock) as Arc<dyn Clock>)
         .auth(Arc::clone(&world.auth) as Arc<dyn Auth>)
         .supabase(Arc::clone(server) as Arc<dyn Supabase>);
     let levi = match mode {
         Mode::SignedList => levi.device_list(id.clone(), keys.clone(), store.clone()),
         Mode::DeviceTable => levi,
     };
-    let levi = levi.build().unwrap();
-    levi.start().unwrap();
-    levi
+    levi.build().unwrap()
 }
 
 /// The password of every user here, for tests that sign in themselves.

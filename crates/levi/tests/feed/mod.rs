@@ -1,5 +1,10 @@
 //! A device that writes sessions, and what another reads of the change feed.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses its part; a test that cannot go on stops"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -48,6 +48,10 @@ impl DeviceListAdmin {
 
     /// Begins the user's signed list, with this device under `name` and the recovery key, which its person has written down.
     ///
+    /// From then on this device opens nothing that a device sealed which never came on the list, such as one that the person
+    /// has not any more. So call [`share_with_device`](crate::SessionSyncService::share_with_device) with this device's own id
+    /// before, as `levi init` does.
+    ///
     /// # Errors
     /// [`DeviceListError::AlreadyListed`], [`DeviceListError::ListExists`], [`DeviceListError::OtherDevices`],
     /// [`DeviceListError::NotRegistered`]; otherwise as named.

@@ -26,14 +26,16 @@ pub struct Recovery {
 }
 
 impl DeviceListAdmin {
-    /// The list that has this recovery key, for the person to look at before recovering.
+    /// The list that has this recovery key, for the person to look at before recovering: up to an entry of an unknown kind,
+    /// if a device signed one.
     ///
     /// # Errors
     /// [`DeviceListError::Read`] if there is none; otherwise as named.
     pub async fn list_with(&self, key: &RecoveryKey) -> Result<DeviceList, DeviceListError> {
         let auth = self.server.session().await?;
         let rows = all_rows(&self.reads(&auth), &auth.user_id).await?;
-        read_with(&auth, key, &rows)
+        let public = key.member_keys().public_keys()?;
+        Ok(DeviceList::read_to_recover(&auth.user_id, &public, &rows)?)
     }
 
     /// Puts this device on the list with the recovery key, and removes others. Returns the id of the recovery key: all
@@ -46,7 +48,15 @@ impl DeviceListAdmin {
         let auth = self.server.session().await?;
         let _one_at_a_time = self.list.0.changing.lock().await;
         let rows = all_rows(&self.reads(&auth), &auth.user_id).await?;
-        let list = read_with(&auth, key, &rows)?;
+        // What this device has seen is not given up for what the server shows now.
+        if let Some(seen) = self.list.list(&auth.user_id) {
+            seen.extend(&rows).map_err(DeviceListProblem::from)?;
+        }
+        let list = match how.after {
+            Some(_) => DeviceList::read_to_recover(&auth.user_id, &key.member_keys().public_keys()?, &rows)?,
+            // An entry of an unknown kind may be an honest one of a later version: only a person cuts it off.
+            None => read_with(&auth, key, &rows)?,
+        };
         let recovery = list.recovery().ok_or(ReadError::OtherRecoveryKey)?.id().clone();
         let (mut keyring, list) = match self.recovered_at(&list, &recovery)? {
             // An earlier attempt was interrupted after its entry.

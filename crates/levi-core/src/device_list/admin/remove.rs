@@ -31,7 +31,8 @@ impl DeviceListAdmin {
         };
         let list = self.append(&auth, build).await?;
         self.begin_epoch(&auth, list).await?;
-        self.deactivate(&auth, device).await
+        self.deactivate(&auth, device).await;
+        Ok(())
     }
 
     /// Replaces the recovery key. `new` is what the person has written down.
@@ -60,7 +61,8 @@ impl DeviceListAdmin {
         };
         let list = self.append(&auth, build).await?;
         self.begin_epoch(&auth, list).await?;
-        self.deactivate(&auth, &replaced).await
+        self.deactivate(&auth, &replaced).await;
+        Ok(())
     }
 
     /// The next epoch and its secret, for an entry that follows `prev`.
@@ -85,11 +87,17 @@ impl DeviceListAdmin {
         Ok(self.list.keyrings_are_written(&auth.user_id)?)
     }
 
-    /// Tells software that looks at the table only.
-    async fn deactivate(&self, auth: &AuthSession, device: &DeviceId) -> Result<(), DeviceListError> {
-        if let Some(row) = self.reads(auth).device(device).await? {
-            self.server.upsert(auth, &[DeviceRow { is_active: false, ..row }]).await?;
+    /// Tells software that looks at the table only. The list has changed already, so a failure is not the caller's.
+    async fn deactivate(&self, auth: &AuthSession, device: &DeviceId) {
+        let deactivated: Result<(), DeviceListError> = async {
+            if let Some(row) = self.reads(auth).device(device).await? {
+                self.server.upsert(auth, &[DeviceRow { is_active: false, ..row }]).await?;
+            }
+            Ok(())
         }
-        Ok(())
+        .await;
+        if let Err(error) = deactivated {
+            tracing::warn!(%device, "the table of devices still shows it as active: {error}");
+        }
     }
 }

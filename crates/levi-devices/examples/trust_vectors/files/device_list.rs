@@ -285,6 +285,24 @@ fn unknown_kind(like: &SignedEntry, signer: &Owner) -> Made<ListRow> {
     Ok(ListRow { entry: base64(entry), signature, cosignature: None, ..like.to_row()? })
 }
 
+/// What comes behind an entry of an unknown kind that a member signed.
+fn cut_off(cases: &mut Vec<Case>, scene: &Scene, unknown: &ListRow) -> Made<()> {
+    let mut scene = scene.fork(97);
+    let laptop = scene.laptop.clone();
+    let before = scene.list.head();
+    scene.rows.push(unknown.clone());
+    let mut gone_on = scene.fork(96);
+    gone_on.add(&laptop, "tablet");
+    let name = "an unknown kind, signed by a member, with an entry on the same head behind it";
+    cases.push(case("unknown-kind", name, &gone_on, rows(&gone_on.rows)));
+    let desktop = Owner::device("desktop", &mut scene.rng);
+    let (recovery, _) = scene.recover_entry(before, &[&laptop], &desktop);
+    scene.push(&recovery);
+    let name = "an unknown kind, signed by a member, that a recovery cuts off";
+    cases.push(reads(name, &scene, &[]));
+    Ok(())
+}
+
 /// What a device with a pin makes of the rows.
 fn pinned(cases: &mut Vec<Case>) -> Made<()> {
     let mut scene = Scene::new(5);
@@ -293,6 +311,7 @@ fn pinned(cases: &mut Vec<Case>) -> Made<()> {
     let good = scene.add_entry(&laptop, &phone);
     let stop = rows(&scene.rows).into_iter().chain([Row::from(&unknown_kind(&good, &laptop)?)]).collect();
     cases.push(case("unknown-kind", "an unknown kind, signed by a member", &scene, stop));
+    cut_off(cases, &scene, &unknown_kind(&good, &laptop)?)?;
     scene.push(&good);
     let mut other = scene.fork(99);
     let before = scene.rows.clone();

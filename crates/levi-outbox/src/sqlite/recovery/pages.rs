@@ -50,6 +50,9 @@ enum Version {
     Frame(usize),
 }
 
+/// Reads a page of the database with its log, or of the database alone.
+type View = fn(&Pages, u32) -> Option<Vec<u8>>;
+
 /// A database with its log.
 pub(super) struct Pages {
     database: File,
@@ -147,11 +150,19 @@ impl Pages {
     }
 
     /// Every image of every page, with how far it is to be believed. Free pages are left out: their
-    /// rows are gone.
+    /// rows are gone. Where the log is older than the database, each has a list of free pages and interior
+    /// pages of its own: a page is free if both say so.
     pub(super) fn images(&self) -> Vec<(ImageId, Trust)> {
-        let free = self.free_pages();
-        let led_to = self.pages_led_to(&free);
         let log_is_older = self.log_is_older();
+        let mut free = self.free_pages(Self::latest);
+        if log_is_older {
+            let free_in_database = self.free_pages(Self::in_database);
+            free.retain(|page| free_in_database.contains(page));
+        }
+        let mut led_to = self.pages_led_to(&free, Self::latest);
+        if log_is_older {
+            led_to.extend(self.pages_led_to(&free, Self::in_database));
+        }
         let mut images = Vec::new();
         for page in 1..=self.count {
             let mut image = |version, trust| images.push((ImageId { page, version }, trust));
@@ -178,11 +189,11 @@ impl Pages {
 
     /// The pages that the schema and interior pages lead to. A page that is said to be free leads to
     /// others only if another page leads to it, because the list of free pages may be damaged too.
-    fn pages_led_to(&self, free: &HashSet<u32>) -> HashSet<u32> {
+    fn pages_led_to(&self, free: &HashSet<u32>, view: View) -> HashSet<u32> {
         let mut led_to = HashSet::from([1]);
         let mut to_read: Vec<u32> = (1..=self.count).filter(|page| !free.contains(page)).collect();
         while let Some(number) = to_read.pop() {
-            let Some(bytes) = self.latest(number) else { continue };
+            let Some(bytes) = view(self, number) else { continue };
             let Some(page) = BtreePage::parse(number, &bytes) else { continue };
             let roots = page.cells();
             let roots = roots.iter().filter_map(|cell| super::scan::root_page(page.local(cell)));
@@ -196,11 +207,11 @@ impl Pages {
     }
 
     /// The pages of the list of free pages, as far as the list can be followed.
-    fn free_pages(&self) -> HashSet<u32> {
+    fn free_pages(&self, view: View) -> HashSet<u32> {
         let mut free = HashSet::new();
-        let mut next = self.latest(1).and_then(|header| be32(&header, 32)).unwrap_or(0);
+        let mut next = view(self, 1).and_then(|header| be32(&header, 32)).unwrap_or(0);
         while next > 0 && next <= self.count && free.insert(next) {
-            let Some(trunk) = self.latest(next) else { break };
+            let Some(trunk) = view(self, next) else { break };
             let leaves = be32(&trunk, 4).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
             let leaves = leaves.min(self.page_size / 4 - 2);
             free.extend((0..leaves).filter_map(|leaf| be32(&trunk, 8 + 4 * leaf)));
@@ -220,6 +231,13 @@ impl Pages {
         let Some(given_out) = given_out else { return false };
         let mut replaced = self.log.pages().filter_map(|page| Some((page, self.in_database(page)?)));
         replaced.any(|(page, bytes)| super::scan::highest_id(page, &bytes) > Some(given_out))
+    }
+
+    /// The first page that is neither in the file nor in the log. SQLite fails where it needs one, be it for a new row.
+    fn first_missing(&self) -> Option<u32> {
+        let in_file = u32::try_from(self.length / self.page_size as u64).unwrap_or(u32::MAX);
+        let last = self.log.database_pages.unwrap_or(0);
+        (in_file.saturating_add(1)..=last).find(|page| self.log.taken_by_sqlite(*page).is_none())
     }
 
     pub(super) fn log_damage(&self) -> Option<&str> {
@@ -256,7 +274,12 @@ pub(super) fn damage(path: &Path) -> io::Result<Option<String>> {
             wrong.then(|| format!("the header says {} bytes, the file has {length}", said.unwrap_or(0)))
         );
     }
-    Ok(pages.log_is_older().then(|| "the log is older than the database".to_owned()))
+    if pages.log_is_older() {
+        return Ok(Some("the log is older than the database".to_owned()));
+    }
+    Ok(pages
+        .first_missing()
+        .map(|page| format!("the file ends before page {page}, and the log does not have it")))
 }
 
 /// Checks the values that SQLite gives to every database of ours. A damaged one makes SQLite say

@@ -179,6 +179,38 @@ pub(super) fn columns(record: &[u8]) -> Option<Vec<Value<'_>>> {
     Some(values)
 }
 
+/// The columns of a whole record. Where a type is damaged, the lengths of all do not add up to the record's: then the
+/// first half is read from the front and the second from the end, so that one wrong type spoils no column of the other
+/// half.
+pub(super) struct WholeColumns<'a> {
+    pub(super) values: Vec<Value<'a>>,
+    /// Whether the lengths add up.
+    pub(super) fit: bool,
+}
+
+impl<'a> WholeColumns<'a> {
+    /// `None` if the record's header does not fit together.
+    pub(super) fn of(record: &'a [u8]) -> Option<Self> {
+        let types = column_types(record)?;
+        let count = types.serial.len();
+        let mut values = columns(record)?;
+        let lengths = types.serial.iter().map(|serial| length(*serial));
+        let sum = lengths.fold(types.header as u64, u64::saturating_add);
+        if values.len() == count && sum == record.len() as u64 {
+            return Some(Self { values, fit: true });
+        }
+        values.resize(count, Value::Null);
+        let mut end = record.len();
+        for (value_at, serial) in types.serial.iter().enumerate().skip(count / 2).rev() {
+            let start = usize::try_from(length(*serial)).ok().and_then(|length| end.checked_sub(length));
+            let Some(mut start) = start.filter(|start| *start >= types.header) else { break };
+            end = start;
+            values[value_at] = value(record, &mut start, *serial).unwrap_or(Value::Null);
+        }
+        Some(Self { values, fit: false })
+    }
+}
+
 /// How many columns a record has, and whether the last is a blob. The local part is enough to know.
 pub(super) fn shape(record: &[u8]) -> Option<Shape> {
     let types = column_types(record)?.serial;
@@ -212,19 +244,12 @@ fn column_types(record: &[u8]) -> Option<ColumnTypes> {
 }
 
 fn value<'a>(record: &'a [u8], at: &mut usize, serial: u64) -> Option<Value<'a>> {
-    let length = match serial {
-        0 | 8 | 9 => 0,
-        1..=4 => serial,
-        5 => 6,
-        6 | 7 => 8,
-        10 | 11 => return None,
-        _ => (serial - 12) / 2,
-    };
-    let end = at.checked_add(usize::try_from(length).ok()?)?;
+    let end = at.checked_add(usize::try_from(length(serial)).ok()?)?;
     let bytes = record.get(*at..end)?;
     *at = end;
     Some(match serial {
-        0 => Value::Null,
+        // SQLite reads the types that it reserves as NULL.
+        0 | 10 | 11 => Value::Null,
         7 => Value::Real,
         8 => Value::Integer(0),
         9 => Value::Integer(1),
@@ -232,6 +257,17 @@ fn value<'a>(record: &'a [u8], at: &mut usize, serial: u64) -> Option<Value<'a>>
         _ if serial.is_multiple_of(2) => Value::Blob(bytes),
         _ => Value::Text(bytes),
     })
+}
+
+/// How many bytes the value of a column of this type takes.
+const fn length(serial: u64) -> u64 {
+    match serial {
+        0 | 8..=11 => 0,
+        1..=4 => serial,
+        5 => 6,
+        6 | 7 => 8,
+        _ => (serial - 12) / 2,
+    }
 }
 
 /// A big-endian integer in two's complement.

@@ -12,10 +12,12 @@ use super::super::users::NOBODY;
 use super::super::{change, enqueue, users};
 use super::overflow::Overflow;
 use super::pages::{Pages, Trust};
-use super::record::{Value, columns};
-use super::scan::{Candidate, Lane, Scan, Table, lost_lane, utf8};
+use super::record::{Value, WholeColumns};
+use super::scan::{Candidate, Counted, Lane, Place, Scan, Table, lost_lane, utf8};
 use super::users::Users;
-use crate::model::{Change, Encryption, Enqueued, LaneId, LaneKey, NewRow, Overwrite, Reason, RowKind};
+use crate::model::{
+    Change, Encryption, Enqueued, LaneId, LaneKey, NewRow, Overwrite, Reason, RowKind, TextDigests,
+};
 
 /// Rows written in one transaction.
 const ROWS_PER_COMMIT: usize = 256;
@@ -47,10 +49,11 @@ struct Found {
 /// Copies everything readable from `pages` to `new`. Errors are those of `new`.
 pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Result<Recovered> {
     let Scan { candidates, lanes, users, counted, mut placed, overwrites, .. } = scan;
-    let groups = by_place(candidates, &lanes);
+    let groups = by_place(candidates, &lanes, &placed);
     let overflow = Overflow::of(pages, groups.iter().flatten());
     let mut reader = Reader { pages, lanes: &lanes, users: &users, overwrites: &overwrites, overflow };
-    let mut copy = Copy { new, batch: Vec::new(), recovered: Recovered::default(), refused: 0 };
+    let mut copy =
+        Copy { new, batch: Vec::new(), recovered: Recovered::default(), certain: NOTHING, refused: 0 };
     let mut unreadable = 0;
     for group in groups {
         for candidate in &group {
@@ -68,18 +71,41 @@ pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Resu
     copy.note_sent(&scan.sessions_sent)?;
     copy.note_wait(scan.paused_until.map(Wall::from_millis))?;
     copy.keep_writer(scan.writer.map(|writer| writer.bytes))?;
-    let not_counted = counted.map(|counted| counted.saturating_sub(copy.recovered.all()));
+    let not_counted = counted.map(|counted| counted.rows.saturating_sub(copy.recovered.all()));
     let lost = match not_counted.map(|rows| rows.max(unreadable + copy.refused)) {
-        // The counts say that no row is missing, an index says that some are.
-        Some(0) if !placed.is_empty() => None,
+        // An index says that some are missing, or the counts are of other rows: one that left the outbox may stand for one
+        // that is lost.
+        Some(0)
+            if !placed.is_empty() || !counted.is_some_and(|counted| copy.certain.agrees_with(counted)) =>
+        {
+            None
+        }
         lost => lost,
     };
     Ok(Recovered { lost, ..copy.recovered })
 }
 
+const NOTHING: Counted = Counted { rows: 0, bytes: Some(0) };
+
+impl Counted {
+    fn add(&mut self, bytes: usize) {
+        self.rows += 1;
+        self.bytes = self.bytes.map(|sum| sum.saturating_add(bytes as u64));
+    }
+
+    /// Whether the rows that were found are those that an outbox counted.
+    fn agrees_with(self, counted: Self) -> bool {
+        self.rows == counted.rows && (counted.bytes.is_none() || self.bytes == counted.bytes)
+    }
+}
+
 /// The candidates of each place (a lane's sequence number), best first. The places are in the order
 /// of their rows' ids, those of rows that may be gone for good reason last.
-fn by_place(mut candidates: Vec<Candidate>, lanes: &HashMap<i64, Lane>) -> Vec<Vec<Candidate>> {
+fn by_place(
+    mut candidates: Vec<Candidate>,
+    lanes: &HashMap<i64, Lane>,
+    placed: &HashMap<i64, Place>,
+) -> Vec<Vec<Candidate>> {
     // Lanes that were made again under the same name are one.
     let mut numbers: HashMap<&LaneKey, i64> = HashMap::new();
     for (id, lane) in lanes {
@@ -97,17 +123,33 @@ fn by_place(mut candidates: Vec<Candidate>, lanes: &HashMap<i64, Lane>) -> Vec<V
     // Of two images of one row the one with the higher version is newer; a damaged one comes last.
     candidates.sort_by_cached_key(|candidate| {
         let is_damaged = candidate.trust == Trust::Damaged;
+        // No two rows have one place: a row whose place the index has elsewhere has a damaged one.
+        let is_elsewhere = placed.get(&candidate.id).is_some_and(|place| *place != candidate.place());
         let newest = std::cmp::Reverse((candidate.id, candidate.version));
-        (place(candidate), is_damaged, newest, candidate.trust, candidate.table)
+        (place(candidate), is_damaged, is_elsewhere, newest, candidate.trust, candidate.table)
     });
     let groups = candidates.chunk_by(|a, b| place(a) == place(b));
-    let mut groups: Vec<Vec<Candidate>> = groups.map(<[Candidate]>::to_vec).collect();
+    let mut groups: Vec<Vec<Candidate>> = groups.flat_map(without_displaced).collect();
     let first = |group: &Vec<Candidate>| {
         let certain = group.iter().map(|candidate| candidate.trust).min();
         (certain, group.first().map(|candidate| (candidate.table, candidate.id)))
     };
     groups.sort_by_key(first);
     groups
+}
+
+/// The candidates of one place, and each of its rows that only damage can have put there: of the rows that certainly are
+/// in the outbox, no two have one place.
+fn without_displaced(group: &[Candidate]) -> Vec<Vec<Candidate>> {
+    let Some(best) = group.first() else { return Vec::new() };
+    let is_displaced = |candidate: &Candidate| {
+        candidate.id != best.id
+            && group.iter().any(|other| other.id == candidate.id && other.trust == Trust::Current)
+    };
+    let (displaced, kept): (Vec<Candidate>, Vec<Candidate>) = group.iter().copied().partition(is_displaced);
+    let displaced: Vec<Candidate> = displaced.into_iter().map(Candidate::displaced).collect();
+    let rows = displaced.chunk_by(|a, b| a.id == b.id).map(<[Candidate]>::to_vec);
+    std::iter::once(kept).chain(rows).collect()
 }
 
 /// Reads the rows of candidates.
@@ -122,16 +164,19 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read(&mut self, candidate: &Candidate) -> Option<Found> {
         let record = self.overflow.read(self.pages, candidate)?;
-        let values = columns(&record).filter(|values| values.len() == candidate.table.columns())?;
+        let columns =
+            WholeColumns::of(&record).filter(|columns| columns.values.len() == candidate.table.columns())?;
         match candidate.table {
-            Table::Task => task(candidate, &values, self.users.of_lane(Some(NOBODY))),
-            Table::Pending | Table::Parked => self.row(candidate, &values),
+            Table::Task if columns.fit => task(candidate, &columns.values, self.users.of_lane(Some(NOBODY))),
+            Table::Task => None,
+            Table::Pending | Table::Parked => self.row(candidate, &columns),
         }
     }
 
     /// A row whose values are wrong, or whose lane has lost its name, is parked under a reason that
     /// says so.
-    fn row(&self, candidate: &Candidate, values: &[Value<'_>]) -> Option<Found> {
+    fn row(&self, candidate: &Candidate, columns: &WholeColumns<'_>) -> Option<Found> {
+        let values = &columns.values;
         let mut damage = None;
         let mut wrong = |what: &'static str| damage = Some(what);
         let message_id = match values[7] {
@@ -164,6 +209,9 @@ impl Reader<'_> {
         if values[4].integer().and_then(|bytes| usize::try_from(bytes).ok()) != Some(payload.len()) {
             wrong("its length is wrong");
         }
+        if !columns.fit {
+            wrong("the types of its columns are wrong");
+        }
         let is_control = encryption == Encryption::None;
         if is_control != key.kind().is_control() {
             wrong("it is in a queue of another kind");
@@ -179,6 +227,7 @@ impl Reader<'_> {
             enqueued_at: Wall::from_millis(values[6].integer().unwrap_or(0)),
             overwrite: self.overwrites.get(&candidate.id).copied().unwrap_or_default(),
             restores_session: false,
+            texts: TextDigests::default(),
         };
         let parked = match (damage, candidate.table) {
             (Some(what), _) => Some((damaged(what), row.enqueued_at)),
@@ -236,6 +285,8 @@ struct Copy<'a> {
     new: &'a mut Connection,
     batch: Vec<Found>,
     recovered: Recovered,
+    /// Those of the recovered rows that are certainly in the outbox.
+    certain: Counted,
     /// Rows for which there is no place: damage has made up another that has it.
     refused: u64,
 }
@@ -267,6 +318,9 @@ impl Copy<'_> {
                 (false, None) => &mut self.recovered.rows,
             };
             *counter += 1;
+            if trust == Trust::Current {
+                self.certain.add(row.payload.len());
+            }
             self.recovered.uncertain += u64::from(trust != Trust::Current);
             if let Some((reason, at)) = parked {
                 let lane = lane_id(&transaction, &row.lane)?;

@@ -3,7 +3,7 @@
 //! The tables of all schema versions differ in the number or the types of their columns, so that a
 //! record tells which table it is of.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use super::super::overwrites;
 use super::pages::{ImageId, Pages, Trust};
@@ -74,10 +74,10 @@ pub(super) struct Scan {
     pub(super) users: Users,
     /// The page of the index of the users' names, of which there are few.
     users_index: Option<u32>,
-    /// How many rows there are, as the totals say.
-    pub(super) counted: Option<u64>,
-    /// The ids of the rows that the indexes of their places have.
-    pub(super) placed: HashSet<i64>,
+    /// How many rows there are and how long, as the totals say.
+    pub(super) counted: Option<Counted>,
+    /// The rows that the indexes of their places have, by their ids.
+    pub(super) placed: HashMap<i64, Place>,
     counted_by: Option<Trust>,
     /// The sessions whose row the server had. One that was forgotten since may be on a page that
     /// nothing leads to; its messages are then parked rather than the session written again.
@@ -124,17 +124,19 @@ impl Scan {
 
     fn table_row(&mut self, image: ImageId, trust: Trust, cell: Cell, shape: Shape, values: &[Value<'_>]) {
         let count = shape.columns;
-        if let Some(found) = Lane::of_record(count, values, LaneSource::Table(trust)) {
+        // A payload is the only blob that ends a record of a table with so many columns, so that a row with a damaged
+        // type is not taken for a lane.
+        if let Some(candidate) = candidate(image, trust, cell, shape, values) {
+            self.candidates.push(candidate);
+        } else if let Some(found) = Lane::of_record(count, values, LaneSource::Table(trust)) {
             if count == LANE_COLUMNS {
                 self.users.exist();
             }
             self.lane(cell.rowid, found);
-        } else if let Some(candidate) = candidate(image, trust, cell, shape, values) {
-            self.candidates.push(candidate);
         } else if let Some(totals) = Totals::of_record(count, values)
             && self.counted_by.is_none_or(|by| trust < by)
         {
-            (self.counted, self.counted_by) = (Some(totals.rows), Some(trust));
+            (self.counted, self.counted_by) = (Some(totals.counted), Some(trust));
             if let Some(user) = totals.user {
                 self.users.set_signed_in(user);
             }
@@ -188,8 +190,10 @@ impl Scan {
                     self.lane(*lane, Lane { key, repository: None, user: None, found });
                 }
             }
-            [Value::Integer(_), Value::Integer(_), Value::Integer(id)] if trust == Trust::Current => {
-                self.placed.insert(*id);
+            [Value::Integer(lane), Value::Integer(sequence_number), Value::Integer(id)]
+                if trust == Trust::Current =>
+            {
+                self.placed.insert(*id, Place { lane: *lane, sequence_number: *sequence_number });
             }
             [Value::Text(session)] if columns == 1 && trust != Trust::Damaged => {
                 self.sessions_sent.extend(utf8(session).map(str::to_owned));
@@ -258,11 +262,13 @@ fn candidate(
     shape: Shape,
     values: &[Value<'_>],
 ) -> Option<Candidate> {
-    let [first, lane, sequence_number, version, ..] = values else { return None };
-    let (table, place, version) = match (shape.columns, first) {
+    // A column whose type is damaged may hide those after it.
+    let value = |column: usize| values.get(column).copied().unwrap_or(Value::Null);
+    let (lane, sequence_number) = (value(1), value(2));
+    let (table, place, version) = match (shape.columns, values.first()?) {
         _ if !shape.ends_in_blob => return None,
-        (9, Value::Null) => (Table::Pending, Place::of(cell.rowid, *lane, *sequence_number), version),
-        (12, Value::Null) => (Table::Parked, Place::of(cell.rowid, *lane, *sequence_number), version),
+        (9, Value::Null) => (Table::Pending, Place::of(cell.rowid, lane, sequence_number), value(3)),
+        (12, Value::Null) => (Table::Parked, Place::of(cell.rowid, lane, sequence_number), value(3)),
         (10, Value::Text(_)) => (Table::Task, Place { lane: 0, sequence_number: 0 }, lane),
         _ => return None,
     };
@@ -272,9 +278,22 @@ fn candidate(
 }
 
 /// Where a row belongs.
-struct Place {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
     lane: i64,
     sequence_number: i64,
+}
+
+impl Candidate {
+    /// Where it says that it belongs.
+    pub(super) const fn place(&self) -> Place {
+        Place { lane: self.lane, sequence_number: self.sequence_number }
+    }
+
+    /// The same row in a place of its own, because another row is believed to have the one that it names.
+    pub(super) const fn displaced(self) -> Self {
+        Self { lane: -self.lane.saturating_abs(), sequence_number: self.id, ..self }
+    }
 }
 
 impl Place {
@@ -289,9 +308,18 @@ impl Place {
     }
 }
 
+/// How many rows an outbox has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// Pending and parked, of every kind.
+    pub(super) rows: u64,
+    /// Of their payloads; `None` in an older version's file.
+    pub(super) bytes: Option<u64>,
+}
+
 /// What the totals of any schema version say.
 struct Totals {
-    rows: u64,
+    counted: Counted,
     /// Who signed in last.
     user: Option<i64>,
 }
@@ -300,17 +328,20 @@ impl Totals {
     fn of_record(count: usize, values: &[Value<'_>]) -> Option<Self> {
         let [Value::Null, rest @ ..] = values else { return None };
         let counts: Vec<u64> = rest.iter().map_while(|value| u64::try_from(value.integer()?).ok()).collect();
-        let rows = match (count, counts.as_slice()) {
+        let sum = |counts: [u64; 4]| counts.into_iter().fold(0, u64::saturating_add);
+        let counted = match (count, counts.as_slice()) {
             // From schema 3 on: messages and control rows, pending and parked. Schema 4 adds the user.
-            (8 | 9, [pending, _, parked, _, control, parked_control, _, ..]) => {
-                [*pending, *parked, *control, *parked_control]
-            }
+            (8 | 9, [pending, bytes, parked, parked_bytes, control, parked_control, _, ..]) => Counted {
+                rows: sum([*pending, *parked, *control, *parked_control]),
+                bytes: Some(bytes.saturating_add(*parked_bytes)),
+            },
             // Before, with tasks. Schema 2 added a column.
-            (7 | 8, [pending, _, parked, _, _, tasks, ..]) => [*pending, *parked, *tasks, 0],
+            (7 | 8, [pending, _, parked, _, _, tasks, ..]) => {
+                Counted { rows: sum([*pending, *parked, *tasks, 0]), bytes: None }
+            }
             _ => return None,
         };
-        let rows = rows.into_iter().fold(0, u64::saturating_add);
-        Some(Self { rows, user: rest.get(7).and_then(|user| user.integer()) })
+        Some(Self { counted, user: rest.get(7).and_then(|user| user.integer()) })
     }
 }
 

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::in_memory;
 use crate::memory::MemoryOutbox;
-use crate::model::{Change, Encryption, LaneId, LaneKey, NewRow, Reason, RowId, RowKey};
+use crate::model::{
+    Change, Encryption, LaneId, LaneKey, NewRow, Reason, RowId, RowKey, SyncedText, TextDigest, TextDigests,
+};
 use crate::store::{DueQuery, OutboxStore};
 
 // Small numbers everywhere, so that commands touch the same rows, lanes, sequence numbers and
@@ -60,12 +62,25 @@ fn encryption() -> impl Strategy<Value = Encryption> {
 }
 
 fn message() -> impl Strategy<Value = NewRow> {
-    (session(), 0..5_i64, prop::bool::weighted(0.1), payload(), encryption(), wall()).prop_map(
-        |(session_id, number, stranger, payload, encryption, enqueued_at)| {
+    (session(), 0..5_i64, prop::bool::weighted(0.1), payload(), encryption(), wall(), texts()).prop_map(
+        |(session_id, number, stranger, payload, encryption, enqueued_at, texts)| {
             let id = if stranger { "stranger".into() } else { format!("m{number}").into() };
-            NewRow::message(session_id, number, id, payload, encryption, enqueued_at)
+            let row = NewRow::message(session_id, number, id, payload, encryption, enqueued_at);
+            NewRow { texts, ..row }
         },
     )
+}
+
+fn digest() -> impl Strategy<Value = TextDigest> {
+    (0..2_u8).prop_map(|text| TextDigest([text; 8]))
+}
+
+fn texts() -> impl Strategy<Value = TextDigests> {
+    prop::option::of(digest()).prop_map(|own| TextDigests { own, other_form: None })
+}
+
+fn synced() -> impl Strategy<Value = SyncedText> {
+    (0..5_i64, digest()).prop_map(|(sequence_number, digest)| SyncedText { sequence_number, digest })
 }
 
 fn control_row() -> impl Strategy<Value = NewRow> {
@@ -96,6 +111,8 @@ fn change() -> impl Strategy<Value = Change> {
         1 => (key(), payload()).prop_map(|(row, payload)| Change::Reseal { row, payload }),
         1 => wall().prop_map(|at| Change::RetryNow { at }),
         1 => (lane_key(), wall()).prop_map(|(lane, at)| Change::RetryLane { lane, at }),
+        3 => (prop::option::weighted(0.5, user()), session(), prop::collection::vec(synced(), 0..4))
+            .prop_map(|(user, session, texts)| Change::NoteSynced { user, session, texts }),
         2 => control_row().prop_map(Change::Ensure),
         2 => (key(), wall()).prop_map(|(key, at)| Change::Unpark { row: key.id, at }),
         2 => key().prop_map(|key| Change::Discard { row: key.id }),

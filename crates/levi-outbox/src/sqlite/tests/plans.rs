@@ -5,7 +5,8 @@ use rusqlite::{Connection, StatementStatus, ToSql};
 
 use super::{due as due_lanes, in_memory, repository, session};
 use crate::sqlite::{
-    SqliteOutbox, blocking, change, counters, due, enqueue, lane, lane_cache, list, overwrites, read, users,
+    SqliteOutbox, blocking, change, counters, due, enqueue, lane, lane_cache, list, overwrites, read, synced,
+    users,
 };
 use crate::store::OutboxStore;
 
@@ -135,6 +136,12 @@ fn everything_else_that_runs_for_a_row_or_a_lane_searches_too() {
         overwrites::EDITED,
         overwrites::SET,
         overwrites::USED,
+        synced::ADD,
+        synced::CHANGE,
+        synced::DROP_OLDEST,
+        synced::FIND,
+        synced::FORGET,
+        synced::LAST,
         users::TAKE_OVER,
         list::LIST_PARKED,
         read::PARKED_PAYLOAD,

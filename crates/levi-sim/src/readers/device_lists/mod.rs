@@ -128,11 +128,11 @@ impl World {
     fn step(&mut self) {
         let millis = self.random.pick(&[0, 5, 40, 300, 2_000]);
         self.clock.advance(Duration::from_millis(millis));
-        let now = self.clock.now().monotonic;
+        let now = self.clock.now();
         let user = self.user.clone();
         for device in self.devices.iter_mut().filter(|device| device.is_on && !device.is_looking) {
             let is_due = match device.look_at {
-                Some((at, _)) => now >= at,
+                Some((at, _)) => now.monotonic >= at,
                 None => device.is_active && device.process.list.is_look_due(&user, now),
             };
             if is_due {

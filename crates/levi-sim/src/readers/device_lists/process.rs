@@ -157,7 +157,7 @@ impl Process {
         let (list, user, network) = (self.list.clone(), self.user.clone(), self.network.clone());
         let clock = Arc::clone(&self.clock);
         Box::pin(async move {
-            let now = clock.now().monotonic;
+            let now = clock.now();
             let token = AccessToken::from("token");
             Done::Looked(list.look_and_write(Arc::new(network), (&user, token), now).await)
         })

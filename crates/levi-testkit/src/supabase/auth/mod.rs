@@ -6,6 +6,7 @@ use levi_types::Wall;
 use serde::Deserialize;
 use serde_json::json;
 
+pub use state::SignUps;
 pub(crate) use state::{AuthState, Bearer, Issued, Refusal, User};
 
 use super::http::{Request, Response};
@@ -31,6 +32,8 @@ pub(crate) enum AuthEvent {
     SignedIn,
     /// A new user signed up, who must be added to the tables.
     SignedUp(Uuid),
+    /// As `SignedUp`, but the address is to be confirmed first.
+    Registered(Uuid),
     Refreshed,
     Other,
 }
@@ -71,18 +74,33 @@ fn token(state: &mut AuthState, request: &Request, now: i64) -> (Response, AuthE
     }
 }
 
-/// Signs a new user in at once, as with email confirmation turned off.
+/// Signs a new user up, in GoTrue's order: whether anybody may, the password, the address, who is there.
 fn sign_up(state: &mut AuthState, request: &Request, now: i64) -> (Response, AuthEvent) {
     let Ok(grant) = serde_json::from_slice::<PasswordGrant>(&request.body) else {
         return (bad_json(), AuthEvent::Other);
     };
-    if state.user_of_email(&grant.email).is_some() {
-        return (refuse(422, "user_already_exists", "User already registered"), AuthEvent::Other);
-    }
-    if grant.password.len() < MIN_PASSWORD_BYTES {
-        let message = "Password should be at least 6 characters.";
-        return (refuse(422, "weak_password", message), AuthEvent::Other);
-    }
+    let existing = state.user_of_email(&grant.email).map(|user| user.confirmed);
+    let refusal = match (state.sign_ups, existing) {
+        (SignUps::Disabled, _) => refuse(422, "signup_disabled", "Signups not allowed for this instance"),
+        _ if grant.password.len() < MIN_PASSWORD_BYTES => weak_password(),
+        _ if !grant.email.contains('@') => {
+            refuse(400, "validation_failed", "Unable to validate email address: invalid format")
+        }
+        (SignUps::AtOnce, Some(_)) => refuse(422, "user_already_exists", "User already registered"),
+        // As if the address were new, so that nobody learns who has an account; but for the identities.
+        (SignUps::Confirmed, Some(true)) => new_user(&Uuid([0x5a; 16]), &grant.email, false),
+        (SignUps::Confirmed, _) => match state.put_unconfirmed(&grant.email, &grant.password) {
+            Some(user) => {
+                return (new_user(&user.id, &user.email, true), AuthEvent::Registered(user.id));
+            }
+            None => refuse(500, "unexpected_failure", "Unexpected failure"),
+        },
+        (SignUps::AtOnce, None) => return sign_up_at_once(state, &grant, now),
+    };
+    (refusal, AuthEvent::Other)
+}
+
+fn sign_up_at_once(state: &mut AuthState, grant: &PasswordGrant, now: i64) -> (Response, AuthEvent) {
     let user = state.put_user(&grant.email, &grant.password);
     match state.user(user).cloned() {
         Some(user) => {
@@ -91,6 +109,30 @@ fn sign_up(state: &mut AuthState, request: &Request, now: i64) -> (Response, Aut
         }
         None => (refuse(500, "unexpected_failure", "Unexpected failure"), AuthEvent::Other),
     }
+}
+
+fn weak_password() -> Response {
+    let (code, message) = ("weak_password", "Password should be at least 6 characters.");
+    let body = json!({
+        "code": 422, "error_code": code, "msg": message, "weak_password": { "reasons": ["length"] },
+    });
+    Response::json(422, body.to_string().into_bytes()).header("X-Sb-Error-Code", code)
+}
+
+/// A user whose address is to be confirmed, not wrapped in anything.
+fn new_user(id: &Uuid, email: &str, is_new: bool) -> Response {
+    let identity = json!({ "id": id.to_string(), "provider": "email", "email": email });
+    let body = json!({
+        "id": id.to_string(),
+        "aud": "authenticated",
+        "role": if is_new { "authenticated" } else { "" },
+        "email": email,
+        "confirmation_sent_at": "2026-01-01T00:00:00Z",
+        "app_metadata": { "provider": "email", "providers": ["email"] },
+        "user_metadata": {},
+        "identities": if is_new { vec![identity] } else { Vec::new() },
+    });
+    Response::json(200, body.to_string().into_bytes())
 }
 
 fn issued_response(issued: &Issued) -> Response {
@@ -119,6 +161,7 @@ fn user_json(user: &User) -> serde_json::Value {
 fn refusal_response(refusal: Refusal) -> Response {
     let (code, message) = match refusal {
         Refusal::InvalidCredentials => ("invalid_credentials", "Invalid login credentials"),
+        Refusal::EmailNotConfirmed => ("email_not_confirmed", "Email not confirmed"),
         Refusal::RefreshTokenNotFound => {
             ("refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found")
         }

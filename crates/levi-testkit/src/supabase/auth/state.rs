@@ -24,6 +24,7 @@ pub(crate) struct AuthState {
     next_session: u64,
     next_token: u64,
     random: RandomState,
+    pub(crate) sign_ups: SignUps,
 }
 
 #[derive(Clone)]
@@ -31,6 +32,20 @@ pub(crate) struct User {
     pub(crate) id: Uuid,
     pub(crate) email: String,
     password: String,
+    /// Whether the email address is confirmed.
+    pub(crate) confirmed: bool,
+}
+
+/// Whether new users may sign up by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignUps {
+    /// They are signed in at once, as with email confirmation turned off.
+    #[default]
+    AtOnce,
+    /// A link is sent to the address first: [`confirm_email`](super::FakeSupabase::confirm_email).
+    Confirmed,
+    /// Nobody may.
+    Disabled,
 }
 
 struct Access {
@@ -62,6 +77,7 @@ pub(crate) struct Issued {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     InvalidCredentials,
+    EmailNotConfirmed,
     RefreshTokenNotFound,
     RefreshTokenAlreadyUsed,
 }
@@ -85,6 +101,7 @@ impl AuthState {
             next_session: 1,
             next_token: 1,
             random: RandomState::new(),
+            sign_ups: SignUps::default(),
         }
     }
 
@@ -95,8 +112,23 @@ impl AuthState {
             return user.id;
         }
         let id = Uuid(fixtures::uuid_bytes_of("user", email));
-        self.users.push(User { id, email: email.to_owned(), password: password.to_owned() });
+        self.users.push(User { id, email: email.to_owned(), password: password.to_owned(), confirmed: true });
         id
+    }
+
+    /// Adds a user whose address is not confirmed, or finds the one with this email.
+    pub(crate) fn put_unconfirmed(&mut self, email: &str, password: &str) -> Option<&User> {
+        if self.user_of_email(email).is_none() {
+            self.put_user(email, password);
+            self.set_confirmed(email, false);
+        }
+        self.user_of_email(email)
+    }
+
+    pub(crate) fn set_confirmed(&mut self, email: &str, confirmed: bool) {
+        if let Some(user) = self.users.iter_mut().find(|user| user.email == email) {
+            user.confirmed = confirmed;
+        }
     }
 
     pub(crate) fn user_of_email(&self, email: &str) -> Option<&User> {
@@ -110,6 +142,9 @@ impl AuthState {
     pub(crate) fn with_password(&mut self, email: &str, password: &str, now: i64) -> Result<Issued, Refusal> {
         let user = self.user_of_email(email).filter(|user| user.password == password);
         let user = user.cloned().ok_or(Refusal::InvalidCredentials)?;
+        if !user.confirmed {
+            return Err(Refusal::EmailNotConfirmed);
+        }
         Ok(self.start_session(user, now))
     }
 

@@ -10,6 +10,7 @@ use super::constraint;
 use super::error::RestError;
 use super::payload::Payload;
 use super::policy::Policy;
+use crate::supabase::realtime::WrittenRow;
 use crate::supabase::role::Role;
 use crate::supabase::schema::{Default, TableDef, Unique};
 use crate::supabase::value::Cell;
@@ -245,6 +246,16 @@ impl Applied<'_> {
     pub(crate) fn counts(&self) -> (u64, u64) {
         let count = |wanted: fn(&Written) -> bool| self.written.iter().filter(|w| wanted(w)).count() as u64;
         (count(|w| matches!(w, Written::Inserted(_))), count(|w| matches!(w, Written::Updated(_))))
+    }
+
+    /// Each row that was written, for Realtime.
+    pub(crate) fn written_rows(&self) -> Vec<WrittenRow> {
+        let row = |written: &Written| match written {
+            Written::Inserted(arrival) => Some(WrittenRow { arrival: *arrival, is_new: true }),
+            Written::Updated(arrival) => Some(WrittenRow { arrival: *arrival, is_new: false }),
+            Written::Ignored => None,
+        };
+        self.written.iter().filter_map(row).collect()
     }
 
     /// The `arrival` of each row that was written.

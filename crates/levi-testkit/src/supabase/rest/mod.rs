@@ -25,6 +25,7 @@ use self::select::Rows;
 use super::database::{Database, MessageWrite};
 use super::faults::ReadFault;
 use super::http::{Request, Response};
+use super::realtime::WrittenRow;
 use super::role::Role;
 use super::schema::{Grants, TableDef};
 
@@ -35,11 +36,13 @@ pub(crate) struct Outcome {
     pub(crate) rows_inserted: u64,
     pub(crate) rows_updated: u64,
     pub(crate) rows_read: u64,
+    /// What Realtime reports.
+    pub(crate) written: Vec<WrittenRow>,
 }
 
 impl Outcome {
     pub(crate) const fn plain(response: Response, table: Option<Table>) -> Self {
-        Self { response, table, rows_inserted: 0, rows_updated: 0, rows_read: 0 }
+        Self { response, table, rows_inserted: 0, rows_updated: 0, rows_read: 0, written: Vec::new() }
     }
 }
 
@@ -168,7 +171,7 @@ impl Call<'_> {
         })?;
         let insert =
             Insert { table: self.table, payload, conflict, missing: self.prefer.missing, now: self.now };
-        let (inserted, updated, returned) = self.database.write(|connection| {
+        let (inserted, updated, written, returned) = self.database.write(|connection| {
             let applied = insert.apply(connection, self.role)?;
             let (inserted, updated) = applied.counts();
             let returned = match self.prefer.returning {
@@ -179,7 +182,8 @@ impl Call<'_> {
             };
             let messages =
                 if self.table.table == Table::Messages { MessageWrite::of(&applied) } else { Vec::new() };
-            Ok::<_, RestError>(((inserted, updated, returned), messages))
+            let written = if messages.is_empty() { Vec::new() } else { applied.written_rows() };
+            Ok::<_, RestError>(((inserted, updated, written, returned), messages))
         })?;
         let merged_only = matches!(conflict, Conflict::Merge(_)) && inserted == 0;
         let status = if merged_only { 200 } else { 201 };
@@ -188,7 +192,7 @@ impl Call<'_> {
             None => Response::empty(status),
         };
         let response = self.prefer.applied_to(response).header("Content-Range", "*/*");
-        Ok(Outcome { rows_inserted: inserted, rows_updated: updated, ..self.outcome(response) })
+        Ok(Outcome { rows_inserted: inserted, rows_updated: updated, written, ..self.outcome(response) })
     }
 
     /// PostgREST reads `on_conflict` only with a resolution. Its default is the primary key.
@@ -213,14 +217,17 @@ impl Call<'_> {
     fn patch(&self, query: &Query) -> Result<Outcome, RestError> {
         let payload = payload::parse(self.table, query.columns.as_deref(), &self.request.body)?;
         self.check_grant(Needs::Update)?;
-        let (count, returned) = self.database.write(|connection| {
+        let (arrivals, returned) = self.database.write(|connection| {
             let arrivals = select::arrivals(connection, self.table, query, self.role)?;
             modify::update(connection, self.table, &payload, &arrivals, self.role)?;
             let returned = self.returned(connection, query, &arrivals)?;
-            Ok::<_, RestError>(((arrivals.len(), returned), Vec::new()))
+            Ok::<_, RestError>(((arrivals, returned), Vec::new()))
         })?;
+        let count = arrivals.len();
         let outcome = self.modified(count, returned)?;
-        Ok(Outcome { rows_updated: count as u64, ..outcome })
+        let reported = if self.table.table == Table::Messages { arrivals } else { Vec::new() };
+        let written = reported.into_iter().map(|arrival| WrittenRow { arrival, is_new: false }).collect();
+        Ok(Outcome { rows_updated: count as u64, written, ..outcome })
     }
 
     fn delete(&self, query: &Query) -> Result<Outcome, RestError> {
@@ -280,6 +287,16 @@ fn content_range(offset: u64, count: usize, total: Option<u64>) -> String {
         0 => format!("*/{total}"),
         count => format!("{offset}-{}/{total}", offset + count - 1),
     }
+}
+
+/// Some rows of a table as a JSON array, in this order.
+pub(crate) fn rows_of(
+    database: &Database,
+    table: &'static TableDef,
+    arrivals: &[i64],
+) -> Result<Vec<u8>, RestError> {
+    let read = |connection: &_| select::by_arrival(connection, table, &Query::default(), arrivals);
+    Ok(database.read(read)?.json)
 }
 
 /// Every row of a table as a JSON array, for tests.

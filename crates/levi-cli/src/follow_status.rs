@@ -1,0 +1,34 @@
+//! What a person is told while a command follows.
+
+use levi::{FollowStatus, Notifications, PollingReason};
+
+use crate::console::{Console, Diagnostic};
+
+/// What was said about the follower.
+#[derive(Default)]
+pub(crate) struct Said {
+    /// Why polls fail, while they do.
+    paused: Option<String>,
+    notifications: Option<Notifications>,
+}
+
+impl Said {
+    /// Says why nothing comes, and how changes come, once each.
+    pub(crate) fn explain(&mut self, status: &FollowStatus, console: Console) {
+        let paused = status.paused.as_ref().map(ToString::to_string);
+        match &paused {
+            Some(error) if paused != self.paused => {
+                console.report(&Diagnostic::new(format!("{error}; it is tried again")));
+            }
+            None if self.paused.is_some() => console.report(&Diagnostic::new("connected again")),
+            _ => {}
+        }
+        self.paused = paused;
+        let now = &status.notifications;
+        let is_settled = *now != Notifications::Polling(PollingReason::Connecting);
+        if is_settled && self.notifications.as_ref() != Some(now) {
+            console.report(&Diagnostic::new(now.to_string()));
+            self.notifications = Some(now.clone());
+        }
+    }
+}

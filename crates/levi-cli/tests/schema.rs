@@ -1,0 +1,157 @@
+//! Every `--json` output has a document in `docs/schema`, and is as it says. All other tests hold the
+//! outputs of what they run to it, too.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod project;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+
+use levi_cli::ndjson;
+use project::schema::{check, document, documents, held, hold_line};
+use project::{Device, PASSWORD, Project, lines, path};
+use serde_json::{Value, json};
+
+const SESSION: &str = "4be0643f-1d98-473b-97cd-ca98a65347dd";
+
+/// Runs a command with `--json`, which holds its output to the document.
+fn run(device: &Device<'_>, args: &[&str], stdin: &str) -> Vec<Value> {
+    device.run_with(&[args, &["--json"]].concat(), stdin).objects()
+}
+
+/// `new` asks, and `old` adds it.
+fn pair(old: &Device<'_>, new: &Device<'_>) {
+    let fingerprint =
+        run(new, &["devices"], "").last().unwrap()["this_fingerprint"].as_str().unwrap().to_owned();
+    let mut child = old.start(&["pair", "--json", "--yes", &fingerprint]);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut code = String::new();
+    out.read_line(&mut code).unwrap();
+    hold_line("pair", &code);
+    let code: Value = serde_json::from_str(&code).unwrap();
+    assert_eq!(run(new, &["pair", code["pairing_code"].as_str().unwrap(), "--name", "phone"], "").len(), 2);
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    rest.lines().for_each(|line| hold_line("pair", line));
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn every_command_prints_what_its_document_says() {
+    let project = Project::new();
+    let laptop = project.blank("laptop");
+    laptop.login_with(&["--json"], PASSWORD).assert_code(0);
+    let phone = project.device("phone");
+    run(&laptop, &["sync", "--session", SESSION], &lines(["before"]));
+    // An outage leaves rows in the outbox, a malformed line an error.
+    project.server.go_down();
+    run(&laptop, &["sync", "--session", SESSION, "--patience", "1"], &format!("{}broken\n", lines(["x"])));
+    for command in [&["status"][..], &["outbox", "list"], &["outbox", "export"], &["outbox", "retry", "999"]]
+    {
+        run(&laptop, command, "");
+    }
+    project.server.come_up().unwrap();
+    run(&laptop, &["sync"], &lines(["y"]));
+    project.file("config.toml", "[profiles.work]\nurl = 'https://abcd.supabase.co'\n");
+    for command in [
+        &["pull"][..],
+        &["sessions"],
+        &["share", "--all"],
+        &["doctor", "--server"],
+        &["outbox", "restore", SESSION],
+        &["outbox", "discard", "999"],
+        &["outbox", "repair"],
+        &["devices"],
+        &["profiles"],
+    ] {
+        run(&laptop, command, "");
+    }
+    let key = laptop.data.with_file_name("key");
+    run(&laptop, &["init", "--migrate", "--name", "laptop", "--recovery-key-file", path(&key)], "");
+    let key = std::fs::read_to_string(key).unwrap();
+    pair(&laptop, &phone);
+    let key_file = laptop.data.with_file_name("new-key");
+    run(&laptop, &["recovery", "new", "--key-stdin", "--recovery-key-file", path(&key_file)], &key);
+    let key = std::fs::read_to_string(key_file).unwrap();
+    for command in [&["verify"][..], &["devices"], &["status"], &["remove", "phone", "--yes"]] {
+        run(&laptop, command, "");
+    }
+    run(&project.device("tablet"), &["recover", "--key-stdin", "--name", "tablet"], &key);
+    run(&laptop, &["logout"], "");
+    run(&laptop, &["logout", "--no-such-option"], "");
+    if cfg!(feature = "demo") {
+        run(&laptop, &["demo", "--outage", "0"], "");
+    }
+    let mut unheld = documents();
+    unheld.remove("input");
+    if cfg!(not(feature = "demo")) {
+        unheld.remove("demo");
+    }
+    unheld.retain(|name| !held().contains(name));
+    assert!(unheld.is_empty(), "no output was held to {unheld:?}");
+}
+
+#[test]
+fn every_command_with_json_output_has_a_document() {
+    let project = Project::new();
+    let blank = project.blank("laptop");
+    let commands = |args: &[&str]| -> Vec<String> {
+        let help = blank.run(&[args, &["--help"]].concat()).assert_code(0).out;
+        let section = help.split_once("Commands:\n").unwrap().1.split("\n\n").next().unwrap().to_owned();
+        let names = section.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        names.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+    };
+    let documents = documents();
+    for command in commands(&[]) {
+        let names = match command.as_str() {
+            // Print a script and files.
+            "completions" | "man" => continue,
+            "outbox" | "recovery" => {
+                commands(&[&command]).iter().map(|nested| format!("{command}-{nested}")).collect()
+            }
+            _ => vec![command],
+        };
+        assert!(names.iter().all(|name| documents.contains(name)), "{names:?} of {documents:?}");
+    }
+}
+
+/// The document of the input and the reader of the input agree on every line.
+#[test]
+fn an_input_line_is_read_if_and_only_if_its_document_describes_it() {
+    let input = document("input");
+    for value in [
+        json!({ "content": "" }),
+        json!({ "content": "a", "other": [1], "sequence_number": 0 }),
+        json!({ "content": "a", "session_id": null, "message_id": "m", "sequence_number": i64::MAX }),
+        json!({}),
+        json!({ "content": null }),
+        json!({ "content": 7 }),
+        json!({ "content": "", "session_id": "" }),
+        json!({ "content": "", "message_id": 3 }),
+        json!({ "content": "", "sequence_number": -4 }),
+        json!({ "content": "", "sequence_number": 1.5 }),
+        json!({ "content": "", "sequence_number": u64::MAX }),
+        json!(["a"]),
+        json!("a"),
+    ] {
+        let read = ndjson::parse(value.to_string().as_bytes());
+        assert_eq!(read.is_ok(), check(&input, &value).is_ok(), "{value}: {read:?}");
+    }
+}
+
+/// Else the documents would hold nothing.
+#[test]
+fn a_field_too_many_and_a_field_too_few_are_seen() {
+    let sync = document("sync");
+    let good = json!({
+        "messages": 1, "bad_lines": 0, "batches": 1, "retries": 0, "pending": 0, "parked": 0, "sessions": ["a"]
+    });
+    check(&sync, &good).unwrap();
+    for (field, value) in [("added", json!(1)), ("pending", json!(-1)), ("sessions", json!([1]))] {
+        let mut bad = good.clone();
+        bad[field] = value;
+        check(&sync, &bad).unwrap_err();
+    }
+    let mut short = good;
+    short.as_object_mut().unwrap().remove("parked");
+    check(&sync, &short).unwrap_err();
+}

@@ -1,0 +1,156 @@
+//! Commands that go on until they are stopped, and outputs that nobody reads or that are full.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod project;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use levi_testkit::supabase::{Fault, Scope, Times};
+use project::{Device, Outcome, PATIENCE, Project, lines};
+
+const SESSION: &str = "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a03";
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Runs a line in a shell in which `levi` is the built command.
+fn shell(device: &Device<'_>, line: &str) -> Outcome {
+    let levi = device.command(&[]);
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &format!("set -o pipefail; levi() {{ \"$LEVI\" \"$@\"; }}; {line}")]);
+    for (name, value) in levi.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.env("LEVI", levi.get_program());
+    Outcome::of(shell.stdin(Stdio::null()).output().unwrap())
+}
+
+/// The service manager stops `levi sync` while its input goes on.
+#[test]
+fn a_sync_that_is_stopped_stores_and_sends_what_it_has_read() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    for (name, code) in [("-TERM", 143), ("-INT", 130)] {
+        let before = project.messages_on_server();
+        let mut child = laptop.start(&["sync", "--json"]);
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(lines(["one", "two"]).as_bytes()).unwrap();
+        project.server.wait_for(PATIENCE, |_| project.messages_on_server() == before + 2).unwrap();
+        input.write_all(lines(["three"]).as_bytes()).unwrap();
+        signal(&child, name);
+        // The input stays open.
+        let mut said = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        let outcome = Outcome::of(child.wait_with_output().unwrap()).assert_code(code);
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((&said["messages"], &said["pending"]), (&3.into(), &0.into()), "{outcome:?}");
+        assert_eq!(project.messages_on_server(), before + 3);
+        drop(input);
+    }
+}
+
+#[test]
+fn a_stopped_sync_without_a_server_keeps_what_it_has_read() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync", "--session", SESSION], lines(["known"])).assert_code(0);
+    project.server.go_down();
+    let mut child = laptop.start(&["sync", "--session", SESSION, "--patience", "600"]);
+    child.stdin.take().unwrap().write_all(lines(["kept"]).as_bytes()).unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    err.read_line(&mut first).unwrap();
+    signal(&child, "-TERM");
+    let out = Outcome::of(child.wait_with_output().unwrap()).assert_code(143).out;
+    assert!(out.contains("Nothing is lost"), "{out}");
+    project.server.come_up().unwrap();
+    laptop.run_with(&["sync"], "").assert_code(0);
+    assert_eq!(project.messages_on_server(), 2);
+}
+
+#[test]
+fn a_follower_that_is_stopped_ends_after_a_whole_line_and_without_noise() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync", "--session", SESSION], lines(["one"])).assert_code(0);
+    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+        let mut child = laptop.start(&["pull", "--follow", "--from-start"]);
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        signal(&child, name);
+        out.read_to_string(&mut line).unwrap();
+        assert_eq!(Outcome::of(child.wait_with_output().unwrap()).assert_code(code).err, "");
+        assert!(line.ends_with("}\n") && line.lines().count() == 1, "{line}");
+    }
+}
+
+/// A server that takes a request and is silent is not waited for without a word, and not at all after a signal.
+#[test]
+fn a_silent_server_is_named_and_keeps_nobody_from_stopping() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync", "--session", SESSION], lines(["one"])).assert_code(0);
+    project.server.faults().plan(Scope::any(), Times::Always, Fault::StallBeforeWrite);
+    for args in [&["pull"][..], &["share", "--all"], &["sessions"]] {
+        let mut child = laptop.start(args);
+        let mut said = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.contains("has not answered for 10"), "{args:?}: {said}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let asked = project.server.stats().requests;
+    let child = laptop.start(&["pull", "--follow"]);
+    project.server.wait_for(PATIENCE, |stats| stats.requests > asked).unwrap();
+    let began = Instant::now();
+    signal(&child, "-INT");
+    Outcome::of(child.wait_with_output().unwrap()).assert_code(130);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    project.server.faults().clear();
+    project.server.faults().release();
+}
+
+/// The reader goes, and nothing more comes that could tell the follower by a failed write.
+#[test]
+fn a_follower_ends_when_nobody_reads_it_any_more() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync", "--session", SESSION], lines(["one", "two"])).assert_code(0);
+    for command in ["levi pull --follow --from-start", "levi pull", "levi status --watch", "levi sessions"] {
+        let ran = shell(&laptop, &format!("{command} | head -1")).assert_code(0);
+        assert_eq!((ran.out.lines().count(), ran.err.as_str()), (1, ""), "{command}: {ran:?}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_an_error_that_names_it() {
+    if !std::path::Path::new("/dev/full").exists() {
+        return;
+    }
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync", "--session", SESSION], lines(["one"])).assert_code(0);
+    for command in
+        ["pull", "pull --follow --from-start", "status", "sessions --json", "doctor", "completions bash"]
+    {
+        let ran = shell(&laptop, &format!("levi {command} > /dev/full")).assert_code(1);
+        assert!(ran.err.contains("cannot write the output"), "{command}: {}", ran.err);
+    }
+    shell(&laptop, "levi --help > /dev/full").assert_code(1);
+    // What could not be printed comes again.
+    let again = shell(&laptop, "levi pull --follow | head -1").assert_code(0);
+    assert!(again.out.contains("one"), "{again:?}");
+    // Without a place for errors there is no panic either.
+    shell(&laptop, "levi share nobody 2> /dev/full").assert_code(2);
+    shell(&laptop, "levi share nobody 2>&-").assert_code(2);
+    shell(&laptop, "levi sessions >&-");
+}
