@@ -34,6 +34,8 @@ pub use batcher::PauseReason;
 pub use config::{Flush, InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
 pub use control::{ControlQueue, ControlSender, Presence, Step};
 pub use control_row::rows_to_restore;
+#[doc(hidden)]
+pub use device_list::NextLook;
 pub use device_list::{
     DeviceListAdmin, DeviceListError, DeviceListParts, DeviceListProblem, DeviceListState, ListedDevice,
     OpenInvitation, OtherDevices, PairingRequest, Recovery, SignedDeviceList, StoredDeviceList,

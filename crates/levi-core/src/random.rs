@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
-use rand_core::{Rng as _, TryCryptoRng, TryRng};
+use rand_core::{CryptoRng, Rng as _, TryCryptoRng, TryRng};
 
 /// The operating system's random numbers. Where it has none, those of a generator that it seeded at the start. Clones
 /// share that generator.
@@ -55,6 +55,29 @@ impl<R: TryCryptoRng> TryRng for SystemRandom<R> {
 }
 
 impl<R: TryCryptoRng> TryCryptoRng for SystemRandom<R> {}
+
+/// A random source that several share, locked for one draw at a time.
+pub(crate) struct SharedRng<'a, R: ?Sized>(pub(crate) &'a Mutex<R>);
+
+impl<R: CryptoRng + ?Sized> TryRng for SharedRng<'_, R> {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).next_u32())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        // A thread that panicked left the generator usable: every draw is one call.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl<R: CryptoRng + ?Sized> TryCryptoRng for SharedRng<'_, R> {}
 
 #[cfg(test)]
 mod tests {

@@ -88,6 +88,17 @@ impl Keyring {
         Ok(())
     }
 
+    /// Takes from `other` the secrets of epochs that a recovery cut off and that this keyring has lost. Nothing was committed
+    /// to by then, so `other` must be this device's own, from before the recovery.
+    pub fn fill_from(&mut self, other: &Self, list: &DeviceList) {
+        for ((number, secret), known) in (1..).zip(&mut self.secrets).zip(&other.secrets) {
+            let is_cut_off = Epoch::new(number).is_some_and(|epoch| list.commitment(epoch).is_none());
+            if secret.is_none() && is_cut_off {
+                secret.clone_from(known);
+            }
+        }
+    }
+
     /// Checks every secret against the commitments of `list`.
     ///
     /// # Errors

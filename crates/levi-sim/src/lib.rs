@@ -23,6 +23,6 @@ pub use plan::{
     SessionState, Setup, SignInFault, SimEvent, StoreKind,
 };
 pub use random::Random;
-pub use run::{Campaign, Failing, Summary, replay, run};
+pub use run::{Campaign, Failing, Summary, Worlds, replay, run, run_device_lists};
 pub use shrink::shrink;
 pub use simulation::{Counts, Outcome};

@@ -1,13 +1,15 @@
-//! `levi-sim --seeds N [--first S] [--threads T]`: runs seeds. `levi-sim --seed S [--trace]`: runs one again.
+//! `levi-sim --seeds N [--first S] [--threads T]`: runs seeds. `levi-sim --seed S [--trace]`: runs one again. With
+//! `--device-lists`, every seed runs the world of devices that keep a signed list, and nothing else.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
 
-use levi_sim::{Campaign, Plan, Summary, replay, run, shrink};
+use levi_sim::{Campaign, Plan, Summary, Worlds, replay, run, run_device_lists, shrink};
 
-const USAGE: &str = "usage: levi-sim --seeds N [--first S] [--threads T] [--first-only] | --seed S [--trace]";
+const USAGE: &str = "usage: levi-sim [--device-lists] --seeds N [--first S] [--threads T] [--first-only] | \
+     [--device-lists] --seed S [--trace]";
 
 #[derive(Default)]
 struct Options {
@@ -18,6 +20,7 @@ struct Options {
     trace: bool,
     /// Only say which seed failed first: no shrinking.
     first_only: bool,
+    worlds: Worlds,
 }
 
 fn main() -> ExitCode {
@@ -29,7 +32,10 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     match (options.seeds, options.seed) {
         (Some(seeds), None) => campaign(seeds, &options),
-        (None, Some(seed)) => one(seed, options.trace),
+        (None, Some(seed)) => match options.worlds {
+            Worlds::All => one(seed, options.trace),
+            Worlds::DeviceLists => one_device_list(seed, options.trace),
+        },
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -47,6 +53,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
             "--threads" => options.threads = Some(args.next()?.parse().ok()?),
             "--trace" => options.trace = true,
             "--first-only" => options.first_only = true,
+            "--device-lists" => options.worlds = Worlds::DeviceLists,
             _ => return None,
         }
     }
@@ -55,7 +62,8 @@ fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
 
 fn campaign(seeds: u64, options: &Options) -> ExitCode {
     let threads = options.threads.or_else(|| thread::available_parallelism().ok().map(Into::into));
-    let campaign = Campaign { first: options.first, seeds, threads: threads.unwrap_or(1) };
+    let (first, threads, worlds) = (options.first, threads.unwrap_or(1), options.worlds);
+    let campaign = Campaign { first, seeds, threads, worlds };
     let started = Instant::now();
     let summary = campaign.run();
     let took = started.elapsed().as_secs_f64();
@@ -77,11 +85,32 @@ fn campaign(seeds: u64, options: &Options) -> ExitCode {
     if options.first_only {
         return ExitCode::FAILURE;
     }
+    if options.worlds == Worlds::DeviceLists {
+        println!("replay it with: cargo xtask sim --device-lists --seed {} --trace", failing.seed);
+        return ExitCode::FAILURE;
+    }
     let plan = Plan::generate(failing.seed);
     let smallest = shrink(&plan);
     println!("{} of its {} events are enough:\n{smallest}", smallest.events.len(), plan.events.len());
     println!("replay it with: cargo xtask sim --seed {} --trace", failing.seed);
     ExitCode::FAILURE
+}
+
+fn one_device_list(seed: u64, trace: bool) -> ExitCode {
+    let outcome = run_device_lists(seed);
+    if trace {
+        outcome.trace.iter().for_each(|line| println!("{line}"));
+    }
+    match outcome.violation {
+        None => {
+            println!("no promise was broken");
+            ExitCode::SUCCESS
+        }
+        Some(violation) => {
+            println!("{violation}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn one(seed: u64, trace: bool) -> ExitCode {

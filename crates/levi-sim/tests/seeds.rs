@@ -1,11 +1,11 @@
 //! Seeds: a few hundred here, very many by `cargo xtask sim`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on stops")]
 
-use levi_sim::{Campaign, Plan, StoreKind, replay, run, shrink};
+use levi_sim::{Campaign, Plan, StoreKind, Worlds, replay, run, shrink};
 
 #[test]
 fn the_first_seeds_break_no_promise() {
-    let summary = Campaign { first: 0, seeds: 400, threads: 2 }.run();
+    let summary = Campaign { first: 0, seeds: 400, threads: 2, worlds: Worlds::All }.run();
     assert!(summary.failing.is_none(), "{:?}", summary.failing);
     assert_eq!(summary.seeds, 400);
     assert!(summary.counts.restarts > 0 && summary.counts.parked > 0, "too calm: {:?}", summary.counts);

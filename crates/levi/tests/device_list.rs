@@ -86,3 +86,37 @@ async fn a_device_that_is_interrupted_after_its_entry_writes_the_keyrings_later(
     assert_eq!(phone.read(&session).await, ["one", "two"]);
     assert!(!stolen.read(&session).await.join(" ").contains("two"));
 }
+
+/// The one that removed a device is lost before it wrote the keyrings, so nobody has the secret of the new epoch.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_does_without_an_epoch_whose_secret_was_lost_with_its_device() {
+    let world = World::new(0).await;
+    let laptop = Device::new(&world, "laptop").await;
+    let recovery_key = laptop.init().await;
+    let (phone, stolen) = (Device::new(&world, "phone").await, Device::new(&world, "stolen").await);
+    laptop.pair(&phone).await;
+    laptop.pair(&stolen).await;
+    let session = laptop.write(&world, "s", &["one"]).await;
+    let keyrings = Scope::table(Table::Keyrings).method("POST");
+    let down = Fault::Answer(Canned::error(503, "57P03", "the database system is shutting down"));
+    world.server.faults().plan(keyrings, Times::Always, down);
+    laptop.admin().remove(&stolen.id).await.unwrap_err();
+    laptop.levi.shutdown(std::time::Duration::from_secs(5)).await;
+    world.server.faults().clear();
+
+    let new = Device::new(&world, "new laptop").await;
+    let how = Recovery { name: "new laptop".into(), keep: vec![phone.id.clone()], ..Recovery::default() };
+    let recovery = new.admin().recover(&recovery_key, &how).await.unwrap();
+    new.levi.share_as_recovery_key(&recovery, &recovery_key).await.unwrap();
+    assert_eq!(new.read(&session).await, ["one"]);
+    // Whoever was removed stays removed.
+    phone.admin().devices().await.unwrap();
+    phone.until_listed(3).await;
+    let devices = new.admin().devices().await.unwrap();
+    let active: Vec<&str> = devices
+        .iter()
+        .filter(|device| device.removed_ms.is_none())
+        .map(|device| device.name.as_str())
+        .collect();
+    assert_eq!(active, ["recovery key", "phone", "new laptop"]);
+}

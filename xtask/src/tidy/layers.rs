@@ -46,7 +46,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "levi-sim",
-        &["levi-types", "levi-crypto", "levi-outbox", "levi-transport", "levi-core", "levi-testkit"],
+        &[
+            "levi-types",
+            "levi-crypto",
+            "levi-devices",
+            "levi-outbox",
+            "levi-transport",
+            "levi-core",
+            "levi-testkit",
+        ],
     ),
     (
         "levi-fuzz",

@@ -1,25 +1,18 @@
 //! A look at the list that the server shows.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
 use levi_devices::Epoch;
 use levi_devices::entry::{ListRow, MAX_SLOT};
 use levi_devices::keyring::{Keyring, SealedKeyring};
 use levi_devices::list::DeviceList;
 use levi_devices::pin::PinError;
 use levi_transport::rows::{DeviceListRow, KeyringRow, decode_rows};
-use levi_transport::{
-    ApiError, DeviceListOf, PageSource, Select, SharedPageSize, Supabase, next_page, read_one,
-};
-use levi_types::{AccessToken, StoreError, UserId};
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
+use levi_transport::{ApiError, DeviceListOf, PageSource, Select, SharedPageSize, next_page, read_one};
+use levi_types::{StoreError, UserId};
 
-use super::record::{self, Alarm};
-use super::{DeviceListProblem, DeviceListState, Known, SignedDeviceList, store_problem};
+use super::record::{self, Alarm, Keyrings, Marks};
+use super::{DeviceListProblem, DeviceListState, SignedDeviceList, store_problem};
 
 /// What PostgREST says of a table that is not there, in new versions and in those before 13: the project has not the
 /// tables of the device list.
@@ -65,9 +58,7 @@ impl SignedDeviceList {
         match self.list(user) {
             Some(list) => {
                 let rows = rows_from(source, user, list.slot()).await?;
-                let own = list.entries().filter_map(|signed| signed.to_row().ok());
-                let own = own.filter(|row| row.slot < list.slot());
-                match list.extend(&own.chain(rows).collect::<Vec<_>>()) {
+                match extended(&list, rows) {
                     Ok(extended) => self.adopt(source, extended).await?,
                     Err(problem) => self.stop(user, problem.into()),
                 }
@@ -87,27 +78,54 @@ impl SignedDeviceList {
 
     /// Goes on with a list that was verified: fetches the keyring if its epoch is a new one, and stores both.
     pub(super) async fn adopt(&self, source: &dyn PageSource, list: DeviceList) -> Result<(), LookError> {
-        let user = list.user_id().clone();
-        let (keyring, problem) = match self.0.cache.keyring(&user).filter(|known| known.check(&list).is_ok())
-        {
-            Some(keyring) => (Some(keyring), None),
-            None if list.active(&self.0.device_id).is_none() => (self.0.cache.keyring(&user), None),
-            // Whatever it is, the list has gone on: nothing is sealed in the epoch before.
-            None => {
-                match self.fetch_keyring(source, &list).await.inspect_err(|_| self.await_keyring(&user))? {
-                    Ok(keyring) => (Some(keyring), None),
-                    Err(problem) => match self.own_epoch(&list) {
-                        Some(keyring) => {
-                            self.owe_keyrings(list, keyring);
-                            return Ok(());
-                        }
-                        // Older epochs stay readable.
-                        None => (self.0.cache.keyring(&user), Some(problem)),
-                    },
-                }
+        let known = self.0.cache.keyring(list.user_id());
+        if let Some(keyring) = known.clone().filter(|known| known.check(&list).is_ok()) {
+            let keyrings = self.still_owed(source, &list).await?;
+            return self.keep(list, Some(keyring), None, keyrings);
+        }
+        if list.active(&self.0.device_id).is_none() {
+            return match self.own_epoch(&list).filter(|_| self.is_news(&list)) {
+                // It removed itself: nobody else can write the keyrings.
+                Some(keyring) => self.keep(list, Some(keyring), None, Keyrings::Owed),
+                None => self.keep(list, known, None, Keyrings::Written),
+            };
+        }
+        let fetched = self.fetch_keyring(source, &list).await;
+        // Whatever it is, the list has gone on: nothing is sealed in the epoch before.
+        match fetched.inspect_err(|_| self.await_keyring(list.user_id()))? {
+            Ok(mut keyring) => {
+                // What this device knows of epochs that were cut off, and whose secrets others have lost.
+                known.iter().for_each(|known| keyring.fill_from(known, &list));
+                self.keep(list, Some(keyring), None, Keyrings::Written)
             }
-        };
-        self.keep(list, keyring, problem)
+            Err(problem) => match self.own_epoch(&list) {
+                Some(keyring) => self.keep(list, Some(keyring), None, Keyrings::Owed),
+                // Older epochs stay readable.
+                None => self.keep(list, known, Some(problem), Keyrings::Written),
+            },
+        }
+    }
+
+    /// Whether the list's epoch is another one than that of the list before.
+    fn is_news(&self, list: &DeviceList) -> bool {
+        let known = self.known();
+        known.keyrings == Keyrings::Owed
+            || known.list.as_ref().is_none_or(|known| known.epoch() != list.epoch())
+    }
+
+    /// Whether this device has yet to write the keyrings of the current epoch. Its own one is on the server if an earlier
+    /// request arrived and its answer was lost: they are not written again then, because by the time that a late request
+    /// arrives, another device may have begun the next epoch.
+    async fn still_owed(&self, source: &dyn PageSource, list: &DeviceList) -> Result<Keyrings, LookError> {
+        if self.known().keyrings == Keyrings::Written {
+            return Ok(Keyrings::Written);
+        }
+        let row = self.own_row(source, list).await?;
+        let is_there = row.is_some_and(|row| {
+            let is_later = row.epoch > list.epoch().number();
+            is_later || open_keyring(&row, list, &self.0.device_id, &self.0.keys).is_ok()
+        });
+        Ok(if is_there { Keyrings::Written } else { Keyrings::Owed })
     }
 
     /// The keyring of an epoch that this device began, if it was interrupted before it wrote the keyrings.
@@ -124,24 +142,16 @@ impl SignedDeviceList {
         keyring.check(list).is_ok().then_some(keyring)
     }
 
-    /// Goes on with a list whose current epoch this device began, and has yet to write the keyrings of. It is stored only
-    /// once they are written, so that after a crash the next look finds out again that they are missing.
-    pub(super) fn owe_keyrings(&self, list: DeviceList, keyring: Keyring) {
-        let user = list.user_id().clone();
-        self.load(&user);
-        let mut known = self.known();
-        if known.is_of(&user) {
-            let mode = self.mode(Some(&list), Some(&keyring), None);
-            (known.list, known.is_stored, known.owes_keyrings) = (Some(Arc::new(list)), false, true);
-            self.publish(&user, known.list.as_deref(), mode, Some(keyring));
-        }
+    /// Goes on with a list whose current epoch this device began, and has yet to write the keyrings of. That is stored, so
+    /// that they are written after a crash as well: nobody else can.
+    pub(super) fn owe_keyrings(&self, list: DeviceList, keyring: Keyring) -> Result<(), LookError> {
+        self.keep(list, Some(keyring), None, Keyrings::Owed)
     }
 
     /// The keyrings were written.
     pub(crate) fn keyrings_are_written(&self, user: &UserId) -> Result<(), LookError> {
-        self.known().owes_keyrings = false;
         match self.list(user) {
-            Some(list) => self.keep((*list).clone(), self.0.cache.keyring(user), None),
+            Some(list) => self.keep((*list).clone(), self.0.cache.keyring(user), None, Keyrings::Written),
             None => Ok(()),
         }
     }
@@ -152,33 +162,37 @@ impl SignedDeviceList {
         list: DeviceList,
         keyring: Option<Keyring>,
         problem: Option<DeviceListProblem>,
+        keyrings: Keyrings,
     ) -> Result<(), LookError> {
         let user = list.user_id().clone();
         self.load(&user);
-        let mut known = self.known();
+        let known = self.known();
         if !known.is_of(&user) {
             // Another user is signed in by now.
             return Ok(());
         }
         let unchanged = known.is_stored
             && known.list.as_deref() == Some(&list)
-            && known.alarm.is_none()
+            && (known.alarm, known.keyrings) == (None, keyrings)
             && self.0.cache.keyring(&user) == keyring;
+        drop(known);
         if !unchanged {
-            match self.write(&mut known, &list, keyring.as_ref(), None) {
+            match self.write(&list, keyring.as_ref(), Marks { alarm: None, keyrings }) {
                 Ok(true) => {}
                 Ok(false) => {
-                    drop(known);
                     self.read_again(&user);
                     return Ok(());
                 }
                 Err(error) => {
-                    drop(known);
                     let problem = store_problem(error);
                     self.stop(&user, problem.clone());
                     return Err(LookError::Store(problem));
                 }
             }
+        }
+        let mut known = self.known();
+        if !known.is_of(&user) {
+            return Ok(());
         }
         let mode = self.mode(Some(&list), keyring.as_ref(), problem);
         known.list = Some(Arc::new(list));
@@ -193,33 +207,36 @@ impl SignedDeviceList {
 
     /// Seals nothing any more. What was readable stays readable.
     fn stop(&self, user: &UserId, problem: DeviceListProblem) {
-        let mut known = self.known();
+        let known = self.known();
         let keyring = self.0.cache.keyring(user);
-        let alarm = Alarm::of(&problem);
+        let (alarm, keyrings) = (Alarm::of(&problem), known.keyrings);
         let is_news = alarm.is_some() && alarm != known.alarm;
-        if let Some(list) = known.list.clone().filter(|list| is_news && list.user_id() == user)
-            && let Err(error) = self.write(&mut known, &list, keyring.as_ref(), alarm)
+        let list = known.list.clone().filter(|list| list.user_id() == user);
+        // Before it is stored, because a slow store must not let anything be sealed meanwhile.
+        self.publish(user, list.as_deref(), Err(problem), keyring.clone());
+        drop(known);
+        if let Some(list) = list.filter(|_| is_news)
+            && let Err(error) = self.write(&list, keyring.as_ref(), Marks { alarm, keyrings })
         {
             tracing::warn!("that nothing is sealed is not remembered: {error}");
         }
-        self.publish(user, known.list.as_deref(), Err(problem), keyring);
     }
 
     /// Stores what is known now, unless another process has stored something else meanwhile. Whether it was stored.
-    fn write(
-        &self,
-        known: &mut Known,
-        list: &DeviceList,
-        keyring: Option<&Keyring>,
-        alarm: Option<Alarm>,
-    ) -> Result<bool, StoreError> {
-        let key = self.0.database_key.as_ref();
-        let stored = record::encode(list, keyring, alarm, key, &mut UnwrapErr(SysRng));
-        let is_stored = self.0.store.replace_device_list(list.user_id(), known.stored.as_deref(), &stored)?;
-        if is_stored {
-            (known.stored, known.alarm, known.is_stored) = (Some(stored), alarm, true);
+    ///
+    /// No lock is held while the store writes, because sealing takes it.
+    fn write(&self, list: &DeviceList, keyring: Option<&Keyring>, marks: Marks) -> Result<bool, StoreError> {
+        let (user, key, before) = (list.user_id(), self.0.database_key.as_ref(), self.known().stored.clone());
+        let stored = record::encode(list, keyring, marks, key, &mut self.random());
+        if !self.0.store.replace_device_list(user, before.as_deref(), &stored)? {
+            return Ok(false);
         }
-        Ok(is_stored)
+        let mut known = self.known();
+        if known.is_of(user) {
+            (known.stored, known.alarm, known.is_stored) = (Some(stored), marks.alarm, true);
+            known.keyrings = marks.keyrings;
+        }
+        Ok(true)
     }
 
     /// Another process has stored a list, or the store could not be read before.
@@ -242,11 +259,30 @@ impl SignedDeviceList {
         source: &dyn PageSource,
         list: &DeviceList,
     ) -> Result<Result<Keyring, DeviceListProblem>, ApiError> {
-        let select = Select::keyring(list.user_id(), &self.0.device_id);
-        let rows: Vec<KeyringRow> = decode_rows(&read_one(source, select).await?)?;
-        let Some(row) = rows.into_iter().next() else { return Ok(Err(DeviceListProblem::NoKeyring)) };
+        let Some(row) = self.own_row(source, list).await? else {
+            return Ok(Err(DeviceListProblem::NoKeyring));
+        };
         Ok(open_keyring(&row, list, &self.0.device_id, &self.0.keys))
     }
+
+    /// The row of this device's keyring.
+    async fn own_row(
+        &self,
+        source: &dyn PageSource,
+        list: &DeviceList,
+    ) -> Result<Option<KeyringRow>, ApiError> {
+        let select = Select::keyring(list.user_id(), &self.0.device_id);
+        let rows: Vec<KeyringRow> = decode_rows(&read_one(source, select).await?)?;
+        Ok(rows.into_iter().next())
+    }
+}
+
+/// Goes on with `list` as the rows from its head's slot on say. Earlier ones are not needed, because the head's hash covers
+/// them.
+pub(super) fn extended(list: &DeviceList, rows: Vec<ListRow>) -> Result<DeviceList, PinError> {
+    let own = list.entries().filter_map(|signed| signed.to_row().ok());
+    let own = own.filter(|row| row.slot < list.slot());
+    list.extend(&own.chain(rows).collect::<Vec<_>>())
 }
 
 /// Opens a member's keyring. One of another epoch is not there yet: it is written just after the entry.
@@ -302,23 +338,6 @@ fn to_list_row(row: DeviceListRow) -> Option<ListRow> {
     let DeviceListRow { slot, entry, signature, cosignature, .. } = row;
     let slot = u64::try_from(slot).ok().filter(|slot| *slot <= MAX_SLOT)?;
     Some(ListRow { slot, entry, signature, cosignature })
-}
-
-/// Reads with one token and without patience: whoever looks, looks again later.
-pub(crate) struct WithToken {
-    pub(crate) supabase: Arc<dyn Supabase>,
-    pub(crate) token: AccessToken,
-}
-
-#[async_trait]
-impl PageSource for WithToken {
-    async fn select(&self, select: Select) -> Result<Vec<u8>, ApiError> {
-        self.supabase.select(&self.token, select).await
-    }
-
-    async fn wait(&self, _retry: u32, _at_least: Option<Duration>) -> ControlFlow<()> {
-        ControlFlow::Break(())
-    }
 }
 
 #[cfg(test)]

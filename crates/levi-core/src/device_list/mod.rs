@@ -6,6 +6,9 @@ mod look;
 mod problem;
 mod record;
 mod stored;
+#[cfg(test)]
+mod tests;
+mod upkeep;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,16 +20,22 @@ use levi_devices::list::DeviceList;
 use levi_devices::{Epoch, EpochSecret, Member, MemberKeys};
 use levi_transport::rows::KeyringRow;
 use levi_types::{DeviceId, DeviceListStore, EpochStart, Now, SessionId, StoreError, UserId};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use rand_core::CryptoRng;
 use tokio::sync::watch;
 
 pub use self::admin::{
     DeviceListAdmin, DeviceListError, ListedDevice, OpenInvitation, OtherDevices, PairingRequest, Recovery,
 };
-pub(crate) use self::look::{LookError, WithToken};
+pub(crate) use self::look::LookError;
 pub use self::problem::{DeviceListProblem, DeviceListState};
-use self::record::Alarm;
+use self::record::{Alarm, Keyrings};
 pub use self::stored::{StoredDeviceList, stored_device_list};
+pub use self::upkeep::NextLook;
+pub(crate) use self::upkeep::{WithToken, pause_after};
 
+use crate::random::SharedRng;
 use crate::sealing_key::SealingMode;
 use crate::secrets_cache::SecretsCache;
 
@@ -62,6 +71,8 @@ struct Inner {
     state: watch::Sender<DeviceListState>,
     /// Held during a look at the server and during a change of the list.
     changing: tokio::sync::Mutex<()>,
+    /// The source of ids, pairing codes, nonces and ephemeral keys.
+    random: Mutex<Box<dyn CryptoRng + Send>>,
 }
 
 /// What is known of one user's list.
@@ -75,8 +86,8 @@ struct Known {
     looked: Option<Now>,
     /// As the store has it.
     alarm: Option<Alarm>,
-    /// This device began the current epoch, and not every member has its keyring yet.
-    owes_keyrings: bool,
+    /// As the store has it.
+    keyrings: Keyrings,
     /// Whether the store has `list`.
     is_stored: bool,
 }
@@ -115,7 +126,20 @@ impl SignedDeviceList {
         cache.use_device_list();
         let state = watch::Sender::new(DeviceListState::Stopped(DeviceListProblem::NotLooked));
         let (known, changing) = Default::default();
-        Self(Arc::new(Inner { device_id, keys, store, database_key, cache, known, state, changing }))
+        let random: Mutex<Box<dyn CryptoRng + Send>> = Mutex::new(Box::new(UnwrapErr(SysRng)));
+        Self(Arc::new(Inner { device_id, keys, store, database_key, cache, known, state, changing, random }))
+    }
+
+    /// Draws from `random` instead of the operating system's source, for all clones.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_random(self, random: impl CryptoRng + Send + 'static) -> Self {
+        *self.0.random.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(random);
+        self
+    }
+
+    fn random(&self) -> SharedRng<'_, Box<dyn CryptoRng + Send>> {
+        SharedRng(&self.0.random)
     }
 
     /// What this device knows of the list of the user who is signed in.
@@ -144,8 +168,9 @@ impl SignedDeviceList {
         let read =
             self.read_store(user).unwrap_or_else(|problem| Read { known: None, problem: Some(problem) });
         let keyring = read.known.and_then(|(stored, record)| {
-            let record::Stored { list, keyring, alarm } = record;
-            (known.stored, known.list, known.alarm) = (Some(stored), Some(Arc::new(list)), alarm);
+            let record::Stored { list, keyring, alarm, keyrings } = record;
+            (known.stored, known.list) = (Some(stored), Some(Arc::new(list)));
+            (known.alarm, known.keyrings) = (alarm, keyrings);
             known.is_stored = true;
             keyring
         });
@@ -250,11 +275,11 @@ impl SignedDeviceList {
     /// The keyrings that this device has to write, because it began the current epoch and was interrupted.
     pub(crate) fn owed_keyrings(&self, user: &UserId) -> Option<Vec<KeyringRow>> {
         let known = self.known();
-        let list = known.list.clone().filter(|_| known.owes_keyrings)?;
+        let list = known.list.clone().filter(|_| known.keyrings == Keyrings::Owed)?;
         drop(known);
         let keyring = self.0.cache.keyring(user).filter(|_| list.user_id() == user)?;
         let members = list.active_members().map(Member::id);
-        admin::keyring_rows(user, &list, &keyring, members).ok()
+        admin::keyring_rows(&list, &keyring, members, &mut self.random()).ok()
     }
 
     /// What this device remembers of the epochs of a session.

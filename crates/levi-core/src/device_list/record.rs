@@ -1,8 +1,10 @@
 //! The list as this device stores it: the pin, the accepted entries, and the keyring under the database key.
 //!
-//! JSON: `{"pin": base64, "entries": [{"entry", "signature", "cosignature"}, ...], "keyring": base64 or null, "alarm"}`.
+//! JSON: `{"pin": base64, "entries": [{"entry", "signature", "cosignature"}, ...], "keyring": base64 or null, "alarm",
+//! "owes_keyrings"}`.
 //! `alarm` says that the server showed another history when it was last asked, so that a person hears of it from every
-//! process and after every restart.
+//! process and after every restart. `owes_keyrings` says that this device began the current epoch and has yet to write the
+//! keyrings, which nobody else can.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -24,6 +26,37 @@ struct Record {
     keyring: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     alarm: Option<Alarm>,
+    #[serde(default, skip_serializing_if = "Keyrings::are_written")]
+    owes_keyrings: Keyrings,
+}
+
+/// Whether every member's keyring of the current epoch is on the server, as far as this device has to care for that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "bool", into = "bool")]
+pub(super) enum Keyrings {
+    /// They are, or another device writes them.
+    #[default]
+    Written,
+    /// This device began the epoch, and has yet to write them.
+    Owed,
+}
+
+impl Keyrings {
+    const fn are_written(&self) -> bool {
+        matches!(self, Self::Written)
+    }
+}
+
+impl From<bool> for Keyrings {
+    fn from(are_owed: bool) -> Self {
+        if are_owed { Self::Owed } else { Self::Written }
+    }
+}
+
+impl From<Keyrings> for bool {
+    fn from(keyrings: Keyrings) -> Self {
+        keyrings == Keyrings::Owed
+    }
 }
 
 /// How the list that the server shows differs from the one that is stored.
@@ -72,13 +105,21 @@ pub(super) struct Stored {
     pub(super) list: DeviceList,
     pub(super) keyring: Option<Keyring>,
     pub(super) alarm: Option<Alarm>,
+    pub(super) keyrings: Keyrings,
+}
+
+/// What is stored beside the list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    pub(super) alarm: Option<Alarm>,
+    pub(super) keyrings: Keyrings,
 }
 
 /// The bytes to store. Without a database key the keyring is left out, and fetched again after a restart.
 pub(super) fn encode(
     list: &DeviceList,
     keyring: Option<&Keyring>,
-    alarm: Option<Alarm>,
+    marks: Marks,
     database_key: Option<&DatabaseKey>,
     random: &mut dyn CryptoRng,
 ) -> Vec<u8> {
@@ -94,8 +135,9 @@ pub(super) fn encode(
         signature: signed.signature.to_base64(),
         cosignature: signed.cosignature.map(|signature| signature.to_base64()),
     });
-    let record =
-        Record { pin: BASE64.encode(list.pin().encode()), entries: entries.collect(), keyring, alarm };
+    let (pin, entries) = (BASE64.encode(list.pin().encode()), entries.collect());
+    let Marks { alarm, keyrings: owes_keyrings } = marks;
+    let record = Record { pin, entries, keyring, alarm, owes_keyrings };
     serde_json::to_vec(&record).unwrap_or_default()
 }
 
@@ -121,7 +163,7 @@ pub(super) fn decode(
         let plain = at_rest::open(key, slot(user), &sealed).ok()?;
         Keyring::restore(&plain, &list).ok()
     });
-    Ok(Stored { list, keyring, alarm: record.alarm })
+    Ok(Stored { list, keyring, alarm: record.alarm, keyrings: record.owes_keyrings })
 }
 
 fn signed(stored: StoredEntry) -> Result<SignedEntry, PinError> {

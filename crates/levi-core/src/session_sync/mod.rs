@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use levi_crypto::SessionSecret;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_outbox::Reason;
+use levi_outbox::backoff::Backoff;
 use levi_transport::{StoredAuth, Supabase, SystemClock};
 use levi_types::{
     Auth, Clock, Credentials, DeviceId, RepositoryId, SessionId, SessionStatus, SessionStore, UserId,
@@ -35,7 +36,7 @@ use crate::control_row::{ControlRow, rows_to_restore};
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
 use crate::patient_store::PatientStore;
-use crate::reads::OnReadRetry;
+use crate::reads::{OnReadRetry, Retries};
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, Server, ThisDevice};
 use crate::sync_error::SyncError;
@@ -102,6 +103,7 @@ impl SessionSyncService {
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
             adopted: Adopted::default(),
             device_list: None,
+            retries: Retries::default(),
         };
         Self { steps, queue: None }
     }
@@ -146,6 +148,14 @@ impl SessionSyncService {
     #[must_use]
     pub fn with_random(mut self, random: impl CryptoRng + Send + 'static) -> Self {
         self.steps.random = Arc::new(Mutex::new(random));
+        self
+    }
+
+    /// Asks for each page of the sessions to be shared up to `retries` times again, with these delays.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_retries(mut self, backoff: Backoff, retries: u32) -> Self {
+        self.steps.retries = Retries { backoff, most: retries };
         self
     }
 

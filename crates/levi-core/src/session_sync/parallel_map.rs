@@ -1,11 +1,7 @@
-//! Sealing for many devices on all cores, and the random source that the threads share.
+//! Sealing for many devices on all cores.
 
-use std::convert::Infallible;
 use std::num::NonZero;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
-
-use rand_core::{CryptoRng, TryCryptoRng, TryRng};
 
 /// Maps every item on as many threads as there are cores, while this one waits. The results are in the order of
 /// `items`. A single item starts no thread.
@@ -31,29 +27,6 @@ pub(super) fn parallel_map<T: Sync, R: Send>(items: &[T], map: impl Fn(&T) -> R 
         done.collect()
     })
 }
-
-/// A random source that is locked for one draw at a time.
-pub(super) struct SharedRng<'a>(pub(super) &'a Mutex<dyn CryptoRng + Send + 'static>);
-
-impl TryRng for SharedRng<'_> {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).next_u32())
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).next_u64())
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        // A thread that panicked left the generator usable: every draw is one call.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes);
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for SharedRng<'_> {}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use super::SessionSyncService;
 use super::steps::Steps;
 use crate::opening::Opening;
 use crate::reader::ReadError;
-use crate::reads::{Reads, Retries};
+use crate::reads::Reads;
 use crate::secrets_cache::KeySource;
 use crate::sync_error::SyncError;
 
@@ -41,7 +41,7 @@ impl SessionSyncService {
         device.check()?;
         let steps = &self.steps;
         let auth = steps.server.session().await?;
-        let reads = steps.server.reads(&auth, Retries::default());
+        let reads = steps.server.reads(&auth, steps.retries);
         let devices = steps.devices(&reads, &auth).await?.devices.into_iter();
         let recipient: Vec<DeviceRow> = devices.filter(|row| row.id == *device).collect();
         if recipient.is_empty() {

@@ -13,10 +13,11 @@ use levi_types::{
 use rand_core::CryptoRng;
 
 use super::adopted::Adopted;
-use super::parallel_map::{SharedRng, parallel_map};
+use super::parallel_map::parallel_map;
 use super::recipients::ToServe;
 use crate::control::Presence;
 use crate::device_list::SignedDeviceList;
+use crate::random::SharedRng;
 use crate::reads::Retries;
 use crate::server::{RequestError, Server, ThisDevice};
 use crate::sync_error::{EncryptionError, SkippedDevices, SyncError};
@@ -34,6 +35,8 @@ pub(crate) struct Steps {
     pub(crate) random: SharedRandom,
     pub(crate) adopted: Adopted,
     pub(crate) device_list: Option<SignedDeviceList>,
+    /// How often a page of sessions to be shared is asked for again.
+    pub(crate) retries: Retries,
 }
 
 /// The devices to which a secret was distributed.

@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use levi_transport::Verdict;
-use levi_transport::rows::upsert_of;
 use levi_types::{AccessToken, Clock, Now, UserId};
 use tokio::sync::watch;
 use tracing::Instrument as _;
@@ -14,13 +12,9 @@ use tracing::Instrument as _;
 use super::dispatcher::Dispatcher;
 use crate::batcher::{Input, Written};
 use crate::delay::{delay, within};
-use crate::device_list::{DeviceListState, LookError, SignedDeviceList, WithToken, has_passed};
-
-/// While messages are sent, the list is at most this old.
-const INTERVAL: Duration = Duration::from_secs(60);
-
-/// The first pause while nothing can be sealed. It doubles up to [`INTERVAL`].
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+use crate::device_list::{
+    DeviceListState, LookError, NextLook, SignedDeviceList, WithToken, has_passed, pause_after,
+};
 
 /// For how long messages wait for a look. A server that does not answer holds nothing up for longer.
 const AWAITED: Duration = Duration::from_secs(5);
@@ -62,7 +56,8 @@ impl DeviceListWatch {
     fn is_due(&self, user: &UserId) -> bool {
         let now = self.clock.now();
         let waits = lock(&self.failures).wait.is_some_and(|(since, time)| !has_passed(time, since, now));
-        !self.list.state().may_seal() || !waits && self.list.is_due(user, now, INTERVAL)
+        let is_stopped = !self.list.state().may_seal();
+        is_stopped || (!waits && self.list.is_look_due(user, now))
     }
 
     /// Remembers what became of a look.
@@ -75,7 +70,7 @@ impl DeviceListWatch {
             }
             Err(LookError::Server(error)) => {
                 tracing::debug!(code = error.code, "the device list was not read");
-                let pause = FIRST_PAUSE.saturating_mul(1 << failures.in_a_row.min(16)).min(INTERVAL);
+                let pause = pause_after(failures.in_a_row);
                 failures.in_a_row += 1;
                 failures.wait = Some((now, pause.max(error.retry_after.unwrap_or_default())));
             }
@@ -95,15 +90,11 @@ fn lock(failures: &Mutex<Failures>) -> MutexGuard<'_, Failures> {
     failures.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What to do after a look.
-enum Next {
-    Done,
-    LookAgain {
-        /// How long the server asked to wait.
-        after: Duration,
-    },
-    /// The server refused the token.
-    Refresh,
+/// When to look again.
+struct LookAgain {
+    next: NextLook,
+    /// How long the server asked to wait.
+    at_least: Duration,
 }
 
 /// Lets the next look begin when this one ends, however it ends.
@@ -180,59 +171,31 @@ impl Dispatcher {
 
     /// Asks until messages can be sealed, or nobody is signed in any more.
     async fn look_until_settled(self: &Arc<Self>) {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let at_least = match self.look_once().await {
-                Next::Done => return,
-                Next::LookAgain { after } => after,
-                Next::Refresh => {
-                    self.refresh();
-                    Duration::ZERO
-                }
-            };
-            delay(pause.max(at_least)).await;
-            pause = (pause * 2).min(INTERVAL);
+        let mut pause = None;
+        while let Some(LookAgain { next, at_least }) = self.look_once().await {
+            match next {
+                NextLook::WhenDue => return,
+                NextLook::AfterPause => {}
+                NextLook::AfterRefresh => self.refresh(),
+            }
+            let time = SignedDeviceList::pause(pause);
+            delay(time.max(at_least)).await;
+            pause = Some(time);
         }
     }
 
-    async fn look_once(&self) -> Next {
-        let (Some(watch), Some((supabase, user, token))) = (self.device_list(), self.as_signed_in()) else {
-            return Next::Done;
-        };
-        let source = WithToken { supabase, token: token.clone() };
-        let looked = watch.list.look(&source, &user).await;
-        if looked.is_ok() {
-            write_owed_keyrings(&watch.list, &source, &user).await;
-        }
+    async fn look_once(&self) -> Option<LookAgain> {
+        let (watch, (supabase, user, token)) = self.device_list().zip(self.as_signed_in())?;
+        let looked = watch.list.look_with(&WithToken { supabase, token: token.clone() }, &user).await;
         watch.ended(&looked);
-        let after = match &looked {
+        let at_least = match &looked {
             Err(LookError::Server(error)) => error.retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
-        match looked {
-            _ if watch.list.owed_keyrings(&user).is_some() => Next::LookAgain { after },
-            _ if watch.list.state().may_seal() => Next::Done,
-            // Only a person can change that.
-            Ok(DeviceListState::Stopped(crate::DeviceListProblem::Removed)) => Next::Done,
-            Err(LookError::Server(error))
-                if error.verdict == Verdict::SignedOut && watch.is_refused_anew(&token) =>
-            {
-                Next::Refresh
-            }
-            _ => Next::LookAgain { after },
-        }
-    }
-}
-
-/// Writes the keyrings that this device was interrupted in. If that fails, the next look tries again.
-async fn write_owed_keyrings(list: &SignedDeviceList, source: &WithToken, user: &UserId) {
-    let Some(keyrings) = list.owed_keyrings(user) else { return };
-    match source.supabase.upsert(&source.token, upsert_of(&keyrings)).await {
-        Ok(()) => {
-            if let Err(LookError::Store(problem)) = list.keyrings_are_written(user) {
-                tracing::warn!("{problem}");
-            }
-        }
-        Err(error) => tracing::warn!(code = error.code, "the keyrings of the new epoch were not written"),
+        let next = match watch.list.next_look(&user, &looked) {
+            NextLook::AfterRefresh if !watch.is_refused_anew(&token) => NextLook::AfterPause,
+            next => next,
+        };
+        Some(LookAgain { next, at_least })
     }
 }

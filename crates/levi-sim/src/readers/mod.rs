@@ -1,12 +1,13 @@
 //! Readers of sessions whose secrets and whose owner's keys are replaced. What was readable stays readable, and no row
 //! is called altered while a secret that opens it can be had.
 //!
-//! And followers of the change feed: [`feed`].
+//! And followers of the change feed: [`feed`]. And devices that keep a signed list: [`device_lists`].
 //!
 //! One device writes and one reads, with the real `SessionSyncService` and `Reader` on a server in memory. The model
 //! knows which secret sealed each message and which keys the reader has seen.
 
 mod device;
+mod device_lists;
 mod feed;
 mod following;
 mod server;
@@ -23,6 +24,8 @@ use levi_transport::Table;
 use levi_transport::rows::encode_message_row;
 use levi_types::{Auth, DeviceId, Monotonic, SessionId, SessionStore, UserId};
 
+pub(crate) use self::device_lists::run as run_device_lists;
+
 use self::device::{SignedIn, Store, at_once};
 use self::server::Project;
 use crate::model::Violation;
@@ -31,14 +34,17 @@ use crate::random::Random;
 /// One seed in so many runs this simulation too: envelopes cost more than everything else here.
 const ONE_IN: u64 = 16;
 
-/// Whether a seed runs it.
-pub(crate) const fn is_run_by(seed: u64) -> bool {
-    seed.is_multiple_of(ONE_IN)
-}
+/// Which of `4 * ONE_IN` seeds runs devices with a signed list: each costs as much as fifty seeds without.
+const DEVICE_LISTS_AT: u64 = ONE_IN / 2;
 
-/// Runs a seed. The trace has a line for everything that happens.
-pub(crate) fn run(seed: u64) -> (Option<Violation>, Vec<String>) {
-    if seed.is_multiple_of(2 * ONE_IN) { feed::run(seed) } else { sessions(seed) }
+/// Runs a seed, if it is one of those that run this. The trace has a line for everything that happens.
+pub(crate) fn run(seed: u64) -> Option<(Option<Violation>, Vec<String>)> {
+    match seed % (4 * ONE_IN) {
+        DEVICE_LISTS_AT => Some(run_device_lists(seed)),
+        rest if rest.is_multiple_of(2 * ONE_IN) => Some(feed::run(seed)),
+        rest if rest.is_multiple_of(ONE_IN) => Some(sessions(seed)),
+        _ => None,
+    }
 }
 
 /// Reads session by session.

@@ -5,12 +5,12 @@ use levi_devices::entry::{ListRow, SignedEntry};
 use levi_devices::keyring::Keyring;
 use levi_devices::list::{DeviceList, Refusal};
 use levi_transport::rows::{DeviceListRow, KeyringRow};
-use levi_types::{AuthSession, DeviceId, UserId};
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
+use levi_types::{AuthSession, DeviceId};
+use rand_core::CryptoRng;
 
 use super::{DeviceListAdmin, DeviceListError};
-use crate::device_list::look::rows_from;
+use crate::device_list::DeviceListProblem;
+use crate::device_list::look::{extended, rows_from};
 
 /// How often an entry is built anew because another device was first.
 const ATTEMPTS: usize = 5;
@@ -35,7 +35,9 @@ impl DeviceListAdmin {
     ) -> Result<DeviceList, DeviceListError> {
         for _ in 0..ATTEMPTS {
             let mut list = self.current(auth).await?;
-            let signed = build(&list, self.stamp(auth, Some(list.slot())).await?)?;
+            // Another device was first; with the next attempt, as with a slot that is taken.
+            let Some(stamp) = self.stamp(auth, &list).await? else { continue };
+            let signed = build(&list, stamp)?;
             list.accept(&signed)?;
             if self.insert(auth, &signed).await? {
                 return Ok(list);
@@ -44,13 +46,22 @@ impl DeviceListAdmin {
         Err(DeviceListError::Raced)
     }
 
-    /// A free slot above `head`, and the time.
+    /// A free slot above the list's head, and the time. `None` if the list has gone on by now: an entry behind the next
+    /// one would be nobody's but this device's.
     pub(super) async fn stamp(
         &self,
         auth: &AuthSession,
-        head: Option<u64>,
-    ) -> Result<Stamp, DeviceListError> {
-        let rows = rows_from(&self.reads(auth), &auth.user_id, head.unwrap_or(0)).await?;
+        list: &DeviceList,
+    ) -> Result<Option<Stamp>, DeviceListError> {
+        let rows = rows_from(&self.reads(auth), &auth.user_id, list.slot()).await?;
+        let stamp = self.stamp_among(Some(list.slot()), &rows)?;
+        let now = extended(list, rows).map_err(DeviceListProblem::from)?;
+        Ok((now.head() == list.head()).then_some(stamp))
+    }
+
+    /// A free slot among `rows`, which must be the ones in which `head` is the last entry: every slot below the one that is
+    /// chosen has been read then, and found to hold no entry.
+    pub(super) fn stamp_among(&self, head: Option<u64>, rows: &[ListRow]) -> Result<Stamp, DeviceListError> {
         let taken: Vec<u64> = rows.iter().map(|row| row.slot).collect();
         Ok(Stamp { slot: free_slot(head, &taken)?, time_ms: self.now_ms() })
     }
@@ -76,7 +87,7 @@ impl DeviceListAdmin {
         keyring: &Keyring,
     ) -> Result<(), DeviceListError> {
         let members = list.active_members().map(|member| member.id());
-        let rows = keyring_rows(&auth.user_id, list, keyring, members)?;
+        let rows = keyring_rows(list, keyring, members, &mut self.list.random())?;
         Ok(self.server.upsert(auth, &rows).await?)
     }
 
@@ -98,16 +109,16 @@ impl DeviceListAdmin {
 
 /// The rows of `members`' keyrings.
 pub(in crate::device_list) fn keyring_rows<'m>(
-    user: &UserId,
     list: &DeviceList,
     keyring: &Keyring,
     members: impl Iterator<Item = &'m DeviceId>,
+    random: &mut impl CryptoRng,
 ) -> Result<Vec<KeyringRow>, levi_devices::keyring::KeyringError> {
     members
         .map(|member| {
-            let sealed = keyring.seal(list, member, &mut UnwrapErr(SysRng))?;
+            let sealed = keyring.seal(list, member, random)?;
             let (epoch, (enc, sealed)) = (sealed.epoch.number(), sealed.to_wire());
-            Ok(KeyringRow { user_id: user.clone(), member_id: member.clone(), epoch, enc, sealed })
+            Ok(KeyringRow { user_id: list.user_id().clone(), member_id: member.clone(), epoch, enc, sealed })
         })
         .collect()
 }

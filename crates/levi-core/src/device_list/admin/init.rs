@@ -1,7 +1,7 @@
 //! The first device begins the list.
 
 use levi_devices::draft::genesis;
-use levi_devices::entry::SignedEntry;
+use levi_devices::entry::{ListRow, SignedEntry};
 use levi_devices::keyring::Keyring;
 use levi_devices::list::DeviceList;
 use levi_devices::recovery::RecoveryKey;
@@ -12,8 +12,9 @@ use levi_types::{AuthSession, DeviceId};
 
 use super::{DeviceListAdmin, DeviceListError};
 use crate::device_list::look::all_rows;
+use crate::device_list::record::Keyrings;
 use crate::server::RequestError;
-use crate::uuid::random_uuid;
+use crate::uuid::uuid_from;
 
 /// What `devices` shows for the recovery key. The second word is for projects that know no other type.
 const RECOVERY_TYPES: [&str; 2] = ["recovery", "desktop"];
@@ -42,7 +43,7 @@ impl DeviceListAdmin {
     pub async fn check_init(&self, others: OtherDevices) -> Result<(), DeviceListError> {
         let auth = self.server.session().await?;
         let _one_at_a_time = self.list.0.changing.lock().await;
-        self.may_begin(&auth, others).await
+        self.may_begin(&auth, others).await.map(drop)
     }
 
     /// Begins the user's signed list, with this device under `name` and the recovery key, which its person has written down.
@@ -62,13 +63,13 @@ impl DeviceListAdmin {
     ) -> Result<(), DeviceListError> {
         let auth = self.server.session().await?;
         let _one_at_a_time = self.list.0.changing.lock().await;
-        self.may_begin(&auth, others).await?;
+        let rows = self.may_begin(&auth, others).await?;
         let (device, recovery_keys) = (self.this_device(name)?, recovery_key.member_keys());
-        let recovery_id = DeviceId::from(random_uuid());
+        let recovery_id = DeviceId::from(uuid_from(&mut self.list.random()));
         let recovery = recovery_keys.public_keys()?;
         let recovery = Member::new(recovery_id, MemberType::Recovery, RECOVERY_NAME, recovery)?;
         let secret = self.list.0.keys.epoch_secret(&auth.user_id, EntryHash::ZERO, Epoch::FIRST);
-        let stamp = self.stamp(&auth, None).await?;
+        let stamp = self.stamp_among(None, &rows)?;
         let entry = genesis(&auth.user_id, device, recovery.clone(), &secret, stamp);
         let signed = SignedEntry::sign(&entry, &self.list.0.keys, Some(&recovery_keys))?;
         let list = DeviceList::begin(&auth.user_id, &signed)?;
@@ -79,7 +80,7 @@ impl DeviceListAdmin {
         if !self.insert(&auth, &signed).await? {
             return Err(DeviceListError::Raced);
         }
-        Ok(self.list.keep(list, Some(keyring), None)?)
+        Ok(self.list.keep(list, Some(keyring), None, Keyrings::Written)?)
     }
 
     /// Goes on with a list that this device was put on and did not get to remember: it was interrupted. Whether there is
@@ -109,10 +110,7 @@ impl DeviceListAdmin {
     }
 
     /// The rows on the server, if this device is on no list.
-    pub(super) async fn begin_anew(
-        &self,
-        auth: &AuthSession,
-    ) -> Result<Vec<levi_devices::entry::ListRow>, DeviceListError> {
+    pub(super) async fn begin_anew(&self, auth: &AuthSession) -> Result<Vec<ListRow>, DeviceListError> {
         let reads = self.reads(auth);
         self.list.look_while_locked(&reads, &auth.user_id).await?;
         if self.list.list(&auth.user_id).is_some() {
@@ -121,13 +119,18 @@ impl DeviceListAdmin {
         Ok(all_rows(&reads, &auth.user_id).await?)
     }
 
-    /// Needs the lock.
-    async fn may_begin(&self, auth: &AuthSession, others: OtherDevices) -> Result<(), DeviceListError> {
+    /// The rows on the server, if none of them begins a list. Needs the lock.
+    async fn may_begin(
+        &self,
+        auth: &AuthSession,
+        others: OtherDevices,
+    ) -> Result<Vec<ListRow>, DeviceListError> {
         let rows = self.begin_anew(auth).await?;
         if !DeviceList::geneses(&auth.user_id, &rows).is_empty() {
             return Err(DeviceListError::ListExists);
         }
-        self.check_others(auth, others).await
+        self.check_others(auth, others).await?;
+        Ok(rows)
     }
 
     async fn check_others(&self, auth: &AuthSession, others: OtherDevices) -> Result<(), DeviceListError> {

@@ -7,14 +7,13 @@ use levi_devices::pairing::{Invitation, PairingError};
 use levi_transport::rows::{PairingRow, decode_rows};
 use levi_transport::{Select, Update, read_one};
 use levi_types::{AuthSession, DeviceId, SecretString};
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
 use serde::Serialize;
 
 pub use levi_devices::pairing::PairingRequest;
 
 use super::append::keyring_rows;
 use super::{DeviceListAdmin, DeviceListError};
+use crate::device_list::record::Keyrings;
 
 /// How long the new device may take to answer once its person was told yes.
 const COSIGN_WITHIN: Duration = Duration::from_secs(120);
@@ -51,7 +50,7 @@ impl DeviceListAdmin {
         let one_at_a_time = self.list.0.changing.lock().await;
         self.current(&auth).await?;
         drop(one_at_a_time);
-        let invitation = Invitation::new(&auth.user_id, self.now_ms(), &mut UnwrapErr(SysRng));
+        let invitation = Invitation::new(&auth.user_id, self.now_ms(), &mut self.list.random());
         Ok(OpenInvitation { admin: self, auth, invitation })
     }
 }
@@ -91,9 +90,9 @@ impl OpenInvitation<'_> {
             let _one_at_a_time = admin.list.0.changing.lock().await;
             admin.current(&auth).await?
         };
-        let stamp = admin.stamp(&auth, Some(list.slot())).await?;
+        let stamp = admin.stamp(&auth, &list).await?.ok_or(PairingError::ListChanged)?;
         let signer = (admin.list.device_id(), &admin.list.0.keys);
-        let (answer, pending) = invitation.answer(request, &list, signer, stamp, &mut UnwrapErr(SysRng))?;
+        let (answer, pending) = invitation.answer(request, &list, signer, stamp, &mut admin.list.random())?;
         admin.update_pairing(&auth, &row_id, &Answered { answer: &answer }).await?;
         let patience = admin.patience(COSIGN_WITHIN);
         let cosignature = loop {
@@ -124,12 +123,12 @@ impl DeviceListAdmin {
         list.accept(&signed)?;
         let keyring = self.keyring(auth)?;
         // Before the entry: nobody reads it without that, and the new device finds it when it finds itself.
-        let rows = keyring_rows(&auth.user_id, &list, &keyring, std::iter::once(new))?;
+        let rows = keyring_rows(&list, &keyring, std::iter::once(new), &mut self.list.random())?;
         self.server.upsert(auth, &rows).await?;
         if !self.insert(auth, &signed).await? {
             return Err(PairingError::ListChanged.into());
         }
-        Ok(self.list.keep(list, Some(keyring), None)?)
+        Ok(self.list.keep(list, Some(keyring), None, Keyrings::Written)?)
     }
 
     /// The pairing, if its row is there.

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use levi_devices::pairing::{Join, PairingCode, PairingError};
 use levi_transport::rows::PairingRow;
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
 use serde::Serialize;
 
 use super::{DeviceListAdmin, DeviceListError};
@@ -37,8 +35,8 @@ impl DeviceListAdmin {
         self.begin_anew(&auth).await?;
         drop(one_at_a_time);
         let user = &auth.user_id;
-        let join = Join::new(user, code, self.this_device(name)?, &mut UnwrapErr(SysRng));
-        let (id, request) = (join.row_id(), join.request(&mut UnwrapErr(SysRng))?);
+        let join = Join::new(user, code, self.this_device(name)?, &mut self.list.random());
+        let (id, request) = (join.row_id(), join.request(&mut self.list.random())?);
         let row =
             PairingRow { user_id: user.clone(), id: id.clone(), request, answer: None, cosignature: None };
         if !self.server.insert(&auth, row).await? {

@@ -12,6 +12,7 @@ use levi_types::{AuthSession, DeviceId};
 use super::{DeviceListAdmin, DeviceListError};
 use crate::DeviceListProblem;
 use crate::device_list::look::{all_rows, open_keyring};
+use crate::device_list::record::Keyrings;
 
 /// How to recover.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,21 +58,26 @@ impl DeviceListAdmin {
             None => read_with(&auth, key, &rows)?,
         };
         let recovery = list.recovery().ok_or(ReadError::OtherRecoveryKey)?.id().clone();
-        let (before, list) = match self.recovered_at(&list, &recovery)? {
+        let (mut keyring, list) = match self.recovered_at(&list, &recovery)? {
             // An earlier attempt was interrupted after its entry.
             Some(slot) => {
                 let before: Vec<ListRow> = rows.into_iter().filter(|row| row.slot < slot).collect();
-                (read_with(&auth, key, &before)?, list)
+                let before = read_with(&auth, key, &before)?;
+                (self.keyring_of(&auth, key, [&before, &list], &recovery).await?.0, list)
             }
-            None => (list.clone(), self.append_recovery(&auth, key, how, list).await?),
+            None => {
+                // Before the entry, because nobody could work with a list whose secrets nobody has.
+                let (keyring, of) = self.keyring_of(&auth, key, [&list, &list], &recovery).await?;
+                let base = base(&list, how, &of)?;
+                (keyring, self.append_recovery(&auth, key, (how, &base), (list, &rows)).await?)
+            }
         };
-        let mut keyring = self.keyring_of(&auth, key, [&before, &list], &recovery).await?;
         let secret = self.list.0.keys.epoch_secret(&auth.user_id, list.epoch_follows()?, list.epoch());
         if keyring.secret(list.epoch()).is_none() {
             keyring.push(list.epoch(), secret)?;
         }
         self.write_keyrings(&auth, &list, &keyring).await?;
-        self.list.keep(list, Some(keyring), None)?;
+        self.list.keep(list, Some(keyring), None, Keyrings::Written)?;
         Ok(recovery)
     }
 
@@ -91,17 +97,13 @@ impl DeviceListAdmin {
         &self,
         auth: &AuthSession,
         key: &RecoveryKey,
-        how: &Recovery,
-        mut list: DeviceList,
+        (how, base): (&Recovery, &DeviceList),
+        (mut list, rows): (DeviceList, &[ListRow]),
     ) -> Result<DeviceList, DeviceListError> {
-        let base = match how.after {
-            Some(slot) => list.up_to(slot).ok_or(DeviceListError::NoSuchEntry(slot))?,
-            None => list.clone(),
-        };
         let removed = base.active_devices().map(|device| device.id().clone());
         let removed: Vec<DeviceId> = removed.filter(|id| !how.keep.contains(id)).collect();
         let (rotation, _) = self.next_epoch(&list, base.head())?;
-        let stamp = self.stamp(auth, Some(list.slot())).await?;
+        let stamp = self.stamp_among(Some(list.slot()), rows)?;
         let device = self.this_device(&how.name)?;
         let entry = list.draft_recover(base.head(), removed, device, rotation, stamp)?;
         let signed = SignedEntry::sign(&entry, &key.member_keys(), Some(&self.list.0.keys))?;
@@ -109,22 +111,34 @@ impl DeviceListAdmin {
         if self.insert(auth, &signed).await? { Ok(list) } else { Err(DeviceListError::Raced) }
     }
 
-    /// The keyring that the recovery key was given last: of an epoch of one of `lists`, which may be one that was cut off.
+    /// The keyring that the recovery key was given last, and the list of then: of an epoch of one of `lists`, which may be
+    /// one that was cut off.
     async fn keyring_of(
         &self,
         auth: &AuthSession,
         key: &RecoveryKey,
         lists: [&DeviceList; 2],
         recovery: &DeviceId,
-    ) -> Result<Keyring, DeviceListError> {
+    ) -> Result<(Keyring, DeviceList), DeviceListError> {
         let select = Select::keyring(&auth.user_id, recovery);
         let rows: Vec<KeyringRow> = decode_rows(&read_one(&self.reads(auth), select).await?)?;
         let row = rows.into_iter().next().ok_or(DeviceListProblem::NoKeyring)?;
         let epoch = Epoch::new(row.epoch).ok_or(DeviceListProblem::NoKeyring)?;
         let then = lists.iter().find_map(|list| list.in_epoch(epoch));
         let then = then.ok_or(DeviceListProblem::NoKeyring)?;
-        Ok(open_keyring(&row, &then, recovery, &key.member_keys())?)
+        let keyring = open_keyring(&row, &then, recovery, &key.member_keys())?;
+        Ok((keyring, then))
     }
+}
+
+/// The list that the recovery follows. Epochs whose secrets the recovery key was never given are cut off, because nobody
+/// could be given them: the device that began them is gone before it wrote the keyrings.
+fn base(list: &DeviceList, how: &Recovery, of: &DeviceList) -> Result<DeviceList, DeviceListError> {
+    let base = match how.after {
+        Some(slot) => list.up_to(slot).ok_or(DeviceListError::NoSuchEntry(slot))?,
+        None => list.clone(),
+    };
+    Ok(if base.epoch() > of.epoch() { of.clone() } else { base })
 }
 
 fn read_with(auth: &AuthSession, key: &RecoveryKey, rows: &[ListRow]) -> Result<DeviceList, DeviceListError> {

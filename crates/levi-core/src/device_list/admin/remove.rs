@@ -10,7 +10,7 @@ use levi_types::{AuthSession, DeviceId};
 
 use super::init::recovery_name;
 use super::{DeviceListAdmin, DeviceListError};
-use crate::uuid::random_uuid;
+use crate::uuid::uuid_from;
 
 impl DeviceListAdmin {
     /// Removes a device from the list. It reads nothing that is written by devices which have seen the removal.
@@ -48,7 +48,7 @@ impl DeviceListAdmin {
         let _one_at_a_time = self.list.0.changing.lock().await;
         let (old_keys, new_keys) = (old.member_keys(), new.member_keys());
         let old_public = old_keys.public_keys()?;
-        let id = DeviceId::from(random_uuid());
+        let id = DeviceId::from(uuid_from(&mut self.list.random()));
         let recovery = Member::new(id, MemberType::Recovery, recovery_name(), new_keys.public_keys()?)?;
         let before = self.current(&auth).await?;
         let replaced = before.recovery().filter(|member| *member.keys() == old_public);
@@ -82,7 +82,7 @@ impl DeviceListAdmin {
         let mut keyring = self.keyring(auth)?;
         keyring.push(list.epoch(), secret)?;
         // This device knows the new epoch first, so that a failure from here on is made good by the next look.
-        self.list.owe_keyrings(list.clone(), keyring.clone());
+        self.list.owe_keyrings(list.clone(), keyring.clone())?;
         self.write_keyrings(auth, &list, &keyring).await?;
         Ok(self.list.keyrings_are_written(&auth.user_id)?)
     }

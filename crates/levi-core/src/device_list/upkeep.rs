@@ -1,0 +1,117 @@
+//! A look at the list by a process that seals: what it leaves to be done, and when to look again.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use levi_transport::rows::upsert_of;
+use levi_transport::{ApiError, PageSource, Select, Supabase, Verdict};
+use levi_types::{AccessToken, Now, UserId};
+
+use super::{DeviceListProblem, DeviceListState, LookError, SignedDeviceList};
+
+/// While messages are sent, the list is at most this old.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// The first pause while nothing can be sealed. It doubles up to [`INTERVAL`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What follows a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextLook {
+    /// The next one when it is due, while messages are sent.
+    WhenDue,
+    /// Another one after a pause, because nothing can be sealed, or keyrings are missing.
+    AfterPause,
+    /// As [`AfterPause`](Self::AfterPause), with a fresh token: the server refused this one.
+    AfterRefresh,
+}
+
+/// The pause before a look, after so many that failed or did not settle.
+pub(crate) fn pause_after(in_a_row: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << in_a_row.min(16)).min(INTERVAL)
+}
+
+impl SignedDeviceList {
+    /// The pause before a look that follows one that did not settle. `before`: the pause before that one, if it did not
+    /// settle either.
+    pub fn pause(before: Option<Duration>) -> Duration {
+        before.map_or(FIRST_PAUSE, |before| (before * 2).min(INTERVAL))
+    }
+
+    /// Whether the server is to be asked now.
+    pub fn is_look_due(&self, user: &UserId, now: Now) -> bool {
+        !self.state().may_seal() || self.is_due(user, now, INTERVAL)
+    }
+
+    /// Looks at the list as `user` at `now`, and writes the keyrings that this device owes.
+    #[doc(hidden)]
+    pub async fn look_and_write(
+        &self,
+        supabase: Arc<dyn Supabase>,
+        (user, token): (&UserId, AccessToken),
+        now: Now,
+    ) -> NextLook {
+        let looked = self.look_with(&WithToken { supabase, token }, user).await;
+        if looked.is_ok() {
+            self.looked_at(now);
+        }
+        self.next_look(user, &looked)
+    }
+
+    /// Looks at the list, and writes the keyrings that this device began an epoch for and did not write.
+    pub(crate) async fn look_with(
+        &self,
+        source: &WithToken,
+        user: &UserId,
+    ) -> Result<DeviceListState, LookError> {
+        let looked = self.look(source, user).await;
+        if looked.is_ok() {
+            self.write_owed(source, user).await;
+        }
+        looked
+    }
+
+    /// What follows a look that came to this.
+    pub(crate) fn next_look(&self, user: &UserId, looked: &Result<DeviceListState, LookError>) -> NextLook {
+        match looked {
+            _ if self.owed_keyrings(user).is_some() => NextLook::AfterPause,
+            _ if self.state().may_seal() => NextLook::WhenDue,
+            // Only a person can change that.
+            Ok(DeviceListState::Stopped(DeviceListProblem::Removed)) => NextLook::WhenDue,
+            Err(LookError::Server(error)) if error.verdict == Verdict::SignedOut => NextLook::AfterRefresh,
+            _ => NextLook::AfterPause,
+        }
+    }
+
+    /// Writes the keyrings that this device was interrupted in. If that fails, the next look tries again.
+    async fn write_owed(&self, source: &WithToken, user: &UserId) {
+        let Some(keyrings) = self.owed_keyrings(user) else { return };
+        match source.supabase.upsert(&source.token, upsert_of(&keyrings)).await {
+            Ok(()) => {
+                if let Err(LookError::Store(problem)) = self.keyrings_are_written(user) {
+                    tracing::warn!("{problem}");
+                }
+            }
+            Err(error) => tracing::warn!(code = error.code, "the keyrings of the new epoch were not written"),
+        }
+    }
+}
+
+/// Reads with one token and without patience: whoever looks, looks again later.
+pub(crate) struct WithToken {
+    pub(crate) supabase: Arc<dyn Supabase>,
+    pub(crate) token: AccessToken,
+}
+
+#[async_trait]
+impl PageSource for WithToken {
+    async fn select(&self, select: Select) -> Result<Vec<u8>, ApiError> {
+        self.supabase.select(&self.token, select).await
+    }
+
+    async fn wait(&self, _retry: u32, _at_least: Option<Duration>) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}

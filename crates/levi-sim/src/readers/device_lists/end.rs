@@ -1,0 +1,215 @@
+//! The end: the faults are over, people do what is left to be done, and everything must be as promised.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use levi_core::DeviceListState;
+use levi_crypto::message_v2;
+use levi_transport::rows::{MessageRow, decode_rows};
+use levi_transport::{MessagesOf, PagedQuery as _, Supabase as _};
+use levi_types::{AccessToken, Clock};
+
+use super::World;
+use crate::readers::device::at_once;
+
+/// How long after the faults every device has gone on: a look is at most a minute away, and so is its repetition.
+const IN_TIME: Duration = Duration::from_secs(150);
+
+/// A job that takes longer waits for something that does not come.
+const MOST_STEPS: u32 = 20_000;
+
+/// What a device has read of a session last.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) opened: BTreeSet<i64>,
+}
+
+impl World {
+    pub(super) fn end(&mut self) {
+        self.note("the faults are over".to_owned());
+        self.set_weather(|weather| (weather.faults, weather.is_down) = (0, false));
+        for device in self.devices.iter_mut().filter(|device| !device.is_lost) {
+            device.is_on = true;
+        }
+        self.settle();
+        self.tidy_up();
+        self.settle();
+        self.check_members();
+        self.share_everything();
+        self.read_everything();
+        self.check_messages();
+    }
+
+    /// All go on until nobody has anything to do, and everybody has looked.
+    fn settle(&mut self) {
+        let begun = self.clock.now().monotonic;
+        for _ in 0..MOST_STEPS {
+            if self.violation.is_some() {
+                return;
+            }
+            let is_quiet = (0..self.devices.len()).all(|number| !self.is_busy(number));
+            if is_quiet && self.clock.now().monotonic.since(begun) >= IN_TIME {
+                return;
+            }
+            for device in &mut self.devices {
+                device.is_active = true;
+            }
+            self.step();
+        }
+        self.fail("liveness", "a device does not come to an end".to_owned());
+    }
+
+    /// People repeat what was interrupted.
+    fn tidy_up(&mut self) {
+        if self.truth().is_none() {
+            self.init(0);
+            self.settle();
+        }
+        // A device that was put on the list and was interrupted, goes on.
+        for number in self.listed() {
+            if !self.is_listed_here(number) {
+                self.init(number);
+            }
+        }
+        self.settle();
+        let inside = self.listed();
+        if inside.is_empty() || inside.iter().all(|number| !self.is_listed_here(*number)) {
+            // All are lost, or the one that began the epoch is.
+            let outside = self.unlisted();
+            let number = match outside.first() {
+                Some(number) => *number,
+                None => {
+                    self.new_device();
+                    self.devices.len() - 1
+                }
+            };
+            self.recover(number, &inside);
+        }
+    }
+
+    fn is_listed_here(&self, number: usize) -> bool {
+        let state = self.devices.get(number).map(|device| device.process.list.state());
+        matches!(state, Some(DeviceListState::Listed { .. }))
+    }
+
+    fn check_members(&mut self) {
+        let Some(list) = self.truth() else {
+            return self.fail("liveness", "there is no list".to_owned());
+        };
+        let expected =
+            DeviceListState::Listed { epoch: list.epoch().number(), devices: list.active_devices().count() };
+        let inside = self.listed();
+        if inside.is_empty() {
+            self.fail("liveness", "no device is on the list".to_owned());
+        }
+        for number in inside {
+            let state = self.devices.get(number).map(|device| device.process.list.state());
+            if state.as_ref() != Some(&expected) {
+                self.fail("liveness", format!("d{number} is {state:?} in the end, expected {expected:?}"));
+            }
+        }
+    }
+
+    fn share_everything(&mut self) {
+        for session in 0..self.sessions.len() {
+            self.distribute(session);
+        }
+        self.settle();
+        let inside = self.listed();
+        for from in inside.clone() {
+            for to in inside.iter().filter(|to| **to != from) {
+                let Some(id) = self.devices.get(*to).map(|device| device.machine.id.clone()) else {
+                    continue;
+                };
+                self.start(from, |process| process.share(id));
+            }
+        }
+        self.settle();
+    }
+
+    fn read_everything(&mut self) {
+        for number in self.listed() {
+            self.send(number);
+        }
+        self.settle();
+        self.reads.clear();
+        for device in 0..self.devices.len() {
+            for session in 0..self.sessions.len() {
+                self.read(device, session);
+            }
+        }
+        self.settle();
+    }
+
+    /// Whoever is on the list reads everything, and whoever was removed nothing that was sealed later.
+    fn check_messages(&mut self) {
+        let Some(list) = self.truth().filter(|_| self.violation.is_none()) else { return };
+        let inside = self.listed();
+        for number in 0..self.sessions.len() {
+            let rows = self.rows(number);
+            let is_known = inside
+                .iter()
+                .any(|device| self.has_opened(*device, number).is_some_and(|read| !read.is_empty()));
+            let Some((owner, writer)) =
+                self.sessions.get(number).map(|session| (session.owner, session.writer))
+            else {
+                continue;
+            };
+            if inside.contains(&writer) && self.waits(writer) {
+                self.fail("liveness", format!("d{writer} does not send all messages of s{number}"));
+            }
+            for device in inside.iter().filter(|_| is_known || inside.contains(&owner)) {
+                let opened = self.has_opened(*device, number).unwrap_or_default();
+                let missing: Vec<i64> =
+                    rows.keys().filter(|place| !opened.contains(place)).copied().collect();
+                // The secret of an epoch is gone with the device that began it.
+                if !missing.is_empty() && inside.contains(&writer) {
+                    self.fail("readable", format!("d{device} does not read {missing:?} of s{number}"));
+                }
+            }
+            for (device, since) in self.removed(&list) {
+                let opened = self.has_opened(device, number).unwrap_or_default();
+                let later = rows.iter().find(|(place, epoch)| **epoch >= since && opened.contains(place));
+                if let Some((place, epoch)) = later {
+                    let what = format!(
+                        "d{device} was removed in epoch {since}, and reads s{number}/{place} of epoch {epoch}"
+                    );
+                    self.fail("removed", what);
+                }
+            }
+        }
+    }
+
+    fn has_opened(&self, device: usize, session: usize) -> Option<BTreeSet<i64>> {
+        self.reads.get(&(device, session)).map(|read| read.opened.clone())
+    }
+
+    fn waits(&self, number: usize) -> bool {
+        self.devices.get(number).is_some_and(|device| !device.machine.disk.kept().outbox.is_empty())
+    }
+
+    /// The devices that were removed, each with the first epoch of which it must not know.
+    fn removed(&self, list: &levi_devices::list::DeviceList) -> Vec<(usize, u32)> {
+        let epoch_at = |slot| list.up_to(slot).map(|list| list.epoch().number());
+        let all = self.devices.iter().enumerate();
+        all.filter_map(|(number, device)| {
+            let removed = list.member(&device.machine.id)?.removed.as_ref()?;
+            // Who removes itself draws the secret of the next epoch, and can only forget it.
+            let is_by_itself = removed.by == device.machine.id;
+            Some((number, epoch_at(removed.slot)? + u32::from(is_by_itself)))
+        })
+        .collect()
+    }
+
+    /// The epoch of each message of a session on the server.
+    fn rows(&self, number: usize) -> BTreeMap<i64, u32> {
+        let Some(session) = self.sessions.get(number) else { return BTreeMap::new() };
+        let select = MessagesOf(&session.id).page(None, 10_000);
+        let rows = at_once(self.project.select(&AccessToken::from("token"), select)).and_then(Result::ok);
+        let rows: Vec<MessageRow> = rows.and_then(|rows| decode_rows(&rows).ok()).unwrap_or_default();
+        let epoch_of = |row: &MessageRow| message_v2::nonce_from_wire(&row.content_nonce).ok();
+        rows.iter()
+            .map(|row| (row.sequence_number, epoch_of(row).map_or(0, |nonce| nonce.epoch.number())))
+            .collect()
+    }
+}

@@ -1,0 +1,352 @@
+//! A process of a device: the product's own parts, and what a person has it do.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use levi_core::engine::Sealer;
+use levi_core::{
+    BackfillReport, DeviceListAdmin, DeviceListError, DeviceListParts, NextLook, OtherDevices, PulledMessage,
+    ReadError, Reader, Recovery, SecretsCache, SessionSyncService, SignedDeviceList, SyncError,
+    UnreadableMessage,
+};
+use levi_crypto::SessionSecret;
+use levi_crypto::at_rest::DatabaseKey;
+use levi_devices::MemberKeys;
+use levi_devices::pairing::PairingCode;
+use levi_devices::recovery::RecoveryKey;
+use levi_outbox::Encryption;
+use levi_outbox::backoff::Backoff;
+use levi_testkit::clock::VirtualClock;
+use levi_transport::{Supabase, Table, Upsert};
+use levi_types::{
+    AccessToken, Auth, Clock, DeviceId, MessageSyncRequest, SecretString, SessionId, SessionStore, UserId,
+};
+
+use super::super::device::{SignedIn, Store};
+use super::super::server::Project;
+use super::disk::{Disk, ListStore, Waiting};
+use super::line::{Line, Network, Weather, step};
+use crate::random::Random;
+
+/// How long one device waits for the other while they are paired.
+const PAIR_WITHIN: Duration = Duration::from_secs(40);
+
+/// The change that replaces the recovery key.
+pub(super) const NEW_RECOVERY_KEY: &str = "recovery new";
+
+/// At once, so that nothing waits for a real clock.
+const NO_DELAY: Backoff = Backoff { base: Duration::ZERO, max: Duration::ZERO, jitter: 0.0 };
+
+/// What outlives a device's processes.
+pub(super) struct Machine {
+    pub(super) id: DeviceId,
+    pub(super) name: String,
+    pub(super) user: UserId,
+    pub(super) keys: MemberKeys,
+    pub(super) database_key: DatabaseKey,
+    pub(super) disk: Arc<Disk>,
+    pub(super) store: Arc<Store>,
+    pub(super) project: Project,
+    pub(super) clock: Arc<VirtualClock>,
+    pub(super) weather: Arc<Mutex<Weather>>,
+}
+
+/// Passes a pairing code from one device to the other. `Some(None)`: there will be none.
+pub(super) type CodeCell = Arc<Mutex<Option<Option<SecretString>>>>;
+
+/// The rows of a session, and why those that cannot be read cannot.
+pub(super) type Messages = Vec<Result<PulledMessage, UnreadableMessage>>;
+
+/// What a job came to.
+pub(super) enum Done {
+    Looked(NextLook),
+    Sent,
+    Read { session: usize, result: Result<Messages, ReadError> },
+    Changed { what: &'static str, result: Result<(), DeviceListError> },
+    Shared(Result<BackfillReport, SyncError>),
+    Distributed { session: usize, result: Result<(), SyncError> },
+}
+
+pub(super) type Job = Pin<Box<dyn Future<Output = Done>>>;
+
+/// The product's parts in one process.
+pub(super) struct Process {
+    pub(super) line: Arc<Line>,
+    pub(super) list: SignedDeviceList,
+    network: Network,
+    user: UserId,
+    clock: Arc<VirtualClock>,
+    admin: Arc<DeviceListAdmin>,
+    auth: Arc<dyn Auth>,
+    store: Arc<Store>,
+    cache: SecretsCache,
+    service: SessionSyncService,
+    reader: Arc<Reader>,
+    sealer: Sealer,
+    disk: Arc<Disk>,
+    random: Random,
+}
+
+impl Process {
+    pub(super) fn start(machine: &Machine, random: &Random) -> Self {
+        let Machine { id, keys, user, clock, .. } = machine;
+        let mut random = random.clone();
+        let line = Arc::new(Line::new(Arc::clone(&machine.weather), random.clone()));
+        let network = Network { project: machine.project.clone(), line: Arc::clone(&line) };
+        let cache = SecretsCache::new();
+        cache.signed_in(user);
+        let list = SignedDeviceList::new(DeviceListParts {
+            device_id: id.clone(),
+            keys: keys.clone(),
+            store: Arc::new(ListStore { disk: Arc::clone(&machine.disk), line: Arc::clone(&line) }),
+            database_key: Some(machine.database_key.clone()),
+            cache: cache.clone(),
+        })
+        .with_random(Random::new(random.number(), 1));
+        let supabase: Arc<dyn Supabase> = Arc::new(network.clone());
+        let auth: Arc<dyn Auth> = Arc::new(SignedIn(user.clone()));
+        let store = Arc::clone(&machine.store);
+        let sessions: Arc<dyn SessionStore> = store.clone();
+        let service = SessionSyncService::with_parts(
+            Arc::clone(&supabase),
+            Arc::clone(&sessions),
+            Arc::clone(&auth),
+            id.clone(),
+            keys.envelope.clone(),
+            cache.clone(),
+        )
+        .with_device_list(list.clone())
+        .with_random(Random::new(random.number(), 2))
+        .with_retries(NO_DELAY, 2);
+        let reader = Reader::new(
+            Arc::clone(&supabase),
+            Arc::clone(&auth),
+            id.clone(),
+            keys.envelope.clone(),
+            cache.clone(),
+        )
+        .with_store(Arc::clone(&sessions))
+        .with_device_list(list.clone())
+        .with_retries(NO_DELAY, 2);
+        let database_key = Some(machine.database_key.clone());
+        let sealer = Sealer::new(cache.clone(), sessions, database_key).with_device_list(Some(list.clone()));
+        let admin =
+            DeviceListAdmin::new(supabase, Arc::clone(&auth), list.clone(), clock.clone() as Arc<dyn Clock>);
+        let admin = Arc::new(admin.with_poll_interval(Duration::ZERO));
+        Self {
+            line,
+            list,
+            network,
+            user: user.clone(),
+            clock: Arc::clone(clock),
+            admin,
+            auth,
+            store,
+            cache,
+            service,
+            reader: Arc::new(reader),
+            sealer,
+            disk: Arc::clone(&machine.disk),
+            random,
+        }
+    }
+
+    pub(super) fn look(&self) -> Job {
+        let (list, user, network) = (self.list.clone(), self.user.clone(), self.network.clone());
+        let clock = Arc::clone(&self.clock);
+        Box::pin(async move {
+            let now = clock.now();
+            let token = AccessToken::from("token");
+            Done::Looked(list.look_and_write(Arc::new(network), (&user, token), now).await)
+        })
+    }
+
+    fn change(
+        what: &'static str,
+        change: impl Future<Output = Result<(), DeviceListError>> + 'static,
+    ) -> Job {
+        Box::pin(async move { Done::Changed { what, result: change.await } })
+    }
+
+    /// As `levi init`: goes on with what was interrupted, or begins a list.
+    pub(super) fn init(&self, name: &str, key: RecoveryKey) -> Job {
+        let (admin, name) = (Arc::clone(&self.admin), name.to_owned());
+        Self::change("init", async move {
+            if admin.resume().await? {
+                return Ok(());
+            }
+            admin.init(&name, &key, OtherDevices::PairLater).await
+        })
+    }
+
+    /// Shows a code, adds the device that answers and shares all sessions with it.
+    pub(super) fn invite(&self, code: CodeCell) -> Job {
+        let (admin, service) = (Arc::clone(&self.admin), self.service.clone());
+        Box::pin(async move {
+            let added = add_with_code(&admin, &code).await;
+            lock(&code).get_or_insert(None);
+            match added {
+                Ok(new) => Done::Shared(service.share_with_device(&new).await),
+                Err(error) => Done::Changed { what: "invite", result: Err(error) },
+            }
+        })
+    }
+
+    /// As `levi pair CODE`: goes on with what was interrupted, or asks to be added.
+    pub(super) fn join(&self, name: &str, code: CodeCell) -> Job {
+        let (admin, name) = (Arc::clone(&self.admin), name.to_owned());
+        Self::change("join", async move {
+            let code = loop {
+                // Not held while it waits.
+                let shown = lock(&code).clone();
+                match shown {
+                    Some(code) => break code,
+                    // The other device has ended, and shows none.
+                    None if Arc::strong_count(&code) == 1 => break None,
+                    None => step().await,
+                }
+            };
+            if admin.resume().await? {
+                return Ok(());
+            }
+            // Exposed as the person types it.
+            let code = code.and_then(|code| PairingCode::parse(code.expose()).ok());
+            match code {
+                Some(code) => admin.join(&code, &name, PAIR_WITHIN).await,
+                None => Err(DeviceListError::TimedOut),
+            }
+        })
+    }
+
+    pub(super) fn remove(&self, device: DeviceId) -> Job {
+        let admin = Arc::clone(&self.admin);
+        Self::change("remove", async move { admin.remove(&device).await })
+    }
+
+    pub(super) fn new_recovery_key(&self, old: RecoveryKey, new: RecoveryKey) -> Job {
+        let admin = Arc::clone(&self.admin);
+        Self::change(NEW_RECOVERY_KEY, async move { admin.replace_recovery_key(&old, &new).await })
+    }
+
+    /// As `levi recover`: onto the list with the recovery key, then all sessions.
+    pub(super) fn recover(&self, name: &str, keep: Vec<DeviceId>, key: RecoveryKey) -> Job {
+        let how = Recovery { name: name.to_owned(), keep, after: None };
+        let (admin, supabase) = (Arc::clone(&self.admin), Arc::new(self.network.clone()));
+        let (store, auth, cache) = (Arc::clone(&self.store), Arc::clone(&self.auth), self.cache.clone());
+        let (list, random) = (self.list.clone(), Random::new(self.random.clone().number(), 3));
+        Box::pin(async move {
+            let recovery = match admin.recover(&key, &how).await {
+                Ok(recovery) => recovery,
+                Err(error) => return Done::Changed { what: "recover", result: Err(error) },
+            };
+            let this_device = list.device_id().clone();
+            let envelope = key.member_keys().envelope;
+            let service = SessionSyncService::with_parts(supabase, store, auth, recovery, envelope, cache)
+                .with_device_list(list)
+                .with_random(random)
+                .with_retries(NO_DELAY, 2);
+            Done::Shared(service.share_with_device(&this_device).await)
+        })
+    }
+
+    pub(super) fn share(&self, device: DeviceId) -> Job {
+        let service = self.service.clone();
+        Box::pin(async move { Done::Shared(service.share_with_device(&device).await) })
+    }
+
+    pub(super) fn distribute(&self, session: usize, id: SessionId, secret: SessionSecret) -> Job {
+        let service = self.service.clone();
+        Box::pin(async move {
+            let result = service.distribute_secret_now(&id, &secret).await;
+            Done::Distributed { session, result: result.and_then(|done| done.complete()) }
+        })
+    }
+
+    pub(super) fn read(&self, session: usize, id: SessionId) -> Job {
+        let reader = Arc::clone(&self.reader);
+        Box::pin(async move { Done::Read { session, result: read_all(&reader, &id).await } })
+    }
+
+    /// Seals what waits and can be sealed, and sends what is sealed, in order.
+    pub(super) fn send(&self) -> Job {
+        let (disk, sealer, network) = (Arc::clone(&self.disk), self.sealer.clone(), self.network.clone());
+        let (user, clock, mut random) = (self.user.clone(), Arc::clone(&self.clock), self.random.clone());
+        random.number();
+        Box::pin(async move {
+            let at = clock.now().wall;
+            let count = disk.kept().outbox.len();
+            for index in 0..count {
+                seal(&disk, &sealer, (&user, at, index), &mut random);
+            }
+            while let Some(row) = disk.first_sealed() {
+                let body = [b"[", row.as_slice(), b"]"].concat();
+                let columns = Table::Messages.columns().into();
+                let insert = Upsert { table: Table::Messages, columns, body };
+                if network.insert(&AccessToken::from("token"), insert).await.is_err() {
+                    break;
+                }
+                let outbox = &mut disk.kept().outbox;
+                if outbox.first().is_some_and(|waiting| waiting.row.as_ref() == Some(&row)) {
+                    outbox.remove(0);
+                }
+            }
+            Done::Sent
+        })
+    }
+}
+
+fn seal(
+    disk: &Disk,
+    sealer: &Sealer,
+    (user, at, index): (&UserId, levi_types::Wall, usize),
+    random: &mut Random,
+) {
+    let (waiting, highest) = {
+        let kept = disk.kept();
+        let Some(waiting) = kept.outbox.get(index).filter(|waiting| waiting.row.is_none()).cloned() else {
+            return;
+        };
+        let highest = kept.highest.get(&waiting.request.session_id).copied();
+        (waiting, highest)
+    };
+    let Waiting { request, .. } = waiting;
+    // The disk is not held here, because sealing asks it for the list.
+    let row = match sealer.seal(&request, Some(user.clone()), highest, at, random) {
+        Ok(row) if row.encryption == Encryption::SessionKey => row.payload,
+        _ => return,
+    };
+    let MessageSyncRequest { session_id, sequence_number, .. } = request;
+    let mut kept = disk.kept();
+    let known = kept.highest.entry(session_id).or_insert(sequence_number);
+    *known = (*known).max(sequence_number);
+    if let Some(waiting) = kept.outbox.get_mut(index) {
+        waiting.row = Some(row);
+    }
+}
+
+/// Page after page, because pages are made smaller by a server that was busy.
+async fn read_all(reader: &Reader, session: &SessionId) -> Result<Messages, ReadError> {
+    let (mut messages, mut after) = (Vec::new(), None);
+    loop {
+        let page = reader.pull(session, after, 500).await?;
+        messages.extend(page.messages);
+        match page.cursor {
+            Some(cursor) => after = Some(cursor),
+            None => return Ok(messages),
+        }
+    }
+}
+
+async fn add_with_code(admin: &DeviceListAdmin, code: &CodeCell) -> Result<DeviceId, DeviceListError> {
+    let invitation = admin.invite().await?;
+    // Exposed to the person.
+    *lock(code) = Some(Some(invitation.expose_code()));
+    let request = invitation.request(PAIR_WITHIN).await?;
+    invitation.accept(request).await
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
