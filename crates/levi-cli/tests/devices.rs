@@ -3,13 +3,12 @@
 
 mod project;
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdout};
+use std::io::Write as _;
 
 use levi::transport::Table;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
-use project::{Device, Outcome, Project, lines};
-use serde_json::Value;
+use project::pairing::{Invitation, fingerprint, init, pair, texts};
+use project::{Outcome, Project, lines};
 
 const SESSION: &str = "3d6b1c6e-9f0a-4f6e-8c1d-2b7a5e4f3c21";
 
@@ -24,62 +23,6 @@ fn message(number: i64, content: &str) -> String {
 fn message_in(session: &str, number: i64, content: &str) -> String {
     serde_json::json!({ "session_id": session, "sequence_number": number, "content": content }).to_string()
         + "\n"
-}
-
-/// A code on the screen of a device of the list, which waits for the device with `fingerprint`.
-struct Invitation {
-    child: Child,
-    out: BufReader<ChildStdout>,
-    code: String,
-}
-
-impl Invitation {
-    fn new(device: &Device<'_>, fingerprint: &str) -> Self {
-        let mut child = device.start(&["pair", "--json", "--yes", fingerprint]);
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        let code: Value = serde_json::from_str(&line).unwrap_or_else(|_| {
-            panic!("no code: {line:?} {:?}", std::io::read_to_string(child.stderr.take().unwrap()))
-        });
-        let code = code["pairing_code"].as_str().unwrap().to_owned();
-        Self { child, out, code }
-    }
-
-    /// What the device of the list says once it is done.
-    fn end(mut self) -> Outcome {
-        let out = std::io::read_to_string(&mut self.out).unwrap();
-        let ended = Outcome::of(self.child.wait_with_output().unwrap());
-        Outcome { out, ..ended }
-    }
-}
-
-fn fingerprint(device: &Device<'_>) -> String {
-    let shown = device.run(&["devices", "--json"]).objects();
-    let own = shown.iter().find_map(|line| line["this_fingerprint"].as_str());
-    own.unwrap_or_else(|| panic!("{shown:?}")).to_owned()
-}
-
-/// Puts `new` on the list under `name`. Returns how many sessions it was given.
-fn pair(old: &Device<'_>, new: &Device<'_>, name: &str) -> u64 {
-    let fingerprint = fingerprint(new);
-    let invitation = Invitation::new(old, &fingerprint[..9]);
-    let joined = new.run_with(&["pair", "-", "--name", name, "--json"], &invitation.code).assert_code(0);
-    assert_eq!(joined.objects()[1]["joined_as"], name);
-    let added = invitation.end().assert_code(0).objects();
-    assert_eq!((&added[0]["asks"], &added[0]["fingerprint"]), (&name.into(), &fingerprint.as_str().into()));
-    assert_eq!(added[1]["added"], name);
-    added[1]["shared"].as_u64().unwrap()
-}
-
-fn init(device: &Device<'_>, name: &str) -> String {
-    let file = device.data.with_extension("recovery-key");
-    device.run(&["init", "--name", name, "--recovery-key-file", project::path(&file)]).assert_code(0);
-    std::fs::read_to_string(file).unwrap()
-}
-
-fn texts(pulled: &Outcome) -> Vec<String> {
-    pulled.objects().iter().map(|row| row["content"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]

@@ -205,3 +205,22 @@ fn a_sign_in_that_needs_something_first_names_it() {
         assert!(ran.err.contains(advice), "{}", ran.err);
     }
 }
+
+#[test]
+fn an_expired_token_is_refreshed_and_a_revoked_one_asks_for_a_sign_in() {
+    const SESSION: &str = "4be0643f-1d98-473b-97cd-ca98a65347dd";
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    project.server.expire_tokens(&project.user_id);
+    laptop.run_with(&["sync", "--session", SESSION], lines(["after the token expired"])).assert_code(0);
+    assert_eq!(project.server.stats().refreshes, 1);
+    project.server.expire_tokens(&project.user_id);
+    assert_eq!(laptop.pulled(SESSION).len(), 1);
+    project.server.revoke(&project.user_id);
+    let input = "{\"content\":\"after it was revoked\",\"sequence_number\":2}\n";
+    let ran = laptop.run_with(&["sync", "--session", SESSION], input).assert_code(4);
+    assert!(ran.out.contains("levi login"), "{}", ran.out);
+    assert_eq!(laptop.login(PASSWORD).code, 0);
+    laptop.run_with(&["sync"], "").assert_code(0);
+    assert_eq!(laptop.pulled(SESSION).len(), 2, "what was pending was sent after the sign-in");
+}

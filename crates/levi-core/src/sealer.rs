@@ -15,7 +15,7 @@ use rand_core::CryptoRng;
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
 use crate::sealing_key::{SealedRow, Sealing, SealingKey, SealingMode};
-use crate::secrets_cache::{SealedBefore, SecretsCache};
+use crate::secrets_cache::{HighestKnown, SecretsCache};
 use crate::waiting::MISSING_SECRET;
 
 /// Seals what was sealed in an older epoch again, before it is sent: a device that was removed meanwhile knows that epoch.
@@ -201,12 +201,12 @@ impl Sealer {
     ///
     /// # Errors
     /// [`EnqueueError::OtherUser`] if the session is another user's, [`EnqueueError::NoKey`] if neither key is known, [`EnqueueError::Unsealable`] if the cipher refuses.
-    pub(crate) fn seal(
+    pub fn seal(
         &self,
         request: &MessageSyncRequest,
         user: Option<UserId>,
         overwrite: Overwrite,
-        before: SealedBefore,
+        before: HighestKnown,
         at: Wall,
         random: &mut dyn CryptoRng,
     ) -> Result<NewRow, EnqueueError> {

@@ -12,8 +12,9 @@ use levi_devices::keyring::Keyring;
 use levi_outbox::Overwrite;
 use levi_types::{AuthError, DeviceId, SessionId, UserId};
 
+pub use self::keys::HighestKnown;
 use self::keys::Keys;
-pub(crate) use self::keys::{KeySource, ReadingKey, SealedBefore};
+pub(crate) use self::keys::{KeySource, ReadingKey};
 use self::user::User;
 use crate::sealing_key::{Sealing, SealingKey, SealingMode};
 
@@ -137,7 +138,7 @@ impl SecretsCache {
         session: &SessionId,
         sequence_number: i64,
         overwrite: Overwrite,
-        before: SealedBefore,
+        before: HighestKnown,
     ) -> Option<Sealing> {
         let mut state = self.state();
         if state.user.id() != user {
@@ -320,7 +321,7 @@ impl State {
         session: &SessionId,
         sequence_number: i64,
         overwrite: Overwrite,
-        before: Option<SealedBefore>,
+        before: Option<HighestKnown>,
     ) -> Option<Sealing> {
         let key = self.key_in_mode(session)?;
         let keys = self.sessions.get_mut(session)?;

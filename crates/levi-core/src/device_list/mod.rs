@@ -206,7 +206,7 @@ impl SignedDeviceList {
         // A look or a change that is under way compares with the store by itself.
         let Ok(_one_at_a_time) = self.0.changing.try_lock() else { return };
         let known = self.known();
-        if !known.is_of(user) || known.owes_keyrings {
+        if !known.is_of(user) || known.keyrings == Keyrings::Owed {
             return;
         }
         let stored = self.0.store.device_list(user);

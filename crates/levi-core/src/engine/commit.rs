@@ -7,6 +7,7 @@ use std::time::Duration;
 use levi_outbox::{Change, Enqueued, LaneKey, NewRow, OutboxError, Reason, RowId};
 use levi_types::{Delivery, DeliveryReport, Now, SessionId};
 
+use super::HighestKnown;
 use super::committed_batch::{CommittedBatch, Waiter};
 use super::event::{ControlIntake, Effect, Intake};
 use super::refused::Refused;
@@ -14,7 +15,6 @@ use super::{Engine, Perform};
 use crate::batcher::{Input, Written, WrittenLane};
 use crate::error::EnqueueError;
 use crate::sealer::Message;
-use crate::secrets_cache::SealedBefore;
 
 /// What waits for the next commit.
 #[derive(Default)]
@@ -80,7 +80,7 @@ impl Engine {
             Message::Plain { user, request } => {
                 let asks = self.sealer.asks_for_earlier(user.as_ref(), &request.session_id);
                 let before =
-                    if asks { self.sealed_before(&request.session_id) } else { SealedBefore::default() };
+                    if asks { self.sealed_before(&request.session_id) } else { HighestKnown::default() };
                 match self.sealer.seal(&request, user, overwrite, before, now.wall, &mut *self.random) {
                     Ok(row) => row,
                     Err(error) => return self.refuse(vec![Refused::unsealed(waiter, request, error)]),
@@ -91,10 +91,10 @@ impl Engine {
     }
 
     /// What is known here of a session's earlier messages. Where the outbox cannot be read, none comes after them.
-    fn sealed_before(&self, session: &SessionId) -> SealedBefore {
+    fn sealed_before(&self, session: &SessionId) -> HighestKnown {
         let in_outbox = self.store.last_sequence_number(session).unwrap_or(Some(i64::MAX));
         let stored = in_outbox.max(self.uncommitted.last_number(session));
-        SealedBefore { sent: self.last_sent(session), stored }
+        HighestKnown { sent: self.last_sent(session), stored }
     }
 
     /// Adds control rows to the next commit.

@@ -42,6 +42,7 @@ use crate::config::LeviConfig;
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
 pub use crate::sealer::{Message, Sealer};
+pub use crate::secrets_cache::HighestKnown;
 use crate::status::Status;
 
 /// The most parked parents that the status lists.

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::sealer::Sealer;
     use crate::sealing_key::SealingMode;
-    use crate::secrets_cache::{SealedBefore, SecretsCache};
+    use crate::secrets_cache::{HighestKnown, SecretsCache};
 
     struct NoSessions;
 
@@ -135,7 +135,7 @@ mod tests {
             content: "\0 \u{1F680} the content".into(),
         };
         let mut seal = |sealer: &Sealer, user| {
-            let before = SealedBefore::default();
+            let before = HighestKnown::default();
             sealer.seal(&request, user, Overwrite::OwnOnly, before, Wall::default(), &mut random).unwrap()
         };
         let wrapped = seal(&sealer, None);

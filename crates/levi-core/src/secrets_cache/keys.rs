@@ -43,11 +43,11 @@ pub(crate) enum KeySource {
 
 /// What is known of a session's messages before another one is sealed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct SealedBefore {
+pub struct HighestKnown {
     /// The highest sequence number that the session store has as sent. `None`: it has none, or keeps no such record.
-    pub(crate) sent: Option<i64>,
+    pub sent: Option<i64>,
     /// The highest one that the outbox has.
-    pub(crate) stored: Option<i64>,
+    pub stored: Option<i64>,
 }
 
 impl Keys {
@@ -60,13 +60,13 @@ impl Keys {
         &mut self,
         sequence_number: i64,
         overwrite: Overwrite,
-        before: Option<SealedBefore>,
+        before: Option<HighestKnown>,
     ) -> Option<Order> {
         let known = match before {
             None => Some(self.highest?),
             // What the server said counts only where this device has no record of its own: it could make every message
             // late by naming a high number.
-            Some(SealedBefore { sent, stored }) => {
+            Some(HighestKnown { sent, stored }) => {
                 self.highest.or(sent).or(self.heard).map(|known| known.max(stored.unwrap_or(known)))
             }
         };

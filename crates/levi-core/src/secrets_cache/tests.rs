@@ -6,7 +6,7 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
 use super::keys::Keys;
-use super::{KeySource, MessageKey, SealedBefore, SecretsCache};
+use super::{HighestKnown, KeySource, MessageKey, SecretsCache};
 
 #[test]
 fn no_key_outlives_a_sign_out_or_passes_to_another_user() {
@@ -57,7 +57,7 @@ fn a_secret_that_the_server_brought_is_read_with_and_never_sealed_with() {
 #[test]
 fn a_message_begins_an_epoch_only_if_it_is_known_to_be_the_last_one() {
     const OWN: Overwrite = Overwrite::OwnOnly;
-    let before = |sent, stored| Some(SealedBefore { sent, stored });
+    let before = |sent, stored| Some(HighestKnown { sent, stored });
     let order = |keys: &mut Keys, number, overwrite, before| keys.order(number, overwrite, before);
     // A store that keeps no record, in a process that began later: edits of old messages, one after the other.
     let mut keys = Keys::default();

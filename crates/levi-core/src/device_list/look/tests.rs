@@ -1,3 +1,7 @@
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use async_trait::async_trait;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::*;

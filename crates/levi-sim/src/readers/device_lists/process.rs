@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use levi_core::engine::Sealer;
+use levi_core::engine::{HighestKnown, Sealer};
 use levi_core::{
     BackfillReport, DeviceListAdmin, DeviceListError, DeviceListParts, NextLook, OtherDevices, PulledMessage,
     ReadError, Reader, Recovery, SecretsCache, SessionSyncService, SignedDeviceList, SyncError,
@@ -16,8 +16,8 @@ use levi_crypto::at_rest::DatabaseKey;
 use levi_devices::MemberKeys;
 use levi_devices::pairing::PairingCode;
 use levi_devices::recovery::RecoveryKey;
-use levi_outbox::Encryption;
 use levi_outbox::backoff::Backoff;
+use levi_outbox::{Encryption, Overwrite};
 use levi_testkit::clock::VirtualClock;
 use levi_transport::{Supabase, Table, Upsert};
 use levi_types::{
@@ -313,7 +313,8 @@ fn seal(
     };
     let Waiting { request, .. } = waiting;
     // The disk is not held here, because sealing asks it for the list.
-    let row = match sealer.seal(&request, Some(user.clone()), highest, at, random) {
+    let before = HighestKnown { sent: highest, stored: None };
+    let row = match sealer.seal(&request, Some(user.clone()), Overwrite::OwnOnly, before, at, random) {
         Ok(row) if row.encryption == Encryption::SessionKey => row.payload,
         _ => return,
     };
