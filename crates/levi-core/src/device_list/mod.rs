@@ -368,8 +368,9 @@ fn mode(
         return Err(DeviceListProblem::Removed);
     }
     let keyring = keyring.ok_or(DeviceListProblem::NoKeyring)?;
-    keyring.check(list)?;
+    // One that ends before is whole: the secret of the new epoch is not here yet.
     let secret = keyring.secret(list.epoch()).ok_or(DeviceListProblem::NoKeyring)?;
+    keyring.check(list)?;
     Ok(SealingMode::Epoch(list.epoch(), secret.clone()))
 }
 
