@@ -81,8 +81,10 @@ fn a_parked_message_is_named_and_can_be_sent_again() {
         .assert_code(0);
     let refusal = Canned::error(400, "22P05", "unsupported Unicode escape sequence");
     let posts = Scope::table(Table::Messages).method("POST");
-    project.server.faults().plan(posts, Times::Next(1), Fault::Answer(refusal));
+    // More than once: if the session's row is written meanwhile, the first refusal does not count.
+    project.server.faults().plan(posts, Times::Always, Fault::Answer(refusal));
     let ran = laptop.run_with(&["sync", "--session", SESSION], lines(["poison?"])).assert_code(3);
+    project.server.faults().clear();
     assert!(ran.out.contains("outbox list --parked"), "{}", ran.out);
     let parked = laptop.run(&["outbox", "list", "--parked", "--json"]).assert_code(0).objects();
     assert_eq!((parked.len(), parked[0]["code"].as_str()), (1, Some("22P05")));

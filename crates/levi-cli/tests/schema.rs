@@ -143,7 +143,8 @@ fn an_input_line_is_read_if_and_only_if_its_document_describes_it() {
 fn a_field_too_many_and_a_field_too_few_are_seen() {
     let sync = document("sync");
     let good = json!({
-        "messages": 1, "bad_lines": 0, "batches": 1, "retries": 0, "pending": 0, "parked": 0, "sessions": ["a"]
+        "messages": 1, "already_synced": 0, "bad_lines": 0, "batches": 1, "retries": 0, "pending": 0, "parked": 0,
+        "sessions": ["a"]
     });
     check(&sync, &good).unwrap();
     for (field, value) in [("added", json!(1)), ("pending", json!(-1)), ("sessions", json!([1]))] {

@@ -10,7 +10,6 @@ use super::{Here, person};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::share::Shared;
 use crate::text::plural;
 
 /// How long the person at the other device may take.
@@ -64,9 +63,9 @@ pub(super) async fn run(
     if !reads_already {
         return Ok(Exit::Done);
     }
-    // Sessions from before the list, which no other device may be able to share with the recovery key.
-    let shared = opened.share_with_recovery_key(console).await?;
-    let Shared { shared: sessions, .. } = shared;
+    // Sessions from before the list, which no other device may be able to share with the recovery key. What this device
+    // cannot read is shared by the other one, maybe at this moment.
+    let sessions = opened.share_readable_with_recovery_key().await?;
     console.say(format!("{} of this device shared with the recovery key", plural(sessions, "session")))?;
-    Ok(shared.exit())
+    Ok(Exit::Done)
 }

@@ -1,6 +1,6 @@
 //! This device with its hands on the list.
 
-use levi::core::{DeviceListAdmin, ListedDevice};
+use levi::core::{BackfillReport, DeviceListAdmin, ListedDevice};
 use levi::devices::MemberType;
 use levi::transport::Select;
 use levi::transport::rows::decode_rows;
@@ -44,27 +44,41 @@ impl Opened {
 
     /// Gives `device` every session that this one can read.
     pub(super) async fn share_with(&self, device: &DeviceId, console: Console) -> Result<Shared, CliError> {
+        Ok(share::report(console, &self.give_secrets(device).await?))
+    }
+
+    async fn give_secrets(&self, device: &DeviceId) -> Result<BackfillReport, CliError> {
         let key = self.connection.data_dir.private_key()?;
         let service = self.levi.session_sync(self.connection.device_id.clone(), key)?;
-        Ok(share::report(console, &service.share_with_device(device).await?))
+        Ok(service.share_with_device(device).await?)
     }
 
     /// Seals for this device, in its own name, the secrets that it was given. Once there is a list, it opens nothing of
     /// devices that are not on it, and some may never be: they were lost or replaced.
     pub(super) async fn keep_secrets(&self) -> Result<(), CliError> {
-        let (own, key) = (&self.connection.device_id, self.connection.data_dir.private_key()?);
-        self.levi.session_sync(own.clone(), key)?.share_with_device(own).await?;
-        Ok(())
+        self.give_secrets(&self.connection.device_id).await.map(drop)
     }
 
     /// Gives the recovery key every session that this device can read, because it opens nothing
     /// else once all devices are lost.
     pub(super) async fn share_with_recovery_key(&self, console: Console) -> Result<Shared, CliError> {
-        let devices = self.admin.devices().await?;
-        match devices.iter().find(|device| is_recovery_key(device)) {
-            Some(recovery) => self.share_with(&recovery.id, console).await,
+        match self.recovery_key().await? {
+            Some(recovery) => self.share_with(&recovery, console).await,
             None => Ok(Shared::default()),
         }
+    }
+
+    /// As [`share_with_recovery_key`](Self::share_with_recovery_key), where another device shares what this one cannot read.
+    pub(super) async fn share_readable_with_recovery_key(&self) -> Result<u64, CliError> {
+        match self.recovery_key().await? {
+            Some(recovery) => Ok(self.give_secrets(&recovery).await?.shared.len() as u64),
+            None => Ok(0),
+        }
+    }
+
+    async fn recovery_key(&self) -> Result<Option<DeviceId>, CliError> {
+        let devices = self.admin.devices().await?;
+        Ok(devices.into_iter().find(is_recovery_key).map(|device| device.id))
     }
 }
 
