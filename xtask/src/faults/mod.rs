@@ -117,7 +117,9 @@ fn first_violation(catcher: &Catcher, program: &Path) -> Result<Option<Violation
     let violation = match catcher {
         Catcher::Simulation => text.lines().find_map(parse_violation),
         // It says by its exit code that it found something, and which seed shows it.
-        Catcher::Program { .. } => text.lines().find_map(parse_finding),
+        Catcher::Program { .. } => {
+            text.lines().find_map(|line| parse_violation(line).or_else(|| parse_finding(line)))
+        }
         Catcher::Test { .. } => text.lines().find_map(parse_test),
     };
     match violation {
