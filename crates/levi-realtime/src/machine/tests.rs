@@ -68,6 +68,9 @@ fn wait(machine: &mut Machine) -> Monotonic {
     until
 }
 
+/// What a server does.
+type Act = Box<dyn Fn(&mut Machine)>;
+
 #[test]
 fn every_way_in_which_it_does_not_work_is_polling_and_its_reason_and_another_attempt() {
     use PollingReason::*;
@@ -85,7 +88,7 @@ fn every_way_in_which_it_does_not_work_is_polling_and_its_reason_and_another_att
         machine.handle(at(0), Input::Received(&reply("realtime:levi", 1, "ok")));
         machine.handle(at(0), Input::Received(&system("error")));
     };
-    let table: Vec<(Box<dyn Fn(&mut Machine)>, PollingReason)> = vec![
+    let table: Vec<(Act, PollingReason)> = vec![
         (Box::new(silent), Silent),
         (Box::new(unconfirmed), NotSubscribed),
         (Box::new(unsubscribed), NotSubscribed),
