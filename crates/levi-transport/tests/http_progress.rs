@@ -303,7 +303,8 @@ async fn headers_are_sent_beside_levis_own_and_never_shown() {
 /// A limit under which every request would fail is a mistake, and no timeout that never passes.
 #[test]
 fn a_limit_of_zero_is_refused_by_name() {
-    let zero: [(&str, fn(&mut HttpOptions)); 4] = [
+    type Set = fn(&mut HttpOptions);
+    let zero: [(&str, Set); 4] = [
         ("timeouts.connect", |options| options.timeouts.connect = Duration::ZERO),
         ("timeouts.response", |options| options.timeouts.response = Duration::ZERO),
         ("timeouts.stall", |options| options.timeouts.stall = Duration::ZERO),

@@ -33,7 +33,7 @@ pub use self::problem::{DeviceListProblem, DeviceListState};
 use self::record::{Alarm, Keyrings};
 pub use self::stored::{StoredDeviceList, stored_device_list};
 pub use self::upkeep::NextLook;
-pub(crate) use self::upkeep::{WithToken, pause_after};
+pub(crate) use self::upkeep::{WithToken, has_passed, pause_after};
 
 use crate::random::SharedRng;
 use crate::sealing_key::SealingMode;
@@ -345,12 +345,6 @@ impl SignedDeviceList {
         // A panic cannot leave it half changed in a way that matters: it is compared with the server's again.
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether `time` has passed since `then`, by either clock: the monotonic one may stand still while the machine sleeps.
-pub(crate) fn has_passed(time: Duration, then: Now, now: Now) -> bool {
-    let by_wall = now.wall.since(then.wall).max(then.wall.since(now.wall));
-    now.monotonic.since(then.monotonic).max(by_wall) >= time
 }
 
 /// What `device` may seal with this list.

@@ -33,6 +33,12 @@ pub(crate) fn pause_after(in_a_row: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << in_a_row.min(16)).min(INTERVAL)
 }
 
+/// Whether `time` has passed since `then`, by either clock: the monotonic one may stand still while the machine sleeps.
+pub(crate) fn has_passed(time: Duration, then: Now, now: Now) -> bool {
+    let by_wall = now.wall.since(then.wall).max(then.wall.since(now.wall));
+    now.monotonic.since(then.monotonic).max(by_wall) >= time
+}
+
 impl SignedDeviceList {
     /// The pause before a look that follows one that did not settle. `before`: the pause before that one, if it did not
     /// settle either.
