@@ -42,7 +42,7 @@ pub enum SignUps {
     /// They are signed in at once, as with email confirmation turned off.
     #[default]
     AtOnce,
-    /// A link is sent to the address first: [`confirm_email`](super::FakeSupabase::confirm_email).
+    /// A link is sent to the address first: [`confirm_email`](crate::supabase::FakeSupabase::confirm_email).
     Confirmed,
     /// Nobody may.
     Disabled,
