@@ -33,11 +33,12 @@ export async function readList(userId, genesis, rows) {
     }
   }
   check(list, "no-genesis", "the server shows no such device list");
-  check(!stopped, ...UNKNOWN_KIND);
+  if (stopped) throw unknownKind();
   return list;
 }
 
-const UNKNOWN_KIND = ["unknown-kind", "the device list goes on with an entry that this version does not know"];
+const unknownKind = () =>
+  new LeviError("unknown-kind", "the device list goes on with an entry that this version does not know");
 
 /** What is refused is skipped. An error that is none of ours is a bug, and is not. */
 const unlessRefused = (instead) => (error) => {
@@ -60,7 +61,7 @@ async function stopsAt(list, { entry, bytes, signature }) {
   const inList = list.chain.some(({ hash }) => hash === entry.prev);
   const counts = entry.prev === list.head || (signer?.type === "recovery" && inList);
   const stops = signer && counts && entry.userId === list.userId && (await isSignedBy(signer, signature, bytes));
-  check(!stops || signer.type !== "recovery", ...UNKNOWN_KIND);
+  if (stops && signer.type === "recovery") throw unknownKind();
   return stops;
 }
 

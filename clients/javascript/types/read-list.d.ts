@@ -2,7 +2,8 @@
  * Reads the list that begins with `genesis`. The first valid entry on the head is accepted; everything else is skipped,
  * because anybody with the user's token can write it. Without a pin: the server may have cut the list short.
  *
- * Throws `no-genesis`, or `unknown-kind` where a member signed an entry of a later version of Levi.
+ * Throws `no-genesis`, or `unknown-kind` where a member signed an entry of a later version of Levi. Behind such an entry
+ * of a device only a recovery is accepted, which cuts it off: the device may have been a thief's.
  *
  * @param {string} userId
  * @param {string} genesis
