@@ -35,6 +35,7 @@ Exit codes:
 Environment:
   LEVI_PROFILE, LEVI_CONFIG  the profile, and the file of profiles
   LEVI_URL, LEVI_PUBLISHABLE_KEY, LEVI_DATA_DIR, LEVI_EMAIL, LEVI_CA_FILE, LEVI_HEADER  as the options
+  LEVI_NO_REALTIME  as --no-realtime
   NO_COLOR  no colours; there are none in pipes and with --json anyway
   HTTPS_PROXY, ALL_PROXY, NO_PROXY  the proxy to use; http, https, socks4, socks4a, socks5 and socks5h
   LEVI_LOG  what Levi logs to stderr: error, warn, info, debug or trace; nothing by default";

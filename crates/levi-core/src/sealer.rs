@@ -1,14 +1,15 @@
 //! From a request to a row: sealed under its session's key or, until that is known, under the database
 //! key. No row leaves here in the clear.
 
+mod present_epoch;
+
 use std::sync::{Arc, OnceLock};
 
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
 use levi_crypto::message::MessagePosition;
-use levi_crypto::message_v2::{self, Epoch, EpochMessageKey, Order, WireNonce};
+use levi_crypto::message_v2::{Epoch, Order};
 use levi_crypto::{Author, MessageKey, SealError, SessionSecret, WRITER_BYTES, is_nonce_of};
 use levi_outbox::{Encryption, LaneKey, NewRow, Overwrite, Reason};
-use levi_transport::rows::{MessageRow, nonce_of};
 use levi_types::{MessageId, MessageSyncRequest, SessionId, SessionStore, UserId, Wall};
 use rand_core::CryptoRng;
 
@@ -18,43 +19,7 @@ use crate::sealing_key::{SealedRow, Sealing, SealingKey, SealingMode};
 use crate::secrets_cache::{HighestKnown, SecretsCache};
 use crate::waiting::MISSING_SECRET;
 
-/// Seals what was sealed in an older epoch again, before it is sent: a device that was removed meanwhile knows that epoch.
-pub(crate) struct PresentEpoch<'a> {
-    sealer: &'a Sealer,
-    list: &'a SignedDeviceList,
-    user: &'a UserId,
-    epoch: Epoch,
-}
-
-impl PresentEpoch<'_> {
-    pub(crate) const fn number(&self) -> u32 {
-        self.epoch.number()
-    }
-
-    /// The row in the present epoch, if it is of an older one and this device has the keys.
-    pub(crate) fn resealed(
-        &self,
-        message_id: &str,
-        payload: &[u8],
-        random: &mut dyn CryptoRng,
-    ) -> Option<Vec<u8>> {
-        let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(nonce_of(payload)?).ok()?;
-        if epoch >= self.epoch {
-            return None;
-        }
-        let row: MessageRow = serde_json::from_slice(payload).ok()?;
-        let (session_id, sequence_number) = (row.session_id.as_ref()?, row.sequence_number);
-        let sealing = self.sealer.sealing_of_waiting(Some(self.user), session_id).ok()?;
-        let SealingKey::Version2 { session, .. } = &sealing.key else { return None };
-        let secret = self.list.epoch_secret(self.user, epoch)?;
-        let older = EpochMessageKey::of(session, session_id, epoch, &secret).ok()?;
-        let position = MessagePosition { session_id, sequence_number };
-        let opened = message_v2::open(&older, position, &row.ciphertext().ok()?, &nonce).ok()?;
-        let sealing = Sealing { order: opened.order, ..sealing };
-        let sealed = self.sealer.encode(&sealing, position, message_id, &opened.content, random);
-        sealed.ok().map(|sealed| sealed.payload)
-    }
-}
+pub(crate) use self::present_epoch::PresentEpoch;
 
 /// A message on its way to the disk.
 #[derive(Debug)]
@@ -264,19 +229,19 @@ impl Sealer {
         sealing.or_else(|| self.without_list(key)).ok_or_else(|| self.not_now(user))
     }
 
-    /// The epoch in which messages of `user` are sent now, if there is a list. Another process on the same store may have
-    /// begun it.
-    pub(crate) fn present_epoch<'a>(&'a self, user: Option<&'a UserId>) -> Option<PresentEpoch<'a>> {
-        let (list, user) = (self.device_list.as_ref()?, user?);
-        list.catch_up(user);
-        Some(PresentEpoch { sealer: self, list, user, epoch: self.epoch(user)? })
-    }
-
     /// The epoch in which messages of `user` are sealed now.
     pub(crate) fn epoch(&self, user: &UserId) -> Option<Epoch> {
         match self.cache.mode(user)? {
             SealingMode::Epoch(epoch, _) => Some(epoch),
             SealingMode::Version1 | SealingMode::Stopped(_) => None,
+        }
+    }
+
+    /// Why the device list lets nothing of `user` be sealed now.
+    pub(crate) fn stopped(&self, user: &UserId) -> Option<Reason> {
+        match self.cache.mode(user)? {
+            SealingMode::Stopped(reason) => Some(reason),
+            SealingMode::Epoch(..) | SealingMode::Version1 => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Who is signed in, and with which token.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -104,5 +104,5 @@ pub enum SignInChange {
 /// Who is told of sign-ins and sign-outs by [`Auth::tell`].
 pub trait SignInListener: Send + Sync {
     /// Called in the order of the changes.
-    fn changed(&self, change: SignInChange);
+    fn changed(self: Arc<Self>, change: SignInChange);
 }

@@ -128,6 +128,25 @@ async fn a_sign_out_and_a_sign_in_reach_a_levi_that_runs() {
     levi.shutdown(Duration::ZERO).await;
 }
 
+/// A process that begins with nobody signed in asks for the device list at the first sign-in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_after_a_start_without_one_sends_what_waits() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("laptop");
+    let (device, levi, session) = at_work(&server, &path).await;
+    device.sign_out().await.unwrap();
+    levi.shutdown(Duration::from_secs(5)).await;
+    drop((device, levi));
+    let device = Device::open(&path, DeviceOptions::default()).unwrap();
+    let levi = device.levi(LeviConfig::default()).unwrap();
+    levi.start().unwrap();
+    let receipt = levi.enqueue_durable(request(&session, 1)).await.unwrap();
+    device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    levi.synced(&receipt).await.unwrap();
+    assert_eq!(server.messages(&session).unwrap().len(), 1);
+    levi.shutdown(Duration::ZERO).await;
+}
+
 /// `levi login` beside a daemon that waits for somebody to sign in.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_with_another_process_wakes_a_levi_that_runs() {

@@ -35,7 +35,7 @@ use self::upload::{Options, Upload};
 const MOST_PATIENCE: u64 = 365 * 24 * 3600;
 
 /// A second run of the same file changes nothing on the server. A line whose text has changed is
-/// refused, unless --replace is given.
+/// parked and overwrites nothing, unless --replace is given.
 #[derive(Debug, Args)]
 pub(crate) struct SyncArgs {
     /// NDJSON, one {"session_id"?, "message_id"?, "sequence_number"?, "content"} a line; stdin if

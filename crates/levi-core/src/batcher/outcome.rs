@@ -136,6 +136,12 @@ impl Batcher {
     /// The request was never sent: its lanes start over from what is on disk.
     pub(super) fn vanished(&mut self, id: BatchId) {
         let Some(batch) = self.in_flight.remove(&id) else { return };
+        if batch.user_changes != self.user_changes {
+            // The lanes are another user's: they are loaded again when that one is back.
+            batch.parts.iter().for_each(|part| self.windows.landed_elsewhere(part.lane));
+            self.dirty = true;
+            return;
+        }
         for part in batch.parts {
             let lane = part.lane;
             self.windows.put_back(part);

@@ -259,6 +259,10 @@ impl Dispatcher {
         let request = async move {
             let user = context.user.as_ref();
             dispatcher.wait_for_look(look).await;
+            if let Some(reason) = user.and_then(|user| sealer.stopped(user)) {
+                // What is sealed already may be of an epoch that is over.
+                return guard.complete(outcome(batch, Err(SendError::Wait(SyncError::Waiting(reason)))));
+            }
             if user.and_then(|user| sealer.epoch(user)).map(Epoch::number) != epoch {
                 // It is drawn up again, and sealed in the epoch of now.
                 return guard.complete(Input::Vanished { batch });

@@ -1,5 +1,7 @@
 //! The stored sign-in changes while the worker runs.
 
+use std::sync::Arc;
+
 use levi_transport::user_of_token;
 use levi_types::{AuthSession, SignInChange, SignInListener};
 
@@ -10,7 +12,7 @@ use crate::batcher::Input;
 
 impl SignInListener for Dispatcher {
     /// The stored sign-in was replaced or removed in this process. A token of the daemon's own is none of its business.
-    fn changed(&self, change: SignInChange) {
+    fn changed(self: Arc<Self>, change: SignInChange) {
         let mut context = lock(&self.context);
         if context.source() == Some(Source::Daemon) {
             return;
@@ -22,6 +24,8 @@ impl SignInListener for Dispatcher {
                     context.is_cleared = false;
                     let new = SignedIn { user: Some(user), access_token, source: Source::Stored };
                     self.replace(context, Some(new), Input::SignedIn);
+                    // Nothing is sealed before it was asked for, so nothing else would ask.
+                    self.look_at_devices();
                 }
             }
         }

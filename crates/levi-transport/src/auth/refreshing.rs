@@ -152,7 +152,8 @@ impl RefreshingAuth {
     /// more.
     ///
     /// # Errors
-    /// [`TokenError::NotRemoved`]. The next start would be signed in; a running Levi is not.
+    /// [`TokenError::NotRemoved`]. Whoever reads the stored sign-in next is signed in: the next start, or a running Levi after
+    /// a sleep. Call it again.
     pub async fn sign_out(&self) -> Result<(), TokenError> {
         self.detached(|shared| async move {
             let mut state = shared.state.lock().await;

@@ -304,7 +304,7 @@ impl Device {
     }
 
     /// Deletes the tokens, and removes the token and the session keys from everything that was made of this device: a
-    /// running [`Levi`] sends nothing more. The device's keys, sessions and outbox stay, and what is pending is sent after
+    /// running [`Levi`] sends nothing more, unless its daemon gave it a token of its own (`set_context`). The device's keys, sessions and outbox stay, and what is pending is sent after
     /// the next [`sign_in`](Self::sign_in), for which a running `Levi` waits.
     ///
     /// # Errors
