@@ -82,10 +82,11 @@ impl<'a, T> Pipeline<'a, T> {
         self.pending.push_back(Pending { tag, bytes, storing });
     }
 
-    /// Waits until the oldest message is stored or refused; `None` if no message is pending.
+    /// Waits until the oldest message is stored or refused; `None` if no message is pending. If the future is dropped,
+    /// no result is lost.
     pub(crate) async fn next_result(&mut self) -> Option<(T, Result<Receipt, EnqueueError>)> {
+        let result = self.pending.front_mut()?.storing.as_mut().await;
         let oldest = self.pending.pop_front()?;
-        let result = oldest.storing.await;
         self.bytes -= oldest.bytes;
         if let Ok(receipt) = &result {
             self.last_receipt = Some(receipt.clone());

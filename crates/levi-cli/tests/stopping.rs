@@ -8,6 +8,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use levi::transport::Table;
 use levi_testkit::supabase::{Fault, Scope, Times};
 use project::{Device, Outcome, PATIENCE, Project, lines};
 
@@ -57,6 +58,24 @@ fn a_sync_that_is_stopped_stores_and_sends_what_it_has_read() {
     }
 }
 
+/// A service that begins again with a log: a device that came since the last run is given the secret at the first new line.
+#[test]
+fn a_new_device_reads_a_session_that_goes_on_while_the_input_stays_open() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync", "--session", SESSION], lines(["one"])).assert_code(0);
+    let phone = project.device("phone");
+    let secrets = || project.server.row_count(Table::Secrets).unwrap();
+    let before = secrets();
+    let mut child = laptop.start(&["sync", "--session", SESSION]);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(lines(["two"]).as_bytes()).unwrap();
+    project.server.wait_for(PATIENCE, |_| secrets() > before).unwrap();
+    assert_eq!(phone.pulled(SESSION)[0].1, "one");
+    drop(input);
+    Outcome::of(child.wait_with_output().unwrap()).assert_code(0);
+}
+
 #[test]
 fn a_stopped_sync_without_a_server_keeps_what_it_has_read() {
     let project = Project::new();
@@ -82,7 +101,8 @@ fn a_follower_that_is_stopped_ends_after_a_whole_line_and_without_noise() {
     let laptop = project.device("laptop");
     laptop.run_with(&["sync", "--session", SESSION], lines(["one"])).assert_code(0);
     for (name, code) in [("-INT", 130), ("-TERM", 143)] {
-        let mut child = laptop.start(&["pull", "--follow", "--from-start"]);
+        // With Realtime, it says how changes come as soon as that is known.
+        let mut child = laptop.start(&["pull", "--follow", "--from-start", "--no-realtime"]);
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();

@@ -131,7 +131,17 @@ impl<'a> Upload<'a> {
     }
 
     async fn enqueue_all(&mut self, mut reading: Reading, progress: &mut Progress) -> Result<(), CliError> {
-        while let Some(line) = reading.next().await {
+        loop {
+            let line = tokio::select! {
+                biased;
+                line = reading.next() => line,
+                // An input that pauses, such as a log that is followed: what it brought so far is seen to now.
+                Some((line, result)) = self.pipeline.next_result() => {
+                    self.stored(line, result).await?;
+                    continue;
+                }
+            };
+            let Some(line) = line else { return Ok(()) };
             let line = line.map_err(|error| self.options.input.read_error(error))?;
             self.wait_for_room().await?;
             let number = line.number;
@@ -144,7 +154,6 @@ impl<'a> Upload<'a> {
             progress.reached(accepted);
             self.patience.accepted(accepted);
         }
-        Ok(())
     }
 
     /// The line as a message of a session that is prepared for it.

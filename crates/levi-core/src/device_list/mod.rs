@@ -33,7 +33,7 @@ pub use self::problem::{DeviceListProblem, DeviceListState};
 use self::record::{Alarm, Keyrings};
 pub use self::stored::{StoredDeviceList, stored_device_list};
 pub use self::upkeep::NextLook;
-pub(crate) use self::upkeep::{WithToken, has_passed, pause_after};
+pub(crate) use self::upkeep::{WithToken, has_passed};
 
 use crate::random::SharedRng;
 use crate::sealing_key::SealingMode;
@@ -197,7 +197,7 @@ impl SignedDeviceList {
     }
 
     /// The server should be asked again, because the machine slept.
-    pub(crate) fn look_is_due(&self) {
+    pub(crate) fn forget_last_look(&self) {
         self.known().looked = None;
     }
 

@@ -28,11 +28,6 @@ pub enum NextLook {
     AfterRefresh,
 }
 
-/// The pause before a look, after so many that failed or did not settle.
-pub(crate) fn pause_after(in_a_row: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << in_a_row.min(16)).min(INTERVAL)
-}
-
 /// Whether `time` has passed since `then`, by either clock: the monotonic one may stand still while the machine sleeps.
 pub(crate) fn has_passed(time: Duration, then: Now, now: Now) -> bool {
     let by_wall = now.wall.since(then.wall).max(then.wall.since(now.wall));
@@ -105,7 +100,7 @@ impl SignedDeviceList {
     }
 }
 
-/// Reads with one token and without patience: whoever looks, looks again later.
+/// Reads with one token and makes one attempt, because the caller repeats the whole look later.
 pub(crate) struct WithToken {
     pub(crate) supabase: Arc<dyn Supabase>,
     pub(crate) token: AccessToken,

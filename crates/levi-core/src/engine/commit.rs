@@ -80,7 +80,7 @@ impl Engine {
             Message::Plain { user, request } => {
                 let asks = self.sealer.asks_for_earlier(user.as_ref(), &request.session_id);
                 let before =
-                    if asks { self.sealed_before(&request.session_id) } else { HighestKnown::default() };
+                    if asks { self.highest_known(&request.session_id) } else { HighestKnown::default() };
                 match self.sealer.seal(&request, user, overwrite, before, now.wall, &mut *self.random) {
                     Ok(row) => row,
                     Err(error) => return self.refuse(vec![Refused::unsealed(waiter, request, error)]),
@@ -91,7 +91,7 @@ impl Engine {
     }
 
     /// What is known here of a session's earlier messages. Where the outbox cannot be read, none comes after them.
-    fn sealed_before(&self, session: &SessionId) -> HighestKnown {
+    fn highest_known(&self, session: &SessionId) -> HighestKnown {
         let in_outbox = self.store.last_sequence_number(session).unwrap_or(Some(i64::MAX));
         let stored = in_outbox.max(self.uncommitted.last_number(session));
         HighestKnown { sent: self.last_sent(session), stored }

@@ -319,7 +319,7 @@ impl SessionSyncService {
         Ok(known.check()?)
     }
 
-    /// For whom something is recorded now. It is asked once for each call: whoever signs in meanwhile is somebody else.
+    /// For whom something is recorded now. A call asks once, because another user may sign in before it returns.
     fn recording_for(&self) -> Option<UserId> {
         self.steps.server.cache.user()
     }

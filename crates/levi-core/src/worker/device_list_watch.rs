@@ -12,9 +12,7 @@ use tracing::Instrument as _;
 use super::dispatcher::Dispatcher;
 use crate::batcher::{Input, Written};
 use crate::delay::{delay, within};
-use crate::device_list::{
-    DeviceListState, LookError, NextLook, SignedDeviceList, WithToken, has_passed, pause_after,
-};
+use crate::device_list::{DeviceListState, LookError, NextLook, SignedDeviceList, WithToken, has_passed};
 
 /// For how long messages wait for a look. A server that does not answer holds nothing up for longer.
 const AWAITED: Duration = Duration::from_secs(5);
@@ -32,7 +30,8 @@ pub(super) struct DeviceListWatch {
 /// What became of the last looks.
 #[derive(Default)]
 struct Failures {
-    in_a_row: u32,
+    /// The pause after the last one, if it failed.
+    pause: Option<Duration>,
     /// When the last one failed, and for how long no other begins by itself.
     wait: Option<(Now, Duration)>,
     /// The token that was refused last, and for which another one was asked.
@@ -70,8 +69,8 @@ impl DeviceListWatch {
             }
             Err(LookError::Server(error)) => {
                 tracing::debug!(code = error.code, "the device list was not read");
-                let pause = pause_after(failures.in_a_row);
-                failures.in_a_row += 1;
+                let pause = SignedDeviceList::pause(failures.pause);
+                failures.pause = Some(pause);
                 failures.wait = Some((now, pause.max(error.retry_after.unwrap_or_default())));
             }
             Err(LookError::Store(problem)) => tracing::warn!("{problem}"),
@@ -109,8 +108,8 @@ impl Drop for Looking {
 }
 
 impl Dispatcher {
-    /// Tells the engine whenever what is known of the list changes, whoever noticed it: what waits may be sealed now, and the
-    /// status is another one. If nothing can be sealed any more, the server is asked until that is over.
+    /// Tells the engine whenever what is known of the list changes: what waits may be sealed now, and the status is another
+    /// one. If nothing can be sealed any more, the server is asked until that is over.
     pub(super) fn watch_device_list(self: &Arc<Self>) {
         let Some(watch) = self.device_list() else { return };
         let (mut state, engine) = (watch.list.watch(), Arc::downgrade(self));
@@ -164,7 +163,7 @@ impl Dispatcher {
     /// The machine slept, and devices may have been removed meanwhile.
     pub(super) fn look_after_sleep(self: &Arc<Self>) {
         if let Some(watch) = self.device_list() {
-            watch.list.look_is_due();
+            watch.list.forget_last_look();
         }
         self.look_at_devices();
     }
