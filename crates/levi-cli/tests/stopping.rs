@@ -145,7 +145,9 @@ fn a_follower_ends_when_nobody_reads_it_any_more() {
     let project = Project::new();
     let laptop = project.device("laptop");
     laptop.run_with(&["sync", "--session", SESSION], lines(["one", "two"])).assert_code(0);
-    for command in ["levi pull --follow --from-start", "levi pull", "levi status --watch", "levi sessions"] {
+    for command in
+        ["levi pull --follow --from-start --no-realtime", "levi pull", "levi status --watch", "levi sessions"]
+    {
         let ran = shell(&laptop, &format!("{command} | head -1")).assert_code(0);
         assert_eq!((ran.out.lines().count(), ran.err.as_str()), (1, ""), "{command}: {ran:?}");
     }
