@@ -22,6 +22,10 @@ const LAST_WORK: Duration = Duration::from_secs(2);
 
 /// Runs the command that this process's arguments name.
 pub fn run() -> ExitCode {
+    if std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb") {
+        // Left to itself, the library writes colours there where the variable `CI` is set.
+        ColorChoice::Never.write_global();
+    }
     run_with(std::env::args_os()).into()
 }
 

@@ -106,6 +106,7 @@ fn colours_are_for_terminals_that_want_them() {
     for (args, variables) in [
         ("doctor", &[("NO_COLOR", "1")][..]),
         ("doctor", &[("TERM", "dumb")]),
+        ("doctor", &[("TERM", "dumb"), ("CI", "true")]),
         ("doctor --json", &[]),
         ("doctor | cat", &[]),
         ("--help", &[("NO_COLOR", "1")]),
