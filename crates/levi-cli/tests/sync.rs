@@ -100,7 +100,7 @@ fn each_bad_line_is_named_by_its_number_and_everything_else_goes_through() {
         (b"{\"content\":\"secret \xff words\"}", Some("not UTF-8")),
         (b"{\"content\":\"nul is \\u0000 fine\"}", None),
         (b"", None),
-        (b"{\"text\":\"secret words\"}", Some("content is missing")),
+        (b"{\"text\":\"secret words\"}", Some("a message has no field \"text\"")),
         (b"{\"content\":\"x\",\"sequence_number\":-3}", Some("sequence_number is -3")),
         (b"{\"content\":\"x\",\"sequence_number\":1}", Some("sequence_number 1 was on an earlier line")),
         (
@@ -243,8 +243,10 @@ fn a_line_that_was_changed_is_refused_with_both_fingerprints_unless_it_is_to_rep
         assert_eq!(contents, expected);
     };
     texts(["a", "b", "c"]);
+    // Another text than the one that is parked, which is this device's own.
+    project.file("notes.ndjson", lines(["a", "changed again", "c"]));
     laptop.run(&["sync", path(&file), "--replace"]).assert_code(0);
-    texts(["a", "changed", "c"]);
+    texts(["a", "changed again", "c"]);
 }
 
 #[test]
@@ -418,4 +420,12 @@ fn a_second_device_that_made_a_secret_of_its_own_goes_on_with_the_sessions() {
     let expected = [(1, "of the laptop".to_owned()), (2, "of the phone".to_owned())];
     assert_eq!(laptop.pulled(SESSION), expected);
     assert_eq!(phone.pulled(SESSION), expected);
+}
+
+#[test]
+fn a_usage_does_not_show_what_the_environment_sets_as_if_it_had_to_be_given() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let ran = laptop.run(&["share"]).assert_code(2);
+    assert!(ran.err.contains("Usage: levi share") && !ran.err.contains("--data-dir"), "{}", ran.err);
 }
