@@ -172,3 +172,29 @@ fn a_session_store_that_hangs_in_session_sync_holds_neither_messages_nor_the_pro
     let took = end.recv_timeout(PATIENCE).unwrap_or(PATIENCE);
     assert!(took < SOON, "{took:?}");
 }
+
+/// Whoever signs in is named to the store, and what was enqueued does not wait for its answer.
+#[test]
+fn a_session_store_that_hangs_at_a_sign_in_holds_neither_messages_nor_the_process() {
+    let (ended, end) = channel();
+    // On a thread of its own, because a test that fails here would not end.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let daemon = runtime.block_on(Daemon::new());
+        let store = HangingStore::new(daemon.store(), StoreCall::SignedIn);
+        let levi = runtime.block_on(async {
+            let levi = daemon.start(daemon.builder_with(daemon.environment.http(), store.clone()));
+            store.hangs().await;
+            let receipt = daemon.enqueue(&levi, 1, 300).await.unwrap();
+            daemon::synced(&levi, &receipt).await;
+            levi
+        });
+        let started = Instant::now();
+        runtime.block_on(levi.shutdown(DEADLINE));
+        drop(levi);
+        drop(runtime);
+        ended.send(started.elapsed()).unwrap();
+    });
+    let took = end.recv_timeout(PATIENCE).unwrap_or(PATIENCE);
+    assert!(took < SOON, "{took:?}");
+}

@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
-use levi_types::{DeviceId, RepositoryId, SessionId, UserId};
+use levi_types::{DeviceId, SessionId, UserId};
 
-use crate::rows::SessionRow;
 use crate::supabase::{Select, Update};
 use crate::table::Table;
 
@@ -43,11 +42,6 @@ impl Select {
             .eq("device_id", device.as_str())
             .eq("local_path", local_path)
             .columns("id")
-    }
-
-    /// The repository with this id, as a [`FoundRepository`](crate::rows::FoundRepository).
-    pub fn repository(repository: &RepositoryId) -> Self {
-        Query::of(Table::Repositories).eq("id", repository.as_str()).columns("id")
     }
 
     /// The secret of `session` for `device`, as a [`SecretRow`](crate::rows::SecretRow).
@@ -150,17 +144,6 @@ impl Select {
     /// PostgreSQL has no pattern match for other types.
     pub fn text_probe(table: Table, column: &'static str) -> Self {
         Query::of(table).filter(column, "ilike", "x").raw("&limit=0").columns(column)
-    }
-}
-
-impl Update {
-    /// A session's row, if the server has it: the answer is its id as a [`SessionOwner`](crate::rows::SessionOwner), or
-    /// nothing.
-    pub fn session(row: &SessionRow) -> Self {
-        let select = Query::of(Table::Sessions).eq("id", row.id.as_str()).columns("id,device_id");
-        #[expect(clippy::expect_used, reason = "text, booleans and nulls in a struct always make JSON")]
-        let body = serde_json::to_vec(row).expect("a row is a plain struct");
-        Self { table: select.table, query: select.query, body }
     }
 }
 

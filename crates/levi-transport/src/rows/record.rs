@@ -206,8 +206,8 @@ pub struct SecretRow {
     pub ephemeral_public_key: String,
     /// base64 of ciphertext and tag.
     pub encrypted_secret: String,
-    /// The device that sealed it, if that is not the session's owner. An upsert writes the column only if at least
-    /// one of its rows has it.
+    /// The device that sealed it. `None` in a row of an earlier version: the session's owner did. An upsert writes the
+    /// column only if at least one of its rows has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender_device_id: Option<DeviceId>,
 }
