@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
-    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, LoneFailure, NewRow, OutboxError, OutboxStore,
+    ParkedParent, PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
 use levi_types::{SessionId, UserId, Wall};
 
@@ -249,6 +249,12 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         inner.store.get()?.paused_until()
+    }
+
+    fn lone_failures(&self) -> Result<Vec<LoneFailure>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.lone_failures()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

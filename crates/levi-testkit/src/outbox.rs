@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
-    PayloadSink, RowHead, RowId, RowKey, RowState, Totals, WaitingLane,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, LoneFailure, NewRow, OutboxError, OutboxStore,
+    ParkedParent, PayloadSink, RowHead, RowId, RowKey, RowState, Totals, WaitingLane,
 };
 use levi_types::{SessionId, UserId, Wall};
 
@@ -265,6 +265,11 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
     fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
         self.faults.read()?;
         self.inner.paused_until()
+    }
+
+    fn lone_failures(&self) -> Result<Vec<LoneFailure>, OutboxError> {
+        self.faults.read()?;
+        self.inner.lone_failures()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -131,6 +131,11 @@ impl ApiError {
         self.code == "23505"
     }
 
+    /// Whether the server limits how many requests it takes (429), whatever is in them.
+    pub fn is_rate_limit(&self) -> bool {
+        self.code == "429"
+    }
+
     /// Whether the table lacks a column that the request names (42703).
     pub fn is_missing_column(&self) -> bool {
         self.code == "42703"

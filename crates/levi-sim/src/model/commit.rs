@@ -99,7 +99,10 @@ impl Model {
             }
             Change::Unpark { row, at } => self.unparked(*row, *at),
             Change::Discard { row } => self.discarded(*row),
-            Change::Ensure(_) | Change::SignedIn { .. } | Change::NoteSynced { .. } => {}
+            Change::Ensure(_)
+            | Change::SignedIn { .. }
+            | Change::NoteSynced { .. }
+            | Change::NoteLoneFailure(_) => {}
         }
     }
 

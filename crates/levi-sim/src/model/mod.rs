@@ -67,6 +67,8 @@ pub(crate) struct Model {
     pub(crate) daemon_silent: bool,
     /// Requests with messages that the server accepted.
     pub(crate) accepted: u64,
+    /// Whether a request with messages ever failed without an answer about them.
+    pub(crate) has_failed: bool,
     pub(crate) violation: Option<Violation>,
     pub(crate) trace: Option<Vec<String>>,
     /// When each message was stored and when the server had it, if there is a trace.
@@ -176,6 +178,7 @@ impl Model {
             control: BTreeMap::new(),
             daemon_silent: false,
             accepted: 0,
+            has_failed: false,
             violation: None,
             trace: traced.then(Vec::new),
             arrivals: BTreeMap::new(),
