@@ -1,10 +1,14 @@
 //! Keyrings that are not what the signed list commits to.
 
-use levi::DeviceListState;
+use levi::devices::draft::Stamp;
+use levi::devices::entry::SignedEntry;
+use levi::devices::keyring::KeyringError;
+use levi::devices::{Epoch, EpochSecret};
 use levi::transport::Table;
-use levi::transport::rows::{KeyringRow, upsert_of};
+use levi::transport::rows::KeyringRow;
+use levi::{DeviceListProblem, DeviceListState};
 
-use super::attacker::keyring_rows;
+use super::attacker::{keyring_of, keyring_rows, the_list};
 use super::devices::Device;
 use super::{changed, two_devices};
 
@@ -53,20 +57,38 @@ async fn no_other_keyring_is_accepted_and_the_right_one_is_once_it_is_shown() {
     assert_eq!(laptop.read(&session).await, ["true"]);
 }
 
+/// Anybody can seal to a member's public key, in the right form: here another secret for the new epoch.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_keyring_with_a_secret_of_the_attackers_is_not_committed_to() {
     let (world, laptop, phone) = two_devices().await;
-    // The phone's keyring is replaced by one that the laptop's earlier self could have made: the right form, sealed for
-    // the right member, with another secret. Anybody can seal to a public key.
-    let rows = super::attacker::list_rows(&world.server);
-    assert_eq!(rows.len(), 2);
-    let mut row = keyring_rows(&world.server).into_iter().find(|row| row.member_id == phone.id).unwrap();
-    let foreign = two_devices().await;
-    let theirs = keyring_rows(&foreign.0.server);
-    let theirs = theirs.into_iter().find(|row| row.member_id == foreign.2.id).unwrap();
-    (row.enc, row.sealed) = (theirs.enc, theirs.sealed);
-    world.server.seed(upsert_of(&[row])).unwrap();
-    // Who has the epoch's secret goes on with it.
-    let session = phone.write(&world, "s", &["true"]).await;
-    assert_eq!(laptop.read(&session).await, ["true"]);
+    let tablet = Device::new(&world, "tablet").await;
+    laptop.pair(&tablet).await;
+    look(&phone).await;
+    let (mut list, attackers, second) =
+        (the_list(&world), EpochSecret::from_bytes([7; 32]), Epoch::new(2).unwrap());
+    let mut keyring = keyring_of(&world, &laptop, &list);
+    // The form asks for a list that commits to the secret. Nobody is shown this one.
+    let stamp = Stamp { slot: list.slot() + 1, time_ms: 0 };
+    let removal = list.draft_remove(&laptop.id, tablet.id.clone(), list.rotation(&attackers).unwrap(), stamp);
+    list.accept(&SignedEntry::sign(&removal, &laptop.keys, None).unwrap()).unwrap();
+    keyring.push(second, attackers).unwrap();
+    let (enc, sealed) = keyring.seal(&list, &phone.id, &mut rand::rng()).unwrap().to_wire();
+    phone.server.rewrite(move |select, body| match select.table == Table::Keyrings {
+        true => changed::<KeyringRow>(&body, |row| {
+            (row.epoch, row.enc, row.sealed) = (2, enc.clone(), sealed.clone());
+        }),
+        false => body,
+    });
+    laptop.admin().remove(&tablet.id).await.unwrap();
+    look(&phone).await;
+    let uncommitted = DeviceListProblem::Keyring(KeyringError::Uncommitted { epoch: second });
+    phone.until(|state| *state == DeviceListState::Stopped(uncommitted.clone())).await;
+    let session = laptop.write(&world, "s", &["true"]).await;
+    phone.server.be_honest();
+    phone.until_listed(2).await;
+    assert_eq!(phone.read(&session).await, ["true"]);
+}
+
+async fn look(device: &Device) {
+    let _ = device.admin().devices().await;
 }
