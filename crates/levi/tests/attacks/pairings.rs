@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use levi::core::DeviceListError;
-use levi::devices::pairing::{PairingCode, PairingError};
+use levi::devices::pairing::{Invitation, PairingCode, PairingError};
 use levi::transport::Table;
 use levi::transport::rows::{PairingRow, upsert_of};
 
@@ -29,10 +29,29 @@ async fn another_code_reaches_nobody() {
     let admin = laptop.admin();
     let invitation = admin.invite().await.unwrap();
     let wrong = PairingCode::generate(&mut rand::rng());
-    let refused = phone.admin().join(&wrong, "phone", SOON).await.unwrap_err();
-    assert!(matches!(refused, DeviceListError::TimedOut), "{refused}");
+    // It is known at once, and no row of it comes to be.
+    let refused = phone.admin().join(&wrong, "phone", WITHIN).await.unwrap_err();
+    assert!(matches!(refused, DeviceListError::CodeNotShown), "{refused}");
+    assert_eq!(world.server.row_count(Table::Pairings).unwrap(), 1, "that the right one is shown");
     let nobody = invitation.request(SOON).await.unwrap_err();
     assert!(matches!(nobody, DeviceListError::TimedOut), "{nobody}");
+    laptop.pair(&phone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_is_told_to_the_device_that_asked() {
+    let (world, laptop) = listed().await;
+    let phone = Device::new(&world, "phone").await;
+    let admin = laptop.admin();
+    let invitation = admin.invite().await.unwrap();
+    let code = PairingCode::parse(invitation.expose_code().expose()).unwrap();
+    let theirs = phone.admin();
+    let join = tokio::spawn(async move { theirs.join(&code, "phone", WITHIN).await });
+    let asked = invitation.request(WITHIN).await.unwrap();
+    invitation.decline(&asked).await.unwrap();
+    let refused = join.await.unwrap().unwrap_err();
+    assert!(matches!(refused, DeviceListError::Pairing(PairingError::Declined)), "{refused}");
+    assert_eq!(laptop.admin().devices().await.unwrap().len(), 2, "the laptop and the recovery key");
     laptop.pair(&phone).await;
 }
 
@@ -189,7 +208,12 @@ async fn an_answer_that_is_shown_again_answers_no_other_request() {
     let (world, laptop) = listed().await;
     let (phone, late) = (Device::new(&world, "phone").await, Device::new(&world, "late").await);
     let (code, answer) = pair_and_keep_the_answer(&laptop, &phone).await;
+    let used = Invitation::with_code(&world.user_id, code.clone(), 0).row_id();
+    let rows = world.server.rows(Table::Pairings).unwrap().into_iter();
+    let rows: Vec<PairingRow> = rows.map(|row| serde_json::from_value(row.into()).unwrap()).collect();
     world.server.delete_rows_of(&world.user_id, Table::Pairings).unwrap();
+    let others: Vec<PairingRow> = rows.into_iter().filter(|row| row.id != used).collect();
+    world.server.seed(upsert_of(&others)).unwrap();
     late.server.rewrite(move |select, body| match select.table == Table::Pairings {
         true => super::changed::<PairingRow>(&body, |row| row.answer = Some(answer.clone())),
         false => body,

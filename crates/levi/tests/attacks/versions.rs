@@ -1,7 +1,7 @@
 //! Downgrades: of the mode, and of a message's version.
 
 use levi::transport::{Table, Upsert};
-use levi::{DeviceListState, SessionStore as _};
+use levi::{DeviceListProblem, DeviceListState, SessionStore as _};
 use levi_testkit::supabase::StoredMessage;
 
 use super::attacker::{Ghost, write_version_1};
@@ -32,6 +32,39 @@ async fn a_device_that_had_a_list_does_not_go_back_to_the_table() {
     sync.distribute_secret(&session.id, &secret).await.unwrap();
     laptop.send(&session, 1, &["secret"]).await;
     assert_eq!(phone.read(&session).await, ["secret"]);
+    assert!(!ghost.is_given_anything(&world));
+}
+
+/// A device that is signed in and not paired yet: it has seen that there is a list, over a restart as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_has_seen_a_list_does_not_go_back_to_the_table() {
+    let world = World::new(0).await;
+    let laptop = Device::new(&world, "laptop").await;
+    laptop.init().await;
+    let mut phone = Device::new(&world, "phone").await;
+    let not_on_list =
+        |state: &DeviceListState| *state == DeviceListState::Stopped(DeviceListProblem::NotOnList);
+    phone.until(not_on_list).await;
+    let ghost = Ghost::by_the_server(&world);
+    phone.server.rewrite(|select, body| {
+        if [Table::DeviceList, Table::Keyrings].contains(&select.table) { b"[]".to_vec() } else { body }
+    });
+    for _ in 0..2 {
+        let _ = phone.admin().devices().await;
+        phone.until(not_on_list).await;
+        let session = world.session("s");
+        phone.store.save_session(&session).unwrap();
+        let secret = super::world::secret();
+        let synced =
+            phone.sync().sync_new_session(&session.id, &session.repository_id, &secret).await.unwrap();
+        assert!(!synced.secret.is_done(), "{synced:?}");
+        assert_eq!(world.server.row_count(Table::Secrets).unwrap(), 0);
+        phone.restart(&world).await;
+    }
+    phone.server.be_honest();
+    laptop.pair(&phone).await;
+    let session = phone.write(&world, "t", &["secret"]).await;
+    assert_eq!(laptop.read(&session).await, ["secret"]);
     assert!(!ghost.is_given_anything(&world));
 }
 
