@@ -75,6 +75,7 @@ impl World {
             | DeviceListError::AlreadyListed
             | DeviceListError::NoSuchDevice(_)
             | DeviceListError::CodeUsed
+            | DeviceListError::CodeNotShown
             | DeviceListError::TimedOut
             | DeviceListError::Raced => true,
             DeviceListError::Refused(refusal) => {

@@ -88,7 +88,6 @@ impl World {
             is_looking: false,
             look_at: None,
             is_active: true,
-            replaces_key: false,
             said: DeviceListState::default(),
         });
         self.note(format!("d{number} is signed in"));
@@ -158,7 +157,7 @@ impl World {
     fn lose(&mut self) {
         let inside = self.listed();
         let Some(number) = self.one_of(&inside).filter(|_| self.random.chance(50)) else { return };
-        if let Some(device) = self.devices.get_mut(number).filter(|device| !device.replaces_key) {
+        if let Some(device) = self.devices.get_mut(number) {
             (device.is_on, device.is_lost) = (false, true);
             device.process.line.end();
             device.jobs.clear();
@@ -172,9 +171,6 @@ impl World {
         let new = RecoveryKey::generate(&mut self.random);
         self.papers.push(new.clone());
         self.note(format!("d{by} is to replace the recovery key"));
-        if let Some(device) = self.devices.get_mut(by) {
-            device.replaces_key = true;
-        }
         self.start(by, |process| process.new_recovery_key(old, new));
     }
 
