@@ -30,7 +30,7 @@ fn steps(members: &[Package]) -> Vec<Step> {
         clippy("clippy", &["--workspace", "--all-targets", "--all-features"]),
     ];
     steps.extend(members.iter().filter(|member| member.is_published()).flat_map(alone));
-    // The lock file has one of the newest; the very newest is tried at night.
+    // The lock file has a recent version; the newest one is tested at night.
     steps.push(Step::new("oldest rusqlite", &["xtask", "rusqlite", OLDEST]));
     let docs = Step::new("docs", &["doc", "--workspace", "--no-deps", "--all-features"]);
     steps.push(docs.with_env("RUSTDOCFLAGS", "-D warnings"));
@@ -41,8 +41,8 @@ fn steps(members: &[Package]) -> Vec<Step> {
     // Simulates 60,000 seeds without a planted bug before it plants the first.
     steps.push(Step::new("simulation and planted bugs", &["xtask", "faults", SAMPLE]));
     steps.push(Step::new("kills", &["xtask", "crash", "--kills", "300"]));
-    // Prints that it counts nothing where there is no valgrind, which no package registry of the
-    // languages here has.
+    // Without valgrind it prints that it counts nothing. Valgrind comes from no package registry
+    // that this repository uses.
     steps.push(Step::new("instructions", &["xtask", "bench", "--instructions", "--where-possible"]));
     steps
 }

@@ -78,8 +78,8 @@ fn made(mut build: Command, package: &str, name: &str) -> Result<PathBuf, Failur
     })
 }
 
-/// The executable of the target `name` in cargo's messages, which are JSON objects, one a line. `package`: its folder,
-/// or nothing if the name is enough.
+/// The executable of the target `name` in cargo's messages, which are JSON objects, one a line.
+/// `package`: its folder, or nothing if the name is enough.
 fn executable(messages: &[u8], package: &str, name: &str) -> Option<PathBuf> {
     let folder = format!("/crates/{package}/");
     let messages = messages.split(|byte| *byte == b'\n');

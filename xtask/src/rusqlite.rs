@@ -17,7 +17,8 @@ pub(crate) const OLDEST: &str = "0.32.1";
 /// The newest.
 const NEWEST: &str = "0.43.0";
 
-/// Tests the versions in `args`, or both ends, each in a copy of the tree with a lock file of its own.
+/// Tests the versions in `args`, or both ends, each in a copy of the tree with a lock file of its
+/// own.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let ends = if args.is_empty() { vec![OLDEST, NEWEST] } else { args.iter().map(String::as_str).collect() };
     let folder = root().join("target/rusqlite/tree");

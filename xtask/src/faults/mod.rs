@@ -1,6 +1,6 @@
 //! `cargo xtask faults`: can the simulation fail? Each patch in `faults/` plants one bug. The
 //! command applies them one at a time to a copy of the tree and shows which oracle of the
-//! simulation catches each, after how many seeds. A patch whose bug is not in the simulated world
+//! simulation catches each, after how many seeds. If the simulation cannot show a bug, its patch
 //! names the program or the test that catches it.
 
 mod patches;
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     }
     println!("\n{:<46} {:<16} {:>7} {:>7}  what is broken", "planted bug", "caught by", "seeds", "built");
     let survived = thread::scope(|scope| {
-        // The next one is built while this one is simulated, because neither keeps two cores busy.
+        // Builds the next one while this one is simulated, because neither keeps two cores busy.
         let (sender, built) = mpsc::sync_channel(0);
         let (tree, faults) = (&tree, &faults);
         scope.spawn(move || {

@@ -1,5 +1,5 @@
-//! Rows that fail alone while other requests get through: such a row may be parked, and no other for a failure that
-//! says nothing about rows.
+//! Rows that fail alone while other requests are accepted. Such a row may be parked; no other row
+//! may be parked for a failure that does not concern rows.
 
 use levi_transport::{ApiError, Verdict};
 
