@@ -8,13 +8,15 @@
 //! row      enc = base64(1120 bytes), sealed = base64(ciphertext || tag)
 //! ```
 //!
-//! Anybody can seal to a member's public key. So a keyring is accepted only if every secret matches its commitment in the
-//! signed list and the epoch is the list's. Then Base mode is enough: authenticity comes from the signed commitments,
-//! secrecy from X-Wing, also against somebody who keeps the row until there are quantum computers. (The HPKE crate panics
-//! if X-Wing is given a sender's key, so Auth mode is not there to be used.)
+//! Anybody can seal to a member's public key. So a keyring is accepted only if every secret matches
+//! its commitment in the signed list and the epoch is the list's. Base mode is then enough: the
+//! signed commitments give authenticity, and X-Wing gives secrecy, even against somebody who keeps
+//! the row until there are quantum computers. (Auth mode is not available, because the HPKE crate
+//! panics if X-Wing is given a sender's key.)
 //!
-//! An epoch that a recovery cut off has no commitment in the list. Its secret is taken on the word of the keyring's maker,
-//! who has proved to know the current epoch's secret, and who therefore is a member.
+//! An epoch that a recovery cut off has no commitment in the list. A reader trusts the keyring's
+//! maker for its secret, because the maker has proved to know the current epoch's secret and is
+//! therefore a member.
 
 mod drawn;
 
@@ -120,7 +122,7 @@ impl Keyring {
         for (number, secret) in (1..).zip(&self.secrets) {
             let Some(epoch) = Epoch::new(number) else { continue };
             let Some(commitment) = list.commitment(epoch) else { continue };
-            // Within the genesis, whose hash was not known yet, zeros stand for it.
+            // In the genesis, whose hash was not known yet, zeros stand for it.
             let genesis = list.commitment_genesis(epoch);
             let matches = secret.as_ref().is_some_and(|secret| commitment.matches(genesis, epoch, secret));
             if !matches {

@@ -1,4 +1,4 @@
-//! Pairing: a device that is on the list shows a code, and a new device takes it in.
+//! Pairing: a device that is on the list shows a code, and the user enters it on a new device.
 //!
 //! ```text
 //! code     20 characters of Crockford's base32: 95 random bits c, 5 of check; 10 minutes by the old device's clock; used once
@@ -22,8 +22,8 @@
 //! 5. The old device inserts the entry, seals the keyring for the new member, deletes the row and shares all sessions.
 //! 6. The new device reads the list once more, finds itself on it, and pins it.
 //!
-//! The code goes from the old device to the new one, never the other way. A trusted device that accepts an invitation from
-//! elsewhere is what phishing of linked devices lives on.
+//! The code goes from the old device to the new one, never the other way, because phishing of
+//! linked devices relies on trusted devices that accept an invitation from elsewhere.
 
 mod code;
 mod invitation;
@@ -119,7 +119,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     text
 }
 
-/// Why pairing does not go on. No variant holds a secret.
+/// Why pairing cannot continue. No variant holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PairingError {
@@ -147,7 +147,7 @@ pub enum PairingError {
     /// The answer is to another request.
     #[error("the answer is to another request; show a new code with `levi pair`")]
     NotFresh,
-    /// The entry in the answer does something else than to add this device.
+    /// The entry in the answer does something other than add this device.
     #[error("the other device would not add this device as it is; do not trust it, and show a new code")]
     OtherEntry,
     /// The list that the server shows does not have the head that the old device named.

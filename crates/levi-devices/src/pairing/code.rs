@@ -1,4 +1,4 @@
-//! The code that a person carries from the old device to the new one.
+//! The code that the user enters on the new device.
 
 use std::fmt;
 
@@ -19,8 +19,9 @@ const BYTES: usize = 12;
 
 /// A pairing code: 95 random bits. `Debug` shows no content, memory is zeroised on drop, equality is constant-time.
 ///
-/// The 20th character is a check: with the characters as elements c_0 to c_19 of GF(2^5) modulo `x^5 + x^2 + 1`,
-/// `sum(c_i * x^i) = 0`. Every single wrong character and every exchange of two is noticed.
+/// The 20th character is a check: with the characters as elements c_0 to c_19 of GF(2^5) modulo
+/// `x^5 + x^2 + 1`, `sum(c_i * x^i) = 0`. Every single wrong character and every exchange of two
+/// characters is detected.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct PairingCode([u8; BYTES]);
 

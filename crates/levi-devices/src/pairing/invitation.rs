@@ -31,8 +31,8 @@ impl Invitation {
         Self::with_code(user_id, PairingCode::generate(rng), now_ms)
     }
 
-    /// Goes on with a code that was made at `made_ms`, for a program that was started anew meanwhile. The caller must not
-    /// have answered under that code.
+    /// Continues with a code that was made at `made_ms`, after a restart of the program. The caller
+    /// must not have answered under that code.
     pub fn with_code(user_id: &UserId, code: PairingCode, made_ms: i64) -> Self {
         let keys = code.keys(user_id);
         Self { user_id: user_id.clone(), code, keys, made_ms }
@@ -74,7 +74,8 @@ impl Invitation {
         }
     }
 
-    /// Answers a request that the person said yes to. Returns the column `answer` and the entry to come.
+    /// Answers a request that the user accepted. Returns the column `answer` and the entry that
+    /// will be inserted.
     ///
     /// # Errors
     /// [`PairingError::Expired`], or [`PairingError::Refused`] if the list would not take the member from this signer.

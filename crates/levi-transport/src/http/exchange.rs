@@ -129,7 +129,7 @@ impl Exchange {
         (format!("{}{without_query}", shared.base), Zeroizing::new(head))
     }
 
-    /// An agent that goes the way of every request, and whose connections end in `keep`.
+    /// An agent with the settings of every request, whose connections are passed to `keep`.
     #[cfg(feature = "upgrade")]
     pub(super) fn agent_that_keeps(&self, keep: super::upgrade::KeepConnection) -> Agent {
         self.0.agents.agent_with(ureq::unversioned::resolver::DefaultResolver::default(), keep)
