@@ -16,10 +16,12 @@
 //!
 //! 1. The old device makes an [`Invitation`] and shows its code as text and QR.
 //! 2. The new device reads the code and writes a [`Join`]'s request.
-//! 3. The old device opens the request. Its person compares name and fingerprint, and says yes. It writes the answer.
-//! 4. The new device reads the list up to the answer's head, checks that the entry adds itself and nothing else, and
-//!    writes its cosignature.
-//! 5. The old device inserts the entry, seals the keyring for the new member, deletes the row and shares all sessions.
+//! 3. The old device opens the request. Its person compares name and fingerprint, and says yes. It
+//!    writes the answer.
+//! 4. The new device reads the list up to the answer's head, checks that the entry adds itself and
+//!    nothing else, and writes its cosignature.
+//! 5. The old device inserts the entry, seals the keyring for the new member, deletes the row and
+//!    shares all sessions.
 //! 6. The new device reads the list once more, finds itself on it, and pins it.
 //!
 //! The code goes from the old device to the new one, never the other way, because phishing of
@@ -126,7 +128,8 @@ pub enum PairingError {
     /// A column is not standard padded base64.
     #[error("the pairing row is not standard padded base64; show a new code with `levi pair`")]
     NotBase64,
-    /// The message does not open: another code or user, a request in place of an answer, or altered bytes.
+    /// The message does not open: another code or user, a request in place of an answer, or altered
+    /// bytes.
     #[error(
         "the pairing message was made with another code, or was altered; show a new code with `levi pair`"
     )]

@@ -1,4 +1,5 @@
-//! A damaged session store: whatever page is lost, what can be read goes into a new one, and the rest is counted.
+//! A damaged session store: whatever page is lost, what can be read goes into a new one, and the
+//! rest is counted.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 use std::path::Path;

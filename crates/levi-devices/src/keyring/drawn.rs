@@ -6,8 +6,8 @@
 //! eseed    block 0 || block 1, as `EncapsulateDerand` of X-Wing's draft takes it
 //! ```
 //!
-//! To whoever does not have the keyring these are random bytes, because it ends with the secret of the current epoch, which
-//! is 32 of them. Whoever has it learns nothing from them.
+//! To whoever does not have the keyring these are random bytes, because it ends with the secret of
+//! the current epoch, which is 32 of them. Whoever has it learns nothing from them.
 
 use std::convert::Infallible;
 

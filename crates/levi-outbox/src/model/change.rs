@@ -36,8 +36,9 @@ pub enum Change {
         /// When the answer came, from when on the rest of the lane is due.
         at: Wall,
     },
-    /// The server has taken these texts of one session: a row with one of them is not stored again while no other row
-    /// has its position. The newest are remembered, about a million; no promise depends on one that is forgotten.
+    /// The server has taken these texts of one session: a row with one of them is not stored again
+    /// while no other row has its position. The newest are remembered, about a million; no promise
+    /// depends on one that is forgotten.
     NoteSynced {
         /// For whom they were sent; `None`: for the user who signed in last.
         user: Option<UserId>,
@@ -57,8 +58,8 @@ pub enum Change {
         /// Why it waits.
         reason: Reason,
     },
-    /// A lane failed although other requests got through. It takes the place of what was noted of the lane before, and
-    /// is forgotten when the row is parked or has left.
+    /// A lane failed although other requests got through. It takes the place of what was noted of
+    /// the lane before, and is forgotten when the row is parked or has left.
     NoteLoneFailure(LoneFailure),
     /// Take a row out of its lane and keep it with the reason, if its version still matches. The
     /// lane goes on without it, its attempts reset, due at `at`.
@@ -80,9 +81,9 @@ pub enum Change {
         /// The payload, encrypted under the session's key.
         payload: Vec<u8>,
     },
-    /// The server asked for no further request before `until`. It concerns every lane, those that are written later
-    /// included, so it is not in their due times. It takes the place of the one that
-    /// is stored, and nothing ends it but time: not even [`RetryNow`](Self::RetryNow).
+    /// The server asked for no further request before `until`. It concerns every lane, those that
+    /// are written later included, so it is not in their due times. It takes the place of the one
+    /// that is stored, and nothing ends it but time: not even [`RetryNow`](Self::RetryNow).
     Pause {
         /// When requests may be sent again.
         until: Wall,

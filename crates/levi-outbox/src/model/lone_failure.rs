@@ -9,7 +9,8 @@ pub struct LoneFailure {
     pub lane: LaneId,
     /// Its first row, with the version that failed.
     pub row: RowKey,
-    /// How many rows from this one on were in the request that failed last; `u32::MAX` while other lanes were in it.
+    /// How many rows from this one on were in the request that failed last; `u32::MAX` while other
+    /// lanes were in it.
     pub together: u32,
     /// How often the row failed alone.
     pub failures: u32,

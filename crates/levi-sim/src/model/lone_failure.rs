@@ -16,7 +16,8 @@ pub(crate) struct FailedAlone {
 }
 
 impl Model {
-    /// Whether nothing but a row that fails alone is in the request: what the server asks for then, it asks of that row.
+    /// Whether nothing but a row that fails alone is in the request: what the server asks for then,
+    /// it asks of that row.
     pub(crate) fn is_alone(&self, rows: &[(usize, i64, Content)]) -> bool {
         let [(session, place, _)] = rows else { return false };
         let id = self.sessions.get(*session).and_then(|session| session.pending.get(place));

@@ -40,8 +40,8 @@ impl Plan {
     }
 }
 
-/// One session has a row among others that never gets through. While a second session's do, that is seen soon; in half of
-/// these plans there is none, and the process dies again and again.
+/// One session has a row among others that never gets through. While a second session's do, that is
+/// seen soon; in half of these plans there is none, and the process dies again and again.
 fn never_fits(seed: u64, setup: Setup, random: Random) -> Plan {
     let calm = SessionSetup { key: true, state: SessionState::Known, repository: 0, user: 0 };
     let config = LeviConfig { max_pending_bytes: 1 << 30, max_queued_bytes: 100_000, ..setup.config };

@@ -213,7 +213,8 @@ impl Simulation {
         self.schedule(latency, Occurrence::ControlEnded(batch, result));
     }
 
-    /// The row reaches the server. A session that was deleted elsewhere is not written again by itself.
+    /// The row reaches the server. A session that was deleted elsewhere is not written again by
+    /// itself.
     pub(super) fn serve_control_row(&mut self, flight: &ControlFlight) -> (Result<(), SendError>, Duration) {
         let Some(token) = flight.token else {
             return (Err(SendError::Wait(SyncError::NotAuthenticated)), Duration::ZERO);
