@@ -1,8 +1,8 @@
-//! Rows that fail alone while other requests get through.
+//! Rows that fail alone while other requests are accepted.
 
 use super::{LaneId, RowKey};
 
-/// What is known of a lane whose requests fail although others get through.
+/// The record of a lane whose requests fail although others are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoneFailure {
     /// The lane.
