@@ -91,7 +91,7 @@ impl Tables {
         std::mem::take(&mut self.state().written)
     }
 
-    /// Another device writes a message, as Levi does: not over another text.
+    /// Another device writes a message. Like Levi, it overwrites no other text.
     pub(crate) fn written_by_another(&self, session: usize, number: i64) {
         let mut state = self.state();
         if state.sessions.get(session).is_some_and(|session| session.known) {

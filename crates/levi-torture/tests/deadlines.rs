@@ -1,5 +1,5 @@
-//! At the end of a deadline nothing of Levi's holds the process: measured around a runtime that is dropped, against
-//! servers that never end a request.
+//! After a deadline nothing of Levi's keeps the process alive. The tests measure how long it takes
+//! to drop a runtime, with servers that never end a request.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod daemon;
@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_millis(300);
 /// Far below what a request may take by itself (5 s to connect, 15 s for a response), far above the deadline.
 const SOON: Duration = Duration::from_secs(4);
 
-/// For an event that comes unless something is broken.
+/// For an event that happens unless something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that does `what` with each connection until the client closes it, and the connections that were closed.

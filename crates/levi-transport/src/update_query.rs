@@ -1,6 +1,6 @@
 //! Updates of rows that somebody else may have written, too: they name the columns that they write.
 
-use levi_types::DeviceId;
+use levi_types::{DeviceId, SessionId, UserId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,6 +17,31 @@ const DESCRIPTION: [&str; 5] =
 const OWNER: [&str; 2] = ["user_id", "device_id"];
 
 impl Update {
+    /// Another text for a message, if the server still has the text that `nonce` names. `body` is the row as a JSON
+    /// object. The answer is the row's sequence number, or nothing.
+    pub fn message(session: &SessionId, sequence_number: i64, nonce: &str, body: Vec<u8>) -> Self {
+        let select = Query::of(Table::Messages)
+            .eq("session_id", session.as_str())
+            .eq("sequence_number", &sequence_number.to_string())
+            .eq("content_nonce", nonce)
+            .columns("sequence_number");
+        Self { table: select.table, query: select.query, body }
+    }
+
+    /// Columns of one pairing. `body` is a JSON object. The answer is the pairing's id, or nothing.
+    pub fn pairing(user: &UserId, id: &str, body: Vec<u8>) -> Self {
+        let select = Query::of(Table::Pairings).eq("user_id", user.as_str()).eq("id", id).columns("id");
+        Self { table: select.table, query: select.query, body }
+    }
+
+    /// The keyring of a member, if it is still of `epoch`. `body` is a JSON object. The answer is the member's id, or
+    /// nothing.
+    pub fn keyring(user: &UserId, member: &DeviceId, epoch: u32, body: Vec<u8>) -> Self {
+        let query = Query::of(Table::Keyrings).eq("user_id", user.as_str()).eq("member_id", member.as_str());
+        let select = query.eq("epoch", &epoch.to_string()).columns("member_id");
+        Self { table: select.table, query: select.query, body }
+    }
+
     /// A repository's row without its status, which is the product's once the row is there. The answer is its id, or
     /// nothing.
     pub fn repository(row: &RepositoryRow) -> Self {

@@ -297,9 +297,10 @@ impl Worker {
     }
 
     /// Rows were written to the outbox past this worker (`enqueue_in`): looks for them. Another process may have signed in
-    /// as well: if nobody is signed in here, the stored sign-in is read again.
+    /// as well: if nobody is signed in here, the stored sign-in is read again. And it may have changed the device list.
     pub fn written_elsewhere(&self) {
         self.shared.dispatcher.sign_in_from_store();
+        self.shared.dispatcher.list_may_have_changed();
         self.notify(Event::WrittenElsewhere);
     }
 
@@ -310,6 +311,7 @@ impl Worker {
         move || {
             if let Some(shared) = shared.upgrade() {
                 shared.dispatcher.sign_in_from_store();
+                shared.dispatcher.list_may_have_changed();
                 let _ = shared.inbox.push(Event::WrittenElsewhere);
             }
         }

@@ -256,8 +256,8 @@ mod tests {
         }
     }
 
-    /// PostgREST refuses a key that `columns=` leaves out silently and one that is missing loudly, so the
-    /// two lists must agree.
+    /// PostgREST silently ignores a key that `columns=` leaves out, and fails on one that is
+    /// missing, so the two lists must agree.
     #[track_caller]
     fn assert_columns_are_the_keys<T: Record>(row: T) {
         let upsert = upsert_of(&[row]);
