@@ -16,7 +16,10 @@ pub(super) fn check_stored(folder: &DeviceFolder, findings: &mut Findings) -> Re
     let Ok(Some(project)) = folder.project() else { return Ok(()) };
     match StoredMode::read(folder, &project.user_id) {
         Ok(Some(mode)) => say(&mode, findings),
-        Ok(None) => findings.note(CHECK, LIMIT, "run `levi init` on the first device"),
+        Ok(None) => {
+            findings.said_of_list = Some(LIMIT.to_owned());
+            findings.note(CHECK, LIMIT, "run `levi init` on the first device")
+        }
         // A key that cannot be used is named already.
         Err(CliError::Credentials(_)) => Ok(()),
         Err(error) => findings.problem(CHECK, error.to_string(), "fix this first"),
@@ -60,7 +63,12 @@ async fn shown(connection: &Connection) -> Result<Option<Shown>, CliError> {
     Ok(Some(Shown { state, spoiled: admin.spoiled_keyrings().await? }))
 }
 
+/// Says it once, where the server shows what this device remembers.
 fn say(mode: &StoredMode, findings: &mut Findings) -> Result<(), CliError> {
+    let what = if mode.mode == Mode::DeviceTable { LIMIT } else { &mode.detail };
+    if findings.said_of_list.replace(what.to_owned()).as_deref() == Some(what) {
+        return Ok(());
+    }
     match mode.mode {
         Mode::Listed => findings.ok(CHECK, &mode.detail),
         Mode::DeviceTable => findings.note(CHECK, &mode.detail, "run `levi init` on the first device"),

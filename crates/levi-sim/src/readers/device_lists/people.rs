@@ -1,4 +1,4 @@
-//! What the user's people do with the devices, and what becomes of the devices and the server meanwhile.
+//! What users do with the devices, and the faults of the devices and the server meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::{Device, Session, World};
 use crate::random::Random;
 use crate::readers::uuid;
 
-/// The most devices of a world. Each costs a keyring in each epoch.
+/// The most devices of one simulation. Each costs a keyring in each epoch.
 const MOST_DEVICES: usize = 6;
 
 impl World {
@@ -153,7 +153,7 @@ impl World {
         self.note(format!("d{number} is {}", if is_on { "on" } else { "off" }));
     }
 
-    /// A device is gone for ever.
+    /// A device is lost forever.
     fn lose(&mut self) {
         let inside = self.listed();
         let Some(number) = self.one_of(&inside).filter(|_| self.random.chance(50)) else { return };
@@ -177,7 +177,7 @@ impl World {
     fn recover_once(&mut self) {
         let outside = self.unlisted();
         let Some(number) = self.one_of(&outside).filter(|_| self.random.chance(40)) else { return };
-        // Those that are not lost stay, or all others go.
+        // Removes only the lost devices, or all other devices.
         let keep = if self.random.chance(50) { self.listed() } else { Vec::new() };
         self.recover(number, &keep);
     }
