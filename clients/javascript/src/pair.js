@@ -17,15 +17,18 @@ const LONGEST_MS = 600_000;
  * @param {string} options.code
  * @param {string} options.name of this device, for people
  * @param {string} [options.deviceType]
+ * @param {import("./keys.js").MemberKeys} [options.keys] new ones, made before for a caller that shows their fingerprint
+ *   first
  * @param {(fingerprint: string) => unknown} [options.onRequested] shows what the person compares on the other device
  * @param {AbortSignal} [options.signal]
  * @returns {Promise<{ device: import("./reader.js").Device, pin: import("./trust.js").Pin }>} to be stored: the keys
  *   where nothing else reads them
  */
-export async function pair({ supabase, userId, code, name, deviceType = "web", onRequested = () => {}, signal }) {
+export async function pair(options) {
+  const { supabase, userId, code, name, deviceType = "web", keys = newKeys(), onRequested = () => {}, signal } = options;
   const server = new Server(supabase, userId);
   checkName(name);
-  const device = { id: crypto.randomUUID(), keys: newKeys() };
+  const device = { id: crypto.randomUUID(), keys };
   /** @type {import("./member.js").Member} */
   const member = { id: device.id, type: "device", name, keys: await publicKeysOf(device.keys) };
   const join = await Join.begin(userId, code, member);

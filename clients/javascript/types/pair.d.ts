@@ -5,17 +5,20 @@
  * @param {string} options.code
  * @param {string} options.name of this device, for people
  * @param {string} [options.deviceType]
+ * @param {import("./keys.js").MemberKeys} [options.keys] new ones, made before for a caller that shows their fingerprint
+ *   first
  * @param {(fingerprint: string) => unknown} [options.onRequested] shows what the person compares on the other device
  * @param {AbortSignal} [options.signal]
  * @returns {Promise<{ device: import("./reader.js").Device, pin: import("./trust.js").Pin }>} to be stored: the keys
  *   where nothing else reads them
  */
-export function pair({ supabase, userId, code, name, deviceType, onRequested, signal }: {
+export function pair(options: {
     supabase: import("@supabase/supabase-js").SupabaseClient;
     userId: string;
     code: string;
     name: string;
     deviceType?: string;
+    keys?: import("./keys.js").MemberKeys;
     onRequested?: (fingerprint: string) => unknown;
     signal?: AbortSignal;
 }): Promise<{
