@@ -125,7 +125,7 @@ export class OldDevice {
       const ids = { userId, sessionId, senderDeviceId: laptop.id, recipientDeviceId: device_id };
       const sealed = await sealEnvelope(secret, ids, laptop.keys.envelope, keys.envelope);
       const row = { session_id: sessionId, device_id, ...sealed };
-      await rows(this.#supabase.from("agent_coding_session_secrets").insert(row));
+      await rows(this.#supabase.from("agent_coding_session_secrets").upsert(row, { onConflict: "session_id,device_id" }));
     }
   }
 
