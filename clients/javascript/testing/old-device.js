@@ -141,6 +141,14 @@ export class OldDevice {
     await rows(this.#supabase.from("agent_coding_session_messages").upsert(row, { onConflict }));
   }
 
+  /** A recovery behind the entry `after`, on a new device that is then the one that writes. */
+  async recover(after) {
+    await this.#scene.recover(after);
+    const { id, member } = this.#scene.laptop;
+    await this.insert("devices", { id, name: member.name, device_type: "desktop", public_key: member.keys.envelope });
+    await this.publish();
+  }
+
   async remove(id, options) {
     await this.#scene.remove({ id });
     await this.publish(options);
