@@ -55,6 +55,8 @@ impl SignedDeviceList {
         user: &UserId,
     ) -> Result<DeviceListState, LookError> {
         self.load(user);
+        // A command may have put this device on the list since.
+        self.catch_up_while_locked(user);
         match self.list(user) {
             Some(list) => {
                 let rows = rows_from(source, user, list.slot()).await?;

@@ -17,7 +17,7 @@ use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePublicKey;
 use levi_devices::keyring::Keyring;
 use levi_devices::list::DeviceList;
-use levi_devices::{Epoch, EpochSecret, Member, MemberKeys};
+use levi_devices::{EntryHash, Epoch, EpochSecret, Member, MemberKeys};
 use levi_transport::rows::KeyringRow;
 use levi_types::{DeviceId, DeviceListStore, EpochStart, Now, SessionId, StoreError, UserId};
 use rand::rand_core::UnwrapErr;
@@ -33,7 +33,7 @@ pub use self::problem::{DeviceListProblem, DeviceListState};
 use self::record::{Alarm, Keyrings};
 pub use self::stored::{StoredDeviceList, stored_device_list};
 pub use self::upkeep::NextLook;
-pub(crate) use self::upkeep::{WithToken, has_passed};
+pub(crate) use self::upkeep::{INTERVAL, WithToken, has_passed};
 
 use crate::random::SharedRng;
 use crate::sealing_key::SealingMode;
@@ -106,6 +106,20 @@ pub(crate) enum Recipients {
     Members(Vec<Member>),
     /// Nobody now.
     Stopped(DeviceListProblem),
+}
+
+/// Which envelopes and messages a list opens: those of its members, in the epochs whose secrets are here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opens {
+    head: EntryHash,
+    has_epoch: bool,
+}
+
+#[cfg(test)]
+impl Opens {
+    pub(crate) fn for_tests(head: u8, has_epoch: bool) -> Self {
+        Self { head: EntryHash::from_bytes([head; 32]), has_epoch }
+    }
 }
 
 /// What the list says of a device that sealed an envelope.
@@ -204,7 +218,12 @@ impl SignedDeviceList {
     /// Goes on with what another process on the same store has made of the list, and asks the server soon.
     pub(crate) fn catch_up(&self, user: &UserId) {
         // A look or a change that is under way compares with the store by itself.
-        let Ok(_one_at_a_time) = self.0.changing.try_lock() else { return };
+        if let Ok(_one_at_a_time) = self.0.changing.try_lock() {
+            self.catch_up_while_locked(user);
+        }
+    }
+
+    fn catch_up_while_locked(&self, user: &UserId) {
         let known = self.known();
         if !known.is_of(user) || known.keyrings == Keyrings::Owed {
             return;
@@ -264,6 +283,14 @@ impl SignedDeviceList {
         let record = record::decode(&stored, user, self.0.database_key.as_ref())?;
         let problem = record.alarm.map(DeviceListProblem::from);
         Ok(Read { known: Some((stored, record)), problem })
+    }
+
+    /// What can be opened by this list, so far: another value says that something else may open.
+    pub(crate) fn opens(&self, user: &UserId) -> Option<Opens> {
+        let list = self.list(user)?;
+        let keyring = self.0.cache.keyring(user);
+        let has_epoch = keyring.is_some_and(|keyring| keyring.secret(list.epoch()).is_some());
+        Some(Opens { head: list.head(), has_epoch })
     }
 
     /// The secret of an epoch, if this device has it.
