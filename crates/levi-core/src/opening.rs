@@ -134,7 +134,7 @@ impl Opening {
             return Ok(false);
         };
         match list.look(reads, user).await {
-            Ok(_) | Err(LookError::Store(_)) => Ok(true),
+            Ok(_) | Err(LookError::Store(_) | LookError::Overtaken) => Ok(true),
             Err(LookError::Server(refusal)) => Err(reads.named(refusal).into()),
         }
     }

@@ -16,6 +16,8 @@
 //! An epoch that a recovery cut off has no commitment in the list. Its secret is taken on the word of the keyring's maker,
 //! who has proved to know the current epoch's secret, and who therefore is a member.
 
+mod drawn;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hpke::aead::ChaCha20Poly1305;
@@ -29,6 +31,7 @@ use levi_types::DeviceId;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use self::drawn::Drawn;
 use crate::bytes::Writer;
 use crate::keys::MemberKeys;
 use crate::list::DeviceList;
@@ -154,6 +157,46 @@ impl Keyring {
         )
         .map_err(|_| KeyringError::Sealing)?;
         Ok(SealedKeyring { epoch: list.epoch(), enc: enc.to_bytes().to_vec(), sealed })
+    }
+
+    /// As [`seal`](Self::seal), with what is drawn at random derived from the keyring: every member who has it makes the
+    /// same row. So members can tell whether the row of another one is as it should be, the recovery key's among them, and
+    /// write it again if somebody has overwritten it.
+    ///
+    /// # Errors
+    /// As for [`seal`](Self::seal).
+    pub fn seal_reproducibly(
+        &self,
+        list: &DeviceList,
+        recipient: &DeviceId,
+    ) -> Result<SealedKeyring, KeyringError> {
+        let member = list.active(recipient).ok_or_else(|| KeyringError::NotAMember(recipient.clone()))?;
+        let (info, recipient_key) = (info(list, recipient, list.epoch()), member.keys().keyring());
+        // Exposed to be derived from.
+        let keyring = self.expose_bytes();
+        self.seal(list, recipient, &mut Drawn { keyring, recipient: recipient_key, info: &info, blocks: 0 })
+    }
+
+    /// Whether `row` is what members who have this keyring write for `recipient`.
+    ///
+    /// Of epochs that a recovery cut off, members may know different secrets or none. Then only the form of the row is
+    /// compared.
+    ///
+    /// # Errors
+    /// As for [`seal`](Self::seal).
+    pub fn is_sealed_in(
+        &self,
+        row: &SealedKeyring,
+        list: &DeviceList,
+        recipient: &DeviceId,
+    ) -> Result<bool, KeyringError> {
+        let own = self.seal_reproducibly(list, recipient)?;
+        let mut epochs = (1..=list.epoch().number()).filter_map(Epoch::new);
+        if epochs.all(|epoch| list.commitment(epoch).is_some()) {
+            return Ok(own == *row);
+        }
+        let form = |row: &SealedKeyring| (row.epoch, row.enc.len(), row.sealed.len());
+        Ok(form(&own) == form(row))
     }
 
     /// Opens the keyring of `recipient`, and checks it against the list.

@@ -3,12 +3,14 @@
 //! ```text
 //! code     20 characters of Crockford's base32: 95 random bits c, 5 of check; 10 minutes by the old device's clock; used once
 //! k        HKDF-SHA256(salt = user_id, ikm = c and one zero bit, 12 bytes, info = "levi/pair/v1"):
-//!          k_id(16) || k_request(32) || k_answer(32)
+//!          k_id(16) || k_request(32) || k_answer(32) || k_shown(16)
+//! shown    from the old device, while it shows the code: an empty row with id hex(k_shown)
 //! request  from the new device, in the row with id hex(k_id):
 //!          XChaCha20-Poly1305(k_request, aad "levi/pair/v1/request" || lp(user_id), member || fresh(16))
 //! answer   from the old device, after its person said yes to name and fingerprint, in the same row:
 //!          XChaCha20-Poly1305(k_answer, aad "levi/pair/v1/answer" || lp(user_id),
-//!                             fresh(16) || genesis(32) || head(32) || u64 slot || the entry of kind 2)
+//!                             fresh(16) || genesis(32) || head(32) || u64 slot || the entry of kind 2),
+//!          or fresh(16) alone if its person said no
 //! columns  base64(nonce(24) || ciphertext || tag(16)); the cosignature is base64(64 bytes)
 //! ```
 //!
@@ -56,6 +58,7 @@ struct PairingKeys {
     id: [u8; 16],
     request: [u8; 32],
     answer: [u8; 32],
+    shown: [u8; 16],
 }
 
 /// Which of the two messages. Each has its own key and its own label.
@@ -68,10 +71,12 @@ enum Message {
 impl PairingKeys {
     /// The row's id: 32 lower-case hexadecimal digits.
     fn row_id(&self) -> String {
-        let mut text = String::with_capacity(2 * self.id.len());
-        // Writing to a string does not fail.
-        let _ = crate::hash::write_hex(&mut text, &self.id);
-        text
+        hexadecimal(&self.id)
+    }
+
+    /// The id of the row that says that the code is shown, likewise.
+    fn shown_id(&self) -> String {
+        hexadecimal(&self.shown)
     }
 
     fn seal(
@@ -107,6 +112,13 @@ impl PairingKeys {
     }
 }
 
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    // Writing to a string does not fail.
+    let _ = crate::hash::write_hex(&mut text, bytes);
+    text
+}
+
 /// Why pairing does not go on. No variant holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -127,6 +139,11 @@ pub enum PairingError {
     /// More than ten minutes have passed since the code was shown.
     #[error("the pairing code has expired; show a new one with `levi pair`")]
     Expired,
+    /// The person at the old device said no.
+    #[error(
+        "the other device was told not to add this one; if it is yours, show a new code with `levi pair`"
+    )]
+    Declined,
     /// The answer is to another request.
     #[error("the answer is to another request; show a new code with `levi pair`")]
     NotFresh,

@@ -125,6 +125,29 @@ fn minted_and_altered_keyrings_are_refused() {
 }
 
 #[test]
+fn every_member_makes_the_same_row_for_another_one() {
+    let (scene, phone, _) = scene();
+    let row = scene.keyring.seal_reproducibly(&scene.list, phone.id()).unwrap();
+    let opened = Keyring::open(&row, &scene.list, phone.id(), &phone.keys).unwrap();
+    assert_eq!(opened, scene.keyring);
+    // The phone makes it, too, and recognises it. Any other row is not it.
+    assert_eq!(opened.seal_reproducibly(&scene.list, phone.id()).unwrap(), row);
+    let is_it = |row: &SealedKeyring| opened.is_sealed_in(row, &scene.list, phone.id()).unwrap();
+    assert!(is_it(&row));
+    for at in [0, 500, 1119] {
+        let mut altered = row.clone();
+        altered.enc[at] ^= 1;
+        assert!(!is_it(&altered), "enc {at}");
+    }
+    let mut altered = row.clone();
+    altered.sealed[3] ^= 1;
+    assert!(!is_it(&altered));
+    let recovery = scene.list.recovery().unwrap().id().clone();
+    let others = opened.seal_reproducibly(&scene.list, &recovery).unwrap();
+    assert!(others.enc != row.enc && !is_it(&others), "each member's has keys of its own");
+}
+
+#[test]
 fn a_secret_of_another_epoch_cannot_be_pushed_over_an_earlier_one() {
     let (mut scene, _, _) = scene();
     let secret = EpochSecret::generate(&mut scene.rng);

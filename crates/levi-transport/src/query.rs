@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 
-use levi_types::{DeviceId, RepositoryId, SessionId, UserId};
+use levi_types::{DeviceId, SessionId, UserId};
 
-use crate::rows::SessionRow;
-use crate::supabase::{Select, Update};
+use crate::supabase::Select;
 use crate::table::Table;
 
 impl Select {
@@ -43,11 +42,6 @@ impl Select {
             .eq("device_id", device.as_str())
             .eq("local_path", local_path)
             .columns("id")
-    }
-
-    /// The repository with this id, as a [`FoundRepository`](crate::rows::FoundRepository).
-    pub fn repository(repository: &RepositoryId) -> Self {
-        Query::of(Table::Repositories).eq("id", repository.as_str()).columns("id")
     }
 
     /// The secret of `session` for `device`, as a [`SecretRow`](crate::rows::SecretRow).
@@ -131,6 +125,12 @@ impl Select {
         Query::of(Table::Keyrings).eq("user_id", user.as_str()).eq("member_id", member.as_str()).all_columns()
     }
 
+    /// The keyrings of these members, which are few, as [`KeyringRow`](crate::rows::KeyringRow)s.
+    pub fn keyrings<'a>(user: &UserId, members: impl IntoIterator<Item = &'a DeviceId>) -> Self {
+        let members = members.into_iter().map(DeviceId::as_str);
+        Query::of(Table::Keyrings).eq("user_id", user.as_str()).one_of("member_id", members).all_columns()
+    }
+
     /// One pairing, as a [`PairingRow`](crate::rows::PairingRow).
     pub fn pairing(user: &UserId, id: &str) -> Self {
         Query::of(Table::Pairings).eq("user_id", user.as_str()).eq("id", id).all_columns()
@@ -150,38 +150,6 @@ impl Select {
     /// PostgreSQL has no pattern match for other types.
     pub fn text_probe(table: Table, column: &'static str) -> Self {
         Query::of(table).filter(column, "ilike", "x").raw("&limit=0").columns(column)
-    }
-}
-
-impl Update {
-    /// A session's row, if the server has it: the answer is its id as a [`SessionOwner`](crate::rows::SessionOwner), or
-    /// nothing.
-    pub fn session(row: &SessionRow) -> Self {
-        let select = Query::of(Table::Sessions).eq("id", row.id.as_str()).columns("id,device_id");
-        #[expect(clippy::expect_used, reason = "text, booleans and nulls in a struct always make JSON")]
-        let body = serde_json::to_vec(row).expect("a row is a plain struct");
-        Self { table: select.table, query: select.query, body }
-    }
-}
-
-impl Update {
-    /// Another text for a message, if the server still has the text that `nonce` names. `body` is the row as a JSON
-    /// object. The answer is the row's sequence number, or nothing.
-    pub fn message(session: &SessionId, sequence_number: i64, nonce: &str, body: Vec<u8>) -> Self {
-        let select = Query::of(Table::Messages)
-            .eq("session_id", session.as_str())
-            .eq("sequence_number", &sequence_number.to_string())
-            .eq("content_nonce", nonce)
-            .columns("sequence_number");
-        Self { table: select.table, query: select.query, body }
-    }
-}
-
-impl Update {
-    /// Columns of one pairing. `body` is a JSON object. The answer is the pairing's id, or nothing.
-    pub fn pairing(user: &UserId, id: &str, body: Vec<u8>) -> Self {
-        let select = Query::of(Table::Pairings).eq("user_id", user.as_str()).eq("id", id).columns("id");
-        Self { table: select.table, query: select.query, body }
     }
 }
 

@@ -91,4 +91,8 @@ pub trait Supabase: Send + Sync {
     /// # Errors
     /// [`ApiError`].
     async fn select(&self, token: &AccessToken, select: Select) -> Result<Vec<u8>, ApiError>;
+
+    /// Closes the connections that are kept open for later requests, because they may be dead: the network is another
+    /// one, or the machine slept.
+    fn close_idle(&self) {}
 }

@@ -59,11 +59,12 @@ impl PairingCode {
     }
 
     pub(super) fn keys(&self, user_id: &UserId) -> PairingKeys {
-        let output = hkdf::derive::<80>(user_id.as_str().as_bytes(), &self.0, INFO);
-        let mut keys = PairingKeys { id: [0; 16], request: [0; 32], answer: [0; 32] };
+        let output = hkdf::derive::<96>(user_id.as_str().as_bytes(), &self.0, INFO);
+        let mut keys = PairingKeys { id: [0; 16], request: [0; 32], answer: [0; 32], shown: [0; 16] };
         keys.id.copy_from_slice(&output[..16]);
         keys.request.copy_from_slice(&output[16..48]);
-        keys.answer.copy_from_slice(&output[48..]);
+        keys.answer.copy_from_slice(&output[48..80]);
+        keys.shown.copy_from_slice(&output[80..]);
         keys
     }
 }

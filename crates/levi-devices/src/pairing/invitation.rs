@@ -48,6 +48,12 @@ impl Invitation {
         self.keys.row_id()
     }
 
+    /// The id of the row that this device writes, empty, when it shows the code: a new device that does not find it has
+    /// another code, and need not wait.
+    pub fn shown_id(&self) -> String {
+        self.keys.shown_id()
+    }
+
     /// Opens a request. The person then compares the member's name and fingerprint with those on the new device.
     ///
     /// # Errors
@@ -91,6 +97,18 @@ impl Invitation {
         let answer = self.keys.seal(Message::Answer, &self.user_id, &plain.finish(), rng)?;
         let signature = signer_keys.sign(&encoded).map_err(|_| Refusal::Signature)?;
         Ok((answer, PendingMember { entry, signature }))
+    }
+
+    /// Answers a request that the person said no to: the column `answer`.
+    ///
+    /// # Errors
+    /// None that occurs: the message is short.
+    pub fn decline(
+        self,
+        request: &PairingRequest,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<String, PairingError> {
+        self.keys.seal(Message::Answer, &self.user_id, &request.fresh, rng)
     }
 
     fn check_time(&self, now_ms: i64) -> Result<(), PairingError> {

@@ -3,7 +3,7 @@
 use levi_types::{SessionId, UserId, Wall};
 use serde::Serialize;
 
-use super::{LaneId, LaneKey, NewRow, RowId, RowKey, SyncedText};
+use super::{LaneId, LaneKey, LoneFailure, NewRow, RowId, RowKey, SyncedText};
 
 /// Why a lane waits or a row is parked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -57,6 +57,9 @@ pub enum Change {
         /// Why it waits.
         reason: Reason,
     },
+    /// A lane failed although other requests got through. It takes the place of what was noted of the lane before, and
+    /// is forgotten when the row is parked or has left.
+    NoteLoneFailure(LoneFailure),
     /// Take a row out of its lane and keep it with the reason, if its version still matches. The
     /// lane goes on without it, its attempts reset, due at `at`.
     Park {

@@ -69,10 +69,12 @@ impl Simulation {
     fn check_request(&mut self, batch: u64, rows: &Rows) {
         let config = self.plan.setup.config.clone();
         let count = rows.rows.len();
-        self.expect(count > 0 && count <= config.catch_up_batch_size, "bounds", || {
+        // Levi may ask whether anything gets through, after something did not.
+        let may_be_empty = self.model(|model| model.has_failed());
+        self.expect((count > 0 || may_be_empty) && count <= config.catch_up_batch_size, "bounds", || {
             format!("{count} rows in one request")
         });
-        self.expect(count == 1 || rows.bytes <= config.max_batch_bytes, "bounds", || {
+        self.expect(count <= 1 || rows.bytes <= config.max_batch_bytes, "bounds", || {
             format!("{} bytes in one request of {count} rows", rows.bytes)
         });
         self.check_in_flight();
@@ -122,6 +124,9 @@ impl Simulation {
         let refused = verdict == Some(Verdict::Forbidden) && flight.rows.rows.len() == 1;
         let sessions: BTreeSet<usize> = flight.rows.rows.iter().map(|(session, ..)| *session).collect();
         self.model(|model| {
+            if flight.rows.rows.is_empty() && deferring {
+                model.probe_failed();
+            }
             for number in sessions {
                 if let Some(session) = model.sessions.get_mut(number) {
                     session.in_flight = None;
@@ -133,11 +138,7 @@ impl Simulation {
         });
         match &result {
             Ok(()) => self.request_accepted(flight.epoch),
-            Err(error) => {
-                let rows = flight.rows.rows.iter();
-                let lanes = rows.map(|(session, ..)| LaneKey::Messages(session_id(*session))).collect();
-                self.request_refused(error, flight.epoch, lanes);
-            }
+            Err(error) => self.messages_refused(error, &flight),
         }
         self.model(|model| model.ended(&flight.rows.rows, &result));
         let (batch, result) = (BatchId(batch), result.map_err(SendError::Api));
@@ -160,6 +161,17 @@ impl Simulation {
         } else {
             self.note_retry_after(error);
         }
+    }
+
+    /// One row's own trouble is no reason for silence.
+    fn messages_refused(&mut self, error: &ApiError, flight: &Flight) {
+        let rows = &flight.rows.rows;
+        let is_silent = matches!(error.verdict, Verdict::Unreachable | Verdict::Busy | Verdict::Unexpected);
+        if is_silent && !error.is_rate_limit() && self.model(|model| model.is_alone(rows)) {
+            return;
+        }
+        let lanes = rows.iter().map(|(session, ..)| LaneKey::Messages(session_id(*session))).collect();
+        self.request_refused(error, flight.epoch, lanes);
     }
 
     /// It takes the token that is there when it starts.

@@ -80,6 +80,12 @@ impl Agents {
         }
     }
 
+    /// Closes the connections of the agents that have no request. One whose request is under way keeps its own, which
+    /// serves if the request ends.
+    pub(super) fn close_idle(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn agent(&self) -> Agent {
         self.agent_with(DefaultResolver::default(), EarlyAnswerConnector)
     }

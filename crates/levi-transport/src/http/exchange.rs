@@ -140,6 +140,10 @@ impl Exchange {
         self.0.timeouts.response.min(LONGEST)
     }
 
+    pub(super) fn close_idle(&self) {
+        self.0.agents.close_idle();
+    }
+
     /// Sends `call` on a thread of its own and waits for the whole response. If the future is dropped, the connection is
     /// closed, and the thread ends.
     pub(super) async fn run(&self, call: Call) -> Result<Response, ApiError> {

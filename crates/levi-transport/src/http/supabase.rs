@@ -96,6 +96,10 @@ impl Supabase for HttpSupabase {
         })
         .await
     }
+
+    fn close_idle(&self) {
+        self.exchange.close_idle();
+    }
 }
 
 impl HttpSupabase {

@@ -206,8 +206,8 @@ pub struct SecretRow {
     pub ephemeral_public_key: String,
     /// base64 of ciphertext and tag.
     pub encrypted_secret: String,
-    /// The device that sealed it, if that is not the session's owner. An upsert writes the column only if at least
-    /// one of its rows has it.
+    /// The device that sealed it. `None` in a row of an earlier version: the session's owner did. An upsert writes the
+    /// column only if at least one of its rows has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender_device_id: Option<DeviceId>,
 }
@@ -256,8 +256,8 @@ mod tests {
         }
     }
 
-    /// PostgREST refuses a key that `columns=` leaves out silently and one that is missing loudly, so the
-    /// two lists must agree.
+    /// PostgREST silently ignores a key that `columns=` leaves out, and fails on one that is
+    /// missing, so the two lists must agree.
     #[track_caller]
     fn assert_columns_are_the_keys<T: Record>(row: T) {
         let upsert = upsert_of(&[row]);

@@ -63,8 +63,6 @@ struct Device {
     look_at: Option<(Monotonic, Duration)>,
     /// Whether messages are under way, so that the list is looked at.
     is_active: bool,
-    /// It was to replace the recovery key, and has not come to the end of that.
-    replaces_key: bool,
     /// What it has said of the list last.
     said: DeviceListState,
 }
@@ -188,10 +186,7 @@ impl World {
             }
             Done::Sent => {}
             Done::Read { session, result } => self.check_read(number, session, result),
-            Done::Changed { what, result } => {
-                device.replaces_key &= what != process::NEW_RECOVERY_KEY || result.is_err();
-                self.check_change(number, what, result);
-            }
+            Done::Changed { what, result } => self.check_change(number, what, result),
             Done::Shared(result) => self.check_shared(number, result),
             Done::Distributed { session, result } => {
                 if let Some(session) = self.sessions.get_mut(session) {
