@@ -64,7 +64,7 @@ impl Steps {
                 _ => Err(self.missing_parent(auth, error).await),
             },
             // What was there once is not inserted to find out whose it is.
-            Verdict::Forbidden if presence == Presence::NotSentYet => {
+            Verdict::Forbidden if presence != Presence::WasThere => {
                 let (kind, id) = (RowKind::Session, row.id.as_str().to_owned());
                 let owner = Taken { kind, select: Select::session_owner(&row.id), id };
                 self.forbidden(auth, row, owner, error).await

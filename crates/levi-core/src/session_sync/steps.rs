@@ -129,6 +129,7 @@ impl Steps {
     ) -> Result<(), SyncError> {
         match presence {
             Presence::NotSentYet => Ok(self.server.upsert(auth, std::slice::from_ref(row)).await?),
+            Presence::MayBeNewer => Ok(self.server.insert(auth, row.clone()).await.map(drop)?),
             Presence::WasThere if self.server.update(auth, Update::session(row)).await? => Ok(()),
             Presence::WasThere => Err(SyncError::SessionGone(row.id.clone())),
         }
@@ -141,6 +142,13 @@ impl Steps {
             Some(_) => Ok(()),
             None => Err(SyncError::SessionGone(session.clone())),
         }
+    }
+
+    /// Whether the server has an envelope of the session for this device.
+    pub(crate) async fn has_envelope(&self, session: &SessionId) -> Result<bool, SyncError> {
+        let auth = self.server.session().await?;
+        let reads = self.server.reads(&auth, Retries::none());
+        Ok(reads.secret(session, &self.device.id).await?.is_some())
     }
 
     /// Seals the secret for every device of the user and sends all envelopes in one request.
