@@ -117,6 +117,8 @@ pub struct SqliteOutbox {
     busy_timeout: Duration,
     /// Whether a reader kept the log from being emptied the last time.
     log_is_held: bool,
+    /// What damaged files beside it took when it was opened.
+    quarantined_bytes: u64,
     /// The totals as they were last read or committed; `None` right after a commit that failed.
     counters: Cell<Option<CachedCounters>>,
     /// The lanes that the last commits added to; empty after a commit that failed.
@@ -282,7 +284,8 @@ impl OutboxStore for SqliteOutbox {
             return Ok(None);
         }
         let space = self.read(|conn| space::used(conn, &self.path))?;
-        Ok(Some(Space { log_is_held: self.log_is_held, ..space }))
+        let (log_is_held, quarantined_bytes) = (self.log_is_held, self.quarantined_bytes);
+        Ok(Some(Space { log_is_held, quarantined_bytes, ..space }))
     }
 
     fn give_back(&mut self, step: Duration) -> Result<Option<GivenBack>, OutboxError> {
