@@ -82,7 +82,8 @@ const FREE_BYTES_KEPT: u64 = 2 << 20;
 pub struct SqliteOptions {
     /// When a commit counts as done. Default: [`Synchronous::Full`].
     pub synchronous: Synchronous,
-    /// Payload bytes, pending and parked, beyond which rows are refused. Default: 1 GiB. It bounds
+    /// Payload bytes, pending and parked, beyond which rows are refused. Default: 1 GiB. What waits
+    /// for users who are not signed in does not count, but all together have twice that. It bounds
     /// payloads and not the files: these take about 150 bytes more for each row, the log, and free
     /// pages until they are given back ([`Space`]).
     pub max_pending_bytes: u64,
@@ -269,6 +270,13 @@ impl OutboxStore for SqliteOutbox {
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {
         self.read(users::held)
+    }
+
+    fn held_bytes(&self) -> Result<u64, OutboxError> {
+        let mut cached = self.counters.get();
+        let held = self.read_in_snapshot(|conn| CachedCounters::read_held_bytes(&mut cached, conn))?;
+        self.counters.set(cached);
+        Ok(held)
     }
 
     fn waiting(&self, limit: usize) -> Result<Vec<WaitingLane>, OutboxError> {
