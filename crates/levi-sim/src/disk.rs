@@ -1,5 +1,5 @@
-//! The disk: a real outbox that outlives the engine, dies in the middle of a commit when told to, and shows
-//! everything that is done to it to the simulation.
+//! The disk: a real outbox that survives the engine, crashes in the middle of a commit on command,
+//! and reports every operation to the simulation.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -95,7 +95,7 @@ impl Disk {
         self.inner().death = Some(death);
     }
 
-    /// Writes past the engine, as another part of the daemon or the operator's tool does.
+    /// Writes without the engine, as another part of the daemon or the operator's tool does.
     pub(crate) fn write_elsewhere(&self, changes: &[Change], rows: &[NewRow]) {
         let inner = &mut *self.inner();
         if let Ok(store) = inner.store.get_mut()

@@ -33,7 +33,7 @@ impl CachedCounters {
         }
     }
 
-    /// The bytes of other users as they are now; `cached` becomes what is to be kept.
+    /// The bytes of other users as they are now. Updates `cached` to what to keep.
     pub(super) fn read_held_bytes(cached: &mut Option<Self>, conn: &Connection) -> Result<u64> {
         let mut current = Self::refresh(*cached, conn)?;
         let held = current.counters.held_bytes(conn)?;
@@ -41,7 +41,7 @@ impl CachedCounters {
         Ok(held)
     }
 
-    /// The totals as they are now; `cached` becomes what is to be kept of them.
+    /// The totals as they are now. Updates `cached` to the totals to keep.
     pub(super) fn read_totals(cached: &mut Option<Self>, conn: &Connection) -> Result<Totals> {
         let mut current = Self::refresh(*cached, conn)?;
         let oldest = conn.prepare_cached(OLDEST)?.query_row([], |row| row.get(0)).optional()?;

@@ -54,6 +54,8 @@ use self::lane_cache::LaneCache;
 use self::open::JournalMode;
 use self::owner_lock::OwnerLock;
 pub use self::owner_lock::{is_owned, lock_path};
+#[doc(hidden)]
+pub use self::recovery::records;
 use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{

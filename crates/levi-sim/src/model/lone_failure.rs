@@ -1,5 +1,5 @@
-//! Rows that fail alone while other requests get through: such a row may be parked, and no other for a failure that
-//! says nothing about rows.
+//! Rows that fail alone while other requests are accepted. Such a row may be parked; no other row
+//! may be parked for a failure that does not concern rows.
 
 use levi_transport::{ApiError, Verdict};
 
@@ -16,7 +16,8 @@ pub(crate) struct FailedAlone {
 }
 
 impl Model {
-    /// Whether nothing but a row that fails alone is in the request: what the server asks for then, it asks of that row.
+    /// Whether nothing but a row that fails alone is in the request: what the server asks for then,
+    /// it asks of that row.
     pub(crate) fn is_alone(&self, rows: &[(usize, i64, Content)]) -> bool {
         let [(session, place, _)] = rows else { return false };
         let id = self.sessions.get(*session).and_then(|session| session.pending.get(place));
