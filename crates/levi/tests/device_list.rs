@@ -161,6 +161,13 @@ async fn a_daemon_goes_on_with_what_a_command_made_of_the_list() {
     laptop.init().await;
     let phone = Device::new(&world, "phone").await;
     phone.until(|state| *state == DeviceListState::Stopped(DeviceListProblem::NotOnList)).await;
+    // The server wants no other look for an hour.
+    let busy =
+        Canned::error(503, "57P03", "the database system is shutting down").header("Retry-After", "3600");
+    let looks = Scope::table(Table::DeviceList).method("GET");
+    world.server.faults().plan(looks, Times::Next(1), Fault::Answer(busy));
+    let is_told = |_: &_| world.server.faults().fired() == 1;
+    world.server.wait_for(Duration::from_secs(20), is_told).unwrap();
     let command = phone.other_process(&world);
     let admin = laptop.admin();
     let invitation = admin.invite().await.unwrap();
@@ -172,8 +179,6 @@ async fn a_daemon_goes_on_with_what_a_command_made_of_the_list() {
     let asked = invitation.request(Duration::from_secs(20)).await.unwrap();
     invitation.accept(asked).await.unwrap();
     join.await.unwrap().unwrap();
-    // Not from the server, which is away.
-    world.server.go_down();
     phone.levi.written_elsewhere();
     phone.until_listed(1).await;
 }

@@ -95,11 +95,7 @@ async fn a_keyring_with_a_secret_of_the_attackers_is_not_committed_to() {
 
 /// The holder of a token overwrites every keyring, in the right form.
 async fn spoil_all(world: &World) {
-    let garbage = |row: KeyringRow| KeyringRow {
-        enc: row.enc.chars().rev().collect::<String>().trim_start_matches('=').to_owned() + "==",
-        sealed: row.sealed.replace(['A', 'b', '1'], "Z"),
-        ..row
-    };
+    let garbage = |row: KeyringRow| KeyringRow { enc: row.enc.replace('A', "B"), ..row };
     let rows: Vec<KeyringRow> = keyring_rows(&world.server).into_iter().map(garbage).collect();
     world.supabase().upsert(&world.auth.token(), upsert_of(&rows)).await.unwrap();
 }
