@@ -8,6 +8,7 @@ const SCREENS = ["sign-in", "add", "sessions"];
 const PROBLEMS = {
   "no-envelope": "not shared with this browser yet",
   "no-epoch": "its key has not come yet",
+  "not-on-list": "for the devices on your signed list; add this browser again, with a code",
   forged: "altered, or written by somebody else",
   "stale-epoch": "written in an older epoch; perhaps by a removed device",
   "unknown-sender": "shared by a device that is not on your list",

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::failure::Failure;
 use crate::metadata::root;
-use crate::programs::is_there;
-use crate::step::Step;
+use crate::programs::{self, is_there};
 
 /// The instruction counts that CI compares with.
 const EXPECTED: &str = "crates/levi-bench/instructions.json";
@@ -31,18 +31,18 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         );
         return Ok(());
     }
-    // The profile `bench` is `release` with the names of functions.
-    let mut bench = vec!["run", "--profile", "bench", "--package", "levi-bench", "--"];
+    let mut bench = Command::new(programs::bench()?);
+    bench.current_dir(root());
     if has("--instructions") {
-        bench.extend(["instructions", EXPECTED]);
-        bench.extend(args.iter().map(String::as_str).filter(|arg| *arg != "--instructions"));
-        return Step::new("bench", &bench).run();
+        bench.args(["instructions", EXPECTED]);
+        bench.args(args.iter().filter(|arg| *arg != "--instructions"));
+        return programs::succeed("levi-bench", &mut bench);
     }
     // The group `command` runs it from the same folder.
-    Step::new("command", &["build", "--profile", "bench", "--package", "levi-cli"]).run()?;
-    bench.extend(["run", "target/bench"]);
-    bench.extend(args.iter().map(String::as_str).filter(|arg| *arg != "--write"));
-    Step::new("bench", &bench).run()?;
+    programs::levi()?;
+    bench.args(["run", "target/bench"]);
+    bench.args(args.iter().filter(|arg| *arg != "--write"));
+    programs::succeed("levi-bench", &mut bench)?;
     if has("--write") { publish() } else { Ok(()) }
 }
 

@@ -6,8 +6,9 @@
 //! and not through `RUSTFLAGS`, which would compile every dependency a second time.
 
 use crate::failure::Failure;
-use crate::faults::BY_PROGRAMS;
+use crate::faults::SAMPLE;
 use crate::metadata::{self, Package};
+use crate::rusqlite::OLDEST;
 use crate::step::{self, Step};
 use crate::tests;
 
@@ -29,31 +30,31 @@ fn steps(members: &[Package]) -> Vec<Step> {
         clippy("clippy", &["--workspace", "--all-targets", "--all-features"]),
     ];
     steps.extend(members.iter().filter(|member| member.is_published()).flat_map(alone));
-    steps.push(Step::new("both ends of rusqlite", &["xtask", "rusqlite"]));
+    // The lock file has a recent version; the newest one is tested at night.
+    steps.push(Step::new("oldest rusqlite", &["xtask", "rusqlite", OLDEST]));
     let docs = Step::new("docs", &["doc", "--workspace", "--no-deps", "--all-features"]);
     steps.push(docs.with_env("RUSTDOCFLAGS", "-D warnings"));
     steps.push(Step::new("fuzz targets compile", &["xtask", "fuzz", "--check"]));
     steps.push(Step::new("packages", &["xtask", "publish-check"]));
     steps.push(Step::new("demo", &["run", "--release", "--", "demo", "--messages", "300"]));
     steps.push(Step::new("interop", &["xtask", "interop"]));
-    // Simulates 60,000 seeds without a planted bug before it plants the first. The bugs that tests catch are planted at
-    // night: those tests run above, and each such bug builds them anew.
-    steps.push(Step::new("simulation and planted bugs", &["xtask", "faults", BY_PROGRAMS]));
+    // Simulates 60,000 seeds without a planted bug before it plants the first.
+    steps.push(Step::new("simulation and planted bugs", &["xtask", "faults", SAMPLE]));
     steps.push(Step::new("kills", &["xtask", "crash", "--kills", "300"]));
-    // Prints that it counts nothing where there is no valgrind, which no package registry of the
-    // languages here has.
+    // Without valgrind it prints that it counts nothing. Valgrind comes from no package registry
+    // that this repository uses.
     steps.push(Step::new("instructions", &["xtask", "bench", "--instructions", "--where-possible"]));
     steps
 }
 
-/// A package by itself: no other package of the workspace enables a feature that it forgot to ask
-/// for.
+/// A package by itself, as a daemon compiles it: no other package of the workspace, and none that
+/// only its tests need, enables a feature that it forgot to ask for.
 ///
 /// One command for each, because cargo unites the features of all packages that one command
 /// selects.
 fn alone(member: &Package) -> Vec<Step> {
     let name = &member.name;
-    let mut steps = vec![clippy(format!("{name} alone"), &["--package", name, "--all-targets"])];
+    let mut steps = vec![clippy(format!("{name} alone"), &["--package", name])];
     if member.named_features().next().is_some() {
         steps.push(clippy(
             format!("{name} alone, no features"),

@@ -13,7 +13,7 @@ pub(crate) enum Failure {
     /// Rules are broken; each was printed.
     #[error("{0} finding(s); see above")]
     Findings(usize),
-    /// A program that the checks rely on did not do its part.
+    /// A program that the checks rely on failed.
     #[error("{what}: {detail}")]
     Tool { what: String, detail: String },
     /// A file could not be read, or a program not started.

@@ -14,7 +14,7 @@ use crate::programs::{is_there, succeed};
 
 const DEFAULT_SECONDS: &str = "60";
 
-/// Installed into the target folder where this machine has none.
+/// Installed into the target folder if this machine has none.
 const CARGO_FUZZ: &str = "0.13.2";
 
 /// Runs the targets that `args` name, or all.

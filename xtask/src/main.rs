@@ -62,7 +62,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "faults",
-        about: "Planted bugs, and which oracle of the simulation catches each; names select some.",
+        about: "Planted bugs, and which oracle of the simulation catches each; names select some, `--sample` those of CI.",
         run: faults::run,
     },
     Command {

@@ -29,6 +29,9 @@ const AS_TESTED: &[&str] = &[
     "fake_supabase",
 ];
 
+/// Makes cargo say where it put the programs.
+const MESSAGES: [&str; 2] = ["--quiet", "--message-format=json-render-diagnostics"];
+
 /// A program of the workspace in the dev profile: `levi-torture`, or the example `interop`,
 /// `contract`, `trust_exchange` or `fake_supabase`.
 pub(crate) fn as_tested(name: &str) -> Result<PathBuf, Failure> {
@@ -44,6 +47,16 @@ pub(crate) fn levi() -> Result<PathBuf, Failure> {
     built(build, "levi")
 }
 
+/// The benchmark as a release build, with the names of functions, because callgrind finds what it
+/// counts by them. Only the last link differs, so that it shares its dependencies with the command;
+/// a profile of its own would compile each of them once more.
+pub(crate) fn bench() -> Result<PathBuf, Failure> {
+    let mut build = Command::new(cargo());
+    build.args(["rustc", "--release", "--package", "levi-bench", "--bin", "levi-bench"]);
+    build.args(MESSAGES).args(["--", "-C", "strip=debuginfo"]).current_dir(root());
+    made(build, "", "levi-bench")
+}
+
 /// Runs a `cargo build` and returns the path of the program `name` that it made. What the compiler
 /// says is shown only where it fails: a planted bug may well leave an unused variable behind.
 pub(crate) fn built(build: Command, name: &str) -> Result<PathBuf, Failure> {
@@ -52,11 +65,12 @@ pub(crate) fn built(build: Command, name: &str) -> Result<PathBuf, Failure> {
 
 /// As [`built`], where several packages have a target of that name.
 pub(crate) fn built_in(mut build: Command, package: &str, name: &str) -> Result<PathBuf, Failure> {
-    let output = build
-        .args(["--quiet", "--message-format=json-render-diagnostics"])
-        .stdin(Stdio::null())
-        .output()
-        .map_err(Failure::io("cargo build"))?;
+    build.args(MESSAGES);
+    made(build, package, name)
+}
+
+fn made(mut build: Command, package: &str, name: &str) -> Result<PathBuf, Failure> {
+    let output = build.stdin(Stdio::null()).output().map_err(Failure::io("cargo build"))?;
     let program = if output.status.success() { executable(&output.stdout, package, name) } else { None };
     program.ok_or_else(|| Failure::Tool {
         what: format!("building {name}"),
@@ -64,8 +78,8 @@ pub(crate) fn built_in(mut build: Command, package: &str, name: &str) -> Result<
     })
 }
 
-/// The executable of the target `name` in cargo's messages, which are JSON objects, one a line. `package`: its folder,
-/// or nothing if the name is enough.
+/// The executable of the target `name` in cargo's messages, which are JSON objects, one a line.
+/// `package`: its folder, or nothing if the name is enough.
 fn executable(messages: &[u8], package: &str, name: &str) -> Option<PathBuf> {
     let folder = format!("/crates/{package}/");
     let messages = messages.split(|byte| *byte == b'\n');

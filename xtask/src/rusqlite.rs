@@ -11,16 +11,18 @@ use crate::metadata::{cargo, root};
 use crate::programs;
 use crate::source_copy;
 
-/// The ends of the range in the root `Cargo.toml`.
-const ENDS: [&str; 2] = ["0.32.1", "0.43.0"];
+/// The oldest in the range of the root `Cargo.toml`.
+pub(crate) const OLDEST: &str = "0.32.1";
 
-/// Tests each end in a copy of the tree with a lock file of its own.
+/// The newest.
+const NEWEST: &str = "0.43.0";
+
+/// Tests the versions in `args`, or both ends, each in a copy of the tree with a lock file of its
+/// own.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    if let Some(arg) = args.first() {
-        return Err(Failure::Usage(format!("`rusqlite` takes no arguments, but there is `{arg}`")));
-    }
+    let ends = if args.is_empty() { vec![OLDEST, NEWEST] } else { args.iter().map(String::as_str).collect() };
     let folder = root().join("target/rusqlite/tree");
-    for end in ENDS {
+    for end in ends {
         source_copy::into(&folder)?;
         let mut pin = Command::new(cargo());
         pin.args(["update", "--quiet", "--package", "rusqlite", "--precise", end]);

@@ -1,5 +1,5 @@
 // How far a reader of the change feed has come. Its text can be stored, and holds no secret. Besides the number of the
-// last change it has, for each session, what tells new messages from edited ones and where unreadable ones begin.
+// last change it has, for each session, what tells new messages from edited ones and which changes could not be read.
 
 import { LeviError } from "./error.js";
 
@@ -7,13 +7,18 @@ import { LeviError } from "./error.js";
  * @typedef {object} SessionState
  * @property {string} [highest] the highest sequence number that could be read
  * @property {Record<string, string>} epochs of `EpochOrder`
- * @property {[string, string]} [locked] the first and the last change for which this device had no key
+ * @property {import("./runs.js").Run[]} [locked] the changes that could not be read
+ * @property {boolean} [split] a change that could be read came after the last of them
+ * @property {string} [tried] the `SessionKeys.mark` with which they could not be read
+ * @property {boolean} [list] what is missing may come with the device list
+ * @property {[string, string]} [trying] the mark with which they are read again, and the last change that was
  */
 
 /**
  * @typedef {object} Cursor
  * @property {string} user
  * @property {string} after the last change that was delivered
+ * @property {string} [since] where it began, if that was not the oldest message
  * @property {Record<string, SessionState>} sessions
  */
 
@@ -33,10 +38,16 @@ export function parseCursor(text, user) {
   } catch {
     throw new LeviError("bad-cursor", "that is no cursor of the change feed; begin without one");
   }
-  const fits = cursor?.user === user && /^\d+$/.test(cursor.after) && typeof cursor.sessions === "object";
+  const fits = cursor?.user === user && /^\d+$/.test(cursor.after) && isObject(cursor.sessions);
   if (!fits) throw new LeviError("bad-cursor", "that cursor is of another user or version; begin without one");
+  for (const session of Object.values(cursor.sessions)) {
+    // As the first version stored it.
+    if (typeof session.locked?.[0] === "string") session.locked = [session.locked];
+  }
   return cursor;
 }
+
+const isObject = (value) => typeof value === "object" && value !== null;
 
 /** @param {Cursor} cursor */
 export const cursorText = (cursor) => JSON.stringify(cursor);

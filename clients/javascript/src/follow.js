@@ -1,17 +1,15 @@
 // The change feed as it grows: pages through what is there, then waits. It polls after a second while changes come, and
 // then more and more seldom, up to every half minute unless the caller says otherwise. `wake` cuts a wait short, and so does
-// a notifier; while that is connected, a poll at rest comes once a minute.
+// a notifier; while that is connected, a poll at rest comes once a minute. After a failure it waits longer, and as long as
+// the server says.
 
-const FIRST_MS = 1_000;
-const LONGEST_MS = 30_000;
-/** While changes are pushed. */
-const LONGEST_PUSHED_MS = 60_000;
+import { APART_MS, Pace } from "./pace.js";
 
 export class Follower {
   #reader;
   #cursor;
   #signal;
-  #longestMs;
+  #pace;
   #notifier;
   #wake = () => {};
   #woken = false;
@@ -21,23 +19,29 @@ export class Follower {
    * @param {object} [options]
    * @param {string} [options.cursor] undefined begins at the oldest message
    * @param {AbortSignal} [options.signal] ends it
-   * @param {number} [options.longestMs] the longest wait between two polls, at least a second
+   * @param {number} [options.longestMs] the longest wait between two polls at rest, at least a second
    * @param {import("./realtime.js").Realtime} [options.notifier] wakes this follower, and no other; see `reader.realtime()`
-   * @param {(error: unknown) => unknown} [options.onError] hears of each poll that failed, and may throw to end
+   * @param {(error: unknown) => unknown} [options.onError] hears of each poll that failed, and may throw to end. A cursor
+   *   that does not fit ends it anyway, because asking again does not help
    * @param {() => unknown} [options.onPoll] hears of each poll that succeeded
    */
   constructor(reader, options = {}) {
-    const { cursor, signal, longestMs = LONGEST_MS, notifier, onError = () => {}, onPoll = () => {} } = options;
+    const { cursor, signal, longestMs, notifier, onError = () => {}, onPoll = () => {} } = options;
     this.#reader = reader;
     this.#cursor = cursor;
     this.#signal = signal;
-    this.#longestMs = Math.max(longestMs, FIRST_MS);
+    this.#pace = new Pace(longestMs);
     this.#notifier = notifier;
     this.onError = onError;
     this.onPoll = onPoll;
   }
 
-  /** Something may have changed, or the network is back: polls now. */
+  /** The longest wait between two polls at rest, from the next wait on. */
+  set longestMs(ms) {
+    this.#pace.longestMs = ms;
+  }
+
+  /** Something may have changed, or the network is back: polls now, but not before a time that the server asked for. */
   wake() {
     this.#woken = true;
     this.#wake();
@@ -58,48 +62,51 @@ export class Follower {
   }
 
   async *#pages() {
-    let delay = FIRST_MS;
     while (!this.#signal?.aborted) {
-      const page = await this.#poll();
+      const began = Date.now();
+      const { page, wait } = await this.#poll();
+      if (this.#signal?.aborted) return;
       if (page) this.#cursor = page.cursor;
-      if (page?.changes.length) {
-        yield { changes: page.changes, cursor: page.cursor };
-        delay = FIRST_MS;
-      }
-      if (page?.more) continue;
-      await this.#wait(Math.min(delay, this.#longest()));
-      delay = Math.min(delay * 2, this.#longest());
+      if (page?.changes.length) yield { changes: page.changes, cursor: page.cursor };
+      await this.#rest(wait, APART_MS - (Date.now() - began));
     }
   }
 
-  #longest() {
-    return this.#notifier?.connected ? Math.max(this.#longestMs, LONGEST_PUSHED_MS) : this.#longestMs;
-  }
-
+  /** What came, if the server answered, and how long to wait then. */
   async #poll() {
     this.#woken = false;
     try {
       const page = await this.#reader.changes(this.#cursor);
-      this.onPoll();
-      return page;
+      if (!this.#signal?.aborted) this.onPoll();
+      const pushed = this.#notifier?.connected ?? false;
+      return { page, wait: page.more ? this.#pace.came() : this.#pace.nothing({ pushed, waits: page.waits }) };
     } catch (error) {
-      this.onError(error);
-      return undefined;
+      if (!this.#signal?.aborted) this.onError(error);
+      const failure = /** @type {{ code?: string, retryAfterMs?: number }} */ (error);
+      if (failure.code === "bad-cursor") throw error;
+      return { page: undefined, wait: this.#pace.failed(failure) };
     }
   }
 
-  #wait(ms) {
-    if (this.#woken || this.#signal?.aborted) return Promise.resolve();
+  async #rest({ leastMs, mostMs }, apartMs) {
+    const least = Math.max(leastMs, apartMs);
+    await this.#sleep(least);
+    if (!this.#woken) await this.#sleep(mostMs - least, (done) => (this.#wake = done));
+    this.#wake = () => {};
+  }
+
+  /** Ends early when the follower does, and when what `onSleep` is given is called. */
+  #sleep(ms, onSleep = (/** @type {() => void} */ _done) => {}) {
+    if (ms <= 0 || this.#signal?.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const done = () => {
         clearTimeout(timer);
         this.#signal?.removeEventListener("abort", done);
-        this.#wake = () => {};
-        resolve();
+        resolve(undefined);
       };
       const timer = setTimeout(done, ms);
-      this.#wake = done;
       this.#signal?.addEventListener("abort", done);
+      onSleep(done);
     });
   }
 }

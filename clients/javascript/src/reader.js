@@ -2,15 +2,16 @@
 
 import { beginning, cursorText, parseCursor } from "./cursor.js";
 import { EpochOrder } from "./epoch-order.js";
-import { LeviError } from "./error.js";
-import { openMessage } from "./message.js";
-import { epochMessageKey, isVersion2, openMessageV2, parseNonce } from "./message-v2.js";
+import { MISSING_IN_LIST, Opening } from "./opening.js";
+import { LONGEST_PAGE, PageSize } from "./page-size.js";
+import { geneses } from "./read-list.js";
+import { splitAt, withChange } from "./runs.js";
 import { Server } from "./server.js";
 import { SessionKeys } from "./session-keys.js";
-import { Trust, TrustError } from "./trust.js";
+import { Trust, URGENT_MS } from "./trust.js";
 
-/** Problems that end when a key comes, and not before. */
-const MISSING_KEY = new Set(["no-envelope", "no-epoch"]);
+/** Sessions whose keys are asked about in one look, with one request for every 50. The others have their turn later. */
+const MOST_ASKED = 200;
 
 /**
  * This device. `keys.envelope` is enough without a device list.
@@ -29,7 +30,16 @@ const MISSING_KEY = new Set(["no-envelope", "no-epoch"]);
  * @property {string} [content]
  * @property {string} [problem] such as "forged", "no-envelope" or "stale-epoch"
  * @property {"new" | "edited" | "unlocked"} arrival "edited" is also a message that was written late; "unlocked" was
- *   delivered before as one whose key was missing
+ *   delivered before as one that cannot be read
+ */
+
+/**
+ * Keeps where the epochs of each session begin, so that a removed device cannot go on writing behind rows that it has
+ * deleted. What it keeps is not secret, but nobody else may change it.
+ *
+ * @typedef {object} EpochStore
+ * @property {(sessionId: string) => Promise<Record<string, string> | undefined>} load
+ * @property {(sessionId: string, starts: Record<string, string>) => unknown} keep
  */
 
 export class Reader {
@@ -37,19 +47,25 @@ export class Reader {
   #device;
   #trust;
   #keys;
-  /** By session and epoch, because deriving one costs more than opening a short message. */
-  #epochKeys = new Map();
+  #epochStore;
+  #pageSize = new PageSize();
+  /** @type {Map<string, Promise<EpochOrder>>} by session, for everything that this reader reads */
+  #orders = new Map();
+  /** Of the sessions that wait for a key, the one that is asked about next. */
+  #turn = 0;
 
   /**
    * @param {Server} server
    * @param {Device} device
    * @param {Trust} [trust]
+   * @param {EpochStore} [epochStore]
    */
-  constructor(server, device, trust) {
+  constructor(server, device, trust, epochStore) {
     this.#server = server;
     this.#device = device;
     this.#trust = trust;
     this.#keys = new SessionKeys(server, device, trust);
+    this.#epochStore = epochStore;
   }
 
   /**
@@ -60,12 +76,13 @@ export class Reader {
    * @param {import("./trust.js").Pin} [options.pin] of the signed device list. Without one every row of `devices` is
    *   believed, so that who holds a token of the user can pass for a device.
    * @param {(pin: import("./trust.js").Pin) => unknown} [options.onPin] stores a list that has gone on
+   * @param {EpochStore} [options.epochStore] without one a reader knows where epochs begin from what it has read itself
    * @param {() => number} [options.now] milliseconds, for tests
    */
-  static async open({ supabase, userId, device, pin, onPin, now }) {
+  static async open({ supabase, userId, device, pin, onPin, epochStore, now }) {
     const server = new Server(supabase, userId);
     const trust = pin && (await Trust.restore({ server, device, pin, onPin, now }));
-    return new Reader(server, device, trust);
+    return new Reader(server, device, trust, epochStore);
   }
 
   /**
@@ -96,26 +113,34 @@ export class Reader {
     return this.#server.devices();
   }
 
+  /** Whether the server shows a signed device list. A reader without a pin then reads nothing that is written under it. */
+  async hasList() {
+    return (await geneses(this.#server.userId, await this.#server.listRows())).length > 0;
+  }
+
   /**
    * What changed since a cursor, over all sessions, in the order of the changes. Store the cursor after the changes are
    * dealt with: a page whose cursor was not stored is delivered again.
    *
    * @param {string} [cursor] undefined begins at the oldest message
    * @param {number} [limit]
-   * @returns {Promise<{ changes: Change[], cursor: string, more: boolean }>} `more`: ask again at once
+   * @returns {Promise<{ changes: Change[], cursor: string, more: boolean, waits: boolean }>} `more`: ask again at once;
+   *   `waits`: something was delivered as unreadable, and may become readable without another change
    */
-  async changes(cursor, limit = 500) {
+  async changes(cursor, limit = LONGEST_PAGE) {
     const state = parseCursor(cursor, this.#server.userId);
     await this.#trust?.refresh();
-    const unlocked = await this.#unlocked(state, limit);
-    if (unlocked.length > 0) return { changes: unlocked, cursor: cursorText(state), more: true };
-    const rows = await this.#server.changes(state.after, limit);
+    const opening = this.#opening(state.since === undefined ? "everything" : "not-everything");
+    const unlocked = await this.#unlocked(state, limit, opening);
+    if (unlocked.length > 0) return { changes: unlocked, cursor: cursorText(state), more: true, waits: true };
+    const rows = await this.#pageSize.read(limit, (limit) => this.#server.changes(state.after, limit));
     const changes = [];
     for (const row of rows) {
-      changes.push(await this.#change(state, row));
+      changes.push(await this.#change(state, row, opening));
       state.after = row.change;
     }
-    return { changes, cursor: cursorText(state), more: rows.length > 0 };
+    const waits = Object.values(state.sessions).some(({ locked }) => locked);
+    return { changes, cursor: cursorText(state), more: rows.length > 0, waits };
   }
 
   /** Supabase Realtime for one `Follower`: `new Follower(reader, { notifier: reader.realtime() })`. */
@@ -127,56 +152,90 @@ export class Reader {
   async latest() {
     const state = beginning(this.#server.userId);
     state.after = await this.#server.lastChange();
+    state.since = state.after;
     return cursorText(state);
   }
 
-  /** The rows of the sessions whose key has come. One request tells, whatever their number up to 50. */
-  async #unlocked(state, limit) {
+  /** What could not be read and can be now, of the first session that has such. */
+  async #unlocked(state, limit, opening) {
     const locked = Object.keys(state.sessions).filter((id) => state.sessions[id].locked);
     if (locked.length === 0) return [];
-    for (const sessionId of await this.#server.shared(locked, this.#device.id)) {
-      const changes = await this.#retry(state, sessionId, limit);
+    if (locked.some((id) => state.sessions[id].list)) await this.#trust?.refresh(URGENT_MS);
+    if (this.#turn >= locked.length) this.#turn = 0;
+    const asked = locked.slice(this.#turn, this.#turn + MOST_ASKED);
+    for (const [sessionId, mark] of await this.#keys.marks(asked)) {
+      if (state.sessions[sessionId].tried === mark) continue;
+      const changes = await this.#retry(state, sessionId, mark, limit, opening);
       if (changes.length > 0) return changes;
     }
+    this.#turn += MOST_ASKED;
     return [];
   }
 
-  /** @returns {Promise<Change[]>} */
-  async #retry(state, sessionId, limit) {
+  /**
+   * Reads again what could not be read of a session. If that is more than a page, the cursor knows how far it came.
+   *
+   * @returns {Promise<Change[]>}
+   */
+  async #retry(state, sessionId, mark, limit, opening) {
     const session = state.sessions[sessionId];
-    const [first, until] = session.locked;
-    const rows = await this.#server.changes(String(BigInt(first) - 1n), limit, { sessionId, until });
+    const goesOn = session.trying?.[0] === mark;
+    if (!goesOn) delete session.list;
+    let [left, ahead] = splitAt(session.locked, goesOn ? session.trying[1] : "0");
     /** @type {Change[]} */
     const changes = [];
-    for (const row of rows) {
-      delete session.locked;
-      const change = await this.#change(state, row);
-      if (MISSING_KEY.has(change.problem)) {
-        session.locked = [row.change, until];
-        return changes;
+    while (ahead.length > 0 && changes.length < limit) {
+      const [first, until] = ahead[0];
+      const ask = (limit) => this.#server.changes(String(BigInt(first) - 1n), limit, { sessionId, until });
+      const rows = await this.#pageSize.read(limit - changes.length, ask);
+      let place = /** @type {import("./runs.js").Place} */ ("apart");
+      for (const row of rows) {
+        const opened = await this.#open(state, row, opening);
+        if (opened.content === undefined) left = withChange(left, row.change, place);
+        else changes.push({ sessionId, sequenceNumber: row.number, arrival: "unlocked", ...opened });
+        place = opened.content === undefined ? "joins" : "apart";
       }
-      changes.push({ ...change, arrival: "unlocked" });
+      // Rows that are not there were deleted, or have changed and so another place in the feed.
+      [, ahead] = splitAt(ahead, rows.at(-1)?.change ?? until);
+      session.trying = [mark, rows.at(-1)?.change ?? until];
     }
-    const last = rows.at(-1)?.change;
-    if (last === undefined || last === until) delete session.locked;
-    else session.locked = [String(BigInt(last) + 1n), until];
+    if (ahead.length === 0) {
+      delete session.trying;
+      session.tried = this.#keys.mark(sessionId);
+    }
+    session.locked = left.length + ahead.length > 0 ? [...left, ...ahead] : undefined;
     return changes;
   }
 
   /**
-   * Opens a row and notes it in the cursor's state.
+   * Opens a row of the feed and notes it in the cursor's state.
    *
    * @returns {Promise<Change>}
    */
-  async #change(state, row) {
+  async #change(state, row, opening) {
     const session = (state.sessions[row.session_id] ??= { epochs: {} });
-    const order = new EpochOrder(session.epochs);
-    const opened = await this.#opened(row, order);
-    session.epochs = order.lowest;
+    const isHigher = session.highest === undefined || BigInt(row.number) > BigInt(session.highest);
+    const opened = await this.#open(state, row, opening);
+    if (opened.content === undefined) {
+      session.locked = withChange(session.locked ?? [], row.change, session.split ? "apart" : "joins");
+      session.split = undefined;
+      session.tried ??= this.#keys.mark(row.session_id);
+    } else if (session.locked) {
+      session.split = true;
+    }
+    return { sessionId: row.session_id, sequenceNumber: row.number, arrival: isHigher ? "new" : "edited", ...opened };
+  }
+
+  async #open(state, row, opening) {
+    const session = state.sessions[row.session_id];
+    const order = await this.#order(row.session_id);
+    order.merge(session.epochs);
+    const opened = await opening.open(row, order);
+    session.epochs = { ...order.lowest };
     const isHigher = session.highest === undefined || BigInt(row.number) > BigInt(session.highest);
     if (isHigher && opened.content !== undefined) session.highest = row.number;
-    if (MISSING_KEY.has(opened.problem)) session.locked = [session.locked?.[0] ?? row.change, row.change];
-    return { sessionId: row.session_id, sequenceNumber: row.number, arrival: isHigher ? "new" : "edited", ...opened };
+    if (MISSING_IN_LIST.has(opened.problem)) session.list = true;
+    return opened;
   }
 
   /**
@@ -188,43 +247,45 @@ export class Reader {
    */
   async *messages(sessionId, after = "-1") {
     await this.#trust?.refresh();
-    await this.#keys.of(sessionId);
-    const order = new EpochOrder();
-    for (let page; (page = await this.#server.messages(sessionId, after)).length > 0; after = page.at(-1).number) {
-      for (const row of page) yield { sessionId, sequenceNumber: row.number, ...(await this.#opened(row, order)) };
+    const opening = this.#opening(after === "-1" ? "everything" : "not-everything");
+    await opening.fill(sessionId);
+    const order = await this.#order(sessionId);
+    order.asked.clear(); // Other rows than before may lie before these.
+    const ask = (limit) => this.#server.messages(sessionId, after, limit);
+    for (let page; (page = await this.#pageSize.read(LONGEST_PAGE, ask)).length > 0; after = page.at(-1).number) {
+      for (const row of page) yield { sessionId, sequenceNumber: row.number, ...(await opening.open(row, order)) };
     }
   }
 
   /**
-   * One bad row does not hide the others. That the server does not answer, or shows another list, is no bad row.
+   * A text that is another when messages of the session that could not be read may be readable now: the session was
+   * shared, or the device list has gone on. One request.
    *
-   * @returns {Promise<{ content?: string, problem?: string }>}
+   * @param {string} sessionId
+   * @returns {Promise<string>}
    */
-  async #opened(row, order) {
-    try {
-      return { content: await this.#content(row, order) };
-    } catch (error) {
-      if (error instanceof LeviError && !(error instanceof TrustError)) return { problem: error.code };
-      throw error;
-    }
+  async keyMark(sessionId) {
+    await this.#trust?.refresh(URGENT_MS);
+    return (await this.#keys.marks([sessionId])).get(sessionId);
   }
 
-  async #content(row, order) {
-    const epoch = isVersion2(row.content_nonce) ? parseNonce(row.content_nonce).epoch : 0;
-    if (this.#trust) order.check(epoch, row.number);
-    const key = await this.#keys.of(row.session_id);
-    if (epoch === 0) return openMessage(key, row.session_id, row.number, row);
-    const opened = await this.#openV2(key, epoch, row);
-    order.note(epoch, row.number, opened.order);
-    return opened.content;
+  /** @param {import("./opening.js").ReadBefore} readBefore */
+  #opening(readBefore) {
+    return new Opening({ server: this.#server, trust: this.#trust, keys: this.#keys, readBefore });
   }
 
-  async #openV2(key, epoch, row) {
-    if (!this.#trust) throw new LeviError("no-epoch", "reading the message needs the signed device list; pair this device");
-    const secret = await this.#trust.epochSecret(epoch);
-    const place = `${row.session_id} ${epoch}`;
-    const epochKey = this.#epochKeys.get(place) ?? (await epochMessageKey(key, row.session_id, epoch, secret));
-    this.#epochKeys.set(place, epochKey);
-    return openMessageV2(epochKey, row.session_id, row.number, row);
+  /** Where the epochs of a session begin, as far as this reader, its cursors and its store know. */
+  #order(sessionId) {
+    const order = this.#orders.get(sessionId) ?? this.#loadOrder(sessionId);
+    this.#orders.set(sessionId, order);
+    return order;
+  }
+
+  async #loadOrder(sessionId) {
+    const options = {
+      isEpoch: (epoch) => this.#trust?.list.commitment(epoch) !== undefined,
+      onStart: (starts) => this.#epochStore?.keep(sessionId, { ...starts }),
+    };
+    return new EpochOrder(await this.#epochStore?.load(sessionId), options);
   }
 }

@@ -131,14 +131,15 @@ export class Server {
     return rows(query.eq("session_id", sessionId).eq("device_id", deviceId).maybeSingle());
   }
 
-  /** Which of the sessions have an envelope for a device. */
-  async shared(sessionIds, deviceId) {
+  /** The envelopes of sessions for a device, of those that have one. */
+  async envelopes(sessionIds, deviceId) {
     const found = [];
     for (let at = 0; at < sessionIds.length; at += MOST_IDS) {
-      const query = this.#supabase.from("agent_coding_session_secrets").select("session_id").eq("device_id", deviceId);
+      const columns = "session_id,ephemeral_public_key,encrypted_secret,sender_device_id";
+      const query = this.#supabase.from("agent_coding_session_secrets").select(columns).eq("device_id", deviceId);
       found.push(...(await rows(query.in("session_id", sessionIds.slice(at, at + MOST_IDS)))));
     }
-    return new Set(found.map(({ session_id }) => session_id));
+    return found;
   }
 
   /**
@@ -166,19 +167,50 @@ export class Server {
   }
 
   /** @returns {Promise<MessageRow[]>} */
-  async messages(sessionId, after, limit = PAGE) {
+  messages(sessionId, after, limit) {
+    return this.#inSession(sessionId, after, limit, (query) => query);
+  }
+
+  /**
+   * Those that say that they are of an epoch.
+   *
+   * @returns {Promise<MessageRow[]>}
+   */
+  messagesOf(epoch, sessionId, after, limit = PAGE) {
+    return this.#inSession(sessionId, after, limit, (query) => query.like("content_nonce", `v2:${epoch}:%`));
+  }
+
+  async #inSession(sessionId, after, limit, narrowed) {
     const query = this.#supabase.from("agent_coding_session_messages").select(MESSAGE).eq("session_id", sessionId);
-    const page = await rows(query.gt("sequence_number", after).order("sequence_number").limit(limit));
+    const page = await rows(narrowed(query.gt("sequence_number", after)).order("sequence_number").limit(limit));
     checkPage(page, "number", after, limit);
     return page;
   }
 }
 
-/** supabase-js returns errors; here they are thrown. */
+/**
+ * supabase-js returns errors; here they are thrown, with `retryAfterMs` where the server said how long to wait. Nothing is
+ * tried again here, because who asks knows better when.
+ */
 async function rows(query) {
-  const { data, error, status } = await query;
-  if (error) throw Object.assign(new Error(error.message), { code: error.code, status });
+  let retryAfter;
+  const ask = query.fetch;
+  // supabase-js does not give the headers of an answer.
+  query.fetch = async (...request) => {
+    const answer = await ask(...request);
+    retryAfter = answer.headers?.get("retry-after");
+    return answer;
+  };
+  const { data, error, status } = await query.retry(false);
+  if (error) throw Object.assign(new Error(error.message), { code: error.code, status, retryAfterMs: waitOf(retryAfter) });
   return data;
+}
+
+/** Seconds, or a date. */
+function waitOf(header) {
+  if (!header) return undefined;
+  const ms = /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - Date.now();
+  return Number.isFinite(ms) ? Math.max(ms, 0) : undefined;
 }
 
 /** Only an empty page is the end, because the server may return fewer rows than it was asked for. */
@@ -196,10 +228,14 @@ async function allPages(page, start, keyOf) {
 const fromStart = (page) => (after) =>
   page((query, column) => (after === undefined ? query : query.gt(column, after)));
 
+/** 64 bits, as text. */
+const isNumber = (text) => typeof text === "string" && /^-?\d{1,19}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text);
+
 /** The keys of a page rise, lie past the cursor and are at most `limit`. */
 function checkPage(page, key, after, limit) {
   let last = BigInt(after);
   const rises = page.every((row) => {
+    if (![row[key], row.number].every(isNumber) || typeof row.session_id !== "string") return false;
     const number = BigInt(row[key]);
     const higher = number > last;
     last = number;

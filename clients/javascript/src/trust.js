@@ -6,8 +6,8 @@ import { openKeyring } from "./keyring.js";
 
 /** How long a list that was fetched is taken for current, in milliseconds. */
 const FRESH_MS = 60_000;
-/** The same where a message names an epoch that the list does not have yet. */
-const URGENT_MS = 5_000;
+/** The same where something cannot be read that a later list, or a later keyring, may make readable. */
+export const URGENT_MS = 5_000;
 
 /** The list as a whole is not as it must be. Nothing is delivered until it is. */
 export class TrustError extends LeviError {}
@@ -97,6 +97,11 @@ export class Trust {
     const secret = this.#keyring[epoch - 1];
     if (!secret) throw new LeviError("no-epoch", "this device does not have the secret of the message's epoch");
     return secret;
+  }
+
+  /** A text that is another when more may be readable. */
+  get mark() {
+    return `${this.list.head} ${this.#keyring.length}`;
   }
 
   /** The key with which a device seals envelopes; removed members included. */

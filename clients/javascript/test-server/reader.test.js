@@ -203,6 +203,16 @@ test("an edit in a newer epoch makes the messages after it no older", async () =
   assert.deepEqual(found, ["edited", "edited in the older epoch", "text 2", "in the newer epoch", "stale-epoch"]);
 });
 
+test("who begins behind everything learns from the server where the epochs of a session began", async () => {
+  const session = await old.session();
+  await old.write(session, 0, "in the older epoch", 1);
+  await old.write(session, 1, "in the newer epoch");
+  const reader = await open();
+  const cursor = await reader.latest();
+  await old.write(session, 2, "behind it", 1);
+  assert.deepEqual(brief(await all(reader, cursor)), [["2", "stale-epoch", "new"]]);
+});
+
 test("a code that nobody shows, and one that is mistyped, add nothing", async () => {
   await assert.rejects(pair({ ...user, code: "0000-0000-0000-0000-0001", name: "x" }), { code: "checksum" });
   const { code } = old.invite();
@@ -218,5 +228,5 @@ test("without a list the sender's key is the server's word", async () => {
   await old.write(session, 1, "version 2");
   const found = await all(await open({ pin: undefined }));
   const mine = found.changes.filter(({ sessionId }) => sessionId === session.id);
-  assert.deepEqual(brief({ changes: mine }), [["0", "version 1", "new"], ["1", "no-epoch", "new"]]);
+  assert.deepEqual(brief({ changes: mine }), [["0", "version 1", "new"], ["1", "not-on-list", "new"]]);
 });

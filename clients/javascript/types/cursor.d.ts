@@ -16,9 +16,25 @@ export type SessionState = {
      */
     epochs: Record<string, string>;
     /**
-     * the first and the last change for which this device had no key
+     * the changes that could not be read
      */
-    locked?: [string, string];
+    locked?: import("./runs.js").Run[];
+    /**
+     * a change that could be read came after the last of them
+     */
+    split?: boolean;
+    /**
+     * the `SessionKeys.mark` with which they could not be read
+     */
+    tried?: string;
+    /**
+     * what is missing may come with the device list
+     */
+    list?: boolean;
+    /**
+     * the mark with which they are read again, and the last change that was
+     */
+    trying?: [string, string];
 };
 export type Cursor = {
     user: string;
@@ -26,5 +42,9 @@ export type Cursor = {
      * the last change that was delivered
      */
     after: string;
+    /**
+     * where it began, if that was not the oldest message
+     */
+    since?: string;
     sessions: Record<string, SessionState>;
 };

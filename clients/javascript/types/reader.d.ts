@@ -14,7 +14,15 @@
  * @property {string} [content]
  * @property {string} [problem] such as "forged", "no-envelope" or "stale-epoch"
  * @property {"new" | "edited" | "unlocked"} arrival "edited" is also a message that was written late; "unlocked" was
- *   delivered before as one whose key was missing
+ *   delivered before as one that cannot be read
+ */
+/**
+ * Keeps where the epochs of each session begin, so that a removed device cannot go on writing behind rows that it has
+ * deleted. What it keeps is not secret, but nobody else may change it.
+ *
+ * @typedef {object} EpochStore
+ * @property {(sessionId: string) => Promise<Record<string, string> | undefined>} load
+ * @property {(sessionId: string, starts: Record<string, string>) => unknown} keep
  */
 export class Reader {
     /**
@@ -25,22 +33,25 @@ export class Reader {
      * @param {import("./trust.js").Pin} [options.pin] of the signed device list. Without one every row of `devices` is
      *   believed, so that who holds a token of the user can pass for a device.
      * @param {(pin: import("./trust.js").Pin) => unknown} [options.onPin] stores a list that has gone on
+     * @param {EpochStore} [options.epochStore] without one a reader knows where epochs begin from what it has read itself
      * @param {() => number} [options.now] milliseconds, for tests
      */
-    static open({ supabase, userId, device, pin, onPin, now }: {
+    static open({ supabase, userId, device, pin, onPin, epochStore, now }: {
         supabase: import("@supabase/supabase-js").SupabaseClient;
         userId: string;
         device: Device;
         pin?: import("./trust.js").Pin;
         onPin?: (pin: import("./trust.js").Pin) => unknown;
+        epochStore?: EpochStore;
         now?: () => number;
     }): Promise<Reader>;
     /**
      * @param {Server} server
      * @param {Device} device
      * @param {Trust} [trust]
+     * @param {EpochStore} [epochStore]
      */
-    constructor(server: Server, device: Device, trust?: Trust);
+    constructor(server: Server, device: Device, trust?: Trust, epochStore?: EpochStore);
     /**
      * The signed device list, if this reader has one.
      *
@@ -59,18 +70,22 @@ export class Reader {
      * @returns {Promise<import("./server.js").DeviceRow[]>}
      */
     devices(): Promise<import("./server.js").DeviceRow[]>;
+    /** Whether the server shows a signed device list. A reader without a pin then reads nothing that is written under it. */
+    hasList(): Promise<boolean>;
     /**
      * What changed since a cursor, over all sessions, in the order of the changes. Store the cursor after the changes are
      * dealt with: a page whose cursor was not stored is delivered again.
      *
      * @param {string} [cursor] undefined begins at the oldest message
      * @param {number} [limit]
-     * @returns {Promise<{ changes: Change[], cursor: string, more: boolean }>} `more`: ask again at once
+     * @returns {Promise<{ changes: Change[], cursor: string, more: boolean, waits: boolean }>} `more`: ask again at once;
+     *   `waits`: something was delivered as unreadable, and may become readable without another change
      */
     changes(cursor?: string, limit?: number): Promise<{
         changes: Change[];
         cursor: string;
         more: boolean;
+        waits: boolean;
     }>;
     /** Supabase Realtime for one `Follower`: `new Follower(reader, { notifier: reader.realtime() })`. */
     realtime(): import("./realtime.js").Realtime;
@@ -84,6 +99,14 @@ export class Reader {
      * @returns {AsyncGenerator<Omit<Change, "arrival">>}
      */
     messages(sessionId: string, after?: string): AsyncGenerator<Omit<Change, "arrival">>;
+    /**
+     * A text that is another when messages of the session that could not be read may be readable now: the session was
+     * shared, or the device list has gone on. One request.
+     *
+     * @param {string} sessionId
+     * @returns {Promise<string>}
+     */
+    keyMark(sessionId: string): Promise<string>;
     #private;
 }
 /**
@@ -112,9 +135,17 @@ export type Change = {
     problem?: string;
     /**
      * "edited" is also a message that was written late; "unlocked" was
-     * delivered before as one whose key was missing
+     * delivered before as one that cannot be read
      */
     arrival: "new" | "edited" | "unlocked";
+};
+/**
+ * Keeps where the epochs of each session begin, so that a removed device cannot go on writing behind rows that it has
+ * deleted. What it keeps is not secret, but nobody else may change it.
+ */
+export type EpochStore = {
+    load: (sessionId: string) => Promise<Record<string, string> | undefined>;
+    keep: (sessionId: string, starts: Record<string, string>) => unknown;
 };
 import { Server } from "./server.js";
 import { Trust } from "./trust.js";

@@ -65,8 +65,8 @@ export class Server {
     sessionOwner(sessionId: any): Promise<any>;
     /** The envelope of a session for a device. */
     envelope(sessionId: any, deviceId: any): Promise<any>;
-    /** Which of the sessions have an envelope for a device. */
-    shared(sessionIds: any, deviceId: any): Promise<Set<any>>;
+    /** The envelopes of sessions for a device, of those that have one. */
+    envelopes(sessionIds: any, deviceId: any): Promise<any[]>;
     /**
      * What changed after a place in the change feed, over all sessions or in one.
      *
@@ -82,7 +82,13 @@ export class Server {
     /** The last place in the change feed; "0" before the first. */
     lastChange(): Promise<any>;
     /** @returns {Promise<MessageRow[]>} */
-    messages(sessionId: any, after: any, limit?: number): Promise<MessageRow[]>;
+    messages(sessionId: any, after: any, limit: any): Promise<MessageRow[]>;
+    /**
+     * Those that say that they are of an epoch.
+     *
+     * @returns {Promise<MessageRow[]>}
+     */
+    messagesOf(epoch: any, sessionId: any, after: any, limit?: number): Promise<MessageRow[]>;
     #private;
 }
 /**

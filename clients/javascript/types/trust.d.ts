@@ -1,3 +1,5 @@
+/** The same where something cannot be read that a later list, or a later keyring, may make readable. */
+export const URGENT_MS: 5000;
 /** The list as a whole is not as it must be. Nothing is delivered until it is. */
 export class TrustError extends LeviError {
 }
@@ -48,6 +50,8 @@ export class Trust {
      * @param {number} epoch
      */
     epochSecret(epoch: number): Promise<Uint8Array<ArrayBufferLike>>;
+    /** A text that is another when more may be readable. */
+    get mark(): string;
     /** The key with which a device seals envelopes; removed members included. */
     senderKey(deviceId: any): string;
     #private;

@@ -15,6 +15,8 @@ const [url, key, token, session, messages, bytes, file, what] = process.argv.sli
 const supabase = createClient(url, key, {
   auth: { persistSession: false, autoRefreshToken: false },
   global: { headers: { Authorization: `Bearer ${token}` } },
+  // Not used here, and Node before 22 has none.
+  realtime: { transport: globalThis.WebSocket ?? class {} },
 });
 const secret = randomBytes(32);
 const text = "The agent edited src/main.rs and ran the tests; all of them passed. ";

@@ -5,9 +5,11 @@
 
 mod given;
 
+use std::collections::HashMap;
 use std::io::{self, BufRead, Read as _};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
 use self::given::Given;
@@ -56,8 +58,14 @@ pub enum LineError {
     #[error("not a JSON object with each field once; write {{\"content\": \"...\"}}")]
     NotAnObject,
     /// `content` is absent or null.
-    #[error("content is missing; every message needs one, \"\" for an empty message")]
-    NoContent,
+    #[error(
+        "content is missing; every message needs one, \"\" for an empty message{}",
+        unknown.as_ref().map_or_else(String::new, |field| format!("; a message has no field {field:?}"))
+    )]
+    NoContent {
+        /// A field of the line that no message has, if its name is a word: it may be meant.
+        unknown: Option<String>,
+    },
     /// A field that must be a string holds another JSON value.
     #[error("{field} is not text; put it in quotes")]
     NotText {
@@ -206,7 +214,7 @@ pub fn parse(line: &[u8]) -> Result<InputMessage, LineError> {
     let text = std::str::from_utf8(trimmed(line))
         .map_err(|error| LineError::NotUtf8 { column: error.valid_up_to() + 1 })?;
     // serde would fill the fields from an array in order, but only an object is a message.
-    if !text.starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+    if !text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok() {
         return Err(LineError::NotAnObject);
     }
     let fields: Fields = serde_json::from_str(text).map_err(|error| match error.classify() {
@@ -217,7 +225,7 @@ pub fn parse(line: &[u8]) -> Result<InputMessage, LineError> {
     let content = match fields.content {
         Some(Given::Text(content)) => content,
         Some(_) => return Err(LineError::NotText { field: "content" }),
-        None => return Err(LineError::NoContent),
+        None => return Err(LineError::NoContent { unknown: unknown_field(text) }),
     };
     Ok(InputMessage {
         session_id: id("session_id", fields.session_id)?,
@@ -225,6 +233,17 @@ pub fn parse(line: &[u8]) -> Result<InputMessage, LineError> {
         sequence_number: fields.sequence_number.as_ref().map(number).transpose()?,
         content,
     })
+}
+
+/// The first field of the object in `text` that no message has, if its name is a word.
+fn unknown_field(text: &str) -> Option<String> {
+    const KNOWN: [&str; 4] = ["session_id", "message_id", "sequence_number", "content"];
+    const LONGEST: usize = 24;
+    let fields: HashMap<String, IgnoredAny> = serde_json::from_str(text).ok()?;
+    let is_word = |name: &String| {
+        name.len() <= LONGEST && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    fields.into_keys().filter(|name| !KNOWN.contains(&name.as_str()) && is_word(name)).min()
 }
 
 fn id(field: &'static str, value: Option<Given>) -> Result<Option<String>, LineError> {
@@ -265,8 +284,10 @@ mod tests {
             (b"hello", Err(LineError::NotJson { column: 1 })),
             (b"[\"a\",\"b\",1,\"c\"]", Err(LineError::NotAnObject)),
             (b"{\"content\":\"a\",\"content\":\"b\"}", Err(LineError::NotAnObject)),
-            (b"{}", Err(LineError::NoContent)),
-            (b"{\"content\":null}", Err(LineError::NoContent)),
+            (b"{}", Err(LineError::NoContent { unknown: None })),
+            (b"{\"content\":null}", Err(LineError::NoContent { unknown: None })),
+            (b"{\"contents\":\"a\"}", Err(LineError::NoContent { unknown: Some("contents".into()) })),
+            (b"{\"words of a person\":\"a\"}", Err(LineError::NoContent { unknown: None })),
             (b"{\"content\":7}", Err(LineError::NotText { field: "content" })),
             (b"{\"content\":\"\",\"session_id\":\"\"}", Err(LineError::Empty { field: "session_id" })),
             (b"{\"content\":\"\",\"message_id\":3}", Err(LineError::NotText { field: "message_id" })),

@@ -33,6 +33,16 @@ pub(crate) enum Replaces {
     AnyText,
 }
 
+/// Replaces the message that the outbox has at the position, too: as a later text of that message.
+async fn replace(levi: &Levi, request: MessageSyncRequest) -> Result<Receipt, EnqueueError> {
+    match levi.replace_durable(request.clone()).await {
+        Err(EnqueueError::SequenceConflict { holder, .. }) => {
+            levi.replace_durable(MessageSyncRequest { message_id: holder, ..request }).await
+        }
+        stored => stored,
+    }
+}
+
 struct Pending<'a, T> {
     tag: T,
     bytes: usize,
@@ -72,7 +82,7 @@ impl<'a, T> Pipeline<'a, T> {
         // Unconstrained, because the first poll must always get as far as the queue.
         let mut storing: Storing<'a> = match self.replaces {
             Replaces::Nothing => Box::pin(unconstrained(self.levi.enqueue_durable(request))),
-            Replaces::AnyText => Box::pin(unconstrained(self.levi.replace_durable(request))),
+            Replaces::AnyText => Box::pin(unconstrained(replace(self.levi, request))),
         };
         let first = poll_fn(|context| Poll::Ready(storing.as_mut().poll(context))).await;
         if let Poll::Ready(result) = first {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
+use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use tokio::runtime::Runtime;
 use tracing_subscriber::filter::LevelFilter;
@@ -33,7 +34,8 @@ fn run_with(args: impl IntoIterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
     let mut command = Cli::command();
     // Parsed without a profile first, because the command line names it.
-    let first = match command.try_get_matches_from_mut(&args) {
+    let parsed = command.try_get_matches_from_mut(&args);
+    let first = match parsed.map_err(|error| with_plain_usage(error, &command, &args)) {
         Ok(matches) => matches,
         // The format is not known without it, so it is looked for.
         Err(error) if error.use_stderr() && args.iter().any(|arg| arg == "--json") => {
@@ -77,9 +79,26 @@ fn resolve(
 ) -> Result<(Cli, Settings), Refusal> {
     let mut settings = Settings::choose(first).map_err(Refusal::Config)?;
     let mut command = settings.apply(command);
-    let matches = command.try_get_matches_from_mut(args).map_err(Refusal::Usage)?;
+    let matches = command.try_get_matches_from_mut(args);
+    let matches = matches.map_err(|error| Refusal::Usage(with_plain_usage(error, &command, args)))?;
     settings.note(&command, &matches);
     Ok((Cli::from_arg_matches(&matches).map_err(Refusal::Usage)?, settings))
+}
+
+/// Names the usage of the command as its help does. Left to itself, the library shows what the environment sets as if it
+/// had to be given.
+fn with_plain_usage(mut error: clap::Error, command: &clap::Command, args: &[OsString]) -> clap::Error {
+    if error.get(ContextKind::Usage).is_none() {
+        return error;
+    }
+    let mut meant = command.clone();
+    for arg in args.iter().skip(1).filter_map(|arg| arg.to_str()) {
+        if let Some(subcommand) = meant.find_subcommand(arg).cloned() {
+            meant = subcommand;
+        }
+    }
+    error.insert(ContextKind::Usage, ContextValue::StyledStr(meant.render_usage()));
+    error
 }
 
 /// Prints help, the version, or what is wrong with the command line.

@@ -5,7 +5,7 @@ mod project;
 
 use levi::transport::Table;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
-use project::{Device, Outcome, Project, lines};
+use project::{Device, Outcome, Project, lines, path};
 
 fn problems(ran: &Outcome) -> Vec<String> {
     let findings = ran.objects().into_iter();
@@ -288,4 +288,45 @@ fn what_a_project_does_not_describe_is_said_and_no_problem() {
     project.server.faults().plan(Scope::root(), Times::Always, Fault::Answer(refused));
     let ran = laptop.run(&["doctor", "--server", "--json"]).assert_code(0);
     assert!(notes(&ran).iter().any(|note| note.starts_with("description: types, primary keys")), "{ran:?}");
+}
+
+#[test]
+fn what_server_and_device_say_alike_of_the_device_list_is_said_once() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync"], lines(["x"])).assert_code(0);
+    let ran = laptop.run(&["doctor", "--server", "--json"]).assert_code(0);
+    let said: Vec<_> =
+        ran.objects().into_iter().filter(|finding| finding["check"] == "device list").collect();
+    assert_eq!(said.len(), 1, "{said:#?}");
+}
+
+/// A page of the session store is lost.
+#[test]
+fn a_damaged_session_store_is_named_and_repaired() {
+    let project = Project::new();
+    let (laptop, phone) = (project.device("laptop"), project.device("phone"));
+    let file = project.file("one.ndjson", lines(["one", "two"]));
+    let synced = laptop.run(&["sync", path(&file), "--json"]).assert_code(0).json();
+    let session = synced["sessions"][0].as_str().unwrap();
+    let store = laptop.data.join("sessions.sqlite");
+    let mut bytes = std::fs::read(&store).unwrap();
+    // The table of the repositories is the second, on the page after that of the schema's own.
+    bytes[2 * 4096..3 * 4096].fill(0xa5);
+    std::fs::write(&store, &bytes).unwrap();
+
+    let found = laptop.run(&["doctor", "--json"]).assert_code(7);
+    let problem = found.objects().into_iter().find(|finding| finding["check"] == "session store").unwrap();
+    assert!(problem["advice"].as_str().unwrap().contains("levi outbox repair"), "{problem}");
+    let refused = laptop.run(&["sync", path(&file)]).assert_code(1);
+    assert!(refused.err.contains("levi outbox repair"), "{}", refused.err);
+
+    let repaired = laptop.run(&["outbox", "repair", "--json"]).assert_code(0).json();
+    let report = &repaired["session_store"];
+    assert_eq!((&report["sessions"], &report["secrets"]), (&1.into(), &1.into()), "{repaired}");
+    assert_eq!(std::fs::read(report["quarantined"].as_str().unwrap()).unwrap(), bytes);
+    laptop.run(&["doctor"]).assert_code(0);
+    project.file("one.ndjson", lines(["one", "two", "three"]));
+    laptop.run(&["sync", path(&file)]).assert_code(0);
+    assert_eq!(phone.pulled(session).len(), 3);
 }

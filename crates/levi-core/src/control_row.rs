@@ -27,7 +27,27 @@ pub(crate) enum ControlRow {
         session_id: SessionId,
         /// The secret, encrypted under the database key and in base64; `None`: the daemon's store has it.
         wrapped: Option<String>,
+        /// Absent in rows of earlier versions.
+        #[serde(default, skip_serializing_if = "Replaces::is_any")]
+        replaces: Replaces,
     },
+}
+
+/// What the envelopes of a secret may replace on the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Replaces {
+    /// Envelopes of secrets that this device's own store has or had.
+    Known,
+    /// Whatever this device gave out before, because the daemon distributes a secret by name.
+    #[default]
+    Any,
+}
+
+impl Replaces {
+    fn is_any(&self) -> bool {
+        *self == Self::Any
+    }
 }
 
 impl ControlRow {
@@ -45,7 +65,7 @@ impl ControlRow {
         [
             Self::Repository { repository_id },
             Self::of_session(session),
-            Self::Secret { session_id, wrapped: None },
+            Self::Secret { session_id, wrapped: None, replaces: Replaces::Known },
         ]
     }
 

@@ -95,6 +95,11 @@ impl Sealer {
         self
     }
 
+    /// The same sealer, which asks `store` instead.
+    pub(crate) fn asking(&self, store: Arc<dyn SessionStore>) -> Self {
+        Self { store, ..self.clone() }
+    }
+
     /// What is known of the signed device list.
     pub(crate) fn device_list(&self) -> Option<&SignedDeviceList> {
         self.device_list.as_ref()

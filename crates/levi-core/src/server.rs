@@ -130,16 +130,24 @@ impl Server {
 
     /// Inserts a row unless its key is taken. Says whether it was inserted.
     pub(crate) async fn insert<T: Record>(&self, auth: &AuthSession, row: T) -> Result<bool, RequestError> {
-        let rows = [row];
-        let body = match self.supabase.insert(&auth.access_token, upsert_of(&rows)).await {
+        Ok(self.insert_new(auth, &[row]).await? > 0)
+    }
+
+    /// Inserts the rows whose keys are free. Returns how many those were.
+    pub(crate) async fn insert_new<T: Record>(
+        &self,
+        auth: &AuthSession,
+        rows: &[T],
+    ) -> Result<usize, RequestError> {
+        let body = match self.supabase.insert(&auth.access_token, upsert_of(rows)).await {
             Err(error) if error.verdict == Verdict::SignedOut => {
                 let auth = self.refresh(auth, error).await?;
-                self.supabase.insert(&auth.access_token, upsert_of(&rows)).await
+                self.supabase.insert(&auth.access_token, upsert_of(rows)).await
             }
             result => result,
         }?;
         let inserted: Vec<IgnoredAny> = decode_rows(&body)?;
-        Ok(!inserted.is_empty())
+        Ok(inserted.len())
     }
 
     /// Updates the rows that a filter selects. Says whether there was one.

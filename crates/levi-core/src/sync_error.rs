@@ -73,6 +73,24 @@ pub enum SyncError {
         /// Its id.
         id: String,
     },
+    /// Another device of the user began the session.
+    #[error(
+        "session {session} is device {owner}'s, and its row was left alone; to write to it, take its secret \
+         (`Reader::session_secret`) and save both in the session store with that device as the owner, or begin a \
+         session with a new id"
+    )]
+    SessionOfAnotherDevice {
+        /// The session.
+        session: SessionId,
+        /// Whose it is.
+        owner: DeviceId,
+    },
+    /// The server has another secret of the session, which messages may be sealed under. Nothing was overwritten.
+    #[error(
+        "session {0} has another secret on the server, which was left alone; save that one in the session store \
+         (`Reader::session_secret`) and sync the session again, or begin a session with a new id"
+    )]
+    OtherSecret(SessionId),
     /// The session has a message at the highest sequence number there is.
     #[error("session {0} has no sequence number left; go on in a new session")]
     SessionFull(SessionId),
@@ -217,6 +235,8 @@ impl SyncError {
             Self::NotRecorded(_) => "not_stored",
             Self::SessionGone(_) => SESSION_GONE,
             Self::OwnedByAnother { .. } => "owned_by_another",
+            Self::SessionOfAnotherDevice { .. } => "session_of_another_device",
+            Self::OtherSecret(_) => "other_secret",
             Self::UnknownStatus(_) | Self::NotAUuid(_) | Self::InvalidRecord(_) => "invalid",
             Self::SessionFull(_) => "session_full",
             Self::DevicesSkipped(_) => "devices_skipped",

@@ -1,4 +1,5 @@
-//! XChaCha20-Poly1305 with the nonce in front, for formats that other crates of the workspace define.
+//! XChaCha20-Poly1305 with the nonce in front, for formats that other crates of the workspace
+//! define.
 //!
 //! ```text
 //! sealed   nonce (24 bytes) || XChaCha20-Poly1305(key, nonce, aad, plain) || tag (16 bytes)
@@ -39,8 +40,8 @@ pub fn seal(
 /// Opens what [`seal`] made under the same key and for the same `aad`.
 ///
 /// # Errors
-/// [`OpenError::Truncated`] for a value shorter than nonce and tag, [`OpenError::Forged`] for another key, other `aad` or
-/// altered bytes.
+/// [`OpenError::Truncated`] for a value shorter than nonce and tag, [`OpenError::Forged`] for
+/// another key, other `aad` or altered bytes.
 pub fn open(key: &[u8; KEY_BYTES], aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let bytes = sealed.len();
     let (nonce, ciphertext) = sealed.split_first_chunk().ok_or(OpenError::Truncated { bytes })?;

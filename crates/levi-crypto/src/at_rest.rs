@@ -5,8 +5,8 @@
 //! sealed   nonce (24 bytes) || XChaCha20-Poly1305(key, nonce, aad, plain) || tag (16 bytes)
 //! ```
 //!
-//! The additional data binds a value to its slot: copied to another row or column of the database file, it does not
-//! open.
+//! The additional data binds a value to its slot: copied to another row or column of the database
+//! file, it does not open.
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -20,7 +20,8 @@ use crate::{OpenError, SealError, aead};
 const LABEL: &str = "levi/at-rest/v1";
 
 stored_key! {
-    /// Encrypts what is stored on this device's disk. The key itself is stored in the device's keychain.
+    /// Encrypts what is stored on this device's disk. The key itself is stored in the device's
+    /// keychain.
     DatabaseKey
 }
 
@@ -58,8 +59,8 @@ pub fn seal(
 /// Opens what [`seal`] made for the same slot under the same key.
 ///
 /// # Errors
-/// [`OpenError::Truncated`] for a value shorter than nonce and tag, [`OpenError::Forged`] for another key, another
-/// slot or altered bytes.
+/// [`OpenError::Truncated`] for a value shorter than nonce and tag, [`OpenError::Forged`] for
+/// another key, another slot or altered bytes.
 pub fn open(key: &DatabaseKey, slot: Slot<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     // Nothing can have been sealed for a slot that the format does not allow.
     let aad = slot.aad().map_err(|NameTooLong| OpenError::Forged)?;

@@ -5,7 +5,8 @@ use crate::epoch::Epoch;
 /// Enough for a message with the longest id that Levi accepts (15 + 4 + 256 + 8 + 4 bytes).
 const INLINE_BYTES: usize = 288;
 
-/// Additional data under construction. Usually on the stack, because it is built once for each message.
+/// Additional data under construction. Usually on the stack, because it is built once for each
+/// message.
 pub(crate) struct Context {
     inline: [u8; INLINE_BYTES],
     used: usize,
@@ -25,7 +26,8 @@ impl Context {
         context
     }
 
-    /// Appends `u32be(len(name)) || name`. The length keeps different lists of names from giving the same bytes.
+    /// Appends `u32be(len(name)) || name`. The length keeps different lists of names from giving
+    /// the same bytes.
     pub(crate) fn name(mut self, name: &str) -> Result<Self, NameTooLong> {
         let length = u32::try_from(name.len()).map_err(|_| NameTooLong)?;
         self.push(&length.to_be_bytes());

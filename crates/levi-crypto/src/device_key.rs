@@ -11,8 +11,8 @@ use crate::key::{KEY_BYTES, stored_key};
 stored_key! {
     /// A device's X25519 private key (RFC 7748), stored in the device's keychain.
     ///
-    /// Any 32 bytes are a private key. X25519 clamps them at each use; [`expose_bytes`](Self::expose_bytes) returns them
-    /// unclamped.
+    /// Any 32 bytes are a private key. X25519 clamps them at each use;
+    /// [`expose_bytes`](Self::expose_bytes) returns them unclamped.
     DevicePrivateKey
 }
 
@@ -31,8 +31,8 @@ impl DevicePublicKey {
     /// Checks and takes the bytes of a public key.
     ///
     /// # Errors
-    /// [`DeviceKeyError`] for anything but 32 bytes, and for a point of low order: with such a key, every shared
-    /// secret is zero.
+    /// [`DeviceKeyError`] for anything but 32 bytes, and for a point of low order: with such a key,
+    /// every shared secret is zero.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DeviceKeyError> {
         let key: [u8; KEY_BYTES] =
             bytes.try_into().map_err(|_| DeviceKeyError::WrongLength { bytes: bytes.len() })?;
@@ -45,7 +45,8 @@ impl DevicePublicKey {
     /// Parses a public key as stored in the `devices` table.
     ///
     /// # Errors
-    /// [`DeviceKeyError`] for anything but standard padded base64, and as for [`from_bytes`](Self::from_bytes).
+    /// [`DeviceKeyError`] for anything but standard padded base64, and as for
+    /// [`from_bytes`](Self::from_bytes).
     pub fn from_base64(text: &str) -> Result<Self, DeviceKeyError> {
         Self::from_bytes(&STANDARD.decode(text).map_err(|_| DeviceKeyError::NotBase64)?)
     }
@@ -67,8 +68,9 @@ impl fmt::Debug for DevicePublicKey {
     }
 }
 
-/// Every u-coordinate below 2^255 of a point of low order, on the curve or its twist, as little-endian bytes: orders
-/// 2 and 4, the two of order 8, and those of them that fit in once more with the prime p = 2^255 - 19 added.
+/// Every u-coordinate below 2^255 of a point of low order, on the curve or its twist, as
+/// little-endian bytes: orders 2 and 4, the two of order 8, and those of them that fit in once more
+/// with the prime p = 2^255 - 19 added.
 #[rustfmt::skip]
 const LOW_ORDER: [[u8; KEY_BYTES]; 7] = {
     const fn near_p(lowest: u8) -> [u8; KEY_BYTES] {
@@ -99,8 +101,9 @@ const LOW_ORDER: [[u8; KEY_BYTES]; 7] = {
     ]
 };
 
-/// Whether `point` is of low order, in any of its encodings (X25519 ignores the highest bit). The value is public, so
-/// the comparison need not be constant-time. A multiplication would take a third as long as sealing an envelope.
+/// Whether `point` is of low order, in any of its encodings (X25519 ignores the highest bit). The
+/// value is public, so the comparison need not be constant-time. A multiplication would take a
+/// third as long as sealing an envelope.
 pub(crate) fn is_low_order(mut point: [u8; KEY_BYTES]) -> bool {
     point[KEY_BYTES - 1] &= 0x7f;
     LOW_ORDER.contains(&point)

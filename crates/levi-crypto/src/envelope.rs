@@ -1,7 +1,8 @@
 //! One session secret, encrypted for one device.
 //!
-//! HPKE (RFC 9180) in *Auth* mode, so that the recipient knows which device sealed the envelope. Without
-//! authentication, anyone who knows the recipient's public key could make one, the server included.
+//! HPKE (RFC 9180) in *Auth* mode, so that the recipient knows which device sealed the envelope.
+//! Without authentication, anyone who knows the recipient's public key could make one, the server
+//! included.
 //!
 //! ```text
 //! suite  DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305      (0x0020, 0x0001, 0x0003)
@@ -12,9 +13,10 @@
 //! row    ephemeral_public_key = base64(enc, 32 bytes), encrypted_secret = base64(ciphertext || tag)
 //! ```
 //!
-//! Every envelope has its own ephemeral key, so the sender keeps nothing that could open it later. Two limits, both
-//! from RFC 9180: an attacker who obtains the *recipient's* private key can open envelopes that were sealed for it
-//! before, and can make envelopes for that recipient which seem to come from any sender whose public key is known.
+//! Every envelope has its own ephemeral key, so the sender keeps nothing that could open it later.
+//! Two limits, both from RFC 9180: an attacker who obtains the *recipient's* private key can open
+//! envelopes that were sealed for it before, and can make envelopes for that recipient which seem
+//! to come from any sender whose public key is known.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,7 +37,8 @@ use crate::{SessionSecret, SessionSecretError};
 
 const LABEL: &str = "levi/envelope/v1";
 
-/// The HPKE crate documents a panic for `info` of 64 KiB and more. An id of Levi has at most 256 bytes.
+/// The HPKE crate documents a panic for `info` of 64 KiB and more. An id of Levi has at most 256
+/// bytes.
 const MAX_INFO_BYTES: usize = 60_000;
 
 type PrivateKey = <X25519HkdfSha256 as Kem>::PrivateKey;
@@ -76,7 +79,8 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// The columns `ephemeral_public_key` and `encrypted_secret` of the envelope's row, in this order.
+    /// The columns `ephemeral_public_key` and `encrypted_secret` of the envelope's row, in this
+    /// order.
     pub fn to_wire(&self) -> (String, String) {
         (STANDARD.encode(self.ephemeral_public_key), STANDARD.encode(&self.encrypted_secret))
     }
@@ -101,8 +105,9 @@ impl Envelope {
 /// Seals `secret` so that only the recipient can open it and knows that `sender` sealed it.
 ///
 /// # Errors
-/// [`EnvelopeError::TooLong`] for ids of more than 60,000 bytes together, [`EnvelopeError::Sealing`] if the HPKE
-/// implementation refuses, which it does not do for a valid recipient key.
+/// [`EnvelopeError::TooLong`] for ids of more than 60,000 bytes together,
+/// [`EnvelopeError::Sealing`] if the HPKE implementation refuses, which it does not do for a valid
+/// recipient key.
 pub fn seal(
     secret: &SessionSecret,
     route: Route<'_>,
@@ -133,8 +138,9 @@ pub fn seal(
 ///
 /// # Errors
 /// [`EnvelopeError::Forged`] for another sender, recipient or route, or altered bytes.
-/// [`EnvelopeError::LowOrder`] and [`EnvelopeError::Truncated`] for envelopes that no honest sender makes.
-/// [`EnvelopeError::NotASecret`] if the envelope is authentic, but its content is not a session secret.
+/// [`EnvelopeError::LowOrder`] and [`EnvelopeError::Truncated`] for envelopes that no honest sender
+/// makes. [`EnvelopeError::NotASecret`] if the envelope is authentic, but its content is not a
+/// session secret.
 pub fn open(
     envelope: &Envelope,
     route: Route<'_>,
@@ -202,8 +208,8 @@ pub enum EnvelopeError {
     /// The ephemeral key is a point that no honest sender produces.
     #[error("the envelope's ephemeral key is of low order; do not trust it")]
     LowOrder,
-    /// Authentication failed: another sender, recipient, user or session, another key of one of them, or altered bytes.
-    /// Authenticated encryption does not tell which.
+    /// Authentication failed: another sender, recipient, user or session, another key of one of
+    /// them, or altered bytes. Authenticated encryption does not tell which.
     #[error(
         "the envelope was not sealed for this device and session under a key that its sender is known by, or was \
          altered; if one of the two devices has a new key, share the session again (`levi share`)"

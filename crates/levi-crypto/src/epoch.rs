@@ -50,7 +50,7 @@ impl fmt::Debug for Epoch {
 stored_key! {
     /// The secret `E_e` of one epoch, 32 random bytes.
     ///
-    /// Known to the devices that were members in that epoch or joined later, and to the recovery key. Mixed into the
-    /// keys of messages ([`message_v2`](crate::message_v2)).
+    /// Known to the devices that were members in that epoch or joined later, and to the recovery
+    /// key. Mixed into the keys of messages ([`message_v2`](crate::message_v2)).
     EpochSecret
 }

@@ -25,11 +25,12 @@ pub enum OpenError {
         /// The actual length.
         bytes: usize,
     },
-    /// Authentication failed: another key, another position or slot, or altered bytes. Authenticated encryption does
-    /// not tell which.
+    /// Authentication failed: another key, another position or slot, or altered bytes.
+    /// Authenticated encryption does not tell which.
     #[error("authentication failed: wrong key, moved to another position, or altered; do not trust this row")]
     Forged,
-    /// The message is authentic, but the length in it is wrong or something other than zeros follows the content.
+    /// The message is authentic, but the length in it is wrong or something other than zeros
+    /// follows the content.
     #[error("the message is authentic but wrongly padded; the sending device needs an update")]
     BadPadding,
     /// The message is authentic, but its content is not UTF-8 text.

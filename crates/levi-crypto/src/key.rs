@@ -1,9 +1,10 @@
 //! 256-bit secret keys: contentless `Debug`, zeroised on drop, equality in constant time.
 //!
-//! The bytes are made in place on the heap and never move: a move copies a pointer, while moving an array would leave
-//! its bytes behind on the stack. Clones share them, and the last one zeroises. Copies that this crate cannot prevent:
-//! the array that a caller passes to `from_bytes`; the scalars of `x25519-dalek` and `hpke`, which zeroise on drop
-//! but move; and the key schedule of `ring`, which does not zeroise.
+//! The bytes are made in place on the heap and never move: a move copies a pointer, while moving an
+//! array would leave its bytes behind on the stack. Clones share them, and the last one zeroises.
+//! Copies that this crate cannot prevent: the array that a caller passes to `from_bytes`; the
+//! scalars of `x25519-dalek` and `hpke`, which zeroise on drop but move; and the key schedule of
+//! `ring`, which does not zeroise.
 
 use std::fmt;
 use std::sync::Arc;
@@ -84,7 +85,8 @@ pub enum KeyTextError {
     },
 }
 
-/// Defines a key that is stored on the device as text: the database key and the device's private key.
+/// Defines a key that is stored on the device as text: the database key and the device's private
+/// key.
 macro_rules! stored_key {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -105,7 +107,8 @@ macro_rules! stored_key {
             /// Parses the text that [`expose_base64`](Self::expose_base64) returns.
             ///
             /// # Errors
-            /// [`KeyTextError`](crate::KeyTextError) for anything but 32 bytes in standard padded base64.
+            /// [`KeyTextError`](crate::KeyTextError) for anything but 32 bytes in standard padded
+            /// base64.
             pub fn from_base64(text: &str) -> Result<Self, crate::KeyTextError> {
                 crate::key::SecretBytes::from_base64(text).map(Self)
             }
@@ -115,7 +118,8 @@ macro_rules! stored_key {
                 self.0.expose()
             }
 
-            /// The key in standard padded base64, for a credentials store. Comment each call with the reason.
+            /// The key in standard padded base64, for a credentials store. Comment each call with
+            /// the reason.
             pub fn expose_base64(&self) -> levi_types::SecretString {
                 self.0.expose_base64()
             }
@@ -132,8 +136,8 @@ pub(crate) use stored_key;
 
 /// The key that seals the messages of one session.
 ///
-/// Derived from the session's secret ([`SessionSecret::message_key`](crate::SessionSecret::message_key)) and never
-/// stored.
+/// Derived from the session's secret
+/// ([`SessionSecret::message_key`](crate::SessionSecret::message_key)) and never stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MessageKey(SecretBytes);
 

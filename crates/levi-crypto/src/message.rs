@@ -7,10 +7,11 @@
 //! ciphertext  XChaCha20-Poly1305(key, nonce, aad, content as UTF-8), 16-byte tag at the end
 //! ```
 //!
-//! The additional data binds a ciphertext to its position: a row that a server moves to another session or sequence
-//! number does not open. A nonce of 24 random bytes does not repeat in practice, however many messages a key seals and
-//! however many devices draw nonces. A [derived](seal_as) one repeats only for the same content of the same message of
-//! the same writer, which gives the same row.
+//! The additional data binds a ciphertext to its position: a row that a server moves to another
+//! session or sequence number does not open. A nonce of 24 random bytes does not repeat in
+//! practice, however many messages a key seals and however many devices draw nonces. A
+//! [derived](seal_as) one repeats only for the same content of the same message of the same writer,
+//! which gives the same row.
 
 use levi_types::SessionId;
 use rand_core::CryptoRng;
@@ -69,8 +70,9 @@ pub fn seal(
     Ok(SealedMessage { ciphertext, nonce })
 }
 
-/// Seals `content` for `position` under a nonce that is derived from `author` and `content`: the same again gives the
-/// same row, and [`same_message`](crate::same_message) tells an edit of the message from another writer's row.
+/// Seals `content` for `position` under a nonce that is derived from `author` and `content`: the
+/// same again gives the same row, and [`same_message`](crate::same_message) tells an edit of the
+/// message from another writer's row.
 ///
 /// # Errors
 /// [`SealError::TooLong`] if the content or the session id is longer than the format allows.
@@ -87,16 +89,15 @@ pub fn seal_as(
     Ok(SealedMessage { ciphertext, nonce })
 }
 
-/// Replaces the content in `buffer` (UTF-8) with ciphertext and tag. Does not reallocate if the buffer has
-/// [`TAG_BYTES`] to spare.
+/// Replaces the content in `buffer` (UTF-8) with ciphertext and tag. Does not reallocate if the
+/// buffer has [`TAG_BYTES`] to spare.
 ///
-/// `nonce` must come from a cryptographic random source, or be derived as in [`seal_as`], and be used for one content
-/// only: two contents under the same key and nonce
-/// reveal each other.
+/// `nonce` must come from a cryptographic random source, or be derived as in [`seal_as`], and be
+/// used for one content only: two contents under the same key and nonce reveal each other.
 ///
 /// # Errors
-/// [`SealError::TooLong`] if the content or the session id is longer than the format allows; `buffer` then still
-/// holds the content.
+/// [`SealError::TooLong`] if the content or the session id is longer than the format allows;
+/// `buffer` then still holds the content.
 pub fn seal_in_place(
     key: &MessageKey,
     position: MessagePosition<'_>,
@@ -110,8 +111,8 @@ pub fn seal_in_place(
 /// Opens what [`seal`] made for the same position under the same key.
 ///
 /// # Errors
-/// [`OpenError`] says whether the row is incomplete (`WrongNonceLength`, `Truncated`), not authentic (`Forged`), or
-/// authentic but not text (`NotUtf8`).
+/// [`OpenError`] says whether the row is incomplete (`WrongNonceLength`, `Truncated`), not
+/// authentic (`Forged`), or authentic but not text (`NotUtf8`).
 pub fn open(
     key: &MessageKey,
     position: MessagePosition<'_>,

@@ -1,5 +1,5 @@
-//! Encryption of one message's content, version 2: the key depends on the epoch of the user's device list, and the
-//! length of the content may be hidden.
+//! Encryption of one message's content, version 2: the key depends on the epoch of the user's
+//! device list, and the length of the content may be hidden.
 //!
 //! ```text
 //! key         HKDF-SHA256(salt = E_e, ikm = the session secret's 32 bytes,
@@ -12,19 +12,22 @@
 //! row         content_nonce = "v2:" || e in decimal || ":" || base64(nonce)
 //! ```
 //!
-//! A device that left the list does not know later epochs' secrets. So it can read nothing that is sealed after its
-//! removal, even if it holds the session's secret and the server hands it every row.
+//! A device that left the list does not know later epochs' secrets. So it can read nothing that is
+//! sealed after its removal, even if it holds the session's secret and the server hands it every
+//! row.
 //!
-//! A message is late if its writer sealed a higher sequence number of the session before: it was enqueued out of order, or
-//! is an edit. Readers need to know, because a row of an older epoch that follows one of a newer epoch is refused, and an
-//! edit of an old message belongs to a newer epoch than the messages after it.
+//! A message is late if its writer sealed a higher sequence number of the session before: it was
+//! enqueued out of order, or is an edit. Readers need to know, because a row of an older epoch that
+//! follows one of a newer epoch is refused, and an edit of an old message belongs to a newer epoch
+//! than the messages after it.
 //!
-//! The writer chooses the number of zeros; the reader accepts any. [`Padding::Padme`] pads `plain` to a Padmé length
-//! (Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs", 2019, section 4),
-//! which adds at most 12 % and leaves O(log log len) bits of the length visible.
+//! The writer chooses the number of zeros; the reader accepts any. [`Padding::Padme`] pads `plain`
+//! to a Padmé length (Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and
+//! Communication with PURBs", 2019, section 4), which adds at most 12 % and leaves O(log log len)
+//! bits of the length visible.
 //!
-//! A reader of version 1 refuses such a row cleanly, because its nonce is not base64. HKDF is RFC 5869; the cipher is
-//! that of [version 1](crate::message).
+//! A reader of version 1 refuses such a row cleanly, because its nonce is not base64. HKDF is RFC
+//! 5869; the cipher is that of [version 1](crate::message).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -51,7 +54,8 @@ const LENGTH_BYTES: usize = 4;
 /// Set in the number before the content of a late message.
 const LATE: u32 = 1 << 31;
 
-/// The key that seals the messages of one session in one epoch. Not stored: derived again when needed.
+/// The key that seals the messages of one session in one epoch. Not stored: derived again when
+/// needed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EpochMessageKey {
     key: SecretBytes,
@@ -72,7 +76,8 @@ impl EpochMessageKey {
         Self::of(&secret.message_key(), session_id, epoch, epoch_secret)
     }
 
-    /// As [`derive`](Self::derive), from the session's key of version 1, which is the session's secret too.
+    /// As [`derive`](Self::derive), from the session's key of version 1, which is the session's
+    /// secret too.
     ///
     /// # Errors
     /// As for [`derive`](Self::derive).
@@ -131,7 +136,8 @@ impl Padding {
     }
 }
 
-/// Rounds `bytes` up so that only the highest `log2(log2(bytes)) + 1` bits of the length may be set.
+/// Rounds `bytes` up so that only the highest `log2(log2(bytes)) + 1` bits of the length may be
+/// set.
 fn padme(bytes: usize) -> usize {
     let Some(exponent) = bytes.checked_ilog2().filter(|exponent| *exponent > 0) else { return bytes };
     let kept_bits = exponent.ilog2() + 1;
@@ -139,17 +145,18 @@ fn padme(bytes: usize) -> usize {
     (bytes + mask) & !mask
 }
 
-/// Whether a message comes after all that its writer sealed in the session before.
+/// Whether a message comes after every message that its writer has sealed in the session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// Its sequence number is higher than those that its writer sealed before.
     #[default]
     Rising,
-    /// It is not, or the writer does not know: an edit, or a message that was enqueued out of order.
+    /// It is not, or the writer does not know: an edit, or a message that was enqueued out of
+    /// order.
     Late,
 }
 
-/// What is in a message, beside its content.
+/// The properties of a message other than its content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Form {
     /// Whether its length is hidden.
@@ -189,9 +196,9 @@ pub fn seal(
     encrypt(key, position, plain(content, form)?, nonce)
 }
 
-/// Seals `content` for `position` under a nonce that is derived from `author`, `session_key` and what is encrypted, as in
-/// version 1: [`same_message`](crate::same_message) tells an edit of the message from another writer's row, whatever
-/// their epochs.
+/// Seals `content` for `position` under a nonce that is derived from `author`, `session_key` and
+/// what is encrypted, as in version 1: [`same_message`](crate::same_message) tells an edit of the
+/// message from another writer's row, whatever their epochs.
 ///
 /// # Errors
 /// [`SealError::TooLong`] if the content or the session id is longer than the format allows.
@@ -254,8 +261,8 @@ fn encrypt(
 /// Opens what [`seal`] made for the same position under the same key.
 ///
 /// # Errors
-/// [`OpenError`] says whether the row is incomplete (`WrongNonceLength`, `Truncated`), not authentic (`Forged`), or
-/// authentic but not padded text (`BadPadding`, `NotUtf8`).
+/// [`OpenError`] says whether the row is incomplete (`WrongNonceLength`, `Truncated`), not
+/// authentic (`Forged`), or authentic but not padded text (`BadPadding`, `NotUtf8`).
 pub fn open(
     key: &EpochMessageKey,
     position: MessagePosition<'_>,
@@ -300,7 +307,8 @@ pub fn nonce_to_wire(epoch: Epoch, nonce: &[u8; NONCE_BYTES]) -> String {
 /// A `content_nonce` of version 2, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireNonce {
-    /// The epoch under which the row says that it was sealed. Not authenticated until the message opens.
+    /// The epoch under which the row says that it was sealed. Not authenticated until the message
+    /// opens.
     pub epoch: Epoch,
     /// The nonce.
     pub nonce: [u8; NONCE_BYTES],
@@ -311,7 +319,8 @@ pub fn is_version_2(content_nonce: &str) -> bool {
     content_nonce.starts_with(NONCE_PREFIX)
 }
 
-/// Parses the column `content_nonce` of a row of version 2. Strict: each nonce has exactly one text.
+/// Parses the column `content_nonce` of a row of version 2. Strict: each nonce has exactly one
+/// text.
 ///
 /// # Errors
 /// [`WireNonceError`].

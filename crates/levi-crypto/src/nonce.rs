@@ -7,11 +7,12 @@
 //! nonce      message || the first 16 bytes of HMAC-SHA256(nonce_key, 0x01 || named || message || content)
 //! ```
 //!
-//! `key` is the session's, in version 2 too, and `content` is what is encrypted: in version 2 with its length before it and
-//! its padding. The same text of the same message, sealed again by the same writer, gives the same row; another text gives another
-//! nonce. So a writer that finds a row in its place knows from the nonce alone whether that is its own text, an earlier
-//! text of its own message, or another writer's. Who does not have the session's key learns nothing from a nonce but
-//! that two rows are versions of one message.
+//! `key` is the session's, in version 2 too, and `content` is what is encrypted: in version 2 with
+//! its length before it and its padding. The same text of the same message, sealed again by the
+//! same writer, gives the same row; another text gives another nonce. So a writer that finds a row
+//! under its number learns from the nonce alone whether the row is its own text, an earlier text of
+//! its own message, or another writer's. To anyone without the session's key, a nonce only shows
+//! which rows are versions of one message.
 
 use ring::hmac::{Context, HMAC_SHA256, Key, Tag, sign};
 
@@ -34,8 +35,8 @@ pub struct Author<'a> {
     pub message_id: &'a str,
 }
 
-/// The id of the writer that has this database key, so that a device which lost its outbox still knows its own messages.
-/// Tells nothing about the key.
+/// The id of the writer that has this database key, so that a device that lost its outbox still
+/// recognizes its own messages. Reveals nothing about the key.
 pub fn writer_of(key: &DatabaseKey) -> [u8; WRITER_BYTES] {
     let tag = sign(&Key::new(HMAC_SHA256, key.expose_bytes()), b"levi/writer/v1");
     let mut writer = [0; WRITER_BYTES];
@@ -67,8 +68,9 @@ fn nonce_key(key: &MessageKey) -> Key {
     Key::new(HMAC_SHA256, sign(&Key::new(HMAC_SHA256, key.expose()), b"levi/nonce/v1").as_ref())
 }
 
-/// Whether `nonce` is of a version of this message by `author` that was sealed under `key`, such as an earlier key of the
-/// session: under another key the same message has another name.
+/// Whether `nonce` belongs to a version of this message by `author` that was sealed under `key`.
+/// `key` may be an earlier key of the session, because under another key the same message has other
+/// nonces.
 pub fn is_nonce_of(
     nonce: &[u8],
     key: &MessageKey,
@@ -79,8 +81,9 @@ pub fn is_nonce_of(
     nonce.len() == NONCE_BYTES && nonce[..MESSAGE_BYTES] == message.as_ref()[..MESSAGE_BYTES]
 }
 
-/// The first 8 of the bytes of a nonce that name the content: the same for the same text of the same message by the same
-/// writer under one session's key, and nothing to those who do not have the key. `None` for bytes that are no nonce.
+/// The first 8 of the bytes of a nonce that depend on the content. They are the same for the same
+/// text of the same message by the same writer under one session's key, and reveal nothing without
+/// that key. `None` for bytes that are not a nonce.
 pub fn text_of(nonce: &[u8]) -> Option<[u8; 8]> {
     let content = nonce.get(MESSAGE_BYTES..).filter(|_| nonce.len() == NONCE_BYTES)?;
     content.first_chunk().copied()

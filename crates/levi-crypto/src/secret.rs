@@ -1,4 +1,5 @@
-//! A session's secret: the text that is shared with every device of the user, and the key that it encodes.
+//! A session's secret: the text that is shared with every device of the user, and the key that it
+//! encodes.
 //!
 //! `sess_` followed by 32 random bytes in base64url without padding, 48 characters in all.
 
@@ -16,7 +17,8 @@ use crate::key::KEY_BYTES;
 const PREFIX: &str = "sess_";
 const LENGTH: usize = 48;
 
-/// The secret of one session. `Debug` shows no content, memory is zeroised on drop, equality is constant-time.
+/// The secret of one session. `Debug` shows no content, memory is zeroised on drop, equality is
+/// constant-time.
 #[derive(Clone)]
 pub struct SessionSecret {
     text: SecretString,
@@ -50,7 +52,8 @@ impl SessionSecret {
     pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         rng.fill_bytes(key.as_mut_slice());
-        // Sized up front, because a growing buffer would leave copies of the secret in freed memory.
+        // Sized up front, because a growing buffer would leave copies of the secret in freed
+        // memory.
         let mut text = String::with_capacity(LENGTH);
         text.push_str(PREFIX);
         URL_SAFE_NO_PAD.encode_string(key.as_slice(), &mut text);
@@ -144,7 +147,8 @@ mod tests {
 
     #[test]
     fn a_secret_has_exactly_one_text() {
-        // 43 characters hold 258 bits; of the 64 possible last ones, only the 16 with two zero bits are canonical.
+        // 43 characters hold 258 bits; of the 64 possible last ones, only the 16 with two zero bits
+        // are canonical.
         let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let accepted: String = alphabet
             .chars()

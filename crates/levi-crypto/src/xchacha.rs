@@ -1,9 +1,10 @@
-//! XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03): HChaCha20 turns the key and the first 16 bytes of the nonce
-//! into a subkey, and ChaCha20-Poly1305 (RFC 8439) uses that subkey with the nonce `0^4 || nonce[16..24]`.
+//! XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03): HChaCha20 turns the key and the first 16 bytes
+//! of the nonce into a subkey, and ChaCha20-Poly1305 (RFC 8439) uses that subkey with the nonce
+//! `0^4 || nonce[16..24]`.
 //!
-//! ChaCha20-Poly1305 is ring's, whose assembly is three to five times as fast as a portable implementation. ring does
-//! not zeroise its keys. It may leave a subkey on the stack, which serves a single nonce, and from which the key cannot
-//! be computed.
+//! ChaCha20-Poly1305 is ring's, whose assembly is three to five times as fast as a portable
+//! implementation. ring does not zeroise its keys. It may leave a subkey on the stack, which serves
+//! a single nonce, and from which the key cannot be computed.
 
 use chacha20::R20;
 use chacha20::cipher::Array;
@@ -45,8 +46,8 @@ pub(crate) fn seal_tail(
     Ok(())
 }
 
-/// Decrypts `buffer` (ciphertext, then tag) in place and shortens it to the plaintext. After an error, the content of
-/// `buffer` is unspecified.
+/// Decrypts `buffer` (ciphertext, then tag) in place and shortens it to the plaintext. After an
+/// error, the content of `buffer` is unspecified.
 pub(crate) fn open_in_place(
     key: &Key,
     nonce: &ExtendedNonce,

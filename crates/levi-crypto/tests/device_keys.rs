@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use levi_crypto::envelope::{DeviceKeyError, DevicePrivateKey, DevicePublicKey};
 
-/// All points of low order in all their encodings: the seven canonical and non-canonical u-coordinates below 2^255
-/// (<https://cr.yp.to/ecdh.html#validate>), each with the top bit, which X25519 ignores, clear and set.
+/// All points of low order in all their encodings: the seven canonical and non-canonical
+/// u-coordinates below 2^255 (<https://cr.yp.to/ecdh.html#validate>), each with the top bit, which
+/// X25519 ignores, clear and set.
 fn low_order_points() -> impl Iterator<Item = [u8; 32]> {
     let order_eight = [
         "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",

@@ -1,4 +1,5 @@
-//! Messages in version 2: they open in their session, position and epoch only, and padding hides the length.
+//! Messages in version 2: they open in their session, position and epoch only, and padding hides
+//! the length.
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is a failure that names its line")]
 

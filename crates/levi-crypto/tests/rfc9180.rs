@@ -1,6 +1,7 @@
 //! RFC 9180's own vectors for our suite, Base and Auth mode, against the HPKE under the envelopes.
 //!
-//! Levi seals in Auth mode only. Base mode differs from it by one step, so its vectors help to locate a fault.
+//! Levi seals in Auth mode only. Base mode differs from it by one step, so its vectors help to
+//! locate a fault.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure that names its line")]
 
@@ -92,7 +93,8 @@ fn key_pairs_follow_from_their_key_material() {
         let fixed = [(&vector.ikmR, &vector.skRm, &vector.pkRm), (&vector.ikmE, &vector.skEm, &vector.pkEm)];
         for (ikm, private, public) in fixed.into_iter().chain(sender) {
             let (derived_private, derived_public) = X25519HkdfSha256::derive_keypair(&ikm.0);
-            // The RFC prints private keys unclamped, the crate serialises them clamped: both are the same key.
+            // The RFC prints private keys unclamped, the crate serialises them clamped: both are
+            // the same key.
             assert!(derived_private == PrivateKey::from_bytes(&private.0).unwrap());
             assert_eq!(derived_public.to_bytes().as_slice(), public.0);
             let ours = DevicePrivateKey::from_bytes(private.0.as_slice().try_into().unwrap());

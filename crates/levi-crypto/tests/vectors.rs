@@ -1,5 +1,6 @@
-//! Levi's own vectors: every file in `docs/vectors` equals the generator's output, and every case has the outcome that
-//! it names. An implementation in another language needs only the second half of this file.
+//! Levi's own vectors: every file in `docs/vectors` equals the generator's output, and every case
+//! has the outcome that it names. An implementation in another language needs only the second half
+//! of this file.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure that names its line")]
 

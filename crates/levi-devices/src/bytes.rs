@@ -1,4 +1,5 @@
-//! Writing and reading the encoding of entries: big-endian integers, fixed fields, length-prefixed text.
+//! Writing and reading the encoding of entries: big-endian integers, fixed fields, length-prefixed
+//! text.
 
 /// Appends fields to a buffer.
 #[derive(Default)]
@@ -35,8 +36,9 @@ impl Writer {
         self
     }
 
-    /// `lp(text)`: `u32be(len(text)) || text`. Ids and names are limited to a few hundred bytes, so the length always
-    /// fits; a longer text would be cut off in the prefix and be refused by every reader.
+    /// `lp(text)`: `u32be(len(text)) || text`. Ids and names are limited to a few hundred bytes, so
+    /// the length always fits; a longer text would be cut off in the prefix and be refused by every
+    /// reader.
     pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         self.u32(u32::try_from(text.len()).unwrap_or(u32::MAX)).bytes(text.as_bytes())
     }
@@ -46,7 +48,8 @@ impl Writer {
     }
 }
 
-/// Takes fields from the front of a buffer. `None` means that the buffer ends too early or a text is not UTF-8.
+/// Takes fields from the front of a buffer. `None` means that the buffer ends too early or a text
+/// is not UTF-8.
 pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

@@ -1,5 +1,5 @@
-//! Crockford's base32 (<https://www.crockford.com/base32.html>): digits and letters without I, L, O and U, most
-//! significant bit first. For texts that a person reads, types or scans.
+//! Crockford's base32 (<https://www.crockford.com/base32.html>): digits and letters without I, L, O
+//! and U, most significant bit first. For texts that a person reads, types or scans.
 
 use zeroize::Zeroizing;
 
@@ -73,7 +73,7 @@ pub(crate) fn grouped(symbols: &[u8]) -> String {
     text
 }
 
-/// What a person typed for a code of `N` characters does not have its form. Groups count from 1.
+/// Why typed text does not have the form of a code of `N` characters. Groups count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FormError {
     /// A character outside the alphabet.
@@ -84,7 +84,8 @@ pub(crate) enum FormError {
     Length { characters: usize },
 }
 
-/// Reads the symbols of a code of `length` characters, with or without separators between the groups.
+/// Reads the symbols of a code of `length` characters, with or without separators between the
+/// groups.
 pub(crate) fn parse(text: &str, length: usize) -> Result<Zeroizing<Vec<u8>>, FormError> {
     let groups: Vec<&str> = text.split(is_separator).filter(|group| !group.is_empty()).collect();
     if groups.len() > 1 {

@@ -1,6 +1,7 @@
-//! Building entries. An entry is drafted, signed ([`SignedEntry::sign`](crate::entry::SignedEntry::sign)), tried on the
-//! own list ([`DeviceList::accept`]) and then inserted. If its slot was taken meanwhile, the list is read and the entry
-//! built anew.
+//! Building entries. The caller drafts an entry, signs it
+//! ([`SignedEntry::sign`](crate::entry::SignedEntry::sign)), tries it on its own list
+//! ([`DeviceList::accept`]) and then inserts it. If another entry took its slot meanwhile, the
+//! caller reads the list and builds the entry anew.
 
 use levi_crypto::message_v2::{Epoch, EpochSecret};
 use levi_types::{DeviceId, UserId};
@@ -19,8 +20,8 @@ pub struct Stamp {
     pub time_ms: i64,
 }
 
-/// The first slot above `head` that no row has. `None` for `head` begins a list. `taken` is the slots of all rows,
-/// garbage included, because the server takes one row a slot.
+/// The first slot above `head` that no row has. `None` for `head` begins a list. `taken` is the
+/// slots of all rows, garbage included, because the server takes one row a slot.
 ///
 /// # Errors
 /// [`ListFull`] if every slot up to 1999 has a row.
@@ -37,7 +38,8 @@ pub fn free_slot(head: Option<u64>, taken: &[u64]) -> Result<u64, ListFull> {
 )]
 pub struct ListFull;
 
-/// The first entry of a list, signed by the device and cosigned by the recovery key. `secret` is that of epoch 1.
+/// The first entry of a list, signed by the device and cosigned by the recovery key. `secret` is
+/// that of epoch 1.
 pub fn genesis(
     user_id: &UserId,
     device: Member,
@@ -94,8 +96,9 @@ impl DeviceList {
         Ok(self.draft(self.head(), signer, body, stamp))
     }
 
-    /// An entry that recovers, signed by the recovery key and cosigned by the new device. It follows the entry `after`:
-    /// the head, or an earlier one, if what came after it is to be cut off.
+    /// An entry that recovers, signed by the recovery key and cosigned by the new device. It
+    /// follows the entry `after`: the head, or an earlier one, if the recovery is to cut off the
+    /// entries after it.
     ///
     /// # Errors
     /// [`Refusal::MemberType`] if the list has no recovery key, which does not happen.

@@ -1,4 +1,4 @@
-//! Entries of the list: what they say, their one encoding, and the rows in which they are stored.
+//! Entries of the list: their content, their only encoding, and the rows in which they are stored.
 //!
 //! Integers are big endian, `lp(x) = u32be(len(x)) || x`, ids are canonical text.
 //!
@@ -17,8 +17,8 @@
 //! | 4 new recovery key | member (recovery), rotation | the old recovery key | the new one |
 //! | 5 recover | u16 n, n times lp(id), member (new device), rotation | the recovery key | the new device |
 //!
-//! Every kind, later ones too, keeps the fields before the body. So a reader knows of an entry with a kind that it does
-//! not know where it belongs and who signed it.
+//! Every kind, later ones too, keeps the fields before the body. So if a reader does not know the
+//! kind of an entry, it still knows the entry's position and signer.
 
 mod body;
 mod header;
@@ -45,7 +45,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The entry's one encoding. Whether it is an acceptable entry is checked when it is decoded or accepted.
+    /// The entry's one encoding. Whether it is an acceptable entry is checked when it is decoded or
+    /// accepted.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         self.header.write(&mut writer, self.body.kind());
@@ -61,8 +62,8 @@ impl Entry {
     /// Decodes an entry, and checks that encoding it gives the same bytes.
     ///
     /// # Errors
-    /// [`EntryError::UnknownKind`] if the fields before the body are well formed and the kind is not 1 to 5. Another
-    /// [`EntryError`] for everything that is not an entry.
+    /// [`EntryError::UnknownKind`] if the fields before the body are well formed and the kind is
+    /// not 1 to 5. Another [`EntryError`] for everything that is not an entry.
     pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
         if bytes.len() > MAX_ENTRY_BYTES {
             return Err(EntryError::TooLong { bytes: bytes.len() });
@@ -86,13 +87,13 @@ pub enum EntryError {
         /// The actual length.
         bytes: usize,
     },
-    /// Cut off, with bytes at the end, or not in the one encoding.
+    /// Too short, with bytes at the end, or not in the only valid encoding.
     #[error("the entry is not in the encoding of levi/device-list/v1; fetch the list again")]
     Malformed,
     /// A kind from a later version of Levi.
     #[error("the device list has an entry of kind {0}, which this version does not know; update Levi")]
     UnknownKind(u8),
-    /// An id, a name or a key that the list does not take.
+    /// An id, a name or a key that the list does not accept.
     #[error("the entry names a member that is refused: {0}")]
     Member(#[from] InvalidMember),
 }

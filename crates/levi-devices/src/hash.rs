@@ -25,7 +25,8 @@ pub(crate) fn write_hex(f: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
-/// The hash of an entry: `SHA-256("levi/device-list-hash/v1" || entry)`. The next entry names it as `prev`.
+/// The hash of an entry: `SHA-256("levi/device-list-hash/v1" || entry)`. The next entry names it as
+/// `prev`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntryHash([u8; 32]);
 
@@ -65,8 +66,8 @@ impl fmt::Debug for EntryHash {
 /// The commitment of an entry to the secret of an epoch:
 /// `SHA-256("levi/epoch-commit/v1" || genesis hash || u32be(e) || E_e)`.
 ///
-/// In the genesis itself, whose hash does not exist yet, 32 zero bytes stand for the genesis hash. The secret has 256
-/// random bits, so the commitment does not reveal it.
+/// In the genesis itself, whose hash does not exist yet, 32 zero bytes stand for the genesis hash.
+/// The secret has 256 random bits, so the commitment does not reveal it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Commitment([u8; 32]);
 

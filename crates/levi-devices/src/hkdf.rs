@@ -1,5 +1,5 @@
-//! HKDF-SHA256 (RFC 5869). Over ring's HMAC, because ring's own HKDF has an error for outputs that are too long, which
-//! cannot occur here.
+//! HKDF-SHA256 (RFC 5869). Over ring's HMAC, because ring's own HKDF has an error for outputs that
+//! are too long, which cannot occur here.
 
 use ring::hmac::{Context, HMAC_SHA256, Key, sign};
 use zeroize::Zeroizing;

@@ -25,12 +25,12 @@ const EPOCH_SECRET_LABEL: &str = "levi/epoch-secret/v1";
 /// The modulus of ML-KEM. The coefficients of a public key are below it.
 const ML_KEM_Q: u16 = 3329;
 
-/// The part of an X-Wing public key that encodes coefficients, 12 bits each. 32 bytes of ML-KEM's seed `rho` follow,
-/// then the X25519 key.
+/// The part of an X-Wing public key that encodes coefficients, 12 bits each. 32 bytes of ML-KEM's
+/// seed `rho` follow, then the X25519 key.
 const COEFFICIENT_BYTES: usize = 1152;
 
-/// The seed of an Ed25519 or an X-Wing key: 32 bytes. `Debug` shows no content, memory is zeroised on drop, equality is
-/// constant-time.
+/// The seed of an Ed25519 or an X-Wing key: 32 bytes. `Debug` shows no content, memory is zeroised
+/// on drop, equality is constant-time.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct KeySeed([u8; 32]);
 
@@ -55,13 +55,15 @@ impl KeySeed {
     /// Parses the text that [`expose_base64`](Self::expose_base64) returns.
     ///
     /// # Errors
-    /// [`KeyTextError`](levi_crypto::KeyTextError) for anything but 32 bytes in standard padded base64.
+    /// [`KeyTextError`](levi_crypto::KeyTextError) for anything but 32 bytes in standard padded
+    /// base64.
     pub fn from_base64(text: &str) -> Result<Self, levi_crypto::KeyTextError> {
         // The private key of the envelopes has the same text form: 32 bytes in base64.
         DevicePrivateKey::from_base64(text).map(|key| Self(*key.expose_bytes()))
     }
 
-    /// The seed in standard padded base64, for a credentials store. Comment each call with the reason.
+    /// The seed in standard padded base64, for a credentials store. Comment each call with the
+    /// reason.
     pub fn expose_base64(&self) -> SecretString {
         DevicePrivateKey::from_bytes(self.0).expose_base64()
     }
@@ -81,14 +83,16 @@ impl fmt::Debug for KeySeed {
     }
 }
 
-/// The private keys of a member. Each is 32 bytes, stored in the device's keychain, or derived from the recovery key.
+/// The private keys of a member. Each is 32 bytes, stored in the device's keychain, or derived from
+/// the recovery key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MemberKeys {
     /// Signs entries: the private key of RFC 8032, 32 bytes.
     pub signing: KeySeed,
     /// Seals and opens envelopes: the device's X25519 key, the same as without a list.
     pub envelope: DevicePrivateKey,
-    /// Opens keyrings: X-Wing's decapsulation key, which is a seed of 32 bytes (draft-connolly-cfrg-xwing-kem).
+    /// Opens keyrings: X-Wing's decapsulation key, which is a seed of 32 bytes
+    /// (draft-connolly-cfrg-xwing-kem).
     pub keyring: KeySeed,
 }
 
@@ -106,7 +110,8 @@ impl MemberKeys {
     /// The matching public keys.
     ///
     /// # Errors
-    /// [`PublicKeyError`] if ring or the X-Wing implementation refuses the seed, which neither does for 32 bytes.
+    /// [`PublicKeyError`] if ring or the X-Wing implementation refuses the seed, which neither does
+    /// for 32 bytes.
     pub fn public_keys(&self) -> Result<PublicKeys, PublicKeyError> {
         let mut signing = [0; 32];
         signing.copy_from_slice(self.key_pair().ok_or(PublicKeyError::Signing)?.public_key().as_ref());
@@ -126,15 +131,16 @@ impl MemberKeys {
         signature.as_ref().try_into().map(Signature::from_bytes).map_err(|_| SignatureError::Malformed)
     }
 
-    /// The secret with which the holder of these keys begins `epoch` by an entry that follows `prev` (32 zero bytes for a
-    /// genesis).
+    /// The secret with which the holder of these keys begins `epoch` by an entry that follows
+    /// `prev` (32 zero bytes for a genesis).
     ///
     /// ```text
     /// E_e  HKDF-SHA256(salt = prev, ikm = the X-Wing seed, info = "levi/epoch-secret/v1" || lp(user_id) || u32be(e))
     /// ```
     ///
-    /// To everybody else it is 32 random bytes. Derived, so that a device which crashes between its entry and the keyrings
-    /// can still write them. Who steals the X-Wing seed can open the keyrings themselves.
+    /// To everybody else it is 32 random bytes. It is derived, so that a device that crashes
+    /// between its entry and the keyrings can still write them. That weakens nothing, because a
+    /// thief of the X-Wing seed can open the keyrings themselves.
     pub fn epoch_secret(&self, user_id: &UserId, prev: EntryHash, epoch: Epoch) -> EpochSecret {
         let info = Writer::new(EPOCH_SECRET_LABEL).text(user_id.as_str()).u32(epoch.number()).finish();
         // Exposed to be hashed.
@@ -208,8 +214,8 @@ impl fmt::Debug for PublicKeys {
     }
 }
 
-/// FIPS 203, section 7.2: every coefficient is below q. And the X25519 half is not of low order. Then sealing to the key
-/// cannot fail.
+/// Every coefficient is below q (FIPS 203, section 7.2), and the X25519 half is not of low order.
+/// Sealing to such a key cannot fail.
 fn is_xwing_key(key: &[u8; XWING_PUBLIC_KEY_BYTES]) -> bool {
     let below_q = |three: &[u8]| {
         let [a, b, c] = [three[0], three[1], three[2]].map(u16::from);

@@ -1,20 +1,21 @@
 //! The list: which members it has after its accepted entries, and when an entry is accepted.
 //!
-//! An entry is valid on a head if it names that head as `prev`, the user is the list's, the slot is a later one, the
-//! signer is active, the signatures hold, and the rules of its kind hold:
+//! An entry is valid on a head if it names that head as `prev`, the user is the list's, the slot is
+//! a later one, the signer is active, the signatures hold, and the rules of its kind hold:
 //!
-//! - No id and no key is ever used twice, removed members included. A device that lost its keys comes back under a new
-//!   id.
+//! - No id and no key is ever used twice, removed members included. A device that lost its keys
+//!   comes back under a new id.
 //! - The last device is not removed.
 //! - A new epoch is one more than the last. In kind 5 it is more than every epoch seen.
 //! - At most [`MAX_MEMBERS`] active members, [`MAX_ENTRIES`] entries and [`MAX_EPOCH`] epochs.
 //!
-//! Rows are read by slot. The first valid one on the head is accepted; everything else is skipped, because anybody with
-//! the user's token can write garbage, and because an entry that lost a race is valid on an older head only. An entry of
-//! an unknown kind stops the reading if an active member signed it: it might remove a device.
+//! Rows are read by slot. The first valid one on the head is accepted; everything else is skipped,
+//! because anybody with the user's token can write garbage, and because an entry that lost a race
+//! is valid on an older head only. An entry of an unknown kind stops the reading if an active
+//! member signed it: it might remove a device.
 //!
-//! Kind 5, signed by the recovery key of the head, may also follow an ancestor of the head. It then cuts off the entries
-//! after that ancestor, which a thief may have signed.
+//! Kind 5, signed by the recovery key of the head, may also follow an ancestor of the head. It then
+//! cuts off the entries after that ancestor, which a thief may have signed.
 
 pub(crate) mod read;
 mod refusal;
@@ -113,7 +114,7 @@ impl DeviceList {
         Ok(Self::from_genesis(&entry, genesis.clone()))
     }
 
-    /// Accepts an entry on the head, as everybody will who reads it there. Used before an entry is inserted.
+    /// Accepts an entry on the head, as every reader will. Used before an entry is inserted.
     ///
     /// # Errors
     /// [`Refusal`]; the list is then unchanged.
@@ -147,7 +148,7 @@ impl DeviceList {
         self.chain.iter().map(|link| &link.signed)
     }
 
-    /// What a device remembers to notice a rewritten list.
+    /// The record by which a device detects a rewritten list.
     pub fn pin(&self) -> Pin {
         Pin { user_id: self.user_id.clone(), genesis: self.genesis, head: self.head(), slot: self.slot() }
     }
@@ -157,12 +158,13 @@ impl DeviceList {
         &self.members
     }
 
-    /// The member with this id, removed ones included: whose envelopes may be opened.
+    /// The member with this id, removed ones included. A device may open envelopes of removed
+    /// members too.
     pub fn member(&self, id: &DeviceId) -> Option<&ListMember> {
         self.members.iter().find(|known| known.member.id() == id)
     }
 
-    /// The members that have not been removed, the recovery key included: who is given secrets.
+    /// The members that have not been removed, the recovery key included. These are given secrets.
     pub fn active_members(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|known| known.is_active()).map(|known| &known.member)
     }
@@ -187,12 +189,14 @@ impl DeviceList {
         self.rotations.last().map_or(Epoch::FIRST, |rotation| rotation.epoch)
     }
 
-    /// The epoch that the next entry of kind 3, 4 or 5 begins: above every epoch seen. `None` after the last one.
+    /// The epoch that the next entry of kind 3, 4 or 5 begins: above every epoch seen. `None` after
+    /// the last one.
     pub const fn next_epoch(&self) -> Option<Epoch> {
         self.last_epoch.next()
     }
 
-    /// The entry that is followed by the one which began the current epoch: 32 zero bytes in the first epoch.
+    /// The entry that is followed by the one which began the current epoch: 32 zero bytes in the
+    /// first epoch.
     ///
     /// # Errors
     /// [`Refusal`] if an accepted entry does not decode, which does not happen.
@@ -212,20 +216,21 @@ impl DeviceList {
         Self::replay(self.chain.iter().take(position + 1).map(|link| &link.signed)).ok()
     }
 
-    /// The list as it was in `epoch`, before the next one began. `None` for an epoch that it never had.
+    /// The list as it was in `epoch`, before the next one began. `None` for an epoch that it never
+    /// had.
     pub fn in_epoch(&self, epoch: Epoch) -> Option<Self> {
         let slots = self.chain.iter().rev().map(|link| link.slot);
         let mut lists = slots.filter_map(|slot| self.up_to(slot));
         lists.find(|list| list.epoch() <= epoch).filter(|list| list.epoch() == epoch)
     }
 
-    /// The commitment to the secret of `epoch`. `None` for an epoch that the list does not have, or that a recovery cut
-    /// off.
+    /// The commitment to the secret of `epoch`. `None` for an epoch that the list does not have, or
+    /// that a recovery cut off.
     pub fn commitment(&self, epoch: Epoch) -> Option<Commitment> {
         self.rotations.iter().find(|rotation| rotation.epoch == epoch).map(|rotation| rotation.commitment)
     }
 
-    /// What stands for the genesis hash in the commitment to `epoch`: zeros in the genesis itself.
+    /// The genesis hash in the commitment to `epoch`; zeros in the genesis itself.
     pub fn commitment_genesis(&self, epoch: Epoch) -> EntryHash {
         if epoch == Epoch::FIRST { EntryHash::ZERO } else { self.genesis }
     }
@@ -258,8 +263,8 @@ impl DeviceList {
         self.chain.iter().position(|link| link.hash == hash)
     }
 
-    /// Accepts an entry on the head, or a recovery on an ancestor. Signatures are not verified for entries that
-    /// `is_known` names.
+    /// Accepts an entry on the head, or a recovery on an ancestor. Signatures are not verified for
+    /// entries that `is_known` names.
     pub(crate) fn accept_decoded(
         &mut self,
         signed: &SignedEntry,
@@ -290,7 +295,8 @@ impl DeviceList {
         list.last_epoch = self.last_epoch;
         list.superseded.clone_from(&self.superseded);
         list.superseded.extend(cut.iter().map(|link| link.hash));
-        // Active at the ancestor too, or else an old recovery key could undo its replacement.
+        // The key must be active at the ancestor too, because otherwise an old recovery key could
+        // undo its replacement.
         let signer = list.check(entry)?;
         rules::verify(signed, entry, Some(signer))?;
         list.push(entry, signed.clone());

@@ -118,8 +118,8 @@ impl Member {
     }
 }
 
-/// Checks the id of a member or a user: 1 to 256 bytes without control characters, and not a uuid in upper case.
-/// Signatures cover ids as text, and PostgreSQL returns uuids in lower case.
+/// Checks the id of a member or a user: 1 to 256 bytes without control characters, and not a uuid
+/// in upper case. Signatures cover ids as text, and PostgreSQL returns uuids in lower case.
 ///
 /// # Errors
 /// [`InvalidId`], which says what is wrong.
@@ -134,10 +134,11 @@ pub fn check_id(id: &str) -> Result<(), InvalidId> {
     if is_upper_case_uuid { Err(InvalidId::UpperCaseUuid) } else { Ok(()) }
 }
 
-/// Checks the name of a member: 1 to 128 characters, none of which is a control character or changes how the text around
-/// it is shown. Such characters are U+0000 to U+001F, U+007F to U+009F, U+00AD, U+061C, U+180E, U+200B, U+200E, U+200F,
-/// U+2028 to U+202E, U+2060 to U+206F, U+FEFF, U+FFF9 to U+FFFB and U+E0000 to U+E007F. The joiners U+200C and U+200D
-/// are allowed, because emoji and several scripts need them.
+/// Checks the name of a member: 1 to 128 characters, none of which is a control character or
+/// changes how the text around it is shown. Such characters are U+0000 to U+001F, U+007F to U+009F,
+/// U+00AD, U+061C, U+180E, U+200B, U+200E, U+200F, U+2028 to U+202E, U+2060 to U+206F, U+FEFF,
+/// U+FFF9 to U+FFFB and U+E0000 to U+E007F. The joiners U+200C and U+200D are allowed, because
+/// emoji and several scripts need them.
 ///
 /// # Errors
 /// [`InvalidName`], which says what is wrong.
@@ -163,8 +164,9 @@ pub struct Fingerprint([u8; Self::BYTES]);
 impl Fingerprint {
     const BYTES: usize = 10;
 
-    /// Whether the fingerprint starts with what a person typed. Hyphens, spaces and upper or lower case do not matter,
-    /// and the letters O, I and L stand for the digits that they look like. Empty text matches nothing.
+    /// Whether the fingerprint starts with what a person typed. Hyphens, spaces and upper or lower
+    /// case do not matter, and the letters O, I and L stand for the digits that they look like.
+    /// Empty text matches nothing.
     pub fn starts_with(&self, typed: &str) -> bool {
         let typed = typed.chars().filter(|character| !crockford::is_separator(*character));
         let typed: Option<Vec<u8>> = typed.map(crockford::value).collect();

@@ -1,27 +1,31 @@
-//! Pairing: a device that is on the list shows a code, and a new device takes it in.
+//! Pairing: a device that is on the list shows a code, and the user enters it on a new device.
 //!
 //! ```text
 //! code     20 characters of Crockford's base32: 95 random bits c, 5 of check; 10 minutes by the old device's clock; used once
 //! k        HKDF-SHA256(salt = user_id, ikm = c and one zero bit, 12 bytes, info = "levi/pair/v1"):
-//!          k_id(16) || k_request(32) || k_answer(32)
+//!          k_id(16) || k_request(32) || k_answer(32) || k_shown(16)
+//! shown    from the old device, while it shows the code: an empty row with id hex(k_shown)
 //! request  from the new device, in the row with id hex(k_id):
 //!          XChaCha20-Poly1305(k_request, aad "levi/pair/v1/request" || lp(user_id), member || fresh(16))
 //! answer   from the old device, after its person said yes to name and fingerprint, in the same row:
 //!          XChaCha20-Poly1305(k_answer, aad "levi/pair/v1/answer" || lp(user_id),
-//!                             fresh(16) || genesis(32) || head(32) || u64 slot || the entry of kind 2)
+//!                             fresh(16) || genesis(32) || head(32) || u64 slot || the entry of kind 2),
+//!          or fresh(16) alone if its person said no
 //! columns  base64(nonce(24) || ciphertext || tag(16)); the cosignature is base64(64 bytes)
 //! ```
 //!
 //! 1. The old device makes an [`Invitation`] and shows its code as text and QR.
 //! 2. The new device reads the code and writes a [`Join`]'s request.
-//! 3. The old device opens the request. Its person compares name and fingerprint, and says yes. It writes the answer.
-//! 4. The new device reads the list up to the answer's head, checks that the entry adds itself and nothing else, and
-//!    writes its cosignature.
-//! 5. The old device inserts the entry, seals the keyring for the new member, deletes the row and shares all sessions.
+//! 3. The old device opens the request. Its person compares name and fingerprint, and says yes. It
+//!    writes the answer.
+//! 4. The new device reads the list up to the answer's head, checks that the entry adds itself and
+//!    nothing else, and writes its cosignature.
+//! 5. The old device inserts the entry, seals the keyring for the new member, deletes the row and
+//!    shares all sessions.
 //! 6. The new device reads the list once more, finds itself on it, and pins it.
 //!
-//! The code goes from the old device to the new one, never the other way. A trusted device that accepts an invitation from
-//! elsewhere is what phishing of linked devices lives on.
+//! The code goes from the old device to the new one, never the other way, because phishing of
+//! linked devices relies on trusted devices that accept an invitation from elsewhere.
 
 mod code;
 mod invitation;
@@ -56,6 +60,7 @@ struct PairingKeys {
     id: [u8; 16],
     request: [u8; 32],
     answer: [u8; 32],
+    shown: [u8; 16],
 }
 
 /// Which of the two messages. Each has its own key and its own label.
@@ -68,10 +73,12 @@ enum Message {
 impl PairingKeys {
     /// The row's id: 32 lower-case hexadecimal digits.
     fn row_id(&self) -> String {
-        let mut text = String::with_capacity(2 * self.id.len());
-        // Writing to a string does not fail.
-        let _ = crate::hash::write_hex(&mut text, &self.id);
-        text
+        hexadecimal(&self.id)
+    }
+
+    /// The id of the row that says that the code is shown, likewise.
+    fn shown_id(&self) -> String {
+        hexadecimal(&self.shown)
     }
 
     fn seal(
@@ -107,14 +114,22 @@ impl PairingKeys {
     }
 }
 
-/// Why pairing does not go on. No variant holds a secret.
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    // Writing to a string does not fail.
+    let _ = crate::hash::write_hex(&mut text, bytes);
+    text
+}
+
+/// Why pairing cannot continue. No variant holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PairingError {
     /// A column is not standard padded base64.
     #[error("the pairing row is not standard padded base64; show a new code with `levi pair`")]
     NotBase64,
-    /// The message does not open: another code or user, a request in place of an answer, or altered bytes.
+    /// The message does not open: another code or user, a request in place of an answer, or altered
+    /// bytes.
     #[error(
         "the pairing message was made with another code, or was altered; show a new code with `levi pair`"
     )]
@@ -127,10 +142,15 @@ pub enum PairingError {
     /// More than ten minutes have passed since the code was shown.
     #[error("the pairing code has expired; show a new one with `levi pair`")]
     Expired,
+    /// The person at the old device said no.
+    #[error(
+        "the other device was told not to add this one; if it is yours, show a new code with `levi pair`"
+    )]
+    Declined,
     /// The answer is to another request.
     #[error("the answer is to another request; show a new code with `levi pair`")]
     NotFresh,
-    /// The entry in the answer does something else than to add this device.
+    /// The entry in the answer does something other than add this device.
     #[error("the other device would not add this device as it is; do not trust it, and show a new code")]
     OtherEntry,
     /// The list that the server shows does not have the head that the old device named.

@@ -1,17 +1,20 @@
-//! What a device remembers of the list, so that the server cannot show it another one.
+//! A device's record of the list, so that the server cannot show it another one.
 //!
 //! ```text
 //! pin  "levi/pin/v1" || lp(user_id) || genesis(32) || head(32) || u64 slot
 //! ```
 //!
-//! A device stores its pin and the accepted entries. The rows that it is shown later must contain the pinned head:
+//! A device stores its pin and the accepted entries. The rows that the server shows it later must
+//! contain the pinned head:
 //!
-//! - They contain it, and go on: the list is extended.
+//! - They contain it: entries after it extend the list.
 //! - They end before it: [`PinError::RolledBack`].
-//! - They go on differently from an entry before it: [`PinError::Forked`]. One exception: a recovery (kind 5) under the
-//!   recovery key of the pinned history, with an epoch above all that the device has seen.
+//! - They differ after an entry before it: [`PinError::Forked`]. One exception: a recovery (kind 5)
+//!   under the recovery key of the pinned history, with an epoch above all that the device has
+//!   seen.
 //!
-//! After either error the device seals nothing until the server shows the pinned history again, or a person has looked.
+//! After either error the device seals nothing until the server shows the pinned history again, or
+//! a person has decided.
 
 use levi_types::UserId;
 
@@ -68,8 +71,8 @@ impl Pin {
 impl DeviceList {
     /// Restores a list from the pin and the entries that the device stored.
     ///
-    /// No signature is verified, because the pinned hash of the head covers every entry before it, and they were verified
-    /// before they were pinned. So a start costs hashes only.
+    /// No signature is verified, because the pinned hash of the head covers every entry before it,
+    /// and they were verified before they were pinned. So a start costs hashes only.
     ///
     /// # Errors
     /// [`PinError::Damaged`] if the entries do not lead to the pinned head.
@@ -83,10 +86,12 @@ impl DeviceList {
 
     /// Reads the rows that the server shows now, and checks that they extend this list.
     ///
-    /// Rows must be all of the user's, from slot 0. Signatures are verified for entries that this list does not have.
+    /// Rows must be all of the user's, from slot 0. Signatures are verified for entries that this
+    /// list does not have.
     ///
     /// # Errors
-    /// [`PinError::Forked`] or [`PinError::RolledBack`]: the device goes on with this list and seals nothing.
+    /// [`PinError::Forked`] or [`PinError::RolledBack`]: the device goes on with this list and
+    /// seals nothing.
     /// [`PinError::UnknownKind`]: likewise, until Levi is updated.
     pub fn extend(&self, rows: &[ListRow]) -> Result<Self, PinError> {
         let rows = decoded(rows);
@@ -94,7 +99,7 @@ impl DeviceList {
         match walked.and_then(Walked::whole) {
             Ok(shown) => self.compare(shown),
             Err(ReadError::UnknownKind { kind, slot }) => Err(PinError::UnknownKind { kind, slot }),
-            // Another genesis in place of ours is a fork; nothing at all is a rollback.
+            // Another genesis in place of the pinned one is a fork; no entry at all is a rollback.
             Err(_) if geneses(self.user_id(), &rows).is_empty() => {
                 Err(PinError::RolledBack { shown: None, pinned: self.slot() })
             }
@@ -115,8 +120,9 @@ impl DeviceList {
         }
     }
 
-    /// Whether `link`, which follows an ancestor of the head, is a recovery by the recovery key of this list, above every
-    /// epoch seen. Its signature was verified by the key of the signer's id at that ancestor, and ids are not reused.
+    /// Whether `link`, which follows an ancestor of the head, is a recovery by the recovery key of
+    /// this list, above every epoch seen. Its signature was verified by the key of the signer's id
+    /// at that ancestor, and ids are not reused.
     fn is_cut_off_by(&self, link: &Link) -> bool {
         let Ok(entry) = Entry::decode(&link.signed.entry) else { return false };
         let Body::Recover { rotation, .. } = &entry.body else { return false };
@@ -129,7 +135,7 @@ impl DeviceList {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PinError {
-    /// The list goes on differently from an entry before the pinned one.
+    /// The list differs after an entry before the pinned one.
     #[error(
         "the server shows a device list that differs from this device's at slot {slot}; nothing is sealed until it \
          shows the right one again. Compare `levi verify` on your devices"
@@ -157,7 +163,7 @@ pub enum PinError {
         /// The entry's slot.
         slot: u64,
     },
-    /// What the device stored is not a list that leads to the pin.
+    /// The stored entries do not lead to the pin.
     #[error(
         "this device's copy of the device list is damaged; restore it from a backup, or pair this device again"
     )]

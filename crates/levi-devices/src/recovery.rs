@@ -1,4 +1,5 @@
-//! The recovery key: 32 random bytes that a person keeps on paper, and the three keys derived from them.
+//! The recovery key: 32 random bytes that a person keeps on paper, and the three keys derived from
+//! them.
 //!
 //! ```text
 //! text   "levi-rk1-" || 13 groups of data || 1 group of check, each of 4 characters, joined by hyphens
@@ -7,13 +8,15 @@
 //! keys   HKDF-SHA256(salt empty, ikm = the 32 bytes, info = "levi/recovery/v1/sign", "/x25519", "/xwing"), 32 bytes each
 //! ```
 //!
-//! Two characters are a number of 10 bits, so the text is 28 numbers c_0 to c_27, elements of GF(2^10) modulo
-//! `x^10 + x^3 + 1`. The check makes `sum(c_i) = 0` and `sum(c_i * x^i) = 0`: a Reed-Solomon code of distance 3. A mistake
-//! within one pair of characters is found with certainty, and its group is named. Two neighbours exchanged across pairs
-//! are found too, and named if only one exchange explains them. Of other mistakes one in a million passes. Nothing is
+//! Two characters are a number of 10 bits, so the text is 28 numbers c_0 to c_27, elements of
+//! GF(2^10) modulo `x^10 + x^3 + 1`. The check makes `sum(c_i) = 0` and `sum(c_i * x^i) = 0`: a
+//! Reed-Solomon code of distance 3. A mistake within one pair of characters is found with
+//! certainty, and its group is named. Two neighbours exchanged across pairs are found too, and
+//! named if only one exchange explains them. Of other mistakes one in a million passes. Nothing is
 //! corrected silently.
 //!
-//! Case does not matter, O is read as 0, I and L as 1, and spaces count as hyphens. `levi-rk1-` may be left out.
+//! Case does not matter, O is read as 0, I and L as 1, and spaces count as hyphens. `levi-rk1-` may
+//! be left out.
 
 mod check;
 
@@ -29,7 +32,8 @@ use crate::crockford::{self, FormError};
 use crate::hkdf;
 use crate::keys::{KeySeed, MemberKeys};
 
-/// What the text of a recovery key begins with: the program, "recovery key", the version of the format.
+/// The beginning of a recovery key's text: the program, "recovery key", and the version of the
+/// format.
 pub const PREFIX: &str = "levi-rk1-";
 
 /// Groups of four characters in the text, the check included.
@@ -61,7 +65,8 @@ impl RecoveryKey {
         &self.0
     }
 
-    /// The text for the paper: `levi-rk1-`, then 14 groups. Comment each call with the reason for the exposure.
+    /// The text for the paper: `levi-rk1-`, then 14 groups. Comment each call with the reason for
+    /// the exposure.
     pub fn expose_text(&self) -> SecretString {
         let mut symbols = crockford::symbols(&self.0);
         let check = check::check_symbols(&symbols);
@@ -76,7 +81,8 @@ impl RecoveryKey {
     /// Reads what a person typed.
     ///
     /// # Errors
-    /// [`RecoveryKeyError`], which names the group that is wrong where that can be known, and never holds the text.
+    /// [`RecoveryKeyError`], which names the group that is wrong where that can be known, and never
+    /// holds the text.
     pub fn parse(typed: &str) -> Result<Self, RecoveryKeyError> {
         let symbols = crockford::parse(without_prefix(typed)?, CHARACTERS)?;
         check::verify(&symbols).map_err(|group| RecoveryKeyError::Checksum { group })?;
@@ -125,7 +131,8 @@ impl fmt::Debug for RecoveryKey {
     }
 }
 
-/// Why a text is not a recovery key. Groups count from 1, after `levi-rk1-`. Does not hold the text.
+/// Why a text is not a recovery key. Groups count from 1, after `levi-rk1-`. Does not hold the
+/// text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecoveryKeyError {

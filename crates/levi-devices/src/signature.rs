@@ -1,5 +1,6 @@
-//! Ed25519 signatures (RFC 8032) by ring, which verifies strictly: `S` must be below the group's order, and the check
-//! is the one without the cofactor, so that nobody can make a second signature from a first.
+//! Ed25519 signatures (RFC 8032) by ring, which verifies strictly: `S` must be below the group's
+//! order, and the check is the one without the cofactor, so that nobody can make a second signature
+//! from a first.
 
 use std::fmt;
 
@@ -16,8 +17,8 @@ pub struct VerifyingKey([u8; 32]);
 impl VerifyingKey {
     /// Checks and takes the 32 bytes of a public key.
     ///
-    /// Not checked: that the bytes are a point of the curve. No signature verifies under bytes that are none, and every
-    /// member's key must verify a signature before the member is accepted.
+    /// Does not check that the bytes are a point of the curve. No signature verifies under other
+    /// bytes, and every member's key must verify a signature before the member is accepted.
     ///
     /// # Errors
     /// [`SignatureError::LowOrder`] for the points under which anybody can sign.
@@ -101,8 +102,9 @@ pub enum SignatureError {
     LowOrder,
 }
 
-/// Every y-coordinate below 2^255 of an Ed25519 point of low order, as little-endian bytes: those of order 1, 2, 4 and
-/// the two of order 8, and those of them that fit in once more with the prime p = 2^255 - 19 added.
+/// Every y-coordinate below 2^255 of an Ed25519 point of low order, as little-endian bytes: those
+/// of order 1, 2, 4 and the two of order 8, and those of them that fit in once more with the prime
+/// p = 2^255 - 19 added.
 #[rustfmt::skip]
 const LOW_ORDER: [[u8; 32]; 7] = {
     const fn near_p(lowest: u8) -> [u8; 32] {
@@ -133,8 +135,8 @@ const LOW_ORDER: [[u8; 32]; 7] = {
     ]
 };
 
-/// Whether `point` is of low order, in any of its encodings. The highest bit is the sign of x. The value is public, so
-/// the comparison need not be constant-time.
+/// Whether `point` is of low order, in any of its encodings. The highest bit is the sign of x. The
+/// value is public, so the comparison need not be constant-time.
 fn is_low_order(mut point: [u8; 32]) -> bool {
     point[31] &= 0x7f;
     LOW_ORDER.contains(&point)

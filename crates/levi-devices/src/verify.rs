@@ -8,8 +8,8 @@ const LABEL: &[u8] = b"levi/verify/v1";
 
 /// 32 digits that are equal on two devices exactly if both have the same genesis and the same head.
 ///
-/// `SHA-256("levi/verify/v1" || genesis || head)` as eight big-endian 32-bit numbers, each modulo 10,000 and written with
-/// four digits.
+/// `SHA-256("levi/verify/v1" || genesis || head)` as eight big-endian 32-bit numbers, each modulo
+/// 10,000 and written with four digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct VerifyCode([u16; 8]);
 

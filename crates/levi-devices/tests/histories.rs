@@ -1,4 +1,5 @@
-//! Random histories: honest devices agree whatever happens, and what an attacker adds to the table changes nothing.
+//! Random histories: honest devices agree whatever happens, and what an attacker adds to the table
+//! changes nothing.
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is a failure that names its line")]
 
@@ -20,7 +21,8 @@ enum Step {
     Recover(usize),
 }
 
-/// A step by one of the devices, which may not have read the list for a while, and what an attacker inserts before it.
+/// A step by one of the devices, which may not have read the list for a while, and what an attacker
+/// inserts before it.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
     actor: usize,
@@ -81,7 +83,8 @@ impl Simulation {
         Owner::device(&format!("device {}", self.names), &mut self.scene.rng)
     }
 
-    /// Does the step on the actor's view, stale or not. It is inserted only if the actor's own list accepts it.
+    /// Does the step on the actor's view, stale or not. It is inserted only if the actor's own list
+    /// accepts it.
     fn turn(&mut self, turn: Turn) {
         if let Some(attack) = turn.attack {
             let row = ATTACKS[attack](self);
@@ -131,7 +134,8 @@ impl Simulation {
         hashes[hashes.len() - 1 - depth % hashes.len().min(3)]
     }
 
-    /// Everybody reads, though those who stay act on their older view. A new device pins what it reads.
+    /// Everybody reads, though those who stay act on their older view. A new device pins what it
+    /// reads.
     fn settle(&mut self, joined: Option<Owner>) {
         let truth = self.scene.read();
         if let Some(joined) = joined.filter(|joined| truth.active(joined.id()).is_some()) {
@@ -141,8 +145,8 @@ impl Simulation {
                 self.nodes.push(Node { owner: joined, view: truth.clone() });
             }
         }
-        // A device learns of its removal from the list, and is accused of nothing. If a recovery cuts the removal off, it
-        // is a member again.
+        // A device learns of its removal from the list, and is accused of nothing. If a recovery
+        // cuts the removal off, it is a member again.
         let mut everybody = std::mem::take(&mut self.nodes);
         everybody.append(&mut self.removed);
         for mut node in everybody {

@@ -66,7 +66,8 @@ fn a_keyring_is_bound_to_its_list_and_epoch() {
     assert_eq!(early, Err(KeyringError::OtherEpoch { found: expected, expected: found }));
 }
 
-/// What somebody makes who knows the member's public key and every format, but no secret of the list.
+/// What somebody makes who knows the member's public key and every format, but no secret of the
+/// list.
 fn minted(scene: &mut Scene, recipient: &Owner, plain: &[u8]) -> SealedKeyring {
     let epoch = scene.list.epoch();
     let mut info = b"levi/keyring/v1".to_vec();
@@ -122,6 +123,29 @@ fn minted_and_altered_keyrings_are_refused() {
         row.sealed[at] ^= 1;
         assert_eq!(open(&scene, &row), Err(KeyringError::Forged), "sealed {at}");
     }
+}
+
+#[test]
+fn every_member_makes_the_same_row_for_another_one() {
+    let (scene, phone, _) = scene();
+    let row = scene.keyring.seal_reproducibly(&scene.list, phone.id()).unwrap();
+    let opened = Keyring::open(&row, &scene.list, phone.id(), &phone.keys).unwrap();
+    assert_eq!(opened, scene.keyring);
+    // The phone makes it, too, and recognises it. Any other row is not it.
+    assert_eq!(opened.seal_reproducibly(&scene.list, phone.id()).unwrap(), row);
+    let is_it = |row: &SealedKeyring| opened.is_sealed_in(row, &scene.list, phone.id()).unwrap();
+    assert!(is_it(&row));
+    for at in [0, 500, 1119] {
+        let mut altered = row.clone();
+        altered.enc[at] ^= 1;
+        assert!(!is_it(&altered), "enc {at}");
+    }
+    let mut altered = row.clone();
+    altered.sealed[3] ^= 1;
+    assert!(!is_it(&altered));
+    let recovery = scene.list.recovery().unwrap().id().clone();
+    let others = opened.seal_reproducibly(&scene.list, &recovery).unwrap();
+    assert!(others.enc != row.enc && !is_it(&others), "each member's has keys of its own");
 }
 
 #[test]

@@ -17,7 +17,8 @@ fn a_list_is_restored_from_the_pin_and_the_stored_entries() {
     let stored: Vec<SignedEntry> = scene.list.entries().cloned().collect();
     assert_eq!(DeviceList::restore(&pin, &stored).unwrap(), scene.list);
 
-    // The stored entries are as good as the pin: cut off, reordered or altered, they do not lead to it.
+    // The stored entries are as good as the pin: cut off, reordered or altered, they do not lead to
+    // it.
     assert_eq!(DeviceList::restore(&pin, &stored[..2]), Err(PinError::Damaged));
     assert_eq!(DeviceList::restore(&pin, &stored[1..]), Err(PinError::Damaged));
     for index in 0..stored.len() {
@@ -180,7 +181,8 @@ fn a_replaced_recovery_key_cuts_off_nothing() {
     // Shown without the replacement, it is a fork.
     let hidden = [scene.rows[0].clone(), by_old.to_row().unwrap()];
     assert!(matches!(scene.list.extend(&hidden), Err(PinError::Forked { .. })));
-    // The new key does not reach behind its own entry either, because the list before it does not know it.
+    // The new key does not reach behind its own entry either, because the list before it does not
+    // know it.
     let (too_far, _) = {
         scene.recovery = paper2;
         scene.recover_entry(before, &[], &ghost)

@@ -1,4 +1,5 @@
-//! Vectors that others made: X-Wing's draft, HPKE with X-Wing, RFC 8032 and Wycheproof's Ed25519 set.
+//! Vectors that others made: X-Wing's draft, HPKE with X-Wing, RFC 8032 and Wycheproof's Ed25519
+//! set.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure that names its line")]
 

@@ -1,5 +1,5 @@
-//! The vectors of the device list and of messages in version 2: every file in `docs/vectors` equals the generator's
-//! output, and every case has the outcome that it names.
+//! The vectors of the device list and of messages in version 2: every file in `docs/vectors` equals
+//! the generator's output, and every case has the outcome that it names.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure that names its line")]
 

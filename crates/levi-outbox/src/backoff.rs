@@ -26,7 +26,7 @@ pub struct Backoff {
     pub base: Duration,
     /// The longest delay, before jitter. Default: 300 s.
     pub max: Duration,
-    /// Jitter adds at most this share of the delay, and never takes any away. Default: 0.1.
+    /// Jitter adds at most this share of the delay, and never shortens it. Default: 0.1.
     pub jitter: f64,
 }
 

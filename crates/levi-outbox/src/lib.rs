@@ -13,9 +13,9 @@ mod store;
 
 pub use error::{OutboxError, Source};
 pub use model::{
-    Change, Due, DueLane, Encryption, Enqueued, GivenBack, Held, LaneId, LaneKey, ListedRow, NewRow,
-    Overwrite, ParkedParent, Reason, RecoveryReport, RowHead, RowId, RowKey, RowKind, RowState, Space,
-    SyncedText, TextDigest, TextDigests, Totals, WaitingLane,
+    Change, Due, DueLane, Encryption, Enqueued, GivenBack, Held, LaneId, LaneKey, ListedRow, LoneFailure,
+    NewRow, Overwrite, ParkedParent, Reason, RecoveryReport, RowHead, RowId, RowKey, RowKind, RowState,
+    Space, SyncedText, TextDigest, TextDigests, Totals, WaitingLane,
 };
 #[cfg(feature = "sqlite")]
 pub use rusqlite;

@@ -4,8 +4,8 @@ use levi_types::{SessionId, UserId, Wall};
 
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, GivenBack, Held, LaneId, ListedRow, NewRow, ParkedParent, RowHead, RowId, RowKey,
-    RowState, Space, Totals, WaitingLane,
+    Change, Due, Enqueued, GivenBack, Held, LaneId, ListedRow, LoneFailure, NewRow, ParkedParent, RowHead,
+    RowId, RowKey, RowState, Space, Totals, WaitingLane,
 };
 
 /// Which lanes are asked for, and how many rows of each.
@@ -154,6 +154,15 @@ pub trait OutboxStore: Send {
     /// [`OutboxError`] when the store cannot be read.
     fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
         Ok(None)
+    }
+
+    /// What the last [`Change::NoteLoneFailure`] of each lane says, if its row is still pending in that version. A store
+    /// that does not keep it returns none; after a restart such rows are then looked for again.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn lone_failures(&self) -> Result<Vec<LoneFailure>, OutboxError> {
+        Ok(Vec::new())
     }
 
     /// What waits for users other than the one who signed in last, ordered by user.

@@ -1,5 +1,5 @@
-//! The messages of a Phoenix channel as Supabase Realtime speaks it (version 1.0.0 of its serializer: one JSON object a
-//! message).
+//! The messages of a Phoenix channel as Supabase Realtime speaks it (version 1.0.0 of its
+//! serializer: one JSON object a message).
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The version of the serializer.
 pub(crate) const VERSION: &str = "1.0.0";
 
-/// The channel. Supabase wants the prefix; the rest is free.
+/// The channel. Supabase requires the prefix; the rest is arbitrary.
 const TOPIC: &str = "realtime:levi";
 
 /// The topic of heartbeats.
@@ -19,7 +19,8 @@ const PHOENIX: &str = "phoenix";
 /// The name of the extension that reports changes of tables.
 const CHANGES: &str = "postgres_changes";
 
-/// Not `*`: row level security and filters do not apply to deletions, so that would wake for those of other users.
+/// Not `*`, because row level security and filters do not apply to deletions: the deletions of
+/// other users would wake the follower.
 const EVENTS: [&str; 2] = ["INSERT", "UPDATE"];
 
 #[derive(Serialize)]
@@ -76,7 +77,8 @@ struct Token<'a> {
 #[derive(Serialize)]
 struct Nothing {}
 
-/// Subscribes to the messages of `user`. `user` must be a uuid, because it becomes part of a filter.
+/// Subscribes to the messages of `user`. `user` must be a uuid, because it becomes part of a
+/// filter.
 pub(crate) fn join(reference: u64, user: &UserId, token: &AccessToken) -> SecretString {
     let filter = format!("user_id=eq.{user}");
     let (schema, table) = ("public", Table::Messages.name());

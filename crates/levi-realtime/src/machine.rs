@@ -1,4 +1,5 @@
-//! When to connect, what to say, and what the server's answers mean. Pure: it is given the time, and seeded once.
+//! Decides when to connect and what to send, and interprets the server's answers. Pure: time is a
+//! parameter, and the caller gives a seed once.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,20 +12,21 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::frame::{self, Incoming};
 
-/// The delays between attempts. Half of a delay is added at random, so that the devices of a project that comes back do not
-/// all come at once.
+/// The delays between attempts. A random part, up to half of a delay, is added, so that not all
+/// devices connect at once when a project is available again.
 const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::from_secs(300), jitter: 0.5 };
 
 /// The longest wait while nobody is signed in, which a follower also keeps.
 const SIGNED_OUT: Duration = Duration::from_secs(30);
 
-/// A connection that held this long counts as one that works, and the delays begin anew.
+/// After a connection has held this long, the delays begin anew.
 const STEADY: Duration = Duration::from_secs(60);
 
 /// How long the server has to answer the join, and again to confirm the subscription.
 const ANSWER: Duration = Duration::from_secs(15);
 
-/// The time between heartbeats, and for the answer to one. Together half a minute, after which a dead connection is known.
+/// The time between heartbeats, and for the answer to one. Together half a minute, after which a
+/// dead connection is known.
 const HEARTBEAT: Duration = Duration::from_secs(25);
 const HEARTBEAT_ANSWER: Duration = Duration::from_secs(5);
 
@@ -36,7 +38,8 @@ const RENEW_BEFORE: Duration = Duration::from_secs(60);
 pub(crate) struct Session {
     pub(crate) user: UserId,
     pub(crate) token: AccessToken,
-    /// How long the token is valid by this device's clock, zero if it has expired. `None`: it does not say.
+    /// How long the token is valid by this device's clock, zero if it has expired. `None`: it does
+    /// not say.
     pub(crate) expires_in: Option<Duration>,
 }
 
@@ -84,12 +87,13 @@ pub(crate) enum Action {
     Wake,
 }
 
-/// Mutate it with `handle_*`, then call `poll_action` until nothing is left, and `poll_timeout` for the next deadline.
+/// Mutate it with `handle_*`, then call `poll_action` until nothing is left, and `poll_timeout` for
+/// the next deadline.
 pub(crate) struct Machine {
     state: State,
     actions: VecDeque<Action>,
     notifications: Notifications,
-    /// Attempts in a row that came to nothing.
+    /// Failed attempts in a row.
     failures: u32,
     random: StdRng,
     last_reference: u64,
@@ -100,7 +104,7 @@ enum State {
         until: Monotonic,
         earliest: Monotonic,
     },
-    /// The session is asked for. With one that has expired, another token.
+    /// Waits for the session or, if `expired` has one, for another token than its own.
     Asking {
         expired: Option<Session>,
     },
@@ -148,7 +152,8 @@ impl Machine {
         self.actions.pop_front()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout). `None` while the result of an action is awaited.
+    /// When to call [`handle_timeout`](Self::handle_timeout). `None` while the result of an action
+    /// is awaited.
     pub(crate) fn poll_timeout(&self) -> Option<Monotonic> {
         match &self.state {
             State::Resting { until, .. } => Some(*until),
@@ -198,8 +203,8 @@ impl Machine {
         }
     }
 
-    /// Connects with the session. One that has expired by this device's clock is renewed first; if that cannot be done, the
-    /// server decides, because the clock may be wrong.
+    /// Connects with the session. If the token has expired by this device's clock, it is renewed
+    /// first. If that fails, the server decides, because the clock may be wrong.
     fn begin(&mut self, now: Monotonic, expired: Option<Session>, session: Result<Session, NoSession>) {
         let session = match (session, expired) {
             (Ok(session), None) if session.expires_in.is_some_and(|left| left.is_zero()) => {
@@ -217,7 +222,8 @@ impl Machine {
         self.actions.push_back(Action::Connect);
     }
 
-    /// Compares the session with that of the channel: another token is sent, another user needs another channel.
+    /// Compares the session with the channel's. A new token is sent on the channel; a new user
+    /// needs a new channel.
     fn compare(&mut self, now: Monotonic, mut channel: Channel, session: Result<Session, NoSession>) {
         channel.asked_until(now);
         let session = match session {
@@ -271,7 +277,8 @@ impl Machine {
             (Incoming::Reply { reference, .. }, _) => channel.answered(now, reference),
             (Incoming::Subscribed | Incoming::Changed, Phase::Confirming { .. }) => {
                 channel.phase = Phase::Subscribed { since: now };
-                // Wakes: what was written before the subscription was not pushed.
+                // Wakes the follower, because rows that were written before the subscription are
+                // not pushed.
                 self.report(Notifications::Connected);
             }
             (Incoming::Changed, Phase::Subscribed { .. }) => self.wake(),
@@ -345,7 +352,7 @@ impl Channel {
         [answer, self.renew_at, Some(heartbeat)].into_iter().flatten().min()
     }
 
-    /// What the server did not do in time.
+    /// Why the channel counts as failed, if the server did not answer in time.
     fn overdue(&self, now: Monotonic) -> Option<PollingReason> {
         match (&self.phase, &self.heartbeat) {
             (Phase::Joining { until }, _) if *until <= now => Some(PollingReason::Silent),
@@ -361,7 +368,7 @@ impl Channel {
         }
     }
 
-    /// The session took until now, and nothing was read meanwhile.
+    /// Waiting for the session took until now, and nothing was read meanwhile.
     fn asked_until(&mut self, now: Monotonic) {
         if let Heartbeat::Sent { until, .. } = &mut self.heartbeat {
             *until = (*until).max(now.after(HEARTBEAT_ANSWER));

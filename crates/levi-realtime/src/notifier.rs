@@ -1,4 +1,4 @@
-//! The notifier: starts the thread, and waits for what it says.
+//! The notifier: starts the thread, and passes its notifications on.
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -19,16 +19,19 @@ use crate::thread::{Ask, Shared, Thread};
 
 /// Supabase Realtime as the notifier of one follower.
 ///
-/// The follower starts it. It connects, joins a channel with the user's token, and subscribes to the user's messages; what
-/// the server sends is not read, it only wakes the follower. While that does not work, the follower polls at its own pace,
-/// and [`state`](Notifier::state) says why; the next attempt comes after 1, 2, 4 and up to 300 s, and half as much again at
-/// random. The token is renewed on the connection before it expires, through `auth`.
+/// The follower starts it. It connects, joins a channel with the user's token, and subscribes to
+/// the user's messages. It does not read the rows that the server sends; they only wake the
+/// follower. While there is no subscription, the follower polls at its own pace, and
+/// [`state`](Notifier::state) says why. The next attempt comes after 1, 2, 4 and up to 300 s, plus
+/// up to half as much at random. The token is renewed through `auth` and sent on the connection
+/// before it expires.
 ///
-/// It needs a tokio runtime, and one thread of its own. Dropping it ends both the connection and the thread.
+/// It needs a tokio runtime, and one thread of its own. Dropping it ends both the connection and
+/// the thread.
 pub struct Realtime {
     shared: Arc<Shared>,
     network: SyncSender<()>,
-    /// What the thread is made of, until it is started.
+    /// The parts of the thread, until it is started.
     parts: Mutex<Option<Parts>>,
 }
 
@@ -45,7 +48,7 @@ impl Realtime {
     /// [`HttpConfigError`], which says what to change.
     pub fn new(options: &HttpOptions, auth: Arc<dyn Auth>) -> Result<Self, HttpConfigError> {
         let upgrade = ProjectUpgrade::new(options)?;
-        // One is enough: it says that an attempt is due.
+        // A capacity of one is enough, because the only content is that an attempt is due.
         let (network, receiver) = sync_channel(1);
         let parts = Mutex::new(Some(Parts { upgrade, auth, network: receiver }));
         Ok(Self { shared: Arc::new(Shared::new()), network, parts })
@@ -83,7 +86,7 @@ impl Notifier for Realtime {
     }
 
     fn network_changed(&self) {
-        // Fails if it was said already.
+        // Fails if a notification is already waiting.
         let _ = self.network.try_send(());
     }
 }
@@ -118,7 +121,7 @@ fn with_expiry(AuthSession { user_id, access_token }: AuthSession) -> Session {
     Session { user: user_id, token: access_token, expires_in: expires_in.map(at_most_a_year) }
 }
 
-/// What is in a token is the server's word.
+/// The content of a token comes from the server and may be anything.
 fn at_most_a_year(left: Duration) -> Duration {
     left.min(Duration::from_secs(365 * 24 * 3600))
 }

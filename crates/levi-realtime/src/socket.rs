@@ -1,7 +1,7 @@
 //! A WebSocket over a connection to the project.
 //!
-//! What is sent goes past tungstenite, and so does the request for the upgrade: it writes both to its log, and they hold the
-//! user's token and a gateway's key.
+//! This module sends frames and the upgrade request itself and not through tungstenite, because
+//! tungstenite logs both, and they contain the user's token and a gateway's key.
 
 use std::io::Write as _;
 use std::time::Instant;
@@ -46,7 +46,7 @@ impl Handshake {
 /// An open WebSocket.
 pub(crate) struct Socket(WebSocket<ProjectConnection>);
 
-/// What a read ended with.
+/// The result of a read.
 pub(crate) enum Received {
     Text(String),
     /// Nothing yet, or nothing that matters.
@@ -59,7 +59,7 @@ impl Socket {
         let upgraded = upgrade.connect().map_err(not_connected)?;
         let accepts = upgraded.header("sec-websocket-accept");
         if accepts != Some(&derive_accept_key(handshake.key.as_bytes())) {
-            // A 101 that is no WebSocket's.
+            // The server answered 101, but not for a WebSocket.
             return Err(NotConnected { reason: PollingReason::BadData, retry_after: None });
         }
         let config = WebSocketConfig::default()
@@ -74,7 +74,8 @@ impl Socket {
 
     pub(crate) fn send(&mut self, text: &SecretString) -> Result<(), PollingReason> {
         let mut mask = [0; 4];
-        // The mask only has to keep proxies from taking the text for HTTP, which JSON in TLS is not in danger of.
+        // The mask only keeps proxies from mistaking the text for HTTP. JSON in TLS is not in that
+        // danger, so a failure is ignored.
         let _ = SysRng.try_fill_bytes(&mut mask);
         // Exposed to be sent.
         let frame = text_frame(text.expose().as_bytes(), mask);

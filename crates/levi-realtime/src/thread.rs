@@ -1,4 +1,4 @@
-//! The thread that holds the connection: does what the machine says.
+//! The thread that owns the connection: carries out the machine's actions.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -15,12 +15,12 @@ use crate::frame;
 use crate::machine::{Action, Input, Machine, NoSession, Session};
 use crate::socket::{Handshake, Received, Socket};
 
-/// How long a sign-in is waited for. A keychain may ask a person.
+/// How long to wait for a sign-in. A keychain may ask a person.
 const SESSION: Duration = Duration::from_secs(30);
 
 /// What the thread and the notifier share.
 pub(crate) struct Shared {
-    /// Something may have changed, or the state has.
+    /// Notified when rows may have changed, or the state has.
     pub(crate) changed: Notify,
     state: Mutex<Notifications>,
     over: AtomicBool,
@@ -169,7 +169,7 @@ impl Thread {
     }
 
     fn connect(&self) -> Result<Socket, crate::machine::NotConnected> {
-        // What was said before this attempt is done with.
+        // Earlier notifications asked for an attempt, and this is one.
         while self.network.try_recv().is_ok() {}
         let handshake = Handshake::new();
         let path = format!("/realtime/v1/websocket?vsn={}", frame::VERSION);

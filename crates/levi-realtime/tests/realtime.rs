@@ -1,4 +1,5 @@
-//! Realtime against the fake server: what is written arrives at a follower, and whatever does not work is polling.
+//! Realtime against the fake server: what is written arrives at a follower, and whatever does not
+//! work is polling.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod project;

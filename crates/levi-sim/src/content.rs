@@ -1,5 +1,6 @@
-//! What simulated messages say: which version they are and whether the server will take them. Sealed by Levi,
-//! opened here again, on the disk and on the server, so that every byte that leaves is looked at.
+//! The content of simulated messages: which version they are, and whether the server will accept
+//! them. Levi seals them, and the simulation opens them again on the disk and on the server, so it
+//! checks every byte that leaves Levi.
 
 use levi_crypto::at_rest::{self, DatabaseKey, Slot};
 use levi_crypto::message::{self, MessagePosition};
@@ -10,7 +11,8 @@ use levi_types::{SessionId, UserId};
 
 use crate::random::Random;
 
-/// What every content starts with. Where these bytes are found outside a cipher, something leaked.
+/// The prefix of every content. If these bytes are found outside a ciphertext, plaintext has
+/// leaked.
 pub(crate) const MARK: &str = "in plain sight";
 
 /// How the server takes a message.
@@ -19,11 +21,11 @@ pub enum MessageKind {
     /// It takes it.
     #[default]
     Good,
-    /// It refuses it and does not say which row it was.
+    /// The server refuses it and does not say which row it was.
     Poison,
     /// It refuses it and names its session.
     NamedPoison,
-    /// It never answers, because the row is too large for the line.
+    /// The server never answers, because the row is too large for the connection.
     NeverFits,
 }
 

@@ -1,4 +1,5 @@
-//! The daemon's own store: session secrets as they arrive, sessions as it knows them, and what it is told.
+//! The daemon's own store: session secrets as they arrive, the sessions it has, and the deliveries
+//! that Levi reports.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -37,7 +38,7 @@ impl Daemon {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the model which keys and sessions Levi can know at this moment.
+    /// Reports to the model which keys and sessions Levi can know at this moment.
     fn publish(&self) {
         let state = self.state();
         let mut inner = self.disk.inner();

@@ -1,5 +1,5 @@
-//! The disk: a real outbox that outlives the engine, dies in the middle of a commit when told to, and shows
-//! everything that is done to it to the simulation.
+//! The disk: a real outbox that survives the engine, crashes in the middle of a commit on command,
+//! and reports every operation to the simulation.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
-    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, LoneFailure, NewRow, OutboxError, OutboxStore,
+    ParkedParent, PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
 };
 use levi_types::{SessionId, UserId, Wall};
 
@@ -95,7 +95,7 @@ impl Disk {
         self.inner().death = Some(death);
     }
 
-    /// Writes past the engine, as another part of the daemon or the operator's tool does.
+    /// Writes without the engine, as another part of the daemon or the operator's tool does.
     pub(crate) fn write_elsewhere(&self, changes: &[Change], rows: &[NewRow]) {
         let inner = &mut *self.inner();
         if let Ok(store) = inner.store.get_mut()
@@ -249,6 +249,12 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         inner.store.get()?.paused_until()
+    }
+
+    fn lone_failures(&self) -> Result<Vec<LoneFailure>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.lone_failures()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -1,5 +1,6 @@
-//! `levi-sim --seeds N [--first S] [--threads T]`: runs seeds. `levi-sim --seed S [--trace]`: runs one again. With
-//! `--device-lists`, every seed runs the world of devices that keep a signed list, and nothing else.
+//! `levi-sim --seeds N [--first S] [--threads T]`: runs seeds. `levi-sim --seed S [--trace]`: runs
+//! one again. With `--device-lists`, every seed runs only the simulation of devices with a signed
+//! list.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ struct Options {
     first: u64,
     threads: Option<usize>,
     trace: bool,
-    /// Only say which seed failed first: no shrinking.
+    /// Only print which seed failed first, without shrinking.
     first_only: bool,
     worlds: Worlds,
 }
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    // What a thread panics about is part of the report.
+    // The report contains the panics of threads.
     std::panic::set_hook(Box::new(|_| {}));
     match (options.seeds, options.seed) {
         (Some(seeds), None) => campaign(seeds, &options),

@@ -1,5 +1,5 @@
-//! One seed, many streams. SplitMix64: small, and the same for ever, so that a seed written down today names
-//! the same run tomorrow.
+//! One seed, many streams. SplitMix64 is small and never changes, so a seed always names the same
+//! run.
 
 use std::convert::Infallible;
 
@@ -35,12 +35,12 @@ impl Random {
         low + self.below(high.saturating_sub(low) + 1)
     }
 
-    /// Whether something happens that happens in `percent` of all cases.
+    /// Returns `true` in `percent` of all cases.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    /// One of several, the first for an empty list's sake being the default.
+    /// An element of `of`; the default if it is empty.
     pub fn pick<T: Copy + Default>(&mut self, of: &[T]) -> T {
         let index = usize::try_from(self.below(of.len() as u64)).unwrap_or(0);
         of.get(index).copied().unwrap_or_default()

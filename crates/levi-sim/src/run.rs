@@ -19,7 +19,7 @@ pub fn run(plan: &Plan) -> Outcome {
     run_with(plan, false)
 }
 
-/// Runs a plan and keeps a line for everything that happens.
+/// Runs a plan and records a line for each event.
 pub fn replay(plan: &Plan) -> Outcome {
     run_with(plan, true)
 }
@@ -54,8 +54,8 @@ fn caught(run: impl FnOnce() -> Outcome) -> Outcome {
     })
 }
 
-/// Runs the world of devices that keep a signed list, and keeps a line for everything that happens. `Plan` has no part in
-/// it: the seed is all there is.
+/// Runs the simulation of devices with a signed list, and records a line for each event. It has no
+/// `Plan`; the seed alone determines it.
 pub fn run_device_lists(seed: u64) -> Outcome {
     caught(|| {
         let (violation, trace) = readers::run_device_lists(seed);
@@ -66,7 +66,7 @@ pub fn run_device_lists(seed: u64) -> Outcome {
 /// Which worlds a campaign's seeds run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Worlds {
-    /// The great one, and some of the seeds one of the smaller ones.
+    /// The main simulation and, for some of the seeds, one of the smaller ones.
     #[default]
     All,
     /// Devices that keep a signed list.
@@ -98,7 +98,7 @@ pub struct Failing {
 /// What a campaign came to.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// The lowest seed that failed, if any. The campaign ends soon after one is found.
+    /// The lowest seed that failed, if any. The campaign ends soon after the first failure.
     pub failing: Option<Failing>,
     /// Seeds that were run.
     pub seeds: u64,

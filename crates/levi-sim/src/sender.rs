@@ -1,5 +1,5 @@
-//! The product's own sender of control rows, over the simulated tables. Its requests are answered at once, so that one
-//! poll runs it to its end.
+//! Levi's own sender of control rows, over the simulated tables. Its requests are answered at once,
+//! so that one poll completes it.
 
 use std::future::Future;
 use std::pin::pin;
@@ -61,7 +61,7 @@ impl Auth for SignedIn {
     }
 }
 
-/// Takes the sender that session sync hands to its queue.
+/// Stores the sender that session sync gives to its queue.
 struct Capture(Mutex<Option<Arc<dyn ControlSender>>>);
 
 #[async_trait]

@@ -8,7 +8,7 @@ use levi_transport::{ApiError, Verdict};
 /// The outcome of a request.
 pub(crate) struct Served {
     pub(crate) result: Result<(), ApiError>,
-    /// The messages whose places other texts have, if it was accepted.
+    /// The messages whose sequence numbers other texts have, if the request was accepted.
     pub(crate) taken: Vec<TakenRow>,
     /// How much longer than usual the response takes.
     pub(crate) delay: Duration,

@@ -1,4 +1,4 @@
-//! A Supabase project that misbehaves as planned: the whole vocabulary of the verdict table.
+//! A Supabase project that fails as planned: it gives every answer of the verdict table.
 
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ pub(crate) const POISON: &str = "22P02";
 pub(crate) struct Server {
     /// The one token of each user that is valid. Its remainder says whose it is.
     tokens: [u32; USERS],
-    /// When the newest token was granted, by this server's own time.
+    /// When the newest token was granted, by this server's clock.
     granted_at: Duration,
     /// How long the device slept.
     slept: Duration,
-    /// How far this server's clock is behind that of the sign-in server, until when.
+    /// How far this server's clock is behind that of the sign-in server, and until when.
     behind: Option<(Duration, Duration)>,
     /// What is wrong, until when.
     faults: Vec<(ServerFault, Duration)>,
@@ -59,7 +59,7 @@ impl Server {
         self.tokens.get(user).copied().unwrap_or_default()
     }
 
-    /// The tokens that a user has are refused from now on.
+    /// Refuses the tokens that a user has from now on.
     pub(crate) fn expire_tokens_of(&mut self, user: usize) {
         self.tokens.get_mut(user).into_iter().for_each(|token| *token += USERS as u32);
     }
@@ -96,7 +96,7 @@ impl Server {
         self.tables.delete(session);
     }
 
-    /// Everything that is wrong is mended. Sessions that Levi itself can send are left to Levi.
+    /// Ends every fault. Sessions that Levi itself can send are left to Levi.
     pub(crate) fn heal(&mut self, sessions: &[SessionSetup], deleted: impl Fn(usize) -> bool) {
         self.faults.clear();
         self.behind = None;
@@ -150,7 +150,7 @@ impl Server {
         self.write(model, random, flight)
     }
 
-    /// The product's own way of writing a batch: several requests, answered at once.
+    /// Levi's own way of writing a batch: several requests, answered at once.
     fn write(&self, model: &mut Model, random: &mut Random, flight: &Flight) -> Served {
         let (now, rows) = (model.now.monotonic.since_start(), &flight.rows.rows);
         let token = AccessToken::from("token");
@@ -176,7 +176,7 @@ impl Server {
         }
     }
 
-    /// Serves one control row, which the product's own sender sends.
+    /// Serves one control row, which Levi's own sender sends.
     pub(crate) fn control_row(
         &mut self,
         now: Duration,
@@ -309,7 +309,8 @@ impl Server {
         }
         let is_hidden = |number: usize| {
             let session = self.tables.session(number);
-            // Row level security does not tell a session that was deleted from one that is not the user's.
+            // Row level security does not tell a session that was deleted from one that is not the
+            // user's.
             let was_deleted = model.sessions.get(number).is_some_and(|session| session.is_deleted);
             session.forbidden || session.owned_by_another || (was_deleted && !session.known)
         };
@@ -356,7 +357,7 @@ impl Server {
     }
 }
 
-/// The row is refused by itself, and rightly so.
+/// The row is refused alone, and it is at fault.
 fn note_taken(model: &mut Model, taken: &TakenRow) {
     let (session, number) = (session_number(&taken.place.session_id), taken.place.sequence_number);
     let row = model.sessions.get(session).and_then(|session| session.pending.get(&number)).copied();

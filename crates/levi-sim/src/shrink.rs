@@ -1,4 +1,4 @@
-//! Less of a plan that still breaks the same promise.
+//! Finds a shorter plan that breaks the same promise.
 
 use crate::plan::Plan;
 use crate::run::run;
@@ -6,8 +6,8 @@ use crate::run::run;
 /// Runs spent on shrinking at most.
 const MOST_RUNS: u32 = 2_000;
 
-/// Leaves out what the violation does not need, by halves and then one by one, as long as the same oracle
-/// still sees something.
+/// Leaves out events that the violation does not need, first halves and then single events, as long
+/// as the same oracle still reports a violation.
 pub fn shrink(plan: &Plan) -> Plan {
     let Some(violation) = run(plan).violation else { return plan.clone() };
     let oracle = violation.oracle;

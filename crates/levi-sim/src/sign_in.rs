@@ -1,4 +1,4 @@
-//! The project's sign-in server, and what the device stores of its answers.
+//! The project's sign-in server, and the part of its answers that the device stores.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use levi_transport::{ApiError, ResponseHead, SignInError, SignInPace, Verdict, c
 
 use crate::plan::{RefreshEnd, SignInFault};
 
-/// The sign-in server, with the device's side of it that outlives a process.
+/// The sign-in server, and the device's state about it that survives a process.
 pub(crate) struct SignInServer {
     /// How a refresh ends while nothing is wrong.
     pub(crate) end: RefreshEnd,
     faults: Vec<(SignInFault, Duration)>,
     /// The wait that the device has stored beside its sign-in.
     pub(crate) stored_wait: Option<String>,
-    /// When the wait that the server asked for last is over.
+    /// The end of the wait that the server asked for last.
     pub(crate) silence: Option<Silence>,
     /// The server ended the sign-in, and nobody has signed in since.
     pub(crate) has_ended: bool,
 }
 
-/// A wait that the server asked for: over when either clock says so.
+/// A wait that the server asked for. It is over when either clock says so.
 #[derive(Clone, Copy)]
 pub(crate) struct Silence {
     pub(crate) monotonic: Duration,

@@ -1,5 +1,5 @@
-//! The tables of repositories and sessions, with their unique keys, foreign keys and row level security, for the
-//! real sender of control rows.
+//! The tables of repositories and sessions, with their unique keys, foreign keys and row level
+//! security, for the real sender of control rows.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,7 +91,7 @@ impl Tables {
         std::mem::take(&mut self.state().written)
     }
 
-    /// Another device writes a message, as Levi does: not over another text.
+    /// Another device writes a message. Like Levi, it overwrites no other text.
     pub(crate) fn written_by_another(&self, session: usize, number: i64) {
         let mut state = self.state();
         if state.sessions.get(session).is_some_and(|session| session.known) {
@@ -142,8 +142,10 @@ impl State {
 
     fn write_repository(&mut self, id: &str, path: &str, conflict: Conflict) -> Result<bool, ApiError> {
         let exists = self.repositories.contains_key(id);
-        if exists && conflict == Conflict::Ignore {
-            return Ok(false);
+        match conflict {
+            Conflict::Ignore if exists => return Ok(false),
+            Conflict::Update if !exists => return Ok(false),
+            _ => {}
         }
         if self.repositories.iter().any(|(other, folder)| other != id && folder == path) {
             return Err(refused(Verdict::Rejected, "23505"));
@@ -153,7 +155,8 @@ impl State {
     }
 
     fn write_session(&mut self, id: &str, repository: &str, conflict: Conflict) -> Result<bool, ApiError> {
-        let has_repository = self.repositories.contains_key(repository);
+        // An update may leave it out.
+        let has_repository = repository.is_empty() || self.repositories.contains_key(repository);
         let Some(session) = self.sessions.get_mut(subject_number(id)) else { return Ok(false) };
         let hidden = session.forbidden || session.owned_by_another;
         match conflict {

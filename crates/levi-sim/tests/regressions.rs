@@ -19,7 +19,8 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Runs the events under several latencies, seeds and stores: what they break, they break in some of them.
+/// Runs the events under several latencies, seeds and stores: what they break, they break in some
+/// of them.
 fn holds(mut plan: Plan, events: Vec<ScheduledEvent>) {
     plan.events = events;
     for store in [StoreKind::Memory, StoreKind::Sqlite] {
@@ -141,7 +142,8 @@ fn rows_that_fell_while_a_project_was_broken_are_sent_when_it_is_mended_and_afte
     holds(plan, events);
 }
 
-/// Seed 160683 of a long run: the answer to a row that was discarded meanwhile is none to its successor's.
+/// Seed 160683 of a long run: the answer to a row that was discarded meanwhile is none to its
+/// successor's.
 #[test]
 fn a_response_to_a_row_that_was_discarded_says_nothing_of_the_one_that_replaced_it() {
     holds(

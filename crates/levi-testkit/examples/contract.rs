@@ -7,12 +7,13 @@
 //! cargo run -p levi-testkit --features contract --example contract [-- REPORT.json]
 //! ```
 //!
-//! The two users must differ. Their existing rows are not changed. Each run leaves two or three rows of each user that no
-//! user can delete: entries at the end of the device list, which every device skips, and a keyring of an unknown member. `LEVI_CONTRACT_SIGN_UP=1` signs up two new ones instead.
-//! `LEVI_CONTRACT_EXPIRED_TOKEN` (an old access token) or `LEVI_CONTRACT_JWT_SECRET` adds the cases that need one.
-//! `LEVI_CONTRACT_SERVER` is `supabase` by default. With `lite` or `lite-postgres` the known differences of Supabase Lite are
-//! expected.
-//! `fake-supabase` starts a fake Supabase in this process and needs no other setting.
+//! The two users must differ. Their existing rows are not changed. Each run leaves two or three
+//! rows of each user that no user can delete: entries at the end of the device list, which every
+//! device skips, and a keyring of an unknown member. `LEVI_CONTRACT_SIGN_UP=1` signs up two new
+//! ones instead. `LEVI_CONTRACT_EXPIRED_TOKEN` (an old access token) or `LEVI_CONTRACT_JWT_SECRET`
+//! adds the cases that need one. `LEVI_CONTRACT_SERVER` is `supabase` by default. With `lite` or
+//! `lite-postgres` the known differences of Supabase Lite are expected. `fake-supabase` starts a
+//! fake Supabase in this process and needs no other setting.
 //!
 //! Exit codes: 0 the contract holds, 1 it does not, 2 it could not be run.
 

@@ -1,11 +1,12 @@
-//! Runs a fake Supabase until standard input ends, for programs in other languages and for pages in a browser.
+//! Runs a fake Supabase until standard input ends, for programs in other languages and for pages in
+//! a browser.
 //!
 //! ```text
 //! cargo run -p levi-testkit --example fake_supabase [-- TOKEN_LIFETIME_SECONDS]
 //! ```
 //!
-//! Prints one line of JSON: `url`, `publishable_key`, `secret_key`. A line `drop` on standard input ends every WebSocket of
-//! Realtime, and `stats` prints its counters.
+//! Prints one line of JSON: `url`, `publishable_key`, `secret_key`. A line `drop` on standard input
+//! ends every WebSocket of Realtime, and `stats` prints its counters.
 
 use std::error::Error;
 use std::io::Write as _;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
-    PayloadSink, RowHead, RowId, RowKey, RowState, Totals, WaitingLane,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, LoneFailure, NewRow, OutboxError, OutboxStore,
+    ParkedParent, PayloadSink, RowHead, RowId, RowKey, RowState, Totals, WaitingLane,
 };
 use levi_types::{SessionId, UserId, Wall};
 
@@ -111,17 +111,17 @@ impl OutboxFaults {
         self.plan().commit_delay = delay;
     }
 
-    /// The next `times` commits fail, in place of what was planned for commits before.
+    /// The next `times` commits fail. Replaces earlier plans for commits.
     pub fn fail_commits(&self, times: u64, failure: OutboxFailure) {
         self.plan().commits = Failing::Next(times, failure);
     }
 
-    /// The next `times` reads of any kind fail, in place of what was planned for reads before.
+    /// The next `times` reads of any kind fail. Replaces earlier plans for reads.
     pub fn fail_reads(&self, times: u64, failure: OutboxFailure) {
         self.plan().reads = Failing::Next(times, failure);
     }
 
-    /// Every commit fails until [`OutboxFaults::heal`]; reads go on.
+    /// Every commit fails until [`OutboxFaults::heal`]; reads work.
     pub fn refuse_commits(&self, failure: OutboxFailure) {
         self.plan().commits = Failing::Always(failure);
     }
@@ -265,6 +265,11 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
     fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
         self.faults.read()?;
         self.inner.paused_until()
+    }
+
+    fn lone_failures(&self) -> Result<Vec<LoneFailure>, OutboxError> {
+        self.faults.read()?;
+        self.inner.lone_failures()
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -72,7 +72,8 @@ fn a_refresh_token_works_once_except_for_lost_answers_and_ten_seconds() {
     assert_eq!(again, second, "the parent of the active token gets that one again, however late");
     let third = text(&refresh(&server, &second), "refresh_token");
     clock.advance(Duration::from_secs(9));
-    // `second` was used nine seconds ago and its child is current. `first` was used long ago, and so was its child.
+    // `second` was used nine seconds ago and its child is current. `first` was used long ago, and
+    // so was its child.
     assert_eq!(text(&refresh(&server, &second), "refresh_token"), third);
     assert_refused(&refresh(&server, &first), "refresh_token_already_used");
     assert_refused(&refresh(&server, &third), "refresh_token_already_used");

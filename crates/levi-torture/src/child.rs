@@ -1,4 +1,5 @@
-//! The process that is killed: a daemon that enqueues messages and reports each acknowledgement on standard output.
+//! The process that is killed: a daemon that enqueues messages and reports each acknowledgement on
+//! standard output.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -208,7 +209,8 @@ async fn drained(levi: &Levi) -> Result<(), Error> {
     }
 }
 
-/// Exits when standard input ends, because then the parent is gone and nobody would kill this process.
+/// Exits when standard input ends, because then the parent is gone and nobody would kill this
+/// process.
 fn exit_with_the_parent() {
     std::thread::spawn(|| {
         let mut byte = [0];

@@ -1,4 +1,5 @@
-//! The content of each message and the secret of each session. Both are derived from ids, so that a check needs no list.
+//! The content of each message and the secret of each session. Both are derived from ids, so that a
+//! check needs no list.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,5 @@
-//! A server with a user, a device and sessions, and the data directory of a daemon that is signed in.
+//! A server with a user, a device and sessions, and the data directory of a daemon that is signed
+//! in.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,10 +54,12 @@ impl TestEnvironment {
         self.data_dir.path()
     }
 
-    /// Decrypts the messages of a session on the server and returns their sequence numbers, in order of arrival.
+    /// Decrypts the messages of a session on the server and returns their sequence numbers, in
+    /// order of arrival.
     ///
     /// # Errors
-    /// When a row cannot be decrypted or holds another content than [`message`](crate::content::message) made.
+    /// When a row cannot be decrypted or holds another content than
+    /// [`message`](crate::content::message) made.
     pub fn delivered(&self, session: &SessionId) -> Result<Vec<i64>, Error> {
         let key = secret_of(session)?.message_key();
         let mut numbers = Vec::new();
@@ -83,7 +86,8 @@ pub fn credentials(data_dir: &Path) -> PathBuf {
     data_dir.join("credentials")
 }
 
-/// Options for a server on loopback, where a request that takes longer than these timeouts has met a fault.
+/// Options for a server on loopback, where a request that takes longer than these timeouts has met
+/// a fault.
 pub fn http(url: &str, key: &str) -> HttpOptions {
     let mut options = HttpOptions::new(url, key);
     options.timeouts.connect = Duration::from_secs(2);

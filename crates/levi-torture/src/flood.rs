@@ -15,8 +15,9 @@ use crate::content::{message, secret_of};
 use crate::environment::session_id;
 use crate::memory;
 
-/// The most memory that a flooding process may use, however much is pending on disk: Levi's queue of 8 MiB, both as
-/// content and sealed, SQLite's caches, the batcher's windows, and the program itself.
+/// The most memory that a flooding process may use, however much is pending on disk: Levi's queue
+/// of 8 MiB, both as content and sealed, SQLite's caches, the batcher's windows, and the program
+/// itself.
 pub const MEMORY_LIMIT: u64 = 64 << 20;
 
 /// How many tasks enqueue messages.

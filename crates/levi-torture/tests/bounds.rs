@@ -34,8 +34,9 @@ fn a_daemon_that_floods_levi_while_the_server_is_down_stays_under_the_stated_lim
     }
 }
 
-/// Disk is bounded by `max_pending_bytes`: at the limit both `enqueue` and `enqueue_durable` refuse at once, nothing that
-/// was accepted is lost, and messages are accepted again as soon as the server has taken some.
+/// Disk is bounded by `max_pending_bytes`: at the limit both `enqueue` and `enqueue_durable` refuse
+/// at once, nothing that was accepted is lost, and messages are accepted again as soon as the
+/// server has taken some.
 #[tokio::test]
 async fn at_max_pending_bytes_both_ways_to_enqueue_refuse_at_once_and_accept_again_when_there_is_room() {
     let daemon = Daemon::new().await;
@@ -62,8 +63,8 @@ async fn at_max_pending_bytes_both_ways_to_enqueue_refuse_at_once_and_accept_aga
     assert_eq!(daemon.delivered(), (1..=number + 1).collect::<Vec<_>>());
 }
 
-/// A session with ten thousand rows does not delay ten sessions with one row each. With one request at a time, a round
-/// trip is a request.
+/// A session with ten thousand rows does not delay ten sessions with one row each. With one request
+/// at a time, a round trip is a request.
 #[tokio::test]
 async fn sessions_with_one_message_arrive_within_two_round_trips_beside_one_with_ten_thousand() {
     let small: Vec<SessionId> = (0..10).map(|number| session_id(&format!("small {number}"))).collect();

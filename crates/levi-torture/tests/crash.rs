@@ -8,8 +8,8 @@ use levi_torture::content::{message, secret_of};
 use levi_torture::crash::{self, Options};
 use levi_torture::environment::session_id;
 
-/// After SIGKILL at random instants over the same files, while the server has faults: what was acknowledged arrives, once
-/// and in order.
+/// After SIGKILL at random instants over the same files, while the server has faults: what was
+/// acknowledged arrives, once and in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_before_a_kill_is_on_the_server_once_and_in_order() {
     let program = Path::new(env!("CARGO_BIN_EXE_levi-torture"));

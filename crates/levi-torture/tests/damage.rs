@@ -1,4 +1,5 @@
-//! Damaged files: what a reader of its own finds in a file is delivered or listed, and what is missing is admitted.
+//! Damaged files: every row that an independent reader finds in a file is delivered or listed, and
+//! missing rows are reported.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use levi_torture::damage;

@@ -1,5 +1,5 @@
-//! At the end of a deadline nothing of Levi's holds the process: measured around a runtime that is dropped, against
-//! servers that never end a request.
+//! After a deadline nothing of Levi's keeps the process alive. The tests measure how long it takes
+//! to drop a runtime, with servers that never end a request.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod daemon;
@@ -18,13 +18,15 @@ use socket2::{Domain, Socket, Type};
 
 const DEADLINE: Duration = Duration::from_millis(300);
 
-/// Far below what a request may take by itself (5 s to connect, 15 s for a response), far above the deadline.
+/// Far below what a request may take by itself (5 s to connect, 15 s for a response), far above the
+/// deadline.
 const SOON: Duration = Duration::from_secs(4);
 
-/// For an event that comes unless something is broken.
+/// For an event that happens unless something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server that does `what` with each connection until the client closes it, and the connections that were closed.
+/// A server that does `what` with each connection until the client closes it, and the connections
+/// that were closed.
 fn server(what: fn(&mut TcpStream)) -> (SocketAddr, Receiver<()>) {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -60,8 +62,8 @@ fn shut_down(scheme: &str, address: SocketAddr) -> Duration {
     end(runtime, levi)
 }
 
-/// Shuts a Levi down that has one message, drops its runtime, and returns how long both took. On a thread of its own,
-/// because a test that fails here would not end.
+/// Shuts a Levi down that has one message, drops its runtime, and returns how long both took. On a
+/// thread of its own, because a test that fails here would not end.
 fn end(runtime: tokio::runtime::Runtime, levi: Levi) -> Duration {
     let (ended, end) = channel();
     std::thread::spawn(move || {
@@ -158,6 +160,32 @@ fn a_session_store_that_hangs_in_session_sync_holds_neither_messages_nor_the_pro
             tokio::spawn(async move {
                 service.sync_repository(&uuid_of("repository", "one").as_str().into()).await
             });
+            store.hangs().await;
+            let receipt = daemon.enqueue(&levi, 1, 300).await.unwrap();
+            daemon::synced(&levi, &receipt).await;
+            levi
+        });
+        let started = Instant::now();
+        runtime.block_on(levi.shutdown(DEADLINE));
+        drop(levi);
+        drop(runtime);
+        ended.send(started.elapsed()).unwrap();
+    });
+    let took = end.recv_timeout(PATIENCE).unwrap_or(PATIENCE);
+    assert!(took < SOON, "{took:?}");
+}
+
+/// Whoever signs in is named to the store, and what was enqueued does not wait for its answer.
+#[test]
+fn a_session_store_that_hangs_at_a_sign_in_holds_neither_messages_nor_the_process() {
+    let (ended, end) = channel();
+    // On a thread of its own, because a test that fails here would not end.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let daemon = runtime.block_on(Daemon::new());
+        let store = HangingStore::new(daemon.store(), StoreCall::SignedIn);
+        let levi = runtime.block_on(async {
+            let levi = daemon.start(daemon.builder_with(daemon.environment.http(), store.clone()));
             store.hangs().await;
             let receipt = daemon.enqueue(&levi, 1, 300).await.unwrap();
             daemon::synced(&levi, &receipt).await;

@@ -1,5 +1,6 @@
-//! A daemon whose disk fails: what was acknowledged stays, nothing is accepted that cannot be stored, and Levi notices
-//! a disk that works again without polling it. (`levi-outbox` tests how SQLite's errors are mapped.)
+//! A daemon whose disk fails: what was acknowledged stays, nothing is accepted that cannot be
+//! stored, and Levi notices a disk that works again without polling it. (`levi-outbox` tests how
+//! SQLite's errors are mapped.)
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod daemon;
@@ -33,8 +34,8 @@ fn outbox_error(error: EnqueueError) -> Arc<OutboxError> {
     }
 }
 
-/// However many messages are enqueued, Levi tries a failing disk once until its backoff is over, and again when
-/// `network_changed` is called. Every caller gets the error at once.
+/// However many messages are enqueued, Levi tries a failing disk once until its backoff is over,
+/// and again when `network_changed` is called. Every caller gets the error at once.
 #[tokio::test]
 async fn a_failing_disk_is_not_polled_and_every_caller_gets_the_error_at_once() {
     let failures = [
@@ -75,8 +76,9 @@ async fn a_failing_disk_is_not_polled_and_every_caller_gets_the_error_at_once() 
     }
 }
 
-/// While the disk fails, `enqueue` keeps messages in memory up to the queue's limit and then refuses too. All that it
-/// accepted is stored when the disk works again, which Levi notices by itself.
+/// While the disk fails, `enqueue` keeps messages in memory up to the queue's limit and then
+/// refuses too. All that it accepted is stored when the disk works again, which Levi notices by
+/// itself.
 #[tokio::test]
 async fn what_enqueue_accepted_while_the_disk_failed_is_bounded_and_not_lost() {
     let daemon = Daemon::new().await;
@@ -103,8 +105,8 @@ async fn what_enqueue_accepted_while_the_disk_failed_is_bounded_and_not_lost() {
     assert_eq!(daemon.delivered(), (1..=accepted + 1).collect::<Vec<_>>());
 }
 
-/// A durable message is refused while the disk fails and accepted when it works again, without other traffic that could
-/// notice that in its place.
+/// A durable message is refused while the disk fails and accepted when it works again, without
+/// other traffic that could notice that in its place.
 #[tokio::test]
 async fn durable_messages_are_accepted_again_when_the_backoff_is_over_and_the_disk_works() {
     let daemon = Daemon::new().await;
@@ -276,7 +278,8 @@ async fn an_outbox_that_another_process_owns_is_left_alone() {
     daemon.start(daemon.builder());
 }
 
-/// On a disk whose commits take fifteen times as long as a good disk's, callers that wait share commits.
+/// On a disk whose commits take fifteen times as long as a good disk's, callers that wait share
+/// commits.
 #[tokio::test]
 async fn on_a_slow_disk_callers_that_wait_share_a_commit() {
     let daemon = Arc::new(Daemon::new().await);
@@ -301,7 +304,8 @@ async fn on_a_slow_disk_callers_that_wait_share_a_commit() {
     assert_eq!(daemon.delivered(), (1..=200).collect::<Vec<_>>());
 }
 
-/// For each kind of damage: Levi starts, quarantines the damaged file and reports what was recovered.
+/// For each kind of damage: Levi starts, quarantines the damaged file and reports what was
+/// recovered.
 #[tokio::test]
 async fn a_damaged_outbox_does_not_keep_levi_from_starting_and_the_status_says_what_was_lost() {
     type Damage = (&'static str, fn(Vec<u8>) -> Vec<u8>);

@@ -1,5 +1,5 @@
-//! Networks that fail, over real sockets. After each fault the message is on the server, once and in order, and no fault
-//! takes longer than a timeout.
+//! Networks that fail, over real sockets. After each fault the message is on the server, once and
+//! in order, and no fault takes longer than a timeout.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod daemon;
@@ -17,7 +17,7 @@ use levi_torture::memory;
 use levi_transport::Table;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// More bytes than a request has here. A sweep that gets so far has failed.
+/// More bytes than a request has here. A sweep that gets this far has failed.
 const SWEEP_LIMIT: u64 = 5_000;
 
 fn messages() -> Scope {
@@ -70,7 +70,8 @@ async fn an_answer_that_breaks_off_at_any_byte_loses_nothing() {
     assert_eq!(levi.status().totals.parked_rows, 0);
 }
 
-/// Faults without an end of their own: each request is given up after a timeout, and the message arrives later.
+/// Faults that never end by themselves: Levi gives each request up after a timeout, and the message
+/// arrives later.
 #[tokio::test]
 async fn stalls_trickles_wrong_lengths_garbage_redirects_and_proxy_pages_lose_nothing() {
     let login =
@@ -127,14 +128,15 @@ async fn endless_answers_do_not_fill_the_memory() {
     if let (Some(before), Some(peak)) = (before, memory::peak_bytes()) {
         let grown = peak.saturating_sub(before);
         println!("{} KiB more at most, after 20 endless bodies", grown >> 10);
-        // After a failure there is one request at a time, with a buffer that doubles up to 8 MiB. Other tests of this
-        // file run in the same process.
+        // After a failure there is one request at a time, with a buffer that doubles up to 8 MiB.
+        // Other tests of this file run in the same process.
         assert!(grown < 64 << 20, "{grown} bytes more");
     }
     assert_eq!(daemon.delivered(), [1, 2]);
 }
 
-/// A server with a self-signed certificate. The receiver gets what the server could read of each connection.
+/// A server with a self-signed certificate. The receiver gets what the server could read of each
+/// connection.
 fn impostor() -> (u16, std::sync::mpsc::Receiver<Vec<u8>>) {
     let certificate = CertificateDer::from(include_bytes!("tls/self-signed.cert.der").to_vec());
     let key = PrivatePkcs8KeyDer::from(include_bytes!("tls/self-signed.key.der").to_vec());

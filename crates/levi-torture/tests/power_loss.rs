@@ -1,9 +1,10 @@
 //! Power loss between any two operations on the disk.
 //!
-//! SQLite runs unchanged on a file layer (VFS) of this test that records every write, truncation, creation, removal and
-//! sync. The test cuts the record at every operation. What was not synced by then is lost, kept, or torn sector by
-//! sector, and the test opens the outbox on what is left. This is sound because SQLite reaches the disk through its
-//! file layer only, and it needs no privileges. A disk that reports a sync before it has done it is not covered.
+//! SQLite runs unchanged on a file layer (VFS) of this test that records every write, truncation,
+//! creation, removal and sync. The test cuts the record at every operation. What was not synced by
+//! then is lost, kept, or torn sector by sector, and the test opens the outbox on what is left.
+//! This is sound because SQLite reaches the disk through its file layer only, and it needs no
+//! privileges. A disk that reports a sync before it has done it is not covered.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on stops")]
 #![allow(unreachable_pub, reason = "modules of one test")]
 
@@ -31,12 +32,12 @@ struct History {
     commits: Vec<(usize, View)>,
 }
 
-/// Commits and bytes per row of each process: short ones that end with a checkpoint, and one whose write-ahead log grows
-/// until a commit makes a checkpoint.
+/// Commits and bytes per row of each process: short ones that end with a checkpoint, and one whose
+/// write-ahead log grows until a commit makes a checkpoint.
 const PROCESSES: &[(i64, u64)] = &[(20, 3_000), (20, 3_000), (15, 9_000), (24, 400_000)];
 
-/// With `Full`, at any instant: every acknowledged commit survives, and a commit that was not acknowledged survives whole
-/// or not at all.
+/// With `Full`, at any instant: every acknowledged commit survives, and a commit that was not
+/// acknowledged survives whole or not at all.
 #[test]
 fn with_full_every_acknowledged_commit_survives_power_loss_at_any_instant() {
     let history = record(Synchronous::Full);
@@ -60,8 +61,8 @@ fn with_full_every_acknowledged_commit_survives_power_loss_at_any_instant() {
     println!("{} operations, {} commits, {cuts} power cuts", history.log.len(), history.commits.len());
 }
 
-/// With `Normal` the latest commits may be missing, and nothing in between. This also shows that the simulated disk does
-/// lose what was not synced.
+/// With `Normal` the latest commits may be missing, and nothing in between. This also shows that
+/// the simulated disk does lose what was not synced.
 #[test]
 fn with_normal_the_last_commits_may_be_missing_and_nothing_else() {
     let history = record(Synchronous::Normal);
@@ -80,7 +81,8 @@ fn with_normal_the_last_commits_may_be_missing_and_nothing_else() {
     assert!(missing > 0, "a disk that loses nothing proves nothing");
 }
 
-/// Which losses to try at a cut: every kind around a sync, one kind elsewhere, and a sample of the cuts in a long log.
+/// Which losses to try at a cut: every kind around a sync, one kind elsewhere, and a sample of the
+/// cuts in a long log.
 fn losses(log: &[Operation], cut: usize) -> Vec<Unsynced> {
     let around = &log[cut.saturating_sub(1)..log.len().min(cut + 1)];
     let seed = cut as u64;

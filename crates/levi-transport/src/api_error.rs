@@ -28,13 +28,14 @@ pub enum Verdict {
     ProjectUnavailable,
     /// The request's body was too large.
     TooLarge,
-    /// The response is longer than `HttpOptions::max_response_bytes`. A read can ask for fewer rows.
+    /// The response is longer than `HttpOptions::max_response_bytes`. A read can ask for fewer
+    /// rows.
     ResponseTooLarge,
     /// A response that the table does not list; handled as `Busy`.
     Unexpected,
 }
 
-// Each question is answered for every verdict by name, so that the compiler asks for the answer of a new one.
+// Each question names every verdict, so that the compiler demands an answer for a new one.
 impl Verdict {
     /// Whether a row of the request is the reason: the others may be accepted without it.
     pub const fn blames_rows(self) -> bool {
@@ -54,7 +55,8 @@ impl Verdict {
         }
     }
 
-    /// Whether the same request may succeed later although nobody changes the request or the project's tables.
+    /// Whether the same request may succeed later although nobody changes the request or the
+    /// project's tables.
     pub const fn is_passing(self) -> bool {
         match self {
             Self::Unreachable
@@ -74,7 +76,7 @@ impl Verdict {
 }
 
 impl fmt::Display for Verdict {
-    /// The meaning in a few words, for people. Says nothing of the rows.
+    /// The meaning in a few words, for people. Does not describe the rows.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unreachable => "the server cannot be reached, or its answer cannot be read",
@@ -100,7 +102,8 @@ impl fmt::Display for Verdict {
 pub struct ApiError {
     /// What the failure means.
     pub verdict: Verdict,
-    /// The body's `code` (SQLSTATE or `PGRST...`), else the HTTP status, else a word such as `timeout`.
+    /// The body's `code` (SQLSTATE or `PGRST...`), else the HTTP status, else a word such as
+    /// `timeout`.
     pub code: String,
     /// One line, at most 300 characters: the server's message and details, or the I/O error.
     pub detail: String,
@@ -109,7 +112,7 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// As an answer of the sign-in server, or instead of one, in words for people.
+    /// The text for people if the sign-in server answered this, or did not answer.
     pub(crate) fn of_sign_in_server(&self) -> String {
         let Self { code, detail, .. } = self;
         match self.verdict {
@@ -129,6 +132,11 @@ impl ApiError {
     /// Whether another row has the value of a unique key (23505).
     pub fn is_unique_violation(&self) -> bool {
         self.code == "23505"
+    }
+
+    /// Whether the server limits how many requests it takes (429), whatever is in them.
+    pub fn is_rate_limit(&self) -> bool {
+        self.code == "429"
     }
 
     /// Whether the table lacks a column that the request names (42703).

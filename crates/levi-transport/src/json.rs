@@ -1,5 +1,5 @@
-//! A few text fields of a JSON object, read without building the rest: what others send is as large in memory as its
-//! texts that are asked for.
+//! Reads a few text fields of a JSON object without building the rest, so that a large or hostile
+//! answer takes no more memory than the fields that are asked for.
 
 use std::borrow::Cow;
 use std::fmt;

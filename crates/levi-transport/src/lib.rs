@@ -16,6 +16,7 @@ mod sign_in;
 mod sign_up;
 mod supabase;
 mod table;
+mod update_query;
 
 pub use api_error::{ApiError, Verdict};
 #[cfg(feature = "http")]

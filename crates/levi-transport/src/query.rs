@@ -1,16 +1,16 @@
-//! The queries that Levi sends: PostgREST's horizontal filters (`docs.postgrest.org`, *Tables and Views*).
+//! The queries that Levi sends: PostgREST's horizontal filters (`docs.postgrest.org`, *Tables and
+//! Views*).
 
 use std::fmt::Write;
 
-use levi_types::{DeviceId, RepositoryId, SessionId, UserId};
+use levi_types::{DeviceId, SessionId, UserId};
 
-use crate::rows::SessionRow;
-use crate::supabase::{Select, Update};
+use crate::supabase::Select;
 use crate::table::Table;
 
 impl Select {
-    /// At most `limit` active devices of `user` that have a public key, ordered by id, after device `after` if given, as
-    /// [`DeviceRow`](crate::rows::DeviceRow)s.
+    /// At most `limit` active devices of `user` that have a public key, ordered by id, after device
+    /// `after` if given, as [`DeviceRow`](crate::rows::DeviceRow)s.
     pub fn active_devices(user: &UserId, after: Option<&DeviceId>, limit: u32) -> Self {
         Self::devices(user, after, limit).all_columns()
     }
@@ -37,17 +37,13 @@ impl Select {
         Query::of(Table::Sessions).eq("id", session.as_str()).columns("id,device_id")
     }
 
-    /// The repository of the folder `local_path` of `device`, as a [`FoundRepository`](crate::rows::FoundRepository).
+    /// The repository of the folder `local_path` of `device`, as a
+    /// [`FoundRepository`](crate::rows::FoundRepository).
     pub fn repository_at(device: &DeviceId, local_path: &str) -> Self {
         Query::of(Table::Repositories)
             .eq("device_id", device.as_str())
             .eq("local_path", local_path)
             .columns("id")
-    }
-
-    /// The repository with this id, as a [`FoundRepository`](crate::rows::FoundRepository).
-    pub fn repository(repository: &RepositoryId) -> Self {
-        Query::of(Table::Repositories).eq("id", repository.as_str()).columns("id")
     }
 
     /// The secret of `session` for `device`, as a [`SecretRow`](crate::rows::SecretRow).
@@ -77,7 +73,8 @@ impl Select {
     /// At most `limit` messages of `session` after sequence number `after`, in order, as
     /// [`MessageRow`](crate::rows::MessageRow)s without their `session_id`.
     ///
-    /// A server may return fewer than `limit` (it has a row limit of its own): only an empty page is the end.
+    /// A server may return fewer than `limit` (it has a row limit of its own): only an empty page
+    /// is the end.
     pub fn messages_after(session: &SessionId, after: Option<i64>, limit: u32) -> Self {
         Self::messages(session, after, limit).columns("sequence_number,content_encrypted,content_nonce")
     }
@@ -92,8 +89,8 @@ impl Select {
         query.page("sequence_number", after.map(|after| after.to_string()).as_deref(), limit)
     }
 
-    /// The nonces of the messages of `session` with these sequence numbers, as [`MessageRow`](crate::rows::MessageRow)s
-    /// with no other column.
+    /// The nonces of the messages of `session` with these sequence numbers, as
+    /// [`MessageRow`](crate::rows::MessageRow)s with no other column.
     pub fn nonces(session: &SessionId, numbers: &[i64]) -> Self {
         let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
         Query::of(Table::Messages)
@@ -102,7 +99,8 @@ impl Select {
             .columns("sequence_number,content_nonce")
     }
 
-    /// The last message of `session`, as a [`MessageRow`](crate::rows::MessageRow) with no other column.
+    /// The last message of `session`, as a [`MessageRow`](crate::rows::MessageRow) with no other
+    /// column.
     pub fn last_message(session: &SessionId) -> Self {
         Query::of(Table::Messages)
             .eq("session_id", session.as_str())
@@ -131,6 +129,12 @@ impl Select {
         Query::of(Table::Keyrings).eq("user_id", user.as_str()).eq("member_id", member.as_str()).all_columns()
     }
 
+    /// The keyrings of these members, which are few, as [`KeyringRow`](crate::rows::KeyringRow)s.
+    pub fn keyrings<'a>(user: &UserId, members: impl IntoIterator<Item = &'a DeviceId>) -> Self {
+        let members = members.into_iter().map(DeviceId::as_str);
+        Query::of(Table::Keyrings).eq("user_id", user.as_str()).one_of("member_id", members).all_columns()
+    }
+
     /// One pairing, as a [`PairingRow`](crate::rows::PairingRow).
     pub fn pairing(user: &UserId, id: &str) -> Self {
         Query::of(Table::Pairings).eq("user_id", user.as_str()).eq("id", id).all_columns()
@@ -146,42 +150,10 @@ impl Select {
         Query::of(Table::Messages).raw("&limit=0").columns(&Table::FEED_COLUMNS.join(","))
     }
 
-    /// No row of `table`: fails with the code 42883 (`undefined_function`) if `column` is not text, because
-    /// PostgreSQL has no pattern match for other types.
+    /// No row of `table`: fails with the code 42883 (`undefined_function`) if `column` is not text,
+    /// because PostgreSQL has no pattern match for other types.
     pub fn text_probe(table: Table, column: &'static str) -> Self {
         Query::of(table).filter(column, "ilike", "x").raw("&limit=0").columns(column)
-    }
-}
-
-impl Update {
-    /// A session's row, if the server has it: the answer is its id as a [`SessionOwner`](crate::rows::SessionOwner), or
-    /// nothing.
-    pub fn session(row: &SessionRow) -> Self {
-        let select = Query::of(Table::Sessions).eq("id", row.id.as_str()).columns("id,device_id");
-        #[expect(clippy::expect_used, reason = "text, booleans and nulls in a struct always make JSON")]
-        let body = serde_json::to_vec(row).expect("a row is a plain struct");
-        Self { table: select.table, query: select.query, body }
-    }
-}
-
-impl Update {
-    /// Another text for a message, if the server still has the text that `nonce` names. `body` is the row as a JSON
-    /// object. The answer is the row's sequence number, or nothing.
-    pub fn message(session: &SessionId, sequence_number: i64, nonce: &str, body: Vec<u8>) -> Self {
-        let select = Query::of(Table::Messages)
-            .eq("session_id", session.as_str())
-            .eq("sequence_number", &sequence_number.to_string())
-            .eq("content_nonce", nonce)
-            .columns("sequence_number");
-        Self { table: select.table, query: select.query, body }
-    }
-}
-
-impl Update {
-    /// Columns of one pairing. `body` is a JSON object. The answer is the pairing's id, or nothing.
-    pub fn pairing(user: &UserId, id: &str, body: Vec<u8>) -> Self {
-        let select = Query::of(Table::Pairings).eq("user_id", user.as_str()).eq("id", id).columns("id");
-        Self { table: select.table, query: select.query, body }
     }
 }
 

@@ -32,13 +32,13 @@ pub enum SignInError {
     /// The sign-in server's own final word.
     #[error("{0}")]
     Refused(FinalWord),
-    /// The sign-in server wants something that another attempt does not bring by itself, and names it. A sign-in that
-    /// exists is still valid, and a refresh is tried again.
+    /// The sign-in server requires something else first, and names it. An existing sign-in is still
+    /// valid, and a refresh is tried again.
     #[error("the sign-in server refuses for now ({code}): {action}", code = .error.code)]
     ActionNeeded {
         /// The server's answer.
         error: ApiError,
-        /// What a person can do.
+        /// What the user can do.
         action: &'static str,
     },
     /// No response, or one after which a later try may succeed.

@@ -1,8 +1,8 @@
-//! What a project answers to somebody who wants an account there (`/auth/v1/signup`).
+//! The answers of a project to a sign-up (`/auth/v1/signup`).
 
 use crate::sign_in::{SignInError, Tokens};
 
-/// What became of a sign-up.
+/// The result of a sign-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignedUp {
     /// The account is there and signed in: the project asks for no confirmation.
@@ -15,8 +15,8 @@ pub enum SignedUp {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignUpError {
-    /// The address has one (`user_already_exists`, `email_exists`; or a user without identities, which
-    /// is how a project that confirms addresses tells its owner, and nobody else).
+    /// The address has one (`user_already_exists`, `email_exists`; or a user without identities,
+    /// which is how a project that confirms addresses tells its owner, and nobody else).
     #[error("this email address has an account already; sign in with its password")]
     AlreadyRegistered,
     /// `signup_disabled`, `email_provider_disabled`

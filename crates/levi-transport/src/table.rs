@@ -41,8 +41,9 @@ impl Table {
         Self::Pairings,
     ];
 
-    /// The columns of [`Messages`](Self::Messages) that the database fills and only the change feed reads: the owner of the
-    /// session, and a number that rises with every change of any of that user's messages. Clients never send them.
+    /// The columns of [`Messages`](Self::Messages) that the database fills and only the change feed
+    /// reads: the owner of the session, and a number that rises with every change of any of that
+    /// user's messages. Clients never send them.
     pub const FEED_COLUMNS: [&'static str; 2] = ["user_id", "change_id"];
 
     /// The table's name, as in `/rest/v1/<name>`.
@@ -59,8 +60,8 @@ impl Table {
         }
     }
 
-    /// The unique columns by which an upsert merges (`on_conflict=`), comma separated. Nothing merges into
-    /// [`DeviceList`](Self::DeviceList), which is append-only.
+    /// The unique columns by which an upsert merges (`on_conflict=`), comma separated. Nothing
+    /// merges into [`DeviceList`](Self::DeviceList), which is append-only.
     pub const fn conflict_columns(self) -> &'static str {
         match self {
             Self::Devices | Self::Repositories | Self::Sessions => "id",

@@ -46,7 +46,8 @@ fn serve(line: Line, answer: impl Fn(&mut dyn Stream) + Send + Sync + 'static) -
             let (answer, sender) = (Arc::clone(&answer), sender.clone());
             std::thread::spawn(move || {
                 let mut stream = stream.unwrap();
-                // Otherwise an answer may wait here for an acknowledgement, and be lost when the connection is closed.
+                // Otherwise an answer may wait here for an acknowledgement, and be lost when the
+                // connection is closed.
                 stream.set_nodelay(true).unwrap();
                 match line {
                     Line::Plain => answer(&mut stream),
@@ -100,7 +101,8 @@ async fn upsert(options: &HttpOptions, bytes: usize) -> Result<(), ApiError> {
     HttpSupabase::new(options).unwrap().upsert(&TOKEN.into(), batch(bytes)).await
 }
 
-/// 1 MiB over a line on which no step of the request takes long, and all of it longer than any limit.
+/// 1 MiB over a line on which no step of the request takes long, and all of it longer than any
+/// limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_line_that_moves_is_not_given_up() {
     for line in [Line::Plain, Line::Tls] {
@@ -147,7 +149,8 @@ async fn an_answer_that_comes_while_the_body_is_written_is_read() {
     }
 }
 
-/// As the last one, but the connection stays open and nobody reads: found when nothing moves any more.
+/// As the last one, but the connection stays open and nobody reads: found when nothing moves any
+/// more.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_read_when_the_server_stops_reading() {
     for line in [Line::Plain, Line::Tls] {

@@ -201,6 +201,19 @@ async fn a_stalled_server_is_a_timeout() {
     assert_eq!(error.code, "timeout");
 }
 
+/// After a change of the network the open ones may be dead, and a request on one would wait for
+/// nothing.
+#[tokio::test]
+async fn idle_connections_can_be_closed() {
+    let created = || Step::Answer("201 Created", &[], String::new());
+    let server = Server::start(vec![created(), created()]);
+    let supabase = HttpSupabase::new(&server.options()).unwrap();
+    upsert(&supabase).await.unwrap();
+    supabase.close_idle();
+    upsert(&supabase).await.unwrap();
+    assert_ne!(server.seen().connection, server.seen().connection);
+}
+
 #[tokio::test]
 async fn connections_are_reused() {
     let ok = || Step::Answer("201 Created", &[], String::new());

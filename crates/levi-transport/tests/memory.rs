@@ -1,4 +1,5 @@
-//! What others send is small when it is read. A process of its own, because it measures its own memory.
+//! What others send is small when it is read. A process of its own, because it measures its own
+//! memory.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use levi_transport::rows::{DeviceRow, MessageRow, decode_rows};

@@ -217,7 +217,8 @@ async fn hundred_callers(world: &World) -> Vec<Result<String, TokenError>> {
             tokio::spawn(async move { auth.refresh(&access(1)).await })
         })
         .collect();
-    // The runtime has one thread and polls in the order of spawning, so by now every caller has asked.
+    // The runtime has one thread and polls in the order of spawning, so by now every caller has
+    // asked.
     while world.log().is_empty() {
         tokio::task::yield_now().await;
     }

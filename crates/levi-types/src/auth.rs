@@ -70,23 +70,25 @@ pub trait Auth: Send + Sync {
     /// [`AuthError`].
     async fn session(&self) -> Result<AuthSession, AuthError>;
 
-    /// A session whose token is not `stale`, which a server refused. Concurrent callers with the same `stale`
-    /// share one refresh.
+    /// A session whose token is not `stale`, which a server refused. Concurrent callers with the
+    /// same `stale` share one refresh.
     ///
     /// # Errors
     /// [`AuthError`].
     async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, AuthError>;
 
-    /// Who is signed in, if that is known at once. Levi asks when it starts, so that what is enqueued before the
-    /// first [`session`](Self::session) is recorded for the right user; without an answer within a second it is recorded
-    /// for the user who signed in last. It is called on a thread of its own and may block.
+    /// The signed-in user, if known at once. Levi asks when it starts, so that rows that are
+    /// enqueued before the first [`session`](Self::session) are recorded for the right user.
+    /// Without an answer within a second, they are recorded for the user who signed in last. Levi
+    /// calls this on a thread of its own, so it may block.
     fn user_id(&self) -> Option<UserId> {
         None
     }
 
-    /// From now on `listener` is told of each sign-in and sign-out that is made through this value, before the call that
-    /// makes it returns. Levi asks for this when it starts, so that nothing is sent after a sign-out. A source of tokens
-    /// through which nobody signs in has nothing to tell.
+    /// Calls `listener` from now on for each sign-in and sign-out that is made through this value,
+    /// before the call that makes it returns. Levi registers itself when it starts, so that it
+    /// sends nothing after a sign-out. An implementation through which nobody signs in need not do
+    /// anything.
     fn tell(&self, listener: Weak<dyn SignInListener>) {
         let _ = listener;
     }
@@ -101,7 +103,7 @@ pub enum SignInChange {
     SignedOut,
 }
 
-/// Who is told of sign-ins and sign-outs by [`Auth::tell`].
+/// Receives the sign-ins and sign-outs, once registered with [`Auth::tell`].
 pub trait SignInListener: Send + Sync {
     /// Called in the order of the changes.
     fn changed(self: Arc<Self>, change: SignInChange);

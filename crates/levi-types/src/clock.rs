@@ -44,7 +44,8 @@ impl Wall {
         self.0
     }
 
-    /// This time plus `delay`, saturating. Fractions of a millisecond round up, so that nothing is early.
+    /// This time plus `delay`, saturating. Fractions of a millisecond round up, so that nothing is
+    /// early.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         let millis = i64::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX);

@@ -2,8 +2,8 @@ use crate::AccessToken;
 
 /// The credentials for sending.
 ///
-/// Whose they are is what the token says (`sub`): what was recorded for another user is not sent with it. A token
-/// that names no user is used only where nobody is known.
+/// The token's `sub` says whose they are: rows that were recorded for another user are not sent
+/// with it. Levi uses a token that names no user only if no user is known yet.
 ///
 /// A daemon that refreshes tokens by itself passes it to Levi after sign-in and after each refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,20 +1,21 @@
 use crate::{SessionId, StoreError, UserId};
 
-/// What a device must remember so that a server cannot show it another device list than the one it has seen, nor rows of
-/// an epoch that is over.
+/// Stores what a device must remember, so that a server can show it neither another device list
+/// than the one it has seen nor rows of an epoch that is over.
 ///
-/// It is not secret, but whoever can change or roll back what is stored here can undo what the list protects. Blocking,
-/// as the other ports are.
+/// The content is not secret, but anyone who can change it or roll it back can undo what the list
+/// protects. Blocking, like the other ports.
 pub trait DeviceListStore: Send + Sync {
-    /// The device list of `user` as it was stored last; `None` if there is none. The bytes are Levi's.
+    /// The device list of `user` as it was stored last; `None` if there is none. The bytes are
+    /// Levi's.
     ///
     /// # Errors
-    /// [`StoreError`]. Levi then seals nothing for this user. Never return `None` instead: it means that the user has no
-    /// list.
+    /// [`StoreError`]. Levi then seals nothing for this user. Never return `None` instead: it means
+    /// that the user has no list.
     fn device_list(&self, user: &UserId) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Stores the device list of `user` in place of `before`, durably. Returns `false`, and stores nothing, if there is
-    /// something else than `before`, because another process was first.
+    /// Durably replaces the device list `before` of `user`. Returns `false`, and stores nothing, if
+    /// the stored list is not `before`, because another process was first.
     ///
     /// # Errors
     /// [`StoreError`]; what was there is still stored.
@@ -25,13 +26,13 @@ pub trait DeviceListStore: Send + Sync {
         list: &[u8],
     ) -> Result<bool, StoreError>;
 
-    /// Where the epochs of a session begin, as far as this device has read them.
+    /// The first messages of a session's epochs, as far as this device has read them.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     fn epoch_starts(&self, user: &UserId, session: &SessionId) -> Result<Vec<EpochStart>, StoreError>;
 
-    /// Keeps where an epoch begins. Of two numbers for one epoch, the lower one counts.
+    /// Stores the first message of an epoch. Of two numbers for one epoch, the lower one counts.
     ///
     /// # Errors
     /// [`StoreError`]; Levi logs it, and knows the start until it ends.

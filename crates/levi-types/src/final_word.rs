@@ -1,7 +1,7 @@
-/// The words of a sign-in server (GoTrue's error codes) that end a sign-in. The list is closed: after any
-/// other answer the sign-in is still valid, and Levi asks again.
+/// The words of a sign-in server (GoTrue's error codes) that end a sign-in. The list is closed:
+/// after any other answer the sign-in is still valid, and Levi asks again.
 ///
-/// Its text says what a person can do.
+/// The text says what the user can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum FinalWord {

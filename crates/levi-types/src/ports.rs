@@ -1,9 +1,10 @@
-//! What Levi needs from the daemon. Both ports are narrow and blocking, so an implementation should answer within
-//! milliseconds. For messages, the engine thread calls `SessionStore`; without a database key, `enqueue` calls it too for
-//! a session whose key is not cached, because it has to tell the caller at once whether the message can be stored.
-//! Session sync calls it in async tasks: the caller's, and those that send control rows. `RefreshingAuth` and
-//! `StoredAuth` call `Credentials` on threads of their own, because a keychain may ask a person first; only
-//! `Levi::start` waits for it, to learn whose the rows are that are recorded next.
+//! What Levi needs from the daemon. Both ports are narrow and blocking, so an implementation should
+//! answer within milliseconds. For messages, the engine thread calls `SessionStore`. If there is no
+//! database key, `enqueue` calls it too for a session whose key is not cached, because it must tell
+//! the caller at once whether the message can be stored. Session sync calls it in async tasks: the
+//! caller's, and those that send control rows. `RefreshingAuth` and `StoredAuth` call `Credentials`
+//! on threads of their own, because a keychain may ask a person first. Only `Levi::start` waits for
+//! such a call, because it has to know for which user the next rows are recorded.
 
 use std::error::Error;
 use std::fmt;
@@ -30,11 +31,12 @@ pub trait SessionStore: Send + Sync {
     /// [`StoreError`] if the store cannot be read.
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError>;
 
-    /// The highest sequence number of `session` that was recorded as sent; `None` if there is none, or the store keeps no
-    /// such record.
+    /// The highest sequence number of `session` that was recorded as sent; `None` if there is none,
+    /// or the store keeps no such record.
     ///
-    /// With a signed device list, `None` makes the session's messages count as late, which begin no epoch, until the
-    /// server was asked for its highest number (`sync_new_session`, `next_sequence_number`). So a store should keep it.
+    /// If the user has a signed device list, `None` makes the session's messages count as late
+    /// until Levi has asked the server for its highest number (`sync_new_session`,
+    /// `next_sequence_number`). Late messages begin no epoch, so a store should keep this number.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
@@ -43,9 +45,10 @@ pub trait SessionStore: Send + Sync {
         Ok(None)
     }
 
-    /// The user for whom the session was recorded; `None` if the store does not know that. Nothing is done with a
-    /// session, or with its secret, while another user is signed in. A store that has the sessions of several users
-    /// must answer, or return their sessions and secrets to themselves only.
+    /// The user for whom the session was recorded; `None` if the store does not know that. While
+    /// another user is signed in, Levi does nothing with the session or its secret. A store that
+    /// has the sessions of several users must implement this, or return only the sessions and
+    /// secrets of the signed-in user.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
@@ -54,8 +57,9 @@ pub trait SessionStore: Send + Sync {
         Ok(None)
     }
 
-    /// `user` is signed in from now on: what the daemon records next is this user's. Called before anything of the
-    /// user's is sent, and at least when the user changes. A store with one user only does nothing.
+    /// `user` is signed in from now on, and the records that the daemon writes next are this
+    /// user's. Levi calls this at least when the user changes, before it sends anything for that
+    /// user. A store with only one user need not do anything.
     ///
     /// # Errors
     /// [`StoreError`]. Levi logs it.
@@ -64,21 +68,22 @@ pub trait SessionStore: Send + Sync {
         Ok(())
     }
 
-    /// Records the delivery of messages. Called at least once for each message that was in a request or was parked,
-    /// not for one that waits for its session's secret. Called just before the outbox commits the same change, so after
-    /// a crash in between it is called again. A store without such a record returns `Ok(())`.
+    /// Records the delivery of messages. Levi calls this at least once for each message that was in
+    /// a request or was parked, but not for one that waits for its session's secret. The call comes
+    /// just before the outbox commits the same change, so after a crash in between Levi calls it
+    /// again. A store without such a record returns `Ok(())`.
     ///
     /// # Errors
-    /// [`StoreError`]. Levi logs it and does not call again, because the outbox and not this record decides what is
-    /// sent.
+    /// [`StoreError`]. Levi logs it and does not call again, because the outbox and not this record
+    /// decides what is sent.
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError>;
 
-    /// The secrets of `session` that this device opened for `user` before, and those that its own store had before the
-    /// present one, the latest first. For reading only: Levi seals under none of them.
+    /// The secrets of `session` that this device has opened for `user`, and earlier secrets of its
+    /// own store, the latest first. Levi uses them for reading only, and seals nothing under them.
     ///
-    /// On the server, a session's later secret replaces the earlier one, and a device's later key its earlier one. So
-    /// what was readable stays readable after a restart only if the store keeps what was opened. The default keeps
-    /// nothing.
+    /// On the server, a session's later secret replaces the earlier one, and a device's later key
+    /// replaces its earlier one. So messages stay readable after a restart only if the store keeps
+    /// the secrets that were opened. The default keeps none.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
@@ -105,7 +110,8 @@ pub trait SessionStore: Send + Sync {
         Ok(())
     }
 
-    /// The public keys (base64) of `sender` under which this device opened an envelope for `user` before.
+    /// The public keys (base64) of `sender` under which this device opened an envelope for `user`
+    /// before.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
@@ -115,7 +121,7 @@ pub trait SessionStore: Send + Sync {
     }
 }
 
-/// A secret that messages of a session may have been sealed under, beside the present one.
+/// A secret, other than the present one, under which messages of a session may have been sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedSecret {
     /// The secret (`sess_...`).
@@ -172,7 +178,8 @@ pub trait Credentials: Send + Sync {
     /// [`CredentialsError`] if the store is locked or cannot be read. Never return `None` then.
     fn load(&self, name: &CredentialName) -> Result<Option<SecretString>, CredentialsError>;
 
-    /// Stores `secret` under `name` and atomically replaces an older one. Durable once this returns.
+    /// Stores `secret` under `name` and atomically replaces an older one. Durable once this
+    /// returns.
     ///
     /// # Errors
     /// [`CredentialsError`]; the older secret is still stored then.
@@ -191,9 +198,9 @@ pub trait Credentials: Send + Sync {
 pub enum CredentialName {
     /// The user id and both tokens, as one JSON object, so that they change in one write.
     SignIn,
-    /// Until when the sign-in server asked for no further request. Not a secret, but it must outlive a restart, and
-    /// be seen by every process that uses the sign-in. It has its own name, because a process that learns of a wait
-    /// must not write back tokens that another one has replaced.
+    /// The end of a wait that the sign-in server asked for. It is not a secret, but it must survive
+    /// a restart, and every process that uses the sign-in must see it. It has its own name, because
+    /// a process that stores a wait must not write back tokens that another process has replaced.
     SignInWait,
     /// This device's id on the server.
     DeviceId,

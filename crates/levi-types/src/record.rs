@@ -1,4 +1,4 @@
-//! What a server can never take of a daemon's records, checked before anything is stored or sent.
+//! Checks a daemon's records for what a server can never accept, before anything is stored or sent.
 
 use crate::message::{InvalidMessage, check_id};
 use crate::{CodingSession, Repository};
@@ -6,7 +6,8 @@ use crate::{CodingSession, Repository};
 /// The longest text of a record, in bytes of UTF-8: a name, title, path, branch or URL.
 pub const MAX_TEXT_BYTES: usize = 16 << 10;
 
-/// Why a repository or session cannot be synced as the daemon's store has it. No variant contains a text of the record.
+/// Why a repository or session cannot be synced as the daemon's store has it. No variant contains a
+/// text of the record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidRecord {

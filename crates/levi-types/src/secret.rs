@@ -92,8 +92,8 @@ macro_rules! secret_token {
 }
 
 secret_token! {
-    /// A user's access token. Levi reads whose it is, and checks no signature, because projects sign with HS256,
-    /// ES256 or RS256.
+    /// A user's access token. Levi reads whose it is, and checks no signature, because projects
+    /// sign with HS256, ES256 or RS256.
     AccessToken
 }
 secret_token! {

@@ -65,7 +65,8 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// A repository without a remote, a default branch or a worktree. To set more, use struct update syntax.
+    /// A repository without a remote, a default branch or a worktree. To set more, use struct
+    /// update syntax.
     ///
     /// ```
     /// use levi_types::Repository;

@@ -5,10 +5,11 @@ use crate::{Monotonic, Now};
 /// Clocks that differ by more than this between two readings did not drift: one of them jumped.
 const JUMP: Duration = Duration::from_secs(5);
 
-/// One line of time from two clocks, so that a wait or an age is over when either clock says so.
+/// One timeline from two clocks, so that a wait is over when either clock says so.
 ///
-/// The monotonic clock of many systems stops while the machine sleeps, and the wall clock jumps when
-/// somebody sets it. On this line the monotonic time also advances by what the wall clock jumped ahead.
+/// The monotonic clock of many systems stops while the machine sleeps, and the wall clock jumps
+/// when somebody sets it. On this line the monotonic time also advances by what the wall clock
+/// jumped ahead.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,8 +36,8 @@ pub struct Timeline {
 pub struct Tick {
     /// The present: the monotonic time is this line's, the wall time is as read.
     pub now: Now,
-    /// The wall clock jumped against the monotonic one since the last reading, in either direction: the
-    /// machine slept, or somebody set its clock.
+    /// The wall clock jumped against the monotonic one since the last reading, in either direction:
+    /// the machine slept, or somebody set its clock.
     pub jumped: bool,
 }
 
@@ -52,13 +53,15 @@ impl Timeline {
         Tick { now, jumped: ahead >= JUMP || behind >= JUMP }
     }
 
-    /// What the monotonic clock shows at the time `at` of this line, unless the wall clock jumps until then.
+    /// What the monotonic clock shows at the time `at` of this line, unless the wall clock jumps
+    /// until then.
     pub const fn on_monotonic_clock(&self, at: Monotonic) -> Monotonic {
         Monotonic::from_start(at.since_start().saturating_sub(self.lead))
     }
 }
 
-/// How much further the wall clock advanced than the monotonic one, and the reverse. One of them is zero.
+/// How much further the wall clock advanced than the monotonic one, and the reverse. One of them is
+/// zero.
 fn drift(last: Now, read: Now) -> (Duration, Duration) {
     let steady = read.monotonic.since(last.monotonic);
     let (forward, backward) = (read.wall.since(last.wall), last.wall.since(read.wall));

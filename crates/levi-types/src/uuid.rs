@@ -5,7 +5,8 @@ use crate::{DeviceId, RepositoryId, SessionId, UserId};
 /// The most characters of a refused id that the error shows.
 const SHOWN: usize = 64;
 
-/// Whether `id` is a uuid (RFC 9562) as PostgreSQL writes it: 32 hexadecimal digits in lower case, and dashes.
+/// Whether `id` is a uuid (RFC 9562) as PostgreSQL writes it: 32 hexadecimal digits in lower case,
+/// and dashes.
 ///
 /// ```
 /// use levi_types::is_canonical_uuid;
@@ -25,8 +26,9 @@ pub fn is_canonical_uuid(id: &str) -> bool {
 
 /// An id that is not a uuid in the spelling of PostgreSQL.
 ///
-/// PostgreSQL takes a uuid in many spellings and returns it in one. Ciphertext and envelopes are bound to ids as text,
-/// so a reader, which has its ids from the server, cannot open what was sealed under another spelling.
+/// PostgreSQL takes a uuid in many spellings and returns it in one. Ciphertext and envelopes are
+/// bound to ids as text, so a reader, which has its ids from the server, cannot open what was
+/// sealed under another spelling.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the {what} {id:?} is not a uuid as the server writes it: 36 characters, lower case, such as \

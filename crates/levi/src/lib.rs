@@ -7,6 +7,8 @@ mod device;
 mod levi;
 mod outbox_choice;
 #[cfg(feature = "sqlite")]
+mod repair;
+#[cfg(feature = "sqlite")]
 mod wake_up;
 
 pub use builder::{BuildError, LeviBuilder};
@@ -14,6 +16,8 @@ pub use builder::{BuildError, LeviBuilder};
 pub use device::{Device, DeviceError, DeviceFolder, DeviceOptions, Project};
 pub use levi::{Levi, NotConnected};
 pub use levi_core::random_uuid;
+#[cfg(feature = "sqlite")]
+pub use repair::repair_session_store;
 
 pub use levi_core::{
     Access, Arrival, BackfillReport, Change, ChangeCursor, ChangePage, DeviceListProblem, DeviceListState,
@@ -27,9 +31,9 @@ pub use levi_crypto::at_rest::DatabaseKey;
 pub use levi_crypto::envelope::DevicePrivateKey;
 #[cfg(feature = "realtime")]
 pub use levi_realtime::Realtime;
-#[cfg(feature = "sqlite")]
-pub use levi_store::SqliteSessionStore;
 pub use levi_store::{FileCredentials, database_key, device_private_key, member_keys};
+#[cfg(feature = "sqlite")]
+pub use levi_store::{RepairedStore, SqliteSessionStore};
 pub use levi_transport::rows::DeviceRow;
 pub use levi_transport::{HttpOptions, HttpSupabase, RefreshingAuth, Tokens};
 pub use levi_types::{

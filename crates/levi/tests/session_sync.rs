@@ -114,6 +114,35 @@ async fn devices_with_a_key_of_31_bytes_or_of_low_order_get_nothing_and_the_othe
     levi.shutdown(Duration::from_secs(5)).await;
 }
 
+/// It is looked for at the pace of retries, once for all sessions together.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_with_a_bad_key_costs_no_requests_for_each_session() {
+    const SESSIONS: u64 = 30;
+    let world = World::new(1).await;
+    let broken: DeviceId = uuid_of("device", "broken").as_str().into();
+    world.register_with(&broken, Some("not a key".into())).await;
+    let (levi, sync, _) = service(&world);
+    for number in 0..SESSIONS {
+        let session = world.session(&number.to_string());
+        sync.sync_new_session(&session.id, &world.repository, &secret()).await.unwrap();
+    }
+    let mut status = levi.watch_status();
+    let tried_again = |status: &levi::Status| {
+        status.incomplete_secrets == SESSIONS
+            && status
+                .waiting
+                .iter()
+                .any(|waiting| waiting.reason.code == "devices_skipped" && waiting.attempts >= 8)
+    };
+    status.wait_for(tried_again).await.unwrap();
+    let stats = world.server.stats();
+    assert_eq!(stats.table(Table::Secrets).posts, SESSIONS);
+    // A look has two requests: only an empty page is the last one.
+    let looks = stats.table(Table::Devices).gets / 2;
+    assert!(looks <= SESSIONS + 4, "{looks} looks at the devices for {SESSIONS} sessions");
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_is_not_registered_cannot_hand_out_secrets() {
     let mut world = World::new(1).await;

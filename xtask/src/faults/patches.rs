@@ -22,9 +22,11 @@ pub(super) struct Fault {
 pub(super) enum Catcher {
     /// The simulation: most bugs.
     Simulation,
-    /// Another program of the workspace, as a line `caught-by: PROGRAM ARGUMENTS` of the patch's file says.
+    /// Another program of the workspace, as a line `caught-by: PROGRAM ARGUMENTS` of the patch's
+    /// file says.
     Program { name: String, args: Vec<String> },
-    /// A test, as a line `caught-by: test PACKAGE FILE NAME` says: of `tests/FILE.rs`, the one with this name.
+    /// A test, as a line `caught-by: test PACKAGE FILE NAME` says: of `tests/FILE.rs`, the one with
+    /// this name.
     Test { package: String, file: String, name: String },
 }
 

@@ -38,9 +38,11 @@ impl Tree {
         stdout(&what, apply.output().map_err(Failure::io("git apply"))?).map(drop)
     }
 
-    /// Builds what catches a bug and keeps it under `name`, where the next build does not replace it.
+    /// Builds what catches a bug and keeps it under `name`, where the next build does not replace
+    /// it.
     pub(super) fn build(&self, catcher: &Catcher, name: &str) -> Result<PathBuf, Failure> {
-        // Tests have the dev profile. In the tree's own folder their artifacts would be taken for those of the tree.
+        // Tests have the dev profile. In the tree's own folder, cargo would take their artifacts
+        // for those of the tree.
         let target = match catcher {
             Catcher::Test { .. } => self.folder.with_file_name("target"),
             _ => self.target.clone(),
@@ -57,8 +59,9 @@ impl Tree {
                 }
             })
             .env("CARGO_TARGET_DIR", target)
-            // One function changes from build to build. The variable goes before any profile, so
-            // that it also wins over a machine that switches incremental builds off.
+            // Only one function changes from build to build. The environment variable takes
+            // precedence over profiles, and so also over a machine that switches incremental builds
+            // off.
             .env("CARGO_INCREMENTAL", "1")
             .current_dir(&self.folder);
         let program = match catcher {
@@ -69,7 +72,8 @@ impl Tree {
         if let Some(folder) = kept.parent() {
             fs::create_dir_all(folder).map_err(Failure::io(folder.display().to_string()))?;
         }
-        // A program that ran before is removed and not overwritten, which the system may refuse.
+        // A program that ran before is removed first, because the system may refuse to overwrite
+        // it.
         let _ = fs::remove_file(&kept);
         fs::copy(&program, &kept).map_err(Failure::io(kept.display().to_string()))?;
         Ok(kept)

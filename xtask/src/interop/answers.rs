@@ -1,4 +1,4 @@
-//! The servers' answers side by side: recorded under `interop/answers`, shown in
+//! The servers' answers side by side, recorded under `interop/answers` and shown in
 //! `docs/supabase.md`.
 
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ const PAGE: &str = "docs/supabase.md";
 const BEGIN: &str = "<!-- contract: begin (written by `cargo xtask interop --write`) -->\n";
 const END: &str = "<!-- contract: end -->";
 
-/// What to do where fresh answers are not those on record.
+/// What to do if new answers differ from the recorded ones.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Record {
     Compare,
@@ -44,7 +44,7 @@ struct Line {
     note: String,
 }
 
-/// Compares the fresh answers in `folder` with those on record, or records them.
+/// Compares the new answers in `folder` with the recorded ones, or records them.
 pub(super) fn compare_or_record_all(folder: &Path, record: Record) -> Result<(), Failure> {
     let reports = SERVERS.map(|(file, _)| answers(folder, file, record));
     let reports = reports.into_iter().collect::<Result<Vec<_>, _>>()?;

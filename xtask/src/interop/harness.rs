@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::metadata::root;
 use crate::programs::{self, run, succeed};
 
-/// What `interop/break.mjs` takes away, in this order.
+/// What `interop/break.mjs` removes, in this order.
 const ROUNDS: [&str; 5] = [
     "policies",
     "the policy of sessions",
@@ -106,7 +106,8 @@ impl Harness {
         self.contract(server, &settings)
     }
 
-    /// Every program that writes, against every program that reads. A program joins by a line here.
+    /// Every program that writes, against every program that reads. A new program is added as a
+    /// line here.
     pub(super) fn round_trips(&mut self) -> Result<(), Failure> {
         let clients = root().join("clients");
         let script = |path: &str| clients.join(path).display().to_string();
@@ -160,7 +161,7 @@ impl Harness {
         Ok(())
     }
 
-    /// Levi writes, and a client that is not ours hears of it.
+    /// Levi writes, and a third-party client is notified.
     pub(super) fn realtime(&mut self) -> Result<(), Failure> {
         let mut node = self.on_the_fake_supabase("realtime.mjs")?;
         succeed("realtime.mjs", &mut node)
@@ -209,7 +210,7 @@ impl Harness {
         Ok(())
     }
 
-    /// On a server of its own, which it cuts off and lets come back.
+    /// On a server of its own, which the script stops and starts again.
     pub(super) fn demo(&mut self) -> Result<(), Failure> {
         let mut demo = Command::new(programs::levi()?);
         succeed("levi demo", demo.args(["demo", "--messages", "300", "--server", "lite"]).current_dir(root()))

@@ -1,5 +1,5 @@
-//! What the checks run with. A missing program is a failure and never a reason to pass by, unless the caller says so by
-//! name.
+//! The programs that the checks need. A missing one is a failure and never a reason to skip a
+//! check, unless the caller names it as missing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,10 +22,11 @@ pub(super) struct Programs {
 /// What a Chromium is called.
 const CHROMIUMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// Set by who knows that no browser can be had: the viewer is then passed over, and that is printed.
+/// Set by a caller on a machine without a browser. The viewer's step is then skipped, and that is
+/// printed.
 pub(super) const WITHOUT_BROWSER: &str = "LEVI_INTEROP_WITHOUT_BROWSER";
 
-/// Looks whether they are there, and new enough.
+/// Checks that they are installed and new enough.
 pub(super) fn programs() -> Result<Programs, Failure> {
     let node = first_number("node", &["--version"], "Node.js 20.19 or later")?;
     if node < 20 {
@@ -62,8 +63,8 @@ fn missing(what: &str, detail: &str) -> Failure {
     Failure::Tool { what: what.to_owned(), detail }
 }
 
-/// `npm ci` and `pip install` from the lock files, left out where they were done for the same lock
-/// file.
+/// Runs `npm ci` and `pip install` from the lock files, unless it did so for the same lock file
+/// before.
 pub(super) fn packages(harness: &mut Harness) -> Result<(), Failure> {
     for folder in ["interop", "clients/javascript"] {
         let folder = root().join(folder);

@@ -21,7 +21,7 @@ pub(super) struct Lite {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Database {
     Empty,
-    /// The one that an earlier server left, at the port where it was.
+    /// The database that an earlier server left, on the same port.
     Kept {
         port: u16,
     },
@@ -38,8 +38,8 @@ pub(super) struct Ready {
 }
 
 impl Lite {
-    /// Starts one with its database in `dir`, on a free port where that is empty, and waits until
-    /// it answers. The launcher gives up by itself where that takes too long.
+    /// Starts a server with its database in `dir`, on a free port if `dir` is empty, and waits
+    /// until it answers. The launcher gives up by itself if that takes too long.
     pub(super) fn start(node: &str, dir: &Path, log: &Path, database: Database) -> Result<Self, Failure> {
         let (driver, port) = match database {
             Database::Empty => ("pglite", 0),

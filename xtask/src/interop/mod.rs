@@ -1,8 +1,8 @@
-//! `cargo xtask interop`: Levi against software that is not ours.
+//! `cargo xtask interop`: Levi against third-party software.
 //!
-//! Supabase Lite is the server, on its own database and on PostgreSQL; the programs of
-//! `clients` are the other devices. A table of steps over one harness; the first failure ends the run, and the server ends with the harness
-//! whatever happens.
+//! Supabase Lite is the server, on its own database and on PostgreSQL; the programs of `clients`
+//! are the other devices. The steps are a table and share one harness. The first failure ends the
+//! run, and the server ends with the harness in any case.
 
 mod answers;
 mod harness;
@@ -20,7 +20,7 @@ struct Step {
     run: fn(&mut Harness) -> Result<(), Failure>,
 }
 
-/// In this order: what needs no server first, what needs the server gone last.
+/// In this order: steps without a server first, and last those that need the server stopped.
 const STEPS: &[Step] = &[
     Step { name: "install the pinned packages", run: install::packages },
     Step { name: "tests of the JavaScript package", run: Harness::tests_in_javascript },

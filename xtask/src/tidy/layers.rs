@@ -72,8 +72,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What tests of any crate may use besides: the fake Supabase and the fixtures live there. Tests
-/// get no other dependency, because a cycle of dev-dependencies would keep a crate from being built and
-/// published by itself.
+/// get no other dependency, because a cycle of dev-dependencies would keep a crate from being built
+/// and published by itself.
 const FOR_TESTS: &str = "levi-testkit";
 
 /// A finding for every dependency between members that the table does not list.

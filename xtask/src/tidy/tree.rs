@@ -1,5 +1,6 @@
 //! Packages that a crate must not bring along: a daemon that depends on one crate gets no database
-//! and no async runtime with it, and the command as it is shipped no test server. Realtime is asked for by name.
+//! and no async runtime with it, and the command as it is shipped no test server. Realtime is asked
+//! for by name.
 
 use super::Finding;
 use crate::failure::Failure;

@@ -77,6 +77,7 @@ async fn finish(
     recovery_key_file: Option<String>,
     console: Console,
 ) -> Result<Exit, CliError> {
+    opened.tell_daemon();
     let shared = opened.share_with_recovery_key(console).await?;
     let Shared { shared: sessions, unreadable } = shared;
     let fingerprint = opened.admin.fingerprint()?.to_string();

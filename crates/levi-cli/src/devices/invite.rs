@@ -52,6 +52,10 @@ pub(super) async fn run(here: &Here, yes: Option<String>, console: Console) -> R
     let request = invitation.request(VALID_FOR).await?;
     let (name, fingerprint) = (request.member().name().to_owned(), request.member().fingerprint());
     if !is_wanted(&name, fingerprint, yes.as_deref(), console)? {
+        if let Err(error) = invitation.decline(&request).await {
+            // Nobody is added all the same.
+            console.say(format!("the other device could not be told: {error}"))?;
+        }
         return Err(CliError::NotPaired { name, fingerprint: fingerprint.to_string() });
     }
     add(&opened, invitation, request, console).await

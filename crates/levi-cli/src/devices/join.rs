@@ -44,6 +44,7 @@ pub(super) async fn run(
     let opened = Opened::new(here).await?;
     let fingerprint = opened.admin.fingerprint()?.to_string();
     if opened.admin.resume().await? {
+        opened.tell_daemon();
         console.json(&Joined { joined_as: &opened.own_name(name).await?, fingerprint: &fingerprint })?;
         console.say(format!(
             "an earlier pairing was interrupted at its end; this device is on the list. To read the sessions of before, \
@@ -58,6 +59,7 @@ pub(super) async fn run(
     console.say(format!("asking to be added as\n\n  {name}  {fingerprint}\n"))?;
     console.say("Say yes on the other device if it shows the same name and fingerprint.")?;
     opened.admin.join(&code, &name, WITHIN).await?;
+    opened.tell_daemon();
     console.json(&Joined { joined_as: &name, fingerprint: &fingerprint })?;
     console.say("this device is on the list; the other one shares the sessions of before with it now")?;
     if !reads_already {

@@ -2,6 +2,7 @@
 
 use levi::core::{BackfillReport, DeviceListAdmin, ListedDevice};
 use levi::devices::MemberType;
+use levi::outbox::sqlite::notify::notify_owner;
 use levi::transport::Select;
 use levi::transport::rows::decode_rows;
 use levi::{DeviceId, DeviceRow, Levi};
@@ -25,6 +26,11 @@ impl Opened {
         let levi = connection.quiet_levi()?;
         let admin = levi.device_list()?;
         Ok(Self { connection, levi, admin })
+    }
+
+    /// Tells a daemon that runs on this folder that the list has changed. Where none does, nobody listens.
+    pub(super) fn tell_daemon(&self) {
+        let _ = notify_owner(&self.connection.data_dir.outbox_path());
     }
 
     /// The name for this device that was given, or that it was registered with.

@@ -49,6 +49,7 @@ pub(super) async fn run(args: RecoverArgs, console: Console) -> Result<Exit, Cli
     }
     let how = Recovery { name: name.clone(), keep, after: args.after };
     let recovery = opened.admin.recover(&key, &how).await?;
+    opened.tell_daemon();
     console.say("this device is on the list")?;
     let report = opened.levi.share_as_recovery_key(&recovery, &key).await?;
     let shared = share::report(console, &report);

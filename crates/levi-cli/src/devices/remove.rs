@@ -28,6 +28,7 @@ pub(super) async fn run(args: RemoveArgs, console: Console) -> Result<Exit, CliE
         return Ok(Exit::BadInput);
     }
     opened.admin.remove(&device.id).await?;
+    opened.tell_daemon();
     console.json(&Removed { removed: name, fingerprint: fingerprint.to_string() })?;
     console.say(format!(
         "{name} is removed. Your other devices hear of it within a minute while they run; what it has read before, it keeps"

@@ -17,6 +17,9 @@ different lists: see docs/trust.md.";
 #[derive(Serialize)]
 struct Verified {
     digits: String,
+    /// The members whose keyrings somebody had overwritten. They are written again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mended_keyrings: Vec<String>,
 }
 
 pub(super) async fn run(here: &Here, console: Console) -> Result<Exit, CliError> {
@@ -26,10 +29,19 @@ pub(super) async fn run(here: &Here, console: Console) -> Result<Exit, CliError>
         Ok(code) => code.to_string(),
         Err(error) => return Err(problem(state).unwrap_or_else(|| error.into())),
     };
-    console.json(&Verified { digits: digits.clone() })?;
+    let problem = problem(state);
+    let mended_keyrings = if problem.is_none() { opened.admin.mend_keyrings().await? } else { Vec::new() };
+    let mended = mended_keyrings.join(", ");
+    console.json(&Verified { digits: digits.clone(), mended_keyrings })?;
     console.say(digits)?;
     console.say(WHAT_TO_DO)?;
-    problem(state).map_or(Ok(Exit::Done), Err)
+    if !mended.is_empty() {
+        console.say(format!(
+            "\nSomebody with a token of yours had overwritten keyrings on the server; they are written again: {mended}. \
+             See docs/trust.md, \"What to do\"."
+        ))?;
+    }
+    problem.map_or(Ok(Exit::Done), Err)
 }
 
 /// Why nothing is sealed now.

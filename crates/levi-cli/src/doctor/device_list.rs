@@ -16,7 +16,10 @@ pub(super) fn check_stored(folder: &DeviceFolder, findings: &mut Findings) -> Re
     let Ok(Some(project)) = folder.project() else { return Ok(()) };
     match StoredMode::read(folder, &project.user_id) {
         Ok(Some(mode)) => say(&mode, findings),
-        Ok(None) => findings.note(CHECK, LIMIT, "run `levi init` on the first device"),
+        Ok(None) => {
+            findings.said_of_list = Some(LIMIT.to_owned());
+            findings.note(CHECK, LIMIT, "run `levi init` on the first device")
+        }
         // A key that cannot be used is named already.
         Err(CliError::Credentials(_)) => Ok(()),
         Err(error) => findings.problem(CHECK, error.to_string(), "fix this first"),
@@ -26,24 +29,46 @@ pub(super) fn check_stored(folder: &DeviceFolder, findings: &mut Findings) -> Re
 /// What the server shows.
 pub(super) async fn check_shown(connection: &Connection, findings: &mut Findings) -> Result<(), CliError> {
     match shown(connection).await {
-        Ok(Some(state)) => say(&StoredMode::of(&state), findings),
+        Ok(Some(Shown { state, spoiled })) => {
+            say(&StoredMode::of(&state), findings)?;
+            if spoiled.is_empty() {
+                return Ok(());
+            }
+            let what =
+                format!("somebody has overwritten the keyrings on the server of {}", spoiled.join(", "));
+            findings.problem(CHECK, what, "run `levi verify`, which writes them again; then end all sign-ins")
+        }
         // The missing key is named already.
         Ok(None) => Ok(()),
         Err(error) => findings.note(CHECK, error.to_string(), "fix what is named above, then run this again"),
     }
 }
 
-async fn shown(connection: &Connection) -> Result<Option<DeviceListState>, CliError> {
+/// What the server shows.
+struct Shown {
+    state: DeviceListState,
+    /// The names of members whose keyrings are not what the devices write.
+    spoiled: Vec<String>,
+}
+
+async fn shown(connection: &Connection) -> Result<Option<Shown>, CliError> {
     let key = connection.data_dir.credentials().load(&CredentialName::DatabaseKey)?;
     if key.is_none() && connection.data_dir.store_path().exists() {
         // A new key would be made, which opens nothing that is there.
         return Ok(None);
     }
     let levi = connection.quiet_levi()?;
-    Ok(Some(levi.device_list()?.state().await?))
+    let admin = levi.device_list()?;
+    let state = admin.state().await?;
+    Ok(Some(Shown { state, spoiled: admin.spoiled_keyrings().await? }))
 }
 
+/// Says it once, where the server shows what this device remembers.
 fn say(mode: &StoredMode, findings: &mut Findings) -> Result<(), CliError> {
+    let what = if mode.mode == Mode::DeviceTable { LIMIT } else { &mode.detail };
+    if findings.said_of_list.replace(what.to_owned()).as_deref() == Some(what) {
+        return Ok(());
+    }
     match mode.mode {
         Mode::Listed => findings.ok(CHECK, &mode.detail),
         Mode::DeviceTable => findings.note(CHECK, &mode.detail, "run `levi init` on the first device"),

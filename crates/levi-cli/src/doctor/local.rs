@@ -5,7 +5,9 @@ use std::path::Path;
 use levi::outbox::sqlite::Inspector;
 use levi::outbox::{OutboxError, Reason};
 use levi::types::CredentialName;
-use levi::{Credentials as _, DatabaseKey, DeviceFolder, DevicePrivateKey, FileCredentials};
+use levi::{
+    Credentials as _, DatabaseKey, DeviceFolder, DevicePrivateKey, FileCredentials, SqliteSessionStore,
+};
 
 use super::{Findings, device_list};
 use crate::error::CliError;
@@ -30,7 +32,10 @@ pub(super) fn check(folder: &DeviceFolder, findings: &mut Findings) -> Result<()
     }
     directory(folder, findings)?;
     credentials(folder, findings)?;
-    device_list::check_stored(folder, findings)?;
+    // What is read from a damaged store fails on the way, so this comes first.
+    if session_store(&folder.store_path(), findings)? {
+        device_list::check_stored(folder, findings)?;
+    }
     outbox(&folder.outbox_path(), findings)
 }
 
@@ -101,6 +106,30 @@ fn usable(name: &CredentialName, secret: &str) -> bool {
         CredentialName::DatabaseKey => DatabaseKey::from_base64(secret).is_ok(),
         CredentialName::SignIn => serde_json::from_str::<serde_json::Value>(secret).is_ok(),
         _ => !secret.is_empty(),
+    }
+}
+
+/// Whether it can be read.
+fn session_store(path: &Path, findings: &mut Findings) -> Result<bool, CliError> {
+    if !path.exists() {
+        findings.ok("session store", "none yet; the first session creates it")?;
+        return Ok(true);
+    }
+    let problem = match SqliteSessionStore::problems(path) {
+        Ok(problems) => problems.into_iter().next(),
+        Err(error) => Some(error.to_string()),
+    };
+    match problem {
+        Some(problem) => {
+            let advice = "stop the daemon and run `levi outbox repair`: it copies what can be read to a new store, and \
+                          keeps the damaged file";
+            findings.problem("session store", problem, advice)?;
+            Ok(false)
+        }
+        None => {
+            findings.ok("session store", "sound")?;
+            Ok(true)
+        }
     }
 }
 

@@ -56,6 +56,8 @@ struct Findings {
     problems: u64,
     /// Whether the device list lets nothing be sealed.
     list_stopped: bool,
+    /// What was said last of the device list.
+    said_of_list: Option<String>,
 }
 
 impl Findings {
@@ -108,7 +110,7 @@ fn settings(settings: &Settings, findings: &mut Findings) -> Result<(), CliError
 }
 
 pub(crate) async fn run(args: DoctorArgs, chosen: &Settings, console: Console) -> Result<Exit, CliError> {
-    let mut findings = Findings { console, problems: 0, list_stopped: false };
+    let mut findings = Findings { console, problems: 0, list_stopped: false, said_of_list: None };
     settings(chosen, &mut findings)?;
     local::check(&args.data.folder(), &mut findings)?;
     if args.server {

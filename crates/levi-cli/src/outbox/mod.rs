@@ -39,7 +39,8 @@ enum OutboxCommand {
     Restore(RestoreArgs),
     /// Print messages, decrypted, as NDJSON that `levi sync` reads. Works while a daemon runs.
     Export(ListArgs),
-    /// Check the whole outbox, and recover what can be read of a damaged one. Stop the daemon first.
+    /// Check the whole outbox and the session store, and recover what can be read of a damaged one. Stop the daemon
+    /// first.
     Repair(RepairArgs),
 }
 

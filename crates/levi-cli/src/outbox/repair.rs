@@ -1,7 +1,8 @@
-//! `levi outbox repair`.
+//! `levi outbox repair`: the outbox, and the session store beside it.
 
+use levi::RepairedStore;
 use levi::outbox::RecoveryReport;
-use levi::outbox::sqlite::SqliteOutbox;
+use levi::outbox::sqlite::{SqliteOutbox, is_owned};
 use serde::Serialize;
 
 use super::{RepairArgs, outbox_path};
@@ -14,6 +15,33 @@ struct Repaired<'a> {
     damaged: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<Report<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_store: Option<StoreReport<'a>>,
+}
+
+#[derive(Serialize)]
+struct StoreReport<'a> {
+    cause: &'a str,
+    quarantined: String,
+    repositories: u64,
+    sessions: u64,
+    secrets: u64,
+    uncertain: u64,
+    lost: u64,
+}
+
+impl<'a> StoreReport<'a> {
+    fn new(report: &'a RepairedStore) -> Self {
+        Self {
+            cause: &report.cause,
+            quarantined: report.quarantined.display().to_string(),
+            repositories: report.repositories,
+            sessions: report.sessions,
+            secrets: report.secrets,
+            uncertain: report.uncertain,
+            lost: report.lost,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -42,8 +70,28 @@ impl<'a> Report<'a> {
 }
 
 pub(super) fn run(args: &RepairArgs, console: Console) -> Result<Exit, CliError> {
-    let report = SqliteOutbox::repair(outbox_path(&args.data)?)?;
-    console.json(&Repaired { damaged: report.is_some(), report: report.as_ref().map(Report::new) })?;
+    let folder = args.data.folder();
+    let outbox = folder.outbox_path();
+    // A process that owns the outbox has the store open, too.
+    if is_owned(&outbox).unwrap_or(true) {
+        return Err(CliError::Owned { path: outbox });
+    }
+    // First, because the outbox can do without it.
+    let store = folder.repair_session_store()?;
+    // Nothing but the store may be there.
+    let report = if store.is_some() && !outbox.exists() {
+        None
+    } else {
+        SqliteOutbox::repair(outbox_path(&args.data)?)?
+    };
+    console.json(&Repaired {
+        damaged: report.is_some() || store.is_some(),
+        report: report.as_ref().map(Report::new),
+        session_store: store.as_ref().map(StoreReport::new),
+    })?;
+    if let Some(store) = &store {
+        console.say(store.to_string())?;
+    }
     match report {
         Some(report) => console.say(report.to_string())?,
         None => console.say("the rows of the outbox are sound")?,

@@ -137,13 +137,13 @@ fn default_session(args: &SyncArgs, connection: &Connection) -> Result<DefaultSe
         let id = canonical_uuid(session).ok_or(CliError::NotAUuid { what: "--session" })?;
         return Ok(DefaultSession { id: id.into(), origin: Origin::AnyDevice });
     }
-    let id = match &args.input {
-        Input::Stdin => random_uuid(),
+    let (id, origin) = match &args.input {
+        Input::Stdin => (random_uuid(), Origin::New),
         Input::File(file) => {
             let path = std::fs::canonicalize(file).map_err(|source| args.input.read_error(source))?;
             let (user, device) = (connection.user_id.as_str(), connection.device_id.as_str());
-            stable_uuid("session", &[user, device, &path.to_string_lossy()])
+            (stable_uuid("session", &[user, device, &path.to_string_lossy()]), Origin::ThisDevice)
         }
     };
-    Ok(DefaultSession { id: id.into(), origin: Origin::ThisDevice })
+    Ok(DefaultSession { id: id.into(), origin })
 }

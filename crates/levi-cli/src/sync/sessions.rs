@@ -3,16 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use levi::outbox::sqlite::Inspector;
 use levi::transport::Select;
 use levi::transport::rows::{SessionOwner, decode_rows};
 use levi::{
     CodingSession, DeviceId, Levi, NewSession, ReadError, Reader, Repository, RepositoryId, SessionId,
-    SessionSecret, SessionStore as _, SessionSyncService, SqliteSessionStore, Step,
+    SessionSecret, SessionStore as _, SessionSyncService, SqliteSessionStore, Step, SyncError,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
+use tokio::time::timeout;
 
 use super::SyncArgs;
 use crate::connection::Connection;
@@ -34,10 +36,16 @@ pub(super) fn repository(args: &SyncArgs, connection: &Connection) -> Result<Rep
     Ok(Repository::new(id, name, local_path))
 }
 
+/// How long the server is asked whether it has a session of this device's own, whose store may be lost. A server that
+/// does not answer keeps no new file from being stored.
+const ASKED_WITHIN: Duration = Duration::from_secs(5);
+
 /// Which devices may have created a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// Only this one, because the session's id was made here.
+    /// None so far: its id was drawn a moment ago.
+    New,
+    /// Only this one, because the session's id is derived here. An earlier run may have created it.
     ThisDevice,
     /// Any device of the user, because the input names the session.
     AnyDevice,
@@ -129,9 +137,12 @@ impl Sessions<'_> {
         }
     }
 
-    /// Whether its messages can be encrypted as they are, and may all be on the server.
+    /// Whether its messages can be encrypted as they are, and may all be on the server: it took the session's row, so that
+    /// the secret here is the session's.
     fn is_of_an_earlier_run(&self, id: &SessionId) -> Result<bool, CliError> {
-        Ok(self.known_secret(id)?.is_some() && self.store.session(id)?.is_some())
+        let Some(session) = self.store.session(id)? else { return Ok(false) };
+        let is_the_sessions = session.owner_device_id.is_some() || self.was_sent(id)?;
+        Ok(is_the_sessions && self.known_secret(id)?.is_some())
     }
 
     async fn prepare_now(
@@ -169,7 +180,12 @@ impl Sessions<'_> {
         }
         let repository =
             known.map_or_else(|| self.new_sessions.repository.clone(), |session| session.repository_id);
-        let registered = self.service.sync_new_session(id, &repository, &secret).await?;
+        let mut registered = self.service.sync_new_session(id, &repository, &secret).await?;
+        if has_another_secret(&registered) {
+            // What is there counts: others read it.
+            let secret = self.adopt(id).await?;
+            registered = self.service.sync_new_session(id, &repository, &secret).await?;
+        }
         let answer = if registered.is_done() { Answer::Given } else { Answer::None };
         permanent_failure(registered)?;
         Ok(answer)
@@ -182,32 +198,56 @@ impl Sessions<'_> {
         secret.map(Some).map_err(|_| CliError::MalformedSecret { session: id.clone() })
     }
 
-    /// The secret of a session that this device has no secret for: the owner's from the server, or
-    /// a new one.
+    /// The secret of a session that this device has no secret for: the one in its envelope on the
+    /// server, or a new one.
     async fn adopt_or_create(&self, id: &SessionId, origin: Origin) -> Result<SessionSecret, LineFailure> {
-        // A second secret for a session that is on the server would make its messages unreadable: another device's, or
-        // this device's own whose store is lost.
-        let may_be_there = origin == Origin::AnyDevice || self.was_sent(id)?;
-        let owner = if may_be_there { self.owner(id).await? } else { None };
-        let secret = match &owner {
-            None => SessionSecret::generate(&mut UnwrapErr(SysRng)),
-            Some(_) => match self.reader.session_secret(id).await {
-                Ok(secret) => secret,
-                Err(
-                    error
-                    @ (ReadError::NoEnvelope { .. } | ReadError::UnknownSender | ReadError::Envelope(_)),
-                ) => {
-                    return Err(LineFailure::Line(error.to_string()));
-                }
-                Err(error) => return Err(error.into()),
-            },
-        };
-        self.store
-            .save_session(&self.session(id, owner.filter(|owner| *owner != self.connection.device_id)))?;
-        // Saved before anything is encrypted under it, because a message whose secret is lost
-        // cannot be read.
-        self.store.save_secret(id, &secret)?;
+        // A second secret for a session that is on the server would make its messages unreadable:
+        // another device's, or this device's own whose store is lost.
+        if self.is_on_server(id, origin).await? {
+            return self.adopt(id).await;
+        }
+        let secret = SessionSecret::generate(&mut UnwrapErr(SysRng));
+        self.save(id, None, &secret)?;
         Ok(secret)
+    }
+
+    /// Takes the secret that the server has for this device, and notes whose the session is.
+    async fn adopt(&self, id: &SessionId) -> Result<SessionSecret, LineFailure> {
+        let secret = match self.reader.session_secret(id).await {
+            Ok(secret) => secret,
+            Err(
+                error @ (ReadError::NoEnvelope { .. } | ReadError::UnknownSender | ReadError::Envelope(_)),
+            ) => return Err(LineFailure::Line(error.to_string())),
+            Err(error) => return Err(error.into()),
+        };
+        let owner = self.owner(id).await?.filter(|owner| *owner != self.connection.device_id);
+        self.save(id, owner, &secret)?;
+        Ok(secret)
+    }
+
+    /// Saved before anything is encrypted under it, because a message whose secret is lost cannot be
+    /// read.
+    fn save(
+        &self,
+        id: &SessionId,
+        owner: Option<DeviceId>,
+        secret: &SessionSecret,
+    ) -> Result<(), LineFailure> {
+        self.store.save_session(&self.session(id, owner))?;
+        Ok(self.store.save_secret(id, secret)?)
+    }
+
+    /// Whether the server has the session. Where that cannot be asked, a session of this device's own counts as new: should
+    /// the server have it all the same, session sync leaves its secret alone and says so.
+    async fn is_on_server(&self, id: &SessionId, origin: Origin) -> Result<bool, CliError> {
+        match origin {
+            Origin::New => Ok(false),
+            Origin::ThisDevice if !self.was_sent(id)? => {
+                let asked = timeout(ASKED_WITHIN, self.owner(id)).await;
+                Ok(matches!(asked, Ok(Ok(Some(_)))))
+            }
+            Origin::ThisDevice | Origin::AnyDevice => Ok(self.owner(id).await?.is_some()),
+        }
     }
 
     /// Whether the outbox knows that the server had the session once.
@@ -227,6 +267,14 @@ impl Sessions<'_> {
             ..CodingSession::new(id.clone(), self.new_sessions.repository.clone())
         }
     }
+}
+
+/// Whether another secret of the session, or another device's session, was found there and left alone.
+fn has_another_secret(session: &NewSession) -> bool {
+    let steps = [&session.session, &session.secret];
+    steps.into_iter().any(|step| {
+        matches!(step, Step::Failed(SyncError::OtherSecret(_) | SyncError::SessionOfAnotherDevice { .. }))
+    })
 }
 
 /// Fails if a retry cannot help. Every other failed step is in the outbox and is retried like a

@@ -274,7 +274,7 @@ impl<'a> Upload<'a> {
             self.console.say(format!("{parked}{of_earlier} parked; see `levi outbox list --parked`"))?;
         }
         let DefaultSession { id, origin } = &self.options.default_session;
-        if self.counts.used_default && *origin == Origin::ThisDevice {
+        if self.counts.used_default && *origin != Origin::AnyDevice {
             let again = if self.options.input == Input::Stdin {
                 "; to write to it again, give --session"
             } else {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use levi_outbox::{Change, Due, LaneId, LaneKey, Reason, RowHead, RowKey};
+use levi_outbox::{Change, Due, LaneId, LaneKey, LoneFailure, Reason, RowHead, RowKey};
 use levi_types::{SessionId, UserId, Wall};
 
 use super::Notice;
@@ -25,6 +25,13 @@ pub struct Part {
     pub rows: Vec<RowHead>,
 }
 
+impl Part {
+    /// Whether this is its first row, in this version.
+    pub(super) fn starts_with(&self, row: RowKey) -> bool {
+        self.rows.first().is_some_and(|first| first.key == row)
+    }
+}
+
 /// One request, which the server takes or refuses as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
@@ -38,6 +45,9 @@ pub struct Batch {
     pub user_changes: u64,
     /// The rows, at most one part for each lane. A control row is alone in its request.
     pub parts: Vec<Part>,
+    /// Whether the request has none of the rows: it finds out whether the table of messages takes any request, before
+    /// they are sent.
+    pub is_probe: bool,
 }
 
 impl Batch {
@@ -144,6 +154,8 @@ pub enum Input {
         /// When requests may be sent again.
         until: Wall,
     },
+    /// Earlier processes saw these lanes fail while others got through.
+    FailedAlone(Vec<LoneFailure>),
     /// The outbox could not be read or written.
     StoreFailed(Reason),
     /// A commit succeeded.
@@ -214,7 +226,7 @@ pub enum Action {
         /// The greatest number of rows.
         limit: usize,
     },
-    /// Send these messages; the response is [`Input::Outcome`].
+    /// Send these messages; the response is [`Input::Outcome`]. Of a [probe](Batch::is_probe), send none.
     Send(Batch),
     /// Send this control row, built from what the daemon's store says now; the response is
     /// [`Input::Outcome`].

@@ -6,10 +6,15 @@
 //! many rows after each further failure, until one row is alone. After as many failures alone as row level security may
 //! refuse a row, it is parked. If a request at least as large was accepted meanwhile, its size does not explain the
 //! failures, a bad line may, and it takes four times as many.
+//!
+//! Where no other messages get through, a probe stands in for them: before such a row is sent again, a request to the same
+//! table without a row. If that fails, it was the attempt, so that an outage sees no more requests than before. It says
+//! less than a message, because a project may accept nothing but probes. So each row that is parked on their word alone
+//! doubles the number of failures that the next one takes, until a message is accepted.
 
 use std::collections::HashMap;
 
-use levi_outbox::{LaneId, RowKey};
+use levi_outbox::{LaneId, LoneFailure, RowKey};
 
 use super::io::{Batch, Part};
 
@@ -19,11 +24,19 @@ const MAX_LANES: usize = 1024;
 /// How many times more failures it takes where the size explains nothing.
 const PATIENCE: u32 = 4;
 
+/// A probe's headers are about as large as a row of so many bytes.
+const PROBE_BYTES: usize = 1024;
+
+/// More rows that were parked on the word of probes double nothing any more.
+const MAX_DOUBLINGS: u32 = 8;
+
 /// What a failure proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
     /// Nothing: the lane is tried again.
     None,
+    /// The lane alone fails, and is tried again. This is kept on disk.
+    Alone(LoneFailure),
     /// The row never gets through: it failed alone so many times.
     Never(u32),
 }
@@ -44,21 +57,50 @@ struct Failing {
     is_lone: bool,
     /// Whether a request at least as large was accepted.
     is_surpassed: bool,
+    /// Whether nothing was accepted since the last of several failures.
+    is_doubtful: bool,
+    /// Whether messages were accepted since the first failure, and not only probes.
+    messages_accepted: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct LoneFailures {
     failing: HashMap<LaneId, Failing>,
     accepted: u64,
+    /// Rows that were parked on the word of probes since a message was accepted.
+    parked_on_probes: u32,
 }
 
 impl LoneFailures {
-    /// The server accepted the request.
+    /// What an earlier process found out.
+    pub(super) fn restore(&mut self, failures: Vec<LoneFailure>) {
+        for LoneFailure { lane, row, together, failures, is_surpassed } in
+            failures.into_iter().take(MAX_LANES)
+        {
+            let rows = if together == u32::MAX { usize::MAX } else { together as usize };
+            let failing = Failing {
+                first: row,
+                rows,
+                bytes: usize::MAX,
+                alone: failures,
+                accepted_before: self.accepted,
+                is_lone: true,
+                is_surpassed,
+                // Whether others get through now must be known before the row fails again.
+                is_doubtful: true,
+                messages_accepted: false,
+            };
+            self.failing.insert(lane, failing);
+        }
+    }
+
+    /// The server accepted a request with messages.
     pub(super) fn accepted(&mut self, batch: &Batch) {
         // A control row says nothing about the table of messages.
         if batch.control_row().is_some() {
             return;
         }
+        self.parked_on_probes = 0;
         self.accepted = self.accepted.wrapping_add(1);
         if self.failing.is_empty() {
             return;
@@ -69,7 +111,40 @@ impl LoneFailures {
         let bytes = batch.parts.iter().map(bytes_of).fold(0, usize::saturating_add);
         for failing in self.failing.values_mut() {
             failing.is_surpassed |= bytes >= failing.bytes;
+            (failing.messages_accepted, failing.is_doubtful) = (true, false);
         }
+    }
+
+    /// The server accepted a probe.
+    pub(super) fn probe_accepted(&mut self) {
+        self.accepted = self.accepted.wrapping_add(1);
+        for failing in self.failing.values_mut() {
+            failing.is_surpassed |= PROBE_BYTES >= failing.bytes;
+            failing.is_doubtful = false;
+        }
+    }
+
+    /// The server does not take requests without rows.
+    pub(super) fn probe_refused(&mut self) {
+        self.failing.values_mut().for_each(|failing| failing.is_doubtful = false);
+    }
+
+    /// Whether a probe is to be sent before these parts: all of them failed more than once, and nothing was accepted since.
+    pub(super) fn need_probe(&self, parts: &[Part]) -> bool {
+        let is_doubtful = |part: &Part| {
+            let failing = self.failing.get(&part.lane);
+            failing.is_some_and(|failing| failing.is_doubtful && part.starts_with(failing.first))
+        };
+        !self.failing.is_empty() && parts.iter().all(is_doubtful)
+    }
+
+    /// Whether the rows of this part failed alone before, and others were accepted since: what the server says now, it
+    /// says about them.
+    pub(super) fn is_alone(&self, part: &Part) -> bool {
+        let failing = self.failing.get(&part.lane);
+        failing.is_some_and(|failing| {
+            part.starts_with(failing.first) && failing.alone > 0 && failing.accepted_before != self.accepted
+        })
     }
 
     /// A request with this part failed, and nothing is known about its rows. `most`: failures alone before it is parked.
@@ -80,6 +155,7 @@ impl LoneFailures {
             self.watch(part, first);
             return Proof::None;
         };
+        failing.is_doubtful = true;
         let others_accepted = failing.accepted_before != self.accepted;
         failing.accepted_before = self.accepted;
         if !others_accepted {
@@ -89,16 +165,20 @@ impl LoneFailures {
         if company == Company::Apart {
             failing.rows = part.rows.len();
         }
-        if failing.rows > 1 {
-            return Proof::None;
-        }
         failing.bytes = bytes_of(part);
-        failing.alone += 1;
+        if failing.rows > 1 {
+            return Proof::Alone(failing.to_keep(part.lane));
+        }
+        failing.alone = failing.alone.saturating_add(1);
         let most = if failing.is_surpassed { most.saturating_mul(PATIENCE) } else { most };
-        if failing.alone < most {
-            return Proof::None;
+        let doublings = if failing.messages_accepted { 0 } else { self.parked_on_probes.min(MAX_DOUBLINGS) };
+        if failing.alone < most.saturating_mul(1 << doublings) {
+            return Proof::Alone(failing.to_keep(part.lane));
         }
         let times = failing.alone;
+        if !failing.messages_accepted {
+            self.parked_on_probes = self.parked_on_probes.saturating_add(1);
+        }
         self.failing.remove(&part.lane);
         Proof::Never(times)
     }
@@ -115,6 +195,8 @@ impl LoneFailures {
             accepted_before: self.accepted,
             is_lone: false,
             is_surpassed: false,
+            is_doubtful: false,
+            messages_accepted: false,
         };
         self.failing.insert(part.lane, failing);
     }
@@ -123,6 +205,18 @@ impl LoneFailures {
     pub(super) fn rows_that_failed(&self, lane: LaneId, first: RowKey) -> Option<usize> {
         let failing = self.failing.get(&lane)?;
         (failing.is_lone && failing.first == first).then_some(failing.rows)
+    }
+}
+
+impl Failing {
+    fn to_keep(self, lane: LaneId) -> LoneFailure {
+        LoneFailure {
+            lane,
+            row: self.first,
+            together: u32::try_from(self.rows).unwrap_or(u32::MAX),
+            failures: self.alone,
+            is_surpassed: self.is_surpassed,
+        }
     }
 }
 
@@ -165,7 +259,7 @@ mod tests {
     }
 
     fn batch(parts: Vec<Part>) -> Batch {
-        Batch { id: BatchId(1), epoch: 1, user: None, user_changes: 0, parts }
+        Batch { id: BatchId(1), epoch: 1, user: None, user_changes: 0, parts, is_probe: false }
     }
 
     #[test]
@@ -173,8 +267,8 @@ mod tests {
         let (mut watched, large, small) = (LoneFailures::default(), part(1, &[900]), part(2, &[10]));
         for failure in 0..=8 {
             let proof = watched.failed(&large, Company::Apart, 8);
-            let expected = if failure == 8 { Proof::Never(8) } else { Proof::None };
-            assert_eq!(proof, expected, "failure {failure}");
+            let is_found = matches!(proof, Proof::Never(8));
+            assert_eq!(is_found, failure == 8, "failure {failure}: {proof:?}");
             watched.accepted(&batch(vec![small.clone()]));
         }
     }
@@ -196,7 +290,7 @@ mod tests {
     fn a_small_row_on_a_bad_line_has_longer() {
         let (mut watched, row, other) = (LoneFailures::default(), part(1, &[10]), part(2, &[10]));
         let mut failures = 0;
-        while watched.failed(&row, Company::Apart, 8) == Proof::None {
+        while !matches!(watched.failed(&row, Company::Apart, 8), Proof::Never(_)) {
             watched.accepted(&batch(vec![other.clone()]));
             failures += 1;
         }
@@ -218,6 +312,89 @@ mod tests {
         assert_eq!(apart(&watched), Some(4));
         watched.accepted(&batch(vec![part(1, &[9; 2])]));
         assert_eq!(apart(&watched), None);
+    }
+
+    #[test]
+    fn a_probe_goes_before_a_row_of_which_nobody_knows_whether_others_would_get_through() {
+        let (mut watched, row, other) = (LoneFailures::default(), part(1, &[2_000]), part(2, &[2_000]));
+        let before = |watched: &LoneFailures, parts: &[&Part]| {
+            watched.need_probe(&parts.iter().map(|part| (*part).clone()).collect::<Vec<_>>())
+        };
+        watched.failed(&row, Company::Apart, 8);
+        assert!(!before(&watched, &[&row]), "one failure is no reason");
+        watched.failed(&row, Company::Apart, 8);
+        assert!(
+            before(&watched, &[&row]) && !before(&watched, &[&row, &other]) && !before(&watched, &[&other])
+        );
+        watched.probe_accepted();
+        assert!(!before(&watched, &[&row]), "the probe has told");
+        watched.failed(&row, Company::Apart, 8);
+        assert!(before(&watched, &[&row]));
+        watched.accepted(&batch(vec![other]));
+        assert!(!before(&watched, &[&row]), "a message has told");
+        watched.failed(&row, Company::Apart, 8);
+        watched.probe_refused();
+        assert!(!before(&watched, &[&row]), "this server cannot tell");
+        let mut newer = row;
+        newer.rows[0].key.version += 1;
+        watched.failed(&newer, Company::Apart, 8);
+        assert!(!before(&watched, &[&newer]), "a newer payload may fit");
+    }
+
+    /// A trigger that hangs for each row: the table takes an empty request, and no message.
+    #[test]
+    fn each_row_that_is_parked_on_the_word_of_probes_makes_the_next_one_take_longer() {
+        let mut watched = LoneFailures::default();
+        let failures = |watched: &mut LoneFailures, lane| {
+            let row = part(lane, &[2_000]);
+            watched.failed(&row, Company::Apart, 8);
+            (1..).find(|_| {
+                watched.probe_accepted();
+                matches!(watched.failed(&row, Company::Apart, 8), Proof::Never(_))
+            })
+        };
+        assert_eq!([1, 2, 3].map(|lane| failures(&mut watched, lane)), [Some(8), Some(16), Some(32)]);
+        watched.accepted(&batch(vec![part(4, &[9])]));
+        assert_eq!(failures(&mut watched, 5), Some(8));
+        assert_eq!(failures(&mut LoneFailures::default(), 1), Some(8));
+        let mut of_small = LoneFailures::default();
+        let small = part(1, &[500]);
+        of_small.failed(&small, Company::Apart, 8);
+        let took = (1..).find(|_| {
+            of_small.probe_accepted();
+            matches!(of_small.failed(&small, Company::Apart, 8), Proof::Never(_))
+        });
+        assert_eq!(took, Some(8 * PATIENCE), "its size explains nothing");
+    }
+
+    #[test]
+    fn what_an_earlier_process_counted_counts() {
+        let (mut first, large) = (LoneFailures::default(), part(1, &[2_000, 10]));
+        first.failed(&large, Company::Apart, 8);
+        first.probe_accepted();
+        let Proof::Alone(together) = first.failed(&large, Company::Apart, 8) else { panic!("{first:?}") };
+        assert_eq!((together.together, together.failures), (2, 0));
+        let alone = LoneFailure { together: 1, failures: 7, ..together };
+        for (kept, expected) in [(together, Some(2)), (alone, Some(1))] {
+            let mut watched = LoneFailures::default();
+            watched.restore(vec![kept]);
+            assert_eq!(watched.rows_that_failed(LaneId(1), large.rows[0].key), expected);
+            assert!(watched.need_probe(std::slice::from_ref(&large)), "before the row is tried");
+            watched.probe_accepted();
+            let proof = watched.failed(&part(1, &[2_000]), Company::Apart, 8);
+            assert_eq!(proof == Proof::Never(8), kept == alone, "{proof:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_is_alone_once_it_failed_by_itself_and_others_were_accepted_since() {
+        let (mut watched, row, others) = (LoneFailures::default(), part(1, &[9]), batch(vec![part(2, &[9])]));
+        for expected in [false, false, true] {
+            assert_eq!(watched.is_alone(&row), expected);
+            watched.failed(&row, Company::Apart, 8);
+            assert!(!watched.is_alone(&row), "nothing was accepted since");
+            watched.accepted(&others);
+        }
     }
 
     #[test]

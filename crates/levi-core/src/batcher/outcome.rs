@@ -17,6 +17,9 @@ use crate::sync_error::SendError;
 
 impl Batcher {
     pub(super) fn outcome(&mut self, now: Now, id: BatchId, result: Result<(), SendError>) {
+        if self.batch(id).is_some_and(|batch| batch.is_probe) {
+            return self.probe_ended(now, id, result);
+        }
         let Some(mut batch) = self.in_flight.remove(&id) else { return };
         if batch.user_changes != self.user_changes {
             return self.outcome_of_another_user(now, batch, result);
@@ -45,6 +48,26 @@ impl Batcher {
                 }
             }
         }
+    }
+
+    /// A probe that fails is a failed attempt of the rows that wait for it. Otherwise they are sent.
+    fn probe_ended(&mut self, now: Now, id: BatchId, result: Result<(), SendError>) {
+        let present = self.batch(id).filter(|batch| batch.user_changes == self.user_changes);
+        let Some(epoch) = present.map(|batch| batch.epoch) else { return self.vanished(id) };
+        match result {
+            Err(SendError::Api(error)) if !error.verdict.blames_rows() => {
+                let Some(mut batch) = self.in_flight.remove(&id) else { return };
+                self.let_go_of_outdated(&mut batch);
+                return self.failed(now, RowKind::Message, batch, &error);
+            }
+            // It says nothing about rows: not that they fit the line, nor that the project takes any.
+            Ok(()) => {
+                self.auth.accepted(epoch);
+                self.lone_failures.probe_accepted();
+            }
+            Err(_) => self.lone_failures.probe_refused(),
+        }
+        self.vanished(id);
     }
 
     /// A failure costs a lane nothing while its parent waits, nor a control row that was replaced since. Such a
@@ -185,19 +208,39 @@ impl Batcher {
 
     fn unavailable(&mut self, now: Now, batch: Batch, error: &ApiError) {
         self.breaker.failed();
-        let asked = self.pause_as_asked(now, error);
+        let asked = self.wait_asked(now, &batch, error);
         let company = Company::of(&batch);
+        let is_probe = batch.is_probe;
         for part in batch.parts {
+            if is_probe {
+                self.defer(now, part.lane, reason(part.key.kind(), error), asked);
+                continue;
+            }
             match self.proof_of(&part, company, error) {
                 Proof::None => self.defer(now, part.lane, reason(part.key.kind(), error), asked),
+                Proof::Alone(failure) => {
+                    self.commit(Change::NoteLoneFailure(failure));
+                    self.defer(now, part.lane, reason(part.key.kind(), error), asked);
+                }
                 Proof::Never(times) => self.park_lone_failure(now, &part, error, times),
             }
         }
     }
 
+    /// The wait that the server asked for. It is everybody's, unless a row is answered so that failed alone before, while
+    /// others got through: that row waits by itself. Nobody is exempt from a limit of the rate.
+    fn wait_asked(&mut self, now: Now, batch: &Batch, error: &ApiError) -> Duration {
+        match batch.parts.as_slice() {
+            [part] if !batch.is_probe && !error.is_rate_limit() && self.lone_failures.is_alone(part) => {
+                self.bounded(error.retry_after)
+            }
+            _ => self.pause_as_asked(now, error),
+        }
+    }
+
     fn proof_of(&mut self, part: &Part, company: Company, error: &ApiError) -> Proof {
-        // A control row is small, and others wait for it. A server that asks for a pause says nothing about rows.
-        if part.key.kind().is_control() || error.retry_after.is_some() {
+        // A control row is small, and others wait for it. A limit of the rate says nothing about rows.
+        if part.key.kind().is_control() || error.is_rate_limit() {
             return Proof::None;
         }
         self.lone_failures.failed(part, company, self.config.max_attempts_rejected)

@@ -6,6 +6,13 @@ use super::io::{Action, Batch, BatchId, Part};
 use super::lane_windows::Limits;
 use super::{Batcher, MAX_LANES, flush_at};
 
+/// What a request has of the rows that it is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Rows,
+    Nothing,
+}
+
 impl Batcher {
     /// Requests go before loads, because a load waits for the disk. They are decided here and not in `handle`,
     /// so that a commit in between, which may block lanes, is taken into account.
@@ -46,7 +53,7 @@ impl Batcher {
         }
         let part = self.windows.next_control_row()?;
         self.control_row_was_last = true;
-        Some(Action::SendControl(self.launch(vec![part])))
+        Some(Action::SendControl(self.launch(vec![part], Content::Rows)))
     }
 
     fn next_messages(&mut self) -> Option<Action> {
@@ -55,7 +62,8 @@ impl Batcher {
             return None;
         }
         self.control_row_was_last = false;
-        Some(Action::Send(self.launch(parts)))
+        let content = if self.lone_failures.need_probe(&parts) { Content::Nothing } else { Content::Rows };
+        Some(Action::Send(self.launch(parts, content)))
     }
 
     /// The messages of the next batch: once there is a whole batch, or the first of them has waited long enough.
@@ -89,11 +97,16 @@ impl Batcher {
         self.windows.flush_at().map(|at| self.flush_rate.leaves_at(at))
     }
 
-    fn launch(&mut self, parts: Vec<Part>) -> Batch {
+    fn launch(&mut self, parts: Vec<Part>, content: Content) -> Batch {
         self.last_batch += 1;
-        let (user, user_changes) = (self.user.clone(), self.user_changes);
-        let batch =
-            Batch { id: BatchId(self.last_batch), epoch: self.auth.epoch(), user, user_changes, parts };
+        let batch = Batch {
+            id: BatchId(self.last_batch),
+            epoch: self.auth.epoch(),
+            user: self.user.clone(),
+            user_changes: self.user_changes,
+            parts,
+            is_probe: content == Content::Nothing,
+        };
         self.in_flight.insert(batch.id, batch.clone());
         batch
     }

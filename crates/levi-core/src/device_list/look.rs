@@ -18,6 +18,9 @@ use super::{DeviceListProblem, DeviceListState, SignedDeviceList, store_problem}
 /// tables of the device list.
 const NO_TABLE: [&str; 2] = ["PGRST205", "42P01"];
 
+/// How often the server is asked again because another process has stored another list meanwhile.
+const ATTEMPTS: usize = 3;
+
 /// Rows in one request. A row has at most 8 KiB.
 const PAGE: u32 = 500;
 
@@ -28,6 +31,9 @@ pub(crate) enum LookError {
     Server(ApiError),
     /// What was read cannot be stored here. Nothing is sealed.
     Store(DeviceListProblem),
+    /// Other processes on the same store have stored another list each time. What they stored is gone on with, and the
+    /// server's answer is lost.
+    Overtaken,
 }
 
 impl From<ApiError> for LookError {
@@ -49,12 +55,24 @@ impl SignedDeviceList {
         self.look_while_locked(source, user).await
     }
 
-    pub(super) async fn look_while_locked(
+    /// As [`look`](Self::look), for whoever holds the lock.
+    pub(crate) async fn look_while_locked(
         &self,
         source: &dyn PageSource,
         user: &UserId,
     ) -> Result<DeviceListState, LookError> {
+        for _ in 0..ATTEMPTS {
+            match self.look_once(source, user).await {
+                Err(LookError::Overtaken) => {}
+                looked => return looked,
+            }
+        }
+        Err(LookError::Overtaken)
+    }
+
+    async fn look_once(&self, source: &dyn PageSource, user: &UserId) -> Result<DeviceListState, LookError> {
         self.load(user);
+        self.catch_up_while_locked(user);
         match self.list(user) {
             Some(list) => {
                 let rows = rows_from(source, user, list.slot()).await?;
@@ -67,8 +85,13 @@ impl SignedDeviceList {
             None if self.stored_problem().is_some() => self.read_again(user),
             None => {
                 let rows = all_rows(source, user).await?;
-                let problem =
-                    (!DeviceList::geneses(user, &rows).is_empty()).then_some(DeviceListProblem::NotOnList);
+                let is_there = !DeviceList::geneses(user, &rows).is_empty();
+                if is_there {
+                    self.note_not_on_list(user)?;
+                }
+                // Whoever has seen a list does not go back to none because the server hides it.
+                let was_there = self.known().stored.is_some();
+                let problem = (is_there || was_there).then_some(DeviceListProblem::NotOnList);
                 let mode = self.mode(None, None, problem);
                 self.publish(user, None, mode, None);
             }
@@ -145,14 +168,28 @@ impl SignedDeviceList {
     /// Goes on with a list whose current epoch this device began, and has yet to write the keyrings of. That is stored, so
     /// that they are written after a crash as well: nobody else can.
     pub(super) fn owe_keyrings(&self, list: DeviceList, keyring: Keyring) -> Result<(), LookError> {
-        self.keep(list, Some(keyring), None, Keyrings::Owed)
+        self.keep_change(list, Some(keyring), Keyrings::Owed)
     }
 
-    /// The keyrings were written.
+    /// The keyrings were written. Needs the lock.
     pub(crate) fn keyrings_are_written(&self, user: &UserId) -> Result<(), LookError> {
         match self.list(user) {
-            Some(list) => self.keep((*list).clone(), self.0.cache.keyring(user), None, Keyrings::Written),
+            Some(list) => self.keep_change((*list).clone(), self.0.cache.keyring(user), Keyrings::Written),
             None => Ok(()),
+        }
+    }
+
+    /// As [`keep`](Self::keep), after this device has changed the list. If another process was faster, it has heard of the
+    /// change, or hears of it at its next look.
+    pub(super) fn keep_change(
+        &self,
+        list: DeviceList,
+        keyring: Option<Keyring>,
+        keyrings: Keyrings,
+    ) -> Result<(), LookError> {
+        match self.keep(list, keyring, None, keyrings) {
+            Err(LookError::Overtaken) => Ok(()),
+            kept => kept,
         }
     }
 
@@ -177,18 +214,7 @@ impl SignedDeviceList {
             && self.0.cache.keyring(&user) == keyring;
         drop(known);
         if !unchanged {
-            match self.write(&list, keyring.as_ref(), Marks { alarm: None, keyrings }) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.read_again(&user);
-                    return Ok(());
-                }
-                Err(error) => {
-                    let problem = store_problem(error);
-                    self.stop(&user, problem.clone());
-                    return Err(LookError::Store(problem));
-                }
-            }
+            self.store(&list, keyring.as_ref(), Marks { alarm: None, keyrings })?;
         }
         let mut known = self.known();
         if !known.is_of(&user) {
@@ -198,6 +224,48 @@ impl SignedDeviceList {
         known.list = Some(Arc::new(list));
         self.publish(&user, known.list.as_deref(), mode, keyring);
         Ok(())
+    }
+
+    /// Stores a list, or goes on with the one that another process has stored meanwhile.
+    fn store(&self, list: &DeviceList, keyring: Option<&Keyring>, marks: Marks) -> Result<(), LookError> {
+        let (user, fail) = (list.user_id(), |error| {
+            let problem = store_problem(error);
+            self.stop(list.user_id(), problem.clone());
+            LookError::Store(problem)
+        });
+        if self.write(list, keyring, marks).map_err(fail)? {
+            return Ok(());
+        }
+        self.read_again(user);
+        // That there is a list may be all that the other process knew.
+        let has_none = self.known().list.is_none();
+        if has_none && self.write(list, keyring, marks).map_err(fail)? {
+            return Ok(());
+        }
+        Err(LookError::Overtaken)
+    }
+
+    /// Remembers that the server has shown a list that this device is not on.
+    fn note_not_on_list(&self, user: &UserId) -> Result<(), LookError> {
+        if self.known().stored.is_some() {
+            return Ok(());
+        }
+        let mark = record::encode_not_on_list();
+        match self.0.store.replace_device_list(user, None, &mark) {
+            Ok(true) => {
+                let mut known = self.known();
+                known.stored = Some(mark).filter(|_| known.is_of(user)).or_else(|| known.stored.take());
+                Ok(())
+            }
+            Ok(false) => {
+                self.read_again(user);
+                Err(LookError::Overtaken)
+            }
+            Err(error) => {
+                tracing::warn!("that there is a device list is not remembered: {error}");
+                Ok(())
+            }
+        }
     }
 
     fn await_keyring(&self, user: &UserId) {

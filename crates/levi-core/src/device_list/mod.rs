@@ -5,6 +5,7 @@ mod admin;
 mod look;
 mod problem;
 mod record;
+mod spoiled;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -84,6 +85,10 @@ struct Known {
     list: Option<Arc<DeviceList>>,
     /// When the server was asked last.
     looked: Option<Now>,
+    /// When this process asked it first.
+    first_look: Option<Now>,
+    /// When the members' keyrings were compared last with what they should be.
+    compared: Option<Now>,
     /// As the store has it.
     alarm: Option<Alarm>,
     /// As the store has it.
@@ -165,11 +170,11 @@ impl SignedDeviceList {
         }
         let mut known = self.known();
         *known = Known { user: Some(user.clone()), ..Known::default() };
-        let read =
-            self.read_store(user).unwrap_or_else(|problem| Read { known: None, problem: Some(problem) });
-        let keyring = read.known.and_then(|(stored, record)| {
-            let record::Stored { list, keyring, alarm, keyrings } = record;
-            (known.stored, known.list) = (Some(stored), Some(Arc::new(list)));
+        let read = self.read_store(user).unwrap_or_else(Read::problem);
+        known.stored = read.stored;
+        let keyring = read.list.and_then(|stored| {
+            let record::StoredList { list, keyring, alarm, keyrings } = stored;
+            known.list = Some(Arc::new(list));
             (known.alarm, known.keyrings) = (alarm, keyrings);
             known.is_stored = true;
             keyring
@@ -193,7 +198,9 @@ impl SignedDeviceList {
 
     /// The server was asked at `now`.
     pub(crate) fn looked_at(&self, now: Now) {
-        self.known().looked = Some(now);
+        let mut known = self.known();
+        known.looked = Some(now);
+        known.first_look.get_or_insert(now);
     }
 
     /// The server should be asked again, because the machine slept.
@@ -204,7 +211,12 @@ impl SignedDeviceList {
     /// Goes on with what another process on the same store has made of the list, and asks the server soon.
     pub(crate) fn catch_up(&self, user: &UserId) {
         // A look or a change that is under way compares with the store by itself.
-        let Ok(_one_at_a_time) = self.0.changing.try_lock() else { return };
+        if let Ok(_one_at_a_time) = self.0.changing.try_lock() {
+            self.catch_up_while_locked(user);
+        }
+    }
+
+    fn catch_up_while_locked(&self, user: &UserId) {
         let known = self.known();
         if !known.is_of(user) || known.keyrings == Keyrings::Owed {
             return;
@@ -215,6 +227,11 @@ impl SignedDeviceList {
         if is_news {
             self.read_again(user);
         }
+    }
+
+    /// Held by whoever looks at the list or changes it, until what comes of that is stored.
+    pub(crate) async fn lock(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.changing.lock().await
     }
 
     pub(crate) fn recipients(&self, user: &UserId) -> Recipients {
@@ -258,12 +275,16 @@ impl SignedDeviceList {
 
     fn read_store(&self, user: &UserId) -> Result<Read, DeviceListProblem> {
         let stored = self.0.store.device_list(user).map_err(store_problem)?;
-        let Some(stored) = stored else {
-            return Ok(Read { known: None, problem: Some(DeviceListProblem::NotLooked) });
-        };
-        let record = record::decode(&stored, user, self.0.database_key.as_ref())?;
-        let problem = record.alarm.map(DeviceListProblem::from);
-        Ok(Read { known: Some((stored, record)), problem })
+        let Some(stored) = stored else { return Ok(Read::problem(DeviceListProblem::NotLooked)) };
+        Ok(match record::decode(&stored, user, self.0.database_key.as_ref())? {
+            record::Stored::List(list) => {
+                let problem = list.alarm.map(DeviceListProblem::from);
+                Read { stored: Some(stored), list: Some(list), problem }
+            }
+            record::Stored::NotOnList => {
+                Read { stored: Some(stored), list: None, problem: Some(DeviceListProblem::NotOnList) }
+            }
+        })
     }
 
     /// The secret of an epoch, if this device has it.
@@ -279,7 +300,7 @@ impl SignedDeviceList {
         drop(known);
         let keyring = self.0.cache.keyring(user).filter(|_| list.user_id() == user)?;
         let members = list.active_members().map(Member::id);
-        admin::keyring_rows(&list, &keyring, members, &mut self.random()).ok()
+        admin::keyring_rows(&list, &keyring, members).ok()
     }
 
     /// What this device remembers of the epochs of a session.
@@ -380,8 +401,15 @@ fn state_of(mode: &Result<SealingMode, DeviceListProblem>, list: Option<&DeviceL
 
 /// What the store has.
 struct Read {
-    known: Option<(Vec<u8>, record::Stored)>,
+    stored: Option<Vec<u8>>,
+    list: Option<record::StoredList>,
     problem: Option<DeviceListProblem>,
+}
+
+impl Read {
+    const fn problem(problem: DeviceListProblem) -> Self {
+        Self { stored: None, list: None, problem: Some(problem) }
+    }
 }
 
 fn store_problem(error: StoreError) -> DeviceListProblem {

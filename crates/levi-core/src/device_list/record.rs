@@ -1,7 +1,7 @@
 //! The list as this device stores it: the pin, the accepted entries, and the keyring under the database key.
 //!
 //! JSON: `{"pin": base64, "entries": [{"entry", "signature", "cosignature"}, ...], "keyring": base64 or null, "alarm",
-//! "owes_keyrings"}`.
+//! "owes_keyrings"}`, or `{"not_on_list": true}` on a device that was shown a list and is on none.
 //! `alarm` says that the server showed another history when it was last asked, so that a person hears of it from every
 //! process and after every restart. `owes_keyrings` says that this device began the current epoch and has yet to write the
 //! keyrings, which nobody else can.
@@ -20,7 +20,21 @@ use serde::{Deserialize, Serialize};
 use super::DeviceListProblem;
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+#[serde(untagged)]
+enum Record {
+    List(ListRecord),
+    NotOnList(NotOnListRecord),
+}
+
+/// The server showed a list that this device is not on. From then on no answer of the server's makes it seal without one.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NotOnListRecord {
+    not_on_list: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ListRecord {
     pin: String,
     entries: Vec<StoredEntry>,
     keyring: Option<String>,
@@ -100,8 +114,15 @@ struct StoredEntry {
     cosignature: Option<String>,
 }
 
+/// What was stored.
+pub(super) enum Stored {
+    List(StoredList),
+    /// This device was shown a list, and is on none.
+    NotOnList,
+}
+
 /// A list, and the secrets of its epochs if this device has them.
-pub(super) struct Stored {
+pub(super) struct StoredList {
     pub(super) list: DeviceList,
     pub(super) keyring: Option<Keyring>,
     pub(super) alarm: Option<Alarm>,
@@ -137,11 +158,16 @@ pub(super) fn encode(
     });
     let (pin, entries) = (BASE64.encode(list.pin().encode()), entries.collect());
     let Marks { alarm, keyrings: owes_keyrings } = marks;
-    let record = Record { pin, entries, keyring, alarm, owes_keyrings };
+    let record = ListRecord { pin, entries, keyring, alarm, owes_keyrings };
     serde_json::to_vec(&record).unwrap_or_default()
 }
 
-/// Reads what [`encode`] returned.
+/// The bytes to store on a device that was shown a list and is on none.
+pub(super) fn encode_not_on_list() -> Vec<u8> {
+    serde_json::to_vec(&NotOnListRecord { not_on_list: true }).unwrap_or_default()
+}
+
+/// Reads what [`encode`] or [`encode_not_on_list`] returned.
 ///
 /// # Errors
 /// [`PinError::Damaged`] if it is not a list of `user` that leads to its pin. A keyring that cannot be read is left out.
@@ -150,7 +176,11 @@ pub(super) fn decode(
     user: &UserId,
     database_key: Option<&DatabaseKey>,
 ) -> Result<Stored, PinError> {
-    let record: Record = serde_json::from_slice(bytes).map_err(|_| PinError::Damaged)?;
+    let record = match serde_json::from_slice(bytes).map_err(|_| PinError::Damaged)? {
+        Record::List(record) => record,
+        Record::NotOnList(NotOnListRecord { not_on_list: true }) => return Ok(Stored::NotOnList),
+        Record::NotOnList(_) => return Err(PinError::Damaged),
+    };
     let pin = BASE64.decode(&record.pin).map_err(|_| PinError::Damaged)?;
     let pin = Pin::decode(&pin)?;
     let entries: Result<Vec<SignedEntry>, _> = record.entries.into_iter().map(signed).collect();
@@ -163,7 +193,7 @@ pub(super) fn decode(
         let plain = at_rest::open(key, slot(user), &sealed).ok()?;
         Keyring::restore(&plain, &list).ok()
     });
-    Ok(Stored { list, keyring, alarm: record.alarm, keyrings: record.owes_keyrings })
+    Ok(Stored::List(StoredList { list, keyring, alarm: record.alarm, keyrings: record.owes_keyrings }))
 }
 
 fn signed(stored: StoredEntry) -> Result<SignedEntry, PinError> {

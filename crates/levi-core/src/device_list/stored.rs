@@ -26,7 +26,14 @@ pub fn stored_device_list(
     database_key: Option<&DatabaseKey>,
 ) -> Result<Option<StoredDeviceList>, DeviceListProblem> {
     let Some(bytes) = store.device_list(user).map_err(store_problem)? else { return Ok(None) };
-    let record::Stored { list, keyring, alarm, .. } = record::decode(&bytes, user, database_key)?;
+    let stored = match record::decode(&bytes, user, database_key)? {
+        record::Stored::List(stored) => stored,
+        record::Stored::NotOnList => {
+            let state = DeviceListState::Stopped(DeviceListProblem::NotOnList);
+            return Ok(Some(StoredDeviceList { state, keyring: None }));
+        }
+    };
+    let record::StoredList { list, keyring, alarm, .. } = stored;
     let mode = mode(device, Some(&list), keyring.as_ref(), alarm.map(DeviceListProblem::from));
     let state = state_of(&mode, Some(&list));
     Ok(Some(StoredDeviceList { state, keyring }))

@@ -12,7 +12,7 @@ use levi_types::{AccessToken, Now, UserId};
 use super::{DeviceListProblem, DeviceListState, LookError, SignedDeviceList};
 
 /// While messages are sent, the list is at most this old.
-const INTERVAL: Duration = Duration::from_secs(60);
+pub(super) const INTERVAL: Duration = Duration::from_secs(60);
 
 /// The first pause while nothing can be sealed. It doubles up to [`INTERVAL`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -54,22 +54,36 @@ impl SignedDeviceList {
         (user, token): (&UserId, AccessToken),
         now: Now,
     ) -> NextLook {
-        let looked = self.look_with(&WithToken { supabase, token }, user).await;
+        let looked = self.look_with(&WithToken { supabase, token }, user, now).await;
         if looked.is_ok() {
             self.looked_at(now);
         }
         self.next_look(user, &looked)
     }
 
-    /// Looks at the list, and writes the keyrings that this device began an epoch for and did not write.
+    /// Looks at the list at `now`, and writes the keyrings that this device began an epoch for and did not write, and now and
+    /// then those that somebody has overwritten.
     pub(crate) async fn look_with(
         &self,
         source: &WithToken,
         user: &UserId,
+        now: Now,
     ) -> Result<DeviceListState, LookError> {
-        let looked = self.look(source, user).await;
+        let _one_at_a_time = self.lock().await;
+        let shown = if self.is_comparison_due(now) {
+            self.shown_keyrings(source, user).await.inspect_err(|error| {
+                tracing::debug!(code = error.code, "the keyrings were not read");
+            })
+        } else {
+            Ok(None)
+        };
+        let looked = self.look_while_locked(source, user).await;
         if looked.is_ok() {
             self.write_owed(source, user).await;
+        }
+        if let (Ok(_), Ok(Some(shown))) = (&looked, &shown) {
+            self.mend_keyrings(source, user, shown).await;
+            self.compared_at(now);
         }
         looked
     }
@@ -86,7 +100,8 @@ impl SignedDeviceList {
         }
     }
 
-    /// Writes the keyrings that this device was interrupted in. If that fails, the next look tries again.
+    /// Writes the keyrings that this device was interrupted in. Needs the lock, because what is stored then must be of the
+    /// same list. If that fails, the next look tries again.
     async fn write_owed(&self, source: &WithToken, user: &UserId) {
         let Some(keyrings) = self.owed_keyrings(user) else { return };
         match source.supabase.upsert(&source.token, upsert_of(&keyrings)).await {

@@ -115,7 +115,8 @@ impl Engine {
     /// Builds the body from the stored payloads. A batch of which a row changed since it was drawn up is not
     /// sent, because the rows that follow must not overtake it.
     fn send(&mut self, now: Now, batch: Batch, perform: Perform<'_>) {
-        let wanted: Vec<_> = batch.parts.iter().flat_map(|part| &part.rows).copied().collect();
+        let parts = if batch.is_probe { &[][..] } else { &batch.parts[..] };
+        let wanted: Vec<_> = parts.iter().flat_map(|part| &part.rows).copied().collect();
         let keys: Vec<_> = wanted.iter().map(|row| row.key).collect();
         let bytes: usize = wanted.iter().map(|row| row.bytes as usize + 1).sum();
         let mut body = MessageBatch::with_capacity(bytes + 2);
@@ -139,7 +140,7 @@ impl Engine {
         if message_ids.len() != keys.len() {
             return self.batcher.handle(now, Input::Vanished { batch: batch.id });
         }
-        let parts = batch.parts.iter().filter_map(|part| Some((part, part.key.session_id()?)));
+        let parts = parts.iter().filter_map(|part| Some((part, part.key.session_id()?)));
         let sessions = parts.flat_map(|(part, session_id)| part.rows.iter().map(|_| session_id.clone()));
         let (mut sent, mut messages) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
         for ((session_id, row), (message_id, nonce)) in sessions.zip(&wanted).zip(message_ids) {

@@ -101,8 +101,8 @@ pub struct Engine {
     /// Whether rows were removed in this turn.
     removed: bool,
     stop_at: Option<Monotonic>,
-    /// Whether the wait that the server asked an earlier process for was read.
-    knows_pause: bool,
+    /// Whether it was read what an earlier process was waiting for.
+    knows_waits: bool,
     /// All times of the engine and its batcher are on this line.
     timeline: Timeline,
     give_back: GiveBack,
@@ -189,7 +189,7 @@ impl Engine {
             waiting: waits::Waits::default(),
             removed: false,
             stop_at: None,
-            knows_pause: false,
+            knows_waits: false,
             timeline: Timeline::default(),
             give_back: GiveBack::default(),
         };
@@ -227,8 +227,8 @@ impl Engine {
             self.batcher.handle_timeout(now);
         }
         // Before anything is sent.
-        if !self.knows_pause && self.batcher.trusts_outbox() {
-            self.read_pause(now);
+        if !self.knows_waits && self.batcher.trusts_outbox() {
+            self.read_waits(now);
         }
         self.run(now, perform);
         self.parkable.clear();

@@ -28,6 +28,9 @@ impl Engine {
             return self.note_control_outcome(now, result);
         }
         let sent = self.sent.remove(&batch).unwrap_or_default();
+        if result.is_ok() && self.batcher.batch(batch).is_some_and(|batch| batch.is_probe) {
+            return tracing::debug!("probe accepted");
+        }
         if self.batcher.is_of_another_user(batch) {
             self.held_changed = true;
             if result.is_err() {

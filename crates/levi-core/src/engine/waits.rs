@@ -30,14 +30,15 @@ impl Waits {
 }
 
 impl Engine {
-    /// Takes over the wait that the server asked an earlier process for.
-    pub(super) fn read_pause(&mut self, now: Now) {
-        match self.store.paused_until() {
-            Ok(until) => {
-                self.knows_pause = true;
+    /// Takes over the wait that the server asked an earlier process for, and the rows that it saw fail alone.
+    pub(super) fn read_waits(&mut self, now: Now) {
+        match self.store.paused_until().and_then(|until| Ok((until, self.store.lone_failures()?))) {
+            Ok((until, failures)) => {
+                self.knows_waits = true;
                 if let Some(until) = until.filter(|until| *until > now.wall) {
                     self.batcher.handle(now, Input::Paused { until });
                 }
+                self.batcher.handle(now, Input::FailedAlone(failures));
             }
             Err(error) => self.outbox_unreadable(now, error),
         }

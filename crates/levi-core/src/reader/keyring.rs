@@ -76,7 +76,7 @@ impl<'a> Keyring<'a> {
         let Some(list) = self.opening.device_list.as_ref().filter(|_| !self.looked) else { return Ok(false) };
         self.looked = true;
         match list.look(reads, self.user).await {
-            Ok(_) | Err(LookError::Store(_)) => Ok(true),
+            Ok(_) | Err(LookError::Store(_) | LookError::Overtaken) => Ok(true),
             Err(LookError::Server(refusal)) => Err(reads.named(refusal).into()),
         }
     }

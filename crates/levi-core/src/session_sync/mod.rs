@@ -5,9 +5,12 @@ mod adopted;
 mod parallel_map;
 mod recipients;
 mod record;
-mod refused;
+mod repository_row;
+mod secret;
 mod sender;
+mod session_row;
 mod share;
+mod skipped;
 mod steps;
 mod stored_secret;
 
@@ -25,14 +28,15 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rand_core::CryptoRng;
 
+pub use self::secret::Distribution;
 pub use self::share::BackfillReport;
-pub use self::steps::Distribution;
 
 use self::adopted::Adopted;
 use self::sender::SessionSender;
+use self::skipped::Skipped;
 use self::steps::Steps;
 use crate::control::{ControlQueue, Presence, Step};
-use crate::control_row::{ControlRow, rows_to_restore};
+use crate::control_row::{ControlRow, Replaces, rows_to_restore};
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
 use crate::patient_store::PatientStore;
@@ -103,6 +107,7 @@ impl SessionSyncService {
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
             adopted: Adopted::default(),
             device_list: None,
+            skipped: Skipped::default(),
             retries: Retries::default(),
         };
         Self { steps, queue: None }
@@ -177,6 +182,10 @@ impl SessionSyncService {
 
     /// Syncs everything for a new session: the repository's row, the session's row (`active`), the secret.
     ///
+    /// A session that another device began is left as it is, and so is another secret of the session on the server
+    /// ([`SyncError::SessionOfAnotherDevice`], [`SyncError::OtherSecret`] in the report): a second secret would make
+    /// what is there unreadable. Both errors say how to go on.
+    ///
     /// # Errors
     /// [`SyncError`] if no step could be tried or stored; otherwise the report has the outcome of each.
     pub async fn sync_new_session(
@@ -198,7 +207,7 @@ impl SessionSyncService {
         let rows = [
             ControlRow::Repository { repository_id: repository_id.clone() },
             session_row(session_id, repository_id, status),
-            self.secret_row(&**queue, session_id, session_secret)?,
+            self.secret_row(&**queue, session_id, session_secret, Replaces::Known)?,
         ];
         let [repository, session, secret] = self.enqueue(&**queue, user, rows).await?;
         if session.is_done() {
@@ -239,6 +248,9 @@ impl SessionSyncService {
 
     /// Syncs a session's row with its status: `active`, `paused` or `ended`.
     ///
+    /// Of a session that the daemon's store knows as another device's, or by its ids only, what is known is written: it
+    /// stays that device's, and keeps its title and branch.
+    ///
     /// # Errors
     /// [`SyncError`]; with an outbox, Levi retries all the same if a later attempt may succeed.
     pub async fn sync_session(
@@ -258,9 +270,11 @@ impl SessionSyncService {
         self.enqueue_one(&**queue, user, session_row(session_id, repository_id, status)).await
     }
 
-    /// Distributes a session's secret to all of the user's active devices, in one request.
+    /// Distributes a session's secret to all of the user's active devices, in one request. On the session's own device
+    /// it replaces an earlier secret of the session; elsewhere another secret than the session's is refused.
     ///
     /// # Errors
+    /// [`SyncError::OtherSecret`] if the session is another device's and has another secret.
     /// [`SyncError::DevicesSkipped`] if some devices cannot be given it for now, for example because their public key
     /// cannot be used: the others have it. Otherwise as named; with an outbox, Levi retries all the same if a later attempt may succeed.
     pub async fn distribute_secret(
@@ -273,9 +287,9 @@ impl SessionSyncService {
         self.check_session(user.as_ref(), session_id)?;
         self.remember(session_id, session_secret);
         let Some(queue) = &self.queue else {
-            return self.steps.secret(session_id, session_secret).await?.complete();
+            return self.steps.secret(session_id, session_secret, Replaces::Any).await?.complete();
         };
-        let row = self.secret_row(&**queue, session_id, session_secret)?;
+        let row = self.secret_row(&**queue, session_id, session_secret, Replaces::Any)?;
         self.enqueue_one(&**queue, user, row).await
     }
 
@@ -290,7 +304,8 @@ impl SessionSyncService {
     ) -> Result<Distribution, SyncError> {
         session_id.check()?;
         self.check_session(self.recording_for().as_ref(), session_id)?;
-        self.steps.secret(session_id, session_secret).await
+        self.steps.skipped.forget(session_id);
+        self.steps.secret(session_id, session_secret, Replaces::Any).await
     }
 
     /// Writes a session to the server again after it was deleted on another device: its repository's row, its row and
@@ -307,6 +322,7 @@ impl SessionSyncService {
         self.check_repository(&session.repository_id)?;
         self.check_session(user.as_ref(), session_id)?;
         self.steps.stored_secret(session_id)?;
+        self.steps.skipped.forget(session_id);
         let rows = rows_to_restore(&session, self.steps.clock.now().wall);
         let [repository, session, secret] = self.enqueue_rows(&**queue, user, rows).await?;
         Ok(NewSession { repository, session, secret })
@@ -330,6 +346,7 @@ impl SessionSyncService {
     }
 
     fn remember(&self, session_id: &SessionId, secret: &SessionSecret) {
+        self.steps.skipped.forget(session_id);
         self.steps.server.cache.remember(session_id.clone(), secret);
     }
 
@@ -352,7 +369,10 @@ impl SessionSyncService {
             _ => Step::Failed(waits_for_parent()),
         };
         let secret = match session {
-            Step::Done => step(self.steps.secret(session_id, secret).await.and_then(Distribution::complete)),
+            Step::Done => {
+                let given = self.steps.secret(session_id, secret, Replaces::Known).await;
+                step(given.and_then(Distribution::complete))
+            }
             _ => Step::Failed(waits_for_parent()),
         };
         Ok(NewSession { repository, session, secret })

@@ -5,7 +5,7 @@ use levi_transport::rows::DeviceRow;
 use levi_types::{AuthSession, DeviceId, UserId};
 
 use super::steps::Steps;
-use crate::device_list::{LookError, Recipients, SignedDeviceList};
+use crate::device_list::{DeviceListProblem, LookError, Recipients, SignedDeviceList};
 use crate::reads::Reads;
 use crate::sync_error::{EncryptionError, SyncError};
 
@@ -20,30 +20,36 @@ pub(super) struct ToServe {
 impl Steps {
     /// The members of the signed device list, which is looked at before; without one, the active rows of `devices`.
     pub(super) async fn devices(&self, reads: &Reads<'_>, auth: &AuthSession) -> Result<ToServe, SyncError> {
-        let user = &auth.user_id;
-        match &self.device_list {
-            Some(list) => match look(list, reads, user).await? {
-                Recipients::Members(members) => {
-                    if let Some(keyrings) = list.owed_keyrings(user) {
-                        self.server.upsert(auth, &keyrings).await?;
-                        list.keyrings_are_written(user).map_err(unusable)?;
-                    }
-                    let devices = members.iter().map(|member| row_of(member, user)).collect();
-                    Ok(ToServe { devices, skipped: Vec::new() })
-                }
-                Recipients::Stopped(problem) => Err(SyncError::DeviceList(problem)),
-                Recipients::DeviceTable => table(reads).await,
-            },
-            None => table(reads).await,
+        let Some(list) = &self.device_list else { return table(reads).await };
+        match self.recipients(list, reads, auth).await? {
+            Recipients::Members(members) => {
+                let devices = members.iter().map(|member| row_of(member, &auth.user_id)).collect();
+                Ok(ToServe { devices, skipped: Vec::new() })
+            }
+            Recipients::Stopped(problem) => Err(SyncError::DeviceList(problem)),
+            Recipients::DeviceTable => table(reads).await,
         }
     }
-}
 
-async fn look(list: &SignedDeviceList, reads: &Reads<'_>, user: &UserId) -> Result<Recipients, SyncError> {
-    match list.look(reads, user).await {
-        Ok(_) => Ok(list.recipients(user)),
-        Err(LookError::Server(refusal)) => Err(reads.named(refusal).into()),
-        Err(error) => Err(unusable(error)),
+    /// Looks at the list, and writes the keyrings that this device owes: who is given a secret has to read with it.
+    async fn recipients(
+        &self,
+        list: &SignedDeviceList,
+        reads: &Reads<'_>,
+        auth: &AuthSession,
+    ) -> Result<Recipients, SyncError> {
+        let user = &auth.user_id;
+        let _one_at_a_time = list.lock().await;
+        match list.look_while_locked(reads, user).await {
+            Ok(_) => {}
+            Err(LookError::Server(refusal)) => return Err(reads.named(refusal).into()),
+            Err(error) => return Err(unusable(error)),
+        }
+        if let Some(keyrings) = list.owed_keyrings(user) {
+            self.server.upsert(auth, &keyrings).await?;
+            list.keyrings_are_written(user).map_err(unusable)?;
+        }
+        Ok(list.recipients(user))
     }
 }
 
@@ -51,6 +57,7 @@ fn unusable(error: LookError) -> SyncError {
     match error {
         LookError::Server(refusal) => refusal.into(),
         LookError::Store(problem) => SyncError::DeviceList(problem),
+        LookError::Overtaken => SyncError::DeviceList(DeviceListProblem::NotLooked),
     }
 }
 

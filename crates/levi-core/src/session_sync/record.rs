@@ -8,7 +8,7 @@ use levi_types::{SessionId, UserId};
 
 use super::{SessionSyncService, stored_secret};
 use crate::control::{ControlQueue, Step};
-use crate::control_row::ControlRow;
+use crate::control_row::{ControlRow, Replaces};
 use crate::error::EnqueueError;
 use crate::sync_error::SyncError;
 
@@ -54,14 +54,15 @@ impl SessionSyncService {
         queue: &dyn ControlQueue,
         session_id: &SessionId,
         secret: &SessionSecret,
+        replaces: Replaces,
     ) -> Result<ControlRow, SyncError> {
         let session_id = session_id.clone();
         if self.steps.store.session_secret(&session_id)?.is_some() {
-            return Ok(ControlRow::Secret { session_id, wrapped: None });
+            return Ok(ControlRow::Secret { session_id, wrapped: None, replaces });
         }
         let key = queue.database_key().ok_or_else(|| SyncError::SecretNotStored(session_id.clone()))?;
         let mut random = self.steps.random.lock().unwrap_or_else(PoisonError::into_inner);
         let sealed = stored_secret::seal(&key, &session_id, secret, &mut *random)?;
-        Ok(ControlRow::Secret { session_id, wrapped: Some(sealed) })
+        Ok(ControlRow::Secret { session_id, wrapped: Some(sealed), replaces })
     }
 }

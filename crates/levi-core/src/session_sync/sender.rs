@@ -56,9 +56,9 @@ impl ControlSender for SessionSender {
                 self.steps.session(&session_id, &repository_id, status, presence).await
             }
             Some(ControlRow::LookUp { session_id }) => self.steps.look_up(&session_id).await,
-            Some(ControlRow::Secret { session_id, wrapped }) => {
+            Some(ControlRow::Secret { session_id, wrapped, replaces }) => {
                 let secret = self.secret(&session_id, wrapped.as_deref())?;
-                self.steps.secret(&session_id, &secret).await?.complete()
+                self.steps.secret(&session_id, &secret, replaces).await?.complete()
             }
             None => {
                 tracing::warn!(%lane, "this version of Levi does not know the row");

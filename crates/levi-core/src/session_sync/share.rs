@@ -47,14 +47,7 @@ impl SessionSyncService {
         if recipient.is_empty() {
             return Err(SyncError::NoDeviceIdentity);
         }
-        let store = Some(std::sync::Arc::clone(&steps.store));
-        let opening = Opening {
-            device: steps.device.clone(),
-            cache: steps.server.cache.clone(),
-            store,
-            device_list: steps.device_list.clone(),
-        };
-        let sharing = Sharing { steps, reads, opening, auth: &auth, recipient };
+        let sharing = Sharing { steps, reads, opening: steps.opening(), auth: &auth, recipient };
         let mut report = BackfillReport::default();
         let mut after: Option<SessionId> = None;
         loop {
@@ -103,7 +96,7 @@ impl Sharing<'_> {
         for row in own {
             let session = &row.session_id;
             match self.secret(row).await {
-                Ok(secret) => rows.append(&mut self.envelope(session, &secret).await?),
+                Ok(secret) => rows.append(&mut self.envelope(session, &secret)?),
                 // The others would fail alike.
                 Err(ReadError::Supabase(error)) => return Err(error.into()),
                 Err(ReadError::Auth(error)) => return Err(error.into()),
@@ -155,14 +148,8 @@ impl Sharing<'_> {
         }
     }
 
-    async fn envelope(
-        &self,
-        session: &SessionId,
-        secret: &SessionSecret,
-    ) -> Result<Vec<SecretRow>, SyncError> {
-        let owner = self.reads.session_owner(session).await?;
-        let (distribution, rows) =
-            self.steps.envelopes(self.auth, session, owner.as_ref(), secret, &self.recipient);
+    fn envelope(&self, session: &SessionId, secret: &SessionSecret) -> Result<Vec<SecretRow>, SyncError> {
+        let (distribution, rows) = self.steps.envelopes(self.auth, session, secret, &self.recipient);
         match distribution.skipped.into_iter().next() {
             Some((_, error)) => Err(error.into()),
             None => Ok(rows),

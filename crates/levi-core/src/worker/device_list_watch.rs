@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use levi_types::{AccessToken, Clock, Now, UserId};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::Instrument as _;
 
 use super::dispatcher::Dispatcher;
@@ -24,6 +24,8 @@ pub(super) struct DeviceListWatch {
     is_looking: AtomicBool,
     /// How many looks have ended.
     looks: watch::Sender<u64>,
+    /// Another process may have stored something. It is kept until somebody waits for it.
+    news: Notify,
     failures: Mutex<Failures>,
 }
 
@@ -44,7 +46,7 @@ pub(super) struct Awaited(watch::Receiver<u64>);
 impl DeviceListWatch {
     pub(super) fn new(list: SignedDeviceList, clock: Arc<dyn Clock>) -> Self {
         let (is_looking, failures) = Default::default();
-        Self { list, clock, is_looking, looks: watch::Sender::new(0), failures }
+        Self { list, clock, is_looking, looks: watch::Sender::new(0), news: Notify::new(), failures }
     }
 
     /// Reads what is stored, so that the state is known without the server.
@@ -74,6 +76,8 @@ impl DeviceListWatch {
                 failures.wait = Some((now, pause.max(error.retry_after.unwrap_or_default())));
             }
             Err(LookError::Store(problem)) => tracing::warn!("{problem}"),
+            // It counts as none.
+            Err(LookError::Overtaken) => {}
         }
         drop(failures);
         self.looks.send_modify(|looks| *looks += 1);
@@ -178,14 +182,38 @@ impl Dispatcher {
                 NextLook::AfterRefresh => self.refresh(),
             }
             let time = SignedDeviceList::pause(pause);
-            delay(time.max(at_least)).await;
+            delay(at_least).await;
+            if self.is_settled_by_others(time.saturating_sub(at_least)).await {
+                return;
+            }
             pause = Some(time);
+        }
+    }
+
+    /// Waits for `time`, or until another process has stored something. Whether messages can be sealed with that.
+    async fn is_settled_by_others(&self, time: Duration) -> bool {
+        let (Some(watch), Some(user)) = (self.device_list(), self.signed_in_user()) else { return false };
+        if within(time, watch.news.notified()).await.is_none() {
+            return false;
+        }
+        watch.list.catch_up(&user);
+        watch.list.state().may_seal() && watch.list.owed_keyrings(&user).is_none()
+    }
+
+    /// Another process on the same folder may have changed what is stored: `levi pair` beside a daemon, for one.
+    pub(super) fn list_may_have_changed(&self) {
+        if let (Some(watch), Some(user)) = (self.device_list(), self.signed_in_user()) {
+            watch.list.catch_up(&user);
+            if !watch.list.state().may_seal() {
+                watch.news.notify_one();
+            }
         }
     }
 
     async fn look_once(&self) -> Option<LookAgain> {
         let (watch, (supabase, user, token)) = self.device_list().zip(self.as_signed_in())?;
-        let looked = watch.list.look_with(&WithToken { supabase, token: token.clone() }, &user).await;
+        let source = WithToken { supabase, token: token.clone() };
+        let looked = watch.list.look_with(&source, &user, watch.clock.now()).await;
         watch.ended(&looked);
         let at_least = match &looked {
             Err(LookError::Server(error)) => error.retry_after.unwrap_or_default(),

@@ -35,6 +35,7 @@ pub(super) struct Dispatcher {
     pub(super) context: Mutex<Context>,
     pub(super) cache: SecretsCache,
     sealer: Sealer,
+    /// Its calls end, whether the store answers or not.
     session_store: Arc<dyn SessionStore>,
     /// The user of whom the session store does not know yet that this one is signed in.
     untold: Mutex<Option<UserId>>,
@@ -225,6 +226,13 @@ impl Dispatcher {
         // Within the lock: a request that is refused because the context is another user's now must not come
         // before the news.
         self.notify(input);
+    }
+
+    /// The network changed, or the machine slept: the next request makes a connection of its own.
+    pub(super) fn connections_may_be_dead(&self) {
+        if let Some(connection) = self.connection.get() {
+            connection.supabase.close_idle();
+        }
     }
 
     /// Adopts the stored sign-in if nobody is signed in and the daemon did not sign out.

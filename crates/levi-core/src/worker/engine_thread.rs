@@ -60,6 +60,7 @@ impl EngineThread {
                 }
                 Effect::Refresh => dispatcher.refresh(),
                 Effect::Awake => {
+                    dispatcher.connections_may_be_dead();
                     dispatcher.sign_in_from_store();
                     dispatcher.look_after_sleep();
                 }

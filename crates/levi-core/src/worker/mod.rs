@@ -39,6 +39,7 @@ use crate::control::ControlQueue;
 use crate::device_list::SignedDeviceList;
 use crate::engine::{Engine, EngineParts, Event, Intake, Receipt};
 use crate::error::{EnqueueError, StartError, SyncedError};
+use crate::patient_store::PatientStore;
 use crate::random::SystemRandom;
 use crate::sealer::{Message, Sealer};
 use crate::secrets_cache::SecretsCache;
@@ -110,13 +111,15 @@ impl Worker {
         let inbox = Arc::new(Inbox::default());
         let sealer = Sealer::new(cache.clone(), Arc::clone(&session_store), database_key)
             .with_device_list(device_list.clone());
+        // A store that hangs holds neither a sign-in nor the requests of a runtime's threads.
+        let patient_store: Arc<dyn SessionStore> = Arc::new(PatientStore::new(Arc::clone(&session_store)));
         let shared = Shared {
             queue: Arc::new(Semaphore::new(config.max_queued_bytes.min(Semaphore::MAX_PERMITS))),
             dispatcher: Arc::new(Dispatcher::new(
                 Arc::clone(&inbox),
                 cache,
-                sealer.clone(),
-                Arc::clone(&session_store),
+                sealer.asking(Arc::clone(&patient_store)),
+                patient_store,
                 device_list.map(|list| DeviceListWatch::new(list, Arc::clone(&clock))),
             )),
             inbox,
@@ -283,6 +286,7 @@ impl Worker {
     /// If the sign-in was refused, the stored one is read again, because the user may have signed in with
     /// another process.
     pub fn network_changed(&self) {
+        self.shared.dispatcher.connections_may_be_dead();
         self.shared.dispatcher.sign_in_from_store();
         self.notify(Event::Input(Input::NetworkChanged));
     }
@@ -293,9 +297,10 @@ impl Worker {
     }
 
     /// Rows were written to the outbox past this worker (`enqueue_in`): looks for them. Another process may have signed in
-    /// as well: if nobody is signed in here, the stored sign-in is read again.
+    /// as well: if nobody is signed in here, the stored sign-in is read again. And it may have changed the device list.
     pub fn written_elsewhere(&self) {
         self.shared.dispatcher.sign_in_from_store();
+        self.shared.dispatcher.list_may_have_changed();
         self.notify(Event::WrittenElsewhere);
     }
 
@@ -306,6 +311,7 @@ impl Worker {
         move || {
             if let Some(shared) = shared.upgrade() {
                 shared.dispatcher.sign_in_from_store();
+                shared.dispatcher.list_may_have_changed();
                 let _ = shared.inbox.push(Event::WrittenElsewhere);
             }
         }

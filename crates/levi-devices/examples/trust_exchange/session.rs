@@ -67,7 +67,8 @@ pub(crate) fn write() {
     });
 }
 
-/// Genesis, two additions, a removal, a new recovery key, and a recovery that cuts off a thief's addition.
+/// Genesis, two additions, a removal, a new recovery key, and a recovery that cuts off a thief's
+/// addition.
 fn every_kind(reader: &Owner) -> Scene {
     let mut scene = Scene::new(40);
     let laptop = scene.laptop.clone();

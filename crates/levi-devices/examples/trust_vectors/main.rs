@@ -1,8 +1,8 @@
-//! Writes the test vectors of the device list and of messages in version 2, into `docs/vectors` (or into the folder given
-//! as argument).
+//! Writes the test vectors of the device list and of messages in version 2, into `docs/vectors` (or
+//! into the folder given as argument).
 //!
-//! The output is always the same, because all randomness has a fixed seed. A test compares the files with it, so a
-//! format cannot change without its vectors.
+//! The output is always the same, because all randomness has a fixed seed. A test compares the
+//! files with it, so a format cannot change without its vectors.
 
 mod files;
 

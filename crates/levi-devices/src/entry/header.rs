@@ -18,14 +18,16 @@ pub struct Header {
     pub prev: EntryHash,
     /// The user whose list it is.
     pub user_id: UserId,
-    /// When it was made, in milliseconds since 1970 by the signer's clock. For people; no rule depends on it.
+    /// When it was made, in milliseconds since 1970 by the signer's clock. For people; no rule
+    /// depends on it.
     pub time_ms: i64,
     /// The member that signs it.
     pub signer_id: DeviceId,
 }
 
 impl Header {
-    /// Reads the fields before the body of an entry of any kind, known or not. Returns the kind too.
+    /// Reads the fields before the body of an entry of any kind, known or not. Returns the kind
+    /// too.
     ///
     /// # Errors
     /// [`EntryError::Malformed`] or [`EntryError::Member`].

@@ -82,8 +82,8 @@ impl SignedEntry {
     }
 }
 
-/// Why a row is not an entry with signatures. A list is read past such a row, because anybody with the user's token can
-/// write one.
+/// Why a row is not an entry with signatures. Readers skip such a row, because anybody with the
+/// user's token can write one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {

@@ -9,32 +9,37 @@ use crate::keys::PublicKeys;
 use crate::member::MemberType;
 
 impl DeviceList {
-    /// Reads the list that begins with `genesis`. Rows may be in any order; rows of other lists and garbage are skipped.
+    /// Reads the list that begins with `genesis`. Rows may be in any order; rows of other lists and
+    /// garbage are skipped.
     ///
-    /// Without a pin: the server may have cut the list short. A device that has a pin uses
-    /// [`extend`](DeviceList::extend), a new one compares the head with that in the pairing answer.
+    /// Uses no pin, so the server may have cut the list short. A device that has a pin uses
+    /// [`extend`](DeviceList::extend); a new one compares the head with that in the pairing answer.
     ///
     /// # Errors
-    /// [`ReadError::NoGenesis`] if no row is that genesis, [`ReadError::UnknownKind`] if this version cannot read on.
+    /// [`ReadError::NoGenesis`] if no row is that genesis, [`ReadError::UnknownKind`] if this
+    /// version cannot read on.
     pub fn read(user_id: &UserId, genesis: EntryHash, rows: &[ListRow]) -> Result<Self, ReadError> {
         walk(user_id, genesis, &decoded(rows), |_| false)?.whole()
     }
 
     /// The hash of every valid genesis among the rows, in the order of their slots.
     ///
-    /// There may be several, because anybody with the user's token can begin a list of their own. Only a pin, a pairing or
-    /// the recovery key says which one is the user's.
+    /// There may be several, because anybody with the user's token can begin a list of their own.
+    /// Only a pin, a pairing or the recovery key says which one is the user's.
     pub fn geneses(user_id: &UserId, rows: &[ListRow]) -> Vec<EntryHash> {
         geneses(user_id, &decoded(rows))
     }
 
-    /// Reads the list whose recovery key has the given public keys, for a device that has nothing but the recovery key.
+    /// Reads the list whose recovery key has the given public keys, for a device that has nothing
+    /// but the recovery key.
     ///
-    /// A list with that key can only have been begun, or given that key, by somebody who has it, because it cosigns.
+    /// Only somebody who has that key can have begun the list with it, or added it to the list,
+    /// because the key cosigns.
     ///
     /// # Errors
-    /// [`ReadError::OtherRecoveryKey`] if no list has that recovery key, [`ReadError::ReplacedRecoveryKey`] if one had it
-    /// earlier, [`ReadError::SeveralLists`] if several have it, [`ReadError::UnknownKind`] as above.
+    /// [`ReadError::OtherRecoveryKey`] if no list has that recovery key,
+    /// [`ReadError::ReplacedRecoveryKey`] if one had it earlier, [`ReadError::SeveralLists`] if
+    /// several have it, [`ReadError::UnknownKind`] as above.
     pub fn read_with_recovery_key(
         user_id: &UserId,
         recovery: &PublicKeys,
@@ -43,9 +48,9 @@ impl DeviceList {
         find(user_id, recovery, rows, Walked::whole)
     }
 
-    /// As [`read_with_recovery_key`](Self::read_with_recovery_key), but where a device's entry of an unknown kind ends the
-    /// reading, the list up to it: for a person who recovers, and says which entry is the last of their own. The recovery
-    /// cuts the unknown one off.
+    /// As [`read_with_recovery_key`](Self::read_with_recovery_key), but if a device signed an entry
+    /// of an unknown kind, returns the list up to that entry. For a person who recovers and names
+    /// the last entry of their own; the recovery then cuts the unknown entry off.
     ///
     /// # Errors
     /// Likewise. An unknown kind that the recovery key signed ends the reading here, too.
@@ -130,7 +135,8 @@ pub(crate) fn geneses(user_id: &UserId, rows: &[Candidate]) -> Vec<EntryHash> {
 /// What the rows show of a list.
 pub(crate) struct Walked {
     list: DeviceList,
-    /// A device on the list signed an entry of an unknown kind on its head, and no recovery has cut that off.
+    /// A device on the list signed an entry of an unknown kind on its head, and no recovery has cut
+    /// that off.
     stop: Option<ReadError>,
 }
 
@@ -141,11 +147,11 @@ impl Walked {
     }
 }
 
-/// Accepts the first valid row on the head, again and again. Signatures of entries that `is_known` names were verified
-/// before.
+/// Accepts the first valid row on the head, again and again. Signatures of entries that `is_known`
+/// names were verified before.
 ///
-/// Behind a device's entry of an unknown kind, only a recovery is accepted: a thief who has a device unlocked could
-/// otherwise stop the list for good.
+/// After a device's entry of an unknown kind, only a recovery is accepted. Otherwise a thief with
+/// an unlocked device could stop the list for good.
 pub(crate) fn walk(
     user_id: &UserId,
     genesis: EntryHash,
@@ -176,11 +182,12 @@ pub(crate) fn walk(
     Ok(Walked { list, stop })
 }
 
-/// Whether the list stops at an entry of an unknown kind: a member signed it where it counts, an active device on the
-/// head, or the recovery key on any entry of the list.
+/// Whether the list stops at an entry of an unknown kind: an active device signed it and it follows
+/// the head, or the recovery key signed it and it follows any entry of the list.
 ///
 /// # Errors
-/// [`ReadError::UnknownKind`] if the recovery key signed it, which no recovery cuts off.
+/// [`ReadError::UnknownKind`] if the recovery key signed it, because no recovery cuts such an entry
+/// off.
 fn stops_at(list: &DeviceList, signed: &SignedEntry, kind: u8) -> Result<Option<ReadError>, ReadError> {
     let Ok((_, header)) = Header::decode(&signed.entry) else { return Ok(None) };
     let Some(signer) = list.active(&header.signer_id) else { return Ok(None) };

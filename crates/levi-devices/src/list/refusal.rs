@@ -25,13 +25,13 @@ pub enum Refusal {
         /// The entry's slot.
         slot: u64,
     },
-    /// A genesis where the list goes on, or another kind where it begins.
+    /// A genesis after the first entry, or another kind as the first entry.
     #[error("a list begins with one genesis; read the list and build the entry again")]
     Genesis,
     /// The signer is not an active member.
     #[error("{0} is not an active member of the device list; run `levi pair` on it")]
     SignerNotActive(DeviceId),
-    /// A device signed what only the recovery key may, or the other way round.
+    /// A device signed a kind that only the recovery key may sign, or the other way round.
     #[error("{0} may not sign this kind of entry; devices add and remove, the recovery key recovers")]
     SignerType(DeviceId),
     /// The signature does not verify.

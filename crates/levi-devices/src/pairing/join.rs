@@ -6,7 +6,7 @@ use levi_types::UserId;
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 
-use super::{Fresh, Message, PairingCode, PairingError, PairingKeys};
+use super::{FRESH_BYTES, Fresh, Message, PairingCode, PairingError, PairingKeys};
 use crate::bytes::{Reader, Writer};
 use crate::entry::{Body, Entry, ListRow};
 use crate::hash::EntryHash;
@@ -24,7 +24,8 @@ pub struct Join {
 }
 
 impl Join {
-    /// Begins with the code that the person typed or scanned. `member` is this device with its new keys.
+    /// Begins with the code that the person typed or scanned. `member` is this device with its new
+    /// keys.
     pub fn new(
         user_id: &UserId,
         code: &PairingCode,
@@ -41,6 +42,11 @@ impl Join {
         self.keys.row_id()
     }
 
+    /// The id of the row that the old device writes when it shows the code.
+    pub fn shown_id(&self) -> String {
+        self.keys.shown_id()
+    }
+
     /// The column `request` of that row.
     ///
     /// # Errors
@@ -52,17 +58,24 @@ impl Join {
         self.keys.seal(Message::Request, &self.user_id, &plain, rng)
     }
 
-    /// Opens the column `answer`, and checks that it answers this request and would add exactly this device.
+    /// Opens the column `answer`, and checks that it answers this request and would add exactly
+    /// this device.
     ///
     /// # Errors
-    /// [`PairingError::NotBase64`], [`PairingError::Forged`], [`PairingError::Malformed`] for anything but an answer made
-    /// with this code; [`PairingError::NotFresh`], [`PairingError::OtherEntry`].
+    /// [`PairingError::NotBase64`], [`PairingError::Forged`], [`PairingError::Malformed`] for
+    /// anything but an answer made with this code; [`PairingError::NotFresh`],
+    /// [`PairingError::OtherEntry`]; [`PairingError::Declined`] if the person at the old device
+    /// said no.
     pub fn open_answer(&self, answer: &str) -> Result<Answer, PairingError> {
         let plain = self.keys.open(Message::Answer, &self.user_id, answer)?;
-        let (fresh, answer) = read_answer(&plain).ok_or(PairingError::Malformed)?;
+        let (fresh, rest) = plain.split_first_chunk::<FRESH_BYTES>().ok_or(PairingError::Malformed)?;
         if !bool::from(fresh.ct_eq(&self.fresh)) {
             return Err(PairingError::NotFresh);
         }
+        if rest.is_empty() {
+            return Err(PairingError::Declined);
+        }
+        let answer = read_answer(rest).ok_or(PairingError::Malformed)?;
         let entry = Entry::decode(&answer.entry)?;
         let adds_this_device = matches!(&entry.body, Body::Add { member } if **member == self.member);
         if adds_this_device && entry.header.prev == answer.head && entry.header.user_id == self.user_id {
@@ -72,12 +85,13 @@ impl Join {
         }
     }
 
-    /// Cosigns the entry, after the list that the server shows was read up to the head that the old device named. Returns
-    /// the column `cosignature`.
+    /// Cosigns the entry, after the list that the server shows was read up to the head that the old
+    /// device named. Returns the column `cosignature`.
     ///
     /// # Errors
-    /// [`PairingError::OtherList`] if the server shows a list without that head, [`PairingError::ListChanged`] if the list
-    /// has gone on, [`PairingError::Refused`] if the list would not take the entry.
+    /// [`PairingError::OtherList`] if the server shows a list without that head,
+    /// [`PairingError::ListChanged`] if the list has gone on, [`PairingError::Refused`] if the list
+    /// would not take the entry.
     pub fn cosign(
         &self,
         answer: &Answer,
@@ -150,14 +164,13 @@ impl Answer {
     }
 }
 
-fn read_answer(plain: &[u8]) -> Option<(&Fresh, Answer)> {
+/// What follows the fresh bytes.
+fn read_answer(plain: &[u8]) -> Option<Answer> {
     let mut reader = Reader::new(plain);
-    let fresh = reader.array()?;
-    let answer = Answer {
+    Some(Answer {
         genesis: EntryHash::from_bytes(*reader.array()?),
         head: EntryHash::from_bytes(*reader.array()?),
         slot: reader.u64()?,
         entry: reader.rest().to_vec(),
-    };
-    Some((fresh, answer))
+    })
 }

@@ -1,6 +1,6 @@
 //! The check of a recovery key: a Reed-Solomon code over GF(2^10).
 //!
-//! Not in constant time: it sees a key that the person at the keyboard has before them.
+//! Not in constant time, because whoever types the key knows it.
 
 use zeroize::Zeroizing;
 
@@ -34,8 +34,8 @@ pub(super) fn verify(symbols: &[u8]) -> Result<(), Option<usize>> {
     }
 }
 
-/// The group of the one exchange of neighbours that makes the check fit. Its first character is meant, if the two are in
-/// different groups.
+/// The group of the one exchange of neighbours that makes the check fit. Its first character is
+/// meant, if the two are in different groups.
 fn exchanged(symbols: &[u8]) -> Option<usize> {
     let mut tried = Zeroizing::new(symbols.to_vec());
     let mut found = None;

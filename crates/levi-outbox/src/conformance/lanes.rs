@@ -18,7 +18,8 @@ list_cases![
     an_answer_for_a_discarded_row_finds_its_lane_in_order,
 ];
 
-/// One that was stored while the clock was ahead can be put right. "Now" does not end what a server asked for.
+/// One that was stored while the clock was ahead can be put right. "Now" does not end what a server
+/// asked for.
 fn the_pause_is_the_last_one_that_was_stored(store: &mut dyn OutboxStore) {
     for until in [60, 5, 90] {
         store.change(Change::Pause { until: at(until) });

@@ -2,7 +2,7 @@
 
 use super::fixture::{Shorthand, at, reason, row};
 use super::list_cases;
-use crate::model::{Change, Enqueued, NewRow, RowKey, RowState};
+use crate::model::{Change, Enqueued, LoneFailure, NewRow, RowKey, RowState};
 use crate::store::OutboxStore;
 
 list_cases![
@@ -12,6 +12,7 @@ list_cases![
     the_same_message_brings_its_parked_row_back,
     another_message_cannot_have_the_sequence_number_of_a_parked_one,
     a_parked_row_is_discarded_for_good,
+    lone_failures_are_kept_until_their_row_changes_or_leaves,
 ];
 
 fn a_lane_goes_on_without_its_parked_row(store: &mut dyn OutboxStore) {
@@ -103,4 +104,22 @@ fn a_parked_row_is_discarded_for_good(store: &mut dyn OutboxStore) {
         matches!(store.answer(other), Enqueued::Stored { replaced: false, .. }),
         "its sequence number is free"
     );
+}
+
+fn lone_failures_are_kept_until_their_row_changes_or_leaves(store: &mut dyn OutboxStore) {
+    let of_row = |lane, row, failures| LoneFailure { lane, row, together: 1, failures, is_surpassed: true };
+    let (a, b, c) = (store.store(row("a", 1)), store.store(row("b", 1)), store.store(row("c", 1)));
+    let [of_a, of_b, of_c] =
+        [("a", a), ("b", b), ("c", c)].map(|(lane, row)| of_row(store.lane(lane), row, 1));
+    for failure in [of_a, of_b, of_c, LoneFailure { failures: 2, ..of_a }] {
+        store.change(Change::NoteLoneFailure(failure));
+    }
+    let kept = |store: &dyn OutboxStore| store.lone_failures().expect("they can be read");
+    assert_eq!(kept(store), [LoneFailure { failures: 2, ..of_a }, of_b, of_c], "the last of each lane");
+    store.store(row("b", 1));
+    store.park(of_a.lane, a, 10);
+    assert_eq!(kept(store), [of_c], "a newer payload may fit, and a row that is unparked begins anew");
+    store.change(Change::Unpark { row: a.id, at: at(11) });
+    store.acknowledge(of_c.lane, &[c], 12);
+    assert_eq!(kept(store), []);
 }

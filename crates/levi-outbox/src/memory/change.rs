@@ -37,6 +37,7 @@ impl MemoryOutbox {
             Change::Defer { lane, due_at, attempts, reason } => {
                 self.defer(*lane, *due_at, *attempts, reason);
             }
+            Change::NoteLoneFailure(failure) => drop(self.lone_failures.insert(failure.lane, *failure)),
             Change::Park { lane, row, reason, at } => self.park(*lane, *row, reason, *at),
             Change::Reseal { row, payload } => self.reseal(*row, payload),
             Change::Pause { until } => self.paused_until = Some(*until),
@@ -74,7 +75,7 @@ impl MemoryOutbox {
         self.user = Some(user.clone());
     }
 
-    fn matches(&self, lane: LaneId, key: RowKey) -> bool {
+    pub(super) fn matches(&self, lane: LaneId, key: RowKey) -> bool {
         self.pending.get(&key.id).is_some_and(|row| row.version == key.version && row.lane == lane)
     }
 
@@ -110,6 +111,7 @@ impl MemoryOutbox {
         if !self.matches(lane, key) {
             return self.remove_if_empty(lane);
         }
+        self.lone_failures.remove(&lane);
         if let Some(row) = self.take_pending(key.id) {
             self.counts.add_parked(row.kind, row.payload.len() as u64);
             if let Some(state) = self.lanes.get_mut(&lane) {

@@ -11,9 +11,9 @@ use levi_types::{MessageId, RepositoryId, SessionId, UserId, Wall};
 
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, DueLane, Encryption, Enqueued, Held, LaneId, LaneKey, ListedRow, NewRow, Overwrite,
-    ParkedParent, Reason, RowHead, RowId, RowKey, RowKind, RowState, TextDigest, TextDigests, Totals,
-    WaitingLane,
+    Change, Due, DueLane, Encryption, Enqueued, Held, LaneId, LaneKey, ListedRow, LoneFailure, NewRow,
+    Overwrite, ParkedParent, Reason, RowHead, RowId, RowKey, RowKind, RowState, TextDigest, TextDigests,
+    Totals, WaitingLane,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -28,6 +28,7 @@ pub struct MemoryOutbox {
     /// Who signed in last.
     user: Option<UserId>,
     paused_until: Option<Wall>,
+    lone_failures: BTreeMap<LaneId, LoneFailure>,
     /// Every lane with pending rows, blocked or not, in the order in which they are due.
     schedule: BTreeSet<(Wall, LaneId)>,
     writer: Option<[u8; 16]>,
@@ -96,6 +97,7 @@ impl MemoryOutbox {
             by_key: HashMap::new(),
             user: None,
             paused_until: None,
+            lone_failures: BTreeMap::new(),
             schedule: BTreeSet::new(),
             writer: None,
             sessions_sent: HashSet::new(),
@@ -291,6 +293,11 @@ impl OutboxStore for MemoryOutbox {
 
     fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
         Ok(self.paused_until)
+    }
+
+    fn lone_failures(&self) -> Result<Vec<LoneFailure>, OutboxError> {
+        let is_pending = |failure: &&LoneFailure| self.matches(failure.lane, failure.row);
+        Ok(self.lone_failures.values().filter(is_pending).copied().collect())
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -3,8 +3,7 @@
 use levi_types::UserId;
 use serde::Serialize;
 
-/// Rows of a user who is not signed in. They are sent when this user signs in again, and until then
-/// nothing happens to them.
+/// Rows of a user who is not signed in. Nothing happens to them until this user signs in again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Held {
     /// The user. `None` only in a damaged file.

@@ -95,7 +95,7 @@ impl LaneKey {
         }
     }
 
-    /// The lane that must be empty before this one is due, where the key alone tells it: a
+    /// The lane that must be empty before this one is due, if the key alone determines it: a
     /// session's secret and messages wait for the session. A session waits for the repository that
     /// its row names ([`NewRow::parent`](crate::NewRow::parent)).
     pub fn parent(&self) -> Option<Self> {

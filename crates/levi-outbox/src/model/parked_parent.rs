@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::{LaneKey, Reason};
 
-/// A parked row of a repository or session. What depends on it is held until the row is retried,
-/// written again or discarded.
+/// A parked row of a repository or session. The lanes that depend on it are blocked until the row
+/// is retried, written again or discarded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ParkedParent {
     /// The row's lane, which names the repository or session.

@@ -18,8 +18,8 @@ pub struct RecoveryReport {
     pub parked: u64,
     /// Rows of repositories, sessions and secrets that are in it, parked ones included.
     pub control_rows: u64,
-    /// How many of the rows above may have been sent or discarded before: nothing in the damaged
-    /// file says that they belong to it still.
+    /// How many of the rows above may have been sent or discarded before, because nothing in the
+    /// damaged file shows that they still belong to it.
     pub uncertain: u64,
     /// Rows of every kind that could not be read; `None` if the number of rows is not known.
     pub lost: Option<u64>,

@@ -34,8 +34,8 @@ pub enum Encryption {
 /// A row to be written. `Debug` shows the payload's length, never the payload.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewRow {
-    /// For whom the row is recorded; `None`: for the user who signed in last, or for the first who
-    /// will. The row is due for nobody else.
+    /// The user for whom the row is recorded; `None`: the user who signed in last or, if nobody
+    /// has, the first who will. The row is due for nobody else.
     pub user: Option<UserId>,
     /// The queue that the row joins.
     pub lane: LaneKey,
@@ -53,13 +53,14 @@ pub struct NewRow {
     pub encryption: Encryption,
     /// When the caller enqueued it.
     pub enqueued_at: Wall,
-    /// What a message may replace on the server. Says nothing in a row of another kind.
+    /// Which text a message may replace on the server. Ignored in a row of another kind.
     pub overwrite: Overwrite,
-    /// Whether this row of a session writes it to the server anew, after it was deleted elsewhere:
-    /// once the row is stored, and not if it is refused, the outbox forgets that the server had the
-    /// session. Says nothing in a row of another kind.
+    /// Whether this row of a session writes the session to the server anew after it was deleted
+    /// elsewhere. When the outbox stores the row, it forgets that the server once had the session;
+    /// it does not if it refuses the row. Ignored in a row of another kind.
     pub restores_session: bool,
-    /// What tells whether the server has a message's text already. Not stored with the row.
+    /// The digests that tell whether the server already has a message's text. Not stored with the
+    /// row.
     pub texts: TextDigests,
 }
 
@@ -120,7 +121,7 @@ impl NewRow {
         self
     }
 
-    /// The session that the server is to be given anew.
+    /// The session that is to be written to the server anew.
     pub(crate) const fn restored_session(&self) -> Option<&SessionId> {
         match &self.lane {
             LaneKey::Session(session) if self.restores_session => Some(session),
@@ -174,8 +175,8 @@ pub enum Enqueued {
         /// Whether it replaced an older payload of the same message, pending or parked.
         replaced: bool,
     },
-    /// The server has this very text of the message, and no row at its position waits: nothing was
-    /// changed.
+    /// The server has exactly this text of the message, and no row waits at its position. Nothing
+    /// was changed.
     AlreadySynced,
     /// Another message of the session has this sequence number; nothing was changed.
     SequenceConflict {
@@ -223,8 +224,8 @@ pub enum RowState {
     Discarded,
     /// Waiting, with its present version.
     Pending(u32),
-    /// Pending, and an ancestor is parked, with the reason of that: nothing happens until the
-    /// ancestor is retried, written again or discarded.
+    /// Pending, and an ancestor is parked for this reason. Nothing happens until the ancestor is
+    /// retried, written again or discarded.
     ParentParked(Reason),
     /// Parked, with the reason.
     Parked(Reason),
@@ -243,7 +244,8 @@ pub struct ListedRow {
     pub lane: LaneKey,
     /// For whom the row was recorded; `None`: for the first user who will sign in.
     pub user_id: Option<UserId>,
-    /// Whether another user signed in since: nothing happens to the row until its own user is back.
+    /// Whether another user is signed in: nothing happens to the row until its own user signs in
+    /// again.
     pub held: bool,
     /// The row's position in its lane; 0 for a control row.
     pub sequence_number: i64,
@@ -266,8 +268,8 @@ pub struct ListedRow {
     /// Whether an ancestor of a pending row is parked: nothing happens until that one is retried,
     /// written again or discarded.
     pub parent_is_parked: bool,
-    /// Why the row is parked or waits, if known. A pending row that is blocked shows what holds up
-    /// its ancestors: the reason of the nearest one that is parked or not blocked itself. An error
-    /// of its own explains nothing meanwhile.
+    /// Why the row is parked or waits, if known. For a blocked row this is the reason of its
+    /// nearest ancestor that is parked or not itself blocked, because an error of its own explains
+    /// nothing while it is blocked.
     pub reason: Option<Reason>,
 }

@@ -7,9 +7,9 @@ use serde::Serialize;
 pub struct Space {
     /// Length of the database.
     pub file_bytes: u64,
-    /// How much of it is free and can be given back, while Levi is idle. In a file of an earlier
-    /// version that was too large to be written anew, free pages only wait for later rows: they do
-    /// not count.
+    /// How many of these bytes are free and can be given back while Levi is idle. Free pages do not
+    /// count in a file of an earlier version that was too large to be rewritten, because they can
+    /// only be reused for later rows.
     pub free_bytes: u64,
     /// Length of the write-ahead log beside it.
     pub log_bytes: u64,
@@ -22,7 +22,7 @@ pub struct Space {
 pub struct GivenBack {
     /// What the outbox takes after it.
     pub space: Space,
-    /// Whether it gave back nothing, nor came closer to that: the next one will not either, unless
-    /// something else happens.
+    /// Whether the step made no progress. The next one will make none either, unless something else
+    /// happens.
     pub is_stuck: bool,
 }

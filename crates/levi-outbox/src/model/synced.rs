@@ -1,16 +1,17 @@
-//! What the server has taken, so that the same text again is not sent again.
+//! Digests of the texts that the server has, so that an outbox does not send the same text again.
 
-/// Tells one text of a message from every other, and nothing about the text to those who do not have the key under which
-/// the caller derives it.
+/// Tells one text of a message from every other. It reveals nothing about the text to anybody
+/// without the key from which the caller derives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TextDigest(pub [u8; 8]);
 
 /// The digests under which the server may have the text of a new row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextDigests {
-    /// That of the row as it is. `None`: the caller cannot tell, and the row is always stored.
+    /// The digest of the row as it is. `None`: the caller does not know it, and the row is always
+    /// stored.
     pub own: Option<TextDigest>,
-    /// That of the same text in another form, if there is one.
+    /// The digest of the same text in another form, if there is one.
     pub other_form: Option<TextDigest>,
 }
 

@@ -4,7 +4,7 @@ use levi_types::{UserId, Wall};
 
 use super::{LaneKey, Reason};
 
-/// A lane with pending rows, and what keeps its first row, as far as the outbox knows it.
+/// A lane with pending rows, and why its first row waits, as far as the outbox knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingLane {
     /// The lane's name.
@@ -19,6 +19,6 @@ pub struct WaitingLane {
     pub due_at: Option<Wall>,
     /// The lane that must be empty before this one is due.
     pub blocked_by: Option<LaneKey>,
-    /// The last failure. Of a blocked lane, what holds up its ancestors.
+    /// The last failure. For a blocked lane, the reason why its ancestors wait.
     pub reason: Option<Reason>,
 }

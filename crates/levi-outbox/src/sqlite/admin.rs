@@ -18,7 +18,7 @@ use super::{blocking, change, enqueue, failure, schema};
 use crate::error::OutboxError;
 use crate::model::{Change, Enqueued, LaneKey, NewRow, RowId};
 
-/// What an operator may do to an outbox while its owner works on it.
+/// The commands that an operator may apply to an outbox while its owner works on it.
 ///
 /// Each command is safe at any time, because the owner compares versions before it relies on what
 /// it has read earlier.
@@ -31,8 +31,8 @@ pub enum AdminCommand {
     Discard(RowId),
     /// Make every deferred lane due now.
     RetryNow,
-    /// Write a session that was deleted elsewhere to the server again: its row, its secret, and what
-    /// the outbox has of it.
+    /// Write a session that was deleted elsewhere to the server again: its row, its secret, and its
+    /// rows in the outbox.
     RestoreSession {
         /// The control rows of the session and of what it depends on, parents first.
         rows: Vec<NewRow>,
@@ -72,7 +72,7 @@ pub enum AdminError {
     },
 }
 
-/// Who acts on the changes of an [`OutboxAdmin`].
+/// Whether an owner process acts on the changes of an [`OutboxAdmin`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerNotice {
     /// The owner process was notified.

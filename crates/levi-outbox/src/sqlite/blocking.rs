@@ -1,5 +1,5 @@
 //! Which lane waits for which. `blocked_by` is written in the transaction that changes it, so that
-//! asking what is due reads one index.
+//! the query for what is due reads one index.
 
 use rusqlite::{Connection, Result};
 

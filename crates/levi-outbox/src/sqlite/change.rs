@@ -7,7 +7,7 @@ use super::columns::{encryption_code, kind_code};
 use super::counters::Counters;
 use super::lane::{self, LaneState, Removed};
 use super::lane_cache::LaneCache;
-use super::{blocking, enqueue, overwrites, synced, users};
+use super::{blocking, enqueue, lone_failures, overwrites, synced, users};
 use crate::model::{Change, Encryption, LaneId, NewRow, Reason, RowId, RowKey, RowKind};
 
 pub(super) const PENDING_BYTES: &str =
@@ -51,6 +51,7 @@ pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change)
         Change::Defer { lane, due_at, attempts, reason } => {
             lane::defer(conn, *lane, *due_at, *attempts, reason)
         }
+        Change::NoteLoneFailure(failure) => lone_failures::note(conn, failure),
         Change::Park { lane, row, reason, at } => park(conn, counters, *lane, *row, reason, *at),
         Change::Reseal { row, payload } => reseal(conn, counters, *row, payload),
         Change::Pause { until } => pause(conn, *until),
@@ -120,6 +121,7 @@ fn park(
     let key = (row.id.0, row.version, lane.0);
     let bytes = conn.prepare_cached(PENDING_BYTES)?.query_row(key, |row| row.get(0))?;
     conn.prepare_cached(REMOVE)?.execute([row.id.0])?;
+    lone_failures::forget(conn, lane)?;
     if let Some(kind) = lane::settle(conn, counters, lane.0, Removed::one(bytes), at)? {
         counters.add_parked(kind, bytes);
     }

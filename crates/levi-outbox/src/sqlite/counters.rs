@@ -32,7 +32,7 @@ impl CachedCounters {
         }
     }
 
-    /// The totals as they are now; `cached` becomes what is to be kept of them.
+    /// The totals as they are now. Updates `cached` to the totals to keep.
     pub(super) fn read_totals(cached: &mut Option<Self>, conn: &Connection) -> Result<Totals> {
         let mut current = Self::refresh(*cached, conn)?;
         let oldest = conn.prepare_cached(OLDEST)?.query_row([], |row| row.get(0)).optional()?;

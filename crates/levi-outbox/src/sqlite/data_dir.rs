@@ -22,7 +22,7 @@ impl DataDir {
     /// The folder that the caller names, or [`default`](Self::default) for `None`.
     pub fn new(named: Option<PathBuf>) -> Self {
         match named {
-            // The folder above may be a disk that is not mounted now, so it is not created.
+            // The parent folder may be on a disk that is not mounted now, so it is not created.
             Some(path) => Self { path, parents: Parents::MustExist },
             None => Self::default(),
         }

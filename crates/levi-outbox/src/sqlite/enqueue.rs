@@ -52,7 +52,8 @@ pub(super) fn store_rows(
     Ok(answers)
 }
 
-/// The error for a table that has no id left, which SQLite reports as a full disk. Only damage uses up so many.
+/// The error for a table that has no id left, which SQLite reports as a full disk. Only damage uses
+/// up so many.
 fn used_up(conn: &Connection) -> Option<rusqlite::Error> {
     conn.query_row(IDS_USED_UP, [], |row| row.get(0))
         .ok()

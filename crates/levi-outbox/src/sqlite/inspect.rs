@@ -102,7 +102,8 @@ impl Inspector {
         self.read(|conn| read::payloads(conn, rows, sink))
     }
 
-    /// What the outbox takes of the disk. Whether its log is held is known to its owner only.
+    /// The disk space that the outbox uses. Only the owner knows whether another connection keeps
+    /// the log from being shortened.
     ///
     /// # Errors
     /// [`OutboxError`] when the file cannot be read.

@@ -21,8 +21,8 @@ pub(super) const NEW_LANE: &str = concat!(
 pub(super) const FILL_LANE: &str = "UPDATE levi_lanes SET due_at = ?2 WHERE lane = ?1";
 pub(super) const LAST_PARKED: &str = "SELECT max(sequence_number) FROM levi_parked WHERE lane = ?1";
 
-/// How many lanes are kept from one transaction to the next: more than are written to at a time. If
-/// there are more, all are looked up again.
+/// How many lanes are kept from one transaction to the next: more than are usually written to at a
+/// time. If there are more, the cache is cleared.
 const MAX_CACHED: usize = 256;
 
 /// Lanes as they are inside the present transaction, by their names.

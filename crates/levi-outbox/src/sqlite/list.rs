@@ -68,7 +68,8 @@ pub(super) struct Blocker {
     pub(super) reason: Option<Reason>,
 }
 
-/// Lanes with pending rows, by the age of the lane. One pass through at most so many, whatever the number of rows.
+/// Lanes with pending rows, by the age of the lane. One pass through at most so many, whatever the
+/// number of rows.
 pub(super) const WAITING: &str = "SELECT kind, subject, blocked_by, attempts, due_at, reason_code, reason_detail, user \
      FROM levi_lanes WHERE due_at IS NOT NULL ORDER BY lane LIMIT ?1";
 

@@ -20,6 +20,7 @@ mod integrity;
 mod lane;
 mod lane_cache;
 mod list;
+mod lone_failures;
 pub mod notify;
 mod open;
 mod overwrites;
@@ -53,11 +54,13 @@ use self::lane_cache::LaneCache;
 use self::open::JournalMode;
 use self::owner_lock::OwnerLock;
 pub use self::owner_lock::{is_owned, lock_path};
+#[doc(hidden)]
+pub use self::recovery::records;
 use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, GivenBack, Held, LaneId, ListedRow, NewRow, ParkedParent, RowHead, RowId, RowKey,
-    RowState, Space, Totals, WaitingLane,
+    Change, Due, Enqueued, GivenBack, Held, LaneId, ListedRow, LoneFailure, NewRow, ParkedParent, RowHead,
+    RowId, RowKey, RowState, Space, Totals, WaitingLane,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -258,6 +261,10 @@ impl OutboxStore for SqliteOutbox {
 
     fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
         self.read(change::paused_until)
+    }
+
+    fn lone_failures(&self) -> Result<Vec<LoneFailure>, OutboxError> {
+        self.read(lone_failures::all)
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

@@ -12,7 +12,7 @@ use super::file_id::FileId;
 use super::lane_cache::LaneCache;
 use super::owner_lock::{self, OwnerLock};
 use super::schema::{self, Found};
-use super::{SqliteOptions, SqliteOutbox, Synchronous, failure, overwrites, recovery, space};
+use super::{SqliteOptions, SqliteOutbox, Synchronous, failure, lone_failures, overwrites, recovery, space};
 use crate::error::OutboxError;
 
 /// Pages kept in memory, in KiB: enough for the next batches of eight sessions that write in turn
@@ -113,6 +113,7 @@ impl SqliteOutbox {
         sweep(&conn).map_err(fail)?;
         conn.execute(FORGET_DISCARDED, []).map_err(fail)?;
         overwrites::forget_gone(&conn).map_err(fail)?;
+        lone_failures::forget_gone(&conn).map_err(fail)?;
         let own_file = mode == JournalMode::Wal;
         if own_file {
             space::convert(&conn).map_err(fail)?;

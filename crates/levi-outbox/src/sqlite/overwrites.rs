@@ -8,7 +8,7 @@ pub(super) const SET: &str = "INSERT INTO levi_overwrites (id, version, mode) VA
      ON CONFLICT (id) DO UPDATE SET version = excluded.version, mode = excluded.mode";
 /// An edit keeps the permission to replace any text, and nothing else.
 pub(super) const EDITED: &str = "DELETE FROM levi_overwrites WHERE id = ?1 AND mode <> 1";
-/// The permission was for a version that the server has by now.
+/// The server has the version for which the permission was given.
 pub(super) const USED: &str = "DELETE FROM levi_overwrites WHERE id = ?1 AND version <= ?2";
 const FORGET_GONE: &str = "DELETE FROM levi_overwrites \
      WHERE NOT EXISTS (SELECT 1 FROM levi_outbox AS o NOT INDEXED WHERE o.id = levi_overwrites.id) \
@@ -22,7 +22,7 @@ macro_rules! overwrite_mode {
 }
 pub(super) use overwrite_mode;
 
-/// Reads [`overwrite_mode`]. What only a damaged file has replaces nothing.
+/// Reads [`overwrite_mode`]. A value that only a damaged file has counts as `Nothing`.
 pub(super) fn of_column(row: &Row<'_>, column: usize) -> Result<Overwrite> {
     Ok(of_mode(row.get(column)?))
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::failure;
 use crate::error::OutboxError;
 
-/// How often a process tries to become the owner while others check whether there is one.
+/// How often a process tries to become the owner while other processes check whether there is one.
 const TRIES: u32 = 100;
 
 /// The pause between two tries: a check takes some microseconds.
@@ -45,7 +45,7 @@ impl OwnerLock {
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(fail(error)),
             }
-            // An owner excludes this lock too, a check does not.
+            // An owner holds a lock that excludes this one; a check does not.
             match file.try_lock_shared() {
                 Ok(()) => file.unlock().map_err(fail)?,
                 Err(TryLockError::WouldBlock) => break,

@@ -41,7 +41,7 @@ pub(super) fn convert(conn: &Connection) -> Result<()> {
 pub(super) fn used(conn: &Connection, path: &Path) -> Result<Space> {
     let length = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
     let pages = bytes(conn, "PRAGMA page_count")?;
-    // What was cut off is there until the log is moved into the file.
+    // Pages that were cut off stay in the file until the log is moved into it.
     let file_bytes = length(path).max(pages);
     let free_bytes = file_bytes - pages.saturating_sub(pages_to_cut_off(conn)?);
     let mut log = path.as_os_str().to_owned();
@@ -49,7 +49,7 @@ pub(super) fn used(conn: &Connection, path: &Path) -> Result<Space> {
     Ok(Space { file_bytes, free_bytes, log_bytes: length(Path::new(&log)), log_is_held: false })
 }
 
-/// Bytes of free pages that can be cut off: none in a database that was not made for it.
+/// Bytes of free pages that can be cut off: none in a database without incremental auto-vacuum.
 pub(super) fn pages_to_cut_off(conn: &Connection) -> Result<u64> {
     if is_incremental(conn)? { bytes(conn, "PRAGMA freelist_count") } else { Ok(0) }
 }
@@ -94,8 +94,8 @@ fn cut_off(conn: &Connection, step: Duration) -> Result<()> {
     transaction.commit()
 }
 
-/// Moves the log into the database and empties it. Returns whether a reader prevents that; it is not
-/// waited for.
+/// Moves the log into the database and empties it. Returns whether a reader prevents that; it is
+/// not waited for.
 pub(super) fn empty_log(conn: &Connection, busy_timeout: Duration) -> Result<bool> {
     conn.busy_timeout(Duration::ZERO)?;
     let held = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));

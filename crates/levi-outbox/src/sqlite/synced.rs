@@ -27,8 +27,8 @@ pub(super) const CHANGE: &str = "UPDATE levi_synced SET texts = ?2 WHERE id = ?1
 pub(super) const DROP_OLDEST: &str = "DELETE FROM levi_synced WHERE id <= ?1";
 pub(super) const FORGET: &str = "DELETE FROM levi_synced WHERE user = ?1 AND session_id = ?2";
 
-/// The highest sequence number of each session whose text the server has, as far as it was asked for. Only the owner
-/// writes the table, and messages beyond the highest number need no look at it.
+/// The highest sequence number of each session whose text the server has, as far as it was asked
+/// for. Only the owner writes the table, and messages beyond the highest number need no look at it.
 #[derive(Debug, Default)]
 pub(super) struct HighestSynced {
     sessions: HashMap<SessionId, Highest>,
@@ -108,7 +108,7 @@ pub(super) fn is_synced(
     row: &NewRow,
 ) -> Result<bool> {
     let LaneKey::Messages(session) = &row.lane else { return Ok(false) };
-    // Who replaces any text wants it sent, whatever was sent before.
+    // A caller that replaces any text wants it sent, whatever was sent before.
     if row.texts.own.is_none() || row.overwrite != Overwrite::OwnOnly {
         return Ok(false);
     }

@@ -56,8 +56,8 @@ pub(super) fn signed_in(conn: &Connection, counters: &mut Counters, user: &UserI
     Ok(())
 }
 
-/// The lane was nobody's, and somebody adds a row to it. The sign-in that makes nobody's lanes the first user's may still
-/// be on its way to the disk.
+/// The lane was nobody's, and somebody adds a row to it. The sign-in that makes nobody's lanes the
+/// first user's may still be on its way to the disk.
 pub(super) fn take_over(conn: &Connection, lane: i64, user: i64) -> Result<()> {
     conn.prepare_cached(TAKE_OVER)?.execute([lane, user]).map(drop)
 }

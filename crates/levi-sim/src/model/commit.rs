@@ -1,4 +1,4 @@
-//! What a commit may do, given what really happened.
+//! Checks what a commit may change, given what really happened.
 
 use std::collections::HashSet;
 
@@ -42,7 +42,8 @@ impl Model {
         });
     }
 
-    /// Lanes are due longest waiting first, so that none starves.
+    /// Of the lanes that are due, the one that has waited longest comes first, so that none
+    /// starves.
     pub(crate) fn lanes_due(&mut self, due: &Due) {
         self.check_not_blocked(due);
         let mut last = None;
@@ -53,7 +54,8 @@ impl Model {
                 continue;
             };
             let due_at = self.sessions.get(number).and_then(|session| session.due_at);
-            // One whose time lies beyond the horizon is due because the clock jumped, and comes last.
+            // A lane whose time lies beyond the horizon is due because the clock jumped, and comes
+            // last.
             let Some(due_at) = due_at.filter(|due_at| *due_at <= self.now.wall) else { continue };
             if last.is_some_and(|last| last > due_at) {
                 self.fail("fairness", format!("s{number} was due before the lanes returned before it"));
@@ -99,7 +101,10 @@ impl Model {
             }
             Change::Unpark { row, at } => self.unparked(*row, *at),
             Change::Discard { row } => self.discarded(*row),
-            Change::Ensure(_) | Change::SignedIn { .. } | Change::NoteSynced { .. } => {}
+            Change::Ensure(_)
+            | Change::SignedIn { .. }
+            | Change::NoteSynced { .. }
+            | Change::NoteLoneFailure(_) => {}
         }
     }
 
@@ -151,7 +156,8 @@ impl Model {
         let latest = session.latest.entry(new.sequence_number).or_default();
         *latest = content.version.max(*latest);
         let key_here = session.key_here;
-        // A new payload of a waiting row waits as long as the old one; one of a parked row is stored afresh.
+        // A new payload of a waiting row waits as long as the old one; one of a parked row is
+        // stored afresh.
         let old = self.rows.get(&key.id).filter(|_| !came_back);
         let fresh = old.map_or(self.turn, |row| row.stored_in_turn);
         self.rows.insert(
@@ -167,7 +173,7 @@ impl Model {
                 failed_alone: FailedAlone::default(),
             },
         );
-        // A row that a failing disk held up was sealed when it came.
+        // A row that a failing disk held up was sealed when it was enqueued.
         let needless = key_here && new.encryption == Encryption::DatabaseKey && !self.delays_void;
         let name = || format!("{}/{}", new.lane, new.sequence_number);
         self.expect(!needless, "sealing", || format!("{} waits for a key that is here", name()));
@@ -179,7 +185,7 @@ impl Model {
             let Some(session) = self.sessions.get_mut(row.session) else { continue };
             session.note_written(row.sequence_number, key.version);
             let shown = session.shown_once(row.sequence_number);
-            // What the server had until another device deleted it is not expected there any more.
+            // The rows that another device deleted from the server are no longer expected there.
             let was_deleted = session.is_deleted && !session.shown.contains_key(&row.sequence_number);
             let is_current = key.version == row.version;
             let pending = session.pending.get(&row.sequence_number) == Some(&key.id);
@@ -234,7 +240,7 @@ impl Model {
         session.causes = if keyless { session.causes } else { session.causes.saturating_sub(1) };
         session.attempts = attempts;
         session.due_at = Some(due_at);
-        // One that was chosen before the clock jumped, and written after, says nothing.
+        // A time that was chosen before the clock jumped, and written after it, cannot be checked.
         let sound = delay <= self.config.longest_delay() + std::time::Duration::from_millis(1);
         session.not_before = sound.then_some(self.now.monotonic.after(delay));
         self.expect(modified_externally || attempts == before + 1, "attempts", || {
@@ -243,14 +249,14 @@ impl Model {
         self.expect(caused, "attempts", || {
             format!("s{number} is charged an attempt for {} without a failure of its own", reason.code)
         });
-        // Commits that a failing disk held up carry due times that were chosen earlier.
+        // Commits that a failing disk held up contain due times that were chosen earlier.
         if !self.delays_void {
             self.check_delay(&format!("s{number}"), attempts, due_at);
         }
     }
 
-    /// A child is charged for a missing parent only after the parent was sent, if the daemon's store knows it, even if it
-    /// could not say so.
+    /// A child is charged for a missing parent only after the parent was sent, if the daemon's
+    /// store knows it, even if it could not say so.
     fn check_parent_was_sent_first(&mut self, number: usize, reason: &Reason) {
         let Some(session) = self.sessions.get(number) else { return };
         let could_send = session.known_to_daemon && !self.delays_void;
@@ -265,7 +271,8 @@ impl Model {
         let name = self.name(key.id);
         let Some(row) = self.rows.get(&key.id).cloned() else { return };
         if row.version != key.version {
-            // It was replaced meanwhile, and the new one begins with no attempts, whatever the disk says.
+            // It was replaced meanwhile, and the new row begins with no attempts, whatever the disk
+            // has.
             if let Some(session) = self.sessions.get_mut(row.session) {
                 session.modified_externally = true;
             }
@@ -275,7 +282,8 @@ impl Model {
         let verdict = row.refused_alone.clone();
         let Some(session) = self.sessions.get_mut(row.session) else { return };
         if session.pending.get(&row.sequence_number) != Some(&key.id) {
-            // It was discarded meanwhile; another row may have its sequence number by now, and begins afresh.
+            // It was discarded meanwhile. Another row may have its sequence number by now, and
+            // begins with no attempts.
             session.modified_externally = true;
             return;
         }
@@ -325,7 +333,7 @@ impl Model {
             session.due_at = Some(session.due_at.map_or(at, |due_at| due_at.min(at)));
             session.attempts = 0;
             session.not_before = None;
-            // Levi may go on counting where it was with the lane's other rows.
+            // Levi may continue the count of the lane's other rows.
             session.modified_externally = true;
             let name = self.name(id);
             self.note(|| format!("disk: {name} is unparked"));

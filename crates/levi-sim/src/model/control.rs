@@ -24,7 +24,7 @@ pub(crate) struct ControlRow {
     accepted: bool,
     /// Failures that have not been counted as an attempt yet.
     causes: u32,
-    /// The code for which the server refused the row in a way that waiting does not mend.
+    /// The code with which the server refused the row, if waiting cannot help.
     hopeless: Option<String>,
     /// How often row level security refused it.
     refusals: u32,
@@ -64,8 +64,8 @@ impl Model {
         self.control.get(&parent).is_some_and(|row| row.parked) || self.is_held(&parent)
     }
 
-    /// Control rows that should be sent sooner or later: neither they nor their ancestors are parked.
-    /// Those of users who are not signed in wait rightly.
+    /// Control rows that should be sent eventually: neither they nor their ancestors are parked,
+    /// and their user is signed in.
     pub(crate) fn live_control_rows(&self) -> Vec<String> {
         let is_live = |lane: &LaneKey, row: &ControlRow| !row.parked && !self.is_held(lane);
         let own = self.control.iter().filter(|(lane, _)| !self.is_of_another(lane));
@@ -124,7 +124,8 @@ impl Model {
                 row.causes += 1;
                 row.hopeless = (row.refusals >= most).then(|| error.code.clone());
             }
-            // A missing column among them: unless the whole project is to blame, it is this table's.
+            // Includes a missing column: unless the whole project is at fault, the column is this
+            // table's.
             _ => row.causes += 1,
         }
     }
@@ -292,7 +293,7 @@ impl Model {
         self.control.get_mut(lane).into_iter().for_each(|row| row.not_before = None);
     }
 
-    /// The process is gone, and what it had in memory.
+    /// The process ended, and its memory is lost.
     pub(crate) fn forget_control_memory(&mut self) {
         for row in self.control.values_mut() {
             (row.causes, row.refusals, row.accepted, row.hopeless) = (0, 0, false, None);

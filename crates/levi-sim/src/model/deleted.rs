@@ -17,7 +17,7 @@ impl Session {
 }
 
 impl Model {
-    /// The session and its messages are gone from the server, by the other device's will.
+    /// The other device deleted the session and its messages from the server.
     pub(crate) fn session_deleted(&mut self, number: usize) {
         let Some(session) = self.sessions.get_mut(number) else { return };
         (session.is_deleted, session.is_missing) = (true, true);
@@ -31,7 +31,8 @@ impl Model {
         }
     }
 
-    /// The row with which the daemon wants a session back is stored, and with it that it may be written anew.
+    /// The row with which the daemon restores a session is stored, and with it the permission to
+    /// write the session anew.
     pub(super) fn note_restored(&mut self, new: &NewRow) {
         if let (true, LaneKey::Session(session)) = (new.restores_session, &new.lane)
             && let Some(session) = self.sessions.get_mut(session_number(session))
@@ -40,8 +41,8 @@ impl Model {
         }
     }
 
-    /// The session's row was written anew. Where the outbox knew that the server had it once, the daemon must have
-    /// asked for that.
+    /// The session's row was written anew. If the outbox had recorded that the server once had it,
+    /// the daemon must have asked for that.
     pub(crate) fn session_inserted(&mut self, number: usize) {
         let Some(session) = self.sessions.get_mut(number) else { return };
         let unasked = session.is_missing && session.was_sent;

@@ -1,5 +1,5 @@
-//! Rows that fail alone while other requests get through: such a row may be parked, and no other for a failure that
-//! says nothing about rows.
+//! Rows that fail alone while other requests are accepted. Such a row may be parked; no other row
+//! may be parked for a failure that does not concern rows.
 
 use levi_transport::{ApiError, Verdict};
 
@@ -16,6 +16,27 @@ pub(crate) struct FailedAlone {
 }
 
 impl Model {
+    /// Whether nothing but a row that fails alone is in the request: what the server asks for then,
+    /// it asks of that row.
+    pub(crate) fn is_alone(&self, rows: &[(usize, i64, Content)]) -> bool {
+        let [(session, place, _)] = rows else { return false };
+        let id = self.sessions.get(*session).and_then(|session| session.pending.get(place));
+        let row = id.and_then(|id| self.rows.get(id));
+        row.is_some_and(|row| row.failed_alone.times > 0 && row.failed_alone.accepted != Some(self.accepted))
+    }
+
+    /// Whether a request failed, so that Levi may ask whether anything gets through.
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// A request without rows failed, and was an attempt of sessions that had failed before.
+    pub(crate) fn probe_failed(&mut self) {
+        for session in self.sessions.iter_mut().filter(|session| session.attempts > 0) {
+            session.causes += 1;
+        }
+    }
+
     /// A request with these rows ended.
     pub(crate) fn ended(&mut self, rows: &[(usize, i64, Content)], result: &Result<(), ApiError>) {
         let Err(error) = result else {
@@ -23,8 +44,9 @@ impl Model {
             return;
         };
         let is_silent = matches!(error.verdict, Verdict::Unreachable | Verdict::Busy | Verdict::Unexpected);
+        self.has_failed |= is_silent && !rows.is_empty();
         let [(session, place, _)] = rows else { return };
-        if !is_silent || error.retry_after.is_some() {
+        if !is_silent || error.is_rate_limit() {
             return;
         }
         let id = self.sessions.get(*session).and_then(|session| session.pending.get(place)).copied();

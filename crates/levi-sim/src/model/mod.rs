@@ -1,5 +1,6 @@
-//! The model: what really is on the disk and on the server, kept by the simulation beside everything that Levi
-//! keeps. Every commit and every request is compared with it; most oracles are here.
+//! The model: what really is on the disk and on the server, which the simulation records
+//! independently of Levi. Every commit and every request is compared with it; most oracles are
+//! here.
 
 mod commit;
 mod control;
@@ -25,7 +26,7 @@ use crate::content::{Content, Keys};
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The oracle that saw it: the promise's number or a word.
+    /// The name of the oracle that found it.
     pub oracle: &'static str,
     /// What it saw.
     pub what: String,
@@ -67,16 +68,18 @@ pub(crate) struct Model {
     pub(crate) daemon_silent: bool,
     /// Requests with messages that the server accepted.
     pub(crate) accepted: u64,
+    /// Whether a request with messages ever failed without an answer about them.
+    pub(crate) has_failed: bool,
     pub(crate) violation: Option<Violation>,
     pub(crate) trace: Option<Vec<String>>,
     /// When each message was stored and when the server had it, if there is a trace.
     pub(crate) arrivals: BTreeMap<(usize, i64), Arrival>,
-    /// Requests of this turn of which a row changed on disk after they were planned: what is left of
-    /// each, by session and sequence number. None of them may be sent.
+    /// Requests of this turn with a row that changed on disk after they were planned: the remaining
+    /// rows of each, by session and sequence number. None of these requests may be sent.
     pub(crate) outdated_requests: Vec<BTreeSet<(usize, i64)>>,
     /// The server's own wait, as it is on disk.
     pub(crate) paused_until: Option<Wall>,
-    /// Calls to the outbox in this turn: a loop that never ends is cut here.
+    /// Calls to the outbox in this turn, which are limited in order to end an endless loop.
     pub(crate) calls: u32,
     /// Wall-clock jumps and other reasons for which a wait may end early.
     pub(crate) delays_void: bool,
@@ -121,15 +124,17 @@ pub(crate) struct Session {
     pub(crate) causes: u32,
     /// Another process changed the lane: what Levi has in memory may differ for a while.
     pub(crate) modified_externally: bool,
-    /// Sequence numbers of which another process replaced the text.
+    /// Sequence numbers whose text another process replaced.
     pub(crate) edited_externally: BTreeSet<i64>,
     pub(crate) in_flight: Option<u64>,
     pub(crate) key_here: bool,
     /// Whether the daemon's store knows the session.
     pub(crate) known_to_daemon: bool,
-    /// Whether the server accepted the session's row since a message of the session last left the outbox.
+    /// Whether the server accepted the session's row since a message of the session last left the
+    /// outbox.
     pub(crate) parent_sent: bool,
-    /// Sequence numbers of waiting rows that replace any text, and the version for which the daemon said so.
+    /// Sequence numbers of waiting rows that replace any text, and the version for which the daemon
+    /// said so.
     pub(crate) replacing: BTreeMap<i64, u32>,
     /// Sequence numbers at which the daemon ever let a row replace any text.
     pub(crate) ever_replacing: BTreeSet<i64>,
@@ -146,7 +151,8 @@ pub(crate) struct Row {
     pub(crate) content: Content,
     pub(crate) bytes: u64,
     pub(crate) stored_in_turn: u64,
-    /// The code for which the server refused it when it was alone in a request, and whether rightly so.
+    /// The code with which the server refused it when it was alone in a request, and whether the
+    /// row was at fault.
     pub(crate) refused_alone: Option<(String, bool)>,
     /// How often it failed alone, each time after another request was accepted.
     pub(crate) failed_alone: FailedAlone,
@@ -176,6 +182,7 @@ impl Model {
             control: BTreeMap::new(),
             daemon_silent: false,
             accepted: 0,
+            has_failed: false,
             violation: None,
             trace: traced.then(Vec::new),
             arrivals: BTreeMap::new(),
@@ -233,7 +240,7 @@ impl Model {
         self.sessions.iter().map(|session| session.parked.len()).sum()
     }
 
-    /// Waits may end early: a clock jumped, or every lane was made due.
+    /// From now on waits may end early: a clock jumped, or every lane was made due.
     pub(crate) fn void_delays(&mut self) {
         self.void_control_delays();
         for session in &mut self.sessions {
@@ -254,7 +261,7 @@ impl Model {
         due_at.since(self.now.wall)
     }
 
-    /// Holds a chosen delay against the published table.
+    /// Compares a chosen delay with the documented schedule.
     fn check_delay(&mut self, what: &str, attempts: u32, due_at: Wall) {
         let least = self.config.backoff().unjittered(attempts);
         let most = self.config.longest_delay() + Duration::from_millis(1);

@@ -4,11 +4,12 @@ use levi_outbox::{NewRow, Overwrite, Reason, RowKey};
 
 use super::{Model, Row, Session};
 
-/// The code of a message whose place another text has.
+/// The code of a message whose sequence number another text has.
 const TAKEN: &str = "sequence_taken";
 
 impl Session {
-    /// A row was stored, which `replaced` a waiting one or not. An edit keeps the permission of a waiting row.
+    /// A row was stored, which `replaced` a waiting one or not. An edit keeps the permission of a
+    /// waiting row.
     pub(super) fn note_overwrite(&mut self, new: &NewRow, key: RowKey, replaced: bool) {
         let number = new.sequence_number;
         if new.overwrite == Overwrite::Anything {
@@ -19,7 +20,7 @@ impl Session {
         }
     }
 
-    /// The server has a version of a row, and whatever permission it had is used.
+    /// The server has a version of a row, and the row's permission is used up.
     pub(super) fn note_written(&mut self, number: i64, version: u32) {
         if self.replacing.get(&number).is_some_and(|since| *since <= version) {
             self.replacing.remove(&number);
@@ -28,7 +29,7 @@ impl Session {
 }
 
 impl Model {
-    /// A message that replaces any text is not parked because there is one.
+    /// A message that may replace any text is not parked for an existing one.
     pub(super) fn check_not_replacing(&mut self, row: &Row, reason: &Reason) {
         let session = self.sessions.get(row.session);
         let is_replacing =
@@ -39,7 +40,7 @@ impl Model {
         });
     }
 
-    /// Another device's text is replaced at the daemon's word only.
+    /// Another device's text is replaced only if the daemon asked for that.
     pub(crate) fn check_overwritten(&mut self, session: usize, number: i64) {
         let known = self.sessions.get(session);
         let is_allowed = known.is_some_and(|session| session.ever_replacing.contains(&number));

@@ -1,4 +1,4 @@
-//! What a request may carry, given what is on the disk when it is drawn up.
+//! Checks what a request may contain, given the disk when the request is built.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,8 @@ use super::control::name_of;
 use crate::content::Content;
 
 impl Model {
-    /// The payloads of a request were read. A request carries a prefix of what waits in each of its sessions:
-    /// otherwise a later message would overtake an earlier one.
+    /// The payloads of a request were read. For each of its sessions, a request contains the first
+    /// of the waiting rows without a gap. Otherwise a later message would overtake an earlier one.
     pub(crate) fn payloads_read(&mut self, keys: &[RowKey]) {
         let mut places: BTreeMap<usize, BTreeSet<i64>> = BTreeMap::new();
         let (mut unchanged, mut outdated) = (BTreeSet::new(), false);
@@ -41,8 +41,8 @@ impl Model {
         }
     }
 
-    /// A request is sent. One of which a row changed after it was planned must not be: what follows that
-    /// row would overtake it.
+    /// A request is sent. If one of its rows changed after it was planned, it must not be sent,
+    /// because the rows after that one would overtake it.
     pub(crate) fn request_sent(&mut self, rows: &[(usize, i64, Content)]) {
         let sent: BTreeSet<_> = rows.iter().map(|(session, number, _)| (*session, *number)).collect();
         if self.outdated_requests.contains(&sent) {
@@ -55,8 +55,8 @@ impl Model {
         let Some(session) = self.sessions.get(number) else { return };
         let overtaken = session.pending.range(..=last).find(|(place, id)| {
             let Some(row) = self.rows.get(id) else { return false };
-            // What is stored in this very turn came too late. What the server has, or refused by itself, leaves
-            // the disk with the turn's commit.
+            // Rows that are stored in this turn came too late. Rows that the server has, or refused
+            // alone, leave the disk with the turn's commit.
             let late = row.stored_in_turn == self.turn;
             // A newer text of another process may come later: the server shows the older one.
             let edited = session.edited_externally.contains(place) && session.shown_once(**place).is_some();
@@ -70,7 +70,7 @@ impl Model {
         }
     }
 
-    /// Nothing is sent sooner than the schedule says.
+    /// Nothing is sent before the schedule allows it.
     fn check_wait(&mut self, number: usize) {
         let now = self.now.monotonic;
         let Some(session) = self.sessions.get(number) else { return };

@@ -1,4 +1,5 @@
-//! Whose rows they are. Each session has one user, and so have its repository and its secret.
+//! Checks to which user rows belong. Each session has one user, and so have its repository and its
+//! secret.
 
 use levi_outbox::{Change, Due, LaneKey, NewRow};
 use levi_types::UserId;
@@ -16,7 +17,8 @@ impl Model {
         })
     }
 
-    /// Whether the lane waits for a user other than the one who signed in last, as the disk knows it.
+    /// Whether the lane waits for a user other than the one who signed in last, as the disk knows
+    /// it.
     pub(crate) fn is_of_another(&self, lane: &LaneKey) -> bool {
         self.user.as_ref().is_some_and(|user| *user != self.user_of(lane))
     }
@@ -31,7 +33,7 @@ impl Model {
         }
     }
 
-    /// Nothing is counted or parked for somebody who is not signed in.
+    /// Nothing is counted or parked for a user who is not signed in.
     pub(super) fn note_user(&mut self, change: &Change) {
         match change {
             Change::SignedIn { user } => {

@@ -1,4 +1,5 @@
-//! What will happen in a simulation, as a list: generated from a seed, replayed, and shrunk by leaving things out.
+//! The events of a simulation as a list. It is generated from a seed, and can be replayed, and
+//! shrunk by leaving events out.
 
 mod generate;
 
@@ -14,13 +15,13 @@ pub use crate::content::MessageKind;
 /// The setup of a simulation and its events.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where it came from; latencies and jitter are drawn from it while it runs.
+    /// The seed of the plan. Latencies and jitter are drawn from it during the run.
     pub seed: u64,
     /// The parts of the simulation.
     pub setup: Setup,
     /// What happens, by time.
     pub events: Vec<ScheduledEvent>,
-    /// When everything that is broken is mended; from here on all must arrive.
+    /// When every fault ends. From then on every good message must arrive.
     pub heal_at: Duration,
 }
 
@@ -35,7 +36,7 @@ pub struct Setup {
     pub sessions: Vec<SessionSetup>,
     /// Whether Levi has a database key, so that it can take messages before their session's key.
     pub database_key: bool,
-    /// Requests take up to so many milliseconds each way.
+    /// The most milliseconds that a request takes in each direction.
     pub latency: u64,
     /// Timers fire up to so many milliseconds late.
     pub lateness: u64,
@@ -48,7 +49,7 @@ pub struct Setup {
 /// Which outbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StoreKind {
-    /// The one in memory; it outlives the engine as a file would.
+    /// The one in memory, which survives the engine as a file would.
     #[default]
     Memory,
     /// SQLite in memory, likewise.
@@ -64,9 +65,9 @@ pub struct SessionSetup {
     pub key: bool,
     /// How the server knows it.
     pub state: SessionState,
-    /// Which of its user's repositories it works in.
+    /// The number of the repository, among its user's, that it works in.
     pub repository: u8,
-    /// Whose it is: the first user's or the second's.
+    /// Whether it belongs to the first user or the second.
     pub user: u8,
 }
 
@@ -77,7 +78,7 @@ impl SessionSetup {
     }
 }
 
-/// How the server takes a session's messages at first.
+/// Whether the server accepts a session's messages at first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SessionState {
     /// As it should.
@@ -105,7 +106,8 @@ pub struct ScheduledEvent {
 /// What can happen.
 #[derive(Clone, Copy, Debug)]
 pub enum SimEvent {
-    /// The daemon enqueues a message; a second one with the same sequence number replaces the first.
+    /// The daemon enqueues a message; a second one with the same sequence number replaces the
+    /// first.
     Enqueue {
         /// Of which session.
         session: usize,
@@ -126,9 +128,11 @@ pub enum SimEvent {
     Refresh(RefreshEnd),
     /// The sign-in server stumbles for a while.
     SignInServer(SignInFault, Duration),
-    /// For a while the project's clock is so many seconds behind that of the sign-in server: it refuses younger tokens.
+    /// For a while the project's clock is this many seconds behind that of the sign-in server, so
+    /// it refuses younger tokens.
     Skew(u64, Duration),
-    /// The machine sleeps for so many seconds: its monotonic clock stands still, and all others go on.
+    /// The machine sleeps for this many seconds: its monotonic clock stops, and all other clocks
+    /// advance.
     Sleep(u64),
     /// The user signs out.
     SignOut,
@@ -145,15 +149,15 @@ pub enum SimEvent {
         /// How long it waits.
         within: Duration,
     },
-    /// The wall clock jumps by so many milliseconds.
+    /// The wall clock jumps by this many milliseconds.
     JumpWall(i64),
-    /// Another device records the session, or its rights are put in order.
+    /// Another device records the session, or its permissions are corrected.
     SessionAppears(usize),
     /// Another device writes the message that this one is about to write.
     WrittenByAnother(usize),
     /// Another device deletes the session.
     SessionDeleted(usize),
-    /// The daemon wants a session back that was deleted elsewhere.
+    /// The daemon restores a session that was deleted elsewhere.
     SessionRestored(usize),
     /// The daemon syncs a session: repository, session and secret.
     SyncSession(usize),
@@ -166,7 +170,7 @@ pub enum SimEvent {
     },
     /// The network may be back.
     NetworkChanged,
-    /// Somebody says that the outbox was written to.
+    /// Levi is notified that the outbox was written to.
     WrittenElsewhere,
     /// The daemon's own store does not answer for a while.
     DaemonStore(Duration),
@@ -205,7 +209,8 @@ pub enum ServerFault {
     RejectAll,
     /// Every token is refused, fresh ones too.
     Unauthorized,
-    /// Some requests are refused for their token, others are not: one of several nodes restarts.
+    /// Some requests are refused for their token and others are not, as when one of several nodes
+    /// restarts.
     SomeUnauthorized,
     /// Bodies over so many bytes are refused.
     BodyLimit(usize),
@@ -227,7 +232,7 @@ pub enum RefreshEnd {
     Unavailable,
 }
 
-/// What a sign-in server can answer without ending a sign-in.
+/// The answers of a sign-in server that do not end a sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignInFault {
     /// Nothing gets there.
@@ -263,17 +268,18 @@ pub enum Moment {
     /// Between two turns.
     #[default]
     Now,
-    /// In the next turn that commits, before so many commits went through.
+    /// In the next turn that commits, before this many commits have succeeded.
     BeforeCommit(u32),
-    /// In the next turn that commits, when so many commits went through and nobody heard of it.
+    /// In the next turn that commits, after this many commits have succeeded and before anybody is
+    /// told.
     AfterCommit(u32),
-    /// After the next turn that wants something done outside, before it is done.
+    /// After the next turn that has effects, before they are carried out.
     BeforeEffects,
 }
 
 impl Plan {
-    /// What the daemon lets the messages with this sequence number replace: in a quarter of the plans, every second one
-    /// any text.
+    /// What the messages with this sequence number may replace. In a quarter of the plans, every
+    /// second one may replace any text.
     pub(crate) const fn overwrite(&self, sequence_number: i64) -> Overwrite {
         if self.seed % 4 == 3 && sequence_number % 2 == 0 { Overwrite::Anything } else { Overwrite::OwnOnly }
     }

@@ -93,7 +93,7 @@ impl SessionStore for Store {
     }
 }
 
-/// The future's result. Nothing in this simulation waits, so it is there at once.
+/// The future's result. Nothing in this simulation waits, so the future is ready at once.
 pub(super) fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

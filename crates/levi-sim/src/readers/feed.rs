@@ -1,8 +1,10 @@
-//! Followers of the change feed. Whatever the server accepted reaches every device that may read it, once for each change,
-//! in bounded virtual time after the faults stop; nothing is skipped by a process that ends between a page and its cursor.
+//! Followers of the change feed. Every change that the server accepted reaches every device that
+//! may read it, once, in bounded virtual time after the faults end. A process that ends between a
+//! page and its cursor skips nothing.
 //!
-//! One device writes and shares, others follow with the real `Reader` and `Follow`, each from the cursor that it stored as
-//! text. The model knows every text that was ever in a place, and what each device has stored.
+//! One device writes and shares. Others follow with the real `Reader` and `Follow`, each from the
+//! cursor that it stored as text. The model knows every text that was ever under a sequence number,
+//! and what each device has stored.
 
 mod judge;
 
@@ -50,7 +52,8 @@ struct Session {
     secret: SessionSecret,
     is_shared: bool,
     is_deleted: bool,
-    /// The texts of each place, the last one present. An empty one: a row that nobody sealed.
+    /// The texts of each sequence number; the last is the present one. An empty text is a row that
+    /// no device sealed.
     messages: BTreeMap<i64, Vec<String>>,
     /// The last batch, as it went out.
     last_batch: Vec<u8>,
@@ -59,7 +62,7 @@ struct Session {
 /// A row's place: session and number.
 type Place = (usize, i64);
 
-/// What a device has delivered, as far as it stored the cursor.
+/// The changes that a device has delivered, up to its stored cursor.
 #[derive(Clone, Default)]
 struct Delivered {
     texts: BTreeMap<Place, Vec<String>>,
@@ -146,7 +149,8 @@ impl World {
         }
     }
 
-    /// The faults end, all that waits for a key gets it or never will, and what is there arrives.
+    /// The faults end, every session that can get its key gets it, and every readable message
+    /// arrives.
     fn end(&mut self) {
         self.set_down(false);
         self.project.time_out(0);
@@ -235,7 +239,7 @@ impl World {
             };
             let below = session.messages.first_key_value().map(|(first, _)| first - 1);
             let next = session.messages.last_key_value().map_or(100, |(last, _)| last.saturating_add(2));
-            // A late one has a lower number than those that were sent before.
+            // A late message has a lower number than those that were sent before.
             let place = if late { below.unwrap_or(next) } else { next };
             rows.push(place);
         }
@@ -344,7 +348,7 @@ impl World {
         Process::start(reader.with_retries(backoff, 4), cursor, limit, &self.clock)
     }
 
-    /// Runs every process until it waits, and the clock on to `time` from now.
+    /// Runs every process until it waits, and advances the clock by `time`.
     fn let_time_pass(&mut self, time: Duration) {
         let until = self.clock.now().monotonic.after(time);
         loop {

@@ -1,4 +1,5 @@
-//! A device that follows the change feed in virtual time: its process, what it stored, and what came.
+//! A device that follows the change feed in virtual time: its process, its stored cursor, and the
+//! changes that it got.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -33,7 +34,7 @@ impl Tokens {
         tokens
     }
 
-    /// The project accepts the present token no more.
+    /// The project no longer accepts the present token.
     pub(super) fn expire(&self) {
         self.project.accept_only("none yet".into());
     }
@@ -142,14 +143,14 @@ impl Process {
         Self { future, talk, due }
     }
 
-    /// Runs it until it waits, and returns what came. `None`: it waits for the clock.
+    /// Runs it until it waits, and returns the page that it got. `None`: it waits for the clock.
     pub(super) fn run(&mut self) -> Option<Result<ChangePage, ReadError>> {
         *self.due.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let _ = self.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         self.talk.lock().unwrap_or_else(PoisonError::into_inner).came.take()
     }
 
-    /// The process could not do what it does with a page, and follows again from what it stored.
+    /// The process could not handle a page, and follows again from its stored cursor.
     pub(super) fn follow_again(&self, cursor: Option<ChangeCursor>) {
         self.talk.lock().unwrap_or_else(PoisonError::into_inner).again = Some(cursor);
     }

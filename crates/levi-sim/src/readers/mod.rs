@@ -1,10 +1,11 @@
-//! Readers of sessions whose secrets and whose owner's keys are replaced. What was readable stays readable, and no row
-//! is called altered while a secret that opens it can be had.
+//! Readers of sessions whose secrets and owner's keys are replaced. Readable messages stay
+//! readable, and no row is called altered while the reader can get a secret that opens it.
 //!
-//! And followers of the change feed: [`feed`]. And devices that keep a signed list: [`device_lists`].
+//! The module also has followers of the change feed ([`feed`]) and devices that keep a signed list
+//! ([`device_lists`]).
 //!
-//! One device writes and one reads, with the real `SessionSyncService` and `Reader` on a server in memory. The model
-//! knows which secret sealed each message and which keys the reader has seen.
+//! One device writes and one reads, with the real `SessionSyncService` and `Reader` on a server in
+//! memory. The model knows which secret sealed each message and which keys the reader has seen.
 
 mod device;
 mod device_lists;
@@ -31,13 +32,16 @@ use self::server::Project;
 use crate::model::Violation;
 use crate::random::Random;
 
-/// One seed in so many runs this simulation too: envelopes cost more than everything else here.
+/// One seed in this many runs this simulation too, because envelopes cost more than everything else
+/// here.
 const ONE_IN: u64 = 16;
 
-/// Which of `4 * ONE_IN` seeds runs devices with a signed list: each costs as much as fifty seeds without.
+/// Which of `4 * ONE_IN` seeds runs devices with a signed list: each costs as much as fifty seeds
+/// without.
 const DEVICE_LISTS_AT: u64 = ONE_IN / 2;
 
-/// Runs a seed, if it is one of those that run this. The trace has a line for everything that happens.
+/// Runs a seed, if it is one of those that run this simulation. The trace has a line for each
+/// event.
 pub(crate) fn run(seed: u64) -> Option<(Option<Violation>, Vec<String>)> {
     match seed % (4 * ONE_IN) {
         DEVICE_LISTS_AT => Some(run_device_lists(seed)),
@@ -74,7 +78,7 @@ struct Session {
     messages: BTreeMap<i64, Option<u32>>,
     /// The secret in the reader's envelope, and the owner's key that sealed it.
     envelope: (u32, u32),
-    /// The last message that the reader has read, as it keeps it.
+    /// The last message that the reader has read, as it stores it.
     cursor: Option<i64>,
 }
 
@@ -257,7 +261,7 @@ impl World {
         self.note(format!("s{number} is written to"));
     }
 
-    /// Somebody without the key puts a row beyond all others, or among them.
+    /// Somebody without the key inserts a row after all others, or among them.
     fn garbage(&mut self, number: usize) {
         let far = self.random.chance(50);
         let Some(session) = self.sessions.get_mut(number) else { return };
@@ -309,7 +313,8 @@ impl World {
         }
     }
 
-    /// The messages past `after` that the reader must be able to read. `None`: it has no secret and can get none.
+    /// The messages past `after` that the reader must be able to read. `None` if it has no secret
+    /// and cannot get one.
     fn expected(&mut self, number: usize, after: Option<i64>) -> Option<Vec<i64>> {
         let session = self.sessions.get(number)?;
         let past = |place: &i64| after.is_none_or(|after| *place > after);
@@ -356,7 +361,7 @@ fn reader(
     store: &Arc<Store>,
 ) -> Reader {
     let supabase = Arc::new(project.clone());
-    // Nothing waits here: the statement timeouts only narrow the pages.
+    // Nothing waits here: statement timeouts only make the pages smaller.
     Reader::new(supabase, Arc::clone(auth), id.clone(), key.clone(), SecretsCache::new())
         .with_store(Arc::clone(store) as Arc<dyn SessionStore>)
         .with_retries(Backoff { base: std::time::Duration::ZERO, ..Backoff::default() }, 4)

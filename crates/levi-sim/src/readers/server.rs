@@ -181,7 +181,10 @@ fn passes(row: &Row, column: &str, filter: &str) -> bool {
     let number = || row.get(column).and_then(Value::as_i64);
     match filter.split_once('.') {
         Some(("eq", "true")) => row.get(column) == Some(&Value::Bool(true)),
-        Some(("eq", value)) => text(row, column) == value,
+        Some(("eq", value)) => match number() {
+            Some(number) => value.parse() == Ok(number),
+            None => text(row, column) == value,
+        },
         Some(("gt", value)) => match number() {
             Some(number) => value.parse().is_ok_and(|value: i64| number > value),
             None => text(row, column).as_str() > value,

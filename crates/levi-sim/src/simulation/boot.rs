@@ -34,7 +34,7 @@ impl Simulation {
         self.check_disk();
         let outbox = FaultyOutbox::new(self.disk.clone());
         self.faults = outbox.faults();
-        // A process that begins knows no session's key.
+        // A new process knows no session's key.
         self.cache = SecretsCache::new();
         self.sealer = sealer(&self.plan, &self.keys, &self.daemon, &self.cache);
         self.engine = Some(Engine::new(EngineParts {
@@ -50,7 +50,7 @@ impl Simulation {
         (self.token_in_use, self.ask_after) = (TokenInUse::default(), Duration::ZERO);
         (self.reading, self.lead, self.looks) = (None, Duration::ZERO, false);
         (self.process, self.asks_anew, self.must_refresh) = (fresh_process(&self.plan), true, false);
-        // A fresh process knows of no request to be silent but the one that is on disk.
+        // A new process knows only the wait that the server asked for and that is on disk.
         let longest = self.plan.setup.config.longest_delay();
         let wall = self.clocks().wall;
         let left = self.model(|model| model.paused_until).map_or(Duration::ZERO, |until| until.since(wall));
@@ -63,14 +63,14 @@ impl Simulation {
         if self.token.is_some() {
             self.tell_of_token(Input::SignedIn, TokenEvent::SignedIn);
         }
-        // Session sync joins at once, or some time later.
+        // The daemon calls session sync at once, or some time later.
         let wait = self.random.pick(&[0, 0, 5, 3_000]);
         self.schedule(Duration::from_millis(wait), Occurrence::ControlSenderReady);
         self.turn();
     }
 }
 
-/// A process that begins knows of no wait but the one that is stored.
+/// A new process knows only the stored wait.
 pub(super) fn fresh_process(plan: &Plan) -> Process {
     Process { pace: SignInPace::new(plan.setup.config.longest_delay()) }
 }

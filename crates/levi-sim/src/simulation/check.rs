@@ -14,11 +14,12 @@ use crate::content::{MessageKind, session_id, subject_number};
 use crate::plan::{ServerFault, SessionState, SimEvent};
 use crate::server::{POISON, REJECT_ALL};
 
-/// Turns that find nothing to do, beyond which Levi is not idle when it should be.
+/// The most turns in a row without work before Levi counts as busy when it should be idle.
 const MOST_IDLE_TURNS: u32 = 4;
 
 impl Simulation {
-    /// Callers that wait for the disk or the server are completed with the truth. After a death only success counts.
+    /// Callers that wait for the disk or the server get the true result. After a crash, only
+    /// successes are checked.
     pub(super) fn replies(&mut self, dead: bool) {
         for mut waiting in std::mem::take(&mut self.waiting_for_disk) {
             let (session, place, version) = (waiting.session, waiting.place, waiting.content.version);
@@ -49,7 +50,7 @@ impl Simulation {
         self.steps(dead);
     }
 
-    /// Callers of session sync are completed with the truth, and in time.
+    /// Callers of session sync get the true result, and in time.
     fn steps(&mut self, dead: bool) {
         if dead {
             return;
@@ -159,7 +160,7 @@ impl Simulation {
         self.expect(!(signed_out && timeout.is_some()), "idle", || {
             format!("signed out, and yet a timer is set to {timeout:?}")
         });
-        // Somebody may have signed in during the turn: Levi hears of it in the next one.
+        // Somebody may have signed in during the turn: Levi learns of it in the next one.
         let told = self.token_events.is_empty();
         let may_send = told && self.token.is_some() && !self.sign_in.has_ended;
         self.expect(!(signed_out && may_send), "final words", || {
@@ -185,7 +186,7 @@ impl Simulation {
         stored && self.model(|model| model.own_pending_rows() == 0 && model.live_control_rows().is_empty())
     }
 
-    /// After a start: what should be on disk is there, and nothing else.
+    /// After a start, the disk has the rows that it should have, and no others.
     pub(super) fn check_disk(&mut self) {
         let Some(listed) = self.disk.read(|store| store.list(None, usize::MAX >> 1)) else {
             return self.fail("disk", "the outbox cannot be read".to_owned());
@@ -240,10 +241,10 @@ impl Simulation {
 
     /// Everything good of the user who is signed in is on the server.
     pub(super) fn check_arrived(&mut self) {
-        // Where every row that is left is refused alike, Levi takes it for the project's fault, and says so.
+        // If every remaining row is refused alike, Levi blames the project, and reports that.
         let blamed = self.blamed;
         self.model(|model| {
-            // What waits for a parked parent cannot show that the project takes rows.
+            // Rows that wait for a parked parent cannot show that the project accepts rows.
             let is_held = |number| model.is_held(&LaneKey::Messages(session_id(number)));
             let is_others = |number| model.is_of_another(&LaneKey::Messages(session_id(number)));
             let sendable = || {
@@ -259,7 +260,7 @@ impl Simulation {
             }
             for number in 0..model.sessions.len() {
                 let Some(session) = model.sessions.get(number) else { continue };
-                // What waits for a parked parent, or for another user, waits rightly.
+                // Rows that wait for a parked parent, or for another user, are right to wait.
                 let lane = LaneKey::Messages(session_id(number));
                 if model.is_held(&lane) || model.is_of_another(&lane) {
                     continue;
@@ -284,8 +285,8 @@ impl Simulation {
         });
     }
 
-    /// Parked rows are at fault. If a whole project refused everything alike, the first few could not
-    /// be notified from bad rows.
+    /// Parked rows are at fault. If a whole project refused everything alike, the first few could
+    /// not be notified from bad rows.
     fn check_parked(&mut self) {
         let waves = self
             .plan
@@ -294,7 +295,8 @@ impl Simulation {
             .filter(|planned| matches!(planned.what, SimEvent::Server(ServerFault::RejectAll, _)));
         let waves = waves.count();
         self.check_parked_control_rows(waves > 0);
-        // Each user's rows are searched by themselves, and a search goes on when its user is back.
+        // Each user's rows are searched separately, and a search continues when its user signs in
+        // again.
         let users = if self.has_two_users() { USERS } else { 1 };
         let chances = waves * users * (1 + self.counts.restarts as usize);
         let allowed = chances * (self.plan.setup.config.batch_size.max(8) - 1);
@@ -319,7 +321,8 @@ impl Simulation {
         }
     }
 
-    /// A control row is parked for what another device or user did, or for what the server refuses for good.
+    /// A control row is parked because of another device or user, or because the server refuses it
+    /// permanently.
     fn check_parked_control_rows(&mut self, rejected_all: bool) {
         for (lane, code) in self.model(|model| model.parked_control_rows()) {
             let number = subject_number(lane.subject());

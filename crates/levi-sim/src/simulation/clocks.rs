@@ -10,7 +10,7 @@ use crate::model::Session;
 /// With a timer set, Levi looks at its clocks at least this often.
 const LOOKS_EVERY: u64 = 30_000;
 
-/// A difference between the clocks from which on one of them jumped.
+/// If the clocks differ by at least this much, one of them jumped.
 const JUMP: i64 = 5_000;
 
 /// Levi's clocks at its last turn.
@@ -64,7 +64,7 @@ impl Simulation {
         }
     }
 
-    /// After a turn that found that the clocks had jumped, and nothing else: nothing waits any more, but for what the
+    /// After a turn that only found that the clocks had jumped: no wait goes on but those that the
     /// server asked for.
     pub(super) fn check_awake(&mut self) {
         let was_asked = self.silence > self.elapsed();
@@ -83,7 +83,7 @@ impl Simulation {
         let waiting = self.model(|model| {
             let sessions =
                 model.sessions.iter().enumerate().filter(|(number, _)| self.user_of(*number) == user);
-            // Without its key a session is looked at again, and waits again.
+            // A session without a key is tried again, and waits again.
             let waits = |session: &Session| session.key_here && session.due_at.is_some_and(|at| at > wall);
             let waiting = sessions.filter(|(_, session)| !session.pending.is_empty() && waits(session));
             waiting.map(|(number, _)| number).collect::<Vec<_>>()

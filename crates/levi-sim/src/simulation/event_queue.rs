@@ -14,7 +14,7 @@ pub(super) enum Occurrence {
     Arrives(u64),
     Answered(u64, Result<Vec<TakenRow>, ApiError>),
     Refreshed,
-    /// No refresh: the sign-in server's wait is not over.
+    /// No refresh, because the sign-in server's wait is not over.
     RefreshWaits(Duration),
     /// Levi looks at its clocks.
     Looks,
@@ -29,7 +29,7 @@ pub(super) enum Occurrence {
     DaemonStoreMends(u64),
     /// The daemon tries a message again that was refused.
     Again(usize),
-    /// Everything of one user has arrived: the other one signs in.
+    /// All rows of one user have arrived, and the other user signs in.
     NextUser,
     /// Only time passes.
     Nothing,
@@ -39,7 +39,7 @@ pub(super) enum Occurrence {
 pub(super) struct Scheduled {
     pub(super) at: Duration,
     pub(super) nth: u64,
-    /// The process that it is meant for; zero for any.
+    /// The number of the process that it is for; zero for any.
     pub(super) incarnation: u64,
     pub(super) occurrence: Occurrence,
 }

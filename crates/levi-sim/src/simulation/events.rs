@@ -21,9 +21,9 @@ use crate::plan::{DiskFault, Moment, ServerFault, SessionSetup, SessionState, Si
 /// What the daemon asks session sync for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
-    /// The session's row is to be on the server, unless the session was deleted there.
+    /// Expects the session's row on the server, unless the session was deleted there.
     There,
-    /// It is to be written anew if the session was deleted there.
+    /// Expects it to be written anew if the session was deleted there.
     Back,
 }
 
@@ -181,7 +181,7 @@ impl Simulation {
             Some((DiskFault::FewReads(times), _)) => self.faults.fail_reads(times, OutboxFailure::Locked),
             None => {}
         }
-        // A commit that was held up carries waits that were chosen when it was made.
+        // A commit that was held up contains due times that were chosen when it was made.
         if self.disk_fault.is_some() {
             self.model(|model| model.delays_void = true);
         }
@@ -217,7 +217,8 @@ impl Simulation {
         });
     }
 
-    /// Another device continues the session: it writes the number that this one wants to write next.
+    /// Another device continues the session: it writes the number that this one wants to write
+    /// next.
     fn written_by_another(&mut self, session: usize) {
         let next = self.model(|model| {
             let session = model.sessions.get(session)?;
@@ -232,7 +233,7 @@ impl Simulation {
         }
     }
 
-    /// The messages that the server had are gone there, by the other device's will.
+    /// The other device deleted the messages that the server had.
     fn session_deleted(&mut self, session: usize) {
         if !self.server.tables.session(session).known || self.healed {
             return;
@@ -242,7 +243,7 @@ impl Simulation {
     }
 
     pub(super) fn restore_session(&mut self, session: usize) {
-        // As the product's own call: the daemon's store must know what is to be restored.
+        // Like Levi's own call, this needs a daemon's store that knows the session.
         let known = |setup: &SessionSetup| setup.state != SessionState::Foreign;
         if self.plan.setup.sessions.get(session).is_some_and(known) {
             self.sync_session(session, Wanted::Back);
@@ -251,7 +252,8 @@ impl Simulation {
 
     fn sync_session(&mut self, session: usize, wanted: Wanted) {
         let Some(setup) = self.plan.setup.sessions.get(session) else { return };
-        // Without a Levi that takes rows, the daemon gets an error; so it does for a session of somebody else.
+        // Without a Levi that takes rows, the daemon gets an error; so it does for a session of
+        // somebody else.
         if self.user_of(session) != self.user || self.engine.is_none() || self.stop_at.is_some() {
             return;
         }
@@ -315,7 +317,8 @@ impl Simulation {
         });
         let Some((sequence_number, stored)) = first else { return };
         let version = self.versions.entry((session, sequence_number)).or_default();
-        // A text of the daemon's own that is not on disk yet would be stored later, over the newer one.
+        // A text of the daemon's own that is not on disk yet would be stored later, over the newer
+        // one.
         if stored != Some(*version) {
             return;
         }

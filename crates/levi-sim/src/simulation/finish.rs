@@ -8,8 +8,9 @@ use levi_outbox::{DueLane, DueQuery};
 use super::{Occurrence, Outcome, Senders, Simulation};
 
 impl Simulation {
-    /// The process is gone, with everything it had in memory. Requests under way are over one way or the other
-    /// before a new process sends anything: what is on the wire then is nobody's promise.
+    /// The process is gone, with everything that it had in memory. Requests in flight arrive, or
+    /// are lost, before a new process sends anything, because nothing is promised about requests
+    /// that arrive later.
     pub(super) fn crash(&mut self, when: &str) {
         if self.engine.take().is_none() {
             return;
@@ -85,7 +86,7 @@ impl Simulation {
         self.end_process();
     }
 
-    /// Levi says that all that could leave has left.
+    /// Levi reports that it has sent everything that it could.
     fn check_drained(&mut self) {
         if self.jumped {
             return;
@@ -118,14 +119,14 @@ impl Simulation {
         });
     }
 
-    /// How long everything may take once everything is mended.
+    /// How long everything may take after the faults have ended.
     pub(super) fn patience(&self) -> Duration {
         // Bad rows are found one request at a time.
         let requests = 100 * 2 * Duration::from_millis(self.plan.setup.latency);
         4 * self.plan.setup.config.longest_delay() + requests + Duration::from_secs(120)
     }
 
-    /// Whether waiting until `at` would be waiting too long.
+    /// Whether a wait until `at` would be too long.
     pub(super) fn is_over(&self, at: Duration) -> bool {
         self.healed && at > self.mended_at.max(self.booted_at) + self.patience()
     }

@@ -5,7 +5,8 @@ use levi_core::engine::Event;
 use super::{Occurrence, Simulation};
 
 impl Simulation {
-    /// The sessions that are not on the server because another device deleted them, as Levi can know.
+    /// The sessions that are not on the server because another device deleted them, as Levi can
+    /// know.
     fn deleted_sessions(&self) -> Vec<usize> {
         let deleted = |number: &usize| {
             self.model(|model| model.sessions.get(*number).is_some_and(|s| s.is_deleted && s.was_sent))
@@ -14,7 +15,7 @@ impl Simulation {
         (0..self.plan.setup.sessions.len()).filter(is_gone).collect()
     }
 
-    /// Everything is mended. What the operator must do is done; the rest is left to Levi.
+    /// Ends every fault and does the operator's part; the rest is left to Levi.
     pub(super) fn heal(&mut self) {
         self.note(|| "event: everything is mended".to_owned());
         self.healed = true;
@@ -25,11 +26,12 @@ impl Simulation {
         self.faults.heal();
         self.daemon.set_silent(false);
         for session in 0..self.plan.setup.sessions.len() {
-            // Half of the keys come without a word: Levi must look again by itself.
+            // Half of the keys come without a notification, so that Levi must look again by itself.
             let notified = self.random.chance(50);
             self.key_arrives(session, notified);
         }
-        // Half of the deleted sessions are wanted back; the others stay as they are, with what Levi holds of them.
+        // The daemon restores half of the deleted sessions. The others stay deleted, and their rows
+        // stay in the outbox.
         for session in deleted {
             if self.random.chance(50) {
                 self.restore_session(session);

@@ -141,7 +141,7 @@ pub(crate) struct Simulation {
     scheduled: u64,
     incarnation: u64,
     engine: Option<Engine>,
-    /// What the process seals with, as it hands messages in.
+    /// The sealer with which the process enqueues messages.
     sealer: Sealer,
     nonces: Random,
     keys: Arc<Keys>,
@@ -162,7 +162,7 @@ pub(crate) struct Simulation {
     /// The other user signs in while the engine is in its next turn.
     switches_in_turn: bool,
     switches: usize,
-    /// As `blamed`, when the last user's turn was over.
+    /// As `blamed`, at the end of the last user's time.
     blamed_before: bool,
     token: Option<u32>,
     needs_operator: bool,
@@ -180,19 +180,19 @@ pub(crate) struct Simulation {
     must_refresh: bool,
     /// A token that was accepted before is refused now, and may be replaced.
     may_refresh: bool,
-    /// This process does not know the sign-in server's last word.
+    /// This process does not know the sign-in server's last answer.
     asks_anew: bool,
     /// Levi's clocks at its last turn.
     reading: Option<Reading>,
-    /// What the wall clock is ahead by jumps that Levi saw.
+    /// By how much the wall clock is ahead because of jumps that Levi noticed.
     lead: Duration,
     /// The clocks jumped before this turn.
     awake: bool,
     /// Levi looks at its clocks.
     looks: bool,
-    /// The server asked for silence until then; as [`elapsed`](Self::elapsed) time.
+    /// The end of a wait that the server asked for, as [`elapsed`](Self::elapsed) time.
     silence: Duration,
-    /// It asked in this very turn, which may have begun with other things.
+    /// The server asked in this turn, which may have sent other requests before.
     asked_now: bool,
     flights: BTreeMap<u64, Flight>,
     control_flights: BTreeMap<u64, ControlFlight>,
@@ -219,7 +219,7 @@ pub(crate) struct Simulation {
     booted_at: Duration,
     events: Vec<Event>,
     paused: Option<PauseReason>,
-    /// Bad rows were taken for the project's fault, and nothing was accepted since.
+    /// Levi blamed the project for bad rows, and nothing was accepted since.
     blamed: bool,
     spins: u32,
     idle_turns: u32,
@@ -380,7 +380,7 @@ impl Simulation {
     }
 }
 
-/// A folder for a file that need not survive: in memory, where the system has such a place.
+/// A folder for a file that need not survive: in memory, if the system has such a folder.
 fn folder() -> std::io::Result<tempfile::TempDir> {
     let memory = std::path::Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }

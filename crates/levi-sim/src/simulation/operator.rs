@@ -13,7 +13,8 @@ use crate::content::subject_number;
 use crate::plan::RefreshEnd;
 use crate::sign_in::{Answer, Silence};
 
-/// For how long a token that was accepted is not replaced while nothing is.
+/// A token that was once accepted is replaced only after refusals for this long with no acceptance
+/// in between.
 const REFUSED_AFTER: Duration = Duration::from_secs(5);
 
 impl Simulation {
@@ -49,8 +50,9 @@ impl Simulation {
         }
     }
 
-    /// Levi asks for a fresh token: once for a token that was refused, and again only as the schedule has it. What is
-    /// between Levi and the sign-in server sends nothing before the server's wait is over.
+    /// Levi asks for a fresh token: once for a token that was refused, and again only by the
+    /// schedule. The port between Levi and the sign-in server sends nothing before the server's
+    /// wait is over.
     pub(super) fn refresh(&mut self) {
         let allowed = match self.gate {
             Gate::Open => self.must_refresh || self.may_refresh,
@@ -70,8 +72,8 @@ impl Simulation {
         self.schedule(latency, Occurrence::Refreshed);
     }
 
-    /// No request before the wait that the server asked for is over, in this process or an earlier one; after a final
-    /// word none at all.
+    /// No request before the wait that the server asked for is over, in this process or an earlier
+    /// one; after a final word none at all.
     fn check_sign_in_silence(&mut self) {
         let wall = self.clocks().wall.as_millis();
         if let Some(Silence { monotonic, wall: until }) = self.sign_in.silence {
@@ -140,7 +142,8 @@ impl Simulation {
         for event in std::mem::take(&mut self.token_events) {
             match event {
                 TokenEvent::SignedIn => {
-                    // Levi cannot tell a sign-in from the token it has just asked for: each is taken for the other.
+                    // Levi cannot tell a sign-in from the token that it has just asked for, and may
+                    // take one for the other.
                     let granted_at = (self.gate == Gate::Refreshing).then(|| self.elapsed());
                     self.gate = Gate::Open;
                     self.epoch += 1;
@@ -175,9 +178,9 @@ impl Simulation {
         }
     }
 
-    /// A refusal counts where it was about the token that is in use. One that was granted a moment ago is used again
-    /// after a wait; one that is older, by either clock, is replaced at once. Where others were accepted with a young
-    /// token, the refused request waits by itself.
+    /// A refusal counts if it was about the token in use. A token that was granted a moment ago is
+    /// used again after a wait; one that is older, by either clock, is replaced at once. If other
+    /// requests were accepted with a young token, only the refused request waits.
     fn token_refused(&mut self, epoch: u64, lanes: &[LaneKey]) {
         if epoch != self.epoch || self.gate != Gate::Open {
             return;
@@ -218,7 +221,7 @@ impl Simulation {
         Monotonic::from_start(self.now).after(self.plan.setup.config.backoff().unjittered(1))
     }
 
-    /// Every wait of Levi's own is over. What the server asked for is not.
+    /// Every wait of Levi's own is over, but not those that the server asked for.
     pub(super) fn end_waits(&mut self) {
         self.model(|model| model.void_delays());
         self.end_sign_in_waits();

@@ -41,7 +41,7 @@ impl Simulation {
         self.check_request(batch, &rows);
         self.check_may_send(gate_changes);
         let flight = Flight { rows, insert, messages, token: 0, epoch: self.epoch, arrived: false };
-        // As the worker: with the user's own token, or not at all.
+        // Like the worker: with the user's own token, or not at all.
         let Some(token) = self.token.filter(|token| user == Some(&user_of_token(*token))) else {
             self.flights.insert(batch, Flight { arrived: true, ..flight });
             let result = Err(ApiError::new(Verdict::SignedOut, "signed_out", ""));
@@ -69,10 +69,12 @@ impl Simulation {
     fn check_request(&mut self, batch: u64, rows: &Rows) {
         let config = self.plan.setup.config.clone();
         let count = rows.rows.len();
-        self.expect(count > 0 && count <= config.catch_up_batch_size, "bounds", || {
+        // Levi may ask whether anything gets through, after something did not.
+        let may_be_empty = self.model(|model| model.has_failed());
+        self.expect((count > 0 || may_be_empty) && count <= config.catch_up_batch_size, "bounds", || {
             format!("{count} rows in one request")
         });
-        self.expect(count == 1 || rows.bytes <= config.max_batch_bytes, "bounds", || {
+        self.expect(count <= 1 || rows.bytes <= config.max_batch_bytes, "bounds", || {
             format!("{} bytes in one request of {count} rows", rows.bytes)
         });
         self.check_in_flight();
@@ -122,6 +124,9 @@ impl Simulation {
         let refused = verdict == Some(Verdict::Forbidden) && flight.rows.rows.len() == 1;
         let sessions: BTreeSet<usize> = flight.rows.rows.iter().map(|(session, ..)| *session).collect();
         self.model(|model| {
+            if flight.rows.rows.is_empty() && deferring {
+                model.probe_failed();
+            }
             for number in sessions {
                 if let Some(session) = model.sessions.get_mut(number) {
                     session.in_flight = None;
@@ -133,11 +138,7 @@ impl Simulation {
         });
         match &result {
             Ok(()) => self.request_accepted(flight.epoch),
-            Err(error) => {
-                let rows = flight.rows.rows.iter();
-                let lanes = rows.map(|(session, ..)| LaneKey::Messages(session_id(*session))).collect();
-                self.request_refused(error, flight.epoch, lanes);
-            }
+            Err(error) => self.messages_refused(error, &flight),
         }
         self.model(|model| model.ended(&flight.rows.rows, &result));
         let (batch, result) = (BatchId(batch), result.map_err(SendError::Api));
@@ -162,7 +163,18 @@ impl Simulation {
         }
     }
 
-    /// It takes the token that is there when it starts.
+    /// One row's own trouble is no reason for silence.
+    fn messages_refused(&mut self, error: &ApiError, flight: &Flight) {
+        let rows = &flight.rows.rows;
+        let is_silent = matches!(error.verdict, Verdict::Unreachable | Verdict::Busy | Verdict::Unexpected);
+        if is_silent && !error.is_rate_limit() && self.model(|model| model.is_alone(rows)) {
+            return;
+        }
+        let lanes = rows.iter().map(|(session, ..)| LaneKey::Messages(session_id(*session))).collect();
+        self.request_refused(error, flight.epoch, lanes);
+    }
+
+    /// The request takes the token that is present when it starts.
     pub(super) fn send_control(
         &mut self,
         batch: u64,
@@ -201,7 +213,8 @@ impl Simulation {
         self.schedule(latency, Occurrence::ControlEnded(batch, result));
     }
 
-    /// The row reaches the server. A session that was deleted elsewhere is not written again by itself.
+    /// The row reaches the server. A session that was deleted elsewhere is not written again by
+    /// itself.
     pub(super) fn serve_control_row(&mut self, flight: &ControlFlight) -> (Result<(), SendError>, Duration) {
         let Some(token) = flight.token else {
             return (Err(SendError::Wait(SyncError::NotAuthenticated)), Duration::ZERO);
@@ -251,7 +264,7 @@ impl Simulation {
         self.expect(in_flight <= most, "bounds", || format!("{in_flight} requests in flight"));
     }
 
-    /// Nothing is sent without a token, nor while the server asked for a pause.
+    /// Nothing is sent without a token, nor during a wait that the server asked for.
     fn check_may_send(&mut self, gate_changes: bool) {
         let early = self.silence.saturating_sub(self.elapsed());
         self.expect(early.is_zero() || self.asked_now, "backoff", || {

@@ -12,10 +12,10 @@ pub(super) enum Gate {
     Out,
     /// A fresh token was asked for.
     Refreshing,
-    /// It could not be had; the token that there is is not to be used again before this.
+    /// No fresh token is available; the present one must not be used again before this time.
     UseLater(Monotonic),
-    /// The project refused a token that was granted a moment ago; not to be used again before this, unless it takes it
-    /// from another request.
+    /// The project refused a token that was granted a moment ago. It must not be used again before
+    /// this time, unless the project accepts it from another request.
     UnlessAccepted(Monotonic),
 }
 
@@ -42,7 +42,7 @@ pub(super) enum TokenEvent {
     Ended,
 }
 
-/// What Levi can know of its token. All times are [`elapsed`](super::Simulation::elapsed) times.
+/// What Levi can know about its token. All times are [`elapsed`](super::Simulation::elapsed) times.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TokenInUse {
     /// The epoch in which it was used first.

@@ -1,4 +1,4 @@
-//! What comes next, and what the engine makes of it.
+//! Chooses the next event and runs a turn of the engine.
 
 use super::*;
 
@@ -18,7 +18,7 @@ impl Simulation {
                 self.fail("idle", "Levi spins: turn after turn, and no time passes".to_owned());
             }
             self.take_what_is_due();
-            // As the worker does: it wakes for an event or for the engine's timer, and for nothing else.
+            // Like the worker, wakes only for an event or for the engine's timer.
             let now = self.clocks().monotonic;
             let due = self.engine.as_ref().and_then(Engine::timeout).is_some_and(|at| at <= now);
             let looks = std::mem::take(&mut self.looks) && self.engine.as_ref().is_some_and(has_timer);
@@ -33,7 +33,7 @@ impl Simulation {
         Duration::from_millis(self.random.below(self.plan.setup.lateness + 1))
     }
 
-    /// Takes one thing that is due, or all of them: both happen.
+    /// Takes one of the due events, or all of them; both happen.
     pub(super) fn take_what_is_due(&mut self) {
         self.publish_time();
         let all = self.random.chance(50);
@@ -81,7 +81,7 @@ impl Simulation {
         }
     }
 
-    /// One turn of the engine, and everything that follows from it at once.
+    /// One turn of the engine, and its immediate effects.
     pub(super) fn turn(&mut self) {
         self.publish_time();
         let Some(mut engine) = self.engine.take() else { return };
@@ -93,7 +93,7 @@ impl Simulation {
             model.calls = 0;
         }
         let mut events = std::mem::take(&mut self.events);
-        // As in the worker: answers and commands are never queued behind messages.
+        // As in the worker, responses and commands are never queued behind messages.
         events.sort_by_key(|event| matches!(event, Event::Enqueue(_)));
         let gate_changes =
             events.iter().any(|event| matches!(event, Event::Input(Input::SignedIn | Input::SignedOut)));
@@ -103,7 +103,8 @@ impl Simulation {
         let mut effects = Vec::new();
         let disk = self.disk.clone();
         engine.turn_with(self.clocks(), events, &mut |effect| match effect {
-            // As in the worker: completed at once, whatever happens in the rest of the turn.
+            // As in the worker, callers are completed at once, whatever happens in the rest of the
+            // turn.
             Effect::Complete(committed) => committed.complete(),
             Effect::SendControl { ref key, .. } => {
                 disk.inner().model.control_row_sent(key);

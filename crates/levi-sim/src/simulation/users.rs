@@ -14,7 +14,7 @@ use crate::content::user_name;
 #[derive(Default)]
 pub(super) struct Senders {
     users: BTreeSet<usize>,
-    /// It began before anybody signed in: it is for the first who does.
+    /// It began before anybody signed in, so it is for the first user who does.
     unclaimed: bool,
 }
 
@@ -31,7 +31,8 @@ impl Simulation {
         self.plan.setup.sessions.get(session).map_or(0, |session| usize::from(session.user))
     }
 
-    /// As the worker does before it says that there is a token, and before anything is enqueued.
+    /// As in the worker, this comes before Levi is told of the token and before anything is
+    /// enqueued.
     pub(super) fn name_user(&mut self) {
         let user = user_name(self.user);
         self.named = true;
@@ -87,7 +88,7 @@ impl Simulation {
         self.schedule(Duration::ZERO, Occurrence::Nothing);
     }
 
-    /// What one user left behind has arrived. It is the other one's turn.
+    /// All rows of one user have arrived, and the other user signs in.
     pub(super) fn next_user(&mut self) {
         let ready = self.booted_at + self.patience();
         if self.now < ready || self.engine.is_none() {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use levi_core::LeviConfig;
 use levi_sim::{MessageKind, Plan, ScheduledEvent, SessionSetup, SessionState, Setup, SimEvent, StoreKind};
 
-/// A plan of `sessions` sessions in which nothing goes wrong, with the default settings and no flush interval.
+/// A plan of `sessions` sessions in which nothing goes wrong, with the default settings and no
+/// flush interval.
 pub(crate) fn calm(sessions: usize) -> Plan {
     let session = SessionSetup { key: true, state: SessionState::Known, repository: 0, user: 0 };
     let config = LeviConfig { flush_interval: Duration::ZERO, ..LeviConfig::default() };

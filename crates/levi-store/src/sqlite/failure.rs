@@ -18,6 +18,14 @@ pub(super) enum Failure {
         "this is not the database key of the store; restore the key that the store was created with, or move the file away"
     )]
     WrongKey,
+    #[error(
+        "the file is damaged ({0}); `levi outbox repair`, or `repair_session_store`, copies what can be read to a new file and keeps the damaged one"
+    )]
+    Damaged(String),
+    #[error(
+        "the file has tables of the daemon's own, which a repair would lose; repair that database with its own tools"
+    )]
+    OtherTables,
     #[error("it has schema {found}, this Levi knows up to {known}; update Levi")]
     NewerSchema { found: i64, known: i64 },
     #[error(
@@ -45,6 +53,11 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// Whether the file itself is at fault.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Sqlite(_)) && self.kind() == PortErrorKind::Corrupt
+    }
+
     fn kind(&self) -> PortErrorKind {
         match self {
             Self::CannotOpen { source, .. } => match source.kind() {
@@ -52,7 +65,10 @@ impl Failure {
                 _ => PortErrorKind::Denied,
             },
             Self::NoRandomness => PortErrorKind::Unavailable,
-            Self::WrongKey | Self::NewerSchema { .. } | Self::OtherUser { .. } => PortErrorKind::Denied,
+            Self::WrongKey | Self::NewerSchema { .. } | Self::OtherUser { .. } | Self::OtherTables => {
+                PortErrorKind::Denied
+            }
+            Self::Damaged(_) => PortErrorKind::Corrupt,
             Self::Record { .. } | Self::NotText | Self::Json(_) | Self::TooLong(_) => PortErrorKind::Corrupt,
             Self::Sqlite(error) => sqlite_kind(error),
         }
@@ -86,7 +102,7 @@ fn advice(error: &rusqlite::Error) -> &'static str {
         Some(ErrorCode::DiskFull) => "the disk is full, free some space",
         Some(ErrorCode::ReadOnly) => "it cannot be written, check the permissions of the file and its folder",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "the file is damaged or not a database, move it away or restore it from a backup"
+            "the file is damaged or not a database; `levi outbox repair` copies what can be read to a new one, and keeps it"
         }
         _ => "SQLite failed",
     }

@@ -19,11 +19,14 @@
 //! numbers and codes are stored in the clear; names, paths, titles and secrets are not.
 
 mod cipher;
+mod copy;
 mod delivery;
 mod device_list;
 mod failure;
+mod integrity;
 mod received;
 mod records;
+mod repair;
 mod schema;
 mod user;
 
@@ -46,6 +49,7 @@ use cipher::Cipher;
 pub use delivery::{Progress, Unsent, UnsentState};
 use failure::Failure;
 use records::{REPOSITORIES, SECRETS, SESSIONS};
+pub use repair::{RepairedStore, ScannedRecord};
 
 /// How long a statement waits while another process writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -66,15 +70,44 @@ impl SqliteSessionStore {
     ///
     /// # Errors
     /// [`StoreError`]: of kind `Denied` for a wrong database key, a file written by a newer version, and missing
-    /// permissions; `Corrupt` for a damaged file; `Unavailable` for a busy or full disk. The file is unchanged then.
+    /// permissions; `Corrupt` for a damaged file, of which a small one is checked whole; `Unavailable` for a busy or full
+    /// disk. The file is unchanged then.
     pub fn open(path: impl AsRef<Path>, key: DatabaseKey) -> Result<Self, StoreError> {
         let path = path.as_ref();
-        create_private(path).map_err(|source| Failure::CannotOpen { path: path.to_owned(), source })?;
-        Ok(Self::prepare(Connection::open(path).map_err(Failure::from)?, key)?)
+        repair::finish(path).map_err(|source| Failure::CannotOpen { path: path.to_owned(), source })?;
+        Ok(Self::create(path, key)?)
     }
 
-    fn prepare(mut connection: Connection, key: DatabaseKey) -> Result<Self, Failure> {
+    /// What is wrong with the file at `path`, whatever its size. It is not changed, and no key is needed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be opened for another reason.
+    pub fn problems(path: impl AsRef<Path>) -> Result<Vec<String>, StoreError> {
+        Ok(integrity::problems(path.as_ref())?)
+    }
+
+    /// Replaces a damaged file by one with the records that a scan found in it. No process may have it open. The damaged file is
+    /// kept beside it, unchanged.
+    ///
+    /// # Errors
+    /// [`StoreError`]: of kind `Denied` if the key opens none of the records, or the file is the daemon's own database.
+    /// The damaged file is in its place then.
+    pub fn rebuild(
+        path: impl AsRef<Path>,
+        key: DatabaseKey,
+        found: Vec<ScannedRecord>,
+    ) -> Result<RepairedStore, StoreError> {
+        Ok(repair::rebuild(path.as_ref(), key, found)?)
+    }
+
+    fn create(path: &Path, key: DatabaseKey) -> Result<Self, Failure> {
+        create_private(path).map_err(|source| Failure::CannotOpen { path: path.to_owned(), source })?;
+        Self::prepare(Connection::open(path)?, path, key)
+    }
+
+    fn prepare(mut connection: Connection, path: &Path, key: DatabaseKey) -> Result<Self, Failure> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        integrity::check_if_small(&connection, path)?;
         let cipher = Cipher::new(key);
         // A newer file and one of another key must stay unchanged, so both are checked before anything is set.
         schema::prepare(&mut connection, &cipher)?;

@@ -38,16 +38,26 @@ pub(super) fn of_session(
         let kept_for: String = row.get(0)?;
         let sender: Option<String> = row.get(1)?;
         let key: Option<String> = row.get(2)?;
-        let sender =
-            sender.zip(key).map(|(device, public_key)| SenderKey { device_id: device.into(), public_key });
         let sealed: Vec<u8> = row.get(3)?;
-        let name = row_key(&kept_for, session, sender.as_ref());
         // One damaged row must not hide the others.
-        let Ok(plain) = cipher.open(slot(&name), &sealed) else { continue };
-        let Ok(text) = str::from_utf8(&plain) else { continue };
-        received.push(ReceivedSecret { secret: SecretString::from(text), sender });
+        received.extend(open(cipher, &kept_for, session, sender.zip(key), &sealed));
     }
     Ok(received)
+}
+
+/// A row's secret, with its sender's id and public key. `None` if it does not open.
+pub(super) fn open(
+    cipher: &Cipher,
+    user: &str,
+    session: &SessionId,
+    sender: Option<(String, String)>,
+    sealed: &[u8],
+) -> Option<ReceivedSecret> {
+    let sender = sender.map(|(device, public_key)| SenderKey { device_id: device.into(), public_key });
+    let name = row_key(user, session, sender.as_ref());
+    let plain = cipher.open(slot(&name), sealed).ok()?;
+    let secret = SecretString::from(str::from_utf8(&plain).ok()?);
+    Some(ReceivedSecret { secret, sender })
 }
 
 /// Within the caller's transaction.

@@ -60,6 +60,24 @@ pub(super) const SESSIONS: Records = records!("levi_store_sessions", "record");
 pub(super) const SECRETS: Records = records!("levi_store_secrets", "secret");
 
 impl Records {
+    pub(super) const fn table(&self) -> &'static str {
+        self.table
+    }
+
+    /// Stores a value as it was sealed before, for `user`.
+    pub(super) fn restore(
+        &self,
+        connection: &Connection,
+        id: &str,
+        sealed: &[u8],
+        user: &rusqlite::types::Value,
+    ) -> Result<(), Failure> {
+        let Self { table, column, .. } = self;
+        let insert = format!("INSERT OR REPLACE INTO {table} (id, {column}, user_id) VALUES (?1, ?2, ?3)");
+        connection.prepare_cached(&insert)?.execute((id, sealed, user))?;
+        Ok(())
+    }
+
     pub(super) fn save(
         &self,
         connection: &Connection,
@@ -139,7 +157,12 @@ impl Records {
         self.open(cipher, id, &sealed).map(Some)
     }
 
-    fn open(&self, cipher: &Cipher, id: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    pub(super) fn open(
+        &self,
+        cipher: &Cipher,
+        id: &str,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let opened = cipher.open(self.slot(id), sealed);
         opened.map_err(|source| Failure::Record { table: self.table, id: id.to_owned(), source })
     }

@@ -28,12 +28,24 @@ pub(super) fn prepare(connection: &mut Connection, cipher: &Cipher) -> Result<()
     Ok(transaction.commit()?)
 }
 
+/// A statement and not `table_exists`, which uses this connection's cache of the schema and does not see tables that
+/// another process has created since.
+pub(super) fn has_table(connection: &Connection, name: &str) -> Result<bool, Failure> {
+    let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    Ok(connection.query_row(table, [name], |_| Ok(())).optional()?.is_some())
+}
+
+/// The version that the file names, if it has tables.
+pub(super) fn version(connection: &Connection) -> Result<Option<i64>, Failure> {
+    if !has_table(connection, "levi_store_schema")? {
+        return Ok(None);
+    }
+    Ok(Some(connection.query_row("SELECT version FROM levi_store_schema", [], |row| row.get(0))?))
+}
+
 /// The file's version, zero if there are no tables. Fails for a newer file and for the wrong key.
 fn check(connection: &Connection, cipher: &Cipher) -> Result<i64, Failure> {
-    // A statement and not `table_exists`, which uses this connection's cache of the schema and does not see tables that
-    // another process has created since.
-    let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'levi_store_schema'";
-    if connection.query_row(table, [], |_| Ok(())).optional()?.is_none() {
+    if !has_table(connection, "levi_store_schema")? {
         return Ok(0);
     }
     let (found, sealed): (i64, Vec<u8>) =
@@ -65,10 +77,10 @@ fn upgrade(transaction: &Transaction<'_>, cipher: &Cipher, found: i64) -> Result
     Ok(())
 }
 
-fn key_slot() -> levi_crypto::at_rest::Slot<'static> {
+pub(super) fn key_slot() -> levi_crypto::at_rest::Slot<'static> {
     levi_crypto::at_rest::Slot { table: "levi_store_schema", row_key: "1", column: "key_check" }
 }
 
-fn known() -> i64 {
+pub(super) fn known() -> i64 {
     i64::try_from(SCRIPTS.len()).unwrap_or(i64::MAX)
 }

@@ -131,7 +131,8 @@ impl Case {
         self
     }
 
-    /// Lists a known difference of `server`. One of Supabase Lite is one on PostgreSQL too, unless that has its own.
+    /// Lists a known difference of `server`. One of Supabase Lite is one on PostgreSQL too, unless
+    /// that has its own.
     pub(super) fn differs(
         mut self,
         server: Server,

@@ -126,13 +126,15 @@ impl<'t> UserRows<'t> {
                "encrypted_secret": "c2VhbGVk", "sender_device_id": null})
     }
 
-    /// An entry of the device list, which a run cannot delete. Its contents are no device's, so devices skip it.
+    /// An entry of the device list, which a run cannot delete. Its contents are no device's, so
+    /// devices skip it.
     pub(super) fn list_row(&self, slot: i64) -> Value {
         json!({"user_id": self.user.id, "slot": slot, "entry": LIST_ENTRY, "signature": "c2ln",
                "cosignature": null})
     }
 
-    /// A keyring, which a run cannot delete. Always of one member, so that a second run adds no row.
+    /// A keyring, which a run cannot delete. Always of one member, so that a second run adds no
+    /// row.
     pub(super) fn keyring_row(&self) -> Value {
         json!({"user_id": self.user.id, "member_id": "00000000-0000-4000-8000-636f6e747261", "epoch": 1,
                "enc": "ZW5j", "sealed": "c2VhbGVk"})

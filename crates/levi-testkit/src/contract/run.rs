@@ -9,8 +9,8 @@ use super::target::Target;
 /// Runs every case against `target`, one after the other, and deletes the rows that it created.
 ///
 /// # Errors
-/// [`ContractError`] when the project stops answering or refuses a preparation. A case that fails is not an error but a
-/// line of the report.
+/// [`ContractError`] when the project stops answering or refuses a preparation. A case that fails
+/// is not an error but a line of the report.
 pub fn run(target: &Target) -> Result<Report, ContractError> {
     let client = Client::new(&target.url, &target.publishable_key);
     let lines = cases::all().iter().map(|case| line(case, &client, target)).collect::<Result<_, _>>()?;
@@ -63,7 +63,8 @@ fn expected(case: &Case) -> String {
     if case.codes.is_empty() { name } else { format!("{name} {}", case.codes.join(" or ")) }
 }
 
-/// Removes what differs from run to run: ids, and the values of a failing row, which include timestamps.
+/// Removes what differs from run to run: ids, and the values of a failing row, which include
+/// timestamps.
 fn scrub(text: &str) -> String {
     const ROW: &str = "Failing row contains (";
     if let Some((before, _)) = text.split_once(ROW) {

@@ -85,7 +85,8 @@ impl Target {
         Ok(Self { server, url, publishable_key: publishable_key.to_owned(), users, expired_token: None })
     }
 
-    /// Sets an expired access token of the first user. Without one, the cases that need it are reported as not run.
+    /// Sets an expired access token of the first user. Without one, the cases that need it are
+    /// reported as not run.
     #[must_use]
     pub fn with_expired_token(mut self, token: String) -> Self {
         self.expired_token = Some(token);

@@ -12,15 +12,16 @@ use super::error::ContractError;
 pub(super) fn with_broken_signature(token: &str) -> String {
     let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
     if let Some(signature) = parts.get_mut(2) {
-        // The first character encodes six bits of the signature. The last one may encode padding only.
+        // The first character encodes six bits of the signature. The last one may encode padding
+        // only.
         let flipped = if signature.starts_with('A') { "B" } else { "A" };
         signature.replace_range(..1, flipped);
     }
     parts.join(".")
 }
 
-/// The same claims issued two hours earlier, so that the token expired an hour ago, with a valid signature (HS256). `None`
-/// if the token is not a JWT.
+/// The same claims issued two hours earlier, so that the token expired an hour ago, with a valid
+/// signature (HS256). `None` if the token is not a JWT.
 pub(super) fn expired(token: &str, jwt_secret: &str) -> Option<String> {
     let mut claims: Value =
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?).ok()?;

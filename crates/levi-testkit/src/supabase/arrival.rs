@@ -56,11 +56,12 @@ impl Arrivals {
         self.rewritten
     }
 
-    /// The messages of a session that became visible after one that has a higher number and was enqueued later, each
-    /// with that one.
+    /// The messages of a session that became visible after one that has a higher number and was
+    /// enqueued later, each with that one.
     pub(crate) fn overtaken(&self, session: Uuid, enqueued: &[i64]) -> Vec<(i64, i64)> {
         let Some(session) = self.sessions.get(&session) else { return Vec::new() };
-        // Of the messages that were enqueued later, those that no other beats: a higher number is visible no earlier.
+        // Of the messages that were enqueued later, those that no other beats: a higher number is
+        // visible no earlier.
         let mut later: BTreeMap<i64, u64> = BTreeMap::new();
         let mut overtaken = Vec::new();
         for number in enqueued.iter().rev() {
@@ -125,7 +126,8 @@ mod tests {
 
     #[test]
     fn it_agrees_with_the_definition_for_every_small_case() {
-        // Every way in which four messages can be enqueued, and become visible in up to four commits.
+        // Every way in which four messages can be enqueued, and become visible in up to four
+        // commits.
         let mut orders = vec![vec![]];
         for number in 0..4_i64 {
             orders = orders

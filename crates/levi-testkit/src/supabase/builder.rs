@@ -63,7 +63,8 @@ impl FakeSupabaseBuilder {
         self
     }
 
-    /// The most rows that one read returns, whatever its `limit`. The default is 1,000, as on hosted Supabase.
+    /// The most rows that one read returns, whatever its `limit`. The default is 1,000, as on
+    /// hosted Supabase.
     #[must_use]
     pub const fn max_rows(mut self, rows: u64) -> Self {
         self.max_rows = rows;

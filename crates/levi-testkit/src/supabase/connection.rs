@@ -93,8 +93,8 @@ impl Connection {
         }
     }
 
-    /// Reads what the client is still sending, because closing with unread bytes would reset the connection before the
-    /// client has read the answer.
+    /// Reads what the client is still sending, because closing with unread bytes would reset the
+    /// connection before the client has read the answer.
     fn drain(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let mut sink = [0; 16 * 1024];

@@ -69,7 +69,8 @@ impl Database {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (value, messages) = write(&transaction)?;
         transaction.commit()?;
-        // Under the lock of the commit, because otherwise two commits could be recorded in the wrong order.
+        // Under the lock of the commit, because otherwise two commits could be recorded in the
+        // wrong order.
         arrivals.committed(&messages);
         Ok(value)
     }

@@ -16,8 +16,9 @@ use super::server::Server;
 use super::stats::Stats;
 use super::value::Uuid;
 
-/// A Supabase project in this process: the requests and error bodies of PostgREST and GoTrue over HTTP/1.1 on loopback, the
-/// tables of `supabase/migrations` with their keys, policies and triggers, fault injection, and a log of requests.
+/// A Supabase project in this process: the requests and error bodies of PostgREST and GoTrue over
+/// HTTP/1.1 on loopback, the tables of `supabase/migrations` with their keys, policies and
+/// triggers, fault injection, and a log of requests.
 ///
 /// Dropping it closes the port, resets every connection and joins every thread.
 pub struct FakeSupabase {
@@ -43,7 +44,8 @@ impl FakeSupabase {
         Self { server, listener }
     }
 
-    /// The project's URL, such as `http://127.0.0.1:40001`. It does not change when the server goes down.
+    /// The project's URL, such as `http://127.0.0.1:40001`. It does not change when the server goes
+    /// down.
     pub fn url(&self) -> String {
         format!("http://{}", self.listener.address())
     }
@@ -53,12 +55,14 @@ impl FakeSupabase {
         &self.server.keys.publishable
     }
 
-    /// The secret key, for the `apikey` header. Row level security does not apply to it (`service_role`).
+    /// The secret key, for the `apikey` header. Row level security does not apply to it
+    /// (`service_role`).
     pub fn secret_key(&self) -> &str {
         &self.server.keys.secret
     }
 
-    /// Adds a user, or changes the password of the user with this email. The id is derived from the email.
+    /// Adds a user, or changes the password of the user with this email. The id is derived from the
+    /// email.
     ///
     /// # Errors
     /// [`StartError::Tables`] when SQLite fails.
@@ -98,8 +102,8 @@ impl FakeSupabase {
         }
     }
 
-    /// Ends every session of `user` and invalidates their access and refresh tokens. (On Supabase an access token is valid
-    /// until it expires.)
+    /// Ends every session of `user` and invalidates their access and refresh tokens. (On Supabase
+    /// an access token is valid until it expires.)
     pub fn revoke(&self, user: &UserId) {
         if let Some(user) = Uuid::parse(user.as_str()) {
             lock(&self.server.auth).revoke(user);
@@ -112,8 +116,8 @@ impl FakeSupabase {
         &self.server.faults
     }
 
-    /// Closes the port and resets every connection, so that new connections are refused. Requests that are being executed
-    /// are completed without an answer before this returns.
+    /// Closes the port and resets every connection, so that new connections are refused. Requests
+    /// that are being executed are completed without an answer before this returns.
     pub fn go_down(&self) {
         self.listener.close();
     }
@@ -153,9 +157,10 @@ impl FakeSupabase {
         self.server.record.wait_for(patience, condition)
     }
 
-    /// Looks for these texts in every byte that arrives from now on: in heads and bodies, also of requests that arrive
-    /// incomplete; plain, escaped for JSON, and in base64. Start, middle and end of a text are looked for, so a part of
-    /// it is found too. A text takes some kilobytes of memory.
+    /// Looks for these texts in every byte that arrives from now on: in heads and bodies, also of
+    /// requests that arrive incomplete; plain, escaped for JSON, and in base64. Start, middle and
+    /// end of a text are looked for, so a part of it is found too. A text takes some kilobytes of
+    /// memory.
     pub fn scan_for<T: AsRef<str>>(&self, texts: impl IntoIterator<Item = T>) -> PlaintextScanner {
         self.server.record.scan_for(texts)
     }

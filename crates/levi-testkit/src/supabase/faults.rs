@@ -16,14 +16,15 @@ use super::{lock, rest};
 pub enum Fault {
     /// The request is not executed. This is the answer.
     Answer(Canned),
-    /// The request is executed, and this is the answer, as when a proxy gives up on a slow database.
+    /// The request is executed, and this is the answer, as when a proxy gives up on a slow
+    /// database.
     AnswerAfterWrite(Canned),
     /// The connection is reset before the request is executed.
     ResetBeforeWrite,
     /// The connection is reset after the request was executed, without an answer.
     ResetAfterWrite,
-    /// The request is executed and answered after [`Faults::release`]. If the client closes the connection before, it is not
-    /// executed.
+    /// The request is executed and answered after [`Faults::release`]. If the client closes the
+    /// connection before, it is not executed.
     StallBeforeWrite,
     /// The request is executed at once and answered after [`Faults::release`].
     StallAfterWrite,
@@ -42,14 +43,16 @@ pub enum Fault {
         /// Added to the real length.
         off_by: i64,
     },
-    /// The request is executed. These bytes are sent instead of HTTP, then the connection is closed.
+    /// The request is executed. These bytes are sent instead of HTTP, then the connection is
+    /// closed.
     Garbage(Vec<u8>),
     /// The real answer, one byte at a time.
     Trickle {
         /// The pause before each byte.
         pause: Duration,
     },
-    /// The request is executed. The answer has status 200 and a body that ends when the client closes the connection.
+    /// The request is executed. The answer has status 200 and a body that ends when the client
+    /// closes the connection.
     EndlessBody,
     /// The real answer after this delay, in addition to [`Faults::latency`].
     Delay(Duration),
@@ -210,7 +213,8 @@ pub enum Times {
     Always,
 }
 
-/// The planned faults of a fake Supabase. A request gets at most one fault: the first planned one whose scope covers it.
+/// The planned faults of a fake Supabase. A request gets at most one fault: the first planned one
+/// whose scope covers it.
 #[derive(Default)]
 pub struct Faults {
     plan: Mutex<VecDeque<Planned>>,
@@ -256,8 +260,9 @@ impl Faults {
         *lock(&self.reads)
     }
 
-    /// Resets the connection of the next request after `after_bytes` bytes of it, including the head. That request is not
-    /// executed. A shorter request is, and the fault stays planned for one that is long enough.
+    /// Resets the connection of the next request after `after_bytes` bytes of it, including the
+    /// head. That request is not executed. A shorter request is, and the fault stays planned for
+    /// one that is long enough.
     pub fn reset_in_request(&self, after_bytes: u64) {
         self.request_cut.arm(after_bytes);
     }
@@ -268,7 +273,8 @@ impl Faults {
         self.released.notify_all();
     }
 
-    /// Removes every planned fault, the fault of all reads and the latency. Stalled requests stay stalled.
+    /// Removes every planned fault, the fault of all reads and the latency. Stalled requests stay
+    /// stalled.
     pub fn clear(&self) {
         lock(&self.plan).clear();
         *lock(&self.reads) = None;

@@ -46,7 +46,8 @@ fn refuse(message: &str, hint: &str) -> Response {
     Response::json(401, body.to_string().into_bytes())
 }
 
-/// As in PostgREST, a bearer token in `Authorization` determines the role; without one, the key does.
+/// As in PostgREST, a bearer token in `Authorization` determines the role; without one, the key
+/// does.
 pub(crate) fn role(auth: &AuthState, key: Key, request: &Request, now: Wall) -> Result<Role, RestError> {
     let without_token = match key {
         Key::Publishable => Role::Anon,

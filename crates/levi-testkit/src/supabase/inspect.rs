@@ -25,7 +25,8 @@ pub struct StoredMessage {
     pub content_nonce: String,
 }
 
-/// A message that became visible after a higher one of its session. A reader that has read up to `highest` never sees it.
+/// A message that became visible after a higher one of its session. A reader that has read up to
+/// `highest` never sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderViolation {
     /// The session.
@@ -82,11 +83,12 @@ impl FakeSupabase {
         Ok(self.server.database.read(read).map_err(Box::from)?)
     }
 
-    /// Messages that became visible after a higher one of their session, in order of arrival. Rows of one request become
-    /// visible together. Rows from before a deletion do not count.
+    /// Messages that became visible after a higher one of their session, in order of arrival. Rows
+    /// of one request become visible together. Rows from before a deletion do not count.
     ///
-    /// Where the numbers of a session rise as they are enqueued, each is a fault of the sender. Otherwise a message may
-    /// rightly arrive late, because a higher one was sent before it was enqueued: ask [`overtaken`](Self::overtaken).
+    /// Where the numbers of a session rise as they are enqueued, each is a fault of the sender.
+    /// Otherwise a message may rightly arrive late, because a higher one was sent before it was
+    /// enqueued: ask [`overtaken`](Self::overtaken).
     pub fn order_violations(&self) -> Vec<OrderViolation> {
         let violations = self.server.database.violations().into_iter();
         violations
@@ -98,8 +100,9 @@ impl FakeSupabase {
             .collect()
     }
 
-    /// Messages of `session` that became visible after one that has a higher number and was enqueued later, which no
-    /// sender may let happen. `enqueued` has the sequence numbers in the order in which they were enqueued.
+    /// Messages of `session` that became visible after one that has a higher number and was
+    /// enqueued later, which no sender may let happen. `enqueued` has the sequence numbers in the
+    /// order in which they were enqueued.
     ///
     /// The `highest` of each is that other message.
     pub fn overtaken(&self, session: &SessionId, enqueued: &[i64]) -> Vec<OrderViolation> {
@@ -114,7 +117,8 @@ impl FakeSupabase {
             .collect()
     }
 
-    /// How often a write met a message that was there already: after a lost answer, or to replace it.
+    /// How often a write met a message that was there already: after a lost answer, or to replace
+    /// it.
     pub fn messages_rewritten(&self) -> u64 {
         self.server.database.rewritten()
     }

@@ -174,7 +174,8 @@ fn forms(stretch: &[u8]) -> Vec<(Form, Vec<u8>)> {
         forms.push((Form::Json, escaped.to_vec()));
     }
     for skipped in 0..3 {
-        // Whole groups of three bytes at each of the three alignments look the same wherever they occur.
+        // Whole groups of three bytes at each of the three alignments look the same wherever they
+        // occur.
         let aligned = &stretch[skipped..];
         let encoded = STANDARD_NO_PAD.encode(&aligned[..aligned.len() / 3 * 3]).into_bytes();
         if encoded.len() >= WINDOW {

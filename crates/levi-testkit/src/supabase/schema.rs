@@ -72,7 +72,8 @@ pub(crate) enum OnDelete {
     Cascade,
 }
 
-/// What the migrations grant to `authenticated`, together with a policy. Everybody signed in may read and insert.
+/// What the migrations grant to `authenticated`, together with a policy. Everybody signed in may
+/// read and insert.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grants {
     Everything,
@@ -352,7 +353,8 @@ static SECRETS: TableDef = TableDef {
     grants: Grants::Everything,
 };
 
-/// The tables for SQLite. `arrival` is the rowid, which numbers rows in the order of their first arrival.
+/// The tables for SQLite. `arrival` is the rowid, which numbers rows in the order of their first
+/// arrival.
 pub(crate) fn ddl() -> String {
     let mut sql = String::from("CREATE TABLE users (id BLOB PRIMARY KEY) STRICT;\n");
     for def in ALL {

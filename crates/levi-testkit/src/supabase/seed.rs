@@ -1,7 +1,7 @@
 //! Rows that a test needs before it begins.
 
 use levi_transport::{Table, Upsert};
-use levi_types::SessionId;
+use levi_types::{SessionId, UserId};
 
 use super::fake_supabase::FakeSupabase;
 use super::http::Request;
@@ -18,8 +18,8 @@ pub struct SeedError {
 }
 
 impl FakeSupabase {
-    /// Writes rows without a request, so that neither faults nor counters notice. Constraints apply; row level security
-    /// does not, as for the secret key.
+    /// Writes rows without a request, so that neither faults nor counters notice. Constraints
+    /// apply; row level security does not, as for the secret key.
     ///
     /// # Errors
     /// [`SeedError`] when a constraint is violated, such as a foreign key.
@@ -38,17 +38,30 @@ impl FakeSupabase {
         )
     }
 
-    /// Deletes a session, and with it its messages and secrets, as another device does. Neither faults nor counters
-    /// notice.
+    /// Deletes a session, and with it its messages and secrets, as another device does. Neither
+    /// faults nor counters notice.
     ///
     /// # Errors
     /// [`SeedError`] if the id is not a uuid.
     pub fn delete_session(&self, session: &SessionId) -> Result<(), SeedError> {
+        self.delete(Table::Sessions, &format!("id=eq.{session}"))
+    }
+
+    /// Deletes every row of `user` in `table`, as somebody does in the dashboard. Neither faults
+    /// nor counters notice.
+    ///
+    /// # Errors
+    /// [`SeedError`] if rows of another table refer to them.
+    pub fn delete_rows_of(&self, user: &UserId, table: Table) -> Result<(), SeedError> {
+        self.delete(table, &format!("user_id=eq.{user}"))
+    }
+
+    fn delete(&self, table: Table, filter: &str) -> Result<(), SeedError> {
         self.without_a_request(
-            Table::Sessions,
+            table,
             Request {
                 method: "DELETE".to_owned(),
-                target: format!("/rest/v1/{}?id=eq.{session}", Table::Sessions.name()),
+                target: format!("/rest/v1/{}?{filter}", table.name()),
                 headers: Vec::new(),
                 raw_head: Vec::new(),
                 body: Vec::new(),

@@ -87,7 +87,8 @@ pub(crate) struct Ending {
 
 impl Ending {
     pub(crate) fn notify(&self) {
-        // Under the lock, because otherwise a waiter between its check and its wait would miss the notification.
+        // Under the lock, because otherwise a waiter between its check and its wait would miss the
+        // notification.
         let _guard = lock(&self.mutex);
         self.changed.notify_all();
     }

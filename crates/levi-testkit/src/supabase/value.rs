@@ -181,7 +181,8 @@ impl ToSql for Cell<'_> {
 pub(crate) struct Uuid(pub(crate) [u8; 16]);
 
 impl Uuid {
-    /// Accepts what PostgreSQL accepts: any case, optional braces, hyphens after any group of four digits.
+    /// Accepts what PostgreSQL accepts: any case, optional braces, hyphens after any group of four
+    /// digits.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let inner = match text.strip_prefix('{') {
             Some(rest) => rest.strip_suffix('}')?,

@@ -59,8 +59,8 @@ impl AckLog {
         acknowledged.map_or(1, |last| last + 1)
     }
 
-    /// Adds a violation for each difference between this log and the server, and returns how many messages the server
-    /// has.
+    /// Adds a violation for each difference between this log and the server, and returns how many
+    /// messages the server has.
     pub(super) fn compare(&mut self, environment: &TestEnvironment) -> Result<u64, Error> {
         let mut rows = 0;
         for (session, log) in &self.sessions {

@@ -94,7 +94,8 @@ impl KillPoint {
     }
 }
 
-/// Between checkpoints SQLite writes to the log only, so a change of the database means that a checkpoint has begun.
+/// Between checkpoints SQLite writes to the log only, so a change of the database means that a
+/// checkpoint has begun.
 fn wait_for_a_change(database: &Path) {
     let before = size_and_time(database);
     let deadline = Instant::now() + Duration::from_secs(2);

@@ -58,8 +58,8 @@ pub struct Figures {
     pub violations: Vec<String>,
 }
 
-/// Runs `program` as a child and kills it, `options.kills` times, then compares the server with what the children
-/// reported.
+/// Runs `program` as a child and kills it, `options.kills` times, then compares the server with
+/// what the children reported.
 ///
 /// # Errors
 /// When a child cannot be started or the server cannot be read.

@@ -40,8 +40,8 @@ impl Running {
         Ok(Self { child, lines, _stdin: stdin })
     }
 
-    /// Records lines up to and including the first for which `is_wanted` holds, or until the child exits or `patience`
-    /// is over.
+    /// Records lines up to and including the first for which `is_wanted` holds, or until the child
+    /// exits or `patience` is over.
     pub(super) fn read_until(&self, log: &mut AckLog, patience: Duration, is_wanted: impl Fn(&Line) -> bool) {
         let deadline = Instant::now() + patience;
         loop {
@@ -58,7 +58,8 @@ impl Running {
         }
     }
 
-    /// Kills the child and records everything that it printed before. `false` if it had exited already.
+    /// Kills the child and records everything that it printed before. `false` if it had exited
+    /// already.
     pub(super) fn kill(mut self, log: &mut AckLog) -> Result<bool, Error> {
         self.child.kill()?;
         let status = self.wait_and_record(log)?;

@@ -1,4 +1,4 @@
-//! An outbox that lived for a while: its file at several moments, and what it holds at the end.
+//! An outbox with a history: its file at several moments, and its rows at the end.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -64,7 +64,7 @@ pub(super) struct History {
     pub(super) live: HashSet<Vec<u8>>,
     /// The payloads that ever were.
     pub(super) ever: HashSet<Vec<u8>>,
-    /// For whom the rows wait; `None`: nobody signed in.
+    /// The user for whom the rows wait; `None`: nobody signed in.
     pub(super) user: Option<UserId>,
     /// The first page (from 0) of each table and index at the end.
     pub(super) roots: BTreeMap<String, usize>,

@@ -1,4 +1,4 @@
-//! How files are damaged: every kind that people, disks and programs have damaged files in.
+//! The kinds of damage: every way in which people, disks and programs have damaged files.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub enum Kind {
     None,
     /// A page as it was some lives before.
     StalePage,
-    /// The first page of an index or a small table as it was some lives before.
+    /// The first page of an index or a small table as an earlier process left it.
     StaleRoot,
     /// Two pages in each other's place.
     Swapped,
@@ -50,7 +50,7 @@ pub enum Kind {
     WrongCount,
     /// Triggers and views that never end.
     CraftedSchema,
-    /// Pages that lead to each other in a circle, or say that they have more than they can.
+    /// Pages that lead to each other in a circle, or that claim more content than fits.
     CraftedPages,
 }
 
@@ -87,7 +87,8 @@ impl Kind {
         )
     }
 
-    /// Whether a file of this kind can be a whole file of an earlier time, so that nobody can tell what is missing.
+    /// Whether a file of this kind can be a whole file of an earlier time, so that nobody can tell
+    /// what is missing.
     pub(super) const fn can_be_sound(self) -> bool {
         matches!(self, Self::LogOfAnotherTime | Self::LogHeader)
     }
@@ -239,8 +240,8 @@ fn wrong_type(files: &mut Files, random: &mut SeededRandom) -> String {
     let cell = below(random, cells);
     let Some(at) = bytes.get(8 + 2 * cell..10 + 2 * cell) else { return String::new() };
     let at = usize::from(at[0]) << 8 | usize::from(at[1]);
-    // After the length and the id: the header of the record, whose columns have types of a byte each, of which the
-    // first is that of NULL.
+    // After the length and the id: the header of the record, whose columns have types of a byte
+    // each, of which the first is that of NULL.
     let is_header = |at: &usize| matches!(bytes.get(*at..at + 2), Some([7..=16, 0]));
     let Some(header) = (at + 2..at + 8).find(is_header) else { return String::new() };
     let column = header + 2 + below(random, 5);

@@ -1,4 +1,5 @@
-//! Damaged files: an outbox is opened on each, drained, and compared with what a reader of its own finds in the file.
+//! Damaged files: opens an outbox on each, drains it, and compares the result with what an
+//! independent reader finds in the file.
 
 mod history;
 mod kinds;
@@ -18,7 +19,8 @@ use self::history::History;
 pub use self::kinds::Kind;
 use crate::Error;
 
-/// Files that are damaged from one history: making one takes longer than opening a file.
+/// The number of files that are damaged from one history, because making a history takes longer
+/// than opening a file.
 const FILES_PER_HISTORY: u64 = 100;
 
 /// How long opening a file may take. It takes some milliseconds.
@@ -96,7 +98,7 @@ impl Figures {
 struct Trial<'h> {
     kind: Kind,
     history: &'h History,
-    /// The rows that are there at the end and lie whole in the damaged files.
+    /// The rows that exist at the end and are complete in the damaged files.
     readable: HashSet<Vec<u8>>,
     report: Option<RecoveryReport>,
     missing: u64,
@@ -159,7 +161,7 @@ impl<'h> Trial<'h> {
         if !admitted && !self.kind.can_be_sound() {
             broken.push(format!("{} rows are missing without a word", self.missing));
         }
-        // No checksum covers a payload, so that one in damaged bytes is altered, and nobody can tell.
+        // No checksum covers a payload, so Levi cannot tell that one in damaged bytes is altered.
         let made_up =
             found.difference(&self.history.ever).filter(|payload| !self.can_be_altered(payload)).count();
         if made_up > 0 {
@@ -170,7 +172,8 @@ impl<'h> Trial<'h> {
         }
     }
 
-    /// Whether the damage may have changed this payload: bits anywhere, or a page on which a long one goes on.
+    /// Whether the damage may have changed this payload: bits anywhere, or an overflow page of a
+    /// long payload.
     fn can_be_altered(&self, payload: &[u8]) -> bool {
         self.kind.changes_payloads() || payload.len() > history::PAGE
     }
@@ -240,8 +243,8 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Whether a payload is another one with a few bits flipped, its first bytes among them. The row is there, and only the
-/// cipher can tell that it was altered.
+/// Whether a payload is another one with a few bits flipped, its first bytes among them. The row
+/// was recovered, and only the cipher can detect the change.
 fn is_altered_by_bits(found: &[u8], payload: &[u8]) -> bool {
     let flipped = found.iter().zip(payload).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
     found.len() == payload.len() && flipped <= MOST_BITS

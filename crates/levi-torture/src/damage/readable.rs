@@ -1,5 +1,5 @@
-//! A reader of its own, to judge by: which payloads lie whole on pages of the files. It knows nothing of the product's
-//! recovery, and trusts that pages are 4096 bytes long.
+//! An independent reader: finds the payloads that are complete on pages of the files. It shares no
+//! code with Levi's recovery, and relies on pages of 4096 bytes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,8 +9,8 @@ use super::history::{Files, PAGE};
 const LOG_HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// The payloads of all rows that are whole on a page as SQLite reads the files, or behind damage in the log. Pages in
-/// `free` hold rows that are gone.
+/// The payloads of all rows that are complete on a page as SQLite reads the files, or behind damage
+/// in the log. Pages in `free` hold rows that were removed.
 pub(super) fn payloads(files: &Files, free: &HashSet<usize>) -> HashSet<Vec<u8>> {
     let (taken, behind) = log_images(&files.log);
     let page = |number: usize| {
@@ -29,8 +29,8 @@ pub(super) fn payloads(files: &Files, free: &HashSet<usize>) -> HashSet<Vec<u8>>
     payloads
 }
 
-/// The offset of each page's last image before the first damaged frame, and of each one's last behind it in a whole
-/// commit.
+/// The offset of each page's last image before the first damaged frame, and of each one's last
+/// behind it in a whole commit.
 fn log_images(log: &[u8]) -> (HashMap<usize, usize>, HashMap<usize, usize>) {
     let (mut taken, mut behind) = (HashMap::new(), HashMap::new());
     let (Some(salts), Some(start)) = (log.get(16..24), log.get(24..32)) else { return (taken, behind) };

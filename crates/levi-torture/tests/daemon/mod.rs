@@ -1,4 +1,5 @@
-//! A daemon with one session that is signed in to a fake Supabase. Tests make its disk or its network fail.
+//! A daemon with one session that is signed in to a fake Supabase. Tests make its disk or its
+//! network fail.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::path::PathBuf;
@@ -103,7 +104,8 @@ impl Daemon {
         levi.enqueue_durable(message(&self.session, sequence_number, bytes)).await
     }
 
-    /// The sequence numbers on the server in order of arrival, after checking that each message decrypts to what was sent.
+    /// The sequence numbers on the server in order of arrival, after checking that each message
+    /// decrypts to what was sent.
     pub fn delivered(&self) -> Vec<i64> {
         assert_eq!(self.environment.server.order_violations(), []);
         self.environment.delivered(&self.session).unwrap()

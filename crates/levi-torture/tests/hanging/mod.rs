@@ -24,11 +24,13 @@ pub(super) struct HangingStore {
     hangs: Notify,
 }
 
-/// A call of the engine thread, or of session sync on a thread of the daemon's runtime.
+/// A call of the engine thread, or on a thread of the daemon's runtime.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum StoreCall {
     Record,
     Repository,
+    /// Of the worker, when somebody signs in.
+    SignedIn,
 }
 
 /// Until the process ends.
@@ -94,6 +96,13 @@ impl SessionStore for HangingStore {
 
     fn session_user(&self, session: &SessionId) -> Result<Option<UserId>, StoreError> {
         self.inner.session_user(session)
+    }
+
+    fn signed_in(&self, user: &UserId) -> Result<(), StoreError> {
+        if self.call == StoreCall::SignedIn {
+            hang(&self.hangs);
+        }
+        self.inner.signed_in(user)
     }
 
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {

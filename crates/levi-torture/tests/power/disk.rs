@@ -1,8 +1,9 @@
 //! A simulated disk that loses what was not synced: folders in memory that record every operation.
 //!
-//! The model is POSIX with the guarantees that SQLite relies on and no others. A write that was not synced may be lost,
-//! whole or sector by sector, in any order. Creating, naming and removing a file change the folder, which is synced with
-//! the first sync of a new log or journal, as in SQLite's own file layer for Unix.
+//! The model is POSIX with the guarantees that SQLite relies on and no others. A write that was not
+//! synced may be lost, whole or sector by sector, in any order. Creating, naming and removing a
+//! file change the folder, which is synced with the first sync of a new log or journal, as in
+//! SQLite's own file layer for Unix.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,7 +88,7 @@ pub enum Unsynced {
     Torn(u64),
 }
 
-/// What is certainly on the disk, and what may be.
+/// The content that is certainly on the disk, and the content that may be.
 #[derive(Clone, Default)]
 pub struct Kept {
     names: BTreeMap<String, Inode>,

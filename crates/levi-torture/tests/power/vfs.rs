@@ -1,4 +1,5 @@
-//! The recording disk as SQLite's file layer (VFS). It is the default of this process, so Levi uses it unchanged.
+//! The recording disk as SQLite's file layer (VFS). It is the default of this process, so Levi uses
+//! it unchanged.
 
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind};

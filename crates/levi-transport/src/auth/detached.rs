@@ -1,7 +1,8 @@
 //! Calls of the credentials store, each on a thread that no runtime waits for.
 //!
-//! Not tokio's blocking threads, because a runtime that is dropped waits for those: a keychain that asks a person, or
-//! hangs, would hold up the end of the process. Needs no runtime, because `StoredAuth` has none.
+//! These are not tokio's blocking threads, because a runtime that is dropped waits for those: a
+//! keychain that asks a person, or hangs, would delay the end of the process. No runtime is needed,
+//! because `StoredAuth` has none.
 
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,9 @@ use levi_types::{Credentials, CredentialsError};
 pub(super) enum OnDrop {
     /// Nothing: nobody needs its result.
     Leave,
-    /// It has 300 ms to end, because new tokens that are not stored would be lost. A keychain that answers takes a few
-    /// milliseconds. Only for futures that nothing but the end of their runtime drops.
+    /// The drop waits 300 ms for it to end, because new tokens that are not stored would be lost. A
+    /// keychain that answers takes a few milliseconds. Only for futures that are dropped by nothing
+    /// but the end of their runtime.
     #[cfg(feature = "http")]
     Finish,
 }

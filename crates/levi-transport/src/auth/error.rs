@@ -16,7 +16,8 @@ pub enum TokenError {
     /// The sign-in server's final word: this sign-in has ended, or the password is wrong.
     #[error("{0}")]
     Refused(FinalWord),
-    /// The sign-in server wants something first, and names it. A sign-in that exists is still valid.
+    /// The sign-in server wants something first, and names it. A sign-in that exists is still
+    /// valid.
     #[error("the sign-in server refuses for now ({code}): {action}", code = .error.code)]
     ActionNeeded {
         /// The server's answer.

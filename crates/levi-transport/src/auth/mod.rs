@@ -1,4 +1,5 @@
-//! Two implementations of [`Auth`](levi_types::Auth) on stored credentials: one that refreshes tokens, one that reads them.
+//! Two implementations of [`Auth`](levi_types::Auth) on stored credentials: one that refreshes
+//! tokens, one that reads them.
 
 mod detached;
 #[cfg(feature = "http")]

@@ -1,13 +1,14 @@
-//! The waits that the sign-in server asks for (`Retry-After`). One answer of its stops everything once the token has
-//! expired, so a wait is never longer than Levi's longest delay. It is stored beside the sign-in, because a process
-//! that starts, and every other process on the same sign-in, has to keep it.
+//! The waits that the sign-in server asks for (`Retry-After`). Once the token has expired, such a
+//! wait stops all sending, so it is never longer than Levi's longest delay. It is stored beside the
+//! sign-in, because every process that uses the sign-in, now or after a restart, must observe it.
 
 use std::time::Duration;
 
 use levi_types::{Monotonic, Now, Timeline, Wall};
 use serde::{Deserialize, Serialize};
 
-/// When the next request to the sign-in server may be sent. Pure: time is a parameter, and the caller stores.
+/// When the next request to the sign-in server may be sent. Pure: time is a parameter, and the
+/// caller does the storing.
 #[derive(Debug)]
 pub struct SignInPace {
     longest: Duration,
@@ -34,8 +35,9 @@ pub struct WaitLeft {
     pub left: Duration,
     /// The code of the answer that asked for it.
     pub code: String,
-    /// What to store if the clock was set back since the wait was stored: the rest of it, from now on. Otherwise every
-    /// process that starts would wait for all of it, until the clock shows that time again.
+    /// The text to store if the clock was set back since the wait was stored: the remaining wait,
+    /// counted from now. Otherwise every new process would wait for the whole of it, until the
+    /// clock shows that time again.
     pub to_store: Option<String>,
 }
 
@@ -45,7 +47,8 @@ impl SignInPace {
         Self { longest, timeline: Timeline::default(), current: None }
     }
 
-    /// What is left of the newest wait; `stored` is the text that is stored now, perhaps by another process.
+    /// What is left of the newest wait; `stored` is the text that is stored now, perhaps by another
+    /// process.
     pub fn left(&mut self, read: Now, stored: Option<&str>) -> Option<WaitLeft> {
         let now = self.timeline.advance(read).now;
         if let Some(stored) = stored.and_then(StoredWait::parse)
@@ -91,7 +94,7 @@ impl StoredWait {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// What is left of it at `now`. If the clock was set back since, all of it.
+    /// The remaining time at `now`. If the clock was set back since, that is the whole wait.
     fn left(&self, now: Wall) -> Duration {
         let (asked_at, until) = (Wall::from_millis(self.asked_at), Wall::from_millis(self.until));
         until.since(now).min(until.since(asked_at))

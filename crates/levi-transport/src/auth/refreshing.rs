@@ -19,31 +19,36 @@ use super::stored::StoredAuth;
 use crate::clock::SystemClock;
 use crate::sign_in::{SignIn, Tokens};
 
-/// The longest wait for which the sign-in server can ask, unless [`RefreshingAuth::with_pace`] says otherwise: Levi's
-/// longest delay with the default settings, 300 s and jitter.
+/// The longest wait for which the sign-in server can ask, unless [`RefreshingAuth::with_pace`] says
+/// otherwise: Levi's longest delay with the default settings, 300 s and jitter.
 const LONGEST_WAIT: Duration = Duration::from_secs(330);
 
-/// An [`Auth`] that signs in, refreshes its token and stores both tokens. One for each device; clones share it.
+/// An [`Auth`] that signs in, refreshes its token and stores both tokens. One for each device;
+/// clones share it.
 ///
-/// A refresh token works once. However many requests fail on the same expired token, one refresh is sent, and
-/// all of them wait for its result. New tokens are stored before they are returned; if storing fails, they are
-/// used from memory, and every call tries to store them. A refresh completes even if its caller is dropped. Another process on the
-/// same credentials (a command next to the daemon) may refresh too, so the stored tokens are read again before each
-/// refresh, and after a refusal.
+/// A refresh token works once. However many requests fail on the same expired token, one refresh is
+/// sent, and all of them wait for its result. New tokens are stored before they are returned; if
+/// storing fails, they are used from memory, and every call tries to store them. A refresh
+/// completes even if its caller is dropped. Another process on the same credentials (a command next
+/// to the daemon) may refresh too, so the stored tokens are read again before each refresh, and
+/// after a refusal.
 ///
-/// Only a [`FinalWord`](levi_types::FinalWord) of the server ends a sign-in; after every other answer the next call asks
-/// again. If the server asks for a wait (`Retry-After`), nothing is sent before it is over: calls fail with what is left
-/// of it. The wait is stored too, under [`levi_types::CredentialName::SignInWait`].
+/// Only a [`FinalWord`](levi_types::FinalWord) of the server ends a sign-in; after every other
+/// answer the next call asks again. If the server asks for a wait (`Retry-After`), nothing is sent
+/// before it is over: calls fail with what is left of it. The wait is stored too, under
+/// [`levi_types::CredentialName::SignInWait`].
 ///
-/// All methods need a tokio runtime. The credentials store is called on threads of its own, so that a keychain that
-/// hangs holds up no runtime that is dropped; such a runtime waits 300 ms for a call that has begun.
+/// All methods need a tokio runtime. The credentials store is called on threads of its own, so that
+/// a keychain that hangs holds up no runtime that is dropped; such a runtime waits 300 ms for a
+/// call that has begun.
 #[derive(Clone)]
 pub struct RefreshingAuth(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
     credentials: Arc<dyn Credentials>,
-    /// Refreshes that ended. A caller during whose wait one ended takes its result.
+    /// The number of refreshes that have ended. If one ended while a caller was waiting, the caller
+    /// takes its result.
     finished: AtomicU64,
     listeners: Listeners,
 }
@@ -54,8 +59,8 @@ impl RefreshingAuth {
         Self::with_pace(sign_in, credentials, Arc::new(SystemClock::new()), LONGEST_WAIT)
     }
 
-    /// As [`new`](Self::new), with clocks other than the machine's, and with another bound for the waits for which the
-    /// server asks.
+    /// As [`new`](Self::new), with clocks other than the machine's, and with another bound for the
+    /// waits for which the server asks.
     pub fn with_pace(
         sign_in: Arc<dyn SignIn>,
         credentials: Arc<dyn Credentials>,
@@ -72,7 +77,8 @@ impl RefreshingAuth {
         }))
     }
 
-    /// The stored session, if anybody is signed in. Sends no request, so the token may have expired.
+    /// The stored session, if anybody is signed in. Sends no request, so the token may have
+    /// expired.
     ///
     /// # Errors
     /// [`TokenError::Unreadable`].
@@ -86,11 +92,12 @@ impl RefreshingAuth {
 
     /// A session whose token is not `stale`, which a server has just refused.
     ///
-    /// If the stored token already differs from `stale`, it is returned without a request. A final word is remembered:
-    /// the same refresh token is not sent again.
+    /// If the stored token already differs from `stale`, it is returned without a request. A final
+    /// word is remembered: the same refresh token is not sent again.
     ///
     /// # Errors
-    /// [`TokenError`]. After [`TokenError::Refused`] and [`TokenError::NotSignedIn`] only a new sign-in helps.
+    /// [`TokenError`]. After [`TokenError::Refused`] and [`TokenError::NotSignedIn`] only a new
+    /// sign-in helps.
     pub async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, TokenError> {
         let stale = stale.clone();
         let seen = self.0.finished.load(Ordering::SeqCst);
@@ -111,7 +118,8 @@ impl RefreshingAuth {
     /// Signs in with a password and stores the tokens.
     ///
     /// # Errors
-    /// [`TokenError`]. An earlier sign-in is still in use then, except after [`TokenError::NotSaved`].
+    /// [`TokenError`]. An earlier sign-in is still in use then, except after
+    /// [`TokenError::NotSaved`].
     pub async fn sign_in(&self, email: &str, password: &SecretString) -> Result<AuthSession, TokenError> {
         let (email, password) = (email.to_owned(), password.clone());
         self.detached(|shared| async move {
@@ -139,7 +147,8 @@ impl RefreshingAuth {
     /// Stores tokens from another sign-in flow.
     ///
     /// # Errors
-    /// [`TokenError::NotSaved`]. They are in use from memory then, and every call tries to store them.
+    /// [`TokenError::NotSaved`]. They are in use from memory then, and every call tries to store
+    /// them.
     pub async fn adopt(&self, tokens: Tokens) -> Result<(), TokenError> {
         self.detached(|shared| async move {
             let mut state = shared.state.lock().await;
@@ -148,12 +157,12 @@ impl RefreshingAuth {
         .await
     }
 
-    /// Removes the stored sign-in from this device. Sends no request. A running Levi that uses this sign-in sends nothing
-    /// more.
+    /// Removes the stored sign-in from this device. Sends no request. A running Levi that uses this
+    /// sign-in sends nothing more.
     ///
     /// # Errors
-    /// [`TokenError::NotRemoved`]. Whoever reads the stored sign-in next is signed in: the next start, or a running Levi after
-    /// a sleep. Call it again.
+    /// [`TokenError::NotRemoved`]. The sign-in is still stored, so the next start, or a running
+    /// Levi after a sleep, uses it again. Call `sign_out` again.
     pub async fn sign_out(&self) -> Result<(), TokenError> {
         self.detached(|shared| async move {
             let mut state = shared.state.lock().await;
@@ -164,8 +173,8 @@ impl RefreshingAuth {
         .await
     }
 
-    /// Runs `work` as a task of its own. It completes even if the caller is dropped between the use of a refresh token
-    /// and the storing of the next one.
+    /// Runs `work` as a task of its own, so that it completes even if the caller is dropped after a
+    /// refresh token was used and before the next one is stored.
     async fn detached<T, F>(&self, work: impl FnOnce(Arc<Shared>) -> F) -> Result<T, TokenError>
     where
         T: Send + 'static,
@@ -176,8 +185,8 @@ impl RefreshingAuth {
 }
 
 impl Shared {
-    /// Tokens that cannot be stored are in use from memory, so everybody is told of them too. While this is going on
-    /// `state` is locked, so that changes are told in their order.
+    /// Tokens that cannot be stored are used from memory, so the listeners are told of them too.
+    /// `state` is locked meanwhile, so that listeners learn of changes in their order.
     async fn adopt(&self, state: &mut State, tokens: Tokens) -> Result<(), TokenError> {
         let change = SignInChange::SignedIn(tokens.clone().into_session());
         let stored = state.adopt(tokens).await;

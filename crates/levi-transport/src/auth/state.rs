@@ -51,7 +51,8 @@ impl Replaces {
         })
     }
 
-    /// The first thing that is read of a store that could not be read before is what it held.
+    /// If the store could not be read before, takes the first content that can be read for what it
+    /// held.
     fn or(self, stored: &Result<Option<Tokens>, TokenError>) -> Self {
         match (self, stored) {
             (Self::Unknown, Ok(Some(tokens))) => Self::Token(tokens.refresh_token.clone()),
@@ -167,8 +168,8 @@ impl State {
         Err(TokenError::Refused(word))
     }
 
-    /// What another process left in the store if it refreshed, signed in or signed out during a request. The
-    /// answer to the request counts no more then.
+    /// The stored sign-in if another process refreshed, signed in or signed out during a request.
+    /// The response to the request then no longer counts.
     async fn newer_than(&mut self, replaces: &Replaces) -> Option<Result<Tokens, TokenError>> {
         let stored = self.load().await.ok()?;
         if !replaces.is_outdated_by(stored.as_ref()) {
@@ -189,8 +190,8 @@ impl State {
         Ok(answer?)
     }
 
-    /// Sends no request before a wait is over that the sign-in server asked this or another process for. Returns what is
-    /// stored of a wait that is over.
+    /// Fails while a wait goes on that the sign-in server asked this or another process for.
+    /// Returns the stored text of a wait that is over.
     async fn check_pace(&mut self) -> Result<Option<SecretString>, TokenError> {
         let name = CredentialName::SignInWait;
         let stored = self.detached(move |credentials| credentials.load(&name), TokenError::Unreadable).await;
@@ -207,8 +208,8 @@ impl State {
         Err(TokenError::Unavailable(error))
     }
 
-    /// Stores the wait that the server asks for. If it asks for none, the one that is over is removed, because it would
-    /// count again if the clock was set back.
+    /// Stores the wait that the server asks for. If it asks for none, removes the one that is over,
+    /// because that one would count again if the clock was set back.
     async fn keep_pace(&mut self, answer: &Result<Tokens, SignInError>, over: Option<SecretString>) {
         if let Err(SignInError::Unavailable(error) | SignInError::ActionNeeded { error, .. }) = answer
             && let Some(wait) = error.retry_after.filter(|wait| !wait.is_zero())
@@ -238,7 +239,7 @@ impl State {
     }
 
     pub(super) async fn adopt(&mut self, tokens: Tokens) -> Result<(), TokenError> {
-        // A person signed in, so these tokens are tried even if the server refused them before.
+        // The user signed in, so these tokens are tried even if the server refused them before.
         self.refusal = None;
         self.failed = None;
         let replaces = Replaces::of(self.load().await);

@@ -17,7 +17,8 @@ use super::detached::{OnDrop, detached};
 #[cfg(feature = "http")]
 use crate::sign_in::Tokens;
 
-/// An [`Auth`] that reads the stored sign-in on each call, for a process next to the one that refreshes it.
+/// An [`Auth`] that reads the stored sign-in on each call, for a process next to the one that
+/// refreshes it.
 pub struct StoredAuth(Arc<dyn Credentials>);
 
 impl StoredAuth {
@@ -58,7 +59,7 @@ impl Auth for StoredAuth {
     async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, AuthError> {
         let session = self.read().await?;
         if session.access_token == *stale {
-            // Whether the sign-in has ended only the process that refreshes it can know.
+            // Only the process that refreshes the sign-in can know whether it has ended.
             return Err(AuthError::unavailable(
                 "the stored token was refused, and no fresh one is stored yet",
             ));

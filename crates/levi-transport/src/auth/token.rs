@@ -1,11 +1,11 @@
 use levi_types::{AccessToken, UserId, Wall};
 use serde::Deserialize;
 
-/// Whose token it is: the `sub` of its claims. `None` for text that is no JWT, and for a token of no
-/// user, such as a project's own keys.
+/// Whose token it is: the `sub` of its claims. `None` for text that is no JWT, and for a token of
+/// no user, such as a project's own keys.
 ///
-/// The signature is not checked, because only the server decides what a token is good for. The claim
-/// decides what is *not* sent with it.
+/// The signature is not checked, because only the server decides what a token permits. Levi uses
+/// the claim only to decide what it does *not* send with the token.
 pub fn user_of_token(token: &AccessToken) -> Option<UserId> {
     #[derive(Deserialize)]
     struct Claims {
@@ -15,8 +15,8 @@ pub fn user_of_token(token: &AccessToken) -> Option<UserId> {
     (!sub.is_empty()).then(|| sub.into())
 }
 
-/// When it expires, by the server's clock: the `exp` of its claims. `None` for text that is no JWT, and for a token that
-/// does not say. Not checked, as for [`user_of_token`].
+/// When it expires, by the server's clock: the `exp` of its claims. `None` for text that is no JWT,
+/// and for a token that does not say. Not checked, as for [`user_of_token`].
 pub fn expiry_of_token(token: &AccessToken) -> Option<Wall> {
     #[derive(Deserialize)]
     struct Claims {

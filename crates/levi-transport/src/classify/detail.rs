@@ -1,11 +1,12 @@
 /// The longest detail, in characters.
 const MAX_CHARS: usize = 300;
 
-/// Marks a shortened detail. It follows the last character directly, so that half an id is not taken for an id.
+/// Marks a shortened detail. It follows the last character directly, so that half an id is not
+/// taken for an id.
 pub(super) const CUT: char = '\u{2026}';
 
-/// `parts`, joined to one line of at most 300 characters: control characters and runs of white space become
-/// one space.
+/// `parts`, joined to one line of at most 300 characters: control characters and runs of white
+/// space become one space.
 pub(crate) fn one_line(parts: &[&str]) -> String {
     let mut line = String::new();
     let mut chars = 0;
@@ -28,7 +29,8 @@ pub(crate) fn one_line(parts: &[&str]) -> String {
     line
 }
 
-/// Characters that change how the rest of a line is shown: bidirectional controls, zero-width characters.
+/// Characters that change how the rest of a line is shown: bidirectional controls, zero-width
+/// characters.
 const fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

@@ -23,18 +23,20 @@ pub use sign_in::classify_sign_in;
 pub struct ResponseHead<'a> {
     /// `Retry-After`: seconds or a date.
     pub retry_after: Option<&'a str>,
-    /// `Date`: the clock by which a date in `Retry-After` is read.
+    /// `Date`: subtracted from a date in `Retry-After`.
     pub date: Option<&'a str>,
     /// `Content-Type`.
     pub content_type: Option<&'a str>,
 }
 
-/// What a response to an upsert means: the body's `code` decides or, if it has none that is known, the status.
+/// What a response to an upsert means: the body's `code` decides or, if it has none that is known,
+/// the status.
 ///
-/// `docs/protocol.md`, *Verdicts*, has the table; codes are PostgreSQL's (appendix A, *Error Codes*) and
-/// PostgREST's (*Errors*). Where the table is silent, the choice is the one that cannot lose or park a good
-/// row: `Rejected` only for codes that a row can cause, success only for a 2xx that does not contradict
-/// itself. An HTML page, text or half of a JSON value with a 2xx did not come from PostgREST.
+/// `docs/protocol.md`, *Verdicts*, has the table; codes are PostgreSQL's (appendix A, *Error
+/// Codes*) and PostgREST's (*Errors*). For responses that the table does not list, the function
+/// chooses the verdict that cannot lose or park a good row: `Rejected` only for codes that a row
+/// can cause, success only for a 2xx that does not contradict itself. An HTML page, text or half of
+/// a JSON value with a 2xx did not come from PostgREST.
 ///
 /// ```
 /// use levi_transport::{ResponseHead, Verdict, classify};
@@ -71,8 +73,8 @@ fn refused(status: u16, error: ServerError) -> ApiError {
     ApiError::new(verdict, error.code.unwrap_or_else(|| status.to_string()), error.detail)
 }
 
-/// An HTML page comes from a proxy or gateway in front of the project, which may have let the write through.
-/// So only a status that cannot do harm is used.
+/// An HTML page comes from a proxy or gateway in front of the project, which may have let the write
+/// through. So only a status that cannot do harm is used.
 fn html(status: u16) -> ApiError {
     let verdict = match by_status(status) {
         harmless @ (Verdict::TooLarge | Verdict::ProjectUnavailable) => harmless,

@@ -3,12 +3,13 @@ use levi_types::SessionId;
 use super::detail::CUT;
 use crate::api_error::ApiError;
 
-/// Those of `candidates` that the error's text names, so that a batch can be split at the offending session at
-/// once. If it is empty, the caller has to search by halving the batch.
+/// Those of `candidates` that the error's text names, so that a batch can be split at the offending
+/// session at once. If it is empty, the caller has to search by halving the batch.
 ///
-/// PostgreSQL quotes the value of a malformed uuid (22P02), puts the values of a missing or taken key in
-/// parentheses (23503, 23505), and lists a failing row's values (23502, 23514). An id counts only as a whole value
-/// there, not as part of another. Letter case is ignored, because PostgreSQL writes a uuid in lower case.
+/// PostgreSQL quotes the value of a malformed uuid (22P02), puts the values of a missing or taken
+/// key in parentheses (23503, 23505), and lists a failing row's values (23502, 23514). An id counts
+/// only as a whole value there, not as part of another. Letter case is ignored, because PostgreSQL
+/// writes a uuid in lower case.
 ///
 /// ```
 /// use levi_transport::{ApiError, Verdict, offenders};

@@ -2,14 +2,16 @@ use std::time::Duration;
 
 use httpdate::parse_http_date;
 
-/// The longest wait that is honoured. One needless request an hour is cheap, and a server or proxy that asks for
-/// more than an hour is more likely wrong.
+/// The longest wait that is honoured. One needless request an hour is cheap, and a server or proxy
+/// that asks for more than an hour is more likely wrong.
 const MAX: Duration = Duration::from_secs(3600);
 
-/// `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date. At most [`MAX`]; `None` for anything else.
+/// `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date. At most [`MAX`]; `None` for
+/// anything else.
 ///
-/// A date is read by the clock that wrote it: `date` is the response's own `Date`. Without one the wait is unknown,
-/// because this device's clock may differ from the server's by more than the wait itself.
+/// A date is compared with `date`, the response's own `Date`, which the same clock wrote. Without
+/// one the wait is unknown, because this device's clock may differ from the server's by more than
+/// the wait itself.
 pub(crate) fn parse(value: &str, date: Option<&str>) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {

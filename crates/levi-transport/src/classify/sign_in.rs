@@ -1,4 +1,4 @@
-//! From an answer of the sign-in server (`/auth/v1/token`) to what it means for a sign-in.
+//! Classifies the answers of the sign-in server (`/auth/v1/token`).
 
 use levi_types::FinalWord;
 
@@ -11,9 +11,9 @@ const OTHER_FLOW: &str = "sign in on the project's own page, and give Levi the t
 
 /// What a response other than tokens means. `docs/protocol.md`, *Sign-in*, has the table.
 ///
-/// Only a [`FinalWord`], in the sign-in server's own format and with a status that goes with it, ends a sign-in: a
-/// gateway that does not know the key, a proxy's page, a hook of the project, a wrong address or a code that a later
-/// server adds must not.
+/// Only a [`FinalWord`], in the sign-in server's own format and with a status that goes with it,
+/// ends a sign-in: a gateway that does not know the key, a proxy's page, a hook of the project, a
+/// wrong address or a code that a later server adds must not.
 ///
 /// ```
 /// use levi_transport::{ResponseHead, SignInError, classify_sign_in};
@@ -32,7 +32,8 @@ pub fn classify_sign_in(status: u16, head: ResponseHead<'_>, body: &[u8]) -> Sig
         Err(error) => error,
         Ok(()) => ApiError::new(Verdict::Unexpected, status.to_string(), ""),
     };
-    // Only a final word says that the user is not signed in, and there is no row that could be refused.
+    // Only a final word says that the user is not signed in, and there is no row that could be
+    // refused.
     if !matches!(error.verdict, Verdict::Busy | Verdict::Unreachable | Verdict::ProjectUnavailable) {
         error.verdict = Verdict::Unexpected;
     }
@@ -47,7 +48,7 @@ pub fn classify_sign_in(status: u16, head: ResponseHead<'_>, body: &[u8]) -> Sig
     }
 }
 
-/// Codes that name something for a person to do.
+/// Codes that name something for the user to do.
 fn action_for_code(code: &str) -> Option<&'static str> {
     Some(match code {
         "email_not_confirmed" => "confirm the email address with the link that was sent to it",
@@ -72,7 +73,7 @@ fn action_for_code(code: &str) -> Option<&'static str> {
     })
 }
 
-/// Answers of whatever stands before the sign-in server, or instead of it.
+/// Answers of a gateway or another server in place of the sign-in server.
 const fn action_for_status(status: u16) -> Option<&'static str> {
     match status {
         300..=399 | 404 | 405 => {

@@ -61,7 +61,8 @@ impl Address {
     }
 }
 
-/// Checks the host, and the port if there is one. The parser of the `http` crate takes any text for a port.
+/// Checks the host, and the port if there is one. The parser of the `http` crate takes any text for
+/// a port.
 pub(super) fn check_authority(authority: &Authority) -> Result<(), HttpConfigError> {
     let host = authority.host();
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));

@@ -10,11 +10,12 @@ use crate::api_error::ApiError;
 use crate::supabase::Upsert;
 
 impl HttpSupabase {
-    /// Inserts rows that merge with nothing: all of them, or none. If the key of one is taken, the code is 23505. For
-    /// [`Table::DeviceList`](crate::Table::DeviceList), which is append-only.
+    /// Inserts rows that merge with nothing: all of them, or none. If the key of one is taken, the
+    /// code is 23505. For [`Table::DeviceList`](crate::Table::DeviceList), which is append-only.
     ///
     /// # Errors
-    /// [`ApiError`]. After [`Verdict::Unreachable`](crate::Verdict::Unreachable) the rows may have been written.
+    /// [`ApiError`]. After [`Verdict::Unreachable`](crate::Verdict::Unreachable) the rows may have
+    /// been written.
     pub async fn append(&self, token: &AccessToken, rows: Upsert) -> Result<(), ApiError> {
         let Upsert { table, columns, body } = rows;
         let call = Call {

@@ -1,15 +1,18 @@
-//! Reads what the server has answered before a failed write is given up.
+//! Reads the server's response, if there is one, after a write has failed.
 //!
-//! A server that refuses a request for its size or its rate answers after the head and closes while the body is
-//! still being written. The write fails then, but the response lies in this device's receive buffer.
+//! A server that refuses a request for its size or its rate answers after the head and closes while
+//! the body is still being written. The write fails then, but the response lies in this device's
+//! receive buffer.
 
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
-/// How long to look for a response after a write failed. What came before the failure is there already.
+/// How long to look for a response after a write failed. A response that came before the failure is
+/// there already.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Lets the response of a server that stopped reading take precedence over the failed write.
+/// If the server has responded and stopped reading, returns that response instead of the failed
+/// write.
 #[derive(Debug)]
 pub(super) struct EarlyAnswerConnector;
 
@@ -25,7 +28,7 @@ impl<In: Transport> Connector<In> for EarlyAnswerConnector {
 #[derive(Debug)]
 pub(super) struct EarlyAnswer<T> {
     connection: T,
-    /// The server answered and reads no more: the rest of the request goes nowhere.
+    /// The server has answered and reads no more, so the rest of the request is discarded.
     answered: bool,
     /// Whether nobody has looked at the input that was read early.
     unseen: bool,

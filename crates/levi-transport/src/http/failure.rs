@@ -68,7 +68,8 @@ fn io_code(error: &std::io::Error, phase: Phase) -> &'static str {
         ) => "connect",
         // rustls reports a failed handshake, a wrong certificate included, as invalid data.
         (ErrorKind::InvalidData, _) => "tls",
-        // Name resolution has no `ErrorKind`; the text is the standard library's. Only the code shown depends on it.
+        // Name resolution has no `ErrorKind`; the text is the standard library's. Only the code
+        // shown depends on it.
         _ if error.to_string().contains("lookup address") => "dns",
         _ => "io",
     }

@@ -14,22 +14,26 @@ use std::time::Duration;
 pub struct HttpOptions {
     /// The project's address, such as `https://abcd.supabase.co`: no `/rest/v1`, no query.
     pub api_url: String,
-    /// The publishable key (`sb_publishable_...`), or the older anon key. Sent as `apikey`, never as `Bearer`.
+    /// The publishable key (`sb_publishable_...`), or the older anon key. Sent as `apikey`, never
+    /// as `Bearer`.
     pub publishable_key: String,
     /// How long to wait for each step of a request.
     pub timeouts: Timeouts,
-    /// Connections kept open between requests. At least the number of requests in flight. Default 8.
+    /// Connections kept open between requests. At least the number of requests in flight. Default
+    /// 8.
     pub max_idle_connections: usize,
-    /// A longer response body is not read and ends in [`Verdict::ResponseTooLarge`](crate::Verdict). Default 8 MiB.
+    /// A longer response body is not read and ends in
+    /// [`Verdict::ResponseTooLarge`](crate::Verdict). Default 8 MiB.
     pub max_response_bytes: u64,
     /// Whether tokens may be sent unencrypted. Default: to this machine only.
     pub plain_http: PlainHttp,
     /// Whether proxies are used. Default: those named in the environment.
     pub proxy: ProxyUse,
-    /// Certificates that are trusted besides the operating system's, in PEM: a company's own authority, or that of a
-    /// self-hosted project. Default: none.
+    /// Certificates that are trusted besides the operating system's, in PEM: a company's own
+    /// authority, or that of a self-hosted project. Default: none.
     pub more_roots: Option<Vec<u8>>,
-    /// Headers that every request carries besides Levi's own, such as a gateway's key: name and value. Default: none.
+    /// Headers that every request carries besides Levi's own, such as a gateway's key: name and
+    /// value. Default: none.
     pub headers: Vec<(String, String)>,
 }
 
@@ -69,7 +73,8 @@ impl HttpOptions {
 
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the key, the address, which may hold a password by mistake, and what the headers say.
+        // Omits the key, the values of the headers, and the address, which may contain a password
+        // by mistake.
         let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("HttpOptions")
             .field("timeouts", &self.timeouts)
@@ -83,18 +88,19 @@ impl fmt::Debug for HttpOptions {
     }
 }
 
-/// How long to wait for each step of a request. No limit is on the whole: what moves may go on.
+/// How long to wait for each step of a request. The whole request has no limit: it may take as long
+/// as it makes progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
     /// For name resolution, and again for the connection with its TLS handshake. Default 5 s.
     pub connect: Duration,
-    /// From the end of the request to the end of the response's head. Default 15 s, more than the 8 s that hosted projects
-    /// give a statement. A large request has more, because its last bytes may still be under way: 1 s for every 16 KiB, at
-    /// most 32 s.
+    /// From the end of the request to the end of the response's head. Default 15 s, more than the 8
+    /// s that hosted projects give a statement. A large request has more, because its last bytes
+    /// may still be under way: 1 s for every 16 KiB, at most 32 s.
     pub response: Duration,
-    /// How long no byte may move while the request is written or the response's body is read. Default 15 s. A transfer that
-    /// stays below 2 KiB a second after that counts as stopped, too.
+    /// How long no byte may move while the request is written or the response's body is read.
+    /// Default 15 s. A transfer that stays below 2 KiB a second after that counts as stopped, too.
     pub stall: Duration,
 }
 
@@ -123,9 +129,10 @@ pub enum PlainHttp {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyUse {
-    /// For `https` the first of `HTTPS_PROXY`, `ALL_PROXY` and `HTTP_PROXY` that is set, for `http` the first of
-    /// `HTTP_PROXY` and `ALL_PROXY`, each in capitals or not, with the exceptions of `NO_PROXY`. A proxy is `http://`,
-    /// `https://`, `socks4://`, `socks4a://`, `socks5://` or `socks5h://`; anything else is refused.
+    /// For `https` the first of `HTTPS_PROXY`, `ALL_PROXY` and `HTTP_PROXY` that is set, for `http`
+    /// the first of `HTTP_PROXY` and `ALL_PROXY`, each in capitals or not, with the exceptions of
+    /// `NO_PROXY`. A proxy is `http://`, `https://`, `socks4://`, `socks4a://`, `socks5://` or
+    /// `socks5h://`; anything else is refused.
     #[default]
     Environment,
     /// None.

@@ -1,4 +1,4 @@
-//! How long a request may take: as long as it moves.
+//! How long a request may take: as long as it makes progress.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,12 +9,12 @@ use ureq::typestate::HttpCrateScope;
 
 use super::options::Timeouts;
 
-/// Bytes in a second below which a transfer counts as stopped, so that a server that trickles cannot hold a request for
-/// ever.
+/// Bytes in a second below which a transfer counts as stopped, so that a server that trickles
+/// cannot hold a request for ever.
 pub(super) const SLOWEST: u32 = 2 << 10;
 
-/// Bytes that may be under way when the last write has ended: this device's send buffer, and the buffers of the peer
-/// and of proxies.
+/// Bytes that may be under way when the last write has ended: this device's send buffer, and the
+/// buffers of the peer and of proxies.
 const UNDER_WAY: u64 = 512 << 10;
 
 /// The rate at which they are expected to arrive, in bytes a second.
@@ -23,7 +23,7 @@ const UNDER_WAY_RATE: u32 = 16 << 10;
 /// The greatest number of body bytes that are read at once.
 const CHUNK: usize = 16 << 10;
 
-/// As good as for ever. ureq adds limits to the present time, which must not overflow.
+/// In effect no limit. ureq adds limits to the present time, and the sum must not overflow.
 pub(super) const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The time limits of one request with a body of `bytes`.

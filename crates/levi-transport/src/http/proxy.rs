@@ -1,4 +1,4 @@
-//! The proxy that the environment names. What is set is used, or refused by its name.
+//! The proxy that the environment names. A variable that is set is used, or refused with its name.
 
 use ureq::Proxy;
 use ureq::http::Uri;
@@ -11,7 +11,8 @@ const FOR_HTTPS: [&str; 6] =
     ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"];
 const FOR_HTTP: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
-/// The proxy for `address`, if the environment names one and `NO_PROXY` does not exclude the address.
+/// The proxy for `address`, if the environment names one and `NO_PROXY` does not exclude the
+/// address.
 pub(super) fn from_environment(address: &Address) -> Result<Option<Proxy>, HttpConfigError> {
     let names = if address.is_encrypted() { &FOR_HTTPS[..] } else { &FOR_HTTP[..] };
     let set = names.iter().find_map(|name| {

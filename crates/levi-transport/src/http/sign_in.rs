@@ -14,9 +14,10 @@ use crate::classify::classify_sign_in;
 use crate::sign_in::{SignIn, SignInError, Tokens};
 use crate::sign_up::{SignUpError, SignedUp};
 
-/// Sign-in to a Supabase project over HTTPS (GoTrue, `/auth/v1/token`). Clones share its connections.
+/// Sign-in to a Supabase project over HTTPS (GoTrue, `/auth/v1/token`). Clones share its
+/// connections.
 ///
-/// Calls run and are cancelled as those of [`HttpSupabase`](crate::HttpSupabase).
+/// Calls run, and are cancelled, like those of [`HttpSupabase`](crate::HttpSupabase).
 #[derive(Clone)]
 pub struct HttpSignIn {
     exchange: Exchange,
@@ -53,7 +54,8 @@ impl HttpSignIn {
         }
     }
 
-    /// `secret` is the password or token in `request`. It is redacted from errors, because a proxy may echo it.
+    /// `secret` is the password or token in `request`. It is redacted from errors, because a proxy
+    /// may echo it.
     async fn token(
         &self,
         grant: &str,

@@ -1,4 +1,4 @@
-//! TCP connections that fail when nothing moves, and not because the whole takes long.
+//! TCP connections that fail when no byte moves, and not because the whole request takes long.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -14,8 +14,8 @@ use ureq::{Error, Timeout};
 
 use super::pace::LONGEST;
 
-/// Bytes that the operating system takes over before it has sent them. Without a bound it takes megabytes, a write ends
-/// long before the server has the request, and the wait for the response begins too early.
+/// The size of the operating system's send buffer. Without a bound it holds megabytes, so a write
+/// returns long before the server has the request, and the wait for the response begins too early.
 pub(super) const SEND_BUFFER: usize = 128 << 10;
 
 /// Opens the connection, unless a proxy's connector has opened it.
@@ -73,7 +73,7 @@ impl Transport for TcpTransport {
         &mut self.buffers
     }
 
-    /// Each write that moves a byte gives the next one as long.
+    /// Each write that moves a byte restarts the limit for the next one.
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let deadline = Deadline::of(timeout);
         let mut output = &self.buffers.output()[..amount];
@@ -104,7 +104,8 @@ impl Transport for TcpTransport {
         }
     }
 
-    /// Bytes that nobody asked for, and the end of the stream, both mean that it cannot be used again.
+    /// Bytes that nobody asked for, and the end of the stream, both mean that it cannot be used
+    /// again.
     fn is_open(&mut self) -> bool {
         let nothing_to_read = self.stream.set_nonblocking(true).is_ok()
             && (&*self.stream).read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);

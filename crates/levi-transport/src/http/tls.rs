@@ -88,8 +88,8 @@ fn left(details: &ConnectionDetails<'_>) -> NextTimeout {
     timeout
 }
 
-/// One encrypted connection. Reading never waits for a write, so that a response that came early can be read after
-/// a write has failed.
+/// One encrypted connection. Reading never waits for a write, so that a response that came early
+/// can be read after a write has failed.
 pub(super) struct TlsTransport {
     buffers: LazyBuffers,
     tls: ClientConnection,

@@ -1,5 +1,5 @@
-//! A connection to the project that leaves HTTP, for a WebSocket: over the proxy, the certificates and the headers of
-//! every other request.
+//! A connection to the project that switches from HTTP to a WebSocket, with the proxy, certificates
+//! and headers of every other request.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -38,8 +38,9 @@ impl ProjectUpgrade {
         Ok(Self { exchange: Exchange::new(options)? })
     }
 
-    /// Prepares one connection. `path` follows the project's address; the publishable key is appended to its query, where
-    /// Supabase's own clients send it. `headers` are the upgrade's own: none of them may hold a line break.
+    /// Prepares one connection. `path` follows the project's address; the publishable key is
+    /// appended to its query, where Supabase's own clients send it. `headers` are the upgrade's
+    /// own: none of them may hold a line break.
     pub fn prepare(&self, path: &str, headers: &[(&str, &str)]) -> PreparedUpgrade {
         let kept = Kept::default();
         let (uri, head) = self.exchange.upgrade_head(path, headers);
@@ -124,7 +125,7 @@ pub enum UpgradeError {
     /// The server or the proxy cannot be reached, or does not speak HTTP.
     #[error(transparent)]
     Unreachable(#[from] ApiError),
-    /// The server, or a proxy before it, goes on with HTTP.
+    /// The server, or a proxy before it, answered with HTTP and does not switch.
     #[error("the answer to the request for another protocol is HTTP {status}")]
     Refused {
         /// The status of its answer.
@@ -134,8 +135,8 @@ pub enum UpgradeError {
     },
 }
 
-/// One open connection. Reads end with [`ErrorKind::WouldBlock`] when their time is over, and can be tried again; a write
-/// that does not move for 15 s fails.
+/// One open connection. Reads end with [`ErrorKind::WouldBlock`] when their time is over, and can
+/// be tried again; a write that does not move for 15 s fails.
 pub struct ProjectConnection {
     inner: TransportAdapter,
     read_until: Instant,
@@ -250,8 +251,8 @@ impl Kept {
     }
 }
 
-/// The last of a chain of connectors: keeps the connection instead of handing it to ureq, which has no other way out of
-/// HTTP.
+/// The last of a chain of connectors: keeps the connection instead of handing it to ureq, which has
+/// no other way out of HTTP.
 pub(super) struct KeepConnection {
     uri: String,
     kept: Kept,

@@ -1,7 +1,7 @@
 use crate::api_error::{ApiError, Verdict};
 
-/// How a page contradicts its request. A server that does not filter, sort or limit is not read further, because
-/// no cursor can be trusted to come to an end there.
+/// How a page contradicts its request. A server that does not filter, sort or limit is not read
+/// further, because no cursor can be trusted to come to an end there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadPage {

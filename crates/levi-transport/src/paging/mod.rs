@@ -1,9 +1,9 @@
 //! Reads of more than one row: by key, in pages whose size follows what the server can answer.
 //!
-//! Every read of more than one row goes through [`next_page`] or [`read_all`]. The rules are pure ([`PageSize`],
-//! [`check_page`] and the private policy); the shell sends what they say. A server cannot keep a read going for ever,
-//! because the cursor rises with each page, each page takes a bounded number of requests, and [`read_all`] bounds the
-//! rows.
+//! Every read of more than one row goes through [`next_page`] or [`read_all`]. The rules are pure
+//! ([`PageSize`], [`check_page`] and the private policy); the shell sends what they decide. A
+//! server cannot keep a read going forever, because the cursor rises with each page, each page
+//! takes a bounded number of requests, and [`read_all`] bounds the rows.
 
 mod check;
 mod feed;

@@ -10,9 +10,10 @@ use crate::api_error::{ApiError, Verdict};
 pub(super) enum Next {
     /// Ask again at once, for fewer rows.
     Narrower,
-    /// Ask again after the backoff's delay for this retry (the first is 1), and not sooner than the server asked.
+    /// Ask again after the backoff's delay for this retry (the first is 1), and not sooner than the
+    /// server asked.
     Later { retry: u32, at_least: Option<Duration> },
-    /// Not even one row can be answered: find out which it is, and pass it over.
+    /// The server cannot even return one row: find out which one, and skip it.
     PassOver,
     /// Asking again does not help.
     GiveUp,
@@ -23,7 +24,8 @@ pub(super) enum Next {
 enum Failure {
     /// The answer is too long, or holds a row that cannot be parsed: half as many rows.
     TooMuch,
-    /// The server or the network took too long: a quarter as many, because each attempt costs seconds.
+    /// The server or the network took too long: a quarter as many, because each attempt costs
+    /// seconds.
     TooSlow,
     /// The server is busy or cannot be reached.
     Passing,
@@ -34,7 +36,7 @@ enum Failure {
 fn failure(error: &ApiError) -> Failure {
     match (error.verdict, error.code.as_str()) {
         (Verdict::ResponseTooLarge | Verdict::TooLarge, _) | (_, "bad_row") => Failure::TooMuch,
-        // The request itself, not its answer, was found wanting.
+        // The server refused the request itself.
         (_, "bad_page") => Failure::Final,
         // The statement timeout; the client's own; gateways' and the edge's; out of resources.
         (_, "57014" | "timeout" | "504" | "522" | "524" | "544" | "546") => Failure::TooSlow,
@@ -62,8 +64,8 @@ pub(super) struct Attempts {
 impl Attempts {
     /// Takes note of a failure and narrows `size`.
     ///
-    /// Between two answers there are at most as many [`Next::Narrower`] as `size` can be divided, so a read ends if
-    /// the number of retries is bounded.
+    /// Between two answers there are at most as many [`Next::Narrower`] as `size` can be divided,
+    /// so a read ends if the number of retries is bounded.
     pub(super) fn failed(&mut self, error: &ApiError, size: &mut PageSize) -> Next {
         let kind = failure(error);
         let narrower = match kind {
@@ -124,7 +126,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a server answers, a page that is given up after some retries takes a bounded number of requests.
+        /// Whatever a server answers, a page that is given up after some retries takes a bounded
+        /// number of requests.
         #[test]
         fn no_server_keeps_a_page_going(kinds in prop::collection::vec(0_usize..5, 200), most in 1_u32..2000) {
             let errors = [

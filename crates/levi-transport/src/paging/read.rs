@@ -13,17 +13,18 @@ use crate::api_error::{ApiError, Verdict};
 use crate::rows::decode_rows;
 use crate::supabase::Select;
 
-/// The server as the reading user sees it, and the patience of the caller.
+/// The server as the reading user sees it, and how long the caller waits.
 #[async_trait]
 pub trait PageSource: Send + Sync {
-    /// Sends one select with a token that is valid now: a refused one is refreshed, and the request repeated.
+    /// Sends one select with a token that is valid now: a refused one is refreshed, and the request
+    /// repeated.
     ///
     /// # Errors
     /// [`ApiError`]
     async fn select(&self, select: Select) -> Result<Vec<u8>, ApiError>;
 
-    /// Waits before retry number `retry` of one page (the first is 1), and not less than `at_least`. `Break`: the caller
-    /// does not want to wait (any longer).
+    /// Waits before retry number `retry` of one page (the first is 1), and not less than
+    /// `at_least`. `Break`: the caller does not want to wait (any longer).
     async fn wait(&self, retry: u32, at_least: Option<Duration>) -> ControlFlow<()>;
 }
 
@@ -45,14 +46,14 @@ pub struct RowsPage<R, K> {
     pub cursor: Option<K>,
 }
 
-/// The rows past `after`: at most `limit`, and at least one if there is one.
+/// The rows past `after`: at most `limit`, and at least one if there are any.
 ///
-/// Asks for fewer rows after a failure and remembers in `size` what worked. A row that cannot be read even alone is
-/// passed over by name. A server may return fewer rows than asked for (it has a row limit of its own), so only an
-/// empty page is the end.
+/// Asks for fewer rows after a failure and remembers in `size` what worked. A row that cannot be
+/// read even alone is skipped, and its key is returned. A server may return fewer rows than asked
+/// for (it has a row limit of its own), so only an empty page is the end.
 ///
 /// # Errors
-/// The last [`ApiError`] once `source` does not wait any longer, or one that asking again does not change.
+/// The last [`ApiError`] once `source` stops waiting, or one that a retry cannot change.
 pub async fn next_page<Q: PagedQuery>(
     source: &dyn PageSource,
     query: &Q,

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The most successes between two attempts at a larger page.
 const LONGEST_WAIT: u32 = 32;
 
-/// The number of rows to ask for. Pure: it is told what happened.
+/// The number of rows to ask for. Pure: the caller reports what happened.
 ///
-/// A failure makes it smaller. A success makes it twice as large again, up to its maximum. If the larger page fails, twice
-/// as many successes are needed before the next attempt, so a server that can answer 300 rows is seldom asked for
-/// 500.
+/// A failure makes it smaller. A success doubles it again, up to its maximum. If the larger page
+/// fails, twice as many successes are needed before the next attempt, so a server that can answer
+/// 300 rows is rarely asked for 500.
 ///
 /// ```
 /// use levi_transport::PageSize;
@@ -56,7 +56,8 @@ impl PageSize {
         }
     }
 
-    /// A page of this size was not answered. Divides the size by `divisor` and returns whether it is smaller now.
+    /// A page of this size was not answered. Divides the size by `divisor` and returns whether it
+    /// is smaller now.
     pub const fn failed(&mut self, divisor: u32) -> bool {
         let doubled = self.needed.saturating_mul(2);
         self.needed = match self.probing {
@@ -79,8 +80,8 @@ impl PageSize {
     }
 }
 
-/// A [`PageSize`] that the reads of one table share, so that each begins with the size that worked last. Clones share
-/// it too.
+/// A [`PageSize`] that the reads of one table share, so that each begins with the size that worked
+/// last. Clones share it too.
 #[derive(Clone, Debug)]
 pub struct SharedPageSize(Arc<Mutex<PageSize>>);
 
@@ -100,8 +101,8 @@ impl SharedPageSize {
         self.lock().within(limit)
     }
 
-    /// Keeps the size that a page succeeded or failed with. A read that wanted fewer rows than this size says nothing
-    /// about larger ones.
+    /// Keeps the size that a page succeeded or failed with. A read that wanted fewer rows than this
+    /// size says nothing about larger ones.
     pub(super) fn keep(&self, asked: &PageSize) {
         let mut kept = self.lock();
         if asked.rows < asked.most || asked.most >= kept.rows {
@@ -110,7 +111,8 @@ impl SharedPageSize {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, PageSize> {
-        // A panic cannot leave it half changed, because every change is one assignment or one method.
+        // A panic cannot leave it half changed, because every change is one assignment or one
+        // method.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -149,7 +151,8 @@ mod tests {
             prop_assert_eq!(size.rows(), most);
         }
 
-        /// However large the pages that a server cannot answer, most requests get an answer in the end.
+        /// However large the pages that a server cannot answer, most requests get an answer in the
+        /// end.
         #[test]
         fn a_size_that_never_works_is_tried_ever_more_seldom(works in 1_u32..1000) {
             let mut size = PageSize::new(1000);

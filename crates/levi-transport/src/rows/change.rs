@@ -6,7 +6,8 @@ use super::message::{MessageRow, bigint, null_as_empty};
 
 /// A row of the change feed: a message, and the number of its last change.
 ///
-/// As in a [`MessageRow`], a damaged column is kept as received, so that only opening that row fails.
+/// As in a [`MessageRow`], a damaged column is kept as received, so that only opening that row
+/// fails.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ChangeRow {
     /// Rises with every change of any message of the user.

@@ -5,9 +5,9 @@ use crate::api_error::{ApiError, Verdict};
 /// Parses the body of a select.
 ///
 /// # Errors
-/// [`ApiError`] with the code `bad_response`: its verdict is [`Verdict::SchemaMismatch`] if the body is JSON of
-/// other rows, because a column has another type then, or is NULL, and [`Verdict::Unreachable`] if it is not
-/// JSON. The detail gives the position and quotes nothing.
+/// [`ApiError`] with the code `bad_response`: its verdict is [`Verdict::SchemaMismatch`] if the
+/// body is JSON of other rows, because a column has another type then, or is NULL, and
+/// [`Verdict::Unreachable`] if it is not JSON. The detail gives the position and quotes nothing.
 pub fn decode_rows<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, ApiError> {
     serde_json::from_slice(body).map_err(|error| {
         let (verdict, what) = match error.classify() {

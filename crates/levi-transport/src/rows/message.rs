@@ -11,8 +11,8 @@ use crate::table::Table;
 
 /// Appends one message row to `out` as a JSON object: what [`MessageBatch::push`] takes.
 ///
-/// Ciphertext and nonce become base64 (RFC 4648, standard alphabet, padded); the sequence number is written
-/// as an integer, exact over the whole of `i64`. Allocates only if `out` has to grow.
+/// Ciphertext and nonce become base64 (RFC 4648, standard alphabet, padded); the sequence number is
+/// written as an integer, exact over the whole of `i64`. Allocates only if `out` has to grow.
 ///
 /// ```
 /// use levi_transport::rows::encode_message_row;
@@ -39,8 +39,8 @@ pub fn encode_message_row(
     out.extend_from_slice(br#""}"#);
 }
 
-/// As [`encode_message_row`], with the text of the column `content_nonce`, which must need no escapes in JSON: that of
-/// version 2 has none.
+/// As [`encode_message_row`], with the text of the column `content_nonce`, which must need no
+/// escapes in JSON: that of version 2 has none.
 ///
 /// ```
 /// use levi_transport::rows::encode_message_row_as;
@@ -161,15 +161,15 @@ impl fmt::Debug for MessageBatch {
 
 /// A message row as read from the server.
 ///
-/// Columns that another writer left out or filled with something else are kept as received, so that one bad row does
-/// not make its page unreadable: only opening that row fails.
+/// Columns that another writer left out or filled with something else are kept as received, so that
+/// one bad row does not make its page unreadable: only opening that row fails.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct MessageRow {
     /// The session, if the query selected it.
     #[serde(default)]
     pub session_id: Option<SessionId>,
-    /// Position in the session. Exact over the whole of `i64`, whether the server writes a number or, as some do
-    /// for `bigint`, text.
+    /// Position in the session. Exact over the whole of `i64`, whether the server writes a number
+    /// or, as some do for `bigint`, text.
     #[serde(deserialize_with = "bigint")]
     pub sequence_number: i64,
     /// Ciphertext and tag; empty if the server has NULL.
@@ -180,7 +180,8 @@ pub struct MessageRow {
     pub content_nonce: String,
 }
 
-/// The place of a message, as the server names the rows that it inserted.
+/// The session and sequence number of a message, by which the server names the rows that it
+/// inserted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub struct MessagePlace {
     /// The session.
@@ -190,8 +191,8 @@ pub struct MessagePlace {
     pub sequence_number: i64,
 }
 
-/// The nonce of a row that [`encode_message_row`] wrote, in base64. It names the sealed text: another text has another
-/// nonce.
+/// The nonce of a row that [`encode_message_row`] wrote, in base64. It names the sealed text:
+/// another text has another nonce.
 pub fn nonce_of(row: &[u8]) -> Option<&str> {
     let (rest, nonce) = std::str::from_utf8(row).ok()?.strip_suffix("\"}")?.rsplit_once('"')?;
     rest.ends_with(r#""content_nonce":"#).then_some(nonce)

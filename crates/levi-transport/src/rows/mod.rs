@@ -1,7 +1,8 @@
 //! The rows of the wire format, and request bodies made of them.
 //!
-//! Message rows are encoded once ([`encode_message_row`]), stored as JSON fragments, and concatenated without
-//! being parsed again ([`MessageBatch`]). All other rows are few and are serialized with serde ([`upsert_of`]).
+//! Message rows are encoded once ([`encode_message_row`]), stored as JSON fragments, and
+//! concatenated without being parsed again ([`MessageBatch`]). All other rows are few and are
+//! serialized with serde ([`upsert_of`]).
 
 mod base64_column;
 mod change;

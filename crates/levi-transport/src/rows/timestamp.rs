@@ -5,8 +5,8 @@ const MILLIS_PER_DAY: i64 = 86_400_000;
 const FIRST: i64 = -62_135_596_800_000;
 const LAST: i64 = 253_402_300_799_999;
 
-/// `at` as RFC 3339 in UTC with milliseconds, such as `2026-02-03T04:05:06.789Z`, which PostgreSQL reads as
-/// `timestamptz`. Times outside the years 1 to 9999 are clamped to them.
+/// `at` as RFC 3339 in UTC with milliseconds, such as `2026-02-03T04:05:06.789Z`, which PostgreSQL
+/// reads as `timestamptz`. Times outside the years 1 to 9999 are clamped to them.
 pub fn rfc3339(at: Wall) -> String {
     let millis = at.as_millis().clamp(FIRST, LAST);
     let (year, month, day) = civil(millis.div_euclid(MILLIS_PER_DAY));
@@ -18,8 +18,9 @@ pub fn rfc3339(at: Wall) -> String {
 
 /// Year, month and day of the proleptic Gregorian calendar, from days since 1970-01-01.
 ///
-/// Years are counted from March, so that the leap day is the last of its year and month lengths repeat every
-/// five months (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
+/// Years are counted from March, so that the leap day is the last of its year and month lengths
+/// repeat every five months (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms",
+/// `civil_from_days`).
 const fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

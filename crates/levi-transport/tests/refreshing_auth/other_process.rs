@@ -1,4 +1,5 @@
-//! What another process does to the stored sign-in during a request, and a store that cannot be read.
+//! What another process does to the stored sign-in during a request, and a store that cannot be
+//! read.
 
 use super::*;
 

@@ -10,7 +10,7 @@ use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_devices::MemberKeys;
 use levi_outbox::sqlite::DataDir;
-use levi_store::{FileCredentials, SqliteSessionStore};
+use levi_store::{FileCredentials, RepairedStore, SqliteSessionStore};
 use levi_transport::{SignInPace, WaitLeft};
 use levi_types::{Clock as _, CredentialName, Credentials, CredentialsError, DeviceId, SecretString, UserId};
 use rand::rand_core::UnwrapErr;
@@ -18,6 +18,7 @@ use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 
 use super::error::DeviceError;
+use crate::repair::repair_session_store;
 
 /// The layout that this version writes. A folder of a later one is left alone.
 const LAYOUT: u32 = 1;
@@ -197,6 +198,16 @@ impl DeviceFolder {
     /// [`DeviceError::Store`], [`DeviceError::Credentials`]
     pub fn session_store(&self) -> Result<SqliteSessionStore, DeviceError> {
         Ok(SqliteSessionStore::open(self.store_path(), self.database_key()?)?)
+    }
+
+    /// Repairs the session store as [`repair_session_store`](crate::repair_session_store) does. `None` if it is sound, or
+    /// there is none.
+    ///
+    /// # Errors
+    /// [`DeviceError::Store`], [`DeviceError::Credentials`]
+    pub fn repair_session_store(&self) -> Result<Option<RepairedStore>, DeviceError> {
+        let path = self.store_path();
+        if path.exists() { Ok(repair_session_store(path, self.database_key()?)?) } else { Ok(None) }
     }
 
     /// The cursor that was stored under `name`. Each program that follows has a name of its own.

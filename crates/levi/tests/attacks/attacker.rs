@@ -3,7 +3,10 @@
 use levi::core::SecretsCache;
 use levi::crypto::envelope::{self, Route};
 use levi::crypto::message_v2::{self, EpochMessageKey, Form, MessagePosition};
-use levi::devices::{Epoch, EpochSecret, MemberKeys};
+use levi::devices::entry::{ListRow, SignedEntry};
+use levi::devices::keyring::{Keyring, SealedKeyring};
+use levi::devices::list::DeviceList;
+use levi::devices::{Epoch, EpochSecret, Member, MemberKeys, MemberType};
 use levi::transport::rows::{
     DeviceListRow, KeyringRow, MessageBatch, SecretRow, encode_message_row, encode_message_row_as, upsert_of,
 };
@@ -13,6 +16,7 @@ use levi_testkit::fixtures::uuid_of;
 use std::sync::Arc;
 
 use super::Server;
+use super::devices::Device;
 use super::world::World;
 
 /// A device of the attacker.
@@ -42,7 +46,22 @@ impl Ghost {
         Self { id: uuid_of("device", name).as_str().into(), keys }
     }
 
-    fn row(&self, user: &UserId) -> DeviceRow {
+    /// As a member of a list.
+    pub(crate) fn member(&self) -> Member {
+        let keys = self.keys.public_keys().unwrap();
+        Member::new(self.id.clone(), MemberType::Device, "ghost", keys).unwrap()
+    }
+
+    /// Puts the ghost's key into the table's row of `device`.
+    pub(crate) fn exchange_key_of(&self, world: &World, device: &Device) {
+        let row = DeviceRow {
+            public_key: Some(self.keys.envelope.public_key().to_base64()),
+            ..DeviceRow::new(device.id.clone(), world.user_id.clone(), "swapped", "desktop")
+        };
+        world.server.seed(upsert_of(&[row])).unwrap();
+    }
+
+    pub(crate) fn row(&self, user: &UserId) -> DeviceRow {
         DeviceRow {
             public_key: Some(self.keys.envelope.public_key().to_base64()),
             ..DeviceRow::new(self.id.clone(), user.clone(), "ghost", "desktop")
@@ -74,8 +93,20 @@ pub(crate) fn mint_envelope(
     sender: (&DeviceId, &DevicePrivateKey),
     recipient: (&DeviceId, &DevicePrivateKey),
 ) {
+    mint_envelope_of(&world.user_id, world, session, secret, sender, recipient);
+}
+
+/// As [`mint_envelope`], sealed for a device of `user`.
+pub(crate) fn mint_envelope_of(
+    user: &UserId,
+    world: &World,
+    session: &SessionId,
+    secret: &SessionSecret,
+    sender: (&DeviceId, &DevicePrivateKey),
+    recipient: (&DeviceId, &DevicePrivateKey),
+) {
     let route = Route {
-        user_id: &world.user_id,
+        user_id: user,
         session_id: session,
         sender_device_id: sender.0,
         recipient_device_id: recipient.0,
@@ -140,6 +171,43 @@ pub(crate) fn list_rows(server: &Server) -> Vec<DeviceListRow> {
 
 pub(crate) fn keyring_rows(server: &Server) -> Vec<KeyringRow> {
     rows(server, Table::Keyrings)
+}
+
+/// The same, as the devices crate reads them.
+pub(crate) fn as_list_rows(world: &World) -> Vec<ListRow> {
+    let rows = list_rows(&world.server).into_iter();
+    rows.map(|row| ListRow {
+        slot: u64::try_from(row.slot).unwrap(),
+        entry: row.entry,
+        signature: row.signature,
+        cosignature: row.cosignature,
+    })
+    .collect()
+}
+
+/// The list that begins first.
+pub(crate) fn the_list(world: &World) -> DeviceList {
+    let rows = as_list_rows(world);
+    let genesis = DeviceList::geneses(&world.user_id, &rows)[0];
+    DeviceList::read(&world.user_id, genesis, &rows).unwrap()
+}
+
+pub(crate) fn as_row(world: &World, signed: &SignedEntry) -> DeviceListRow {
+    let ListRow { slot, entry, signature, cosignature } = signed.to_row().unwrap();
+    let (user_id, slot) = (world.user_id.clone(), i64::try_from(slot).unwrap());
+    DeviceListRow { user_id, slot, entry, signature, cosignature }
+}
+
+/// Writes an entry with the server's secret key.
+pub(crate) fn insert(world: &World, signed: &SignedEntry) {
+    world.server.seed(upsert_of(&[as_row(world, signed)])).unwrap();
+}
+
+/// The keyring on the server, as `device` opens it.
+pub(crate) fn keyring_of(world: &World, device: &Device, list: &DeviceList) -> Keyring {
+    let row = keyring_rows(&world.server).into_iter().find(|row| row.member_id == device.id).unwrap();
+    let sealed = SealedKeyring::from_wire(Epoch::new(row.epoch).unwrap(), &row.enc, &row.sealed).unwrap();
+    Keyring::open(&sealed, list, &device.id, &device.keys).unwrap()
 }
 
 fn rows<T: serde::de::DeserializeOwned>(server: &Server, table: Table) -> Vec<T> {

@@ -1,8 +1,6 @@
 //! Devices that nobody paired, and keys that are exchanged in the table.
 
-use levi::DeviceRow;
 use levi::transport::Table;
-use levi::transport::rows::upsert_of;
 
 use super::attacker::Ghost;
 use super::{two_devices, two_devices_without_list};
@@ -38,13 +36,8 @@ async fn a_key_that_was_exchanged_in_the_table_is_not_sealed_for() {
     let (world, laptop, phone) = two_devices().await;
     let thief = Ghost::unregistered("phone");
     assert_eq!(thief.id, phone.id);
-    for device in [&phone, &laptop] {
-        let row = DeviceRow {
-            public_key: Some(thief.keys.envelope.public_key().to_base64()),
-            ..DeviceRow::new(device.id.clone(), world.user_id.clone(), "swapped", "desktop")
-        };
-        world.server.seed(upsert_of(&[row])).unwrap();
-    }
+    thief.exchange_key_of(&world, &phone);
+    thief.exchange_key_of(&world, &laptop);
     let session = laptop.write(&world, "s", &["secret"]).await;
     assert!(thief.reads(&world, &session.id).await.is_err());
     // The devices themselves read on, because the list has their keys.
@@ -57,11 +50,10 @@ async fn a_key_that_was_exchanged_in_the_table_is_not_sealed_for() {
 async fn without_a_list_an_exchanged_key_is_sealed_for() {
     let (world, laptop, phone) = two_devices_without_list().await;
     let thief = Ghost::unregistered("phone");
-    let row = DeviceRow {
-        public_key: Some(thief.keys.envelope.public_key().to_base64()),
-        ..DeviceRow::new(phone.id.clone(), world.user_id.clone(), "swapped", "desktop")
-    };
-    world.server.seed(upsert_of(&[row])).unwrap();
+    thief.exchange_key_of(&world, &phone);
     let session = laptop.write(&world, "s", &["secret"]).await;
     assert_eq!(thief.reads(&world, &session.id).await, Ok(vec!["secret".to_owned()]));
+    thief.exchange_key_of(&world, &laptop);
+    // The laptop's own key is the one that it holds, whatever the table shows.
+    assert_eq!(laptop.read(&session).await, ["secret"]);
 }

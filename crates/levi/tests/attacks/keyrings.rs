@@ -1,11 +1,19 @@
 //! Keyrings that are not what the signed list commits to.
 
-use levi::DeviceListState;
-use levi::transport::Table;
-use levi::transport::rows::{KeyringRow, upsert_of};
+use std::time::Duration;
 
-use super::attacker::keyring_rows;
+use levi::core::{DeviceListError, Recovery};
+use levi::devices::draft::Stamp;
+use levi::devices::entry::SignedEntry;
+use levi::devices::keyring::KeyringError;
+use levi::devices::{Epoch, EpochSecret};
+use levi::transport::rows::{KeyringRow, upsert_of};
+use levi::transport::{Supabase as _, Table};
+use levi::{DeviceListProblem, DeviceListState};
+
+use super::attacker::{keyring_of, keyring_rows, the_list};
 use super::devices::Device;
+use super::world::World;
 use super::{changed, two_devices};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,20 +61,94 @@ async fn no_other_keyring_is_accepted_and_the_right_one_is_once_it_is_shown() {
     assert_eq!(laptop.read(&session).await, ["true"]);
 }
 
+/// Anybody can seal to a member's public key, in the right form: here another secret for the new epoch.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_keyring_with_a_secret_of_the_attackers_is_not_committed_to() {
     let (world, laptop, phone) = two_devices().await;
-    // The phone's keyring is replaced by one that the laptop's earlier self could have made: the right form, sealed for
-    // the right member, with another secret. Anybody can seal to a public key.
-    let rows = super::attacker::list_rows(&world.server);
-    assert_eq!(rows.len(), 2);
-    let mut row = keyring_rows(&world.server).into_iter().find(|row| row.member_id == phone.id).unwrap();
-    let foreign = two_devices().await;
-    let theirs = keyring_rows(&foreign.0.server);
-    let theirs = theirs.into_iter().find(|row| row.member_id == foreign.2.id).unwrap();
-    (row.enc, row.sealed) = (theirs.enc, theirs.sealed);
-    world.server.seed(upsert_of(&[row])).unwrap();
-    // Who has the epoch's secret goes on with it.
-    let session = phone.write(&world, "s", &["true"]).await;
-    assert_eq!(laptop.read(&session).await, ["true"]);
+    let tablet = Device::new(&world, "tablet").await;
+    laptop.pair(&tablet).await;
+    look(&phone).await;
+    let (mut list, attackers, second) =
+        (the_list(&world), EpochSecret::from_bytes([7; 32]), Epoch::new(2).unwrap());
+    let mut keyring = keyring_of(&world, &laptop, &list);
+    // The form asks for a list that commits to the secret. Nobody is shown this one.
+    let stamp = Stamp { slot: list.slot() + 1, time_ms: 0 };
+    let removal = list.draft_remove(&laptop.id, tablet.id.clone(), list.rotation(&attackers).unwrap(), stamp);
+    list.accept(&SignedEntry::sign(&removal, &laptop.keys, None).unwrap()).unwrap();
+    keyring.push(second, attackers).unwrap();
+    let (enc, sealed) = keyring.seal(&list, &phone.id, &mut rand::rng()).unwrap().to_wire();
+    phone.server.rewrite(move |select, body| match select.table == Table::Keyrings {
+        true => changed::<KeyringRow>(&body, |row| {
+            (row.epoch, row.enc, row.sealed) = (2, enc.clone(), sealed.clone());
+        }),
+        false => body,
+    });
+    laptop.admin().remove(&tablet.id).await.unwrap();
+    look(&phone).await;
+    let uncommitted = DeviceListProblem::Keyring(KeyringError::Uncommitted { epoch: second });
+    phone.until(|state| *state == DeviceListState::Stopped(uncommitted.clone())).await;
+    let session = laptop.write(&world, "s", &["true"]).await;
+    phone.server.be_honest();
+    phone.until_listed(2).await;
+    assert_eq!(phone.read(&session).await, ["true"]);
+}
+
+/// The holder of a token overwrites every keyring, in the right form.
+async fn spoil_all(world: &World) {
+    let garbage = |row: KeyringRow| KeyringRow {
+        enc: row.enc.chars().rev().collect::<String>().trim_start_matches('=').to_owned() + "==",
+        sealed: row.sealed.replace(['A', 'b', '1'], "Z"),
+        ..row
+    };
+    let rows: Vec<KeyringRow> = keyring_rows(&world.server).into_iter().map(garbage).collect();
+    world.supabase().upsert(&world.auth.token(), upsert_of(&rows)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keyrings_that_were_overwritten_are_written_again_by_a_device_that_has_the_epoch() {
+    let (world, laptop, phone) = two_devices().await;
+    let tablet = Device::new(&world, "tablet").await;
+    laptop.pair(&tablet).await;
+    let session = laptop.write(&world, "s", &["one"]).await;
+    laptop.admin().remove(&tablet.id).await.unwrap();
+    let before = keyring_rows(&world.server);
+    spoil_all(&world).await;
+    // The phone was away when the epoch began, and needs its keyring now.
+    look(&phone).await;
+    phone.until(|state| matches!(state, DeviceListState::Stopped(_))).await;
+    // An hour later the laptop sends something.
+    laptop.sleep(Duration::from_secs(2 * 3600));
+    laptop.send(&session, 2, &["two"]).await;
+    phone.until_listed(2).await;
+    assert_eq!(phone.read(&session).await, ["one", "two"]);
+    // Every row is what it was, the recovery key's among them: whoever writes them writes the same.
+    let active = |rows: Vec<KeyringRow>| rows.into_iter().filter(|row| row.member_id != tablet.id);
+    let (now, before) = (keyring_rows(&world.server), active(before).collect::<Vec<_>>());
+    assert_eq!(active(now).collect::<Vec<_>>(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_in_the_recovery_keys_keyring_is_found_before_the_key_is_needed() {
+    let world = World::new(0).await;
+    let laptop = Device::new(&world, "laptop").await;
+    let key = laptop.init().await;
+    let session = laptop.write(&world, "s", &["one"]).await;
+    spoil_all(&world).await;
+    // A recovery changes nothing while it cannot succeed.
+    let new = Device::new(&world, "new").await;
+    let how = Recovery { name: "new".into(), ..Recovery::default() };
+    let refused = new.admin().recover(&key, &how).await.unwrap_err();
+    assert!(matches!(refused, DeviceListError::Problem(DeviceListProblem::Keyring(_))), "{refused}");
+    assert_eq!(world.server.row_count(Table::DeviceList).unwrap(), 1);
+    // `levi doctor --server` names it, and `levi verify` on a device that is left writes it again.
+    assert_eq!(laptop.admin().spoiled_keyrings().await.unwrap(), ["laptop", "recovery key"]);
+    assert_eq!(laptop.admin().mend_keyrings().await.unwrap(), ["laptop", "recovery key"]);
+    assert_eq!(laptop.admin().spoiled_keyrings().await.unwrap(), [""; 0]);
+    let recovery = new.admin().recover(&key, &how).await.unwrap();
+    new.levi.share_as_recovery_key(&recovery, &key).await.unwrap();
+    assert_eq!(new.read(&session).await, ["one"]);
+}
+
+async fn look(device: &Device) {
+    let _ = device.admin().devices().await;
 }

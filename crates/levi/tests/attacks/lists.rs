@@ -10,35 +10,10 @@ use levi::transport::rows::{DeviceListRow, upsert_of};
 use levi::transport::{Select, Table};
 use levi::{DeviceListProblem, DeviceListState, SessionStore as _};
 
-use super::attacker::{Ghost, list_rows, write_version_2};
+use super::attacker::{Ghost, as_list_rows, insert, the_list, write_version_2};
 use super::devices::Device;
 use super::world::{World, request};
 use super::{changed, two_devices};
-
-/// Rows of the list, as the devices crate reads them.
-fn as_list_rows(world: &World) -> Vec<ListRow> {
-    let rows = list_rows(&world.server).into_iter();
-    rows.map(|row| ListRow {
-        slot: u64::try_from(row.slot).unwrap(),
-        entry: row.entry,
-        signature: row.signature,
-        cosignature: row.cosignature,
-    })
-    .collect()
-}
-
-fn the_list(world: &World) -> DeviceList {
-    let rows = as_list_rows(world);
-    let genesis = DeviceList::geneses(&world.user_id, &rows)[0];
-    DeviceList::read(&world.user_id, genesis, &rows).unwrap()
-}
-
-fn insert(world: &World, signed: &SignedEntry) {
-    let ListRow { slot, entry, signature, cosignature } = signed.to_row().unwrap();
-    let slot = i64::try_from(slot).unwrap();
-    let user_id = world.user_id.clone();
-    world.server.seed(upsert_of(&[DeviceListRow { user_id, slot, entry, signature, cosignature }])).unwrap();
-}
 
 /// Answers that are about the list.
 fn is_list(select: &Select) -> bool {

@@ -10,11 +10,13 @@ mod world;
 
 mod attacker;
 mod envelopes;
+mod geneses;
 mod ghosts;
 mod keyrings;
 mod lists;
 mod pairings;
 mod removed;
+mod users;
 mod versions;
 
 use std::sync::Arc;

@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use levi::DeviceListState;
+use levi::core::DeviceListError;
 use levi::devices::Epoch;
-use levi::devices::entry::ListRow;
-use levi::devices::keyring::{Keyring, SealedKeyring};
-use levi::devices::list::DeviceList;
 use levi::transport::Table;
+use levi::{DeviceListProblem, DeviceListState};
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 
-use super::attacker::{keyring_rows, list_rows, write_version_2};
+use super::attacker::{keyring_of, the_list, write_version_2};
 use super::devices::Device;
-use super::two_devices;
+use super::envelopes::{deactivate, stored};
 use super::world::request;
-use levi::SessionStore as _;
+use super::{two_devices, two_devices_without_list};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_device_with_the_server_opens_no_new_row_and_writes_none() {
@@ -22,20 +20,8 @@ async fn a_removed_device_with_the_server_opens_no_new_row_and_writes_none() {
     let session = laptop.write(&world, "s", &["one"]).await;
     assert_eq!(phone.read(&session).await, ["one"]);
     // What the phone has when it is removed: its keys, the keyring, the session's secret.
-    let rows = list_rows(&world.server).into_iter().map(|row| ListRow {
-        slot: u64::try_from(row.slot).unwrap(),
-        entry: row.entry,
-        signature: row.signature,
-        cosignature: row.cosignature,
-    });
-    let rows: Vec<ListRow> = rows.collect();
-    let list =
-        DeviceList::read(&world.user_id, DeviceList::geneses(&world.user_id, &rows)[0], &rows).unwrap();
-    let row = keyring_rows(&world.server).into_iter().find(|row| row.member_id == phone.id).unwrap();
-    let sealed = SealedKeyring::from_wire(Epoch::FIRST, &row.enc, &row.sealed).unwrap();
-    let keyring = Keyring::open(&sealed, &list, &phone.id, &phone.keys).unwrap();
-    let text = laptop.store.session_secret(&session.id).unwrap().unwrap();
-    let secret = levi::SessionSecret::parse(text.expose()).unwrap();
+    let keyring = keyring_of(&world, &phone, &the_list(&world));
+    let secret = stored(&laptop, &session);
 
     laptop.admin().remove(&phone.id).await.unwrap();
     laptop.send(&session, 2, &["two"]).await;
@@ -54,22 +40,57 @@ async fn a_removed_device_with_the_server_opens_no_new_row_and_writes_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_devices_from_one_backup_a_removal_ends_both() {
-    let (world, laptop, phone) = two_devices().await;
+async fn without_a_list_a_device_that_was_deactivated_reads_on() {
+    let (world, laptop, phone) = two_devices_without_list().await;
     let session = laptop.write(&world, "s", &["one"]).await;
     assert_eq!(phone.read(&session).await, ["one"]);
-    // A copy has the same id and the same keys, so it is the same device to everybody.
+    deactivate(&world, &phone);
+    laptop.send(&session, 2, &["two"]).await;
+    assert_eq!(phone.read(&session).await, ["one", "two"]);
+    // Of later sessions it is given nothing, until somebody makes its row active again.
+    let later = laptop.write(&world, "later", &["three"]).await;
+    assert!(phone.read(&later).await[0].contains("NoEnvelope"));
+    assert_eq!(laptop.read(&later).await, ["three"]);
+}
+
+/// A copy has the same id and the same keys, so it is the same device to everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_devices_from_one_backup_a_removal_ends_both() {
+    let (world, laptop, mut phone) = two_devices().await;
+    let session = laptop.write(&world, "s", &["one"]).await;
+    let copy = phone.copy(&world).await;
+    for device in [&phone, &copy] {
+        device.until_listed(1).await;
+        assert_eq!(device.read(&session).await, ["one"]);
+    }
     laptop.admin().remove(&phone.id).await.unwrap();
     laptop.send(&session, 2, &["two"]).await;
-    let _ = phone.admin().devices().await;
-    phone.until(|state| matches!(state, DeviceListState::Stopped(_))).await;
-    assert!(phone.read(&session).await[1].contains("UnknownEpoch"));
-    // Its id and keys do not come back.
-    let again = phone.admin().devices().await;
-    assert!(again.is_err(), "{again:?}");
+    for device in [&phone, &copy] {
+        let _ = device.admin().devices().await;
+        device.until(|state| *state == DeviceListState::Stopped(DeviceListProblem::Removed)).await;
+        let read = device.read(&session).await;
+        assert!(read[0] == "one" && read[1].contains("UnknownEpoch"), "{}: {read:?}", device.name);
+        // Its id and keys do not come back.
+        let code = laptop.admin().invite().await.unwrap().expose_code();
+        let code = levi::devices::pairing::PairingCode::parse(code.expose()).unwrap();
+        let refused = device.admin().join(&code, "again", Duration::from_secs(1)).await.unwrap_err();
+        assert!(matches!(refused, DeviceListError::AlreadyListed), "{refused}");
+    }
     let tablet = Device::new(&world, "tablet").await;
     laptop.pair(&tablet).await;
     assert_eq!(tablet.read(&session).await, ["one", "two"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_list_a_copy_reads_on_like_the_device_that_it_was() {
+    let (world, laptop, mut phone) = two_devices_without_list().await;
+    let copy = phone.copy(&world).await;
+    let session = laptop.write(&world, "s", &["one"]).await;
+    assert_eq!(copy.read(&session).await, ["one"]);
+    deactivate(&world, &phone);
+    laptop.send(&session, 2, &["two"]).await;
+    assert_eq!(copy.read(&session).await, ["one", "two"]);
+    assert_eq!(phone.read(&session).await, ["one", "two"]);
 }
 
 /// What the removed device knows is the epoch in which a row waits, not the one in which it is sent.

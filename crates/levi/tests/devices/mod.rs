@@ -112,6 +112,27 @@ impl Device {
         self.levi.start().unwrap();
     }
 
+    /// Starts a copy of the folder, such as a backup that is restored on another machine.
+    pub async fn copy(&mut self, world: &World) -> Self {
+        self.levi.shutdown(Duration::from_secs(5)).await;
+        let folder = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(self.folder.path()).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+            }
+        }
+        self.restart(world).await;
+        let (id, keys, database_key) = (self.id.clone(), self.keys.clone(), self.database_key.clone());
+        let path = folder.path().join("sessions.sqlite");
+        let store = Arc::new(SqliteSessionStore::open(path, database_key.clone()).unwrap());
+        let server = Arc::new(RewritingSupabase::new(Arc::new(world.supabase())));
+        let (clock, mode) = (Arc::default(), self.mode);
+        let levi = build(world, &folder, &store, &database_key, &server, (mode, &id, &keys, &clock));
+        levi.start().unwrap();
+        let name = format!("copy of {}", self.name);
+        Self { name, id, keys, store, server, levi, clock, mode, database_key, folder }
+    }
+
     pub fn admin(&self) -> DeviceListAdmin {
         self.levi.device_list().unwrap().with_poll_interval(Duration::from_millis(5))
     }

@@ -24,7 +24,9 @@ pub const PATH: &str = "/home/ada/projects/levi";
 /// The sign-in of a user; `refresh` signs in anew and counts how often.
 pub struct TestAuth {
     server: Arc<FakeSupabase>,
-    user_id: UserId,
+    user_id: Mutex<UserId>,
+    /// Whose sign-in the next refresh finds.
+    next_user: Mutex<UserId>,
     token: Mutex<AccessToken>,
     pub refreshes: Mutex<u32>,
 }
@@ -33,17 +35,24 @@ impl TestAuth {
     pub fn token(&self) -> AccessToken {
         self.token.lock().unwrap().clone()
     }
+
+    /// The next refresh finds the sign-in of `user`, which somebody stored.
+    pub fn refresh_brings(&self, user: &UserId) {
+        *self.next_user.lock().unwrap() = user.clone();
+    }
 }
 
 #[async_trait]
 impl Auth for TestAuth {
     async fn session(&self) -> Result<AuthSession, AuthError> {
-        Ok(AuthSession { user_id: self.user_id.clone(), access_token: self.token() })
+        Ok(AuthSession { user_id: self.user_id.lock().unwrap().clone(), access_token: self.token() })
     }
 
     async fn refresh(&self, _stale: &AccessToken) -> Result<AuthSession, AuthError> {
         *self.refreshes.lock().unwrap() += 1;
-        let tokens = self.server.sign_in(&self.user_id).ok_or(AuthError::SignedOut)?;
+        let user = self.next_user.lock().unwrap().clone();
+        let tokens = self.server.sign_in(&user).ok_or(AuthError::SignedOut)?;
+        *self.user_id.lock().unwrap() = user;
         *self.token.lock().unwrap() = tokens.access_token;
         self.session().await
     }
@@ -72,7 +81,8 @@ impl World {
         let token = server.sign_in(&user_id).unwrap().access_token;
         let auth = Arc::new(TestAuth {
             server: Arc::clone(&server),
-            user_id: user_id.clone(),
+            user_id: Mutex::new(user_id.clone()),
+            next_user: Mutex::new(user_id.clone()),
             token: Mutex::new(token),
             refreshes: Mutex::new(0),
         });

@@ -6,14 +6,13 @@ use levi_devices::keyring::Keyring;
 use levi_devices::list::{DeviceList, Refusal};
 use levi_transport::rows::{DeviceListRow, KeyringRow};
 use levi_types::{AuthSession, DeviceId};
-use rand_core::CryptoRng;
 
 use super::{DeviceListAdmin, DeviceListError};
 use crate::device_list::DeviceListProblem;
 use crate::device_list::look::{extended, rows_from};
 
 /// How often an entry is built anew because another device was first.
-const ATTEMPTS: usize = 5;
+pub(super) const ATTEMPTS: usize = 5;
 
 impl DeviceListAdmin {
     /// The list, looked at just now. Needs the lock.
@@ -34,16 +33,27 @@ impl DeviceListAdmin {
         build: impl Fn(&DeviceList, Stamp) -> Result<SignedEntry, DeviceListError>,
     ) -> Result<DeviceList, DeviceListError> {
         for _ in 0..ATTEMPTS {
-            let mut list = self.current(auth).await?;
             // Another device was first; with the next attempt, as with a slot that is taken.
-            let Some(stamp) = self.stamp(auth, &list).await? else { continue };
-            let signed = build(&list, stamp)?;
-            list.accept(&signed)?;
+            let Some((list, signed)) = self.draft(auth, &build).await? else { continue };
             if self.insert(auth, &signed).await? {
                 return Ok(list);
             }
         }
         Err(DeviceListError::Raced)
+    }
+
+    /// The entry that `build` makes of the list as it is, and the list with it. `None` if another device was first. Needs
+    /// the lock.
+    pub(super) async fn draft(
+        &self,
+        auth: &AuthSession,
+        build: impl Fn(&DeviceList, Stamp) -> Result<SignedEntry, DeviceListError>,
+    ) -> Result<Option<(DeviceList, SignedEntry)>, DeviceListError> {
+        let mut list = self.current(auth).await?;
+        let Some(stamp) = self.stamp(auth, &list).await? else { return Ok(None) };
+        let signed = build(&list, stamp)?;
+        list.accept(&signed)?;
+        Ok(Some((list, signed)))
     }
 
     /// A free slot above the list's head, and the time. `None` if the list has gone on by now: an entry behind the next
@@ -87,7 +97,7 @@ impl DeviceListAdmin {
         keyring: &Keyring,
     ) -> Result<(), DeviceListError> {
         let members = list.active_members().map(|member| member.id());
-        let rows = keyring_rows(list, keyring, members, &mut self.list.random())?;
+        let rows = keyring_rows(list, keyring, members)?;
         Ok(self.server.upsert(auth, &rows).await?)
     }
 
@@ -112,11 +122,10 @@ pub(in crate::device_list) fn keyring_rows<'m>(
     list: &DeviceList,
     keyring: &Keyring,
     members: impl Iterator<Item = &'m DeviceId>,
-    random: &mut impl CryptoRng,
 ) -> Result<Vec<KeyringRow>, levi_devices::keyring::KeyringError> {
     members
         .map(|member| {
-            let sealed = keyring.seal(list, member, random)?;
+            let sealed = keyring.seal_reproducibly(list, member)?;
             let (epoch, (enc, sealed)) = (sealed.epoch.number(), sealed.to_wire());
             Ok(KeyringRow { user_id: list.user_id().clone(), member_id: member.clone(), epoch, enc, sealed })
         })

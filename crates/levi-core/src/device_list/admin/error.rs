@@ -60,6 +60,12 @@ pub enum DeviceListError {
         /// The fingerprints that match.
         matches: Vec<String>,
     },
+    /// No device of this user has shown the code.
+    #[error(
+        "no device of yours shows this pairing code; compare it with the other device's screen, and see that both are \
+         signed in as the same user"
+    )]
+    CodeNotShown,
     /// Somebody used the code before.
     #[error("this pairing code was used already; show a new one with `levi pair`")]
     CodeUsed,
@@ -112,6 +118,7 @@ impl From<LookError> for DeviceListError {
         match error {
             LookError::Server(error) => Self::Supabase(error),
             LookError::Store(problem) => Self::Problem(problem),
+            LookError::Overtaken => Self::Raced,
         }
     }
 }

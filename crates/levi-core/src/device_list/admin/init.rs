@@ -80,7 +80,7 @@ impl DeviceListAdmin {
         if !self.insert(&auth, &signed).await? {
             return Err(DeviceListError::Raced);
         }
-        Ok(self.list.keep(list, Some(keyring), None, Keyrings::Written)?)
+        Ok(self.list.keep_change(list, Some(keyring), Keyrings::Written)?)
     }
 
     /// Goes on with a list that this device was put on and did not get to remember: it was interrupted. Whether there is

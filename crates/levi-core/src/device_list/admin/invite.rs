@@ -51,6 +51,15 @@ impl DeviceListAdmin {
         self.current(&auth).await?;
         drop(one_at_a_time);
         let invitation = Invitation::new(&auth.user_id, self.now_ms(), &mut self.list.random());
+        // By it the new device knows a wrong code at once. It stays: without the code it says nothing.
+        let shown = PairingRow {
+            user_id: auth.user_id.clone(),
+            id: invitation.shown_id(),
+            request: String::new(),
+            answer: None,
+            cosignature: None,
+        };
+        self.server.upsert(&auth, &[shown]).await?;
         Ok(OpenInvitation { admin: self, auth, invitation })
     }
 }
@@ -76,6 +85,17 @@ impl OpenInvitation<'_> {
             }
         };
         Ok(self.invitation.open_request(&row.request, admin.now_ms())?)
+    }
+
+    /// Tells the device that asked that it is not added, because the person said no.
+    ///
+    /// # Errors
+    /// [`DeviceListError`]; it is not added then either.
+    pub async fn decline(self, request: &PairingRequest) -> Result<(), DeviceListError> {
+        let Self { admin, auth, invitation } = self;
+        let row_id = invitation.row_id();
+        let answer = invitation.decline(request, &mut admin.list.random())?;
+        admin.update_pairing(&auth, &row_id, &Answered { answer: &answer }).await
     }
 
     /// Adds the device that asked, because the person said yes. Returns its id: all sessions are then to be shared with it
@@ -123,12 +143,12 @@ impl DeviceListAdmin {
         list.accept(&signed)?;
         let keyring = self.keyring(auth)?;
         // Before the entry: nobody reads it without that, and the new device finds it when it finds itself.
-        let rows = keyring_rows(&list, &keyring, std::iter::once(new), &mut self.list.random())?;
+        let rows = keyring_rows(&list, &keyring, std::iter::once(new))?;
         self.server.upsert(auth, &rows).await?;
         if !self.insert(auth, &signed).await? {
             return Err(PairingError::ListChanged.into());
         }
-        Ok(self.list.keep(list, Some(keyring), None, Keyrings::Written)?)
+        Ok(self.list.keep_change(list, Some(keyring), Keyrings::Written)?)
     }
 
     /// The pairing, if its row is there.

@@ -22,7 +22,7 @@ impl DeviceListAdmin {
     /// shows, and says yes there.
     ///
     /// # Errors
-    /// [`DeviceListError::CodeUsed`], [`DeviceListError::TimedOut`], [`DeviceListError::AlreadyListed`],
+    /// [`DeviceListError::CodeNotShown`], [`DeviceListError::CodeUsed`], [`DeviceListError::TimedOut`], [`DeviceListError::AlreadyListed`],
     /// [`DeviceListError::Pairing`]; otherwise as named.
     pub async fn join(
         &self,
@@ -36,6 +36,9 @@ impl DeviceListAdmin {
         drop(one_at_a_time);
         let user = &auth.user_id;
         let join = Join::new(user, code, self.this_device(name)?, &mut self.list.random());
+        if self.pairing(&auth, &join.shown_id()).await?.is_none() {
+            return Err(DeviceListError::CodeNotShown);
+        }
         let (id, request) = (join.row_id(), join.request(&mut self.list.random())?);
         let row =
             PairingRow { user_id: user.clone(), id: id.clone(), request, answer: None, cosignature: None };

@@ -6,6 +6,7 @@ mod error;
 mod init;
 mod invite;
 mod join;
+mod keyrings;
 mod recover;
 mod remove;
 
@@ -97,6 +98,7 @@ impl DeviceListAdmin {
             Ok(state) => Ok(state),
             Err(LookError::Server(error)) => Err(error.into()),
             Err(LookError::Store(problem)) => Ok(DeviceListState::Stopped(problem)),
+            Err(LookError::Overtaken) => Err(DeviceListError::Raced),
         }
     }
 

@@ -77,7 +77,7 @@ impl DeviceListAdmin {
             keyring.push(list.epoch(), secret)?;
         }
         self.write_keyrings(&auth, &list, &keyring).await?;
-        self.list.keep(list, Some(keyring), None, Keyrings::Written)?;
+        self.list.keep_change(list, Some(keyring), Keyrings::Written)?;
         Ok(recovery)
     }
 

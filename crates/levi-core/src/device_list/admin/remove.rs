@@ -1,13 +1,17 @@
 //! A device is removed, or the recovery key replaced: a new epoch begins, whose secret the one that left never learns.
 
+use std::iter;
+
 use levi_devices::draft::Stamp;
 use levi_devices::entry::{Rotation, SignedEntry};
+use levi_devices::keyring::Keyring;
 use levi_devices::list::{DeviceList, ReadError, Refusal};
 use levi_devices::recovery::RecoveryKey;
 use levi_devices::{EntryHash, EpochSecret, Member, MemberType};
 use levi_transport::rows::DeviceRow;
 use levi_types::{AuthSession, DeviceId};
 
+use super::append::{ATTEMPTS, keyring_rows};
 use super::init::recovery_name;
 use super::{DeviceListAdmin, DeviceListError};
 use crate::uuid::uuid_from;
@@ -59,10 +63,18 @@ impl DeviceListAdmin {
             let entry = list.draft_new_recovery_key(recovery.clone(), rotation, stamp)?;
             Ok(SignedEntry::sign(&entry, &old_keys, Some(&new_keys))?)
         };
-        let list = self.append(&auth, build).await?;
-        self.begin_epoch(&auth, list).await?;
-        self.deactivate(&auth, &replaced).await;
-        Ok(())
+        for _ in 0..ATTEMPTS {
+            let Some((list, signed)) = self.draft(&auth, build).await? else { continue };
+            // Before the entry: if this device is lost right after it, the new key opens the history all the same.
+            let rows = keyring_rows(&list, &self.next_keyring(&auth, &list)?, iter::once(recovery.id()))?;
+            self.server.upsert(&auth, &rows).await?;
+            if self.insert(&auth, &signed).await? {
+                self.begin_epoch(&auth, list).await?;
+                self.deactivate(&auth, &replaced).await;
+                return Ok(());
+            }
+        }
+        Err(DeviceListError::Raced)
     }
 
     /// The next epoch and its secret, for an entry that follows `prev`.
@@ -76,11 +88,17 @@ impl DeviceListAdmin {
         Ok((list.rotation(&secret)?, secret))
     }
 
-    /// After the entry was inserted: keyrings for all, then this device goes on in the new epoch.
-    async fn begin_epoch(&self, auth: &AuthSession, list: DeviceList) -> Result<(), DeviceListError> {
+    /// This device's keyring with the secret of the epoch that `list` begins.
+    fn next_keyring(&self, auth: &AuthSession, list: &DeviceList) -> Result<Keyring, DeviceListError> {
         let secret = self.list.0.keys.epoch_secret(list.user_id(), list.epoch_follows()?, list.epoch());
         let mut keyring = self.keyring(auth)?;
         keyring.push(list.epoch(), secret)?;
+        Ok(keyring)
+    }
+
+    /// After the entry was inserted: keyrings for all, then this device goes on in the new epoch.
+    async fn begin_epoch(&self, auth: &AuthSession, list: DeviceList) -> Result<(), DeviceListError> {
+        let keyring = self.next_keyring(auth, &list)?;
         // This device knows the new epoch first, so that a failure from here on is made good by the next look.
         self.list.owe_keyrings(list.clone(), keyring.clone())?;
         self.write_keyrings(auth, &list, &keyring).await?;

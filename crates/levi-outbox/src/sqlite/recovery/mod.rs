@@ -10,6 +10,7 @@ mod log;
 mod overflow;
 mod pages;
 mod record;
+pub mod records;
 mod rows;
 mod scan;
 mod users;

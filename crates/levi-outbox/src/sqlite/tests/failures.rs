@@ -59,8 +59,8 @@ fn a_lock_of_another_writer_is_named_and_passes() {
 fn a_database_that_may_not_be_written_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut outbox = SqliteOutbox::open(folder.path().join("outbox.db"), impatient()).unwrap();
-    // The user who runs the tests may be allowed to write anywhere, so that file permissions would prove
-    // nothing.
+    // The user who runs the tests may be allowed to write anywhere, so that file permissions would
+    // prove nothing.
     outbox.conn.pragma_update(None, "query_only", true).unwrap();
     let refused = outbox.commit(&[], &[row("a", 1)]);
     assert!(matches!(refused, Err(OutboxError::ReadOnly(_))), "{refused:?}");

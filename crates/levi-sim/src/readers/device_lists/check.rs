@@ -1,4 +1,5 @@
-//! What must hold all the time: no device accuses anybody, and every error is one that honest devices can run into.
+//! What must hold at all times: no device accuses anybody, and every error is one that honest
+//! devices can cause.
 
 use levi_core::{
     BackfillReport, DeviceListError, DeviceListProblem, DeviceListState, MessageError, ReadError, SyncError,
@@ -75,10 +76,11 @@ impl World {
             | DeviceListError::AlreadyListed
             | DeviceListError::NoSuchDevice(_)
             | DeviceListError::CodeUsed
+            | DeviceListError::CodeNotShown
             | DeviceListError::TimedOut
             | DeviceListError::Raced => true,
             DeviceListError::Refused(refusal) => {
-                // It was on the list before, or the person wants the last device removed.
+                // It was on the list before, or the user wants to remove the last device.
                 matches!(refusal, Refusal::LastDevice | Refusal::IdTaken(_))
             }
             DeviceListError::Pairing(error) => {
@@ -114,7 +116,7 @@ impl World {
         match &error {
             SyncError::DeviceList(problem) => self.check_problem(number, problem),
             SyncError::Supabase(_) => {}
-            // The one to be shared with was removed meanwhile.
+            // The recipient was removed meanwhile.
             SyncError::NoDeviceIdentity => {}
             error => self.fail("accused", format!("d{number}: {what}: {error:?}")),
         }

@@ -1,4 +1,4 @@
-//! What a device keeps on its disk: the list, where epochs begin, and the messages that wait.
+//! A device's disk: the list, the first messages of epochs, and the messages that wait.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! The end: the faults are over, people do what is left to be done, and everything must be as promised.
+//! The end: the faults are over, the users do the remaining work, and every promise must hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,10 +12,11 @@ use levi_types::{AccessToken, Clock};
 use super::World;
 use crate::readers::device::at_once;
 
-/// How long after the faults every device has gone on: a look is at most a minute away, and so is its repetition.
+/// How long after the faults every device must have continued: its next look at the list is at most
+/// a minute away, and so is a repetition.
 const IN_TIME: Duration = Duration::from_secs(150);
 
-/// A job that takes longer waits for something that does not come.
+/// A job that takes longer waits for something that never happens.
 const MOST_STEPS: u32 = 20_000;
 
 /// What a device has read of a session last.
@@ -40,7 +41,7 @@ impl World {
         self.check_messages();
     }
 
-    /// All go on until nobody has anything to do, and everybody has looked.
+    /// All devices run until none has anything to do, and each has looked at the list.
     fn settle(&mut self) {
         let begun = self.clock.now().monotonic;
         for _ in 0..MOST_STEPS {
@@ -51,8 +52,8 @@ impl World {
             if is_quiet && self.clock.now().monotonic.since(begun) >= IN_TIME {
                 return;
             }
-            // Once nobody has anything to do, all send something. A removed device asks the server each time it does, so
-            // two of them that always send would never both be quiet.
+            // After no device has anything to do, all send something. A removed device asks the
+            // server each time it sends, so two of them that always send would never both be idle.
             if is_quiet {
                 self.devices.iter_mut().for_each(|device| device.is_active = true);
             }
@@ -67,7 +68,7 @@ impl World {
             self.init(0);
             self.settle();
         }
-        // A device that was put on the list and was interrupted, goes on.
+        // A device that was put on the list and was interrupted continues.
         for number in self.listed() {
             if !self.is_listed_here(number) {
                 self.init(number);
@@ -76,7 +77,7 @@ impl World {
         self.settle();
         let inside = self.listed();
         if inside.is_empty() || inside.iter().all(|number| !self.is_listed_here(*number)) {
-            // All are lost, or the one that began the epoch is.
+            // All devices are lost, or the one that began the epoch.
             let outside = self.unlisted();
             let number = match outside.first() {
                 Some(number) => *number,
@@ -143,7 +144,8 @@ impl World {
         self.settle();
     }
 
-    /// Whoever is on the list reads everything, and whoever was removed nothing that was sealed later.
+    /// Every device on the list reads everything, and a removed device nothing that was sealed
+    /// later.
     fn check_messages(&mut self) {
         let Some(list) = self.truth().filter(|_| self.violation.is_none()) else { return };
         let inside = self.listed();
@@ -164,7 +166,7 @@ impl World {
                 let opened = self.has_opened(*device, number).unwrap_or_default();
                 let missing: Vec<i64> =
                     rows.keys().filter(|place| !opened.contains(place)).copied().collect();
-                // The secret of an epoch is gone with the device that began it.
+                // The secret of an epoch is lost with the device that began it.
                 if !missing.is_empty() && inside.contains(&writer) {
                     self.fail("readable", format!("d{device} does not read {missing:?} of s{number}"));
                 }
@@ -196,7 +198,8 @@ impl World {
         let all = self.devices.iter().enumerate();
         all.filter_map(|(number, device)| {
             let removed = list.member(&device.machine.id)?.removed.as_ref()?;
-            // Who removes itself draws the secret of the next epoch, and can only forget it.
+            // A device that removes itself draws the secret of the next epoch, and can only forget
+            // it.
             let is_by_itself = removed.by == device.machine.id;
             Some((number, epoch_at(removed.slot)? + u32::from(is_by_itself)))
         })

@@ -1,5 +1,5 @@
-//! A process's line to the server. Each request takes two steps of the simulation, so that other devices act between a
-//! request and its answer.
+//! A process's connection to the server. Each request takes two steps of the simulation, so that
+//! other devices act between a request and its answer.
 
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ pub(super) struct Weather {
     pub(super) is_down: bool,
 }
 
-/// The line of one process, and whether that is still alive.
+/// The connection of one process, and whether the process is still alive.
 pub(super) struct Line {
     weather: Arc<Mutex<Weather>>,
     state: Mutex<State>,
@@ -50,7 +50,7 @@ impl Line {
         Self { weather, state: Mutex::new(State { random, is_dead: false }) }
     }
 
-    /// The process ends: nothing that it does from now on has an effect.
+    /// The process ends: nothing that it does after this has an effect.
     pub(super) fn end(&self) {
         self.state().is_dead = true;
     }
@@ -147,7 +147,7 @@ impl Network {
     }
 }
 
-/// Waits until the simulation goes on with this process.
+/// Waits until the simulation continues this process.
 pub(super) async fn step() {
     let mut is_next = false;
     poll_fn(|_| if std::mem::replace(&mut is_next, true) { Poll::Ready(()) } else { Poll::Pending }).await;

@@ -1,4 +1,4 @@
-//! What the user's people do with the devices, and what becomes of the devices and the server meanwhile.
+//! What users do with the devices, and the faults of the devices and the server meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::{Device, Session, World};
 use crate::random::Random;
 use crate::readers::uuid;
 
-/// The most devices of a world. Each costs a keyring in each epoch.
+/// The most devices of one simulation. Each costs a keyring in each epoch.
 const MOST_DEVICES: usize = 6;
 
 impl World {
@@ -88,7 +88,6 @@ impl World {
             is_looking: false,
             look_at: None,
             is_active: true,
-            replaces_key: false,
             said: DeviceListState::default(),
         });
         self.note(format!("d{number} is signed in"));
@@ -154,11 +153,11 @@ impl World {
         self.note(format!("d{number} is {}", if is_on { "on" } else { "off" }));
     }
 
-    /// A device is gone for ever.
+    /// A device is lost forever.
     fn lose(&mut self) {
         let inside = self.listed();
         let Some(number) = self.one_of(&inside).filter(|_| self.random.chance(50)) else { return };
-        if let Some(device) = self.devices.get_mut(number).filter(|device| !device.replaces_key) {
+        if let Some(device) = self.devices.get_mut(number) {
             (device.is_on, device.is_lost) = (false, true);
             device.process.line.end();
             device.jobs.clear();
@@ -172,16 +171,13 @@ impl World {
         let new = RecoveryKey::generate(&mut self.random);
         self.papers.push(new.clone());
         self.note(format!("d{by} is to replace the recovery key"));
-        if let Some(device) = self.devices.get_mut(by) {
-            device.replaces_key = true;
-        }
         self.start(by, |process| process.new_recovery_key(old, new));
     }
 
     fn recover_once(&mut self) {
         let outside = self.unlisted();
         let Some(number) = self.one_of(&outside).filter(|_| self.random.chance(40)) else { return };
-        // Those that are not lost stay, or all others go.
+        // Removes only the lost devices, or all other devices.
         let keep = if self.random.chance(50) { self.listed() } else { Vec::new() };
         self.recover(number, &keep);
     }

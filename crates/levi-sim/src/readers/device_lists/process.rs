@@ -1,4 +1,4 @@
-//! A process of a device: the product's own parts, and what a person has it do.
+//! A process of a device: Levi's own parts, and the jobs that its user starts.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -170,7 +170,7 @@ impl Process {
         Box::pin(async move { Done::Changed { what, result: change.await } })
     }
 
-    /// As `levi init`: goes on with what was interrupted, or begins a list.
+    /// Like `levi init`: continues an interrupted job, or begins a list.
     pub(super) fn init(&self, name: &str, key: RecoveryKey) -> Job {
         let (admin, name) = (Arc::clone(&self.admin), name.to_owned());
         Self::change("init", async move {
@@ -194,7 +194,7 @@ impl Process {
         })
     }
 
-    /// As `levi pair CODE`: goes on with what was interrupted, or asks to be added.
+    /// Like `levi pair CODE`: continues an interrupted job, or asks to be added.
     pub(super) fn join(&self, name: &str, code: CodeCell) -> Job {
         let (admin, name) = (Arc::clone(&self.admin), name.to_owned());
         Self::change("join", async move {
@@ -230,7 +230,8 @@ impl Process {
         Self::change(NEW_RECOVERY_KEY, async move { admin.replace_recovery_key(&old, &new).await })
     }
 
-    /// As `levi recover`: onto the list with the recovery key, then all sessions.
+    /// Like `levi recover`: puts this device on the list with the recovery key, then shares all
+    /// sessions.
     pub(super) fn recover(&self, name: &str, keep: Vec<DeviceId>, key: RecoveryKey) -> Job {
         let how = Recovery { name: name.to_owned(), keep, after: None };
         let (admin, supabase) = (Arc::clone(&self.admin), Arc::new(self.network.clone()));
@@ -269,7 +270,7 @@ impl Process {
         Box::pin(async move { Done::Read { session, result: read_all(&reader, &id).await } })
     }
 
-    /// Seals what waits and can be sealed, and sends what is sealed, in order.
+    /// Seals the waiting messages for which there is a key, and sends the sealed ones in order.
     pub(super) fn send(&self) -> Job {
         let (disk, sealer, network) = (Arc::clone(&self.disk), self.sealer.clone(), self.network.clone());
         let (user, clock, mut random) = (self.user.clone(), Arc::clone(&self.clock), self.random.clone());
@@ -312,7 +313,7 @@ fn seal(
         (waiting, highest)
     };
     let Waiting { request, .. } = waiting;
-    // The disk is not held here, because sealing asks it for the list.
+    // The disk is not locked here, because sealing reads the list from it.
     let before = HighestKnown { sent: highest, stored: None };
     let row = match sealer.seal(&request, Some(user.clone()), Overwrite::OwnOnly, before, at, random) {
         Ok(row) if row.encryption == Encryption::SessionKey => row.payload,

@@ -1,4 +1,4 @@
-//! What a follower delivers is taken in and judged.
+//! Records the changes that a follower delivers, and checks them.
 
 use std::collections::BTreeSet;
 
@@ -42,7 +42,7 @@ impl World {
         }
     }
 
-    /// Compares a change with what was written, and with what this device has.
+    /// Compares a change with the written texts, and with the changes that this device has.
     pub(super) fn take(&mut self, number: usize, delivered: &mut Delivered, change: &Change) {
         let Some(session) = self.sessions.iter().position(|session| session.id == change.session_id) else {
             return self.fail("once", format!("device {number}: a change of an unknown session"));

@@ -1,4 +1,5 @@
-//! How much a row may hold. The bounds limit what a stolen access token can fill up; Levi's own rows are far below.
+//! How much a row may hold. The bounds limit what a stolen access token can fill up; Levi's own
+//! rows are far below.
 
 use levi_transport::{Table, Verdict};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! The change feed: one request says what changed since, over all sessions of a user.
 //!
-//! A later change has a higher number, whatever commits first, so a reader that asks for what lies after the highest number
-//! it has seen skips nothing.
+//! A later change has a higher number, whatever commits first, so a reader that asks for what lies
+//! after the highest number it has seen skips nothing.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +14,8 @@ use crate::contract::environment::{Environment, UserRows, upsert};
 use crate::contract::error::ContractError;
 use crate::contract::token::uuid;
 
-/// Rows in a batch, and batches, of each concurrent writer. A small batch begins after a large one and would commit before
-/// it, with higher ids, if nothing kept them in order.
+/// Rows in a batch, and batches, of each concurrent writer. A small batch begins after a large one
+/// and would commit before it, with higher ids, if nothing kept them in order.
 const WRITERS: [(i64, i64); 4] = [(400, 4), (1, 80), (400, 4), (1, 80)];
 
 pub(super) fn cases() -> Vec<Case> {

@@ -1,6 +1,7 @@
 //! The signed device list is append-only: the first row on a slot stays, whoever asks.
 //!
-//! That other users see none of it, and that its owner can neither update nor delete it, is among the cases of `owner`.
+//! That other users see none of it, and that its owner can neither update nor delete it, is among
+//! the cases of `owner`.
 
 use levi_transport::{Table, Verdict};
 use serde_json::{Value, json};
@@ -70,7 +71,8 @@ fn entry(env: &Environment<'_>, slot: i64, text: &str) -> levi_transport::Upsert
     upsert(Table::DeviceList, &[row])
 }
 
-/// The slot before the first one that a run has taken, so that a list of the user's own is not in the way.
+/// The slot before the first one that a run has taken, so that a list of the user's own is not in
+/// the way.
 fn free_slot(env: &Environment<'_>) -> Result<i64, ContractError> {
     let path = format!("/rest/v1/{LIST}?select=slot&entry=eq.{LIST_ENTRY}&order=slot&limit=1");
     let first = env.send(Call::new("GET", path))?.rows().first().and_then(|row| row["slot"].as_i64());

@@ -1,5 +1,6 @@
-//! Row level security on all tables and in both directions: another user can neither read, update, delete nor overwrite
-//! a row. Its owner can, except that no entry of the device list is updated or deleted, and no keyring deleted.
+//! Row level security on all tables and in both directions: another user can neither read, update,
+//! delete nor overwrite a row. Its owner can, except that no entry of the device list is updated or
+//! deleted, and no keyring deleted.
 
 use levi_transport::{Table, Verdict};
 use serde_json::{Value, json};
@@ -87,7 +88,8 @@ fn of_table(table: Table) -> [Case; 5] {
     ]
 }
 
-/// Runs `one` for the first user against the second, then the other way round. Both must have the same result.
+/// Runs `one` for the first user against the second, then the other way round. Both must have the
+/// same result.
 fn both_ways(
     env: &Environment<'_>,
     one: impl Fn(&UserRows<'_>, &UserRows<'_>) -> Result<Seen, ContractError>,

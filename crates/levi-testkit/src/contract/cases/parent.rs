@@ -1,7 +1,8 @@
 //! Rows whose session, repository or device is missing or belongs to another user.
 //!
-//! Messages and secrets belong to a user through their session, so the policy refuses them (42501) before any foreign
-//! key is checked. Repositories and sessions name their user, so the foreign key refuses them (23503).
+//! Messages and secrets belong to a user through their session, so the policy refuses them (42501)
+//! before any foreign key is checked. Repositories and sessions name their user, so the foreign key
+//! refuses them (23503).
 
 use levi_transport::{Table, Verdict};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! Levi's reads: pages by cursor past any row limit, devices that may receive a secret, the envelope, the owner.
+//! Levi's reads: pages by cursor past any row limit, devices that may receive a secret, the
+//! envelope, the owner.
 
 use levi_transport::rows::{DeviceRow, MessageRow, SecretRow, SessionOwner, decode_rows};
 use levi_transport::{Select, Table, Verdict};

@@ -1,4 +1,5 @@
-//! A project without Levi's tables, or with those of another version, as `levi doctor --server` detects it.
+//! A project without Levi's tables, or with those of another version, as `levi doctor --server`
+//! detects it.
 
 use levi_transport::{Select, Table, Verdict};
 

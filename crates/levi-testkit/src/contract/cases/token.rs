@@ -1,4 +1,5 @@
-//! Missing, invalid and expired tokens, on which Levi pauses and refreshes without using up an attempt.
+//! Missing, invalid and expired tokens, on which Levi pauses and refreshes without using up an
+//! attempt.
 
 use levi_transport::{Select, Table, Verdict};
 

@@ -167,8 +167,8 @@ fn many_rows(env: &Environment<'_>) -> Result<Seen, ContractError> {
     Ok(seen.effect("messages", (found.len(), in_order), (2000, true)))
 }
 
-/// A second device may seal a session's secret for a third. When the owner seals it again, the recipient must no longer
-/// expect the second device as the sender.
+/// A second device may seal a session's secret for a third. When the owner seals it again, the
+/// recipient must no longer expect the second device as the sender.
 fn forgotten_sender(env: &Environment<'_>) -> Result<Seen, ContractError> {
     let rows = &env.mine;
     let mut row = rows.secret_row(&rows.session, &rows.device);

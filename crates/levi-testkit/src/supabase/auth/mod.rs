@@ -74,7 +74,8 @@ fn token(state: &mut AuthState, request: &Request, now: i64) -> (Response, AuthE
     }
 }
 
-/// Signs a new user up, in GoTrue's order: whether anybody may, the password, the address, who is there.
+/// Signs a new user up, in GoTrue's order: whether anybody may, the password, the address, who is
+/// there.
 fn sign_up(state: &mut AuthState, request: &Request, now: i64) -> (Response, AuthEvent) {
     let Ok(grant) = serde_json::from_slice::<PasswordGrant>(&request.body) else {
         return (bad_json(), AuthEvent::Other);
@@ -87,7 +88,8 @@ fn sign_up(state: &mut AuthState, request: &Request, now: i64) -> (Response, Aut
             refuse(400, "validation_failed", "Unable to validate email address: invalid format")
         }
         (SignUps::AtOnce, Some(_)) => refuse(422, "user_already_exists", "User already registered"),
-        // As if the address were new, so that nobody learns who has an account; but for the identities.
+        // As if the address were new, so that nobody learns who has an account; but for the
+        // identities.
         (SignUps::Confirmed, Some(true)) => new_user(&Uuid([0x5a; 16]), &grant.email, false),
         (SignUps::Confirmed, _) => match state.put_unconfirmed(&grant.email, &grant.password) {
             Some(user) => {

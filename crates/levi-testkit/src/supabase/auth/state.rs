@@ -42,7 +42,8 @@ pub enum SignUps {
     /// They are signed in at once, as with email confirmation turned off.
     #[default]
     AtOnce,
-    /// A link is sent to the address first: [`confirm_email`](crate::supabase::FakeSupabase::confirm_email).
+    /// A link is sent to the address first:
+    /// [`confirm_email`](crate::supabase::FakeSupabase::confirm_email).
     Confirmed,
     /// Nobody may.
     Disabled,
@@ -155,9 +156,9 @@ impl AuthState {
         self.new_access_token(user, session, refresh_token, now)
     }
 
-    /// A refresh token is valid once, with GoTrue's two exceptions: the parent of the current token yields the current
-    /// token again (because the answer may have been lost), and a used token is valid for another ten seconds. Any other
-    /// reuse ends the session.
+    /// A refresh token is valid once, with GoTrue's two exceptions: the parent of the current token
+    /// yields the current token again (because the answer may have been lost), and a used token is
+    /// valid for another ten seconds. Any other reuse ends the session.
     pub(crate) fn refresh(&mut self, token: &str, now: i64) -> Result<Issued, Refusal> {
         let found = self.refresh.get(token).ok_or(Refusal::RefreshTokenNotFound)?;
         let (user, session, used_at) = (found.user, found.session, found.used_at);
@@ -213,7 +214,8 @@ impl AuthState {
         self.active.retain(|session, _| !ended.contains(session));
     }
 
-    /// Ends the session of an access token. As in GoTrue, the access token is valid until it expires.
+    /// Ends the session of an access token. As in GoTrue, the access token is valid until it
+    /// expires.
     pub(crate) fn sign_out(&mut self, token: &str) {
         if let Some(session) = self.access.get(token).map(|access| access.session) {
             self.refresh.retain(|_, refresh| refresh.session != session);
@@ -250,7 +252,8 @@ impl AuthState {
         Issued { access_token, refresh_token, user, lifetime: self.lifetime, expires_at }
     }
 
-    /// A text that differs with every call and every process. It needs no signature, because the server stores its tokens.
+    /// A text that differs with every call and every process. It needs no signature, because the
+    /// server stores its tokens.
     fn unguessable(&mut self, what: &str) -> String {
         let token = self.next_token;
         self.next_token += 1;

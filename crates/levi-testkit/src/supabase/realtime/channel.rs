@@ -33,7 +33,8 @@ pub(super) struct Binding {
 }
 
 impl Binding {
-    /// The binding, and what the server answers for it: the same with an id. `None`: such a subscription is refused.
+    /// The binding, and what the server answers for it: the same with an id. `None`: such a
+    /// subscription is refused.
     pub(super) fn parse(id: u64, config: &Value) -> Option<(Self, Value)> {
         let filter = match config["filter"].as_str() {
             None => None,

@@ -31,8 +31,8 @@ pub enum RealtimeFault {
     RefusesJoins,
     /// A join is accepted, and the subscription to the table is not confirmed.
     NeverConfirms,
-    /// A join is accepted, and the subscription to the table is reported to have failed, as for a table that is not in the
-    /// publication.
+    /// A join is accepted, and the subscription to the table is reported to have failed, as for a
+    /// table that is not in the publication.
     NotInPublication,
     /// Heartbeats are not answered.
     IgnoresHeartbeats,

@@ -1,7 +1,8 @@
-//! The triggers of the change feed: each change of a message gets the next number, and its owner's id.
+//! The triggers of the change feed: each change of a message gets the next number, and its owner's
+//! id.
 //!
-//! One request holds the database's lock until it has committed, so numbers become visible in rising order without the
-//! advisory lock that the migration takes.
+//! One request holds the database's lock until it has committed, so numbers become visible in
+//! rising order without the advisory lock that the migration takes.
 
 use rusqlite::Connection;
 
@@ -48,7 +49,8 @@ impl<'c> ChangeFeed<'c> {
         Ok(Some(Self { connection, columns, last }))
     }
 
-    /// `before insert`, as far as it does not depend on whether the row is new. PostgreSQL takes a number for it at once.
+    /// `before insert`, as far as it does not depend on whether the row is new. PostgreSQL takes a
+    /// number for it at once.
     pub(super) fn before_insert(
         &mut self,
         row: &mut [Cell<'_>],

@@ -45,7 +45,8 @@ pub(crate) fn holder(
     Ok(statement.query_row(params_from_iter(values), |found| found.get(0)).optional()?)
 }
 
-/// The error for the unique constraint that `row` would violate. `itself` is the row that it replaces.
+/// The error for the unique constraint that `row` would violate. `itself` is the row that it
+/// replaces.
 pub(crate) fn unique_violation(
     connection: &Connection,
     table: &TableDef,
@@ -62,7 +63,8 @@ pub(crate) fn unique_violation(
     Ok(None)
 }
 
-/// Checks the foreign keys of written rows. PostgreSQL checks them at the end of a statement, so this comes last.
+/// Checks the foreign keys of written rows. PostgreSQL checks them at the end of a statement, so
+/// this comes last.
 pub(crate) fn check_parents<'r, 'a: 'r>(
     connection: &Connection,
     table: &TableDef,

@@ -1,4 +1,5 @@
-//! Errors as PostgREST sends them: `{"code","details","hint","message"}`, with a status that depends on the code.
+//! Errors as PostgREST sends them: `{"code","details","hint","message"}`, with a status that
+//! depends on the code.
 
 use crate::supabase::http::Response;
 use crate::supabase::role::Role;
@@ -278,7 +279,8 @@ fn failing_row(row: &[Cell<'_>]) -> String {
     format!("Failing row contains ({}).", shown.collect::<Vec<_>>().join(", "))
 }
 
-/// Whether `asked` may be a misspelling of `known`. PostgREST compares trigrams; this compares prefixes.
+/// Whether `asked` may be a misspelling of `known`. PostgREST compares trigrams; this compares
+/// prefixes.
 fn alike(known: &str, asked: &str) -> bool {
     let common = known.bytes().zip(asked.bytes()).take_while(|(a, b)| a == b).count();
     common * 4 >= known.len().max(asked.len()) * 3

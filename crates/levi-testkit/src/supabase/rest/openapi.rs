@@ -1,4 +1,5 @@
-//! `GET /rest/v1/`: the tables described in OpenAPI, as far as a client can learn types and keys from it.
+//! `GET /rest/v1/`: the tables described in OpenAPI, as far as a client can learn types and keys
+//! from it.
 
 use serde_json::{Map, Value, json};
 

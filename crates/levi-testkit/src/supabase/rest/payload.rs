@@ -23,8 +23,8 @@ pub(crate) struct Payload<'a> {
 
 /// Reads `body` as rows of `table`. `columns` is the query's `columns=`.
 ///
-/// Like PostgREST, this checks the body itself only without `columns`. A body that is not JSON is PGRST102 without
-/// `columns`, and PostgreSQL's 22P02 with it.
+/// Like PostgREST, this checks the body itself only without `columns`. A body that is not JSON is
+/// PGRST102 without `columns`, and PostgreSQL's 22P02 with it.
 pub(crate) fn parse<'a>(
     table: &'static TableDef,
     columns: Option<&[String]>,
@@ -86,12 +86,12 @@ fn shared_keys<'a>(objects: &[Object<'a>]) -> Result<Vec<Cow<'a, str>>, RestErro
     }
 }
 
-/// An object with more fields than this is sorted, because the time to look for each among all others grows with the
-/// square of their number.
+/// An object with more fields than this is sorted, because the time to look for each among all
+/// others grows with the square of their number.
 const FIELDS_IN_ORDER: usize = 16;
 
-/// A JSON object with its values not parsed. Its fields are in the order of the text or, if there are many, sorted and
-/// each there once.
+/// A JSON object with its values not parsed. Its fields are in the order of the text or, if there
+/// are many, sorted and each there once.
 struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
@@ -158,8 +158,8 @@ pub(crate) fn cell_from_text(kind: Kind, text: Cow<'_, str>) -> Result<Cell<'_>,
     })
 }
 
-/// The content of a JSON string, or the text of any other value, which `json_to_recordset` passes to the type's input
-/// function.
+/// The content of a JSON string, or the text of any other value, which `json_to_recordset` passes
+/// to the type's input function.
 fn unquote(raw: &str) -> Result<Cow<'_, str>, RestError> {
     let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
         return Ok(Cow::Borrowed(raw));

@@ -1,0 +1,131 @@
+// When a follower asks, and what it does when it cannot.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createClient } from "@supabase/supabase-js";
+import { Follower } from "../src/follow.js";
+import { Pace } from "../src/pace.js";
+import { Server } from "../src/server.js";
+import { LeviError } from "../src/error.js";
+
+const quiet = { pushed: false, waits: false };
+const most = (waits) => waits.map(({ mostMs }) => mostMs);
+const times = (count, wait) => Array.from({ length: count }, wait);
+
+test("at rest it asks more and more seldom, and at once again after something came", () => {
+  const pace = new Pace();
+  assert.deepEqual(most(times(7, () => pace.nothing(quiet))), [1000, 2000, 4000, 8000, 16000, 30000, 30000]);
+  pace.came();
+  assert.equal(pace.nothing(quiet).mostMs, 1000);
+});
+
+test("while changes are pushed it asks once a minute, but not while a row waits for its key", () => {
+  const pace = new Pace();
+  assert.equal(times(8, () => pace.nothing({ pushed: true, waits: false })).at(-1).mostMs, 60_000);
+  assert.equal(pace.nothing({ pushed: true, waits: true }).mostMs, 30_000);
+});
+
+test("failures make it wait longer, also where it polls often, and a server that says how long is heeded", () => {
+  const pace = new Pace(1_500);
+  assert.deepEqual(most(times(6, () => pace.failed({}))), [2000, 4000, 8000, 16000, 30000, 30000]);
+  assert.deepEqual(pace.failed({ retryAfterMs: 120_000 }), { leastMs: 120_000, mostMs: 120_000 });
+  assert.equal(pace.failed({ retryAfterMs: 1e9 }).leastMs, 330_000);
+  pace.nothing(quiet);
+  assert.equal(pace.failed({}).mostMs, 2000);
+});
+
+/** A follower over a clock that the test moves. `poll` answers the nth question. */
+function following(context, poll, options = {}) {
+  context.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  const asked = [];
+  const end = new AbortController();
+  const reader = {
+    changes: async (cursor) => {
+      asked.push(Date.now());
+      return { changes: [], cursor, more: false, waits: false, ...(await poll(asked.length, cursor)) };
+    },
+  };
+  const follower = new Follower(/** @type {any} */ (reader), { signal: end.signal, ...options });
+  const pages = [];
+  const ended = (async () => {
+    for await (const page of follower) pages.push(page);
+  })();
+  const settle = async () => {
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  };
+  const passes = async (ms) => {
+    await settle();
+    for (let passed = 0; passed < ms; passed += 50) {
+      context.mock.timers.tick(50);
+      await settle();
+    }
+  };
+  return { follower, asked, pages, end, ended, passes, settle };
+}
+
+test("wake-ups do not make it ask more often than ten times a second", async (context) => {
+  let woken;
+  const { follower, asked, end, ended, passes } = following(context, () => void woken?.wake());
+  await passes(1_000);
+  woken = follower;
+  woken.wake();
+  await passes(2_000);
+  assert.ok(asked.length >= 15 && asked.length <= 22, `${asked.length} polls`);
+  end.abort();
+  await ended;
+});
+
+test("pages that follow each other are apart, too", async (context) => {
+  const change = { sequenceNumber: "0" };
+  const { asked, end, ended, passes } = following(context, () => ({ changes: [change], more: true }));
+  await passes(1_000);
+  assert.ok(asked.length >= 8 && asked.length <= 12, `${asked.length} polls`);
+  end.abort();
+  await ended;
+});
+
+test("a wake-up does not cut short what the server asked for", async (context) => {
+  const busy = () => {
+    throw Object.assign(new Error("too many requests"), { status: 429, retryAfterMs: 60_000 });
+  };
+  const { follower, asked, end, ended, passes } = following(context, busy);
+  await passes(1_000);
+  follower.wake();
+  await passes(50_000);
+  assert.equal(asked.length, 1);
+  await passes(15_000);
+  assert.equal(asked.length, 2);
+  end.abort();
+  await ended;
+});
+
+test("after it was ended it delivers nothing and reports nothing, whatever was under way", async (context) => {
+  const [said, answers] = [[], []];
+  const options = { onPoll: () => said.push("polled"), onError: () => said.push("failed") };
+  const poll = () => new Promise((resolve) => answers.push(resolve));
+  const { pages, end, ended, settle } = following(context, poll, options);
+  await settle();
+  end.abort();
+  answers[0]({ changes: [{ sequenceNumber: "0" }], more: true });
+  await ended;
+  assert.deepEqual([pages, said], [[], []]);
+});
+
+test("a cursor that does not fit ends it", async (context) => {
+  const { ended } = following(context, () => {
+    throw new LeviError("bad-cursor", "that cursor is of another user");
+  });
+  await assert.rejects(ended, { code: "bad-cursor" });
+});
+
+test("what the server says of the wait is found in its answer, and supabase-js asks once", async () => {
+  let asked = 0;
+  const answer = async () => {
+    asked++;
+    return new Response(JSON.stringify({ message: "busy" }), { status: 503, headers: { "retry-after": "120" } });
+  };
+  const options = { auth: { persistSession: false }, global: { fetch: answer }, realtime: { transport: class {} } };
+  const supabase = createClient("http://127.0.0.1:9", "key", /** @type {any} */ (options));
+  const failure = await new Server(supabase, "user").changes("0", 10).then(assert.fail, (error) => error);
+  assert.deepEqual([failure.status, failure.retryAfterMs, asked], [503, 120_000, 1]);
+});

@@ -1,0 +1,79 @@
+//! Whether the file is sound.
+
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::failure::Failure;
+use super::schema;
+
+/// A file with its log up to this size is checked whenever it is opened, which takes milliseconds for each megabyte.
+const CHECKED_BYTES: u64 = 16 << 20;
+
+/// The tables of the present schema, without the one of the schema itself.
+pub(super) const TABLES: [&str; 8] = [
+    "levi_store_repositories",
+    "levi_store_sessions",
+    "levi_store_secrets",
+    "levi_store_received",
+    "levi_store_progress",
+    "levi_store_unsent",
+    "levi_store_device_list",
+    "levi_store_epoch_starts",
+];
+
+/// Refuses a damaged file, if it is small enough to be checked now.
+pub(super) fn check_if_small(connection: &Connection, path: &Path) -> Result<(), Failure> {
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    let bytes = length(path).saturating_add(length(&super::repair::beside(path, "-wal")));
+    if bytes > CHECKED_BYTES {
+        return Ok(());
+    }
+    match problems_of(connection)?.into_iter().next() {
+        Some(problem) => Err(Failure::Damaged(problem)),
+        None => Ok(()),
+    }
+}
+
+/// What is wrong with the file at `path`, whatever its size. Leaves the file and its log as they are.
+pub(super) fn problems(path: &Path) -> Result<Vec<String>, Failure> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let checked = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(super::BUSY_TIMEOUT)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        problems_of(&connection)
+    };
+    match checked() {
+        Err(error) if error.is_damage() => Ok(vec![error.to_string()]),
+        checked => checked,
+    }
+}
+
+fn problems_of(connection: &Connection) -> Result<Vec<String>, Failure> {
+    let Some(version) = schema::version(connection)? else { return Ok(Vec::new()) };
+    let mut problems = Vec::new();
+    for table in TABLES.into_iter().chain(["levi_store_schema"]) {
+        if !schema::has_table(connection, table)? {
+            if version == schema::known() {
+                problems.push(format!("the table {table} is missing"));
+            }
+            continue;
+        }
+        let mut check = connection.prepare(&format!("PRAGMA integrity_check('{table}')"))?;
+        let mut rows = check.query([])?;
+        while let Some(row) = rows.next()? {
+            let found: String = row.get(0)?;
+            if found != "ok" {
+                problems.push(found);
+            }
+        }
+    }
+    Ok(problems)
+}
+
+/// The tables that are there besides this store's: the file is the daemon's own database.
+pub(super) fn has_other_tables<'a>(mut names: impl Iterator<Item = &'a str>) -> bool {
+    names.any(|name| !name.starts_with("levi_store_") && !name.starts_with("sqlite_"))
+}

@@ -1,0 +1,209 @@
+//! A damaged file is kept under another name, and what a scan found in it goes into a fresh one.
+//!
+//! Every sealed record is bound to its table and id, so that a record tells by opening what it is of.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use levi_crypto::at_rest::DatabaseKey;
+use rusqlite::types::Value;
+
+use super::SqliteSessionStore;
+use super::copy::Copy;
+use super::failure::Failure;
+use super::integrity;
+
+/// The fresh file while records are copied into it.
+const REPAIRING: &str = ".repairing";
+/// The same when it is whole: from then on the repair is completed, now or by the next open.
+const REPAIRED: &str = ".repaired";
+/// The files that SQLite keeps beside a database.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// A record that a scan found in a damaged file, in whichever table it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScannedRecord {
+    /// Whether it is certainly in the file. Others may have been replaced or deleted.
+    pub is_current: bool,
+    /// Whether it is an entry of an index, or of a table without row ids.
+    pub in_index: bool,
+    /// The columns as stored.
+    pub columns: Vec<Value>,
+}
+
+/// What a repair copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RepairedStore {
+    /// What was wrong with the damaged file.
+    pub cause: String,
+    /// The damaged file, unchanged. Its log is beside it.
+    pub quarantined: PathBuf,
+    /// Repositories in the new file.
+    pub repositories: u64,
+    /// Sessions in the new file.
+    pub sessions: u64,
+    /// Sessions whose secret is in the new file.
+    pub secrets: u64,
+    /// Records that may have been replaced or deleted before, and were taken for want of a later one.
+    pub uncertain: u64,
+    /// Records of which there is a trace and that cannot be read: those that an index names, and those that the key does
+    /// not open.
+    pub lost: u64,
+}
+
+impl RepairedStore {
+    /// With what was wrong.
+    #[must_use]
+    pub fn because(self, cause: String) -> Self {
+        Self { cause, ..self }
+    }
+}
+
+impl fmt::Display for RepairedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cause, quarantined, repositories, sessions, secrets, uncertain, lost } = self;
+        write!(
+            f,
+            "the session store was damaged ({cause}): {sessions} sessions, {secrets} secrets and {repositories} \
+             repositories were recovered, {uncertain} records of which may be older ones; {lost} records are lost; the \
+             damaged file is now {}",
+            quarantined.display()
+        )
+    }
+}
+
+/// A file beside the database.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Puts `found` into a fresh file in the place of the one at `path`.
+pub(super) fn rebuild(
+    path: &Path,
+    key: DatabaseKey,
+    found: Vec<ScannedRecord>,
+) -> Result<RepairedStore, Failure> {
+    if integrity::has_other_tables(found.iter().filter_map(ScannedRecord::as_table)) {
+        return Err(Failure::OtherTables);
+    }
+    let fail = |source| Failure::CannotOpen { path: path.to_owned(), source };
+    let fresh = beside(path, REPAIRING);
+    remove_with_companions(&fresh).map_err(fail)?;
+    let mut repaired = fill(&fresh, key, found)?;
+    File::open(&fresh).and_then(|file| file.sync_all()).map_err(fail)?;
+    repaired.quarantined = quarantine(path).map_err(fail)?;
+    fs::rename(&fresh, beside(path, REPAIRED)).map_err(fail)?;
+    sync_folder(path).map_err(fail)?;
+    finish(path).map_err(fail)?;
+    Ok(repaired)
+}
+
+/// Completes a repair that was interrupted after the damaged file had its second name.
+pub(super) fn finish(path: &Path) -> io::Result<()> {
+    let repaired = beside(path, REPAIRED);
+    if !repaired.exists() {
+        return Ok(());
+    }
+    // Before the rename: SQLite would apply the old log to the fresh file.
+    for companion in COMPANIONS {
+        remove(&beside(path, companion))?;
+    }
+    sync_folder(path)?;
+    fs::rename(&repaired, path)?;
+    sync_folder(path)
+}
+
+/// Fills a new file at `fresh`, and leaves no log beside it.
+fn fill(fresh: &Path, key: DatabaseKey, mut found: Vec<ScannedRecord>) -> Result<RepairedStore, Failure> {
+    // A record that is certainly there replaces one that may be older.
+    found.sort_by_key(|record| record.is_current);
+    let store = SqliteSessionStore::create(fresh, key)?;
+    let mut connection = store.lock();
+    let transaction = connection.transaction()?;
+    let mut copy = Copy::new(&transaction, &store.cipher);
+    for record in &found {
+        copy.add(record)?;
+    }
+    let copied = copy.end()?;
+    transaction.commit()?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    let lost = copied.unreadable + not_found(&found);
+    Ok(RepairedStore { lost, ..copied.into_report(&connection)? })
+}
+
+/// How many records the indexes of the ids name beyond those that were found.
+fn not_found(found: &[ScannedRecord]) -> u64 {
+    let mut missing: HashMap<&str, i64> = HashMap::new();
+    for record in found {
+        match (record.in_index, record.columns.as_slice()) {
+            (true, [Value::Text(id), Value::Integer(_)]) if record.is_current => {
+                *missing.entry(id).or_default() += 1;
+            }
+            (false, [Value::Text(id), ..]) => *missing.entry(id).or_default() -= 1,
+            _ => {}
+        }
+    }
+    missing.into_values().filter_map(|count| u64::try_from(count).ok()).sum()
+}
+
+impl ScannedRecord {
+    /// The name of the table that the record is the definition of.
+    fn as_table(&self) -> Option<&str> {
+        match self.columns.as_slice() {
+            [Value::Text(kind), Value::Text(name), Value::Text(_), Value::Integer(_), ..]
+                if kind == "table" && self.is_current =>
+            {
+                Some(name)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Gives the damaged file and its log second names and returns the file's. No byte is changed.
+fn quarantine(path: &Path) -> io::Result<PathBuf> {
+    let free = |name: &PathBuf| !name.exists() && !beside(name, "-wal").exists();
+    let mut names = (1_u32..).map(|number| beside(path, &format!(".damaged-{number}")));
+    let quarantined = names.find(free).ok_or(ErrorKind::AlreadyExists)?;
+    for companion in ["", "-wal", "-journal"] {
+        let (from, to) = (beside(path, companion), beside(&quarantined, companion));
+        if from.exists() && fs::hard_link(&from, &to).is_err() {
+            // A file system without hard links.
+            fs::copy(&from, &to)?;
+        }
+    }
+    sync_folder(path)?;
+    Ok(quarantined)
+}
+
+fn remove_with_companions(path: &Path) -> io::Result<()> {
+    remove(path)?;
+    COMPANIONS.iter().try_for_each(|companion| remove(&beside(path, companion)))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes renames in the folder of `path` survive power loss, where folders can be synced.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the same signature everywhere")]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! A session that two devices write: it stays that of the device which began it, and has one secret.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+
+mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use levi::{
+    CodingSession, DatabaseKey, Levi, LeviConfig, NewSession, SessionSecret, SessionSyncService,
+    SqliteSessionStore, Step, SyncError,
+};
+use levi_testkit::fixtures;
+use levi_transport::Table;
+use levi_transport::rows::{RepositoryRow, upsert_of};
+use world::{World, database_key, read_all, request, secret};
+
+/// One of the user's devices, with folder, store and outbox of its own.
+struct Device {
+    levi: Levi,
+    sync: SessionSyncService,
+    store: Arc<SqliteSessionStore>,
+    key: DatabaseKey,
+    _folder: tempfile::TempDir,
+}
+
+impl Device {
+    fn new(world: &World, number: usize) -> Self {
+        let (folder, key) = (tempfile::tempdir().unwrap(), database_key());
+        let store = SqliteSessionStore::open(folder.path().join("store.sqlite"), key.clone()).unwrap();
+        let store = Arc::new(store);
+        store.save_repository(&fixtures::repository()).unwrap();
+        let config = LeviConfig { data_dir: Some(folder.path().to_owned()), ..world.config() };
+        let levi = world.levi(config, store.clone(), &key);
+        let (id, private) = world.device_key(number);
+        let sync = levi.session_sync(id, private).unwrap();
+        Self { levi, sync, store, key, _folder: folder }
+    }
+
+    /// Begins the session as if no other device had.
+    async fn begin(&self, world: &World, session: &CodingSession, secret: &SessionSecret) -> NewSession {
+        self.store.save_session(session).unwrap();
+        self.store.save_secret(&session.id, secret).unwrap();
+        self.sync.sync_new_session(&session.id, &world.repository, secret).await.unwrap()
+    }
+
+    async fn write(&self, session: &CodingSession, number: i64, text: &str) {
+        let receipt = self.levi.enqueue_durable(request(&session.id, number, text)).await.unwrap();
+        self.levi.synced(&receipt).await.unwrap();
+    }
+
+    async fn end(self) {
+        self.levi.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+fn session_row(world: &World) -> serde_json::Value {
+    serde_json::Value::Object(world.server.rows(Table::Sessions).unwrap().swap_remove(0))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_knows_a_session_by_its_ids_only_does_not_take_it_over() {
+    let world = World::new(3).await;
+    let (laptop, phone) = (Device::new(&world, 0), Device::new(&world, 1));
+    let session = CodingSession { current_branch: Some("topic".into()), ..world.session("one") };
+    assert!(laptop.begin(&world, &session, &secret()).await.is_done());
+    laptop.write(&session, 1, "text").await;
+
+    for status in ["paused", "ended"] {
+        phone.sync.sync_session(&session.id, &world.repository, status).await.unwrap();
+        let row = session_row(&world);
+        assert_eq!(
+            (&row["status"], &row["device_id"]),
+            (&status.into(), &world.devices[0].0.as_str().into())
+        );
+        assert_eq!((&row["title"], &row["current_branch"]), (&"session one".into(), &"topic".into()));
+    }
+    for row in world.server.rows(Table::Secrets).unwrap() {
+        assert_eq!(row["sender_device_id"], world.devices[0].0.as_str(), "whoever the owner is later");
+    }
+    assert_eq!(read_all(&world.reader(2), &session.id).await, [(1, "text".to_owned())]);
+    laptop.end().await;
+    phone.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_devices_that_begin_one_session_the_second_is_told_and_goes_on_with_the_firsts_secret() {
+    let world = World::new(3).await;
+    let (laptop, phone) = (Device::new(&world, 0), Device::new(&world, 1));
+    let session = world.session("one");
+    assert!(laptop.begin(&world, &session, &secret()).await.is_done());
+    laptop.write(&session, 1, "of the laptop").await;
+    let (before, envelopes) = (session_row(&world), world.server.rows(Table::Secrets).unwrap());
+
+    let titled = CodingSession { title: Some("the phone's".into()), ..session.clone() };
+    let own = secret();
+    let refused = phone.begin(&world, &titled, &own).await;
+    let owner = match &refused.session {
+        Step::Failed(SyncError::SessionOfAnotherDevice { owner, .. }) => owner.clone(),
+        other => panic!("{other:?}"),
+    };
+    let distributed = phone.sync.distribute_secret_now(&session.id, &own).await;
+    assert!(matches!(distributed, Err(SyncError::OtherSecret(_))), "{distributed:?}");
+    assert_eq!(session_row(&world), before);
+    assert_eq!(world.server.rows(Table::Secrets).unwrap(), envelopes);
+
+    // As the errors say.
+    let (id, private) = world.device_key(1);
+    let reader = phone.levi.reader(id, private).unwrap();
+    let found = reader.session_secret(&session.id).await.unwrap();
+    let known = CodingSession { owner_device_id: Some(owner), title: None, ..session.clone() };
+    let adopted = phone.begin(&world, &known, &found).await;
+    assert!(adopted.is_done(), "{adopted:?}");
+    assert_eq!(session_row(&world)["title"], before["title"]);
+    phone.write(&session, 2, "of the phone").await;
+    let expected = [(1, "of the laptop".to_owned()), (2, "of the phone".to_owned())];
+    assert_eq!(read_all(&world.reader(2), &session.id).await, expected);
+    laptop.end().await;
+    phone.end().await;
+}
+
+/// The store was moved away because it was damaged, and the session has the id that it had.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_lost_its_store_does_not_replace_the_secret_unless_it_is_told_to() {
+    let world = World::new(2).await;
+    let (before, session) = (Device::new(&world, 0), world.session("one"));
+    assert!(before.begin(&world, &session, &secret()).await.is_done());
+    before.write(&session, 1, "text").await;
+    before.end().await;
+
+    let after = Device::new(&world, 0);
+    let other = secret();
+    let report = after.begin(&world, &session, &other).await;
+    assert!(report.session.is_done(), "its row is this device's own: {report:?}");
+    assert!(matches!(&report.secret, Step::Failed(SyncError::OtherSecret(_))), "{report:?}");
+    assert_eq!(read_all(&world.reader(1), &session.id).await, [(1, "text".to_owned())]);
+    assert_eq!(after.key.expose_base64().expose().len(), 44);
+
+    after.sync.distribute_secret(&session.id, &other).await.unwrap();
+    let replaced = world.reader(1).session_secret(&session.id).await.unwrap();
+    assert_eq!(replaced.expose(), other.expose());
+    // What its own store had before is this device's to replace.
+    let third = secret();
+    let report = after.begin(&world, &session, &third).await;
+    assert!(report.is_done(), "{report:?}");
+    after.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_session_does_not_set_back_the_status_of_its_repository() {
+    let world = World::new(1).await;
+    let repository = fixtures::repository();
+    let row = RepositoryRow::new(world.user_id.clone(), world.devices[0].0.clone(), &repository);
+    let row = RepositoryRow { status: "archived".into(), name: "an earlier name".into(), ..row };
+    world.server.seed(upsert_of(&[row])).unwrap();
+    let device = Device::new(&world, 0);
+    assert!(device.begin(&world, &world.session("one"), &secret()).await.is_done());
+    let row = world.server.rows(Table::Repositories).unwrap().swap_remove(0);
+    assert_eq!(row["status"], "archived");
+    assert_eq!(row["name"], repository.name.as_str());
+    device.end().await;
+}
