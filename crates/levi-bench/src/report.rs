@@ -185,6 +185,17 @@ fn section(group: &str) -> (&str, &'static str) {
         "drain" => ("Drain", "A backlog that is sent: claim, read, send, acknowledge."),
         "command" => ("Command", "The whole process `levi sync`, with a server in another process."),
         "latency" => ("Latency", "From `enqueue` to the request."),
+        "reading" => {
+            ("Reading", "Another device: how soon it sees a message, and what a poll and a message cost.")
+        }
+        "device-list" => (
+            "Device list",
+            "Messages of version 2, adding and removing a device, a start, next to the same without a list.",
+        ),
+        "cost" => (
+            "Cost of a day",
+            "Five loads in real time, and a model that is fitted to the first three. The picture is the model's.",
+        ),
         "scaling" => ("Scaling", "The four steps of a batch, by the number of pending rows."),
         "memory" => ("Memory", "A process that starts with a backlog and drains it."),
         "idle" => ("Idle", "A process with nothing to do."),

@@ -28,6 +28,11 @@ impl Address {
     pub(crate) fn token(&self) -> AccessToken {
         self.token.as_str().into()
     }
+
+    /// Address, key and token, for a program in another language.
+    pub(crate) fn parts(&self) -> [&str; 3] {
+        [&self.url, &self.key, &self.token]
+    }
 }
 
 /// What the server has counted.
@@ -45,6 +50,12 @@ pub(crate) struct Seen {
     pub(crate) gets: u64,
     /// Bytes of answers, with their heads.
     pub(crate) bytes_out: u64,
+    /// Requests of every kind.
+    pub(crate) requests: u64,
+    /// Bytes of bodies that arrived.
+    pub(crate) bytes_in: u64,
+    /// Of these, those with envelopes.
+    pub(crate) envelope_bytes: u64,
 }
 
 /// Runs the server until standard input ends. Prints the [`Address`], and for each line on standard input what it has
@@ -78,6 +89,9 @@ pub(crate) fn serve(sessions: usize, latency: Duration) -> Fallible<()> {
             late,
             gets: table.gets,
             bytes_out: stats.bytes_out,
+            requests: stats.requests,
+            bytes_in: stats.bytes,
+            envelope_bytes: stats.table(Table::Secrets).bytes,
         })?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Reads as the signed-in user: the source of pages, with the caller's patience.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +10,8 @@ use async_trait::async_trait;
 use levi_outbox::backoff::Backoff;
 use levi_transport::rows::{DeviceRow, MessageRow, SecretRow, SessionOwner, decode_rows};
 use levi_transport::{
-    ApiError, DevicesOf, MessagesOf, PageSource, PagedQuery, PassedOver, RowsPage, SecretsFor, Select,
-    SharedPageSize, Verdict, next_page, read_all, read_one,
+    ApiError, DevicesOf, MessagesOf, OwnersBetween, PageSource, PagedQuery, PassedOver, RowsPage, SecretsFor,
+    Select, SharedPageSize, Verdict, next_page, read_all, read_one,
 };
 use levi_types::{AccessToken, AuthError, AuthSession, DeviceId, SessionId};
 use rand::rand_core::TryRng as _;
@@ -24,6 +25,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The most devices of one user. Each gets an envelope for each session.
 pub(crate) const MOST_DEVICES: usize = 10_000;
+
+/// The most pages of owners that are learned at once. Owners that are not learned are asked for one by one.
+const MOST_OWNER_PAGES: usize = 16;
 
 /// How often a read is tried again.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +91,10 @@ pub(crate) struct Reads<'a> {
     failed: Mutex<Option<ApiError>>,
     /// Whether the device list was looked at for what this read could not open.
     has_looked_at_list: AtomicBool,
+    /// The devices of sessions that were asked for together.
+    owners: Mutex<HashMap<SessionId, DeviceId>>,
+    /// The devices that were asked for: one device has sealed the secrets of many sessions.
+    devices: Mutex<HashMap<DeviceId, DeviceRow>>,
 }
 
 impl<'a> Reads<'a> {
@@ -99,6 +107,8 @@ impl<'a> Reads<'a> {
             no_token: Mutex::default(),
             failed: Mutex::default(),
             has_looked_at_list: AtomicBool::new(false),
+            owners: Mutex::default(),
+            devices: Mutex::default(),
         }
     }
 
@@ -112,12 +122,42 @@ impl<'a> Reads<'a> {
 
     /// One device, active or not.
     pub(crate) async fn device(&self, device: &DeviceId) -> Result<Option<DeviceRow>, RequestError> {
+        let known = self.devices.lock().unwrap_or_else(PoisonError::into_inner).get(device).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
         let rows: Vec<DeviceRow> = decode_rows(&self.read_one(Select::device(device)).await?)?;
-        Ok(rows.into_iter().find(|row| row.id == *device))
+        let row = rows.into_iter().find(|row| row.id == *device);
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(row) = row.as_ref().filter(|_| devices.len() < MOST_DEVICES) {
+            devices.insert(device.clone(), row.clone());
+        }
+        Ok(row)
+    }
+
+    /// Asks for the owners of the user's sessions from `first` to `last` together, in place of those it learned before.
+    pub(crate) async fn learn_owners(&self, first: &SessionId, last: &SessionId) -> Result<(), RequestError> {
+        let user = self.auth().user_id.clone();
+        let query = OwnersBetween { user: &user, first, last };
+        let (mut owners, mut after) = (HashMap::new(), None);
+        for _ in 0..MOST_OWNER_PAGES {
+            let page = self.page(&query, after.as_ref(), u32::MAX, &self.server.sizes.sessions).await?;
+            owners.extend(page.rows.into_iter().flatten().map(|row| (row.id, row.device_id)));
+            after = page.cursor;
+            if after.as_ref().is_none_or(|cursor| cursor >= last) {
+                break;
+            }
+        }
+        *self.owners.lock().unwrap_or_else(PoisonError::into_inner) = owners;
+        Ok(())
     }
 
     /// The device that owns the session, if the server knows the session.
     pub(crate) async fn session_owner(&self, session: &SessionId) -> Result<Option<DeviceId>, RequestError> {
+        let learned = self.owners.lock().unwrap_or_else(PoisonError::into_inner).get(session).cloned();
+        if learned.is_some() {
+            return Ok(learned);
+        }
         let owners: Vec<SessionOwner> = decode_rows(&self.read_one(Select::session_owner(session)).await?)?;
         Ok(owners.into_iter().find(|owner| owner.id == *session).map(|owner| owner.device_id))
     }

@@ -299,7 +299,9 @@ fn head(plain: &[u8]) -> Option<Head> {
 
 /// The text of the column `content_nonce`, which also names the epoch.
 pub fn nonce_to_wire(epoch: Epoch, nonce: &[u8; NONCE_BYTES]) -> String {
-    format!("{NONCE_PREFIX}{epoch}:{}", STANDARD.encode(nonce))
+    let mut text = format!("{NONCE_PREFIX}{epoch}:");
+    STANDARD.encode_string(nonce, &mut text);
+    text
 }
 
 /// A `content_nonce` of version 2, taken apart.
@@ -325,15 +327,23 @@ pub fn is_version_2(content_nonce: &str) -> bool {
 pub fn nonce_from_wire(content_nonce: &str) -> Result<WireNonce, WireNonceError> {
     let rest = content_nonce.strip_prefix(NONCE_PREFIX).ok_or(WireNonceError::NotVersion2)?;
     let (number, nonce) = rest.split_once(':').ok_or(WireNonceError::Epoch)?;
-    let epoch = number.parse().ok().and_then(Epoch::new).ok_or(WireNonceError::Epoch)?;
-    // Leading zeros and a sign parse too.
-    if epoch.to_string() != number {
-        return Err(WireNonceError::Epoch);
+    // A leading zero and a sign would parse too.
+    let number = Some(number).filter(|number| !number.starts_with(['0', '+']));
+    let epoch = number.and_then(|number| number.parse().ok()).and_then(Epoch::new);
+    let epoch = epoch.ok_or(WireNonceError::Epoch)?;
+    Ok(WireNonce { epoch, nonce: decoded_nonce(nonce)? })
+}
+
+/// Decodes without allocating where the text has the length of a nonce.
+fn decoded_nonce(text: &str) -> Result<[u8; NONCE_BYTES], WireNonceError> {
+    let mut nonce = [0; NONCE_BYTES];
+    match STANDARD.decode_slice(text, &mut nonce) {
+        Ok(NONCE_BYTES) => Ok(nonce),
+        _ => {
+            let bytes = STANDARD.decode(text).map_err(|_| WireNonceError::NotBase64)?.len();
+            Err(WireNonceError::WrongLength { bytes })
+        }
     }
-    let nonce = STANDARD.decode(nonce).map_err(|_| WireNonceError::NotBase64)?;
-    let bytes = nonce.len();
-    let nonce = nonce.try_into().map_err(|_| WireNonceError::WrongLength { bytes })?;
-    Ok(WireNonce { epoch, nonce })
 }
 
 /// Why a `content_nonce` is not one of version 2.

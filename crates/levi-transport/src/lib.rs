@@ -31,9 +31,9 @@ pub use http::{
 #[cfg(feature = "http")]
 pub use http::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, PlainHttp, ProxyUse, Timeouts};
 pub use paging::{
-    AllDevicesOf, BadPage, ChangesOf, ChangesOfSession, DeviceListOf, DevicesOf, MessagesOf, PageSize,
-    PageSource, PagedQuery, PassedOver, RepositoriesAmong, RowsPage, SecretsAmong, SecretsFor, SessionsOf,
-    SharedPageSize, check_page, next_page, read_all, read_one,
+    AllDevicesOf, BadPage, ChangesOf, ChangesOfSession, DeviceListOf, DevicesOf, MessagesOf, OwnersBetween,
+    PageSize, PageSource, PagedQuery, PassedOver, RepositoriesAmong, RowsPage, SecretsAmong, SecretsFor,
+    SessionsOf, SharedPageSize, check_page, next_page, read_all, read_one,
 };
 #[cfg(feature = "mock")]
 pub use sign_in::MockSignIn;

@@ -22,6 +22,24 @@ pub struct MessageSyncRequest {
 }
 
 impl MessageSyncRequest {
+    /// A message from its parts.
+    ///
+    /// ```
+    /// use levi_types::MessageSyncRequest;
+    ///
+    /// let session = "0d5f4c1e-6f7a-4b0e-9f53-0c1d2e3f4a5b".into();
+    /// let message = MessageSyncRequest::new("message-1", session, 1, "Hello, world!");
+    /// assert_eq!(message.content, "Hello, world!");
+    /// ```
+    pub fn new(
+        message_id: impl Into<MessageId>,
+        session_id: SessionId,
+        sequence_number: i64,
+        content: impl Into<String>,
+    ) -> Self {
+        Self { message_id: message_id.into(), session_id, sequence_number, content: content.into() }
+    }
+
     /// Checks the fields. Needs neither a key nor a disk.
     ///
     /// # Errors

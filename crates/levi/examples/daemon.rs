@@ -41,13 +41,9 @@ async fn write(laptop: &Device) -> Result<(), Box<dyn Error>> {
     println!("the session is on the server: {}", report.is_done());
 
     for sequence_number in 1..=MESSAGES {
-        let request = MessageSyncRequest {
-            message_id: format!("message-{sequence_number}").as_str().into(),
-            session_id: session.id.clone(),
-            sequence_number,
-            content: format!("message number {sequence_number}"),
-        };
-        levi.enqueue_durable(request).await?;
+        let (id, text) = (format!("message-{sequence_number}"), format!("message number {sequence_number}"));
+        let message = MessageSyncRequest::new(id, session.id.clone(), sequence_number, text);
+        levi.enqueue_durable(message).await?;
     }
     levi.shutdown(Duration::from_secs(5)).await;
     Ok(())

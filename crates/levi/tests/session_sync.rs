@@ -222,6 +222,42 @@ async fn a_device_registered_later_reads_earlier_sessions_after_one_call() {
     levi.shutdown(Duration::from_secs(5)).await;
 }
 
+/// What many sessions cost beyond their envelopes: one request each for the owners and the keys, not one a session.
+#[tokio::test(flavor = "multi_thread")]
+async fn sharing_asks_for_the_owners_of_many_sessions_together() {
+    const SESSIONS: usize = 20;
+    let mut world = World::new(2).await;
+    let key = database_key();
+    let (store, secret) = (world.store(&key), secret());
+    let levi = world.levi(world.config(), Arc::clone(&store), &key);
+    let (device, device_key) = world.device_key(0);
+    let first = levi.session_sync(device, device_key).unwrap();
+    for number in 0..SESSIONS {
+        let session = world.session(&number.to_string());
+        store.save_session(&session).unwrap();
+        store.save_secret(&session.id, &secret).unwrap();
+        assert!(first.sync_new_session(&session.id, &world.repository, &secret).await.unwrap().is_done());
+    }
+    let later = world.register(2).await;
+    // Not the sessions' own device does it, but the second one, which has to open each envelope.
+    let (device, device_key) = world.device_key(1);
+    let second = SessionSyncService::with_parts(
+        Arc::new(world.supabase()),
+        Arc::new(SqliteSessionStore::open(world.path("second.sqlite"), database_key()).unwrap()),
+        Arc::clone(&world.auth) as Arc<dyn levi::Auth>,
+        device,
+        device_key,
+        levi::SecretsCache::new(),
+    );
+    let before = world.server.stats().requests;
+    let report = second.share_with_device(&later).await.unwrap();
+    assert_eq!((report.shared.len(), report.unreadable.len()), (SESSIONS, 0), "{report:?}");
+    // Devices twice (the end of a list is an empty page), envelopes twice, owners, the sender, the new envelopes.
+    let requests = world.server.stats().requests - before;
+    assert!(requests <= 7, "{requests} requests");
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
 /// A server that adds a device of its own gets nothing from a daemon that vouches for keys itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_the_daemon_does_not_vouch_for_gets_no_secret() {

@@ -162,8 +162,9 @@ pub(crate) async fn wire_only(
     Ok(start.elapsed())
 }
 
-/// The disk alone: claims, reads and removes a backlog in batches, and sends nothing.
-pub(crate) fn disk_only(path: &Path, batch: usize) -> Fallible<Duration> {
+/// The disk alone: claims, reads and removes a backlog, and sends nothing. Removes in one transaction what Levi can have in
+/// flight at once, which is the least: rows of different sessions share pages.
+pub(crate) fn disk_only(path: &Path, batch: usize, in_flight: usize) -> Fallible<Duration> {
     let mut store = SqliteOutbox::open(path, fixture::options(Synchronous::Full))?;
     let start = Instant::now();
     let now = Wall::from_millis(1_800_000_000_000);
@@ -174,16 +175,22 @@ pub(crate) fn disk_only(path: &Path, batch: usize) -> Fallible<Duration> {
             now,
             horizon: now,
             except: &[],
-            max_lanes: 1,
+            max_lanes: in_flight,
             heads_per_lane: batch,
-            max_heads: batch,
+            max_heads: batch * in_flight,
         };
         let due = store.due(query)?;
-        let Some(lane) = due.lanes.first() else { return Ok(start.elapsed()) };
-        let rows: Vec<RowKey> = lane.heads.iter().map(|head| head.key).collect();
-        body.clear();
-        store.payloads(&rows, &mut |_, _, payload| body.extend_from_slice(payload))?;
-        store.commit(&[Change::Acknowledge { lane: lane.lane, rows, at: now }], &[])?;
+        if due.lanes.is_empty() {
+            return Ok(start.elapsed());
+        }
+        let mut changes = Vec::with_capacity(due.lanes.len());
+        for lane in due.lanes {
+            let rows: Vec<RowKey> = lane.heads.iter().map(|head| head.key).collect();
+            body.clear();
+            store.payloads(&rows, &mut |_, _, payload| body.extend_from_slice(payload))?;
+            changes.push(Change::Acknowledge { lane: lane.lane, rows, at: now });
+        }
+        store.commit(&changes, &[])?;
     }
 }
 

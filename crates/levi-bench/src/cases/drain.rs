@@ -1,9 +1,11 @@
 //! Draining a backlog to a server with a given round trip.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use levi::{HttpSupabase, Levi, LeviConfig, SyncContext};
+use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::baselines;
@@ -19,12 +21,16 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 /// The most rows that the wire alone is measured with.
 const WIRE_ROWS: usize = 100_000;
 
+/// Rows of the small backlogs, which divide into as many sessions.
+const ROWS: usize = 9_600;
+
 pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
+    sessions(run, effort).await?;
     let mut lines = Vec::new();
-    for sessions in [1, 8] {
+    for sessions in [1, 8, 64] {
         let mut points = (Vec::new(), Vec::new());
         for round_trip in [0, 20, 50] {
-            let backlog = Backlog::write(10_000, sessions)?;
+            let backlog = Backlog::write(ROWS, sessions)?;
             let speeds = against_the_bound(run, &backlog, round_trip, effort.pick(2, 5)).await?;
             points.0.push((f64::from(round_trip), speeds.0));
             points.1.push((f64::from(round_trip), speeds.1));
@@ -42,9 +48,10 @@ pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
         }
     }
     simple_baselines(run, effort).await?;
+    node(run, effort).await?;
     run.plots.push(Plot {
         file: "drain".into(),
-        title: "Draining 10,000 messages of 1 KiB".into(),
+        title: format!("Draining {ROWS} messages of 1 KiB"),
         x: "round trip, ms".into(),
         y: "messages a second".into(),
         log_x: false,
@@ -96,7 +103,7 @@ async fn against_the_bound(
         cpu.push(took.cpu / rows * 1e4);
         let wire = wire_only(backlog, latency, &config).await?;
         wire_cpu.push(wire.cpu / rows * 1e4);
-        let disk = disk_only(&backlog.file, config.catch_up_batch_size)?;
+        let disk = disk_only(&backlog.file, &config)?;
         // Without the round trip, the bound is disk and wire one after the other.
         let wire_at_zero =
             if round_trip == 0 { wire.wall } else { wire_only(backlog, Duration::ZERO, &config).await?.wall };
@@ -160,22 +167,100 @@ async fn wire_only(backlog: &Backlog, latency: Duration, config: &LeviConfig) ->
     Ok(Took { wall: wall.as_secs_f64() * scale, cpu: (cpu_time() - cpu).as_secs_f64() * scale })
 }
 
-fn disk_only(template: &Path, batch: usize) -> Fallible<f64> {
+fn disk_only(template: &Path, config: &LeviConfig) -> Fallible<f64> {
     let folder = scratch()?;
     fixture::copy_outbox(template, folder.path())?;
-    Ok(baselines::disk_only(&folder.path().join("outbox.sqlite"), batch)?.as_secs_f64())
+    let file = folder.path().join("outbox.sqlite");
+    Ok(baselines::disk_only(&file, config.catch_up_batch_size, config.max_in_flight)?.as_secs_f64())
+}
+
+/// What a message costs the processor where the rows of many sessions lie between each other, next to one session.
+async fn sessions(run: &mut Run, effort: Effort) -> Fallible<()> {
+    let counts = [1, 8, 64];
+    let backlogs: Vec<Backlog> =
+        counts.iter().map(|count| Backlog::write(ROWS, *count)).collect::<Fallible<_>>()?;
+    let mut cpu = counts.map(|_| Vec::new());
+    for _ in 0..effort.pick(5, 15) {
+        for (backlog, cpu) in backlogs.iter().zip(&mut cpu) {
+            cpu.push(with_levi(backlog, Duration::ZERO).await?.cpu * 1e6 / ROWS as f64);
+        }
+    }
+    for (count, levi) in counts.into_iter().zip(&cpu).skip(1) {
+        run.figure(Figure {
+            what: format!("{ROWS} rows, {count} sessions, interleaved, a message"),
+            against: "1 session".into(),
+            unit: "CPU µs".into(),
+            levi: levi.clone(),
+            baseline: cpu[0].clone(),
+            target: Target::AtMost(1.4),
+            note: String::new(),
+        });
+    }
+    Ok(())
+}
+
+/// What the official JavaScript client took.
+#[derive(Deserialize)]
+struct Node {
+    wall_ms: f64,
+    cpu_ms: f64,
+    peak_kib: f64,
+}
+
+/// The official JavaScript client, where Node and the packages of `node/` are there.
+async fn node(run: &mut Run, effort: Effort) -> Fallible<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
+    if !script.join("node_modules").exists() {
+        println!("NOT MEASURED: the JavaScript client; run `npm ci` in {}", script.display());
+        return Ok(());
+    }
+    let backlog = Backlog::write(ROWS, 1)?;
+    for round_trip in [0, 50] {
+        let latency = Duration::from_millis(round_trip);
+        let (mut levi, mut node, mut peak) = (Rates::default(), Rates::default(), 0.0);
+        for _ in 0..effort.pick(1, 3) {
+            levi.add(ROWS, with_levi(&backlog, latency).await?);
+            let (server, folder) = (Server::start(1, latency)?, scratch()?);
+            let [url, key, token] = server.address().parts();
+            let output = Command::new("node")
+                .arg(script.join("client.mjs"))
+                .args([url, key, token, fixture::session(0).as_str()])
+                .args([ROWS, fixture::MESSAGE_BYTES].map(|number| number.to_string()))
+                .arg(folder.path().join("node.sqlite"))
+                .arg("drain")
+                .output()?;
+            let took: Node = serde_json::from_slice(&output.stdout)
+                .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))?;
+            node.add(ROWS, Took { wall: took.wall_ms / 1e3, cpu: took.cpu_ms / 1e3 });
+            peak = took.peak_kib / 1024.0;
+        }
+        run.figure(Figure {
+            what: format!("{ROWS} rows, 1 session, round trip {round_trip} ms"),
+            against: "supabase-js, @noble/ciphers and better-sqlite3, 50 a batch".into(),
+            unit: "rows/s".into(),
+            levi: levi.rates,
+            baseline: node.rates,
+            target: Target::None,
+            note: format!(
+                "CPU s per 10,000: Levi {:.2}, Node {:.2}; Node's peak memory {peak:.0} MiB",
+                Spread::of(&levi.cpu).median,
+                Spread::of(&node.cpu).median
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// One POST per message and the simple loop. Both have a steady rate, so a sample of a backlog is enough.
 async fn simple_baselines(run: &mut Run, effort: Effort) -> Fallible<()> {
     let ticks = effort.pick(4, 20);
-    let backlog = Backlog::write(10_000, 1)?;
+    let backlog = Backlog::write(ROWS, 1)?;
     for round_trip in [0, 20, 50] {
         let latency = Duration::from_millis(round_trip);
         let singles = effort.pick(500, 5_000) / if round_trip == 0 { 1 } else { 10 };
         let (mut levi, mut single, mut simple) = (Rates::default(), Rates::default(), Rates::default());
         for _ in 0..effort.pick(1, 3) {
-            levi.add(10_000, with_levi(&backlog, latency).await?);
+            levi.add(ROWS, with_levi(&backlog, latency).await?);
             single.add(singles, one_by_one(latency, singles).await?);
             simple.add(ticks * 50, simple_loop(latency, ticks).await?);
         }
@@ -185,7 +270,7 @@ async fn simple_baselines(run: &mut Run, effort: Effort) -> Fallible<()> {
         ];
         for (baseline, against) in baselines {
             run.figure(Figure {
-                what: format!("10,000 rows, 1 session, round trip {round_trip} ms"),
+                what: format!("{ROWS} rows, 1 session, round trip {round_trip} ms"),
                 against,
                 unit: "rows/s".into(),
                 levi: levi.rates.clone(),

@@ -2,6 +2,8 @@
 
 mod baselines;
 mod command;
+mod cost;
+mod device_list;
 mod drain;
 mod enqueue;
 mod fan_out;
@@ -17,7 +19,7 @@ use crate::report::Run;
 use crate::{Effort, Fallible};
 
 /// The groups in the order of the tables.
-pub(crate) const GROUPS: [&str; 10] = [
+pub(crate) const GROUPS: [&str; 12] = [
     "request-build",
     "fan-out",
     "enqueue",
@@ -25,6 +27,8 @@ pub(crate) const GROUPS: [&str; 10] = [
     "command",
     "latency",
     "reading",
+    "device-list",
+    "cost",
     "scaling",
     "memory",
     "idle",
@@ -42,6 +46,8 @@ pub(crate) async fn run(group: &str, effort: Effort) -> Fallible<Run> {
         "command" => command::measure(&mut run, effort)?,
         "latency" => latency::measure(&mut run, effort).await?,
         "reading" => reading::measure(&mut run, effort).await?,
+        "device-list" => device_list::measure(&mut run, effort).await?,
+        "cost" => cost::measure(&mut run, effort).await?,
         "scaling" => scaling::measure(&mut run, effort)?,
         "memory" => memory::measure(&mut run, effort).await?,
         "idle" => idle::measure(&mut run, effort).await?,

@@ -59,7 +59,7 @@ pub(crate) fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
 
 /// Microseconds of processor time for each message, measured over 10 ms. Processor time, unlike wall-clock time, excludes
 /// other programs.
-fn micros_per_message(mut batch: impl FnMut() -> usize) -> f64 {
+pub(super) fn micros_per_message(mut batch: impl FnMut() -> usize) -> f64 {
     let (start, used) = (Instant::now(), thread_time());
     let mut rows = 0;
     while start.elapsed().as_millis() < 10 {

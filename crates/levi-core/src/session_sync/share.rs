@@ -61,6 +61,7 @@ impl SessionSyncService {
                     Err(row) => report.unreadable.push((row.key, row.error.to_string())),
                 }
             }
+            sharing.learn_owners(&own).await?;
             sharing.share(&own, &mut report).await?;
             if report.shared.len() + report.unreadable.len() > MOST_SESSIONS {
                 let detail = format!("more than {MOST_SESSIONS} sessions; is this the right project?");
@@ -87,6 +88,15 @@ struct Sharing<'a> {
 }
 
 impl Sharing<'_> {
+    /// One request for all owners, in place of one for each session.
+    async fn learn_owners(&self, own: &[SecretRow]) -> Result<(), SyncError> {
+        let mut sessions = own.iter().map(|row| &row.session_id).filter(|session| session.check().is_ok());
+        match (sessions.next(), sessions.next_back()) {
+            (Some(first), Some(last)) => Ok(self.reads.learn_owners(first, last).await?),
+            _ => Ok(()),
+        }
+    }
+
     /// Sends envelopes for the recipient, for each session whose secret this device has.
     async fn share(&self, own: &[SecretRow], report: &mut BackfillReport) -> Result<(), SyncError> {
         let mut rows = Vec::with_capacity(own.len());

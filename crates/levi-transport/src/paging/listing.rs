@@ -7,13 +7,24 @@ use serde::de::DeserializeOwned;
 use super::query::PagedQuery;
 use crate::api_error::ApiError;
 use crate::query::Query;
-use crate::rows::{DeviceRow, NamedRepository, SecretRow, SessionRow, decode_rows};
+use crate::rows::{DeviceRow, NamedRepository, SecretRow, SessionOwner, SessionRow, decode_rows};
 use crate::supabase::Select;
 use crate::table::Table;
 
 /// Every session of a user, by id.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionsOf<'a>(pub &'a UserId);
+
+/// The devices that own a user's sessions from `first` to `last`, by the session's id.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnersBetween<'a> {
+    /// The user.
+    pub user: &'a UserId,
+    /// The first session.
+    pub first: &'a SessionId,
+    /// The last session.
+    pub last: &'a SessionId,
+}
 
 /// Every device of a user, active or not, with a public key or without, by id.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +48,17 @@ impl SessionsOf<'_> {
     fn rows(&self, after: Option<&SessionId>, limit: u32) -> Query {
         let query = Query::of(Table::Sessions).eq("user_id", self.0.as_str());
         query.page("id", after.map(SessionId::as_str), limit)
+    }
+}
+
+impl OwnersBetween<'_> {
+    fn rows(&self, after: Option<&SessionId>, limit: u32) -> Query {
+        let query = Query::of(Table::Sessions).eq("user_id", self.user.as_str());
+        let query = match after {
+            Some(_) => query,
+            None => query.filter("id", "gte", self.first.as_str()),
+        };
+        query.filter("id", "lte", self.last.as_str()).page("id", after.map(SessionId::as_str), limit)
     }
 }
 
@@ -90,6 +112,27 @@ impl PagedQuery for SessionsOf<'_> {
 
     fn page(&self, after: Option<&SessionId>, limit: u32) -> Select {
         self.rows(after, limit).all_columns()
+    }
+
+    fn first_key(&self, after: Option<&SessionId>) -> Select {
+        self.rows(after, 1).columns("id")
+    }
+
+    fn keys(body: &[u8]) -> Result<Vec<SessionId>, ApiError> {
+        ids(body)
+    }
+}
+
+impl PagedQuery for OwnersBetween<'_> {
+    type Row = SessionOwner;
+    type Key = SessionId;
+
+    fn key(row: &SessionOwner) -> SessionId {
+        row.id.clone()
+    }
+
+    fn page(&self, after: Option<&SessionId>, limit: u32) -> Select {
+        self.rows(after, limit).columns("id,device_id")
     }
 
     fn first_key(&self, after: Option<&SessionId>) -> Select {
@@ -167,6 +210,15 @@ impl PagedQuery for RepositoriesAmong<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_owners_of_many_sessions_are_asked_for_by_the_first_and_the_last() {
+        let (user, first, last) = ("u".into(), "a".into(), "d".into());
+        let owners = OwnersBetween { user: &user, first: &first, last: &last };
+        let queries = [None, Some("b".into())].map(|after| owners.page(after.as_ref(), 9).query);
+        let query = |rest| format!("select=id,device_id&user_id=eq.u{rest}&order=id&limit=9");
+        assert_eq!(queries, [query("&id=gte.a&id=lte.d"), query("&id=lte.d&id=gt.b")]);
+    }
 
     #[test]
     fn the_sessions_of_a_request_are_named_in_its_address() {

@@ -15,7 +15,7 @@ mod size;
 
 pub use check::{BadPage, check_page};
 pub use feed::{ChangesOf, ChangesOfSession};
-pub use listing::{AllDevicesOf, RepositoriesAmong, SecretsAmong, SessionsOf};
+pub use listing::{AllDevicesOf, OwnersBetween, RepositoriesAmong, SecretsAmong, SessionsOf};
 pub use query::{DeviceListOf, DevicesOf, MessagesOf, PagedQuery, SecretsFor};
 pub use read::{PageSource, PassedOver, RowsPage, next_page, read_all, read_one};
 pub use size::{PageSize, SharedPageSize};

@@ -1,6 +1,7 @@
 use levi_types::{RepositoryId, SessionId};
 use serde::Deserialize;
 
+use super::Base64Column;
 use super::message::{MessageRow, bigint, null_as_empty};
 
 /// A row of the change feed: a message, and the number of its last change.
@@ -17,9 +18,9 @@ pub struct ChangeRow {
     /// Position in the session.
     #[serde(deserialize_with = "bigint")]
     pub sequence_number: i64,
-    /// base64 of ciphertext and tag; empty if the server has NULL.
-    #[serde(default, deserialize_with = "null_as_empty")]
-    pub content_encrypted: String,
+    /// Ciphertext and tag; empty if the server has NULL.
+    #[serde(default)]
+    pub content_encrypted: Base64Column,
     /// The nonce as stored; empty if the server has NULL.
     #[serde(default, deserialize_with = "null_as_empty")]
     pub content_nonce: String,

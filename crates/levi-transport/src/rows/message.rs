@@ -5,6 +5,7 @@ use std::io::Write;
 use levi_types::SessionId;
 use serde::{Deserialize, Deserializer, de};
 
+use super::Base64Column;
 use crate::supabase::Upsert;
 use crate::table::Table;
 
@@ -171,9 +172,9 @@ pub struct MessageRow {
     /// or, as some do for `bigint`, text.
     #[serde(deserialize_with = "bigint")]
     pub sequence_number: i64,
-    /// base64 of ciphertext and tag; empty if the server has NULL.
-    #[serde(default, deserialize_with = "null_as_empty")]
-    pub content_encrypted: String,
+    /// Ciphertext and tag; empty if the server has NULL.
+    #[serde(default)]
+    pub content_encrypted: Base64Column,
     /// base64 of the nonce; empty if the server has NULL.
     #[serde(default, deserialize_with = "null_as_empty")]
     pub content_nonce: String,
@@ -210,8 +211,8 @@ impl MessageRow {
     ///
     /// # Errors
     /// [`NotBase64`].
-    pub fn ciphertext(&self) -> Result<Vec<u8>, NotBase64> {
-        decode("content_encrypted", &self.content_encrypted)
+    pub fn ciphertext(&self) -> Result<&[u8], NotBase64> {
+        self.content_encrypted.bytes().ok_or(NotBase64 { column: "content_encrypted" })
     }
 
     /// The nonce; its length is not checked here.
@@ -289,7 +290,7 @@ mod tests {
             for (read, (session, sequence_number, ciphertext, nonce)) in read.iter().zip(&rows) {
                 prop_assert_eq!(read.session_id.as_ref().unwrap().as_str(), session);
                 prop_assert_eq!(read.sequence_number, *sequence_number);
-                prop_assert_eq!(&read.ciphertext().unwrap(), ciphertext);
+                prop_assert_eq!(read.ciphertext().unwrap(), ciphertext);
                 prop_assert_eq!(read.nonce().unwrap(), nonce);
             }
         }
@@ -309,9 +310,9 @@ mod tests {
         let body = br#"[{"sequence_number":1,"content_encrypted":null,"content_nonce":"!"},
                         {"sequence_number":2,"content_encrypted":"YQ==","content_nonce":"YQ"}]"#;
         let read: Vec<MessageRow> = decode_rows(body).unwrap();
-        assert_eq!(read[0].ciphertext(), Ok(vec![]));
+        assert_eq!(read[0].ciphertext(), Ok(&[][..]));
         assert_eq!(read[0].nonce(), Err(NotBase64 { column: "content_nonce" }));
-        assert_eq!(read[1].ciphertext(), Ok(b"a".to_vec()));
+        assert_eq!(read[1].ciphertext(), Ok(&b"a"[..]));
         assert_eq!(read[1].nonce(), Err(NotBase64 { column: "content_nonce" }), "padding is required");
     }
 }

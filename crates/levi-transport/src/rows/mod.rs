@@ -4,6 +4,7 @@
 //! concatenated without being parsed again ([`MessageBatch`]). All other rows are few and are
 //! serialized with serde ([`upsert_of`]).
 
+mod base64_column;
 mod change;
 mod decode;
 mod device_list;
@@ -11,6 +12,7 @@ mod message;
 mod record;
 mod timestamp;
 
+pub use base64_column::Base64Column;
 pub(crate) use change::ChangeNumber;
 pub use change::{ChangeRow, NamedRepository};
 pub use decode::decode_rows;
