@@ -22,6 +22,7 @@ use super::signed_in::{Connection, Context, SignedIn, Source, UsersSender};
 use crate::batcher::{BatchId, Input};
 use crate::control::{ControlSender, Presence};
 use crate::engine::Event;
+use crate::patient_store::PatientStore;
 use crate::sealer::Sealer;
 use crate::secrets_cache::SecretsCache;
 use crate::sync_error::{SendError, SyncError};
@@ -50,10 +51,13 @@ impl Dispatcher {
     pub(super) fn new(
         inbox: Arc<Inbox>,
         cache: SecretsCache,
-        sealer: Sealer,
+        sealer: &Sealer,
         session_store: Arc<dyn SessionStore>,
         device_list: Option<DeviceListWatch>,
     ) -> Self {
+        // A store that hangs holds neither a sign-in nor the requests on a runtime's threads.
+        let session_store: Arc<dyn SessionStore> = Arc::new(PatientStore::new(session_store));
+        let sealer = sealer.asking(Arc::clone(&session_store));
         Self {
             inbox,
             cache,

@@ -39,7 +39,6 @@ use crate::control::ControlQueue;
 use crate::device_list::SignedDeviceList;
 use crate::engine::{Engine, EngineParts, Event, Intake, Receipt};
 use crate::error::{EnqueueError, StartError, SyncedError};
-use crate::patient_store::PatientStore;
 use crate::random::SystemRandom;
 use crate::sealer::{Message, Sealer};
 use crate::secrets_cache::SecretsCache;
@@ -111,15 +110,13 @@ impl Worker {
         let inbox = Arc::new(Inbox::default());
         let sealer = Sealer::new(cache.clone(), Arc::clone(&session_store), database_key)
             .with_device_list(device_list.clone());
-        // A store that hangs holds neither a sign-in nor the requests of a runtime's threads.
-        let patient_store: Arc<dyn SessionStore> = Arc::new(PatientStore::new(Arc::clone(&session_store)));
         let shared = Shared {
             queue: Arc::new(Semaphore::new(config.max_queued_bytes.min(Semaphore::MAX_PERMITS))),
             dispatcher: Arc::new(Dispatcher::new(
                 Arc::clone(&inbox),
                 cache,
-                sealer.asking(Arc::clone(&patient_store)),
-                patient_store,
+                &sealer,
+                Arc::clone(&session_store),
                 device_list.map(|list| DeviceListWatch::new(list, Arc::clone(&clock))),
             )),
             inbox,
