@@ -8,7 +8,7 @@ import { encodeMember, readMember } from "./member.js";
 import { NONCE_BYTES, ed25519Sign, open, randomBytes, seal } from "./primitives.js";
 import { pairingKeys, parsePairingCode } from "./pairing-code.js";
 
-const FRESH_BYTES = 16;
+export const FRESH_BYTES = 16;
 
 /** Both messages: the key and the label of each. */
 const parts = (keys, message, userId) => [keys[message], concat(utf8(`levi/pair/v1/${message}`), lp(userId))];
