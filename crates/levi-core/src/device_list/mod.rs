@@ -187,7 +187,7 @@ impl SignedDeviceList {
         let read = self.read_store(user).unwrap_or_else(Read::problem);
         known.stored = read.stored;
         let keyring = read.list.and_then(|stored| {
-            let record::StoredList { list, keyring, alarm, keyrings } = stored;
+            let record::StoredList { list, keyring, alarm, keyrings } = *stored;
             known.list = Some(Arc::new(list));
             (known.alarm, known.keyrings) = (alarm, keyrings);
             known.is_stored = true;
@@ -424,7 +424,7 @@ fn state_of(mode: &Result<SealingMode, DeviceListProblem>, list: Option<&DeviceL
 /// What the store has.
 struct Read {
     stored: Option<Vec<u8>>,
-    list: Option<record::StoredList>,
+    list: Option<Box<record::StoredList>>,
     problem: Option<DeviceListProblem>,
 }
 

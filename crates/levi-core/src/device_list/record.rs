@@ -116,7 +116,7 @@ struct StoredEntry {
 
 /// What was stored.
 pub(super) enum Stored {
-    List(StoredList),
+    List(Box<StoredList>),
     /// This device was shown a list, and is on none.
     NotOnList,
 }
@@ -193,7 +193,8 @@ pub(super) fn decode(
         let plain = at_rest::open(key, slot(user), &sealed).ok()?;
         Keyring::restore(&plain, &list).ok()
     });
-    Ok(Stored::List(StoredList { list, keyring, alarm: record.alarm, keyrings: record.owes_keyrings }))
+    let (alarm, keyrings) = (record.alarm, record.owes_keyrings);
+    Ok(Stored::List(Box::new(StoredList { list, keyring, alarm, keyrings })))
 }
 
 fn signed(stored: StoredEntry) -> Result<SignedEntry, PinError> {

@@ -33,7 +33,7 @@ pub fn stored_device_list(
             return Ok(Some(StoredDeviceList { state, keyring: None }));
         }
     };
-    let record::StoredList { list, keyring, alarm, .. } = stored;
+    let record::StoredList { list, keyring, alarm, .. } = *stored;
     let mode = mode(device, Some(&list), keyring.as_ref(), alarm.map(DeviceListProblem::from));
     let state = state_of(&mode, Some(&list));
     Ok(Some(StoredDeviceList { state, keyring }))
