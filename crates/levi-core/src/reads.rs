@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -92,6 +93,8 @@ pub(crate) struct Reads<'a> {
     owners: Mutex<HashMap<SessionId, DeviceId>>,
     /// The devices that were asked for: one device has sealed the secrets of many sessions.
     devices: Mutex<HashMap<DeviceId, DeviceRow>>,
+    /// Whether the device list was looked at for what this read could not open.
+    has_looked_at_list: AtomicBool,
 }
 
 impl<'a> Reads<'a> {
@@ -105,6 +108,7 @@ impl<'a> Reads<'a> {
             failed: Mutex::default(),
             owners: Mutex::default(),
             devices: Mutex::default(),
+            has_looked_at_list: AtomicBool::new(false),
         }
     }
 
@@ -216,6 +220,11 @@ impl<'a> Reads<'a> {
 
     pub(crate) async fn read_one(&self, select: Select) -> Result<Vec<u8>, RequestError> {
         read_one(self, select).await.map_err(|error| self.named(error))
+    }
+
+    /// Whether this read may look at the device list, which it does once whatever it cannot open.
+    pub(crate) fn may_look_at_list(&self) -> bool {
+        !self.has_looked_at_list.swap(true, Ordering::AcqRel)
     }
 
     /// Tells a refused token from other refusals.
