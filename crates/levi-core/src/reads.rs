@@ -89,12 +89,12 @@ pub(crate) struct Reads<'a> {
     no_token: Mutex<Option<AuthError>>,
     /// How the last request failed, for [`OnReadRetry`].
     failed: Mutex<Option<ApiError>>,
-    /// Whether the device list was looked at for what this read could not open.
-    has_looked_at_list: AtomicBool,
     /// The devices of sessions that were asked for together.
     owners: Mutex<HashMap<SessionId, DeviceId>>,
     /// The devices that were asked for: one device has sealed the secrets of many sessions.
     devices: Mutex<HashMap<DeviceId, DeviceRow>>,
+    /// Whether the device list was looked at for what this read could not open.
+    has_looked_at_list: AtomicBool,
 }
 
 impl<'a> Reads<'a> {
@@ -106,9 +106,9 @@ impl<'a> Reads<'a> {
             begun_with: auth.access_token.clone(),
             no_token: Mutex::default(),
             failed: Mutex::default(),
-            has_looked_at_list: AtomicBool::new(false),
             owners: Mutex::default(),
             devices: Mutex::default(),
+            has_looked_at_list: AtomicBool::new(false),
         }
     }
 
