@@ -45,16 +45,18 @@ const ALREADY_THERE = "23505";
  * @param {string} options.code
  * @param {string} options.name of this device, for people
  * @param {string} [options.deviceType]
+ * @param {import("./keys.js").MemberKeys} [options.keys] new ones, made before for a caller that shows their fingerprint
+ *   first
  * @param {Progress["onRequested"]} [options.onRequested]
  * @param {Progress["onPending"]} [options.onPending]
  * @param {AbortSignal} [options.signal]
  * @returns {Promise<{ device: import("./reader.js").Device, pin: import("./trust.js").Pin }>} to be stored: the keys
  *   where nothing else reads them
  */
-export async function pair({ supabase, userId, code, name, deviceType = "web", ...progress }) {
+export async function pair({ supabase, userId, code, name, deviceType = "web", keys = newKeys(), ...progress }) {
   checkName(name);
   parsePairingCode(code);
-  const device = { id: crypto.randomUUID(), keys: newKeys() };
+  const device = { id: crypto.randomUUID(), keys };
   const fresh = toBase64(randomBytes(FRESH_BYTES));
   const pending = { device, name, deviceType, code, fresh, until: Date.now() + LONGEST_MS };
   await progress.onPending?.(pending);

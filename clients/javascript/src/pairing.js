@@ -112,6 +112,7 @@ export class Join {
   openAnswer(column) {
     const reader = openPart(this.#keys, "answer", this.#userId, column);
     check(equalBytes(reader.bytes(FRESH_BYTES), this.#fresh), "not-fresh", "the answer is to another request");
+    check(!reader.isAtEnd, "declined", "the other device was told not to add this one");
     const answer = {
       genesis: reader.base64(32),
       head: reader.base64(32),

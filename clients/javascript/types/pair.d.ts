@@ -26,18 +26,21 @@
  * @param {string} options.code
  * @param {string} options.name of this device, for people
  * @param {string} [options.deviceType]
+ * @param {import("./keys.js").MemberKeys} [options.keys] new ones, made before for a caller that shows their fingerprint
+ *   first
  * @param {Progress["onRequested"]} [options.onRequested]
  * @param {Progress["onPending"]} [options.onPending]
  * @param {AbortSignal} [options.signal]
  * @returns {Promise<{ device: import("./reader.js").Device, pin: import("./trust.js").Pin }>} to be stored: the keys
  *   where nothing else reads them
  */
-export function pair({ supabase, userId, code, name, deviceType, ...progress }: {
+export function pair({ supabase, userId, code, name, deviceType, keys, ...progress }: {
     supabase: import("@supabase/supabase-js").SupabaseClient;
     userId: string;
     code: string;
     name: string;
     deviceType?: string;
+    keys?: import("./keys.js").MemberKeys;
     onRequested?: Progress["onRequested"];
     onPending?: Progress["onPending"];
     signal?: AbortSignal;

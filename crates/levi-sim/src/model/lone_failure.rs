@@ -30,10 +30,16 @@ impl Model {
         self.has_failed
     }
 
+    /// The sessions for which a request without rows may be sent.
+    pub(crate) fn sessions_that_failed(&self) -> Vec<usize> {
+        let sessions = self.sessions.iter().enumerate();
+        sessions.filter(|(_, session)| session.attempts > 0).map(|(number, _)| number).collect()
+    }
+
     /// A request without rows failed, and was an attempt of sessions that had failed before.
     pub(crate) fn probe_failed(&mut self) {
-        for session in self.sessions.iter_mut().filter(|session| session.attempts > 0) {
-            session.causes += 1;
+        for number in self.sessions_that_failed() {
+            self.sessions[number].causes += 1;
         }
     }
 

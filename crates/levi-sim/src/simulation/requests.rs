@@ -170,7 +170,11 @@ impl Simulation {
         if is_silent && !error.is_rate_limit() && self.model(|model| model.is_alone(rows)) {
             return;
         }
-        let lanes = rows.iter().map(|(session, ..)| LaneKey::Messages(session_id(*session))).collect();
+        let sessions = match rows.as_slice() {
+            [] => self.model(|model| model.sessions_that_failed()),
+            rows => rows.iter().map(|(session, ..)| *session).collect(),
+        };
+        let lanes = sessions.into_iter().map(|session| LaneKey::Messages(session_id(session))).collect();
         self.request_refused(error, flight.epoch, lanes);
     }
 

@@ -57,6 +57,8 @@ struct Device {
     is_on: bool,
     /// It never comes back.
     is_lost: bool,
+    /// It follows and runs no worker, so that nothing looks at the list but its reads. Its person types commands beside it.
+    only_reads: bool,
     is_looking: bool,
     /// When to look next, because the last look did not settle, and the pause before that.
     look_at: Option<(Monotonic, Duration)>,
@@ -129,7 +131,8 @@ impl World {
         self.clock.advance(Duration::from_millis(millis));
         let now = self.clock.now();
         let user = self.user.clone();
-        for device in self.devices.iter_mut().filter(|device| device.is_on && !device.is_looking) {
+        let works = |device: &&mut Device| device.is_on && !device.is_looking && !device.only_reads;
+        for device in self.devices.iter_mut().filter(works) {
             let is_due = match device.look_at {
                 Some((at, _)) => now.monotonic >= at,
                 None => device.is_active && device.process.list.is_look_due(&user, now),
@@ -210,7 +213,8 @@ impl World {
     }
 
     fn look(&mut self, number: usize) {
-        if let Some(device) = self.devices.get_mut(number).filter(|device| !device.is_looking) {
+        let works = |device: &&mut Device| !device.is_looking && !device.only_reads;
+        if let Some(device) = self.devices.get_mut(number).filter(works) {
             device.is_looking = true;
             device.jobs.push(device.process.look());
         }
@@ -220,6 +224,18 @@ impl World {
         if let Some(device) = self.devices.get_mut(number) {
             device.jobs.push(job(&device.process));
         }
+    }
+
+    /// As [`start`](Self::start), for what a person types: where the device only reads, in a process of its own.
+    fn command(&mut self, number: usize, job: impl FnOnce(&Process) -> Job) {
+        self.started += 1;
+        let random = Random::new(self.seed, 1_000 + self.started);
+        let Some(device) = self.devices.get_mut(number) else { return };
+        let job = match device.only_reads {
+            true => job(&Process::on(Arc::clone(&device.process.line), &device.machine, &random)),
+            false => job(&device.process),
+        };
+        device.jobs.push(job);
     }
 
     fn set_weather(&self, change: impl FnOnce(&mut Weather)) {
