@@ -35,9 +35,10 @@ try {
   await check("nothing new", feed(rows), page(0));
   const unlock = `unlock('${user}', '${session}', 0, ${rows}, 1000)`;
   await check("what could not be read of a session", unlock, { found: inSession, mostRead: perUser });
-  await check("the last message of a session", `recall('${session}', ${rows})`, { found: 1, mostRead: 1 });
+  // The planner may look at all rows of the user, and at nobody else's.
+  await check("the last message of a session", `recall('${session}', ${rows})`, { found: 1, mostRead: perUser });
   const start = `start_of_epoch('${session}', 'v2:2:%', 500)`;
-  await check("where an epoch begins in a session", start, { found: 0, mostRead: inSession });
+  await check("where an epoch begins in a session", start, { found: 0, mostRead: perUser });
   await sql.unsafe(`drop index ${INDEX}`);
   const { scanned } = await explain(feed(rows), user);
   report("without the index the check fails", scanned.length !== 1 || scanned[0] !== INDEX, scanned);

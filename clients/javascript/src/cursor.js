@@ -19,8 +19,12 @@ import { LeviError } from "./error.js";
  * @property {string} user
  * @property {string} after the last change that was delivered
  * @property {string} [since] where it began, if that was not the oldest message
- * @property {Record<string, SessionState>} sessions
+ * @property {Record<string, SessionState>} sessions in the order of their last changes
+ * @property {boolean} [forgot] others were here
  */
+
+/** About 100 bytes each. */
+export const MOST_SESSIONS = 4_096;
 
 /** @returns {Cursor} */
 export const beginning = (user) => ({ user, after: "0", sessions: {} });
@@ -48,6 +52,34 @@ export function parseCursor(text, user) {
 }
 
 const isObject = (value) => typeof value === "object" && value !== null;
+
+/**
+ * The state of a session that changes now, and so is forgotten last.
+ *
+ * @param {Cursor} cursor
+ * @param {string} sessionId
+ * @returns {SessionState}
+ */
+export function touched(cursor, sessionId) {
+  const session = cursor.sessions[sessionId] ?? { epochs: {} };
+  delete cursor.sessions[sessionId];
+  return (cursor.sessions[sessionId] = session);
+}
+
+/**
+ * Keeps the sessions that changed last, and before others those of which something could not be read.
+ *
+ * @param {Cursor} cursor
+ */
+export function forgetOldest(cursor, most = MOST_SESSIONS) {
+  const ids = Object.keys(cursor.sessions);
+  const isLocked = (id) => cursor.sessions[id].locked !== undefined;
+  const [first, last] = [ids.filter((id) => !isLocked(id)), ids.filter(isLocked)];
+  for (const id of [...first, ...last].slice(0, Math.max(ids.length - most, 0))) {
+    delete cursor.sessions[id];
+    cursor.forgot = true;
+  }
+}
 
 /** @param {Cursor} cursor */
 export const cursorText = (cursor) => JSON.stringify(cursor);

@@ -1,6 +1,6 @@
 // Reads what the user's other devices wrote: the change feed over all sessions, or one session in order.
 
-import { beginning, cursorText, parseCursor } from "./cursor.js";
+import { beginning, cursorText, forgetOldest, parseCursor, touched } from "./cursor.js";
 import { EpochOrder } from "./epoch-order.js";
 import { MISSING_IN_LIST, Opening } from "./opening.js";
 import { LONGEST_PAGE, PageSize } from "./page-size.js";
@@ -130,7 +130,8 @@ export class Reader {
   async changes(cursor, limit = LONGEST_PAGE) {
     const state = parseCursor(cursor, this.#server.userId);
     await this.#trust?.refresh();
-    const opening = this.#opening(state.since === undefined ? "everything" : "not-everything");
+    const knowsAll = state.since === undefined && !state.forgot;
+    const opening = this.#opening(knowsAll ? "everything" : "not-everything");
     const unlocked = await this.#unlocked(state, limit, opening);
     if (unlocked.length > 0) return { changes: unlocked, cursor: cursorText(state), more: true, waits: true };
     const rows = await this.#pageSize.read(limit, (limit) => this.#server.changes(state.after, limit));
@@ -139,6 +140,7 @@ export class Reader {
       changes.push(await this.#change(state, row, opening));
       state.after = row.change;
     }
+    forgetOldest(state);
     const waits = Object.values(state.sessions).some(({ locked }) => locked);
     return { changes, cursor: cursorText(state), more: rows.length > 0, waits };
   }
@@ -213,7 +215,9 @@ export class Reader {
    * @returns {Promise<Change>}
    */
   async #change(state, row, opening) {
-    const session = (state.sessions[row.session_id] ??= { epochs: {} });
+    const isKnown = row.session_id in state.sessions;
+    const session = touched(state, row.session_id);
+    if (!isKnown && state.forgot) session.highest = await this.#server.highestBy(row.session_id, state.after);
     const isHigher = session.highest === undefined || BigInt(row.number) > BigInt(session.highest);
     const opened = await this.#open(state, row, opening);
     if (opened.content === undefined) {

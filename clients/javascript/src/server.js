@@ -159,6 +159,13 @@ export class Server {
     return page;
   }
 
+  /** The highest number among the messages of a session that changed up to a place in the feed; undefined without one. */
+  async highestBy(sessionId, change) {
+    const query = this.#mine("agent_coding_session_messages", "number:sequence_number::text").eq("session_id", sessionId);
+    const [last] = await rows(query.lte("change_id", change).order("sequence_number", { ascending: false }).limit(1));
+    return last?.number;
+  }
+
   /** The last place in the change feed; "0" before the first. */
   async lastChange() {
     const query = this.#mine("agent_coding_session_messages", "change:change_id::text");

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
+import { forgetOldest, touched } from "../src/cursor.js";
 import { Reader } from "../src/reader.js";
 import { Trust } from "../src/trust.js";
 import { MemoryServer } from "../testing/memory-server.js";
@@ -251,6 +252,27 @@ test("more sessions than are asked about at once all have their turn", async () 
     seen.push(...brief(page));
   }
   assert.deepEqual(seen, ["0 text unlocked"]);
+});
+
+test("a cursor keeps the sessions that changed last, and those that wait for a key longest", async () => {
+  const cursor = { user: "", after: "0", sessions: {} };
+  for (const id of ["waits", "a", "b", "c"]) touched(cursor, id);
+  cursor.sessions.waits.locked = [["1", "1"]];
+  touched(cursor, "a");
+  forgetOldest(cursor, 3);
+  assert.deepEqual(Object.keys(cursor.sessions), ["waits", "c", "a"]);
+  assert.equal(cursor.forgot, true);
+});
+
+test("an edit in a session that the cursor has forgotten is an edit", async () => {
+  const session = await shared();
+  for (const number of [0, 1]) await server.write(session, number, "text");
+  const { cursor } = await all();
+  const forgotten = JSON.stringify({ ...JSON.parse(cursor), sessions: {}, forgot: true });
+  await server.write(session, 0, "another text");
+  await server.write(session, 2, "text");
+  assert.deepEqual(brief(await all(forgotten)), ["0 another text edited", "2 text new"]);
+  assert.equal(server.questions("highestBy"), 1);
 });
 
 test("a browser without a list says that a list is what it lacks", async () => {

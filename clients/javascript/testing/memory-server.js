@@ -43,6 +43,11 @@ export class MemoryServer {
     return this.#answer("keyring", isActive ? await sealKeyring(this.scene.keyring, this.scene.list, memberId) : null);
   }
 
+  highestBy(sessionId, change) {
+    const rows = this.#messages.filter((row) => row.session_id === sessionId && BigInt(row.change) <= BigInt(change));
+    return this.#answer("highestBy", rows.sort(byNumber("number")).at(-1)?.number);
+  }
+
   lastChange = () => this.#answer("lastChange", String(this.#change));
   sessionOwner = () => this.#answer("sessionOwner", this.scene.laptop.id);
   deviceKey = () => this.#answer("deviceKey", this.scene.laptop.member.keys.envelope);

@@ -4,6 +4,40 @@
  * @returns {Cursor}
  */
 export function parseCursor(text: string | undefined, user: string): Cursor;
+/**
+ * The state of a session that changes now, and so is forgotten last.
+ *
+ * @param {Cursor} cursor
+ * @param {string} sessionId
+ * @returns {SessionState}
+ */
+export function touched(cursor: Cursor, sessionId: string): SessionState;
+/**
+ * Keeps the sessions that changed last, and before others those of which something could not be read.
+ *
+ * @param {Cursor} cursor
+ */
+export function forgetOldest(cursor: Cursor, most?: number): void;
+/**
+ * @typedef {object} SessionState
+ * @property {string} [highest] the highest sequence number that could be read
+ * @property {Record<string, string>} epochs of `EpochOrder`
+ * @property {import("./runs.js").Run[]} [locked] the changes that could not be read
+ * @property {boolean} [split] a change that could be read came after the last of them
+ * @property {string} [tried] the `SessionKeys.mark` with which they could not be read
+ * @property {boolean} [list] what is missing may come with the device list
+ * @property {[string, string]} [trying] the mark with which they are read again, and the last change that was
+ */
+/**
+ * @typedef {object} Cursor
+ * @property {string} user
+ * @property {string} after the last change that was delivered
+ * @property {string} [since] where it began, if that was not the oldest message
+ * @property {Record<string, SessionState>} sessions in the order of their last changes
+ * @property {boolean} [forgot] others were here
+ */
+/** About 100 bytes each. */
+export const MOST_SESSIONS: 4096;
 export function beginning(user: any): Cursor;
 export function cursorText(cursor: Cursor): string;
 export type SessionState = {
@@ -46,5 +80,12 @@ export type Cursor = {
      * where it began, if that was not the oldest message
      */
     since?: string;
+    /**
+     * in the order of their last changes
+     */
     sessions: Record<string, SessionState>;
+    /**
+     * others were here
+     */
+    forgot?: boolean;
 };

@@ -79,6 +79,8 @@ export class Server {
         sessionId?: string;
         until?: string;
     }): Promise<MessageRow[]>;
+    /** The highest number among the messages of a session that changed up to a place in the feed; undefined without one. */
+    highestBy(sessionId: any, change: any): Promise<any>;
     /** The last place in the change feed; "0" before the first. */
     lastChange(): Promise<any>;
     /** @returns {Promise<MessageRow[]>} */
