@@ -37,6 +37,8 @@ pub struct SecretsCache {
 #[derive(Default)]
 struct State {
     user: User,
+    /// Whether the sign-in that is asked for next is a new one, after a sign-out.
+    awaits_sign_in: bool,
     sessions: HashMap<SessionId, Keys>,
     devices: Devices,
 }
@@ -91,6 +93,7 @@ impl SecretsCache {
             state.forget();
         }
         state.user = User::SignedIn(user.clone());
+        state.awaits_sign_in = false;
     }
 
     /// `user` signed in last, as the outbox knows. Says nothing once somebody was named here.
@@ -106,6 +109,19 @@ impl SecretsCache {
         let mut state = self.state();
         state.forget();
         state.user = User::SignedOut(state.user.id().cloned());
+        state.awaits_sign_in = false;
+    }
+
+    /// After a [sign-out](Self::signed_out): the tokens of that sign-in are gone, so a sign-in that is asked for from now on
+    /// is a new one.
+    pub fn await_sign_in(&self) {
+        let mut state = self.state();
+        state.awaits_sign_in = matches!(state.user, User::SignedOut(_));
+    }
+
+    /// Whether a sign-in that is asked for now is a new one.
+    pub(crate) fn awaits_sign_in(&self) -> bool {
+        self.state().awaits_sign_in
     }
 
     /// For whom something is recorded now: the user who is signed in or, after a sign-out, the last one.

@@ -94,7 +94,12 @@ impl Server {
     }
 
     pub(crate) async fn session(&self) -> Result<AuthSession, AuthError> {
+        // Asked before, because a sign-out may come between.
+        let is_new = self.cache.awaits_sign_in();
         let auth = self.auth.session().await?;
+        if is_new {
+            self.cache.signed_in(&auth.user_id);
+        }
         self.check(&auth)?;
         Ok(auth)
     }

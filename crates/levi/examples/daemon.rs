@@ -56,7 +56,8 @@ async fn write(laptop: &Device) -> Result<(), Box<dyn Error>> {
 /// The second device: prints what comes until it has seen everything, and says how much it read.
 async fn follow(phone: &Device) -> Result<usize, Box<dyn Error>> {
     let reader = phone.reader()?;
-    let mut follow = reader.follow(phone.folder().load_cursor("example")?);
+    let cursor = phone.folder().cursor("example")?;
+    let mut follow = reader.follow(cursor.load()?);
     let mut read = 0;
     loop {
         let page = follow.next().await?;
@@ -71,7 +72,7 @@ async fn follow(phone: &Device) -> Result<usize, Box<dyn Error>> {
             }
         }
         // Only now: what was not done with is delivered again after a crash.
-        phone.folder().save_cursor("example", &page.cursor)?;
+        cursor.save(&page.cursor)?;
         if page.changes.iter().any(|change| change.sequence_number == MESSAGES) {
             return Ok(read);
         }

@@ -68,7 +68,7 @@ async fn a_session_that_one_device_begins_is_readable_on_the_other() {
     levi.synced(&receipt).await.unwrap();
     let page = phone.reader().unwrap().changes(None, 10).await.unwrap();
     assert_eq!(page.changes[0].content.as_deref().unwrap(), "hello");
-    laptop.folder().save_cursor("viewer", &page.cursor).unwrap();
+    laptop.folder().cursor("viewer").unwrap().save(&page.cursor).unwrap();
     #[cfg(unix)]
     for (path, mode) in [("cursors", 0o700), ("cursors/viewer", 0o600), ("project.json", 0o600)] {
         use std::os::unix::fs::PermissionsExt as _;

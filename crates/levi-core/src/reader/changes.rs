@@ -76,7 +76,7 @@ impl Reader {
     /// # Errors
     /// [`ReadError`] if nothing can be read now. [`ReadError::NoChangeFeed`] names the migration that a project lacks.
     pub async fn changes(&self, cursor: Option<&ChangeCursor>, limit: u32) -> Result<ChangePage, ReadError> {
-        self.changes_with(cursor, limit, self.retries).await
+        self.changes_with(cursor, limit, self.retries, Numbers::GoOn).await
     }
 
     pub(super) async fn changes_with(
@@ -84,6 +84,7 @@ impl Reader {
         cursor: Option<&ChangeCursor>,
         limit: u32,
         retries: Retries,
+        numbers: Numbers,
     ) -> Result<ChangePage, ReadError> {
         self.opening.device.id.check()?;
         let auth = self.session().await?;
@@ -98,6 +99,9 @@ impl Reader {
         };
         let reads = self.server.reads(&auth, retries);
         let mut feed = Feed { reader: self, reads: &reads, user: &auth.user_id, cursor };
+        if numbers == Numbers::MayHaveGoneBack {
+            feed.go_back().await?;
+        }
         let mut changes = feed.unlock(limit).await?;
         let mut more = true;
         if changes.is_empty() {
@@ -113,6 +117,14 @@ impl Reader {
         // A panic cannot leave it half changed in a way that matters: a session is tried once more.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is known of the server's numbers since the cursor was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Numbers {
+    GoOn,
+    /// The project may have been restored from a backup.
+    MayHaveGoneBack,
 }
 
 /// One read of the feed.
@@ -139,6 +151,18 @@ struct Placed {
 const LAST_ROWS: [u32; 3] = [1, 4, 16];
 
 impl<'a> Feed<'a> {
+    /// Goes back to the last change that there is, if the cursor is behind it.
+    async fn go_back(&mut self) -> Result<(), ReadError> {
+        let Some(position) = self.cursor.position else { return Ok(()) };
+        let body = self.reads.read_one(Select::last_change(self.user)).await.map_err(no_feed)?;
+        let last = ChangesOf::keys(&body)?.into_iter().next();
+        if last < Some(position) {
+            tracing::debug!(position, last, "the change feed ends before the cursor");
+            self.cursor.go_back_to(last);
+        }
+        Ok(())
+    }
+
     /// What changed past the cursor, and whether that was not the end.
     async fn next(&mut self, limit: u32) -> Result<(Vec<Change>, bool), ReadError> {
         let sizes = &self.reads.sizes().messages;

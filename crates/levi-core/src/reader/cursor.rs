@@ -144,6 +144,22 @@ impl ChangeCursor {
         self.has_forgotten = true;
     }
 
+    /// There is no change above `last` now. A project that was restored from a backup goes on with lower numbers than it had;
+    /// where only messages were deleted, no change ever comes below the old position, so nothing is delivered again.
+    pub(super) fn go_back_to(&mut self, last: Option<i64>) {
+        if self.position <= last {
+            return;
+        }
+        self.position = last;
+        let last = last.unwrap_or(i64::MIN);
+        for known in self.sessions.values_mut() {
+            known.last = known.last.min(last);
+            known.tried_to = None;
+            known.unreadable.retain(|span| span.first <= last);
+            known.unreadable.iter_mut().for_each(|span| *span = span.cut(span.first, last));
+        }
+    }
+
     /// The sessions with rows that could not be read.
     pub(super) fn waiting(&self) -> impl Iterator<Item = (&SessionId, &Delivered)> {
         self.sessions.iter().filter(|(_, known)| !known.unreadable.is_empty())
@@ -388,6 +404,30 @@ mod tests {
         let delivered = read_again(&mut cursor, &rows, |_| true);
         assert!((1..=300).filter(|id| id % 3 == 0 && *id != 90).all(|id| delivered.contains(&id)));
         assert_eq!(cursor.waiting().count(), 0);
+    }
+
+    #[test]
+    fn a_cursor_goes_back_to_the_last_change_that_there_is() {
+        let user = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+        let (mut cursor, one) = (ChangeCursor::beginning(user.into()), session(1));
+        for change_id in [1, 3, 5, 7] {
+            cursor.unreadable(&one, change_id, change_id);
+            cursor.readable(&one, change_id + 1, change_id + 1);
+        }
+        cursor.position = Some(8);
+        let before = cursor.clone();
+        for last in [Some(8), Some(9)] {
+            cursor.go_back_to(last);
+            assert_eq!(cursor, before);
+        }
+        cursor.go_back_to(Some(4));
+        assert_eq!(cursor.position, Some(4));
+        cursor.unreadable(&one, 5, 5);
+        let were: Vec<i64> = (0..9).filter(|id| cursor.was_unreadable(&one, *id)).collect();
+        assert_eq!(were, [1, 3, 5]);
+        assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
+        cursor.go_back_to(None);
+        assert_eq!((cursor.position, cursor.waiting().count()), (None, 0));
     }
 
     #[test]

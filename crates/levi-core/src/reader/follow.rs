@@ -11,7 +11,7 @@ use levi_types::{Clock, Monotonic, Timeline};
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
-use super::changes::ChangePage;
+use super::changes::{ChangePage, Numbers};
 use super::cursor::ChangeCursor;
 use super::notifier::{Notifications, Notifier};
 use super::pace::{Pace, Polled, Polls, Wait};
@@ -73,6 +73,7 @@ pub struct Follow<'r> {
     timeline: Timeline,
     status: watch::Sender<FollowStatus>,
     polls: Polls,
+    numbers: Numbers,
     /// When to ask next.
     next: Next,
 }
@@ -119,6 +120,7 @@ impl Reader {
             timeline: Timeline::default(),
             status: watch::Sender::default(),
             polls: Polls::default(),
+            numbers: Numbers::MayHaveGoneBack,
             next: Next { least: Monotonic::default(), most: Monotonic::default() },
         }
     }
@@ -176,7 +178,10 @@ impl Follow<'_> {
         loop {
             self.rest().await;
             let retries = Retries { most: 0, ..self.reader.retries };
-            let page = self.reader.changes_with(self.cursor.as_ref(), self.limit, retries).await;
+            let page =
+                self.reader.changes_with(self.cursor.as_ref(), self.limit, retries, self.numbers).await;
+            // A project that is restored does not answer meanwhile.
+            self.numbers = if page.is_ok() { Numbers::GoOn } else { Numbers::MayHaveGoneBack };
             let polled = match &page {
                 Ok(ChangePage { more: true, .. }) => Polled::Changes,
                 Ok(_) => Polled::Nothing,

@@ -59,6 +59,14 @@ pub enum DeviceError {
         /// The file.
         path: PathBuf,
     },
+    /// Another program follows by this cursor.
+    #[error(
+        "another program follows with the cursor {name} of this folder; end it, or use another name or folder"
+    )]
+    CursorInUse {
+        /// The cursor's name.
+        name: String,
+    },
     /// A cursor's name has other characters than letters, digits and dashes, or too many.
     #[error("a cursor's name is 1 to 64 letters, digits and dashes")]
     CursorName,

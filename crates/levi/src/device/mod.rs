@@ -3,6 +3,7 @@
 mod error;
 mod folder;
 mod options;
+mod stored_cursor;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,7 @@ pub use self::error::DeviceError;
 pub use self::folder::{DeviceFolder, Project};
 pub use self::options::DeviceOptions;
 use self::options::address;
+pub use self::stored_cursor::StoredCursor;
 use crate::random_uuid;
 use crate::{Levi, LeviBuilder, NotConnected};
 
@@ -311,7 +313,10 @@ impl Device {
     /// [`DeviceError::Auth`] if the tokens could not be deleted: the next start would be signed in.
     pub async fn sign_out(&self) -> Result<(), DeviceError> {
         self.cache.signed_out();
-        Ok(self.auth.sign_out().await?)
+        self.auth.sign_out().await?;
+        // The tokens are gone, so the next ones are of a new sign-in, perhaps by `levi login` on this folder.
+        self.cache.await_sign_in();
+        Ok(())
     }
 
     /// Who is signed in, if anybody is. Sends no request.
