@@ -16,8 +16,8 @@ pub(crate) const FAINT: Style = Style::new().dimmed();
 /// The numbers in the escape sequences of this program: colours, and a QR code's black on white.
 const OWN: [&str; 8] = ["0", "1", "2", "30", "31", "32", "33", "107"];
 
-/// Lines for a terminal without any escape sequence that this program does not write itself, and without other characters
-/// that move the cursor. An error may repeat what a server has said.
+/// Lines for a terminal without any escape sequence that this program does not write itself, and
+/// without other characters that move the cursor. An error may repeat what a server has said.
 pub(crate) fn safe(lines: &str) -> String {
     let mut safe = String::with_capacity(lines.len());
     let mut rest = lines;

@@ -59,8 +59,8 @@ pub(crate) fn time(ms: i64) -> String {
     )
 }
 
-/// A text of another device or of the server as one word of a line: it may not move the cursor of this terminal, nor pass
-/// for another text.
+/// A text of another device or of the server as one word of a line: it may not move the cursor of
+/// this terminal, nor pass for another text.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|character| if is_unprintable(character) { '\u{fffd}' } else { character }).collect()
 }

@@ -1,5 +1,5 @@
-//! Every `--json` output has a document in `docs/schema`, and is as it says. All other tests hold the
-//! outputs of what they run to it, too.
+//! Every `--json` output has a document in `docs/schema`, and is as it says. All other tests hold
+//! the outputs of what they run to it, too.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod project;

@@ -19,7 +19,8 @@ use zeroize::Zeroizing;
 
 use crate::machine::NotConnected;
 
-/// The largest message that is read, in bytes. Realtime cuts a row off at 1 MiB, and its envelope and columns come on top.
+/// The largest message that is read, in bytes. Realtime cuts a row off at 1 MiB, and its envelope
+/// and columns come on top.
 const MOST: usize = 2 << 20;
 const BUFFER: usize = 8 << 10;
 

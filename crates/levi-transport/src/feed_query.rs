@@ -24,8 +24,8 @@ impl Select {
             .columns("change_id")
     }
 
-    /// At most `limit` messages of `session` whose last change is at most `change_id`, the highest sequence number first, as
-    /// [`MessageRow`](crate::rows::MessageRow)s.
+    /// At most `limit` messages of `session` whose last change is at most `change_id`, the highest
+    /// sequence number first, as [`MessageRow`](crate::rows::MessageRow)s.
     pub fn last_messages_changed_by(session: &SessionId, change_id: i64, limit: u32) -> Self {
         Query::of(Table::Messages)
             .eq("session_id", session.as_str())

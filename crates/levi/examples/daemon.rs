@@ -1,5 +1,6 @@
-//! A daemon in one file: two devices of one user, one writes, the other follows. The server is a fake Supabase in this
-//! process; for a real project exchange address and key, and take out what makes the user.
+//! A daemon in one file: two devices of one user, one writes, the other follows. The server is a
+//! fake Supabase in this process; for a real project exchange address and key, and take out what
+//! makes the user.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The change feed over real sockets: what changed in all sessions, once, in order, whatever happens in between.
+//! The change feed over real sockets: what changed in all sessions, once, in order, whatever
+//! happens in between.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod feed;
@@ -44,7 +45,8 @@ async fn what_changed_in_all_sessions_comes_once_in_order_and_says_what_is_edite
 
     writer.edit(&one, 2, "another text").await;
     writer.write(&one, [3, 5]).await;
-    // The page is delivered again as long as its cursor was not stored, by the same process and by the next one.
+    // The page is delivered again as long as its cursor was not stored, by the same process and by
+    // the next one.
     for reader in [&reader, &reader, &writer.reader()] {
         let (changes, _) = read_to_end(reader, cursor.clone(), 100).await;
         let expected = [
@@ -391,7 +393,8 @@ async fn sessions_and_devices_are_listed_with_what_can_be_read_here() {
     writer.levi.shutdown(Duration::from_secs(5)).await;
 }
 
-/// A computer of which the waits of a follower take no real time. The first one may be slept through.
+/// A computer of which the waits of a follower take no real time. The first one may be slept
+/// through.
 struct Computer {
     clock: VirtualClock,
     sleeps: bool,
@@ -416,7 +419,8 @@ impl Clock for Computer {
     }
 }
 
-/// A gateway says an hour. The longest delay of an upload is enough, and the time asleep is part of it.
+/// A gateway says an hour. The longest delay of an upload is enough, and the time asleep is part of
+/// it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_waits_for_as_long_as_a_server_asks_but_for_no_hour_and_awake_again_for_no_more() {
     let writer = Writer::new(2).await;

@@ -132,7 +132,8 @@ async fn at_work(server: &FakeSupabase, path: &Path) -> (Device, Levi, SessionId
     (device, levi, session.id)
 }
 
-/// What is enqueued after a sign-out waits for the next sign-in, for which nobody has to tell the running Levi.
+/// What is enqueued after a sign-out waits for the next sign-in, for which nobody has to tell the
+/// running Levi.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_out_and_a_sign_in_reach_a_levi_that_runs() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());

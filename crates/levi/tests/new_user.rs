@@ -21,7 +21,8 @@ fn options(server: &FakeSupabase) -> DeviceOptions {
     DeviceOptions::new(server.url(), server.publishable_key())
 }
 
-/// A project that confirms addresses answers as if a taken one were new, so that nobody learns who has an account.
+/// A project that confirms addresses answers as if a taken one were new, so that nobody learns who
+/// has an account.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_up_signs_in_or_waits_for_a_mail_and_promises_none_for_a_taken_address() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());

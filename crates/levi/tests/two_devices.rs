@@ -101,6 +101,8 @@ async fn of_two_devices_that_begin_one_session_the_second_is_told_and_goes_on_wi
     };
     let distributed = phone.sync.distribute_secret_now(&session.id, &own).await;
     assert!(matches!(distributed, Err(SyncError::OtherSecret(_))), "{distributed:?}");
+    let shared = phone.sync.share_with_device(&world.devices[2].0).await.unwrap();
+    assert_eq!((shared.shared.len(), shared.unreadable.len()), (0, 1), "{shared:?}");
     assert_eq!(session_row(&world), before);
     assert_eq!(world.server.rows(Table::Secrets).unwrap(), envelopes);
 

@@ -76,25 +76,23 @@ pub(super) fn run(args: &RepairArgs, console: Console) -> Result<Exit, CliError>
     if is_owned(&outbox).unwrap_or(true) {
         return Err(CliError::Owned { path: outbox });
     }
-    // First, because the outbox can do without it.
-    let store = folder.repair_session_store()?;
     // Nothing but the store may be there.
-    let report = if store.is_some() && !outbox.exists() {
-        None
-    } else {
-        SqliteOutbox::repair(outbox_path(&args.data)?)?
-    };
+    let has_outbox = outbox.exists() || !folder.store_path().exists();
+    let report = if has_outbox { SqliteOutbox::repair(outbox_path(&args.data)?)? } else { None };
+    let repaired = folder.repair_session_store();
+    let store = repaired.as_ref().ok().and_then(Option::as_ref);
     console.json(&Repaired {
         damaged: report.is_some() || store.is_some(),
         report: report.as_ref().map(Report::new),
-        session_store: store.as_ref().map(StoreReport::new),
+        session_store: store.map(StoreReport::new),
     })?;
-    if let Some(store) = &store {
-        console.say(store.to_string())?;
-    }
     match report {
         Some(report) => console.say(report.to_string())?,
         None => console.say("the rows of the outbox are sound")?,
     }
+    if let Some(store) = store {
+        console.say(store.to_string())?;
+    }
+    repaired?;
     Ok(Exit::Done)
 }

@@ -70,6 +70,13 @@ impl SessionSyncService {
     }
 }
 
+/// A secret that this device could give.
+enum Secret {
+    OfSession(SessionSecret),
+    /// This device made one of its own, for a session that another device began.
+    Another,
+}
+
 /// Sharing with one device.
 struct Sharing<'a> {
     steps: &'a Steps,
@@ -86,7 +93,11 @@ impl Sharing<'_> {
         for row in own {
             let session = &row.session_id;
             match self.secret(row).await {
-                Ok(secret) => rows.append(&mut self.envelope(session, &secret)?),
+                Ok(Secret::OfSession(secret)) => rows.append(&mut self.envelope(session, &secret)?),
+                Ok(Secret::Another) => {
+                    let why = SyncError::OtherSecret(session.clone()).to_string();
+                    report.unreadable.push((session.clone(), why));
+                }
                 // The others would fail alike.
                 Err(ReadError::Supabase(error)) => return Err(error.into()),
                 Err(ReadError::Auth(error)) => return Err(error.into()),
@@ -108,21 +119,40 @@ impl Sharing<'_> {
     }
 
     /// The session's secret: this device's own, else the one in its envelope, else an earlier one. What the server
-    /// shows is not passed on where this device knows better.
-    async fn secret(&self, row: &SecretRow) -> Result<SessionSecret, ReadError> {
+    /// shows is not passed on where this device knows better, but neither is an own secret for another device's session.
+    async fn secret(&self, row: &SecretRow) -> Result<Secret, ReadError> {
         let (user, session) = (&self.auth.user_id, &row.session_id);
         session.check()?;
-        let mut stored = self.opening.stored(user, session).into_iter();
-        if let Some((own, KeySource::ThisDevice)) = stored.next() {
-            return Ok(own);
+        let stored = self.opening.stored(user, session).into_iter().next();
+        if let Some((own, KeySource::ThisDevice)) = stored {
+            return Ok(if self.is_of_session(row, &own).await? {
+                Secret::OfSession(own)
+            } else {
+                Secret::Another
+            });
         }
         let opened = self.opening.open(&self.reads, user, session, row).await;
         match opened {
             Err(error @ (ReadError::UnknownSender | ReadError::Envelope(_))) => {
                 let stored = self.opening.stored(user, session).into_iter().next();
-                stored.map(|(secret, _)| secret).ok_or(error)
+                stored.map(|(secret, _)| Secret::OfSession(secret)).ok_or(error)
             }
-            opened => opened,
+            opened => opened.map(Secret::OfSession),
+        }
+    }
+
+    /// Whether this device's own secret is the session's: the session is this device's, or the secret is the one in its
+    /// envelope, as far as that can be opened.
+    async fn is_of_session(&self, row: &SecretRow, own: &SessionSecret) -> Result<bool, ReadError> {
+        let (this_device, session) = (&self.steps.device.id, &row.session_id);
+        if row.sender_device_id.as_ref() == Some(this_device) {
+            return Ok(true);
+        }
+        match self.opening.open(&self.reads, &self.auth.user_id, session, row).await {
+            Ok(found) if found.message_key() == own.message_key() => Ok(true),
+            Ok(_) => Ok(self.reads.session_owner(session).await?.is_none_or(|owner| owner == *this_device)),
+            Err(error @ (ReadError::Supabase(_) | ReadError::Auth(_))) => Err(error),
+            Err(_) => Ok(true),
         }
     }
 

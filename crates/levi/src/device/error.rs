@@ -29,7 +29,8 @@ pub enum DeviceError {
     /// The device has no id yet.
     #[error("this device is not registered; call register first")]
     NotRegistered,
-    /// The Levi knows no signed device list, and would give secrets to every device in the project's table.
+    /// The Levi knows no signed device list, and would give secrets to every device in the
+    /// project's table.
     #[error("this Levi was made before the device was registered as {id}; make it anew")]
     RegisteredLater {
         /// The device's id.

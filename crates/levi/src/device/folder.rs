@@ -25,8 +25,9 @@ use crate::repair::repair_session_store;
 /// The layout that this version writes. A folder of a later one is left alone.
 const LAYOUT: u32 = 1;
 
-/// The folder of one device of one user: sign-in, keys, sessions, outbox, cursors. The command `levi` and every daemon that
-/// uses [`Device`](super::Device) have the same layout, so that each works on the other's folder.
+/// The folder of one device of one user: sign-in, keys, sessions, outbox, cursors. The command
+/// `levi` and every daemon that uses [`Device`](super::Device) have the same layout, so that each
+/// works on the other's folder.
 ///
 /// Opening it creates nothing.
 #[derive(Clone)]
@@ -168,7 +169,8 @@ impl DeviceFolder {
         Ok(levi_store::device_private_key(&*self.credentials, &mut UnwrapErr(SysRng))?)
     }
 
-    /// This device's keys for the signed device list, its private key among them. Created at the first call.
+    /// This device's keys for the signed device list, its private key among them. Created at the
+    /// first call.
     ///
     /// # Errors
     /// [`DeviceError::Credentials`]
@@ -202,8 +204,8 @@ impl DeviceFolder {
         Ok(SqliteSessionStore::open(self.store_path(), self.database_key()?)?)
     }
 
-    /// Repairs the session store as [`repair_session_store`](crate::repair_session_store) does. `None` if it is sound, or
-    /// there is none.
+    /// Repairs the session store as [`repair_session_store`](crate::repair_session_store) does.
+    /// `None` if it is sound, or there is none.
     ///
     /// # Errors
     /// [`DeviceError::Store`], [`DeviceError::Credentials`]
@@ -212,8 +214,8 @@ impl DeviceFolder {
         if path.exists() { Ok(repair_session_store(path, self.database_key()?)?) } else { Ok(None) }
     }
 
-    /// The cursor that is stored under `name`, such as `viewer`: letters, digits and dashes. Each program that follows has a
-    /// name of its own, and holds the cursor while it does.
+    /// The cursor that is stored under `name`, such as `viewer`: letters, digits and dashes. Each
+    /// program that follows has a name of its own, and holds the cursor while it does.
     ///
     /// # Errors
     /// [`DeviceError::CursorInUse`], [`DeviceError::CursorName`], [`DeviceError::File`]
@@ -260,7 +262,8 @@ pub(super) fn private_file() -> OpenOptions {
     options
 }
 
-/// Credentials in a folder that is created when something is saved, so that a refused sign-in leaves nothing behind.
+/// Credentials in a folder that is created when something is saved, so that a refused sign-in
+/// leaves nothing behind.
 struct FolderCredentials {
     path: PathBuf,
     open: OnceLock<FileCredentials>,

@@ -9,8 +9,9 @@ use levi_core::ChangeCursor;
 use super::error::DeviceError;
 use super::folder::{private_file, private_folder, replace};
 
-/// Where one program is in the change feed, as its device's folder remembers it. While it exists, no other program, nor
-/// another part of this one, can have it: two that follow by one cursor would skip what the other has read.
+/// Where one program is in the change feed, as its device's folder remembers it. While it exists,
+/// no other program, nor another part of this one, can have it: two that follow by one cursor would
+/// skip what the other has read.
 #[derive(Debug)]
 pub struct StoredCursor {
     path: PathBuf,
