@@ -35,9 +35,14 @@ try {
   await check("nothing new", feed(rows), page(0));
   const unlock = `unlock('${user}', '${session}', 0, ${rows}, 1000)`;
   await check("what could not be read of a session", unlock, { found: inSession, mostRead: perUser });
-  // The planner may look at all rows of the user, and at nobody else's.
-  await check("the last message of a session", `recall('${session}', ${rows})`, { found: 1, mostRead: perUser });
+  const again = (limit) => `again('${session}', 0, ${rows}, ${limit})`;
+  await check("what could not be read of a session, without the user's id", again(1000), { found: inSession, mostRead: perUser });
+  await check("whether a row of a session is there", again(1), { found: 1, mostRead: perUser });
+  await check("the last messages of a session", `recall('${session}', ${rows}, 16)`, { found: Math.min(inSession, 16), mostRead: perUser });
+  await check("the last change", `last_change('${user}')`, page(1));
+  await check("the place of one change", `change_place('${user}', 1)`, page(1));
   const start = `start_of_epoch('${session}', 'v2:2:%', 500)`;
+  // The planner may look at the user's numbers beside the session's.
   await check("where an epoch begins in a session", start, { found: 0, mostRead: perUser });
   await sql.unsafe(`drop index ${INDEX}`);
   const { scanned } = await explain(feed(rows), user);
@@ -97,9 +102,16 @@ async function load() {
     prepare unlock (uuid, uuid, bigint, bigint, int) as
       select session_id, sequence_number, content_encrypted, content_nonce, change_id from agent_coding_session_messages
       where user_id = $1 and session_id = $2 and change_id > $3 and change_id <= $4 order by change_id limit $5;
-    prepare recall (uuid, bigint) as
-      select sequence_number from agent_coding_session_messages
-      where session_id = $1 and change_id <= $2 order by sequence_number desc limit 1;
+    prepare again (uuid, bigint, bigint, int) as
+      select session_id, sequence_number, content_encrypted, content_nonce, change_id from agent_coding_session_messages
+      where session_id = $1 and change_id > $2 and change_id <= $3 order by change_id limit $4;
+    prepare recall (uuid, bigint, int) as
+      select sequence_number, content_encrypted, content_nonce from agent_coding_session_messages
+      where session_id = $1 and change_id <= $2 order by sequence_number desc limit $3;
+    prepare last_change (uuid) as
+      select change_id from agent_coding_session_messages where user_id = $1 order by change_id desc limit 1;
+    prepare change_place (uuid, bigint) as
+      select session_id, sequence_number from agent_coding_session_messages where user_id = $1 and change_id = $2;
     prepare start_of_epoch (uuid, text, int) as
       select session_id, sequence_number, content_encrypted, content_nonce from agent_coding_session_messages
       where session_id = $1 and sequence_number > -1 and content_nonce like $2 order by sequence_number limit $3`);

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::CliError;
 use crate::progress::Progress;
-use crate::style::{FAINT, STRONG, paint};
+use crate::style::{FAINT, STRONG, paint, safe};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -36,14 +36,14 @@ impl Console {
         if self.format == Format::Json {
             return Ok(());
         }
-        writeln!(anstream::stdout().lock(), "{}", line.as_ref()).map_err(CliError::Output)
+        writeln!(anstream::stdout().lock(), "{}", safe(line.as_ref())).map_err(CliError::Output)
     }
 
     /// Writes a hint at what to do next to stderr, unless the format is JSON or hints are hidden.
     pub(crate) fn hint(self, hint: impl AsRef<str>) {
         if self.format == Format::Text && self.extras == Extras::Shown {
             // If stderr is closed, nobody needs a hint.
-            let _ = writeln!(anstream::stderr(), "{}", paint(FAINT, hint.as_ref()));
+            let _ = writeln!(anstream::stderr(), "{}", safe(&paint(FAINT, hint.as_ref())));
         }
     }
 
@@ -65,7 +65,7 @@ impl Console {
     /// Writes one line to stderr.
     pub(crate) fn report(self, diagnostic: &Diagnostic<'_>) {
         let line = match self.format {
-            Format::Text => format!("{} {diagnostic}", paint(STRONG, "levi:")),
+            Format::Text => safe(&format!("{} {diagnostic}", paint(STRONG, "levi:"))),
             Format::Json => serde_json::to_string(diagnostic).unwrap_or_default(),
         };
         // If stderr is closed, nobody reads diagnostics, and the work goes on.

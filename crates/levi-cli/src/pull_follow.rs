@@ -38,7 +38,7 @@ struct Changed<'a> {
     session_id: &'a SessionId,
     sequence_number: i64,
     content: &'a str,
-    /// It replaces what was printed for this number, or comes after messages with higher ones.
+    /// It may replace what was printed for this number, or come after messages with higher ones.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     edited: bool,
 }
@@ -53,8 +53,9 @@ pub(crate) async fn run(
 ) -> Result<Exit, CliError> {
     // Its own for each session: what is passed over here is not read for the others.
     let name = only.as_ref().map_or_else(|| CURSOR.to_owned(), |session| format!("{CURSOR}-{session}"));
+    let stored = connection.data_dir.cursor(&name)?;
     let cursor = match start {
-        Start::Stored => connection.data_dir.load_cursor(&name)?,
+        Start::Stored => stored.load()?,
         Start::Beginning => None,
     };
     let levi = connection.levi(&Notices::new(console))?;
@@ -83,7 +84,7 @@ pub(crate) async fn run(
             print(change, console)?;
         }
         // After the lines, so that a run that is stopped in between prints them again.
-        connection.data_dir.save_cursor(&name, &page.cursor)?;
+        stored.save(&page.cursor)?;
     }
 }
 
@@ -94,7 +95,7 @@ fn print(change: &Change, console: Console) -> Result<(), CliError> {
             session_id,
             sequence_number: *sequence_number,
             content,
-            edited: *arrival == Arrival::Edited,
+            edited: *arrival != Arrival::New,
         }),
         Err(error) => {
             let (session_id, sequence_number) = (Some(session_id.as_str()), Some(*sequence_number));

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use crate::error::CliError;
+use crate::style::safe;
 
 /// To the second screen of the terminal, without a cursor.
 const OPEN: &str = "\x1b[?1049h\x1b[?25l";
@@ -29,7 +30,7 @@ impl Screen {
         let mut frame = HOME.to_owned();
         for line in lines {
             // Colours go where the console's go, and the terminal is moved by this screen only.
-            frame.push_str(&coloured(line));
+            frame.push_str(&coloured(&safe(line)));
             frame.push_str(REST_OF_LINE);
             frame.push('\n');
         }

@@ -14,6 +14,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::notices::answered;
 use crate::style::{GOOD, NOTE, paint};
+use crate::text::printable;
 
 #[derive(Debug, Args)]
 pub(crate) struct SessionsArgs {
@@ -107,15 +108,10 @@ fn line(session: &SessionSummary, device: Option<&str>) -> String {
     );
     let activity = session.last_activity.as_deref().unwrap_or("-");
     // To the second.
-    let activity = activity.get(..19).unwrap_or(activity);
+    let activity = printable(activity.get(..19).unwrap_or(activity));
     let status = session.status.as_str();
-    let place = session.repository_name.as_deref().unwrap_or("-");
-    let device = device.unwrap_or(session.device_id.as_str());
-    let title = session.title.as_deref().unwrap_or("-");
-    format!("{}  {activity}  {status:<7} {readable}  {device}: {place}: {}", session.id, printable(title))
-}
-
-/// A title is another device's text: it may not move the cursor of this terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+    let place = printable(session.repository_name.as_deref().unwrap_or("-"));
+    let device = printable(device.unwrap_or(session.device_id.as_str()));
+    let title = printable(session.title.as_deref().unwrap_or("-"));
+    format!("{}  {activity}  {status:<7} {readable}  {device}: {place}: {title}", session.id)
 }

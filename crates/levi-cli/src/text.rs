@@ -1,6 +1,7 @@
-//! Numbers formatted for people.
+//! Numbers, and texts of others, formatted for people.
 
 use jiff::Timestamp;
+use levi::devices::is_unprintable;
 
 /// `1,234,567`.
 pub(crate) fn count(number: u64) -> String {
@@ -56,6 +57,12 @@ pub(crate) fn time(ms: i64) -> String {
         |_| "at no known time".to_owned(),
         |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
     )
+}
+
+/// A text of another device or of the server as one word of a line: it may not move the cursor of
+/// this terminal, nor pass for another text.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|character| if is_unprintable(character) { '\u{fffd}' } else { character }).collect()
 }
 
 #[cfg(test)]

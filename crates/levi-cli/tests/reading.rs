@@ -61,6 +61,42 @@ fn a_follower_prints_what_comes_and_the_next_run_goes_on_behind_it() {
     stop(child);
 }
 
+/// With these commands a person looks whom to trust, and who has a stolen token may write any name.
+#[test]
+fn a_name_from_the_server_moves_no_cursor_of_the_terminal() {
+    let project = Project::new();
+    let laptop = project.blank("laptop");
+    let name = "\u{1b}[2J\u{1b}]0;x\u{7}evil\r\u{202e}\u{9b}1mname\nphone";
+    laptop.login_with(&["--device-name", name], PASSWORD).assert_code(0);
+    laptop.run_with(&["sync", "--session", SESSION], lines(["one"])).assert_code(0);
+    for command in ["sessions", "devices"] {
+        let shown = laptop.run(&[command]).assert_code(0).out;
+        let line = shown.lines().find(|line| line.contains("evil")).unwrap();
+        assert!(line.contains("name\u{fffd}phone"), "{line:?}");
+        let foreign =
+            |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
+        assert!(!shown.contains(foreign), "{shown:?}");
+    }
+}
+
+/// Each would go on behind what only the other has printed.
+#[test]
+fn a_second_follower_in_one_folder_is_refused() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    laptop.run_with(&["sync", "--session", SESSION], lines(["one"])).assert_code(0);
+    let mut first = laptop.start(&["pull", "--follow"]);
+    until(&mut BufReader::new(first.stdout.take().unwrap()), "one");
+    let refused = laptop.run(&["pull", "--follow"]);
+    assert!(refused.err.contains("another program follows with the cursor pull"), "{}", refused.err);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let mut again = laptop.start(&["pull", "--follow", "--from-start"]);
+    until(&mut BufReader::new(again.stdout.take().unwrap()), "one");
+    again.kill().unwrap();
+    again.wait().unwrap();
+}
+
 #[test]
 fn one_session_is_followed_by_a_cursor_of_its_own() {
     let project = Project::new();

@@ -1,5 +1,5 @@
-//! Every `--json` output has a document in `docs/schema`, and is as it says. All other tests hold the
-//! outputs of what they run to it, too.
+//! Every `--json` output has a document in `docs/schema`, and is as it says. All other tests hold
+//! the outputs of what they run to it, too.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod project;
@@ -88,6 +88,51 @@ fn every_command_prints_what_its_document_says() {
     }
     unheld.retain(|name| !held().contains(name));
     assert!(unheld.is_empty(), "no output was held to {unheld:?}");
+}
+
+/// Rows that were not shared at first come again, behind higher numbers or not.
+#[test]
+fn what_comes_while_a_command_follows_is_as_its_document_says() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    run(&laptop, &["sync", "--session", SESSION], &lines(["one", "two"]));
+    let phone = project.device("phone");
+    let mut child = phone.start(&["pull", "--follow", "--json", "--no-realtime"]);
+    let mut next = reader_of("pull", child.stdout.take().unwrap());
+    let mut unreadable = reader_of("error", child.stderr.take().unwrap());
+    for number in [1, 2] {
+        let mut line = unreadable();
+        while line["sequence_number"].is_null() {
+            line = unreadable();
+        }
+        assert_eq!(line["sequence_number"], number);
+    }
+    run(&laptop, &["share", "--all"], "");
+    for text in ["one", "two"] {
+        let line = next();
+        assert_eq!((line["content"].as_str(), &line["edited"]), (Some(text), &json!(true)));
+    }
+    run(&laptop, &["sync", "--session", SESSION], &lines(["three"]));
+    let line = next();
+    assert_eq!((line["content"].as_str(), &line["edited"]), (Some("three"), &Value::Null));
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let mut child = laptop.start(&["status", "--watch", "--json"]);
+    reader_of("status", child.stdout.take().unwrap())();
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Reads line after line, each of which `document` describes.
+fn reader_of(document: &'static str, out: impl std::io::Read) -> impl FnMut() -> Value {
+    let mut out = BufReader::new(out);
+    move || {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        hold_line(document, &line);
+        serde_json::from_str(&line).unwrap()
+    }
 }
 
 #[test]

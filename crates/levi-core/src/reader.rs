@@ -6,7 +6,7 @@ mod cursor;
 mod cursor_text;
 mod epochs;
 mod follow;
-mod keyring;
+mod keys_to_try;
 mod listing;
 mod message_error;
 mod notifier;
@@ -29,7 +29,7 @@ pub use self::changes::{Arrival, Change, ChangePage};
 pub use self::cursor::ChangeCursor;
 pub use self::cursor_text::BadCursor;
 pub use self::follow::{Follow, FollowStatus, Timer};
-use self::keyring::Keyring;
+use self::keys_to_try::KeysToTry;
 pub use self::listing::{
     Access, DeviceSummary, SessionSummary, SessionsPage, SharedSessions, UnreadableSession,
 };
@@ -271,9 +271,9 @@ impl Reader {
     /// [`ReadError`].
     pub async fn session_key(&self, session: &SessionId) -> Result<MessageKey, ReadError> {
         let auth = self.sign_in(session).await?;
-        let mut keyring = self.keyring(&auth, session);
-        keyring.fill(&self.server.reads(&auth, self.retries)).await?;
-        keyring.first().ok_or_else(|| self.no_envelope(session))
+        let mut keys_to_try = self.keys_to_try(&auth, session);
+        keys_to_try.fill(&self.server.reads(&auth, self.retries)).await?;
+        keys_to_try.first().ok_or_else(|| self.no_envelope(session))
     }
 
     /// The session's secret, from this device's envelope.
@@ -283,7 +283,7 @@ impl Reader {
     pub async fn session_secret(&self, session: &SessionId) -> Result<SessionSecret, ReadError> {
         let auth = self.sign_in(session).await?;
         let reads = self.server.reads(&auth, self.retries);
-        self.keyring(&auth, session).fetch(&reads).await
+        self.keys_to_try(&auth, session).fetch(&reads).await
     }
 
     /// At most `limit` messages past `after` (from the beginning, for `None`) that can be read, in order, and the rows
@@ -294,8 +294,8 @@ impl Reader {
     pub async fn pull(&self, session: &SessionId, after: Option<i64>, limit: u32) -> Result<Page, ReadError> {
         let auth = self.sign_in(session).await?;
         let reads = self.server.reads(&auth, self.retries);
-        let mut keyring = self.keyring(&auth, session);
-        keyring.fill(&reads).await?;
+        let mut keys_to_try = self.keys_to_try(&auth, session);
+        keys_to_try.fill(&reads).await?;
         let mut messages = Vec::new();
         let mut looked_at = after;
         loop {
@@ -303,7 +303,7 @@ impl Reader {
             // Somebody else may have signed in meanwhile.
             self.server.check(&auth)?;
             let Some(last) = page.cursor else { return Ok(Page { messages, cursor: None }) };
-            let mut read = self.read(&reads, &mut keyring, session, page.rows).await?;
+            let mut read = self.read(&reads, &mut keys_to_try, session, page.rows).await?;
             if let Some(cursor) = to_last_readable(&mut read) {
                 messages.append(&mut read);
                 return Ok(Page { messages, cursor: Some(cursor) });
@@ -320,7 +320,7 @@ impl Reader {
     async fn read(
         &self,
         reads: &Reads<'_>,
-        keyring: &mut Keyring<'_>,
+        keys_to_try: &mut KeysToTry<'_>,
         session: &SessionId,
         rows: Vec<Result<MessageRow, levi_transport::PassedOver<i64>>>,
     ) -> Result<Vec<Result<PulledMessage, UnreadableMessage>>, ReadError> {
@@ -335,7 +335,7 @@ impl Reader {
                 }
             };
             let sequence_number = row.sequence_number;
-            messages.push(match open_row(reads, keyring, session, &row).await? {
+            messages.push(match open_row(reads, keys_to_try, session, &row).await? {
                 Ok(content) => Ok(PulledMessage { sequence_number, content }),
                 Err(error) => Err(UnreadableMessage { sequence_number, error }),
             });
@@ -361,12 +361,12 @@ impl Reader {
         Err(AuthError::OtherUser { expected: user.clone(), found: auth.user_id })
     }
 
-    fn keyring<'a>(&'a self, auth: &'a AuthSession, session: &'a SessionId) -> Keyring<'a> {
-        Keyring::new(&self.opening, &auth.user_id, session)
+    fn keys_to_try<'a>(&'a self, auth: &'a AuthSession, session: &'a SessionId) -> KeysToTry<'a> {
+        KeysToTry::new(&self.opening, &auth.user_id, session)
     }
 
     fn no_envelope(&self, session: &SessionId) -> ReadError {
-        keyring::no_envelope(&self.opening, session)
+        keys_to_try::no_envelope(&self.opening, session)
     }
 }
 
@@ -383,16 +383,16 @@ fn to_last_readable(read: &mut Vec<Result<PulledMessage, UnreadableMessage>>) ->
 /// secret opens with the session's present one, fetched once more.
 async fn open_row(
     reads: &Reads<'_>,
-    keyring: &mut Keyring<'_>,
+    keys_to_try: &mut KeysToTry<'_>,
     session: &SessionId,
     row: &MessageRow,
 ) -> Result<Result<String, MessageError>, ReadError> {
-    let mut read = open(keyring, session, row);
-    if read.as_ref().is_err_and(asks_for_list) && keyring.look_at_list(reads).await? {
-        read = open(keyring, session, row);
+    let mut read = open(keys_to_try, session, row);
+    if read.as_ref().is_err_and(asks_for_list) && keys_to_try.look_at_list(reads).await? {
+        read = open(keys_to_try, session, row);
     }
-    while matches!(read, Err(MessageError::Open(OpenError::Forged))) && keyring.more(reads).await? {
-        read = open(keyring, session, row);
+    while matches!(read, Err(MessageError::Open(OpenError::Forged))) && keys_to_try.more(reads).await? {
+        read = open(keys_to_try, session, row);
     }
-    Ok(read.map_err(|error| keyring.explain(error)))
+    Ok(read.map_err(|error| keys_to_try.explain(error)))
 }

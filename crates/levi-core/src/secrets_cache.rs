@@ -18,17 +18,19 @@ pub(crate) use self::keys::{KeySource, ReadingKey};
 use self::user::User;
 use crate::sealing_key::{Sealing, SealingKey, SealingMode};
 
-/// The greatest number of sessions. Beyond it an arbitrary one is forgotten, and looked up again when needed.
+/// The greatest number of sessions. Beyond it an arbitrary one is forgotten, and looked up again
+/// when needed.
 const MOST_SESSIONS: usize = 4096;
 
 /// The session keys of one user, in memory only, shared by all clones. `Debug` shows no key.
 ///
-/// All clones act for the same user: the first one that is named. When another user signs in, and when the user
-/// signs out, every key is dropped.
+/// All clones act for the same user: the first one that is named. When another user signs in, and
+/// when the user signs out, every key is dropped.
 ///
-/// Of each session it has at most one key to seal with, which comes from this device's own store or daemon, and the
-/// keys to read with: that one, earlier ones, and those that other devices sealed for this one. A key that the server
-/// brought is never sealed with, unless the daemon trusts its sender.
+/// Of each session it has at most one key to seal with, which comes from this device's own store or
+/// daemon, and the keys to read with: that one, earlier ones, and those that other devices sealed
+/// for this one. A key that the server brought is never sealed with, unless the daemon trusts its
+/// sender.
 #[derive(Clone, Default)]
 pub struct SecretsCache {
     state: Arc<Mutex<State>>,
@@ -37,6 +39,8 @@ pub struct SecretsCache {
 #[derive(Default)]
 struct State {
     user: User,
+    /// Whether the sign-in that is asked for next is a new one, after a sign-out.
+    awaits_sign_in: bool,
     sessions: HashMap<SessionId, Keys>,
     devices: Devices,
 }
@@ -62,8 +66,8 @@ impl SecretsCache {
         self.state().sealing(session)
     }
 
-    /// Remembers the secret of `session` for the present user, to seal and to read with. It must come from this device's
-    /// own store or daemon. After a sign-out nothing is remembered.
+    /// Remembers the secret of `session` for the present user, to seal and to read with. It must
+    /// come from this device's own store or daemon. After a sign-out nothing is remembered.
     pub fn remember(&self, session: SessionId, secret: &SessionSecret) {
         let mut state = self.state();
         if !matches!(state.user, User::SignedOut(_)) {
@@ -91,6 +95,7 @@ impl SecretsCache {
             state.forget();
         }
         state.user = User::SignedIn(user.clone());
+        state.awaits_sign_in = false;
     }
 
     /// `user` signed in last, as the outbox knows. Says nothing once somebody was named here.
@@ -106,9 +111,23 @@ impl SecretsCache {
         let mut state = self.state();
         state.forget();
         state.user = User::SignedOut(state.user.id().cloned());
+        state.awaits_sign_in = false;
     }
 
-    /// For whom something is recorded now: the user who is signed in or, after a sign-out, the last one.
+    /// After a [sign-out](Self::signed_out): the tokens of that sign-in are gone, so a sign-in that
+    /// is asked for from now on is a new one.
+    pub fn await_sign_in(&self) {
+        let mut state = self.state();
+        state.awaits_sign_in = matches!(state.user, User::SignedOut(_));
+    }
+
+    /// Whether a sign-in that is asked for now is a new one.
+    pub(crate) fn awaits_sign_in(&self) -> bool {
+        self.state().awaits_sign_in
+    }
+
+    /// For whom something is recorded now: the user who is signed in or, after a sign-out, the last
+    /// one.
     pub fn user(&self) -> Option<UserId> {
         self.state().user.id().cloned()
     }
@@ -118,8 +137,8 @@ impl SecretsCache {
         matches!(self.state().user, User::Unknown | User::Last(_))
     }
 
-    /// The user, and how message `sequence_number` of `session` is sealed for this user, as of the same moment. `None`: a
-    /// key is not known, or not what was sealed before.
+    /// The user, and how message `sequence_number` of `session` is sealed for this user, as of the
+    /// same moment. `None`: a key is not known, or not what was sealed before.
     pub(crate) fn user_and_sealing(
         &self,
         session: &SessionId,
@@ -131,7 +150,8 @@ impl SecretsCache {
         (state.user.id().cloned(), sealing)
     }
 
-    /// How message `sequence_number` of `session` is sealed, unless the keys are another user's by now.
+    /// How message `sequence_number` of `session` is sealed, unless the keys are another user's by
+    /// now.
     pub(crate) fn sealing(
         &self,
         user: Option<&UserId>,
@@ -147,7 +167,8 @@ impl SecretsCache {
         state.sealing_of(session, sequence_number, overwrite, Some(before))
     }
 
-    /// The server's highest number of `session`, which `user` asked for; `None` if it has no message.
+    /// The server's highest number of `session`, which `user` asked for; `None` if it has no
+    /// message.
     pub(crate) fn heard_highest(&self, user: &UserId, session: &SessionId, highest: Option<i64>) {
         let mut state = self.state();
         if state.is_of(user) {
@@ -160,8 +181,8 @@ impl SecretsCache {
         self.state().devices.is_used
     }
 
-    /// How messages that waited for a key are sealed, unless the keys are another user's by now. Whether higher numbers
-    /// were sealed before them is not known, so they count as late.
+    /// How messages that waited for a key are sealed, unless the keys are another user's by now.
+    /// Whether higher numbers were sealed before them is not known, so they count as late.
     pub(crate) fn sealing_of_waiting(&self, user: Option<&UserId>, session: &SessionId) -> Option<Sealing> {
         let mut state = self.state();
         if state.user.id() != user {
@@ -203,7 +224,8 @@ impl SecretsCache {
         }
     }
 
-    /// The list says for `user` how messages are sealed, and has these secrets of epochs. Whether `user` is the present one.
+    /// The list says for `user` how messages are sealed, and has these secrets of epochs. Whether
+    /// `user` is the present one.
     pub(crate) fn seal_in(&self, user: &UserId, mode: SealingMode, keyring: Option<Keyring>) -> bool {
         let mut state = self.state();
         let is_present = state.user.id() == Some(user) && !matches!(state.user, User::SignedOut(_));
@@ -281,8 +303,8 @@ impl SecretsCache {
         keys
     }
 
-    /// Refuses a sign-in of another user than the one that all who share this cache act for. The first one
-    /// that is asked about becomes the user.
+    /// Refuses a sign-in of another user than the one that all who share this cache act for. The
+    /// first one that is asked about becomes the user.
     pub(crate) fn check(&self, found: &UserId) -> Result<(), AuthError> {
         let mut state = self.state();
         match &state.user {
@@ -306,7 +328,8 @@ impl SecretsCache {
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // A panic cannot leave the state half changed in a way that matters: keys are dropped first.
+        // A panic cannot leave the state half changed in a way that matters: keys are dropped
+        // first.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -336,7 +359,8 @@ impl State {
         Some(Sealing { key, order })
     }
 
-    /// The key of `session` as the list says. `None`: the session's key is not known, or nothing is sealed now.
+    /// The key of `session` as the list says. `None`: the session's key is not known, or nothing is
+    /// sealed now.
     fn key_in_mode(&mut self, session: &SessionId) -> Option<SealingKey> {
         let keys = self.sessions.get_mut(session)?;
         if keys.in_mode.is_none() {

@@ -1,4 +1,5 @@
-//! The server as the signed-in user sees it: a refused token is refreshed once, and the request repeated.
+//! The server as the signed-in user sees it: a refused token is refreshed once, and the request
+//! repeated.
 
 use std::sync::{Arc, OnceLock};
 
@@ -31,11 +32,13 @@ pub(crate) struct Server {
 pub(crate) struct ThisDevice {
     pub(crate) id: DeviceId,
     pub(crate) key: Arc<DevicePrivateKey>,
-    /// Shared by all clones, so that it applies to control rows that were enqueued before it was set.
+    /// Shared by all clones, so that it applies to control rows that were enqueued before it was
+    /// set.
     trust: Arc<OnceLock<DeviceTrust>>,
 }
 
-/// Says whether a device, with the public key that the server shows for it, is really one of the user's.
+/// Says whether a device, with the public key that the server shows for it, is really one of the
+/// user's.
 pub type DeviceTrust = Arc<dyn Fn(&DeviceId, &DevicePublicKey) -> bool + Send + Sync>;
 
 impl ThisDevice {
@@ -48,8 +51,8 @@ impl ThisDevice {
         let _ = self.trust.set(trust);
     }
 
-    /// Whether a device with this key may be sealed for and read from. This device's own key is its own, whatever the
-    /// server shows.
+    /// Whether a device with this key may be sealed for and read from. This device's own key is its
+    /// own, whatever the server shows.
     pub(crate) fn trusts(&self, device: &DeviceId, key: &DevicePublicKey) -> bool {
         if *device == self.id {
             return *key == self.key.public_key();
@@ -57,7 +60,8 @@ impl ThisDevice {
         self.trust.get().is_none_or(|trust| trust(device, key))
     }
 
-    /// Whether the daemon checks public keys out of band, so that a device it accepts is known to be the user's.
+    /// Whether the daemon checks public keys out of band, so that a device it accepts is known to
+    /// be the user's.
     pub(crate) fn has_trust(&self) -> bool {
         self.trust.get().is_some()
     }
@@ -94,13 +98,18 @@ impl Server {
     }
 
     pub(crate) async fn session(&self) -> Result<AuthSession, AuthError> {
+        // Asked before, because a sign-out may come between.
+        let is_new = self.cache.awaits_sign_in();
         let auth = self.auth.session().await?;
+        if is_new {
+            self.cache.signed_in(&auth.user_id);
+        }
         self.check(&auth)?;
         Ok(auth)
     }
 
-    /// Refuses a sign-in whose token is another user's than it says, and one of another user than this process,
-    /// or this value, acts for.
+    /// Refuses a sign-in whose token is another user's than it says, and one of another user than
+    /// this process, or this value, acts for.
     pub(crate) fn check(&self, auth: &AuthSession) -> Result<(), AuthError> {
         let other =
             |expected: &UserId, found| Err(AuthError::OtherUser { expected: expected.clone(), found });
@@ -173,7 +182,8 @@ impl Server {
         }
     }
 
-    /// Upserts all rows but those that the server refuses by themselves, which are returned with the reason.
+    /// Upserts all rows but those that the server refuses by themselves, which are returned with
+    /// the reason.
     ///
     /// One request takes all of its rows or none, so where one is refused, each half is sent apart.
     pub(crate) async fn upsert_each<'r, T: Record>(

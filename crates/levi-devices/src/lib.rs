@@ -23,7 +23,7 @@ pub use keys::{KeySeed, MemberKeys, PublicKeyError, PublicKeys, XWING_PUBLIC_KEY
 pub use levi_crypto::message_v2::{Epoch, EpochSecret};
 pub use member::{
     Fingerprint, InvalidId, InvalidMember, InvalidName, MAX_NAME_CHARS, Member, MemberType, check_id,
-    check_name,
+    check_name, is_unprintable,
 };
 pub use signature::{Signature, SignatureError, VerifyingKey};
 pub use verify::VerifyCode;

@@ -150,7 +150,8 @@ pub fn check_name(name: &str) -> Result<(), InvalidName> {
     if name.chars().any(is_unprintable) { Err(InvalidName::Unprintable) } else { Ok(()) }
 }
 
-fn is_unprintable(character: char) -> bool {
+/// Whether a character moves a terminal's cursor, changes the direction of text or is not seen.
+pub fn is_unprintable(character: char) -> bool {
     let formats = matches!(character,
         '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'
         | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}');

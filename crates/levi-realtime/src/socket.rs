@@ -19,8 +19,9 @@ use zeroize::Zeroizing;
 
 use crate::machine::NotConnected;
 
-/// The largest message that is read, in bytes. Realtime itself cuts a row off at 1 MiB.
-const MOST: usize = 1 << 20;
+/// The largest message that is read, in bytes. Realtime cuts a row off at 1 MiB, and its envelope
+/// and columns come on top.
+const MOST: usize = 2 << 20;
 const BUFFER: usize = 8 << 10;
 
 /// The key of one handshake, and what the server has to answer.

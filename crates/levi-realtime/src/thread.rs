@@ -88,12 +88,22 @@ pub(crate) struct Thread {
 /// The notifier or the runtime is gone.
 struct Over;
 
+/// Says that nothing is pushed any more, however the thread ends.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.hold(None);
+        self.0.set_state(Notifications::Polling(PollingReason::Dropped));
+    }
+}
+
 impl Thread {
     pub(crate) fn run(mut self) {
         let clock = SystemClock::new();
         let mut socket = None;
+        let _ended = Ended(Arc::clone(&self.shared));
         while self.turn(&clock, &mut socket).is_ok() {}
-        self.shared.hold(None);
     }
 
     fn turn(&mut self, clock: &SystemClock, socket: &mut Option<Socket>) -> Result<(), Over> {

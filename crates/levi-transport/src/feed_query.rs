@@ -16,8 +16,16 @@ impl Select {
             .columns("session_id,sequence_number")
     }
 
-    /// At most `limit` messages of `session` whose last change is at most `change_id`, the highest sequence number first, as
-    /// [`MessageRow`](crate::rows::MessageRow)s.
+    /// The highest number among the changes of a user's messages that are there.
+    pub fn last_change(user: &UserId) -> Self {
+        Query::of(Table::Messages)
+            .eq("user_id", user.as_str())
+            .raw("&order=change_id.desc&limit=1")
+            .columns("change_id")
+    }
+
+    /// At most `limit` messages of `session` whose last change is at most `change_id`, the highest
+    /// sequence number first, as [`MessageRow`](crate::rows::MessageRow)s.
     pub fn last_messages_changed_by(session: &SessionId, change_id: i64, limit: u32) -> Self {
         Query::of(Table::Messages)
             .eq("session_id", session.as_str())

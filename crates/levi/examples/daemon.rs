@@ -1,5 +1,6 @@
-//! A daemon in one file: two devices of one user, one writes, the other follows. The server is a fake Supabase in this
-//! process; for a real project exchange address and key, and take out what makes the user.
+//! A daemon in one file: two devices of one user, one writes, the other follows. The server is a
+//! fake Supabase in this process; for a real project exchange address and key, and take out what
+//! makes the user.
 
 use std::error::Error;
 use std::path::Path;
@@ -52,7 +53,8 @@ async fn write(laptop: &Device) -> Result<(), Box<dyn Error>> {
 /// The second device: prints what comes until it has seen everything, and says how much it read.
 async fn follow(phone: &Device) -> Result<usize, Box<dyn Error>> {
     let reader = phone.reader()?;
-    let mut follow = reader.follow(phone.folder().load_cursor("example")?);
+    let cursor = phone.folder().cursor("example")?;
+    let mut follow = reader.follow(cursor.load()?);
     let mut read = 0;
     loop {
         let page = follow.next().await?;
@@ -67,7 +69,7 @@ async fn follow(phone: &Device) -> Result<usize, Box<dyn Error>> {
             }
         }
         // Only now: what was not done with is delivered again after a crash.
-        phone.folder().save_cursor("example", &page.cursor)?;
+        cursor.save(&page.cursor)?;
         if page.changes.iter().any(|change| change.sequence_number == MESSAGES) {
             return Ok(read);
         }

@@ -13,7 +13,7 @@ mod wake_up;
 
 pub use builder::{BuildError, LeviBuilder};
 #[cfg(feature = "sqlite")]
-pub use device::{Device, DeviceError, DeviceFolder, DeviceOptions, Project};
+pub use device::{Device, DeviceError, DeviceFolder, DeviceOptions, Project, StoredCursor};
 pub use levi::{Levi, NotConnected};
 pub use levi_core::random_uuid;
 #[cfg(feature = "sqlite")]

@@ -1,4 +1,5 @@
-//! The change feed over real sockets: what changed in all sessions, once, in order, whatever happens in between.
+//! The change feed over real sockets: what changed in all sessions, once, in order, whatever
+//! happens in between.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod feed;
@@ -44,7 +45,8 @@ async fn what_changed_in_all_sessions_comes_once_in_order_and_says_what_is_edite
 
     writer.edit(&one, 2, "another text").await;
     writer.write(&one, [3, 5]).await;
-    // The page is delivered again as long as its cursor was not stored, by the same process and by the next one.
+    // The page is delivered again as long as its cursor was not stored, by the same process and by
+    // the next one.
     for reader in [&reader, &reader, &writer.reader()] {
         let (changes, _) = read_to_end(reader, cursor.clone(), 100).await;
         let expected = [
@@ -116,6 +118,76 @@ async fn what_cannot_be_read_comes_once_and_once_more_when_its_key_has_come() {
         assert!(changes.is_empty(), "{changes:?}");
         writer.levi.shutdown(Duration::from_secs(5)).await;
     }
+}
+
+/// More runs of rows that nobody sealed than a cursor keeps apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_among_many_rows_that_never_open_comes_once() {
+    let writer = Writer::new(2).await;
+    let session = writer.session("one").await;
+    for number in 1..=45 {
+        writer.write(&session, [2 * number]).await;
+        garbage(&writer.world, &session, 2 * number + 1, 20);
+    }
+    let mut reader = writer.reader();
+    let (changes, mut cursor) = read_to_end(&reader, None, 7).await;
+    assert_eq!(changes.len(), 90);
+    for attempt in 0..6 {
+        if attempt % 2 == 1 {
+            reader = writer.reader();
+        }
+        let (changes, next) = read_to_end(&reader, cursor, 7).await;
+        assert!(changes.is_empty(), "{changes:?}");
+        cursor = next;
+    }
+    writer.levi.shutdown(Duration::from_secs(5)).await;
+}
+
+/// The cursor is of the project before, which had more changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_of_a_project_that_was_restored_gets_what_is_written_from_then_on() {
+    let before = Writer::new(2).await;
+    before.write(&before.session("one").await, 1..=9).await;
+    let (_, cursor) = read_to_end(&before.reader(), None, 100).await;
+    let restored = Writer::new(2).await;
+    assert_eq!(restored.world.user_id, before.world.user_id);
+    let session = restored.session("one").await;
+    restored.write(&session, 1..=3).await;
+    let reader = restored.reader();
+    let mut follow = reader.follow(cursor).with_pace(PACE);
+    let asked = restored.polls();
+    let write = async {
+        while restored.polls() < asked + 2 {
+            tokio::task::yield_now().await;
+        }
+        restored.write(&session, [4]).await;
+    };
+    let ((), read) = tokio::join!(write, until(&mut follow, |_| true));
+    assert_eq!(read.iter().map(|change| change.sequence_number).collect::<Vec<_>>(), [4]);
+    before.levi.shutdown(Duration::from_secs(5)).await;
+    restored.levi.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_deleted_before_its_key_came_is_waited_for_no_more() {
+    let writer = Writer::new(2).await;
+    let (closed, open) = (writer.unshared("closed").await, writer.session("open").await);
+    writer.write(&closed, [1, 2]).await;
+    writer.write(&open, [1]).await;
+    let reader = writer.reader();
+    let (changes, mut cursor) = read_to_end(&reader, None, 10).await;
+    assert_eq!(changes.len(), 3);
+    writer.world.server.delete_session(&closed).unwrap();
+    let mut requests = Vec::new();
+    for _ in 0..20 {
+        let before = writer.world.server.stats().requests;
+        let (changes, next) = read_to_end(&reader, cursor, 10).await;
+        assert!(changes.is_empty(), "{changes:?}");
+        cursor = next;
+        requests.push(writer.world.server.stats().requests - before);
+    }
+    assert_eq!((requests.first(), requests.last()), (Some(&2), Some(&1)), "{requests:?}");
+    writer.levi.shutdown(Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -321,7 +393,8 @@ async fn sessions_and_devices_are_listed_with_what_can_be_read_here() {
     writer.levi.shutdown(Duration::from_secs(5)).await;
 }
 
-/// A computer of which the waits of a follower take no real time. The first one may be slept through.
+/// A computer of which the waits of a follower take no real time. The first one may be slept
+/// through.
 struct Computer {
     clock: VirtualClock,
     sleeps: bool,
@@ -346,7 +419,8 @@ impl Clock for Computer {
     }
 }
 
-/// A gateway says an hour. The longest delay of an upload is enough, and the time asleep is part of it.
+/// A gateway says an hour. The longest delay of an upload is enough, and the time asleep is part of
+/// it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_waits_for_as_long_as_a_server_asks_but_for_no_hour_and_awake_again_for_no_more() {
     let writer = Writer::new(2).await;

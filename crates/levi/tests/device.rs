@@ -4,9 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use levi::types::AuthError;
 use levi::{
     CodingSession, Device, DeviceError, DeviceFolder, DeviceOptions, Levi, LeviConfig, MessageSyncRequest,
-    PauseReason, Repository, SessionId, SessionSecret,
+    PauseReason, ReadError, Repository, SessionId, SessionSecret,
 };
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::FakeSupabase;
@@ -46,16 +47,21 @@ async fn the_next_start_finds_what_the_first_one_left() {
     drop(early);
     device.session_sync(&device.levi(LeviConfig::default()).unwrap()).unwrap();
     let cursor = device.reader().unwrap().changes(None, 10).await.unwrap().cursor;
-    device.folder().save_cursor("viewer", &cursor).unwrap();
-    assert!(matches!(device.folder().save_cursor("../x", &cursor), Err(DeviceError::CursorName)));
+    let stored = device.folder().cursor("viewer").unwrap();
+    stored.save(&cursor).unwrap();
+    assert!(matches!(device.folder().cursor("../x"), Err(DeviceError::CursorName)));
+    // Two that follow by one cursor would skip what the other has read.
+    let refused = DeviceFolder::new(Some(path.clone())).cursor("viewer").unwrap_err();
+    assert!(matches!(refused, DeviceError::CursorInUse { .. }), "{refused}");
+    drop(stored);
     drop(device);
 
     let device = Device::open(&path, DeviceOptions::default()).unwrap();
     assert_eq!(device.user_id().await.unwrap(), Some(user));
     assert_eq!(device.register("renamed", "desktop").await.unwrap(), id, "the same device again");
     assert_eq!(server.row_count(Table::Devices).unwrap(), 1);
-    assert_eq!(device.folder().load_cursor("viewer").unwrap(), Some(cursor));
-    assert_eq!(device.folder().load_cursor("other").unwrap(), None);
+    assert_eq!(device.folder().cursor("viewer").unwrap().load().unwrap(), Some(cursor));
+    assert_eq!(device.folder().cursor("other").unwrap().load().unwrap(), None);
     assert_eq!(device.devices().await.unwrap()[0].name, "renamed");
     let levi = device.levi(LeviConfig::default()).unwrap();
     levi.start().unwrap();
@@ -64,6 +70,27 @@ async fn the_next_start_finds_what_the_first_one_left() {
     device.sign_out().await.unwrap();
     assert_eq!(device.user_id().await.unwrap(), None);
     assert_eq!(DeviceFolder::new(Some(path)).device_id().unwrap(), Some(id), "keys stay");
+}
+
+/// A program that only reads has no worker that would hear of the sign-in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_was_signed_out_goes_on_after_a_sign_in_by_another_process() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("laptop");
+    let device = Device::open(&path, options(&server)).unwrap();
+    device.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    device.register("laptop", "desktop").await.unwrap();
+    let reader = device.reader().unwrap();
+    reader.changes(None, 10).await.unwrap();
+    device.sign_out().await.unwrap();
+    for _ in 0..2 {
+        let refused = reader.changes(None, 10).await.unwrap_err();
+        assert!(matches!(refused, ReadError::Auth(AuthError::SignedOut)), "{refused}");
+    }
+    // As `levi login` does.
+    let command = Device::open(&path, DeviceOptions::default()).unwrap();
+    command.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    reader.changes(None, 10).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +132,8 @@ async fn at_work(server: &FakeSupabase, path: &Path) -> (Device, Levi, SessionId
     (device, levi, session.id)
 }
 
-/// What is enqueued after a sign-out waits for the next sign-in, for which nobody has to tell the running Levi.
+/// What is enqueued after a sign-out waits for the next sign-in, for which nobody has to tell the
+/// running Levi.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_out_and_a_sign_in_reach_a_levi_that_runs() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());

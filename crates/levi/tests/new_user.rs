@@ -21,7 +21,8 @@ fn options(server: &FakeSupabase) -> DeviceOptions {
     DeviceOptions::new(server.url(), server.publishable_key())
 }
 
-/// A project that confirms addresses answers as if a taken one were new, so that nobody learns who has an account.
+/// A project that confirms addresses answers as if a taken one were new, so that nobody learns who
+/// has an account.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_up_signs_in_or_waits_for_a_mail_and_promises_none_for_a_taken_address() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
@@ -68,7 +69,7 @@ async fn a_session_that_one_device_begins_is_readable_on_the_other() {
     levi.synced(&receipt).await.unwrap();
     let page = phone.reader().unwrap().changes(None, 10).await.unwrap();
     assert_eq!(page.changes[0].content.as_deref().unwrap(), "hello");
-    laptop.folder().save_cursor("viewer", &page.cursor).unwrap();
+    laptop.folder().cursor("viewer").unwrap().save(&page.cursor).unwrap();
     #[cfg(unix)]
     for (path, mode) in [("cursors", 0o700), ("cursors/viewer", 0o600), ("project.json", 0o600)] {
         use std::os::unix::fs::PermissionsExt as _;

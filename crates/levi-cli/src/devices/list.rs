@@ -12,7 +12,7 @@ use super::{Here, LIMIT};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::text::time;
+use crate::text::{printable, time};
 
 /// Rows of `devices` per request.
 const PAGE: u32 = 500;
@@ -121,6 +121,7 @@ async fn table(opened: &Opened, console: Console) -> Result<(), CliError> {
             let this_device = id == own;
             console.json(&Registered { name, device_id: id, device_type, listed: false, this_device })?;
             let this = if this_device { ", this device" } else { "" };
+            let (name, device_type) = (printable(name), printable(device_type));
             console.say(format!("{name:<20}  {id:<36}  {device_type}{this}"))?;
         }
     }

@@ -10,7 +10,7 @@ use levi_transport::{
 use levi_types::{SessionId, UserId};
 
 use super::cursor::{ChangeCursor, Part, Tried};
-use super::keyring::Keyring;
+use super::keys_to_try::KeysToTry;
 use super::waiting::{Due, MOST_ASKED, Sighting, Waiting};
 use super::{MessageError, PulledMessage, ReadError, Reader, asks_for_list, open_row};
 use crate::device_list::INTERVAL;
@@ -29,14 +29,15 @@ pub struct Change {
     pub arrival: Arrival,
 }
 
-/// What a change is to the changes of the same session that were delivered before, by this cursor and those it follows.
+/// What a change is to the changes of the same session that were delivered before, by this cursor
+/// and those it follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// Its number is above all that could be read before. In the order of delivery the numbers of a session's new messages
-    /// rise.
+    /// Its number is above all that could be read before. In the order of delivery the numbers of a
+    /// session's new messages rise.
     New,
-    /// Its number is not: it is another text in a place that was delivered, or a message that was written late or put
-    /// back.
+    /// Its number is not: it is another text in a place that was delivered, or a message that was
+    /// written late or put back.
     Edited,
     /// It was delivered before as one that cannot be read. Its key has come since.
     Unlocked,
@@ -47,8 +48,8 @@ pub enum Arrival {
 pub struct ChangePage {
     /// The changes.
     pub changes: Vec<Change>,
-    /// Ask for the next page with this, now or later. Store it after what was delivered is done with: a page whose cursor
-    /// was not stored is delivered again.
+    /// Ask for the next page with this, now or later. Store it after what was delivered is done
+    /// with: a page whose cursor was not stored is delivered again.
     pub cursor: ChangeCursor,
     /// Whether to ask again at once. If not, the end is reached for now.
     pub more: bool,
@@ -66,17 +67,18 @@ impl std::fmt::Debug for Change {
 }
 
 impl Reader {
-    /// At most `limit` changes past `cursor` (from the beginning, for `None`) in all sessions of the user, with one request
-    /// whatever the number of sessions.
+    /// At most `limit` changes past `cursor` (from the beginning, for `None`) in all sessions of
+    /// the user, with one request whatever the number of sessions.
     ///
-    /// Each change is delivered once. A message that cannot be read is delivered as that, and once more when its key has
-    /// come ([`Arrival::Unlocked`]); while there are such messages, a second request asks for their envelopes. Deleted
-    /// messages and sessions are not changes.
+    /// Each change is delivered once. A message that cannot be read is delivered as that, and once
+    /// more when its key has come ([`Arrival::Unlocked`]); while there are such messages, a second
+    /// request asks for their envelopes. Deleted messages and sessions are not changes.
     ///
     /// # Errors
-    /// [`ReadError`] if nothing can be read now. [`ReadError::NoChangeFeed`] names the migration that a project lacks.
+    /// [`ReadError`] if nothing can be read now. [`ReadError::NoChangeFeed`] names the migration
+    /// that a project lacks.
     pub async fn changes(&self, cursor: Option<&ChangeCursor>, limit: u32) -> Result<ChangePage, ReadError> {
-        self.changes_with(cursor, limit, self.retries).await
+        self.changes_with(cursor, limit, self.retries, Numbers::GoOn).await
     }
 
     pub(super) async fn changes_with(
@@ -84,6 +86,7 @@ impl Reader {
         cursor: Option<&ChangeCursor>,
         limit: u32,
         retries: Retries,
+        numbers: Numbers,
     ) -> Result<ChangePage, ReadError> {
         self.opening.device.id.check()?;
         let auth = self.session().await?;
@@ -98,6 +101,9 @@ impl Reader {
         };
         let reads = self.server.reads(&auth, retries);
         let mut feed = Feed { reader: self, reads: &reads, user: &auth.user_id, cursor };
+        if numbers == Numbers::MayHaveGoneBack {
+            feed.go_back().await?;
+        }
         let mut changes = feed.unlock(limit).await?;
         let mut more = true;
         if changes.is_empty() {
@@ -115,6 +121,14 @@ impl Reader {
     }
 }
 
+/// What is known of the server's numbers since the cursor was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Numbers {
+    GoOn,
+    /// The project may have been restored from a backup.
+    MayHaveGoneBack,
+}
+
 /// One read of the feed.
 struct Feed<'a> {
     reader: &'a Reader,
@@ -124,7 +138,7 @@ struct Feed<'a> {
 }
 
 /// The keys of the sessions of one page, or why one has none.
-type PageKeys<'k> = HashMap<&'k SessionId, Result<Keyring<'k>, Arc<ReadError>>>;
+type PageKeys<'k> = HashMap<&'k SessionId, Result<KeysToTry<'k>, Arc<ReadError>>>;
 
 /// A row of a page.
 struct Placed {
@@ -135,10 +149,23 @@ struct Placed {
     row: Result<MessageRow, ApiError>,
 }
 
-/// How many of a forgotten session's last rows are fetched to find one that can be read, as long as none can.
+/// How many of a forgotten session's last rows are fetched to find one that can be read, as long as
+/// none can.
 const LAST_ROWS: [u32; 3] = [1, 4, 16];
 
 impl<'a> Feed<'a> {
+    /// Goes back to the last change that there is, if the cursor is behind it.
+    async fn go_back(&mut self) -> Result<(), ReadError> {
+        let Some(position) = self.cursor.position else { return Ok(()) };
+        let body = self.reads.read_one(Select::last_change(self.user)).await.map_err(no_feed)?;
+        let last = ChangesOf::keys(&body)?.into_iter().next();
+        if last < Some(position) {
+            tracing::debug!(position, last, "the change feed ends before the cursor");
+            self.cursor.go_back_to(last);
+        }
+        Ok(())
+    }
+
     /// What changed past the cursor, and whether that was not the end.
     async fn next(&mut self, limit: u32) -> Result<(Vec<Change>, bool), ReadError> {
         let sizes = &self.reads.sizes().messages;
@@ -178,8 +205,8 @@ impl<'a> Feed<'a> {
         Change { session_id: session.clone(), sequence_number, content, arrival }
     }
 
-    /// The rows of a page, with the places of those that cannot be fetched. One of these that has changed again meanwhile is
-    /// left out, because that change follows.
+    /// The rows of a page, with the places of those that cannot be fetched. One of these that has
+    /// changed again meanwhile is left out, because that change follows.
     async fn placed(&self, page: Vec<Result<ChangeRow, PassedOver<i64>>>) -> Result<Vec<Placed>, ReadError> {
         let mut rows = Vec::with_capacity(page.len());
         for row in page {
@@ -217,8 +244,8 @@ impl<'a> Feed<'a> {
         Ok(())
     }
 
-    /// The highest number of a session's messages that can be read, among those whose last change is at most `position`.
-    /// `None`: there is none among the last few.
+    /// The highest number of a session's messages that can be read, among those whose last change
+    /// is at most `position`. `None`: there is none among the last few.
     async fn highest_readable(&self, session: &SessionId, position: i64) -> Result<Option<i64>, ReadError> {
         let mut keys = PageKeys::new();
         for limit in LAST_ROWS {
@@ -270,8 +297,8 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Goes on with what another process made of the device list, and asks the server for it once a minute while a row waits
-    /// for that.
+    /// Goes on with what another process made of the device list, and asks the server for it once a
+    /// minute while a row waits for that.
     async fn follow_list(&self) -> Result<(), ReadError> {
         let Some(list) = &self.reader.opening.device_list else { return Ok(()) };
         list.catch_up(self.user);
@@ -410,7 +437,8 @@ impl<'a> Feed<'a> {
         Ok((change_id, content.ok().map(|content| PulledMessage { sequence_number, content })))
     }
 
-    /// Opens a row. What is wrong with one session's key makes that session's rows unreadable, and no others.
+    /// Opens a row. What is wrong with one session's key makes that session's rows unreadable, and
+    /// no others.
     async fn open<'k>(
         &self,
         keys: &mut PageKeys<'k>,
@@ -420,15 +448,15 @@ impl<'a> Feed<'a> {
     where
         'a: 'k,
     {
-        let begin = || -> Result<Keyring<'k>, Arc<ReadError>> {
+        let begin = || -> Result<KeysToTry<'k>, Arc<ReadError>> {
             session.check().map_err(|error| Arc::new(error.into()))?;
-            Ok(Keyring::new(&self.reader.opening, self.user, session))
+            Ok(KeysToTry::new(&self.reader.opening, self.user, session))
         };
-        let keyring = match keys.entry(session).or_insert_with(begin) {
-            Ok(keyring) => keyring,
+        let keys_to_try = match keys.entry(session).or_insert_with(begin) {
+            Ok(keys_to_try) => keys_to_try,
             Err(why) => return Ok(Err(MessageError::NoSecret(Arc::clone(why)))),
         };
-        match open_row(self.reads, keyring, session, row).await {
+        match open_row(self.reads, keys_to_try, session, row).await {
             Ok(read) => Ok(read),
             Err(error @ ReadError::Auth(_)) => Err(error),
             Err(error) if error.is_passing() => Err(error),

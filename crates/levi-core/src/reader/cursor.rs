@@ -6,20 +6,22 @@ use levi_types::{SessionId, UserId};
 
 use super::changes::Arrival;
 
-/// The most sessions of which a cursor knows what was delivered. Beyond it the one that changed the longest ago is
-/// forgotten.
+/// The most sessions of which a cursor knows what was delivered. Beyond it the one that changed the
+/// longest ago is forgotten.
 const MOST_SESSIONS: usize = 4096;
 
-/// The most spans of unreadable rows of one session. Beyond it the two that are nearest to each other become one. If one of
-/// their rows can be read later, what could be read between them is delivered again with it.
+/// The most spans of unreadable rows of one session. Beyond it the two that are nearest to each
+/// other become one. If one of their rows can be read later, what could be read between them is
+/// delivered again with it.
 const MOST_SPANS: usize = 32;
 
-/// Where a reader of the change feed is. Opaque; its text (`Display`, `FromStr`) can be stored, and holds no secret.
+/// Where a reader of the change feed is. Opaque; its text (`Display`, `FromStr`) can be stored, and
+/// holds no secret.
 ///
-/// Besides the number of the last change it has, for each of the last 4,096 sessions that changed, the highest sequence
-/// number that was delivered, which tells new messages from edited ones, and where the rows are that could not be read,
-/// so that a reader that starts again later delivers them when their key has come. It grows by about 25 bytes for each
-/// session.
+/// Besides the number of the last change it has, for each of the last 4,096 sessions that changed,
+/// the highest sequence number that was delivered, which tells new messages from edited ones, and
+/// where the rows are that could not be read, so that a reader that starts again later delivers
+/// them when their key has come. It grows by about 25 bytes for each session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeCursor {
     pub(super) user: UserId,
@@ -48,8 +50,8 @@ pub(super) struct Delivered {
 pub(super) struct Span {
     pub(super) first: i64,
     pub(super) last: i64,
-    /// The numbers of the changes that could not be read, added up: another sum says that one of them can be read by now,
-    /// or is gone. `None`: not known.
+    /// The numbers of the changes that could not be read, added up: another sum says that one of
+    /// them can be read by now, or is gone. `None`: not known.
     pub(super) sum: Option<i64>,
     /// Whether others that could be read may lie among them.
     pub(super) is_merged: bool,
@@ -62,8 +64,8 @@ pub(super) struct Part {
     pub(super) after: i64,
     /// Its last change.
     pub(super) up_to: i64,
-    /// If changes that were delivered lie in it: the sum of those that could not be read. While that is the same, nothing
-    /// in it is news.
+    /// If changes that were delivered lie in it: the sum of those that could not be read. While
+    /// that is the same, nothing in it is news.
     pub(super) merged: Option<i64>,
 }
 
@@ -111,7 +113,8 @@ impl ChangeCursor {
             _ => known.unreadable.push(Span::of(change_id)),
         }
         known.limit_spans();
-        // It does not count as delivered, so that nobody without the key can make later messages look edited.
+        // It does not count as delivered, so that nobody without the key can make later messages
+        // look edited.
         if known.highest.is_none_or(|highest| sequence_number > highest) {
             Arrival::New
         } else {
@@ -126,8 +129,8 @@ impl ChangeCursor {
         (known.highest, known.last) = (highest, position);
     }
 
-    /// Forgets sessions beyond the limit, at the end of a page: those that changed the longest ago, and those that wait for a
-    /// key only where all do.
+    /// Forgets sessions beyond the limit, at the end of a page: those that changed the longest ago,
+    /// and those that wait for a key only where all do.
     pub(super) fn forget_oldest(&mut self) {
         let most = self.sessions.len().saturating_sub(MOST_SESSIONS);
         if most == 0 {
@@ -142,6 +145,23 @@ impl ChangeCursor {
             self.sessions.remove(&session);
         }
         self.has_forgotten = true;
+    }
+
+    /// There is no change above `last` now. A project that was restored from a backup goes on with
+    /// lower numbers than it had; where only messages were deleted, no change ever comes below the
+    /// old position, so nothing is delivered again.
+    pub(super) fn go_back_to(&mut self, last: Option<i64>) {
+        if self.position <= last {
+            return;
+        }
+        self.position = last;
+        let last = last.unwrap_or(i64::MIN);
+        for known in self.sessions.values_mut() {
+            known.last = known.last.min(last);
+            known.tried_to = None;
+            known.unreadable.retain(|span| span.first <= last);
+            known.unreadable.iter_mut().for_each(|span| *span = span.cut(span.first, last));
+        }
     }
 
     /// The sessions with rows that could not be read.
@@ -185,8 +205,8 @@ impl ChangeCursor {
         spans.unwrap_or_default().iter().any(|span| span.contains(change_id))
     }
 
-    /// Takes note of the rows that [`to_try`](Self::to_try) named, up to the change `to`. Those that are not among them are
-    /// gone: deleted, or changed again.
+    /// Takes note of the rows that [`to_try`](Self::to_try) named, up to the change `to`. Those
+    /// that are not among them are gone: deleted, or changed again.
     pub(super) fn tried(&mut self, session: &SessionId, rows: &[Tried], to: i64) {
         let Some(Part { after, .. }) = self.to_try(session) else { return };
         let Some(known) = self.sessions.get_mut(session) else { return };
@@ -340,7 +360,8 @@ mod tests {
         assert!((0..500).step_by(2).all(|change_id| cursor.was_unreadable(&one, change_id)));
     }
 
-    /// Reads every part again, as a reader does that can read the changes `readable` says. Returns what is delivered.
+    /// Reads every part again, as a reader does that can read the changes `readable` says. Returns
+    /// what is delivered.
     fn read_again(cursor: &mut ChangeCursor, rows: &[i64], readable: impl Fn(i64) -> bool) -> Vec<i64> {
         let (one, mut delivered) = (session(1), Vec::new());
         while let Some(part) = cursor.to_try(&one) {
@@ -391,6 +412,30 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_goes_back_to_the_last_change_that_there_is() {
+        let user = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+        let (mut cursor, one) = (ChangeCursor::beginning(user.into()), session(1));
+        for change_id in [1, 3, 5, 7] {
+            cursor.unreadable(&one, change_id, change_id);
+            cursor.readable(&one, change_id + 1, change_id + 1);
+        }
+        cursor.position = Some(8);
+        let before = cursor.clone();
+        for last in [Some(8), Some(9)] {
+            cursor.go_back_to(last);
+            assert_eq!(cursor, before);
+        }
+        cursor.go_back_to(Some(4));
+        assert_eq!(cursor.position, Some(4));
+        cursor.unreadable(&one, 5, 5);
+        let were: Vec<i64> = (0..9).filter(|id| cursor.was_unreadable(&one, *id)).collect();
+        assert_eq!(were, [1, 3, 5]);
+        assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
+        cursor.go_back_to(None);
+        assert_eq!((cursor.position, cursor.waiting().count()), (None, 0));
+    }
+
+    #[test]
     fn rows_that_are_gone_are_waited_for_no_more() {
         let (mut cursor, one) = (ChangeCursor::beginning("u".into()), session(1));
         cursor.unreadable(&one, 1, 1);
@@ -418,7 +463,8 @@ mod tests {
         assert_eq!(cursor.readable(&session(1), 9999, 3), Arrival::Edited);
     }
 
-    /// Even where every session waits for its key, so that the one of the page would be the first to be forgotten.
+    /// Even where every session waits for its key, so that the one of the page would be the first
+    /// to be forgotten.
     #[test]
     fn a_page_forgets_none_of_the_sessions_that_it_asked_about() {
         let mut cursor = ChangeCursor::beginning("u".into());

@@ -11,7 +11,7 @@ use levi_types::{Clock, Monotonic, Timeline};
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
-use super::changes::ChangePage;
+use super::changes::{ChangePage, Numbers};
 use super::cursor::ChangeCursor;
 use super::notifier::{Notifications, Notifier};
 use super::pace::{Pace, Polled, Polls, Wait};
@@ -59,7 +59,8 @@ fn as_text<S: Serializer>(paused: &Option<Arc<ReadError>>, serializer: S) -> Res
 
 /// The changes of all sessions as they come. Made by [`Reader::follow`].
 ///
-/// Without a server, without a token, or signed out, it waits and goes on by itself; [`status`](Self::status) says so.
+/// Without a server, without a token, or signed out, it waits and goes on by itself;
+/// [`status`](Self::status) says so.
 pub struct Follow<'r> {
     reader: &'r Reader,
     cursor: Option<ChangeCursor>,
@@ -73,6 +74,7 @@ pub struct Follow<'r> {
     timeline: Timeline,
     status: watch::Sender<FollowStatus>,
     polls: Polls,
+    numbers: Numbers,
     /// When to ask next.
     next: Next,
 }
@@ -119,6 +121,7 @@ impl Reader {
             timeline: Timeline::default(),
             status: watch::Sender::default(),
             polls: Polls::default(),
+            numbers: Numbers::MayHaveGoneBack,
             next: Next { least: Monotonic::default(), most: Monotonic::default() },
         }
     }
@@ -144,7 +147,8 @@ impl Follow<'_> {
         self
     }
 
-    /// Asks as soon as `notifier` says that something may have changed. One notifier is for one follower.
+    /// Asks as soon as `notifier` says that something may have changed. One notifier is for one
+    /// follower.
     #[must_use]
     pub fn with_notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
         self.notifier = Some(notifier);
@@ -170,13 +174,16 @@ impl Follow<'_> {
     /// If the future is dropped nothing is lost, and the next call goes on waiting where it was.
     ///
     /// # Errors
-    /// [`ReadError`] that does not pass by itself: another user is signed in, the cursor is another user's, the project has
-    /// no change feed or refuses. The next call waits, and tries again.
+    /// [`ReadError`] that does not pass by itself: another user is signed in, the cursor is another
+    /// user's, the project has no change feed or refuses. The next call waits, and tries again.
     pub async fn next(&mut self) -> Result<ChangePage, ReadError> {
         loop {
             self.rest().await;
             let retries = Retries { most: 0, ..self.reader.retries };
-            let page = self.reader.changes_with(self.cursor.as_ref(), self.limit, retries).await;
+            let page =
+                self.reader.changes_with(self.cursor.as_ref(), self.limit, retries, self.numbers).await;
+            // A project that is restored does not answer meanwhile.
+            self.numbers = if page.is_ok() { Numbers::GoOn } else { Numbers::MayHaveGoneBack };
             let polled = match &page {
                 Ok(ChangePage { more: true, .. }) => Polled::Changes,
                 Ok(_) => Polled::Nothing,
@@ -242,7 +249,8 @@ impl Follow<'_> {
             if left.is_zero() {
                 return;
             }
-            // The timer knows the monotonic clock only, which stands still while the machine sleeps.
+            // The timer knows the monotonic clock only, which stands still while the machine
+            // sleeps.
             let left = left.min(LOOKS_EVERY);
             let (timer, notifier) = (Arc::clone(&self.timer), self.notifier.clone());
             if self.next.most <= self.next.least {

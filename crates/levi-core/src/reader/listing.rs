@@ -6,7 +6,7 @@ use levi_transport::rows::{DeviceRow, SecretRow, SessionRow};
 use levi_transport::{AllDevicesOf, ApiError, PassedOver, RepositoriesAmong, SecretsAmong, SessionsOf};
 use levi_types::{DeviceId, RepositoryId, SessionId, SessionStatus, UserId};
 
-use super::keyring::Keyring;
+use super::keys_to_try::KeysToTry;
 use super::{ReadError, Reader};
 use crate::reads::{MOST_DEVICES, Reads};
 
@@ -177,9 +177,9 @@ impl Reader {
 
     /// Whether this device has a key of the session without asking the server.
     pub(super) fn has_key(&self, user: &UserId, session: &SessionId) -> bool {
-        let mut keyring = Keyring::new(&self.opening, user, session);
-        keyring.ask_store();
-        keyring.first().is_some()
+        let mut keys_to_try = KeysToTry::new(&self.opening, user, session);
+        keys_to_try.ask_store();
+        keys_to_try.first().is_some()
     }
 
     /// Which of `sessions` have an envelope for this device, whether it can be opened or not.

@@ -7,7 +7,7 @@ use levi_transport::rows::MessageRow;
 use levi_types::SessionId;
 
 use super::epochs::VERSION_1;
-use super::keyring::Keyring;
+use super::keys_to_try::KeysToTry;
 use super::{MessageError, ReadError};
 
 /// A message that opened.
@@ -19,19 +19,19 @@ struct Opened {
 
 /// Opens a row, and refuses one of an epoch that is over.
 pub(super) fn open(
-    keyring: &mut Keyring<'_>,
+    keys_to_try: &mut KeysToTry<'_>,
     session: &SessionId,
     row: &MessageRow,
 ) -> Result<String, MessageError> {
     let position = MessagePosition { session_id: session, sequence_number: row.sequence_number };
     let Opened { content, epoch, order } = match message_v2::is_version_2(&row.content_nonce) {
-        true => version_2(keyring, position, row)?,
-        false => version_1(keyring.keys(), position, row)?,
+        true => version_2(keys_to_try, position, row)?,
+        false => version_1(keys_to_try.keys(), position, row)?,
     };
-    if let Some(newer) = keyring.newer_epoch(epoch, row.sequence_number) {
+    if let Some(newer) = keys_to_try.newer_epoch(epoch, row.sequence_number) {
         return Err(MessageError::StaleEpoch { epoch, newer: newer.epoch, since: newer.sequence_number });
     }
-    keyring.opened(epoch, row.sequence_number, order);
+    keys_to_try.opened(epoch, row.sequence_number, order);
     Ok(content)
 }
 
@@ -46,12 +46,12 @@ fn version_1(
 }
 
 fn version_2(
-    keyring: &mut Keyring<'_>,
+    keys_to_try: &mut KeysToTry<'_>,
     position: MessagePosition<'_>,
     row: &MessageRow,
 ) -> Result<Opened, MessageError> {
     let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(&row.content_nonce)?;
-    let keys = keyring.epoch_keys(epoch)?;
+    let keys = keys_to_try.epoch_keys(epoch)?;
     let ciphertext = row.ciphertext()?;
     let opened = first_that_opens(&keys, |key| message_v2::open(key, position, &ciphertext, &nonce))?;
     Ok(Opened { content: opened.content, epoch: epoch.number(), order: opened.order })

@@ -29,7 +29,8 @@ pub enum DeviceError {
     /// The device has no id yet.
     #[error("this device is not registered; call register first")]
     NotRegistered,
-    /// The Levi knows no signed device list, and would give secrets to every device in the project's table.
+    /// The Levi knows no signed device list, and would give secrets to every device in the
+    /// project's table.
     #[error("this Levi was made before the device was registered as {id}; make it anew")]
     RegisteredLater {
         /// The device's id.
@@ -58,6 +59,14 @@ pub enum DeviceError {
     CursorFile {
         /// The file.
         path: PathBuf,
+    },
+    /// Another program follows by this cursor.
+    #[error(
+        "another program follows with the cursor {name} of this folder; end it, or use another name or folder"
+    )]
+    CursorInUse {
+        /// The cursor's name.
+        name: String,
     },
     /// A cursor's name has other characters than letters, digits and dashes, or too many.
     #[error("a cursor's name is 1 to 64 letters, digits and dashes")]

@@ -3,9 +3,10 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use levi_core::{ChangeCursor, LeviConfig, SystemClock};
+use levi_core::{LeviConfig, SystemClock};
 use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_devices::MemberKeys;
@@ -18,13 +19,15 @@ use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 
 use super::error::DeviceError;
+use super::stored_cursor::StoredCursor;
 use crate::repair::repair_session_store;
 
 /// The layout that this version writes. A folder of a later one is left alone.
 const LAYOUT: u32 = 1;
 
-/// The folder of one device of one user: sign-in, keys, sessions, outbox, cursors. The command `levi` and every daemon that
-/// uses [`Device`](super::Device) have the same layout, so that each works on the other's folder.
+/// The folder of one device of one user: sign-in, keys, sessions, outbox, cursors. The command
+/// `levi` and every daemon that uses [`Device`](super::Device) have the same layout, so that each
+/// works on the other's folder.
 ///
 /// Opening it creates nothing.
 #[derive(Clone)]
@@ -166,7 +169,8 @@ impl DeviceFolder {
         Ok(levi_store::device_private_key(&*self.credentials, &mut UnwrapErr(SysRng))?)
     }
 
-    /// This device's keys for the signed device list, its private key among them. Created at the first call.
+    /// This device's keys for the signed device list, its private key among them. Created at the
+    /// first call.
     ///
     /// # Errors
     /// [`DeviceError::Credentials`]
@@ -200,8 +204,8 @@ impl DeviceFolder {
         Ok(SqliteSessionStore::open(self.store_path(), self.database_key()?)?)
     }
 
-    /// Repairs the session store as [`repair_session_store`](crate::repair_session_store) does. `None` if it is sound, or
-    /// there is none.
+    /// Repairs the session store as [`repair_session_store`](crate::repair_session_store) does.
+    /// `None` if it is sound, or there is none.
     ///
     /// # Errors
     /// [`DeviceError::Store`], [`DeviceError::Credentials`]
@@ -210,54 +214,38 @@ impl DeviceFolder {
         if path.exists() { Ok(repair_session_store(path, self.database_key()?)?) } else { Ok(None) }
     }
 
-    /// The cursor that was stored under `name`. Each program that follows has a name of its own.
+    /// The cursor that is stored under `name`, such as `viewer`: letters, digits and dashes. Each
+    /// program that follows has a name of its own, and holds the cursor while it does.
     ///
     /// # Errors
-    /// [`DeviceError::CursorFile`] if it is not the text of a cursor, [`DeviceError::File`]
-    pub fn load_cursor(&self, name: &str) -> Result<Option<ChangeCursor>, DeviceError> {
-        let path = self.cursor_path(name)?;
-        match fs::read_to_string(&path) {
-            Ok(text) => text.parse().map(Some).map_err(|_| DeviceError::CursorFile { path }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(DeviceError::File { path, source }),
-        }
-    }
-
-    /// Stores a cursor under `name`, such as `viewer`: letters, digits and dashes.
-    ///
-    /// # Errors
-    /// [`DeviceError::File`], [`DeviceError::CursorName`]
-    pub fn save_cursor(&self, name: &str, cursor: &ChangeCursor) -> Result<(), DeviceError> {
-        let path = self.cursor_path(name)?;
-        let folder = self.path.join("cursors");
-        private_folder(&folder).map_err(|source| DeviceError::File { path: folder, source })?;
-        replace(&path, cursor.to_string().as_bytes())
-    }
-
-    fn cursor_path(&self, name: &str) -> Result<PathBuf, DeviceError> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(fits) {
-            return Err(DeviceError::CursorName);
-        }
-        Ok(self.path.join("cursors").join(name))
+    /// [`DeviceError::CursorInUse`], [`DeviceError::CursorName`], [`DeviceError::File`]
+    pub fn cursor(&self, name: &str) -> Result<StoredCursor, DeviceError> {
+        StoredCursor::open(&self.path.join("cursors"), name)
     }
 }
 
 /// Writes a file so that after a crash it has either its old or its new content.
-fn replace(path: &Path, content: &[u8]) -> Result<(), DeviceError> {
+pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), DeviceError> {
+    static WRITES: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let fresh = path.with_file_name(format!(".{name}.new"));
+    // Its own for each write, because two that write one file would cut each other's off.
+    let (process, write) = (std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed));
+    let fresh = path.with_file_name(format!(".{name}.{process}-{write}.new"));
     let write = || {
         let mut file = private_file().open(&fresh)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&fresh, path)
     };
-    write().map_err(|source| DeviceError::File { path: path.to_owned(), source })
+    write().map_err(|source| {
+        // If it cannot be removed, it is in nobody's way.
+        let _ = fs::remove_file(&fresh);
+        DeviceError::File { path: path.to_owned(), source }
+    })
 }
 
 /// Creates a folder that only its owner can enter, if it does not exist.
-fn private_folder(path: &Path) -> io::Result<()> {
+pub(super) fn private_folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -266,7 +254,7 @@ fn private_folder(path: &Path) -> io::Result<()> {
 }
 
 /// How a file is opened that only its owner can read.
-fn private_file() -> OpenOptions {
+pub(super) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
@@ -274,7 +262,8 @@ fn private_file() -> OpenOptions {
     options
 }
 
-/// Credentials in a folder that is created when something is saved, so that a refused sign-in leaves nothing behind.
+/// Credentials in a folder that is created when something is saved, so that a refused sign-in
+/// leaves nothing behind.
 struct FolderCredentials {
     path: PathBuf,
     open: OnceLock<FileCredentials>,

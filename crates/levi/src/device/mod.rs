@@ -3,6 +3,7 @@
 mod error;
 mod folder;
 mod options;
+mod stored_cursor;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,7 @@ pub use self::error::DeviceError;
 pub use self::folder::{DeviceFolder, Project};
 pub use self::options::DeviceOptions;
 use self::options::address;
+pub use self::stored_cursor::StoredCursor;
 use crate::random_uuid;
 use crate::{Levi, LeviBuilder, NotConnected};
 
@@ -39,8 +41,8 @@ const MOST_SESSIONS: usize = 1_000_000;
 /// `invalid_text_representation`: the column is an enum without the word.
 const NOT_IN_ENUM: &str = "22P02";
 
-/// A device of a user, with everything that it keeps in one folder. The command `levi` works on the same folder: `levi
-/// status`, `doctor`, `pull` and `share` show and do what a daemon's device has.
+/// A device of a user, with everything that it keeps in one folder. The command `levi` works on the
+/// same folder: `levi status`, `doctor`, `pull` and `share` show and do what a daemon's device has.
 ///
 /// ```
 /// use levi::{Device, DeviceOptions, LeviConfig};
@@ -71,7 +73,8 @@ pub struct Device {
 }
 
 impl Device {
-    /// The device in the folder at `path`, which is created when somebody signs in. Sends no request.
+    /// The device in the folder at `path`, which is created when somebody signs in. Sends no
+    /// request.
     ///
     /// # Errors
     /// [`DeviceError`] if no project is named, or the folder is another project's.
@@ -107,7 +110,8 @@ impl Device {
         self.adopt_tokens(tokens).await
     }
 
-    /// Signs up a new user, where the project allows it, and signs in if it asks for no confirmation of the address.
+    /// Signs up a new user, where the project allows it, and signs in if it asks for no
+    /// confirmation of the address.
     ///
     /// # Errors
     /// [`DeviceError::SignUp`], and as for [`sign_in`](Self::sign_in)
@@ -122,8 +126,8 @@ impl Device {
         }
     }
 
-    /// Signs in with tokens of another sign-in flow than a password. They are Levi's alone from now on: a refresh token works
-    /// once.
+    /// Signs in with tokens of another sign-in flow than a password. They are Levi's alone from now
+    /// on: a refresh token works once.
     ///
     /// # Errors
     /// [`DeviceError::OtherUser`] if the folder is another user's.
@@ -141,13 +145,14 @@ impl Device {
         // Before a running `Levi` goes on with these tokens.
         self.cache.signed_in(&user);
         self.auth.adopt(tokens).await?;
-        // A daemon that runs on this folder may wait for somebody to sign in. Where none does, nobody listens.
+        // A daemon that runs on this folder may wait for somebody to sign in. Where none does,
+        // nobody listens.
         let _ = notify_owner(&self.folder.outbox_path());
         Ok(user)
     }
 
-    /// Writes this device's row, with its id and its public key, which are created at the first call. `name` and
-    /// `device_type` (a word such as `desktop` or `phone`) are shown to people.
+    /// Writes this device's row, with its id and its public key, which are created at the first
+    /// call. `name` and `device_type` (a word such as `desktop` or `phone`) are shown to people.
     ///
     /// # Errors
     /// [`DeviceError`]
@@ -156,7 +161,8 @@ impl Device {
         let id = match self.folder.device_id()? {
             Some(known) => known,
             None => {
-                // Saved before the server has it, because a crash in between would register this device twice.
+                // Saved before the server has it, because a crash in between would register this
+                // device twice.
                 let id = DeviceId::from(random_uuid());
                 self.folder.save_device_id(&id)?;
                 id
@@ -190,10 +196,11 @@ impl Device {
         }
     }
 
-    /// The worker that sends this device's messages, not started yet. `config.data_dir` is replaced by the folder.
+    /// The worker that sends this device's messages, not started yet. `config.data_dir` is replaced
+    /// by the folder.
     ///
-    /// Made before [`register`](Self::register), it knows no signed device list, and no [`session_sync`](Self::session_sync)
-    /// goes through it: make it anew then.
+    /// Made before [`register`](Self::register), it knows no signed device list, and no
+    /// [`session_sync`](Self::session_sync) goes through it: make it anew then.
     ///
     /// # Errors
     /// [`DeviceError`]
@@ -225,7 +232,8 @@ impl Device {
     /// Session sync through the outbox of `levi`, for this device.
     ///
     /// # Errors
-    /// [`DeviceError::NotRegistered`]; [`DeviceError::RegisteredLater`] if `levi` was made before the device was registered.
+    /// [`DeviceError::NotRegistered`]; [`DeviceError::RegisteredLater`] if `levi` was made before
+    /// the device was registered.
     pub fn session_sync(&self, levi: &Levi) -> Result<SessionSyncService, DeviceError> {
         let id = self.registered()?;
         if matches!(levi.device_list(), Err(NotConnected::NoDeviceList)) {
@@ -234,8 +242,9 @@ impl Device {
         Ok(levi.session_sync(self.registered()?, self.folder.private_key()?)?)
     }
 
-    /// Begins a session of this device: into the session store first, with a new secret, then to the server and to the
-    /// devices that may read it. What cannot be sent now is in the outbox of `levi`, before the session's messages.
+    /// Begins a session of this device: into the session store first, with a new secret, then to
+    /// the server and to the devices that may read it. What cannot be sent now is in the outbox of
+    /// `levi`, before the session's messages.
     ///
     /// # Errors
     /// [`DeviceError`]
@@ -249,7 +258,8 @@ impl Device {
         let secret = SessionSecret::generate(&mut UnwrapErr(SysRng));
         store.save_repository(repository)?;
         store.save_session(session)?;
-        // Before anything is encrypted under it, because a message whose secret is lost cannot be read.
+        // Before anything is encrypted under it, because a message whose secret is lost cannot be
+        // read.
         store.save_secret(&session.id, &secret)?;
         Ok(sync.sync_new_session(&session.id, &repository.id, &secret).await?)
     }
@@ -264,8 +274,9 @@ impl Device {
         Ok(self.builder(LeviConfig::default())?.build()?.reader(id, key)?)
     }
 
-    /// Supabase Realtime, for one follower of a [`reader`](Self::reader): `with_notifier(device.realtime()?)`. The follower
-    /// falls back to polling by itself, and its status says why.
+    /// Supabase Realtime, for one follower of a [`reader`](Self::reader):
+    /// `with_notifier(device.realtime()?)`. The follower falls back to polling by itself, and its
+    /// status says why.
     ///
     /// # Errors
     /// [`DeviceError`]
@@ -303,15 +314,20 @@ impl Device {
         Ok(self.reader()?.devices().await?)
     }
 
-    /// Deletes the tokens, and removes the token and the session keys from everything that was made of this device: a
-    /// running [`Levi`] sends nothing more, unless its daemon gave it a token of its own (`set_context`). The device's keys, sessions and outbox stay, and what is pending is sent after
-    /// the next [`sign_in`](Self::sign_in), for which a running `Levi` waits.
+    /// Deletes the tokens, and removes the token and the session keys from everything that was made
+    /// of this device: a running [`Levi`] sends nothing more, unless its daemon gave it a token of
+    /// its own (`set_context`). The device's keys, sessions and outbox stay, and what is pending is
+    /// sent after the next [`sign_in`](Self::sign_in), for which a running `Levi` waits.
     ///
     /// # Errors
     /// [`DeviceError::Auth`] if the tokens could not be deleted: the next start would be signed in.
     pub async fn sign_out(&self) -> Result<(), DeviceError> {
         self.cache.signed_out();
-        Ok(self.auth.sign_out().await?)
+        self.auth.sign_out().await?;
+        // The tokens are gone, so the next ones are of a new sign-in, perhaps by `levi login` on
+        // this folder.
+        self.cache.await_sign_in();
+        Ok(())
     }
 
     /// Who is signed in, if anybody is. Sends no request.

@@ -13,7 +13,7 @@ use crate::opening::Opening;
 use crate::reads::Reads;
 
 /// The keys of one session during one read.
-pub(super) struct Keyring<'a> {
+pub(super) struct KeysToTry<'a> {
     opening: &'a Opening,
     user: &'a UserId,
     session: &'a SessionId,
@@ -35,7 +35,7 @@ struct Derived {
     keys: Arc<[EpochMessageKey]>,
 }
 
-impl<'a> Keyring<'a> {
+impl<'a> KeysToTry<'a> {
     /// The keys in memory.
     pub(super) fn new(opening: &'a Opening, user: &'a UserId, session: &'a SessionId) -> Self {
         let keys = opening.cache.reading_keys(user, session).into_iter();
