@@ -27,6 +27,9 @@ class TableDevice:
         check(sender and sender["public_key"], "unknown-sender", f"device {device_id} has no public key")
         return sender["public_key"]
 
+    def is_epoch(self, epoch: int) -> bool:
+        return False
+
     def epoch_secret(self, epoch: int) -> bytes:
         raise LeviError("no-epoch", "the message needs the signed device list; pair this device")
 
@@ -53,6 +56,10 @@ class ListedDevice:
         member = self._devices.member(device_id)
         check(member, "unknown-sender", "the device that sealed the envelope is not on the list")
         return to_base64(member.keys.envelope)
+
+    def is_epoch(self, epoch: int) -> bool:
+        """Not one that a recovery has cut off."""
+        return any(rotation.epoch == epoch for rotation in self._devices.rotations)
 
     def epoch_secret(self, epoch: int) -> bytes:
         secret = self._keyring[epoch - 1] if epoch <= len(self._keyring) else None

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     if session is None:
         raise RuntimeError("this user has no session with that id")
     key = session_key(account, device, session)
-    exit_code, order = 0, EpochOrder()
+    exit_code, order = 0, EpochOrder(device.is_epoch)
     for row in messages(account, session["id"]):
         try:
             content = opened(device, key, session["id"], row, order)

@@ -14,10 +14,37 @@ const PROBLEMS = {
   "unknown-sender": "shared by a device that is not on your list",
 };
 
+/** These functions, for what ends with a visit: when its signal is aborted, they change nothing any more. */
+export function until(signal) {
+  const bound = (action) => (...values) => (signal.aborted ? undefined : action(...values));
+  const functions = { show, state, alarm, fingerprint, sessions, begin, ready, note, message };
+  return Object.fromEntries(Object.entries(functions).map(([name, action]) => [name, bound(action)]));
+}
+
+/** Takes everything that a user has read or typed off the page. */
+export function clear() {
+  for (const form of document.forms) form.reset();
+  for (const id of ["session-list", "messages"]) $(id).replaceChildren();
+  $("session-title").textContent = "Choose a session";
+  $("no-sessions").hidden = true;
+  note();
+  alarm();
+  fingerprint();
+}
+
+/** No screen shows none. */
 export function show(screen) {
   for (const id of SCREENS) $(id).hidden = id !== screen;
-  $("sign-out").hidden = screen === "sign-in";
-  $(screen).querySelector("input, button")?.focus();
+  $("sign-out").hidden = !screen || screen === "sign-in";
+  $("again").hidden = screen !== "sessions";
+  $("back").hidden = true;
+  if (screen) $(screen).querySelector("input, button")?.focus();
+}
+
+/** What the person compares with the other device; no text takes it away. */
+export function fingerprint(text = "") {
+  $("fingerprint").querySelector("strong").textContent = text;
+  $("fingerprint").hidden = text === "";
 }
 
 export function state(text, isOffline = false) {
@@ -60,10 +87,19 @@ function item(session, isChosen, choose) {
   return entry;
 }
 
+/** What is there already is read without being announced; `ready` ends that. */
 export function begin(session) {
   $("session-title").textContent = titleOf(session);
   $("messages").replaceChildren();
+  $("messages").setAttribute("aria-live", "off");
   note();
+  $("session-title").focus();
+}
+
+/** What comes from now on is new. */
+export function ready() {
+  $("messages").lastElementChild?.scrollIntoView({ block: "nearest" });
+  $("messages").setAttribute("aria-live", "polite");
 }
 
 /** Says something about the session that is shown; no text takes it away. */
@@ -74,23 +110,28 @@ export function note(text = "") {
 
 /** Puts a message in its place by number; one that is there is replaced. */
 export function message({ sequenceNumber, content, problem }) {
-  note();
   const row = document.createElement("li");
   row.dataset.number = sequenceNumber;
   const text = problem
     ? element("span", `Cannot be read: ${PROBLEMS[problem] ?? problem}`, "text unreadable")
     : element("span", content, "text");
   row.append(element("span", sequenceNumber, "number"), text);
+  const isLive = $("messages").getAttribute("aria-live") === "polite";
+  const follow = isLive && isAtEnd();
   place(row, BigInt(sequenceNumber));
+  if (follow) row.scrollIntoView({ block: "nearest" });
+}
+
+function isAtEnd() {
+  const { scrollHeight, scrollTop, clientHeight } = $("messages").parentElement;
+  return scrollHeight - scrollTop - clientHeight < 80;
 }
 
 function place(row, number) {
   const list = $("messages");
-  const follow = list.parentElement.scrollHeight - list.parentElement.scrollTop - list.parentElement.clientHeight < 80;
   let before = list.lastElementChild;
   while (before && BigInt(before.dataset.number) > number) before = before.previousElementSibling;
   if (before && BigInt(before.dataset.number) === number) before.replaceWith(row);
   else if (before) before.after(row);
   else list.prepend(row);
-  if (follow) row.scrollIntoView({ block: "nearest" });
 }

@@ -1,48 +1,69 @@
 // The sessions on the page, kept up to date as they are written.
 
-import { Follower } from "levi-client";
-import * as view from "./view.js";
+import { Follower, TrustError } from "levi-client";
 
-const { $ } = view;
-/** While the page is looked at and Realtime is not connected. Elsewhere the follower's own pace is enough. */
-const LONGEST_MS = 1_500;
+/** Between two polls while the page is looked at and Realtime is not connected, and between two looks at what is waited for. */
+const LOOKED_AT_MS = 1_500;
+const HIDDEN_MS = 30_000;
+/** The list of sessions is read again after so many of those looks. */
+const LOOKS_A_LIST = 10;
 
 /** Problems of the device list, for people. Nothing is shown that was not read under the pinned list. */
 const LIST_PROBLEMS = {
   forked: "The server shows a device list that differs from this browser's. Compare `levi verify` on your devices.",
   "rolled-back": "The server hides entries of your device list that this browser has seen.",
   "unknown-kind": "Your device list goes on with an entry that this version does not know. Update the viewer.",
-  removed: "This browser was removed from your devices. It reads nothing that is written from now on.",
-  "no-keyring": "The server has no keyring for this browser. Pair it again.",
+  removed: "This browser was removed from your devices. It reads nothing that is written from now on, unless you add it again.",
+  "no-keyring": "The server has no keyring for this browser. Add it again.",
 };
+const NOT_ON_LIST = "Your devices keep a signed list, and this browser is not on it. Add it again, with a code.";
+
+/** What another envelope or another list may mend. */
+const NOT_SHARED = new Set(["no-envelope", "unknown-sender", "forged", "truncated", "not-a-secret"]);
 
 export class Watch {
   #reader;
+  #view;
   #signal;
   #known = new Set();
   #chosen;
+  /** Another one for each time that the chosen session is read from its start. */
+  #reading = 0;
   /** Numbers in the chosen session that came live, and so are newer than what is still being read from the start. */
   #live = new Set();
+  /** Where something of the chosen session could not be read, `keyMark` as it was then. */
+  #waitsSince;
+  #isConnected = false;
+  #notice = "";
 
-  constructor(reader, signal) {
+  /** `view` writes on the page for as long as the signal is not aborted. */
+  constructor(reader, view, signal) {
     this.#reader = reader;
+    this.#view = view;
     this.#signal = signal;
   }
 
+  /** Until the signal is aborted. */
   async run() {
     const notifier = this.#reader.realtime();
+    const cursor = await this.#begin();
     const follower = new Follower(this.#reader, {
-      cursor: await this.#begin(),
+      cursor,
       signal: this.#signal,
-      longestMs: LONGEST_MS,
+      longestMs: LOOKED_AT_MS,
       notifier,
-      onError: (error) => failed(error),
-      onPoll: () => polled(notifier.connected),
+      onError: (error) => this.#failed(error),
+      onPoll: () => this.#polled(notifier.connected),
     });
     const options = { signal: this.#signal };
     addEventListener("online", () => follower.wake(), options);
-    addEventListener("offline", () => view.state("Offline. What is shown may be old.", true), options);
-    document.addEventListener("visibilitychange", () => document.hidden || follower.wake(), options);
+    addEventListener("offline", () => this.#view.state("Offline. What is shown may be old.", true), options);
+    const looked = () => {
+      follower.longestMs = document.hidden ? HIDDEN_MS : LOOKED_AT_MS;
+      if (!document.hidden) follower.wake();
+    };
+    document.addEventListener("visibilitychange", looked, options);
+    void this.#lookAround();
     for await (const { changes } of follower) await this.#take(changes);
   }
 
@@ -54,52 +75,99 @@ export class Watch {
         await this.#list();
         return cursor;
       } catch (error) {
-        failed(error);
-        await new Promise((resolve) => setTimeout(resolve, LONGEST_MS));
+        this.#failed(error);
+        await this.#pause();
       }
     }
     return undefined;
   }
 
+  /** What no change tells of: a session that was shared, a title or a state that is another. */
+  async #lookAround() {
+    for (let look = 1; !this.#signal.aborted; look++) {
+      await this.#pause();
+      if (document.hidden || !this.#isConnected) continue;
+      try {
+        if (this.#waitsSince !== undefined) await this.#readAgain();
+        if (look % LOOKS_A_LIST === 0) await this.#list();
+      } catch {
+        // The follower asks the same server, and says what is wrong.
+      }
+    }
+  }
+
+  #pause() {
+    return new Promise((resolve) => setTimeout(resolve, LOOKED_AT_MS));
+  }
+
   async #list() {
     const list = await this.#reader.sessions();
     this.#known = new Set(list.map(({ id }) => id));
-    view.sessions(list, this.#chosen, (session) => this.#choose(session).catch(failed));
+    this.#view.sessions(list, this.#chosen?.id, (session) => this.#choose(session).catch((error) => this.#failed(error)));
+    if (!this.#reader.list) this.#notice = (await this.#reader.hasList()) ? NOT_ON_LIST : "";
   }
 
   async #choose(session) {
-    this.#chosen = session.id;
-    this.#live.clear();
-    view.begin(session);
+    this.#chosen = session;
+    this.#waitsSince = undefined;
+    this.#view.begin(session);
+    await this.#read(session);
     await this.#list();
-    $("session-title").focus();
+  }
+
+  async #readAgain() {
+    const session = this.#chosen;
+    const mark = await this.#reader.keyMark(session.id);
+    if (session === this.#chosen && mark !== this.#waitsSince) await this.#read(session);
+  }
+
+  /** From its start, so that all of it is read under one order of the epochs. */
+  async #read(session) {
+    const reading = ++this.#reading;
+    this.#live.clear();
+    let [mark, isWhole] = ["", true];
     try {
+      mark = await this.#reader.keyMark(session.id);
       for await (const message of this.#reader.messages(session.id)) {
-        if (this.#chosen !== session.id) return;
-        if (!this.#live.has(message.sequenceNumber)) view.message(message);
+        if (reading !== this.#reading) return;
+        this.#view.note();
+        isWhole &&= message.problem === undefined;
+        if (!this.#live.has(message.sequenceNumber)) this.#view.message(message);
       }
     } catch (error) {
-      if (error.code !== "no-envelope") throw error;
-      view.note("Not shared with this browser. Run `levi share` on the device that wrote it.");
+      if (reading !== this.#reading) return;
+      isWhole = false;
+      if (NOT_SHARED.has(error.code) && !(error instanceof TrustError)) {
+        this.#view.note("Not shared with this browser. Run `levi share` on the device that wrote it.");
+      } else {
+        mark = ""; // It is read again when the server answers.
+        this.#failed(error);
+      }
     }
+    this.#waitsSince = isWhole ? undefined : mark;
+    this.#view.ready();
   }
 
   async #take(changes) {
-    for (const change of changes.filter(({ sessionId }) => sessionId === this.#chosen)) {
+    for (const change of changes.filter(({ sessionId }) => sessionId === this.#chosen?.id)) {
       this.#live.add(change.sequenceNumber);
-      view.message(change);
+      this.#view.message(change);
     }
-    if (changes.some(({ sessionId }) => !this.#known.has(sessionId))) await this.#list().catch(failed);
+    const isNew = changes.some(({ sessionId }) => !this.#known.has(sessionId));
+    if (isNew) await this.#list().catch((error) => this.#failed(error));
   }
-}
 
-function polled(isPushed) {
-  view.alarm(); // The server shows the right list again, or answers at all.
-  view.state(`${isPushed ? "Live, by Realtime" : "Live"}. Checked at ${new Date().toLocaleTimeString()}.`);
-}
+  #polled(isPushed) {
+    this.#isConnected = true;
+    this.#view.alarm(this.#notice); // The server shows the right list again, or answers at all.
+    this.#view.state(`${isPushed ? "Live, by Realtime" : "Live"}. Checked at ${new Date().toLocaleTimeString()}.`);
+  }
 
-export function failed(error) {
-  const problem = error.status === 401 ? "The sign-in has ended. Sign out, and sign in again." : LIST_PROBLEMS[error.code];
-  if (problem) view.alarm(problem);
-  view.state(problem ? "Stopped" : "Offline. What is shown may be old.", true);
+  #failed(error) {
+    this.#isConnected = false;
+    const ofList = error instanceof TrustError && "Your device list, or this browser's keyring, is not as it must be.";
+    const problem = error.status === 401 ? "The sign-in has ended. Sign out, and sign in again." : (LIST_PROBLEMS[error.code] ?? ofList);
+    if (problem) this.#view.alarm(problem);
+    this.#view.state(problem ? "Stopped" : "Offline. What is shown may be old.", true);
+  }
 }

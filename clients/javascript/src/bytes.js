@@ -88,6 +88,10 @@ export class Reader {
     return this.#bytes.subarray(this.#at - length, this.#at);
   }
 
+  get isAtEnd() {
+    return this.#at === this.#bytes.length;
+  }
+
   #view(length) {
     const bytes = this.bytes(length);
     return new DataView(bytes.buffer, bytes.byteOffset, length);

@@ -8,7 +8,7 @@ import { encodeMember, readMember } from "./member.js";
 import { NONCE_BYTES, ed25519Sign, open, randomBytes, seal } from "./primitives.js";
 import { pairingKeys, parsePairingCode } from "./pairing-code.js";
 
-const FRESH_BYTES = 16;
+export const FRESH_BYTES = 16;
 
 /** Both messages: the key and the label of each. */
 const parts = (keys, message, userId) => [keys[message], concat(utf8(`levi/pair/v1/${message}`), lp(userId))];
@@ -112,6 +112,7 @@ export class Join {
   openAnswer(column) {
     const reader = openPart(this.#keys, "answer", this.#userId, column);
     check(equalBytes(reader.bytes(FRESH_BYTES), this.#fresh), "not-fresh", "the answer is to another request");
+    check(!reader.isAtEnd, "declined", "the other device was told not to add this one");
     const answer = {
       genesis: reader.base64(32),
       head: reader.base64(32),

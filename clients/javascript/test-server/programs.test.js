@@ -11,6 +11,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { pair } from "../src/index.js";
+import { owner } from "../testing/scene.js";
 import { OldDevice, server, signUp } from "../testing/old-device.js";
 
 const folder = mkdtempSync(join(tmpdir(), "levi-programs-"));
@@ -49,11 +50,41 @@ after(() => rmSync(folder, { recursive: true }));
 
 for (const [language, [program, script]] of Object.entries(programs)) {
   test(`${language} reads both versions, and refuses the older one after the newer`, async () => {
-    const run = promisify(execFile)(program, [script, session.id], { env });
-    const { code, stdout, stderr } = await run.then((done) => ({ code: 0, ...done }), (error) => error);
+    const { code, texts, stderr } = await read(program, script, session);
     assert.equal(code, 2, stderr);
-    const texts = stdout.trim().split("\n").map((line) => JSON.parse(line).content);
     assert.deepEqual(texts, ["version 1", "version 2", "\u{1f600}"]);
     assert.match(stderr, /message 2 could not be opened: stale-epoch/);
   });
+}
+
+test("what a thief began in an epoch that a recovery cut off makes no honest message stale, in no language", async () => {
+  const robbed = await old.session();
+  const phone = await lostPhone();
+  const before = old.scene.list.head;
+  await old.remove(phone.id);
+  await old.write(robbed, 0, "by the thief");
+  await old.write(robbed, 1, "honest", 1);
+  const [epoch, secret] = [old.scene.list.epoch, old.scene.keyring.at(-1)];
+  await old.recover(before);
+  // A keyring may have the secret all the same.
+  old.scene.keyring[epoch - 1] = secret;
+  await old.keyrings();
+  await old.write(robbed, 2, "after the recovery");
+  for (const [program, script] of Object.values(programs)) {
+    const { texts, stderr } = await read(program, script, robbed);
+    assert.deepEqual(texts, ["by the thief", "honest", "after the recovery"], stderr);
+  }
+});
+
+async function lostPhone() {
+  const phone = await owner("phone");
+  await old.scene.add(phone);
+  await old.publish();
+  return phone;
+}
+
+async function read(program, script, { id }) {
+  const run = promisify(execFile)(program, [script, id], { env });
+  const { code, stdout, stderr } = await run.then((done) => ({ code: 0, ...done }), (error) => error);
+  return { code, stderr, texts: stdout.trim().split("\n").map((line) => JSON.parse(line).content) };
 }

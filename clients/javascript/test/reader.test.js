@@ -126,10 +126,7 @@ test("an epoch that a recovery has cut off makes no message stale", async () => 
   await server.write(session, 2, "honest, in the older epoch", { epoch: 1 });
   ({ changes, cursor } = await all(cursor));
   assert.deepEqual(brief({ changes }), ["2 (stale-epoch) new"]);
-  const desk = await owner("desk");
-  const body = { kind: "recover", removed: [scene.laptop.id], device: desk.member, rotation: await scene.rotation() };
-  scene.keyring[1] = null;
-  await scene.push(body, scene.recovery, desk, before);
+  await scene.recover(before);
   now += 60_000;
   ({ changes, cursor } = await all(cursor));
   assert.deepEqual(brief({ changes }), ["2 honest, in the older epoch unlocked"]);

@@ -125,7 +125,7 @@ export class OldDevice {
       const ids = { userId, sessionId, senderDeviceId: laptop.id, recipientDeviceId: device_id };
       const sealed = await sealEnvelope(secret, ids, laptop.keys.envelope, keys.envelope);
       const row = { session_id: sessionId, device_id, ...sealed };
-      await rows(this.#supabase.from("agent_coding_session_secrets").insert(row));
+      await rows(this.#supabase.from("agent_coding_session_secrets").upsert(row, { onConflict: "session_id,device_id" }));
     }
   }
 
@@ -139,6 +139,14 @@ export class OldDevice {
     const row = { session_id: id, sequence_number: String(number), ...sealed };
     const onConflict = "session_id,sequence_number";
     await rows(this.#supabase.from("agent_coding_session_messages").upsert(row, { onConflict }));
+  }
+
+  /** A recovery behind the entry `after`, on a new device that is then the one that writes. */
+  async recover(after) {
+    await this.#scene.recover(after);
+    const { id, member } = this.#scene.laptop;
+    await this.insert("devices", { id, name: member.name, device_type: "desktop", public_key: member.keys.envelope });
+    await this.publish();
   }
 
   async remove(id, options) {

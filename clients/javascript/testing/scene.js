@@ -54,6 +54,23 @@ export class Scene {
     return this.push({ kind: "add", device: device.member }, this.laptop, device);
   }
 
+  /** Cuts off what follows the entry `after`, and its epochs, and goes on with a new device in place of the laptop. */
+  async recover(after) {
+    const desk = await owner("desk");
+    const lastKept = this.#epochAt(after);
+    const rotation = await this.rotation();
+    const isCutOff = (epoch) => epoch > lastKept && epoch < rotation.epoch;
+    this.keyring = this.keyring.map((secret, at) => (isCutOff(at + 1) ? null : secret));
+    const body = { kind: "recover", removed: [this.laptop.id], device: desk.member, rotation };
+    await this.push(body, this.recovery, desk, after);
+    this.laptop = desk;
+  }
+
+  #epochAt(head) {
+    const upTo = this.list.chain.slice(0, this.list.chain.findIndex(({ hash }) => hash === head) + 1);
+    return upTo.findLast(({ entry }) => entry.rotation).entry.rotation.epoch;
+  }
+
   async remove({ id }) {
     return this.push({ kind: "remove", removed: [id], rotation: await this.rotation() }, this.laptop);
   }

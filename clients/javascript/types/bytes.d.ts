@@ -19,6 +19,7 @@ export function i64(number: any): Uint8Array<any>;
 export class Reader {
     constructor(bytes: any);
     bytes(length: any): any;
+    get isAtEnd(): boolean;
     u8(): number;
     u16(): number;
     u32(): number;

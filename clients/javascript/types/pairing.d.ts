@@ -29,6 +29,7 @@ export function openRequest(keys: import("./pairing-code.js").PairingKeys, userI
  * @param {Uint8Array} entry the encoding of the entry that adds the new device
  */
 export function sealAnswer(keys: import("./pairing-code.js").PairingKeys, userId: string, fresh: Uint8Array, list: import("./device-list.js").DeviceList, entry: Uint8Array): string;
+export const FRESH_BYTES: 16;
 /** A new device that asks to be added. */
 export class Join {
     /**

@@ -58,6 +58,10 @@ class Reader:
         taken, self._rest = self._rest[:length], self._rest[length:]
         return taken
 
+    @property
+    def is_at_end(self) -> bool:
+        return not self._rest
+
     def _number(self, form: str) -> int:
         return struct.unpack(form, self.bytes(struct.calcsize(form)))[0]
 

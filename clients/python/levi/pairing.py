@@ -79,6 +79,7 @@ class Join:
         reader = _open(self._keys.answer, _ANSWER, self._user_id, column)
         same = hmac.compare_digest(reader.bytes(FRESH_BYTES), self._fresh)
         check(same, "not-fresh", "the answer is to another request")
+        check(not reader.is_at_end, "declined", "the other device was told not to add this one")
         answer = Answer(reader.bytes(32), reader.bytes(32), reader.u64(), reader.rest())
         entry = Entry.decode(answer.entry)
         adds_this_device = entry.kind == ADD and entry.device == self._member

@@ -201,7 +201,7 @@ fn read_outbox(path: &Path, signed_in: bool) -> Result<OutboxStatus, CliError> {
 }
 
 impl From<Held> for HeldRows {
-    fn from(Held { user_id, pending, parked }: Held) -> Self {
+    fn from(Held { user_id, pending, parked, .. }: Held) -> Self {
         Self { user_id: user_id.map(|id| id.to_string()), pending, parked }
     }
 }

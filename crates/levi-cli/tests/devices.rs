@@ -6,6 +6,7 @@ mod project;
 use std::io::Write as _;
 
 use levi::transport::Table;
+use levi::transport::rows::{KeyringRow, upsert_of};
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use project::pairing::{Invitation, fingerprint, init, pair, texts};
 use project::{Outcome, Project, lines};
@@ -26,6 +27,33 @@ fn message_in(session: &str, number: i64, content: &str) -> String {
 }
 
 #[test]
+fn a_no_and_a_wrong_code_end_the_command_on_the_new_device() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    init(&laptop, "laptop");
+    let phone = project.device("phone");
+    let invitation = Invitation::new(&laptop, "0000-0000");
+    let refused = phone.run_with(&["pair", "-"], &invitation.code).assert_code(2);
+    assert!(refused.err.contains("was told not to add this one"), "{}", refused.err);
+    assert!(invitation.end().err.contains("was not added"));
+    // A code that a person has from elsewhere, or that was mistyped in more than one place.
+    let refused = phone.run_with(&["pair", "-"], "7V67-3MZM-ZH9Z-HM6E-5675").assert_code(2);
+    assert!(refused.err.contains("no device of yours shows this pairing code"), "{}", refused.err);
+    assert_eq!(pair(&laptop, &phone, "phone"), 0);
+    // Keyrings that somebody overwrites are named, and written again.
+    let rows = project.server.rows(Table::Keyrings).unwrap().into_iter();
+    let rows = rows.map(|row| serde_json::from_value(row.into()).unwrap());
+    let garbage = |row: KeyringRow| KeyringRow { enc: row.enc.replace('A', "B"), ..row };
+    let rows: Vec<KeyringRow> = rows.map(garbage).collect();
+    project.server.seed(upsert_of(&rows)).unwrap();
+    let doctor = laptop.run(&["doctor", "--server"]);
+    assert!(doctor.out.contains("has overwritten the keyrings on the server of laptop"), "{}", doctor.out);
+    let verified = laptop.run(&["verify", "--json"]).assert_code(0).json();
+    assert_eq!(verified["mended_keyrings"], serde_json::json!(["laptop", "recovery key", "phone"]));
+    assert!(phone.run(&["verify", "--json"]).assert_code(0).json()["mended_keyrings"].is_null());
+}
+
+#[test]
 fn two_terminals_begin_pair_read_remove_and_recover() {
     let project = Project::new();
     let laptop = project.device("laptop");
@@ -42,6 +70,13 @@ fn two_terminals_begin_pair_read_remove_and_recover() {
         phone.run_with(&["sync"], message_in(PHONES, 7, "written before it was paired")).assert_code(8);
     assert!(waiting.out.contains("run `levi pair` on a device that is"), "{}", waiting.out);
     assert_eq!(project.messages_on_server(), 1);
+    // Those who only look, and ask nobody, say so as well.
+    let status = phone.run(&["status", "--json"]).assert_code(8).json();
+    assert_eq!(status["device_list"]["code"], "not_on_device_list");
+    let status = phone.run(&["status"]).assert_code(8);
+    assert!(status.out.contains("STOPPED") && status.out.contains("run `levi pair`"), "{}", status.out);
+    let doctor = phone.run(&["doctor"]).assert_code(8);
+    assert!(doctor.out.contains("not on it; run `levi pair`"), "{}", doctor.out);
     assert_eq!(pair(&laptop, &phone, "phone"), 1);
     assert_eq!(phone.pulled(SESSION), [(1, "written on the laptop".to_owned())]);
     let [one, other] = [&laptop, &phone].map(|device| device.run(&["verify", "--json"]).json());

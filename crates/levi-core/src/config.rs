@@ -43,7 +43,8 @@ pub struct LeviConfig {
     /// Bytes of messages that are accepted and not on disk yet (default: 8 MiB); encrypted, they take a third
     /// more. At the bound `enqueue` refuses and `enqueue_durable` waits.
     pub max_queued_bytes: usize,
-    /// Bytes waiting on disk (default: 1 GiB). At the bound intake refuses.
+    /// Bytes waiting on disk (default: 1 GiB). At the bound intake refuses. What waits for users who are not signed in
+    /// does not count, but all users together have twice that.
     pub max_pending_bytes: u64,
     /// The folder of the default outbox; `None` (the default) is the user's data folder.
     pub data_dir: Option<PathBuf>,

@@ -21,11 +21,14 @@ pub enum EnqueueError {
     },
     /// Too many bytes wait on disk for the server.
     #[error(
-        "{pending_bytes} bytes wait for the server, the limit is {limit} (max_pending_bytes); check `levi status`"
+        "{pending_bytes} bytes wait for the server, the limit is {limit} (max_pending_bytes); check `levi status`{}",
+        held_share(*held_bytes)
     )]
     OutboxFull {
-        /// Payload bytes on disk, pending and parked.
+        /// Payload bytes on disk of the signed-in user, pending and parked.
         pending_bytes: u64,
+        /// Payload bytes on disk of users who are not signed in. All users together have twice `limit`.
+        held_bytes: u64,
         /// `max_pending_bytes`.
         limit: u64,
     },
@@ -72,6 +75,16 @@ pub enum EnqueueError {
     /// Levi was shut down.
     #[error("Levi has been shut down")]
     Stopped,
+}
+
+fn held_share(bytes: u64) -> String {
+    match bytes {
+        0 => String::new(),
+        _ => format!(
+            "; {bytes} more wait for users who are not signed in, and all together have twice the limit: export and \
+             discard them, or sign those users in"
+        ),
+    }
 }
 
 /// Why a stored message will not reach the server by itself.

@@ -7,7 +7,7 @@ use levi_crypto::envelope::{self, DevicePublicKey, Envelope, EnvelopeError, Rout
 use levi_transport::rows::SecretRow;
 use levi_types::{DeviceId, ReceivedSecret, SenderKey, SessionId, SessionStore, UserId};
 
-use crate::device_list::{Sender, SignedDeviceList};
+use crate::device_list::{LookError, Sender, SignedDeviceList};
 use crate::reader::ReadError;
 use crate::reads::Reads;
 use crate::secrets_cache::{KeySource, SecretsCache};
@@ -92,7 +92,12 @@ impl Opening {
         if *sender == self.device.id {
             return Ok(vec![self.device.key.public_key()]);
         }
-        match self.listed(user, sender) {
+        let mut listed = self.listed(user, sender);
+        // A device that was paired since this one has looked begins no epoch, so nothing else tells of it.
+        if matches!(listed, Sender::Unknown) && self.look_at_list(reads, user).await? {
+            listed = self.listed(user, sender);
+        }
+        match listed {
             Sender::Member { key, .. } => {
                 return Ok(Some(key).filter(|key| self.device.trusts(sender, key)).into_iter().collect());
             }
@@ -118,6 +123,20 @@ impl Opening {
             }
         }
         Ok(known)
+    }
+
+    /// Looks whether the device list has gone on, once in each read. Whether it was looked at.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the server cannot be asked now.
+    pub(crate) async fn look_at_list(&self, reads: &Reads<'_>, user: &UserId) -> Result<bool, ReadError> {
+        let Some(list) = self.device_list.as_ref().filter(|_| reads.may_look_at_list()) else {
+            return Ok(false);
+        };
+        match list.look(reads, user).await {
+            Ok(_) | Err(LookError::Store(_) | LookError::Overtaken) => Ok(true),
+            Err(LookError::Server(refusal)) => Err(reads.named(refusal).into()),
+        }
     }
 
     /// What the signed device list says of a device.

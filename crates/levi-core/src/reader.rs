@@ -21,8 +21,8 @@ use levi_crypto::envelope::{DevicePrivateKey, EnvelopeError};
 use levi_crypto::{MessageKey, OpenError, SessionSecret};
 use levi_outbox::backoff::Backoff;
 use levi_transport::rows::MessageRow;
-use levi_transport::{ApiError, Supabase};
-use levi_types::{Auth, AuthError, AuthSession, DeviceId, NotAUuid, SessionId, SessionStore, UserId};
+use levi_transport::{ApiError, Supabase, SystemClock};
+use levi_types::{Auth, AuthError, AuthSession, Clock, DeviceId, NotAUuid, SessionId, SessionStore, UserId};
 use tokio::sync::watch;
 
 pub use self::changes::{Arrival, Change, ChangePage};
@@ -70,6 +70,7 @@ pub struct Reader {
     waiting: Mutex<Waiting>,
     /// Wakes the followers.
     network: watch::Sender<()>,
+    clock: Arc<dyn Clock>,
 }
 
 /// One message that could be read.
@@ -212,6 +213,7 @@ impl Reader {
             retries: Retries::default(),
             waiting: Mutex::default(),
             network: watch::Sender::default(),
+            clock: Arc::new(SystemClock::new()),
             user: user.map(OnceLock::from).unwrap_or_default(),
         }
     }
@@ -245,6 +247,14 @@ impl Reader {
     #[must_use]
     pub const fn with_retries(mut self, backoff: Backoff, retries: u32) -> Self {
         self.retries = Retries { backoff, most: retries };
+        self
+    }
+
+    /// Other time than the machine's.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -369,7 +379,7 @@ fn to_last_readable(read: &mut Vec<Result<PulledMessage, UnreadableMessage>>) ->
     Some(last.sequence_number)
 }
 
-/// Opens a row. One of an epoch that is not known here is tried again once the device list was looked at, and one that no
+/// Opens a row. One that a newer device list may open is tried again once that was looked at, and one that no
 /// secret opens with the session's present one, fetched once more.
 async fn open_row(
     reads: &Reads<'_>,
@@ -378,7 +388,7 @@ async fn open_row(
     row: &MessageRow,
 ) -> Result<Result<String, MessageError>, ReadError> {
     let mut read = open(keyring, session, row);
-    if read.as_ref().is_err_and(asks_for_list) && keyring.look(reads).await? {
+    if read.as_ref().is_err_and(asks_for_list) && keyring.look_at_list(reads).await? {
         read = open(keyring, session, row);
     }
     while matches!(read, Err(MessageError::Open(OpenError::Forged))) && keyring.more(reads).await? {

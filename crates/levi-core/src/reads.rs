@@ -1,6 +1,7 @@
 //! Reads as the signed-in user: the source of pages, with the caller's patience.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -84,6 +85,8 @@ pub(crate) struct Reads<'a> {
     no_token: Mutex<Option<AuthError>>,
     /// How the last request failed, for [`OnReadRetry`].
     failed: Mutex<Option<ApiError>>,
+    /// Whether the device list was looked at for what this read could not open.
+    has_looked_at_list: AtomicBool,
 }
 
 impl<'a> Reads<'a> {
@@ -95,6 +98,7 @@ impl<'a> Reads<'a> {
             begun_with: auth.access_token.clone(),
             no_token: Mutex::default(),
             failed: Mutex::default(),
+            has_looked_at_list: AtomicBool::new(false),
         }
     }
 
@@ -176,6 +180,11 @@ impl<'a> Reads<'a> {
 
     pub(crate) async fn read_one(&self, select: Select) -> Result<Vec<u8>, RequestError> {
         read_one(self, select).await.map_err(|error| self.named(error))
+    }
+
+    /// Whether this read may look at the device list, which it does once whatever it cannot open.
+    pub(crate) fn may_look_at_list(&self) -> bool {
+        !self.has_looked_at_list.swap(true, Ordering::AcqRel)
     }
 
     /// Tells a refused token from other refusals.

@@ -18,6 +18,8 @@ pub struct Status {
     pub user_id: Option<UserId>,
     /// What waits for other users, until they sign in again. `totals` counts it too.
     pub held: Vec<Held>,
+    /// Payload bytes of those rows. They do not count against `max_pending_bytes` of the user who is signed in.
+    pub held_bytes: u64,
     /// Why rows wait that are not in flight, as of the last change on disk: the reasons of the first 1,000 lanes with
     /// rows, those of most lanes first, at most 32.
     pub waiting: Vec<Waiting>,

@@ -8,13 +8,15 @@
 //! row      enc = base64(1120 bytes), sealed = base64(ciphertext || tag)
 //! ```
 //!
-//! Anybody can seal to a member's public key. So a keyring is accepted only if every secret matches its commitment in the
-//! signed list and the epoch is the list's. Then Base mode is enough: authenticity comes from the signed commitments,
-//! secrecy from X-Wing, also against somebody who keeps the row until there are quantum computers. (The HPKE crate panics
-//! if X-Wing is given a sender's key, so Auth mode is not there to be used.)
+//! Anybody can seal to a member's public key. So a keyring is accepted only if every secret matches
+//! its commitment in the signed list and the epoch is the list's. Base mode is then enough: the
+//! signed commitments give authenticity, and X-Wing gives secrecy, even against somebody who keeps
+//! the row until there are quantum computers. (Auth mode is not available, because the HPKE crate
+//! panics if X-Wing is given a sender's key.)
 //!
-//! An epoch that a recovery cut off has no commitment in the list. Its secret is taken on the word of the keyring's maker,
-//! who has proved to know the current epoch's secret, and who therefore is a member.
+//! An epoch that a recovery cut off has no commitment in the list. A reader trusts the keyring's
+//! maker for its secret, because the maker has proved to know the current epoch's secret and is
+//! therefore a member.
 
 mod drawn;
 
@@ -76,8 +78,8 @@ impl Keyring {
         self.secrets.get(index)?.as_ref()
     }
 
-    /// Adds the secret of an epoch, which the list may not have yet. Epochs between the last one and this are those that
-    /// a recovery cut off and whose secrets are lost.
+    /// Adds the secret of an epoch, which the list may not have yet. Epochs between the last one
+    /// and this are those that a recovery cut off and whose secrets are lost.
     ///
     /// # Errors
     /// [`KeyringError::NotLater`] if the keyring reaches that epoch already.
@@ -91,8 +93,9 @@ impl Keyring {
         Ok(())
     }
 
-    /// Takes from `other` the secrets of epochs that a recovery cut off and that this keyring has lost. Nothing was committed
-    /// to by then, so `other` must be this device's own, from before the recovery.
+    /// Takes from `other` the secrets of epochs that a recovery cut off and that this keyring has
+    /// lost. Nothing was committed to by then, so `other` must be this device's own, from before
+    /// the recovery.
     pub fn fill_from(&mut self, other: &Self, list: &DeviceList) {
         for ((number, secret), known) in (1..).zip(&mut self.secrets).zip(&other.secrets) {
             let is_cut_off = Epoch::new(number).is_some_and(|epoch| list.commitment(epoch).is_none());
@@ -105,8 +108,8 @@ impl Keyring {
     /// Checks every secret against the commitments of `list`.
     ///
     /// # Errors
-    /// [`KeyringError::OtherEpoch`] if the last epoch is not the list's, [`KeyringError::Uncommitted`] if a secret is not
-    /// the one that the list commits to.
+    /// [`KeyringError::OtherEpoch`] if the last epoch is not the list's,
+    /// [`KeyringError::Uncommitted`] if a secret is not the one that the list commits to.
     pub fn check(&self, list: &DeviceList) -> Result<(), KeyringError> {
         let epoch = self.epoch()?;
         if epoch != list.epoch() {
@@ -120,7 +123,7 @@ impl Keyring {
         for (number, secret) in (1..).zip(&self.secrets) {
             let Some(epoch) = Epoch::new(number) else { continue };
             let Some(commitment) = list.commitment(epoch) else { continue };
-            // Within the genesis, whose hash was not known yet, zeros stand for it.
+            // In the genesis, whose hash was not known yet, zeros stand for it.
             let genesis = list.commitment_genesis(epoch);
             let matches = secret.as_ref().is_some_and(|secret| commitment.matches(genesis, epoch, secret));
             if !matches {
@@ -133,7 +136,8 @@ impl Keyring {
     /// Seals the keyring for an active member of `list`.
     ///
     /// # Errors
-    /// As for [`check`](Self::check), because nobody would accept it; [`KeyringError::NotAMember`] for anybody else.
+    /// As for [`check`](Self::check), because nobody would accept it; [`KeyringError::NotAMember`]
+    /// for anybody else.
     pub fn seal(
         &self,
         list: &DeviceList,
@@ -159,9 +163,9 @@ impl Keyring {
         Ok(SealedKeyring { epoch: list.epoch(), enc: enc.to_bytes().to_vec(), sealed })
     }
 
-    /// As [`seal`](Self::seal), with what is drawn at random derived from the keyring: every member who has it makes the
-    /// same row. So members can tell whether the row of another one is as it should be, the recovery key's among them, and
-    /// write it again if somebody has overwritten it.
+    /// As [`seal`](Self::seal), with what is drawn at random derived from the keyring: every member
+    /// who has it makes the same row. So members can tell whether the row of another one is as it
+    /// should be, the recovery key's among them, and write it again if somebody has overwritten it.
     ///
     /// # Errors
     /// As for [`seal`](Self::seal).
@@ -179,8 +183,8 @@ impl Keyring {
 
     /// Whether `row` is what members who have this keyring write for `recipient`.
     ///
-    /// Of epochs that a recovery cut off, members may know different secrets or none. Then only the form of the row is
-    /// compared.
+    /// Of epochs that a recovery cut off, members may know different secrets or none. Then only the
+    /// form of the row is compared.
     ///
     /// # Errors
     /// As for [`seal`](Self::seal).
@@ -202,7 +206,8 @@ impl Keyring {
     /// Opens the keyring of `recipient`, and checks it against the list.
     ///
     /// # Errors
-    /// [`KeyringError`]. All but [`KeyringError::OtherEpoch`] mean that the row was not made by a member, or was altered.
+    /// [`KeyringError`]. All but [`KeyringError::OtherEpoch`] mean that the row was not made by a
+    /// member, or was altered.
     pub fn open(
         row: &SealedKeyring,
         list: &DeviceList,
@@ -222,8 +227,8 @@ impl Keyring {
         Ok(keyring)
     }
 
-    /// The secrets one after another, as they are sealed, for the device's own store. Comment each call with the reason for
-    /// the exposure.
+    /// The secrets one after another, as they are sealed, for the device's own store. Comment each
+    /// call with the reason for the exposure.
     pub fn expose_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut plain = Zeroizing::new(Vec::with_capacity(self.secrets.len() * SECRET_BYTES));
         for secret in &self.secrets {
@@ -234,12 +239,13 @@ impl Keyring {
         plain
     }
 
-    /// Reads what [`expose_bytes`](Self::expose_bytes) returned, and checks it against the list. It may end before the
-    /// list's epoch: a device that was removed gets no later secrets, and goes on reading with those it has.
+    /// Reads what [`expose_bytes`](Self::expose_bytes) returned, and checks it against the list. It
+    /// may end before the list's epoch: a device that was removed gets no later secrets, and goes
+    /// on reading with those it has.
     ///
     /// # Errors
-    /// [`KeyringError::OtherEpoch`] if the keyring has later epochs than the list, [`KeyringError::Uncommitted`] as for
-    /// [`check`](Self::check).
+    /// [`KeyringError::OtherEpoch`] if the keyring has later epochs than the list,
+    /// [`KeyringError::Uncommitted`] as for [`check`](Self::check).
     pub fn restore(bytes: &[u8], list: &DeviceList) -> Result<Self, KeyringError> {
         let keyring = Self::decode(bytes);
         let epoch = keyring.epoch()?;

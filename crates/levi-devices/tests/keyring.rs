@@ -66,7 +66,8 @@ fn a_keyring_is_bound_to_its_list_and_epoch() {
     assert_eq!(early, Err(KeyringError::OtherEpoch { found: expected, expected: found }));
 }
 
-/// What somebody makes who knows the member's public key and every format, but no secret of the list.
+/// What somebody makes who knows the member's public key and every format, but no secret of the
+/// list.
 fn minted(scene: &mut Scene, recipient: &Owner, plain: &[u8]) -> SealedKeyring {
     let epoch = scene.list.epoch();
     let mut info = b"levi/keyring/v1".to_vec();

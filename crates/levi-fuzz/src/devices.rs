@@ -20,15 +20,15 @@ use crate::take_line;
 const USER: &str = "0198a7f2-6d1e-7c3a-9b54-2f6f0c1de0a1";
 
 /// A list of one device with keys that never change, so that kept inputs stay what they are.
-struct Fixed {
-    user: UserId,
+pub(crate) struct Fixed {
+    pub(crate) user: UserId,
     laptop: MemberKeys,
-    list: DeviceList,
-    keyring: Keyring,
+    pub(crate) list: DeviceList,
+    pub(crate) keyring: Keyring,
 }
 
 impl Fixed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let keys = |seed: u8| MemberKeys {
             signing: KeySeed::from_bytes([seed; 32]),
             envelope: DevicePrivateKey::from_bytes([seed; 32]),
@@ -134,7 +134,7 @@ pub(crate) fn recovery_keys(input: &[u8]) {
 }
 
 /// Random bytes that are always the same, for what must be fresh elsewhere.
-struct Repeat([u8; 16]);
+pub(crate) struct Repeat(pub(crate) [u8; 16]);
 
 impl TryRng for Repeat {
     type Error = Infallible;

@@ -13,6 +13,7 @@ mod damaged_outbox;
 mod devices;
 mod ndjson;
 mod rows;
+mod stored_list;
 
 /// A target: the name of its program and of its folder in `fuzz/corpus`, and what it checks.
 pub type Target = (&'static str, fn(&[u8]));
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("pairing", devices::pairing),
     ("recovery_keys", devices::recovery_keys),
     ("rows", rows::rows),
+    ("stored_list", stored_list::stored_list),
 ];
 
 /// Runs the target `name` on `input`.

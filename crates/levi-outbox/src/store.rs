@@ -173,6 +173,16 @@ pub trait OutboxStore: Send {
     /// [`OutboxError`] when the store cannot be read.
     fn held(&self) -> Result<Vec<Held>, OutboxError>;
 
+    /// Payload bytes, pending and parked, of users other than the one who signed in last.
+    ///
+    /// Costs a look at the rows of the one who did, unless the store knows the sum.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn held_bytes(&self) -> Result<u64, OutboxError> {
+        Ok(0)
+    }
+
     /// At most `limit` lanes with pending rows, the oldest first, and why they wait. A store that does not say returns
     /// none.
     ///

@@ -263,6 +263,12 @@ impl OutboxStore for Disk {
         inner.store.get()?.held()
     }
 
+    fn held_bytes(&self) -> Result<u64, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.held_bytes()
+    }
+
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         let inner = &mut *self.inner();
         inner.call()?;

@@ -1,5 +1,5 @@
-//! The tables of repositories and sessions, with their unique keys, foreign keys and row level security, for the
-//! real sender of control rows.
+//! The tables of repositories and sessions, with their unique keys, foreign keys and row level
+//! security, for the real sender of control rows.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -281,6 +281,11 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
         self.inner.waiting(limit)
     }
 
+    fn held_bytes(&self) -> Result<u64, OutboxError> {
+        self.faults.read()?;
+        self.inner.held_bytes()
+    }
+
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.faults.read()?;
         self.inner.list(after, limit)

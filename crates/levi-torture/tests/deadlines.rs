@@ -18,13 +18,15 @@ use socket2::{Domain, Socket, Type};
 
 const DEADLINE: Duration = Duration::from_millis(300);
 
-/// Far below what a request may take by itself (5 s to connect, 15 s for a response), far above the deadline.
+/// Far below what a request may take by itself (5 s to connect, 15 s for a response), far above the
+/// deadline.
 const SOON: Duration = Duration::from_secs(4);
 
 /// For an event that happens unless something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server that does `what` with each connection until the client closes it, and the connections that were closed.
+/// A server that does `what` with each connection until the client closes it, and the connections
+/// that were closed.
 fn server(what: fn(&mut TcpStream)) -> (SocketAddr, Receiver<()>) {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -60,8 +62,8 @@ fn shut_down(scheme: &str, address: SocketAddr) -> Duration {
     end(runtime, levi)
 }
 
-/// Shuts a Levi down that has one message, drops its runtime, and returns how long both took. On a thread of its own,
-/// because a test that fails here would not end.
+/// Shuts a Levi down that has one message, drops its runtime, and returns how long both took. On a
+/// thread of its own, because a test that fails here would not end.
 fn end(runtime: tokio::runtime::Runtime, levi: Levi) -> Duration {
     let (ended, end) = channel();
     std::thread::spawn(move || {

@@ -1,4 +1,5 @@
-//! A damaged session store: whatever page is lost, what can be read goes into a new one, and the rest is counted.
+//! A damaged session store: whichever page is lost, the readable rows are copied to a new store,
+//! and the others are counted.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 use std::path::Path;
@@ -130,7 +131,7 @@ fn an_older_record_never_replaces_a_later_one() {
     assert!(earlier.iter().any(|kept| kept.secret.expose() == secrets[0].expose()), "it still reads");
 }
 
-/// With another key nothing opens, which is no reason to give anything up.
+/// With another key nothing opens, and nothing may be given up for that.
 #[test]
 fn a_repair_with_another_key_leaves_the_damaged_file_in_place() {
     let folder = tempfile::tempdir().unwrap();

@@ -28,7 +28,8 @@ pub enum Verdict {
     ProjectUnavailable,
     /// The request's body was too large.
     TooLarge,
-    /// The response is longer than `HttpOptions::max_response_bytes`. A read can ask for fewer rows.
+    /// The response is longer than `HttpOptions::max_response_bytes`. A read can ask for fewer
+    /// rows.
     ResponseTooLarge,
     /// A response that the table does not list; handled as `Busy`.
     Unexpected,
@@ -54,7 +55,8 @@ impl Verdict {
         }
     }
 
-    /// Whether the same request may succeed later although nobody changes the request or the project's tables.
+    /// Whether the same request may succeed later although nobody changes the request or the
+    /// project's tables.
     pub const fn is_passing(self) -> bool {
         match self {
             Self::Unreachable
@@ -100,7 +102,8 @@ impl fmt::Display for Verdict {
 pub struct ApiError {
     /// What the failure means.
     pub verdict: Verdict,
-    /// The body's `code` (SQLSTATE or `PGRST...`), else the HTTP status, else a word such as `timeout`.
+    /// The body's `code` (SQLSTATE or `PGRST...`), else the HTTP status, else a word such as
+    /// `timeout`.
     pub code: String,
     /// One line, at most 300 characters: the server's message and details, or the I/O error.
     pub detail: String,

@@ -16,13 +16,13 @@ impl Select {
             .columns("session_id,sequence_number")
     }
 
-    /// The highest sequence number among the messages of `session` whose last change is at most `change_id`, as a
-    /// [`MessageRow`](crate::rows::MessageRow) with no other column.
-    pub fn last_message_changed_by(session: &SessionId, change_id: i64) -> Self {
+    /// At most `limit` messages of `session` whose last change is at most `change_id`, the highest sequence number first, as
+    /// [`MessageRow`](crate::rows::MessageRow)s.
+    pub fn last_messages_changed_by(session: &SessionId, change_id: i64, limit: u32) -> Self {
         Query::of(Table::Messages)
             .eq("session_id", session.as_str())
             .filter("change_id", "lte", &change_id.to_string())
-            .raw("&order=sequence_number.desc&limit=1")
-            .columns("sequence_number")
+            .raw(&format!("&order=sequence_number.desc&limit={limit}"))
+            .columns("sequence_number,content_encrypted,content_nonce")
     }
 }

@@ -1,4 +1,5 @@
-//! The queries that Levi sends: PostgREST's horizontal filters (`docs.postgrest.org`, *Tables and Views*).
+//! The queries that Levi sends: PostgREST's horizontal filters (`docs.postgrest.org`, *Tables and
+//! Views*).
 
 use std::fmt::Write;
 
@@ -8,8 +9,8 @@ use crate::supabase::Select;
 use crate::table::Table;
 
 impl Select {
-    /// At most `limit` active devices of `user` that have a public key, ordered by id, after device `after` if given, as
-    /// [`DeviceRow`](crate::rows::DeviceRow)s.
+    /// At most `limit` active devices of `user` that have a public key, ordered by id, after device
+    /// `after` if given, as [`DeviceRow`](crate::rows::DeviceRow)s.
     pub fn active_devices(user: &UserId, after: Option<&DeviceId>, limit: u32) -> Self {
         Self::devices(user, after, limit).all_columns()
     }
@@ -36,7 +37,8 @@ impl Select {
         Query::of(Table::Sessions).eq("id", session.as_str()).columns("id,device_id")
     }
 
-    /// The repository of the folder `local_path` of `device`, as a [`FoundRepository`](crate::rows::FoundRepository).
+    /// The repository of the folder `local_path` of `device`, as a
+    /// [`FoundRepository`](crate::rows::FoundRepository).
     pub fn repository_at(device: &DeviceId, local_path: &str) -> Self {
         Query::of(Table::Repositories)
             .eq("device_id", device.as_str())
@@ -71,7 +73,8 @@ impl Select {
     /// At most `limit` messages of `session` after sequence number `after`, in order, as
     /// [`MessageRow`](crate::rows::MessageRow)s without their `session_id`.
     ///
-    /// A server may return fewer than `limit` (it has a row limit of its own): only an empty page is the end.
+    /// A server may return fewer than `limit` (it has a row limit of its own): only an empty page
+    /// is the end.
     pub fn messages_after(session: &SessionId, after: Option<i64>, limit: u32) -> Self {
         Self::messages(session, after, limit).columns("sequence_number,content_encrypted,content_nonce")
     }
@@ -86,8 +89,8 @@ impl Select {
         query.page("sequence_number", after.map(|after| after.to_string()).as_deref(), limit)
     }
 
-    /// The nonces of the messages of `session` with these sequence numbers, as [`MessageRow`](crate::rows::MessageRow)s
-    /// with no other column.
+    /// The nonces of the messages of `session` with these sequence numbers, as
+    /// [`MessageRow`](crate::rows::MessageRow)s with no other column.
     pub fn nonces(session: &SessionId, numbers: &[i64]) -> Self {
         let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
         Query::of(Table::Messages)
@@ -96,7 +99,8 @@ impl Select {
             .columns("sequence_number,content_nonce")
     }
 
-    /// The last message of `session`, as a [`MessageRow`](crate::rows::MessageRow) with no other column.
+    /// The last message of `session`, as a [`MessageRow`](crate::rows::MessageRow) with no other
+    /// column.
     pub fn last_message(session: &SessionId) -> Self {
         Query::of(Table::Messages)
             .eq("session_id", session.as_str())
@@ -146,8 +150,8 @@ impl Select {
         Query::of(Table::Messages).raw("&limit=0").columns(&Table::FEED_COLUMNS.join(","))
     }
 
-    /// No row of `table`: fails with the code 42883 (`undefined_function`) if `column` is not text, because
-    /// PostgreSQL has no pattern match for other types.
+    /// No row of `table`: fails with the code 42883 (`undefined_function`) if `column` is not text,
+    /// because PostgreSQL has no pattern match for other types.
     pub fn text_probe(table: Table, column: &'static str) -> Self {
         Query::of(table).filter(column, "ilike", "x").raw("&limit=0").columns(column)
     }

@@ -36,7 +36,8 @@ impl fmt::Debug for Upsert {
 pub struct Update {
     /// The table.
     pub table: Table,
-    /// Query parameters after `?`, percent-encoded where needed: the filters, and the columns to return.
+    /// Query parameters after `?`, percent-encoded where needed: the filters, and the columns to
+    /// return.
     pub query: String,
     /// A JSON object: the columns to change and their values.
     pub body: Vec<u8>,
@@ -57,33 +58,39 @@ impl fmt::Debug for Update {
 pub struct Select {
     /// The table to read.
     pub table: Table,
-    /// Query parameters after `?`, percent-encoded where needed: filters, `select`, `order`, `limit`.
+    /// Query parameters after `?`, percent-encoded where needed: filters, `select`, `order`,
+    /// `limit`.
     pub query: String,
 }
 
 /// A Supabase project, as one signed-in user sees it.
 ///
-/// An implementation sends one request and reports the result. It does not retry and does not refresh the token.
+/// An implementation sends one request and reports the result. It does not retry and does not
+/// refresh the token.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Supabase: Send + Sync {
     /// Upserts rows (`resolution=merge-duplicates`): all of them, or none.
     ///
     /// # Errors
-    /// [`ApiError`]. After [`Verdict::Unreachable`](crate::Verdict::Unreachable) the rows may have been written.
+    /// [`ApiError`]. After [`Verdict::Unreachable`](crate::Verdict::Unreachable) the rows may have
+    /// been written.
     async fn upsert(&self, token: &AccessToken, upsert: Upsert) -> Result<(), ApiError>;
 
-    /// Inserts the rows whose key no row has yet (`resolution=ignore-duplicates`): all of those, or none. The body is a
-    /// JSON array of the keys ([`Table::conflict_columns`]) that were inserted.
+    /// Inserts the rows whose key no row has yet (`resolution=ignore-duplicates`): all of those, or
+    /// none. The body is a JSON array of the keys ([`Table::conflict_columns`]) that were inserted.
     ///
     /// # Errors
-    /// [`ApiError`]. After [`Verdict::Unreachable`](crate::Verdict::Unreachable) the rows may have been written.
+    /// [`ApiError`]. After [`Verdict::Unreachable`](crate::Verdict::Unreachable) the rows may have
+    /// been written.
     async fn insert(&self, token: &AccessToken, insert: Upsert) -> Result<Vec<u8>, ApiError>;
 
-    /// Updates the rows that a filter selects. The body is a JSON array of them, with the columns that the query asks for.
+    /// Updates the rows that a filter selects. The body is a JSON array of them, with the columns
+    /// that the query asks for.
     ///
     /// # Errors
-    /// [`ApiError`]. After [`Verdict::Unreachable`](crate::Verdict::Unreachable) the rows may have been written.
+    /// [`ApiError`]. After [`Verdict::Unreachable`](crate::Verdict::Unreachable) the rows may have
+    /// been written.
     async fn update(&self, token: &AccessToken, update: Update) -> Result<Vec<u8>, ApiError>;
 
     /// Reads rows: the body is a JSON array.
@@ -92,7 +99,7 @@ pub trait Supabase: Send + Sync {
     /// [`ApiError`].
     async fn select(&self, token: &AccessToken, select: Select) -> Result<Vec<u8>, ApiError>;
 
-    /// Closes the connections that are kept open for later requests, because they may be dead: the network is another
-    /// one, or the machine slept.
+    /// Closes the connections that are kept open for later requests, because they may be dead: the
+    /// network is another one, or the machine slept.
     fn close_idle(&self) {}
 }

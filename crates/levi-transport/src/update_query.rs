@@ -1,4 +1,4 @@
-//! Updates of rows that somebody else may have written, too: they name the columns that they write.
+//! Updates of rows that others may have written too. Each names the columns that it writes.
 
 use levi_types::{DeviceId, SessionId, UserId};
 use serde::Serialize;
@@ -9,7 +9,8 @@ use crate::rows::{RepositoryRow, SessionRow};
 use crate::supabase::Update;
 use crate::table::Table;
 
-/// The columns of a session that its own device describes. A device that does not know them leaves them alone.
+/// The columns by which a session's own device describes it. Another device leaves alone those
+/// whose values it does not know.
 const DESCRIPTION: [&str; 5] =
     ["title", "current_branch", "working_directory", "is_worktree", "worktree_path"];
 
@@ -17,8 +18,8 @@ const DESCRIPTION: [&str; 5] =
 const OWNER: [&str; 2] = ["user_id", "device_id"];
 
 impl Update {
-    /// Another text for a message, if the server still has the text that `nonce` names. `body` is the row as a JSON
-    /// object. The answer is the row's sequence number, or nothing.
+    /// Another text for a message, if the server still has the text that `nonce` names. `body` is
+    /// the row as a JSON object. The answer is the row's sequence number, or nothing.
     pub fn message(session: &SessionId, sequence_number: i64, nonce: &str, body: Vec<u8>) -> Self {
         let select = Query::of(Table::Messages)
             .eq("session_id", session.as_str())
@@ -34,34 +35,36 @@ impl Update {
         Self { table: select.table, query: select.query, body }
     }
 
-    /// The keyring of a member, if it is still of `epoch`. `body` is a JSON object. The answer is the member's id, or
-    /// nothing.
+    /// The keyring of a member, if it is still of `epoch`. `body` is a JSON object. The answer is
+    /// the member's id, or nothing.
     pub fn keyring(user: &UserId, member: &DeviceId, epoch: u32, body: Vec<u8>) -> Self {
         let query = Query::of(Table::Keyrings).eq("user_id", user.as_str()).eq("member_id", member.as_str());
         let select = query.eq("epoch", &epoch.to_string()).columns("member_id");
         Self { table: select.table, query: select.query, body }
     }
 
-    /// A repository's row without its status, which is the product's once the row is there. The answer is its id, or
-    /// nothing.
+    /// A repository's row without its status, which belongs to the product after the first insert.
+    /// The answer is its id, or nothing.
     pub fn repository(row: &RepositoryRow) -> Self {
         let select = Query::of(Table::Repositories).eq("id", row.id.as_str()).columns("id");
         let body = columns(row, |column, _| column != "status" && column != "user_id");
         Self { table: select.table, query: select.query, body }
     }
 
-    /// A session's row, if the server has it, whichever device it is of; that it stays of. The answer is its id as a
-    /// [`SessionOwner`](crate::rows::SessionOwner), or nothing.
+    /// A session's row, if the server has it, whichever device it belongs to. The update does not
+    /// change the device. The answer is its id as a [`SessionOwner`](crate::rows::SessionOwner), or
+    /// nothing.
     pub fn session(row: &SessionRow) -> Self {
         Self::of_session(row, None, |_, _| true)
     }
 
-    /// As [`session`](Self::session), if it is of the device that `row` names.
+    /// As [`session`](Self::session), but only if the row belongs to the device that `row` names.
     pub fn own_session(row: &SessionRow) -> Self {
         Self::of_session(row, Some(&row.device_id), |_, _| true)
     }
 
-    /// As [`session`](Self::session), with the columns alone of which `row` knows a value: for another device's session.
+    /// As [`session`](Self::session), but only the columns of which `row` has a value: for another
+    /// device's session.
     pub fn known_of_session(row: &SessionRow) -> Self {
         let is_worktree = row.worktree_path.is_some();
         Self::of_session(row, None, |column, value| {

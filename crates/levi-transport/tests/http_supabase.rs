@@ -201,7 +201,8 @@ async fn a_stalled_server_is_a_timeout() {
     assert_eq!(error.code, "timeout");
 }
 
-/// After a change of the network the open ones may be dead, and a request on one would wait for nothing.
+/// After a change of the network the open ones may be dead, and a request on one would wait for
+/// nothing.
 #[tokio::test]
 async fn idle_connections_can_be_closed() {
     let created = || Step::Answer("201 Created", &[], String::new());

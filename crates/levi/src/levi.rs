@@ -268,7 +268,8 @@ impl Levi {
         let device_list = self.device_list_of(&device_id)?;
         let reader = Reader::new(supabase, auth, device_id, device_private_key, self.cache.clone())
             .with_store(Arc::clone(&self.session_store))
-            .with_retries(self.backoff, READ_RETRIES);
+            .with_retries(self.backoff, READ_RETRIES)
+            .with_clock(Arc::clone(&self.clock));
         let reader = match &self.on_read_retry {
             Some(tell) => reader.on_read_retry(Arc::clone(tell)),
             None => reader,

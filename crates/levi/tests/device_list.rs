@@ -4,9 +4,16 @@
 mod devices;
 mod world;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use devices::Device;
 use levi::core::Recovery;
+use levi::devices::pairing::PairingCode;
+use levi::devices::recovery::RecoveryKey;
 use levi::transport::Table;
+use levi::types::DeviceListStore as _;
 use levi::{DeviceListProblem, DeviceListState};
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use world::World;
@@ -119,4 +126,76 @@ async fn a_recovery_does_without_an_epoch_whose_secret_was_lost_with_its_device(
         .map(|device| device.name.as_str())
         .collect();
     assert_eq!(active, ["recovery key", "phone", "new laptop"]);
+}
+
+/// Another process on the same folder stores what it has heard, which is less, while the server answers this one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_another_process_overtook_is_made_again() {
+    let world = World::new(0).await;
+    let laptop = Device::new(&world, "laptop").await;
+    laptop.init().await;
+    let (phone, tablet) = (Device::new(&world, "phone").await, Device::new(&world, "tablet").await);
+    laptop.pair(&phone).await;
+    laptop.pair(&tablet).await;
+    let _ = phone.admin().devices().await;
+    phone.until(|state| matches!(state, DeviceListState::Listed { devices: 3, .. })).await;
+    laptop.admin().remove(&tablet.id).await.unwrap();
+    let (store, user, is_done) = (Arc::clone(&phone.store), world.user_id.clone(), AtomicBool::new(false));
+    phone.server.rewrite(move |select, body| {
+        if select.table == Table::DeviceList && !is_done.swap(true, Ordering::AcqRel) {
+            let before = store.device_list(&user).unwrap().unwrap();
+            // The same, in other bytes.
+            let after = [before.as_slice(), b" "].concat();
+            assert!(store.replace_device_list(&user, Some(&before), &after).unwrap());
+        }
+        body
+    });
+    assert_eq!(phone.admin().state().await.unwrap(), DeviceListState::Listed { epoch: 2, devices: 2 });
+}
+
+/// A daemon that waits because it is on no list hears from a command on the same folder that it is on one by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_goes_on_with_what_a_command_made_of_the_list() {
+    let world = World::new(0).await;
+    let laptop = Device::new(&world, "laptop").await;
+    laptop.init().await;
+    let phone = Device::new(&world, "phone").await;
+    phone.until(|state| *state == DeviceListState::Stopped(DeviceListProblem::NotOnList)).await;
+    let command = phone.other_process(&world);
+    let admin = laptop.admin();
+    let invitation = admin.invite().await.unwrap();
+    let code = PairingCode::parse(invitation.expose_code().expose()).unwrap();
+    let join = tokio::spawn(async move {
+        let admin = command.device_list().unwrap().with_poll_interval(Duration::from_millis(5));
+        admin.join(&code, "phone", Duration::from_secs(20)).await
+    });
+    let asked = invitation.request(Duration::from_secs(20)).await.unwrap();
+    invitation.accept(asked).await.unwrap();
+    join.await.unwrap().unwrap();
+    // Not from the server, which is away.
+    world.server.go_down();
+    phone.levi.written_elsewhere();
+    phone.until_listed(1).await;
+}
+
+/// The device that replaces the recovery key is lost right after its entry: the new key opens the history.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_recovery_key_recovers_although_its_device_was_lost_at_once() {
+    let world = World::new(0).await;
+    let laptop = Device::new(&world, "laptop").await;
+    let old = laptop.init().await;
+    let new_key = RecoveryKey::generate(&mut rand::rng());
+    // The insert of the entry is the last request that arrives.
+    let list = Scope::table(Table::DeviceList).method("POST");
+    world.server.faults().plan(list, Times::Next(1), Fault::ResetAfterWrite);
+    laptop.admin().replace_recovery_key(&old, &new_key).await.unwrap_err();
+    laptop.levi.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(world.server.row_count(Table::DeviceList).unwrap(), 2);
+
+    let new = Device::new(&world, "new laptop").await;
+    let how = Recovery { name: "new laptop".into(), ..Recovery::default() };
+    new.admin().recover(&new_key, &how).await.unwrap();
+    new.until_listed(3).await;
+    let again = new.write(&world, "t", &["two"]).await;
+    assert_eq!(new.read(&again).await, ["two"]);
 }

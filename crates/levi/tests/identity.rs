@@ -175,7 +175,7 @@ async fn what_was_recorded_offline_waits_for_its_own_user_while_another_one_work
     let reader_of_ben = levi.reader(ben.device.clone(), ben.key()).unwrap();
     assert_eq!(read_all(&reader_of_ben, &ben.session.id).await, three_messages_of(&ben));
     assert_eq!((ben.on_server(), ada.on_server(), server.row_count(Table::Sessions).unwrap()), (3, 0, 1));
-    let held = Held { user_id: Some(ada.id().clone()), pending: 7, parked: 0 };
+    let held = Held { user_id: Some(ada.id().clone()), pending: 7, messages: 4, parked: 0 };
     assert_eq!(levi.status().held, [held]);
     assert_eq!(levi.status().user_id.as_ref(), Some(ben.id()));
     let error = reader_of_ada.pull(&ada.session.id, None, 10).await.unwrap_err();
@@ -219,7 +219,8 @@ async fn a_restart_as_somebody_else_sends_nothing_of_the_one_before() {
     machine.work(&levi, &ben).await;
     nothing_waits_for(&ben, &levi).await;
     assert_eq!((ben.on_server(), ada.on_server(), levi.status().held.len()), (3, 0, 1));
-    levi.shutdown(Duration::from_secs(5)).await;
+    let report = levi.shutdown(Duration::from_secs(5)).await;
+    assert_eq!((report.pending, report.held), (0, 3), "the next start sends nothing of what is held");
 
     machine.sign_in(&ada).await;
     let levi = machine.levi().await;
@@ -252,7 +253,8 @@ async fn what_is_enqueued_before_anybody_is_named_is_the_last_users() {
     levi.set_context(machine.sign_in(&ben).await).await;
     machine.work(&levi, &ben).await;
     nothing_waits_for(&ben, &levi).await;
-    let held = Held { user_id: Some(ada.id().clone()), pending: numbers.count() as u64, parked: 0 };
+    let pending = numbers.count() as u64;
+    let held = Held { user_id: Some(ada.id().clone()), pending, messages: pending, parked: 0 };
     assert_eq!(levi.status().held, [held]);
     levi.shutdown(Duration::from_secs(5)).await;
 }

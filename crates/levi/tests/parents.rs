@@ -26,12 +26,15 @@ struct Device {
 
 /// The first device, with a session that is not on the server yet.
 fn device(world: &World, session: CodingSession) -> Device {
-    let key = database_key();
-    let store = world.store(&key);
+    device_with(world, session, &database_key())
+}
+
+fn device_with(world: &World, session: CodingSession, key: &levi::DatabaseKey) -> Device {
+    let store = world.store(key);
     store.save_session(&session).unwrap();
     let secret = secret();
     store.save_secret(&session.id, &secret).unwrap();
-    let levi = world.levi(world.config(), store.clone(), &key);
+    let levi = world.levi(world.config(), store.clone(), key);
     let (id, private) = world.device_key(0);
     let sync = levi.session_sync(id, private).unwrap();
     Device { levi, sync, session, secret, store }
@@ -251,6 +254,42 @@ async fn what_a_message_may_replace_is_known_after_a_restart() {
     let expected = [(1, "wanted".to_owned()), (2, "newer".to_owned())];
     assert_eq!(read_all(&world.reader(1), &session).await, expected);
     second.shutdown(Duration::from_secs(5)).await;
+}
+
+/// A damaged outbox may have rows of a session that the server has in newer versions by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_damaged_outbox_says_of_a_session_is_written_only_where_the_server_has_nothing() {
+    let (world, key) = (World::new(2).await, database_key());
+    world.server.go_down();
+    let first = device_with(&world, world.session("one"), &key);
+    let session = first.session.id.clone();
+    first.begin(&world).await;
+    first.levi.shutdown(Duration::ZERO).await;
+    // As the recovery of a damaged file marks a row that may have been sent.
+    let path = world.outbox_path();
+    let file = levi::outbox::rusqlite::Connection::open(&path).unwrap();
+    let marked = "INSERT INTO levi_overwrites SELECT id, version, 2 FROM levi_outbox";
+    assert_eq!(file.execute(marked, []).unwrap(), 3);
+    drop(file);
+    let recovered = std::fs::read(&path).unwrap();
+    world.server.come_up().unwrap();
+
+    let sent = |status: &levi::Status| status.user_id.is_some() && status.totals.control_rows == 0;
+    let second = device_with(&world, world.session("one"), &key);
+    second.levi.watch_status().wait_for(sent).await.unwrap();
+    let envelopes = world.server.rows(Table::Secrets).unwrap();
+    assert_eq!((envelopes.len(), world.server.row_count(Table::Sessions).unwrap()), (2, 1));
+    second.sync.sync_session(&session, &world.repository, "ended").await.unwrap();
+    second.levi.shutdown(Duration::from_secs(5)).await;
+
+    // The same rows again, with a secret that this device made up since.
+    std::fs::write(&path, recovered).unwrap();
+    let third = device_with(&world, world.session("one"), &key);
+    third.levi.watch_status().wait_for(sent).await.unwrap();
+    assert_eq!(world.server.rows(Table::Sessions).unwrap()[0]["status"], "ended");
+    assert_eq!(world.server.rows(Table::Secrets).unwrap(), envelopes);
+    assert_eq!(third.levi.status().totals.parked_control_rows, 0);
+    third.levi.shutdown(Duration::from_secs(5)).await;
 }
 
 /// A lost answer is no conflict, and the ordinary case is one request.

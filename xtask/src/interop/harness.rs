@@ -179,6 +179,13 @@ impl Harness {
         }
     }
 
+    /// The clients as new devices, and the command as the old one.
+    pub(super) fn pairing(&mut self) -> Result<(), Failure> {
+        let mut node = self.on_the_fake_supabase("pairing.mjs")?;
+        node.arg(root().join("clients")).arg(self.programs.node).arg(self.programs.python);
+        succeed("pairing.mjs", node.env("PYTHONPATH", self.python_packages()))
+    }
+
     /// A script that starts the fake Supabase by itself.
     fn on_the_fake_supabase(&self, script: &str) -> Result<Command, Failure> {
         let folder = self.folder.join(script.trim_end_matches(".mjs"));

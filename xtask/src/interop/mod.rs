@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     Step { name: "device list, keyrings and pairing between the programs", run: Harness::trust },
     Step { name: "contract: the fake Supabase", run: Harness::contract_of_the_fake_supabase },
     Step { name: "Realtime: realtime-js on the fake Supabase", run: Harness::realtime },
+    Step { name: "the clients are paired by the command", run: Harness::pairing },
     Step { name: "two daemons and the viewer, side by side", run: Harness::side_by_side },
     Step { name: "start Supabase Lite, migrations applied twice", run: Harness::start_lite },
     Step { name: "contract: Supabase Lite", run: Harness::contract_of_lite },

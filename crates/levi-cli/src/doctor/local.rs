@@ -170,6 +170,11 @@ fn outbox(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
             "a process that reads the outbox keeps it from being shortened; end that process",
         )?;
     }
+    if space.quarantined_bytes > 0 {
+        let copies = format!("damaged outboxes that were repaired take {}", bytes(space.quarantined_bytes));
+        let advice = format!("remove `{}.damaged-*` once nothing in them is missed", path.display());
+        findings.note("disk", copies, &advice)?;
+    }
     backlog(&inspector, findings)
 }
 

@@ -72,6 +72,7 @@ impl SignedDeviceList {
 
     async fn look_once(&self, source: &dyn PageSource, user: &UserId) -> Result<DeviceListState, LookError> {
         self.load(user);
+        // A command may have put this device on the list since.
         self.catch_up_while_locked(user);
         match self.list(user) {
             Some(list) => {

@@ -18,7 +18,7 @@ use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePublicKey;
 use levi_devices::keyring::Keyring;
 use levi_devices::list::DeviceList;
-use levi_devices::{Epoch, EpochSecret, Member, MemberKeys};
+use levi_devices::{EntryHash, Epoch, EpochSecret, Member, MemberKeys};
 use levi_transport::rows::KeyringRow;
 use levi_types::{DeviceId, DeviceListStore, EpochStart, Now, SessionId, StoreError, UserId};
 use rand::rand_core::UnwrapErr;
@@ -34,7 +34,7 @@ pub use self::problem::{DeviceListProblem, DeviceListState};
 use self::record::{Alarm, Keyrings};
 pub use self::stored::{StoredDeviceList, stored_device_list};
 pub use self::upkeep::NextLook;
-pub(crate) use self::upkeep::{WithToken, has_passed};
+pub(crate) use self::upkeep::{INTERVAL, WithToken, has_passed};
 
 use crate::random::SharedRng;
 use crate::sealing_key::SealingMode;
@@ -111,6 +111,20 @@ pub(crate) enum Recipients {
     Members(Vec<Member>),
     /// Nobody now.
     Stopped(DeviceListProblem),
+}
+
+/// Which envelopes and messages a list opens: those of its members, in the epochs whose secrets are here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opens {
+    head: EntryHash,
+    has_epoch: bool,
+}
+
+#[cfg(test)]
+impl Opens {
+    pub(crate) fn for_tests(head: u8, has_epoch: bool) -> Self {
+        Self { head: EntryHash::from_bytes([head; 32]), has_epoch }
+    }
 }
 
 /// What the list says of a device that sealed an envelope.
@@ -285,6 +299,14 @@ impl SignedDeviceList {
                 Read { stored: Some(stored), list: None, problem: Some(DeviceListProblem::NotOnList) }
             }
         })
+    }
+
+    /// What can be opened by this list, so far: another value says that something else may open.
+    pub(crate) fn opens(&self, user: &UserId) -> Option<Opens> {
+        let list = self.list(user)?;
+        let keyring = self.0.cache.keyring(user);
+        let has_epoch = keyring.is_some_and(|keyring| keyring.secret(list.epoch()).is_some());
+        Some(Opens { head: list.head(), has_epoch })
     }
 
     /// The secret of an epoch, if this device has it.

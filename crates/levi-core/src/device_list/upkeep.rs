@@ -11,8 +11,8 @@ use levi_types::{AccessToken, Now, UserId};
 
 use super::{DeviceListProblem, DeviceListState, LookError, SignedDeviceList};
 
-/// While messages are sent, the list is at most this old.
-pub(super) const INTERVAL: Duration = Duration::from_secs(60);
+/// While messages are sent, or rows wait for it, the list is at most this old.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
 
 /// The first pause while nothing can be sealed. It doubles up to [`INTERVAL`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -159,8 +159,18 @@ impl Engine {
     /// Hands the control row to its sender. One that was replaced since is loaded again.
     fn send_control(&mut self, now: Now, batch: &Batch, perform: Perform<'_>) {
         let Some((key, row)) = batch.control_row() else { return };
+        let mut heads = batch.parts.iter().flat_map(|part| &part.rows);
+        let may_be_older = heads.any(|head| head.overwrite == Overwrite::Nothing);
         match self.payload(row).and_then(|payload| Ok((payload, self.presence(key)?))) {
-            Ok((Some(payload), presence)) => {
+            Ok((Some(mut payload), mut presence)) => {
+                match (key, presence) {
+                    // Whether the session is there still is all that an older row may ask.
+                    (LaneKey::Session(session), Presence::WasThere) if may_be_older => {
+                        payload = ControlRow::LookUp { session_id: session.clone() }.to_row(now.wall).payload;
+                    }
+                    _ if may_be_older => presence = Presence::MayBeNewer,
+                    _ => {}
+                }
                 perform(Effect::SendControl {
                     batch: batch.id,
                     user: batch.user.clone(),

@@ -304,8 +304,10 @@ impl Engine {
         if self.held_changed
             && let Ok(held) = self.store.held()
         {
+            let held_bytes = if held.is_empty() { Ok(0) } else { self.store.held_bytes() };
             self.status.held = held;
-            self.held_changed = false;
+            self.held_changed = held_bytes.is_err();
+            self.status.held_bytes = held_bytes.unwrap_or(self.status.held_bytes);
         }
         self.count_waiting();
         self.status.user_id = self.batcher.user().cloned();

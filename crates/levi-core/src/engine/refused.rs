@@ -42,9 +42,9 @@ impl Refused {
                 let (lane, user_id) = (row.lane.clone(), user_id.clone());
                 ("other_user", EnqueueError::OtherUser { lane, user_id })
             }
-            Enqueued::Full { pending_bytes, limit } => {
-                let (pending_bytes, limit) = (*pending_bytes, *limit);
-                ("outbox_full", EnqueueError::OutboxFull { pending_bytes, limit })
+            Enqueued::Full { pending_bytes, held_bytes, limit } => {
+                let (pending_bytes, held_bytes, limit) = (*pending_bytes, *held_bytes, *limit);
+                ("outbox_full", EnqueueError::OutboxFull { pending_bytes, held_bytes, limit })
             }
         };
         let is_message = !row.kind().is_control();

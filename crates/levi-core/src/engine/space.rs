@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     const fn space(free_bytes: u64, log_bytes: u64, log_is_held: bool) -> Space {
-        Space { file_bytes: free_bytes, free_bytes, log_bytes, log_is_held }
+        Space { file_bytes: free_bytes, free_bytes, log_bytes, quarantined_bytes: 0, log_is_held }
     }
 
     #[test]

@@ -4,13 +4,16 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use levi_transport::rows::{ChangeRow, MessagePlace, MessageRow, SecretRow, decode_rows};
-use levi_transport::{ChangesOf, ChangesOfSession, PassedOver, SecretsAmong, Select};
+use levi_transport::{
+    ApiError, ChangesOf, ChangesOfSession, PagedQuery as _, PassedOver, SecretsAmong, Select,
+};
 use levi_types::{SessionId, UserId};
 
-use super::cursor::{ChangeCursor, Tried};
+use super::cursor::{ChangeCursor, Part, Tried};
 use super::keyring::Keyring;
 use super::waiting::{Due, MOST_ASKED, Sighting, Waiting};
-use super::{MessageError, ReadError, Reader, open_row};
+use super::{MessageError, PulledMessage, ReadError, Reader, asks_for_list, open_row};
+use crate::device_list::INTERVAL;
 use crate::reads::{Reads, Retries};
 use crate::server::RequestError;
 
@@ -67,7 +70,7 @@ impl Reader {
     /// whatever the number of sessions.
     ///
     /// Each change is delivered once. A message that cannot be read is delivered as that, and once more when its key has
-    /// come ([`Arrival::Unlocked`]); while there are such messages, a second request looks for their envelopes. Deleted
+    /// come ([`Arrival::Unlocked`]); while there are such messages, a second request asks for their envelopes. Deleted
     /// messages and sessions are not changes.
     ///
     /// # Errors
@@ -123,8 +126,17 @@ struct Feed<'a> {
 /// The keys of the sessions of one page, or why one has none.
 type PageKeys<'k> = HashMap<&'k SessionId, Result<Keyring<'k>, Arc<ReadError>>>;
 
-/// The rows of a page with their numbers, and the places of those that cannot be fetched.
-type Placed = (Vec<(i64, SessionId, MessageRow)>, Vec<(i64, MessagePlace, MessageError)>);
+/// A row of a page.
+struct Placed {
+    change_id: i64,
+    session: SessionId,
+    sequence_number: i64,
+    /// Its columns, or why they cannot be fetched.
+    row: Result<MessageRow, ApiError>,
+}
+
+/// How many of a forgotten session's last rows are fetched to find one that can be read, as long as none can.
+const LAST_ROWS: [u32; 3] = [1, 4, 16];
 
 impl<'a> Feed<'a> {
     /// What changed past the cursor, and whether that was not the end.
@@ -134,19 +146,19 @@ impl<'a> Feed<'a> {
         let page = self.reads.page(&query, self.cursor.position.as_ref(), limit, sizes).await;
         let page = page.map_err(no_feed)?;
         let Some(last) = page.cursor else { return Ok((Vec::new(), false)) };
-        let (rows, passed) = self.placed(page.rows).await?;
+        let rows = self.placed(page.rows).await?;
         self.recall(&rows).await?;
-        let mut changes = Vec::with_capacity(rows.len() + passed.len());
+        let mut changes = Vec::with_capacity(rows.len());
         let mut keys = PageKeys::new();
-        for (change_id, session, row) in &rows {
-            let content = self.open(&mut keys, session, row).await?;
-            changes.push(self.deliver(*change_id, session, row.sequence_number, content));
-        }
-        for (change_id, place, error) in passed {
-            let content = Err(error);
-            changes.push(self.deliver(change_id, &place.session_id, place.sequence_number, content));
+        for Placed { change_id, session, sequence_number, row } in &rows {
+            let content = match row {
+                Ok(row) => self.open(&mut keys, session, row).await?,
+                Err(error) => Err(MessageError::NotFetched(error.clone())),
+            };
+            changes.push(self.deliver(*change_id, session, *sequence_number, content));
         }
         self.cursor.position = Some(last);
+        self.cursor.forget_oldest();
         Ok((changes, true))
     }
 
@@ -166,42 +178,71 @@ impl<'a> Feed<'a> {
         Change { session_id: session.clone(), sequence_number, content, arrival }
     }
 
-    /// The rows of a page, and the places of those that cannot be fetched. One that has changed again meanwhile is left
-    /// out, because that change follows.
-    async fn placed(&self, page: Vec<Result<ChangeRow, PassedOver<i64>>>) -> Result<Placed, ReadError> {
-        let (mut rows, mut passed) = (Vec::with_capacity(page.len()), Vec::new());
+    /// The rows of a page, with the places of those that cannot be fetched. One of these that has changed again meanwhile is
+    /// left out, because that change follows.
+    async fn placed(&self, page: Vec<Result<ChangeRow, PassedOver<i64>>>) -> Result<Vec<Placed>, ReadError> {
+        let mut rows = Vec::with_capacity(page.len());
         for row in page {
             match row {
-                Ok(row) => rows.push((row.change_id, row.session_id.clone(), row.into_message())),
+                Ok(row) => {
+                    let (change_id, session) = (row.change_id, row.session_id.clone());
+                    let sequence_number = row.sequence_number;
+                    rows.push(Placed { change_id, session, sequence_number, row: Ok(row.into_message()) });
+                }
                 Err(PassedOver { key, error }) => {
                     let body = self.reads.read_one(Select::change_place(self.user, key)).await?;
-                    let places: Vec<MessagePlace> = decode_rows(&body)?;
-                    let error = MessageError::NotFetched(error);
-                    passed.extend(places.into_iter().next().map(|place| (key, place, error)));
+                    let place = decode_rows::<MessagePlace>(&body)?.into_iter().next();
+                    rows.extend(place.map(|MessagePlace { session_id: session, sequence_number }| Placed {
+                        change_id: key,
+                        session,
+                        sequence_number,
+                        row: Err(error),
+                    }));
                 }
             }
         }
-        Ok((rows, passed))
+        Ok(rows)
     }
 
     /// Asks what was delivered of the sessions that the cursor has forgotten.
-    async fn recall(&mut self, rows: &[(i64, SessionId, MessageRow)]) -> Result<(), ReadError> {
+    async fn recall(&mut self, rows: &[Placed]) -> Result<(), ReadError> {
         let Some(position) = self.cursor.position else { return Ok(()) };
-        let sessions: BTreeSet<&SessionId> = rows.iter().map(|(_, session, _)| session).collect();
+        let sessions: BTreeSet<&SessionId> = rows.iter().map(|row| &row.session).collect();
         for session in sessions {
             if self.cursor.may_have_forgotten(session) && session.check().is_ok() {
-                let query = Select::last_message_changed_by(session, position);
-                let rows: Vec<MessageRow> = decode_rows(&self.reads.read_one(query).await?)?;
-                self.cursor.recall(session, rows.first().map(|row| row.sequence_number));
+                let highest = self.highest_readable(session, position).await?;
+                self.cursor.recall(session, highest);
             }
         }
         Ok(())
     }
 
+    /// The highest number of a session's messages that can be read, among those whose last change is at most `position`.
+    /// `None`: there is none among the last few.
+    async fn highest_readable(&self, session: &SessionId, position: i64) -> Result<Option<i64>, ReadError> {
+        let mut keys = PageKeys::new();
+        for limit in LAST_ROWS {
+            let query = Select::last_messages_changed_by(session, position, limit);
+            let rows: Vec<MessageRow> = decode_rows(&self.reads.read_one(query).await?)?;
+            for row in &rows {
+                match self.open(&mut keys, session, row).await? {
+                    Ok(_) => return Ok(Some(row.sequence_number)),
+                    // Without a key none of the others can be read either.
+                    Err(MessageError::NoSecret(_)) => return Ok(None),
+                    Err(_) => {}
+                }
+            }
+            if rows.len() < limit as usize {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads again what may be readable by now.
     async fn unlock(&mut self, limit: u32) -> Result<Vec<Change>, ReadError> {
         if !self.reader.waiting().has_due() {
-            self.look().await?;
+            self.ask_for_keys().await?;
         }
         let due = self.reader.waiting().due();
         match due {
@@ -210,22 +251,66 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Looks for the envelopes of some of the sessions that wait.
-    async fn look(&self) -> Result<(), ReadError> {
+    /// Asks for the envelopes of the sessions that wait, and whether the device list has gone on.
+    async fn ask_for_keys(&mut self) -> Result<(), ReadError> {
         let waiting: Vec<SessionId> = self.cursor.waiting().map(|(session, _)| session.clone()).collect();
         if waiting.is_empty() {
             return Ok(());
         }
-        let asked = self.reader.waiting().next_to_ask(&waiting);
-        let query = SecretsAmong { device: &self.reader.opening.device.id, sessions: &asked };
+        self.follow_list().await?;
+        let now = self.reader.clock.now().monotonic;
+        let requests = self.reader.waiting().next_to_ask(&waiting, now);
+        for asked in requests {
+            self.ask_for_envelopes(&asked).await?;
+        }
+        let to_check = self.reader.waiting().to_check();
+        match to_check {
+            Some(session) => self.check_rows(&session).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on with what another process made of the device list, and asks the server for it once a minute while a row waits
+    /// for that.
+    async fn follow_list(&self) -> Result<(), ReadError> {
+        let Some(list) = &self.reader.opening.device_list else { return Ok(()) };
+        list.catch_up(self.user);
+        let now = self.reader.clock.now();
+        if !self.reader.waiting().needs_list() || !list.is_due(self.user, now, INTERVAL) {
+            return Ok(());
+        }
+        if self.reader.opening.look_at_list(self.reads, self.user).await? {
+            list.looked_at(now);
+        }
+        Ok(())
+    }
+
+    async fn ask_for_envelopes(&self, asked: &[SessionId]) -> Result<(), ReadError> {
+        let query = SecretsAmong { device: &self.reader.opening.device.id, sessions: asked };
         let rows = self.reads.all(&query, &self.reads.sizes().secrets, MOST_ASKED).await?;
         let envelopes: HashMap<SessionId, SecretRow> =
             rows.into_iter().flatten().map(|row| (row.session_id.clone(), row)).collect();
-        for (session, known) in self.cursor.waiting().filter(|(session, _)| asked.contains(session)) {
+        let opens = self.reader.opening.device_list.as_ref().and_then(|list| list.opens(self.user));
+        for session in asked {
+            let Some(known) = self.cursor.sessions.get(session) else { continue };
             let envelope = envelopes.get(session).map(|row| row.ephemeral_public_key.as_str());
             let has_key = envelope.is_none() && self.reader.has_key(self.user, session);
             let position = self.cursor.position;
-            self.reader.waiting().seen(Sighting { session, known, position, envelope, has_key });
+            let sighting = Sighting { session, known, position, envelope, has_key, opens };
+            self.reader.waiting().seen(sighting);
+        }
+        Ok(())
+    }
+
+    /// Asks whether the rows of a session that nothing opens are still there, until one is.
+    async fn check_rows(&mut self, session: &SessionId) -> Result<(), ReadError> {
+        for span in self.cursor.spans(session) {
+            let query = ChangesOfSession { session, up_to: span.last };
+            let body = self.reads.read_one(query.first_key(Some(&span.first.saturating_sub(1)))).await?;
+            if !ChangesOfSession::keys(&body)?.is_empty() {
+                return Ok(());
+            }
+            self.cursor.is_gone(session, span);
         }
         Ok(())
     }
@@ -234,33 +319,15 @@ impl<'a> Feed<'a> {
     async fn try_again(&mut self, due: &Due, limit: u32) -> Result<Vec<Change>, ReadError> {
         let session = &due.session;
         let mut changes = Vec::new();
-        if let Some((after, up_to)) = self.cursor.to_try(session) {
-            let sizes = &self.reads.sizes().messages;
-            let query = ChangesOfSession { session, up_to };
-            let page = self.reads.page(&query, Some(&after), limit, sizes).await.map_err(no_feed)?;
-            let to = page.cursor.map_or(up_to, |last| last.min(up_to));
-            let (mut keys, mut tried) = (PageKeys::new(), Vec::with_capacity(page.rows.len()));
-            for row in page.rows {
-                let (change_id, row) = match row {
-                    Ok(row) => (row.change_id, Some(row.into_message())),
-                    Err(passed) => (passed.key, None),
-                };
-                if !self.cursor.was_unreadable(session, change_id) {
-                    continue;
-                }
-                let (content, sequence_number) = match &row {
-                    Some(row) => (self.open(&mut keys, session, row).await?.ok(), row.sequence_number),
-                    None => (None, i64::MIN),
-                };
-                tried.push(Tried { change_id, sequence_number, is_readable: content.is_some() });
-                changes.extend(content.map(|content| Change {
-                    session_id: session.clone(),
-                    sequence_number,
-                    content: Ok(content),
-                    arrival: Arrival::Unlocked,
-                }));
+        if let Some(part) = self.cursor.to_try(session) {
+            let is_as_before = match part.merged {
+                Some(sum) => self.sum_of_unreadable(session, part, limit).await? == sum,
+                None => false,
+            };
+            match is_as_before {
+                true => self.cursor.tried_in_vain(session, part.up_to),
+                false => changes = self.read_again(session, part, limit).await?,
             }
-            self.cursor.tried(session, &tried, to);
         }
         let remains = self.cursor.sessions.get(session);
         if remains.is_none_or(|known| known.tried_to.is_none()) {
@@ -268,6 +335,79 @@ impl<'a> Feed<'a> {
             self.reader.waiting().tried(due, self.cursor.position, remained);
         }
         Ok(changes)
+    }
+
+    /// The numbers of the changes in a part that cannot be read now, added up.
+    async fn sum_of_unreadable(&self, session: &SessionId, part: Part, limit: u32) -> Result<i64, ReadError> {
+        let (mut sum, mut after) = (0_i64, part.after);
+        let mut keys = PageKeys::new();
+        loop {
+            let query = ChangesOfSession { session, up_to: part.up_to };
+            let sizes = &self.reads.sizes().messages;
+            let page = self.reads.page(&query, Some(&after), limit, sizes).await.map_err(no_feed)?;
+            let Some(last) = page.cursor else { return Ok(sum) };
+            for row in page.rows {
+                let (change_id, content) = self.open_again(&mut keys, session, row).await?;
+                if content.is_none() {
+                    sum = sum.wrapping_add(change_id);
+                }
+            }
+            after = last;
+        }
+    }
+
+    /// Reads a page of a part again, and returns what can be read.
+    async fn read_again(
+        &mut self,
+        session: &SessionId,
+        part: Part,
+        limit: u32,
+    ) -> Result<Vec<Change>, ReadError> {
+        let query = ChangesOfSession { session, up_to: part.up_to };
+        let sizes = &self.reads.sizes().messages;
+        let page = self.reads.page(&query, Some(&part.after), limit, sizes).await.map_err(no_feed)?;
+        let to = page.cursor.map_or(part.up_to, |last| last.min(part.up_to));
+        let (mut keys, mut tried) = (PageKeys::new(), Vec::with_capacity(page.rows.len()));
+        let mut changes = Vec::new();
+        for row in page.rows {
+            let (change_id, message) = self.open_again(&mut keys, session, row).await?;
+            if !self.cursor.was_unreadable(session, change_id) {
+                continue;
+            }
+            let sequence_number = message.as_ref().map_or(i64::MIN, |message| message.sequence_number);
+            tried.push(Tried { change_id, sequence_number, is_readable: message.is_some() });
+            changes.extend(message.map(|PulledMessage { sequence_number, content }| Change {
+                session_id: session.clone(),
+                sequence_number,
+                content: Ok(content),
+                arrival: Arrival::Unlocked,
+            }));
+        }
+        self.cursor.tried(session, &tried, to);
+        Ok(changes)
+    }
+
+    /// A row that could not be read: its change, and the message if it can be read now.
+    async fn open_again<'k>(
+        &self,
+        keys: &mut PageKeys<'k>,
+        session: &'k SessionId,
+        row: Result<ChangeRow, PassedOver<i64>>,
+    ) -> Result<(i64, Option<PulledMessage>), ReadError>
+    where
+        'a: 'k,
+    {
+        let row = match row {
+            Ok(row) => row,
+            Err(passed) => return Ok((passed.key, None)),
+        };
+        let (change_id, row) = (row.change_id, row.into_message());
+        let content = self.open(keys, session, &row).await?;
+        if content.as_ref().is_err_and(asks_for_list) {
+            self.reader.waiting().may_open_by_list(session);
+        }
+        let sequence_number = row.sequence_number;
+        Ok((change_id, content.ok().map(|content| PulledMessage { sequence_number, content })))
     }
 
     /// Opens a row. What is wrong with one session's key makes that session's rows unreadable, and no others.

@@ -1,4 +1,5 @@
-//! The text of a cursor: `levi-changes-1:` and base64url of its fields, integers as LEB128.
+//! The text of a cursor: `levi-changes-2:` and base64url of its fields, integers as LEB128. A text of version 1 is read, too:
+//! its spans have no sums.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +11,12 @@ use levi_types::{SessionId, UserId, is_canonical_uuid};
 
 use super::cursor::{ChangeCursor, Delivered, Span};
 
-const PREFIX: &str = "levi-changes-1:";
+const PREFIX: &str = "levi-changes-2:";
+const VERSION_1: &str = "levi-changes-1:";
+
+/// The bits of a span.
+const HAS_SUM: u8 = 1;
+const IS_MERGED: u8 = 2;
 
 /// The text is not that of a [`ChangeCursor`]: it was cut, altered, or written by a later version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,8 +37,7 @@ impl fmt::Display for ChangeCursor {
             write_option(&mut out, known.tried_to);
             write_unsigned(&mut out, known.unreadable.len() as u64);
             for span in &known.unreadable {
-                write_signed(&mut out, span.first);
-                write_signed(&mut out, span.last);
+                write_span(&mut out, span);
             }
         }
         write!(f, "{PREFIX}{}", URL_SAFE_NO_PAD.encode(out))
@@ -43,7 +48,12 @@ impl FromStr for ChangeCursor {
     type Err = BadCursor;
 
     fn from_str(text: &str) -> Result<Self, BadCursor> {
-        let encoded = text.trim().strip_prefix(PREFIX).ok_or(BadCursor)?;
+        let text = text.trim();
+        let (encoded, version) = match (text.strip_prefix(PREFIX), text.strip_prefix(VERSION_1)) {
+            (Some(encoded), _) => (encoded, Version::Two),
+            (None, Some(encoded)) => (encoded, Version::One),
+            (None, None) => return Err(BadCursor),
+        };
         let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| BadCursor)?;
         let mut bytes = Bytes(&bytes);
         let user = UserId::from(bytes.uuid()?);
@@ -52,9 +62,25 @@ impl FromStr for ChangeCursor {
         let mut sessions = BTreeMap::new();
         for _ in 0..bytes.unsigned()? {
             let session = SessionId::from(bytes.uuid()?);
-            sessions.insert(session, bytes.delivered()?);
+            sessions.insert(session, bytes.delivered(version)?);
         }
         if bytes.0.is_empty() { Ok(Self { user, position, sessions, has_forgotten }) } else { Err(BadCursor) }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Version {
+    One,
+    Two,
+}
+
+fn write_span(out: &mut Vec<u8>, span: &Span) {
+    write_signed(out, span.first);
+    write_signed(out, span.last);
+    let has_sum = if span.sum.is_some() { HAS_SUM } else { 0 };
+    out.push(has_sum | if span.is_merged { IS_MERGED } else { 0 });
+    if let Some(sum) = span.sum {
+        write_signed(out, sum);
     }
 }
 
@@ -133,11 +159,24 @@ impl Bytes<'_> {
         Ok(parts.map(|part| hex.get(part).unwrap_or_default().to_owned()).join("-"))
     }
 
-    fn delivered(&mut self) -> Result<Delivered, BadCursor> {
+    fn span(&mut self, version: Version) -> Result<Span, BadCursor> {
+        let (first, last) = (self.signed()?, self.signed()?);
+        let bits = match version {
+            Version::One => 0,
+            Version::Two => self.byte()?,
+        };
+        if bits > (HAS_SUM | IS_MERGED) {
+            return Err(BadCursor);
+        }
+        let sum = if bits & HAS_SUM == 0 { None } else { Some(self.signed()?) };
+        Ok(Span { first, last, sum, is_merged: bits & IS_MERGED != 0 })
+    }
+
+    fn delivered(&mut self, version: Version) -> Result<Delivered, BadCursor> {
         let (highest, last, tried_to) = (self.option()?, self.signed()?, self.option()?);
         let mut unreadable = Vec::new();
         for _ in 0..self.unsigned()? {
-            let span = Span { first: self.signed()?, last: self.signed()? };
+            let span = self.span(version)?;
             let follows = unreadable.last().is_none_or(|before: &Span| before.last < span.first);
             if !follows || span.last < span.first {
                 return Err(BadCursor);
@@ -193,7 +232,19 @@ mod tests {
         cursor.unreadable(&"00000001-0000-4000-8000-00000000000a".into(), 301, 8);
         cursor.position = Some(301);
         let text = cursor.to_string();
-        assert_eq!(text, "levi-changes-1:oO68mZwLTvi7bWu5vTgKEQHaBAABAAAAAQAAQACAAAAAAAAACgEO2gQAAdoE2gQ");
-        assert_eq!(format!("{text}\n").parse(), Ok(cursor), "an editor or `echo` added the line break");
+        assert_eq!(
+            text,
+            "levi-changes-2:oO68mZwLTvi7bWu5vTgKEQHaBAABAAAAAQAAQACAAAAAAAAACgEO2gQAAdoE2gQB2gQ"
+        );
+        assert_eq!(
+            format!("{text}\n").parse(),
+            Ok(cursor.clone()),
+            "an editor or `echo` added the line break"
+        );
+        let before = "levi-changes-1:oO68mZwLTvi7bWu5vTgKEQHaBAABAAAAAQAAQACAAAAAAAAACgEO2gQAAdoE2gQ";
+        for known in cursor.sessions.values_mut() {
+            known.unreadable.iter_mut().for_each(|span| span.sum = None);
+        }
+        assert_eq!(before.parse(), Ok(cursor), "what is stored already");
     }
 }

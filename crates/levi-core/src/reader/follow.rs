@@ -7,7 +7,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use levi_transport::SystemClock;
 use levi_types::{Clock, Monotonic, Timeline};
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
@@ -114,7 +113,7 @@ impl Reader {
             limit: LIMIT,
             pace: Pace::default(),
             notifier: None,
-            clock: Arc::new(SystemClock::new()),
+            clock: Arc::clone(&self.clock),
             timer: Arc::new(ThreadTimer),
             network: self.network.subscribe(),
             timeline: Timeline::default(),

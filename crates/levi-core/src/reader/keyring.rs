@@ -8,7 +8,7 @@ use levi_types::{EpochStart, SessionId, UserId};
 
 use super::epochs::Epochs;
 use super::{MessageError, ReadError};
-use crate::device_list::{LookError, SignedDeviceList};
+use crate::device_list::SignedDeviceList;
 use crate::opening::Opening;
 use crate::reads::Reads;
 
@@ -22,7 +22,6 @@ pub(super) struct Keyring<'a> {
     fetched: bool,
     /// Where the session's epochs begin. Empty without a signed device list.
     epochs: Epochs,
-    looked: bool,
     derived: Option<Derived>,
     /// Why the present envelope could not be opened.
     refusal: Option<Arc<ReadError>>,
@@ -45,8 +44,8 @@ impl<'a> Keyring<'a> {
         let keys = keys.collect();
         let starts = listed(opening, user).map(|list| list.epoch_starts(user, session));
         let epochs = Epochs::new(starts.unwrap_or_default());
-        let (asked_store, fetched, looked, derived, refusal) = Default::default();
-        Self { opening, user, session, keys, asked_store, fetched, epochs, looked, derived, refusal }
+        let (asked_store, fetched, derived, refusal) = Default::default();
+        Self { opening, user, session, keys, asked_store, fetched, epochs, derived, refusal }
     }
 
     /// The session's keys in an epoch of the user's device list. They are derived once for the rows of one epoch.
@@ -72,13 +71,8 @@ impl<'a> Keyring<'a> {
     ///
     /// # Errors
     /// [`ReadError`] if the server cannot be asked now.
-    pub(super) async fn look(&mut self, reads: &Reads<'_>) -> Result<bool, ReadError> {
-        let Some(list) = self.opening.device_list.as_ref().filter(|_| !self.looked) else { return Ok(false) };
-        self.looked = true;
-        match list.look(reads, self.user).await {
-            Ok(_) | Err(LookError::Store(_) | LookError::Overtaken) => Ok(true),
-            Err(LookError::Server(refusal)) => Err(reads.named(refusal).into()),
-        }
+    pub(super) async fn look_at_list(&self, reads: &Reads<'_>) -> Result<bool, ReadError> {
+        self.opening.look_at_list(reads, self.user).await
     }
 
     /// A newer epoch than `epoch` that began before this message.

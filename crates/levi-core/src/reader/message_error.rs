@@ -47,10 +47,12 @@ pub enum MessageError {
         /// The epoch that the row names.
         epoch: Epoch,
     },
-    /// It was sealed in an epoch that was over when it was written: perhaps by a device that was removed.
+    /// It was sealed in an epoch that was over when it was written: perhaps by a device that was removed, or by one that had
+    /// not heard of the removal yet.
     #[error(
         "it was sealed in epoch {epoch} (0 is version 1), but epoch {newer} of this session began at message {since}: \
-         perhaps a removed device wrote it; do not trust it"
+         perhaps a removed device wrote it; do not trust it. If a device of yours wrote it that had not heard of the \
+         removal yet, send it again there, with `levi sync --replace`"
     )]
     StaleEpoch {
         /// The row's epoch; 0 for version 1.

@@ -6,9 +6,9 @@ use levi_crypto::{MessageKey, OpenError};
 use levi_transport::rows::MessageRow;
 use levi_types::SessionId;
 
-use super::MessageError;
 use super::epochs::VERSION_1;
 use super::keyring::Keyring;
+use super::{MessageError, ReadError};
 
 /// A message that opened.
 struct Opened {
@@ -72,6 +72,10 @@ fn first_that_opens<K, T>(keys: &[K], open: impl Fn(&K) -> Result<T, OpenError>)
 }
 
 /// Whether a newer device list or keyring may open the row.
-pub(super) const fn asks_for_list(error: &MessageError) -> bool {
-    matches!(error, MessageError::UnknownEpoch { .. })
+pub(super) fn asks_for_list(error: &MessageError) -> bool {
+    match error {
+        MessageError::UnknownEpoch { .. } | MessageError::NotOnList => true,
+        MessageError::NoSecret(why) => matches!(**why, ReadError::UnknownSender),
+        _ => false,
+    }
 }

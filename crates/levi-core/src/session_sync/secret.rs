@@ -57,6 +57,13 @@ struct Giving {
 }
 
 impl Steps {
+    /// Whether the server has an envelope of the session for this device.
+    pub(super) async fn has_envelope(&self, session: &SessionId) -> Result<bool, SyncError> {
+        let auth = self.server.session().await?;
+        let reads = self.server.reads(&auth, Retries::none());
+        Ok(reads.secret(session, &self.device.id).await?.is_some())
+    }
+
     /// Seals the secret for every device of the user and sends all envelopes in one request. Where all of the devices that
     /// can be given it have it, the others are looked for at the pace of retries, for all sessions together.
     pub(crate) async fn secret(

@@ -56,6 +56,11 @@ impl ControlSender for SessionSender {
                 self.steps.session(&session_id, &repository_id, status, presence).await
             }
             Some(ControlRow::LookUp { session_id }) => self.steps.look_up(&session_id).await,
+            Some(ControlRow::Secret { session_id, .. })
+                if presence == Presence::MayBeNewer && self.steps.has_envelope(&session_id).await? =>
+            {
+                Ok(())
+            }
             Some(ControlRow::Secret { session_id, wrapped, replaces }) => {
                 let secret = self.secret(&session_id, wrapped.as_deref())?;
                 self.steps.secret(&session_id, &secret, replaces).await?.complete()

@@ -66,6 +66,8 @@ impl Steps {
         presence: Presence,
     ) -> Result<(), SyncError> {
         let update = match (whose, presence) {
+            // Whatever there is, is left as it is.
+            (_, Presence::MayBeNewer) => return Ok(self.server.insert(auth, row.clone()).await.map(drop)?),
             (Whose::ThisDevice, Presence::NotSentYet) => {
                 if self.server.insert(auth, row.clone()).await? {
                     return Ok(());

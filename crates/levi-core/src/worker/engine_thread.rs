@@ -79,12 +79,7 @@ impl EngineThread {
     }
 
     fn report(&self) -> ShutdownReport {
-        let totals = self.shared.status.borrow().totals;
-        ShutdownReport {
-            pending: totals.pending_rows,
-            parked: totals.parked_rows,
-            not_stored: self.engine.not_stored(),
-        }
+        ShutdownReport::of(&self.shared.status.borrow(), self.engine.not_stored())
     }
 }
 

@@ -362,11 +362,14 @@ impl Worker {
     /// is longer than its content. A few may pass while the status is not up to date; those are reported to the
     /// session store.
     fn refuse_if_outbox_full(&self, request: &MessageSyncRequest) -> Result<(), EnqueueError> {
-        let totals = self.shared.status.borrow().totals;
-        let pending_bytes = totals.pending_bytes.saturating_add(totals.parked_bytes);
+        let status = self.shared.status.borrow();
+        let (totals, held_bytes) = (status.totals, status.held_bytes);
+        drop(status);
         let limit = self.shared.config.max_pending_bytes;
-        if pending_bytes.saturating_add(request.content.len() as u64) > limit {
-            return Err(EnqueueError::OutboxFull { pending_bytes, limit });
+        if totals.would_exceed(limit, held_bytes, request.content.len() as u64) {
+            let all = totals.pending_bytes.saturating_add(totals.parked_bytes);
+            let pending_bytes = all.saturating_sub(held_bytes);
+            return Err(EnqueueError::OutboxFull { pending_bytes, held_bytes, limit });
         }
         Ok(())
     }

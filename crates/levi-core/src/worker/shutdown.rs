@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use levi_outbox::Totals;
-
 use super::Shared;
 use crate::delay::within;
+use crate::status::Status;
 
 /// How long after the deadline the engine thread's last calls of the disk and the session store may take.
 const LAST_CALLS: Duration = Duration::from_secs(2);
@@ -14,12 +13,27 @@ const LAST_CALLS: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Messages still in the outbox; the next start sends them.
+    /// Messages of the signed-in user still in the outbox; the next start sends them.
     pub pending: u64,
+    /// Messages in the outbox that wait until another user signs in again.
+    pub held: u64,
     /// Parked messages.
     pub parked: u64,
     /// Messages accepted by `enqueue` (not `enqueue_durable`) that never reached the disk. They are lost.
     pub not_stored: usize,
+}
+
+impl ShutdownReport {
+    pub(super) fn of(status: &Status, not_stored: usize) -> Self {
+        let held = status.held.iter().map(|held| held.messages).fold(0, u64::saturating_add);
+        let totals = status.totals;
+        Self {
+            pending: totals.pending_rows.saturating_sub(held),
+            held,
+            parked: totals.parked_rows,
+            not_stored,
+        }
+    }
 }
 
 /// Waits for the end of the engine thread, which was told to stop.
@@ -30,8 +44,7 @@ pub(super) async fn ended(shared: &Shared, deadline: Duration) -> ShutdownReport
     let Some(report) = within(deadline.saturating_add(LAST_CALLS), report).await else {
         tracing::warn!("the disk or the session store does not answer; the outbox stays locked until then");
         let status = shared.status.borrow();
-        let Totals { pending_rows: pending, parked_rows: parked, .. } = status.totals;
-        return ShutdownReport { pending, parked, not_stored: status.held_in_memory };
+        return ShutdownReport::of(&status, status.held_in_memory);
     };
     report.unwrap_or_default()
 }

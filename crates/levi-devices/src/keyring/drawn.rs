@@ -1,4 +1,4 @@
-//! What X-Wing draws to seal a keyring, derived from the keyring.
+//! The random bytes with which X-Wing seals a keyring, derived from the keyring.
 //!
 //! ```text
 //! block i  HKDF-SHA256(salt = the recipient's X-Wing public key, ikm = keyring,
@@ -6,8 +6,9 @@
 //! eseed    block 0 || block 1, as `EncapsulateDerand` of X-Wing's draft takes it
 //! ```
 //!
-//! To whoever does not have the keyring these are random bytes, because it ends with the secret of the current epoch, which
-//! is 32 of them. Whoever has it learns nothing from them.
+//! To anybody without the keyring these are random bytes, because the keyring ends with the secret
+//! of the current epoch, which is 32 random bytes. Anybody who has the keyring learns nothing from
+//! them.
 
 use std::convert::Infallible;
 

@@ -1,4 +1,4 @@
-//! The code that a person carries from the old device to the new one.
+//! The code that the user enters on the new device.
 
 use std::fmt;
 
@@ -17,10 +17,12 @@ const CHARACTERS: usize = 20;
 const DATA_CHARACTERS: usize = CHARACTERS - 1;
 const BYTES: usize = 12;
 
-/// A pairing code: 95 random bits. `Debug` shows no content, memory is zeroised on drop, equality is constant-time.
+/// A pairing code: 95 random bits. `Debug` shows no content, memory is zeroised on drop, equality
+/// is constant-time.
 ///
-/// The 20th character is a check: with the characters as elements c_0 to c_19 of GF(2^5) modulo `x^5 + x^2 + 1`,
-/// `sum(c_i * x^i) = 0`. Every single wrong character and every exchange of two is noticed.
+/// The 20th character is a check: with the characters as elements c_0 to c_19 of GF(2^5) modulo
+/// `x^5 + x^2 + 1`, `sum(c_i * x^i) = 0`. Every single wrong character and every exchange of two
+/// characters is detected.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct PairingCode([u8; BYTES]);
 
@@ -33,7 +35,8 @@ impl PairingCode {
         code
     }
 
-    /// The text to show: five groups of four characters. Comment each call with the reason for the exposure.
+    /// The text to show: five groups of four characters. Comment each call with the reason for the
+    /// exposure.
     pub fn expose_text(&self) -> SecretString {
         let mut symbols = crockford::symbols(&self.0);
         symbols.truncate(DATA_CHARACTERS);
@@ -42,8 +45,8 @@ impl PairingCode {
         SecretString::new(crockford::grouped(&symbols))
     }
 
-    /// Reads what a person typed or a camera scanned. Case does not matter, O is read as 0, I and L as 1, and spaces
-    /// count as hyphens.
+    /// Reads what a person typed or a camera scanned. Case does not matter, O is read as 0, I and L
+    /// as 1, and spaces count as hyphens.
     ///
     /// # Errors
     /// [`PairingCodeError`], which never holds the text.

@@ -31,8 +31,8 @@ impl Invitation {
         Self::with_code(user_id, PairingCode::generate(rng), now_ms)
     }
 
-    /// Goes on with a code that was made at `made_ms`, for a program that was started anew meanwhile. The caller must not
-    /// have answered under that code.
+    /// Continues with a code that was made at `made_ms`, after a restart of the program. The caller
+    /// must not have answered under that code.
     pub fn with_code(user_id: &UserId, code: PairingCode, made_ms: i64) -> Self {
         let keys = code.keys(user_id);
         Self { user_id: user_id.clone(), code, keys, made_ms }
@@ -48,18 +48,19 @@ impl Invitation {
         self.keys.row_id()
     }
 
-    /// The id of the row that this device writes, empty, when it shows the code: a new device that does not find it has
-    /// another code, and need not wait.
+    /// The id of the row that this device writes, empty, when it shows the code: a new device that
+    /// does not find it has another code, and need not wait.
     pub fn shown_id(&self) -> String {
         self.keys.shown_id()
     }
 
-    /// Opens a request. The person then compares the member's name and fingerprint with those on the new device.
+    /// Opens a request. The person then compares the member's name and fingerprint with those on
+    /// the new device.
     ///
     /// # Errors
-    /// [`PairingError::Expired`] ten minutes after the code was made, or if the clock was set back before that.
-    /// [`PairingError::NotBase64`], [`PairingError::Forged`] and [`PairingError::Malformed`] for anything but a request
-    /// made with this code.
+    /// [`PairingError::Expired`] ten minutes after the code was made, or if the clock was set back
+    /// before that. [`PairingError::NotBase64`], [`PairingError::Forged`] and
+    /// [`PairingError::Malformed`] for anything but a request made with this code.
     pub fn open_request(&self, request: &str, now_ms: i64) -> Result<PairingRequest, PairingError> {
         self.check_time(now_ms)?;
         let plain = self.keys.open(Message::Request, &self.user_id, request)?;
@@ -74,10 +75,12 @@ impl Invitation {
         }
     }
 
-    /// Answers a request that the person said yes to. Returns the column `answer` and the entry to come.
+    /// Answers a request that the user accepted. Returns the column `answer` and the entry that
+    /// will be inserted.
     ///
     /// # Errors
-    /// [`PairingError::Expired`], or [`PairingError::Refused`] if the list would not take the member from this signer.
+    /// [`PairingError::Expired`], or [`PairingError::Refused`] if the list would not take the
+    /// member from this signer.
     pub fn answer(
         self,
         request: PairingRequest,
@@ -156,7 +159,8 @@ impl PendingMember {
         &self.entry
     }
 
-    /// Adds the column `cosignature`, and checks that the list accepts the entry. It is then inserted.
+    /// Adds the column `cosignature`, and checks that the list accepts the entry. It is then
+    /// inserted.
     ///
     /// # Errors
     /// [`PairingError::Refused`]: [`Refusal::Cosignature`] if somebody else wrote the column, [`Refusal::NotOnHead`] if the

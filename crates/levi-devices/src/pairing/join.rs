@@ -24,7 +24,8 @@ pub struct Join {
 }
 
 impl Join {
-    /// Begins with the code that the person typed or scanned. `member` is this device with its new keys.
+    /// Begins with the code that the person typed or scanned. `member` is this device with its new
+    /// keys.
     pub fn new(
         user_id: &UserId,
         code: &PairingCode,
@@ -57,12 +58,14 @@ impl Join {
         self.keys.seal(Message::Request, &self.user_id, &plain, rng)
     }
 
-    /// Opens the column `answer`, and checks that it answers this request and would add exactly this device.
+    /// Opens the column `answer`, and checks that it answers this request and would add exactly
+    /// this device.
     ///
     /// # Errors
-    /// [`PairingError::NotBase64`], [`PairingError::Forged`], [`PairingError::Malformed`] for anything but an answer made
-    /// with this code; [`PairingError::NotFresh`], [`PairingError::OtherEntry`]; [`PairingError::Declined`] if the person at
-    /// the old device said no.
+    /// [`PairingError::NotBase64`], [`PairingError::Forged`], [`PairingError::Malformed`] for
+    /// anything but an answer made with this code; [`PairingError::NotFresh`],
+    /// [`PairingError::OtherEntry`]; [`PairingError::Declined`] if the person at the old device
+    /// said no.
     pub fn open_answer(&self, answer: &str) -> Result<Answer, PairingError> {
         let plain = self.keys.open(Message::Answer, &self.user_id, answer)?;
         let (fresh, rest) = plain.split_first_chunk::<FRESH_BYTES>().ok_or(PairingError::Malformed)?;
@@ -82,12 +85,13 @@ impl Join {
         }
     }
 
-    /// Cosigns the entry, after the list that the server shows was read up to the head that the old device named. Returns
-    /// the column `cosignature`.
+    /// Cosigns the entry, after the list that the server shows was read up to the head that the old
+    /// device named. Returns the column `cosignature`.
     ///
     /// # Errors
-    /// [`PairingError::OtherList`] if the server shows a list without that head, [`PairingError::ListChanged`] if the list
-    /// has gone on, [`PairingError::Refused`] if the list would not take the entry.
+    /// [`PairingError::OtherList`] if the server shows a list without that head,
+    /// [`PairingError::ListChanged`] if the list has gone on, [`PairingError::Refused`] if the list
+    /// would not take the entry.
     pub fn cosign(
         &self,
         answer: &Answer,

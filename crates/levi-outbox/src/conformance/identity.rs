@@ -1,14 +1,15 @@
 //! Whose rows they are. Ada is signed in when a case begins.
 
 use super::fixture::{Shorthand, at, everything, messages, names, repository, row, session, sign_in};
-use super::{list_cases, list_cases_of_nobody};
-use crate::model::{Change, Enqueued, Held, LaneKey, NewRow};
+use super::{MAX_PENDING_BYTES, list_cases, list_cases_of_nobody};
+use crate::model::{Change, Enqueued, Held, LaneKey, NewRow, RowKey};
 use crate::store::{DueQuery, OutboxStore};
 
 list_cases![
     a_lane_is_due_for_its_own_user_only,
     a_held_lane_has_no_timer_and_is_not_retried,
     what_is_held_is_counted_and_listed_by_user,
+    the_backlog_of_somebody_who_left_leaves_room,
     a_row_names_its_user_whoever_is_signed_in,
     a_lane_takes_no_row_of_another_user,
     an_answer_that_comes_after_the_sign_out_finds_its_lane,
@@ -69,7 +70,7 @@ fn what_is_held_is_counted_and_listed_by_user(store: &mut dyn OutboxStore) {
     assert_eq!((store.held().ok(), store.user().ok().flatten()), (Some(vec![]), Some("ada".into())));
     sign_in(store, "ben");
     store.store(row("b", 1));
-    let held = Held { user_id: Some("ada".into()), pending: 2, parked: 1 };
+    let held = Held { user_id: Some("ada".into()), pending: 2, messages: 1, parked: 1 };
     assert_eq!(store.held().ok(), Some(vec![held]));
     let listed = store.list(None, 9).expect("rows can be listed");
     let shown: Vec<_> = listed.iter().map(|row| (row.user_id.as_ref(), row.held, row.due_at)).collect();
@@ -78,6 +79,34 @@ fn what_is_held_is_counted_and_listed_by_user(store: &mut dyn OutboxStore) {
     assert_eq!(shown, [held, held, held, (Some(&ben), false, Some(at(0)))]);
     store.change(Change::Discard { row: message.id });
     assert_eq!(store.held().map(|held| held[0].parked).ok(), Some(0), "a person may discard what is held");
+}
+
+fn the_backlog_of_somebody_who_left_leaves_room(store: &mut dyn OutboxStore) {
+    let bytes = |count: u64| vec![7; usize::try_from(count).unwrap_or(0)];
+    let sized = |session, number, count| NewRow { payload: bytes(count), ..row(session, number) };
+    let limit = MAX_PENDING_BYTES;
+    store.store(sized("a", 1, limit - 10));
+    let of_a = store.lane("a");
+    assert_eq!(store.held_bytes().ok(), Some(0));
+    sign_in(store, "ben");
+    assert_eq!(store.held_bytes().ok(), Some(limit - 10));
+    let first = store.store(sized("b", 1, limit));
+    let full = Enqueued::Full { pending_bytes: limit, held_bytes: limit - 10, limit };
+    assert_eq!(store.answer(sized("b", 2, 1)), full, "the error names what is held");
+    let late = |number, count| sized("a", number, count).for_user(Some("ada".into()));
+    assert!(matches!(store.answer(late(2, 11)), Enqueued::Full { .. }), "she has no more room for that");
+    store.store(late(2, 10));
+    sign_in(store, "cleo");
+    let full = Enqueued::Full { pending_bytes: 0, held_bytes: 2 * limit, limit };
+    assert_eq!(store.answer(sized("c", 1, 1)), full, "all together have twice the room of one");
+    let sent = store.list(None, 1).expect("rows can be listed").remove(0);
+    store.acknowledge(of_a, &[RowKey { id: sent.id, version: sent.version }], 1);
+    assert_eq!(store.held_bytes().ok(), Some(limit + 10));
+    store.store(sized("c", 1, limit - 10));
+    store.change(Change::Discard { row: first.id });
+    assert_eq!(store.held_bytes().ok(), Some(10));
+    store.store(sized("c", 2, 10));
+    assert!(matches!(store.answer(sized("c", 3, 1)), Enqueued::Full { held_bytes: 10, .. }));
 }
 
 /// It was on its way when somebody else signed in.

@@ -78,7 +78,8 @@ fn a_full_outbox_says_so_and_takes_what_makes_room(store: &mut dyn OutboxStore) 
     };
     let first = store.store(sized(1, MAX_PENDING_BYTES - 100));
     let lane = store.lane("a");
-    let full = Enqueued::Full { pending_bytes: MAX_PENDING_BYTES - 100, limit: MAX_PENDING_BYTES };
+    let pending_bytes = MAX_PENDING_BYTES - 100;
+    let full = Enqueued::Full { pending_bytes, held_bytes: 0, limit: MAX_PENDING_BYTES };
     assert_eq!(store.answer(sized(2, 101)), full);
     assert_eq!(store.answer(sized(1, MAX_PENDING_BYTES + 1)), full, "a larger payload for a stored message");
     assert_eq!(store.answer(NewRow { lane: messages("new"), ..sized(1, 101) }), full);

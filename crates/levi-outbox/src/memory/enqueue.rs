@@ -31,10 +31,17 @@ impl MemoryOutbox {
         }
         let before = old.map_or(0, |old| old.payload.len() as u64);
         let after = new.payload.len() as u64;
-        let stored = self.counts.stored_bytes();
         let is_bounded = !new.kind().is_control();
-        if is_bounded && after > before && stored.saturating_add(after - before) > limit {
-            return Enqueued::Full { pending_bytes: stored, limit };
+        let growth = after.saturating_sub(before);
+        if is_bounded && growth > 0 && self.counts.stored_bytes().saturating_add(growth) > limit {
+            let held_bytes = self.held_bytes_of(|lane| lane.user != self.user);
+            let pending_bytes = self.counts.stored_bytes().saturating_sub(held_bytes);
+            let is_own = new.user.is_none() || new.user == self.user;
+            // A row of somebody who is not signed in counts with those that are held.
+            let others = if is_own { held_bytes } else { pending_bytes };
+            if self.counts.would_exceed(limit, others, growth) {
+                return Enqueued::Full { pending_bytes, held_bytes, limit };
+            }
         }
         let lane = lane.unwrap_or_else(|| self.new_lane(new));
         let answer = match holder {

@@ -132,6 +132,13 @@ impl MemoryOutbox {
         self.lanes.get(&id).is_some_and(|parent| !parent.is_empty()).then_some(id)
     }
 
+    /// Payload bytes of some lanes.
+    fn held_bytes_of(&self, is_held: impl Fn(&Lane) -> bool) -> u64 {
+        let lanes = self.lanes.values().filter(|lane| is_held(lane));
+        let rows = lanes.flat_map(|lane| lane.pending.values().chain(lane.parked.values()));
+        rows.filter_map(|id| self.row(*id)).map(|row| row.payload.len() as u64).sum()
+    }
+
     fn head(&self, id: RowId) -> Option<RowHead> {
         let row = self.pending.get(&id)?;
         Some(RowHead {
@@ -304,11 +311,18 @@ impl OutboxStore for MemoryOutbox {
         let mut held: BTreeMap<Option<UserId>, Held> = BTreeMap::new();
         for lane in self.lanes.values().filter(|lane| lane.user != self.user && !lane.is_empty()) {
             let user_id = lane.user.clone();
-            let sum = held.entry(user_id.clone()).or_insert(Held { user_id, pending: 0, parked: 0 });
+            let sum =
+                held.entry(user_id.clone()).or_insert(Held { user_id, pending: 0, messages: 0, parked: 0 });
+            let is_message = u64::from(!lane.key.kind().is_control());
+            sum.messages += is_message * lane.pending.len() as u64;
             sum.pending += lane.pending.len() as u64;
             sum.parked += lane.parked.len() as u64;
         }
         Ok(held.into_values().collect())
+    }
+
+    fn held_bytes(&self) -> Result<u64, OutboxError> {
+        Ok(self.held_bytes_of(|lane| lane.user != self.user))
     }
 
     fn waiting(&self, limit: usize) -> Result<Vec<WaitingLane>, OutboxError> {

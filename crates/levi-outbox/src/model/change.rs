@@ -19,9 +19,9 @@ pub struct Reason {
 /// A change that names a version which is gone does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// `user` is signed in from now on: a row that names no user is this user's, and `RetryNow` is
-    /// about this user's lanes. The first user of all takes over the rows written before; nobody
-    /// does afterwards.
+    /// `user` is signed in from now on: a row that names no user belongs to this user, and
+    /// `RetryNow` applies to this user's lanes. The first user ever also gets the rows that were
+    /// written before; later ones do not.
     SignedIn {
         /// The user.
         user: UserId,
@@ -33,13 +33,14 @@ pub enum Change {
         lane: LaneId,
         /// The rows that were sent.
         rows: Vec<RowKey>,
-        /// When the answer came, from when on the rest of the lane is due.
+        /// When the answer came. The rest of the lane is due from then on.
         at: Wall,
     },
-    /// The server has taken these texts of one session: a row with one of them is not stored again while no other row
-    /// has its position. The newest are remembered, about a million; no promise depends on one that is forgotten.
+    /// The server has taken these texts of one session: a row with one of them is not stored again
+    /// while no other row has its position. The outbox remembers the newest million or so; no
+    /// promise depends on one that is forgotten.
     NoteSynced {
-        /// For whom they were sent; `None`: for the user who signed in last.
+        /// The user for whom they were sent; `None`: the user who signed in last.
         user: Option<UserId>,
         /// Their session.
         session: SessionId,
@@ -57,11 +58,11 @@ pub enum Change {
         /// Why it waits.
         reason: Reason,
     },
-    /// A lane failed although other requests got through. It takes the place of what was noted of the lane before, and
-    /// is forgotten when the row is parked or has left.
+    /// A lane failed although other requests were accepted. This replaces the lane's earlier note,
+    /// and is forgotten when the row is parked or removed.
     NoteLoneFailure(LoneFailure),
     /// Take a row out of its lane and keep it with the reason, if its version still matches. The
-    /// lane goes on without it, its attempts reset, due at `at`.
+    /// lane continues without it, with its attempts reset, due at `at`.
     Park {
         /// The row's lane.
         lane: LaneId,
@@ -80,9 +81,9 @@ pub enum Change {
         /// The payload, encrypted under the session's key.
         payload: Vec<u8>,
     },
-    /// The server asked for no further request before `until`. It concerns every lane, those that are written later
-    /// included, so it is not in their due times. It takes the place of the one that
-    /// is stored, and nothing ends it but time: not even [`RetryNow`](Self::RetryNow).
+    /// The server asked for no further request before `until`. The wait applies to every lane,
+    /// including those that are written later, so it is not in their due times. It replaces the
+    /// stored wait, and only time ends it: not even [`RetryNow`](Self::RetryNow) does.
     Pause {
         /// When requests may be sent again.
         until: Wall,
@@ -114,7 +115,7 @@ pub enum Change {
         row: RowId,
     },
     /// Write this control row, even beyond `max_pending_bytes`, unless the lane has one that names
-    /// the same parent: that one stays as it is, and is unparked if it is parked. Where the new row
-    /// names no parent, any row will do.
+    /// the same parent: then that one stays as it is, and is unparked if it is parked. If the new
+    /// row names no parent, any existing row is kept.
     Ensure(NewRow),
 }

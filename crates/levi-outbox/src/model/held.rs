@@ -10,6 +10,8 @@ pub struct Held {
     pub user_id: Option<UserId>,
     /// Rows of every kind that wait to be sent.
     pub pending: u64,
+    /// The messages among those that wait to be sent.
+    pub messages: u64,
     /// Rows of every kind that are parked.
     pub parked: u64,
 }

@@ -188,10 +188,12 @@ pub enum Enqueued {
         /// For whom they wait; `None`: for the first user who will sign in.
         user_id: Option<UserId>,
     },
-    /// The row would exceed `max_pending_bytes`; nothing was changed.
+    /// The row would exceed `max_pending_bytes` ([`Totals::would_exceed`](super::Totals::would_exceed)); nothing was changed.
     Full {
-        /// Payload bytes on disk, pending and parked.
+        /// Payload bytes of the signed-in user, pending and parked.
         pending_bytes: u64,
+        /// Payload bytes of other users.
+        held_bytes: u64,
         /// The bound.
         limit: u64,
     },

@@ -13,6 +13,8 @@ pub struct Space {
     pub free_bytes: u64,
     /// Length of the write-ahead log beside it.
     pub log_bytes: u64,
+    /// What damaged files take that are kept beside it, as of when it was opened. They may be removed.
+    pub quarantined_bytes: u64,
     /// Whether the log cannot be shortened because another connection reads the database.
     pub log_is_held: bool,
 }

@@ -163,7 +163,8 @@ fn discard(conn: &Connection, counters: &mut Counters, row: RowId) -> Result<()>
     if blocking::blocks_rows(conn, location.lane)? {
         return Ok(());
     }
-    let Some(LaneState { kind, .. }) = lane::state(conn, location.lane)? else { return Ok(()) };
+    let Some(LaneState { kind, user, .. }) = lane::state(conn, location.lane)? else { return Ok(()) };
+    counters.touch(user);
     conn.prepare_cached(NOTE_DISCARDED)?.execute([row.0])?;
     if parked.is_some() {
         conn.prepare_cached(enqueue::REMOVE_PARKED)?.execute([row.0])?;

@@ -4,6 +4,7 @@ use levi_types::Wall;
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::columns::{signed, unsigned};
+use super::users;
 use crate::model::{RowKind, Totals};
 
 /// The totals as this connection last knew them. They are read again only after another connection
@@ -32,6 +33,14 @@ impl CachedCounters {
         }
     }
 
+    /// The bytes of other users as they are now. Updates `cached` to what to keep.
+    pub(super) fn read_held_bytes(cached: &mut Option<Self>, conn: &Connection) -> Result<u64> {
+        let mut current = Self::refresh(*cached, conn)?;
+        let held = current.counters.held_bytes(conn)?;
+        *cached = Some(current);
+        Ok(held)
+    }
+
     /// The totals as they are now. Updates `cached` to the totals to keep.
     pub(super) fn read_totals(cached: &mut Option<Self>, conn: &Connection) -> Result<Totals> {
         let mut current = Self::refresh(*cached, conn)?;
@@ -54,6 +63,8 @@ pub(super) struct Counters {
     /// Who signed in last.
     user: i64,
     saved_user: i64,
+    /// Payload bytes of other users, if they were needed since these changed.
+    held_bytes: Option<u64>,
 }
 
 /// When the oldest pending row was enqueued, in milliseconds since the epoch.
@@ -93,7 +104,14 @@ impl Counters {
                 oldest: None,
             };
             let user = row.get(7)?;
-            Ok(Self { totals, saved: totals, oldest: Oldest::Unread, user, saved_user: user })
+            Ok(Self {
+                totals,
+                saved: totals,
+                oldest: Oldest::Unread,
+                user,
+                saved_user: user,
+                held_bytes: None,
+            })
         })
     }
 
@@ -133,7 +151,30 @@ impl Counters {
     }
 
     pub(super) fn set_user(&mut self, user: i64) {
-        self.user = user;
+        (self.user, self.held_bytes) = (user, None);
+    }
+
+    /// Rows of a lane of `user` change.
+    pub(super) fn touch(&mut self, user: i64) {
+        if user != self.user {
+            self.held_bytes = None;
+        }
+    }
+
+    /// Payload bytes of users other than the one who signed in last. The sum of that one's own is looked up, because
+    /// those are fewer where it matters.
+    pub(super) fn held_bytes(&mut self, conn: &Connection) -> Result<u64> {
+        if let Some(known) = self.held_bytes {
+            return Ok(known);
+        }
+        let held = self.totals.stored_bytes().saturating_sub(users::bytes_of(conn, self.user)?);
+        self.held_bytes = Some(held);
+        Ok(held)
+    }
+
+    /// [`Totals::would_exceed`].
+    pub(super) const fn would_exceed(&self, max_pending_bytes: u64, held_bytes: u64, growth: u64) -> bool {
+        self.totals.would_exceed(max_pending_bytes, held_bytes, growth)
     }
 
     /// A row was added under a new id.

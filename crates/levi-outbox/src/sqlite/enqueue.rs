@@ -91,6 +91,7 @@ impl RowWriter<'_> {
                 return Ok(Enqueued::OtherUser { user_id: users::name(self.conn, other.user)? });
             }
             users::take_over(self.conn, other.lane, user)?;
+            self.counters.touch(users::NOBODY);
             other.user = user;
         }
         let holder = match index.and_then(|index| self.lanes.get(index)) {
@@ -100,9 +101,10 @@ impl RowWriter<'_> {
         if holder.is_none() && synced::is_synced(self.conn, &mut self.lanes.synced, user, row)? {
             return Ok(Enqueued::AlreadySynced);
         }
-        if let Some(refusal) = self.refuse(row, holder.as_ref()) {
+        if let Some(refusal) = self.refuse(row, user, holder.as_ref())? {
             return Ok(refusal);
         }
+        self.counters.touch(user);
         let index = match index {
             Some(index) => index,
             None => self.lanes.make(self.conn, row, user)?,
@@ -161,17 +163,24 @@ impl RowWriter<'_> {
         Ok(None)
     }
 
-    fn refuse(&self, row: &NewRow, holder: Option<&Holder>) -> Option<Enqueued> {
+    fn refuse(&mut self, row: &NewRow, user: i64, holder: Option<&Holder>) -> Result<Option<Enqueued>> {
         if let Some(holder) = holder
             && holder.message_id != row.message_id.as_str()
         {
-            return Some(Enqueued::SequenceConflict { holder: holder.message_id.as_str().into() });
+            return Ok(Some(Enqueued::SequenceConflict { holder: holder.message_id.as_str().into() }));
         }
         let growth = length(row).saturating_sub(holder.map_or(0, |holder| holder.bytes));
-        let (pending_bytes, limit) = (self.counters.stored_bytes(), self.max_pending_bytes);
-        let is_bounded = !row.kind().is_control();
-        let is_full = is_bounded && growth > 0 && pending_bytes.saturating_add(unsigned(growth)) > limit;
-        is_full.then_some(Enqueued::Full { pending_bytes, limit })
+        let (all, limit) = (self.counters.stored_bytes(), self.max_pending_bytes);
+        let is_bounded = !row.kind().is_control() && growth > 0;
+        if !is_bounded || all.saturating_add(unsigned(growth)) <= limit {
+            return Ok(None);
+        }
+        let held_bytes = self.counters.held_bytes(self.conn)?;
+        let pending_bytes = all.saturating_sub(held_bytes);
+        // A row of somebody who is not signed in counts with those that are held.
+        let others = if user == self.counters.user() { held_bytes } else { pending_bytes };
+        let is_full = self.counters.would_exceed(limit, others, unsigned(growth));
+        Ok(is_full.then_some(Enqueued::Full { pending_bytes, held_bytes, limit }))
     }
 
     /// Adds a row that is not pending; `parked` is its older payload.

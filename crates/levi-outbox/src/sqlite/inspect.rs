@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, Result};
 use super::counters::CachedCounters;
 use super::open::require_current;
 use super::transaction::Transaction;
-use super::{change, failure, integrity, list, read, schema, space, users};
+use super::{change, failure, integrity, list, read, recovery, schema, space, users};
 use crate::error::OutboxError;
 use crate::model::{Held, ListedRow, RowId, RowKey, RowState, Space, Totals, WaitingLane};
 use crate::store::PayloadSink;
@@ -108,7 +108,8 @@ impl Inspector {
     /// # Errors
     /// [`OutboxError`] when the file cannot be read.
     pub fn space(&self) -> Result<Space, OutboxError> {
-        self.read(|conn| space::used(conn, &self.path))
+        let space = self.read(|conn| space::used(conn, &self.path))?;
+        Ok(Space { quarantined_bytes: recovery::quarantined_bytes(&self.path), ..space })
     }
 
     /// Checks the whole file. Each line describes one kind of damage; a sound outbox has none.

@@ -9,7 +9,7 @@ use super::counters::Counters;
 use crate::model::{LaneId, LaneKey, Reason, RowKind};
 
 pub(super) const STATE: &str = "SELECT kind, EXISTS (SELECT 1 FROM levi_outbox AS o WHERE o.lane = l.lane), \
-     EXISTS (SELECT 1 FROM levi_parked AS p WHERE p.lane = l.lane) FROM levi_lanes AS l WHERE lane = ?1";
+     EXISTS (SELECT 1 FROM levi_parked AS p WHERE p.lane = l.lane), user FROM levi_lanes AS l WHERE lane = ?1";
 pub(super) const SETTLE: &str = "UPDATE levi_lanes SET attempts = 0, reason_code = NULL, reason_detail = NULL, \
      due_at = ?2 WHERE lane = ?1";
 pub(super) const DEFER: &str = "UPDATE levi_lanes SET due_at = ?2, attempts = ?3, reason_code = ?4, reason_detail = ?5 \
@@ -49,12 +49,15 @@ pub(super) struct LaneState {
     pub(super) kind: RowKind,
     pub(super) has_pending: bool,
     pub(super) has_parked: bool,
+    /// For whom it waits.
+    pub(super) user: i64,
 }
 
 pub(super) fn state(conn: &Connection, lane: i64) -> Result<Option<LaneState>> {
     conn.prepare_cached(STATE)?
         .query_row([lane], |row| {
-            Ok(LaneState { kind: kind(row, 0)?, has_pending: row.get(1)?, has_parked: row.get(2)? })
+            let (kind, has_pending, has_parked) = (kind(row, 0)?, row.get(1)?, row.get(2)?);
+            Ok(LaneState { kind, has_pending, has_parked, user: row.get(3)? })
         })
         .optional()
 }
@@ -68,6 +71,7 @@ pub(super) fn settle(
     at: Wall,
 ) -> Result<Option<RowKind>> {
     let Some(state) = state(conn, lane)? else { return Ok(None) };
+    counters.touch(state.user);
     counters.remove_pending(state.kind, removed.rows, removed.bytes);
     if !state.has_pending && removed.rows > 0 {
         counters.remove_lane();

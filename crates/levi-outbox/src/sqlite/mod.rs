@@ -84,7 +84,8 @@ const FREE_BYTES_KEPT: u64 = 2 << 20;
 pub struct SqliteOptions {
     /// When a commit counts as done. Default: [`Synchronous::Full`].
     pub synchronous: Synchronous,
-    /// Payload bytes, pending and parked, beyond which rows are refused. Default: 1 GiB. It bounds
+    /// Payload bytes, pending and parked, beyond which rows are refused. Default: 1 GiB. What waits
+    /// for users who are not signed in does not count, but all together have twice that. It bounds
     /// payloads and not the files: these take about 150 bytes more for each row, the log, and free
     /// pages until they are given back ([`Space`]).
     pub max_pending_bytes: u64,
@@ -119,6 +120,8 @@ pub struct SqliteOutbox {
     busy_timeout: Duration,
     /// Whether a reader kept the log from being emptied the last time.
     log_is_held: bool,
+    /// What damaged files beside it took when it was opened.
+    quarantined_bytes: u64,
     /// The totals as they were last read or committed; `None` right after a commit that failed.
     counters: Cell<Option<CachedCounters>>,
     /// The lanes that the last commits added to; empty after a commit that failed.
@@ -271,6 +274,13 @@ impl OutboxStore for SqliteOutbox {
         self.read(users::held)
     }
 
+    fn held_bytes(&self) -> Result<u64, OutboxError> {
+        let mut cached = self.counters.get();
+        let held = self.read_in_snapshot(|conn| CachedCounters::read_held_bytes(&mut cached, conn))?;
+        self.counters.set(cached);
+        Ok(held)
+    }
+
     fn waiting(&self, limit: usize) -> Result<Vec<WaitingLane>, OutboxError> {
         self.read_in_snapshot(|conn| list::waiting(conn, limit))
     }
@@ -284,7 +294,8 @@ impl OutboxStore for SqliteOutbox {
             return Ok(None);
         }
         let space = self.read(|conn| space::used(conn, &self.path))?;
-        Ok(Some(Space { log_is_held: self.log_is_held, ..space }))
+        let (log_is_held, quarantined_bytes) = (self.log_is_held, self.quarantined_bytes);
+        Ok(Some(Space { log_is_held, quarantined_bytes, ..space }))
     }
 
     fn give_back(&mut self, step: Duration) -> Result<Option<GivenBack>, OutboxError> {

@@ -120,6 +120,7 @@ impl SqliteOutbox {
         }
         Ok(Self {
             conn,
+            quarantined_bytes: if own_file { recovery::quarantined_bytes(&path) } else { 0 },
             #[cfg(unix)]
             file: FileId::of(&path).ok(),
             path,

@@ -37,7 +37,7 @@ pub(super) fn convert(conn: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// What the database at `path` takes. The log is not known to be held.
+/// What the database at `path` takes, without damaged files. The log is not known to be held.
 pub(super) fn used(conn: &Connection, path: &Path) -> Result<Space> {
     let length = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
     let pages = bytes(conn, "PRAGMA page_count")?;
@@ -46,7 +46,8 @@ pub(super) fn used(conn: &Connection, path: &Path) -> Result<Space> {
     let free_bytes = file_bytes - pages.saturating_sub(pages_to_cut_off(conn)?);
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    Ok(Space { file_bytes, free_bytes, log_bytes: length(Path::new(&log)), log_is_held: false })
+    let log_bytes = length(Path::new(&log));
+    Ok(Space { file_bytes, free_bytes, log_bytes, quarantined_bytes: 0, log_is_held: false })
 }
 
 /// Bytes of free pages that can be cut off: none in a database without incremental auto-vacuum.

@@ -19,10 +19,16 @@ pub(super) const TAKE_OVER: &str = "UPDATE levi_lanes SET user = ?2 WHERE lane =
 /// Rare, so a pass over all lanes and the held rows is fine.
 const HELD: &str = "SELECT user_id, \
      sum((SELECT count(*) FROM levi_outbox AS o WHERE o.lane = l.lane)) AS pending, \
+     sum((SELECT count(*) FROM levi_outbox AS o WHERE o.lane = l.lane) * (l.kind = 3)) AS messages, \
      sum((SELECT count(*) FROM levi_parked AS p WHERE p.lane = l.lane)) AS parked \
      FROM levi_lanes AS l LEFT JOIN levi_users AS u ON u.user = l.user \
      WHERE l.user <> (SELECT user FROM levi_totals WHERE id = 1) \
      GROUP BY l.user HAVING pending + parked > 0 ORDER BY user_id";
+
+/// Rare: only for an outbox that is nearly full, and one where rows are held.
+const BYTES_OF: &str = "SELECT \
+     coalesce((SELECT sum(o.bytes) FROM levi_lanes AS l CROSS JOIN levi_outbox AS o ON o.lane = l.lane WHERE l.user = ?1), 0) \
+     + coalesce((SELECT sum(p.bytes) FROM levi_lanes AS l CROSS JOIN levi_parked AS p ON p.lane = l.lane WHERE l.user = ?1), 0)";
 
 pub(super) fn find(conn: &Connection, user: &UserId) -> Result<Option<i64>> {
     conn.prepare_cached(FIND)?.query_row([user.as_str()], |row| row.get(0)).optional()
@@ -62,13 +68,19 @@ pub(super) fn take_over(conn: &Connection, lane: i64, user: i64) -> Result<()> {
     conn.prepare_cached(TAKE_OVER)?.execute([lane, user]).map(drop)
 }
 
+/// Payload bytes of one user.
+pub(super) fn bytes_of(conn: &Connection, user: i64) -> Result<u64> {
+    conn.prepare_cached(BYTES_OF)?.query_row([user], |row| row.get(0)).map(unsigned)
+}
+
 /// What waits for users other than the one who signed in last.
 pub(super) fn held(conn: &Connection) -> Result<Vec<Held>> {
     let held = |row: &rusqlite::Row<'_>| {
         Ok(Held {
             user_id: row.get::<_, Option<String>>(0)?.map(UserId::from),
             pending: unsigned(row.get(1)?),
-            parked: unsigned(row.get(2)?),
+            messages: unsigned(row.get(2)?),
+            parked: unsigned(row.get(3)?),
         })
     };
     conn.prepare_cached(HELD)?.query_map([], held)?.collect()

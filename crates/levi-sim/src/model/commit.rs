@@ -156,7 +156,8 @@ impl Model {
         let latest = session.latest.entry(new.sequence_number).or_default();
         *latest = content.version.max(*latest);
         let key_here = session.key_here;
-        // A new payload of a waiting row waits as long as the old one; one of a parked row is stored afresh.
+        // A new payload of a waiting row waits as long as the old one; one of a parked row is
+        // stored afresh.
         let old = self.rows.get(&key.id).filter(|_| !came_back);
         let fresh = old.map_or(self.turn, |row| row.stored_in_turn);
         self.rows.insert(
@@ -254,8 +255,8 @@ impl Model {
         }
     }
 
-    /// A child is charged for a missing parent only after the parent was sent, if the daemon's store knows it, even if it
-    /// could not say so.
+    /// A child is charged for a missing parent only after the parent was sent, if the daemon's
+    /// store knows it, even if it could not say so.
     fn check_parent_was_sent_first(&mut self, number: usize, reason: &Reason) {
         let Some(session) = self.sessions.get(number) else { return };
         let could_send = session.known_to_daemon && !self.delays_void;

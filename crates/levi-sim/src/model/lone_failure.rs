@@ -16,7 +16,8 @@ pub(crate) struct FailedAlone {
 }
 
 impl Model {
-    /// Whether nothing but a row that fails alone is in the request: what the server asks for then, it asks of that row.
+    /// Whether nothing but a row that fails alone is in the request: what the server asks for then,
+    /// it asks of that row.
     pub(crate) fn is_alone(&self, rows: &[(usize, i64, Content)]) -> bool {
         let [(session, place, _)] = rows else { return false };
         let id = self.sessions.get(*session).and_then(|session| session.pending.get(place));
@@ -29,10 +30,16 @@ impl Model {
         self.has_failed
     }
 
+    /// The sessions for which a request without rows may be sent.
+    pub(crate) fn sessions_that_failed(&self) -> Vec<usize> {
+        let sessions = self.sessions.iter().enumerate();
+        sessions.filter(|(_, session)| session.attempts > 0).map(|(number, _)| number).collect()
+    }
+
     /// A request without rows failed, and was an attempt of sessions that had failed before.
     pub(crate) fn probe_failed(&mut self) {
-        for session in self.sessions.iter_mut().filter(|session| session.attempts > 0) {
-            session.causes += 1;
+        for number in self.sessions_that_failed() {
+            self.sessions[number].causes += 1;
         }
     }
 

@@ -130,9 +130,11 @@ pub(crate) struct Session {
     pub(crate) key_here: bool,
     /// Whether the daemon's store knows the session.
     pub(crate) known_to_daemon: bool,
-    /// Whether the server accepted the session's row since a message of the session last left the outbox.
+    /// Whether the server accepted the session's row since a message of the session last left the
+    /// outbox.
     pub(crate) parent_sent: bool,
-    /// Sequence numbers of waiting rows that replace any text, and the version for which the daemon said so.
+    /// Sequence numbers of waiting rows that replace any text, and the version for which the daemon
+    /// said so.
     pub(crate) replacing: BTreeMap<i64, u32>,
     /// Sequence numbers at which the daemon ever let a row replace any text.
     pub(crate) ever_replacing: BTreeSet<i64>,

@@ -11,10 +11,10 @@ use super::{
 };
 use crate::random::Random;
 
-/// One seed in so many has a message that is too large for the line.
+/// One seed in this many has a message that is too large for the connection.
 const ONE_THAT_NEVER_FITS: u64 = 251;
 
-/// One seed in so many runs on SQLite, and one in four of those in a file.
+/// One seed in this many runs on SQLite, and one in four of those in a file.
 const ONE_IN_SQLITE: u64 = 40;
 
 const DAY: i64 = 86_400_000;
@@ -27,7 +27,7 @@ impl Plan {
         if seed % ONE_THAT_NEVER_FITS == 11 {
             return never_fits(seed, setup, random);
         }
-        // Most trouble comes close together: that is where it meets other trouble.
+        // Most faults happen close together, because that is where they interact.
         let span = random.pick(&[2_000, 20_000, 60_000, 600_000]).max(2_000);
         let mut events = Vec::new();
         let mut draft = Draft { random, span, sessions: setup.sessions.len(), events: &mut events };
@@ -40,12 +40,13 @@ impl Plan {
     }
 }
 
-/// One session has a row among others that never gets through. While a second session's do, that is seen soon; in half of
-/// these plans there is none, and the process dies again and again.
+/// One session has a row among others that never gets through. While a second session's do, that is
+/// seen soon; in half of these plans there is none, and the process dies again and again.
 fn never_fits(seed: u64, setup: Setup, random: Random) -> Plan {
     let calm = SessionSetup { key: true, state: SessionState::Known, repository: 0, user: 0 };
     let config = LeviConfig { max_pending_bytes: 1 << 30, max_queued_bytes: 100_000, ..setup.config };
-    // Each search for the row, and each attempt at it alone, may take the longest delay.
+    // Each step of the search for the row, and each attempt at it alone, may take the longest
+    // delay.
     let delay = config.longest_delay().as_millis() as u64;
     let span = 40 * delay + 1_200_000;
     let mut events = Vec::new();
@@ -76,8 +77,8 @@ fn never_fits(seed: u64, setup: Setup, random: Random) -> Plan {
     Plan { seed, setup, events, heal_at: Duration::from_millis(span + 1_000) }
 }
 
-/// In a third of the plans two people share the device. Drawn apart, so that the rest of a plan is as it would be
-/// with one.
+/// In a third of the plans two users share the device. This is drawn from a stream of its own, so
+/// that the rest of the plan is the same as with one user.
 fn take_turns(setup: &mut Setup, span: u64, events: &mut Vec<ScheduledEvent>, random: &mut Random) {
     if !random.chance(33) {
         return;
@@ -172,7 +173,7 @@ impl Draft<'_> {
         Duration::from_millis(self.random.below(most.max(500)))
     }
 
-    /// Bursts of messages, in order mostly, with gaps, late-comers and second versions.
+    /// Bursts of messages, mostly in order, with gaps, late messages and second versions.
     fn messages(&mut self) {
         let mut next = vec![0_i64; self.sessions];
         let poison = self.random.pick(&[0, 0, 0, 2, 10]);

@@ -343,7 +343,9 @@ impl World {
         let auth = Arc::clone(&self.tokens) as Arc<dyn Auth>;
         let project = Arc::new(self.project.clone());
         let backoff = Backoff { jitter: 0.0, ..Backoff::default() };
-        let reader = Reader::new(project, auth, id.clone(), key.clone(), SecretsCache::new());
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let reader =
+            Reader::new(project, auth, id.clone(), key.clone(), SecretsCache::new()).with_clock(clock);
         let limit = u32::try_from(self.random.between(1, 6)).unwrap_or(1);
         Process::start(reader.with_retries(backoff, 4), cursor, limit, &self.clock)
     }

@@ -144,7 +144,14 @@ impl Project {
             .filter(matches)
             .collect();
         if let Some(column) = of("order") {
+            let (column, is_falling) = match column.strip_suffix(".desc") {
+                Some(column) => (column, true),
+                None => (column, false),
+            };
             found.sort_by_key(|row| (row.get(column).and_then(Value::as_i64), text(row, column)));
+            if is_falling {
+                found.reverse();
+            }
         }
         let limit = of("limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
         let most = if state.max_rows == 0 { usize::MAX } else { state.max_rows };

@@ -41,7 +41,7 @@ impl Simulation {
         self.check_request(batch, &rows);
         self.check_may_send(gate_changes);
         let flight = Flight { rows, insert, messages, token: 0, epoch: self.epoch, arrived: false };
-        // As the worker: with the user's own token, or not at all.
+        // Like the worker: with the user's own token, or not at all.
         let Some(token) = self.token.filter(|token| user == Some(&user_of_token(*token))) else {
             self.flights.insert(batch, Flight { arrived: true, ..flight });
             let result = Err(ApiError::new(Verdict::SignedOut, "signed_out", ""));
@@ -170,11 +170,15 @@ impl Simulation {
         if is_silent && !error.is_rate_limit() && self.model(|model| model.is_alone(rows)) {
             return;
         }
-        let lanes = rows.iter().map(|(session, ..)| LaneKey::Messages(session_id(*session))).collect();
+        let sessions = match rows.as_slice() {
+            [] => self.model(|model| model.sessions_that_failed()),
+            rows => rows.iter().map(|(session, ..)| *session).collect(),
+        };
+        let lanes = sessions.into_iter().map(|session| LaneKey::Messages(session_id(session))).collect();
         self.request_refused(error, flight.epoch, lanes);
     }
 
-    /// It takes the token that is there when it starts.
+    /// The request takes the token that is present when it starts.
     pub(super) fn send_control(
         &mut self,
         batch: u64,
@@ -213,7 +217,8 @@ impl Simulation {
         self.schedule(latency, Occurrence::ControlEnded(batch, result));
     }
 
-    /// The row reaches the server. A session that was deleted elsewhere is not written again by itself.
+    /// The row reaches the server. A session that was deleted elsewhere is not written again by
+    /// itself.
     pub(super) fn serve_control_row(&mut self, flight: &ControlFlight) -> (Result<(), SendError>, Duration) {
         let Some(token) = flight.token else {
             return (Err(SendError::Wait(SyncError::NotAuthenticated)), Duration::ZERO);
@@ -263,7 +268,7 @@ impl Simulation {
         self.expect(in_flight <= most, "bounds", || format!("{in_flight} requests in flight"));
     }
 
-    /// Nothing is sent without a token, nor while the server asked for a pause.
+    /// Nothing is sent without a token, nor during a wait that the server asked for.
     fn check_may_send(&mut self, gate_changes: bool) {
         let early = self.silence.saturating_sub(self.elapsed());
         self.expect(early.is_zero() || self.asked_now, "backoff", || {

@@ -18,8 +18,8 @@ pub struct SeedError {
 }
 
 impl FakeSupabase {
-    /// Writes rows without a request, so that neither faults nor counters notice. Constraints apply; row level security
-    /// does not, as for the secret key.
+    /// Writes rows without a request, so that neither faults nor counters notice. Constraints
+    /// apply; row level security does not, as for the secret key.
     ///
     /// # Errors
     /// [`SeedError`] when a constraint is violated, such as a foreign key.
@@ -38,8 +38,8 @@ impl FakeSupabase {
         )
     }
 
-    /// Deletes a session, and with it its messages and secrets, as another device does. Neither faults nor counters
-    /// notice.
+    /// Deletes a session, and with it its messages and secrets, as another device does. Neither
+    /// faults nor counters notice.
     ///
     /// # Errors
     /// [`SeedError`] if the id is not a uuid.
@@ -47,7 +47,8 @@ impl FakeSupabase {
         self.delete(Table::Sessions, &format!("id=eq.{session}"))
     }
 
-    /// Deletes every row of `user` in `table`, as somebody does in the dashboard. Neither faults nor counters notice.
+    /// Deletes every row of `user` in `table`, as somebody does in the dashboard. Neither faults
+    /// nor counters notice.
     ///
     /// # Errors
     /// [`SeedError`] if rows of another table refer to them.

@@ -1,7 +1,8 @@
-//! ureq agents, one for each request in flight, so that one request can be cancelled by itself. Each has a thread.
+//! ureq agents, one for each request in flight, so that one request can be cancelled by itself.
+//! Each has a thread.
 //!
-//! They are not tokio's blocking threads, because a runtime that is dropped waits for those: a server that does not
-//! answer would hold up the end of the process.
+//! They are not tokio's blocking threads, because a runtime that is dropped waits for those: a
+//! server that does not answer would hold up the end of the process.
 
 use std::fmt;
 use std::io;
@@ -36,7 +37,8 @@ impl AgentThread {
         Ok(Self { agent, requests })
     }
 
-    /// Runs `request` on the thread. If the future is dropped, it goes on there and its result is dropped.
+    /// Runs `request` on the thread. If the future is dropped, it goes on there and its result is
+    /// dropped.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         request: impl FnOnce(&Agent) -> T + Send + 'static,
@@ -66,7 +68,8 @@ impl Agents {
         Self { config, tls, idle: Mutex::new(Vec::new()), max_idle }
     }
 
-    /// The agent that was used last, whose connection is the least likely to be closed, or a new one.
+    /// The agent that was used last, whose connection is the least likely to be closed, or a new
+    /// one.
     pub(super) fn take(&self) -> io::Result<AgentThread> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.map_or_else(|| AgentThread::start(self.agent()), Ok)
@@ -80,8 +83,8 @@ impl Agents {
         }
     }
 
-    /// Closes the connections of the agents that have no request. One whose request is under way keeps its own, which
-    /// serves if the request ends.
+    /// Closes the connections of the agents that have no request. One whose request is under way
+    /// keeps its own, which serves if the request ends.
     pub(super) fn close_idle(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -90,7 +93,8 @@ impl Agents {
         self.agent_with(DefaultResolver::default(), EarlyAnswerConnector)
     }
 
-    /// An agent that finds addresses with `resolver`, and whose connections go through `last` once they are made.
+    /// An agent that finds addresses with `resolver`, and whose connections go through `last` once
+    /// they are made.
     pub(super) fn agent_with(
         &self,
         resolver: impl Resolver,

@@ -21,7 +21,8 @@ use crate::classify::{ResponseHead, classify};
 const BEARER: &str = "Bearer ";
 const USER_AGENT: &str = concat!("levi/", env!("CARGO_PKG_VERSION"));
 
-/// Shorter than any key or token, in bytes: redacting such text would only make messages unreadable.
+/// Shorter than any key or token, in bytes: redacting such text would only make messages
+/// unreadable.
 const SHORTEST_SECRET: usize = 8;
 
 /// One project's address, key and connections. Clones share them.
@@ -88,7 +89,8 @@ impl Exchange {
 
     /// The token as a header, or the error for a token that no server would take.
     ///
-    /// The publishable key is refused as a token, because the server would handle the request as anonymous.
+    /// The publishable key is refused as a token, because the server would handle the request as
+    /// anonymous.
     pub(super) fn bearer(&self, token: &AccessToken) -> Result<Bearer, ApiError> {
         // Exposed to be sent as the Authorization header, which is what the token is for.
         let text = token.expose();
@@ -129,7 +131,7 @@ impl Exchange {
         (format!("{}{without_query}", shared.base), Zeroizing::new(head))
     }
 
-    /// An agent that goes the way of every request, and whose connections end in `keep`.
+    /// An agent with the settings of every request, whose connections are passed to `keep`.
     #[cfg(feature = "upgrade")]
     pub(super) fn agent_that_keeps(&self, keep: super::upgrade::KeepConnection) -> Agent {
         self.0.agents.agent_with(ureq::unversioned::resolver::DefaultResolver::default(), keep)
@@ -144,8 +146,8 @@ impl Exchange {
         self.0.agents.close_idle();
     }
 
-    /// Sends `call` on a thread of its own and waits for the whole response. If the future is dropped, the connection is
-    /// closed, and the thread ends.
+    /// Sends `call` on a thread of its own and waits for the whole response. If the future is
+    /// dropped, the connection is closed, and the thread ends.
     pub(super) async fn run(&self, call: Call) -> Result<Response, ApiError> {
         let no_thread =
             |error: io::Error| failure::unsent("no_thread", &format!("a request needs a thread: {error}"));

@@ -13,9 +13,10 @@ use crate::supabase::{Select, Supabase, Update, Upsert};
 
 /// A Supabase project over HTTPS. Clones share its connections.
 ///
-/// Each call runs on a thread of its own. If its future is dropped, its connection is closed and the thread ends; its
-/// rows may have been written. A thread that looks up a name or waits for a connection ends with that, within
-/// [`Timeouts::connect`](crate::Timeouts::connect), and keeps no runtime waiting.
+/// Each call runs on a thread of its own. If its future is dropped, its connection is closed and
+/// the thread ends; its rows may have been written. A thread that looks up a name or waits for a
+/// connection ends with that, within [`Timeouts::connect`](crate::Timeouts::connect), and keeps no
+/// runtime waiting.
 #[derive(Clone)]
 pub struct HttpSupabase {
     pub(super) exchange: Exchange,
@@ -103,8 +104,8 @@ impl Supabase for HttpSupabase {
 }
 
 impl HttpSupabase {
-    /// The OpenAPI document in which PostgREST describes the tables that this user may touch (`GET /rest/v1/`). A project
-    /// may have it switched off, or keep it for secret keys.
+    /// The OpenAPI document in which PostgREST describes the tables that this user may touch
+    /// (`GET /rest/v1/`). A project may have it switched off, or keep it for secret keys.
     ///
     /// # Errors
     /// [`ApiError`]

@@ -12,7 +12,8 @@ pub trait Record: Serialize {
     /// The row's table.
     const TABLE: Table;
 
-    /// The columns that an upsert of `rows` writes. A column that is not named keeps its value on the server.
+    /// The columns that an upsert of `rows` writes. A column that is not named keeps its value on
+    /// the server.
     fn columns(rows: &[Self]) -> Cow<'static, str>
     where
         Self: Sized,
@@ -171,8 +172,8 @@ pub struct SessionRow {
 }
 
 impl SessionRow {
-    /// The row of a session, synced by `this_device` at `now`. A session without an owner belongs to this device. A
-    /// session with a worktree path runs in a worktree.
+    /// The row of a session, synced by `this_device` at `now`. A session without an owner belongs
+    /// to this device. A session with a worktree path runs in a worktree.
     pub fn new(user_id: UserId, this_device: DeviceId, session: &CodingSession, now: Wall) -> Self {
         let session = session.clone();
         Self {
@@ -206,8 +207,8 @@ pub struct SecretRow {
     pub ephemeral_public_key: String,
     /// base64 of ciphertext and tag.
     pub encrypted_secret: String,
-    /// The device that sealed it. `None` in a row of an earlier version: the session's owner did. An upsert writes the
-    /// column only if at least one of its rows has it.
+    /// The device that sealed it. `None` in a row of an earlier version: the session's owner did.
+    /// An upsert writes the column only if at least one of its rows has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender_device_id: Option<DeviceId>,
 }

@@ -117,6 +117,30 @@ async fn what_waits_while_a_device_is_removed_is_sent_in_the_new_epoch() {
     assert!(read[1].contains("UnknownEpoch") && read[2].contains("UnknownEpoch"), "{read:?}");
 }
 
+/// Two devices write one session, and one of them has not heard of the removal. Readers cannot tell it from the removed
+/// one, as docs/trust.md says, until it sends the message again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_a_member_that_has_not_heard_is_read_once_it_is_sent_again() {
+    let (world, laptop, phone) = two_devices().await;
+    let tablet = Device::new(&world, "tablet").await;
+    laptop.pair(&tablet).await;
+    let session = laptop.write(&world, "s", &["one"]).await;
+    assert_eq!(phone.read(&session).await, ["one"]);
+    laptop.admin().remove(&tablet.id).await.unwrap();
+    laptop.send(&session, 2, &["two"]).await;
+    phone.send(&session, 3, &["three"]).await;
+    assert!(world.server.messages(&session.id).unwrap()[2].content_nonce.starts_with("v2:1:"));
+    let read = laptop.read(&session).await;
+    assert!(read[..2] == ["one", "two"] && read[2].contains("StaleEpoch"), "{read:?}");
+    phone.admin().devices().await.unwrap();
+    let again = phone.levi.replace_durable(request(&session.id, 3, "three")).await.unwrap();
+    phone.levi.synced(&again).await.unwrap();
+    laptop.send(&session, 4, &["four"]).await;
+    for device in [&laptop, &phone] {
+        assert_eq!(device.read(&session).await, ["one", "two", "three", "four"], "{}", device.name);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_slept_looks_at_the_list_before_it_sends() {
     let (world, laptop, phone) = two_devices().await;

@@ -1,5 +1,6 @@
 //! The files of a recovery and their names.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -22,8 +23,17 @@ const RECOVERED_BEFORE: &str = ".salvaged";
 /// Marks a database in which damage was found since its last full check.
 const SUSPECT: &str = ".suspect";
 
+/// A damaged file that is kept, before its number.
+const QUARANTINED: &str = ".damaged-";
+/// What is kept of it.
+const QUARANTINED_WITH: [&str; 3] = ["", "-wal", "-journal"];
+
 /// The files that SQLite keeps beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// The most damaged files that are kept, and how many bytes they may take together. The newest is kept whatever it takes.
+const QUARANTINED_KEPT: usize = 4;
+const QUARANTINED_BYTES_KEPT: u64 = 1 << 30;
 
 /// Bytes copied at a time. A block that the disk cannot read is lost as a whole.
 const BLOCK: usize = 4096;
@@ -80,10 +90,10 @@ pub(super) fn replace(path: &Path, fresh: &Path) -> io::Result<()> {
 
 /// Gives the damaged files a second name and returns it. No byte is changed.
 pub(super) fn quarantine(path: &Path) -> io::Result<PathBuf> {
-    let free = |name: &PathBuf| !name.exists() && !beside(name, "-wal").exists();
-    let mut names = (1_u32..).map(|number| beside(path, &format!(".damaged-{number}")));
-    let quarantined = names.find(free).ok_or(ErrorKind::AlreadyExists)?;
-    for companion in ["", "-wal", "-journal"] {
+    let last = all_quarantined(path)?.last_key_value().map_or(0, |(number, _)| *number);
+    let number = last.checked_add(1).ok_or(ErrorKind::AlreadyExists)?;
+    let quarantined = name_of_quarantined(path, number);
+    for companion in QUARANTINED_WITH {
         let (from, to) = (beside(path, companion), beside(&quarantined, companion));
         if from.exists() && fs::hard_link(&from, &to).is_err() {
             // A file system without hard links.
@@ -92,6 +102,59 @@ pub(super) fn quarantine(path: &Path) -> io::Result<PathBuf> {
     }
     sync_parent(path)?;
     Ok(quarantined)
+}
+
+fn name_of_quarantined(path: &Path, number: u64) -> PathBuf {
+    beside(path, &format!("{QUARANTINED}{number}"))
+}
+
+/// The damaged files that are kept beside `path`, by number, and how many bytes each takes with its companions.
+fn all_quarantined(path: &Path) -> io::Result<BTreeMap<u64, u64>> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let prefix = format!("{}{QUARANTINED}", path.file_name().unwrap_or_default().to_string_lossy());
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let Some(number) = name.strip_prefix(&prefix).and_then(|rest| rest.split('-').next()) else {
+            continue;
+        };
+        if let Ok(number) = number.parse::<u64>() {
+            let bytes: &mut u64 = found.entry(number).or_default();
+            *bytes = bytes.saturating_add(length(&entry.path()));
+        }
+    }
+    Ok(found)
+}
+
+/// How many bytes the damaged files take that are kept beside `path`.
+pub(in super::super) fn quarantined_bytes(path: &Path) -> u64 {
+    all_quarantined(path).map_or(0, |found| found.values().fold(0, |sum, bytes| sum.saturating_add(*bytes)))
+}
+
+/// Removes the oldest of the damaged files that are too many, or take too much: a disk that fails would add one at each
+/// start. Best effort.
+pub(super) fn remove_oldest_quarantined(path: &Path) {
+    let found = all_quarantined(path).unwrap_or_default();
+    let kept = how_many_are_kept(found.values().rev().copied());
+    for number in found.into_keys().rev().skip(kept) {
+        let name = name_of_quarantined(path, number);
+        tracing::warn!("there are many damaged outboxes, and {} is removed", name.display());
+        for companion in QUARANTINED_WITH {
+            let _ = remove(&beside(&name, companion));
+        }
+    }
+}
+
+/// How many damaged files are kept, whose bytes these are from the newest on.
+fn how_many_are_kept(bytes: impl Iterator<Item = u64>) -> usize {
+    let mut sum = 0_u64;
+    let is_kept = |(index, bytes): &(usize, u64)| {
+        sum = sum.saturating_add(*bytes);
+        *index == 0 || (*index < QUARANTINED_KEPT && sum <= QUARANTINED_BYTES_KEPT)
+    };
+    bytes.enumerate().take_while(is_kept).count()
 }
 
 /// Removes what an interrupted recovery left under this name.
@@ -126,5 +189,24 @@ fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_damaged_files_are_kept_as_far_as_they_are_few_and_small() {
+        let gib = QUARANTINED_BYTES_KEPT;
+        for (bytes, kept) in [
+            (&[][..], 0),
+            (&[1; 9], 4),
+            (&[2 * gib, 1], 1),
+            (&[1, gib - 1, 1, 1], 2),
+            (&[u64::MAX, u64::MAX], 1),
+        ] {
+            assert_eq!(how_many_are_kept(bytes.iter().copied()), kept, "{bytes:?}");
+        }
     }
 }

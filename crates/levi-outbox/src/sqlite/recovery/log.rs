@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
 use super::record::be32;
@@ -14,17 +14,20 @@ use super::record::be32;
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
+/// Bytes of the log that are read at a time.
+const READ_AT_ONCE: usize = 1 << 17;
+
 /// A log that can be read, with what is in it.
 #[derive(Default)]
 pub(super) struct Log {
-    bytes: Vec<u8>,
+    file: Option<File>,
     page_size: usize,
     /// The page images of commits that SQLite takes: the offset of each page's last one.
-    committed: HashMap<u32, usize>,
+    committed: HashMap<u32, u64>,
     /// The page images behind damage, in whole commits.
-    behind: HashMap<u32, usize>,
+    behind: HashMap<u32, u64>,
     /// The page images in damaged frames.
-    damaged: Vec<(u32, usize)>,
+    damaged: Vec<(u32, u64)>,
     /// The number of pages of the database, as the last commit says.
     pub(super) database_pages: Option<u32>,
     pub(super) damage: Option<String>,
@@ -37,7 +40,7 @@ struct Frame {
     page: u32,
     /// The database's size in pages; 0 unless the frame ends a commit.
     commit: u32,
-    offset: usize,
+    offset: u64,
     follows: Follows,
 }
 
@@ -50,52 +53,24 @@ enum Follows {
 }
 
 impl Log {
-    /// Reads the log of the database at `path`. `page_size` is for a log whose header is damaged.
+    /// Reads the log of the database at `path`, a frame at a time: it may be longer than the memory. `page_size` is for a
+    /// log whose header is damaged.
     pub(super) fn read(log: &Path, page_size: usize) -> io::Result<Self> {
-        let mut bytes = Vec::new();
-        match File::open(log) {
-            // What the disk cannot read of it is missing at the end, as after a crash.
-            Ok(mut file) => drop(file.read_to_end(&mut bytes)),
+        let file = match File::open(log) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(error),
-        }
-        Ok(Self::parse(bytes, page_size))
-    }
-
-    fn parse(bytes: Vec<u8>, page_size: usize) -> Self {
-        let header = Header::parse(&bytes);
-        let order = header.as_ref().map_or(ByteOrder::Little, |header| header.order);
-        let page_size = header.as_ref().map_or(page_size, |header| header.page_size);
-        let mut log = Self { bytes, page_size, is_newer: header.is_some(), ..Self::default() };
-        // A log whose header is damaged has the salts of its first frame.
-        let salts = match &header {
-            Some(header) => Some(header.salts),
-            None => log.bytes.get(HEADER + 8..HEADER + 16).and_then(|salts| salts.try_into().ok()),
         };
-        let Some(salts) = salts else { return log };
-        let frames = log.frames(salts, header.as_ref().map(|header| header.checksum), order);
+        let mut reader = BufReader::with_capacity(READ_AT_ONCE, &file);
+        let mut header = [0; HEADER];
+        // What the disk cannot read of it is missing at the end, as after a crash.
+        let header = reader.read_exact(&mut header).ok().and_then(|()| Header::parse(&header));
+        let mut frames = Frames::of(header.as_ref(), page_size);
+        frames.read(&mut reader);
+        let (page_size, frames) = (frames.page_size, frames.frames);
+        let mut log = Self { file: Some(file), page_size, is_newer: header.is_some(), ..Self::default() };
         log.sort_frames(&frames);
-        log
-    }
-
-    /// All frames of this use of the log, and whether each continues the chain of checksums as the
-    /// frame before has stored it: damage to one frame leaves the rest of the chain whole.
-    fn frames(&self, salts: [u8; 8], start: Option<[u32; 2]>, order: ByteOrder) -> Vec<Frame> {
-        let mut frames = Vec::new();
-        let mut before = start;
-        let length = FRAME_HEADER + self.page_size;
-        for (index, frame) in self.bytes.get(HEADER..).unwrap_or_default().chunks_exact(length).enumerate() {
-            let (page, commit) = (be32(frame, 0).unwrap_or(0), be32(frame, 4).unwrap_or(0));
-            let stored = [be32(frame, 16).unwrap_or(0), be32(frame, 20).unwrap_or(0)];
-            let chained = before.is_some_and(|before| {
-                let sum = checksum(before, &frame[..8], order);
-                frame[8..16] == salts && checksum(sum, &frame[FRAME_HEADER..], order) == stored
-            });
-            let follows = if chained { Follows::Chained } else { Follows::Broken };
-            frames.push(Frame { page, commit, offset: HEADER + index * length + FRAME_HEADER, follows });
-            before = Some(stored);
-        }
-        frames
+        Ok(log)
     }
 
     fn sort_frames(&mut self, frames: &[Frame]) {
@@ -126,21 +101,38 @@ impl Log {
     }
 
     /// The latest image of a page, if the log is known to be newer than the database.
-    pub(super) fn latest(&self, page: u32) -> Option<&[u8]> {
+    pub(super) fn latest(&self, page: u32) -> Option<Vec<u8>> {
         if self.is_newer { self.behind_damage(page).or_else(|| self.taken_by_sqlite(page)) } else { None }
     }
 
-    pub(super) fn taken_by_sqlite(&self, page: u32) -> Option<&[u8]> {
+    pub(super) fn has_latest(&self, page: u32) -> bool {
+        self.is_newer && (self.is_behind_damage(page) || self.is_taken_by_sqlite(page))
+    }
+
+    pub(super) fn taken_by_sqlite(&self, page: u32) -> Option<Vec<u8>> {
         self.image(*self.committed.get(&page)?)
     }
 
-    pub(super) fn behind_damage(&self, page: u32) -> Option<&[u8]> {
+    pub(super) fn is_taken_by_sqlite(&self, page: u32) -> bool {
+        self.committed.contains_key(&page)
+    }
+
+    pub(super) fn behind_damage(&self, page: u32) -> Option<Vec<u8>> {
         self.image(*self.behind.get(&page)?)
     }
 
-    /// The images in damaged frames.
-    pub(super) fn damaged(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        self.damaged.iter().filter_map(|(page, offset)| Some((*page, self.image(*offset)?)))
+    pub(super) fn is_behind_damage(&self, page: u32) -> bool {
+        self.behind.contains_key(&page)
+    }
+
+    /// The pages whose images are in damaged frames, in the order of these.
+    pub(super) fn damaged_pages(&self) -> impl Iterator<Item = u32> {
+        self.damaged.iter().map(|(page, _)| *page)
+    }
+
+    /// The image in the n-th damaged frame.
+    pub(super) fn damaged(&self, frame: usize) -> Option<Vec<u8>> {
+        self.image(self.damaged.get(frame)?.1)
     }
 
     /// Every page that the log has an image of.
@@ -154,11 +146,61 @@ impl Log {
 
     /// The size of a page as a sound header says.
     pub(super) fn page_size(&self) -> Option<usize> {
-        Header::parse(&self.bytes).map(|header| header.page_size)
+        self.is_newer.then_some(self.page_size)
     }
 
-    fn image(&self, offset: usize) -> Option<&[u8]> {
-        self.bytes.get(offset..offset + self.page_size)
+    fn image(&self, offset: u64) -> Option<Vec<u8>> {
+        let mut file = self.file.as_ref()?;
+        file.seek(SeekFrom::Start(offset)).ok()?;
+        let mut image = vec![0; self.page_size];
+        file.read_exact(&mut image).ok().map(|()| image)
+    }
+}
+
+/// The frames of one use of the log, in their order.
+struct Frames {
+    order: ByteOrder,
+    page_size: usize,
+    /// A log whose header is damaged has the salts of its first frame.
+    salts: Option<[u8; 8]>,
+    /// The checksum as the frame before has stored it, or the header.
+    before: Option<[u32; 2]>,
+    frames: Vec<Frame>,
+}
+
+impl Frames {
+    fn of(header: Option<&Header>, page_size: usize) -> Self {
+        Self {
+            order: header.map_or(ByteOrder::Little, |header| header.order),
+            page_size: header.map_or(page_size, |header| header.page_size),
+            salts: header.map(|header| header.salts),
+            before: header.map(|header| header.checksum),
+            frames: Vec::new(),
+        }
+    }
+
+    fn read(&mut self, reader: &mut impl Read) {
+        let mut frame = vec![0; FRAME_HEADER + self.page_size];
+        let mut offset = (HEADER + FRAME_HEADER) as u64;
+        while reader.read_exact(&mut frame).is_ok() {
+            self.add(&frame, offset);
+            offset += frame.len() as u64;
+        }
+    }
+
+    /// Says whether the frame continues the chain of checksums as the one before has stored it: damage to one frame leaves
+    /// the rest of the chain whole.
+    fn add(&mut self, frame: &[u8], offset: u64) {
+        let (page, commit) = (be32(frame, 0).unwrap_or(0), be32(frame, 4).unwrap_or(0));
+        let stored = [be32(frame, 16).unwrap_or(0), be32(frame, 20).unwrap_or(0)];
+        let salts = *self.salts.get_or_insert_with(|| frame[8..16].try_into().unwrap_or_default());
+        let chained = self.before.is_some_and(|before| {
+            let sum = checksum(before, &frame[..8], self.order);
+            frame[8..16] == salts && checksum(sum, &frame[FRAME_HEADER..], self.order) == stored
+        });
+        let follows = if chained { Follows::Chained } else { Follows::Broken };
+        self.frames.push(Frame { page, commit, offset, follows });
+        self.before = Some(stored);
     }
 }
 

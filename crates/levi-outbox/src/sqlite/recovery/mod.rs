@@ -20,7 +20,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use self::check::Finding;
-pub(super) use self::files::{finish, mark_suspect};
+pub(super) use self::files::{finish, mark_suspect, quarantined_bytes};
 use self::pages::Pages;
 use self::rows::Recovered;
 use self::scan::Scan;
@@ -81,8 +81,8 @@ impl SqliteOutbox {
     /// Quarantines a damaged outbox and leaves a fresh one in its place, with the rows that could
     /// be read.
     ///
-    /// The damaged files are not changed: they get the first free name of the form
-    /// `<path>.damaged-1`. The caller decides whether the file is damaged
+    /// The damaged files are not changed: they get the next name of the form `<path>.damaged-1`. The
+    /// newest four such files are kept, or fewer if they take more than 1 GiB. The caller decides whether the file is damaged
     /// ([`Inspector::problems`](super::Inspector::problems)).
     ///
     /// # Errors
@@ -130,6 +130,7 @@ fn recover(path: &Path, cause: String) -> Result<RecoveryReport, OutboxError> {
     let quarantined = files::quarantine(path).map_err(fail_io)?;
     files::replace(path, &fresh).map_err(fail_io)?;
     finish(path)?;
+    files::remove_oldest_quarantined(path);
     let Recovered { rows, parked, control_rows, uncertain, lost } = recovered;
     Ok(RecoveryReport { quarantined, cause, rows, parked, control_rows, uncertain, lost })
 }

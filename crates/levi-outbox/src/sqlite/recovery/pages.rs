@@ -94,10 +94,7 @@ impl Pages {
 
     /// The latest image of a page; `None` if it cannot be read.
     pub(super) fn latest(&self, page: u32) -> Option<Vec<u8>> {
-        match self.log.latest(page) {
-            Some(image) => Some(image.to_vec()),
-            None => self.in_database(page),
-        }
+        self.log.latest(page).or_else(|| self.in_database(page))
     }
 
     /// The bytes of an image.
@@ -117,14 +114,13 @@ impl Pages {
 
     /// The image in the log that belongs to this version, if there is one.
     fn version(&self, version: Version, page: u32) -> Option<Vec<u8>> {
-        let image = match version {
+        match version {
             Version::Latest => self.log.latest(page),
             Version::TakenBySqlite => self.log.taken_by_sqlite(page),
             Version::BehindDamage => self.log.behind_damage(page).or_else(|| self.log.taken_by_sqlite(page)),
             Version::InDatabase => None,
-            Version::Frame(index) => self.log.damaged().nth(index).map(|(_, image)| image),
-        };
-        image.map(<[u8]>::to_vec)
+            Version::Frame(index) => self.log.damaged(index),
+        }
     }
 
     /// How many bytes of an image there are: the file may end within it.
@@ -171,19 +167,18 @@ impl Pages {
                 (true, true) | (false, false) => image(Version::Latest, Trust::Uncertain),
                 (false, true) => {}
             }
-            if self.log.behind_damage(page).is_some() {
+            if self.log.is_behind_damage(page) {
                 image(Version::TakenBySqlite, Trust::Uncertain);
                 image(Version::BehindDamage, Trust::Uncertain);
             }
-            if log_is_older && self.log.latest(page).is_some() {
+            if log_is_older && self.log.has_latest(page) {
                 image(Version::InDatabase, Trust::Uncertain);
             }
         }
-        let damaged = self.log.damaged().enumerate();
-        images
-            .extend(damaged.map(|(index, (page, _))| {
-                (ImageId { page, version: Version::Frame(index) }, Trust::Damaged)
-            }));
+        let damaged = self.log.damaged_pages().enumerate();
+        images.extend(
+            damaged.map(|(index, page)| (ImageId { page, version: Version::Frame(index) }, Trust::Damaged)),
+        );
         images
     }
 
@@ -237,7 +232,7 @@ impl Pages {
     fn first_missing(&self) -> Option<u32> {
         let in_file = u32::try_from(self.length / self.page_size as u64).unwrap_or(u32::MAX);
         let last = self.log.database_pages.unwrap_or(0);
-        (in_file.saturating_add(1)..=last).find(|page| self.log.taken_by_sqlite(*page).is_none())
+        (in_file.saturating_add(1)..=last).find(|page| !self.log.is_taken_by_sqlite(*page))
     }
 
     pub(super) fn log_damage(&self) -> Option<&str> {

@@ -144,5 +144,5 @@ fn the_bound_holds_for_the_daemon_too() {
     let transaction = daemon.transaction().unwrap();
     let large = NewRow { payload: vec![0; 950], ..row("a", 1) };
     let answers = enqueue_in(&transaction, &[large, row("a", 2)], LIMIT).unwrap();
-    assert!(matches!(answers[1], Enqueued::Full { pending_bytes: 950, limit: LIMIT }));
+    assert!(matches!(answers[1], Enqueued::Full { pending_bytes: 950, limit: LIMIT, .. }));
 }

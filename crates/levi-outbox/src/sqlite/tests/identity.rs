@@ -65,7 +65,7 @@ fn rows_of_an_older_file_are_the_first_users_and_nobody_elses_afterwards() {
     let mut outbox = open(&path);
     sign_in(&mut outbox, "ben");
     assert_eq!(due_for(&outbox, "ben"), Vec::<String>::new());
-    let held = Held { user_id: Some("ada".into()), pending: 4, parked: 1 };
+    let held = Held { user_id: Some("ada".into()), pending: 4, messages: 2, parked: 1 };
     assert_eq!(outbox.held().unwrap(), std::slice::from_ref(&held));
     assert_eq!(Inspector::open(&path).unwrap().held().unwrap(), [held]);
     assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
@@ -141,7 +141,10 @@ fn a_recovered_outbox_knows_whose_rows_they_are() {
     let mut outbox = open(&path);
     assert_eq!(outbox.problems().unwrap(), Vec::<String>::new());
     assert_eq!(due_for(&outbox, "ben"), ["messages/b"]);
-    assert_eq!(outbox.held().unwrap(), [Held { user_id: Some("ada".into()), pending: 2, parked: 0 }]);
+    assert_eq!(
+        outbox.held().unwrap(),
+        [Held { user_id: Some("ada".into()), pending: 2, messages: 2, parked: 0 }]
+    );
     outbox.commit(&[], &[row("unnamed", 1)]).unwrap();
     assert_eq!(due_for(&outbox, "ben"), ["messages/b", "messages/unnamed"]);
 }

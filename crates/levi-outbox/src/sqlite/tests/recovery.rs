@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::{due, messages, reason, repository, row, session};
 use crate::error::OutboxError;
 use crate::model::{Change, NewRow, RecoveryReport};
-use crate::sqlite::{SqliteOptions, SqliteOutbox};
+use crate::sqlite::{Inspector, SqliteOptions, SqliteOutbox};
 use crate::store::OutboxStore;
 
 pub(super) const PAGE: usize = 4_096;
@@ -224,6 +224,24 @@ fn a_truncated_file_and_a_file_that_is_no_database_are_quarantined() {
         assert!(report.quarantined.ends_with(format!("outbox.db.damaged-{}", number + 1)), "{report}");
         assert_eq!(outbox.totals().unwrap().pending_rows, report.rows);
     }
+}
+
+/// A disk that fails makes another one at each start.
+#[test]
+fn damaged_files_are_kept_up_to_a_bound_that_the_space_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path());
+    for number in 1..=6_u8 {
+        fs::write(&path, [number; 1_000]).unwrap();
+        fs::write(folder.path().join("outbox.db-wal"), [number; 10]).unwrap();
+        drop(reopened(&path));
+    }
+    let kept = names(folder.path());
+    let kept: Vec<&str> = kept.iter().filter_map(|name| name.strip_prefix("outbox.db.damaged-")).collect();
+    assert_eq!(kept, ["3", "3-wal", "4", "4-wal", "5", "5-wal", "6", "6-wal"]);
+    let outbox = reopened(&path).0;
+    assert_eq!(outbox.space().unwrap().unwrap().quarantined_bytes, 4 * 1_010);
+    assert_eq!(Inspector::open(&path).unwrap().space().unwrap().quarantined_bytes, 4 * 1_010);
 }
 
 /// A log that was left by a kill holds acknowledged rows that the database has not.

@@ -1,10 +1,11 @@
-//! The devices of one user who keeps a signed device list, all of them honest, as is the server. Nobody is ever accused,
-//! whoever is on the list reads everything that was sealed for the list, whoever was removed reads nothing that was sealed
-//! after that, and all get on in bounded virtual time once the faults are over.
+//! The devices of one user who keeps a signed device list. All devices and the server are honest.
+//! Nobody is ever accused, every device on the list reads everything that was sealed for the list,
+//! a removed device reads nothing that was sealed after its removal, and all devices finish in
+//! bounded virtual time after the faults have ended.
 //!
-//! Each device runs the real `SignedDeviceList`, `DeviceListAdmin`, `SessionSyncService`, `Reader` and `Sealer`. Each of
-//! its requests takes two steps, between which other devices act. So changes of the list race, and processes end between
-//! every request and what is stored.
+//! Each device runs the real `SignedDeviceList`, `DeviceListAdmin`, `SessionSyncService`, `Reader`
+//! and `Sealer`. Each of its requests takes two steps, between which other devices act. So changes
+//! of the list race, and processes end between any request and the write that follows it.
 
 mod check;
 mod disk;
@@ -52,10 +53,12 @@ struct Device {
     machine: Machine,
     process: Process,
     jobs: Vec<Job>,
-    /// A device that is off does nothing, and goes on where it was.
+    /// A device that is off does nothing, and later continues where it stopped.
     is_on: bool,
     /// It never comes back.
     is_lost: bool,
+    /// It follows and runs no worker, so that nothing looks at the list but its reads. Its person types commands beside it.
+    only_reads: bool,
     is_looking: bool,
     /// When to look next, because the last look did not settle, and the pause before that.
     look_at: Option<(Monotonic, Duration)>,
@@ -128,7 +131,8 @@ impl World {
         self.clock.advance(Duration::from_millis(millis));
         let now = self.clock.now();
         let user = self.user.clone();
-        for device in self.devices.iter_mut().filter(|device| device.is_on && !device.is_looking) {
+        let works = |device: &&mut Device| device.is_on && !device.is_looking && !device.only_reads;
+        for device in self.devices.iter_mut().filter(works) {
             let is_due = match device.look_at {
                 Some((at, _)) => now.monotonic >= at,
                 None => device.is_active && device.process.list.is_look_due(&user, now),
@@ -147,7 +151,7 @@ impl World {
         self.devices.get(number).is_some_and(|device| device.is_on && !device.jobs.is_empty())
     }
 
-    /// One job of a device goes on until it waits for a request.
+    /// Runs one job of a device until it waits for a request.
     fn go_on(&mut self, number: usize) {
         let jobs = self.devices.get(number).map_or(0, |device| device.jobs.len());
         let job = usize::try_from(self.random.below(jobs as u64)).unwrap_or(0);
@@ -194,7 +198,7 @@ impl World {
         }
     }
 
-    /// The process ends, and the next one begins with what is on the disk.
+    /// The process ends, and the next one begins with the content of the disk.
     fn restart(&mut self, number: usize) {
         self.started += 1;
         let random = Random::new(self.seed, 1_000 + self.started);
@@ -209,7 +213,8 @@ impl World {
     }
 
     fn look(&mut self, number: usize) {
-        if let Some(device) = self.devices.get_mut(number).filter(|device| !device.is_looking) {
+        let works = |device: &&mut Device| !device.is_looking && !device.only_reads;
+        if let Some(device) = self.devices.get_mut(number).filter(works) {
             device.is_looking = true;
             device.jobs.push(device.process.look());
         }
@@ -219,6 +224,18 @@ impl World {
         if let Some(device) = self.devices.get_mut(number) {
             device.jobs.push(job(&device.process));
         }
+    }
+
+    /// As [`start`](Self::start), for what a person types: where the device only reads, in a process of its own.
+    fn command(&mut self, number: usize, job: impl FnOnce(&Process) -> Job) {
+        self.started += 1;
+        let random = Random::new(self.seed, 1_000 + self.started);
+        let Some(device) = self.devices.get_mut(number) else { return };
+        let job = match device.only_reads {
+            true => job(&Process::on(Arc::clone(&device.process.line), &device.machine, &random)),
+            false => job(&device.process),
+        };
+        device.jobs.push(job);
     }
 
     fn set_weather(&self, change: impl FnOnce(&mut Weather)) {

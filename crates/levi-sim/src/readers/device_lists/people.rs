@@ -77,6 +77,8 @@ impl World {
             clock: Arc::clone(&self.clock),
             weather: Arc::clone(&self.weather),
         };
+        // The first one begins the list.
+        let only_reads = number > 0 && self.random.chance(30);
         self.started += 1;
         let process = Process::start(&machine, &Random::new(self.seed, 1_000 + self.started));
         self.devices.push(Device {
@@ -85,12 +87,13 @@ impl World {
             jobs: Vec::new(),
             is_on: true,
             is_lost: false,
+            only_reads,
             is_looking: false,
             look_at: None,
             is_active: true,
             said: DeviceListState::default(),
         });
-        self.note(format!("d{number} is signed in"));
+        self.note(format!("d{number} is signed in{}", if only_reads { ", and only reads" } else { "" }));
     }
 
     pub(super) fn init(&mut self, number: usize) {
@@ -98,7 +101,7 @@ impl World {
         self.papers.push(key.clone());
         self.note(format!("d{number} begins a list"));
         let name = self.name(number);
-        self.start(number, |process| process.init(&name, key));
+        self.command(number, |process| process.init(&name, key));
     }
 
     /// Somebody runs `levi init`, perhaps on two devices at once.
@@ -119,8 +122,8 @@ impl World {
         let code = CodeCell::default();
         self.note(format!("d{old} is to add d{new}"));
         let (name, for_new) = (self.name(new), Arc::clone(&code));
-        self.start(old, |process| process.invite(code));
-        self.start(new, |process| process.join(&name, for_new));
+        self.command(old, |process| process.invite(code));
+        self.command(new, |process| process.join(&name, for_new));
     }
 
     /// Perhaps a device removes itself.
@@ -133,7 +136,7 @@ impl World {
     pub(super) fn remove_by(&mut self, by: usize, of: usize) {
         self.note(format!("d{by} is to remove d{of}"));
         let Some(id) = self.devices.get(of).map(|device| device.machine.id.clone()) else { return };
-        self.start(by, |process| process.remove(id));
+        self.command(by, |process| process.remove(id));
     }
 
     fn kill(&mut self) {
@@ -171,7 +174,7 @@ impl World {
         let new = RecoveryKey::generate(&mut self.random);
         self.papers.push(new.clone());
         self.note(format!("d{by} is to replace the recovery key"));
-        self.start(by, |process| process.new_recovery_key(old, new));
+        self.command(by, |process| process.new_recovery_key(old, new));
     }
 
     fn recover_once(&mut self) {
@@ -192,11 +195,12 @@ impl World {
             .collect();
         self.note(format!("d{number} is to recover, and to keep {} devices", keep.len()));
         let name = self.name(number);
-        self.start(number, |process| process.recover(&name, keep, key));
+        self.command(number, |process| process.recover(&name, keep, key));
     }
 
     fn new_session(&mut self) {
-        let inside = self.listed();
+        let mut inside = self.listed();
+        inside.retain(|number| self.devices.get(*number).is_some_and(|device| !device.only_reads));
         let Some(owner) = self.one_of(&inside) else { return };
         let number = self.sessions.len();
         let (id, secret) = (uuid(3, number).into(), SessionSecret::generate(&mut self.random));

@@ -91,9 +91,13 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn start(machine: &Machine, random: &Random) -> Self {
+        Self::on(Arc::new(Line::new(Arc::clone(&machine.weather), random.clone())), machine, random)
+    }
+
+    /// A process that ends with the others on `line`.
+    pub(super) fn on(line: Arc<Line>, machine: &Machine, random: &Random) -> Self {
         let Machine { id, keys, user, clock, .. } = machine;
         let mut random = random.clone();
-        let line = Arc::new(Line::new(Arc::clone(&machine.weather), random.clone()));
         let network = Network { project: machine.project.clone(), line: Arc::clone(&line) };
         let cache = SecretsCache::new();
         cache.signed_in(user);
@@ -129,6 +133,7 @@ impl Process {
         )
         .with_store(Arc::clone(&sessions))
         .with_device_list(list.clone())
+        .with_clock(clock.clone() as Arc<dyn Clock>)
         .with_retries(NO_DELAY, 2);
         let database_key = Some(machine.database_key.clone());
         let sealer = Sealer::new(cache.clone(), sessions, database_key).with_device_list(Some(list.clone()));
