@@ -290,7 +290,7 @@ impl<'a> Feed<'a> {
         for asked in requests {
             self.ask_for_envelopes(&asked).await?;
         }
-        let to_check = self.reader.waiting().to_check();
+        let to_check = self.reader.waiting().next_to_check();
         match to_check {
             Some(session) => self.check_rows(&session).await,
             None => Ok(()),

@@ -146,7 +146,7 @@ impl Waiting {
     }
 
     /// The session of which to ask now whether its rows are still there. One in a poll is enough.
-    pub(super) fn to_check(&mut self) -> Option<SessionId> {
+    pub(super) fn next_to_check(&mut self) -> Option<SessionId> {
         let (session, closed) = self.closed.iter_mut().find(|(_, closed)| closed.answers_left == 0)?;
         closed.next = closed.next.saturating_mul(2).min(LAST_CHECK);
         closed.answers_left = closed.next;
@@ -303,7 +303,7 @@ mod tests {
             .filter(|_| {
                 let (session, known, position, opens) = (&session, &known, Some(1), None);
                 waiting.seen(Sighting { session, known, position, envelope: None, has_key: false, opens });
-                waiting.to_check().is_some()
+                waiting.next_to_check().is_some()
             })
             .collect();
         assert_eq!(checks, [16, 48, 112, 240, 496, 1008, 2032, 3056, 4080]);
