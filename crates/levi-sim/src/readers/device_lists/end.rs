@@ -169,7 +169,11 @@ impl World {
             }
             for device in inside.iter().filter(|_| is_known || inside.contains(&owner)) {
                 // Its person has to pair it again, because that ended before it was stored here.
-                if !self.is_listed_here(*device) {
+                let is_paired = self.devices.get(*device).is_some_and(|device| {
+                    let state = device.process.list.state();
+                    !device.only_reads || matches!(state, DeviceListState::Listed { .. })
+                });
+                if !is_paired {
                     continue;
                 }
                 let opened = self.has_opened(*device, number).unwrap_or_default();
