@@ -168,6 +168,14 @@ impl World {
                 self.fail("liveness", format!("d{writer} does not send all messages of s{number}"));
             }
             for device in inside.iter().filter(|_| is_known || inside.contains(&owner)) {
+                // Its person has to pair it again, because that ended before it was stored here.
+                let is_paired = self.devices.get(*device).is_some_and(|device| {
+                    let state = device.process.list.state();
+                    !device.only_reads || matches!(state, DeviceListState::Listed { .. })
+                });
+                if !is_paired {
+                    continue;
+                }
                 let opened = self.has_opened(*device, number).unwrap_or_default();
                 let missing: Vec<i64> =
                     rows.keys().filter(|place| !opened.contains(place)).copied().collect();
