@@ -6,18 +6,16 @@ mod feed;
 mod world;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use feed::{QUICK, Writer, garbage, read_to_end, shown};
-use levi::core::{Access, FollowStatus, MessageError, Timer};
+use levi::core::{Access, FollowStatus, MessageError};
 use levi::transport::Table;
-use levi::types::{AuthError, AuthSession, Clock, Now};
+use levi::types::{AuthError, AuthSession};
 use levi::{
     AccessToken, Arrival, Auth, Change, ChangeCursor, Notifier, Pace, ReadError, Reader, SecretsCache,
 };
-use levi_outbox::backoff::Backoff;
-use levi_testkit::clock::VirtualClock;
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::{Canned, FakeSupabase, Fault, Scope, Times};
 use tokio::sync::watch;
@@ -390,58 +388,5 @@ async fn sessions_and_devices_are_listed_with_what_can_be_read_here() {
     let of = |id: &levi::DeviceId| devices.iter().find(|device| device.id == *id).unwrap();
     assert!(of(&writer.world.devices[1].0).is_this_device && of(&writer.world.devices[1].0).receives_secrets);
     assert!(!of(&inactive).receives_secrets && !of(&inactive).is_this_device);
-    writer.levi.shutdown(Duration::from_secs(5)).await;
-}
-
-/// A computer of which the waits of a follower take no real time. The first one may be slept
-/// through.
-struct Computer {
-    clock: VirtualClock,
-    sleeps: bool,
-    waits: Mutex<Vec<Duration>>,
-}
-
-#[async_trait::async_trait]
-impl Timer for Computer {
-    async fn sleep(&self, time: Duration) {
-        self.clock.advance(time);
-        let mut waits = self.waits.lock().unwrap();
-        if self.sleeps && waits.is_empty() {
-            self.clock.sleep_through(Duration::from_secs(3_600));
-        }
-        waits.push(time);
-    }
-}
-
-impl Clock for Computer {
-    fn now(&self) -> Now {
-        self.clock.now()
-    }
-}
-
-/// A gateway says an hour. The longest delay of an upload is enough, and the time asleep is part of
-/// it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_follower_waits_for_as_long_as_a_server_asks_but_for_no_hour_and_awake_again_for_no_more() {
-    let writer = Writer::new(2).await;
-    let session = writer.session("one").await;
-    writer.write(&session, [1]).await;
-    let waited = async |sleeps| {
-        let answer = Canned::new(503).header("Retry-After", "3600");
-        writer.world.server.faults().plan(
-            Scope::table(Table::Messages),
-            Times::Next(1),
-            Fault::Answer(answer),
-        );
-        let (clock, waits) = (VirtualClock::default(), Mutex::default());
-        let computer = Arc::new(Computer { clock, sleeps, waits });
-        let reader = writer.world.reader(1).with_retries(Backoff::default(), 4);
-        let mut follow = reader.follow(None).with_time(computer.clone(), computer.clone());
-        assert_eq!(follow.next().await.unwrap().changes.len(), 1);
-        let waits = computer.waits.lock().unwrap();
-        waits.iter().sum::<Duration>()
-    };
-    assert_eq!(waited(false).await, Backoff::default().longest());
-    assert!(waited(true).await <= Duration::from_secs(30));
     writer.levi.shutdown(Duration::from_secs(5)).await;
 }

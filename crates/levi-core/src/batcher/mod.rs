@@ -17,6 +17,7 @@ mod notice;
 mod outcome;
 mod parents;
 mod poison;
+mod search;
 mod send;
 mod senders;
 mod storage_gate;

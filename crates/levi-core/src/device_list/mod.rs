@@ -2,8 +2,11 @@
 //! shows, and told to everything that seals or reads.
 
 mod admin;
+mod fetch;
 mod look;
+mod mode;
 mod problem;
+mod read;
 mod record;
 mod spoiled;
 mod stored;
@@ -30,6 +33,7 @@ pub use self::admin::{
     DeviceListAdmin, DeviceListError, ListedDevice, OpenInvitation, OtherDevices, PairingRequest, Recovery,
 };
 pub(crate) use self::look::LookError;
+use self::mode::{mode, state_of};
 pub use self::problem::{DeviceListProblem, DeviceListState};
 use self::record::{Alarm, Keyrings};
 pub use self::stored::{StoredDeviceList, stored_device_list};
@@ -287,20 +291,6 @@ impl SignedDeviceList {
         }
     }
 
-    fn read_store(&self, user: &UserId) -> Result<Read, DeviceListProblem> {
-        let stored = self.0.store.device_list(user).map_err(store_problem)?;
-        let Some(stored) = stored else { return Ok(Read::problem(DeviceListProblem::NotLooked)) };
-        Ok(match record::decode(&stored, user, self.0.database_key.as_ref())? {
-            record::Stored::List(list) => {
-                let problem = list.alarm.map(DeviceListProblem::from);
-                Read { stored: Some(stored), list: Some(list), problem }
-            }
-            record::Stored::NotOnList => {
-                Read { stored: Some(stored), list: None, problem: Some(DeviceListProblem::NotOnList) }
-            }
-        })
-    }
-
     /// What can be opened by this list, so far: another value says that something else may open.
     pub(crate) fn opens(&self, user: &UserId) -> Option<Opens> {
         let list = self.list(user)?;
@@ -387,50 +377,6 @@ impl SignedDeviceList {
     fn known(&self) -> MutexGuard<'_, Known> {
         // A panic cannot leave it half changed in a way that matters: it is compared with the server's again.
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What `device` may seal with this list.
-fn mode(
-    device: &DeviceId,
-    list: Option<&DeviceList>,
-    keyring: Option<&Keyring>,
-    problem: Option<DeviceListProblem>,
-) -> Result<SealingMode, DeviceListProblem> {
-    if let Some(problem) = problem {
-        return Err(problem);
-    }
-    let Some(list) = list else { return Ok(SealingMode::Version1) };
-    if list.active(device).is_none() {
-        return Err(DeviceListProblem::Removed);
-    }
-    let keyring = keyring.ok_or(DeviceListProblem::NoKeyring)?;
-    // One that ends before is whole: the secret of the new epoch is not here yet.
-    let secret = keyring.secret(list.epoch()).ok_or(DeviceListProblem::NoKeyring)?;
-    keyring.check(list)?;
-    Ok(SealingMode::Epoch(list.epoch(), secret.clone()))
-}
-
-fn state_of(mode: &Result<SealingMode, DeviceListProblem>, list: Option<&DeviceList>) -> DeviceListState {
-    match (mode, list) {
-        (Err(problem), _) => DeviceListState::Stopped(problem.clone()),
-        (Ok(_), None) => DeviceListState::DeviceTable,
-        (Ok(_), Some(list)) => {
-            DeviceListState::Listed { epoch: list.epoch().number(), devices: list.active_devices().count() }
-        }
-    }
-}
-
-/// What the store has.
-struct Read {
-    stored: Option<Vec<u8>>,
-    list: Option<Box<record::StoredList>>,
-    problem: Option<DeviceListProblem>,
-}
-
-impl Read {
-    const fn problem(problem: DeviceListProblem) -> Self {
-        Self { stored: None, list: None, problem: Some(problem) }
     }
 }
 

@@ -390,12 +390,6 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.shared.inbox.close();
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic cannot leave these values half changed, because every change is one assignment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

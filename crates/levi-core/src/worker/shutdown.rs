@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Shared;
+use super::{Shared, Worker};
 use crate::delay::within;
 use crate::status::Status;
 
@@ -47,4 +47,10 @@ pub(super) async fn ended(shared: &Shared, deadline: Duration) -> ShutdownReport
         return ShutdownReport::of(&status, status.held_in_memory);
     };
     report.unwrap_or_default()
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shared.inbox.close();
+    }
 }

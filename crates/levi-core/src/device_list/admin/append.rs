@@ -9,7 +9,8 @@ use levi_types::{AuthSession, DeviceId};
 
 use super::{DeviceListAdmin, DeviceListError};
 use crate::device_list::DeviceListProblem;
-use crate::device_list::look::{extended, rows_from};
+use crate::device_list::fetch::rows_from;
+use crate::device_list::look::extended;
 
 /// How often an entry is built anew because another device was first.
 pub(super) const ATTEMPTS: usize = 5;

@@ -11,7 +11,7 @@ use levi_transport::rows::DeviceRow;
 use levi_types::{AuthSession, DeviceId};
 
 use super::{DeviceListAdmin, DeviceListError};
-use crate::device_list::look::all_rows;
+use crate::device_list::fetch::all_rows;
 use crate::device_list::record::Keyrings;
 use crate::server::RequestError;
 use crate::uuid::uuid_from;

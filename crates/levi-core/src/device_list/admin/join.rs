@@ -7,7 +7,7 @@ use levi_transport::rows::PairingRow;
 use serde::Serialize;
 
 use super::{DeviceListAdmin, DeviceListError};
-use crate::device_list::look::all_rows;
+use crate::device_list::fetch::all_rows;
 
 /// The column of a pairing that the new device writes last.
 #[derive(Serialize)]

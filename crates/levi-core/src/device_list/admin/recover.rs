@@ -11,7 +11,8 @@ use levi_types::{AuthSession, DeviceId};
 
 use super::{DeviceListAdmin, DeviceListError};
 use crate::DeviceListProblem;
-use crate::device_list::look::{all_rows, open_keyring};
+use crate::device_list::fetch::all_rows;
+use crate::device_list::look::open_keyring;
 use crate::device_list::record::Keyrings;
 
 /// How to recover.

@@ -1,0 +1,186 @@
+//! Reads rows again that could not be read, once what they wait for may have come.
+
+use std::collections::HashMap;
+
+use levi_transport::rows::{ChangeRow, SecretRow};
+use levi_transport::{ChangesOfSession, PagedQuery as _, PassedOver, SecretsAmong};
+use levi_types::SessionId;
+
+use super::{Arrival, Change, Feed, PageKeys, no_feed};
+use crate::device_list::INTERVAL;
+use crate::reader::cursor::{Part, Tried};
+use crate::reader::waiting::{Due, MOST_ASKED, Sighting};
+use crate::reader::{PulledMessage, ReadError, asks_for_list};
+
+impl<'a> Feed<'a> {
+    /// Reads again what may be readable by now.
+    pub(super) async fn unlock(&mut self, limit: u32) -> Result<Vec<Change>, ReadError> {
+        if !self.reader.waiting().has_due() {
+            self.ask_for_keys().await?;
+        }
+        let due = self.reader.waiting().due();
+        match due {
+            Some(due) => self.try_again(&due, limit).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Asks for the envelopes of the sessions that wait, and whether the device list has gone on.
+    async fn ask_for_keys(&mut self) -> Result<(), ReadError> {
+        let waiting: Vec<SessionId> = self.cursor.waiting().map(|(session, _)| session.clone()).collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        self.follow_list().await?;
+        let now = self.reader.clock.now().monotonic;
+        let requests = self.reader.waiting().next_to_ask(&waiting, now);
+        for asked in requests {
+            self.ask_for_envelopes(&asked).await?;
+        }
+        let to_check = self.reader.waiting().next_to_check();
+        match to_check {
+            Some(session) => self.check_rows(&session).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on with what another process made of the device list, and asks the server for it once a
+    /// minute while a row waits for that.
+    async fn follow_list(&self) -> Result<(), ReadError> {
+        let Some(list) = &self.reader.opening.device_list else { return Ok(()) };
+        list.catch_up(self.user);
+        let now = self.reader.clock.now();
+        if !self.reader.waiting().needs_list() || !list.is_due(self.user, now, INTERVAL) {
+            return Ok(());
+        }
+        if self.reader.opening.look_at_list(self.reads, self.user).await? {
+            list.looked_at(now);
+        }
+        Ok(())
+    }
+
+    async fn ask_for_envelopes(&self, asked: &[SessionId]) -> Result<(), ReadError> {
+        let query = SecretsAmong { device: &self.reader.opening.device.id, sessions: asked };
+        let rows = self.reads.all(&query, &self.reads.sizes().secrets, MOST_ASKED).await?;
+        let envelopes: HashMap<SessionId, SecretRow> =
+            rows.into_iter().flatten().map(|row| (row.session_id.clone(), row)).collect();
+        let opens = self.reader.opening.device_list.as_ref().and_then(|list| list.opens(self.user));
+        for session in asked {
+            let Some(known) = self.cursor.sessions.get(session) else { continue };
+            let envelope = envelopes.get(session).map(|row| row.ephemeral_public_key.as_str());
+            let has_key = envelope.is_none() && self.reader.has_key(self.user, session);
+            let position = self.cursor.position;
+            let sighting = Sighting { session, known, position, envelope, has_key, opens };
+            self.reader.waiting().seen(sighting);
+        }
+        Ok(())
+    }
+
+    /// Asks whether the rows of a session that nothing opens are still there, until one is.
+    async fn check_rows(&mut self, session: &SessionId) -> Result<(), ReadError> {
+        for span in self.cursor.spans(session) {
+            let query = ChangesOfSession { session, up_to: span.last };
+            let body = self.reads.read_one(query.first_key(Some(&span.first.saturating_sub(1)))).await?;
+            if !ChangesOfSession::keys(&body)?.is_empty() {
+                return Ok(());
+            }
+            self.cursor.is_gone(session, span);
+        }
+        Ok(())
+    }
+
+    /// Reads rows again that could not be read, and returns those that can.
+    async fn try_again(&mut self, due: &Due, limit: u32) -> Result<Vec<Change>, ReadError> {
+        let session = &due.session;
+        let mut changes = Vec::new();
+        if let Some(part) = self.cursor.to_try(session) {
+            let is_as_before = match part.merged {
+                Some(sum) => self.sum_of_unreadable(session, part, limit).await? == sum,
+                None => false,
+            };
+            match is_as_before {
+                true => self.cursor.tried_in_vain(session, part.up_to),
+                false => changes = self.read_again(session, part, limit).await?,
+            }
+        }
+        let remains = self.cursor.sessions.get(session);
+        if remains.is_none_or(|known| known.tried_to.is_none()) {
+            let remained = remains.map(|known| known.unreadable.as_slice()).unwrap_or_default();
+            self.reader.waiting().tried(due, self.cursor.position, remained);
+        }
+        Ok(changes)
+    }
+
+    /// The numbers of the changes in a part that cannot be read now, added up.
+    async fn sum_of_unreadable(&self, session: &SessionId, part: Part, limit: u32) -> Result<i64, ReadError> {
+        let (mut sum, mut after) = (0_i64, part.after);
+        let mut keys = PageKeys::new();
+        loop {
+            let query = ChangesOfSession { session, up_to: part.up_to };
+            let sizes = &self.reads.sizes().messages;
+            let page = self.reads.page(&query, Some(&after), limit, sizes).await.map_err(no_feed)?;
+            let Some(last) = page.cursor else { return Ok(sum) };
+            for row in page.rows {
+                let (change_id, content) = self.open_again(&mut keys, session, row).await?;
+                if content.is_none() {
+                    sum = sum.wrapping_add(change_id);
+                }
+            }
+            after = last;
+        }
+    }
+
+    /// Reads a page of a part again, and returns what can be read.
+    async fn read_again(
+        &mut self,
+        session: &SessionId,
+        part: Part,
+        limit: u32,
+    ) -> Result<Vec<Change>, ReadError> {
+        let query = ChangesOfSession { session, up_to: part.up_to };
+        let sizes = &self.reads.sizes().messages;
+        let page = self.reads.page(&query, Some(&part.after), limit, sizes).await.map_err(no_feed)?;
+        let to = page.cursor.map_or(part.up_to, |last| last.min(part.up_to));
+        let (mut keys, mut tried) = (PageKeys::new(), Vec::with_capacity(page.rows.len()));
+        let mut changes = Vec::new();
+        for row in page.rows {
+            let (change_id, message) = self.open_again(&mut keys, session, row).await?;
+            if !self.cursor.was_unreadable(session, change_id) {
+                continue;
+            }
+            let sequence_number = message.as_ref().map_or(i64::MIN, |message| message.sequence_number);
+            tried.push(Tried { change_id, sequence_number, is_readable: message.is_some() });
+            changes.extend(message.map(|PulledMessage { sequence_number, content }| Change {
+                session_id: session.clone(),
+                sequence_number,
+                content: Ok(content),
+                arrival: Arrival::Unlocked,
+            }));
+        }
+        self.cursor.tried(session, &tried, to);
+        Ok(changes)
+    }
+
+    /// A row that could not be read: its change, and the message if it can be read now.
+    async fn open_again<'k>(
+        &self,
+        keys: &mut PageKeys<'k>,
+        session: &'k SessionId,
+        row: Result<ChangeRow, PassedOver<i64>>,
+    ) -> Result<(i64, Option<PulledMessage>), ReadError>
+    where
+        'a: 'k,
+    {
+        let row = match row {
+            Ok(row) => row,
+            Err(passed) => return Ok((passed.key, None)),
+        };
+        let (change_id, row) = (row.change_id, row.into_message());
+        let content = self.open(keys, session, &row).await?;
+        if content.as_ref().is_err_and(asks_for_list) {
+            self.reader.waiting().may_open_by_list(session);
+        }
+        let sequence_number = row.sequence_number;
+        Ok((change_id, content.ok().map(|content| PulledMessage { sequence_number, content })))
+    }
+}
