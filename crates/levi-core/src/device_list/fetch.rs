@@ -53,3 +53,6 @@ fn to_list_row(row: DeviceListRow) -> Option<ListRow> {
     let slot = u64::try_from(slot).ok().filter(|slot| *slot <= MAX_SLOT)?;
     Some(ListRow { slot, entry, signature, cosignature })
 }
+
+#[cfg(test)]
+mod tests;

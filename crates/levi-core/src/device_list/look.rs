@@ -360,6 +360,3 @@ pub(super) fn open_keyring(
     let sealed = SealedKeyring::from_wire(epoch, &row.enc, &row.sealed)?;
     Ok(Keyring::open(&sealed, list, member, keys)?)
 }
-
-#[cfg(test)]
-mod tests;

@@ -35,6 +35,7 @@ pub use self::admin::{
 pub(crate) use self::look::LookError;
 use self::mode::{mode, state_of};
 pub use self::problem::{DeviceListProblem, DeviceListState};
+use self::read::Read;
 use self::record::{Alarm, Keyrings};
 pub use self::stored::{StoredDeviceList, stored_device_list};
 pub use self::upkeep::NextLook;

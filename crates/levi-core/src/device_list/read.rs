@@ -12,7 +12,7 @@ pub(super) struct Read {
 }
 
 impl Read {
-    const fn problem(problem: DeviceListProblem) -> Self {
+    pub(super) const fn problem(problem: DeviceListProblem) -> Self {
         Self { stored: None, list: None, problem: Some(problem) }
     }
 }

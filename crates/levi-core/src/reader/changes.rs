@@ -6,13 +6,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use levi_transport::rows::{ChangeRow, MessagePlace, MessageRow, decode_rows};
-use levi_transport::{ApiError, ChangesOf, PassedOver, Select};
+use levi_transport::{ApiError, ChangesOf, PagedQuery as _, PassedOver, Select};
 use levi_types::{SessionId, UserId};
 
 use super::cursor::ChangeCursor;
 use super::keys_to_try::KeysToTry;
 use super::waiting::Waiting;
-use super::{MessageError, ReadError, Reader, asks_for_list, open_row};
+use super::{MessageError, ReadError, Reader, open_row};
 use crate::reads::{Reads, Retries};
 use crate::server::RequestError;
 

@@ -1,8 +1,9 @@
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use std::sync::atomic::{AtomicI64, Ordering};
+use levi_transport::Select;
 
 use super::*;
 
