@@ -37,11 +37,6 @@ impl Disk {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a list was stored.
-    pub(super) fn has_list(&self) -> bool {
-        self.kept().list.is_some()
-    }
-
     /// The row to be sent next, if it is sealed.
     pub(super) fn first_sealed(&self) -> Option<Vec<u8>> {
         self.kept().outbox.first()?.row.clone()

@@ -1,6 +1,7 @@
 //! The end: the faults are over, the users do the remaining work, and every promise must hold.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use levi_core::DeviceListState;
@@ -92,11 +93,12 @@ impl World {
 
     fn is_listed_here(&self, number: usize) -> bool {
         let Some(device) = self.devices.get(number) else { return false };
-        // One that only reads knows what its person's commands have stored, once it needs that.
-        match device.only_reads {
-            true => device.machine.disk.has_list(),
-            false => matches!(device.process.list.state(), DeviceListState::Listed { .. }),
-        }
+        let state = match device.only_reads {
+            // It knows what its person's commands have stored, once it needs that.
+            true => device.machine.stored_list(Arc::clone(&device.process.line)),
+            false => Some(device.process.list.state()),
+        };
+        matches!(state, Some(DeviceListState::Listed { .. }))
     }
 
     fn check_members(&mut self) {

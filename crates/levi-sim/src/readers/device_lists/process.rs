@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use levi_core::engine::{HighestKnown, Sealer};
 use levi_core::{
-    BackfillReport, DeviceListAdmin, DeviceListError, DeviceListParts, NextLook, OtherDevices, PulledMessage,
-    ReadError, Reader, Recovery, SecretsCache, SessionSyncService, SignedDeviceList, SyncError,
-    UnreadableMessage,
+    BackfillReport, DeviceListAdmin, DeviceListError, DeviceListParts, DeviceListState, NextLook,
+    OtherDevices, PulledMessage, ReadError, Reader, Recovery, SecretsCache, SessionSyncService,
+    SignedDeviceList, SyncError, UnreadableMessage, stored_device_list,
 };
 use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::DatabaseKey;
@@ -51,6 +51,15 @@ pub(super) struct Machine {
     pub(super) project: Project,
     pub(super) clock: Arc<VirtualClock>,
     pub(super) weather: Arc<Mutex<Weather>>,
+}
+
+impl Machine {
+    /// What a new process would make of the list that is stored here, if there is one.
+    pub(super) fn stored_list(&self, line: Arc<Line>) -> Option<DeviceListState> {
+        let store = ListStore { disk: Arc::clone(&self.disk), line };
+        let stored = stored_device_list(&store, &self.user, &self.id, Some(&self.database_key));
+        stored.ok().flatten().map(|stored| stored.state)
+    }
 }
 
 /// Passes a pairing code from one device to the other. `Some(None)`: there will be none.
