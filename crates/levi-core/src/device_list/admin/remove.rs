@@ -54,11 +54,15 @@ impl DeviceListAdmin {
         let old_public = old_keys.public_keys()?;
         let id = DeviceId::from(uuid_from(&mut self.list.random()));
         let recovery = Member::new(id, MemberType::Recovery, recovery_name(), new_keys.public_keys()?)?;
-        let before = self.current(&auth).await?;
-        let replaced = before.recovery().filter(|member| *member.keys() == old_public);
-        let replaced = replaced.ok_or(ReadError::OtherRecoveryKey)?.id().clone();
+        let replaced_in = |list: &DeviceList| {
+            let replaced = list.recovery().filter(|member| *member.keys() == old_public);
+            replaced.map(|member| member.id().clone()).ok_or(ReadError::OtherRecoveryKey)
+        };
+        let replaced = replaced_in(&self.current(&auth).await?)?;
         self.register_recovery(&auth, &recovery).await?;
         let build = |list: &DeviceList, stamp: Stamp| {
+            // Another device may have replaced it since.
+            replaced_in(list)?;
             let (rotation, _) = self.next_epoch(list, list.head())?;
             let entry = list.draft_new_recovery_key(recovery.clone(), rotation, stamp)?;
             Ok(SignedEntry::sign(&entry, &old_keys, Some(&new_keys))?)
