@@ -48,9 +48,11 @@ impl DeviceListAdmin {
     pub async fn recover(&self, key: &RecoveryKey, how: &Recovery) -> Result<DeviceId, DeviceListError> {
         let auth = self.server.session().await?;
         let _one_at_a_time = self.list.0.changing.lock().await;
+        // Before the rows are fetched: what another process of this device stores meanwhile is newer than they are.
+        let seen = self.list.list(&auth.user_id);
         let rows = all_rows(&self.reads(&auth), &auth.user_id).await?;
         // What this device has seen is not given up for what the server shows now.
-        if let Some(seen) = self.list.list(&auth.user_id) {
+        if let Some(seen) = seen {
             seen.extend(&rows).map_err(DeviceListProblem::from)?;
         }
         let list = match how.after {
