@@ -5,7 +5,7 @@ mod devices;
 mod world;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use devices::Device;
@@ -181,6 +181,39 @@ async fn a_daemon_goes_on_with_what_a_command_made_of_the_list() {
     join.await.unwrap().unwrap();
     phone.levi.written_elsewhere();
     phone.until_listed(1).await;
+}
+
+/// Another process writes to the outbox, and to what is stored of the list, as often as it likes: the server is asked after
+/// 1, 2, 4 and more seconds all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_process_that_writes_a_lot_makes_a_daemon_that_waits_ask_no_sooner() {
+    let world = World::new(0).await;
+    let laptop = Device::new(&world, "laptop").await;
+    laptop.init().await;
+    let phone = Device::new(&world, "phone").await;
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&looks);
+    phone.server.rewrite(move |select, body| {
+        if select.table == Table::DeviceList {
+            counted.fetch_add(1, Ordering::AcqRel);
+        }
+        body
+    });
+    phone.until(|state| *state == DeviceListState::Stopped(DeviceListProblem::NotOnList)).await;
+    let reader = laptop.reader();
+    for is_news in [false, true].into_iter().cycle().take(100) {
+        if is_news {
+            let before = phone.store.device_list(&world.user_id).unwrap().unwrap();
+            // The same, in other bytes.
+            let after = [before.as_slice(), b" "].concat();
+            phone.store.replace_device_list(&world.user_id, Some(&before), &after).unwrap();
+        }
+        phone.levi.written_elsewhere();
+        // For as long as a request takes.
+        reader.devices().await.unwrap();
+    }
+    // As many as are made in more than a minute.
+    assert!(looks.load(Ordering::Acquire) <= 7, "{looks:?}");
 }
 
 /// The device that replaces the recovery key is lost right after its entry: the new key opens the history.

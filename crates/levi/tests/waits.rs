@@ -19,6 +19,17 @@ use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
+/// Far more than anything here takes, and reached only by a test that fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What `work` returns.
+async fn within<T>(work: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => panic!("what the test waits for does not come"),
+    }
+}
+
 /// A clock that only moves when the test says so, and waits that end then.
 struct Time {
     now: Mutex<Monotonic>,
@@ -44,9 +55,18 @@ impl Hands {
 
     /// The next wait, in seconds. While it lasts, `passes` pass.
     async fn wait(&mut self, passes: impl Fn(Duration) -> Duration) -> u64 {
-        let asked = self.asked.recv().await.unwrap();
-        self.moves.send(passes(asked)).unwrap();
+        let asked = self.asked().await;
+        self.pass(passes(asked));
         asked.as_secs()
+    }
+
+    /// The next wait. It lasts until time [passes](Self::pass).
+    async fn asked(&mut self) -> Duration {
+        within(self.asked.recv()).await.unwrap()
+    }
+
+    fn pass(&self, time: Duration) {
+        self.moves.send(time).unwrap();
     }
 
     async fn waits(&mut self, count: usize) -> Vec<u64> {
@@ -127,12 +147,14 @@ async fn after_the_computer_slept_it_asks_at_once_and_goes_on_as_before() {
     let night = Duration::from_secs(8 * 3600);
     let asleep = async {
         assert_eq!(hands.waits(3).await, [1, 2, 4]);
+        // While it waits: no poll is under way that could see the message.
+        assert_eq!(hands.asked().await, Duration::from_secs(8));
         writer.write(&one, [1]).await;
         // The clock counts the sleep: all of it has passed when the timer fires.
-        hands.wait(|_| night).await;
+        hands.pass(night);
         hands
     };
-    let (mut hands, page) = tokio::join!(asleep, follow.next());
+    let (mut hands, page) = within(async { tokio::join!(asleep, follow.next()) }).await;
     assert_eq!(page.unwrap().changes.len(), 1);
     let rest = async {
         assert_eq!(hands.waits(2).await, [1, 2], "as after any message");
@@ -185,7 +207,7 @@ async fn a_push_that_ends_is_reported_and_cuts_the_long_wait_short() {
         serde_json::to_value(&*status.borrow()).unwrap()
     };
     tokio::select! {
-        status = ended => {
+        status = within(ended) => {
             let expected = serde_json::json!({ "paused": null, "notifications": { "by": "polling", "why": "dropped" } });
             assert_eq!(status, expected);
         }
@@ -238,7 +260,7 @@ async fn a_follower_waits_for_as_long_as_a_server_asks_but_for_no_hour_and_awake
         let computer = Arc::new(Computer { clock, sleeps, waits });
         let reader = writer.world.reader(1).with_retries(Backoff::default(), 4);
         let mut follow = reader.follow(None).with_time(computer.clone(), computer.clone());
-        assert_eq!(follow.next().await.unwrap().changes.len(), 1);
+        assert_eq!(within(follow.next()).await.unwrap().changes.len(), 1);
         let waits = computer.waits.lock().unwrap();
         waits.iter().sum::<Duration>()
     };

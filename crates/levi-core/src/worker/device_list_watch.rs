@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use levi_types::{AccessToken, Clock, Now, UserId};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::dispatcher::Dispatcher;
 use crate::batcher::{Input, Written};
-use crate::delay::{delay, within};
+use crate::delay::within;
 use crate::device_list::{DeviceListState, LookError, NextLook, SignedDeviceList, WithToken, has_passed};
 
 /// For how long messages wait for a look. A server that does not answer holds nothing up for longer.
@@ -24,8 +24,6 @@ pub(super) struct DeviceListWatch {
     is_looking: AtomicBool,
     /// How many looks have ended.
     looks: watch::Sender<u64>,
-    /// Another process may have stored something. It is kept until somebody waits for it.
-    news: Notify,
     failures: Mutex<Failures>,
 }
 
@@ -46,7 +44,7 @@ pub(super) struct Awaited(watch::Receiver<u64>);
 impl DeviceListWatch {
     pub(super) fn new(list: SignedDeviceList, clock: Arc<dyn Clock>) -> Self {
         let (is_looking, failures) = Default::default();
-        Self { list, clock, is_looking, looks: watch::Sender::new(0), news: Notify::new(), failures }
+        Self { list, clock, is_looking, looks: watch::Sender::new(0), failures }
     }
 
     /// Reads what is stored, so that the state is known without the server.
@@ -182,31 +180,38 @@ impl Dispatcher {
                 NextLook::AfterRefresh => self.refresh(),
             }
             let time = SignedDeviceList::pause(pause);
-            delay(at_least).await;
-            if self.is_settled_by_others(time.saturating_sub(at_least)).await {
+            if within(time.max(at_least), self.settled_by_others()).await.is_some() {
                 return;
             }
             pause = Some(time);
         }
     }
 
-    /// Waits for `time`, or until another process has stored something. Whether messages can be sealed with that.
-    async fn is_settled_by_others(&self, time: Duration) -> bool {
-        let (Some(watch), Some(user)) = (self.device_list(), self.signed_in_user()) else { return false };
-        if within(time, watch.news.notified()).await.is_none() {
-            return false;
+    /// Returns once messages can be sealed, with what another process has stored. Whatever else it writes cuts no pause
+    /// short, because it may write as often as it likes.
+    async fn settled_by_others(&self) {
+        let Some(watch) = self.device_list() else { return std::future::pending().await };
+        let mut state = watch.list.watch();
+        // What was stored while this process was looking was left to it.
+        self.list_may_have_changed();
+        loop {
+            // No lock is held for longer, because whoever changes the state holds what `owed_keyrings` waits for.
+            let may_seal = state.borrow_and_update().may_seal();
+            let owes = |user| watch.list.owed_keyrings(&user).is_some();
+            if may_seal && !self.signed_in_user().is_none_or(owes) {
+                return;
+            }
+            if state.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
-        watch.list.catch_up(&user);
-        watch.list.state().may_seal() && watch.list.owed_keyrings(&user).is_none()
     }
 
-    /// Another process on the same folder may have changed what is stored: `levi pair` beside a daemon, for one.
+    /// Another process on the same folder may have changed what is stored: `levi pair` beside a daemon, for one. Most that
+    /// say so have only written to the outbox.
     pub(super) fn list_may_have_changed(&self) {
         if let (Some(watch), Some(user)) = (self.device_list(), self.signed_in_user()) {
             watch.list.catch_up(&user);
-            if !watch.list.state().may_seal() {
-                watch.news.notify_one();
-            }
         }
     }
 
