@@ -49,12 +49,18 @@ impl Steps {
         known.check()?;
         let now = self.clock.now().wall;
         let row = SessionRow::new(auth.user_id.clone(), self.device.id.clone(), &known, now);
-        match self.write_session(&auth, &row, whose, presence).await {
+        let outcome = match self.write_session(&auth, &row, whose, presence).await {
             Err(SyncError::Supabase(error)) if error.verdict == Verdict::MissingParent => {
                 self.without_repository(&auth, row, (whose, presence), repository, error).await
             }
             outcome => outcome,
+        };
+        match &outcome {
+            // It may have been deleted and written again, and the envelopes of before are gone then.
+            Ok(()) | Err(SyncError::SessionGone(_)) => self.skipped.forget(session),
+            Err(_) => {}
         }
+        outcome
     }
 
     /// A session that the server had once is updated and not inserted again.
@@ -127,7 +133,10 @@ impl Steps {
         let auth = self.server.session().await?;
         match self.server.reads(&auth, Retries::none()).session_owner(session).await? {
             Some(_) => Ok(()),
-            None => Err(SyncError::SessionGone(session.clone())),
+            None => {
+                self.skipped.forget(session);
+                Err(SyncError::SessionGone(session.clone()))
+            }
         }
     }
 }
