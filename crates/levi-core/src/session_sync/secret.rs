@@ -119,7 +119,8 @@ impl Steps {
         rows: &'r [SecretRow],
         giving: Giving,
     ) -> Result<Vec<(&'r SecretRow, ApiError)>, SyncError> {
-        let is_new = giving.is_own && giving.replaces == Replaces::Known;
+        // One that is not new may have another secret: this device's envelope decides before anybody is given one.
+        let is_new = self.begun.take(session) && giving.is_own && giving.replaces == Replaces::Known;
         if is_new && self.insert_all(auth, rows).await? {
             return Ok(Vec::new());
         }
