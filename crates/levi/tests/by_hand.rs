@@ -5,12 +5,13 @@ mod world;
 
 use std::time::Duration;
 
-use levi::core::SystemClock;
+use levi::core::{SystemClock, rows_to_restore};
 use levi::outbox::RowKind;
 use levi::outbox::sqlite::{AdminCommand, Inspector, OutboxAdmin, OwnerNotice};
 use levi::types::Clock as _;
 use levi::{Step, SyncError};
 use levi_outbox::sqlite::notify::notify_owner;
+use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use levi_transport::Table;
 use world::{World, database_key, request, secret};
@@ -85,5 +86,39 @@ async fn the_caller_of_a_row_that_an_operator_discards_is_told_so() {
     let report = report.unwrap();
     assert!(report.session.is_done(), "{report:?}");
     assert!(matches!(report.secret, Step::Failed(SyncError::Discarded)), "{report:?}");
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
+/// A device with a bad key keeps the secret's row in the outbox. What is remembered of that row is not an answer for a
+/// session that was deleted elsewhere and is written again: its envelopes were deleted with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_an_operator_restores_is_given_its_envelopes_again() {
+    let world = World::new(1).await;
+    world.register_with(&uuid_of("device", "broken").as_str().into(), Some("not a key".into())).await;
+    let key = database_key();
+    let (store, session, secret) = (world.store(&key), world.session("one"), secret());
+    store.save_session(&session).unwrap();
+    store.save_secret(&session.id, &secret).unwrap();
+    let levi = world.levi(world.config(), store, &key);
+    let (device, device_key) = world.device_key(0);
+    let sync = levi.session_sync(device, device_key).unwrap();
+    let report = sync.sync_new_session(&session.id, &world.repository, &secret).await.unwrap();
+    assert!(matches!(report.secret, Step::WillRetry(SyncError::DevicesSkipped(_))), "{report:?}");
+    world.server.delete_session(&session.id).unwrap();
+    assert_eq!(world.server.row_count(Table::Secrets).unwrap(), 0);
+
+    let now = SystemClock::new().now().wall;
+    let restore = AdminCommand::RestoreSession { rows: rows_to_restore(&session, now).into() };
+    OutboxAdmin::open(world.outbox_path()).unwrap().commit(&[restore], now).unwrap();
+    let mut status = levi.watch_status();
+    status.wait_for(|_| world.server.row_count(Table::Sessions).unwrap() == 1).await.unwrap();
+    let receipt = levi.enqueue_durable(request(&session.id, 1, "after")).await.unwrap();
+    levi.synced(&receipt).await.unwrap();
+    // The restored row was tried, and waits for the broken device again.
+    let is_tried = |status: &levi::Status| {
+        status.waiting.iter().any(|waiting| waiting.reason.code == "devices_skipped" && waiting.attempts >= 4)
+    };
+    status.wait_for(is_tried).await.unwrap();
+    assert_eq!(world.server.row_count(Table::Secrets).unwrap(), 1);
     levi.shutdown(Duration::from_secs(5)).await;
 }

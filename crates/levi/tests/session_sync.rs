@@ -4,6 +4,7 @@
 mod world;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use levi::{DeviceId, Levi, NotConnected, SessionSyncService, SqliteSessionStore, Step, SyncError};
@@ -273,6 +274,27 @@ async fn a_device_the_daemon_does_not_vouch_for_gets_no_secret() {
     let distribution = sync.distribute_secret_now(&session.id, &secret).await.unwrap();
     assert_eq!((distribution.delivered.len(), distribution.skipped.len()), (1, 1));
     assert_eq!(world.server.row_count(Table::Secrets).unwrap(), 1);
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
+/// The secret's row is in the outbox because of another device.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_the_daemon_vouches_for_later_gets_the_secrets_that_wait() {
+    let world = World::new(2).await;
+    let broken: DeviceId = uuid_of("device", "broken").as_str().into();
+    world.register_with(&broken, Some("not a key".into())).await;
+    let (levi, sync, session) = service(&world);
+    let (own, vouched) = (world.devices[0].0.clone(), Arc::new(AtomicBool::new(false)));
+    let trusts = Arc::clone(&vouched);
+    let sync = sync.with_trust(Arc::new(move |device, _| *device == own || trusts.load(Ordering::SeqCst)));
+    let report = sync.sync_new_session(&session.id, &world.repository, &secret()).await.unwrap();
+    assert!(matches!(report.secret, Step::WillRetry(SyncError::DevicesSkipped(_))), "{report:?}");
+    assert_eq!(world.server.row_count(Table::Secrets).unwrap(), 1);
+
+    vouched.store(true, Ordering::SeqCst);
+    let mut status = levi.watch_status();
+    let is_given = status.wait_for(|_| world.server.row_count(Table::Secrets).unwrap() == 2);
+    tokio::time::timeout(Duration::from_secs(30), is_given).await.unwrap().unwrap();
     levi.shutdown(Duration::from_secs(5)).await;
 }
 

@@ -148,6 +148,24 @@ async fn a_device_that_lost_its_store_does_not_replace_the_secret_unless_it_is_t
     after.end().await;
 }
 
+/// A device without an envelope could be given the second secret, though the others keep the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_refused_is_given_to_no_device() {
+    let mut world = World::new(2).await;
+    let (before, session) = (Device::new(&world, 0), world.session("one"));
+    assert!(before.begin(&world, &session, &secret()).await.is_done());
+    before.end().await;
+    let envelopes = world.server.rows(Table::Secrets).unwrap();
+    assert_eq!(envelopes.len(), 2);
+    world.register(2).await;
+
+    let after = Device::new(&world, 0);
+    let report = after.begin(&world, &session, &secret()).await;
+    assert!(matches!(&report.secret, Step::Failed(SyncError::OtherSecret(_))), "{report:?}");
+    assert_eq!(world.server.rows(Table::Secrets).unwrap(), envelopes);
+    after.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_session_does_not_set_back_the_status_of_its_repository() {
     let world = World::new(1).await;

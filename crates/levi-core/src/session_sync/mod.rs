@@ -2,6 +2,7 @@
 //! lets the user's other devices read them.
 
 mod adopted;
+mod begun;
 mod parallel_map;
 mod recipients;
 mod record;
@@ -32,6 +33,7 @@ pub use self::secret::Distribution;
 pub use self::share::BackfillReport;
 
 use self::adopted::Adopted;
+use self::begun::Begun;
 use self::sender::SessionSender;
 use self::skipped::Skipped;
 use self::steps::Steps;
@@ -106,6 +108,7 @@ impl SessionSyncService {
             clock: Arc::new(SystemClock::new()),
             random: Arc::new(Mutex::new(UnwrapErr(SysRng))),
             adopted: Adopted::default(),
+            begun: Begun::default(),
             device_list: None,
             skipped: Skipped::default(),
             retries: Retries::default(),

@@ -8,6 +8,7 @@ use levi_types::{AuthSession, DeviceId, SessionId};
 
 use super::parallel_map::parallel_map;
 use super::recipients::ToServe;
+use super::skipped::Devices;
 use super::steps::Steps;
 use crate::control_row::Replaces;
 use crate::random::SharedRng;
@@ -33,10 +34,14 @@ impl Distribution {
     /// # Errors
     /// [`SyncError::DevicesSkipped`]: the others have theirs.
     pub fn complete(self) -> Result<(), SyncError> {
-        let wanted = |(_, error): &(DeviceId, EncryptionError)| !matches!(error, EncryptionError::Untrusted);
-        let skipped: Vec<_> = self.skipped.into_iter().filter(wanted).collect();
+        let skipped: Vec<_> = self.skipped.into_iter().filter(|(_, error)| is_tried_again(error)).collect();
         if skipped.is_empty() { Ok(()) } else { Err(SyncError::DevicesSkipped(SkippedDevices(skipped))) }
     }
+}
+
+/// Whether a device that was skipped because of `error` keeps the secret's row waiting.
+pub(super) const fn is_tried_again(error: &EncryptionError) -> bool {
+    !matches!(error, EncryptionError::Untrusted)
 }
 
 /// Which of the envelopes on the server may be replaced.
@@ -80,10 +85,11 @@ impl Steps {
         // The outbox, or the caller, tries again.
         let reads = self.server.reads(&auth, Retries::none());
         let shown = self.devices(&reads, &auth).await?;
-        self.skipped.seen(&shown, now);
+        self.skipped.seen(Devices::of(&shown, |device| self.accepted_key(device).is_ok()), now);
         if let Some(known) = self.skipped.known(session, now) {
             return Ok(known);
         }
+        self.skipped.underway(session);
         let ToServe { devices, mut skipped } = shown;
         if !devices.iter().any(|device| device.id == self.device.id) {
             return Err(SyncError::NoDeviceIdentity);
@@ -113,7 +119,8 @@ impl Steps {
         rows: &'r [SecretRow],
         giving: Giving,
     ) -> Result<Vec<(&'r SecretRow, ApiError)>, SyncError> {
-        let is_new = giving.is_own && giving.replaces == Replaces::Known;
+        // One that is not new may have another secret: this device's envelope decides before anybody is given one.
+        let is_new = self.begun.take(session) && giving.is_own && giving.replaces == Replaces::Known;
         if is_new && self.insert_all(auth, rows).await? {
             return Ok(Vec::new());
         }
@@ -209,16 +216,7 @@ impl Steps {
         secret: &SessionSecret,
         device: &DeviceRow,
     ) -> Result<(String, String), EncryptionError> {
-        device.id.check()?;
-        // A device's own public key is its own, whatever the table shows.
-        let key = if device.id == self.device.id {
-            self.device.key.public_key()
-        } else {
-            DevicePublicKey::from_base64(device.public_key.as_deref().unwrap_or_default())?
-        };
-        if !self.device.trusts(&device.id, &key) {
-            return Err(EncryptionError::Untrusted);
-        }
+        let key = self.accepted_key(device)?;
         let route = Route {
             user_id: &auth.user_id,
             session_id: session,
@@ -226,5 +224,17 @@ impl Steps {
             recipient_device_id: &device.id,
         };
         Ok(envelope::seal(secret, route, &self.device.key, &key, &mut SharedRng(&*self.random))?.to_wire())
+    }
+
+    /// The key to seal under for the device.
+    fn accepted_key(&self, device: &DeviceRow) -> Result<DevicePublicKey, EncryptionError> {
+        device.id.check()?;
+        // A device's own public key is its own, whatever the table shows.
+        let key = if device.id == self.device.id {
+            self.device.key.public_key()
+        } else {
+            DevicePublicKey::from_base64(device.public_key.as_deref().unwrap_or_default())?
+        };
+        if self.device.trusts(&device.id, &key) { Ok(key) } else { Err(EncryptionError::Untrusted) }
     }
 }

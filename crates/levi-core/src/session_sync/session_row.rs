@@ -49,12 +49,34 @@ impl Steps {
         known.check()?;
         let now = self.clock.now().wall;
         let row = SessionRow::new(auth.user_id.clone(), self.device.id.clone(), &known, now);
-        match self.write_session(&auth, &row, whose, presence).await {
+        let outcome = match self.write_session(&auth, &row, whose, presence).await {
             Err(SyncError::Supabase(error)) if error.verdict == Verdict::MissingParent => {
                 self.without_repository(&auth, row, (whose, presence), repository, error).await
             }
             outcome => outcome,
+        };
+        match &outcome {
+            // It may have been deleted and written again, and the envelopes of before are gone then.
+            Ok(()) => self.skipped.forget(session),
+            Err(SyncError::SessionGone(_)) => self.session_is_gone(session),
+            Err(_) => {}
         }
+        outcome
+    }
+
+    /// Its envelopes went with it.
+    fn session_is_gone(&self, session: &SessionId) {
+        self.begun.take(session);
+        self.skipped.forget(session);
+    }
+
+    /// Inserts the row unless the server has one of the session. Says whether it was inserted.
+    async fn insert_session(&self, auth: &AuthSession, row: &SessionRow) -> Result<bool, SyncError> {
+        let is_new = self.server.insert(auth, row.clone()).await?;
+        if is_new {
+            self.begun.note(&row.id);
+        }
+        Ok(is_new)
     }
 
     /// A session that the server had once is updated and not inserted again.
@@ -67,9 +89,9 @@ impl Steps {
     ) -> Result<(), SyncError> {
         let update = match (whose, presence) {
             // Whatever there is, is left as it is.
-            (_, Presence::MayBeNewer) => return Ok(self.server.insert(auth, row.clone()).await.map(drop)?),
+            (_, Presence::MayBeNewer) => return self.insert_session(auth, row).await.map(drop),
             (Whose::ThisDevice, Presence::NotSentYet) => {
-                if self.server.insert(auth, row.clone()).await? {
+                if self.insert_session(auth, row).await? {
                     return Ok(());
                 }
                 // This device may have written it before, and lost its outbox since.
@@ -83,7 +105,7 @@ impl Steps {
         }
         match (whose, presence) {
             (_, Presence::WasThere) => Err(SyncError::SessionGone(row.id.clone())),
-            (Whose::Another, Presence::NotSentYet) if self.server.insert(auth, row.clone()).await? => Ok(()),
+            (Whose::Another, Presence::NotSentYet) if self.insert_session(auth, row).await? => Ok(()),
             _ => Err(self.taken(auth, row).await?),
         }
     }
@@ -127,7 +149,10 @@ impl Steps {
         let auth = self.server.session().await?;
         match self.server.reads(&auth, Retries::none()).session_owner(session).await? {
             Some(_) => Ok(()),
-            None => Err(SyncError::SessionGone(session.clone())),
+            None => {
+                self.session_is_gone(session);
+                Err(SyncError::SessionGone(session.clone()))
+            }
         }
     }
 }

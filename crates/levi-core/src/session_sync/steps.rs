@@ -7,6 +7,7 @@ use levi_types::{Clock, SessionId, SessionStore, UserId};
 use rand_core::CryptoRng;
 
 use super::adopted::Adopted;
+use super::begun::Begun;
 use super::skipped::Skipped;
 use crate::device_list::SignedDeviceList;
 use crate::opening::Opening;
@@ -26,6 +27,7 @@ pub(crate) struct Steps {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: SharedRandom,
     pub(crate) adopted: Adopted,
+    pub(crate) begun: Begun,
     pub(crate) device_list: Option<SignedDeviceList>,
     pub(crate) skipped: Skipped,
     /// How often a page of sessions to be shared is asked for again.
