@@ -1,6 +1,7 @@
 //! The receiving device: fetch the envelope, open it, pull messages after a cursor in order, decrypt. A row
 //! that cannot be read is named with the reason, and the next one is read all the same.
 
+mod adding;
 mod changes;
 mod cursor;
 mod cursor_text;

@@ -11,7 +11,7 @@ use levi_types::{SessionId, UserId};
 
 use super::cursor::ChangeCursor;
 use super::keys_to_try::KeysToTry;
-use super::waiting::Waiting;
+use super::waiting::{Turn, Waiting};
 use super::{MessageError, ReadError, Reader, open_row};
 use crate::reads::{Reads, Retries};
 use crate::server::RequestError;
@@ -103,11 +103,7 @@ impl Reader {
         if numbers == Numbers::MayHaveGoneBack {
             feed.go_back().await?;
         }
-        let mut changes = feed.unlock(limit).await?;
-        let mut more = true;
-        if changes.is_empty() {
-            (changes, more) = feed.next(limit).await?;
-        }
+        let (changes, more) = feed.poll(limit).await?;
         let cursor = feed.cursor;
         // Somebody else may have signed in meanwhile.
         self.server.check(&auth)?;
@@ -163,6 +159,38 @@ impl<'a> Feed<'a> {
             self.cursor.go_back_to(last);
         }
         Ok(())
+    }
+
+    /// What can be read by now of what came before, else what is new, and whether that was not the end.
+    ///
+    /// An attempt that fails at what came before keeps no new message back: what is new is read then, at once or, if the
+    /// server asks for a wait, first thing in the next poll.
+    async fn poll(&mut self, limit: u32) -> Result<(Vec<Change>, bool), ReadError> {
+        if self.reader.waiting().is_behind_new() {
+            let (changes, more) = self.next(limit).await?;
+            self.reader.waiting().had_turn(Turn::Done);
+            if !changes.is_empty() {
+                return Ok((changes, more));
+            }
+            let unlocked =
+                self.unlock(limit).await.inspect_err(|_| self.reader.waiting().had_turn(Turn::Failed))?;
+            let more = more || !unlocked.is_empty();
+            return Ok((unlocked, more));
+        }
+        match self.unlock(limit).await {
+            Ok(unlocked) if unlocked.is_empty() => self.next(limit).await,
+            Ok(unlocked) => Ok((unlocked, true)),
+            Err(error) => {
+                self.reader.waiting().had_turn(Turn::Failed);
+                if !error.is_passing() || error.retry_after().is_some() {
+                    return Err(error);
+                }
+                match self.next(limit).await {
+                    Ok((changes, more)) if !changes.is_empty() => Ok((changes, more)),
+                    _ => Err(error),
+                }
+            }
+        }
     }
 
     /// What changed past the cursor, and whether that was not the end.

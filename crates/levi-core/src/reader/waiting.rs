@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use levi_types::{Monotonic, SessionId};
 
+use super::adding::Sums;
 use super::cursor::{Delivered, Span};
 use crate::device_list::Opens;
 
@@ -43,6 +44,10 @@ pub(super) struct Waiting {
     closed: BTreeMap<SessionId, Closed>,
     /// The due sessions of which the device list may open a row.
     needs_list: BTreeSet<SessionId>,
+    /// The merged spans that are being added up.
+    pub(super) sums: Sums,
+    /// Whether the last attempt to read something again failed.
+    has_failed: bool,
 }
 
 /// A session to try now.
@@ -53,6 +58,13 @@ pub(super) struct Due {
     envelope: Option<String>,
     /// What the device list opened.
     opens: Option<Opens>,
+}
+
+/// How the part of a poll ended that comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Done,
+    Failed,
 }
 
 /// The last attempt at a session.
@@ -101,6 +113,17 @@ impl Waiting {
 
     pub(super) fn has_due(&self) -> bool {
         !self.due.is_empty()
+    }
+
+    /// Whether the next poll asks for new changes before it reads anything again, so that attempts that fail keep no
+    /// new message back.
+    pub(super) fn is_behind_new(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Reading again, or what was new before it, had its turn.
+    pub(super) fn had_turn(&mut self, turn: Turn) {
+        self.has_failed = turn == Turn::Failed;
     }
 
     /// Whether a newer device list may open what waits.
@@ -226,6 +249,17 @@ mod tests {
         assert!(look(&mut waiting, Some("b"), false), "a device shared the session again");
         assert!(!look(&mut waiting, None, false));
         assert!(look(&mut waiting, None, true), "the key came another way");
+    }
+
+    #[test]
+    fn after_a_failed_attempt_what_is_new_comes_first_once() {
+        let mut waiting = Waiting::default();
+        let mut turns = vec![waiting.is_behind_new()];
+        for turn in [Turn::Failed, Turn::Failed, Turn::Done] {
+            waiting.had_turn(turn);
+            turns.push(waiting.is_behind_new());
+        }
+        assert_eq!(turns, [false, true, true, false]);
     }
 
     #[test]

@@ -7,10 +7,30 @@ use levi_transport::{ChangesOfSession, PagedQuery as _, PassedOver, SecretsAmong
 use levi_types::SessionId;
 
 use super::{Arrival, Change, Feed, PageKeys, no_feed};
-use crate::device_list::INTERVAL;
+use crate::device_list::{INTERVAL, Opens};
+use crate::reader::adding::{OpenedWith, Sum};
 use crate::reader::cursor::{Part, Tried};
 use crate::reader::waiting::{Due, MOST_ASKED, Sighting};
 use crate::reader::{PulledMessage, ReadError, asks_for_list};
+
+/// The most pages of a merged span that are added up in one poll. The next one goes on behind them.
+const MOST_PAGES: usize = 4;
+
+/// Whether there is news in a part of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    None,
+    MayBe,
+    /// The rest of the part is yet to be added up.
+    NotKnown,
+}
+
+/// Whether a part is added up to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IsEnd {
+    No,
+    Yes,
+}
 
 impl<'a> Feed<'a> {
     /// Reads again what may be readable by now.
@@ -64,7 +84,7 @@ impl<'a> Feed<'a> {
         let rows = self.reads.all(&query, &self.reads.sizes().secrets, MOST_ASKED).await?;
         let envelopes: HashMap<SessionId, SecretRow> =
             rows.into_iter().flatten().map(|row| (row.session_id.clone(), row)).collect();
-        let opens = self.reader.opening.device_list.as_ref().and_then(|list| list.opens(self.user));
+        let opens = self.opens();
         for session in asked {
             let Some(known) = self.cursor.sessions.get(session) else { continue };
             let envelope = envelopes.get(session).map(|row| row.ephemeral_public_key.as_str());
@@ -94,14 +114,12 @@ impl<'a> Feed<'a> {
         let session = &due.session;
         let mut changes = Vec::new();
         if let Some(part) = self.cursor.to_try(session) {
-            let is_as_before = match part.merged {
-                Some(sum) => self.sum_of_unreadable(session, part, limit).await? == sum,
-                None => false,
-            };
-            match is_as_before {
-                true => self.cursor.tried_in_vain(session, part.up_to),
-                false => changes = self.read_again(session, part, limit).await?,
+            match self.news(session, part).await? {
+                News::NotKnown => return Ok(changes),
+                News::None => self.cursor.tried_in_vain(session, part.up_to),
+                News::MayBe => changes = self.read_again(session, part, limit).await?,
             }
+            self.reader.waiting().sums.done(session, part);
         }
         let remains = self.cursor.sessions.get(session);
         if remains.is_none_or(|known| known.tried_to.is_none()) {
@@ -111,23 +129,59 @@ impl<'a> Feed<'a> {
         Ok(changes)
     }
 
-    /// The numbers of the changes in a part that cannot be read now, added up.
-    async fn sum_of_unreadable(&self, session: &SessionId, part: Part, limit: u32) -> Result<i64, ReadError> {
-        let (mut sum, mut after) = (0_i64, part.after);
+    /// Whether the unreadable changes of a part are others than they were, by the sum of their numbers.
+    async fn news(&self, session: &SessionId, part: Part) -> Result<News, ReadError> {
+        let Some(before) = part.merged else { return Ok(News::MayBe) };
         let mut keys = PageKeys::new();
-        loop {
-            let query = ChangesOfSession { session, up_to: part.up_to };
-            let sizes = &self.reads.sizes().messages;
-            let page = self.reads.page(&query, Some(&after), limit, sizes).await.map_err(no_feed)?;
-            let Some(last) = page.cursor else { return Ok(sum) };
-            for row in page.rows {
-                let (change_id, content) = self.open_again(&mut keys, session, row).await?;
-                if content.is_none() {
-                    sum = sum.wrapping_add(change_id);
-                }
+        for _ in 0..MOST_PAGES {
+            if self.add_page(&mut keys, session, part).await? == IsEnd::No {
+                continue;
             }
-            after = last;
+            let now = self.reader.waiting().sums.of(session, part).sum;
+            return Ok(if now == before { News::None } else { News::MayBe });
         }
+        Ok(News::NotKnown)
+    }
+
+    /// Adds up one more page of a part. It is as long as the server answers, whatever the caller's limit, because none
+    /// of it is delivered.
+    async fn add_page<'k>(
+        &self,
+        keys: &mut PageKeys<'k>,
+        session: &'k SessionId,
+        part: Part,
+    ) -> Result<IsEnd, ReadError>
+    where
+        'a: 'k,
+    {
+        let before = self.reader.waiting().sums.of(session, part);
+        let after = before.up_to.unwrap_or(part.after);
+        if after >= part.up_to {
+            return Ok(IsEnd::Yes);
+        }
+        let opens = self.opens();
+        let query = ChangesOfSession { session, up_to: part.up_to };
+        let sizes = &self.reads.sizes().messages;
+        let page = self.reads.page(&query, Some(&after), u32::MAX, sizes).await.map_err(no_feed)?;
+        let mut sum = 0_i64;
+        for row in page.rows {
+            let (change_id, content) = self.open_again(keys, session, row).await?;
+            if content.is_none() {
+                sum = sum.wrapping_add(change_id);
+            }
+        }
+        let up_to = page.cursor.unwrap_or(part.up_to);
+        let keys = keys.get(session).and_then(|keys| keys.as_ref().ok()).map_or(0, |keys| keys.keys().len());
+        let mut waiting = self.reader.waiting();
+        let page = Sum { sum, up_to: Some(up_to) };
+        waiting.sums.add(session, part, OpenedWith { keys, opens }, before, page);
+        let is_end = waiting.sums.of(session, part).up_to >= Some(part.up_to);
+        Ok(if is_end { IsEnd::Yes } else { IsEnd::No })
+    }
+
+    /// What the signed device list opens, if there is one.
+    fn opens(&self) -> Option<Opens> {
+        self.reader.opening.device_list.as_ref().and_then(|list| list.opens(self.user))
     }
 
     /// Reads a page of a part again, and returns what can be read.
