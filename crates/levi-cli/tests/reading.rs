@@ -86,7 +86,9 @@ fn a_second_follower_in_one_folder_is_refused() {
     let laptop = project.device("laptop");
     laptop.run_with(&["sync", "--session", SESSION], lines(["one"])).assert_code(0);
     let mut first = laptop.start(&["pull", "--follow"]);
-    until(&mut BufReader::new(first.stdout.take().unwrap()), "one");
+    // Kept open: a follower whose output nobody reads ends.
+    let mut shown = BufReader::new(first.stdout.take().unwrap());
+    until(&mut shown, "one");
     let refused = laptop.run(&["pull", "--follow"]);
     assert!(refused.err.contains("another program follows with the cursor pull"), "{}", refused.err);
     first.kill().unwrap();
