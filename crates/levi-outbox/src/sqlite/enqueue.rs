@@ -91,7 +91,9 @@ impl RowWriter<'_> {
                 return Ok(Enqueued::OtherUser { user_id: users::name(self.conn, other.user)? });
             }
             users::take_over(self.conn, other.lane, user)?;
+            // Its rows count with another user's from now on, on one side or the other.
             self.counters.touch(users::NOBODY);
+            self.counters.touch(user);
             other.user = user;
         }
         let holder = match index.and_then(|index| self.lanes.get(index)) {
