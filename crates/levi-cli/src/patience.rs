@@ -32,7 +32,8 @@ impl Patience {
         }
     }
 
-    fn left(&self) -> Duration {
+    /// What is left of it.
+    pub(crate) fn left(&self) -> Duration {
         self.limit.saturating_sub(self.waited)
     }
 

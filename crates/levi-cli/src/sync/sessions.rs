@@ -151,7 +151,9 @@ impl Sessions<'_> {
         origin: Origin,
         patience: &mut Patience,
     ) -> Result<(), LineFailure> {
-        let outcome = match patience.wait(self.prepare_once(id, origin)).await {
+        // Some of it is for the rows to be stored.
+        let asked_within = ASKED_WITHIN.min(patience.left() / 2);
+        let outcome = match patience.wait(self.prepare_once(id, origin, asked_within)).await {
             Some(Ok(Answer::Given)) => {
                 patience.answered();
                 Ok(())
@@ -167,10 +169,15 @@ impl Sessions<'_> {
         outcome.map_err(LineFailure::Line)
     }
 
-    async fn prepare_once(&self, id: &SessionId, origin: Origin) -> Result<Answer, LineFailure> {
+    async fn prepare_once(
+        &self,
+        id: &SessionId,
+        origin: Origin,
+        asked_within: Duration,
+    ) -> Result<Answer, LineFailure> {
         let secret = match self.known_secret(id)? {
             Some(secret) => secret,
-            None => self.adopt_or_create(id, origin).await?,
+            None => self.adopt_or_create(id, origin, asked_within).await?,
         };
         let known = self.store.session(id)?;
         let owner = known.as_ref().and_then(|session| session.owner_device_id.as_ref());
@@ -200,10 +207,15 @@ impl Sessions<'_> {
 
     /// The secret of a session that this device has no secret for: the one in its envelope on the
     /// server, or a new one.
-    async fn adopt_or_create(&self, id: &SessionId, origin: Origin) -> Result<SessionSecret, LineFailure> {
+    async fn adopt_or_create(
+        &self,
+        id: &SessionId,
+        origin: Origin,
+        asked_within: Duration,
+    ) -> Result<SessionSecret, LineFailure> {
         // A second secret for a session that is on the server would make its messages unreadable:
         // another device's, or this device's own whose store is lost.
-        if self.is_on_server(id, origin).await? {
+        if self.is_on_server(id, origin, asked_within).await? {
             return self.adopt(id).await;
         }
         let secret = SessionSecret::generate(&mut UnwrapErr(SysRng));
@@ -239,11 +251,16 @@ impl Sessions<'_> {
 
     /// Whether the server has the session. Where that cannot be asked, a session of this device's own counts as new: should
     /// the server have it all the same, session sync leaves its secret alone and says so.
-    async fn is_on_server(&self, id: &SessionId, origin: Origin) -> Result<bool, CliError> {
+    async fn is_on_server(
+        &self,
+        id: &SessionId,
+        origin: Origin,
+        asked_within: Duration,
+    ) -> Result<bool, CliError> {
         match origin {
             Origin::New => Ok(false),
             Origin::ThisDevice if !self.was_sent(id)? => {
-                let asked = timeout(ASKED_WITHIN, self.owner(id)).await;
+                let asked = timeout(asked_within, self.owner(id)).await;
                 Ok(matches!(asked, Ok(Ok(Some(_)))))
             }
             Origin::ThisDevice | Origin::AnyDevice => Ok(self.owner(id).await?.is_some()),
