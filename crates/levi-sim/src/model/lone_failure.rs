@@ -13,6 +13,8 @@ pub(crate) struct FailedAlone {
     pub(crate) times: u32,
     /// How many requests had been accepted at the last one.
     accepted: Option<u64>,
+    /// Whether a request failed that had the row, alone or with others.
+    is_doubtful: bool,
 }
 
 impl Model {
@@ -30,10 +32,14 @@ impl Model {
         self.has_failed
     }
 
-    /// The sessions for which a request without rows may be sent.
+    /// The sessions for which a request without rows may be sent: those that failed, and those with a
+    /// row that did before one with a lower number came, was refused and made the session start anew.
     pub(crate) fn sessions_that_failed(&self) -> Vec<usize> {
+        let is_doubtful = |id| self.rows.get(id).is_some_and(|row| row.failed_alone.is_doubtful);
         let sessions = self.sessions.iter().enumerate();
-        sessions.filter(|(_, session)| session.attempts > 0).map(|(number, _)| number).collect()
+        let failed =
+            sessions.filter(|(_, session)| session.attempts > 0 || session.pending.values().any(is_doubtful));
+        failed.map(|(number, _)| number).collect()
     }
 
     /// A request without rows failed, and was an attempt of sessions that had failed before.
@@ -51,6 +57,9 @@ impl Model {
         };
         let is_silent = matches!(error.verdict, Verdict::Unreachable | Verdict::Busy | Verdict::Unexpected);
         self.has_failed |= is_silent && !rows.is_empty();
+        if is_silent {
+            self.doubt(rows);
+        }
         let [(session, place, _)] = rows else { return };
         if !is_silent || error.is_rate_limit() {
             return;
@@ -60,6 +69,15 @@ impl Model {
         if row.failed_alone.accepted != Some(self.accepted) {
             row.failed_alone.times += 1;
             row.failed_alone.accepted = Some(self.accepted);
+        }
+    }
+
+    fn doubt(&mut self, rows: &[(usize, i64, Content)]) {
+        for (session, place, _) in rows {
+            let id = self.sessions.get(*session).and_then(|session| session.pending.get(place)).copied();
+            if let Some(row) = id.and_then(|id| self.rows.get_mut(&id)) {
+                row.failed_alone.is_doubtful = true;
+            }
         }
     }
 }
