@@ -170,12 +170,16 @@ impl Simulation {
         if is_silent && !error.is_rate_limit() && self.model(|model| model.is_alone(rows)) {
             return;
         }
-        let sessions = match rows.as_slice() {
-            [] => self.model(|model| model.sessions_that_failed()),
-            rows => rows.iter().map(|(session, ..)| *session).collect(),
-        };
-        let lanes = sessions.into_iter().map(|session| LaneKey::Messages(session_id(session))).collect();
-        self.request_refused(error, flight.epoch, lanes);
+        let lane = |session: usize| LaneKey::Messages(session_id(session));
+        if !rows.is_empty() {
+            let lanes = rows.iter().map(|(session, ..)| lane(*session)).collect();
+            return self.request_refused(error, flight.epoch, lanes);
+        }
+        // A request without rows stands for one of these, and does not say for which.
+        let doubtful = self.model(|model| model.sessions_that_failed());
+        for session in doubtful {
+            self.request_refused(error, flight.epoch, vec![lane(session)]);
+        }
     }
 
     /// The request takes the token that is present when it starts.
