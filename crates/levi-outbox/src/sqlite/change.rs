@@ -202,6 +202,8 @@ fn reseal(conn: &Connection, counters: &mut Counters, row: RowKey, payload: &[u8
     let session_key = encryption_code(Encryption::SessionKey);
     conn.prepare_cached(RESEAL)?.execute(params![row.id.0, payload, bytes, session_key])?;
     counters.resize_pending(before, bytes);
+    // Whose lane it is in is not looked up for this.
+    counters.forget_held_bytes();
     Ok(())
 }
 

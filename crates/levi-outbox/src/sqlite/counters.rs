@@ -161,6 +161,11 @@ impl Counters {
         }
     }
 
+    /// A row changed, of whichever user.
+    pub(super) fn forget_held_bytes(&mut self) {
+        self.held_bytes = None;
+    }
+
     /// Payload bytes of users other than the one who signed in last. The sum of that one's own is looked up, because
     /// those are fewer where it matters.
     pub(super) fn held_bytes(&mut self, conn: &Connection) -> Result<u64> {
