@@ -32,8 +32,7 @@ impl Patience {
         }
     }
 
-    /// What is left of it.
-    pub(crate) fn left(&self) -> Duration {
+    fn left(&self) -> Duration {
         self.limit.saturating_sub(self.waited)
     }
 

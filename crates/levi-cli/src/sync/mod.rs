@@ -95,7 +95,8 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
         );
     }
     let reading = Reading::start(args.input.open()?, format, stop.clone())?;
-    let patience = Patience::new(Duration::from_secs(args.patience));
+    let limit = Duration::from_secs(args.patience);
+    let patience = Patience::new(limit);
     let default_session = default_session(&args, &connection)?;
     let store = connection.session_store()?;
     let notices = Notices::new(console);
@@ -116,6 +117,7 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
         reader: connection.reader(&levi)?,
         store,
         new_sessions: NewSessions { repository: repository.id, title: args.title },
+        asked_within: sessions::asked_within(limit),
         prepared: HashMap::new(),
         unannounced: HashSet::new(),
     };

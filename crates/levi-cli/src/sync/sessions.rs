@@ -36,9 +36,14 @@ pub(super) fn repository(args: &SyncArgs, connection: &Connection) -> Result<Rep
     Ok(Repository::new(id, name, local_path))
 }
 
-/// How long the server is asked whether it has a session of this device's own, whose store may be lost. A server that
-/// does not answer keeps no new file from being stored.
+/// The longest time for which the server is asked whether it has a session of this device's own, whose store may be lost. A
+/// server that does not answer keeps no new file from being stored.
 const ASKED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the server is asked, within a command's patience: some of that is for the rows to be stored.
+pub(super) fn asked_within(patience: Duration) -> Duration {
+    ASKED_WITHIN.min(patience / 2)
+}
 
 /// Which devices may have created a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +91,8 @@ pub(super) struct Sessions<'a> {
     pub(super) service: SessionSyncService,
     pub(super) reader: Reader,
     pub(super) new_sessions: NewSessions,
+    /// How long the server is asked about a session of this device's own.
+    pub(super) asked_within: Duration,
     /// The sessions of this run; for a refused one, why its lines are refused.
     pub(super) prepared: HashMap<SessionId, Result<(), String>>,
     /// Sessions of an earlier run, whose rows are written again once one of their messages is new.
@@ -151,9 +158,7 @@ impl Sessions<'_> {
         origin: Origin,
         patience: &mut Patience,
     ) -> Result<(), LineFailure> {
-        // Some of it is for the rows to be stored.
-        let asked_within = ASKED_WITHIN.min(patience.left() / 2);
-        let outcome = match patience.wait(self.prepare_once(id, origin, asked_within)).await {
+        let outcome = match patience.wait(self.prepare_once(id, origin)).await {
             Some(Ok(Answer::Given)) => {
                 patience.answered();
                 Ok(())
@@ -169,15 +174,10 @@ impl Sessions<'_> {
         outcome.map_err(LineFailure::Line)
     }
 
-    async fn prepare_once(
-        &self,
-        id: &SessionId,
-        origin: Origin,
-        asked_within: Duration,
-    ) -> Result<Answer, LineFailure> {
+    async fn prepare_once(&self, id: &SessionId, origin: Origin) -> Result<Answer, LineFailure> {
         let secret = match self.known_secret(id)? {
             Some(secret) => secret,
-            None => self.adopt_or_create(id, origin, asked_within).await?,
+            None => self.adopt_or_create(id, origin).await?,
         };
         let known = self.store.session(id)?;
         let owner = known.as_ref().and_then(|session| session.owner_device_id.as_ref());
@@ -207,15 +207,10 @@ impl Sessions<'_> {
 
     /// The secret of a session that this device has no secret for: the one in its envelope on the
     /// server, or a new one.
-    async fn adopt_or_create(
-        &self,
-        id: &SessionId,
-        origin: Origin,
-        asked_within: Duration,
-    ) -> Result<SessionSecret, LineFailure> {
+    async fn adopt_or_create(&self, id: &SessionId, origin: Origin) -> Result<SessionSecret, LineFailure> {
         // A second secret for a session that is on the server would make its messages unreadable:
         // another device's, or this device's own whose store is lost.
-        if self.is_on_server(id, origin, asked_within).await? {
+        if self.is_on_server(id, origin).await? {
             return self.adopt(id).await;
         }
         let secret = SessionSecret::generate(&mut UnwrapErr(SysRng));
@@ -251,16 +246,11 @@ impl Sessions<'_> {
 
     /// Whether the server has the session. Where that cannot be asked, a session of this device's own counts as new: should
     /// the server have it all the same, session sync leaves its secret alone and says so.
-    async fn is_on_server(
-        &self,
-        id: &SessionId,
-        origin: Origin,
-        asked_within: Duration,
-    ) -> Result<bool, CliError> {
+    async fn is_on_server(&self, id: &SessionId, origin: Origin) -> Result<bool, CliError> {
         match origin {
             Origin::New => Ok(false),
             Origin::ThisDevice if !self.was_sent(id)? => {
-                let asked = timeout(asked_within, self.owner(id)).await;
+                let asked = timeout(self.asked_within, self.owner(id)).await;
                 Ok(matches!(asked, Ok(Ok(Some(_)))))
             }
             Origin::ThisDevice | Origin::AnyDevice => Ok(self.owner(id).await?.is_some()),

@@ -49,7 +49,7 @@ impl SignedDeviceList {
         self.look_while_locked(source, user).await
     }
 
-    /// As [`look`](Self::look), for whoever holds the lock.
+    /// As [`look`](Self::look), for a caller that holds the lock.
     pub(crate) async fn look_while_locked(
         &self,
         source: &dyn PageSource,
@@ -84,7 +84,7 @@ impl SignedDeviceList {
                 if is_there {
                     self.note_not_on_list(user)?;
                 }
-                // Whoever has seen a list does not go back to none because the server hides it.
+                // A device that has seen a list does not go back to none because the server hides it.
                 let was_there = self.known().stored.is_some();
                 let problem = (is_there || was_there).then_some(DeviceListProblem::NotOnList);
                 let mode = self.mode(None, None, problem);

@@ -248,7 +248,7 @@ impl SignedDeviceList {
         }
     }
 
-    /// Held by whoever looks at the list or changes it, until what comes of that is stored.
+    /// A look at the list or a change of it holds this lock until its result is stored.
     pub(crate) async fn lock(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.0.changing.lock().await
     }

@@ -75,8 +75,8 @@ impl SignedDeviceList {
         self.known().compared = Some(now);
     }
 
-    /// The keyrings of the list's members. To be read before the list is looked at: whoever begins an epoch inserts its entry
-    /// first, so that no row of an honest device is of a later epoch than the list is then.
+    /// The keyrings of the list's members. The caller reads them before it looks at the list, because a device that begins an
+    /// epoch inserts its entry first: no row of an honest device is then of a later epoch than the list.
     pub(super) async fn shown_keyrings(
         &self,
         source: &dyn PageSource,

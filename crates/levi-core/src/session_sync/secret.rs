@@ -196,7 +196,7 @@ impl Steps {
                         device_id: device.id.clone(),
                         ephemeral_public_key,
                         encrypted_secret,
-                        // Whoever the session's device is when it is opened.
+                        // The session may be another device's by the time the envelope is opened.
                         sender_device_id: Some(self.device.id.clone()),
                     });
                 }

@@ -195,7 +195,7 @@ impl Dispatcher {
         // What was stored while this process was looking was left to it.
         self.list_may_have_changed();
         loop {
-            // No lock is held for longer, because whoever changes the state holds what `owed_keyrings` waits for.
+            // The state is not borrowed for longer, because a change of it holds the lock that `owed_keyrings` takes.
             let may_seal = state.borrow_and_update().may_seal();
             let owes = |user| watch.list.owed_keyrings(&user).is_some();
             if may_seal && !self.signed_in_user().is_none_or(owes) {

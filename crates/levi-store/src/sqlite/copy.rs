@@ -22,6 +22,9 @@ pub(super) struct Copy<'a> {
     /// What was taken although it may be gone, by table and id, until a record that is certain replaces it.
     uncertain: HashSet<(&'static str, String)>,
     opened: u64,
+    /// The sealed records that do not open, those among them that may be gone as well.
+    refused: u64,
+    /// The others of these.
     unreadable: u64,
 }
 
@@ -33,7 +36,7 @@ pub(super) struct Copied {
 
 impl<'a> Copy<'a> {
     pub(super) fn new(new: &'a Transaction<'a>, cipher: &'a Cipher) -> Self {
-        Self { new, cipher, uncertain: HashSet::new(), opened: 0, unreadable: 0 }
+        Self { new, cipher, uncertain: HashSet::new(), opened: 0, refused: 0, unreadable: 0 }
     }
 
     /// Those that may be older come first.
@@ -110,7 +113,7 @@ impl<'a> Copy<'a> {
                     record,
                 );
             }
-            self.unreadable += u64::from(record.is_current);
+            self.refuse(record);
             return Ok(());
         };
         self.opened += 1;
@@ -147,7 +150,7 @@ impl<'a> Copy<'a> {
         };
         let (session, sender, key) = (session.into(), text(sender), text(key));
         let Some(received) = received::open(self.cipher, user, &session, sender.zip(key), sealed) else {
-            self.unreadable += u64::from(record.is_current);
+            self.refuse(record);
             return Ok(());
         };
         self.opened += 1;
@@ -167,7 +170,7 @@ impl<'a> Copy<'a> {
                 self.new.execute("UPDATE levi_store_schema SET user_id = ?1", [user])?;
             }
         } else {
-            self.unreadable += u64::from(record.is_current);
+            self.refuse(record);
         }
         Ok(())
     }
@@ -183,6 +186,11 @@ impl<'a> Copy<'a> {
         }
     }
 
+    fn refuse(&mut self, record: &ScannedRecord) {
+        self.refused += 1;
+        self.unreadable += u64::from(record.is_current);
+    }
+
     fn note(&mut self, record: &ScannedRecord, table: &'static str, id: &str) {
         let name = (table, id.to_owned());
         if record.is_current {
@@ -195,7 +203,7 @@ impl<'a> Copy<'a> {
     /// # Errors
     /// [`Failure::WrongKey`] if there are sealed records and none opens: nothing is given up for want of the key.
     pub(super) fn end(self) -> Result<Copied, Failure> {
-        if self.opened == 0 && self.unreadable > 0 {
+        if self.opened == 0 && self.refused > 0 {
             return Err(Failure::WrongKey);
         }
         Ok(Copied { uncertain: self.uncertain.len() as u64, unreadable: self.unreadable })
