@@ -10,12 +10,14 @@ use levi_devices::entry::SignedEntry;
 use levi_devices::keyring::Keyring;
 use levi_devices::list::DeviceList;
 use levi_devices::{EntryHash, Epoch, Member, MemberKeys, MemberType};
+use levi_outbox::backoff::Backoff;
+use levi_transport::{ApiError, Verdict};
 use levi_types::{DeviceListStore, EpochStart, SessionId, StoreError, UserId};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
 use super::record::Keyrings;
-use super::{DeviceListParts, SignedDeviceList};
+use super::{DeviceListParts, LookError, SignedDeviceList};
 use crate::secrets_cache::SecretsCache;
 
 /// Far more than it takes, and reached only by a test that fails.
@@ -86,4 +88,16 @@ fn a_store_that_writes_slowly_holds_up_nobody_who_seals() {
         keep.join().unwrap().unwrap();
     });
     assert!(known.state().may_seal());
+}
+
+#[test]
+fn one_answer_stops_the_looks_for_no_longer_than_an_upload() {
+    let asked = |retry_after| {
+        let mut error = ApiError::new(Verdict::Busy, "429", "");
+        error.retry_after = retry_after;
+        LookError::Server(error).asked_wait()
+    };
+    assert_eq!(asked(None), Duration::ZERO);
+    assert_eq!(asked(Some(Duration::from_secs(60))), Duration::from_secs(60));
+    assert_eq!(asked(Some(Duration::from_secs(3_600))), Backoff::default().longest());
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use levi_outbox::backoff::Backoff;
 use levi_transport::rows::upsert_of;
 use levi_transport::{ApiError, PageSource, Select, Supabase, Verdict};
 use levi_types::{AccessToken, Now, UserId};
@@ -32,6 +33,17 @@ pub enum NextLook {
 pub(crate) fn has_passed(time: Duration, then: Now, now: Now) -> bool {
     let by_wall = now.wall.since(then.wall).max(then.wall.since(now.wall));
     now.monotonic.since(then.monotonic).max(by_wall) >= time
+}
+
+impl LookError {
+    /// The wait that the server asks for. It is at most the longest delay of an upload, because nothing may be sealed
+    /// until the list was looked at.
+    pub(crate) fn asked_wait(&self) -> Duration {
+        match self {
+            Self::Server(error) => error.retry_after.unwrap_or_default().min(Backoff::default().longest()),
+            Self::Store(_) | Self::Overtaken => Duration::ZERO,
+        }
+    }
 }
 
 impl SignedDeviceList {

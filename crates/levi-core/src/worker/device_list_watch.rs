@@ -220,10 +220,7 @@ impl Dispatcher {
         let source = WithToken { supabase, token: token.clone() };
         let looked = watch.list.look_with(&source, &user, watch.clock.now()).await;
         watch.ended(&looked);
-        let at_least = match &looked {
-            Err(LookError::Server(error)) => error.retry_after.unwrap_or_default(),
-            _ => Duration::ZERO,
-        };
+        let at_least = looked.as_ref().err().map(LookError::asked_wait).unwrap_or_default();
         let next = match watch.list.next_look(&user, &looked) {
             NextLook::AfterRefresh if !watch.is_refused_anew(&token) => NextLook::AfterPause,
             next => next,
