@@ -3,6 +3,8 @@
 
 mod project;
 
+use std::path::Path;
+
 use levi::transport::Table;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use project::{Device, Outcome, Project, lines, path};
@@ -310,6 +312,7 @@ fn a_damaged_session_store_is_named_and_repaired() {
     let synced = laptop.run(&["sync", path(&file), "--json"]).assert_code(0).json();
     let session = synced["sessions"][0].as_str().unwrap();
     let store = laptop.data.join("sessions.sqlite");
+    move_log_into(&store);
     let mut bytes = std::fs::read(&store).unwrap();
     // The table of the repositories is the second, on the page after that of the schema's own.
     bytes[2 * 4096..3 * 4096].fill(0xa5);
@@ -329,4 +332,12 @@ fn a_damaged_session_store_is_named_and_repaired() {
     project.file("one.ndjson", lines(["one", "two", "three"]));
     laptop.run(&["sync", path(&file)]).assert_code(0);
     assert_eq!(phone.pulled(session).len(), 3);
+}
+
+/// A process can end before its last connection is closed. It then leaves its commits in the
+/// write-ahead log, and SQLite reads a page of the log instead of the damaged one.
+fn move_log_into(database: &Path) {
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+    assert!(!busy, "another process has the session store open");
 }
