@@ -32,12 +32,12 @@ impl Step {
 /// Whether the server had a session's row once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// As far as this device knows, it never had: the row may be written anew.
+    /// As far as this device knows, it never had it: the row may be inserted.
     NotSentYet,
     /// The row is from a damaged outbox, and the server may have a newer one, of a session or of its secret: it is written
     /// only where the server has none.
     MayBeNewer,
-    /// It had. If it is missing there now, the session was deleted elsewhere, and is not written again unless the
+    /// It had it. If the row is missing now, the session was deleted elsewhere, and is not written again unless the
     /// daemon asks for that.
     WasThere,
 }

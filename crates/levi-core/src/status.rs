@@ -78,10 +78,3 @@ impl LastError {
         Self { verdict: error.verdict, code: error.code.clone(), at: now.wall }
     }
 }
-
-impl Status {
-    /// How long the oldest pending message has been waiting.
-    pub fn oldest_age(&self, now: Now) -> Option<std::time::Duration> {
-        self.totals.oldest.map(|oldest| now.wall.since(oldest))
-    }
-}

@@ -30,7 +30,6 @@ use levi_types::{DeviceId, UserId};
 use crate::entry::{Body, Entry, Header, Rotation, SignedEntry};
 use crate::hash::{Commitment, EntryHash};
 use crate::member::{Member, MemberType};
-use crate::pin::Pin;
 use crate::verify::VerifyCode;
 
 /// The most active members, the recovery key included.
@@ -146,11 +145,6 @@ impl DeviceList {
     /// The accepted entries from the genesis to the head, as a device stores them.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = &SignedEntry> {
         self.chain.iter().map(|link| &link.signed)
-    }
-
-    /// The record by which a device detects a rewritten list.
-    pub fn pin(&self) -> Pin {
-        Pin { user_id: self.user_id.clone(), genesis: self.genesis, head: self.head(), slot: self.slot() }
     }
 
     /// Every member, removed ones included, in the order in which they were added.

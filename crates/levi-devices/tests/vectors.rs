@@ -5,7 +5,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hpke::rand_core::{TryCryptoRng, TryRng};
 use levi_crypto::message_v2::{
     EpochMessageKey, Form, MessagePosition, OpenedMessage, Order, Padding, WireNonceError, nonce_from_wire,
     open, seal,
@@ -19,14 +18,16 @@ use levi_devices::pin::PinError;
 use levi_devices::recovery::{RecoveryKey, RecoveryKeyError};
 use levi_devices::{EntryHash, Epoch, EpochSecret, KeySeed, Member, MemberKeys, Signature, VerifyingKey};
 use levi_types::{DeviceId, SessionId, UserId};
-use std::convert::Infallible;
 
 #[path = "../examples/trust_vectors/files/mod.rs"]
 mod files;
+#[path = "../../levi-crypto/tests/replay/mod.rs"]
+mod replay;
 #[path = "../../levi-crypto/tests/vector_files/mod.rs"]
 mod vector_files;
 
 use files::{device_list, keyring, message_v2, pairing, recovery_key};
+use replay::Replay;
 use vector_files::{assert_checked_in, decoded, read};
 
 fn array<const N: usize>(text: &str) -> [u8; N] {
@@ -245,25 +246,3 @@ fn every_recovery_key_vector_has_the_named_outcome() {
         assert_eq!(keys, case.keys, "{}", case.name);
     }
 }
-
-/// Returns the given bytes, once.
-struct Replay(Vec<u8>);
-
-impl TryRng for Replay {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        panic!("the bytes are asked for in one piece")
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        panic!("the bytes are asked for in one piece")
-    }
-
-    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
-        target.copy_from_slice(&std::mem::take(&mut self.0));
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Replay {}

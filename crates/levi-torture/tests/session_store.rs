@@ -4,9 +4,10 @@
 
 use std::path::Path;
 
+use levi::store::RepairedStore;
 use levi::{
-    CodingSession, DatabaseKey, RepairedStore, Repository, SessionId, SessionSecret, SessionStore as _,
-    SqliteSessionStore, repair_session_store,
+    CodingSession, DatabaseKey, Repository, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore,
+    repair_session_store,
 };
 use levi_types::{Delivery, DeliveryReport, PortErrorKind};
 

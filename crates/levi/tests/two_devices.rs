@@ -6,9 +6,10 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levi::core::{NewSession, Step};
 use levi::{
-    CodingSession, DatabaseKey, Levi, LeviConfig, NewSession, SessionSecret, SessionSyncService,
-    SqliteSessionStore, Step, SyncError,
+    CodingSession, DatabaseKey, Levi, LeviConfig, SessionSecret, SessionSyncService, SqliteSessionStore,
+    SyncError,
 };
 use levi_testkit::fixtures;
 use levi_transport::Table;

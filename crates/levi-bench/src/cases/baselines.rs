@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use levi::HttpSupabase;
 use levi::transport::{Supabase, Upsert};
-use levi::{AccessToken, HttpSupabase};
+use levi::types::AccessToken;
 use levi_crypto::MessageKey;
 use levi_crypto::message::{self, MessagePosition};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous, migrate_in};

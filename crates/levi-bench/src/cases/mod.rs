@@ -10,7 +10,7 @@ mod fan_out;
 mod idle;
 mod latency;
 mod memory;
-pub(crate) mod reading;
+mod reading;
 pub(crate) mod request_build;
 mod scaling;
 

@@ -4,8 +4,9 @@ use levi::core::{BackfillReport, DeviceListAdmin, ListedDevice};
 use levi::devices::MemberType;
 use levi::outbox::sqlite::notify::notify_owner;
 use levi::transport::Select;
+use levi::transport::rows::DeviceRow;
 use levi::transport::rows::decode_rows;
-use levi::{DeviceId, DeviceRow, Levi};
+use levi::{DeviceId, Levi};
 
 use super::Here;
 use crate::connection::Connection;

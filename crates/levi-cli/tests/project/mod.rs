@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this module")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod in_shell;
 pub mod pairing;
 pub mod schema;
 

@@ -44,7 +44,7 @@ impl Engine {
 
     fn act(&mut self, now: Now, action: Action, perform: Perform<'_>) {
         match action {
-            // A row may follow one that was parked only once that is on disk. The batch is drawn up again
+            // A row may follow a parked one only once the parking is on disk. The batch is built again
             // afterwards, because the commit may also block its lanes.
             Action::Send(batch) if self.uncommitted.parks() => {
                 self.commit(now, perform);
@@ -112,7 +112,7 @@ impl Engine {
         self.uncommitted.change(change);
     }
 
-    /// Builds the body from the stored payloads. A batch of which a row changed since it was drawn up is not
+    /// Builds the body from the stored payloads. A batch of which a row has changed meanwhile is not
     /// sent, because the rows that follow must not overtake it.
     fn send(&mut self, now: Now, batch: Batch, perform: Perform<'_>) {
         let parts = if batch.is_probe { &[][..] } else { &batch.parts[..] };
@@ -156,7 +156,7 @@ impl Engine {
         perform(Effect::Send { batch: batch.id, user: batch.user, insert, messages, epoch });
     }
 
-    /// Hands the control row to its sender. One that was replaced since is loaded again.
+    /// Passes the control row to its sender. One that was replaced since is loaded again.
     fn send_control(&mut self, now: Now, batch: &Batch, perform: Perform<'_>) {
         let Some((key, row)) = batch.control_row() else { return };
         let mut heads = batch.parts.iter().flat_map(|part| &part.rows);
@@ -164,7 +164,7 @@ impl Engine {
         match self.payload(row).and_then(|payload| Ok((payload, self.presence(key)?))) {
             Ok((Some(mut payload), mut presence)) => {
                 match (key, presence) {
-                    // Whether the session is there still is all that an older row may ask.
+                    // An older row may only ask whether the session is still there.
                     (LaneKey::Session(session), Presence::WasThere) if may_be_older => {
                         payload = ControlRow::LookUp { session_id: session.clone() }.to_row(now.wall).payload;
                     }

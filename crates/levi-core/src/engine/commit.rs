@@ -189,8 +189,9 @@ impl Engine {
         }
     }
 
-    /// The changes stay for the next attempt. New rows whose callers wait are refused now, so that no caller
-    /// believes in a row that is not stored; those accepted before are kept in memory, within the queue's bound.
+    /// The changes stay for the next attempt. New rows whose callers wait are refused now, so that
+    /// no caller takes a row for stored that is not; those accepted before are kept in memory,
+    /// within the queue's bound.
     fn commit_failed(&mut self, now: Now, error: OutboxError) {
         let reason = reason_of(&error);
         tracing::error!(code = reason.code, "the outbox cannot be written: {error}");

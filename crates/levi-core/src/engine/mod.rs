@@ -27,10 +27,10 @@ use levi_types::{
 use rand_core::CryptoRng;
 use tokio::sync::oneshot;
 
-pub use self::committed_batch::CommittedBatch;
 #[cfg(test)]
 pub(crate) use self::committed_batch::Waiter;
-pub use self::event::{ControlIntake, Effect, Event, Intake, Receipt, Stored, Tried};
+pub use self::committed_batch::{CommittedBatch, Receipt, Stored, Tried};
+pub use self::event::{ControlIntake, Effect, Event, Intake};
 pub use self::stored::{StoredError, StoredKeys, open_stored};
 
 use self::commit::Uncommitted;

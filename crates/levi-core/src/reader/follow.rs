@@ -17,7 +17,8 @@ use super::notifier::{Notifications, Notifier};
 use super::pace::{Pace, Polled, Polls, Wait};
 use super::{ReadError, Reader};
 use crate::delay::delay;
-use crate::reads::{Retries, draw};
+use crate::read_policy::Retries;
+use crate::reads::draw;
 
 /// The most changes of one page, unless [`Follow::with_limit`] says otherwise.
 const LIMIT: u32 = 1000;

@@ -12,10 +12,11 @@ use super::skipped::Devices;
 use super::steps::Steps;
 use crate::control_row::Replaces;
 use crate::random::SharedRng;
+use crate::read_policy::Retries;
 use crate::reader::ReadError;
-use crate::reads::{Reads, Retries};
+use crate::reads::Reads;
+use crate::request_error::RequestError;
 use crate::secrets_cache::KeySource;
-use crate::server::RequestError;
 use crate::sync_error::{EncryptionError, SkippedDevices, SyncError};
 
 /// The devices to which a secret was distributed.

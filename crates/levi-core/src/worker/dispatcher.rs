@@ -183,8 +183,8 @@ impl Dispatcher {
         }
     }
 
-    /// Everybody is told before the context is let go of, so that nothing is sent, sealed or recorded under it by
-    /// someone who still takes the user before for the present one.
+    /// Tells the cache, the control senders, the session store and the batcher who is signed in. The caller holds the
+    /// context's lock meanwhile, so that nothing is sent, sealed or recorded for the previous user.
     pub(super) fn user_is(&self, user: &UserId) {
         self.cache.signed_in(user);
         for unclaimed in lock(&self.control_senders).iter_mut().filter(|sender| sender.user.is_none()) {
@@ -197,8 +197,8 @@ impl Dispatcher {
         self.notify(Input::User(user.clone()));
     }
 
-    /// Tells the session store who is signed in, unless it knows. Before that it may take what it is asked about for the
-    /// user before.
+    /// Tells the session store who is signed in, unless it knows. Until then its answers may be about the previous
+    /// user.
     fn tell_session_store(&self) -> Result<(), StoreError> {
         let mut untold = lock(&self.untold);
         if let Some(user) = &*untold {
@@ -209,7 +209,7 @@ impl Dispatcher {
     }
 
     pub(super) fn set_control_sender(&self, sender: Arc<dyn ControlSender>) {
-        // Within the lock: a user who signs in meanwhile claims it, and the batcher hears of both in that order.
+        // Within the lock: a user who signs in meanwhile claims it, and the batcher gets both in that order.
         let _context = lock(&self.context);
         let user = self.cache.user().map(|user| sender.claim(&user));
         let mut senders = lock(&self.control_senders);
@@ -276,7 +276,7 @@ impl Dispatcher {
                 return guard.complete(outcome(batch, Err(SendError::Wait(SyncError::Waiting(reason)))));
             }
             if user.and_then(|user| sealer.epoch(user)).map(Epoch::number) != epoch {
-                // It is drawn up again, and sealed in the epoch of now.
+                // The batch is built again, and sealed in the present epoch.
                 return guard.complete(Input::Vanished { batch });
             }
             let sealed_before = |message: &SentMessage, nonce: &[u8]| {

@@ -211,7 +211,7 @@ pub enum ReadError {
     )]
     NoGenesis,
     /// An entry that a later version of Levi made.
-    #[error("the device list goes on at slot {slot} with an entry of kind {kind}; update Levi to read it")]
+    #[error("the device list continues at slot {slot} with an entry of kind {kind}; update Levi to read it")]
     UnknownKind {
         /// The kind's number.
         kind: u8,

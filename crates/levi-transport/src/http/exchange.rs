@@ -133,7 +133,7 @@ impl Exchange {
 
     /// An agent with the settings of every request, whose connections are passed to `keep`.
     #[cfg(feature = "upgrade")]
-    pub(super) fn agent_that_keeps(&self, keep: super::upgrade::KeepConnection) -> Agent {
+    pub(super) fn agent_that_keeps(&self, keep: super::keep_connection::KeepConnection) -> Agent {
         self.0.agents.agent_with(ureq::unversioned::resolver::DefaultResolver::default(), keep)
     }
 

@@ -7,11 +7,12 @@ use levi::devices::entry::{ListRow, SignedEntry};
 use levi::devices::keyring::{Keyring, SealedKeyring};
 use levi::devices::list::DeviceList;
 use levi::devices::{Epoch, EpochSecret, Member, MemberKeys, MemberType};
+use levi::transport::rows::DeviceRow;
 use levi::transport::rows::{
     DeviceListRow, KeyringRow, MessageBatch, SecretRow, encode_message_row, encode_message_row_as, upsert_of,
 };
 use levi::transport::{Supabase as _, Table};
-use levi::{DeviceId, DevicePrivateKey, DeviceRow, Reader, SessionId, SessionSecret, UserId};
+use levi::{DeviceId, DevicePrivateKey, Reader, SessionId, SessionSecret, UserId};
 use levi_testkit::fixtures::uuid_of;
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use levi_transport::ApiError;
 use levi_types::{AuthError, DeviceId};
 
 use crate::device_list::{DeviceListProblem, LookError};
-use crate::server::RequestError;
+use crate::request_error::RequestError;
 
 /// Why the device list was not read or changed. No variant holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum DeviceListError {
     #[error(transparent)]
     Auth(#[from] AuthError),
     /// The server refused the request or could not be reached.
-    #[error("Supabase did not answer: {0}")]
+    #[error("the request to Supabase failed: {0}")]
     Supabase(#[from] ApiError),
     /// The list cannot be relied on now.
     #[error(transparent)]
@@ -39,7 +39,7 @@ pub enum DeviceListError {
          what a thief signed, recover in a new data folder"
     )]
     AlreadyListed,
-    /// Other devices are registered, and would read nothing more.
+    /// Other devices are registered, and would read no new messages.
     #[error(
         "{} other devices of this user are registered ({}); they read no new messages until they are paired. \
          Begin the list all the same with `levi init --migrate`, then run `levi pair`",
@@ -81,7 +81,7 @@ pub enum DeviceListError {
     /// The list would not take the entry.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Pairing does not go on.
+    /// The pairing failed.
     #[error(transparent)]
     Pairing(#[from] PairingError),
     /// The list cannot be read with the recovery key.
@@ -93,7 +93,7 @@ pub enum DeviceListError {
     /// The list has no free slot.
     #[error(transparent)]
     Full(#[from] ListFull),
-    /// The device's name or id is not one of a member.
+    /// The device's name or id cannot be a member's.
     #[error(transparent)]
     Member(#[from] InvalidMember),
     /// This device's keys cannot be used.
