@@ -17,7 +17,7 @@ pub use device::{Device, DeviceError, DeviceFolder, DeviceOptions, Project, Stor
 pub use levi::{Levi, NotConnected};
 pub use levi_core::random_uuid;
 #[cfg(feature = "sqlite")]
-pub use repair::repair_session_store;
+pub use repair::{open_session_store, repair_session_store, session_store_problems};
 
 pub use levi_core::{
     Access, Arrival, BackfillReport, Change, ChangeCursor, ChangePage, DeviceListProblem, DeviceListState,
