@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod append;
 mod builder;
 #[cfg(feature = "sqlite")]
 mod device;
@@ -11,6 +12,7 @@ mod repair;
 #[cfg(feature = "sqlite")]
 mod wake_up;
 
+pub use append::AppendedMessage;
 pub use builder::{BuildError, LeviBuilder};
 #[cfg(feature = "sqlite")]
 pub use device::{Device, DeviceError, DeviceFolder, DeviceOptions, Project, StoredCursor};
