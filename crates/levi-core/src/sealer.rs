@@ -1,6 +1,7 @@
 //! From a request to a row: sealed under its session's key or, until that is known, under the database
 //! key. No row leaves here in the clear.
 
+mod earlier_secrets;
 mod present_epoch;
 
 use std::sync::{Arc, OnceLock};
@@ -10,7 +11,7 @@ use levi_crypto::message::MessagePosition;
 use levi_crypto::message_v2::{Epoch, Order};
 use levi_crypto::{Author, MessageKey, SealError, SessionSecret, WRITER_BYTES, is_nonce_of};
 use levi_outbox::{Encryption, LaneKey, NewRow, Overwrite, Reason};
-use levi_types::{MessageId, MessageSyncRequest, SessionId, SessionStore, UserId, Wall};
+use levi_types::{MessageId, MessageSyncRequest, SessionId, SessionStore, StoreError, UserId, Wall};
 use rand_core::CryptoRng;
 
 use crate::device_list::SignedDeviceList;
@@ -128,11 +129,22 @@ impl Sealer {
         let (Some(user), Some(writer)) = (user, self.writer.get()) else { return false };
         let author = Author { writer, message_id: message_id.as_str() };
         // A store that cannot be read knows no earlier secret: the text then counts as another writer's, and stays.
-        let earlier = self.store.received_secrets(user, position.session_id).unwrap_or_default();
-        let own = earlier.iter().filter(|received| received.sender.is_none());
+        let earlier = self.own_earlier(user, position.session_id).unwrap_or_default();
+        earlier.iter().any(|key| is_nonce_of(nonce, key, position, author))
+    }
+
+    /// Whether nobody else could read what is sealed for `session` on this device.
+    pub(crate) fn is_refused(&self, session: &SessionId) -> bool {
+        self.cache.is_refused(session)
+    }
+
+    /// The keys of `session` that this device's own store had before the present one.
+    fn own_earlier(&self, user: &UserId, session: &SessionId) -> Result<Vec<MessageKey>, StoreError> {
+        let received = self.store.received_secrets(user, session)?;
+        let own = received.iter().filter(|received| received.sender.is_none());
         // Exposed to be parsed into a secret again.
-        let mut secrets = own.filter_map(|received| SessionSecret::parse(received.secret.expose()).ok());
-        secrets.any(|secret| is_nonce_of(nonce, &secret.message_key(), position, author))
+        let secrets = own.filter_map(|received| SessionSecret::parse(received.secret.expose()).ok());
+        Ok(secrets.map(|secret| secret.message_key()).collect())
     }
 
     pub(crate) fn database_key(&self) -> Option<&DatabaseKey> {

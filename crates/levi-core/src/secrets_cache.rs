@@ -13,6 +13,7 @@ use levi_outbox::Overwrite;
 use levi_types::{AuthError, DeviceId, SessionId, UserId};
 
 pub use self::keys::HighestKnown;
+use self::keys::Keys;
 pub(crate) use self::keys::{KeySource, ReadingKey};
 use self::state::State;
 use self::user::User;
@@ -261,6 +262,47 @@ impl SecretsCache {
         let state = self.state();
         let keys = state.sessions.get(session).filter(|_| state.is_of(user));
         keys.map(|keys| keys.reading.clone()).unwrap_or_default()
+    }
+
+    /// Nothing of `session` is sent under `secret`: the server has another one of it, which the other devices have.
+    pub(crate) fn refuse(&self, user: &UserId, session: &SessionId, secret: &SessionSecret) {
+        let mut state = self.state();
+        if state.is_of(user) {
+            state.keys_of(session.clone()).refused = Some(secret.message_key());
+        }
+    }
+
+    /// The other devices have the secret of `session` that this device has.
+    pub(crate) fn accept(&self, session: &SessionId) {
+        if let Some(keys) = self.state().sessions.get_mut(session) {
+            keys.refused = None;
+        }
+    }
+
+    /// Whether the secret of `session` on this device is [refused](Self::refuse).
+    pub(crate) fn is_refused(&self, session: &SessionId) -> bool {
+        self.state().sessions.get(session).is_some_and(Keys::is_refused)
+    }
+
+    /// What this device sealed `session` with before its present secret. `None`: its store was not asked.
+    pub(crate) fn earlier_keys(&self, user: &UserId, session: &SessionId) -> Option<Arc<[MessageKey]>> {
+        let state = self.state();
+        state.sessions.get(session).filter(|_| state.is_of(user))?.earlier.clone()
+    }
+
+    /// As [`earlier_keys`](Self::earlier_keys), after this device's store was asked, which has `stored`.
+    pub(crate) fn sealed_with_before(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        stored: Vec<MessageKey>,
+    ) -> Arc<[MessageKey]> {
+        let mut state = self.state();
+        if state.is_of(user) {
+            state.keys_of(session.clone()).sealed_with_before(stored)
+        } else {
+            Arc::default()
+        }
     }
 
     /// The public keys that `sender` had when it sealed what is remembered here.

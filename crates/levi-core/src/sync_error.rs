@@ -17,6 +17,8 @@ use crate::request_error::RequestError;
 
 /// The code of a parked row of a session that was deleted elsewhere.
 pub(crate) const SESSION_GONE: &str = "session_gone";
+/// The code of a row of a session that has another secret on the server.
+pub(crate) const OTHER_SECRET: &str = "other_secret";
 
 /// Why a session, a repository or a secret could not be synced.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -236,7 +238,7 @@ impl SyncError {
             Self::SessionGone(_) => SESSION_GONE,
             Self::OwnedByAnother { .. } => "owned_by_another",
             Self::SessionOfAnotherDevice { .. } => "session_of_another_device",
-            Self::OtherSecret(_) => "other_secret",
+            Self::OtherSecret(_) => OTHER_SECRET,
             Self::UnknownStatus(_) | Self::NotAUuid(_) | Self::InvalidRecord(_) => "invalid",
             Self::SessionFull(_) => "session_full",
             Self::DevicesSkipped(_) => "devices_skipped",

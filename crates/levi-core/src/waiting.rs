@@ -5,7 +5,7 @@ use levi_types::{UserId, Wall};
 use serde::Serialize;
 
 use crate::batcher::PauseReason;
-use crate::sync_error::SESSION_GONE;
+use crate::sync_error::{OTHER_SECRET, SESSION_GONE};
 
 /// How many lanes are looked at.
 pub const LANES_LOOKED_AT: usize = 1_000;
@@ -29,7 +29,7 @@ pub enum WaitsFor {
     SessionGone,
     /// The sign-in of the user whose rows they are.
     OtherUser,
-    /// The session's secret.
+    /// The session's secret, which this device does not have, or has another one of.
     Secret,
     /// Session sync, which the daemon has not asked for with a device of this user.
     SessionSync,
@@ -114,7 +114,7 @@ impl Conditions<'_> {
             (WaitsFor::SessionSync, no_session_sync(self.user))
         } else {
             let reason = reason.filter(|_| lane.due_at.is_some_and(|due_at| due_at > self.now))?;
-            let is_secret = reason.code == MISSING_SECRET;
+            let is_secret = [MISSING_SECRET, OTHER_SECRET].contains(&reason.code.as_str());
             (if is_secret { WaitsFor::Secret } else { WaitsFor::Backoff }, reason)
         };
         let by_time = matches!(waits_for, WaitsFor::Backoff | WaitsFor::Secret);

@@ -4,8 +4,8 @@ use levi_types::{SessionId, UserId, Wall};
 
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, GivenBack, Held, LaneId, ListedRow, LoneFailure, NewRow, ParkedParent, RowHead,
-    RowId, RowKey, RowState, Space, Totals, WaitingLane,
+    Change, Due, Enqueued, GivenBack, Held, LaneId, LaneKey, ListedRow, LoneFailure, NewRow, ParkedParent,
+    Reason, RowHead, RowId, RowKey, RowState, Space, Totals, WaitingLane,
 };
 
 /// Which lanes are asked for, and how many rows of each.
@@ -113,6 +113,14 @@ pub trait OutboxStore: Send {
     /// # Errors
     /// [`OutboxError`] when the store cannot be read.
     fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError>;
+
+    /// Why the control row of `lane` is parked; `None` if it is not.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn parked_reason(&self, _lane: &LaneKey) -> Result<Option<Reason>, OutboxError> {
+        Ok(None)
+    }
 
     /// Random bytes that tell this outbox from every other, for as long as its rows live. `None`: the
     /// store has none, and its owner makes some up at each start.

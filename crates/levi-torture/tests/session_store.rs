@@ -2,12 +2,13 @@
 //! and the others are counted.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Barrier;
 
 use levi::store::RepairedStore;
 use levi::{
     CodingSession, DatabaseKey, Repository, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore,
-    repair_session_store,
+    open_session_store, repair_session_store, session_store_problems,
 };
 use levi_types::{Delivery, DeliveryReport, PortErrorKind};
 
@@ -106,16 +107,11 @@ fn whatever_page_is_lost_nothing_else_is_and_what_is_lost_is_counted() {
     }
 }
 
-/// A page to which nothing leads any more has the secret as it was before.
-#[test]
-fn an_older_record_never_replaces_a_later_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.sqlite");
-    let secrets = fill(&path);
-    let before = std::fs::read(&path).unwrap();
-    let later = SessionSecret::generate(&mut rand::rng());
-    SqliteSessionStore::open(&path, key()).unwrap().save_secret(&session(0), &later).unwrap();
-    let mut bytes = std::fs::read(&path).unwrap();
+/// Changes the store, and leaves the pages that it changes behind as they were. Nothing leads to those.
+fn keep_older_pages(path: &Path, change: impl FnOnce(&SqliteSessionStore)) {
+    let before = std::fs::read(path).unwrap();
+    change(&SqliteSessionStore::open(path, key()).unwrap());
+    let mut bytes = std::fs::read(path).unwrap();
     let changed = |page: &usize| before[page * PAGE..][..PAGE] != bytes[page * PAGE..][..PAGE];
     let older: Vec<u8> = (1..before.len() / PAGE)
         .filter(changed)
@@ -123,13 +119,44 @@ fn an_older_record_never_replaces_a_later_one() {
         .collect();
     assert!(!older.is_empty());
     bytes.extend(older);
-    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// A page to which nothing leads any more has the secret as it was before.
+#[test]
+fn an_older_record_never_replaces_a_later_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let secrets = fill(&path);
+    let later = SessionSecret::generate(&mut rand::rng());
+    keep_older_pages(&path, |store| store.save_secret(&session(0), &later).unwrap());
 
     let (store, report) = repaired(&path);
     assert!(report.is_some(), "the file is longer than its header says");
     assert_eq!(store.session_secret(&session(0)).unwrap().unwrap().expose(), later.expose());
     let earlier = store.received_secrets(&"ada".into(), &session(0)).unwrap();
     assert!(earlier.iter().any(|kept| kept.secret.expose() == secrets[0].expose()), "it still reads");
+}
+
+/// What was deleted, and is read all the same, is not taken for certain.
+#[test]
+fn a_record_in_the_clear_that_may_be_gone_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    fill(&path);
+    let report = |delivery| DeliveryReport {
+        session_id: session(0),
+        sequence_number: 10,
+        message_id: "m".into(),
+        delivery,
+    };
+    let parked = report(Delivery::Parked { code: "refused".into() });
+    SqliteSessionStore::open(&path, key()).unwrap().record(&[parked]).unwrap();
+    keep_older_pages(&path, |store| store.record(&[report(Delivery::Sent)]).unwrap());
+    let (store, report) = repaired(&path);
+    assert_eq!(store.progress(&session(0)).unwrap().unwrap().last_sent, 10);
+    assert_eq!(store.unsent(&session(0)).unwrap().len(), 1);
+    assert_eq!(report.unwrap().uncertain, 1);
 }
 
 /// With another key nothing opens, and nothing may be given up for that.
@@ -147,6 +174,29 @@ fn a_repair_with_another_key_leaves_the_damaged_file_in_place() {
     assert!(repair_session_store(&path, key()).unwrap().is_some());
 }
 
+/// A damaged name makes no table of the daemon's.
+#[test]
+fn a_store_whose_schema_is_damaged_is_repaired() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = folder.path().join("sound.sqlite");
+    let secrets = fill(&sound);
+    let bytes = std::fs::read(&sound).unwrap();
+    let name = b"levi_store_secrets";
+    let places: Vec<_> = (0..bytes.len() - name.len()).filter(|at| bytes[*at..].starts_with(name)).collect();
+    let mut repairs = 0;
+    for at in places {
+        let path = folder.path().join(format!("{at}.sqlite"));
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&path, &damaged).unwrap();
+        let (store, report) = repaired(&path);
+        repairs += usize::from(report.is_some());
+        assert_eq!(secrets_in(&store, &secrets), SESSIONS, "{at}");
+    }
+    // Its name, the name of its table, and its statement. Others are left over from changes of the schema.
+    assert!(repairs >= 3, "{repairs}");
+}
+
 /// What else is in the file is the daemon's, and a repair would lose it.
 #[test]
 fn a_database_of_the_daemons_own_is_not_replaced() {
@@ -162,4 +212,105 @@ fn a_database_of_the_daemons_own_is_not_replaced() {
     let refused = repair_session_store(&path, key()).unwrap_err();
     assert!(refused.to_string().contains("tables of the daemon's own"), "{refused}");
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
+
+/// What a crash leaves of a store: the file and its log, with the secrets of this many sessions in the log.
+fn crashed(folder: &Path, in_log: usize) -> (PathBuf, Vec<SessionSecret>) {
+    let (path, left) = (folder.join("store.sqlite"), folder.join("left.sqlite"));
+    drop(SqliteSessionStore::open(&path, key()).unwrap());
+    let store = SqliteSessionStore::open(&path, key()).unwrap();
+    store.signed_in(&"ada".into()).unwrap();
+    let secrets: Vec<_> = (0..in_log).map(|_| SessionSecret::generate(&mut rand::rng())).collect();
+    for (number, secret) in (0..).zip(&secrets) {
+        store.save_secret(&session(number), secret).unwrap();
+    }
+    std::fs::copy(&path, &left).unwrap();
+    std::fs::copy(log_of(&path), log_of(&left)).unwrap();
+    (left, secrets)
+}
+
+fn log_of(path: &Path) -> PathBuf {
+    path.with_extension("sqlite-wal")
+}
+
+/// SQLite would take the log up to the damage, and write over the commits behind it.
+#[test]
+fn secrets_behind_damage_in_the_log_are_neither_written_over_nor_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, secrets) = crashed(folder.path(), 20);
+    let mut log = std::fs::read(log_of(&path)).unwrap();
+    log[32 + 24 + 100] ^= 1;
+    std::fs::write(log_of(&path), &log).unwrap();
+
+    let refused = open_session_store(&path, key()).unwrap_err();
+    assert_eq!(refused.kind(), PortErrorKind::Corrupt, "{refused}");
+    let problems = session_store_problems(&path).unwrap();
+    assert!(problems.len() == 1 && problems[0].contains("commits follow"), "{problems:?}");
+    assert_eq!(std::fs::read(log_of(&path)).unwrap(), log);
+
+    let report = repair_session_store(&path, key()).unwrap().unwrap();
+    let store = open_session_store(&path, key()).unwrap();
+    store.signed_in(&"ada".into()).unwrap();
+    assert_eq!(secrets_in(&store, &secrets), 20, "{report}");
+}
+
+/// A log that a crash has cut off is no damage: nothing behind the cut was acknowledged.
+#[test]
+fn a_log_that_was_cut_off_by_a_crash_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, secrets) = crashed(folder.path(), 5);
+    let log = std::fs::read(log_of(&path)).unwrap();
+    std::fs::write(log_of(&path), &log[..log.len() - PAGE / 2]).unwrap();
+    let store = open_session_store(&path, key()).unwrap();
+    store.signed_in(&"ada".into()).unwrap();
+    assert_eq!(secrets_in(&store, &secrets), 4);
+}
+
+/// It would go on with the damaged file, and what it keeps there would be lost.
+#[test]
+fn a_store_that_a_process_has_open_is_not_repaired_under_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let secrets = fill(&path);
+    let open = open_session_store(&path, key()).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[3 * PAGE..4 * PAGE].fill(0);
+    std::fs::write(&path, &bytes).unwrap();
+    let refused = repair_session_store(&path, key()).unwrap_err();
+    assert!(refused.to_string().contains("has the session store open"), "{refused}");
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    drop(open);
+    let (store, report) = repaired(&path);
+    assert_eq!(secrets_in(&store, &secrets), report.unwrap().secrets);
+}
+
+/// Of processes that complete an interrupted repair at once, none removes the log of another one.
+#[test]
+fn openings_after_an_interrupted_repair_take_nothing_from_one_another() {
+    const OPENINGS: u64 = 6;
+    let folder = tempfile::tempdir().unwrap();
+    let sound = folder.path().join("sound.sqlite");
+    let secrets = fill(&sound);
+    for round in 0..20 {
+        let path = folder.path().join(format!("{round}.sqlite"));
+        std::fs::write(&path, "damaged").unwrap();
+        std::fs::write(log_of(&path), "damaged too").unwrap();
+        std::fs::copy(&sound, path.with_extension("sqlite.repaired")).unwrap();
+        let (start, written) = (Barrier::new(OPENINGS as usize), Barrier::new(OPENINGS as usize));
+        std::thread::scope(|threads| {
+            for number in SESSIONS..SESSIONS + OPENINGS {
+                let (path, secrets, start, written) = (&path, &secrets, &start, &written);
+                threads.spawn(move || {
+                    start.wait();
+                    let store = open_session_store(path, key()).unwrap();
+                    store.save_secret(&session(number), &secrets[0]).unwrap();
+                    written.wait();
+                });
+            }
+        });
+        let store = open_session_store(&path, key()).unwrap();
+        for number in SESSIONS..SESSIONS + OPENINGS {
+            assert!(store.session_secret(&session(number)).unwrap().is_some(), "round {round}: {number}");
+        }
+    }
 }

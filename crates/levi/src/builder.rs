@@ -13,6 +13,7 @@ use levi_transport::{HttpConfigError, HttpOptions, HttpSignIn, HttpSupabase, Ref
 use levi_types::{Auth, Clock, Credentials, DeviceId, DeviceListStore, SessionStore};
 
 use crate::Levi;
+use crate::append::Appended;
 use crate::outbox_choice::{OpenOutbox, OutboxChoice};
 #[cfg(feature = "sqlite")]
 use crate::wake_up::WakeUp;
@@ -285,6 +286,7 @@ impl LeviBuilder {
             on_read_retry: self.on_read_retry,
             backoff,
             session_sync: Mutex::default(),
+            appended: Appended::default(),
             #[cfg(feature = "sqlite")]
             wake_up: WakeUp::new(outbox_path),
         }

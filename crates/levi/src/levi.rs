@@ -6,7 +6,7 @@ use levi_core::LeviConfig;
 use levi_core::{
     BackfillReport, DeviceListAdmin, DeviceTrust, EnqueueError, MessageSyncer, OnReadRetry, Reader, Receipt,
     SecretsCache, SessionSyncService, ShutdownReport, SignedDeviceList, StartError, Status, SyncError,
-    SyncedError, Worker, last_sequence_number,
+    SyncedError, Worker,
 };
 #[cfg(feature = "sqlite")]
 use levi_crypto::at_rest::DatabaseKey;
@@ -17,6 +17,7 @@ use levi_transport::HttpOptions;
 use levi_types::{Clock, DeviceId, MessageSyncRequest, SessionId, SessionStore, SyncContext, UserId};
 use tokio::sync::watch;
 
+use crate::append::Appended;
 use crate::builder::{Connection, LeviBuilder};
 #[cfg(feature = "sqlite")]
 use crate::wake_up::WakeUp;
@@ -37,6 +38,7 @@ pub struct Levi {
     pub(crate) backoff: Backoff,
     /// The service that sends a user's control rows; every caller gets a clone.
     pub(crate) session_sync: Mutex<Vec<SessionSyncService>>,
+    pub(crate) appended: Appended,
 }
 
 /// Why this Levi has no session sync and no reader.
@@ -140,23 +142,6 @@ impl Levi {
     /// [`EnqueueError`] if the outbox cannot be read.
     pub async fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, EnqueueError> {
         self.worker.last_sequence_number(session).await
-    }
-
-    /// The next free sequence number of a session, after everything in the outbox, in the session store's record of what
-    /// was sent, and on the server. Another device may take the number meanwhile: then the message is parked, and
-    /// nothing is overwritten.
-    ///
-    /// # Errors
-    /// [`SyncError::SessionFull`] if the last number is the highest there is. The others if the outbox cannot be read,
-    /// nobody is signed in, or the server does not answer.
-    pub async fn next_sequence_number(&self, session: &SessionId) -> Result<i64, SyncError> {
-        let here = self.worker.last_sequence_number(session).await?;
-        let connection = self.connection.as_ref().ok_or(SyncError::NotAuthenticated)?;
-        let auth = connection.auth.clone().ok_or(SyncError::NotAuthenticated)?;
-        let there =
-            last_sequence_number(Arc::clone(&connection.supabase), auth, self.cache.clone(), session).await?;
-        let next = here.max(there).map_or(Some(1), |last| last.checked_add(1));
-        next.ok_or_else(|| SyncError::SessionFull(session.clone()))
     }
 
     /// Returns once Supabase has the message. See [`Worker::synced`].

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod append;
 mod builder;
 #[cfg(feature = "sqlite")]
 mod device;
@@ -11,13 +12,14 @@ mod repair;
 #[cfg(feature = "sqlite")]
 mod wake_up;
 
+pub use append::AppendedMessage;
 pub use builder::{BuildError, LeviBuilder};
 #[cfg(feature = "sqlite")]
 pub use device::{Device, DeviceError, DeviceFolder, DeviceOptions, Project, StoredCursor};
 pub use levi::{Levi, NotConnected};
 pub use levi_core::random_uuid;
 #[cfg(feature = "sqlite")]
-pub use repair::repair_session_store;
+pub use repair::{open_session_store, repair_session_store, session_store_problems};
 
 pub use levi_core::{
     Arrival, Change, ChangeCursor, DeviceListProblem, DeviceListState, EnqueueError, Flush, Follow,

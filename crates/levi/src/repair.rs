@@ -1,35 +1,61 @@
-//! A damaged session store: what a scan of its file finds goes into a new one.
+//! The session store's file, as a scan finds it: what SQLite does not see when it opens a damaged one.
 
 use std::io;
 use std::path::Path;
 
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::sqlite::records::{self, FoundRecord};
-use levi_store::{RepairedStore, ScannedRecord, SqliteSessionStore};
+use levi_store::{Damage, RepairedStore, ScannedRecord, SqliteSessionStore};
 use levi_types::{PortErrorKind, StoreError};
 
+/// Opens the session store in a file of its own. Its log is looked at before SQLite does, which would write over commits
+/// that lie behind damage.
+///
+/// # Errors
+/// As for [`SqliteSessionStore::open`].
+pub fn open_session_store(
+    path: impl AsRef<Path>,
+    key: DatabaseKey,
+) -> Result<SqliteSessionStore, StoreError> {
+    SqliteSessionStore::open_checked(path, key, records::damage)
+}
+
+/// What is wrong with the session store at `path`. It is not changed.
+///
+/// # Errors
+/// [`StoreError`] if it cannot be read for another reason.
+pub fn session_store_problems(path: impl AsRef<Path>) -> Result<Vec<String>, StoreError> {
+    let path = path.as_ref();
+    // The log of a store that is open changes while it is read, and was looked at.
+    if !SqliteSessionStore::is_in_use(path)
+        && let Some(damage) = records::damage(path).map_err(unreadable)?
+    {
+        return Ok(vec![damage]);
+    }
+    SqliteSessionStore::problems(path)
+}
+
 /// Replaces the session store at `path` by a new one with everything that can be read of it, if it is damaged; `None` if it
-/// is sound. The damaged file is kept beside the new one, unchanged. No process may have the store open.
+/// is sound. The damaged file is kept beside the new one, unchanged.
 ///
 /// Only the session store's own tables are copied, so that a file with tables of the daemon's own is refused.
 ///
 /// # Errors
-/// [`StoreError`]; the damaged file is in its place then.
+/// [`StoreError`], also while a process has the store open; the damaged file is in its place then.
 pub fn repair_session_store(
     path: impl AsRef<Path>,
     key: DatabaseKey,
 ) -> Result<Option<RepairedStore>, StoreError> {
-    let path = path.as_ref();
-    // Before SQLite opens the file, because it takes no commit behind damage in the log.
-    let cause = match records::damage(path).map_err(unreadable)? {
-        Some(cause) => Some(cause),
-        None => SqliteSessionStore::problems(path)?.into_iter().next(),
-    };
-    let Some(cause) = cause else { return Ok(None) };
-    let found = records::records(path).map_err(unreadable)?;
-    let found = found.into_iter().map(scanned).collect();
-    let repaired = SqliteSessionStore::rebuild(path, key, found)?;
-    Ok(Some(repaired.because(cause)))
+    SqliteSessionStore::repair(path, key, |path| {
+        // Before SQLite opens the file.
+        let cause = match records::damage(path).map_err(unreadable)? {
+            Some(cause) => Some(cause),
+            None => SqliteSessionStore::problems(path)?.into_iter().next(),
+        };
+        let Some(cause) = cause else { return Ok(None) };
+        let records = records::records(path).map_err(unreadable)?.into_iter().map(scanned).collect();
+        Ok(Some(Damage { cause, records }))
+    })
 }
 
 fn scanned(FoundRecord { is_current, in_index, columns }: FoundRecord) -> ScannedRecord {

@@ -224,6 +224,45 @@ async fn a_session_that_has_the_highest_number_has_no_next_one() {
     device.levi.shutdown(Duration::from_secs(5)).await;
 }
 
+/// The daemon leaves the numbers out, and another device has written before.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_without_numbers_come_after_the_last_one_each_at_a_place_of_its_own() {
+    let world = World::new(2).await;
+    let first = device(&world, world.session("one"));
+    let session = first.session.id.clone();
+    first.begin(&world).await;
+    let receipt = first.levi.enqueue_durable(request(&session, 3, "of the first")).await.unwrap();
+    first.levi.synced(&receipt).await.unwrap();
+    first.levi.shutdown(Duration::from_secs(5)).await;
+
+    let writer = OtherWriter::of(&first);
+    let second = Arc::new(writer.levi(&world));
+    let append = |text: usize| {
+        let (levi, session) = (Arc::clone(&second), session.clone());
+        tokio::spawn(async move {
+            let appended =
+                levi.append_durable(&session, format!("id {text}"), text.to_string()).await.unwrap();
+            levi.synced(&appended.receipt).await.unwrap();
+            (appended.sequence_number, text.to_string())
+        })
+    };
+    let appending: Vec<_> = (0..20).map(append).collect();
+    let mut expected = vec![(3, "of the first".to_owned())];
+    for appended in appending {
+        expected.push(appended.await.unwrap());
+    }
+    expected.sort_unstable();
+    assert_eq!(expected.iter().map(|(number, _)| *number).collect::<Vec<_>>(), (3..24).collect::<Vec<_>>());
+    assert_eq!(read_all(&world.reader(1), &session).await, expected);
+
+    world.server.go_down();
+    let offline = second.append_durable(&session, "offline", "offline").await.unwrap();
+    assert_eq!(offline.sequence_number, 24);
+    let unknown = second.append_durable(&world.session("unknown").id, "m", "text").await;
+    assert!(unknown.is_err(), "another device may have begun it: {unknown:?}");
+    second.shutdown(Duration::from_millis(50)).await;
+}
+
 /// The permission to replace a text, and the lack of any, are kept with the row.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_message_may_replace_is_known_after_a_restart() {

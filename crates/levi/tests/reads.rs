@@ -214,7 +214,7 @@ async fn a_device_that_was_skipped_gets_its_secret_when_its_key_can_be_used() {
     let store = world.store(&key);
     let session = world.session("one");
     store.save_session(&session).unwrap();
-    let levi = world.levi(world.config(), store, &key);
+    let levi = world.levi(world.config(), store.clone(), &key);
     let (device, device_key) = world.device_key(0);
     let sync = levi.session_sync(device, device_key).unwrap();
     let report = sync.sync_new_session(&session.id, &world.repository, &secret()).await.unwrap();
@@ -223,6 +223,13 @@ async fn a_device_that_was_skipped_gets_its_secret_when_its_key_can_be_used() {
         "{report:?}"
     );
     write(&levi, &session.id, 0..1).await;
+    levi.watch_status().wait_for(|status| status.incomplete_secrets == 1).await.unwrap();
+    levi.shutdown(Duration::from_secs(5)).await;
+
+    // The next process looks for it too.
+    let levi = world.levi(world.config(), store, &key);
+    let (device, device_key) = world.device_key(0);
+    let _sync = levi.session_sync(device, device_key).unwrap();
     let mut status = levi.watch_status();
     status.wait_for(|status| status.incomplete_secrets == 1).await.unwrap();
 

@@ -6,10 +6,10 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use levi::core::{NewSession, Step};
+use levi::core::{NewSession, Step, Waiting};
 use levi::{
     CodingSession, DatabaseKey, Levi, LeviConfig, SessionSecret, SessionSyncService, SqliteSessionStore,
-    SyncError,
+    Status, SyncError,
 };
 use levi_testkit::fixtures;
 use levi_transport::Table;
@@ -22,12 +22,15 @@ struct Device {
     sync: SessionSyncService,
     store: Arc<SqliteSessionStore>,
     key: DatabaseKey,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Device {
     fn new(world: &World, number: usize) -> Self {
-        let (folder, key) = (tempfile::tempdir().unwrap(), database_key());
+        Self::open(world, number, tempfile::tempdir().unwrap(), database_key())
+    }
+
+    fn open(world: &World, number: usize, folder: tempfile::TempDir, key: DatabaseKey) -> Self {
         let store = SqliteSessionStore::open(folder.path().join("store.sqlite"), key.clone()).unwrap();
         let store = Arc::new(store);
         store.save_repository(&fixtures::repository()).unwrap();
@@ -35,7 +38,15 @@ impl Device {
         let levi = world.levi(config, store.clone(), &key);
         let (id, private) = world.device_key(number);
         let sync = levi.session_sync(id, private).unwrap();
-        Self { levi, sync, store, key, _folder: folder }
+        Self { levi, sync, store, key, folder }
+    }
+
+    /// The same device, in a new process.
+    async fn restart(self, world: &World, number: usize) -> Self {
+        let Self { levi, sync, store, key, folder } = self;
+        levi.shutdown(Duration::from_secs(5)).await;
+        drop((levi, sync, store));
+        Self::open(world, number, folder, key)
     }
 
     /// Begins the session as if no other device had.
@@ -122,6 +133,33 @@ async fn of_two_devices_that_begin_one_session_the_second_is_told_and_goes_on_wi
     phone.end().await;
 }
 
+/// It was sealed under the device's own secret, which the others are never given.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_under_a_refused_secret_is_sent_under_the_sessions() {
+    let world = World::new(3).await;
+    let (laptop, phone) = (Device::new(&world, 0), Device::new(&world, 1));
+    let session = world.session("one");
+    assert!(laptop.begin(&world, &session, &secret()).await.is_done());
+    laptop.write(&session, 1, "of the laptop").await;
+    assert!(!phone.begin(&world, &session, &secret()).await.is_done());
+    phone.levi.enqueue_durable(request(&session.id, 2, "before it knew")).await.unwrap();
+
+    // The process that goes on has sealed nothing of it.
+    let phone = phone.restart(&world, 1).await;
+    let (id, private) = world.device_key(1);
+    let found = phone.levi.reader(id, private).unwrap().session_secret(&session.id).await.unwrap();
+    let owner_device_id = Some(world.devices[0].0.clone());
+    let known = CodingSession { owner_device_id, title: None, ..session.clone() };
+    let adopted = phone.begin(&world, &known, &found).await;
+    assert!(adopted.is_done(), "{adopted:?}");
+    phone.write(&session, 3, "since then").await;
+    let expected = [(1, "of the laptop"), (2, "before it knew"), (3, "since then")];
+    let read = read_all(&world.reader(2), &session.id).await;
+    assert_eq!(read, expected.map(|(number, text)| (number, text.to_owned())));
+    laptop.end().await;
+    phone.end().await;
+}
+
 /// The store was moved away because it was damaged, and the session has the id that it had.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_lost_its_store_does_not_replace_the_secret_unless_it_is_told_to() {
@@ -147,6 +185,48 @@ async fn a_device_that_lost_its_store_does_not_replace_the_secret_unless_it_is_t
     let report = after.begin(&world, &session, &third).await;
     assert!(report.is_done(), "{report:?}");
     after.end().await;
+}
+
+/// What the device seals after it has lost its store could be read by nobody else, and is not sent before that is settled.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_under_a_secret_that_is_refused() {
+    let world = World::new(2).await;
+    let (before, session) = (Device::new(&world, 0), world.session("one"));
+    assert!(before.begin(&world, &session, &secret()).await.is_done());
+    before.write(&session, 1, "before").await;
+    before.end().await;
+
+    // The message is stored before anything is known of the refusal, and is due together with the secret.
+    let after = Device::new(&world, 0);
+    world.server.go_down();
+    let offline = after.begin(&world, &session, &secret()).await;
+    assert!(!offline.is_done(), "{offline:?}");
+    after.levi.enqueue_durable(request(&session.id, 2, "not knowing")).await.unwrap();
+    world.server.come_up().unwrap();
+    after.levi.network_changed();
+    after.levi.enqueue_durable(request(&session.id, 3, "knowing")).await.unwrap();
+    waits_for_the_secret(&after.levi, 1).await;
+    let after = after.restart(&world, 0).await;
+    waits_for_the_secret(&after.levi, 4).await;
+
+    let (id, private) = world.device_key(0);
+    let found = after.levi.reader(id, private).unwrap().session_secret(&session.id).await.unwrap();
+    assert!(after.begin(&world, &session, &found).await.is_done());
+    after.write(&session, 4, "since then").await;
+    let expected = [(1, "before"), (2, "not knowing"), (3, "knowing"), (4, "since then")];
+    let read = read_all(&world.reader(1), &session.id).await;
+    assert_eq!(read, expected.map(|(number, text)| (number, text.to_owned())));
+    after.end().await;
+}
+
+async fn waits_for_the_secret(levi: &Levi, attempts: u32) {
+    let is_waiting = |status: &Status| {
+        let of_secret =
+            |waiting: &Waiting| waiting.reason.code == "other_secret" && waiting.attempts >= attempts;
+        status.waiting.iter().any(of_secret)
+    };
+    levi.watch_status().wait_for(is_waiting).await.unwrap();
+    assert_eq!(levi.status().rows_accepted, 0);
 }
 
 /// A device without an envelope could be given the second secret, though the others keep the first.

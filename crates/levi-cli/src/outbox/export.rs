@@ -7,7 +7,9 @@ use levi::crypto::MessageKey;
 use levi::devices::keyring::Keyring;
 use levi::outbox::sqlite::Inspector;
 use levi::outbox::{ListedRow, RowKey, RowKind};
-use levi::{DatabaseKey, DeviceFolder, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore};
+use levi::{
+    DatabaseKey, DeviceFolder, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore, UserId,
+};
 use serde::Serialize;
 
 use super::{ListArgs, each_row, outbox_path};
@@ -29,7 +31,7 @@ struct Keys {
     store: SqliteSessionStore,
     /// The secrets of the device list's epochs.
     epochs: Option<Keyring>,
-    cache: HashMap<SessionId, Option<MessageKey>>,
+    cache: HashMap<SessionId, Vec<MessageKey>>,
 }
 
 pub(super) fn run(args: &ListArgs, console: Console) -> Result<Exit, CliError> {
@@ -69,11 +71,12 @@ fn content(
     keys: &mut Keys,
     row: &ListedRow,
 ) -> Result<Option<Result<String, String>>, CliError> {
-    let key = row.lane.session_id().map(|session| keys.of(session)).transpose()?.flatten();
+    let of_session = row.lane.session_id().map(|session| keys.of(row.user_id.as_ref(), session));
+    let of_session = of_session.transpose()?.unwrap_or_default();
     let mut content = None;
     let row_key = RowKey { id: row.id, version: row.version };
     inspector.payloads(&[row_key], &mut |_, _, payload| {
-        let opened = open_stored(row, payload, keys.for_row(key.as_ref()));
+        let opened = open_stored(row, payload, keys.for_row(&of_session));
         content = Some(opened.map_err(|error| error.to_string()));
     })?;
     Ok(content)
@@ -93,19 +96,24 @@ impl Keys {
         Ok(Self { database_key, store, epochs, cache: HashMap::new() })
     }
 
-    fn for_row<'k>(&'k self, session: Option<&'k MessageKey>) -> StoredKeys<'k> {
+    fn for_row<'k>(&'k self, session: &'k [MessageKey]) -> StoredKeys<'k> {
         StoredKeys { session, epochs: self.epochs.as_ref(), database: Some(&self.database_key) }
     }
 
-    fn of(&mut self, session: &SessionId) -> Result<Option<MessageKey>, CliError> {
-        if let Some(key) = self.cache.get(session) {
-            return Ok(key.clone());
+    /// The session's key, and those of the secrets that it had before.
+    fn of(&mut self, user: Option<&UserId>, session: &SessionId) -> Result<Vec<MessageKey>, CliError> {
+        if let Some(keys) = self.cache.get(session) {
+            return Ok(keys.clone());
         }
-        let stored = self.store.session_secret(session)?;
+        let mut secrets: Vec<_> = self.store.session_secret(session)?.into_iter().collect();
+        if let Some(user) = user {
+            let received = self.store.received_secrets(user, session)?;
+            secrets.extend(received.into_iter().map(|received| received.secret));
+        }
         // Exposed to be parsed into a key.
-        let secret = stored.and_then(|secret| SessionSecret::parse(secret.expose()).ok());
-        let key = secret.map(|secret| secret.message_key());
-        self.cache.insert(session.clone(), key.clone());
-        Ok(key)
+        let secrets = secrets.iter().filter_map(|secret| SessionSecret::parse(secret.expose()).ok());
+        let keys: Vec<_> = secrets.map(|secret| secret.message_key()).collect();
+        self.cache.insert(session.clone(), keys.clone());
+        Ok(keys)
     }
 }

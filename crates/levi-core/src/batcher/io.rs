@@ -109,6 +109,13 @@ pub enum Input {
         /// The request.
         batch: BatchId,
     },
+    /// A request was not sent, because these lanes of it have to wait.
+    HeldBack {
+        /// The request.
+        batch: BatchId,
+        /// The lanes, and why each waits.
+        lanes: Vec<(LaneId, Reason)>,
+    },
     /// The response to [`Action::Seal`].
     Sealed {
         /// The lane.

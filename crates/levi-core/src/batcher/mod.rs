@@ -138,6 +138,7 @@ impl Batcher {
             Input::Outcome { batch, result } => self.outcome(now, batch, result),
             Input::Taken { batch, rows } => self.taken(now, batch, rows),
             Input::Vanished { batch } => self.vanished(batch),
+            Input::HeldBack { batch, lanes } => self.held_back(now, batch, lanes),
             Input::Sealed { lane, result } => self.sealed(now, lane, result),
             Input::ParentEnsured { key, parent } => self.parent_ensured(now, &key, parent),
             Input::ControlSenderReady(user) => {

@@ -171,6 +171,18 @@ impl Batcher {
         }
     }
 
+    /// The others of the batch are sent without these lanes.
+    pub(super) fn held_back(&mut self, now: Now, id: BatchId, lanes: Vec<(LaneId, Reason)>) {
+        self.vanished(id);
+        for (lane, reason) in lanes {
+            // Another user may have signed in.
+            if self.windows.lane(lane).is_none() {
+                continue;
+            }
+            self.defer(now, lane, reason, Duration::ZERO);
+        }
+    }
+
     fn put_back(&mut self, batch: Batch) {
         for part in batch.parts {
             self.windows.put_back(part);

@@ -12,7 +12,7 @@ use crate::control::Presence;
 use crate::control_row::ControlRow;
 use crate::sealer::{NoKey, PresentEpoch, ResealError};
 use crate::sealing_key::Sealing;
-use crate::sync_error::SyncError;
+use crate::sync_error::{OTHER_SECRET, SyncError};
 use crate::write_messages::SentMessage;
 
 /// Rows of one lane that are sealed in one go; the rest follows as the first ones are sent.
@@ -115,6 +115,10 @@ impl Engine {
     /// Builds the body from the stored payloads. A batch of which a row has changed meanwhile is not
     /// sent, because the rows that follow must not overtake it.
     fn send(&mut self, now: Now, batch: Batch, perform: Perform<'_>) {
+        let held_back = self.refused_secrets(&batch);
+        if !held_back.is_empty() {
+            return self.batcher.handle(now, Input::HeldBack { batch: batch.id, lanes: held_back });
+        }
         let parts = if batch.is_probe { &[][..] } else { &batch.parts[..] };
         let wanted: Vec<_> = parts.iter().flat_map(|part| &part.rows).copied().collect();
         let keys: Vec<_> = wanted.iter().map(|row| row.key).collect();
@@ -123,9 +127,12 @@ impl Engine {
         let mut message_ids = Vec::with_capacity(keys.len());
         let in_epoch = self.sealer.present_epoch(batch.user.as_ref());
         let epoch = in_epoch.as_ref().map(PresentEpoch::number);
+        let sessions = parts.iter().filter_map(|part| part.key.session_id());
+        let earlier = self.sealer.earlier_secrets(batch.user.as_ref(), sessions);
         let read = self.store.payloads(&keys, &mut |key, message_id, payload| {
-            let resealed =
-                in_epoch.as_ref().and_then(|epoch| epoch.resealed(message_id, payload, &mut *self.random));
+            let random = &mut *self.random;
+            let resealed = in_epoch.as_ref().and_then(|epoch| epoch.resealed(message_id, payload, random));
+            let resealed = resealed.or_else(|| earlier.as_ref()?.resealed(message_id, payload, random));
             // If the server has a row that may replace nothing, it is this text.
             let is_fixed = |row: &&RowHead| row.key == key && row.overwrite == Overwrite::Nothing;
             let resealed = resealed.filter(|_| wanted.iter().all(|row| !is_fixed(&row)));
@@ -154,6 +161,26 @@ impl Engine {
         let insert = body.into_upsert();
         self.status.bytes_sent += insert.body.len() as u64;
         perform(Effect::Send { batch: batch.id, user: batch.user, insert, messages, epoch });
+    }
+
+    /// The lanes whose session has another secret on the server than here. Nobody else could read them, so they wait until
+    /// this device has that one, or has given its own to the others.
+    fn refused_secrets(&mut self, batch: &Batch) -> Vec<(LaneId, Reason)> {
+        let may_be_parked = self.status.totals.parked_control_rows > 0;
+        let mut lanes = Vec::new();
+        for part in &batch.parts {
+            let Some(session) = part.key.session_id() else { continue };
+            let is_parked = || {
+                let lane = LaneKey::Secret(session.clone());
+                let parked = self.store.parked_reason(&lane).ok().flatten();
+                parked.is_some_and(|reason| reason.code == OTHER_SECRET)
+            };
+            if self.sealer.is_refused(session) || may_be_parked && is_parked() {
+                lanes.push((part.lane, SyncError::OtherSecret(session.clone()).to_reason()));
+                self.held_sessions.insert(session.clone());
+            }
+        }
+        lanes
     }
 
     /// Passes the control row to its sender. One that was replaced since is loaded again.

@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 pub(crate) use self::committed_batch::Waiter;
 pub use self::committed_batch::{CommittedBatch, Receipt, Stored, Tried};
 pub use self::event::{ControlIntake, Effect, Event, Intake};
+pub(crate) use self::stored::open_sealed;
 pub use self::stored::{StoredError, StoredKeys, open_stored};
 
 use self::commit::Uncommitted;
@@ -87,6 +88,8 @@ pub struct Engine {
     parkable: Vec<Sent>,
     /// The sessions whose secret some devices could not be given at the last attempt.
     incomplete_secrets: HashSet<LaneKey>,
+    /// The sessions whose messages wait because the server has another secret of them.
+    held_sessions: HashSet<SessionId>,
     /// The outbox's last failure, until a commit succeeds.
     outbox_error: Option<Arc<OutboxError>>,
     status: Status,
@@ -181,6 +184,7 @@ impl Engine {
             sent: HashMap::new(),
             parkable: Vec::new(),
             incomplete_secrets: HashSet::new(),
+            held_sessions: HashSet::new(),
             outbox_error: None,
             status: Status::default(),
             changed: true,

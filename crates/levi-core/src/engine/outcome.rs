@@ -1,6 +1,6 @@
 //! What follows from the outcome of a request outside the batcher: counts, log lines, reports.
 
-use levi_outbox::{Change, SyncedText};
+use levi_outbox::{Change, LaneKey, SyncedText};
 use levi_transport::{ApiError, Verdict};
 use levi_types::{Delivery, Now};
 
@@ -23,6 +23,13 @@ impl Engine {
                 _ => {
                     self.incomplete_secrets.remove(key);
                 }
+            }
+            if let (LaneKey::Secret(session), Ok(())) = (key, result)
+                && self.held_sessions.remove(session)
+            {
+                let lane = LaneKey::Messages(session.clone());
+                self.uncommitted.change(Change::RetryLane { lane, at: now.wall });
+                self.uncommitted.wakes = true;
             }
             self.steps.attempted(row, result);
             return self.note_control_outcome(now, result);

@@ -2,7 +2,7 @@
 
 use levi_crypto::at_rest::{self, DatabaseKey};
 use levi_crypto::message::{self, MessagePosition};
-use levi_crypto::message_v2::{self, Epoch, EpochMessageKey, WireNonce, WireNonceError};
+use levi_crypto::message_v2::{self, Epoch, EpochMessageKey, EpochSecret, WireNonce, WireNonceError};
 use levi_crypto::{MessageKey, OpenError, SealError};
 use levi_devices::keyring::Keyring;
 use levi_outbox::{Encryption, ListedRow};
@@ -43,8 +43,8 @@ pub enum StoredError {
 /// What the rows of one session may be under. What is missing is needed by some rows only.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StoredKeys<'k> {
-    /// The session's key.
-    pub session: Option<&'k MessageKey>,
+    /// The session's key, then those that it had before on this device.
+    pub session: &'k [MessageKey],
     /// The secrets of the epochs of the user's device list.
     pub epochs: Option<&'k Keyring>,
     /// The key of what is stored on this device.
@@ -59,17 +59,14 @@ pub fn open_stored(row: &ListedRow, payload: &[u8], keys: StoredKeys<'_>) -> Res
     let session_id = row.lane.session_id().ok_or(StoredError::Malformed)?;
     match row.encryption {
         Encryption::SessionKey => {
-            let key = keys.session.ok_or(StoredError::NoMessageKey)?;
             let sealed: MessageRow = serde_json::from_slice(payload).map_err(|_| StoredError::Malformed)?;
             let place = MessagePosition { session_id, sequence_number: row.sequence_number };
-            if !message_v2::is_version_2(&sealed.content_nonce) {
-                return Ok(message::open(key, place, sealed.ciphertext()?, &sealed.nonce()?)?);
-            }
-            let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(&sealed.content_nonce)?;
-            let secret = keys.epochs.and_then(|epochs| epochs.secret(epoch));
-            let secret = secret.ok_or(StoredError::NoEpochSecret(epoch))?;
-            let key = EpochMessageKey::of(key, session_id, epoch, secret)?;
-            Ok(message_v2::open(&key, place, sealed.ciphertext()?, &nonce)?.content)
+            let epoch_secret = |epoch| keys.epochs?.secret(epoch).cloned();
+            let (present, earlier) = keys.session.split_first().ok_or(StoredError::NoMessageKey)?;
+            open_sealed(&sealed, place, present, epoch_secret).or_else(|error| {
+                let opened = |key| open_sealed(&sealed, place, key, epoch_secret).ok();
+                earlier.iter().find_map(opened).ok_or(error)
+            })
         }
         Encryption::DatabaseKey => {
             let key = keys.database.ok_or(StoredError::NoDatabaseKey)?;
@@ -82,12 +79,27 @@ pub fn open_stored(row: &ListedRow, payload: &[u8], keys: StoredKeys<'_>) -> Res
     }
 }
 
+/// The content of a row under its session's key.
+pub(crate) fn open_sealed(
+    row: &MessageRow,
+    position: MessagePosition<'_>,
+    session_key: &MessageKey,
+    epoch_secret: impl Fn(Epoch) -> Option<EpochSecret>,
+) -> Result<String, StoredError> {
+    if !message_v2::is_version_2(&row.content_nonce) {
+        return Ok(message::open(session_key, position, row.ciphertext()?, &row.nonce()?)?);
+    }
+    let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(&row.content_nonce)?;
+    let secret = epoch_secret(epoch).ok_or(StoredError::NoEpochSecret(epoch))?;
+    let key = EpochMessageKey::of(session_key, position.session_id, epoch, &secret)?;
+    Ok(message_v2::open(&key, position, row.ciphertext()?, &nonce)?.content)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use levi_crypto::SessionSecret;
-    use levi_crypto::message_v2::EpochSecret;
     use levi_outbox::{Overwrite, RowId, RowKind};
     use levi_types::{
         CodingSession, DeliveryReport, MessageSyncRequest, Repository, RepositoryId, SecretString, SessionId,
@@ -149,7 +161,8 @@ mod tests {
         let in_epoch = seal(&sealer, Some(user));
         assert!(std::str::from_utf8(&in_epoch.payload).unwrap().contains("v2:1:"));
         let (key, keyring) = (secret.message_key(), Keyring::first(first));
-        let keys = StoredKeys { session: Some(&key), epochs: Some(&keyring), database: Some(&database_key) };
+        let session = [SessionSecret::generate(&mut UnwrapErr(SysRng)).message_key(), key];
+        let keys = StoredKeys { session: &session, epochs: Some(&keyring), database: Some(&database_key) };
         let rows = [
             (wrapped, Encryption::DatabaseKey),
             (sealed, Encryption::SessionKey),

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use levi_crypto::MessageKey;
 use levi_crypto::envelope::DevicePublicKey;
 use levi_crypto::message_v2::Order;
@@ -15,6 +17,10 @@ pub(super) struct Keys {
     pub(super) sealing: Option<MessageKey>,
     /// `sealing` in the present mode.
     pub(super) in_mode: Option<SealingKey>,
+    /// What the session is not sealed with, because the server has another secret of it.
+    pub(super) refused: Option<MessageKey>,
+    /// What this device sealed with before; `None`: its store was not asked since `sealing` changed.
+    pub(super) earlier: Option<Arc<[MessageKey]>>,
     /// The highest sequence number of the session as this device knows it; `None` while that is not known.
     highest: Option<i64>,
     /// The highest one that was sealed in this process, whether or not others came before it.
@@ -77,6 +83,20 @@ impl Keys {
         }
         self.note(sequence_number);
         Some(if is_last && overwrite != Overwrite::Anything { Order::Rising } else { Order::Late })
+    }
+
+    /// Whether nobody else could read what is sent.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.is_some() && (self.sealing.is_none() || self.sealing == self.refused)
+    }
+
+    /// This device's store has these keys of its own from before, besides those that are remembered here.
+    pub(super) fn sealed_with_before(&mut self, stored: Vec<MessageKey>) -> Arc<[MessageKey]> {
+        let remembered = self.reading.iter().filter(|known| known.source == KeySource::ThisDevice);
+        let mut earlier = stored;
+        earlier.extend(remembered.map(|known| known.key.clone()));
+        earlier.retain(|key| self.sealing.as_ref() != Some(key));
+        self.earlier.insert(earlier.into()).clone()
     }
 
     /// A message was sealed.

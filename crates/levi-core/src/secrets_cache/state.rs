@@ -94,7 +94,7 @@ impl State {
         let key = secret.message_key();
         let keys = self.keys_of(session);
         if keys.sealing.as_ref() != Some(&key) {
-            (keys.sealing, keys.in_mode) = (Some(key.clone()), None);
+            (keys.sealing, keys.in_mode, keys.earlier) = (Some(key.clone()), None, None);
         }
         keys.read_with(ReadingKey { key, source: KeySource::ThisDevice });
     }

@@ -99,6 +99,7 @@ impl Steps {
         let giving = Giving { is_own: owner.is_none_or(|owner| owner == self.device.id), replaces };
         let (mut distribution, rows) = self.envelopes(&auth, session, secret, &devices);
         let refused = self.give(&reads, &auth, session, secret, &rows, giving).await?;
+        self.server.cache.accept(session);
         distribution.skipped.append(&mut skipped);
         if refused.is_empty() {
             self.skipped.served(session, &distribution.skipped);
@@ -131,6 +132,23 @@ impl Steps {
                 self.server.insert_new(auth, rows).await?;
                 Ok(Vec::new())
             }
+        }
+    }
+
+    /// Before the first message of a session that the server had already: whether it has another secret of it, as after this
+    /// device has lost its store. What is sealed under this device's is not sent then.
+    pub(super) async fn compare_secret(
+        &self,
+        auth: &AuthSession,
+        session: &SessionId,
+    ) -> Result<(), SyncError> {
+        // Without a secret nothing is sealed.
+        let Ok(secret) = self.stored_secret(session) else { return Ok(()) };
+        let reads = self.server.reads(auth, Retries::none());
+        let giving = Giving { is_own: true, replaces: Replaces::Known };
+        match self.may_write(&reads, auth, session, &secret, giving).await {
+            Err(SyncError::OtherSecret(_)) | Ok(_) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -169,7 +187,10 @@ impl Steps {
         let Some(row) = reads.secret(session, &self.device.id).await? else { return Ok(unknown) };
         match opening.open(reads, &auth.user_id, session, &row).await {
             Ok(found) if known.contains(&found.message_key()) => Ok(Write::Over),
-            Ok(_) => Err(SyncError::OtherSecret(session.clone())),
+            Ok(_) => {
+                self.server.cache.refuse(&auth.user_id, session, secret);
+                Err(SyncError::OtherSecret(session.clone()))
+            }
             Err(ReadError::Supabase(error)) => Err(error.into()),
             Err(ReadError::Auth(error)) => Err(error.into()),
             // It was sealed for another key of this device, or by a device whose key is not known any more.

@@ -101,7 +101,10 @@ impl Steps {
             (Whose::Another, _) => Update::known_of_session(row),
         };
         if self.server.update(auth, update).await? {
-            return Ok(());
+            return match presence {
+                Presence::NotSentYet => self.compare_secret(auth, &row.id).await,
+                Presence::WasThere | Presence::MayBeNewer => Ok(()),
+            };
         }
         match (whose, presence) {
             (_, Presence::WasThere) => Err(SyncError::SessionGone(row.id.clone())),

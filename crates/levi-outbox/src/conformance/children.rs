@@ -41,11 +41,15 @@ fn a_row_says_so_while_an_ancestor_is_parked(store: &mut dyn OutboxStore) {
     assert_eq!(state(store, parent.id), RowState::Parked(reason.clone()));
     assert!(!store.listed(parent.id).parent_is_parked);
     let parents = store.parked_parents(9).expect("parked parents can be read");
-    assert_eq!(parents, [ParkedParent { lane: repository.lane, reason }]);
+    assert_eq!(store.parked_reason(&repository.lane).ok(), Some(Some(reason.clone())));
+    assert_eq!(store.parked_reason(&LaneKey::Messages("s".into())).ok(), Some(None));
+    let lane = repository.lane;
+    assert_eq!(parents, [ParkedParent { lane: lane.clone(), reason }]);
 
     store.change(Change::Unpark { row: parent.id, at: at(1) });
     assert_eq!(state(store, message.id), RowState::Pending(1));
     assert_eq!(store.parked_parents(9).ok(), Some(vec![]));
+    assert_eq!(store.parked_reason(&lane).ok(), Some(None));
 }
 
 fn a_session_counts_as_sent_once_the_server_acknowledged_a_row_of_it(store: &mut dyn OutboxStore) {

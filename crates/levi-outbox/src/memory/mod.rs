@@ -278,6 +278,12 @@ impl OutboxStore for MemoryOutbox {
         Ok(parked.take(limit).collect())
     }
 
+    fn parked_reason(&self, lane: &LaneKey) -> Result<Option<Reason>, OutboxError> {
+        let lane = self.by_key.get(lane).and_then(|id| self.lanes.get(id));
+        let parked = lane.and_then(|lane| lane.parked.values().next()).and_then(|id| self.parked.get(id));
+        Ok(parked.map(|row| row.reason.clone()))
+    }
+
     fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
         Ok(self.writer)
     }

@@ -59,8 +59,8 @@ pub use self::recovery::records;
 use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{
-    Change, Due, Enqueued, GivenBack, Held, LaneId, ListedRow, LoneFailure, NewRow, ParkedParent, RowHead,
-    RowId, RowKey, RowState, Space, Totals, WaitingLane,
+    Change, Due, Enqueued, GivenBack, Held, LaneId, LaneKey, ListedRow, LoneFailure, NewRow, ParkedParent,
+    Reason, RowHead, RowId, RowKey, RowState, Space, Totals, WaitingLane,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -237,6 +237,10 @@ impl OutboxStore for SqliteOutbox {
 
     fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
         self.read(|conn| read::parked_parents(conn, limit))
+    }
+
+    fn parked_reason(&self, lane: &LaneKey) -> Result<Option<Reason>, OutboxError> {
+        self.read(|conn| read::parked_reason(conn, lane))
     }
 
     fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {

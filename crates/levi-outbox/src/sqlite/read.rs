@@ -20,6 +20,8 @@ const SESSION_SENT: &str = "SELECT 1 FROM levi_sessions_sent WHERE session_id = 
 /// The numbers are those of [`kind_code`](columns::kind_code): repositories and sessions.
 pub(super) const PARKED_PARENTS: &str = "SELECT kind, subject, p.reason_code, p.reason_detail \
      FROM levi_lanes AS l JOIN levi_parked AS p USING (lane) WHERE kind IN (0, 1) LIMIT ?1";
+pub(super) const PARKED_REASON: &str = "SELECT reason_code, reason_detail FROM levi_parked \
+     WHERE lane = (SELECT lane FROM levi_lanes WHERE kind = ?1 AND subject = ?2) LIMIT 1";
 pub(super) const LAST_NUMBERS: &str = "SELECT \
      (SELECT max(sequence_number) FROM levi_outbox AS o WHERE o.lane = l.lane), \
      (SELECT max(sequence_number) FROM levi_parked AS p WHERE p.lane = l.lane) \
@@ -121,6 +123,12 @@ pub(super) fn parked_parents(conn: &Connection, limit: usize) -> Result<Vec<Park
             Ok(ParkedParent { lane: columns::lane_key(row, 0)?, reason })
         })?
         .collect()
+}
+
+pub(super) fn parked_reason(conn: &Connection, lane: &LaneKey) -> Result<Option<Reason>> {
+    let reason = |row: &rusqlite::Row<'_>| Ok(Reason { code: row.get(0)?, detail: row.get(1)? });
+    let key = (columns::kind_code(lane.kind()), lane.subject());
+    conn.prepare_cached(PARKED_REASON)?.query_row(key, reason).optional()
 }
 
 pub(super) fn writer(conn: &Connection) -> Result<Option<[u8; 16]>> {

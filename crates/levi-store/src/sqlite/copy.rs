@@ -15,6 +15,44 @@ use super::schema;
 
 const SEALED: [&Records; 3] = [&REPOSITORIES, &SESSIONS, &SECRETS];
 
+/// A table whose records are in the clear.
+struct Plain {
+    name: &'static str,
+    /// How many columns name a record.
+    key_columns: usize,
+    insert: &'static str,
+}
+
+const PROGRESS: Plain = Plain {
+    name: "levi_store_progress",
+    key_columns: 1,
+    insert: "INSERT INTO levi_store_progress (session_id, last_sent, sent) VALUES (?1, ?2, ?3)
+             ON CONFLICT (session_id) DO UPDATE SET
+                 last_sent = max(last_sent, excluded.last_sent), sent = max(sent, excluded.sent)",
+};
+
+const UNSENT: Plain = Plain {
+    name: "levi_store_unsent",
+    key_columns: 2,
+    insert: "INSERT OR REPLACE INTO levi_store_unsent (session_id, sequence_number, message_id, state, code)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+};
+
+const EPOCH_STARTS: Plain = Plain {
+    name: "levi_store_epoch_starts",
+    key_columns: 3,
+    insert: "INSERT INTO levi_store_epoch_starts (user_id, session_id, epoch, sequence_number)
+             VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (user_id, session_id, epoch)
+             DO UPDATE SET sequence_number = min(sequence_number, excluded.sequence_number)",
+};
+
+const DEVICE_LIST: Plain = Plain {
+    name: "levi_store_device_list",
+    key_columns: 1,
+    insert: "INSERT OR REPLACE INTO levi_store_device_list (user_id, list) VALUES (?1, ?2)",
+};
+
 /// A copy under way.
 pub(super) struct Copy<'a> {
     new: &'a Transaction<'a>,
@@ -47,51 +85,20 @@ impl<'a> Copy<'a> {
             }
             (
                 false,
-                [
-                    Value::Null,
-                    Value::Text(user),
-                    Value::Text(session),
-                    sender,
-                    key,
-                    Value::Blob(sealed),
-                ],
+                [Value::Null, Value::Text(user), Value::Text(session), sender, key, Value::Blob(sealed)],
             ) => self.received(record, [user, session], [sender, key], sealed),
-            (
-                false,
-                [
-                    Value::Null | Value::Integer(_),
-                    Value::Integer(_),
-                    Value::Blob(check),
-                    rest @ ..,
-                ],
-            ) if rest.len() <= 1 => self.signed_in(record, check, rest.first()),
-            (false, [Value::Text(_), Value::Integer(_), Value::Integer(_)]) => self.plain(
-                "INSERT INTO levi_store_progress (session_id, last_sent, sent) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (session_id) DO UPDATE SET
-                     last_sent = max(last_sent, excluded.last_sent), sent = max(sent, excluded.sent)",
-                record,
-            ),
-            (
-                true,
-                [
-                    Value::Text(_),
-                    Value::Integer(_),
-                    Value::Text(_),
-                    Value::Text(_),
-                    Value::Text(_),
-                ],
-            ) => self.plain(
-                "INSERT OR REPLACE INTO levi_store_unsent (session_id, sequence_number, message_id, state, code)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-                record,
-            ),
-            (true, [Value::Text(_), Value::Text(_), Value::Integer(_), Value::Integer(_)]) => self.plain(
-                "INSERT INTO levi_store_epoch_starts (user_id, session_id, epoch, sequence_number)
-                 VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (user_id, session_id, epoch)
-                 DO UPDATE SET sequence_number = min(sequence_number, excluded.sequence_number)",
-                record,
-            ),
+            (false, [Value::Null | Value::Integer(_), Value::Integer(_), Value::Blob(check), rest @ ..])
+                if rest.len() <= 1 =>
+            {
+                self.signed_in(record, check, rest.first())
+            }
+            (false, [Value::Text(_), Value::Integer(_), Value::Integer(_)]) => self.plain(&PROGRESS, record),
+            (true, [Value::Text(_), Value::Integer(_), Value::Text(_), Value::Text(_), Value::Text(_)]) => {
+                self.plain(&UNSENT, record)
+            }
+            (true, [Value::Text(_), Value::Text(_), Value::Integer(_), Value::Integer(_)]) => {
+                self.plain(&EPOCH_STARTS, record)
+            }
             _ => Ok(()),
         }
     }
@@ -108,16 +115,13 @@ impl<'a> Copy<'a> {
         else {
             // What is left with two columns is a device list, which no key of this store seals.
             if record.columns.len() == 2 {
-                return self.plain(
-                    "INSERT OR REPLACE INTO levi_store_device_list (user_id, list) VALUES (?1, ?2)",
-                    record,
-                );
+                return self.plain(&DEVICE_LIST, record);
             }
             self.refuse(record);
             return Ok(());
         };
         self.opened += 1;
-        self.note(record, records.table(), id);
+        self.note(record, records.table(), id.to_owned());
         if records.table() == SECRETS.table() {
             self.keep_earlier(id, sealed)?;
         }
@@ -175,15 +179,18 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    /// A record that is stored in the clear. One that the table refuses is of another one.
-    fn plain(&mut self, statement: &str, record: &ScannedRecord) -> Result<(), Failure> {
-        let mut insert = self.new.prepare_cached(statement)?;
+    /// One that the table refuses is of another one.
+    fn plain(&mut self, table: &Plain, record: &ScannedRecord) -> Result<(), Failure> {
+        let mut insert = self.new.prepare_cached(table.insert)?;
         match insert.execute(rusqlite::params_from_iter(&record.columns)) {
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
-                Ok(())
+                return Ok(());
             }
-            written => Ok(written.map(drop)?),
-        }
+            written => written?,
+        };
+        drop(insert);
+        self.note(record, table.name, format!("{:?}", &record.columns[..table.key_columns]));
+        Ok(())
     }
 
     fn refuse(&mut self, record: &ScannedRecord) {
@@ -191,8 +198,8 @@ impl<'a> Copy<'a> {
         self.unreadable += u64::from(record.is_current);
     }
 
-    fn note(&mut self, record: &ScannedRecord, table: &'static str, id: &str) {
-        let name = (table, id.to_owned());
+    fn note(&mut self, record: &ScannedRecord, table: &'static str, id: String) {
+        let name = (table, id);
         if record.is_current {
             self.uncertain.remove(&name);
         } else {

@@ -26,6 +26,10 @@ pub(super) enum Failure {
         "the file has tables of the daemon's own, which a repair would lose; repair that database with its own tools"
     )]
     OtherTables,
+    #[error("a process has the session store open, and would go on with the damaged one; stop it first")]
+    InUse,
+    #[error("the session store is being repaired; try again later")]
+    UnderRepair,
     #[error("it has schema {found}, this Levi knows up to {known}; update Levi")]
     NewerSchema { found: i64, known: i64 },
     #[error(
@@ -64,7 +68,7 @@ impl Failure {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => PortErrorKind::Unavailable,
                 _ => PortErrorKind::Denied,
             },
-            Self::NoRandomness => PortErrorKind::Unavailable,
+            Self::NoRandomness | Self::InUse | Self::UnderRepair => PortErrorKind::Unavailable,
             Self::WrongKey | Self::NewerSchema { .. } | Self::OtherUser { .. } | Self::OtherTables => {
                 PortErrorKind::Denied
             }

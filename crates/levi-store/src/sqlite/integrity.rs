@@ -72,8 +72,3 @@ fn problems_of(connection: &Connection) -> Result<Vec<String>, Failure> {
     }
     Ok(problems)
 }
-
-/// The tables that are there besides this store's: the file is the daemon's own database.
-pub(super) fn has_other_tables<'a>(mut names: impl Iterator<Item = &'a str>) -> bool {
-    names.any(|name| !name.starts_with("levi_store_") && !name.starts_with("sqlite_"))
-}

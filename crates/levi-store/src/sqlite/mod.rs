@@ -23,6 +23,7 @@ mod copy;
 mod delivery;
 mod device_list;
 mod failure;
+mod in_use;
 mod integrity;
 mod received;
 mod records;
@@ -48,8 +49,9 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use cipher::Cipher;
 pub use delivery::{Progress, Unsent, UnsentState};
 use failure::Failure;
+use in_use::InUse;
 use records::{REPOSITORIES, SECRETS, SESSIONS};
-pub use repair::{RepairedStore, ScannedRecord};
+pub use repair::{Damage, RepairedStore, ScannedRecord};
 
 /// How long a statement waits while another process writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,6 +65,8 @@ pub struct SqliteSessionStore {
     /// Who signed in, if that could not be written so far. The connection is not asked for while this is locked.
     unwritten_user: Mutex<Option<UserId>>,
     cipher: Cipher,
+    /// `None` for a file that a repair fills.
+    _in_use: Option<InUse>,
 }
 
 impl SqliteSessionStore {
@@ -71,11 +75,33 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`]: of kind `Denied` for a wrong database key, a file written by a newer version, and missing
     /// permissions; `Corrupt` for a damaged file, of which a small one is checked whole; `Unavailable` for a busy or full
-    /// disk. The file is unchanged then.
+    /// disk, and while a repair runs. The file is unchanged then.
     pub fn open(path: impl AsRef<Path>, key: DatabaseKey) -> Result<Self, StoreError> {
+        Self::open_checked(path, key, |_| Ok(None))
+    }
+
+    /// As [`open`](Self::open), but `damage` looks at the file and its log before SQLite does, which takes no commit behind
+    /// damage in the log and then writes over it. It is not called where the file is open already.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); of kind `Corrupt` for what `damage` finds.
+    pub fn open_checked(
+        path: impl AsRef<Path>,
+        key: DatabaseKey,
+        damage: impl Fn(&Path) -> io::Result<Option<String>>,
+    ) -> Result<Self, StoreError> {
         let path = path.as_ref();
-        repair::finish(path).map_err(|source| Failure::CannotOpen { path: path.to_owned(), source })?;
-        Ok(Self::create(path, key)?)
+        let fail = |source| Failure::CannotOpen { path: path.to_owned(), source };
+        let in_use = InUse::shared(path, BUSY_TIMEOUT, || {
+            repair::finish(path).map_err(fail)?;
+            damage(path).map_err(fail)?.map_or(Ok(()), |damage| Err(Failure::Damaged(damage)))
+        })?;
+        Ok(Self { _in_use: Some(in_use), ..Self::create(path, key)? })
+    }
+
+    /// Whether a process has the store at `path` open, this one included.
+    pub fn is_in_use(path: impl AsRef<Path>) -> bool {
+        in_use::is_in_use(path.as_ref())
     }
 
     /// What is wrong with the file at `path`, whatever its size. It is not changed, and no key is needed.
@@ -86,18 +112,22 @@ impl SqliteSessionStore {
         Ok(integrity::problems(path.as_ref())?)
     }
 
-    /// Replaces a damaged file by one with the records that a scan found in it. No process may have it open. The damaged file is
-    /// kept beside it, unchanged.
+    /// Replaces a damaged file by one with the records that `scan` finds in it. The damaged file is kept beside it,
+    /// unchanged. `None` if `scan` finds it sound.
     ///
     /// # Errors
-    /// [`StoreError`]: of kind `Denied` if the key opens none of the records, or the file is the daemon's own database.
-    /// The damaged file is in its place then.
-    pub fn rebuild(
+    /// [`StoreError`]: of kind `Unavailable` while a process has the store open, this one included; `Denied` if the key
+    /// opens none of the records, or the file is the daemon's own database. The damaged file is in its place then.
+    pub fn repair(
         path: impl AsRef<Path>,
         key: DatabaseKey,
-        found: Vec<ScannedRecord>,
-    ) -> Result<RepairedStore, StoreError> {
-        Ok(repair::rebuild(path.as_ref(), key, found)?)
+        scan: impl FnOnce(&Path) -> Result<Option<Damage>, StoreError>,
+    ) -> Result<Option<RepairedStore>, StoreError> {
+        let path = path.as_ref();
+        let _alone = InUse::alone(path)?;
+        repair::finish(path).map_err(|source| Failure::CannotOpen { path: path.to_owned(), source })?;
+        let Some(damage) = scan(path)? else { return Ok(None) };
+        Ok(Some(repair::rebuild(path, key, damage)?))
     }
 
     fn create(path: &Path, key: DatabaseKey) -> Result<Self, Failure> {
@@ -115,7 +145,12 @@ impl SqliteSessionStore {
         // On Apple's systems a plain `fsync` leaves the data in the drive's cache. Other systems ignore these.
         connection.pragma_update(None, "fullfsync", true)?;
         connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-        Ok(Self { connection: Mutex::new(connection), unwritten_user: Mutex::default(), cipher })
+        Ok(Self {
+            connection: Mutex::new(connection),
+            unwritten_user: Mutex::default(),
+            cipher,
+            _in_use: None,
+        })
     }
 
     /// Stores a repository, or replaces the record with the same id.

@@ -15,7 +15,6 @@ use rusqlite::types::Value;
 use super::SqliteSessionStore;
 use super::copy::Copy;
 use super::failure::Failure;
-use super::integrity;
 
 /// The fresh file while records are copied into it.
 const REPAIRING: &str = ".repairing";
@@ -33,6 +32,15 @@ pub struct ScannedRecord {
     pub in_index: bool,
     /// The columns as stored.
     pub columns: Vec<Value>,
+}
+
+/// What a scan of a damaged file found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Damage {
+    /// What is wrong with the file.
+    pub cause: String,
+    /// Everything that can be read in it.
+    pub records: Vec<ScannedRecord>,
 }
 
 /// What a repair copied.
@@ -56,14 +64,6 @@ pub struct RepairedStore {
     pub lost: u64,
 }
 
-impl RepairedStore {
-    /// With what was wrong.
-    #[must_use]
-    pub fn because(self, cause: String) -> Self {
-        Self { cause, ..self }
-    }
-}
-
 impl fmt::Display for RepairedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cause, quarantined, repositories, sessions, secrets, uncertain, lost } = self;
@@ -84,31 +84,35 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Puts `found` into a fresh file in the place of the one at `path`.
+/// Puts what was found into a fresh file in the place of the one at `path`, which nobody has open.
 pub(super) fn rebuild(
     path: &Path,
     key: DatabaseKey,
-    found: Vec<ScannedRecord>,
+    Damage { cause, records: found }: Damage,
 ) -> Result<RepairedStore, Failure> {
-    if integrity::has_other_tables(found.iter().filter_map(ScannedRecord::as_table)) {
+    if found.iter().any(ScannedRecord::is_other_table) {
         return Err(Failure::OtherTables);
     }
     let fail = |source| Failure::CannotOpen { path: path.to_owned(), source };
     let fresh = beside(path, REPAIRING);
     remove_with_companions(&fresh).map_err(fail)?;
-    let mut repaired = fill(&fresh, key, found)?;
+    let repaired = fill(&fresh, key, found)?;
     File::open(&fresh).and_then(|file| file.sync_all()).map_err(fail)?;
-    repaired.quarantined = quarantine(path).map_err(fail)?;
+    let quarantined = quarantine(path).map_err(fail)?;
     fs::rename(&fresh, beside(path, REPAIRED)).map_err(fail)?;
     sync_folder(path).map_err(fail)?;
     finish(path).map_err(fail)?;
-    Ok(repaired)
+    Ok(RepairedStore { cause, quarantined, ..repaired })
 }
 
-/// Completes a repair that was interrupted after the damaged file had its second name.
+/// Whether a repair was interrupted after the damaged file had its second name.
+pub(super) fn is_interrupted(path: &Path) -> bool {
+    beside(path, REPAIRED).exists()
+}
+
+/// Completes a repair that was interrupted so. Nobody else may have the file open: this removes the logs beside it.
 pub(super) fn finish(path: &Path) -> io::Result<()> {
-    let repaired = beside(path, REPAIRED);
-    if !repaired.exists() {
+    if !is_interrupted(path) {
         return Ok(());
     }
     // Before the rename: SQLite would apply the old log to the fresh file.
@@ -116,7 +120,7 @@ pub(super) fn finish(path: &Path) -> io::Result<()> {
         remove(&beside(path, companion))?;
     }
     sync_folder(path)?;
-    fs::rename(&repaired, path)?;
+    fs::rename(beside(path, REPAIRED), path)?;
     sync_folder(path)
 }
 
@@ -154,15 +158,15 @@ fn not_found(found: &[ScannedRecord]) -> u64 {
 }
 
 impl ScannedRecord {
-    /// The name of the table that the record is the definition of.
-    fn as_table(&self) -> Option<&str> {
+    /// Whether the record defines a table besides this store's: the file is the daemon's own database. The name is there
+    /// twice, and damage to one of them makes no table of the daemon's.
+    fn is_other_table(&self) -> bool {
+        let is_ours = |name: &str| name.starts_with("levi_store_") || name.starts_with("sqlite_");
         match self.columns.as_slice() {
-            [Value::Text(kind), Value::Text(name), Value::Text(_), Value::Integer(_), ..]
-                if kind == "table" && self.is_current =>
-            {
-                Some(name)
+            [Value::Text(kind), Value::Text(name), Value::Text(again), Value::Integer(_), ..] => {
+                self.is_current && kind == "table" && !is_ours(name) && !is_ours(again)
             }
-            _ => None,
+            _ => false,
         }
     }
 }

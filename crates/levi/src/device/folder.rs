@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::DeviceError;
 use super::stored_cursor::StoredCursor;
-use crate::repair::repair_session_store;
+use crate::repair::{open_session_store, repair_session_store};
 
 /// The layout that this version writes. A folder of a later one is left alone.
 const LAYOUT: u32 = 1;
@@ -201,7 +201,7 @@ impl DeviceFolder {
     /// # Errors
     /// [`DeviceError::Store`], [`DeviceError::Credentials`]
     pub fn session_store(&self) -> Result<SqliteSessionStore, DeviceError> {
-        Ok(SqliteSessionStore::open(self.store_path(), self.database_key()?)?)
+        Ok(open_session_store(self.store_path(), self.database_key()?)?)
     }
 
     /// Repairs the session store as [`repair_session_store`](crate::repair_session_store) does.

@@ -68,7 +68,8 @@ impl SqliteOutbox {
     /// are all sound.
     ///
     /// # Errors
-    /// [`OutboxError::Owned`] while another process has it open; the others as named. The outbox is
+    /// [`OutboxError::Owned`] while another process has it open; [`OutboxError::CannotOpen`] if it is
+    /// damaged and the daemon's own database; the others as named. The outbox is
     /// as it was then.
     pub fn repair(path: impl AsRef<Path>) -> Result<Option<RecoveryReport>, OutboxError> {
         let path = open::resolve(path.as_ref())?;
@@ -141,6 +142,13 @@ fn recover(path: &Path, cause: String) -> Result<RecoveryReport, OutboxError> {
 fn copy_rows(path: &Path, fresh: &Path) -> Result<Recovered, OutboxError> {
     let fail_io = |error| failure::from_io(error, path);
     let (pages, scan) = scan(path).map_err(fail_io)?;
+    if let Some(table) = records::table_of_the_daemon(&pages) {
+        let refusal = format!(
+            "it is damaged, and has a table of the daemon's own ({table}), which a recovery would lose; repair it with its \
+             own tools"
+        );
+        return Err(failure::cannot_open(refusal, path));
+    }
     let copy = || {
         let mut new = connect(fresh)?;
         space::prepare(&new)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::types::Value as Column;
 
 use super::pages::{self, Pages, Trust};
-use super::record::{BtreePage, PageKind, Value, WholeColumns};
+use super::record::{BtreePage, PageKind, Value, WholeColumns, columns};
 
 /// A record that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +61,32 @@ fn records_of(pages: &Pages) -> Vec<FoundRecord> {
         }
     }
     found
+}
+
+/// The name of a table that is no outbox's: the file is the daemon's own database. The name is in its record twice, and
+/// damage to one of them makes no table of the daemon's.
+pub(super) fn table_of_the_daemon(pages: &Pages) -> Option<String> {
+    let mut current = pages.images().into_iter().filter(|(_, trust)| *trust == Trust::Current);
+    current.find_map(|(image, _)| {
+        let bytes = pages.image(image)?;
+        let page = BtreePage::parse(image.page, &bytes).filter(|page| page.kind == PageKind::TableLeaf)?;
+        page.cells().iter().find_map(|cell| other_table(page.local(cell)))
+    })
+}
+
+fn other_table(record: &[u8]) -> Option<String> {
+    // The session store may be in the same file.
+    let is_ours = |name: &[u8]| {
+        name.starts_with(b"sqlite_") || name.starts_with(b"levi_") && !name.starts_with(b"levi_store_")
+    };
+    match columns(record)?.as_slice() {
+        [Value::Text(b"table"), Value::Text(name), Value::Text(again), Value::Integer(_), ..]
+            if !is_ours(name) && !is_ours(again) =>
+        {
+            Some(String::from_utf8_lossy(name).into_owned())
+        }
+        _ => None,
+    }
 }
 
 impl Value<'_> {
