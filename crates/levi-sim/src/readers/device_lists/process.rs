@@ -252,7 +252,14 @@ impl Process {
         let (store, auth, cache) = (Arc::clone(&self.store), Arc::clone(&self.auth), self.cache.clone());
         let (list, random) = (self.list.clone(), Random::new(self.random.clone().number(), 3));
         Box::pin(async move {
-            let recovery = match admin.recover(&key, &how).await {
+            let recovered = match admin.recover(&key, &how).await {
+                // The person gives up what nobody was given.
+                Err(DeviceListError::OlderKeyring { after, .. }) => {
+                    admin.recover(&key, &Recovery { after: Some(after), ..how }).await
+                }
+                recovered => recovered,
+            };
+            let recovery = match recovered {
                 Ok(recovery) => recovery,
                 Err(error) => return Done::Changed { what: "recover", result: Err(error) },
             };
