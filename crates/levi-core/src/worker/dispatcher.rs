@@ -335,7 +335,7 @@ impl Dispatcher {
     }
 
     /// The user's own sender, which acts for the user's device.
-    fn control_sender(&self, user: Option<&UserId>) -> Option<Arc<dyn ControlSender>> {
+    pub(super) fn control_sender(&self, user: Option<&UserId>) -> Option<Arc<dyn ControlSender>> {
         let senders = lock(&self.control_senders);
         let own = senders.iter().find(|known| known.user.as_ref() == user);
         own.map(|known| Arc::clone(&known.sender))

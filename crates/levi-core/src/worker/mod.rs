@@ -11,6 +11,7 @@ mod dispatcher;
 mod engine_thread;
 mod inbox;
 mod message_syncer;
+mod recovery_envelopes;
 mod refresh;
 mod shutdown;
 mod sign_in_changes;

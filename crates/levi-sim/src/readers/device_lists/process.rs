@@ -75,6 +75,7 @@ pub(super) enum Done {
     Read { session: usize, result: Result<Messages, ReadError> },
     Changed { what: &'static str, result: Result<(), DeviceListError> },
     Shared(Result<BackfillReport, SyncError>),
+    Mended(Result<(), SyncError>),
     Distributed { session: usize, result: Result<(), SyncError> },
 }
 
@@ -276,6 +277,12 @@ impl Process {
     pub(super) fn share(&self, device: DeviceId) -> Job {
         let service = self.service.clone();
         Box::pin(async move { Done::Shared(service.share_with_device(&device).await) })
+    }
+
+    /// Like `levi verify`: looks after the recovery key's envelopes.
+    pub(super) fn mend(&self) -> Job {
+        let service = self.service.clone();
+        Box::pin(async move { Done::Mended(service.mend_recovery_envelopes().await.map(drop)) })
     }
 
     pub(super) fn distribute(&self, session: usize, id: SessionId, secret: SessionSecret) -> Job {
