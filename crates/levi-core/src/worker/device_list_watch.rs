@@ -153,10 +153,12 @@ impl Dispatcher {
             return;
         }
         let looking = Looking(Arc::clone(self));
+        let noted = self.recently_sent.noted();
         let look = async move {
             looking.0.look_until_settled().await;
             let dispatcher = Arc::clone(&looking.0);
             drop(looking);
+            dispatcher.reseal_recently_sent(noted).await;
             dispatcher.compare_recovery_envelopes().await;
         };
         self.spawn_request(look.instrument(tracing::info_span!("levi.device_list")));

@@ -11,6 +11,7 @@ mod dispatcher;
 mod engine_thread;
 mod inbox;
 mod message_syncer;
+mod recently_sent;
 mod recovery_envelopes;
 mod refresh;
 mod shutdown;
