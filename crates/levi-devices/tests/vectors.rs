@@ -45,7 +45,7 @@ fn the_checked_in_files_equal_the_generators_output() {
 
 #[test]
 fn every_device_list_vector_has_the_named_outcome() {
-    for case in read::<device_list::Case>("device-list.json", 40) {
+    for case in read::<device_list::Case>("device-list.json", 50) {
         let user = UserId::from(case.user_id.as_str());
         let genesis = EntryHash::from_bytes(array(&case.genesis));
         let rows = list_rows(&case.rows);
@@ -93,6 +93,7 @@ fn why_skipped(mut list: DeviceList, row: &ListRow) -> &'static str {
         Err(Refusal::KeyTaken) => "key-taken",
         Err(Refusal::NotADevice(_)) => "not-a-device",
         Err(Refusal::LastDevice) => "last-device",
+        Err(Refusal::MemberType) => "member-type",
         Err(Refusal::WrongEpoch { .. }) => "epoch",
         Err(other) => panic!("{other:?} has no name in the vectors"),
     }
@@ -179,7 +180,7 @@ fn open_message(case: &message_v2::Case) -> Result<OpenedMessage, &'static str> 
 
 #[test]
 fn every_pairing_vector_has_the_named_outcome() {
-    for case in read::<pairing::Case>("pairing.json", 15) {
+    for case in read::<pairing::Case>("pairing.json", 20) {
         let outcome = pair(&case);
         assert_eq!(outcome.err().unwrap_or("pairs"), case.expected, "{}", case.name);
     }
@@ -199,6 +200,7 @@ fn pair(case: &pairing::Case) -> Result<(), &'static str> {
     let asked = invitation.open_request(&row.request, 0).map_err(|error| match error {
         PairingError::NotBase64 => "request-not-base64",
         PairingError::Forged => "request-forged",
+        PairingError::Malformed => "request-malformed",
         other => panic!("{other:?} has no name in the vectors"),
     })?;
     assert_eq!(invitation.row_id(), row.id);
@@ -212,6 +214,9 @@ fn pair(case: &pairing::Case) -> Result<(), &'static str> {
     let answer = join.open_answer(&row.answer).map_err(|error| match error {
         PairingError::NotBase64 => "answer-not-base64",
         PairingError::Forged => "answer-forged",
+        PairingError::Declined => "answer-declined",
+        PairingError::NotFresh => "answer-not-fresh",
+        PairingError::OtherEntry => "answer-other-entry",
         other => panic!("{other:?} has no name in the vectors"),
     })?;
     assert_eq!(STANDARD.encode(answer.genesis().as_bytes()), row.genesis);

@@ -6,6 +6,7 @@ mod begun;
 mod parallel_map;
 mod recipients;
 mod record;
+mod recovery_envelopes;
 mod repository_row;
 mod secret;
 mod sender;

@@ -18,12 +18,13 @@ use super::completion_guard::CompletionGuard;
 use super::device_list_watch::DeviceListWatch;
 use super::inbox::Inbox;
 use super::lock;
+use super::recently_sent::{RecentlySent, Request};
 use super::signed_in::{Connection, Context, SignedIn, Source, UsersSender};
 use crate::batcher::{BatchId, Input};
 use crate::control::{ControlSender, Presence};
 use crate::engine::Event;
 use crate::patient_store::PatientStore;
-use crate::sealer::Sealer;
+use crate::sealer::{PresentEpoch, Sealer};
 use crate::secrets_cache::SecretsCache;
 use crate::sync_error::{SendError, SyncError};
 use crate::write_messages::{SentMessage, write_messages};
@@ -43,6 +44,7 @@ pub(super) struct Dispatcher {
     control_senders: Mutex<Vec<UsersSender>>,
     pub(super) connection: OnceLock<Connection>,
     device_list: Option<DeviceListWatch>,
+    pub(super) recently_sent: RecentlySent,
     /// The tasks of the requests in flight.
     requests: Mutex<JoinSet<()>>,
 }
@@ -68,6 +70,7 @@ impl Dispatcher {
             control_senders: Mutex::default(),
             connection: OnceLock::new(),
             device_list,
+            recently_sent: RecentlySent::default(),
             requests: Mutex::default(),
         }
     }
@@ -286,7 +289,11 @@ impl Dispatcher {
                 sealer.sealed_before(user, position, message_id, nonce)
             };
             let token = &context.access_token;
+            // Without a list there is no epoch, and nothing to keep.
+            let in_epoch = user.cloned().zip(epoch.and_then(Epoch::new));
+            let in_epoch = in_epoch.map(|(user, epoch)| (user, epoch, insert.body.clone()));
             let result = write_messages(&*supabase, token, insert, &messages, &sealed_before).await;
+            let taken = in_epoch.filter(|_| result.is_ok());
             match &result {
                 Ok(taken) => tracing::debug!(taken = taken.len(), "accepted"),
                 Err(error) => tracing::debug!(verdict = ?error.verdict, code = error.code, "failed"),
@@ -296,6 +303,9 @@ impl Dispatcher {
                 Ok(rows) => Input::Taken { batch, rows },
                 Err(error) => outcome(batch, Err(SendError::Api(error))),
             });
+            if let Some((user, epoch, body)) = taken {
+                dispatcher.note_sent(Request::new(user, epoch, body, messages)).await;
+            }
         };
         self.spawn(&connection.runtime, request.instrument(span));
     }
@@ -334,8 +344,17 @@ impl Dispatcher {
         self.spawn(&connection.runtime, request.instrument(span));
     }
 
+    /// The epoch in which messages of `user` are sealed now.
+    pub(super) fn epoch_of(&self, user: &UserId) -> Option<Epoch> {
+        self.sealer.epoch(user)
+    }
+
+    pub(super) fn present_epoch<'a>(&'a self, user: &'a UserId) -> Option<PresentEpoch<'a>> {
+        self.sealer.present_epoch(Some(user))
+    }
+
     /// The user's own sender, which acts for the user's device.
-    fn control_sender(&self, user: Option<&UserId>) -> Option<Arc<dyn ControlSender>> {
+    pub(super) fn control_sender(&self, user: Option<&UserId>) -> Option<Arc<dyn ControlSender>> {
         let senders = lock(&self.control_senders);
         let own = senders.iter().find(|known| known.user.as_ref() == user);
         own.map(|known| Arc::clone(&known.sender))

@@ -4,7 +4,7 @@ use levi_devices::draft::ListFull;
 use levi_devices::keyring::KeyringError;
 use levi_devices::list::{ReadError, Refusal};
 use levi_devices::pairing::PairingError;
-use levi_devices::{InvalidMember, PublicKeyError, SignatureError};
+use levi_devices::{Epoch, InvalidMember, PublicKeyError, SignatureError};
 use levi_transport::ApiError;
 use levi_types::{AuthError, DeviceId};
 
@@ -78,6 +78,21 @@ pub enum DeviceListError {
     /// There is no entry at the slot.
     #[error("the device list has no entry at slot {0}; see `levi devices`")]
     NoSuchEntry(u64),
+    /// The recovery key does not have the secrets of the list's last epochs: the device that began them did not write its
+    /// keyring, or somebody has put an older one back.
+    #[error(
+        "the recovery key has the secrets of epochs up to {known} only, and the list is in epoch {epoch}; what was sealed \
+         since could not be read any more. If a device of the list is left, run `levi verify` on it, which writes the \
+         keyring again, and try again. If none is, `levi recover --after {after}` gives these epochs up"
+    )]
+    OlderKeyring {
+        /// The last epoch whose secret the recovery key has.
+        known: Epoch,
+        /// The list's.
+        epoch: Epoch,
+        /// The slot of the last entry in `known`.
+        after: u64,
+    },
     /// The list would not take the entry.
     #[error(transparent)]
     Refused(#[from] Refusal),

@@ -134,14 +134,18 @@ impl DeviceListAdmin {
     }
 }
 
-/// The list that the recovery follows. Epochs whose secrets the recovery key was never given are cut off, because nobody
-/// could be given them: the device that began them is gone before it wrote the keyrings.
+/// The list that the recovery follows. Epochs whose secrets the recovery key does not have are given up only if the person
+/// names an entry before them, because an older keyring, which anybody with a token can put back, looks the same.
 fn base(list: &DeviceList, how: &Recovery, of: &DeviceList) -> Result<DeviceList, DeviceListError> {
     let base = match how.after {
         Some(slot) => list.up_to(slot).ok_or(DeviceListError::NoSuchEntry(slot))?,
         None => list.clone(),
     };
-    Ok(if base.epoch() > of.epoch() { of.clone() } else { base })
+    if base.epoch() > of.epoch() {
+        let (known, epoch, after) = (of.epoch(), base.epoch(), of.slot());
+        return Err(DeviceListError::OlderKeyring { known, epoch, after });
+    }
+    Ok(base)
 }
 
 fn read_with(auth: &AuthSession, key: &RecoveryKey, rows: &[ListRow]) -> Result<DeviceList, DeviceListError> {

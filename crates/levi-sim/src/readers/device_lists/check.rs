@@ -78,6 +78,7 @@ impl World {
             | DeviceListError::CodeUsed
             | DeviceListError::CodeNotShown
             | DeviceListError::TimedOut
+            | DeviceListError::OlderKeyring { .. }
             | DeviceListError::Raced => true,
             DeviceListError::Refused(refusal) => {
                 // It was on the list before, or the user wants to remove the last device.

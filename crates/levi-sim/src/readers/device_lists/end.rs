@@ -37,6 +37,9 @@ impl World {
         self.tidy_up();
         self.settle();
         self.check_members();
+        self.mend_everywhere();
+        self.settle();
+        self.check_paper();
         self.share_everything();
         self.read_everything();
         self.check_messages();

@@ -11,6 +11,7 @@ mod check;
 mod disk;
 mod end;
 mod line;
+mod paper;
 mod people;
 mod process;
 
@@ -189,6 +190,7 @@ impl World {
             Done::Read { session, result } => self.check_read(number, session, result),
             Done::Changed { what, result } => self.check_change(number, what, result),
             Done::Shared(result) => self.check_shared(number, result),
+            Done::Mended(result) => self.check_sync(number, "verify", result),
             Done::Distributed { session, result } => {
                 if let Some(session) = self.sessions.get_mut(session) {
                     session.is_distributed |= result.is_ok();

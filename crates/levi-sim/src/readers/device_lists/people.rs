@@ -42,6 +42,7 @@ impl World {
             22 => self.new_recovery_key(),
             23 => self.recover_once(),
             24 => self.lose(),
+            25 => self.mend_somewhere(),
             _ => {
                 let millis = self.random.pick(&[100, 3_000, 70_000]);
                 self.clock.advance(Duration::from_millis(millis));
@@ -275,7 +276,7 @@ impl World {
     }
 
     /// The recovery key of the list as it is.
-    fn paper(&self) -> Option<RecoveryKey> {
+    pub(super) fn paper(&self) -> Option<RecoveryKey> {
         let list = self.truth()?;
         let recovery = list.recovery()?.keys().clone();
         self.papers

@@ -75,6 +75,7 @@ pub(super) enum Done {
     Read { session: usize, result: Result<Messages, ReadError> },
     Changed { what: &'static str, result: Result<(), DeviceListError> },
     Shared(Result<BackfillReport, SyncError>),
+    Mended(Result<(), SyncError>),
     Distributed { session: usize, result: Result<(), SyncError> },
 }
 
@@ -252,7 +253,14 @@ impl Process {
         let (store, auth, cache) = (Arc::clone(&self.store), Arc::clone(&self.auth), self.cache.clone());
         let (list, random) = (self.list.clone(), Random::new(self.random.clone().number(), 3));
         Box::pin(async move {
-            let recovery = match admin.recover(&key, &how).await {
+            let recovered = match admin.recover(&key, &how).await {
+                // The person gives up what nobody was given.
+                Err(DeviceListError::OlderKeyring { after, .. }) => {
+                    admin.recover(&key, &Recovery { after: Some(after), ..how }).await
+                }
+                recovered => recovered,
+            };
+            let recovery = match recovered {
                 Ok(recovery) => recovery,
                 Err(error) => return Done::Changed { what: "recover", result: Err(error) },
             };
@@ -269,6 +277,12 @@ impl Process {
     pub(super) fn share(&self, device: DeviceId) -> Job {
         let service = self.service.clone();
         Box::pin(async move { Done::Shared(service.share_with_device(&device).await) })
+    }
+
+    /// Like `levi verify`: looks after the recovery key's envelopes.
+    pub(super) fn mend(&self) -> Job {
+        let service = self.service.clone();
+        Box::pin(async move { Done::Mended(service.mend_recovery_envelopes().await.map(drop)) })
     }
 
     pub(super) fn distribute(&self, session: usize, id: SessionId, secret: SessionSecret) -> Job {
