@@ -63,13 +63,13 @@ pub fn open_stored(row: &ListedRow, payload: &[u8], keys: StoredKeys<'_>) -> Res
             let sealed: MessageRow = serde_json::from_slice(payload).map_err(|_| StoredError::Malformed)?;
             let place = MessagePosition { session_id, sequence_number: row.sequence_number };
             if !message_v2::is_version_2(&sealed.content_nonce) {
-                return Ok(message::open(key, place, sealed.ciphertext()?, &sealed.nonce()?)?);
+                return Ok(message::open(key, place, &sealed.ciphertext()?, &sealed.nonce()?)?);
             }
             let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(&sealed.content_nonce)?;
             let secret = keys.epochs.and_then(|epochs| epochs.secret(epoch));
             let secret = secret.ok_or(StoredError::NoEpochSecret(epoch))?;
             let key = EpochMessageKey::of(key, session_id, epoch, secret)?;
-            Ok(message_v2::open(&key, place, sealed.ciphertext()?, &nonce)?.content)
+            Ok(message_v2::open(&key, place, &sealed.ciphertext()?, &nonce)?.content)
         }
         Encryption::DatabaseKey => {
             let key = keys.database.ok_or(StoredError::NoDatabaseKey)?;
