@@ -111,10 +111,23 @@ pub fn open(
     ciphertext: &[u8],
     nonce: &[u8],
 ) -> Result<String, OpenError> {
+    open_owned(key, position, ciphertext.to_vec(), nonce)
+}
+
+/// As [`open`], in the memory of the ciphertext.
+///
+/// # Errors
+/// As for [`open`]
+pub fn open_owned(
+    key: &MessageKey,
+    position: MessagePosition<'_>,
+    ciphertext: Vec<u8>,
+    nonce: &[u8],
+) -> Result<String, OpenError> {
     let nonce = nonce.try_into().map_err(|_| OpenError::WrongNonceLength { bytes: nonce.len() })?;
     // Nothing can have been sealed for a position that the format does not allow.
     let aad = position.aad().map_err(|NameTooLong| OpenError::Forged)?;
-    let mut content = ciphertext.to_vec();
+    let mut content = ciphertext;
     xchacha::open_in_place(key.expose(), nonce, aad.as_bytes(), &mut content)?;
     String::from_utf8(content).map_err(|_| OpenError::NotUtf8)
 }

@@ -131,6 +131,20 @@ impl Device<'_> {
         outcome
     }
 
+    /// Every command that has none below it; one below another one as `outbox-list`.
+    pub fn commands(&self) -> Vec<String> {
+        self.commands_of(&[])
+    }
+
+    fn commands_of(&self, of: &[&str]) -> Vec<String> {
+        let help = self.run(&[of, &["--help"]].concat()).assert_code(0).out;
+        let Some((_, section)) = help.split_once("Commands:\n") else { return vec![of.join("-")] };
+        let section = section.split("\n\n").next().unwrap();
+        let named = section.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        let names = named.map(|line| line.split_whitespace().next().unwrap()).filter(|name| *name != "help");
+        names.flat_map(|name| self.commands_of(&[of, &[name]].concat())).collect()
+    }
+
     pub fn outbox(&self) -> PathBuf {
         self.data.join("outbox.sqlite")
     }

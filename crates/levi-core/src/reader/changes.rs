@@ -249,12 +249,13 @@ impl<'a> Feed<'a> {
     /// Asks what was delivered of the sessions that the cursor has forgotten.
     async fn recall(&mut self, rows: &[Placed]) -> Result<(), ReadError> {
         let Some(position) = self.cursor.position else { return Ok(()) };
-        let sessions: BTreeSet<&SessionId> = rows.iter().map(|row| &row.session).collect();
-        for session in sessions {
-            if self.cursor.may_have_forgotten(session) && session.check().is_ok() {
-                let highest = self.highest_readable(session, position).await?;
-                self.cursor.recall(session, highest);
-            }
+        let is_forgotten =
+            |session: &&SessionId| self.cursor.may_have_forgotten(session) && session.check().is_ok();
+        let forgotten: BTreeSet<&SessionId> =
+            rows.iter().map(|row| &row.session).filter(is_forgotten).collect();
+        for session in forgotten {
+            let highest = self.highest_readable(session, position).await?;
+            self.cursor.recall(session, highest);
         }
         Ok(())
     }

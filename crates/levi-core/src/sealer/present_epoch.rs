@@ -54,7 +54,7 @@ impl PresentEpoch<'_> {
         let secret = self.list.epoch_secret(self.user, epoch)?;
         let older = EpochMessageKey::of(session, session_id, epoch, &secret).ok()?;
         let position = MessagePosition { session_id, sequence_number };
-        let opened = message_v2::open(&older, position, row.ciphertext().ok()?, &nonce).ok()?;
+        let opened = message_v2::open(&older, position, &row.ciphertext().ok()?, &nonce).ok()?;
         let sealed = self.sealer.encode(&sealing, position, message_id, &opened.content, random);
         sealed.ok().map(|sealed| sealed.payload)
     }

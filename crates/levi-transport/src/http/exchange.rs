@@ -198,7 +198,9 @@ impl Exchange {
         let shared = &*self.0;
         let (head, received) = response.into_parts();
         let mut body = Zeroizing::new(Vec::new());
-        pace.read_to_end(received.into_with_config().limit(shared.max_response_bytes).reader(), &mut body)
+        let length = received.content_length();
+        let reader = received.into_with_config().limit(shared.max_response_bytes).reader();
+        pace.read_to_end(reader, length, &mut body)
             .map_err(|error| failure::no_response(&error, Phase::Body))?;
         let rows = head.status.is_success() && body.trim_ascii_start().first() == Some(&b'[');
         if !rows {

@@ -22,6 +22,14 @@ pub trait PagedQuery: Send + Sync {
     /// At most `limit` rows past `after`, in order.
     fn page(&self, after: Option<&Self::Key>, limit: u32) -> Select;
 
+    /// The rows in the answer to [`page`](Self::page).
+    ///
+    /// # Errors
+    /// As for [`decode_rows`].
+    fn decode(body: Vec<u8>) -> Result<Vec<Self::Row>, ApiError> {
+        decode_rows(&body)
+    }
+
     /// The key alone of the first row past `after`: names a row that cannot be read.
     fn first_key(&self, after: Option<&Self::Key>) -> Select;
 

@@ -14,6 +14,7 @@ use levi_transport::rows::DeviceRow;
 use levi_types::{DeviceId, MessageSyncRequest};
 
 use super::disk::Waiting;
+use super::followers::Follower;
 use super::process::{CodeCell, Machine, Process};
 use super::{Device, Session, World};
 use crate::random::Random;
@@ -80,6 +81,7 @@ impl World {
         };
         // The first one begins the list.
         let only_reads = number > 0 && self.random.chance(30);
+        let follows = only_reads || self.random.chance(30);
         self.started += 1;
         let process = Process::start(&machine, &Random::new(self.seed, 1_000 + self.started));
         self.devices.push(Device {
@@ -89,12 +91,14 @@ impl World {
             is_on: true,
             is_lost: false,
             only_reads,
+            follower: follows.then(Follower::default),
             is_looking: false,
             look_at: None,
             is_active: true,
             said: DeviceListState::default(),
         });
         self.note(format!("d{number} is signed in{}", if only_reads { ", and only reads" } else { "" }));
+        self.follow(number);
     }
 
     pub(super) fn init(&mut self, number: usize) {
