@@ -210,8 +210,8 @@ impl SqliteOutbox {
         // have been written.
         let mut cached = CachedCounters::refresh(self.counters.take(), &transaction)?;
         let mut lanes = std::mem::take(&mut self.lanes).validate(cached.data_version);
+        change::apply_all(&transaction, &mut cached.counters, changes)?;
         for change in changes {
-            change::apply(&transaction, &mut cached.counters, change)?;
             lanes.clear();
             if let Change::NoteSynced { session, .. } = change {
                 lanes.synced.forget(session);
