@@ -25,7 +25,7 @@ pub use self::parked_parent::ParkedParent;
 pub use self::reason::Reason;
 pub use self::recovery::RecoveryReport;
 pub use self::row::{Encryption, Enqueued, ListedRow, NewRow, RowHead, RowId, RowKey, RowState};
-pub use self::space::{GivenBack, Space};
+pub use self::space::{GivenBack, Progress, Space};
 pub use self::synced::{SyncedText, TextDigest, TextDigests};
 pub use self::totals::Totals;
 pub use self::waiting::WaitingLane;

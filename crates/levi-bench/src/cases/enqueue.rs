@@ -70,11 +70,20 @@ async fn against_the_baseline(
             target,
         });
     };
-    figure("group-commit loop, rows sealed beforehand", sealed, Target::AtLeast(0.9));
+    figure("group-commit loop, rows sealed beforehand", sealed, Target::AtLeast(least(producers)));
     if slower == 1 {
         figure("group-commit loop that seals its rows too", sealing, Target::None);
     }
     Ok(())
+}
+
+/// What Levi reaches at least, next to the bare loop.
+const fn least(producers: usize) -> f64 {
+    match producers {
+        1 => 0.92,
+        64 => 0.93,
+        _ => 0.9,
+    }
 }
 
 /// Rows a second in each slice, and the milliseconds of every wait.

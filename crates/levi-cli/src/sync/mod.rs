@@ -1,5 +1,6 @@
 //! `levi sync`: sends messages from a file or stdin to the project.
 
+mod ahead;
 mod numbering;
 mod reading;
 mod sessions;

@@ -35,7 +35,7 @@ impl Engine {
                 self.outbox_unreadable(now, error);
                 continue;
             }
-            if self.uncommitted.is_empty() || !self.batcher.trusts_outbox() {
+            if self.uncommitted.is_empty() || !self.batcher.trusts_outbox() || self.waits_for_answers(now) {
                 return;
             }
             self.commit(now, perform);
@@ -55,7 +55,7 @@ impl Engine {
             // What is on disk must not be read as if decisions that are not there were never made. The batcher
             // knows of the failed commit, and asks again when the outbox is trusted again.
             Action::Load { .. } | Action::LoadLane { .. } | Action::Seal { .. }
-                if !self.is_committed(now, perform) => {}
+                if !self.may_load(&action, now, perform) => {}
             Action::Load { max_lanes, heads_per_lane, max_heads } => {
                 let except = self.batcher.lanes_at_hand();
                 let horizon = now.wall.after(self.config.longest_delay());
@@ -88,6 +88,19 @@ impl Engine {
             }
             Action::Notice(notice) => log(&notice),
             Action::Commit(change) => self.change(change),
+        }
+    }
+
+    /// Whether the disk shows what `action` reads as it was decided.
+    fn may_load(&mut self, action: &Action, now: Now, perform: Perform<'_>) -> bool {
+        match action {
+            // Rows after those that were acknowledged.
+            Action::LoadLane { after: Some(_), .. }
+                if self.uncommitted.is_of_answers() && self.batcher.trusts_outbox() =>
+            {
+                true
+            }
+            _ => self.is_committed(now, perform),
         }
     }
 
