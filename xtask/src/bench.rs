@@ -40,10 +40,21 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     }
     // The group `command` runs it from the same folder.
     programs::levi()?;
+    if has("--write") && args.iter().any(|arg| !arg.starts_with("--")) {
+        begin_with_published()?;
+    }
     bench.args(["run", "target/bench"]);
     bench.args(args.iter().filter(|arg| *arg != "--write"));
     programs::succeed("levi-bench", &mut bench)?;
     if has("--write") { publish() } else { Ok(()) }
+}
+
+/// The groups that are not measured keep their published figures.
+fn begin_with_published() -> Result<(), Failure> {
+    let (from, to) = (root().join(PUBLISHED).join("figures.json"), root().join("target/bench"));
+    let io = |path: &Path| Failure::io(path.display().to_string());
+    fs::create_dir_all(&to).map_err(io(&to))?;
+    fs::copy(&from, to.join("figures.json")).map_err(io(&from)).map(drop)
 }
 
 /// Copies tables, figures and plots into `docs/performance`.

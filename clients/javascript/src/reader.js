@@ -74,7 +74,7 @@ export class Reader {
    * @param {string} options.userId
    * @param {Device} options.device
    * @param {import("./trust.js").Pin} [options.pin] of the signed device list. Without one every row of `devices` is
-   *   believed, so that who holds a token of the user can pass for a device.
+   *   believed, so anyone who holds the user's token can add a device.
    * @param {(pin: import("./trust.js").Pin) => unknown} [options.onPin] stores a list that has gone on
    * @param {EpochStore} [options.epochStore] without one a reader knows where epochs begin from what it has read itself
    * @param {() => number} [options.now] milliseconds, for tests

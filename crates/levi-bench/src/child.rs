@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::in_process::InProcessServer;
 use crate::process::{cpu_time, memory_kib};
 use crate::server::Address;
-use crate::{Fallible, cases, fixture};
+use crate::{Fallible, fixture};
 
 /// The memory that a drain used.
 #[derive(Debug, Serialize, Deserialize)]
@@ -143,7 +143,7 @@ async fn drain(folder: &str, server: &str, rows: u64) -> Fallible<Drained> {
 /// Reads everything that the server has, and opens the same rows once more for the floor.
 async fn read(server: &str, rows: usize) -> Fallible<ReadAll> {
     let server: Address = serde_json::from_str(server)?;
-    let reader = cases::reading::reader(&server)?;
+    let reader = crate::reader::reader(&server)?;
     let (mut cursor, mut count, mut resident_kib) = (None, 0, Vec::new());
     let began = cpu_time();
     while count < rows {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use levi::AccessToken;
 use levi::transport::{ApiError, Select, Supabase, Update, Upsert};
+use levi::types::AccessToken;
 use levi_transport::Table;
 use tokio::sync::Notify;
 

@@ -9,6 +9,7 @@ mod in_process;
 mod instructions;
 mod plot;
 mod process;
+mod reader;
 mod report;
 mod server;
 mod stats;

@@ -76,6 +76,12 @@ pub(crate) fn memory_kib(pid: u32, field: &str) -> Fallible<u64> {
     field_of(&status, field).ok_or_else(|| format!("/proc has no {field}").into())
 }
 
+/// Bytes that this process has made the system write to a disk so far. Linux only.
+pub(crate) fn bytes_to_disk() -> Fallible<u64> {
+    let io = fs::read_to_string("/proc/self/io")?;
+    field_of(&io, "write_bytes").ok_or_else(|| "/proc has no write_bytes".into())
+}
+
 /// The context switches of each thread of a process, voluntary and involuntary. A thread without a switch has not run.
 /// Linux only.
 pub(crate) fn switches(pid: u32) -> Fallible<Switches> {

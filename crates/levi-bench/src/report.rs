@@ -11,6 +11,8 @@ use crate::stats::Spread;
 pub(crate) enum Target {
     AtLeast(f64),
     AtMost(f64),
+    /// The median ratio is one, or differs from it by no more than this.
+    Within(f64),
     /// The figure is shown for comparison only.
     None,
 }
@@ -20,6 +22,7 @@ impl Target {
         match self {
             Self::AtLeast(least) => Some(value >= least),
             Self::AtMost(most) => Some(value <= most),
+            Self::Within(most) => Some((value - 1.0).abs() <= most),
             Self::None => None,
         }
     }
@@ -28,6 +31,7 @@ impl Target {
         match self {
             Self::AtLeast(least) => format!("≥ {least}"),
             Self::AtMost(most) => format!("≤ {most}"),
+            Self::Within(most) => format!("1 ± {most}"),
             Self::None => "-".to_owned(),
         }
     }
@@ -194,10 +198,13 @@ fn section(group: &str) -> (&str, &'static str) {
         ),
         "cost" => (
             "Cost of a day",
-            "Five loads in real time, and a model that is fitted to the first three. The picture is the model's.",
+            "Five loads in real time, and a model that is fitted to the first three. The pictures are the model's.",
         ),
         "scaling" => ("Scaling", "The four steps of a batch, by the number of pending rows."),
         "memory" => ("Memory", "A process that starts with a backlog and drains it."),
+        "space" => {
+            ("Space", "What a drained backlog leaves on the disk, and what giving it back costs a message.")
+        }
         "idle" => ("Idle", "A process with nothing to do."),
         other => (other, ""),
     }

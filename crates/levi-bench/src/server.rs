@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use levi::{AccessToken, DeviceId, HttpOptions, SessionId};
+use levi::types::AccessToken;
+use levi::{DeviceId, HttpOptions, SessionId};
 use levi_testkit::fixtures::{TestUser, uuid_of};
 use levi_testkit::supabase::FakeSupabase;
 use levi_transport::{Table, Upsert};

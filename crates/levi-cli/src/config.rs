@@ -28,7 +28,7 @@ pub(crate) enum ConfigError {
     #[error("{path}, line {line}: {key} is not {expected}", path = .path.display())]
     Type { path: PathBuf, line: usize, key: String, expected: &'static str },
     #[error(
-        "{path}, line {line}: {key} is a relative path; write it from / or ~/ on", path = .path.display()
+        "{path}, line {line}: {key} is a relative path; begin it with / or ~/", path = .path.display()
     )]
     RelativePath { path: PathBuf, line: usize, key: String },
     #[error(

@@ -5,14 +5,15 @@ use std::sync::Arc;
 #[cfg(feature = "demo")]
 use levi::HttpOptions;
 use levi::transport::{ApiError, HttpConfigError, Select, Supabase as _, Verdict};
+use levi::types::AccessToken;
 use levi::{
-    AccessToken, Device, DeviceFolder, DeviceId, DeviceOptions, HttpSupabase, Levi, LeviConfig, Reader,
+    Device, DeviceFolder, DeviceId, DeviceOptions, HttpSupabase, Levi, LeviConfig, Reader,
     SqliteSessionStore, UserId,
 };
 
-use crate::args::{DataArgs, HttpArgs, ProjectArgs};
 use crate::error::CliError;
 use crate::notices::Notices;
+use crate::options::{DataArgs, HttpArgs, ProjectArgs};
 
 /// What a command needs to work as the signed-in user on this device.
 pub(crate) struct Connection {

@@ -15,7 +15,7 @@ use levi::types::{AuthError, CredentialsError, FinalWord, StoreError};
 use levi::{BuildError, DeviceError, DeviceId, NotConnected, ReadError, SessionId, StartError, SyncError};
 
 use crate::config::ConfigError;
-use crate::devices;
+use crate::devices::exit::exit_of;
 use crate::exit::Exit;
 use crate::text::seconds;
 
@@ -193,7 +193,7 @@ impl CliError {
             Self::Sync(SyncError::DeviceList(_)) => Exit::DeviceList,
             Self::NoAnswer | Self::Server(_) | Self::Sync(_) | Self::Read(_) => Exit::Server,
             Self::Owned { .. } => Exit::Owned,
-            Self::DeviceList(error) => devices::exit_of(error),
+            Self::DeviceList(error) => exit_of(error),
             Self::SignUp(SignUpError::AlreadyRegistered) => Exit::NotSignedIn,
             Self::SignUp(SignUpError::WeakPassword { .. }) => Exit::BadInput,
             Self::SignUp(_) => Exit::Server,

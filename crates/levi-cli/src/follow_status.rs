@@ -1,6 +1,6 @@
 //! What a person is told while a command follows.
 
-use levi::{FollowStatus, Notifications, PollingReason};
+use levi::core::{FollowStatus, Notifications, PollingReason};
 
 use crate::console::{Console, Diagnostic};
 

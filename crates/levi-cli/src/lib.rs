@@ -17,6 +17,7 @@ mod input;
 mod login;
 pub mod ndjson;
 mod notices;
+mod options;
 mod outbox;
 mod owner;
 mod patience;

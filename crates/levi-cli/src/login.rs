@@ -3,15 +3,16 @@
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
 use clap::Args;
+use levi::transport::Tokens;
 use levi::types::{AuthError, CredentialName, FinalWord, SecretString};
-use levi::{Device, DeviceError, DeviceId, Tokens};
+use levi::{Device, DeviceError, DeviceId};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{DataArgs, ProjectArgs};
 use crate::connection;
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::options::{DataArgs, ProjectArgs};
 
 /// The words for a desktop: Levi's, then what projects with an enum of device types use.
 const DESKTOP: [&str; 2] = ["desktop", DESKTOP_OF_THIS_SYSTEM];

@@ -77,7 +77,7 @@ pub(crate) async fn answered<T>(console: Console, request: impl Future<Output = 
         return answer;
     }
     let waited = seconds(LONG.as_secs_f64());
-    console.report(&Diagnostic::new(format!("the server has not answered for {waited}; it is waited for")));
+    console.report(&Diagnostic::new(format!("the server has not answered for {waited}; still waiting")));
     request.await
 }
 

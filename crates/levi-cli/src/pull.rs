@@ -6,13 +6,13 @@ use levi::transport::{Select, Verdict};
 use levi::{DeviceId, DeviceListState, Levi, Page, ReadError, Reader, SessionId};
 use serde::Serialize;
 
-use crate::args::{DataArgs, ProjectArgs};
 use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
 use crate::notices::{Notices, answered};
+use crate::options::{DataArgs, ProjectArgs};
 use crate::pull_follow::{self, Source, Start};
 
 /// Messages per request; the server may return fewer.

@@ -144,8 +144,8 @@ async fn perform(command: Command, settings: &Settings, console: Console) -> Res
         Command::Recovery(args) => crate::devices::recovery(args, console).await,
         Command::Doctor(args) => crate::doctor::run(args, settings, console).await,
         Command::Profiles(_) => crate::profiles::run(settings, console),
-        Command::Completions(args) => crate::shell::completions(&args),
-        Command::Man(args) => crate::shell::man(&args),
+        Command::Completions(args) => crate::shell::completions(&args, Cli::command()),
+        Command::Man(args) => crate::shell::man(&args, Cli::command()),
     }
 }
 

@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 
 use clap::Args;
+use levi::DeviceId;
 use levi::core::Access;
-use levi::{DeviceId, SessionSummary};
+use levi::core::SessionSummary;
 use serde::Serialize;
 
-use crate::args::{DataArgs, ProjectArgs};
 use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::notices::answered;
+use crate::options::{DataArgs, ProjectArgs};
 use crate::style::{GOOD, NOTE, paint};
 use crate::text::printable;
 

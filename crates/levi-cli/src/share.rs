@@ -1,16 +1,17 @@
 //! `levi share`: gives a device that was registered later the secrets of earlier sessions.
 
 use clap::{ArgGroup, Args};
-use levi::{BackfillReport, DeviceId, DeviceSummary, SyncError};
+use levi::core::{BackfillReport, DeviceSummary};
+use levi::{DeviceId, SyncError};
 use serde::Serialize;
 
-use crate::args::{DataArgs, ProjectArgs};
 use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::{Candidate, CliError};
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
 use crate::notices::{Notices, answered};
+use crate::options::{DataArgs, ProjectArgs};
 use crate::text::plural;
 
 #[derive(Debug, Args)]
@@ -82,8 +83,9 @@ pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliEr
         any |= shared.shared > 0;
     }
     if any {
-        console
-            .hint("next: `levi pull` there prints their messages, `levi pull --follow` those that come, too");
+        console.hint(
+            "next: there, `levi pull` prints their messages, and `levi pull --follow` new ones as well",
+        );
     }
     Ok(exit)
 }

@@ -3,10 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::args::Cli;
 use crate::error::CliError;
 use crate::exit::Exit;
 
@@ -23,15 +22,15 @@ pub(crate) struct ManArgs {
     directory: PathBuf,
 }
 
-pub(crate) fn completions(args: &CompletionsArgs) -> Result<Exit, CliError> {
+pub(crate) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<Exit, CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "levi", &mut script);
+    clap_complete::generate(args.shell, &mut command, "levi", &mut script);
     io::Write::write_all(&mut io::stdout().lock(), &script).map_err(CliError::Output)?;
     Ok(Exit::Done)
 }
 
-pub(crate) fn man(args: &ManArgs) -> Result<Exit, CliError> {
+pub(crate) fn man(args: &ManArgs, command: Command) -> Result<Exit, CliError> {
     let fail = |source| CliError::File { path: args.directory.clone(), source };
-    clap_mangen::generate_to(Cli::command(), &args.directory).map_err(fail)?;
+    clap_mangen::generate_to(command, &args.directory).map_err(fail)?;
     Ok(Exit::Done)
 }

@@ -14,11 +14,11 @@ use levi::types::Clock as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::args::DataArgs;
 use crate::console::{Console, Format};
 use crate::devices::{Mode, StoredMode};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::options::DataArgs;
 use crate::owner;
 use crate::screen::Screen;
 use crate::stop::{Stop, output_closed};

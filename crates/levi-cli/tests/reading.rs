@@ -156,18 +156,3 @@ fn sessions_are_listed_and_shared_with_devices_by_name() {
     let devices = project.server.row_count(Table::Devices).unwrap();
     assert_eq!(project.server.row_count(Table::Secrets).unwrap(), devices);
 }
-
-#[test]
-fn completions_and_manual_pages_name_the_commands() {
-    let project = Project::new();
-    let laptop = project.blank("laptop");
-    let script = laptop.run(&["completions", "bash"]).assert_code(0);
-    for option in ["--from-start", "--sign-up", "--text", "--profile", "--quiet", "profiles"] {
-        assert!(script.out.contains(option), "{option}");
-    }
-    let pages = project.directory.path().to_str().unwrap();
-    laptop.run(&["man", pages]).assert_code(0);
-    for page in ["levi-pull.1", "levi-profiles.1", "levi-outbox-restore.1"] {
-        assert!(project.directory.path().join(page).exists(), "{page}");
-    }
-}

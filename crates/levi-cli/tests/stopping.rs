@@ -5,33 +5,18 @@
 mod project;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use levi::transport::Table;
 use levi_testkit::supabase::{Fault, Scope, Times};
-use project::{Device, Outcome, PATIENCE, Project, lines};
+use project::{Outcome, PATIENCE, Project, lines};
 
 const SESSION: &str = "8f14e45f-ceea-467f-a8d5-2f0c1c1d6a03";
 
 fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
-}
-
-/// Runs a line in a shell in which `levi` is the built command.
-fn shell(device: &Device<'_>, line: &str) -> Outcome {
-    let levi = device.command(&[]);
-    let mut shell = Command::new("bash");
-    shell.args(["-c", &format!("set -o pipefail; levi() {{ \"$LEVI\" \"$@\"; }}; {line}")]);
-    for (name, value) in levi.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    shell.env("LEVI", levi.get_program());
-    Outcome::of(shell.stdin(Stdio::null()).output().unwrap())
 }
 
 /// The service manager stops `levi sync` while its input goes on.
@@ -148,7 +133,7 @@ fn a_follower_ends_when_nobody_reads_it_any_more() {
     for command in
         ["levi pull --follow --from-start --no-realtime", "levi pull", "levi status --watch", "levi sessions"]
     {
-        let ran = shell(&laptop, &format!("{command} | head -1")).assert_code(0);
+        let ran = laptop.in_shell(&format!("{command} | head -1")).assert_code(0);
         assert_eq!((ran.out.lines().count(), ran.err.as_str()), (1, ""), "{command}: {ran:?}");
     }
 }
@@ -164,15 +149,15 @@ fn an_output_that_cannot_be_written_is_an_error_that_names_it() {
     for command in
         ["pull", "pull --follow --from-start", "status", "sessions --json", "doctor", "completions bash"]
     {
-        let ran = shell(&laptop, &format!("levi {command} > /dev/full")).assert_code(1);
+        let ran = laptop.in_shell(&format!("levi {command} > /dev/full")).assert_code(1);
         assert!(ran.err.contains("cannot write the output"), "{command}: {}", ran.err);
     }
-    shell(&laptop, "levi --help > /dev/full").assert_code(1);
+    laptop.in_shell("levi --help > /dev/full").assert_code(1);
     // What could not be printed comes again.
-    let again = shell(&laptop, "levi pull --follow | head -1").assert_code(0);
+    let again = laptop.in_shell("levi pull --follow | head -1").assert_code(0);
     assert!(again.out.contains("one"), "{again:?}");
     // Without a place for errors there is no panic either.
-    shell(&laptop, "levi share nobody 2> /dev/full").assert_code(2);
-    shell(&laptop, "levi share nobody 2>&-").assert_code(2);
-    shell(&laptop, "levi sessions >&-");
+    laptop.in_shell("levi share nobody 2> /dev/full").assert_code(2);
+    laptop.in_shell("levi share nobody 2>&-").assert_code(2);
+    laptop.in_shell("levi sessions >&-");
 }

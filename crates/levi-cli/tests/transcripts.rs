@@ -34,17 +34,7 @@ fn line_of(agent: &str) -> String {
 }
 
 fn run(device: &Device<'_>, line: &str, file: &str) -> Outcome {
-    let levi = device.command(&[]);
-    let mut shell = Command::new("bash");
-    shell.args(["-c", &format!("set -o pipefail; levi() {{ \"$LEVI\" \"$@\"; }}; {line}")]);
-    for (name, value) in levi.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    shell.env("LEVI", levi.get_program()).env("SESSION", AIDER).env("FILE", format!("{SAMPLES}/{file}"));
-    Outcome::of(shell.stdin(Stdio::null()).output().unwrap())
+    device.in_shell_with(line, &[("SESSION", AIDER), ("FILE", &format!("{SAMPLES}/{file}"))])
 }
 
 #[test]

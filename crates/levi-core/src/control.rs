@@ -32,12 +32,12 @@ impl Step {
 /// Whether the server had a session's row once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// As far as this device knows, it never had: the row may be written anew.
+    /// As far as this device knows, it never had it: the row may be inserted.
     NotSentYet,
     /// The row is from a damaged outbox, and the server may have a newer one, of a session or of its secret: it is written
     /// only where the server has none.
     MayBeNewer,
-    /// It had. If it is missing there now, the session was deleted elsewhere, and is not written again unless the
+    /// It had it. If the row is missing now, the session was deleted elsewhere, and is not written again unless the
     /// daemon asks for that.
     WasThere,
 }
@@ -62,6 +62,16 @@ pub trait ControlSender: Send + Sync {
         payload: &[u8],
         presence: Presence,
     ) -> Result<(), SyncError>;
+
+    /// Compares the recovery key's envelopes on the server with those that `user`'s device seals for it, and writes again
+    /// what is not right. Called now and then, because nobody else reads them until all devices are lost.
+    ///
+    /// # Errors
+    /// [`SyncError`]; a later call tries again.
+    async fn mend_recovery_envelopes(&self, user: &UserId) -> Result<(), SyncError> {
+        let _ = user;
+        Ok(())
+    }
 }
 
 /// The worker's queue, as session sync sees it.

@@ -11,13 +11,16 @@ mod device_list;
 #[doc(hidden)]
 pub mod engine;
 mod error;
+mod last_number;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod opening;
 mod patient_store;
 mod random;
+mod read_policy;
 mod reader;
 mod reads;
+mod request_error;
 mod sealer;
 mod sealing_key;
 mod secrets_cache;
@@ -43,7 +46,9 @@ pub use device_list::{
 };
 pub use engine::{Receipt, StoredError, StoredKeys, open_stored};
 pub use error::{EnqueueError, StartError, SyncedError};
+pub use last_number::last_sequence_number;
 pub use levi_transport::SystemClock;
+pub use read_policy::OnReadRetry;
 #[doc(hidden)]
 pub use reader::Timer;
 pub use reader::{
@@ -51,9 +56,8 @@ pub use reader::{
     MessageError, Notifications, Notifier, Pace, Page, PollingReason, PulledMessage, ReadError, Reader,
     SessionSummary, SessionsPage, SharedSessions, UnreadableMessage, UnreadableSession,
 };
-pub use reads::OnReadRetry;
 pub use secrets_cache::SecretsCache;
-pub use server::{DeviceTrust, last_sequence_number};
+pub use server::DeviceTrust;
 pub use session_sync::{BackfillReport, Distribution, NewSession, SessionSyncService};
 pub use status::{LastError, Status};
 pub use sync_error::{EncryptionError, SendError, SkippedDevices, SyncError};

@@ -8,7 +8,7 @@ use levi_transport::rows::SecretRow;
 use levi_types::{DeviceId, ReceivedSecret, SenderKey, SessionId, SessionStore, UserId};
 
 use crate::device_list::{LookError, Sender, SignedDeviceList};
-use crate::reader::ReadError;
+use crate::reader::error::ReadError;
 use crate::reads::Reads;
 use crate::secrets_cache::{KeySource, SecretsCache};
 use crate::server::ThisDevice;
@@ -93,7 +93,7 @@ impl Opening {
             return Ok(vec![self.device.key.public_key()]);
         }
         let mut listed = self.listed(user, sender);
-        // A device that was paired since this one has looked begins no epoch, so nothing else tells of it.
+        // Adding a device begins no epoch, so nothing else shows that one was paired since the last look.
         if matches!(listed, Sender::Unknown) && self.look_at_list(reads, user).await? {
             listed = self.listed(user, sender);
         }
@@ -125,7 +125,7 @@ impl Opening {
         Ok(known)
     }
 
-    /// Looks whether the device list has gone on, once in each read. Whether it was looked at.
+    /// Asks the server for new entries of the device list, at most once a read. Returns whether it asked.
     ///
     /// # Errors
     /// [`ReadError`] if the server cannot be asked now.
@@ -144,7 +144,7 @@ impl Opening {
         self.device_list.as_ref().map_or(Sender::DeviceTable, |list| list.sender(user, device))
     }
 
-    /// Whether a device is known to be the user's, so that what it sealed may be sealed with.
+    /// Whether a device is known to be the user's, so that a secret from it may be used for sealing.
     fn is_known(&self, user: &UserId, device: &DeviceId) -> bool {
         match self.listed(user, device) {
             Sender::Member { is_active, .. } => is_active,
@@ -178,8 +178,8 @@ impl Opening {
         }
     }
 
-    /// Every secret of the session that this device has without asking the server: the store's own, then those that
-    /// were opened before by senders that are trusted now.
+    /// Every secret of the session that this device has, without asking the server: the store's
+    /// own, then those in earlier envelopes whose senders are trusted now.
     pub(crate) fn stored(&self, user: &UserId, session: &SessionId) -> Vec<(SessionSecret, KeySource)> {
         let Some(store) = &self.store else { return Vec::new() };
         let own = store.session_secret(session).unwrap_or_else(|error| {
@@ -207,7 +207,7 @@ impl Opening {
         own.into_iter().chain(received).collect()
     }
 
-    /// Whether a key from `source` may be read with.
+    /// Whether a key from `source` may be used for reading.
     pub(crate) fn may_read_with(&self, user: &UserId, source: &KeySource) -> bool {
         let KeySource::Sender(device, key) = source else { return true };
         // What this device sealed itself stays its own when its key is replaced.

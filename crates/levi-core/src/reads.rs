@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use levi_outbox::backoff::Backoff;
 use levi_transport::rows::{DeviceRow, MessageRow, SecretRow, SessionOwner, decode_rows};
 use levi_transport::{
     ApiError, DevicesOf, MessagesOf, OwnersBetween, PageSource, PagedQuery, PassedOver, RowsPage, SecretsFor,
@@ -18,7 +17,9 @@ use rand::rand_core::TryRng as _;
 use rand::rngs::SysRng;
 
 use crate::delay::delay;
-use crate::server::{RequestError, Server};
+use crate::read_policy::{PageSizes, Retries};
+use crate::request_error::RequestError;
+use crate::server::Server;
 
 /// The longest single wait of a read. What takes longer is the caller's to decide.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -28,54 +29,6 @@ pub(crate) const MOST_DEVICES: usize = 10_000;
 
 /// The most pages of owners that are learned at once. Owners that are not learned are asked for one by one.
 const MOST_OWNER_PAGES: usize = 16;
-
-/// How often a read is tried again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Retries {
-    /// The delays, as for uploads.
-    pub(crate) backoff: Backoff,
-    /// Retries of one page.
-    pub(crate) most: u32,
-}
-
-impl Retries {
-    /// The caller tries again by itself.
-    pub(crate) fn none() -> Self {
-        Self { backoff: Backoff::default(), most: 0 }
-    }
-}
-
-impl Default for Retries {
-    /// Half a minute: 2, 4, 8 and 16 s.
-    fn default() -> Self {
-        Self { backoff: Backoff::default(), most: 4 }
-    }
-}
-
-/// Is told of each read that is tried again: why the request failed, and how long the wait before the next one is.
-pub type OnReadRetry = Arc<dyn Fn(&ApiError, Duration) + Send + Sync>;
-
-/// The sizes of pages that worked, for each table.
-#[derive(Clone, Debug)]
-pub(crate) struct PageSizes {
-    pub(crate) messages: SharedPageSize,
-    pub(crate) secrets: SharedPageSize,
-    pub(crate) devices: SharedPageSize,
-    pub(crate) sessions: SharedPageSize,
-    pub(crate) repositories: SharedPageSize,
-}
-
-impl Default for PageSizes {
-    fn default() -> Self {
-        Self {
-            messages: SharedPageSize::new(1000),
-            secrets: SharedPageSize::new(200),
-            devices: SharedPageSize::new(1000),
-            sessions: SharedPageSize::new(1000),
-            repositories: SharedPageSize::new(1000),
-        }
-    }
-}
 
 /// The server for one read of one user.
 pub(crate) struct Reads<'a> {
@@ -87,7 +40,7 @@ pub(crate) struct Reads<'a> {
     begun_with: AccessToken,
     /// Why there was no other token when the last one was refused.
     no_token: Mutex<Option<AuthError>>,
-    /// How the last request failed, for [`OnReadRetry`].
+    /// How the last request failed, for [`OnReadRetry`](crate::OnReadRetry).
     failed: Mutex<Option<ApiError>>,
     /// The devices of sessions that were asked for together.
     owners: Mutex<HashMap<SessionId, DeviceId>>,
@@ -97,8 +50,15 @@ pub(crate) struct Reads<'a> {
     has_looked_at_list: AtomicBool,
 }
 
+impl Server {
+    /// A read of the signed-in user.
+    pub(crate) fn reads<'a>(&'a self, auth: &AuthSession, retries: Retries) -> Reads<'a> {
+        Reads::new(self, auth, retries)
+    }
+}
+
 impl<'a> Reads<'a> {
-    pub(crate) fn new(server: &'a Server, auth: &AuthSession, retries: Retries) -> Self {
+    fn new(server: &'a Server, auth: &AuthSession, retries: Retries) -> Self {
         Self {
             server,
             retries,

@@ -295,7 +295,7 @@ impl Sealer {
         Ok(secret.message_key())
     }
 
-    /// Nothing is sealed before the device list was asked, nor against its word.
+    /// Refuses to seal before the device list is known, and while it forbids sealing.
     fn ask_device_list(&self, user: Option<&UserId>) -> Result<(), NoKey> {
         let Some(list) = &self.device_list else { return Ok(()) };
         let Some(user) = user else {

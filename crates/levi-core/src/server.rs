@@ -9,9 +9,9 @@ use levi_transport::{ApiError, Select, Supabase, Update, Verdict, user_of_token}
 use levi_types::{Auth, AuthError, AuthSession, DeviceId, SessionId, UserId};
 use serde::de::IgnoredAny;
 
-use crate::reads::{OnReadRetry, PageSizes, Reads, Retries};
+use crate::read_policy::{OnReadRetry, PageSizes};
+use crate::request_error::RequestError;
 use crate::secrets_cache::SecretsCache;
-use crate::sync_error::SyncError;
 
 /// The server and who is signed in there.
 #[derive(Clone)]
@@ -67,21 +67,6 @@ impl ThisDevice {
     }
 }
 
-/// Why a request failed.
-#[derive(Debug)]
-pub(crate) enum RequestError {
-    /// The server refused it or could not be reached.
-    Api(ApiError),
-    /// The server refused the token, and there is no other one.
-    TokenRefused { refusal: ApiError, auth: AuthError },
-}
-
-impl From<ApiError> for RequestError {
-    fn from(error: ApiError) -> Self {
-        Self::Api(error)
-    }
-}
-
 impl Server {
     pub(crate) fn new(supabase: Arc<dyn Supabase>, auth: Arc<dyn Auth>, cache: SecretsCache) -> Self {
         Self { supabase, auth, cache, sizes: PageSizes::default(), user: Arc::default(), on_read_retry: None }
@@ -121,10 +106,6 @@ impl Server {
             owner if *owner != auth.user_id => other(owner, auth.user_id.clone()),
             _ => Ok(()),
         }
-    }
-
-    pub(crate) fn reads<'a>(&'a self, auth: &AuthSession, retries: Retries) -> Reads<'a> {
-        Reads::new(self, auth, retries)
     }
 
     pub(crate) async fn upsert<T: Record>(&self, auth: &AuthSession, rows: &[T]) -> Result<(), RequestError> {
@@ -243,19 +224,4 @@ impl Server {
         });
         fresh.map_err(|auth| RequestError::TokenRefused { refusal, auth })
     }
-}
-
-/// The highest sequence number of a session's messages on the server; `None` if it shows none.
-///
-/// # Errors
-/// [`SyncError`] if there is no sign-in, or the server does not answer.
-pub async fn last_sequence_number(
-    supabase: Arc<dyn Supabase>,
-    auth: Arc<dyn Auth>,
-    cache: SecretsCache,
-    session: &SessionId,
-) -> Result<Option<i64>, SyncError> {
-    let server = Server::new(supabase, auth, cache);
-    let auth = server.session().await?;
-    Ok(server.last_sequence_number(&auth, session).await?)
 }

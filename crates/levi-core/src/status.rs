@@ -56,7 +56,8 @@ pub struct Status {
     /// The outbox's last failure, until it works again.
     pub outbox_failure: Option<Reason>,
     /// What the outbox took of the disk when it was last looked at; `None` if it has no file of its own. A log that
-    /// is longer than 16 MiB while `log_is_held` is so because another process reads the outbox.
+    /// is longer than 16 MiB while `log_is_held` is so because another process reads the outbox: `log_reader`, where
+    /// the system names it.
     pub space: Option<Space>,
     /// The outbox was damaged when it was opened: what was recovered and lost, and where the old file is.
     pub recovered: Option<RecoveryReport>,
@@ -76,12 +77,5 @@ pub struct LastError {
 impl LastError {
     pub(crate) fn new(error: &ApiError, now: Now) -> Self {
         Self { verdict: error.verdict, code: error.code.clone(), at: now.wall }
-    }
-}
-
-impl Status {
-    /// How long the oldest pending message has been waiting.
-    pub fn oldest_age(&self, now: Now) -> Option<std::time::Duration> {
-        self.totals.oldest.map(|oldest| now.wall.since(oldest))
     }
 }

@@ -13,7 +13,7 @@ use levi_types::{
 
 use crate::device_list::DeviceListProblem;
 use crate::error::EnqueueError;
-use crate::server::RequestError;
+use crate::request_error::RequestError;
 
 /// The code of a parked row of a session that was deleted elsewhere.
 pub(crate) const SESSION_GONE: &str = "session_gone";
@@ -94,7 +94,7 @@ pub enum SyncError {
     )]
     OtherSecret(SessionId),
     /// The session has a message at the highest sequence number there is.
-    #[error("session {0} has no sequence number left; go on in a new session")]
+    #[error("session {0} has no sequence number left; continue in a new session")]
     SessionFull(SessionId),
     /// An id is not a uuid in the server's spelling.
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! Why what waits waits, for the status: lanes counted by their reasons.
+//! Why rows wait, for the status: lanes counted by their reasons.
 
 use levi_outbox::{LaneKey, Reason, WaitingLane};
 use levi_types::{UserId, Wall};
@@ -33,7 +33,7 @@ pub enum WaitsFor {
     Secret,
     /// Session sync, which the daemon has not asked for with a device of this user.
     SessionSync,
-    /// The end of what keeps everything: no sign-in, a wait that the server asked for, a project or a disk that fails.
+    /// The end of a pause of all sending: no sign-in, a wait that the server asked for, a project or a disk that fails.
     Pause,
 }
 
@@ -55,10 +55,10 @@ pub struct Waiting {
     pub next_attempt: Option<Wall>,
 }
 
-/// What keeps rows apart from what the outbox knows.
+/// What else keeps rows from being sent, besides what the outbox knows.
 #[derive(Clone, Copy, Debug)]
 pub struct Conditions<'a> {
-    /// The present.
+    /// The time now.
     pub now: Wall,
     /// Why nothing is being sent, if so.
     pub paused: Option<&'a PauseReason>,

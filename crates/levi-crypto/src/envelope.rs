@@ -14,9 +14,13 @@
 //! ```
 //!
 //! Every envelope has its own ephemeral key, so the sender keeps nothing that could open it later.
+//! [`seal_reproducibly`] derives that key from the secret and the sender's own key, so that the
+//! sender can tell later whether an envelope on the server is the one that it made.
 //! Two limits, both from RFC 9180: an attacker who obtains the *recipient's* private key can open
 //! envelopes that were sealed for it before, and can make envelopes for that recipient which seem
 //! to come from any sender whose public key is known.
+
+mod derived;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,6 +34,7 @@ use zeroize::Zeroizing;
 
 pub use crate::device_key::{DeviceKeyError, DevicePrivateKey, DevicePublicKey};
 
+use self::derived::Derived;
 use crate::context::{Context, NameTooLong};
 use crate::device_key::is_low_order;
 use crate::xchacha::TAG_BYTES;
@@ -132,6 +137,22 @@ pub fn seal(
         )
         .map_err(sealed)?;
     Ok(Envelope { ephemeral_public_key: enc.to_bytes().into(), encrypted_secret })
+}
+
+/// As [`seal`], but the same sender makes the same envelope of the same secret for the same route
+/// and recipient each time: it can compare that with what the server shows. Recipients cannot tell
+/// the two apart.
+///
+/// # Errors
+/// As for [`seal`].
+pub fn seal_reproducibly(
+    secret: &SessionSecret,
+    route: Route<'_>,
+    sender: &DevicePrivateKey,
+    recipient: &DevicePublicKey,
+) -> Result<Envelope, EnvelopeError> {
+    let info = route.info().map_err(|NameTooLong| EnvelopeError::TooLong)?;
+    seal(secret, route, sender, recipient, &mut Derived::new(secret, sender, recipient, info.as_bytes()))
 }
 
 /// Opens what `sender` sealed for `recipient` and this route.

@@ -13,6 +13,7 @@ mod epoch;
 mod error;
 mod key;
 mod nonce;
+mod position;
 mod secret;
 mod xchacha;
 

@@ -13,12 +13,13 @@
 //! [derived](seal_as) one repeats only for the same content of the same message of the same writer,
 //! which gives the same row.
 
-use levi_types::SessionId;
 use rand_core::CryptoRng;
 
 use crate::context::{Context, NameTooLong};
 use crate::nonce::{self, Author};
 use crate::{MessageKey, OpenError, SealError, xchacha};
+
+pub use crate::position::MessagePosition;
 
 const LABEL: &str = "levi/message/v1";
 
@@ -27,15 +28,6 @@ pub const NONCE_BYTES: usize = xchacha::NONCE_BYTES;
 
 /// How many bytes longer a ciphertext is than its content.
 pub const TAG_BYTES: usize = xchacha::TAG_BYTES;
-
-/// Where a message belongs. It opens only there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MessagePosition<'a> {
-    /// The session whose key seals the message.
-    pub session_id: &'a SessionId,
-    /// The position in the session.
-    pub sequence_number: i64,
-}
 
 impl MessagePosition<'_> {
     fn aad(&self) -> Result<Context, NameTooLong> {
@@ -119,10 +111,23 @@ pub fn open(
     ciphertext: &[u8],
     nonce: &[u8],
 ) -> Result<String, OpenError> {
+    open_owned(key, position, ciphertext.to_vec(), nonce)
+}
+
+/// As [`open`], in the memory of the ciphertext.
+///
+/// # Errors
+/// As for [`open`]
+pub fn open_owned(
+    key: &MessageKey,
+    position: MessagePosition<'_>,
+    ciphertext: Vec<u8>,
+    nonce: &[u8],
+) -> Result<String, OpenError> {
     let nonce = nonce.try_into().map_err(|_| OpenError::WrongNonceLength { bytes: nonce.len() })?;
     // Nothing can have been sealed for a position that the format does not allow.
     let aad = position.aad().map_err(|NameTooLong| OpenError::Forged)?;
-    let mut content = ciphertext.to_vec();
+    let mut content = ciphertext;
     xchacha::open_in_place(key.expose(), nonce, aad.as_bytes(), &mut content)?;
     String::from_utf8(content).map_err(|_| OpenError::NotUtf8)
 }

@@ -269,10 +269,23 @@ pub fn open(
     ciphertext: &[u8],
     nonce: &[u8],
 ) -> Result<OpenedMessage, OpenError> {
+    open_owned(key, position, ciphertext.to_vec(), nonce)
+}
+
+/// As [`open`], in the memory of the ciphertext.
+///
+/// # Errors
+/// As for [`open`]
+pub fn open_owned(
+    key: &EpochMessageKey,
+    position: MessagePosition<'_>,
+    ciphertext: Vec<u8>,
+    nonce: &[u8],
+) -> Result<OpenedMessage, OpenError> {
     let nonce = nonce.try_into().map_err(|_| OpenError::WrongNonceLength { bytes: nonce.len() })?;
     // Nothing can have been sealed for a position that the format does not allow.
     let aad = key.aad(position).map_err(|NameTooLong| OpenError::Forged)?;
-    let mut plain = ciphertext.to_vec();
+    let mut plain = ciphertext;
     xchacha::open_in_place(key.key.expose(), nonce, aad.as_bytes(), &mut plain)?;
     let Head { length, order } = head(&plain).ok_or(OpenError::BadPadding)?;
     plain.truncate(LENGTH_BYTES + length);

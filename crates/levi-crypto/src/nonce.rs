@@ -18,7 +18,8 @@ use ring::hmac::{Context, HMAC_SHA256, Key, Tag, sign};
 
 use crate::MessageKey;
 use crate::at_rest::DatabaseKey;
-use crate::message::{MessagePosition, NONCE_BYTES};
+use crate::position::MessagePosition;
+use crate::xchacha::NONCE_BYTES;
 
 /// Length of a writer's id, in bytes.
 pub const WRITER_BYTES: usize = 16;

@@ -155,6 +155,35 @@ fn every_envelope_has_its_own_ephemeral_key() {
     assert_ne!(first.encrypted_secret, second.encrypted_secret);
 }
 
+/// Nobody but the sender, and only with the secret, makes the envelope that the sender makes.
+#[test]
+fn the_sender_makes_the_same_envelope_again_and_nobody_else_does() {
+    let case = fixed_case();
+    let seal =
+        |ids: &[String; 4], secret: &SessionSecret, sender: &DevicePrivateKey, to: &DevicePublicKey| {
+            with_route(ids, |route| envelope::seal_reproducibly(secret, route, sender, to).unwrap())
+        };
+    let to = case.recipient.public_key();
+    let first = seal(&case.ids, &case.secret, &case.sender, &to);
+    assert_eq!(first, seal(&case.ids, &case.secret, &case.sender, &to));
+    assert_eq!(case.open(&first).unwrap(), case.secret);
+    let mut rng = ChaCha20Rng::from_seed([7; 32]);
+    let (other, secret) = (DevicePrivateKey::generate(&mut rng), SessionSecret::generate(&mut rng));
+    let mut others = vec![
+        seal(&case.ids, &secret, &case.sender, &to),
+        seal(&case.ids, &case.secret, &other, &to),
+        seal(&case.ids, &case.secret, &case.sender, &other.public_key()),
+    ];
+    for which in 0..4 {
+        let mut ids = case.ids.clone();
+        ids[which].push('2');
+        others.push(seal(&ids, &case.secret, &case.sender, &to));
+    }
+    for other in others {
+        assert_ne!(other.ephemeral_public_key, first.ephemeral_public_key);
+    }
+}
+
 #[test]
 fn a_low_order_ephemeral_key_is_refused_as_such() {
     let case = fixed_case();

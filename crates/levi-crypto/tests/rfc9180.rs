@@ -5,14 +5,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure that names its line")]
 
-use std::convert::Infallible;
+mod replay;
 
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
-use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable, setup_receiver, setup_sender_with_rng};
 use levi_crypto::envelope::DevicePrivateKey;
+use replay::Replay;
 use serde::Deserialize;
 
 type PublicKey = <X25519HkdfSha256 as Kem>::PublicKey;
@@ -144,25 +144,3 @@ fn sealing_with_the_rfcs_ephemeral_key_gives_the_rfcs_ciphertexts() {
         }
     }
 }
-
-/// Returns the ephemeral key material of a vector, once.
-struct Replay(Vec<u8>);
-
-impl TryRng for Replay {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        panic!("the key material is asked for in one piece")
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        panic!("the key material is asked for in one piece")
-    }
-
-    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
-        target.copy_from_slice(&std::mem::take(&mut self.0));
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Replay {}

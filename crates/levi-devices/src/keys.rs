@@ -236,7 +236,7 @@ pub enum PublicKeyError {
     #[error("the envelope key is refused: {0}")]
     Envelope(#[source] DeviceKeyError),
     /// The X-Wing key is not 1216 bytes, or not the encoding of a key.
-    #[error("the X-Wing key is not one; create the device's keys again")]
+    #[error("the X-Wing key is malformed; create the device's keys again")]
     XWing,
 }
 

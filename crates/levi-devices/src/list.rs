@@ -30,7 +30,6 @@ use levi_types::{DeviceId, UserId};
 use crate::entry::{Body, Entry, Header, Rotation, SignedEntry};
 use crate::hash::{Commitment, EntryHash};
 use crate::member::{Member, MemberType};
-use crate::pin::Pin;
 use crate::verify::VerifyCode;
 
 /// The most active members, the recovery key included.
@@ -146,11 +145,6 @@ impl DeviceList {
     /// The accepted entries from the genesis to the head, as a device stores them.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = &SignedEntry> {
         self.chain.iter().map(|link| &link.signed)
-    }
-
-    /// The record by which a device detects a rewritten list.
-    pub fn pin(&self) -> Pin {
-        Pin { user_id: self.user_id.clone(), genesis: self.genesis, head: self.head(), slot: self.slot() }
     }
 
     /// Every member, removed ones included, in the order in which they were added.
@@ -286,19 +280,21 @@ impl DeviceList {
     /// The list after a recovery that follows an ancestor of the head.
     fn recovered(&self, signed: &SignedEntry, entry: &Entry) -> Result<Self, Refusal> {
         let position = self.position(entry.header.prev).ok_or(Refusal::NotOnHead)?;
-        let by_recovery_key = self.recovery().is_some_and(|member| *member.id() == entry.header.signer_id);
-        if !by_recovery_key || !matches!(entry.body, Body::Recover { .. }) {
+        let signer = self.recovery().filter(|member| *member.id() == entry.header.signer_id);
+        if signer.is_none() || !matches!(entry.body, Body::Recover { .. }) {
             return Err(Refusal::NotOnHead);
         }
+        // Before the replay, which costs more: anybody with a token can write rows that name the
+        // recovery key.
+        rules::verify(signed, entry, signer)?;
         let (kept, cut) = self.chain.split_at(position + 1);
         let mut list = Self::replay(kept.iter().map(|link| &link.signed))?;
         list.last_epoch = self.last_epoch;
         list.superseded.clone_from(&self.superseded);
         list.superseded.extend(cut.iter().map(|link| link.hash));
         // The key must be active at the ancestor too, because otherwise an old recovery key could
-        // undo its replacement.
-        let signer = list.check(entry)?;
-        rules::verify(signed, entry, Some(signer))?;
+        // undo its replacement. It is the same key there, because no id is used twice.
+        list.check(entry)?;
         list.push(entry, signed.clone());
         Ok(list)
     }

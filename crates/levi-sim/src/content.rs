@@ -107,7 +107,7 @@ impl Keys {
         let place = MessagePosition { session_id: &id, sequence_number: row.sequence_number };
         let ciphertext = row.ciphertext().map_err(|error| error.to_string())?;
         let nonce = row.nonce().map_err(|error| error.to_string())?;
-        let text = message::open(key, place, ciphertext, &nonce).map_err(|error| error.to_string())?;
+        let text = message::open(key, place, &ciphertext, &nonce).map_err(|error| error.to_string())?;
         let content = Content::parse(&text).ok_or("a content that nobody wrote")?;
         Ok((session, row.sequence_number, content))
     }

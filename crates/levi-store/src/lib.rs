@@ -3,6 +3,7 @@
 
 mod credentials;
 mod keys;
+pub mod private_files;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

@@ -3,11 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, LoneFailure, NewRow, OutboxError, OutboxStore,
-    ParkedParent, PayloadSink, RowHead, RowId, RowKey, RowState, Totals, WaitingLane,
+    Change, Due, DueQuery, Enqueued, GivenBack, Held, LaneId, ListedRow, LoneFailure, NewRow, OutboxError,
+    OutboxStore, ParkedParent, PayloadSink, RowHead, RowId, RowKey, RowState, Space, Totals, WaitingLane,
 };
 use levi_types::{SessionId, UserId, Wall};
 
@@ -44,6 +44,8 @@ pub struct OutboxCounts {
     pub reads: u64,
     /// Reads that were made to fail.
     pub failed_reads: u64,
+    /// The longest step of giving space back.
+    pub longest_step: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -289,5 +291,16 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
     fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
         self.faults.read()?;
         self.inner.list(after, limit)
+    }
+    fn space(&self) -> Result<Option<Space>, OutboxError> {
+        self.inner.space()
+    }
+
+    fn give_back(&mut self, step: Duration) -> Result<Option<GivenBack>, OutboxError> {
+        let started = Instant::now();
+        let given = self.inner.give_back(step);
+        let counts = &mut self.faults.plan().counts;
+        counts.longest_step = counts.longest_step.max(started.elapsed());
+        given
     }
 }

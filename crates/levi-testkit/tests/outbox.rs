@@ -34,7 +34,8 @@ fn a_commit_that_fails_changes_nothing_and_the_next_one_works() {
     assert!(matches!(outbox.commit(&[], &[row(1)]), Err(OutboxError::Corrupt(_))));
     faults.heal();
     assert_eq!(outbox.totals().unwrap().pending_rows, 1);
-    let counts = OutboxCounts { commits: 1, failed_commits: 3, reads: 3, failed_reads: 1 };
+    let counts =
+        OutboxCounts { commits: 1, failed_commits: 3, reads: 3, failed_reads: 1, ..OutboxCounts::default() };
     assert_eq!(faults.counts(), counts);
 }
 

@@ -135,7 +135,7 @@ struct Daemon {
 impl Daemon {
     fn open(data_dir: &Path) -> Result<Self, Error> {
         let credentials = Arc::new(FileCredentials::open(credentials(data_dir))?);
-        let database_key = levi::database_key(&*credentials, &mut rand::rng())?;
+        let database_key = levi::store::database_key(&*credentials, &mut rand::rng())?;
         let store = Arc::new(SqliteSessionStore::open(data_dir.join("store.sqlite"), database_key.clone())?);
         Ok(Self { store, credentials, database_key })
     }

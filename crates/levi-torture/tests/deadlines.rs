@@ -77,6 +77,21 @@ fn end(runtime: tokio::runtime::Runtime, levi: Levi) -> Duration {
     end.recv_timeout(PATIENCE).unwrap_or(PATIENCE)
 }
 
+/// How long it takes to shut down what `start` returns, and to drop its runtime. On a thread of its own, because a test that
+/// fails here would not end.
+fn time_to_end(start: impl FnOnce() -> (tokio::runtime::Runtime, Levi) + Send + 'static) -> Duration {
+    let (ended, end) = channel();
+    std::thread::spawn(move || {
+        let (runtime, levi) = start();
+        let started = Instant::now();
+        runtime.block_on(levi.shutdown(DEADLINE));
+        drop(levi);
+        drop(runtime);
+        ended.send(started.elapsed()).unwrap();
+    });
+    end.recv_timeout(PATIENCE).unwrap_or(PATIENCE)
+}
+
 #[test]
 fn a_server_that_never_ends_a_request_does_not_hold_the_process() {
     let trickle = |stream: &mut TcpStream| {
@@ -145,9 +160,7 @@ fn a_session_store_that_hangs_does_not_hold_the_process() {
 /// Session sync asks the store on the runtime's only thread.
 #[test]
 fn a_session_store_that_hangs_in_session_sync_holds_neither_messages_nor_the_process() {
-    let (ended, end) = channel();
-    // On a thread of its own, because a test that fails here would not end.
-    std::thread::spawn(move || {
+    let took = time_to_end(|| {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build().unwrap();
         let daemon = runtime.block_on(Daemon::new());
@@ -165,22 +178,15 @@ fn a_session_store_that_hangs_in_session_sync_holds_neither_messages_nor_the_pro
             daemon::synced(&levi, &receipt).await;
             levi
         });
-        let started = Instant::now();
-        runtime.block_on(levi.shutdown(DEADLINE));
-        drop(levi);
-        drop(runtime);
-        ended.send(started.elapsed()).unwrap();
+        (runtime, levi)
     });
-    let took = end.recv_timeout(PATIENCE).unwrap_or(PATIENCE);
     assert!(took < SOON, "{took:?}");
 }
 
-/// Whoever signs in is named to the store, and what was enqueued does not wait for its answer.
+/// The store is told who signs in, and what was enqueued does not wait for its answer.
 #[test]
 fn a_session_store_that_hangs_at_a_sign_in_holds_neither_messages_nor_the_process() {
-    let (ended, end) = channel();
-    // On a thread of its own, because a test that fails here would not end.
-    std::thread::spawn(move || {
+    let took = time_to_end(|| {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let daemon = runtime.block_on(Daemon::new());
         let store = HangingStore::new(daemon.store(), StoreCall::SignedIn);
@@ -191,12 +197,7 @@ fn a_session_store_that_hangs_at_a_sign_in_holds_neither_messages_nor_the_proces
             daemon::synced(&levi, &receipt).await;
             levi
         });
-        let started = Instant::now();
-        runtime.block_on(levi.shutdown(DEADLINE));
-        drop(levi);
-        drop(runtime);
-        ended.send(started.elapsed()).unwrap();
+        (runtime, levi)
     });
-    let took = end.recv_timeout(PATIENCE).unwrap_or(PATIENCE);
     assert!(took < SOON, "{took:?}");
 }

@@ -5,9 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 
+use levi::store::RepairedStore;
 use levi::{
-    CodingSession, DatabaseKey, RepairedStore, Repository, SessionId, SessionSecret, SessionStore as _,
-    SqliteSessionStore, open_session_store, repair_session_store, session_store_problems,
+    CodingSession, DatabaseKey, Repository, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore,
+    open_session_store, repair_session_store, session_store_problems,
 };
 use levi_types::{Delivery, DeliveryReport, PortErrorKind};
 

@@ -15,12 +15,7 @@ impl Select {
         Self::devices(user, after, limit).all_columns()
     }
 
-    /// The id alone of the first of these devices.
-    pub(crate) fn first_device_after(user: &UserId, after: Option<&DeviceId>) -> Self {
-        Self::devices(user, after, 1).columns("id")
-    }
-
-    fn devices(user: &UserId, after: Option<&DeviceId>, limit: u32) -> Query {
+    pub(crate) fn devices(user: &UserId, after: Option<&DeviceId>, limit: u32) -> Query {
         Query::of(Table::Devices)
             .eq("user_id", user.as_str())
             .raw("&is_active=eq.true&public_key=not.is.null")
@@ -60,12 +55,7 @@ impl Select {
         Self::secrets(device, after, limit).all_columns()
     }
 
-    /// The session's id alone of the first of these secrets.
-    pub(crate) fn first_secret_after(device: &DeviceId, after: Option<&SessionId>) -> Self {
-        Self::secrets(device, after, 1).columns("session_id")
-    }
-
-    fn secrets(device: &DeviceId, after: Option<&SessionId>, limit: u32) -> Query {
+    pub(crate) fn secrets(device: &DeviceId, after: Option<&SessionId>, limit: u32) -> Query {
         let query = Query::of(Table::Secrets).eq("device_id", device.as_str());
         query.page("session_id", after.map(SessionId::as_str), limit)
     }

@@ -244,7 +244,7 @@ async fn a_hundred_callers_share_one_failure_and_the_next_caller_tries_again() {
     let world = World::new();
     world.refuse(unavailable());
     for outcome in hundred_callers(&world).await {
-        assert!(matches!(outcome, Err(TokenError::Unavailable(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(TokenError::SignIn(SignInError::Unavailable(_)))), "{outcome:?}");
     }
     assert_eq!(world.log(), ["refresh r1"]);
 
@@ -297,7 +297,10 @@ async fn a_final_word_is_remembered_until_the_next_sign_in() {
     world.refuse(refused());
     for _ in 0..3 {
         let error = world.refresh(1).await.unwrap_err();
-        assert!(matches!(&error, TokenError::Refused(FinalWord::SessionNotFound)), "{error:?}");
+        assert!(
+            matches!(&error, TokenError::SignIn(SignInError::Refused(FinalWord::SessionNotFound))),
+            "{error:?}"
+        );
         assert!(!error.is_transient());
     }
     assert_eq!(world.log(), ["refresh r1"]);

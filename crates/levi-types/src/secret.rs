@@ -58,11 +58,6 @@ macro_rules! secret_token {
             pub fn expose(&self) -> &str {
                 self.0.expose()
             }
-
-            /// The token as secret text, for a credentials store.
-            pub fn as_secret(&self) -> &SecretString {
-                &self.0
-            }
         }
 
         impl From<String> for $name {

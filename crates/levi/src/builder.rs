@@ -148,11 +148,11 @@ impl LeviBuilder {
     }
 
     /// Uses the user's signed device list, as this device: secrets are given to the devices on it and to nobody else, and
-    /// messages are sealed for them (version 2). `store` remembers the list. A user who has no list is served as without
-    /// this.
+    /// messages are sealed for them (version 2). `store` remembers the list. For a user who has no list, this
+    /// changes nothing.
     ///
-    /// Without it, every active row of the table `devices` is given the secrets of sessions. So who holds a token of the
-    /// user can add a device, and read later sessions.
+    /// Without it, every active row of the table `devices` is given the secrets of sessions. So anyone who holds the
+    /// user's token can add a device, and read later sessions.
     #[must_use]
     pub fn device_list(mut self, id: DeviceId, keys: MemberKeys, store: Arc<dyn DeviceListStore>) -> Self {
         self.device = Some(ListedDevice { id, keys, store });

@@ -22,25 +22,23 @@ pub use levi_core::random_uuid;
 pub use repair::{open_session_store, repair_session_store, session_store_problems};
 
 pub use levi_core::{
-    Access, Arrival, BackfillReport, Change, ChangeCursor, ChangePage, DeviceListProblem, DeviceListState,
-    DeviceSummary, EnqueueError, Flush, Follow, FollowStatus, LeviConfig, MessageSyncer, NewSession,
-    Notifications, Notifier, Pace, Page, PauseReason, PollingReason, PulledMessage, ReadError, Reader,
-    Receipt, SecretsCache, SessionSummary, SessionSyncService, ShutdownReport, SignedDeviceList, StartError,
-    Status, Step, SyncError, SyncedError,
+    Arrival, Change, ChangeCursor, DeviceListProblem, DeviceListState, EnqueueError, Flush, Follow,
+    LeviConfig, MessageSyncer, Pace, Page, PauseReason, PulledMessage, ReadError, Reader, Receipt,
+    SecretsCache, SessionSyncService, StartError, Status, SyncError, SyncedError,
 };
 pub use levi_crypto::SessionSecret;
 pub use levi_crypto::at_rest::DatabaseKey;
 pub use levi_crypto::envelope::DevicePrivateKey;
 #[cfg(feature = "realtime")]
 pub use levi_realtime::Realtime;
-pub use levi_store::{FileCredentials, database_key, device_private_key, member_keys};
+pub use levi_store::FileCredentials;
 #[cfg(feature = "sqlite")]
-pub use levi_store::{RepairedStore, SqliteSessionStore};
+pub use levi_store::SqliteSessionStore;
 pub use levi_transport::rows::DeviceRow;
-pub use levi_transport::{HttpOptions, HttpSupabase, RefreshingAuth, Tokens};
+pub use levi_transport::{HttpOptions, HttpSupabase, RefreshingAuth};
 pub use levi_types::{
-    AccessToken, Auth, CodingSession, Credentials, DeviceId, DeviceListStore, MessageId, MessageSyncRequest,
-    Repository, RepositoryId, SessionId, SessionStatus, SessionStore, SyncContext, UserId,
+    Auth, CodingSession, Credentials, DeviceId, MessageSyncRequest, Repository, RepositoryId, SessionId,
+    SessionStore, SyncContext, UserId,
 };
 
 /// Batcher, engine, worker, session sync and reader, for daemons that bring parts of their own.

@@ -5,11 +5,12 @@ mod world;
 
 use std::time::Duration;
 
+use levi::SyncError;
+use levi::core::Step;
 use levi::core::{SystemClock, rows_to_restore};
 use levi::outbox::RowKind;
 use levi::outbox::sqlite::{AdminCommand, Inspector, OutboxAdmin, OwnerNotice};
 use levi::types::Clock as _;
-use levi::{Step, SyncError};
 use levi_outbox::sqlite::notify::notify_owner;
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};

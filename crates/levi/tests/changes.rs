@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use feed::{QUICK, Writer, garbage, read_to_end, shown};
+use levi::core::Notifier;
 use levi::core::{Access, FollowStatus, MessageError};
 use levi::transport::Table;
+use levi::types::AccessToken;
 use levi::types::{AuthError, AuthSession};
-use levi::{
-    AccessToken, Arrival, Auth, Change, ChangeCursor, Notifier, Pace, ReadError, Reader, SecretsCache,
-};
+use levi::{Arrival, Auth, Change, ChangeCursor, Pace, ReadError, Reader, SecretsCache};
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::{Canned, FakeSupabase, Fault, Scope, Times};
 use tokio::sync::watch;

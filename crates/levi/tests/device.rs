@@ -1,9 +1,12 @@
 //! A device in a folder: what it keeps, what it refuses, and that the next start finds it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+mod ada;
+
 use std::path::Path;
 use std::time::Duration;
 
+use ada::{EMAIL, PASSWORD, options, server};
 use levi::types::AuthError;
 use levi::{
     CodingSession, Device, DeviceError, DeviceFolder, DeviceOptions, Levi, LeviConfig, MessageSyncRequest,
@@ -14,19 +17,6 @@ use levi_testkit::supabase::FakeSupabase;
 use levi_transport::Table;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-
-const EMAIL: &str = "ada@example.org";
-const PASSWORD: &str = "a long password";
-
-fn server() -> FakeSupabase {
-    let server = FakeSupabase::start().unwrap();
-    server.add_user(EMAIL, PASSWORD).unwrap();
-    server
-}
-
-fn options(server: &FakeSupabase) -> DeviceOptions {
-    DeviceOptions::new(server.url(), server.publishable_key())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_start_finds_what_the_first_one_left() {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use devices::Device;
-use levi::core::Recovery;
+use levi::core::{DeviceListError, Recovery};
 use levi::devices::pairing::PairingCode;
 use levi::devices::recovery::RecoveryKey;
 use levi::transport::Table;
@@ -113,6 +113,10 @@ async fn a_recovery_does_without_an_epoch_whose_secret_was_lost_with_its_device(
 
     let new = Device::new(&world, "new laptop").await;
     let how = Recovery { name: "new laptop".into(), keep: vec![phone.id.clone()], ..Recovery::default() };
+    // Only a person gives an epoch up.
+    let refused = new.admin().recover(&recovery_key, &how).await.unwrap_err();
+    let DeviceListError::OlderKeyring { after, .. } = refused else { panic!("{refused}") };
+    let how = Recovery { after: Some(after), ..how };
     let recovery = new.admin().recover(&recovery_key, &how).await.unwrap();
     new.levi.share_as_recovery_key(&recovery, &recovery_key).await.unwrap();
     assert_eq!(new.read(&session).await, ["one"]);

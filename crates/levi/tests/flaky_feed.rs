@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use feed::{QUICK, Writer, garbage, read_to_end};
 use levi::transport::{ApiError, Select, Supabase, Table, Update, Upsert, Verdict};
-use levi::{AccessToken, Arrival, Change, Follow, HttpSupabase, Pace, Reader, SecretsCache, SessionId};
+use levi::types::AccessToken;
+use levi::{Arrival, Change, Follow, HttpSupabase, Pace, Reader, SecretsCache, SessionId};
 use levi_testkit::supabase::FakeSupabase;
 use world::World;
 

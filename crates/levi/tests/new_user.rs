@@ -1,25 +1,12 @@
 //! A new user, and a first session.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-use levi::{
-    CodingSession, Device, DeviceError, DeviceOptions, LeviConfig, MessageSyncRequest, Repository,
-    random_uuid,
-};
-use levi_testkit::supabase::{FakeSupabase, SignUps};
+mod ada;
+
+use ada::{EMAIL, PASSWORD, options, server};
+use levi::{CodingSession, Device, DeviceError, LeviConfig, MessageSyncRequest, Repository, random_uuid};
+use levi_testkit::supabase::SignUps;
 use levi_transport::SignUpError;
-
-const EMAIL: &str = "ada@example.org";
-const PASSWORD: &str = "a long password";
-
-fn server() -> FakeSupabase {
-    let server = FakeSupabase::start().unwrap();
-    server.add_user(EMAIL, PASSWORD).unwrap();
-    server
-}
-
-fn options(server: &FakeSupabase) -> DeviceOptions {
-    DeviceOptions::new(server.url(), server.publishable_key())
-}
 
 /// A project that confirms addresses answers as if a taken one were new, so that nobody learns who
 /// has an account.

@@ -6,14 +6,13 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use levi::{
-    CodingSession, Levi, Repository, SessionSecret, SessionSyncService, Step, SyncError, SyncedError,
-};
+use levi::core::Step;
+use levi::{CodingSession, Levi, Repository, SessionSecret, SessionSyncService, SyncError, SyncedError};
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::Scope;
 use levi_transport::Table;
 use levi_transport::rows::{RepositoryRow, SessionRow, upsert_of};
-use levi_types::{UserId, Wall};
+use levi_types::{SessionId, UserId, Wall};
 use world::{PATH, World, database_key, read_all, request, secret};
 
 struct Device {
@@ -41,7 +40,7 @@ fn device_with(world: &World, session: CodingSession, key: &levi::DatabaseKey) -
 }
 
 impl Device {
-    async fn begin(&self, world: &World) -> levi::NewSession {
+    async fn begin(&self, world: &World) -> levi::core::NewSession {
         self.sync.sync_new_session(&self.session.id, &world.repository, &self.secret).await.unwrap()
     }
 }
@@ -65,6 +64,18 @@ impl OtherWriter {
         let config = levi::LeviConfig { data_dir: Some(self.folder.path().to_owned()), ..world.config() };
         world.levi(config, self.store.clone(), &self.key)
     }
+}
+
+/// Another writer of a session whose own device has sent one message, `of the first`, with this number.
+async fn after_a_first_writer(world: &World, number: i64) -> (SessionId, OtherWriter) {
+    let first = device(world, world.session("one"));
+    let session = first.session.id.clone();
+    first.begin(world).await;
+    let receipt = first.levi.enqueue_durable(request(&session, number, "of the first")).await.unwrap();
+    first.levi.synced(&receipt).await.unwrap();
+    first.levi.shutdown(Duration::from_secs(5)).await;
+    let writer = OtherWriter::of(&first);
+    (session, writer)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,14 +170,7 @@ async fn a_session_that_was_deleted_elsewhere_is_held_and_restored_whole_only_wh
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_texts_for_one_place_the_first_stays_and_the_other_writer_is_told() {
     let world = World::new(2).await;
-    let first = device(&world, world.session("one"));
-    let session = first.session.id.clone();
-    first.begin(&world).await;
-    let receipt = first.levi.enqueue_durable(request(&session, 7, "of the first")).await.unwrap();
-    first.levi.synced(&receipt).await.unwrap();
-    first.levi.shutdown(Duration::from_secs(5)).await;
-
-    let writer = OtherWriter::of(&first);
+    let (session, writer) = after_a_first_writer(&world, 7).await;
     let second = writer.levi(&world);
     let taken = second.enqueue_durable(request(&session, 7, "of the second")).await.unwrap();
     let refused = second.synced(&taken).await;
@@ -263,14 +267,7 @@ async fn messages_without_numbers_come_after_the_last_one_each_at_a_place_of_its
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_message_may_replace_is_known_after_a_restart() {
     let world = World::new(2).await;
-    let first = device(&world, world.session("one"));
-    let session = first.session.id.clone();
-    first.begin(&world).await;
-    let receipt = first.levi.enqueue_durable(request(&session, 1, "of the first")).await.unwrap();
-    first.levi.synced(&receipt).await.unwrap();
-    first.levi.shutdown(Duration::from_secs(5)).await;
-
-    let writer = OtherWriter::of(&first);
+    let (session, writer) = after_a_first_writer(&world, 1).await;
     let second = writer.levi(&world);
     let receipt = second.enqueue_durable(request(&session, 2, "newer")).await.unwrap();
     second.synced(&receipt).await.unwrap();

@@ -218,7 +218,10 @@ async fn a_device_that_was_skipped_gets_its_secret_when_its_key_can_be_used() {
     let (device, device_key) = world.device_key(0);
     let sync = levi.session_sync(device, device_key).unwrap();
     let report = sync.sync_new_session(&session.id, &world.repository, &secret()).await.unwrap();
-    assert!(matches!(&report.secret, levi::Step::WillRetry(SyncError::DevicesSkipped(_))), "{report:?}");
+    assert!(
+        matches!(&report.secret, levi::core::Step::WillRetry(SyncError::DevicesSkipped(_))),
+        "{report:?}"
+    );
     write(&levi, &session.id, 0..1).await;
     levi.watch_status().wait_for(|status| status.incomplete_secrets == 1).await.unwrap();
     levi.shutdown(Duration::from_secs(5)).await;

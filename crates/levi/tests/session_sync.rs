@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use levi::{DeviceId, Levi, NotConnected, SessionSyncService, SqliteSessionStore, Step, SyncError};
+use levi::core::Step;
+use levi::{DeviceId, Levi, NotConnected, SessionSyncService, SqliteSessionStore, SyncError};
 use levi_testkit::fixtures::uuid_of;
 use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use levi_transport::Table;

@@ -6,10 +6,10 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use levi::core::Waiting;
+use levi::core::{NewSession, Step, Waiting};
 use levi::{
-    CodingSession, DatabaseKey, Levi, LeviConfig, NewSession, SessionSecret, SessionSyncService,
-    SqliteSessionStore, Status, Step, SyncError,
+    CodingSession, DatabaseKey, Levi, LeviConfig, SessionSecret, SessionSyncService, SqliteSessionStore,
+    Status, SyncError,
 };
 use levi_testkit::fixtures;
 use levi_transport::Table;

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use levi::HttpSupabase;
 use levi::transport::{Supabase, Upsert};
-use levi::{AccessToken, HttpSupabase};
+use levi::types::AccessToken;
 use levi_crypto::MessageKey;
 use levi_crypto::message::{self, MessagePosition};
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous, migrate_in};
@@ -162,9 +163,9 @@ pub(crate) async fn wire_only(
     Ok(start.elapsed())
 }
 
-/// The disk alone: claims, reads and removes a backlog, and sends nothing. Removes in one transaction what Levi can have in
-/// flight at once, which is the least: rows of different sessions share pages.
-pub(crate) fn disk_only(path: &Path, batch: usize, in_flight: usize) -> Fallible<Duration> {
+/// The disk alone: claims, reads and removes a backlog, and sends nothing. Each transaction removes as many rows as Levi can
+/// have in flight, the same number of each session, which is the least: they lie side by side.
+pub(crate) fn disk_only(path: &Path, batch: usize, in_flight: usize, sessions: usize) -> Fallible<Duration> {
     let mut store = SqliteOutbox::open(path, fixture::options(Synchronous::Full))?;
     let start = Instant::now();
     let now = Wall::from_millis(1_800_000_000_000);
@@ -175,8 +176,8 @@ pub(crate) fn disk_only(path: &Path, batch: usize, in_flight: usize) -> Fallible
             now,
             horizon: now,
             except: &[],
-            max_lanes: in_flight,
-            heads_per_lane: batch,
+            max_lanes: sessions,
+            heads_per_lane: (batch * in_flight).div_ceil(sessions).min(batch),
             max_heads: batch * in_flight,
         };
         let due = store.due(query)?;

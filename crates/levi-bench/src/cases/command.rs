@@ -65,10 +65,10 @@ fn round(sessions: usize) -> Fallible<Round> {
     write_messages(&file, sessions)?;
     let device = Device { data: folder.path().join("data"), program: program()? };
     device.login(&server)?;
-    let first = device.sync(&file, &mut server)?;
-    let again = device.sync(&file, &mut server)?;
+    let first = device.sync(&file, &mut server, "messages")?;
+    let again = device.sync(&file, &mut server, "already_synced")?;
     let seen = server.seen()?;
-    if (seen.rows, seen.late) != (MESSAGES as u64, 0) {
+    if (seen.rows, seen.again, seen.late) != (MESSAGES as u64, 0, 0) {
         return Err(format!("after {MESSAGES} messages the server has counted {seen:?}").into());
     }
     Ok(Round { first, again })
@@ -113,14 +113,15 @@ impl Device {
         if child.wait()?.success() { Ok(()) } else { Err("the command could not sign in".into()) }
     }
 
-    fn sync(&self, file: &Path, server: &mut Server) -> Fallible<Took> {
+    /// Syncs a file of which the command must count every message under `as_what`.
+    fn sync(&self, file: &Path, server: &mut Server, as_what: &str) -> Fallible<Took> {
         let posts = server.seen()?.posts;
         let (start, cpu) = (Instant::now(), cpu_time_of_children());
         let output = self.command(&["--json", "sync", &file.to_string_lossy()]).output()?;
         let wall = start.elapsed().as_secs_f64();
         let cpu = (cpu_time_of_children() - cpu).as_secs_f64();
         let outcome: Value = serde_json::from_slice(&output.stdout)?;
-        if !output.status.success() || outcome["messages"] != MESSAGES {
+        if !output.status.success() || outcome[as_what] != MESSAGES {
             return Err(format!("the command ended with {} and {outcome}", output.status).into());
         }
         Ok(Took { wall, cpu, posts: server.seen()?.posts - posts })

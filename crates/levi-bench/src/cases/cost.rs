@@ -1,12 +1,12 @@
-//! What a day costs: processor time, requests and bytes at five loads, a model of them, and what the limits of a plan make
-//! of it.
+//! What a day costs: processor time, memory, disk, requests and bytes at five loads, a model of them, and what the limits of
+//! a plan make of it.
 
 use std::time::Duration;
 
 use levi::{Levi, LeviConfig, SyncContext};
 use tokio::time::{Instant, sleep_until};
 
-use crate::process::{cpu_time, memory_kib};
+use crate::process::{bytes_to_disk, cpu_time, memory_kib};
 use crate::report::{Figure, Line, Plot, Run, Target};
 use crate::server::Server;
 use crate::{Effort, Fallible, fixture, scratch};
@@ -30,25 +30,35 @@ pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     for (rate, sessions) in LOADS {
         points.push(Point::measure(rate, sessions, effort.pick(5.0, 30.0)).await?);
     }
-    let model = Model::fit([&points[0], &points[1], &points[2]]);
+    let fitted = [&points[0], &points[1], &points[2]];
+    let cost = Cost {
+        micros: Model::fit(fitted, |point| point.micros),
+        written: Model::fit(fitted, |point| point.written),
+        bytes: points[1].bytes,
+        mib: points.iter().map(|point| point.mib).fold(0.0, f64::max),
+    };
     for point in &points {
-        let Point { rate, sessions, requests, lanes, .. } = *point;
-        run.figure(Figure {
-            what: format!("{rate} messages a second, {sessions} session(s), a message"),
-            against: "the model".into(),
-            unit: "CPU µs".into(),
-            levi: vec![point.micros],
-            baseline: vec![model.micros(requests, lanes)],
-            target: Target::AtMost(1.1),
-            note: format!(
-                "{requests:.2} requests and {:.0} bytes of bodies a message; {:.1} MiB resident",
-                point.bytes, point.mib
-            ),
-        });
+        run.figure(figure(point, "CPU µs", point.micros, &cost.micros));
+        run.figure(figure(point, "KB to disk", point.written, &cost.written));
     }
-    println!("model: {model:?}");
-    run.plots.push(plot(&model, points[1].bytes));
+    println!("model: {cost:?}");
+    run.plots.extend([cost.of_a_day(), cost.of_plans()]);
     Ok(())
+}
+
+fn figure(point: &Point, unit: &str, measured: f64, model: &Model) -> Figure {
+    let Point { rate, sessions, requests, lanes, bytes, mib, .. } = *point;
+    Figure {
+        what: format!("{rate} messages a second, {sessions} session(s), a message"),
+        against: "the model".into(),
+        unit: unit.into(),
+        levi: vec![measured],
+        baseline: vec![model.of(requests, lanes)],
+        target: Target::Within(0.1),
+        note: format!(
+            "{requests:.2} requests and {bytes:.0} bytes of bodies a message; {mib:.1} MiB resident"
+        ),
+    }
 }
 
 /// What one load cost.
@@ -57,6 +67,8 @@ struct Point {
     sessions: usize,
     /// Processor time of a message.
     micros: f64,
+    /// KB that a message writes to the disk.
+    written: f64,
     /// Requests of a message.
     requests: f64,
     /// Sessions in each request, of a message.
@@ -79,7 +91,7 @@ impl Point {
         // One before, which connects.
         levi.synced(&levi.enqueue_durable(fixture::request(&fixture::session(0), 0, &content)).await?)
             .await?;
-        let (before, cpu, begun) = (server.seen()?, cpu_time(), Instant::now());
+        let (before, cpu, disk, begun) = (server.seen()?, cpu_time(), bytes_to_disk()?, Instant::now());
         for number in 1..=count {
             sleep_until(begun + Duration::from_secs_f64(number as f64 / rate)).await;
             let request = fixture::request(&fixture::session(number % sessions), number as i64, &content);
@@ -89,6 +101,7 @@ impl Point {
             levi.synced(&last).await?;
         }
         let (cpu, seen, messages) = (cpu_time() - cpu, server.seen()?, count as f64);
+        let disk = bytes_to_disk()? - disk;
         let mib = memory_kib(std::process::id(), "VmRSS")? as f64 / 1024.0;
         levi.shutdown(Duration::from_secs(5)).await;
         let requests = (seen.posts - before.posts) as f64 / messages;
@@ -96,6 +109,7 @@ impl Point {
             rate,
             sessions,
             micros: cpu.as_secs_f64() * 1e6 / messages,
+            written: disk as f64 / 1e3 / messages,
             requests,
             lanes: (requests * sessions as f64).min(1.0),
             bytes: (seen.bytes_in - before.bytes_in) as f64 / messages,
@@ -104,7 +118,7 @@ impl Point {
     }
 }
 
-/// Processor time is a sum: so much for each request, for each session in a request, and for each message.
+/// A cost is a sum: so much for each request, for each session in a request, and for each message.
 #[derive(Debug)]
 struct Model {
     request: f64,
@@ -114,15 +128,15 @@ struct Model {
 
 impl Model {
     /// One lone message, many of one session, and many of many.
-    fn fit([lone, one, many]: [&Point; 3]) -> Self {
+    fn fit([lone, one, many]: [&Point; 3], value: impl Fn(&Point) -> f64) -> Self {
         // A request of one session has one lane, so that these two cannot be told apart in the first two points.
-        let both = (lone.micros - one.micros) / (lone.requests - one.requests);
-        let message = lone.micros - both * lone.requests;
-        let lane = (many.micros - message - both * many.requests) / (many.lanes - many.requests);
+        let both = (value(lone) - value(one)) / (lone.requests - one.requests);
+        let message = value(lone) - both * lone.requests;
+        let lane = (value(many) - message - both * many.requests) / (many.lanes - many.requests);
         Self { request: both - lane, lane, message }
     }
 
-    fn micros(&self, requests: f64, lanes: f64) -> f64 {
+    fn of(&self, requests: f64, lanes: f64) -> f64 {
         self.request * requests + self.lane * lanes + self.message
     }
 }
@@ -135,36 +149,89 @@ fn requests_a_day(messages: f64) -> f64 {
     messages.min(intervals.max(messages / batch_size as f64))
 }
 
-fn plot(model: &Model, bytes: f64) -> Plot {
-    let messages: Vec<f64> = (8..=28).map(|quarter| 10_f64.powf(f64::from(quarter) / 4.0)).collect();
-    let line = |name: &str, share: &dyn Fn(f64) -> f64| Line {
-        name: name.into(),
-        points: messages.iter().map(|count| (*count, 100.0 * share(*count))).collect(),
-    };
-    let cpu = |count: f64, sessions: f64| {
-        let requests = requests_a_day(count) / count;
-        count * model.micros(requests, (requests * sessions).min(1.0)) / 1e6 / SECONDS_A_DAY
-    };
-    let stored = |count: f64| count * DAYS * (bytes + ROW_OVERHEAD);
-    let polled = |count: f64| DAYS * (count * bytes + (2.0 * requests_a_day(count) + 2_880.0) * HEADS / 2.0);
-    let pushed = |count: f64| polled(count) + DAYS * count * bytes;
+/// What messages cost.
+#[derive(Debug)]
+struct Cost {
+    micros: Model,
+    /// KB.
+    written: Model,
+    /// Bytes of a message in bodies.
+    bytes: f64,
+    mib: f64,
+}
+
+impl Cost {
+    /// Of so many messages a day, evenly spread over the day and the sessions.
+    fn a_day(model: &Model, messages: f64, sessions: f64) -> f64 {
+        let requests = requests_a_day(messages) / messages;
+        messages * model.of(requests, (requests * sessions).min(1.0))
+    }
+
+    fn cpu_seconds(&self, messages: f64, sessions: f64) -> f64 {
+        Self::a_day(&self.micros, messages, sessions) / 1e6
+    }
+
+    /// The picture of a day.
+    fn of_a_day(&self) -> Plot {
+        let sent = |count: f64| (count * self.bytes + requests_a_day(count) * HEADS) / 1e6;
+        Plot {
+            title: "A day of messages of 1 KiB".into(),
+            y: "a day".into(),
+            lines: vec![
+                line("requests", requests_a_day),
+                line("CPU s, 1 session", |count| self.cpu_seconds(count, 1.0)),
+                line("CPU s, 10,000 sessions", |count| self.cpu_seconds(count, 1e4)),
+                line("MB sent and received", sent),
+                line("MB to disk, 1 session", |count| Self::a_day(&self.written, count, 1.0) / 1e3),
+                line("MB to disk, 10,000 sessions", |count| Self::a_day(&self.written, count, 1e4) / 1e3),
+                line("MiB of memory", |_| self.mib),
+            ],
+            ..plot("cost")
+        }
+    }
+
+    /// The picture of a month under the limits of a plan.
+    fn of_plans(&self) -> Plot {
+        let bytes = self.bytes;
+        let stored = |count: f64| count * DAYS * (bytes + ROW_OVERHEAD);
+        let polled =
+            |count: f64| DAYS * (count * bytes + (2.0 * requests_a_day(count) + 2_880.0) * HEADS / 2.0);
+        let pushed = |count: f64| polled(count) + DAYS * count * bytes;
+        Plot {
+            title: "A month of messages of 1 KiB, as a share of what there is".into(),
+            y: "%".into(),
+            lines: vec![
+                line("database, Free (500 MB)", |count| 100.0 * stored(count) / 500e6),
+                line("database, Pro (8 GB)", |count| 100.0 * stored(count) / 8e9),
+                line("egress to 1 device, Free (5 GB)", |count| 100.0 * polled(count) / 5e9),
+                line("egress to 1 device, Pro (250 GB)", |count| 100.0 * polled(count) / 250e9),
+                line("the same with Realtime, Free", |count| 100.0 * pushed(count) / 5e9),
+                line("Realtime messages, Free (2 M)", |count| 100.0 * count * DAYS / 2e6),
+                line("one core, 1 session", |count| 100.0 * self.cpu_seconds(count, 1.0) / SECONDS_A_DAY),
+                line("one core, 10,000 sessions", |count| {
+                    100.0 * self.cpu_seconds(count, 1e4) / SECONDS_A_DAY
+                }),
+            ],
+            ..plot("plans")
+        }
+    }
+}
+
+/// From a hundred to ten million messages a day.
+fn line(name: &str, value: impl Fn(f64) -> f64) -> Line {
+    let messages = (8..=28).map(|quarter| 10_f64.powf(f64::from(quarter) / 4.0));
+    Line { name: name.into(), points: messages.map(|count| (count, value(count))).collect() }
+}
+
+fn plot(file: &str) -> Plot {
     Plot {
-        file: "cost".into(),
-        title: "A month of messages of 1 KiB, as a share of what there is".into(),
+        file: file.into(),
+        title: String::new(),
         x: "messages a day".into(),
-        y: "%".into(),
+        y: String::new(),
         log_x: true,
         log_y: true,
-        lines: vec![
-            line("database, Free (500 MB)", &|count| stored(count) / 500e6),
-            line("database, Pro (8 GB)", &|count| stored(count) / 8e9),
-            line("egress to 1 device, Free (5 GB)", &|count| polled(count) / 5e9),
-            line("egress to 1 device, Pro (250 GB)", &|count| polled(count) / 250e9),
-            line("the same with Realtime, Free", &|count| pushed(count) / 5e9),
-            line("Realtime messages, Free (2 M)", &|count| count * DAYS / 2e6),
-            line("one core, 1 session", &|count| cpu(count, 1.0)),
-            line("one core, 10,000 sessions", &|count| cpu(count, 1e4)),
-        ],
+        lines: Vec::new(),
     }
 }
 
@@ -178,15 +245,16 @@ mod tests {
             rate: 1.0,
             sessions: 1,
             micros,
+            written: 0.0,
             requests,
             lanes,
             bytes: 0.0,
             mib: 0.0,
         };
         let points = [point(400.0, 1.0, 1.0), point(30.0, 0.02, 0.02), point(90.0, 0.2, 1.0)];
-        let model = Model::fit([&points[0], &points[1], &points[2]]);
+        let model = Model::fit([&points[0], &points[1], &points[2]], |point| point.micros);
         for Point { micros, requests, lanes, .. } in points {
-            assert!((model.micros(requests, lanes) - micros).abs() < 1e-9);
+            assert!((model.of(requests, lanes) - micros).abs() < 1e-9);
         }
     }
 

@@ -9,7 +9,8 @@ use levi::core::{DeviceListAdmin, OtherDevices};
 use levi::devices::MemberKeys;
 use levi::devices::pairing::PairingCode;
 use levi::devices::recovery::RecoveryKey;
-use levi::{DatabaseKey, DeviceId, DeviceRow, HttpSupabase, Levi, LeviConfig, SqliteSessionStore};
+use levi::transport::rows::DeviceRow;
+use levi::{DatabaseKey, DeviceId, HttpSupabase, Levi, LeviConfig, SqliteSessionStore};
 use levi_crypto::message::{self, MessagePosition};
 use levi_crypto::message_v2::{self, Epoch, EpochMessageKey, EpochSecret, Form};
 use levi_crypto::{Author, MessageKey, WRITER_BYTES};
@@ -18,8 +19,8 @@ use levi_transport::rows::{encode_message_row, encode_message_row_as, upsert_of}
 use levi_transport::{Supabase as _, user_of_token};
 use levi_types::SessionId;
 
-use super::reading::TokenAuth;
 use super::request_build::micros_per_message;
+use crate::reader::TokenAuth;
 use crate::report::{Figure, Run, Target};
 use crate::server::{Seen, Server};
 use crate::{Effort, Fallible, fixture, scratch};

@@ -1,14 +1,12 @@
 //! Draining a backlog to a server with a given round trip.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use levi::{HttpSupabase, Levi, LeviConfig, SyncContext};
-use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::baselines;
+use super::{baselines, node};
 use crate::process::cpu_time;
 use crate::report::{Figure, Line, Plot, Run, Target};
 use crate::server::Server;
@@ -22,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 const WIRE_ROWS: usize = 100_000;
 
 /// Rows of the small backlogs, which divide into as many sessions.
-const ROWS: usize = 9_600;
+pub(super) const ROWS: usize = 9_600;
 
 pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     sessions(run, effort).await?;
@@ -48,7 +46,7 @@ pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
         }
     }
     simple_baselines(run, effort).await?;
-    node(run, effort).await?;
+    node::measure(run, effort).await?;
     run.plots.push(Plot {
         file: "drain".into(),
         title: format!("Draining {ROWS} messages of 1 KiB"),
@@ -62,7 +60,7 @@ pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
 }
 
 /// An outbox to drain, kept as a file that each round copies.
-struct Backlog {
+pub(super) struct Backlog {
     rows: usize,
     sessions: usize,
     _folder: tempfile::TempDir,
@@ -70,7 +68,7 @@ struct Backlog {
 }
 
 impl Backlog {
-    fn write(rows: usize, sessions: usize) -> Fallible<Self> {
+    pub(super) fn write(rows: usize, sessions: usize) -> Fallible<Self> {
         let folder = scratch()?;
         let file = folder.path().join("template.sqlite");
         fixture::backlog(&file, rows, sessions, sessions)?;
@@ -80,9 +78,9 @@ impl Backlog {
 
 /// The seconds that one drain took.
 #[derive(Clone, Copy)]
-struct Took {
-    wall: f64,
-    cpu: f64,
+pub(super) struct Took {
+    pub(super) wall: f64,
+    pub(super) cpu: f64,
 }
 
 /// In each round measures Levi, the wire alone at this round trip, and disk and wire separately. Returns the median speeds
@@ -103,7 +101,7 @@ async fn against_the_bound(
         cpu.push(took.cpu / rows * 1e4);
         let wire = wire_only(backlog, latency, &config).await?;
         wire_cpu.push(wire.cpu / rows * 1e4);
-        let disk = disk_only(&backlog.file, &config)?;
+        let disk = disk_only(backlog, &config)?;
         // Without the round trip, the bound is disk and wire one after the other.
         let wire_at_zero =
             if round_trip == 0 { wire.wall } else { wire_only(backlog, Duration::ZERO, &config).await?.wall };
@@ -126,7 +124,7 @@ async fn against_the_bound(
     Ok(speeds)
 }
 
-async fn with_levi(backlog: &Backlog, latency: Duration) -> Fallible<Took> {
+pub(super) async fn with_levi(backlog: &Backlog, latency: Duration) -> Fallible<Took> {
     let mut server = Server::start(backlog.sessions, latency)?;
     let folder = scratch()?;
     fixture::copy_outbox(&backlog.file, folder.path())?;
@@ -167,11 +165,12 @@ async fn wire_only(backlog: &Backlog, latency: Duration, config: &LeviConfig) ->
     Ok(Took { wall: wall.as_secs_f64() * scale, cpu: (cpu_time() - cpu).as_secs_f64() * scale })
 }
 
-fn disk_only(template: &Path, config: &LeviConfig) -> Fallible<f64> {
+fn disk_only(backlog: &Backlog, config: &LeviConfig) -> Fallible<f64> {
     let folder = scratch()?;
-    fixture::copy_outbox(template, folder.path())?;
+    fixture::copy_outbox(&backlog.file, folder.path())?;
     let file = folder.path().join("outbox.sqlite");
-    Ok(baselines::disk_only(&file, config.catch_up_batch_size, config.max_in_flight)?.as_secs_f64())
+    let (batch, in_flight) = (config.catch_up_batch_size, config.max_in_flight);
+    Ok(baselines::disk_only(&file, batch, in_flight, backlog.sessions)?.as_secs_f64())
 }
 
 /// What a message costs the processor where the rows of many sessions lie between each other, next to one session.
@@ -194,58 +193,6 @@ async fn sessions(run: &mut Run, effort: Effort) -> Fallible<()> {
             baseline: cpu[0].clone(),
             target: Target::AtMost(1.4),
             note: String::new(),
-        });
-    }
-    Ok(())
-}
-
-/// What the official JavaScript client took.
-#[derive(Deserialize)]
-struct Node {
-    wall_ms: f64,
-    cpu_ms: f64,
-    peak_kib: f64,
-}
-
-/// The official JavaScript client, where Node and the packages of `node/` are there.
-async fn node(run: &mut Run, effort: Effort) -> Fallible<()> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
-    if !script.join("node_modules").exists() {
-        println!("NOT MEASURED: the JavaScript client; run `npm ci` in {}", script.display());
-        return Ok(());
-    }
-    let backlog = Backlog::write(ROWS, 1)?;
-    for round_trip in [0, 50] {
-        let latency = Duration::from_millis(round_trip);
-        let (mut levi, mut node, mut peak) = (Rates::default(), Rates::default(), 0.0);
-        for _ in 0..effort.pick(1, 3) {
-            levi.add(ROWS, with_levi(&backlog, latency).await?);
-            let (server, folder) = (Server::start(1, latency)?, scratch()?);
-            let [url, key, token] = server.address().parts();
-            let output = Command::new("node")
-                .arg(script.join("client.mjs"))
-                .args([url, key, token, fixture::session(0).as_str()])
-                .args([ROWS, fixture::MESSAGE_BYTES].map(|number| number.to_string()))
-                .arg(folder.path().join("node.sqlite"))
-                .arg("drain")
-                .output()?;
-            let took: Node = serde_json::from_slice(&output.stdout)
-                .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))?;
-            node.add(ROWS, Took { wall: took.wall_ms / 1e3, cpu: took.cpu_ms / 1e3 });
-            peak = took.peak_kib / 1024.0;
-        }
-        run.figure(Figure {
-            what: format!("{ROWS} rows, 1 session, round trip {round_trip} ms"),
-            against: "supabase-js, @noble/ciphers and better-sqlite3, 50 a batch".into(),
-            unit: "rows/s".into(),
-            levi: levi.rates,
-            baseline: node.rates,
-            target: Target::None,
-            note: format!(
-                "CPU s per 10,000: Levi {:.2}, Node {:.2}; Node's peak memory {peak:.0} MiB",
-                Spread::of(&levi.cpu).median,
-                Spread::of(&node.cpu).median
-            ),
         });
     }
     Ok(())
@@ -289,13 +236,13 @@ async fn simple_baselines(run: &mut Run, effort: Effort) -> Fallible<()> {
 
 /// Rows a second, and processor seconds per 10,000 rows, round by round.
 #[derive(Default)]
-struct Rates {
-    rates: Vec<f64>,
-    cpu: Vec<f64>,
+pub(super) struct Rates {
+    pub(super) rates: Vec<f64>,
+    pub(super) cpu: Vec<f64>,
 }
 
 impl Rates {
-    fn add(&mut self, rows: usize, took: Took) {
+    pub(super) fn add(&mut self, rows: usize, took: Took) {
         self.rates.push(rows as f64 / took.wall);
         self.cpu.push(took.cpu / rows as f64 * 1e4);
     }

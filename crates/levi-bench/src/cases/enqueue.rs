@@ -6,12 +6,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use levi::{HttpOptions, Levi, LeviConfig};
+use levi_outbox::OutboxStore as _;
 use levi_outbox::sqlite::{SqliteOutbox, Synchronous};
-use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, NewRow, OutboxError, OutboxStore, ParkedParent,
-    PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
-};
-use levi_types::{SessionId, UserId};
+use levi_testkit::outbox::FaultyOutbox;
+use levi_types::SessionId;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -72,11 +70,20 @@ async fn against_the_baseline(
             target,
         });
     };
-    figure("group-commit loop, rows sealed beforehand", sealed, Target::AtLeast(0.9));
+    figure("group-commit loop, rows sealed beforehand", sealed, Target::AtLeast(least(producers)));
     if slower == 1 {
         figure("group-commit loop that seals its rows too", sealing, Target::None);
     }
     Ok(())
+}
+
+/// What Levi reaches at least, next to the bare loop.
+const fn least(producers: usize) -> f64 {
+    match producers {
+        1 => 0.92,
+        64 => 0.93,
+        _ => 0.9,
+    }
 }
 
 /// Rows a second in each slice, and the milliseconds of every wait.
@@ -122,11 +129,12 @@ impl LeviStore {
     fn start(extra_sync: Duration) -> Fallible<Self> {
         let folder = scratch()?;
         let path = folder.path().join("outbox.sqlite");
-        let store = SqliteOutbox::open(path, fixture::options(Synchronous::Full))?;
+        let outbox = FaultyOutbox::new(SqliteOutbox::open(path, fixture::options(Synchronous::Full))?);
+        outbox.faults().delay_commits(extra_sync);
         let levi =
             Levi::builder(HttpOptions::new("http://127.0.0.1:9", "sb_publishable_bench"), fixture::secrets())
                 .config(LeviConfig { data_dir: Some(folder.path().to_owned()), ..LeviConfig::default() })
-                .outbox(Box::new(SlowDisk { store, extra_sync }))
+                .outbox(Box::new(outbox))
                 .build()?;
         levi.start()?;
         Ok(Self {
@@ -249,80 +257,4 @@ fn usual_sync() -> Fallible<Duration> {
         times.push(before.elapsed().as_secs_f64());
     }
     Ok(Duration::from_secs_f64(percentile(&times, 0.25)))
-}
-
-/// An outbox on a disk whose syncs take longer by `extra_sync`.
-struct SlowDisk {
-    store: SqliteOutbox,
-    extra_sync: Duration,
-}
-
-impl OutboxStore for SlowDisk {
-    fn commit(&mut self, changes: &[Change], rows: &[NewRow]) -> Result<Vec<Enqueued>, OutboxError> {
-        let answers = self.store.commit(changes, rows);
-        if !self.extra_sync.is_zero() {
-            std::thread::sleep(self.extra_sync);
-        }
-        answers
-    }
-
-    fn due(&self, query: DueQuery<'_>) -> Result<Due, OutboxError> {
-        self.store.due(query)
-    }
-
-    fn heads(&self, lane: LaneId, after: Option<i64>, limit: usize) -> Result<Vec<RowHead>, OutboxError> {
-        self.store.heads(lane, after, limit)
-    }
-
-    fn payloads(&self, rows: &[RowKey], sink: PayloadSink<'_>) -> Result<(), OutboxError> {
-        self.store.payloads(rows, sink)
-    }
-
-    fn rows_under_database_key(
-        &self,
-        lane: LaneId,
-        limit: usize,
-    ) -> Result<Vec<(RowKey, NewRow)>, OutboxError> {
-        self.store.rows_under_database_key(lane, limit)
-    }
-
-    fn row_state(&self, row: RowId) -> Result<RowState, OutboxError> {
-        self.store.row_state(row)
-    }
-
-    fn session_was_sent(&self, session: &SessionId) -> Result<bool, OutboxError> {
-        self.store.session_was_sent(session)
-    }
-
-    fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
-        self.store.parked_parents(limit)
-    }
-
-    fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {
-        self.store.writer()
-    }
-
-    fn last_sequence_number(&self, session: &SessionId) -> Result<Option<i64>, OutboxError> {
-        self.store.last_sequence_number(session)
-    }
-
-    fn totals(&self) -> Result<Totals, OutboxError> {
-        self.store.totals()
-    }
-
-    fn totals_as_committed(&self) -> Option<Totals> {
-        self.store.totals_as_committed()
-    }
-
-    fn user(&self) -> Result<Option<UserId>, OutboxError> {
-        self.store.user()
-    }
-
-    fn held(&self) -> Result<Vec<Held>, OutboxError> {
-        self.store.held()
-    }
-
-    fn list(&self, after: Option<RowId>, limit: usize) -> Result<Vec<ListedRow>, OutboxError> {
-        self.store.list(after, limit)
-    }
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use levi::crypto::envelope::DevicePublicKey;
+use levi::transport::rows::DeviceRow;
 use levi::types::{AuthError, AuthSession};
 use levi::{
-    Auth, DeviceId, DevicePrivateKey, DeviceRow, SecretsCache, SessionId, SessionSecret, SessionSyncService,
-    UserId,
+    Auth, DeviceId, DevicePrivateKey, SecretsCache, SessionId, SessionSecret, SessionSyncService, UserId,
 };
 use levi_crypto::envelope::{self, Route};
 use levi_testkit::fixtures::uuid_of;
@@ -131,7 +131,7 @@ impl Auth for FixedAuth {
         Ok(AuthSession { user_id: self.0.clone(), access_token: "token".into() })
     }
 
-    async fn refresh(&self, _: &levi::AccessToken) -> Result<AuthSession, AuthError> {
+    async fn refresh(&self, _: &levi::types::AccessToken) -> Result<AuthSession, AuthError> {
         self.session().await
     }
 }

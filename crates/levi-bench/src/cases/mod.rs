@@ -10,16 +10,18 @@ mod fan_out;
 mod idle;
 mod latency;
 mod memory;
+mod node;
 pub(crate) mod reading;
 pub(crate) mod request_build;
 mod scaling;
+mod space;
 
 use crate::conditions::LoadMonitor;
 use crate::report::Run;
 use crate::{Effort, Fallible};
 
 /// The groups in the order of the tables.
-pub(crate) const GROUPS: [&str; 12] = [
+pub(crate) const GROUPS: [&str; 13] = [
     "request-build",
     "fan-out",
     "enqueue",
@@ -31,6 +33,7 @@ pub(crate) const GROUPS: [&str; 12] = [
     "cost",
     "scaling",
     "memory",
+    "space",
     "idle",
 ];
 
@@ -50,6 +53,7 @@ pub(crate) async fn run(group: &str, effort: Effort) -> Fallible<Run> {
         "cost" => cost::measure(&mut run, effort).await?,
         "scaling" => scaling::measure(&mut run, effort)?,
         "memory" => memory::measure(&mut run, effort).await?,
+        "space" => space::measure(&mut run, effort).await?,
         "idle" => idle::measure(&mut run, effort).await?,
         _ => return Err(format!("there is no group `{group}`; there are {}", GROUPS.join(", ")).into()),
     }

@@ -3,17 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use levi::types::{AuthError, AuthSession};
-use levi::{
-    AccessToken, Auth, DevicePrivateKey, Follow, HttpSupabase, Levi, LeviConfig, Reader, Realtime,
-    SecretsCache,
-};
-use levi_testkit::fixtures::uuid_of;
+use levi::{Follow, HttpSupabase, Levi, LeviConfig, Realtime};
 use levi_transport::{ChangesOf, PagedQuery as _, Supabase as _, user_of_token};
 
 use crate::child::{Child, ReadAll};
 use crate::process::cpu_time;
+use crate::reader::{TokenAuth, reader};
 use crate::report::{Figure, Run, Target};
 use crate::server::Server;
 use crate::stats::percentile;
@@ -29,30 +24,6 @@ pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     soon(run, effort).await?;
     quiet(run, effort).await?;
     all(run, effort.pick(20_000, 100_000))
-}
-
-/// The user whose token the server gave.
-pub(crate) struct TokenAuth(pub(crate) AccessToken);
-
-#[async_trait]
-impl Auth for TokenAuth {
-    async fn session(&self) -> Result<AuthSession, AuthError> {
-        let user_id = user_of_token(&self.0).ok_or(AuthError::SignedOut)?;
-        Ok(AuthSession { user_id, access_token: self.0.clone() })
-    }
-
-    async fn refresh(&self, _: &AccessToken) -> Result<AuthSession, AuthError> {
-        Err(AuthError::SignedOut)
-    }
-}
-
-/// A device that has every session's secret.
-pub(crate) fn reader(server: &crate::server::Address) -> Fallible<Reader> {
-    let supabase = Arc::new(HttpSupabase::new(&server.http())?);
-    let auth = Arc::new(TokenAuth(server.token()));
-    let device = uuid_of("device", "tablet").as_str().into();
-    let key = DevicePrivateKey::generate(&mut rand::rng());
-    Ok(Reader::new(supabase, auth, device, key, SecretsCache::new()).with_store(fixture::secrets()))
 }
 
 /// From the commit on the writer to `follow` on the reader.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use std::vec::IntoIter;
 
-use levi_outbox::sqlite::{SqliteOutbox, Synchronous};
+use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
 use levi_outbox::{Change, DueQuery, LaneId, LaneKey, NewRow, OutboxStore, RowKey};
 use levi_types::{SessionId, Wall};
 use rusqlite::Connection;
@@ -25,16 +25,18 @@ const BATCH: usize = 50;
 /// How many lanes are due where that number stays the same.
 const DUE_LANES: usize = 2;
 
-/// The steps in Levi's order, and the target of each. Reading has no target, because it costs a read from the disk for
-/// each row that is not in memory.
-const STEP_NAMES: [(&str, Target); 4] = [
-    ("claim 50 rows", FLAT),
-    ("read 50 payloads", Target::None),
-    ("acknowledge 50 rows", FLAT),
-    ("store 50 rows among 50 of another session", FLAT),
-];
+/// The steps in Levi's order. Reading has no target, because it costs a read from the disk for each row that is not in
+/// memory.
+const STEP_NAMES: [&str; 4] =
+    ["claim 50 rows", "read 50 payloads", "acknowledge 50 rows", "store 50 rows among 50 of another session"];
 
+/// The target of each step while the same rows are due, and while one row in ten is.
 const FLAT: Target = Target::AtMost(1.5);
+const TARGETS: [Target; 4] = [FLAT, Target::None, FLAT, FLAT];
+const TARGETS_ONE_IN_TEN: [Target; 4] = [Target::AtMost(2.0), Target::None, FLAT, FLAT];
+
+/// Memory for each row that is due, in KiB, in which the pages of all of them stay until they are used again.
+const CACHE_FOR_A_ROW_KIB: usize = 12;
 
 /// How many sessions were written to at the same time when the backlog was written.
 pub(super) const AT_ONCE: usize = 1_000;
@@ -65,10 +67,17 @@ pub(crate) fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     let sizes: Vec<usize> =
         [1_000, 10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|rows| *rows <= most).collect();
     let rounds = effort.pick(10, 30);
-    // The number of rows grows, and the number of due rows stays the same.
-    let stores = steps(&sizes, rounds, &format!("lane > {DUE_LANES}"))?;
-    figures(run, &stores, &format!("{} rows due", DUE_LANES * ROWS_PER_LANE));
-    let line = |(index, (name, _)): (usize, (&str, Target))| {
+    same_rows_due(run, &sizes, rounds)?;
+    let sizes: Vec<usize> =
+        sizes.into_iter().filter(|rows| *rows <= effort.pick(100_000, 1_000_000)).collect();
+    one_in_ten_due(run, &sizes, rounds)
+}
+
+/// The number of rows grows, and the number of due rows stays the same.
+fn same_rows_due(run: &mut Run, sizes: &[usize], rounds: usize) -> Fallible<()> {
+    let stores = steps(&with_usual_cache(sizes), rounds, &format!("lane > {DUE_LANES}"))?;
+    figures(run, &stores, &format!("{} rows due", DUE_LANES * ROWS_PER_LANE), TARGETS);
+    let line = |(index, name): (usize, &str)| {
         let point = |store: &Sized| (store.rows as f64, Spread::of(&store.rounds(index)).median);
         Line { name: name.to_owned(), points: stores.iter().map(point).collect() }
     };
@@ -81,14 +90,32 @@ pub(crate) fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
         log_y: true,
         lines: STEP_NAMES.into_iter().enumerate().map(line).collect(),
     });
-    drop(stores);
-    // The number of due rows grows too, past what SQLite caches.
-    let sizes: Vec<usize> =
-        sizes.into_iter().filter(|rows| *rows <= effort.pick(100_000, 1_000_000)).collect();
-    let stores = steps(&sizes, rounds, "lane % 10 <> 0")?;
-    figures(run, &stores, "one in ten due, interleaved");
     Ok(())
 }
+
+/// The number of due rows grows too, past what SQLite caches. Then the same with memory for their pages.
+fn one_in_ten_due(run: &mut Run, sizes: &[usize], rounds: usize) -> Fallible<()> {
+    let stores = steps(&with_usual_cache(sizes), rounds, ONE_IN_TEN)?;
+    figures(run, &stores, "one in ten due, interleaved", TARGETS_ONE_IN_TEN);
+    drop(stores);
+    let (Some(least), Some(most)) = (sizes.first(), sizes.last()) else { return Ok(()) };
+    let usual = SqliteOptions::default().cache_kib;
+    let cache_kib = usual + u32::try_from(most / 10 * CACHE_FOR_A_ROW_KIB)?;
+    // In the first quarter each row is used for the first time.
+    let rounds = rounds.max(4 * most / 10 / BATCH / STEPS);
+    let stores = steps(&[(*least, usual), (*most, cache_kib)], rounds, ONE_IN_TEN)?;
+    let due = format!("one in ten due, interleaved, {} MiB of cache", cache_kib / 1024);
+    figures(run, &stores, &due, TARGETS_ONE_IN_TEN);
+    Ok(())
+}
+
+/// Each size with the cache that an outbox has by default.
+fn with_usual_cache(sizes: &[usize]) -> Vec<(usize, u32)> {
+    sizes.iter().map(|rows| (*rows, SqliteOptions::default().cache_kib)).collect()
+}
+
+/// The lanes in backoff where one in ten is due.
+const ONE_IN_TEN: &str = "lane % 10 <> 0";
 
 /// Ten million rows take 21 GB, the smaller backlogs 2 GB, and the write-ahead log some more while they are written.
 const GIB_FOR_TEN_MILLION: f64 = 40.0;
@@ -102,11 +129,11 @@ fn most_rows(effort: Effort) -> Fallible<usize> {
     Ok(effort.pick(100_000, full))
 }
 
-/// Writes an outbox of each size, with the lanes that match `deferred` in backoff, and measures the sizes interleaved.
-fn steps(sizes: &[usize], rounds: usize, deferred: &str) -> Fallible<Vec<Sized>> {
+/// Writes an outbox of each size, to be opened with so many KiB of cache, with the lanes that match `deferred` in backoff, and measures the sizes interleaved.
+fn steps(sizes: &[(usize, u32)], rounds: usize, deferred: &str) -> Fallible<Vec<Sized>> {
     let mut stores = Vec::new();
-    for size in sizes {
-        stores.push(Sized::write(*size, deferred)?);
+    for (size, cache_kib) in sizes {
+        stores.push(Sized::write(*size, deferred, *cache_kib)?);
     }
     for _ in 0..rounds {
         for store in &mut stores {
@@ -118,8 +145,8 @@ fn steps(sizes: &[usize], rounds: usize, deferred: &str) -> Fallible<Vec<Sized>>
     Ok(stores)
 }
 
-fn figures(run: &mut Run, stores: &[Sized], due: &str) {
-    for (index, (name, target)) in STEP_NAMES.into_iter().enumerate() {
+fn figures(run: &mut Run, stores: &[Sized], due: &str, targets: [Target; 4]) {
+    for (index, (name, target)) in STEP_NAMES.into_iter().zip(targets).enumerate() {
         let smallest = stores[0].rounds(index);
         for store in &stores[1..] {
             run.figure(Figure {
@@ -152,14 +179,15 @@ struct Sized {
 }
 
 impl Sized {
-    fn write(rows: usize, deferred: &str) -> Fallible<Self> {
+    fn write(rows: usize, deferred: &str, cache_kib: u32) -> Fallible<Self> {
         let folder = scratch()?;
         let path = folder.path().join("outbox.sqlite");
         let lanes = (rows / ROWS_PER_LANE).max(10);
         fixture::backlog(&path, rows, lanes, AT_ONCE.min(lanes))?;
         defer(&path, deferred, LATER)?;
         let waiting = lanes_where(&path, deferred)?.into_iter().cycle();
-        let store = SqliteOutbox::open(path, fixture::options(Synchronous::Full))?;
+        let options = SqliteOptions { cache_kib, ..fixture::options(Synchronous::Full) };
+        let store = SqliteOutbox::open(path, options)?;
         let template = fixture::sealed_row(&fixture::message_key()?, &fixture::session(0), 0)?;
         Ok(Self {
             rows,

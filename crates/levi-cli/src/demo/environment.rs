@@ -15,10 +15,10 @@ use super::lite::Lite;
 use super::outage;
 use super::proxy::Proxy;
 use super::sign_up::sign_up;
-use crate::args::HttpArgs;
 use crate::connection;
 use crate::console::Console;
 use crate::error::CliError;
+use crate::options::HttpArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {

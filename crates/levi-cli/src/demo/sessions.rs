@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use levi::types::SessionStatus;
 use levi::{
-    CodingSession, Repository, RepositoryId, SessionId, SessionSecret, SessionStatus, SessionSyncService,
-    SqliteSessionStore,
+    CodingSession, Repository, RepositoryId, SessionId, SessionSecret, SessionSyncService, SqliteSessionStore,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;

@@ -50,7 +50,7 @@ impl StoredRows {
 /// Whether the row holds the content, in the clear or in base64.
 fn shows(row: &MessageRow, content: &str) -> bool {
     let decoded = row.ciphertext().unwrap_or_default();
-    row.content_encrypted.text().contains(content) || String::from_utf8_lossy(decoded).contains(content)
+    row.content_encrypted.text().contains(content) || String::from_utf8_lossy(&decoded).contains(content)
 }
 
 #[cfg(test)]

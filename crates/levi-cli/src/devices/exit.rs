@@ -13,6 +13,7 @@ pub(crate) const fn exit_of(error: &DeviceListError) -> Exit {
         DeviceListError::Raced | DeviceListError::TimedOut => Exit::Server,
         DeviceListError::Problem(_)
         | DeviceListError::Keyring(_)
+        | DeviceListError::OlderKeyring { .. }
         | DeviceListError::Pairing(PairingError::OtherList | PairingError::OtherEntry) => Exit::DeviceList,
         DeviceListError::Keys(_) | DeviceListError::Signature(_) => Exit::LocalError,
         // What was asked for cannot be done with this list, this code or this key.

@@ -92,7 +92,10 @@ async fn finish(
     })?;
     console.say(format!("this device is on the list; its fingerprint is {fingerprint}"))?;
     if sessions > 0 {
-        console.say(format!("the recovery key reads {} of before, too", plural(sessions, "session")))?;
+        console.say(format!(
+            "the recovery key also reads {} from before the list",
+            plural(sessions, "session")
+        ))?;
     }
     console.say("add your other devices with `levi pair`; two devices are better than one")?;
     Ok(shared.exit())

@@ -47,8 +47,8 @@ pub(super) async fn run(
         opened.tell_daemon();
         console.json(&Joined { joined_as: &opened.own_name(name).await?, fingerprint: &fingerprint })?;
         console.say(format!(
-            "an earlier pairing was interrupted at its end; this device is on the list. To read the sessions of before, \
-             run `levi share {}` on another device",
+            "an earlier pairing was interrupted at its end; this device is on the list. To read earlier sessions, run \
+             `levi share {}` on another device",
             opened.connection.device_id
         ))?;
         return Ok(Exit::Done);
@@ -61,7 +61,7 @@ pub(super) async fn run(
     opened.admin.join(&code, &name, WITHIN).await?;
     opened.tell_daemon();
     console.json(&Joined { joined_as: &name, fingerprint: &fingerprint })?;
-    console.say("this device is on the list; the other one shares the sessions of before with it now")?;
+    console.say("this device is on the list; the other one is sharing the earlier sessions with it now")?;
     if !reads_already {
         return Ok(Exit::Done);
     }

@@ -1,10 +1,11 @@
 //! `levi devices`: who is on the list; without one, who is given the secrets of sessions.
 
+use levi::DeviceId;
 use levi::core::{DeviceListError, ListedDevice};
 use levi::devices::MemberType;
 use levi::transport::Select;
+use levi::transport::rows::DeviceRow;
 use levi::transport::rows::decode_rows;
-use levi::{DeviceId, DeviceRow};
 use serde::Serialize;
 
 use super::opened::Opened;

@@ -1,7 +1,7 @@
 //! The signed device list: `levi init`, `pair`, `devices`, `remove`, `verify`, `recover` and
 //! `recovery new`. What the list is worth is in the library; here a person is shown and asked.
 
-mod exit;
+pub(crate) mod exit;
 mod init;
 mod invite;
 mod join;
@@ -20,13 +20,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-pub(crate) use self::exit::exit_of;
 pub(crate) use self::mode::{LIMIT, Mode, StoredMode};
 
-use crate::args::{DataArgs, ProjectArgs};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::options::{DataArgs, ProjectArgs};
 
 /// Where the list is kept, and who keeps it.
 #[derive(Debug, Args)]

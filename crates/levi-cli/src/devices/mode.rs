@@ -9,8 +9,8 @@ use crate::error::CliError;
 use crate::text::plural;
 
 /// What holds without a signed list.
-pub(crate) const LIMIT: &str = "Without a signed device list, who holds a token of yours, or the server, can add a device \
-                                and is given the secrets of later sessions; `levi init` begins a list";
+pub(crate) const LIMIT: &str = "Without a signed device list, the server, or anyone who holds your access token, can add a \
+                                device that is given the secrets of later sessions; `levi init` begins a list";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,8 +4,9 @@ use levi::core::{BackfillReport, DeviceListAdmin, ListedDevice};
 use levi::devices::MemberType;
 use levi::outbox::sqlite::notify::notify_owner;
 use levi::transport::Select;
+use levi::transport::rows::DeviceRow;
 use levi::transport::rows::decode_rows;
-use levi::{DeviceId, DeviceRow, Levi};
+use levi::{DeviceId, Levi, SessionSyncService};
 
 use super::Here;
 use crate::connection::Connection;
@@ -54,9 +55,17 @@ impl Opened {
     }
 
     async fn give_secrets(&self, device: &DeviceId) -> Result<BackfillReport, CliError> {
+        Ok(self.session_sync()?.share_with_device(device).await?)
+    }
+
+    /// Writes the recovery key's envelopes again that are not as this device makes them. Returns how many there were.
+    pub(super) async fn mend_envelopes(&self) -> Result<usize, CliError> {
+        Ok(self.session_sync()?.mend_recovery_envelopes().await?.len())
+    }
+
+    fn session_sync(&self) -> Result<SessionSyncService, CliError> {
         let key = self.connection.data_dir.private_key()?;
-        let service = self.levi.session_sync(self.connection.device_id.clone(), key)?;
-        Ok(service.share_with_device(device).await?)
+        Ok(self.levi.session_sync(self.connection.device_id.clone(), key)?)
     }
 
     /// Seals for this device, in its own name, the secrets that it was given. Once there is a list, it opens nothing of

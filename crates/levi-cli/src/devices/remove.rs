@@ -31,7 +31,7 @@ pub(super) async fn run(args: RemoveArgs, console: Console) -> Result<Exit, CliE
     opened.tell_daemon();
     console.json(&Removed { removed: name, fingerprint: fingerprint.to_string() })?;
     console.say(format!(
-        "{name} is removed. Your other devices hear of it within a minute while they run; what it has read before, it keeps"
+        "{name} is removed. Your other devices learn of it within a minute while they run; what it has read before, it keeps"
     ))?;
     Ok(Exit::Done)
 }

@@ -37,10 +37,11 @@ pub(super) async fn run(args: NewKeyArgs, console: Console) -> Result<Exit, CliE
     }
     let written = recovery_key::write_down(&args.paper, console)?;
     if let Err(error) = opened.admin.replace_recovery_key(&old, &written.key).await {
-        console.say("keep both recovery keys: `levi recovery new` says with which one it goes on")?;
+        console
+            .say("keep both recovery keys: the next `levi recovery new` says which one it continues with")?;
         return Err(error.into());
     }
-    console.say("the new recovery key counts; destroy the old one")?;
+    console.say("the new recovery key is valid now; destroy the old one")?;
     let shared = opened.share_with_recovery_key(console).await?;
     let Shared { shared: sessions, unreadable } = shared;
     let recovery_key_file = written.file().map(|path| path.display().to_string());

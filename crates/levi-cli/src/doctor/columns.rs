@@ -3,9 +3,12 @@
 use levi::transport::Table;
 
 use super::description::Definition;
-use super::probe::ALTER;
-use super::{Findings, Verdict};
+use super::{Findings, Severity};
 use crate::error::CliError;
+
+/// For what the migrations do not change in a table that exists.
+pub(super) const ALTER: &str =
+    "the table is older, or not Levi's: add what is missing as in supabase/migrations (`alter table`)";
 
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,8 +175,8 @@ pub(super) fn primary_key(
         "" => format!("there is no primary key; it must be ({})", table.conflict_columns()),
         found => format!("the primary key is ({found}), and must be ({})", table.conflict_columns()),
     };
-    let verdict = if table == Table::DeviceList { Verdict::Problem } else { Verdict::Note };
-    findings.print(table.name(), verdict, detail, Some(ALTER.to_owned()))
+    let severity = if table == Table::DeviceList { Severity::Problem } else { Severity::Note };
+    findings.print(table.name(), severity, detail, Some(ALTER.to_owned()))
 }
 
 #[cfg(test)]

@@ -164,11 +164,10 @@ fn outbox(path: &Path, findings: &mut Findings) -> Result<(), CliError> {
     let space = inspector.space()?;
     if space.log_bytes > LOG_BYTES {
         let log = format!("the log of the outbox has {}", bytes(space.log_bytes));
-        findings.note(
-            "disk",
-            log,
-            "a process that reads the outbox keeps it from being shortened; end that process",
-        )?;
+        let reader = space.log_reader.map_or_else(|| "a process".to_owned(), |id| format!("process {id}"));
+        let advice =
+            format!("{reader} that reads the outbox keeps it from being shortened; end that process");
+        findings.note("disk", log, &advice)?;
     }
     if space.quarantined_bytes > 0 {
         let copies = format!("damaged outboxes that were repaired take {}", bytes(space.quarantined_bytes));

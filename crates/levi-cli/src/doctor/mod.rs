@@ -13,10 +13,10 @@ mod server;
 use clap::Args;
 use serde::Serialize;
 
-use crate::args::{DataArgs, ProjectArgs};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::options::{DataArgs, ProjectArgs};
 use crate::settings::{Setting, Settings};
 use crate::style::{BAD, GOOD, NOTE, paint};
 
@@ -34,7 +34,7 @@ pub(crate) struct DoctorArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+enum Severity {
     Ok,
     /// Not a problem, but worth knowing.
     Note,
@@ -44,7 +44,7 @@ enum Verdict {
 #[derive(Debug, Serialize)]
 struct Finding {
     check: String,
-    verdict: Verdict,
+    verdict: Severity,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
@@ -62,31 +62,31 @@ struct Findings {
 
 impl Findings {
     fn ok(&mut self, check: &str, detail: impl Into<String>) -> Result<(), CliError> {
-        self.print(check, Verdict::Ok, detail.into(), None)
+        self.print(check, Severity::Ok, detail.into(), None)
     }
 
     fn note(&mut self, check: &str, detail: impl Into<String>, advice: &str) -> Result<(), CliError> {
-        self.print(check, Verdict::Note, detail.into(), Some(advice.to_owned()))
+        self.print(check, Severity::Note, detail.into(), Some(advice.to_owned()))
     }
 
     fn problem(&mut self, check: &str, detail: impl Into<String>, advice: &str) -> Result<(), CliError> {
-        self.print(check, Verdict::Problem, detail.into(), Some(advice.to_owned()))
+        self.print(check, Severity::Problem, detail.into(), Some(advice.to_owned()))
     }
 
     fn print(
         &mut self,
         check: &str,
-        verdict: Verdict,
+        severity: Severity,
         detail: String,
         advice: Option<String>,
     ) -> Result<(), CliError> {
-        self.problems += u64::from(verdict == Verdict::Problem);
-        let finding = Finding { check: check.to_owned(), verdict, detail, advice };
+        self.problems += u64::from(severity == Severity::Problem);
+        let finding = Finding { check: check.to_owned(), verdict: severity, detail, advice };
         self.console.json(&finding)?;
-        let mark = match verdict {
-            Verdict::Ok => paint(GOOD, "ok      "),
-            Verdict::Note => paint(NOTE, "note    "),
-            Verdict::Problem => paint(BAD, "PROBLEM "),
+        let mark = match severity {
+            Severity::Ok => paint(GOOD, "ok      "),
+            Severity::Note => paint(NOTE, "note    "),
+            Severity::Problem => paint(BAD, "PROBLEM "),
         };
         self.console.say(format!("{mark} {}: {}", finding.check, finding.detail))?;
         if let Some(advice) = &finding.advice {

@@ -16,6 +16,7 @@ use levi::transport::{ApiError, Select, Supabase as _, Table, Update, Upsert, Ve
 use levi::{DeviceId, HttpSupabase, SessionId};
 use serde::Deserialize;
 
+use super::columns::ALTER;
 use super::description::Description;
 use super::{Findings, columns, relations, rows};
 use crate::connection::Connection;
@@ -23,10 +24,6 @@ use crate::error::CliError;
 
 pub(super) const MIGRATE: &str =
     "run the migrations in supabase/migrations (`supabase db push`); they can be run more than once";
-/// For what the migrations do not change in a table that exists.
-pub(super) const ALTER: &str =
-    "the table is older, or not Levi's: add what is missing as in supabase/migrations (`alter table`)";
-
 /// "There is no unique or exclusion constraint matching the ON CONFLICT specification."
 const NO_SUCH_KEY: &str = "42P10";
 

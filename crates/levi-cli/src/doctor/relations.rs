@@ -4,8 +4,8 @@
 use levi::transport::{Select, Table};
 
 use super::Findings;
+use super::columns::ALTER;
 use super::description::Definition;
-use super::probe::ALTER;
 use crate::connection::Connection;
 use crate::error::CliError;
 

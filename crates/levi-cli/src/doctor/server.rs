@@ -1,16 +1,16 @@
 //! The project: whether it can be reached, accepts the sign-in, and is set up as
 //! `supabase/migrations` does it.
 
-use levi::DeviceRow;
+use levi::transport::rows::DeviceRow;
 use levi::transport::rows::decode_rows;
 use levi::transport::{Select, Table, Verdict};
 
 use super::description::Description;
 use super::probe::{MIGRATE, Probe};
 use super::{Findings, device_list};
-use crate::args::{DataArgs, ProjectArgs};
 use crate::connection::Connection;
 use crate::error::CliError;
+use crate::options::{DataArgs, ProjectArgs};
 
 pub(super) async fn check(
     project: &ProjectArgs,

@@ -15,6 +15,8 @@ use crate::text::{bytes, plural, seconds};
 #[derive(Serialize)]
 struct Row<'a> {
     row: i64,
+    #[serde(skip)]
+    listed: &'a ListedRow,
     kind: &'static str,
     /// The queue that the row is in, such as `messages/ID`.
     lane: String,
@@ -57,6 +59,7 @@ impl<'a> Row<'a> {
     fn new(row: &'a ListedRow, now: Wall) -> Self {
         Self {
             row: row.id.0,
+            listed: row,
             kind: row.kind.name(),
             lane: row.lane.to_string(),
             session_id: row.lane.session_id().map(SessionId::as_str),
@@ -84,13 +87,13 @@ impl<'a> Row<'a> {
     }
 
     fn text(&self) -> String {
-        let number = if self.kind == RowKind::Message.name() {
+        let number = if self.listed.kind == RowKind::Message {
             self.sequence_number.to_string()
         } else {
             String::new()
         };
         let when = match (&self.blocked_by, self.due_in_seconds) {
-            _ if self.state == "held" => {
+            _ if self.listed.held && !self.listed.parked => {
                 format!(", until user {} signs in", self.user_id.unwrap_or("unknown"))
             }
             (Some(lane), _) => format!(", after {lane}"),

@@ -12,10 +12,10 @@ use clap::{Args, Subcommand};
 use levi::outbox::sqlite::Inspector;
 use levi::outbox::{ListedRow, RowId};
 
-use crate::args::DataArgs;
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::options::DataArgs;
 
 /// Rows per read.
 const PAGE: usize = 500;

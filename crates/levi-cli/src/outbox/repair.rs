@@ -1,8 +1,8 @@
 //! `levi outbox repair`: the outbox, and the session store beside it.
 
-use levi::RepairedStore;
 use levi::outbox::RecoveryReport;
 use levi::outbox::sqlite::{SqliteOutbox, is_owned};
+use levi::store::RepairedStore;
 use serde::Serialize;
 
 use super::{RepairArgs, outbox_path};

@@ -1,5 +1,6 @@
 //! `levi sync`: sends messages from a file or stdin to the project.
 
+mod ahead;
 mod numbering;
 mod reading;
 mod sessions;
@@ -12,7 +13,6 @@ use std::time::Duration;
 use clap::Args;
 use levi::{SessionId, random_uuid};
 
-use crate::args::{DataArgs, ProjectArgs};
 use crate::connection::Connection;
 use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::ids::{IdKey, canonical_uuid, stable_uuid};
 use crate::input::Input;
 use crate::notices::Notices;
+use crate::options::{DataArgs, ProjectArgs};
 use crate::patience::Patience;
 use crate::pipeline::Replaces;
 use crate::plain_text::{LineFormat, Text};
@@ -91,7 +92,7 @@ pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliErr
     let format = args.text.map_or(LineFormat::Ndjson, |of| LineFormat::Text { of, role: args.role.clone() });
     if args.input.is_terminal() {
         console.hint(
-            "reading messages from the terminal, one a line; Ctrl-D ends. What waits is sent meanwhile",
+            "reading messages from the terminal, one a line; Ctrl-D ends. What is in the outbox is sent meanwhile",
         );
     }
     let reading = Reading::start(args.input.open()?, format, stop.clone())?;

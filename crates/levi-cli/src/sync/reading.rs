@@ -4,23 +4,20 @@
 use std::io::{self, BufRead};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::ahead::{self, Ahead};
 use crate::error::CliError;
 use crate::ndjson::Line;
 use crate::plain_text::{LineFormat, Messages};
 use crate::stop::Stop;
-
-/// Messages that wait to be enqueued.
-const AHEAD: usize = 64;
 
 /// How long the input may go on after a signal: what writes it is usually stopped by the same one.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// An input that is being read.
 pub(super) struct Reading {
-    lines: mpsc::Receiver<io::Result<Line>>,
+    lines: Ahead,
     stop: Stop,
     /// When to stop reading, after a signal.
     until: Option<Instant>,
@@ -32,12 +29,12 @@ impl Reading {
         format: LineFormat,
         stop: Stop,
     ) -> Result<Self, CliError> {
-        let (sender, lines) = mpsc::channel(AHEAD);
+        let (reader, lines) = ahead::channel();
         let read = move || {
             let mut messages = Messages::new(input, format);
             while let Some(line) = messages.next_message().transpose() {
                 let failed = line.is_err();
-                if sender.blocking_send(line).is_err() || failed {
+                if !reader.put(line) || failed {
                     return;
                 }
             }
@@ -49,6 +46,10 @@ impl Reading {
 
     /// The next line; `None` at the end of the input, or a moment after a signal.
     pub(super) async fn next(&mut self) -> Option<io::Result<Line>> {
+        // Without a look for a signal, which would take longer than the line does.
+        if let Some(line) = self.lines.taken() {
+            return Some(line);
+        }
         loop {
             let until = self.until.unwrap_or_else(Instant::now);
             tokio::select! {
@@ -57,7 +58,7 @@ impl Reading {
                 _ = self.stop.requested(), if self.until.is_none() => {
                     self.until = Some(Instant::now() + LAST_LINES);
                 }
-                line = self.lines.recv() => return line,
+                line = self.lines.next() => return line,
             }
         }
     }

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levi::core::{NewSession, Step};
 use levi::outbox::sqlite::Inspector;
 use levi::transport::Select;
 use levi::transport::rows::{SessionOwner, decode_rows};
 use levi::{
-    CodingSession, DeviceId, Levi, NewSession, ReadError, Reader, Repository, RepositoryId, SessionId,
-    SessionSecret, SessionStore as _, SessionSyncService, SqliteSessionStore, Step, SyncError,
+    CodingSession, DeviceId, Levi, ReadError, Reader, Repository, RepositoryId, SessionId, SessionSecret,
+    SessionStore as _, SessionSyncService, SqliteSessionStore, SyncError,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use levi::{EnqueueError, Levi, LeviConfig, MessageSyncRequest, Receipt, SessionId, SyncError};
+use levi::{EnqueueError, Levi, LeviConfig, MessageSyncRequest, Receipt, SessionId, Status, SyncError};
 use serde::Serialize;
+use tokio::sync::watch;
 
 use super::DefaultSession;
 use super::numbering::Numbering;
@@ -33,6 +34,7 @@ pub(super) struct Options {
 
 pub(super) struct Upload<'a> {
     levi: &'a Levi,
+    status: watch::Receiver<Status>,
     /// Each message's tag is its line number.
     pipeline: Pipeline<'a, u64>,
     sessions: Sessions<'a>,
@@ -87,7 +89,9 @@ impl<'a> Upload<'a> {
         console: Console,
     ) -> Self {
         let pipeline = Pipeline::new(levi).replacing(options.replaces);
-        Self { levi, pipeline, sessions, patience, options, console, numbering, counts: Counts::default() }
+        let status = levi.watch_status();
+        let counts = Counts::default();
+        Self { levi, status, pipeline, sessions, patience, options, console, numbering, counts }
     }
 
     pub(super) async fn run(mut self, reading: Reading) -> Result<Exit, CliError> {
@@ -150,7 +154,8 @@ impl<'a> Upload<'a> {
                 Err(LineFailure::Line(reason)) => self.bad_line(number, reason),
                 Err(LineFailure::Command(error)) => return Err(error),
             }
-            let accepted = self.levi.status().rows_accepted;
+            // Looked at and not cloned, because this is done for each line.
+            let accepted = self.status.borrow().rows_accepted;
             progress.reached(accepted);
             self.patience.accepted(accepted);
         }
@@ -202,8 +207,11 @@ impl<'a> Upload<'a> {
             self.stored(line, result).await?;
         }
         let limit = LeviConfig::default().max_pending_bytes / 2;
-        let mut watch = self.levi.watch_status();
-        let below = watch.wait_for(|status| status.totals.pending_bytes < limit);
+        let has_room = |status: &Status| status.totals.pending_bytes < limit;
+        if has_room(&self.status.borrow()) {
+            return Ok(());
+        }
+        let below = self.status.wait_for(has_room);
         self.patience.wait(below).await.map(drop).ok_or(CliError::OutboxHalfFull)
     }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this module")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod in_shell;
 pub mod pairing;
 pub mod schema;
 
@@ -128,6 +129,20 @@ impl Device<'_> {
         let outcome = Outcome::of(child.wait_with_output().unwrap());
         schema::hold(args, &outcome.out, &outcome.err);
         outcome
+    }
+
+    /// Every command that has none below it; one below another one as `outbox-list`.
+    pub fn commands(&self) -> Vec<String> {
+        self.commands_of(&[])
+    }
+
+    fn commands_of(&self, of: &[&str]) -> Vec<String> {
+        let help = self.run(&[of, &["--help"]].concat()).assert_code(0).out;
+        let Some((_, section)) = help.split_once("Commands:\n") else { return vec![of.join("-")] };
+        let section = section.split("\n\n").next().unwrap();
+        let named = section.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        let names = named.map(|line| line.split_whitespace().next().unwrap()).filter(|name| *name != "help");
+        names.flat_map(|name| self.commands_of(&[of, &[name]].concat())).collect()
     }
 
     pub fn outbox(&self) -> PathBuf {

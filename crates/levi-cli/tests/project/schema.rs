@@ -15,7 +15,7 @@ const NESTED: [&str; 2] = ["outbox", "recovery"];
 /// Commands whose stdout is JSON without `--json`, too.
 const ALWAYS_JSON: [&str; 2] = ["pull", "outbox-export"];
 
-/// The documents that an output of this process was held to.
+/// What outputs of this process were held to, as [`forms`] names it.
 static HELD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// What a line of output is held to: the document of its command.
@@ -50,7 +50,20 @@ pub fn hold_line(name: &str, line: &str) {
     if let Err(why) = check(&document(name), &value) {
         panic!("docs/schema/{name}.json: {why}\n{line}");
     }
-    HELD.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+    let is_held_to = |(_, form): &(String, Value)| check(form, &value).is_ok();
+    let held = forms(name).into_iter().find(is_held_to).map(|(form, _)| form);
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).extend(held);
+}
+
+/// The forms of an output that a document describes, each with its name: `pair 0`, `pair 1`, or `sync` alone.
+pub fn forms(name: &str) -> Vec<(String, Value)> {
+    let document = document(name);
+    match document["oneOf"].as_array() {
+        Some(forms) => {
+            forms.iter().enumerate().map(|(index, form)| (format!("{name} {index}"), form.clone())).collect()
+        }
+        None => vec![(name.to_owned(), document)],
+    }
 }
 
 pub fn held() -> BTreeSet<String> {

@@ -29,9 +29,9 @@ enum SignIn {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
-    /// There is no token, and the stored one cannot be had for now. It is asked for again.
+    /// There is no token, and the stored sign-in gives none for now. Levi asks it again.
     NoToken,
-    /// The project refused the token, and there is no fresh one for now. The one that there is is used again.
+    /// The project refused the token, and there is no fresh one for now. Levi uses the refused one again.
     NoFreshToken,
     /// The project does not accept a token that needs no replacement. It is used again.
     NotAccepted,

@@ -243,33 +243,47 @@ impl LaneWindows {
         None
     }
 
-    /// Takes the messages of the next batch: the first ready lane's, then those of its group.
+    /// Takes the messages of the next batch: the first ready lane's, then those of its group. `requests`: how many more may
+    /// be in flight.
+    ///
+    /// The ready lanes are divided among these, so that each batch has the rows of several lanes that were enqueued at
+    /// about the same time. They share pages of the outbox, and are removed together.
     pub(super) fn next_batch(
         &mut self,
         limits: Limits,
+        requests: usize,
         flush_at: impl Fn(&RowHead) -> Monotonic,
     ) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();
         let mut group = None;
         let mut room = Room::of_request(limits);
+        let ready = self.messages().filter(|lane| lane.is_ready()).count();
+        let share = limits.rows.div_ceil(ready.div_ceil(requests.max(1)).max(1));
         for id in &self.order {
             let lane = self.lanes.get_mut(id).filter(|lane| lane.is_ready() && !lane.is_control());
             let Some(lane) = lane else { continue };
             if group.is_some_and(|group| group != lane.group) {
                 continue;
             }
-            let rows = room.take_from(lane);
+            let rows = room.take_from(lane, share);
             if rows.is_empty() {
                 continue;
-            }
-            if let Some(front) = lane.window.front() {
-                lane.flush_at = flush_at(front);
             }
             lane.in_flight = true;
             group = Some(lane.group);
             parts.push(Part { lane: *id, key: lane.key.clone(), rows });
             if room.is_full() {
                 break;
+            }
+        }
+        // What the shorter lanes left of their shares.
+        for part in &mut parts {
+            let Some(lane) = self.lanes.get_mut(&part.lane) else { continue };
+            if lane.bisecting == 0 {
+                part.rows.extend(room.take_from(lane, usize::MAX));
+            }
+            if let Some(front) = lane.window.front() {
+                lane.flush_at = flush_at(front);
             }
         }
         parts
@@ -346,9 +360,9 @@ impl Room {
         self.rows >= self.limits.rows
     }
 
-    /// Takes rows from the front of the lane while they fit. The first row of a request always fits.
-    fn take_from(&mut self, lane: &mut Lane) -> Vec<RowHead> {
-        let most = lane.limit().min(self.limits.rows.saturating_sub(self.rows));
+    /// Takes at most `share` rows from the front of the lane while they fit. The first row of a request always fits.
+    fn take_from(&mut self, lane: &mut Lane, share: usize) -> Vec<RowHead> {
+        let most = lane.limit().min(share).min(self.limits.rows.saturating_sub(self.rows));
         let mut taken = Vec::new();
         for row in lane.sealed().take(most) {
             let bytes = self.bytes.saturating_add(row.bytes as usize).saturating_add(1);

@@ -27,7 +27,7 @@ const PATIENCE: u32 = 4;
 /// A probe's headers are about as large as a row of so many bytes.
 const PROBE_BYTES: usize = 1024;
 
-/// More rows that were parked on the word of probes double nothing any more.
+/// After so many rows were parked on the evidence of probes, the number of failures is no longer doubled.
 const MAX_DOUBLINGS: u32 = 8;
 
 /// What a failure proves.
@@ -67,7 +67,7 @@ struct Failing {
 pub(super) struct LoneFailures {
     failing: HashMap<LaneId, Failing>,
     accepted: u64,
-    /// Rows that were parked on the word of probes since a message was accepted.
+    /// Rows that were parked on the evidence of probes since a message was accepted.
     parked_on_probes: u32,
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use levi_outbox::Reason;
+use levi_outbox::{Reason, RowKind};
+use levi_transport::ApiError;
 use serde::Serialize;
 
 /// An event for the log.
@@ -91,4 +92,11 @@ impl PauseReason {
         };
         Reason { code, detail }
     }
+}
+
+/// The error as it is stored. The server's message about a control row stays out of disk and log, because
+/// it quotes the row, and so paths and names.
+pub(super) fn reason(kind: RowKind, error: &ApiError) -> Reason {
+    let detail = if kind.is_control() { error.verdict.to_string() } else { error.detail.clone() };
+    Reason { code: error.code.clone(), detail }
 }

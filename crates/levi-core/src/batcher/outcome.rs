@@ -9,7 +9,7 @@ use levi_types::Now;
 use super::auth_gate::Refused;
 use super::io::{Action, Batch, BatchId, Part, SealResult};
 use super::lone_failures::{Company, Proof};
-use super::notice::{Notice, PauseReason};
+use super::notice::{Notice, PauseReason, reason};
 use super::poison::{Blamed, Finding};
 use super::{Batcher, MAX_LANES};
 use crate::sync_error::SendError;
@@ -30,8 +30,8 @@ impl Batcher {
         }
         match result {
             Ok(()) => self.accepted(now, batch),
-            // The offender may be in a lane that was let go of, so what is left is sent by itself before
-            // it is blamed.
+            // The offender may be in a lane that was taken out of the batch, so the rest is sent again before
+            // any of it is blamed.
             Err(SendError::Api(error)) if batch.parts.len() < lanes_sent && error.verdict.blames_rows() => {
                 self.isolate(batch, &error);
             }
@@ -360,11 +360,4 @@ impl Batcher {
 /// The kind of the batch's rows. Messages and control rows never share a batch.
 pub(super) fn kind_of(batch: &Batch) -> RowKind {
     batch.parts.first().map_or(RowKind::Message, |part| part.key.kind())
-}
-
-/// The error as it is stored. The server's message about a control row stays out of disk and log, because
-/// it quotes the row, and so paths and names.
-pub(super) fn reason(kind: RowKind, error: &ApiError) -> Reason {
-    let detail = if kind.is_control() { error.verdict.to_string() } else { error.detail.clone() };
-    Reason { code: error.code.clone(), detail }
 }

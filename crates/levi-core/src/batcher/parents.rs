@@ -10,7 +10,7 @@ use levi_types::Now;
 
 use super::Batcher;
 use super::io::{Action, Batch, Parent, Part};
-use super::outcome::reason;
+use super::notice::reason;
 
 /// The refusals of a lane's first row, until a row of the lane is accepted or parked.
 #[derive(Debug, Default)]

@@ -85,7 +85,9 @@ impl Batcher {
         };
         let limits = Limits { rows, bytes: self.breaker.reduced_limit(self.config.max_batch_bytes) };
         let flush_interval = self.config.flush_interval;
-        let parts = self.windows.next_batch(limits, |row| flush_at(now, row, flush_interval));
+        let most = self.breaker.max_in_flight(self.config.max_in_flight);
+        let requests = most.saturating_sub(self.in_flight.len());
+        let parts = self.windows.next_batch(limits, requests, |row| flush_at(now, row, flush_interval));
         if ready < self.config.batch_size {
             self.flush_rate.incomplete_batch_left(now.monotonic);
         }

@@ -5,8 +5,8 @@ use levi_transport::rows::DeviceListRow;
 use levi_transport::{ApiError, DeviceListOf, PageSource, SharedPageSize, next_page};
 use levi_types::UserId;
 
-/// What PostgREST says of a table that is not there, in new versions and in those before 13: the project has not the
-/// tables of the device list.
+/// What PostgREST says of a table that is not there, in new versions and in those before 13: the
+/// project lacks the tables of the device list.
 const NO_TABLE: [&str; 2] = ["PGRST205", "42P01"];
 
 /// Rows in one request. A row has at most 8 KiB.

@@ -25,8 +25,8 @@ pub(crate) enum LookError {
     Server(ApiError),
     /// What was read cannot be stored here. Nothing is sealed.
     Store(DeviceListProblem),
-    /// Other processes on the same store have stored another list each time. What they stored is gone on with, and the
-    /// server's answer is lost.
+    /// Other processes on the same store have stored another list each time. This process adopts
+    /// what they stored, and drops the server's answer.
     Overtaken,
 }
 
@@ -37,7 +37,7 @@ impl From<ApiError> for LookError {
 }
 
 impl SignedDeviceList {
-    /// Asks the server for what came after the pinned head, and goes on with it if it continues what this device has seen.
+    /// Asks the server for the entries after the pinned head, and adopts them if they continue what this device has seen.
     ///
     /// Entries before the pinned head are not fetched again, because the head's hash covers them.
     pub(crate) async fn look(
@@ -94,7 +94,7 @@ impl SignedDeviceList {
         Ok(self.state())
     }
 
-    /// Goes on with a list that was verified: fetches the keyring if its epoch is a new one, and stores both.
+    /// Adopts a list that was verified: fetches the keyring if its epoch is a new one, and stores both.
     pub(super) async fn adopt(&self, source: &dyn PageSource, list: DeviceList) -> Result<(), LookError> {
         let known = self.0.cache.keyring(list.user_id());
         if let Some(keyring) = known.clone().filter(|known| known.check(&list).is_ok()) {
@@ -109,7 +109,7 @@ impl SignedDeviceList {
             };
         }
         let fetched = self.fetch_keyring(source, &list).await;
-        // Whatever it is, the list has gone on: nothing is sealed in the epoch before.
+        // Whatever the reason, the list has new entries, so nothing is sealed in the earlier epoch.
         match fetched.inspect_err(|_| self.await_keyring(list.user_id()))? {
             Ok(mut keyring) => {
                 // What this device knows of epochs that were cut off, and whose secrets others have lost.
@@ -160,8 +160,8 @@ impl SignedDeviceList {
         keyring.check(list).is_ok().then_some(keyring)
     }
 
-    /// Goes on with a list whose current epoch this device began, and has yet to write the keyrings of. That is stored, so
-    /// that they are written after a crash as well: nobody else can.
+    /// Adopts a list whose current epoch this device began, and whose keyrings it has yet to write.
+    /// That is stored, so that it writes them after a crash too, because no other device can.
     pub(super) fn owe_keyrings(&self, list: DeviceList, keyring: Keyring) -> Result<(), LookError> {
         self.keep_change(list, Some(keyring), Keyrings::Owed)
     }
@@ -174,8 +174,8 @@ impl SignedDeviceList {
         }
     }
 
-    /// As [`keep`](Self::keep), after this device has changed the list. If another process was faster, it has heard of the
-    /// change, or hears of it at its next look.
+    /// As [`keep`](Self::keep), after this device has changed the list. If another process was faster, it knows the
+    /// change, or learns of it at its next look.
     pub(super) fn keep_change(
         &self,
         list: DeviceList,
@@ -188,7 +188,7 @@ impl SignedDeviceList {
         }
     }
 
-    /// Stores the list and goes on with it.
+    /// Stores the list and adopts it.
     pub(super) fn keep(
         &self,
         list: DeviceList,
@@ -221,7 +221,7 @@ impl SignedDeviceList {
         Ok(())
     }
 
-    /// Stores a list, or goes on with the one that another process has stored meanwhile.
+    /// Stores a list, or adopts the one that another process has stored meanwhile.
     fn store(&self, list: &DeviceList, keyring: Option<&Keyring>, marks: Marks) -> Result<(), LookError> {
         let (user, fail) = (list.user_id(), |error| {
             let problem = store_problem(error);
@@ -268,7 +268,7 @@ impl SignedDeviceList {
         self.stop(user, DeviceListProblem::NoKeyring);
     }
 
-    /// Seals nothing any more. What was readable stays readable.
+    /// From now on nothing is sealed. What was readable stays readable.
     fn stop(&self, user: &UserId, problem: DeviceListProblem) {
         let known = self.known();
         let keyring = self.0.cache.keyring(user);
@@ -340,7 +340,7 @@ impl SignedDeviceList {
     }
 }
 
-/// Goes on with `list` as the rows from its head's slot on say. Earlier ones are not needed, because the head's hash covers
+/// Extends `list` by the rows from its head's slot on. Earlier ones are not needed, because the head's hash covers
 /// them.
 pub(super) fn extended(list: &DeviceList, rows: Vec<ListRow>) -> Result<DeviceList, PinError> {
     let own = list.entries().filter_map(|signed| signed.to_row().ok());

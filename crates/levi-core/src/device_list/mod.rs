@@ -1,5 +1,5 @@
 //! The user's signed device list, as this device knows it: kept in the daemon's store, compared with what the server
-//! shows, and told to everything that seals or reads.
+//! shows, and used by everything that seals or reads.
 
 mod admin;
 mod fetch;
@@ -53,17 +53,17 @@ pub struct DeviceListParts {
     pub keys: MemberKeys,
     /// Remembers the list.
     pub store: Arc<dyn DeviceListStore>,
-    /// Encrypts the keyring in `store`. Without it, the keyring is fetched anew after each start.
+    /// Encrypts the keyring in `store`. Without it, the keyring is fetched again after each start.
     pub database_key: Option<DatabaseKey>,
     /// The keys in memory, shared with everything that seals and reads.
     pub cache: SecretsCache,
 }
 
-/// The signed device list of the user who is signed in, for this device. Clones are one.
+/// The signed device list of the user who is signed in, for this device. Clones share their state.
 ///
 /// With it, secrets are given to the devices on the list only, under the list's keys, and messages are sealed under the
-/// current epoch. A user who has no list is served as without it ([`DeviceListState::DeviceTable`]), once the server has
-/// said so.
+/// current epoch. For a user who has no list, the device table counts ([`DeviceListState::DeviceTable`]), once the
+/// server has said that there is none.
 #[derive(Clone)]
 pub struct SignedDeviceList(Arc<Inner>);
 
@@ -227,7 +227,7 @@ impl SignedDeviceList {
         self.known().looked = None;
     }
 
-    /// Goes on with what another process on the same store has made of the list, and asks the server soon.
+    /// Adopts the list that another process on the same store has stored, and asks the server soon.
     pub(crate) fn catch_up(&self, user: &UserId) {
         // A look or a change that is under way compares with the store by itself.
         if let Ok(_one_at_a_time) = self.0.changing.try_lock() {
@@ -318,7 +318,7 @@ impl SignedDeviceList {
 
     /// What this device remembers of the epochs of a session.
     ///
-    /// An epoch that the list has no commitment to was cut off by a recovery. What a thief has begun in it counts no more.
+    /// An epoch that the list has no commitment to was cut off by a recovery, so what a thief began in it does not count.
     pub(crate) fn epoch_starts(&self, user: &UserId, session: &SessionId) -> Vec<EpochStart> {
         let mut starts = self.0.store.epoch_starts(user, session).unwrap_or_else(|error| {
             tracing::warn!(session_id = %session, "where its epochs begin is not known: {error}");
@@ -349,7 +349,7 @@ impl SignedDeviceList {
         mode(&self.0.device_id, list, keyring, problem)
     }
 
-    /// Tells everything that seals, reads and watches.
+    /// Passes the list on to everything that seals, reads and watches.
     fn publish(
         &self,
         user: &UserId,

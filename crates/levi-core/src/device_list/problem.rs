@@ -1,4 +1,4 @@
-//! What the device list is worth now, and why nothing is sealed.
+//! Whether the device list can be relied on now, and if not, why nothing is sealed.
 
 use levi_devices::keyring::KeyringError;
 use levi_devices::pin::PinError;
@@ -9,8 +9,8 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceListState {
-    /// No signed list is used: every active row of the table `devices` is given the secrets of sessions, so who holds a
-    /// token of the user can add a device.
+    /// No signed list is used: every active row of the table `devices` is given the secrets of sessions, so
+    /// anyone who holds the user's token can add a device.
     #[default]
     DeviceTable,
     /// This device is on the list, and gives secrets to the others on it and to nobody else.
@@ -56,7 +56,7 @@ impl Serialize for DeviceListState {
 #[non_exhaustive]
 pub enum DeviceListProblem {
     /// The server was not asked yet whether the user has a list.
-    #[error("the device list was not looked at yet; it is as soon as the server answers")]
+    #[error("the device list was not fetched yet; it will be as soon as the server answers")]
     NotLooked,
     /// The user has a list, and this device never was on it.
     #[error(
@@ -101,7 +101,7 @@ impl DeviceListProblem {
         }
     }
 
-    /// Whether the server shows another history than the one that this device has seen. A person should look.
+    /// Whether the server shows another history than the one that this device has seen, which a person should look into.
     pub const fn is_alarm(&self) -> bool {
         matches!(self, Self::Pin(PinError::Forked { .. } | PinError::RolledBack { .. }) | Self::Keyring(_))
     }

@@ -1,10 +1,10 @@
 //! The list as this device stores it: the pin, the accepted entries, and the keyring under the database key.
 //!
-//! JSON: `{"pin": base64, "entries": [{"entry", "signature", "cosignature"}, ...], "keyring": base64 or null, "alarm",
-//! "owes_keyrings"}`, or `{"not_on_list": true}` on a device that was shown a list and is on none.
-//! `alarm` says that the server showed another history when it was last asked, so that a person hears of it from every
-//! process and after every restart. `owes_keyrings` says that this device began the current epoch and has yet to write the
-//! keyrings, which nobody else can.
+//! JSON: `{"pin": base64, "entries": [{"entry", "signature", "cosignature"}, ...], "keyring":
+//! base64 or null, "alarm", "owes_keyrings"}`, or `{"not_on_list": true}` on a device that was
+//! shown a list and is on none. `alarm` says that the server showed another history when it was
+//! last asked, so that every process reports it, after a restart too. `owes_keyrings` says that
+//! this device began the current epoch and has yet to write the keyrings, which nobody else can.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

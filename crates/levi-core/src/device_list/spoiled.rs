@@ -1,6 +1,6 @@
-//! Keyrings on the server that are not what the members of the list write. A stolen token is enough to overwrite them, and
-//! they are missed on the day on which a device, or the recovery key, needs its own. Every member who has the current epoch
-//! makes the same row for every other one, so each can tell, and write it again.
+//! Keyrings on the server that are not what the members of the list write. A stolen token is enough to overwrite them, which
+//! nobody would notice until a device, or the recovery key, needs its own. Every member who has the current epoch makes the
+//! same row for every other one, so each can detect the change, and write the row again.
 
 use std::collections::HashSet;
 use std::time::Duration;

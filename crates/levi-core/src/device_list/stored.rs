@@ -9,7 +9,7 @@ use super::{DeviceListProblem, DeviceListState, mode, record, state_of, store_pr
 /// A list as the device has seen it last.
 #[derive(Debug)]
 pub struct StoredDeviceList {
-    /// What it was worth then.
+    /// Whether it could be relied on then.
     pub state: DeviceListState,
     /// The secrets of its epochs, if the device has them.
     pub keyring: Option<Keyring>,

@@ -1,4 +1,4 @@
-//! A look at the list by a process that seals: what it leaves to be done, and when to look again.
+//! A look at the list by a process that seals, what follows from it, and when to look again.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -100,7 +100,7 @@ impl SignedDeviceList {
         looked
     }
 
-    /// What follows a look that came to this.
+    /// What follows a look with this result.
     pub(crate) fn next_look(&self, user: &UserId, looked: &Result<DeviceListState, LookError>) -> NextLook {
         match looked {
             _ if self.owed_keyrings(user).is_some() => NextLook::AfterPause,
@@ -112,8 +112,8 @@ impl SignedDeviceList {
         }
     }
 
-    /// Writes the keyrings that this device was interrupted in. Needs the lock, because what is stored then must be of the
-    /// same list. If that fails, the next look tries again.
+    /// Writes the keyrings that this device was interrupted at. The caller holds the lock, because
+    /// what is stored then must belong to the same list. If that fails, the next look tries again.
     async fn write_owed(&self, source: &WithToken, user: &UserId) {
         let Some(keyrings) = self.owed_keyrings(user) else { return };
         match source.supabase.upsert(&source.token, upsert_of(&keyrings)).await {

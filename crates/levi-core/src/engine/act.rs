@@ -35,7 +35,7 @@ impl Engine {
                 self.outbox_unreadable(now, error);
                 continue;
             }
-            if self.uncommitted.is_empty() || !self.batcher.trusts_outbox() {
+            if self.uncommitted.is_empty() || !self.batcher.trusts_outbox() || self.waits_for_answers(now) {
                 return;
             }
             self.commit(now, perform);
@@ -44,7 +44,7 @@ impl Engine {
 
     fn act(&mut self, now: Now, action: Action, perform: Perform<'_>) {
         match action {
-            // A row may follow one that was parked only once that is on disk. The batch is drawn up again
+            // A row may follow a parked one only once the parking is on disk. The batch is built again
             // afterwards, because the commit may also block its lanes.
             Action::Send(batch) if self.uncommitted.parks() => {
                 self.commit(now, perform);
@@ -55,7 +55,7 @@ impl Engine {
             // What is on disk must not be read as if decisions that are not there were never made. The batcher
             // knows of the failed commit, and asks again when the outbox is trusted again.
             Action::Load { .. } | Action::LoadLane { .. } | Action::Seal { .. }
-                if !self.is_committed(now, perform) => {}
+                if !self.may_load(&action, now, perform) => {}
             Action::Load { max_lanes, heads_per_lane, max_heads } => {
                 let except = self.batcher.lanes_at_hand();
                 let horizon = now.wall.after(self.config.longest_delay());
@@ -91,6 +91,19 @@ impl Engine {
         }
     }
 
+    /// Whether the disk shows what `action` reads as it was decided.
+    fn may_load(&mut self, action: &Action, now: Now, perform: Perform<'_>) -> bool {
+        match action {
+            // Rows after those that were acknowledged.
+            Action::LoadLane { after: Some(_), .. }
+                if self.uncommitted.is_of_answers() && self.batcher.trusts_outbox() =>
+            {
+                true
+            }
+            _ => self.is_committed(now, perform),
+        }
+    }
+
     /// Commits, and says whether the disk now shows everything that was decided.
     fn is_committed(&mut self, now: Now, perform: Perform<'_>) -> bool {
         self.commit(now, perform);
@@ -112,7 +125,7 @@ impl Engine {
         self.uncommitted.change(change);
     }
 
-    /// Builds the body from the stored payloads. A batch of which a row changed since it was drawn up is not
+    /// Builds the body from the stored payloads. A batch of which a row has changed meanwhile is not
     /// sent, because the rows that follow must not overtake it.
     fn send(&mut self, now: Now, batch: Batch, perform: Perform<'_>) {
         let held_back = self.refused_secrets(&batch);
@@ -183,7 +196,7 @@ impl Engine {
         lanes
     }
 
-    /// Hands the control row to its sender. One that was replaced since is loaded again.
+    /// Passes the control row to its sender. One that was replaced since is loaded again.
     fn send_control(&mut self, now: Now, batch: &Batch, perform: Perform<'_>) {
         let Some((key, row)) = batch.control_row() else { return };
         let mut heads = batch.parts.iter().flat_map(|part| &part.rows);
@@ -191,7 +204,7 @@ impl Engine {
         match self.payload(row).and_then(|payload| Ok((payload, self.presence(key)?))) {
             Ok((Some(mut payload), mut presence)) => {
                 match (key, presence) {
-                    // Whether the session is there still is all that an older row may ask.
+                    // An older row may only ask whether the session is still there.
                     (LaneKey::Session(session), Presence::WasThere) if may_be_older => {
                         payload = ControlRow::LookUp { session_id: session.clone() }.to_row(now.wall).payload;
                     }

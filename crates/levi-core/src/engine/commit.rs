@@ -26,7 +26,7 @@ pub(super) struct Uncommitted {
     /// The lanes to which the changes write rows.
     ensured: Vec<LaneKey>,
     /// Rows that the changes are about and that a caller may wait for.
-    affected: Vec<RowId>,
+    pub(super) affected: Vec<RowId>,
     pub(super) reports: Vec<DeliveryReport>,
     /// Whether the changes may make lanes due that the batcher does not know.
     pub(super) wakes: bool,
@@ -37,6 +37,10 @@ pub(super) struct Uncommitted {
 impl Uncommitted {
     pub(super) fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.rows.is_empty()
+    }
+
+    pub(super) fn has_no_rows(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Whether a row is to be parked or unparked.
@@ -130,6 +134,7 @@ impl Engine {
         if self.uncommitted.is_empty() {
             return;
         }
+        self.removal_at = None;
         // Deliveries are reported before the commit: after a crash in between, the rows are still here, are sent
         // again, and are reported again.
         let reports = std::mem::take(&mut self.uncommitted.reports);
@@ -189,8 +194,9 @@ impl Engine {
         }
     }
 
-    /// The changes stay for the next attempt. New rows whose callers wait are refused now, so that no caller
-    /// believes in a row that is not stored; those accepted before are kept in memory, within the queue's bound.
+    /// The changes stay for the next attempt. New rows whose callers wait are refused now, so that
+    /// no caller takes a row for stored that is not; those accepted before are kept in memory,
+    /// within the queue's bound.
     fn commit_failed(&mut self, now: Now, error: OutboxError) {
         let reason = reason_of(&error);
         tracing::error!(code = reason.code, "the outbox cannot be written: {error}");

@@ -1,12 +1,51 @@
-//! The callers that wait for their rows, and how they are completed.
+//! The callers that wait for their rows, what they are told, and how they are completed.
 
 use std::time::Duration;
 
-use levi_outbox::{Enqueued, LaneKey, NewRow};
+use levi_outbox::{Enqueued, LaneKey, NewRow, RowKey};
+use levi_types::SessionId;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::event::{Receipt, Stored, Tried};
+use crate::control::Step;
 use crate::error::EnqueueError;
+
+/// Proof that a message is on disk, or on the server. [`synced`](crate::Worker::synced) returns when the server has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub(crate) session_id: SessionId,
+    pub(crate) sequence_number: i64,
+    /// `None`: the server has the message already.
+    pub(crate) row: Option<RowKey>,
+    pub(crate) replaced: bool,
+}
+
+impl Receipt {
+    /// The message's session.
+    pub fn session_id(&self) -> &SessionId {
+        &self.session_id
+    }
+
+    /// The message's sequence number in its session.
+    pub fn sequence_number(&self) -> i64 {
+        self.sequence_number
+    }
+
+    /// Whether nothing was stored, because the server has taken this very text of the message from this device before.
+    pub fn already_synced(&self) -> bool {
+        self.row.is_none()
+    }
+
+    /// Whether the message replaced an older payload of the same message, not yet sent or parked.
+    pub fn replaced(&self) -> bool {
+        self.replaced
+    }
+}
+
+/// Whether a message is on disk.
+pub type Stored = Result<Receipt, EnqueueError>;
+
+/// The outcome of a control row's first attempt.
+pub type Tried = Result<Step, EnqueueError>;
 
 /// The caller that enqueued a row; by default none.
 #[derive(Debug, Default)]

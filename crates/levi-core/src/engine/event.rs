@@ -1,54 +1,18 @@
+//! What the engine takes in, and what it asks its caller to do.
+
 use std::time::Duration;
 
-use levi_outbox::{LaneKey, NewRow, Overwrite, RowKey};
+use levi_outbox::{LaneKey, NewRow, Overwrite};
 use levi_transport::Upsert;
 use levi_types::{SessionId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::committed_batch::CommittedBatch;
+use super::committed_batch::{CommittedBatch, Receipt, Stored, Tried};
 use crate::batcher::{BatchId, Input};
-use crate::control::{Presence, Step};
+use crate::control::Presence;
 use crate::error::{EnqueueError, SyncedError};
 use crate::sealer::Message;
 use crate::write_messages::SentMessage;
-
-/// Proof that a message is on disk, or on the server. [`synced`](crate::Worker::synced) returns when the server has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    pub(crate) session_id: SessionId,
-    pub(crate) sequence_number: i64,
-    /// `None`: the server has the message already.
-    pub(crate) row: Option<RowKey>,
-    pub(crate) replaced: bool,
-}
-
-impl Receipt {
-    /// The message's session.
-    pub fn session_id(&self) -> &SessionId {
-        &self.session_id
-    }
-
-    /// The message's sequence number in its session.
-    pub fn sequence_number(&self) -> i64 {
-        self.sequence_number
-    }
-
-    /// Whether nothing was stored, because the server has taken this very text of the message from this device before.
-    pub fn already_synced(&self) -> bool {
-        self.row.is_none()
-    }
-
-    /// Whether the message replaced an older payload of the same message, not yet sent or parked.
-    pub fn replaced(&self) -> bool {
-        self.replaced
-    }
-}
-
-/// Whether a message is on disk.
-pub type Stored = Result<Receipt, EnqueueError>;
-
-/// The outcome of a control row's first attempt.
-pub type Tried = Result<Step, EnqueueError>;
 
 /// A message on its way to the disk.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ mod event;
 mod outcome;
 mod receipts;
 mod refused;
+mod removal;
 mod space;
 mod steps;
 mod stored;
@@ -27,10 +28,10 @@ use levi_types::{
 use rand_core::CryptoRng;
 use tokio::sync::oneshot;
 
-pub use self::committed_batch::CommittedBatch;
 #[cfg(test)]
 pub(crate) use self::committed_batch::Waiter;
-pub use self::event::{ControlIntake, Effect, Event, Intake, Receipt, Stored, Tried};
+pub use self::committed_batch::{CommittedBatch, Receipt, Stored, Tried};
+pub use self::event::{ControlIntake, Effect, Event, Intake};
 pub(crate) use self::stored::open_sealed;
 pub use self::stored::{StoredError, StoredKeys, open_stored};
 
@@ -103,6 +104,8 @@ pub struct Engine {
     waiting: waits::Waits,
     /// Whether rows were removed in this turn.
     removed: bool,
+    /// When acknowledged rows that wait for others are removed at the latest.
+    removal_at: Option<Monotonic>,
     stop_at: Option<Monotonic>,
     /// Whether it was read what an earlier process was waiting for.
     knows_waits: bool,
@@ -192,6 +195,7 @@ impl Engine {
             held_changed: true,
             waiting: waits::Waits::default(),
             removed: false,
+            removal_at: None,
             stop_at: None,
             knows_waits: false,
             timeline: Timeline::default(),
@@ -260,8 +264,13 @@ impl Engine {
     /// When [`turn`](Self::turn) must be called even if nothing happens, by the monotonic clock. `None`: not before
     /// something does.
     pub fn timeout(&self) -> Option<Monotonic> {
-        let timers =
-            [self.batcher.poll_timeout(), self.steps.next_deadline(), self.stop_at, self.give_back.timeout()];
+        let timers = [
+            self.batcher.poll_timeout(),
+            self.steps.next_deadline(),
+            self.stop_at,
+            self.give_back.timeout(),
+            self.removal_timeout(),
+        ];
         timers.into_iter().flatten().min().map(|at| self.timeline.on_monotonic_clock(at))
     }
 

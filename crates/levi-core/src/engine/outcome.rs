@@ -1,4 +1,4 @@
-//! What the outcome of a request is to everybody but the batcher: counts, log, reports.
+//! What follows from the outcome of a request outside the batcher: counts, log lines, reports.
 
 use levi_outbox::{Change, LaneKey, SyncedText};
 use levi_transport::{ApiError, Verdict};

@@ -33,6 +33,11 @@ impl Receipts {
         self.ready.push((waiter, Ok(())));
     }
 
+    /// Whether a caller waits for one of these rows.
+    pub(super) fn wait_for_any(&self, rows: &[RowId]) -> bool {
+        !self.waiting.is_empty() && rows.iter().any(|row| self.waiting.contains_key(row))
+    }
+
     /// Looks at every row that a caller waits for: another process may have changed any of them.
     pub(super) fn check_all(&mut self, store: &dyn OutboxStore) {
         let rows: Vec<RowId> = self.waiting.keys().copied().collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use levi_outbox::{GivenBack, Space};
+use levi_outbox::{GivenBack, Progress, Space};
 use levi_types::Monotonic;
 
 use super::Engine;
@@ -18,6 +18,9 @@ const STEP: Duration = Duration::from_millis(1);
 
 /// The pause after a step. A million rows of 1 KiB take half a minute.
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// The pause while a thread of the outbox's own is at work.
+const UNDERWAY: Duration = Duration::from_millis(5);
 
 /// The pause after a failure, or while a reader holds the log, at first. It doubles each time.
 const HELD: Duration = Duration::from_secs(1);
@@ -59,6 +62,11 @@ impl GiveBack {
         } else {
             (self.next, self.held_for) = (Some(now.after(PAUSE)), None);
         }
+    }
+
+    /// A thread of the outbox's own is at work.
+    fn wait(&mut self, now: Monotonic) {
+        self.next = Some(now.after(UNDERWAY));
     }
 
     /// A step gave nothing back, and no reader is the reason. That is tried again until the pause is
@@ -127,11 +135,11 @@ impl Engine {
     fn step(&mut self, now: Monotonic) {
         match self.store.give_back(STEP) {
             Ok(None) => self.give_back.stop(),
-            Ok(Some(GivenBack { space, is_stuck })) => {
-                if is_stuck && !space.log_is_held {
-                    self.give_back.got_nowhere(now, space);
-                } else {
-                    self.give_back.looked(now, space);
+            Ok(Some(GivenBack { space, progress })) => {
+                match progress {
+                    Progress::Underway => self.give_back.wait(now),
+                    Progress::None if !space.log_is_held => self.give_back.got_nowhere(now, space),
+                    Progress::Made | Progress::None => self.give_back.looked(now, space),
                 }
                 self.show(Some(space));
             }
@@ -156,7 +164,11 @@ impl Engine {
             space.is_some_and(|space| space.log_is_held && space.log_bytes > LOG_BYTES)
         };
         if is_held(space) && !is_held(self.status.space) {
-            tracing::warn!("another process reads the outbox and keeps its log from being shortened");
+            let process = space.and_then(|space| space.log_reader);
+            tracing::warn!(
+                ?process,
+                "another process reads the outbox and keeps its log from being shortened"
+            );
         }
         if self.status.space != space {
             self.status.space = space;
@@ -170,7 +182,14 @@ mod tests {
     use super::*;
 
     const fn space(free_bytes: u64, log_bytes: u64, log_is_held: bool) -> Space {
-        Space { file_bytes: free_bytes, free_bytes, log_bytes, quarantined_bytes: 0, log_is_held }
+        Space {
+            file_bytes: free_bytes,
+            free_bytes,
+            log_bytes,
+            quarantined_bytes: 0,
+            log_is_held,
+            log_reader: None,
+        }
     }
 
     #[test]

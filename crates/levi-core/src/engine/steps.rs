@@ -5,7 +5,7 @@ use levi_types::{Monotonic, Now, UserId};
 use tokio::sync::oneshot;
 
 use super::Engine;
-use super::event::Tried;
+use super::committed_batch::Tried;
 use crate::batcher::{Batch, PauseReason};
 use crate::control::Step;
 use crate::sync_error::{SendError, SyncError};

@@ -87,12 +87,12 @@ pub(crate) fn open_sealed(
     epoch_secret: impl Fn(Epoch) -> Option<EpochSecret>,
 ) -> Result<String, StoredError> {
     if !message_v2::is_version_2(&row.content_nonce) {
-        return Ok(message::open(session_key, position, row.ciphertext()?, &row.nonce()?)?);
+        return Ok(message::open(session_key, position, &row.ciphertext()?, &row.nonce()?)?);
     }
     let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(&row.content_nonce)?;
     let secret = epoch_secret(epoch).ok_or(StoredError::NoEpochSecret(epoch))?;
     let key = EpochMessageKey::of(session_key, position.session_id, epoch, &secret)?;
-    Ok(message_v2::open(&key, position, row.ciphertext()?, &nonce)?.content)
+    Ok(message_v2::open(&key, position, &row.ciphertext()?, &nonce)?.content)
 }
 
 #[cfg(test)]

@@ -9,12 +9,14 @@ use levi_transport::rows::{ChangeRow, MessagePlace, MessageRow, decode_rows};
 use levi_transport::{ApiError, ChangesOf, PagedQuery as _, PassedOver, Select};
 use levi_types::{SessionId, UserId};
 
+use super::arrival::Arrival;
 use super::cursor::ChangeCursor;
 use super::keys_to_try::KeysToTry;
 use super::waiting::{Turn, Waiting};
 use super::{MessageError, ReadError, Reader, open_row};
-use crate::reads::{Reads, Retries};
-use crate::server::RequestError;
+use crate::read_policy::Retries;
+use crate::reads::Reads;
+use crate::request_error::RequestError;
 
 /// A message that is new, another one, or readable now.
 pub struct Change {
@@ -26,20 +28,6 @@ pub struct Change {
     pub content: Result<String, MessageError>,
     /// What it is to those that were delivered before.
     pub arrival: Arrival,
-}
-
-/// What a change is to the changes of the same session that were delivered before, by this cursor
-/// and those it follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// Its number is above all that could be read before. In the order of delivery the numbers of a
-    /// session's new messages rise.
-    New,
-    /// Its number is not: it is another text in a place that was delivered, or a message that was
-    /// written late or put back.
-    Edited,
-    /// It was delivered before as one that cannot be read. Its key has come since.
-    Unlocked,
 }
 
 /// Some changes, in the order in which the server numbered them.
@@ -261,12 +249,13 @@ impl<'a> Feed<'a> {
     /// Asks what was delivered of the sessions that the cursor has forgotten.
     async fn recall(&mut self, rows: &[Placed]) -> Result<(), ReadError> {
         let Some(position) = self.cursor.position else { return Ok(()) };
-        let sessions: BTreeSet<&SessionId> = rows.iter().map(|row| &row.session).collect();
-        for session in sessions {
-            if self.cursor.may_have_forgotten(session) && session.check().is_ok() {
-                let highest = self.highest_readable(session, position).await?;
-                self.cursor.recall(session, highest);
-            }
+        let is_forgotten =
+            |session: &&SessionId| self.cursor.may_have_forgotten(session) && session.check().is_ok();
+        let forgotten: BTreeSet<&SessionId> =
+            rows.iter().map(|row| &row.session).filter(is_forgotten).collect();
+        for session in forgotten {
+            let highest = self.highest_readable(session, position).await?;
+            self.cursor.recall(session, highest);
         }
         Ok(())
     }

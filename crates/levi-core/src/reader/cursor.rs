@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use levi_types::{SessionId, UserId};
 
-use super::changes::Arrival;
+use super::arrival::Arrival;
 
 /// The most sessions of which a cursor knows what was delivered. Beyond it the one that changed the
 /// longest ago is forgotten.

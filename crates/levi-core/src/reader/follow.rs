@@ -1,46 +1,25 @@
 //! Following the change feed: page through what is there, wait, ask again.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
+mod rest;
 
-use async_trait::async_trait;
+use std::sync::Arc;
+
 use levi_types::{Clock, Monotonic, Timeline};
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
+use self::rest::ThreadTimer;
+pub use self::rest::Timer;
 use super::changes::{ChangePage, Numbers};
 use super::cursor::ChangeCursor;
 use super::notifier::{Notifications, Notifier};
 use super::pace::{Pace, Polled, Polls, Wait};
 use super::{ReadError, Reader};
-use crate::delay::delay;
-use crate::reads::{Retries, draw};
+use crate::read_policy::Retries;
+use crate::reads::draw;
 
 /// The most changes of one page, unless [`Follow::with_limit`] says otherwise.
 const LIMIT: u32 = 1000;
-
-/// How often a follower that waits looks at the clocks.
-const LOOKS_EVERY: Duration = Duration::from_secs(30);
-
-/// Waits of a follower. The default waits on a thread, and needs no timer of the runtime.
-#[doc(hidden)]
-#[async_trait]
-pub trait Timer: Send + Sync {
-    /// Returns after `time`.
-    async fn sleep(&self, time: Duration);
-}
-
-struct ThreadTimer;
-
-#[async_trait]
-impl Timer for ThreadTimer {
-    async fn sleep(&self, time: Duration) {
-        delay(time).await;
-    }
-}
 
 /// What a follower is doing.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -77,13 +56,6 @@ pub struct Follow<'r> {
     numbers: Numbers,
     /// When to ask next.
     next: Next,
-}
-
-/// What cut a wait short.
-#[derive(Clone, Copy)]
-enum WokenBy {
-    Network,
-    Notifier,
 }
 
 /// The times between which the next poll is due.
@@ -240,54 +212,5 @@ impl Follow<'_> {
             status.notifications = now;
             is_another
         });
-    }
-
-    /// Waits until the next poll is due, or something may have changed.
-    async fn rest(&mut self) {
-        loop {
-            let left = self.next.most.since(self.now());
-            if left.is_zero() {
-                return;
-            }
-            // The timer knows the monotonic clock only, which stands still while the machine
-            // sleeps.
-            let left = left.min(LOOKS_EVERY);
-            let (timer, notifier) = (Arc::clone(&self.timer), self.notifier.clone());
-            if self.next.most <= self.next.least {
-                // Nothing makes this wait shorter.
-                timer.sleep(left).await;
-                continue;
-            }
-            let woken_by = {
-                let mut sleep = pin!(timer.sleep(left));
-                let mut network = pin!(async {
-                    if self.network.changed().await.is_err() {
-                        std::future::pending::<()>().await;
-                    }
-                });
-                let mut notified = pin!(async {
-                    match &notifier {
-                        Some(notifier) => notifier.changed().await,
-                        None => std::future::pending().await,
-                    }
-                });
-                poll_fn(|context| {
-                    if network.as_mut().poll(context).is_ready() {
-                        return Poll::Ready(Some(WokenBy::Network));
-                    }
-                    if notified.as_mut().poll(context).is_ready() {
-                        return Poll::Ready(Some(WokenBy::Notifier));
-                    }
-                    sleep.as_mut().poll(context).map(|()| None)
-                })
-                .await
-            };
-            self.report_notifications();
-            let Some(woken_by) = woken_by else { continue };
-            self.next.most = self.next.least;
-            if let (WokenBy::Network, Some(notifier)) = (woken_by, notifier) {
-                notifier.network_changed();
-            }
-        }
     }
 }

@@ -67,7 +67,7 @@ impl<'a> KeysToTry<'a> {
         list.epoch_secret(self.user, epoch).ok_or(MessageError::UnknownEpoch { epoch })
     }
 
-    /// Looks whether the device list has gone on, once in each read. Whether it was looked at.
+    /// Asks the server for new entries of the device list, at most once a read. Returns whether it asked.
     ///
     /// # Errors
     /// [`ReadError`] if the server cannot be asked now.
@@ -110,7 +110,7 @@ impl<'a> KeysToTry<'a> {
         Ok(())
     }
 
-    /// Looks for keys that were not tried yet. Whether there are any.
+    /// Looks for keys that were not tried yet. Returns whether there are any.
     ///
     /// # Errors
     /// [`ReadError`] if the envelope cannot be asked for now: nobody can be accused then.

@@ -77,7 +77,7 @@ pub struct SharedSessions {
     pub cursor: Option<SessionId>,
 }
 
-/// A device of the user, as the project's table has it. Whose a device really is, is said by no table.
+/// A device of the user, as the project's table has it. The table does not prove whose a device is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeviceSummary {

@@ -30,7 +30,7 @@ pub enum MessageError {
     /// altered since.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The secrets that this device has do not open it, and the session's present one cannot be had.
+    /// The secrets that this device has do not open it, and the session's present one is not available.
     #[error("the secrets on this device do not open it, and the session's present one cannot be used: {0}")]
     NoSecret(Arc<ReadError>),
     /// The row says that it is of version 2, and its nonce is malformed.
@@ -47,8 +47,8 @@ pub enum MessageError {
         /// The epoch that the row names.
         epoch: Epoch,
     },
-    /// It was sealed in an epoch that was over when it was written: perhaps by a device that was removed, or by one that had
-    /// not heard of the removal yet.
+    /// It was sealed in an epoch that was over when it was written: perhaps by a device that was
+    /// removed, or by one that did not know of the removal yet.
     #[error(
         "it was sealed in epoch {epoch} (0 is version 1), but epoch {newer} of this session began at message {since}: \
          perhaps a removed device wrote it; do not trust it. If a device of yours wrote it that had not heard of the \

@@ -1,4 +1,4 @@
-//! Who says that something may have changed, so that a follower need not ask.
+//! What tells a follower that something may have changed, so that it asks at once.
 
 use std::fmt;
 
@@ -19,11 +19,11 @@ pub trait Notifier: Send + Sync {
         Notifications::Polling(PollingReason::Unknown)
     }
 
-    /// The network may be back: do not wait any longer with the next attempt to connect.
+    /// The network may be back: connect again at once.
     fn network_changed(&self) {}
 }
 
-/// How a follower hears of changes.
+/// How a follower learns of changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "by", rename_all = "snake_case")]
 pub enum Notifications {

@@ -41,7 +41,11 @@ fn version_1(
     row: &MessageRow,
 ) -> Result<Opened, MessageError> {
     let (ciphertext, nonce) = (row.ciphertext()?, row.nonce()?);
-    let content = first_that_opens(keys, |key| message::open(key, position, ciphertext, &nonce))?;
+    let content = match keys {
+        // The usual case needs no copy.
+        [key] => message::open_owned(key, position, ciphertext.into_owned(), &nonce)?,
+        keys => first_that_opens(keys, |key| message::open(key, position, &ciphertext, &nonce))?,
+    };
     Ok(Opened { content, epoch: VERSION_1, order: Order::Rising })
 }
 
@@ -53,7 +57,10 @@ fn version_2(
     let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(&row.content_nonce)?;
     let keys = keys_to_try.epoch_keys(epoch)?;
     let ciphertext = row.ciphertext()?;
-    let opened = first_that_opens(&keys, |key| message_v2::open(key, position, ciphertext, &nonce))?;
+    let opened = match &*keys {
+        [key] => message_v2::open_owned(key, position, ciphertext.into_owned(), &nonce)?,
+        keys => first_that_opens(keys, |key| message_v2::open(key, position, &ciphertext, &nonce))?,
+    };
     Ok(Opened { content: opened.content, epoch: epoch.number(), order: opened.order })
 }
 

@@ -52,7 +52,7 @@ pub(super) struct Wait {
     pub(super) most: Duration,
 }
 
-/// What the last polls came to.
+/// How the last polls ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Polls {
     quiet: u32,

@@ -1,9 +1,9 @@
 //! When the rows that could not be read are tried again. Pure.
 //!
-//! A row becomes readable when another device shares its session, replaces a key, or is trusted. The first is seen in the
-//! session's envelope, which is another one then, and a change of the signed device list in what that opens. The others are
-//! not seen, so that a session is tried without a sign too, ever more seldom. What is kept here is lost with the process, and
-//! then each waiting session is tried once more.
+//! A row becomes readable when another device shares its session, replaces a key, or is trusted. Two of the causes leave a
+//! sign: a shared session has another envelope, and a changed device list opens other epochs. The others leave none, so a
+//! session is tried without a sign too, less and less often. This state is lost with the process; each waiting session is
+//! then tried once more.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -26,15 +26,15 @@ const ROUND: Duration = Duration::from_secs(15);
 /// The most answers without a sign after which a session is tried.
 const MOST_ANSWERS: u32 = 64;
 
-/// A session that nothing can open is asked about after so many answers: are its rows still there? Each time after twice as
-/// many, up to the last.
+/// After so many polls without a key, the reader asks whether a session's rows are still there;
+/// each time after twice as many, up to the last.
 const FIRST_CHECK: u32 = 16;
 const LAST_CHECK: u32 = 1024;
 
 /// The waiting sessions of a reader.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// The session that was asked about last: each poll goes on behind it.
+    /// The session that was asked about last: the next poll continues after it.
     asked: Option<SessionId>,
     /// When a poll asked with more than one request.
     round: Option<Monotonic>,
@@ -121,7 +121,7 @@ impl Waiting {
         self.has_failed
     }
 
-    /// Reading again, or what was new before it, had its turn.
+    /// The part of a poll that comes first has ended.
     pub(super) fn had_turn(&mut self, turn: Turn) {
         self.has_failed = turn == Turn::Failed;
     }

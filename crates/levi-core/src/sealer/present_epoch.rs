@@ -30,18 +30,31 @@ impl PresentEpoch<'_> {
         payload: &[u8],
         random: &mut dyn CryptoRng,
     ) -> Option<Vec<u8>> {
-        let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(nonce_of(payload)?).ok()?;
+        let WireNonce { epoch, .. } = message_v2::nonce_from_wire(nonce_of(payload)?).ok()?;
         if epoch >= self.epoch {
             return None;
         }
-        let row: MessageRow = serde_json::from_slice(payload).ok()?;
+        self.resealed_row(message_id, &serde_json::from_slice(payload).ok()?, random)
+    }
+
+    /// As [`resealed`](Self::resealed), of a row that was parsed.
+    pub(crate) fn resealed_row(
+        &self,
+        message_id: &str,
+        row: &MessageRow,
+        random: &mut dyn CryptoRng,
+    ) -> Option<Vec<u8>> {
+        let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(&row.content_nonce).ok()?;
+        if epoch >= self.epoch {
+            return None;
+        }
         let (session_id, sequence_number) = (row.session_id.as_ref()?, row.sequence_number);
         let sealing = self.sealer.sealing_of_waiting(Some(self.user), session_id).ok()?;
         let SealingKey::Version2 { session, .. } = &sealing.key else { return None };
         let secret = self.list.epoch_secret(self.user, epoch)?;
         let older = EpochMessageKey::of(session, session_id, epoch, &secret).ok()?;
         let position = MessagePosition { session_id, sequence_number };
-        let opened = message_v2::open(&older, position, row.ciphertext().ok()?, &nonce).ok()?;
+        let opened = message_v2::open(&older, position, &row.ciphertext().ok()?, &nonce).ok()?;
         let sealed = self.sealer.encode(&sealing, position, message_id, &opened.content, random);
         sealed.ok().map(|sealed| sealed.payload)
     }

@@ -1,5 +1,6 @@
 use levi_crypto::SessionSecret;
-use levi_crypto::message_v2::Order;
+use levi_crypto::message_v2::{Epoch, EpochSecret, Order};
+use levi_devices::keyring::Keyring;
 use levi_outbox::Overwrite;
 use levi_types::AuthError;
 use rand::rand_core::UnwrapErr;
@@ -7,6 +8,7 @@ use rand::rngs::SysRng;
 
 use super::keys::Keys;
 use super::{HighestKnown, KeySource, MessageKey, SecretsCache};
+use crate::sealing_key::SealingMode;
 
 #[test]
 fn no_key_outlives_a_sign_out_or_passes_to_another_user() {
@@ -29,6 +31,36 @@ fn no_key_outlives_a_sign_out_or_passes_to_another_user() {
     cache.remember("t".into(), &secret);
     assert!(cache.key(&"t".into()).is_none());
     assert_eq!((cache.user(), cache.check(&ben)), (Some(ben), Err(AuthError::SignedOut)));
+}
+
+#[test]
+fn no_secret_of_an_epoch_outlives_a_sign_out_or_passes_to_another_user() {
+    let (ada, ben, session) = ("ada".into(), "ben".into(), levi_types::SessionId::from("s"));
+    let secret = EpochSecret::from_bytes([7; 32]);
+    for next in ["signed out", "ben"] {
+        let cache = SecretsCache::new();
+        cache.use_device_list();
+        cache.signed_in(&ada);
+        cache.remember(session.clone(), &SessionSecret::generate(&mut UnwrapErr(SysRng)));
+        let sealing = || cache.sealing_of_waiting(Some(&ada), &session);
+        assert!(sealing().is_none(), "the list was not asked yet");
+        let mode = || SealingMode::Epoch(Epoch::FIRST, secret.clone());
+        assert!(cache.seal_in(&ada, mode(), Some(Keyring::first(secret.clone()))));
+        assert!(sealing().is_some() && cache.keyring(&ada).is_some() && cache.keyring(&ben).is_none());
+        if next == "ben" {
+            cache.signed_in(&ben)
+        } else {
+            cache.signed_out()
+        }
+        assert!(
+            sealing().is_none() && cache.keyring(&ada).is_none() && cache.keyring(&ben).is_none(),
+            "{next}"
+        );
+        assert!(cache.mode(&ada).is_none() && cache.mode(&ben).is_none(), "{next}");
+        // What a look brings that began before comes too late.
+        assert!(!cache.seal_in(&ada, mode(), Some(Keyring::first(secret.clone()))), "{next}");
+        assert!(cache.keyring(&ada).is_none(), "{next}");
+    }
 }
 
 #[test]

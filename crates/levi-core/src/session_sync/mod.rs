@@ -6,6 +6,7 @@ mod begun;
 mod parallel_map;
 mod recipients;
 mod record;
+mod recovery_envelopes;
 mod repository_row;
 mod secret;
 mod sender;
@@ -42,7 +43,7 @@ use crate::control_row::{ControlRow, Replaces, rows_to_restore};
 use crate::device_list::SignedDeviceList;
 use crate::error::EnqueueError;
 use crate::patient_store::PatientStore;
-use crate::reads::{OnReadRetry, Retries};
+use crate::read_policy::{OnReadRetry, Retries};
 use crate::secrets_cache::SecretsCache;
 use crate::server::{DeviceTrust, Server, ThisDevice};
 use crate::sync_error::SyncError;
@@ -138,7 +139,7 @@ impl SessionSyncService {
 
     /// Gives secrets to the devices on the user's signed list only, under the list's keys. The list must be this device's.
     /// Call it before [`with_outbox`](Self::with_outbox). Without a list, every active row of `devices` is given them, so
-    /// that who holds a token of the user can add a device.
+    /// anyone who holds the user's token can add a device.
     #[must_use]
     pub fn with_device_list(mut self, list: SignedDeviceList) -> Self {
         self.steps.device_list = Some(list);
@@ -279,7 +280,8 @@ impl SessionSyncService {
     /// # Errors
     /// [`SyncError::OtherSecret`] if the session is another device's and has another secret.
     /// [`SyncError::DevicesSkipped`] if some devices cannot be given it for now, for example because their public key
-    /// cannot be used: the others have it. Otherwise as named; with an outbox, Levi retries all the same if a later attempt may succeed.
+    /// cannot be used: the others have it. Otherwise as named; with an outbox, Levi retries all the
+    /// same if a later attempt may succeed.
     pub async fn distribute_secret(
         &self,
         session_id: &SessionId,

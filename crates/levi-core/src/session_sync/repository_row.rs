@@ -7,7 +7,7 @@ use levi_transport::{ApiError, Select, Update, Verdict};
 use levi_types::{AuthSession, RepositoryId};
 
 use super::steps::Steps;
-use crate::reads::Retries;
+use crate::read_policy::Retries;
 use crate::sync_error::SyncError;
 
 impl Steps {

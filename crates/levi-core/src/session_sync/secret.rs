@@ -12,10 +12,11 @@ use super::skipped::Devices;
 use super::steps::Steps;
 use crate::control_row::Replaces;
 use crate::random::SharedRng;
+use crate::read_policy::Retries;
 use crate::reader::ReadError;
-use crate::reads::{Reads, Retries};
+use crate::reads::Reads;
+use crate::request_error::RequestError;
 use crate::secrets_cache::KeySource;
-use crate::server::RequestError;
 use crate::sync_error::{EncryptionError, SkippedDevices, SyncError};
 
 /// The devices to which a secret was distributed.
@@ -244,7 +245,14 @@ impl Steps {
             sender_device_id: &self.device.id,
             recipient_device_id: &device.id,
         };
-        Ok(envelope::seal(secret, route, &self.device.key, &key, &mut SharedRng(&*self.random))?.to_wire())
+        // The one for the recovery key is compared later, before anybody needs it.
+        let sealed = match self.recovery_key(&auth.user_id) {
+            Some(recovery) if recovery == device.id => {
+                envelope::seal_reproducibly(secret, route, &self.device.key, &key)
+            }
+            _ => envelope::seal(secret, route, &self.device.key, &key, &mut SharedRng(&*self.random)),
+        };
+        Ok(sealed?.to_wire())
     }
 
     /// The key to seal under for the device.

@@ -71,4 +71,17 @@ impl ControlSender for SessionSender {
             }
         }
     }
+
+    async fn mend_recovery_envelopes(&self, user: &UserId) -> Result<(), SyncError> {
+        self.steps.check_user(Some(user)).await?;
+        let mended = self.steps.mend_recovery_envelopes().await?;
+        if !mended.is_empty() {
+            let sessions = mended.len();
+            tracing::warn!(
+                sessions,
+                "envelopes of the recovery key were missing or altered, and are written again"
+            );
+        }
+        Ok(())
+    }
 }

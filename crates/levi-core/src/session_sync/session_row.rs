@@ -8,7 +8,7 @@ use levi_types::{AuthSession, CodingSession, DeviceId, RepositoryId, SessionId, 
 
 use super::steps::Steps;
 use crate::control::Presence;
-use crate::reads::Retries;
+use crate::read_policy::Retries;
 use crate::sync_error::SyncError;
 
 /// Whose a session is, as the daemon's store says.

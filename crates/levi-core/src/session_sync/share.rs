@@ -14,7 +14,7 @@ use crate::secrets_cache::KeySource;
 use crate::sync_error::SyncError;
 
 /// Envelopes in one request.
-const PAGE: u32 = 200;
+pub(super) const PAGE: u32 = 200;
 
 /// The most sessions that are gone through.
 const MOST_SESSIONS: usize = 1_000_000;
@@ -72,24 +72,24 @@ impl SessionSyncService {
 }
 
 /// A secret that this device could give.
-enum Secret {
+pub(super) enum Secret {
     OfSession(SessionSecret),
     /// This device made one of its own, for a session that another device began.
     Another,
 }
 
 /// Sharing with one device.
-struct Sharing<'a> {
-    steps: &'a Steps,
-    reads: Reads<'a>,
-    opening: Opening,
-    auth: &'a AuthSession,
-    recipient: Vec<DeviceRow>,
+pub(super) struct Sharing<'a> {
+    pub(super) steps: &'a Steps,
+    pub(super) reads: Reads<'a>,
+    pub(super) opening: Opening,
+    pub(super) auth: &'a AuthSession,
+    pub(super) recipient: Vec<DeviceRow>,
 }
 
 impl Sharing<'_> {
     /// One request for all owners, in place of one for each session.
-    async fn learn_owners(&self, own: &[SecretRow]) -> Result<(), SyncError> {
+    pub(super) async fn learn_owners(&self, own: &[SecretRow]) -> Result<(), SyncError> {
         let mut sessions = own.iter().map(|row| &row.session_id).filter(|session| session.check().is_ok());
         match (sessions.next(), sessions.next_back()) {
             (Some(first), Some(last)) => Ok(self.reads.learn_owners(first, last).await?),
@@ -130,7 +130,7 @@ impl Sharing<'_> {
 
     /// The session's secret: this device's own, else the one in its envelope, else an earlier one. What the server
     /// shows is not passed on where this device knows better, but neither is an own secret for another device's session.
-    async fn secret(&self, row: &SecretRow) -> Result<Secret, ReadError> {
+    pub(super) async fn secret(&self, row: &SecretRow) -> Result<Secret, ReadError> {
         let (user, session) = (&self.auth.user_id, &row.session_id);
         session.check()?;
         let stored = self.opening.stored(user, session).into_iter().next();
@@ -178,7 +178,12 @@ impl Sharing<'_> {
         }
     }
 
-    fn envelope(&self, session: &SessionId, secret: &SessionSecret) -> Result<Vec<SecretRow>, SyncError> {
+    /// The envelope for the recipient.
+    pub(super) fn envelope(
+        &self,
+        session: &SessionId,
+        secret: &SessionSecret,
+    ) -> Result<Vec<SecretRow>, SyncError> {
         let (distribution, rows) = self.steps.envelopes(self.auth, session, secret, &self.recipient);
         match distribution.skipped.into_iter().next() {
             Some((_, error)) => Err(error.into()),

@@ -11,7 +11,7 @@ use super::begun::Begun;
 use super::skipped::Skipped;
 use crate::device_list::SignedDeviceList;
 use crate::opening::Opening;
-use crate::reads::Retries;
+use crate::read_policy::Retries;
 use crate::server::{Server, ThisDevice};
 use crate::sync_error::{EncryptionError, SyncError};
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::dispatcher::Dispatcher;
+use super::recovery_envelopes::Comparison;
 use crate::batcher::{Input, Written};
 use crate::delay::within;
 use crate::device_list::{DeviceListState, LookError, NextLook, SignedDeviceList, WithToken, has_passed};
@@ -25,6 +26,8 @@ pub(super) struct DeviceListWatch {
     /// How many looks have ended.
     looks: watch::Sender<u64>,
     failures: Mutex<Failures>,
+    /// Of what the recovery key was given.
+    pub(super) envelopes: Comparison,
 }
 
 /// What became of the last looks.
@@ -44,7 +47,8 @@ pub(super) struct Awaited(watch::Receiver<u64>);
 impl DeviceListWatch {
     pub(super) fn new(list: SignedDeviceList, clock: Arc<dyn Clock>) -> Self {
         let (is_looking, failures) = Default::default();
-        Self { list, clock, is_looking, looks: watch::Sender::new(0), failures }
+        let envelopes = Comparison::new(clock.now());
+        Self { list, clock, is_looking, looks: watch::Sender::new(0), failures, envelopes }
     }
 
     /// Reads what is stored, so that the state is known without the server.
@@ -52,8 +56,16 @@ impl DeviceListWatch {
         self.list.load(user);
     }
 
+    pub(super) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    pub(super) fn is_listed(&self) -> bool {
+        matches!(self.list.state(), DeviceListState::Listed { .. })
+    }
+
     fn is_due(&self, user: &UserId) -> bool {
-        let now = self.clock.now();
+        let now = self.now();
         let waits = lock(&self.failures).wait.is_some_and(|(since, time)| !has_passed(time, since, now));
         let is_stopped = !self.list.state().may_seal();
         is_stopped || (!waits && self.list.is_look_due(user, now))
@@ -141,7 +153,14 @@ impl Dispatcher {
             return;
         }
         let looking = Looking(Arc::clone(self));
-        let look = async move { looking.0.look_until_settled().await };
+        let noted = self.recently_sent.noted();
+        let look = async move {
+            looking.0.look_until_settled().await;
+            let dispatcher = Arc::clone(&looking.0);
+            drop(looking);
+            dispatcher.reseal_recently_sent(noted).await;
+            dispatcher.compare_recovery_envelopes().await;
+        };
         self.spawn_request(look.instrument(tracing::info_span!("levi.device_list")));
     }
 

@@ -18,12 +18,13 @@ use super::completion_guard::CompletionGuard;
 use super::device_list_watch::DeviceListWatch;
 use super::inbox::Inbox;
 use super::lock;
+use super::recently_sent::{RecentlySent, Request};
 use super::signed_in::{Connection, Context, SignedIn, Source, UsersSender};
 use crate::batcher::{BatchId, Input};
 use crate::control::{ControlSender, Presence};
 use crate::engine::Event;
 use crate::patient_store::PatientStore;
-use crate::sealer::Sealer;
+use crate::sealer::{PresentEpoch, Sealer};
 use crate::secrets_cache::SecretsCache;
 use crate::sync_error::{SendError, SyncError};
 use crate::write_messages::{SentMessage, write_messages};
@@ -43,6 +44,7 @@ pub(super) struct Dispatcher {
     control_senders: Mutex<Vec<UsersSender>>,
     pub(super) connection: OnceLock<Connection>,
     device_list: Option<DeviceListWatch>,
+    pub(super) recently_sent: RecentlySent,
     /// The tasks of the requests in flight.
     requests: Mutex<JoinSet<()>>,
 }
@@ -68,6 +70,7 @@ impl Dispatcher {
             control_senders: Mutex::default(),
             connection: OnceLock::new(),
             device_list,
+            recently_sent: RecentlySent::default(),
             requests: Mutex::default(),
         }
     }
@@ -183,8 +186,8 @@ impl Dispatcher {
         }
     }
 
-    /// Everybody is told before the context is let go of, so that nothing is sent, sealed or recorded under it by
-    /// someone who still takes the user before for the present one.
+    /// Tells the cache, the control senders, the session store and the batcher who is signed in. The caller holds the
+    /// context's lock meanwhile, so that nothing is sent, sealed or recorded for the previous user.
     pub(super) fn user_is(&self, user: &UserId) {
         self.cache.signed_in(user);
         for unclaimed in lock(&self.control_senders).iter_mut().filter(|sender| sender.user.is_none()) {
@@ -197,8 +200,8 @@ impl Dispatcher {
         self.notify(Input::User(user.clone()));
     }
 
-    /// Tells the session store who is signed in, unless it knows. Before that it may take what it is asked about for the
-    /// user before.
+    /// Tells the session store who is signed in, unless it knows. Until then its answers may be about the previous
+    /// user.
     fn tell_session_store(&self) -> Result<(), StoreError> {
         let mut untold = lock(&self.untold);
         if let Some(user) = &*untold {
@@ -209,7 +212,7 @@ impl Dispatcher {
     }
 
     pub(super) fn set_control_sender(&self, sender: Arc<dyn ControlSender>) {
-        // Within the lock: a user who signs in meanwhile claims it, and the batcher hears of both in that order.
+        // Within the lock: a user who signs in meanwhile claims it, and the batcher gets both in that order.
         let _context = lock(&self.context);
         let user = self.cache.user().map(|user| sender.claim(&user));
         let mut senders = lock(&self.control_senders);
@@ -276,7 +279,7 @@ impl Dispatcher {
                 return guard.complete(outcome(batch, Err(SendError::Wait(SyncError::Waiting(reason)))));
             }
             if user.and_then(|user| sealer.epoch(user)).map(Epoch::number) != epoch {
-                // It is drawn up again, and sealed in the epoch of now.
+                // The batch is built again, and sealed in the present epoch.
                 return guard.complete(Input::Vanished { batch });
             }
             let sealed_before = |message: &SentMessage, nonce: &[u8]| {
@@ -286,7 +289,11 @@ impl Dispatcher {
                 sealer.sealed_before(user, position, message_id, nonce)
             };
             let token = &context.access_token;
+            // Without a list there is no epoch, and nothing to keep.
+            let in_epoch = user.cloned().zip(epoch.and_then(Epoch::new));
+            let in_epoch = in_epoch.map(|(user, epoch)| (user, epoch, insert.body.clone()));
             let result = write_messages(&*supabase, token, insert, &messages, &sealed_before).await;
+            let taken = in_epoch.filter(|_| result.is_ok());
             match &result {
                 Ok(taken) => tracing::debug!(taken = taken.len(), "accepted"),
                 Err(error) => tracing::debug!(verdict = ?error.verdict, code = error.code, "failed"),
@@ -296,6 +303,9 @@ impl Dispatcher {
                 Ok(rows) => Input::Taken { batch, rows },
                 Err(error) => outcome(batch, Err(SendError::Api(error))),
             });
+            if let Some((user, epoch, body)) = taken {
+                dispatcher.note_sent(Request::new(user, epoch, body, messages)).await;
+            }
         };
         self.spawn(&connection.runtime, request.instrument(span));
     }
@@ -334,8 +344,17 @@ impl Dispatcher {
         self.spawn(&connection.runtime, request.instrument(span));
     }
 
+    /// The epoch in which messages of `user` are sealed now.
+    pub(super) fn epoch_of(&self, user: &UserId) -> Option<Epoch> {
+        self.sealer.epoch(user)
+    }
+
+    pub(super) fn present_epoch<'a>(&'a self, user: &'a UserId) -> Option<PresentEpoch<'a>> {
+        self.sealer.present_epoch(Some(user))
+    }
+
     /// The user's own sender, which acts for the user's device.
-    fn control_sender(&self, user: Option<&UserId>) -> Option<Arc<dyn ControlSender>> {
+    pub(super) fn control_sender(&self, user: Option<&UserId>) -> Option<Arc<dyn ControlSender>> {
         let senders = lock(&self.control_senders);
         let own = senders.iter().find(|known| known.user.as_ref() == user);
         own.map(|known| Arc::clone(&known.sender))

@@ -33,6 +33,7 @@ impl EngineThread {
         let mut guard = ExitGuard { shared: Arc::clone(&self.shared), report: ShutdownReport::default() };
         guard.report = self.work();
         self.engine.abandon_steps();
+        self.engine.remove_acknowledged(self.shared.clock.now());
         // The outbox is closed, its lock released and every caller completed before the end is announced.
         drop(self.engine);
         drop(self.completer);

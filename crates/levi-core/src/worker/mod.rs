@@ -11,6 +11,8 @@ mod dispatcher;
 mod engine_thread;
 mod inbox;
 mod message_syncer;
+mod recently_sent;
+mod recovery_envelopes;
 mod refresh;
 mod shutdown;
 mod sign_in_changes;

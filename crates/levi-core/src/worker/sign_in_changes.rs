@@ -11,7 +11,7 @@ use super::signed_in::{SignedIn, Source};
 use crate::batcher::Input;
 
 impl SignInListener for Dispatcher {
-    /// The stored sign-in was replaced or removed in this process. A token of the daemon's own is none of its business.
+    /// The stored sign-in was replaced or removed in this process. A token that the daemon set stays.
     fn changed(self: Arc<Self>, change: SignInChange) {
         let mut context = lock(&self.context);
         if context.source() == Some(Source::Daemon) {

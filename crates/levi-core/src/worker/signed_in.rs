@@ -52,7 +52,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// What it means that no token can be had from the stored sign-in: one of the daemon's own is still there.
+    /// What follows if the stored sign-in gives no token: a token that the daemon set can still be used.
     pub(super) const fn no_other_token(self) -> Input {
         match self {
             Self::Daemon => Input::RefreshImpossible,

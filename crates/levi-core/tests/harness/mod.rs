@@ -171,6 +171,11 @@ impl Harness {
         self.turn(vec![event]);
     }
 
+    /// A turn because time has passed.
+    pub fn tell_nothing(&mut self) {
+        self.turn(Vec::new());
+    }
+
     fn turn(&mut self, events: Vec<Event>) {
         let effects = self.engine.turn(self.clock.now(), events);
         self.status = self.engine.status_if_changed().unwrap_or_else(|| self.status.clone());

@@ -103,6 +103,7 @@ fn had(list: &DeviceList, recovery: &PublicKeys) -> bool {
 /// A row that may be an entry.
 pub(crate) struct Candidate {
     slot: u64,
+    hash: EntryHash,
     signed: SignedEntry,
     entry: Result<Entry, EntryError>,
 }
@@ -123,13 +124,13 @@ fn candidate(row: &ListRow) -> Option<Candidate> {
         Err(_) => return None,
     };
     // The slot is signed, so that the server cannot move an entry to the front of another.
-    (slot == row.slot).then_some(Candidate { slot, signed, entry })
+    (slot == row.slot).then(|| Candidate { slot, hash: signed.hash(), signed, entry })
 }
 
 pub(crate) fn geneses(user_id: &UserId, rows: &[Candidate]) -> Vec<EntryHash> {
     let valid =
         rows.iter().filter(|row| row.entry.is_ok() && DeviceList::begin(user_id, &row.signed).is_ok());
-    valid.map(|row| row.signed.hash()).collect()
+    valid.map(|row| row.hash).collect()
 }
 
 /// What the rows show of a list.
@@ -162,7 +163,7 @@ pub(crate) fn walk(
     let mut stop = None;
     for row in rows {
         let Some(list) = &mut list else {
-            if row.signed.hash() == genesis {
+            if row.hash == genesis {
                 list = DeviceList::begin(user_id, &row.signed).ok();
             }
             continue;
@@ -211,7 +212,7 @@ pub enum ReadError {
     )]
     NoGenesis,
     /// An entry that a later version of Levi made.
-    #[error("the device list goes on at slot {slot} with an entry of kind {kind}; update Levi to read it")]
+    #[error("the device list continues at slot {slot} with an entry of kind {kind}; update Levi to read it")]
     UnknownKind {
         /// The kind's number.
         kind: u8,

@@ -47,7 +47,7 @@ pub enum Refusal {
     #[error("the entry's new member has the wrong type; build the entry again")]
     MemberType,
     /// The list has or had a member with this id.
-    #[error("the list has or had a member {0}; register the device anew, so that it gets another id")]
+    #[error("the list has or had a member {0}; register the device again, so that it gets another id")]
     IdTaken(DeviceId),
     /// The list has or had a member with one of the keys.
     #[error("the list has or had a member with the same key; create new keys for this device")]
@@ -71,7 +71,7 @@ pub enum Refusal {
     TooManyMembers,
     /// The list has 1,000 entries.
     #[error(
-        "the list has {MAX_ENTRIES} entries and takes no more; the devices on it go on, and a new list needs a new user"
+        "the list has {MAX_ENTRIES} entries and takes no more; its devices keep working, and a new list needs a new user"
     )]
     TooManyEntries,
 }

@@ -1,6 +1,6 @@
 //! The check of a recovery key: a Reed-Solomon code over GF(2^10).
 //!
-//! Not in constant time, because whoever types the key knows it.
+//! Not in constant time, because the person who types the key knows it.
 
 use zeroize::Zeroizing;
 

@@ -10,7 +10,7 @@ list_cases![
     a_held_lane_has_no_timer_and_is_not_retried,
     what_is_held_is_counted_and_listed_by_user,
     the_backlog_of_somebody_who_left_leaves_room,
-    a_row_names_its_user_whoever_is_signed_in,
+    a_row_keeps_its_user_when_another_one_signs_in,
     a_lane_takes_no_row_of_another_user,
     an_answer_that_comes_after_the_sign_out_finds_its_lane,
 ];
@@ -110,7 +110,7 @@ fn the_backlog_of_somebody_who_left_leaves_room(store: &mut dyn OutboxStore) {
 }
 
 /// It was on its way when somebody else signed in.
-fn a_row_names_its_user_whoever_is_signed_in(store: &mut dyn OutboxStore) {
+fn a_row_keeps_its_user_when_another_one_signs_in(store: &mut dyn OutboxStore) {
     sign_in(store, "ben");
     store.store(row("a", 1).for_user(Some("ada".into())));
     store.store(row("c", 1).for_user(Some("cleo".into())));

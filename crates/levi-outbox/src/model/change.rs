@@ -1,18 +1,8 @@
 //! Changes to rows that are in the outbox.
 
 use levi_types::{SessionId, UserId, Wall};
-use serde::Serialize;
 
-use super::{LaneId, LaneKey, LoneFailure, NewRow, RowId, RowKey, SyncedText};
-
-/// Why a lane waits or a row is parked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Reason {
-    /// A short code: an SQLSTATE, a PostgREST code, an HTTP status, or one of Levi's own words.
-    pub code: String,
-    /// One line for people. It contains no plaintext, key or token.
-    pub detail: String,
-}
+use super::{LaneId, LaneKey, LoneFailure, NewRow, Reason, RowId, RowKey, SyncedText};
 
 /// A change to the rows of an outbox. The changes of one commit are applied in order, all or none.
 ///

@@ -17,6 +17,8 @@ pub struct Space {
     pub quarantined_bytes: u64,
     /// Whether the log cannot be shortened because another connection reads the database.
     pub log_is_held: bool,
+    /// Another process that reads the database, where the log is longer than 16 MiB and the system names one (Linux).
+    pub log_reader: Option<u32>,
 }
 
 /// What a step of giving space back did.
@@ -24,7 +26,17 @@ pub struct Space {
 pub struct GivenBack {
     /// What the outbox takes after it.
     pub space: Space,
-    /// Whether the step made no progress. The next one will make none either, unless something else
-    /// happens.
-    pub is_stuck: bool,
+    /// Whether it came closer.
+    pub progress: Progress,
+}
+
+/// Whether a step of giving space back came closer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It did.
+    Made,
+    /// A thread of the outbox's own is at work, and no step can be taken before it ends.
+    Underway,
+    /// It did not, and the next one will not either, unless something else happens.
+    None,
 }

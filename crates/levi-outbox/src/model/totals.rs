@@ -53,8 +53,8 @@ impl Totals {
     }
 
     /// Whether `growth` more bytes are more than `max_pending_bytes` lets one user have, of which `held_bytes` wait for
-    /// users who are not signed in: the backlog of somebody who left leaves room for whoever came. All users together
-    /// have twice that.
+    /// users who are not signed in: the backlog of an earlier user does not use up the room of the present one. All users
+    /// together have twice that.
     pub const fn would_exceed(&self, max_pending_bytes: u64, held_bytes: u64, growth: u64) -> bool {
         let all = self.stored_bytes().saturating_add(growth);
         all.saturating_sub(held_bytes) > max_pending_bytes || all > max_pending_bytes.saturating_mul(2)

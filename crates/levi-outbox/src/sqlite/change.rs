@@ -1,5 +1,7 @@
 //! Changes to rows, each inside the caller's transaction.
 
+use std::collections::BTreeMap;
+
 use levi_types::Wall;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
@@ -46,7 +48,7 @@ const PAUSED_UNTIL: &str = "SELECT until FROM levi_pause WHERE id = 1";
 pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change) -> Result<()> {
     match change {
         Change::SignedIn { user } => users::signed_in(conn, counters, user),
-        Change::Acknowledge { lane, rows, at } => acknowledge(conn, counters, *lane, rows, *at),
+        Change::Acknowledge { .. } => acknowledge(conn, counters, std::slice::from_ref(change)),
         Change::NoteSynced { .. } => synced::note(conn, counters, change),
         Change::Defer { lane, due_at, attempts, reason } => {
             lane::defer(conn, *lane, *due_at, *attempts, reason)
@@ -72,31 +74,61 @@ pub(super) fn paused_until(conn: &Connection) -> Result<Option<Wall>> {
     Ok(until.map(Wall::from_millis))
 }
 
-fn acknowledge(
-    conn: &Connection,
-    counters: &mut Counters,
-    lane: LaneId,
-    rows: &[RowKey],
+/// Applies `changes` in order.
+pub(super) fn apply_all(conn: &Connection, counters: &mut Counters, changes: &[Change]) -> Result<()> {
+    for run in changes.chunk_by(|one, next| is_of_an_answer(one) && is_of_an_answer(next)) {
+        for change in run.iter().filter(|change| !matches!(change, Change::Acknowledge { .. })) {
+            apply(conn, counters, change)?;
+        }
+        acknowledge(conn, counters, run)?;
+    }
+    Ok(())
+}
+
+/// What a request that was accepted changes. A run of these has the same effect in any order.
+fn is_of_an_answer(change: &Change) -> bool {
+    matches!(change, Change::Acknowledge { .. } | Change::NoteSynced { .. })
+}
+
+/// What acknowledgements remove from a lane, and when the last of them came.
+struct Acknowledged {
+    removed: Removed,
     at: Wall,
-) -> Result<()> {
+}
+
+/// Applies the acknowledgements among `changes`. The rows are removed in the order in which they lie on disk: those of
+/// several lanes share pages, and a page that loses its last row is freed without being written.
+fn acknowledge(conn: &Connection, counters: &mut Counters, changes: &[Change]) -> Result<()> {
+    let (mut lanes, mut rows) = (BTreeMap::new(), Vec::new());
+    for change in changes {
+        let Change::Acknowledge { lane, rows: taken, at } = change else { continue };
+        lanes.entry(*lane).or_insert(Acknowledged { removed: Removed::default(), at: *at }).at = *at;
+        rows.extend(taken.iter().map(|row| (*row, *lane)));
+    }
+    if lanes.is_empty() {
+        return Ok(());
+    }
+    rows.sort_unstable_by_key(|(row, _)| row.id);
     // Two statements and not RETURNING, because SQLite creates a table in memory for that each
     // time, which made an acknowledgement as expensive as storing the row.
     let mut find = conn.prepare_cached(PENDING_BYTES)?;
     let mut remove = conn.prepare_cached(REMOVE)?;
-    let mut removed = Removed::default();
-    for row in rows {
+    for (row, lane) in rows {
         let bytes = find.query_row((row.id.0, row.version, lane.0), |row| row.get(0)).optional()?;
         if let Some(bytes) = bytes {
             remove.execute([row.id.0])?;
-            removed.add(bytes);
+            lanes.entry(lane).and_modify(|lane| lane.removed.add(bytes));
         } else {
             // Whatever was done to it meanwhile, the server has it.
             conn.prepare_cached(ARRIVED_AFTER_ALL)?.execute([row.id.0])?;
             overwrites::used(conn, row.id.0, row.version)?;
         }
     }
-    conn.prepare_cached(NOTE_SESSION_SENT)?.execute([lane.0])?;
-    lane::settle(conn, counters, lane.0, removed, at).map(drop)
+    for (lane, Acknowledged { removed, at }) in lanes {
+        conn.prepare_cached(NOTE_SESSION_SENT)?.execute([lane.0])?;
+        lane::settle(conn, counters, lane.0, removed, at)?;
+    }
+    Ok(())
 }
 
 fn park(

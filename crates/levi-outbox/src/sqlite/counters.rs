@@ -4,8 +4,12 @@ use levi_types::Wall;
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::columns::{signed, unsigned};
-use super::users;
 use crate::model::{RowKind, Totals};
+
+/// Rare: only for an outbox that is nearly full, and one where rows are held.
+const BYTES_OF: &str = "SELECT \
+     coalesce((SELECT sum(o.bytes) FROM levi_lanes AS l CROSS JOIN levi_outbox AS o ON o.lane = l.lane WHERE l.user = ?1), 0) \
+     + coalesce((SELECT sum(p.bytes) FROM levi_lanes AS l CROSS JOIN levi_parked AS p ON p.lane = l.lane WHERE l.user = ?1), 0)";
 
 /// The totals as this connection last knew them. They are read again only after another connection
 /// has written.
@@ -172,7 +176,7 @@ impl Counters {
         if let Some(known) = self.held_bytes {
             return Ok(known);
         }
-        let held = self.totals.stored_bytes().saturating_sub(users::bytes_of(conn, self.user)?);
+        let held = self.totals.stored_bytes().saturating_sub(bytes_of(conn, self.user)?);
         self.held_bytes = Some(held);
         Ok(held)
     }
@@ -246,4 +250,9 @@ impl Counters {
     fn totals(&self, oldest: Option<i64>) -> Totals {
         Totals { oldest: oldest.map(Wall::from_millis), ..self.totals }
     }
+}
+
+/// Payload bytes of one user.
+fn bytes_of(conn: &Connection, user: i64) -> Result<u64> {
+    conn.prepare_cached(BYTES_OF)?.query_row([user], |row| row.get(0)).map(unsigned)
 }

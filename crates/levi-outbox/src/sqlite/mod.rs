@@ -20,6 +20,8 @@ mod integrity;
 mod lane;
 mod lane_cache;
 mod list;
+mod log_move;
+mod log_reader;
 mod lone_failures;
 pub mod notify;
 mod open;
@@ -51,6 +53,7 @@ use self::file_id::FileId;
 pub use self::host::{enqueue_in, migrate_in};
 pub use self::inspect::Inspector;
 use self::lane_cache::LaneCache;
+use self::log_move::{LogMove, Moved};
 use self::open::JournalMode;
 use self::owner_lock::OwnerLock;
 pub use self::owner_lock::{is_owned, lock_path};
@@ -60,7 +63,7 @@ use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{
     Change, Due, Enqueued, GivenBack, Held, LaneId, LaneKey, ListedRow, LoneFailure, NewRow, ParkedParent,
-    Reason, RowHead, RowId, RowKey, RowState, Space, Totals, WaitingLane,
+    Progress, Reason, RowHead, RowId, RowKey, RowState, Space, Totals, WaitingLane,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -91,6 +94,11 @@ pub struct SqliteOptions {
     pub max_pending_bytes: u64,
     /// How long to wait for another writer of the same file, such as the daemon. Default: 5 s.
     pub busy_timeout: Duration,
+    /// Memory for pages of the file, in KiB. Default: 8 MiB, enough for the next batches of eight sessions that write in
+    /// turn and whose rows share pages, so that a row's page is still in memory when it is sent and removed. Where
+    /// the rows of many more sessions are due in turn, each claim reads its pages anew, unless all fit in here: about
+    /// 12 KiB for each row that is due.
+    pub cache_kib: u32,
 }
 
 impl Default for SqliteOptions {
@@ -99,6 +107,7 @@ impl Default for SqliteOptions {
             synchronous: Synchronous::Full,
             max_pending_bytes: 1 << 30,
             busy_timeout: Duration::from_secs(5),
+            cache_kib: 8 << 10,
         }
     }
 }
@@ -107,6 +116,8 @@ impl Default for SqliteOptions {
 /// [`lock_path`]).
 #[derive(Debug)]
 pub struct SqliteOutbox {
+    // Before `conn`, whose closing ends the log.
+    log_move: LogMove,
     // Before `_owner`, so that the database is closed before the next owner may open it.
     conn: Connection,
     /// For the text of errors; empty in memory.
@@ -175,14 +186,32 @@ impl SqliteOutbox {
         Ok(())
     }
 
+    /// Cuts pages off, moves the log or empties it. What came of the first and the last is seen from outside.
+    fn take_step(&mut self, step: Duration, may_cut: bool) -> Result<Progress, OutboxError> {
+        // While a reader holds the log, each cut would make it longer.
+        if may_cut && self.log_move.permits_cut() && !self.log_is_held {
+            self.read(|conn| space::cut_off_free_pages(conn, step))?;
+            self.log_move.cut();
+            return Ok(Progress::None);
+        }
+        if !self.log_move.is_moved() {
+            let started = self.log_move.start(&self.path);
+            started.map_err(|error| failure::from_io(error, &self.path))?;
+            return Ok(Progress::Underway);
+        }
+        self.log_is_held = self.read(|conn| space::empty_log(conn, self.busy_timeout))?;
+        Ok(Progress::None)
+    }
+
     fn write(&mut self, changes: &[Change], rows: &[NewRow]) -> rusqlite::Result<Vec<Enqueued>> {
+        self.log_move.written();
         let transaction = Transaction::write(&mut self.conn)?;
         // Both caches stay empty until the commit has succeeded, because a commit that fails may
         // have been written.
         let mut cached = CachedCounters::refresh(self.counters.take(), &transaction)?;
         let mut lanes = std::mem::take(&mut self.lanes).validate(cached.data_version);
+        change::apply_all(&transaction, &mut cached.counters, changes)?;
         for change in changes {
-            change::apply(&transaction, &mut cached.counters, change)?;
             lanes.clear();
             if let Change::NoteSynced { session, .. } = change {
                 lanes.synced.forget(session);
@@ -304,17 +333,27 @@ impl OutboxStore for SqliteOutbox {
 
     fn give_back(&mut self, step: Duration) -> Result<Option<GivenBack>, OutboxError> {
         let Some(before) = self.space()? else { return Ok(None) };
-        let free_before = self.read(space::pages_to_cut_off)?;
-        if free_before > FREE_BYTES_KEPT {
-            self.log_is_held = false;
-            self.read(|conn| space::cut_off_free_pages(conn, step))?;
-        } else {
-            self.log_is_held = self.read(|conn| space::empty_log(conn, self.busy_timeout))?;
+        if self.log_move.is_running() {
+            return Ok(Some(GivenBack { space: before, progress: Progress::Underway }));
         }
+        let free_before = self.read(space::pages_to_cut_off)?;
+        let progress = match self.log_move.take_outcome() {
+            Some(Moved::Held) => {
+                self.log_is_held = true;
+                Progress::None
+            }
+            Some(Moved::Not) => Progress::None,
+            Some(Moved::Whole) => {
+                self.log_is_held = false;
+                self.take_step(step, free_before > FREE_BYTES_KEPT)?
+            }
+            None => self.take_step(step, free_before > FREE_BYTES_KEPT)?,
+        };
         let Some(space) = self.space()? else { return Ok(None) };
         // Pages that are cut off are in the file until the log is emptied.
         let is_shorter = space.file_bytes + space.log_bytes < before.file_bytes + before.log_bytes;
-        let is_stuck = !is_shorter && self.read(space::pages_to_cut_off)? >= free_before;
-        Ok(Some(GivenBack { space, is_stuck }))
+        let came_closer = is_shorter || self.read(space::pages_to_cut_off)? < free_before;
+        let progress = if came_closer { Progress::Made } else { progress };
+        Ok(Some(GivenBack { space, progress }))
     }
 }

@@ -10,14 +10,11 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 #[cfg(unix)]
 use super::file_id::FileId;
 use super::lane_cache::LaneCache;
+use super::log_move::LogMove;
 use super::owner_lock::{self, OwnerLock};
 use super::schema::{self, Found};
 use super::{SqliteOptions, SqliteOutbox, Synchronous, failure, lone_failures, overwrites, recovery, space};
 use crate::error::OutboxError;
-
-/// Pages kept in memory, in KiB: enough for the next batches of eight sessions that write in turn
-/// and whose rows share pages, so that a row's page is still in memory when it is sent and removed.
-const CACHE_KIB: i32 = 8 << 10;
 
 /// Statements kept prepared: all that are in use.
 const STATEMENTS: usize = 90;
@@ -26,7 +23,7 @@ const STATEMENTS: usize = 90;
 const CHECKPOINT_PAGES: u32 = 1_000;
 
 /// The size to which a checkpoint truncates a longer WAL file.
-const WAL_BYTES_KEPT: u32 = 16 << 20;
+pub(super) const WAL_BYTES_KEPT: u32 = 16 << 20;
 
 /// Whether there are lanes without rows, which a discard leaves.
 const HAS_EMPTY: &str = "SELECT EXISTS (SELECT 1 FROM levi_lanes NOT INDEXED WHERE due_at IS NULL \
@@ -108,7 +105,7 @@ impl SqliteOutbox {
         conn.set_prepared_statement_cache_capacity(STATEMENTS);
         // A newer file must stay as it is, so its schema is read before anything is set or written.
         refuse_newer(schema::find(&conn).map_err(fail)?)?;
-        configure(&conn, options.synchronous, mode).map_err(fail)?;
+        configure(&conn, options, mode).map_err(fail)?;
         upgrade(&conn).map_err(fail)??;
         sweep(&conn).map_err(fail)?;
         conn.execute(FORGET_DISCARDED, []).map_err(fail)?;
@@ -119,6 +116,7 @@ impl SqliteOutbox {
             space::convert(&conn).map_err(fail)?;
         }
         Ok(Self {
+            log_move: LogMove::default(),
             conn,
             quarantined_bytes: if own_file { recovery::quarantined_bytes(&path) } else { 0 },
             #[cfg(unix)]
@@ -147,7 +145,7 @@ pub(super) enum JournalMode {
     AsFound,
 }
 
-fn configure(conn: &Connection, synchronous: Synchronous, mode: JournalMode) -> rusqlite::Result<()> {
+fn configure(conn: &Connection, options: &SqliteOptions, mode: JournalMode) -> rusqlite::Result<()> {
     // Otherwise SQLite compiles a statement again whenever another value is bound to its LIMIT, in
     // search of a better plan, which takes longer than running the statement.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -157,7 +155,7 @@ fn configure(conn: &Connection, synchronous: Synchronous, mode: JournalMode) -> 
         space::prepare(conn)?;
         conn.pragma_update(None, "journal_mode", "WAL")?;
     }
-    let level = match synchronous {
+    let level = match options.synchronous {
         // A daemon's database may have a rollback journal, whose removal is the commit: EXTRA syncs
         // the removal too. In WAL mode it is the same as FULL.
         Synchronous::Full if mode == JournalMode::AsFound => "EXTRA",
@@ -167,7 +165,7 @@ fn configure(conn: &Connection, synchronous: Synchronous, mode: JournalMode) -> 
     conn.pragma_update(None, "synchronous", level)?;
     sync_to_the_platter(conn)?;
     // Negative: KiB, not pages.
-    conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    conn.pragma_update(None, "cache_size", -i64::from(options.cache_kib))?;
     conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     conn.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)
 }

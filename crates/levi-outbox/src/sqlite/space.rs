@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Result};
 
 use super::columns::unsigned;
+use super::{log_reader, open};
 use crate::model::Space;
 
 /// A database without auto-vacuum, from a version before schema 4, is written anew at an open where
@@ -47,7 +48,9 @@ pub(super) fn used(conn: &Connection, path: &Path) -> Result<Space> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     let log_bytes = length(Path::new(&log));
-    Ok(Space { file_bytes, free_bytes, log_bytes, quarantined_bytes: 0, log_is_held: false })
+    let is_long = log_bytes > u64::from(open::WAL_BYTES_KEPT);
+    let log_reader = if is_long { log_reader::find(path) } else { None };
+    Ok(Space { file_bytes, free_bytes, log_bytes, quarantined_bytes: 0, log_is_held: false, log_reader })
 }
 
 /// Bytes of free pages that can be cut off: none in a database without incremental auto-vacuum.
@@ -73,13 +76,19 @@ fn number(conn: &Connection, pragma: &str) -> Result<u64> {
     conn.prepare_cached(pragma)?.query_row([], |row| row.get(0)).map(unsigned)
 }
 
-/// Cuts free pages off the database for about as long as `step`. The commit is not synced: the next
-/// one that is makes it durable, and until then a power cut only brings the free pages back.
+/// Cuts free pages off the database for about as long as `step`. Nothing is synced: the next commit
+/// that is makes it durable, and until then a power cut only brings the free pages back. The log is
+/// not moved either, because that syncs.
 pub(super) fn cut_off_free_pages(conn: &Connection, step: Duration) -> Result<()> {
-    let synchronous: i64 = conn.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
-    conn.pragma_update(None, "synchronous", "NORMAL")?;
+    let settings = [("synchronous", "NORMAL"), ("wal_autocheckpoint", "0")];
+    let before = settings.map(|(name, _)| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)));
+    for (name, value) in settings {
+        conn.pragma_update(None, name, value)?;
+    }
     let cut = cut_off(conn, step);
-    conn.pragma_update(None, "synchronous", synchronous)?;
+    for ((name, _), value) in settings.iter().zip(before) {
+        conn.pragma_update(None, name, value?)?;
+    }
     cut
 }
 
@@ -95,8 +104,8 @@ fn cut_off(conn: &Connection, step: Duration) -> Result<()> {
     transaction.commit()
 }
 
-/// Moves the log into the database and empties it. Returns whether a reader prevents that; it is
-/// not waited for.
+/// Empties the log, which was moved into the database before. Returns whether a reader prevents
+/// that; it is not waited for.
 pub(super) fn empty_log(conn: &Connection, busy_timeout: Duration) -> Result<bool> {
     conn.busy_timeout(Duration::ZERO)?;
     let held = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));

@@ -25,11 +25,6 @@ const HELD: &str = "SELECT user_id, \
      WHERE l.user <> (SELECT user FROM levi_totals WHERE id = 1) \
      GROUP BY l.user HAVING pending + parked > 0 ORDER BY user_id";
 
-/// Rare: only for an outbox that is nearly full, and one where rows are held.
-const BYTES_OF: &str = "SELECT \
-     coalesce((SELECT sum(o.bytes) FROM levi_lanes AS l CROSS JOIN levi_outbox AS o ON o.lane = l.lane WHERE l.user = ?1), 0) \
-     + coalesce((SELECT sum(p.bytes) FROM levi_lanes AS l CROSS JOIN levi_parked AS p ON p.lane = l.lane WHERE l.user = ?1), 0)";
-
 pub(super) fn find(conn: &Connection, user: &UserId) -> Result<Option<i64>> {
     conn.prepare_cached(FIND)?.query_row([user.as_str()], |row| row.get(0)).optional()
 }
@@ -66,11 +61,6 @@ pub(super) fn signed_in(conn: &Connection, counters: &mut Counters, user: &UserI
 /// first user's may still be on its way to the disk.
 pub(super) fn take_over(conn: &Connection, lane: i64, user: i64) -> Result<()> {
     conn.prepare_cached(TAKE_OVER)?.execute([lane, user]).map(drop)
-}
-
-/// Payload bytes of one user.
-pub(super) fn bytes_of(conn: &Connection, user: i64) -> Result<u64> {
-    conn.prepare_cached(BYTES_OF)?.query_row([user], |row| row.get(0)).map(unsigned)
 }
 
 /// What waits for users other than the one who signed in last.

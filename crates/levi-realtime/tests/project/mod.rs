@@ -87,9 +87,14 @@ impl Project {
 
     /// Writes a message of the user.
     pub(crate) fn write(&self, name: &str, number: i64) {
+        self.write_bytes(name, number, 40);
+    }
+
+    /// Writes a message of the user whose ciphertext has so many bytes.
+    pub(crate) fn write_bytes(&self, name: &str, number: i64, bytes: usize) {
         let session = SessionId::from(uuid_of("session", name).as_str());
         let mut body = vec![b'['];
-        encode_message_row(&mut body, &session, number, &[7; 40], &[7; 24]);
+        encode_message_row(&mut body, &session, number, &vec![7; bytes], &[7; 24]);
         body.push(b']');
         self.server
             .seed(Upsert { table: Table::Messages, columns: Table::Messages.columns().into(), body })

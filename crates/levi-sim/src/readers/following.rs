@@ -3,12 +3,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use levi_core::{ChangeCursor, ChangePage, ReadError, Reader, Timer};
+use levi_core::{ChangeCursor, ChangePage, Notifications, Notifier, ReadError, Reader, Timer};
 use levi_testkit::clock::VirtualClock;
 use levi_types::{AccessToken, Auth, AuthError, AuthSession, Clock, Monotonic, UserId};
 
@@ -96,6 +97,48 @@ impl Timer for VirtualTimer {
     }
 }
 
+/// Realtime as a follower sees it. It says whether changes are pushed, which need not be so.
+#[derive(Default)]
+pub(super) struct Push {
+    state: Mutex<Notifications>,
+    has_come: AtomicBool,
+}
+
+impl Push {
+    /// Something may have changed, or nothing has.
+    pub(super) fn wake(&self) {
+        self.has_come.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn set_state(&self, state: Notifications) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        self.wake();
+    }
+}
+
+#[async_trait]
+impl Notifier for Push {
+    async fn changed(&self) {
+        // The simulation polls whoever waits.
+        std::future::poll_fn(|_| match self.has_come.swap(false, Ordering::SeqCst) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+
+    fn state(&self) -> Notifications {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// How a process follows.
+pub(super) struct How {
+    pub(super) cursor: Option<ChangeCursor>,
+    pub(super) limit: u32,
+    pub(super) push: Option<Arc<Push>>,
+}
+
 /// What the process has to tell, and is told.
 #[derive(Default)]
 struct Talk {
@@ -112,18 +155,19 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn start(
-        reader: Reader,
-        cursor: Option<ChangeCursor>,
-        limit: u32,
-        clock: &Arc<VirtualClock>,
-    ) -> Self {
+    pub(super) fn start(reader: Reader, how: How, clock: &Arc<VirtualClock>) -> Self {
+        let How { cursor, limit, push } = how;
         let (talk, due) = (Arc::new(Mutex::new(Talk::default())), Arc::default());
         let (says, timer_due, clock) = (Arc::clone(&talk), Arc::clone(&due), Arc::clone(clock));
         let future = Box::pin(async move {
             let timer = Arc::new(VirtualTimer { clock: Arc::clone(&clock), due: timer_due });
-            let follow =
-                |cursor| reader.follow(cursor).with_limit(limit).with_time(clock.clone(), timer.clone());
+            let follow = |cursor| {
+                let follow = reader.follow(cursor).with_limit(limit).with_time(clock.clone(), timer.clone());
+                match &push {
+                    Some(push) => follow.with_notifier(Arc::clone(push) as Arc<dyn Notifier>),
+                    None => follow,
+                }
+            };
             let mut following = follow(cursor);
             loop {
                 let page = following.next().await;

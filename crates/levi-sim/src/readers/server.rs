@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use levi_transport::{ApiError, Select, Supabase, Table, Update, Upsert, Verdict};
-use levi_types::{AccessToken, SessionId};
+use levi_types::{AccessToken, SessionId, UserId};
 use serde_json::{Map, Value};
 
 type Row = Map<String, Value>;
@@ -24,6 +24,8 @@ struct State {
     max_rows: usize,
     /// Selects that fail before one succeeds.
     busy: u32,
+    /// Whose messages are written.
+    user: Option<UserId>,
     /// The last number of the change feed.
     changes: i64,
     /// Whether no request arrives.
@@ -33,6 +35,13 @@ struct State {
 }
 
 impl Project {
+    /// A project whose messages are all this user's.
+    pub(super) fn of(user: &UserId) -> Self {
+        let project = Self::default();
+        project.state().user = Some(user.clone());
+        project
+    }
+
     pub(super) fn limit(&self, max_rows: usize) {
         self.state().max_rows = max_rows;
     }
@@ -76,8 +85,7 @@ impl Project {
             // What is sent again unchanged is no change.
             let changes = |stored: &Row| row.iter().any(|(column, value)| stored.get(column) != Some(value));
             if table == Table::Messages && stored.is_none_or(changes) {
-                state.changes += 1;
-                row.insert("change_id".to_owned(), state.changes.into());
+                state.fill_in(&mut row);
             }
             match old.and_then(|at| state.rows.get_mut(at)) {
                 // As an upsert does: columns that are not named keep their value.
@@ -94,9 +102,12 @@ impl Project {
         let key: Vec<&str> = table.conflict_columns().split(',').collect();
         let mut state = self.state();
         let mut inserted = Vec::new();
-        for row in rows {
+        for mut row in rows {
             let same = |other: &Row| key.iter().all(|column| other.get(*column) == row.get(*column));
             if !state.rows.iter().any(|(other, stored)| *other == table && same(stored)) {
+                if table == Table::Messages {
+                    state.fill_in(&mut row);
+                }
                 state.rows.push((table, row.clone()));
                 inserted.push(row);
             }
@@ -161,6 +172,17 @@ impl Project {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The columns that the database fills in when a message is new or another one.
+    fn fill_in(&mut self, row: &mut Row) {
+        self.changes += 1;
+        row.insert("change_id".to_owned(), self.changes.into());
+        if let Some(user) = &self.user {
+            row.insert("user_id".to_owned(), user.as_str().into());
+        }
     }
 }
 

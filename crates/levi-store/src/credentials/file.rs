@@ -1,11 +1,13 @@
 //! Credentials as files that only their owner can read.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use levi_types::{CredentialName, Credentials, CredentialsError, PortErrorKind, SecretString};
 use zeroize::Zeroizing;
+
+use crate::private_files::{self, sync_folder};
 
 /// The longest credential, in bytes. The largest is a sign-in with its tokens, a few kilobytes.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -28,7 +30,7 @@ impl FileCredentials {
     /// [`PortErrorKind::Denied`] if the folder cannot be created, is not a folder, or is open to other users.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, CredentialsError> {
         let folder = folder.into();
-        create_private(&folder).map_err(|error| FileError::io("create", &folder, error))?;
+        private_files::create_folder(&folder).map_err(|error| FileError::io("create", &folder, error))?;
         let metadata = fs::metadata(&folder).map_err(|error| FileError::io("look at", &folder, error))?;
         if !metadata.is_dir() {
             return Err(FileError::NotAFolder { path: folder }.into());
@@ -45,7 +47,7 @@ impl FileCredentials {
     /// credential is replaced atomically.
     fn lock(&self) -> Result<File, CredentialsError> {
         let path = self.folder.join(".lock");
-        let lock = private().create(true).truncate(false).open(&path);
+        let lock = private_files::options().create(true).truncate(false).open(&path);
         let locked = lock.and_then(|file| file.lock().map(|()| file));
         locked.map_err(|error| FileError::io("lock", &path, error).into())
     }
@@ -109,38 +111,10 @@ fn write_private(path: &Path, secret: &SecretString) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = private().create_new(true).open(path)?;
+    let mut file = private_files::options().create_new(true).open(path)?;
     // Exposed to be written to a file that only its owner can read.
     file.write_all(secret.expose().as_bytes())?;
     file.sync_all()
-}
-
-/// Opens for writing, and creates with mode 0600.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-fn create_private(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Windows cannot sync folders; the file system's journal makes the rename durable.
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! Rows that a test needs before it begins.
 
 use levi_transport::{Table, Upsert};
-use levi_types::{SessionId, UserId};
+use levi_types::{DeviceId, SessionId, UserId};
 
 use super::fake_supabase::FakeSupabase;
 use super::http::Request;
@@ -54,6 +54,15 @@ impl FakeSupabase {
     /// [`SeedError`] if rows of another table refer to them.
     pub fn delete_rows_of(&self, user: &UserId, table: Table) -> Result<(), SeedError> {
         self.delete(table, &format!("user_id=eq.{user}"))
+    }
+
+    /// Deletes every envelope that was sealed for `device`, as the holder of a token can. Neither
+    /// faults nor counters notice.
+    ///
+    /// # Errors
+    /// [`SeedError`] if the id is not a uuid.
+    pub fn delete_envelopes_for(&self, device: &DeviceId) -> Result<(), SeedError> {
+        self.delete(Table::Secrets, &format!("device_id=eq.{device}"))
     }
 
     fn delete(&self, table: Table, filter: &str) -> Result<(), SeedError> {

@@ -96,8 +96,8 @@ impl RefreshingAuth {
     /// word is remembered: the same refresh token is not sent again.
     ///
     /// # Errors
-    /// [`TokenError`]. After [`TokenError::Refused`] and [`TokenError::NotSignedIn`] only a new
-    /// sign-in helps.
+    /// [`TokenError`]. After [`SignInError::Refused`](crate::SignInError::Refused) and
+    /// [`TokenError::NotSignedIn`] only a new sign-in helps.
     pub async fn refresh(&self, stale: &AccessToken) -> Result<AuthSession, TokenError> {
         let stale = stale.clone();
         let seen = self.0.finished.load(Ordering::SeqCst);

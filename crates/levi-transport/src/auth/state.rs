@@ -130,7 +130,7 @@ impl State {
         if let Some(refusal) = &self.refusal
             && refusal.token == stored.refresh_token
         {
-            return Err(TokenError::Refused(refusal.word));
+            return Err(SignInError::Refused(refusal.word).into());
         }
         let over = self.check_pace().await?;
         let token = stored.refresh_token;
@@ -165,7 +165,7 @@ impl State {
             return newer;
         }
         self.refusal = Some(Refusal { token, word });
-        Err(TokenError::Refused(word))
+        Err(SignInError::Refused(word).into())
     }
 
     /// The stored sign-in if another process refreshed, signed in or signed out during a request.
@@ -205,7 +205,7 @@ impl State {
         }
         let detail = "it asked for a wait, which is not over";
         let error = ApiError::new(Verdict::Busy, code, detail).with_retry_after(left);
-        Err(TokenError::Unavailable(error))
+        Err(SignInError::Unavailable(error).into())
     }
 
     /// Stores the wait that the server asks for. If it asks for none, removes the one that is over,

@@ -133,7 +133,7 @@ impl Exchange {
 
     /// An agent with the settings of every request, whose connections are passed to `keep`.
     #[cfg(feature = "upgrade")]
-    pub(super) fn agent_that_keeps(&self, keep: super::upgrade::KeepConnection) -> Agent {
+    pub(super) fn agent_that_keeps(&self, keep: super::keep_connection::KeepConnection) -> Agent {
         self.0.agents.agent_with(ureq::unversioned::resolver::DefaultResolver::default(), keep)
     }
 
@@ -198,7 +198,9 @@ impl Exchange {
         let shared = &*self.0;
         let (head, received) = response.into_parts();
         let mut body = Zeroizing::new(Vec::new());
-        pace.read_to_end(received.into_with_config().limit(shared.max_response_bytes).reader(), &mut body)
+        let length = received.content_length();
+        let reader = received.into_with_config().limit(shared.max_response_bytes).reader();
+        pace.read_to_end(reader, length, &mut body)
             .map_err(|error| failure::no_response(&error, Phase::Body))?;
         let rows = head.status.is_success() && body.trim_ascii_start().first() == Some(&b'[');
         if !rows {

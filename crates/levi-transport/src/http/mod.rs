@@ -7,6 +7,8 @@ mod early_answer;
 mod exchange;
 mod failure;
 mod headers;
+#[cfg(feature = "upgrade")]
+mod keep_connection;
 mod options;
 mod pace;
 mod proxy;

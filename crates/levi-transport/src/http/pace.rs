@@ -23,6 +23,10 @@ const UNDER_WAY_RATE: u32 = 16 << 10;
 /// The greatest number of body bytes that are read at once.
 const CHUNK: usize = 16 << 10;
 
+/// The most bytes for which a server's word is enough to reserve them at once. A body that grows
+/// beyond is moved meanwhile.
+const MOST_RESERVED: u64 = 4 << 20;
+
 /// In effect no limit. ureq adds limits to the present time, and the sum must not overflow.
 pub(super) const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
@@ -58,20 +62,29 @@ impl Pace {
             .build()
     }
 
-    /// Reads to the end, as long as the body keeps coming.
-    pub(super) fn read_to_end(self, mut body: impl io::Read, into: &mut Vec<u8>) -> Result<(), Error> {
+    /// Reads to the end, as long as the body keeps coming. `length` is what the server says of it.
+    pub(super) fn read_to_end(
+        self,
+        mut body: impl io::Read,
+        length: Option<u64>,
+        into: &mut Vec<u8>,
+    ) -> Result<(), Error> {
         let start = Instant::now();
-        let mut chunk = vec![0; CHUNK];
+        let announced = length.unwrap_or_default().min(MOST_RESERVED);
+        into.reserve(usize::try_from(announced).unwrap_or_default() + CHUNK);
         loop {
-            let read = match body.read(&mut chunk) {
+            let before = into.len();
+            into.resize(before + CHUNK, 0);
+            let read = body.read(&mut into[before..]);
+            into.truncate(before + *read.as_ref().unwrap_or(&0));
+            match read {
                 Ok(0) => return Ok(()),
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(_) if self.is_too_slow(start.elapsed(), into.len() as u64) => {
+                    return Err(Error::Timeout(Timeout::RecvBody));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
-            };
-            into.extend_from_slice(&chunk[..read]);
-            if self.is_too_slow(start.elapsed(), into.len() as u64) {
-                return Err(Error::Timeout(Timeout::RecvBody));
             }
         }
     }

@@ -3,16 +3,17 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::unversioned::transport::time::Instant as UreqInstant;
-use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, Transport, TransportAdapter};
+use ureq::unversioned::transport::{NextTimeout, TransportAdapter};
 use ureq::{Agent, Error, Timeout};
 use zeroize::Zeroizing;
 
 use super::exchange::Exchange;
 use super::failure::{self, Phase};
+use super::keep_connection::{KeepConnection, Kept};
 use super::options::{HttpConfigError, HttpOptions};
 use crate::api_error::{ApiError, Verdict};
 
@@ -235,45 +236,4 @@ fn lowered(headers: &[httparse::Header<'_>]) -> Vec<(String, String)> {
 
 fn not_http() -> ApiError {
     ApiError::new(Verdict::Unreachable, "bad_response", "the answer to the upgrade is not HTTP")
-}
-
-/// Where the connection is put.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Option<Box<dyn Transport>>>>);
-
-impl Kept {
-    fn put(&self, transport: Box<dyn Transport>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(transport);
-    }
-
-    fn take(&self) -> Option<Box<dyn Transport>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-/// The last of a chain of connectors: keeps the connection instead of handing it to ureq, which has
-/// no other way out of HTTP.
-pub(super) struct KeepConnection {
-    uri: String,
-    kept: Kept,
-}
-
-impl fmt::Debug for KeepConnection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeepConnection")
-    }
-}
-
-impl<In: Transport> Connector<In> for KeepConnection {
-    type Out = In;
-
-    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<In>, Error> {
-        // The connection to a proxy comes through here first.
-        if *details.uri != *self.uri {
-            return Ok(chained);
-        }
-        let Some(transport) = chained else { return Ok(None) };
-        self.kept.put(Box::new(transport));
-        Err(Error::ConnectionFailed)
-    }
 }

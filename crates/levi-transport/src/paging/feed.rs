@@ -55,6 +55,10 @@ macro_rules! changes {
                 self.rows(after, limit).columns(COLUMNS)
             }
 
+            fn decode(body: Vec<u8>) -> Result<Vec<ChangeRow>, ApiError> {
+                ChangeRow::decode(body)
+            }
+
             fn first_key(&self, after: Option<&i64>) -> Select {
                 self.rows(after, 1).columns("change_id")
             }

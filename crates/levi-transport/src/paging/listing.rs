@@ -2,9 +2,8 @@
 
 use levi_types::{DeviceId, RepositoryId, SessionId, UserId};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-use super::query::PagedQuery;
+use super::query::{PagedQuery, paged};
 use crate::api_error::ApiError;
 use crate::query::Query;
 use crate::rows::{DeviceRow, NamedRepository, SecretRow, SessionOwner, SessionRow, decode_rows};
@@ -88,124 +87,11 @@ impl RepositoriesAmong<'_> {
     }
 }
 
-#[derive(Deserialize)]
-struct Id<K> {
-    id: K,
-}
-
-#[derive(Deserialize)]
-struct OfSession {
-    session_id: SessionId,
-}
-
-fn ids<K: DeserializeOwned>(body: &[u8]) -> Result<Vec<K>, ApiError> {
-    Ok(decode_rows::<Id<K>>(body)?.into_iter().map(|row| row.id).collect())
-}
-
-impl PagedQuery for SessionsOf<'_> {
-    type Row = SessionRow;
-    type Key = SessionId;
-
-    fn key(row: &SessionRow) -> SessionId {
-        row.id.clone()
-    }
-
-    fn page(&self, after: Option<&SessionId>, limit: u32) -> Select {
-        self.rows(after, limit).all_columns()
-    }
-
-    fn first_key(&self, after: Option<&SessionId>) -> Select {
-        self.rows(after, 1).columns("id")
-    }
-
-    fn keys(body: &[u8]) -> Result<Vec<SessionId>, ApiError> {
-        ids(body)
-    }
-}
-
-impl PagedQuery for OwnersBetween<'_> {
-    type Row = SessionOwner;
-    type Key = SessionId;
-
-    fn key(row: &SessionOwner) -> SessionId {
-        row.id.clone()
-    }
-
-    fn page(&self, after: Option<&SessionId>, limit: u32) -> Select {
-        self.rows(after, limit).columns("id,device_id")
-    }
-
-    fn first_key(&self, after: Option<&SessionId>) -> Select {
-        self.rows(after, 1).columns("id")
-    }
-
-    fn keys(body: &[u8]) -> Result<Vec<SessionId>, ApiError> {
-        ids(body)
-    }
-}
-
-impl PagedQuery for AllDevicesOf<'_> {
-    type Row = DeviceRow;
-    type Key = DeviceId;
-
-    fn key(row: &DeviceRow) -> DeviceId {
-        row.id.clone()
-    }
-
-    fn page(&self, after: Option<&DeviceId>, limit: u32) -> Select {
-        self.rows(after, limit).all_columns()
-    }
-
-    fn first_key(&self, after: Option<&DeviceId>) -> Select {
-        self.rows(after, 1).columns("id")
-    }
-
-    fn keys(body: &[u8]) -> Result<Vec<DeviceId>, ApiError> {
-        ids(body)
-    }
-}
-
-impl PagedQuery for SecretsAmong<'_> {
-    type Row = SecretRow;
-    type Key = SessionId;
-
-    fn key(row: &SecretRow) -> SessionId {
-        row.session_id.clone()
-    }
-
-    fn page(&self, after: Option<&SessionId>, limit: u32) -> Select {
-        self.rows(after, limit).all_columns()
-    }
-
-    fn first_key(&self, after: Option<&SessionId>) -> Select {
-        self.rows(after, 1).columns("session_id")
-    }
-
-    fn keys(body: &[u8]) -> Result<Vec<SessionId>, ApiError> {
-        Ok(decode_rows::<OfSession>(body)?.into_iter().map(|row| row.session_id).collect())
-    }
-}
-
-impl PagedQuery for RepositoriesAmong<'_> {
-    type Row = NamedRepository;
-    type Key = RepositoryId;
-
-    fn key(row: &NamedRepository) -> RepositoryId {
-        row.id.clone()
-    }
-
-    fn page(&self, after: Option<&RepositoryId>, limit: u32) -> Select {
-        self.rows(after, limit).columns("id,name")
-    }
-
-    fn first_key(&self, after: Option<&RepositoryId>) -> Select {
-        self.rows(after, 1).columns("id")
-    }
-
-    fn keys(body: &[u8]) -> Result<Vec<RepositoryId>, ApiError> {
-        ids(body)
-    }
-}
+paged!(SessionsOf<'_>, SessionRow, page: Query::all_columns, key: id SessionId);
+paged!(OwnersBetween<'_>, SessionOwner, page: |rows| rows.columns("id,device_id"), key: id SessionId);
+paged!(AllDevicesOf<'_>, DeviceRow, page: Query::all_columns, key: id DeviceId);
+paged!(SecretsAmong<'_>, SecretRow, page: Query::all_columns, key: session_id SessionId);
+paged!(RepositoriesAmong<'_>, NamedRepository, page: |rows| rows.columns("id,name"), key: id RepositoryId);
 
 #[cfg(test)]
 mod tests {

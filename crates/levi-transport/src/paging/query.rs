@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::api_error::ApiError;
+use crate::query::Query;
 use crate::rows::{DeviceListRow, DeviceRow, MessageRow, SecretRow, decode_rows};
 use crate::supabase::Select;
 
@@ -21,6 +22,14 @@ pub trait PagedQuery: Send + Sync {
     /// At most `limit` rows past `after`, in order.
     fn page(&self, after: Option<&Self::Key>, limit: u32) -> Select;
 
+    /// The rows in the answer to [`page`](Self::page).
+    ///
+    /// # Errors
+    /// As for [`decode_rows`].
+    fn decode(body: Vec<u8>) -> Result<Vec<Self::Row>, ApiError> {
+        decode_rows(&body)
+    }
+
     /// The key alone of the first row past `after`: names a row that cannot be read.
     fn first_key(&self, after: Option<&Self::Key>) -> Select;
 
@@ -30,6 +39,40 @@ pub trait PagedQuery: Send + Sync {
     /// [`ApiError`] if it is not an array of such rows.
     fn keys(body: &[u8]) -> Result<Vec<Self::Key>, ApiError>;
 }
+
+/// Implements [`PagedQuery`] for a query with a method `rows`: `page` chooses the columns, and `key` is the column by which
+/// the rows are ordered.
+macro_rules! paged {
+    ($query:ty, $row:ty, page: $page:expr, key: $column:ident $key:ty) => {
+        impl PagedQuery for $query {
+            type Row = $row;
+            type Key = $key;
+
+            fn key(row: &$row) -> $key {
+                row.$column.clone()
+            }
+
+            fn page(&self, after: Option<&$key>, limit: u32) -> Select {
+                let page: fn(Query) -> Select = $page;
+                page(self.rows(after, limit))
+            }
+
+            fn first_key(&self, after: Option<&$key>) -> Select {
+                self.rows(after, 1).columns(stringify!($column))
+            }
+
+            fn keys(body: &[u8]) -> Result<Vec<$key>, ApiError> {
+                #[derive(Deserialize)]
+                struct KeyOnly {
+                    $column: $key,
+                }
+                Ok(decode_rows::<KeyOnly>(body)?.into_iter().map(|row| row.$column).collect())
+            }
+        }
+    };
+}
+
+pub(super) use paged;
 
 /// The messages of a session by sequence number.
 #[derive(Clone, Copy, Debug)]
@@ -61,59 +104,25 @@ impl PagedQuery for MessagesOf<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct DevicesOf<'a>(pub &'a UserId);
 
-impl PagedQuery for DevicesOf<'_> {
-    type Row = DeviceRow;
-    type Key = DeviceId;
-
-    fn key(row: &DeviceRow) -> DeviceId {
-        row.id.clone()
-    }
-
-    fn page(&self, after: Option<&DeviceId>, limit: u32) -> Select {
-        Select::active_devices(self.0, after, limit)
-    }
-
-    fn first_key(&self, after: Option<&DeviceId>) -> Select {
-        Select::first_device_after(self.0, after)
-    }
-
-    fn keys(body: &[u8]) -> Result<Vec<DeviceId>, ApiError> {
-        #[derive(Deserialize)]
-        struct Key {
-            id: DeviceId,
-        }
-        Ok(decode_rows::<Key>(body)?.into_iter().map(|row| row.id).collect())
+impl DevicesOf<'_> {
+    fn rows(&self, after: Option<&DeviceId>, limit: u32) -> Query {
+        Select::devices(self.0, after, limit)
     }
 }
+
+paged!(DevicesOf<'_>, DeviceRow, page: Query::all_columns, key: id DeviceId);
 
 /// The secrets that were sealed for a device, by session.
 #[derive(Clone, Copy, Debug)]
 pub struct SecretsFor<'a>(pub &'a DeviceId);
 
-impl PagedQuery for SecretsFor<'_> {
-    type Row = SecretRow;
-    type Key = SessionId;
-
-    fn key(row: &SecretRow) -> SessionId {
-        row.session_id.clone()
-    }
-
-    fn page(&self, after: Option<&SessionId>, limit: u32) -> Select {
-        Select::secrets_for(self.0, after, limit)
-    }
-
-    fn first_key(&self, after: Option<&SessionId>) -> Select {
-        Select::first_secret_after(self.0, after)
-    }
-
-    fn keys(body: &[u8]) -> Result<Vec<SessionId>, ApiError> {
-        #[derive(Deserialize)]
-        struct Key {
-            session_id: SessionId,
-        }
-        Ok(decode_rows::<Key>(body)?.into_iter().map(|row| row.session_id).collect())
+impl SecretsFor<'_> {
+    fn rows(&self, after: Option<&SessionId>, limit: u32) -> Query {
+        Select::secrets(self.0, after, limit)
     }
 }
+
+paged!(SecretsFor<'_>, SecretRow, page: Query::all_columns, key: session_id SessionId);
 
 /// The entries of a user's device list, by slot.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,6 @@ use super::policy::{Attempts, Next};
 use super::query::PagedQuery;
 use super::size::{PageSize, SharedPageSize};
 use crate::api_error::{ApiError, Verdict};
-use crate::rows::decode_rows;
 use crate::supabase::Select;
 
 /// The server as the reading user sees it, and how long the caller waits.
@@ -92,8 +91,7 @@ async fn ask<Q: PagedQuery>(
     after: Option<&Q::Key>,
     limit: u32,
 ) -> Result<RowsPage<Q::Row, Q::Key>, ApiError> {
-    let body = source.select(query.page(after, limit)).await?;
-    let rows: Vec<Q::Row> = decode_rows(&body).map_err(bad_row)?;
+    let rows = Q::decode(source.select(query.page(after, limit)).await?).map_err(bad_row)?;
     let keys: Vec<Q::Key> = rows.iter().map(Q::key).collect();
     check_page(&keys, after, limit)?;
     Ok(RowsPage { cursor: keys.last().cloned(), rows: rows.into_iter().map(Ok).collect() })

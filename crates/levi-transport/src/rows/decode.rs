@@ -1,4 +1,4 @@
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
 use crate::api_error::{ApiError, Verdict};
 
@@ -8,7 +8,7 @@ use crate::api_error::{ApiError, Verdict};
 /// [`ApiError`] with the code `bad_response`: its verdict is [`Verdict::SchemaMismatch`] if the
 /// body is JSON of other rows, because a column has another type then, or is NULL, and
 /// [`Verdict::Unreachable`] if it is not JSON. The detail gives the position and quotes nothing.
-pub fn decode_rows<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, ApiError> {
+pub fn decode_rows<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<Vec<T>, ApiError> {
     serde_json::from_slice(body).map_err(|error| {
         let (verdict, what) = match error.classify() {
             serde_json::error::Category::Eof => (Verdict::Unreachable, "the response ends too early"),

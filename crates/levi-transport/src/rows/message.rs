@@ -211,7 +211,7 @@ impl MessageRow {
     ///
     /// # Errors
     /// [`NotBase64`].
-    pub fn ciphertext(&self) -> Result<&[u8], NotBase64> {
+    pub fn ciphertext(&self) -> Result<Cow<'_, [u8]>, NotBase64> {
         self.content_encrypted.bytes().ok_or(NotBase64 { column: "content_encrypted" })
     }
 
@@ -290,7 +290,7 @@ mod tests {
             for (read, (session, sequence_number, ciphertext, nonce)) in read.iter().zip(&rows) {
                 prop_assert_eq!(read.session_id.as_ref().unwrap().as_str(), session);
                 prop_assert_eq!(read.sequence_number, *sequence_number);
-                prop_assert_eq!(read.ciphertext().unwrap(), ciphertext);
+                prop_assert_eq!(&*read.ciphertext().unwrap(), ciphertext.as_slice());
                 prop_assert_eq!(read.nonce().unwrap(), nonce);
             }
         }
@@ -307,12 +307,20 @@ mod tests {
 
     #[test]
     fn a_damaged_row_leaves_its_page_readable() {
-        let body = br#"[{"sequence_number":1,"content_encrypted":null,"content_nonce":"!"},
-                        {"sequence_number":2,"content_encrypted":"YQ==","content_nonce":"YQ"}]"#;
+        let body = b"[{\"sequence_number\":1,\"content_encrypted\":null,\"content_nonce\":\"!\"},
+                     {\"sequence_number\":2,\"content_encrypted\":\"YQ==\",\"content_nonce\":\"YQ\"},
+                     {\"sequence_number\":3,\"content_encrypted\":\"\xff\x01\\ud800\",\"content_nonce\":\"\"},
+                     {\"sequence_number\":4,\"content_encrypted\":\"\\u0059Q==\",\"content_nonce\":\"\"}]";
         let read: Vec<MessageRow> = decode_rows(body).unwrap();
-        assert_eq!(read[0].ciphertext(), Ok(&[][..]));
+        assert_eq!(read[0].ciphertext().as_deref(), Ok(&[][..]));
         assert_eq!(read[0].nonce(), Err(NotBase64 { column: "content_nonce" }));
-        assert_eq!(read[1].ciphertext(), Ok(&b"a"[..]));
+        assert_eq!(read[1].ciphertext().as_deref(), Ok(&b"a"[..]));
         assert_eq!(read[1].nonce(), Err(NotBase64 { column: "content_nonce" }), "padding is required");
+        assert_eq!(read[2].ciphertext(), Err(NotBase64 { column: "content_encrypted" }));
+        assert_eq!(read[3].ciphertext().as_deref(), Ok(&b"a"[..]), "an escape is still base64");
+        for other in ["7", "[1]", "{}", "true"] {
+            let body = format!(r#"[{{"sequence_number":1,"content_encrypted":{other}}}]"#);
+            assert_eq!(decode_rows::<MessageRow>(body.as_bytes()).unwrap_err().code, "bad_response");
+        }
     }
 }

@@ -4,10 +4,10 @@ use std::io::{self, BufRead as _};
 use std::time::Duration;
 
 use levi::transport::Supabase as _;
+use levi::transport::rows::DeviceRow;
 use levi::transport::rows::upsert_of;
 use levi::{
-    CodingSession, DeviceRow, HttpSupabase, MessageSyncRequest, Repository, RepositoryId, SessionId,
-    SessionSecret,
+    CodingSession, HttpSupabase, MessageSyncRequest, Repository, RepositoryId, SessionId, SessionSecret,
 };
 use serde::Deserialize;
 

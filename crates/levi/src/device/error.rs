@@ -31,7 +31,7 @@ pub enum DeviceError {
     NotRegistered,
     /// The Levi knows no signed device list, and would give secrets to every device in the
     /// project's table.
-    #[error("this Levi was made before the device was registered as {id}; make it anew")]
+    #[error("this Levi was made before the device was registered as {id}; make another one")]
     RegisteredLater {
         /// The device's id.
         id: DeviceId,
@@ -85,7 +85,7 @@ pub enum DeviceError {
     /// The worker cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// Session sync cannot be had from the worker.
+    /// The worker cannot provide session sync.
     #[error(transparent)]
     NotConnected(#[from] NotConnected),
     /// Tokens or keys cannot be read or written.

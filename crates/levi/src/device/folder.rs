@@ -1,9 +1,8 @@
 //! The folder of a device: what is in it, and where. `docs/reading.md` has the layout.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use levi_core::{LeviConfig, SystemClock};
@@ -11,7 +10,7 @@ use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_devices::MemberKeys;
 use levi_outbox::sqlite::DataDir;
-use levi_store::{FileCredentials, RepairedStore, SqliteSessionStore};
+use levi_store::{FileCredentials, RepairedStore, SqliteSessionStore, private_files};
 use levi_transport::{SignInPace, WaitLeft};
 use levi_types::{Clock as _, CredentialName, Credentials, CredentialsError, DeviceId, SecretString, UserId};
 use rand::rand_core::UnwrapErr;
@@ -122,7 +121,8 @@ impl DeviceFolder {
     pub(super) fn save_project(&self, project: &Project) -> Result<(), DeviceError> {
         #[expect(clippy::expect_used, reason = "text and a number always make JSON")]
         let text = serde_json::to_vec_pretty(project).expect("a project is a plain struct");
-        replace(&self.project_path(), &text)
+        let path = self.project_path();
+        private_files::replace(&path, &text).map_err(|source| DeviceError::File { path, source })
     }
 
     fn project_path(&self) -> PathBuf {
@@ -222,44 +222,6 @@ impl DeviceFolder {
     pub fn cursor(&self, name: &str) -> Result<StoredCursor, DeviceError> {
         StoredCursor::open(&self.path.join("cursors"), name)
     }
-}
-
-/// Writes a file so that after a crash it has either its old or its new content.
-pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), DeviceError> {
-    static WRITES: AtomicU64 = AtomicU64::new(0);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Its own for each write, because two that write one file would cut each other's off.
-    let (process, write) = (std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed));
-    let fresh = path.with_file_name(format!(".{name}.{process}-{write}.new"));
-    let write = || {
-        let mut file = private_file().open(&fresh)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    };
-    write().map_err(|source| {
-        // If it cannot be removed, it is in nobody's way.
-        let _ = fs::remove_file(&fresh);
-        DeviceError::File { path: path.to_owned(), source }
-    })
-}
-
-/// Creates a folder that only its owner can enter, if it does not exist.
-pub(super) fn private_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-/// How a file is opened that only its owner can read.
-pub(super) fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
 }
 
 /// Credentials in a folder that is created when something is saved, so that a refused sign-in

@@ -200,7 +200,7 @@ impl Device {
     /// by the folder.
     ///
     /// Made before [`register`](Self::register), it knows no signed device list, and no
-    /// [`session_sync`](Self::session_sync) goes through it: make it anew then.
+    /// [`session_sync`](Self::session_sync) goes through it: make another one then.
     ///
     /// # Errors
     /// [`DeviceError`]

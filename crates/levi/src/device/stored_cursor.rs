@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use levi_core::ChangeCursor;
+use levi_store::private_files;
 
 use super::error::DeviceError;
-use super::folder::{private_file, private_folder, replace};
 
 /// Where one program is in the change feed, as its device's folder remembers it. While it exists,
 /// no other program, nor another part of this one, can have it: two that follow by one cursor would
@@ -26,9 +26,10 @@ impl StoredCursor {
             return Err(DeviceError::CursorName);
         }
         let file = |path: PathBuf| move |source| DeviceError::File { path, source };
-        private_folder(folder).map_err(file(folder.to_owned()))?;
+        private_files::create_folder(folder).map_err(file(folder.to_owned()))?;
         let lock_path = folder.join(format!(".{name}.lock"));
-        let lock = private_file().open(&lock_path).map_err(file(lock_path.clone()))?;
+        let opened = private_files::options().create(true).truncate(false).open(&lock_path);
+        let lock = opened.map_err(file(lock_path.clone()))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: folder.join(name), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(DeviceError::CursorInUse { name: name.to_owned() }),
@@ -54,6 +55,8 @@ impl StoredCursor {
     /// # Errors
     /// [`DeviceError::File`]
     pub fn save(&self, cursor: &ChangeCursor) -> Result<(), DeviceError> {
-        replace(&self.path, cursor.to_string().as_bytes())
+        let text = cursor.to_string();
+        private_files::replace(&self.path, text.as_bytes())
+            .map_err(|source| DeviceError::File { path: self.path.clone(), source })
     }
 }

@@ -1,5 +1,7 @@
 //! What the attackers have and do.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use levi::core::SecretsCache;
 use levi::crypto::envelope::{self, Route};
 use levi::crypto::message_v2::{self, EpochMessageKey, Form, MessagePosition};
@@ -7,12 +9,14 @@ use levi::devices::entry::{ListRow, SignedEntry};
 use levi::devices::keyring::{Keyring, SealedKeyring};
 use levi::devices::list::DeviceList;
 use levi::devices::{Epoch, EpochSecret, Member, MemberKeys, MemberType};
+use levi::transport::rows::DeviceRow;
 use levi::transport::rows::{
     DeviceListRow, KeyringRow, MessageBatch, SecretRow, encode_message_row, encode_message_row_as, upsert_of,
 };
 use levi::transport::{Supabase as _, Table};
-use levi::{DeviceId, DevicePrivateKey, DeviceRow, Reader, SessionId, SessionSecret, UserId};
+use levi::{DeviceId, DevicePrivateKey, Reader, SessionId, SessionSecret, UserId};
 use levi_testkit::fixtures::uuid_of;
+use levi_testkit::supabase::StoredMessage;
 use std::sync::Arc;
 
 use super::Server;
@@ -156,6 +160,26 @@ pub(crate) fn write_version_2(
     let mut row = Vec::new();
     encode_message_row_as(&mut row, session, number, &sealed.ciphertext, &nonce);
     write(server, &row);
+}
+
+/// Whether a row opens with the session's secret and any of the keyring's, in whatever epoch and version.
+pub(crate) fn opens(
+    session: &SessionId,
+    row: &StoredMessage,
+    secret: &SessionSecret,
+    keyring: &Keyring,
+) -> bool {
+    let position = MessagePosition { session_id: session, sequence_number: row.sequence_number };
+    let nonce = message_v2::nonce_from_wire(&row.content_nonce).unwrap().nonce;
+    let ciphertext = STANDARD.decode(&row.content_encrypted).unwrap();
+    let epochs = || (1..=3).filter_map(Epoch::new);
+    let opens_in = |epoch, known: &EpochSecret| {
+        let key = EpochMessageKey::derive(secret, session, epoch, known).unwrap();
+        message_v2::open(&key, position, &ciphertext, &nonce).is_ok()
+    };
+    let known: Vec<&EpochSecret> = epochs().filter_map(|epoch| keyring.secret(epoch)).collect();
+    epochs().any(|epoch| known.iter().any(|known| opens_in(epoch, known)))
+        || levi::crypto::message::open(&secret.message_key(), position, &ciphertext, &nonce).is_ok()
 }
 
 fn write(server: &Server, row: &[u8]) {

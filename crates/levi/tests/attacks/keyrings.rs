@@ -145,6 +145,30 @@ async fn garbage_in_the_recovery_keys_keyring_is_found_before_the_key_is_needed(
     assert_eq!(new.read(&session).await, ["one"]);
 }
 
+/// The row of an earlier epoch opens. A recovery that went on from there would give up all epochs since.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_keyring_of_the_recovery_key_gives_up_no_epoch() {
+    let world = World::new(0).await;
+    let laptop = Device::new(&world, "laptop").await;
+    let key = laptop.init().await;
+    let older = keyring_rows(&world.server);
+    let phone = Device::new(&world, "phone").await;
+    laptop.pair(&phone).await;
+    laptop.admin().remove(&phone.id).await.unwrap();
+    let session = laptop.write(&world, "s", &["one"]).await;
+    world.supabase().upsert(&world.auth.token(), upsert_of(&older)).await.unwrap();
+    let new = Device::new(&world, "new").await;
+    let how = Recovery { name: "new".into(), ..Recovery::default() };
+    let refused = new.admin().recover(&key, &how).await.unwrap_err();
+    assert!(matches!(refused, DeviceListError::OlderKeyring { after: 1, .. }), "{refused}");
+    assert!(refused.to_string().contains("run `levi verify` on it"), "{refused}");
+    assert_eq!(world.server.row_count(Table::DeviceList).unwrap(), 3);
+    assert_eq!(laptop.admin().mend_keyrings().await.unwrap(), ["laptop", "recovery key"]);
+    let recovery = new.admin().recover(&key, &how).await.unwrap();
+    new.levi.share_as_recovery_key(&recovery, &key).await.unwrap();
+    assert_eq!(new.read(&session).await, ["one"]);
+}
+
 async fn look(device: &Device) {
     let _ = device.admin().devices().await;
 }

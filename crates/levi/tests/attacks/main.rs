@@ -15,6 +15,7 @@ mod ghosts;
 mod keyrings;
 mod lists;
 mod pairings;
+mod recovery_envelopes;
 mod removed;
 mod users;
 mod versions;

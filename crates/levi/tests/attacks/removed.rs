@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use levi::core::DeviceListError;
 use levi::devices::Epoch;
+use levi::devices::keyring::{Keyring, SealedKeyring};
 use levi::transport::Table;
 use levi::{DeviceListProblem, DeviceListState};
-use levi_testkit::supabase::{Canned, Fault, Scope, Times};
+use levi_testkit::supabase::{Canned, Fault, Scope, StoredMessage, Times};
 
-use super::attacker::{keyring_of, the_list, write_version_2};
+use super::attacker::{keyring_of, keyring_rows, opens, the_list, write_version_2};
 use super::devices::Device;
 use super::envelopes::{deactivate, stored};
 use super::world::request;
@@ -27,6 +28,14 @@ async fn a_removed_device_with_the_server_opens_no_new_row_and_writes_none() {
     laptop.send(&session, 2, &["two"]).await;
     let read = phone.read(&session).await;
     assert!(read[0] == "one" && read[1].contains("UnknownEpoch"), "{read:?}");
+    // Nor does it with anything that it ever had, and no keyring on the server is for its keys any more.
+    let rows = world.server.messages(&session.id).unwrap();
+    let opened: Vec<bool> = rows.iter().map(|row| opens(&session.id, row, &secret, &keyring)).collect();
+    assert_eq!(opened, [true, false]);
+    for row in keyring_rows(&world.server) {
+        let sealed = SealedKeyring::from_wire(Epoch::new(row.epoch).unwrap(), &row.enc, &row.sealed).unwrap();
+        assert!(Keyring::open(&sealed, &the_list(&world), &row.member_id, &phone.keys).is_err());
+    }
     // It writes on in the epoch that it knows, with the server's help.
     let old = keyring.secret(Epoch::FIRST).unwrap();
     write_version_2(&world.server, &session.id, 3, &secret, (Epoch::FIRST, old), "forged");
@@ -138,6 +147,38 @@ async fn a_message_of_a_member_that_has_not_heard_is_read_once_it_is_sent_again(
     laptop.send(&session, 4, &["four"]).await;
     for device in [&laptop, &phone] {
         assert_eq!(device.read(&session).await, ["one", "two", "three", "four"], "{}", device.name);
+    }
+}
+
+/// The same, and the member's daemon does it by itself. What it has replaced meanwhile stays replaced.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_member_sent_before_it_heard_is_sealed_again_once_it_hears() {
+    let (world, laptop, phone) = two_devices().await;
+    let tablet = Device::new(&world, "tablet").await;
+    laptop.pair(&tablet).await;
+    let session = laptop.write(&world, "s", &["one"]).await;
+    assert_eq!(phone.read(&session).await, ["one"]);
+    laptop.admin().remove(&tablet.id).await.unwrap();
+    laptop.send(&session, 2, &["two"]).await;
+    phone.send(&session, 3, &["three", "a draft"]).await;
+    let edit = phone.levi.replace_durable(request(&session.id, 4, "four")).await.unwrap();
+    phone.levi.synced(&edit).await.unwrap();
+    let read = laptop.read(&session).await;
+    assert!(read[2].contains("StaleEpoch") && read[3].contains("StaleEpoch"), "{read:?}");
+    // A minute later it looks at the list, because it has something to send.
+    phone.sleep(Duration::from_secs(3600));
+    phone.send(&session, 5, &["five"]).await;
+    let epoch_of = |row: &StoredMessage| row.content_nonce.split(':').nth(1).map(str::to_owned);
+    let is_mended = |_: &_| {
+        let rows = world.server.messages(&session.id).unwrap();
+        rows[1..].iter().all(|row| epoch_of(row).as_deref() == Some("2"))
+    };
+    world.server.wait_for(Duration::from_secs(20), is_mended).unwrap();
+    let desk = Device::new(&world, "desk").await;
+    laptop.pair(&desk).await;
+    for device in [&laptop, &phone, &desk] {
+        let read = device.read(&session).await;
+        assert_eq!(read, ["one", "two", "three", "four", "five"], "{}", device.name);
     }
 }
 

@@ -1,4 +1,4 @@
-//! One entry and its keyrings: build, insert, and build anew if another device was first.
+//! One entry and its keyrings: build, insert, and build again if another device was first.
 
 use levi_devices::draft::{Stamp, free_slot};
 use levi_devices::entry::{ListRow, SignedEntry};
@@ -16,7 +16,7 @@ use crate::device_list::look::extended;
 pub(super) const ATTEMPTS: usize = 5;
 
 impl DeviceListAdmin {
-    /// The list, looked at just now. Needs the lock.
+    /// The list as the server has it now. The caller holds the lock.
     pub(super) async fn current(&self, auth: &AuthSession) -> Result<DeviceList, DeviceListError> {
         let state = self.list.look_while_locked(&self.reads(auth), &auth.user_id).await?;
         if let crate::DeviceListState::Stopped(problem) = state {
@@ -57,8 +57,8 @@ impl DeviceListAdmin {
         Ok(Some((list, signed)))
     }
 
-    /// A free slot above the list's head, and the time. `None` if the list has gone on by now: an entry behind the next
-    /// one would be nobody's but this device's.
+    /// A free slot above the list's head, and the time. `None` if the list has new entries by now:
+    /// an entry that passes them over would fork the list.
     pub(super) async fn stamp(
         &self,
         auth: &AuthSession,

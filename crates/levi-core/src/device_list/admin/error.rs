@@ -4,12 +4,12 @@ use levi_devices::draft::ListFull;
 use levi_devices::keyring::KeyringError;
 use levi_devices::list::{ReadError, Refusal};
 use levi_devices::pairing::PairingError;
-use levi_devices::{InvalidMember, PublicKeyError, SignatureError};
+use levi_devices::{Epoch, InvalidMember, PublicKeyError, SignatureError};
 use levi_transport::ApiError;
 use levi_types::{AuthError, DeviceId};
 
 use crate::device_list::{DeviceListProblem, LookError};
-use crate::server::RequestError;
+use crate::request_error::RequestError;
 
 /// Why the device list was not read or changed. No variant holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum DeviceListError {
     #[error(transparent)]
     Auth(#[from] AuthError),
     /// The server refused the request or could not be reached.
-    #[error("Supabase did not answer: {0}")]
+    #[error("the request to Supabase failed: {0}")]
     Supabase(#[from] ApiError),
     /// The list cannot be relied on now.
     #[error(transparent)]
@@ -39,7 +39,7 @@ pub enum DeviceListError {
          what a thief signed, recover in a new data folder"
     )]
     AlreadyListed,
-    /// Other devices are registered, and would read nothing more.
+    /// Other devices are registered, and would read no new messages.
     #[error(
         "{} other devices of this user are registered ({}); they read no new messages until they are paired. \
          Begin the list all the same with `levi init --migrate`, then run `levi pair`",
@@ -78,10 +78,25 @@ pub enum DeviceListError {
     /// There is no entry at the slot.
     #[error("the device list has no entry at slot {0}; see `levi devices`")]
     NoSuchEntry(u64),
+    /// The recovery key does not have the secrets of the list's last epochs: the device that began them did not write its
+    /// keyring, or somebody has put an older one back.
+    #[error(
+        "the recovery key has the secrets of epochs up to {known} only, and the list is in epoch {epoch}; what was sealed \
+         since could not be read any more. If a device of the list is left, run `levi verify` on it, which writes the \
+         keyring again, and try again. If none is, `levi recover --after {after}` gives these epochs up"
+    )]
+    OlderKeyring {
+        /// The last epoch whose secret the recovery key has.
+        known: Epoch,
+        /// The list's.
+        epoch: Epoch,
+        /// The slot of the last entry in `known`.
+        after: u64,
+    },
     /// The list would not take the entry.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Pairing does not go on.
+    /// The pairing failed.
     #[error(transparent)]
     Pairing(#[from] PairingError),
     /// The list cannot be read with the recovery key.
@@ -93,7 +108,7 @@ pub enum DeviceListError {
     /// The list has no free slot.
     #[error(transparent)]
     Full(#[from] ListFull),
-    /// The device's name or id is not one of a member.
+    /// The device's name or id cannot be a member's.
     #[error(transparent)]
     Member(#[from] InvalidMember),
     /// This device's keys cannot be used.

@@ -13,7 +13,7 @@ use levi_types::{AuthSession, DeviceId};
 use super::{DeviceListAdmin, DeviceListError};
 use crate::device_list::fetch::all_rows;
 use crate::device_list::record::Keyrings;
-use crate::server::RequestError;
+use crate::request_error::RequestError;
 use crate::uuid::uuid_from;
 
 /// What `devices` shows for the recovery key. The second word is for projects that know no other type.
@@ -36,7 +36,7 @@ pub enum OtherDevices {
 }
 
 impl DeviceListAdmin {
-    /// Whether [`init`](Self::init) would begin a list now. To be asked before a person writes a recovery key down.
+    /// Fails if [`init`](Self::init) would fail now. Call it before the user writes down a recovery key.
     ///
     /// # Errors
     /// As for [`init`](Self::init).
@@ -46,11 +46,12 @@ impl DeviceListAdmin {
         self.may_begin(&auth, others).await.map(drop)
     }
 
-    /// Begins the user's signed list, with this device under `name` and the recovery key, which its person has written down.
+    /// Begins the user's signed list, with this device under `name` and the recovery key, which the user has written down.
     ///
-    /// From then on this device opens nothing that a device sealed which never came on the list, such as one that the person
-    /// has not any more. So call [`share_with_device`](crate::SessionSyncService::share_with_device) with this device's own id
-    /// before, as `levi init` does.
+    /// From then on this device does not open what was sealed by a device that never joins the
+    /// list, such as one that the user no longer has. So call
+    /// [`share_with_device`](crate::SessionSyncService::share_with_device) with this device's own
+    /// id before, as `levi init` does.
     ///
     /// # Errors
     /// [`DeviceListError::AlreadyListed`], [`DeviceListError::ListExists`], [`DeviceListError::OtherDevices`],
@@ -83,8 +84,8 @@ impl DeviceListAdmin {
         Ok(self.list.keep_change(list, Some(keyring), Keyrings::Written)?)
     }
 
-    /// Goes on with a list that this device was put on and did not get to remember: it was interrupted. Whether there is
-    /// one. Its entry bears this device's own signature.
+    /// Adopts a list that this device was put on before it was interrupted and could store it.
+    /// Returns whether there is one. The entry has this device's own signature.
     ///
     /// # Errors
     /// [`DeviceListError`]

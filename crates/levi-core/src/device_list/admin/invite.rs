@@ -1,4 +1,4 @@
-//! Pairing on the device that is on the list: it shows a code, and adds who answers.
+//! Pairing on the device that is on the list: it shows a code, and adds the device that answers.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::append::keyring_rows;
 use super::{DeviceListAdmin, DeviceListError};
 use crate::device_list::record::Keyrings;
 
-/// How long the new device may take to answer once its person was told yes.
+/// How long the new device may take to answer after the user has said yes.
 const COSIGN_WITHIN: Duration = Duration::from_secs(120);
 
 /// A code that this device shows.
@@ -51,7 +51,8 @@ impl DeviceListAdmin {
         self.current(&auth).await?;
         drop(one_at_a_time);
         let invitation = Invitation::new(&auth.user_id, self.now_ms(), &mut self.list.random());
-        // By it the new device knows a wrong code at once. It stays: without the code it says nothing.
+        // By this row the new device recognizes a wrong code at once. It is not deleted, because it
+        // says nothing without the code.
         let shown = PairingRow {
             user_id: auth.user_id.clone(),
             id: invitation.shown_id(),
@@ -125,7 +126,7 @@ impl OpenInvitation<'_> {
         let list = admin.current(&auth).await?;
         let signed = pending.finish(&list, &cosignature)?;
         admin.add(&auth, list, signed, &new).await?;
-        // What was in it is of no more use. It stays as an empty row, because a code is used once.
+        // Its content is no longer needed. The row stays, empty, so that the code cannot be used again.
         let emptied = Emptied { request: "", answer: None, cosignature: None };
         admin.update_pairing(&auth, &row_id, &emptied).await?;
         Ok(new)
@@ -142,7 +143,7 @@ impl DeviceListAdmin {
     ) -> Result<(), DeviceListError> {
         list.accept(&signed)?;
         let keyring = self.keyring(auth)?;
-        // Before the entry: nobody reads it without that, and the new device finds it when it finds itself.
+        // Before the entry: nobody reads a keyring without its entry, and the new device finds both at once.
         let rows = keyring_rows(&list, &keyring, std::iter::once(new))?;
         self.server.upsert(auth, &rows).await?;
         if !self.insert(auth, &signed).await? {

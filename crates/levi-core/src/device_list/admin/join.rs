@@ -1,4 +1,4 @@
-//! Pairing on the new device: it takes in the code that a device on the list shows.
+//! Pairing on the new device, with the code that a device on the list shows.
 
 use std::time::Duration;
 

@@ -27,7 +27,8 @@ pub use self::recover::Recovery;
 use super::look::LookError;
 use super::{DeviceListState, SignedDeviceList};
 use crate::delay::delay;
-use crate::reads::{Reads, Retries};
+use crate::read_policy::Retries;
+use crate::reads::Reads;
 use crate::server::Server;
 
 /// How often a pairing row is looked at.
@@ -35,7 +36,7 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// Changes the signed device list of the user who is signed in, as this device.
 ///
-/// Nothing of it needs a terminal: what a person has to see and to say goes through the caller.
+/// It needs no terminal: the caller shows what the user must see, and passes on the answers.
 pub struct DeviceListAdmin {
     server: Server,
     list: SignedDeviceList,
@@ -51,7 +52,7 @@ pub struct ListedDevice {
     pub id: DeviceId,
     /// The name that it had when it was added.
     pub name: String,
-    /// Names its keys to people.
+    /// A short text that stands for its keys, for people to compare.
     pub fingerprint: Fingerprint,
     /// A device, or the recovery key.
     pub member_type: MemberType,
@@ -88,7 +89,7 @@ impl DeviceListAdmin {
         self
     }
 
-    /// Looks at the list on the server, and returns what it is worth now.
+    /// Looks at the list on the server, and returns whether it can be relied on now.
     ///
     /// # Errors
     /// [`DeviceListError`] if the server cannot be asked. That the list cannot be relied on is no error here.

@@ -1,4 +1,4 @@
-//! All devices are lost, or a thief has one: a new device is put on the list with the recovery key.
+//! Putting a new device on the list with the recovery key, when all devices are lost or a thief has one.
 
 use levi_devices::Epoch;
 use levi_devices::entry::{ListRow, SignedEntry};
@@ -22,7 +22,7 @@ pub struct Recovery {
     pub name: String,
     /// The devices that stay. All others are removed.
     pub keep: Vec<DeviceId>,
-    /// The slot of the last entry that is the person's own; what came after it is cut off. `None`: nothing is.
+    /// The slot of the last entry that the user recognizes; the entries after it are cut off. `None`: none are.
     pub after: Option<u64>,
 }
 
@@ -51,7 +51,7 @@ impl DeviceListAdmin {
         // Before the rows are fetched: what another process of this device stores meanwhile is newer than they are.
         let seen = self.list.list(&auth.user_id);
         let rows = all_rows(&self.reads(&auth), &auth.user_id).await?;
-        // What this device has seen is not given up for what the server shows now.
+        // What the server shows now does not replace what this device has seen.
         if let Some(seen) = seen {
             seen.extend(&rows).map_err(DeviceListProblem::from)?;
         }
@@ -69,7 +69,7 @@ impl DeviceListAdmin {
                 (self.keyring_of(&auth, key, [&before, &list], &recovery).await?.0, list)
             }
             None => {
-                // Before the entry, because nobody could work with a list whose secrets nobody has.
+                // Before the entry, because a list whose secrets nobody has would be of no use.
                 let (keyring, of) = self.keyring_of(&auth, key, [&list, &list], &recovery).await?;
                 let base = base(&list, how, &of)?;
                 (keyring, self.append_recovery(&auth, key, (how, &base), (list, &rows)).await?)
@@ -134,14 +134,18 @@ impl DeviceListAdmin {
     }
 }
 
-/// The list that the recovery follows. Epochs whose secrets the recovery key was never given are cut off, because nobody
-/// could be given them: the device that began them is gone before it wrote the keyrings.
+/// The list that the recovery follows. Epochs whose secrets the recovery key does not have are given up only if the person
+/// names an entry before them, because an older keyring, which anybody with a token can put back, looks the same.
 fn base(list: &DeviceList, how: &Recovery, of: &DeviceList) -> Result<DeviceList, DeviceListError> {
     let base = match how.after {
         Some(slot) => list.up_to(slot).ok_or(DeviceListError::NoSuchEntry(slot))?,
         None => list.clone(),
     };
-    Ok(if base.epoch() > of.epoch() { of.clone() } else { base })
+    if base.epoch() > of.epoch() {
+        let (known, epoch, after) = (of.epoch(), base.epoch(), of.slot());
+        return Err(DeviceListError::OlderKeyring { known, epoch, after });
+    }
+    Ok(base)
 }
 
 fn read_with(auth: &AuthSession, key: &RecoveryKey, rows: &[ListRow]) -> Result<DeviceList, DeviceListError> {

@@ -1,4 +1,4 @@
-//! A device is removed, or the recovery key replaced: a new epoch begins, whose secret the one that left never learns.
+//! Removing a device, or replacing the recovery key: a new epoch begins, whose secret the removed member never gets.
 
 use std::iter;
 
@@ -39,7 +39,7 @@ impl DeviceListAdmin {
         Ok(())
     }
 
-    /// Replaces the recovery key. `new` is what the person has written down.
+    /// Replaces the recovery key. `new` is the key that the user has written down.
     ///
     /// # Errors
     /// [`DeviceListError::Read`] if `old` is not the list's recovery key; otherwise as named.
@@ -100,10 +100,10 @@ impl DeviceListAdmin {
         Ok(keyring)
     }
 
-    /// After the entry was inserted: keyrings for all, then this device goes on in the new epoch.
+    /// After the entry was inserted: keyrings for all, then this device seals in the new epoch.
     async fn begin_epoch(&self, auth: &AuthSession, list: DeviceList) -> Result<(), DeviceListError> {
         let keyring = self.next_keyring(auth, &list)?;
-        // This device knows the new epoch first, so that a failure from here on is made good by the next look.
+        // This device stores the new epoch first, so that the next look makes up for a failure from here on.
         self.list.owe_keyrings(list.clone(), keyring.clone())?;
         self.write_keyrings(auth, &list, &keyring).await?;
         Ok(self.list.keyrings_are_written(&auth.user_id)?)

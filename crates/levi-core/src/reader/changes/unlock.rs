@@ -6,17 +6,18 @@ use levi_transport::rows::{ChangeRow, SecretRow};
 use levi_transport::{ChangesOfSession, PagedQuery as _, PassedOver, SecretsAmong};
 use levi_types::SessionId;
 
-use super::{Arrival, Change, Feed, PageKeys, no_feed};
+use super::{Change, Feed, PageKeys, no_feed};
 use crate::device_list::{INTERVAL, Opens};
 use crate::reader::adding::{OpenedWith, Sum};
+use crate::reader::arrival::Arrival;
 use crate::reader::cursor::{Part, Tried};
 use crate::reader::waiting::{Due, MOST_ASKED, Sighting};
 use crate::reader::{PulledMessage, ReadError, asks_for_list};
 
-/// The most pages of a merged span that are added up in one poll. The next one goes on behind them.
+/// The most pages of a merged span that are added up in one poll. The next poll continues after them.
 const MOST_PAGES: usize = 4;
 
-/// Whether there is news in a part of a session.
+/// Whether a part of a session has rows that can be read now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum News {
     None,

@@ -90,6 +90,8 @@ pub(crate) fn cases() -> Made<Vec<Case>> {
     skipped(&mut cases)?;
     skipped_kinds(&mut cases)?;
     pinned(&mut cases)?;
+    skipped_members(&mut cases)?;
+    unknown_kind_of_the_recovery_key(&mut cases)?;
     Ok(cases)
 }
 
@@ -342,5 +344,48 @@ fn pinned(cases: &mut Vec<Case>) -> Made<()> {
     scene.remove(&laptop, phone.id());
     let name = "a recovery in place of pinned entries, with an epoch that was seen already";
     cases.push(pin("forked", name, &scene, &hidden.rows));
+    Ok(())
+}
+
+/// Rows that would bring in a member whom no list takes, or remove one twice.
+fn skipped_members(cases: &mut Vec<Case>) -> Made<()> {
+    let mut scene = Scene::new(7);
+    let laptop = scene.laptop.clone();
+    let phone = Owner::device("phone", &mut scene.rng);
+    let good = scene.add_entry(&laptop, &phone);
+    let changed = |change: &dyn Fn(&mut Vec<u8>)| -> Made<ListRow> {
+        let mut bytes = good.entry.clone();
+        change(&mut bytes);
+        // Signed by both, so that only the member is wrong.
+        let signature = laptop.keys.sign(&bytes)?.to_base64();
+        let cosignature = Some(phone.keys.sign(&bytes)?.to_base64());
+        Ok(ListRow { entry: base64(bytes), signature, cosignature, ..good.to_row()? })
+    };
+    let keys_at = good.entry.len() - 1280;
+    let type_at = keys_at - "phone".len() - 4 - 1;
+    let mut add = |why: &str, name: &str, row: ListRow| cases.push(skips(why, name, &scene, row));
+    add("member", "an Ed25519 key of low order", changed(&|entry| entry[keys_at..keys_at + 32].fill(0))?);
+    add("member", "an X25519 key of low order", changed(&|entry| entry[keys_at + 32..keys_at + 64].fill(0))?);
+    add("malformed", "a member of an unknown type", changed(&|entry| entry[type_at] = 3)?);
+    add("member-type", "an addition of a recovery key", changed(&|entry| entry[type_at] = 2)?);
+    scene.push(&good);
+    let desktop = Owner::device("desktop", &mut scene.rng);
+    let (twice, _) = scene.recover_entry(scene.list.head(), &[&phone, &phone], &desktop);
+    cases.push(skips("not-a-device", "a recovery that removes a device twice", &scene, twice.to_row()?));
+    Ok(())
+}
+
+/// It stops the reading on whatever entry it follows, because no recovery cuts it off.
+fn unknown_kind_of_the_recovery_key(cases: &mut Vec<Case>) -> Made<()> {
+    let mut scene = Scene::new(8);
+    let laptop = scene.laptop.clone();
+    let genesis = scene.list.genesis();
+    scene.add(&laptop, "phone");
+    let desktop = Owner::device("desktop", &mut scene.rng);
+    let (recovery, _) = scene.recover_entry(genesis, &[], &desktop);
+    let row = Row::from(&unknown_kind(&recovery, &scene.recovery)?);
+    let shown = rows(&scene.rows).into_iter().chain([row]).collect();
+    let name = "an unknown kind, signed by the recovery key on an entry before the head";
+    cases.push(case("unknown-kind", name, &scene, shown));
     Ok(())
 }

@@ -1,6 +1,11 @@
 //! `pairing.json`
 
+use std::convert::Infallible;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chacha20::ChaCha20Rng;
+use hpke::rand_core::{TryCryptoRng, TryRng};
 use levi_devices::entry::Entry;
 use levi_devices::pairing::{Invitation, Join, PairingCode};
 use levi_types::UserId;
@@ -76,8 +81,76 @@ pub(crate) fn cases() -> Made<Vec<Case>> {
         Case { user_id: "other".to_owned(), ..failing("request-forged", "another user", &|_| {}) },
     ];
     codes(&good, &mut cases);
+    let fresh = messages.fresh.as_str();
+    for (expected, name, row) in under_the_code(&mut scene, &good, fresh)? {
+        cases.push(failing(expected, name, &|messages| match &row {
+            Row::Request(request) => messages.request.clone_from(request),
+            Row::Answer(answer) => messages.answer.clone_from(answer),
+        }));
+    }
     Ok(cases)
 }
+
+/// A column of a row.
+enum Row {
+    Request(String),
+    Answer(String),
+}
+
+/// Messages that somebody made who has the code, and that the other side refuses.
+fn under_the_code(
+    scene: &mut Scene,
+    good: &Case,
+    fresh: &str,
+) -> Made<Vec<(&'static str, &'static str, Row)>> {
+    let (user, laptop, now_ms) = (scene.user.clone(), scene.laptop.clone(), 1_700_000_000_000);
+    let code = PairingCode::parse(&good.code)?;
+    let invitation = || Invitation::with_code(&user, code.clone(), now_ms);
+    let (phone, paper) = (Owner::device("phone", &mut scene.rng), Owner::recovery("paper 2", &mut scene.rng));
+    let recovery = Join::new(&user, &code, paper.member, &mut scene.rng).request(&mut scene.rng)?;
+    // Another device that asks with the same random bytes, and one that asks with others.
+    let fresh = STANDARD.decode(fresh)?;
+    let same = Join::new(&user, &code, phone.member.clone(), &mut Replay(fresh));
+    let other = Join::new(&user, &code, phone.member, &mut scene.rng);
+    let mut stamp = scene.stamp();
+    stamp.time_ms = now_ms;
+    let mut answer = |join: &Join| -> Made<String> {
+        let asked = invitation().open_request(&join.request(&mut scene.rng)?, now_ms)?;
+        let signer = (laptop.id(), &laptop.keys);
+        Ok(invitation().answer(asked, &scene.list, signer, stamp, &mut scene.rng)?.0)
+    };
+    let (other_entry, not_fresh) = (answer(&same)?, answer(&other)?);
+    let asked = invitation().open_request(&same.request(&mut scene.rng)?, now_ms)?;
+    let declined = invitation().decline(&asked, &mut scene.rng)?;
+    Ok(vec![
+        ("request-malformed", "a recovery key that asks to be added", Row::Request(recovery)),
+        ("answer-other-entry", "an answer that adds another device", Row::Answer(other_entry)),
+        ("answer-not-fresh", "an answer to another request", Row::Answer(not_fresh)),
+        ("answer-declined", "a no", Row::Answer(declined)),
+    ])
+}
+
+/// Draws these bytes.
+struct Replay(Vec<u8>);
+
+impl TryRng for Replay {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(0)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(0)
+    }
+
+    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
+        target.iter_mut().zip(self.0.drain(..)).for_each(|(byte, drawn)| *byte = drawn);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Replay {}
 
 fn exchange(scene: &mut Scene, name: &str) -> Made<Case> {
     let now_ms = 1_700_000_000_000;

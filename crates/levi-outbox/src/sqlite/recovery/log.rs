@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
-use super::record::be32;
+use super::numbers::{be32, valid_page_size};
 
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
@@ -225,7 +225,7 @@ impl Header {
             0x377f_0683 => ByteOrder::Big,
             _ => return None,
         };
-        let page_size = super::pages::valid_page_size(usize::try_from(be32(bytes, 8)?).ok()?)?;
+        let page_size = valid_page_size(usize::try_from(be32(bytes, 8)?).ok()?)?;
         let stored = [be32(bytes, 24)?, be32(bytes, 28)?];
         let sum = checksum([0, 0], &bytes[..24], order);
         let salts = bytes[16..24].try_into().ok()?;

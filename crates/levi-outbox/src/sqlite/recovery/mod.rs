@@ -7,6 +7,7 @@
 mod check;
 mod files;
 mod log;
+mod numbers;
 mod overflow;
 mod pages;
 mod record;

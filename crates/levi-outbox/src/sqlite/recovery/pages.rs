@@ -8,9 +8,9 @@ use std::path::Path;
 
 use super::files::{self, beside};
 use super::log::Log;
-use super::record::{BtreePage, be16, be32};
+use super::numbers::{HEADER_BYTES, be16, be32, valid_page_size};
+use super::record::BtreePage;
 
-pub(super) const HEADER_BYTES: usize = 100;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// The size that SQLite gives to the pages of a new database.
 pub(super) const DEFAULT_PAGE_SIZE: usize = 4096;
@@ -300,8 +300,4 @@ fn page_size_in(header: &[u8]) -> Option<usize> {
         1 => Some(65_536),
         size => valid_page_size(size),
     }
-}
-
-pub(super) fn valid_page_size(size: usize) -> Option<usize> {
-    (size.is_power_of_two() && (512..=65_536).contains(&size)).then_some(size)
 }

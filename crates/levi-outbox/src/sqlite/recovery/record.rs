@@ -3,6 +3,8 @@
 //! Everything here may be damaged, so every offset and length is checked, and what does not fit is
 //! `None`. The format is described at <https://www.sqlite.org/fileformat2.html>.
 
+use super::numbers::{HEADER_BYTES, be16, be32};
+
 /// The kinds of b-tree pages, from the first byte of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PageKind {
@@ -59,7 +61,7 @@ impl Cell {
 impl<'a> BtreePage<'a> {
     /// The page with this number, if its first byte says that it is one of a b-tree.
     pub(super) fn parse(number: u32, bytes: &'a [u8]) -> Option<Self> {
-        let header = if number == 1 { super::pages::HEADER_BYTES } else { 0 };
+        let header = if number == 1 { HEADER_BYTES } else { 0 };
         let kind = PageKind::of(*bytes.get(header)?)?;
         Some(Self { bytes, kind, header })
     }
@@ -290,14 +292,4 @@ fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
         }
     }
     None
-}
-
-pub(super) fn be16(bytes: &[u8], at: usize) -> Option<usize> {
-    let bytes = bytes.get(at..at + 2)?;
-    Some(usize::from(u16::from_be_bytes(bytes.try_into().ok()?)))
-}
-
-pub(super) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    let end = at.checked_add(4)?;
-    Some(u32::from_be_bytes(bytes.get(at..end)?.try_into().ok()?))
 }

@@ -62,7 +62,7 @@ impl Users {
         }
     }
 
-    /// Whether nobody has signed in, so that lanes may wait for whoever does first.
+    /// Whether nobody has signed in, so that lanes may wait for the first user who does.
     fn is_before_sign_in(&self) -> bool {
         !self.has_users || (self.signed_in == Some(NOBODY) && self.is_complete())
     }

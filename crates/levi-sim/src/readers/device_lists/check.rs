@@ -78,6 +78,7 @@ impl World {
             | DeviceListError::CodeUsed
             | DeviceListError::CodeNotShown
             | DeviceListError::TimedOut
+            | DeviceListError::OlderKeyring { .. }
             | DeviceListError::Raced => true,
             DeviceListError::Refused(refusal) => {
                 // It was on the list before, or the user wants to remove the last device.
@@ -148,7 +149,7 @@ impl World {
         self.reads.insert((number, session), read);
     }
 
-    fn check_row(&mut self, number: usize, session: usize, error: &MessageError) {
+    pub(super) fn check_row(&mut self, number: usize, session: usize, error: &MessageError) {
         self.note(format!("d{number} cannot read a message of s{session}: {error}"));
         match error {
             MessageError::UnknownEpoch { .. } | MessageError::NotOnList => {}

@@ -37,6 +37,9 @@ impl World {
         self.tidy_up();
         self.settle();
         self.check_members();
+        self.mend_everywhere();
+        self.settle();
+        self.check_paper();
         self.share_everything();
         self.read_everything();
         self.check_messages();
@@ -178,25 +181,37 @@ impl World {
                 if !is_paired {
                     continue;
                 }
-                let opened = self.has_opened(*device, number).unwrap_or_default();
-                let missing: Vec<i64> =
-                    rows.keys().filter(|place| !opened.contains(place)).copied().collect();
-                // The secret of an epoch is lost with the device that began it.
-                if !missing.is_empty() && inside.contains(&writer) {
-                    self.fail("readable", format!("d{device} does not read {missing:?} of s{number}"));
+                for (how, opened) in self.ways(*device, number) {
+                    let missing: Vec<i64> =
+                        rows.keys().filter(|place| !opened.contains(place)).copied().collect();
+                    // The secret of an epoch is lost with the device that began it.
+                    if !missing.is_empty() && inside.contains(&writer) {
+                        let what = format!("d{device} does not get {missing:?} of s{number} {how}");
+                        self.fail("readable", what);
+                    }
                 }
             }
             for (device, since) in self.removed(&list) {
-                let opened = self.has_opened(device, number).unwrap_or_default();
-                let later = rows.iter().find(|(place, epoch)| **epoch >= since && opened.contains(place));
-                if let Some((place, epoch)) = later {
-                    let what = format!(
-                        "d{device} was removed in epoch {since}, and reads s{number}/{place} of epoch {epoch}"
-                    );
-                    self.fail("removed", what);
+                for (how, opened) in self.ways(device, number) {
+                    let later = rows.iter().find(|(place, epoch)| **epoch >= since && opened.contains(place));
+                    if let Some((place, epoch)) = later {
+                        let what = format!(
+                            "d{device} was removed in epoch {since}, and gets s{number}/{place} of epoch {epoch} {how}"
+                        );
+                        self.fail("removed", what);
+                    }
                 }
             }
         }
+    }
+
+    /// The messages of a session that a device has: those that it asked for, and those that it was
+    /// told of.
+    fn ways(&self, device: usize, session: usize) -> Vec<(&'static str, BTreeSet<i64>)> {
+        let read = ("by reading", self.has_opened(device, session).unwrap_or_default());
+        let follower = self.devices.get(device).and_then(|device| device.follower.as_ref());
+        let followed = follower.map(|follower| ("by following", follower.read_of(session)));
+        [Some(read), followed].into_iter().flatten().collect()
     }
 
     fn has_opened(&self, device: usize, session: usize) -> Option<BTreeSet<i64>> {

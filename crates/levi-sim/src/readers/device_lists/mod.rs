@@ -4,13 +4,16 @@
 //! bounded virtual time after the faults have ended.
 //!
 //! Each device runs the real `SignedDeviceList`, `DeviceListAdmin`, `SessionSyncService`, `Reader`
-//! and `Sealer`. Each of its requests takes two steps, between which other devices act. So changes
-//! of the list race, and processes end between any request and the write that follows it.
+//! and `Sealer`, and some of them `Follow` ([`followers`]). Each of its requests takes two steps,
+//! between which other devices act. So changes of the list race, and processes end between any
+//! request and the write that follows it.
 
 mod check;
 mod disk;
 mod end;
+mod followers;
 mod line;
+mod paper;
 mod people;
 mod process;
 
@@ -25,6 +28,7 @@ use levi_devices::recovery::RecoveryKey;
 use levi_testkit::clock::VirtualClock;
 use levi_types::{Clock, Monotonic, SessionId, UserId};
 
+use self::followers::Follower;
 use self::line::Weather;
 use self::process::{Done, Job, Machine, Process, lock};
 use super::server::Project;
@@ -59,6 +63,7 @@ struct Device {
     is_lost: bool,
     /// It follows and runs no worker, so that nothing looks at the list but its reads. Its person types commands beside it.
     only_reads: bool,
+    follower: Option<Follower>,
     is_looking: bool,
     /// When to look next, because the last look did not settle, and the pause before that.
     look_at: Option<(Monotonic, Duration)>,
@@ -101,13 +106,13 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed, 42);
-        let faults = random.pick(&[0, 2, 5, 12]);
+        let (user, faults) = (UserId::from(uuid(1, 0)), random.pick(&[0, 2, 5, 12]));
         let mut world = Self {
             seed,
             random,
             clock: Arc::new(VirtualClock::default()),
-            project: Project::default().as_owner(),
-            user: uuid(1, 0).into(),
+            project: Project::of(&user).as_owner(),
+            user,
             weather: Arc::new(Mutex::new(Weather { faults, is_down: false })),
             devices: Vec::new(),
             sessions: Vec::new(),
@@ -148,13 +153,25 @@ impl World {
     }
 
     fn is_busy(&self, number: usize) -> bool {
-        self.devices.get(number).is_some_and(|device| device.is_on && !device.jobs.is_empty())
+        let now = self.clock.now().monotonic;
+        let has_work = |device: &Device| !device.jobs.is_empty() || device.follows_at(now);
+        self.devices.get(number).is_some_and(|device| device.is_on && has_work(device))
     }
 
-    /// Runs one job of a device until it waits for a request.
+    /// Runs one job of a device, or its follower, until it waits for a request.
     fn go_on(&mut self, number: usize) {
-        let jobs = self.devices.get(number).map_or(0, |device| device.jobs.len());
-        let job = usize::try_from(self.random.below(jobs as u64)).unwrap_or(0);
+        let now = self.clock.now().monotonic;
+        let Some(device) = self.devices.get(number) else { return };
+        let (jobs, follows) = (device.jobs.len(), device.follows_at(now));
+        let work = self.random.below((jobs + usize::from(follows)) as u64);
+        match usize::try_from(work).unwrap_or(0) {
+            job if job < jobs => self.run_job(number, job),
+            _ => self.run_follower(number),
+        }
+        self.check_state(number);
+    }
+
+    fn run_job(&mut self, number: usize, job: usize) {
         let Some(device) = self.devices.get_mut(number) else { return };
         let Some(running) = device.jobs.get_mut(job) else { return };
         let polled = running.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -166,7 +183,6 @@ impl World {
             drop(device.jobs.swap_remove(job));
             self.done(number, done);
         }
-        self.check_state(number);
     }
 
     fn done(&mut self, number: usize, done: Done) {
@@ -189,6 +205,7 @@ impl World {
             Done::Read { session, result } => self.check_read(number, session, result),
             Done::Changed { what, result } => self.check_change(number, what, result),
             Done::Shared(result) => self.check_shared(number, result),
+            Done::Mended(result) => self.check_sync(number, "verify", result),
             Done::Distributed { session, result } => {
                 if let Some(session) = self.sessions.get_mut(session) {
                     session.is_distributed |= result.is_ok();
@@ -208,6 +225,7 @@ impl World {
         device.process = Process::start(&device.machine, &random);
         (device.is_looking, device.look_at, device.is_active) = (false, None, true);
         self.note(format!("d{number} starts again"));
+        self.follow(number);
         // As a daemon does at its start.
         self.look(number);
     }

@@ -14,6 +14,7 @@ use levi_transport::rows::DeviceRow;
 use levi_types::{DeviceId, MessageSyncRequest};
 
 use super::disk::Waiting;
+use super::followers::Follower;
 use super::process::{CodeCell, Machine, Process};
 use super::{Device, Session, World};
 use crate::random::Random;
@@ -42,6 +43,7 @@ impl World {
             22 => self.new_recovery_key(),
             23 => self.recover_once(),
             24 => self.lose(),
+            25 => self.mend_somewhere(),
             _ => {
                 let millis = self.random.pick(&[100, 3_000, 70_000]);
                 self.clock.advance(Duration::from_millis(millis));
@@ -79,6 +81,7 @@ impl World {
         };
         // The first one begins the list.
         let only_reads = number > 0 && self.random.chance(30);
+        let follows = only_reads || self.random.chance(30);
         self.started += 1;
         let process = Process::start(&machine, &Random::new(self.seed, 1_000 + self.started));
         self.devices.push(Device {
@@ -88,12 +91,14 @@ impl World {
             is_on: true,
             is_lost: false,
             only_reads,
+            follower: follows.then(Follower::default),
             is_looking: false,
             look_at: None,
             is_active: true,
             said: DeviceListState::default(),
         });
         self.note(format!("d{number} is signed in{}", if only_reads { ", and only reads" } else { "" }));
+        self.follow(number);
     }
 
     pub(super) fn init(&mut self, number: usize) {
@@ -275,7 +280,7 @@ impl World {
     }
 
     /// The recovery key of the list as it is.
-    fn paper(&self) -> Option<RecoveryKey> {
+    pub(super) fn paper(&self) -> Option<RecoveryKey> {
         let list = self.truth()?;
         let recovery = list.recovery()?.keys().clone();
         self.papers

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use levi_core::engine::{HighestKnown, Sealer};
 use levi_core::{
-    BackfillReport, DeviceListAdmin, DeviceListError, DeviceListParts, DeviceListState, NextLook,
-    OtherDevices, PulledMessage, ReadError, Reader, Recovery, SecretsCache, SessionSyncService,
+    BackfillReport, ChangeCursor, DeviceListAdmin, DeviceListError, DeviceListParts, DeviceListState,
+    NextLook, OtherDevices, PulledMessage, ReadError, Reader, Recovery, SecretsCache, SessionSyncService,
     SignedDeviceList, SyncError, UnreadableMessage, stored_device_list,
 };
 use levi_crypto::SessionSecret;
@@ -25,6 +25,7 @@ use levi_types::{
 };
 
 use super::super::device::{SignedIn, Store};
+use super::super::following::{How, Process as Following};
 use super::super::server::Project;
 use super::disk::{Disk, ListStore, Waiting};
 use super::line::{Line, Network, Weather, step};
@@ -38,6 +39,9 @@ pub(super) const NEW_RECOVERY_KEY: &str = "recovery new";
 
 /// At once, so that nothing waits for a real clock.
 const NO_DELAY: Backoff = Backoff { base: Duration::ZERO, max: Duration::ZERO, jitter: 0.0 };
+
+/// As a follower waits after a failure.
+const PATIENT: Backoff = Backoff { base: Duration::from_secs(2), max: Duration::from_secs(300), jitter: 0.0 };
 
 /// What outlives a device's processes.
 pub(super) struct Machine {
@@ -53,7 +57,25 @@ pub(super) struct Machine {
     pub(super) weather: Arc<Mutex<Weather>>,
 }
 
+/// What a process has in memory, and its connection.
+struct Knows<'a> {
+    list: &'a SignedDeviceList,
+    cache: &'a SecretsCache,
+    network: &'a Network,
+}
+
 impl Machine {
+    fn reader(&self, knows: &Knows<'_>) -> Reader {
+        let Knows { list, cache, network } = knows;
+        let supabase: Arc<dyn Supabase> = Arc::new(Network::clone(network));
+        let auth: Arc<dyn Auth> = Arc::new(SignedIn(self.user.clone()));
+        let (id, key) = (self.id.clone(), self.keys.envelope.clone());
+        Reader::new(supabase, auth, id, key, SecretsCache::clone(cache))
+            .with_store(self.store.clone() as Arc<dyn SessionStore>)
+            .with_device_list(SignedDeviceList::clone(list))
+            .with_clock(self.clock.clone() as Arc<dyn Clock>)
+    }
+
     /// What a new process would make of the list that is stored here, if there is one.
     pub(super) fn stored_list(&self, line: Arc<Line>) -> Option<DeviceListState> {
         let store = ListStore { disk: Arc::clone(&self.disk), line };
@@ -75,6 +97,7 @@ pub(super) enum Done {
     Read { session: usize, result: Result<Messages, ReadError> },
     Changed { what: &'static str, result: Result<(), DeviceListError> },
     Shared(Result<BackfillReport, SyncError>),
+    Mended(Result<(), SyncError>),
     Distributed { session: usize, result: Result<(), SyncError> },
 }
 
@@ -133,17 +156,8 @@ impl Process {
         .with_device_list(list.clone())
         .with_random(Random::new(random.number(), 2))
         .with_retries(NO_DELAY, 2);
-        let reader = Reader::new(
-            Arc::clone(&supabase),
-            Arc::clone(&auth),
-            id.clone(),
-            keys.envelope.clone(),
-            cache.clone(),
-        )
-        .with_store(Arc::clone(&sessions))
-        .with_device_list(list.clone())
-        .with_clock(clock.clone() as Arc<dyn Clock>)
-        .with_retries(NO_DELAY, 2);
+        let knows = Knows { list: &list, cache: &cache, network: &network };
+        let reader = machine.reader(&knows).with_retries(NO_DELAY, 2);
         let database_key = Some(machine.database_key.clone());
         let sealer = Sealer::new(cache.clone(), sessions, database_key).with_device_list(Some(list.clone()));
         let admin =
@@ -252,7 +266,14 @@ impl Process {
         let (store, auth, cache) = (Arc::clone(&self.store), Arc::clone(&self.auth), self.cache.clone());
         let (list, random) = (self.list.clone(), Random::new(self.random.clone().number(), 3));
         Box::pin(async move {
-            let recovery = match admin.recover(&key, &how).await {
+            let recovered = match admin.recover(&key, &how).await {
+                // The person gives up what nobody was given.
+                Err(DeviceListError::OlderKeyring { after, .. }) => {
+                    admin.recover(&key, &Recovery { after: Some(after), ..how }).await
+                }
+                recovered => recovered,
+            };
+            let recovery = match recovered {
                 Ok(recovery) => recovery,
                 Err(error) => return Done::Changed { what: "recover", result: Err(error) },
             };
@@ -271,12 +292,25 @@ impl Process {
         Box::pin(async move { Done::Shared(service.share_with_device(&device).await) })
     }
 
+    /// Like `levi verify`: looks after the recovery key's envelopes.
+    pub(super) fn mend(&self) -> Job {
+        let service = self.service.clone();
+        Box::pin(async move { Done::Mended(service.mend_recovery_envelopes().await.map(drop)) })
+    }
+
     pub(super) fn distribute(&self, session: usize, id: SessionId, secret: SessionSecret) -> Job {
         let service = self.service.clone();
         Box::pin(async move {
             let result = service.distribute_secret_now(&id, &secret).await;
             Done::Distributed { session, result: result.and_then(|done| done.complete()) }
         })
+    }
+
+    /// A follower that shares what this process has in memory.
+    pub(super) fn follow(&self, machine: &Machine, cursor: Option<ChangeCursor>, limit: u32) -> Following {
+        let knows = Knows { list: &self.list, cache: &self.cache, network: &self.network };
+        let reader = machine.reader(&knows).with_retries(PATIENT, 4);
+        Following::start(reader, How { cursor, limit, push: None }, &self.clock)
     }
 
     pub(super) fn read(&self, session: usize, id: SessionId) -> Job {

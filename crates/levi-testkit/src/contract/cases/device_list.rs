@@ -1,4 +1,4 @@
-//! The signed device list is append-only: the first row on a slot stays, whoever asks.
+//! The signed device list is append-only: the first row on a slot stays, whatever later requests say.
 //!
 //! That other users see none of it, and that its owner can neither update nor delete it, is among
 //! the cases of `owner`.

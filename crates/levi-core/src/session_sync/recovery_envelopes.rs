@@ -1,0 +1,123 @@
+//! The recovery key's envelopes, compared with what belongs there. A stolen token is enough to overwrite them, and they are
+//! missed on the day on which all devices are lost. Only its sender can tell an envelope from garbage, because it makes the
+//! same one again.
+
+use std::collections::{HashMap, HashSet};
+
+use levi_transport::rows::{DeviceRow, SecretRow};
+use levi_types::{DeviceId, SessionId, UserId};
+
+use super::SessionSyncService;
+use super::share::{PAGE, Secret, Sharing};
+use super::steps::Steps;
+use crate::reader::ReadError;
+use crate::sync_error::SyncError;
+
+impl SessionSyncService {
+    /// Compares the recovery key's envelopes on the server with what this device seals for it, and writes again those that
+    /// are missing, that this device sealed otherwise, or that no device on the list is said to have sealed. Returns their
+    /// sessions. An envelope in the name of another device on the list is that device's to compare.
+    ///
+    /// Without a signed device list there is no recovery key, and nothing to do.
+    ///
+    /// # Errors
+    /// [`SyncError`]; calling it again goes on.
+    pub async fn mend_recovery_envelopes(&self) -> Result<Vec<SessionId>, SyncError> {
+        self.steps.mend_recovery_envelopes().await
+    }
+}
+
+impl Steps {
+    /// The recovery key's id on the signed device list.
+    pub(super) fn recovery_key(&self, user: &UserId) -> Option<DeviceId> {
+        self.device_list.as_ref()?.list(user)?.recovery().map(|member| member.id().clone())
+    }
+
+    pub(super) async fn mend_recovery_envelopes(&self) -> Result<Vec<SessionId>, SyncError> {
+        if self.device_list.is_none() {
+            return Ok(Vec::new());
+        }
+        let auth = self.server.session().await?;
+        let reads = self.server.reads(&auth, self.retries);
+        let members = self.devices(&reads, &auth).await?.devices.into_iter();
+        let Some(recovery) = self.recovery_key(&auth.user_id) else { return Ok(Vec::new()) };
+        let (recipient, devices): (Vec<DeviceRow>, Vec<DeviceRow>) =
+            members.partition(|row| row.id == recovery);
+        let others = devices.into_iter().map(|row| row.id).filter(|id| *id != self.device.id).collect();
+        let sharing = Sharing { steps: self, reads, opening: self.opening(), auth: &auth, recipient };
+        let comparison = Comparison { sharing, recovery, others };
+        let (mut mended, mut after) = (Vec::new(), None);
+        while let Some(last) = comparison.page(after.as_ref(), &mut mended).await? {
+            after = Some(last);
+        }
+        Ok(mended)
+    }
+}
+
+/// A comparison of all envelopes.
+struct Comparison<'a> {
+    sharing: Sharing<'a>,
+    recovery: DeviceId,
+    /// The other devices on the list, each of which compares what it sealed itself.
+    others: HashSet<DeviceId>,
+}
+
+impl Comparison<'_> {
+    /// Compares the envelopes of some sessions past `after`. Returns the last one. `None`: there are no more.
+    async fn page(
+        &self,
+        after: Option<&SessionId>,
+        mended: &mut Vec<SessionId>,
+    ) -> Result<Option<SessionId>, SyncError> {
+        let Sharing { steps, reads, auth, .. } = &self.sharing;
+        let page = reads.sessions_of(&steps.device.id, after, PAGE).await?;
+        let Some(last) = page.cursor else { return Ok(None) };
+        let shown = self.shown(after, &last).await?;
+        let is_compared = |row: &SecretRow| !self.is_of_another(shown.get(&row.session_id));
+        let own: Vec<SecretRow> = page.rows.into_iter().flatten().filter(is_compared).collect();
+        self.sharing.learn_owners(&own).await?;
+        let mut wrong = Vec::new();
+        for row in &own {
+            let found = shown.get(&row.session_id);
+            wrong.extend(self.right(row).await?.into_iter().filter(|right| found != Some(right)));
+        }
+        let refused = steps.server.upsert_each(auth, &wrong).await?;
+        let written = wrong.iter().filter(|row| refused.iter().all(|(refused, _)| refused != row));
+        mended.extend(written.map(|row| row.session_id.clone()));
+        Ok(Some(last))
+    }
+
+    /// What the server has for the recovery key, of sessions past `after` up to `last`.
+    async fn shown(
+        &self,
+        after: Option<&SessionId>,
+        last: &SessionId,
+    ) -> Result<HashMap<SessionId, SecretRow>, SyncError> {
+        let (mut shown, mut after) = (HashMap::new(), after.cloned());
+        loop {
+            let page = self.sharing.reads.sessions_of(&self.recovery, after.as_ref(), PAGE).await?;
+            // One that cannot be fetched even alone is not right.
+            shown.extend(page.rows.into_iter().flatten().map(|row| (row.session_id.clone(), row)));
+            after = page.cursor;
+            if after.as_ref().is_none_or(|cursor| cursor >= last) {
+                return Ok(shown);
+            }
+        }
+    }
+
+    fn is_of_another(&self, found: Option<&SecretRow>) -> bool {
+        found.and_then(|row| row.sender_device_id.as_ref()).is_some_and(|sender| self.others.contains(sender))
+    }
+
+    /// What belongs into the recovery key's row of the session of which `own` is this device's. Nothing, if this device does
+    /// not have its secret.
+    async fn right(&self, own: &SecretRow) -> Result<Vec<SecretRow>, SyncError> {
+        match self.sharing.secret(own).await {
+            Ok(Secret::OfSession(secret)) => self.sharing.envelope(&own.session_id, &secret),
+            // The others would fail alike.
+            Err(ReadError::Supabase(error)) => Err(error.into()),
+            Err(ReadError::Auth(error)) => Err(error.into()),
+            Ok(Secret::Another) | Err(_) => Ok(Vec::new()),
+        }
+    }
+}
