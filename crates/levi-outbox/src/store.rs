@@ -118,9 +118,7 @@ pub trait OutboxStore: Send {
     ///
     /// # Errors
     /// [`OutboxError`] when the store cannot be read.
-    fn parked_reason(&self, _lane: &LaneKey) -> Result<Option<Reason>, OutboxError> {
-        Ok(None)
-    }
+    fn parked_reason(&self, lane: &LaneKey) -> Result<Option<Reason>, OutboxError>;
 
     /// Random bytes that tell this outbox from every other, for as long as its rows live. `None`: the
     /// store has none, and its owner makes some up at each start.

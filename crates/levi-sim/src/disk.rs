@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, Held, LaneId, ListedRow, LoneFailure, NewRow, OutboxError, OutboxStore,
-    ParkedParent, PayloadSink, RowHead, RowId, RowKey, RowState, Totals,
+    Change, Due, DueQuery, Enqueued, Held, LaneId, LaneKey, ListedRow, LoneFailure, NewRow, OutboxError,
+    OutboxStore, ParkedParent, PayloadSink, Reason, RowHead, RowId, RowKey, RowState, Totals,
 };
 use levi_types::{SessionId, UserId, Wall};
 
@@ -215,6 +215,12 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         inner.store.get()?.parked_parents(limit)
+    }
+
+    fn parked_reason(&self, lane: &LaneKey) -> Result<Option<Reason>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.parked_reason(lane)
     }
 
     fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {

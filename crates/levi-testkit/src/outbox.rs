@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use levi_outbox::{
-    Change, Due, DueQuery, Enqueued, GivenBack, Held, LaneId, ListedRow, LoneFailure, NewRow, OutboxError,
-    OutboxStore, ParkedParent, PayloadSink, RowHead, RowId, RowKey, RowState, Space, Totals, WaitingLane,
+    Change, Due, DueQuery, Enqueued, GivenBack, Held, LaneId, LaneKey, ListedRow, LoneFailure, NewRow,
+    OutboxError, OutboxStore, ParkedParent, PayloadSink, Reason, RowHead, RowId, RowKey, RowState, Space,
+    Totals, WaitingLane,
 };
 use levi_types::{SessionId, UserId, Wall};
 
@@ -238,6 +239,11 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
     fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
         self.faults.read()?;
         self.inner.parked_parents(limit)
+    }
+
+    fn parked_reason(&self, lane: &LaneKey) -> Result<Option<Reason>, OutboxError> {
+        self.faults.read()?;
+        self.inner.parked_reason(lane)
     }
 
     fn writer(&self) -> Result<Option<[u8; 16]>, OutboxError> {

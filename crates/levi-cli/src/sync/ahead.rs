@@ -92,10 +92,7 @@ impl Ahead {
             if let Some(line) = self.taken() {
                 return Some(line);
             }
-            let mut queue = self.shared.queue();
-            std::mem::swap(&mut queue.lines, &mut self.taken);
-            let has_ended = queue.has_ended;
-            drop(queue);
+            let has_ended = self.take_all();
             if !self.taken.is_empty() {
                 self.shared.room.notify_one();
             } else if has_ended {
@@ -104,6 +101,13 @@ impl Ahead {
                 self.shared.arrived.notified().await;
             }
         }
+    }
+
+    /// Takes what was read by now. Returns whether nothing more will be.
+    fn take_all(&mut self) -> bool {
+        let mut queue = self.shared.queue();
+        std::mem::swap(&mut queue.lines, &mut self.taken);
+        queue.has_ended
     }
 }
 

@@ -6,7 +6,8 @@ use levi_types::{Delivery, MessageId, Now, RepositoryId, SessionId, StoreError};
 
 use super::commit::reason_of;
 use super::event::Effect;
-use super::{Engine, Perform, Sent};
+use super::sent::Sent;
+use super::{Engine, Perform};
 use crate::batcher::{Action, Batch, Input, LaneRows, Notice, Parent, PauseReason, SealResult};
 use crate::control::Presence;
 use crate::control_row::ControlRow;

@@ -10,6 +10,7 @@ mod outcome;
 mod receipts;
 mod refused;
 mod removal;
+mod sent;
 mod space;
 mod steps;
 mod stored;
@@ -18,13 +19,8 @@ mod waits;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use levi_outbox::{
-    Change, LaneKey, NewRow, OutboxError, OutboxStore, RecoveryReport, RowId, SyncedText, TextDigest,
-};
-use levi_transport::rows::MessagePlace;
-use levi_types::{
-    Delivery, DeliveryReport, MessageId, Monotonic, Now, SessionId, SessionStore, Tick, Timeline,
-};
+use levi_outbox::{Change, LaneKey, OutboxError, OutboxStore, RecoveryReport};
+use levi_types::{Monotonic, Now, SessionId, SessionStore, Tick, Timeline};
 use rand_core::CryptoRng;
 use tokio::sync::oneshot;
 
@@ -37,6 +33,7 @@ pub use self::stored::{StoredError, StoredKeys, open_stored};
 
 use self::commit::Uncommitted;
 use self::receipts::Receipts;
+use self::sent::Sent;
 use self::space::{GiveBack, Turn};
 use self::steps::Steps;
 use crate::batcher::{Batch, BatchId, Batcher, Input, Written};
@@ -116,47 +113,6 @@ pub struct Engine {
 
 /// Does outside the engine what it decided.
 type Perform<'a> = &'a mut dyn FnMut(Effect);
-
-/// A message in a request.
-struct Sent {
-    row: RowId,
-    session_id: SessionId,
-    sequence_number: i64,
-    message_id: MessageId,
-    /// Tells its text from others; `None` where it is not sealed yet.
-    digest: Option<TextDigest>,
-}
-
-impl Sent {
-    /// A message that is still under the database key.
-    fn unsealed(row: RowId, stored: &NewRow) -> Option<Self> {
-        Some(Self {
-            row,
-            session_id: stored.lane.session_id()?.clone(),
-            sequence_number: stored.sequence_number,
-            message_id: stored.message_id.clone(),
-            digest: None,
-        })
-    }
-
-    /// What the server has once it has taken the message.
-    fn text(&self) -> Option<SyncedText> {
-        Some(SyncedText { sequence_number: self.sequence_number, digest: self.digest? })
-    }
-
-    fn is_at(&self, place: &MessagePlace) -> bool {
-        self.session_id == place.session_id && self.sequence_number == place.sequence_number
-    }
-
-    fn report(&self, delivery: Delivery) -> DeliveryReport {
-        DeliveryReport {
-            session_id: self.session_id.clone(),
-            sequence_number: self.sequence_number,
-            message_id: self.message_id.clone(),
-            delivery,
-        }
-    }
-}
 
 impl Engine {
     /// An engine on an open outbox, with nobody signed in.

@@ -4,7 +4,8 @@ use levi_outbox::{Change, LaneKey, SyncedText};
 use levi_transport::{ApiError, Verdict};
 use levi_types::{Delivery, Now};
 
-use super::{Engine, Sent};
+use super::Engine;
+use super::sent::Sent;
 use crate::batcher::{Batch, BatchId};
 use crate::status::LastError;
 use crate::sync_error::{SendError, SyncError};

@@ -6,6 +6,7 @@ mod failures;
 mod host;
 mod identity;
 mod migration;
+mod other_tables;
 mod plans;
 mod recovered_facts;
 mod recovery;

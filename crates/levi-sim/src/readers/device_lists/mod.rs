@@ -16,6 +16,7 @@ mod line;
 mod paper;
 mod people;
 mod process;
+mod sealing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

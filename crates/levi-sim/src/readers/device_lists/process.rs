@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use levi_core::engine::{HighestKnown, Sealer};
+use levi_core::engine::Sealer;
 use levi_core::{
     BackfillReport, ChangeCursor, DeviceListAdmin, DeviceListError, DeviceListParts, DeviceListState,
     NextLook, OtherDevices, PulledMessage, ReadError, Reader, Recovery, SecretsCache, SessionSyncService,
@@ -17,18 +17,16 @@ use levi_devices::MemberKeys;
 use levi_devices::pairing::PairingCode;
 use levi_devices::recovery::RecoveryKey;
 use levi_outbox::backoff::Backoff;
-use levi_outbox::{Encryption, Overwrite};
 use levi_testkit::clock::VirtualClock;
 use levi_transport::{Supabase, Table, Upsert};
-use levi_types::{
-    AccessToken, Auth, Clock, DeviceId, MessageSyncRequest, SecretString, SessionId, SessionStore, UserId,
-};
+use levi_types::{AccessToken, Auth, Clock, DeviceId, SecretString, SessionId, SessionStore, UserId};
 
 use super::super::device::{SignedIn, Store};
 use super::super::following::{How, Process as Following};
 use super::super::server::Project;
-use super::disk::{Disk, ListStore, Waiting};
+use super::disk::{Disk, ListStore};
 use super::line::{Line, Network, Weather, step};
+use super::sealing::seal;
 use crate::random::Random;
 
 /// How long one device waits for the other while they are paired.
@@ -343,36 +341,6 @@ impl Process {
             }
             Done::Sent
         })
-    }
-}
-
-fn seal(
-    disk: &Disk,
-    sealer: &Sealer,
-    (user, at, index): (&UserId, levi_types::Wall, usize),
-    random: &mut Random,
-) {
-    let (waiting, highest) = {
-        let kept = disk.kept();
-        let Some(waiting) = kept.outbox.get(index).filter(|waiting| waiting.row.is_none()).cloned() else {
-            return;
-        };
-        let highest = kept.highest.get(&waiting.request.session_id).copied();
-        (waiting, highest)
-    };
-    let Waiting { request, .. } = waiting;
-    // The disk is not locked here, because sealing reads the list from it.
-    let before = HighestKnown { sent: highest, stored: None };
-    let row = match sealer.seal(&request, Some(user.clone()), Overwrite::OwnOnly, before, at, random) {
-        Ok(row) if row.encryption == Encryption::SessionKey => row.payload,
-        _ => return,
-    };
-    let MessageSyncRequest { session_id, sequence_number, .. } = request;
-    let mut kept = disk.kept();
-    let known = kept.highest.entry(session_id).or_insert(sequence_number);
-    *known = (*known).max(sequence_number);
-    if let Some(waiting) = kept.outbox.get_mut(index) {
-        waiting.row = Some(row);
     }
 }
 
