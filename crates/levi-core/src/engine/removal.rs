@@ -29,7 +29,9 @@ impl Engine {
     pub(super) fn waits_for_answers(&mut self, now: Now) -> bool {
         let rows = self.uncommitted.affected.len();
         let enough = self.config.catch_up_batch_size.saturating_mul(self.config.max_in_flight);
+        // While nothing may be sent, because nobody is signed in for example, Levi sets no timer for this.
         let may_wait = self.stop_at.is_none()
+            && self.batcher.is_open()
             && self.batcher.in_flight().len() > 0
             && (self.config.batch_size..enough).contains(&rows)
             && self.uncommitted.is_of_answers()
