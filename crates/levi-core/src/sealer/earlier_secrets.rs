@@ -1,4 +1,4 @@
-//! Rows that were sealed under a secret of their session that another one has replaced when they are sent.
+//! Rows whose session has got another secret between sealing and sending.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use rand_core::CryptoRng;
 use super::Sealer;
 use crate::engine::open_sealed;
 
-/// Seals what was sealed under an earlier secret of this device again, before it is sent: the other devices may never have
-/// been given that one, because another device began the session.
+/// Seals rows under an earlier secret again before they are sent, because the other devices may never have been given that
+/// secret: another device began the session.
 pub(crate) struct EarlierSecrets<'a> {
     sealer: &'a Sealer,
     user: &'a UserId,

@@ -181,7 +181,7 @@ mod tests {
         sent.note(request(2, 10));
         assert_eq!(epochs(&sent.settle(&ada, 0, Some(epoch(2)))), [1]);
         assert_eq!(epochs(&sent.settle(&ada, 0, Some(epoch(3)))), [2]);
-        // Whoever is on no list, or is somebody else, seals nothing again.
+        // Another user seals nothing again, and neither does a user without a list.
         sent.note(request(1, 10));
         assert!(sent.settle(&"ben".into(), sent.noted(), Some(epoch(2))).is_empty());
         sent.note(request(1, 10));
