@@ -11,7 +11,7 @@ use crate::process::cpu_time;
 use crate::reader::{TokenAuth, reader};
 use crate::report::{Figure, Run, Target};
 use crate::server::Server;
-use crate::stats::percentile;
+use crate::stats::{Spread, percentile};
 use crate::{Effort, Fallible, fixture, scratch};
 
 /// The round trip of both devices.
@@ -23,7 +23,7 @@ const QUIET: usize = 1000;
 pub(crate) async fn measure(run: &mut Run, effort: Effort) -> Fallible<()> {
     soon(run, effort).await?;
     quiet(run, effort).await?;
-    all(run, effort.pick(20_000, 100_000))
+    all(run, effort.pick(20_000, 100_000), effort.pick(1, 7))
 }
 
 /// From the commit on the writer to `follow` on the reader.
@@ -132,13 +132,18 @@ async fn quiet(run: &mut Run, effort: Effort) -> Fallible<()> {
 }
 
 /// Everything that is there, from the beginning.
-fn all(run: &mut Run, rows: usize) -> Fallible<()> {
+fn all(run: &mut Run, rows: usize, rounds: usize) -> Fallible<()> {
     let mut server = Server::start(8, Duration::ZERO)?;
     server.seed(rows)?;
     let before = server.seen()?;
-    let read: ReadAll = Child::start(&["read", &server.address_json()?, &rows.to_string()])?.line()?;
-    let wire = (server.seen()?.bytes_out - before.bytes_out) as f64;
-    let each = |micros: f64| micros / rows as f64;
+    let read_all = || {
+        Fallible::Ok(Child::start(&["read", &server.address_json()?, &rows.to_string()])?.line::<ReadAll>()?)
+    };
+    let rounds = (0..rounds).map(|_| read_all()).collect::<Fallible<Vec<ReadAll>>>()?;
+    let wire = (server.seen()?.bytes_out - before.bytes_out) as f64 / rounds.len() as f64;
+    let each = |micros: fn(&ReadAll) -> f64| -> Vec<f64> {
+        rounds.iter().map(|read| micros(read) / rows as f64).collect()
+    };
     run.figure(Figure {
         what: format!("{rows} messages read, bytes on the wire"),
         against: "the bytes of their rows".into(),
@@ -152,16 +157,17 @@ fn all(run: &mut Run, rows: usize) -> Fallible<()> {
         what: format!("{rows} messages read, processor time a message beyond opening it"),
         against: "4 us".into(),
         unit: "us".into(),
-        levi: vec![each(read.cpu_micros - read.open_micros)],
+        levi: each(|read| read.cpu_micros - read.open_micros),
         baseline: vec![4.0],
         target: Target::AtMost(1.0),
         note: format!(
             "{:.2} us in all; floor {:.2} us: opening the same bytes, and nothing else",
-            each(read.cpu_micros),
-            each(read.open_micros)
+            Spread::of(&each(|read| read.cpu_micros)).median,
+            Spread::of(&each(|read| read.open_micros)).median
         ),
     });
-    let late = &read.resident_kib[read.resident_kib.len() / 10..];
+    let resident = &rounds[0].resident_kib;
+    let late = &resident[resident.len() / 10..];
     let kib = |percent| percentile(&late.iter().map(|kib| *kib as f64).collect::<Vec<_>>(), percent);
     run.figure(Figure {
         what: format!("{rows} messages read, largest over smallest resident memory after the first tenth"),
