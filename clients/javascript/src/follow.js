@@ -1,7 +1,7 @@
-// The change feed as it grows: pages through what is there, then waits. It polls after a second while changes come, and
-// then more and more seldom, up to every half minute unless the caller says otherwise. `wake` cuts a wait short, and so does
-// a notifier; while that is connected, a poll at rest comes once a minute. After a failure it waits longer, and as long as
-// the server says.
+// The change feed as it grows: pages through what is there, then waits. It polls every second until
+// nothing came for a minute, and then more and more seldom, up to every half minute unless the caller says otherwise. `wake`
+// cuts a wait short, and so does a notifier; while that is connected, a poll at rest comes once a minute. After a failure it
+// waits longer, and as long as the server says.
 
 import { APART_MS, Pace } from "./pace.js";
 

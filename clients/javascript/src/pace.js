@@ -3,6 +3,8 @@
 /** Between two requests, from start to start, whatever a notifier says. */
 export const APART_MS = 100;
 const FIRST_MS = 1_000;
+/** As long after something came it still asks every `FIRST_MS`: what somebody writes comes with pauses. */
+const ACTIVE_MS = 60_000;
 /** At rest, unless the caller says otherwise. */
 export const LONGEST_MS = 30_000;
 /** At rest while changes are pushed. */
@@ -20,6 +22,7 @@ const LONGEST_ASKED_MS = 330_000;
 
 export class Pace {
   #delayMs = FIRST_MS;
+  #quietMs = 0;
   #failures = 0;
 
   /** @param {number} longestMs between two polls at rest, at least a second */
@@ -35,6 +38,7 @@ export class Pace {
   came() {
     this.#failures = 0;
     this.#delayMs = FIRST_MS;
+    this.#quietMs = 0;
     return { leastMs: 0, mostMs: 0 };
   }
 
@@ -47,7 +51,11 @@ export class Pace {
    */
   nothing({ pushed, waits }) {
     this.#failures = 0;
-    const longest = pushed && !waits ? Math.max(this.longestMs, LONGEST_PUSHED_MS) : this.longestMs;
+    const onlyPushed = pushed && !waits;
+    const longest = onlyPushed ? Math.max(this.longestMs, LONGEST_PUSHED_MS) : this.longestMs;
+    const active = this.#quietMs < ACTIVE_MS && !onlyPushed;
+    this.#quietMs += FIRST_MS;
+    if (active) return { leastMs: 0, mostMs: FIRST_MS };
     const mostMs = Math.min(this.#delayMs, longest);
     this.#delayMs = Math.min(this.#delayMs * 2, longest);
     return { leastMs: 0, mostMs };

@@ -21,7 +21,8 @@ use levi_testkit::supabase::{Canned, FakeSupabase, Fault, Scope, Times};
 use tokio::sync::watch;
 use world::World;
 
-const PACE: Pace = Pace { first: Duration::from_millis(2), longest: Duration::from_millis(20) };
+const PACE: Pace =
+    Pace { first: Duration::from_millis(2), active_for: Duration::ZERO, longest: Duration::from_millis(20) };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changed_in_all_sessions_comes_once_in_order_and_says_what_is_edited_or_late() {
@@ -320,7 +321,7 @@ async fn a_notifier_and_the_network_cut_a_wait_short() {
     let reader = writer.reader();
     // So long that the test would not end if it were waited for.
     let hour = Duration::from_secs(3600);
-    let pace = Pace { first: hour, longest: hour };
+    let pace = Pace { first: hour, active_for: Duration::ZERO, longest: hour };
     let (tell, told) = watch::channel(0);
     let mut follow = reader.follow(None).with_pace(pace).with_notifier(Arc::new(Told(told)));
     let asked = writer.polls();

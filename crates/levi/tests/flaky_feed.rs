@@ -15,7 +15,8 @@ use levi::{Arrival, Change, Follow, HttpSupabase, Pace, Reader, SecretsCache, Se
 use levi_testkit::supabase::FakeSupabase;
 use world::World;
 
-const PACE: Pace = Pace { first: Duration::from_millis(2), longest: Duration::from_millis(20) };
+const PACE: Pace =
+    Pace { first: Duration::from_millis(2), active_for: Duration::ZERO, longest: Duration::from_millis(20) };
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// The most changes of one page of the follower.

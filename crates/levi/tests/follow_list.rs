@@ -11,7 +11,8 @@ use levi::core::MessageError;
 use levi::{Arrival, Change, Follow, Pace, Reader};
 use world::World;
 
-const PACE: Pace = Pace { first: Duration::from_millis(2), longest: Duration::from_millis(20) };
+const PACE: Pace =
+    Pace { first: Duration::from_millis(2), active_for: Duration::ZERO, longest: Duration::from_millis(20) };
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// A reader in a process of its own, as of `levi pull --follow`: it has no worker, and another list in memory.

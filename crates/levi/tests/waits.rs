@@ -190,7 +190,7 @@ async fn a_push_that_ends_is_reported_and_cuts_the_long_wait_short() {
     let reader = writer.reader();
     let switch = Arc::new(Switch(watch::channel(Notifications::Connected).0));
     let hour = Duration::from_secs(3600);
-    let pace = levi::Pace { first: hour, longest: hour };
+    let pace = levi::Pace { first: hour, longest: hour, ..levi::Pace::default() };
     let mut follow = reader.follow(None).with_pace(pace).with_notifier(switch.clone());
     let status: watch::Receiver<FollowStatus> = follow.status();
     let ended = async {

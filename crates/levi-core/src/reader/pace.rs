@@ -10,25 +10,35 @@ const LEAST: Duration = Duration::from_millis(100);
 /// How often a follower asks while nothing changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// How long it waits after something came. Default: 1 s.
+    /// How long it waits after something came. Less than 1 ms counts as 1 ms. Default: 1 s.
     pub first: Duration,
-    /// How long it waits at most. Each time that nothing came the wait doubles up to this. Default: 30 s.
+    /// How long it goes on waiting [`first`](Self::first) while nothing comes, because what a person or an agent writes
+    /// comes with pauses. Default: 1 min.
+    pub active_for: Duration,
+    /// How long it waits at most. After `active_for` each wait is twice the one before, up to this. Default: 30 s.
     pub longest: Duration,
 }
+
+/// The least [`Pace::first`], because a follower that does not wait at all keeps a processor busy.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The longest wait while changes are pushed, because a push may be lost.
 const WHILE_PUSHED: Duration = Duration::from_secs(60);
 
 impl Pace {
-    /// The pace while a notifier is connected: a poll at rest only has to find what was not pushed.
+    /// The pace while a notifier is connected: a poll only has to find what was not pushed.
     pub(super) fn while_pushed(self) -> Self {
-        Self { longest: self.longest.max(WHILE_PUSHED), ..self }
+        Self { active_for: Duration::ZERO, longest: self.longest.max(WHILE_PUSHED), ..self }
     }
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { first: Duration::from_secs(1), longest: Duration::from_secs(30) }
+        Self {
+            first: Duration::from_secs(1),
+            active_for: Duration::from_secs(60),
+            longest: Duration::from_secs(30),
+        }
     }
 }
 
@@ -56,6 +66,7 @@ pub(super) struct Wait {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Polls {
     quiet: u32,
+    doublings: u32,
     failures: u32,
 }
 
@@ -72,9 +83,7 @@ impl Polls {
             }
             Polled::Nothing => {
                 self.failures = 0;
-                let factor = 1_u32.checked_shl(self.quiet).unwrap_or(u32::MAX);
-                self.quiet = self.quiet.saturating_add(1);
-                let most = pace.first.saturating_mul(factor).min(pace.longest);
+                let most = self.quiet_wait(pace).min(pace.longest);
                 Wait { least: LEAST.min(most), most }
             }
             Polled::Failed { retry_after } => {
@@ -86,20 +95,45 @@ impl Polls {
             }
         }
     }
+
+    fn quiet_wait(&mut self, pace: Pace) -> Duration {
+        let first = pace.first.max(SHORTEST);
+        let since_something_came = first.saturating_mul(self.quiet);
+        self.quiet = self.quiet.saturating_add(1);
+        if since_something_came < pace.active_for {
+            return first;
+        }
+        let factor = 1_u32.checked_shl(self.doublings).unwrap_or(u32::MAX);
+        self.doublings = self.doublings.saturating_add(1);
+        first.saturating_mul(factor)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn waits(polls: &[Polled]) -> Vec<f64> {
+    fn waits(polls: &[Polled], active_for: Duration) -> Vec<f64> {
         let mut state = Polls::default();
-        let wait = |polled: &Polled| state.ended(*polled, Pace::default(), Backoff::default(), 0.0);
+        let pace = Pace { active_for, ..Pace::default() };
+        let wait = |polled: &Polled| state.ended(*polled, pace, Backoff::default(), 0.0);
         polls.iter().map(wait).map(|wait| wait.most.as_secs_f64()).collect()
     }
 
     #[test]
-    fn it_waits_one_second_after_something_came_and_up_to_thirty_while_nothing_does() {
+    fn it_waits_one_second_for_a_minute_after_something_came_and_then_ever_longer() {
+        use Polled::{Changes, Nothing};
+        let minute = Pace::default().active_for;
+        let mut polls = [Nothing; 66];
+        let expected = [&[1.0; 61][..], &[2.0, 4.0, 8.0, 16.0, 30.0]].concat();
+        assert_eq!(waits(&polls, minute), expected);
+        polls[64] = Changes;
+        assert_eq!(waits(&polls, minute)[63..], [8.0, 0.0, 1.0]);
+        assert_eq!(waits(&[Nothing; 200], minute).last(), Some(&30.0));
+    }
+
+    #[test]
+    fn after_that_the_waits_double_up_to_thirty_seconds() {
         use Polled::{Changes, Nothing};
         let failed = Polled::Failed { retry_after: None };
         let asked = Polled::Failed { retry_after: Some(Duration::from_secs(90)) };
@@ -114,9 +148,9 @@ mod tests {
             (&[asked, failed, Nothing], &[90.0, 4.0, 1.0]),
         ];
         for (polls, expected) in table {
-            assert_eq!(waits(polls), expected, "{polls:?}");
+            assert_eq!(waits(polls, Duration::ZERO), expected, "{polls:?}");
         }
-        assert_eq!(waits(&[Nothing; 80]).last(), Some(&30.0));
+        assert_eq!(waits(&[Nothing; 80], Duration::ZERO).last(), Some(&30.0));
     }
 
     #[test]
@@ -128,6 +162,13 @@ mod tests {
         assert_eq!(waits.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60]);
         let slow = Pace { longest: Duration::from_secs(600), ..pace };
         assert_eq!(slow.while_pushed(), slow, "what the daemon asked for");
+    }
+
+    #[test]
+    fn a_pace_without_a_wait_does_not_spin() {
+        let pace = Pace { first: Duration::ZERO, ..Pace::default() };
+        let wait = Polls::default().ended(Polled::Nothing, pace, Backoff::default(), 0.0);
+        assert_eq!(wait.least, SHORTEST);
     }
 
     #[test]
