@@ -16,6 +16,7 @@
 use rand_core::CryptoRng;
 
 use crate::context::{Context, NameTooLong};
+use crate::key::KEY_BYTES;
 use crate::nonce::{self, Author};
 use crate::{MessageKey, OpenError, SealError, xchacha};
 
@@ -56,10 +57,7 @@ pub fn seal(
 ) -> Result<SealedMessage, SealError> {
     let mut nonce = [0; NONCE_BYTES];
     rng.fill_bytes(&mut nonce);
-    let mut ciphertext = Vec::with_capacity(content.len() + TAG_BYTES);
-    ciphertext.extend_from_slice(content.as_bytes());
-    seal_in_place(key, position, nonce, &mut ciphertext)?;
-    Ok(SealedMessage { ciphertext, nonce })
+    encrypt(key, position, content, nonce)
 }
 
 /// Seals `content` for `position` under a nonce that is derived from `author` and `content`: the
@@ -75,6 +73,15 @@ pub fn seal_as(
     author: Author<'_>,
 ) -> Result<SealedMessage, SealError> {
     let nonce = nonce::derive(key, position, author, content.as_bytes());
+    encrypt(key, position, content, nonce)
+}
+
+fn encrypt(
+    key: &MessageKey,
+    position: MessagePosition<'_>,
+    content: &str,
+    nonce: [u8; NONCE_BYTES],
+) -> Result<SealedMessage, SealError> {
     let mut ciphertext = Vec::with_capacity(content.len() + TAG_BYTES);
     ciphertext.extend_from_slice(content.as_bytes());
     seal_in_place(key, position, nonce, &mut ciphertext)?;
@@ -124,10 +131,21 @@ pub fn open_owned(
     ciphertext: Vec<u8>,
     nonce: &[u8],
 ) -> Result<String, OpenError> {
+    let content = decrypt(key.expose(), position.aad(), ciphertext, nonce)?;
+    String::from_utf8(content).map_err(|_| OpenError::NotUtf8)
+}
+
+/// Decrypts what is bound to `aad`, in the memory of the ciphertext.
+pub(crate) fn decrypt(
+    key: &[u8; KEY_BYTES],
+    aad: Result<Context, NameTooLong>,
+    ciphertext: Vec<u8>,
+    nonce: &[u8],
+) -> Result<Vec<u8>, OpenError> {
     let nonce = nonce.try_into().map_err(|_| OpenError::WrongNonceLength { bytes: nonce.len() })?;
     // Nothing can have been sealed for a position that the format does not allow.
-    let aad = position.aad().map_err(|NameTooLong| OpenError::Forged)?;
-    let mut content = ciphertext;
-    xchacha::open_in_place(key.expose(), nonce, aad.as_bytes(), &mut content)?;
-    String::from_utf8(content).map_err(|_| OpenError::NotUtf8)
+    let aad = aad.map_err(|NameTooLong| OpenError::Forged)?;
+    let mut plain = ciphertext;
+    xchacha::open_in_place(key, nonce, aad.as_bytes(), &mut plain)?;
+    Ok(plain)
 }
