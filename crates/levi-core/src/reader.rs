@@ -20,7 +20,7 @@ mod waiting;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use levi_crypto::envelope::DevicePrivateKey;
-use levi_crypto::{MessageKey, OpenError, SessionSecret};
+use levi_crypto::{MessageKey, SessionSecret};
 use levi_outbox::backoff::Backoff;
 use levi_transport::rows::MessageRow;
 use levi_transport::{Supabase, SystemClock};
@@ -39,7 +39,7 @@ pub use self::listing::{
 };
 pub use self::message_error::{MessageError, UnreadableMessage};
 pub use self::notifier::{Notifications, Notifier, PollingReason};
-use self::open_row::{asks_for_list, open};
+use self::open_row::open_row;
 pub use self::pace::Pace;
 use self::waiting::Waiting;
 use crate::device_list::SignedDeviceList;
@@ -295,22 +295,4 @@ fn to_last_readable(read: &mut Vec<Result<PulledMessage, UnreadableMessage>>) ->
     read.truncate(last + 1);
     let last = read.last()?.as_ref().ok()?;
     Some(last.sequence_number)
-}
-
-/// Opens a row. One that a newer device list may open is tried again once that was looked at, and one that no
-/// secret opens with the session's present one, fetched once more.
-async fn open_row(
-    reads: &Reads<'_>,
-    keys_to_try: &mut KeysToTry<'_>,
-    session: &SessionId,
-    row: &MessageRow,
-) -> Result<Result<String, MessageError>, ReadError> {
-    let mut read = open(keys_to_try, session, row);
-    if read.as_ref().is_err_and(asks_for_list) && keys_to_try.look_at_list(reads).await? {
-        read = open(keys_to_try, session, row);
-    }
-    while matches!(read, Err(MessageError::Open(OpenError::Forged))) && keys_to_try.more(reads).await? {
-        read = open(keys_to_try, session, row);
-    }
-    Ok(read.map_err(|error| keys_to_try.explain(error)))
 }

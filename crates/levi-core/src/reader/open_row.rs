@@ -9,6 +9,25 @@ use levi_types::SessionId;
 use super::epochs::VERSION_1;
 use super::keys_to_try::KeysToTry;
 use super::{MessageError, ReadError};
+use crate::reads::Reads;
+
+/// Opens a row. One that a newer device list may open is tried again once that was looked at, and one that no
+/// secret opens with the session's present one, fetched once more.
+pub(super) async fn open_row(
+    reads: &Reads<'_>,
+    keys_to_try: &mut KeysToTry<'_>,
+    session: &SessionId,
+    row: &MessageRow,
+) -> Result<Result<String, MessageError>, ReadError> {
+    let mut read = open(keys_to_try, session, row);
+    if read.as_ref().is_err_and(asks_for_list) && keys_to_try.look_at_list(reads).await? {
+        read = open(keys_to_try, session, row);
+    }
+    while matches!(read, Err(MessageError::Open(OpenError::Forged))) && keys_to_try.more(reads).await? {
+        read = open(keys_to_try, session, row);
+    }
+    Ok(read.map_err(|error| keys_to_try.explain(error)))
+}
 
 /// A message that opened.
 struct Opened {
@@ -17,8 +36,8 @@ struct Opened {
     order: Order,
 }
 
-/// Opens a row, and refuses one of an epoch that is over.
-pub(super) fn open(
+/// Opens a row with the keys at hand, and refuses one of an epoch that is over.
+fn open(
     keys_to_try: &mut KeysToTry<'_>,
     session: &SessionId,
     row: &MessageRow,

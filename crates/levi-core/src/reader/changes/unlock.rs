@@ -11,8 +11,9 @@ use crate::device_list::{INTERVAL, Opens};
 use crate::reader::adding::{OpenedWith, Sum};
 use crate::reader::arrival::Arrival;
 use crate::reader::cursor::{Part, Tried};
+use crate::reader::open_row::asks_for_list;
 use crate::reader::waiting::{Due, MOST_ASKED, Sighting};
-use crate::reader::{PulledMessage, ReadError, asks_for_list};
+use crate::reader::{PulledMessage, ReadError};
 
 /// The most pages of a merged span that are added up in one poll. The next poll continues after them.
 const MOST_PAGES: usize = 4;
