@@ -1,94 +1,15 @@
-//! The tables of `supabase/migrations`, and the same tables as DDL for SQLite.
+//! The tables of `supabase/migrations`.
 
-use std::fmt::Write as _;
+mod ddl;
+mod definition;
 
 use levi_transport::Table;
 
 use super::value::Kind;
-
-/// One table.
-pub(crate) struct TableDef {
-    pub(crate) table: Table,
-    pub(crate) name: &'static str,
-    pub(crate) columns: &'static [Column],
-    /// The primary key first.
-    pub(crate) uniques: &'static [Unique],
-    pub(crate) foreign: &'static [Foreign],
-    pub(crate) owner: Owner,
-    pub(crate) grants: Grants,
-}
-
-/// One column.
-pub(crate) struct Column {
-    pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
-    pub(crate) nullable: Nullable,
-    pub(crate) default: Default,
-    pub(crate) check: Option<Check>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Nullable {
-    Yes,
-    No,
-}
-
-/// The default value of a column.
-#[derive(Clone, Copy)]
-pub(crate) enum Default {
-    Null,
-    Now,
-    True,
-    False,
-    Text(&'static str),
-}
-
-/// A check constraint. The first field is its name.
-pub(crate) enum Check {
-    OneOf(&'static str, &'static [&'static str]),
-    Between(&'static str, i64, i64),
-    /// `octet_length`
-    MaxBytes(&'static str, usize),
-}
-
-/// A unique constraint with its columns in the order of its error text.
-pub(crate) struct Unique {
-    pub(crate) name: &'static str,
-    pub(crate) columns: &'static [&'static str],
-}
-
-/// A foreign key.
-pub(crate) struct Foreign {
-    pub(crate) name: &'static str,
-    pub(crate) columns: &'static [&'static str],
-    pub(crate) parent: &'static str,
-    pub(crate) parent_columns: &'static [&'static str],
-    pub(crate) on_delete: OnDelete,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OnDelete {
-    Refuse,
-    Cascade,
-}
-
-/// What the migrations grant to `authenticated`, together with a policy. Everybody signed in may
-/// read and insert.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Grants {
-    Everything,
-    NoDelete,
-    AppendOnly,
-}
-
-/// How a policy finds the owner of a row.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// The user in `user_id`.
-    UserId,
-    /// The owner of the session. Writing also requires that the devices belong to that user.
-    ThroughSession,
-}
+pub(crate) use ddl::ddl;
+pub(crate) use definition::{
+    Check, Column, Default, Foreign, Grants, Nullable, OnDelete, Owner, TableDef, Unique,
+};
 
 impl TableDef {
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
@@ -106,17 +27,6 @@ impl TableDef {
             Table::Keyrings => &trust::KEYRINGS,
             Table::Pairings => &trust::PAIRINGS,
         }
-    }
-
-    pub(crate) fn column(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|column| column.name == name)
-    }
-
-    /// The unique constraint over exactly these columns, in any order.
-    pub(crate) fn unique_over(&self, columns: &[&str]) -> Option<&'static Unique> {
-        self.uniques.iter().find(|unique| {
-            unique.columns.len() == columns.len() && unique.columns.iter().all(|c| columns.contains(c))
-        })
     }
 }
 
@@ -352,38 +262,3 @@ static SECRETS: TableDef = TableDef {
     owner: Owner::ThroughSession,
     grants: Grants::Everything,
 };
-
-/// The tables for SQLite. `arrival` is the rowid, which numbers rows in the order of their first
-/// arrival.
-pub(crate) fn ddl() -> String {
-    let mut sql = String::from("CREATE TABLE users (id BLOB PRIMARY KEY) STRICT;\n");
-    for def in ALL {
-        // Writing to a String cannot fail.
-        let _ = write!(sql, "CREATE TABLE {} (arrival INTEGER PRIMARY KEY", def.name);
-        for column in def.columns {
-            let not_null = if column.nullable == Nullable::No { " NOT NULL" } else { "" };
-            let _ = write!(sql, ", {} {}{not_null}", column.name, column.kind.stored_as());
-        }
-        for unique in def.uniques {
-            let _ = write!(sql, ", UNIQUE ({})", unique.columns.join(", "));
-        }
-        for key in def.foreign {
-            let on_delete = if key.on_delete == OnDelete::Cascade { " ON DELETE CASCADE" } else { "" };
-            let _ = write!(
-                sql,
-                ", FOREIGN KEY ({}) REFERENCES {} ({}){on_delete} DEFERRABLE INITIALLY DEFERRED",
-                key.columns.join(", "),
-                key.parent,
-                key.parent_columns.join(", "),
-            );
-        }
-        sql.push_str(") STRICT;\n");
-    }
-    sql.push_str("CREATE TABLE change_feed (last INTEGER NOT NULL) STRICT;\n");
-    sql.push_str("INSERT INTO change_feed (last) VALUES (0);\n");
-    sql.push_str("CREATE INDEX changes_of_user ON agent_coding_session_messages (user_id, change_id);\n");
-    sql.push_str("CREATE INDEX secrets_of_device ON agent_coding_session_secrets (device_id);\n");
-    sql.push_str("CREATE INDEX sessions_of_device ON agent_coding_sessions (device_id);\n");
-    sql.push_str("CREATE INDEX sessions_of_repository ON agent_coding_sessions (repository_id);\n");
-    sql
-}
