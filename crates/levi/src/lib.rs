@@ -34,7 +34,6 @@ pub use levi_realtime::Realtime;
 pub use levi_store::FileCredentials;
 #[cfg(feature = "sqlite")]
 pub use levi_store::SqliteSessionStore;
-pub use levi_transport::rows::DeviceRow;
 pub use levi_transport::{HttpOptions, HttpSupabase, RefreshingAuth};
 pub use levi_types::{
     Auth, CodingSession, Credentials, DeviceId, MessageSyncRequest, Repository, RepositoryId, SessionId,
