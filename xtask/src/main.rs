@@ -8,6 +8,7 @@ mod failure;
 mod faults;
 mod fuzz;
 mod interop;
+mod jobs;
 mod metadata;
 mod programs;
 mod release;
