@@ -1,10 +1,10 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
 
-use super::answers::{self, Record};
+use super::answers::Record;
 use super::install::{Programs, WITHOUT_BROWSER};
 use super::lite::{Database, Lite};
 use crate::failure::Failure;
@@ -36,6 +36,10 @@ impl Harness {
         let folder = root().join("target/interop");
         fs::create_dir_all(&folder).map_err(Failure::io(folder.display().to_string()))?;
         Ok(Self { programs, record, folder, lite: None, port: 0 })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) fn python_packages(&self) -> PathBuf {
@@ -264,10 +268,6 @@ impl Harness {
         succeed("schema.mjs", node.arg(root().join("interop/schema.mjs")).arg(self.folder.join("lite")))
     }
 
-    pub(super) fn answers(&mut self) -> Result<(), Failure> {
-        answers::compare_or_record_all(&self.folder, self.record)
-    }
-
     fn contract(&self, server: &str, settings: &[(&str, &str)]) -> Result<(), Failure> {
         let mut suite = Command::new(programs::as_tested("contract")?);
         suite.arg(self.folder.join(format!("{server}.json")));
@@ -283,6 +283,6 @@ impl Harness {
     }
 }
 
-pub(super) fn write(path: &std::path::Path, text: &str) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     fs::write(path, text).map_err(Failure::io(path.display().to_string()))
 }
