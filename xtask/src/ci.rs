@@ -31,8 +31,7 @@ fn steps(members: &[Package]) -> Vec<Step> {
     steps.extend(members.iter().filter(|member| member.is_published()).flat_map(alone));
     // The lock file has a recent version; the newest one is tested at night.
     steps.push(Step::new("oldest rusqlite", &["xtask", "rusqlite", OLDEST]));
-    let docs = Step::new("docs", &["doc", "--workspace", "--no-deps", "--all-features"]);
-    steps.push(docs.with_env("RUSTDOCFLAGS", "-D warnings"));
+    steps.push(docs(members));
     steps.push(Step::new("fuzz targets compile", &["xtask", "fuzz", "--check"]));
     steps.push(Step::new("packages", &["xtask", "publish-check"]));
     steps.push(Step::new("demo", &["run", "--release", "--", "demo", "--messages", "300"]));
@@ -62,6 +61,21 @@ fn alone(member: &Package) -> Vec<Step> {
         steps.push(clippy(format!("{name} alone, all features"), &["--package", name, "--all-features"]));
     }
     steps
+}
+
+/// The pages that `cargo doc` makes by itself: of every library, and of programs without one.
+///
+/// Named, together with an example, because an example makes cargo take the features of the
+/// dev-dependencies: then the dependencies are those that clippy has checked.
+fn docs(members: &[Package]) -> Step {
+    let mut args = vec!["doc", "--workspace", "--no-deps", "--all-features", "--lib"];
+    for member in members.iter().filter(|member| !member.targets.iter().any(|target| target.is("lib"))) {
+        for program in member.targets.iter().filter(|target| target.is("bin")) {
+            args.extend(["--bin", &program.name]);
+        }
+    }
+    args.extend(["--example", "daemon"]);
+    Step::new("docs", &args).with_env("RUSTDOCFLAGS", "-D warnings")
 }
 
 fn clippy(name: impl Into<String>, args: &[&str]) -> Step {

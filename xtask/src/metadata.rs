@@ -34,6 +34,22 @@ pub(crate) struct Package {
     pub(crate) features: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     pub(crate) dependencies: Vec<Dependency>,
+    #[serde(default)]
+    pub(crate) targets: Vec<Target>,
+}
+
+/// What cargo makes of a package: a library, a program, a test, ...
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) kind: Vec<String>,
+}
+
+impl Target {
+    /// Whether it is a `lib`, `bin`, `test`, ...
+    pub(crate) fn is(&self, kind: &str) -> bool {
+        self.kind.iter().any(|of_target| of_target == kind)
+    }
 }
 
 /// One line of a package's dependencies, optional ones included.
