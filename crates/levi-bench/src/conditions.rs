@@ -28,8 +28,8 @@ pub(crate) fn machine() -> Vec<String> {
 /// blocks in integers of various sizes.
 #[cfg(unix)]
 pub(crate) fn free_gib() -> Fallible<f64> {
-    let disk = nix::sys::statvfs::statvfs(&scratch_parent())?;
-    Ok(disk.blocks_available() as f64 * disk.fragment_size() as f64 / f64::from(1 << 30))
+    let disk = rustix::fs::statvfs(scratch_parent())?;
+    Ok(disk.f_bavail as f64 * disk.f_frsize as f64 / f64::from(1 << 30))
 }
 
 #[cfg(not(unix))]

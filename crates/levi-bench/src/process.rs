@@ -25,28 +25,26 @@ pub(crate) fn thread_time() -> Duration {
 mod used {
     use std::time::Duration;
 
-    use nix::sys::resource::{UsageWho, getrusage};
-    use nix::time::{ClockId, clock_gettime};
+    use rustix::time::{ClockId, clock_gettime};
 
     pub(super) fn of_process() -> Duration {
-        of(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+        of(ClockId::ProcessCPUTime)
     }
 
     pub(super) fn of_thread() -> Duration {
-        of(ClockId::CLOCK_THREAD_CPUTIME_ID)
+        of(ClockId::ThreadCPUTime)
     }
 
-    /// `getrusage` would count in ticks of several milliseconds on some systems.
     fn of(clock: ClockId) -> Duration {
-        clock_gettime(clock).map_or(Duration::ZERO, Duration::from)
+        Duration::try_from(clock_gettime(clock)).unwrap_or_default()
     }
 
+    /// In hundredths of a second (USER_HZ), which is fine enough for programs that run for seconds.
     pub(super) fn of_children() -> Duration {
-        let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Duration::ZERO };
-        let micros = |time: nix::sys::time::TimeVal| {
-            u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap_or_default()
-        };
-        Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        // `cutime` and `cstime`, counted from the end of the name, which may contain spaces.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(13).take(2);
+        Duration::from_millis(10 * fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>())
     }
 }
 
