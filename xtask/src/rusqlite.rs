@@ -30,6 +30,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         println!("rusqlite {end}");
         let mut test = Command::new(cargo());
         test.args(["test", "--quiet", "--package", "levi-outbox", "--package", "levi-store"])
+            // These tests are short, so compiling SQLite with optimization takes longer than it saves.
+            .args(["--config", "profile.dev.package.libsqlite3-sys.opt-level=0"])
             .env("CARGO_TARGET_DIR", root().join("target/rusqlite/build"))
             .current_dir(&folder);
         programs::succeed(&format!("the tests with rusqlite {end}"), &mut test)?;
