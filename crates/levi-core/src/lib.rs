@@ -54,7 +54,7 @@ pub use reader::Timer;
 pub use reader::{
     Access, Arrival, BadCursor, Change, ChangeCursor, ChangePage, DeviceSummary, Follow, FollowStatus,
     MessageError, Notifications, Notifier, Pace, Page, PollingReason, PulledMessage, ReadError, Reader,
-    SessionSummary, SessionsPage, SharedSessions, UnreadableMessage, UnreadableSession,
+    SessionSummary, SessionsPage, SharedSessions, UnreadableDevice, UnreadableMessage, UnreadableSession,
 };
 pub use secrets_cache::SecretsCache;
 pub use server::DeviceTrust;

@@ -52,7 +52,7 @@ async fn the_next_start_finds_what_the_first_one_left() {
     assert_eq!(server.row_count(Table::Devices).unwrap(), 1);
     assert_eq!(device.folder().cursor("viewer").unwrap().load().unwrap(), Some(cursor));
     assert_eq!(device.folder().cursor("other").unwrap().load().unwrap(), None);
-    assert_eq!(device.devices().await.unwrap()[0].name, "renamed");
+    assert_eq!(device.devices().await.unwrap()[0].as_ref().unwrap().name, "renamed");
     let levi = device.levi(LeviConfig::default()).unwrap();
     levi.start().unwrap();
     assert!(device.folder().outbox_path().starts_with(&path));

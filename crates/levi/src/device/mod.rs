@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use levi_core::{
     DeviceListParts, DeviceSummary, DeviceTrust, LeviConfig, NewSession, ReadError, Reader, SecretsCache,
-    SessionSummary, SessionSyncService, SignedDeviceList, UnreadableSession,
+    SessionSummary, SessionSyncService, SignedDeviceList, UnreadableDevice, UnreadableSession,
 };
 use levi_crypto::SessionSecret;
 use levi_outbox::sqlite::notify::notify_owner;
@@ -306,11 +306,11 @@ impl Device {
         }
     }
 
-    /// Every device of the user.
+    /// Every device of the user, and those whose row cannot be read.
     ///
     /// # Errors
     /// [`DeviceError`]
-    pub async fn devices(&self) -> Result<Vec<DeviceSummary>, DeviceError> {
+    pub async fn devices(&self) -> Result<Vec<Result<DeviceSummary, UnreadableDevice>>, DeviceError> {
         Ok(self.reader()?.devices().await?)
     }
 
