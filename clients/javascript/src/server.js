@@ -7,7 +7,10 @@ import { Realtime } from "./realtime.js";
 const PAGE = 500;
 /** Ids in one request, so that its URL stays short. */
 const MOST_IDS = 50;
-const MESSAGE = "session_id,number:sequence_number::text,content_encrypted,content_nonce";
+/** Which message a row is, without what it says: always short. */
+const PLACE = "session_id,number:sequence_number::text";
+const MESSAGE = `${PLACE},content_encrypted,content_nonce`;
+const CHANGE = "change:change_id::text";
 
 /**
  * A row of `agent_coding_session_messages`.
@@ -18,6 +21,22 @@ const MESSAGE = "session_id,number:sequence_number::text,content_encrypted,conte
  * @property {string} content_encrypted
  * @property {string} content_nonce
  * @property {string} [change] its place in the change feed
+ * @property {boolean} [isTooLong] the server gives no more of it than its place
+ */
+
+/**
+ * A change, and which message it is of.
+ *
+ * @typedef {object} Place
+ * @property {string} change
+ * @property {string} session_id
+ * @property {string} number
+ */
+
+/**
+ * A part of the change feed: of one session, up to a place.
+ *
+ * @typedef {{ sessionId?: string, until?: string }} Within
  */
 
 /**
@@ -147,11 +166,25 @@ export class Server {
    *
    * @param {string} after
    * @param {number} limit
-   * @param {{ sessionId?: string, until?: string }} [within]
+   * @param {Within} [within]
    * @returns {Promise<MessageRow[]>}
    */
-  async changes(after, limit, { sessionId, until } = {}) {
-    let query = this.#mine("agent_coding_session_messages", `change:change_id::text,${MESSAGE}`).gt("change_id", after);
+  changes(after, limit, within) {
+    return this.#changes(after, limit, MESSAGE, within);
+  }
+
+  /**
+   * The first of `changes`, without what it says.
+   *
+   * @param {string} after
+   * @param {Within} [within]
+   */
+  firstChange(after, within) {
+    return this.#changes(after, 1, PLACE, within);
+  }
+
+  async #changes(after, limit, columns, { sessionId, until } = /** @type {Within} */ ({})) {
+    let query = this.#feed(`${CHANGE},${columns}`).gt("change_id", after);
     if (sessionId) query = query.eq("session_id", sessionId);
     if (until) query = query.lte("change_id", until);
     const page = await rows(query.order("change_id").limit(limit));
@@ -159,23 +192,45 @@ export class Server {
     return page;
   }
 
+  #feed(columns) {
+    return this.#mine("agent_coding_session_messages", columns);
+  }
+
   /** The highest number among the messages of a session that changed up to a place in the feed; undefined without one. */
   async highestBy(sessionId, change) {
-    const query = this.#mine("agent_coding_session_messages", "number:sequence_number::text").eq("session_id", sessionId);
-    const [last] = await rows(query.lte("change_id", change).order("sequence_number", { ascending: false }).limit(1));
+    const query = this.#feed("number:sequence_number::text").eq("session_id", sessionId).lte("change_id", change);
+    const [last] = await rows(query.order("sequence_number", { ascending: false }).limit(1));
     return last?.number;
   }
 
-  /** The last place in the change feed; "0" before the first. */
-  async lastChange() {
-    const query = this.#mine("agent_coding_session_messages", "change:change_id::text");
-    const [last] = await rows(query.order("change_id", { ascending: false }).limit(1));
-    return last?.change ?? "0";
+  /**
+   * The last places of the change feed, the last one first.
+   *
+   * @param {number} limit
+   * @returns {Promise<Place[]>}
+   */
+  lastPlaces(limit) {
+    return rows(this.#feed(`${CHANGE},${PLACE}`).order("change_id", { ascending: false }).limit(limit));
+  }
+
+  /**
+   * Those of some places of the change feed at which there is a message.
+   *
+   * @param {string[]} changes
+   * @returns {Promise<Place[]>}
+   */
+  placesAt(changes) {
+    return rows(this.#feed(`${CHANGE},${PLACE}`).in("change_id", changes));
   }
 
   /** @returns {Promise<MessageRow[]>} */
   messages(sessionId, after, limit) {
-    return this.#inSession(sessionId, after, limit, (query) => query);
+    return this.#inSession(sessionId, after, limit, MESSAGE);
+  }
+
+  /** The first of `messages`, without what it says. */
+  firstMessage(sessionId, after) {
+    return this.#inSession(sessionId, after, 1, PLACE);
   }
 
   /**
@@ -183,13 +238,19 @@ export class Server {
    *
    * @returns {Promise<MessageRow[]>}
    */
-  messagesOf(epoch, sessionId, after, limit = PAGE) {
-    return this.#inSession(sessionId, after, limit, (query) => query.like("content_nonce", `v2:${epoch}:%`));
+  messagesOf(epoch, sessionId, after, limit) {
+    return this.#inSession(sessionId, after, limit, MESSAGE, epoch);
   }
 
-  async #inSession(sessionId, after, limit, narrowed) {
-    const query = this.#supabase.from("agent_coding_session_messages").select(MESSAGE).eq("session_id", sessionId);
-    const page = await rows(narrowed(query.gt("sequence_number", after)).order("sequence_number").limit(limit));
+  /** The first of `messagesOf`, without what it says. */
+  firstMessageOf(epoch, sessionId, after) {
+    return this.#inSession(sessionId, after, 1, PLACE, epoch);
+  }
+
+  async #inSession(sessionId, after, limit, columns, epoch = undefined) {
+    let query = this.#supabase.from("agent_coding_session_messages").select(columns).eq("session_id", sessionId);
+    if (epoch !== undefined) query = query.like("content_nonce", `v2:${epoch}:%`);
+    const page = await rows(query.gt("sequence_number", after).order("sequence_number").limit(limit));
     checkPage(page, "number", after, limit);
     return page;
   }

@@ -78,15 +78,10 @@ export class Reader {
      *
      * @param {string} [cursor] undefined begins at the oldest message
      * @param {number} [limit]
-     * @returns {Promise<{ changes: Change[], cursor: string, more: boolean, waits: boolean }>} `more`: ask again at once;
-     *   `waits`: something was delivered as unreadable, and may become readable without another change
+     * @returns {Promise<import("./feed.js").ChangePage>} `more`: ask again at once; `waits`: something was delivered as
+     *   unreadable, and may become readable without another change
      */
-    changes(cursor?: string, limit?: number): Promise<{
-        changes: Change[];
-        cursor: string;
-        more: boolean;
-        waits: boolean;
-    }>;
+    changes(cursor?: string, limit?: number): Promise<import("./feed.js").ChangePage>;
     /** Supabase Realtime for one `Follower`: `new Follower(reader, { notifier: reader.realtime() })`. */
     realtime(): import("./realtime.js").Realtime;
     /** The cursor behind everything that is there now: `changes` then tells what is new from here on. */

@@ -7,6 +7,20 @@
  * @property {string} content_encrypted
  * @property {string} content_nonce
  * @property {string} [change] its place in the change feed
+ * @property {boolean} [isTooLong] the server gives no more of it than its place
+ */
+/**
+ * A change, and which message it is of.
+ *
+ * @typedef {object} Place
+ * @property {string} change
+ * @property {string} session_id
+ * @property {string} number
+ */
+/**
+ * A part of the change feed: of one session, up to a place.
+ *
+ * @typedef {{ sessionId?: string, until?: string }} Within
  */
 /**
  * A row of `agent_coding_sessions`.
@@ -72,25 +86,45 @@ export class Server {
      *
      * @param {string} after
      * @param {number} limit
-     * @param {{ sessionId?: string, until?: string }} [within]
+     * @param {Within} [within]
      * @returns {Promise<MessageRow[]>}
      */
-    changes(after: string, limit: number, { sessionId, until }?: {
-        sessionId?: string;
-        until?: string;
-    }): Promise<MessageRow[]>;
+    changes(after: string, limit: number, within?: Within): Promise<MessageRow[]>;
+    /**
+     * The first of `changes`, without what it says.
+     *
+     * @param {string} after
+     * @param {Within} [within]
+     */
+    firstChange(after: string, within?: Within): Promise<any>;
     /** The highest number among the messages of a session that changed up to a place in the feed; undefined without one. */
     highestBy(sessionId: any, change: any): Promise<any>;
-    /** The last place in the change feed; "0" before the first. */
-    lastChange(): Promise<any>;
+    /**
+     * The last places of the change feed, the last one first.
+     *
+     * @param {number} limit
+     * @returns {Promise<Place[]>}
+     */
+    lastPlaces(limit: number): Promise<Place[]>;
+    /**
+     * Those of some places of the change feed at which there is a message.
+     *
+     * @param {string[]} changes
+     * @returns {Promise<Place[]>}
+     */
+    placesAt(changes: string[]): Promise<Place[]>;
     /** @returns {Promise<MessageRow[]>} */
     messages(sessionId: any, after: any, limit: any): Promise<MessageRow[]>;
+    /** The first of `messages`, without what it says. */
+    firstMessage(sessionId: any, after: any): Promise<any>;
     /**
      * Those that say that they are of an epoch.
      *
      * @returns {Promise<MessageRow[]>}
      */
-    messagesOf(epoch: any, sessionId: any, after: any, limit?: number): Promise<MessageRow[]>;
+    messagesOf(epoch: any, sessionId: any, after: any, limit: any): Promise<MessageRow[]>;
+    /** The first of `messagesOf`, without what it says. */
+    firstMessageOf(epoch: any, sessionId: any, after: any): Promise<any>;
     #private;
 }
 /**
@@ -105,6 +139,25 @@ export type MessageRow = {
      * its place in the change feed
      */
     change?: string;
+    /**
+     * the server gives no more of it than its place
+     */
+    isTooLong?: boolean;
+};
+/**
+ * A change, and which message it is of.
+ */
+export type Place = {
+    change: string;
+    session_id: string;
+    number: string;
+};
+/**
+ * A part of the change feed: of one session, up to a place.
+ */
+export type Within = {
+    sessionId?: string;
+    until?: string;
 };
 /**
  * A row of `agent_coding_sessions`.
