@@ -5,6 +5,9 @@
 
 import { APART_MS, Pace } from "./pace.js";
 
+/** Errors that asking again does not mend. */
+const IS_FINAL = new Set(["bad-cursor", "no-change-feed"]);
+
 export class Follower {
   #reader;
   #cursor;
@@ -22,7 +25,7 @@ export class Follower {
    * @param {number} [options.longestMs] the longest wait between two polls at rest, at least a second
    * @param {import("./realtime.js").Realtime} [options.notifier] wakes this follower, and no other; see `reader.realtime()`
    * @param {(error: unknown) => unknown} [options.onError] hears of each poll that failed, and may throw to end. A cursor
-   *   that does not fit ends it anyway, because asking again does not help
+   *   that does not fit, and a project without a change feed, end it anyway, because asking again does not help
    * @param {() => unknown} [options.onPoll] hears of each poll that succeeded
    */
   constructor(reader, options = {}) {
@@ -83,7 +86,7 @@ export class Follower {
     } catch (error) {
       if (!this.#signal?.aborted) this.onError(error);
       const failure = /** @type {{ code?: string, retryAfterMs?: number }} */ (error);
-      if (failure.code === "bad-cursor") throw error;
+      if (IS_FINAL.has(failure.code)) throw error;
       return { page: undefined, wait: this.#pace.failed(failure) };
     }
   }

@@ -11,6 +11,7 @@ const MOST_IDS = 50;
 const PLACE = "session_id,number:sequence_number::text";
 const MESSAGE = `${PLACE},content_encrypted,content_nonce`;
 const CHANGE = "change:change_id::text";
+const MISSING_COLUMN = "42703";
 
 /**
  * A row of `agent_coding_session_messages`.
@@ -187,7 +188,7 @@ export class Server {
     let query = this.#feed(`${CHANGE},${columns}`).gt("change_id", after);
     if (sessionId) query = query.eq("session_id", sessionId);
     if (until) query = query.lte("change_id", until);
-    const page = await rows(query.order("change_id").limit(limit));
+    const page = await feedRows(query.order("change_id").limit(limit));
     checkPage(page, "change", after, limit);
     return page;
   }
@@ -199,7 +200,7 @@ export class Server {
   /** The highest number among the messages of a session that changed up to a place in the feed; undefined without one. */
   async highestBy(sessionId, change) {
     const query = this.#feed("number:sequence_number::text").eq("session_id", sessionId).lte("change_id", change);
-    const [last] = await rows(query.order("sequence_number", { ascending: false }).limit(1));
+    const [last] = await feedRows(query.order("sequence_number", { ascending: false }).limit(1));
     return last?.number;
   }
 
@@ -210,7 +211,7 @@ export class Server {
    * @returns {Promise<Place[]>}
    */
   lastPlaces(limit) {
-    return rows(this.#feed(`${CHANGE},${PLACE}`).order("change_id", { ascending: false }).limit(limit));
+    return feedRows(this.#feed(`${CHANGE},${PLACE}`).order("change_id", { ascending: false }).limit(limit));
   }
 
   /**
@@ -220,7 +221,7 @@ export class Server {
    * @returns {Promise<Place[]>}
    */
   placesAt(changes) {
-    return rows(this.#feed(`${CHANGE},${PLACE}`).in("change_id", changes));
+    return feedRows(this.#feed(`${CHANGE},${PLACE}`).in("change_id", changes));
   }
 
   /** @returns {Promise<MessageRow[]>} */
@@ -261,17 +262,32 @@ export class Server {
  * tried again here, because who asks knows better when.
  */
 async function rows(query) {
-  let retryAfter;
+  /** @type {Response | undefined} */
+  let answer = undefined;
   const ask = query.fetch;
-  // supabase-js does not give the headers of an answer.
-  query.fetch = async (...request) => {
-    const answer = await ask(...request);
-    retryAfter = answer.headers?.get("retry-after");
-    return answer;
-  };
-  const { data, error, status } = await query.retry(false);
-  if (error) throw Object.assign(new Error(error.message), { code: error.code, status, retryAfterMs: waitOf(retryAfter) });
-  return data;
+  // supabase-js does not give the headers of an answer, and takes some with the status 404 for good ones.
+  query.fetch = async (...request) => (answer = await ask(...request));
+  const { data, error } = await query.retry(false);
+  if (!error && answer?.ok) return data;
+  const { status = 0, headers = undefined } = answer ?? {};
+  const details = { code: error?.code, status, retryAfterMs: waitOf(headers?.get("retry-after")) };
+  throw Object.assign(new Error(error?.message ?? `the server answers with ${status}`), details);
+}
+
+/** @param {any} error */
+const codeOf = (error) => error.code;
+
+/** As `rows`, of queries that name the columns of the change feed. */
+async function feedRows(query) {
+  try {
+    const found = await rows(query);
+    check(Array.isArray(found), "bad-page", "the server's answer is not a page");
+    return found;
+  } catch (error) {
+    if (codeOf(error) !== MISSING_COLUMN) throw error;
+    const mend = "apply the migration 20260102000000_change_feed.sql, as in docs/supabase.md";
+    throw new LeviError("no-change-feed", `the project's table of messages has no change feed; ${mend}`);
+  }
 }
 
 /** Seconds, or a date. */

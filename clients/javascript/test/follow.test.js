@@ -112,21 +112,43 @@ test("after it was ended it delivers nothing and reports nothing, whatever was u
   assert.deepEqual([pages, said], [[], []]);
 });
 
-test("a cursor that does not fit ends it", async (context) => {
-  const { ended } = following(context, () => {
-    throw new LeviError("bad-cursor", "that cursor is of another user");
+for (const code of ["bad-cursor", "no-change-feed"]) {
+  test(`${code} ends it`, async (context) => {
+    const { ended } = following(context, () => {
+      throw new LeviError(code, "asking again does not help");
+    });
+    await assert.rejects(ended, { code });
   });
-  await assert.rejects(ended, { code: "bad-cursor" });
-});
+}
 
-test("what the server says of the wait is found in its answer, and supabase-js asks once", async () => {
-  let asked = 0;
+/** A server that answers every request alike, and how often it was asked. */
+function answering(status, body, headers = {}) {
+  const asked = { times: 0 };
   const answer = async () => {
-    asked++;
-    return new Response(JSON.stringify({ message: "busy" }), { status: 503, headers: { "retry-after": "120" } });
+    asked.times++;
+    return new Response(body, { status, headers });
   };
   const options = { auth: { persistSession: false }, global: { fetch: answer }, realtime: { transport: class {} } };
-  const supabase = createClient("http://127.0.0.1:9", "key", /** @type {any} */ (options));
-  const failure = await new Server(supabase, "user").changes("0", 10).then(assert.fail, (error) => error);
-  assert.deepEqual([failure.status, failure.retryAfterMs, asked], [503, 120_000, 1]);
+  return { server: new Server(createClient("http://127.0.0.1:9", "key", /** @type {any} */ (options)), "user"), asked };
+}
+
+test("what the server says of the wait is found in its answer, and supabase-js asks once", async () => {
+  const { server, asked } = answering(503, JSON.stringify({ message: "busy" }), { "retry-after": "120" });
+  const failure = await server.changes("0", 10).then(assert.fail, (error) => error);
+  assert.deepEqual([failure.status, failure.retryAfterMs, asked.times], [503, 120_000, 1]);
 });
+
+for (const question of ["changes", "lastPlaces"]) {
+  test(`a project without the columns of the change feed is told from one that does not answer, by ${question}`, async () => {
+    const missing = { code: "42703", message: "column agent_coding_session_messages.change_id does not exist" };
+    const { server } = answering(400, JSON.stringify(missing));
+    await assert.rejects(server[question]("0", 10), { code: "no-change-feed", message: /20260102000000_change_feed\.sql/ });
+  });
+}
+
+for (const body of ["", "[]"]) {
+  test(`the status 404 with ${body || "nothing"} is no answer, though supabase-js takes it for one`, async () => {
+    await assert.rejects(answering(404, body).server.changes("0", 10), { status: 404 });
+    await assert.rejects(answering(404, body).server.sessions(), { status: 404 });
+  });
+}
