@@ -2,6 +2,7 @@
 
 import { cursorText, forgetOldest, touched } from "./cursor.js";
 import { LeviError } from "./error.js";
+import { withLandmark } from "./landmarks.js";
 import { MISSING_IN_LIST, Opening } from "./opening.js";
 import { splitAt, withChange } from "./runs.js";
 import { URGENT_MS } from "./trust.js";
@@ -89,6 +90,8 @@ export class Feed {
     for (const row of await this.#read(this.#state.after, limit)) {
       changes.push(await this.#change(row));
       this.#state.after = row.change;
+      const landmark = /** @type {import("./server.js").ChangeNonce} */ (row);
+      this.#state.landmarks = withLandmark(this.#state.landmarks ?? [], landmark);
     }
     forgetOldest(this.#state);
     return changes;

@@ -1,8 +1,6 @@
 // How many rows to ask for. A page that the server cannot answer is asked for once more with fewer rows, because a few
 // messages of a megabyte fill what a proxy, or the server's time for one statement, allows.
 
-/** @typedef {import("./server.js").MessageRow} MessageRow */
-
 export const LONGEST_PAGE = 500;
 
 const TOO_LONG = 413;
@@ -17,10 +15,11 @@ export class PageSize {
    * Asks for a page, and again with a quarter of the rows until it is answered. Then the pages grow again. Of a row that is
    * too long even alone only the place is given, so that it does not keep back those after it.
    *
+   * @template Row
    * @param {number} most
-   * @param {(limit: number) => Promise<MessageRow[]>} ask
-   * @param {() => Promise<MessageRow[]>} askFirst for the place of the first row
-   * @returns {Promise<MessageRow[]>}
+   * @param {(limit: number) => Promise<Row[]>} ask
+   * @param {() => Promise<Row[]>} askFirst for the place of the first row
+   * @returns {Promise<Row[]>}
    */
   async read(most, ask, askFirst) {
     for (;;) {

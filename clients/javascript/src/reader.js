@@ -1,8 +1,9 @@
 // Reads what the user's other devices wrote: the change feed over all sessions, or one session in order.
 
-import { beginning, cursorText, parseCursor } from "./cursor.js";
+import { START, beginning, cursorText, goBackTo, parseCursor } from "./cursor.js";
 import { EpochOrder } from "./epoch-order.js";
 import { Feed, readFeed } from "./feed.js";
+import { LAST_KEPT, recognised, withLandmark } from "./landmarks.js";
 import { Opening } from "./opening.js";
 import { LONGEST_PAGE, PageSize } from "./page-size.js";
 import { geneses } from "./read-list.js";
@@ -139,10 +140,44 @@ export class Reader {
   /** The cursor behind everything that is there now: `changes` then tells what is new from here on. */
   async latest() {
     const state = beginning(this.#server.userId);
-    const [last] = await this.#server.lastPlaces(1);
-    state.after = last?.change ?? "0";
+    const ask = (limit) => this.#server.lastNonces(limit);
+    const last = await this.#pageSize.read(LAST_KEPT, ask, () => this.#server.lastChange());
+    state.after = last[0]?.change ?? START;
     state.since = state.after;
+    state.landmarks = last.reverse().reduce(withLandmark, /** @type {import("./landmarks.js").Landmark[]} */ ([]));
     return cursorText(state);
+  }
+
+  /**
+   * The cursor, or one further back if the project was restored from a backup: its numbers go on from lower ones, and what is
+   * written then would be skipped. It goes back to the last row that was delivered and that the server still has in its
+   * place, else to the oldest message. What was delivered before comes again then, as "edited". One request. A `Follower`
+   * does this by itself; who calls `changes` does it at a start, after a failure and after a pause of more than a minute.
+   *
+   * @param {string} cursor
+   * @returns {Promise<string>}
+   */
+  async confirmed(cursor) {
+    const state = parseCursor(cursor, this.#server.userId);
+    if (state.after === START) return cursor;
+    const agreed = state.landmarks ? await this.#agreed(state) : await this.#unlessPast(state.after);
+    if (agreed === state.after) return cursor;
+    goBackTo(state, agreed);
+    return cursorText(state);
+  }
+
+  /** The last of the cursor's landmarks that the server has. */
+  async #agreed(state) {
+    if (state.landmarks.length === 0) return START;
+    const [changes, nonces] = [0, 1].map((part) => state.landmarks.map((landmark) => landmark[part]));
+    state.landmarks = recognised(state.landmarks, await this.#server.noncesAt(changes, nonces));
+    return state.landmarks.at(-1)?.[0] ?? START;
+  }
+
+  /** For a cursor that an earlier version stored: the place itself, unless the feed ends before it. */
+  async #unlessPast(after) {
+    const [last] = await this.#server.lastChange();
+    return BigInt(last?.change ?? START) < BigInt(after) ? START : after;
   }
 
   /**

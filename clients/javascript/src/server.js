@@ -25,14 +25,7 @@ const MISSING_COLUMN = "42703";
  * @property {boolean} [isTooLong] the server gives no more of it than its place
  */
 
-/**
- * A change, and which message it is of.
- *
- * @typedef {object} Place
- * @property {string} change
- * @property {string} session_id
- * @property {string} number
- */
+/** @typedef {{ change: string, content_nonce?: string | null }} ChangeNonce */
 
 /**
  * A part of the change feed: of one session, up to a place.
@@ -204,24 +197,34 @@ export class Server {
     return last?.number;
   }
 
-  /**
-   * The last places of the change feed, the last one first.
-   *
-   * @param {number} limit
-   * @returns {Promise<Place[]>}
-   */
-  lastPlaces(limit) {
-    return feedRows(this.#feed(`${CHANGE},${PLACE}`).order("change_id", { ascending: false }).limit(limit));
+  /** The last change; none before the first. */
+  lastChange() {
+    return feedRows(this.#backwards(CHANGE, 1));
   }
 
   /**
-   * Those of some places of the change feed at which there is a message.
+   * The last changes with their nonces, the last one first.
+   *
+   * @param {number} limit
+   * @returns {Promise<ChangeNonce[]>}
+   */
+  lastNonces(limit) {
+    return feedRows(this.#backwards(`${CHANGE},content_nonce`, limit));
+  }
+
+  #backwards(columns, limit) {
+    return this.#feed(columns).order("change_id", { ascending: false }).limit(limit);
+  }
+
+  /**
+   * What there is of some changes with one of these nonces each.
    *
    * @param {string[]} changes
-   * @returns {Promise<Place[]>}
+   * @param {string[]} nonces
+   * @returns {Promise<ChangeNonce[]>}
    */
-  placesAt(changes) {
-    return feedRows(this.#feed(`${CHANGE},${PLACE}`).in("change_id", changes));
+  noncesAt(changes, nonces) {
+    return feedRows(this.#feed(`${CHANGE},content_nonce`).in("change_id", changes).in("content_nonce", nonces));
   }
 
   /** @returns {Promise<MessageRow[]>} */

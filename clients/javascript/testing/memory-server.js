@@ -17,6 +17,8 @@ export class MemoryServer {
   #messages = [];
   #envelopes = new Map();
   #change = 0;
+  /** @type {any[][]} the messages after each change, for `restore` */
+  #backups = [[]];
   /** @type {string[]} the names of the questions */
   asked = [];
   /** @type {(question: string, rows: any, limit?: number) => unknown} throws to fail; `rows` is what it would answer */
@@ -51,8 +53,14 @@ export class MemoryServer {
     return this.#answer("highestBy", rows.sort(byNumber("number")).at(-1)?.number);
   }
 
-  lastPlaces = (limit) => this.#answer("lastPlaces", this.#messages.sort(byNumber("change")).toReversed().map(placeOf), limit);
-  placesAt = (changes) => this.#answer("placesAt", this.#messages.filter(({ change }) => changes.includes(change)).map(placeOf));
+  lastChange = () => this.#answer("lastChange", this.#backwards().slice(0, 1).map(({ change }) => ({ change })));
+  lastNonces = (limit) => this.#answer("lastNonces", this.#backwards(), limit);
+  #backwards = () => this.#messages.toSorted(byNumber("change")).toReversed();
+
+  noncesAt(changes, nonces) {
+    const isOne = (row) => changes.includes(row.change) && nonces.includes(row.content_nonce);
+    return this.#answer("noncesAt", this.#messages.filter(isOne));
+  }
   sessionOwner = () => this.#answer("sessionOwner", this.scene.laptop.id);
   deviceKey = () => this.#answer("deviceKey", this.scene.laptop.member.keys.envelope);
   envelope = (sessionId) => this.#answer("envelope", this.#envelopes.get(sessionId) ?? null);
@@ -122,6 +130,17 @@ export class MemoryServer {
   put(row) {
     const isOther = ({ session_id, number }) => session_id !== row.session_id || number !== row.number;
     this.#messages = [...this.#messages.filter(isOther), { ...row, change: String(++this.#change) }];
+    this.#backups[this.#change] = this.#messages;
+  }
+
+  get change() {
+    return this.#change;
+  }
+
+  /** Goes back to a backup that was made right after a change; the numbers of changes go on from there. */
+  restore(change) {
+    this.#messages = this.#backups[change];
+    this.#change = change;
   }
 
   /** As a thief does who has the user's token. */

@@ -1,16 +1,15 @@
-/** @typedef {import("./server.js").MessageRow} MessageRow */
 export const LONGEST_PAGE: 500;
 export class PageSize {
     /**
      * Asks for a page, and again with a quarter of the rows until it is answered. Then the pages grow again. Of a row that is
      * too long even alone only the place is given, so that it does not keep back those after it.
      *
+     * @template Row
      * @param {number} most
-     * @param {(limit: number) => Promise<MessageRow[]>} ask
-     * @param {() => Promise<MessageRow[]>} askFirst for the place of the first row
-     * @returns {Promise<MessageRow[]>}
+     * @param {(limit: number) => Promise<Row[]>} ask
+     * @param {() => Promise<Row[]>} askFirst for the place of the first row
+     * @returns {Promise<Row[]>}
      */
-    read(most: number, ask: (limit: number) => Promise<MessageRow[]>, askFirst: () => Promise<MessageRow[]>): Promise<MessageRow[]>;
+    read<Row>(most: number, ask: (limit: number) => Promise<Row[]>, askFirst: () => Promise<Row[]>): Promise<Row[]>;
     #private;
 }
-export type MessageRow = import("./server.js").MessageRow;

@@ -87,6 +87,16 @@ export class Reader {
     /** The cursor behind everything that is there now: `changes` then tells what is new from here on. */
     latest(): Promise<string>;
     /**
+     * The cursor, or one further back if the project was restored from a backup: its numbers go on from lower ones, and what is
+     * written then would be skipped. It goes back to the last row that was delivered and that the server still has in its
+     * place, else to the oldest message. What was delivered before comes again then, as "edited". One request. A `Follower`
+     * does this by itself; who calls `changes` does it at a start, after a failure and after a pause of more than a minute.
+     *
+     * @param {string} cursor
+     * @returns {Promise<string>}
+     */
+    confirmed(cursor: string): Promise<string>;
+    /**
      * The messages of one session in order, after a sequence number. Throws where the session's key is missing.
      *
      * @param {string} sessionId

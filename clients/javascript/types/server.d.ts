@@ -9,14 +9,7 @@
  * @property {string} [change] its place in the change feed
  * @property {boolean} [isTooLong] the server gives no more of it than its place
  */
-/**
- * A change, and which message it is of.
- *
- * @typedef {object} Place
- * @property {string} change
- * @property {string} session_id
- * @property {string} number
- */
+/** @typedef {{ change: string, content_nonce?: string | null }} ChangeNonce */
 /**
  * A part of the change feed: of one session, up to a place.
  *
@@ -99,20 +92,23 @@ export class Server {
     firstChange(after: string, within?: Within): Promise<any>;
     /** The highest number among the messages of a session that changed up to a place in the feed; undefined without one. */
     highestBy(sessionId: any, change: any): Promise<any>;
+    /** The last change; none before the first. */
+    lastChange(): Promise<any>;
     /**
-     * The last places of the change feed, the last one first.
+     * The last changes with their nonces, the last one first.
      *
      * @param {number} limit
-     * @returns {Promise<Place[]>}
+     * @returns {Promise<ChangeNonce[]>}
      */
-    lastPlaces(limit: number): Promise<Place[]>;
+    lastNonces(limit: number): Promise<ChangeNonce[]>;
     /**
-     * Those of some places of the change feed at which there is a message.
+     * What there is of some changes with one of these nonces each.
      *
      * @param {string[]} changes
-     * @returns {Promise<Place[]>}
+     * @param {string[]} nonces
+     * @returns {Promise<ChangeNonce[]>}
      */
-    placesAt(changes: string[]): Promise<Place[]>;
+    noncesAt(changes: string[], nonces: string[]): Promise<ChangeNonce[]>;
     /** @returns {Promise<MessageRow[]>} */
     messages(sessionId: any, after: any, limit: any): Promise<MessageRow[]>;
     /** The first of `messages`, without what it says. */
@@ -144,13 +140,9 @@ export type MessageRow = {
      */
     isTooLong?: boolean;
 };
-/**
- * A change, and which message it is of.
- */
-export type Place = {
+export type ChangeNonce = {
     change: string;
-    session_id: string;
-    number: string;
+    content_nonce?: string | null;
 };
 /**
  * A part of the change feed: of one session, up to a place.
