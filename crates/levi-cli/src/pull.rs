@@ -74,7 +74,7 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
         return match pull.session(session, args.after).await {
             Ok(()) => pull.end(&levi).await,
             Err(CliError::Read(ReadError::NoEnvelope { session_id, .. })) => {
-                Err(without_envelope(&connection, session_id).await?)
+                Err(without_envelope(&connection, &session_id).await?)
             }
             Err(error) => Err(error),
         };
@@ -90,8 +90,12 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
 }
 
 /// Why this device has no secret for a session.
-async fn without_envelope(connection: &Connection, session: SessionId) -> Result<CliError, CliError> {
-    let rows: Vec<SessionOwner> = decode_rows(&connection.select(Select::session_owner(&session)).await?)?;
+pub(crate) async fn without_envelope(
+    connection: &Connection,
+    session: &SessionId,
+) -> Result<CliError, CliError> {
+    let rows: Vec<SessionOwner> = decode_rows(&connection.select(Select::session_owner(session)).await?)?;
+    let session = session.clone();
     Ok(match rows.is_empty() {
         true => CliError::NoSuchSession { session },
         false => CliError::NotShared { session, device: connection.device_id.clone() },

@@ -114,7 +114,12 @@ fn one_session_is_followed_by_a_cursor_of_its_own() {
         child.kill().unwrap();
         child.wait().unwrap();
     };
+    let before = project.server.requests().len();
     follow(&["--session", SESSION], &["one"]);
+    let requests = project.server.requests().split_off(before);
+    let feed: Vec<_> = requests.iter().filter(|request| request.target.contains("change_id")).collect();
+    let filter = format!("session_id=eq.{SESSION}");
+    assert!(!feed.is_empty() && feed.iter().all(|request| request.target.contains(&filter)), "{feed:?}");
     // Nothing was passed over for those who follow all sessions.
     follow(&[], &["of another session", "one"]);
     phone.run(&["pull", "--follow", "--session", "x"]).assert_code(2);
@@ -126,11 +131,13 @@ fn a_session_that_is_not_there_is_told_from_one_that_is_not_shared() {
     let laptop = project.device("laptop");
     laptop.run_with(&["sync", "--session", SESSION], lines(["x"])).assert_code(0);
     let phone = project.device("phone");
-    let pull = |session: &str| phone.run(&["pull", "--session", session]).assert_code(2).err;
-    let none = pull("00000000-0000-4000-8000-000000000000");
-    assert!(none.contains("there is no session") && none.contains("levi sessions"), "{none}");
     let id = phone.run(&["status", "--json"]).json()["device_id"].as_str().unwrap().to_owned();
-    assert!(pull(SESSION).contains(&format!("levi share {id}")), "{}", pull(SESSION));
+    for command in [&["pull"][..], &["pull", "--follow"]] {
+        let pull = |session: &str| phone.run(&[command, &["--session", session]].concat()).assert_code(2).err;
+        let none = pull("00000000-0000-4000-8000-000000000000");
+        assert!(none.contains("there is no session") && none.contains("levi sessions"), "{none}");
+        assert!(pull(SESSION).contains(&format!("levi share {id}")), "{}", pull(SESSION));
+    }
 }
 
 #[test]

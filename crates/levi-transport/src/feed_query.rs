@@ -16,10 +16,12 @@ impl Select {
             .columns("session_id,sequence_number")
     }
 
-    /// The highest number among the changes of a user's messages that are there.
-    pub fn last_change(user: &UserId) -> Self {
+    /// The highest number among the changes of a user's messages that are there, or of those of one
+    /// session.
+    pub fn last_change(user: &UserId, session: Option<&SessionId>) -> Self {
         Query::of(Table::Messages)
             .eq("user_id", user.as_str())
+            .of_session(session)
             .raw("&order=change_id.desc&limit=1")
             .columns("change_id")
     }
