@@ -65,3 +65,24 @@ async fn a_cursor_that_waits_for_the_keys_of_other_sessions_delivers_nothing_of_
     assert_eq!(up_to(&mut follow, 2).await.0, [(one.to_string(), 2)]);
     writer.levi.shutdown(Duration::from_secs(5)).await;
 }
+
+/// What the other sessions have below the cursor is no news to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_project_delivers_again_nothing_of_the_session() {
+    let before = Writer::new(2).await;
+    let one = before.session("one").await;
+    before.write(&one, 1..=9).await;
+    let reader = before.reader();
+    let mut follow = reader.follow(None).with_pace(PACE).of_session(one);
+    let (_, cursor) = up_to(&mut follow, 9).await;
+    let restored = Writer::new(2).await;
+    let (one, other) = (restored.session("one").await, restored.session("other").await);
+    restored.write(&one, [1, 2]).await;
+    restored.write(&other, [1, 2]).await;
+    restored.write(&one, [10]).await;
+    let reader = restored.reader();
+    let mut follow = reader.follow(Some(cursor)).with_pace(PACE).of_session(one.clone());
+    assert_eq!(up_to(&mut follow, 10).await.0, [(one.to_string(), 10)]);
+    before.levi.shutdown(Duration::from_secs(5)).await;
+    restored.levi.shutdown(Duration::from_secs(5)).await;
+}

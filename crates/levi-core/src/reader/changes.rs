@@ -1,12 +1,13 @@
 //! The change feed: what changed since a cursor, over all sessions, with one request.
 
+mod go_back;
 mod unlock;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use levi_transport::rows::{ChangeRow, MessagePlace, MessageRow, decode_rows};
-use levi_transport::{ApiError, ChangesOf, PagedQuery as _, PassedOver, Select};
+use levi_transport::{ApiError, ChangesOf, PassedOver, Select};
 use levi_types::{SessionId, UserId};
 
 use super::arrival::Arrival;
@@ -61,6 +62,9 @@ impl Reader {
     /// more when its key has come ([`Arrival::Unlocked`]); while there are such messages, a second
     /// request asks for their envelopes. Deleted messages and sessions are not changes.
     ///
+    /// It does not notice that a project was restored from a backup, because that takes another
+    /// request: [`follow`](Self::follow) does.
+    ///
     /// # Errors
     /// [`ReadError`] if nothing can be read now. [`ReadError::NoChangeFeed`] names the migration
     /// that a project lacks.
@@ -107,7 +111,7 @@ impl Reader {
     }
 }
 
-/// What is known of the server's numbers since the cursor was made.
+/// Whether the server's numbers continue from the cursor's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Numbers {
     GoOn,
@@ -142,18 +146,6 @@ struct Placed {
 const LAST_ROWS: [u32; 3] = [1, 4, 16];
 
 impl<'a> Feed<'a> {
-    /// Goes back to the last change that there is, if the cursor is behind it.
-    async fn go_back(&mut self) -> Result<(), ReadError> {
-        let Some(position) = self.cursor.position else { return Ok(()) };
-        let body = self.reads.read_one(Select::last_change(self.user, self.only)).await.map_err(no_feed)?;
-        let last = ChangesOf::keys(&body)?.into_iter().next();
-        if last < Some(position) {
-            tracing::debug!(position, last, "the change feed ends before the cursor");
-            self.cursor.go_back_to(last);
-        }
-        Ok(())
-    }
-
     /// What can be read by now of what came before, else what is new, and whether that was not the end.
     ///
     /// An attempt that fails at what came before keeps no new message back: what is new is read then, at once or, if the

@@ -3,6 +3,7 @@
 mod rest;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use levi_types::{Clock, Monotonic, SessionId, Timeline};
 use serde::{Serialize, Serializer};
@@ -20,6 +21,9 @@ use crate::reads::draw;
 
 /// The most changes of one page, unless [`Follow::with_limit`] says otherwise.
 const LIMIT: u32 = 1000;
+
+/// After as long a time without an answer a project may have been restored: the computer slept, say.
+const LONG_AGO: Duration = Duration::from_secs(120);
 
 /// What a follower is doing.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -54,7 +58,8 @@ pub struct Follow<'r> {
     timeline: Timeline,
     status: watch::Sender<FollowStatus>,
     polls: Polls,
-    numbers: Numbers,
+    /// When the server answered last; `None`: not yet, or it failed since.
+    answered: Option<Monotonic>,
     /// When to ask next.
     next: Next,
 }
@@ -95,7 +100,7 @@ impl Reader {
             timeline: Timeline::default(),
             status: watch::Sender::default(),
             polls: Polls::default(),
-            numbers: Numbers::MayHaveGoneBack,
+            answered: None,
             next: Next { least: Monotonic::default(), most: Monotonic::default() },
         }
     }
@@ -165,10 +170,10 @@ impl Follow<'_> {
         loop {
             self.rest().await;
             let retries = Retries { most: 0, ..self.reader.retries };
+            let numbers = self.numbers();
             let (cursor, only) = (self.cursor.as_ref(), self.only.as_ref());
-            let page = self.reader.changes_with(cursor, self.limit, retries, self.numbers, only).await;
-            // A project that is restored does not answer meanwhile.
-            self.numbers = if page.is_ok() { Numbers::GoOn } else { Numbers::MayHaveGoneBack };
+            let page = self.reader.changes_with(cursor, self.limit, retries, numbers, only).await;
+            self.answered = page.is_ok().then(|| self.now());
             let polled = match &page {
                 Ok(ChangePage { more: true, .. }) => Polled::Changes,
                 Ok(_) => Polled::Nothing,
@@ -187,6 +192,16 @@ impl Follow<'_> {
                 Err(error) if error.is_passing() => self.report(Some(Arc::new(error))),
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// A project that is restored does not answer meanwhile, so a follower whose last poll was
+    /// answered a short time ago need not ask.
+    fn numbers(&mut self) -> Numbers {
+        let now = self.now();
+        match self.answered {
+            Some(answered) if now.since(answered) < LONG_AGO => Numbers::GoOn,
+            _ => Numbers::MayHaveGoneBack,
         }
     }
 
