@@ -13,10 +13,10 @@ use crate::exit::Exit;
 use crate::follow_status::Said;
 use crate::notices::{Notices, answered};
 use crate::pull::without_envelope;
-use crate::stop::{Stop, output_closed};
+use crate::stop::{Ending, Stop, output_closed};
 
-/// The name of the cursor in the data directory, and how those of single sessions begin.
-const CURSOR: &str = "pull";
+/// The name of the cursor in the data directory, unless another one is given.
+pub(crate) const CURSOR: &str = "pull";
 
 /// Between two looks whether a session can be read, while the server cannot say so.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -66,7 +66,7 @@ pub(crate) async fn run(
     let levi = connection.levi(&Notices::new(console))?;
     let reader = connection.reader(&levi)?;
     let mut said = Said::default();
-    let mut stop = Stop::listen()?;
+    let mut stop = Stop::listen(Ending::AtOnce)?;
     let mut closed = pin!(output_closed());
     let mut follow = reader.follow(cursor);
     if let Some(session) = only {
@@ -83,16 +83,21 @@ pub(crate) async fn run(
     let mut status = follow.status();
     loop {
         let page = tokio::select! {
+            biased;
             signal = stop.requested() => return Ok(signal.into()),
             // The reader has what it wanted, as in `levi pull --follow | head -1`.
             () = &mut closed => return Ok(Exit::Done),
-            page = follow.next() => page?,
             Ok(()) = status.changed() => {
                 said.explain(&status.borrow_and_update(), console);
                 continue;
             }
+            page = follow.next() => page?,
         };
         for change in &page.changes {
+            // Where the output is read slowly, a page takes long.
+            if let Some(signal) = stop.signal() {
+                return Ok(signal.into());
+            }
             print(change, console)?;
         }
         // After the lines, so that a run that is stopped in between prints them again.
