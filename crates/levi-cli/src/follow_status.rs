@@ -4,6 +4,7 @@ use levi::ReadError;
 use levi::core::{FollowStatus, Notifications, PollingReason};
 
 use crate::console::{Console, Diagnostic};
+use crate::notice::Notice;
 
 /// What was said about the follower.
 #[derive(Default)]
@@ -20,7 +21,7 @@ impl Said {
         let now = &status.notifications;
         let is_settled = *now != Notifications::Polling(PollingReason::Connecting);
         if is_settled && self.notifications.as_ref() != Some(now) {
-            console.report(&Diagnostic::new(now.to_string()));
+            console.notice(&Notice::Notifications(now.clone()));
             self.notifications = Some(now.clone());
         }
     }
@@ -32,7 +33,7 @@ impl Said {
             Some(error) if paused != self.paused => {
                 console.report(&Diagnostic::new(format!("{error}; it is tried again")));
             }
-            None if self.paused.is_some() => console.report(&Diagnostic::new("connected again")),
+            None if self.paused.is_some() => console.notice(&Notice::Resumed),
             _ => {}
         }
         self.paused = paused;

@@ -3,7 +3,7 @@
 use clap::Args;
 use levi::transport::rows::{SessionOwner, decode_rows};
 use levi::transport::{Select, Verdict};
-use levi::{DeviceId, DeviceListState, Levi, Page, ReadError, Reader, SessionId};
+use levi::{DeviceListState, Levi, Page, ReadError, Reader, SessionId};
 use serde::Serialize;
 
 use crate::connection::Connection;
@@ -11,6 +11,7 @@ use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
+use crate::notice::Notice;
 use crate::notices::{Notices, answered};
 use crate::options::{DataArgs, ProjectArgs};
 use crate::pull_follow::{self, Source, Start};
@@ -82,7 +83,7 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
     if pull.every_session().await? == 0 {
         let exit = pull.end_without_messages(&levi).await?;
         if exit == Exit::Done {
-            pull.nothing_to_read(&connection.device_id);
+            console.notice(&Notice::NothingShared { device_id: connection.device_id.clone() });
         }
         return Ok(exit);
     }
@@ -129,16 +130,6 @@ impl Pull {
                 self.one_of_many(session).await?;
             }
         }
-    }
-
-    /// Explains an empty output: a device that was registered later gets earlier sessions only
-    /// through `levi share`.
-    fn nothing_to_read(&self, device: &DeviceId) {
-        let error = format!(
-            "no session is shared with this device yet; to read earlier sessions here, run `levi share {device}` on a \
-             device that can read them"
-        );
-        self.console.report(&Diagnostic::new(error));
     }
 
     async fn session(&mut self, session: &SessionId, mut after: Option<i64>) -> Result<(), CliError> {
