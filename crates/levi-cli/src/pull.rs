@@ -14,7 +14,7 @@ use crate::ids::canonical_uuid;
 use crate::notice::Notice;
 use crate::notices::{Notices, answered};
 use crate::options::{DataArgs, ProjectArgs};
-use crate::pull_follow::{self, Source, Start};
+use crate::pull_follow::{self, Following, Source, Start};
 
 /// Messages per request; the server may return fewer.
 const PAGE: u32 = 1000;
@@ -44,6 +44,10 @@ pub(crate) struct PullArgs {
     /// Begin with the first message, not after what the last run printed.
     #[arg(long, requires = "follow")]
     from_start: bool,
+    /// With --follow: remember what was printed under this name. Each that follows beside another needs
+    /// one of its own: 1 to 27 letters, digits and dashes.
+    #[arg(long, value_name = "NAME", default_value = pull_follow::CURSOR, requires = "follow", value_parser = cursor_name)]
+    cursor: String,
     /// With --follow: ask for changes, and do not have them pushed by Supabase Realtime.
     #[arg(long, env = "LEVI_NO_REALTIME")]
     no_realtime: bool,
@@ -66,7 +70,8 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
     if args.follow {
         let start = if args.from_start { Start::Beginning } else { Start::Stored };
         let source = if args.no_realtime { Source::Polling } else { Source::Realtime };
-        return pull_follow::run(&connection, session, start, source, console).await;
+        let what = Following { session, cursor: args.cursor, start, source };
+        return pull_follow::run(&connection, what, console).await;
     }
     let levi = connection.levi(&Notices::new(console))?;
     let reader = connection.reader(&levi)?;
@@ -88,6 +93,17 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
         return Ok(exit);
     }
     pull.end(&levi).await
+}
+
+/// The longest name of a cursor, which leaves room for a session's uuid behind it.
+const LONGEST_NAME: usize = 27;
+
+fn cursor_name(name: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let is_name = (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(fits);
+    is_name
+        .then(|| name.to_owned())
+        .ok_or_else(|| format!("not 1 to {LONGEST_NAME} letters, digits and dashes"))
 }
 
 /// Why this device has no secret for a session.

@@ -21,6 +21,16 @@ pub(crate) const CURSOR: &str = "pull";
 /// Between two looks whether a session can be read, while the server cannot say so.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
+/// What to follow.
+pub(crate) struct Following {
+    /// `None`: all sessions.
+    pub(crate) session: Option<SessionId>,
+    /// The cursor's name. A session's has the session behind it.
+    pub(crate) cursor: String,
+    pub(crate) start: Start,
+    pub(crate) source: Source,
+}
+
 /// Where to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -51,13 +61,14 @@ struct Changed<'a> {
 /// Runs until it is stopped, nobody reads its output any more, or it cannot go on.
 pub(crate) async fn run(
     connection: &Connection,
-    only: Option<SessionId>,
-    start: Start,
-    source: Source,
+    Following { session, cursor, start, source }: Following,
     console: Console,
 ) -> Result<Exit, CliError> {
     // Its own for each session: it does not tell what was passed over of the others.
-    let name = only.as_ref().map_or_else(|| CURSOR.to_owned(), |session| format!("{CURSOR}-{session}"));
+    let name = match &session {
+        Some(session) => format!("{cursor}-{session}"),
+        None => cursor,
+    };
     let stored = connection.data_dir.cursor(&name)?;
     let cursor = match start {
         Start::Stored => stored.load()?,
@@ -69,7 +80,7 @@ pub(crate) async fn run(
     let mut stop = Stop::listen(Ending::AtOnce)?;
     let mut closed = pin!(output_closed());
     let mut follow = reader.follow(cursor);
-    if let Some(session) = only {
+    if let Some(session) = session {
         tokio::select! {
             signal = stop.requested() => return Ok(signal.into()),
             () = &mut closed => return Ok(Exit::Done),

@@ -90,7 +90,16 @@ fn a_second_follower_in_one_folder_is_refused() {
     let mut shown = BufReader::new(first.stdout.take().unwrap());
     until(&mut shown, "one");
     let refused = laptop.run(&["pull", "--follow"]);
-    assert!(refused.err.contains("another program follows with the cursor pull"), "{}", refused.err);
+    let advice = "follows with the cursor pull; end it, or follow beside it with --cursor";
+    assert!(refused.err.contains(advice), "{}", refused.err);
+    let mut beside = laptop.start(&["pull", "--follow", "--cursor", "beside"]);
+    until(&mut BufReader::new(beside.stdout.take().unwrap()), "one");
+    beside.kill().unwrap();
+    beside.wait().unwrap();
+    for name in ["", "a b", "../x", "a-name-with-28-letters-aaaaa"] {
+        laptop.run(&["pull", "--follow", "--cursor", name]).assert_code(2);
+    }
+    laptop.run(&["pull", "--cursor", "beside"]).assert_code(2);
     first.kill().unwrap();
     first.wait().unwrap();
     let mut again = laptop.start(&["pull", "--follow", "--from-start"]);
