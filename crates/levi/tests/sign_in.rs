@@ -270,6 +270,25 @@ async fn a_token_that_the_daemon_brought_is_used_again_after_a_refusal() {
     alone.shutdown(Duration::from_secs(5)).await;
 }
 
+/// The stored sign-in is from before, and its token would be refused for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_the_daemon_brought_is_not_replaced_by_an_older_stored_one() {
+    let world = World::new(1).await;
+    let (levi, sessions, _credentials) = signed_in(&world, world.config(), 1).await;
+    world.server.expire_tokens(&world.user_id);
+    let access_token = world.server.sign_in(&world.user_id).unwrap().access_token;
+    levi.set_context(SyncContext { access_token }).await;
+    let future = Fault::Answer(Canned::error(401, "PGRST303", "JWT issued at future"));
+    world.server.faults().plan(Scope::table(Table::Messages), Times::Next(3), future);
+    let before = world.server.stats();
+    let receipt = levi.enqueue_durable(request(&sessions[0], 1, "too fresh")).await.unwrap();
+    levi.synced(&receipt).await.unwrap();
+    let stats = world.server.stats();
+    assert_eq!(stats.refreshes, before.refreshes, "the older refresh token is not used");
+    assert_eq!(stats.refused, before.refused + 3, "the older token is not used");
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_that_was_refused_is_asked_for_again_a_minute_later() {
     let world = World::new(1).await;

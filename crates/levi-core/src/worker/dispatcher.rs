@@ -9,7 +9,7 @@ use levi_crypto::message_v2::Epoch;
 use levi_outbox::LaneKey;
 use levi_transport::rows::MessagePlace;
 use levi_transport::{ApiError, Supabase, Upsert, Verdict, user_of_token};
-use levi_types::{AccessToken, Auth, SessionStore, StoreError, SyncContext, UserId};
+use levi_types::{AccessToken, Auth, Clock, SessionStore, StoreError, SyncContext, UserId};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
@@ -39,6 +39,7 @@ pub(super) struct Dispatcher {
     sealer: Sealer,
     /// Its calls end, whether the store answers or not.
     session_store: Arc<dyn SessionStore>,
+    pub(super) clock: Arc<dyn Clock>,
     /// The user of whom the session store does not know yet that this one is signed in.
     untold: Mutex<Option<UserId>>,
     control_senders: Mutex<Vec<UsersSender>>,
@@ -55,6 +56,7 @@ impl Dispatcher {
         cache: SecretsCache,
         sealer: &Sealer,
         session_store: Arc<dyn SessionStore>,
+        clock: Arc<dyn Clock>,
         device_list: Option<DeviceListWatch>,
     ) -> Self {
         // A store that hangs holds neither a sign-in nor the requests on a runtime's threads.
@@ -65,6 +67,7 @@ impl Dispatcher {
             cache,
             sealer,
             session_store,
+            clock,
             untold: Mutex::default(),
             context: Mutex::default(),
             control_senders: Mutex::default(),
@@ -243,7 +246,7 @@ impl Dispatcher {
     }
 
     /// Adopts the stored sign-in if nobody is signed in and the daemon did not sign out.
-    pub(super) fn sign_in_from_store(&self) {
+    pub(super) fn sign_in_from_store(self: &Arc<Self>) {
         let can_refresh = self.connection.get().is_some_and(|connection| connection.auth.is_some());
         if can_refresh && !lock(&self.context).is_cleared {
             self.notify(Input::SignInStored);
