@@ -19,6 +19,7 @@ use super::device_list_watch::DeviceListWatch;
 use super::inbox::Inbox;
 use super::lock;
 use super::recently_sent::{RecentlySent, Request};
+use super::sign_in_changes::Comparisons;
 use super::signed_in::{Connection, Context, SignedIn, Source, UsersSender};
 use crate::batcher::{BatchId, Input};
 use crate::control::{ControlSender, Presence};
@@ -40,6 +41,8 @@ pub(super) struct Dispatcher {
     /// Its calls end, whether the store answers or not.
     session_store: Arc<dyn SessionStore>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Of the sign-in that is in use with the stored one.
+    pub(super) comparisons: Comparisons,
     /// The user of whom the session store does not know yet that this one is signed in.
     untold: Mutex<Option<UserId>>,
     control_senders: Mutex<Vec<UsersSender>>,
@@ -68,6 +71,7 @@ impl Dispatcher {
             sealer,
             session_store,
             clock,
+            comparisons: Comparisons::default(),
             untold: Mutex::default(),
             context: Mutex::default(),
             control_senders: Mutex::default(),
@@ -245,8 +249,10 @@ impl Dispatcher {
         }
     }
 
-    /// Adopts the stored sign-in if nobody is signed in and the daemon did not sign out.
+    /// Adopts the stored sign-in if nobody is signed in and the daemon did not sign out. Another process may have removed
+    /// the one that is in use, or replaced it by another user's.
     pub(super) fn sign_in_from_store(self: &Arc<Self>) {
+        self.compare_with_stored();
         let can_refresh = self.connection.get().is_some_and(|connection| connection.auth.is_some());
         if can_refresh && !lock(&self.context).is_cleared {
             self.notify(Input::SignInStored);
