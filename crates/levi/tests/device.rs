@@ -192,7 +192,8 @@ async fn a_sign_out_with_another_process_stops_a_levi_that_runs() {
     let command = Device::open(&path, DeviceOptions::default()).unwrap();
     command.folder().sign_out().unwrap();
     let mut status = levi.watch_status();
-    status.wait_for(|status| status.paused == Some(PauseReason::SignedOut)).await.unwrap();
+    let signed_out = status.wait_for(|status| status.paused == Some(PauseReason::SignedOut));
+    tokio::time::timeout(Duration::from_secs(10), signed_out).await.expect("the token is dropped").unwrap();
     let second = levi.enqueue_durable(request(&session, 2)).await.unwrap();
     levi.network_changed();
     status.wait_for(|status| status.totals.pending_rows == 1).await.unwrap();

@@ -319,6 +319,7 @@ async fn a_sign_in_that_was_refused_is_asked_for_again_a_minute_later() {
     // The ban is over.
     clock.pass(Duration::from_secs(60));
     levi.network_changed();
-    status.wait_for(|status| status.paused.is_none() && status.totals.control_rows == 0).await.unwrap();
+    let sent = status.wait_for(|status| status.paused.is_none() && status.totals.control_rows == 0);
+    tokio::time::timeout(Duration::from_secs(10), sent).await.expect("the server is asked again").unwrap();
     levi.shutdown(Duration::from_secs(5)).await;
 }
