@@ -38,6 +38,8 @@ pub use config::{Flush, InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
 pub use control::{ControlQueue, ControlSender, Presence, Step};
 pub use control_row::rows_to_restore;
 #[doc(hidden)]
+pub use delay::within;
+#[doc(hidden)]
 pub use device_list::NextLook;
 pub use device_list::{
     DeviceListAdmin, DeviceListError, DeviceListParts, DeviceListProblem, DeviceListState, ListedDevice,

@@ -70,7 +70,7 @@ impl Reader {
     /// [`ReadError`] if nothing can be read now. [`ReadError::NoChangeFeed`] names the migration
     /// that a project lacks.
     pub async fn changes(&self, cursor: Option<&ChangeCursor>, limit: u32) -> Result<ChangePage, ReadError> {
-        self.changes_with(cursor, limit, self.retries, Numbers::GoOn).await
+        self.changes_with(cursor, limit, self.retries, Numbers::GoOn, None).await
     }
 
     pub(super) async fn changes_with(
@@ -79,11 +79,13 @@ impl Reader {
         limit: u32,
         retries: Retries,
         numbers: Numbers,
+        only: Option<&SessionId>,
     ) -> Result<ChangePage, ReadError> {
         self.opening.device.id.check()?;
+        only.map(SessionId::check).transpose()?;
         let auth = self.session().await?;
         auth.user_id.check()?;
-        let cursor = match cursor {
+        let mut cursor = match cursor {
             Some(cursor) if *cursor.user_id() == auth.user_id => cursor.clone(),
             Some(cursor) => {
                 let (cursor, user) = (cursor.user_id().clone(), auth.user_id);
@@ -91,8 +93,9 @@ impl Reader {
             }
             None => ChangeCursor::beginning(auth.user_id.clone()),
         };
+        cursor.sessions.retain(|session, _| only.is_none_or(|only| session == only));
         let reads = self.server.reads(&auth, retries);
-        let mut feed = Feed { reader: self, reads: &reads, user: &auth.user_id, cursor };
+        let mut feed = Feed { reader: self, reads: &reads, user: &auth.user_id, only, cursor };
         if numbers == Numbers::MayHaveGoneBack {
             feed.go_back().await?;
         }
@@ -122,6 +125,8 @@ struct Feed<'a> {
     reader: &'a Reader,
     reads: &'a Reads<'a>,
     user: &'a UserId,
+    /// The one session whose changes are asked for; `None`: of all.
+    only: Option<&'a SessionId>,
     cursor: ChangeCursor,
 }
 
@@ -177,11 +182,13 @@ impl<'a> Feed<'a> {
     /// What changed past the cursor, and whether that was not the end.
     async fn next(&mut self, limit: u32) -> Result<(Vec<Change>, bool), ReadError> {
         let sizes = &self.reads.sizes().messages;
-        let query = ChangesOf(self.user);
+        let query = ChangesOf { user: self.user, session: self.only };
         let page = self.reads.page(&query, self.cursor.position.as_ref(), limit, sizes).await;
         let page = page.map_err(no_feed)?;
         let Some(last) = page.cursor else { return Ok((Vec::new(), false)) };
-        let rows = self.placed(page.rows).await?;
+        let mut rows = self.placed(page.rows).await?;
+        // A server that does not filter is not believed.
+        rows.retain(|row| self.only.is_none_or(|only| row.session == *only));
         self.recall(&rows).await?;
         let mut changes = Vec::with_capacity(rows.len());
         let mut keys = PageKeys::new();

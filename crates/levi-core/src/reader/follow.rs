@@ -5,7 +5,7 @@ mod rest;
 use std::sync::Arc;
 use std::time::Duration;
 
-use levi_types::{Clock, Monotonic, Timeline};
+use levi_types::{Clock, Monotonic, SessionId, Timeline};
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
@@ -40,13 +40,14 @@ fn as_text<S: Serializer>(paused: &Option<Arc<ReadError>>, serializer: S) -> Res
     paused.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
-/// The changes of all sessions as they come. Made by [`Reader::follow`].
+/// The changes of all sessions, or of one, as they come. Made by [`Reader::follow`].
 ///
 /// Without a server, without a token, or signed out, it waits and goes on by itself;
 /// [`status`](Self::status) says so.
 pub struct Follow<'r> {
     reader: &'r Reader,
     cursor: Option<ChangeCursor>,
+    only: Option<SessionId>,
     limit: u32,
     pace: Pace,
     notifier: Option<Arc<dyn Notifier>>,
@@ -89,6 +90,7 @@ impl Reader {
         Follow {
             reader: self,
             cursor,
+            only: None,
             limit: LIMIT,
             pace: Pace::default(),
             notifier: None,
@@ -110,6 +112,17 @@ impl Reader {
 }
 
 impl Follow<'_> {
+    /// Only the changes of one session: the server sends no others. The cursor is for this session
+    /// alone from then on, because it does not tell what was passed over of the others.
+    ///
+    /// A session that is not on the server has no changes; [`Reader::session_key`] fails if this
+    /// device cannot read it.
+    #[must_use]
+    pub fn of_session(mut self, session: SessionId) -> Self {
+        self.only = Some(session);
+        self
+    }
+
     /// How often to ask while nothing changes.
     #[must_use]
     pub const fn with_pace(mut self, pace: Pace) -> Self {
@@ -158,7 +171,8 @@ impl Follow<'_> {
             self.rest().await;
             let retries = Retries { most: 0, ..self.reader.retries };
             let numbers = self.numbers();
-            let page = self.reader.changes_with(self.cursor.as_ref(), self.limit, retries, numbers).await;
+            let (cursor, only) = (self.cursor.as_ref(), self.only.as_ref());
+            let page = self.reader.changes_with(cursor, self.limit, retries, numbers, only).await;
             self.answered = page.is_ok().then(|| self.now());
             let polled = match &page {
                 Ok(ChangePage { more: true, .. }) => Polled::Changes,

@@ -21,7 +21,7 @@ impl Feed<'_> {
     /// cursor, and the reader goes back to before it.
     pub(super) async fn go_back(&mut self) -> Result<(), ReadError> {
         let Some(position) = self.cursor.position else { return Ok(()) };
-        let body = self.reads.read_one(Select::last_change(self.user)).await.map_err(no_feed)?;
+        let body = self.reads.read_one(Select::last_change(self.user, self.only)).await.map_err(no_feed)?;
         let Some(last) = ChangesOf::keys(&body)?.into_iter().next() else {
             self.cursor.go_back_to(None);
             return Ok(());
@@ -40,7 +40,7 @@ impl Feed<'_> {
     async fn before_news(&self, last: i64) -> Result<Option<i64>, ReadError> {
         let (mut before, mut up_to) = (last, last);
         for _ in 0..MOST_REQUESTS {
-            let query = Select::last_places(self.user, up_to, ROWS);
+            let query = Select::last_places(self.user, self.only, up_to, ROWS);
             let mut places: Vec<ChangePlace> = decode_rows(&self.reads.read_one(query).await?)?;
             places.retain(|place| place.change_id <= up_to);
             let first = places.iter().map(|place| place.change_id).min();
