@@ -1,7 +1,7 @@
 // The tables of docs/protocol.md, through a Supabase client that the caller gives and has signed in. Numbers of 64 bits
 // are asked for as text, because a JavaScript number is exact only up to 2^53.
 
-import { LeviError, check } from "./error.js";
+import { allPages, checkPage, feedRows, fromStart, rows } from "./answers.js";
 import { Realtime } from "./realtime.js";
 
 const PAGE = 500;
@@ -11,7 +11,6 @@ const MOST_IDS = 50;
 const PLACE = "session_id,number:sequence_number::text";
 const MESSAGE = `${PLACE},content_encrypted,content_nonce`;
 const CHANGE = "change:change_id::text";
-const MISSING_COLUMN = "42703";
 
 /**
  * A row of `agent_coding_session_messages`.
@@ -258,75 +257,4 @@ export class Server {
     checkPage(page, "number", after, limit);
     return page;
   }
-}
-
-/**
- * supabase-js returns errors; here they are thrown, with `retryAfterMs` where the server said how long to wait. Nothing is
- * tried again here, because who asks knows better when.
- */
-async function rows(query) {
-  /** @type {Response | undefined} */
-  let answer = undefined;
-  const ask = query.fetch;
-  // supabase-js does not give the headers of an answer, and takes some with the status 404 for good ones.
-  query.fetch = async (...request) => (answer = await ask(...request));
-  const { data, error } = await query.retry(false);
-  if (!error && answer?.ok) return data;
-  const { status = 0, headers = undefined } = answer ?? {};
-  const details = { code: error?.code, status, retryAfterMs: waitOf(headers?.get("retry-after")) };
-  throw Object.assign(new Error(error?.message ?? `the server answers with ${status}`), details);
-}
-
-/** @param {any} error */
-const codeOf = (error) => error.code;
-
-/** As `rows`, of queries that name the columns of the change feed. */
-async function feedRows(query) {
-  try {
-    const found = await rows(query);
-    check(Array.isArray(found), "bad-page", "the server's answer is not a page");
-    return found;
-  } catch (error) {
-    if (codeOf(error) !== MISSING_COLUMN) throw error;
-    const mend = "apply the migration 20260102000000_change_feed.sql, as in docs/supabase.md";
-    throw new LeviError("no-change-feed", `the project's table of messages has no change feed; ${mend}`);
-  }
-}
-
-/** Seconds, or a date. */
-function waitOf(header) {
-  if (!header) return undefined;
-  const ms = /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - Date.now();
-  return Number.isFinite(ms) ? Math.max(ms, 0) : undefined;
-}
-
-/** Only an empty page is the end, because the server may return fewer rows than it was asked for. */
-async function allPages(page, start, keyOf) {
-  const all = [];
-  for (let after = start; ; after = keyOf(all.at(-1))) {
-    const more = await rows(page(after));
-    if (more.length === 0) return all;
-    all.push(...more);
-    check(all.at(-1 - more.length) === undefined || keyOf(all.at(-1)) > after, "bad-page", "the server repeats itself");
-  }
-}
-
-/** Pages by an id, which nothing is before. */
-const fromStart = (page) => (after) =>
-  page((query, column) => (after === undefined ? query : query.gt(column, after)));
-
-/** 64 bits, as text. */
-const isNumber = (text) => typeof text === "string" && /^-?\d{1,19}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text);
-
-/** The keys of a page rise, lie past the cursor and are at most `limit`. */
-function checkPage(page, key, after, limit) {
-  let last = BigInt(after);
-  const rises = page.every((row) => {
-    if (![row[key], row.number].every(isNumber) || typeof row.session_id !== "string") return false;
-    const number = BigInt(row[key]);
-    const higher = number > last;
-    last = number;
-    return higher;
-  });
-  if (!rises || page.length > limit) throw new LeviError("bad-page", "the server's page is not what was asked for");
 }

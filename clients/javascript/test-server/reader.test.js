@@ -213,6 +213,23 @@ test("who begins behind everything learns from the server where the epochs of a 
   assert.deepEqual(brief(await all(reader, cursor)), [["2", "stale-epoch", "new"]]);
 });
 
+test("a cursor is confirmed, and goes back to a row that the server has where the last ones are not there any more", async () => {
+  const reader = await open();
+  const session = await old.session();
+  for (const number of [0, 1, 2]) await old.write(session, number, `text ${number}`);
+  const { cursor } = await all(reader);
+  for (const known of [cursor, await reader.latest()]) {
+    assert.equal(await reader.confirmed(known), known);
+    assert.equal(JSON.parse(known).after, JSON.parse(cursor).after);
+  }
+  const messages = evil().from("agent_coding_session_messages");
+  await rows(messages.delete().eq("session_id", session.id).gt("sequence_number", 0));
+  const back = await reader.confirmed(cursor);
+  assert.deepEqual(JSON.parse(back).landmarks, JSON.parse(cursor).landmarks.slice(0, -2));
+  await old.write(session, 3, "text 3");
+  assert.deepEqual(brief(await all(reader, back)), [["3", "text 3", "new"]]);
+});
+
 test("a code that nobody shows, and one that is mistyped, add nothing", async () => {
   await assert.rejects(pair({ ...user, code: "0000-0000-0000-0000-0001", name: "x" }), { code: "checksum" });
   const { code } = old.invite();

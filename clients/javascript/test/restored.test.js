@@ -91,11 +91,9 @@ test("of what waits for a key that is kept which both histories have", async () 
   await write(waits, [1], "lost by the restore");
   const { cursor } = await reading.all();
   server.restore(2);
-  await write(waits, [2], "after");
-  const page = await after(cursor);
-  assert.deepEqual(brief(page), ["2 (no-envelope) new"]);
+  await write(waits, [2], "in the place of what was lost");
   await server.share(waits, reading.browser);
-  assert.deepEqual(brief(await reading.all(page.cursor)), ["0 before unlocked", "2 after unlocked"]);
+  assert.deepEqual(brief(await after(cursor)), ["0 before unlocked", "2 in the place of what was lost new"]);
 });
 
 test("whatever is written, edited, read and restored, the reader has all that the server has", async () => {
@@ -137,13 +135,15 @@ test("however far back the backup is, not much more comes again than was lost", 
   }
 });
 
-test("a follower that begins with a stored cursor finds out", { timeout: 10_000 }, async () => {
+test("a follower that begins with a stored cursor finds out", async () => {
   await write(session, upTo(9), "old");
   const { cursor } = await reading.all();
   server.restore(4);
   await write(session, [9, 10], "new");
-  for await (const page of new Follower(reader, { cursor })) {
-    assert.deepEqual(brief(page), ["9 new new", "10 new new"]);
+  const pages = [];
+  for await (const page of new Follower(reader, { cursor, signal: AbortSignal.timeout(5_000) })) {
+    pages.push(brief(page));
     break;
   }
+  assert.deepEqual(pages, [["9 new new", "10 new new"]]);
 });
