@@ -189,16 +189,15 @@ impl DeviceList {
         self.last_epoch.next()
     }
 
-    /// The entry that is followed by the one which began the current epoch: 32 zero bytes in the
-    /// first epoch.
+    /// The entry that began the current epoch.
     ///
     /// # Errors
     /// [`Refusal`] if an accepted entry does not decode, which does not happen.
-    pub fn epoch_follows(&self) -> Result<EntryHash, Refusal> {
+    pub fn epoch_entry(&self) -> Result<Entry, Refusal> {
         for link in self.chain.iter().rev() {
             let entry = Entry::decode(&link.signed.entry)?;
             if !matches!(entry.body, Body::Add { .. }) {
-                return Ok(entry.header.prev);
+                return Ok(entry);
             }
         }
         Err(Refusal::Genesis)

@@ -73,7 +73,9 @@ async fn a_keyring_with_a_secret_of_the_attackers_is_not_committed_to() {
     let mut keyring = keyring_of(&world, &laptop, &list);
     // The form asks for a list that commits to the secret. Nobody is shown this one.
     let stamp = Stamp { slot: list.slot() + 1, time_ms: 0 };
-    let removal = list.draft_remove(&laptop.id, tablet.id.clone(), list.rotation(&attackers).unwrap(), stamp);
+    let removal = list
+        .draft_remove(&laptop.id, tablet.id.clone(), list.rotation().unwrap(), stamp)
+        .commit(list.genesis(), &attackers);
     list.accept(&SignedEntry::sign(&removal, &laptop.keys, None).unwrap()).unwrap();
     keyring.push(second, attackers).unwrap();
     let (enc, sealed) = keyring.seal(&list, &phone.id, &mut rand::rng()).unwrap().to_wire();
