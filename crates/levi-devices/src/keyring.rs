@@ -33,7 +33,7 @@ use levi_types::DeviceId;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use self::drawn::Drawn;
+use self::drawn::drawn;
 use crate::bytes::Writer;
 use crate::keys::MemberKeys;
 use crate::list::DeviceList;
@@ -178,7 +178,7 @@ impl Keyring {
         let (info, recipient_key) = (info(list, recipient, list.epoch()), member.keys().keyring());
         // Exposed to be derived from.
         let keyring = self.expose_bytes();
-        self.seal(list, recipient, &mut Drawn { keyring, recipient: recipient_key, info: &info, blocks: 0 })
+        self.seal(list, recipient, &mut drawn(&keyring, recipient_key, &info))
     }
 
     /// Whether `row` is what members who have this keyring write for `recipient`.
