@@ -217,6 +217,11 @@ impl DeviceList {
         lists.find(|list| list.epoch() <= epoch).filter(|list| list.epoch() == epoch)
     }
 
+    /// Whether a recovery cut off epochs before the current one.
+    pub fn has_cut_off_epochs(&self) -> bool {
+        usize::try_from(self.epoch().number()) != Ok(self.rotations.len())
+    }
+
     /// The commitment to the secret of `epoch`. `None` for an epoch that the list does not have, or
     /// that a recovery cut off.
     pub fn commitment(&self, epoch: Epoch) -> Option<Commitment> {
