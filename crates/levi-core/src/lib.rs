@@ -60,7 +60,7 @@ pub use reader::{
 };
 pub use secrets_cache::SecretsCache;
 pub use server::DeviceTrust;
-pub use session_sync::{BackfillReport, Distribution, NewSession, SessionSyncService};
+pub use session_sync::{BackfillReport, Distribution, NewSession, RecoveryEnvelopes, SessionSyncService};
 pub use status::{LastError, Status};
 pub use sync_error::{EncryptionError, SendError, SkippedDevices, SyncError};
 pub use uuid::random_uuid;

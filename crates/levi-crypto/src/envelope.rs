@@ -34,7 +34,6 @@ use zeroize::Zeroizing;
 
 pub use crate::device_key::{DeviceKeyError, DevicePrivateKey, DevicePublicKey};
 
-use self::derived::Derived;
 use crate::context::{Context, NameTooLong};
 use crate::device_key::is_low_order;
 use crate::xchacha::TAG_BYTES;
@@ -152,7 +151,7 @@ pub fn seal_reproducibly(
     recipient: &DevicePublicKey,
 ) -> Result<Envelope, EnvelopeError> {
     let info = route.info().map_err(|NameTooLong| EnvelopeError::TooLong)?;
-    seal(secret, route, sender, recipient, &mut Derived::new(secret, sender, recipient, info.as_bytes()))
+    seal(secret, route, sender, recipient, &mut derived::drawn(secret, sender, recipient, info.as_bytes()))
 }
 
 /// Opens what `sender` sealed for `recipient` and this route.

@@ -8,6 +8,7 @@ pub mod message;
 pub mod message_v2;
 
 mod context;
+mod derived;
 mod device_key;
 mod epoch;
 mod error;
@@ -17,6 +18,7 @@ mod position;
 mod secret;
 mod xchacha;
 
+pub use derived::DerivedRng;
 pub use error::{OpenError, SealError};
 pub use key::{KeyTextError, MessageKey};
 pub use nonce::{Author, WRITER_BYTES, is_nonce_of, same_message, text_of, writer_of};

@@ -1,9 +1,9 @@
-//! Building entries. The caller drafts an entry, signs it
+//! Building entries. The caller drafts an entry, commits it to the secret of the epoch that it
+//! begins ([`Entry::commit`]), signs it
 //! ([`SignedEntry::sign`](crate::entry::SignedEntry::sign)), tries it on its own list
 //! ([`DeviceList::accept`]) and then inserts it. If another entry took its slot meanwhile, the
 //! caller reads the list and builds the entry anew.
 
-use levi_crypto::message_v2::{Epoch, EpochSecret};
 use levi_types::{DeviceId, UserId};
 
 use crate::entry::{Body, Entry, Header, MAX_SLOT, Rotation};
@@ -38,15 +38,9 @@ pub fn free_slot(head: Option<u64>, taken: &[u64]) -> Result<u64, ListFull> {
 )]
 pub struct ListFull;
 
-/// The first entry of a list, signed by the device and cosigned by the recovery key. `secret` is
-/// that of epoch 1.
-pub fn genesis(
-    user_id: &UserId,
-    device: Member,
-    recovery: Member,
-    secret: &EpochSecret,
-    stamp: Stamp,
-) -> Entry {
+/// The first entry of a list, to be signed by the device and cosigned by the recovery key. It has
+/// yet to [commit](Entry::commit) to the secret of epoch 1.
+pub fn genesis(user_id: &UserId, device: Member, recovery: Member, stamp: Stamp) -> Entry {
     let header = Header {
         slot: stamp.slot,
         prev: EntryHash::ZERO,
@@ -54,21 +48,19 @@ pub fn genesis(
         time_ms: stamp.time_ms,
         signer_id: device.id().clone(),
     };
-    let commitment = Commitment::to(EntryHash::ZERO, Epoch::FIRST, secret);
-    Entry {
-        header,
-        body: Body::Genesis { device: Box::new(device), recovery: Box::new(recovery), commitment },
-    }
+    let (device, recovery, commitment) = (Box::new(device), Box::new(recovery), Commitment::NONE);
+    Entry { header, body: Body::Genesis { device, recovery, commitment } }
 }
 
 impl DeviceList {
-    /// Begins the next epoch with `secret`, above every epoch seen.
+    /// The next epoch, above every epoch seen. The entry that begins it has yet to
+    /// [commit](Entry::commit) to its secret.
     ///
     /// # Errors
     /// [`Refusal::TooManyEntries`] after the last epoch.
-    pub fn rotation(&self, secret: &EpochSecret) -> Result<Rotation, Refusal> {
-        let epoch = self.last_epoch().next().ok_or(Refusal::TooManyEntries)?;
-        Ok(Rotation::new(self.genesis(), epoch, secret))
+    pub fn rotation(&self) -> Result<Rotation, Refusal> {
+        let epoch = self.next_epoch().ok_or(Refusal::TooManyEntries)?;
+        Ok(Rotation { epoch, commitment: Commitment::NONE })
     }
 
     /// An entry that adds a device, to be cosigned by it.

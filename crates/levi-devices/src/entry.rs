@@ -28,8 +28,10 @@ pub use body::{Body, Rotation};
 pub use header::Header;
 pub use row::{ListRow, MAX_SLOT, RowError, SignedEntry};
 
+use levi_crypto::message_v2::{Epoch, EpochSecret};
+
 use crate::bytes::{Reader, Writer};
-use crate::hash::EntryHash;
+use crate::hash::{Commitment, EntryHash};
 use crate::member::InvalidMember;
 
 /// The longest encoding of an entry in bytes. In base64 it is 8 KiB, which is what the table takes.
@@ -57,6 +59,28 @@ impl Entry {
     /// The entry's hash, which the next entry names.
     pub fn hash(&self) -> EntryHash {
         EntryHash::of(&self.encode())
+    }
+
+    /// Commits to `secret` as that of the epoch that the entry begins, in the list that starts with
+    /// `genesis`. (In a genesis, whose hash does not exist yet, zeros stand for it.) An entry of
+    /// kind 2 begins no epoch, and stays as it is.
+    #[must_use]
+    pub fn commit(mut self, genesis: EntryHash, secret: &EpochSecret) -> Self {
+        if let Some((epoch, commitment)) = self.body.begins() {
+            let genesis = if epoch == Epoch::FIRST { EntryHash::ZERO } else { genesis };
+            *commitment = Commitment::to(genesis, epoch, secret);
+        }
+        self
+    }
+
+    /// The hash of the entry with zeros in place of its commitment: of all that is decided before
+    /// the secret of its epoch is.
+    pub(crate) fn hash_without_commitment(&self) -> EntryHash {
+        let mut entry = self.clone();
+        if let Some((_, commitment)) = entry.body.begins() {
+            *commitment = Commitment::NONE;
+        }
+        entry.hash()
     }
 
     /// Decodes an entry, and checks that encoding it gives the same bytes.

@@ -72,6 +72,9 @@ impl fmt::Debug for EntryHash {
 pub struct Commitment([u8; 32]);
 
 impl Commitment {
+    /// What an entry has that is not committed to a secret yet.
+    pub(crate) const NONE: Self = Self([0; 32]);
+
     /// Commits to `secret` as that of `epoch`. `genesis` is [`EntryHash::ZERO`] within the genesis.
     pub fn to(genesis: EntryHash, epoch: Epoch, secret: &EpochSecret) -> Self {
         // Exposed to be hashed.

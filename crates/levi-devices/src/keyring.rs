@@ -33,7 +33,7 @@ use levi_types::DeviceId;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use self::drawn::Drawn;
+use self::drawn::drawn;
 use crate::bytes::Writer;
 use crate::keys::MemberKeys;
 use crate::list::DeviceList;
@@ -94,8 +94,7 @@ impl Keyring {
     }
 
     /// Takes from `other` the secrets of epochs that a recovery cut off and that this keyring has
-    /// lost. Nothing was committed to by then, so `other` must be this device's own, from before
-    /// the recovery.
+    /// lost. The list does not commit to them, so `other` must be a member's.
     pub fn fill_from(&mut self, other: &Self, list: &DeviceList) {
         for ((number, secret), known) in (1..).zip(&mut self.secrets).zip(&other.secrets) {
             let is_cut_off = Epoch::new(number).is_some_and(|epoch| list.commitment(epoch).is_none());
@@ -178,13 +177,11 @@ impl Keyring {
         let (info, recipient_key) = (info(list, recipient, list.epoch()), member.keys().keyring());
         // Exposed to be derived from.
         let keyring = self.expose_bytes();
-        self.seal(list, recipient, &mut Drawn { keyring, recipient: recipient_key, info: &info, blocks: 0 })
+        self.seal(list, recipient, &mut drawn(&keyring, recipient_key, &info))
     }
 
-    /// Whether `row` is what members who have this keyring write for `recipient`.
-    ///
-    /// Of epochs that a recovery cut off, members may know different secrets or none. Then only the
-    /// form of the row is compared.
+    /// Whether `row` is what members who have this keyring write for `recipient`. See
+    /// [`as_shared`](Self::as_shared).
     ///
     /// # Errors
     /// As for [`seal`](Self::seal).
@@ -194,13 +191,20 @@ impl Keyring {
         list: &DeviceList,
         recipient: &DeviceId,
     ) -> Result<bool, KeyringError> {
-        let own = self.seal_reproducibly(list, recipient)?;
-        let mut epochs = (1..=list.epoch().number()).filter_map(Epoch::new);
-        if epochs.all(|epoch| list.commitment(epoch).is_some()) {
-            return Ok(own == *row);
-        }
-        let form = |row: &SealedKeyring| (row.epoch, row.enc.len(), row.sealed.len());
-        Ok(form(&own) == form(row))
+        Ok(self.seal_reproducibly(list, recipient)? == *row)
+    }
+
+    /// The keyring that all members of `list` are given, as the one knows it who has this keyring,
+    /// and whose own row on the server opens to `own_row`, if it opens.
+    ///
+    /// Of epochs that a recovery cut off, members may know different secrets or none. So what was
+    /// given to this member counts, and what only this member knows is added: a member learns from
+    /// its row what the others know, and passes on what they do not.
+    #[must_use]
+    pub fn as_shared(&self, own_row: Option<Self>, list: &DeviceList) -> Self {
+        let mut shared = own_row.unwrap_or_else(|| self.clone());
+        shared.fill_from(self, list);
+        shared
     }
 
     /// Opens the keyring of `recipient`, and checks it against the list.

@@ -5,22 +5,21 @@ use std::fmt;
 use hpke::kem::XWing;
 use hpke::{Deserializable, Kem, Serializable};
 use levi_crypto::envelope::{DeviceKeyError, DevicePrivateKey, DevicePublicKey};
-use levi_crypto::message_v2::{Epoch, EpochSecret};
-use levi_types::{SecretString, UserId};
+use levi_crypto::message_v2::EpochSecret;
+use levi_types::SecretString;
 use rand_core::CryptoRng;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::bytes::Writer;
-use crate::hash::EntryHash;
+use crate::entry::Entry;
 use crate::hkdf;
 use crate::signature::{Signature, SignatureError, VerifyingKey};
 
 /// Length of an X-Wing public key in bytes: 1184 of ML-KEM-768 (FIPS 203) and 32 of X25519.
 pub const XWING_PUBLIC_KEY_BYTES: usize = 1216;
 
-const EPOCH_SECRET_LABEL: &str = "levi/epoch-secret/v1";
+const EPOCH_SECRET_LABEL: &[u8] = b"levi/epoch-secret/v2";
 
 /// The modulus of ML-KEM. The coefficients of a public key are below it.
 const ML_KEM_Q: u16 = 3329;
@@ -131,20 +130,25 @@ impl MemberKeys {
         signature.as_ref().try_into().map(Signature::from_bytes).map_err(|_| SignatureError::Malformed)
     }
 
-    /// The secret with which the holder of these keys begins `epoch` by an entry that follows
-    /// `prev` (32 zero bytes for a genesis).
+    /// The secret of the epoch that `entry` begins, for the holder of these keys, who makes it.
     ///
     /// ```text
-    /// E_e  HKDF-SHA256(salt = prev, ikm = the X-Wing seed, info = "levi/epoch-secret/v1" || lp(user_id) || u32be(e))
+    /// E_e  HKDF-SHA256(salt = the hash of the entry with 32 zero bytes as its commitment,
+    ///                  ikm = the X-Wing seed, info = "levi/epoch-secret/v2")
     /// ```
     ///
     /// To everybody else it is 32 random bytes. It is derived, so that a device that crashes
     /// between its entry and the keyrings can still write them. That weakens nothing, because a
     /// thief of the X-Wing seed can open the keyrings themselves.
-    pub fn epoch_secret(&self, user_id: &UserId, prev: EntryHash, epoch: Epoch) -> EpochSecret {
-        let info = Writer::new(EPOCH_SECRET_LABEL).text(user_id.as_str()).u32(epoch.number()).finish();
+    ///
+    /// Another entry has another secret, because somebody may have been given the secret of one
+    /// that never came onto the list: the keyring for a new recovery key is written before its
+    /// entry is.
+    pub fn epoch_secret(&self, entry: &Entry) -> EpochSecret {
+        let salt = entry.hash_without_commitment();
         // Exposed to be hashed.
-        EpochSecret::from_bytes(*hkdf::derive(prev.as_bytes(), self.keyring.expose_bytes(), &info))
+        let seed = self.keyring.expose_bytes();
+        EpochSecret::from_bytes(*hkdf::derive(salt.as_bytes(), seed, EPOCH_SECRET_LABEL))
     }
 
     fn key_pair(&self) -> Option<Ed25519KeyPair> {
@@ -242,7 +246,12 @@ pub enum PublicKeyError {
 
 #[cfg(test)]
 mod tests {
+    use rand::rand_core::UnwrapErr;
+    use rand::rngs::SysRng;
+
     use super::*;
+    use crate::draft::{Stamp, genesis};
+    use crate::member::{Member, MemberType};
 
     fn keys() -> MemberKeys {
         MemberKeys {
@@ -266,6 +275,25 @@ mod tests {
         let mut low_order = *good.keyring();
         low_order[XWING_PUBLIC_KEY_BYTES - 32..].fill(0);
         assert!(!is_xwing_key(&low_order));
+    }
+
+    #[test]
+    fn another_entry_has_another_secret_whatever_it_is_committed_to() {
+        let member = |id: &str, member_type| {
+            let keys = MemberKeys::generate(&mut UnwrapErr(SysRng)).public_keys().unwrap();
+            Member::new(id.into(), member_type, id, keys).unwrap()
+        };
+        let (laptop, paper) = (member("laptop", MemberType::Device), member("paper", MemberType::Recovery));
+        let first = |paper: &Member, slot| {
+            genesis(&"user".into(), laptop.clone(), paper.clone(), Stamp { slot, time_ms: 0 })
+        };
+        let entry = first(&paper, 0);
+        let secret = keys().epoch_secret(&entry);
+        let committed = entry.clone().commit(entry.header.prev, &secret);
+        assert_ne!(committed, entry);
+        assert!(keys().epoch_secret(&committed) == secret);
+        let others = [first(&member("paper", MemberType::Recovery), 0), first(&paper, 1)];
+        assert!(others.iter().all(|other| keys().epoch_secret(other) != secret));
     }
 
     #[test]

@@ -189,16 +189,15 @@ impl DeviceList {
         self.last_epoch.next()
     }
 
-    /// The entry that is followed by the one which began the current epoch: 32 zero bytes in the
-    /// first epoch.
+    /// The entry that began the current epoch.
     ///
     /// # Errors
     /// [`Refusal`] if an accepted entry does not decode, which does not happen.
-    pub fn epoch_follows(&self) -> Result<EntryHash, Refusal> {
+    pub fn epoch_entry(&self) -> Result<Entry, Refusal> {
         for link in self.chain.iter().rev() {
             let entry = Entry::decode(&link.signed.entry)?;
             if !matches!(entry.body, Body::Add { .. }) {
-                return Ok(entry.header.prev);
+                return Ok(entry);
             }
         }
         Err(Refusal::Genesis)
@@ -216,6 +215,11 @@ impl DeviceList {
         let slots = self.chain.iter().rev().map(|link| link.slot);
         let mut lists = slots.filter_map(|slot| self.up_to(slot));
         lists.find(|list| list.epoch() <= epoch).filter(|list| list.epoch() == epoch)
+    }
+
+    /// Whether a recovery cut off epochs before the current one.
+    pub fn has_cut_off_epochs(&self) -> bool {
+        usize::try_from(self.epoch().number()) != Ok(self.rotations.len())
     }
 
     /// The commitment to the secret of `epoch`. `None` for an epoch that the list does not have, or

@@ -227,7 +227,8 @@ const ATTACKS: [fn(&mut Simulation) -> ListRow; 8] = [
         let stamp = Stamp { slot: world.free_slot(), time_ms: 0 };
         let secret = EpochSecret::from_bytes([1; 32]);
         let recovery = world.scene.recovery.member.clone();
-        let entry = genesis(&world.scene.user, ghost.member.clone(), recovery, &secret, stamp);
+        let entry = genesis(&world.scene.user, ghost.member.clone(), recovery, stamp)
+            .commit(EntryHash::ZERO, &secret);
         SignedEntry::sign(&entry, &ghost.keys, Some(&ghost.keys)).unwrap().to_row().unwrap()
     },
     // A recovery without the recovery key, from the genesis on.

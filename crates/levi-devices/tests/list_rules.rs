@@ -218,7 +218,7 @@ fn a_genesis_is_checked() {
     let secret = EpochSecret::generate(&mut rng);
     let entry = |device: &Owner, recovery: &Owner| {
         let stamp = Stamp { slot: 0, time_ms: 0 };
-        genesis(&user, device.member.clone(), recovery.member.clone(), &secret, stamp)
+        genesis(&user, device.member.clone(), recovery.member.clone(), stamp).commit(EntryHash::ZERO, &secret)
     };
     let begin = |entry: &Entry, signer: &Owner, cosigner: &Owner| {
         let signed = SignedEntry::sign(entry, &signer.keys, Some(&cosigner.keys)).unwrap();

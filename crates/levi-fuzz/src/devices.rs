@@ -10,7 +10,7 @@ use levi_devices::keyring::{Keyring, SealedKeyring};
 use levi_devices::list::DeviceList;
 use levi_devices::pairing::{Invitation, Join, PairingCode};
 use levi_devices::recovery::{PREFIX, RecoveryKey};
-use levi_devices::{Epoch, EpochSecret, KeySeed, Member, MemberKeys, MemberType};
+use levi_devices::{EntryHash, Epoch, EpochSecret, KeySeed, Member, MemberKeys, MemberType};
 use levi_types::UserId;
 use rand_core::{TryCryptoRng, TryRng};
 
@@ -44,7 +44,8 @@ impl Fixed {
         let (Some(device), Some(recovery)) = (device, recovery) else {
             unreachable!("the members are valid")
         };
-        let entry = genesis(&user, device, recovery, &secret, Stamp { slot: 0, time_ms: 0 });
+        let entry =
+            genesis(&user, device, recovery, Stamp { slot: 0, time_ms: 0 }).commit(EntryHash::ZERO, &secret);
         let signed = SignedEntry::sign(&entry, &laptop, Some(&paper));
         let Some(list) = signed.ok().and_then(|signed| DeviceList::begin(&user, &signed).ok()) else {
             unreachable!("the genesis is valid")

@@ -1,6 +1,6 @@
 //! This device with its hands on the list.
 
-use levi::core::{BackfillReport, DeviceListAdmin, ListedDevice};
+use levi::core::{BackfillReport, DeviceListAdmin, ListedDevice, RecoveryEnvelopes};
 use levi::devices::MemberType;
 use levi::outbox::sqlite::notify::notify_owner;
 use levi::transport::Select;
@@ -58,9 +58,9 @@ impl Opened {
         Ok(self.session_sync()?.share_with_device(device).await?)
     }
 
-    /// Writes the recovery key's envelopes again that are not as this device makes them. Returns how many there were.
-    pub(super) async fn mend_envelopes(&self) -> Result<usize, CliError> {
-        Ok(self.session_sync()?.mend_recovery_envelopes().await?.len())
+    /// Writes the recovery key's envelopes again that are not as this device makes them.
+    pub(super) async fn mend_envelopes(&self) -> Result<RecoveryEnvelopes, CliError> {
+        Ok(self.session_sync()?.mend_recovery_envelopes().await?)
     }
 
     fn session_sync(&self) -> Result<SessionSyncService, CliError> {

@@ -36,10 +36,11 @@ pub(super) async fn run(here: &Here, console: Console) -> Result<Exit, CliError>
         Err(error) => return Err(problem(state).unwrap_or_else(|| error.into())),
     };
     let problem = problem(state);
-    let (mended_keyrings, mended_envelopes) = match problem {
+    let (mended_keyrings, written) = match problem {
         None => (opened.admin.mend_keyrings().await?, opened.mend_envelopes().await?),
-        Some(_) => (Vec::new(), 0),
+        Some(_) => Default::default(),
     };
+    let mended_envelopes = written.mended.len();
     let mended = mended_keyrings.join(", ");
     let envelopes = NonZeroUsize::new(mended_envelopes);
     console.json(&Verified { digits: digits.clone(), mended_keyrings, mended_envelopes: envelopes })?;

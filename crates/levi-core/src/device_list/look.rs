@@ -148,11 +148,10 @@ impl SignedDeviceList {
 
     /// The keyring of an epoch that this device began, if it was interrupted before it wrote the keyrings.
     fn own_epoch(&self, list: &DeviceList) -> Option<Keyring> {
-        let (user, epoch) = (list.user_id(), list.epoch());
-        let secret = self.0.keys.epoch_secret(user, list.epoch_follows().ok()?, epoch);
-        let keyring = match self.0.cache.keyring(user) {
+        let secret = self.0.keys.epoch_secret(&list.epoch_entry().ok()?);
+        let keyring = match self.0.cache.keyring(list.user_id()) {
             Some(mut keyring) => {
-                keyring.push(epoch, secret).ok()?;
+                keyring.push(list.epoch(), secret).ok()?;
                 keyring
             }
             None => Keyring::first(secret),

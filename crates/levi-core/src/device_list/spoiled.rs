@@ -13,6 +13,7 @@ use levi_transport::{ApiError, PageSource, Select, Update, Upsert, read_one};
 use levi_types::{DeviceId, Now, UserId};
 use serde::Serialize;
 
+use super::look::open_keyring;
 use super::record::Keyrings;
 use super::upkeep::{INTERVAL, WithToken, has_passed};
 use super::{SignedDeviceList, admin};
@@ -97,12 +98,29 @@ impl SignedDeviceList {
         if self.known().keyrings == Keyrings::Owed {
             return Vec::new();
         }
+        let keyring = self.shared_keyring(&list, keyring, shown);
         let asked = list.active_members().map(|member| member.id()).filter(|id| shown.of.contains(*id));
         let found = |id: &DeviceId| shown.rows.iter().find(|row| row.member_id == *id);
         let spoiled: Vec<&DeviceId> = asked.filter(|id| !is_whole(found(id), &list, &keyring, id)).collect();
         let rows = admin::keyring_rows(&list, &keyring, spoiled.into_iter()).unwrap_or_default();
         let found = |row: KeyringRow| Spoiled { found: found(&row.member_id).map(|row| row.epoch), row };
         rows.into_iter().map(found).collect()
+    }
+
+    /// What belongs into every row. This device keeps what it learns from its own one.
+    fn shared_keyring(&self, list: &DeviceList, known: Keyring, shown: &Shown) -> Keyring {
+        if !list.has_cut_off_epochs() {
+            return known;
+        }
+        let (device, keys) = (&self.0.device_id, &self.0.keys);
+        let row = shown.rows.iter().find(|row| row.member_id == *device);
+        let shared = known.as_shared(row.and_then(|row| open_keyring(row, list, device, keys).ok()), list);
+        let mut learned = known.clone();
+        learned.fill_from(&shared, list);
+        if learned != known && self.keep_change(list.clone(), Some(learned), Keyrings::Written).is_err() {
+            tracing::warn!("the secret of an epoch that was cut off is not kept");
+        }
+        shared
     }
 
     /// Writes again what is not as it should be. If that fails, the next comparison tries again.

@@ -54,10 +54,11 @@ fn first_list(user: &UserId, keys: &MemberKeys) -> (DeviceList, Keyring) {
     let member = |id: &str, member_type, keys: &MemberKeys| {
         Member::new(id.into(), member_type, id, keys.public_keys().unwrap()).unwrap()
     };
-    let secret = keys.epoch_secret(user, EntryHash::ZERO, Epoch::FIRST);
     let (device, recovery) =
         (member("laptop", MemberType::Device, keys), member("paper", MemberType::Recovery, &paper));
-    let entry = genesis(user, device, recovery, &secret, Stamp { slot: 0, time_ms: 0 });
+    let entry = genesis(user, device, recovery, Stamp { slot: 0, time_ms: 0 });
+    let secret = keys.epoch_secret(&entry);
+    let entry = entry.commit(EntryHash::ZERO, &secret);
     let signed = SignedEntry::sign(&entry, keys, Some(&paper)).unwrap();
     (DeviceList::begin(user, &signed).unwrap(), Keyring::first(secret))
 }

@@ -30,6 +30,7 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 use rand_core::CryptoRng;
 
+pub use self::recovery_envelopes::RecoveryEnvelopes;
 pub use self::secret::Distribution;
 pub use self::share::BackfillReport;
 

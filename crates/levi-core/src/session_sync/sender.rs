@@ -7,6 +7,7 @@ use levi_crypto::SessionSecret;
 use levi_outbox::LaneKey;
 use levi_types::{SessionId, UserId};
 
+use super::recovery_envelopes::TakeOver;
 use super::secret::SecretThere;
 use super::steps::Steps;
 use super::stored_secret;
@@ -78,9 +79,9 @@ impl ControlSender for SessionSender {
 
     async fn mend_recovery_envelopes(&self, user: &UserId) -> Result<(), SyncError> {
         self.steps.check_user(Some(user)).await?;
-        let mended = self.steps.mend_recovery_envelopes().await?;
-        if !mended.is_empty() {
-            let sessions = mended.len();
+        let written = self.steps.mend_recovery_envelopes(TakeOver::Some).await?;
+        if !written.mended.is_empty() {
+            let sessions = written.mended.len();
             tracing::warn!(
                 sessions,
                 "envelopes of the recovery key were missing or altered, and are written again"

@@ -17,8 +17,9 @@ use super::lock;
 use crate::sealer::PresentEpoch;
 use crate::write_messages::SentMessage;
 
-/// The most bytes of requests that are kept until the next look at the device list. What is beyond that stays as it is.
-const MOST_BYTES: usize = 4 << 20;
+/// The most bytes of requests that are kept until the next look at the device list, which is due once they are half as many.
+/// If the server does not answer it, what is beyond that stays as it is.
+const MOST_BYTES: usize = 8 << 20;
 
 /// The requests that the server has taken since this device looked at the list.
 #[derive(Default)]
@@ -70,6 +71,11 @@ impl RecentlySent {
     /// How many requests were noted so far.
     pub(super) fn noted(&self) -> u64 {
         lock(&self.0).noted
+    }
+
+    /// Whether the list should be looked at before what is kept becomes too much.
+    pub(super) fn fills_up(&self) -> bool {
+        lock(&self.0).bytes > MOST_BYTES / 2
     }
 
     fn note(&self, mut request: Request) {
@@ -195,7 +201,9 @@ mod tests {
         for _ in 0..5 {
             sent.note(request(1, MOST_BYTES / 3));
         }
+        assert!(sent.fills_up());
         assert_eq!(sent.settle(&ada, 0, Some(epoch(2))).len(), 3);
+        assert!(!sent.fills_up());
         sent.note(request(1, MOST_BYTES + 1));
         assert!(sent.settle(&ada, 0, Some(epoch(2))).is_empty());
         sent.note(request(1, 1));

@@ -8,68 +8,33 @@
 //! To everybody else these are random bytes. Who has the sender's private key needs the session
 //! secret as well, which is all that the envelope holds.
 
-use std::convert::Infallible;
-
-use rand_core::{TryCryptoRng, TryRng};
+use rand_core::CryptoRng;
 use ring::hmac::{Context, HMAC_SHA256, Key};
+use zeroize::Zeroizing;
 
 use crate::device_key::{DevicePrivateKey, DevicePublicKey};
-use crate::{MessageKey, SessionSecret};
+use crate::{DerivedRng, SessionSecret};
 
 const LABEL: &[u8] = b"levi/envelope-seed/v1";
-const BLOCK_BYTES: usize = 32;
 
 /// The random bytes of one envelope.
-pub(super) struct Derived<'a> {
-    key: Key,
-    recipient: &'a DevicePublicKey,
-    secret: MessageKey,
-    info: &'a [u8],
-    /// Blocks that were drawn.
-    blocks: u32,
+pub(super) fn drawn(
+    secret: &SessionSecret,
+    sender: &DevicePrivateKey,
+    recipient: &DevicePublicKey,
+    info: &[u8],
+) -> impl CryptoRng {
+    // Exposed to be derived from.
+    let (key, secret) = (Key::new(HMAC_SHA256, sender.expose_bytes()), secret.message_key());
+    DerivedRng::new(move |number: u32| {
+        let mut context = Context::with_key(&key);
+        context.update(LABEL);
+        context.update(&number.to_be_bytes());
+        context.update(recipient.as_bytes());
+        context.update(secret.expose());
+        context.update(info);
+        let mut block = Zeroizing::new([0; 32]);
+        block.copy_from_slice(context.sign().as_ref());
+        block
+    })
 }
-
-impl<'a> Derived<'a> {
-    pub(super) fn new(
-        secret: &SessionSecret,
-        sender: &DevicePrivateKey,
-        recipient: &'a DevicePublicKey,
-        info: &'a [u8],
-    ) -> Self {
-        // Exposed to be derived from.
-        let key = Key::new(HMAC_SHA256, sender.expose_bytes());
-        Self { key, recipient, secret: secret.message_key(), info, blocks: 0 }
-    }
-}
-
-impl TryRng for Derived<'_> {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_be_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_be_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
-        for part in target.chunks_mut(BLOCK_BYTES) {
-            let mut context = Context::with_key(&self.key);
-            context.update(LABEL);
-            context.update(&self.blocks.to_be_bytes());
-            context.update(self.recipient.as_bytes());
-            context.update(self.secret.expose());
-            context.update(self.info);
-            self.blocks = self.blocks.wrapping_add(1);
-            part.copy_from_slice(&context.sign().as_ref()[..part.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Derived<'_> {}

@@ -1,11 +1,11 @@
 //! What each kind of entry says.
 
-use levi_crypto::message_v2::{Epoch, EpochSecret};
+use levi_crypto::message_v2::Epoch;
 use levi_types::DeviceId;
 
 use super::EntryError;
 use crate::bytes::{Reader, Writer};
-use crate::hash::{Commitment, EntryHash};
+use crate::hash::Commitment;
 use crate::member::{InvalidMember, Member, check_id};
 
 /// The beginning of an epoch: its number and the commitment to its secret.
@@ -15,13 +15,6 @@ pub struct Rotation {
     pub epoch: Epoch,
     /// The commitment to its secret.
     pub commitment: Commitment,
-}
-
-impl Rotation {
-    /// Begins `epoch` with `secret` in the list that starts with `genesis`.
-    pub fn new(genesis: EntryHash, epoch: Epoch, secret: &EpochSecret) -> Self {
-        Self { epoch, commitment: Commitment::to(genesis, epoch, secret) }
-    }
 }
 
 /// What an entry changes.
@@ -85,6 +78,17 @@ impl Body {
             Self::Add { member } => Some(member),
             Self::Recover { device, .. } => Some(device),
             Self::Remove { .. } => None,
+        }
+    }
+
+    /// The epoch that the entry begins, and the commitment to its secret. Kind 2 begins none.
+    pub(super) const fn begins(&mut self) -> Option<(Epoch, &mut Commitment)> {
+        match self {
+            Self::Genesis { commitment, .. } => Some((Epoch::FIRST, commitment)),
+            Self::Add { .. } => None,
+            Self::Remove { rotation, .. }
+            | Self::NewRecoveryKey { rotation, .. }
+            | Self::Recover { rotation, .. } => Some((rotation.epoch, &mut rotation.commitment)),
         }
     }
 

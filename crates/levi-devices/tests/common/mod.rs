@@ -65,7 +65,8 @@ impl Scene {
         let recovery = Owner::recovery("paper", &mut rng);
         let secret = EpochSecret::generate(&mut rng);
         let stamp = Stamp { slot: 0, time_ms: 1_700_000_000_000 };
-        let entry = genesis(&user, laptop.member.clone(), recovery.member.clone(), &secret, stamp);
+        let entry = genesis(&user, laptop.member.clone(), recovery.member.clone(), stamp);
+        let entry = entry.commit(EntryHash::ZERO, &secret);
         let signed = SignedEntry::sign(&entry, &laptop.keys, Some(&recovery.keys)).unwrap();
         let list = DeviceList::begin(&user, &signed).unwrap();
         let rows = vec![signed.to_row().unwrap()];
@@ -85,8 +86,7 @@ impl Scene {
     }
 
     pub(crate) fn rotation(&mut self) -> (Rotation, EpochSecret) {
-        let secret = EpochSecret::generate(&mut self.rng);
-        (self.list.rotation(&secret).unwrap(), secret)
+        (self.list.rotation().unwrap(), EpochSecret::generate(&mut self.rng))
     }
 
     pub(crate) fn add_entry(&self, signer: &Owner, new: &Owner) -> SignedEntry {
@@ -103,6 +103,7 @@ impl Scene {
     pub(crate) fn remove_entry(&mut self, signer: &Owner, id: &DeviceId) -> (SignedEntry, EpochSecret) {
         let (rotation, secret) = self.rotation();
         let entry = self.list.draft_remove(signer.id(), id.clone(), rotation, self.stamp());
+        let entry = entry.commit(self.list.genesis(), &secret);
         (SignedEntry::sign(&entry, &signer.keys, None).unwrap(), secret)
     }
 
@@ -122,12 +123,14 @@ impl Scene {
         let removed = removed.iter().map(|owner| owner.id().clone()).collect();
         let entry =
             self.list.draft_recover(after, removed, device.member.clone(), rotation, self.stamp()).unwrap();
+        let entry = entry.commit(self.list.genesis(), &secret);
         (SignedEntry::sign(&entry, &self.recovery.keys, Some(&device.keys)).unwrap(), secret)
     }
 
     pub(crate) fn new_recovery_entry(&mut self, new: &Owner) -> (SignedEntry, EpochSecret) {
         let (rotation, secret) = self.rotation();
         let entry = self.list.draft_new_recovery_key(new.member.clone(), rotation, self.stamp()).unwrap();
+        let entry = entry.commit(self.list.genesis(), &secret);
         (SignedEntry::sign(&entry, &self.recovery.keys, Some(&new.keys)).unwrap(), secret)
     }
 

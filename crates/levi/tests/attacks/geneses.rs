@@ -4,7 +4,7 @@ use levi::core::{DeviceListError, OtherDevices};
 use levi::devices::draft::{Stamp, genesis};
 use levi::devices::entry::SignedEntry;
 use levi::devices::recovery::RecoveryKey;
-use levi::devices::{EpochSecret, Member, MemberType};
+use levi::devices::{EntryHash, EpochSecret, Member, MemberType};
 use levi::transport::rows::{DeviceListRow, KeyringRow, upsert_of};
 use levi::transport::{Supabase as _, Table};
 use levi::{DeviceListProblem, DeviceListState, SessionStore as _};
@@ -22,7 +22,8 @@ fn valid_genesis(world: &World, ghost: &Ghost, slot: u64) -> SignedEntry {
     let recovery =
         Member::new(id, MemberType::Recovery, "recovery key", paper.public_keys().unwrap()).unwrap();
     let secret = EpochSecret::from_bytes([7; 32]);
-    let entry = genesis(&world.user_id, ghost.member(), recovery, &secret, Stamp { slot, time_ms: 0 });
+    let entry = genesis(&world.user_id, ghost.member(), recovery, Stamp { slot, time_ms: 0 })
+        .commit(EntryHash::ZERO, &secret);
     SignedEntry::sign(&entry, &ghost.keys, Some(&paper)).unwrap()
 }
 

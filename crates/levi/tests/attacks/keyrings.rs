@@ -73,7 +73,9 @@ async fn a_keyring_with_a_secret_of_the_attackers_is_not_committed_to() {
     let mut keyring = keyring_of(&world, &laptop, &list);
     // The form asks for a list that commits to the secret. Nobody is shown this one.
     let stamp = Stamp { slot: list.slot() + 1, time_ms: 0 };
-    let removal = list.draft_remove(&laptop.id, tablet.id.clone(), list.rotation(&attackers).unwrap(), stamp);
+    let removal = list
+        .draft_remove(&laptop.id, tablet.id.clone(), list.rotation().unwrap(), stamp)
+        .commit(list.genesis(), &attackers);
     list.accept(&SignedEntry::sign(&removal, &laptop.keys, None).unwrap()).unwrap();
     keyring.push(second, attackers).unwrap();
     let (enc, sealed) = keyring.seal(&list, &phone.id, &mut rand::rng()).unwrap().to_wire();
@@ -167,6 +169,48 @@ async fn an_older_keyring_of_the_recovery_key_gives_up_no_epoch() {
     let recovery = new.admin().recover(&key, &how).await.unwrap();
     new.levi.share_as_recovery_key(&recovery, &key).await.unwrap();
     assert_eq!(new.read(&session).await, ["one"]);
+}
+
+/// A thief's epoch was cut off, and the laptop knows its secret, because it has sealed in it. The device that recovered does
+/// not, because somebody had put the recovery key's older keyring back.
+#[tokio::test(flavor = "multi_thread")]
+async fn keyrings_are_compared_after_a_recovery_that_cut_off_an_epoch_too() {
+    let world = World::new(0).await;
+    let laptop = Device::new(&world, "laptop").await;
+    let key = laptop.init().await;
+    let (phone, stolen) = (Device::new(&world, "phone").await, Device::new(&world, "stolen").await);
+    laptop.pair(&phone).await;
+    laptop.pair(&stolen).await;
+    let older = keyring_rows(&world.server);
+    stolen.admin().remove(&phone.id).await.unwrap();
+    look(&laptop).await;
+    laptop.until_listed(2).await;
+    let session = laptop.write(&world, "s", &["in the thief's epoch"]).await;
+    world.supabase().upsert(&world.auth.token(), upsert_of(&older)).await.unwrap();
+    let new = Device::new(&world, "new").await;
+    let how = Recovery { name: "new".into(), keep: vec![laptop.id.clone()], after: Some(2) };
+    let recovery = new.admin().recover(&key, &how).await.unwrap();
+    new.levi.share_as_recovery_key(&recovery, &key).await.unwrap();
+    assert!(new.read(&session).await[0].contains("UnknownEpoch"));
+    look(&laptop).await;
+    laptop.until_listed(3).await;
+    // The laptop passes on what it knows, and the new device learns it from its own row.
+    let mut all = laptop.admin().mend_keyrings().await.unwrap();
+    all.sort();
+    assert_eq!(all, ["laptop", "new", "recovery key"]);
+    assert_eq!(new.admin().spoiled_keyrings().await.unwrap(), [""; 0]);
+    assert_eq!(new.read(&session).await, ["in the thief's epoch"]);
+    // From now on garbage is found by either.
+    let before = keyring_rows(&world.server);
+    for device in [&laptop, &new] {
+        spoil_all(&world).await;
+        let mut spoiled = device.admin().mend_keyrings().await.unwrap();
+        spoiled.sort();
+        assert_eq!(spoiled, all, "{}", device.name);
+        let is_active = |row: &&KeyringRow| row.epoch == 3;
+        let (now, before) = (keyring_rows(&world.server), before.iter().filter(is_active));
+        assert!(before.eq(now.iter().filter(is_active)), "{}", device.name);
+    }
 }
 
 async fn look(device: &Device) {

@@ -5,7 +5,7 @@ use levi::devices::draft::Stamp;
 use levi::devices::entry::{ListRow, SignedEntry};
 use levi::devices::list::DeviceList;
 use levi::devices::recovery::RecoveryKey;
-use levi::devices::{Epoch, Member, MemberType};
+use levi::devices::{EntryHash, Epoch, Member, MemberType};
 use levi::transport::rows::{DeviceListRow, upsert_of};
 use levi::transport::{Select, Table};
 use levi::{DeviceListProblem, DeviceListState, SessionStore as _};
@@ -176,13 +176,9 @@ async fn a_second_genesis_is_nobodys_list_even_with_the_same_recovery_key() {
     let device = Member::new(ghost.id.clone(), MemberType::Device, "ghost", public).unwrap();
     let recovery = the_list(&world).recovery().unwrap().clone();
     let secret = levi::devices::EpochSecret::from_bytes([7; 32]);
-    let entry = levi::devices::draft::genesis(
-        &world.user_id,
-        device,
-        recovery,
-        &secret,
-        Stamp { slot: 1, time_ms: 0 },
-    );
+    let entry =
+        levi::devices::draft::genesis(&world.user_id, device, recovery, Stamp { slot: 1, time_ms: 0 })
+            .commit(EntryHash::ZERO, &secret);
     // The ghost does not have the recovery key, so its cosignature is its own.
     insert(&world, &SignedEntry::sign(&entry, &ghost.keys, Some(&ghost.keys)).unwrap());
     let phone = Device::new(&world, "phone").await;
@@ -236,9 +232,10 @@ async fn an_entry_of_an_unknown_kind_by_a_thief_is_cut_off_with_the_recovery_key
     laptop.pair(&stolen).await;
     let session = laptop.write(&world, "s", &["before"]).await;
     let list = the_list(&world);
-    let secret = stolen.keys.epoch_secret(&world.user_id, list.head(), Epoch::new(2).unwrap());
     let stamp = Stamp { slot: 2, time_ms: 0 };
-    let removal = list.draft_remove(&stolen.id, laptop.id.clone(), list.rotation(&secret).unwrap(), stamp);
+    let removal = list.draft_remove(&stolen.id, laptop.id.clone(), list.rotation().unwrap(), stamp);
+    let secret = stolen.keys.epoch_secret(&removal);
+    let removal = removal.commit(list.genesis(), &secret);
     let removal = SignedEntry::sign(&removal, &stolen.keys, None).unwrap();
     let mut bytes = removal.entry.clone();
     bytes["levi/device-list/v1".len()] = 77;
@@ -275,9 +272,9 @@ async fn an_epoch_that_was_cut_off_makes_no_message_stale() {
     let text = laptop.store.session_secret(&session.id).unwrap().unwrap();
     let secret = levi::SessionSecret::parse(text.expose()).unwrap();
     // The thief begins an epoch, and writes a message in it in front of all others.
-    let (second, head) = (Epoch::new(2).unwrap(), the_list(&world).head());
     stolen.admin().remove(&laptop.id).await.unwrap();
-    let thiefs = stolen.keys.epoch_secret(&world.user_id, head, second);
+    let second = Epoch::new(2).unwrap();
+    let thiefs = stolen.keys.epoch_secret(&the_list(&world).epoch_entry().unwrap());
     write_version_2(&world.server, &session.id, 0, &secret, (second, &thiefs), "the thief's");
     assert!(stolen.read(&session).await[1].contains("StaleEpoch"));
     let new = Device::new(&world, "new").await;

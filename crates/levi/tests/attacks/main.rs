@@ -8,6 +8,7 @@ mod devices;
 #[path = "../world/mod.rs"]
 mod world;
 
+mod abandoned;
 mod attacker;
 mod envelopes;
 mod geneses;

@@ -182,6 +182,25 @@ async fn what_a_member_sent_before_it_heard_is_sealed_again_once_it_hears() {
     }
 }
 
+/// What is kept for that is bounded, so a member that sends much within the minute hears sooner.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_sends_much_hears_of_a_removal_before_it_forgets_what_it_sent() {
+    let (world, laptop, phone) = two_devices().await;
+    let tablet = Device::new(&world, "tablet").await;
+    laptop.pair(&tablet).await;
+    let session = laptop.write(&world, "s", &["one"]).await;
+    assert_eq!(phone.read(&session).await, ["one"]);
+    phone.send(&session, 2, &["two"]).await;
+    laptop.admin().remove(&tablet.id).await.unwrap();
+    let much = "much ".repeat(150_000);
+    phone.send(&session, 3, &[&*much; 6]).await;
+    let is_sealed_again = |_: &_| {
+        let rows = world.server.messages(&session.id).unwrap();
+        rows[2..].iter().all(|row| row.content_nonce.starts_with("v2:2:"))
+    };
+    world.server.wait_for(Duration::from_secs(20), is_sealed_again).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_slept_looks_at_the_list_before_it_sends() {
     let (world, laptop, phone) = two_devices().await;

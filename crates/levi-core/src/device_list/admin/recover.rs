@@ -75,7 +75,7 @@ impl DeviceListAdmin {
                 (keyring, self.append_recovery(&auth, key, (how, &base), (list, &rows)).await?)
             }
         };
-        let secret = self.list.0.keys.epoch_secret(&auth.user_id, list.epoch_follows()?, list.epoch());
+        let secret = self.list.0.keys.epoch_secret(&list.epoch_entry()?);
         if keyring.secret(list.epoch()).is_none() {
             keyring.push(list.epoch(), secret)?;
         }
@@ -105,10 +105,10 @@ impl DeviceListAdmin {
     ) -> Result<DeviceList, DeviceListError> {
         let removed = base.active_devices().map(|device| device.id().clone());
         let removed: Vec<DeviceId> = removed.filter(|id| !how.keep.contains(id)).collect();
-        let (rotation, _) = self.next_epoch(&list, base.head())?;
         let stamp = self.stamp_among(Some(list.slot()), rows)?;
         let device = self.this_device(&how.name)?;
-        let entry = list.draft_recover(base.head(), removed, device, rotation, stamp)?;
+        let entry = list.draft_recover(base.head(), removed, device, list.rotation()?, stamp)?;
+        let entry = self.committed(&list, entry);
         let signed = SignedEntry::sign(&entry, &key.member_keys(), Some(&self.list.0.keys))?;
         list.accept(&signed)?;
         if self.insert(auth, &signed).await? { Ok(list) } else { Err(DeviceListError::Raced) }

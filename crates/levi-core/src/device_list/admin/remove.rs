@@ -3,11 +3,11 @@
 use std::iter;
 
 use levi_devices::draft::Stamp;
-use levi_devices::entry::{Rotation, SignedEntry};
+use levi_devices::entry::{Entry, SignedEntry};
 use levi_devices::keyring::Keyring;
-use levi_devices::list::{DeviceList, ReadError, Refusal};
+use levi_devices::list::{DeviceList, ReadError};
 use levi_devices::recovery::RecoveryKey;
-use levi_devices::{EntryHash, EpochSecret, Member, MemberType};
+use levi_devices::{Member, MemberType};
 use levi_transport::rows::DeviceRow;
 use levi_types::{AuthSession, DeviceId};
 
@@ -29,9 +29,8 @@ impl DeviceListAdmin {
             if list.active(device).is_none() {
                 return Err(DeviceListError::no_such(device));
             }
-            let (rotation, _) = self.next_epoch(list, list.head())?;
-            let entry = list.draft_remove(self.list.device_id(), device.clone(), rotation, stamp);
-            Ok(SignedEntry::sign(&entry, &self.list.0.keys, None)?)
+            let entry = list.draft_remove(self.list.device_id(), device.clone(), list.rotation()?, stamp);
+            Ok(SignedEntry::sign(&self.committed(list, entry), &self.list.0.keys, None)?)
         };
         let list = self.append(&auth, build).await?;
         self.begin_epoch(&auth, list).await?;
@@ -63,9 +62,8 @@ impl DeviceListAdmin {
         let build = |list: &DeviceList, stamp: Stamp| {
             // Another device may have replaced it since.
             replaced_in(list)?;
-            let (rotation, _) = self.next_epoch(list, list.head())?;
-            let entry = list.draft_new_recovery_key(recovery.clone(), rotation, stamp)?;
-            Ok(SignedEntry::sign(&entry, &old_keys, Some(&new_keys))?)
+            let entry = list.draft_new_recovery_key(recovery.clone(), list.rotation()?, stamp)?;
+            Ok(SignedEntry::sign(&self.committed(list, entry), &old_keys, Some(&new_keys))?)
         };
         for _ in 0..ATTEMPTS {
             let Some((list, signed)) = self.draft(&auth, build).await? else { continue };
@@ -81,20 +79,15 @@ impl DeviceListAdmin {
         Err(DeviceListError::Raced)
     }
 
-    /// The next epoch and its secret, for an entry that follows `prev`.
-    pub(super) fn next_epoch(
-        &self,
-        list: &DeviceList,
-        prev: EntryHash,
-    ) -> Result<(Rotation, EpochSecret), DeviceListError> {
-        let epoch = list.next_epoch().ok_or(Refusal::TooManyEntries)?;
-        let secret = self.list.0.keys.epoch_secret(list.user_id(), prev, epoch);
-        Ok((list.rotation(&secret)?, secret))
+    /// `entry`, committed to the secret of the epoch that it begins, which this device derives.
+    pub(super) fn committed(&self, list: &DeviceList, entry: Entry) -> Entry {
+        let secret = self.list.0.keys.epoch_secret(&entry);
+        entry.commit(list.genesis(), &secret)
     }
 
     /// This device's keyring with the secret of the epoch that `list` begins.
     fn next_keyring(&self, auth: &AuthSession, list: &DeviceList) -> Result<Keyring, DeviceListError> {
-        let secret = self.list.0.keys.epoch_secret(list.user_id(), list.epoch_follows()?, list.epoch());
+        let secret = self.list.0.keys.epoch_secret(&list.epoch_entry()?);
         let mut keyring = self.keyring(auth)?;
         keyring.push(list.epoch(), secret)?;
         Ok(keyring)

@@ -266,7 +266,8 @@ fn skipped_kinds(cases: &mut Vec<Case>) -> Made<()> {
     let secret = EpochSecret::from_bytes([1; 32]);
     let stamp = Stamp { slot: 9, time_ms: 0 };
     let paper = scene.recovery.member.clone();
-    let entry = levi_devices::draft::genesis(&scene.user, ghost.member.clone(), paper, &secret, stamp);
+    let entry = levi_devices::draft::genesis(&scene.user, ghost.member.clone(), paper, stamp)
+        .commit(EntryHash::ZERO, &secret);
     let second = SignedEntry::sign(&entry, &ghost.keys, Some(&ghost.keys))?;
     cases.push(skips(
         "not-on-head",
