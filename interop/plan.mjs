@@ -41,6 +41,7 @@ try {
   await check("the last messages of a session", `recall('${session}', ${rows}, 16)`, { found: Math.min(inSession, 16), mostRead: perUser });
   await check("the last change", `last_change('${user}')`, page(1));
   await check("the place of one change", `change_place('${user}', 1)`, page(1));
+  await check("the last places of a user", `last_places('${user}', ${rows}, 1000)`, page(Math.min(perUser, 1000)));
   const start = `start_of_epoch('${session}', 'v2:2:%', 500)`;
   // The planner may look at the user's numbers beside the session's.
   await check("where an epoch begins in a session", start, { found: 0, mostRead: perUser });
@@ -112,6 +113,9 @@ async function load() {
       select change_id from agent_coding_session_messages where user_id = $1 order by change_id desc limit 1;
     prepare change_place (uuid, bigint) as
       select session_id, sequence_number from agent_coding_session_messages where user_id = $1 and change_id = $2;
+    prepare last_places (uuid, bigint, int) as
+      select session_id, sequence_number, change_id from agent_coding_session_messages
+      where user_id = $1 and change_id <= $2 order by change_id desc limit $3;
     prepare start_of_epoch (uuid, text, int) as
       select session_id, sequence_number, content_encrypted, content_nonce from agent_coding_session_messages
       where session_id = $1 and sequence_number > -1 and content_nonce like $2 order by sequence_number limit $3`);

@@ -1,6 +1,6 @@
 // The sessions on the page, kept up to date as they are written.
 
-import { Follower, TrustError } from "levi-client";
+import { Follower, LeviError, TrustError } from "levi-client";
 
 /** Between two polls while the page is looked at and Realtime is not connected, and between two looks at what is waited for. */
 const LOOKED_AT_MS = 1_500;
@@ -16,6 +16,16 @@ const LIST_PROBLEMS = {
   removed: "This browser was removed from your devices. It reads nothing that is written from now on, unless you add it again.",
   "no-keyring": "The server has no keyring for this browser. Add it again.",
 };
+
+/** What is wrong with the project or the sign-in, by the server's status. */
+const STATUS_PROBLEMS = {
+  401: "The sign-in has ended. Sign out, and sign in again.",
+  404: "The server does not have Levi's tables. Is the URL the project's, and are all migrations applied, as in docs/supabase.md?",
+  540: "The project is paused. Restore it in Supabase's dashboard.",
+};
+const NO_CHANGE_FEED = "The project lacks a migration: apply 20260102000000_change_feed.sql, as in docs/supabase.md.";
+const MAY_BE_OLD = "What is shown may be old.";
+const OFFLINE = `Offline. ${MAY_BE_OLD}`;
 const NOT_ON_LIST = "Your devices keep a signed list, and this browser is not on it. Add it again, with a code.";
 
 /** What another envelope or another list may mend. */
@@ -57,7 +67,7 @@ export class Watch {
     });
     const options = { signal: this.#signal };
     addEventListener("online", () => follower.wake(), options);
-    addEventListener("offline", () => this.#view.state("Offline. What is shown may be old.", true), options);
+    addEventListener("offline", () => this.#view.state(OFFLINE, true), options);
     const looked = () => {
       follower.longestMs = document.hidden ? HIDDEN_MS : LOOKED_AT_MS;
       if (!document.hidden) follower.wake();
@@ -67,16 +77,21 @@ export class Watch {
     for await (const { changes } of follower) await this.#take(changes);
   }
 
-  /** The cursor comes first, so that nothing is missed between the two. Tried until the server answers. */
+  /**
+   * The cursor comes first, so that nothing is missed between the two. Tried until the server answers, and more and
+   * more seldom where it refuses.
+   */
   async #begin() {
-    while (!this.#signal.aborted) {
+    for (let refused = 0; !this.#signal.aborted; ) {
       try {
         const cursor = await this.#reader.latest();
         await this.#list();
         return cursor;
       } catch (error) {
         this.#failed(error);
-        await this.#pause();
+        const wait = Math.min(LOOKED_AT_MS * 2 ** refused, HIDDEN_MS);
+        refused = isOffline(error) ? 0 : refused + 1;
+        await this.#pause(Math.max(wait, error.retryAfterMs ?? 0));
       }
     }
     return undefined;
@@ -96,8 +111,8 @@ export class Watch {
     }
   }
 
-  #pause() {
-    return new Promise((resolve) => setTimeout(resolve, LOOKED_AT_MS));
+  #pause(ms = LOOKED_AT_MS) {
+    return new Promise((resolve) => setTimeout(resolve, ms));
   }
 
   async #list() {
@@ -165,9 +180,24 @@ export class Watch {
 
   #failed(error) {
     this.#isConnected = false;
-    const ofList = error instanceof TrustError && "Your device list, or this browser's keyring, is not as it must be.";
-    const problem = error.status === 401 ? "The sign-in has ended. Sign out, and sign in again." : (LIST_PROBLEMS[error.code] ?? ofList);
+    const problem = problemOf(error);
     if (problem) this.#view.alarm(problem);
-    this.#view.state(problem ? "Stopped" : "Offline. What is shown may be old.", true);
+    this.#view.state(problem ? "Stopped" : stateOf(error), true);
   }
+}
+
+/** What a person must see to, if that is known. */
+function problemOf(error) {
+  if (error.code === "no-change-feed") return NO_CHANGE_FEED;
+  if (!(error instanceof TrustError)) return STATUS_PROBLEMS[error.status];
+  return LIST_PROBLEMS[error.code] ?? "Your device list, or this browser's keyring, is not as it must be.";
+}
+
+/** No answer came at all. */
+const isOffline = (error) => !error.status && !(error instanceof LeviError);
+
+function stateOf(error) {
+  if (isOffline(error)) return OFFLINE;
+  const answer = error.status ? `The server answers with ${error.status}` : "The server's answer cannot be used";
+  return `${answer}${error.code ? ` (${error.code})` : ""}. ${MAY_BE_OLD}`;
 }

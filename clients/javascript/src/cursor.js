@@ -2,6 +2,7 @@
 // last change it has, for each session, what tells new messages from edited ones and which changes could not be read.
 
 import { LeviError } from "./error.js";
+import { splitAt } from "./runs.js";
 
 /**
  * @typedef {object} SessionState
@@ -19,15 +20,19 @@ import { LeviError } from "./error.js";
  * @property {string} user
  * @property {string} after the last change that was delivered
  * @property {string} [since] where it began, if that was not the oldest message
+ * @property {import("./landmarks.js").Landmark[]} [landmarks] rows that were delivered; the first version stored none
  * @property {Record<string, SessionState>} sessions in the order of their last changes
  * @property {boolean} [forgot] others were here
  */
+
+/** Before all changes. */
+export const START = "0";
 
 /** About 100 bytes each. */
 export const MOST_SESSIONS = 4_096;
 
 /** @returns {Cursor} */
-export const beginning = (user) => ({ user, after: "0", sessions: {} });
+export const beginning = (user) => ({ user, after: START, sessions: {} });
 
 /**
  * @param {string | undefined} text
@@ -42,7 +47,7 @@ export function parseCursor(text, user) {
   } catch {
     throw new LeviError("bad-cursor", "that is no cursor of the change feed; begin without one");
   }
-  const fits = cursor?.user === user && /^\d+$/.test(cursor.after) && isObject(cursor.sessions);
+  const fits = cursor?.user === user && /^\d+$/.test(cursor.after) && isObject(cursor.sessions) && isList(cursor.landmarks);
   if (!fits) throw new LeviError("bad-cursor", "that cursor is of another user or version; begin without one");
   for (const session of Object.values(cursor.sessions)) {
     // As the first version stored it.
@@ -51,6 +56,7 @@ export function parseCursor(text, user) {
   return cursor;
 }
 
+const isList = (value) => value === undefined || Array.isArray(value);
 const isObject = (value) => typeof value === "object" && value !== null;
 
 /**
@@ -78,6 +84,26 @@ export function forgetOldest(cursor, most = MOST_SESSIONS) {
   for (const id of [...first, ...last].slice(0, Math.max(ids.length - most, 0))) {
     delete cursor.sessions[id];
     cursor.forgot = true;
+  }
+}
+
+/**
+ * The server has another history after a change that was delivered. What is behind that is forgotten, but not which numbers
+ * were delivered: those come as "edited".
+ *
+ * @param {Cursor} cursor
+ * @param {string} change
+ */
+export function goBackTo(cursor, change) {
+  cursor.after = change;
+  if (change === START) delete cursor.since;
+  else if (cursor.since !== undefined && BigInt(cursor.since) > BigInt(change)) cursor.since = change;
+  for (const session of Object.values(cursor.sessions)) {
+    if (!session.locked) continue;
+    const [kept] = splitAt(session.locked, change);
+    session.locked = kept.length > 0 ? kept : undefined;
+    session.split = kept.length > 0 ? true : undefined;
+    delete session.trying;
   }
 }
 

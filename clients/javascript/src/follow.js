@@ -1,9 +1,16 @@
 // The change feed as it grows: pages through what is there, then waits. It polls every second until
 // nothing came for a minute, and then more and more seldom, up to every half minute unless the caller says otherwise. `wake`
 // cuts a wait short, and so does a notifier; while that is connected, a poll at rest comes once a minute. After a failure it
-// waits longer, and as long as the server says.
+// waits longer, and as long as the server says. Where it cannot know what happened on the server meanwhile, it makes sure that
+// its cursor still stands for what it has delivered.
 
 import { APART_MS, Pace } from "./pace.js";
+
+/** Errors that asking again does not mend. */
+const IS_FINAL = new Set(["bad-cursor", "no-change-feed"]);
+
+/** Since the last answer; a poll at rest comes sooner. */
+const LONG_PAUSE_MS = 90_000;
 
 export class Follower {
   #reader;
@@ -13,6 +20,8 @@ export class Follower {
   #notifier;
   #wake = () => {};
   #woken = false;
+  /** When the server answered last, if nothing has failed since. */
+  #answeredAt = -Infinity;
 
   /**
    * @param {import("./reader.js").Reader} reader
@@ -22,7 +31,7 @@ export class Follower {
    * @param {number} [options.longestMs] the longest wait between two polls at rest, at least a second
    * @param {import("./realtime.js").Realtime} [options.notifier] wakes this follower, and no other; see `reader.realtime()`
    * @param {(error: unknown) => unknown} [options.onError] hears of each poll that failed, and may throw to end. A cursor
-   *   that does not fit ends it anyway, because asking again does not help
+   *   that does not fit, and a project without a change feed, end it anyway, because asking again does not help
    * @param {() => unknown} [options.onPoll] hears of each poll that succeeded
    */
   constructor(reader, options = {}) {
@@ -76,14 +85,18 @@ export class Follower {
   async #poll() {
     this.#woken = false;
     try {
+      const hasPaused = Date.now() - this.#answeredAt > LONG_PAUSE_MS;
+      if (hasPaused && this.#cursor !== undefined) this.#cursor = await this.#reader.confirmed(this.#cursor);
       const page = await this.#reader.changes(this.#cursor);
+      this.#answeredAt = Date.now();
       if (!this.#signal?.aborted) this.onPoll();
       const pushed = this.#notifier?.connected ?? false;
       return { page, wait: page.more ? this.#pace.came() : this.#pace.nothing({ pushed, waits: page.waits }) };
     } catch (error) {
+      this.#answeredAt = -Infinity;
       if (!this.#signal?.aborted) this.onError(error);
       const failure = /** @type {{ code?: string, retryAfterMs?: number }} */ (error);
-      if (failure.code === "bad-cursor") throw error;
+      if (IS_FINAL.has(failure.code)) throw error;
       return { page: undefined, wait: this.#pace.failed(failure) };
     }
   }

@@ -3,6 +3,7 @@
 import { LeviError, check } from "./error.js";
 import { openMessage } from "./message.js";
 import { epochMessageKey, isVersion2, openMessageV2, parseNonce } from "./message-v2.js";
+import { LONGEST_PAGE } from "./page-size.js";
 import { TrustError, URGENT_MS } from "./trust.js";
 
 /** Problems that may end when the device list or the keyring goes on. */
@@ -18,6 +19,7 @@ export class Opening {
   #server;
   #trust;
   #keys;
+  #pageSize;
   #readBefore;
   /** @type {Map<string, Promise<boolean>>} whether an envelope gave another key, by session */
   #fetched = new Map();
@@ -28,12 +30,14 @@ export class Opening {
    * @param {import("./server.js").Server} parts.server
    * @param {import("./trust.js").Trust} [parts.trust]
    * @param {import("./session-keys.js").SessionKeys} parts.keys
+   * @param {import("./page-size.js").PageSize} parts.pageSize
    * @param {ReadBefore} parts.readBefore
    */
-  constructor({ server, trust, keys, readBefore }) {
+  constructor({ server, trust, keys, pageSize, readBefore }) {
     this.#server = server;
     this.#trust = trust;
     this.#keys = keys;
+    this.#pageSize = pageSize;
     this.#readBefore = readBefore;
   }
 
@@ -59,6 +63,7 @@ export class Opening {
   }
 
   async #content(row, order) {
+    checkFetched(row);
     check(typeof row.content_nonce === "string", "malformed", "the row has no nonce");
     const epoch = isVersion2(row.content_nonce) ? parseNonce(row.content_nonce).epoch : 0;
     if (this.#trust) {
@@ -137,8 +142,12 @@ export class Opening {
 
   /** The lowest message of an epoch that opens and is not late. Junk before it, which anybody can write, is passed. */
   async #findStart(epoch, sessionId, order) {
-    for (let page, after = "-1"; (page = await this.#server.messagesOf(epoch, sessionId, after)).length > 0; ) {
+    let after = "-1";
+    const ask = (limit) => this.#server.messagesOf(epoch, sessionId, after, limit);
+    const askFirst = () => this.#server.firstMessageOf(epoch, sessionId, after);
+    for (let page; (page = await this.#pageSize.read(LONGEST_PAGE, ask, askFirst)).length > 0; ) {
       for (const row of page) {
+        checkFetched(row); // Nobody can say whether it is junk.
         const opened = await this.#opened(epoch, row).catch((error) => {
           // Without the key nobody can say which of them is genuine: then neither is the row that asks.
           if (!isProblemOfRow(error) || codeOf(error) === "no-epoch" || this.#keys.of(sessionId).length === 0) throw error;
@@ -153,6 +162,9 @@ export class Opening {
 
 /** @param {any} error */
 const codeOf = (error) => error.code;
+
+/** @param {import("./server.js").MessageRow} row */
+const checkFetched = (row) => check(!row.isTooLong, "not-fetched", "the row is too long for an answer of the server");
 
 const isProblemOfRow = (error) => error instanceof LeviError && !(error instanceof TrustError);
 

@@ -1,17 +1,15 @@
 // Reads what the user's other devices wrote: the change feed over all sessions, or one session in order.
 
-import { beginning, cursorText, forgetOldest, parseCursor, touched } from "./cursor.js";
+import { START, beginning, cursorText, goBackTo, parseCursor } from "./cursor.js";
 import { EpochOrder } from "./epoch-order.js";
-import { MISSING_IN_LIST, Opening } from "./opening.js";
+import { Feed, readFeed } from "./feed.js";
+import { LAST_KEPT, recognised, withLandmark } from "./landmarks.js";
+import { Opening } from "./opening.js";
 import { LONGEST_PAGE, PageSize } from "./page-size.js";
 import { geneses } from "./read-list.js";
-import { splitAt, withChange } from "./runs.js";
 import { Server } from "./server.js";
 import { SessionKeys } from "./session-keys.js";
 import { Trust, URGENT_MS } from "./trust.js";
-
-/** Sessions whose keys are asked about in one look, with one request for every 50. The others have their turn later. */
-const MOST_ASKED = 200;
 
 /**
  * This device. `keys.envelope` is enough without a device list.
@@ -51,8 +49,8 @@ export class Reader {
   #pageSize = new PageSize();
   /** @type {Map<string, Promise<EpochOrder>>} by session, for everything that this reader reads */
   #orders = new Map();
-  /** Of the sessions that wait for a key, the one that is asked about next. */
-  #turn = 0;
+  /** @type {import("./feed.js").Turns} */
+  #turns = { session: 0, newFirst: false };
 
   /**
    * @param {Server} server
@@ -124,25 +122,14 @@ export class Reader {
    *
    * @param {string} [cursor] undefined begins at the oldest message
    * @param {number} [limit]
-   * @returns {Promise<{ changes: Change[], cursor: string, more: boolean, waits: boolean }>} `more`: ask again at once;
-   *   `waits`: something was delivered as unreadable, and may become readable without another change
+   * @returns {Promise<import("./feed.js").ChangePage>} `more`: ask again at once; `waits`: something was delivered as
+   *   unreadable, and may become readable without another change
    */
   async changes(cursor, limit = LONGEST_PAGE) {
-    const state = parseCursor(cursor, this.#server.userId);
+    const begin = () => new Feed(this.#parts, parseCursor(cursor, this.#server.userId));
+    const feed = begin();
     await this.#trust?.refresh();
-    const knowsAll = state.since === undefined && !state.forgot;
-    const opening = this.#opening(knowsAll ? "everything" : "not-everything");
-    const unlocked = await this.#unlocked(state, limit, opening);
-    if (unlocked.length > 0) return { changes: unlocked, cursor: cursorText(state), more: true, waits: true };
-    const rows = await this.#pageSize.read(limit, (limit) => this.#server.changes(state.after, limit));
-    const changes = [];
-    for (const row of rows) {
-      changes.push(await this.#change(state, row, opening));
-      state.after = row.change;
-    }
-    forgetOldest(state);
-    const waits = Object.values(state.sessions).some(({ locked }) => locked);
-    return { changes, cursor: cursorText(state), more: rows.length > 0, waits };
+    return readFeed(feed, begin, this.#turns, limit);
   }
 
   /** Supabase Realtime for one `Follower`: `new Follower(reader, { notifier: reader.realtime() })`. */
@@ -153,93 +140,44 @@ export class Reader {
   /** The cursor behind everything that is there now: `changes` then tells what is new from here on. */
   async latest() {
     const state = beginning(this.#server.userId);
-    state.after = await this.#server.lastChange();
+    const ask = (limit) => this.#server.lastNonces(limit);
+    const last = await this.#pageSize.read(LAST_KEPT, ask, () => this.#server.lastChange());
+    state.after = last[0]?.change ?? START;
     state.since = state.after;
+    state.landmarks = last.reverse().reduce(withLandmark, /** @type {import("./landmarks.js").Landmark[]} */ ([]));
     return cursorText(state);
   }
 
-  /** What could not be read and can be now, of the first session that has such. */
-  async #unlocked(state, limit, opening) {
-    const locked = Object.keys(state.sessions).filter((id) => state.sessions[id].locked);
-    if (locked.length === 0) return [];
-    if (locked.some((id) => state.sessions[id].list)) await this.#trust?.refresh(URGENT_MS);
-    if (this.#turn >= locked.length) this.#turn = 0;
-    const asked = locked.slice(this.#turn, this.#turn + MOST_ASKED);
-    for (const [sessionId, mark] of await this.#keys.marks(asked)) {
-      if (state.sessions[sessionId].tried === mark) continue;
-      const changes = await this.#retry(state, sessionId, mark, limit, opening);
-      if (changes.length > 0) return changes;
-    }
-    this.#turn += MOST_ASKED;
-    return [];
-  }
-
   /**
-   * Reads again what could not be read of a session. If that is more than a page, the cursor knows how far it came.
+   * The cursor, or one further back if the project was restored from a backup: its numbers go on from lower ones, and what is
+   * written then would be skipped. It goes back to the last row that was delivered and that the server still has in its
+   * place, else to the oldest message. What was delivered before comes again then, as "edited". One request. A `Follower`
+   * does this by itself; who calls `changes` does it at a start, after a failure and after a pause of more than a minute.
    *
-   * @returns {Promise<Change[]>}
+   * @param {string} cursor
+   * @returns {Promise<string>}
    */
-  async #retry(state, sessionId, mark, limit, opening) {
-    const session = state.sessions[sessionId];
-    const goesOn = session.trying?.[0] === mark;
-    if (!goesOn) delete session.list;
-    let [left, ahead] = splitAt(session.locked, goesOn ? session.trying[1] : "0");
-    /** @type {Change[]} */
-    const changes = [];
-    while (ahead.length > 0 && changes.length < limit) {
-      const [first, until] = ahead[0];
-      const ask = (limit) => this.#server.changes(String(BigInt(first) - 1n), limit, { sessionId, until });
-      const rows = await this.#pageSize.read(limit - changes.length, ask);
-      let place = /** @type {import("./runs.js").Place} */ ("apart");
-      for (const row of rows) {
-        const opened = await this.#open(state, row, opening);
-        if (opened.content === undefined) left = withChange(left, row.change, place);
-        else changes.push({ sessionId, sequenceNumber: row.number, arrival: "unlocked", ...opened });
-        place = opened.content === undefined ? "joins" : "apart";
-      }
-      // Rows that are not there were deleted, or have changed and so another place in the feed.
-      [, ahead] = splitAt(ahead, rows.at(-1)?.change ?? until);
-      session.trying = [mark, rows.at(-1)?.change ?? until];
-    }
-    if (ahead.length === 0) {
-      delete session.trying;
-      session.tried = this.#keys.mark(sessionId);
-    }
-    session.locked = left.length + ahead.length > 0 ? [...left, ...ahead] : undefined;
-    return changes;
+  async confirmed(cursor) {
+    const state = parseCursor(cursor, this.#server.userId);
+    if (state.after === START) return cursor;
+    const agreed = state.landmarks ? await this.#agreed(state) : await this.#unlessPast(state.after);
+    if (agreed === state.after) return cursor;
+    goBackTo(state, agreed);
+    return cursorText(state);
   }
 
-  /**
-   * Opens a row of the feed and notes it in the cursor's state.
-   *
-   * @returns {Promise<Change>}
-   */
-  async #change(state, row, opening) {
-    const isKnown = row.session_id in state.sessions;
-    const session = touched(state, row.session_id);
-    if (!isKnown && state.forgot) session.highest = await this.#server.highestBy(row.session_id, state.after);
-    const isHigher = session.highest === undefined || BigInt(row.number) > BigInt(session.highest);
-    const opened = await this.#open(state, row, opening);
-    if (opened.content === undefined) {
-      session.locked = withChange(session.locked ?? [], row.change, session.split ? "apart" : "joins");
-      session.split = undefined;
-      session.tried ??= this.#keys.mark(row.session_id);
-    } else if (session.locked) {
-      session.split = true;
-    }
-    return { sessionId: row.session_id, sequenceNumber: row.number, arrival: isHigher ? "new" : "edited", ...opened };
+  /** The last of the cursor's landmarks that the server has. */
+  async #agreed(state) {
+    if (state.landmarks.length === 0) return START;
+    const [changes, nonces] = [0, 1].map((part) => state.landmarks.map((landmark) => landmark[part]));
+    state.landmarks = recognised(state.landmarks, await this.#server.noncesAt(changes, nonces));
+    return state.landmarks.at(-1)?.[0] ?? START;
   }
 
-  async #open(state, row, opening) {
-    const session = state.sessions[row.session_id];
-    const order = await this.#order(row.session_id);
-    order.merge(session.epochs);
-    const opened = await opening.open(row, order);
-    session.epochs = { ...order.lowest };
-    const isHigher = session.highest === undefined || BigInt(row.number) > BigInt(session.highest);
-    if (isHigher && opened.content !== undefined) session.highest = row.number;
-    if (MISSING_IN_LIST.has(opened.problem)) session.list = true;
-    return opened;
+  /** For a cursor that an earlier version stored: the place itself, unless the feed ends before it. */
+  async #unlessPast(after) {
+    const [last] = await this.#server.lastChange();
+    return BigInt(last?.change ?? START) < BigInt(after) ? START : after;
   }
 
   /**
@@ -251,12 +189,13 @@ export class Reader {
    */
   async *messages(sessionId, after = "-1") {
     await this.#trust?.refresh();
-    const opening = this.#opening(after === "-1" ? "everything" : "not-everything");
+    const opening = new Opening({ ...this.#parts, readBefore: after === "-1" ? "everything" : "not-everything" });
     await opening.fill(sessionId);
     const order = await this.#order(sessionId);
     order.asked.clear(); // Other rows than before may lie before these.
     const ask = (limit) => this.#server.messages(sessionId, after, limit);
-    for (let page; (page = await this.#pageSize.read(LONGEST_PAGE, ask)).length > 0; after = page.at(-1).number) {
+    const askFirst = () => this.#server.firstMessage(sessionId, after);
+    for (let page; (page = await this.#pageSize.read(LONGEST_PAGE, ask, askFirst)).length > 0; after = page.at(-1).number) {
       for (const row of page) yield { sessionId, sequenceNumber: row.number, ...(await opening.open(row, order)) };
     }
   }
@@ -273,9 +212,16 @@ export class Reader {
     return (await this.#keys.marks([sessionId])).get(sessionId);
   }
 
-  /** @param {import("./opening.js").ReadBefore} readBefore */
-  #opening(readBefore) {
-    return new Opening({ server: this.#server, trust: this.#trust, keys: this.#keys, readBefore });
+  /** @returns {import("./feed.js").Parts} */
+  get #parts() {
+    return {
+      server: this.#server,
+      trust: this.#trust,
+      keys: this.#keys,
+      pageSize: this.#pageSize,
+      orderOf: (sessionId) => this.#order(sessionId),
+      turns: this.#turns,
+    };
   }
 
   /** Where the epochs of a session begin, as far as this reader, its cursors and its store know. */

@@ -7,7 +7,11 @@ import { Realtime } from "./realtime.js";
 const PAGE = 500;
 /** Ids in one request, so that its URL stays short. */
 const MOST_IDS = 50;
-const MESSAGE = "session_id,number:sequence_number::text,content_encrypted,content_nonce";
+/** Which message a row is, without what it says: always short. */
+const PLACE = "session_id,number:sequence_number::text";
+const MESSAGE = `${PLACE},content_encrypted,content_nonce`;
+const CHANGE = "change:change_id::text";
+const MISSING_COLUMN = "42703";
 
 /**
  * A row of `agent_coding_session_messages`.
@@ -18,6 +22,15 @@ const MESSAGE = "session_id,number:sequence_number::text,content_encrypted,conte
  * @property {string} content_encrypted
  * @property {string} content_nonce
  * @property {string} [change] its place in the change feed
+ * @property {boolean} [isTooLong] the server gives no more of it than its place
+ */
+
+/** @typedef {{ change: string, content_nonce?: string | null }} ChangeNonce */
+
+/**
+ * A part of the change feed: of one session, up to a place.
+ *
+ * @typedef {{ sessionId?: string, until?: string }} Within
  */
 
 /**
@@ -147,35 +160,81 @@ export class Server {
    *
    * @param {string} after
    * @param {number} limit
-   * @param {{ sessionId?: string, until?: string }} [within]
+   * @param {Within} [within]
    * @returns {Promise<MessageRow[]>}
    */
-  async changes(after, limit, { sessionId, until } = {}) {
-    let query = this.#mine("agent_coding_session_messages", `change:change_id::text,${MESSAGE}`).gt("change_id", after);
+  changes(after, limit, within) {
+    return this.#changes(after, limit, MESSAGE, within);
+  }
+
+  /**
+   * The first of `changes`, without what it says.
+   *
+   * @param {string} after
+   * @param {Within} [within]
+   */
+  firstChange(after, within) {
+    return this.#changes(after, 1, PLACE, within);
+  }
+
+  async #changes(after, limit, columns, { sessionId, until } = /** @type {Within} */ ({})) {
+    let query = this.#feed(`${CHANGE},${columns}`).gt("change_id", after);
     if (sessionId) query = query.eq("session_id", sessionId);
     if (until) query = query.lte("change_id", until);
-    const page = await rows(query.order("change_id").limit(limit));
+    const page = await feedRows(query.order("change_id").limit(limit));
     checkPage(page, "change", after, limit);
     return page;
   }
 
+  #feed(columns) {
+    return this.#mine("agent_coding_session_messages", columns);
+  }
+
   /** The highest number among the messages of a session that changed up to a place in the feed; undefined without one. */
   async highestBy(sessionId, change) {
-    const query = this.#mine("agent_coding_session_messages", "number:sequence_number::text").eq("session_id", sessionId);
-    const [last] = await rows(query.lte("change_id", change).order("sequence_number", { ascending: false }).limit(1));
+    const query = this.#feed("number:sequence_number::text").eq("session_id", sessionId).lte("change_id", change);
+    const [last] = await feedRows(query.order("sequence_number", { ascending: false }).limit(1));
     return last?.number;
   }
 
-  /** The last place in the change feed; "0" before the first. */
-  async lastChange() {
-    const query = this.#mine("agent_coding_session_messages", "change:change_id::text");
-    const [last] = await rows(query.order("change_id", { ascending: false }).limit(1));
-    return last?.change ?? "0";
+  /** The last change; none before the first. */
+  lastChange() {
+    return feedRows(this.#backwards(CHANGE, 1));
+  }
+
+  /**
+   * The last changes with their nonces, the last one first.
+   *
+   * @param {number} limit
+   * @returns {Promise<ChangeNonce[]>}
+   */
+  lastNonces(limit) {
+    return feedRows(this.#backwards(`${CHANGE},content_nonce`, limit));
+  }
+
+  #backwards(columns, limit) {
+    return this.#feed(columns).order("change_id", { ascending: false }).limit(limit);
+  }
+
+  /**
+   * What there is of some changes with one of these nonces each.
+   *
+   * @param {string[]} changes
+   * @param {string[]} nonces
+   * @returns {Promise<ChangeNonce[]>}
+   */
+  noncesAt(changes, nonces) {
+    return feedRows(this.#feed(`${CHANGE},content_nonce`).in("change_id", changes).in("content_nonce", nonces));
   }
 
   /** @returns {Promise<MessageRow[]>} */
   messages(sessionId, after, limit) {
-    return this.#inSession(sessionId, after, limit, (query) => query);
+    return this.#inSession(sessionId, after, limit, MESSAGE);
+  }
+
+  /** The first of `messages`, without what it says. */
+  firstMessage(sessionId, after) {
+    return this.#inSession(sessionId, after, 1, PLACE);
   }
 
   /**
@@ -183,13 +242,19 @@ export class Server {
    *
    * @returns {Promise<MessageRow[]>}
    */
-  messagesOf(epoch, sessionId, after, limit = PAGE) {
-    return this.#inSession(sessionId, after, limit, (query) => query.like("content_nonce", `v2:${epoch}:%`));
+  messagesOf(epoch, sessionId, after, limit) {
+    return this.#inSession(sessionId, after, limit, MESSAGE, epoch);
   }
 
-  async #inSession(sessionId, after, limit, narrowed) {
-    const query = this.#supabase.from("agent_coding_session_messages").select(MESSAGE).eq("session_id", sessionId);
-    const page = await rows(narrowed(query.gt("sequence_number", after)).order("sequence_number").limit(limit));
+  /** The first of `messagesOf`, without what it says. */
+  firstMessageOf(epoch, sessionId, after) {
+    return this.#inSession(sessionId, after, 1, PLACE, epoch);
+  }
+
+  async #inSession(sessionId, after, limit, columns, epoch = undefined) {
+    let query = this.#supabase.from("agent_coding_session_messages").select(columns).eq("session_id", sessionId);
+    if (epoch !== undefined) query = query.like("content_nonce", `v2:${epoch}:%`);
+    const page = await rows(query.gt("sequence_number", after).order("sequence_number").limit(limit));
     checkPage(page, "number", after, limit);
     return page;
   }
@@ -200,17 +265,32 @@ export class Server {
  * tried again here, because who asks knows better when.
  */
 async function rows(query) {
-  let retryAfter;
+  /** @type {Response | undefined} */
+  let answer = undefined;
   const ask = query.fetch;
-  // supabase-js does not give the headers of an answer.
-  query.fetch = async (...request) => {
-    const answer = await ask(...request);
-    retryAfter = answer.headers?.get("retry-after");
-    return answer;
-  };
-  const { data, error, status } = await query.retry(false);
-  if (error) throw Object.assign(new Error(error.message), { code: error.code, status, retryAfterMs: waitOf(retryAfter) });
-  return data;
+  // supabase-js does not give the headers of an answer, and takes some with the status 404 for good ones.
+  query.fetch = async (...request) => (answer = await ask(...request));
+  const { data, error } = await query.retry(false);
+  if (!error && answer?.ok) return data;
+  const { status = 0, headers = undefined } = answer ?? {};
+  const details = { code: error?.code, status, retryAfterMs: waitOf(headers?.get("retry-after")) };
+  throw Object.assign(new Error(error?.message ?? `the server answers with ${status}`), details);
+}
+
+/** @param {any} error */
+const codeOf = (error) => error.code;
+
+/** As `rows`, of queries that name the columns of the change feed. */
+async function feedRows(query) {
+  try {
+    const found = await rows(query);
+    check(Array.isArray(found), "bad-page", "the server's answer is not a page");
+    return found;
+  } catch (error) {
+    if (codeOf(error) !== MISSING_COLUMN) throw error;
+    const mend = "apply the migration 20260102000000_change_feed.sql, as in docs/supabase.md";
+    throw new LeviError("no-change-feed", `the project's table of messages has no change feed; ${mend}`);
+  }
 }
 
 /** Seconds, or a date. */

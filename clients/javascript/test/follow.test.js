@@ -38,9 +38,13 @@ test("failures make it wait longer, also where it polls often, and a server that
 /** A follower over a clock that the test moves. `poll` answers the nth question. */
 function following(context, poll, options = {}) {
   context.mock.timers.enable({ apis: ["setTimeout", "Date"] });
-  const asked = [];
+  const [asked, confirmed] = [[], []];
   const end = new AbortController();
   const reader = {
+    confirmed: async (cursor) => {
+      confirmed.push(asked.length);
+      return `${cursor}, confirmed`;
+    },
     changes: async (cursor) => {
       asked.push(Date.now());
       return { changes: [], cursor, more: false, waits: false, ...(await poll(asked.length, cursor)) };
@@ -61,7 +65,7 @@ function following(context, poll, options = {}) {
       await settle();
     }
   };
-  return { follower, asked, pages, end, ended, passes, settle };
+  return { follower, asked, confirmed, pages, end, ended, passes, settle };
 }
 
 test("wake-ups do not make it ask more often than ten times a second", async (context) => {
@@ -112,21 +116,95 @@ test("after it was ended it delivers nothing and reports nothing, whatever was u
   assert.deepEqual([pages, said], [[], []]);
 });
 
-test("a cursor that does not fit ends it", async (context) => {
-  const { ended } = following(context, () => {
-    throw new LeviError("bad-cursor", "that cursor is of another user");
-  });
-  await assert.rejects(ended, { code: "bad-cursor" });
+test("it makes sure of its cursor at the start, after a failure and after a long pause, and at no other time", async (context) => {
+  let fails = false;
+  const seen = [];
+  const poll = (_, cursor) => {
+    seen.push(cursor);
+    if (fails) throw new Error("no network");
+  };
+  const { asked, confirmed, end, ended, passes } = following(context, poll, { cursor: "stored" });
+  await passes(300_000);
+  assert.deepEqual(confirmed, [0], "before the first poll only");
+  assert.equal(seen.at(-1), "stored, confirmed", "and it goes on from what that gave");
+  fails = true;
+  await passes(40_000);
+  const failed = asked.length;
+  fails = false;
+  await passes(40_000);
+  assert.ok(confirmed.at(-1) >= failed - 1, "after the failure");
+  const times = confirmed.length;
+  await passes(120_000);
+  assert.equal(confirmed.length, times, "once");
+  // The computer sleeps.
+  context.mock.timers.setTime(Date.now() + 3_600_000);
+  await passes(40_000);
+  assert.equal(confirmed.length, times + 1);
+  end.abort();
+  await ended;
 });
 
-test("what the server says of the wait is found in its answer, and supabase-js asks once", async () => {
-  let asked = 0;
+test("while changes are pushed, a poll at rest makes no more sure of its cursor than once", async (context) => {
+  const notifier = { connected: true, start() {}, stop() {} };
+  const { confirmed, end, ended, passes } = following(context, () => {}, { cursor: "stored", notifier });
+  await passes(600_000);
+  assert.deepEqual(confirmed, [0]);
+  end.abort();
+  await ended;
+});
+
+test("without a cursor there is nothing to make sure of", async (context) => {
+  const { confirmed, asked, end, ended, passes } = following(context, () => {
+    throw new Error("no network");
+  });
+  await passes(60_000);
+  assert.ok(asked.length > 2);
+  assert.deepEqual(confirmed, []);
+  end.abort();
+  await ended;
+});
+
+for (const code of ["bad-cursor", "no-change-feed"]) {
+  test(`${code} ends it`, async (context) => {
+    const { ended } = following(context, () => {
+      throw new LeviError(code, "asking again does not help");
+    });
+    await assert.rejects(ended, { code });
+  });
+}
+
+/** A server that answers every request alike, and how often it was asked. */
+function answering(status, body, headers = {}) {
+  const asked = { times: 0 };
   const answer = async () => {
-    asked++;
-    return new Response(JSON.stringify({ message: "busy" }), { status: 503, headers: { "retry-after": "120" } });
+    asked.times++;
+    return new Response(body, { status, headers });
   };
   const options = { auth: { persistSession: false }, global: { fetch: answer }, realtime: { transport: class {} } };
-  const supabase = createClient("http://127.0.0.1:9", "key", /** @type {any} */ (options));
-  const failure = await new Server(supabase, "user").changes("0", 10).then(assert.fail, (error) => error);
-  assert.deepEqual([failure.status, failure.retryAfterMs, asked], [503, 120_000, 1]);
+  return { server: new Server(createClient("http://127.0.0.1:9", "key", /** @type {any} */ (options)), "user"), asked };
+}
+
+test("what the server says of the wait is found in its answer, and supabase-js asks once", async () => {
+  const { server, asked } = answering(503, JSON.stringify({ message: "busy" }), { "retry-after": "120" });
+  const failure = await server.changes("0", 10).then(assert.fail, (error) => error);
+  assert.deepEqual([failure.status, failure.retryAfterMs, asked.times], [503, 120_000, 1]);
 });
+
+for (const [question, ask] of Object.entries({
+  changes: (server) => server.changes("0", 10),
+  lastNonces: (server) => server.lastNonces(10),
+  noncesAt: (server) => server.noncesAt(["1"], ["nonce"]),
+})) {
+  test(`a project without the columns of the change feed is told from one that does not answer, by ${question}`, async () => {
+    const missing = { code: "42703", message: "column agent_coding_session_messages.change_id does not exist" };
+    const { server } = answering(400, JSON.stringify(missing));
+    await assert.rejects(ask(server), { code: "no-change-feed", message: /20260102000000_change_feed\.sql/ });
+  });
+}
+
+for (const body of ["", "[]"]) {
+  test(`the status 404 with ${body || "nothing"} is no answer, though supabase-js takes it for one`, async () => {
+    await assert.rejects(answering(404, body).server.changes("0", 10), { status: 404 });
+    await assert.rejects(answering(404, body).server.sessions(), { status: 404 });
+  });
+}

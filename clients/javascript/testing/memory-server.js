@@ -11,13 +11,17 @@ const newId = () => crypto.randomUUID();
 const above = (rows, key, after) => rows.filter((row) => BigInt(row[key]) > BigInt(after));
 const byNumber = (key) => (a, b) => (BigInt(a[key]) < BigInt(b[key]) ? -1 : 1);
 
+const placeOf = ({ change, session_id, number }) => ({ change, session_id, number });
+
 export class MemoryServer {
   #messages = [];
   #envelopes = new Map();
   #change = 0;
+  /** @type {any[][]} the messages after each change, for `restore` */
+  #backups = [[]];
   /** @type {string[]} the names of the questions */
   asked = [];
-  /** @type {(question: string, limit?: number) => unknown} throws to fail */
+  /** @type {(question: string, rows: any, limit?: number) => unknown} throws to fail; `rows` is what it would answer */
   before = () => {};
 
   /** @param {import("./scene.js").Scene} scene whose laptop writes */
@@ -32,8 +36,9 @@ export class MemoryServer {
 
   async #answer(question, rows, limit) {
     this.asked.push(question);
-    await this.before(question, limit);
-    return limit === undefined ? rows : rows.slice(0, limit);
+    const answer = limit === undefined ? rows : rows.slice(0, limit);
+    await this.before(question, answer, limit);
+    return answer;
   }
 
   listRows = () => this.#answer("listRows", [...this.rows]);
@@ -48,28 +53,55 @@ export class MemoryServer {
     return this.#answer("highestBy", rows.sort(byNumber("number")).at(-1)?.number);
   }
 
-  lastChange = () => this.#answer("lastChange", String(this.#change));
+  lastChange = () => this.#answer("lastChange", this.#backwards().slice(0, 1).map(({ change }) => ({ change })));
+  lastNonces = (limit) => this.#answer("lastNonces", this.#backwards(), limit);
+  #backwards = () => this.#messages.toSorted(byNumber("change")).toReversed();
+
+  noncesAt(changes, nonces) {
+    const isOne = (row) => changes.includes(row.change) && nonces.includes(row.content_nonce);
+    return this.#answer("noncesAt", this.#messages.filter(isOne));
+  }
   sessionOwner = () => this.#answer("sessionOwner", this.scene.laptop.id);
   deviceKey = () => this.#answer("deviceKey", this.scene.laptop.member.keys.envelope);
   envelope = (sessionId) => this.#answer("envelope", this.#envelopes.get(sessionId) ?? null);
   envelopes = (ids) => this.#answer("envelopes", ids.map((id) => this.#envelopes.get(id)).filter(Boolean));
 
-  changes(after, limit, { sessionId, until } = {}) {
-    const rows = above(this.#messages, "change", after)
+  changes(after, limit, within) {
+    return this.#answer("changes", this.#changed(after, within), limit);
+  }
+
+  firstChange(after, within) {
+    return this.#answer("firstChange", this.#changed(after, within).slice(0, 1).map(placeOf));
+  }
+
+  #changed(after, { sessionId, until } = {}) {
+    return above(this.#messages, "change", after)
       .filter((row) => (!sessionId || row.session_id === sessionId) && (!until || BigInt(row.change) <= BigInt(until)))
       .sort(byNumber("change"));
-    return this.#answer("changes", rows, limit);
   }
 
   messages(sessionId, after, limit) {
-    const rows = above(this.#messages, "number", after).filter((row) => row.session_id === sessionId);
-    return this.#answer("messages", rows.sort(byNumber("number")), limit);
+    return this.#answer("messages", this.#inSession(sessionId, after), limit);
   }
 
-  messagesOf(epoch, sessionId, after, limit = 500) {
-    const rows = above(this.#messages, "number", after)
-      .filter((row) => row.session_id === sessionId && row.content_nonce.startsWith(`v2:${epoch}:`));
-    return this.#answer("messagesOf", rows.sort(byNumber("number")), limit);
+  firstMessage(sessionId, after) {
+    return this.#answer("firstMessage", this.#inSession(sessionId, after).slice(0, 1).map(placeOf));
+  }
+
+  messagesOf(epoch, sessionId, after, limit) {
+    return this.#answer("messagesOf", this.#ofEpoch(epoch, sessionId, after), limit);
+  }
+
+  firstMessageOf(epoch, sessionId, after) {
+    return this.#answer("firstMessageOf", this.#ofEpoch(epoch, sessionId, after).slice(0, 1).map(placeOf));
+  }
+
+  #inSession(sessionId, after) {
+    return above(this.#messages, "number", after).filter((row) => row.session_id === sessionId).sort(byNumber("number"));
+  }
+
+  #ofEpoch(epoch, sessionId, after) {
+    return this.#inSession(sessionId, after).filter((row) => row.content_nonce?.startsWith(`v2:${epoch}:`));
   }
 
   session = () => ({ id: newId(), secret: newSecret() });
@@ -98,6 +130,17 @@ export class MemoryServer {
   put(row) {
     const isOther = ({ session_id, number }) => session_id !== row.session_id || number !== row.number;
     this.#messages = [...this.#messages.filter(isOther), { ...row, change: String(++this.#change) }];
+    this.#backups[this.#change] = this.#messages;
+  }
+
+  get change() {
+    return this.#change;
+  }
+
+  /** Goes back to a backup that was made right after a change; the numbers of changes go on from there. */
+  restore(change) {
+    this.#messages = this.#backups[change];
+    this.#change = change;
   }
 
   /** As a thief does who has the user's token. */

@@ -19,6 +19,14 @@ export function touched(cursor: Cursor, sessionId: string): SessionState;
  */
 export function forgetOldest(cursor: Cursor, most?: number): void;
 /**
+ * The server has another history after a change that was delivered. What is behind that is forgotten, but not which numbers
+ * were delivered: those come as "edited".
+ *
+ * @param {Cursor} cursor
+ * @param {string} change
+ */
+export function goBackTo(cursor: Cursor, change: string): void;
+/**
  * @typedef {object} SessionState
  * @property {string} [highest] the highest sequence number that could be read
  * @property {Record<string, string>} epochs of `EpochOrder`
@@ -33,9 +41,12 @@ export function forgetOldest(cursor: Cursor, most?: number): void;
  * @property {string} user
  * @property {string} after the last change that was delivered
  * @property {string} [since] where it began, if that was not the oldest message
+ * @property {import("./landmarks.js").Landmark[]} [landmarks] rows that were delivered; the first version stored none
  * @property {Record<string, SessionState>} sessions in the order of their last changes
  * @property {boolean} [forgot] others were here
  */
+/** Before all changes. */
+export const START: "0";
 /** About 100 bytes each. */
 export const MOST_SESSIONS: 4096;
 export function beginning(user: any): Cursor;
@@ -80,6 +91,10 @@ export type Cursor = {
      * where it began, if that was not the oldest message
      */
     since?: string;
+    /**
+     * rows that were delivered; the first version stored none
+     */
+    landmarks?: import("./landmarks.js").Landmark[];
     /**
      * in the order of their last changes
      */

@@ -7,7 +7,7 @@ export class Follower {
      * @param {number} [options.longestMs] the longest wait between two polls at rest, at least a second
      * @param {import("./realtime.js").Realtime} [options.notifier] wakes this follower, and no other; see `reader.realtime()`
      * @param {(error: unknown) => unknown} [options.onError] hears of each poll that failed, and may throw to end. A cursor
-     *   that does not fit ends it anyway, because asking again does not help
+     *   that does not fit, and a project without a change feed, end it anyway, because asking again does not help
      * @param {() => unknown} [options.onPoll] hears of each poll that succeeded
      */
     constructor(reader: import("./reader.js").Reader, options?: {

@@ -11,12 +11,14 @@ export class Opening {
      * @param {import("./server.js").Server} parts.server
      * @param {import("./trust.js").Trust} [parts.trust]
      * @param {import("./session-keys.js").SessionKeys} parts.keys
+     * @param {import("./page-size.js").PageSize} parts.pageSize
      * @param {ReadBefore} parts.readBefore
      */
-    constructor({ server, trust, keys, readBefore }: {
+    constructor({ server, trust, keys, pageSize, readBefore }: {
         server: import("./server.js").Server;
         trust?: import("./trust.js").Trust;
         keys: import("./session-keys.js").SessionKeys;
+        pageSize: import("./page-size.js").PageSize;
         readBefore: ReadBefore;
     });
     /**

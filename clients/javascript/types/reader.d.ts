@@ -78,19 +78,24 @@ export class Reader {
      *
      * @param {string} [cursor] undefined begins at the oldest message
      * @param {number} [limit]
-     * @returns {Promise<{ changes: Change[], cursor: string, more: boolean, waits: boolean }>} `more`: ask again at once;
-     *   `waits`: something was delivered as unreadable, and may become readable without another change
+     * @returns {Promise<import("./feed.js").ChangePage>} `more`: ask again at once; `waits`: something was delivered as
+     *   unreadable, and may become readable without another change
      */
-    changes(cursor?: string, limit?: number): Promise<{
-        changes: Change[];
-        cursor: string;
-        more: boolean;
-        waits: boolean;
-    }>;
+    changes(cursor?: string, limit?: number): Promise<import("./feed.js").ChangePage>;
     /** Supabase Realtime for one `Follower`: `new Follower(reader, { notifier: reader.realtime() })`. */
     realtime(): import("./realtime.js").Realtime;
     /** The cursor behind everything that is there now: `changes` then tells what is new from here on. */
     latest(): Promise<string>;
+    /**
+     * The cursor, or one further back if the project was restored from a backup: its numbers go on from lower ones, and what is
+     * written then would be skipped. It goes back to the last row that was delivered and that the server still has in its
+     * place, else to the oldest message. What was delivered before comes again then, as "edited". One request. A `Follower`
+     * does this by itself; who calls `changes` does it at a start, after a failure and after a pause of more than a minute.
+     *
+     * @param {string} cursor
+     * @returns {Promise<string>}
+     */
+    confirmed(cursor: string): Promise<string>;
     /**
      * The messages of one session in order, after a sequence number. Throws where the session's key is missing.
      *

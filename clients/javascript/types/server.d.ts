@@ -7,6 +7,13 @@
  * @property {string} content_encrypted
  * @property {string} content_nonce
  * @property {string} [change] its place in the change feed
+ * @property {boolean} [isTooLong] the server gives no more of it than its place
+ */
+/** @typedef {{ change: string, content_nonce?: string | null }} ChangeNonce */
+/**
+ * A part of the change feed: of one session, up to a place.
+ *
+ * @typedef {{ sessionId?: string, until?: string }} Within
  */
 /**
  * A row of `agent_coding_sessions`.
@@ -72,25 +79,48 @@ export class Server {
      *
      * @param {string} after
      * @param {number} limit
-     * @param {{ sessionId?: string, until?: string }} [within]
+     * @param {Within} [within]
      * @returns {Promise<MessageRow[]>}
      */
-    changes(after: string, limit: number, { sessionId, until }?: {
-        sessionId?: string;
-        until?: string;
-    }): Promise<MessageRow[]>;
+    changes(after: string, limit: number, within?: Within): Promise<MessageRow[]>;
+    /**
+     * The first of `changes`, without what it says.
+     *
+     * @param {string} after
+     * @param {Within} [within]
+     */
+    firstChange(after: string, within?: Within): Promise<any>;
     /** The highest number among the messages of a session that changed up to a place in the feed; undefined without one. */
     highestBy(sessionId: any, change: any): Promise<any>;
-    /** The last place in the change feed; "0" before the first. */
+    /** The last change; none before the first. */
     lastChange(): Promise<any>;
+    /**
+     * The last changes with their nonces, the last one first.
+     *
+     * @param {number} limit
+     * @returns {Promise<ChangeNonce[]>}
+     */
+    lastNonces(limit: number): Promise<ChangeNonce[]>;
+    /**
+     * What there is of some changes with one of these nonces each.
+     *
+     * @param {string[]} changes
+     * @param {string[]} nonces
+     * @returns {Promise<ChangeNonce[]>}
+     */
+    noncesAt(changes: string[], nonces: string[]): Promise<ChangeNonce[]>;
     /** @returns {Promise<MessageRow[]>} */
     messages(sessionId: any, after: any, limit: any): Promise<MessageRow[]>;
+    /** The first of `messages`, without what it says. */
+    firstMessage(sessionId: any, after: any): Promise<any>;
     /**
      * Those that say that they are of an epoch.
      *
      * @returns {Promise<MessageRow[]>}
      */
-    messagesOf(epoch: any, sessionId: any, after: any, limit?: number): Promise<MessageRow[]>;
+    messagesOf(epoch: any, sessionId: any, after: any, limit: any): Promise<MessageRow[]>;
+    /** The first of `messagesOf`, without what it says. */
+    firstMessageOf(epoch: any, sessionId: any, after: any): Promise<any>;
     #private;
 }
 /**
@@ -105,6 +135,21 @@ export type MessageRow = {
      * its place in the change feed
      */
     change?: string;
+    /**
+     * the server gives no more of it than its place
+     */
+    isTooLong?: boolean;
+};
+export type ChangeNonce = {
+    change: string;
+    content_nonce?: string | null;
+};
+/**
+ * A part of the change feed: of one session, up to a place.
+ */
+export type Within = {
+    sessionId?: string;
+    until?: string;
 };
 /**
  * A row of `agent_coding_sessions`.

@@ -45,7 +45,7 @@ Environment:
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// Print JSON, one object a line: results to stdout, errors to stderr.
+    /// Print JSON, one object a line: results to stdout, errors and notices to stderr.
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Print no progress, and no hints at what to do next.

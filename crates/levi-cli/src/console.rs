@@ -1,11 +1,13 @@
 //! Output: results go to stdout, diagnostics and progress to stderr, as text for people or as JSON
 //! for programs.
 
+use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::notice::Notice;
 use crate::progress::Progress;
 use crate::style::{FAINT, STRONG, paint, safe};
 
@@ -62,11 +64,23 @@ impl Console {
         write_line(&line)
     }
 
-    /// Writes one line to stderr.
+    /// Writes what is wrong to stderr.
     pub(crate) fn report(self, diagnostic: &Diagnostic<'_>) {
+        self.tell(diagnostic);
+    }
+
+    /// Writes what is no error to stderr, unless it is hidden.
+    pub(crate) fn notice(self, notice: &Notice) {
+        if self.extras == Extras::Shown || notice.is_warning() {
+            self.tell(notice);
+        }
+    }
+
+    /// Writes one line to stderr.
+    fn tell(self, news: &(impl fmt::Display + Serialize)) {
         let line = match self.format {
-            Format::Text => safe(&format!("{} {diagnostic}", paint(STRONG, "levi:"))),
-            Format::Json => serde_json::to_string(diagnostic).unwrap_or_default(),
+            Format::Text => safe(&format!("{} {news}", paint(STRONG, "levi:"))),
+            Format::Json => serde_json::to_string(news).unwrap_or_default(),
         };
         // If stderr is closed, nobody reads diagnostics, and the work goes on.
         if self.format == Format::Text && io::stderr().is_terminal() {
@@ -113,8 +127,8 @@ impl Diagnostic<'_> {
     }
 }
 
-impl std::fmt::Display for Diagnostic<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Diagnostic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {
             write!(f, "line {line}: ")?;
         }

@@ -130,6 +130,10 @@ pub(crate) enum CliError {
     OutboxHalfFull,
     #[error(transparent)]
     Device(DeviceError),
+    #[error(
+        "another `levi` follows with the cursor {name}; end it, or follow beside it with --cursor and another name"
+    )]
+    CursorInUse { name: String },
     #[error("cannot read {path}: {source}", path = .path.display())]
     Input { path: PathBuf, source: io::Error },
     #[error(
@@ -281,6 +285,7 @@ impl From<DeviceError> for CliError {
             DeviceError::Server(error) => error.into(),
             DeviceError::Read(error) => error.into(),
             DeviceError::Sync(error) => error.into(),
+            DeviceError::CursorInUse { name } => Self::CursorInUse { name },
             other => Self::Device(other),
         }
     }

@@ -16,6 +16,7 @@ mod ids;
 mod input;
 mod login;
 pub mod ndjson;
+mod notice;
 mod notices;
 mod options;
 mod outbox;

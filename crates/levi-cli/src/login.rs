@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
 use clap::Args;
 use levi::transport::Tokens;
-use levi::types::{AuthError, CredentialName, FinalWord, SecretString};
+use levi::types::{AuthError, FinalWord, SecretString};
 use levi::{Device, DeviceError, DeviceId};
 use serde::{Deserialize, Serialize};
 
@@ -138,12 +138,12 @@ async fn register(device: &Device, name: &str, device_type: Option<&str>) -> Res
     Err(refused)
 }
 
-/// Deletes the stored tokens. Keys, sessions and outbox stay: pending messages are sent after the
+/// Deletes the stored tokens, and tells a daemon that runs on the folder. Keys, sessions and outbox stay: pending messages are sent after the
 /// next sign-in.
 pub(crate) fn logout(args: &LogoutArgs, console: Console) -> Result<Exit, CliError> {
     let folder = args.data.folder();
     let was_signed_in = folder.has_sign_in()?;
-    folder.credentials().remove(&CredentialName::SignIn)?;
+    folder.sign_out()?;
     console.json(&SignedOut { signed_in: false, was_signed_in })?;
     if !was_signed_in {
         console.say(format!("nobody was signed in at {}; nothing was changed", folder.path().display()))?;

@@ -3,7 +3,7 @@
 use clap::Args;
 use levi::transport::rows::{SessionOwner, decode_rows};
 use levi::transport::{Select, Verdict};
-use levi::{DeviceId, DeviceListState, Levi, Page, ReadError, Reader, SessionId};
+use levi::{DeviceListState, Levi, Page, ReadError, Reader, SessionId};
 use serde::Serialize;
 
 use crate::connection::Connection;
@@ -11,9 +11,10 @@ use crate::console::{Console, Diagnostic};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::ids::canonical_uuid;
+use crate::notice::Notice;
 use crate::notices::{Notices, answered};
 use crate::options::{DataArgs, ProjectArgs};
-use crate::pull_follow::{self, Source, Start};
+use crate::pull_follow::{self, Following, Source, Start};
 
 /// Messages per request; the server may return fewer.
 const PAGE: u32 = 1000;
@@ -43,6 +44,10 @@ pub(crate) struct PullArgs {
     /// Begin with the first message, not after what the last run printed.
     #[arg(long, requires = "follow")]
     from_start: bool,
+    /// With --follow: remember what was printed under this name. Each that follows beside another needs
+    /// one of its own: 1 to 27 letters, digits and dashes.
+    #[arg(long, value_name = "NAME", default_value = pull_follow::CURSOR, requires = "follow", value_parser = cursor_name)]
+    cursor: String,
     /// With --follow: ask for changes, and do not have them pushed by Supabase Realtime.
     #[arg(long, env = "LEVI_NO_REALTIME")]
     no_realtime: bool,
@@ -65,7 +70,8 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
     if args.follow {
         let start = if args.from_start { Start::Beginning } else { Start::Stored };
         let source = if args.no_realtime { Source::Polling } else { Source::Realtime };
-        return pull_follow::run(&connection, session, start, source, console).await;
+        let what = Following { session, cursor: args.cursor, start, source };
+        return pull_follow::run(&connection, what, console).await;
     }
     let levi = connection.levi(&Notices::new(console))?;
     let reader = connection.reader(&levi)?;
@@ -74,7 +80,7 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
         return match pull.session(session, args.after).await {
             Ok(()) => pull.end(&levi).await,
             Err(CliError::Read(ReadError::NoEnvelope { session_id, .. })) => {
-                Err(without_envelope(&connection, session_id).await?)
+                Err(without_envelope(&connection, &session_id).await?)
             }
             Err(error) => Err(error),
         };
@@ -82,16 +88,31 @@ pub(crate) async fn run(args: PullArgs, console: Console) -> Result<Exit, CliErr
     if pull.every_session().await? == 0 {
         let exit = pull.end_without_messages(&levi).await?;
         if exit == Exit::Done {
-            pull.nothing_to_read(&connection.device_id);
+            console.notice(&Notice::NothingShared { device_id: connection.device_id.clone() });
         }
         return Ok(exit);
     }
     pull.end(&levi).await
 }
 
+/// The longest name of a cursor, which leaves room for a session's uuid behind it.
+const LONGEST_NAME: usize = 27;
+
+fn cursor_name(name: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let is_name = (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(fits);
+    is_name
+        .then(|| name.to_owned())
+        .ok_or_else(|| format!("not 1 to {LONGEST_NAME} letters, digits and dashes"))
+}
+
 /// Why this device has no secret for a session.
-async fn without_envelope(connection: &Connection, session: SessionId) -> Result<CliError, CliError> {
-    let rows: Vec<SessionOwner> = decode_rows(&connection.select(Select::session_owner(&session)).await?)?;
+pub(crate) async fn without_envelope(
+    connection: &Connection,
+    session: &SessionId,
+) -> Result<CliError, CliError> {
+    let rows: Vec<SessionOwner> = decode_rows(&connection.select(Select::session_owner(session)).await?)?;
+    let session = session.clone();
     Ok(match rows.is_empty() {
         true => CliError::NoSuchSession { session },
         false => CliError::NotShared { session, device: connection.device_id.clone() },
@@ -125,16 +146,6 @@ impl Pull {
                 self.one_of_many(session).await?;
             }
         }
-    }
-
-    /// Explains an empty output: a device that was registered later gets earlier sessions only
-    /// through `levi share`.
-    fn nothing_to_read(&self, device: &DeviceId) {
-        let error = format!(
-            "no session is shared with this device yet; to read earlier sessions here, run `levi share {device}` on a \
-             device that can read them"
-        );
-        self.console.report(&Diagnostic::new(error));
     }
 
     async fn session(&mut self, session: &SessionId, mut after: Option<i64>) -> Result<(), CliError> {

@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::settings::Settings;
 
 /// How long what still runs at the end of a command may take to end.
-const LAST_WORK: Duration = Duration::from_secs(2);
+pub(crate) const LAST_WORK: Duration = Duration::from_secs(2);
 
 /// Runs the command that this process's arguments name.
 pub fn run() -> ExitCode {

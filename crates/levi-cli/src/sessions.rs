@@ -46,6 +46,7 @@ pub(crate) async fn run(args: SessionsArgs, console: Console) -> Result<Exit, Cl
     let devices: HashMap<DeviceId, String> = answered(console, connection.device.devices())
         .await?
         .into_iter()
+        .flatten()
         .map(|device| (device.id, device.name))
         .collect();
     let mut sessions = Vec::new();

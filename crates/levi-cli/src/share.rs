@@ -61,7 +61,16 @@ pub(crate) fn report(console: Console, report: &BackfillReport) -> Shared {
 pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
     let levi = connection.levi(&Notices::new(console))?;
-    let known = answered(console, connection.reader(&levi)?.devices()).await?;
+    let (mut known, mut exit) = (Vec::new(), Exit::Done);
+    for device in answered(console, connection.reader(&levi)?.devices()).await? {
+        match device {
+            Ok(device) => known.push(device),
+            Err(unreadable) => {
+                console.report(&Diagnostic::new(unreadable.to_string()));
+                exit = Exit::BadInput;
+            }
+        }
+    }
     let devices = match args.device {
         Some(given) => vec![one(known, given)?],
         None => {
@@ -69,7 +78,7 @@ pub(crate) async fn run(args: ShareArgs, console: Console) -> Result<Exit, CliEr
         }
     };
     let service = connection.device.session_sync(&levi)?;
-    let (mut exit, mut any) = (Exit::Done, false);
+    let mut any = false;
     for device in devices.into_iter().map(Candidate::from) {
         let report = service.share_with_device(&device.id).await.map_err(|error| match error {
             // About the other device: this one has an identity, or there would be no connection.

@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::options::DataArgs;
 use crate::owner;
 use crate::screen::Screen;
-use crate::stop::{Stop, output_closed};
+use crate::stop::{Ending, Stop, output_closed};
 use crate::style::{BAD, NOTE, paint};
 use crate::text::{bytes, plural, seconds};
 
@@ -119,7 +119,7 @@ pub(crate) async fn run(args: &StatusArgs, console: Console) -> Result<Exit, Cli
 /// Looks once a second until it is stopped. A terminal shows one screen, whose times go on; elsewhere
 /// a status is printed when more than the time has changed.
 async fn watch(folder: &DeviceFolder, console: Console) -> Result<Exit, CliError> {
-    let mut stop = Stop::listen()?;
+    let mut stop = Stop::listen(Ending::AtOnce)?;
     let mut closed = pin!(output_closed());
     let screen = if console.format == Format::Text && io::stdout().is_terminal() {
         Some(Screen::open()?)

@@ -90,7 +90,16 @@ fn a_second_follower_in_one_folder_is_refused() {
     let mut shown = BufReader::new(first.stdout.take().unwrap());
     until(&mut shown, "one");
     let refused = laptop.run(&["pull", "--follow"]);
-    assert!(refused.err.contains("another program follows with the cursor pull"), "{}", refused.err);
+    let advice = "follows with the cursor pull; end it, or follow beside it with --cursor";
+    assert!(refused.err.contains(advice), "{}", refused.err);
+    let mut beside = laptop.start(&["pull", "--follow", "--cursor", "beside"]);
+    until(&mut BufReader::new(beside.stdout.take().unwrap()), "one");
+    beside.kill().unwrap();
+    beside.wait().unwrap();
+    for name in ["", "a b", "../x", "a-name-with-28-letters-aaaaa"] {
+        laptop.run(&["pull", "--follow", "--cursor", name]).assert_code(2);
+    }
+    laptop.run(&["pull", "--cursor", "beside"]).assert_code(2);
     first.kill().unwrap();
     first.wait().unwrap();
     let mut again = laptop.start(&["pull", "--follow", "--from-start"]);
@@ -114,7 +123,12 @@ fn one_session_is_followed_by_a_cursor_of_its_own() {
         child.kill().unwrap();
         child.wait().unwrap();
     };
+    let before = project.server.requests().len();
     follow(&["--session", SESSION], &["one"]);
+    let requests = project.server.requests().split_off(before);
+    let feed: Vec<_> = requests.iter().filter(|request| request.target.contains("change_id")).collect();
+    let filter = format!("session_id=eq.{SESSION}");
+    assert!(!feed.is_empty() && feed.iter().all(|request| request.target.contains(&filter)), "{feed:?}");
     // Nothing was passed over for those who follow all sessions.
     follow(&[], &["of another session", "one"]);
     phone.run(&["pull", "--follow", "--session", "x"]).assert_code(2);
@@ -126,11 +140,13 @@ fn a_session_that_is_not_there_is_told_from_one_that_is_not_shared() {
     let laptop = project.device("laptop");
     laptop.run_with(&["sync", "--session", SESSION], lines(["x"])).assert_code(0);
     let phone = project.device("phone");
-    let pull = |session: &str| phone.run(&["pull", "--session", session]).assert_code(2).err;
-    let none = pull("00000000-0000-4000-8000-000000000000");
-    assert!(none.contains("there is no session") && none.contains("levi sessions"), "{none}");
     let id = phone.run(&["status", "--json"]).json()["device_id"].as_str().unwrap().to_owned();
-    assert!(pull(SESSION).contains(&format!("levi share {id}")), "{}", pull(SESSION));
+    for command in [&["pull"][..], &["pull", "--follow"]] {
+        let pull = |session: &str| phone.run(&[command, &["--session", session]].concat()).assert_code(2).err;
+        let none = pull("00000000-0000-4000-8000-000000000000");
+        assert!(none.contains("there is no session") && none.contains("levi sessions"), "{none}");
+        assert!(pull(SESSION).contains(&format!("levi share {id}")), "{}", pull(SESSION));
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use levi_cli::ndjson;
 use levi_testkit::fixtures::TestUser;
 use levi_testkit::supabase::SignUps;
-use project::schema::{check, document, documents, forms, held, hold_line};
+use project::schema::{check, document, documents, forms, held, hold_line, hold_stderr_line};
 use project::{Device, PASSWORD, Project, lines, path};
 use serde_json::{Value, json};
 
@@ -81,6 +81,7 @@ fn every_command_prints_what_its_document_says() {
     run(&laptop, &["logout"], "");
     run(&laptop, &["logout", "--no-such-option"], "");
     sign_up(&project.blank("new"));
+    follow_through_an_outage();
     if cfg!(feature = "demo") {
         run(&laptop, &["demo", "--outage", "0"], "");
         let mut child = laptop.start(&["demo", "--serve", "served", "--json"]);
@@ -117,7 +118,7 @@ fn what_comes_while_a_command_follows_is_as_its_document_says() {
     let phone = project.device("phone");
     let mut child = phone.start(&["pull", "--follow", "--json", "--no-realtime"]);
     let mut next = reader_of("pull", child.stdout.take().unwrap());
-    let mut unreadable = reader_of("error", child.stderr.take().unwrap());
+    let mut unreadable = stderr_of(child.stderr.take().unwrap());
     for number in [1, 2] {
         let mut line = unreadable();
         while line["sequence_number"].is_null() {
@@ -142,14 +143,64 @@ fn what_comes_while_a_command_follows_is_as_its_document_says() {
     child.wait().unwrap();
 }
 
-/// Reads line after line, each of which `document` describes.
+/// Reads line after line, each of which `document` describes; null at the end.
 fn reader_of(document: &'static str, out: impl std::io::Read) -> impl FnMut() -> Value {
+    line_reader(move |line| hold_line(document, line), out)
+}
+
+/// As [`reader_of`], of errors and notices.
+fn stderr_of(err: impl std::io::Read) -> impl FnMut() -> Value {
+    line_reader(hold_stderr_line, err)
+}
+
+fn line_reader(hold: impl Fn(&str), out: impl std::io::Read) -> impl FnMut() -> Value {
     let mut out = BufReader::new(out);
     move || {
         let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        hold_line(document, &line);
+        if out.read_line(&mut line).unwrap() == 0 {
+            return Value::Null;
+        }
+        hold(&line);
         serde_json::from_str(&line).unwrap()
+    }
+}
+
+/// Good news is no error, and `--quiet` leaves it out.
+fn follow_through_an_outage() {
+    let project = Project::new();
+    let (laptop, phone) = (project.device("laptop"), project.device("phone"));
+    assert_eq!(run(&phone, &["pull"], "").len(), 0);
+    let resumed = json!({ "notice": "resumed" });
+    for more in [&[][..], &["--quiet"]] {
+        let quiet = !more.is_empty();
+        let mut child = phone.start(&[&["pull", "--follow", "--json"], more].concat());
+        let mut next = reader_of("pull", child.stdout.take().unwrap());
+        let mut said = stderr_of(child.stderr.take().unwrap());
+        let mut sync = |text| {
+            run(&laptop, &["sync", "--session", SESSION], &lines([text]));
+            while next()["content"] != text {}
+        };
+        sync("before");
+        if !quiet {
+            assert_eq!(said(), json!({ "notice": "notifications", "by": "connected" }));
+        }
+        project.server.go_down();
+        let mut lines = vec![said(), said()];
+        assert!(lines.iter().any(|line| line["error"].is_string()), "{lines:?}");
+        project.server.come_up().unwrap();
+        sync("after");
+        // What is said of the first page is said before the second.
+        sync("and after");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut line = said();
+        while !line.is_null() {
+            lines.push(line);
+            line = said();
+        }
+        assert!(lines.iter().any(|line| line["by"] == "polling"), "{lines:?}");
+        assert_eq!(lines.contains(&resumed), !quiet, "{lines:?}");
+        assert!(!quiet || lines.iter().all(|line| line["by"] != "connected"), "{lines:?}");
     }
 }
 

@@ -6,6 +6,8 @@ mod project;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use levi::transport::Table;
@@ -95,6 +97,47 @@ fn a_follower_that_is_stopped_ends_after_a_whole_line_and_without_noise() {
         out.read_to_string(&mut line).unwrap();
         assert_eq!(Outcome::of(child.wait_with_output().unwrap()).assert_code(code).err, "");
         assert!(line.ends_with("}\n") && line.lines().count() == 1, "{line}");
+    }
+}
+
+/// Waits until the command closes this end of its output, which it does when it ends.
+#[track_caller]
+fn rest_of(mut out: impl std::io::Read + Send + 'static) {
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || {
+        let mut rest = Vec::new();
+        sender.send(out.read_to_end(&mut rest).is_ok())
+    });
+    ended.recv_timeout(Duration::from_secs(10)).unwrap();
+}
+
+/// It waits for the reader of a pipe, which takes 64 kB at most, in the middle of a page.
+#[test]
+fn a_follower_whose_output_nobody_reads_ends_at_the_first_signal_and_prints_it_again() {
+    let project = Project::new();
+    let laptop = project.device("laptop");
+    let long = "x".repeat(1000);
+    let texts: Vec<String> = (1..=900).map(|number| format!("{number} {long}")).collect();
+    laptop.run_with(&["sync", "--session", SESSION], lines(texts)).assert_code(0);
+    let phone = project.device("phone");
+    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+        // Its cursor is behind nothing, because nothing was read to the end of the page.
+        let mut child = laptop.start(&["pull", "--follow", "--no-realtime"]);
+        let mut out = child.stdout.take().unwrap();
+        let mut first = [0; 200];
+        out.read_exact(&mut first).unwrap();
+        assert!(String::from_utf8_lossy(&first).contains(r#""content":"1 x"#));
+        signal(&child, name);
+        rest_of(child.stderr.take().unwrap());
+        Outcome::of(child.wait_with_output().unwrap()).assert_code(code);
+
+        // The same where only the errors are not read: this device has no secret of the session.
+        let mut child = phone.start(&["pull", "--follow", "--from-start", "--no-realtime"]);
+        let mut err = child.stderr.take().unwrap();
+        err.read_exact(&mut first).unwrap();
+        signal(&child, name);
+        rest_of(child.stdout.take().unwrap());
+        Outcome::of(child.wait_with_output().unwrap()).assert_code(code);
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use project::{Device, PATIENCE, Project, lines};
 
-const TO_SCREEN: &str = "\x1b[?1049h\x1b[?25l";
-const FROM_SCREEN: &str = "\x1b[?25h\x1b[?1049l";
+const TO_SCREEN: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
+const FROM_SCREEN: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 
 /// The command on a terminal of its own, which util-linux's `script` makes.
 struct Terminal {
@@ -23,9 +23,14 @@ struct Terminal {
 
 impl Terminal {
     fn open(device: &Device<'_>, args: &str, variables: &[(&str, &str)]) -> Self {
+        Self::run(device, &format!("\"$LEVI\" {args}"), variables)
+    }
+
+    /// Runs a line of a shell, with the command as `$LEVI`.
+    fn run(device: &Device<'_>, line: &str, variables: &[(&str, &str)]) -> Self {
         let levi = device.command(&[]);
         let mut script = Command::new("script");
-        script.args(["-q", "-e", "-c", &format!("\"$LEVI\" {args}"), "/dev/null"]);
+        script.args(["-q", "-e", "-c", line, "/dev/null"]);
         for (name, value) in levi.get_envs() {
             match value {
                 Some(value) => script.env(name, value),
@@ -71,7 +76,15 @@ impl Terminal {
         while let Ok(bytes) = self.shown.recv() {
             self.all.push_str(&String::from_utf8_lossy(&bytes));
         }
-        (code, self.all)
+        (code, std::mem::take(&mut self.all))
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // The terminal closes with it, after a failed test too.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -95,6 +108,40 @@ fn a_terminal_shows_what_waits_and_why_as_it_changes_and_is_clean_after_ctrl_c()
     // Nothing is left on the terminal but what the terminal itself echoes.
     assert!(shown.trim_end().ends_with(FROM_SCREEN), "{shown:?}");
     assert!(!shown.contains("panicked"));
+}
+
+#[test]
+fn a_small_terminal_shows_the_beginning_and_does_not_scroll() {
+    let project = Project::new();
+    let laptop = project.blank("laptop");
+    let mut terminal = Terminal::run(&laptop, "stty rows 3 cols 40; exec \"$LEVI\" status --watch", &[]);
+    terminal.wait_for("... 2 more");
+    terminal.type_in("\x03");
+    let (_, shown) = terminal.end();
+    assert!(shown.contains("data directory") && !shown.contains("outbox"), "{shown:?}");
+    for frame in shown.split("\x1b[H").skip(1) {
+        assert!(frame.matches('\n').count() <= 2 && frame.len() < 3 * 60, "{frame:?}");
+    }
+}
+
+#[test]
+fn a_stopped_watch_gives_the_terminal_back_and_takes_it_again() {
+    let project = Project::new();
+    let laptop = project.blank("laptop");
+    let line = "bash -c 'set -m; \"$LEVI\" status --watch; echo the shell; fg'";
+    let mut terminal = Terminal::run(&laptop, line, &[]);
+    terminal.wait_for("none yet");
+    terminal.type_in("\x1a");
+    terminal.wait_for("the shell");
+    let after = terminal.all.split_off(terminal.all.find("the shell").unwrap());
+    let before = std::mem::replace(&mut terminal.all, after);
+    assert_eq!(before.matches(FROM_SCREEN).count(), 1, "{before:?}");
+    terminal.wait_for(TO_SCREEN);
+    terminal.wait_for("none yet");
+    terminal.type_in("\x03");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, 130);
+    assert!(shown.trim_end().ends_with(FROM_SCREEN), "{shown:?}");
 }
 
 #[test]

@@ -40,6 +40,9 @@ pub enum Presence {
     /// It had it. If the row is missing now, the session was deleted elsewhere, and is not written again unless the
     /// daemon asks for that.
     WasThere,
+    /// It had it, as for [`WasThere`](Self::WasThere), and a secret of it waits in the outbox. Whether the server has
+    /// another one is asked before messages follow.
+    WasThereUncompared,
 }
 
 /// Sends control rows: the rows of repositories, sessions and secrets.
@@ -54,7 +57,8 @@ pub trait ControlSender: Send + Sync {
     /// a session's lane.
     ///
     /// # Errors
-    /// [`SyncError`], which says whether another attempt may succeed.
+    /// [`SyncError`], which says whether another attempt may succeed. [`SyncError::OtherSecret`] of a session's row: the
+    /// server has the row, and another secret of the session than this device.
     async fn send(
         &self,
         user: Option<&UserId>,

@@ -21,7 +21,7 @@ pub(crate) async fn delay(time: Duration) {
 }
 
 /// What `work` returns, or `None` if it takes longer than `time`. Without a thread there is no bound.
-pub(crate) async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
+pub async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
     let Some(mut timer) = Timer::start(time) else { return Some(work.await) };
     let mut work = pin!(work);
     poll_fn(|context| match work.as_mut().poll(context) {

@@ -38,6 +38,8 @@ pub use config::{Flush, InvalidConfig, LeviConfig, QUEUE_OVERHEAD};
 pub use control::{ControlQueue, ControlSender, Presence, Step};
 pub use control_row::rows_to_restore;
 #[doc(hidden)]
+pub use delay::within;
+#[doc(hidden)]
 pub use device_list::NextLook;
 pub use device_list::{
     DeviceListAdmin, DeviceListError, DeviceListParts, DeviceListProblem, DeviceListState, ListedDevice,
@@ -54,7 +56,7 @@ pub use reader::Timer;
 pub use reader::{
     Access, Arrival, BadCursor, Change, ChangeCursor, ChangePage, DeviceSummary, Follow, FollowStatus,
     MessageError, Notifications, Notifier, Pace, Page, PollingReason, PulledMessage, ReadError, Reader,
-    SessionSummary, SessionsPage, SharedSessions, UnreadableMessage, UnreadableSession,
+    SessionSummary, SessionsPage, SharedSessions, UnreadableDevice, UnreadableMessage, UnreadableSession,
 };
 pub use secrets_cache::SecretsCache;
 pub use server::DeviceTrust;

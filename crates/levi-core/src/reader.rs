@@ -35,7 +35,7 @@ pub use self::error::ReadError;
 pub use self::follow::{Follow, FollowStatus, Timer};
 use self::keys_to_try::KeysToTry;
 pub use self::listing::{
-    Access, DeviceSummary, SessionSummary, SessionsPage, SharedSessions, UnreadableSession,
+    Access, DeviceSummary, SessionSummary, SessionsPage, SharedSessions, UnreadableDevice, UnreadableSession,
 };
 pub use self::message_error::{MessageError, UnreadableMessage};
 pub use self::notifier::{Notifications, Notifier, PollingReason};

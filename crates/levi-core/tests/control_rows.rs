@@ -10,9 +10,9 @@ use harness::{Harness, accepted, failed};
 use levi_core::batcher::{Input, PauseReason};
 use levi_core::engine::{Event, Tried};
 use levi_core::{LeviConfig, Step, SyncError};
-use levi_outbox::LaneKey;
+use levi_outbox::{LaneKey, NewRow};
 use levi_transport::{ApiError, Verdict};
-use levi_types::{CodingSession, SessionId};
+use levi_types::{Clock, CodingSession, SessionId};
 use tokio::sync::oneshot::Receiver;
 
 fn repository() -> LaneKey {
@@ -330,4 +330,61 @@ fn a_message_waits_uncounted_while_the_store_cannot_say_what_it_refers_to() {
     assert_eq!(harness.end_control(accepted()), session());
     harness.settle(Duration::from_secs(1), |_| accepted());
     assert_eq!(harness.arrived["s"], [1]);
+}
+
+/// The secret's row as session sync writes it.
+fn enqueue_secret(harness: &mut Harness, replaces: &str) -> Receiver<Tried> {
+    let payload = format!(r#"{{"task":"secret","session_id":"s","replaces":"{replaces}"}}"#);
+    let row = NewRow::control(secret(), None, payload.into_bytes(), harness.clock.now().wall);
+    harness.enqueue_control_row(row)
+}
+
+fn another_secret() -> SyncError {
+    SyncError::OtherSecret("s".into())
+}
+
+#[test]
+fn a_secret_of_which_the_server_has_another_is_parked_together_with_its_sessions_answer() {
+    let mut harness = ready();
+    let id = harness.session("s");
+    let mut written = harness.enqueue_control(session(), None);
+    let mut given = enqueue_secret(&mut harness, "known");
+    harness.enqueue_all(&id, 1..=3);
+    assert_eq!(harness.end_control_here(another_secret()), session());
+    assert!(step(&mut written).is_done(), "the server has the row");
+    assert!(matches!(step(&mut given), Step::Failed(SyncError::OtherSecret(_))));
+    assert!(harness.control.is_empty() && harness.open.is_empty());
+    assert_eq!(harness.status().totals.parked_control_rows, 1);
+    harness.settle(Duration::from_secs(3600), |_| accepted());
+    assert_eq!(harness.requests, 0, "nobody else could read them");
+
+    // Somebody has decided.
+    enqueue_secret(&mut harness, "any");
+    harness.end_control(accepted());
+    assert_eq!(harness.open.len(), 1);
+}
+
+#[test]
+fn a_session_with_another_secret_is_not_acknowledged_before_that_is_stored() {
+    let mut harness = ready();
+    let id = harness.session("s");
+    let mut written = harness.enqueue_control(session(), None);
+    harness.enqueue_all(&id, 1..=3);
+    harness.end_control_here(another_secret());
+    assert!(matches!(step(&mut written), Step::WillRetry(SyncError::OtherSecret(_))));
+    assert!(harness.control.is_empty() && harness.open.is_empty());
+    harness.settle(Duration::from_secs(3), |_| accepted());
+    assert_eq!(harness.end_control_here(another_secret()), session());
+    harness.settle(Duration::from_secs(3600), |_| accepted());
+    assert_eq!((harness.requests, harness.status().totals.parked_control_rows), (0, 1));
+}
+
+#[test]
+fn a_secret_that_is_to_replace_the_servers_is_not_parked() {
+    let mut harness = ready();
+    harness.enqueue_control(session(), None);
+    let mut given = enqueue_secret(&mut harness, "any");
+    harness.end_control_here(another_secret());
+    assert_eq!(harness.end_control(accepted()), secret());
+    assert!(step(&mut given).is_done());
 }

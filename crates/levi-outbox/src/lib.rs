@@ -14,8 +14,8 @@ mod store;
 pub use error::{OutboxError, Source};
 pub use model::{
     Change, Due, DueLane, Encryption, Enqueued, GivenBack, Held, LaneId, LaneKey, ListedRow, LoneFailure,
-    NewRow, Overwrite, ParkedParent, Progress, Reason, RecoveryReport, RowHead, RowId, RowKey, RowKind,
-    RowState, Space, SyncedText, TextDigest, TextDigests, Totals, WaitingLane,
+    NewRow, Overwrite, ParkedParent, PendingControlRow, Progress, Reason, RecoveryReport, RowHead, RowId,
+    RowKey, RowKind, RowState, Space, SyncedText, TextDigest, TextDigests, Totals, WaitingLane,
 };
 #[cfg(feature = "sqlite")]
 pub use rusqlite;

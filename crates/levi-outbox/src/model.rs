@@ -1,6 +1,7 @@
 //! What an outbox holds: rows in lanes, some of them parked.
 
 mod change;
+mod control_row;
 mod due;
 mod held;
 mod lane;
@@ -16,6 +17,7 @@ mod totals;
 mod waiting;
 
 pub use self::change::Change;
+pub use self::control_row::PendingControlRow;
 pub use self::due::{Due, DueLane};
 pub use self::held::Held;
 pub use self::lane::{LaneId, LaneKey, RowKind};

@@ -5,7 +5,7 @@ use levi_types::{SessionId, UserId, Wall};
 use crate::error::OutboxError;
 use crate::model::{
     Change, Due, Enqueued, GivenBack, Held, LaneId, LaneKey, ListedRow, LoneFailure, NewRow, ParkedParent,
-    Reason, RowHead, RowId, RowKey, RowState, Space, Totals, WaitingLane,
+    PendingControlRow, Reason, RowHead, RowId, RowKey, RowState, Space, Totals, WaitingLane,
 };
 
 /// Which lanes are asked for, and how many rows of each.
@@ -113,6 +113,13 @@ pub trait OutboxStore: Send {
     /// # Errors
     /// [`OutboxError`] when the store cannot be read.
     fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError>;
+
+    /// The pending control row of `lane`, whether or not the lane is blocked. `None` if there is none, and for a lane of
+    /// messages.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn pending_control_row(&self, lane: &LaneKey) -> Result<Option<PendingControlRow>, OutboxError>;
 
     /// Why the control row of `lane` is parked; `None` if it is not.
     ///

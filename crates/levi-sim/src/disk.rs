@@ -8,7 +8,8 @@ use levi_outbox::memory::MemoryOutbox;
 use levi_outbox::sqlite::{SqliteOptions, SqliteOutbox, Synchronous};
 use levi_outbox::{
     Change, Due, DueQuery, Enqueued, Held, LaneId, LaneKey, ListedRow, LoneFailure, NewRow, OutboxError,
-    OutboxStore, ParkedParent, PayloadSink, Reason, RowHead, RowId, RowKey, RowState, Totals,
+    OutboxStore, ParkedParent, PayloadSink, PendingControlRow, Reason, RowHead, RowId, RowKey, RowState,
+    Totals,
 };
 use levi_types::{SessionId, UserId, Wall};
 
@@ -215,6 +216,12 @@ impl OutboxStore for Disk {
         let inner = &mut *self.inner();
         inner.call()?;
         inner.store.get()?.parked_parents(limit)
+    }
+
+    fn pending_control_row(&self, lane: &LaneKey) -> Result<Option<PendingControlRow>, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.pending_control_row(lane)
     }
 
     fn parked_reason(&self, lane: &LaneKey) -> Result<Option<Reason>, OutboxError> {

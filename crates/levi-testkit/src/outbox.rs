@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use levi_outbox::{
     Change, Due, DueQuery, Enqueued, GivenBack, Held, LaneId, LaneKey, ListedRow, LoneFailure, NewRow,
-    OutboxError, OutboxStore, ParkedParent, PayloadSink, Reason, RowHead, RowId, RowKey, RowState, Space,
-    Totals, WaitingLane,
+    OutboxError, OutboxStore, ParkedParent, PayloadSink, PendingControlRow, Reason, RowHead, RowId, RowKey,
+    RowState, Space, Totals, WaitingLane,
 };
 use levi_types::{SessionId, UserId, Wall};
 
@@ -239,6 +239,11 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
     fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
         self.faults.read()?;
         self.inner.parked_parents(limit)
+    }
+
+    fn pending_control_row(&self, lane: &LaneKey) -> Result<Option<PendingControlRow>, OutboxError> {
+        self.faults.read()?;
+        self.inner.pending_control_row(lane)
     }
 
     fn parked_reason(&self, lane: &LaneKey) -> Result<Option<Reason>, OutboxError> {

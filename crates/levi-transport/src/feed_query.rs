@@ -16,12 +16,25 @@ impl Select {
             .columns("session_id,sequence_number")
     }
 
-    /// The highest number among the changes of a user's messages that are there.
-    pub fn last_change(user: &UserId) -> Self {
+    /// The highest number among the changes of a user's messages that are there, or of those of one
+    /// session.
+    pub fn last_change(user: &UserId, session: Option<&SessionId>) -> Self {
         Query::of(Table::Messages)
             .eq("user_id", user.as_str())
+            .of_session(session)
             .raw("&order=change_id.desc&limit=1")
             .columns("change_id")
+    }
+
+    /// At most `limit` of a user's messages, or of those of one session, the last changed first, of
+    /// those whose last change is at most `up_to`, as [`ChangePlace`](crate::rows::ChangePlace)s.
+    pub fn last_places(user: &UserId, session: Option<&SessionId>, up_to: i64, limit: u32) -> Self {
+        Query::of(Table::Messages)
+            .eq("user_id", user.as_str())
+            .of_session(session)
+            .filter("change_id", "lte", &up_to.to_string())
+            .raw(&format!("&order=change_id.desc&limit={limit}"))
+            .columns("change_id,session_id,sequence_number")
     }
 
     /// At most `limit` messages of `session` whose last change is at most `change_id`, the highest

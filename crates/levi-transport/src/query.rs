@@ -161,6 +161,14 @@ impl Query {
         self.filter(column, "eq", value)
     }
 
+    /// Only the messages of this session, if one is given.
+    pub(crate) fn of_session(self, session: Option<&SessionId>) -> Self {
+        match session {
+            Some(session) => self.eq("session_id", session.as_str()),
+            None => self,
+        }
+    }
+
     pub(crate) fn filter(mut self, column: &str, operator: &str, value: &str) -> Self {
         self.text.push('&');
         self.text.push_str(column);

@@ -67,6 +67,15 @@ pub struct Now {
     pub wall: Wall,
 }
 
+impl Now {
+    /// The time from `earlier` to `self` by the clock that shows more of it: the monotonic one may stand still while the
+    /// machine sleeps, and the wall clock may be set.
+    pub fn since(self, earlier: Self) -> Duration {
+        let by_wall = self.wall.since(earlier.wall).max(earlier.wall.since(self.wall));
+        self.monotonic.since(earlier.monotonic).max(by_wall)
+    }
+}
+
 /// Reads both clocks. Pure code does not use it and takes a [`Now`] as a parameter.
 pub trait Clock: Send + Sync {
     /// Both clocks' present time.

@@ -26,7 +26,7 @@ pub use ports::{
     CredentialName, Credentials, CredentialsError, Delivery, DeliveryReport, PortErrorKind, ReceivedSecret,
     SenderKey, SessionStore, StoreError,
 };
-pub use record::{InvalidRecord, MAX_TEXT_BYTES};
+pub use record::{InvalidRecord, MAX_PATH_BYTES, MAX_TEXT_BYTES};
 pub use secret::{AccessToken, RefreshToken, SecretString};
 pub use session::{CodingSession, Repository, SessionStatus, UnknownStatus};
 pub use timeline::{Tick, Timeline};

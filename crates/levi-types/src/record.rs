@@ -6,6 +6,11 @@ use crate::{CodingSession, Repository};
 /// The longest text of a record, in bytes of UTF-8: a name, title, path, branch or URL.
 pub const MAX_TEXT_BYTES: usize = 16 << 10;
 
+/// The longest path of a repository's folder, in bytes of UTF-8. The table's unique key holds it, and
+/// an entry of a PostgreSQL B-tree takes 2,704 bytes (error 54000), of which a device's id and the
+/// entry's heads take up to 48. Paths that compress could be longer, but that is no rule to rely on.
+pub const MAX_PATH_BYTES: usize = 2656;
+
 /// Why a repository or session cannot be synced as the daemon's store has it. No variant contains a
 /// text of the record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,13 +25,15 @@ pub enum InvalidRecord {
         /// The record's field.
         field: &'static str,
     },
-    /// A text is longer than [`MAX_TEXT_BYTES`].
-    #[error("{field} is {bytes} bytes long; the limit is {MAX_TEXT_BYTES}")]
+    /// A text is longer than [`MAX_TEXT_BYTES`], or a path than [`MAX_PATH_BYTES`].
+    #[error("{field} is {bytes} bytes long; the limit is {limit}")]
     TooLong {
         /// The record's field.
         field: &'static str,
         /// Its length in bytes.
         bytes: usize,
+        /// The most bytes that it may have.
+        limit: usize,
     },
 }
 
@@ -40,13 +47,16 @@ impl Repository {
         if self.local_path.contains('\0') {
             return Err(InvalidRecord::NulInPath { field: "local_path" });
         }
-        check_lengths([
-            ("name", Some(&self.name)),
-            ("local_path", Some(&self.local_path)),
-            ("remote_url", self.remote_url.as_ref()),
-            ("default_branch", self.default_branch.as_ref()),
-            ("worktree_branch", self.worktree_branch.as_ref()),
-        ])
+        check_lengths(MAX_PATH_BYTES, [("local_path", Some(&self.local_path))])?;
+        check_lengths(
+            MAX_TEXT_BYTES,
+            [
+                ("name", Some(&self.name)),
+                ("remote_url", self.remote_url.as_ref()),
+                ("default_branch", self.default_branch.as_ref()),
+                ("worktree_branch", self.worktree_branch.as_ref()),
+            ],
+        )
     }
 }
 
@@ -61,19 +71,25 @@ impl CodingSession {
         if let Some(owner) = &self.owner_device_id {
             check_id("owner_device_id", owner.as_str())?;
         }
-        check_lengths([
-            ("title", self.title.as_ref()),
-            ("current_branch", self.current_branch.as_ref()),
-            ("working_directory", self.working_directory.as_ref()),
-            ("worktree_path", self.worktree_path.as_ref()),
-        ])
+        check_lengths(
+            MAX_TEXT_BYTES,
+            [
+                ("title", self.title.as_ref()),
+                ("current_branch", self.current_branch.as_ref()),
+                ("working_directory", self.working_directory.as_ref()),
+                ("worktree_path", self.worktree_path.as_ref()),
+            ],
+        )
     }
 }
 
-fn check_lengths<const N: usize>(texts: [(&'static str, Option<&String>); N]) -> Result<(), InvalidRecord> {
+fn check_lengths<const N: usize>(
+    limit: usize,
+    texts: [(&'static str, Option<&String>); N],
+) -> Result<(), InvalidRecord> {
     let lengths = texts.into_iter().filter_map(|(field, text)| Some((field, text?.len())));
-    match lengths.into_iter().find(|(_, bytes)| *bytes > MAX_TEXT_BYTES) {
-        Some((field, bytes)) => Err(InvalidRecord::TooLong { field, bytes }),
+    match lengths.into_iter().find(|(_, bytes)| *bytes > limit) {
+        Some((field, bytes)) => Err(InvalidRecord::TooLong { field, bytes, limit }),
         None => Ok(()),
     }
 }
@@ -89,12 +105,15 @@ mod tests {
         assert_eq!(repository("/src\u{1}"), Ok(()), "PostgreSQL stores every other control character");
         assert_eq!(repository("/src\0"), Err(InvalidRecord::NulInPath { field: "local_path" }));
         let bytes = long.len();
-        assert_eq!(repository(&long), Err(InvalidRecord::TooLong { field: "local_path", bytes }));
+        let too_long = |field, bytes, limit| Err(InvalidRecord::TooLong { field, bytes, limit });
+        let path = "p".repeat(MAX_PATH_BYTES);
+        assert_eq!(repository(&path), Ok(()));
+        assert_eq!(repository(&(path + "p")), too_long("local_path", MAX_PATH_BYTES + 1, MAX_PATH_BYTES));
         let session = |title: &str, repository: &str| {
             CodingSession { title: Some(title.into()), ..CodingSession::new("s", repository) }.check()
         };
         assert_eq!(session("a\0b", "r"), Ok(()), "it is cleaned when it is sent");
-        assert_eq!(session(&long, "r"), Err(InvalidRecord::TooLong { field: "title", bytes }));
+        assert_eq!(session(&long, "r"), too_long("title", bytes, MAX_TEXT_BYTES));
         let nul = InvalidMessage::ControlInId { field: "repository_id" };
         assert_eq!(session("t", "r\0"), Err(InvalidRecord::Id(nul)));
     }

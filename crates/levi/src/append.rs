@@ -2,20 +2,45 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use levi_core::{Receipt, SyncError, last_sequence_number};
-use levi_types::{CodingSession, MessageId, MessageSyncRequest, SessionId};
+use levi_core::{Receipt, SyncError, last_sequence_number, within};
+use levi_types::{CodingSession, MessageId, MessageSyncRequest, Now, SessionId};
 
 use crate::Levi;
 
 /// The most sessions whose last number is remembered. Those that nobody appends to at the moment are asked for again.
 const MOST_SESSIONS: usize = 4096;
 
+/// For how long the server's answer holds: another device may append as well.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// How long an append waits for the server where a number is known.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+
+/// For how long a server that did not answer in time is not asked again where a number is known.
+const UNANSWERED_FOR: Duration = Duration::from_secs(60);
+
 /// The last number that was given out in each session. Who chooses the next one holds it.
 #[derive(Default)]
 pub(crate) struct Appended(Mutex<HashMap<SessionId, Last>>);
 
-type Last = Arc<tokio::sync::Mutex<Option<i64>>>;
+type Last = Arc<tokio::sync::Mutex<Option<Known>>>;
+
+/// The last number that was given out.
+#[derive(Clone, Copy)]
+struct Known {
+    number: i64,
+    asked: Asked,
+}
+
+/// A question to the server.
+#[derive(Clone, Copy)]
+struct Asked {
+    at: Now,
+    /// How long after it the server is asked again.
+    again_after: Duration,
+}
 
 /// A message that got its number here.
 #[derive(Clone, Debug)]
@@ -42,8 +67,9 @@ impl Levi {
     /// carried out in turn, and each call is another message.
     ///
     /// The first call for a session asks the server for its last number, as
-    /// [`next_sequence_number`](Self::next_sequence_number) does. Where the server does not answer, what is known here
-    /// decides. Another device may take the number meanwhile: then the message is parked, and nothing is overwritten.
+    /// [`next_sequence_number`](Self::next_sequence_number) does, and so does the first one after 5 s. Where the server does
+    /// not answer, what is known here decides. Another device may take the number meanwhile: then the message is parked,
+    /// and nothing is overwritten.
     ///
     /// # Errors
     /// [`SyncError`]: the message is not on disk. Also where nothing is known of the session and the server does not
@@ -58,13 +84,13 @@ impl Levi {
         let mut last = of_session.lock().await;
         let here = self.last_sequence_number(session_id).await?;
         let before = match *last {
-            Some(known) => Before { number: here.max(Some(known)), is_certain: true },
+            Some(known) => self.before_next(session_id, here, known).await,
             None => self.before(session_id, here).await?,
         };
         let sequence_number = after(session_id, before.number)?;
         let request = MessageSyncRequest::new(message_id, session_id.clone(), sequence_number, content);
         let receipt = self.enqueue_durable(request).await?;
-        *last = before.is_certain.then_some(sequence_number);
+        *last = before.asked.map(|asked| Known { number: sequence_number, asked });
         Ok(AppendedMessage { sequence_number, receipt })
     }
 
@@ -83,12 +109,32 @@ impl Levi {
 
     /// What comes before the first message that is appended here.
     async fn before(&self, session: &SessionId, here: Option<i64>) -> Result<Before, SyncError> {
+        let at = self.clock.now();
         match self.last_on_server(session).await {
-            Ok(there) => Ok(Before { number: here.max(there), is_certain: true }),
+            Ok(there) => {
+                let asked = Some(Asked { at, again_after: ASK_AGAIN_AFTER });
+                Ok(Before { number: here.max(there), asked })
+            }
             Err(_) if here.is_some() || self.is_begun_here(session) => {
-                Ok(Before { number: here, is_certain: false })
+                Ok(Before { number: here, asked: None })
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// What comes before a message that is appended after another one.
+    async fn before_next(&self, session: &SessionId, here: Option<i64>, last: Known) -> Before {
+        let number = here.max(Some(last.number));
+        let at = self.clock.now();
+        if at.since(last.asked.at) < last.asked.again_after {
+            return Before { number, asked: Some(last.asked) };
+        }
+        match within(ANSWERED_WITHIN, self.last_on_server(session)).await {
+            Some(Ok(there)) => {
+                let asked = Some(Asked { at, again_after: ASK_AGAIN_AFTER });
+                Before { number: number.max(there), asked }
+            }
+            Some(Err(_)) | None => Before { number, asked: Some(Asked { at, again_after: UNANSWERED_FOR }) },
         }
     }
 
@@ -107,8 +153,8 @@ impl Levi {
 /// The last message before one that is appended.
 struct Before {
     number: Option<i64>,
-    /// Whether the server was asked. It is asked again otherwise.
-    is_certain: bool,
+    /// The server's last answer. It is asked again where there was none.
+    asked: Option<Asked>,
 }
 
 fn after(session: &SessionId, last: Option<i64>) -> Result<i64, SyncError> {

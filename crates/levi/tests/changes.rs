@@ -9,14 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use feed::{QUICK, Writer, garbage, read_to_end, shown};
+use feed::{QUICK, Writer, garbage, read_to_end, shown, until};
 use levi::core::Notifier;
-use levi::core::{Access, FollowStatus, MessageError};
+use levi::core::{FollowStatus, MessageError};
 use levi::transport::Table;
 use levi::types::AccessToken;
 use levi::types::{AuthError, AuthSession};
-use levi::{Arrival, Auth, Change, ChangeCursor, Pace, ReadError, Reader, SecretsCache};
-use levi_testkit::fixtures::uuid_of;
+use levi::{Arrival, Auth, ChangeCursor, Pace, ReadError, Reader, SecretsCache};
 use levi_testkit::supabase::{Canned, FakeSupabase, Fault, Scope, Times};
 use tokio::sync::watch;
 use world::World;
@@ -142,31 +141,6 @@ async fn what_lies_among_many_rows_that_never_open_comes_once() {
     writer.levi.shutdown(Duration::from_secs(5)).await;
 }
 
-/// The cursor is of the project before, which had more changes.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_follower_of_a_project_that_was_restored_gets_what_is_written_from_then_on() {
-    let before = Writer::new(2).await;
-    before.write(&before.session("one").await, 1..=9).await;
-    let (_, cursor) = read_to_end(&before.reader(), None, 100).await;
-    let restored = Writer::new(2).await;
-    assert_eq!(restored.world.user_id, before.world.user_id);
-    let session = restored.session("one").await;
-    restored.write(&session, 1..=3).await;
-    let reader = restored.reader();
-    let mut follow = reader.follow(cursor).with_pace(PACE);
-    let asked = restored.polls();
-    let write = async {
-        while restored.polls() < asked + 2 {
-            tokio::task::yield_now().await;
-        }
-        restored.write(&session, [4]).await;
-    };
-    let ((), read) = tokio::join!(write, until(&mut follow, |_| true));
-    assert_eq!(read.iter().map(|change| change.sequence_number).collect::<Vec<_>>(), [4]);
-    before.levi.shutdown(Duration::from_secs(5)).await;
-    restored.levi.shutdown(Duration::from_secs(5)).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_is_deleted_before_its_key_came_is_waited_for_no_more() {
     let writer = Writer::new(2).await;
@@ -263,15 +237,6 @@ async fn a_cursor_of_another_user_and_a_project_without_the_feed_are_named() {
     assert!(matches!(refused, ReadError::NoChangeFeed(_)), "{refused}");
 }
 
-/// Follows until the change that `done` wants has come.
-async fn until(follow: &mut levi::Follow<'_>, done: impl Fn(&Change) -> bool) -> Vec<Change> {
-    let mut changes = Vec::new();
-    while !changes.iter().any(&done) {
-        changes.extend(follow.next().await.unwrap().changes);
-    }
-    changes
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_outlasts_an_outage_an_expired_token_and_a_removed_session() {
     let writer = Writer::new(2).await;
@@ -347,47 +312,5 @@ async fn a_notifier_and_the_network_cut_a_wait_short() {
     };
     let ((), page) = tokio::join!(write, follow.next());
     assert_eq!(page.unwrap().changes.len(), 1);
-    writer.levi.shutdown(Duration::from_secs(5)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sessions_and_devices_are_listed_with_what_can_be_read_here() {
-    let writer = Writer::on(World::on(FakeSupabase::builder().max_rows(2).start().unwrap(), 3).await);
-    let (shared, closed) = (writer.session("shared").await, writer.unshared("closed").await);
-    for number in 0..4 {
-        writer.session(&number.to_string()).await;
-    }
-    writer.write(&shared, [1]).await;
-    let inactive = uuid_of("device", "inactive").as_str().into();
-    writer.world.register_with(&inactive, None).await;
-    let reader = writer.reader();
-    let list = async || {
-        let (mut sessions, mut after) = (BTreeMap::new(), None);
-        loop {
-            let page = reader.sessions(after.as_ref(), 3).await.unwrap();
-            let Some(cursor) = page.cursor else { return sessions };
-            after = Some(cursor);
-            sessions.extend(page.sessions.into_iter().map(|session| {
-                let session = session.unwrap();
-                (session.id.clone(), session)
-            }));
-        }
-    };
-    let sessions = list().await;
-    assert_eq!(sessions.len(), 6);
-    let session = &sessions[&shared];
-    assert_eq!(session.title.as_deref(), Some("session shared"));
-    assert_eq!(session.repository_name.as_deref(), Some("levi"));
-    assert_eq!((&session.device_id, session.access), (&writer.world.devices[0].0, Access::Envelope));
-    assert!(session.last_activity.is_some());
-    assert_eq!(sessions[&closed].access, Access::NotShared);
-    reader.pull(&shared, None, 10).await.unwrap();
-    assert_eq!(list().await[&shared].access, Access::Key);
-
-    let devices = reader.devices().await.unwrap();
-    assert_eq!(devices.len(), 4);
-    let of = |id: &levi::DeviceId| devices.iter().find(|device| device.id == *id).unwrap();
-    assert!(of(&writer.world.devices[1].0).is_this_device && of(&writer.world.devices[1].0).receives_secrets);
-    assert!(!of(&inactive).receives_secrets && !of(&inactive).is_this_device);
     writer.levi.shutdown(Duration::from_secs(5)).await;
 }

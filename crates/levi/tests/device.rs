@@ -52,7 +52,7 @@ async fn the_next_start_finds_what_the_first_one_left() {
     assert_eq!(server.row_count(Table::Devices).unwrap(), 1);
     assert_eq!(device.folder().cursor("viewer").unwrap().load().unwrap(), Some(cursor));
     assert_eq!(device.folder().cursor("other").unwrap().load().unwrap(), None);
-    assert_eq!(device.devices().await.unwrap()[0].name, "renamed");
+    assert_eq!(device.devices().await.unwrap()[0].as_ref().unwrap().name, "renamed");
     let levi = device.levi(LeviConfig::default()).unwrap();
     levi.start().unwrap();
     assert!(device.folder().outbox_path().starts_with(&path));
@@ -176,6 +176,32 @@ async fn a_sign_in_with_another_process_wakes_a_levi_that_runs() {
     let command = Device::open(&path, DeviceOptions::default()).unwrap();
     command.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
     levi.synced(&receipt).await.unwrap();
+    levi.shutdown(Duration::ZERO).await;
+}
+
+/// `levi logout` beside a daemon: neither token nor keys stay in its memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_with_another_process_stops_a_levi_that_runs() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("laptop");
+    let (device, levi, session) = at_work(&server, &path).await;
+    let first = levi.enqueue_durable(request(&session, 1)).await.unwrap();
+    levi.synced(&first).await.unwrap();
+    let before = server.stats().requests;
+
+    let command = Device::open(&path, DeviceOptions::default()).unwrap();
+    command.folder().sign_out().unwrap();
+    let mut status = levi.watch_status();
+    let signed_out = status.wait_for(|status| status.paused == Some(PauseReason::SignedOut));
+    tokio::time::timeout(Duration::from_secs(10), signed_out).await.expect("the token is dropped").unwrap();
+    let second = levi.enqueue_durable(request(&session, 2)).await.unwrap();
+    levi.network_changed();
+    status.wait_for(|status| status.totals.pending_rows == 1).await.unwrap();
+    assert_eq!(server.stats().requests, before, "the token was not used again");
+    assert!(device.user_id().await.unwrap().is_none());
+
+    command.sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    levi.synced(&second).await.unwrap();
     levi.shutdown(Duration::ZERO).await;
 }
 

@@ -13,7 +13,7 @@ use levi_testkit::supabase::Scope;
 use levi_transport::Table;
 use levi_transport::rows::{RepositoryRow, SessionRow, upsert_of};
 use levi_types::{SessionId, UserId, Wall};
-use world::{PATH, World, database_key, read_all, request, secret};
+use world::{LaterClock, PATH, World, database_key, read_all, request, secret};
 
 struct Device {
     levi: Levi,
@@ -63,6 +63,15 @@ impl OtherWriter {
     fn levi(&self, world: &World) -> Levi {
         let config = levi::LeviConfig { data_dir: Some(self.folder.path().to_owned()), ..world.config() };
         world.levi(config, self.store.clone(), &self.key)
+    }
+
+    fn levi_with(&self, world: &World, clock: Arc<LaterClock>) -> Levi {
+        let config = levi::LeviConfig { data_dir: Some(self.folder.path().to_owned()), ..world.config() };
+        let builder = Levi::builder(world.http(), self.store.clone()).config(config);
+        let builder = builder.database_key(self.key.clone()).auth(world.auth.clone()).clock(clock);
+        let levi = builder.build().unwrap();
+        levi.start().unwrap();
+        levi
     }
 }
 
@@ -261,6 +270,47 @@ async fn messages_without_numbers_come_after_the_last_one_each_at_a_place_of_its
     let unknown = second.append_durable(&world.session("unknown").id, "m", "text").await;
     assert!(unknown.is_err(), "another device may have begun it: {unknown:?}");
     second.shutdown(Duration::from_millis(50)).await;
+}
+
+/// Two devices take turns: what one of them knows grows old while the other writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_devices_that_append_in_turn_each_comes_after_the_other() {
+    let world = World::new(2).await;
+    let owner = device(&world, world.session("one"));
+    let session = owner.session.id.clone();
+    owner.begin(&world).await;
+    let writers = [OtherWriter::of(&owner), OtherWriter::of(&owner)];
+    owner.levi.shutdown(Duration::from_secs(5)).await;
+    let clock = Arc::new(LaterClock::default());
+    let [laptop, phone] = [0, 1].map(|number| writers[number].levi_with(&world, clock.clone()));
+    let append = async |levi: &Levi| {
+        let appended = levi.append_durable(&session, any_id(), "text").await.unwrap();
+        levi.synced(&appended.receipt).await.unwrap();
+        appended.sequence_number
+    };
+    let mut numbers = Vec::new();
+    for _ in 0..3 {
+        for levi in [&laptop, &phone] {
+            numbers.extend([append(levi).await, append(levi).await]);
+            clock.pass(Duration::from_secs(5));
+        }
+    }
+    assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
+    assert_eq!(laptop.status().totals.parked_rows + phone.status().totals.parked_rows, 0);
+
+    // Without the server it goes on from what it knows.
+    world.server.go_down();
+    for number in 13..15 {
+        let offline = phone.append_durable(&session, any_id(), "offline").await.unwrap();
+        assert_eq!(offline.sequence_number, number);
+        clock.pass(Duration::from_secs(5));
+    }
+    laptop.shutdown(Duration::ZERO).await;
+    phone.shutdown(Duration::ZERO).await;
+}
+
+fn any_id() -> String {
+    uuid_of("message", &rand::random::<u64>().to_string())
 }
 
 /// The permission to replace a text, and the lack of any, are kept with the row.

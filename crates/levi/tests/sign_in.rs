@@ -14,7 +14,7 @@ use levi::{
 };
 use levi_testkit::supabase::{Canned, Fault, Scope, Stats, Times};
 use levi_transport::Table;
-use world::{EMAIL, PASSWORD, World, database_key, request, secret};
+use world::{EMAIL, LaterClock, PASSWORD, World, database_key, request, secret};
 
 const MESSAGES: i64 = 10_000;
 /// Far more than requests at once: a batch takes rows of few of them, and a session has one batch under way at most.
@@ -268,4 +268,58 @@ async fn a_token_that_the_daemon_brought_is_used_again_after_a_refusal() {
     let receipt = alone.enqueue_durable(request(&sessions[0], 1, "too fresh")).await.unwrap();
     alone.synced(&receipt).await.unwrap();
     alone.shutdown(Duration::from_secs(5)).await;
+}
+
+/// The stored sign-in is from before, and its token would be refused for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_the_daemon_brought_is_not_replaced_by_an_older_stored_one() {
+    let world = World::new(1).await;
+    let (levi, sessions, _credentials) = signed_in(&world, world.config(), 1).await;
+    world.server.expire_tokens(&world.user_id);
+    let access_token = world.server.sign_in(&world.user_id).unwrap().access_token;
+    levi.set_context(SyncContext { access_token }).await;
+    let future = Fault::Answer(Canned::error(401, "PGRST303", "JWT issued at future"));
+    world.server.faults().plan(Scope::table(Table::Messages), Times::Next(3), future);
+    let before = world.server.stats();
+    let receipt = levi.enqueue_durable(request(&sessions[0], 1, "too fresh")).await.unwrap();
+    levi.synced(&receipt).await.unwrap();
+    let stats = world.server.stats();
+    assert_eq!(stats.refreshes, before.refreshes, "the older refresh token is not used");
+    assert_eq!(stats.refused, before.refused + 3, "the older token is not used");
+    levi.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_was_refused_is_asked_for_again_a_minute_later() {
+    let world = World::new(1).await;
+    let (credentials, clock) = (
+        Arc::new(FileCredentials::open(world.path("credentials")).unwrap()),
+        Arc::new(LaterClock::default()),
+    );
+    let sign_in = Arc::new(HttpSignIn::new(&world.http()).unwrap());
+    RefreshingAuth::new(sign_in, credentials.clone()).sign_in(EMAIL, &PASSWORD.into()).await.unwrap();
+    let key = database_key();
+    let session = world.session("one");
+    let store = world.store(&key);
+    store.save_session(&session).unwrap();
+    store.save_secret(&session.id, &secret()).unwrap();
+    let builder = Levi::builder(world.http(), store).config(world.config()).database_key(key);
+    let levi = builder.credentials(credentials).clock(clock.clone()).build().unwrap();
+    levi.start().unwrap();
+    let banned = r#"{"code":400,"error_code":"user_banned","msg":"User is banned"}"#;
+    world.server.faults().plan(Scope::auth(), Times::Next(1), stumble(400, banned));
+    world.server.expire_tokens(&world.user_id);
+    let (device, private) = world.device_key(0);
+    let sync = levi.session_sync(device, private).unwrap();
+    let mut status = levi.watch_status();
+    let report = sync.sync_new_session(&session.id, &world.repository, &secret()).await.unwrap();
+    assert!(!report.is_done(), "{report:?}");
+    status.wait_for(|status| status.paused == Some(PauseReason::SignedOut)).await.unwrap();
+
+    // The ban is over.
+    clock.pass(Duration::from_secs(60));
+    levi.network_changed();
+    let sent = status.wait_for(|status| status.paused.is_none() && status.totals.control_rows == 0);
+    tokio::time::timeout(Duration::from_secs(10), sent).await.expect("the server is asked again").unwrap();
+    levi.shutdown(Duration::from_secs(5)).await;
 }

@@ -9,9 +9,10 @@ use std::time::Duration;
 use levi::core::{NewSession, Step, Waiting};
 use levi::{
     CodingSession, DatabaseKey, Levi, LeviConfig, SessionSecret, SessionSyncService, SqliteSessionStore,
-    Status, SyncError,
+    Status, SyncContext, SyncError,
 };
 use levi_testkit::fixtures;
+use levi_testkit::supabase::{Canned, Fault, Scope, Times};
 use levi_transport::Table;
 use levi_transport::rows::{RepositoryRow, upsert_of};
 use world::{World, database_key, read_all, request, secret};
@@ -216,6 +217,39 @@ async fn nothing_is_sent_under_a_secret_that_is_refused() {
     let expected = [(1, "before"), (2, "not knowing"), (3, "knowing"), (4, "since then")];
     let read = read_all(&world.reader(1), &session.id).await;
     assert_eq!(read, expected.map(|(number, text)| (number, text.to_owned())));
+    after.end().await;
+}
+
+/// The device lists cannot be read, so that the secret itself is not answered for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_secret_is_remembered_although_it_was_not_answered_for_itself() {
+    let world = World::new(2).await;
+    let (before, session) = (Device::new(&world, 0), world.session("one"));
+    assert!(before.begin(&world, &session, &secret()).await.is_done());
+    before.write(&session, 1, "before").await;
+    before.end().await;
+
+    let after = Device::new(&world, 0);
+    world.server.go_down();
+    let other = secret();
+    assert!(!after.begin(&world, &session, &other).await.is_done());
+    after.levi.enqueue_durable(request(&session.id, 2, "not knowing")).await.unwrap();
+    world.server.come_up().unwrap();
+    let unavailable = || Fault::Answer(Canned::error(503, "PGRST002", "no connection"));
+    world.server.faults().plan(Scope::table(Table::Devices), Times::Always, unavailable());
+    after.levi.network_changed();
+    waits_for_the_secret(&after.levi, 1).await;
+    let after = after.restart(&world, 0).await;
+    waits_for_the_secret(&after.levi, 2).await;
+
+    // A daemon that begins its sessions anew at each start finds that out before messages follow.
+    after.begin(&world, &session, &other).await;
+    let after = after.restart(&world, 0).await;
+    waits_for_the_secret(&after.levi, 3).await;
+
+    after.levi.clear_context().await;
+    after.levi.set_context(SyncContext { access_token: world.auth.token() }).await;
+    waits_for_the_secret(&after.levi, 4).await;
     after.end().await;
 }
 

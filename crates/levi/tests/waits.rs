@@ -69,6 +69,11 @@ impl Hands {
         self.moves.send(time).unwrap();
     }
 
+    /// The minute after something came, in which the follower asks every second.
+    async fn active_minute(&mut self) {
+        assert_eq!(self.waits(60).await, [1; 60]);
+    }
+
     async fn waits(&mut self, count: usize) -> Vec<u64> {
         let mut waits = Vec::new();
         for _ in 0..count {
@@ -126,8 +131,14 @@ async fn where_nothing_is_pushed_it_polls_at_its_own_pace_and_where_it_is_once_a
         let mut follow = reader.follow(None).with_notifier(notifier).with_time(time.clone(), time);
         assert_eq!(follow.status().borrow().notifications, state);
         let polls = writer.polls();
+        let all_waits = async {
+            if state != Notifications::Connected {
+                hands.active_minute().await;
+            }
+            hands.waits(expected.len()).await
+        };
         let waits = tokio::select! {
-            waits = hands.waits(expected.len()) => waits,
+            waits = all_waits => waits,
             page = follow.next() => panic!("{page:?}"),
         };
         assert_eq!(waits, expected, "{state:?}");
@@ -146,6 +157,7 @@ async fn after_the_computer_slept_it_asks_at_once_and_goes_on_as_before() {
     let mut follow = reader.follow(None).with_time(time.clone(), time);
     let night = Duration::from_secs(8 * 3600);
     let asleep = async {
+        hands.active_minute().await;
         assert_eq!(hands.waits(3).await, [1, 2, 4]);
         // While it waits: no poll is under way that could see the message.
         assert_eq!(hands.asked().await, Duration::from_secs(8));
@@ -157,6 +169,7 @@ async fn after_the_computer_slept_it_asks_at_once_and_goes_on_as_before() {
     let (mut hands, page) = within(async { tokio::join!(asleep, follow.next()) }).await;
     assert_eq!(page.unwrap().changes.len(), 1);
     let rest = async {
+        hands.active_minute().await;
         assert_eq!(hands.waits(2).await, [1, 2], "as after any message");
         // A clock that stands still meanwhile: the rest of the wait is waited for.
         assert_eq!(hands.wait(|_| Duration::from_secs(1)).await, 4);

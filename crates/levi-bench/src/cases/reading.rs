@@ -100,7 +100,7 @@ async fn quiet(run: &mut Run, effort: Effort) -> Fallible<()> {
     }
     let http = HttpSupabase::new(&server.http())?;
     let user = user_of_token(&server.token()).ok_or("the token names no user")?;
-    let select = ChangesOf(&user).page(Some(&i64::MAX), 1000);
+    let select = ChangesOf { user: &user, session: None }.page(Some(&i64::MAX), 1000);
     let (mut polls, mut floors) = (Vec::new(), Vec::new());
     let rounds = effort.pick(20, 200);
     let before = server.seen()?.gets;

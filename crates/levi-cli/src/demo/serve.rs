@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::stop::Stop;
+use crate::stop::{Ending, Stop};
 
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "a long password";
@@ -29,7 +29,7 @@ struct Serving<'a> {
 
 /// Serves until it is stopped. What the server has is gone then, and so is `folder`.
 pub(super) async fn run(folder: &Path, console: Console) -> Result<Exit, CliError> {
-    let mut stop = Stop::listen()?;
+    let mut stop = Stop::listen(Ending::AtOnce)?;
     let server = FakeSupabase::builder().keep_requests(0).start()?;
     server.add_user(EMAIL, PASSWORD)?;
     let folder = Folder::create(folder)?;

@@ -24,7 +24,7 @@ use crate::options::{DataArgs, ProjectArgs};
 use crate::patience::Patience;
 use crate::pipeline::Replaces;
 use crate::plain_text::{LineFormat, Text};
-use crate::stop::Stop;
+use crate::stop::{Ending, Stop};
 use crate::wait;
 
 use self::numbering::Numbering;
@@ -88,7 +88,7 @@ pub(crate) struct SyncArgs {
 
 pub(crate) async fn run(args: SyncArgs, console: Console) -> Result<Exit, CliError> {
     let connection = Connection::open(&args.project, &args.data).await?;
-    let stop = Stop::listen()?;
+    let stop = Stop::listen(Ending::Finished)?;
     let format = args.text.map_or(LineFormat::Ndjson, |of| LineFormat::Text { of, role: args.role.clone() });
     if args.input.is_terminal() {
         console.hint(

@@ -39,8 +39,15 @@ pub fn hold(args: &[&str], out: &str, err: &str) {
     }
     out.lines().for_each(|line| hold_line(&name, line));
     if json {
-        err.lines().for_each(|line| hold_line("error", line));
+        err.lines().for_each(hold_stderr_line);
     }
+}
+
+/// Holds one line of stderr to the document of its kind.
+#[track_caller]
+pub fn hold_stderr_line(line: &str) {
+    let is_notice = serde_json::from_str(line).is_ok_and(|line: Value| line.get("notice").is_some());
+    hold_line(if is_notice { "notice" } else { "error" }, line);
 }
 
 /// Holds one line to the document with this name.

@@ -31,8 +31,7 @@ pub enum NextLook {
 
 /// Whether `time` has passed since `then`, by either clock: the monotonic one may stand still while the machine sleeps.
 pub(crate) fn has_passed(time: Duration, then: Now, now: Now) -> bool {
-    let by_wall = now.wall.since(then.wall).max(then.wall.since(now.wall));
-    now.monotonic.since(then.monotonic).max(by_wall) >= time
+    now.since(then) >= time
 }
 
 impl LookError {

@@ -13,7 +13,7 @@ use crate::control::Presence;
 use crate::control_row::ControlRow;
 use crate::sealer::{NoKey, ResealError, Resealed};
 use crate::sealing_key::Sealing;
-use crate::sync_error::{OTHER_SECRET, SyncError};
+use crate::sync_error::SyncError;
 use crate::write_messages::SentMessage;
 
 /// Rows of one lane that are sealed in one go; the rest follows as the first ones are sent.
@@ -112,7 +112,7 @@ impl Engine {
     }
 
     /// Adds a decision of the batcher to the next commit.
-    fn change(&mut self, change: Change) {
+    pub(super) fn change(&mut self, change: Change) {
         if let Change::Park { row, reason, .. } = &change {
             tracing::warn!(row = row.id.0, code = reason.code, detail = reason.detail, "row parked");
             match self.parkable.iter().find(|sent| sent.row == row.id) {
@@ -183,25 +183,6 @@ impl Engine {
         perform(Effect::Send { batch: batch.id, user: batch.user, insert, messages, epoch });
     }
 
-    /// The lanes whose session has another secret on the server than here. Nobody else could read them, so they wait until
-    /// this device has that one, or has given its own to the others.
-    fn refused_secrets(&mut self, batch: &Batch) -> Result<Vec<(LaneId, Reason)>, OutboxError> {
-        let may_be_parked = self.status.totals.parked_control_rows > 0;
-        let mut lanes = Vec::new();
-        for part in &batch.parts {
-            let Some(session) = part.key.session_id() else { continue };
-            let is_parked = || {
-                let parked = self.store.parked_reason(&LaneKey::Secret(session.clone()))?;
-                Ok::<_, OutboxError>(parked.is_some_and(|reason| reason.code == OTHER_SECRET))
-            };
-            if self.sealer.is_refused(session) || may_be_parked && is_parked()? {
-                lanes.push((part.lane, SyncError::OtherSecret(session.clone()).to_reason()));
-                self.held_sessions.insert(session.clone());
-            }
-        }
-        Ok(lanes)
-    }
-
     /// A request is not sent, because the outbox cannot be read.
     fn unread(&mut self, now: Now, batch: BatchId, error: OutboxError) {
         self.batcher.handle(now, Input::Vanished { batch });
@@ -217,7 +198,9 @@ impl Engine {
             Ok((Some(mut payload), mut presence)) => {
                 match (key, presence) {
                     // An older row may only ask whether the session is still there.
-                    (LaneKey::Session(session), Presence::WasThere) if may_be_older => {
+                    (LaneKey::Session(session), Presence::WasThere | Presence::WasThereUncompared)
+                        if may_be_older =>
+                    {
                         payload = ControlRow::LookUp { session_id: session.clone() }.to_row(now.wall).payload;
                     }
                     _ if may_be_older => presence = Presence::MayBeNewer,
@@ -239,7 +222,10 @@ impl Engine {
     /// Whether the server had the session of a session's row once.
     fn presence(&self, lane: &LaneKey) -> Result<Presence, OutboxError> {
         match lane {
-            LaneKey::Session(session) if self.store.session_was_sent(session)? => Ok(Presence::WasThere),
+            LaneKey::Session(session) if self.store.session_was_sent(session)? => {
+                let is_compared = self.secret_to_compare(session)?.is_none();
+                Ok(if is_compared { Presence::WasThere } else { Presence::WasThereUncompared })
+            }
             _ => Ok(Presence::NotSentYet),
         }
     }

@@ -9,6 +9,7 @@ mod event;
 mod outcome;
 mod receipts;
 mod refused;
+mod refused_secret;
 mod removal;
 mod sent;
 mod space;
@@ -303,6 +304,13 @@ impl Engine {
             Event::Enqueue(intake) => self.enqueue(now, intake),
             Event::EnqueueControl { rows, within } => self.enqueue_control(rows, within),
             Event::Input(input) => {
+                let input = match input {
+                    Input::Outcome { batch, result } => {
+                        let result = self.with_refused_secret(now, batch, result);
+                        Input::Outcome { batch, result }
+                    }
+                    input => input,
+                };
                 match &input {
                     Input::Outcome { batch, result } => self.note_outcome(now, *batch, result),
                     Input::Taken { batch, rows } => self.note_taken(*batch, rows),

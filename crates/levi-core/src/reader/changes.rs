@@ -1,12 +1,13 @@
 //! The change feed: what changed since a cursor, over all sessions, with one request.
 
+mod go_back;
 mod unlock;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use levi_transport::rows::{ChangeRow, MessagePlace, MessageRow, decode_rows};
-use levi_transport::{ApiError, ChangesOf, PagedQuery as _, PassedOver, Select};
+use levi_transport::{ApiError, ChangesOf, PassedOver, Select};
 use levi_types::{SessionId, UserId};
 
 use super::arrival::Arrival;
@@ -61,11 +62,14 @@ impl Reader {
     /// more when its key has come ([`Arrival::Unlocked`]); while there are such messages, a second
     /// request asks for their envelopes. Deleted messages and sessions are not changes.
     ///
+    /// It does not notice that a project was restored from a backup, because that takes another
+    /// request: [`follow`](Self::follow) does.
+    ///
     /// # Errors
     /// [`ReadError`] if nothing can be read now. [`ReadError::NoChangeFeed`] names the migration
     /// that a project lacks.
     pub async fn changes(&self, cursor: Option<&ChangeCursor>, limit: u32) -> Result<ChangePage, ReadError> {
-        self.changes_with(cursor, limit, self.retries, Numbers::GoOn).await
+        self.changes_with(cursor, limit, self.retries, Numbers::GoOn, None).await
     }
 
     pub(super) async fn changes_with(
@@ -74,11 +78,13 @@ impl Reader {
         limit: u32,
         retries: Retries,
         numbers: Numbers,
+        only: Option<&SessionId>,
     ) -> Result<ChangePage, ReadError> {
         self.opening.device.id.check()?;
+        only.map(SessionId::check).transpose()?;
         let auth = self.session().await?;
         auth.user_id.check()?;
-        let cursor = match cursor {
+        let mut cursor = match cursor {
             Some(cursor) if *cursor.user_id() == auth.user_id => cursor.clone(),
             Some(cursor) => {
                 let (cursor, user) = (cursor.user_id().clone(), auth.user_id);
@@ -86,8 +92,9 @@ impl Reader {
             }
             None => ChangeCursor::beginning(auth.user_id.clone()),
         };
+        cursor.sessions.retain(|session, _| only.is_none_or(|only| session == only));
         let reads = self.server.reads(&auth, retries);
-        let mut feed = Feed { reader: self, reads: &reads, user: &auth.user_id, cursor };
+        let mut feed = Feed { reader: self, reads: &reads, user: &auth.user_id, only, cursor };
         if numbers == Numbers::MayHaveGoneBack {
             feed.go_back().await?;
         }
@@ -104,7 +111,7 @@ impl Reader {
     }
 }
 
-/// What is known of the server's numbers since the cursor was made.
+/// Whether the server's numbers continue from the cursor's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Numbers {
     GoOn,
@@ -117,6 +124,8 @@ struct Feed<'a> {
     reader: &'a Reader,
     reads: &'a Reads<'a>,
     user: &'a UserId,
+    /// The one session whose changes are asked for; `None`: of all.
+    only: Option<&'a SessionId>,
     cursor: ChangeCursor,
 }
 
@@ -137,18 +146,6 @@ struct Placed {
 const LAST_ROWS: [u32; 3] = [1, 4, 16];
 
 impl<'a> Feed<'a> {
-    /// Goes back to the last change that there is, if the cursor is behind it.
-    async fn go_back(&mut self) -> Result<(), ReadError> {
-        let Some(position) = self.cursor.position else { return Ok(()) };
-        let body = self.reads.read_one(Select::last_change(self.user)).await.map_err(no_feed)?;
-        let last = ChangesOf::keys(&body)?.into_iter().next();
-        if last < Some(position) {
-            tracing::debug!(position, last, "the change feed ends before the cursor");
-            self.cursor.go_back_to(last);
-        }
-        Ok(())
-    }
-
     /// What can be read by now of what came before, else what is new, and whether that was not the end.
     ///
     /// An attempt that fails at what came before keeps no new message back: what is new is read then, at once or, if the
@@ -184,11 +181,13 @@ impl<'a> Feed<'a> {
     /// What changed past the cursor, and whether that was not the end.
     async fn next(&mut self, limit: u32) -> Result<(Vec<Change>, bool), ReadError> {
         let sizes = &self.reads.sizes().messages;
-        let query = ChangesOf(self.user);
+        let query = ChangesOf { user: self.user, session: self.only };
         let page = self.reads.page(&query, self.cursor.position.as_ref(), limit, sizes).await;
         let page = page.map_err(no_feed)?;
         let Some(last) = page.cursor else { return Ok((Vec::new(), false)) };
-        let rows = self.placed(page.rows).await?;
+        let mut rows = self.placed(page.rows).await?;
+        // A server that does not filter is not believed.
+        rows.retain(|row| self.only.is_none_or(|only| row.session == *only));
         self.recall(&rows).await?;
         let mut changes = Vec::with_capacity(rows.len());
         let mut keys = PageKeys::new();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use levi_transport::rows::ChangePlace;
 use levi_types::{SessionId, UserId};
 
 use super::arrival::Arrival;
@@ -147,9 +148,15 @@ impl ChangeCursor {
         self.has_forgotten = true;
     }
 
-    /// There is no change above `last` now. A project that was restored from a backup goes on with
-    /// lower numbers than it had; where only messages were deleted, no change ever comes below the
-    /// old position, so nothing is delivered again.
+    /// Whether a message that the server has at or below the position was never delivered.
+    pub(super) fn is_news(&self, place: &ChangePlace) -> bool {
+        let Some(known) = self.sessions.get(&place.session_id) else { return true };
+        let rises = known.highest.is_none_or(|highest| place.sequence_number > highest);
+        rises && !self.was_unreadable(&place.session_id, place.change_id)
+    }
+
+    /// Goes on from `last`, and forgets what came above it: no change above it is still there, or it
+    /// is to be delivered again.
     pub(super) fn go_back_to(&mut self, last: Option<i64>) {
         if self.position <= last {
             return;

@@ -3,8 +3,9 @@
 mod rest;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use levi_types::{Clock, Monotonic, Timeline};
+use levi_types::{Clock, Monotonic, SessionId, Timeline};
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
@@ -21,6 +22,9 @@ use crate::reads::draw;
 /// The most changes of one page, unless [`Follow::with_limit`] says otherwise.
 const LIMIT: u32 = 1000;
 
+/// After as long a time without an answer a project may have been restored: the computer slept, say.
+const LONG_AGO: Duration = Duration::from_secs(120);
+
 /// What a follower is doing.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
@@ -36,13 +40,14 @@ fn as_text<S: Serializer>(paused: &Option<Arc<ReadError>>, serializer: S) -> Res
     paused.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
-/// The changes of all sessions as they come. Made by [`Reader::follow`].
+/// The changes of all sessions, or of one, as they come. Made by [`Reader::follow`].
 ///
 /// Without a server, without a token, or signed out, it waits and goes on by itself;
 /// [`status`](Self::status) says so.
 pub struct Follow<'r> {
     reader: &'r Reader,
     cursor: Option<ChangeCursor>,
+    only: Option<SessionId>,
     limit: u32,
     pace: Pace,
     notifier: Option<Arc<dyn Notifier>>,
@@ -53,7 +58,8 @@ pub struct Follow<'r> {
     timeline: Timeline,
     status: watch::Sender<FollowStatus>,
     polls: Polls,
-    numbers: Numbers,
+    /// When the server answered last; `None`: not yet, or it failed since.
+    answered: Option<Monotonic>,
     /// When to ask next.
     next: Next,
 }
@@ -84,6 +90,7 @@ impl Reader {
         Follow {
             reader: self,
             cursor,
+            only: None,
             limit: LIMIT,
             pace: Pace::default(),
             notifier: None,
@@ -93,7 +100,7 @@ impl Reader {
             timeline: Timeline::default(),
             status: watch::Sender::default(),
             polls: Polls::default(),
-            numbers: Numbers::MayHaveGoneBack,
+            answered: None,
             next: Next { least: Monotonic::default(), most: Monotonic::default() },
         }
     }
@@ -105,6 +112,17 @@ impl Reader {
 }
 
 impl Follow<'_> {
+    /// Only the changes of one session: the server sends no others. The cursor is for this session
+    /// alone from then on, because it does not tell what was passed over of the others.
+    ///
+    /// A session that is not on the server has no changes; [`Reader::session_key`] fails if this
+    /// device cannot read it.
+    #[must_use]
+    pub fn of_session(mut self, session: SessionId) -> Self {
+        self.only = Some(session);
+        self
+    }
+
     /// How often to ask while nothing changes.
     #[must_use]
     pub const fn with_pace(mut self, pace: Pace) -> Self {
@@ -152,10 +170,10 @@ impl Follow<'_> {
         loop {
             self.rest().await;
             let retries = Retries { most: 0, ..self.reader.retries };
-            let page =
-                self.reader.changes_with(self.cursor.as_ref(), self.limit, retries, self.numbers).await;
-            // A project that is restored does not answer meanwhile.
-            self.numbers = if page.is_ok() { Numbers::GoOn } else { Numbers::MayHaveGoneBack };
+            let numbers = self.numbers();
+            let (cursor, only) = (self.cursor.as_ref(), self.only.as_ref());
+            let page = self.reader.changes_with(cursor, self.limit, retries, numbers, only).await;
+            self.answered = page.is_ok().then(|| self.now());
             let polled = match &page {
                 Ok(ChangePage { more: true, .. }) => Polled::Changes,
                 Ok(_) => Polled::Nothing,
@@ -174,6 +192,16 @@ impl Follow<'_> {
                 Err(error) if error.is_passing() => self.report(Some(Arc::new(error))),
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// A project that is restored does not answer meanwhile, so a follower whose last poll was
+    /// answered a short time ago need not ask.
+    fn numbers(&mut self) -> Numbers {
+        let now = self.now();
+        match self.answered {
+            Some(answered) if now.since(answered) < LONG_AGO => Numbers::GoOn,
+            _ => Numbers::MayHaveGoneBack,
         }
     }
 

@@ -93,6 +93,16 @@ pub struct DeviceSummary {
     pub is_this_device: bool,
 }
 
+/// A device whose row cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the row of device {device_id} cannot be read: {error}")]
+pub struct UnreadableDevice {
+    /// The device.
+    pub device_id: DeviceId,
+    /// Why.
+    pub error: ApiError,
+}
+
 impl Reader {
     /// At most `limit` sessions of the user past `after`, whether this device can read them or not.
     ///
@@ -155,11 +165,11 @@ impl Reader {
         Ok(SharedSessions { sessions: page.rows.into_iter().map(session).collect(), cursor: page.cursor })
     }
 
-    /// Every device of the user, by id. A device whose row cannot be read is left out.
+    /// Every device of the user, and those whose row cannot be read, by id.
     ///
     /// # Errors
     /// [`ReadError`]
-    pub async fn devices(&self) -> Result<Vec<DeviceSummary>, ReadError> {
+    pub async fn devices(&self) -> Result<Vec<Result<DeviceSummary, UnreadableDevice>>, ReadError> {
         let auth = self.session().await?;
         auth.user_id.check()?;
         let reads = self.server.reads(&auth, self.retries);
@@ -172,7 +182,8 @@ impl Reader {
             name: row.name,
             device_type: row.device_type,
         };
-        Ok(rows.into_iter().flatten().map(device).collect())
+        let unreadable = |PassedOver { key, error }| UnreadableDevice { device_id: key, error };
+        Ok(rows.into_iter().map(|row| row.map(device).map_err(unreadable)).collect())
     }
 
     /// Whether this device has a key of the session without asking the server.

@@ -269,7 +269,8 @@ impl SessionSyncService {
         let user = self.recording_for();
         self.check_session(user.as_ref(), session_id)?;
         let Some(queue) = &self.queue else {
-            return self.steps.session(session_id, repository_id, status, Presence::NotSentYet).await;
+            let written = self.steps.session(session_id, repository_id, status, Presence::NotSentYet).await;
+            return written.map(drop);
         };
         self.enqueue_one(&**queue, user, session_row(session_id, repository_id, status)).await
     }
@@ -369,7 +370,7 @@ impl SessionSyncService {
         let session = match repository {
             Step::Done => {
                 let presence = Presence::NotSentYet;
-                step(self.steps.session(session_id, repository_id, status, presence).await)
+                step(self.steps.session(session_id, repository_id, status, presence).await.map(drop))
             }
             _ => Step::Failed(waits_for_parent()),
         };

@@ -54,6 +54,15 @@ enum Write {
     Beside,
 }
 
+/// Whether the server has another secret of a session that it had already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SecretThere {
+    /// It has this device's, or none, or it was not asked.
+    NotAnother,
+    /// Nobody else can read what is sealed under this device's.
+    Another,
+}
+
 /// How a secret is given out.
 #[derive(Clone, Copy)]
 struct Giving {
@@ -141,13 +150,14 @@ impl Steps {
         &self,
         auth: &AuthSession,
         session: &SessionId,
-    ) -> Result<(), SyncError> {
+    ) -> Result<SecretThere, SyncError> {
         // Without a secret nothing is sealed.
-        let Ok(secret) = self.stored_secret(session) else { return Ok(()) };
+        let Ok(secret) = self.stored_secret(session) else { return Ok(SecretThere::NotAnother) };
         let reads = self.server.reads(auth, Retries::none());
         let giving = Giving { is_own: true, replaces: Replaces::Known };
         match self.may_write(&reads, auth, session, &secret, giving).await {
-            Err(SyncError::OtherSecret(_)) | Ok(_) => Ok(()),
+            Ok(_) => Ok(SecretThere::NotAnother),
+            Err(SyncError::OtherSecret(_)) => Ok(SecretThere::Another),
             Err(error) => Err(error),
         }
     }

@@ -7,6 +7,7 @@ use levi_crypto::SessionSecret;
 use levi_outbox::LaneKey;
 use levi_types::{SessionId, UserId};
 
+use super::secret::SecretThere;
 use super::steps::Steps;
 use super::stored_secret;
 use crate::control::{ControlQueue, ControlSender, Presence};
@@ -53,7 +54,10 @@ impl ControlSender for SessionSender {
         match ControlRow::parse(payload) {
             Some(ControlRow::Repository { repository_id }) => self.steps.repository(&repository_id).await,
             Some(ControlRow::Session { session_id, repository_id, status }) => {
-                self.steps.session(&session_id, &repository_id, status, presence).await
+                match self.steps.session(&session_id, &repository_id, status, presence).await? {
+                    SecretThere::NotAnother => Ok(()),
+                    SecretThere::Another => Err(SyncError::OtherSecret(session_id)),
+                }
             }
             Some(ControlRow::LookUp { session_id }) => self.steps.look_up(&session_id).await,
             Some(ControlRow::Secret { session_id, .. })

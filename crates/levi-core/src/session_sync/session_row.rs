@@ -6,6 +6,7 @@ use levi_transport::rows::SessionRow;
 use levi_transport::{ApiError, Update, Verdict};
 use levi_types::{AuthSession, CodingSession, DeviceId, RepositoryId, SessionId, SessionStatus};
 
+use super::secret::SecretThere;
 use super::steps::Steps;
 use crate::control::Presence;
 use crate::read_policy::Retries;
@@ -32,13 +33,13 @@ impl Whose {
 }
 
 impl Steps {
-    pub(crate) async fn session(
+    pub(super) async fn session(
         &self,
         session: &SessionId,
         repository: &RepositoryId,
         status: SessionStatus,
         presence: Presence,
-    ) -> Result<(), SyncError> {
+    ) -> Result<SecretThere, SyncError> {
         let auth = self.server.session().await?;
         let known = self.store.session(session)?;
         let whose = Whose::of(known.as_ref(), &self.device.id);
@@ -57,7 +58,7 @@ impl Steps {
         };
         match &outcome {
             // It may have been deleted and written again, and the envelopes of before are gone then.
-            Ok(()) => self.skipped.forget(session),
+            Ok(_) => self.skipped.forget(session),
             Err(SyncError::SessionGone(_)) => self.session_is_gone(session),
             Err(_) => {}
         }
@@ -86,29 +87,38 @@ impl Steps {
         row: &SessionRow,
         whose: Whose,
         presence: Presence,
-    ) -> Result<(), SyncError> {
+    ) -> Result<SecretThere, SyncError> {
         let update = match (whose, presence) {
             // Whatever there is, is left as it is.
-            (_, Presence::MayBeNewer) => return self.insert_session(auth, row).await.map(drop),
+            (_, Presence::MayBeNewer) => {
+                self.insert_session(auth, row).await?;
+                return Ok(SecretThere::NotAnother);
+            }
             (Whose::ThisDevice, Presence::NotSentYet) => {
                 if self.insert_session(auth, row).await? {
-                    return Ok(());
+                    return Ok(SecretThere::NotAnother);
                 }
                 // This device may have written it before, and lost its outbox since.
                 Update::own_session(row)
             }
-            (Whose::ThisDevice, Presence::WasThere) => Update::session(row),
+            (Whose::ThisDevice, Presence::WasThere | Presence::WasThereUncompared) => Update::session(row),
             (Whose::Another, _) => Update::known_of_session(row),
         };
         if self.server.update(auth, update).await? {
             return match presence {
-                Presence::NotSentYet => self.compare_secret(auth, &row.id).await,
-                Presence::WasThere | Presence::MayBeNewer => Ok(()),
+                Presence::NotSentYet | Presence::WasThereUncompared => {
+                    self.compare_secret(auth, &row.id).await
+                }
+                Presence::WasThere | Presence::MayBeNewer => Ok(SecretThere::NotAnother),
             };
         }
         match (whose, presence) {
-            (_, Presence::WasThere) => Err(SyncError::SessionGone(row.id.clone())),
-            (Whose::Another, Presence::NotSentYet) if self.insert_session(auth, row).await? => Ok(()),
+            (_, Presence::WasThere | Presence::WasThereUncompared) => {
+                Err(SyncError::SessionGone(row.id.clone()))
+            }
+            (Whose::Another, Presence::NotSentYet) if self.insert_session(auth, row).await? => {
+                Ok(SecretThere::NotAnother)
+            }
             _ => Err(self.taken(auth, row).await?),
         }
     }
@@ -135,13 +145,13 @@ impl Steps {
         (whose, presence): (Whose, Presence),
         repository: &RepositoryId,
         error: ApiError,
-    ) -> Result<(), SyncError> {
+    ) -> Result<SecretThere, SyncError> {
         match self.repository_on_server(auth, repository).await? {
             Some(on_server) if on_server != row.repository_id => {
                 let row = SessionRow { repository_id: on_server.clone(), ..row };
-                self.write_session(auth, &row, whose, presence).await?;
+                let secret = self.write_session(auth, &row, whose, presence).await?;
                 self.adopted.adopt(&auth.user_id, repository, on_server);
-                Ok(())
+                Ok(secret)
             }
             _ => Err(self.missing_parent(auth, error).await),
         }

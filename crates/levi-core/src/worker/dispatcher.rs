@@ -9,7 +9,7 @@ use levi_crypto::message_v2::Epoch;
 use levi_outbox::LaneKey;
 use levi_transport::rows::MessagePlace;
 use levi_transport::{ApiError, Supabase, Upsert, Verdict, user_of_token};
-use levi_types::{AccessToken, Auth, SessionStore, StoreError, SyncContext, UserId};
+use levi_types::{AccessToken, Auth, Clock, SessionStore, StoreError, SyncContext, UserId};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
@@ -19,6 +19,7 @@ use super::device_list_watch::DeviceListWatch;
 use super::inbox::Inbox;
 use super::lock;
 use super::recently_sent::{RecentlySent, Request};
+use super::sign_in_changes::Comparisons;
 use super::signed_in::{Connection, Context, SignedIn, Source, UsersSender};
 use crate::batcher::{BatchId, Input};
 use crate::control::{ControlSender, Presence};
@@ -39,6 +40,9 @@ pub(super) struct Dispatcher {
     sealer: Sealer,
     /// Its calls end, whether the store answers or not.
     session_store: Arc<dyn SessionStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Of the sign-in that is in use with the stored one.
+    pub(super) comparisons: Comparisons,
     /// The user of whom the session store does not know yet that this one is signed in.
     untold: Mutex<Option<UserId>>,
     control_senders: Mutex<Vec<UsersSender>>,
@@ -55,6 +59,7 @@ impl Dispatcher {
         cache: SecretsCache,
         sealer: &Sealer,
         session_store: Arc<dyn SessionStore>,
+        clock: Arc<dyn Clock>,
         device_list: Option<DeviceListWatch>,
     ) -> Self {
         // A store that hangs holds neither a sign-in nor the requests on a runtime's threads.
@@ -65,6 +70,8 @@ impl Dispatcher {
             cache,
             sealer,
             session_store,
+            clock,
+            comparisons: Comparisons::default(),
             untold: Mutex::default(),
             context: Mutex::default(),
             control_senders: Mutex::default(),
@@ -242,8 +249,10 @@ impl Dispatcher {
         }
     }
 
-    /// Adopts the stored sign-in if nobody is signed in and the daemon did not sign out.
-    pub(super) fn sign_in_from_store(&self) {
+    /// Adopts the stored sign-in if nobody is signed in and the daemon did not sign out. Another process may have removed
+    /// the one that is in use, or replaced it by another user's.
+    pub(super) fn sign_in_from_store(self: &Arc<Self>) {
+        self.compare_with_stored();
         let can_refresh = self.connection.get().is_some_and(|connection| connection.auth.is_some());
         if can_refresh && !lock(&self.context).is_cleared {
             self.notify(Input::SignInStored);

@@ -119,6 +119,7 @@ impl Worker {
                 cache,
                 &sealer,
                 Arc::clone(&session_store),
+                Arc::clone(&clock),
                 device_list.map(|list| DeviceListWatch::new(list, Arc::clone(&clock))),
             )),
             inbox,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use levi_transport::user_of_token;
-use levi_types::{AuthError, AuthSession};
+use levi_transport::{expiry_of_token, user_of_token};
+use levi_types::{AccessToken, AuthError, AuthSession, Wall};
 use tracing::Instrument as _;
 
 use super::completion_guard::CompletionGuard;
@@ -88,6 +88,13 @@ impl Dispatcher {
             tracing::error!("the sign-in is not used: it says user {user}, and its token is user {found}'s");
             return source.no_other_token();
         }
+        if let Some(current) = &context.current
+            && source == Source::Daemon
+            && is_better(&current.access_token, &access_token, self.clock.now().wall)
+        {
+            tracing::debug!("the stored token is older than the one that was set, which is used again");
+            return source.no_other_token();
+        }
         match context.current.as_ref().and_then(|current| current.user.as_ref()) {
             Some(expected) if *expected != user && source == Source::Daemon => {
                 tracing::warn!(
@@ -100,5 +107,14 @@ impl Dispatcher {
         }
         context.current = Some(SignedIn { user: Some(user), access_token, source });
         Input::SignedIn
+    }
+}
+
+/// Whether the token that the daemon set can still be used, and for no shorter time than the stored one. Where a token does
+/// not say when it expires, the stored one is tried.
+fn is_better(set: &AccessToken, stored: &AccessToken, now: Wall) -> bool {
+    match (expiry_of_token(set), expiry_of_token(stored)) {
+        (Some(set), Some(stored)) => set > now && set >= stored,
+        _ => false,
     }
 }

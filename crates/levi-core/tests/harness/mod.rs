@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use levi_core::batcher::{BatchId, Input};
 use levi_core::engine::{ControlIntake, Effect, Engine, EngineParts, Event, Intake, Sealer, Stored, Tried};
-use levi_core::{EnqueueError, LeviConfig, Receipt, SecretsCache, SendError, Status};
+use levi_core::{EnqueueError, LeviConfig, Receipt, SecretsCache, SendError, Status, SyncError};
 use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::DatabaseKey;
 use levi_outbox::memory::MemoryOutbox;
@@ -248,11 +248,21 @@ impl Harness {
 
     /// Enqueues the control row of a lane.
     pub fn enqueue_control(&mut self, lane: LaneKey, parent: Option<LaneKey>) -> oneshot::Receiver<Tried> {
+        self.enqueue_control_row(NewRow::control(lane, parent, b"{}".to_vec(), self.clock.now().wall))
+    }
+
+    pub fn enqueue_control_row(&mut self, row: NewRow) -> oneshot::Receiver<Tried> {
         let (reply, tried) = oneshot::channel();
-        let row = NewRow::control(lane, parent, b"{}".to_vec(), self.clock.now().wall);
         let rows = vec![ControlIntake { row, reply }];
         self.tell(Event::EnqueueControl { rows, within: Duration::from_secs(60) });
         tried
+    }
+
+    /// The oldest control row in flight was not done for a reason on this side.
+    pub fn end_control_here(&mut self, error: SyncError) -> LaneKey {
+        let (batch, lane) = self.control.remove(0);
+        self.input(Input::Outcome { batch, result: Err(error.into()) });
+        lane
     }
 
     /// Ends the oldest control row in flight.

@@ -13,6 +13,7 @@ list_cases![
     a_row_that_arrived_after_all_is_not_discarded,
     control_rows_are_stored_though_the_outbox_is_full,
     ensuring_a_row_without_a_parent_leaves_any_row_as_it_is,
+    a_pending_control_row_is_found_by_its_lane,
     the_last_number_of_a_session_is_that_of_any_of_its_rows,
 ];
 
@@ -50,6 +51,22 @@ fn a_row_says_so_while_an_ancestor_is_parked(store: &mut dyn OutboxStore) {
     assert_eq!(state(store, message.id), RowState::Pending(1));
     assert_eq!(store.parked_parents(9).ok(), Some(vec![]));
     assert_eq!(store.parked_reason(&lane).ok(), Some(None));
+}
+
+fn a_pending_control_row_is_found_by_its_lane(store: &mut dyn OutboxStore) {
+    let pending = |store: &dyn OutboxStore, lane: &LaneKey| {
+        store.pending_control_row(lane).expect("the row can be read")
+    };
+    let lane = secret("s").lane;
+    assert_eq!(pending(store, &lane), None);
+    store.commit(&[], &[session("s", "r"), secret("s"), row("s", 1)]).expect("a commit succeeds");
+    let found = pending(store, &lane).expect("it is there, though its lane is blocked");
+    assert_eq!(found.payload, secret("s").payload);
+    assert_eq!(pending(store, &messages("s")), None, "a message is no control row");
+    let (reason, at) = (super::fixture::reason("other"), at(1));
+    store.change(Change::Park { lane: found.lane, row: found.row, reason: reason.clone(), at });
+    assert_eq!(pending(store, &lane), None);
+    assert_eq!(store.parked_reason(&lane).ok(), Some(Some(reason)));
 }
 
 fn a_session_counts_as_sent_once_the_server_acknowledged_a_row_of_it(store: &mut dyn OutboxStore) {

@@ -12,8 +12,8 @@ use levi_types::{MessageId, RepositoryId, SessionId, UserId, Wall};
 use crate::error::OutboxError;
 use crate::model::{
     Change, Due, DueLane, Encryption, Enqueued, Held, LaneId, LaneKey, ListedRow, LoneFailure, NewRow,
-    Overwrite, ParkedParent, Reason, RowHead, RowId, RowKey, RowKind, RowState, TextDigest, TextDigests,
-    Totals, WaitingLane,
+    Overwrite, ParkedParent, PendingControlRow, Reason, RowHead, RowId, RowKey, RowKind, RowState,
+    TextDigest, TextDigests, Totals, WaitingLane,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -278,6 +278,20 @@ impl OutboxStore for MemoryOutbox {
             Some(ParkedParent { lane: lane.key.clone(), reason: row.reason.clone() })
         });
         Ok(parked.take(limit).collect())
+    }
+
+    fn pending_control_row(&self, lane: &LaneKey) -> Result<Option<PendingControlRow>, OutboxError> {
+        if !lane.kind().is_control() {
+            return Ok(None);
+        }
+        let Some(lane) = self.by_key.get(lane).copied() else { return Ok(None) };
+        let first = self.lanes.get(&lane).and_then(|lane| lane.pending.values().next());
+        let row = first.and_then(|id| Some((*id, self.pending.get(id)?)));
+        Ok(row.map(|(id, row)| PendingControlRow {
+            lane,
+            row: RowKey { id, version: row.version },
+            payload: row.payload.to_vec(),
+        }))
     }
 
     fn parked_reason(&self, lane: &LaneKey) -> Result<Option<Reason>, OutboxError> {

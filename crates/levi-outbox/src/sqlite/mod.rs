@@ -7,6 +7,7 @@ mod admin;
 mod blocking;
 mod change;
 mod columns;
+mod control_row;
 mod counters;
 mod data_dir;
 mod due;
@@ -64,7 +65,7 @@ use self::transaction::Transaction;
 use crate::error::OutboxError;
 use crate::model::{
     Change, Due, Enqueued, GivenBack, Held, LaneId, LaneKey, ListedRow, LoneFailure, NewRow, ParkedParent,
-    Progress, Reason, RowHead, RowId, RowKey, RowState, Space, Totals, WaitingLane,
+    PendingControlRow, Progress, Reason, RowHead, RowId, RowKey, RowState, Space, Totals, WaitingLane,
 };
 use crate::store::{DueQuery, OutboxStore, PayloadSink};
 
@@ -267,6 +268,10 @@ impl OutboxStore for SqliteOutbox {
 
     fn parked_parents(&self, limit: usize) -> Result<Vec<ParkedParent>, OutboxError> {
         self.read(|conn| read::parked_parents(conn, limit))
+    }
+
+    fn pending_control_row(&self, lane: &LaneKey) -> Result<Option<PendingControlRow>, OutboxError> {
+        self.read(|conn| control_row::pending(conn, lane))
     }
 
     fn parked_reason(&self, lane: &LaneKey) -> Result<Option<Reason>, OutboxError> {

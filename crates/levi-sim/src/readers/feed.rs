@@ -150,7 +150,8 @@ impl World {
             19 | 20 => self.change_realtime(),
             21 => self.push(100),
             _ => {
-                let millis = self.random.pick(&[10, 900, 5_000, 60_000]);
+                // Long enough for the wait of a follower at rest to double up to its bound.
+                let millis = self.random.pick(&[10, 900, 5_000, 300_000]);
                 self.let_time_pass(Duration::from_millis(millis));
             }
         }

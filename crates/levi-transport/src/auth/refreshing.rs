@@ -93,7 +93,7 @@ impl RefreshingAuth {
     /// A session whose token is not `stale`, which a server has just refused.
     ///
     /// If the stored token already differs from `stale`, it is returned without a request. A final
-    /// word is remembered: the same refresh token is not sent again.
+    /// word is remembered for a minute: the same refresh token is not sent again before.
     ///
     /// # Errors
     /// [`TokenError`]. After [`SignInError::Refused`](crate::SignInError::Refused) and

@@ -1,9 +1,11 @@
 //! What [`RefreshingAuth`](super::RefreshingAuth) does while it holds its lock.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use levi_types::{
-    AccessToken, Clock, CredentialName, Credentials, CredentialsError, FinalWord, RefreshToken, SecretString,
+    AccessToken, Clock, CredentialName, Credentials, CredentialsError, FinalWord, Now, RefreshToken,
+    SecretString,
 };
 
 use super::detached::{OnDrop, detached};
@@ -71,10 +73,14 @@ impl Replaces {
     }
 }
 
-/// A refresh token that the server does not accept any more.
+/// For how long a final word is an answer: a ban ends, and a gateway may have asked the wrong server.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+
+/// A refresh token that the server did not accept.
 struct Refusal {
     token: RefreshToken,
     word: FinalWord,
+    at: Now,
 }
 
 /// A refresh that failed.
@@ -129,6 +135,7 @@ impl State {
         }
         if let Some(refusal) = &self.refusal
             && refusal.token == stored.refresh_token
+            && self.clock.now().since(refusal.at) < REMEMBERED_FOR
         {
             return Err(SignInError::Refused(refusal.word).into());
         }
@@ -164,7 +171,7 @@ impl State {
         if let Some(newer) = self.newer_than(replaces).await {
             return newer;
         }
-        self.refusal = Some(Refusal { token, word });
+        self.refusal = Some(Refusal { token, word, at: self.clock.now() });
         Err(SignInError::Refused(word).into())
     }
 

@@ -11,9 +11,14 @@ use crate::table::Table;
 
 const COLUMNS: &str = "change_id,session_id,sequence_number,content_encrypted,content_nonce";
 
-/// Every change of a user's messages, by the change's number.
+/// The changes of a user's messages, by the change's number.
 #[derive(Clone, Copy, Debug)]
-pub struct ChangesOf<'a>(pub &'a UserId);
+pub struct ChangesOf<'a> {
+    /// The user.
+    pub user: &'a UserId,
+    /// Only those of this session; `None`: of all.
+    pub session: Option<&'a SessionId>,
+}
 
 /// The changes of one session up to the number `up_to`, by number.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +31,8 @@ pub struct ChangesOfSession<'a> {
 
 impl ChangesOf<'_> {
     fn rows(&self, after: Option<&i64>, limit: u32) -> Query {
-        by_number(Query::of(Table::Messages).eq("user_id", self.0.as_str()), after, limit)
+        let query = Query::of(Table::Messages).eq("user_id", self.user.as_str());
+        by_number(query.of_session(self.session), after, limit)
     }
 }
 
@@ -79,8 +85,13 @@ mod tests {
 
     #[test]
     fn one_request_asks_for_all_sessions() {
-        let all = ChangesOf(&"u".into()).page(Some(&7), 100).query;
-        assert_eq!(all, format!("select={COLUMNS}&user_id=eq.u&change_id=gt.7&order=change_id&limit=100"));
+        let changes = |session| ChangesOf { user: &"u".into(), session }.page(Some(&7), 100).query;
+        let rest = "&change_id=gt.7&order=change_id&limit=100";
+        assert_eq!(changes(None), format!("select={COLUMNS}&user_id=eq.u{rest}"));
+        assert_eq!(
+            changes(Some(&"s".into())),
+            format!("select={COLUMNS}&user_id=eq.u&session_id=eq.s{rest}")
+        );
         let one = ChangesOfSession { session: &"s".into(), up_to: 9 }.page(None, 5).query;
         assert_eq!(one, format!("select={COLUMNS}&session_id=eq.s&change_id=lte.9&order=change_id&limit=5"));
     }

@@ -74,6 +74,19 @@ impl ChangeRow {
     }
 }
 
+/// Which message a change is of.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ChangePlace {
+    /// The number of the message's last change.
+    #[serde(deserialize_with = "bigint")]
+    pub change_id: i64,
+    /// The message's session.
+    pub session_id: SessionId,
+    /// Position in the session.
+    #[serde(deserialize_with = "bigint")]
+    pub sequence_number: i64,
+}
+
 /// The number of a change alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct ChangeNumber {

@@ -14,7 +14,7 @@ mod timestamp;
 
 pub use base64_column::Base64Column;
 pub(crate) use change::ChangeNumber;
-pub use change::{ChangeRow, NamedRepository};
+pub use change::{ChangePlace, ChangeRow, NamedRepository};
 pub use decode::decode_rows;
 pub use device_list::{DeviceListRow, KeyringRow, PairingRow};
 pub use message::{

@@ -101,3 +101,23 @@ async fn what_is_no_final_word_is_asked_for_again() {
     assert_eq!(world.refresh(1).await.unwrap(), "a2");
     assert_eq!(world.log(), ["refresh r1", "refresh r1", "refresh r1", "save r2"]);
 }
+
+/// A ban may be over an hour later, and the refresh token is as good as before.
+#[tokio::test]
+async fn a_final_word_is_asked_for_again_after_a_minute() {
+    let (world, clocks) = (World::new(), Arc::new(Clocks::default()));
+    let auth = world.start(&clocks).auth;
+    world.refuse(refused());
+    for seconds in [0, 59] {
+        clocks.advance(seconds);
+        auth.refresh(&access(1)).await.unwrap_err();
+    }
+    assert_eq!(world.log(), ["refresh r1"]);
+    clocks.sleep(1);
+    auth.refresh(&access(1)).await.unwrap_err();
+    auth.refresh(&access(1)).await.unwrap_err();
+    assert_eq!(world.log(), ["refresh r1", "refresh r1"]);
+    world.refuse(None);
+    clocks.advance(60);
+    assert_eq!(auth.refresh(&access(1)).await.unwrap().access_token, access(2));
+}

@@ -62,7 +62,7 @@ pub enum DeviceError {
     },
     /// Another program follows by this cursor.
     #[error(
-        "another program follows with the cursor {name} of this folder; end it, or use another name or folder"
+        "another program follows with the cursor {name} of this folder; end it, or use a cursor of another name"
     )]
     CursorInUse {
         /// The cursor's name.

@@ -10,6 +10,7 @@ use levi_crypto::at_rest::DatabaseKey;
 use levi_crypto::envelope::DevicePrivateKey;
 use levi_devices::MemberKeys;
 use levi_outbox::sqlite::DataDir;
+use levi_outbox::sqlite::notify::notify_owner;
 use levi_store::{FileCredentials, RepairedStore, SqliteSessionStore, private_files};
 use levi_transport::{SignInPace, WaitLeft};
 use levi_types::{Clock as _, CredentialName, Credentials, CredentialsError, DeviceId, SecretString, UserId};
@@ -131,6 +132,22 @@ impl DeviceFolder {
     /// What holds tokens and keys. The folder is created when something is saved.
     pub fn credentials(&self) -> Arc<dyn Credentials> {
         Arc::clone(&self.credentials) as Arc<dyn Credentials>
+    }
+
+    /// Deletes the stored tokens. A [`Levi`](crate::Levi) that runs on this folder, in whatever process, sends nothing more,
+    /// unless its daemon gave it a token of its own. Keys, sessions and outbox stay.
+    ///
+    /// # Errors
+    /// [`DeviceError::Credentials`]: the next start would be signed in.
+    pub fn sign_out(&self) -> Result<(), DeviceError> {
+        self.credentials().remove(&CredentialName::SignIn)?;
+        self.tell_owner();
+        Ok(())
+    }
+
+    /// Another process may wait for a sign-in, or use the present one. Where none does, nobody listens.
+    pub(super) fn tell_owner(&self) {
+        let _ = notify_owner(&self.outbox_path());
     }
 
     /// Whether a sign-in is stored. The server may have ended it.

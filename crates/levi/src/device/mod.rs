@@ -10,10 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use levi_core::{
     DeviceListParts, DeviceSummary, DeviceTrust, LeviConfig, NewSession, ReadError, Reader, SecretsCache,
-    SessionSummary, SessionSyncService, SignedDeviceList, UnreadableSession,
+    SessionSummary, SessionSyncService, SignedDeviceList, UnreadableDevice, UnreadableSession,
 };
 use levi_crypto::SessionSecret;
-use levi_outbox::sqlite::notify::notify_owner;
 use levi_store::SqliteSessionStore;
 use levi_transport::rows::{DeviceRow, upsert_of};
 use levi_transport::{
@@ -145,9 +144,7 @@ impl Device {
         // Before a running `Levi` goes on with these tokens.
         self.cache.signed_in(&user);
         self.auth.adopt(tokens).await?;
-        // A daemon that runs on this folder may wait for somebody to sign in. Where none does,
-        // nobody listens.
-        let _ = notify_owner(&self.folder.outbox_path());
+        self.folder.tell_owner();
         Ok(user)
     }
 
@@ -306,11 +303,11 @@ impl Device {
         }
     }
 
-    /// Every device of the user.
+    /// Every device of the user, and those whose row cannot be read.
     ///
     /// # Errors
     /// [`DeviceError`]
-    pub async fn devices(&self) -> Result<Vec<DeviceSummary>, DeviceError> {
+    pub async fn devices(&self) -> Result<Vec<Result<DeviceSummary, UnreadableDevice>>, DeviceError> {
         Ok(self.reader()?.devices().await?)
     }
 
@@ -327,6 +324,7 @@ impl Device {
         // The tokens are gone, so the next ones are of a new sign-in, perhaps by `levi login` on
         // this folder.
         self.cache.await_sign_in();
+        self.folder.tell_owner();
         Ok(())
     }
 

@@ -123,3 +123,12 @@ pub(crate) async fn read_to_end(
         }
     }
 }
+
+/// Follows until the change that `done` wants has come.
+pub(crate) async fn until(follow: &mut levi::Follow<'_>, done: impl Fn(&Change) -> bool) -> Vec<Change> {
+    let mut changes = Vec::new();
+    while !changes.iter().any(&done) {
+        changes.extend(follow.next().await.unwrap().changes);
+    }
+    changes
+}

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use levi::types::{AuthError, AuthSession};
@@ -12,9 +13,10 @@ use levi::{
     MessageSyncRequest, Reader, RepositoryId, SecretsCache, SessionId, SessionSecret, SqliteSessionStore,
     UserId,
 };
+use levi_testkit::clock::SystemClock;
 use levi_testkit::fixtures::{self, TestUser, uuid_of};
 use levi_testkit::supabase::FakeSupabase;
-use levi_types::AccessToken;
+use levi_types::{AccessToken, Clock, Now};
 
 pub const EMAIL: &str = TestUser::EMAIL;
 pub const PASSWORD: &str = TestUser::PASSWORD;
@@ -55,6 +57,26 @@ impl Auth for TestAuth {
         *self.user_id.lock().unwrap() = user;
         *self.token.lock().unwrap() = tokens.access_token;
         self.session().await
+    }
+}
+
+/// The machine's clocks, and some time that a test lets pass at once.
+#[derive(Default)]
+pub struct LaterClock {
+    machine: SystemClock,
+    passed: Mutex<Duration>,
+}
+
+impl LaterClock {
+    pub fn pass(&self, time: Duration) {
+        *self.passed.lock().unwrap() += time;
+    }
+}
+
+impl Clock for LaterClock {
+    fn now(&self) -> Now {
+        let (now, passed) = (self.machine.now(), *self.passed.lock().unwrap());
+        Now { monotonic: now.monotonic.after(passed), wall: now.wall.after(passed) }
     }
 }
 

@@ -113,6 +113,7 @@ fn everything_else_that_runs_for_a_row_or_a_lane_searches_too() {
         change::FIND_PARKED,
         change::FIND_PENDING,
         change::HAS_EARLIER,
+        control_row::PENDING_CONTROL_ROW,
         lane::STATE,
         change::LENGTH,
         change::PARK,
