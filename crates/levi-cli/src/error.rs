@@ -216,7 +216,7 @@ impl CliError {
             | Self::PairingCode(_)
             | Self::NotTypedBack
             | Self::NotPaired { .. }
-            | Self::Admin(_) => Exit::BadInput,
+            | Self::Admin(AdminError::RowsWait { .. } | AdminError::OtherUser { .. }) => Exit::BadInput,
             _ => Exit::LocalError,
         }
     }

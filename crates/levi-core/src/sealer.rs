@@ -3,6 +3,7 @@
 
 mod earlier_secrets;
 mod present_epoch;
+mod resealed;
 
 use std::sync::{Arc, OnceLock};
 
@@ -21,6 +22,7 @@ use crate::secrets_cache::{HighestKnown, SecretsCache};
 use crate::waiting::MISSING_SECRET;
 
 pub(crate) use self::present_epoch::PresentEpoch;
+pub(crate) use self::resealed::Resealed;
 
 /// A message on its way to the disk.
 #[derive(Debug)]
@@ -118,19 +120,18 @@ impl Sealer {
     }
 
     /// Whether `nonce` is of a text of this message that this outbox sealed under an earlier secret of its own store.
-    /// Asks that store.
+    /// Asks that store, and fails where it does.
     pub(crate) fn sealed_before(
         &self,
         user: Option<&UserId>,
         position: MessagePosition<'_>,
         message_id: &MessageId,
         nonce: &[u8],
-    ) -> bool {
-        let (Some(user), Some(writer)) = (user, self.writer.get()) else { return false };
+    ) -> Result<bool, StoreError> {
+        let (Some(user), Some(writer)) = (user, self.writer.get()) else { return Ok(false) };
         let author = Author { writer, message_id: message_id.as_str() };
-        // A store that cannot be read knows no earlier secret: the text then counts as another writer's, and stays.
-        let earlier = self.own_earlier(user, position.session_id).unwrap_or_default();
-        earlier.iter().any(|key| is_nonce_of(nonce, key, position, author))
+        let earlier = self.own_earlier(user, position.session_id)?;
+        Ok(earlier.iter().any(|key| is_nonce_of(nonce, key, position, author)))
     }
 
     /// Whether nobody else could read what is sealed for `session` on this device.

@@ -45,6 +45,13 @@ impl SealingKey {
             SealingMode::Stopped(_) => None,
         }
     }
+
+    /// The session's own key.
+    pub(crate) const fn session(&self) -> &MessageKey {
+        match self {
+            Self::Version1(session) | Self::Version2 { session, .. } => session,
+        }
+    }
 }
 
 /// A sealed message.

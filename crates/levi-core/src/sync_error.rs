@@ -282,6 +282,12 @@ impl SendError {
     }
 }
 
+impl From<ApiError> for SendError {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
 impl From<SyncError> for SendError {
     fn from(error: SyncError) -> Self {
         match error {

@@ -14,10 +14,11 @@ use levi_crypto::{message_v2, same_message};
 use levi_outbox::{Overwrite, Reason, TextDigest};
 use levi_transport::rows::{MessagePlace, MessageRow, decode_rows};
 use levi_transport::{ApiError, Select, Supabase, Update, Upsert, Verdict};
-use levi_types::{AccessToken, MessageId, SessionId};
+use levi_types::{AccessToken, MessageId, SessionId, StoreError};
 use serde_json::Value;
 
 use crate::sealing_key::digest_of;
+use crate::sync_error::{SendError, SyncError};
 
 /// The code of a message whose place another text has on the server.
 const SEQUENCE_TAKEN: &str = "sequence_taken";
@@ -54,21 +55,22 @@ pub struct TakenRow {
     pub reason: Reason,
 }
 
-/// Whether a nonce is of a text of the message that this outbox sealed under an earlier secret of the session.
-pub type SealedBefore<'a> = &'a (dyn Fn(&SentMessage, &[u8]) -> bool + Send + Sync);
+/// Whether a nonce is of a text of the message that this outbox sealed under an earlier secret of the session. Where the
+/// daemon's store cannot say, the message is nobody's fault, and waits.
+pub type SealedBefore<'a> = &'a (dyn Fn(&SentMessage, &[u8]) -> Result<bool, StoreError> + Send + Sync);
 
 /// Writes the rows of `insert`, which are those of `messages` in their order. Returns the ones whose places other texts
 /// have; the server has all others. `sealed_before` is asked about texts that have another name.
 ///
 /// # Errors
-/// [`ApiError`]. Some rows may have been written.
+/// [`SendError`]. Some rows may have been written.
 pub async fn write_messages(
     supabase: &dyn Supabase,
     token: &AccessToken,
     insert: Upsert,
     messages: &[SentMessage],
     sealed_before: SealedBefore<'_>,
-) -> Result<Vec<TakenRow>, ApiError> {
+) -> Result<Vec<TakenRow>, SendError> {
     let body = insert.body.clone();
     let inserted: Vec<MessagePlace> = decode_rows(&supabase.insert(token, insert).await?)?;
     if inserted.len() == messages.len() {
@@ -87,7 +89,7 @@ pub async fn write_messages(
         }
         let may_replace = match message.overwrite {
             Overwrite::Anything => true,
-            Overwrite::OwnOnly => is_own(message, theirs, sealed_before),
+            Overwrite::OwnOnly => is_own(message, theirs, sealed_before)?,
             Overwrite::Nothing => false,
         };
         if may_replace {
@@ -135,11 +137,11 @@ async fn nonces(
 }
 
 /// Whether the text on the server is an earlier one of the same message by the same outbox.
-fn is_own(message: &SentMessage, theirs: &str, sealed_before: SealedBefore<'_>) -> bool {
+fn is_own(message: &SentMessage, theirs: &str, sealed_before: SealedBefore<'_>) -> Result<bool, SyncError> {
     let (Some(mine), Some(theirs)) = (nonce_bytes(&message.nonce), nonce_bytes(theirs)) else {
-        return false;
+        return Ok(false);
     };
-    same_message(&mine, &theirs) || sealed_before(message, &theirs)
+    Ok(same_message(&mine, &theirs) || sealed_before(message, &theirs)?)
 }
 
 /// The nonce in a column of version 1 or 2.

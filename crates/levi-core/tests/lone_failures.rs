@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use harness::{Harness, Row, accepted, failed};
 use levi_core::LeviConfig;
+use levi_outbox::memory::MemoryOutbox;
+use levi_outbox::{Change, OutboxStore as _};
 use levi_transport::{ApiError, Verdict};
 use levi_types::Clock as _;
 
@@ -45,6 +47,32 @@ fn an_outage_parks_nothing_and_is_asked_no_more_often_for_the_probes() {
     assert!(probes > 0 && requests < 24 * 12 + 10, "{requests}, {probes} of them without rows");
     harness.settle(HOUR, |_| accepted());
     assert_eq!(harness.arrived["s"].len(), 20);
+}
+
+/// A trigger hangs for each message. What the processes before have parked on the word of probes makes the next row take
+/// longer.
+#[test]
+fn how_many_rows_were_parked_on_probes_is_known_after_a_restart() {
+    let failures = |parked_before| {
+        let mut outbox = MemoryOutbox::new(1 << 30);
+        outbox.commit(&[Change::NoteParkedOnProbes { rows: parked_before }], &[]).unwrap();
+        let mut harness = Harness::on(outbox, LeviConfig::default());
+        let session = harness.session("s");
+        harness.enqueue_all(&session, 1..=1);
+        let mut failures = 0;
+        harness.settle(48 * HOUR, |rows| match rows {
+            [] => accepted(),
+            _ => {
+                failures += 1;
+                failed(Verdict::Busy, "57014")
+            }
+        });
+        assert_eq!((harness.status().totals.parked_rows, harness.status().totals.pending_rows), (1, 0));
+        // Two come before the first probe.
+        failures - 2
+    };
+    let [first, second, third] = [0, 1, 2].map(failures);
+    assert_eq!((second, third), (2 * first, 4 * first));
 }
 
 /// The gateway asks for a pause where one row is in the request, and takes everything else.

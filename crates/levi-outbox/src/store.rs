@@ -178,6 +178,15 @@ pub trait OutboxStore: Send {
         Ok(Vec::new())
     }
 
+    /// What the last [`Change::NoteParkedOnProbes`] says. A store that does not keep it returns 0; after a restart the
+    /// next such row is then parked sooner.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store cannot be read.
+    fn parked_on_probes(&self) -> Result<u32, OutboxError> {
+        Ok(0)
+    }
+
     /// What waits for users other than the one who signed in last, ordered by user.
     ///
     /// Costs a look at every lane, and at the rows of those that are held.

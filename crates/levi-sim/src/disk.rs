@@ -264,6 +264,12 @@ impl OutboxStore for Disk {
         inner.store.get()?.paused_until()
     }
 
+    fn parked_on_probes(&self) -> Result<u32, OutboxError> {
+        let inner = &mut *self.inner();
+        inner.call()?;
+        inner.store.get()?.parked_on_probes()
+    }
+
     fn lone_failures(&self) -> Result<Vec<LoneFailure>, OutboxError> {
         let inner = &mut *self.inner();
         inner.call()?;

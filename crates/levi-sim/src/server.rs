@@ -156,7 +156,7 @@ impl Server {
         let token = AccessToken::from("token");
         let (insert, messages) = (flight.insert.clone(), &flight.messages);
         // No session gets another secret here.
-        let taken = at_once(write_messages(&self.tables, &token, insert, messages, &|_, _| false));
+        let taken = at_once(write_messages(&self.tables, &token, insert, messages, &|_, _| Ok(false)));
         for write in self.tables.take_written() {
             let row = rows.iter().find(|(session, number, _)| (*session, *number) == write.place());
             if let Some((session, number, content)) = row {
@@ -171,8 +171,8 @@ impl Server {
                 taken.iter().for_each(|row| note_taken(model, row));
                 Served { taken, ..self.written(now, random) }
             }
-            Some(Err(error)) => Served::refused(error),
-            None => late(Verdict::Unexpected, "a request that waits", Duration::ZERO),
+            Some(Err(SendError::Api(error))) => Served::refused(error),
+            Some(Err(_)) | None => late(Verdict::Unexpected, "a request that waits", Duration::ZERO),
         }
     }
 

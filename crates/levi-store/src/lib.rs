@@ -12,4 +12,4 @@ pub use credentials::FileCredentials;
 pub use credentials::KeyringCredentials;
 pub use keys::{database_key, device_private_key, member_keys};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Damage, Progress, RepairedStore, ScannedRecord, SqliteSessionStore, Unsent, UnsentState};
+pub use sqlite::{Progress, RepairedStore, SqliteSessionStore, Unsent, UnsentState};

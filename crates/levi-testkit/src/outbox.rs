@@ -280,6 +280,11 @@ impl<S: OutboxStore> OutboxStore for FaultyOutbox<S> {
         self.inner.paused_until()
     }
 
+    fn parked_on_probes(&self) -> Result<u32, OutboxError> {
+        self.faults.read()?;
+        self.inner.parked_on_probes()
+    }
+
     fn lone_failures(&self) -> Result<Vec<LoneFailure>, OutboxError> {
         self.faults.read()?;
         self.inner.lone_failures()

@@ -8,7 +8,6 @@ use std::sync::Barrier;
 use levi::store::RepairedStore;
 use levi::{
     CodingSession, DatabaseKey, Repository, SessionId, SessionSecret, SessionStore as _, SqliteSessionStore,
-    open_session_store, repair_session_store, session_store_problems,
 };
 use levi_types::{Delivery, DeliveryReport, PortErrorKind};
 
@@ -59,7 +58,7 @@ fn secrets_in(store: &SqliteSessionStore, secrets: &[SessionSecret]) -> u64 {
 }
 
 fn repaired(path: &Path) -> (SqliteSessionStore, Option<RepairedStore>) {
-    let report = repair_session_store(path, key()).unwrap();
+    let report = SqliteSessionStore::repair(path, key()).unwrap();
     let store = SqliteSessionStore::open(path, key()).unwrap();
     // Who signed in last may be lost, and is named at every start.
     store.signed_in(&"ada".into()).unwrap();
@@ -72,7 +71,7 @@ fn whatever_page_is_lost_nothing_else_is_and_what_is_lost_is_counted() {
     let sound = folder.path().join("sound.sqlite");
     let secrets = fill(&sound);
     let bytes = std::fs::read(&sound).unwrap();
-    assert!(repair_session_store(&sound, key()).unwrap().is_none(), "it is sound");
+    assert!(SqliteSessionStore::repair(&sound, key()).unwrap().is_none(), "it is sound");
     let pages = bytes.len() / PAGE;
     assert!(pages > 12, "{pages}");
     for (page, filling) in (0..pages).flat_map(|page| [(page, 0_u8), (page, 0xa5)]) {
@@ -168,10 +167,10 @@ fn a_repair_with_another_key_leaves_the_damaged_file_in_place() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[3 * PAGE..4 * PAGE].fill(0);
     std::fs::write(&path, &bytes).unwrap();
-    let refused = repair_session_store(&path, DatabaseKey::from_bytes([8; 32])).unwrap_err();
+    let refused = SqliteSessionStore::repair(&path, DatabaseKey::from_bytes([8; 32])).unwrap_err();
     assert_eq!(refused.kind(), PortErrorKind::Denied, "{refused}");
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
-    assert!(repair_session_store(&path, key()).unwrap().is_some());
+    assert!(SqliteSessionStore::repair(&path, key()).unwrap().is_some());
 }
 
 /// A damaged name makes no table of the daemon's.
@@ -209,7 +208,7 @@ fn a_database_of_the_daemons_own_is_not_replaced() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[3 * PAGE..4 * PAGE].fill(0);
     std::fs::write(&path, &bytes).unwrap();
-    let refused = repair_session_store(&path, key()).unwrap_err();
+    let refused = SqliteSessionStore::repair(&path, key()).unwrap_err();
     assert!(refused.to_string().contains("tables of the daemon's own"), "{refused}");
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }
@@ -242,14 +241,14 @@ fn secrets_behind_damage_in_the_log_are_neither_written_over_nor_lost() {
     log[32 + 24 + 100] ^= 1;
     std::fs::write(log_of(&path), &log).unwrap();
 
-    let refused = open_session_store(&path, key()).unwrap_err();
+    let refused = SqliteSessionStore::open(&path, key()).unwrap_err();
     assert_eq!(refused.kind(), PortErrorKind::Corrupt, "{refused}");
-    let problems = session_store_problems(&path).unwrap();
+    let problems = SqliteSessionStore::problems(&path).unwrap();
     assert!(problems.len() == 1 && problems[0].contains("commits follow"), "{problems:?}");
     assert_eq!(std::fs::read(log_of(&path)).unwrap(), log);
 
-    let report = repair_session_store(&path, key()).unwrap().unwrap();
-    let store = open_session_store(&path, key()).unwrap();
+    let report = SqliteSessionStore::repair(&path, key()).unwrap().unwrap();
+    let store = SqliteSessionStore::open(&path, key()).unwrap();
     store.signed_in(&"ada".into()).unwrap();
     assert_eq!(secrets_in(&store, &secrets), 20, "{report}");
 }
@@ -261,7 +260,7 @@ fn a_log_that_was_cut_off_by_a_crash_is_no_damage() {
     let (path, secrets) = crashed(folder.path(), 5);
     let log = std::fs::read(log_of(&path)).unwrap();
     std::fs::write(log_of(&path), &log[..log.len() - PAGE / 2]).unwrap();
-    let store = open_session_store(&path, key()).unwrap();
+    let store = SqliteSessionStore::open(&path, key()).unwrap();
     store.signed_in(&"ada".into()).unwrap();
     assert_eq!(secrets_in(&store, &secrets), 4);
 }
@@ -272,11 +271,11 @@ fn a_store_that_a_process_has_open_is_not_repaired_under_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.sqlite");
     let secrets = fill(&path);
-    let open = open_session_store(&path, key()).unwrap();
+    let open = SqliteSessionStore::open(&path, key()).unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[3 * PAGE..4 * PAGE].fill(0);
     std::fs::write(&path, &bytes).unwrap();
-    let refused = repair_session_store(&path, key()).unwrap_err();
+    let refused = SqliteSessionStore::repair(&path, key()).unwrap_err();
     assert!(refused.to_string().contains("has the session store open"), "{refused}");
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
     drop(open);
@@ -302,13 +301,13 @@ fn openings_after_an_interrupted_repair_take_nothing_from_one_another() {
                 let (path, secrets, start, written) = (&path, &secrets, &start, &written);
                 threads.spawn(move || {
                     start.wait();
-                    let store = open_session_store(path, key()).unwrap();
+                    let store = SqliteSessionStore::open(path, key()).unwrap();
                     store.save_secret(&session(number), &secrets[0]).unwrap();
                     written.wait();
                 });
             }
         });
-        let store = open_session_store(&path, key()).unwrap();
+        let store = SqliteSessionStore::open(&path, key()).unwrap();
         for number in SESSIONS..SESSIONS + OPENINGS {
             assert!(store.session_secret(&session(number)).unwrap().is_some(), "round {round}: {number}");
         }

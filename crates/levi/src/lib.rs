@@ -8,8 +8,6 @@ mod device;
 mod levi;
 mod outbox_choice;
 #[cfg(feature = "sqlite")]
-mod repair;
-#[cfg(feature = "sqlite")]
 mod wake_up;
 
 pub use append::AppendedMessage;
@@ -18,8 +16,6 @@ pub use builder::{BuildError, LeviBuilder};
 pub use device::{Device, DeviceError, DeviceFolder, DeviceOptions, Project, StoredCursor};
 pub use levi::{Levi, NotConnected};
 pub use levi_core::random_uuid;
-#[cfg(feature = "sqlite")]
-pub use repair::{open_session_store, repair_session_store, session_store_problems};
 
 pub use levi_core::{
     Arrival, Change, ChangeCursor, DeviceListProblem, DeviceListState, EnqueueError, Flush, Follow,

@@ -9,7 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("levi-devices", &["levi-types", "levi-crypto"]),
     ("levi-outbox", &["levi-types"]),
     ("levi-transport", &["levi-types"]),
-    ("levi-store", &["levi-types", "levi-crypto", "levi-devices"]),
+    ("levi-store", &["levi-types", "levi-crypto", "levi-devices", "levi-outbox"]),
     ("levi-core", &["levi-types", "levi-crypto", "levi-devices", "levi-outbox", "levi-transport"]),
     ("levi-realtime", &["levi-types", "levi-outbox", "levi-transport", "levi-core"]),
     (

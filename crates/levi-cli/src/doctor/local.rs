@@ -6,7 +6,7 @@ use levi::outbox::sqlite::Inspector;
 use levi::outbox::{OutboxError, Reason};
 use levi::types::CredentialName;
 use levi::{
-    Credentials as _, DatabaseKey, DeviceFolder, DevicePrivateKey, FileCredentials, session_store_problems,
+    Credentials as _, DatabaseKey, DeviceFolder, DevicePrivateKey, FileCredentials, SqliteSessionStore,
 };
 
 use super::{Findings, device_list};
@@ -115,7 +115,7 @@ fn session_store(path: &Path, findings: &mut Findings) -> Result<bool, CliError>
         findings.ok("session store", "none yet; the first session creates it")?;
         return Ok(true);
     }
-    let problem = match session_store_problems(path) {
+    let problem = match SqliteSessionStore::problems(path) {
         Ok(problems) => problems.into_iter().next(),
         Err(error) => Some(error.to_string()),
     };

@@ -1,7 +1,6 @@
 //! `levi outbox retry` and `discard`: changes next to a daemon, or without one.
 
 use std::cmp::Reverse;
-use std::path::Path;
 
 use levi::core::SystemClock;
 use levi::outbox::sqlite::{AdminCommand, Inspector, OutboxAdmin, OwnerNotice};
@@ -30,11 +29,12 @@ struct Changed {
 
 pub(super) fn retry(args: &ChosenArgs, console: Console) -> Result<Exit, CliError> {
     let path = outbox_path(&args.data)?;
+    let mut admin = OutboxAdmin::open(&path)?;
     let chosen = Chosen::find(&Inspector::open(&path)?, args, console)?;
     let parked = chosen.rows.iter().filter(|row| row.parked);
     let mut commands: Vec<_> = parked.map(|row| AdminCommand::Unpark(row.id)).collect();
     commands.push(AdminCommand::RetryNow);
-    let notice = commit(&path, &commands)?;
+    let notice = commit(&mut admin, &commands)?;
     let retried = chosen.rows.len() as u64;
     console.json(&Changed { retried: Some(retried), not_found: chosen.not_found, ..Changed::default() })?;
     if retried > 0 || chosen.not_found == 0 {
@@ -45,12 +45,13 @@ pub(super) fn retry(args: &ChosenArgs, console: Console) -> Result<Exit, CliErro
 
 pub(super) fn discard(args: &ChosenArgs, console: Console) -> Result<Exit, CliError> {
     let path = outbox_path(&args.data)?;
+    let mut admin = OutboxAdmin::open(&path)?;
     let mut chosen = Chosen::find(&Inspector::open(&path)?, args, console)?;
     // Messages and secrets before sessions, sessions before repositories: a row that others wait
     // for cannot be discarded.
     chosen.rows.sort_by_key(|row| Reverse(row.kind));
     let commands: Vec<_> = chosen.rows.iter().map(|row| AdminCommand::Discard(row.id)).collect();
-    commit(&path, &commands)?;
+    commit(&mut admin, &commands)?;
     let discarded = chosen.rows.len() as u64;
     console.json(&Changed {
         discarded: Some(discarded),
@@ -70,8 +71,8 @@ pub(super) const fn next(notice: OwnerNotice) -> &'static str {
     }
 }
 
-pub(super) fn commit(path: &Path, commands: &[AdminCommand]) -> Result<OwnerNotice, CliError> {
-    let mut admin = OutboxAdmin::open(path)?;
+/// Rows that were read are found in `admin` only if that was opened before: it refuses a file that a repair has replaced.
+pub(super) fn commit(admin: &mut OutboxAdmin, commands: &[AdminCommand]) -> Result<OwnerNotice, CliError> {
     let at = SystemClock::new().now().wall;
     let mut notice = OwnerNotice::NoOwner;
     for some in commands.chunks(MAX_COMMANDS) {

@@ -1,7 +1,7 @@
 //! `levi outbox restore`: a session that was deleted on another device, written to the server again.
 
 use levi::core::{SystemClock, rows_to_restore};
-use levi::outbox::sqlite::AdminCommand;
+use levi::outbox::sqlite::{AdminCommand, OutboxAdmin};
 use levi::types::Clock as _;
 use levi::{SessionId, SessionStore as _, SyncError};
 use serde::Serialize;
@@ -28,7 +28,7 @@ pub(super) fn run(args: &RestoreArgs, console: Console) -> Result<Exit, CliError
     }
     let rows = rows_to_restore(&known, SystemClock::new().now().wall);
     let command = AdminCommand::RestoreSession { rows: rows.into() };
-    let notice = change::commit(&path, &[command])?;
+    let notice = change::commit(&mut OutboxAdmin::open(&path)?, &[command])?;
     console.json(&Restored { restored: &session })?;
     console.say(format!("session {session} is written again; {}", change::next(notice)))?;
     Ok(Exit::Done)

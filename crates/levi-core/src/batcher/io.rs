@@ -161,8 +161,13 @@ pub enum Input {
         /// When requests may be sent again.
         until: Wall,
     },
-    /// Earlier processes saw these lanes fail while others got through.
-    FailedAlone(Vec<LoneFailure>),
+    /// Earlier processes saw lanes fail while others got through.
+    FailedAlone {
+        /// The lanes.
+        lanes: Vec<LoneFailure>,
+        /// How many rows were parked on the evidence of probes since messages got through.
+        parked_on_probes: u32,
+    },
     /// The outbox could not be read or written.
     StoreFailed(Reason),
     /// A commit succeeded.

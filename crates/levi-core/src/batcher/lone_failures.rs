@@ -69,14 +69,15 @@ pub(super) struct LoneFailures {
     accepted: u64,
     /// Rows that were parked on the evidence of probes since a message was accepted.
     parked_on_probes: u32,
+    /// The same, as the outbox keeps it.
+    kept: u32,
 }
 
 impl LoneFailures {
     /// What an earlier process found out.
-    pub(super) fn restore(&mut self, failures: Vec<LoneFailure>) {
-        for LoneFailure { lane, row, together, failures, is_surpassed } in
-            failures.into_iter().take(MAX_LANES)
-        {
+    pub(super) fn restore(&mut self, lanes: Vec<LoneFailure>, parked_on_probes: u32) {
+        (self.parked_on_probes, self.kept) = (parked_on_probes, parked_on_probes);
+        for LoneFailure { lane, row, together, failures, is_surpassed } in lanes.into_iter().take(MAX_LANES) {
             let rows = if together == u32::MAX { usize::MAX } else { together as usize };
             let failing = Failing {
                 first: row,
@@ -113,6 +114,12 @@ impl LoneFailures {
             failing.is_surpassed |= bytes >= failing.bytes;
             (failing.messages_accepted, failing.is_doubtful) = (true, false);
         }
+    }
+
+    /// How many rows were parked on the evidence of probes, if that is another number than the outbox has.
+    pub(super) fn parked_on_probes_if_changed(&mut self) -> Option<u32> {
+        let kept = std::mem::replace(&mut self.kept, self.parked_on_probes);
+        (kept != self.parked_on_probes).then_some(self.parked_on_probes)
     }
 
     /// The server accepted a probe.

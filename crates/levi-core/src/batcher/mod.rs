@@ -171,7 +171,9 @@ impl Batcher {
             }
             Input::RefreshRefused => self.auth.refresh_refused(),
             Input::Paused { until } => self.paused_before(now, until),
-            Input::FailedAlone(failures) => self.lone_failures.restore(failures),
+            Input::FailedAlone { lanes, parked_on_probes } => {
+                self.lone_failures.restore(lanes, parked_on_probes);
+            }
             Input::StoreFailed(reason) => self.store_failed(now, reason),
             Input::Committed => self.storage.worked(),
             Input::NetworkChanged => self.network_changed(now),

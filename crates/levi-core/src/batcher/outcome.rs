@@ -123,6 +123,7 @@ impl Batcher {
         self.breaker.accepted();
         self.auth.accepted(batch.epoch);
         self.lone_failures.accepted(&batch);
+        self.keep_parked_on_probes();
         let kind = kind_of(&batch);
         let unparked = self.poison.accepted(kind);
         if !unparked.is_empty() {
@@ -261,7 +262,14 @@ impl Batcher {
         let ApiError { code, detail, .. } = error;
         let detail = format!("failed alone {times} times while other requests got through: {detail}");
         self.park_row(now, part, Reason { code: code.clone(), detail });
+        self.keep_parked_on_probes();
         self.windows.without_first(part.lane, 0);
+    }
+
+    fn keep_parked_on_probes(&mut self) {
+        if let Some(rows) = self.lone_failures.parked_on_probes_if_changed() {
+            self.commit(Change::NoteParkedOnProbes { rows });
+        }
     }
 
     fn defer_all(&mut self, now: Now, batch: Batch, reason: &Reason, at_least: Duration) {

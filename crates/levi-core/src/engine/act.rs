@@ -8,10 +8,10 @@ use super::commit::reason_of;
 use super::event::Effect;
 use super::sent::Sent;
 use super::{Engine, Perform};
-use crate::batcher::{Action, Batch, Input, LaneRows, Notice, Parent, PauseReason, SealResult};
+use crate::batcher::{Action, Batch, BatchId, Input, LaneRows, Notice, Parent, PauseReason, SealResult};
 use crate::control::Presence;
 use crate::control_row::ControlRow;
-use crate::sealer::{NoKey, PresentEpoch, ResealError};
+use crate::sealer::{NoKey, ResealError, Resealed};
 use crate::sealing_key::Sealing;
 use crate::sync_error::SyncError;
 use crate::write_messages::SentMessage;
@@ -129,7 +129,10 @@ impl Engine {
     /// Builds the body from the stored payloads. A batch of which a row has changed meanwhile is not
     /// sent, because the rows that follow must not overtake it.
     fn send(&mut self, now: Now, batch: Batch, perform: Perform<'_>) {
-        let held_back = self.refused_secrets(&batch);
+        let mut held_back = match self.refused_secrets(&batch) {
+            Ok(lanes) => lanes,
+            Err(error) => return self.unread(now, batch.id, error),
+        };
         if !held_back.is_empty() {
             return self.batcher.handle(now, Input::HeldBack { batch: batch.id, lanes: held_back });
         }
@@ -139,24 +142,27 @@ impl Engine {
         let bytes: usize = wanted.iter().map(|row| row.bytes as usize + 1).sum();
         let mut body = MessageBatch::with_capacity(bytes + 2);
         let mut message_ids = Vec::with_capacity(keys.len());
-        let in_epoch = self.sealer.present_epoch(batch.user.as_ref());
-        let epoch = in_epoch.as_ref().map(PresentEpoch::number);
         let sessions = parts.iter().filter_map(|part| part.key.session_id());
-        let earlier = self.sealer.earlier_secrets(batch.user.as_ref(), sessions);
+        let resealing = self.sealer.resealing(batch.user.as_ref(), sessions);
+        let epoch = resealing.epoch();
         let read = self.store.payloads(&keys, &mut |key, message_id, payload| {
-            let random = &mut *self.random;
-            let resealed = in_epoch.as_ref().and_then(|epoch| epoch.resealed(message_id, payload, random));
-            let resealed = resealed.or_else(|| earlier.as_ref()?.resealed(message_id, payload, random));
             // If the server has a row that may replace nothing, it is this text.
-            let is_fixed = |row: &&RowHead| row.key == key && row.overwrite == Overwrite::Nothing;
-            let resealed = resealed.filter(|_| wanted.iter().all(|row| !is_fixed(&row)));
+            let is_fixed = |row: &RowHead| row.key == key && row.overwrite == Overwrite::Nothing;
+            let resealed = match resealing.resealed(message_id, payload, &mut *self.random) {
+                Resealed::AsStored => None,
+                _ if wanted.iter().any(is_fixed) => None,
+                Resealed::Again(payload) => Some(payload),
+                Resealed::Wait(reason) => return hold_back(&mut held_back, &batch, key, reason),
+            };
             let payload = resealed.as_deref().unwrap_or(payload);
             body.push(payload);
             message_ids.push((MessageId::from(message_id), nonce_of(payload).unwrap_or_default().into()));
         });
         if let Err(error) = read {
-            self.batcher.handle(now, Input::Vanished { batch: batch.id });
-            return self.outbox_unreadable(now, error);
+            return self.unread(now, batch.id, error);
+        }
+        if !held_back.is_empty() {
+            return self.batcher.handle(now, Input::HeldBack { batch: batch.id, lanes: held_back });
         }
         if message_ids.len() != keys.len() {
             return self.batcher.handle(now, Input::Vanished { batch: batch.id });
@@ -175,6 +181,12 @@ impl Engine {
         let insert = body.into_upsert();
         self.status.bytes_sent += insert.body.len() as u64;
         perform(Effect::Send { batch: batch.id, user: batch.user, insert, messages, epoch });
+    }
+
+    /// A request is not sent, because the outbox cannot be read.
+    fn unread(&mut self, now: Now, batch: BatchId, error: OutboxError) {
+        self.batcher.handle(now, Input::Vanished { batch });
+        self.outbox_unreadable(now, error);
     }
 
     /// Passes the control row to its sender. One that was replaced since is loaded again.
@@ -203,10 +215,7 @@ impl Engine {
                 });
             }
             Ok((None, _)) => self.batcher.handle(now, Input::Vanished { batch: batch.id }),
-            Err(error) => {
-                self.batcher.handle(now, Input::Vanished { batch: batch.id });
-                self.outbox_unreadable(now, error);
-            }
+            Err(error) => self.unread(now, batch.id, error),
         }
     }
 
@@ -348,6 +357,14 @@ impl Engine {
     fn known_repository(&self, repository_id: RepositoryId) -> Result<Vec<ControlRow>, CannotSay> {
         let known = self.session_store.repository(&repository_id)?;
         Ok(known.map(|_| ControlRow::Repository { repository_id }).into_iter().collect())
+    }
+}
+
+/// The lane of this row waits for `reason`.
+fn hold_back(lanes: &mut Vec<(LaneId, Reason)>, batch: &Batch, row: RowKey, reason: Reason) {
+    let part = batch.parts.iter().find(|part| part.rows.iter().any(|head| head.key == row));
+    if let Some(part) = part.filter(|part| lanes.iter().all(|(lane, _)| *lane != part.lane)) {
+        lanes.push((part.lane, reason));
     }
 }
 

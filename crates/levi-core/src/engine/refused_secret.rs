@@ -12,20 +12,18 @@ use crate::sync_error::{OTHER_SECRET, SendError, SyncError};
 impl Engine {
     /// The lanes whose session has another secret on the server than here. They wait until this device has that one, or
     /// has given its own to the others.
-    pub(super) fn refused_secrets(&mut self, batch: &Batch) -> Vec<(LaneId, Reason)> {
+    pub(super) fn refused_secrets(&mut self, batch: &Batch) -> Result<Vec<(LaneId, Reason)>, OutboxError> {
         let totals = self.store.totals_as_committed().or_else(|| self.store.totals().ok());
         let may_be_parked = totals.is_none_or(|totals| totals.parked_control_rows > 0);
         let mut lanes = Vec::new();
         for part in &batch.parts {
             let Some(session) = part.key.session_id() else { continue };
-            if self.sealer.is_refused(session)
-                || may_be_parked && self.is_parked_as_another(session).unwrap_or(false)
-            {
+            if self.sealer.is_refused(session) || may_be_parked && self.is_parked_as_another(session)? {
                 lanes.push((part.lane, SyncError::OtherSecret(session.clone()).to_reason()));
                 self.held_sessions.insert(session.clone());
             }
         }
-        lanes
+        Ok(lanes)
     }
 
     fn is_parked_as_another(&self, session: &SessionId) -> Result<bool, OutboxError> {

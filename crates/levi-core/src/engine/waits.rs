@@ -32,13 +32,18 @@ impl Waits {
 impl Engine {
     /// Takes over the wait that the server asked an earlier process for, and the rows that it saw fail alone.
     pub(super) fn read_waits(&mut self, now: Now) {
-        match self.store.paused_until().and_then(|until| Ok((until, self.store.lone_failures()?))) {
+        let read = || {
+            let lanes = self.store.lone_failures()?;
+            let parked_on_probes = self.store.parked_on_probes()?;
+            Ok((self.store.paused_until()?, Input::FailedAlone { lanes, parked_on_probes }))
+        };
+        match read() {
             Ok((until, failures)) => {
                 self.knows_waits = true;
                 if let Some(until) = until.filter(|until| *until > now.wall) {
                     self.batcher.handle(now, Input::Paused { until });
                 }
-                self.batcher.handle(now, Input::FailedAlone(failures));
+                self.batcher.handle(now, failures);
             }
             Err(error) => self.outbox_unreadable(now, error),
         }

@@ -6,9 +6,8 @@ use levi_transport::rows::{MessageRow, nonce_of};
 use levi_types::UserId;
 use rand_core::CryptoRng;
 
-use super::Sealer;
+use super::{Resealed, Sealer};
 use crate::device_list::SignedDeviceList;
-use crate::sealing_key::SealingKey;
 
 /// Seals what was sealed in an older epoch again, before it is sent: a device that was removed meanwhile knows that epoch.
 pub(crate) struct PresentEpoch<'a> {
@@ -24,17 +23,13 @@ impl PresentEpoch<'_> {
     }
 
     /// The row in the present epoch, if it is of an older one and this device has the keys.
-    pub(crate) fn resealed(
-        &self,
-        message_id: &str,
-        payload: &[u8],
-        random: &mut dyn CryptoRng,
-    ) -> Option<Vec<u8>> {
-        let WireNonce { epoch, .. } = message_v2::nonce_from_wire(nonce_of(payload)?).ok()?;
-        if epoch >= self.epoch {
-            return None;
-        }
-        self.resealed_row(message_id, &serde_json::from_slice(payload).ok()?, random)
+    pub(crate) fn resealed(&self, message_id: &str, payload: &[u8], random: &mut dyn CryptoRng) -> Resealed {
+        let is_older = || {
+            let WireNonce { epoch, .. } = message_v2::nonce_from_wire(nonce_of(payload)?).ok()?;
+            (epoch < self.epoch).then_some(())
+        };
+        let row = is_older().and_then(|()| serde_json::from_slice::<MessageRow>(payload).ok());
+        row.map_or(Resealed::AsStored, |row| self.resealed_row(message_id, &row, random))
     }
 
     /// As [`resealed`](Self::resealed), of a row that was parsed.
@@ -43,20 +38,28 @@ impl PresentEpoch<'_> {
         message_id: &str,
         row: &MessageRow,
         random: &mut dyn CryptoRng,
-    ) -> Option<Vec<u8>> {
-        let WireNonce { epoch, nonce } = message_v2::nonce_from_wire(&row.content_nonce).ok()?;
-        if epoch >= self.epoch {
-            return None;
+    ) -> Resealed {
+        let Some(session_id) = row.session_id.as_ref() else { return Resealed::AsStored };
+        let position = MessagePosition { session_id, sequence_number: row.sequence_number };
+        let WireNonce { epoch, nonce } = match message_v2::nonce_from_wire(&row.content_nonce) {
+            Ok(nonce) if nonce.epoch < self.epoch => nonce,
+            _ => return Resealed::AsStored,
+        };
+        let sealing = match self.sealer.sealing_of_waiting(Some(self.user), session_id) {
+            Ok(sealing) => sealing,
+            Err(no_key) => return Resealed::Wait(no_key.into_reason()),
+        };
+        let opened = || {
+            let secret = self.list.epoch_secret(self.user, epoch)?;
+            let older = EpochMessageKey::of(sealing.key.session(), session_id, epoch, &secret).ok()?;
+            message_v2::open(&older, position, &row.ciphertext().ok()?, &nonce).ok()
+        };
+        match opened() {
+            Some(opened) => {
+                self.sealer.sealed_again(self.user, position, message_id, &opened.content, random)
+            }
+            None => Resealed::AsStored,
         }
-        let (session_id, sequence_number) = (row.session_id.as_ref()?, row.sequence_number);
-        let sealing = self.sealer.sealing_of_waiting(Some(self.user), session_id).ok()?;
-        let SealingKey::Version2 { session, .. } = &sealing.key else { return None };
-        let secret = self.list.epoch_secret(self.user, epoch)?;
-        let older = EpochMessageKey::of(session, session_id, epoch, &secret).ok()?;
-        let position = MessagePosition { session_id, sequence_number };
-        let opened = message_v2::open(&older, position, &row.ciphertext().ok()?, &nonce).ok()?;
-        let sealed = self.sealer.encode(&sealing, position, message_id, &opened.content, random);
-        sealed.ok().map(|sealed| sealed.payload)
     }
 }
 

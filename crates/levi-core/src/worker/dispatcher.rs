@@ -305,12 +305,12 @@ impl Dispatcher {
             let taken = in_epoch.filter(|_| result.is_ok());
             match &result {
                 Ok(taken) => tracing::debug!(taken = taken.len(), "accepted"),
-                Err(error) => tracing::debug!(verdict = ?error.verdict, code = error.code, "failed"),
+                Err(error) => tracing::debug!(code = error.code(), "failed"),
             }
             guard.complete(match result {
                 Ok(taken) if taken.is_empty() => outcome(batch, Ok(())),
                 Ok(rows) => Input::Taken { batch, rows },
-                Err(error) => outcome(batch, Err(SendError::Api(error))),
+                Err(error) => outcome(batch, Err(error)),
             });
             if let Some((user, epoch, body)) = taken {
                 dispatcher.note_sent(Request::new(user, epoch, body, messages)).await;

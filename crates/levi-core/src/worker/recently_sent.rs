@@ -14,7 +14,7 @@ use rand::rngs::SysRng;
 
 use super::dispatcher::Dispatcher;
 use super::lock;
-use crate::sealer::PresentEpoch;
+use crate::sealer::{PresentEpoch, Resealed};
 use crate::write_messages::SentMessage;
 
 /// The most bytes of requests that are kept until the next look at the device list, which is due once they are half as many.
@@ -60,8 +60,10 @@ impl Request {
     fn resealed(&self, present: &PresentEpoch<'_>) -> Vec<Replacement> {
         let rows: Vec<MessageRow> = serde_json::from_slice(&self.body).unwrap_or_default();
         let resealed = self.messages.iter().zip(&rows).filter_map(|(message, row)| {
-            let row = present.resealed_row(message.message_id.as_str(), row, &mut UnwrapErr(SysRng))?;
-            Some(Replacement { message: message.clone(), row })
+            match present.resealed_row(message.message_id.as_str(), row, &mut UnwrapErr(SysRng)) {
+                Resealed::Again(row) => Some(Replacement { message: message.clone(), row }),
+                Resealed::AsStored | Resealed::Wait(_) => None,
+            }
         });
         resealed.collect()
     }

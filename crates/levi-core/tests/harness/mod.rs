@@ -17,8 +17,8 @@ use levi_outbox::{LaneKey, NewRow, OutboxStore, Overwrite};
 use levi_testkit::clock::VirtualClock;
 use levi_transport::{ApiError, Upsert, Verdict};
 use levi_types::{
-    Clock, CodingSession, DeliveryReport, MessageSyncRequest, PortErrorKind, Repository, RepositoryId,
-    SecretString, SessionId, SessionStore, StoreError,
+    Clock, CodingSession, DeliveryReport, MessageSyncRequest, PortErrorKind, ReceivedSecret, Repository,
+    RepositoryId, SecretString, SessionId, SessionStore, StoreError, UserId,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -39,8 +39,19 @@ pub struct Store {
     pub secrets: Mutex<HashMap<SessionId, SecretString>>,
     pub sessions: Mutex<HashMap<SessionId, CodingSession>>,
     pub reports: Mutex<Vec<DeliveryReport>>,
-    /// Whether it cannot say which sessions there are.
+    /// The secrets that sessions had before.
+    pub earlier: Mutex<HashMap<SessionId, SecretString>>,
+    /// Whether it cannot say which sessions there are, nor what they had before.
     pub is_locked: AtomicBool,
+}
+
+impl Store {
+    fn check(&self) -> Result<(), StoreError> {
+        match self.is_locked.load(Ordering::Relaxed) {
+            true => Err(StoreError::new(PortErrorKind::Unavailable, "locked")),
+            false => Ok(()),
+        }
+    }
 }
 
 impl SessionStore for Store {
@@ -51,20 +62,24 @@ impl SessionStore for Store {
         Ok(None)
     }
     fn session(&self, session: &SessionId) -> Result<Option<CodingSession>, StoreError> {
-        if self.is_locked.load(Ordering::Relaxed) {
-            return Err(StoreError::new(PortErrorKind::Unavailable, "locked"));
-        }
+        self.check()?;
         Ok(self.sessions.lock().unwrap().get(session).cloned())
     }
     fn record(&self, reports: &[DeliveryReport]) -> Result<(), StoreError> {
         self.reports.lock().unwrap().extend_from_slice(reports);
         Ok(())
     }
+    fn received_secrets(&self, _: &UserId, session: &SessionId) -> Result<Vec<ReceivedSecret>, StoreError> {
+        self.check()?;
+        let earlier = self.earlier.lock().unwrap().get(session).cloned();
+        Ok(earlier.into_iter().map(|secret| ReceivedSecret { secret, sender: None }).collect())
+    }
 }
 
 pub struct Harness {
     pub engine: Engine,
     pub sealer: Sealer,
+    pub cache: SecretsCache,
     nonces: StdRng,
     pub clock: Arc<VirtualClock>,
     pub store: Arc<Store>,
@@ -91,7 +106,8 @@ impl Harness {
         let store = Arc::new(Store::default());
         let session_store = Arc::clone(&store) as Arc<dyn SessionStore>;
         let database_key = Some(DatabaseKey::from_bytes([7; 32]));
-        let sealer = Sealer::new(SecretsCache::new(), Arc::clone(&session_store), database_key);
+        let cache = SecretsCache::new();
+        let sealer = Sealer::new(cache.clone(), Arc::clone(&session_store), database_key);
         let engine = Engine::new(EngineParts {
             outbox: Box::new(outbox),
             config,
@@ -102,6 +118,7 @@ impl Harness {
         let mut harness = Self {
             engine,
             sealer,
+            cache,
             nonces: StdRng::seed_from_u64(3),
             clock: Arc::new(VirtualClock::default()),
             store,

@@ -122,4 +122,8 @@ fn lone_failures_are_kept_until_their_row_changes_or_leaves(store: &mut dyn Outb
     store.change(Change::Unpark { row: a.id, at: at(11) });
     store.acknowledge(of_c.lane, &[c], 12);
     assert_eq!(kept(store), []);
+    for rows in [2, 3, 0] {
+        store.change(Change::NoteParkedOnProbes { rows });
+        assert_eq!((store.parked_on_probes().ok(), kept(store)), (Some(rows), Vec::new()));
+    }
 }

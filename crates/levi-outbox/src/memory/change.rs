@@ -38,6 +38,7 @@ impl MemoryOutbox {
                 self.defer(*lane, *due_at, *attempts, reason);
             }
             Change::NoteLoneFailure(failure) => drop(self.lone_failures.insert(failure.lane, *failure)),
+            Change::NoteParkedOnProbes { rows } => self.parked_on_probes = *rows,
             Change::Park { lane, row, reason, at } => self.park(*lane, *row, reason, *at),
             Change::Reseal { row, payload } => self.reseal(*row, payload),
             Change::Pause { until } => self.paused_until = Some(*until),

@@ -29,6 +29,7 @@ pub struct MemoryOutbox {
     user: Option<UserId>,
     paused_until: Option<Wall>,
     lone_failures: BTreeMap<LaneId, LoneFailure>,
+    parked_on_probes: u32,
     /// Every lane with pending rows, blocked or not, in the order in which they are due.
     schedule: BTreeSet<(Wall, LaneId)>,
     writer: Option<[u8; 16]>,
@@ -98,6 +99,7 @@ impl MemoryOutbox {
             user: None,
             paused_until: None,
             lone_failures: BTreeMap::new(),
+            parked_on_probes: 0,
             schedule: BTreeSet::new(),
             writer: None,
             sessions_sent: HashSet::new(),
@@ -320,6 +322,10 @@ impl OutboxStore for MemoryOutbox {
 
     fn paused_until(&self) -> Result<Option<Wall>, OutboxError> {
         Ok(self.paused_until)
+    }
+
+    fn parked_on_probes(&self) -> Result<u32, OutboxError> {
+        Ok(self.parked_on_probes)
     }
 
     fn lone_failures(&self) -> Result<Vec<LoneFailure>, OutboxError> {

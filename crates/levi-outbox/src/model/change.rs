@@ -51,6 +51,12 @@ pub enum Change {
     /// A lane failed although other requests were accepted. This replaces the lane's earlier note,
     /// and is forgotten when the row is parked or removed.
     NoteLoneFailure(LoneFailure),
+    /// So many rows were parked because a request without rows got through and they did not, since messages got
+    /// through. This replaces the earlier number.
+    NoteParkedOnProbes {
+        /// The number of rows.
+        rows: u32,
+    },
     /// Take a row out of its lane and keep it with the reason, if its version still matches. The
     /// lane continues without it, with its attempts reset, due at `at`.
     Park {

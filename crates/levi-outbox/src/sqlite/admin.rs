@@ -14,7 +14,8 @@ use super::lane_cache::LaneCache;
 use super::notify::notify_owner;
 use super::open::{self, require_current, sync_to_the_platter};
 use super::owner_lock::is_owned;
-use super::{blocking, change, enqueue, failure, schema};
+use super::repair_lock::RepairLock;
+use super::{blocking, change, enqueue, failure, recovery, schema};
 use crate::error::OutboxError;
 use crate::model::{Change, Enqueued, LaneKey, NewRow, RowId};
 
@@ -58,6 +59,25 @@ pub enum AdminError {
         lane: LaneKey,
         /// How many rows wait for it, pending and parked.
         waiting: u64,
+    },
+    /// The outbox is being repaired, or a repair was interrupted, which would undo the change.
+    #[error(
+        "the outbox at {path} is being repaired, or a repair was interrupted; start the daemon or run `levi outbox repair`, \
+         and repeat the command after that",
+        path = .path.display()
+    )]
+    UnderRepair {
+        /// The outbox.
+        path: PathBuf,
+    },
+    /// Another file has taken the outbox's place since it was opened, as after a repair, with other row ids.
+    #[error(
+        "the outbox at {path} was replaced while the command ran, as a repair does; list its rows, and repeat the command",
+        path = .path.display()
+    )]
+    Replaced {
+        /// The outbox.
+        path: PathBuf,
     },
     /// A session or repository is another user's than the one who signed in last.
     #[error(
@@ -126,8 +146,14 @@ impl OutboxAdmin {
     /// [`AdminError`]; nothing was changed.
     pub fn commit(&mut self, commands: &[AdminCommand], at: Wall) -> Result<OwnerNotice, AdminError> {
         let path = &self.path;
+        let no_repair = RepairLock::shared(path)?.filter(|_| !recovery::is_interrupted(path));
+        let Some(_no_repair) = no_repair else {
+            return Err(AdminError::UnderRepair { path: path.clone() });
+        };
         #[cfg(unix)]
-        self.file.check(path)?;
+        if self.file.check(path).is_err() {
+            return Err(AdminError::Replaced { path: path.clone() });
+        }
         let fail = |error| failure::from_sqlite(error, path);
         let transaction =
             self.conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;

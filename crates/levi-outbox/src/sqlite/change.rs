@@ -54,6 +54,7 @@ pub(super) fn apply(conn: &Connection, counters: &mut Counters, change: &Change)
             lane::defer(conn, *lane, *due_at, *attempts, reason)
         }
         Change::NoteLoneFailure(failure) => lone_failures::note(conn, failure),
+        Change::NoteParkedOnProbes { rows } => lone_failures::note_parked(conn, *rows),
         Change::Park { lane, row, reason, at } => park(conn, counters, *lane, *row, reason, *at),
         Change::Reseal { row, payload } => reseal(conn, counters, *row, payload),
         Change::Pause { until } => pause(conn, *until),

@@ -30,6 +30,7 @@ mod overwrites;
 mod owner_lock;
 mod read;
 mod recovery;
+mod repair_lock;
 mod schema;
 mod space;
 mod synced;
@@ -306,6 +307,10 @@ impl OutboxStore for SqliteOutbox {
 
     fn lone_failures(&self) -> Result<Vec<LoneFailure>, OutboxError> {
         self.read(lone_failures::all)
+    }
+
+    fn parked_on_probes(&self) -> Result<u32, OutboxError> {
+        self.read(lone_failures::parked)
     }
 
     fn held(&self) -> Result<Vec<Held>, OutboxError> {

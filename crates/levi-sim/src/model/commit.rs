@@ -104,7 +104,8 @@ impl Model {
             Change::Ensure(_)
             | Change::SignedIn { .. }
             | Change::NoteSynced { .. }
-            | Change::NoteLoneFailure(_) => {}
+            | Change::NoteLoneFailure(_)
+            | Change::NoteParkedOnProbes { .. } => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use levi_outbox::sqlite::records::FoundRecord;
 use levi_types::ReceivedSecret;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction};
@@ -10,7 +11,7 @@ use super::cipher::Cipher;
 use super::failure::Failure;
 use super::received;
 use super::records::{REPOSITORIES, Records, SECRETS, SESSIONS};
-use super::repair::{RepairedStore, ScannedRecord};
+use super::repair::RepairedStore;
 use super::schema;
 
 const SEALED: [&Records; 3] = [&REPOSITORIES, &SESSIONS, &SECRETS];
@@ -78,7 +79,7 @@ impl<'a> Copy<'a> {
     }
 
     /// Those that may be older come first.
-    pub(super) fn add(&mut self, record: &ScannedRecord) -> Result<(), Failure> {
+    pub(super) fn add(&mut self, record: &FoundRecord) -> Result<(), Failure> {
         match (record.in_index, record.columns.as_slice()) {
             (false, [Value::Text(id), Value::Blob(sealed), rest @ ..]) if rest.len() <= 1 => {
                 self.sealed(record, id, sealed, rest.first().unwrap_or(&Value::Null))
@@ -104,13 +105,7 @@ impl<'a> Copy<'a> {
     }
 
     /// A record of a repository, a session or a secret: whichever the key opens it as.
-    fn sealed(
-        &mut self,
-        record: &ScannedRecord,
-        id: &str,
-        sealed: &[u8],
-        user: &Value,
-    ) -> Result<(), Failure> {
+    fn sealed(&mut self, record: &FoundRecord, id: &str, sealed: &[u8], user: &Value) -> Result<(), Failure> {
         let Some(records) = SEALED.into_iter().find(|records| records.open(self.cipher, id, sealed).is_ok())
         else {
             // What is left with two columns is a device list, which no key of this store seals.
@@ -143,7 +138,7 @@ impl<'a> Copy<'a> {
 
     fn received(
         &mut self,
-        record: &ScannedRecord,
+        record: &FoundRecord,
         [user, session]: [&str; 2],
         [sender, key]: [&Value; 2],
         sealed: &[u8],
@@ -162,12 +157,7 @@ impl<'a> Copy<'a> {
     }
 
     /// Who signed in last, if it is this store's own row.
-    fn signed_in(
-        &mut self,
-        record: &ScannedRecord,
-        check: &[u8],
-        user: Option<&Value>,
-    ) -> Result<(), Failure> {
+    fn signed_in(&mut self, record: &FoundRecord, check: &[u8], user: Option<&Value>) -> Result<(), Failure> {
         if self.cipher.open(schema::key_slot(), check).is_ok() {
             self.opened += 1;
             if let Some(Value::Text(user)) = user {
@@ -180,7 +170,7 @@ impl<'a> Copy<'a> {
     }
 
     /// One that the table refuses is of another one.
-    fn plain(&mut self, table: &Plain, record: &ScannedRecord) -> Result<(), Failure> {
+    fn plain(&mut self, table: &Plain, record: &FoundRecord) -> Result<(), Failure> {
         let mut insert = self.new.prepare_cached(table.insert)?;
         match insert.execute(rusqlite::params_from_iter(&record.columns)) {
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
@@ -193,12 +183,12 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    fn refuse(&mut self, record: &ScannedRecord) {
+    fn refuse(&mut self, record: &FoundRecord) {
         self.refused += 1;
         self.unreadable += u64::from(record.is_current);
     }
 
-    fn note(&mut self, record: &ScannedRecord, table: &'static str, id: String) {
+    fn note(&mut self, record: &FoundRecord, table: &'static str, id: String) {
         let name = (table, id);
         if record.is_current {
             self.uncertain.remove(&name);

@@ -19,7 +19,7 @@ pub(super) enum Failure {
     )]
     WrongKey,
     #[error(
-        "the file is damaged ({0}); `levi outbox repair`, or `repair_session_store`, copies what can be read to a new file and keeps the damaged one"
+        "the file is damaged ({0}); `levi outbox repair`, or `SqliteSessionStore::repair`, copies what can be read to a new file and keeps the damaged one"
     )]
     Damaged(String),
     #[error(

@@ -1,7 +1,9 @@
 //! Whether the file is sound.
 
+use std::io;
 use std::path::Path;
 
+use levi_outbox::sqlite::records;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -34,6 +36,13 @@ pub(super) fn check_if_small(connection: &Connection, path: &Path) -> Result<(),
         Some(problem) => Err(Failure::Damaged(problem)),
         None => Ok(()),
     }
+}
+
+/// What SQLite does not see when it opens the file: damage in its header, and whole commits behind damage in its log.
+pub(super) fn of_log(path: &Path) -> io::Result<Option<String>> {
+    let Some(found) = records::damage(path)? else { return Ok(None) };
+    // A connection of the daemon's own to its database may have begun the log anew while it was read.
+    Ok(records::damage(path)?.filter(|again| *again == found))
 }
 
 /// What is wrong with the file at `path`, whatever its size. Leaves the file and its log as they are.

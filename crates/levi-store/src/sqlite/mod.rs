@@ -40,6 +40,7 @@ use std::time::Duration;
 
 use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::DatabaseKey;
+use levi_outbox::sqlite::records::records as records_of_pages;
 use levi_types::{
     CodingSession, DeliveryReport, DeviceId, ReceivedSecret, Repository, RepositoryId, SecretString,
     SessionId, SessionStore, StoreError, UserId,
@@ -51,7 +52,7 @@ pub use delivery::{Progress, Unsent, UnsentState};
 use failure::Failure;
 use in_use::InUse;
 use records::{REPOSITORIES, SECRETS, SESSIONS};
-pub use repair::{Damage, RepairedStore, ScannedRecord};
+pub use repair::RepairedStore;
 
 /// How long a statement waits while another process writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -72,29 +73,19 @@ pub struct SqliteSessionStore {
 impl SqliteSessionStore {
     /// Opens the file at `path` and creates it (0600) if it does not exist. Its folder must exist.
     ///
+    /// Where no process has it open, its log is looked at before SQLite does, which takes no commit behind damage in the log
+    /// and then writes over it.
+    ///
     /// # Errors
     /// [`StoreError`]: of kind `Denied` for a wrong database key, a file written by a newer version, and missing
     /// permissions; `Corrupt` for a damaged file, of which a small one is checked whole; `Unavailable` for a busy or full
     /// disk, and while a repair runs. The file is unchanged then.
     pub fn open(path: impl AsRef<Path>, key: DatabaseKey) -> Result<Self, StoreError> {
-        Self::open_checked(path, key, |_| Ok(None))
-    }
-
-    /// As [`open`](Self::open), but `damage` looks at the file and its log before SQLite does, which takes no commit behind
-    /// damage in the log and then writes over it. It is not called where the file is open already.
-    ///
-    /// # Errors
-    /// As for [`open`](Self::open); of kind `Corrupt` for what `damage` finds.
-    pub fn open_checked(
-        path: impl AsRef<Path>,
-        key: DatabaseKey,
-        damage: impl Fn(&Path) -> io::Result<Option<String>>,
-    ) -> Result<Self, StoreError> {
         let path = path.as_ref();
         let fail = |source| Failure::CannotOpen { path: path.to_owned(), source };
         let in_use = InUse::shared(path, BUSY_TIMEOUT, || {
             repair::finish(path).map_err(fail)?;
-            damage(path).map_err(fail)?.map_or(Ok(()), |damage| Err(Failure::Damaged(damage)))
+            integrity::of_log(path).map_err(fail)?.map_or(Ok(()), |damage| Err(Failure::Damaged(damage)))
         })?;
         Ok(Self { _in_use: Some(in_use), ..Self::create(path, key)? })
     }
@@ -109,25 +100,38 @@ impl SqliteSessionStore {
     /// # Errors
     /// [`StoreError`] if it cannot be opened for another reason.
     pub fn problems(path: impl AsRef<Path>) -> Result<Vec<String>, StoreError> {
-        Ok(integrity::problems(path.as_ref())?)
+        let path = path.as_ref();
+        let fail = |source| Failure::CannotOpen { path: path.to_owned(), source };
+        // The log of a store that is open changes while it is read, and was looked at.
+        if !Self::is_in_use(path)
+            && let Some(damage) = integrity::of_log(path).map_err(fail)?
+        {
+            return Ok(vec![damage]);
+        }
+        Ok(integrity::problems(path)?)
     }
 
-    /// Replaces a damaged file by one with the records that `scan` finds in it. The damaged file is kept beside it,
-    /// unchanged. `None` if `scan` finds it sound.
+    /// Replaces a damaged file by one with everything that can be read of it; `None` if it is sound. The damaged file is
+    /// kept beside the new one, unchanged.
+    ///
+    /// Only the session store's own tables are copied, so that a file with tables of the daemon's own is refused.
     ///
     /// # Errors
     /// [`StoreError`]: of kind `Unavailable` while a process has the store open, this one included; `Denied` if the key
     /// opens none of the records, or the file is the daemon's own database. The damaged file is in its place then.
-    pub fn repair(
-        path: impl AsRef<Path>,
-        key: DatabaseKey,
-        scan: impl FnOnce(&Path) -> Result<Option<Damage>, StoreError>,
-    ) -> Result<Option<RepairedStore>, StoreError> {
+    pub fn repair(path: impl AsRef<Path>, key: DatabaseKey) -> Result<Option<RepairedStore>, StoreError> {
         let path = path.as_ref();
+        let fail = |source| Failure::CannotOpen { path: path.to_owned(), source };
         let _alone = InUse::alone(path)?;
-        repair::finish(path).map_err(|source| Failure::CannotOpen { path: path.to_owned(), source })?;
-        let Some(damage) = scan(path)? else { return Ok(None) };
-        Ok(Some(repair::rebuild(path, key, damage)?))
+        repair::finish(path).map_err(fail)?;
+        // Before SQLite opens the file.
+        let cause = match integrity::of_log(path).map_err(fail)? {
+            Some(damage) => Some(damage),
+            None => integrity::problems(path)?.into_iter().next(),
+        };
+        let Some(cause) = cause else { return Ok(None) };
+        let records = records_of_pages(path).map_err(fail)?;
+        Ok(Some(repair::rebuild(path, key, cause, records)?))
     }
 
     fn create(path: &Path, key: DatabaseKey) -> Result<Self, Failure> {

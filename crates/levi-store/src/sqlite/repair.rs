@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use levi_crypto::at_rest::DatabaseKey;
+use levi_outbox::sqlite::records::FoundRecord;
 use rusqlite::types::Value;
 
 use super::SqliteSessionStore;
@@ -22,26 +23,6 @@ const REPAIRING: &str = ".repairing";
 const REPAIRED: &str = ".repaired";
 /// The files that SQLite keeps beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
-
-/// A record that a scan found in a damaged file, in whichever table it was.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ScannedRecord {
-    /// Whether it is certainly in the file. Others may have been replaced or deleted.
-    pub is_current: bool,
-    /// Whether it is an entry of an index, or of a table without row ids.
-    pub in_index: bool,
-    /// The columns as stored.
-    pub columns: Vec<Value>,
-}
-
-/// What a scan of a damaged file found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Damage {
-    /// What is wrong with the file.
-    pub cause: String,
-    /// Everything that can be read in it.
-    pub records: Vec<ScannedRecord>,
-}
 
 /// What a repair copied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,9 +69,10 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 pub(super) fn rebuild(
     path: &Path,
     key: DatabaseKey,
-    Damage { cause, records: found }: Damage,
+    cause: String,
+    found: Vec<FoundRecord>,
 ) -> Result<RepairedStore, Failure> {
-    if found.iter().any(ScannedRecord::is_other_table) {
+    if found.iter().any(is_other_table) {
         return Err(Failure::OtherTables);
     }
     let fail = |source| Failure::CannotOpen { path: path.to_owned(), source };
@@ -125,7 +107,7 @@ pub(super) fn finish(path: &Path) -> io::Result<()> {
 }
 
 /// Fills a new file at `fresh`, and leaves no log beside it.
-fn fill(fresh: &Path, key: DatabaseKey, mut found: Vec<ScannedRecord>) -> Result<RepairedStore, Failure> {
+fn fill(fresh: &Path, key: DatabaseKey, mut found: Vec<FoundRecord>) -> Result<RepairedStore, Failure> {
     // A record that is certainly there replaces one that may be older.
     found.sort_by_key(|record| record.is_current);
     let store = SqliteSessionStore::create(fresh, key)?;
@@ -143,7 +125,7 @@ fn fill(fresh: &Path, key: DatabaseKey, mut found: Vec<ScannedRecord>) -> Result
 }
 
 /// How many records the indexes of the ids name beyond those that were found.
-fn not_found(found: &[ScannedRecord]) -> u64 {
+fn not_found(found: &[FoundRecord]) -> u64 {
     let mut missing: HashMap<&str, i64> = HashMap::new();
     for record in found {
         match (record.in_index, record.columns.as_slice()) {
@@ -157,17 +139,15 @@ fn not_found(found: &[ScannedRecord]) -> u64 {
     missing.into_values().filter_map(|count| u64::try_from(count).ok()).sum()
 }
 
-impl ScannedRecord {
-    /// Whether the record defines a table besides this store's: the file is the daemon's own database. The name is there
-    /// twice, and damage to one of them makes no table of the daemon's.
-    fn is_other_table(&self) -> bool {
-        let is_ours = |name: &str| name.starts_with("levi_store_") || name.starts_with("sqlite_");
-        match self.columns.as_slice() {
-            [Value::Text(kind), Value::Text(name), Value::Text(again), Value::Integer(_), ..] => {
-                self.is_current && kind == "table" && !is_ours(name) && !is_ours(again)
-            }
-            _ => false,
+/// Whether the record defines a table besides this store's: the file is the daemon's own database. The name is there twice,
+/// and damage to one of them makes no table of the daemon's.
+fn is_other_table(record: &FoundRecord) -> bool {
+    let is_ours = |name: &str| name.starts_with("levi_store_") || name.starts_with("sqlite_");
+    match record.columns.as_slice() {
+        [Value::Text(kind), Value::Text(name), Value::Text(again), Value::Integer(_), ..] => {
+            record.is_current && kind == "table" && !is_ours(name) && !is_ours(again)
         }
+        _ => false,
     }
 }
 

@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 
 use super::error::DeviceError;
 use super::stored_cursor::StoredCursor;
-use crate::repair::{open_session_store, repair_session_store};
 
 /// The layout that this version writes. A folder of a later one is left alone.
 const LAYOUT: u32 = 1;
@@ -218,17 +217,17 @@ impl DeviceFolder {
     /// # Errors
     /// [`DeviceError::Store`], [`DeviceError::Credentials`]
     pub fn session_store(&self) -> Result<SqliteSessionStore, DeviceError> {
-        Ok(open_session_store(self.store_path(), self.database_key()?)?)
+        Ok(SqliteSessionStore::open(self.store_path(), self.database_key()?)?)
     }
 
-    /// Repairs the session store as [`repair_session_store`](crate::repair_session_store) does.
+    /// Repairs the session store as [`SqliteSessionStore::repair`] does.
     /// `None` if it is sound, or there is none.
     ///
     /// # Errors
     /// [`DeviceError::Store`], [`DeviceError::Credentials`]
     pub fn repair_session_store(&self) -> Result<Option<RepairedStore>, DeviceError> {
         let path = self.store_path();
-        if path.exists() { Ok(repair_session_store(path, self.database_key()?)?) } else { Ok(None) }
+        if path.exists() { Ok(SqliteSessionStore::repair(path, self.database_key()?)?) } else { Ok(None) }
     }
 
     /// The cursor that is stored under `name`, such as `viewer`: letters, digits and dashes. Each

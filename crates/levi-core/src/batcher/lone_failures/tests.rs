@@ -94,7 +94,26 @@ fn a_probe_goes_before_a_row_of_which_nobody_knows_whether_others_would_get_thro
     assert!(!before(&watched, &[&newer]), "a newer payload may fit");
 }
 
-/// A trigger that hangs for each row: the table takes an empty request, and no message.
+/// A trigger that hangs for each row: the table takes an empty request, and no message. Each row has a process of its own.
+#[test]
+fn each_row_that_is_parked_on_the_word_of_probes_makes_the_next_one_take_longer_also_after_a_restart() {
+    let (mut kept, mut took) = (0, Vec::new());
+    for lane in 1..=3 {
+        let (mut watched, row) = (LoneFailures::default(), part(lane, &[2_000]));
+        watched.restore(Vec::new(), kept);
+        watched.failed(&row, Company::Apart, 8);
+        took.extend((1..).find(|_| {
+            watched.probe_accepted();
+            matches!(watched.failed(&row, Company::Apart, 8), Proof::Never(_))
+        }));
+        kept = watched.parked_on_probes_if_changed().unwrap();
+        assert_eq!(watched.parked_on_probes_if_changed(), None, "it is kept");
+        watched.accepted(&batch(vec![part(4, &[9])]));
+        assert_eq!(watched.parked_on_probes_if_changed(), Some(0), "a message got through");
+    }
+    assert_eq!(took, [8, 16, 32]);
+}
+
 #[test]
 fn each_row_that_is_parked_on_the_word_of_probes_makes_the_next_one_take_longer() {
     let mut watched = LoneFailures::default();
@@ -130,7 +149,7 @@ fn what_an_earlier_process_counted_counts() {
     let alone = LoneFailure { together: 1, failures: 7, ..together };
     for (kept, expected) in [(together, Some(2)), (alone, Some(1))] {
         let mut watched = LoneFailures::default();
-        watched.restore(vec![kept]);
+        watched.restore(vec![kept], 0);
         assert_eq!(watched.rows_that_failed(LaneId(1), large.rows[0].key), expected);
         assert!(watched.need_probe(std::slice::from_ref(&large)), "before the row is tried");
         watched.probe_accepted();

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::super::data_dir::sync_parent;
+use super::super::repair_lock::RepairLock;
 use super::super::{failure, owner_lock};
 use crate::error::OutboxError;
 
@@ -66,8 +67,26 @@ pub(in super::super) fn clear_suspect(path: &Path) {
 /// Completes a recovery that was interrupted after its point of no return: the damaged files are
 /// quarantined already, and the fresh outbox takes their place.
 pub(in super::super) fn finish(path: &Path) -> Result<(), OutboxError> {
+    if !is_interrupted(path) {
+        return Ok(());
+    }
+    let _no_change = RepairLock::exclusive(path)?;
+    complete(path)
+}
+
+/// Whether a recovery was interrupted after its point of no return. What is changed now would be undone.
+pub(in super::super) fn is_interrupted(path: &Path) -> bool {
+    recovered(path).is_some()
+}
+
+fn recovered(path: &Path) -> Option<PathBuf> {
     let names = [RECOVERED, RECOVERED_BEFORE].map(|suffix| beside(path, suffix));
-    let Some(fresh) = names.into_iter().find(|fresh| fresh.exists()) else { return Ok(()) };
+    names.into_iter().find(|fresh| fresh.exists())
+}
+
+/// The caller holds the repair's lock.
+pub(super) fn complete(path: &Path) -> Result<(), OutboxError> {
+    let Some(fresh) = recovered(path) else { return Ok(()) };
     let replace = || {
         // Before the rename: SQLite would apply the old log to the fresh database.
         for companion in COMPANIONS {

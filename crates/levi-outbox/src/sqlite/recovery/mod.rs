@@ -21,11 +21,12 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use self::check::Finding;
-pub(super) use self::files::{finish, mark_suspect, quarantined_bytes};
+pub(super) use self::files::{finish, is_interrupted, mark_suspect, quarantined_bytes};
 use self::pages::Pages;
 use self::rows::Recovered;
 use self::scan::Scan;
 use super::owner_lock::{self, OwnerLock};
+use super::repair_lock::RepairLock;
 use super::{JournalMode, SqliteOptions, SqliteOutbox, failure, integrity, open, schema, space};
 use crate::error::OutboxError;
 use crate::model::RecoveryReport;
@@ -123,6 +124,7 @@ fn mend(path: &Path) -> rusqlite::Result<()> {
 
 /// The caller holds the owner's lock.
 fn recover(path: &Path, cause: String) -> Result<RecoveryReport, OutboxError> {
+    let _no_change = RepairLock::exclusive(path)?;
     let fail_io = |error| failure::from_io(error, path);
     files::remove_leftover(path, files::READING_BEFORE).map_err(fail_io)?;
     files::remove_leftover(path, files::RECOVERING_BEFORE).map_err(fail_io)?;
@@ -131,7 +133,7 @@ fn recover(path: &Path, cause: String) -> Result<RecoveryReport, OutboxError> {
     let recovered = copy_rows(path, &fresh)?;
     let quarantined = files::quarantine(path).map_err(fail_io)?;
     files::replace(path, &fresh).map_err(fail_io)?;
-    finish(path)?;
+    files::complete(path)?;
     files::remove_oldest_quarantined(path);
     let Recovered { rows, parked, control_rows, uncertain, lost } = recovered;
     Ok(RecoveryReport { quarantined, cause, rows, parked, control_rows, uncertain, lost })

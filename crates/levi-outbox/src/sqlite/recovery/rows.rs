@@ -54,6 +54,7 @@ pub(super) fn copy_rows(pages: &Pages, scan: Scan, new: &mut Connection) -> Resu
     let mut reader = Reader { pages, lanes: &lanes, users: &users, overwrites: &overwrites, overflow };
     let mut copy =
         Copy { new, batch: Vec::new(), recovered: Recovered::default(), certain: NOTHING, refused: 0 };
+    copy.ids_after(scan.last_id)?;
     let mut unreadable = 0;
     for group in groups {
         for candidate in &group {
@@ -331,6 +332,12 @@ impl Copy<'_> {
         }
         counters.save(&transaction)?;
         transaction.commit()
+    }
+
+    /// No row gets an id that another one had: an operator may have read it before.
+    fn ids_after(&mut self, last_id: i64) -> Result<()> {
+        self.new.execute("DELETE FROM sqlite_sequence WHERE name = 'levi_outbox'", [])?;
+        self.new.execute("INSERT INTO sqlite_sequence VALUES ('levi_outbox', ?1)", [last_id]).map(drop)
     }
 
     /// A session that the server had once and has no more was deleted elsewhere, also after a

@@ -58,6 +58,9 @@ pub(super) struct Lane {
     found: LaneSource,
 }
 
+/// No outbox has had so many rows.
+const MOST_IDS: i64 = 1 << 48;
+
 /// Where a lane's name was read, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum LaneSource {
@@ -86,6 +89,8 @@ pub(super) struct Scan {
     pub(super) overwrites: HashMap<i64, Overwrite>,
     /// Until when the server asked for no further request, in ms since the epoch.
     pub(super) paused_until: Option<i64>,
+    /// The highest id that a row ever had.
+    pub(super) last_id: i64,
     /// What tells this outbox from every other.
     pub(super) writer: Option<Writer>,
 }
@@ -144,6 +149,8 @@ impl Scan {
             && let Some(name) = utf8(name)
         {
             self.users.add(cell.rowid, name);
+        } else if let (2, [Value::Text(b"levi_outbox"), Value::Integer(id)]) = (count, values) {
+            self.note_id(*id);
         } else if let (2, 1, [Value::Null, value]) = (count, cell.rowid, values)
             && !matches!(value, Value::Text(_))
         {
@@ -160,6 +167,13 @@ impl Scan {
             if *name == b"sqlite_autoindex_levi_users_1" {
                 self.users_index = u32::try_from(*root).ok();
             }
+        }
+    }
+
+    /// A row had this id, unless the number is damaged: that one must not use up the ids.
+    fn note_id(&mut self, id: i64) {
+        if id < MOST_IDS {
+            self.last_id = self.last_id.max(id);
         }
     }
 
@@ -193,6 +207,7 @@ impl Scan {
             [Value::Integer(lane), Value::Integer(sequence_number), Value::Integer(id)]
                 if trust == Trust::Current =>
             {
+                self.note_id(*id);
                 self.placed.insert(*id, Place { lane: *lane, sequence_number: *sequence_number });
             }
             [Value::Text(session)] if columns == 1 && trust != Trust::Damaged => {

@@ -7,6 +7,7 @@ use levi_types::Wall;
 use super::{repository, row, session};
 use crate::error::OutboxError;
 use crate::model::{LaneKey, RowId};
+use crate::sqlite::repair_lock::RepairLock;
 use crate::sqlite::{AdminCommand, AdminError, Inspector, OutboxAdmin, SqliteOptions, SqliteOutbox};
 use crate::store::OutboxStore;
 
@@ -57,6 +58,44 @@ fn a_file_without_an_outbox_is_not_taken_for_an_older_one() {
         let OutboxError::CannotOpen { source, .. } = &error else { panic!("{error:?}") };
         assert_eq!(source.to_string(), "there is no outbox in this file yet");
     }
+}
+
+fn numbered(path: &Path) -> Vec<(RowId, i64)> {
+    let rows = Inspector::open(path).unwrap().list(None, 999).unwrap();
+    rows.into_iter().map(|row| (row.id, row.sequence_number)).collect()
+}
+
+/// What an operator changes while a repair copies the rows would be undone by it.
+#[test]
+fn a_change_and_a_repair_exclude_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outbox.db");
+    open(&path).commit(&[], &[row("s", 1), row("s", 2)]).unwrap();
+    let (mut admin, now) = (OutboxAdmin::open(&path).unwrap(), Wall::from_millis(5_000));
+    let (first, _) = numbered(&path)[0];
+    let refused = |admin: &mut OutboxAdmin| {
+        let refused = admin.commit(&[AdminCommand::Discard(first)], now).unwrap_err();
+        assert!(matches!(refused, AdminError::UnderRepair { .. }), "{refused:?}");
+    };
+    let repair = RepairLock::exclusive(&path).unwrap();
+    refused(&mut admin);
+    drop(repair);
+    // One that was interrupted after the fresh file was whole: the damaged one in its place is given up.
+    let interrupted = folder.path().join("outbox.db.recovered");
+    std::fs::write(&interrupted, b"").unwrap();
+    refused(&mut admin);
+    std::fs::remove_file(&interrupted).unwrap();
+    admin.commit(&[AdminCommand::Discard(first)], now).unwrap();
+    assert_eq!(numbered(&path).len(), 1);
+
+    // The repair waits for the change.
+    let change = RepairLock::shared(&path).unwrap().unwrap();
+    std::thread::scope(|scope| {
+        let repair = scope.spawn(|| SqliteOutbox::quarantine_and_recover(&path).unwrap());
+        assert!(RepairLock::shared(&path).unwrap().is_some());
+        drop(change);
+        assert_eq!(repair.join().unwrap().rows, 1);
+    });
 }
 
 #[cfg(unix)]

@@ -170,3 +170,30 @@ fn unquote(raw: &str) -> Result<Cow<'_, str>, RestError> {
     let text: String = serde_json::from_str(raw).map_err(|_| RestError::bad_json())?;
     if text.contains('\0') { Err(RestError::nul_in_text()) } else { Ok(Cow::Owned(text)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// With a look at every other key for each, this many take many minutes.
+    #[test]
+    fn the_time_for_an_object_does_not_grow_with_the_square_of_its_keys() {
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || {
+            let mut object = "{\"k0\":1".to_owned();
+            (0..200_000).for_each(|number| write!(object, ",\"k{number}\":{number}").unwrap());
+            let body = format!("[{object}}},{object}}}]");
+            let objects = read_objects(body.as_bytes()).unwrap();
+            let keys = shared_keys(&objects).unwrap_or_else(|_| panic!("the keys are alike"));
+            let last_of_two = objects[1].field("k0").map(RawValue::get);
+            ended.send((keys.len(), last_of_two.map(str::to_owned))).unwrap();
+        });
+        let (keys, last_of_two) = end.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!((keys, last_of_two.as_deref()), (200_000, Some("0")));
+    }
+}
