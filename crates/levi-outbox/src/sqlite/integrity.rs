@@ -3,6 +3,7 @@
 use rusqlite::{Connection, Result};
 
 use super::blocking::blocking_parent;
+use super::{change, list, lone_failures, read, synced, users};
 
 /// A query that counts violations, and the text that describes them.
 type Rule = (&'static str, &'static str);
@@ -21,7 +22,15 @@ const OF_ROWS: &[Rule] = &[
          levi_outbox AS o WHERE o.lane = p.lane AND o.sequence_number = p.sequence_number)",
         "a parked row has a wrong length, version or key, no lane, or the place of a pending row",
     ),
+    (
+        "SELECT (SELECT count(*) FROM levi_outbox NOT INDEXED WHERE id > 1 << 62) \
+         + (SELECT count(*) FROM levi_parked NOT INDEXED WHERE id > 1 << 62) \
+         + (SELECT count(*) FROM levi_lanes NOT INDEXED WHERE lane > 1 << 62) \
+         + (SELECT count(*) FROM sqlite_sequence WHERE name IN ('levi_outbox', 'levi_lanes') AND seq > 1 << 62)",
+        "an id leaves no room for further ones",
+    ),
     USERS,
+    SIGNED_IN,
     (
         "SELECT count(*) FROM levi_lanes NOT INDEXED WHERE kind NOT IN (0, 1, 2, 3) OR attempts NOT BETWEEN 0 \
          AND 4294967295 OR (reason_code IS NULL) IS NOT (reason_detail IS NULL)",
@@ -31,7 +40,10 @@ const OF_ROWS: &[Rule] = &[
 
 /// Rules about counts and lanes, which follow from the rows.
 const OF_COUNTS: &[Rule] = &[
-    ("SELECT count(*) = 0 FROM levi_totals", "there are no counts"),
+    (
+        "SELECT count(*) <> 1 OR min(id) <> 1 FROM levi_totals",
+        "there are no counts, or more than one line of them",
+    ),
     (
         "SELECT count(*) FROM levi_totals WHERE (pending_rows, control_rows, pending_bytes) IS NOT \
          (SELECT count(*) FILTER (WHERE kind = 3), count(*) FILTER (WHERE kind <> 3), \
@@ -56,6 +68,11 @@ const USERS: Rule = (
     "SELECT count(*) FROM levi_lanes NOT INDEXED WHERE user NOT IN (SELECT user FROM levi_users NOT INDEXED) \
      AND (user <> 0 OR (SELECT user FROM levi_totals) <> 0)",
     "a lane waits for a user who is not known",
+);
+
+const SIGNED_IN: Rule = (
+    "SELECT count(*) FROM levi_totals WHERE user <> 0 AND user NOT IN (SELECT user FROM levi_users NOT INDEXED)",
+    "the user who signed in last is not known",
 );
 
 const DUE: Rule = (
@@ -95,6 +112,7 @@ const QUICK: &[Rule] = &[
         "a row has no lane",
     ),
     USERS,
+    SIGNED_IN,
     DUE,
     BLOCKED,
 ];
@@ -107,6 +125,7 @@ pub(super) fn problems(conn: &Connection) -> Result<Vec<String>> {
             problems.extend(violation(conn, rule)?);
         }
     }
+    problems.extend(of_values(conn)?);
     Ok(problems)
 }
 
@@ -118,6 +137,28 @@ pub(super) fn of_file(conn: &Connection) -> Result<Option<String>> {
 /// The rows, each by itself.
 pub(super) fn of_rows(conn: &Connection) -> Result<Option<String>> {
     first_violation(conn, OF_ROWS)
+}
+
+/// The values, each by itself. Whatever the readers of the outbox decode is decoded here by the same functions, so that
+/// no value passes for sound that stops one of them.
+pub(super) fn of_values(conn: &Connection) -> Result<Option<String>> {
+    match decode_values(conn) {
+        Ok(()) => Ok(None),
+        // SQLite has read the value.
+        Err(error) if error.sqlite_error().is_none() => {
+            Ok(Some(format!("a value is of no kind that is written: {error}")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn decode_values(conn: &Connection) -> Result<()> {
+    list::decode_all(conn)?;
+    users::decode_all(conn)?;
+    synced::decode_all(conn)?;
+    lone_failures::all(conn)?;
+    read::writer(conn)?;
+    change::paused_until(conn).map(drop)
 }
 
 /// What follows from the rows.
@@ -160,6 +201,7 @@ pub(super) fn mend(conn: &Connection) -> Result<()> {
 }
 
 const MEND: &str = "
+    DELETE FROM levi_totals WHERE id <> 1;
     UPDATE levi_lanes SET due_at = 0 WHERE due_at IS NULL
         AND EXISTS (SELECT 1 FROM levi_outbox AS o WHERE o.lane = levi_lanes.lane);
     UPDATE levi_lanes SET due_at = NULL WHERE due_at IS NOT NULL

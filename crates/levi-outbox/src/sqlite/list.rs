@@ -85,6 +85,32 @@ pub(super) fn waiting(conn: &Connection, limit: usize) -> Result<Vec<WaitingLane
     Ok(waiting)
 }
 
+/// All lanes, with what the readers decode of each.
+const LANES: &str = "SELECT kind, subject, reason_code, reason_detail, attempts, due_at, repository_id FROM levi_lanes NOT INDEXED";
+
+/// Reads every row and lane as the readers do, and keeps none.
+pub(super) fn decode_all(conn: &Connection) -> Result<()> {
+    let mut lanes = conn.prepare(LANES)?;
+    let mut rows = lanes.query([])?;
+    while let Some(row) = rows.next()? {
+        columns::lane_key(row, 0)?;
+        columns::reason(row, 2)?;
+        let _: u32 = row.get(4)?;
+        columns::optional_wall(row, 5)?;
+        let _: Option<String> = row.get(6)?;
+    }
+    let mut lister =
+        Lister { conn, signed_in: users::NOBODY, blockers: HashMap::new(), users: HashMap::new() };
+    for sql in [LIST_PENDING, LIST_PARKED] {
+        let mut statement = conn.prepare(sql)?;
+        let mut rows = statement.query([i64::MIN, i64::MAX])?;
+        while let Some(row) = rows.next()? {
+            lister.listed_row(row)?;
+        }
+    }
+    Ok(())
+}
+
 impl Lister<'_> {
     fn waiting_lane(&mut self, row: &Row<'_>) -> Result<WaitingLane> {
         let blocker = row.get::<_, Option<i64>>(2)?.map(|lane| self.blocker(lane)).transpose()?.flatten();

@@ -64,6 +64,16 @@ impl HighestSynced {
     }
 }
 
+/// Reads every run as the readers do.
+pub(super) fn decode_all(conn: &Connection) -> Result<()> {
+    let mut runs = conn.prepare("SELECT run, texts FROM levi_synced NOT INDEXED")?;
+    let mut rows = runs.query([])?;
+    while let Some(row) = rows.next()? {
+        let (_, _): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+    }
+    Ok(())
+}
+
 /// The texts of the messages of one run.
 struct Run(Vec<u8>);
 

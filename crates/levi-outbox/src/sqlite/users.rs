@@ -42,6 +42,16 @@ pub(super) fn name(conn: &Connection, user: i64) -> Result<Option<UserId>> {
     Ok(name.map(UserId::from))
 }
 
+/// Reads every user's id as the readers do.
+pub(super) fn decode_all(conn: &Connection) -> Result<()> {
+    let mut users = conn.prepare("SELECT user_id FROM levi_users NOT INDEXED")?;
+    let mut rows = users.query([])?;
+    while let Some(row) = rows.next()? {
+        let _: String = row.get(0)?;
+    }
+    Ok(())
+}
+
 /// Who signed in last.
 pub(super) fn signed_in_user(conn: &Connection) -> Result<Option<UserId>> {
     name(conn, Counters::load(conn)?.user())

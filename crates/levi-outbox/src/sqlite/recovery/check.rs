@@ -90,6 +90,10 @@ fn check_tables(budget: u64, path: &Path) -> rusqlite::Result<Result<Finding, Ou
         None => integrity::of_rows(&conn),
         problem => Ok(problem),
     });
+    let whole = whole.and_then(|problem| match problem {
+        None => integrity::of_values(&conn),
+        problem => Ok(problem),
+    });
     if let Some(problem) = unless_interrupted(whole, has_found)? {
         return Ok(Ok(Finding::Damaged(problem)));
     }

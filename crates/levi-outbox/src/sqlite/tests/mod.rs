@@ -11,6 +11,7 @@ mod plans;
 mod recovered_facts;
 mod recovery;
 mod space;
+mod wrong_values;
 
 use levi_types::Wall;
 
