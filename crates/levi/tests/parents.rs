@@ -59,7 +59,6 @@ impl OtherWriter {
         store.save_secret(&device.session.id, &device.secret).unwrap();
         Self { folder, key, store: Arc::new(store) }
     }
-
     fn levi(&self, world: &World) -> Levi {
         let config = levi::LeviConfig { data_dir: Some(self.folder.path().to_owned()), ..world.config() };
         world.levi(config, self.store.clone(), &self.key)

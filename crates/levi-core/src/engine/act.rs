@@ -126,8 +126,7 @@ impl Engine {
         self.uncommitted.change(change);
     }
 
-    /// Builds the body from the stored payloads. A batch of which a row has changed meanwhile is not
-    /// sent, because the rows that follow must not overtake it.
+    /// Builds the body from the stored payloads. If a row has changed meanwhile, none is sent, so that none is overtaken.
     fn send(&mut self, now: Now, batch: Batch, perform: Perform<'_>) {
         let mut held_back = match self.refused_secrets(&batch) {
             Ok(lanes) => lanes,
@@ -300,8 +299,7 @@ impl Engine {
         Ok(SealResult::Sealed)
     }
 
-    /// The server refused a row, probably because its parent is missing. If the daemon's store knows the parent,
-    /// its rows are sent first.
+    /// The server refused a row, probably for want of its parent. What the daemon's store knows of that is sent first.
     fn ensure_parent(&mut self, now: Now, key: &LaneKey, row: RowKey) -> Parent {
         match self.parents(key, row) {
             Ok(parents) if parents.is_empty() => {
