@@ -27,7 +27,7 @@ mod user;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use levi_outbox::{Change, Due, LaneId, Reason, RowHead};
+use levi_outbox::{Change, Due, DueLane, LaneId, Reason, RowHead};
 use levi_types::{Monotonic, Now, UserId, Wall};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
@@ -297,10 +297,13 @@ impl Batcher {
                 self.windows.hold_back(lane.lane);
                 continue;
             }
+            if self.asks_for_parent(&lane) {
+                continue;
+            }
             let flush_at = self.flush_at_of(lane.heads.first());
-            let (id, first) = (lane.lane, lane.heads.first().map(|row| row.key));
+            let (id, apart) = (lane.lane, self.rows_to_send_apart(&lane));
             self.windows.insert(lane, flush_at);
-            if let Some(rows) = first.and_then(|row| self.lone_failures.rows_that_failed(id, row)) {
+            if let Some(rows) = apart {
                 self.windows.send_apart(id, rows);
             }
         }
@@ -308,6 +311,13 @@ impl Batcher {
             let wait = at.since(now.wall).min(self.config.longest_delay());
             self.due_at_latest(now.monotonic.after(wait));
         }
+    }
+
+    /// For a lane with a row that fails while others may not: how many of its rows are known to have it among them.
+    fn rows_to_send_apart(&self, lane: &DueLane) -> Option<usize> {
+        let first = lane.heads.first()?.key;
+        let failed = self.lone_failures.rows_that_failed(lane.lane, first);
+        failed.or_else(|| self.refusals.count(&lane.key).then_some(1))
     }
 
     fn store_failed(&mut self, now: Now, reason: Reason) {

@@ -10,6 +10,7 @@ use super::auth_gate::Refused;
 use super::io::{Action, Batch, BatchId, Part, SealResult};
 use super::lone_failures::{Company, Proof};
 use super::notice::{Notice, PauseReason, reason};
+use super::parents::children;
 use super::poison::{Blamed, Finding};
 use super::{Batcher, MAX_LANES};
 use crate::sync_error::SendError;
@@ -148,11 +149,14 @@ impl Batcher {
         self.dirty |= kind.is_control();
     }
 
-    /// What waits in backoff may have failed only because the server did not know the session.
+    /// What waits in backoff may have failed only because the server did not know the session. What was refused although
+    /// the session was there keeps its backoff.
     fn retry_children(&mut self, now: Now, key: &LaneKey) {
         let LaneKey::Session(session) = key else { return };
-        for lane in [LaneKey::Secret(session.clone()), LaneKey::Messages(session.clone())] {
-            self.commit(Change::RetryLane { lane, at: now.wall });
+        for lane in children(session) {
+            if !self.refusals.parent_is_there(&lane) {
+                self.commit(Change::RetryLane { lane, at: now.wall });
+            }
         }
     }
 
@@ -279,7 +283,7 @@ impl Batcher {
     }
 
     /// A row of the batch is bad, or the project is. Narrow it down until it is clear which.
-    fn refused(&mut self, now: Now, mut batch: Batch, error: &ApiError) {
+    pub(super) fn refused(&mut self, now: Now, mut batch: Batch, error: &ApiError) {
         if error.verdict == Verdict::DuplicateInBatch {
             self.actions.push_back(Action::Notice(Notice::DuplicateInBatch));
         }
@@ -292,7 +296,9 @@ impl Batcher {
                 self.isolate(batch, error);
             }
             Some(part) if part.rows.len() > 1 => self.bisect(part, error),
-            Some(part) if error.verdict == Verdict::Forbidden => self.refused_for_parent(now, part, error),
+            Some(part) if matches!(error.verdict, Verdict::Forbidden | Verdict::MissingParent) => {
+                self.refused_for_parent(now, part, error);
+            }
             Some(part) => self.park(now, &part, error),
             None => {}
         }
@@ -318,6 +324,9 @@ impl Batcher {
     fn park_row(&mut self, now: Now, part: &Part, reason: Reason) {
         let Some(row) = part.rows.first() else { return };
         self.refusals.forget(&part.key);
+        if let LaneKey::Session(session) = &part.key {
+            self.refusals.parent_is_parked(session);
+        }
         self.commit(Change::Park { lane: part.lane, row: row.key, reason, at: now.wall });
     }
 
