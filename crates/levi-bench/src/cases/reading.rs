@@ -136,9 +136,8 @@ fn all(run: &mut Run, rows: usize, rounds: usize) -> Fallible<()> {
     let mut server = Server::start(8, Duration::ZERO)?;
     server.seed(rows)?;
     let before = server.seen()?;
-    let read_all = || {
-        Fallible::Ok(Child::start(&["read", &server.address_json()?, &rows.to_string()])?.line::<ReadAll>()?)
-    };
+    let address = server.address_json()?;
+    let read_all = || Child::start(&["read", &address, &rows.to_string()])?.line();
     let rounds = (0..rounds).map(|_| read_all()).collect::<Fallible<Vec<ReadAll>>>()?;
     let wire = (server.seen()?.bytes_out - before.bytes_out) as f64 / rounds.len() as f64;
     let each = |micros: fn(&ReadAll) -> f64| -> Vec<f64> {
