@@ -5,8 +5,8 @@ use rusqlite::{Connection, StatementStatus, ToSql};
 
 use super::{due as due_lanes, in_memory, repository, session};
 use crate::sqlite::{
-    SqliteOutbox, blocking, change, counters, due, enqueue, lane, lane_cache, list, overwrites, read, synced,
-    users,
+    SqliteOutbox, blocking, change, control_row, counters, due, enqueue, lane, lane_cache, list, overwrites,
+    read, synced, users,
 };
 use crate::store::OutboxStore;
 
