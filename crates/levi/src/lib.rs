@@ -19,7 +19,9 @@ pub use device::{Device, DeviceError, DeviceFolder, DeviceOptions, Project, Stor
 pub use levi::{Levi, NotConnected};
 pub use levi_core::random_uuid;
 #[cfg(feature = "sqlite")]
-pub use repair::{open_session_store, repair_session_store, session_store_problems};
+pub use repair::{
+    open_session_store, repair_session_store, session_store_problems, unreadable_session_records,
+};
 
 pub use levi_core::{
     Arrival, Change, ChangeCursor, DeviceListProblem, DeviceListState, EnqueueError, Flush, Follow,

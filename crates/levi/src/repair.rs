@@ -35,6 +35,17 @@ pub fn session_store_problems(path: impl AsRef<Path>) -> Result<Vec<String>, Sto
     SqliteSessionStore::problems(path)
 }
 
+/// The records of the session store at `path` that do not open, though `key` is the right one. It is not changed.
+///
+/// # Errors
+/// [`StoreError`], also for a wrong key.
+pub fn unreadable_session_records(
+    path: impl AsRef<Path>,
+    key: DatabaseKey,
+) -> Result<Vec<String>, StoreError> {
+    SqliteSessionStore::unreadable_records(path, key)
+}
+
 /// Replaces the session store at `path` by a new one with everything that can be read of it, if it is damaged; `None` if it
 /// is sound. The damaged file is kept beside the new one, unchanged.
 ///
@@ -46,11 +57,15 @@ pub fn repair_session_store(
     path: impl AsRef<Path>,
     key: DatabaseKey,
 ) -> Result<Option<RepairedStore>, StoreError> {
-    SqliteSessionStore::repair(path, key, |path| {
+    SqliteSessionStore::repair(path, key.clone(), |path| {
         // Before SQLite opens the file.
         let cause = match records::damage(path).map_err(unreadable)? {
             Some(cause) => Some(cause),
             None => SqliteSessionStore::problems(path)?.into_iter().next(),
+        };
+        let cause = match cause {
+            Some(cause) => Some(cause),
+            None => SqliteSessionStore::unreadable_records(path, key)?.into_iter().next(),
         };
         let Some(cause) = cause else { return Ok(None) };
         let records = records::records(path).map_err(unreadable)?.into_iter().map(scanned).collect();

@@ -5,7 +5,11 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use levi_crypto::at_rest::DatabaseKey;
+
+use super::cipher::Cipher;
 use super::failure::Failure;
+use super::records::{REPOSITORIES, SECRETS, SESSIONS};
 use super::schema;
 
 /// A file with its log up to this size is checked whenever it is opened, which takes milliseconds for each megabyte.
@@ -38,17 +42,32 @@ pub(super) fn check_if_small(connection: &Connection, path: &Path) -> Result<(),
 
 /// What is wrong with the file at `path`, whatever its size. Leaves the file and its log as they are.
 pub(super) fn problems(path: &Path) -> Result<Vec<String>, Failure> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let checked = || {
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(super::BUSY_TIMEOUT)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        problems_of(&connection)
-    };
-    match checked() {
+    match open(path).and_then(|connection| problems_of(&connection)) {
         Err(error) if error.is_damage() => Ok(vec![error.to_string()]),
         checked => checked,
     }
+}
+
+/// The sealed records that `key` does not open, though it opens others. SQLite cannot tell that they are damaged.
+pub(super) fn unreadable(path: &Path, key: DatabaseKey) -> Result<Vec<String>, Failure> {
+    let (connection, cipher) = (open(path)?, Cipher::new(key));
+    // The tables of an older version are checked once they are migrated.
+    if schema::check(&connection, &cipher)? != schema::known() {
+        return Ok(Vec::new());
+    }
+    let mut unreadable = Vec::new();
+    for records in [REPOSITORIES, SESSIONS, SECRETS] {
+        unreadable.extend(records.unreadable(&connection, &cipher)?);
+    }
+    Ok(unreadable)
+}
+
+fn open(path: &Path) -> Result<Connection, Failure> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(super::BUSY_TIMEOUT)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection)
 }
 
 fn problems_of(connection: &Connection) -> Result<Vec<String>, Failure> {

@@ -112,6 +112,15 @@ impl SqliteSessionStore {
         Ok(integrity::problems(path.as_ref())?)
     }
 
+    /// The records of the file at `path` that do not open, though `key` is the right one: a bit of them flipped. It is not
+    /// changed. Such a record hides no other one, and a secret counts as absent, so that it is fetched from the server.
+    ///
+    /// # Errors
+    /// [`StoreError`]: of kind `Denied` for a wrong key; others if it cannot be read.
+    pub fn unreadable_records(path: impl AsRef<Path>, key: DatabaseKey) -> Result<Vec<String>, StoreError> {
+        Ok(integrity::unreadable(path.as_ref(), key)?)
+    }
+
     /// Replaces a damaged file by one with the records that `scan` finds in it. The damaged file is kept beside it,
     /// unchanged. `None` if `scan` finds it sound.
     ///
@@ -190,18 +199,20 @@ impl SqliteSessionStore {
         })?)
     }
 
-    /// All repositories of the user who signed in last, ordered by id.
+    /// All repositories of the user who signed in last, ordered by id. Damaged records are left out; see
+    /// [`unreadable_records`](Self::unreadable_records).
     ///
     /// # Errors
-    /// [`StoreError`] if one of them cannot be read.
+    /// [`StoreError`] if the table cannot be read.
     pub fn repositories(&self) -> Result<Vec<Repository>, StoreError> {
         Ok(REPOSITORIES.all(&*self.of_user()?, &self.cipher)?)
     }
 
-    /// All sessions of the user who signed in last, ordered by id.
+    /// All sessions of the user who signed in last, ordered by id. Damaged records are left out, as of
+    /// [`repositories`](Self::repositories).
     ///
     /// # Errors
-    /// [`StoreError`] if one of them cannot be read.
+    /// [`StoreError`] if the table cannot be read.
     pub fn sessions(&self) -> Result<Vec<CodingSession>, StoreError> {
         Ok(SESSIONS.all(&*self.of_user()?, &self.cipher)?)
     }
