@@ -19,7 +19,7 @@ mod tables;
 
 pub use model::{Arrival, Violation};
 pub use plan::{
-    DiskFault, MessageKind, Moment, Plan, RefreshEnd, ScheduledEvent, ServerFault, SessionSetup,
+    DiskFault, MessageKind, Moment, OwnRule, Plan, RefreshEnd, ScheduledEvent, ServerFault, SessionSetup,
     SessionState, Setup, SignInFault, SimEvent, StoreKind,
 };
 pub use random::Random;

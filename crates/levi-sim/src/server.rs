@@ -9,7 +9,7 @@ use levi_types::AccessToken;
 
 use crate::content::{Content, MessageKind, session_number, subject_number};
 use crate::model::Model;
-use crate::plan::{ServerFault, SessionSetup, SessionState};
+use crate::plan::{OwnRule, ServerFault, SessionSetup, SessionState};
 use crate::random::Random;
 use crate::sender::at_once;
 use crate::served::{Served, late};
@@ -198,7 +198,7 @@ impl Server {
             return refused(late(Verdict::SchemaMismatch, "PGRST204", Duration::ZERO));
         }
         let result = match &row.lane {
-            LaneKey::Secret(session) => self.secret(session_number(session)),
+            LaneKey::Secret(session) => self.secret(now, session_number(session)),
             lane => at_once(sender.send(None, lane, &row.payload, row.presence))
                 .unwrap_or(Err(SyncError::UnknownRow))
                 .map_err(SendError::from),
@@ -210,13 +210,16 @@ impl Server {
     }
 
     /// Envelopes are not sealed here, which would take most of the simulation's time.
-    fn secret(&self, number: usize) -> Result<(), SendError> {
+    fn secret(&self, now: Duration, number: usize) -> Result<(), SendError> {
         let session = self.tables.session(number);
         let refusal = |verdict, code| Err(SendError::Api(ApiError::new(verdict, code, "")));
         if session.forbidden || session.owned_by_another {
             return refusal(Verdict::Forbidden, "42501");
         }
-        if session.known { Ok(()) } else { refusal(Verdict::MissingParent, "23503") }
+        if !session.known {
+            return refusal(Verdict::MissingParent, "23503");
+        }
+        self.own_rule(now).map_or(Ok(()), |(verdict, code)| refusal(verdict, code))
     }
 
     /// Whether the server has the row; it keeps no secrets.
@@ -317,10 +320,23 @@ impl Server {
         if rows.iter().any(|(session, ..)| is_hidden(*session)) {
             return Some(self.refuse(model, request, Verdict::Forbidden, "42501", String::new(), true));
         }
-        let (orphan, ..) = rows.iter().find(|(session, ..)| !self.tables.session(*session).known)?;
-        let detail =
-            format!("Key (session_id)=(s{orphan}) is not present in table \"agent_coding_sessions\".");
-        Some(self.refuse(model, request, Verdict::MissingParent, "23503", detail, false))
+        let orphan = rows.iter().find(|(session, ..)| !self.tables.session(*session).known);
+        if let Some((orphan, ..)) = orphan {
+            let detail =
+                format!("Key (session_id)=(s{orphan}) is not present in table \"agent_coding_sessions\".");
+            return Some(self.refuse(model, request, Verdict::MissingParent, "23503", detail, false));
+        }
+        let (verdict, code) =
+            self.own_rule(model.now.monotonic.since_start()).filter(|_| !rows.is_empty())?;
+        Some(self.refuse(model, request, verdict, code, "a rule of the project".to_owned(), true))
+    }
+
+    /// The answer of the project's own rule in force.
+    fn own_rule(&self, now: Duration) -> Option<(Verdict, &'static str)> {
+        match self.fault(now, |fault| matches!(fault, ServerFault::OwnRule(_)))? {
+            ServerFault::OwnRule(OwnRule::ForeignKey) => Some((Verdict::MissingParent, "23503")),
+            _ => Some((Verdict::Forbidden, "42501")),
+        }
     }
 
     /// Refuses all rows. The model notes a row that was refused by itself.

@@ -33,7 +33,7 @@ pub(super) fn check(folder: &DeviceFolder, findings: &mut Findings) -> Result<()
     directory(folder, findings)?;
     credentials(folder, findings)?;
     // What is read from a damaged store fails on the way, so this comes first.
-    if session_store(&folder.store_path(), findings)? {
+    if session_store(folder, findings)? {
         device_list::check_stored(folder, findings)?;
     }
     outbox(&folder.outbox_path(), findings)
@@ -110,7 +110,8 @@ fn usable(name: &CredentialName, secret: &str) -> bool {
 }
 
 /// Whether it can be read.
-fn session_store(path: &Path, findings: &mut Findings) -> Result<bool, CliError> {
+fn session_store(folder: &DeviceFolder, findings: &mut Findings) -> Result<bool, CliError> {
+    let path = &folder.store_path();
     if !path.exists() {
         findings.ok("session store", "none yet; the first session creates it")?;
         return Ok(true);
@@ -119,7 +120,7 @@ fn session_store(path: &Path, findings: &mut Findings) -> Result<bool, CliError>
         Ok(problems) => problems.into_iter().next(),
         Err(error) => Some(error.to_string()),
     };
-    match problem {
+    match problem.or_else(|| unreadable_record(folder)) {
         Some(problem) => {
             let advice = "stop the daemon and run `levi outbox repair`: it copies what can be read to a new store, and \
                           keeps the damaged file";
@@ -130,6 +131,14 @@ fn session_store(path: &Path, findings: &mut Findings) -> Result<bool, CliError>
             findings.ok("session store", "sound")?;
             Ok(true)
         }
+    }
+}
+
+/// A record that its key does not open. A key that is missing is a finding of its own.
+fn unreadable_record(folder: &DeviceFolder) -> Option<String> {
+    match SqliteSessionStore::unreadable_records(folder.store_path(), folder.database_key().ok()?) {
+        Ok(records) => records.into_iter().next(),
+        Err(error) => Some(error.to_string()),
     }
 }
 

@@ -209,6 +209,9 @@ impl Model {
 
     /// After an answer the lane's attempts are forgotten.
     fn settled(&mut self, lane: LaneId, at: Wall) {
+        if let Some(key) = self.lanes.get(&lane).cloned() {
+            self.forget_attempts(&key);
+        }
         let Some(session) = self.session_of(lane) else { return };
         session.parent_sent = false;
         session.attempts = 0;
@@ -304,7 +307,8 @@ impl Model {
         self.expect(reason.code != "timeout" || is_lone, "parking", || {
             format!("{name} is parked after it failed alone {} times, {most} are due", row.failed_alone.times)
         });
-        self.expect(reason.code != "42501" || refusals >= most, "parking", || {
+        let may_miss_parent = matches!(reason.code.as_str(), "42501" | "23503");
+        self.expect(!may_miss_parent || refusals >= most, "parking", || {
             format!("{name} is parked after {refusals} refusals, {most} are due to it")
         });
         let unfair = reason.code == "42501" && refused_while_missing >= 2;
@@ -336,7 +340,8 @@ impl Model {
             session.not_before = None;
             // Levi may continue the count of the lane's other rows.
             session.modified_externally = true;
-            let name = self.name(id);
+            let (number, name) = (row.session, self.name(id));
+            self.session_may_be_early(number);
             self.note(|| format!("disk: {name} is unparked"));
         }
     }

@@ -7,6 +7,7 @@ use levi_transport::{ApiError, Verdict};
 use levi_types::{Monotonic, SessionId, Wall};
 
 use super::Model;
+use super::early::RowVersion;
 use crate::content::session_number;
 
 /// The row of a control lane on the disk.
@@ -88,6 +89,7 @@ impl Model {
         if let Some(early) = not_before.map(|at| at.since(now)).filter(|early| early.as_millis() > 1) {
             self.fail("backoff", format!("{lane} is sent {early:?} before its wait is over"));
         }
+        self.check_attempt(lane, RowVersion::CONTROL);
     }
 
     /// Lanes that wait for a parent are never due.
@@ -119,14 +121,16 @@ impl Model {
             Verdict::Rejected | Verdict::TooLarge | Verdict::DuplicateInBatch => {
                 row.hopeless = Some(error.code.clone());
             }
-            Verdict::Forbidden => {
-                row.refusals += 1;
-                row.causes += 1;
-                row.hopeless = (row.refusals >= most).then(|| error.code.clone());
-            }
+            Verdict::Forbidden => row.refused(error, most),
+            Verdict::MissingParent if matches!(lane, LaneKey::Secret(_)) => row.refused(error, most),
             // Includes a missing column: unless the whole project is at fault, the column is this
             // table's.
             _ => row.causes += 1,
+        }
+        if matches!(lane, LaneKey::Secret(_))
+            && matches!(error.verdict, Verdict::Forbidden | Verdict::MissingParent)
+        {
+            self.refused_alone(lane.clone(), RowVersion::CONTROL);
         }
     }
 
@@ -150,6 +154,7 @@ impl Model {
 
     pub(super) fn stored_control(&mut self, new: &NewRow, key: Option<RowKey>) {
         self.note(|| format!("disk: {} {key:?}", new.lane));
+        self.forget_attempts(&new.lane);
         self.control.insert(new.lane.clone(), ControlRow { key, ..ControlRow::new(new) });
     }
 
@@ -190,6 +195,7 @@ impl Model {
                 let Some(known) = self.control.get_mut(&key) else { return false };
                 known.parked = false;
                 known.restart();
+                self.forget_attempts(&key);
                 self.note(|| format!("disk: {key} is unparked"));
             }
             _ => return false,
@@ -227,6 +233,7 @@ impl Model {
         let Some(row) = self.control.get(lane).filter(|row| row.key == Some(key)) else { return };
         let accepted = row.accepted;
         self.control.remove(lane);
+        self.forget_attempts(lane);
         if let LaneKey::Session(session) = lane
             && let Some(session) = self.sessions.get_mut(session_number(session))
         {
@@ -266,6 +273,11 @@ impl Model {
         for number in 0..self.sessions.len() {
             let held = self.is_held(&LaneKey::Messages(name_of(number)));
             self.sessions.get_mut(number).into_iter().for_each(|session| session.ever_held |= held);
+        }
+        self.forget_attempts(lane);
+        if let LaneKey::Session(session) = lane {
+            // It is restored later, and its children with it.
+            self.session_may_be_early(session_number(session));
         }
         self.note(|| format!("disk: {lane} is parked: {}", reason.code));
         self.expect(hopeless.as_ref() == Some(&reason.code), "control rows", || {
@@ -308,6 +320,13 @@ impl Model {
 }
 
 impl ControlRow {
+    /// The server refused it, and its parent may have been missing.
+    fn refused(&mut self, error: &ApiError, most: u32) {
+        self.refusals += 1;
+        self.causes += 1;
+        self.hopeless = (self.refusals >= most).then(|| error.code.clone());
+    }
+
     fn restart(&mut self) {
         (self.attempts, self.causes, self.not_before, self.hopeless) = (0, 0, None, None);
         self.accepted = false;

@@ -5,6 +5,7 @@
 mod commit;
 mod control;
 mod deleted;
+mod early;
 mod lone_failure;
 mod overwrites;
 mod send;
@@ -20,6 +21,8 @@ use levi_outbox::{LaneId, LaneKey, Reason, RowId};
 use levi_types::{Monotonic, Now, UserId, Wall};
 
 use self::control::ControlRow;
+use self::early::AttemptTimes;
+pub(crate) use self::early::RowVersion;
 use self::lone_failure::FailedAlone;
 use crate::content::{Content, Keys};
 
@@ -81,6 +84,7 @@ pub(crate) struct Model {
     pub(crate) paused_until: Option<Wall>,
     /// Calls to the outbox in this turn, which are limited in order to end an endless loop.
     pub(crate) calls: u32,
+    pub(crate) attempt_times: AttemptTimes,
     /// Wall-clock jumps and other reasons for which a wait may end early.
     pub(crate) delays_void: bool,
 }
@@ -115,7 +119,7 @@ pub(crate) struct Session {
     /// Sequence numbers of which a row was ever parked.
     pub(crate) ever_parked: BTreeSet<i64>,
     pub(crate) attempts: u32,
-    /// How often row level security refused a single row of it, since something last left it.
+    /// How often a policy or a foreign key refused a single row of it, since something last left it.
     pub(crate) refusals: u32,
     /// When its lane is due, as written on disk.
     pub(crate) due_at: Option<Wall>,
@@ -188,6 +192,7 @@ impl Model {
             arrivals: BTreeMap::new(),
             outdated_requests: Vec::new(),
             calls: 0,
+            attempt_times: AttemptTimes::default(),
             delays_void: false,
             paused_until: None,
         }
@@ -243,6 +248,7 @@ impl Model {
     /// From now on waits may end early: a clock jumped, or every lane was made due.
     pub(crate) fn void_delays(&mut self) {
         self.void_control_delays();
+        self.all_may_be_early();
         for session in &mut self.sessions {
             session.not_before = None;
         }

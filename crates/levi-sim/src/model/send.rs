@@ -6,6 +6,7 @@ use levi_outbox::{LaneKey, RowKey};
 
 use super::Model;
 use super::control::name_of;
+use super::early::RowVersion;
 use crate::content::Content;
 
 impl Model {
@@ -47,6 +48,11 @@ impl Model {
         let sent: BTreeSet<_> = rows.iter().map(|(session, number, _)| (*session, *number)).collect();
         if self.outdated_requests.contains(&sent) {
             self.fail("order", format!("{sent:?} is sent without the rows that changed"));
+        }
+        // With others it was sent to find the one at fault.
+        if let [(session, sequence_number, Content { version, .. })] = *rows {
+            let row = RowVersion { sequence_number, version };
+            self.check_attempt(&LaneKey::Messages(name_of(session)), row);
         }
     }
 

@@ -39,6 +39,7 @@ impl Model {
             Change::SignedIn { user } => {
                 self.note(|| format!("disk: {user} is signed in"));
                 self.user = Some(user.clone());
+                self.all_may_be_early();
             }
             Change::Defer { lane, reason, .. } | Change::Park { lane, reason, .. } => {
                 let Some(key) = self.lanes.get(lane).filter(|key| self.is_of_another(key)).cloned() else {

@@ -6,7 +6,7 @@ use levi_core::{Flush, LeviConfig};
 use levi_testkit::outbox::OutboxFailure;
 
 use super::{
-    DiskFault, MessageKind, Moment, Plan, RefreshEnd, ScheduledEvent, ServerFault, SessionSetup,
+    DiskFault, MessageKind, Moment, OwnRule, Plan, RefreshEnd, ScheduledEvent, ServerFault, SessionSetup,
     SessionState, Setup, SignInFault, SimEvent, StoreKind,
 };
 use crate::random::Random;
@@ -34,6 +34,7 @@ impl Plan {
         draft.messages();
         draft.trouble();
         take_turns(&mut setup, span, &mut events, &mut Random::new(seed, 5));
+        own_rules(span, &mut events, &mut Random::new(seed, 6));
         events.sort_by_key(|planned| planned.at);
         let heal_at = Duration::from_millis(span + 1_000);
         Self { seed, setup, events, heal_at }
@@ -91,6 +92,21 @@ fn take_turns(setup: &mut Setup, span: u64, events: &mut Vec<ScheduledEvent>, ra
     for _ in 0..random.between(1, 6) {
         let at = Duration::from_millis(random.below(span));
         events.push(ScheduledEvent { at, what: SimEvent::OtherUserSignsIn });
+    }
+}
+
+/// In a quarter of the plans the project has rules of its own for a while. This too is drawn from a
+/// stream of its own.
+fn own_rules(span: u64, events: &mut Vec<ScheduledEvent>, random: &mut Random) {
+    if !random.chance(25) {
+        return;
+    }
+    for _ in 0..random.between(1, 3) {
+        let at = Duration::from_millis(random.below(span));
+        let rule = if random.chance(50) { OwnRule::Policy } else { OwnRule::ForeignKey };
+        let most = random.pick(&[500, 60_000, 600_000]);
+        let lasts = Duration::from_millis(random.below(most.max(500)));
+        events.push(ScheduledEvent { at, what: SimEvent::Server(ServerFault::OwnRule(rule), lasts) });
     }
 }
 

@@ -207,6 +207,8 @@ pub enum ServerFault {
     ProjectDown,
     /// Every row is refused, always for the same reason.
     RejectAll,
+    /// A rule of the project refuses every message and secret, though their sessions are there.
+    OwnRule(OwnRule),
     /// Every token is refused, fresh ones too.
     Unauthorized,
     /// Some requests are refused for their token and others are not, as when one of several nodes
@@ -218,6 +220,15 @@ pub enum ServerFault {
     Slow(u64),
     /// Any of the passing failures, each request its own.
     Flaky,
+}
+
+/// A rule that is the project's own, which its answer does not tell from a missing session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnRule {
+    /// A policy: 42501.
+    Policy,
+    /// A foreign key or a trigger: 23503.
+    ForeignKey,
 }
 
 /// How a token refresh ends.

@@ -32,6 +32,7 @@ impl Simulation {
             return self.fail("disk", format!("the outbox cannot be opened again: {error}"));
         }
         self.check_disk();
+        self.model(|model| model.all_may_be_early());
         let outbox = FaultyOutbox::new(self.disk.clone());
         self.faults = outbox.faults();
         // A new process knows no session's key.

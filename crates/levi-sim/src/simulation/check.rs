@@ -11,7 +11,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::{FIRST_ATTEMPTS_WITHIN, MOST_TURNS, Occurrence, Simulation, USERS, WaitingForServer};
 use crate::content::{MessageKind, session_id, subject_number};
-use crate::plan::{ServerFault, SessionState, SimEvent};
+use crate::plan::{ScheduledEvent, ServerFault, SessionState, SimEvent};
 use crate::server::{POISON, REJECT_ALL};
 
 /// The most turns in a row without work before Levi counts as busy when it should be idle.
@@ -321,6 +321,12 @@ impl Simulation {
         }
     }
 
+    fn has_own_rules(&self) -> bool {
+        let is_rule =
+            |planned: &ScheduledEvent| matches!(planned.what, SimEvent::Server(ServerFault::OwnRule(_), _));
+        self.plan.events.iter().any(is_rule)
+    }
+
     /// A control row is parked because of another device or user, or because the server refuses it
     /// permanently.
     fn check_parked_control_rows(&mut self, rejected_all: bool) {
@@ -332,6 +338,7 @@ impl Simulation {
                 REJECT_ALL => rejected_all,
                 "session_gone" => deleted,
                 "owned_by_another" => state == Some(SessionState::OwnedByAnother),
+                "42501" | "23503" if matches!(lane, LaneKey::Secret(_)) && self.has_own_rules() => true,
                 "42501" => {
                     state == Some(SessionState::Forbidden) || state == Some(SessionState::OwnedByAnother)
                 }

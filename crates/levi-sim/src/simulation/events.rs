@@ -66,7 +66,10 @@ impl Simulation {
                 self.model(|model| model.void_delays());
                 self.tell_of_token(Input::NetworkChanged, TokenEvent::NetworkChanged);
             }
-            SimEvent::WrittenElsewhere => self.tell(Event::WrittenElsewhere),
+            SimEvent::WrittenElsewhere => {
+                self.model(|model| model.all_may_be_early());
+                self.tell(Event::WrittenElsewhere);
+            }
             SimEvent::DaemonStore(lasts) => self.daemon_store_fails(lasts),
             SimEvent::RetryParked { notified } => self.retry_parked(notified),
             SimEvent::Discard(session) => self.discard(session),
@@ -257,6 +260,7 @@ impl Simulation {
         if self.user_of(session) != self.user || self.engine.is_none() || self.stop_at.is_some() {
             return;
         }
+        self.model(|model| model.session_may_be_early(session));
         let at = self.clocks().wall;
         let record = CodingSession::new(session_id(session), format!("r{}", setup.repository_number()));
         let rows = rows_to_restore(&record, at).into_iter().map(|row| {
@@ -271,6 +275,7 @@ impl Simulation {
 
     pub(super) fn key_arrives(&mut self, session: usize, notified: bool) {
         self.daemon.key_arrives(session);
+        self.model(|model| model.session_may_be_early(session));
         if notified {
             self.tell(Event::KeyArrived(session_id(session)));
         }
@@ -281,6 +286,7 @@ impl Simulation {
             return;
         }
         self.daemon_silence += 1;
+        self.model(|model| model.all_may_be_early());
         self.daemon.set_silent(true);
         let nth = self.daemon_silence;
         self.schedule_at(self.now + lasts, 0, Occurrence::DaemonStoreMends(nth));
@@ -351,6 +357,7 @@ impl Simulation {
                 session.modified_externally = true;
             }
             model.control_modified_externally();
+            model.all_may_be_early();
         });
         self.disk.write_elsewhere(changes, rows);
         self.unnotified |= !notified;

@@ -15,6 +15,7 @@ use levi_types::UserId;
 use super::users::user_of_token;
 use super::{ControlFlight, Flight, Gate, Occurrence, Simulation, TokenEvent};
 use crate::content::{MARK, session_id, subject_number};
+use crate::model::RowVersion;
 use crate::server::Rows;
 
 impl Simulation {
@@ -121,11 +122,22 @@ impl Simulation {
                     | Verdict::Forbidden
             )
         );
-        let refused = verdict == Some(Verdict::Forbidden) && flight.rows.rows.len() == 1;
+        let may_miss_parent = matches!(verdict, Some(Verdict::Forbidden | Verdict::MissingParent));
+        let alone = match flight.rows.rows.as_slice() {
+            [(session, number, content)] if may_miss_parent => {
+                let row = RowVersion { sequence_number: *number, version: content.version };
+                Some((*session, row))
+            }
+            _ => None,
+        };
+        let refused = alone.is_some();
         let sessions: BTreeSet<usize> = flight.rows.rows.iter().map(|(session, ..)| *session).collect();
         self.model(|model| {
             if flight.rows.rows.is_empty() && deferring {
                 model.probe_failed();
+            }
+            if let Some((session, row)) = alone {
+                model.refused_alone(LaneKey::Messages(session_id(session)), row);
             }
             for number in sessions {
                 if let Some(session) = model.sessions.get_mut(number) {

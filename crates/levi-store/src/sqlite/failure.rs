@@ -43,8 +43,6 @@ pub(super) enum Failure {
         #[source]
         source: OpenError,
     },
-    #[error("a secret is not text; save it again")]
-    NotText,
     // The text of serde_json's error can quote a value, so it is not shown.
     #[error("a record has another form than this version of Levi writes; save it again")]
     Json(serde_json::Error),
@@ -73,7 +71,7 @@ impl Failure {
                 PortErrorKind::Denied
             }
             Self::Damaged(_) => PortErrorKind::Corrupt,
-            Self::Record { .. } | Self::NotText | Self::Json(_) | Self::TooLong(_) => PortErrorKind::Corrupt,
+            Self::Record { .. } | Self::Json(_) | Self::TooLong(_) => PortErrorKind::Corrupt,
             Self::Sqlite(error) => sqlite_kind(error),
         }
     }

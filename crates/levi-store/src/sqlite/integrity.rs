@@ -7,7 +7,11 @@ use levi_outbox::sqlite::records;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use levi_crypto::at_rest::DatabaseKey;
+
+use super::cipher::Cipher;
 use super::failure::Failure;
+use super::records::{REPOSITORIES, SECRETS, SESSIONS};
 use super::schema;
 
 /// A file with its log up to this size is checked whenever it is opened, which takes milliseconds for each megabyte.
@@ -47,17 +51,45 @@ pub(super) fn of_log(path: &Path) -> io::Result<Option<String>> {
 
 /// What is wrong with the file at `path`, whatever its size. Leaves the file and its log as they are.
 pub(super) fn problems(path: &Path) -> Result<Vec<String>, Failure> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let checked = || {
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(super::BUSY_TIMEOUT)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        problems_of(&connection)
-    };
-    match checked() {
+    match open(path).and_then(|connection| problems_of(&connection)) {
         Err(error) if error.is_damage() => Ok(vec![error.to_string()]),
         checked => checked,
     }
+}
+
+/// What a repair of the file at `path` mends; `None` if it is sound. Nobody else may have the file open.
+pub(super) fn damage(path: &Path, key: DatabaseKey) -> Result<Option<String>, Failure> {
+    let fail = |source| Failure::CannotOpen { path: path.to_owned(), source };
+    // Before SQLite opens the file.
+    if let Some(of_log) = of_log(path).map_err(fail)? {
+        return Ok(Some(of_log));
+    }
+    match problems(path)?.into_iter().next() {
+        Some(problem) => Ok(Some(problem)),
+        None => Ok(unreadable(path, key)?.into_iter().next()),
+    }
+}
+
+/// The sealed records that `key` does not open, though it opens others. SQLite cannot tell that they are damaged.
+pub(super) fn unreadable(path: &Path, key: DatabaseKey) -> Result<Vec<String>, Failure> {
+    let (connection, cipher) = (open(path)?, Cipher::new(key));
+    // The tables of an older version are checked once they are migrated.
+    if schema::check(&connection, &cipher)? != schema::known() {
+        return Ok(Vec::new());
+    }
+    let mut unreadable = Vec::new();
+    for records in [REPOSITORIES, SESSIONS, SECRETS] {
+        unreadable.extend(records.unreadable(&connection, &cipher)?);
+    }
+    Ok(unreadable)
+}
+
+fn open(path: &Path) -> Result<Connection, Failure> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(super::BUSY_TIMEOUT)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection)
 }
 
 fn problems_of(connection: &Connection) -> Result<Vec<String>, Failure> {

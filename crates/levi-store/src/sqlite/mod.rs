@@ -111,6 +111,15 @@ impl SqliteSessionStore {
         Ok(integrity::problems(path)?)
     }
 
+    /// The records of the file at `path` that do not open, though `key` is the right one: a bit of them flipped. It is not
+    /// changed. Such a record hides no other one, and a secret counts as absent, so that it is fetched from the server.
+    ///
+    /// # Errors
+    /// [`StoreError`]: of kind `Denied` for a wrong key; others if it cannot be read.
+    pub fn unreadable_records(path: impl AsRef<Path>, key: DatabaseKey) -> Result<Vec<String>, StoreError> {
+        Ok(integrity::unreadable(path.as_ref(), key)?)
+    }
+
     /// Replaces a damaged file by one with everything that can be read of it; `None` if it is sound. The damaged file is
     /// kept beside the new one, unchanged.
     ///
@@ -124,12 +133,7 @@ impl SqliteSessionStore {
         let fail = |source| Failure::CannotOpen { path: path.to_owned(), source };
         let _alone = InUse::alone(path)?;
         repair::finish(path).map_err(fail)?;
-        // Before SQLite opens the file.
-        let cause = match integrity::of_log(path).map_err(fail)? {
-            Some(damage) => Some(damage),
-            None => integrity::problems(path)?.into_iter().next(),
-        };
-        let Some(cause) = cause else { return Ok(None) };
+        let Some(cause) = integrity::damage(path, key.clone())? else { return Ok(None) };
         let records = records_of_pages(path).map_err(fail)?;
         Ok(Some(repair::rebuild(path, key, cause, records)?))
     }
@@ -194,18 +198,20 @@ impl SqliteSessionStore {
         })?)
     }
 
-    /// All repositories of the user who signed in last, ordered by id.
+    /// All repositories of the user who signed in last, ordered by id. Damaged records are left out; see
+    /// [`unreadable_records`](Self::unreadable_records).
     ///
     /// # Errors
-    /// [`StoreError`] if one of them cannot be read.
+    /// [`StoreError`] if the table cannot be read.
     pub fn repositories(&self) -> Result<Vec<Repository>, StoreError> {
         Ok(REPOSITORIES.all(&*self.of_user()?, &self.cipher)?)
     }
 
-    /// All sessions of the user who signed in last, ordered by id.
+    /// All sessions of the user who signed in last, ordered by id. Damaged records are left out, as of
+    /// [`repositories`](Self::repositories).
     ///
     /// # Errors
-    /// [`StoreError`] if one of them cannot be read.
+    /// [`StoreError`] if the table cannot be read.
     pub fn sessions(&self) -> Result<Vec<CodingSession>, StoreError> {
         Ok(SESSIONS.all(&*self.of_user()?, &self.cipher)?)
     }

@@ -112,17 +112,21 @@ impl Records {
         plain.map(|plain| serde_json::from_slice(&plain).map_err(Failure::Json)).transpose()
     }
 
+    /// A damaged text counts as absent. The key is the right one, or the store would not be open.
     pub(super) fn load_text(
         &self,
         connection: &Connection,
         cipher: &Cipher,
         id: &str,
     ) -> Result<Option<SecretString>, Failure> {
-        let Some(plain) = self.load_bytes(connection, cipher, id)? else { return Ok(None) };
-        let text = str::from_utf8(&plain).map_err(|_| Failure::NotText)?;
-        Ok(Some(SecretString::from(text)))
+        let plain = match self.load_bytes(connection, cipher, id) {
+            Err(Failure::Record { .. }) => None,
+            loaded => loaded?,
+        };
+        Ok(plain.and_then(|plain| str::from_utf8(&plain).map(SecretString::from).ok()))
     }
 
+    /// Those that can be read.
     pub(super) fn all<T: DeserializeOwned>(
         &self,
         connection: &Connection,
@@ -133,10 +137,27 @@ impl Records {
         let mut records = Vec::new();
         while let Some(row) = rows.next()? {
             let (id, sealed): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            let plain = self.open(cipher, &id, &sealed)?;
-            records.push(serde_json::from_slice(&plain).map_err(Failure::Json)?);
+            let Ok(plain) = self.open(cipher, &id, &sealed) else { continue };
+            records.extend(serde_json::from_slice::<T>(&plain));
         }
         Ok(records)
+    }
+
+    /// Of all users, those that do not open.
+    pub(super) fn unreadable(
+        &self,
+        connection: &Connection,
+        cipher: &Cipher,
+    ) -> Result<Vec<String>, Failure> {
+        let mut statement =
+            connection.prepare(&format!("SELECT id, {} FROM {} ORDER BY id", self.column, self.table))?;
+        let mut rows = statement.query([])?;
+        let mut unreadable = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (id, sealed): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            unreadable.extend(self.open(cipher, &id, &sealed).err().map(|error| error.to_string()));
+        }
+        Ok(unreadable)
     }
 
     fn load_bytes(

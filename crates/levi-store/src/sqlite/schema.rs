@@ -44,7 +44,7 @@ pub(super) fn version(connection: &Connection) -> Result<Option<i64>, Failure> {
 }
 
 /// The file's version, zero if there are no tables. Fails for a newer file and for the wrong key.
-fn check(connection: &Connection, cipher: &Cipher) -> Result<i64, Failure> {
+pub(super) fn check(connection: &Connection, cipher: &Cipher) -> Result<i64, Failure> {
     if !has_table(connection, "levi_store_schema")? {
         return Ok(0);
     }
