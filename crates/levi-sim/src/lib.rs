@@ -8,6 +8,7 @@ mod model;
 mod plan;
 mod random;
 mod readers;
+mod rows;
 mod run;
 mod sender;
 mod served;

@@ -11,6 +11,7 @@ use crate::content::{Content, MessageKind, session_number, subject_number};
 use crate::model::Model;
 use crate::plan::{OwnRule, ServerFault, SessionSetup, SessionState};
 use crate::random::Random;
+use crate::rows::Rows;
 use crate::sender::at_once;
 use crate::served::{Served, late};
 use crate::simulation::{ControlFlight, Flight, USERS};
@@ -32,13 +33,6 @@ pub(crate) struct Server {
     faults: Vec<(ServerFault, Duration)>,
     pub(crate) tables: Tables,
     pub(crate) requests: u64,
-}
-
-/// One request's rows as the server reads them.
-#[derive(Clone, Debug)]
-pub(crate) struct Rows {
-    pub(crate) rows: Vec<(usize, i64, Content)>,
-    pub(crate) bytes: usize,
 }
 
 impl Server {
@@ -144,7 +138,7 @@ impl Server {
         if let Some(served) = self.refused_rows(model, request) {
             return served;
         }
-        if has_duplicates(request) {
+        if request.has_duplicates() {
             model.fail("once", "one request has the same sequence number twice");
         }
         self.write(model, random, flight)
@@ -392,10 +386,4 @@ fn show(model: &mut Model, number: usize, place: i64, content: Content) {
     model.expect(before.is_none_or(|before| before.version <= content.version), "latest", || {
         format!("s{number}/{place} goes back from {before:?} to v{} on the server", content.version)
     });
-}
-
-fn has_duplicates(request: &Rows) -> bool {
-    let mut places: Vec<_> = request.rows.iter().map(|(session, place, _)| (*session, *place)).collect();
-    places.sort_unstable();
-    places.windows(2).any(|pair| pair[0] == pair[1])
 }

@@ -134,9 +134,16 @@ fn session_store(folder: &DeviceFolder, findings: &mut Findings) -> Result<bool,
     }
 }
 
-/// A record that its key does not open. A key that is missing is a finding of its own.
+/// A record that its key does not open. A key that is missing or damaged is a finding of its own, and none is made here.
 fn unreadable_record(folder: &DeviceFolder) -> Option<String> {
-    match SqliteSessionStore::unreadable_records(folder.store_path(), folder.database_key().ok()?) {
+    let path = folder.credentials_path();
+    if !path.exists() {
+        return None;
+    }
+    let stored = FileCredentials::open(path).ok()?.load(&CredentialName::DatabaseKey).ok()??;
+    // Exposed to be parsed.
+    let key = DatabaseKey::from_base64(stored.expose()).ok()?;
+    match SqliteSessionStore::unreadable_records(folder.store_path(), key) {
         Ok(records) => records.into_iter().next(),
         Err(error) => Some(error.to_string()),
     }

@@ -16,7 +16,7 @@ use super::users::user_of_token;
 use super::{ControlFlight, Flight, Gate, Occurrence, Simulation, TokenEvent};
 use crate::content::{MARK, session_id, subject_number};
 use crate::model::RowVersion;
-use crate::server::Rows;
+use crate::rows::Rows;
 
 impl Simulation {
     pub(super) fn send(
