@@ -1,8 +1,10 @@
 //! The time between two attempts of a row on the wire: at least the first delay of the backoff after
 //! the server refused it, whatever the outbox says about when its lane is due.
 //!
-//! Once for each row, and once after each event that gives a reason, the next attempt may come early:
-//! the row's parent may have been sent meanwhile, or what Levi knew may be lost.
+//! Twice for each row, and once after each event that gives a reason, the next attempt may come
+//! early: the row's parent may have been sent meanwhile, for another of its children and then for this
+//! one, or what Levi knew may be lost. A refusal of a session's other lane is such a reason, because
+//! the session is looked up for it.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +43,7 @@ impl RowVersion {
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self { refused: None, early: 1 }
+        Self { refused: None, early: 2 }
     }
 }
 
@@ -52,6 +54,14 @@ impl Model {
     /// The server refused the lane's first row alone, and its parent may have been missing.
     pub(crate) fn refused_alone(&mut self, lane: LaneKey, row: RowVersion) {
         let refused = Refused { row, at: self.now };
+        let other = match &lane {
+            LaneKey::Messages(session) => Some(LaneKey::Secret(session.clone())),
+            LaneKey::Secret(session) => Some(LaneKey::Messages(session.clone())),
+            _ => None,
+        };
+        if let Some(other) = other {
+            self.attempt_times.0.entry(other).or_default().early += 1;
+        }
         self.attempt_times.0.entry(lane).or_default().refused = Some(refused);
     }
 
