@@ -20,8 +20,8 @@ impl DeviceListAdmin {
     /// Removes a device from the list. It reads nothing that is written by devices which have seen the removal.
     ///
     /// # Errors
-    /// [`DeviceListError::Refused`] with [`Refusal::LastDevice`] for the last one, [`DeviceListError::NoSuchDevice`] for one
-    /// that is not on the list; otherwise as named.
+    /// [`DeviceListError::Refused`] with [`Refusal::LastDevice`](levi_devices::list::Refusal::LastDevice) for the last one,
+    /// [`DeviceListError::NoSuchDevice`] for one that is not on the list; otherwise as named.
     pub async fn remove(&self, device: &DeviceId) -> Result<(), DeviceListError> {
         let auth = self.server.session().await?;
         let _one_at_a_time = self.list.0.changing.lock().await;
