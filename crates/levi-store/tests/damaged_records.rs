@@ -1,6 +1,5 @@
 //! A sealed record of which a bit flipped: SQLite cannot tell, and the others are still there.
 #![cfg(feature = "sqlite")]
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is a failure that names its line")]
 
 use levi_crypto::SessionSecret;
 use levi_crypto::at_rest::DatabaseKey;
