@@ -1,6 +1,6 @@
 //! A server whose numbers end before the cursor: a project that was restored from a backup, or whose
 //! last messages were deleted.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops")]
 
 mod feed;
 mod world;
@@ -54,9 +54,12 @@ async fn what_a_restored_project_wrote_before_the_follower_asked_is_delivered() 
     let reader = restored.reader();
     let mut follow = reader.follow(cursor).with_pace(PACE);
     let mut read = Vec::new();
-    while read.len() < 3 {
-        read.extend(follow.next().await.unwrap().changes);
-    }
+    let all = async {
+        while read.len() < 3 {
+            read.extend(follow.next().await.unwrap().changes);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all).await.expect("a message is never delivered");
     let numbers: Vec<_> = read.iter().map(|change| (change.sequence_number, change.arrival)).collect();
     assert_eq!(numbers, [(10, Arrival::New), (11, Arrival::New), (1, Arrival::New)]);
     before.levi.shutdown(Duration::from_secs(5)).await;
