@@ -5,6 +5,8 @@ import { Follower, LeviError, TrustError } from "levi-client";
 /** Between two polls while the page is looked at and Realtime is not connected, and between two looks at what is waited for. */
 const LOOKED_AT_MS = 1_500;
 const HIDDEN_MS = 30_000;
+/** However long a server says, because it may be wrong. */
+const LONGEST_ASKED_MS = 330_000;
 /** The list of sessions is read again after so many of those looks. */
 const LOOKS_A_LIST = 10;
 
@@ -91,7 +93,7 @@ export class Watch {
         this.#failed(error);
         const wait = Math.min(LOOKED_AT_MS * 2 ** refused, HIDDEN_MS);
         refused = isOffline(error) ? 0 : refused + 1;
-        await this.#pause(Math.max(wait, error.retryAfterMs ?? 0));
+        await this.#pause(Math.max(wait, Math.min(error.retryAfterMs ?? 0, LONGEST_ASKED_MS)));
       }
     }
     return undefined;

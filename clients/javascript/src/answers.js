@@ -16,8 +16,9 @@ export async function rows(query) {
   query.fetch = async (...request) => (answer = await ask(...request));
   const { data, error } = await query.retry(false);
   if (!error && answer?.ok) return data;
-  const { status = 0, headers = undefined } = answer ?? {};
-  const details = { code: error?.code, status, retryAfterMs: waitOf(headers?.get("retry-after")) };
+  // An answer that was cut, or is no JSON, has a good status all the same.
+  const status = error && answer?.ok ? 0 : (answer?.status ?? 0);
+  const details = { code: error?.code, status, retryAfterMs: waitOf(answer?.headers.get("retry-after")) };
   throw Object.assign(new Error(error?.message ?? `the server answers with ${status}`), details);
 }
 

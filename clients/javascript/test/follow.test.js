@@ -208,3 +208,8 @@ for (const body of ["", "[]"]) {
     await assert.rejects(answering(404, body).server.sessions(), { status: 404 });
   });
 }
+
+test("an answer that breaks off has no status, so that the next page is shorter", async () => {
+  const cut = new ReadableStream({ pull: (controller) => controller.error(new TypeError("terminated")) });
+  await assert.rejects(answering(200, cut).server.changes("0", 10), { status: 0 });
+});
