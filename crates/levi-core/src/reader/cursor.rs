@@ -148,11 +148,12 @@ impl ChangeCursor {
         self.has_forgotten = true;
     }
 
-    /// Whether a message that the server has at or below the position was never delivered.
+    /// Whether a change that the server has at or below the position was certainly never delivered: its
+    /// message lies above all, or the change above the last one, that were delivered of its session.
     pub(super) fn is_news(&self, place: &ChangePlace) -> bool {
         let Some(known) = self.sessions.get(&place.session_id) else { return true };
         let rises = known.highest.is_none_or(|highest| place.sequence_number > highest);
-        rises && !self.was_unreadable(&place.session_id, place.change_id)
+        (rises || place.change_id > known.last) && !self.was_unreadable(&place.session_id, place.change_id)
     }
 
     /// Goes on from `last`, and forgets what came above it: no change above it is still there, or it

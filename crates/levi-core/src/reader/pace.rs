@@ -15,11 +15,12 @@ pub struct Pace {
     /// How long it goes on waiting [`first`](Self::first) while nothing comes, because what a person or an agent writes
     /// comes with pauses. Default: 1 min.
     pub active_for: Duration,
-    /// How long it waits at most. After `active_for` each wait is twice the one before, up to this. Default: 30 s.
+    /// How long it waits at most. After `active_for` each wait is twice the one before, up to this. Less than 1
+    /// ms counts as 1 ms. Default: 30 s.
     pub longest: Duration,
 }
 
-/// The least [`Pace::first`], because a follower that does not wait at all keeps a processor busy.
+/// The least wait of a [`Pace`], because a follower that does not wait at all keeps a processor busy.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The longest wait while changes are pushed, because a push may be lost.
@@ -76,6 +77,7 @@ impl Polls {
     /// Failures wait as uploads do, but not longer than a poll at rest, which a server that is well must bear anyway. What
     /// a server asks for is kept, up to the longest delay of an upload: one answer must not stop everything for longer.
     pub(super) fn ended(&mut self, polled: Polled, pace: Pace, backoff: Backoff, draw: f64) -> Wait {
+        let longest = pace.longest.max(SHORTEST);
         match polled {
             Polled::Changes => {
                 *self = Self::default();
@@ -83,12 +85,12 @@ impl Polls {
             }
             Polled::Nothing => {
                 self.failures = 0;
-                let most = self.quiet_wait(pace).min(pace.longest);
+                let most = self.quiet_wait(pace).min(longest);
                 Wait { least: LEAST.min(most), most }
             }
             Polled::Failed { retry_after } => {
                 self.failures = self.failures.saturating_add(1);
-                let most = backoff.delay(self.failures, draw).min(pace.longest);
+                let most = backoff.delay(self.failures, draw).min(longest);
                 // As for uploads, a wait that a server asks for is bounded by the longest delay.
                 let least = retry_after.map_or(LEAST.min(most), |asked| asked.min(backoff.longest()));
                 Wait { least, most: most.max(least) }
@@ -166,9 +168,14 @@ mod tests {
 
     #[test]
     fn a_pace_without_a_wait_does_not_spin() {
-        let pace = Pace { first: Duration::ZERO, ..Pace::default() };
-        let wait = Polls::default().ended(Polled::Nothing, pace, Backoff::default(), 0.0);
-        assert_eq!(wait.least, SHORTEST);
+        let no_first = Pace { first: Duration::ZERO, ..Pace::default() };
+        let no_longest = Pace { longest: Duration::ZERO, ..Pace::default() };
+        for pace in [no_first, no_longest] {
+            let wait = Polls::default().ended(Polled::Nothing, pace, Backoff::default(), 0.0);
+            assert_eq!(wait.least, SHORTEST);
+        }
+        let failed = Polled::Failed { retry_after: None };
+        assert_eq!(Polls::default().ended(failed, no_longest, Backoff::default(), 0.0).least, SHORTEST);
     }
 
     #[test]

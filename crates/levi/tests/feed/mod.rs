@@ -127,8 +127,14 @@ pub(crate) async fn read_to_end(
 /// Follows until the change that `done` wants has come.
 pub(crate) async fn until(follow: &mut levi::Follow<'_>, done: impl Fn(&Change) -> bool) -> Vec<Change> {
     let mut changes = Vec::new();
-    while !changes.iter().any(&done) {
-        changes.extend(follow.next().await.unwrap().changes);
+    let all = async {
+        while !changes.iter().any(&done) {
+            changes.extend(follow.next().await.unwrap().changes);
+        }
+    };
+    // Reached only by a test that fails.
+    if tokio::time::timeout(Duration::from_secs(60), all).await.is_err() {
+        panic!("what the test waits for does not come");
     }
     changes
 }
