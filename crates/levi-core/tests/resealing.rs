@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use harness::{Harness, accepted, failed};
-use levi_core::LeviConfig;
 use levi_core::batcher::Input;
+use levi_core::{LeviConfig, SendError};
 use levi_crypto::SessionSecret;
 use levi_transport::Verdict;
-use levi_types::{SessionId, UserId};
+use levi_types::{PortErrorKind, SessionId, StoreError, UserId};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -70,4 +70,31 @@ fn a_row_under_the_present_secret_does_not_wait_for_a_store_that_fails() {
         accepted()
     });
     assert_eq!((sent.len(), &sent[0]), (2, &first));
+}
+
+/// The store fails for one of two sessions of a request, after the server has taken the other's row.
+#[test]
+fn a_store_that_fails_for_one_session_keeps_no_other_session_back() {
+    let mut harness = Harness::new(LeviConfig::default());
+    let (failing, other) = (harness.session("a"), harness.session("b"));
+    harness.enqueue(&failing, 1).unwrap();
+    harness.answer(|_| accepted());
+    harness.enqueue(&failing, 2).unwrap();
+    harness.enqueue(&other, 1).unwrap();
+    while harness.open.is_empty() {
+        let at = harness.engine.timeout().unwrap();
+        harness.clock.advance_to(at);
+        harness.tell_nothing();
+    }
+    assert_eq!(harness.open[0].1.len(), 2, "both in one request");
+    for _ in 0..3 {
+        let Some((batch, rows)) = (!harness.open.is_empty()).then(|| harness.open.remove(0)) else { break };
+        let has_failing = rows.iter().any(|row| row.session_id == failing.as_str());
+        let busy = StoreError::new(PortErrorKind::Unavailable, "the disk is busy");
+        let result = if has_failing { Err(SendError::Wait(busy.into())) } else { Ok(()) };
+        harness.input(Input::Outcome { batch, result });
+    }
+    let status = harness.status();
+    assert_eq!(status.totals.pending_rows, 1, "the other session's message is done with");
+    assert!(status.waiting.iter().all(|waiting| waiting.reason.code == "session_store"), "{status:?}");
 }

@@ -253,8 +253,8 @@ pub enum Action {
         /// The lane's session.
         session_id: SessionId,
     },
-    /// The server does not know the lane's parent: write its control row, if the daemon's store knows
-    /// it. The response is [`Input::ParentEnsured`].
+    /// The server refused the lane's first row, and may not know its parent: write the parent's control
+    /// row, if the daemon's store knows it. The response is [`Input::ParentEnsured`].
     EnsureParent {
         /// The lane whose row was refused.
         key: LaneKey,

@@ -271,7 +271,7 @@ impl Batcher {
     fn rows_to_send_apart(&self, lane: &DueLane) -> Option<usize> {
         let first = lane.heads.first()?.key;
         let failed = self.lone_failures.rows_that_failed(lane.lane, first);
-        failed.or_else(|| self.refusals.count(&lane.key).then_some(1))
+        failed.or_else(|| self.refusals.has_counted(&lane.key).then_some(1))
     }
 
     fn store_failed(&mut self, now: Now, reason: Reason) {

@@ -13,7 +13,7 @@ use super::notice::{Notice, PauseReason, reason};
 use super::parents::children;
 use super::poison::{Blamed, Finding};
 use super::{Batcher, MAX_LANES};
-use crate::sync_error::SendError;
+use crate::sync_error::{SendError, SyncError};
 
 impl Batcher {
     pub(super) fn outcome(&mut self, now: Now, id: BatchId, result: Result<(), SendError>) {
@@ -37,6 +37,13 @@ impl Batcher {
                 self.isolate(batch, &error);
             }
             Err(SendError::Api(error)) => self.failed(now, kind, batch, &error),
+            // It is of one session, and nobody says which: they are sent apart.
+            Err(SendError::Wait(SyncError::Store(_))) if batch.parts.len() > 1 => {
+                for part in batch.parts {
+                    let group = self.windows.new_group();
+                    self.put_back_into(group, part);
+                }
+            }
             Err(SendError::Wait(error)) => {
                 let at_least = self.bounded(error.retry_after());
                 self.defer_all(now, batch, &error.to_reason(), at_least);

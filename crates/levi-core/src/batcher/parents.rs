@@ -51,15 +51,17 @@ impl Refusals {
         self.0.get(lane).is_some_and(|refusal| refusal.parent_was_sent)
     }
 
-    /// Whether the lane's first row was refused so that it counts.
-    pub(super) fn count(&self, lane: &LaneKey) -> bool {
+    /// Whether a refusal of the lane's first row has counted.
+    pub(super) fn has_counted(&self, lane: &LaneKey) -> bool {
         self.0.get(lane).is_some_and(|refusal| refusal.counted > 0)
     }
 
     /// The session's row is parked: what the server said about it before is no longer so.
     pub(super) fn parent_is_parked(&mut self, session: &SessionId) {
         for lane in children(session) {
-            self.0.get_mut(&lane).into_iter().for_each(|refusal| refusal.parent_was_sent = false);
+            if let Some(refusal) = self.0.get_mut(&lane) {
+                refusal.parent_was_sent = false;
+            }
         }
     }
 

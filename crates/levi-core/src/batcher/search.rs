@@ -45,7 +45,7 @@ impl Batcher {
         }
     }
 
-    fn put_back_into(&mut self, group: Group, part: Part) {
+    pub(super) fn put_back_into(&mut self, group: Group, part: Part) {
         if let Some(lane) = self.windows.lane(part.lane) {
             lane.group = group;
         }

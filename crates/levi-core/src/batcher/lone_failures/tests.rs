@@ -94,7 +94,7 @@ fn a_probe_goes_before_a_row_of_which_nobody_knows_whether_others_would_get_thro
     assert!(!before(&watched, &[&newer]), "a newer payload may fit");
 }
 
-/// A trigger that hangs for each row: the table takes an empty request, and no message. Each row has a process of its own.
+/// As below; each row has a process of its own.
 #[test]
 fn each_row_that_is_parked_on_the_word_of_probes_makes_the_next_one_take_longer_also_after_a_restart() {
     let (mut kept, mut took) = (0, Vec::new());
