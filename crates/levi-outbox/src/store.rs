@@ -183,9 +183,7 @@ pub trait OutboxStore: Send {
     ///
     /// # Errors
     /// [`OutboxError`] when the store cannot be read.
-    fn parked_on_probes(&self) -> Result<u32, OutboxError> {
-        Ok(0)
-    }
+    fn parked_on_probes(&self) -> Result<u32, OutboxError>;
 
     /// What waits for users other than the one who signed in last, ordered by user.
     ///

@@ -157,6 +157,7 @@ fn decode_values(conn: &Connection) -> Result<()> {
     users::decode_all(conn)?;
     synced::decode_all(conn)?;
     lone_failures::all(conn)?;
+    lone_failures::parked(conn)?;
     read::writer(conn)?;
     change::paused_until(conn).map(drop)
 }

@@ -35,7 +35,9 @@ fn filled(path: &Path) {
     let text = SyncedText { sequence_number: 1, digest: TextDigest([7; 8]) };
     let synced = Change::NoteSynced { user: Some("ada".into()), session: "a".into(), texts: vec![text] };
     let first = acknowledge(a, vec![a.heads[0].key]);
-    outbox.commit(&[first, park, defer, Change::NoteLoneFailure(alone), synced], &[]).unwrap();
+    // Fewer than the failures of the row, so that a wrong number is put here.
+    let parked = Change::NoteParkedOnProbes { rows: 1 };
+    outbox.commit(&[first, park, defer, Change::NoteLoneFailure(alone), parked, synced], &[]).unwrap();
 }
 
 fn due_for_ada(outbox: &SqliteOutbox) -> Vec<crate::model::DueLane> {
@@ -64,7 +66,7 @@ fn columns(path: &Path) -> Vec<(String, String)> {
     found.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
 }
 
-/// Puts the value into one row, whatever types and constraints the table has. Says whether it could.
+/// Puts the value into one row, that with the lowest one, whatever types and constraints the table has. Says whether it could.
 fn put(path: &Path, table: &str, column: &str, value: &str) -> bool {
     let open = || {
         let conn = Connection::open(path).unwrap();
@@ -107,6 +109,8 @@ fn use_it(outbox: &mut SqliteOutbox) -> Result<usize, OutboxError> {
     outbox.writer()?;
     outbox.paused_until()?;
     outbox.lone_failures()?;
+    outbox.parked_on_probes()?;
+    outbox.pending_control_row(&LaneKey::Session("b".into()))?;
     outbox.parked_parents(100)?;
     outbox.parked_reason(&LaneKey::Session("b".into()))?;
     outbox.last_sequence_number(&"a".into())?;
