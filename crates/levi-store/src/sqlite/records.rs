@@ -138,7 +138,7 @@ impl Records {
         while let Some(row) = rows.next()? {
             let (id, sealed): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
             let Ok(plain) = self.open(cipher, &id, &sealed) else { continue };
-            records.extend(serde_json::from_slice::<T>(&plain));
+            records.push(serde_json::from_slice(&plain).map_err(Failure::Json)?);
         }
         Ok(records)
     }
