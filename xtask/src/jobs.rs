@@ -23,6 +23,8 @@ pub(crate) fn run_all(jobs: Vec<Job>) -> Result<(), Failure> {
     let work = || {
         while let Some(job) = locked(&waiting, Iterator::next) {
             let name = job.name.clone();
+            // What has begun and does not end is what hangs.
+            locked(&failed, |_| println!("--- {name}: begun"));
             let (succeeded, report) = run(job);
             locked(&failed, |failed| {
                 // Under the lock, so that reports do not mix.

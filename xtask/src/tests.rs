@@ -80,7 +80,13 @@ fn programs() -> Result<Vec<Program>, Failure> {
         let detail = format!("failed ({}); see above", output.status);
         return Err(Failure::Tool { what: "compiling the tests".to_owned(), detail });
     }
-    Ok(output.stdout.split(|byte| *byte == b'\n').filter_map(Program::in_message).collect())
+    let programs: Vec<Program> =
+        output.stdout.split(|byte| *byte == b'\n').filter_map(Program::in_message).collect();
+    if programs.is_empty() {
+        let detail = "names no test program; has the form of cargo's messages changed?".to_owned();
+        return Err(Failure::Tool { what: "cargo test --no-run".to_owned(), detail });
+    }
+    Ok(programs)
 }
 
 #[cfg(test)]

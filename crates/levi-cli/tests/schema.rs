@@ -120,10 +120,7 @@ fn what_comes_while_a_command_follows_is_as_its_document_says() {
     let mut next = reader_of("pull", child.stdout.take().unwrap());
     let mut unreadable = stderr_of(child.stderr.take().unwrap());
     for number in [1, 2] {
-        let mut line = unreadable();
-        while line["sequence_number"].is_null() {
-            line = unreadable();
-        }
+        let line = first_of(&mut unreadable, |line| !line["sequence_number"].is_null());
         assert_eq!(line["sequence_number"], number);
     }
     run(&laptop, &["share", "--all"], "");
@@ -146,6 +143,17 @@ fn what_comes_while_a_command_follows_is_as_its_document_says() {
 /// Reads line after line, each of which `document` describes; null at the end.
 fn reader_of(document: &'static str, out: impl std::io::Read) -> impl FnMut() -> Value {
     line_reader(move |line| hold_line(document, line), out)
+}
+
+/// The first line that is as wanted. Fails at the end.
+fn first_of(next: &mut impl FnMut() -> Value, is_wanted: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let line = next();
+        assert!(!line.is_null(), "the command ended before the line that is waited for");
+        if is_wanted(&line) {
+            return line;
+        }
+    }
 }
 
 /// As [`reader_of`], of errors and notices.
@@ -178,7 +186,7 @@ fn follow_through_an_outage() {
         let mut said = stderr_of(child.stderr.take().unwrap());
         let mut sync = |text| {
             run(&laptop, &["sync", "--session", SESSION], &lines([text]));
-            while next()["content"] != text {}
+            first_of(&mut next, |line| line["content"] == text);
         };
         sync("before");
         if !quiet {

@@ -15,14 +15,19 @@ const PACE: Pace =
 /// Reads up to the message `number`.
 async fn up_to(follow: &mut Follow<'_>, number: i64) -> (Vec<(String, i64)>, ChangeCursor) {
     let mut read = Vec::new();
-    loop {
-        let page = follow.next().await.unwrap();
-        let changes = page.changes.iter();
-        read.extend(changes.map(|change| (change.session_id.to_string(), change.sequence_number)));
-        if read.last().is_some_and(|(_, last)| *last == number) {
-            return (read, page.cursor);
+    let all = async {
+        loop {
+            let page = follow.next().await.unwrap();
+            let changes = page.changes.iter();
+            read.extend(changes.map(|change| (change.session_id.to_string(), change.sequence_number)));
+            if read.last().is_some_and(|(_, last)| *last == number) {
+                return page.cursor;
+            }
         }
-    }
+    };
+    // Reached only by a test that fails.
+    let cursor = tokio::time::timeout(Duration::from_secs(60), all).await.unwrap();
+    (read, cursor)
 }
 
 #[tokio::test(flavor = "multi_thread")]
