@@ -48,7 +48,7 @@ pub(crate) struct Cli {
     /// Print JSON, one object a line: results to stdout, errors and notices to stderr.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Print no progress, and no hints at what to do next.
+    /// Print no progress, no hints at what to do next, and no good news.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     /// The profile of the file of profiles that gives url, key, data directory and the like where

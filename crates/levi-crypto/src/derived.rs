@@ -16,8 +16,8 @@ pub struct DerivedRng<F> {
 }
 
 impl<F: Fn(u32) -> Zeroizing<[u8; BLOCK_BYTES]>> DerivedRng<F> {
-    /// `block` derives the block with a number. To whom the bytes must look random, its input must
-    /// be secret.
+    /// `block` derives the block with a number. Its input must be secret to everybody to whom the
+    /// bytes must look random.
     pub const fn new(block: F) -> Self {
         Self { block, drawn: 0 }
     }

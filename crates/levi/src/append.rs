@@ -68,7 +68,7 @@ impl Levi {
     ///
     /// The first call for a session asks the server for its last number, as
     /// [`next_sequence_number`](Self::next_sequence_number) does, and so does the first one after 5 s. Where the server does
-    /// not answer, what is known here decides. Another device may take the number meanwhile: then the message is parked,
+    /// not answer within 2 s, what is known here decides, and it is asked again after a minute. Another device may take the number meanwhile: then the message is parked,
     /// and nothing is overwritten.
     ///
     /// # Errors
@@ -134,7 +134,8 @@ impl Levi {
                 let asked = Some(Asked { at, again_after: ASK_AGAIN_AFTER });
                 Before { number: number.max(there), asked }
             }
-            Some(Err(_)) | None => Before { number, asked: Some(Asked { at, again_after: UNANSWERED_FOR }) },
+            Some(Err(_)) => Before { number, asked: Some(Asked { at, again_after: ASK_AGAIN_AFTER }) },
+            None => Before { number, asked: Some(Asked { at, again_after: UNANSWERED_FOR }) },
         }
     }
 

@@ -222,7 +222,7 @@ impl SignedDeviceList {
         known.first_look.get_or_insert(now);
     }
 
-    /// The server should be asked again, because the machine slept.
+    /// The server should be asked again, because the machine slept or much was sent since.
     pub(crate) fn forget_last_look(&self) {
         self.known().looked = None;
     }

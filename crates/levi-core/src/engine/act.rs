@@ -299,7 +299,7 @@ impl Engine {
         Ok(SealResult::Sealed)
     }
 
-    /// The server refused a row, probably for want of its parent. What the daemon's store knows of that is sent first.
+    /// Sends the rows that this one depends on, as far as the daemon's store knows them.
     fn ensure_parent(&mut self, now: Now, key: &LaneKey, row: RowKey) -> Parent {
         match self.parents(key, row) {
             Ok(parents) if parents.is_empty() => {

@@ -76,7 +76,7 @@ impl Engine {
                 self.change(Change::Park { lane: pending.lane, row: pending.row, reason, at: now.wall });
                 Ok(Ok(()))
             }
-            // It replaces the other one.
+            // It replaces the other one; or a later version of Levi wrote it, and says what becomes of it.
             Some(_) => Ok(Ok(())),
             None if self.is_parked_as_another(session)? => Ok(Ok(())),
             // There is no row to park. It is written first, and the session's row is sent again.

@@ -1,12 +1,12 @@
 //! The recovery key's envelopes, compared with what belongs there. A stolen token is enough to overwrite them, and they are
 //! missed on the day on which all devices are lost. Only its sender can tell an envelope from garbage, because it makes the
-//! same one again. The sender may be lost, so other devices that have the secret seal some anew, and compare them then.
+//! same one again. The sender may be lost, so other devices that have the secret
+//! seal some of its envelopes anew in their own name, and compare those from then on.
 
 use std::collections::{HashMap, HashSet};
 
 use levi_transport::rows::{DeviceRow, SecretRow};
 use levi_types::{DeviceId, SessionId, UserId};
-
 use rand::RngExt as _;
 
 use super::SessionSyncService;
@@ -16,7 +16,7 @@ use crate::random::SharedRng;
 use crate::reader::ReadError;
 use crate::sync_error::SyncError;
 
-/// Of how many envelopes that another device sealed a daemon seals one anew.
+/// A daemon seals one in so many of the envelopes of other devices anew, on average.
 const ONE_OF: u32 = 8;
 
 /// What became of the recovery key's envelopes.

@@ -170,7 +170,7 @@ impl Dispatcher {
         let (watch, user) = self.device_list().zip(user)?;
         let looks = watch.looks.subscribe();
         let is_awaited = watch.is_due(user) && watch.list.state().may_seal();
-        if self.recently_sent.fills_up() {
+        if self.recently_sent.fills_up() && !watch.is_looking.load(Ordering::Acquire) {
             watch.list.forget_last_look();
         }
         self.look_at_devices();
